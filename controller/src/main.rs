@@ -1,0 +1,2 @@
+//! The `stagger` command.
+fn main() {}
