@@ -1,2 +1,58 @@
 //! The `stagger` command.
-fn main() {}
+//!
+//! Results go to stdout, everything else to stderr. Exit status: 0 done, 1 the run failed, 2 bad arguments or bad input,
+//! 130 interrupted.
+
+mod cli;
+mod commands;
+mod failure;
+mod interrupt;
+mod progress;
+mod report;
+mod simulate;
+
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use cli::refusal::Refusal;
+use cli::{Action, Cli};
+use failure::Failure;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = match cli::parse(std::env::args_os().skip(1)) {
+        Ok(cli) => cli,
+        Err(Refusal::Help(text)) => return help(&text),
+        Err(Refusal::Mistake(failure)) => return refuse(&failure),
+    };
+    match act(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => refuse(&failure),
+    }
+}
+
+/// Prints help or the version to stdout. A closed pipe (`stagger --help | head`) is no error.
+fn help(error: &clap::Error) -> ExitCode {
+    let _ = match error.kind() {
+        // `stagger` alone; clap would send it to stderr.
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => cli::command().print_help(),
+        _ => error.print(),
+    };
+    ExitCode::SUCCESS
+}
+
+fn act(cli: Cli) -> Result<(), Failure> {
+    match cli.action {
+        Action::Run(args) => commands::run::run(*args),
+        Action::Agg(args) => commands::agg::agg(&args),
+        Action::Describe(args) => commands::describe::describe(&args),
+        Action::Simulate(args) => commands::simulate::simulate(&args),
+    }
+}
+
+fn refuse(failure: &Failure) -> ExitCode {
+    failure.print();
+    ExitCode::from(failure.status())
+}

@@ -1,1 +1,21 @@
-//! The run.
+//! The run: specification, dataset, tasks, partials, reduction, estimates.
+#![allow(missing_docs)]
+
+pub mod aggregate;
+pub mod describe;
+pub mod error;
+pub mod events;
+mod expand;
+pub mod input;
+mod levels;
+pub mod load;
+pub mod panel;
+pub mod parallel;
+pub mod partial;
+pub mod plan;
+pub mod reduce;
+pub mod result;
+pub mod run;
+pub mod shard;
+pub mod spec;
+pub mod task;

@@ -1,5 +1,22 @@
 //! The statistics of staggered difference-in-differences as pure functions over slices.
 #![allow(missing_docs)]
 
+pub mod aggregate;
+pub mod block;
+pub mod cells;
+pub mod columns;
+pub mod comparison;
+pub mod cross_products;
+pub mod dispatch;
 pub mod formula;
+pub mod inference;
+pub mod influence;
+pub mod lanes;
+pub mod linear;
+pub mod moments;
+pub mod multipliers;
 pub mod options;
+pub mod outcome;
+pub mod propensity;
+pub mod sample;
+pub mod subset_sums;

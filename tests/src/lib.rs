@@ -1,1 +1,17 @@
-//! Shared test helpers.
+//! Helpers of the end-to-end tests: they drive the `stagger` program as a user does and read R's reference values.
+//!
+//! - [`cli`]: find and run the program.
+//! - [`golden`]: the reference cases of `fixtures/golden`, read at run time.
+//! - [`compare`] and [`tolerance`]: a result against its reference, and how close is close enough.
+//! - [`panels`] and [`tables`]: simulate small panels; read, reshape and write them.
+//! - [`layouts`]: the same rows in other files, orders, encodings and types.
+//! - [`matrix`]: the little linear algebra that properties of covariances need.
+
+pub mod cli;
+pub mod compare;
+pub mod golden;
+pub mod layouts;
+pub mod matrix;
+pub mod panels;
+pub mod tables;
+pub mod tolerance;

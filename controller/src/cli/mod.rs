@@ -1,0 +1,250 @@
+//! What a person types: arguments, run files, and their checks.
+
+pub(crate) mod argv;
+pub(crate) mod names;
+pub(crate) mod refusal;
+pub(crate) mod run_args;
+pub(crate) mod run_file;
+pub(crate) mod spec;
+pub(crate) mod values;
+
+use std::ffi::OsString;
+
+use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use self::refusal::Refusal;
+use self::run_args::{RunArgs, WindowArgs};
+use self::values::{boolean, number};
+use crate::simulate::SimulateArgs;
+
+const EXAMPLES: &str = "\
+Examples:
+  stagger run panel.parquet --yname lemp --tname year --idname countyreal --gname first.treat
+  stagger run 'panel/*.parquet' --yname y --tname t --idname id --gname g --xformla \"~ x1 + x2\" --out result
+  stagger agg result --type dynamic --balance-e 1
+  stagger describe panel.parquet";
+
+const RUN_EXAMPLES: &str = "\
+Names are those of R's did: --est_method is --est-method, --boot is --bstrap, --nboot --biters, --alpha --alp,
+--cluster --clustervars, --random_state --seed. A flag alone means true: --json; its value may follow: --bstrap false.
+
+Examples:
+  stagger run panel.parquet --yname lemp --tname year --idname countyreal --gname first.treat --xformla \"~ lpop\"
+  stagger run year=*/ --yname y --tname year --idname id --gname g --control-group notyettreated --cluster state
+  stagger run panel.parquet --yname y --tname t --idname id --gname g --bstrap false --json > result.json
+  stagger run study.toml --est-method reg --out result     # the same names in a file; flags win
+
+A run file, with paths relative to it:
+  data = \"panel.parquet\"
+  yname = \"lemp\"
+  tname = \"year\"
+  idname = \"countyreal\"
+  gname = \"first.treat\"
+  xformla = \"~ lpop\"";
+
+const AGG_EXAMPLES: &str = "\
+Examples:
+  stagger agg result --type dynamic --balance-e 1
+  stagger agg result/result.json --type calendar --json";
+
+const DESCRIBE_EXAMPLES: &str = "\
+Examples:
+  stagger describe panel.parquet
+  stagger describe panel.parquet --tname year --idname countyreal --gname first.treat --yname lemp";
+
+/// Staggered difference-in-differences on Parquet panels: Callaway & Sant'Anna's ATT(g,t) with R's numbers
+#[derive(Debug, Parser)]
+#[command(name = "stagger", version, about, after_help = EXAMPLES, arg_required_else_help = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) action: Action,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Action {
+    /// Estimate ATT(g,t), bands and aggregations from a panel
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(Box<RunArgs>),
+    /// Aggregate a saved result, without the data
+    #[command(after_help = AGG_EXAMPLES)]
+    Agg(AggArgs),
+    /// Show what an input looks like: columns, cohorts, periods, balance, missing values
+    #[command(after_help = DESCRIBE_EXAMPLES)]
+    Describe(DescribeArgs),
+    /// Write a synthetic staggered panel with known effects
+    
+    Simulate(SimulateArgs),
+}
+
+/// Arguments of `stagger agg`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct AggArgs {
+    /// Folder that `stagger run --out` wrote, or the result.json in it
+    #[arg(value_name = "RESULT")]
+    pub(crate) result: String,
+    /// simple, dynamic (or eventstudy), group or calendar
+    #[arg(long = "type", value_name = "TYPE", default_value = "group", help_heading = "Aggregation")]
+    pub(crate) kind: String,
+    #[command(flatten)]
+    pub(crate) window: WindowArgs,
+    /// Simultaneous confidence bands [default: as in the run]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean, help_heading = "Inference")]
+    pub(crate) cband: Option<bool>,
+    /// Significance level [default: as in the run]
+    #[arg(long, alias = "alpha", value_name = "LEVEL", value_parser = number, allow_negative_numbers = true, help_heading = "Inference")]
+    pub(crate) alp: Option<f64>,
+    /// Print one line of JSON
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean, help_heading = "Output")]
+    pub(crate) json: Option<bool>,
+}
+
+/// Arguments of `stagger describe`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DescribeArgs {
+    /// Parquet, CSV or TSV: files, folders or globs
+    #[arg(value_name = "INPUT", required = true)]
+    pub(crate) inputs: Vec<String>,
+    /// Period
+    #[arg(long, value_name = "COLUMN", help_heading = "Data")]
+    pub(crate) tname: Option<String>,
+    /// Unit
+    #[arg(long, value_name = "COLUMN", help_heading = "Data")]
+    pub(crate) idname: Option<String>,
+    /// First treated period
+    #[arg(long, value_name = "COLUMN", help_heading = "Data")]
+    pub(crate) gname: Option<String>,
+    /// Outcome
+    #[arg(long, value_name = "COLUMN", help_heading = "Data")]
+    pub(crate) yname: Option<String>,
+    /// Sampling weights
+    #[arg(long, value_name = "COLUMN", help_heading = "Data")]
+    pub(crate) weightsname: Option<String>,
+    /// Print one line of JSON
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean, help_heading = "Output")]
+    pub(crate) json: Option<bool>,
+}
+
+/// The command line as clap knows it.
+pub(crate) fn command() -> Command {
+    Cli::command()
+}
+
+/// Reads the words after the program's name.
+pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, Refusal> {
+    let mut command = command();
+    command.build();
+    // A name that is not UTF-8 can't be a column; a path that is not is shown with its bytes replaced, and not found.
+    let words = words.into_iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let words = argv::normalise(words, &command);
+    let known = |word: &&String| command.find_subcommand(word.as_str()).is_some();
+    let subcommand = words.first().filter(known).cloned();
+    command
+        .try_get_matches_from(std::iter::once("stagger".to_owned()).chain(words))
+        .and_then(|matches| Cli::from_arg_matches(&matches))
+        .map_err(|error| Refusal::new(error, subcommand.as_deref()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Cli, Refusal> {
+        parse(line.split(' ').map(OsString::from))
+    }
+
+    fn run(line: &str) -> RunArgs {
+        match parsed(line).unwrap().action {
+            Action::Run(args) => *args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn clap_accepts_its_own_definition() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn booleans_and_inputs_stay_apart() {
+        let args = run("run --cband p.parquet --bstrap false q.parquet --panel=TRUE --json");
+        assert_eq!(args.data, ["p.parquet", "q.parquet"]);
+        assert_eq!(args.inference.cband, Some(true));
+        assert_eq!(args.inference.bstrap, Some(false));
+        assert_eq!(args.columns.panel, Some(true));
+        assert_eq!(args.output.json, Some(true));
+    }
+
+    #[test]
+    fn aliases_and_snake_case() {
+        let args = run("run p --boot F --nboot 500 --alpha 0.1 --random_state 9 --cluster a,b --cluster c --est_method reg");
+        assert_eq!(args.inference.bstrap, Some(false));
+        assert_eq!(args.inference.biters, Some(500));
+        assert_eq!(args.inference.alp, Some(0.1));
+        assert_eq!(args.inference.seed, Some(9));
+        assert_eq!(args.inference.clustervars.as_deref(), Some(&["a".to_owned(), "b".into(), "c".into()][..]));
+        assert_eq!(args.estimator.est_method.as_deref(), Some("reg"));
+    }
+
+    #[test]
+    fn negative_event_times() {
+        let args = run("run p --min-e -3 --max_e=Inf --balance-e 1 --na-rm");
+        assert_eq!(args.window.min_e, Some(-3.0));
+        assert_eq!(args.window.max_e, Some(f64::INFINITY));
+        assert_eq!(args.window.na_rm, Some(true));
+    }
+
+    #[test]
+    fn every_argument_of_the_design_is_a_flag_and_a_key() {
+        let design = "yname tname idname gname pname xformla weightsname clustervars est_method control_group anticipation \
+                      base_period panel allow_unbalanced_panel fix_weights bstrap biters cband alp seed multiplier min_e max_e \
+                      balance_e na_rm n_partitions max_cohorts progress_bar monitor_interval backend device";
+        let command = command();
+        let run = command.find_subcommand("run").unwrap();
+        for name in design.split_whitespace() {
+            assert!(RunArgs::keys().any(|key| key == name), "{name} is no key");
+            let flag = name.replace('_', "-");
+            assert!(run.get_arguments().any(|argument| argument.get_long() == Some(&flag)), "{flag} is no flag");
+        }
+    }
+
+    #[test]
+    fn mistakes_become_an_error_and_a_hint() {
+        let all = [
+            "run p --est-methd dr",
+            "rum p",
+            "forecast p",
+            "run p --bstrap=maybe",
+            "run p --biters -5",
+            "run p --alp five",
+            "agg",
+            "run p --yname",
+            "run p --alp 0.1 --alpha 0.2",
+        ]
+        .map(|line| match parsed(line).expect_err(line) {
+            Refusal::Mistake(failure) => failure.to_string(),
+            Refusal::Help(help) => panic!("{help}"),
+        })
+        .join("");
+        insta::assert_snapshot!(all, @"
+        error: unexpected argument '--est-methd' found
+        hint: did you mean --est-method?
+        error: unrecognized subcommand 'rum'
+        hint: did you mean run?
+        error: unrecognized subcommand 'forecast'
+        hint: `stagger --help` lists what there is
+        error: invalid value 'maybe' for '--bstrap[=<BOOL>]': expected true or false
+        hint: `stagger run --help` lists what there is
+        error: invalid value '-5' for '--biters <DRAWS>': expected a whole number that is not negative
+        hint: `stagger run --help` lists what there is
+        error: invalid value 'five' for '--alp <LEVEL>': expected a number
+        hint: `stagger run --help` lists what there is
+        error: the following required arguments were not provided: <RESULT>
+        hint: `stagger agg --help` lists what there is
+        error: a value is required for '--yname <COLUMN>' but none was supplied
+        hint: `stagger run --help` lists what there is
+        error: the argument '--alp <LEVEL>' cannot be used multiple times
+        hint: `stagger run --help` lists what there is
+        ");
+    }
+}

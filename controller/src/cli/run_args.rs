@@ -1,0 +1,300 @@
+//! Arguments of `stagger run`: flags of the command line, and equally keys of a run file.
+//!
+//! Every argument is optional here, so that flags can be laid over a run file; `spec.rs` then decides what is missing.
+
+use clap::Args;
+
+use super::values::{
+    boolean, name, number, positive, toml_boolean, toml_number, toml_paths, toml_positive, toml_text, toml_texts,
+    toml_whole, whole,
+};
+
+/// Gives a group of arguments its keys, a reader for each from a run file, and the laying of one group over another.
+macro_rules! keys {
+    ($group:ty { $($field:ident: $reader:path),* $(,)? }) => {
+        impl $group {
+            /// R's names of these arguments.
+            pub(crate) const KEYS: &[&str] = &[$(stringify!($field)),*];
+
+            /// Sets the argument from a run file's value; `None` where the key belongs to another group.
+            pub(crate) fn set(&mut self, key: &str, value: &toml::Value) -> Option<Result<(), String>> {
+                match key {
+                    $(stringify!($field) => Some($reader(value).map(|value| self.$field = Some(value))),)*
+                    _ => None,
+                }
+            }
+
+            /// These arguments, and those of `under` where none is given here.
+            pub(crate) fn over(self, under: Self) -> Self {
+                Self { $($field: self.$field.or(under.$field)),* }
+            }
+        }
+    };
+}
+
+/// The columns of the data.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+#[command(next_help_heading = "Data")]
+pub(crate) struct DataArgs {
+    /// Outcome
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) yname: Option<String>,
+    /// Period
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) tname: Option<String>,
+    /// Unit
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) idname: Option<String>,
+    /// First treated period; 0, missing or infinite means never treated
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) gname: Option<String>,
+    /// Eligibility, for triple differences
+    #[arg(long, value_name = "COLUMN", hide = true)]
+    pub(crate) pname: Option<String>,
+    /// Covariates as an R formula, such as "~ x1 + log(x2) + factor(region)" [default: ~1]
+    #[arg(long, value_name = "FORMULA")]
+    pub(crate) xformla: Option<String>,
+    /// Sampling weights
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) weightsname: Option<String>,
+    /// Units are followed over time [default: true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
+    pub(crate) panel: Option<bool>,
+    /// Keep units that miss periods [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
+    pub(crate) allow_unbalanced_panel: Option<bool>,
+}
+
+keys!(DataArgs {
+    yname: toml_text,
+    tname: toml_text,
+    idname: toml_text,
+    gname: toml_text,
+    pname: toml_text,
+    xformla: toml_text,
+    weightsname: toml_text,
+    panel: toml_boolean,
+    allow_unbalanced_panel: toml_boolean,
+});
+
+/// What is estimated.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+#[command(next_help_heading = "Estimator")]
+pub(crate) struct EstimatorArgs {
+    /// dr (doubly robust), reg (outcome regression) or ipw (inverse probability weighting) [default: dr]
+    #[arg(long, value_name = "METHOD")]
+    pub(crate) est_method: Option<String>,
+    /// nevertreated or notyettreated [default: nevertreated]
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) control_group: Option<String>,
+    /// Periods before treatment in which units may already react [default: 0]
+    #[arg(long, value_name = "PERIODS", allow_negative_numbers = true, value_parser = number)]
+    pub(crate) anticipation: Option<f64>,
+    /// varying or universal [default: varying]
+    #[arg(long, value_name = "BASE")]
+    pub(crate) base_period: Option<String>,
+    /// Take weights from base_period or first_period, or let them be varying [default: a cell's earlier period]
+    #[arg(long, value_name = "PERIOD")]
+    pub(crate) fix_weights: Option<String>,
+}
+
+keys!(EstimatorArgs {
+    est_method: toml_text,
+    control_group: toml_text,
+    anticipation: toml_number,
+    base_period: toml_text,
+    fix_weights: toml_text,
+});
+
+/// Standard errors and bands.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+#[command(next_help_heading = "Inference")]
+pub(crate) struct InferenceArgs {
+    /// Standard errors from the multiplier bootstrap [default: true]
+    #[arg(long, alias = "boot", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
+    pub(crate) bstrap: Option<bool>,
+    /// Bootstrap draws [default: 1000]
+    #[arg(long, alias = "nboot", value_name = "DRAWS", value_parser = whole, allow_negative_numbers = true)]
+    pub(crate) biters: Option<u64>,
+    /// Simultaneous confidence bands; pointwise when false or without bootstrap [default: true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
+    pub(crate) cband: Option<bool>,
+    /// Significance level [default: 0.05]
+    #[arg(long, alias = "alpha", value_name = "LEVEL", value_parser = number, allow_negative_numbers = true)]
+    pub(crate) alp: Option<f64>,
+    /// Columns to cluster on, separated by commas
+    #[arg(long, alias = "cluster", value_name = "COLUMNS", value_delimiter = ',', value_parser = name)]
+    pub(crate) clustervars: Option<Vec<String>>,
+    /// Seed of the bootstrap [default: 20210101]
+    #[arg(long, alias = "random-state", value_name = "NUMBER", value_parser = whole, allow_negative_numbers = true)]
+    pub(crate) seed: Option<u64>,
+    /// Bootstrap weights: mammen, or rademacher as in R [default: mammen]
+    #[arg(long, value_name = "WEIGHTS")]
+    pub(crate) multiplier: Option<String>,
+}
+
+keys!(InferenceArgs {
+    bstrap: toml_boolean,
+    biters: toml_whole,
+    cband: toml_boolean,
+    alp: toml_number,
+    clustervars: toml_texts,
+    seed: toml_whole,
+    multiplier: toml_text,
+});
+
+/// Which cells an aggregation uses.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+#[command(next_help_heading = "Aggregation")]
+pub(crate) struct WindowArgs {
+    /// Smallest event time [default: -Inf]
+    #[arg(long, value_name = "E", allow_hyphen_values = true, value_parser = number)]
+    pub(crate) min_e: Option<f64>,
+    /// Largest event time [default: Inf]
+    #[arg(long, value_name = "E", allow_hyphen_values = true, value_parser = number)]
+    pub(crate) max_e: Option<f64>,
+    /// Hold the groups fixed up to this event time
+    #[arg(long, value_name = "E", allow_hyphen_values = true, value_parser = number)]
+    pub(crate) balance_e: Option<f64>,
+    /// Leave out cells that could not be estimated [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
+    pub(crate) na_rm: Option<bool>,
+}
+
+keys!(WindowArgs {
+    min_e: toml_number,
+    max_e: toml_number,
+    balance_e: toml_number,
+    na_rm: toml_boolean,
+});
+
+/// Where the result goes.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct OutputArgs {
+    /// Save the result in this folder
+    #[arg(long, short = 'o', value_name = "DIR")]
+    pub(crate) out: Option<String>,
+    /// Print the result as one line of JSON
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
+    pub(crate) json: Option<bool>,
+    /// Print the result and errors only: no progress, no warnings on stderr
+    #[arg(long, short = 'q', value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
+    pub(crate) quiet: Option<bool>,
+    /// Use no feature of the terminal: lines of text only
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
+    pub(crate) plain: Option<bool>,
+    /// Show no dashboard
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
+    pub(crate) no_tui: Option<bool>,
+}
+
+keys!(OutputArgs {
+    out: toml_text,
+    json: toml_boolean,
+    quiet: toml_boolean,
+    plain: toml_boolean,
+    no_tui: toml_boolean,
+});
+
+/// How and where the work is done; none of it changes the result.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+#[command(next_help_heading = "Running")]
+pub(crate) struct RunningArgs {
+    /// Threads [default: all cores]
+    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
+    pub(crate) threads: Option<usize>,
+    /// Tasks per stage
+    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
+    pub(crate) n_partitions: Option<usize>,
+    /// Cells per task
+    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
+    pub(crate) max_cohorts: Option<usize>,
+    /// Where tasks run: threads [default: threads]
+    #[arg(long, value_name = "BACKEND")]
+    pub(crate) backend: Option<String>,
+    /// What they run on: cpu [default: cpu]
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) device: Option<String>,
+    /// Show progress on a terminal [default: true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
+    pub(crate) progress_bar: Option<bool>,
+    /// Write a line of memory, tasks and rates to stderr every so many seconds
+    #[arg(long, value_name = "SECONDS", value_parser = number, allow_negative_numbers = true)]
+    pub(crate) monitor_interval: Option<f64>,
+}
+
+keys!(RunningArgs {
+    threads: toml_positive,
+    n_partitions: toml_positive,
+    max_cohorts: toml_positive,
+    backend: toml_text,
+    device: toml_text,
+    progress_bar: toml_boolean,
+    monitor_interval: toml_number,
+});
+
+/// Arguments of `stagger run`.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+pub(crate) struct RunArgs {
+    /// Parquet, CSV or TSV: files, folders or globs; or one run file (.toml)
+    #[arg(value_name = "INPUT")]
+    pub(crate) data: Vec<String>,
+    #[command(flatten)]
+    pub(crate) columns: DataArgs,
+    #[command(flatten)]
+    pub(crate) estimator: EstimatorArgs,
+    #[command(flatten)]
+    pub(crate) inference: InferenceArgs,
+    #[command(flatten)]
+    pub(crate) window: WindowArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+    #[command(flatten)]
+    pub(crate) running: RunningArgs,
+}
+
+impl RunArgs {
+    /// Every key that a run file may hold, beside `[[spec]]`.
+    pub(crate) fn keys() -> impl Iterator<Item = &'static str> {
+        [
+            &["data"][..],
+            DataArgs::KEYS,
+            EstimatorArgs::KEYS,
+            InferenceArgs::KEYS,
+            WindowArgs::KEYS,
+            OutputArgs::KEYS,
+            RunningArgs::KEYS,
+        ]
+        .into_iter()
+        .flatten()
+        .copied()
+    }
+
+    /// Sets the argument `key` (R's name) from a run file's value; `None` where there is no such argument.
+    pub(crate) fn set(&mut self, key: &str, value: &toml::Value) -> Option<Result<(), String>> {
+        if key == "data" {
+            return Some(toml_paths(value).map(|paths| self.data = paths));
+        }
+        self.columns
+            .set(key, value)
+            .or_else(|| self.estimator.set(key, value))
+            .or_else(|| self.inference.set(key, value))
+            .or_else(|| self.window.set(key, value))
+            .or_else(|| self.output.set(key, value))
+            .or_else(|| self.running.set(key, value))
+    }
+
+    /// These arguments, and those of `under` where none is given here.
+    pub(crate) fn over(self, under: Self) -> Self {
+        Self {
+            data: if self.data.is_empty() { under.data } else { self.data },
+            columns: self.columns.over(under.columns),
+            estimator: self.estimator.over(under.estimator),
+            inference: self.inference.over(under.inference),
+            window: self.window.over(under.window),
+            output: self.output.over(under.output),
+            running: self.running.over(under.running),
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Run files: the arguments of `stagger run` in TOML.
+//!
+//! ```toml
+//! data = "panel.parquet"        # relative to this file
+//! yname = "lemp"
+//! tname = "year"
+//! idname = "countyreal"
+//! gname = "first.treat"
+//! xformla = "~ lpop"
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use stagger_engine::error::closest;
+use toml::{Table, Value};
+
+use super::names::canonical;
+use super::run_args::RunArgs;
+use crate::failure::Failure;
+
+/// Table of specifications that share the passes over the data.
+const SPEC: &str = "spec";
+/// Label of a specification.
+const NAME: &str = "name";
+
+/// Whether an input names a run file.
+pub(crate) fn is_run_file(input: &str) -> bool {
+    Path::new(input).extension().is_some_and(|ending| ending.eq_ignore_ascii_case("toml"))
+}
+
+/// Lays the flags over the run file among the inputs, if there is one.
+pub(crate) fn resolve(mut flags: RunArgs) -> Result<RunArgs, Failure> {
+    let (files, data): (Vec<_>, Vec<_>) = flags.data.drain(..).partition(|input| is_run_file(input));
+    flags.data = data;
+    match files.as_slice() {
+        [] => Ok(flags),
+        [file] => Ok(flags.over(read(Path::new(file))?)),
+        [first, second, ..] => Err(Failure::input(format!("two run files are given: {first} and {second}"))
+            .hint("run them one after the other")),
+    }
+}
+
+/// Reads a run file.
+pub(crate) fn read(path: &Path) -> Result<RunArgs, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|source| Failure::read(path, &source))?;
+    parse(&text, path)
+}
+
+/// Arguments of a run file's text; `path` is for messages and for what the paths inside are relative to.
+pub(crate) fn parse(text: &str, path: &Path) -> Result<RunArgs, Failure> {
+    let mut table: Table = toml::from_str(text).map_err(|error| syntax(text, path, &error))?;
+    let specification = table.remove(SPEC).map(|value| only_specification(value, path)).transpose()?;
+    let mut args = arguments(&table, path)?;
+    if let Some(mut specification) = specification {
+        specification.remove(NAME);
+        args = arguments(&specification, path)?.over(args);
+    }
+    let folder = path.parent().unwrap_or(Path::new(""));
+    for input in &mut args.data {
+        *input = relative_to(folder, input);
+    }
+    if let Some(out) = &mut args.output.out {
+        *out = relative_to(folder, out);
+    }
+    Ok(args)
+}
+
+/// The table of the one specification.
+fn only_specification(value: Value, path: &Path) -> Result<Table, Failure> {
+    let mut tables = match value {
+        Value::Array(tables) => tables,
+        table => vec![table],
+    };
+    match (tables.len(), tables.pop()) {
+        (1, Some(Value::Table(table))) => Ok(table),
+        (0 | 1, _) => Err(Failure::input(format!("{}: spec must be a table", path.display())).hint("write [[spec]]")),
+        (several, _) => Err(Failure::input(format!(
+            "{}: {several} [[spec]] tables are given; several specifications in one run come with a later version",
+            path.display()
+        ))
+        .hint("keep one [[spec]] table a file, and run the files one after the other")),
+    }
+}
+
+fn arguments(table: &Table, path: &Path) -> Result<RunArgs, Failure> {
+    let mut args = RunArgs::default();
+    let mut seen: Vec<(String, &str)> = Vec::new();
+    for (key, value) in table {
+        let name = canonical(key);
+        if let Some((_, other)) = seen.iter().find(|(earlier, _)| *earlier == name) {
+            return Err(Failure::input(format!(
+                "{}: {other} and {key} are the same argument, {name}",
+                path.display()
+            )));
+        }
+        match args.set(&name, value) {
+            Some(Ok(())) => seen.push((name, key)),
+            Some(Err(reason)) => return Err(Failure::input(format!("{}: {key} {reason}", path.display()))),
+            None => return Err(unknown(key, path)),
+        }
+    }
+    Ok(args)
+}
+
+fn unknown(key: &str, path: &Path) -> Failure {
+    let failure = Failure::input(format!("{}: unknown key {key}", path.display()));
+    match closest(&canonical(key), RunArgs::keys().chain([SPEC])).first() {
+        Some(near) => failure.hint(format!("did you mean {near}?")),
+        None => failure.hint("`stagger run --help` lists all keys"),
+    }
+}
+
+fn syntax(text: &str, path: &Path, error: &toml::de::Error) -> Failure {
+    let line = error.span().map(|span| 1 + text[..span.start.min(text.len())].matches('\n').count());
+    let place = match line {
+        Some(line) => format!("{}, line {line}", path.display()),
+        None => path.display().to_string(),
+    };
+    Failure::input(format!("{place}: {}", error.message().trim().replace('\n', ", ")))
+        .hint("texts stand in quotes: yname = \"lemp\"")
+}
+
+/// A path of the file as seen from the working directory; absolute paths and URLs stay.
+fn relative_to(folder: &Path, input: &str) -> String {
+    if input.contains("://") || Path::new(input).is_absolute() {
+        return input.to_owned();
+    }
+    let joined: PathBuf = folder.join(input);
+    joined.to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Result<RunArgs, String> {
+        parse(text, Path::new("studies/study.toml")).map_err(|failure| failure.to_string())
+    }
+
+    fn refused(text: &str) -> String {
+        parsed(text).expect_err("refused")
+    }
+
+    #[test]
+    fn every_spelling_of_a_key() {
+        let args = parsed("est-method = 'reg'\nnboot = 500\nalpha = 0.1\ncluster = 'state, county'\nboot = true").unwrap();
+        assert_eq!(args.estimator.est_method.as_deref(), Some("reg"));
+        assert_eq!(args.inference.biters, Some(500));
+        assert_eq!(args.inference.alp, Some(0.1));
+        assert_eq!(args.inference.clustervars, Some(vec!["state".to_owned(), "county".to_owned()]));
+        assert_eq!(args.inference.bstrap, Some(true));
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_file() {
+        let args = parsed("data = ['panel.parquet', '/big/*.parquet', 's3://b/k']\nout = 'results'").unwrap();
+        assert_eq!(args.data, ["studies/panel.parquet", "/big/*.parquet", "s3://b/k"]);
+        assert_eq!(args.output.out.as_deref(), Some("studies/results"));
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let file = parsed("yname = 'a'\ntname = 't'\nbstrap = true\ndata = 'x.parquet'").unwrap();
+        let mut flags = RunArgs::default();
+        flags.columns.yname = Some("b".to_owned());
+        flags.inference.bstrap = Some(false);
+        let merged = flags.over(file);
+        assert_eq!(merged.columns.yname.as_deref(), Some("b"));
+        assert_eq!(merged.columns.tname.as_deref(), Some("t"));
+        assert_eq!(merged.inference.bstrap, Some(false));
+        assert_eq!(merged.data, ["studies/x.parquet"]);
+    }
+
+    #[test]
+    fn one_specification_is_laid_over_the_file() {
+        let args = parsed("yname = 'a'\nalp = 0.05\n[[spec]]\nname = 'wide'\nalp = 0.1").unwrap();
+        assert_eq!(args.columns.yname.as_deref(), Some("a"));
+        assert_eq!(args.inference.alp, Some(0.1));
+    }
+
+    #[test]
+    fn refusals_name_file_and_key() {
+        let all = [
+            refused("[[spec]]\n[[spec]]\n"),
+            refused("estmethod = 'dr'"),
+            refused("colour = 'red'"),
+            refused("alp = 0.1\nalpha = 0.05"),
+            refused("panel = 'no'"),
+            refused("biters = -5"),
+            refused("yname = lemp"),
+        ]
+        .join("\n");
+        insta::assert_snapshot!(all, @r#"
+        error: studies/study.toml: 2 [[spec]] tables are given; several specifications in one run come with a later version
+        hint: keep one [[spec]] table a file, and run the files one after the other
+
+        error: studies/study.toml: unknown key estmethod
+        hint: did you mean est_method?
+
+        error: studies/study.toml: unknown key colour
+        hint: `stagger run --help` lists all keys
+
+        error: studies/study.toml: alp and alpha are the same argument, alp
+
+        error: studies/study.toml: panel must be true or false, not "no"
+
+        error: studies/study.toml: biters must be a whole number that is not negative, not -5
+
+        error: studies/study.toml, line 1: string values must be quoted, expected literal string
+        hint: texts stand in quotes: yname = "lemp"
+        "#);
+    }
+
+    #[test]
+    fn two_run_files_are_refused() {
+        let flags = RunArgs { data: vec!["a.toml".into(), "b.TOML".into()], ..RunArgs::default() };
+        insta::assert_snapshot!(resolve(flags).expect_err("refused").to_string(), @"
+        error: two run files are given: a.toml and b.TOML
+        hint: run them one after the other
+        ");
+    }
+}

@@ -1,0 +1,58 @@
+//! `stagger agg`: any aggregation afterwards, from the saved result alone.
+
+use std::path::Path;
+
+use stagger_engine::aggregate::{AggregateOptions, InferenceOverrides, aggregate_saved};
+
+use crate::cli::AggArgs;
+use crate::cli::spec::{Window, level};
+use crate::failure::Failure;
+use crate::report::aggregation::{Bands, KINDS, aggregation_report};
+use crate::report::load::load;
+use crate::report::stdout::{print, print_json};
+
+/// Aggregates and prints.
+pub(crate) fn agg(args: &AggArgs) -> Result<(), Failure> {
+    let kind = kind(&args.kind)?;
+    let options = AggregateOptions::from(Window::new(&args.window)?);
+    let inference = InferenceOverrides { alp: level(args.alp)?, cband: args.cband };
+    let loaded = load(Path::new(&args.result))?;
+    let spec = &loaded.saved.extended.spec;
+    if args.cband == Some(true) && !spec.bstrap {
+        return Err(Failure::input("cband needs the draws of the bootstrap, and this run had bstrap off")
+            .hint("run it again with --bstrap, or leave --cband out for pointwise bands"));
+    }
+
+    let aggte = aggregate_saved(&loaded.saved, loaded.draws.as_ref(), kind, &options, &inference)?;
+    if args.json.unwrap_or(false) {
+        return print_json(&aggte);
+    }
+    let alp = args.alp.unwrap_or(loaded.saved.result.alp);
+    let bands = Bands::of(spec.bstrap && args.cband.unwrap_or(spec.cband), aggte.crit, alp);
+    print(&aggregation_report(&loaded.saved, &aggte, alp, bands))
+}
+
+/// R's name of an aggregation; Python and Stata say `eventstudy`.
+fn kind(text: &str) -> Result<&'static str, Failure> {
+    let name = match text {
+        "eventstudy" | "event" => "dynamic",
+        other => other,
+    };
+    KINDS.into_iter().find(|kind| *kind == name).ok_or_else(|| {
+        Failure::input(format!(
+            "type must be one of \"simple\", \"dynamic\", \"group\", or \"calendar\"; received \"{text}\""
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_and_their_other_names() {
+        assert_eq!(kind("eventstudy"), Ok("dynamic"));
+        assert_eq!(kind("group"), Ok("group"));
+        insta::assert_snapshot!(kind("dynamics").expect_err("refused").to_string(), @r#"error: type must be one of "simple", "dynamic", "group", or "calendar"; received "dynamics""#);
+    }
+}

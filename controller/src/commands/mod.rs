@@ -1,0 +1,6 @@
+//! The subcommands.
+
+pub(crate) mod agg;
+pub(crate) mod describe;
+pub(crate) mod run;
+pub(crate) mod simulate;

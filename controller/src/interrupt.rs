@@ -1,0 +1,62 @@
+//! Ctrl-C: stop at once, say what became of the output, leave nothing half-written.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::failure::Failure;
+use crate::progress;
+
+/// Exit status of a process ended by Ctrl-C: 128 + SIGINT.
+const STATUS: i32 = 130;
+
+/// What an interrupt has to clean up or to tell.
+#[derive(Debug)]
+struct Output {
+    /// Folder of files that are not in place yet.
+    staging: Option<PathBuf>,
+    /// Where the complete result stands.
+    committed: Option<PathBuf>,
+}
+
+static OUTPUT: Mutex<Output> = Mutex::new(Output { staging: None, committed: None });
+
+/// Answers Ctrl-C (and a request to terminate) from now on.
+pub(crate) fn install() {
+    // Without a handler Ctrl-C still ends the process; only the message and the cleaning would be missing.
+    let _ = ctrlc::set_handler(|| {
+        // Waits while files are being put in place. The lock is held until the process has ended.
+        let output = lock();
+        if let Some(staging) = &output.staging {
+            let _ = fs::remove_dir_all(staging);
+        }
+        progress::erase();
+        let _ = writeln!(io::stderr(), "{}", message(&output));
+        std::process::exit(STATUS);
+    });
+}
+
+/// Has an interrupt remove this folder.
+pub(crate) fn remove_on_interrupt(staging: &Path) {
+    lock().staging = Some(staging.to_owned());
+}
+
+/// Puts files in place, safe from interrupts until it is done.
+pub(crate) fn commit(target: &Path, put: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+    let mut output = lock();
+    put()?;
+    *output = Output { staging: None, committed: Some(target.to_owned()) };
+    Ok(())
+}
+
+fn lock() -> MutexGuard<'static, Output> {
+    OUTPUT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn message(output: &Output) -> String {
+    match &output.committed {
+        Some(target) => format!("interrupted: the result was saved in {}", target.display()),
+        None => "interrupted: nothing was written".to_owned(),
+    }
+}

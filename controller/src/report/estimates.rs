@@ -1,0 +1,403 @@
+//! The result of a run as a person reads it: R's `summary(att_gt)`, then the aggregations, then what was done and dropped.
+
+use stagger_engine::result::{Num, RunResult, SavedResult};
+use stagger_engine::spec::{BasePeriod, ControlGroup, EstMethod, FixWeights, Multiplier, RunSpec};
+
+use super::aggregation::{Bands, KINDS, effects_table, overall_table};
+use super::text::{Row, Table, counted, field, grouped, label, percent, short, wrapped};
+
+/// R's line below every table.
+pub(crate) const SIGNIFICANCE: &str = "---\nSignif. codes: '*' confidence band does not cover 0\n";
+
+/// What `stagger run` prints.
+pub(crate) fn run_report(saved: &SavedResult) -> String {
+    let result = &saved.result;
+    let spec = &saved.extended.spec;
+    let mut text = references(spec);
+    text.push('\n');
+    text += &cells_table(saved);
+    text += SIGNIFICANCE;
+    text.push('\n');
+    text += &pretest(saved);
+    if !result.aggte.is_empty() {
+        text.push('\n');
+        text += &overall_table(&result.aggte, result.alp);
+    }
+    if let Some(dynamic) = result.aggte.get("dynamic") {
+        let bands = Bands::of(spec.bstrap && spec.cband, dynamic.crit, result.alp);
+        text.push('\n');
+        text += &effects_table(dynamic, result.alp, bands).unwrap_or_default();
+    }
+    text.push('\n');
+    text += &settings(saved);
+    text += &critical_value(result.crit.0, cell_bands(saved), "ATT(g,t)", result.alp);
+    text += &sample(saved);
+    text += &dropped(result);
+    text += &warnings(saved);
+    text
+}
+
+/// Papers to cite.
+pub(crate) fn references(spec: &RunSpec) -> String {
+    let reference = "Callaway, B. and Sant'Anna, P. H. C. (2021). \"Difference-in-Differences with Multiple Time Periods.\" \
+                     Journal of Econometrics 225(2), 200-230.";
+    let method = match spec.est_method {
+        EstMethod::Dr => {
+            "doubly robust. Sant'Anna, P. H. C. and Zhao, J. (2020). \"Doubly Robust Difference-in-Differences Estimators.\" \
+             Journal of Econometrics 219(1), 101-122."
+        }
+        EstMethod::Reg => {
+            "outcome regression. Heckman, J. J., Ichimura, H. and Todd, P. E. (1997). \"Matching as an Econometric Evaluation \
+             Estimator.\" Review of Economic Studies 64(4), 605-654."
+        }
+        EstMethod::Ipw => {
+            "inverse probability weighting. Abadie, A. (2005). \"Semiparametric Difference-in-Differences Estimators.\" \
+             Review of Economic Studies 72(1), 1-19."
+        }
+    };
+    wrapped("Reference: ", 2, reference) + &wrapped("Method: ", 2, method)
+}
+
+/// `[95% Simult. Conf. Band]`
+pub(crate) fn band_heading(alp: f64, bands: Bands) -> String {
+    let kind = match bands {
+        Bands::Simultaneous => "Simult.",
+        Bands::Pointwise => "Pointwise",
+    };
+    format!("[{}% {kind} Conf. Band]", percent(alp))
+}
+
+fn cell_bands(saved: &SavedResult) -> Bands {
+    let spec = &saved.extended.spec;
+    Bands::of(spec.bstrap && spec.cband, Some(saved.result.crit), saved.result.alp)
+}
+
+fn cells_table(saved: &SavedResult) -> String {
+    let cells = &saved.result.att_gt;
+    let rows = (0..cells.att.len())
+        .map(|i| {
+            let keys = vec![label(cells.group[i]), label(cells.time[i])];
+            let row = Row::new(keys, [cells.att[i], cells.se[i], cells.lci[i], cells.uci[i]]);
+            let base = saved.extended.reference.get(i).copied().unwrap_or(false);
+            if base { row.noted("base period") } else { row }
+        })
+        .collect();
+    let band = band_heading(saved.result.alp, cell_bands(saved));
+    let table = Table { keys: &["Group", "Time"], estimate: "ATT(g,t)", band, rows };
+    format!("Group-Time Average Treatment Effects:\n{}", table.render())
+}
+
+fn pretest(saved: &SavedResult) -> String {
+    let spec = &saved.extended.spec;
+    let outcome = match saved.result.wald {
+        Some(test) => {
+            let p = if test.p.0 < 0.000_005 { "< 0.00001".to_owned() } else { format!("{:.5}", test.p.0) };
+            format!("{p} (chi2({}) = {})", test.df, short(test.stat.0))
+        }
+        None if spec.bstrap && saved.extended.clusters.is_some() => {
+            "not given, as in R, with clusters and bootstrap; --bstrap false gives it".to_owned()
+        }
+        None => "not available".to_owned(),
+    };
+    wrapped("P-value for pre-test of parallel trends assumption: ", 2, &outcome)
+}
+
+/// How it was estimated.
+pub(crate) fn settings(saved: &SavedResult) -> String {
+    let spec = &saved.extended.spec;
+    let control = match spec.control_group {
+        ControlGroup::NeverTreated => "never treated",
+        ControlGroup::NotYetTreated => "not yet treated",
+    };
+    let base = match spec.base_period {
+        BasePeriod::Varying => "varying",
+        BasePeriod::Universal => "universal",
+    };
+    field("Control group:", &format!("{control}, anticipation periods: {}", spec.anticipation))
+        + &field("Estimation method:", &format!("{}; covariates: {}", method(spec), covariates(spec)))
+        + &field("Base period:", base)
+        + &weights(spec)
+        + &field("Standard errors:", &standard_errors(saved))
+}
+
+fn method(spec: &RunSpec) -> &'static str {
+    match spec.est_method {
+        EstMethod::Dr => "doubly robust",
+        EstMethod::Reg => "outcome regression",
+        EstMethod::Ipw => "inverse probability weighting",
+    }
+}
+
+fn covariates(spec: &RunSpec) -> &str {
+    match spec.xformla.as_deref() {
+        None => "none",
+        Some(formula) if formula.replace(' ', "") == "~1" => "none",
+        Some(formula) => formula.trim(),
+    }
+}
+
+fn weights(spec: &RunSpec) -> String {
+    let Some(column) = &spec.weightsname else {
+        return String::new();
+    };
+    let period = match spec.fix_weights {
+        None => "of each cell's earlier period",
+        Some(FixWeights::BasePeriod) => "fixed at the base period",
+        Some(FixWeights::FirstPeriod) => "fixed at the first period",
+        Some(FixWeights::Varying) => "varying, each row its own",
+    };
+    field("Weights:", &format!("{column}, {period}"))
+}
+
+fn standard_errors(saved: &SavedResult) -> String {
+    let spec = &saved.extended.spec;
+    let mut text = if spec.bstrap {
+        let weights = match spec.multiplier {
+            Multiplier::Mammen => "Mammen",
+            Multiplier::Rademacher => "Rademacher",
+        };
+        format!("multiplier bootstrap, {} {weights} draws, seed {}", grouped(spec.biters as u64), spec.seed)
+    } else {
+        "analytic".to_owned()
+    };
+    let clusters: Vec<&str> = spec.clustervars.iter().filter(|name| **name != spec.idname).map(String::as_str).collect();
+    if let [first, others @ ..] = clusters.as_slice() {
+        text += &format!(", clustered by {}", clusters.join(" and "));
+        if let Some(count) = saved.extended.clusters {
+            let of = if others.is_empty() { String::new() } else { format!(" of {first}") };
+            text += &format!(" ({}{of})", counted(count, "cluster"));
+        }
+    }
+    text
+}
+
+/// The critical value of the bands over `what`.
+pub(crate) fn critical_value(crit: f64, bands: Bands, what: &str, alp: f64) -> String {
+    let kind = match bands {
+        Bands::Simultaneous => format!("simultaneous over all {what}"),
+        Bands::Pointwise => "pointwise".to_owned(),
+    };
+    field("Critical value:", &format!("{}, {kind}, at the {}% level", short(crit), percent(1.0 - alp)))
+}
+
+/// Whom it was estimated from.
+fn sample(saved: &SavedResult) -> String {
+    let extended = &saved.extended;
+    let noun = if extended.spec.panel { "unit" } else { "observation" };
+    let mut text = counted(saved.result.n, noun);
+    if let (Some(first), Some(last)) = (extended.periods.first(), extended.periods.last()) {
+        let periods = counted(extended.periods.len() as u64, "period");
+        text += &format!(", {periods} ({} to {})", label(*first), label(*last));
+    }
+    let cohorts: Vec<String> = extended
+        .cohort_units
+        .iter()
+        .map(|(cohort, units)| format!("{}: {}", cohort_label(*cohort), grouped(*units)))
+        .collect();
+    let mut lines = field("Sample:", &text);
+    if !cohorts.is_empty() {
+        lines += &field("Cohorts:", &unbroken(&cohorts, ", "));
+    }
+    lines
+}
+
+/// Raw cohorts 0, infinite and missing are never treated.
+fn cohort_label(cohort: Num) -> String {
+    if cohort.0 == 0.0 || !cohort.0.is_finite() { "never treated".to_owned() } else { label(cohort) }
+}
+
+/// Joins items whose inner blanks must not be broken at, by means of no-break blanks.
+fn unbroken(items: &[String], separator: &str) -> String {
+    items.iter().map(|item| item.replace(' ', "\u{a0}")).collect::<Vec<_>>().join(separator)
+}
+
+fn dropped(result: &RunResult) -> String {
+    let dropped = &result.dropped;
+    if dropped.rows == 0 && dropped.units == 0 {
+        return field("Dropped:", "nothing");
+    }
+    let total = format!("{}, {}", counted(dropped.rows, "row"), counted(dropped.units, "unit"));
+    let mut text = field("Dropped:", &total);
+    for (reason, rows) in &dropped.reasons {
+        text += &field("", &format!("{}: {reason}", counted(*rows, "row")));
+    }
+    text
+}
+
+fn warnings(saved: &SavedResult) -> String {
+    let result = &saved.result;
+    let mut notes = result.warnings.clone();
+    let missing: Vec<&str> = KINDS.into_iter().filter(|kind| !result.aggte.contains_key(*kind)).collect();
+    if !missing.is_empty() {
+        let unavailable = format!("not available: aggregation {}", missing.join(", "));
+        let cells = result.att_gt.att.iter().filter(|att| att.is_na()).count() as u64;
+        notes.push(if cells > 0 {
+            format!("{unavailable}, as {} can't be estimated; --na-rm leaves them out", counted(cells, "cell"))
+        } else {
+            unavailable
+        });
+    }
+    if notes.is_empty() {
+        return String::new();
+    }
+    let items: String = notes.iter().map(|note| wrapped("- ", 2, note)).collect();
+    format!("\nWarnings:\n{items}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    #[test]
+    fn bootstrap_run() {
+        insta::assert_snapshot!(run_report(&fixture::bootstrap()), @r#"
+        Reference: Callaway, B. and Sant'Anna, P. H. C. (2021).
+          "Difference-in-Differences with Multiple Time Periods." Journal of
+          Econometrics 225(2), 200-230.
+        Method: doubly robust. Sant'Anna, P. H. C. and Zhao, J. (2020). "Doubly Robust
+          Difference-in-Differences Estimators." Journal of Econometrics 219(1),
+          101-122.
+
+        Group-Time Average Treatment Effects:
+         Group  Time  ATT(g,t)  Std. Error  [95% Simult. Conf. Band]
+          2004  2004   -0.0145      0.0228      -0.0752       0.0462
+          2004  2005   -0.0764      0.0302      -0.1570       0.0042
+          2004  2006   -0.1404      0.0382      -0.2424      -0.0385  *
+          2004  2007   -0.1069      0.0349      -0.2000      -0.0138  *
+          2006  2004   -0.0005      0.0222      -0.0597       0.0588
+          2006  2005   -0.0062      0.0192      -0.0574       0.0450
+          2006  2006    0.0010      0.0191      -0.0500       0.0519
+          2006  2007   -0.0413      0.0193      -0.0927       0.0101
+          2007  2004    0.0267      0.0143      -0.0114       0.0649
+          2007  2005   -0.0046      0.0156      -0.0461       0.0369
+          2007  2006   -0.0284      0.0185      -0.0778       0.0209
+          2007  2007   -0.0288      0.0167      -0.0734       0.0158
+        ---
+        Signif. codes: '*' confidence band does not cover 0
+
+        P-value for pre-test of parallel trends assumption: 0.23267 (chi2(5) = 6.842)
+
+        Overall effects:
+         Aggregation                            ATT  Std. Error  [95% Conf. Int.]
+         simple (all post-treatment cells)  -0.0418      0.0116  -0.0645  -0.0190  *
+         dynamic (event times >= 0)         -0.0804      0.0205  -0.1205  -0.0402  *
+         group (average over groups)        -0.0328      0.0120  -0.0563  -0.0093  *
+         calendar (average over time)       -0.0442      0.0164  -0.0763  -0.0121  *
+
+        Dynamic effects (event study):
+         Event time  Estimate  Std. Error  [95% Simult. Conf. Band]
+                 -3    0.0267      0.0143      -0.0092       0.0626
+                 -2   -0.0036      0.0130      -0.0363       0.0290
+                 -1   -0.0232      0.0146      -0.0599       0.0134
+                  0   -0.0211      0.0118      -0.0506       0.0085
+                  1   -0.0530      0.0163      -0.0939      -0.0121  *
+                  2   -0.1404      0.0388      -0.2378      -0.0430  *
+                  3   -0.1069      0.0336      -0.1912      -0.0226  *
+
+        Control group:      never treated, anticipation periods: 0
+        Estimation method:  doubly robust; covariates: ~ lpop
+        Base period:        varying
+        Standard errors:    multiplier bootstrap, 5,000 Mammen draws, seed 20210101
+        Critical value:     2.667, simultaneous over all ATT(g,t), at the 5% level
+        Sample:             500 units, 5 periods (2003 to 2007)
+        Cohorts:            2004: 20, 2006: 40, 2007: 131, never treated: 309
+        Dropped:            nothing
+        "#);
+    }
+
+    #[test]
+    fn analytic_run_with_universal_base() {
+        let report = run_report(&fixture::universal());
+        insta::assert_snapshot!(report, @r#"
+        Reference: Callaway, B. and Sant'Anna, P. H. C. (2021).
+          "Difference-in-Differences with Multiple Time Periods." Journal of
+          Econometrics 225(2), 200-230.
+        Method: doubly robust. Sant'Anna, P. H. C. and Zhao, J. (2020). "Doubly Robust
+          Difference-in-Differences Estimators." Journal of Econometrics 219(1),
+          101-122.
+
+        Group-Time Average Treatment Effects:
+         Group  Time  ATT(g,t)  Std. Error  [95% Pointwise Conf. Band]
+          2004  2003    0.0000          NA            NA            NA     base period
+          2004  2004   -0.0105      0.0233       -0.0561        0.0351
+          2004  2005   -0.0704      0.0310       -0.1312       -0.0097  *
+          2004  2006   -0.1373      0.0364       -0.2087       -0.0658  *
+          2004  2007   -0.1008      0.0344       -0.1682       -0.0335  *
+          2006  2003   -0.0038      0.0313       -0.0652        0.0577
+          2006  2004    0.0028      0.0196       -0.0356        0.0411
+          2006  2005    0.0000          NA            NA            NA     base period
+          2006  2006   -0.0046      0.0178       -0.0394        0.0302
+          2006  2007   -0.0412      0.0202       -0.0809       -0.0016  *
+          2007  2003    0.0033      0.0245       -0.0446        0.0512
+          2007  2004    0.0338      0.0211       -0.0076        0.0752
+          2007  2005    0.0311      0.0179       -0.0040        0.0661
+          2007  2006    0.0000          NA            NA            NA     base period
+          2007  2007   -0.0261      0.0167       -0.0587        0.0066
+        ---
+        Signif. codes: '*' confidence band does not cover 0
+
+        P-value for pre-test of parallel trends assumption: 0.16812 (chi2(5) = 7.791)
+
+        Overall effects:
+         Aggregation                            ATT  Std. Error  [95% Conf. Int.]
+         simple (all post-treatment cells)  -0.0273      0.0109  -0.0488  -0.0059  *
+         dynamic (event times >= 0)         -0.0288      0.0137  -0.0556  -0.0019  *
+         group (average over groups)        -0.0269      0.0122  -0.0509  -0.0029  *
+         calendar (average over time)       -0.0417      0.0160  -0.0730  -0.0104  *
+
+        Dynamic effects (event study):
+         Event time  Estimate  Std. Error  [95% Pointwise Conf. Band]
+                 -1    0.0000          NA            NA            NA
+                  0   -0.0066      0.0143       -0.0345        0.0214
+                  1   -0.0510      0.0169       -0.0841       -0.0178  *
+
+        Control group:      never treated, anticipation periods: 0
+        Estimation method:  doubly robust; covariates: none
+        Base period:        universal
+        Standard errors:    analytic
+        Critical value:     1.960, pointwise, at the 5% level
+        Sample:             500 units, 5 periods (2003 to 2007)
+        Cohorts:            2004: 20, 2006: 40, 2007: 131, never treated: 309
+        Dropped:            nothing
+        "#);
+    }
+
+    #[test]
+    fn nothing_is_wider_than_80_columns() {
+        for saved in [fixture::bootstrap(), fixture::universal(), fixture::troubled()] {
+            for line in run_report(&saved).lines() {
+                assert!(line.chars().count() <= 80, "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn troubles_are_told() {
+        let report = run_report(&fixture::troubled());
+        let tail: Vec<&str> = report.lines().skip_while(|line| !line.starts_with("P-value")).collect();
+        insta::assert_snapshot!(tail.join("\n"), @"
+        P-value for pre-test of parallel trends assumption: not given, as in R, with
+          clusters and bootstrap; --bstrap false gives it
+
+        Control group:      never treated, anticipation periods: 0
+        Estimation method:  doubly robust; covariates: ~ lpop
+        Base period:        varying
+        Weights:            weight, of each cell's earlier period
+        Standard errors:    multiplier bootstrap, 5,000 Mammen draws, seed 20210101,
+                            clustered by state (29 clusters)
+        Critical value:     2.667, simultaneous over all ATT(g,t), at the 5% level
+        Sample:             500 units, 5 periods (2003 to 2007)
+        Cohorts:            2004: 20, 2006: 40, 2007: 131, never treated: 309
+        Dropped:            1,012 rows, 3 units
+                            1,002 rows: missing values in lemp
+                            10 rows: units not seen in every period
+
+        Warnings:
+        - ATT(2004, 2007) can't be estimated: overlap condition violated (largest fitted
+          propensity score 0.9995, limit 0.999)
+        - not available: aggregation simple, dynamic, group, calendar, as 1 cell can't
+          be estimated; --na-rm leaves them out
+        ");
+    }
+}

@@ -1,0 +1,283 @@
+//! A saved result, read back for `stagger agg`.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use arrow::array::AsArray;
+use arrow::datatypes::Float64Type;
+use faer::Mat;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde_json::Value;
+use stagger_engine::result::{Num, SavedResult};
+
+use super::folder::RESULT;
+use super::save::DRAWS;
+use super::tabular::{RUN_KEY, extended_names, fingerprint};
+use crate::failure::Failure;
+
+/// A saved result and its draws.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) saved: SavedResult,
+    /// The draws of the bootstrap, if the run had one.
+    pub(crate) draws: Option<Mat<f64>>,
+}
+
+/// Reads the folder that `--out` wrote, or the `result.json` in it.
+pub(crate) fn load(path: &Path) -> Result<Loaded, Failure> {
+    let file = if path.is_dir() { path.join(RESULT) } else { path.to_owned() };
+    if path.is_dir() && !file.exists() {
+        return Err(Failure::input(format!("{} holds no {RESULT}", path.display()))
+            .hint("give the folder that `stagger run --out` wrote"));
+    }
+    let text = fs::read_to_string(&file).map_err(|source| Failure::read(&file, &source))?;
+    let saved = parse(&text, &file)?;
+    let draws = saved.extended.spec.bstrap.then(|| load_draws(&file.with_file_name(DRAWS), &saved)).transpose()?;
+    Ok(Loaded { saved, draws })
+}
+
+/// Reads `result.json`.
+fn parse(text: &str, file: &Path) -> Result<SavedResult, Failure> {
+    let damaged = |reason: String| Failure::input(format!("{} is damaged: {reason}", file.display()));
+    let mut value: Value = serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
+    let Some(extended) = value.get_mut("extended") else {
+        return Err(Failure::input(format!("{} is not a saved result: it has no \"extended\"", file.display()))
+            .hint("`stagger run --json` prints the result only; `--out DIR` saves what agg needs"));
+    };
+    // JSON has no NaN: cells that can't be estimated have null covariances.
+    let covariance = extended.get_mut("covariance").map(Value::take).unwrap_or_default();
+    let covariance: Vec<Vec<Num>> = serde_json::from_value(covariance).map_err(|error| damaged(error.to_string()))?;
+    extended["covariance"] = Value::Array(Vec::new());
+    let mut saved: SavedResult = serde_json::from_value(value).map_err(|error| damaged(error.to_string()))?;
+    saved.extended.covariance = covariance.into_iter().map(|row| row.into_iter().map(|x| x.0).collect()).collect();
+    check(&saved).map_err(damaged)?;
+    Ok(saved)
+}
+
+/// Checks that everything has the length that the rest relies on.
+fn check(saved: &SavedResult) -> Result<(), String> {
+    let (cells, extended) = (&saved.result.att_gt, &saved.extended);
+    let count = cells.att.len();
+    let columns = 1 + extended.groups.len() + count;
+    let lengths = [
+        ("att_gt.group", cells.group.len(), count),
+        ("att_gt.time", cells.time.len(), count),
+        ("att_gt.post", cells.post.len(), count),
+        ("att_gt.se", cells.se.len(), count),
+        ("att_gt.lci", cells.lci.len(), count),
+        ("att_gt.uci", cells.uci.len(), count),
+        ("extended.reference", extended.reference.len(), count),
+        ("extended.shares", extended.shares.len(), extended.groups.len()),
+        ("extended.covariance", extended.covariance.len(), columns),
+    ];
+    for (name, found, expected) in lengths {
+        if found != expected {
+            return Err(format!("{name} has {found} entries, expected {expected}"));
+        }
+    }
+    match extended.covariance.iter().find(|row| row.len() != columns) {
+        Some(row) => Err(format!("a row of extended.covariance has {} entries, expected {columns}", row.len())),
+        None => Ok(()),
+    }
+}
+
+/// Reads `draws.parquet` and checks that it belongs to the result.
+fn load_draws(file: &Path, saved: &SavedResult) -> Result<Mat<f64>, Failure> {
+    let open = File::open(file).map_err(|source| {
+        Failure::read(file, &source)
+            .hint(format!("the run had bstrap: its {DRAWS} must stand beside {RESULT}"))
+            .hint("run it again with --out, or with --bstrap false for analytic standard errors")
+    })?;
+    let damaged = |reason: String| Failure::input(format!("{} is damaged: {reason}", file.display()));
+    let builder = ParquetRecordBatchReaderBuilder::try_new(open).map_err(|error| damaged(error.to_string()))?;
+    let run = builder
+        .metadata()
+        .file_metadata()
+        .key_value_metadata()
+        .and_then(|pairs| pairs.iter().find(|pair| pair.key == RUN_KEY))
+        .and_then(|pair| pair.value.clone());
+    if run.as_deref() != Some(fingerprint(saved).as_str()) {
+        return Err(Failure::input(format!("{} belongs to another run than {RESULT}", file.display()))
+            .hint("run it again with --out"));
+    }
+    let names = extended_names(saved);
+    let found: Vec<&String> = builder.schema().fields().iter().map(|field| field.name()).collect();
+    if found.len() != names.len() || found.iter().zip(&names).any(|(found, name)| *found != name) {
+        return Err(damaged("its columns are not those of the result".to_owned()));
+    }
+    let rows = usize::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
+    if rows != saved.extended.spec.biters {
+        return Err(damaged(format!("it has {rows} draws, the run had {}", saved.extended.spec.biters)));
+    }
+    fill(builder, rows, names.len()).map_err(damaged)
+}
+
+fn fill(builder: ParquetRecordBatchReaderBuilder<File>, rows: usize, columns: usize) -> Result<Mat<f64>, String> {
+    let mut draws = Mat::zeros(rows, columns);
+    let mut start = 0;
+    for batch in builder.build().map_err(|error| error.to_string())? {
+        let batch = batch.map_err(|error| error.to_string())?;
+        for (j, column) in batch.columns().iter().enumerate() {
+            let values = column.as_primitive_opt::<Float64Type>().ok_or("its columns are not doubles")?;
+            for (i, value) in values.values().iter().enumerate() {
+                draws[(start + i, j)] = *value;
+            }
+        }
+        start += batch.num_rows();
+    }
+    Ok(draws)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+    use crate::report::folder::Staging;
+    use crate::report::save::save;
+    use stagger_engine::run::{RunFacts, RunOutput};
+
+    fn output(saved: SavedResult) -> RunOutput {
+        let columns = saved.extended.covariance.len();
+        let draws = saved
+            .extended
+            .spec
+            .bstrap
+            .then(|| Mat::from_fn(saved.extended.spec.biters, columns, |i, j| (i * columns + j) as f64));
+        RunOutput { saved, draws, facts: facts() }
+    }
+
+    fn facts() -> RunFacts {
+        RunFacts { inputs: Vec::new(), rows: 2500, units: 500, shards: 1, threads: 2, stages: Vec::new(), seconds: 0.25 }
+    }
+
+    fn saved_in(folder: &Path, output: &RunOutput) {
+        save(Staging::prepare(folder).unwrap(), output).unwrap();
+    }
+
+    fn message(path: &Path, root: &Path) -> String {
+        load(path).expect_err("refused").to_string().replace(&root.display().to_string(), "DIR")
+    }
+
+    #[test]
+    fn a_saved_result_reads_back_to_the_bit() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("out");
+        let written = output(fixture::bootstrap());
+        saved_in(&folder, &written);
+        for path in [folder.clone(), folder.join(RESULT)] {
+            let loaded = load(&path).unwrap();
+            let json = |saved: &SavedResult| serde_json::to_string(saved).unwrap();
+            assert_eq!(json(&loaded.saved), json(&written.saved));
+            assert_eq!(loaded.draws, written.draws);
+        }
+        let mut files: Vec<String> =
+            fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        files.sort();
+        insta::assert_snapshot!(files.join("\n"), @"
+        aggte_calendar.csv
+        aggte_dynamic.csv
+        aggte_group.csv
+        aggte_simple.csv
+        att_gt.csv
+        att_gt.parquet
+        draws.parquet
+        result.json
+        run.json
+        ");
+        insta::assert_snapshot!(fs::read_to_string(folder.join("run.json")).unwrap(), @r#"
+        {
+          "version": "0.1.0",
+          "spec": {
+            "yname": "lemp",
+            "tname": "year",
+            "idname": "countyreal",
+            "gname": "first.treat",
+            "xformla": "~ lpop",
+            "weightsname": null,
+            "clustervars": [],
+            "est_method": "dr",
+            "control_group": "nevertreated",
+            "anticipation": 0.0,
+            "base_period": "varying",
+            "fix_weights": null,
+            "panel": true,
+            "allow_unbalanced_panel": false,
+            "bstrap": true,
+            "biters": 5000,
+            "cband": true,
+            "alp": 0.05,
+            "seed": 20210101,
+            "multiplier": "mammen"
+          },
+          "facts": {
+            "inputs": [],
+            "rows": 2500,
+            "units": 500,
+            "shards": 1,
+            "threads": 2,
+            "stages": [],
+            "seconds": 0.25
+          }
+        }
+        "#);
+    }
+
+    #[test]
+    fn cells_without_an_estimate_read_back() {
+        let root = tempfile::tempdir().unwrap();
+        let mut saved = fixture::universal();
+        saved.extended.covariance[5][5] = f64::NAN;
+        saved_in(&root.path().join("out"), &output(saved));
+        let loaded = load(&root.path().join("out")).unwrap();
+        assert!(loaded.saved.extended.covariance[5][5].is_nan());
+        assert!(loaded.saved.result.att_gt.se[0].is_na());
+        assert!(loaded.draws.is_none());
+    }
+
+    #[test]
+    fn a_second_run_leaves_nothing_of_the_first() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("out");
+        saved_in(&folder, &output(fixture::bootstrap()));
+        saved_in(&folder, &output(fixture::universal()));
+        assert!(!folder.join(DRAWS).exists());
+        assert!(!load(&folder).unwrap().saved.extended.spec.bstrap);
+    }
+
+    #[test]
+    fn troubles_are_named() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        saved_in(&at("out"), &output(fixture::bootstrap()));
+        let mut other = fixture::bootstrap();
+        other.extended.spec.seed = 1;
+        saved_in(&at("other"), &output(other));
+        let mut all = vec![message(&at("none"), root.path()), message(root.path(), root.path())];
+
+        fs::write(at("plain.json"), "{\"att_gt\": {}}").unwrap();
+        all.push(message(&at("plain.json"), root.path()));
+        fs::write(at("cut.json"), &fs::read_to_string(at("out/result.json")).unwrap()[..100]).unwrap();
+        all.push(message(&at("cut.json"), root.path()));
+
+        fs::copy(at("other/draws.parquet"), at("out/draws.parquet")).unwrap();
+        all.push(message(&at("out"), root.path()));
+        fs::write(at("out/draws.parquet"), "PAR1").unwrap();
+        all.push(message(&at("out"), root.path()));
+        fs::remove_file(at("out/draws.parquet")).unwrap();
+        all.push(message(&at("out"), root.path()));
+        insta::assert_snapshot!(all.concat(), @r#"
+        error: can't read DIR/none: no such file or directory
+        error: DIR holds no result.json
+        hint: give the folder that `stagger run --out` wrote
+        error: DIR/plain.json is not a saved result: it has no "extended"
+        hint: `stagger run --json` prints the result only; `--out DIR` saves what agg needs
+        error: DIR/cut.json is damaged: EOF while parsing a list at line 1 column 100
+        error: DIR/out/draws.parquet belongs to another run than result.json
+        hint: run it again with --out
+        error: DIR/out/draws.parquet is damaged: EOF: Parquet file too small. Size is 4 but need 8
+        error: can't read DIR/out/draws.parquet: no such file or directory
+        hint: the run had bstrap: its draws.parquet must stand beside result.json
+        hint: run it again with --out, or with --bstrap false for analytic standard errors
+        "#);
+    }
+}

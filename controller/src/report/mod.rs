@@ -1,0 +1,12 @@
+//! What a person or a program reads: tables, JSON, saved folders.
+
+pub(crate) mod aggregation;
+pub(crate) mod estimates;
+#[cfg(test)]
+pub(crate) mod fixture;
+pub(crate) mod folder;
+pub(crate) mod load;
+pub(crate) mod save;
+pub(crate) mod stdout;
+pub(crate) mod tabular;
+pub(crate) mod text;

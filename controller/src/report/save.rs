@@ -1,0 +1,88 @@
+//! `--out DIR`: the result for programs and people, and what `agg` needs later.
+//!
+//! | file | what |
+//! |---|---|
+//! | `result.json` | the object of `--json` with the covariance of the extended columns, shares, periods, specification |
+//! | `att_gt.csv`, `att_gt.parquet` | ATT(g,t) |
+//! | `aggte_TYPE.csv` | one a kind of aggregation |
+//! | `draws.parquet` | bootstrap draws, one column an extended column |
+//! | `run.json` | version, specification, inputs and their fingerprint, counts, timings |
+
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use serde::Serialize;
+use stagger_engine::run::{RunFacts, RunOutput};
+use stagger_engine::spec::RunSpec;
+
+use super::aggregation::KINDS;
+use super::folder::{RESULT, Staging};
+use super::tabular::{aggregation_csv, as_io, cells_csv, cells_parquet, draws_parquet};
+use crate::failure::Failure;
+
+/// File of the bootstrap draws.
+pub(crate) const DRAWS: &str = "draws.parquet";
+const CELLS_CSV: &str = "att_gt.csv";
+const CELLS_PARQUET: &str = "att_gt.parquet";
+const RUN: &str = "run.json";
+
+/// `run.json`: how the result came about. Unlike the result it holds paths, times and a version.
+#[derive(Serialize)]
+struct RunRecord<'a> {
+    version: &'static str,
+    spec: &'a RunSpec,
+    facts: &'a RunFacts,
+}
+
+/// Writes all files and puts the folder in place.
+pub(crate) fn save(folder: Staging, output: &RunOutput) -> Result<(), Failure> {
+    let result = &output.saved.result;
+    let record = RunRecord {
+        version: env!("CARGO_PKG_VERSION"),
+        spec: &output.saved.extended.spec,
+        facts: &output.facts,
+    };
+    write_text(&folder, CELLS_CSV, |out| cells_csv(&result.att_gt, out))?;
+    for (kind, aggte) in &result.aggte {
+        write_text(&folder, &aggregation_file(kind), |out| aggregation_csv(aggte, out))?;
+    }
+    write_text(&folder, RUN, |out| json(out, &record, true))?;
+    write_text(&folder, RESULT, |out| json(out, &output.saved, false))?;
+    folder.write(CELLS_PARQUET, |file| {
+        cells_parquet(&result.att_gt, file).map_err(|error| as_io(Path::new(CELLS_PARQUET), error))
+    })?;
+    if let Some(draws) = &output.draws {
+        folder.write(DRAWS, |file| {
+            draws_parquet(&output.saved, draws, file).map_err(|error| as_io(Path::new(DRAWS), error))
+        })?;
+    }
+    folder.commit(is_ours)
+}
+
+/// `aggte_dynamic.csv`
+fn aggregation_file(kind: &str) -> String {
+    format!("aggte_{kind}.csv")
+}
+
+/// Whether a file of an earlier result is replaced or removed.
+fn is_ours(name: &str) -> bool {
+    [RESULT, CELLS_CSV, CELLS_PARQUET, DRAWS, RUN].contains(&name)
+        || KINDS.iter().any(|kind| aggregation_file(kind) == name)
+}
+
+fn write_text(folder: &Staging, name: &str, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+    folder.write(name, |file| {
+        let mut out = BufWriter::new(file);
+        write(&mut out)?;
+        out.into_inner().map_err(io::IntoInnerError::into_error)
+    })
+}
+
+fn json(out: &mut dyn Write, value: &impl Serialize, pretty: bool) -> io::Result<()> {
+    if pretty {
+        serde_json::to_writer_pretty(&mut *out, value)?;
+    } else {
+        serde_json::to_writer(&mut *out, value)?;
+    }
+    writeln!(out)
+}

@@ -1,0 +1,186 @@
+//! Estimates as columns: CSV for every program, Parquet for the data stack, and the bootstrap draws.
+//!
+//! In CSV a missing number is an empty field, which R, Stata, pandas and Polars all read as missing.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, Float64Array};
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::record_batch::RecordBatch;
+use faer::Mat;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+use stagger_engine::result::{Aggte, AttGt, Num, SavedResult};
+
+use super::text::label;
+
+/// Key under which a Parquet file of draws names the run that it belongs to.
+pub(crate) const RUN_KEY: &str = "stagger.run";
+
+/// ATT(g,t) as CSV.
+pub(crate) fn cells_csv(cells: &AttGt, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "group,time,post,att,se,lci,uci")?;
+    for i in 0..cells.att.len() {
+        let numbers = [cells.att[i], cells.se[i], cells.lci[i], cells.uci[i]].map(csv_number).join(",");
+        writeln!(out, "{},{},{},{numbers}", csv_number(cells.group[i]), csv_number(cells.time[i]), cells.post[i])?;
+    }
+    Ok(())
+}
+
+/// An aggregation as CSV: the overall effect first, then one line an event time, group or period.
+pub(crate) fn aggregation_csv(aggte: &Aggte, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "type,overall,egt,att,se,lci,uci")?;
+    let overall = [aggte.overall_att, aggte.overall_se, aggte.overall_lci, aggte.overall_uci].map(csv_number).join(",");
+    writeln!(out, "{},true,,{overall}", aggte.kind)?;
+    for i in 0..aggte.egt.len() {
+        let numbers = [aggte.egt[i], aggte.att_egt[i], aggte.se_egt[i], aggte.lci_egt[i], aggte.uci_egt[i]];
+        writeln!(out, "{},false,{}", aggte.kind, numbers.map(csv_number).join(","))?;
+    }
+    Ok(())
+}
+
+/// The shortest digits that read back as the same number; empty for NA.
+fn csv_number(number: Num) -> String {
+    let value = number.0 + 0.0;
+    match value.abs() {
+        size if !size.is_finite() => String::new(),
+        size if size != 0.0 && !(1e-5..1e16).contains(&size) => format!("{value:e}"),
+        _ => format!("{value}"),
+    }
+}
+
+/// ATT(g,t) as Parquet.
+pub(crate) fn cells_parquet(cells: &AttGt, file: File) -> Result<File, ParquetError> {
+    let numbers = |values: &[Num]| -> ArrayRef {
+        Arc::new(values.iter().map(|value| Some(value.0).filter(|x| x.is_finite())).collect::<Float64Array>())
+    };
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("group", numbers(&cells.group)),
+        ("time", numbers(&cells.time)),
+        ("post", Arc::new(BooleanArray::from(cells.post.clone()))),
+        ("att", numbers(&cells.att)),
+        ("se", numbers(&cells.se)),
+        ("lci", numbers(&cells.lci)),
+        ("uci", numbers(&cells.uci)),
+    ];
+    write_parquet(&RecordBatch::try_from_iter(columns)?, properties().build(), file)
+}
+
+/// The draws as Parquet, one row a draw and one column an extended column.
+pub(crate) fn draws_parquet(saved: &SavedResult, draws: &Mat<f64>, file: File) -> Result<File, ParquetError> {
+    let names = extended_names(saved);
+    if names.len() != draws.ncols() {
+        return Err(ParquetError::General(format!(
+            "the draws have {} columns and the result {}",
+            draws.ncols(),
+            names.len()
+        )));
+    }
+    let fields: Vec<Field> = names.into_iter().map(|name| Field::new(name, DataType::Float64, false)).collect();
+    let columns: Vec<ArrayRef> = (0..draws.ncols())
+        .map(|j| Arc::new((0..draws.nrows()).map(|i| draws[(i, j)]).collect::<Float64Array>()) as ArrayRef)
+        .collect();
+    let run = KeyValue::new(RUN_KEY.to_owned(), fingerprint(saved));
+    let properties = properties()
+        .set_dictionary_enabled(false)
+        .set_encoding(Encoding::BYTE_STREAM_SPLIT)
+        .set_key_value_metadata(Some(vec![run]))
+        .build();
+    write_parquet(&RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?, properties, file)
+}
+
+fn properties() -> parquet::file::properties::WriterPropertiesBuilder {
+    WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default()))
+}
+
+fn write_parquet(batch: &RecordBatch, properties: WriterProperties, file: File) -> Result<File, ParquetError> {
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties))?;
+    writer.write(batch)?;
+    writer.into_inner()
+}
+
+/// Names of the extended columns: ones, cohort shares, cells.
+pub(crate) fn extended_names(saved: &SavedResult) -> Vec<String> {
+    let cells = &saved.result.att_gt;
+    let shares = saved.extended.groups.iter().map(|group| format!("share_{}", label(*group)));
+    let cells = cells.group.iter().zip(&cells.time).map(|(g, t)| format!("att_{}_{}", label(*g), label(*t)));
+    std::iter::once("ones".to_owned()).chain(shares).chain(cells).collect()
+}
+
+/// What draws and result of one run have in common and those of another run do not.
+pub(crate) fn fingerprint(saved: &SavedResult) -> String {
+    serde_json::json!({
+        "spec": saved.extended.spec,
+        "n": saved.result.n,
+        "crit": saved.result.crit,
+        "att": saved.result.att_gt.att,
+    })
+    .to_string()
+}
+
+/// A Parquet error in the words of the file's trouble, if it was one of input or output.
+pub(crate) fn as_io(path: &Path, error: ParquetError) -> io::Error {
+    match error {
+        ParquetError::External(source) => match source.downcast::<io::Error>() {
+            Ok(source) => *source,
+            Err(other) => io::Error::other(format!("{}: {other}", path.display())),
+        },
+        other => io::Error::other(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    fn text(write: impl Fn(&mut dyn Write) -> io::Result<()>) -> String {
+        let mut bytes = Vec::new();
+        write(&mut bytes).unwrap();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn missing_numbers_are_empty_fields() {
+        let csv = text(|out| cells_csv(&fixture::universal().result.att_gt, out));
+        insta::assert_snapshot!(csv.lines().take(3).collect::<Vec<_>>().join("\n"), @"
+        group,time,post,att,se,lci,uci
+        2004,2003,false,0,,,
+        2004,2004,true,-0.0105032462209635,0.0232510363681662,-0.05607444010580014,0.035067947663873146
+        ");
+    }
+
+    #[test]
+    fn aggregation_has_its_overall_effect_first() {
+        let csv = text(|out| aggregation_csv(&fixture::bootstrap().result.aggte["group"], out));
+        insta::assert_snapshot!(csv, @"
+        type,overall,egt,att,se,lci,uci
+        group,true,,-0.032819597162241,0.0119807293351703,-0.05630139516769724,-0.009337799156784753
+        group,false,2004,-0.0845759462492809,0.0274952595389213,-0.14441673656995696,-0.024735155928604848
+        group,false,2006,-0.0201666459207411,0.0180096773968913,-0.05936297819484889,0.019029686353366694
+        group,false,2007,-0.0287813610394868,0.0168882306679746,-0.0655369722698119,0.007974250190838292
+        ");
+    }
+
+    #[test]
+    fn csv_numbers_read_back() {
+        for value in [0.1, -1e-12, 123456789.25, 5e300, 0.0, -0.0] {
+            assert_eq!(csv_number(Num(value)).parse::<f64>().unwrap(), value);
+        }
+        assert_eq!(csv_number(Num(f64::NAN)), "");
+        assert_eq!(csv_number(Num(-0.0)), "0");
+    }
+
+    #[test]
+    fn extended_columns_are_named_in_order() {
+        let names = extended_names(&fixture::bootstrap());
+        assert_eq!(names.len(), 16);
+        assert_eq!(&names[..5], ["ones", "share_2004", "share_2006", "share_2007", "att_2004_2004"]);
+    }
+}

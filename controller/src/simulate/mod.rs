@@ -1,0 +1,224 @@
+//! `stagger simulate`: synthetic staggered panels with known effects.
+//!
+//! [`model`] is the process that is drawn from, [`layout`] the order of the rows, [`write`] the threads and the files,
+//! [`truth`] the true ATT(g,t) written beside them. A row is a function of the seed, its unit and its period, so all
+//! layouts and numbers of files hold the same rows to the bit, and a panel of any size is made in constant memory.
+//!
+//! # Errors
+//!
+//! Arguments are checked before anything is written. Files get their final names when all of them are complete; after
+//! an error nothing is left.
+
+mod columns;
+mod error;
+mod layout;
+mod model;
+mod output;
+mod random;
+#[cfg(test)]
+mod tests;
+mod truth;
+mod write;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+pub(crate) use error::SimulateError;
+
+/// Write a synthetic staggered panel as Parquet, with its true effects beside it.
+///
+/// Columns: id, time, group (first treated period, 0 = never), y, x1 … xP, cluster, weight.
+/// Trends depend on the covariates, so give them to `stagger run`: --xformla "~ x1 + x2".
+/// The true ATT(g,t) and their averages are written to PANEL.truth.json.
+///
+/// Example, 1 million units in 10 periods (10 million rows, 126 MB):
+///   stagger simulate --units 1000000 --periods 10 --cohorts 8 --covariates 4 --out panel.parquet
+#[derive(Args, Clone, Debug, Serialize)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct SimulateArgs {
+    /// Number of units; the panel has units × periods rows
+    #[arg(long, value_name = "N")]
+    pub(crate) units: u64,
+    /// Number of periods, 2 at least
+    #[arg(long, value_name = "T")]
+    pub(crate) periods: u32,
+    /// Number of treated cohorts, less than the number of periods
+    #[arg(long, value_name = "K")]
+    pub(crate) cohorts: u32,
+    /// Number of covariates x1 … xP; 0 for none
+    #[arg(long, value_name = "P")]
+    pub(crate) covariates: u32,
+    /// Share of units that are never treated, from 0 to below 1
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
+    pub(crate) never_share: f64,
+    /// Seed; the same seed gives the same rows in every layout
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Number of files; above 1, --out is a folder of part-00000.parquet, part-00001.parquet, …
+    #[arg(long, value_name = "F", default_value_t = 1)]
+    pub(crate) files: u64,
+    /// Order of the rows
+    #[arg(long, value_enum, default_value_t = Layout::Sorted)]
+    pub(crate) layout: Layout,
+    /// Value of `time` in the first period, for example 2004
+    #[arg(long, value_name = "TIME", default_value_t = 1, allow_negative_numbers = true)]
+    pub(crate) first_period: i32,
+    /// Number of clusters, which share a random level and trend [default: one for every 50 units]
+    #[arg(long, value_name = "C")]
+    pub(crate) clusters: Option<u32>,
+    /// Let the covariates change from period to period
+    #[arg(long)]
+    pub(crate) time_varying_covariates: bool,
+    /// Effect of treatment on the first cohort in its first period; it grows by as much every period
+    #[arg(long, value_name = "SIZE", default_value_t = 1.0, allow_negative_numbers = true)]
+    pub(crate) effect: f64,
+    /// Standard deviation of the outcome's noise; 0 for none
+    #[arg(long, value_name = "SD", default_value_t = 1.0)]
+    pub(crate) noise: f64,
+    /// Rows of a row group, rounded down to whole units in the sorted layout [default: 131072, fewer with very many covariates]
+    #[arg(long, value_name = "R")]
+    pub(crate) row_group_rows: Option<u64>,
+    /// Compression of the files
+    #[arg(long, value_enum, default_value_t = Compression::Zstd)]
+    pub(crate) compression: Compression,
+    /// Type of the id column: 1, 2, … or u0000000001, u0000000002, …
+    #[arg(long, value_enum, default_value_t = IdType::Int)]
+    pub(crate) id_type: IdType,
+    /// Where to write, for example panel.parquet
+    #[arg(long, value_name = "PATH")]
+    #[serde(skip)]
+    pub(crate) out: PathBuf,
+}
+
+/// Order of the rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Layout {
+    /// By id, then time; files hold whole units
+    Sorted,
+    /// In no order
+    Shuffled,
+    /// By time, then id; files hold whole periods unless there are more files than periods
+    ByPeriod,
+}
+
+/// Compression of the files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Compression {
+    /// Zstandard, level 1
+    Zstd,
+    /// Snappy
+    Snappy,
+    /// No compression
+    None,
+}
+
+/// Type of the id column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum IdType {
+    /// 64-bit integers from 1
+    Int,
+    /// Strings
+    String,
+}
+
+impl SimulateArgs {
+    /// The number of clusters, given or not.
+    fn clusters(&self) -> u32 {
+        self.clusters.unwrap_or_else(|| (self.units / 50).clamp(1, i32::MAX as u64) as u32)
+    }
+
+    /// The rows of a row group, given or not.
+    fn row_group_rows(&self) -> u64 {
+        self.row_group_rows.unwrap_or_else(|| layout::default_row_group_rows(self.covariates))
+    }
+
+    /// Checks every argument but `--out`.
+    fn check(&self) -> Result<(), SimulateError> {
+        let check = |holds: bool, option, given: String, allowed: &str, hint| {
+            let wrong = || SimulateError::Argument { option, given, allowed: allowed.to_owned(), hint };
+            if holds { Ok(()) } else { Err(wrong()) }
+        };
+        let (units, periods) = (self.units, u64::from(self.periods));
+        let many_rows = format!("at most {} for --periods {periods}", i64::MAX as u64 / periods.max(1));
+        let few_cohorts = format!("at most {} for --periods {periods}", periods.saturating_sub(1));
+        let few_clusters = format!("between 1 and {}", units.min(i32::MAX as u64));
+        let few_files = format!("at most {units}, the number of units");
+        let last_period = i64::from(self.first_period) + i64::from(self.periods);
+        check(units >= 1, "--units", units.to_string(), "at least 1", "for example --units 1000")?;
+        check(
+            periods >= 2,
+            "--periods",
+            periods.to_string(),
+            "at least 2",
+            "an effect is a change between two periods",
+        )?;
+        check(units <= i64::MAX as u64 / periods, "--units", units.to_string(), &many_rows, "ask for fewer rows")?;
+        let cohorts = self.cohorts;
+        check(cohorts >= 1, "--cohorts", cohorts.to_string(), "at least 1", "for example --cohorts 1")?;
+        let hint = "a cohort is first treated in the second period or later, and no two in the same";
+        check(u64::from(cohorts) < periods, "--cohorts", cohorts.to_string(), &few_cohorts, hint)?;
+        let never = self.never_share;
+        let hint = "0.1 leaves a tenth of the units never treated";
+        check((0.0..1.0).contains(&never), "--never-share", never.to_string(), "at least 0 and below 1", hint)?;
+        let hint = "group 0 means never treated, so treatment starts in period 1 or later";
+        check(self.first_period >= 0, "--first-period", self.first_period.to_string(), "at least 0", hint)?;
+        let hint = "periods are 32-bit integers";
+        let latest = format!("at most {} for --periods {periods}", i64::from(i32::MAX) + 1 - i64::from(self.periods));
+        let fits = last_period <= i64::from(i32::MAX) + 1;
+        check(fits, "--first-period", self.first_period.to_string(), &latest, hint)?;
+        if let Some(clusters) = self.clusters {
+            let fits = clusters >= 1 && u64::from(clusters) <= units && clusters <= i32::MAX as u32;
+            check(fits, "--clusters", clusters.to_string(), &few_clusters, "a cluster holds one unit or more")?;
+        }
+        check(self.effect.is_finite(), "--effect", self.effect.to_string(), "a number", "for example --effect 1.0")?;
+        let noise = self.noise;
+        let hint = "0 gives outcomes without noise";
+        check(noise.is_finite() && noise >= 0.0, "--noise", noise.to_string(), "at least 0", hint)?;
+        let files = self.files;
+        check(files >= 1, "--files", files.to_string(), "at least 1", "1 writes one file, more a folder")?;
+        check(files <= units, "--files", files.to_string(), &few_files, "ask for fewer files")?;
+        let rows = self.row_group_rows();
+        check(rows >= 1, "--row-group-rows", rows.to_string(), "at least 1", "leave it out for 131072")
+    }
+}
+
+/// Writes the panel, and says what was written: its path on stdout, the rest on stderr.
+pub(crate) fn run(args: &SimulateArgs) -> Result<(), SimulateError> {
+    let start = Instant::now();
+    let bytes = simulate(args)?;
+    let files = if args.files == 1 { "1 file".to_owned() } else { format!("{} files", args.files) };
+    let rows = args.units * u64::from(args.periods);
+    let (megabytes, seconds) = (bytes as f64 / 1e6, start.elapsed().as_secs_f64());
+    // There is nobody to tell where these streams are closed.
+    let _ = writeln!(io::stderr(), "wrote {files}, {rows} rows, {megabytes:.1} MB in {seconds:.1} s");
+    let _ = writeln!(io::stderr(), "true effects in {}", output::truth_path(&args.out).display());
+    let _ = writeln!(io::stdout(), "{}", args.out.display());
+    Ok(())
+}
+
+/// Writes the panel and its truth; returns the panel's bytes.
+fn simulate(args: &SimulateArgs) -> Result<u64, SimulateError> {
+    args.check()?;
+    let order = layout::Order::new(args);
+    let row_groups = order.row_groups(args.files, args.row_group_rows()).map_err(|most| SimulateError::Argument {
+        option: "--row-group-rows",
+        given: args.row_group_rows().to_string(),
+        allowed: format!("so large that a file has at most {} row groups, not {most}", i16::MAX),
+        hint: "raise --row-group-rows or --files",
+    })?;
+    let model = model::Model::new(args);
+    let output = output::Output::create(args)?;
+    let written = write::write(args, &model, &order, &row_groups, &output)?;
+    let truth = truth::Truth::new(args, &model, &written.tally);
+    let mut truth = serde_json::to_vec(&truth).map_err(io::Error::from).map_err(SimulateError::write(&args.out))?;
+    truth.push(b'\n');
+    output.commit(&truth)?;
+    Ok(written.bytes)
+}

@@ -1,0 +1,213 @@
+//! What an input looks like before fitting: columns, periods, cohorts × periods, balance, missing values, weights.
+
+use std::sync::Mutex;
+
+use arrow::array::Array;
+use serde::Serialize;
+use stagger_estimator::formula;
+
+use crate::error::{EngineError, Result};
+use crate::input::{ColumnKind, Source, expand, with_f64};
+use crate::load;
+use crate::panel::Panel;
+use crate::parallel;
+use crate::plan::input_error;
+use crate::result::Num;
+use crate::spec::RunSpec;
+
+/// Which columns play which part; those not given are not looked for.
+#[derive(Clone, Debug, Default)]
+pub struct DescribeColumns {
+    /// Period column.
+    pub tname: Option<String>,
+    /// Unit column.
+    pub idname: Option<String>,
+    /// Cohort column.
+    pub gname: Option<String>,
+    /// Outcome column.
+    pub yname: Option<String>,
+    /// Weight column.
+    pub weightsname: Option<String>,
+}
+
+/// One column of the input.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ColumnDescription {
+    /// Name.
+    pub name: String,
+    /// Type, as the file has it.
+    #[serde(rename = "type")]
+    pub data_type: String,
+    /// Rows without a value; for numbers, NaN and infinities too.
+    pub missing: u64,
+    /// Smallest number; `None` for other types.
+    pub min: Option<Num>,
+    /// Largest number.
+    pub max: Option<Num>,
+    /// Mean of the numbers.
+    pub mean: Option<Num>,
+}
+
+/// Units and rows of one cohort.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CohortDescription {
+    /// First treated period; `null` for never treated.
+    pub group: Num,
+    /// Units with a complete row.
+    pub units: u64,
+    /// Complete rows by period.
+    pub rows: Vec<u64>,
+}
+
+/// The panel that id, period and cohort columns make.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PanelDescription {
+    /// Units.
+    pub units: u64,
+    /// Periods, ascending.
+    pub periods: Vec<Num>,
+    /// Cohorts, ascending; never treated last.
+    pub cohorts: Vec<CohortDescription>,
+    /// Every unit has a row in every period.
+    pub balanced: bool,
+    /// Rows that units lack to be balanced.
+    pub absent_rows: u64,
+    /// Rows with a missing value in the outcome or weight.
+    pub incomplete_rows: u64,
+    /// Rows without unit or period.
+    pub keyless_rows: u64,
+    /// Whether weights vary within units; `None` without weights.
+    pub weights_vary: Option<bool>,
+}
+
+/// What an input looks like.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Description {
+    /// Number of files.
+    pub files: usize,
+    /// Rows of all files.
+    pub rows: u64,
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// Columns, in the order of the first file.
+    pub columns: Vec<ColumnDescription>,
+    /// The panel, where unit, period and cohort columns are named.
+    pub panel: Option<PanelDescription>,
+}
+
+/// Describes an input.
+pub fn describe(inputs: &[String], columns: &DescribeColumns) -> Result<Description> {
+    let source = Source::open(expand(inputs)?, &[])?;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let asked = [
+        ("tname", &columns.tname),
+        ("idname", &columns.idname),
+        ("gname", &columns.gname),
+        ("yname", &columns.yname),
+        ("weightsname", &columns.weightsname),
+    ];
+    for (argument, column) in asked {
+        if let Some(column) = column {
+            source.kind(argument, column)?;
+        }
+    }
+    let names = source.column_names();
+    let described = parallel::map(threads, names.len(), |index| describe_column(&source, &names[index]))?;
+    let panel = match (&columns.idname, &columns.tname, &columns.gname) {
+        (Some(id), Some(time), Some(group)) => Some(describe_panel(inputs, columns, [id, time, group], threads)?),
+        _ => None,
+    };
+    Ok(Description {
+        files: source.files().len(),
+        rows: source.rows(),
+        bytes: source.bytes(),
+        columns: described,
+        panel,
+    })
+}
+
+fn describe_column(source: &Source, name: &str) -> Result<ColumnDescription> {
+    let kind = source.kind("input", name)?;
+    let (mut missing, mut count, mut sum) = (0u64, 0u64, 0.0);
+    let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
+    let scratch = Mutex::new(Vec::new());
+    for chunk in source.chunks() {
+        source.read(chunk, &[name.to_owned()], |_, arrays| {
+            let array = &arrays[0];
+            if kind != ColumnKind::Number {
+                missing += array.null_count() as u64;
+                return Ok(());
+            }
+            let mut scratch = scratch.lock().unwrap_or_else(|e| e.into_inner());
+            with_f64(array, name, &mut scratch, |values| {
+                for value in values.iter().filter(|v| v.is_finite()) {
+                    count += 1;
+                    sum += value;
+                    min = min.min(*value);
+                    max = max.max(*value);
+                }
+                missing += values.iter().filter(|v| !v.is_finite()).count() as u64;
+                Ok(())
+            })
+        })?;
+    }
+    let number = |value: f64| (count > 0).then_some(Num(value));
+    Ok(ColumnDescription {
+        name: name.to_owned(),
+        data_type: source.type_name(name).unwrap_or_default(),
+        missing,
+        min: number(min),
+        max: number(max),
+        mean: number(sum / count as f64),
+    })
+}
+
+fn describe_panel(
+    inputs: &[String],
+    columns: &DescribeColumns,
+    [id, time, group]: [&String; 3],
+    threads: usize,
+) -> Result<PanelDescription> {
+    let spec = RunSpec {
+        idname: id.clone(),
+        tname: time.clone(),
+        gname: group.clone(),
+        // Without an outcome the period column stands in: it has no missing values of its own.
+        yname: columns.yname.clone().unwrap_or_else(|| time.clone()),
+        weightsname: columns.weightsname.clone(),
+        ..RunSpec::default()
+    };
+    let formula = formula::parse("~1").map_err(|e| input_error(&e, e.hint()))?;
+    let panel = load::load(inputs, &spec, &formula, threads, &|_| {})?;
+    if panel.shards.is_empty() {
+        return Err(EngineError::failed("the panel has no shard"));
+    }
+    Ok(summarize(&panel, columns.weightsname.is_some()))
+}
+
+fn summarize(panel: &Panel, weighted: bool) -> PanelDescription {
+    let periods = panel.periods.len();
+    let cohorts = panel
+        .cohorts
+        .iter()
+        .enumerate()
+        .map(|(cohort, &label)| CohortDescription {
+            group: Num(label),
+            units: panel.census.units[cohort],
+            rows: panel.census.complete[cohort * periods..(cohort + 1) * periods].to_vec(),
+        })
+        .collect();
+    let present: u64 = panel.census.present.iter().sum();
+    let complete: u64 = panel.census.complete.iter().sum();
+    let absent_rows = panel.units * periods as u64 - present;
+    PanelDescription {
+        units: panel.units,
+        periods: panel.periods.iter().copied().map(Num).collect(),
+        cohorts,
+        balanced: absent_rows == 0,
+        absent_rows,
+        incomplete_rows: present - complete,
+        keyless_rows: panel.keyless_rows,
+        weights_vary: weighted.then_some(panel.weights_vary),
+    }
+}

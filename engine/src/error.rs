@@ -1,0 +1,71 @@
+//! Errors that name what is wrong, where, and what to do about it.
+
+use std::fmt;
+
+/// Whose fault an error is; decides the exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// Bad arguments or bad input: exit status 2.
+    Input,
+    /// The run failed: exit status 1.
+    Failed,
+}
+
+/// An error of the engine: a message in lower case without a full stop, and a hint where there is one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineError {
+    kind: ErrorKind,
+    message: String,
+    hint: Option<String>,
+}
+
+impl EngineError {
+    /// Bad arguments or bad input.
+    pub fn input(message: impl Into<String>) -> Self {
+        Self { kind: ErrorKind::Input, message: message.into(), hint: None }
+    }
+
+    /// A run that could not be finished.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self { kind: ErrorKind::Failed, message: message.into(), hint: None }
+    }
+
+    /// The same error with a hint.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        self.hint.clone()
+    }
+
+    /// Whether arguments or input are to blame.
+    pub fn is_input(&self) -> bool {
+        self.kind == ErrorKind::Input
+    }
+}
+
+impl fmt::Display for EngineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for EngineError {}
+
+/// Result of the engine.
+pub type Result<T> = std::result::Result<T, EngineError>;
+
+/// The names nearest to `wanted`, for a hint.
+pub fn closest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let mut scored: Vec<(f64, &str)> = names
+        .into_iter()
+        .map(|name| (strsim::jaro_winkler(&wanted.to_lowercase(), &name.to_lowercase()), name))
+        .filter(|(score, _)| *score > 0.7)
+        .collect();
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    scored.into_iter().take(3).map(|(_, name)| name.to_owned()).collect()
+}

@@ -1,0 +1,46 @@
+//! What a run tells its listeners: the progress line, logs, later the dashboard and the journal.
+
+/// One event. Listeners can't slow or change a run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RunEvent {
+    /// The input was opened.
+    InputFound {
+        /// Number of files.
+        files: usize,
+        /// Rows in all files.
+        rows: u64,
+        /// Bytes of all files.
+        bytes: u64,
+    },
+    /// A stage begins.
+    StageStarted {
+        /// Name of the stage.
+        stage: String,
+        /// Number of tasks.
+        tasks: usize,
+    },
+    /// A task ended.
+    TaskDone {
+        /// Name of the stage.
+        stage: String,
+        /// Tasks done.
+        done: usize,
+        /// Number of tasks.
+        tasks: usize,
+    },
+    /// A stage ended.
+    StageDone {
+        /// Name of the stage.
+        stage: String,
+        /// Wall seconds.
+        seconds: f64,
+    },
+    /// Something the user should know.
+    Warning {
+        /// Text.
+        text: String,
+    },
+}
+
+/// Receives events; called from any thread.
+pub type Observer<'a> = &'a (dyn Fn(&RunEvent) + Sync);

@@ -1,0 +1,10 @@
+//! Input files as chunks of rows: Parquet row groups, or tables read from CSV.
+
+mod convert;
+mod csv;
+mod files;
+mod source;
+
+pub use convert::{IdColumn, Texts, hash_bytes, hash_integer, with_f64, with_ids, with_texts};
+pub use files::{InputPath, expand};
+pub use source::{Chunk, ColumnKind, Source};

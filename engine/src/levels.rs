@@ -1,0 +1,101 @@
+//! Factor levels, over the units that are used: levels that no used row has get no column (FORMULAS §1.9).
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use stagger_estimator::formula::{Atom, Formula};
+
+use crate::error::{EngineError, Result};
+use crate::panel::Panel;
+use crate::parallel;
+use crate::plan::SampleMask;
+use crate::shard::{Shard, ShardColumn};
+
+/// More levels than this make a design that no cell can estimate.
+const MOST_LEVELS: usize = 2_000;
+
+/// Replaces the values of every factor by the index of their level; returns the number of levels by column name.
+pub(crate) fn encode(
+    panel: &mut Panel,
+    mask: &SampleMask,
+    periods: &[usize],
+    formula: &Formula,
+    threads: usize,
+) -> Result<HashMap<String, usize>> {
+    let mut found = HashMap::new();
+    for (index, atom) in formula.atoms().iter().enumerate() {
+        let name = match atom {
+            Atom::Factor(name) => name.clone(),
+            Atom::Numeric(expression) if panel.text_atoms[index] => {
+                expression.is_plain_column().unwrap_or_default().to_owned()
+            }
+            Atom::Numeric(_) => continue,
+        };
+        let values = distinct(panel, mask, periods, index, threads)?;
+        if values.len() > MOST_LEVELS {
+            return Err(EngineError::input(format!("factor `{name}` has {} levels", values.len()))
+                .with_hint(format!("at most {MOST_LEVELS} are possible; is it meant to be numeric?")));
+        }
+        let levels = sorted_levels(values, panel.text_atoms[index].then(|| Arc::clone(&panel.interned)));
+        found.insert(name, levels.len());
+        let codes: HashMap<u64, f64> = levels.iter().enumerate().map(|(code, v)| (*v, code as f64)).collect();
+        for shard in &mut panel.shards {
+            recode(&mut shard.atoms[index], &codes);
+        }
+    }
+    Ok(found)
+}
+
+fn distinct(panel: &Panel, mask: &SampleMask, periods: &[usize], atom: usize, threads: usize) -> Result<BTreeSet<u64>> {
+    let sets = parallel::map(threads, panel.shards.len(), |index| {
+        let shard = &panel.shards[index];
+        let mut values = BTreeSet::new();
+        let columns: Vec<&[f64]> = match &shard.atoms[atom] {
+            ShardColumn::Constant(values) => vec![values],
+            ShardColumn::ByPeriod(all) => periods.iter().map(|&p| &all[p][..]).collect(),
+        };
+        used_rows(shard, mask, |row| {
+            for column in &columns {
+                values.insert(column[row].to_bits());
+            }
+        });
+        Ok(values)
+    })?;
+    Ok(sets.into_iter().flatten().collect())
+}
+
+fn used_rows(shard: &Shard, mask: &SampleMask, mut each: impl FnMut(usize)) {
+    for segment in shard.segments.iter().filter(|s| mask.uses(s)) {
+        for row in segment.start..segment.start + segment.units {
+            if mask.complete(shard, row) {
+                each(row);
+            }
+        }
+    }
+}
+
+/// Numbers ascend; texts are in the order of their bytes.
+fn sorted_levels(values: BTreeSet<u64>, texts: Option<Arc<Vec<String>>>) -> Vec<u64> {
+    let mut levels: Vec<u64> = values.into_iter().collect();
+    match texts {
+        Some(texts) => levels.sort_by(|a, b| {
+            let text = |bits: &u64| texts.get(f64::from_bits(*bits) as usize);
+            text(a).cmp(&text(b))
+        }),
+        None => levels.sort_by(|a, b| f64::from_bits(*a).total_cmp(&f64::from_bits(*b))),
+    }
+    levels
+}
+
+/// Values outside the sample have no level; they get one past the last, which matches no design column.
+fn recode(column: &mut ShardColumn, codes: &HashMap<u64, f64>) {
+    let recode = |values: &mut [f64]| {
+        for value in values {
+            *value = codes.get(&value.to_bits()).copied().unwrap_or(codes.len() as f64);
+        }
+    };
+    match column {
+        ShardColumn::Constant(values) => recode(values),
+        ShardColumn::ByPeriod(periods) => periods.iter_mut().for_each(|p| recode(p)),
+    }
+}

@@ -1,0 +1,336 @@
+//! First pass: which units there are, and which unit and period every row belongs to.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use super::Columns;
+use crate::error::{EngineError, Result};
+use crate::input::{IdColumn, Source, hash_bytes, hash_integer, with_f64, with_ids};
+use crate::parallel;
+
+/// Marks rows without id or period.
+pub(super) const NO_UNIT: u32 = u32::MAX;
+
+/// Keys are hashes already, or nearly: one multiplication spreads them.
+#[derive(Default)]
+pub(super) struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(u64::from(byte));
+        }
+    }
+    fn write_u64(&mut self, value: u64) {
+        let mixed = (self.0 ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ (mixed >> 32);
+    }
+    fn write_i64(&mut self, value: i64) {
+        self.write_u64(value as u64);
+    }
+    fn write_u128(&mut self, value: u128) {
+        self.write_u64(value as u64);
+    }
+}
+
+type KeyMap<K> = HashMap<K, u32, BuildHasherDefault<KeyHasher>>;
+
+/// Units that one thread has met, in the order it met them.
+#[derive(Default)]
+pub(super) struct UnitTable {
+    /// Canonical hash of each unit.
+    pub(super) hashes: Vec<u128>,
+    /// Raw cohort of each unit, an index into `cohorts`.
+    pub(super) cohort: Vec<u16>,
+    /// Cohorts met; infinity for never treated.
+    pub(super) cohorts: Vec<f64>,
+    /// Periods met.
+    pub(super) periods: Vec<f64>,
+    /// Rows of missing id or period.
+    pub(super) keyless_rows: u64,
+    /// Rows whose cohort is missing, counted as never treated.
+    pub(super) cohortless_rows: u64,
+    /// Largest integer id met while ids only ascend: a larger one is a new unit, and no map is needed.
+    ascending: Option<i64>,
+    integers: KeyMap<i64>,
+    texts: KeyMap<u128>,
+    ids: Vec<i64>,
+    last_period: usize,
+    buffer: Vec<u8>,
+}
+
+/// Rows of a chunk as runs of one unit.
+pub(super) struct ChunkKeys {
+    /// Thread whose [`UnitTable`] numbers the units.
+    pub(super) table: usize,
+    /// Unit of each run.
+    pub(super) units: Vec<u32>,
+    /// First row of each run; empty if every run is one row.
+    pub(super) starts: Vec<u32>,
+    /// Period codes, cyclic within a run if shorter than the chunk.
+    pub(super) periods: PeriodCodes,
+}
+
+/// Period of each row, as a code of the thread's table.
+pub(super) enum PeriodCodes {
+    /// Every run repeats these periods.
+    Pattern(Vec<u16>),
+    /// One code a row.
+    Rows(Vec<u16>),
+}
+
+/// Result of the pass.
+pub(super) struct Keys {
+    pub(super) tables: Vec<UnitTable>,
+    pub(super) chunks: Vec<ChunkKeys>,
+    /// Valid rows.
+    pub(super) rows: u64,
+}
+
+struct Worker {
+    table: UnitTable,
+    chunks: Vec<(usize, ChunkKeys)>,
+    scratch: (Vec<i64>, Vec<f64>, Vec<f64>),
+}
+
+/// Reads ids, periods and cohorts of all chunks.
+pub(super) fn scan(source: &Source, columns: &Columns, threads: usize) -> Result<Keys> {
+    let names = [columns.id.clone(), columns.time.clone(), columns.group.clone()];
+    let fresh = || Worker {
+        table: UnitTable { ascending: Some(i64::MIN), ..UnitTable::default() },
+        chunks: Vec::new(),
+        scratch: Default::default(),
+    };
+    let workers = parallel::for_each(threads, source.chunks().len(), fresh, |worker, index| {
+        let chunk = &source.chunks()[index];
+        let mut builder = RunBuilder::new(chunk.rows);
+        source.read(chunk, &names, |_, arrays| {
+            let (ids, times, groups) = &mut worker.scratch;
+            let table = &mut worker.table;
+            with_f64(&arrays[1], &columns.time, times, |times| {
+                with_f64(&arrays[2], &columns.group, groups, |groups| {
+                    with_ids(&arrays[0], &columns.id, ids, |ids| builder.add(table, &ids, times, groups))
+                })
+            })
+            .map_err(|e| in_file(e, &source.path(chunk)))
+        })?;
+        worker.chunks.push((index, builder.finish()));
+        Ok(())
+    })?;
+    let mut tables = Vec::with_capacity(workers.len());
+    let mut chunks = Vec::with_capacity(source.chunks().len());
+    for (table, worker) in workers.into_iter().enumerate() {
+        chunks.extend(worker.chunks.into_iter().map(|(index, keys)| (index, ChunkKeys { table, ..keys })));
+        tables.push(worker.table);
+    }
+    chunks.sort_by_key(|(index, _)| *index);
+    let keyless: u64 = tables.iter().map(|t| t.keyless_rows).sum();
+    Ok(Keys { tables, chunks: chunks.into_iter().map(|(_, keys)| keys).collect(), rows: source.rows() - keyless })
+}
+
+fn in_file(error: EngineError, path: &str) -> EngineError {
+    let out = if error.is_input() {
+        EngineError::input(format!("{error} (file `{path}`)"))
+    } else {
+        EngineError::failed(format!("{error} (file `{path}`)"))
+    };
+    match error.hint() {
+        Some(hint) => out.with_hint(hint),
+        None => out,
+    }
+}
+
+/// Collects the runs of a chunk.
+struct RunBuilder {
+    units: Vec<u32>,
+    starts: Vec<u32>,
+    periods: Vec<u16>,
+    last_integer: Option<i64>,
+    last_text: Option<u128>,
+}
+
+impl RunBuilder {
+    fn new(rows: usize) -> Self {
+        Self { units: Vec::new(), starts: Vec::new(), periods: Vec::with_capacity(rows), last_integer: None, last_text: None }
+    }
+
+    fn add(&mut self, table: &mut UnitTable, ids: &IdColumn<'_>, times: &[f64], groups: &[f64]) -> Result<()> {
+        for row in 0..times.len() {
+            if !times[row].is_finite() {
+                self.skip(table);
+                continue;
+            }
+            let same = match ids {
+                IdColumn::Integers(ids) => {
+                    let id = ids[row];
+                    if id == i64::MIN {
+                        self.skip(table);
+                        continue;
+                    }
+                    self.last_integer.replace(id) == Some(id)
+                }
+                IdColumn::Texts(ids) => {
+                    let Some(id) = ids[row] else {
+                        self.skip(table);
+                        continue;
+                    };
+                    let hash = hash_bytes(id.as_bytes(), &mut table.buffer);
+                    self.last_text.replace(hash) == Some(hash)
+                }
+            };
+            let cohort = table.cohort_code(groups[row])?;
+            if !same {
+                let unit = match ids {
+                    IdColumn::Integers(ids) => table.integer_unit(ids[row], cohort)?,
+                    IdColumn::Texts(_) => table.text_unit(self.last_text.unwrap_or_default(), cohort)?,
+                };
+                self.starts.push(self.periods.len() as u32);
+                self.units.push(unit);
+            }
+            let unit = *self.units.last().unwrap_or(&NO_UNIT);
+            if table.cohort[unit as usize] != cohort {
+                let name = match ids {
+                    IdColumn::Integers(ids) => ids[row].to_string(),
+                    IdColumn::Texts(ids) => ids[row].unwrap_or_default().to_owned(),
+                };
+                return Err(table.cohort_varies(&name, unit, cohort));
+            }
+            let period = table.period_code(times[row])?;
+            self.periods.push(period);
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, table: &mut UnitTable) {
+        table.keyless_rows += 1;
+        self.starts.push(self.periods.len() as u32);
+        self.units.push(NO_UNIT);
+        self.periods.push(0);
+        self.last_integer = None;
+        self.last_text = None;
+    }
+
+    fn finish(mut self) -> ChunkKeys {
+        let rows = self.periods.len();
+        let single = self.units.len() == rows;
+        let length = if single { 1 } else { self.starts.get(1).map_or(rows, |&s| s as usize) };
+        let regular = length > 0
+            && rows.is_multiple_of(length)
+            && self.units.len() == rows / length
+            && (single || self.starts.iter().enumerate().all(|(run, &start)| start as usize == run * length))
+            && self.periods.chunks(length).all(|run| run == &self.periods[..length]);
+        let periods = if regular {
+            self.periods.truncate(length);
+            PeriodCodes::Pattern(self.periods.clone())
+        } else {
+            PeriodCodes::Rows(self.periods)
+        };
+        if single {
+            self.starts = Vec::new();
+        }
+        self.starts.shrink_to_fit();
+        self.units.shrink_to_fit();
+        ChunkKeys { table: 0, units: self.units, starts: self.starts, periods }
+    }
+}
+
+impl UnitTable {
+    fn integer_unit(&mut self, id: i64, cohort: u16) -> Result<u32> {
+        match self.ascending {
+            Some(last) if id > last => {
+                self.ascending = Some(id);
+                self.ids.push(id);
+                return self.push(hash_integer(id), cohort);
+            }
+            Some(_) => {
+                self.integers = self.ids.drain(..).zip(0..).collect();
+                self.ids = Vec::new();
+                self.ascending = None;
+            }
+            None => {}
+        }
+        if let Some(&unit) = self.integers.get(&id) {
+            return Ok(unit);
+        }
+        let unit = self.push(hash_integer(id), cohort)?;
+        self.integers.insert(id, unit);
+        Ok(unit)
+    }
+
+    fn text_unit(&mut self, hash: u128, cohort: u16) -> Result<u32> {
+        if let Some(&unit) = self.texts.get(&hash) {
+            return Ok(unit);
+        }
+        let unit = self.push(hash, cohort)?;
+        self.texts.insert(hash, unit);
+        Ok(unit)
+    }
+
+    fn push(&mut self, hash: u128, cohort: u16) -> Result<u32> {
+        let unit = self.hashes.len();
+        if unit >= NO_UNIT as usize {
+            return Err(EngineError::input("more than four billion units in one process"));
+        }
+        self.hashes.push(hash);
+        self.cohort.push(cohort);
+        Ok(unit as u32)
+    }
+
+    fn cohort_code(&mut self, group: f64) -> Result<u16> {
+        let label = if group.is_nan() {
+            self.cohortless_rows += 1;
+            f64::INFINITY
+        } else if group == 0.0 || group == f64::INFINITY {
+            f64::INFINITY
+        } else {
+            group
+        };
+        if let Some(code) = self.cohorts.iter().position(|&known| known == label) {
+            return Ok(code as u16);
+        }
+        if label < 0.0 {
+            return Err(EngineError::input(format!("the cohort column holds {label}, but cohorts can't be negative"))
+                .with_hint("never-treated units have 0, Inf or a missing value"));
+        }
+        code(&mut self.cohorts, label, "cohorts", "the cohort column must hold the first treated period")
+    }
+
+    fn period_code(&mut self, time: f64) -> Result<u16> {
+        // Panels mostly step from a period to the next one met.
+        let next = self.last_period + 1;
+        if self.periods.get(next) == Some(&time) {
+            self.last_period = next;
+            return Ok(next as u16);
+        }
+        if let Some(found) = self.periods.iter().position(|&known| known == time) {
+            self.last_period = found;
+            return Ok(found as u16);
+        }
+        self.last_period = self.periods.len();
+        code(&mut self.periods, time, "periods", "the period column must be discrete")
+    }
+
+    fn cohort_varies(&self, id: &str, unit: u32, cohort: u16) -> EngineError {
+        let first = self.cohorts[self.cohort[unit as usize] as usize];
+        let second = self.cohorts[cohort as usize];
+        cohort_varies(&format!("unit {id}"), first, second)
+    }
+}
+
+/// The error for a unit with two cohorts.
+pub(super) fn cohort_varies(unit: &str, first: f64, second: f64) -> EngineError {
+    let show = |label: f64| if label.is_infinite() { "never treated".to_owned() } else { label.to_string() };
+    EngineError::input(format!("the cohort varies within {unit}: {} and {}", show(first), show(second)))
+        .with_hint("gname must be constant in time: the first period in which the unit is treated")
+}
+
+fn code(list: &mut Vec<f64>, value: f64, what: &str, hint: &str) -> Result<u16> {
+    if list.len() >= 10_000 {
+        return Err(EngineError::input(format!("more than 10000 different {what}")).with_hint(hint));
+    }
+    list.push(value);
+    Ok((list.len() - 1) as u16)
+}

@@ -1,0 +1,196 @@
+//! Shard and position of every unit: the canonical order (DESIGN §3).
+//!
+//! A shard is a range of hash prefixes. Inside it units are ordered by raw cohort, then hash, so that a block holds one
+//! stratum. Equal hashes are one unit: with 128 bits two of a billion units collide with a probability of 1e-21.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use stagger_estimator::lanes::LANES;
+
+use super::keys::{Keys, cohort_varies};
+use crate::error::{EngineError, Result};
+use crate::parallel;
+use crate::shard::Segment;
+
+/// Units of a shard at most, on average: a shard's columns fit the second cache of a core in part, its partials are small.
+const SHARD_UNITS: u64 = 16_384;
+
+/// Units of one shard, in order.
+pub(super) struct ShardOrder {
+    pub(super) segments: Vec<Segment>,
+    /// Rows, padding included.
+    pub(super) rows: usize,
+    /// Multiplier key of every row; 0 for padding.
+    pub(super) keys: Vec<u64>,
+}
+
+/// The canonical order of all units.
+pub(super) struct Order {
+    /// Raw cohorts, ascending; infinity last.
+    pub(super) cohorts: Vec<f64>,
+    /// Periods, ascending.
+    pub(super) periods: Vec<f64>,
+    /// Per table: index of each of its period codes in `periods`.
+    pub(super) period_of: Vec<Vec<u16>>,
+    pub(super) shards: Vec<ShardOrder>,
+    /// Bits of a position that give the row within the shard.
+    pub(super) row_bits: u32,
+    /// Per table: position of each unit, `shard << row_bits | row`.
+    pub(super) positions: Vec<Vec<AtomicU32>>,
+    pub(super) units: u64,
+    pub(super) keyless_rows: u64,
+    pub(super) cohortless_rows: u64,
+}
+
+fn distinct(lists: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut all: Vec<f64> = lists.collect();
+    all.sort_by(f64::total_cmp);
+    all.dedup();
+    all
+}
+
+fn codes(local: &[f64], global: &[f64]) -> Vec<u16> {
+    local.iter().map(|value| global.partition_point(|known| known < value) as u16).collect()
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    hash: u128,
+    cohort: u16,
+    table: u16,
+    unit: u32,
+}
+
+/// Orders the units of all tables.
+pub(super) fn order(keys: &Keys, threads: usize) -> Result<Order> {
+    let cohorts = distinct(keys.tables.iter().flat_map(|t| t.cohorts.iter().copied()));
+    let periods = distinct(keys.tables.iter().flat_map(|t| t.periods.iter().copied()));
+    if periods.is_empty() {
+        return Err(EngineError::input("no row has both a unit and a period").with_hint("check idname and tname"));
+    }
+    let cohort_of: Vec<Vec<u16>> = keys.tables.iter().map(|t| codes(&t.cohorts, &cohorts)).collect();
+    let shards = keys.rows.div_ceil(periods.len() as u64).div_ceil(SHARD_UNITS).max(1).next_power_of_two() as usize;
+    let buckets = parallel::map(threads, keys.tables.len(), |table| Ok(bucket(&keys.tables[table].hashes, shards)))?;
+    let positions: Vec<Vec<AtomicU32>> =
+        keys.tables.iter().map(|t| t.hashes.iter().map(|_| AtomicU32::new(u32::MAX)).collect()).collect();
+    let row_bits = row_bits(&buckets, shards, cohorts.len());
+    if shards as u64 > 1 << (32 - row_bits) {
+        return Err(EngineError::input(format!("{} rows are too many for one process", keys.rows)));
+    }
+    let ordered = parallel::map(threads, shards, |shard| {
+        let mut entries = Vec::new();
+        for (table, (starts, units)) in buckets.iter().enumerate() {
+            for &unit in &units[starts[shard] as usize..starts[shard + 1] as usize] {
+                let known = &keys.tables[table];
+                entries.push(Entry {
+                    hash: known.hashes[unit as usize],
+                    cohort: cohort_of[table][known.cohort[unit as usize] as usize],
+                    table: table as u16,
+                    unit,
+                });
+            }
+        }
+        arrange(&mut entries, shard, row_bits, &cohorts, &positions)
+    })?;
+    let units = ordered.iter().flat_map(|s| &s.segments).map(|s| s.units as u64).sum();
+    Ok(Order {
+        period_of: keys.tables.iter().map(|t| codes(&t.periods, &periods)).collect(),
+        cohorts,
+        periods,
+        shards: ordered,
+        row_bits,
+        positions,
+        units,
+        keyless_rows: keys.tables.iter().map(|t| t.keyless_rows).sum(),
+        cohortless_rows: keys.tables.iter().map(|t| t.cohortless_rows).sum(),
+    })
+}
+
+/// Shard of a hash: its leading bits.
+fn shard_of(hash: u128, shards: usize) -> usize {
+    if shards == 1 { 0 } else { (hash >> (128 - shards.trailing_zeros())) as usize }
+}
+
+/// Units by shard: start of each shard's units, and the units.
+fn bucket(hashes: &[u128], shards: usize) -> (Vec<u32>, Vec<u32>) {
+    let mut starts = vec![0u32; shards + 1];
+    for &hash in hashes {
+        starts[shard_of(hash, shards) + 1] += 1;
+    }
+    for shard in 0..shards {
+        starts[shard + 1] += starts[shard];
+    }
+    let mut next = starts.clone();
+    let mut units = vec![0u32; hashes.len()];
+    for (unit, &hash) in hashes.iter().enumerate() {
+        let slot = &mut next[shard_of(hash, shards)];
+        units[*slot as usize] = unit as u32;
+        *slot += 1;
+    }
+    (starts, units)
+}
+
+fn row_bits(buckets: &[(Vec<u32>, Vec<u32>)], shards: usize, cohorts: usize) -> u32 {
+    let largest = (0..shards)
+        .map(|shard| buckets.iter().map(|(starts, _)| (starts[shard + 1] - starts[shard]) as usize).sum::<usize>())
+        .max()
+        .unwrap_or(0);
+    // Every stratum is padded to whole lanes.
+    (largest + cohorts * LANES + 1).next_power_of_two().trailing_zeros()
+}
+
+fn arrange(
+    entries: &mut [Entry],
+    shard: usize,
+    row_bits: u32,
+    cohorts: &[f64],
+    positions: &[Vec<AtomicU32>],
+) -> Result<ShardOrder> {
+    entries.sort_unstable_by_key(|e| e.hash);
+    let mut counts = vec![0usize; cohorts.len()];
+    let mut previous: Option<&Entry> = None;
+    for entry in entries.iter() {
+        match previous {
+            Some(known) if known.hash == entry.hash => {
+                // Two threads may have met one unit, with different cohorts.
+                if known.cohort != entry.cohort {
+                    let label = |e: &Entry| cohorts[e.cohort as usize];
+                    return Err(cohort_varies("a unit", label(known), label(entry)));
+                }
+            }
+            _ => counts[entry.cohort as usize] += 1,
+        }
+        previous = Some(entry);
+    }
+    let (segments, rows) = segments(&counts);
+    let mut next = vec![0usize; cohorts.len()];
+    for segment in &segments {
+        next[segment.stratum] = segment.start;
+    }
+    let mut keys = vec![0u64; rows];
+    let mut previous: Option<u128> = None;
+    for entry in entries.iter() {
+        let row = &mut next[entry.cohort as usize];
+        if previous != Some(entry.hash) {
+            keys[*row] = entry.hash as u64;
+            *row += 1;
+            previous = Some(entry.hash);
+        }
+        let position = ((shard as u32) << row_bits) | (*row - 1) as u32;
+        positions[entry.table as usize][entry.unit as usize].store(position, Ordering::Relaxed);
+    }
+    Ok(ShardOrder { rows, segments, keys })
+}
+
+/// Segments of a shard with `counts` units a cohort, and its rows.
+fn segments(counts: &[usize]) -> (Vec<Segment>, usize) {
+    let mut rows = 0;
+    let mut segments = Vec::new();
+    for (stratum, &units) in counts.iter().enumerate() {
+        if units > 0 {
+            segments.push(Segment { stratum, start: rows, units });
+            rows = (rows + units).next_multiple_of(LANES);
+        }
+    }
+    (segments, rows)
+}

@@ -1,0 +1,347 @@
+//! Second pass: every value to its final place, whatever the order of the rows.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow::array::ArrayRef;
+
+use super::Columns;
+use super::keys::{ChunkKeys, Keys, NO_UNIT, PeriodCodes};
+use super::order::Order;
+use super::slots::{Buffer, Field, FieldKind, MISSING, Slots, UNSET, buffer, encode};
+use crate::error::{EngineError, Result};
+use crate::input::{Chunk, IdColumn, Source, hash_bytes, hash_integer, with_f64, with_ids, with_texts};
+use crate::parallel;
+
+/// Rows of all units, shard by shard, and the texts that covariates hold codes of.
+pub(super) struct Placed {
+    pub(super) slots: Slots,
+    pub(super) buffers: Vec<Buffer>,
+    pub(super) interned: Vec<String>,
+}
+
+#[derive(Default)]
+struct Interner {
+    codes: HashMap<String, u32>,
+}
+
+/// Reads all values. A field that turns out to vary in time restarts the pass with a slot a period for it.
+pub(super) fn place(source: &Source, columns: &Columns, keys: &Keys, order: &Order, threads: usize) -> Result<Placed> {
+    let interner = Mutex::new(Interner::default());
+    let mut by_period: Vec<bool> = Vec::new();
+    loop {
+        let slots = Slots::new(columns, order.periods.len(), &|field| by_period.get(field) == Some(&true));
+        let buffers =
+            parallel::map(threads, order.shards.len(), |shard| Ok(buffer(order.shards[shard].rows * slots.stride)))?;
+        let pass = Pass { source, keys, order, slots: &slots, buffers: &buffers, interner: &interner };
+        pass.run(threads)?;
+        if !slots.any_varies() {
+            let interner = std::mem::take(&mut *interner.lock().unwrap_or_else(|e| e.into_inner()));
+            let mut texts: Vec<(u32, String)> = interner.codes.into_iter().map(|(t, c)| (c, t)).collect();
+            texts.sort_unstable();
+            let interned = texts.into_iter().map(|(_, text)| text).collect();
+            if set_outcomes(&slots, &buffers, order.periods.len()) != keys.rows {
+                return Err(pass.duplicate(columns));
+            }
+            return Ok(Placed { slots, buffers, interned });
+        }
+        by_period = slots.fields.iter().map(|f| f.by_period || f.varies.load(Ordering::Relaxed)).collect();
+    }
+}
+
+/// Slots of outcomes that were written: fewer than rows means that two rows share a unit and a period.
+fn set_outcomes(slots: &Slots, buffers: &[Buffer], periods: usize) -> u64 {
+    let set = |row: &[AtomicU64]| row[..periods].iter().filter(|s| s.load(Ordering::Relaxed) != UNSET).count() as u64;
+    buffers.iter().map(|b| b.chunks(slots.stride).map(set).sum::<u64>()).sum()
+}
+
+struct Pass<'a> {
+    source: &'a Source,
+    keys: &'a Keys,
+    order: &'a Order,
+    slots: &'a Slots,
+    buffers: &'a [Buffer],
+    interner: &'a Mutex<Interner>,
+}
+
+/// Memory a thread reuses between batches.
+#[derive(Default)]
+struct Scratch {
+    numbers: Vec<f64>,
+    integers: Vec<i64>,
+    encoded: Vec<u64>,
+    known_texts: HashMap<String, u32>,
+    buffer: Vec<u8>,
+}
+
+impl Pass<'_> {
+    fn run(&self, threads: usize) -> Result<()> {
+        let names: Vec<String> = self.slots.fields.iter().map(|f| f.name.clone()).collect();
+        parallel::for_each(threads, self.source.chunks().len(), Scratch::default, |scratch, index| {
+            if self.slots.any_varies() {
+                return Ok(());
+            }
+            let chunk = &self.source.chunks()[index];
+            let mut runs = Runs::new(&self.keys.chunks[index]);
+            self.source.read(chunk, &names, |row, arrays| {
+                for (field, array) in self.slots.fields.iter().zip(arrays) {
+                    self.place_field(field, array, index, row, &mut runs.clone(), scratch)?;
+                }
+                runs.advance(arrays.first().map_or(0, |a| a.len()));
+                Ok(())
+            })
+        })?;
+        Ok(())
+    }
+
+    fn place_field(
+        &self,
+        field: &Field,
+        array: &ArrayRef,
+        chunk: usize,
+        first_row: usize,
+        runs: &mut Runs<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        let mut encoded = std::mem::take(&mut scratch.encoded);
+        match field.kind {
+            FieldKind::Covariate { text: true } => self.encode_texts(array, scratch, &mut encoded)?,
+            FieldKind::Cluster { dimension } => encode_clusters(field, dimension, array, scratch, &mut encoded)?,
+            _ => {
+                return with_f64(array, &field.name, &mut scratch.numbers, |values| {
+                    scratch.encoded = encoded;
+                    self.scatter(field, chunk, first_row, values.len(), |row| encode(values[row]), runs);
+                    Ok(())
+                });
+            }
+        }
+        self.scatter(field, chunk, first_row, encoded.len(), |row| encoded[row], runs);
+        scratch.encoded = encoded;
+        Ok(())
+    }
+
+    /// Writes one column of a batch.
+    #[inline]
+    fn scatter(
+        &self,
+        field: &Field,
+        chunk: usize,
+        first_row: usize,
+        rows: usize,
+        value: impl Fn(usize) -> u64,
+        runs: &mut Runs<'_>,
+    ) {
+        let keys = &self.keys.chunks[chunk];
+        let periods = &self.order.period_of[keys.table];
+        let positions = &self.order.positions[keys.table];
+        let all_periods = self.order.periods.len();
+        let mut row = 0;
+        while row < rows {
+            let run = runs.current();
+            let end = (run.end - first_row).min(rows);
+            if run.unit != NO_UNIT {
+                let position = positions[run.unit as usize].load(Ordering::Relaxed);
+                let slots = self.slots_of(position);
+                if field.by_period {
+                    for at in row..end {
+                        let period = periods[keys.periods.at(first_row + at, run.start) as usize];
+                        slots[field.offset + period as usize].store(value(at), Ordering::Relaxed);
+                    }
+                } else {
+                    let first = value(row);
+                    let mut differs = 0;
+                    for at in row + 1..end {
+                        differs |= value(at) ^ first;
+                    }
+                    if differs != 0 || first == MISSING || !settle(&slots[field.offset], first, end - row == all_periods) {
+                        field.varies.store(true, Ordering::Relaxed);
+                    }
+                }
+            }
+            row = end;
+            if row < rows {
+                runs.next();
+            }
+        }
+    }
+
+    fn slots_of(&self, position: u32) -> &[AtomicU64] {
+        let shard = (u64::from(position) >> self.order.row_bits) as usize;
+        let row = (u64::from(position) & ((1 << self.order.row_bits) - 1)) as usize;
+        &self.buffers[shard][row * self.slots.stride..(row + 1) * self.slots.stride]
+    }
+
+    fn encode_texts(&self, array: &ArrayRef, scratch: &mut Scratch, out: &mut Vec<u64>) -> Result<()> {
+        out.clear();
+        with_texts(array, |texts| {
+            for text in texts {
+                let Some(text) = text else {
+                    out.push(MISSING);
+                    continue;
+                };
+                let code = match scratch.known_texts.get(text) {
+                    Some(&code) => code,
+                    None => {
+                        let mut interner = self.interner.lock().unwrap_or_else(|e| e.into_inner());
+                        let fresh = interner.codes.len() as u32;
+                        let code = *interner.codes.entry(text.to_owned()).or_insert(fresh);
+                        if interner.codes.len() > 100_000 {
+                            return Err(EngineError::input("a text covariate has more than 100000 different values")
+                                .with_hint("factors in xformla must have few levels"));
+                        }
+                        scratch.known_texts.insert(text.to_owned(), code);
+                        code
+                    }
+                };
+                out.push(encode(f64::from(code)));
+            }
+            Ok(())
+        })
+    }
+
+    /// Finds the first row, by file and row, whose unit and period an earlier row has.
+    fn duplicate(&self, columns: &Columns) -> EngineError {
+        let mut seen = std::collections::HashSet::new();
+        for (index, chunk) in self.source.chunks().iter().enumerate() {
+            let keys = &self.keys.chunks[index];
+            let mut runs = Runs::new(keys);
+            for row in 0..chunk.rows {
+                let run = runs.current();
+                if run.unit != NO_UNIT {
+                    let position = self.order.positions[keys.table][run.unit as usize].load(Ordering::Relaxed);
+                    let period = self.order.period_of[keys.table][keys.periods.at(row, run.start) as usize];
+                    if !seen.insert((position, period)) {
+                        return self.describe_duplicate(columns, chunk, row, period);
+                    }
+                }
+                runs.advance(1);
+            }
+        }
+        EngineError::failed("rows were counted twice")
+    }
+
+    fn describe_duplicate(&self, columns: &Columns, chunk: &Chunk, row: usize, period: u16) -> EngineError {
+        let mut id = String::new();
+        let _ = self.source.read(chunk, std::slice::from_ref(&columns.id), |first, arrays| {
+            if (first..first + arrays[0].len()).contains(&row) {
+                id = arrow::util::display::array_value_to_string(&arrays[0], row - first).unwrap_or_default();
+            }
+            Ok(())
+        });
+        EngineError::input(format!(
+            "duplicate rows: `{}` {id} has two rows in `{}` {} (the second is row {} of `{}`)",
+            columns.id,
+            columns.time,
+            self.order.periods[period as usize],
+            chunk.first_row + row as u64 + 1,
+            self.source.path(chunk)
+        ))
+        .with_hint("a panel has one row a unit and period; for repeated cross sections set --panel false")
+    }
+}
+
+/// Puts a value into a slot that all rows of a unit share; `false` if another value is there. `alone` says that no other
+/// row has this unit, so that no other thread writes the slot.
+#[inline]
+fn settle(slot: &AtomicU64, value: u64, alone: bool) -> bool {
+    let known = slot.load(Ordering::Relaxed);
+    if known != UNSET {
+        return known == value;
+    }
+    if alone {
+        slot.store(value, Ordering::Relaxed);
+        return true;
+    }
+    match slot.compare_exchange(UNSET, value, Ordering::Relaxed, Ordering::Relaxed) {
+        Ok(_) => true,
+        Err(other) => other == value,
+    }
+}
+
+fn encode_clusters(
+    field: &Field,
+    dimension: usize,
+    array: &ArrayRef,
+    scratch: &mut Scratch,
+    out: &mut Vec<u64>,
+) -> Result<()> {
+    out.clear();
+    // Two bits are given up so that no key looks like "missing", "not set" or, decoded as a number, NaN.
+    let key = |hash: u128| (((hash as u64) ^ (dimension as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)) >> 2) | 1 << 62;
+    let buffer = &mut scratch.buffer;
+    with_ids(array, &field.name, &mut scratch.integers, |ids| {
+        match ids {
+            IdColumn::Integers(ids) => {
+                let mut last = (i64::MIN, MISSING);
+                out.extend(ids.iter().map(|&id| {
+                    if id != last.0 {
+                        last = (id, if id == i64::MIN { MISSING } else { key(hash_integer(id)) });
+                    }
+                    last.1
+                }));
+            }
+            IdColumn::Texts(ids) => {
+                out.extend(ids.iter().map(|id| id.map_or(MISSING, |id| key(hash_bytes(id.as_bytes(), buffer)))));
+            }
+        }
+        Ok(())
+    })
+}
+
+/// One run of rows of a unit within a chunk.
+#[derive(Clone, Copy)]
+struct Run {
+    unit: u32,
+    start: usize,
+    end: usize,
+}
+
+/// Cursor over the runs of a chunk.
+#[derive(Clone)]
+struct Runs<'a> {
+    keys: &'a ChunkKeys,
+    run: usize,
+    row: usize,
+}
+
+impl<'a> Runs<'a> {
+    fn new(keys: &'a ChunkKeys) -> Self {
+        Self { keys, run: 0, row: 0 }
+    }
+
+    #[inline]
+    fn current(&self) -> Run {
+        let unit = self.keys.units.get(self.run).copied().unwrap_or(NO_UNIT);
+        if self.keys.starts.is_empty() {
+            return Run { unit, start: self.run, end: self.run + 1 };
+        }
+        let start = self.keys.starts.get(self.run).map_or(usize::MAX, |&s| s as usize);
+        let end = self.keys.starts.get(self.run + 1).map_or(usize::MAX, |&s| s as usize);
+        Run { unit, start, end }
+    }
+
+    #[inline]
+    fn next(&mut self) {
+        self.run += 1;
+    }
+
+    /// Moves on by `rows` rows.
+    fn advance(&mut self, rows: usize) {
+        self.row += rows;
+        while self.current().end <= self.row && self.run < self.keys.units.len() {
+            self.run += 1;
+        }
+    }
+}
+
+impl PeriodCodes {
+    /// Code of a row, for a run that starts at `run_start`.
+    #[inline]
+    fn at(&self, row: usize, run_start: usize) -> u16 {
+        match self {
+            PeriodCodes::Pattern(pattern) => pattern[row - run_start],
+            PeriodCodes::Rows(rows) => rows[row],
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Rows of the row-major buffers that values are written to before they become columns.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use super::Columns;
+
+/// A NaN that no computation makes. Values are stored exclusive-or'ed with it, so that memory fresh from the system, all
+/// zero, reads as "not set".
+const MARK: u64 = 0xfff4_5354_4147_4752;
+/// What a slot holds before anything is written.
+pub(super) const UNSET: u64 = 0;
+/// What a slot holds for a missing value.
+pub(super) const MISSING: u64 = 0x7ff8_0000_0000_0000 ^ MARK;
+
+/// A value as a slot holds it; NaN and infinities are missing, −0 is 0.
+#[inline]
+pub(super) fn encode(value: f64) -> u64 {
+    if value.is_finite() { (value + 0.0).to_bits() ^ MARK } else { MISSING }
+}
+
+/// The value of a slot; NaN if missing or not set.
+#[inline]
+pub(super) fn decode(slot: u64) -> f64 {
+    f64::from_bits(slot ^ MARK)
+}
+
+/// What a slot held, from its decoded value.
+pub(super) fn held(value: f64) -> u64 {
+    value.to_bits() ^ MARK
+}
+
+/// What a field of a row holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FieldKind {
+    Outcome,
+    Covariate { text: bool },
+    Weight,
+    Cluster { dimension: usize },
+}
+
+/// One variable of the row of a unit.
+#[derive(Debug)]
+pub(super) struct Field {
+    pub(super) name: String,
+    pub(super) kind: FieldKind,
+    /// First slot.
+    pub(super) offset: usize,
+    /// One slot a period; else one slot in all.
+    pub(super) by_period: bool,
+    /// Set when a field taken for constant was found to vary, or to be missing somewhere.
+    pub(super) varies: AtomicBool,
+}
+
+/// Fields of a unit's row.
+#[derive(Debug)]
+pub(super) struct Slots {
+    pub(super) fields: Vec<Field>,
+    pub(super) stride: usize,
+}
+
+impl Slots {
+    /// Lays out the fields; those for which `by_period` says so get a slot a period.
+    pub(super) fn new(columns: &Columns, periods: usize, by_period: &dyn Fn(usize) -> bool) -> Self {
+        let covariates = columns.covariates.iter().map(|c| (c.name.clone(), FieldKind::Covariate { text: c.text }));
+        let weight = columns.weight.iter().map(|w| (w.clone(), FieldKind::Weight));
+        let clusters =
+            columns.clusters.iter().enumerate().map(|(dimension, c)| (c.clone(), FieldKind::Cluster { dimension }));
+        let mut stride = 0;
+        let fields = std::iter::once((columns.outcome.clone(), FieldKind::Outcome))
+            .chain(covariates)
+            .chain(weight)
+            .chain(clusters)
+            .enumerate()
+            .map(|(index, (name, kind))| {
+                let by_period = kind == FieldKind::Outcome || by_period(index);
+                let offset = stride;
+                stride += if by_period { periods } else { 1 };
+                Field { name, kind, offset, by_period, varies: AtomicBool::new(false) }
+            })
+            .collect();
+        Self { fields, stride }
+    }
+
+    /// Whether a field taken for constant turned out not to be.
+    pub(super) fn any_varies(&self) -> bool {
+        self.fields.iter().any(|f| f.varies.load(Ordering::Relaxed))
+    }
+}
+
+/// Row-major slots of one shard.
+pub(super) type Buffer = Vec<AtomicU64>;
+
+/// A buffer of unset slots.
+pub(super) fn buffer(slots: usize) -> Buffer {
+    (0..slots).map(|_| AtomicU64::new(UNSET)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_value_reads_as_unset_or_missing() {
+        for value in [0.0, -0.0, 1.5, f64::MIN_POSITIVE, f64::MAX] {
+            assert!(encode(value) != UNSET && encode(value) != MISSING);
+            assert_eq!(decode(encode(value)), value);
+        }
+        assert_eq!(encode(f64::NAN), MISSING);
+        assert_eq!(encode(f64::INFINITY), MISSING);
+        assert!(decode(MISSING).is_nan() && decode(UNSET).is_nan());
+    }
+}

@@ -1,0 +1,260 @@
+//! Partials: what a task returns, mergeable, with a versioned encoding and a checksum.
+
+use stagger_estimator::influence::{ClusterPartial, InfluencePartial};
+use stagger_estimator::moments::{MomentsPartial, MomentsShape};
+use stagger_estimator::outcome::{GramPartial, GramShape};
+use stagger_estimator::propensity::PropensityPartial;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::error::{EngineError, Result};
+
+/// Sums of the `Influence` stage: over units, and by cluster for each cluster variable.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InfluenceSums {
+    /// ΨᵀΨ and draws over units.
+    pub units: InfluencePartial,
+    /// Cluster sums, one a way of clustering.
+    pub clusters: Vec<ClusterPartial>,
+}
+
+/// What a task returns for a subtree of shards.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Partial {
+    /// Cross products by (stratum, frame).
+    Gram(GramPartial),
+    /// One round of all active logits.
+    Propensity(PropensityPartial),
+    /// Odds-weighted cross products.
+    Moments(MomentsPartial),
+    /// Sums over influence values.
+    Influence(InfluenceSums),
+}
+
+impl Partial {
+    /// Adds the partial of the sibling subtree. Both are of one stage, so their shapes agree.
+    pub fn merge(&mut self, other: &Self) {
+        match (self, other) {
+            (Partial::Gram(a), Partial::Gram(b)) => a.merge(b),
+            (Partial::Propensity(a), Partial::Propensity(b)) => a.merge(b),
+            (Partial::Moments(a), Partial::Moments(b)) => a.merge(b),
+            (Partial::Influence(a), Partial::Influence(b)) => {
+                a.units.merge(&b.units);
+                a.clusters.iter_mut().zip(&b.clusters).for_each(|(a, b)| a.merge(b));
+            }
+            _ => debug_assert!(false, "partials of two stages"),
+        }
+    }
+
+    /// Bytes: magic, version, kind, fields as little-endian words, checksum of all before.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Writer(Vec::new());
+        out.0.extend_from_slice(MAGIC);
+        out.count(VERSION);
+        match self {
+            Partial::Gram(p) => {
+                out.count(0);
+                out.count(p.shape.columns);
+                out.count(p.shape.periods);
+                out.count(usize::from(p.shape.weighted));
+                out.floats(&p.sums);
+            }
+            Partial::Propensity(p) => {
+                out.count(1);
+                out.count(p.regressors);
+                out.floats(&p.sums);
+                out.floats(&p.extremes);
+            }
+            Partial::Moments(p) => {
+                out.count(2);
+                out.count(p.shape.columns);
+                out.count(p.shape.regressors);
+                out.count(p.shape.periods);
+                out.floats(&p.sums);
+            }
+            Partial::Influence(p) => {
+                out.count(3);
+                out.count(p.units.columns);
+                out.count(p.units.draws);
+                out.floats(&p.units.cross);
+                out.floats(&p.units.bit_sums);
+                out.count(p.clusters.len());
+                for clusters in &p.clusters {
+                    out.count(clusters.columns);
+                    out.words(&clusters.keys);
+                    out.floats(&clusters.sums);
+                }
+            }
+        }
+        let sum = xxh3_64(&out.0);
+        out.0.extend_from_slice(&sum.to_le_bytes());
+        out.0
+    }
+
+    /// The partial that `bytes` encode.
+    ///
+    /// # Errors
+    /// Anything but the very bytes of [`Partial::encode`] in this version.
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
+        let (body, sum) = bytes.split_last_chunk::<8>().ok_or_else(|| damaged("too short"))?;
+        if xxh3_64(body) != u64::from_le_bytes(*sum) {
+            return Err(damaged("the checksum does not match"));
+        }
+        let mut reader = Reader(body.strip_prefix(MAGIC).ok_or_else(|| damaged("no partial"))?);
+        let version = reader.count()?;
+        if version != VERSION {
+            return Err(EngineError::failed(format!("partial has version {version}, this program reads {VERSION}"))
+                .with_hint("use one version of the program for the whole run"));
+        }
+        let partial = match reader.count()? {
+            0 => {
+                let shape =
+                    GramShape { columns: reader.count()?, periods: reader.count()?, weighted: reader.count()? == 1 };
+                Partial::Gram(GramPartial { shape, sums: reader.floats()? })
+            }
+            1 => Partial::Propensity(PropensityPartial {
+                regressors: reader.count()?,
+                sums: reader.floats()?,
+                extremes: reader.floats()?,
+            }),
+            2 => {
+                let shape = MomentsShape {
+                    columns: reader.count()?,
+                    regressors: reader.count()?,
+                    periods: reader.count()?,
+                };
+                Partial::Moments(MomentsPartial { shape, sums: reader.floats()? })
+            }
+            3 => Partial::Influence(reader.influence()?),
+            kind => return Err(damaged(&format!("unknown kind {kind}"))),
+        };
+        if reader.0.is_empty() { Ok(partial) } else { Err(damaged("bytes after the end")) }
+    }
+}
+
+const MAGIC: &[u8] = b"stagger partial\n";
+const VERSION: usize = 1;
+
+fn damaged(why: &str) -> EngineError {
+    EngineError::failed(format!("damaged partial: {why}"))
+}
+
+struct Writer(Vec<u8>);
+
+impl Writer {
+    fn count(&mut self, value: usize) {
+        self.0.extend_from_slice(&(value as u64).to_le_bytes());
+    }
+
+    fn floats(&mut self, values: &[f64]) {
+        self.count(values.len());
+        values.iter().for_each(|v| self.0.extend_from_slice(&v.to_le_bytes()));
+    }
+
+    fn words(&mut self, values: &[u64]) {
+        self.count(values.len());
+        values.iter().for_each(|v| self.0.extend_from_slice(&v.to_le_bytes()));
+    }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn word(&mut self) -> Result<[u8; 8]> {
+        let (word, rest) = self.0.split_first_chunk::<8>().ok_or_else(|| damaged("it ends too soon"))?;
+        self.0 = rest;
+        Ok(*word)
+    }
+
+    fn count(&mut self) -> Result<usize> {
+        Ok(u64::from_le_bytes(self.word()?) as usize)
+    }
+
+    fn words(&mut self) -> Result<Vec<u64>> {
+        let count = self.count()?;
+        let bytes = count.checked_mul(8).filter(|&b| b <= self.0.len()).ok_or_else(|| damaged("it ends too soon"))?;
+        let (body, rest) = self.0.split_at(bytes);
+        self.0 = rest;
+        let (words, _) = body.as_chunks::<8>();
+        Ok(words.iter().map(|w| u64::from_le_bytes(*w)).collect())
+    }
+
+    fn floats(&mut self) -> Result<Vec<f64>> {
+        Ok(self.words()?.into_iter().map(f64::from_bits).collect())
+    }
+
+    fn influence(&mut self) -> Result<InfluenceSums> {
+        let (columns, draws) = (self.count()?, self.count()?);
+        let (cross, bit_sums) = (self.floats()?, self.floats()?);
+        let fits = |rows: usize, values: &[f64]| rows.checked_mul(columns) == Some(values.len());
+        if !fits(columns, &cross) || !fits(draws, &bit_sums) {
+            return Err(damaged("sums of the wrong size"));
+        }
+        let units = InfluencePartial { columns, draws, cross, bit_sums };
+        let ways = self.count()?;
+        let mut clusters = Vec::new();
+        for _ in 0..ways {
+            let partial = ClusterPartial { columns: self.count()?, keys: self.words()?, sums: self.floats()? };
+            if partial.keys.len().checked_mul(partial.columns) != Some(partial.sums.len()) {
+                return Err(damaged("cluster sums of the wrong size"));
+            }
+            clusters.push(partial);
+        }
+        Ok(InfluenceSums { units, clusters })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn sample(values: &[f64], keys: &[u64]) -> Vec<Partial> {
+        let n = values.len();
+        vec![
+            Partial::Gram(GramPartial {
+                shape: GramShape { columns: 2, periods: 3, weighted: true },
+                sums: values.to_vec(),
+            }),
+            Partial::Propensity(PropensityPartial { regressors: 2, sums: values.to_vec(), extremes: values.to_vec() }),
+            Partial::Moments(MomentsPartial {
+                shape: MomentsShape { columns: 2, regressors: 2, periods: 1 },
+                sums: values.to_vec(),
+            }),
+            Partial::Influence(InfluenceSums {
+                units: InfluencePartial { columns: 1, draws: n, cross: vec![1.0], bit_sums: values.to_vec() },
+                clusters: vec![ClusterPartial { columns: 1, keys: keys.to_vec(), sums: vec![0.5; keys.len()] }],
+            }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn decoding_undoes_encoding(values in prop::collection::vec(-1e9..1e9f64, 0..20), keys in prop::collection::btree_set(any::<u64>(), 0..9)) {
+            let keys: Vec<u64> = keys.into_iter().collect();
+            for partial in sample(&values, &keys) {
+                prop_assert_eq!(Partial::decode(&partial.encode()).unwrap(), partial);
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0usize..5) {
+            let _ = Partial::decode(&bytes);
+            // The same with a right checksum, so that the fields are reached.
+            let mut body = MAGIC.to_vec();
+            body.extend_from_slice(&(VERSION as u64).to_le_bytes());
+            body.extend_from_slice(&(kind as u64).to_le_bytes());
+            body.extend_from_slice(&bytes);
+            let sum = xxh3_64(&body);
+            body.extend_from_slice(&sum.to_le_bytes());
+            let _ = Partial::decode(&body);
+        }
+
+        #[test]
+        fn every_flipped_bit_is_noticed(at in any::<prop::sample::Index>(), bit in 0u8..8) {
+            let mut bytes = sample(&[1.0, 2.0], &[3])[3].encode();
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1 << bit;
+            prop_assert!(Partial::decode(&bytes).is_err());
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The reduction tree: partials are added along a binary tree whose shape depends on the number of shards alone, never in
+//! order of arrival, so that the sums have the same bits whoever computes which shard when (DESIGN §3).
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use crate::partial::Partial;
+
+/// A subtree: shards `index << level .. (index + 1) << level`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Node {
+    /// Height; 0 is one shard.
+    pub level: u32,
+    /// Position among the nodes of its level.
+    pub index: usize,
+}
+
+impl Node {
+    fn parent(self) -> Self {
+        Self { level: self.level + 1, index: self.index / 2 }
+    }
+
+    fn sibling(self) -> Self {
+        Self { index: self.index ^ 1, ..self }
+    }
+}
+
+/// Merges consecutive shards of one task to maximal aligned subtrees.
+#[derive(Default)]
+pub(crate) struct SubtreeStack(Vec<(Node, Partial)>);
+
+impl SubtreeStack {
+    pub(crate) fn push(&mut self, shard: usize, partial: Partial) {
+        let mut node = Node { level: 0, index: shard };
+        let mut partial = partial;
+        while node.index % 2 == 1 && self.0.last().is_some_and(|(n, _)| *n == node.sibling()) {
+            if let Some((_, mut left)) = self.0.pop() {
+                left.merge(&partial);
+                partial = left;
+                node = node.parent();
+            }
+        }
+        self.0.push((node, partial));
+    }
+
+    pub(crate) fn into_nodes(self) -> Vec<(Node, Partial)> {
+        self.0
+    }
+}
+
+/// Collects subtrees in any order and merges siblings as they meet; at most one partial a level and gap is held.
+#[derive(Default)]
+pub struct Reduction {
+    waiting: Mutex<HashMap<Node, Partial>>,
+}
+
+impl Reduction {
+    /// Takes a subtree; what arrives twice is ignored.
+    pub fn add(&self, node: Node, partial: Partial, root_level: u32) {
+        let (mut node, mut partial) = (node, partial);
+        loop {
+            let other = {
+                let mut waiting = self.waiting.lock().unwrap_or_else(|e| e.into_inner());
+                if node.level >= root_level {
+                    waiting.insert(node, partial);
+                    return;
+                }
+                match waiting.remove(&node.sibling()) {
+                    Some(other) => other,
+                    None => {
+                        waiting.insert(node, partial);
+                        return;
+                    }
+                }
+            };
+            let (mut left, right) = if node.index.is_multiple_of(2) { (partial, other) } else { (other, partial) };
+            left.merge(&right);
+            partial = left;
+            node = node.parent();
+        }
+    }
+
+    /// The sum over all shards, once every subtree has arrived.
+    pub fn into_root(self) -> Option<Partial> {
+        let mut waiting = self.waiting.into_inner().unwrap_or_else(|e| e.into_inner());
+        if waiting.len() != 1 {
+            return None;
+        }
+        waiting.drain().next().map(|(_, partial)| partial)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use stagger_estimator::propensity::PropensityPartial;
+
+    /// Values whose sum depends on the order of addition.
+    fn leaf(index: usize) -> Partial {
+        let value = if index % 3 == 0 { 1e16 } else { 1.0 + index as f64 };
+        Partial::Propensity(PropensityPartial { regressors: 0, sums: vec![value], extremes: vec![index as f64] })
+    }
+
+    fn reduce(level: u32, order: &[usize], cuts: &[usize]) -> Partial {
+        let reduction = Reduction::default();
+        let mut bounds: Vec<usize> = cuts.iter().map(|c| c % (1 << level)).chain([0, 1 << level]).collect();
+        bounds.sort_unstable();
+        bounds.dedup();
+        let mut tasks: Vec<_> = bounds.windows(2).map(|w| w[0]..w[1]).collect();
+        tasks.sort_by_key(|range| order[range.start]);
+        for range in tasks {
+            let mut stack = SubtreeStack::default();
+            range.for_each(|shard| stack.push(shard, leaf(shard)));
+            for (node, partial) in stack.into_nodes() {
+                reduction.add(node, partial, level);
+            }
+        }
+        reduction.into_root().unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn any_grouping_in_any_order_gives_the_same_bits(
+            level in 0u32..6,
+            order in Just((0..32usize).collect::<Vec<_>>()).prop_shuffle(),
+            cuts in prop::collection::vec(0usize..32, 0..10),
+        ) {
+            let plain = reduce(level, &(0..32).collect::<Vec<_>>(), &[]);
+            prop_assert_eq!(reduce(level, &order, &cuts), plain);
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! The result of a run: the stable JSON object, and what `agg` needs to aggregate again without the data.
+//!
+//! It holds no times, paths or versions, so equal estimates are equal bytes.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::spec::RunSpec;
+
+/// A number that JSON shows as an integer where it is one, and as `null` where R has `NA`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Num(pub f64);
+
+impl Num {
+    /// R's `NA`.
+    pub const NA: Num = Num(f64::NAN);
+
+    /// Whether this is R's `NA`.
+    pub fn is_na(self) -> bool {
+        self.0.is_nan()
+    }
+}
+
+impl From<f64> for Num {
+    fn from(value: f64) -> Self {
+        Num(value)
+    }
+}
+
+impl Serialize for Num {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let value = self.0;
+        if !value.is_finite() {
+            serializer.serialize_none()
+        } else if value == value.trunc() && value.abs() < 9e15 {
+            serializer.serialize_i64(value as i64)
+        } else {
+            serializer.serialize_f64(value)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Num {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Num(
+            Option::<f64>::deserialize(deserializer)?.unwrap_or(f64::NAN)
+        ))
+    }
+}
+
+/// ATT(g,t) in R's order: group ascending, then time ascending. All vectors have one entry a cell.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AttGt {
+    /// First treated period of the cohort.
+    pub group: Vec<Num>,
+    /// Period.
+    pub time: Vec<Num>,
+    /// Whether the cell is after treatment (`group <= time`).
+    pub post: Vec<bool>,
+    /// Estimate; `NA` where the cell can't be estimated.
+    pub att: Vec<Num>,
+    /// Standard error: bootstrap with `bstrap`, else analytic; clustered when clusters are given.
+    pub se: Vec<Num>,
+    /// Lower end of the band (`att − crit·se`).
+    pub lci: Vec<Num>,
+    /// Upper end of the band.
+    pub uci: Vec<Num>,
+}
+
+/// Wald test that all pre-treatment ATT(g,t) are zero (FORMULAS §4).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WaldTest {
+    /// χ² statistic.
+    pub stat: Num,
+    /// Degrees of freedom: the number of pre-treatment cells used.
+    pub df: u64,
+    /// p-value, unrounded.
+    pub p: Num,
+}
+
+/// One aggregation with its arguments (FORMULAS §6). The vectors are empty for `simple`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Aggte {
+    /// `simple`, `dynamic`, `group` or `calendar`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Smallest event time kept (dynamic), `None` for no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_e: Option<Num>,
+    /// Largest event time kept, `None` for no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_e: Option<Num>,
+    /// Event time up to which the set of groups is held fixed (dynamic).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balance_e: Option<Num>,
+    /// Whether cells that could not be estimated were left out.
+    pub na_rm: bool,
+    /// Overall effect.
+    pub overall_att: Num,
+    /// Its standard error.
+    pub overall_se: Num,
+    /// Pointwise interval of the overall effect, lower end.
+    pub overall_lci: Num,
+    /// Upper end.
+    pub overall_uci: Num,
+    /// Event time, group or period of each estimate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub egt: Vec<Num>,
+    /// Estimates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub att_egt: Vec<Num>,
+    /// Standard errors.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub se_egt: Vec<Num>,
+    /// Lower ends of the band.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lci_egt: Vec<Num>,
+    /// Upper ends of the band.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uci_egt: Vec<Num>,
+    /// Critical value of the band over `egt`; the normal quantile where the band is pointwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crit: Option<Num>,
+}
+
+/// What cleaning removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dropped {
+    /// Rows of the input that no estimate used.
+    pub rows: u64,
+    /// Units of the input that no estimate used.
+    pub units: u64,
+    /// Rows by reason.
+    pub reasons: BTreeMap<String, u64>,
+}
+
+/// The result object of `--json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunResult {
+    /// `att_gt`.
+    pub estimator: String,
+    /// Units used.
+    pub n: u64,
+    /// Significance level.
+    pub alp: f64,
+    /// Critical value of the ATT(g,t) bands; the normal quantile where they are pointwise.
+    pub crit: Num,
+    /// Cells.
+    pub att_gt: AttGt,
+    /// V of FORMULAS §4 over the cells: n times the analytic covariance.
+    pub vcov: Vec<Vec<Num>>,
+    /// Pre-test, where R gives it.
+    pub wald: Option<WaldTest>,
+    /// The four aggregations with default arguments, by type; absent where one can't be had.
+    pub aggte: BTreeMap<String, Aggte>,
+    /// What cleaning removed.
+    pub dropped: Dropped,
+    /// Warnings, each once.
+    pub warnings: Vec<String>,
+}
+
+/// Covariance of the extended columns Ψ = [ones, shares w·1{G=g}, cells]: what every aggregation is a linear map of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExtendedResult {
+    /// Specification of the run.
+    pub spec: RunSpec,
+    /// Periods of the estimation sample, ascending.
+    pub periods: Vec<Num>,
+    /// Estimated groups, ascending.
+    pub groups: Vec<Num>,
+    /// p_g of FORMULAS §6, one a group.
+    pub shares: Vec<f64>,
+    /// Number of clusters of the first cluster variable; `None` without clusters.
+    pub clusters: Option<u64>,
+    /// Whether the cell is the universal base cell (ATT 0 by definition).
+    pub reference: Vec<bool>,
+    /// ΨᵀΨ/n (clustered: of cluster sums), (1 + groups + cells)², row by row.
+    pub covariance: Vec<Vec<f64>>,
+    /// Names of the control description, method and so on are in `spec`; counts of units by cohort for tables.
+    pub cohort_units: Vec<(Num, u64)>,
+}
+
+/// `result.json`: the result object and its extension.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SavedResult {
+    /// The object of `--json`.
+    #[serde(flatten)]
+    pub result: RunResult,
+    /// What `agg` needs.
+    pub extended: ExtendedResult,
+}

@@ -1,0 +1,83 @@
+//! What to estimate: one specification, under R `did`'s argument names.
+
+use serde::{Deserialize, Serialize};
+pub use stagger_estimator::options::{
+    BasePeriod, ControlGroup, EstMethod, FixWeights, Multiplier,
+};
+
+/// One specification. Field names are R `did`'s arguments; defaults are R's, but for `multiplier`
+/// (Mammen) and `seed` (fixed).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RunSpec {
+    /// Outcome column.
+    pub yname: String,
+    /// Period column.
+    pub tname: String,
+    /// Unit column.
+    pub idname: String,
+    /// Column of the first treated period; 0, missing or infinite means never treated.
+    pub gname: String,
+    /// R formula of the covariates, `None` for `~1`.
+    pub xformla: Option<String>,
+    /// Column of sampling weights.
+    pub weightsname: Option<String>,
+    /// Cluster columns; the unit column may be among them and adds nothing.
+    pub clustervars: Vec<String>,
+    /// Two-by-two estimator.
+    pub est_method: EstMethod,
+    /// Comparison units.
+    pub control_group: ControlGroup,
+    /// Periods before treatment in which units may already react; a whole number ≥ 0.
+    pub anticipation: f64,
+    /// Base period of pre-treatment cells.
+    pub base_period: BasePeriod,
+    /// Period that weights are taken from; `None` = the cell's earlier period.
+    pub fix_weights: Option<FixWeights>,
+    /// Units are followed over time.
+    pub panel: bool,
+    /// Keep units that miss periods.
+    pub allow_unbalanced_panel: bool,
+    /// Standard errors from the multiplier bootstrap.
+    pub bstrap: bool,
+    /// Bootstrap draws.
+    pub biters: usize,
+    /// Simultaneous confidence bands (needs `bstrap`).
+    pub cband: bool,
+    /// Significance level.
+    pub alp: f64,
+    /// Seed of the multipliers.
+    pub seed: u64,
+    /// Distribution of the multipliers.
+    pub multiplier: Multiplier,
+}
+
+/// Seed used when none is given; printed with every bootstrap result.
+pub const DEFAULT_SEED: u64 = 20_210_101;
+
+impl Default for RunSpec {
+    fn default() -> Self {
+        Self {
+            yname: String::new(),
+            tname: String::new(),
+            idname: String::new(),
+            gname: String::new(),
+            xformla: None,
+            weightsname: None,
+            clustervars: Vec::new(),
+            est_method: EstMethod::Dr,
+            control_group: ControlGroup::NeverTreated,
+            anticipation: 0.0,
+            base_period: BasePeriod::Varying,
+            fix_weights: None,
+            panel: true,
+            allow_unbalanced_panel: false,
+            bstrap: true,
+            biters: 1000,
+            cband: true,
+            alp: 0.05,
+            seed: DEFAULT_SEED,
+            multiplier: Multiplier::Mammen,
+        }
+    }
+}

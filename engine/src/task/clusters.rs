@@ -1,0 +1,91 @@
+//! Cluster sums of a shard. Where clusters are many, a pass takes a slice of them, so that memory stays bounded.
+
+use std::collections::HashMap;
+
+use stagger_estimator::columns::View;
+use stagger_estimator::influence::ClusterPartial;
+
+use crate::plan::Plan;
+use crate::shard::Shard;
+
+/// Clusters whose keys leave `index` when divided by `count`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClusterSlice {
+    /// Which slice.
+    pub index: u64,
+    /// Number of slices.
+    pub count: u64,
+}
+
+/// Marks units whose cluster is in another slice.
+const ELSEWHERE: u32 = u32::MAX;
+
+/// Ways of clustering: the variable, or with two of them each and their intersection.
+pub(super) struct ClusterSums {
+    ways: Vec<Way>,
+}
+
+struct Way {
+    partial: ClusterPartial,
+    /// Row of the partial for every unit of the shard.
+    rows: Vec<u32>,
+}
+
+/// Key of the intersection of two clusters.
+pub(crate) fn intersection(a: u64, b: u64) -> u64 {
+    let mut z = a ^ b.rotate_left(29).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    z ^ (z >> 32)
+}
+
+/// Cluster keys of every unit, one vector a way of clustering.
+pub(crate) fn keys_by_way(shard: &Shard) -> Vec<Vec<u64>> {
+    let mut ways = shard.clusters.clone();
+    if let [a, b] = shard.clusters.as_slice() {
+        ways.push(a.iter().zip(b).map(|(a, b)| intersection(*a, *b)).collect());
+    }
+    ways
+}
+
+impl ClusterSums {
+    pub(super) fn new(plan: &Plan, shard: &Shard, slice: &ClusterSlice) -> Self {
+        let mut used = vec![false; shard.rows];
+        for segment in shard.segments.iter().filter(|s| plan.mask.uses(s)) {
+            for (row, flag) in used.iter_mut().enumerate().skip(segment.start).take(segment.units) {
+                *flag = plan.mask.complete(shard, row);
+            }
+        }
+        let ways = keys_by_way(shard)
+            .into_iter()
+            .map(|keys| {
+                let here = |row: usize| used[row] && keys[row] % slice.count == slice.index;
+                let mut distinct: Vec<u64> = (0..keys.len()).filter(|&row| here(row)).map(|row| keys[row]).collect();
+                distinct.sort_unstable();
+                distinct.dedup();
+                let position: HashMap<u64, u32> = distinct.iter().copied().zip(0..).collect();
+                let rows = (0..keys.len())
+                    .map(|row| if here(row) { position.get(&keys[row]).copied().unwrap_or(ELSEWHERE) } else { ELSEWHERE })
+                    .collect();
+                Way { partial: ClusterPartial::new(plan.extended_columns(), distinct), rows }
+            })
+            .collect();
+        Self { ways }
+    }
+
+    pub(super) fn add_block(&mut self, psi: View<'_>, start: usize, units: usize, columns: &[usize]) {
+        for way in &mut self.ways {
+            let rows = &way.rows[start..start + units];
+            for (place, &column) in columns.iter().enumerate() {
+                for (&row, &value) in rows.iter().zip(psi.col(place)) {
+                    if row != ELSEWHERE {
+                        way.partial.add(row as usize, column, value);
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn into_partials(self) -> Vec<ClusterPartial> {
+        self.ways.into_iter().map(|way| way.partial).collect()
+    }
+}

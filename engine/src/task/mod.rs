@@ -1,0 +1,86 @@
+//! `run_task`: the one function that turns (task, shards) into partials, wherever it runs.
+
+mod clusters;
+mod influence;
+mod nuisances;
+
+use std::ops::Range;
+
+use stagger_estimator::moments::Correction;
+
+use crate::partial::Partial;
+use crate::plan::Plan;
+use crate::reduce::{Node, SubtreeStack};
+use crate::shard::Shard;
+
+pub use clusters::ClusterSlice;
+pub(crate) use clusters::keys_by_way;
+
+/// What a stage needs besides the plan: the solutions of the stages before.
+#[derive(Clone, Debug)]
+pub enum StageInput {
+    /// Cross products of all keys.
+    Gram,
+    /// One round of the logits that are still active.
+    Propensity {
+        /// Coefficients by logit; `None` where the logit is not active.
+        betas: Vec<Option<Vec<f64>>>,
+    },
+    /// Odds-weighted cross products at the final coefficients.
+    Moments {
+        /// Coefficients by logit; `None` for guard logits and those that failed.
+        betas: Vec<Option<Vec<f64>>>,
+    },
+    /// Sums over influence values.
+    Influence {
+        /// Corrections by comparison; `None` where the cell is not estimable.
+        corrections: Vec<Option<Correction>>,
+        /// Coefficients by logit.
+        betas: Vec<Option<Vec<f64>>>,
+        /// Draws over units (0 with clusters, whose draws come from the cluster sums).
+        draws: usize,
+        /// The clusters whose sums are wanted.
+        clusters: Option<ClusterSlice>,
+    },
+}
+
+impl StageInput {
+    /// Name of the stage.
+    pub fn stage(&self) -> &'static str {
+        match self {
+            StageInput::Gram => "gram",
+            StageInput::Propensity { .. } => "propensity",
+            StageInput::Moments { .. } => "moments",
+            StageInput::Influence { .. } => "influence",
+        }
+    }
+}
+
+/// A task: a stage over a range of shards.
+#[derive(Clone, Debug)]
+pub struct Task<'a> {
+    /// Stage and its input.
+    pub input: &'a StageInput,
+    /// Shards, by index.
+    pub shards: Range<usize>,
+}
+
+/// Computes the partials of a task's shards, merged to maximal aligned subtrees of the reduction tree. Pure: the same
+/// bytes whatever ran before, however shards are grouped.
+pub fn run_task(plan: &Plan, task: &Task<'_>, shards: &[Shard]) -> Vec<(Node, Partial)> {
+    let mut stack = SubtreeStack::default();
+    for (index, shard) in task.shards.clone().zip(shards) {
+        let partial = match task.input {
+            StageInput::Gram => Partial::Gram(nuisances::gram(plan, shard)),
+            StageInput::Propensity { betas } => Partial::Propensity(nuisances::propensity(plan, shard, betas)),
+            StageInput::Moments { betas } => Partial::Moments(nuisances::moments(plan, shard, betas)),
+            StageInput::Influence { corrections, betas, draws, clusters } => Partial::Influence(influence::influence(
+                plan,
+                shard,
+                &influence::Inputs { corrections, betas, draws: *draws, clusters: clusters.as_ref() },
+            )),
+        };
+        stack.push(index, partial);
+    }
+    stack.into_nodes()
+}

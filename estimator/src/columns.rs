@@ -1,0 +1,153 @@
+//! Column storage: 64-byte aligned, every column a whole number of lanes, padding zero.
+
+use std::ops::{Deref, DerefMut};
+
+use crate::lanes::LANES;
+
+/// Rounds up to whole lanes.
+pub fn padded(rows: usize) -> usize {
+    rows.div_ceil(LANES) * LANES
+}
+
+/// `f64` values that start on a cache line.
+#[derive(Clone, Debug, Default)]
+pub struct AlignedVec {
+    values: Vec<f64>,
+    start: usize,
+    len: usize,
+}
+
+impl AlignedVec {
+    /// `len` zeros.
+    pub fn zeros(len: usize) -> Self {
+        let values = vec![0.0; len + LANES - 1];
+        let start = values.as_ptr().align_offset(64).min(LANES - 1);
+        Self { values, start, len }
+    }
+
+    /// Copy of a slice.
+    pub fn from_slice(slice: &[f64]) -> Self {
+        let mut out = Self::zeros(slice.len());
+        out.copy_from_slice(slice);
+        out
+    }
+}
+
+impl Deref for AlignedVec {
+    type Target = [f64];
+    #[inline(always)]
+    fn deref(&self) -> &[f64] {
+        &self.values[self.start..self.start + self.len]
+    }
+}
+
+impl DerefMut for AlignedVec {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut [f64] {
+        &mut self.values[self.start..self.start + self.len]
+    }
+}
+
+/// A few columns of equal length, column after column; the work space of one block of units.
+#[derive(Clone, Debug, Default)]
+pub struct Columns {
+    values: AlignedVec,
+    stride: usize,
+    count: usize,
+}
+
+impl Columns {
+    /// `count` zero columns of `rows` rows (a whole number of lanes).
+    pub fn zeros(rows: usize, count: usize) -> Self {
+        Self { values: AlignedVec::zeros(rows * count), stride: rows, count }
+    }
+
+    /// Column `index`.
+    #[inline(always)]
+    pub fn col(&self, index: usize) -> &[f64] {
+        &self.values[index * self.stride..(index + 1) * self.stride]
+    }
+
+    /// Column `index`, to write.
+    #[inline(always)]
+    pub fn col_mut(&mut self, index: usize) -> &mut [f64] {
+        &mut self.values[index * self.stride..(index + 1) * self.stride]
+    }
+
+    /// Number of columns.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Rows of a column.
+    pub fn rows(&self) -> usize {
+        self.stride
+    }
+
+    /// A view of the first `count` columns and `rows` rows.
+    #[inline(always)]
+    pub fn view(&self, rows: usize, count: usize) -> View<'_> {
+        View { values: &self.values[..count * self.stride], stride: self.stride, rows, count }
+    }
+}
+
+/// Borrowed columns of equal length.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    values: &'a [f64],
+    stride: usize,
+    rows: usize,
+    count: usize,
+}
+
+impl<'a> View<'a> {
+    /// Columns `count` of `rows` rows each, `stride` values apart.
+    pub fn new(values: &'a [f64], stride: usize, rows: usize, count: usize) -> Self {
+        debug_assert!(count == 0 || (count - 1) * stride + rows <= values.len());
+        Self { values, stride, rows, count }
+    }
+
+    /// Column `index`.
+    #[inline(always)]
+    pub fn col(&self, index: usize) -> &'a [f64] {
+        &self.values[index * self.stride..index * self.stride + self.rows]
+    }
+
+    /// The values that the first `count` columns span.
+    #[inline(always)]
+    pub fn col_span(&self, count: usize) -> &'a [f64] {
+        if count == 0 { &[] } else { &self.values[..(count - 1) * self.stride + self.rows] }
+    }
+
+    /// Distance between columns.
+    #[inline(always)]
+    pub fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// Number of columns.
+    #[inline(always)]
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Rows of a column.
+    #[inline(always)]
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_start_on_cache_lines() {
+        for len in [1, 7, 64, 1000] {
+            let values = AlignedVec::zeros(len);
+            assert_eq!(values.as_ptr() as usize % 64, 0);
+            assert_eq!(values.len(), len);
+        }
+    }
+}

@@ -1,0 +1,380 @@
+//! Standard errors, bands and tests from the second moments and draws of the extended columns (FORMULAS §4, §5).
+//!
+//! Nothing here touches units: cells and aggregates are linear maps of the extended columns, and R's rules about NA,
+//! negligible variances and fallbacks are applied to those.
+
+mod bands;
+mod gaussian;
+mod standard_errors;
+mod two_way;
+mod wald;
+
+pub use bands::{critical_value, normal_quantile, pointwise_critical_value};
+pub use gaussian::gaussian_draws;
+pub use standard_errors::{
+    Extended, NEGLIGIBLE, analytic_se, bootstrap_scale, bootstrap_se, draws_of,
+};
+pub use two_way::{TwoWay, two_way};
+pub use wald::{Wald, chi_squared_tail, rcond_1norm, wald_pretest};
+
+use crate::aggregate::{Aggregate, Estimand};
+
+/// R warns about simultaneous critical values from here on.
+const SUSPICIOUS_CRITICAL_VALUE: f64 = 7.0;
+
+/// How uncertainty is reported, under R's names.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct InferenceOptions {
+    /// One minus the confidence level.
+    pub alp: f64,
+    /// Standard errors from draws.
+    pub bstrap: bool,
+    /// Simultaneous band; needs `bstrap`.
+    pub cband: bool,
+}
+
+/// Inference on every cell.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CellInference {
+    /// Reported standard error of each cell; NaN = NA.
+    pub se: Vec<f64>,
+    /// Analytic standard error of each cell; NaN = NA.
+    pub se_analytic: Vec<f64>,
+    /// Critical value of the intervals.
+    pub crit: f64,
+    /// Whether `crit` covers all cells at once.
+    pub uniform: bool,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// Inference on an aggregate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AggregateInference {
+    /// Standard error of the overall parameter; NaN = NA. Its interval is pointwise.
+    pub overall_se: f64,
+    /// Standard error at each event time, group or period; NaN = NA.
+    pub se: Vec<f64>,
+    /// Critical value of the intervals of `se`.
+    pub crit: f64,
+    /// Whether `crit` covers all of them at once.
+    pub uniform: bool,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// Inference on the cells that follow 1 + `n_groups` other columns, by R `att_gt`'s rules (FORMULAS §4, §5).
+pub fn infer_cells(
+    ext: &Extended,
+    att: &[f64],
+    n_groups: usize,
+    options: &InferenceOptions,
+) -> CellInference {
+    let maps: Vec<Vec<f64>> = (0..att.len())
+        .map(|cell| ext.cell_map(n_groups, cell))
+        .collect();
+    infer_maps(ext, att, &maps, options)
+}
+
+/// As [`infer_cells`] for cells that are linear maps of the columns themselves (DDD cells with several control cohorts).
+pub fn infer_maps(
+    ext: &Extended,
+    att: &[f64],
+    maps: &[Vec<f64>],
+    options: &InferenceOptions,
+) -> CellInference {
+    let estimates: Vec<(f64, &[f64])> = att
+        .iter()
+        .copied()
+        .zip(maps.iter().map(Vec::as_slice))
+        .collect();
+    let (se_analytic, se, columns) = standard_errors(ext, &estimates, options.bstrap);
+    let band = band(ext, &columns, options, f64::NEG_INFINITY);
+    CellInference {
+        se,
+        se_analytic,
+        crit: band.crit,
+        uniform: band.uniform,
+        warnings: band.warnings,
+    }
+}
+
+/// Inference on an aggregate by R `aggte`'s rules: the band covers its event times, groups or periods (FORMULAS §5).
+pub fn infer_aggregate(
+    ext: &Extended,
+    aggregate: &Aggregate,
+    options: &InferenceOptions,
+) -> AggregateInference {
+    let dense = |estimand: &Estimand| (estimand.att, estimand.map.dense());
+    let maps: Vec<(f64, Vec<f64>)> = std::iter::once(&aggregate.overall)
+        .chain(&aggregate.by)
+        .map(dense)
+        .collect();
+    let estimates: Vec<(f64, &[f64])> = maps
+        .iter()
+        .map(|(att, map)| (*att, map.as_slice()))
+        .collect();
+    let (_, mut se, columns) = standard_errors(ext, &estimates, options.bstrap);
+    let overall_se = se.remove(0);
+    let columns = columns.get(1..).unwrap_or_default();
+    let options = InferenceOptions {
+        cband: options.cband && !aggregate.by.is_empty(),
+        ..*options
+    };
+    let lowest = pointwise_critical_value(options.alp);
+    let band = band(ext, columns, &options, lowest);
+    AggregateInference {
+        overall_se,
+        se,
+        crit: band.crit,
+        uniform: band.uniform,
+        warnings: band.warnings,
+    }
+}
+
+/// The critical value in use and what to say about it.
+struct Band {
+    crit: f64,
+    uniform: bool,
+    warnings: Vec<String>,
+}
+
+/// The simultaneous critical value if it is asked for, exists and is at least `lowest`; else the pointwise one.
+fn band(ext: &Extended, columns: &[Vec<f64>], options: &InferenceOptions, lowest: f64) -> Band {
+    let mut band = Band {
+        crit: pointwise_critical_value(options.alp),
+        uniform: false,
+        warnings: no_draws_warning(ext, options),
+    };
+    if !(options.bstrap && options.cband && ext.draws.is_some()) {
+        return band;
+    }
+    match critical_value(columns, options.alp, ext.n_draw_units) {
+        Some(sup) if sup >= lowest => (band.crit, band.uniform) = (sup, true),
+        Some(sup) => band.warnings.push(narrow_band(sup, band.crit)),
+        None => band.warnings.push(no_band(columns.len(), band.crit)),
+    }
+    band.warnings.extend(suspicious(band.crit));
+    band
+}
+
+/// Analytic and reported standard errors, and the draws where they are used.
+type Errors = (Vec<f64>, Vec<f64>, Vec<Vec<f64>>);
+
+/// The bootstrap standard error, unless the ATT or the analytic one is NA (FORMULAS §5).
+fn standard_errors(ext: &Extended, estimates: &[(f64, &[f64])], bstrap: bool) -> Errors {
+    let analytic = |&(att, map): &(f64, &[f64])| {
+        if att.is_nan() {
+            f64::NAN
+        } else {
+            analytic_se(ext, map)
+        }
+    };
+    let se_analytic: Vec<f64> = estimates.iter().map(analytic).collect();
+    let columns: Option<Vec<Vec<f64>>> = match bstrap {
+        true => estimates
+            .iter()
+            .map(|(_, map)| draws_of(ext, map))
+            .collect(),
+        false => None,
+    };
+    let Some(columns) = columns else {
+        return (se_analytic.clone(), se_analytic, Vec::new());
+    };
+    let reported = |(draws, analytic): (&Vec<f64>, &f64)| match analytic.is_nan() {
+        true => f64::NAN,
+        false => bootstrap_se(draws, ext.n, ext.n_draw_units),
+    };
+    let se = columns.iter().zip(&se_analytic).map(reported).collect();
+    (se_analytic, se, columns)
+}
+
+fn no_draws_warning(ext: &Extended, options: &InferenceOptions) -> Vec<String> {
+    match options.bstrap && ext.draws.is_none() {
+        true => vec![
+            "no bootstrap draws were made; standard errors are analytic and intervals pointwise"
+                .to_owned(),
+        ],
+        false => Vec::new(),
+    }
+}
+
+fn no_band(columns: usize, pointwise: f64) -> String {
+    format!(
+        "no simultaneous critical value from {columns} estimates, none of which varies over the draws; \
+         intervals are pointwise ({pointwise:.4})"
+    )
+}
+
+fn narrow_band(sup: f64, pointwise: f64) -> String {
+    format!(
+        "the simultaneous band is narrower than the pointwise interval, which is unexpected (critical values: {sup:.4} \
+         and {pointwise:.4}); falling back to pointwise intervals"
+    )
+}
+
+fn suspicious(crit: f64) -> Option<String> {
+    let text = || {
+        format!(
+            "simultaneous critical value {crit:.2} is arguably too large to be reliable (expected below \
+             {SUSPICIOUS_CRITICAL_VALUE}); this happens with few units per group or cluster"
+        )
+    };
+    (crit >= SUSPICIOUS_CRITICAL_VALUE).then(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aggregate::{AggregateKind, AggregateOptions, aggregate, mpdta};
+    use faer::Mat;
+
+    const ANALYTIC: InferenceOptions = InferenceOptions {
+        alp: 0.05,
+        bstrap: false,
+        cband: false,
+    };
+    const BAND: InferenceOptions = InferenceOptions {
+        alp: 0.05,
+        bstrap: true,
+        cband: true,
+    };
+
+    /// Without covariates and weights ψ is orthogonal to the cohort indicators, which makes the extended columns'
+    /// covariance known: E[1{G=g}] = p_g, and zero between indicators and cells.
+    fn extended() -> Extended {
+        let covariance = Mat::from_fn(16, 16, |i, j| match (i.min(j), i.max(j)) {
+            (0, 0) => 1.0,
+            (0, g) if g < 4 => mpdta::SHARES[g - 1],
+            (g, h) if h < 4 => f64::from(u8::from(g == h)) * mpdta::SHARES[g - 1],
+            (g, k) if g >= 4 => mpdta::V[g - 4][k - 4],
+            _ => 0.0,
+        });
+        Extended {
+            n: mpdta::N,
+            covariance,
+            draws: None,
+            n_draw_units: mpdta::N,
+        }
+    }
+
+    fn drawn(biters: usize) -> Extended {
+        let ext = extended();
+        let draws = Some(gaussian_draws(&ext.covariance, ext.n, biters, 3));
+        Extended { draws, ..ext }
+    }
+
+    fn close(found: f64, expected: f64, tolerance: f64) {
+        assert!(
+            (found / expected - 1.0).abs() < tolerance,
+            "{found} vs {expected}"
+        );
+    }
+
+    #[test]
+    fn cells_agree_with_r() {
+        let found = infer_cells(&extended(), &mpdta::ATT, 3, &ANALYTIC);
+        found
+            .se
+            .iter()
+            .zip(mpdta::SE)
+            .for_each(|(f, e)| close(*f, e, 1e-12));
+        assert_eq!(
+            (found.crit, found.uniform),
+            (pointwise_critical_value(0.05), false)
+        );
+        assert!(found.warnings.is_empty());
+    }
+
+    #[test]
+    fn aggregates_agree_with_r() {
+        for golden in mpdta::AGGREGATES {
+            let found = aggregate(&mpdta::input(), golden.kind, &golden.options).unwrap();
+            let errors = infer_aggregate(&extended(), &found, &ANALYTIC);
+            close(errors.overall_se, golden.overall.1, 1e-10);
+            errors
+                .se
+                .iter()
+                .zip(golden.by)
+                .for_each(|(f, g)| close(*f, g.1, 1e-10));
+        }
+    }
+
+    #[test]
+    fn draws_reproduce_the_analytic_errors_and_widen_the_band() {
+        let ext = drawn(20_000);
+        let found = infer_cells(&ext, &mpdta::ATT, 3, &BAND);
+        found
+            .se
+            .iter()
+            .zip(mpdta::SE)
+            .for_each(|(f, e)| close(*f, e, 0.04));
+        // sup-t lies between the pointwise value and Bonferroni's
+        assert!(
+            found.uniform
+                && found.crit > 2.5
+                && found.crit < normal_quantile(1.0 - 0.025 / 12.0) + 0.1
+        );
+        let event = aggregate(
+            &mpdta::input(),
+            AggregateKind::Dynamic,
+            &AggregateOptions::default(),
+        )
+        .unwrap();
+        let analytic = infer_aggregate(&ext, &event, &ANALYTIC);
+        let errors = infer_aggregate(&ext, &event, &BAND);
+        close(errors.overall_se, analytic.overall_se, 0.04);
+        assert!(errors.uniform && errors.crit > 2.2 && errors.warnings.is_empty());
+    }
+
+    #[test]
+    fn simple_has_no_band() {
+        let simple = aggregate(
+            &mpdta::input(),
+            AggregateKind::Simple,
+            &AggregateOptions::default(),
+        )
+        .unwrap();
+        let errors = infer_aggregate(&drawn(500), &simple, &BAND);
+        assert!(errors.se.is_empty() && !errors.uniform && errors.overall_se.is_finite());
+    }
+
+    #[test]
+    fn missing_cells_and_constant_cells_have_no_error() {
+        let mut ext = drawn(400);
+        for k in 0..16 {
+            (ext.covariance[(4, k)], ext.covariance[(k, 4)]) = (0.0, 0.0);
+        }
+        let mut att = mpdta::ATT;
+        att[1] = f64::NAN;
+        let found = infer_cells(&ext, &att, 3, &BAND);
+        assert!(found.se[0].is_nan() && found.se[1].is_nan() && found.se[2].is_finite());
+    }
+
+    #[test]
+    fn fallbacks_are_said() {
+        let mut ext = drawn(400);
+        ext.draws = Some(Mat::zeros(400, 16));
+        let found = infer_cells(&ext, &mpdta::ATT, 3, &BAND);
+        assert!(
+            !found.uniform && found.warnings[0].contains("12 estimates") && found.se[0].is_nan()
+        );
+        // draws of one size only: the sup never exceeds the quartiles
+        ext.draws = Some(Mat::from_fn(
+            400,
+            16,
+            |b, _| if b % 2 == 0 { 1.0 } else { -1.0 },
+        ));
+        let event = aggregate(
+            &mpdta::input(),
+            AggregateKind::Dynamic,
+            &AggregateOptions::default(),
+        )
+        .unwrap();
+        let errors = infer_aggregate(&ext, &event, &BAND);
+        assert!(!errors.uniform && errors.warnings[0].contains("narrower"));
+        ext.draws = None;
+        let found = infer_cells(&ext, &mpdta::ATT, 3, &BAND);
+        assert!(found.se == found.se_analytic && found.warnings.len() == 1);
+    }
+}

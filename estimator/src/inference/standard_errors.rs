@@ -1,0 +1,173 @@
+//! Standard errors of linear maps of the extended columns, analytic and from draws (FORMULAS §4, §5).
+
+use faer::Mat;
+
+use super::bands::{normal_quantile, order_statistic};
+
+/// R's bound 10 √ε: a standard error, scale or sum of squares at or below it counts as zero, hence NA.
+pub const NEGLIGIBLE: f64 = 10.0 * 1.490_116_119_384_765_6e-8;
+
+/// Second moments of the extended columns Ψ = [ones, w·1{G=g} per group, ψ per cell], and optional draws of their sums.
+///
+/// The columns of an NA cell are zero in both.
+#[derive(Clone, Debug)]
+pub struct Extended {
+    /// Units (rows, in repeated cross sections).
+    pub n: u64,
+    /// ΨᵀΨ/n, or SᵀS/n of cluster sums S; not centred; columns × columns.
+    pub covariance: Mat<f64>,
+    /// B × columns: Σ_i v_i Ψ_i, or Σ_c v_c S_c, as raw sums.
+    pub draws: Option<Mat<f64>>,
+    /// Units a multiplier was drawn for: n, or the number of clusters.
+    pub n_draw_units: u64,
+}
+
+impl Extended {
+    /// The block of `covariance` that belongs to the cells, after 1 + `n_groups` other columns.
+    pub fn cell_covariance(&self, n_groups: usize) -> Mat<f64> {
+        let start = (1 + n_groups).min(self.covariance.nrows());
+        let size = self
+            .covariance
+            .nrows()
+            .min(self.covariance.ncols())
+            .saturating_sub(start);
+        Mat::from_fn(size, size, |i, j| self.covariance[(start + i, start + j)])
+    }
+
+    /// The map that picks cell `cell`: one coefficient per extended column.
+    pub fn cell_map(&self, n_groups: usize, cell: usize) -> Vec<f64> {
+        let mut map = vec![0.0; self.covariance.ncols()];
+        if let Some(coefficient) = map.get_mut(1 + n_groups + cell) {
+            *coefficient = 1.0;
+        }
+        map
+    }
+}
+
+/// √(l'Vl/n), or NaN if that is negligible (FORMULAS §4). Coefficients beyond the columns are ignored.
+pub fn analytic_se(ext: &Extended, map: &[f64]) -> f64 {
+    let columns = ext.covariance.nrows().min(ext.covariance.ncols());
+    let used: Vec<(usize, f64)> = map
+        .iter()
+        .copied()
+        .enumerate()
+        .take(columns)
+        .filter(|(_, l)| *l != 0.0)
+        .collect();
+    let row = |i: usize| {
+        used.iter()
+            .map(|&(j, l)| l * ext.covariance[(i, j)])
+            .sum::<f64>()
+    };
+    let variance = used.iter().map(|&(i, l)| l * row(i)).sum::<f64>();
+    unless_negligible((variance.max(0.0) / ext.n as f64).sqrt())
+}
+
+/// B draws of the estimand's influence sum, `draws · map`; none without draws.
+pub fn draws_of(ext: &Extended, map: &[f64]) -> Option<Vec<f64>> {
+    let draws = ext.draws.as_ref()?;
+    let mut sums = vec![0.0; draws.nrows()];
+    for (column, &coefficient) in map
+        .iter()
+        .enumerate()
+        .take(draws.ncols())
+        .filter(|(_, l)| **l != 0.0)
+    {
+        sums.iter_mut()
+            .enumerate()
+            .for_each(|(b, sum)| *sum += coefficient * draws[(b, column)]);
+    }
+    Some(sums)
+}
+
+/// Scale s of R's draws b = D/√n_c: their interquartile range over that of the normal, by type-1 quantiles; NaN if the
+/// column is dropped, for NA or Σ b² negligible (FORMULAS §5).
+pub fn bootstrap_scale(draws: &[f64], n_draw_units: u64) -> f64 {
+    let sum_of_squares = draws.iter().map(|d| d * d).sum::<f64>() / n_draw_units as f64;
+    if !(sum_of_squares.is_finite() && sum_of_squares > NEGLIGIBLE) {
+        return f64::NAN;
+    }
+    let mut draws = draws.to_vec();
+    let range = order_statistic(&mut draws, 0.75) - order_statistic(&mut draws, 0.25);
+    range / (n_draw_units as f64).sqrt() / (normal_quantile(0.75) - normal_quantile(0.25))
+}
+
+/// s √n_c / n, or NaN if the column is dropped or the result negligible (FORMULAS §5).
+pub fn bootstrap_se(draws: &[f64], n: u64, n_draw_units: u64) -> f64 {
+    unless_negligible(
+        bootstrap_scale(draws, n_draw_units) * (n_draw_units as f64).sqrt() / n as f64,
+    )
+}
+
+fn unless_negligible(se: f64) -> f64 {
+    match se.is_finite() && se > NEGLIGIBLE {
+        true => se,
+        false => f64::NAN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn ext(psi: &[[f64; 2]]) -> Extended {
+        let n = psi.len() as f64;
+        let covariance = Mat::from_fn(2, 2, |i, j| {
+            psi.iter().map(|r| r[i] * r[j]).sum::<f64>() / n
+        });
+        Extended {
+            n: psi.len() as u64,
+            covariance,
+            draws: None,
+            n_draw_units: psi.len() as u64,
+        }
+    }
+
+    #[test]
+    fn negligible_is_ten_root_eps() {
+        assert_eq!(NEGLIGIBLE, 10.0 * f64::EPSILON.sqrt());
+        assert!(analytic_se(&ext(&[[1e-8, 0.0]; 4]), &[1.0, 0.0]).is_nan());
+        assert!(analytic_se(&ext(&[[0.0, 1.0]; 4]), &[1.0, 0.0]).is_nan());
+        assert!(analytic_se(&ext(&[]), &[1.0, 0.0]).is_nan());
+        assert_eq!(analytic_se(&ext(&[[1.0, 0.0]; 4]), &[1.0]), 0.5);
+    }
+
+    #[test]
+    fn bootstrap_of_known_order_statistics() {
+        // B = 8: order statistics number 6 and 2
+        let draws = [5.0, -3.0, 1.0, 8.0, -7.0, 2.0, 0.5, -1.0];
+        let s = (2.0 - -3.0) / 1.348_979_500_392_163_5 / 2.0;
+        assert!((bootstrap_scale(&draws, 4) - s).abs() < 1e-14);
+        assert!((bootstrap_se(&draws, 10, 4) - s * 2.0 / 10.0).abs() < 1e-14);
+        assert!(bootstrap_se(&[0.0; 8], 10, 4).is_nan());
+        assert!(bootstrap_se(&[1.0, f64::NAN], 10, 4).is_nan());
+        assert!(bootstrap_se(&[], 10, 4).is_nan() && bootstrap_se(&draws, 0, 0).is_nan());
+    }
+
+    #[test]
+    fn draws_are_mapped_and_cells_are_found() {
+        let mut extended = ext(&[[1.0, 2.0], [3.0, 4.0]]);
+        assert_eq!(draws_of(&extended, &[1.0, 0.0]), None);
+        extended.draws = Some(Mat::from_fn(3, 2, |b, k| (b + 10 * k) as f64));
+        assert_eq!(
+            draws_of(&extended, &[2.0, -1.0, 9.0]).unwrap(),
+            [-10.0, -9.0, -8.0]
+        );
+        assert_eq!(extended.cell_map(0, 0), [0.0, 1.0]);
+        assert_eq!(extended.cell_map(3, 0), [0.0, 0.0]);
+        assert_eq!(extended.cell_covariance(0)[(0, 0)], 10.0);
+        assert_eq!(extended.cell_covariance(7).nrows(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn analytic_is_the_root_mean_square(psi in proptest::collection::vec(-9.0..9.0f64, 2..40), l in -3.0..3.0f64) {
+            let rows: Vec<[f64; 2]> = psi.chunks_exact(2).map(|r| [r[0], r[1]]).collect();
+            let n = rows.len() as f64;
+            let direct = (rows.iter().map(|r| (r[0] + l * r[1]).powi(2)).sum::<f64>() / n / n).sqrt();
+            let found = analytic_se(&ext(&rows), &[1.0, l]);
+            prop_assert!((found - direct).abs() < 1e-7 * (1.0 + direct) || direct < 1e-6);
+        }
+    }
+}

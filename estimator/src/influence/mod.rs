@@ -1,0 +1,9 @@
+//! Influence values inside blocks: ΨᵀΨ, bootstrap sums and cluster sums; the n × cells matrix never exists.
+
+mod block;
+mod clusters;
+mod partial;
+
+pub use block::{BlockRole, InfluenceSpace, Role, fill_block};
+pub use clusters::{ClusterPartial, clusters_to_sums};
+pub use partial::{InfluencePartial, StratumSums};

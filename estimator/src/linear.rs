@@ -1,0 +1,100 @@
+//! Small symmetric systems: solved on a unit-diagonal scale, refused where they are singular.
+
+use faer::linalg::solvers::Solve;
+use faer::{Mat, Side};
+
+/// Smallest squared pivot, relative to the unit diagonal, of a design that is not collinear.
+const SMALLEST_PIVOT: f64 = 1e-13;
+
+/// Inverse of a symmetric positive definite matrix given row by row; `None` where it is singular to working precision.
+pub fn inverse(matrix: &[f64], n: usize) -> Option<Mat<f64>> {
+    let scale: Vec<f64> = (0..n).map(|i| matrix[i * n + i].sqrt()).collect();
+    if scale.iter().any(|s| !(s.is_finite() && *s > 0.0)) {
+        return None;
+    }
+    let scaled = Mat::from_fn(n, n, |i, j| matrix[i * n + j] / (scale[i] * scale[j]));
+    let factor = scaled.as_ref().llt(Side::Lower).ok()?;
+    let smallest = (0..n).map(|i| factor.L()[(i, i)].powi(2)).fold(f64::INFINITY, f64::min);
+    // Not `<`: a NaN pivot is singular too.
+    if !(smallest > SMALLEST_PIVOT) {
+        return None;
+    }
+    let unscaled = factor.solve(Mat::<f64>::identity(n, n));
+    Some(Mat::from_fn(n, n, |i, j| {
+        0.5 * (unscaled[(i, j)] + unscaled[(j, i)]) / (scale[i] * scale[j])
+    }))
+}
+
+/// `matrix · vector`.
+pub fn times(matrix: &Mat<f64>, vector: &[f64]) -> Vec<f64> {
+    (0..matrix.nrows()).map(|i| (0..matrix.ncols()).map(|j| matrix[(i, j)] * vector[j]).sum()).collect()
+}
+
+/// Σ aᵢ bᵢ over the shorter of the two.
+pub fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(x, y)| x * y).sum()
+}
+
+/// Leading `k × k` part of a matrix with `n` columns given row by row.
+pub fn leading(matrix: &[f64], n: usize, k: usize) -> Vec<f64> {
+    (0..k).flat_map(|i| matrix[i * n..i * n + k].iter().copied()).collect()
+}
+
+/// Change from the centred and scaled design back to the raw one: x_j = scale_j z_j + center_j (center 0 without an intercept).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standardization {
+    /// Subtracted from the raw column.
+    pub center: Vec<f64>,
+    /// Divides the centred column.
+    pub scale: Vec<f64>,
+    /// Index of the intercept among the regressors; centres are all zero without one.
+    pub intercept: Option<usize>,
+}
+
+impl Standardization {
+    /// XᵀX on the raw scale from the standardised one (`k × k`, row by row).
+    pub fn raw_gram(&self, gram: &[f64], k: usize) -> Mat<f64> {
+        let row = |j: usize| -> Vec<f64> {
+            let mut out = vec![0.0; k];
+            out[j] += self.scale[j];
+            if let Some(intercept) = self.intercept.filter(|&i| i != j) {
+                out[intercept] += self.center[j];
+            }
+            out
+        };
+        let m = Mat::from_fn(k, k, |i, j| row(i)[j]);
+        let g = Mat::from_fn(k, k, |i, j| gram[i * k + j]);
+        &m * &g * m.transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inverse_of_a_badly_scaled_matrix() {
+        let m = [4e12, 1e3, 1e3, 1.0];
+        let inv = inverse(&m, 2).unwrap();
+        let det = 4e12 - 1e6;
+        assert!((inv[(0, 0)] - 1.0 / det).abs() < 1e-24);
+        assert!((inv[(1, 1)] / (4e12 / det) - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn singular_matrices_are_refused() {
+        assert!(inverse(&[1.0, 2.0, 2.0, 4.0], 2).is_none());
+        assert!(inverse(&[0.0], 1).is_none());
+        assert!(inverse(&[f64::NAN], 1).is_none());
+    }
+
+    #[test]
+    fn raw_gram_undoes_the_standardization() {
+        let x: [[f64; 2]; 3] = [[1.0, 5.0], [1.0, 7.0], [1.0, 12.0]];
+        let s = Standardization { center: vec![0.0, 8.0], scale: vec![1.0, 2.0], intercept: Some(0) };
+        let z: Vec<[f64; 2]> = x.iter().map(|r| [1.0, (r[1] - 8.0) / 2.0]).collect();
+        let gram: Vec<f64> = (0..4).map(|ij| z.iter().map(|r| r[ij / 2] * r[ij % 2]).sum()).collect();
+        let raw = s.raw_gram(&gram, 2);
+        assert!((raw[(0, 1)] - 24.0).abs() < 1e-12 && (raw[(1, 1)] - 218.0).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,8 @@
+//! From fitted nuisances to ATT(g,t) and the vectors that correct its influence function (FORMULAS §3.3).
+
+mod fit;
+mod partial;
+
+pub use fit::{Correction, Nuisances, fit_comparison};
+pub use partial::{LogitMoments, MomentsPartial, MomentsShape, MomentsSpace, add_moments};
+pub(crate) use partial::score_rows;

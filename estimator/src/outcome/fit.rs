@@ -1,0 +1,60 @@
+//! Weighted least squares of every period's outcome in a control set, with R's guard (FORMULAS §2.4.3).
+
+use faer::Mat;
+
+use super::{GramPartial, GramSums};
+use crate::inference::rcond_1norm;
+use crate::linear::{self, Standardization};
+
+/// R's `.Machine$double.eps`.
+const EPS: f64 = f64::EPSILON;
+
+/// Coefficients of all periods on the controls of one regression.
+#[derive(Clone, Debug)]
+pub struct OutcomeFit {
+    /// (XᵀWX)⁻¹ over the controls, on the standardised scale.
+    pub inverse: Mat<f64>,
+    /// `k × periods`: coefficients of each period's outcome (relative to the first period's).
+    pub beta: Mat<f64>,
+}
+
+/// Sum of the keys of several strata in one frame. `key_of` gives a stratum's position in the partial.
+pub fn group_sums(gram: &GramPartial, keys: impl IntoIterator<Item = usize>) -> Option<GramSums> {
+    keys.into_iter().map(|key| gram.key(key)).reduce(|mut total, next| {
+        total.add(&next);
+        total
+    })
+}
+
+/// Fits the controls of a regression.
+///
+/// # Errors
+/// The reason as a phrase: no controls, or a singular design: R's `rcond(X0'X0)` on the raw scale below machine epsilon, or
+/// a pivot of the scaled system that vanishes.
+pub fn fit_outcome(
+    controls: &GramSums,
+    regressors: usize,
+    standardization: &Standardization,
+) -> Result<OutcomeFit, &'static str> {
+    let (n, k) = (controls.shape.columns, regressors);
+    let unweighted = linear::leading(&controls.unweighted, n, k);
+    let weighted = linear::leading(&controls.weighted, n, k);
+    for gram in [&unweighted, &weighted] {
+        if rcond_1norm(&standardization.raw_gram(gram, k)) < EPS {
+            return Err("singular covariates among the controls");
+        }
+    }
+    linear::inverse(&unweighted, k).ok_or("collinear covariates among the controls")?;
+    let inverse = linear::inverse(&weighted, k).ok_or("collinear covariates among the controls")?;
+    let periods = controls.shape.periods;
+    let outcomes = Mat::from_fn(k, periods, |j, t| controls.outcomes[j * periods + t]);
+    let beta = &inverse * outcomes;
+    Ok(OutcomeFit { inverse, beta })
+}
+
+impl OutcomeFit {
+    /// Coefficients of Y_time − Y_base.
+    pub fn difference(&self, time: usize, base: usize) -> Vec<f64> {
+        (0..self.beta.nrows()).map(|j| self.beta[(j, time)] - self.beta[(j, base)]).collect()
+    }
+}

@@ -1,0 +1,119 @@
+//! Newton steps of a logit, one a round, and the guards of FORMULAS §2.4.
+
+use super::LogitSums;
+use crate::linear;
+
+/// Index at which the trimming score 0.995 is reached: log(0.995/0.005).
+pub const ODDS_LIMIT_SCORE: f64 = 5.293_304_824_724_492;
+/// log(0.999/0.001): a fitted score this large fails the overlap guard.
+const OVERLAP_INDEX: f64 = 6.906_754_778_648_554;
+/// Newton decrement, in standard errors, after which one more step ends the fit (the error left is its square).
+const LAST_STEP: f64 = 1e-6;
+/// R's IRLS stop on the relative change of the deviance; it ends fits whose maximum lies at infinity.
+const R_DEVIANCE_STOP: f64 = 1e-8;
+/// Rounds after which R's looser stop applies.
+const PATIENT_ROUNDS: usize = 8;
+/// Rounds after which a fit counts as diverged.
+const MAX_ROUNDS: usize = 60;
+
+/// A fitted logit, or why there is none.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LogitFit {
+    /// Coefficients on the standardised scale.
+    Fitted(Vec<f64>),
+    /// Not estimable: the reason as a phrase.
+    Failed(&'static str),
+}
+
+/// Where one logit stands between rounds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogitState {
+    /// Coefficients that the next round evaluates.
+    pub beta: Vec<f64>,
+    /// Rounds done.
+    pub round: usize,
+    /// Set once no further round is needed.
+    pub fit: Option<LogitFit>,
+    accepted: Option<Accepted>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Accepted {
+    beta: Vec<f64>,
+    deviance: f64,
+    step: Vec<f64>,
+}
+
+impl LogitState {
+    /// Starts at `beta`.
+    pub fn new(beta: Vec<f64>) -> Self {
+        Self { beta, round: 0, fit: None, accepted: None }
+    }
+
+    /// A logit that can't be fitted.
+    pub fn failed(reason: &'static str) -> Self {
+        Self { beta: Vec::new(), round: 0, fit: Some(LogitFit::Failed(reason)), accepted: None }
+    }
+
+    /// Whether another round is needed.
+    pub fn active(&self) -> bool {
+        self.fit.is_none()
+    }
+
+    /// The same coefficients at the start of a fit on other data.
+    pub fn restarted(&self, fallback: &[f64]) -> Self {
+        let usable = matches!(&self.fit, None | Some(LogitFit::Fitted(_))) && self.beta.iter().all(|b| b.abs() < 30.0);
+        Self::new(if usable { self.beta.clone() } else { fallback.to_vec() })
+    }
+}
+
+/// Takes the sums of a round at `state.beta` and moves on: a Newton step, half a step back where the deviance rose, or the end.
+pub fn fit_step(state: &mut LogitState, sums: &LogitSums) {
+    state.round += 1;
+    if sums.least_treated > sums.greatest_control {
+        state.fit = Some(LogitFit::Failed("overlap condition violated"));
+        return;
+    }
+    if let Some(accepted) = &mut state.accepted {
+        let rose = !(sums.deviance <= accepted.deviance + 1e-9 * (accepted.deviance.abs() + 1.0));
+        if rose && state.round < MAX_ROUNDS {
+            for (b, (start, s)) in state.beta.iter_mut().zip(accepted.beta.iter().zip(&mut accepted.step)) {
+                *s *= 0.5;
+                *b = start + *s;
+            }
+            return;
+        }
+    }
+    let k = sums.gradient.len();
+    let Some(inverse) = linear::inverse(&sums.hessian, k) else {
+        state.fit = Some(LogitFit::Failed(reason_of_singularity(sums)));
+        return;
+    };
+    let step = linear::times(&inverse, &sums.gradient);
+    let decrement = linear::dot(&step, &sums.gradient).max(0.0);
+    let at_infinity = state.round >= PATIENT_ROUNDS && decrement < R_DEVIANCE_STOP * (0.1 + sums.deviance.abs());
+    state.accepted = Some(Accepted { beta: state.beta.clone(), deviance: sums.deviance, step: step.clone() });
+    for (b, s) in state.beta.iter_mut().zip(&step) {
+        *b += s;
+    }
+    if decrement.sqrt() <= LAST_STEP || at_infinity || state.round >= MAX_ROUNDS {
+        state.fit = Some(if violates_overlap(sums) {
+            LogitFit::Failed("overlap condition violated")
+        } else {
+            LogitFit::Fitted(state.beta.clone())
+        });
+    }
+}
+
+fn violates_overlap(sums: &LogitSums) -> bool {
+    sums.greatest_control >= OVERLAP_INDEX || sums.greatest_treated >= OVERLAP_INDEX
+}
+
+/// A Hessian vanishes where scores have gone to 0 or 1, else because covariates are collinear.
+fn reason_of_singularity(sums: &LogitSums) -> &'static str {
+    if violates_overlap(sums) {
+        "overlap condition violated"
+    } else {
+        "collinear covariates in the propensity score"
+    }
+}

@@ -1,0 +1,168 @@
+//! `Propensity{round}`: gradient, Hessian and deviance of every active logit.
+
+use crate::block::Block;
+use crate::columns::{Columns, View};
+use crate::cross_products::{add_cross, add_cross_symmetric, mirror, scale_columns};
+use crate::dispatch::multiversion;
+use crate::lanes::{self, F8, LANES};
+use crate::subset_sums::BLOCK;
+
+/// Sums of the active logits; each has gradient (k), Hessian (k²) and deviance, and three extremes of the index η.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PropensityPartial {
+    /// Regressors of every logit.
+    pub regressors: usize,
+    /// `logits × (k + k² + 1)`.
+    pub sums: Vec<f64>,
+    /// `logits × 3`: minus the smallest η of the treated, the largest η of the treated, the largest η of the controls.
+    pub extremes: Vec<f64>,
+}
+
+/// Sums of one logit, Hessian completed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogitSums {
+    /// Σ w (D − p) x.
+    pub gradient: Vec<f64>,
+    /// Σ w p (1 − p) x xᵀ, row by row.
+    pub hessian: Vec<f64>,
+    /// −2 log-likelihood.
+    pub deviance: f64,
+    /// Smallest index among the treated.
+    pub least_treated: f64,
+    /// Largest index among the treated.
+    pub greatest_treated: f64,
+    /// Largest index among the controls.
+    pub greatest_control: f64,
+}
+
+/// Work space of the kernel.
+#[derive(Clone, Debug)]
+pub struct PropensitySpace {
+    score: Columns,
+    scaled: Columns,
+}
+
+impl PropensitySpace {
+    /// Space for blocks of `regressors` columns.
+    pub fn new(regressors: usize) -> Self {
+        Self { score: Columns::zeros(BLOCK, 2), scaled: Columns::zeros(BLOCK, regressors) }
+    }
+}
+
+impl PropensityPartial {
+    /// Zero sums.
+    pub fn new(logits: usize, regressors: usize) -> Self {
+        let k = regressors;
+        Self { regressors, sums: vec![0.0; logits * (k + k * k + 1)], extremes: vec![f64::NEG_INFINITY; logits * 3] }
+    }
+
+    fn len(&self) -> usize {
+        self.regressors * (self.regressors + 1) + 1
+    }
+
+    /// Adds the sums of another part of the data.
+    pub fn merge(&mut self, other: &Self) {
+        for (a, b) in self.sums.iter_mut().zip(&other.sums) {
+            *a += b;
+        }
+        for (a, b) in self.extremes.iter_mut().zip(&other.extremes) {
+            *a = a.max(*b);
+        }
+    }
+
+    /// The sums of one logit.
+    pub fn logit(&self, index: usize) -> LogitSums {
+        let k = self.regressors;
+        let sums = &self.sums[index * self.len()..(index + 1) * self.len()];
+        let mut hessian = sums[k..k + k * k].to_vec();
+        mirror(&mut hessian, k);
+        LogitSums {
+            gradient: sums[..k].to_vec(),
+            hessian,
+            deviance: sums[k + k * k],
+            least_treated: -self.extremes[index * 3],
+            greatest_treated: self.extremes[index * 3 + 1],
+            greatest_control: self.extremes[index * 3 + 2],
+        }
+    }
+}
+
+/// Adds a block to a logit at coefficients `beta`. The guard logit passes `block.used` as `weights`.
+pub fn add_logit(
+    partial: &mut PropensityPartial,
+    index: usize,
+    block: &Block<'_>,
+    weights: &[f64],
+    treated: bool,
+    beta: &[f64],
+    space: &mut PropensitySpace,
+) {
+    let (k, rows) = (partial.regressors, block.design.rows());
+    let design = View::new(block.design.col_span(k), block.design.stride(), rows, k);
+    let len = partial.len();
+    let sums = &mut partial.sums[index * len..(index + 1) * len];
+    let (gradient, rest) = sums.split_at_mut(k);
+    let (hessian, deviance) = rest.split_at_mut(k * k);
+    let fitted = logit_rows(design, beta, weights, block.used, treated, &mut space.score);
+    deviance[0] += fitted[0];
+    let extremes = &mut partial.extremes[index * 3..index * 3 + 3];
+    if treated {
+        extremes[0] = extremes[0].max(-fitted[1]);
+        extremes[1] = extremes[1].max(fitted[2]);
+    } else {
+        extremes[2] = extremes[2].max(fitted[2]);
+    }
+    add_cross(design, space.score.view(rows, 1), gradient);
+    scale_columns(design, &space.score.col(1)[..rows], &mut space.scaled);
+    add_cross_symmetric(space.scaled.view(rows, k), design, hessian);
+}
+
+/// Σ_j design_j β_j of eight rows.
+#[inline(always)]
+pub(crate) fn linear_index(design: &View<'_>, beta: &[f64], row: usize) -> F8 {
+    let mut eta = F8::ZERO;
+    for (j, &b) in beta.iter().enumerate() {
+        eta = F8::load(design.col(j), row).fma(F8::splat(b), eta);
+    }
+    eta
+}
+
+/// p = 1/(1 + e^−η), 1 − p, and e = e^−|η|, without cancellation in either tail.
+#[inline(always)]
+pub(crate) fn logistic(eta: F8) -> (F8, F8, F8) {
+    let negative = eta.select_less(F8::ZERO, eta, F8::ZERO - eta);
+    let e = lanes::exp(negative);
+    let large = F8::splat(1.0) / (F8::splat(1.0) + e);
+    let small = e * large;
+    (eta.select_less(F8::ZERO, small, large), eta.select_less(F8::ZERO, large, small), e)
+}
+
+multiversion! {
+    /// Writes w(D − p) and w p(1 − p) to the two columns of `score`; returns [deviance, smallest η, largest η].
+    fn logit_rows(design: View<'_>, beta: &[f64], weights: &[f64], used: &[f64], treated: bool, score: &mut Columns) -> [f64; 3] {
+        let mut deviance = F8::ZERO;
+        let mut least = F8::splat(f64::INFINITY);
+        let mut greatest = F8::splat(f64::NEG_INFINITY);
+        let mut row = 0;
+        while row + LANES <= design.rows() {
+            let eta = linear_index(&design, beta, row);
+            let (p, q, e) = logistic(eta);
+            let w = F8::load(weights, row);
+            let signed = if treated { F8::ZERO - eta } else { eta };
+            let residual = if treated { q } else { F8::ZERO - p };
+            (w * residual).store(score.col_mut(0), row);
+            (w * p * q).store(score.col_mut(1), row);
+            let softplus = lanes::ln_one_to_two(F8::splat(1.0) + e) + signed.max(F8::ZERO);
+            deviance = (w + w).fma(softplus, deviance);
+            let u = F8::load(used, row);
+            least = least.min(u.select_less(F8::splat(0.5), least, eta));
+            greatest = greatest.max(u.select_less(F8::splat(0.5), greatest, eta));
+            row += LANES;
+        }
+        [
+            deviance.sum(),
+            least.0.iter().copied().fold(f64::INFINITY, f64::min),
+            greatest.0.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        ]
+    }
+}

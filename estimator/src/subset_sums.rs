@@ -1,0 +1,269 @@
+//! Σ over units whose bit is 1, for every draw: the bootstrap as table look-ups.
+//!
+//! The sums of all subsets of a few units are tabulated; a draw then adds one table row a group instead of one row a unit.
+//! Columns come in slices of at most [`MAX_SLICE`] vectors, so that tables and accumulators stay in the nearest caches.
+
+use crate::columns::View;
+use crate::dispatch::multiversion;
+use crate::lanes::{F8, LANES};
+use crate::multipliers::Bits;
+
+/// Units of one block; a whole number of lanes and of either kind of superblock (30 and 24 units).
+pub const BLOCK: usize = 240;
+
+/// Widest slice, in vectors of eight columns.
+const MAX_SLICE: usize = 4;
+
+/// Running sums of the draws for one set of columns.
+#[derive(Clone, Debug)]
+pub struct DrawSums {
+    columns: usize,
+    blocks: usize,
+    slices: Vec<Slice>,
+}
+
+#[derive(Clone, Debug)]
+struct Slice {
+    vectors: usize,
+    /// Unit-major rows of the current block: `BLOCK × vectors`.
+    rows: Vec<F8>,
+    /// `draws × vectors`.
+    sums: Vec<F8>,
+}
+
+/// Work space for the bits of one block of units, reusable between blocks.
+#[derive(Clone, Debug)]
+pub struct BitSpace {
+    /// `[8 units][64-draw block]` words.
+    words: Vec<[u64; LANES]>,
+    /// One byte a draw and group: which units of the group have bit 1.
+    index: Vec<u8>,
+    /// Subset sums of the current superblock.
+    tables: Vec<F8>,
+}
+
+impl DrawSums {
+    /// Zero sums for `columns` columns and `draws` draws.
+    pub fn new(columns: usize, draws: usize) -> Self {
+        let blocks = draws.div_ceil(64);
+        let vectors = columns.div_ceil(LANES);
+        let parts = vectors.div_ceil(MAX_SLICE).max(1);
+        let slices = (0..parts)
+            .map(|part| {
+                let vectors = vectors * (part + 1) / parts - vectors * part / parts;
+                Slice { vectors, rows: vec![F8::ZERO; BLOCK * vectors], sums: vec![F8::ZERO; blocks * 64 * vectors] }
+            })
+            .collect();
+        Self { columns, blocks, slices }
+    }
+
+    /// Adds one block: `psi` has one row a unit (at most [`BLOCK`]), `keys` their multiplier keys.
+    pub fn add_block(&mut self, psi: View<'_>, keys: &[u64], bits: &Bits, space: &mut BitSpace) {
+        let units = keys.len().min(BLOCK);
+        space.draw(keys, bits, self.blocks);
+        let mut column = 0;
+        for slice in &mut self.slices {
+            let width = (slice.vectors * LANES).min(self.columns - column);
+            transpose(psi, column, width, units, slice.vectors, &mut slice.rows);
+            column += width;
+        }
+        // Small rows: tables of 6 units; wide ones: of 4, whose tables stay in the first cache.
+        if self.slices.len() == 1 && self.slices[0].vectors <= 2 {
+            self.add_superblocks::<6, 5>(units, space);
+        } else {
+            self.add_superblocks::<4, 6>(units, space);
+        }
+    }
+
+    fn add_superblocks<const UNITS: usize, const GROUPS: usize>(&mut self, units: usize, space: &mut BitSpace) {
+        let draws = self.blocks * 64;
+        let mut first = 0;
+        while first < units {
+            index_groups(&space.words, self.blocks, first, UNITS, GROUPS, &mut space.index);
+            for slice in &mut self.slices {
+                match slice.vectors {
+                    1 => look_up::<1, UNITS, GROUPS>(&slice.rows, first, &space.index, draws, &mut space.tables, &mut slice.sums),
+                    2 => look_up::<2, UNITS, GROUPS>(&slice.rows, first, &space.index, draws, &mut space.tables, &mut slice.sums),
+                    3 => look_up::<3, UNITS, GROUPS>(&slice.rows, first, &space.index, draws, &mut space.tables, &mut slice.sums),
+                    _ => look_up::<MAX_SLICE, UNITS, GROUPS>(&slice.rows, first, &space.index, draws, &mut space.tables, &mut slice.sums),
+                }
+            }
+            first += UNITS * GROUPS;
+        }
+    }
+
+    /// Calls `add(draw, column, sum)` for the first `draws` draws.
+    pub fn for_each(&self, draws: usize, mut add: impl FnMut(usize, usize, f64)) {
+        let mut first = 0;
+        for slice in &self.slices {
+            let width = (slice.vectors * LANES).min(self.columns - first);
+            for draw in 0..draws {
+                for column in 0..width {
+                    let vector = slice.sums[draw * slice.vectors + column / LANES];
+                    add(draw, first + column, vector.0[column % LANES]);
+                }
+            }
+            first += width;
+        }
+    }
+}
+
+impl BitSpace {
+    /// Space for `draws` draws.
+    pub fn new(draws: usize) -> Self {
+        let blocks = draws.div_ceil(64);
+        Self { words: vec![[0; LANES]; BLOCK / LANES * blocks], index: vec![0; 6 * blocks * 64], tables: vec![F8::ZERO; 5 * 64 * MAX_SLICE] }
+    }
+
+    fn draw(&mut self, keys: &[u64], bits: &Bits, blocks: usize) {
+        let mut buffer = vec![[0u64; LANES]; blocks];
+        for group in 0..BLOCK / LANES {
+            let target = &mut self.words[group * blocks..(group + 1) * blocks];
+            if group * LANES >= keys.len() {
+                target.fill([0; LANES]);
+                continue;
+            }
+            let lanes = std::array::from_fn(|lane| keys.get(group * LANES + lane).copied().unwrap_or(0));
+            bits.fill(&lanes, &mut buffer);
+            for (words, drawn) in target.iter_mut().zip(&buffer) {
+                for (lane, word) in words.iter_mut().enumerate() {
+                    *word = if group * LANES + lane < keys.len() { drawn[lane] } else { 0 };
+                }
+            }
+        }
+    }
+}
+
+multiversion! {
+    fn transpose(psi: View<'_>, first: usize, width: usize, units: usize, vectors: usize, rows: &mut [F8]) {
+        for row in rows.iter_mut().skip(units * vectors) {
+            *row = F8::ZERO;
+        }
+        for vector in 0..vectors {
+            let columns: [&[f64]; LANES] =
+                std::array::from_fn(|lane| {
+                    let column = vector * LANES + lane;
+                    if column < width { &psi.col(first + column)[..units] } else { &[] }
+                });
+            for unit in 0..units {
+                let row = &mut rows[unit * vectors + vector];
+                for lane in 0..LANES {
+                    row.0[lane] = columns[lane].get(unit).copied().unwrap_or(0.0);
+                }
+            }
+        }
+    }
+}
+
+multiversion! {
+    /// Bytes of every draw for the groups of one superblock: bit u of `index[group·draws + d]` is the bit of the group's unit u in draw d.
+    fn index_groups(words: &[[u64; LANES]], blocks: usize, first: usize, units: usize, groups: usize, index: &mut [u8]) {
+        let draws = blocks * 64;
+        for group in 0..groups {
+            for block in 0..blocks {
+                let mut bytes = [0u64; LANES];
+                for u in 0..units {
+                    let unit = first + group * units + u;
+                    if unit >= BLOCK {
+                        break;
+                    }
+                    let word = words[unit / LANES * blocks + block][unit % LANES];
+                    for (lane, byte) in bytes.iter_mut().enumerate() {
+                        *byte |= ((word >> (8 * lane)) & 0xff) << (8 * u);
+                    }
+                }
+                let target = &mut index[group * draws + block * 64..group * draws + block * 64 + 64];
+                for (lane, byte) in bytes.iter().enumerate() {
+                    target[8 * lane..8 * lane + 8].copy_from_slice(&transpose_bits(*byte).to_le_bytes());
+                }
+            }
+        }
+    }
+}
+
+/// Transposes an 8 × 8 bit matrix held in a word.
+#[inline(always)]
+fn transpose_bits(mut x: u64) -> u64 {
+    let t = (x ^ (x >> 7)) & 0x00aa_00aa_00aa_00aa;
+    x ^= t ^ (t << 7);
+    let t = (x ^ (x >> 14)) & 0x0000_cccc_0000_cccc;
+    x ^= t ^ (t << 14);
+    let t = (x ^ (x >> 28)) & 0x0000_0000_f0f0_f0f0;
+    x ^ t ^ (t << 28)
+}
+
+multiversion! {
+    fn look_up<const V: usize, const UNITS: usize, const GROUPS: usize>(
+        rows: &[F8], first: usize, index: &[u8], draws: usize, tables: &mut [F8], sums: &mut [F8]
+    ) {
+        let size = 1usize << UNITS;
+        let (tables, _) = tables.as_chunks_mut::<V>();
+        let tables = &mut tables[..GROUPS * size];
+        for group in 0..GROUPS {
+            let table = &mut tables[group * size..(group + 1) * size];
+            table[0] = [F8::ZERO; V];
+            for u in 0..UNITS {
+                let unit = first + group * UNITS + u;
+                let mut row = [F8::ZERO; V];
+                if unit < BLOCK {
+                    row.copy_from_slice(&rows[unit * V..unit * V + V]);
+                }
+                let (without, with) = table.split_at_mut(1 << u);
+                for (target, source) in with.iter_mut().zip(without.iter()) {
+                    for v in 0..V {
+                        target[v] = source[v] + row[v];
+                    }
+                }
+            }
+        }
+        let tables: [&[[F8; V]]; GROUPS] = std::array::from_fn(|group| &tables[group * size..(group + 1) * size]);
+        let index: [&[u8]; GROUPS] = std::array::from_fn(|group| &index[group * draws..(group + 1) * draws]);
+        let (sums, _) = sums.as_chunks_mut::<V>();
+        for (draw, sum) in sums[..draws].iter_mut().enumerate() {
+            let mut total = *sum;
+            for group in 0..GROUPS {
+                let row = &tables[group][index[group][draw] as usize & (size - 1)];
+                for v in 0..V {
+                    total[v] = total[v] + row[v];
+                }
+            }
+            *sum = total;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::columns::Columns;
+    use crate::multipliers::{Domain, TwoPoint};
+    use crate::options::Multiplier;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn tables_equal_the_plain_sum(units in 1usize..=BLOCK, columns in 1usize..90, draws in 1usize..140) {
+            let mut psi = Columns::zeros(BLOCK, columns);
+            for j in 0..columns {
+                for (i, value) in psi.col_mut(j).iter_mut().enumerate().take(units) {
+                    *value = ((i * 31 + j * 17) % 101) as f64 - 50.0;
+                }
+            }
+            let keys: Vec<u64> = (0..units as u64).map(|i| i * 7 + 1).collect();
+            let bits = Bits::new(1, Domain::Unit, TwoPoint::of(Multiplier::Mammen));
+            let mut sums = DrawSums::new(columns, draws);
+            let mut space = BitSpace::new(draws);
+            sums.add_block(psi.view(BLOCK, columns), &keys, &bits, &mut space);
+            let mut wrong = 0;
+            sums.for_each(draws, |draw, column, sum| {
+                let plain: f64 = (0..units)
+                    .filter(|&i| bits.words(&[keys[i]; LANES], draw as u64 / 64)[0] >> (draw % 64) & 1 == 1)
+                    .map(|i| psi.col(column)[i])
+                    .sum();
+                wrong += usize::from(plain != sum);
+            });
+            prop_assert_eq!(wrong, 0);
+        }
+    }
+}
