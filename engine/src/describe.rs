@@ -13,6 +13,7 @@ use crate::panel::Panel;
 use crate::parallel;
 use crate::plan::input_error;
 use crate::result::Num;
+use crate::run::Progress;
 use crate::spec::RunSpec;
 
 /// Which columns play which part; those not given are not looked for.
@@ -178,7 +179,8 @@ fn describe_panel(
         ..RunSpec::default()
     };
     let formula = formula::parse("~1").map_err(|e| input_error(&e, e.hint()))?;
-    let panel = load::load(inputs, &spec, &formula, threads, &|_| {})?;
+    let mut silent = Progress { observer: &|_| {}, stages: Vec::new() };
+    let panel = load::load(inputs, &spec, &formula, threads, &mut silent)?;
     if panel.shards.is_empty() {
         return Err(EngineError::failed("the panel has no shard"));
     }

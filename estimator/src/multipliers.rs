@@ -103,34 +103,39 @@ fn step(state: &mut [u64; LANES], increment: &[u64; LANES]) -> [u64; LANES] {
     out
 }
 
+/// Words of `N` consecutive blocks at once: one generator alone would wait for its own multiplications.
 #[inline(always)]
-fn bernoulli_words(base: u64, probability: u64, keys: &[u64; LANES], block: u64) -> [u64; LANES] {
-    let mut state = [0; LANES];
-    let mut increment = [0; LANES];
-    for lane in 0..LANES {
-        let (seed_state, stream) = seeds(base, keys[lane], block);
-        increment[lane] = (stream << 1) | 1;
-        // `Pcg32::new`: add the increment, then one step.
-        state[lane] = seed_state
-            .wrapping_add(increment[lane])
-            .wrapping_mul(PCG_MULTIPLIER)
-            .wrapping_add(increment[lane]);
+fn bernoulli_words<const N: usize>(base: u64, probability: u64, keys: &[u64; LANES], first: u64) -> [[u64; LANES]; N] {
+    let mut state = [[0; LANES]; N];
+    let mut increment = [[0; LANES]; N];
+    for n in 0..N {
+        for lane in 0..LANES {
+            let (seed_state, stream) = seeds(base, keys[lane], first + n as u64);
+            increment[n][lane] = (stream << 1) | 1;
+            // `Pcg32::new`: add the increment, then one step.
+            state[n][lane] = seed_state
+                .wrapping_add(increment[n][lane])
+                .wrapping_mul(PCG_MULTIPLIER)
+                .wrapping_add(increment[n][lane]);
+        }
     }
-    let mut undecided = [u64::MAX; LANES];
-    let mut ones = [0u64; LANES];
+    let mut undecided = [[u64::MAX; LANES]; N];
+    let mut ones = [[0u64; LANES]; N];
     let mut digits = probability;
     while digits != 0 {
-        let low = step(&mut state, &increment);
-        let high = step(&mut state, &increment);
-        let mut open = 0;
         let digit = 0u64.wrapping_sub(digits >> 63);
-        for lane in 0..LANES {
-            let word = low[lane] | (high[lane] << 32);
-            ones[lane] |= undecided[lane] & !word & digit;
-            undecided[lane] &= !(word ^ digit);
-            open |= undecided[lane];
+        let mut open = [0u64; LANES];
+        for n in 0..N {
+            let low = step(&mut state[n], &increment[n]);
+            let high = step(&mut state[n], &increment[n]);
+            for lane in 0..LANES {
+                let word = low[lane] | (high[lane] << 32);
+                ones[n][lane] |= undecided[n][lane] & !word & digit;
+                undecided[n][lane] &= !(word ^ digit);
+                open[lane] |= undecided[n][lane];
+            }
         }
-        if open == 0 {
+        if open == [0; LANES] {
             break;
         }
         digits <<= 1;
@@ -140,14 +145,22 @@ fn bernoulli_words(base: u64, probability: u64, keys: &[u64; LANES], block: u64)
 
 multiversion! {
     fn eight_words(base: u64, probability: u64, keys: &[u64; LANES], block: u64) -> [u64; LANES] {
-        bernoulli_words(base, probability, keys, block)
+        bernoulli_words::<1>(base, probability, keys, block)[0]
     }
 }
 
 multiversion! {
     fn fill_words(base: u64, probability: u64, keys: &[u64; LANES], out: &mut [[u64; LANES]]) {
-        for (block, words) in out.iter_mut().enumerate() {
-            *words = bernoulli_words(base, probability, keys, block as u64);
+        const WIDE: usize = 4;
+        let (wide, rest) = out.as_chunks_mut::<WIDE>();
+        let mut block = 0;
+        for words in wide {
+            *words = bernoulli_words::<WIDE>(base, probability, keys, block);
+            block += WIDE as u64;
+        }
+        for words in rest {
+            *words = bernoulli_words::<1>(base, probability, keys, block)[0];
+            block += 1;
         }
     }
 }

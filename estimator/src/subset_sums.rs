@@ -92,18 +92,19 @@ impl DrawSums {
         }
     }
 
-    /// Calls `add(draw, column, sum)` for the first `draws` draws.
-    pub fn for_each(&self, draws: usize, mut add: impl FnMut(usize, usize, f64)) {
+    /// Adds the sums of the first `draws` draws to `out` (`draws × width`), column i of these sums to column `columns[i]`.
+    pub fn add_to(&self, draws: usize, columns: &[usize], width: usize, out: &mut [f64]) {
         let mut first = 0;
         for slice in &self.slices {
-            let width = (slice.vectors * LANES).min(self.columns - first);
-            for draw in 0..draws {
-                for column in 0..width {
-                    let vector = slice.sums[draw * slice.vectors + column / LANES];
-                    add(draw, first + column, vector.0[column % LANES]);
+            let own = &columns[first..(first + slice.vectors * LANES).min(self.columns)];
+            for (sums, row) in slice.sums.chunks(slice.vectors.max(1)).zip(out.chunks_mut(width)).take(draws) {
+                for (vector, columns) in sums.iter().zip(own.chunks(LANES)) {
+                    for (value, &column) in vector.0.iter().zip(columns) {
+                        row[column] += value;
+                    }
                 }
             }
-            first += width;
+            first += own.len();
         }
     }
 }
@@ -255,15 +256,17 @@ mod tests {
             let mut sums = DrawSums::new(columns, draws);
             let mut space = BitSpace::new(draws);
             sums.add_block(psi.view(BLOCK, columns), &keys, &bits, &mut space);
-            let mut wrong = 0;
-            sums.for_each(draws, |draw, column, sum| {
-                let plain: f64 = (0..units)
-                    .filter(|&i| bits.words(&[keys[i]; LANES], draw as u64 / 64)[0] >> (draw % 64) & 1 == 1)
-                    .map(|i| psi.col(column)[i])
-                    .sum();
-                wrong += usize::from(plain != sum);
-            });
-            prop_assert_eq!(wrong, 0);
+            let mut got = vec![0.0; draws * columns];
+            sums.add_to(draws, &(0..columns).collect::<Vec<_>>(), columns, &mut got);
+            for draw in 0..draws {
+                let mut plain = vec![0.0; columns];
+                for i in 0..units {
+                    if bits.words(&[keys[i]; LANES], draw as u64 / 64)[0] >> (draw % 64) & 1 == 1 {
+                        plain.iter_mut().enumerate().for_each(|(column, sum)| *sum += psi.col(column)[i]);
+                    }
+                }
+                prop_assert_eq!(&got[draw * columns..(draw + 1) * columns], &plain[..]);
+            }
         }
     }
 }

@@ -169,10 +169,11 @@ fn clustered_standard_errors_against_the_jackknife() {
     assert_jackknife(&panel, "--xformla '~ x1' --est-method reg --clustervars cluster", "cluster", 0.08);
 }
 
-/// What `--out` saved: draws by column, and the covariance that they are drawn from.
+/// What `--out` saved: draws Σ vΨ by column, and V = ΨᵀΨ/n, which is the covariance of a draw divided by n.
 struct Saved {
     draws: Vec<Vec<f64>>,
     covariance: Rows,
+    n: f64,
 }
 
 fn saved(path: &Path, options: &str) -> Saved {
@@ -185,6 +186,7 @@ fn saved(path: &Path, options: &str) -> Saved {
     Saved {
         draws: draws.columns().iter().map(numbers_of).collect(),
         covariance: rows(&result["extended"]["covariance"]),
+        n: result["n"].as_f64().expect("n"),
     }
 }
 
@@ -209,13 +211,14 @@ fn covariance_of_draws_converges() {
         assert!(saved.draws.iter().all(|column| column.len() == DRAWS), "{options}: {DRAWS} draws");
         let varying: Vec<usize> =
             (0..saved.covariance.len()).filter(|&i| saved.covariance[i][i] > 1e-12).collect();
-        let scales: Vec<f64> = varying.iter().map(|&i| saved.covariance[i][i].sqrt()).collect();
-        let correlations = |moments: Rows| -> Rows {
-            let scaled = |(i, row): (usize, &Vec<f64>)| row.iter().zip(&scales).map(|(v, s)| v / s / scales[i]).collect();
-            block(&moments, &varying).iter().enumerate().map(scaled).collect()
+        let sd: Vec<f64> = varying.iter().map(|&i| saved.covariance[i][i].sqrt()).collect();
+        let correlations = |moments: &Rows, n: f64| -> Rows {
+            let scaled = |(i, row): (usize, &Vec<f64>)| row.iter().zip(&sd).map(|(v, s)| v / n / s / sd[i]).collect();
+            block(moments, &varying).iter().enumerate().map(scaled).collect()
         };
-        let expected = correlations(saved.covariance.clone());
-        let error = frobenius(&add(&correlations(second_moments(&saved.draws)), -1.0, &expected));
+        let expected = correlations(&saved.covariance, 1.0);
+        let found = correlations(&second_moments(&saved.draws), saved.n);
+        let error = frobenius(&add(&found, -1.0, &expected));
         let k = varying.len() as f64;
         let allowed = 2.0 * ((k * k + frobenius(&expected).powi(2)) / DRAWS as f64).sqrt();
         assert!(error <= allowed, "{options}: the draws' correlations are {error} off, allowed {allowed}");

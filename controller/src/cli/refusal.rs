@@ -30,7 +30,7 @@ fn mistake(error: &Error, subcommand: Option<&str>) -> Failure {
     match (suggestion(error), subcommand) {
         (Some(suggestion), _) => failure.hint(suggestion),
         (None, Some(subcommand)) => failure.hint(format!("`stagger {subcommand} --help` lists what there is")),
-        (None, None) => failure.hint("`stagger --help` lists what there is"),
+        (None, None) => failure.hint("the commands are run, agg, describe and simulate; `stagger --help` tells more"),
     }
 }
 

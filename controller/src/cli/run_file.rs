@@ -111,12 +111,14 @@ fn unknown(key: &str, path: &Path) -> Failure {
 }
 
 fn syntax(text: &str, path: &Path, error: &toml::de::Error) -> Failure {
-    let line = error.span().map(|span| 1 + text[..span.start.min(text.len())].matches('\n').count());
-    let place = match line {
-        Some(line) => format!("{}, line {line}", path.display()),
-        None => path.display().to_string(),
+    let message = error.message().trim().replace('\n', ", ");
+    let start = error.span().map(|span| text.floor_char_boundary(span.start));
+    let Some(before) = start.map(|start| &text[..start]) else {
+        return Failure::input(format!("{}: {message}", path.display()));
     };
-    Failure::input(format!("{place}: {}", error.message().trim().replace('\n', ", ")))
+    let number = before.matches('\n').count();
+    let line = text.lines().nth(number).unwrap_or_default().trim();
+    Failure::input(format!("{}, line {}: {message}: {line}", path.display(), number + 1))
         .hint("texts stand in quotes: yname = \"lemp\"")
 }
 
@@ -187,7 +189,8 @@ mod tests {
             refused("alp = 0.1\nalpha = 0.05"),
             refused("panel = 'no'"),
             refused("biters = -5"),
-            refused("yname = lemp"),
+            refused("tname = 'year'\nyname = lemp"),
+            refused("yname = 'y'\nyname = 'z'"),
         ]
         .join("\n");
         insta::assert_snapshot!(all, @r#"

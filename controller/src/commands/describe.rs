@@ -1,10 +1,21 @@
 //! `stagger describe`: what an input looks like before anything is fitted.
 
+use stagger_engine::describe::{DescribeColumns, describe as look};
+
 use crate::cli::DescribeArgs;
 use crate::failure::Failure;
+use crate::report::description::description_report;
+use crate::report::stdout::{print, print_json};
 
 /// Looks and prints.
 pub(crate) fn describe(args: &DescribeArgs) -> Result<(), Failure> {
-    // Wired when the engine's `describe` is there.
-    Err(Failure::failed(format!("describe {} is not built yet", args.inputs.join(" "))))
+    let columns = DescribeColumns {
+        tname: args.tname.clone(),
+        idname: args.idname.clone(),
+        gname: args.gname.clone(),
+        yname: args.yname.clone(),
+        weightsname: args.weightsname.clone(),
+    };
+    let description = look(&args.inputs, &columns)?;
+    if args.json.unwrap_or(false) { print_json(&description) } else { print(&description_report(&description)) }
 }

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use stagger_engine::aggregate::{AggregateOptions, InferenceOverrides, aggregate_saved};
+use stagger_engine::result::SavedResult;
 use stagger_engine::run::{RunOutput, run as estimate};
 
 use crate::cli::run_args::RunArgs;
@@ -45,18 +46,25 @@ fn compute(request: &RunRequest) -> Result<RunOutput, Failure> {
     Ok(output?)
 }
 
-/// Aggregates again over the cells asked for. A window that leaves a kind nothing is a warning: the others stand.
+/// Aggregates again over the cells asked for, in the manner of the run: missing cells are left out with a warning, and a
+/// window that leaves one kind nothing to aggregate does not cost the others.
 fn aggregate_in(window: Window, output: &mut RunOutput) {
-    let options = AggregateOptions::from(window);
-    let inference = InferenceOverrides { alp: None, cband: None };
+    let RunOutput { saved, draws, .. } = output;
+    let aggregate = |saved: &SavedResult, kind: &str, na_rm: bool| {
+        let options = AggregateOptions::from(Window { na_rm, ..window });
+        aggregate_saved(saved, draws.as_ref(), kind, &options, &InferenceOverrides::default())
+    };
     for kind in KINDS {
-        match aggregate_saved(&output.saved, output.draws.as_ref(), kind, &options, &inference) {
+        let found = aggregate(saved, kind, window.na_rm).or_else(|first| aggregate(saved, kind, true).map_err(|_| first));
+        let failed = format!("no {kind} aggregation");
+        saved.result.warnings.retain(|warning| !warning.starts_with(&failed));
+        match found {
             Ok(aggte) => {
-                output.saved.result.aggte.insert(kind.to_owned(), aggte);
+                saved.result.aggte.insert(kind.to_owned(), aggte);
             }
             Err(error) => {
-                output.saved.result.aggte.remove(kind);
-                output.saved.result.warnings.push(format!("aggregation {kind}: {error}"));
+                saved.result.aggte.remove(kind);
+                saved.result.warnings.push(format!("{failed}: {error}"));
             }
         }
     }

@@ -3,7 +3,7 @@
 use stagger_engine::result::{Num, RunResult, SavedResult};
 use stagger_engine::spec::{BasePeriod, ControlGroup, EstMethod, FixWeights, Multiplier, RunSpec};
 
-use super::aggregation::{Bands, KINDS, effects_table, overall_table};
+use super::aggregation::{Bands, effects_table, overall_table};
 use super::text::{Row, Table, counted, field, grouped, label, percent, short, wrapped};
 
 /// R's line below every table.
@@ -33,7 +33,7 @@ pub(crate) fn run_report(saved: &SavedResult) -> String {
     text += &critical_value(result.crit.0, cell_bands(saved), "ATT(g,t)", result.alp);
     text += &sample(saved);
     text += &dropped(result);
-    text += &warnings(saved);
+    text += &warnings(result);
     text
 }
 
@@ -224,23 +224,11 @@ fn dropped(result: &RunResult) -> String {
     text
 }
 
-fn warnings(saved: &SavedResult) -> String {
-    let result = &saved.result;
-    let mut notes = result.warnings.clone();
-    let missing: Vec<&str> = KINDS.into_iter().filter(|kind| !result.aggte.contains_key(*kind)).collect();
-    if !missing.is_empty() {
-        let unavailable = format!("not available: aggregation {}", missing.join(", "));
-        let cells = result.att_gt.att.iter().filter(|att| att.is_na()).count() as u64;
-        notes.push(if cells > 0 {
-            format!("{unavailable}, as {} can't be estimated; --na-rm leaves them out", counted(cells, "cell"))
-        } else {
-            unavailable
-        });
-    }
-    if notes.is_empty() {
+fn warnings(result: &RunResult) -> String {
+    if result.warnings.is_empty() {
         return String::new();
     }
-    let items: String = notes.iter().map(|note| wrapped("- ", 2, note)).collect();
+    let items: String = result.warnings.iter().map(|warning| wrapped("- ", 2, warning)).collect();
     format!("\nWarnings:\n{items}")
 }
 
@@ -396,8 +384,6 @@ mod tests {
         Warnings:
         - ATT(2004, 2007) can't be estimated: overlap condition violated (largest fitted
           propensity score 0.9995, limit 0.999)
-        - not available: aggregation simple, dynamic, group, calendar, as 1 cell can't
-          be estimated; --na-rm leaves them out
         ");
     }
 }

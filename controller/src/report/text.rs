@@ -95,6 +95,28 @@ impl Table<'_> {
     }
 }
 
+/// A table of texts: the first `left` columns are words, the others numbers.
+pub(crate) fn columns(headings: &[&str], left: usize, rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.chain([headings[column].chars().count()]).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..headings.len()).map(width).collect();
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let aligned: Vec<String> = cells
+            .zip(&widths)
+            .enumerate()
+            .map(|(column, (cell, width))| if column < left { format!("{cell:<width$}") } else { format!("{cell:>width$}") })
+            .collect();
+        format!(" {}\n", aligned.join("  ").trim_end())
+    };
+    let mut text = line(&mut headings.iter().copied());
+    for row in rows {
+        text += &line(&mut row.iter().map(String::as_str));
+    }
+    text
+}
+
 /// Decimals of a table: R's four; more where the standard errors would vanish, fewer where the numbers are large.
 /// `None` asks for exponents.
 fn decimals(rows: &[Row]) -> Option<usize> {

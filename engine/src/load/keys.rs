@@ -143,6 +143,19 @@ fn in_file(error: EngineError, path: &str) -> EngineError {
     }
 }
 
+/// Rows of one unit in a batch.
+struct Run<'a> {
+    ids: &'a IdColumn<'a>,
+    times: &'a [f64],
+    groups: &'a [f64],
+    /// First row in the batch.
+    row: usize,
+}
+
+fn run_end<T: PartialEq>(ids: &[T], row: usize) -> usize {
+    ids[row..].iter().position(|id| *id != ids[row]).map_or(ids.len(), |length| row + length)
+}
+
 /// Collects the runs of a chunk.
 struct RunBuilder {
     units: Vec<u32>,
@@ -158,57 +171,80 @@ impl RunBuilder {
     }
 
     fn add(&mut self, table: &mut UnitTable, ids: &IdColumn<'_>, times: &[f64], groups: &[f64]) -> Result<()> {
-        for row in 0..times.len() {
-            if !times[row].is_finite() {
-                self.skip(table);
-                continue;
-            }
-            let same = match ids {
-                IdColumn::Integers(ids) => {
-                    let id = ids[row];
-                    if id == i64::MIN {
-                        self.skip(table);
-                        continue;
-                    }
-                    self.last_integer.replace(id) == Some(id)
-                }
-                IdColumn::Texts(ids) => {
-                    let Some(id) = ids[row] else {
-                        self.skip(table);
-                        continue;
-                    };
-                    let hash = hash_bytes(id.as_bytes(), &mut table.buffer);
-                    self.last_text.replace(hash) == Some(hash)
-                }
+        let mut row = 0;
+        while row < times.len() {
+            let end = match ids {
+                IdColumn::Integers(ids) => run_end(ids, row),
+                IdColumn::Texts(ids) => run_end(ids, row),
             };
-            let cohort = table.cohort_code(groups[row])?;
-            if !same {
-                let unit = match ids {
-                    IdColumn::Integers(ids) => table.integer_unit(ids[row], cohort)?,
-                    IdColumn::Texts(_) => table.text_unit(self.last_text.unwrap_or_default(), cohort)?,
-                };
-                self.starts.push(self.periods.len() as u32);
-                self.units.push(unit);
+            let run = Run { ids, times: &times[row..end], groups: &groups[row..end], row };
+            let one_cohort = run.groups.iter().fold(true, |all, g| all & (g.to_bits() == run.groups[0].to_bits()));
+            if one_cohort && run.times.iter().all(|t| t.is_finite()) {
+                self.add_run(table, &run)?;
+            } else {
+                for at in row..end {
+                    if times[at].is_finite() {
+                        self.add_run(table, &Run { ids, times: &times[at..=at], groups: &groups[at..=at], row: at })?;
+                    } else {
+                        self.skip(table, 1);
+                    }
+                }
             }
-            let unit = *self.units.last().unwrap_or(&NO_UNIT);
-            if table.cohort[unit as usize] != cohort {
-                let name = match ids {
-                    IdColumn::Integers(ids) => ids[row].to_string(),
-                    IdColumn::Texts(ids) => ids[row].unwrap_or_default().to_owned(),
-                };
-                return Err(table.cohort_varies(&name, unit, cohort));
-            }
-            let period = table.period_code(times[row])?;
-            self.periods.push(period);
+            row = end;
         }
         Ok(())
     }
 
-    fn skip(&mut self, table: &mut UnitTable) {
-        table.keyless_rows += 1;
+    /// Adds rows of one unit and one cohort, all with a period.
+    fn add_run(&mut self, table: &mut UnitTable, run: &Run<'_>) -> Result<()> {
+        let (continues, key) = match run.ids {
+            IdColumn::Integers(ids) => {
+                let id = ids[run.row];
+                if id == i64::MIN {
+                    self.skip(table, run.times.len());
+                    return Ok(());
+                }
+                (self.last_integer.replace(id) == Some(id), None)
+            }
+            IdColumn::Texts(ids) => {
+                let Some(id) = ids[run.row] else {
+                    self.skip(table, run.times.len());
+                    return Ok(());
+                };
+                let hash = hash_bytes(id.as_bytes(), &mut table.buffer);
+                (self.last_text.replace(hash) == Some(hash), Some(hash))
+            }
+        };
+        let cohort = table.cohort_code(run.groups[0])?;
+        if run.groups[0].is_nan() {
+            table.cohortless_rows += run.groups.len() as u64;
+        }
+        if !continues {
+            let unit = match (run.ids, key) {
+                (_, Some(hash)) => table.text_unit(hash, cohort)?,
+                (IdColumn::Integers(ids), None) => table.integer_unit(ids[run.row], cohort)?,
+                (IdColumn::Texts(_), None) => NO_UNIT,
+            };
+            self.starts.push(self.periods.len() as u32);
+            self.units.push(unit);
+        }
+        let unit = *self.units.last().unwrap_or(&NO_UNIT);
+        if table.cohort[unit as usize] != cohort {
+            let name = match run.ids {
+                IdColumn::Integers(ids) => ids[run.row].to_string(),
+                IdColumn::Texts(ids) => ids[run.row].unwrap_or_default().to_owned(),
+            };
+            return Err(table.cohort_varies(&name, unit, cohort));
+        }
+        table.period_codes(run.times, &mut self.periods)
+    }
+
+    /// Passes over rows without unit or period.
+    fn skip(&mut self, table: &mut UnitTable, rows: usize) {
+        table.keyless_rows += rows as u64;
         self.starts.push(self.periods.len() as u32);
         self.units.push(NO_UNIT);
-        self.periods.push(0);
+        self.periods.resize(self.periods.len() + rows, 0);
         self.last_integer = None;
         self.last_text = None;
     }
@@ -280,10 +316,7 @@ impl UnitTable {
     }
 
     fn cohort_code(&mut self, group: f64) -> Result<u16> {
-        let label = if group.is_nan() {
-            self.cohortless_rows += 1;
-            f64::INFINITY
-        } else if group == 0.0 || group == f64::INFINITY {
+        let label = if group.is_nan() || group == 0.0 || group == f64::INFINITY {
             f64::INFINITY
         } else {
             group
@@ -296,6 +329,21 @@ impl UnitTable {
                 .with_hint("never-treated units have 0, Inf or a missing value"));
         }
         code(&mut self.cohorts, label, "cohorts", "the cohort column must hold the first treated period")
+    }
+
+    /// Appends the codes of a run's periods, which mostly are consecutive.
+    fn period_codes(&mut self, times: &[f64], out: &mut Vec<u16>) -> Result<()> {
+        let first = self.period_code(times[0])? as usize;
+        if self.periods.get(first..first + times.len()) == Some(times) {
+            out.extend((first..first + times.len()).map(|code| code as u16));
+            return Ok(());
+        }
+        out.push(first as u16);
+        for &time in &times[1..] {
+            let code = self.period_code(time)?;
+            out.push(code);
+        }
+        Ok(())
     }
 
     fn period_code(&mut self, time: f64) -> Result<u16> {

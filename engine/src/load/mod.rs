@@ -13,7 +13,8 @@ mod slots;
 use stagger_estimator::formula::Formula;
 
 use crate::error::{EngineError, Result};
-use crate::events::{Observer, RunEvent};
+use crate::events::RunEvent;
+use crate::run::Progress;
 use crate::input::{ColumnKind, Source, expand};
 use crate::panel::Panel;
 use crate::spec::RunSpec;
@@ -91,28 +92,29 @@ fn not_a_number(argument: &str, column: &str, source: &Source) -> EngineError {
 }
 
 /// Reads a panel.
-pub fn load(
+pub(crate) fn load(
     inputs: &[String],
     spec: &RunSpec,
     formula: &Formula,
     threads: usize,
-    observer: Observer<'_>,
+    progress: &mut Progress<'_>,
 ) -> Result<Panel> {
     let mut needed: Vec<String> =
         [&spec.idname, &spec.tname, &spec.gname, &spec.yname].into_iter().cloned().collect();
     needed.extend(spec.clustervars.iter().chain(&spec.weightsname).cloned());
     needed.extend(formula.variables());
     let source = Source::open(expand(inputs)?, &needed)?;
-    observer(&RunEvent::InputFound { files: source.files().len(), rows: source.rows(), bytes: source.bytes() });
+    (progress.observer)(&RunEvent::InputFound { files: source.files().len(), rows: source.rows(), bytes: source.bytes() });
     let columns = Columns::resolve(spec, formula, &source)?;
     if source.rows() == 0 {
         return Err(EngineError::input("the input has no rows").with_hint("check that the files hold the panel"));
     }
-    let keys = keys::scan(&source, &columns, threads)?;
-    let order = order::order(&keys, threads)?;
-    let placed = place::place(&source, &columns, &keys, &order, threads)?;
+    let chunks = source.chunks().len();
+    let keys = progress.stage("units", chunks, |_| keys::scan(&source, &columns, threads))?;
+    let order = progress.stage("order", 1, |_| order::order(&keys, threads))?;
+    let placed = progress.stage("values", chunks, |_| place::place(&source, &columns, &keys, &order, threads))?;
     drop(keys);
-    let mut panel = finish::finish(&columns, formula, order, placed, threads)?;
+    let mut panel = progress.stage("columns", 1, |_| finish::finish(&columns, formula, order, placed, threads))?;
     panel.files = source.files();
     panel.input_rows = source.rows();
     Ok(panel)

@@ -83,10 +83,13 @@ impl Pass<'_> {
                 return Ok(());
             }
             let chunk = &self.source.chunks()[index];
-            let mut runs = Runs::new(&self.keys.chunks[index]);
+            let keys = &self.keys.chunks[index];
+            let first_period = keys.periods.consecutive(&self.order.period_of[keys.table]);
+            let mut runs = Runs::new(keys);
             self.source.read(chunk, &names, |row, arrays| {
+                let batch = Batch { keys, first_row: row, first_period };
                 for (field, array) in self.slots.fields.iter().zip(arrays) {
-                    self.place_field(field, array, index, row, &mut runs.clone(), scratch)?;
+                    self.place_field(field, array, &batch, &mut runs.clone(), scratch)?;
                 }
                 runs.advance(arrays.first().map_or(0, |a| a.len()));
                 Ok(())
@@ -99,70 +102,89 @@ impl Pass<'_> {
         &self,
         field: &Field,
         array: &ArrayRef,
-        chunk: usize,
-        first_row: usize,
+        batch: &Batch<'_>,
         runs: &mut Runs<'_>,
         scratch: &mut Scratch,
     ) -> Result<()> {
         let mut encoded = std::mem::take(&mut scratch.encoded);
+        encoded.clear();
         match field.kind {
             FieldKind::Covariate { text: true } => self.encode_texts(array, scratch, &mut encoded)?,
             FieldKind::Cluster { dimension } => encode_clusters(field, dimension, array, scratch, &mut encoded)?,
-            _ => {
-                return with_f64(array, &field.name, &mut scratch.numbers, |values| {
-                    scratch.encoded = encoded;
-                    self.scatter(field, chunk, first_row, values.len(), |row| encode(values[row]), runs);
-                    Ok(())
-                });
-            }
+            _ => with_f64(array, &field.name, &mut scratch.numbers, |values| {
+                encoded.extend(values.iter().map(|&value| encode(value)));
+                Ok(())
+            })?,
         }
-        self.scatter(field, chunk, first_row, encoded.len(), |row| encoded[row], runs);
+        if field.by_period {
+            self.scatter_by_period(field, batch, &encoded, runs);
+        } else {
+            self.scatter_constant(field, batch, &encoded, runs);
+        }
         scratch.encoded = encoded;
         Ok(())
     }
 
-    /// Writes one column of a batch.
-    #[inline]
-    fn scatter(
+    /// Calls `each(slots of the unit, rows of the batch, first row of the run in the chunk)` for every run of a batch.
+    #[inline(always)]
+    fn for_runs(
         &self,
-        field: &Field,
-        chunk: usize,
-        first_row: usize,
+        batch: &Batch<'_>,
         rows: usize,
-        value: impl Fn(usize) -> u64,
         runs: &mut Runs<'_>,
+        mut each: impl FnMut(&[AtomicU64], std::ops::Range<usize>, usize),
     ) {
-        let keys = &self.keys.chunks[chunk];
-        let periods = &self.order.period_of[keys.table];
-        let positions = &self.order.positions[keys.table];
-        let all_periods = self.order.periods.len();
+        let positions = &self.order.positions[batch.keys.table];
         let mut row = 0;
         while row < rows {
             let run = runs.current();
-            let end = (run.end - first_row).min(rows);
+            let end = (run.end - batch.first_row).min(rows);
             if run.unit != NO_UNIT {
                 let position = positions[run.unit as usize].load(Ordering::Relaxed);
-                let slots = self.slots_of(position);
-                if field.by_period {
-                    for at in row..end {
-                        let period = periods[keys.periods.at(first_row + at, run.start) as usize];
-                        slots[field.offset + period as usize].store(value(at), Ordering::Relaxed);
-                    }
-                } else {
-                    let first = value(row);
-                    let mut differs = 0;
-                    for at in row + 1..end {
-                        differs |= value(at) ^ first;
-                    }
-                    if differs != 0 || first == MISSING || !settle(&slots[field.offset], first, end - row == all_periods) {
-                        field.varies.store(true, Ordering::Relaxed);
-                    }
-                }
+                each(self.slots_of(position), row..end, run.start);
             }
             row = end;
             if row < rows {
                 runs.next();
             }
+        }
+    }
+
+    fn scatter_by_period(&self, field: &Field, batch: &Batch<'_>, values: &[u64], runs: &mut Runs<'_>) {
+        let codes = &self.order.period_of[batch.keys.table];
+        self.for_runs(batch, values.len(), runs, |slots, rows, run_start| {
+            let slots = &slots[field.offset..];
+            let consecutive = match batch.first_period {
+                Some(first) => slots.get(first as usize + batch.first_row + rows.start - run_start..),
+                None => None,
+            };
+            match consecutive {
+                Some(slots) => {
+                    for (slot, &value) in slots.iter().zip(&values[rows]) {
+                        slot.store(value, Ordering::Relaxed);
+                    }
+                }
+                None => {
+                    for row in rows {
+                        let period = codes[batch.keys.periods.at(batch.first_row + row, run_start) as usize];
+                        slots[period as usize].store(values[row], Ordering::Relaxed);
+                    }
+                }
+            }
+        });
+    }
+
+    fn scatter_constant(&self, field: &Field, batch: &Batch<'_>, values: &[u64], runs: &mut Runs<'_>) {
+        let all_periods = self.order.periods.len();
+        let mut constant = true;
+        self.for_runs(batch, values.len(), runs, |slots, rows, _| {
+            let own = &values[rows];
+            let first = own[0];
+            let differs = own.iter().fold(0, |differs, value| differs | (value ^ first));
+            constant &= differs == 0 && first != MISSING && settle(&slots[field.offset], first, own.len() == all_periods);
+        });
+        if !constant {
+            field.varies.store(true, Ordering::Relaxed);
         }
     }
 
@@ -173,7 +195,6 @@ impl Pass<'_> {
     }
 
     fn encode_texts(&self, array: &ArrayRef, scratch: &mut Scratch, out: &mut Vec<u64>) -> Result<()> {
-        out.clear();
         with_texts(array, |texts| {
             for text in texts {
                 let Some(text) = text else {
@@ -266,7 +287,6 @@ fn encode_clusters(
     scratch: &mut Scratch,
     out: &mut Vec<u64>,
 ) -> Result<()> {
-    out.clear();
     // Two bits are given up so that no key looks like "missing", "not set" or, decoded as a number, NaN.
     let key = |hash: u128| (((hash as u64) ^ (dimension as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)) >> 2) | 1 << 62;
     let buffer = &mut scratch.buffer;
@@ -287,6 +307,15 @@ fn encode_clusters(
         }
         Ok(())
     })
+}
+
+/// Where a batch of rows lies.
+struct Batch<'a> {
+    keys: &'a ChunkKeys,
+    /// First row in the chunk.
+    first_row: usize,
+    /// First period, where every run of the chunk has the same consecutive periods.
+    first_period: Option<u16>,
 }
 
 /// One run of rows of a unit within a chunk.
@@ -336,6 +365,14 @@ impl<'a> Runs<'a> {
 }
 
 impl PeriodCodes {
+    /// First period of all runs if they have the same consecutive periods.
+    fn consecutive(&self, periods: &[u16]) -> Option<u16> {
+        let PeriodCodes::Pattern(pattern) = self else { return None };
+        let first = *periods.get(*pattern.first()? as usize)?;
+        let steps = |(step, &code): (usize, &u16)| periods.get(code as usize) == Some(&(first + step as u16));
+        pattern.iter().enumerate().all(steps).then_some(first)
+    }
+
     /// Code of a row, for a run that starts at `run_start`.
     #[inline]
     fn at(&self, row: usize, run_start: usize) -> u16 {

@@ -108,8 +108,7 @@ pub fn run(inputs: &[String], spec: &RunSpec, options: &RunOptions, observer: Ob
     let threads = options.threads.unwrap_or_else(cores).max(1);
     let formula = check(spec)?;
     let mut progress = Progress { observer, stages: Vec::new() };
-    let mut panel =
-        progress.stage("load", 1, |observer| load::load(inputs, spec, &formula, threads, observer))?;
+    let mut panel = load::load(inputs, spec, &formula, threads, &mut progress)?;
     let plan = progress.stage("plan", 1, |_| Plan::new(&mut panel, spec, &formula, threads))?;
     for text in &plan.warnings {
         observer(&RunEvent::Warning { text: text.clone() });

@@ -87,7 +87,8 @@ pub fn clusters_to_sums(clusters: &ClusterPartial, draws: usize, bits: &Bits) ->
     }
     mirror(&mut out.cross, columns);
     if let Some(sums) = &sums {
-        sums.for_each(draws, |draw, column, sum| out.bit_sums[draw * columns + column] += sum);
+        let own: Vec<usize> = (0..columns).collect();
+        sums.add_to(draws, &own, columns, &mut out.bit_sums);
     }
     out
 }

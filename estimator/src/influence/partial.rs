@@ -45,10 +45,7 @@ impl InfluencePartial {
             }
         }
         if let Some(draws) = &sums.draws {
-            let columns = self.columns;
-            draws.for_each(self.draws, |draw, column, sum| {
-                self.bit_sums[draw * columns + sums.columns[column]] += sum;
-            });
+            draws.add_to(self.draws, &sums.columns, self.columns, &mut self.bit_sums);
         }
     }
 }

@@ -7,8 +7,11 @@ use crate::linear;
 pub const ODDS_LIMIT_SCORE: f64 = 5.293_304_824_724_492;
 /// log(0.999/0.001): a fitted score this large fails the overlap guard.
 const OVERLAP_INDEX: f64 = 6.906_754_778_648_554;
-/// Newton decrement, in standard errors, after which one more step ends the fit (the error left is its square).
+/// Newton decrement, in standard errors, after which one more step ends the fit (the error left is below its square).
 const LAST_STEP: f64 = 1e-6;
+/// Error left, in standard errors, at which the fit ends; predicted from the last two decrements, as the error squares
+/// with every step.
+const ERROR_LEFT: f64 = 1e-9;
 /// R's IRLS stop on the relative change of the deviance; it ends fits whose maximum lies at infinity.
 const R_DEVIANCE_STOP: f64 = 1e-8;
 /// Rounds after which R's looser stop applies.
@@ -41,6 +44,7 @@ pub struct LogitState {
 struct Accepted {
     beta: Vec<f64>,
     deviance: f64,
+    decrement: f64,
     step: Vec<f64>,
 }
 
@@ -90,19 +94,28 @@ pub fn fit_step(state: &mut LogitState, sums: &LogitSums) {
         return;
     };
     let step = linear::times(&inverse, &sums.gradient);
-    let decrement = linear::dot(&step, &sums.gradient).max(0.0);
-    let at_infinity = state.round >= PATIENT_ROUNDS && decrement < R_DEVIANCE_STOP * (0.1 + sums.deviance.abs());
-    state.accepted = Some(Accepted { beta: state.beta.clone(), deviance: sums.deviance, step: step.clone() });
+    let decrement = linear::dot(&step, &sums.gradient).max(0.0).sqrt();
+    let at_infinity =
+        state.round >= PATIENT_ROUNDS && decrement * decrement < R_DEVIANCE_STOP * (0.1 + sums.deviance.abs());
+    let converged = decrement <= LAST_STEP || state.accepted.as_ref().is_some_and(|a| squares_away(a.decrement, decrement));
+    state.accepted =
+        Some(Accepted { beta: state.beta.clone(), deviance: sums.deviance, decrement, step: step.clone() });
     for (b, s) in state.beta.iter_mut().zip(&step) {
         *b += s;
     }
-    if decrement.sqrt() <= LAST_STEP || at_infinity || state.round >= MAX_ROUNDS {
+    if converged || at_infinity || state.round >= MAX_ROUNDS {
         state.fit = Some(if violates_overlap(sums) {
             LogitFit::Failed("overlap condition violated")
         } else {
             LogitFit::Fitted(state.beta.clone())
         });
     }
+}
+
+/// Whether the step of decrement `now`, after one of `before`, leaves no error worth another round.
+fn squares_away(before: f64, now: f64) -> bool {
+    let rate = now / (before * before);
+    before < 1.0 && now < 1e-2 && rate * now * now <= ERROR_LEFT
 }
 
 fn violates_overlap(sums: &LogitSums) -> bool {

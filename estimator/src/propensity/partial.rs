@@ -140,27 +140,34 @@ pub(crate) fn logistic(eta: F8) -> (F8, F8, F8) {
 multiversion! {
     /// Writes w(D − p) and w p(1 − p) to the two columns of `score`; returns [deviance, smallest η, largest η].
     fn logit_rows(design: View<'_>, beta: &[f64], weights: &[f64], used: &[f64], treated: bool, score: &mut Columns) -> [f64; 3] {
-        let mut deviance = F8::ZERO;
+        let rows = design.rows();
+        let (weights, used) = (&weights[..rows], &used[..rows]);
+        // Without weights the logarithms are those of a product, taken once a block and lane: 1 + e^−|η| ≤ 2.
+        let weighted = weights != used;
+        let mut product = F8::splat(1.0);
+        let mut linear = F8::ZERO;
         let mut least = F8::splat(f64::INFINITY);
         let mut greatest = F8::splat(f64::NEG_INFINITY);
-        let mut row = 0;
-        while row + LANES <= design.rows() {
+        for row in (0..rows).step_by(LANES) {
             let eta = linear_index(&design, beta, row);
             let (p, q, e) = logistic(eta);
-            let w = F8::load(weights, row);
+            let (w, u) = (F8::load(weights, row), F8::load(used, row));
             let signed = if treated { F8::ZERO - eta } else { eta };
             let residual = if treated { q } else { F8::ZERO - p };
             (w * residual).store(score.col_mut(0), row);
             (w * p * q).store(score.col_mut(1), row);
-            let softplus = lanes::ln_one_to_two(F8::splat(1.0) + e) + signed.max(F8::ZERO);
-            deviance = (w + w).fma(softplus, deviance);
-            let u = F8::load(used, row);
+            linear = w.fma(signed.max(F8::ZERO), linear);
+            if weighted {
+                linear = w.fma(lanes::ln_one_to_two(F8::splat(1.0) + e), linear);
+            } else {
+                product = product * u.fma(e, F8::splat(1.0));
+            }
             least = least.min(u.select_less(F8::splat(0.5), least, eta));
             greatest = greatest.max(u.select_less(F8::splat(0.5), greatest, eta));
-            row += LANES;
         }
+        let logs: f64 = product.0.iter().map(|p| libm::log(*p)).sum();
         [
-            deviance.sum(),
+            2.0 * (linear.sum() + logs),
             least.0.iter().copied().fold(f64::INFINITY, f64::min),
             greatest.0.iter().copied().fold(f64::NEG_INFINITY, f64::max),
         ]
