@@ -53,13 +53,8 @@ fn avalanche(mut z: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// Seeds of a key: (state, stream) of the generator of its draws `64·block..64·(block + 1)`.
-#[inline(always)]
-fn seeds(base: u64, key: u64, block: u64) -> (u64, u64) {
-    let mixed = avalanche(key ^ base);
-    let state = avalanche(mixed.wrapping_add((block + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)));
-    (state, avalanche(state ^ mixed.rotate_left(32) ^ 0xd134_2543_de82_ef95))
-}
+const BLOCK_STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+const STREAM_SALT: u64 = 0xd134_2543_de82_ef95;
 
 /// Source of multiplier bits for one run.
 #[derive(Clone, Copy, Debug)]
@@ -89,7 +84,7 @@ impl Bits {
     }
 }
 
-/// One step of eight PCG-XSH-RR 64/32 generators; returns their outputs.
+/// One step of eight PCG-XSH-RR 64/32 generators; returns their 32-bit outputs.
 #[inline(always)]
 fn step(state: &mut [u64; LANES], increment: &[u64; LANES]) -> [u64; LANES] {
     let mut out = [0; LANES];
@@ -103,39 +98,38 @@ fn step(state: &mut [u64; LANES], increment: &[u64; LANES]) -> [u64; LANES] {
     out
 }
 
-/// Words of `N` consecutive blocks at once: one generator alone would wait for its own multiplications.
+/// State and increment of the generators of one block, as `Pcg32::new` sets them.
 #[inline(always)]
-fn bernoulli_words<const N: usize>(base: u64, probability: u64, keys: &[u64; LANES], first: u64) -> [[u64; LANES]; N] {
-    let mut state = [[0; LANES]; N];
-    let mut increment = [[0; LANES]; N];
-    for n in 0..N {
-        for lane in 0..LANES {
-            let (seed_state, stream) = seeds(base, keys[lane], first + n as u64);
-            increment[n][lane] = (stream << 1) | 1;
-            // `Pcg32::new`: add the increment, then one step.
-            state[n][lane] = seed_state
-                .wrapping_add(increment[n][lane])
-                .wrapping_mul(PCG_MULTIPLIER)
-                .wrapping_add(increment[n][lane]);
-        }
+fn generators(base: u64, keys: &[u64; LANES], block: u64) -> ([u64; LANES], [u64; LANES]) {
+    let (mut state, mut increment) = ([0; LANES], [0; LANES]);
+    for lane in 0..LANES {
+        let mixed = avalanche(keys[lane] ^ base);
+        let seed = avalanche(mixed.wrapping_add((block + 1).wrapping_mul(BLOCK_STEP)));
+        increment[lane] = (avalanche(seed ^ mixed.rotate_left(32) ^ STREAM_SALT) << 1) | 1;
+        state[lane] =
+            seed.wrapping_add(increment[lane]).wrapping_mul(PCG_MULTIPLIER).wrapping_add(increment[lane]);
     }
-    let mut undecided = [[u64::MAX; LANES]; N];
-    let mut ones = [[0u64; LANES]; N];
+    (state, increment)
+}
+
+#[inline(always)]
+fn bernoulli_words(base: u64, probability: u64, keys: &[u64; LANES], block: u64) -> [u64; LANES] {
+    let (mut state, increment) = generators(base, keys, block);
+    let mut undecided = [u64::MAX; LANES];
+    let mut ones = [0u64; LANES];
     let mut digits = probability;
     while digits != 0 {
+        let low = step(&mut state, &increment);
+        let high = step(&mut state, &increment);
         let digit = 0u64.wrapping_sub(digits >> 63);
-        let mut open = [0u64; LANES];
-        for n in 0..N {
-            let low = step(&mut state[n], &increment[n]);
-            let high = step(&mut state[n], &increment[n]);
-            for lane in 0..LANES {
-                let word = low[lane] | (high[lane] << 32);
-                ones[n][lane] |= undecided[n][lane] & !word & digit;
-                undecided[n][lane] &= !(word ^ digit);
-                open[lane] |= undecided[n][lane];
-            }
+        let mut open = 0;
+        for lane in 0..LANES {
+            let word = low[lane] | (high[lane] << 32);
+            ones[lane] |= undecided[lane] & !word & digit;
+            undecided[lane] &= !(word ^ digit);
+            open |= undecided[lane];
         }
-        if open == [0; LANES] {
+        if open == 0 {
             break;
         }
         digits <<= 1;
@@ -145,22 +139,95 @@ fn bernoulli_words<const N: usize>(base: u64, probability: u64, keys: &[u64; LAN
 
 multiversion! {
     fn eight_words(base: u64, probability: u64, keys: &[u64; LANES], block: u64) -> [u64; LANES] {
-        bernoulli_words::<1>(base, probability, keys, block)[0]
+        bernoulli_words(base, probability, keys, block)
     }
 }
 
-multiversion! {
-    fn fill_words(base: u64, probability: u64, keys: &[u64; LANES], out: &mut [[u64; LANES]]) {
-        const WIDE: usize = 4;
-        let (wide, rest) = out.as_chunks_mut::<WIDE>();
-        let mut block = 0;
+fn fill_words(base: u64, probability: u64, keys: &[u64; LANES], out: &mut [[u64; LANES]]) {
+    let mut done = 0;
+    #[cfg(target_arch = "x86_64")]
+    if crate::dispatch::level() == crate::dispatch::Level::Avx512 {
+        let (wide, _) = out.as_chunks_mut::<{ avx512::WIDE }>();
         for words in wide {
-            *words = bernoulli_words::<WIDE>(base, probability, keys, block);
-            block += WIDE as u64;
+            // SAFETY: the level says that the processor has these instructions.
+            #[allow(unsafe_code)]
+            unsafe {
+                avx512::words(base, probability, keys, done as u64, words);
+            }
+            done += avx512::WIDE;
         }
-        for words in rest {
-            *words = bernoulli_words::<1>(base, probability, keys, block)[0];
-            block += 1;
+    }
+    for (block, words) in out.iter_mut().enumerate().skip(done) {
+        *words = eight_words(base, probability, keys, block as u64);
+    }
+}
+
+/// The same words by 512-bit intrinsics, several blocks at once: one generator alone would wait for its own
+/// multiplications, and the compiler shuffles the lanes of interleaved ones.
+#[cfg(target_arch = "x86_64")]
+mod avx512 {
+    use super::{LANES, PCG_MULTIPLIER, generators};
+    use std::arch::x86_64::{
+        __m512i, _mm512_add_epi64, _mm512_mullo_epi64, _mm512_or_si512, _mm512_rorv_epi32, _mm512_set1_epi64,
+        _mm512_setr_epi64, _mm512_setzero_si512, _mm512_slli_epi64, _mm512_srli_epi64, _mm512_storeu_si512,
+        _mm512_ternarylogic_epi64, _mm512_test_epi64_mask, _mm512_xor_si512,
+    };
+
+    pub(super) const WIDE: usize = 4;
+
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw")]
+    fn load(words: &[u64; LANES]) -> __m512i {
+        let [a, b, c, d, e, f, g, h] = words.map(|w| w as i64);
+        _mm512_setr_epi64(a, b, c, d, e, f, g, h)
+    }
+
+    /// One step: the output is right in the lower half of each lane, the upper half is arbitrary.
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw")]
+    fn step(state: &mut __m512i, increment: __m512i, multiplier: __m512i) -> __m512i {
+        let old = *state;
+        *state = _mm512_add_epi64(_mm512_mullo_epi64(old, multiplier), increment);
+        let xored = _mm512_srli_epi64::<27>(_mm512_xor_si512(_mm512_srli_epi64::<18>(old), old));
+        _mm512_rorv_epi32(xored, _mm512_srli_epi64::<59>(old))
+    }
+
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw")]
+    pub(super) fn words(base: u64, probability: u64, keys: &[u64; LANES], first: u64, out: &mut [[u64; LANES]; WIDE]) {
+        let multiplier = _mm512_set1_epi64(PCG_MULTIPLIER as i64);
+        let lower = _mm512_set1_epi64(0xffff_ffff);
+        let mut state = [_mm512_setzero_si512(); WIDE];
+        let mut increment = state;
+        for n in 0..WIDE {
+            let (s, i) = generators(base, keys, first + n as u64);
+            (state[n], increment[n]) = (load(&s), load(&i));
+        }
+        let mut undecided = [_mm512_set1_epi64(-1); WIDE];
+        let mut ones = [_mm512_setzero_si512(); WIDE];
+        let mut digits = probability;
+        while digits != 0 {
+            let digit = _mm512_set1_epi64(-((digits >> 63) as i64));
+            let mut open = _mm512_setzero_si512();
+            for n in 0..WIDE {
+                let low = step(&mut state[n], increment[n], multiplier);
+                let high = _mm512_slli_epi64::<32>(step(&mut state[n], increment[n], multiplier));
+                // lower ? low : high
+                let word = _mm512_ternarylogic_epi64::<0xca>(lower, low, high);
+                // ones |= undecided & !word & digit, then undecided &= !(word ^ digit)
+                let below = _mm512_ternarylogic_epi64::<0x20>(undecided[n], word, digit);
+                ones[n] = _mm512_or_si512(ones[n], below);
+                undecided[n] = _mm512_ternarylogic_epi64::<0x90>(undecided[n], word, digit);
+                open = _mm512_or_si512(open, undecided[n]);
+            }
+            if _mm512_test_epi64_mask(open, open) == 0 {
+                break;
+            }
+            digits <<= 1;
+        }
+        for (words, ones) in out.iter_mut().zip(ones) {
+            // SAFETY: `words` are the 64 bytes that the store writes.
+            #[allow(unsafe_code)]
+            unsafe {
+                _mm512_storeu_si512(words.as_mut_ptr().cast(), ones);
+            }
         }
     }
 }
@@ -168,8 +235,16 @@ multiversion! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dispatch::Level;
     use rand::Rng;
     use rand_pcg::Pcg32;
+
+    /// Seeds of a key: (state, stream) of the generator of its draws `64·block..64·(block + 1)`.
+    fn seeds(base: u64, key: u64, block: u64) -> (u64, u64) {
+        let mixed = avalanche(key ^ base);
+        let state = avalanche(mixed.wrapping_add((block + 1).wrapping_mul(BLOCK_STEP)));
+        (state, avalanche(state ^ mixed.rotate_left(32) ^ STREAM_SALT))
+    }
 
     /// The definition, one key at a time, on the public generator.
     fn reference(bits: &Bits, key: u64, block: u64) -> u64 {
@@ -201,6 +276,27 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn every_level_gives_the_same_words() {
+        let before = crate::dispatch::level();
+        for multiplier in [Multiplier::Mammen, Multiplier::Rademacher] {
+            let bits = Bits::new(11, Domain::Unit, TwoPoint::of(multiplier));
+            let keys = std::array::from_fn(|lane| (lane as u64) << 40 | 5);
+            let filled = |level| {
+                crate::dispatch::force(level);
+                let mut out = vec![[0; LANES]; 11];
+                bits.fill(&keys, &mut out);
+                out
+            };
+            let portable = filled(Level::Portable);
+            assert_eq!(portable, filled(Level::Avx2));
+            assert_eq!(portable, filled(Level::Avx512));
+            let one_by_one: Vec<_> = (0..11).map(|block| bits.words(&keys, block)).collect();
+            assert_eq!(portable, one_by_one);
+        }
+        crate::dispatch::force(before);
     }
 
     #[test]

@@ -12,7 +12,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
 
 const THREADS: usize = 2;
 const BATCH_ROWS: usize = 8192;
@@ -37,8 +39,16 @@ fn main() -> ExitCode {
 fn scan(path: &str, columns: &[String]) -> Result<()> {
     let start = Instant::now();
     let meta = ArrowReaderMetadata::load(&File::open(path)?, ArrowReaderOptions::new())?;
-    let names: Vec<&str> = meta.schema().fields().iter().map(|field| field.name().as_str()).collect();
-    if let Some(missing) = columns.iter().find(|column| !names.contains(&column.as_str())) {
+    let names: Vec<&str> = meta
+        .schema()
+        .fields()
+        .iter()
+        .map(|field| field.name().as_str())
+        .collect();
+    if let Some(missing) = columns
+        .iter()
+        .find(|column| !names.contains(&column.as_str()))
+    {
         return Err(format!("no column {missing}; there are {}", names.join(", ")).into());
     }
     let wanted = |name: &str| columns.is_empty() || columns.iter().any(|column| column == name);
@@ -48,26 +58,39 @@ fn scan(path: &str, columns: &[String]) -> Result<()> {
     let rows = std::thread::scope(|scope| {
         let work = || read_groups(path, &meta, &mask, &next);
         let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().map(|thread| thread.join().map_err(|_| "a thread panicked")?).sum::<Result<usize>>()
+        threads
+            .into_iter()
+            .map(|thread| thread.join().map_err(|_| "a thread panicked")?)
+            .sum::<Result<usize>>()
     })?;
     let seconds = start.elapsed().as_secs_f64();
-    println!("{rows} rows, {} columns, {} row groups: {seconds:.3} s", roots.len(), meta.metadata().num_row_groups());
+    println!(
+        "{rows} rows, {} columns, {} row groups: {seconds:.3} s",
+        roots.len(),
+        meta.metadata().num_row_groups()
+    );
     Ok(())
 }
 
 /// Takes row groups until none is left; returns the rows decoded.
-fn read_groups(path: &str, meta: &ArrowReaderMetadata, mask: &ProjectionMask, next: &AtomicUsize) -> Result<usize> {
+fn read_groups(
+    path: &str,
+    meta: &ArrowReaderMetadata,
+    mask: &ProjectionMask,
+    next: &AtomicUsize,
+) -> Result<usize> {
     let mut rows = 0;
     loop {
         let group = next.fetch_add(1, Ordering::Relaxed);
         if group >= meta.metadata().num_row_groups() {
             return Ok(rows);
         }
-        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(File::open(path)?, meta.clone())
-            .with_row_groups(vec![group])
-            .with_projection(mask.clone())
-            .with_batch_size(BATCH_ROWS)
-            .build()?;
+        let reader =
+            ParquetRecordBatchReaderBuilder::new_with_metadata(File::open(path)?, meta.clone())
+                .with_row_groups(vec![group])
+                .with_projection(mask.clone())
+                .with_batch_size(BATCH_ROWS)
+                .build()?;
         for batch in reader {
             rows += std::hint::black_box(batch?).num_rows();
         }

@@ -31,34 +31,80 @@ impl Differences {
     }
 
     /// Compares two numbers; `NA` only equals `NA`.
-    pub fn number(&mut self, place: &str, quantity: &str, ours: Option<f64>, reference: Option<f64>, allowed: Allowed) {
+    pub fn number(
+        &mut self,
+        place: &str,
+        quantity: &str,
+        ours: Option<f64>,
+        reference: Option<f64>,
+        allowed: Allowed,
+    ) {
         self.numbers += 1;
         match (ours, reference) {
             (None, None) => {}
             (Some(ours), Some(reference)) => {
                 let limit = allowed.relative * allowed.scale.max(reference.abs());
-                let part = if ours == reference { 0.0 } else { (ours - reference).abs() / limit };
+                let part = if ours == reference {
+                    0.0
+                } else {
+                    (ours - reference).abs() / limit
+                };
                 if part > 1.0 || part.is_nan() {
-                    self.problem(place, format!("{quantity} is {ours}, R has {reference} ({part:.3} of what is allowed)"));
+                    self.problem(
+                        place,
+                        format!(
+                            "{quantity} is {ours}, R has {reference} ({part:.3} of what is allowed)"
+                        ),
+                    );
                 }
-                let worst = self.worst.entry(quantity.to_owned()).or_insert((0.0, String::new()));
+                let worst = self
+                    .worst
+                    .entry(quantity.to_owned())
+                    .or_insert((0.0, String::new()));
                 if part > worst.0 {
                     *worst = (part, place.to_owned());
                 }
             }
-            _ => self.problem(place, format!("{quantity} is {}, R has {}", shown(ours), shown(reference))),
+            _ => self.problem(
+                place,
+                format!("{quantity} is {}, R has {}", shown(ours), shown(reference)),
+            ),
         }
     }
 
     /// Compares two vectors entry by entry; `scales` are the least magnitudes, one an entry.
-    pub fn vector(&mut self, place: &str, quantity: &str, ours: &Value, reference: &Value, relative: f64, scales: &[f64]) {
+    pub fn vector(
+        &mut self,
+        place: &str,
+        quantity: &str,
+        ours: &Value,
+        reference: &Value,
+        relative: f64,
+        scales: &[f64],
+    ) {
         let (ours, reference) = (entries(ours), entries(reference));
         if ours.len() != reference.len() {
-            return self.problem(place, format!("{quantity} has {} entries, R has {}", ours.len(), reference.len()));
+            return self.problem(
+                place,
+                format!(
+                    "{quantity} has {} entries, R has {}",
+                    ours.len(),
+                    reference.len()
+                ),
+            );
         }
         for (i, (ours, reference)) in ours.iter().zip(&reference).enumerate() {
-            let allowed = Allowed { relative, scale: scales.get(i).copied().unwrap_or(0.0) };
-            self.number(&format!("{place}[{i}]"), quantity, *ours, *reference, allowed);
+            let allowed = Allowed {
+                relative,
+                scale: scales.get(i).copied().unwrap_or(0.0),
+            };
+            self.number(
+                &format!("{place}[{i}]"),
+                quantity,
+                *ours,
+                *reference,
+                allowed,
+            );
         }
     }
 
@@ -86,7 +132,12 @@ impl Differences {
     #[track_caller]
     pub fn assert_none(&self) {
         let shown: Vec<&str> = self.problems.iter().take(40).map(String::as_str).collect();
-        assert!(self.problems.is_empty(), "{} differences:\n{}", self.problems.len(), shown.join("\n"));
+        assert!(
+            self.problems.is_empty(),
+            "{} differences:\n{}",
+            self.problems.len(),
+            shown.join("\n")
+        );
     }
 }
 
@@ -105,19 +156,28 @@ pub fn entries(value: &Value) -> Vec<Option<f64>> {
 
 /// A vector of numbers, `NA` as NaN.
 pub fn floats(value: &Value) -> Vec<f64> {
-    entries(value).into_iter().map(|entry| entry.unwrap_or(f64::NAN)).collect()
+    entries(value)
+        .into_iter()
+        .map(|entry| entry.unwrap_or(f64::NAN))
+        .collect()
 }
 
 /// A matrix of numbers by rows, `NA` as NaN.
 pub fn rows(value: &Value) -> Vec<Vec<f64>> {
-    value.as_array().map(|rows| rows.iter().map(floats).collect()).unwrap_or_default()
+    value
+        .as_array()
+        .map(|rows| rows.iter().map(floats).collect())
+        .unwrap_or_default()
 }
 
 /// Compares two numbers of our own runs.
 #[track_caller]
 pub fn assert_close(what: &str, a: f64, b: f64, relative: f64, scale: f64) {
     let limit = relative * scale.abs().max(b.abs());
-    assert!(a == b || (a - b).abs() <= limit || (a.is_nan() && b.is_nan()), "{what}: {a} and {b} differ by more than {limit:e}");
+    assert!(
+        a == b || (a - b).abs() <= limit || (a.is_nan() && b.is_nan()),
+        "{what}: {a} and {b} differ by more than {limit:e}"
+    );
 }
 
 /// Compares two vectors of our own runs, entry by entry; `NA` only equals `NA`.
@@ -135,7 +195,10 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    const EXACT: Allowed = Allowed { relative: 1e-9, scale: 0.0 };
+    const EXACT: Allowed = Allowed {
+        relative: 1e-9,
+        scale: 0.0,
+    };
 
     #[test]
     fn missing_equals_missing_only() {

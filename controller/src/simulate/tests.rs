@@ -251,22 +251,22 @@ fn bad_arguments_say_what_would_do() {
         change(&mut args);
         message(args)
     };
-    insta::assert_snapshot!(with(&|args| args.units = 0), @"");
-    insta::assert_snapshot!(with(&|args| args.units = u64::MAX), @"");
-    insta::assert_snapshot!(with(&|args| args.periods = 1), @"");
-    insta::assert_snapshot!(with(&|args| args.cohorts = 0), @"");
-    insta::assert_snapshot!(with(&|args| args.cohorts = 7), @"");
-    insta::assert_snapshot!(with(&|args| args.never_share = 1.0), @"");
-    insta::assert_snapshot!(with(&|args| args.never_share = f64::NAN), @"");
-    insta::assert_snapshot!(with(&|args| args.first_period = -1), @"");
-    insta::assert_snapshot!(with(&|args| args.first_period = i32::MAX), @"");
-    insta::assert_snapshot!(with(&|args| args.clusters = Some(301)), @"");
-    insta::assert_snapshot!(with(&|args| args.effect = f64::INFINITY), @"");
-    insta::assert_snapshot!(with(&|args| args.noise = -1.0), @"");
-    insta::assert_snapshot!(with(&|args| args.files = 0), @"");
-    insta::assert_snapshot!(with(&|args| args.files = 301), @"");
-    insta::assert_snapshot!(with(&|args| args.row_group_rows = Some(0)), @"");
-    insta::assert_snapshot!(with(&|args| (args.units, args.row_group_rows) = (1_000_000, Some(1))), @"");
+    insta::assert_snapshot!(with(&|args| args.units = 0), @"--units is 0 but must be at least 1");
+    insta::assert_snapshot!(with(&|args| args.units = u64::MAX), @"--units is 18446744073709551615 but must be at most 1317624576693539401 for --periods 7");
+    insta::assert_snapshot!(with(&|args| args.periods = 1), @"--periods is 1 but must be at least 2");
+    insta::assert_snapshot!(with(&|args| args.cohorts = 0), @"--cohorts is 0 but must be at least 1");
+    insta::assert_snapshot!(with(&|args| args.cohorts = 7), @"--cohorts is 7 but must be at most 6 for --periods 7");
+    insta::assert_snapshot!(with(&|args| args.never_share = 1.0), @"--never-share is 1 but must be at least 0 and below 1");
+    insta::assert_snapshot!(with(&|args| args.never_share = f64::NAN), @"--never-share is NaN but must be at least 0 and below 1");
+    insta::assert_snapshot!(with(&|args| args.first_period = -1), @"--first-period is -1 but must be at least 0");
+    insta::assert_snapshot!(with(&|args| args.first_period = i32::MAX), @"--first-period is 2147483647 but must be at most 2147483641 for --periods 7");
+    insta::assert_snapshot!(with(&|args| args.clusters = Some(301)), @"--clusters is 301 but must be between 1 and 300");
+    insta::assert_snapshot!(with(&|args| args.effect = f64::INFINITY), @"--effect is inf but must be a number");
+    insta::assert_snapshot!(with(&|args| args.noise = -1.0), @"--noise is -1 but must be at least 0");
+    insta::assert_snapshot!(with(&|args| args.files = 0), @"--files is 0 but must be at least 1");
+    insta::assert_snapshot!(with(&|args| args.files = 301), @"--files is 301 but must be at most 300, the number of units");
+    insta::assert_snapshot!(with(&|args| args.row_group_rows = Some(0)), @"--row-group-rows is 0 but must be at least 1");
+    insta::assert_snapshot!(with(&|args| (args.units, args.row_group_rows) = (1_000_000, Some(1))), @"--row-group-rows is 1 but must be so large that a file has at most 32767 row groups, not 1000000");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is written");
 }
 
@@ -283,10 +283,10 @@ fn paths_of_the_wrong_kind_are_left_alone() {
         assert!(error.is_input() && error.hint().is_some(), "{error}");
         error.to_string().replace(&folder.path().display().to_string(), "")
     };
-    insta::assert_snapshot!(message(&full, 1), @"");
-    insta::assert_snapshot!(message(&full, 2), @"");
-    insta::assert_snapshot!(message(&file, 2), @"");
-    insta::assert_snapshot!(message(Path::new("/"), 1), @"");
+    insta::assert_snapshot!(message(&full, 1), @"/full is a folder but --files 1 would write a file");
+    insta::assert_snapshot!(message(&full, 2), @"/full is a folder with files in it but --files 2 would write a new folder");
+    insta::assert_snapshot!(message(&file, 2), @"/file is a file but --files 2 would write a folder");
+    insta::assert_snapshot!(message(Path::new("/"), 1), @r#"--out is "/" but must be the path of a file, or of a folder with --files above 1"#);
     assert_eq!(fs::read_to_string(&file).unwrap(), "kept");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
     simulate(&SimulateArgs { out: empty.clone(), files: 2, ..args(&folder) }).unwrap();
