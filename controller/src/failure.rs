@@ -49,6 +49,11 @@ impl Failure {
         Self::input(format!("can't read {}: {}", path.display(), reason(source)))
     }
 
+    /// A result that could not be printed.
+    pub(crate) fn print_to_stdout(source: &io::Error) -> Self {
+        Self::failed(format!("can't write to stdout: {}", reason(source)))
+    }
+
     /// Adds a `hint:` line.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());

@@ -9,6 +9,7 @@ mod failure;
 mod interrupt;
 mod progress;
 mod report;
+mod simd;
 mod simulate;
 
 use std::process::ExitCode;
@@ -27,6 +28,9 @@ fn main() -> ExitCode {
         Err(Refusal::Help(text)) => return help(&text),
         Err(Refusal::Mistake(failure)) => return refuse(&failure),
     };
+    if let Err(failure) = simd::force() {
+        return refuse(&failure);
+    }
     match act(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => refuse(&failure),

@@ -36,6 +36,7 @@ pub(crate) struct Show {
 /// Listener of a run's events.
 #[derive(Debug)]
 pub(crate) struct Progress {
+    started: Instant,
     state: Arc<Mutex<State>>,
     ticker: Option<(Sender<()>, JoinHandle<()>)>,
 }
@@ -44,25 +45,26 @@ impl Progress {
     /// Starts to show.
     pub(crate) fn start(show: Show) -> Self {
         let show = Show { line: show.line && io::stderr().is_terminal(), ..show };
+        let started = Instant::now();
         let state = Arc::new(Mutex::new(State::default()));
         let wanted = show.line || show.monitor.is_some();
         let ticker = wanted.then(|| {
             let (stop, stopped) = channel();
             let state = Arc::clone(&state);
             let thread = std::thread::spawn(move || {
-                let mut clock = Clock::new(show, Instant::now());
+                let mut clock = Clock::new(show, started);
                 while stopped.recv_timeout(clock.tick()) == Err(RecvTimeoutError::Timeout) {
                     clock.show(&lock(&state), Instant::now());
                 }
             });
             (stop, thread)
         });
-        Self { state, ticker }
+        Self { started, state, ticker }
     }
 
     /// Takes note of an event.
     pub(crate) fn observe(&self, event: &RunEvent) {
-        lock(&self.state).update(event);
+        lock(&self.state).update(event, self.started.elapsed());
     }
 
     /// Stops, and takes the line off the terminal.
@@ -133,17 +135,17 @@ struct State {
     stage: String,
     done: usize,
     tasks: usize,
-    /// Tasks of all stages so far.
-    done_before: usize,
+    /// When the stage began, from the start of the run.
+    since: Duration,
 }
 
 impl State {
-    fn update(&mut self, event: &RunEvent) {
+    fn update(&mut self, event: &RunEvent, elapsed: Duration) {
         match event {
             RunEvent::InputFound { rows, bytes, .. } => (self.rows, self.bytes) = (*rows, *bytes),
             RunEvent::StageStarted { stage, tasks } => {
-                self.done_before += self.done;
                 (self.stage, self.done, self.tasks) = (stage.clone(), 0, *tasks);
+                self.since = elapsed;
             }
             RunEvent::TaskDone { done, tasks, .. } => (self.done, self.tasks) = (*done, *tasks),
             RunEvent::StageDone { .. } => self.done = self.tasks,
@@ -152,7 +154,7 @@ impl State {
         }
     }
 
-    /// `gram [########------------] 12/30 tasks · 1.4 s`
+    /// `gram [########------------] 12/30 tasks, 1.4 s, 10,000,000 rows`
     fn line(&self, elapsed: Duration) -> String {
         let seconds = elapsed.as_secs_f64();
         let stage = if self.stage.is_empty() { "reading" } else { &self.stage };
@@ -175,11 +177,12 @@ impl State {
         let stage = if self.stage.is_empty() { "reading" } else { &self.stage };
         let mut line = format!("[{seconds:.1} s] {stage}");
         if self.tasks > 0 {
-            let rate = (self.done_before + self.done) as f64 / seconds.max(1e-9);
+            let rate = self.done as f64 / elapsed.saturating_sub(self.since).as_secs_f64().max(1e-3);
             line += &format!(" {}/{} tasks, {rate:.1} tasks/s", self.done, self.tasks);
         }
         if self.rows > 0 {
-            line += &format!(", {}, {} MB of input", counted(self.rows, "row"), grouped(self.bytes / 1_000_000));
+            line +=
+                &format!(", {}, {} MB of input", counted(self.rows, "row"), grouped(self.bytes / 1_000_000));
         }
         if let Some(bytes) = memory {
             line += &format!(", {} MB of memory", grouped(bytes / 1_000_000));
@@ -209,7 +212,7 @@ mod tests {
             RunEvent::StageStarted { stage: "influence".into(), tasks: 30 },
             RunEvent::TaskDone { stage: "influence".into(), done: 12, tasks: 30 },
         ] {
-            state.update(&event);
+            state.update(&event, Duration::from_millis(400));
         }
         state
     }
@@ -219,13 +222,14 @@ mod tests {
         let elapsed = Duration::from_millis(2400);
         insta::assert_snapshot!(state().line(elapsed), @"influence [########------------] 12/30 tasks, 2.4 s, 10,000,000 rows");
         insta::assert_snapshot!(State::default().line(elapsed), @"reading, 2.4 s");
-        insta::assert_snapshot!(state().log_line(elapsed, Some(812_345_678)), @"[2.4 s] influence 12/30 tasks, 17.5 tasks/s, 10,000,000 rows, 250 MB of input, 812 MB of memory");
+        insta::assert_snapshot!(state().log_line(elapsed, Some(812_345_678)), @"[2.4 s] influence 12/30 tasks, 6.0 tasks/s, 10,000,000 rows, 250 MB of input, 812 MB of memory");
     }
 
     #[test]
     fn the_line_fits_on_a_row() {
         let mut state = state();
-        state.stage = "a stage with a name that is longer than any that the engine has, by far and wide".into();
+        state.stage =
+            "a stage with a name that is longer than any that the engine has, by far and wide".into();
         assert_eq!(state.line(Duration::from_secs(3)).len(), WIDTH);
     }
 

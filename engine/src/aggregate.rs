@@ -43,7 +43,8 @@ pub fn aggregate_saved(
         shares: &saved.extended.shares,
         periods: &periods,
     };
-    let found = aggregate::aggregate(&input, kind, options).map_err(|e| input_error(&e, Some(e.hint().to_owned())))?;
+    let found = aggregate::aggregate(&input, kind, options)
+        .map_err(|e| input_error(&e, Some(e.hint().to_owned())))?;
     let spec = &saved.extended.spec;
     let alp = overrides.alp.unwrap_or(spec.alp);
     if !(alp > 0.0 && alp < 1.0) {
@@ -54,7 +55,8 @@ pub fn aggregate_saved(
     let inference = infer_aggregate(&extended, &found, &inference_options);
     let overall = (found.overall.att, inference.overall_se, pointwise_critical_value(alp));
     let by: Vec<f64> = found.by.iter().map(|e| e.att).collect();
-    let band = |sign: f64| by.iter().zip(&inference.se).map(|(a, s)| Num(a + sign * inference.crit * s)).collect();
+    let band =
+        |sign: f64| by.iter().zip(&inference.se).map(|(a, s)| Num(a + sign * inference.crit * s)).collect();
     let limit = |value: f64| value.is_finite().then_some(Num(value));
     Ok(Aggte {
         kind: kind.to_string(),
@@ -81,8 +83,10 @@ fn extended(saved: &SavedResult, draws: Option<&Mat<f64>>) -> Result<Extended> {
     let fits = rows.len() == columns && rows.iter().all(|r| r.len() == columns);
     let draws_fit = draws.is_none_or(|d| d.ncols() == columns);
     if !fits || !draws_fit || saved.extended.shares.len() != saved.extended.groups.len() {
-        return Err(EngineError::input("the saved result is damaged: its covariance, draws and cells differ in size")
-            .with_hint("run the estimation again with --out"));
+        return Err(EngineError::input(
+            "the saved result is damaged: its covariance, draws and cells differ in size",
+        )
+        .with_hint("run the estimation again with --out"));
     }
     if saved.extended.spec.bstrap && draws.is_none() {
         return Err(EngineError::input("the saved result was bootstrapped, but its draws are missing")

@@ -115,7 +115,9 @@ pub fn describe(inputs: &[String], columns: &DescribeColumns) -> Result<Descript
     let names = source.column_names();
     let described = parallel::map(threads, names.len(), |index| describe_column(&source, &names[index]))?;
     let panel = match (&columns.idname, &columns.tname, &columns.gname) {
-        (Some(id), Some(time), Some(group)) => Some(describe_panel(inputs, columns, [id, time, group], threads)?),
+        (Some(id), Some(time), Some(group)) => {
+            Some(describe_panel(inputs, columns, [id, time, group], threads)?)
+        }
         _ => None,
     };
     Ok(Description {

@@ -46,7 +46,13 @@ pub(crate) fn encode(
     Ok(found)
 }
 
-fn distinct(panel: &Panel, mask: &SampleMask, periods: &[usize], atom: usize, threads: usize) -> Result<BTreeSet<u64>> {
+fn distinct(
+    panel: &Panel,
+    mask: &SampleMask,
+    periods: &[usize],
+    atom: usize,
+    threads: usize,
+) -> Result<BTreeSet<u64>> {
     let sets = parallel::map(threads, panel.shards.len(), |index| {
         let shard = &panel.shards[index];
         let mut values = BTreeSet::new();

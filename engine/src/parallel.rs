@@ -51,12 +51,21 @@ pub fn for_each<S: Send>(
 }
 
 /// `work(item)` for items `0..items`, results in the order of the items.
-pub fn map<T: Send>(threads: usize, items: usize, work: impl Fn(usize) -> Result<T> + Sync) -> Result<Vec<T>> {
+pub fn map<T: Send>(
+    threads: usize,
+    items: usize,
+    work: impl Fn(usize) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
     let slots: Vec<Mutex<Option<T>>> = (0..items).map(|_| Mutex::new(None)).collect();
-    for_each(threads, items, || (), |(), item| {
-        let value = work(item)?;
-        *slots[item].lock().unwrap_or_else(|e| e.into_inner()) = Some(value);
-        Ok(())
-    })?;
+    for_each(
+        threads,
+        items,
+        || (),
+        |(), item| {
+            let value = work(item)?;
+            *slots[item].lock().unwrap_or_else(|e| e.into_inner()) = Some(value);
+            Ok(())
+        },
+    )?;
     Ok(slots.into_iter().filter_map(|slot| slot.into_inner().unwrap_or_else(|e| e.into_inner())).collect())
 }

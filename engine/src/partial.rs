@@ -102,13 +102,18 @@ impl Partial {
         let mut reader = Reader(body.strip_prefix(MAGIC).ok_or_else(|| damaged("no partial"))?);
         let version = reader.count()?;
         if version != VERSION {
-            return Err(EngineError::failed(format!("partial has version {version}, this program reads {VERSION}"))
-                .with_hint("use one version of the program for the whole run"));
+            return Err(EngineError::failed(format!(
+                "partial has version {version}, this program reads {VERSION}"
+            ))
+            .with_hint("use one version of the program for the whole run"));
         }
         let partial = match reader.count()? {
             0 => {
-                let shape =
-                    GramShape { columns: reader.count()?, periods: reader.count()?, weighted: reader.count()? == 1 };
+                let shape = GramShape {
+                    columns: reader.count()?,
+                    periods: reader.count()?,
+                    weighted: reader.count()? == 1,
+                };
                 Partial::Gram(GramPartial { shape, sums: reader.floats()? })
             }
             1 => Partial::Propensity(PropensityPartial {
@@ -171,7 +176,8 @@ impl Reader<'_> {
 
     fn words(&mut self) -> Result<Vec<u64>> {
         let count = self.count()?;
-        let bytes = count.checked_mul(8).filter(|&b| b <= self.0.len()).ok_or_else(|| damaged("it ends too soon"))?;
+        let bytes =
+            count.checked_mul(8).filter(|&b| b <= self.0.len()).ok_or_else(|| damaged("it ends too soon"))?;
         let (body, rest) = self.0.split_at(bytes);
         self.0 = rest;
         let (words, _) = body.as_chunks::<8>();
@@ -193,7 +199,8 @@ impl Reader<'_> {
         let ways = self.count()?;
         let mut clusters = Vec::new();
         for _ in 0..ways {
-            let partial = ClusterPartial { columns: self.count()?, keys: self.words()?, sums: self.floats()? };
+            let partial =
+                ClusterPartial { columns: self.count()?, keys: self.words()?, sums: self.floats()? };
             if partial.keys.len().checked_mul(partial.columns) != Some(partial.sums.len()) {
                 return Err(damaged("cluster sums of the wrong size"));
             }
@@ -215,14 +222,22 @@ mod tests {
                 shape: GramShape { columns: 2, periods: 3, weighted: true },
                 sums: values.to_vec(),
             }),
-            Partial::Propensity(PropensityPartial { regressors: 2, sums: values.to_vec(), extremes: values.to_vec() }),
+            Partial::Propensity(PropensityPartial {
+                regressors: 2,
+                sums: values.to_vec(),
+                extremes: values.to_vec(),
+            }),
             Partial::Moments(MomentsPartial {
                 shape: MomentsShape { columns: 2, regressors: 2, periods: 1 },
                 sums: values.to_vec(),
             }),
             Partial::Influence(InfluenceSums {
                 units: InfluencePartial { columns: 1, draws: n, cross: vec![1.0], bit_sums: values.to_vec() },
-                clusters: vec![ClusterPartial { columns: 1, keys: keys.to_vec(), sums: vec![0.5; keys.len()] }],
+                clusters: vec![ClusterPartial {
+                    columns: 1,
+                    keys: keys.to_vec(),
+                    sums: vec![0.5; keys.len()],
+                }],
             }),
         ]
     }

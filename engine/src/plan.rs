@@ -38,7 +38,10 @@ impl SampleMask {
     /// Whether a unit of a used segment is used: complete in every kept period.
     #[inline]
     pub fn complete(&self, shard: &Shard, row: usize) -> bool {
-        shard.incomplete.as_ref().is_none_or(|bits| bits.row(row).iter().zip(&self.periods).all(|(b, p)| b & p == 0))
+        shard
+            .incomplete
+            .as_ref()
+            .is_none_or(|bits| bits.row(row).iter().zip(&self.periods).all(|(b, p)| b & p == 0))
     }
 }
 
@@ -109,7 +112,7 @@ impl Plan {
             }
         }
         let n: u64 = units.iter().sum();
-        let dropped = count_dropped(panel, &mask, &periods, n, sample_reasons, &mut warnings);
+        let dropped = count_dropped(panel, spec, &mask, &periods, n, sample_reasons, &mut warnings)?;
         let named = formula.variables().len();
         let sizes = check_group_sizes(&panel.cohorts, &mask.roles, &units, named, spec.control_group);
         warnings.extend(sizes.map_err(|e| input_error(&e, Some(e.hint().to_owned())))?);
@@ -119,7 +122,11 @@ impl Plan {
             .map_err(|e| input_error(&format!("xformla: {e}"), e.hint()))?;
         let period_labels: Vec<f64> = periods.iter().map(|&p| panel.periods[p]).collect();
         let cells = spec_cells(panel, spec, &mask, &period_labels)?;
-        Ok(Self::assemble(panel, spec, Parts { mask, periods, period_labels, units, n, design, cells, dropped, warnings }))
+        Ok(Self::assemble(
+            panel,
+            spec,
+            Parts { mask, periods, period_labels, units, n, design, cells, dropped, warnings },
+        ))
     }
 
     fn assemble(panel: &Panel, spec: &RunSpec, parts: Parts) -> Self {
@@ -134,8 +141,10 @@ impl Plan {
             fix_weights: spec.fix_weights,
             intercept_only,
         };
-        let last_clean: Vec<usize> =
-            cells.iter().map(|cell| last_clean_period(&period_labels, cell.group, spec.anticipation)).collect();
+        let last_clean: Vec<usize> = cells
+            .iter()
+            .map(|cell| last_clean_period(&period_labels, cell.group, spec.anticipation))
+            .collect();
         let comparisons = ComparisonPlan::new(&cells, &last_clean, &rules);
         let mut groups: Vec<f64> = cells.iter().map(|c| c.group).collect();
         groups.dedup();
@@ -225,12 +234,18 @@ pub(crate) fn input_error(error: &dyn std::fmt::Display, hint: Option<String>) -
 fn check_weights(panel: &Panel, spec: &RunSpec) -> Result<()> {
     let Some(name) = &spec.weightsname else { return Ok(()) };
     if panel.census.least_weight < 0.0 {
-        return Err(EngineError::input(format!("the weights in `{name}` go down to {}", panel.census.least_weight))
-            .with_hint("sampling weights can't be negative"));
+        return Err(EngineError::input(format!(
+            "the weights in `{name}` go down to {}",
+            panel.census.least_weight
+        ))
+        .with_hint("sampling weights can't be negative"));
     }
     if panel.census.least_weight.is_finite() && panel.census.weight <= 0.0 {
-        return Err(EngineError::input(format!("the mean of the weights in `{name}` is {}", panel.census.weight))
-            .with_hint("at least some weights must be positive"));
+        return Err(EngineError::input(format!(
+            "the mean of the weights in `{name}` is {}",
+            panel.census.weight
+        ))
+        .with_hint("at least some weights must be positive"));
     }
     Ok(())
 }
@@ -285,12 +300,13 @@ fn count_units(panel: &Panel, mask: &SampleMask, threads: usize) -> Result<Vec<u
 
 fn count_dropped(
     panel: &Panel,
+    spec: &RunSpec,
     mask: &SampleMask,
     periods: &[usize],
     n: u64,
     sample_reasons: Vec<(String, u64)>,
     warnings: &mut Vec<String>,
-) -> Dropped {
+) -> Result<Dropped> {
     let all = panel.periods.len();
     let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
     let present: u64 = panel.census.present.iter().sum();
@@ -303,7 +319,10 @@ fn count_dropped(
         reasons.insert("missing or infinite values".into(), missing);
     }
     if missing + panel.keyless_rows > 0 {
-        warnings.push(format!("dropped {} rows from the original data due to missing values", missing + panel.keyless_rows));
+        warnings.push(format!(
+            "dropped {} rows from the original data due to missing values",
+            missing + panel.keyless_rows
+        ));
     }
     for (reason, rows) in sample_reasons {
         *reasons.entry(reason).or_default() += rows;
@@ -313,20 +332,28 @@ fn count_dropped(
         .flat_map(|c| periods.iter().map(move |&p| panel.census.complete[c * all + p]))
         .sum();
     let incomplete = eligible.saturating_sub(n * periods.len() as u64);
+    if incomplete > 0 && spec.allow_unbalanced_panel {
+        return Err(EngineError::input(format!(
+            "the panel is unbalanced ({incomplete} rows of units that miss periods), and allow_unbalanced_panel = true is not supported yet"
+        ))
+        .with_hint("--allow-unbalanced-panel false drops the units that miss periods"));
+    }
     if incomplete > 0 {
         let units: u64 = (0..panel.cohorts.len())
             .filter(|&c| mask.roles[c] != CohortRole::Dropped)
             .map(|c| panel.census.units[c])
             .sum::<u64>()
             .saturating_sub(n);
-        warnings.push(format!("dropped {units} units ({incomplete} rows) that are not observed in every period"));
+        warnings
+            .push(format!("dropped {units} units ({incomplete} rows) that are not observed in every period"));
         reasons.insert("units not observed in every period".into(), incomplete);
     }
-    Dropped { rows: panel.input_rows - n * periods.len() as u64, units: panel.units - n, reasons }
+    Ok(Dropped { rows: panel.input_rows - n * periods.len() as u64, units: panel.units - n, reasons })
 }
 
 fn spec_cells(panel: &Panel, spec: &RunSpec, mask: &SampleMask, periods: &[f64]) -> Result<Vec<Cell>> {
-    let cohorts: Vec<(f64, CohortRole)> = panel.cohorts.iter().copied().zip(mask.roles.iter().copied()).collect();
+    let cohorts: Vec<(f64, CohortRole)> =
+        panel.cohorts.iter().copied().zip(mask.roles.iter().copied()).collect();
     let rules = CellRules {
         control_group: spec.control_group,
         base_period: spec.base_period,
@@ -334,8 +361,10 @@ fn spec_cells(panel: &Panel, spec: &RunSpec, mask: &SampleMask, periods: &[f64])
     };
     let found = cells(periods, &cohorts, &rules);
     if found.is_empty() {
-        return Err(EngineError::input("no valid groups: no cohort is treated within the periods that are left")
-            .with_hint("gname must hold the first treated period of each unit, 0 for never treated"));
+        return Err(EngineError::input(
+            "no valid groups: no cohort is treated within the periods that are left",
+        )
+        .with_hint("gname must hold the first treated period of each unit, 0 for never treated"));
     }
     Ok(found)
 }

@@ -73,7 +73,8 @@ impl Reduction {
                     }
                 }
             };
-            let (mut left, right) = if node.index.is_multiple_of(2) { (partial, other) } else { (other, partial) };
+            let (mut left, right) =
+                if node.index.is_multiple_of(2) { (partial, other) } else { (other, partial) };
             left.merge(&right);
             partial = left;
             node = node.parent();
@@ -99,7 +100,11 @@ mod tests {
     /// Values whose sum depends on the order of addition.
     fn leaf(index: usize) -> Partial {
         let value = if index % 3 == 0 { 1e16 } else { 1.0 + index as f64 };
-        Partial::Propensity(PropensityPartial { regressors: 0, sums: vec![value], extremes: vec![index as f64] })
+        Partial::Propensity(PropensityPartial {
+            regressors: 0,
+            sums: vec![value],
+            extremes: vec![index as f64],
+        })
     }
 
     fn reduce(level: u32, order: &[usize], cuts: &[usize]) -> Partial {

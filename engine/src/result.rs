@@ -43,9 +43,7 @@ impl Serialize for Num {
 
 impl<'de> Deserialize<'de> for Num {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Num(
-            Option::<f64>::deserialize(deserializer)?.unwrap_or(f64::NAN)
-        ))
+        Ok(Num(Option::<f64>::deserialize(deserializer)?.unwrap_or(f64::NAN)))
     }
 }
 

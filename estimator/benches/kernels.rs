@@ -41,7 +41,7 @@ fn draws(c: &mut Criterion) {
     let keys: Vec<u64> = (0..BLOCK as u64).collect();
     for count in [10, 73] {
         let psi = columns(count);
-        let mut sums = DrawSums::new(count, 1000);
+        let mut sums = DrawSums::new(count, count, 1000);
         let mut space = BitSpace::new(1000);
         group.bench_function(format!("{count} columns"), |b| {
             b.iter(|| sums.add_block(psi.view(BLOCK, count), &keys, &bits, &mut space));

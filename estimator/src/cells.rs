@@ -45,20 +45,17 @@ impl Cell {
 /// `periods` are the kept periods, ascending; `cohorts` label and role of each cohort. A cohort without an untreated
 /// period gets no cell ([`crate::sample::plan_sample`] leaves none).
 pub fn cells(periods: &[f64], cohorts: &[(f64, CohortRole)], rules: &CellRules) -> Vec<Cell> {
-    let mut estimated: Vec<usize> = (0..cohorts.len())
-        .filter(|&c| cohorts[c].1 == CohortRole::Estimated)
-        .collect();
+    let mut estimated: Vec<usize> =
+        (0..cohorts.len()).filter(|&c| cohorts[c].1 == CohortRole::Estimated).collect();
     estimated.sort_by(|&a, &b| cohorts[a].0.total_cmp(&cohorts[b].0));
     let mut all = Vec::new();
     for cohort in estimated {
-        let Some(last_untreated) = last_untreated(periods, cohorts[cohort].0, rules.anticipation)
-        else {
+        let Some(last_untreated) = last_untreated(periods, cohorts[cohort].0, rules.anticipation) else {
             continue;
         };
         let start = usize::from(rules.base_period == BasePeriod::Varying);
         all.extend(
-            (start..periods.len())
-                .map(|time| cell(periods, cohorts, rules, (cohort, last_untreated), time)),
+            (start..periods.len()).map(|time| cell(periods, cohorts, rules, (cohort, last_untreated), time)),
         );
     }
     all
@@ -79,11 +76,7 @@ fn cell(
     let group = cohorts[cohort].0;
     let post = group <= periods[time];
     let universal = rules.base_period == BasePeriod::Universal;
-    let base = if post || universal {
-        last_untreated
-    } else {
-        time.saturating_sub(1)
-    };
+    let base = if post || universal { last_untreated } else { time.saturating_sub(1) };
     let clean_until = periods[time.max(base)] + rules.anticipation;
     Cell {
         cohort,
@@ -107,13 +100,9 @@ fn controls(
     let serves = |&(label, role): &(f64, CohortRole)| match role {
         CohortRole::NeverTreated => true,
         CohortRole::Dropped => false,
-        CohortRole::Estimated | CohortRole::ControlOnly => {
-            nyt && label > clean_until && label != group
-        }
+        CohortRole::Estimated | CohortRole::ControlOnly => nyt && label > clean_until && label != group,
     };
-    (0..cohorts.len())
-        .filter(|&c| serves(&cohorts[c]))
-        .collect()
+    (0..cohorts.len()).filter(|&c| serves(&cohorts[c])).collect()
 }
 
 #[cfg(test)]
@@ -125,32 +114,17 @@ mod tests {
     const T: [f64; 5] = [1.0, 2.0, 3.0, 4.0, 6.0];
 
     fn rules(control_group: ControlGroup, base_period: BasePeriod, anticipation: f64) -> CellRules {
-        CellRules {
-            control_group,
-            base_period,
-            anticipation,
-        }
+        CellRules { control_group, base_period, anticipation }
     }
 
     fn at(cells: &[Cell], group: f64, time: usize) -> &Cell {
-        cells
-            .iter()
-            .find(|c| c.group == group && c.time == time)
-            .unwrap()
+        cells.iter().find(|c| c.group == group && c.time == time).unwrap()
     }
 
     #[test]
     fn varying_bases_are_the_preceding_period_before_treatment() {
-        let cohorts = [
-            (6.0, Estimated),
-            (3.0, Estimated),
-            (f64::INFINITY, NeverTreated),
-        ];
-        let cells = cells(
-            &T,
-            &cohorts,
-            &rules(ControlGroup::NeverTreated, BasePeriod::Varying, 1.0),
-        );
+        let cohorts = [(6.0, Estimated), (3.0, Estimated), (f64::INFINITY, NeverTreated)];
+        let cells = cells(&T, &cohorts, &rules(ControlGroup::NeverTreated, BasePeriod::Varying, 1.0));
         assert_eq!(cells.len(), 8);
         assert_eq!(
             cells.iter().map(|c| c.group).collect::<Vec<_>>(),
@@ -158,35 +132,17 @@ mod tests {
         );
         // p_3 = period 1 (2 is inside the anticipation window), p_6 = period 4
         let of = |g, t| (at(&cells, g, t).base, at(&cells, g, t).post);
-        assert_eq!(
-            [of(3.0, 1), of(3.0, 2), of(3.0, 4)],
-            [(0, false), (0, true), (0, true)]
-        );
-        assert_eq!(
-            [of(6.0, 2), of(6.0, 3), of(6.0, 4)],
-            [(1, false), (2, false), (3, true)]
-        );
+        assert_eq!([of(3.0, 1), of(3.0, 2), of(3.0, 4)], [(0, false), (0, true), (0, true)]);
+        assert_eq!([of(6.0, 2), of(6.0, 3), of(6.0, 4)], [(1, false), (2, false), (3, true)]);
         assert!(cells.iter().all(|c| c.controls == [2] && !c.reference));
     }
 
     #[test]
     fn universal_base_has_one_reference_cell_a_group() {
-        let cohorts = [
-            (3.0, Estimated),
-            (6.0, Estimated),
-            (f64::INFINITY, NeverTreated),
-        ];
-        let cells = cells(
-            &T,
-            &cohorts,
-            &rules(ControlGroup::NeverTreated, BasePeriod::Universal, 0.0),
-        );
+        let cohorts = [(3.0, Estimated), (6.0, Estimated), (f64::INFINITY, NeverTreated)];
+        let cells = cells(&T, &cohorts, &rules(ControlGroup::NeverTreated, BasePeriod::Universal, 0.0));
         assert_eq!(cells.len(), 10);
-        let references: Vec<_> = cells
-            .iter()
-            .filter(|c| c.reference)
-            .map(|c| (c.group, c.time))
-            .collect();
+        let references: Vec<_> = cells.iter().filter(|c| c.reference).map(|c| (c.group, c.time)).collect();
         assert_eq!(references, [(3.0, 1), (6.0, 3)]);
         assert!(cells.iter().filter(|c| c.group == 3.0).all(|c| c.base == 1));
         assert_eq!(at(&cells, 3.0, 0).earlier(), 0);
@@ -194,20 +150,9 @@ mod tests {
 
     #[test]
     fn not_yet_treated_controls_start_after_the_later_period_and_anticipation() {
-        let cohorts = [
-            (3.0, Estimated),
-            (4.0, Estimated),
-            (6.0, ControlOnly),
-            (2.0, Dropped),
-            (9.0, NeverTreated),
-        ];
-        let nyt = |a| {
-            cells(
-                &T,
-                &cohorts,
-                &rules(ControlGroup::NotYetTreated, BasePeriod::Varying, a),
-            )
-        };
+        let cohorts =
+            [(3.0, Estimated), (4.0, Estimated), (6.0, ControlOnly), (2.0, Dropped), (9.0, NeverTreated)];
+        let nyt = |a| cells(&T, &cohorts, &rules(ControlGroup::NotYetTreated, BasePeriod::Varying, a));
         assert_eq!(at(&nyt(0.0), 3.0, 2).controls, [1, 2, 4]);
         assert_eq!(at(&nyt(0.0), 3.0, 3).controls, [2, 4]);
         assert_eq!(at(&nyt(0.0), 3.0, 4).controls, [4]);
@@ -219,19 +164,11 @@ mod tests {
     #[test]
     fn a_cell_without_controls_is_still_listed() {
         let cohorts = [(3.0, Estimated)];
-        let cells = cells(
-            &T,
-            &cohorts,
-            &rules(ControlGroup::NotYetTreated, BasePeriod::Varying, 0.0),
-        );
+        let cells = cells(&T, &cohorts, &rules(ControlGroup::NotYetTreated, BasePeriod::Varying, 0.0));
         assert!(cells.len() == 4 && cells.iter().all(|c| c.controls.is_empty()));
         assert!(
-            super::cells(
-                &[],
-                &cohorts,
-                &rules(ControlGroup::NeverTreated, BasePeriod::Universal, 0.0)
-            )
-            .is_empty()
+            super::cells(&[], &cohorts, &rules(ControlGroup::NeverTreated, BasePeriod::Universal, 0.0))
+                .is_empty()
         );
     }
 

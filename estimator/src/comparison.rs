@@ -167,7 +167,10 @@ impl ComparisonPlan {
             .comparisons
             .iter()
             .flat_map(|c| {
-                self.control_sets[c.control_set].iter().map(move |&s| (s, c.frame)).chain([(c.treated, c.frame)])
+                self.control_sets[c.control_set]
+                    .iter()
+                    .map(move |&s| (s, c.frame))
+                    .chain([(c.treated, c.frame)])
             })
             .collect();
         keys.sort_unstable();

@@ -24,7 +24,13 @@ fn tile<const M: usize, const N: usize>(a: [&[f64]; M], b: [&[f64]; N]) -> [[f64
 }
 
 #[inline(always)]
-fn tile_into<const M: usize, const N: usize>(a: &View<'_>, i: usize, b: &View<'_>, j: usize, out: &mut [f64]) {
+fn tile_into<const M: usize, const N: usize>(
+    a: &View<'_>,
+    i: usize,
+    b: &View<'_>,
+    j: usize,
+    out: &mut [f64],
+) {
     let sums = tile::<M, N>(std::array::from_fn(|d| a.col(i + d)), std::array::from_fn(|d| b.col(j + d)));
     for (di, row) in sums.iter().enumerate() {
         for (dj, sum) in row.iter().enumerate() {

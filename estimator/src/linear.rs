@@ -20,9 +20,7 @@ pub fn inverse(matrix: &[f64], n: usize) -> Option<Mat<f64>> {
         return None;
     }
     let unscaled = factor.solve(Mat::<f64>::identity(n, n));
-    Some(Mat::from_fn(n, n, |i, j| {
-        0.5 * (unscaled[(i, j)] + unscaled[(j, i)]) / (scale[i] * scale[j])
-    }))
+    Some(Mat::from_fn(n, n, |i, j| 0.5 * (unscaled[(i, j)] + unscaled[(j, i)]) / (scale[i] * scale[j])))
 }
 
 /// `matrix · vector`.

@@ -36,7 +36,11 @@ impl TwoPoint {
             Multiplier::Mammen => {
                 let root = 5f64.sqrt();
                 // P(high) = (√5 − 1)/(2√5), written as 64 binary digits.
-                Self { low: (1.0 - root) / 2.0, high: (1.0 + root) / 2.0, probability: 5_098_554_665_619_180_949 }
+                Self {
+                    low: (1.0 - root) / 2.0,
+                    high: (1.0 + root) / 2.0,
+                    probability: 5_098_554_665_619_180_949,
+                }
             }
             Multiplier::Rademacher => Self { low: -1.0, high: 1.0, probability: 1 << 63 },
         }
@@ -70,7 +74,10 @@ impl Bits {
             Domain::Unit => 0x7c1d_9a3e_55b0_21f7,
             Domain::Cluster => 0x3f84_d5b5_b547_0917,
         };
-        Self { base: avalanche(avalanche(seed ^ salt).wrapping_add(salt)), probability: distribution.probability }
+        Self {
+            base: avalanche(avalanche(seed ^ salt).wrapping_add(salt)),
+            probability: distribution.probability,
+        }
     }
 
     /// The 64 bits of draws `64·block..64·(block + 1)` of every key; bit i is draw `64·block + i`.
@@ -191,7 +198,13 @@ mod avx512 {
     }
 
     #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw")]
-    pub(super) fn words(base: u64, probability: u64, keys: &[u64; LANES], first: u64, out: &mut [[u64; LANES]; WIDE]) {
+    pub(super) fn words(
+        base: u64,
+        probability: u64,
+        keys: &[u64; LANES],
+        first: u64,
+        out: &mut [[u64; LANES]; WIDE],
+    ) {
         let multiplier = _mm512_set1_epi64(PCG_MULTIPLIER as i64);
         let lower = _mm512_set1_epi64(0xffff_ffff);
         let mut state = [_mm512_setzero_si512(); WIDE];

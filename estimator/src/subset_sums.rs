@@ -18,6 +18,8 @@ const MAX_SLICE: usize = 4;
 #[derive(Clone, Debug)]
 pub struct DrawSums {
     columns: usize,
+    /// Few columns: tables of 6 units. Many: of 4, whose tables stay in the first cache.
+    narrow: bool,
     blocks: usize,
     slices: Vec<Slice>,
 }
@@ -43,18 +45,23 @@ pub struct BitSpace {
 }
 
 impl DrawSums {
-    /// Zero sums for `columns` columns and `draws` draws.
-    pub fn new(columns: usize, draws: usize) -> Self {
+    /// Zero sums for `columns` columns and `draws` draws. Sums are grouped as for `all` columns, of which these may be a
+    /// part, so that a part has the same bits as the whole.
+    pub fn new(columns: usize, all: usize, draws: usize) -> Self {
         let blocks = draws.div_ceil(64);
         let vectors = columns.div_ceil(LANES);
         let parts = vectors.div_ceil(MAX_SLICE).max(1);
         let slices = (0..parts)
             .map(|part| {
                 let vectors = vectors * (part + 1) / parts - vectors * part / parts;
-                Slice { vectors, rows: vec![F8::ZERO; BLOCK * vectors], sums: vec![F8::ZERO; blocks * 64 * vectors] }
+                Slice {
+                    vectors,
+                    rows: vec![F8::ZERO; BLOCK * vectors],
+                    sums: vec![F8::ZERO; blocks * 64 * vectors],
+                }
             })
             .collect();
-        Self { columns, blocks, slices }
+        Self { columns, narrow: all <= 2 * LANES, blocks, slices }
     }
 
     /// Adds one block: `psi` has one row a unit (at most [`BLOCK`]), `keys` their multiplier keys.
@@ -67,8 +74,7 @@ impl DrawSums {
             transpose(psi, column, width, units, slice.vectors, &mut slice.rows);
             column += width;
         }
-        // Small rows: tables of 6 units; wide ones: of 4, whose tables stay in the first cache.
-        if self.slices.len() == 1 && self.slices[0].vectors <= 2 {
+        if self.narrow {
             self.add_superblocks::<6, 5, 64>(units, space);
         } else {
             self.add_superblocks::<4, 6, 16>(units, space);
@@ -90,7 +96,9 @@ impl DrawSums {
                     1 => look_up::<1, UNITS, GROUPS, SUBSETS>(rows, first, index, draws, tables, sums),
                     2 => look_up::<2, UNITS, GROUPS, SUBSETS>(rows, first, index, draws, tables, sums),
                     3 => look_up::<3, UNITS, GROUPS, SUBSETS>(rows, first, index, draws, tables, sums),
-                    _ => look_up::<MAX_SLICE, UNITS, GROUPS, SUBSETS>(rows, first, index, draws, tables, sums),
+                    _ => {
+                        look_up::<MAX_SLICE, UNITS, GROUPS, SUBSETS>(rows, first, index, draws, tables, sums)
+                    }
                 }
             }
             first += UNITS * GROUPS;
@@ -102,7 +110,8 @@ impl DrawSums {
         let mut first = 0;
         for slice in &self.slices {
             let own = &columns[first..(first + slice.vectors * LANES).min(self.columns)];
-            for (sums, row) in slice.sums.chunks(slice.vectors.max(1)).zip(out.chunks_mut(width)).take(draws) {
+            for (sums, row) in slice.sums.chunks(slice.vectors.max(1)).zip(out.chunks_mut(width)).take(draws)
+            {
                 for (vector, columns) in sums.iter().zip(own.chunks(LANES)) {
                     for (value, &column) in vector.0.iter().zip(columns) {
                         row[column] += value;
@@ -118,7 +127,11 @@ impl BitSpace {
     /// Space for `draws` draws.
     pub fn new(draws: usize) -> Self {
         let blocks = draws.div_ceil(64);
-        Self { words: vec![[0; LANES]; BLOCK / LANES * blocks], index: vec![0; 6 * blocks * 64], tables: vec![F8::ZERO; 5 * 64 * MAX_SLICE] }
+        Self {
+            words: vec![[0; LANES]; BLOCK / LANES * blocks],
+            index: vec![0; 6 * blocks * 64],
+            tables: vec![F8::ZERO; 5 * 64 * MAX_SLICE],
+        }
     }
 
     fn draw(&mut self, keys: &[u64], bits: &Bits, blocks: usize) {
@@ -311,7 +324,7 @@ mod tests {
             }
             let keys: Vec<u64> = (0..units as u64).map(|i| i * 7 + 1).collect();
             let bits = Bits::new(1, Domain::Unit, TwoPoint::of(Multiplier::Mammen));
-            let mut sums = DrawSums::new(columns, draws);
+            let mut sums = DrawSums::new(columns, columns, draws);
             let mut space = BitSpace::new(draws);
             sums.add_block(psi.view(BLOCK, columns), &keys, &bits, &mut space);
             let mut got = vec![0.0; draws * columns];

@@ -39,16 +39,8 @@ fn main() -> ExitCode {
 fn scan(path: &str, columns: &[String]) -> Result<()> {
     let start = Instant::now();
     let meta = ArrowReaderMetadata::load(&File::open(path)?, ArrowReaderOptions::new())?;
-    let names: Vec<&str> = meta
-        .schema()
-        .fields()
-        .iter()
-        .map(|field| field.name().as_str())
-        .collect();
-    if let Some(missing) = columns
-        .iter()
-        .find(|column| !names.contains(&column.as_str()))
-    {
+    let names: Vec<&str> = meta.schema().fields().iter().map(|field| field.name().as_str()).collect();
+    if let Some(missing) = columns.iter().find(|column| !names.contains(&column.as_str())) {
         return Err(format!("no column {missing}; there are {}", names.join(", ")).into());
     }
     let wanted = |name: &str| columns.is_empty() || columns.iter().any(|column| column == name);
@@ -85,12 +77,11 @@ fn read_groups(
         if group >= meta.metadata().num_row_groups() {
             return Ok(rows);
         }
-        let reader =
-            ParquetRecordBatchReaderBuilder::new_with_metadata(File::open(path)?, meta.clone())
-                .with_row_groups(vec![group])
-                .with_projection(mask.clone())
-                .with_batch_size(BATCH_ROWS)
-                .build()?;
+        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(File::open(path)?, meta.clone())
+            .with_row_groups(vec![group])
+            .with_projection(mask.clone())
+            .with_batch_size(BATCH_ROWS)
+            .build()?;
         for batch in reader {
             rows += std::hint::black_box(batch?).num_rows();
         }

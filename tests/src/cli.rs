@@ -29,25 +29,15 @@ impl Output {
     /// Fails the test unless the run succeeded.
     #[track_caller]
     pub fn success(self) -> Self {
-        assert_eq!(
-            self.code,
-            Some(0),
-            "exit status of `{}`\n{}",
-            self.line,
-            self.stderr
-        );
+        assert_eq!(self.code, Some(0), "exit status of `{}`\n{}", self.line, self.stderr);
         self
     }
 
     /// The one JSON object on standard output.
     #[track_caller]
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|e| {
-            panic!(
-                "`{}` printed no JSON object: {e}\n{}",
-                self.line, self.stdout
-            )
-        })
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|e| panic!("`{}` printed no JSON object: {e}\n{}", self.line, self.stdout))
     }
 }
 
@@ -63,10 +53,7 @@ pub fn binary() -> &'static Path {
 /// `target/PROFILE`, where this test executable was built (`target/PROFILE/deps/…` or `…/examples/…`).
 fn profile_folder() -> PathBuf {
     let this = std::env::current_exe().expect("a test executable has a path");
-    let folder = this
-        .ancestors()
-        .nth(2)
-        .expect("a test executable lies in target/PROFILE/deps");
+    let folder = this.ancestors().nth(2).expect("a test executable lies in target/PROFILE/deps");
     folder.to_path_buf()
 }
 
@@ -80,15 +67,7 @@ fn build() -> PathBuf {
     let target = folder.parent().expect("target/PROFILE has a parent");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built = Command::new(cargo)
-        .args([
-            "build",
-            "--quiet",
-            "-p",
-            "stagger",
-            "--profile",
-            profile,
-            "--target-dir",
-        ])
+        .args(["build", "--quiet", "-p", "stagger", "--profile", profile, "--target-dir"])
         .arg(target)
         .current_dir(workspace())
         .status();
@@ -102,22 +81,14 @@ fn build() -> PathBuf {
 
 /// The root of the repository.
 pub fn workspace() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("the tests are a folder of the workspace")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests are a folder of the workspace")
 }
 
 /// The program, with nothing of the caller's environment that changes what it does.
 pub fn command() -> Command {
     let mut command = Command::new(binary());
     command.stdin(Stdio::null());
-    for name in [
-        "STAGGER_SIMD",
-        "NO_COLOR",
-        "CLICOLOR_FORCE",
-        "FORCE_COLOR",
-        "RUST_BACKTRACE",
-    ] {
+    for name in ["STAGGER_SIMD", "NO_COLOR", "CLICOLOR_FORCE", "FORCE_COLOR", "RUST_BACKTRACE"] {
         command.env_remove(name);
     }
     command
@@ -130,9 +101,7 @@ pub fn run<S: AsRef<OsStr>>(args: &[S]) -> Output {
 
 /// Runs a prepared command to its end.
 pub fn finish(command: &mut Command) -> Output {
-    let output = command
-        .output()
-        .unwrap_or_else(|e| panic!("can't start {command:?}: {e}"));
+    let output = command.output().unwrap_or_else(|e| panic!("can't start {command:?}: {e}"));
     Output {
         code: output.status.code(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -144,27 +113,17 @@ pub fn finish(command: &mut Command) -> Output {
 /// Starts a command, sends it an interrupt (Ctrl-C) after `delay` and waits for its end.
 pub fn interrupt_after(command: &mut Command, delay: Duration) -> Output {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let child = command
-        .spawn()
-        .unwrap_or_else(|e| panic!("can't start {command:?}: {e}"));
+    let child = command.spawn().unwrap_or_else(|e| panic!("can't start {command:?}: {e}"));
     std::thread::sleep(delay);
-    let sent = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status();
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
     assert!(
         sent.is_ok_and(|status| status.success()),
         "`{}` ended before it was interrupted",
         line_of(command)
     );
     let since = Instant::now();
-    let output = child
-        .wait_with_output()
-        .expect("the child was started here");
-    assert!(
-        since.elapsed() < Duration::from_secs(10),
-        "took {:?} to stop after Ctrl-C",
-        since.elapsed()
-    );
+    let output = child.wait_with_output().expect("the child was started here");
+    assert!(since.elapsed() < Duration::from_secs(10), "took {:?} to stop after Ctrl-C", since.elapsed());
     Output {
         code: output.status.code(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -174,13 +133,8 @@ pub fn interrupt_after(command: &mut Command, delay: Duration) -> Output {
 }
 
 fn line_of(command: &Command) -> String {
-    let words = command
-        .get_args()
-        .map(|arg| arg.to_string_lossy().into_owned());
-    std::iter::once("stagger".to_owned())
-        .chain(words)
-        .collect::<Vec<_>>()
-        .join(" ")
+    let words = command.get_args().map(|arg| arg.to_string_lossy().into_owned());
+    std::iter::once("stagger".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
 }
 
 /// Splits a command line on spaces; `'…'` keeps a word together.

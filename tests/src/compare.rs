@@ -44,31 +44,19 @@ impl Differences {
             (None, None) => {}
             (Some(ours), Some(reference)) => {
                 let limit = allowed.relative * allowed.scale.max(reference.abs());
-                let part = if ours == reference {
-                    0.0
-                } else {
-                    (ours - reference).abs() / limit
-                };
+                let part = if ours == reference { 0.0 } else { (ours - reference).abs() / limit };
                 if part > 1.0 || part.is_nan() {
                     self.problem(
                         place,
-                        format!(
-                            "{quantity} is {ours}, R has {reference} ({part:.3} of what is allowed)"
-                        ),
+                        format!("{quantity} is {ours}, R has {reference} ({part:.3} of what is allowed)"),
                     );
                 }
-                let worst = self
-                    .worst
-                    .entry(quantity.to_owned())
-                    .or_insert((0.0, String::new()));
+                let worst = self.worst.entry(quantity.to_owned()).or_insert((0.0, String::new()));
                 if part > worst.0 {
                     *worst = (part, place.to_owned());
                 }
             }
-            _ => self.problem(
-                place,
-                format!("{quantity} is {}, R has {}", shown(ours), shown(reference)),
-            ),
+            _ => self.problem(place, format!("{quantity} is {}, R has {}", shown(ours), shown(reference))),
         }
     }
 
@@ -84,27 +72,12 @@ impl Differences {
     ) {
         let (ours, reference) = (entries(ours), entries(reference));
         if ours.len() != reference.len() {
-            return self.problem(
-                place,
-                format!(
-                    "{quantity} has {} entries, R has {}",
-                    ours.len(),
-                    reference.len()
-                ),
-            );
+            return self
+                .problem(place, format!("{quantity} has {} entries, R has {}", ours.len(), reference.len()));
         }
         for (i, (ours, reference)) in ours.iter().zip(&reference).enumerate() {
-            let allowed = Allowed {
-                relative,
-                scale: scales.get(i).copied().unwrap_or(0.0),
-            };
-            self.number(
-                &format!("{place}[{i}]"),
-                quantity,
-                *ours,
-                *reference,
-                allowed,
-            );
+            let allowed = Allowed { relative, scale: scales.get(i).copied().unwrap_or(0.0) };
+            self.number(&format!("{place}[{i}]"), quantity, *ours, *reference, allowed);
         }
     }
 
@@ -132,12 +105,7 @@ impl Differences {
     #[track_caller]
     pub fn assert_none(&self) {
         let shown: Vec<&str> = self.problems.iter().take(40).map(String::as_str).collect();
-        assert!(
-            self.problems.is_empty(),
-            "{} differences:\n{}",
-            self.problems.len(),
-            shown.join("\n")
-        );
+        assert!(self.problems.is_empty(), "{} differences:\n{}", self.problems.len(), shown.join("\n"));
     }
 }
 
@@ -156,18 +124,12 @@ pub fn entries(value: &Value) -> Vec<Option<f64>> {
 
 /// A vector of numbers, `NA` as NaN.
 pub fn floats(value: &Value) -> Vec<f64> {
-    entries(value)
-        .into_iter()
-        .map(|entry| entry.unwrap_or(f64::NAN))
-        .collect()
+    entries(value).into_iter().map(|entry| entry.unwrap_or(f64::NAN)).collect()
 }
 
 /// A matrix of numbers by rows, `NA` as NaN.
 pub fn rows(value: &Value) -> Vec<Vec<f64>> {
-    value
-        .as_array()
-        .map(|rows| rows.iter().map(floats).collect())
-        .unwrap_or_default()
+    value.as_array().map(|rows| rows.iter().map(floats).collect()).unwrap_or_default()
 }
 
 /// Compares two numbers of our own runs.
@@ -195,10 +157,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    const EXACT: Allowed = Allowed {
-        relative: 1e-9,
-        scale: 0.0,
-    };
+    const EXACT: Allowed = Allowed { relative: 1e-9, scale: 0.0 };
 
     #[test]
     fn missing_equals_missing_only() {

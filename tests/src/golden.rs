@@ -114,22 +114,13 @@ pub fn case(name: &str) -> Case {
     let (file, _) = name.split_once(':').expect("a name FILE:CASE");
     let path = fixtures().join("golden").join(format!("{file}.jsonl"));
     let mut cases = cases_of(&path).into_iter();
-    cases
-        .find(|case| case.name == name)
-        .unwrap_or_else(|| panic!("no reference case {name}"))
+    cases.find(|case| case.name == name).unwrap_or_else(|| panic!("no reference case {name}"))
 }
 
 fn cases_of(file: &Path) -> Vec<Case> {
-    let text = std::fs::read_to_string(file)
-        .unwrap_or_else(|e| panic!("can't read {}: {e}", file.display()));
-    let stem = file
-        .file_stem()
-        .map(|stem| stem.to_string_lossy().into_owned())
-        .unwrap_or_default();
-    text.lines()
-        .filter(|line| !line.trim().is_empty())
-        .map(|line| Case::parse(&stem, line))
-        .collect()
+    let text = std::fs::read_to_string(file).unwrap_or_else(|e| panic!("can't read {}: {e}", file.display()));
+    let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    text.lines().filter(|line| !line.trim().is_empty()).map(|line| Case::parse(&stem, line)).collect()
 }
 
 impl Case {
@@ -166,28 +157,19 @@ impl Case {
 
     /// Whether the formula has more than the intercept.
     pub fn has_covariates(&self) -> bool {
-        self.text("xformla")
-            .is_some_and(|formula| formula.replace(' ', "") != "~1")
+        self.text("xformla").is_some_and(|formula| formula.replace(' ', "") != "~1")
     }
 
     /// Cluster variables beyond the unit.
     pub fn clusters(&self) -> Vec<String> {
         let id = self.text("idname").unwrap_or_default();
-        strings(self.args.get("clustervars"))
-            .into_iter()
-            .filter(|name| name != id)
-            .collect()
+        strings(self.args.get("clustervars")).into_iter().filter(|name| name != id).collect()
     }
 
     /// Bootstrap draws; `None` with analytic standard errors.
     pub fn draws(&self) -> Option<f64> {
         let on = self.flag("bstrap").unwrap_or(true);
-        on.then(|| {
-            self.args
-                .get("biters")
-                .and_then(Value::as_f64)
-                .unwrap_or(1000.0)
-        })
+        on.then(|| self.args.get("biters").and_then(Value::as_f64).unwrap_or(1000.0))
     }
 
     /// The case as arguments of `stagger run`, R's names one to one.
@@ -223,11 +205,7 @@ impl Case {
         } else if fix_weights == Some("varying") {
             Kind::LaterVaryingWeights
         } else if self.draws().is_some() {
-            if clustered {
-                Kind::BootstrapClustered
-            } else {
-                Kind::Bootstrap
-            }
+            if clustered { Kind::BootstrapClustered } else { Kind::Bootstrap }
         } else if fix_weights.is_some() {
             Kind::FixedWeights
         } else if clustered {
@@ -246,9 +224,7 @@ impl Case {
         columns.extend(self.clusters());
         let formula = self.text("xformla").unwrap_or_default();
         columns.extend(
-            formula
-                .split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '.'))
-                .map(str::to_owned),
+            formula.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '.')).map(str::to_owned),
         );
         columns
     }
@@ -262,16 +238,11 @@ impl Balance {
     /// Whether every unit of the case's panel has every period once incomplete rows are dropped.
     pub fn of(&mut self, case: &Case) -> bool {
         let columns = case.columns();
-        *self
-            .0
-            .entry((case.data.clone(), columns.clone()))
-            .or_insert_with(|| {
-                let (id, time) = (
-                    case.text("idname").unwrap_or_default(),
-                    case.text("tname").unwrap_or_default(),
-                );
-                is_balanced(&read_parquet(&case.data), id, time, &columns)
-            })
+        *self.0.entry((case.data.clone(), columns.clone())).or_insert_with(|| {
+            let (id, time) =
+                (case.text("idname").unwrap_or_default(), case.text("tname").unwrap_or_default());
+            is_balanced(&read_parquet(&case.data), id, time, &columns)
+        })
     }
 }
 
@@ -293,11 +264,7 @@ pub fn arguments(args: &Map<String, Value>) -> Vec<String> {
 fn strings(value: Option<&Value>) -> Vec<String> {
     match value {
         Some(Value::String(text)) => vec![text.clone()],
-        Some(Value::Array(items)) => items
-            .iter()
-            .filter_map(Value::as_str)
-            .map(str::to_owned)
-            .collect(),
+        Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
         _ => Vec::new(),
     }
 }
@@ -310,31 +277,16 @@ mod tests {
     fn arguments_become_flags() {
         let args = serde_json::json!({"bstrap": false, "clustervars": ["id", "state"], "est_method": "dr", "min_e": -1});
         let flags = arguments(args.as_object().unwrap());
-        assert_eq!(
-            flags.join(" "),
-            "--bstrap false --clustervars id,state --est-method dr --min-e -1"
-        );
+        assert_eq!(flags.join(" "), "--bstrap false --clustervars id,state --est-method dr --min-e -1");
     }
 
     #[test]
     fn balance_is_read_from_the_data() {
         let mut balance = Balance::default();
         let kind = |name: &str, balance: &mut Balance| case(name).kind(balance);
-        assert_eq!(
-            kind("mpdta:mpdta_dr_nt_uni_a0_x0", &mut balance),
-            Kind::Analytic
-        );
-        assert_eq!(
-            kind("panel_w:att_clus_two_dr", &mut balance),
-            Kind::TwoWayClusters
-        );
-        assert_eq!(
-            kind("panel_w:att_boot_nocband_dr", &mut balance),
-            Kind::Bootstrap
-        );
-        assert_eq!(
-            kind("panel_w:att_err_arg_gname", &mut balance),
-            Kind::Refused
-        );
+        assert_eq!(kind("mpdta:mpdta_dr_nt_uni_a0_x0", &mut balance), Kind::Analytic);
+        assert_eq!(kind("panel_w:att_clus_two_dr", &mut balance), Kind::TwoWayClusters);
+        assert_eq!(kind("panel_w:att_boot_nocband_dr", &mut balance), Kind::Bootstrap);
+        assert_eq!(kind("panel_w:att_err_arg_gname", &mut balance), Kind::Refused);
     }
 }

@@ -10,8 +10,7 @@ use parquet::file::properties::{WriterProperties, WriterVersion};
 
 use crate::panels::Random;
 use crate::tables::{
-    numbers, rows, rows_where, with_type, without_column, write_csv, write_parquet,
-    write_parquet_with,
+    numbers, rows, rows_where, with_type, without_column, write_csv, write_parquet, write_parquet_with,
 };
 
 /// The rows in a random order.
@@ -23,14 +22,8 @@ pub fn shuffled(table: &RecordBatch, seed: u64) -> RecordBatch {
 pub fn split(folder: &Path, name: &str, table: &RecordBatch, files: usize) -> PathBuf {
     let target = new_folder(folder, name);
     for file in 0..files {
-        let (start, end) = (
-            file * table.num_rows() / files,
-            (file + 1) * table.num_rows() / files,
-        );
-        write_parquet(
-            &target.join(format!("part-{file:05}.parquet")),
-            &table.slice(start, end - start),
-        );
+        let (start, end) = (file * table.num_rows() / files, (file + 1) * table.num_rows() / files);
+        write_parquet(&target.join(format!("part-{file:05}.parquet")), &table.slice(start, end - start));
     }
     target
 }
@@ -51,9 +44,7 @@ pub fn hive(folder: &Path, name: &str, table: &RecordBatch, column: &str) -> Pat
 
 /// Writes one file with row groups of at most `rows` rows.
 pub fn row_groups(folder: &Path, name: &str, table: &RecordBatch, rows: usize) -> PathBuf {
-    let properties = WriterProperties::builder()
-        .set_max_row_group_row_count(Some(rows))
-        .build();
+    let properties = WriterProperties::builder().set_max_row_group_row_count(Some(rows)).build();
     written(folder, name, table, properties)
 }
 
@@ -61,19 +52,8 @@ pub fn row_groups(folder: &Path, name: &str, table: &RecordBatch, rows: usize) -
 pub fn encodings() -> Vec<(&'static str, WriterProperties)> {
     let builder = WriterProperties::builder;
     vec![
-        (
-            "plain",
-            builder()
-                .set_dictionary_enabled(false)
-                .set_encoding(Encoding::PLAIN)
-                .build(),
-        ),
-        (
-            "zstd",
-            builder()
-                .set_compression(Compression::ZSTD(ZstdLevel::default()))
-                .build(),
-        ),
+        ("plain", builder().set_dictionary_enabled(false).set_encoding(Encoding::PLAIN).build()),
+        ("zstd", builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build()),
         (
             "snappy-v2",
             builder()
@@ -81,35 +61,15 @@ pub fn encodings() -> Vec<(&'static str, WriterProperties)> {
                 .set_writer_version(WriterVersion::PARQUET_2_0)
                 .build(),
         ),
-        (
-            "lz4",
-            builder().set_compression(Compression::LZ4_RAW).build(),
-        ),
-        (
-            "small-pages",
-            builder()
-                .set_data_page_row_count_limit(97)
-                .set_write_batch_size(97)
-                .build(),
-        ),
+        ("lz4", builder().set_compression(Compression::LZ4_RAW).build()),
+        ("small-pages", builder().set_data_page_row_count_limit(97).set_write_batch_size(97).build()),
         // The dictionary overflows early and the writer falls back to plain pages within one column chunk.
-        (
-            "mixed",
-            builder()
-                .set_dictionary_page_size_limit(512)
-                .set_write_batch_size(64)
-                .build(),
-        ),
+        ("mixed", builder().set_dictionary_page_size_limit(512).set_write_batch_size(64).build()),
     ]
 }
 
 /// Writes one file with these properties.
-pub fn written(
-    folder: &Path,
-    name: &str,
-    table: &RecordBatch,
-    properties: WriterProperties,
-) -> PathBuf {
+pub fn written(folder: &Path, name: &str, table: &RecordBatch, properties: WriterProperties) -> PathBuf {
     let path = folder.join(format!("{name}.parquet"));
     write_parquet_with(&path, table, properties);
     path
@@ -123,15 +83,8 @@ pub fn csv(folder: &Path, name: &str, table: &RecordBatch) -> PathBuf {
 }
 
 /// Writes the table with some columns in other types.
-pub fn typed(
-    folder: &Path,
-    name: &str,
-    table: &RecordBatch,
-    types: &[(&str, DataType)],
-) -> PathBuf {
-    let changed = types.iter().fold(table.clone(), |table, (column, to)| {
-        with_type(&table, column, to)
-    });
+pub fn typed(folder: &Path, name: &str, table: &RecordBatch, types: &[(&str, DataType)]) -> PathBuf {
+    let changed = types.iter().fold(table.clone(), |table, (column, to)| with_type(&table, column, to));
     let path = folder.join(format!("{name}.parquet"));
     write_parquet(&path, &changed);
     path

@@ -5,6 +5,7 @@
 //! - [`compare`] and [`tolerance`]: a result against its reference, and how close is close enough.
 //! - [`panels`] and [`tables`]: simulate small panels; read, reshape and write them.
 //! - [`layouts`]: the same rows in other files, orders, encodings and types.
+//! - [`spoiled`]: panels that something is wrong with.
 //! - [`matrix`]: the little linear algebra that properties of covariances need.
 
 pub mod cli;
@@ -13,5 +14,6 @@ pub mod golden;
 pub mod layouts;
 pub mod matrix;
 pub mod panels;
+pub mod spoiled;
 pub mod tables;
 pub mod tolerance;

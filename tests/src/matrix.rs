@@ -9,10 +9,7 @@ pub type Rows = Vec<Vec<f64>>;
 #[track_caller]
 pub fn add(a: &Rows, factor: f64, b: &Rows) -> Rows {
     assert_eq!(a.len(), b.len(), "matrices of one size");
-    a.iter()
-        .zip(b)
-        .map(|(a, b)| a.iter().zip(b).map(|(a, b)| a + factor * b).collect())
-        .collect()
+    a.iter().zip(b).map(|(a, b)| a.iter().zip(b).map(|(a, b)| a + factor * b).collect()).collect()
 }
 
 /// √Σ aᵢⱼ².
@@ -29,26 +26,18 @@ pub fn trace(a: &Rows) -> f64 {
 pub fn eigenvalues(a: &Rows) -> Vec<f64> {
     let n = a.len();
     let a = Mat::from_fn(n, n, |i, j| 0.5 * (a[i][j] + a[j][i]));
-    a.self_adjoint_eigenvalues(Side::Lower)
-        .expect("a finite symmetric matrix has eigenvalues")
+    a.self_adjoint_eigenvalues(Side::Lower).expect("a finite symmetric matrix has eigenvalues")
 }
 
 /// Rows and columns with these numbers.
 pub fn block(a: &Rows, numbers: &[usize]) -> Rows {
-    numbers
-        .iter()
-        .map(|&i| numbers.iter().map(|&j| a[i][j]).collect())
-        .collect()
+    numbers.iter().map(|&i| numbers.iter().map(|&j| a[i][j]).collect()).collect()
 }
 
 /// Mean product of the columns, `DᵀD / rows`: the covariance of draws that have mean zero by construction.
 pub fn second_moments(columns: &[Vec<f64>]) -> Rows {
-    let dot =
-        |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>() / a.len() as f64;
-    columns
-        .iter()
-        .map(|a| columns.iter().map(|b| dot(a, b)).collect())
-        .collect()
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>() / a.len() as f64;
+    columns.iter().map(|a| columns.iter().map(|b| dot(a, b)).collect()).collect()
 }
 
 #[cfg(test)]
@@ -66,10 +55,7 @@ mod tests {
         let a = vec![vec![3.0, 0.0], vec![0.0, 4.0]];
         assert_eq!(frobenius(&a), 5.0);
         assert_eq!(trace(&add(&a, -1.0, &a)), 0.0);
-        assert_eq!(
-            second_moments(&[vec![1.0, -1.0], vec![2.0, 2.0]]),
-            [[1.0, 0.0], [0.0, 4.0]]
-        );
+        assert_eq!(second_moments(&[vec![1.0, -1.0], vec![2.0, 2.0]]), [[1.0, 0.0], [0.0, 4.0]]);
         assert_eq!(block(&a, &[1]), [[4.0]]);
     }
 }

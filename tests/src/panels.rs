@@ -68,13 +68,7 @@ pub struct Panel {
 impl Default for Panel {
     /// 120 units over 5 periods, treated in 3, in 4 or never.
     fn default() -> Self {
-        Self {
-            units: 120,
-            periods: 5,
-            cohorts: vec![0, 3, 4],
-            clusters: 20,
-            seed: 1,
-        }
+        Self { units: 120, periods: 5, cohorts: vec![0, 3, 4], clusters: 20, seed: 1 }
     }
 }
 
@@ -99,9 +93,7 @@ impl Panel {
     /// `x1` and `x2` are constant in time, `xt` is not; `w` is a sampling weight, constant in time.
     pub fn simulate(&self) -> RecordBatch {
         let mut random = Random::new(self.seed);
-        let shocks: Vec<f64> = (0..self.clusters * self.periods)
-            .map(|_| 0.3 * random.normal())
-            .collect();
+        let shocks: Vec<f64> = (0..self.clusters * self.periods).map(|_| 0.3 * random.normal()).collect();
         let mut columns = Columns::default();
         for unit in 0..self.units {
             self.push_unit(&mut columns, unit, &shocks, &mut random);
@@ -130,11 +122,7 @@ impl Panel {
         let w = 0.5 + random.uniform();
         let level = random.normal();
         for period in 1..=self.periods as i64 {
-            let exposure = if group > 0 && period >= group {
-                (period - group + 1) as f64
-            } else {
-                0.0
-            };
+            let exposure = if group > 0 && period >= group { (period - group + 1) as f64 } else { 0.0 };
             let shock = shocks[cluster * self.periods + period as usize - 1];
             let trend = period as f64 * (0.2 + 0.1 * x1 - 0.05 * x2);
             c.id.push(unit as i64 + 1);
@@ -169,14 +157,7 @@ mod tests {
     #[test]
     fn a_seed_fixes_the_panel() {
         assert_eq!(Panel::default().simulate(), Panel::default().simulate());
-        assert_ne!(
-            Panel::default().simulate(),
-            Panel {
-                seed: 2,
-                ..Panel::default()
-            }
-            .simulate()
-        );
+        assert_ne!(Panel::default().simulate(), Panel { seed: 2, ..Panel::default() }.simulate());
     }
 
     #[test]
@@ -192,10 +173,7 @@ mod tests {
         let draws: Vec<f64> = (0..20_000).map(|_| random.normal()).collect();
         let mean = draws.iter().sum::<f64>() / 20_000.0;
         let variance = draws.iter().map(|z| z * z).sum::<f64>() / 20_000.0;
-        assert!(
-            mean.abs() < 0.03 && (variance - 1.0).abs() < 0.05,
-            "mean {mean}, variance {variance}"
-        );
+        assert!(mean.abs() < 0.03 && (variance - 1.0).abs() < 0.05, "mean {mean}, variance {variance}");
     }
 
     #[test]
@@ -210,10 +188,6 @@ mod tests {
     fn groups_stay_with_their_units() {
         let panel = Panel::default().simulate();
         let (ids, groups) = (numbers(&panel, "id"), numbers(&panel, "group"));
-        assert!(
-            ids.windows(2)
-                .zip(groups.windows(2))
-                .all(|(id, g)| id[0] != id[1] || g[0] == g[1])
-        );
+        assert!(ids.windows(2).zip(groups.windows(2)).all(|(id, g)| id[0] != id[1] || g[0] == g[1]));
     }
 }

@@ -5,9 +5,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, UInt64Array,
-};
+use arrow::array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, UInt64Array};
 use arrow::compute::{cast, concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Field, Schema};
 use parquet::arrow::ArrowWriter;
@@ -20,13 +18,8 @@ pub fn read_parquet(path: &Path) -> RecordBatch {
     let builder = ParquetRecordBatchReaderBuilder::try_new(file)
         .unwrap_or_else(|e| panic!("can't read {}: {e}", path.display()));
     let schema = Arc::clone(builder.schema());
-    let reader = builder
-        .with_batch_size(1 << 16)
-        .build()
-        .expect("a reader over an open file");
-    let batches: Vec<RecordBatch> = reader
-        .collect::<Result<_, _>>()
-        .expect("the fixture decodes");
+    let reader = builder.with_batch_size(1 << 16).build().expect("a reader over an open file");
+    let batches: Vec<RecordBatch> = reader.collect::<Result<_, _>>().expect("the fixture decodes");
     concat_batches(&schema, &batches).expect("batches of one file have one schema")
 }
 
@@ -38,8 +31,8 @@ pub fn write_parquet(path: &Path, table: &RecordBatch) {
 /// Writes a table as Parquet.
 pub fn write_parquet_with(path: &Path, table: &RecordBatch, properties: WriterProperties) {
     let file = File::create(path).unwrap_or_else(|e| panic!("can't write {}: {e}", path.display()));
-    let mut writer = ArrowWriter::try_new(file, table.schema(), Some(properties))
-        .expect("a writer over the schema");
+    let mut writer =
+        ArrowWriter::try_new(file, table.schema(), Some(properties)).expect("a writer over the schema");
     writer.write(table).expect("a batch of the writer's schema");
     writer.close().expect("the file's footer");
 }
@@ -47,17 +40,13 @@ pub fn write_parquet_with(path: &Path, table: &RecordBatch, properties: WriterPr
 /// Writes a table as CSV, missing values as empty fields.
 pub fn write_csv(path: &Path, table: &RecordBatch) {
     let file = File::create(path).unwrap_or_else(|e| panic!("can't write {}: {e}", path.display()));
-    arrow::csv::Writer::new(file)
-        .write(table)
-        .expect("a batch of plain columns");
+    arrow::csv::Writer::new(file).write(table).expect("a batch of plain columns");
 }
 
 /// A table of named columns.
 pub fn table(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
-    RecordBatch::try_from_iter_with_nullable(
-        columns.into_iter().map(|(name, array)| (name, array, true)),
-    )
-    .expect("columns of equal length")
+    RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true)))
+        .expect("columns of equal length")
 }
 
 /// A column of integers.
@@ -78,11 +67,7 @@ pub fn texts(values: impl IntoIterator<Item = String>) -> ArrayRef {
 /// A column of the table.
 #[track_caller]
 pub fn column(table: &RecordBatch, name: &str) -> ArrayRef {
-    Arc::clone(
-        table
-            .column_by_name(name)
-            .unwrap_or_else(|| panic!("the table has no column {name}")),
-    )
+    Arc::clone(table.column_by_name(name).unwrap_or_else(|| panic!("the table has no column {name}")))
 }
 
 /// A numeric column as numbers; missing values as NaN.
@@ -94,19 +79,8 @@ pub fn numbers(table: &RecordBatch, name: &str) -> Vec<f64> {
 /// A numeric array as numbers; missing values as NaN.
 pub fn numbers_of(array: &ArrayRef) -> Vec<f64> {
     let array = cast(array, &DataType::Float64).expect("a numeric column");
-    let array = array
-        .as_any()
-        .downcast_ref::<Float64Array>()
-        .expect("cast to Float64");
-    (0..array.len())
-        .map(|i| {
-            if array.is_null(i) {
-                f64::NAN
-            } else {
-                array.value(i)
-            }
-        })
-        .collect()
+    let array = array.as_any().downcast_ref::<Float64Array>().expect("cast to Float64");
+    (0..array.len()).map(|i| if array.is_null(i) { f64::NAN } else { array.value(i) }).collect()
 }
 
 /// The table with one column replaced, or added at the end.
@@ -121,8 +95,7 @@ pub fn with_column(table: &RecordBatch, name: &str, array: ArrayRef) -> RecordBa
             columns.push(array);
         }
     }
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
-        .expect("a column as long as the table")
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).expect("a column as long as the table")
 }
 
 /// The table with one column in another type.
@@ -142,17 +115,9 @@ pub fn without_column(table: &RecordBatch, name: &str) -> RecordBatch {
 
 /// A numeric column changed value by value; `change` sees the row's number and value.
 #[track_caller]
-pub fn with_values(
-    table: &RecordBatch,
-    name: &str,
-    change: impl Fn(usize, f64) -> f64,
-) -> RecordBatch {
+pub fn with_values(table: &RecordBatch, name: &str, change: impl Fn(usize, f64) -> f64) -> RecordBatch {
     let values = numbers(table, name);
-    with_column(
-        table,
-        name,
-        floats(values.iter().enumerate().map(|(row, &v)| change(row, v))),
-    )
+    with_column(table, name, floats(values.iter().enumerate().map(|(row, &v)| change(row, v))))
 }
 
 /// The rows with these numbers, in this order.
@@ -172,23 +137,14 @@ pub fn rows_where(table: &RecordBatch, name: &str, keep: impl Fn(f64) -> bool) -
 pub fn is_balanced(table: &RecordBatch, id: &str, time: &str, columns: &[String]) -> bool {
     let used: Vec<Vec<f64>> = columns
         .iter()
-        .filter(|name| {
-            table
-                .column_by_name(name)
-                .is_some_and(|array| array.data_type().is_numeric())
-        })
+        .filter(|name| table.column_by_name(name).is_some_and(|array| array.data_type().is_numeric()))
         .map(|name| numbers(table, name))
         .collect();
     let (ids, times) = (numbers(table, id), numbers(table, time));
-    let kept: Vec<usize> = (0..ids.len())
-        .filter(|&row| used.iter().all(|values| values[row].is_finite()))
-        .collect();
-    let distinct = |values: &[f64]| {
-        kept.iter()
-            .map(|&row| values[row].to_bits())
-            .collect::<BTreeSet<_>>()
-            .len()
-    };
+    let kept: Vec<usize> =
+        (0..ids.len()).filter(|&row| used.iter().all(|values| values[row].is_finite())).collect();
+    let distinct =
+        |values: &[f64]| kept.iter().map(|&row| values[row].to_bits()).collect::<BTreeSet<_>>().len();
     kept.len() == distinct(&ids) * distinct(&times)
 }
 
@@ -224,9 +180,6 @@ mod tests {
     #[test]
     fn rows_can_be_chosen() {
         assert_eq!(numbers(&rows(&square(), [3, 0]), "y"), [4.0, 1.0]);
-        assert_eq!(
-            numbers(&rows_where(&square(), "time", |t| t == 2.0), "id"),
-            [1.0, 2.0]
-        );
+        assert_eq!(numbers(&rows_where(&square(), "time", |t| t == 2.0), "id"), [1.0, 2.0]);
     }
 }

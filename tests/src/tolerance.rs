@@ -32,6 +32,9 @@ pub const CRIT_SD: f64 = 0.85;
 /// Two ways to the same number in floating point: sums in another order, a column scaled by a constant.
 pub const ROUNDING: f64 = 1e-11;
 
+/// Two fits of one logit from different starting values: the iterations end within this of each other.
+pub const REFIT: f64 = 1e-8;
+
 /// Relative tolerance of ATTs, standard errors and aggregates of one case.
 pub fn relative(est_method: &str, has_covariates: bool) -> f64 {
     match (est_method, has_covariates) {

@@ -10,8 +10,7 @@ use stagger_tests::panels::{COLUMNS, Panel};
 use tempfile::TempDir;
 
 /// The README's example.
-const MPDTA: &str =
-    "--yname lemp --tname year --idname countyreal --gname first.treat --xformla '~ lpop'";
+const MPDTA: &str = "--yname lemp --tname year --idname countyreal --gname first.treat --xformla '~ lpop'";
 
 fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")
@@ -27,16 +26,8 @@ fn example() -> PathBuf {
 
 #[track_caller]
 fn assert_plain(output: &Output) {
-    assert!(
-        !output.stdout.contains('\u{1b}'),
-        "`{}` writes escape codes to stdout",
-        output.line
-    );
-    assert!(
-        !output.stderr.contains('\u{1b}'),
-        "`{}` writes escape codes to stderr",
-        output.line
-    );
+    assert!(!output.stdout.contains('\u{1b}'), "`{}` writes escape codes to stdout", output.line);
+    assert!(!output.stderr.contains('\u{1b}'), "`{}` writes escape codes to stderr", output.line);
 }
 
 #[test]
@@ -44,12 +35,7 @@ fn help_names_the_commands() {
     for line in ["--help", "help", ""] {
         let output = stagger(line).success();
         for name in ["run", "agg", "describe", "simulate"] {
-            assert!(
-                output.stdout.contains(name),
-                "`{}` lacks {name}:\n{}",
-                output.line,
-                output.stdout
-            );
+            assert!(output.stdout.contains(name), "`{}` lacks {name}:\n{}", output.line, output.stdout);
         }
         assert_plain(&output);
     }
@@ -95,15 +81,9 @@ fn assert_refused(output: &Output, words: &[&str]) {
 #[test]
 fn slips_come_with_a_suggestion() {
     assert_refused(&stagger("run p.parquet --ynam y"), &["--ynam", "--yname"]);
-    assert_refused(
-        &stagger("run p.parquet --est_methd dr"),
-        &["methd", "--est-method"],
-    );
+    assert_refused(&stagger("run p.parquet --est_methd dr"), &["methd", "--est-method"]);
     assert_refused(&stagger("rnu p.parquet"), &["rnu", "run"]);
-    assert_refused(
-        &stagger("run p.parquet --bstrap=maybe"),
-        &["bstrap", "maybe", "true", "false"],
-    );
+    assert_refused(&stagger("run p.parquet --bstrap=maybe"), &["bstrap", "maybe", "true", "false"]);
     assert_refused(&stagger("agg"), &["RESULT"]);
     let line = format!("run {} {MPDTA} --pname lpop", path_str(&example()));
     assert_refused(&stagger(&line), &["pname"]);
@@ -116,19 +96,11 @@ fn mpdta_prints_the_numbers_of_r() {
     assert_plain(&output);
     let four = |value: &Value| format!("{:.4}", value.as_f64().expect("a number"));
     for att in reference.result["att"].as_array().expect("R's cells") {
-        assert!(
-            output.stdout.contains(&four(att)),
-            "the table lacks {}:\n{}",
-            four(att),
-            output.stdout
-        );
+        assert!(output.stdout.contains(&four(att)), "the table lacks {}:\n{}", four(att), output.stdout);
     }
     for kind in ["simple", "dynamic"] {
-        let aggregation = reference
-            .aggregations
-            .iter()
-            .find(|a| a["args"]["type"] == kind)
-            .expect("R's aggregation");
+        let aggregation =
+            reference.aggregations.iter().find(|a| a["args"]["type"] == kind).expect("R's aggregation");
         let overall = four(&aggregation["overall_att"]);
         assert!(
             output.stdout.contains(&overall),
@@ -137,23 +109,10 @@ fn mpdta_prints_the_numbers_of_r() {
         );
     }
     for word in ["Callaway", "20210101"] {
-        assert!(
-            output.stdout.contains(word),
-            "the table lacks {word}:\n{}",
-            output.stdout
-        );
+        assert!(output.stdout.contains(word), "the table lacks {word}:\n{}", output.stdout);
     }
-    let widest = output
-        .stdout
-        .lines()
-        .map(|line| line.chars().count())
-        .max()
-        .unwrap_or(0);
-    assert!(
-        widest <= 80,
-        "a line of {widest} columns:\n{}",
-        output.stdout
-    );
+    let widest = output.stdout.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+    assert!(widest <= 80, "a line of {widest} columns:\n{}", output.stdout);
 }
 
 #[test]
@@ -165,30 +124,12 @@ fn json_is_one_line_with_the_fields_of_the_design() {
     let keys: Vec<&String> = result.as_object().expect("an object").keys().collect();
     assert_eq!(
         keys,
-        [
-            "aggte",
-            "alp",
-            "att_gt",
-            "crit",
-            "dropped",
-            "estimator",
-            "n",
-            "vcov",
-            "wald",
-            "warnings"
-        ]
+        ["aggte", "alp", "att_gt", "crit", "dropped", "estimator", "n", "vcov", "wald", "warnings"]
     );
-    let keys: Vec<&String> = result["att_gt"]
-        .as_object()
-        .expect("an object")
-        .keys()
-        .collect();
+    let keys: Vec<&String> = result["att_gt"].as_object().expect("an object").keys().collect();
     assert_eq!(keys, ["att", "group", "lci", "post", "se", "time", "uci"]);
     assert_eq!(result["estimator"], "att_gt");
-    assert_eq!(
-        result["aggte"].as_object().map(|kinds| kinds.len()),
-        Some(4)
-    );
+    assert_eq!(result["aggte"].as_object().map(|kinds| kinds.len()), Some(4));
 }
 
 #[test]
@@ -202,9 +143,7 @@ fn every_spelling_of_an_argument() {
         "--est-method=reg --boot --nboot 100 --alpha 0.1 --random_state 9 --cluster countyreal",
         "--est_method=reg --boot=true --nboot=100 --alpha=0.1 --random-state=9 --panel true --allow_unbalanced_panel false",
     ] {
-        let found = estimate(&data("mpdta"), &format!("{MPDTA} {same}"))
-            .success()
-            .stdout;
+        let found = estimate(&data("mpdta"), &format!("{MPDTA} {same}")).success().stdout;
         assert_eq!(found, expected, "{same}");
     }
 }
@@ -212,43 +151,25 @@ fn every_spelling_of_an_argument() {
 #[test]
 fn boolean_flags_take_only_true_or_false() {
     // A path after a boolean flag is the input, not the flag's value.
-    let line = format!(
-        "run --json --bstrap false --cband {} {MPDTA}",
-        path_str(&data("mpdta"))
-    );
+    let line = format!("run --json --bstrap false --cband {} {MPDTA}", path_str(&data("mpdta")));
     let found = stagger(&line).success().stdout;
-    let expected = estimate(&data("mpdta"), &format!("{MPDTA} --bstrap false"))
-        .success()
-        .stdout;
+    let expected = estimate(&data("mpdta"), &format!("{MPDTA} --bstrap false")).success().stdout;
     assert_eq!(found, expected);
 }
 
 #[test]
 fn a_run_file_equals_flags_and_flags_win() {
     let folder = folder();
-    fs::copy(data("mpdta"), folder.path().join("counties.parquet"))
-        .expect("a copy of a small file");
+    fs::copy(data("mpdta"), folder.path().join("counties.parquet")).expect("a copy of a small file");
     let study = folder.path().join("study.toml");
     let text = "data = \"counties.parquet\"\nyname = \"lemp\"\ntname = \"year\"\nidname = \"countyreal\"\n\
                 gname = \"first.treat\"\nxformla = \"~ lpop\"\nest-method = \"ipw\"\nnboot = 150\nanticipation = 1\n";
     fs::write(&study, text).expect("a small file");
     let options = format!("{MPDTA} --biters 150 --anticipation 1");
-    let expected = estimate(&data("mpdta"), &format!("{options} --est-method ipw"))
-        .success()
-        .stdout;
-    assert_eq!(
-        run(&["run", path_str(&study), "--json"]).success().stdout,
-        expected
-    );
-    let expected = estimate(&data("mpdta"), &format!("{options} --est-method reg"))
-        .success()
-        .stdout;
-    assert_eq!(
-        run(&["run", path_str(&study), "--est-method", "reg", "--json"])
-            .success()
-            .stdout,
-        expected
-    );
+    let expected = estimate(&data("mpdta"), &format!("{options} --est-method ipw")).success().stdout;
+    assert_eq!(run(&["run", path_str(&study), "--json"]).success().stdout, expected);
+    let expected = estimate(&data("mpdta"), &format!("{options} --est-method reg")).success().stdout;
+    assert_eq!(run(&["run", path_str(&study), "--est-method", "reg", "--json"]).success().stdout, expected);
 }
 
 #[test]
@@ -256,16 +177,10 @@ fn run_files_are_refused_by_file_and_key() {
     let folder = folder();
     let study = folder.path().join("study.toml");
     for (text, words) in [
-        (
-            "estmethod = \"dr\"",
-            ["study.toml", "estmethod", "est_method"],
-        ),
+        ("estmethod = \"dr\"", ["study.toml", "estmethod", "est_method"]),
         ("yname = lemp", ["study.toml", "line 1", "error"]),
         ("biters = \"many\"", ["study.toml", "biters", "many"]),
-        (
-            "yname = \"y\"\nyname = \"z\"",
-            ["study.toml", "line 2", "yname"],
-        ),
+        ("yname = \"y\"\nyname = \"z\"", ["study.toml", "line 2", "yname"]),
         (
             "data = \"nowhere.parquet\"\nyname='a'\ntname='b'\nidname='c'\ngname='d'",
             ["nowhere.parquet", "error", ""],
@@ -281,28 +196,16 @@ fn run_files_are_refused_by_file_and_key() {
 fn agg_equals_the_run() {
     for (name, options) in [
         ("mpdta", format!("{MPDTA} --biters 300")),
-        (
-            "mpdta",
-            format!("{MPDTA} --bstrap false --base-period universal --control-group notyettreated"),
-        ),
+        ("mpdta", format!("{MPDTA} --bstrap false --base-period universal --control-group notyettreated")),
         (
             "panel_w",
-            format!(
-                "{COLUMNS} --xformla '~ x1' --weightsname w --clustervars state --biters 300 --alp 0.1"
-            ),
+            format!("{COLUMNS} --xformla '~ x1' --weightsname w --clustervars state --biters 300 --alp 0.1"),
         ),
-        (
-            "panel_w",
-            format!("{COLUMNS} --clustervars state,industry --biters 300 --multiplier rademacher"),
-        ),
+        ("panel_w", format!("{COLUMNS} --clustervars state,industry --biters 300 --multiplier rademacher")),
     ] {
         let folder = folder();
         let saved = folder.path().join("result");
-        let output = estimate(
-            &data(name),
-            &format!("{options} --out {}", path_str(&saved)),
-        )
-        .success();
+        let output = estimate(&data(name), &format!("{options} --out {}", path_str(&saved))).success();
         for kind in ["simple", "dynamic", "group", "calendar"] {
             let aggregation = run(&["agg", path_str(&saved), "--type", kind, "--json"]).success();
             let expected = format!("\"{kind}\":{}", aggregation.stdout.trim_end());
@@ -313,13 +216,9 @@ fn agg_equals_the_run() {
             );
         }
         let file = saved.join("result.json");
-        let dynamic = run(&["agg", path_str(&saved), "--type", "dynamic", "--json"])
-            .success()
-            .stdout;
+        let dynamic = run(&["agg", path_str(&saved), "--type", "dynamic", "--json"]).success().stdout;
         assert_eq!(
-            run(&["agg", path_str(&file), "--type", "eventstudy", "--json"])
-                .success()
-                .stdout,
+            run(&["agg", path_str(&file), "--type", "eventstudy", "--json"]).success().stdout,
             dynamic
         );
     }
@@ -329,21 +228,11 @@ fn agg_equals_the_run() {
 fn agg_refuses_what_it_can_not_do() {
     let folder = folder();
     let saved = folder.path().join("result");
-    estimate(
-        &data("mpdta"),
-        &format!("{MPDTA} --bstrap false --out {}", path_str(&saved)),
-    )
-    .success();
+    estimate(&data("mpdta"), &format!("{MPDTA} --bstrap false --out {}", path_str(&saved))).success();
     let agg = |line: &str| stagger(&format!("agg {} {line}", path_str(&saved)));
-    assert_refused(
-        &agg("--type weekly"),
-        &["weekly", "simple", "dynamic", "group", "calendar"],
-    );
+    assert_refused(&agg("--type weekly"), &["weekly", "simple", "dynamic", "group", "calendar"]);
     assert_refused(&agg("--type dynamic --min-e 40"), &["40"]);
-    assert_refused(
-        &agg("--type dynamic --min-e 2 --max-e 1"),
-        &["min_e", "max_e"],
-    );
+    assert_refused(&agg("--type dynamic --min-e 2 --max-e 1"), &["min_e", "max_e"]);
     assert_refused(&agg("--cband true"), &["cband"]);
     assert_refused(&stagger("agg nowhere"), &["nowhere"]);
     fs::write(saved.join("result.json"), "{\"estimator\":").expect("the saved result");
@@ -365,64 +254,27 @@ fn saved_folder_is_complete() {
     let result: Value = serde_json::from_str(&text).expect("JSON");
     let printed = output.json();
     for (key, value) in printed.as_object().expect("an object") {
-        assert_eq!(
-            &result[key], value,
-            "result.json and --json disagree on {key}"
-        );
+        assert_eq!(&result[key], value, "result.json and --json disagree on {key}");
     }
     let draws = stagger_tests::tables::read_parquet(&saved.join("draws.parquet"));
     assert_eq!(draws.num_rows(), 120);
     // A second run replaces the result; without draws their file goes.
-    estimate(
-        &data("mpdta"),
-        &format!("{MPDTA} --bstrap false --out {}", path_str(&saved)),
-    )
-    .success();
-    assert!(
-        !names_in(&saved).contains(&"draws.parquet".to_owned()),
-        "draws of another run are left"
-    );
+    estimate(&data("mpdta"), &format!("{MPDTA} --bstrap false --out {}", path_str(&saved))).success();
+    assert!(!names_in(&saved).contains(&"draws.parquet".to_owned()), "draws of another run are left");
 }
 
 fn names_in(folder: &Path) -> Vec<String> {
-    let entries =
-        fs::read_dir(folder).unwrap_or_else(|e| panic!("can't list {}: {e}", folder.display()));
-    entries
-        .map(|entry| {
-            entry
-                .expect("a readable entry")
-                .file_name()
-                .to_string_lossy()
-                .into_owned()
-        })
-        .collect()
+    let entries = fs::read_dir(folder).unwrap_or_else(|e| panic!("can't list {}: {e}", folder.display()));
+    entries.map(|entry| entry.expect("a readable entry").file_name().to_string_lossy().into_owned()).collect()
 }
 
 #[test]
 fn describe_tells_columns_periods_and_cohorts() {
     let path = data("mpdta");
-    let line = format!(
-        "describe {} --tname year --idname countyreal --gname first.treat",
-        path_str(&path)
-    );
+    let line = format!("describe {} --tname year --idname countyreal --gname first.treat", path_str(&path));
     let output = stagger(&line).success();
-    for word in [
-        "lemp",
-        "lpop",
-        "countyreal",
-        "first.treat",
-        "2003",
-        "2007",
-        "2004",
-        "2006",
-        "2500",
-        "500",
-    ] {
-        assert!(
-            output.stdout.contains(word),
-            "describe lacks {word}:\n{}",
-            output.stdout
-        );
+    for word in ["lemp", "lpop", "countyreal", "first.treat", "2003", "2007", "2004", "2006", "2500", "500"] {
+        assert!(output.stdout.contains(word), "describe lacks {word}:\n{}", output.stdout);
     }
     assert_plain(&output);
     stagger(&format!("describe {}", path_str(&path))).success();
@@ -433,33 +285,19 @@ fn describe_tells_columns_periods_and_cohorts() {
 #[test]
 fn off_a_terminal_no_escape_code() {
     let arguments = words(&format!("run {} {MPDTA}", path_str(&data("mpdta"))));
-    for (name, value) in [
-        ("NO_COLOR", "1"),
-        ("TERM", "xterm-256color"),
-        ("COLORTERM", "truecolor"),
-    ] {
+    for (name, value) in [("NO_COLOR", "1"), ("TERM", "xterm-256color"), ("COLORTERM", "truecolor")] {
         let output = cli::finish(command().args(&arguments).env(name, value)).success();
         assert_plain(&output);
     }
-    assert_plain(&stagger(
-        "run nowhere.parquet --yname a --tname b --idname c --gname d",
-    ));
+    assert_plain(&stagger("run nowhere.parquet --yname a --tname b --idname c --gname d"));
 }
 
 #[test]
 fn results_on_stdout_and_the_rest_on_stderr() {
     let path = data("panel_na");
     let output = estimate(&path, &format!("{COLUMNS} --xformla '~ x1' --bstrap false")).success();
-    assert!(
-        output.stderr.contains("warning: "),
-        "dropped rows are told: {}",
-        output.stderr
-    );
-    let quiet = estimate(
-        &path,
-        &format!("{COLUMNS} --xformla '~ x1' --bstrap false --quiet"),
-    )
-    .success();
+    assert!(output.stderr.contains("warning: "), "dropped rows are told: {}", output.stderr);
+    let quiet = estimate(&path, &format!("{COLUMNS} --xformla '~ x1' --bstrap false --quiet")).success();
     assert_eq!(quiet.stderr, "");
     assert_eq!(quiet.stdout, output.stdout);
 }
@@ -467,18 +305,11 @@ fn results_on_stdout_and_the_rest_on_stderr() {
 #[test]
 fn monitor_lines_do_not_change_the_result() {
     let folder = folder();
-    let path = Panel {
-        units: 5000,
-        ..Panel::default()
-    }
-    .write(folder.path(), "panel");
+    let path = Panel { units: 5000, ..Panel::default() }.write(folder.path(), "panel");
     let options = format!("{COLUMNS} --xformla '~ x1 + xt' --biters 2000");
     let expected = estimate(&path, &options).success().stdout;
-    let watched = estimate(
-        &path,
-        &format!("{options} --monitor-interval 0.05 --progress-bar false"),
-    )
-    .success();
+    let watched =
+        estimate(&path, &format!("{options} --monitor-interval 0.05 --progress-bar false")).success();
     assert_eq!(watched.stdout, expected);
 }
 
@@ -488,24 +319,16 @@ fn simulate_is_reproducible_and_runs() {
     let simulate = |name: &str, more: &str| {
         let path = folder.path().join(name);
         let sizes = "--units 400 --periods 6 --cohorts 3 --covariates 2 --never-share 0.3 --seed 5";
-        stagger(&format!(
-            "simulate {sizes} {more} --out {}",
-            path_str(&path)
-        ))
-        .success();
+        stagger(&format!("simulate {sizes} {more} --out {}", path_str(&path))).success();
         path
     };
     let (first, second) = (simulate("a.parquet", ""), simulate("b.parquet", ""));
-    assert_eq!(
-        fs::read(&first).expect("the panel"),
-        fs::read(&second).expect("the panel")
-    );
-    let truth = fs::read_to_string(folder.path().join("a.truth.json"))
-        .expect("the true effects beside the panel");
+    assert_eq!(fs::read(&first).expect("the panel"), fs::read(&second).expect("the panel"));
+    let truth =
+        fs::read_to_string(folder.path().join("a.truth.json")).expect("the true effects beside the panel");
     let truth: Value = serde_json::from_str(&truth).expect("JSON");
-    let options = format!(
-        "{COLUMNS} --xformla '~ x1 + x2' --weightsname weight --clustervars cluster --biters 150"
-    );
+    let options =
+        format!("{COLUMNS} --xformla '~ x1 + x2' --weightsname weight --clustervars cluster --biters 150");
     let expected = estimate(&first, &options).success();
     assert_eq!(expected.json()["att_gt"]["group"], truth["group"]);
     assert_eq!(expected.json()["att_gt"]["time"], truth["time"]);
@@ -515,10 +338,6 @@ fn simulate_is_reproducible_and_runs() {
         ("parts", "--files 5"),
     ] {
         let path = simulate(name, more);
-        assert_eq!(
-            estimate(&path, &options).success().stdout,
-            expected.stdout,
-            "{more}"
-        );
+        assert_eq!(estimate(&path, &options).success().stdout, expected.stdout, "{more}");
     }
 }

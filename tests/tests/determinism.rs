@@ -10,9 +10,7 @@ use stagger_tests::compare::assert_all_close;
 use stagger_tests::golden::data;
 use stagger_tests::layouts::{csv, encodings, hive, row_groups, shuffled, split, typed, written};
 use stagger_tests::panels::{COLUMNS, Panel};
-use stagger_tests::tables::{
-    column, numbers, read_parquet, texts, with_column, with_values, write_parquet,
-};
+use stagger_tests::tables::{column, numbers, read_parquet, texts, with_column, with_values, write_parquet};
 use stagger_tests::tolerance::ROUNDING;
 use tempfile::TempDir;
 
@@ -37,33 +35,16 @@ struct Bench {
 
 impl Bench {
     fn small() -> Self {
-        let options = SPECIFICATIONS
-            .iter()
-            .map(|options| format!("{COLUMNS} {options}"))
-            .collect();
-        Self {
-            folder: folder(),
-            table: read_parquet(&data("panel_w")),
-            options,
-        }
+        let options = SPECIFICATIONS.iter().map(|options| format!("{COLUMNS} {options}")).collect();
+        Self { folder: folder(), table: read_parquet(&data("panel_w")), options }
     }
 
     fn large() -> Self {
         let cohorts = vec![0, 3, 0, 4, 5, 0, 6];
-        let panel = Panel {
-            units: 20_000,
-            periods: 6,
-            cohorts,
-            clusters: 150,
-            seed: 7,
-        };
-        let options = ["nevertreated", "notyettreated"]
-            .map(|c| format!("{COLUMNS} {LARGE} --control-group {c}"));
-        Self {
-            folder: folder(),
-            table: panel.simulate(),
-            options: options.to_vec(),
-        }
+        let panel = Panel { units: 20_000, periods: 6, cohorts, clusters: 150, seed: 7 };
+        let options =
+            ["nevertreated", "notyettreated"].map(|c| format!("{COLUMNS} {LARGE} --control-group {c}"));
+        Self { folder: folder(), table: panel.simulate(), options: options.to_vec() }
     }
 
     fn path(&self) -> &Path {
@@ -101,16 +82,10 @@ fn folder() -> TempDir {
 /// Fails with the text around the first byte that differs.
 #[track_caller]
 fn assert_same(label: &str, expected: &str, found: &str) {
-    if let Some(at) = expected
-        .bytes()
-        .zip(found.bytes())
-        .position(|(a, b)| a != b)
-    {
+    if let Some(at) = expected.bytes().zip(found.bytes()).position(|(a, b)| a != b) {
         let around = |text: &str| {
-            String::from_utf8_lossy(
-                &text.as_bytes()[at.saturating_sub(60)..(at + 40).min(text.len())],
-            )
-            .into_owned()
+            String::from_utf8_lossy(&text.as_bytes()[at.saturating_sub(60)..(at + 40).min(text.len())])
+                .into_owned()
         };
         panic!(
             "{label}\ndiffers at byte {at}\n  expected …{}…\n  found    …{}…",
@@ -125,18 +100,11 @@ fn assert_same(label: &str, expected: &str, found: &str) {
 fn assert_threads_agree(bench: &Bench) {
     let plain = bench.plain();
     for options in &bench.options {
-        let with = |threads: usize| {
-            estimate(&plain, &format!("{options} --threads {threads}"))
-                .success()
-                .stdout
-        };
+        let with =
+            |threads: usize| estimate(&plain, &format!("{options} --threads {threads}")).success().stdout;
         let expected = with(1);
         for threads in [2, 7] {
-            assert_same(
-                &format!("{threads} threads: {options}"),
-                &expected,
-                &with(threads),
-            );
+            assert_same(&format!("{threads} threads: {options}"), &expected, &with(threads));
         }
     }
 }
@@ -154,13 +122,7 @@ fn tasks_per_stage() {
     let options = &bench.options[0];
     let expected = estimate(&plain, options).success().stdout;
     for knob in ["--n-partitions 1", "--n-partitions 5", "--max-cohorts 3"] {
-        assert_same(
-            knob,
-            &expected,
-            &estimate(&plain, &format!("{options} {knob}"))
-                .success()
-                .stdout,
-        );
+        assert_same(knob, &expected, &estimate(&plain, &format!("{options} {knob}")).success().stdout);
     }
 }
 
@@ -169,23 +131,13 @@ fn orders_and_cuts(bench: &Bench) -> Vec<(String, PathBuf)> {
     let mut variants = vec![("shuffled".to_owned(), folder.join("shuffled.parquet"))];
     write_parquet(&variants[0].1, &mixed);
     for files in [1, 3, 40] {
-        variants.push((
-            format!("{files} files"),
-            split(folder, &format!("files-{files}"), &bench.table, files),
-        ));
+        variants
+            .push((format!("{files} files"), split(folder, &format!("files-{files}"), &bench.table, files)));
     }
-    variants.push((
-        "shuffled, 40 files".to_owned(),
-        split(folder, "mixed-40", &mixed, 40),
-    ));
-    variants.push((
-        "hive folders by period".to_owned(),
-        hive(folder, "hive", &bench.table, "time"),
-    ));
-    variants.push((
-        "row groups of 1,000,000".to_owned(),
-        row_groups(folder, "groups-all", &mixed, 1_000_000),
-    ));
+    variants.push(("shuffled, 40 files".to_owned(), split(folder, "mixed-40", &mixed, 40)));
+    variants.push(("hive folders by period".to_owned(), hive(folder, "hive", &bench.table, "time")));
+    variants
+        .push(("row groups of 1,000,000".to_owned(), row_groups(folder, "groups-all", &mixed, 1_000_000)));
     variants
 }
 
@@ -193,14 +145,8 @@ fn orders_and_cuts(bench: &Bench) -> Vec<(String, PathBuf)> {
 fn order_and_cut_of_a_small_panel() {
     let bench = Bench::small();
     let mut variants = orders_and_cuts(&bench);
-    variants.push((
-        "row groups of 1".to_owned(),
-        row_groups(bench.path(), "groups-1", &bench.table, 1),
-    ));
-    variants.push((
-        "row groups of 7".to_owned(),
-        row_groups(bench.path(), "groups-7", &bench.table, 7),
-    ));
+    variants.push(("row groups of 1".to_owned(), row_groups(bench.path(), "groups-1", &bench.table, 1)));
+    variants.push(("row groups of 7".to_owned(), row_groups(bench.path(), "groups-7", &bench.table, 7)));
     bench.assert_all_equal(&variants);
 }
 
@@ -221,20 +167,12 @@ fn globs_and_lists_of_files() {
     let files = split(bench.path(), "files", &bench.table, 3);
     let expected = estimate(&bench.plain(), &bench.options[0]).success().stdout;
     let glob = files.join("part-*.parquet");
-    assert_same(
-        "glob",
-        &expected,
-        &estimate(&glob, &bench.options[0]).success().stdout,
-    );
+    assert_same("glob", &expected, &estimate(&glob, &bench.options[0]).success().stdout);
     let mut args = estimate_args(&files.join("part-00002.parquet"), &bench.options[0]);
     for part in ["part-00000.parquet", "part-00001.parquet"] {
         args.insert(1, path_str(&files.join(part)).to_owned());
     }
-    assert_same(
-        "three files by name",
-        &expected,
-        &cli::run(&args).success().stdout,
-    );
+    assert_same("three files by name", &expected, &cli::run(&args).success().stdout);
 }
 
 #[test]
@@ -242,12 +180,7 @@ fn encodings_of_files() {
     let bench = Bench::small();
     let variants: Vec<(String, PathBuf)> = encodings()
         .into_iter()
-        .map(|(label, properties)| {
-            (
-                label.to_owned(),
-                written(bench.path(), label, &bench.table, properties),
-            )
-        })
+        .map(|(label, properties)| (label.to_owned(), written(bench.path(), label, &bench.table, properties)))
         .collect();
     bench.assert_all_equal(&variants);
 }
@@ -261,27 +194,14 @@ fn csv_equals_parquet() {
 #[test]
 fn types_of_ids_periods_groups_and_clusters() {
     let bench = Bench::small();
-    let dictionary =
-        |values: DataType| DataType::Dictionary(Box::new(DataType::Int32), Box::new(values));
+    let dictionary = |values: DataType| DataType::Dictionary(Box::new(DataType::Int32), Box::new(values));
     let keys = ["id", "time", "group", "state", "industry"];
     let mut variants = Vec::new();
-    for to in [
-        DataType::Int16,
-        DataType::UInt32,
-        DataType::Int32,
-        DataType::Float32,
-        DataType::Float64,
-    ] {
+    for to in [DataType::Int16, DataType::UInt32, DataType::Int32, DataType::Float32, DataType::Float64] {
         let types: Vec<(&str, DataType)> = keys.iter().map(|key| (*key, to.clone())).collect();
-        variants.push((
-            format!("keys as {to}"),
-            typed(bench.path(), &to.to_string(), &bench.table, &types),
-        ));
+        variants.push((format!("keys as {to}"), typed(bench.path(), &to.to_string(), &bench.table, &types)));
     }
-    let types = [
-        ("id", dictionary(DataType::Int64)),
-        ("state", dictionary(DataType::Int64)),
-    ];
+    let types = [("id", dictionary(DataType::Int64)), ("state", dictionary(DataType::Int64))];
     variants.push((
         "dictionaries of integers".to_owned(),
         typed(bench.path(), "dictionary", &bench.table, &types),
@@ -296,11 +216,7 @@ fn types_of_strings() {
     let mut bench = Bench::small();
     let integers = estimate(&bench.plain(), &bench.options[0]).success().json();
     for key in ["id", "state", "region"] {
-        let names = texts(
-            numbers(&bench.table, key)
-                .iter()
-                .map(|value| format!("{key} {value}")),
-        );
+        let names = texts(numbers(&bench.table, key).iter().map(|value| format!("{key} {value}")));
         bench.table = with_column(&bench.table, key, names);
     }
     bench.options[2] = bench.options[2].replace("factor(region)", "region");
@@ -308,30 +224,16 @@ fn types_of_strings() {
     for (label, to) in [
         ("large", DataType::LargeUtf8),
         ("view", DataType::Utf8View),
-        (
-            "dictionary",
-            DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)),
-        ),
+        ("dictionary", DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))),
     ] {
-        let types: Vec<(&str, DataType)> = ["id", "state", "region"]
-            .iter()
-            .map(|key| (*key, to.clone()))
-            .collect();
-        variants.push((
-            label.to_owned(),
-            typed(bench.path(), label, &bench.table, &types),
-        ));
+        let types: Vec<(&str, DataType)> =
+            ["id", "state", "region"].iter().map(|key| (*key, to.clone())).collect();
+        variants.push((label.to_owned(), typed(bench.path(), label, &bench.table, &types)));
     }
     variants.push(("csv".to_owned(), csv(bench.path(), "strings", &bench.table)));
     bench.assert_all_equal(&variants);
     let strings = estimate(&bench.plain(), &bench.options[0]).success().json();
-    assert_all_close(
-        "att",
-        &strings["att_gt"]["att"],
-        &integers["att_gt"]["att"],
-        ROUNDING,
-        1.0,
-    );
+    assert_all_close("att", &strings["att_gt"]["att"], &integers["att_gt"]["att"], ROUNDING, 1.0);
 }
 
 /// 0, a missing cohort and an infinite one all mean: never treated.
@@ -347,18 +249,13 @@ fn never_treated_in_every_spelling() {
     let infinite = bench.path().join("infinite.parquet");
     write_parquet(
         &infinite,
-        &with_values(&bench.table, "group", |_, g| {
-            if g == 0.0 { f64::INFINITY } else { g }
-        }),
+        &with_values(&bench.table, "group", |_, g| if g == 0.0 { f64::INFINITY } else { g }),
     );
     bench.assert_all_equal(&[("infinite".to_owned(), infinite)]);
     // A missing cohort is told; nothing else is different.
     let without_warnings = |path: &Path| {
         let mut result = estimate(path, &bench.options[0]).success().json();
-        result
-            .as_object_mut()
-            .expect("an object")
-            .remove("warnings");
+        result.as_object_mut().expect("an object").remove("warnings");
         result
     };
     assert_eq!(without_warnings(&missing), without_warnings(&bench.plain()));
@@ -370,11 +267,7 @@ fn other_columns_do_not_matter() {
     let bench = Bench::small();
     let order = shuffled(&bench.table, 3);
     let noise = column(&order, "x2");
-    let wider = with_column(
-        &with_column(&bench.table, "noise", noise.clone()),
-        "a b.c",
-        noise,
-    );
+    let wider = with_column(&with_column(&bench.table, "noise", noise.clone()), "a b.c", noise);
     let path = bench.path().join("wider.parquet");
     write_parquet(&path, &wider);
     bench.assert_all_equal(&[("two more columns".to_owned(), path)]);
@@ -387,16 +280,9 @@ fn vector_instructions() {
         for options in &bench.options {
             let expected = estimate(&plain, options).success().stdout;
             for set in instruction_sets() {
-                let output = cli::finish(
-                    command()
-                        .args(estimate_args(&plain, options))
-                        .env("STAGGER_SIMD", set),
-                );
-                assert_same(
-                    &format!("{set}: {options}"),
-                    &expected,
-                    &output.success().stdout,
-                );
+                let output =
+                    cli::finish(command().args(estimate_args(&plain, options)).env("STAGGER_SIMD", set));
+                assert_same(&format!("{set}: {options}"), &expected, &output.success().stdout);
             }
         }
     }
@@ -405,18 +291,12 @@ fn vector_instructions() {
 /// A name that is no instruction set is refused: the comparison above would otherwise compare nothing.
 #[test]
 fn unknown_vector_instructions_are_refused() {
-    let args = estimate_args(
-        &data("mpdta"),
-        "--yname lemp --tname year --idname countyreal --gname first.treat",
-    );
+    let args =
+        estimate_args(&data("mpdta"), "--yname lemp --tname year --idname countyreal --gname first.treat");
     let output = cli::finish(command().args(args).env("STAGGER_SIMD", "abacus"));
     assert_eq!(output.code, Some(2), "{}", output.stderr);
     for word in ["error: ", "STAGGER_SIMD", "abacus", "avx2"] {
-        assert!(
-            output.stderr.contains(word),
-            "the message lacks {word}: {}",
-            output.stderr
-        );
+        assert!(output.stderr.contains(word), "the message lacks {word}: {}", output.stderr);
     }
 }
 

@@ -22,17 +22,8 @@ fn folder() -> tempfile::TempDir {
 fn clustered_panel(folder: &Path) -> PathBuf {
     let panel = read_parquet(&data("panel_w"));
     let (state, industry) = (numbers(&panel, "state"), numbers(&panel, "industry"));
-    let both = ints(
-        state
-            .iter()
-            .zip(&industry)
-            .map(|(s, i)| (1000.0 * s + i) as i64),
-    );
-    let panel = with_column(
-        &with_column(&panel, "both", both),
-        "unit",
-        column(&panel, "id"),
-    );
+    let both = ints(state.iter().zip(&industry).map(|(s, i)| (1000.0 * s + i) as i64));
+    let panel = with_column(&with_column(&panel, "both", both), "unit", column(&panel, "id"));
     let path = folder.join("clustered.parquet");
     write_parquet(&path, &panel);
     path
@@ -40,12 +31,7 @@ fn clustered_panel(folder: &Path) -> PathBuf {
 
 #[track_caller]
 fn analytic(path: &Path, options: &str) -> Value {
-    estimate(
-        path,
-        &format!("{COLUMNS} --bstrap false --xformla '~ x1 + x2' {options}"),
-    )
-    .success()
-    .json()
+    estimate(path, &format!("{COLUMNS} --bstrap false --xformla '~ x1 + x2' {options}")).success().json()
 }
 
 #[test]
@@ -54,13 +40,7 @@ fn clusters_of_one_unit_are_no_clusters() {
     let path = clustered_panel(folder.path());
     let (without, with) = (analytic(&path, ""), analytic(&path, "--clustervars unit"));
     assert_eq!(without["att_gt"]["att"], with["att_gt"]["att"]);
-    assert_all_close(
-        "se",
-        &with["att_gt"]["se"],
-        &without["att_gt"]["se"],
-        ROUNDING,
-        0.0,
-    );
+    assert_all_close("se", &with["att_gt"]["se"], &without["att_gt"]["se"], ROUNDING, 0.0);
     for kind in ["simple", "dynamic", "group", "calendar"] {
         let (a, b) = (&with["aggte"][kind], &without["aggte"][kind]);
         assert_all_close(kind, &a["overall_se"], &b["overall_se"], ROUNDING, 0.0);
@@ -79,17 +59,10 @@ fn clusters_of_one_unit_are_no_clusters() {
 fn the_unit_among_the_clusters_adds_nothing() {
     let folder = folder();
     let path = clustered_panel(folder.path());
-    let run = |options: &str| {
-        estimate(&path, &format!("{COLUMNS} --biters 200 {options}"))
-            .success()
-            .stdout
-    };
+    let run = |options: &str| estimate(&path, &format!("{COLUMNS} --biters 200 {options}")).success().stdout;
     assert_eq!(run("--clustervars id"), run(""));
     assert_eq!(run("--clustervars id,state"), run("--clustervars state"));
-    assert_eq!(
-        run("--clustervars state,id,industry"),
-        run("--clustervars state,industry")
-    );
+    assert_eq!(run("--clustervars state,id,industry"), run("--clustervars state,industry"));
     assert_eq!(run("--clustervars state,state"), run("--clustervars state"));
 }
 
@@ -98,18 +71,12 @@ fn the_unit_among_the_clusters_adds_nothing() {
 fn two_way_clusters_add_up() {
     let folder = folder();
     let path = clustered_panel(folder.path());
-    for options in [
-        "",
-        "--control-group notyettreated --weightsname w",
-        "--base-period universal --est-method reg",
-    ] {
+    for options in
+        ["", "--control-group notyettreated --weightsname w", "--base-period universal --est-method reg"]
+    {
         let run = |clusters: &str| analytic(&path, &format!("{options} {clusters}"));
         let two = run("--clustervars state,industry");
-        assert_eq!(
-            two["att_gt"]["att"],
-            run("")["att_gt"]["att"],
-            "clusters leave the estimates alone"
-        );
+        assert_eq!(two["att_gt"]["att"], run("")["att_gt"]["att"], "clusters leave the estimates alone");
         let v = |clusters: &str| rows(&run(clusters)["vcov"]);
         let sum = add(
             &add(&v("--clustervars state"), 1.0, &v("--clustervars industry")),
@@ -126,10 +93,7 @@ fn two_way_clusters_add_up() {
             );
             assert_semidefinite("what was added to V_A + V_B − V_AB", &lifted);
         } else {
-            assert!(
-                frobenius(&lifted) <= 1e-10 * frobenius(&sum),
-                "{options}: V is not V_A + V_B − V_AB"
-            );
+            assert!(frobenius(&lifted) <= 1e-10 * frobenius(&sum), "{options}: V is not V_A + V_B − V_AB");
         }
         let (se, n) = (floats(&two["att_gt"]["se"]), two["n"].as_f64().expect("n"));
         for (i, row) in ours.iter().enumerate().filter(|(i, _)| !se[*i].is_nan()) {
@@ -145,10 +109,7 @@ fn warns_of_eigenvalues(result: &Value) -> bool {
 #[track_caller]
 fn assert_semidefinite(what: &str, v: &Rows) {
     let lowest = eigenvalues(v)[0];
-    assert!(
-        lowest >= -1e-10 * trace(v).abs(),
-        "{what} has the eigenvalue {lowest}"
-    );
+    assert!(lowest >= -1e-10 * trace(v).abs(), "{what} has the eigenvalue {lowest}");
 }
 
 /// The order of the two cluster variables can't matter, nor can a second variable that nests the first's intersections.
@@ -156,16 +117,8 @@ fn assert_semidefinite(what: &str, v: &Rows) {
 fn two_way_clusters_by_symmetry() {
     let folder = folder();
     let path = clustered_panel(folder.path());
-    let se = |clusters: &str| {
-        analytic(&path, &format!("--clustervars {clusters}"))["att_gt"]["se"].clone()
-    };
-    assert_all_close(
-        "swapped",
-        &se("industry,state"),
-        &se("state,industry"),
-        ROUNDING,
-        0.0,
-    );
+    let se = |clusters: &str| analytic(&path, &format!("--clustervars {clusters}"))["att_gt"]["se"].clone();
+    assert_all_close("swapped", &se("industry,state"), &se("state,industry"), ROUNDING, 0.0);
     // V_state + V_both − V_both.
     assert_all_close("nested", &se("state,both"), &se("state"), 1e-9, 0.0);
 }
@@ -188,10 +141,7 @@ fn jackknife(panel: &RecordBatch, options: &str, key: &str) -> Vec<f64> {
     (0..estimates[0].len())
         .map(|i| {
             let mean = estimates.iter().map(|e| e[i]).sum::<f64>() / count;
-            let squares = estimates
-                .iter()
-                .map(|e| (e[i] - mean) * (e[i] - mean))
-                .sum::<f64>();
+            let squares = estimates.iter().map(|e| (e[i] - mean) * (e[i] - mean)).sum::<f64>();
             ((count - 1.0) / count * squares).sqrt()
         })
         .collect()
@@ -228,36 +178,15 @@ fn assert_jackknife(panel: &RecordBatch, options: &str, key: &str, tolerance: f6
 
 #[test]
 fn standard_errors_against_the_jackknife() {
-    let panel = Panel {
-        units: 150,
-        periods: 4,
-        ..Panel::default()
-    }
-    .simulate();
+    let panel = Panel { units: 150, periods: 4, ..Panel::default() }.simulate();
     assert_jackknife(&panel, "--xformla '~ x1' --weightsname w", "id", 0.08);
-    assert_jackknife(
-        &panel,
-        "--est-method reg --xformla '~ xt' --control-group notyettreated",
-        "id",
-        0.08,
-    );
+    assert_jackknife(&panel, "--est-method reg --xformla '~ xt' --control-group notyettreated", "id", 0.08);
 }
 
 #[test]
 fn clustered_standard_errors_against_the_jackknife() {
-    let panel = Panel {
-        units: 900,
-        periods: 4,
-        clusters: 60,
-        ..Panel::default()
-    }
-    .simulate();
-    assert_jackknife(
-        &panel,
-        "--xformla '~ x1' --est-method reg --clustervars cluster",
-        "cluster",
-        0.08,
-    );
+    let panel = Panel { units: 900, periods: 4, clusters: 60, ..Panel::default() }.simulate();
+    assert_jackknife(&panel, "--xformla '~ x1' --est-method reg --clustervars cluster", "cluster", 0.08);
 }
 
 /// What `--out` saved: draws Σ vΨ by column, and V = ΨᵀΨ/n, which is the covariance of a draw divided by n.
@@ -270,11 +199,7 @@ struct Saved {
 fn saved(path: &Path, options: &str) -> Saved {
     let folder = folder();
     let out = folder.path().join("result");
-    estimate(
-        path,
-        &format!("{COLUMNS} {options} --out {}", path_str(&out)),
-    )
-    .success();
+    estimate(path, &format!("{COLUMNS} {options} --out {}", path_str(&out))).success();
     let text = std::fs::read_to_string(out.join("result.json")).expect("the saved result");
     let result: Value = serde_json::from_str(&text).expect("the saved result as JSON");
     let draws = read_parquet(&out.join("draws.parquet"));
@@ -301,48 +226,27 @@ fn covariance_of_draws_converges() {
         "--clustervars state --multiplier rademacher --base-period universal",
         "--clustervars state,industry",
     ] {
-        let saved = saved(
-            &path,
-            &format!("--xformla '~ x1' --biters {DRAWS} {options}"),
-        );
+        let saved = saved(&path, &format!("--xformla '~ x1' --biters {DRAWS} {options}"));
         assert_eq!(
             saved.draws.len(),
             saved.covariance.len(),
             "{options}: one column of draws an extended column"
         );
-        assert!(
-            saved.draws.iter().all(|column| column.len() == DRAWS),
-            "{options}: {DRAWS} draws"
-        );
-        let varying: Vec<usize> = (0..saved.covariance.len())
-            .filter(|&i| saved.covariance[i][i] > 1e-12)
-            .collect();
-        let sd: Vec<f64> = varying
-            .iter()
-            .map(|&i| saved.covariance[i][i].sqrt())
-            .collect();
+        assert!(saved.draws.iter().all(|column| column.len() == DRAWS), "{options}: {DRAWS} draws");
+        let varying: Vec<usize> =
+            (0..saved.covariance.len()).filter(|&i| saved.covariance[i][i] > 1e-12).collect();
+        let sd: Vec<f64> = varying.iter().map(|&i| saved.covariance[i][i].sqrt()).collect();
         let correlations = |moments: &Rows, n: f64| -> Rows {
-            let scaled = |(i, row): (usize, &Vec<f64>)| {
-                row.iter()
-                    .zip(&sd)
-                    .map(|(v, s)| v / n / s / sd[i])
-                    .collect()
-            };
-            block(moments, &varying)
-                .iter()
-                .enumerate()
-                .map(scaled)
-                .collect()
+            let scaled =
+                |(i, row): (usize, &Vec<f64>)| row.iter().zip(&sd).map(|(v, s)| v / n / s / sd[i]).collect();
+            block(moments, &varying).iter().enumerate().map(scaled).collect()
         };
         let expected = correlations(&saved.covariance, 1.0);
         let found = correlations(&second_moments(&saved.draws), saved.n);
         let error = frobenius(&add(&found, -1.0, &expected));
         let k = varying.len() as f64;
         let allowed = 2.0 * ((k * k + frobenius(&expected).powi(2)) / DRAWS as f64).sqrt();
-        assert!(
-            error <= allowed,
-            "{options}: the draws' correlations are {error} off, allowed {allowed}"
-        );
+        assert!(error <= allowed, "{options}: the draws' correlations are {error} off, allowed {allowed}");
     }
 }
 
@@ -351,21 +255,12 @@ fn covariance_of_draws_converges() {
 fn multipliers_agree_with_the_analytic_formula() {
     const DRAWS: f64 = 4000.0;
     let folder = folder();
-    let panel = Panel {
-        units: 6000,
-        periods: 5,
-        clusters: 600,
-        ..Panel::default()
-    };
+    let panel = Panel { units: 6000, periods: 5, clusters: 600, ..Panel::default() };
     let path = panel.write(folder.path(), "panel");
     for clusters in ["", "--clustervars cluster"] {
         let options = format!("{COLUMNS} --xformla '~ x1' {clusters}");
-        let analytic = estimates_of(
-            &estimate(&path, &format!("{options} --bstrap false"))
-                .success()
-                .json(),
-            "se",
-        );
+        let analytic =
+            estimates_of(&estimate(&path, &format!("{options} --bstrap false")).success().json(), "se");
         let drawn = |multiplier: &str| {
             let options = format!("{options} --biters {DRAWS} --multiplier {multiplier}");
             estimates_of(&estimate(&path, &options).success().json(), "se")
@@ -373,20 +268,8 @@ fn multipliers_agree_with_the_analytic_formula() {
         let (mammen, rademacher) = (drawn("mammen"), drawn("rademacher"));
         for (i, &analytic) in analytic.iter().enumerate() {
             let one_sided = MONTE_CARLO_SDS * IQR_SE_SD / DRAWS.sqrt();
-            assert_close(
-                &format!("Mammen {clusters} [{i}]"),
-                mammen[i],
-                analytic,
-                one_sided,
-                0.0,
-            );
-            assert_close(
-                &format!("Rademacher {clusters} [{i}]"),
-                rademacher[i],
-                analytic,
-                one_sided,
-                0.0,
-            );
+            assert_close(&format!("Mammen {clusters} [{i}]"), mammen[i], analytic, one_sided, 0.0);
+            assert_close(&format!("Rademacher {clusters} [{i}]"), rademacher[i], analytic, one_sided, 0.0);
             assert_close(
                 &format!("one another {clusters} [{i}]"),
                 mammen[i],
@@ -403,40 +286,21 @@ fn multipliers_agree_with_the_analytic_formula() {
 fn critical_values_are_ordered() {
     let path = data("panel_w");
     let crit = |options: &str| {
-        let result = estimate(&path, &format!("{COLUMNS} --biters 2000 {options}"))
-            .success()
-            .json();
+        let result = estimate(&path, &format!("{COLUMNS} --biters 2000 {options}")).success().json();
         result["crit"].as_f64().expect("a critical value")
     };
     let (ten, five, one) = (crit("--alp 0.1"), crit("--alp 0.05"), crit("--alp 0.01"));
     assert!(ten < five && five < one, "{ten} {five} {one}");
     // 21 cells: Bonferroni's 5 % value is 3.04; the bootstrap's is below it but for Monte-Carlo error.
     assert!(1.96 < five && five < 3.2, "{five}");
-    assert_close(
-        "pointwise",
-        crit("--cband false"),
-        1.959_963_984_540_054,
-        1e-12,
-        0.0,
-    );
-    assert_close(
-        "pointwise",
-        crit("--cband false --alp 0.1"),
-        1.644_853_626_951_472_6,
-        1e-12,
-        0.0,
-    );
+    assert_close("pointwise", crit("--cband false"), 1.959_963_984_540_054, 1e-12, 0.0);
+    assert_close("pointwise", crit("--cband false --alp 0.1"), 1.644_853_626_951_472_6, 1e-12, 0.0);
 }
 
 #[test]
 fn seeds_change_draws_and_nothing_else() {
     let run = |seed: u64| {
-        estimate(
-            &data("panel_w"),
-            &format!("{COLUMNS} --biters 500 --seed {seed}"),
-        )
-        .success()
-        .json()
+        estimate(&data("panel_w"), &format!("{COLUMNS} --biters 500 --seed {seed}")).success().json()
     };
     let (a, b) = (run(1), run(2));
     assert_eq!(run(1), a);

@@ -46,19 +46,12 @@ fn every_case_has_its_kind() {
         text += &format!("\n  {kind:<28} {count:>4}  {treatment}");
     }
     note(&text);
-    assert_eq!(
-        found.into_iter().collect::<Vec<_>>(),
-        EXPECTED,
-        "the reference cases changed"
-    );
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), EXPECTED, "the reference cases changed");
 }
 
 #[test]
 fn analytic_cases_equal_r() {
-    compare_kinds(
-        "analytic",
-        &[Kind::Analytic, Kind::AnalyticClustered, Kind::FixedWeights],
-    );
+    compare_kinds("analytic", &[Kind::Analytic, Kind::AnalyticClustered, Kind::FixedWeights]);
 }
 
 #[test]
@@ -69,19 +62,14 @@ fn bootstrap_cases_equal_r_within_monte_carlo_error() {
 #[test]
 fn what_r_refuses_is_refused_by_name() {
     let mut differences = Differences::default();
-    for (_, case) in cases_by_kind()
-        .into_iter()
-        .filter(|(kind, _)| *kind == Kind::Refused)
-    {
+    for (_, case) in cases_by_kind().into_iter().filter(|(kind, _)| *kind == Kind::Refused) {
         let output = cli::run(&run_arguments(&case));
         expect_refusal(&case, &output, &mut differences);
         let message = output.stderr.to_lowercase().replace('-', "_");
         for word in trouble(&case) {
             if !message.contains(word) {
-                differences.problem(
-                    &case.name,
-                    format!("the message lacks `{word}`: {}", output.stderr.trim()),
-                );
+                differences
+                    .problem(&case.name, format!("the message lacks `{word}`: {}", output.stderr.trim()));
             }
         }
     }
@@ -93,32 +81,22 @@ fn trouble(case: &Case) -> &'static [&'static str] {
     match case.name.rsplit_once("att_").map(|(_, name)| name) {
         Some("err_arg_anticipation") => &["anticipation", "_1"],
         Some("err_arg_base_period") => &["base_period", "fixed", "varying", "universal"],
-        Some("err_arg_control_group") => {
-            &["control_group", "never", "nevertreated", "notyettreated"]
-        }
+        Some("err_arg_control_group") => &["control_group", "never", "nevertreated", "notyettreated"],
         Some("err_arg_est_method") => &["est_method", "aipw", "dr", "ipw", "reg"],
         Some("err_arg_gname") => &["gname"],
         Some("err_arg_idname") => &["idname"],
         Some("err_arg_xformla") => &["zzz"],
         Some("err_arg_yname") => &["yname", "zzz"],
         Some("formula14") => &["bs"],
-        _ => panic!(
-            "{}: say which words its message must have; R says: {}",
-            case.name, case.error
-        ),
+        _ => panic!("{}: say which words its message must have; R says: {}", case.name, case.error),
     }
 }
 
 #[test]
 fn later_cases_are_refused() {
-    let later = |kind: Kind| {
-        kind.is_later() && !matches!(kind, Kind::LaterSensitivity | Kind::LaterTwoByTwo)
-    };
-    let chosen: Vec<Case> = cases_by_kind()
-        .into_iter()
-        .filter(|(kind, _)| later(*kind))
-        .map(|(_, case)| case)
-        .collect();
+    let later = |kind: Kind| kind.is_later() && !matches!(kind, Kind::LaterSensitivity | Kind::LaterTwoByTwo);
+    let chosen: Vec<Case> =
+        cases_by_kind().into_iter().filter(|(kind, _)| later(*kind)).map(|(_, case)| case).collect();
     let differences = over_threads(&chosen, |case, differences| {
         expect_refusal(case, &cli::run(&run_arguments(case)), differences);
     });
@@ -126,23 +104,16 @@ fn later_cases_are_refused() {
 }
 
 fn expect_refusal(case: &Case, output: &cli::Output, differences: &mut Differences) {
-    if output.code != Some(2) || !output.stderr.starts_with("error: ") || !output.stdout.is_empty()
-    {
-        let text = format!(
-            "expected exit 2 and an error alone, got {:?}: {}",
-            output.code,
-            output.stderr.trim()
-        );
+    if output.code != Some(2) || !output.stderr.starts_with("error: ") || !output.stdout.is_empty() {
+        let text =
+            format!("expected exit 2 and an error alone, got {:?}: {}", output.code, output.stderr.trim());
         differences.problem(&case.name, text);
     }
 }
 
 fn cases_by_kind() -> Vec<(Kind, Case)> {
     let mut balance = Balance::default();
-    cases()
-        .into_iter()
-        .map(|case| (case.kind(&mut balance), case))
-        .collect()
+    cases().into_iter().map(|case| (case.kind(&mut balance), case)).collect()
 }
 
 fn run_arguments(case: &Case) -> Vec<String> {
@@ -154,24 +125,15 @@ fn run_arguments(case: &Case) -> Vec<String> {
         .filter(|(name, _)| *name != "inffunc")
         .map(|(k, v)| (k.clone(), v.clone()))
         .collect();
-    args.extend(
-        Case {
-            args: given,
-            ..case.clone()
-        }
-        .options(),
-    );
+    args.extend(Case { args: given, ..case.clone() }.options());
     args.extend(["--threads", "1", "--json"].map(str::to_owned));
     args
 }
 
 #[track_caller]
 fn compare_kinds(label: &str, kinds: &[Kind]) {
-    let chosen: Vec<Case> = cases_by_kind()
-        .into_iter()
-        .filter(|(kind, _)| kinds.contains(kind))
-        .map(|(_, case)| case)
-        .collect();
+    let chosen: Vec<Case> =
+        cases_by_kind().into_iter().filter(|(kind, _)| kinds.contains(kind)).map(|(_, case)| case).collect();
     let differences = over_threads(&chosen, compare_case);
     let (cases, numbers) = (chosen.len(), differences.numbers);
     note(&format!(
@@ -191,9 +153,7 @@ fn over_threads(cases: &[Case], work: impl Fn(&Case, &mut Differences) + Sync) -
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let mut differences = Differences::default();
                     work(case, &mut differences);
-                    all.lock()
-                        .expect("no worker panics while it merges")
-                        .merge(differences);
+                    all.lock().expect("no worker panics while it merges").merge(differences);
                 }
             });
         }
@@ -210,10 +170,7 @@ fn compare_case(case: &Case, differences: &mut Differences) {
     args.extend(["--out".to_owned(), path_str(&saved).to_owned()]);
     let output = cli::run(&args);
     if output.code != Some(0) {
-        return differences.problem(
-            &case.name,
-            format!("exit {:?}: {}", output.code, output.stderr.trim()),
-        );
+        return differences.problem(&case.name, format!("exit {:?}: {}", output.code, output.stderr.trim()));
     }
     let ours = output.json();
     let judge = Judge::of(case);
@@ -222,10 +179,7 @@ fn compare_case(case: &Case, differences: &mut Differences) {
     compare_wald(case, &judge, &ours, differences);
     for aggregation in &case.aggregations {
         let options = aggregation["args"].as_object().cloned().unwrap_or_default();
-        let kind = options
-            .get("type")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
+        let kind = options.get("type").and_then(Value::as_str).unwrap_or_default();
         let place = format!("{} {}", case.name, arguments(&options).join(" "));
         if options.len() == 1 {
             judge.aggregation(&place, &ours["aggte"][kind], aggregation, differences);
@@ -271,10 +225,7 @@ impl Judge {
             return differences.problem(place, "is missing");
         }
         let overall_se = r["overall_se"].as_f64().unwrap_or(0.0);
-        let point = Allowed {
-            relative: self.point,
-            scale: overall_se,
-        };
+        let point = Allowed { relative: self.point, scale: overall_se };
         let number = |value: &Value| value.as_f64();
         differences.number(
             place,
@@ -283,73 +234,31 @@ impl Judge {
             number(&r["overall_att"]),
             point,
         );
-        let se = Allowed {
-            relative: self.se,
-            scale: 0.0,
-        };
-        differences.number(
-            place,
-            "overall_se",
-            number(&ours["overall_se"]),
-            number(&r["overall_se"]),
-            se,
-        );
-        let crit = Allowed {
-            relative: self.crit,
-            scale: 0.0,
-        };
-        differences.number(
-            place,
-            "crit_egt",
-            number(&ours["crit"]),
-            number(&r["crit"]),
-            crit,
-        );
+        let se = Allowed { relative: self.se, scale: 0.0 };
+        differences.number(place, "overall_se", number(&ours["overall_se"]), number(&r["overall_se"]), se);
+        let crit = Allowed { relative: self.crit, scale: 0.0 };
+        differences.number(place, "crit_egt", number(&ours["crit"]), number(&r["crit"]), crit);
         let scales = scales(&r["se_egt"]);
         differences.vector(place, "egt", &ours["egt"], &r["egt"], 0.0, &[]);
-        differences.vector(
-            place,
-            "att_egt",
-            &ours["att_egt"],
-            &r["att_egt"],
-            self.point,
-            &scales,
-        );
+        differences.vector(place, "att_egt", &ours["att_egt"], &r["att_egt"], self.point, &scales);
         differences.vector(place, "se_egt", &ours["se_egt"], &r["se_egt"], self.se, &[]);
     }
 }
 
 /// Standard errors as scales; `NA` gives none.
 fn scales(se: &Value) -> Vec<f64> {
-    entries(se)
-        .into_iter()
-        .map(|se| se.unwrap_or(0.0))
-        .collect()
+    entries(se).into_iter().map(|se| se.unwrap_or(0.0)).collect()
 }
 
 fn compare_cells(case: &Case, judge: &Judge, ours: &Value, differences: &mut Differences) {
     let (r, cells) = (&case.result, &ours["att_gt"]);
     differences.vector(&case.name, "group", &cells["group"], &r["groups"], 0.0, &[]);
     differences.vector(&case.name, "time", &cells["time"], &r["times"], 0.0, &[]);
-    differences.vector(
-        &case.name,
-        "att",
-        &cells["att"],
-        &r["att"],
-        judge.point,
-        &scales(&r["se"]),
-    );
+    differences.vector(&case.name, "att", &cells["att"], &r["att"], judge.point, &scales(&r["se"]));
     differences.vector(&case.name, "se", &cells["se"], &r["se"], judge.se, &[]);
     differences.vector(&case.name, "n", &ours["n"], &r["n"], 0.0, &[]);
     differences.vector(&case.name, "alp", &ours["alp"], &r["alp"], 0.0, &[]);
-    differences.vector(
-        &case.name,
-        "crit",
-        &ours["crit"],
-        &r["crit"],
-        judge.crit,
-        &[],
-    );
+    differences.vector(&case.name, "crit", &ours["crit"], &r["crit"], judge.crit, &[]);
     compare_band(case, ours, differences);
 }
 
@@ -367,11 +276,8 @@ fn compare_band(case: &Case, ours: &Value, differences: &mut Differences) {
     let scales = scales(&cells["se"]);
     differences.vector(&case.name, "lci", &cells["lci"], &end(-1.0), 1e-13, &scales);
     differences.vector(&case.name, "uci", &cells["uci"], &end(1.0), 1e-13, &scales);
-    let post: Value = floats(&cells["group"])
-        .iter()
-        .zip(floats(&cells["time"]))
-        .map(|(g, t)| json!(*g <= t))
-        .collect();
+    let post: Value =
+        floats(&cells["group"]).iter().zip(floats(&cells["time"])).map(|(g, t)| json!(*g <= t)).collect();
     if cells["post"] != post {
         differences.problem(&case.name, "post is not group <= time");
     }
@@ -383,36 +289,20 @@ fn compare_covariance(case: &Case, judge: &Judge, ours: &Value, differences: &mu
         return;
     }
     let (v, n) = (rows(&ours["vcov"]), ours["n"].as_f64().unwrap_or(f64::NAN));
-    let se: Value = v
-        .iter()
-        .enumerate()
-        .map(|(i, row)| json!((row[i] / n).sqrt()))
-        .collect();
-    differences.vector(
-        &case.name,
-        "se_analytic",
-        &se,
-        &case.result["se_analytic"],
-        judge.point,
-        &[],
-    );
+    let se: Value = v.iter().enumerate().map(|(i, row)| json!((row[i] / n).sqrt())).collect();
+    differences.vector(&case.name, "se_analytic", &se, &case.result["se_analytic"], judge.point, &[]);
     let reference = rows(&case.result["V_analytical"]);
     if reference.is_empty() {
         return;
     }
     if v.len() != reference.len() {
-        return differences.problem(
-            &case.name,
-            format!("vcov has {} rows, R has {}", v.len(), reference.len()),
-        );
+        return differences
+            .problem(&case.name, format!("vcov has {} rows, R has {}", v.len(), reference.len()));
     }
     for (i, row) in reference.iter().enumerate() {
         for (j, &value) in row.iter().enumerate() {
             let scale = (reference[i][i] * reference[j][j]).sqrt();
-            let allowed = Allowed {
-                relative: judge.point,
-                scale,
-            };
+            let allowed = Allowed { relative: judge.point, scale };
             differences.number(
                 &format!("{}[{i},{j}]", case.name),
                 "vcov",
@@ -428,27 +318,12 @@ fn compare_wald(case: &Case, judge: &Judge, ours: &Value, differences: &mut Diff
     let (wald, r) = (&ours["wald"], &case.result);
     let relative = tolerance::WALD_FACTOR * judge.point;
     let stat = r["wald"].as_f64();
-    differences.number(
-        &case.name,
-        "wald",
-        wald["stat"].as_f64(),
-        stat,
-        Allowed {
-            relative,
-            scale: 0.0,
-        },
-    );
+    differences.number(&case.name, "wald", wald["stat"].as_f64(), stat, Allowed { relative, scale: 0.0 });
     if let Some(stat) = stat {
         differences.vector(&case.name, "wald_df", &wald["df"], &r["wald_q"], 0.0, &[]);
         // The density of χ² is below 1/2, so p moves by at most half of what the statistic may move by.
         let scale = (0.5 * stat).max(1.0);
         let allowed = Allowed { relative, scale };
-        differences.number(
-            &case.name,
-            "wald_p",
-            wald["p"].as_f64(),
-            r["wald_p"].as_f64(),
-            allowed,
-        );
+        differences.number(&case.name, "wald_p", wald["p"].as_f64(), r["wald_p"].as_f64(), allowed);
     }
 }

@@ -19,20 +19,22 @@ use crate::simulate::SimulateArgs;
 
 const EXAMPLES: &str = "\
 Examples:
-  stagger run panel.parquet --yname lemp --tname year --idname countyreal --gname first.treat
-  stagger run 'panel/*.parquet' --yname y --tname t --idname id --gname g --xformla \"~ x1 + x2\" --out result
+  stagger run examples/mpdta.parquet --yname lemp --tname year --idname countyreal \\
+      --gname first.treat --xformla \"~ lpop\" --out result
   stagger agg result --type dynamic --balance-e 1
   stagger describe panel.parquet";
 
 const RUN_EXAMPLES: &str = "\
-Names are those of R's did: --est_method is --est-method, --boot is --bstrap, --nboot --biters, --alpha --alp,
---cluster --clustervars, --random_state --seed. A flag alone means true: --json; its value may follow: --bstrap false.
+Names are R's and Python's: --est_method is --est-method, --boot is --bstrap, --nboot --biters,
+--alpha --alp, --cluster --clustervars, --random_state --seed. A flag alone means true (--json);
+its value may follow (--bstrap false).
 
 Examples:
-  stagger run panel.parquet --yname lemp --tname year --idname countyreal --gname first.treat --xformla \"~ lpop\"
-  stagger run year=*/ --yname y --tname year --idname id --gname g --control-group notyettreated --cluster state
-  stagger run panel.parquet --yname y --tname t --idname id --gname g --bstrap false --json > result.json
-  stagger run study.toml --est-method reg --out result     # the same names in a file; flags win
+  stagger run examples/mpdta.parquet --yname lemp --tname year --idname countyreal \\
+      --gname first.treat --xformla \"~ lpop\"
+  stagger run 'panel/*.parquet' --yname y --tname t --idname id --gname g --cluster state --out result
+  stagger run panel.csv --yname y --tname t --idname id --gname g --bstrap false --json > result.json
+  stagger run study.toml --est-method reg     # the same names in a file; flags win
 
 A run file, with paths relative to it:
   data = \"panel.parquet\"
@@ -52,9 +54,9 @@ Examples:
   stagger describe panel.parquet
   stagger describe panel.parquet --tname year --idname countyreal --gname first.treat --yname lemp";
 
-/// Staggered difference-in-differences on Parquet panels: Callaway & Sant'Anna's ATT(g,t) with R's numbers
+/// Staggered difference-in-differences on Parquet panels: ATT(g,t) with R's numbers
 #[derive(Debug, Parser)]
-#[command(name = "stagger", version, about, after_help = EXAMPLES, arg_required_else_help = true, max_term_width = 100)]
+#[command(name = "stagger", version, after_help = EXAMPLES, arg_required_else_help = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) action: Action,
@@ -73,7 +75,6 @@ pub(crate) enum Action {
     #[command(after_help = DESCRIBE_EXAMPLES)]
     Describe(DescribeArgs),
     /// Write a synthetic staggered panel with known effects
-    
     Simulate(SimulateArgs),
 }
 
@@ -177,12 +178,17 @@ mod tests {
 
     #[test]
     fn aliases_and_snake_case() {
-        let args = run("run p --boot F --nboot 500 --alpha 0.1 --random_state 9 --cluster a,b --cluster c --est_method reg");
+        let args = run(
+            "run p --boot F --nboot 500 --alpha 0.1 --random_state 9 --cluster a,b --cluster c --est_method reg",
+        );
         assert_eq!(args.inference.bstrap, Some(false));
         assert_eq!(args.inference.biters, Some(500));
         assert_eq!(args.inference.alp, Some(0.1));
         assert_eq!(args.inference.seed, Some(9));
-        assert_eq!(args.inference.clustervars.as_deref(), Some(&["a".to_owned(), "b".into(), "c".into()][..]));
+        assert_eq!(
+            args.inference.clustervars.as_deref(),
+            Some(&["a".to_owned(), "b".into(), "c".into()][..])
+        );
         assert_eq!(args.estimator.est_method.as_deref(), Some("reg"));
     }
 
@@ -204,7 +210,10 @@ mod tests {
         for name in design.split_whitespace() {
             assert!(RunArgs::keys().any(|key| key == name), "{name} is no key");
             let flag = name.replace('_', "-");
-            assert!(run.get_arguments().any(|argument| argument.get_long() == Some(&flag)), "{flag} is no flag");
+            assert!(
+                run.get_arguments().any(|argument| argument.get_long() == Some(&flag)),
+                "{flag} is no flag"
+            );
         }
     }
 

@@ -12,10 +12,7 @@ const ALIASES: &[(&str, &str)] = &[
 /// R's name of an argument, from any spelling (`--nboot`, `est-method`).
 pub(crate) fn canonical(key: &str) -> String {
     let key = key.replace('-', "_");
-    ALIASES
-        .iter()
-        .find(|(alias, _)| *alias == key)
-        .map_or(key, |(_, name)| (*name).to_owned())
+    ALIASES.iter().find(|(alias, _)| *alias == key).map_or(key, |(_, name)| (*name).to_owned())
 }
 
 #[cfg(test)]
@@ -24,12 +21,9 @@ mod tests {
 
     #[test]
     fn every_spelling_has_one_name() {
-        for (spelling, name) in [
-            ("est-method", "est_method"),
-            ("nboot", "biters"),
-            ("random-state", "seed"),
-            ("yname", "yname"),
-        ] {
+        for (spelling, name) in
+            [("est-method", "est_method"), ("nboot", "biters"), ("random-state", "seed"), ("yname", "yname")]
+        {
             assert_eq!(canonical(spelling), name);
         }
     }

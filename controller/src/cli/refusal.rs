@@ -29,15 +29,20 @@ fn mistake(error: &Error, subcommand: Option<&str>) -> Failure {
     let failure = Failure::input(message(error));
     match (suggestion(error), subcommand) {
         (Some(suggestion), _) => failure.hint(suggestion),
-        (None, Some(subcommand)) => failure.hint(format!("`stagger {subcommand} --help` lists what there is")),
-        (None, None) => failure.hint("the commands are run, agg, describe and simulate; `stagger --help` tells more"),
+        (None, Some(subcommand)) => {
+            failure.hint(format!("`stagger {subcommand} --help` lists what there is"))
+        }
+        (None, None) => {
+            failure.hint("the commands are run, agg, describe and simulate; `stagger --help` tells more")
+        }
     }
 }
 
 /// clap's first paragraph on one line: `error: …`, sometimes with a list below.
 fn message(error: &Error) -> String {
     let text = error.render().to_string();
-    let paragraph: Vec<&str> = text.lines().take_while(|line| !line.trim().is_empty()).map(str::trim).collect();
+    let paragraph: Vec<&str> =
+        text.lines().take_while(|line| !line.trim().is_empty()).map(str::trim).collect();
     let line = paragraph.join(" ");
     line.strip_prefix("error: ").unwrap_or(&line).to_owned()
 }

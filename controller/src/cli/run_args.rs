@@ -5,8 +5,8 @@
 use clap::Args;
 
 use super::values::{
-    boolean, name, number, positive, toml_boolean, toml_number, toml_paths, toml_positive, toml_text, toml_texts,
-    toml_whole, whole,
+    boolean, name, number, positive, toml_boolean, toml_number, toml_paths, toml_positive, toml_text,
+    toml_texts, toml_whole, whole,
 };
 
 /// Gives a group of arguments its keys, a reader for each from a run file, and the laying of one group over another.
@@ -51,7 +51,7 @@ pub(crate) struct DataArgs {
     /// Eligibility, for triple differences
     #[arg(long, value_name = "COLUMN", hide = true)]
     pub(crate) pname: Option<String>,
-    /// Covariates as an R formula, such as "~ x1 + log(x2) + factor(region)" [default: ~1]
+    /// Covariates as an R formula: "~ x1 + log(x2) + factor(region)" [default: ~1]
     #[arg(long, value_name = "FORMULA")]
     pub(crate) xformla: Option<String>,
     /// Sampling weights
@@ -81,19 +81,19 @@ keys!(DataArgs {
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 #[command(next_help_heading = "Estimator")]
 pub(crate) struct EstimatorArgs {
-    /// dr (doubly robust), reg (outcome regression) or ipw (inverse probability weighting) [default: dr]
+    /// dr (doubly robust), reg (regression) or ipw (weighting) [default: dr]
     #[arg(long, value_name = "METHOD")]
     pub(crate) est_method: Option<String>,
     /// nevertreated or notyettreated [default: nevertreated]
     #[arg(long, value_name = "GROUP")]
     pub(crate) control_group: Option<String>,
-    /// Periods before treatment in which units may already react [default: 0]
+    /// Periods before treatment in which units may react [default: 0]
     #[arg(long, value_name = "PERIODS", allow_negative_numbers = true, value_parser = number)]
     pub(crate) anticipation: Option<f64>,
     /// varying or universal [default: varying]
     #[arg(long, value_name = "BASE")]
     pub(crate) base_period: Option<String>,
-    /// Take weights from base_period or first_period, or let them be varying [default: a cell's earlier period]
+    /// Period of weights: base_period, first_period or varying [default: cell's earlier]
     #[arg(long, value_name = "PERIOD")]
     pub(crate) fix_weights: Option<String>,
 }
@@ -116,7 +116,7 @@ pub(crate) struct InferenceArgs {
     /// Bootstrap draws [default: 1000]
     #[arg(long, alias = "nboot", value_name = "DRAWS", value_parser = whole, allow_negative_numbers = true)]
     pub(crate) biters: Option<u64>,
-    /// Simultaneous confidence bands; pointwise when false or without bootstrap [default: true]
+    /// Simultaneous bands; pointwise without bootstrap [default: true]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
     pub(crate) cband: Option<bool>,
     /// Significance level [default: 0.05]
@@ -128,7 +128,7 @@ pub(crate) struct InferenceArgs {
     /// Seed of the bootstrap [default: 20210101]
     #[arg(long, alias = "random-state", value_name = "NUMBER", value_parser = whole, allow_negative_numbers = true)]
     pub(crate) seed: Option<u64>,
-    /// Bootstrap weights: mammen, or rademacher as in R [default: mammen]
+    /// mammen, or rademacher as in R [default: mammen]
     #[arg(long, value_name = "WEIGHTS")]
     pub(crate) multiplier: Option<String>,
 }
@@ -161,12 +161,7 @@ pub(crate) struct WindowArgs {
     pub(crate) na_rm: Option<bool>,
 }
 
-keys!(WindowArgs {
-    min_e: toml_number,
-    max_e: toml_number,
-    balance_e: toml_number,
-    na_rm: toml_boolean,
-});
+keys!(WindowArgs { min_e: toml_number, max_e: toml_number, balance_e: toml_number, na_rm: toml_boolean });
 
 /// Where the result goes.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
@@ -178,7 +173,7 @@ pub(crate) struct OutputArgs {
     /// Print the result as one line of JSON
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
     pub(crate) json: Option<bool>,
-    /// Print the result and errors only: no progress, no warnings on stderr
+    /// No progress and no warnings on stderr
     #[arg(long, short = 'q', value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
     pub(crate) quiet: Option<bool>,
     /// Use no feature of the terminal: lines of text only
@@ -219,7 +214,7 @@ pub(crate) struct RunningArgs {
     /// Show progress on a terminal [default: true]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
     pub(crate) progress_bar: Option<bool>,
-    /// Write a line of memory, tasks and rates to stderr every so many seconds
+    /// Log memory, tasks and rates every so many seconds
     #[arg(long, value_name = "SECONDS", value_parser = number, allow_negative_numbers = true)]
     pub(crate) monitor_interval: Option<f64>,
 }

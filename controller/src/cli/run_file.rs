@@ -118,8 +118,8 @@ fn syntax(text: &str, path: &Path, error: &toml::de::Error) -> Failure {
     };
     let number = before.matches('\n').count();
     let line = text.lines().nth(number).unwrap_or_default().trim();
-    Failure::input(format!("{}, line {}: {message}: {line}", path.display(), number + 1))
-        .hint("texts stand in quotes: yname = \"lemp\"")
+    let hint = message.contains("quoted").then(|| "texts stand in quotes: yname = \"lemp\"".to_owned());
+    Failure::input(format!("{}, line {}: {message}: {line}", path.display(), number + 1)).maybe_hint(hint)
 }
 
 /// A path of the file as seen from the working directory; absolute paths and URLs stay.
@@ -145,7 +145,9 @@ mod tests {
 
     #[test]
     fn every_spelling_of_a_key() {
-        let args = parsed("est-method = 'reg'\nnboot = 500\nalpha = 0.1\ncluster = 'state, county'\nboot = true").unwrap();
+        let args =
+            parsed("est-method = 'reg'\nnboot = 500\nalpha = 0.1\ncluster = 'state, county'\nboot = true")
+                .unwrap();
         assert_eq!(args.estimator.est_method.as_deref(), Some("reg"));
         assert_eq!(args.inference.biters, Some(500));
         assert_eq!(args.inference.alp, Some(0.1));
@@ -209,8 +211,10 @@ mod tests {
 
         error: studies/study.toml: biters must be a whole number that is not negative, not -5
 
-        error: studies/study.toml, line 1: string values must be quoted, expected literal string
+        error: studies/study.toml, line 2: string values must be quoted, expected literal string: yname = lemp
         hint: texts stand in quotes: yname = "lemp"
+
+        error: studies/study.toml, line 2: duplicate key: yname = 'z'
         "#);
     }
 

@@ -161,7 +161,12 @@ fn clusters(inference: &InferenceArgs) -> Vec<String> {
 }
 
 /// The value of an argument that takes one of a few words; `what` names the words in R's manner.
-fn word<T: Copy>(name: &str, argument: &Option<String>, what: &str, words: &[(&str, T)]) -> Result<Option<T>, Failure> {
+fn word<T: Copy>(
+    name: &str,
+    argument: &Option<String>,
+    what: &str,
+    words: &[(&str, T)],
+) -> Result<Option<T>, Failure> {
     let Some(text) = given(argument) else {
         return Ok(None);
     };
@@ -177,7 +182,8 @@ fn est_method(args: &EstimatorArgs) -> Result<Option<EstMethod>, Failure> {
 }
 
 fn control_group(args: &EstimatorArgs) -> Result<Option<ControlGroup>, Failure> {
-    let words = [("nevertreated", ControlGroup::NeverTreated), ("notyettreated", ControlGroup::NotYetTreated)];
+    let words =
+        [("nevertreated", ControlGroup::NeverTreated), ("notyettreated", ControlGroup::NotYetTreated)];
     word("control_group", &args.control_group, "either \"nevertreated\" or \"notyettreated\"", &words)
 }
 
@@ -202,9 +208,9 @@ fn multiplier(args: &InferenceArgs) -> Result<Option<Multiplier>, Failure> {
 
 fn anticipation(args: &EstimatorArgs) -> Result<Option<f64>, Failure> {
     match args.anticipation {
-        Some(periods) if !(periods >= 0.0 && periods.is_finite() && periods == periods.trunc()) => {
-            Err(Failure::input(format!("anticipation must be a non-negative whole number; received {periods}")))
-        }
+        Some(periods) if !(periods >= 0.0 && periods.is_finite() && periods == periods.trunc()) => Err(
+            Failure::input(format!("anticipation must be a non-negative whole number; received {periods}")),
+        ),
         other => Ok(other),
     }
 }
@@ -260,7 +266,10 @@ fn interval(seconds: f64) -> Result<Duration, Failure> {
 fn notes(args: &RunArgs, spec: &RunSpec) -> Vec<String> {
     let mut notes = Vec::new();
     if spec.bstrap && (spec.biters as u64) < FEW_DRAWS {
-        notes.push(format!("biters is {}: standard errors and bands from so few draws are unreliable", spec.biters));
+        notes.push(format!(
+            "biters is {}: standard errors and bands from so few draws are unreliable",
+            spec.biters
+        ));
     }
     if !spec.bstrap && args.inference.cband == Some(true) {
         notes.push("cband needs bstrap: without it the bands are pointwise".to_owned());
@@ -274,7 +283,8 @@ mod tests {
     use crate::cli::run_file::parse;
     use std::path::Path;
 
-    const STUDY: &str = "data = '/panel.parquet'\nyname = 'lemp'\ntname = 'year'\nidname = 'county'\ngname = 'g'\n";
+    const STUDY: &str =
+        "data = '/panel.parquet'\nyname = 'lemp'\ntname = 'year'\nidname = 'county'\ngname = 'g'\n";
 
     fn request(more: &str) -> Result<RunRequest, Failure> {
         RunRequest::new(parse(&format!("{STUDY}{more}"), Path::new("study.toml"))?)

@@ -32,7 +32,9 @@ pub(crate) fn whole(text: &str) -> Result<u64, String> {
     }
     // Below 2^53 every whole number is exact in a double.
     match text.parse::<f64>() {
-        Ok(value) if value >= 0.0 && value == value.trunc() && value < 9_007_199_254_740_992.0 => Ok(value as u64),
+        Ok(value) if value >= 0.0 && value == value.trunc() && value < 9_007_199_254_740_992.0 => {
+            Ok(value as u64)
+        }
         _ => Err("expected a whole number that is not negative".to_owned()),
     }
 }
@@ -97,9 +99,8 @@ pub(crate) fn toml_whole(value: &Value) -> Result<u64, String> {
     match value {
         Value::Integer(value) if *value >= 0 => Ok(*value as u64),
         // 1e6 is a float to TOML.
-        Value::Float(value) => {
-            whole(&value.to_string()).map_err(|_| format!("must be a whole number that is not negative, not {value}"))
-        }
+        Value::Float(value) => whole(&value.to_string())
+            .map_err(|_| format!("must be a whole number that is not negative, not {value}")),
         other => Err(format!("must be a whole number that is not negative, not {}", shown(other))),
     }
 }
@@ -107,7 +108,9 @@ pub(crate) fn toml_whole(value: &Value) -> Result<u64, String> {
 /// Reads a run file's value as a whole number of at least one.
 pub(crate) fn toml_positive(value: &Value) -> Result<usize, String> {
     match value {
-        Value::Integer(value) if *value >= 1 => usize::try_from(*value).map_err(|_| "is too large".to_owned()),
+        Value::Integer(value) if *value >= 1 => {
+            usize::try_from(*value).map_err(|_| "is too large".to_owned())
+        }
         other => Err(format!("must be a whole number of at least 1, not {}", shown(other))),
     }
 }

@@ -17,5 +17,9 @@ pub(crate) fn describe(args: &DescribeArgs) -> Result<(), Failure> {
         weightsname: args.weightsname.clone(),
     };
     let description = look(&args.inputs, &columns)?;
-    if args.json.unwrap_or(false) { print_json(&description) } else { print(&description_report(&description)) }
+    if args.json.unwrap_or(false) {
+        print_json(&description)
+    } else {
+        print(&description_report(&description))
+    }
 }

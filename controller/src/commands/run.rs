@@ -55,7 +55,8 @@ fn aggregate_in(window: Window, output: &mut RunOutput) {
         aggregate_saved(saved, draws.as_ref(), kind, &options, &InferenceOverrides::default())
     };
     for kind in KINDS {
-        let found = aggregate(saved, kind, window.na_rm).or_else(|first| aggregate(saved, kind, true).map_err(|_| first));
+        let found = aggregate(saved, kind, window.na_rm)
+            .or_else(|first| aggregate(saved, kind, true).map_err(|_| first));
         let failed = format!("no {kind} aggregation");
         saved.result.warnings.retain(|warning| !warning.starts_with(&failed));
         match found {

@@ -10,14 +10,22 @@ const PERIODS_ABREAST: usize = 8;
 
 /// An input as a person reads it.
 pub(crate) fn description_report(description: &Description) -> String {
-    let input = [counted(description.files as u64, "file"), format!("{} rows", description.rows), size(description.bytes)];
+    let input = [
+        counted(description.files as u64, "file"),
+        format!("{} rows", description.rows),
+        size(description.bytes),
+    ];
     let mut text = field("Input:", &input.join(", "));
     text += &columns_table(&description.columns);
     match &description.panel {
         Some(panel) => text += &panel_report(panel),
         None => {
             text.push('\n');
-            text += &wrapped("", 0, "Name the unit, period and cohort columns (--idname, --tname, --gname) to see the panel.");
+            text += &wrapped(
+                "",
+                0,
+                "Name the unit, period and cohort columns (--idname, --tname, --gname) to see the panel.",
+            );
         }
     }
     text
@@ -28,7 +36,9 @@ fn columns_table(described: &[ColumnDescription]) -> String {
         .iter()
         .map(|column| {
             let mut cells = vec![column.name.clone(), column.data_type.clone(), column.missing.to_string()];
-            cells.extend([column.min, column.mean, column.max].map(|value| value.map_or_else(String::new, number)));
+            cells.extend(
+                [column.min, column.mean, column.max].map(|value| value.map_or_else(String::new, number)),
+            );
             cells
         })
         .collect();
@@ -38,7 +48,13 @@ fn columns_table(described: &[ColumnDescription]) -> String {
 fn panel_report(panel: &PanelDescription) -> String {
     let mut text = format!("\n{}", field("Panel:", &panel_summary(panel)));
     if panel.absent_rows > 0 {
-        text += &field("", &format!("{}: needed for every unit to be seen in every period", counted(panel.absent_rows, "absent row")));
+        text += &field(
+            "",
+            &format!(
+                "{}: needed for every unit to be seen in every period",
+                counted(panel.absent_rows, "absent row")
+            ),
+        );
     }
     if panel.incomplete_rows > 0 {
         text += &field("", &format!("{}: no outcome or weight", counted(panel.incomplete_rows, "row")));
@@ -59,7 +75,12 @@ fn panel_report(panel: &PanelDescription) -> String {
 fn panel_summary(panel: &PanelDescription) -> String {
     let periods = match (panel.periods.first(), panel.periods.last()) {
         (Some(first), Some(last)) => {
-            format!("{} ({} to {})", counted(panel.periods.len() as u64, "period"), label(*first), label(*last))
+            format!(
+                "{} ({} to {})",
+                counted(panel.periods.len() as u64, "period"),
+                label(*first),
+                label(*last)
+            )
         }
         _ => "no period".to_owned(),
     };
@@ -109,7 +130,8 @@ mod tests {
             mean: numbers.map(|numbers| Num(numbers[1])),
             max: numbers.map(|numbers| Num(numbers[2])),
         };
-        let cohort = |group: f64, units: u64| CohortDescription { group: Num(group), units, rows: vec![units; 10] };
+        let cohort =
+            |group: f64, units: u64| CohortDescription { group: Num(group), units, rows: vec![units; 10] };
         Description {
             files: 1,
             rows: 2500,
@@ -136,13 +158,48 @@ mod tests {
     fn panel() {
         let report = description_report(&description());
         assert!(report.lines().all(|line| line.len() <= 80));
-        insta::assert_snapshot!(report, @"");
+        insta::assert_snapshot!(report, @"
+        Input:              1 file, 2500 rows, 48.2 kB
+
+        Columns:
+         Name   Type     Missing    Min   Mean     Max
+         year   Int64          3   2003   2005    2007
+         lemp   Float64        3  1.099  5.773  10.067
+         state  Utf8           3
+
+        Panel:              500 units, 10 periods (1998 to 2007), not balanced
+                            1 absent row: needed for every unit to be seen in every
+                            period
+                            2 rows: no outcome or weight
+        Weights:            constant within units
+
+        Complete rows by cohort and period:
+         Cohort         Units  1998  1999  2000  2001  2002  2003  2004  2005
+         2004              20    20    20    20    20    20    20    20    20
+         never treated    309   309   309   309   309   309   309   309   309
+
+        Complete rows by cohort and period:
+         Cohort         Units  2006  2007
+         2004              20    20    20
+         never treated    309   309   309
+        ");
     }
 
     #[test]
     fn columns_alone_say_how_to_see_the_panel() {
         let report = description_report(&Description { panel: None, ..description() });
-        insta::assert_snapshot!(report, @"");
+        insta::assert_snapshot!(report, @"
+        Input:              1 file, 2500 rows, 48.2 kB
+
+        Columns:
+         Name   Type     Missing    Min   Mean     Max
+         year   Int64          3   2003   2005    2007
+         lemp   Float64        3  1.099  5.773  10.067
+         state  Utf8           3
+
+        Name the unit, period and cohort columns (--idname, --tname, --gname) to see the
+        panel.
+        ");
     }
 
     #[test]

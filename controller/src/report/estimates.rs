@@ -160,7 +160,8 @@ fn standard_errors(saved: &SavedResult) -> String {
     } else {
         "analytic".to_owned()
     };
-    let clusters: Vec<&str> = spec.clustervars.iter().filter(|name| **name != spec.idname).map(String::as_str).collect();
+    let clusters: Vec<&str> =
+        spec.clustervars.iter().filter(|name| **name != spec.idname).map(String::as_str).collect();
     if let [first, others @ ..] = clusters.as_slice() {
         text += &format!(", clustered by {}", clusters.join(" and "));
         if let Some(count) = saved.extended.clusters {

@@ -46,7 +46,11 @@ impl Staging {
     }
 
     /// Writes a file whole, down to the disk; errors name its final path.
-    pub(crate) fn write(&self, name: &str, write: impl FnOnce(File) -> io::Result<File>) -> Result<(), Failure> {
+    pub(crate) fn write(
+        &self,
+        name: &str,
+        write: impl FnOnce(File) -> io::Result<File>,
+    ) -> Result<(), Failure> {
         File::create(self.path(name))
             .and_then(write)
             .and_then(|file| file.sync_all())

@@ -32,7 +32,8 @@ pub(crate) fn load(path: &Path) -> Result<Loaded, Failure> {
     }
     let text = fs::read_to_string(&file).map_err(|source| Failure::read(&file, &source))?;
     let saved = parse(&text, &file)?;
-    let draws = saved.extended.spec.bstrap.then(|| load_draws(&file.with_file_name(DRAWS), &saved)).transpose()?;
+    let draws =
+        saved.extended.spec.bstrap.then(|| load_draws(&file.with_file_name(DRAWS), &saved)).transpose()?;
     Ok(Loaded { saved, draws })
 }
 
@@ -41,15 +42,20 @@ fn parse(text: &str, file: &Path) -> Result<SavedResult, Failure> {
     let damaged = |reason: String| Failure::input(format!("{} is damaged: {reason}", file.display()));
     let mut value: Value = serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
     let Some(extended) = value.get_mut("extended") else {
-        return Err(Failure::input(format!("{} is not a saved result: it has no \"extended\"", file.display()))
-            .hint("`stagger run --json` prints the result only; `--out DIR` saves what agg needs"));
+        return Err(Failure::input(format!(
+            "{} is not a saved result: it has no \"extended\"",
+            file.display()
+        ))
+        .hint("`stagger run --json` prints the result only; `--out DIR` saves what agg needs"));
     };
     // JSON has no NaN: cells that can't be estimated have null covariances.
     let covariance = extended.get_mut("covariance").map(Value::take).unwrap_or_default();
-    let covariance: Vec<Vec<Num>> = serde_json::from_value(covariance).map_err(|error| damaged(error.to_string()))?;
+    let covariance: Vec<Vec<Num>> =
+        serde_json::from_value(covariance).map_err(|error| damaged(error.to_string()))?;
     extended["covariance"] = Value::Array(Vec::new());
     let mut saved: SavedResult = serde_json::from_value(value).map_err(|error| damaged(error.to_string()))?;
-    saved.extended.covariance = covariance.into_iter().map(|row| row.into_iter().map(|x| x.0).collect()).collect();
+    saved.extended.covariance =
+        covariance.into_iter().map(|row| row.into_iter().map(|x| x.0).collect()).collect();
     check(&saved).map_err(damaged)?;
     Ok(saved)
 }
@@ -76,7 +82,9 @@ fn check(saved: &SavedResult) -> Result<(), String> {
         }
     }
     match extended.covariance.iter().find(|row| row.len() != columns) {
-        Some(row) => Err(format!("a row of extended.covariance has {} entries, expected {columns}", row.len())),
+        Some(row) => {
+            Err(format!("a row of extended.covariance has {} entries, expected {columns}", row.len()))
+        }
         None => Ok(()),
     }
 }
@@ -89,7 +97,8 @@ fn load_draws(file: &Path, saved: &SavedResult) -> Result<Mat<f64>, Failure> {
             .hint("run it again with --out, or with --bstrap false for analytic standard errors")
     })?;
     let damaged = |reason: String| Failure::input(format!("{} is damaged: {reason}", file.display()));
-    let builder = ParquetRecordBatchReaderBuilder::try_new(open).map_err(|error| damaged(error.to_string()))?;
+    let builder =
+        ParquetRecordBatchReaderBuilder::try_new(open).map_err(|error| damaged(error.to_string()))?;
     let run = builder
         .metadata()
         .file_metadata()
@@ -112,7 +121,11 @@ fn load_draws(file: &Path, saved: &SavedResult) -> Result<Mat<f64>, Failure> {
     fill(builder, rows, names.len()).map_err(damaged)
 }
 
-fn fill(builder: ParquetRecordBatchReaderBuilder<File>, rows: usize, columns: usize) -> Result<Mat<f64>, String> {
+fn fill(
+    builder: ParquetRecordBatchReaderBuilder<File>,
+    rows: usize,
+    columns: usize,
+) -> Result<Mat<f64>, String> {
     let mut draws = Mat::zeros(rows, columns);
     let mut start = 0;
     for batch in builder.build().map_err(|error| error.to_string())? {
@@ -147,7 +160,15 @@ mod tests {
     }
 
     fn facts() -> RunFacts {
-        RunFacts { inputs: Vec::new(), rows: 2500, units: 500, shards: 1, threads: 2, stages: Vec::new(), seconds: 0.25 }
+        RunFacts {
+            inputs: Vec::new(),
+            rows: 2500,
+            units: 500,
+            shards: 1,
+            threads: 2,
+            stages: Vec::new(),
+            seconds: 0.25,
+        }
     }
 
     fn saved_in(folder: &Path, output: &RunOutput) {
@@ -170,8 +191,10 @@ mod tests {
             assert_eq!(json(&loaded.saved), json(&written.saved));
             assert_eq!(loaded.draws, written.draws);
         }
-        let mut files: Vec<String> =
-            fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        let mut files: Vec<String> = fs::read_dir(&folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .collect();
         files.sort();
         insta::assert_snapshot!(files.join("\n"), @"
         aggte_calendar.csv

@@ -70,7 +70,11 @@ fn is_ours(name: &str) -> bool {
         || KINDS.iter().any(|kind| aggregation_file(kind) == name)
 }
 
-fn write_text(folder: &Staging, name: &str, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+fn write_text(
+    folder: &Staging,
+    name: &str,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), Failure> {
     folder.write(name, |file| {
         let mut out = BufWriter::new(file);
         write(&mut out)?;

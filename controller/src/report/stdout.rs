@@ -10,7 +10,7 @@ use crate::failure::Failure;
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::failed(format!("can't write to stdout: {error}"))),
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::print_to_stdout(&error)),
         _ => Ok(()),
     }
 }

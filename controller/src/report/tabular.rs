@@ -28,7 +28,13 @@ pub(crate) fn cells_csv(cells: &AttGt, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "group,time,post,att,se,lci,uci")?;
     for i in 0..cells.att.len() {
         let numbers = [cells.att[i], cells.se[i], cells.lci[i], cells.uci[i]].map(csv_number).join(",");
-        writeln!(out, "{},{},{},{numbers}", csv_number(cells.group[i]), csv_number(cells.time[i]), cells.post[i])?;
+        writeln!(
+            out,
+            "{},{},{},{numbers}",
+            csv_number(cells.group[i]),
+            csv_number(cells.time[i]),
+            cells.post[i]
+        )?;
     }
     Ok(())
 }
@@ -36,7 +42,8 @@ pub(crate) fn cells_csv(cells: &AttGt, out: &mut dyn Write) -> io::Result<()> {
 /// An aggregation as CSV: the overall effect first, then one line an event time, group or period.
 pub(crate) fn aggregation_csv(aggte: &Aggte, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "type,overall,egt,att,se,lci,uci")?;
-    let overall = [aggte.overall_att, aggte.overall_se, aggte.overall_lci, aggte.overall_uci].map(csv_number).join(",");
+    let overall =
+        [aggte.overall_att, aggte.overall_se, aggte.overall_lci, aggte.overall_uci].map(csv_number).join(",");
     writeln!(out, "{},true,,{overall}", aggte.kind)?;
     for i in 0..aggte.egt.len() {
         let numbers = [aggte.egt[i], aggte.att_egt[i], aggte.se_egt[i], aggte.lci_egt[i], aggte.uci_egt[i]];
@@ -82,7 +89,8 @@ pub(crate) fn draws_parquet(saved: &SavedResult, draws: &Mat<f64>, file: File) -
             names.len()
         )));
     }
-    let fields: Vec<Field> = names.into_iter().map(|name| Field::new(name, DataType::Float64, false)).collect();
+    let fields: Vec<Field> =
+        names.into_iter().map(|name| Field::new(name, DataType::Float64, false)).collect();
     let columns: Vec<ArrayRef> = (0..draws.ncols())
         .map(|j| Arc::new((0..draws.nrows()).map(|i| draws[(i, j)]).collect::<Float64Array>()) as ArrayRef)
         .collect();
@@ -99,7 +107,11 @@ fn properties() -> parquet::file::properties::WriterPropertiesBuilder {
     WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default()))
 }
 
-fn write_parquet(batch: &RecordBatch, properties: WriterProperties, file: File) -> Result<File, ParquetError> {
+fn write_parquet(
+    batch: &RecordBatch,
+    properties: WriterProperties,
+    file: File,
+) -> Result<File, ParquetError> {
     let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties))?;
     writer.write(batch)?;
     writer.into_inner()

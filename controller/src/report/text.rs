@@ -58,7 +58,8 @@ impl Table<'_> {
     /// The table's lines.
     pub(crate) fn render(&self) -> String {
         let decimals = decimals(&self.rows);
-        let cells: Vec<[String; 4]> = self.rows.iter().map(|row| row.numbers.map(|x| shown(x, decimals))).collect();
+        let cells: Vec<[String; 4]> =
+            self.rows.iter().map(|row| row.numbers.map(|x| shown(x, decimals))).collect();
         let widest = |column: usize| cells.iter().map(|row| row[column].len()).max().unwrap_or(0);
         let estimate = widest(0).max(self.estimate.len());
         let error = widest(1).max(STD_ERROR.len());
@@ -67,7 +68,8 @@ impl Table<'_> {
         let band = 2 * end + 2;
 
         let headings = self.key_cells(self.keys.iter().copied());
-        let mut text = format!("{headings}  {:>estimate$}  {STD_ERROR:>error$}  {:>band$}\n", self.estimate, self.band);
+        let mut text =
+            format!("{headings}  {:>estimate$}  {STD_ERROR:>error$}  {:>band$}\n", self.estimate, self.band);
         for (row, [att, se, low, high]) in self.rows.iter().zip(&cells) {
             let keys = self.key_cells(row.keys.iter().map(String::as_str));
             let line = format!(
@@ -106,7 +108,11 @@ pub(crate) fn columns(headings: &[&str], left: usize, rows: &[Vec<String>]) -> S
         let aligned: Vec<String> = cells
             .zip(&widths)
             .enumerate()
-            .map(|(column, (cell, width))| if column < left { format!("{cell:<width$}") } else { format!("{cell:>width$}") })
+            .map(
+                |(column, (cell, width))| {
+                    if column < left { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+                },
+            )
             .collect();
         format!(" {}\n", aligned.join("  ").trim_end())
     };
@@ -120,13 +126,19 @@ pub(crate) fn columns(headings: &[&str], left: usize, rows: &[Vec<String>]) -> S
 /// Decimals of a table: R's four; more where the standard errors would vanish, fewer where the numbers are large.
 /// `None` asks for exponents.
 fn decimals(rows: &[Row]) -> Option<usize> {
-    let mut errors: Vec<f64> = rows.iter().map(|row| row.numbers[1]).filter(|se| se.is_finite() && *se > 0.0).collect();
+    let mut errors: Vec<f64> =
+        rows.iter().map(|row| row.numbers[1]).filter(|se| se.is_finite() && *se > 0.0).collect();
     errors.sort_by(f64::total_cmp);
     let typical = errors.get(errors.len() / 2).copied().unwrap_or(1.0);
-    let largest = rows.iter().flat_map(|row| row.numbers).filter(|x| x.is_finite()).fold(0.0, |a: f64, x| a.max(x.abs()));
+    let largest = rows
+        .iter()
+        .flat_map(|row| row.numbers)
+        .filter(|x| x.is_finite())
+        .fold(0.0, |a: f64, x| a.max(x.abs()));
     // Three significant digits of a typical standard error.
     let needed = 2.0 - libm::floor(libm::log10(typical));
-    let decimals = if largest >= LARGE { needed.clamp(0.0, DECIMALS as f64) } else { needed.max(DECIMALS as f64) };
+    let decimals =
+        if largest >= LARGE { needed.clamp(0.0, DECIMALS as f64) } else { needed.max(DECIMALS as f64) };
     (decimals <= MOST_DECIMALS as f64 && largest < 1e12).then_some(decimals as usize)
 }
 
@@ -229,7 +241,13 @@ mod tests {
             row("0", [-0.0764, 0.0302, -0.157, -0.00421]),
             row("10", [-0.00000001, 0.0302, -0.157, 0.0042]),
         ];
-        Table { keys: &["Event time"], estimate: "Estimate", band: "[95% Simult. Conf. Band]".to_owned(), rows }.render()
+        Table {
+            keys: &["Event time"],
+            estimate: "Estimate",
+            band: "[95% Simult. Conf. Band]".to_owned(),
+            rows,
+        }
+        .render()
     }
 
     #[test]

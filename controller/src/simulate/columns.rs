@@ -22,11 +22,12 @@ pub(super) fn schema(args: &SimulateArgs) -> SchemaRef {
         IdType::String => DataType::Utf8,
     };
     let covariates = (1..=args.covariates).map(|p| (format!("x{p}"), DataType::Float64));
-    let columns = [("id", id), ("time", DataType::Int32), ("group", DataType::Int32), ("y", DataType::Float64)]
-        .map(|(name, kind)| (name.to_owned(), kind))
-        .into_iter()
-        .chain(covariates)
-        .chain([("cluster".to_owned(), DataType::Int32), ("weight".to_owned(), DataType::Float64)]);
+    let columns =
+        [("id", id), ("time", DataType::Int32), ("group", DataType::Int32), ("y", DataType::Float64)]
+            .map(|(name, kind)| (name.to_owned(), kind))
+            .into_iter()
+            .chain(covariates)
+            .chain([("cluster".to_owned(), DataType::Int32), ("weight".to_owned(), DataType::Float64)]);
     Arc::new(Schema::new(columns.map(|(name, kind)| Field::new(name, kind, false)).collect::<Vec<_>>()))
 }
 
@@ -38,7 +39,8 @@ pub(super) fn properties(args: &SimulateArgs) -> Result<WriterProperties, Parque
         Compression::None => Codec::UNCOMPRESSED,
     };
     let together = args.layout == Layout::Sorted;
-    let covariates = (1..=args.covariates).map(|p| (format!("x{p}"), together && !args.time_varying_covariates));
+    let covariates =
+        (1..=args.covariates).map(|p| (format!("x{p}"), together && !args.time_varying_covariates));
     Ok([("id".to_owned(), together), ("y".to_owned(), false)]
         .into_iter()
         .chain(covariates)

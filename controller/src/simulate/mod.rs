@@ -159,25 +159,50 @@ impl SimulateArgs {
             "at least 2",
             "an effect is a change between two periods",
         )?;
-        check(units <= i64::MAX as u64 / periods, "--units", units.to_string(), &many_rows, "ask for fewer rows")?;
+        check(
+            units <= i64::MAX as u64 / periods,
+            "--units",
+            units.to_string(),
+            &many_rows,
+            "ask for fewer rows",
+        )?;
         let cohorts = self.cohorts;
         check(cohorts >= 1, "--cohorts", cohorts.to_string(), "at least 1", "for example --cohorts 1")?;
         let hint = "a cohort is first treated in the second period or later, and no two in the same";
         check(u64::from(cohorts) < periods, "--cohorts", cohorts.to_string(), &few_cohorts, hint)?;
         let never = self.never_share;
         let hint = "0.1 leaves a tenth of the units never treated";
-        check((0.0..1.0).contains(&never), "--never-share", never.to_string(), "at least 0 and below 1", hint)?;
+        check(
+            (0.0..1.0).contains(&never),
+            "--never-share",
+            never.to_string(),
+            "at least 0 and below 1",
+            hint,
+        )?;
         let hint = "group 0 means never treated, so treatment starts in period 1 or later";
         check(self.first_period >= 0, "--first-period", self.first_period.to_string(), "at least 0", hint)?;
         let hint = "periods are 32-bit integers";
-        let latest = format!("at most {} for --periods {periods}", i64::from(i32::MAX) + 1 - i64::from(self.periods));
+        let latest =
+            format!("at most {} for --periods {periods}", i64::from(i32::MAX) + 1 - i64::from(self.periods));
         let fits = last_period <= i64::from(i32::MAX) + 1;
         check(fits, "--first-period", self.first_period.to_string(), &latest, hint)?;
         if let Some(clusters) = self.clusters {
             let fits = clusters >= 1 && u64::from(clusters) <= units && clusters <= i32::MAX as u32;
-            check(fits, "--clusters", clusters.to_string(), &few_clusters, "a cluster holds one unit or more")?;
+            check(
+                fits,
+                "--clusters",
+                clusters.to_string(),
+                &few_clusters,
+                "a cluster holds one unit or more",
+            )?;
         }
-        check(self.effect.is_finite(), "--effect", self.effect.to_string(), "a number", "for example --effect 1.0")?;
+        check(
+            self.effect.is_finite(),
+            "--effect",
+            self.effect.to_string(),
+            "a number",
+            "for example --effect 1.0",
+        )?;
         let noise = self.noise;
         let hint = "0 gives outcomes without noise";
         check(noise.is_finite() && noise >= 0.0, "--noise", noise.to_string(), "at least 0", hint)?;
@@ -207,17 +232,19 @@ pub(crate) fn run(args: &SimulateArgs) -> Result<(), SimulateError> {
 fn simulate(args: &SimulateArgs) -> Result<u64, SimulateError> {
     args.check()?;
     let order = layout::Order::new(args);
-    let row_groups = order.row_groups(args.files, args.row_group_rows()).map_err(|most| SimulateError::Argument {
-        option: "--row-group-rows",
-        given: args.row_group_rows().to_string(),
-        allowed: format!("so large that a file has at most {} row groups, not {most}", i16::MAX),
-        hint: "raise --row-group-rows or --files",
-    })?;
+    let row_groups =
+        order.row_groups(args.files, args.row_group_rows()).map_err(|most| SimulateError::Argument {
+            option: "--row-group-rows",
+            given: args.row_group_rows().to_string(),
+            allowed: format!("so large that a file has at most {} row groups, not {most}", i16::MAX),
+            hint: "raise --row-group-rows or --files",
+        })?;
     let model = model::Model::new(args);
     let output = output::Output::create(args)?;
     let written = write::write(args, &model, &order, &row_groups, &output)?;
     let truth = truth::Truth::new(args, &model, &written.tally);
-    let mut truth = serde_json::to_vec(&truth).map_err(io::Error::from).map_err(SimulateError::write(&args.out))?;
+    let mut truth =
+        serde_json::to_vec(&truth).map_err(io::Error::from).map_err(SimulateError::write(&args.out))?;
     truth.push(b'\n');
     output.commit(&truth)?;
     Ok(written.bytes)

@@ -65,7 +65,8 @@ pub(super) struct Unit {
 impl Model {
     /// The process of checked arguments.
     pub(super) fn new(args: &SimulateArgs) -> Self {
-        let (periods, cohorts, covariates) = (args.periods as usize, args.cohorts as usize, args.covariates as usize);
+        let (periods, cohorts, covariates) =
+            (args.periods as usize, args.cohorts as usize, args.covariates as usize);
         let starts = cohort_starts(periods, cohorts);
         let treated_share = (1.0 - args.never_share) / cohorts as f64;
         let sign = |p: usize| if p.is_multiple_of(2) { 1.0 } else { -1.0 };

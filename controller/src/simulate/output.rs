@@ -30,7 +30,8 @@ impl Output {
             });
         };
         let folder = args.files > 1;
-        let kind = |found, wanted| SimulateError::OutKind { path: path.clone(), found, files: args.files, wanted };
+        let kind =
+            |found, wanted| SimulateError::OutKind { path: path.clone(), found, files: args.files, wanted };
         match fs::metadata(&path) {
             Ok(there) if there.is_dir() && !folder => return Err(kind("a folder", "a file")),
             Ok(there) if !there.is_dir() && folder => return Err(kind("a file", "a folder")),
@@ -64,7 +65,11 @@ impl Output {
 
     /// Opens file number `index` of the panel for writing.
     pub(super) fn open(&self, index: usize) -> io::Result<File> {
-        if self.folder { File::create(self.temporary.join(part_name(index))) } else { File::create(&self.temporary) }
+        if self.folder {
+            File::create(self.temporary.join(part_name(index)))
+        } else {
+            File::create(&self.temporary)
+        }
     }
 
     /// The name that a file will have in the end, for messages.
@@ -112,7 +117,8 @@ impl Drop for Output {
 
 /// `panel.parquet` → `panel.truth.json`, beside the panel so that a folder holds nothing but the panel.
 pub(super) fn truth_path(out: &Path) -> PathBuf {
-    let stem = if out.extension().is_some_and(|extension| extension == "parquet") { out.file_stem() } else { None };
+    let stem =
+        if out.extension().is_some_and(|extension| extension == "parquet") { out.file_stem() } else { None };
     let mut name = stem.or(out.file_name()).unwrap_or_default().to_owned();
     name.push(".truth.json");
     out.with_file_name(name)

@@ -164,7 +164,12 @@ impl Permutation {
     pub(super) fn new(seed: u64, len: u64) -> Self {
         let bits = (u64::BITS - len.saturating_sub(1).leading_zeros()).max(2);
         let mut stream = Stream::new(seed, Purpose::Shuffle, len, 0);
-        Self { len, low_bits: bits.div_ceil(2), high_bits: bits / 2, keys: std::array::from_fn(|_| stream.bits()) }
+        Self {
+            len,
+            low_bits: bits.div_ceil(2),
+            high_bits: bits / 2,
+            keys: std::array::from_fn(|_| stream.bits()),
+        }
     }
 
     /// Where `index`, which must be below `len`, goes.

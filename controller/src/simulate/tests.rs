@@ -65,7 +65,10 @@ fn rows(out: &Path) -> Vec<(i64, i32, Vec<u64>)> {
         let id = batch.column(0).as_primitive::<Int64Type>().value(row);
         (id, batch.column(1).as_primitive::<Int32Type>().value(row), others.collect())
     };
-    read(out).iter().flat_map(|batch| (0..batch.num_rows()).map(|i| row(batch, i)).collect::<Vec<_>>()).collect()
+    read(out)
+        .iter()
+        .flat_map(|batch| (0..batch.num_rows()).map(|i| row(batch, i)).collect::<Vec<_>>())
+        .collect()
 }
 
 fn truth(args: &SimulateArgs) -> Value {
@@ -88,12 +91,15 @@ fn every_layout_and_number_of_files_holds_the_same_rows() {
     for layout in [Layout::Sorted, Layout::Shuffled, Layout::ByPeriod] {
         for files in [1, 2, 3, 7, 11] {
             let out = folder.path().join(format!("{layout:?}-{files}"));
-            let args = SimulateArgs { layout, files, out, row_group_rows: Some(50 + files * 13), ..base.clone() };
+            let args =
+                SimulateArgs { layout, files, out, row_group_rows: Some(50 + files * 13), ..base.clone() };
             simulate(&args).unwrap();
             let mut found = rows(&args.out);
             match layout {
                 Layout::Sorted => assert_eq!(found, sorted, "{files} files"),
-                Layout::ByPeriod => assert!(found.is_sorted_by_key(|(id, time, _)| (*time, *id)), "{files} files"),
+                Layout::ByPeriod => {
+                    assert!(found.is_sorted_by_key(|(id, time, _)| (*time, *id)), "{files} files")
+                }
                 Layout::Shuffled => assert_ne!(found, sorted, "{files} files"),
             }
             found.sort();
@@ -109,7 +115,12 @@ fn every_layout_and_number_of_files_holds_the_same_rows() {
 fn files_hold_whole_units_or_whole_periods() {
     let folder = TempDir::new().unwrap();
     for (layout, column) in [(Layout::Sorted, 0), (Layout::ByPeriod, 1)] {
-        let args = SimulateArgs { layout, files: 4, out: folder.path().join(format!("{layout:?}")), ..args(&folder) };
+        let args = SimulateArgs {
+            layout,
+            files: 4,
+            out: folder.path().join(format!("{layout:?}")),
+            ..args(&folder)
+        };
         simulate(&args).unwrap();
         let mut home = HashMap::new();
         for (file, batch) in read(&args.out).iter().enumerate() {
@@ -122,7 +133,8 @@ fn files_hold_whole_units_or_whole_periods() {
             }
         }
     }
-    let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let names: Vec<_> =
+        fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names.len(), 4, "two folders and two truths: {names:?}");
 }
 
@@ -172,7 +184,8 @@ fn aggregations_weight_by_cohort_shares() {
     let units = floats(&truth["cohorts"]["units"]);
     assert_eq!(units.iter().sum::<f64>(), 300.0);
     let (early, late) = (units[1], units[2]);
-    let close = |found: &Value, expected: f64| assert!((found.as_f64().unwrap() - expected).abs() < 1e-12, "{found}");
+    let close =
+        |found: &Value, expected: f64| assert!((found.as_f64().unwrap() - expected).abs() < 1e-12, "{found}");
     let aggte = &truth["aggte"];
     close(&aggte["simple"]["overall_att"], (3.0 * early + 0.75 * late) / (2.0 * early + late));
     close(&aggte["group"]["overall_att"], (1.5 * early + 0.75 * late) / (early + late));
@@ -197,14 +210,17 @@ fn shares_weights_and_clusters_are_as_promised() {
     };
     simulate(&args).unwrap();
     let rows = rows(&args.out);
-    let mean = |value: &dyn Fn(&Vec<u64>) -> f64| rows.iter().map(|row| value(&row.2)).sum::<f64>() / rows.len() as f64;
+    let mean = |value: &dyn Fn(&Vec<u64>) -> f64| {
+        rows.iter().map(|row| value(&row.2)).sum::<f64>() / rows.len() as f64
+    };
     let never = mean(&|others| f64::from(u8::from(others[0] == 0)));
     let weight = mean(&|others| f64::from_bits(others[5]));
     assert!((never - 0.2).abs() < 0.02 && (weight - 1.0).abs() < 0.02, "{never} {weight}");
     assert!(rows.iter().all(|row| (1..=40).contains(&row.2[4]) && f64::from_bits(row.2[5]) > 0.0));
     // Selection: who is treated has larger x1 and smaller x2.
-    let selected =
-        mean(&|others| if others[0] == 0 { 0.0 } else { f64::from_bits(others[2]) - f64::from_bits(others[3]) });
+    let selected = mean(&|others| {
+        if others[0] == 0 { 0.0 } else { f64::from_bits(others[2]) - f64::from_bits(others[3]) }
+    });
     assert!(selected > 0.05, "{selected}");
 }
 
@@ -273,7 +289,8 @@ fn bad_arguments_say_what_would_do() {
 #[test]
 fn paths_of_the_wrong_kind_are_left_alone() {
     let folder = TempDir::new().unwrap();
-    let (file, full, empty) = (folder.path().join("file"), folder.path().join("full"), folder.path().join("empty"));
+    let (file, full, empty) =
+        (folder.path().join("file"), folder.path().join("full"), folder.path().join("empty"));
     fs::write(&file, "kept").unwrap();
     fs::create_dir(&full).unwrap();
     fs::create_dir(&empty).unwrap();
@@ -302,7 +319,10 @@ fn unwritable_folder_is_named() {
         assert!(!error.is_input());
         assert_eq!(error.hint().unwrap(), "create the folder first");
         let message = error.to_string();
-        assert!(message.starts_with("can't write ") && message.ends_with(": no such file or directory"), "{message}");
+        assert!(
+            message.starts_with("can't write ") && message.ends_with(": no such file or directory"),
+            "{message}"
+        );
     }
 }
 

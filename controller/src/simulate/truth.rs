@@ -110,7 +110,8 @@ impl<'a> Truth<'a> {
             iter::zip(&exposure.egt, &exposure.att_egt).filter(|(e, _)| **e >= 0).map(|(_, a)| *a).collect();
         let cohort = Effects::by(treated.iter().copied(), |cell| cell.group);
         let calendar = Effects::by(treated.iter().copied(), |cell| cell.time);
-        let sizes: Vec<f64> = drawn().filter(|(cohort, _)| *cohort > 0).map(|(_, (units, _))| *units as f64).collect();
+        let sizes: Vec<f64> =
+            drawn().filter(|(cohort, _)| *cohort > 0).map(|(_, (units, _))| *units as f64).collect();
         Self {
             group: cells.iter().map(|cell| cell.group).collect(),
             time: cells.iter().map(|cell| cell.time).collect(),
@@ -118,8 +119,14 @@ impl<'a> Truth<'a> {
             aggte: Aggregations {
                 simple: Overall { overall_att: mean(treated.iter().map(|cell| (cell.att, cell.units))) },
                 dynamic: Effects { overall_att: mean(after.iter().map(|att| (*att, 1.0))), ..exposure },
-                group: Effects { overall_att: mean(iter::zip(cohort.att_egt.iter().copied(), sizes)), ..cohort },
-                calendar: Effects { overall_att: mean(calendar.att_egt.iter().map(|att| (*att, 1.0))), ..calendar },
+                group: Effects {
+                    overall_att: mean(iter::zip(cohort.att_egt.iter().copied(), sizes)),
+                    ..cohort
+                },
+                calendar: Effects {
+                    overall_att: mean(calendar.att_egt.iter().map(|att| (*att, 1.0))),
+                    ..calendar
+                },
             },
             cohorts: Cohorts {
                 group: drawn().map(|(cohort, _)| model.group(cohort)).collect(),

@@ -47,10 +47,12 @@ pub(super) fn write(
     let schema = columns::schema(args);
     let parquet_schema = ArrowSchemaConverter::new().convert(&schema).map_err(&failed)?.root_schema_ptr();
     let properties = Arc::new(columns::properties(args).map_err(&failed)?);
-    let nowhere = SerializedFileWriter::new(io::sink(), parquet_schema.clone(), properties.clone()).map_err(&failed)?;
+    let nowhere =
+        SerializedFileWriter::new(io::sink(), parquet_schema.clone(), properties.clone()).map_err(&failed)?;
     let writers = ArrowRowGroupWriterFactory::new(&nowhere, schema.clone());
     let maker = Maker { args, model, order, schema, writers: &writers };
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS).min(row_groups.len());
+    let threads =
+        thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS).min(row_groups.len());
     thread::scope(|scope| {
         let mut results = Vec::with_capacity(threads);
         for thread in 0..threads {

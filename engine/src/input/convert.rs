@@ -3,8 +3,8 @@
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::compute::cast;
 use arrow::datatypes::{
-    DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type,
-    UInt64Type,
+    DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
+    UInt32Type, UInt64Type,
 };
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -83,12 +83,17 @@ fn copy_booleans(values: &BooleanArray, scratch: &mut Vec<f64>) {
 /// The error for a column that is no number.
 fn wrong_type(column: &str, data_type: &DataType) -> EngineError {
     let hint = match data_type {
-        DataType::Date32 | DataType::Date64 | DataType::Timestamp(_, _) | DataType::Time32(_) | DataType::Time64(_) => {
+        DataType::Date32
+        | DataType::Date64
+        | DataType::Timestamp(_, _)
+        | DataType::Time32(_)
+        | DataType::Time64(_) => {
             "convert dates to numbers first, for instance to the year or to months since a start"
         }
         _ => "it must be numeric",
     };
-    EngineError::input(format!("column `{column}` has type {data_type}, which is not a number")).with_hint(hint)
+    EngineError::input(format!("column `{column}` has type {data_type}, which is not a number"))
+        .with_hint(hint)
 }
 
 /// Keys of units or clusters.
@@ -151,8 +156,10 @@ fn unsigned(array: &ArrayRef, column: &str, out: &mut Vec<i64>) -> Result<()> {
             None => MISSING_KEY,
             Some(Ok(id)) => id,
             Some(Err(_)) => {
-                return Err(EngineError::input(format!("column `{column}` holds an identifier above 2^63 - 1"))
-                    .with_hint("store such identifiers as text"));
+                return Err(EngineError::input(format!(
+                    "column `{column}` holds an identifier above 2^63 - 1"
+                ))
+                .with_hint("store such identifiers as text"));
             }
         });
     }
@@ -166,8 +173,12 @@ fn integral(values: &[f64], column: &str, out: &mut Vec<i64>) -> Result<()> {
         } else if value == value.trunc() && value.abs() < 9.007_199_254_740_992e15 {
             out.push(value as i64);
         } else {
-            return Err(EngineError::input(format!("column `{column}` holds {value}, which is no whole number"))
-                .with_hint("identifiers must be integers below 2^53 in floating point, any 64-bit integers, or text"));
+            return Err(EngineError::input(format!(
+                "column `{column}` holds {value}, which is no whole number"
+            ))
+            .with_hint(
+                "identifiers must be integers below 2^53 in floating point, any 64-bit integers, or text",
+            ));
         }
     }
     Ok(())

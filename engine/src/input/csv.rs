@@ -70,7 +70,9 @@ fn numbers_in_text(
                 .zip(first_names(&batch))
                 .map(|((_, array), name)| (name, array))
                 .collect();
-            RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, a)| (n.to_owned(), a, true)))
+            RecordBatch::try_from_iter_with_nullable(
+                columns.into_iter().map(|(n, a)| (n.to_owned(), a, true)),
+            )
         })
         .collect::<std::result::Result<Vec<_>, _>>()?;
     Ok((Arc::new(Schema::new(fields)), converted))

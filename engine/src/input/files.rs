@@ -24,7 +24,9 @@ pub fn expand(inputs: &[String]) -> Result<Vec<InputPath>> {
         found[before..].sort_by(|a: &InputPath, b| a.path.cmp(&b.path));
     }
     if found.is_empty() {
-        return Err(EngineError::input("no input given").with_hint("name a Parquet or CSV file, a folder or a glob"));
+        return Err(
+            EngineError::input("no input given").with_hint("name a Parquet or CSV file, a folder or a glob")
+        );
     }
     Ok(found)
 }
@@ -55,10 +57,12 @@ fn expand_one(input: &str, found: &mut Vec<InputPath>) -> Result<()> {
 }
 
 fn expand_glob(pattern: &str, found: &mut Vec<InputPath>) -> Result<()> {
-    let matches = glob::glob(pattern).map_err(|e| EngineError::input(format!("`{pattern}`: not a valid glob: {}", e.msg)))?;
+    let matches = glob::glob(pattern)
+        .map_err(|e| EngineError::input(format!("`{pattern}`: not a valid glob: {}", e.msg)))?;
     let before = found.len();
     for entry in matches {
-        let path = entry.map_err(|e| EngineError::input(format!("`{}`: {}", e.path().display(), e.error())))?;
+        let path =
+            entry.map_err(|e| EngineError::input(format!("`{}`: {}", e.path().display(), e.error())))?;
         if path.is_dir() {
             walk(&path, &path, found)?;
         } else {
@@ -82,7 +86,10 @@ fn walk(root: &Path, folder: &Path, found: &mut Vec<InputPath>) -> Result<()> {
         }
         if path.is_dir() {
             walk(root, &path, found)?;
-        } else if path.extension().is_some_and(|e| EXTENSIONS.contains(&e.to_string_lossy().to_lowercase().as_str())) {
+        } else if path
+            .extension()
+            .is_some_and(|e| EXTENSIONS.contains(&e.to_string_lossy().to_lowercase().as_str()))
+        {
             let hive = path.strip_prefix(root).map(hive_columns).unwrap_or_default();
             found.push(InputPath { path, hive });
         }
@@ -132,7 +139,8 @@ mod tests {
 
     #[test]
     fn hive_folders_are_columns() {
-        let columns = hive_columns(Path::new("year=2004/region=a%20b/x=__HIVE_DEFAULT_PARTITION__/part.parquet"));
+        let columns =
+            hive_columns(Path::new("year=2004/region=a%20b/x=__HIVE_DEFAULT_PARTITION__/part.parquet"));
         assert_eq!(
             columns,
             [("year".into(), Some("2004".into())), ("region".into(), Some("a b".into())), ("x".into(), None)]

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, new_null_array};
 use arrow::datatypes::{DataType, SchemaRef};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
 
 use super::csv;
 use super::files::InputPath;
@@ -85,7 +87,9 @@ impl Source {
         let mut chunks = Vec::new();
         for (file, opened) in self.files.iter().enumerate() {
             let rows: Vec<usize> = match &opened.content {
-                Content::Parquet(meta) => meta.metadata().row_groups().iter().map(|g| g.num_rows() as usize).collect(),
+                Content::Parquet(meta) => {
+                    meta.metadata().row_groups().iter().map(|g| g.num_rows() as usize).collect()
+                }
                 Content::Table(batches) => vec![batches.iter().map(RecordBatch::num_rows).sum()],
             };
             let mut first_row = 0;
@@ -300,7 +304,9 @@ fn open_file(input: InputPath, needed: &[String]) -> Result<SourceFile> {
     }
     let meta = ArrowReaderMetadata::load(&handle, ArrowReaderOptions::new()).map_err(|e| {
         EngineError::input(format!("`{path}`: not a readable Parquet file: {}", first_line(&e.to_string())))
-            .with_hint("the file may be truncated, damaged or of another format; CSV files end in .csv or .tsv")
+            .with_hint(
+                "the file may be truncated, damaged or of another format; CSV files end in .csv or .tsv",
+            )
     })?;
     Ok(SourceFile { input, schema: Arc::clone(meta.schema()), content: Content::Parquet(meta), bytes })
 }

@@ -44,15 +44,27 @@ pub(super) fn finish(
     let buffers: Vec<Mutex<Buffer>> = buffers.into_iter().map(Mutex::new).collect();
     let raw = parallel::map(threads, buffers.len(), |shard| {
         let buffer = std::mem::take(&mut *buffers[shard].lock().unwrap_or_else(|e| e.into_inner()));
-        Ok(Mutex::new(Some(transpose(&buffer, &slots, &order.shards[shard].segments, order.shards[shard].rows, periods))))
+        Ok(Mutex::new(Some(transpose(
+            &buffer,
+            &slots,
+            &order.shards[shard].segments,
+            order.shards[shard].rows,
+            periods,
+        ))))
     })?;
     let varies: Vec<bool> = (0..slots.fields.len())
-        .map(|f| raw.iter().any(|r| r.lock().unwrap_or_else(|e| e.into_inner()).as_ref().is_some_and(|r| r.varies[f])))
+        .map(|f| {
+            raw.iter()
+                .any(|r| r.lock().unwrap_or_else(|e| e.into_inner()).as_ref().is_some_and(|r| r.varies[f]))
+        })
         .collect();
     for (field, varies) in slots.fields.iter().zip(&varies) {
         if *varies && matches!(field.kind, FieldKind::Cluster { .. }) {
-            return Err(EngineError::input(format!("the cluster variable `{}` varies within a unit", field.name))
-                .with_hint("every unit must stay in one cluster in all its rows"));
+            return Err(EngineError::input(format!(
+                "the cluster variable `{}` varies within a unit",
+                field.name
+            ))
+            .with_hint("every unit must stay in one cluster in all its rows"));
         }
     }
     let atoms = atom_plans(columns, formula, &slots)?;
@@ -60,7 +72,8 @@ pub(super) fn finish(
         let taken = raw[shard].lock().unwrap_or_else(|e| e.into_inner()).take();
         let Some(raw) = taken else { return Err(EngineError::failed("a shard was taken twice")) };
         let order = &order.shards[shard];
-        let builder = Builder { slots: &slots, varies: &varies, periods, segments: &order.segments, rows: order.rows };
+        let builder =
+            Builder { slots: &slots, varies: &varies, periods, segments: &order.segments, rows: order.rows };
         Ok(builder.build(raw, &atoms, order.keys.clone()))
     })?;
     let mut census = Census::new(order.cohorts.len(), periods);
@@ -115,7 +128,11 @@ fn transpose(buffer: &Buffer, slots: &Slots, segments: &[Segment], rows: usize, 
         }
         bits
     });
-    let varies = slots.fields.iter().map(|field| field.by_period && field_varies(field, &columns, rows, periods)).collect();
+    let varies = slots
+        .fields
+        .iter()
+        .map(|field| field.by_period && field_varies(field, &columns, rows, periods))
+        .collect();
     RawShard { columns, gaps, absent, varies }
 }
 
@@ -143,7 +160,11 @@ struct AtomPlan {
 fn atom_plans(columns: &Columns, formula: &Formula, slots: &Slots) -> Result<Vec<AtomPlan>> {
     let field_of = |name: &str| {
         let is_covariate = |f: &Field| matches!(f.kind, FieldKind::Covariate { .. }) && f.name == name;
-        slots.fields.iter().position(is_covariate).ok_or_else(|| EngineError::failed(format!("no column `{name}`")))
+        slots
+            .fields
+            .iter()
+            .position(is_covariate)
+            .ok_or_else(|| EngineError::failed(format!("no column `{name}`")))
     };
     let is_text = |name: &str| columns.covariates.iter().any(|c| c.name == name && c.text);
     formula
@@ -155,7 +176,11 @@ fn atom_plans(columns: &Columns, formula: &Formula, slots: &Slots) -> Result<Vec
             }
             Atom::Numeric(expression) => {
                 if let Some(name) = expression.is_plain_column() {
-                    return Ok(AtomPlan { fields: vec![field_of(name)?], expression: None, text: is_text(name) });
+                    return Ok(AtomPlan {
+                        fields: vec![field_of(name)?],
+                        expression: None,
+                        text: is_text(name),
+                    });
                 }
                 let names: Vec<String> = expression.columns().into_iter().map(str::to_owned).collect();
                 if let Some(name) = names.iter().find(|n| is_text(n)) {
@@ -266,7 +291,9 @@ impl Builder<'_> {
     ) -> ShardColumn {
         let sources: Vec<&ShardColumn> = plan.fields.iter().filter_map(|&f| fields[f].as_ref()).collect();
         let Some((expression, names)) = &plan.expression else {
-            return sources.first().map_or_else(|| ShardColumn::Constant(AlignedVec::default()), |c| (*c).clone());
+            return sources
+                .first()
+                .map_or_else(|| ShardColumn::Constant(AlignedVec::default()), |c| (*c).clone());
         };
         let mut mark = |values: &AlignedVec, periods: std::ops::Range<usize>| {
             if has_gap(values, self.segments) {
@@ -279,7 +306,9 @@ impl Builder<'_> {
         let evaluate = |period: usize| {
             let mut out = AlignedVec::zeros(self.rows);
             for (row, value) in out.iter_mut().enumerate() {
-                let of = |name: &str| names.iter().position(|n| n == name).map_or(f64::NAN, |i| sources[i].at(period)[row]);
+                let of = |name: &str| {
+                    names.iter().position(|n| n == name).map_or(f64::NAN, |i| sources[i].at(period)[row])
+                };
                 let result = expression.eval(&of);
                 *value = if result.is_finite() { result } else { f64::NAN };
             }

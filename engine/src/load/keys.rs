@@ -128,7 +128,11 @@ pub(super) fn scan(source: &Source, columns: &Columns, threads: usize) -> Result
     }
     chunks.sort_by_key(|(index, _)| *index);
     let keyless: u64 = tables.iter().map(|t| t.keyless_rows).sum();
-    Ok(Keys { tables, chunks: chunks.into_iter().map(|(_, keys)| keys).collect(), rows: source.rows() - keyless })
+    Ok(Keys {
+        tables,
+        chunks: chunks.into_iter().map(|(_, keys)| keys).collect(),
+        rows: source.rows() - keyless,
+    })
 }
 
 fn in_file(error: EngineError, path: &str) -> EngineError {
@@ -167,10 +171,22 @@ struct RunBuilder {
 
 impl RunBuilder {
     fn new(rows: usize) -> Self {
-        Self { units: Vec::new(), starts: Vec::new(), periods: Vec::with_capacity(rows), last_integer: None, last_text: None }
+        Self {
+            units: Vec::new(),
+            starts: Vec::new(),
+            periods: Vec::with_capacity(rows),
+            last_integer: None,
+            last_text: None,
+        }
     }
 
-    fn add(&mut self, table: &mut UnitTable, ids: &IdColumn<'_>, times: &[f64], groups: &[f64]) -> Result<()> {
+    fn add(
+        &mut self,
+        table: &mut UnitTable,
+        ids: &IdColumn<'_>,
+        times: &[f64],
+        groups: &[f64],
+    ) -> Result<()> {
         let mut row = 0;
         while row < times.len() {
             let end = match ids {
@@ -178,13 +194,17 @@ impl RunBuilder {
                 IdColumn::Texts(ids) => run_end(ids, row),
             };
             let run = Run { ids, times: &times[row..end], groups: &groups[row..end], row };
-            let one_cohort = run.groups.iter().fold(true, |all, g| all & (g.to_bits() == run.groups[0].to_bits()));
+            let one_cohort =
+                run.groups.iter().fold(true, |all, g| all & (g.to_bits() == run.groups[0].to_bits()));
             if one_cohort && run.times.iter().all(|t| t.is_finite()) {
                 self.add_run(table, &run)?;
             } else {
                 for at in row..end {
                     if times[at].is_finite() {
-                        self.add_run(table, &Run { ids, times: &times[at..=at], groups: &groups[at..=at], row: at })?;
+                        self.add_run(
+                            table,
+                            &Run { ids, times: &times[at..=at], groups: &groups[at..=at], row: at },
+                        )?;
                     } else {
                         self.skip(table, 1);
                     }
@@ -316,17 +336,16 @@ impl UnitTable {
     }
 
     fn cohort_code(&mut self, group: f64) -> Result<u16> {
-        let label = if group.is_nan() || group == 0.0 || group == f64::INFINITY {
-            f64::INFINITY
-        } else {
-            group
-        };
+        let label =
+            if group.is_nan() || group == 0.0 || group == f64::INFINITY { f64::INFINITY } else { group };
         if let Some(code) = self.cohorts.iter().position(|&known| known == label) {
             return Ok(code as u16);
         }
         if label < 0.0 {
-            return Err(EngineError::input(format!("the cohort column holds {label}, but cohorts can't be negative"))
-                .with_hint("never-treated units have 0, Inf or a missing value"));
+            return Err(EngineError::input(format!(
+                "the cohort column holds {label}, but cohorts can't be negative"
+            ))
+            .with_hint("never-treated units have 0, Inf or a missing value"));
         }
         code(&mut self.cohorts, label, "cohorts", "the cohort column must hold the first treated period")
     }

@@ -14,9 +14,9 @@ use stagger_estimator::formula::Formula;
 
 use crate::error::{EngineError, Result};
 use crate::events::RunEvent;
-use crate::run::Progress;
 use crate::input::{ColumnKind, Source, expand};
 use crate::panel::Panel;
+use crate::run::Progress;
 use crate::spec::RunSpec;
 
 /// Names of the columns a specification needs, by what they are for.
@@ -54,7 +54,9 @@ impl Columns {
             number("weightsname", weight)?;
         }
         let clusters: Vec<String> = spec.clustervars.iter().filter(|c| **c != spec.idname).cloned().collect();
-        for (argument, column) in clusters.iter().map(|c| ("clustervars", c)).chain([("idname", &spec.idname)]) {
+        for (argument, column) in
+            clusters.iter().map(|c| ("clustervars", c)).chain([("idname", &spec.idname)])
+        {
             if source.kind(argument, column)? == ColumnKind::Other {
                 return Err(not_a_number(argument, column, source));
             }
@@ -88,7 +90,8 @@ fn not_a_number(argument: &str, column: &str, source: &Source) -> EngineError {
     } else {
         "it must be numeric"
     };
-    EngineError::input(format!("{argument}: column `{column}` has type {name}, which can't be used here")).with_hint(hint)
+    EngineError::input(format!("{argument}: column `{column}` has type {name}, which can't be used here"))
+        .with_hint(hint)
 }
 
 /// Reads a panel.
@@ -104,17 +107,25 @@ pub(crate) fn load(
     needed.extend(spec.clustervars.iter().chain(&spec.weightsname).cloned());
     needed.extend(formula.variables());
     let source = Source::open(expand(inputs)?, &needed)?;
-    (progress.observer)(&RunEvent::InputFound { files: source.files().len(), rows: source.rows(), bytes: source.bytes() });
+    (progress.observer)(&RunEvent::InputFound {
+        files: source.files().len(),
+        rows: source.rows(),
+        bytes: source.bytes(),
+    });
     let columns = Columns::resolve(spec, formula, &source)?;
     if source.rows() == 0 {
-        return Err(EngineError::input("the input has no rows").with_hint("check that the files hold the panel"));
+        return Err(
+            EngineError::input("the input has no rows").with_hint("check that the files hold the panel")
+        );
     }
     let chunks = source.chunks().len();
     let keys = progress.stage("units", chunks, |_| keys::scan(&source, &columns, threads))?;
     let order = progress.stage("order", 1, |_| order::order(&keys, threads))?;
-    let placed = progress.stage("values", chunks, |_| place::place(&source, &columns, &keys, &order, threads))?;
+    let placed =
+        progress.stage("values", chunks, |_| place::place(&source, &columns, &keys, &order, threads))?;
     drop(keys);
-    let mut panel = progress.stage("columns", 1, |_| finish::finish(&columns, formula, order, placed, threads))?;
+    let mut panel =
+        progress.stage("columns", 1, |_| finish::finish(&columns, formula, order, placed, threads))?;
     panel.files = source.files();
     panel.input_rows = source.rows();
     Ok(panel)

@@ -66,11 +66,15 @@ pub(super) fn order(keys: &Keys, threads: usize) -> Result<Order> {
     let cohorts = distinct(keys.tables.iter().flat_map(|t| t.cohorts.iter().copied()));
     let periods = distinct(keys.tables.iter().flat_map(|t| t.periods.iter().copied()));
     if periods.is_empty() {
-        return Err(EngineError::input("no row has both a unit and a period").with_hint("check idname and tname"));
+        return Err(
+            EngineError::input("no row has both a unit and a period").with_hint("check idname and tname")
+        );
     }
     let cohort_of: Vec<Vec<u16>> = keys.tables.iter().map(|t| codes(&t.cohorts, &cohorts)).collect();
-    let shards = keys.rows.div_ceil(periods.len() as u64).div_ceil(SHARD_UNITS).max(1).next_power_of_two() as usize;
-    let buckets = parallel::map(threads, keys.tables.len(), |table| Ok(bucket(&keys.tables[table].hashes, shards)))?;
+    let shards =
+        keys.rows.div_ceil(periods.len() as u64).div_ceil(SHARD_UNITS).max(1).next_power_of_two() as usize;
+    let buckets =
+        parallel::map(threads, keys.tables.len(), |table| Ok(bucket(&keys.tables[table].hashes, shards)))?;
     let positions: Vec<Vec<AtomicU32>> =
         keys.tables.iter().map(|t| t.hashes.iter().map(|_| AtomicU32::new(u32::MAX)).collect()).collect();
     let row_bits = row_bits(&buckets, shards, cohorts.len());
@@ -132,7 +136,9 @@ fn bucket(hashes: &[u128], shards: usize) -> (Vec<u32>, Vec<u32>) {
 
 fn row_bits(buckets: &[(Vec<u32>, Vec<u32>)], shards: usize, cohorts: usize) -> u32 {
     let largest = (0..shards)
-        .map(|shard| buckets.iter().map(|(starts, _)| (starts[shard + 1] - starts[shard]) as usize).sum::<usize>())
+        .map(|shard| {
+            buckets.iter().map(|(starts, _)| (starts[shard + 1] - starts[shard]) as usize).sum::<usize>()
+        })
         .max()
         .unwrap_or(0);
     // Every stratum is padded to whole lanes.

@@ -27,13 +27,20 @@ struct Interner {
 }
 
 /// Reads all values. A field that turns out to vary in time restarts the pass with a slot a period for it.
-pub(super) fn place(source: &Source, columns: &Columns, keys: &Keys, order: &Order, threads: usize) -> Result<Placed> {
+pub(super) fn place(
+    source: &Source,
+    columns: &Columns,
+    keys: &Keys,
+    order: &Order,
+    threads: usize,
+) -> Result<Placed> {
     let interner = Mutex::new(Interner::default());
     let mut by_period: Vec<bool> = Vec::new();
     loop {
         let slots = Slots::new(columns, order.periods.len(), &|field| by_period.get(field) == Some(&true));
-        let buffers =
-            parallel::map(threads, order.shards.len(), |shard| Ok(buffer(order.shards[shard].rows * slots.stride)))?;
+        let buffers = parallel::map(threads, order.shards.len(), |shard| {
+            Ok(buffer(order.shards[shard].rows * slots.stride))
+        })?;
         let pass = Pass { source, keys, order, slots: &slots, buffers: &buffers, interner: &interner };
         pass.run(threads)?;
         if !slots.any_varies() {
@@ -52,7 +59,9 @@ pub(super) fn place(source: &Source, columns: &Columns, keys: &Keys, order: &Ord
 
 /// Slots of outcomes that were written: fewer than rows means that two rows share a unit and a period.
 fn set_outcomes(slots: &Slots, buffers: &[Buffer], periods: usize) -> u64 {
-    let set = |row: &[AtomicU64]| row[..periods].iter().filter(|s| s.load(Ordering::Relaxed) != UNSET).count() as u64;
+    let set = |row: &[AtomicU64]| {
+        row[..periods].iter().filter(|s| s.load(Ordering::Relaxed) != UNSET).count() as u64
+    };
     buffers.iter().map(|b| b.chunks(slots.stride).map(set).sum::<u64>()).sum()
 }
 
@@ -110,7 +119,9 @@ impl Pass<'_> {
         encoded.clear();
         match field.kind {
             FieldKind::Covariate { text: true } => self.encode_texts(array, scratch, &mut encoded)?,
-            FieldKind::Cluster { dimension } => encode_clusters(field, dimension, array, scratch, &mut encoded)?,
+            FieldKind::Cluster { dimension } => {
+                encode_clusters(field, dimension, array, scratch, &mut encoded)?
+            }
             _ => with_f64(array, &field.name, &mut scratch.numbers, |values| {
                 encoded.extend(values.iter().map(|&value| encode(value)));
                 Ok(())
@@ -181,7 +192,9 @@ impl Pass<'_> {
             let own = &values[rows];
             let first = own[0];
             let differs = own.iter().fold(0, |differs, value| differs | (value ^ first));
-            constant &= differs == 0 && first != MISSING && settle(&slots[field.offset], first, own.len() == all_periods);
+            constant &= differs == 0
+                && first != MISSING
+                && settle(&slots[field.offset], first, own.len() == all_periods);
         });
         if !constant {
             field.varies.store(true, Ordering::Relaxed);
@@ -208,8 +221,10 @@ impl Pass<'_> {
                         let fresh = interner.codes.len() as u32;
                         let code = *interner.codes.entry(text.to_owned()).or_insert(fresh);
                         if interner.codes.len() > 100_000 {
-                            return Err(EngineError::input("a text covariate has more than 100000 different values")
-                                .with_hint("factors in xformla must have few levels"));
+                            return Err(EngineError::input(
+                                "a text covariate has more than 100000 different values",
+                            )
+                            .with_hint("factors in xformla must have few levels"));
                         }
                         scratch.known_texts.insert(text.to_owned(), code);
                         code
@@ -230,7 +245,8 @@ impl Pass<'_> {
             for row in 0..chunk.rows {
                 let run = runs.current();
                 if run.unit != NO_UNIT {
-                    let position = self.order.positions[keys.table][run.unit as usize].load(Ordering::Relaxed);
+                    let position =
+                        self.order.positions[keys.table][run.unit as usize].load(Ordering::Relaxed);
                     let period = self.order.period_of[keys.table][keys.periods.at(row, run.start) as usize];
                     if !seen.insert((position, period)) {
                         return self.describe_duplicate(columns, chunk, row, period);
@@ -288,7 +304,9 @@ fn encode_clusters(
     out: &mut Vec<u64>,
 ) -> Result<()> {
     // Two bits are given up so that no key looks like "missing", "not set" or, decoded as a number, NaN.
-    let key = |hash: u128| (((hash as u64) ^ (dimension as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)) >> 2) | 1 << 62;
+    let key = |hash: u128| {
+        (((hash as u64) ^ (dimension as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)) >> 2) | 1 << 62
+    };
     let buffer = &mut scratch.buffer;
     with_ids(array, &field.name, &mut scratch.integers, |ids| {
         match ids {
@@ -302,7 +320,9 @@ fn encode_clusters(
                 }));
             }
             IdColumn::Texts(ids) => {
-                out.extend(ids.iter().map(|id| id.map_or(MISSING, |id| key(hash_bytes(id.as_bytes(), buffer)))));
+                out.extend(
+                    ids.iter().map(|id| id.map_or(MISSING, |id| key(hash_bytes(id.as_bytes(), buffer)))),
+                );
             }
         }
         Ok(())

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use faer::Mat;
-use stagger_estimator::influence::{ClusterPartial, InfluencePartial, clusters_to_sums};
 use stagger_estimator::inference::{
     Extended, InferenceOptions, gaussian_draws, infer_cells, two_way, wald_pretest,
 };
+use stagger_estimator::influence::{InfluencePartial, clusters_to_sums};
 use stagger_estimator::multipliers::{Bits, Domain};
 
 use super::Progress;
@@ -29,9 +29,12 @@ const NAMED_CELLS: usize = 6;
 /// Extended covariance with draws, and what it took.
 struct Covariance {
     matrix: Mat<f64>,
+    /// ΨᵀΨ/n over units, where that is R's V although draws are by cluster.
+    over_units: Option<Mat<f64>>,
     draws: Option<Mat<f64>>,
     draw_units: u64,
     clusters: Option<u64>,
+    shares: Vec<f64>,
     warnings: Vec<String>,
 }
 
@@ -42,9 +45,9 @@ pub(super) fn estimate(
     fitted: Fitted,
     invoker: &Threads<'_>,
     progress: &mut Progress<'_>,
-    _max_cells: Option<usize>,
+    max_cells: Option<usize>,
 ) -> Result<(SavedResult, Option<Mat<f64>>)> {
-    let covariance = covariance(&fitted, invoker, progress)?;
+    let covariance = covariance(&fitted, invoker, progress, max_cells)?;
     let plan = &fitted.plan;
     let mut warnings = plan.warnings.clone();
     for (reason, cells) in failures(&fitted) {
@@ -52,21 +55,22 @@ pub(super) fn estimate(
     }
     warnings.extend(covariance.warnings);
     let att = att(&fitted);
-    let shares = shares(plan, &covariance.matrix, covariance.clusters.is_some(), &fitted, invoker)?;
+    let shares = covariance.shares.clone();
     let extended = Extended {
         n: plan.n,
         covariance: covariance.matrix,
         draws: covariance.draws,
         n_draw_units: covariance.draw_units,
     };
-    let options = InferenceOptions {
-        alp: spec.alp,
-        bstrap: spec.bstrap,
-        cband: spec.cband && plan.allows_band,
-    };
+    let options =
+        InferenceOptions { alp: spec.alp, bstrap: spec.bstrap, cband: spec.cband && plan.allows_band };
     let inference = infer_cells(&extended, &att, plan.groups.len(), &options);
     warnings.extend(inference.warnings);
-    let vcov = extended.cell_covariance(plan.groups.len());
+    let vcov = match covariance.over_units {
+        Some(over_units) => Extended { covariance: over_units, draws: None, ..extended.clone() }
+            .cell_covariance(plan.groups.len()),
+        None => extended.cell_covariance(plan.groups.len()),
+    };
     let pre: Vec<bool> = plan.cells.iter().map(|c| !c.post).collect();
     let wald = (plan.cluster_variables == 0 || !spec.bstrap)
         .then(|| wald_pretest(&att, &inference.se_analytic, &pre, &vcov, plan.n))
@@ -114,7 +118,10 @@ fn add_aggregates(saved: &mut SavedResult, draws: Option<&Mat<f64>>) {
             let lenient = AggregateOptions { na_rm: true, ..plain.clone() };
             let out = aggregate_saved(saved, draws, kind, &lenient, &overrides);
             if out.is_ok() {
-                saved.result.warnings.push(format!("{kind} aggregation leaves out cells that could not be estimated"));
+                saved
+                    .result
+                    .warnings
+                    .push(format!("{kind} aggregation leaves out cells that could not be estimated"));
             }
             out.map_err(|_| first)
         });
@@ -127,45 +134,115 @@ fn add_aggregates(saved: &mut SavedResult, draws: Option<&Mat<f64>>) {
     }
 }
 
-fn covariance(fitted: &Fitted, invoker: &Threads<'_>, progress: &mut Progress<'_>) -> Result<Covariance> {
-    let plan = &fitted.plan;
-    let n = plan.n as f64;
-    let bits = |domain| Bits::new(plan.seed, domain, plan.multiplier);
-    if plan.cluster_variables == 0 {
-        let sums = influence(fitted, plan.draws, None, invoker, progress)?;
-        let totals: Vec<f64> = sums.units.cross[..sums.units.columns].to_vec();
-        return Ok(Covariance {
-            matrix: matrix(&sums.units, n),
-            draws: draws(plan, &sums.units, &totals),
-            draw_units: plan.n,
-            clusters: None,
-            warnings: Vec::new(),
-        });
-    }
-    let slices = cluster_slices(plan, invoker);
-    let (mut totals, mut ways): (Vec<f64>, Vec<InfluencePartial>) = (Vec::new(), Vec::new());
-    let mut clusters = 0;
-    let drawn = if plan.cluster_variables == 1 { plan.draws } else { 0 };
-    for index in 0..slices {
-        let slice = ClusterSlice { index, count: slices };
-        let sums = influence(fitted, 0, Some(slice), invoker, progress)?;
-        totals = sums.units.cross[..sums.units.columns].to_vec();
-        clusters += sums.clusters.first().map_or(0, |c: &ClusterPartial| c.keys.len() as u64);
-        let parts = sums.clusters.iter().map(|c| clusters_to_sums(c, drawn, &bits(Domain::Cluster)));
-        if ways.is_empty() {
-            ways = parts.collect();
-        } else {
-            ways.iter_mut().zip(parts).for_each(|(all, part)| all.merge(&part));
+/// Extended columns of the passes: all at once, or with at most `max_cells` cells a set every pair of sets, since cells
+/// share controls and the blocks between sets are not zero. Draws belong to the passes of one set.
+fn column_passes(plan: &Plan, max_cells: Option<usize>) -> Vec<(Vec<usize>, bool)> {
+    let fixed = 1 + plan.groups.len();
+    let all: Vec<usize> = (fixed..plan.extended_columns()).collect();
+    let sets: Vec<&[usize]> = all.chunks(max_cells.unwrap_or(all.len()).max(1)).collect();
+    let mut passes = Vec::new();
+    for (i, a) in sets.iter().enumerate() {
+        passes.push(((0..fixed).chain(a.iter().copied()).collect(), true));
+        for b in &sets[i + 1..] {
+            passes.push(((0..fixed).chain(a.iter().copied()).chain(b.iter().copied()).collect(), false));
         }
     }
-    match ways.as_slice() {
-        [one] => Ok(Covariance {
+    passes
+}
+
+/// Puts the sums of some columns in their place among all.
+fn place(all: &mut InfluencePartial, part: &InfluencePartial, columns: &[usize]) {
+    for (i, &row) in columns.iter().enumerate() {
+        for (j, &column) in columns.iter().enumerate() {
+            all.cross[row * all.columns + column] = part.cross[i * part.columns + j];
+        }
+    }
+    for draw in 0..part.draws {
+        for (j, &column) in columns.iter().enumerate() {
+            all.bit_sums[draw * all.columns + column] = part.bit_sums[draw * part.columns + j];
+        }
+    }
+}
+
+/// Sums over units and, with clusters, by every way of clustering, over all extended columns.
+struct Sums {
+    units: InfluencePartial,
+    ways: Vec<InfluencePartial>,
+    clusters: u64,
+}
+
+fn all_sums(
+    fitted: &Fitted,
+    invoker: &Threads<'_>,
+    progress: &mut Progress<'_>,
+    max_cells: Option<usize>,
+) -> Result<Sums> {
+    let plan = &fitted.plan;
+    let width = plan.extended_columns();
+    let ways = match plan.cluster_variables {
+        0 => 0,
+        1 => 1,
+        _ => 3,
+    };
+    // Two-way draws are Gaussian, from the covariance.
+    let unit_draws = if ways == 0 { plan.draws } else { 0 };
+    let cluster_draws = if ways == 1 { plan.draws } else { 0 };
+    let slices = if ways == 0 { 1 } else { cluster_slices(plan, invoker) };
+    let bits = Bits::new(plan.seed, Domain::Cluster, plan.multiplier);
+    let mut out = Sums {
+        units: InfluencePartial::new(width, unit_draws),
+        ways: vec![InfluencePartial::new(width, cluster_draws); ways],
+        clusters: 0,
+    };
+    for (pass, (columns, own_draws)) in column_passes(plan, max_cells).into_iter().enumerate() {
+        let draws = |wanted: usize| if own_draws { wanted } else { 0 };
+        let mut parts = vec![InfluencePartial::new(columns.len(), draws(cluster_draws)); ways];
+        for index in 0..slices {
+            let slice = (ways > 0).then_some(ClusterSlice { index, count: slices });
+            let sums = influence(fitted, &columns, draws(unit_draws), slice, invoker, progress)?;
+            place(&mut out.units, &sums.units, &columns);
+            for (part, clusters) in parts.iter_mut().zip(&sums.clusters) {
+                part.merge(&clusters_to_sums(clusters, width, draws(cluster_draws), &bits));
+            }
+            if pass == 0 {
+                out.clusters += sums.clusters.first().map_or(0, |c| c.keys.len() as u64);
+            }
+        }
+        for (way, part) in out.ways.iter_mut().zip(&parts) {
+            place(way, part, &columns);
+        }
+    }
+    Ok(out)
+}
+
+fn covariance(
+    fitted: &Fitted,
+    invoker: &Threads<'_>,
+    progress: &mut Progress<'_>,
+    max_cells: Option<usize>,
+) -> Result<Covariance> {
+    let plan = &fitted.plan;
+    let n = plan.n as f64;
+    let Sums { units, ways, clusters } = all_sums(fitted, invoker, progress, max_cells)?;
+    let totals = &units.cross[..units.columns];
+    let plain = Covariance {
+        matrix: Mat::new(),
+        over_units: None,
+        draws: None,
+        draw_units: plan.n,
+        clusters: (!ways.is_empty()).then_some(clusters),
+        shares: shares(plan, &units),
+        warnings: Vec::new(),
+    };
+    Ok(match ways.as_slice() {
+        [one] => Covariance {
             matrix: matrix(one, n),
-            draws: draws(plan, one, &totals),
+            // R clusters V only without bootstrap (FORMULAS §4).
+            over_units: (plan.draws > 0).then(|| matrix(&units, n)),
+            draws: draws(plan, one, totals),
             draw_units: clusters,
-            clusters: Some(clusters),
-            warnings: Vec::new(),
-        }),
+            ..plain
+        },
         [a, b, ab] => {
             let both = two_way(&matrix(a, n), &matrix(b, n), &matrix(ab, n));
             let warning = (both.clipped > 0).then(|| {
@@ -174,21 +251,17 @@ fn covariance(fitted: &Fitted, invoker: &Threads<'_>, progress: &mut Progress<'_
                     both.clipped, both.smallest
                 )
             });
-            let drawn = (plan.draws > 0).then(|| gaussian_draws(&both.covariance, plan.n, plan.draws, plan.seed));
-            Ok(Covariance {
-                matrix: both.covariance,
-                draws: drawn,
-                draw_units: plan.n,
-                clusters: Some(clusters),
-                warnings: warning.into_iter().collect(),
-            })
+            let draws =
+                (plan.draws > 0).then(|| gaussian_draws(&both.covariance, plan.n, plan.draws, plan.seed));
+            Covariance { matrix: both.covariance, draws, warnings: warning.into_iter().collect(), ..plain }
         }
-        _ => Err(EngineError::failed("cluster sums are missing")),
-    }
+        _ => Covariance { matrix: matrix(&units, n), draws: draws(plan, &units, totals), ..plain },
+    })
 }
 
 fn influence(
     fitted: &Fitted,
+    columns: &[usize],
     draws: usize,
     clusters: Option<ClusterSlice>,
     invoker: &Threads<'_>,
@@ -197,6 +270,7 @@ fn influence(
     let input = StageInput::Influence {
         corrections: fitted.corrections.iter().map(|c| c.as_ref().ok().cloned()).collect(),
         betas: fitted.betas.clone(),
+        columns: columns.to_vec(),
         draws,
         clusters,
     };
@@ -239,7 +313,8 @@ fn draws(plan: &Plan, sums: &InfluencePartial, totals: &[f64]) -> Option<Mat<f64
 }
 
 fn att(fitted: &Fitted) -> Vec<f64> {
-    let mut att: Vec<f64> = fitted.plan.cells.iter().map(|c| if c.reference { 0.0 } else { f64::NAN }).collect();
+    let mut att: Vec<f64> =
+        fitted.plan.cells.iter().map(|c| if c.reference { 0.0 } else { f64::NAN }).collect();
     for (comparison, result) in fitted.plan.comparisons.comparisons.iter().zip(&fitted.corrections) {
         if let Ok(correction) = result {
             att[comparison.cell] = correction.att;
@@ -249,28 +324,8 @@ fn att(fitted: &Fitted) -> Vec<f64> {
 }
 
 /// p_g: mean over units of w 1{G = g}, from the products of the share columns with the ones column.
-fn shares(
-    plan: &Plan,
-    covariance: &Mat<f64>,
-    clustered: bool,
-    fitted: &Fitted,
-    invoker: &Threads<'_>,
-) -> Result<Vec<f64>> {
-    if !clustered {
-        return Ok((0..plan.groups.len()).map(|g| covariance[(0, 1 + g)]).collect());
-    }
-    let input = StageInput::Influence {
-        corrections: vec![None; fitted.corrections.len()],
-        betas: fitted.betas.clone(),
-        draws: 0,
-        clusters: None,
-    };
-    match invoker.sample(plan, &input, invoker.shards.len())? {
-        Partial::Influence(sums) => {
-            Ok((0..plan.groups.len()).map(|g| sums.units.cross[1 + g] / plan.n as f64).collect())
-        }
-        _ => Err(EngineError::failed("the influence stage returned another stage's partial")),
-    }
+fn shares(plan: &Plan, units: &InfluencePartial) -> Vec<f64> {
+    units.cross[1..=plan.groups.len()].iter().map(|sum| sum / plan.n as f64).collect()
 }
 
 fn att_gt(plan: &Plan, att: &[f64], se: &[f64], crit: f64) -> AttGt {
@@ -294,7 +349,13 @@ fn rows(matrix: &Mat<f64>, att: &[f64]) -> Vec<Vec<Num>> {
 }
 
 fn cohort_units(panel: &Panel, plan: &Plan) -> Vec<(Num, u64)> {
-    panel.cohorts.iter().zip(&plan.units).filter(|(_, units)| **units > 0).map(|(c, u)| (Num(*c), *u)).collect()
+    panel
+        .cohorts
+        .iter()
+        .zip(&plan.units)
+        .filter(|(_, units)| **units > 0)
+        .map(|(c, u)| (Num(*c), *u))
+        .collect()
 }
 
 fn not_estimated(plan: &Plan, reason: &str, cells: &[usize]) -> String {
@@ -303,7 +364,11 @@ fn not_estimated(plan: &Plan, reason: &str, cells: &[usize]) -> String {
         .take(NAMED_CELLS)
         .map(|&c| format!("({}, {})", plan.cells[c].group, plan.period_labels[plan.cells[c].time]))
         .collect();
-    let rest = if cells.len() > NAMED_CELLS { format!(" and {} more", cells.len() - NAMED_CELLS) } else { String::new() };
+    let rest = if cells.len() > NAMED_CELLS {
+        format!(" and {} more", cells.len() - NAMED_CELLS)
+    } else {
+        String::new()
+    };
     let word = if cells.len() == 1 { "cell" } else { "cells" };
     format!("{} {word} not estimated: {reason}: (group, time) {}{rest}", cells.len(), named.join(", "))
 }

@@ -129,7 +129,8 @@ fn fit_logits(
     invoker: &Threads<'_>,
     progress: &mut Progress<'_>,
 ) -> Result<Vec<LogitFit>> {
-    let flat: Vec<Option<Vec<f64>>> = (0..plan.comparisons.logits.len()).map(|l| flat_start(plan, gram, l)).collect();
+    let flat: Vec<Option<Vec<f64>>> =
+        (0..plan.comparisons.logits.len()).map(|l| flat_start(plan, gram, l)).collect();
     let start = |beta: &Option<Vec<f64>>| match beta {
         Some(beta) => LogitState::new(beta.clone()),
         None => LogitState::failed("no units with positive weight"),
@@ -211,7 +212,8 @@ impl Solver<'_> {
             }
         }
         let treated_units = plan.units[c.treated] as f64;
-        let control_units: u64 = plan.comparisons.control_sets[c.control_set].iter().map(|&s| plan.units[s]).sum();
+        let control_units: u64 =
+            plan.comparisons.control_sets[c.control_set].iter().map(|&s| plan.units[s]).sum();
         if control_units == 0 {
             return Err("no control units");
         }

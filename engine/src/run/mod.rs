@@ -88,7 +88,12 @@ pub(crate) struct Progress<'a> {
 
 impl Progress<'_> {
     /// Runs one stage and records its time.
-    pub(crate) fn stage<T>(&mut self, name: &str, tasks: usize, work: impl FnOnce(Observer<'_>) -> Result<T>) -> Result<T> {
+    pub(crate) fn stage<T>(
+        &mut self,
+        name: &str,
+        tasks: usize,
+        work: impl FnOnce(Observer<'_>) -> Result<T>,
+    ) -> Result<T> {
         (self.observer)(&RunEvent::StageStarted { stage: name.to_owned(), tasks });
         let begin = Instant::now();
         let out = work(self.observer)?;
@@ -103,7 +108,12 @@ impl Progress<'_> {
 ///
 /// # Errors
 /// Bad arguments or input ([`EngineError::is_input`]), named with file, column and values.
-pub fn run(inputs: &[String], spec: &RunSpec, options: &RunOptions, observer: Observer<'_>) -> Result<RunOutput> {
+pub fn run(
+    inputs: &[String],
+    spec: &RunSpec,
+    options: &RunOptions,
+    observer: Observer<'_>,
+) -> Result<RunOutput> {
     let begin = Instant::now();
     let threads = options.threads.unwrap_or_else(cores).max(1);
     let formula = check(spec)?;
@@ -115,9 +125,14 @@ pub fn run(inputs: &[String], spec: &RunSpec, options: &RunOptions, observer: Ob
     }
     let invoker = stages::Threads { shards: &panel.shards, threads, tasks: options.n_partitions };
     let fitted = fit::fit(plan, &invoker, &mut progress)?;
-    let (saved, draws) = estimates::estimate(&panel, spec, fitted, &invoker, &mut progress, options.max_cohorts)?;
+    let (saved, draws) =
+        estimates::estimate(&panel, spec, fitted, &invoker, &mut progress, options.max_cohorts)?;
     let facts = RunFacts {
-        inputs: panel.files.iter().map(|(path, bytes, rows)| InputFile { path: path.clone(), bytes: *bytes, rows: *rows }).collect(),
+        inputs: panel
+            .files
+            .iter()
+            .map(|(path, bytes, rows)| InputFile { path: path.clone(), bytes: *bytes, rows: *rows })
+            .collect(),
         rows: panel.input_rows,
         units: panel.units,
         shards: panel.shards.len(),
@@ -160,11 +175,14 @@ fn check(spec: &RunSpec) -> Result<Formula> {
         return Err(EngineError::input(format!("alp must lie between 0 and 1, not {}", spec.alp)));
     }
     if spec.bstrap && spec.biters == 0 {
-        return Err(EngineError::input("biters must be at least 1, not 0").with_hint("--bstrap false turns draws off"));
+        return Err(EngineError::input("biters must be at least 1, not 0")
+            .with_hint("--bstrap false turns draws off"));
     }
     let others = spec.clustervars.iter().filter(|c| **c != spec.idname).count();
     if others > 2 {
-        return Err(EngineError::input(format!("at most two cluster variables besides the unit, not {others}")));
+        return Err(EngineError::input(format!(
+            "at most two cluster variables besides the unit, not {others}"
+        )));
     }
     let text = spec.xformla.as_deref().unwrap_or("~1");
     formula::parse(text).map_err(|e| input_error(&format!("xformla `{text}`: {e}"), e.hint()))

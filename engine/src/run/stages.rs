@@ -24,7 +24,12 @@ pub(crate) struct Threads<'a> {
 
 impl Threads<'_> {
     /// Runs a stage over all shards.
-    pub(crate) fn stage(&self, plan: &Plan, input: &StageInput, progress: &mut Progress<'_>) -> Result<Partial> {
+    pub(crate) fn stage(
+        &self,
+        plan: &Plan,
+        input: &StageInput,
+        progress: &mut Progress<'_>,
+    ) -> Result<Partial> {
         let tasks = self.cut(self.shards.len());
         progress.stage(input.stage(), tasks.len(), |observer| {
             let done = AtomicUsize::new(0);
@@ -56,15 +61,22 @@ impl Threads<'_> {
         let shards = tasks.last().map_or(0, |range| range.end);
         let root = shards.next_power_of_two().trailing_zeros();
         let reduction = Reduction::default();
-        parallel::for_each(self.threads, tasks.len(), || (), |(), index| {
-            let range = tasks[index].clone();
-            let task = Task { input, shards: range.clone() };
-            for (node, partial) in run_task(plan, &task, &self.shards[range]) {
-                reduction.add(node, partial, root);
-            }
-            done();
-            Ok(())
-        })?;
-        reduction.into_root().ok_or_else(|| EngineError::failed(format!("stage {} lost a partial", input.stage())))
+        parallel::for_each(
+            self.threads,
+            tasks.len(),
+            || (),
+            |(), index| {
+                let range = tasks[index].clone();
+                let task = Task { input, shards: range.clone() };
+                for (node, partial) in run_task(plan, &task, &self.shards[range]) {
+                    reduction.add(node, partial, root);
+                }
+                done();
+                Ok(())
+            },
+        )?;
+        reduction
+            .into_root()
+            .ok_or_else(|| EngineError::failed(format!("stage {} lost a partial", input.stage())))
     }
 }

@@ -48,7 +48,7 @@ pub(crate) fn keys_by_way(shard: &Shard) -> Vec<Vec<u64>> {
 }
 
 impl ClusterSums {
-    pub(super) fn new(plan: &Plan, shard: &Shard, slice: &ClusterSlice) -> Self {
+    pub(super) fn new(plan: &Plan, shard: &Shard, columns: usize, slice: &ClusterSlice) -> Self {
         let mut used = vec![false; shard.rows];
         for segment in shard.segments.iter().filter(|s| plan.mask.uses(s)) {
             for (row, flag) in used.iter_mut().enumerate().skip(segment.start).take(segment.units) {
@@ -59,14 +59,21 @@ impl ClusterSums {
             .into_iter()
             .map(|keys| {
                 let here = |row: usize| used[row] && keys[row] % slice.count == slice.index;
-                let mut distinct: Vec<u64> = (0..keys.len()).filter(|&row| here(row)).map(|row| keys[row]).collect();
+                let mut distinct: Vec<u64> =
+                    (0..keys.len()).filter(|&row| here(row)).map(|row| keys[row]).collect();
                 distinct.sort_unstable();
                 distinct.dedup();
                 let position: HashMap<u64, u32> = distinct.iter().copied().zip(0..).collect();
                 let rows = (0..keys.len())
-                    .map(|row| if here(row) { position.get(&keys[row]).copied().unwrap_or(ELSEWHERE) } else { ELSEWHERE })
+                    .map(|row| {
+                        if here(row) {
+                            position.get(&keys[row]).copied().unwrap_or(ELSEWHERE)
+                        } else {
+                            ELSEWHERE
+                        }
+                    })
                     .collect();
-                Way { partial: ClusterPartial::new(plan.extended_columns(), distinct), rows }
+                Way { partial: ClusterPartial::new(columns, distinct), rows }
             })
             .collect();
         Self { ways }

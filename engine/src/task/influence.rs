@@ -17,13 +17,16 @@ use crate::shard::{Segment, Shard};
 pub(super) struct Inputs<'a> {
     pub(super) corrections: &'a [Option<Correction>],
     pub(super) betas: &'a [Option<Vec<f64>>],
+    /// Extended columns of the partial.
+    pub(super) columns: &'a [usize],
     pub(super) draws: usize,
     pub(super) clusters: Option<&'a ClusterSlice>,
 }
 
 pub(super) fn influence(plan: &Plan, shard: &Shard, inputs: &Inputs<'_>) -> InfluenceSums {
-    let mut out = InfluencePartial::new(plan.extended_columns(), inputs.draws);
-    let mut clusters = inputs.clusters.map(|slice| ClusterSums::new(plan, shard, slice));
+    let mut out = InfluencePartial::new(inputs.columns.len(), inputs.draws);
+    let mut clusters =
+        inputs.clusters.map(|slice| ClusterSums::new(plan, shard, inputs.columns.len(), slice));
     let mut work = Work {
         plan,
         inputs,
@@ -57,19 +60,28 @@ struct Column {
 }
 
 impl Work<'_> {
-    fn segment(&mut self, shard: &Shard, segment: &Segment, mut clusters: Option<&mut ClusterSums>) -> StratumSums {
+    fn segment(
+        &mut self,
+        shard: &Shard,
+        segment: &Segment,
+        mut clusters: Option<&mut ClusterSums>,
+    ) -> StratumSums {
         let roles: Vec<(usize, Role)> = self.plan.stratum_columns[segment.stratum]
             .iter()
-            .copied()
             .filter(|(_, role)| match role {
                 Role::Treated { comparison } | Role::Control { comparison } => {
                     self.inputs.corrections[*comparison].is_some()
                 }
                 Role::Ones | Role::Share => true,
             })
+            .filter_map(|(column, role)| Some((self.inputs.columns.binary_search(column).ok()?, *role)))
             .collect();
         let columns = self.columns(&roles);
-        let mut sums = StratumSums::new(roles.iter().map(|(column, _)| *column).collect(), self.inputs.draws);
+        let mut sums = StratumSums::new(
+            roles.iter().map(|(column, _)| *column).collect(),
+            self.plan.stratum_columns[segment.stratum].len(),
+            self.inputs.draws,
+        );
         let mut psi = Columns::zeros(BLOCK, roles.len());
         for start in (segment.start..segment.start + segment.units).step_by(BLOCK) {
             self.fill(shard, segment, start, &roles, &columns, &mut psi);
@@ -98,7 +110,8 @@ impl Work<'_> {
                 Column { place, frame, comparison, treated }
             })
             .collect();
-        columns.sort_by_key(|c| (c.frame, self.plan.comparisons.comparisons[c.comparison].logit, c.comparison));
+        columns
+            .sort_by_key(|c| (c.frame, self.plan.comparisons.comparisons[c.comparison].logit, c.comparison));
         columns
     }
 

@@ -37,6 +37,8 @@ pub enum StageInput {
         corrections: Vec<Option<Correction>>,
         /// Coefficients by logit.
         betas: Vec<Option<Vec<f64>>>,
+        /// The extended columns to sum over, ascending; all of them unless memory asks for a pair of cell sets at a time.
+        columns: Vec<usize>,
         /// Draws over units (0 with clusters, whose draws come from the cluster sums).
         draws: usize,
         /// The clusters whose sums are wanted.
@@ -72,13 +74,23 @@ pub fn run_task(plan: &Plan, task: &Task<'_>, shards: &[Shard]) -> Vec<(Node, Pa
     for (index, shard) in task.shards.clone().zip(shards) {
         let partial = match task.input {
             StageInput::Gram => Partial::Gram(nuisances::gram(plan, shard)),
-            StageInput::Propensity { betas } => Partial::Propensity(nuisances::propensity(plan, shard, betas)),
+            StageInput::Propensity { betas } => {
+                Partial::Propensity(nuisances::propensity(plan, shard, betas))
+            }
             StageInput::Moments { betas } => Partial::Moments(nuisances::moments(plan, shard, betas)),
-            StageInput::Influence { corrections, betas, draws, clusters } => Partial::Influence(influence::influence(
-                plan,
-                shard,
-                &influence::Inputs { corrections, betas, draws: *draws, clusters: clusters.as_ref() },
-            )),
+            StageInput::Influence { corrections, betas, columns, draws, clusters } => {
+                Partial::Influence(influence::influence(
+                    plan,
+                    shard,
+                    &influence::Inputs {
+                        corrections,
+                        betas,
+                        columns,
+                        draws: *draws,
+                        clusters: clusters.as_ref(),
+                    },
+                ))
+            }
         };
         stack.push(index, partial);
     }

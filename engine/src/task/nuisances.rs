@@ -31,13 +31,19 @@ pub(super) fn gram(plan: &Plan, shard: &Shard) -> GramPartial {
     let mut space = GramSpace::new(plan.design_columns());
     let mut block_space = BlockSpace::new(plan);
     let keys_of = keys_by_stratum(plan);
-    blocks(plan, shard, &mut block_space, |s| !keys_of[s].is_empty(), |block, segment, start| {
-        block.load_outcomes(plan, shard, start);
-        for &(key, frame) in &keys_of[segment.stratum] {
-            block.load_frame(plan, shard, start, plan.comparisons.frames[frame]);
-            out.add_block(key, &block.block(plan), &mut space);
-        }
-    });
+    blocks(
+        plan,
+        shard,
+        &mut block_space,
+        |s| !keys_of[s].is_empty(),
+        |block, segment, start| {
+            block.load_outcomes(plan, shard, start);
+            for &(key, frame) in &keys_of[segment.stratum] {
+                block.load_frame(plan, shard, start, plan.comparisons.frames[frame]);
+                out.add_block(key, &block.block(plan), &mut space);
+            }
+        },
+    );
     out
 }
 
@@ -80,18 +86,25 @@ pub(super) fn propensity(plan: &Plan, shard: &Shard, betas: &[Option<Vec<f64>>])
     let mut space = PropensitySpace::new(plan.regressors());
     let mut block_space = BlockSpace::new(plan);
     let parts_of = parts_by_stratum(plan, betas);
-    blocks(plan, shard, &mut block_space, |s| !parts_of[s].is_empty(), |block_space, segment, start| {
-        let mut loaded = None;
-        for part in &parts_of[segment.stratum] {
-            if loaded.replace(part.frame) != Some(part.frame) {
-                block_space.load_frame(plan, shard, start, plan.comparisons.frames[part.frame]);
+    blocks(
+        plan,
+        shard,
+        &mut block_space,
+        |s| !parts_of[s].is_empty(),
+        |block_space, segment, start| {
+            let mut loaded = None;
+            for part in &parts_of[segment.stratum] {
+                if loaded.replace(part.frame) != Some(part.frame) {
+                    block_space.load_frame(plan, shard, start, plan.comparisons.frames[part.frame]);
+                }
+                let Some(beta) = &betas[part.logit] else { continue };
+                let block = block_space.block(plan);
+                let weights =
+                    if plan.comparisons.logits[part.logit].weighted { block.weights } else { block.used };
+                add_logit(&mut out, part.logit, &block, weights, part.treated, beta, &mut space);
             }
-            let Some(beta) = &betas[part.logit] else { continue };
-            let block = block_space.block(plan);
-            let weights = if plan.comparisons.logits[part.logit].weighted { block.weights } else { block.used };
-            add_logit(&mut out, part.logit, &block, weights, part.treated, beta, &mut space);
-        }
-    });
+        },
+    );
     out
 }
 
@@ -105,18 +118,24 @@ pub(super) fn moments(plan: &Plan, shard: &Shard, betas: &[Option<Vec<f64>>]) ->
     let mut space = MomentsSpace::new(plan.design_columns());
     let mut block_space = BlockSpace::new(plan);
     let parts_of = parts_by_stratum(plan, betas);
-    blocks(plan, shard, &mut block_space, |s| !parts_of[s].is_empty(), |block_space, segment, start| {
-        if parts_of[segment.stratum].iter().any(|p| !p.treated) {
-            block_space.load_outcomes(plan, shard, start);
-        }
-        let mut loaded = None;
-        for part in &parts_of[segment.stratum] {
-            if loaded.replace(part.frame) != Some(part.frame) {
-                block_space.load_frame(plan, shard, start, plan.comparisons.frames[part.frame]);
+    blocks(
+        plan,
+        shard,
+        &mut block_space,
+        |s| !parts_of[s].is_empty(),
+        |block_space, segment, start| {
+            if parts_of[segment.stratum].iter().any(|p| !p.treated) {
+                block_space.load_outcomes(plan, shard, start);
             }
-            let Some(beta) = &betas[part.logit] else { continue };
-            add_moments(&mut out, part.logit, &block_space.block(plan), part.treated, beta, &mut space);
-        }
-    });
+            let mut loaded = None;
+            for part in &parts_of[segment.stratum] {
+                if loaded.replace(part.frame) != Some(part.frame) {
+                    block_space.load_frame(plan, shard, start, plan.comparisons.frames[part.frame]);
+                }
+                let Some(beta) = &betas[part.logit] else { continue };
+                add_moments(&mut out, part.logit, &block_space.block(plan), part.treated, beta, &mut space);
+            }
+        },
+    );
     out
 }

@@ -8,9 +8,7 @@ use super::AggregateKind;
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum AggregateError {
     /// Not one of the four kinds.
-    #[error(
-        "no such aggregation (given: {given:?}, known: simple, dynamic, group, calendar, eventstudy)"
-    )]
+    #[error("no such aggregation (given: {given:?}, known: simple, dynamic, group, calendar, eventstudy)")]
     UnknownKind { given: String },
     /// NA cells, and `na_rm` is off.
     #[error("{missing} of {cells} ATT(g,t) are missing")]
@@ -19,25 +17,13 @@ pub enum AggregateError {
     #[error(
         "no cell to aggregate for type {kind} (cells: {cells}, min_e: {min_e}, max_e: {max_e}, balance_e: {balance_e:?})"
     )]
-    EmptyWindow {
-        kind: AggregateKind,
-        cells: usize,
-        min_e: f64,
-        max_e: f64,
-        balance_e: Option<f64>,
-    },
+    EmptyWindow { kind: AggregateKind, cells: usize, min_e: f64, max_e: f64, balance_e: Option<f64> },
     /// A cell's group has no share.
     #[error("group {group} of a cell is not among the {groups} estimated groups")]
     UnknownGroup { group: f64, groups: usize },
     /// The input's parts do not fit together.
-    #[error(
-        "aggregation input of uneven shape (cells: {cells:?}, groups: {groups}, shares: {shares})"
-    )]
-    Shape {
-        cells: [usize; 3],
-        groups: usize,
-        shares: usize,
-    },
+    #[error("aggregation input of uneven shape (cells: {cells:?}, groups: {groups}, shares: {shares})")]
+    Shape { cells: [usize; 3], groups: usize, shares: usize },
 }
 
 impl AggregateError {

@@ -25,18 +25,12 @@ impl LinearMap {
     }
 
     fn zero(groups: usize, cells: usize) -> Self {
-        Self {
-            ones: 0.0,
-            shares: vec![0.0; groups],
-            cells: vec![0.0; cells],
-        }
+        Self { ones: 0.0, shares: vec![0.0; groups], cells: vec![0.0; cells] }
     }
 
     fn add(&mut self, factor: f64, other: &Self) {
         let accumulate = |into: &mut [f64], from: &[f64]| {
-            into.iter_mut()
-                .zip(from)
-                .for_each(|(a, b)| *a += factor * b);
+            into.iter_mut().zip(from).for_each(|(a, b)| *a += factor * b);
         };
         accumulate(&mut self.shares, &other.shares);
         accumulate(&mut self.cells, &other.cells);
@@ -64,18 +58,11 @@ impl<'a> Weights<'a> {
         let cells = [input.group.len(), input.time.len(), input.att.len()];
         let (groups, shares) = (input.groups.len(), input.shares.len());
         if cells.iter().any(|len| *len != cells[0]) || groups != shares {
-            return Err(AggregateError::Shape {
-                cells,
-                groups,
-                shares,
-            });
+            return Err(AggregateError::Shape { cells, groups, shares });
         }
         let position = |group: &f64| {
             let found = input.groups.iter().position(|g| g == group);
-            found.ok_or(AggregateError::UnknownGroup {
-                group: *group,
-                groups,
-            })
+            found.ok_or(AggregateError::UnknownGroup { group: *group, groups })
         };
         let group_of = input.group.iter().map(position).collect::<Result<_, _>>()?;
         Ok(Self { input, group_of })
@@ -87,10 +74,7 @@ impl<'a> Weights<'a> {
     pub(super) fn by_share(&self, cells: &[usize]) -> Estimand {
         let share = |k: usize| self.input.shares[self.group_of[k]];
         let total: f64 = cells.iter().map(|&k| share(k)).sum();
-        let att = cells
-            .iter()
-            .map(|&k| share(k) / total * self.input.att[k])
-            .sum::<f64>();
+        let att = cells.iter().map(|&k| share(k) / total * self.input.att[k]).sum::<f64>();
         let mut map = self.zero();
         if !(total > 0.0 && att.is_finite()) {
             return Estimand { att: f64::NAN, map };
@@ -115,11 +99,7 @@ impl<'a> Weights<'a> {
     pub(super) fn over_groups(&self, groups: &[usize], by: &[Estimand]) -> Estimand {
         let shares = self.input.shares;
         let total: f64 = groups.iter().map(|&g| shares[g]).sum();
-        let att = groups
-            .iter()
-            .zip(by)
-            .map(|(&g, theta)| shares[g] / total * theta.att)
-            .sum::<f64>();
+        let att = groups.iter().zip(by).map(|(&g, theta)| shares[g] / total * theta.att).sum::<f64>();
         let mut map = self.zero();
         if !(total > 0.0 && att.is_finite()) {
             return Estimand { att: f64::NAN, map };
@@ -139,8 +119,7 @@ impl<'a> Weights<'a> {
             return Estimand { att: f64::NAN, map };
         }
         let att = by.iter().map(|theta| theta.att).sum::<f64>() / by.len() as f64;
-        by.iter()
-            .for_each(|theta| map.add(1.0 / by.len() as f64, &theta.map));
+        by.iter().for_each(|theta| map.add(1.0 / by.len() as f64, &theta.map));
         self.centred(att, map)
     }
 
@@ -149,12 +128,7 @@ impl<'a> Weights<'a> {
     }
 
     fn centred(&self, att: f64, mut map: LinearMap) -> Estimand {
-        map.ones = -map
-            .shares
-            .iter()
-            .zip(self.input.shares)
-            .map(|(c, p)| c * p)
-            .sum::<f64>();
+        map.ones = -map.shares.iter().zip(self.input.shares).map(|(c, p)| c * p).sum::<f64>();
         Estimand { att, map }
     }
 }
@@ -181,10 +155,7 @@ mod tests {
         let total: f64 = theta_cells.iter().map(|&k| p[group[k]]).sum();
         let c = |k: usize| z[group[k]] - p[group[k]];
         let all: f64 = theta_cells.iter().map(|&k| c(k)).sum();
-        theta_cells
-            .iter()
-            .map(|&k| att[k] * (c(k) / total - all * p[group[k]] / (total * total)))
-            .sum()
+        theta_cells.iter().map(|&k| att[k] * (c(k) / total - all * p[group[k]] / (total * total))).sum()
     }
 
     #[test]
@@ -193,14 +164,7 @@ mod tests {
         let input = input(&att, &shares);
         let theta = Weights::new(&input).unwrap().by_share(&[0, 1, 2]);
         assert!((theta.att - 0.5).abs() < 1e-15);
-        assert!(
-            theta
-                .map
-                .shares
-                .iter()
-                .chain([&theta.map.ones])
-                .all(|c| c.abs() < 1e-15)
-        );
+        assert!(theta.map.shares.iter().chain([&theta.map.ones]).all(|c| c.abs() < 1e-15));
     }
 
     #[test]

@@ -77,9 +77,7 @@ impl FromStr for AggregateKind {
             _ => Self::ALL
                 .into_iter()
                 .find(|kind| kind.to_string() == text)
-                .ok_or_else(|| AggregateError::UnknownKind {
-                    given: text.to_owned(),
-                }),
+                .ok_or_else(|| AggregateError::UnknownKind { given: text.to_owned() }),
         }
     }
 }
@@ -99,12 +97,7 @@ pub struct AggregateOptions {
 
 impl Default for AggregateOptions {
     fn default() -> Self {
-        Self {
-            min_e: f64::NEG_INFINITY,
-            max_e: f64::INFINITY,
-            balance_e: None,
-            na_rm: false,
-        }
+        Self { min_e: f64::NEG_INFINITY, max_e: f64::INFINITY, balance_e: None, na_rm: false }
     }
 }
 
@@ -136,21 +129,14 @@ pub fn aggregate(
         AggregateKind::Dynamic => dynamic(&weights, &window, options)?,
         AggregateKind::Calendar => calendar(&weights, &window)?,
     };
-    Ok(Aggregate {
-        kind,
-        overall,
-        egt,
-        by,
-    })
+    Ok(Aggregate { kind, overall, egt, by })
 }
 
 /// Estimand overall, labels, estimands by label.
 type Parts = (Estimand, Vec<f64>, Vec<Estimand>);
 
 fn kept_cells(input: &AggregateInput<'_>, na_rm: bool) -> Result<Vec<usize>, AggregateError> {
-    let kept: Vec<usize> = (0..input.att.len())
-        .filter(|&k| !input.att[k].is_nan())
-        .collect();
+    let kept: Vec<usize> = (0..input.att.len()).filter(|&k| !input.att[k].is_nan()).collect();
     let (cells, missing) = (input.att.len(), input.att.len() - kept.len());
     match missing > 0 && !na_rm {
         true => Err(AggregateError::MissingCells { missing, cells }),
@@ -182,11 +168,7 @@ fn by_group(
     }
     let by: Vec<Estimand> = sets.iter().map(|cells| weights.plain(cells)).collect();
     let overall = weights.over_groups(&positions, &by);
-    Ok((
-        overall,
-        positions.iter().map(|&g| window.input.groups[g]).collect(),
-        by,
-    ))
+    Ok((overall, positions.iter().map(|&g| window.input.groups[g]).collect(), by))
 }
 
 /// Share-weighted means by event time; the overall one is the plain mean over e ≥ 0 (FORMULAS §6 "dynamic").
@@ -200,11 +182,7 @@ fn dynamic(
         return Err(window.empty(AggregateKind::Dynamic, options));
     }
     let by: Vec<Estimand> = sets.iter().map(|cells| weights.by_share(cells)).collect();
-    let post = egt
-        .iter()
-        .zip(&by)
-        .filter(|(e, _)| **e >= 0.0)
-        .map(|(_, estimand)| estimand);
+    let post = egt.iter().zip(&by).filter(|(e, _)| **e >= 0.0).map(|(_, estimand)| estimand);
     Ok((weights.mean_of(post), egt, by))
 }
 
@@ -227,10 +205,7 @@ mod tests {
     }
 
     fn close(found: f64, expected: f64) {
-        assert!(
-            (found - expected).abs() <= 1e-11 * expected.abs().max(1e-3),
-            "{found} vs {expected}"
-        );
+        assert!((found - expected).abs() <= 1e-11 * expected.abs().max(1e-3), "{found} vs {expected}");
     }
 
     #[test]
@@ -239,11 +214,7 @@ mod tests {
             let found = at(golden.kind, golden.options);
             close(found.overall.att, golden.overall.0);
             assert_eq!(found.egt, golden.egt);
-            found
-                .by
-                .iter()
-                .zip(golden.by)
-                .for_each(|(f, g)| close(f.att, g.0));
+            found.by.iter().zip(golden.by).for_each(|(f, g)| close(f.att, g.0));
         }
     }
 
@@ -252,10 +223,7 @@ mod tests {
         for kind in AggregateKind::ALL {
             assert_eq!(kind.to_string().parse::<AggregateKind>().unwrap(), kind);
         }
-        assert_eq!(
-            "eventstudy".parse::<AggregateKind>().unwrap(),
-            AggregateKind::Dynamic
-        );
+        assert_eq!("eventstudy".parse::<AggregateKind>().unwrap(), AggregateKind::Dynamic);
         let error = "Group".parse::<AggregateKind>().unwrap_err();
         assert!(error.to_string().contains("Group") && error.hint().contains("calendar"));
     }
@@ -264,23 +232,11 @@ mod tests {
     fn missing_cells_are_an_error_unless_removed() {
         let mut att = mpdta::ATT;
         att[2] = f64::NAN; // ATT(2004, 2006)
-        let input = AggregateInput {
-            att: &att,
-            ..mpdta::input()
-        };
-        let na_rm = AggregateOptions {
-            na_rm: true,
-            ..Default::default()
-        };
+        let input = AggregateInput { att: &att, ..mpdta::input() };
+        let na_rm = AggregateOptions { na_rm: true, ..Default::default() };
         for kind in AggregateKind::ALL {
             let error = aggregate(&input, kind, &AggregateOptions::default()).unwrap_err();
-            assert_eq!(
-                error,
-                AggregateError::MissingCells {
-                    missing: 1,
-                    cells: 12
-                }
-            );
+            assert_eq!(error, AggregateError::MissingCells { missing: 1, cells: 12 });
             let found = aggregate(&input, kind, &na_rm).unwrap();
             assert!(found.overall.att.is_finite() && found.overall.map.cells[2] == 0.0);
         }
@@ -294,46 +250,25 @@ mod tests {
     fn groups_without_post_cells_leave_and_nothing_left_is_an_error() {
         let mut att = mpdta::ATT;
         att[11] = f64::NAN; // the only post cell of 2007
-        let input = AggregateInput {
-            att: &att,
-            ..mpdta::input()
-        };
-        let na_rm = AggregateOptions {
-            na_rm: true,
-            ..Default::default()
-        };
-        assert_eq!(
-            aggregate(&input, AggregateKind::Group, &na_rm).unwrap().egt,
-            [2004.0, 2006.0]
-        );
-        let all_na = AggregateInput {
-            att: &[f64::NAN; 12],
-            ..input
-        };
+        let input = AggregateInput { att: &att, ..mpdta::input() };
+        let na_rm = AggregateOptions { na_rm: true, ..Default::default() };
+        assert_eq!(aggregate(&input, AggregateKind::Group, &na_rm).unwrap().egt, [2004.0, 2006.0]);
+        let all_na = AggregateInput { att: &[f64::NAN; 12], ..input };
         for kind in AggregateKind::ALL {
             assert!(matches!(
                 aggregate(&all_na, kind, &na_rm),
                 Err(AggregateError::EmptyWindow { cells: 0, .. })
             ));
         }
-        let nothing = AggregateOptions {
-            min_e: 8.0,
-            ..Default::default()
-        };
+        let nothing = AggregateOptions { min_e: 8.0, ..Default::default() };
         assert!(aggregate(&mpdta::input(), AggregateKind::Dynamic, &nothing).is_err());
-        let never = AggregateOptions {
-            max_e: -1.0,
-            ..Default::default()
-        };
+        let never = AggregateOptions { max_e: -1.0, ..Default::default() };
         assert!(aggregate(&mpdta::input(), AggregateKind::Group, &never).is_err());
     }
 
     #[test]
     fn a_window_before_treatment_has_no_overall_number() {
-        let options = AggregateOptions {
-            max_e: -1.0,
-            ..Default::default()
-        };
+        let options = AggregateOptions { max_e: -1.0, ..Default::default() };
         let found = at(AggregateKind::Dynamic, options);
         assert_eq!(found.egt, [-3.0, -2.0, -1.0]);
         assert!(found.overall.att.is_nan() && found.overall.map.dense().iter().all(|c| *c == 0.0));
@@ -341,24 +276,15 @@ mod tests {
 
     #[test]
     fn uneven_input_is_an_error() {
-        let input = AggregateInput {
-            time: &mpdta::TIME[1..],
-            ..mpdta::input()
-        };
+        let input = AggregateInput { time: &mpdta::TIME[1..], ..mpdta::input() };
         assert!(matches!(
             aggregate(&input, AggregateKind::Simple, &AggregateOptions::default()),
             Err(AggregateError::Shape { .. })
         ));
-        let input = AggregateInput {
-            groups: &[2004.0, 2006.0, 2010.0],
-            ..mpdta::input()
-        };
+        let input = AggregateInput { groups: &[2004.0, 2006.0, 2010.0], ..mpdta::input() };
         assert!(matches!(
             aggregate(&input, AggregateKind::Simple, &AggregateOptions::default()),
-            Err(AggregateError::UnknownGroup {
-                group: 2007.0,
-                groups: 3
-            })
+            Err(AggregateError::UnknownGroup { group: 2007.0, groups: 3 })
         ));
     }
 }

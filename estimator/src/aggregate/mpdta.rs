@@ -3,12 +3,10 @@
 use super::{AggregateInput, AggregateKind, AggregateOptions};
 use AggregateKind::{Calendar, Dynamic, Group, Simple};
 
-pub(crate) const GROUP: [f64; 12] = [
-    2004.0, 2004.0, 2004.0, 2004.0, 2006.0, 2006.0, 2006.0, 2006.0, 2007.0, 2007.0, 2007.0, 2007.0,
-];
-pub(crate) const TIME: [f64; 12] = [
-    2004.0, 2005.0, 2006.0, 2007.0, 2004.0, 2005.0, 2006.0, 2007.0, 2004.0, 2005.0, 2006.0, 2007.0,
-];
+pub(crate) const GROUP: [f64; 12] =
+    [2004.0, 2004.0, 2004.0, 2004.0, 2006.0, 2006.0, 2006.0, 2006.0, 2007.0, 2007.0, 2007.0, 2007.0];
+pub(crate) const TIME: [f64; 12] =
+    [2004.0, 2005.0, 2006.0, 2007.0, 2004.0, 2005.0, 2006.0, 2007.0, 2004.0, 2005.0, 2006.0, 2007.0];
 pub(crate) const ATT: [f64; 12] = [
     -0.0105032462209635,
     -0.0704231581031491,
@@ -225,12 +223,7 @@ pub(crate) struct Golden {
 }
 
 const fn window(min_e: f64, max_e: f64, balance_e: Option<f64>) -> AggregateOptions {
-    AggregateOptions {
-        min_e,
-        max_e,
-        balance_e,
-        na_rm: false,
-    }
+    AggregateOptions { min_e, max_e, balance_e, na_rm: false }
 }
 
 pub(crate) fn input() -> AggregateInput<'static> {

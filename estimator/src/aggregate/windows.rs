@@ -18,20 +18,15 @@ impl Window<'_> {
         let scale = self.scale();
         let position = |label: f64| scale.iter().filter(|x| **x < label).count() as f64;
         let (group, time) = (self.input.group, self.input.time);
-        let inside =
-            |&k: &usize| group[k] <= time[k] && position(time[k]) <= position(group[k]) + max_e;
+        let inside = |&k: &usize| group[k] <= time[k] && position(time[k]) <= position(group[k]) + max_e;
         self.kept.iter().copied().filter(inside).collect()
     }
 
     /// Positions of the groups with a post-treatment cell, and those cells.
     pub(super) fn groups(&self, max_e: f64) -> (Vec<usize>, Vec<Vec<usize>>) {
         let post = self.post(max_e);
-        let of = |label: f64| {
-            post.iter()
-                .copied()
-                .filter(|&k| self.input.group[k] == label)
-                .collect::<Vec<_>>()
-        };
+        let of =
+            |label: f64| post.iter().copied().filter(|&k| self.input.group[k] == label).collect::<Vec<_>>();
         let sets = self.input.groups.iter().map(|&label| of(label)).enumerate();
         sets.filter(|(_, cells)| !cells.is_empty()).unzip()
     }
@@ -41,17 +36,13 @@ impl Window<'_> {
         let (balanced, low, high) = self.balance(options.balance_e);
         let mut egt: Vec<f64> = balanced.iter().map(|&k| self.event_time(k)).collect();
         egt.retain(|&e| {
-            let inside =
-                |low: f64, high: f64| e >= low - SAME_EVENT_TIME && e <= high + SAME_EVENT_TIME;
+            let inside = |low: f64, high: f64| e >= low - SAME_EVENT_TIME && e <= high + SAME_EVENT_TIME;
             inside(low, high) && inside(options.min_e, options.max_e)
         });
         egt.sort_by(f64::total_cmp);
         egt.dedup_by(|next, kept| *next - *kept <= SAME_EVENT_TIME);
         let at = |e: f64| move |&k: &usize| (self.event_time(k) - e).abs() <= SAME_EVENT_TIME;
-        let sets = egt
-            .iter()
-            .map(|&e| balanced.iter().copied().filter(at(e)).collect())
-            .collect();
+        let sets = egt.iter().map(|&e| balanced.iter().copied().filter(at(e)).collect()).collect();
         (egt, sets)
     }
 
@@ -61,30 +52,14 @@ impl Window<'_> {
         let mut periods: Vec<f64> = post.iter().map(|&k| self.input.time[k]).collect();
         periods.sort_by(f64::total_cmp);
         periods.dedup();
-        let at = |t: f64| {
-            post.iter()
-                .copied()
-                .filter(|&k| self.input.time[k] == t)
-                .collect()
-        };
+        let at = |t: f64| post.iter().copied().filter(|&k| self.input.time[k] == t).collect();
         let sets = periods.iter().map(|&t| at(t)).collect();
         (periods, sets)
     }
 
     pub(super) fn empty(&self, kind: AggregateKind, options: &AggregateOptions) -> AggregateError {
-        let AggregateOptions {
-            min_e,
-            max_e,
-            balance_e,
-            ..
-        } = *options;
-        AggregateError::EmptyWindow {
-            kind,
-            cells: self.kept.len(),
-            min_e,
-            max_e,
-            balance_e,
-        }
+        let AggregateOptions { min_e, max_e, balance_e, .. } = *options;
+        AggregateError::EmptyWindow { kind, cells: self.kept.len(), min_e, max_e, balance_e }
     }
 
     /// Cells of the groups seen q periods after treatment, and the event times that all of them have:
@@ -93,18 +68,10 @@ impl Window<'_> {
         let Some(q) = balance_e else {
             return (self.kept.to_vec(), f64::NEG_INFINITY, f64::INFINITY);
         };
-        let last = self
-            .kept
-            .iter()
-            .map(|&k| self.input.time[k])
-            .fold(f64::NEG_INFINITY, f64::max);
+        let last = self.kept.iter().map(|&k| self.input.time[k]).fold(f64::NEG_INFINITY, f64::max);
         let first = self.scale().first().copied().unwrap_or(f64::NAN);
         let seen = |&k: &usize| last - self.input.group[k] >= q - SAME_EVENT_TIME;
-        (
-            self.kept.iter().copied().filter(seen).collect(),
-            q - last + first,
-            q,
-        )
+        (self.kept.iter().copied().filter(seen).collect(), q - last + first, q)
     }
 
     fn event_time(&self, cell: usize) -> f64 {
@@ -113,13 +80,7 @@ impl Window<'_> {
 
     /// Sorted union of the sample's periods and the estimated groups.
     fn scale(&self) -> Vec<f64> {
-        let mut scale: Vec<f64> = self
-            .input
-            .periods
-            .iter()
-            .chain(self.input.groups)
-            .copied()
-            .collect();
+        let mut scale: Vec<f64> = self.input.periods.iter().chain(self.input.groups).copied().collect();
         scale.sort_by(f64::total_cmp);
         scale.dedup();
         scale
@@ -137,14 +98,7 @@ mod tests {
 
     fn input() -> AggregateInput<'static> {
         let (shares, att) = (&[0.2, 0.3], &[0.0; 6]);
-        AggregateInput {
-            group: &GROUP,
-            time: &TIME,
-            att,
-            groups: &GROUPS,
-            shares,
-            periods: &PERIODS,
-        }
+        AggregateInput { group: &GROUP, time: &TIME, att, groups: &GROUPS, shares, periods: &PERIODS }
     }
 
     const ALL: [usize; 6] = [0, 1, 2, 3, 4, 5];
@@ -152,10 +106,7 @@ mod tests {
     #[test]
     fn simple_and_group_count_positions_not_years() {
         let input = input();
-        let window = Window {
-            input: &input,
-            kept: &ALL,
-        };
+        let window = Window { input: &input, kept: &ALL };
         // union: 1 2 3 5 6 8, so 5 is one position after 3 and 8 one after 6
         assert_eq!(window.post(f64::INFINITY), [1, 2, 5]);
         assert_eq!(window.post(1.0), [1, 5]);
@@ -166,14 +117,8 @@ mod tests {
     #[test]
     fn dynamic_counts_years() {
         let input = input();
-        let window = Window {
-            input: &input,
-            kept: &ALL,
-        };
-        let options = AggregateOptions {
-            max_e: 2.0,
-            ..Default::default()
-        };
+        let window = Window { input: &input, kept: &ALL };
+        let options = AggregateOptions { max_e: 2.0, ..Default::default() };
         let (egt, sets) = window.event_times(&options);
         assert_eq!(egt, [-4.0, -1.0, 2.0]);
         assert_eq!(sets, [vec![3], vec![0, 4], vec![1, 5]]);
@@ -182,20 +127,9 @@ mod tests {
     #[test]
     fn balancing_keeps_groups_seen_long_enough() {
         let input = input();
-        let window = Window {
-            input: &input,
-            kept: &ALL,
-        };
-        let at = |q| {
-            window.event_times(&AggregateOptions {
-                balance_e: Some(q),
-                ..Default::default()
-            })
-        };
-        assert_eq!(
-            at(5.0),
-            (vec![-1.0, 2.0, 5.0], vec![vec![0], vec![1], vec![2]])
-        );
+        let window = Window { input: &input, kept: &ALL };
+        let at = |q| window.event_times(&AggregateOptions { balance_e: Some(q), ..Default::default() });
+        assert_eq!(at(5.0), (vec![-1.0, 2.0, 5.0], vec![vec![0], vec![1], vec![2]]));
         assert_eq!(at(2.0).0, [-4.0, -1.0, 2.0]);
         assert!(at(9.0).0.is_empty());
     }
@@ -205,30 +139,16 @@ mod tests {
         let (group, time) = ([2000.1, 2000.3], [2000.4, 2000.6]);
         let (groups, periods) = (group, [2000.0, 2000.4, 2000.6]);
         let (shares, att) = (&[0.5, 0.5], &[0.0; 2]);
-        let input = AggregateInput {
-            group: &group,
-            time: &time,
-            att,
-            groups: &groups,
-            shares,
-            periods: &periods,
-        };
-        let (egt, sets) = Window {
-            input: &input,
-            kept: &[0, 1],
-        }
-        .event_times(&AggregateOptions::default());
+        let input =
+            AggregateInput { group: &group, time: &time, att, groups: &groups, shares, periods: &periods };
+        let (egt, sets) = Window { input: &input, kept: &[0, 1] }.event_times(&AggregateOptions::default());
         assert_eq!((egt.len(), sets[0].len()), (1, 2));
     }
 
     #[test]
     fn calendar_starts_with_the_first_treated_period() {
         let input = input();
-        let (periods, sets) = Window {
-            input: &input,
-            kept: &ALL,
-        }
-        .calendar();
+        let (periods, sets) = Window { input: &input, kept: &ALL }.calendar();
         assert_eq!(periods, [5.0, 8.0]);
         assert_eq!(sets, [vec![1], vec![2, 5]]);
     }

@@ -52,11 +52,7 @@ fn signed(parser: &mut Parser) -> Result<Expr, FormulaError> {
     parser.enter()?;
     let operand = signed(parser)?;
     parser.leave();
-    Ok(if minus {
-        Expr::Neg(Box::new(operand))
-    } else {
-        operand
-    })
+    Ok(if minus { Expr::Neg(Box::new(operand)) } else { operand })
 }
 
 fn power(parser: &mut Parser) -> Result<Expr, FormulaError> {

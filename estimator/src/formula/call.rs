@@ -30,18 +30,11 @@ impl Callee {
     }
 
     fn unsupported(&self) -> FormulaError {
-        FormulaError::UnsupportedFunction {
-            name: shorten(&self.name),
-            position: self.position,
-        }
+        FormulaError::UnsupportedFunction { name: shorten(&self.name), position: self.position }
     }
 
     fn problem(&self, problem: &'static str) -> FormulaError {
-        FormulaError::Argument {
-            name: shorten(&self.name),
-            problem,
-            position: self.position,
-        }
+        FormulaError::Argument { name: shorten(&self.name), problem, position: self.position }
     }
 
     /// One expression and the closing parenthesis.
@@ -59,10 +52,7 @@ impl Callee {
         if !expr.columns().is_empty() {
             return Ok(expr);
         }
-        Err(FormulaError::NoColumn {
-            name: shorten(&self.name),
-            position: self.position,
-        })
+        Err(FormulaError::NoColumn { name: shorten(&self.name), position: self.position })
     }
 }
 
@@ -126,11 +116,7 @@ fn poly(parser: &mut Parser, callee: &Callee) -> Result<Variable, FormulaError> 
         }
     }
     parser.expect(")", "`)`")?;
-    Ok(Variable::Poly {
-        expr,
-        degree: degree.unwrap_or(1),
-        raw: raw.unwrap_or(false),
-    })
+    Ok(Variable::Poly { expr, degree: degree.unwrap_or(1), raw: raw.unwrap_or(false) })
 }
 
 /// Takes `name =` if it comes next.

@@ -55,11 +55,7 @@ pub enum Part {
 /// How one variable enters: numbers, or the levels of one atom.
 enum Coding {
     Numbers(Vec<usize>),
-    Levels {
-        column: String,
-        atom: usize,
-        count: usize,
-    },
+    Levels { column: String, atom: usize, count: usize },
 }
 
 /// One column that a variable contributes to a term.
@@ -72,23 +68,17 @@ pub(super) fn build(formula: &Formula, source: &dyn LevelSource) -> Result<Desig
     let full = builder.full_without_intercept(&codings);
     let mut columns = Vec::new();
     if formula.intercept() {
-        columns.push(DesignColumn {
-            name: "(Intercept)".to_owned(),
-            parts: Vec::new(),
-        });
+        columns.push(DesignColumn { name: "(Intercept)".to_owned(), parts: Vec::new() });
     }
     for (at, term) in formula.terms.iter().enumerate() {
         let mut pieces = Vec::new();
         for &variable in term {
-            let contrast =
-                full != Some((at, variable)) && is_contrast(&formula.terms, at, variable);
+            let contrast = full != Some((at, variable)) && is_contrast(&formula.terms, at, variable);
             pieces.push(builder.pieces(variable, &codings, contrast));
         }
-        let width = pieces.iter().try_fold(1_usize, |width, pieces| {
-            width
-                .checked_mul(pieces.len())
-                .filter(|&w| w <= MAX_COLUMNS)
-        });
+        let width = pieces
+            .iter()
+            .try_fold(1_usize, |width, pieces| width.checked_mul(pieces.len()).filter(|&w| w <= MAX_COLUMNS));
         match width {
             Some(width) if columns.len() + width <= MAX_COLUMNS => {
                 columns.extend(products(&pieces));
@@ -123,16 +113,11 @@ impl Builder<'_> {
         let atoms = self.formula.atoms_of(index);
         match (variable, atoms) {
             (Variable::Factor(column), &[atom]) => self.levels(column, atom),
-            (Variable::Column(column), &[atom]) if self.source.is_text(column) => {
-                self.levels(column, atom)
-            }
+            (Variable::Column(column), &[atom]) if self.source.is_text(column) => self.levels(column, atom),
             (Variable::Column(_), _) => Ok(Coding::Numbers(atoms.to_vec())),
             _ => {
                 let columns = variable.columns();
-                match columns
-                    .into_iter()
-                    .find(|column| self.source.is_text(column))
-                {
+                match columns.into_iter().find(|column| self.source.is_text(column)) {
                     None => Ok(Coding::Numbers(atoms.to_vec())),
                     Some(column) => Err(FormulaError::TextInArithmetic {
                         column: column.to_owned(),
@@ -149,11 +134,7 @@ impl Builder<'_> {
             None => Err(FormulaError::UnknownLevels { column }),
             Some(levels) if levels < 2 => Err(FormulaError::FewLevels { column, levels }),
             // one column more than the bound is enough to exceed it
-            Some(levels) => Ok(Coding::Levels {
-                column,
-                atom,
-                count: levels.min(MAX_COLUMNS + 2),
-            }),
+            Some(levels) => Ok(Coding::Levels { column, atom, count: levels.min(MAX_COLUMNS + 2) }),
         }
     }
 
@@ -184,15 +165,9 @@ impl Builder<'_> {
                     _ => format!("{label}{power}"),
                 };
                 let numbered = atoms.iter().zip(1..);
-                numbered
-                    .map(|(&atom, power)| (number(power), Part::Numeric(atom)))
-                    .collect()
+                numbered.map(|(&atom, power)| (number(power), Part::Numeric(atom))).collect()
             }
-            Some(Some(Coding::Levels {
-                column,
-                atom,
-                count,
-            })) => (usize::from(contrast)..*count)
+            Some(Some(Coding::Levels { column, atom, count })) => (usize::from(contrast)..*count)
                 .map(|level| {
                     let name = format!("{label}{}", self.source.name(column, level));
                     (name, Part::Level { atom: *atom, level })
@@ -205,10 +180,7 @@ impl Builder<'_> {
 
 /// All products of one piece of each variable; the first variable's pieces vary fastest.
 fn products(pieces: &[Vec<Piece>]) -> Vec<DesignColumn> {
-    let mut columns = vec![DesignColumn {
-        name: String::new(),
-        parts: Vec::new(),
-    }];
+    let mut columns = vec![DesignColumn { name: String::new(), parts: Vec::new() }];
     for (index, pieces) in pieces.iter().enumerate() {
         let colon = if index == 0 { "" } else { ":" };
         let joined = pieces.iter().flat_map(|(name, part)| {

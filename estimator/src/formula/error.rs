@@ -4,10 +4,7 @@
 /// Why a formula was refused. Positions count characters from 1.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-#[allow(
-    missing_docs,
-    reason = "the message of each variant is its documentation"
-)]
+#[allow(missing_docs, reason = "the message of each variant is its documentation")]
 pub enum FormulaError {
     #[error("the formula is empty")]
     Empty,
@@ -26,40 +23,23 @@ pub enum FormulaError {
     #[error("`{word}` is a reserved word of R, not a column (position {position})")]
     ReservedWord { word: String, position: usize },
     #[error("unexpected `{token}` (position {position}), expected {expected}")]
-    UnexpectedToken {
-        token: String,
-        position: usize,
-        expected: &'static str,
-    },
+    UnexpectedToken { token: String, position: usize, expected: &'static str },
     #[error("the formula ends too early (position {position}), expected {expected}")]
-    UnexpectedEnd {
-        position: usize,
-        expected: &'static str,
-    },
+    UnexpectedEnd { position: usize, expected: &'static str },
     #[error("the backtick name {problem} (position {position})")]
-    BadName {
-        problem: &'static str,
-        position: usize,
-    },
+    BadName { problem: &'static str, position: usize },
     #[error("number `{token}` is out of range (position {position})")]
     NumberRange { token: String, position: usize },
     #[error("number `{token}` is not a term (position {position})")]
     NumberTerm { token: String, position: usize },
     #[error("a constant or a minus sign cannot take part in `{operator}` (position {position})")]
-    ProductOperand {
-        operator: &'static str,
-        position: usize,
-    },
+    ProductOperand { operator: &'static str, position: usize },
     #[error("`^` needs a sum in parentheses on its left (position {position})")]
     PowerBase { position: usize },
     #[error("`^` needs a whole number from 2 to {limit} on its right (position {position})")]
     PowerExponent { position: usize, limit: u32 },
     #[error("function `{name}` {problem} (position {position})")]
-    Argument {
-        name: String,
-        problem: &'static str,
-        position: usize,
-    },
+    Argument { name: String, problem: &'static str, position: usize },
     #[error("function `{name}` uses no column (position {position})")]
     NoColumn { name: String, position: usize },
     #[error("parentheses or signs nest deeper than {limit} (position {position})")]
@@ -88,20 +68,15 @@ impl FormulaError {
         let text = match self {
             Self::Empty => "write `~ 1` for no covariates".to_owned(),
             Self::MissingTilde { .. } => "write the covariates as `~ x1 + x2`".to_owned(),
-            Self::LeftSide { .. } => {
-                "drop the left side; the outcome is named by `yname`".to_owned()
-            }
+            Self::LeftSide { .. } => "drop the left side; the outcome is named by `yname`".to_owned(),
             Self::UnsupportedFunction { name, .. } => function_hint(name),
             Self::UnsupportedOperator { operator, .. } => operator_hint(operator)?.to_owned(),
             Self::Dot { .. } => "name the columns, as in `~ x1 + x2`".to_owned(),
             Self::ReservedWord { .. } => "put a column of this name between backticks".to_owned(),
-            Self::NumberTerm { .. } => {
-                "use `1` or `0` for the intercept, `I(...)` for arithmetic".to_owned()
-            }
+            Self::NumberTerm { .. } => "use `1` or `0` for the intercept, `I(...)` for arithmetic".to_owned(),
             Self::ProductOperand { .. } => "use `I(...)` for arithmetic, as in `I(-x)`".to_owned(),
             Self::PowerBase { .. } => {
-                "for the power of a column write `I(x^2)`; `^` crosses a sum, as in `(a + b)^2`"
-                    .to_owned()
+                "for the power of a column write `I(x^2)`; `^` crosses a sum, as in `(a + b)^2`".to_owned()
             }
             Self::NoTerms => "write `~ 1` for no covariates".to_owned(),
             Self::OrthogonalPoly { margin, .. } => {
@@ -126,9 +101,7 @@ fn function_hint(name: &str) -> String {
         "cut" | "findInterval" => "store the groups as a column and use `factor(column)`",
         "scale" => "use the column itself; estimates do not depend on its scale",
         "lag" | "lead" | "diff" => "store the lagged values as a column",
-        "C" | "contrasts" | "relevel" | "ordered" => {
-            "use `factor(column)`; treatment contrasts are used"
-        }
+        "C" | "contrasts" | "relevel" | "ordered" => "use `factor(column)`; treatment contrasts are used",
         "ln" => "use `log(x)`, the natural logarithm",
         "offset" => "an offset has no coefficient and plays no part here",
         "factor" | "as.factor" | "poly" => "this function must be a term of its own",

@@ -18,15 +18,8 @@ pub enum Function {
 }
 
 impl Function {
-    const ALL: [Self; 7] = [
-        Self::Log,
-        Self::Log2,
-        Self::Log10,
-        Self::Log1p,
-        Self::Exp,
-        Self::Sqrt,
-        Self::Abs,
-    ];
+    const ALL: [Self; 7] =
+        [Self::Log, Self::Log2, Self::Log10, Self::Log1p, Self::Exp, Self::Sqrt, Self::Abs];
 
     /// The function of this R name.
     pub fn from_name(name: &str) -> Option<Self> {
@@ -111,11 +104,7 @@ impl Expr {
             Self::Column(name) => names.push(name),
             Self::Number(_) => {}
             Self::Neg(a) | Self::Call(_, a) => a.collect_columns(names),
-            Self::Add(a, b)
-            | Self::Sub(a, b)
-            | Self::Mul(a, b)
-            | Self::Div(a, b)
-            | Self::Pow(a, b) => {
+            Self::Add(a, b) | Self::Sub(a, b) | Self::Mul(a, b) | Self::Div(a, b) | Self::Pow(a, b) => {
                 a.collect_columns(names);
                 b.collect_columns(names);
             }
@@ -195,18 +184,10 @@ fn write_pair(
 }
 
 fn write_part(f: &mut fmt::Formatter<'_>, part: &Expr, bound: u8) -> fmt::Result {
-    if part.precedence() < bound {
-        write!(f, "({part})")
-    } else {
-        write!(f, "{part}")
-    }
+    if part.precedence() < bound { write!(f, "({part})") } else { write!(f, "{part}") }
 }
 
 /// The shortest decimal that reads back as the same number.
 fn written_number(number: f64) -> String {
-    if number == 0.0 || (1e-5..1e15).contains(&number) {
-        format!("{number}")
-    } else {
-        format!("{number:e}")
-    }
+    if number == 0.0 || (1e-5..1e15).contains(&number) { format!("{number}") } else { format!("{number:e}") }
 }

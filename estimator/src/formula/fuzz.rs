@@ -94,8 +94,7 @@ fn arithmetic() -> impl Strategy<Value = String> {
 /// Well-formed sums, products and powers of terms.
 fn terms() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
-        prop::sample::select(vec!["a", "b", "x", "z", "w", "factor(x)", "exp(z)"])
-            .prop_map(str::to_owned),
+        prop::sample::select(vec!["a", "b", "x", "z", "w", "factor(x)", "exp(z)"]).prop_map(str::to_owned),
         arithmetic().prop_map(|text| format!("I(x + ({text}))")),
     ];
     leaf.prop_recursive(4, 16, 2, |inner| {

@@ -68,23 +68,12 @@ pub struct Formula {
 /// Parses a one-sided formula, as `~ x1 + log(x2)`.
 pub fn parse(text: &str) -> Result<Formula, FormulaError> {
     let root = parser::parse_formula(text)?;
-    let Expansion {
-        intercept,
-        variables,
-        terms,
-    } = terms::expand(&root)?;
+    let Expansion { intercept, variables, terms } = terms::expand(&root)?;
     if !intercept && terms.is_empty() {
         return Err(FormulaError::NoTerms);
     }
     let (atoms, variable_atoms) = distinct_atoms(&variables);
-    let formula = Formula {
-        root,
-        intercept,
-        variables,
-        terms,
-        atoms,
-        variable_atoms,
-    };
+    let formula = Formula { root, intercept, variables, terms, atoms, variable_atoms };
     formula.check_orthogonal()?;
     Ok(formula)
 }
@@ -124,10 +113,7 @@ impl Formula {
     /// factor, through `factor()` or because it holds text, else `None`. A column used both ways is
     /// taken to hold numbers; [`Formula::design_with`] can tell.
     pub fn design(&self, levels: &dyn Fn(&str) -> Option<usize>) -> Result<Design, FormulaError> {
-        self.design_with(&Counts {
-            levels,
-            factors: self.factors(),
-        })
+        self.design_with(&Counts { levels, factors: self.factors() })
     }
 
     /// As [`Formula::design`], with the names of levels and with text columns told apart.
@@ -145,26 +131,14 @@ impl Formula {
     fn check_orthogonal(&self) -> Result<(), FormulaError> {
         for term in &self.terms {
             for &index in term {
-                let Some(variable @ Variable::Poly { raw: false, .. }) = self.variables.get(index)
-                else {
+                let Some(variable @ Variable::Poly { raw: false, .. }) = self.variables.get(index) else {
                     continue;
                 };
                 let rest = terms::without(term, index);
-                let present = if rest.is_empty() {
-                    self.intercept
-                } else {
-                    self.terms.contains(&rest)
-                };
+                let present = if rest.is_empty() { self.intercept } else { self.terms.contains(&rest) };
                 if !present {
-                    let margin = if rest.is_empty() {
-                        "1".to_owned()
-                    } else {
-                        self.label(&rest)
-                    };
-                    return Err(FormulaError::OrthogonalPoly {
-                        poly: variable.to_string(),
-                        margin,
-                    });
+                    let margin = if rest.is_empty() { "1".to_owned() } else { self.label(&rest) };
+                    return Err(FormulaError::OrthogonalPoly { poly: variable.to_string(), margin });
                 }
             }
         }

@@ -77,12 +77,7 @@ fn write_sum(f: &mut fmt::Formatter<'_>, items: &[(Sign, Node)]) -> fmt::Result 
     Ok(())
 }
 
-fn write_chain(
-    f: &mut fmt::Formatter<'_>,
-    items: &[Node],
-    operator: &str,
-    bound: u8,
-) -> fmt::Result {
+fn write_chain(f: &mut fmt::Formatter<'_>, items: &[Node], operator: &str, bound: u8) -> fmt::Result {
     for (index, item) in items.iter().enumerate() {
         if index > 0 {
             f.write_str(operator)?;
@@ -93,9 +88,5 @@ fn write_chain(
 }
 
 fn write_operand(f: &mut fmt::Formatter<'_>, node: &Node, bound: u8) -> fmt::Result {
-    if node.precedence() < bound {
-        write!(f, "({node})")
-    } else {
-        write!(f, "{node}")
-    }
+    if node.precedence() < bound { write!(f, "({node})") } else { write!(f, "{node}") }
 }

@@ -18,18 +18,10 @@ const MAX_POWER: u32 = 100;
 /// Parses `~ sum`.
 pub(super) fn parse_formula(text: &str) -> Result<Node, FormulaError> {
     if text.len() > MAX_LENGTH {
-        return Err(FormulaError::TooLong {
-            length: text.len(),
-            limit: MAX_LENGTH,
-        });
+        return Err(FormulaError::TooLong { length: text.len(), limit: MAX_LENGTH });
     }
-    let mut parser = Parser {
-        tokens: tokenize(text)?,
-        next: 0,
-        end: text.chars().count() + 1,
-        depth: 0,
-        operations: 0,
-    };
+    let mut parser =
+        Parser { tokens: tokenize(text)?, next: 0, end: text.chars().count() + 1, depth: 0, operations: 0 };
     parser.tilde(text)?;
     let root = parser.sum()?;
     match parser.peek() {
@@ -80,23 +72,13 @@ impl Parser {
         found
     }
 
-    pub(super) fn expect(
-        &mut self,
-        symbol: &str,
-        expected: &'static str,
-    ) -> Result<(), FormulaError> {
-        if self.accept(symbol) {
-            Ok(())
-        } else {
-            Err(self.unexpected(expected))
-        }
+    pub(super) fn expect(&mut self, symbol: &str, expected: &'static str) -> Result<(), FormulaError> {
+        if self.accept(symbol) { Ok(()) } else { Err(self.unexpected(expected)) }
     }
 
     /// The error for the next token where it does not belong.
     pub(super) fn unexpected(&self, expected: &'static str) -> FormulaError {
-        const REFUSED: [&str; 13] = [
-            "/", "|", "||", "==", "!=", "<", ">", "<=", ">=", "&", "&&", "!", "::",
-        ];
+        const REFUSED: [&str; 13] = ["/", "|", "||", "==", "!=", "<", ">", "<=", ">=", "&", "&&", "!", "::"];
         let position = self.position();
         let Some(token) = self.peek() else {
             return FormulaError::UnexpectedEnd { position, expected };
@@ -106,16 +88,9 @@ impl Parser {
                 if REFUSED.contains(&operator.as_str())
                     || (operator.starts_with('%') && operator.len() > 1) =>
             {
-                FormulaError::UnsupportedOperator {
-                    operator: shorten(operator),
-                    position,
-                }
+                FormulaError::UnsupportedOperator { operator: shorten(operator), position }
             }
-            _ => FormulaError::UnexpectedToken {
-                token: token.shown(),
-                position,
-                expected,
-            },
+            _ => FormulaError::UnexpectedToken { token: token.shown(), position, expected },
         }
     }
 
@@ -124,10 +99,7 @@ impl Parser {
         if self.depth <= MAX_DEPTH {
             return Ok(());
         }
-        Err(FormulaError::TooDeep {
-            position: self.position(),
-            limit: MAX_DEPTH,
-        })
+        Err(FormulaError::TooDeep { position: self.position(), limit: MAX_DEPTH })
     }
 
     pub(super) fn leave(&mut self) {
@@ -140,10 +112,7 @@ impl Parser {
         if self.operations <= MAX_OPERATIONS {
             return Ok(());
         }
-        Err(FormulaError::TooComplex {
-            position: self.position(),
-            limit: MAX_OPERATIONS,
-        })
+        Err(FormulaError::TooComplex { position: self.position(), limit: MAX_OPERATIONS })
     }
 
     /// Starts the count of a new variable.
@@ -159,21 +128,12 @@ impl Parser {
             return Err(FormulaError::Empty);
         };
         let position = first.position;
-        let tilde = self
-            .tokens
-            .iter()
-            .find(|placed| placed.token.is_symbol("~"));
+        let tilde = self.tokens.iter().find(|placed| placed.token.is_symbol("~"));
         let Some(tilde) = tilde else {
-            return Err(FormulaError::MissingTilde {
-                token: first.token.shown(),
-                position,
-            });
+            return Err(FormulaError::MissingTilde { token: first.token.shown(), position });
         };
         let left: String = text.chars().take(tilde.position - 1).collect();
-        Err(FormulaError::LeftSide {
-            left: shorten(left.trim()),
-            position,
-        })
+        Err(FormulaError::LeftSide { left: shorten(left.trim()), position })
     }
 
     /// `item + item - item`
@@ -241,11 +201,7 @@ impl Parser {
         self.enter()?;
         let operand = self.signed()?;
         self.leave();
-        Ok(if minus {
-            Node::Sum(vec![(Sign::Minus, operand)])
-        } else {
-            operand
-        })
+        Ok(if minus { Node::Sum(vec![(Sign::Minus, operand)]) } else { operand })
     }
 
     fn power(&mut self) -> Result<Node, FormulaError> {
@@ -259,13 +215,10 @@ impl Parser {
             return Err(FormulaError::PowerBase { position: start });
         }
         let position = self.position();
-        let exponent = (2..=MAX_POWER)
-            .find(|&n| matches!(self.peek(), Some(Token::Number(x, _)) if *x == f64::from(n)));
+        let exponent =
+            (2..=MAX_POWER).find(|&n| matches!(self.peek(), Some(Token::Number(x, _)) if *x == f64::from(n)));
         let Some(exponent) = exponent else {
-            return Err(FormulaError::PowerExponent {
-                position,
-                limit: MAX_POWER,
-            });
+            return Err(FormulaError::PowerExponent { position, limit: MAX_POWER });
         };
         self.advance();
         Ok(Node::Power(Box::new(base), exponent))
@@ -279,14 +232,11 @@ impl Parser {
                 self.advance();
                 Ok(Node::Constant(one))
             }
-            Some(token @ Token::Number(..)) => Err(FormulaError::NumberTerm {
-                token: token.shown(),
-                position,
-            }),
-            Some(Token::Name(_)) if self.then_is("(") => Ok(Node::Variable(call::variable(self)?)),
-            Some(Token::Name(_) | Token::Quoted(_)) => {
-                Ok(Node::Variable(Variable::Column(self.column()?)))
+            Some(token @ Token::Number(..)) => {
+                Err(FormulaError::NumberTerm { token: token.shown(), position })
             }
+            Some(Token::Name(_)) if self.then_is("(") => Ok(Node::Variable(call::variable(self)?)),
+            Some(Token::Name(_) | Token::Quoted(_)) => Ok(Node::Variable(Variable::Column(self.column()?))),
             Some(token) if token.is_symbol("(") => {
                 self.advance();
                 let inner = self.sum()?;
@@ -303,10 +253,7 @@ impl Parser {
         let name = match self.peek() {
             Some(Token::Name(name)) if name == "." => return Err(FormulaError::Dot { position }),
             Some(Token::Name(name)) if is_reserved(name) => {
-                return Err(FormulaError::ReservedWord {
-                    word: shorten(name),
-                    position,
-                });
+                return Err(FormulaError::ReservedWord { word: shorten(name), position });
             }
             Some(Token::Name(name) | Token::Quoted(name)) => name.clone(),
             _ => return Err(self.unexpected("a column name")),
@@ -317,11 +264,7 @@ impl Parser {
 }
 
 /// Refuses `1` and `-a` as an operand of `*` and `:`, where R gives them no useful meaning.
-fn product_operand(
-    node: Node,
-    operator: &'static str,
-    position: usize,
-) -> Result<Node, FormulaError> {
+fn product_operand(node: Node, operator: &'static str, position: usize) -> Result<Node, FormulaError> {
     if matches!(node, Node::Constant(_)) || node.is_negative() {
         return Err(FormulaError::ProductOperand { operator, position });
     }

@@ -26,19 +26,10 @@ pub(super) struct Expansion {
 
 /// Expands a formula.
 pub(super) fn expand(root: &Node) -> Result<Expansion, FormulaError> {
-    let mut encoder = Encoder {
-        variables: Vec::new(),
-        intercept: true,
-        positive: true,
-        work: 0,
-    };
+    let mut encoder = Encoder { variables: Vec::new(), intercept: true, positive: true, work: 0 };
     let mut terms = encoder.encode(root)?;
     terms.sort_by_key(Vec::len);
-    Ok(Expansion {
-        intercept: encoder.intercept,
-        variables: encoder.variables,
-        terms,
-    })
+    Ok(Expansion { intercept: encoder.intercept, variables: encoder.variables, terms })
 }
 
 /// Whether `variable` of term number `at` is coded by contrasts rather than by all its levels:

@@ -26,9 +26,7 @@ impl Token {
     /// The token for an error message, cut at 40 characters.
     pub(super) fn shown(&self) -> String {
         let text = match self {
-            Self::Name(text) | Self::Quoted(text) | Self::Symbol(text) | Self::Number(_, text) => {
-                text
-            }
+            Self::Name(text) | Self::Quoted(text) | Self::Symbol(text) | Self::Number(_, text) => text,
         };
         shorten(text)
     }
@@ -48,10 +46,7 @@ pub(super) fn shorten(text: &str) -> String {
 
 /// Cuts `text` into tokens; white space separates and is dropped.
 pub(super) fn tokenize(text: &str) -> Result<Vec<Placed>, FormulaError> {
-    let mut lexer = Lexer {
-        characters: text.chars().collect(),
-        next: 0,
-    };
+    let mut lexer = Lexer { characters: text.chars().collect(), next: 0 };
     let mut tokens = Vec::new();
     while let Some(first) = lexer.peek(0) {
         if first.is_whitespace() {
@@ -119,10 +114,7 @@ impl Lexer {
         }
         match text.parse::<f64>() {
             Ok(value) if value.is_finite() => Ok(Token::Number(value, text)),
-            _ => Err(FormulaError::NumberRange {
-                token: shorten(&text),
-                position,
-            }),
+            _ => Err(FormulaError::NumberRange { token: shorten(&text), position }),
         }
     }
 
@@ -131,14 +123,8 @@ impl Lexer {
         if !matches!(self.peek(0), Some('e' | 'E')) {
             return None;
         }
-        let length = if matches!(self.peek(1), Some('+' | '-')) {
-            2
-        } else {
-            1
-        };
-        self.peek(length)
-            .is_some_and(|c| c.is_ascii_digit())
-            .then_some(length)
+        let length = if matches!(self.peek(1), Some('+' | '-')) { 2 } else { 1 };
+        self.peek(length).is_some_and(|c| c.is_ascii_digit()).then_some(length)
     }
 
     /// A name between backticks; R's backslash escapes are refused.
@@ -169,9 +155,8 @@ impl Lexer {
                 return Token::Symbol(text);
             }
         }
-        const DOUBLE: [&str; 13] = [
-            "**", "==", "!=", "<=", ">=", "&&", "||", "|>", "->", "<-", "::", "[[", "]]",
-        ];
+        const DOUBLE: [&str; 13] =
+            ["**", "==", "!=", "<=", ">=", "&&", "||", "|>", "->", "<-", "::", "[[", "]]"];
         let two: String = [Some(first), self.peek(1)].into_iter().flatten().collect();
         if DOUBLE.contains(&two.as_str()) {
             self.next += 2;
@@ -227,9 +212,5 @@ pub(super) fn written_name(name: &str) -> String {
         && name.chars().all(continues_name)
         && !is_reserved(name)
         && name != ".";
-    if bare {
-        name.to_owned()
-    } else {
-        format!("`{name}`")
-    }
+    if bare { name.to_owned() } else { format!("`{name}`") }
 }

@@ -47,9 +47,9 @@ impl Variable {
                 vec![Atom::Numeric(Expr::Call(*function, Box::new(expr.clone())))]
             }
             Self::Identity(expr) => vec![Atom::Numeric(expr.clone())],
-            Self::Poly { expr, degree, .. } => (1..=*degree)
-                .map(|power| Atom::Numeric(raised(expr, power)))
-                .collect(),
+            Self::Poly { expr, degree, .. } => {
+                (1..=*degree).map(|power| Atom::Numeric(raised(expr, power))).collect()
+            }
         }
     }
 }

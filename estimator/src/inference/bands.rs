@@ -23,21 +23,12 @@ pub fn pointwise_critical_value(alp: f64) -> f64 {
 /// scale is negligible do not count; neither do draws without a finite maximum. None if nothing is left.
 pub fn critical_value(columns: &[Vec<f64>], alp: f64, n_draw_units: u64) -> Option<f64> {
     let root = (n_draw_units as f64).sqrt();
-    let scales = columns
-        .iter()
-        .map(|column| bootstrap_scale(column, n_draw_units));
-    let kept: Vec<(&[f64], f64)> = columns
-        .iter()
-        .map(Vec::as_slice)
-        .zip(scales)
-        .filter(|(_, scale)| *scale > NEGLIGIBLE)
-        .collect();
+    let scales = columns.iter().map(|column| bootstrap_scale(column, n_draw_units));
+    let kept: Vec<(&[f64], f64)> =
+        columns.iter().map(Vec::as_slice).zip(scales).filter(|(_, scale)| *scale > NEGLIGIBLE).collect();
     let draws = kept.iter().map(|(column, _)| column.len()).min()?;
-    let sup = |b: usize| {
-        kept.iter()
-            .map(|(column, scale)| (column[b] / root / scale).abs())
-            .fold(0.0, f64::max)
-    };
+    let sup =
+        |b: usize| kept.iter().map(|(column, scale)| (column[b] / root / scale).abs()).fold(0.0, f64::max);
     let mut sups: Vec<f64> = (0..draws).map(sup).filter(|tau| tau.is_finite()).collect();
     Some(order_statistic(&mut sups, 1.0 - alp)).filter(|crit| crit.is_finite())
 }
@@ -69,10 +60,7 @@ mod tests {
             (0.001, -3.090_232_306_167_813_5),
         ];
         for (p, expected) in table {
-            assert!(
-                (normal_quantile(p) - expected).abs() < 1e-14 * (1.0 + expected.abs()),
-                "{p}"
-            );
+            assert!((normal_quantile(p) - expected).abs() < 1e-14 * (1.0 + expected.abs()), "{p}");
         }
         assert!(normal_quantile(-0.1).is_nan() && normal_quantile(f64::NAN).is_nan());
         assert_eq!(normal_quantile(1.0), f64::INFINITY);
@@ -96,10 +84,7 @@ mod tests {
         let zeros = vec![0.0; 100];
         let missing = vec![f64::NAN; 100];
         let spike: Vec<f64> = (0..100).map(|b| if b == 3 { 50.0 } else { 0.0 }).collect();
-        assert_eq!(
-            critical_value(&[zeros.clone(), column, missing, spike], 0.05, 9),
-            Some(alone)
-        );
+        assert_eq!(critical_value(&[zeros.clone(), column, missing, spike], 0.05, 9), Some(alone));
         assert_eq!(critical_value(&[zeros], 0.05, 9), None);
         assert_eq!(critical_value(&[], 0.05, 9), None);
     }

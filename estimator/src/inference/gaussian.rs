@@ -18,9 +18,7 @@ pub fn gaussian_draws(covariance: &Mat<f64>, n: u64, biters: usize, seed: u64) -
     let Some((vectors, values)) = symmetric_eigen(covariance) else {
         return Mat::zeros(biters, columns);
     };
-    let root = compose(&vectors, &values, |value| {
-        (value.max(0.0) * n as f64).sqrt()
-    });
+    let root = compose(&vectors, &values, |value| (value.max(0.0) * n as f64).sqrt());
     let mut normals = Normals::new(seed);
     let standard: Vec<f64> = (0..biters * columns).map(|_| normals.draw()).collect();
     Mat::from_fn(biters, columns, |b, k| standard[b * columns + k]) * root
@@ -37,10 +35,7 @@ impl Normals {
     fn new(seed: u64) -> Self {
         let state = xxh3_128_with_seed(b"stagger gaussian state", seed);
         let stream = xxh3_128_with_seed(b"stagger gaussian stream", seed);
-        Self {
-            generator: Pcg64::new(state, stream),
-            spare: None,
-        }
+        Self { generator: Pcg64::new(state, stream), spare: None }
     }
 
     fn draw(&mut self) -> f64 {
@@ -64,9 +59,7 @@ mod tests {
     use super::*;
 
     fn v() -> Mat<f64> {
-        Mat::from_fn(3, 3, |i, j| {
-            [[4.0, 1.0, 0.0], [1.0, 2.0, 0.0], [0.0, 0.0, 0.0]][i][j]
-        })
+        Mat::from_fn(3, 3, |i, j| [[4.0, 1.0, 0.0], [1.0, 2.0, 0.0], [0.0, 0.0, 0.0]][i][j])
     }
 
     #[test]
@@ -86,10 +79,7 @@ mod tests {
 
     #[test]
     fn the_seed_alone_decides() {
-        let (few, many) = (
-            gaussian_draws(&v(), 5, 10, 1),
-            gaussian_draws(&v(), 5, 20, 1),
-        );
+        let (few, many) = (gaussian_draws(&v(), 5, 10, 1), gaussian_draws(&v(), 5, 20, 1));
         assert_eq!(few, many.subrows(0, 10).to_owned());
         assert_ne!(few, gaussian_draws(&v(), 5, 10, 2));
     }
@@ -106,10 +96,7 @@ mod tests {
     #[test]
     fn odd_input_is_not_a_panic() {
         assert_eq!(gaussian_draws(&Mat::zeros(0, 0), 5, 4, 1).nrows(), 4);
-        assert_eq!(
-            gaussian_draws(&Mat::from_fn(2, 2, |_, _| f64::NAN), 5, 4, 1),
-            Mat::<f64>::zeros(4, 2)
-        );
+        assert_eq!(gaussian_draws(&Mat::from_fn(2, 2, |_, _| f64::NAN), 5, 4, 1), Mat::<f64>::zeros(4, 2));
         assert_eq!(gaussian_draws(&v(), 5, 0, 1).nrows(), 0);
     }
 }

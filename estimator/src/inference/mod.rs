@@ -11,9 +11,7 @@ mod wald;
 
 pub use bands::{critical_value, normal_quantile, pointwise_critical_value};
 pub use gaussian::gaussian_draws;
-pub use standard_errors::{
-    Extended, NEGLIGIBLE, analytic_se, bootstrap_scale, bootstrap_se, draws_of,
-};
+pub use standard_errors::{Extended, NEGLIGIBLE, analytic_se, bootstrap_scale, bootstrap_se, draws_of};
 pub use two_way::{TwoWay, two_way};
 pub use wald::{Wald, chi_squared_tail, rcond_1norm, wald_pretest};
 
@@ -70,9 +68,7 @@ pub fn infer_cells(
     n_groups: usize,
     options: &InferenceOptions,
 ) -> CellInference {
-    let maps: Vec<Vec<f64>> = (0..att.len())
-        .map(|cell| ext.cell_map(n_groups, cell))
-        .collect();
+    let maps: Vec<Vec<f64>> = (0..att.len()).map(|cell| ext.cell_map(n_groups, cell)).collect();
     infer_maps(ext, att, &maps, options)
 }
 
@@ -83,20 +79,10 @@ pub fn infer_maps(
     maps: &[Vec<f64>],
     options: &InferenceOptions,
 ) -> CellInference {
-    let estimates: Vec<(f64, &[f64])> = att
-        .iter()
-        .copied()
-        .zip(maps.iter().map(Vec::as_slice))
-        .collect();
+    let estimates: Vec<(f64, &[f64])> = att.iter().copied().zip(maps.iter().map(Vec::as_slice)).collect();
     let (se_analytic, se, columns) = standard_errors(ext, &estimates, options.bstrap);
     let band = band(ext, &columns, options, f64::NEG_INFINITY);
-    CellInference {
-        se,
-        se_analytic,
-        crit: band.crit,
-        uniform: band.uniform,
-        warnings: band.warnings,
-    }
+    CellInference { se, se_analytic, crit: band.crit, uniform: band.uniform, warnings: band.warnings }
 }
 
 /// Inference on an aggregate by R `aggte`'s rules: the band covers its event times, groups or periods (FORMULAS §5).
@@ -106,30 +92,16 @@ pub fn infer_aggregate(
     options: &InferenceOptions,
 ) -> AggregateInference {
     let dense = |estimand: &Estimand| (estimand.att, estimand.map.dense());
-    let maps: Vec<(f64, Vec<f64>)> = std::iter::once(&aggregate.overall)
-        .chain(&aggregate.by)
-        .map(dense)
-        .collect();
-    let estimates: Vec<(f64, &[f64])> = maps
-        .iter()
-        .map(|(att, map)| (*att, map.as_slice()))
-        .collect();
+    let maps: Vec<(f64, Vec<f64>)> =
+        std::iter::once(&aggregate.overall).chain(&aggregate.by).map(dense).collect();
+    let estimates: Vec<(f64, &[f64])> = maps.iter().map(|(att, map)| (*att, map.as_slice())).collect();
     let (_, mut se, columns) = standard_errors(ext, &estimates, options.bstrap);
     let overall_se = se.remove(0);
     let columns = columns.get(1..).unwrap_or_default();
-    let options = InferenceOptions {
-        cband: options.cband && !aggregate.by.is_empty(),
-        ..*options
-    };
+    let options = InferenceOptions { cband: options.cband && !aggregate.by.is_empty(), ..*options };
     let lowest = pointwise_critical_value(options.alp);
     let band = band(ext, columns, &options, lowest);
-    AggregateInference {
-        overall_se,
-        se,
-        crit: band.crit,
-        uniform: band.uniform,
-        warnings: band.warnings,
-    }
+    AggregateInference { overall_se, se, crit: band.crit, uniform: band.uniform, warnings: band.warnings }
 }
 
 /// The critical value in use and what to say about it.
@@ -164,18 +136,11 @@ type Errors = (Vec<f64>, Vec<f64>, Vec<Vec<f64>>);
 /// The bootstrap standard error, unless the ATT or the analytic one is NA (FORMULAS §5).
 fn standard_errors(ext: &Extended, estimates: &[(f64, &[f64])], bstrap: bool) -> Errors {
     let analytic = |&(att, map): &(f64, &[f64])| {
-        if att.is_nan() {
-            f64::NAN
-        } else {
-            analytic_se(ext, map)
-        }
+        if att.is_nan() { f64::NAN } else { analytic_se(ext, map) }
     };
     let se_analytic: Vec<f64> = estimates.iter().map(analytic).collect();
     let columns: Option<Vec<Vec<f64>>> = match bstrap {
-        true => estimates
-            .iter()
-            .map(|(_, map)| draws_of(ext, map))
-            .collect(),
+        true => estimates.iter().map(|(_, map)| draws_of(ext, map)).collect(),
         false => None,
     };
     let Some(columns) = columns else {
@@ -192,8 +157,7 @@ fn standard_errors(ext: &Extended, estimates: &[(f64, &[f64])], bstrap: bool) ->
 fn no_draws_warning(ext: &Extended, options: &InferenceOptions) -> Vec<String> {
     match options.bstrap && ext.draws.is_none() {
         true => vec![
-            "no bootstrap draws were made; standard errors are analytic and intervals pointwise"
-                .to_owned(),
+            "no bootstrap draws were made; standard errors are analytic and intervals pointwise".to_owned(),
         ],
         false => Vec::new(),
     }
@@ -229,16 +193,8 @@ mod tests {
     use crate::aggregate::{AggregateKind, AggregateOptions, aggregate, mpdta};
     use faer::Mat;
 
-    const ANALYTIC: InferenceOptions = InferenceOptions {
-        alp: 0.05,
-        bstrap: false,
-        cband: false,
-    };
-    const BAND: InferenceOptions = InferenceOptions {
-        alp: 0.05,
-        bstrap: true,
-        cband: true,
-    };
+    const ANALYTIC: InferenceOptions = InferenceOptions { alp: 0.05, bstrap: false, cband: false };
+    const BAND: InferenceOptions = InferenceOptions { alp: 0.05, bstrap: true, cband: true };
 
     /// Without covariates and weights ψ is orthogonal to the cohort indicators, which makes the extended columns'
     /// covariance known: E[1{G=g}] = p_g, and zero between indicators and cells.
@@ -250,12 +206,7 @@ mod tests {
             (g, k) if g >= 4 => mpdta::V[g - 4][k - 4],
             _ => 0.0,
         });
-        Extended {
-            n: mpdta::N,
-            covariance,
-            draws: None,
-            n_draw_units: mpdta::N,
-        }
+        Extended { n: mpdta::N, covariance, draws: None, n_draw_units: mpdta::N }
     }
 
     fn drawn(biters: usize) -> Extended {
@@ -265,24 +216,14 @@ mod tests {
     }
 
     fn close(found: f64, expected: f64, tolerance: f64) {
-        assert!(
-            (found / expected - 1.0).abs() < tolerance,
-            "{found} vs {expected}"
-        );
+        assert!((found / expected - 1.0).abs() < tolerance, "{found} vs {expected}");
     }
 
     #[test]
     fn cells_agree_with_r() {
         let found = infer_cells(&extended(), &mpdta::ATT, 3, &ANALYTIC);
-        found
-            .se
-            .iter()
-            .zip(mpdta::SE)
-            .for_each(|(f, e)| close(*f, e, 1e-12));
-        assert_eq!(
-            (found.crit, found.uniform),
-            (pointwise_critical_value(0.05), false)
-        );
+        found.se.iter().zip(mpdta::SE).for_each(|(f, e)| close(*f, e, 1e-12));
+        assert_eq!((found.crit, found.uniform), (pointwise_critical_value(0.05), false));
         assert!(found.warnings.is_empty());
     }
 
@@ -292,11 +233,7 @@ mod tests {
             let found = aggregate(&mpdta::input(), golden.kind, &golden.options).unwrap();
             let errors = infer_aggregate(&extended(), &found, &ANALYTIC);
             close(errors.overall_se, golden.overall.1, 1e-10);
-            errors
-                .se
-                .iter()
-                .zip(golden.by)
-                .for_each(|(f, g)| close(*f, g.1, 1e-10));
+            errors.se.iter().zip(golden.by).for_each(|(f, g)| close(*f, g.1, 1e-10));
         }
     }
 
@@ -304,23 +241,10 @@ mod tests {
     fn draws_reproduce_the_analytic_errors_and_widen_the_band() {
         let ext = drawn(20_000);
         let found = infer_cells(&ext, &mpdta::ATT, 3, &BAND);
-        found
-            .se
-            .iter()
-            .zip(mpdta::SE)
-            .for_each(|(f, e)| close(*f, e, 0.04));
+        found.se.iter().zip(mpdta::SE).for_each(|(f, e)| close(*f, e, 0.04));
         // sup-t lies between the pointwise value and Bonferroni's
-        assert!(
-            found.uniform
-                && found.crit > 2.5
-                && found.crit < normal_quantile(1.0 - 0.025 / 12.0) + 0.1
-        );
-        let event = aggregate(
-            &mpdta::input(),
-            AggregateKind::Dynamic,
-            &AggregateOptions::default(),
-        )
-        .unwrap();
+        assert!(found.uniform && found.crit > 2.5 && found.crit < normal_quantile(1.0 - 0.025 / 12.0) + 0.1);
+        let event = aggregate(&mpdta::input(), AggregateKind::Dynamic, &AggregateOptions::default()).unwrap();
         let analytic = infer_aggregate(&ext, &event, &ANALYTIC);
         let errors = infer_aggregate(&ext, &event, &BAND);
         close(errors.overall_se, analytic.overall_se, 0.04);
@@ -329,12 +253,7 @@ mod tests {
 
     #[test]
     fn simple_has_no_band() {
-        let simple = aggregate(
-            &mpdta::input(),
-            AggregateKind::Simple,
-            &AggregateOptions::default(),
-        )
-        .unwrap();
+        let simple = aggregate(&mpdta::input(), AggregateKind::Simple, &AggregateOptions::default()).unwrap();
         let errors = infer_aggregate(&drawn(500), &simple, &BAND);
         assert!(errors.se.is_empty() && !errors.uniform && errors.overall_se.is_finite());
     }
@@ -356,21 +275,10 @@ mod tests {
         let mut ext = drawn(400);
         ext.draws = Some(Mat::zeros(400, 16));
         let found = infer_cells(&ext, &mpdta::ATT, 3, &BAND);
-        assert!(
-            !found.uniform && found.warnings[0].contains("12 estimates") && found.se[0].is_nan()
-        );
+        assert!(!found.uniform && found.warnings[0].contains("12 estimates") && found.se[0].is_nan());
         // draws of one size only: the sup never exceeds the quartiles
-        ext.draws = Some(Mat::from_fn(
-            400,
-            16,
-            |b, _| if b % 2 == 0 { 1.0 } else { -1.0 },
-        ));
-        let event = aggregate(
-            &mpdta::input(),
-            AggregateKind::Dynamic,
-            &AggregateOptions::default(),
-        )
-        .unwrap();
+        ext.draws = Some(Mat::from_fn(400, 16, |b, _| if b % 2 == 0 { 1.0 } else { -1.0 }));
+        let event = aggregate(&mpdta::input(), AggregateKind::Dynamic, &AggregateOptions::default()).unwrap();
         let errors = infer_aggregate(&ext, &event, &BAND);
         assert!(!errors.uniform && errors.warnings[0].contains("narrower"));
         ext.draws = None;

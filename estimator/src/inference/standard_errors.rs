@@ -26,11 +26,7 @@ impl Extended {
     /// The block of `covariance` that belongs to the cells, after 1 + `n_groups` other columns.
     pub fn cell_covariance(&self, n_groups: usize) -> Mat<f64> {
         let start = (1 + n_groups).min(self.covariance.nrows());
-        let size = self
-            .covariance
-            .nrows()
-            .min(self.covariance.ncols())
-            .saturating_sub(start);
+        let size = self.covariance.nrows().min(self.covariance.ncols()).saturating_sub(start);
         Mat::from_fn(size, size, |i, j| self.covariance[(start + i, start + j)])
     }
 
@@ -47,18 +43,9 @@ impl Extended {
 /// √(l'Vl/n), or NaN if that is negligible (FORMULAS §4). Coefficients beyond the columns are ignored.
 pub fn analytic_se(ext: &Extended, map: &[f64]) -> f64 {
     let columns = ext.covariance.nrows().min(ext.covariance.ncols());
-    let used: Vec<(usize, f64)> = map
-        .iter()
-        .copied()
-        .enumerate()
-        .take(columns)
-        .filter(|(_, l)| *l != 0.0)
-        .collect();
-    let row = |i: usize| {
-        used.iter()
-            .map(|&(j, l)| l * ext.covariance[(i, j)])
-            .sum::<f64>()
-    };
+    let used: Vec<(usize, f64)> =
+        map.iter().copied().enumerate().take(columns).filter(|(_, l)| *l != 0.0).collect();
+    let row = |i: usize| used.iter().map(|&(j, l)| l * ext.covariance[(i, j)]).sum::<f64>();
     let variance = used.iter().map(|&(i, l)| l * row(i)).sum::<f64>();
     unless_negligible((variance.max(0.0) / ext.n as f64).sqrt())
 }
@@ -67,15 +54,8 @@ pub fn analytic_se(ext: &Extended, map: &[f64]) -> f64 {
 pub fn draws_of(ext: &Extended, map: &[f64]) -> Option<Vec<f64>> {
     let draws = ext.draws.as_ref()?;
     let mut sums = vec![0.0; draws.nrows()];
-    for (column, &coefficient) in map
-        .iter()
-        .enumerate()
-        .take(draws.ncols())
-        .filter(|(_, l)| **l != 0.0)
-    {
-        sums.iter_mut()
-            .enumerate()
-            .for_each(|(b, sum)| *sum += coefficient * draws[(b, column)]);
+    for (column, &coefficient) in map.iter().enumerate().take(draws.ncols()).filter(|(_, l)| **l != 0.0) {
+        sums.iter_mut().enumerate().for_each(|(b, sum)| *sum += coefficient * draws[(b, column)]);
     }
     Some(sums)
 }
@@ -94,9 +74,7 @@ pub fn bootstrap_scale(draws: &[f64], n_draw_units: u64) -> f64 {
 
 /// s √n_c / n, or NaN if the column is dropped or the result negligible (FORMULAS §5).
 pub fn bootstrap_se(draws: &[f64], n: u64, n_draw_units: u64) -> f64 {
-    unless_negligible(
-        bootstrap_scale(draws, n_draw_units) * (n_draw_units as f64).sqrt() / n as f64,
-    )
+    unless_negligible(bootstrap_scale(draws, n_draw_units) * (n_draw_units as f64).sqrt() / n as f64)
 }
 
 fn unless_negligible(se: f64) -> f64 {
@@ -113,15 +91,8 @@ mod tests {
 
     fn ext(psi: &[[f64; 2]]) -> Extended {
         let n = psi.len() as f64;
-        let covariance = Mat::from_fn(2, 2, |i, j| {
-            psi.iter().map(|r| r[i] * r[j]).sum::<f64>() / n
-        });
-        Extended {
-            n: psi.len() as u64,
-            covariance,
-            draws: None,
-            n_draw_units: psi.len() as u64,
-        }
+        let covariance = Mat::from_fn(2, 2, |i, j| psi.iter().map(|r| r[i] * r[j]).sum::<f64>() / n);
+        Extended { n: psi.len() as u64, covariance, draws: None, n_draw_units: psi.len() as u64 }
     }
 
     #[test]
@@ -150,10 +121,7 @@ mod tests {
         let mut extended = ext(&[[1.0, 2.0], [3.0, 4.0]]);
         assert_eq!(draws_of(&extended, &[1.0, 0.0]), None);
         extended.draws = Some(Mat::from_fn(3, 2, |b, k| (b + 10 * k) as f64));
-        assert_eq!(
-            draws_of(&extended, &[2.0, -1.0, 9.0]).unwrap(),
-            [-10.0, -9.0, -8.0]
-        );
+        assert_eq!(draws_of(&extended, &[2.0, -1.0, 9.0]).unwrap(), [-10.0, -9.0, -8.0]);
         assert_eq!(extended.cell_map(0, 0), [0.0, 1.0]);
         assert_eq!(extended.cell_map(3, 0), [0.0, 0.0]);
         assert_eq!(extended.cell_covariance(0)[(0, 0)], 10.0);

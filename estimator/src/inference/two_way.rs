@@ -18,37 +18,19 @@ pub struct TwoWay {
 /// Each is SᵀS/n of the cluster sums by dimension A, by B and by their intersection, all of the same size (the common
 /// leading block is used otherwise). Where no eigenvalue is negative beyond rounding the sum is returned as it is.
 pub fn two_way(a: &Mat<f64>, b: &Mat<f64>, ab: &Mat<f64>) -> TwoWay {
-    let size = [a, b, ab]
-        .iter()
-        .map(|v| v.nrows().min(v.ncols()))
-        .min()
-        .unwrap_or(0);
+    let size = [a, b, ab].iter().map(|v| v.nrows().min(v.ncols())).min().unwrap_or(0);
     let sum = |i: usize, j: usize| a[(i, j)] + b[(i, j)] - ab[(i, j)];
     let covariance = Mat::from_fn(size, size, |i, j| 0.5 * (sum(i, j) + sum(j, i)));
     let Some((vectors, values)) = symmetric_eigen(&covariance) else {
-        return TwoWay {
-            covariance,
-            clipped: 0,
-            smallest: f64::NAN,
-        };
+        return TwoWay { covariance, clipped: 0, smallest: f64::NAN };
     };
-    let largest = values
-        .iter()
-        .fold(0.0f64, |max, value| max.max(value.abs()));
+    let largest = values.iter().fold(0.0f64, |max, value| max.max(value.abs()));
     let rounding = size as f64 * f64::EPSILON * largest;
     let clipped = values.iter().filter(|value| **value < -rounding).count();
     let smallest = values.iter().copied().fold(f64::INFINITY, f64::min);
     match clipped {
-        0 => TwoWay {
-            covariance,
-            clipped,
-            smallest,
-        },
-        _ => TwoWay {
-            covariance: compose(&vectors, &values, |value| value.max(0.0)),
-            clipped,
-            smallest,
-        },
+        0 => TwoWay { covariance, clipped, smallest },
+        _ => TwoWay { covariance: compose(&vectors, &values, |value| value.max(0.0)), clipped, smallest },
     }
 }
 
@@ -66,13 +48,9 @@ pub(super) fn symmetric_eigen(matrix: &Mat<f64>) -> Option<(Mat<f64>, Vec<f64>)>
 
 /// U f(Λ) Uᵀ.
 pub(super) fn compose(vectors: &Mat<f64>, values: &[f64], f: impl Fn(f64) -> f64) -> Mat<f64> {
-    let scaled = Mat::from_fn(vectors.nrows(), values.len(), |i, k| {
-        vectors[(i, k)] * f(values[k])
-    });
+    let scaled = Mat::from_fn(vectors.nrows(), values.len(), |i, k| vectors[(i, k)] * f(values[k]));
     let product = &scaled * vectors.transpose();
-    Mat::from_fn(product.nrows(), product.ncols(), |i, j| {
-        0.5 * (product[(i, j)] + product[(j, i)])
-    })
+    Mat::from_fn(product.nrows(), product.ncols(), |i, j| 0.5 * (product[(i, j)] + product[(j, i)]))
 }
 
 #[cfg(test)]
@@ -81,23 +59,14 @@ mod tests {
     use proptest::prelude::*;
 
     fn diagonal(values: &[f64]) -> Mat<f64> {
-        Mat::from_fn(values.len(), values.len(), |i, j| {
-            if i == j { values[i] } else { 0.0 }
-        })
+        Mat::from_fn(values.len(), values.len(), |i, j| if i == j { values[i] } else { 0.0 })
     }
 
     #[test]
     fn negative_eigenvalues_are_set_to_zero_and_counted() {
-        let found = two_way(
-            &diagonal(&[3.0, 1.0]),
-            &diagonal(&[2.0, 1.0]),
-            &diagonal(&[1.0, 4.0]),
-        );
+        let found = two_way(&diagonal(&[3.0, 1.0]), &diagonal(&[2.0, 1.0]), &diagonal(&[1.0, 4.0]));
         assert_eq!((found.clipped, found.smallest), (1, -2.0));
-        assert!(
-            (found.covariance[(0, 0)] - 4.0).abs() < 1e-14
-                && found.covariance[(1, 1)].abs() < 1e-14
-        );
+        assert!((found.covariance[(0, 0)] - 4.0).abs() < 1e-14 && found.covariance[(1, 1)].abs() < 1e-14);
     }
 
     #[test]
@@ -113,11 +82,7 @@ mod tests {
     fn odd_input_is_not_a_panic() {
         let empty = two_way(&Mat::zeros(0, 0), &Mat::zeros(2, 2), &Mat::zeros(2, 2));
         assert!(empty.covariance.nrows() == 0 && empty.smallest.is_nan());
-        let missing = two_way(
-            &diagonal(&[f64::NAN, 1.0]),
-            &diagonal(&[1.0, 1.0]),
-            &diagonal(&[1.0, 1.0]),
-        );
+        let missing = two_way(&diagonal(&[f64::NAN, 1.0]), &diagonal(&[1.0, 1.0]), &diagonal(&[1.0, 1.0]));
         assert!(missing.clipped == 0 && missing.smallest.is_nan());
     }
 

@@ -20,22 +20,10 @@ pub struct Wald {
 ///
 /// `vcov` is V over all cells, IF'IF/n, clustered if the standard errors are. None where R gives none: no such cell, NA
 /// in V, or V too ill-conditioned. R gives none either with a cluster variable and the bootstrap; the caller decides that.
-pub fn wald_pretest(
-    att: &[f64],
-    se_analytic: &[f64],
-    pre: &[bool],
-    vcov: &Mat<f64>,
-    n: u64,
-) -> Option<Wald> {
-    let cells = att
-        .len()
-        .min(se_analytic.len())
-        .min(pre.len())
-        .min(vcov.nrows())
-        .min(vcov.ncols());
-    let tested: Vec<usize> = (0..cells)
-        .filter(|&k| pre[k] && att[k].is_finite() && se_analytic[k] > 0.0)
-        .collect();
+pub fn wald_pretest(att: &[f64], se_analytic: &[f64], pre: &[bool], vcov: &Mat<f64>, n: u64) -> Option<Wald> {
+    let cells = att.len().min(se_analytic.len()).min(pre.len()).min(vcov.nrows()).min(vcov.ncols());
+    let tested: Vec<usize> =
+        (0..cells).filter(|&k| pre[k] && att[k].is_finite() && se_analytic[k] > 0.0).collect();
     let df = tested.len();
     let v = Mat::from_fn(df, df, |i, j| vcov[(tested[i], tested[j])]);
     if df == 0 || rcond_1norm(&v) <= f64::EPSILON {
@@ -44,11 +32,7 @@ pub fn wald_pretest(
     let theta = Mat::from_fn(df, 1, |i, _| att[tested[i]]);
     let solved = v.partial_piv_lu().solve(&theta);
     let stat = n as f64 * (0..df).map(|i| theta[(i, 0)] * solved[(i, 0)]).sum::<f64>();
-    stat.is_finite().then(|| Wald {
-        stat,
-        df,
-        p: chi_squared_tail(stat, df),
-    })
+    stat.is_finite().then(|| Wald { stat, df, p: chi_squared_tail(stat, df) })
 }
 
 /// P(χ²(df) > x).
@@ -79,15 +63,8 @@ pub fn rcond_1norm(matrix: &Mat<f64>) -> f64 {
 
 /// Largest column sum of absolute values; NaN if an entry is.
 fn norm_1(matrix: &Mat<f64>) -> f64 {
-    let column = |j: usize| {
-        (0..matrix.nrows())
-            .map(|i| matrix[(i, j)].abs())
-            .sum::<f64>()
-    };
-    (0..matrix.ncols()).map(column).fold(
-        0.0,
-        |max: f64, sum| if sum.is_nan() { sum } else { max.max(sum) },
-    )
+    let column = |j: usize| (0..matrix.nrows()).map(|i| matrix[(i, j)].abs()).sum::<f64>();
+    (0..matrix.ncols()).map(column).fold(0.0, |max: f64, sum| if sum.is_nan() { sum } else { max.max(sum) })
 }
 
 #[cfg(test)]
@@ -97,20 +74,13 @@ mod tests {
     use proptest::prelude::*;
 
     fn close(found: f64, expected: f64, tolerance: f64) {
-        assert!(
-            (found / expected - 1.0).abs() < tolerance,
-            "{found} vs {expected}"
-        );
+        assert!((found / expected - 1.0).abs() < tolerance, "{found} vs {expected}");
     }
 
     #[test]
     fn agrees_with_r() {
         let vcov = Mat::from_fn(12, 12, |i, j| mpdta::V[i][j]);
-        let pre: Vec<bool> = mpdta::GROUP
-            .iter()
-            .zip(&mpdta::TIME)
-            .map(|(g, t)| g > t)
-            .collect();
+        let pre: Vec<bool> = mpdta::GROUP.iter().zip(&mpdta::TIME).map(|(g, t)| g > t).collect();
         let wald = wald_pretest(&mpdta::ATT, &mpdta::SE, &pre, &vcov, mpdta::N).unwrap();
         close(wald.stat, mpdta::WALD.0, 1e-11);
         assert_eq!(wald.df, mpdta::WALD.1);
@@ -119,16 +89,9 @@ mod tests {
 
     #[test]
     fn the_far_tail_keeps_its_digits() {
-        close(
-            chi_squared_tail(785.538_241_330_917, 6),
-            2.051_135_495_468_06e-166,
-            1e-9,
-        );
+        close(chi_squared_tail(785.538_241_330_917, 6), 2.051_135_495_468_06e-166, 1e-9);
         close(chi_squared_tail(3.841_458_820_694_124, 1), 0.05, 1e-12);
-        assert_eq!(
-            [chi_squared_tail(0.0, 3), chi_squared_tail(-1.0, 3)],
-            [1.0, 1.0]
-        );
+        assert_eq!([chi_squared_tail(0.0, 3), chi_squared_tail(-1.0, 3)], [1.0, 1.0]);
         assert!(chi_squared_tail(1.0, 0).is_nan() && chi_squared_tail(f64::NAN, 1).is_nan());
         assert_eq!(chi_squared_tail(f64::INFINITY, 1), 0.0);
     }
@@ -137,16 +100,7 @@ mod tests {
     fn not_given_without_cells_or_with_a_singular_variance() {
         let identity = Mat::<f64>::identity(2, 2);
         assert!(wald_pretest(&[1.0, 2.0], &[1.0, 1.0], &[false, false], &identity, 9).is_none());
-        assert!(
-            wald_pretest(
-                &[f64::NAN, 2.0],
-                &[1.0, f64::NAN],
-                &[true, true],
-                &identity,
-                9
-            )
-            .is_none()
-        );
+        assert!(wald_pretest(&[f64::NAN, 2.0], &[1.0, f64::NAN], &[true, true], &identity, 9).is_none());
         let ones = Mat::<f64>::ones(2, 2);
         assert!(wald_pretest(&[1.0, 2.0], &[1.0, 1.0], &[true, true], &ones, 9).is_none());
         let missing = Mat::from_fn(2, 2, |_, _| f64::NAN);
@@ -165,14 +119,7 @@ mod tests {
         assert_eq!(rcond_1norm(&Mat::zeros(0, 0)), 0.0);
         assert_eq!(rcond_1norm(&Mat::from_fn(2, 3, |_, _| 1.0)), 0.0);
         assert_eq!(rcond_1norm(&Mat::from_fn(2, 2, |_, j| (j + 1) as f64)), 0.0);
-        assert_eq!(
-            rcond_1norm(&Mat::from_fn(2, 2, |i, j| if i == j {
-                f64::NAN
-            } else {
-                1.0
-            })),
-            0.0
-        );
+        assert_eq!(rcond_1norm(&Mat::from_fn(2, 2, |i, j| if i == j { f64::NAN } else { 1.0 })), 0.0);
     }
 
     proptest! {

@@ -76,7 +76,9 @@ pub fn fill_block(block: &Block<'_>, role: &BlockRole<'_>, space: &mut Influence
     let (time, base) = (block.outcomes.col(role.time), block.outcomes.col(role.base));
     let out = &mut out[..rows];
     match (role.treated, role.logit.is_some()) {
-        (true, true) => treated_rows(design, block.weights, time, base, role.correction, space.scores.col(0), out),
+        (true, true) => {
+            treated_rows(design, block.weights, time, base, role.correction, space.scores.col(0), out)
+        }
         (true, false) => treated_regression_rows(design, block.weights, time, base, role.correction, out),
         (false, true) => control_rows(design, block.weights, time, base, role.correction, &space.scores, out),
         (false, false) => control_regression_rows(design, block.weights, time, base, role.correction, out),

@@ -49,7 +49,11 @@ impl ClusterPartial {
                 (l, r) => (l.is_some(), r.is_some()),
             };
             merged.keys.push(if take_left { left } else { right }.unwrap_or_default());
-            let row = if take_left { &self.sums[i * self.columns..(i + 1) * self.columns] } else { &other.sums[j * self.columns..(j + 1) * self.columns] };
+            let row = if take_left {
+                &self.sums[i * self.columns..(i + 1) * self.columns]
+            } else {
+                &other.sums[j * self.columns..(j + 1) * self.columns]
+            };
             merged.sums.extend_from_slice(row);
             if take_left && take_right {
                 let start = merged.sums.len() - self.columns;
@@ -64,11 +68,17 @@ impl ClusterPartial {
     }
 }
 
-/// SᵀS over all clusters of a (complete) partial and, where asked for, draws with cluster-keyed multipliers.
-pub fn clusters_to_sums(clusters: &ClusterPartial, draws: usize, bits: &Bits) -> InfluencePartial {
+/// SᵀS over all clusters of a (complete) partial and, where asked for, draws with cluster-keyed multipliers. The partial
+/// may hold some of `all` extended columns.
+pub fn clusters_to_sums(
+    clusters: &ClusterPartial,
+    all: usize,
+    draws: usize,
+    bits: &Bits,
+) -> InfluencePartial {
     let columns = clusters.columns;
     let mut out = InfluencePartial::new(columns, draws);
-    let mut sums = (draws > 0).then(|| DrawSums::new(columns, draws));
+    let mut sums = (draws > 0).then(|| DrawSums::new(columns, all, draws));
     let mut space = BitSpace::new(draws);
     let mut block = Columns::zeros(BLOCK, columns);
     for (keys, rows) in clusters.keys.chunks(BLOCK).zip(clusters.sums.chunks(BLOCK * columns)) {
@@ -104,7 +114,11 @@ mod tests {
         for (key, value) in rows {
             *by_key.entry(*key).or_insert(0.0) += value;
         }
-        ClusterPartial { columns: 1, keys: by_key.keys().copied().collect(), sums: by_key.values().copied().collect() }
+        ClusterPartial {
+            columns: 1,
+            keys: by_key.keys().copied().collect(),
+            sums: by_key.values().copied().collect(),
+        }
     }
 
     proptest! {

@@ -59,10 +59,10 @@ pub struct StratumSums {
 }
 
 impl StratumSums {
-    /// Zero sums for the extended columns `columns`; `draws` 0 for none.
-    pub fn new(columns: Vec<usize>, draws: usize) -> Self {
+    /// Zero sums for the extended columns `columns`, of the `all` that the stratum enters; `draws` 0 for none.
+    pub fn new(columns: Vec<usize>, all: usize, draws: usize) -> Self {
         let cross = vec![0.0; columns.len() * columns.len()];
-        let draws = (draws > 0).then(|| DrawSums::new(columns.len(), draws));
+        let draws = (draws > 0).then(|| DrawSums::new(columns.len(), all, draws));
         Self { columns, cross, draws }
     }
 

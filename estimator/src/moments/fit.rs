@@ -63,9 +63,19 @@ pub fn fit_comparison(
         return Err("treated units without weight");
     }
     let beta = outcome.map_or_else(|| vec![0.0; k], |fit| fit.difference(time, base));
-    let mean_treated: Vec<f64> = treated.weighted[ones * columns..ones * columns + k].iter().map(|s| s / weight).collect();
+    let mean_treated: Vec<f64> =
+        treated.weighted[ones * columns..ones * columns + k].iter().map(|s| s / weight).collect();
     let theta1 = treated.outcome(ones, time, base) / weight - dot(&mean_treated, &beta);
-    let mut out = Correction { att: theta1, beta, q: vec![0.0; k], u: vec![0.0; k], theta1, theta0: 0.0, a: n / weight, c: 0.0 };
+    let mut out = Correction {
+        att: theta1,
+        beta,
+        q: vec![0.0; k],
+        u: vec![0.0; k],
+        theta1,
+        theta0: 0.0,
+        a: n / weight,
+        c: 0.0,
+    };
     let mut gap = mean_treated;
     if method != EstMethod::Reg {
         let moments = moments.ok_or("no propensity score")?;

@@ -4,5 +4,5 @@ mod fit;
 mod partial;
 
 pub use fit::{Correction, Nuisances, fit_comparison};
-pub use partial::{LogitMoments, MomentsPartial, MomentsShape, MomentsSpace, add_moments};
 pub(crate) use partial::score_rows;
+pub use partial::{LogitMoments, MomentsPartial, MomentsShape, MomentsSpace, add_moments};

@@ -66,7 +66,8 @@ impl LogitState {
 
     /// The same coefficients at the start of a fit on other data.
     pub fn restarted(&self, fallback: &[f64]) -> Self {
-        let usable = matches!(&self.fit, None | Some(LogitFit::Fitted(_))) && self.beta.iter().all(|b| b.abs() < 30.0);
+        let usable =
+            matches!(&self.fit, None | Some(LogitFit::Fitted(_))) && self.beta.iter().all(|b| b.abs() < 30.0);
         Self::new(if usable { self.beta.clone() } else { fallback.to_vec() })
     }
 }
@@ -95,9 +96,10 @@ pub fn fit_step(state: &mut LogitState, sums: &LogitSums) {
     };
     let step = linear::times(&inverse, &sums.gradient);
     let decrement = linear::dot(&step, &sums.gradient).max(0.0).sqrt();
-    let at_infinity =
-        state.round >= PATIENT_ROUNDS && decrement * decrement < R_DEVIANCE_STOP * (0.1 + sums.deviance.abs());
-    let converged = decrement <= LAST_STEP || state.accepted.as_ref().is_some_and(|a| squares_away(a.decrement, decrement));
+    let at_infinity = state.round >= PATIENT_ROUNDS
+        && decrement * decrement < R_DEVIANCE_STOP * (0.1 + sums.deviance.abs());
+    let converged = decrement <= LAST_STEP
+        || state.accepted.as_ref().is_some_and(|a| squares_away(a.decrement, decrement));
     state.accepted =
         Some(Accepted { beta: state.beta.clone(), deviance: sums.deviance, decrement, step: step.clone() });
     for (b, s) in state.beta.iter_mut().zip(&step) {

@@ -53,7 +53,11 @@ impl PropensityPartial {
     /// Zero sums.
     pub fn new(logits: usize, regressors: usize) -> Self {
         let k = regressors;
-        Self { regressors, sums: vec![0.0; logits * (k + k * k + 1)], extremes: vec![f64::NEG_INFINITY; logits * 3] }
+        Self {
+            regressors,
+            sums: vec![0.0; logits * (k + k * k + 1)],
+            extremes: vec![f64::NEG_INFINITY; logits * 3],
+        }
     }
 
     fn len(&self) -> usize {

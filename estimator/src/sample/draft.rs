@@ -15,9 +15,7 @@ pub(super) struct Draft<'a> {
 impl<'a> Draft<'a> {
     /// Every cohort with rows is never treated or estimated; treated after the end counts as never (§1.2, §1.3).
     pub(super) fn new(table: &'a CohortTable, anticipation: f64) -> Result<Self, SampleError> {
-        let live: Vec<bool> = (0..table.periods.len())
-            .map(|t| table.rows.iter().any(|r| r[t] > 0))
-            .collect();
+        let live: Vec<bool> = (0..table.periods.len()).map(|t| table.rows.iter().any(|r| r[t] > 0)).collect();
         let plan = SamplePlan {
             periods: Vec::new(),
             roles: vec![CohortRole::Estimated; table.cohorts.len()],
@@ -25,24 +23,12 @@ impl<'a> Draft<'a> {
             dropped_rows: Vec::new(),
             dropped_units: 0,
         };
-        let mut draft = Self {
-            table,
-            anticipation,
-            live,
-            plan,
-            already: 0,
-        };
+        let mut draft = Self { table, anticipation, live, plan, already: 0 };
         let Some(last) = draft.last_period() else {
-            return Err(SampleError::Empty {
-                cohorts: table.cohorts.len(),
-                periods: table.periods.len(),
-            });
+            return Err(SampleError::Empty { cohorts: table.cohorts.len(), periods: table.periods.len() });
         };
         if let [period] = draft.live_periods()[..] {
-            return Err(SampleError::OnePeriod {
-                found: 1,
-                period: table.periods[period],
-            });
+            return Err(SampleError::OnePeriod { found: 1, period: table.periods[period] });
         }
         draft.drop_empty_cohorts();
         for (cohort, role) in table.cohorts.iter().zip(&mut draft.plan.roles) {
@@ -53,10 +39,7 @@ impl<'a> Draft<'a> {
         }
         match draft.plan.roles.contains(&CohortRole::Estimated) {
             true => Ok(draft),
-            false => Err(SampleError::NoneTreated {
-                units: draft.units_of(CohortRole::NeverTreated),
-                last,
-            }),
+            false => Err(SampleError::NoneTreated { units: draft.units_of(CohortRole::NeverTreated), last }),
         }
     }
 
@@ -74,11 +57,7 @@ impl<'a> Draft<'a> {
         let first = self.first_period().unwrap_or(f64::NAN);
         let rows = self.drop_periods_from(cut);
         if self.plan.roles[last] == CohortRole::Dropped {
-            return Err(SampleError::NoControlRows {
-                cut,
-                first,
-                last_cohort,
-            });
+            return Err(SampleError::NoControlRows { cut, first, last_cohort });
         }
         self.plan.roles[last] = match control {
             ControlGroup::NeverTreated => CohortRole::NeverTreated,
@@ -109,9 +88,7 @@ impl<'a> Draft<'a> {
         }
         self.already = units;
         self.plan.dropped_units += units;
-        self.plan
-            .dropped_rows
-            .push(("already treated in the first period".to_owned(), rows));
+        self.plan.dropped_rows.push(("already treated in the first period".to_owned(), rows));
         self.plan.warnings.push(format!(
             "dropped {units} units ({rows} rows) that were already treated in the first period, {first} \
              (anticipation = {}; cohorts: {})",
@@ -125,22 +102,12 @@ impl<'a> Draft<'a> {
         if !self.plan.roles.contains(&CohortRole::Estimated) {
             let first = self.table.periods.first().copied().unwrap_or(f64::NAN);
             let (units, anticipation) = (self.already, self.anticipation);
-            return Err(SampleError::AlreadyTreated {
-                units,
-                first,
-                anticipation,
-            });
+            return Err(SampleError::AlreadyTreated { units, first, anticipation });
         }
         self.plan.periods = self.live_periods();
         match self.plan.periods[..] {
-            [] => Err(SampleError::OnePeriod {
-                found: 0,
-                period: f64::NAN,
-            }),
-            [only] => Err(SampleError::OnePeriod {
-                found: 1,
-                period: self.table.periods[only],
-            }),
+            [] => Err(SampleError::OnePeriod { found: 0, period: f64::NAN }),
+            [only] => Err(SampleError::OnePeriod { found: 1, period: self.table.periods[only] }),
             _ => Ok(self.plan),
         }
     }
@@ -159,10 +126,7 @@ impl<'a> Draft<'a> {
 
     fn rows_of(&self, cohort: usize) -> u64 {
         let counts = self.table.rows[cohort].iter().zip(&self.live);
-        counts
-            .filter(|(_, live)| **live)
-            .map(|(rows, _)| rows)
-            .sum()
+        counts.filter(|(_, live)| **live).map(|(rows, _)| rows).sum()
     }
 
     fn units_of(&self, role: CohortRole) -> u64 {
@@ -180,31 +144,23 @@ impl<'a> Draft<'a> {
     }
 
     fn first_period(&self) -> Option<f64> {
-        self.live
-            .iter()
-            .position(|live| *live)
-            .map(|t| self.table.periods[t])
+        self.live.iter().position(|live| *live).map(|t| self.table.periods[t])
     }
 
     fn last_period(&self) -> Option<f64> {
-        self.live
-            .iter()
-            .rposition(|live| *live)
-            .map(|t| self.table.periods[t])
+        self.live.iter().rposition(|live| *live).map(|t| self.table.periods[t])
     }
 
     fn last_cohort(&self) -> Option<usize> {
-        let estimated =
-            (0..self.plan.roles.len()).filter(|&c| self.plan.roles[c] == CohortRole::Estimated);
+        let estimated = (0..self.plan.roles.len()).filter(|&c| self.plan.roles[c] == CohortRole::Estimated);
         estimated.max_by(|&a, &b| self.table.cohorts[a].total_cmp(&self.table.cohorts[b]))
     }
 
     fn treated_from_the_start(&self) -> Option<usize> {
         let bound = self.first_period()? + self.anticipation;
         let roles = self.plan.roles.iter().enumerate();
-        let mut estimated = roles
-            .filter(|(_, role)| **role == CohortRole::Estimated)
-            .map(|(cohort, _)| cohort);
+        let mut estimated =
+            roles.filter(|(_, role)| **role == CohortRole::Estimated).map(|(cohort, _)| cohort);
         estimated.find(|&cohort| self.table.cohorts[cohort] <= bound)
     }
 
@@ -215,10 +171,7 @@ impl<'a> Draft<'a> {
             *live &= *period < cut;
         }
         let after: u64 = (0..self.table.cohorts.len()).map(|c| self.rows_of(c)).sum();
-        self.plan.dropped_rows.push((
-            format!("no comparison group from period {cut} on"),
-            before - after,
-        ));
+        self.plan.dropped_rows.push((format!("no comparison group from period {cut} on"), before - after));
         self.plan.dropped_units += self.drop_empty_cohorts();
         self.drop_empty_periods();
         before - after

@@ -13,27 +13,17 @@ pub enum SampleError {
     Cohort { cohort: f64, units: u64 },
     /// A period label that is not a finite number.
     #[error("period {position} of {periods} is not a finite number (found: {found})")]
-    Period {
-        position: usize,
-        periods: usize,
-        found: f64,
-    },
+    Period { position: usize, periods: usize, found: f64 },
     /// The table's parts do not fit together.
     #[error(
         "cohort table of uneven shape (cohorts: {cohorts}, rows of counts: {rows}, unit counts: {units})"
     )]
-    Shape {
-        cohorts: usize,
-        rows: usize,
-        units: usize,
-    },
+    Shape { cohorts: usize, rows: usize, units: usize },
     /// No complete row.
     #[error("no complete row left (cohorts: {cohorts}, periods: {periods})")]
     Empty { cohorts: usize, periods: usize },
     /// Differences need two periods.
-    #[error(
-        "only {found} period with usable rows is left, at least 2 are needed (last one: {period})"
-    )]
+    #[error("only {found} period with usable rows is left, at least 2 are needed (last one: {period})")]
     OnePeriod { found: usize, period: f64 },
     /// Nobody is treated within the sample.
     #[error("no unit is treated within the sample (never treated: {units}, last period: {last})")]
@@ -42,11 +32,7 @@ pub enum SampleError {
     #[error(
         "every treated unit was already treated in the first period (units: {units}, first period: {first}, anticipation: {anticipation})"
     )]
-    AlreadyTreated {
-        units: u64,
-        first: f64,
-        anticipation: f64,
-    },
+    AlreadyTreated { units: u64, first: f64, anticipation: f64 },
     /// All units are treated and no cohort is left to compare the last one with.
     #[error(
         "no valid group: all {units} units are treated and cohort {last_cohort}, the last one, has nobody to be compared with"
@@ -56,11 +42,7 @@ pub enum SampleError {
     #[error(
         "all units are treated and no row lies before period {cut} (first period: {first}, last treated cohort: {last_cohort})"
     )]
-    NoControlRows {
-        cut: f64,
-        first: f64,
-        last_cohort: f64,
-    },
+    NoControlRows { cut: f64, first: f64, last_cohort: f64 },
     /// Too few never-treated units while they are the only controls.
     #[error(
         "never-treated group is too small to be the control group (units: {units}, at least: {required})"
@@ -91,9 +73,7 @@ impl SampleError {
             Self::OnePeriod { .. } => {
                 "check tname, and whether rows with missing values leave whole periods empty"
             }
-            Self::NoneTreated { .. } => {
-                "check gname: it must hold treatment times on the scale of tname"
-            }
+            Self::NoneTreated { .. } => "check gname: it must hold treatment times on the scale of tname",
             Self::AlreadyTreated { .. } => {
                 "such units have no untreated period; start the data earlier or lower anticipation"
             }
@@ -101,9 +81,7 @@ impl SampleError {
             Self::NoControlRows { .. } => {
                 "start the data earlier, add never-treated units, or lower anticipation"
             }
-            Self::NeverTreatedTooSmall { .. } => {
-                "use control_group = notyettreated, or fewer covariates"
-            }
+            Self::NeverTreatedTooSmall { .. } => "use control_group = notyettreated, or fewer covariates",
             Self::NoTreatedLeft { .. } => {
                 "use allow_unbalanced_panel = true to keep units that miss some periods"
             }
@@ -117,10 +95,7 @@ mod tests {
 
     #[test]
     fn messages_carry_both_values_and_no_full_stop() {
-        let error = SampleError::NeverTreatedTooSmall {
-            units: 3,
-            required: 8,
-        };
+        let error = SampleError::NeverTreatedTooSmall { units: 3, required: 8 };
         let text = error.to_string();
         assert!(text.contains('3') && text.contains('8'));
         assert!(!text.ends_with('.') && !error.hint().ends_with('.'));

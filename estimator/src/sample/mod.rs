@@ -89,30 +89,14 @@ fn validate(table: &CohortTable, rules: &SampleRules) -> Result<(), SampleError>
         return Err(SampleError::Anticipation { given });
     }
     let (cohorts, rows, units) = (table.cohorts.len(), table.rows.len(), table.units.len());
-    if cohorts != rows
-        || cohorts != units
-        || table.rows.iter().any(|r| r.len() != table.periods.len())
-    {
-        return Err(SampleError::Shape {
-            cohorts,
-            rows,
-            units,
-        });
+    if cohorts != rows || cohorts != units || table.rows.iter().any(|r| r.len() != table.periods.len()) {
+        return Err(SampleError::Shape { cohorts, rows, units });
     }
     if let Some(position) = table.periods.iter().position(|t| !t.is_finite()) {
         let (periods, found) = (table.periods.len(), table.periods[position]);
-        return Err(SampleError::Period {
-            position,
-            periods,
-            found,
-        });
+        return Err(SampleError::Period { position, periods, found });
     }
-    match table
-        .cohorts
-        .iter()
-        .zip(&table.units)
-        .find(|(g, _)| g.is_nan() || **g < 0.0)
-    {
+    match table.cohorts.iter().zip(&table.units).find(|(g, _)| g.is_nan() || **g < 0.0) {
         Some((&cohort, &units)) => Err(SampleError::Cohort { cohort, units }),
         None => Ok(()),
     }
@@ -136,10 +120,7 @@ mod tests {
     }
 
     fn rules(control_group: ControlGroup, anticipation: f64) -> SampleRules {
-        SampleRules {
-            control_group,
-            anticipation,
-        }
+        SampleRules { control_group, anticipation }
     }
 
     use CohortRole::*;
@@ -150,16 +131,7 @@ mod tests {
     fn zero_and_infinity_and_late_cohorts_are_never_treated() {
         let table = balanced(4, &[(0.0, 5), (3.0, 5), (5.0, 5), (6.0, 5), (INF, 5)]);
         let plan = plan_sample(&table, &rules(Nt, 1.0)).unwrap();
-        assert_eq!(
-            plan.roles,
-            [
-                NeverTreated,
-                Estimated,
-                Estimated,
-                NeverTreated,
-                NeverTreated
-            ]
-        );
+        assert_eq!(plan.roles, [NeverTreated, Estimated, Estimated, NeverTreated, NeverTreated]);
         assert_eq!(plan.periods, [0, 1, 2, 3]);
         assert!(plan.warnings.is_empty() && plan.allows_band());
     }
@@ -171,9 +143,7 @@ mod tests {
         assert_eq!(plan.periods, [0, 1, 2, 3, 4, 5]);
         assert_eq!(plan.roles, [Estimated, Estimated, NeverTreated]);
         assert_eq!(plan.dropped_rows.iter().map(|d| d.1).sum::<u64>(), 120);
-        assert!(
-            plan.warnings[0].contains("no never-treated") && plan.warnings[0].contains("30 units")
-        );
+        assert!(plan.warnings[0].contains("no never-treated") && plan.warnings[0].contains("30 units"));
         let plan = plan_sample(&table, &rules(Nyt, 1.0)).unwrap();
         assert_eq!(plan.periods, [0, 1, 2, 3, 4]);
         assert_eq!(plan.roles, [Estimated, Estimated, ControlOnly]);
@@ -186,9 +156,7 @@ mod tests {
         assert_eq!(plan.roles, [Dropped, Dropped, Estimated, NeverTreated]);
         assert_eq!(plan.dropped_units, 27);
         assert_eq!(plan.dropped_rows[0].1, 135);
-        assert!(
-            plan.warnings[0].contains("27 units") && plan.warnings[0].contains("anticipation = 1")
-        );
+        assert!(plan.warnings[0].contains("27 units") && plan.warnings[0].contains("anticipation = 1"));
     }
 
     #[test]
@@ -207,63 +175,23 @@ mod tests {
     fn each_hopeless_sample_has_its_own_error() {
         let plan = |table: &CohortTable, c, a| plan_sample(table, &rules(c, a)).unwrap_err();
         let all_at_once = balanced(4, &[(3.0, 8)]);
-        assert_eq!(
-            plan(&all_at_once, Nt, 0.0),
-            SampleError::NoValidGroup {
-                units: 8,
-                last_cohort: 3.0
-            }
-        );
-        assert_eq!(
-            plan(&all_at_once, Nyt, 0.0),
-            SampleError::NoValidGroup {
-                units: 8,
-                last_cohort: 3.0
-            }
-        );
+        assert_eq!(plan(&all_at_once, Nt, 0.0), SampleError::NoValidGroup { units: 8, last_cohort: 3.0 });
+        assert_eq!(plan(&all_at_once, Nyt, 0.0), SampleError::NoValidGroup { units: 8, last_cohort: 3.0 });
         let none = balanced(4, &[(9.0, 2), (INF, 8)]);
-        assert_eq!(
-            plan(&none, Nt, 0.0),
-            SampleError::NoneTreated {
-                units: 10,
-                last: 4.0
-            }
-        );
+        assert_eq!(plan(&none, Nt, 0.0), SampleError::NoneTreated { units: 10, last: 4.0 });
         let always = balanced(4, &[(1.0, 2), (INF, 8)]);
         assert_eq!(
             plan(&always, Nt, 0.0),
-            SampleError::AlreadyTreated {
-                units: 2,
-                first: 1.0,
-                anticipation: 0.0
-            }
+            SampleError::AlreadyTreated { units: 2, first: 1.0, anticipation: 0.0 }
         );
         let single = balanced(1, &[(2.0, 2), (INF, 8)]);
-        assert!(matches!(
-            plan(&single, Nt, 1.0),
-            SampleError::OnePeriod { found: 1, .. }
-        ));
+        assert!(matches!(plan(&single, Nt, 1.0), SampleError::OnePeriod { found: 1, .. }));
         let late = balanced(4, &[(1.0, 2)]);
-        assert!(matches!(
-            plan(&late, Nt, 0.0),
-            SampleError::NoControlRows { .. }
-        ));
-        assert!(matches!(
-            plan(&none, Nt, -1.0),
-            SampleError::Anticipation { .. }
-        ));
-        assert!(matches!(
-            plan(&none, Nt, 0.5),
-            SampleError::Anticipation { .. }
-        ));
-        assert!(matches!(
-            plan(&balanced(4, &[(-2.0, 2), (INF, 8)]), Nt, 0.0),
-            SampleError::Cohort { .. }
-        ));
-        assert!(matches!(
-            plan(&balanced(4, &[]), Nt, 0.0),
-            SampleError::Empty { .. }
-        ));
+        assert!(matches!(plan(&late, Nt, 0.0), SampleError::NoControlRows { .. }));
+        assert!(matches!(plan(&none, Nt, -1.0), SampleError::Anticipation { .. }));
+        assert!(matches!(plan(&none, Nt, 0.5), SampleError::Anticipation { .. }));
+        assert!(matches!(plan(&balanced(4, &[(-2.0, 2), (INF, 8)]), Nt, 0.0), SampleError::Cohort { .. }));
+        assert!(matches!(plan(&balanced(4, &[]), Nt, 0.0), SampleError::Empty { .. }));
     }
 
     proptest! {

@@ -19,26 +19,14 @@ pub fn check_group_sizes(
     control_group: ControlGroup,
 ) -> Result<Vec<String>, SampleError> {
     let required = UNITS_BEYOND_COVARIATES.saturating_add(n_covariates as u64);
-    let of = |role| {
-        roles
-            .iter()
-            .zip(units)
-            .filter(move |(r, _)| **r == role)
-            .map(|(_, units)| *units)
-    };
+    let of = |role| roles.iter().zip(units).filter(move |(r, _)| **r == role).map(|(_, units)| *units);
     if of(CohortRole::Estimated).sum::<u64>() == 0 {
         let cohorts = of(CohortRole::Estimated).count();
-        return Err(SampleError::NoTreatedLeft {
-            cohorts,
-            units: units.iter().sum(),
-        });
+        return Err(SampleError::NoTreatedLeft { cohorts, units: units.iter().sum() });
     }
     let never: u64 = of(CohortRole::NeverTreated).sum();
     if control_group == ControlGroup::NeverTreated && never < required {
-        return Err(SampleError::NeverTreatedTooSmall {
-            units: never,
-            required,
-        });
+        return Err(SampleError::NeverTreatedTooSmall { units: never, required });
     }
     let mut small = small_cohorts(table_cohorts, roles, units, required);
     if roles.contains(&CohortRole::NeverTreated) && never < required {
@@ -54,19 +42,11 @@ pub fn check_group_sizes(
     )])
 }
 
-fn small_cohorts(
-    cohorts: &[f64],
-    roles: &[CohortRole],
-    units: &[u64],
-    required: u64,
-) -> Vec<String> {
-    let treated =
-        |role: CohortRole| matches!(role, CohortRole::Estimated | CohortRole::ControlOnly);
+fn small_cohorts(cohorts: &[f64], roles: &[CohortRole], units: &[u64], required: u64) -> Vec<String> {
+    let treated = |role: CohortRole| matches!(role, CohortRole::Estimated | CohortRole::ControlOnly);
     let groups = cohorts.iter().zip(roles).zip(units);
     let small = groups.filter(|((_, role), units)| treated(**role) && **units < required);
-    small
-        .map(|((cohort, _), units)| format!("{cohort} ({units})"))
-        .collect()
+    small.map(|((cohort, _), units)| format!("{cohort} ({units})")).collect()
 }
 
 #[cfg(test)]
@@ -79,37 +59,23 @@ mod tests {
 
     #[test]
     fn small_groups_are_named_with_their_size() {
-        let check = |units: [u64; 4], k| {
-            check_group_sizes(&COHORTS, &ROLES, &units, k, ControlGroup::NotYetTreated)
-        };
+        let check =
+            |units: [u64; 4], k| check_group_sizes(&COHORTS, &ROLES, &units, k, ControlGroup::NotYetTreated);
         assert!(check([5, 0, 3, 2], 0).unwrap().is_empty());
         let warnings = check([5, 0, 3, 2], 1).unwrap();
         assert_eq!(warnings.len(), 1);
-        assert!(
-            warnings[0].ends_with("at least 6): 2 (5), never treated (5)"),
-            "{warnings:?}"
-        );
+        assert!(warnings[0].ends_with("at least 6): 2 (5), never treated (5)"), "{warnings:?}");
     }
 
     #[test]
     fn a_small_only_control_group_is_an_error() {
-        let check = |units: [u64; 4]| {
-            check_group_sizes(&COHORTS, &ROLES, &units, 1, ControlGroup::NeverTreated)
-        };
+        let check =
+            |units: [u64; 4]| check_group_sizes(&COHORTS, &ROLES, &units, 1, ControlGroup::NeverTreated);
         assert!(check([5, 0, 4, 2]).unwrap()[0].contains("2 (5)"));
         assert_eq!(
             check([5, 0, 3, 2]).unwrap_err(),
-            SampleError::NeverTreatedTooSmall {
-                units: 5,
-                required: 6
-            }
+            SampleError::NeverTreatedTooSmall { units: 5, required: 6 }
         );
-        assert_eq!(
-            check([0, 9, 3, 2]).unwrap_err(),
-            SampleError::NoTreatedLeft {
-                cohorts: 1,
-                units: 14
-            }
-        );
+        assert_eq!(check([0, 9, 3, 2]).unwrap_err(), SampleError::NoTreatedLeft { cohorts: 1, units: 14 });
     }
 }

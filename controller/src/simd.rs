@@ -1,0 +1,22 @@
+//! `STAGGER_SIMD=portable|avx2|avx512` forces an instruction set; results are the same with each.
+
+use stagger_estimator::dispatch::{self, Level};
+
+use crate::failure::Failure;
+
+/// Applies the environment variable, if set. A level above the processor's is lowered to the best one.
+pub(crate) fn force() -> Result<(), Failure> {
+    let Ok(wanted) = std::env::var("STAGGER_SIMD") else { return Ok(()) };
+    let level = match wanted.as_str() {
+        "" => return Ok(()),
+        "portable" => Level::Portable,
+        "avx2" => Level::Avx2,
+        "avx512" => Level::Avx512,
+        other => {
+            return Err(Failure::input(format!("STAGGER_SIMD is `{other}`"))
+                .hint("it must be portable, avx2 or avx512"));
+        }
+    };
+    dispatch::force(level);
+    Ok(())
+}
