@@ -158,12 +158,12 @@ impl State {
     fn line(&self, elapsed: Duration) -> String {
         let seconds = elapsed.as_secs_f64();
         let stage = if self.stage.is_empty() { "reading" } else { &self.stage };
-        let mut line = if self.tasks == 0 {
-            format!("{stage}, {seconds:.1} s")
-        } else {
-            let filled = BAR * self.done.min(self.tasks) / self.tasks;
-            let bar: String = (0..BAR).map(|cell| if cell < filled { '#' } else { '-' }).collect();
-            format!("{stage} [{bar}] {}/{} tasks, {seconds:.1} s", self.done, self.tasks)
+        let mut line = match (BAR * self.done.min(self.tasks)).checked_div(self.tasks) {
+            None => format!("{stage}, {seconds:.1} s"),
+            Some(filled) => {
+                let bar: String = (0..BAR).map(|cell| if cell < filled { '#' } else { '-' }).collect();
+                format!("{stage} [{bar}] {}/{} tasks, {seconds:.1} s", self.done, self.tasks)
+            }
         };
         if self.rows > 0 {
             line += &format!(", {}", counted(self.rows, "row"));

@@ -72,6 +72,8 @@ pub struct Plan {
     pub standardization: Standardization,
     /// Estimator, as computed: `reg` where the design is the intercept alone.
     pub method: EstMethod,
+    /// The design is the intercept alone and the estimator has a propensity score: its guard is on the share of treated.
+    pub guards_share: bool,
     /// A weight column is given.
     pub weighted: bool,
     /// Extended columns of each stratum: position and meaning.
@@ -159,6 +161,7 @@ impl Plan {
                 intercept,
             },
             method: if intercept_only { EstMethod::Reg } else { spec.est_method },
+            guards_share: intercept_only && spec.est_method != EstMethod::Reg,
             weighted: spec.weightsname.is_some(),
             draws: if spec.bstrap { spec.biters } else { 0 },
             seed: spec.seed,

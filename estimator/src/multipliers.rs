@@ -321,8 +321,26 @@ mod tests {
         assert_eq!(bits.words(&[0, 1, 2, 3, 4, 5, 6, u64::MAX], 15), FROZEN_RADEMACHER);
     }
 
-    const FROZEN_MAMMEN: [u64; 8] = [0; 8];
-    const FROZEN_RADEMACHER: [u64; 8] = [0; 8];
+    const FROZEN_MAMMEN: [u64; 8] = [
+        0x04150b5d6903d120,
+        0x352008c15c0863c5,
+        0x43084001680606c0,
+        0x00c2de8001c00802,
+        0x84c2015413380059,
+        0xa80a60c282320460,
+        0x4400010005210004,
+        0x0280401020510001,
+    ];
+    const FROZEN_RADEMACHER: [u64; 8] = [
+        0xc86ca10153dd57c7,
+        0x26e649100bb69a79,
+        0xa89558888ddd5183,
+        0x18f2d360011578c3,
+        0x09226ea813c47bf7,
+        0x99455387b3c92569,
+        0xbffd5c0da36773ae,
+        0xc026912f73d5476c,
+    ];
 
     /// Variance over draws of Σ_i v_i must be the number of keys, also for sequential ids and every tenth id.
     #[test]

@@ -1,8 +1,9 @@
 //! Runs the `stagger` program.
 //!
 //! The program is `$STAGGER_BIN` where that is set. Otherwise it lies beside the test executables
-//! (`target/PROFILE/stagger`) and `cargo build -p stagger` is asked once a test process to bring it up to date: a
-//! `cargo test` of this package alone does not, and a stale program would be tested without a word.
+//! (`target/PROFILE/stagger`), where `cargo test --workspace` puts it. If it is older than its sources, as after a
+//! `cargo test` of this package alone, `cargo build -p stagger` brings it up to date: a stale program would be tested
+//! without a word.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -60,6 +61,9 @@ fn profile_folder() -> PathBuf {
 fn build() -> PathBuf {
     let folder = profile_folder();
     let program = folder.join(format!("stagger{}", std::env::consts::EXE_SUFFIX));
+    if is_fresh(&program) {
+        return program;
+    }
     let profile = match folder.file_name().and_then(OsStr::to_str) {
         Some("debug") | None => "dev",
         Some(name) => name,
@@ -77,6 +81,25 @@ fn build() -> PathBuf {
         program.display()
     );
     program
+}
+
+/// Whether the program is newer than everything it is built from.
+fn is_fresh(program: &Path) -> bool {
+    let Ok(built) = program.metadata().and_then(|meta| meta.modified()) else { return false };
+    let newer = |path: &Path| path.metadata().and_then(|m| m.modified()).map_or(true, |changed| changed > built);
+    let mut folders: Vec<PathBuf> =
+        ["estimator/src", "engine/src", "controller/src"].iter().map(|f| workspace().join(f)).collect();
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = std::fs::read_dir(&folder) else { return false };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if newer(&path) {
+                return false;
+            }
+        }
+    }
+    !newer(&workspace().join("Cargo.lock"))
 }
 
 /// The root of the repository.

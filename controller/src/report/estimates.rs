@@ -330,16 +330,21 @@ mod tests {
 
         Overall effects:
          Aggregation                            ATT  Std. Error  [95% Conf. Int.]
-         simple (all post-treatment cells)  -0.0273      0.0109  -0.0488  -0.0059  *
-         dynamic (event times >= 0)         -0.0288      0.0137  -0.0556  -0.0019  *
-         group (average over groups)        -0.0269      0.0122  -0.0509  -0.0029  *
+         simple (all post-treatment cells)  -0.0400      0.0120  -0.0635  -0.0164  *
+         dynamic (event times >= 0)         -0.0772      0.0200  -0.1164  -0.0381  *
+         group (average over groups)        -0.0310      0.0124  -0.0554  -0.0066  *
          calendar (average over time)       -0.0417      0.0160  -0.0730  -0.0104  *
 
         Dynamic effects (event study):
          Event time  Estimate  Std. Error  [95% Pointwise Conf. Band]
+                 -4    0.0033      0.0245       -0.0446        0.0512
+                 -3    0.0250      0.0181       -0.0105        0.0605
+                 -2    0.0245      0.0142       -0.0034        0.0524
                  -1    0.0000          NA            NA            NA
-                  0   -0.0066      0.0143       -0.0345        0.0214
+                  0   -0.0199      0.0118       -0.0431        0.0032
                   1   -0.0510      0.0169       -0.0841       -0.0178  *
+                  2   -0.1373      0.0364       -0.2087       -0.0658  *
+                  3   -0.1008      0.0344       -0.1682       -0.0335  *
 
         Control group:      never treated, anticipation periods: 0
         Estimation method:  doubly robust; covariates: none

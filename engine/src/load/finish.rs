@@ -52,21 +52,13 @@ pub(super) fn finish(
             periods,
         ))))
     })?;
+    // Clusters that vary were refused before.
     let varies: Vec<bool> = (0..slots.fields.len())
         .map(|f| {
             raw.iter()
                 .any(|r| r.lock().unwrap_or_else(|e| e.into_inner()).as_ref().is_some_and(|r| r.varies[f]))
         })
         .collect();
-    for (field, varies) in slots.fields.iter().zip(&varies) {
-        if *varies && matches!(field.kind, FieldKind::Cluster { .. }) {
-            return Err(EngineError::input(format!(
-                "the cluster variable `{}` varies within a unit",
-                field.name
-            ))
-            .with_hint("every unit must stay in one cluster in all its rows"));
-        }
-    }
     let atoms = atom_plans(columns, formula, &slots)?;
     let shards = parallel::map(threads, raw.len(), |shard| {
         let taken = raw[shard].lock().unwrap_or_else(|e| e.into_inner()).take();

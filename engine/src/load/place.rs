@@ -53,6 +53,9 @@ pub(super) fn place(
             }
             return Ok(Placed { slots, buffers, interned });
         }
+        for field in slots.fields.iter().filter(|f| f.varies.load(Ordering::Relaxed)) {
+            pass.two_clusters(columns, field)?;
+        }
         by_period = slots.fields.iter().map(|f| f.by_period || f.varies.load(Ordering::Relaxed)).collect();
     }
 }
@@ -259,22 +262,84 @@ impl Pass<'_> {
     }
 
     fn describe_duplicate(&self, columns: &Columns, chunk: &Chunk, row: usize, period: u16) -> EngineError {
-        let mut id = String::new();
-        let _ = self.source.read(chunk, std::slice::from_ref(&columns.id), |first, arrays| {
-            if (first..first + arrays[0].len()).contains(&row) {
-                id = arrow::util::display::array_value_to_string(&arrays[0], row - first).unwrap_or_default();
-            }
-            Ok(())
-        });
         EngineError::input(format!(
-            "duplicate rows: `{}` {id} has two rows in `{}` {} (the second is row {} of `{}`)",
+            "duplicate rows: `{}` {} has two rows in `{}` {} (the second is row {} of `{}`)",
             columns.id,
+            self.text_at(&columns.id, chunk, row),
             columns.time,
             self.order.periods[period as usize],
             chunk.first_row + row as u64 + 1,
             self.source.path(chunk)
         ))
         .with_hint("a panel has one row a unit and period; for repeated cross sections set --panel false")
+    }
+
+    /// The entry of a row, as text for a message.
+    fn text_at(&self, column: &str, chunk: &Chunk, row: usize) -> String {
+        let mut text = String::new();
+        // A file that can't be read again leaves the message without the entry.
+        let _ = self.source.read(chunk, &[column.to_owned()], |first, arrays| {
+            if (first..first + arrays[0].len()).contains(&row) {
+                text =
+                    arrow::util::display::array_value_to_string(&arrays[0], row - first).unwrap_or_default();
+            }
+            Ok(())
+        });
+        text
+    }
+
+    /// The first unit, by file and row, that is in two clusters of a variable.
+    fn two_clusters(&self, columns: &Columns, field: &Field) -> Result<()> {
+        let FieldKind::Cluster { dimension } = field.kind else { return Ok(()) };
+        let mut seen: HashMap<u32, (u64, usize, usize)> = HashMap::new();
+        let mut scratch = Scratch::default();
+        for (index, chunk) in self.source.chunks().iter().enumerate() {
+            let keys = &self.keys.chunks[index];
+            let positions = &self.order.positions[keys.table];
+            let mut runs = Runs::new(keys);
+            self.source.read(chunk, std::slice::from_ref(&field.name), |first, arrays| {
+                let mut encoded = Vec::new();
+                encode_clusters(field, dimension, &arrays[0], &mut scratch, &mut encoded)?;
+                for (row, &key) in encoded.iter().enumerate() {
+                    let unit = runs.current().unit;
+                    runs.advance(1);
+                    if unit == NO_UNIT || key == MISSING {
+                        continue;
+                    }
+                    let position = positions[unit as usize].load(Ordering::Relaxed);
+                    let known = *seen.entry(position).or_insert((key, index, first + row));
+                    if known.0 != key {
+                        return Err(self.describe_clusters(
+                            columns,
+                            field,
+                            (known.1, known.2),
+                            (index, first + row),
+                        ));
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    fn describe_clusters(
+        &self,
+        columns: &Columns,
+        field: &Field,
+        first: (usize, usize),
+        second: (usize, usize),
+    ) -> EngineError {
+        let chunk = |at: (usize, usize)| &self.source.chunks()[at.0];
+        EngineError::input(format!(
+            "the cluster variable `{}` varies within unit {}: {} and {} (file `{}`)",
+            field.name,
+            self.text_at(&columns.id, chunk(second), second.1),
+            self.text_at(&field.name, chunk(first), first.1),
+            self.text_at(&field.name, chunk(second), second.1),
+            self.source.path(chunk(second))
+        ))
+        .with_hint("every unit must stay in one cluster in all its rows")
     }
 }
 

@@ -217,7 +217,7 @@ impl Solver<'_> {
         if control_units == 0 {
             return Err("no control units");
         }
-        if plan.regressors() == 1 && treated_units / (treated_units + control_units as f64) >= OVERLAP {
+        if plan.guards_share && treated_units / (treated_units + control_units as f64) >= OVERLAP {
             return Err("overlap condition violated");
         }
         let outcome = match c.regression {
