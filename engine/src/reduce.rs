@@ -99,7 +99,7 @@ mod tests {
 
     /// Values whose sum depends on the order of addition.
     fn leaf(index: usize) -> Partial {
-        let value = if index % 3 == 0 { 1e16 } else { 1.0 + index as f64 };
+        let value = if index.is_multiple_of(3) { 1e16 } else { 1.0 + index as f64 };
         Partial::Propensity(PropensityPartial {
             regressors: 0,
             sums: vec![value],

@@ -1,4 +1,5 @@
 //! Kernels of one block, in nanoseconds a unit: `cargo bench -p stagger-estimator`.
+#![allow(missing_docs)] // criterion_group! makes a public function
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use stagger_estimator::block::Block;

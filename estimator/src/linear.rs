@@ -15,8 +15,7 @@ pub fn inverse(matrix: &[f64], n: usize) -> Option<Mat<f64>> {
     let scaled = Mat::from_fn(n, n, |i, j| matrix[i * n + j] / (scale[i] * scale[j]));
     let factor = scaled.as_ref().llt(Side::Lower).ok()?;
     let smallest = (0..n).map(|i| factor.L()[(i, i)].powi(2)).fold(f64::INFINITY, f64::min);
-    // Not `<`: a NaN pivot is singular too.
-    if !(smallest > SMALLEST_PIVOT) {
+    if smallest.is_nan() || smallest <= SMALLEST_PIVOT {
         return None;
     }
     let unscaled = factor.solve(Mat::<f64>::identity(n, n));

@@ -1,7 +1,7 @@
 //! Σ over units whose bit is 1, for every draw: the bootstrap as table look-ups.
 //!
 //! The sums of all subsets of a few units are tabulated; a draw then adds one table row a group instead of one row a unit.
-//! Columns come in slices of at most [`MAX_SLICE`] vectors, so that tables and accumulators stay in the nearest caches.
+//! Columns come in slices of at most `MAX_SLICE` vectors, so that tables and accumulators stay in the nearest caches.
 
 use crate::columns::View;
 use crate::dispatch::multiversion;
@@ -166,8 +166,8 @@ multiversion! {
                 });
             for unit in 0..units {
                 let row = &mut rows[unit * vectors + vector];
-                for lane in 0..LANES {
-                    row.0[lane] = columns[lane].get(unit).copied().unwrap_or(0.0);
+                for (value, column) in row.0.iter_mut().zip(columns) {
+                    *value = column.get(unit).copied().unwrap_or(0.0);
                 }
             }
         }
@@ -331,8 +331,8 @@ mod tests {
             sums.add_to(draws, &(0..columns).collect::<Vec<_>>(), columns, &mut got);
             for draw in 0..draws {
                 let mut plain = vec![0.0; columns];
-                for i in 0..units {
-                    if bits.words(&[keys[i]; LANES], draw as u64 / 64)[0] >> (draw % 64) & 1 == 1 {
+                for (i, &key) in keys.iter().enumerate() {
+                    if bits.words(&[key; LANES], draw as u64 / 64)[0] >> (draw % 64) & 1 == 1 {
                         plain.iter_mut().enumerate().for_each(|(column, sum)| *sum += psi.col(column)[i]);
                     }
                 }

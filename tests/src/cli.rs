@@ -86,7 +86,8 @@ fn build() -> PathBuf {
 /// Whether the program is newer than everything it is built from.
 fn is_fresh(program: &Path) -> bool {
     let Ok(built) = program.metadata().and_then(|meta| meta.modified()) else { return false };
-    let newer = |path: &Path| path.metadata().and_then(|m| m.modified()).map_or(true, |changed| changed > built);
+    let newer =
+        |path: &Path| path.metadata().and_then(|m| m.modified()).map_or(true, |changed| changed > built);
     let mut folders: Vec<PathBuf> =
         ["estimator/src", "engine/src", "controller/src"].iter().map(|f| workspace().join(f)).collect();
     while let Some(folder) = folders.pop() {

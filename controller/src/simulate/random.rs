@@ -56,7 +56,7 @@ impl Stream {
 
     /// Uniform on `0..bound`, by multiplication; the bias is below `bound` / 2⁶⁴.
     pub(super) fn below(&mut self, bound: u64) -> u64 {
-        (u128::from(self.bits()) * u128::from(bound) >> 64) as u64
+        ((u128::from(self.bits()) * u128::from(bound)) >> 64) as u64
     }
 
     /// Standard normal, by inversion: one draw gives one normal, so the count of draws is fixed.

@@ -382,10 +382,9 @@ fn has_gap(values: &[f64], segments: &[Segment]) -> bool {
 
 fn mark_nan(values: &[f64], period: usize, segments: &[Segment], bits: &mut PeriodBits) {
     for segment in segments {
-        for row in segment.start..segment.start + segment.units {
-            if values[row].is_nan() {
-                bits.set(row, period);
-            }
+        let own = &values[segment.start..segment.start + segment.units];
+        for (unit, _) in own.iter().enumerate().filter(|(_, v)| v.is_nan()) {
+            bits.set(segment.start + unit, period);
         }
     }
 }

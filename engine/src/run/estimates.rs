@@ -115,7 +115,7 @@ fn add_aggregates(saved: &mut SavedResult, draws: Option<&Mat<f64>>) {
         let overrides = InferenceOverrides::default();
         let found = aggregate_saved(saved, draws, kind, &plain, &overrides).or_else(|first| {
             // R stops at missing cells; the run goes on without them and says so.
-            let lenient = AggregateOptions { na_rm: true, ..plain.clone() };
+            let lenient = AggregateOptions { na_rm: true, ..plain };
             let out = aggregate_saved(saved, draws, kind, &lenient, &overrides);
             if out.is_ok() {
                 saved

@@ -59,7 +59,7 @@ pub fn fit_comparison(
     let Nuisances { treated, outcome, moments, regressors: k, ones } = *nuisances;
     let columns = treated.shape.columns;
     let weight = treated.weighted[ones * columns + ones];
-    if !(weight > 0.0) {
+    if weight.is_nan() || weight <= 0.0 {
         return Err("treated units without weight");
     }
     let beta = outcome.map_or_else(|| vec![0.0; k], |fit| fit.difference(time, base));
@@ -103,7 +103,7 @@ fn weigh_controls(
     let odds = |i: usize, j: usize| moments.odds[i * columns + j];
     let outcome = |j: usize| moments.outcomes[j * periods + time] - moments.outcomes[j * periods + base];
     let weight = odds(ones, ones);
-    if !(weight > 0.0) {
+    if weight.is_nan() || weight <= 0.0 {
         return Err("no control with a propensity score below 0.995");
     }
     let mean: Vec<f64> = (0..k).map(|j| odds(ones, j) / weight).collect();

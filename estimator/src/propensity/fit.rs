@@ -80,7 +80,8 @@ pub fn fit_step(state: &mut LogitState, sums: &LogitSums) {
         return;
     }
     if let Some(accepted) = &mut state.accepted {
-        let rose = !(sums.deviance <= accepted.deviance + 1e-9 * (accepted.deviance.abs() + 1.0));
+        let bound = accepted.deviance + 1e-9 * (accepted.deviance.abs() + 1.0);
+        let rose = sums.deviance.is_nan() || sums.deviance > bound;
         if rose && state.round < MAX_ROUNDS {
             for (b, (start, s)) in state.beta.iter_mut().zip(accepted.beta.iter().zip(&mut accepted.step)) {
                 *s *= 0.5;
