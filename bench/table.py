@@ -69,8 +69,8 @@ def sh(*argv):
 
 
 def build():
-    sh("cargo", "build", "--release", "-p", "stagger")
-    sh("cargo", "build", "--release", "-p", "stagger-tests", "--example", "bare_scan")
+    # One command: apart, the two would want their dependencies with different features, and build them twice.
+    sh("cargo", "build", "--release", "-p", "stagger", "-p", "stagger-tests", "--bins", "--examples")
     return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
 
 
