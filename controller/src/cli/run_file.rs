@@ -226,4 +226,51 @@ mod tests {
         hint: run them one after the other
         ");
     }
+
+    /// Mutations of a run file: every one is read or refused, none panics.
+    #[test]
+    fn no_text_makes_the_reader_panic() {
+        use rand::Rng;
+        let valid = "data = [\"a.parquet\"]\nyname = \"y\"\ntname = \"t\"\nbstrap = false\nbiters = 500\n\
+                     clustervars = [\"s\", \"i\"]\nalp = 0.1\n[[spec]]\nest_method = \"reg\"\nanticipation = -1e400\n";
+        let pieces = [
+            "=",
+            "[[spec]]",
+            "\"",
+            "\n",
+            "[",
+            "]",
+            "nan",
+            "-9223372036854775808",
+            "é",
+            "\u{0}",
+            "1e999",
+            "{",
+            "yname",
+        ];
+        let mut random = rand_pcg::Pcg32::new(7, 11);
+        let (mut read, mut refused) = (0, 0);
+        for _ in 0..20_000 {
+            let mut text: Vec<char> = valid.chars().collect();
+            for _ in 0..1 + random.next_u32() % 6 {
+                let at = random.next_u32() as usize % (text.len() + 1);
+                match random.next_u32() % 3 {
+                    0 => text.truncate(at),
+                    1 => {
+                        let piece = pieces[random.next_u32() as usize % pieces.len()];
+                        text.splice(at..at, piece.chars());
+                    }
+                    _ if at < text.len() => {
+                        text.remove(at);
+                    }
+                    _ => {}
+                }
+            }
+            match parsed(&text.into_iter().collect::<String>()) {
+                Ok(_) => read += 1,
+                Err(_) => refused += 1,
+            }
+        }
+        assert!(read > 100 && refused > 100, "{read} read, {refused} refused");
+    }
 }
