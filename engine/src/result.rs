@@ -175,7 +175,7 @@ pub struct ExtendedResult {
     pub reference: Vec<bool>,
     /// ΨᵀΨ/n (clustered: of cluster sums), (1 + groups + cells)², row by row.
     pub covariance: Vec<Vec<f64>>,
-    /// Names of the control description, method and so on are in `spec`; counts of units by cohort for tables.
+    /// Used units by raw cohort, for tables; infinity (`null`) for never treated.
     pub cohort_units: Vec<(Num, u64)>,
 }
 
