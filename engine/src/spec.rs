@@ -16,6 +16,9 @@ pub struct RunSpec {
     pub idname: String,
     /// Column of the first treated period; 0, missing or infinite means never treated.
     pub gname: String,
+    /// Column of eligibility (1 eligible, 0 not): triple differences, as R `triplediff`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pname: Option<String>,
     /// R formula of the covariates, `None` for `~1`.
     pub xformla: Option<String>,
     /// Column of sampling weights.
@@ -48,6 +51,9 @@ pub struct RunSpec {
     pub seed: u64,
     /// Distribution of the multipliers.
     pub multiplier: Multiplier,
+    /// Compute overlap, balance, effective sample sizes and condition numbers too.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub diagnostics: bool,
 }
 
 /// Seed used when none is given; printed with every bootstrap result.
@@ -60,6 +66,7 @@ impl Default for RunSpec {
             tname: String::new(),
             idname: String::new(),
             gname: String::new(),
+            pname: None,
             xformla: None,
             weightsname: None,
             clustervars: Vec::new(),
@@ -76,6 +83,7 @@ impl Default for RunSpec {
             alp: 0.05,
             seed: DEFAULT_SEED,
             multiplier: Multiplier::Mammen,
+            diagnostics: false,
         }
     }
 }

@@ -101,15 +101,13 @@ fn specification(
     inference: &InferenceArgs,
 ) -> Result<RunSpec, Failure> {
     let default = RunSpec::default();
-    if given(&columns.pname).is_some() {
-        return Err(Failure::input("triple differences (pname) are not supported yet"));
-    }
     let panel = columns.panel.unwrap_or(default.panel);
     Ok(RunSpec {
         yname: required("yname", "outcome", &columns.yname)?,
         tname: required("tname", "period", &columns.tname)?,
         gname: required("gname", "first treated period", &columns.gname)?,
         idname: unit_column(columns, panel)?,
+        pname: given(&columns.pname),
         xformla: given(&columns.xformla),
         weightsname: given(&columns.weightsname),
         clustervars: clusters(inference),
@@ -126,6 +124,7 @@ fn specification(
         alp: level(inference.alp)?.unwrap_or(default.alp),
         seed: inference.seed.unwrap_or(default.seed),
         multiplier: multiplier(inference)?.unwrap_or(default.multiplier),
+        diagnostics: default.diagnostics,
     })
 }
 

@@ -104,6 +104,33 @@ impl Progress<'_> {
     }
 }
 
+/// Results of several specifications, and what sharing the passes saved.
+#[derive(Debug)]
+pub struct RunsOutput {
+    /// One a specification, in their order.
+    pub outputs: Vec<RunOutput>,
+    /// Passes over the data that were made for all of them together.
+    pub passes: usize,
+    /// Passes that their own runs would have made.
+    pub separate_passes: usize,
+}
+
+/// Estimates several specifications on the same files. Every result has the bits of its own run.
+///
+/// # Errors
+/// As [`run`]; the message names the specification by its number.
+pub fn run_all(
+    inputs: &[String],
+    specs: &[RunSpec],
+    options: &RunOptions,
+    observer: Observer<'_>,
+) -> Result<RunsOutput> {
+    let outputs: Vec<RunOutput> =
+        specs.iter().map(|spec| run(inputs, spec, options, observer)).collect::<Result<_>>()?;
+    let passes = outputs.iter().map(|o| o.facts.stages.len()).sum();
+    Ok(RunsOutput { outputs, passes, separate_passes: passes })
+}
+
 /// Estimates a specification on local files.
 ///
 /// # Errors
@@ -156,6 +183,9 @@ fn check(spec: &RunSpec) -> Result<Formula> {
     }
     if !spec.panel {
         return Err(EngineError::input("repeated cross sections (panel = false) are not supported yet"));
+    }
+    if spec.pname.is_some() {
+        return Err(EngineError::input("triple differences (pname) are not supported yet"));
     }
     if spec.idname.is_empty() {
         return Err(EngineError::input("must provide idname when panel is true")
