@@ -182,7 +182,8 @@ fn describe_panel(
     };
     let formula = formula::parse("~1").map_err(|e| input_error(&e, e.hint()))?;
     let mut silent = Progress { observer: &|_| {}, stages: Vec::new() };
-    let panel = load::load(inputs, &spec, &formula, threads, &mut silent)?;
+    let wanted = load::Wanted { spec: &spec, formula: &formula };
+    let panel = load::load(inputs, wanted, threads, &mut silent)?;
     if panel.shards.is_empty() {
         return Err(EngineError::failed("the panel has no shard"));
     }
@@ -192,11 +193,11 @@ fn describe_panel(
 fn summarize(panel: &Panel, weighted: bool) -> PanelDescription {
     let periods = panel.periods.len();
     let cohorts = panel
-        .cohorts
+        .strata
         .iter()
         .enumerate()
-        .map(|(cohort, &label)| CohortDescription {
-            group: Num(label),
+        .map(|(cohort, stratum)| CohortDescription {
+            group: Num(stratum.cohort),
             units: panel.census.units[cohort],
             rows: panel.census.complete[cohort * periods..(cohort + 1) * periods].to_vec(),
         })

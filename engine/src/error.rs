@@ -37,6 +37,13 @@ impl EngineError {
         self
     }
 
+    /// The same error with its place before the message.
+    #[must_use]
+    pub fn in_context(mut self, place: &str) -> Self {
+        self.message = format!("{place}: {}", self.message);
+        self
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         self.hint.clone()

@@ -2,35 +2,40 @@
 
 use stagger_estimator::block::{Block, multiply, standardize, subtract};
 use stagger_estimator::columns::{Columns, padded};
-use stagger_estimator::comparison::Frame;
+use stagger_estimator::comparison::{Frame, RowModel};
 use stagger_estimator::formula::Part;
 use stagger_estimator::subset_sums::BLOCK;
 
-use crate::plan::Plan;
+use crate::plan::{Plan, ShareWeight};
 use crate::shard::{Segment, Shard};
 
 /// Work space for one block.
 pub(crate) struct BlockSpace {
     design: Columns,
     outcomes: Columns,
-    /// Used mask, weights, product of the parts of a design column.
+    /// Units used, rows used in the frame, weights, product of the parts of a design column.
     rows: Columns,
     padded: usize,
     units: usize,
+    start: usize,
 }
 
-const USED: usize = 0;
-const WEIGHTS: usize = 1;
-const PRODUCT: usize = 2;
+const UNITS: usize = 0;
+const USED: usize = 1;
+const WEIGHTS: usize = 2;
+const PRODUCT: usize = 3;
+/// Column of the outcome in blocks of levels; zeros stand before it.
+const LEVEL: usize = 1;
 
 impl BlockSpace {
     pub(crate) fn new(plan: &Plan) -> Self {
         Self {
             design: Columns::zeros(BLOCK, plan.design_columns()),
-            outcomes: Columns::zeros(BLOCK, plan.periods.len()),
-            rows: Columns::zeros(BLOCK, 3),
+            outcomes: Columns::zeros(BLOCK, plan.outcome_columns()),
+            rows: Columns::zeros(BLOCK, 4),
             padded: 0,
             units: 0,
+            start: 0,
         }
     }
 
@@ -38,12 +43,13 @@ impl BlockSpace {
     pub(crate) fn begin(&mut self, plan: &Plan, shard: &Shard, segment: &Segment, start: usize) {
         self.units = (segment.start + segment.units - start).min(BLOCK);
         self.padded = padded(self.units);
-        let used = self.rows.col_mut(USED);
+        self.start = start;
+        let used = self.rows.col_mut(UNITS);
         used.fill(0.0);
         used[..self.units].fill(1.0);
         if shard.incomplete.is_some() {
             for (unit, flag) in used[..self.units].iter_mut().enumerate() {
-                *flag = f64::from(plan.mask.complete(shard, start + unit));
+                *flag = f64::from(plan.mask.counts(shard, segment, start + unit));
             }
         }
     }
@@ -60,49 +66,93 @@ impl BlockSpace {
 
     /// 1 for units that are used, else 0.
     pub(crate) fn used(&self) -> &[f64] {
-        &self.rows.col(USED)[..self.padded]
+        &self.rows.col(UNITS)[..self.padded]
     }
 
-    /// Weight of every unit in a period of the sample; 0 for units that are not used.
-    pub(crate) fn weights_at(&mut self, plan: &Plan, shard: &Shard, start: usize, period: usize) -> &[f64] {
-        let rows = self.padded;
-        match &shard.weights {
-            None => &self.rows.col(USED)[..rows],
-            Some(weights) => {
-                let source = &weights.at(plan.periods[period])[start..start + rows];
-                let used = self.rows.col(USED)[..rows].to_vec();
-                multiply(source, &used, &mut self.rows.col_mut(WEIGHTS)[..rows]);
-                &self.rows.col(WEIGHTS)[..rows]
-            }
+    /// Writes the weight by which every unit counts in its cohort's share.
+    pub(crate) fn share_weights(&self, plan: &Plan, shard: &Shard, segment: &Segment, out: &mut [f64]) {
+        let units = self.used();
+        let Some(weights) = &shard.weights else {
+            out[..units.len()].copy_from_slice(units);
+            return;
+        };
+        let values = |period: usize| &weights.at(period)[self.start..self.start + self.padded];
+        if plan.share_weight == ShareWeight::FirstPeriod {
+            multiply(values(plan.periods[0]), units, &mut out[..units.len()]);
+            return;
+        }
+        for (unit, share) in out[..self.units].iter_mut().enumerate() {
+            let observed = plan.periods.iter().filter(|&&p| shard.observed(segment, self.start + unit, p));
+            let mut own = observed.map(|&p| values(p)[unit]);
+            *share = match plan.share_weight {
+                ShareWeight::FirstRow => own.next().unwrap_or(0.0),
+                _ => {
+                    let (rows, sum) = own.fold((0.0, 0.0), |(rows, sum), w| (rows + 1.0, sum + w));
+                    if rows > 0.0 { sum / rows } else { 0.0 }
+                }
+            } * units[unit];
         }
     }
 
-    /// Outcomes of the kept periods less the first one's.
-    pub(crate) fn load_outcomes(&mut self, plan: &Plan, shard: &Shard, start: usize) {
-        let rows = self.padded;
-        let Some(&first) = plan.periods.first() else { return };
-        let base = &shard.outcomes[first][start..start + rows];
+    /// Outcomes of the kept periods less the first one's, where differences are taken.
+    pub(crate) fn load_differences(&mut self, plan: &Plan, shard: &Shard, segment: &Segment) {
+        let (rows, start) = (self.padded, self.start);
+        let (RowModel::Differences, Some(&first)) = (plan.model, plan.periods.first()) else { return };
+        let base = &shard.outcome(segment, first)[start..start + rows];
         for (column, &period) in plan.periods.iter().enumerate().skip(1) {
-            let source = &shard.outcomes[period][start..start + rows];
+            let source = &shard.outcome(segment, period)[start..start + rows];
             subtract(source, base, &mut self.outcomes.col_mut(column)[..rows]);
         }
     }
 
-    /// Design and weights of a frame.
-    pub(crate) fn load_frame(&mut self, plan: &Plan, shard: &Shard, start: usize, frame: Frame) {
-        let rows = self.padded;
-        self.weights_at(plan, shard, start, frame.w_period);
-        let used = self.rows.col(USED)[..rows].to_vec();
+    /// Rows, weights, design and, in levels, outcomes of a frame.
+    pub(crate) fn load_frame(&mut self, plan: &Plan, shard: &Shard, segment: &Segment, frame: &Frame) {
+        let (rows, start) = (self.padded, self.start);
+        let units = self.rows.col(UNITS)[..rows].to_vec();
+        let used = self.frame_rows(plan, shard, segment, frame, units);
+        if let Some(weights) = &shard.weights {
+            let source = &weights.at(plan.periods[frame.w_period])[start..start + rows];
+            multiply(source, &used, &mut self.rows.col_mut(WEIGHTS)[..rows]);
+        }
+        if let Some(period) = frame.rows {
+            let source = &shard.outcome(segment, plan.periods[period])[start..start + rows];
+            let out = &mut self.outcomes.col_mut(LEVEL)[..rows];
+            standardize(source, &used, plan.outcome_center, 1.0, out);
+        }
+        self.load_design(plan, shard, frame, &used);
+        self.rows.col_mut(USED)[..rows].copy_from_slice(&used);
+    }
+
+    /// 1 for the units whose row the frame takes.
+    fn frame_rows(
+        &self,
+        plan: &Plan,
+        shard: &Shard,
+        segment: &Segment,
+        frame: &Frame,
+        mut used: Vec<f64>,
+    ) -> Vec<f64> {
+        if let (Some(rows), true, None) = (frame.rows, shard.incomplete.is_some(), segment.period) {
+            let needed = [rows, if frame.needs_weight_row { frame.w_period } else { rows }];
+            for (unit, flag) in used[..self.units].iter_mut().enumerate() {
+                let there = needed.iter().all(|&q| shard.observed(segment, self.start + unit, plan.periods[q]));
+                *flag *= f64::from(there);
+            }
+        }
+        used
+    }
+
+    fn load_design(&mut self, plan: &Plan, shard: &Shard, frame: &Frame, used: &[f64]) {
+        let (rows, start) = (self.padded, self.start);
         let period = plan.periods[frame.x_period];
         let scales = &plan.standardization;
         for (index, column) in plan.design.columns.iter().enumerate() {
             let (center, inverse) = (scales.center[index], 1.0 / scales.scale[index]);
-            let target = index;
             match column.parts.as_slice() {
-                [] => self.design.col_mut(target)[..rows].copy_from_slice(&used),
+                [] => self.design.col_mut(index)[..rows].copy_from_slice(used),
                 [Part::Numeric(atom)] => {
                     let values = &shard.atoms[*atom].at(period)[start..start + rows];
-                    standardize(values, &used, center, inverse, &mut self.design.col_mut(target)[..rows]);
+                    standardize(values, used, center, inverse, &mut self.design.col_mut(index)[..rows]);
                 }
                 parts => {
                     let product = &mut self.rows.col_mut(PRODUCT)[..rows];
@@ -110,12 +160,12 @@ impl BlockSpace {
                     for part in parts {
                         multiply_part(part, shard, period, start, product);
                     }
-                    standardize(product, &used, center, inverse, &mut self.design.col_mut(target)[..rows]);
+                    standardize(product, used, center, inverse, &mut self.design.col_mut(index)[..rows]);
                 }
             }
         }
         if scales.intercept.is_none() {
-            self.design.col_mut(plan.regressors())[..rows].copy_from_slice(&used);
+            self.design.col_mut(plan.regressors())[..rows].copy_from_slice(used);
         }
     }
 

@@ -9,7 +9,7 @@ use crate::error::{EngineError, Result};
 use crate::panel::Panel;
 use crate::parallel;
 use crate::plan::SampleMask;
-use crate::shard::{Shard, ShardColumn};
+use crate::shard::ShardColumn;
 
 /// More levels than this make a design that no cell can estimate.
 const MOST_LEVELS: usize = 2_000;
@@ -55,29 +55,28 @@ fn distinct(
 ) -> Result<BTreeSet<u64>> {
     let sets = parallel::map(threads, panel.shards.len(), |index| {
         let shard = &panel.shards[index];
+        let column = &shard.atoms[atom];
         let mut values = BTreeSet::new();
-        let columns: Vec<&[f64]> = match &shard.atoms[atom] {
-            ShardColumn::Constant(values) => vec![values],
-            ShardColumn::ByPeriod(all) => periods.iter().map(|&p| &all[p][..]).collect(),
-        };
-        used_rows(shard, mask, |row| {
-            for column in &columns {
-                values.insert(column[row].to_bits());
+        for segment in shard.segments.iter().filter(|s| mask.uses(s)) {
+            let periods = segment.period.as_ref().map_or(periods, std::slice::from_ref);
+            for row in segment.start..segment.start + segment.units {
+                if !mask.counts(shard, segment, row) {
+                    continue;
+                }
+                match column {
+                    ShardColumn::Constant(column) => {
+                        values.insert(column[row].to_bits());
+                    }
+                    ShardColumn::ByPeriod(_) => {
+                        let observed = periods.iter().filter(|&&p| shard.observed(segment, row, p));
+                        values.extend(observed.map(|&p| column.at(p)[row].to_bits()));
+                    }
+                }
             }
-        });
+        }
         Ok(values)
     })?;
     Ok(sets.into_iter().flatten().collect())
-}
-
-fn used_rows(shard: &Shard, mask: &SampleMask, mut each: impl FnMut(usize)) {
-    for segment in shard.segments.iter().filter(|s| mask.uses(s)) {
-        for row in segment.start..segment.start + segment.units {
-            if mask.complete(shard, row) {
-                each(row);
-            }
-        }
-    }
 }
 
 /// Numbers ascend; texts are in the order of their bytes.
@@ -101,7 +100,7 @@ fn recode(column: &mut ShardColumn, codes: &HashMap<u64, f64>) {
         }
     };
     match column {
-        ShardColumn::Constant(values) => recode(values),
-        ShardColumn::ByPeriod(periods) => periods.iter_mut().for_each(|p| recode(p)),
+        ShardColumn::Constant(values) => recode(Arc::make_mut(values)),
+        ShardColumn::ByPeriod(periods) => periods.iter_mut().for_each(|p| recode(Arc::make_mut(p))),
     }
 }

@@ -4,14 +4,32 @@ use std::sync::Arc;
 
 use crate::shard::Shard;
 
-/// Counts of rows by raw cohort and period, filled while shards are built; the partial of the census.
+/// Units that share cohort and eligibility.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stratum {
+    /// Raw cohort; infinity for never treated.
+    pub cohort: f64,
+    /// Eligibility of triple differences; `true` without.
+    pub eligible: bool,
+}
+
+/// What a row of the shards is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowKind {
+    /// A unit with all its periods.
+    Unit,
+    /// A row of the input: repeated cross sections.
+    Observation,
+}
+
+/// Counts of rows by stratum and period, filled while shards are built; the partial of the census.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Census {
-    /// `cohorts × periods`: rows of the input.
+    /// `strata × periods`: rows of the input.
     pub present: Vec<u64>,
-    /// `cohorts × periods`: rows without a missing value.
+    /// `strata × periods`: rows without a missing value.
     pub complete: Vec<u64>,
-    /// Units of each cohort with at least one complete row.
+    /// Units of each stratum with at least one complete row.
     pub units: Vec<u64>,
     /// Σ weights over complete rows.
     pub weight: f64,
@@ -21,11 +39,11 @@ pub struct Census {
 
 impl Census {
     /// Zero counts.
-    pub fn new(cohorts: usize, periods: usize) -> Self {
+    pub fn new(strata: usize, periods: usize) -> Self {
         Self {
-            present: vec![0; cohorts * periods],
-            complete: vec![0; cohorts * periods],
-            units: vec![0; cohorts],
+            present: vec![0; strata * periods],
+            complete: vec![0; strata * periods],
+            units: vec![0; strata],
             weight: 0.0,
             least_weight: f64::INFINITY,
         }
@@ -33,7 +51,7 @@ impl Census {
 
     /// Adds the counts of another part of the data.
     pub fn merge(&mut self, other: &Self) {
-        // A shard counts the cohorts up to its last one.
+        // A shard counts the strata up to its last one.
         let add = |a: &mut [u64], b: &[u64]| a.iter_mut().zip(b).for_each(|(x, y)| *x += y);
         add(&mut self.present, &other.present);
         add(&mut self.complete, &other.complete);
@@ -46,17 +64,19 @@ impl Census {
 /// A panel in memory.
 #[derive(Debug)]
 pub struct Panel {
-    /// Shards by hash prefix; a power of two of them.
+    /// What a row of the shards is.
+    pub rows: RowKind,
+    /// Shards by hash prefix, or by row number; a power of two of them.
     pub shards: Vec<Shard>,
     /// Periods of the input, ascending.
     pub periods: Vec<f64>,
-    /// Raw cohorts, ascending; infinity for never treated.
-    pub cohorts: Vec<f64>,
-    /// Units of the input.
+    /// Strata, by cohort and eligibility ascending.
+    pub strata: Vec<Stratum>,
+    /// Units of the input; rows in cross sections.
     pub units: u64,
     /// Rows of the input.
     pub input_rows: u64,
-    /// Rows without id or period.
+    /// Rows without unit, period or eligibility.
     pub keyless_rows: u64,
     /// Rows whose missing cohort was read as never treated.
     pub cohortless_rows: u64,

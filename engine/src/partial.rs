@@ -17,6 +17,54 @@ pub struct InfluenceSums {
     pub clusters: Vec<ClusterPartial>,
 }
 
+/// Products of [ones, estimates] of every cell that has several estimates.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OmegaSums {
+    /// Estimates of each cell.
+    pub sizes: Vec<usize>,
+    /// By cell: sums of the estimates' influence values, then their products, row by row.
+    pub sums: Vec<f64>,
+}
+
+impl OmegaSums {
+    /// Zero sums for cells with these estimates.
+    pub fn new(cells: &[Vec<usize>]) -> Self {
+        let sizes: Vec<usize> = cells.iter().map(Vec::len).collect();
+        let sums = vec![0.0; sizes.iter().map(|k| k + k * k).sum()];
+        Self { sizes, sums }
+    }
+
+    fn start(&self, cell: usize) -> usize {
+        self.sizes[..cell].iter().map(|k| k + k * k).sum()
+    }
+
+    /// Adds to an estimate's sum.
+    pub fn add_sum(&mut self, cell: usize, estimate: usize, value: f64) {
+        let at = self.start(cell) + estimate;
+        self.sums[at] += value;
+    }
+
+    /// Adds to a product.
+    pub fn add_product(&mut self, cell: usize, a: usize, b: usize, value: f64) {
+        let size = self.sizes[cell];
+        let at = self.start(cell) + size + a * size + b;
+        self.sums[at] += value;
+    }
+
+    /// Ω of a cell: the covariance of its estimates' influence values over `n` units, centred, with n − 1 (FORMULAS §7.3).
+    pub fn covariance(&self, cell: usize, n: f64) -> Vec<f64> {
+        let (start, size) = (self.start(cell), self.sizes[cell]);
+        let (sums, products) = self.sums[start..start + size + size * size].split_at(size);
+        let entry = |(at, product): (usize, &f64)| (product - sums[at / size] * sums[at % size] / n) / (n - 1.0);
+        products.iter().enumerate().map(entry).collect()
+    }
+
+    /// Adds the sums of another part of the data.
+    pub fn merge(&mut self, other: &Self) {
+        self.sums.iter_mut().zip(&other.sums).for_each(|(a, b)| *a += b);
+    }
+}
+
 /// What a task returns for a subtree of shards.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Partial {
@@ -28,6 +76,8 @@ pub enum Partial {
     Moments(MomentsPartial),
     /// Sums over influence values.
     Influence(InfluenceSums),
+    /// Covariances by control cohort.
+    Omega(OmegaSums),
 }
 
 impl Partial {
@@ -37,6 +87,7 @@ impl Partial {
             (Partial::Gram(a), Partial::Gram(b)) => a.merge(b),
             (Partial::Propensity(a), Partial::Propensity(b)) => a.merge(b),
             (Partial::Moments(a), Partial::Moments(b)) => a.merge(b),
+            (Partial::Omega(a), Partial::Omega(b)) => a.merge(b),
             (Partial::Influence(a), Partial::Influence(b)) => {
                 a.units.merge(&b.units);
                 a.clusters.iter_mut().zip(&b.clusters).for_each(|(a, b)| a.merge(b));
@@ -84,6 +135,12 @@ impl Partial {
                     out.floats(&clusters.sums);
                 }
             }
+            Partial::Omega(p) => {
+                out.count(4);
+                let sizes: Vec<u64> = p.sizes.iter().map(|&size| size as u64).collect();
+                out.words(&sizes);
+                out.floats(&p.sums);
+            }
         }
         let sum = xxh3_64(&out.0);
         out.0.extend_from_slice(&sum.to_le_bytes());
@@ -130,6 +187,7 @@ impl Partial {
                 Partial::Moments(MomentsPartial { shape, sums: reader.floats()? })
             }
             3 => Partial::Influence(reader.influence()?),
+            4 => Partial::Omega(reader.omega()?),
             kind => return Err(damaged(&format!("unknown kind {kind}"))),
         };
         if reader.0.is_empty() { Ok(partial) } else { Err(damaged("bytes after the end")) }
@@ -137,7 +195,7 @@ impl Partial {
 }
 
 const MAGIC: &[u8] = b"stagger partial\n";
-const VERSION: usize = 1;
+const VERSION: usize = 2;
 
 fn damaged(why: &str) -> EngineError {
     EngineError::failed(format!("damaged partial: {why}"))
@@ -186,6 +244,17 @@ impl Reader<'_> {
 
     fn floats(&mut self) -> Result<Vec<f64>> {
         Ok(self.words()?.into_iter().map(f64::from_bits).collect())
+    }
+
+    fn omega(&mut self) -> Result<OmegaSums> {
+        let sizes: Vec<usize> = self.words()?.into_iter().map(|size| size as usize).collect();
+        let sums = self.floats()?;
+        let length = |size: &usize| size.checked_mul(*size)?.checked_add(*size);
+        let expected = sizes.iter().try_fold(0usize, |total, size| total.checked_add(length(size)?));
+        if expected != Some(sums.len()) {
+            return Err(damaged("covariances of the wrong size"));
+        }
+        Ok(OmegaSums { sizes, sums })
     }
 
     fn influence(&mut self) -> Result<InfluenceSums> {
@@ -239,6 +308,7 @@ mod tests {
                     sums: vec![0.5; keys.len()],
                 }],
             }),
+            Partial::Omega(OmegaSums { sizes: vec![n, 0], sums: vec![0.25; n * n + n] }),
         ]
     }
 
@@ -252,7 +322,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0usize..5) {
+        fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0usize..6) {
             let _ = Partial::decode(&bytes);
             // The same with a right checksum, so that the fields are reached.
             let mut body = MAGIC.to_vec();

@@ -99,7 +99,7 @@ fn controls(
     let nyt = control_group == ControlGroup::NotYetTreated;
     let serves = |&(label, role): &(f64, CohortRole)| match role {
         CohortRole::NeverTreated => true,
-        CohortRole::Dropped => false,
+        CohortRole::Bystander | CohortRole::Dropped => false,
         CohortRole::Estimated | CohortRole::ControlOnly => nyt && label > clean_until && label != group,
     };
     (0..cohorts.len()).filter(|&c| serves(&cohorts[c])).collect()

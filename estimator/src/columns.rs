@@ -84,6 +84,12 @@ impl Columns {
         self.stride
     }
 
+    /// The first `rows` rows of some consecutive columns.
+    pub fn view_of(&self, rows: usize, columns: std::ops::Range<usize>) -> View<'_> {
+        let values = &self.values[columns.start * self.stride..columns.end * self.stride];
+        View::new(values, self.stride, rows, columns.len())
+    }
+
     /// A view of the first `count` columns and `rows` rows.
     #[inline(always)]
     pub fn view(&self, rows: usize, count: usize) -> View<'_> {

@@ -22,6 +22,50 @@ pub fn inverse(matrix: &[f64], n: usize) -> Option<Mat<f64>> {
     Some(Mat::from_fn(n, n, |i, j| 0.5 * (unscaled[(i, j)] + unscaled[(j, i)]) / (scale[i] * scale[j])))
 }
 
+/// Inverse over the columns that are `kept` (`None`: all), zero elsewhere.
+pub fn inverse_kept(matrix: &[f64], n: usize, kept: Option<&[bool]>) -> Option<Mat<f64>> {
+    let Some(kept) = kept else { return inverse(matrix, n) };
+    let columns: Vec<usize> = (0..n).filter(|&j| kept[j]).collect();
+    let part = inverse(&select(matrix, n, &columns), columns.len())?;
+    let mut out = Mat::zeros(n, n);
+    for (i, &row) in columns.iter().enumerate() {
+        for (j, &column) in columns.iter().enumerate() {
+            out[(row, column)] = part[(i, j)];
+        }
+    }
+    Some(out)
+}
+
+/// Rows and columns `columns` of an `n × n` matrix, row by row.
+pub fn select(matrix: &[f64], n: usize, columns: &[usize]) -> Vec<f64> {
+    columns.iter().flat_map(|&i| columns.iter().map(move |&j| matrix[i * n + j])).collect()
+}
+
+/// Which columns R's `qr(tol = 1e-6)` keeps, in their order: those whose part orthogonal to the columns kept before is not
+/// below 1e-6 of the raw column (FORMULAS §7.1). `gram` is XᵀX on the standardised scale.
+pub fn independent_columns(gram: &[f64], n: usize, standardization: &Standardization) -> Vec<bool> {
+    let raw = standardization.raw_gram(gram, n);
+    let mut order: Vec<usize> = (0..n).collect();
+    order.sort_by_key(|&j| (Some(j) != standardization.intercept, j));
+    let (mut kept, mut rest) = (vec![false; n], gram.to_vec());
+    for &j in &order {
+        let left = rest[j * n + j] * standardization.scale[j].powi(2);
+        // Below 1e-13 of the standardised column what is left is rounding.
+        let rounding = rest[j * n + j] <= 1e-13 * gram[j * n + j];
+        if left.is_nan() || rounding || left < 1e-12 * raw[(j, j)] {
+            continue;
+        }
+        kept[j] = true;
+        let pivot: Vec<f64> = (0..n).map(|i| rest[j * n + i]).collect();
+        for a in 0..n {
+            for b in 0..n {
+                rest[a * n + b] -= pivot[a] * pivot[b] / pivot[j];
+            }
+        }
+    }
+    kept
+}
+
 /// `matrix · vector`.
 pub fn times(matrix: &Mat<f64>, vector: &[f64]) -> Vec<f64> {
     (0..matrix.nrows()).map(|i| (0..matrix.ncols()).map(|j| matrix[(i, j)] * vector[j]).sum()).collect()
@@ -49,6 +93,13 @@ pub struct Standardization {
 }
 
 impl Standardization {
+    /// The same change for some of the columns.
+    pub fn select(&self, columns: &[usize]) -> Self {
+        let of = |values: &[f64]| columns.iter().map(|&j| values[j]).collect();
+        let intercept = columns.iter().position(|&j| Some(j) == self.intercept);
+        Self { center: of(&self.center), scale: of(&self.scale), intercept }
+    }
+
     /// XᵀX on the raw scale from the standardised one (`k × k`, row by row).
     pub fn raw_gram(&self, gram: &[f64], k: usize) -> Mat<f64> {
         let row = |j: usize| -> Vec<f64> {
@@ -83,6 +134,24 @@ mod tests {
         assert!(inverse(&[1.0, 2.0, 2.0, 4.0], 2).is_none());
         assert!(inverse(&[0.0], 1).is_none());
         assert!(inverse(&[f64::NAN], 1).is_none());
+    }
+
+    #[test]
+    fn dependent_columns_are_found_in_order() {
+        // 1, x, 3 + 2x, z with rows x = (−1, 0, 1, 2), z = (1, −1, 0, 3).
+        let rows = [[1.0, -1.0, 1.0, 1.0], [1.0, 0.0, 3.0, -1.0], [1.0, 1.0, 5.0, 0.0], [1.0, 2.0, 7.0, 3.0]];
+        let gram: Vec<f64> = (0..16).map(|ij| rows.iter().map(|r| r[ij / 4] * r[ij % 4]).sum()).collect();
+        let plain = Standardization { center: vec![0.0; 4], scale: vec![1.0; 4], intercept: Some(0) };
+        let kept = independent_columns(&gram, 4, &plain);
+        assert_eq!(kept, [true, true, false, true]);
+        let inverse = inverse_kept(&gram, 4, Some(&kept)).unwrap();
+        assert!((0..4).all(|j| inverse[(2, j)] == 0.0 && inverse[(j, 2)] == 0.0));
+        let columns = [0, 1, 3];
+        let part = select(&gram, 4, &columns);
+        for i in 0..3 {
+            let product: f64 = (0..3).map(|j| part[i * 3 + j] * inverse[(columns[j], columns[i])]).sum();
+            assert!((product - 1.0).abs() < 1e-12);
+        }
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! Rows become columns: atoms of the formula evaluated, missing values marked, constants kept once, rows counted.
 
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 use stagger_estimator::columns::AlignedVec;
 use stagger_estimator::formula::{Atom, Expr, Formula};
 
-use super::Columns;
+use super::{Columns, Wanted};
 use super::order::Order;
 use super::place::Placed;
 use super::slots::{Buffer, Field, FieldKind, MISSING, Slots, UNSET, decode};
@@ -31,16 +31,16 @@ struct RawShard {
     varies: Vec<bool>,
 }
 
-/// Builds the panel from the placed rows.
+/// Builds the panels of all specifications from the placed rows.
 pub(super) fn finish(
     columns: &Columns,
-    formula: &Formula,
+    all: &[Wanted<'_>],
     order: Order,
     placed: Placed,
     threads: usize,
-) -> Result<Panel> {
+) -> Result<Vec<Panel>> {
     let Placed { slots, buffers, interned } = placed;
-    let periods = order.periods.len();
+    let periods = order.row_periods;
     let buffers: Vec<Mutex<Buffer>> = buffers.into_iter().map(Mutex::new).collect();
     let raw = parallel::map(threads, buffers.len(), |shard| {
         let buffer = std::mem::take(&mut *buffers[shard].lock().unwrap_or_else(|e| e.into_inner()));
@@ -59,37 +59,49 @@ pub(super) fn finish(
                 .any(|r| r.lock().unwrap_or_else(|e| e.into_inner()).as_ref().is_some_and(|r| r.varies[f]))
         })
         .collect();
-    let atoms = atom_plans(columns, formula, &slots)?;
+    let uses: Vec<FieldUse> =
+        all.iter().map(|wanted| FieldUse::of(columns, wanted, &slots)).collect::<Result<_>>()?;
     let shards = parallel::map(threads, raw.len(), |shard| {
         let taken = raw[shard].lock().unwrap_or_else(|e| e.into_inner()).take();
         let Some(raw) = taken else { return Err(EngineError::failed("a shard was taken twice")) };
         let order = &order.shards[shard];
-        let builder =
-            Builder { slots: &slots, varies: &varies, periods, segments: &order.segments, rows: order.rows };
-        Ok(builder.build(raw, &atoms, order.keys.clone()))
+        let builder = Builder { slots: &slots, varies: &varies, periods, segments: &order.segments, rows: order.rows };
+        Ok(builder.build(raw, &uses, Arc::new(order.keys.clone())))
     })?;
-    let mut census = Census::new(order.cohorts.len(), periods);
-    let mut done = Vec::with_capacity(shards.len());
-    for (shard, counts) in shards {
-        census.merge(&counts);
-        done.push(shard);
+    let mut panels: Vec<Panel> = uses.iter().map(|used| empty_panel(&order, used)).collect();
+    let interned = Arc::new(interned);
+    for built in shards {
+        for (panel, shard) in panels.iter_mut().zip(built) {
+            panel.census.merge(&count(&shard, order.periods.len()));
+            panel.shards.push(shard.shard);
+        }
     }
-    let first = done.first();
-    Ok(Panel {
-        atoms_vary: first.is_some_and(|s| s.atoms.iter().any(ShardColumn::varies)),
-        weights_vary: first.is_some_and(|s| s.weights.as_ref().is_some_and(ShardColumn::varies)),
-        text_atoms: atoms.iter().map(|a| a.text).collect(),
-        shards: done,
-        periods: order.periods,
-        cohorts: order.cohorts,
+    for panel in &mut panels {
+        let first = panel.shards.first();
+        panel.atoms_vary = first.is_some_and(|s| s.atoms.iter().any(ShardColumn::varies));
+        panel.weights_vary = first.is_some_and(|s| s.weights.as_ref().is_some_and(ShardColumn::varies));
+        panel.interned = Arc::clone(&interned);
+    }
+    Ok(panels)
+}
+
+fn empty_panel(order: &Order, used: &FieldUse) -> Panel {
+    Panel {
+        rows: order.rows,
+        shards: Vec::with_capacity(order.shards.len()),
+        periods: order.periods.clone(),
+        strata: order.strata.clone(),
         units: order.units,
         input_rows: 0,
         keyless_rows: order.keyless_rows,
         cohortless_rows: order.cohortless_rows,
-        census,
-        interned: Arc::new(interned),
+        census: Census::new(order.strata.len(), order.periods.len()),
+        atoms_vary: false,
+        weights_vary: false,
+        text_atoms: used.atoms.iter().map(|a| a.text).collect(),
+        interned: Arc::default(),
         files: Vec::new(),
-    })
+    }
 }
 
 fn transpose(buffer: &Buffer, slots: &Slots, segments: &[Segment], rows: usize, periods: usize) -> RawShard {
@@ -149,15 +161,50 @@ struct AtomPlan {
     text: bool,
 }
 
-fn atom_plans(columns: &Columns, formula: &Formula, slots: &Slots) -> Result<Vec<AtomPlan>> {
-    let field_of = |name: &str| {
-        let is_covariate = |f: &Field| matches!(f.kind, FieldKind::Covariate { .. }) && f.name == name;
-        slots
-            .fields
-            .iter()
-            .position(is_covariate)
-            .ok_or_else(|| EngineError::failed(format!("no column `{name}`")))
-    };
+/// The fields that one specification reads.
+struct FieldUse {
+    outcome: usize,
+    atoms: Vec<AtomPlan>,
+    weight: Option<usize>,
+    clusters: Vec<usize>,
+}
+
+impl FieldUse {
+    fn of(columns: &Columns, wanted: &Wanted<'_>, slots: &Slots) -> Result<Self> {
+        let find = |name: &str, fits: &dyn Fn(FieldKind) -> bool| {
+            slots
+                .fields
+                .iter()
+                .position(|f| f.name == name && fits(f.kind))
+                .ok_or_else(|| EngineError::failed(format!("no column `{name}`")))
+        };
+        let is_weight = |kind: FieldKind| kind == FieldKind::Weight;
+        let weight = wanted.spec.weightsname.as_ref().map(|name| find(name, &is_weight)).transpose()?;
+        let cluster = |(dimension, name): (usize, &String)| {
+            find(name, &|kind| kind == FieldKind::Cluster { dimension })
+        };
+        Ok(Self {
+            outcome: find(&wanted.spec.yname, &|kind| kind == FieldKind::Outcome)?,
+            atoms: atom_plans(columns, wanted.formula, &|name| {
+                find(name, &|kind| matches!(kind, FieldKind::Covariate { .. }))
+            })?,
+            weight,
+            clusters: wanted.clusters().iter().enumerate().map(cluster).collect::<Result<_>>()?,
+        })
+    }
+
+    /// Fields whose missing values make a row incomplete.
+    fn fields(&self) -> BTreeSet<usize> {
+        let atoms = self.atoms.iter().flat_map(|a| a.fields.iter().copied());
+        atoms.chain([self.outcome]).chain(self.weight).chain(self.clusters.iter().copied()).collect()
+    }
+}
+
+fn atom_plans(
+    columns: &Columns,
+    formula: &Formula,
+    field_of: &dyn Fn(&str) -> Result<usize>,
+) -> Result<Vec<AtomPlan>> {
     let is_text = |name: &str| columns.covariates.iter().any(|c| c.name == name && c.text);
     formula
         .atoms()
@@ -194,75 +241,83 @@ struct Builder<'a> {
     rows: usize,
 }
 
+/// A shard as one specification sees it.
+struct Built {
+    shard: Shard,
+    /// Units × periods that have no row; `None` if all have.
+    absent: Option<Arc<PeriodBits>>,
+}
+
+/// A specification's atoms that are computed, and its mask.
+type Evaluated = (Vec<Option<ShardColumn>>, Option<PeriodBits>);
+
 impl Builder<'_> {
-    fn build(&self, raw: RawShard, atoms: &[AtomPlan], keys: Vec<u64>) -> (Shard, Census) {
-        let mut incomplete = self.incomplete_of_fields(&raw);
-        let mut fields: Vec<Option<ShardColumn>> = Vec::new();
-        let mut clusters = Vec::new();
+    fn build(&self, raw: RawShard, uses: &[FieldUse], keys: Arc<Vec<u64>>) -> Vec<Built> {
+        let gaps = self.gaps(&raw);
+        let absent = raw.absent.map(Arc::new);
         let mut columns: Vec<Option<AlignedVec>> = raw.columns.into_iter().map(Some).collect();
-        for (index, field) in self.slots.fields.iter().enumerate() {
-            let column = self.collect(index, field, &mut columns);
-            match (field.kind, column) {
-                (FieldKind::Cluster { .. }, ShardColumn::Constant(values)) => {
-                    clusters.push(values.iter().map(|v| cluster_key(*v)).collect());
-                    fields.push(None);
-                }
-                (_, column) => fields.push(Some(column)),
-            }
-        }
-        let mut atoms: Vec<ShardColumn> =
-            atoms.iter().map(|plan| self.atom(plan, &fields, &mut incomplete)).collect();
-        let weight = self.slots.fields.iter().position(|f| f.kind == FieldKind::Weight);
-        let mut weights = weight.and_then(|index| fields[index].take());
-        let Some(ShardColumn::ByPeriod(mut outcomes)) = fields[0].take() else { unreachable_outcome() };
-        drop(fields);
-        outcomes.iter_mut().for_each(zero_missing);
-        for column in atoms.iter_mut().chain(&mut weights) {
-            match column {
-                ShardColumn::Constant(values) => zero_missing(values),
-                ShardColumn::ByPeriod(periods) => periods.iter_mut().for_each(zero_missing),
-            }
-        }
-        let census = self.count(raw.absent.as_ref(), incomplete.as_ref(), weights.as_ref());
-        let shard = Shard {
-            segments: self.segments.to_vec(),
-            rows: self.rows,
-            keys,
-            outcomes,
-            atoms,
-            weights,
-            clusters,
-            incomplete,
+        let fields: Vec<ShardColumn> = self
+            .slots
+            .fields
+            .iter()
+            .enumerate()
+            .map(|(index, field)| self.collect(index, field, &mut columns))
+            .collect();
+        let evaluated: Vec<Evaluated> = uses.iter().map(|used| self.evaluate(used, &fields, &gaps)).collect();
+        let clusters: Vec<Option<Arc<Vec<u64>>>> =
+            self.slots.fields.iter().zip(&fields).map(|(field, column)| cluster_keys(field, column)).collect();
+        let fields: Vec<ShardColumn> = fields.into_iter().map(zero_missing).collect();
+        let shard = |(used, (atoms, incomplete)): (&FieldUse, Evaluated)| Built {
+            shard: Shard {
+                segments: self.segments.to_vec(),
+                rows: self.rows,
+                keys: Arc::clone(&keys),
+                outcomes: match &fields[used.outcome] {
+                    ShardColumn::ByPeriod(periods) => periods.clone(),
+                    ShardColumn::Constant(values) => vec![Arc::clone(values)],
+                },
+                atoms: atoms
+                    .into_iter()
+                    .zip(&used.atoms)
+                    .map(|(atom, plan)| match atom {
+                        Some(atom) => zero_missing(atom),
+                        None => plan.fields.first().map_or_else(empty, |&f| fields[f].clone()),
+                    })
+                    .collect(),
+                weights: used.weight.map(|f| fields[f].clone()),
+                clusters: used.clusters.iter().filter_map(|&f| clusters[f].clone()).collect(),
+                incomplete,
+            },
+            absent: absent.clone(),
         };
-        (shard, census)
+        uses.iter().zip(evaluated).map(shard).collect()
     }
 
-    /// Marks units × periods of which some field is missing.
-    fn incomplete_of_fields(&self, raw: &RawShard) -> Option<PeriodBits> {
-        if !raw.gaps.contains(&true) {
-            return None;
-        }
-        let mut bits = PeriodBits::new(self.rows, self.periods);
-        for field in &self.slots.fields {
-            for period in 0..self.periods {
-                let slot = field.offset + if field.by_period { period } else { 0 };
-                if raw.gaps[slot] {
-                    mark_nan(&raw.columns[slot], period, self.segments, &mut bits);
-                }
+    /// By field: units × periods without a value.
+    fn gaps(&self, raw: &RawShard) -> Vec<Option<PeriodBits>> {
+        let of = |field: &Field| {
+            let slot = |period: usize| field.offset + if field.by_period { period } else { 0 };
+            if !(0..self.periods).any(|period| raw.gaps[slot(period)]) {
+                return None;
             }
-        }
-        Some(bits)
+            let mut bits = PeriodBits::new(self.rows, self.periods);
+            for period in (0..self.periods).filter(|&period| raw.gaps[slot(period)]) {
+                mark_nan(&raw.columns[slot(period)], period, self.segments, &mut bits);
+            }
+            Some(bits)
+        };
+        self.slots.fields.iter().map(of).collect()
     }
 
     /// A field's columns; one column where it turned out constant in all shards.
     fn collect(&self, index: usize, field: &Field, columns: &mut [Option<AlignedVec>]) -> ShardColumn {
         let mut take = |slot: usize| columns[slot].take().unwrap_or_default();
         if !field.by_period {
-            return ShardColumn::Constant(take(field.offset));
+            return ShardColumn::Constant(Arc::new(take(field.offset)));
         }
         let mut periods: Vec<AlignedVec> = (0..self.periods).map(|p| take(field.offset + p)).collect();
         if self.varies[index] || field.kind == FieldKind::Outcome {
-            return ShardColumn::ByPeriod(periods);
+            return ShardColumn::ByPeriod(periods.into_iter().map(Arc::new).collect());
         }
         let mut merged = periods.remove(0);
         for later in &periods {
@@ -272,21 +327,30 @@ impl Builder<'_> {
                 }
             }
         }
-        ShardColumn::Constant(merged)
+        ShardColumn::Constant(Arc::new(merged))
+    }
+
+    /// The atoms that are expressions (`None`: a field as it is), and what makes rows incomplete.
+    fn evaluate(&self, used: &FieldUse, fields: &[ShardColumn], gaps: &[Option<PeriodBits>]) -> Evaluated {
+        let mut incomplete: Option<PeriodBits> = None;
+        for gap in used.fields().into_iter().filter_map(|f| gaps[f].as_ref()) {
+            match &mut incomplete {
+                Some(bits) => bits.add(gap),
+                None => incomplete = Some(gap.clone()),
+            }
+        }
+        let atoms = used.atoms.iter().map(|plan| self.atom(plan, fields, &mut incomplete)).collect();
+        (atoms, incomplete)
     }
 
     fn atom(
         &self,
         plan: &AtomPlan,
-        fields: &[Option<ShardColumn>],
+        fields: &[ShardColumn],
         incomplete: &mut Option<PeriodBits>,
-    ) -> ShardColumn {
-        let sources: Vec<&ShardColumn> = plan.fields.iter().filter_map(|&f| fields[f].as_ref()).collect();
-        let Some((expression, names)) = &plan.expression else {
-            return sources
-                .first()
-                .map_or_else(|| ShardColumn::Constant(AlignedVec::default()), |c| (*c).clone());
-        };
+    ) -> Option<ShardColumn> {
+        let (expression, names) = plan.expression.as_ref()?;
+        let sources: Vec<&ShardColumn> = plan.fields.iter().map(|&f| &fields[f]).collect();
         let mut mark = |values: &AlignedVec, periods: std::ops::Range<usize>| {
             if has_gap(values, self.segments) {
                 let bits = incomplete.get_or_insert_with(|| PeriodBits::new(self.rows, self.periods));
@@ -306,56 +370,70 @@ impl Builder<'_> {
             }
             out
         };
-        if sources.iter().any(|s| s.varies()) {
+        Some(if sources.iter().any(|s| s.varies()) {
             let periods: Vec<AlignedVec> = (0..self.periods).map(evaluate).collect();
             periods.iter().enumerate().for_each(|(period, values)| mark(values, period..period + 1));
-            ShardColumn::ByPeriod(periods)
+            ShardColumn::ByPeriod(periods.into_iter().map(Arc::new).collect())
         } else {
             let values = evaluate(0);
             mark(&values, 0..self.periods);
-            ShardColumn::Constant(values)
-        }
+            ShardColumn::Constant(Arc::new(values))
+        })
     }
+}
 
-    fn count(
-        &self,
-        absent: Option<&PeriodBits>,
-        incomplete: Option<&PeriodBits>,
-        weights: Option<&ShardColumn>,
-    ) -> Census {
-        let cohorts = self.segments.iter().map(|s| s.stratum + 1).max().unwrap_or(0);
-        let mut census = Census::new(cohorts, self.periods);
-        if absent.is_none() && incomplete.is_none() && weights.is_none() {
-            for segment in self.segments {
-                let cells = segment.stratum * self.periods..(segment.stratum + 1) * self.periods;
-                census.present[cells.clone()].fill(segment.units as u64);
-                census.complete[cells].fill(segment.units as u64);
-                census.units[segment.stratum] = segment.units as u64;
-            }
-            return census;
+fn empty() -> ShardColumn {
+    ShardColumn::Constant(Arc::default())
+}
+
+fn cluster_keys(field: &Field, column: &ShardColumn) -> Option<Arc<Vec<u64>>> {
+    match (field.kind, column) {
+        (FieldKind::Cluster { .. }, ShardColumn::Constant(values)) => {
+            Some(Arc::new(values.iter().map(|v| cluster_key(*v)).collect()))
         }
-        for segment in self.segments {
-            for row in segment.start..segment.start + segment.units {
-                let mut any = false;
-                for period in 0..self.periods {
-                    let cell = segment.stratum * self.periods + period;
-                    census.present[cell] += u64::from(!absent.is_some_and(|b| b.get(row, period)));
-                    if incomplete.is_some_and(|b| b.get(row, period)) {
-                        continue;
-                    }
-                    any = true;
-                    census.complete[cell] += 1;
-                    if let Some(weights) = weights {
-                        let weight = weights.at(period)[row];
-                        census.weight += weight;
-                        census.least_weight = census.least_weight.min(weight);
-                    }
-                }
-                census.units[segment.stratum] += u64::from(any);
-            }
-        }
-        census
+        _ => None,
     }
+}
+
+/// Counts of the rows of a shard.
+fn count(built: &Built, periods: usize) -> Census {
+    let Built { shard, absent } = built;
+    let strata = shard.segments.iter().map(|s| s.stratum + 1).max().unwrap_or(0);
+    let mut census = Census::new(strata, periods);
+    let plain = absent.is_none() && shard.incomplete.is_none() && shard.weights.is_none();
+    for segment in &shard.segments {
+        let own = match segment.period {
+            Some(period) => period..period + 1,
+            None => 0..periods,
+        };
+        if plain {
+            for period in own {
+                census.present[segment.stratum * periods + period] += segment.units as u64;
+                census.complete[segment.stratum * periods + period] += segment.units as u64;
+            }
+            census.units[segment.stratum] += segment.units as u64;
+            continue;
+        }
+        for row in segment.start..segment.start + segment.units {
+            let mut any = false;
+            for period in own.clone() {
+                let cell = segment.stratum * periods + period;
+                census.present[cell] += u64::from(!absent.as_ref().is_some_and(|b| b.get(row, period)));
+                if !shard.observed(segment, row, period) {
+                    continue;
+                }
+                any = true;
+                census.complete[cell] += 1;
+                if let Some(weights) = &shard.weights {
+                    let weight = weights.at(period)[row];
+                    census.weight += weight;
+                    census.least_weight = census.least_weight.min(weight);
+                }
+            }
+            census.units[segment.stratum] += u64::from(any);
+        }
+    }
+    census
 }
 
 /// A slot holds a cluster key where others hold the bits of a number.
@@ -363,16 +441,19 @@ fn cluster_key(value: f64) -> u64 {
     super::slots::held(value)
 }
 
-fn unreachable_outcome() -> ! {
-    // The outcome is field 0 and always has a slot a period.
-    unreachable!("the outcome is laid out by period")
-}
-
-fn zero_missing(values: &mut AlignedVec) {
-    for value in values.iter_mut() {
-        if value.is_nan() {
-            *value = 0.0;
+/// The same column with 0 where values are missing; a column that others hold is copied.
+fn zero_missing(column: ShardColumn) -> ShardColumn {
+    let zero = |mut values: Arc<AlignedVec>| {
+        if values.iter().any(|v| v.is_nan()) {
+            for value in Arc::make_mut(&mut values).iter_mut().filter(|v| v.is_nan()) {
+                *value = 0.0;
+            }
         }
+        values
+    };
+    match column {
+        ShardColumn::Constant(values) => ShardColumn::Constant(zero(values)),
+        ShardColumn::ByPeriod(periods) => ShardColumn::ByPeriod(periods.into_iter().map(zero).collect()),
     }
 }
 

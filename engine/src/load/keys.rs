@@ -2,13 +2,17 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::ops::Range;
+
+use arrow::array::ArrayRef;
 
 use super::Columns;
 use crate::error::{EngineError, Result};
 use crate::input::{IdColumn, Source, hash_bytes, hash_integer, with_f64, with_ids};
+use crate::panel::Stratum;
 use crate::parallel;
 
-/// Marks rows without id or period.
+/// Marks rows without unit, period or eligibility.
 pub(super) const NO_UNIT: u32 = u32::MAX;
 
 /// Keys are hashes already, or nearly: one multiplication spreads them.
@@ -43,23 +47,58 @@ type KeyMap<K> = HashMap<K, u32, BuildHasherDefault<KeyHasher>>;
 pub(super) struct UnitTable {
     /// Canonical hash of each unit.
     pub(super) hashes: Vec<u128>,
-    /// Raw cohort of each unit, an index into `cohorts`.
-    pub(super) cohort: Vec<u16>,
-    /// Cohorts met; infinity for never treated.
-    pub(super) cohorts: Vec<f64>,
-    /// Periods met.
-    pub(super) periods: Vec<f64>,
-    /// Rows of missing id or period.
+    /// Stratum of each unit, an index into `strata`.
+    pub(super) stratum: Vec<u16>,
+    pub(super) strata: StrataMet,
+    pub(super) periods: PeriodsMet,
+    /// Rows of missing unit, period or eligibility.
     pub(super) keyless_rows: u64,
-    /// Rows whose cohort is missing, counted as never treated.
-    pub(super) cohortless_rows: u64,
     /// Largest integer id met while ids only ascend: a larger one is a new unit, and no map is needed.
     ascending: Option<i64>,
     integers: KeyMap<i64>,
     texts: KeyMap<u128>,
     ids: Vec<i64>,
-    last_period: usize,
     buffer: Vec<u8>,
+}
+
+/// Strata that one thread has met, in the order it met them.
+#[derive(Default)]
+pub(super) struct StrataMet {
+    pub(super) list: Vec<Stratum>,
+    /// Rows whose cohort is missing, counted as never treated.
+    pub(super) cohortless_rows: u64,
+}
+
+impl StrataMet {
+    /// Code of a row's stratum.
+    pub(super) fn code(&mut self, group: f64, eligibility: f64) -> Result<u16> {
+        let cohort =
+            if group.is_nan() || group == 0.0 || group == f64::INFINITY { f64::INFINITY } else { group };
+        let stratum = Stratum { cohort, eligible: eligibility != 0.0 };
+        if let Some(code) = self.list.iter().position(|known| *known == stratum)
+            && (eligibility == 0.0 || eligibility == 1.0)
+        {
+            return Ok(code as u16);
+        }
+        if eligibility != 0.0 && eligibility != 1.0 {
+            return Err(EngineError::input(format!("the eligibility column holds {eligibility}, not 0 or 1"))
+                .with_hint("pname must be 1 for units that are eligible for treatment and 0 for the others"));
+        }
+        if cohort < 0.0 {
+            return Err(EngineError::input(format!(
+                "the cohort column holds {cohort}, but cohorts can't be negative"
+            ))
+            .with_hint("never-treated units have 0, Inf or a missing value"));
+        }
+        code(&mut self.list, stratum, "cohorts", "the cohort column must hold the first treated period")
+    }
+}
+
+/// Periods that one thread has met, in the order it met them.
+#[derive(Default)]
+pub(super) struct PeriodsMet {
+    pub(super) list: Vec<f64>,
+    last: usize,
 }
 
 /// Rows of a chunk as runs of one unit.
@@ -93,12 +132,40 @@ pub(super) struct Keys {
 struct Worker {
     table: UnitTable,
     chunks: Vec<(usize, ChunkKeys)>,
-    scratch: (Vec<i64>, Vec<f64>, Vec<f64>),
+    scratch: (Vec<i64>, [Vec<f64>; 3]),
 }
 
-/// Reads ids, periods and cohorts of all chunks.
+/// Names of the key columns: period, cohort and, for triple differences, eligibility.
+pub(super) fn key_columns(columns: &Columns) -> Vec<String> {
+    let mut names = vec![columns.time.clone(), columns.group.clone()];
+    names.extend(columns.eligibility.clone());
+    names
+}
+
+/// Calls `each(periods, cohorts, eligibilities)` with a batch of the [`key_columns`]; eligibilities are all 1 without a column.
+pub(super) fn with_keys<T>(
+    arrays: &[ArrayRef],
+    names: &[String],
+    scratch: &mut [Vec<f64>; 3],
+    each: impl FnOnce(&[f64], &[f64], &[f64]) -> Result<T>,
+) -> Result<T> {
+    let [times, groups, eligible] = scratch;
+    with_f64(&arrays[0], &names[0], times, |times| {
+        with_f64(&arrays[1], &names[1], groups, |groups| match arrays.get(2) {
+            Some(array) => with_f64(array, &names[2], eligible, |eligible| each(times, groups, eligible)),
+            None => {
+                eligible.clear();
+                eligible.resize(times.len(), 1.0);
+                each(times, groups, eligible)
+            }
+        })
+    })
+}
+
+/// Reads ids, periods, cohorts and eligibility of all chunks.
 pub(super) fn scan(source: &Source, columns: &Columns, threads: usize) -> Result<Keys> {
-    let names = [columns.id.clone(), columns.time.clone(), columns.group.clone()];
+    let key_names = key_columns(columns);
+    let names: Vec<String> = key_names.iter().chain([&columns.id]).cloned().collect();
     let fresh = || Worker {
         table: UnitTable { ascending: Some(i64::MIN), ..UnitTable::default() },
         chunks: Vec::new(),
@@ -108,11 +175,12 @@ pub(super) fn scan(source: &Source, columns: &Columns, threads: usize) -> Result
         let chunk = &source.chunks()[index];
         let mut builder = RunBuilder::new(chunk.rows);
         source.read(chunk, &names, |_, arrays| {
-            let (ids, times, groups) = &mut worker.scratch;
+            let (integers, scratch) = &mut worker.scratch;
             let table = &mut worker.table;
-            with_f64(&arrays[1], &columns.time, times, |times| {
-                with_f64(&arrays[2], &columns.group, groups, |groups| {
-                    with_ids(&arrays[0], &columns.id, ids, |ids| builder.add(table, &ids, times, groups))
+            let (keys, id) = arrays.split_at(key_names.len());
+            with_keys(keys, &key_names, scratch, |times, groups, eligible| {
+                with_ids(&id[0], &columns.id, integers, |ids| {
+                    builder.add(table, &ids, &Batch { times, groups, eligible })
                 })
             })
             .map_err(|e| in_file(e, &source.path(chunk)))
@@ -135,7 +203,7 @@ pub(super) fn scan(source: &Source, columns: &Columns, threads: usize) -> Result
     })
 }
 
-fn in_file(error: EngineError, path: &str) -> EngineError {
+pub(super) fn in_file(error: EngineError, path: &str) -> EngineError {
     let out = if error.is_input() {
         EngineError::input(format!("{error} (file `{path}`)"))
     } else {
@@ -147,13 +215,37 @@ fn in_file(error: EngineError, path: &str) -> EngineError {
     }
 }
 
+/// Key columns of a batch of rows.
+struct Batch<'a> {
+    times: &'a [f64],
+    groups: &'a [f64],
+    eligible: &'a [f64],
+}
+
 /// Rows of one unit in a batch.
 struct Run<'a> {
     ids: &'a IdColumn<'a>,
-    times: &'a [f64],
-    groups: &'a [f64],
-    /// First row in the batch.
-    row: usize,
+    keys: &'a Batch<'a>,
+    /// Rows in the batch.
+    rows: Range<usize>,
+}
+
+impl Run<'_> {
+    fn times(&self) -> &[f64] {
+        &self.keys.times[self.rows.clone()]
+    }
+
+    /// Whether all rows have one stratum, a period and an eligibility.
+    fn is_plain(&self) -> bool {
+        let first = self.rows.start;
+        let same = |values: &[f64]| {
+            values[self.rows.clone()].iter().fold(true, |all, v| all & (v.to_bits() == values[first].to_bits()))
+        };
+        same(self.keys.groups)
+            && same(self.keys.eligible)
+            && !self.keys.eligible[first].is_nan()
+            && self.times().iter().all(|t| t.is_finite())
+    }
 }
 
 fn run_end<T: PartialEq>(ids: &[T], row: usize) -> usize {
@@ -180,34 +272,20 @@ impl RunBuilder {
         }
     }
 
-    fn add(
-        &mut self,
-        table: &mut UnitTable,
-        ids: &IdColumn<'_>,
-        times: &[f64],
-        groups: &[f64],
-    ) -> Result<()> {
+    fn add(&mut self, table: &mut UnitTable, ids: &IdColumn<'_>, keys: &Batch<'_>) -> Result<()> {
         let mut row = 0;
-        while row < times.len() {
+        while row < keys.times.len() {
             let end = match ids {
                 IdColumn::Integers(ids) => run_end(ids, row),
                 IdColumn::Texts(ids) => run_end(ids, row),
             };
-            let run = Run { ids, times: &times[row..end], groups: &groups[row..end], row };
-            let one_cohort =
-                run.groups.iter().fold(true, |all, g| all & (g.to_bits() == run.groups[0].to_bits()));
-            if one_cohort && run.times.iter().all(|t| t.is_finite()) {
+            let run = Run { ids, keys, rows: row..end };
+            if run.is_plain() {
                 self.add_run(table, &run)?;
             } else {
                 for at in row..end {
-                    if times[at].is_finite() {
-                        self.add_run(
-                            table,
-                            &Run { ids, times: &times[at..=at], groups: &groups[at..=at], row: at },
-                        )?;
-                    } else {
-                        self.skip(table, 1);
-                    }
+                    let run = Run { ids, keys, rows: at..at + 1 };
+                    if run.is_plain() { self.add_run(table, &run)? } else { self.skip(table, 1) }
                 }
             }
             row = end;
@@ -215,48 +293,51 @@ impl RunBuilder {
         Ok(())
     }
 
-    /// Adds rows of one unit and one cohort, all with a period.
+    /// Adds rows of one unit and one stratum, all with a period.
     fn add_run(&mut self, table: &mut UnitTable, run: &Run<'_>) -> Result<()> {
         let (continues, key) = match run.ids {
             IdColumn::Integers(ids) => {
-                let id = ids[run.row];
+                let id = ids[run.rows.start];
                 if id == i64::MIN {
-                    self.skip(table, run.times.len());
+                    self.skip(table, run.rows.len());
                     return Ok(());
                 }
                 (self.last_integer.replace(id) == Some(id), None)
             }
             IdColumn::Texts(ids) => {
-                let Some(id) = ids[run.row] else {
-                    self.skip(table, run.times.len());
+                let Some(id) = ids[run.rows.start] else {
+                    self.skip(table, run.rows.len());
                     return Ok(());
                 };
                 let hash = hash_bytes(id.as_bytes(), &mut table.buffer);
                 (self.last_text.replace(hash) == Some(hash), Some(hash))
             }
         };
-        let cohort = table.cohort_code(run.groups[0])?;
-        if run.groups[0].is_nan() {
-            table.cohortless_rows += run.groups.len() as u64;
+        let first = run.rows.start;
+        let stratum = table.strata.code(run.keys.groups[first], run.keys.eligible[first])?;
+        if run.keys.groups[first].is_nan() {
+            table.strata.cohortless_rows += run.rows.len() as u64;
         }
         if !continues {
             let unit = match (run.ids, key) {
-                (_, Some(hash)) => table.text_unit(hash, cohort)?,
-                (IdColumn::Integers(ids), None) => table.integer_unit(ids[run.row], cohort)?,
+                (_, Some(hash)) => table.text_unit(hash, stratum)?,
+                (IdColumn::Integers(ids), None) => table.integer_unit(ids[first], stratum)?,
                 (IdColumn::Texts(_), None) => NO_UNIT,
             };
             self.starts.push(self.periods.len() as u32);
             self.units.push(unit);
         }
         let unit = *self.units.last().unwrap_or(&NO_UNIT);
-        if table.cohort[unit as usize] != cohort {
+        if table.stratum[unit as usize] != stratum {
             let name = match run.ids {
-                IdColumn::Integers(ids) => ids[run.row].to_string(),
-                IdColumn::Texts(ids) => ids[run.row].unwrap_or_default().to_owned(),
+                IdColumn::Integers(ids) => ids[first].to_string(),
+                IdColumn::Texts(ids) => ids[first].unwrap_or_default().to_owned(),
             };
-            return Err(table.cohort_varies(&name, unit, cohort));
+            let known = table.stratum[unit as usize];
+            let label = |code: u16| table.strata.list[code as usize];
+            return Err(stratum_varies(&format!("unit {name}"), label(known), label(stratum)));
         }
-        table.period_codes(run.times, &mut self.periods)
+        table.periods.codes(run.times(), &mut self.periods)
     }
 
     /// Passes over rows without unit or period.
@@ -294,12 +375,12 @@ impl RunBuilder {
 }
 
 impl UnitTable {
-    fn integer_unit(&mut self, id: i64, cohort: u16) -> Result<u32> {
+    fn integer_unit(&mut self, id: i64, stratum: u16) -> Result<u32> {
         match self.ascending {
             Some(last) if id > last => {
                 self.ascending = Some(id);
                 self.ids.push(id);
-                return self.push(hash_integer(id), cohort);
+                return self.push(hash_integer(id), stratum);
             }
             Some(_) => {
                 self.integers = self.ids.drain(..).zip(0..).collect();
@@ -311,90 +392,84 @@ impl UnitTable {
         if let Some(&unit) = self.integers.get(&id) {
             return Ok(unit);
         }
-        let unit = self.push(hash_integer(id), cohort)?;
+        let unit = self.push(hash_integer(id), stratum)?;
         self.integers.insert(id, unit);
         Ok(unit)
     }
 
-    fn text_unit(&mut self, hash: u128, cohort: u16) -> Result<u32> {
+    fn text_unit(&mut self, hash: u128, stratum: u16) -> Result<u32> {
         if let Some(&unit) = self.texts.get(&hash) {
             return Ok(unit);
         }
-        let unit = self.push(hash, cohort)?;
+        let unit = self.push(hash, stratum)?;
         self.texts.insert(hash, unit);
         Ok(unit)
     }
 
-    fn push(&mut self, hash: u128, cohort: u16) -> Result<u32> {
+    fn push(&mut self, hash: u128, stratum: u16) -> Result<u32> {
         let unit = self.hashes.len();
         if unit >= NO_UNIT as usize {
             return Err(EngineError::input("more than four billion units in one process"));
         }
         self.hashes.push(hash);
-        self.cohort.push(cohort);
+        self.stratum.push(stratum);
         Ok(unit as u32)
     }
+}
 
-    fn cohort_code(&mut self, group: f64) -> Result<u16> {
-        let label =
-            if group.is_nan() || group == 0.0 || group == f64::INFINITY { f64::INFINITY } else { group };
-        if let Some(code) = self.cohorts.iter().position(|&known| known == label) {
-            return Ok(code as u16);
-        }
-        if label < 0.0 {
-            return Err(EngineError::input(format!(
-                "the cohort column holds {label}, but cohorts can't be negative"
-            ))
-            .with_hint("never-treated units have 0, Inf or a missing value"));
-        }
-        code(&mut self.cohorts, label, "cohorts", "the cohort column must hold the first treated period")
-    }
-
+impl PeriodsMet {
     /// Appends the codes of a run's periods, which mostly are consecutive.
-    fn period_codes(&mut self, times: &[f64], out: &mut Vec<u16>) -> Result<()> {
-        let first = self.period_code(times[0])? as usize;
-        if self.periods.get(first..first + times.len()) == Some(times) {
+    fn codes(&mut self, times: &[f64], out: &mut Vec<u16>) -> Result<()> {
+        let first = self.code(times[0])? as usize;
+        if self.list.get(first..first + times.len()) == Some(times) {
             out.extend((first..first + times.len()).map(|code| code as u16));
             return Ok(());
         }
         out.push(first as u16);
         for &time in &times[1..] {
-            let code = self.period_code(time)?;
+            let code = self.code(time)?;
             out.push(code);
         }
         Ok(())
     }
 
-    fn period_code(&mut self, time: f64) -> Result<u16> {
+    /// Code of a row's period.
+    pub(super) fn code(&mut self, time: f64) -> Result<u16> {
         // Panels mostly step from a period to the next one met.
-        let next = self.last_period + 1;
-        if self.periods.get(next) == Some(&time) {
-            self.last_period = next;
+        let next = self.last + 1;
+        if self.list.get(next) == Some(&time) {
+            self.last = next;
             return Ok(next as u16);
         }
-        if let Some(found) = self.periods.iter().position(|&known| known == time) {
-            self.last_period = found;
+        if let Some(found) = self.list.iter().position(|&known| known == time) {
+            self.last = found;
             return Ok(found as u16);
         }
-        self.last_period = self.periods.len();
-        code(&mut self.periods, time, "periods", "the period column must be discrete")
-    }
-
-    fn cohort_varies(&self, id: &str, unit: u32, cohort: u16) -> EngineError {
-        let first = self.cohorts[self.cohort[unit as usize] as usize];
-        let second = self.cohorts[cohort as usize];
-        cohort_varies(&format!("unit {id}"), first, second)
+        self.last = self.list.len();
+        code(&mut self.list, time, "periods", "the period column must be discrete")
     }
 }
 
-/// The error for a unit with two cohorts.
-pub(super) fn cohort_varies(unit: &str, first: f64, second: f64) -> EngineError {
-    let show = |label: f64| if label.is_infinite() { "never treated".to_owned() } else { label.to_string() };
+/// The error for a unit in two strata.
+pub(super) fn stratum_varies(unit: &str, first: Stratum, second: Stratum) -> EngineError {
+    if first.cohort == second.cohort {
+        let show = |stratum: Stratum| u8::from(stratum.eligible);
+        return EngineError::input(format!(
+            "the eligibility varies within {unit}: {} and {}",
+            show(first),
+            show(second)
+        ))
+        .with_hint("pname must be constant in time");
+    }
+    let show = |stratum: Stratum| match stratum.cohort.is_infinite() {
+        true => "never treated".to_owned(),
+        false => stratum.cohort.to_string(),
+    };
     EngineError::input(format!("the cohort varies within {unit}: {} and {}", show(first), show(second)))
         .with_hint("gname must be constant in time: the first period in which the unit is treated")
 }
 
-fn code(list: &mut Vec<f64>, value: f64, what: &str, hint: &str) -> Result<u16> {
+fn code<T>(list: &mut Vec<T>, value: T, what: &str, hint: &str) -> Result<u16> {
     if list.len() >= 10_000 {
         return Err(EngineError::input(format!("more than 10000 different {what}")).with_hint(hint));
     }

@@ -1,13 +1,16 @@
 //! From long rows in any order to wide shards in the canonical order (DESIGN §4), in two passes over the input.
 //!
 //! 1. `keys`: ids, periods and cohorts alone. They give the units, and with them the shard and position of every unit (`order`).
+//!    Repeated cross sections have no units: `rows` orders the rows themselves.
 //! 2. `values`: outcomes, covariates, weights and clusters go straight to their final place, one row a unit (`place`).
-//! 3. `finish`: each shard's rows become columns; what is missing is marked, what is constant in time is kept once.
+//! 3. `finish`: each shard's rows become columns; what is missing is marked, what is constant in time is kept once. Several
+//!    specifications share the columns; each has its own mask of missing values.
 
 mod finish;
 mod keys;
 mod order;
 mod place;
+mod rows;
 mod slots;
 
 use stagger_estimator::formula::Formula;
@@ -19,18 +22,46 @@ use crate::panel::Panel;
 use crate::run::Progress;
 use crate::spec::RunSpec;
 
-/// Names of the columns a specification needs, by what they are for.
-#[derive(Clone, Debug)]
+/// Names of the columns that specifications need, by what they are for.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Columns {
+    /// Empty in cross sections.
     pub(crate) id: String,
     pub(crate) time: String,
     pub(crate) group: String,
-    pub(crate) outcome: String,
-    /// Raw columns of the formula.
+    pub(crate) eligibility: Option<String>,
+    pub(crate) outcomes: Vec<String>,
+    /// Raw columns of the formulas.
     pub(crate) covariates: Vec<Covariate>,
-    pub(crate) weight: Option<String>,
-    /// Cluster columns other than the unit.
-    pub(crate) clusters: Vec<String>,
+    pub(crate) weights: Vec<String>,
+    /// Cluster columns other than the unit, and which cluster variable of its specification each is.
+    pub(crate) clusters: Vec<(String, usize)>,
+}
+
+/// A specification and its parsed formula.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) spec: &'a RunSpec,
+    pub(crate) formula: &'a Formula,
+}
+
+impl Wanted<'_> {
+    /// Cluster variables beyond the unit.
+    pub(crate) fn clusters(&self) -> Vec<String> {
+        self.spec.clustervars.iter().filter(|c| **c != self.spec.idname).cloned().collect()
+    }
+
+    /// Whether two specifications find the same units and periods in the same rows.
+    pub(crate) fn shares_keys(&self, other: &Self) -> bool {
+        let keys = |s: &RunSpec| (s.panel, s.idname.clone(), s.tname.clone(), s.gname.clone(), s.pname.clone());
+        keys(self.spec) == keys(other.spec)
+    }
+}
+
+fn insert<T: PartialEq>(list: &mut Vec<T>, item: T) {
+    if !list.contains(&item) {
+        list.push(item);
+    }
 }
 
 /// A raw column of the formula.
@@ -41,43 +72,56 @@ pub(crate) struct Covariate {
 }
 
 impl Columns {
-    fn resolve(spec: &RunSpec, formula: &Formula, source: &Source) -> Result<Self> {
+    fn resolve(all: &[Wanted<'_>], source: &Source) -> Result<Self> {
+        let mut columns = Self::default();
+        for wanted in all {
+            columns.add(wanted, source)?;
+        }
+        Ok(columns)
+    }
+
+    fn add(&mut self, wanted: &Wanted<'_>, source: &Source) -> Result<()> {
+        let spec = wanted.spec;
         let number = |argument: &str, column: &str| match source.kind(argument, column)? {
             ColumnKind::Number => Ok(()),
             _ => Err(not_a_number(argument, column, source)),
         };
-        source.kind("idname", &spec.idname)?;
+        if spec.panel {
+            source.kind("idname", &spec.idname)?;
+        }
         number("tname", &spec.tname)?;
         number("gname", &spec.gname)?;
         number("yname", &spec.yname)?;
+        if let Some(eligibility) = &spec.pname {
+            number("pname", eligibility)?;
+        }
         if let Some(weight) = &spec.weightsname {
             number("weightsname", weight)?;
+            insert(&mut self.weights, weight.clone());
         }
-        let clusters: Vec<String> = spec.clustervars.iter().filter(|c| **c != spec.idname).cloned().collect();
-        for (argument, column) in
-            clusters.iter().map(|c| ("clustervars", c)).chain([("idname", &spec.idname)])
-        {
+        let clusters = wanted.clusters();
+        let id = spec.panel.then_some(("idname", &spec.idname));
+        for (argument, column) in clusters.iter().map(|c| ("clustervars", c)).chain(id) {
             if source.kind(argument, column)? == ColumnKind::Other {
                 return Err(not_a_number(argument, column, source));
             }
         }
-        let covariates = formula
-            .variables()
-            .into_iter()
-            .map(|name| match source.kind("xformla", &name)? {
-                ColumnKind::Other => Err(not_a_number("xformla", &name, source)),
-                kind => Ok(Covariate { name, text: kind == ColumnKind::Text }),
-            })
-            .collect::<Result<_>>()?;
-        Ok(Self {
-            id: spec.idname.clone(),
-            time: spec.tname.clone(),
-            group: spec.gname.clone(),
-            outcome: spec.yname.clone(),
-            covariates,
-            weight: spec.weightsname.clone(),
-            clusters,
-        })
+        for name in wanted.formula.variables() {
+            let kind = source.kind("xformla", &name)?;
+            if kind == ColumnKind::Other {
+                return Err(not_a_number("xformla", &name, source));
+            }
+            insert(&mut self.covariates, Covariate { name, text: kind == ColumnKind::Text });
+        }
+        for (dimension, cluster) in clusters.into_iter().enumerate() {
+            insert(&mut self.clusters, (cluster, dimension));
+        }
+        insert(&mut self.outcomes, spec.yname.clone());
+        self.id.clone_from(&spec.idname);
+        self.time.clone_from(&spec.tname);
+        self.group.clone_from(&spec.gname);
+        self.eligibility.clone_from(&spec.pname);
+        Ok(())
     }
 }
 
@@ -94,39 +138,66 @@ fn not_a_number(argument: &str, column: &str, source: &Source) -> EngineError {
         .with_hint(hint)
 }
 
-/// Reads a panel.
+/// Columns that the specifications read.
+fn needed(all: &[Wanted<'_>]) -> Vec<String> {
+    let mut names = Vec::new();
+    for Wanted { spec, formula } in all {
+        let keys = [&spec.idname, &spec.tname, &spec.gname, &spec.yname];
+        names.extend(keys.into_iter().filter(|name| !name.is_empty()).cloned());
+        names.extend(spec.clustervars.iter().chain(&spec.weightsname).chain(&spec.pname).cloned());
+        names.extend(formula.variables());
+    }
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// Reads the panel of one specification.
 pub(crate) fn load(
     inputs: &[String],
-    spec: &RunSpec,
-    formula: &Formula,
+    wanted: Wanted<'_>,
     threads: usize,
     progress: &mut Progress<'_>,
 ) -> Result<Panel> {
-    let mut needed: Vec<String> =
-        [&spec.idname, &spec.tname, &spec.gname, &spec.yname].into_iter().cloned().collect();
-    needed.extend(spec.clustervars.iter().chain(&spec.weightsname).cloned());
-    needed.extend(formula.variables());
-    let source = Source::open(expand(inputs)?, &needed)?;
+    let mut panels = load_all(inputs, &[wanted], threads, progress)?;
+    panels.pop().ok_or_else(|| EngineError::failed("no panel was loaded"))
+}
+
+/// Reads the rows once for specifications that share their keys ([`Wanted::shares_keys`]); one panel each, with common columns.
+pub(crate) fn load_all(
+    inputs: &[String],
+    all: &[Wanted<'_>],
+    threads: usize,
+    progress: &mut Progress<'_>,
+) -> Result<Vec<Panel>> {
+    let source = Source::open(expand(inputs)?, &needed(all))?;
     (progress.observer)(&RunEvent::InputFound {
         files: source.files().len(),
         rows: source.rows(),
         bytes: source.bytes(),
     });
-    let columns = Columns::resolve(spec, formula, &source)?;
+    let columns = Columns::resolve(all, &source)?;
     if source.rows() == 0 {
         return Err(
             EngineError::input("the input has no rows").with_hint("check that the files hold the panel")
         );
     }
     let chunks = source.chunks().len();
-    let keys = progress.stage("units", chunks, |_| keys::scan(&source, &columns, threads))?;
-    let order = progress.stage("order", 1, |_| order::order(&keys, threads))?;
+    let (keys, order) = if all.iter().all(|wanted| wanted.spec.panel) {
+        let keys = progress.stage("units", chunks, |_| keys::scan(&source, &columns, threads))?;
+        let order = progress.stage("order", 1, |_| order::order(&keys, threads))?;
+        (keys, order)
+    } else {
+        progress.stage("rows", chunks, |_| rows::scan(&source, &columns, threads))?
+    };
     let placed =
         progress.stage("values", chunks, |_| place::place(&source, &columns, &keys, &order, threads))?;
     drop(keys);
-    let mut panel =
-        progress.stage("columns", 1, |_| finish::finish(&columns, formula, order, placed, threads))?;
-    panel.files = source.files();
-    panel.input_rows = source.rows();
-    Ok(panel)
+    let mut panels =
+        progress.stage("columns", 1, |_| finish::finish(&columns, all, order, placed, threads))?;
+    for panel in &mut panels {
+        panel.files = source.files();
+        panel.input_rows = source.rows();
+    }
+    Ok(panels)
 }

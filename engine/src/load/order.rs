@@ -1,14 +1,15 @@
 //! Shard and position of every unit: the canonical order (DESIGN §3).
 //!
-//! A shard is a range of hash prefixes. Inside it units are ordered by raw cohort, then hash, so that a block holds one
+//! A shard is a range of hash prefixes. Inside it units are ordered by raw cohort, eligibility, then hash, so that a block holds one
 //! stratum. Equal hashes are one unit: with 128 bits two of a billion units collide with a probability of 1e-21.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use stagger_estimator::lanes::LANES;
 
-use super::keys::{Keys, cohort_varies};
+use super::keys::{Keys, stratum_varies};
 use crate::error::{EngineError, Result};
+use crate::panel::{RowKind, Stratum};
 use crate::parallel;
 use crate::shard::Segment;
 
@@ -26,10 +27,14 @@ pub(super) struct ShardOrder {
 
 /// The canonical order of all units.
 pub(super) struct Order {
-    /// Raw cohorts, ascending; infinity last.
-    pub(super) cohorts: Vec<f64>,
+    /// What a row of a shard is.
+    pub(super) rows: RowKind,
+    /// Strata, by cohort and eligibility ascending.
+    pub(super) strata: Vec<Stratum>,
     /// Periods, ascending.
     pub(super) periods: Vec<f64>,
+    /// Periods that a row of a shard has: all, or its own in cross sections.
+    pub(super) row_periods: usize,
     /// Per table: index of each of its period codes in `periods`.
     pub(super) period_of: Vec<Vec<u16>>,
     pub(super) shards: Vec<ShardOrder>,
@@ -42,42 +47,58 @@ pub(super) struct Order {
     pub(super) cohortless_rows: u64,
 }
 
-fn distinct(lists: impl Iterator<Item = f64>) -> Vec<f64> {
+/// Periods of all threads, ascending.
+pub(super) fn distinct(lists: impl Iterator<Item = f64>) -> Vec<f64> {
     let mut all: Vec<f64> = lists.collect();
     all.sort_by(f64::total_cmp);
     all.dedup();
     all
 }
 
-fn codes(local: &[f64], global: &[f64]) -> Vec<u16> {
+/// Strata of all threads, by cohort and eligibility.
+pub(super) fn distinct_strata(lists: impl Iterator<Item = Stratum>) -> Vec<Stratum> {
+    let mut all: Vec<Stratum> = lists.collect();
+    all.sort_by(|a, b| a.cohort.total_cmp(&b.cohort).then(a.eligible.cmp(&b.eligible)));
+    all.dedup();
+    all
+}
+
+/// Index in `global` of each of a thread's strata.
+pub(super) fn stratum_codes(local: &[Stratum], global: &[Stratum]) -> Vec<u16> {
+    local.iter().map(|s| global.iter().position(|known| known == s).unwrap_or_default() as u16).collect()
+}
+
+/// Index in `global` of each of a thread's periods.
+pub(super) fn codes(local: &[f64], global: &[f64]) -> Vec<u16> {
     local.iter().map(|value| global.partition_point(|known| known < value) as u16).collect()
 }
 
 #[derive(Clone, Copy)]
 struct Entry {
     hash: u128,
-    cohort: u16,
+    stratum: u16,
     table: u16,
     unit: u32,
 }
 
 /// Orders the units of all tables.
 pub(super) fn order(keys: &Keys, threads: usize) -> Result<Order> {
-    let cohorts = distinct(keys.tables.iter().flat_map(|t| t.cohorts.iter().copied()));
-    let periods = distinct(keys.tables.iter().flat_map(|t| t.periods.iter().copied()));
+    let strata = distinct_strata(keys.tables.iter().flat_map(|t| t.strata.list.iter().copied()));
+    let periods = distinct(keys.tables.iter().flat_map(|t| t.periods.list.iter().copied()));
     if periods.is_empty() {
         return Err(
             EngineError::input("no row has both a unit and a period").with_hint("check idname and tname")
         );
     }
-    let cohort_of: Vec<Vec<u16>> = keys.tables.iter().map(|t| codes(&t.cohorts, &cohorts)).collect();
+    let stratum_of: Vec<Vec<u16>> =
+        keys.tables.iter().map(|t| stratum_codes(&t.strata.list, &strata)).collect();
     let shards =
         keys.rows.div_ceil(periods.len() as u64).div_ceil(SHARD_UNITS).max(1).next_power_of_two() as usize;
     let buckets =
         parallel::map(threads, keys.tables.len(), |table| Ok(bucket(&keys.tables[table].hashes, shards)))?;
     let positions: Vec<Vec<AtomicU32>> =
         keys.tables.iter().map(|t| t.hashes.iter().map(|_| AtomicU32::new(u32::MAX)).collect()).collect();
-    let row_bits = row_bits(&buckets, shards, cohorts.len());
+    let row_bits = row_bits(&buckets, shards, strata.len());
     if shards as u64 > 1 << (32 - row_bits) {
         return Err(EngineError::input(format!("{} rows are too many for one process", keys.rows)));
     }
@@ -88,25 +109,27 @@ pub(super) fn order(keys: &Keys, threads: usize) -> Result<Order> {
                 let known = &keys.tables[table];
                 entries.push(Entry {
                     hash: known.hashes[unit as usize],
-                    cohort: cohort_of[table][known.cohort[unit as usize] as usize],
+                    stratum: stratum_of[table][known.stratum[unit as usize] as usize],
                     table: table as u16,
                     unit,
                 });
             }
         }
-        arrange(&mut entries, shard, row_bits, &cohorts, &positions)
+        arrange(&mut entries, shard, row_bits, &strata, &positions)
     })?;
     let units = ordered.iter().flat_map(|s| &s.segments).map(|s| s.units as u64).sum();
     Ok(Order {
-        period_of: keys.tables.iter().map(|t| codes(&t.periods, &periods)).collect(),
-        cohorts,
+        rows: RowKind::Unit,
+        period_of: keys.tables.iter().map(|t| codes(&t.periods.list, &periods)).collect(),
+        strata,
+        row_periods: periods.len(),
         periods,
         shards: ordered,
         row_bits,
         positions,
         units,
         keyless_rows: keys.tables.iter().map(|t| t.keyless_rows).sum(),
-        cohortless_rows: keys.tables.iter().map(|t| t.cohortless_rows).sum(),
+        cohortless_rows: keys.tables.iter().map(|t| t.strata.cohortless_rows).sum(),
     })
 }
 
@@ -134,7 +157,7 @@ fn bucket(hashes: &[u128], shards: usize) -> (Vec<u32>, Vec<u32>) {
     (starts, units)
 }
 
-fn row_bits(buckets: &[(Vec<u32>, Vec<u32>)], shards: usize, cohorts: usize) -> u32 {
+fn row_bits(buckets: &[(Vec<u32>, Vec<u32>)], shards: usize, strata: usize) -> u32 {
     let largest = (0..shards)
         .map(|shard| {
             buckets.iter().map(|(starts, _)| (starts[shard + 1] - starts[shard]) as usize).sum::<usize>()
@@ -142,41 +165,41 @@ fn row_bits(buckets: &[(Vec<u32>, Vec<u32>)], shards: usize, cohorts: usize) -> 
         .max()
         .unwrap_or(0);
     // Every stratum is padded to whole lanes.
-    (largest + cohorts * LANES + 1).next_power_of_two().trailing_zeros()
+    (largest + strata * LANES + 1).next_power_of_two().trailing_zeros()
 }
 
 fn arrange(
     entries: &mut [Entry],
     shard: usize,
     row_bits: u32,
-    cohorts: &[f64],
+    strata: &[Stratum],
     positions: &[Vec<AtomicU32>],
 ) -> Result<ShardOrder> {
     entries.sort_unstable_by_key(|e| e.hash);
-    let mut counts = vec![0usize; cohorts.len()];
+    let mut counts = vec![0usize; strata.len()];
     let mut previous: Option<&Entry> = None;
     for entry in entries.iter() {
         match previous {
             Some(known) if known.hash == entry.hash => {
-                // Two threads may have met one unit, with different cohorts.
-                if known.cohort != entry.cohort {
-                    let label = |e: &Entry| cohorts[e.cohort as usize];
-                    return Err(cohort_varies("a unit", label(known), label(entry)));
+                // Two threads may have met one unit, in different strata.
+                if known.stratum != entry.stratum {
+                    let label = |e: &Entry| strata[e.stratum as usize];
+                    return Err(stratum_varies("a unit", label(known), label(entry)));
                 }
             }
-            _ => counts[entry.cohort as usize] += 1,
+            _ => counts[entry.stratum as usize] += 1,
         }
         previous = Some(entry);
     }
     let (segments, rows) = segments(&counts);
-    let mut next = vec![0usize; cohorts.len()];
+    let mut next = vec![0usize; strata.len()];
     for segment in &segments {
         next[segment.stratum] = segment.start;
     }
     let mut keys = vec![0u64; rows];
     let mut previous: Option<u128> = None;
     for entry in entries.iter() {
-        let row = &mut next[entry.cohort as usize];
+        let row = &mut next[entry.stratum as usize];
         if previous != Some(entry.hash) {
             keys[*row] = entry.hash as u64;
             *row += 1;
@@ -188,13 +211,13 @@ fn arrange(
     Ok(ShardOrder { rows, segments, keys })
 }
 
-/// Segments of a shard with `counts` units a cohort, and its rows.
+/// Segments of a shard with `counts` units a stratum, and its rows.
 fn segments(counts: &[usize]) -> (Vec<Segment>, usize) {
     let mut rows = 0;
     let mut segments = Vec::new();
     for (stratum, &units) in counts.iter().enumerate() {
         if units > 0 {
-            segments.push(Segment { stratum, start: rows, units });
+            segments.push(Segment { stratum, period: None, start: rows, units });
             rows = (rows + units).next_multiple_of(LANES);
         }
     }

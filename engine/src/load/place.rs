@@ -37,7 +37,7 @@ pub(super) fn place(
     let interner = Mutex::new(Interner::default());
     let mut by_period: Vec<bool> = Vec::new();
     loop {
-        let slots = Slots::new(columns, order.periods.len(), &|field| by_period.get(field) == Some(&true));
+        let slots = Slots::new(columns, order.row_periods, &|field| by_period.get(field) == Some(&true));
         let buffers = parallel::map(threads, order.shards.len(), |shard| {
             Ok(buffer(order.shards[shard].rows * slots.stride))
         })?;
@@ -48,7 +48,7 @@ pub(super) fn place(
             let mut texts: Vec<(u32, String)> = interner.codes.into_iter().map(|(t, c)| (c, t)).collect();
             texts.sort_unstable();
             let interned = texts.into_iter().map(|(_, text)| text).collect();
-            if set_outcomes(&slots, &buffers, order.periods.len()) != keys.rows {
+            if set_outcomes(&slots, &buffers, order.row_periods) != keys.rows {
                 return Err(pass.duplicate(columns));
             }
             return Ok(Placed { slots, buffers, interned });
@@ -189,7 +189,7 @@ impl Pass<'_> {
     }
 
     fn scatter_constant(&self, field: &Field, batch: &Batch<'_>, values: &[u64], runs: &mut Runs<'_>) {
-        let all_periods = self.order.periods.len();
+        let all_periods = self.order.row_periods;
         let mut constant = true;
         self.for_runs(batch, values.len(), runs, |slots, rows, _| {
             let own = &values[rows];

@@ -61,18 +61,18 @@ pub(super) struct Slots {
 impl Slots {
     /// Lays out the fields; those for which `by_period` says so get a slot a period.
     pub(super) fn new(columns: &Columns, periods: usize, by_period: &dyn Fn(usize) -> bool) -> Self {
+        let outcomes = columns.outcomes.iter().map(|y| (y.clone(), FieldKind::Outcome));
         let covariates =
             columns.covariates.iter().map(|c| (c.name.clone(), FieldKind::Covariate { text: c.text }));
-        let weight = columns.weight.iter().map(|w| (w.clone(), FieldKind::Weight));
+        let weights = columns.weights.iter().map(|w| (w.clone(), FieldKind::Weight));
         let clusters = columns
             .clusters
             .iter()
-            .enumerate()
-            .map(|(dimension, c)| (c.clone(), FieldKind::Cluster { dimension }));
+            .map(|(name, dimension)| (name.clone(), FieldKind::Cluster { dimension: *dimension }));
         let mut stride = 0;
-        let fields = std::iter::once((columns.outcome.clone(), FieldKind::Outcome))
+        let fields = outcomes
             .chain(covariates)
-            .chain(weight)
+            .chain(weights)
             .chain(clusters)
             .enumerate()
             .map(|(index, (name, kind))| {

@@ -6,23 +6,17 @@ use faer::Mat;
 use stagger_estimator::inference::{
     Extended, InferenceOptions, gaussian_draws, infer_cells, two_way, wald_pretest,
 };
-use stagger_estimator::influence::{InfluencePartial, clusters_to_sums};
-use stagger_estimator::multipliers::{Bits, Domain};
+use stagger_estimator::influence::InfluencePartial;
 
 use super::Progress;
-use super::fit::{Fitted, failures};
-use super::stages::Threads;
+use super::steps::{Finished, Sums};
 use crate::aggregate::{AggregateOptions, InferenceOverrides, aggregate_saved};
-use crate::error::{EngineError, Result};
+use crate::error::Result;
 use crate::panel::Panel;
-use crate::partial::{InfluenceSums, Partial};
 use crate::plan::Plan;
 use crate::result::{AttGt, ExtendedResult, Num, RunResult, SavedResult, WaldTest};
 use crate::spec::RunSpec;
-use crate::task::{ClusterSlice, StageInput, keys_by_way};
 
-/// Bytes that cluster sums may take in one pass.
-const CLUSTER_BYTES: u64 = 256 << 20;
 /// Cells named in a warning.
 const NAMED_CELLS: usize = 6;
 
@@ -38,23 +32,21 @@ struct Covariance {
     warnings: Vec<String>,
 }
 
-/// Computes covariance and draws, then everything that follows from them.
+/// Standard errors, bands, tests and aggregations from the sums of all passes.
 pub(super) fn estimate(
     panel: &Panel,
     spec: &RunSpec,
-    fitted: Fitted,
-    invoker: &Threads<'_>,
+    finished: &Finished,
     progress: &mut Progress<'_>,
-    max_cells: Option<usize>,
 ) -> Result<(SavedResult, Option<Mat<f64>>)> {
-    let covariance = covariance(&fitted, invoker, progress, max_cells)?;
-    let plan = &fitted.plan;
+    let plan = &finished.plan;
+    let covariance = covariance(plan, &finished.sums);
     let mut warnings = plan.warnings.clone();
-    for (reason, cells) in failures(&fitted) {
+    for (reason, cells) in finished.estimates.by_reason() {
         warnings.push(not_estimated(plan, reason, &cells));
     }
     warnings.extend(covariance.warnings);
-    let att = att(&fitted);
+    let att = finished.estimates.att(plan);
     let shares = covariance.shares.clone();
     let extended = Extended {
         n: plan.n,
@@ -62,9 +54,14 @@ pub(super) fn estimate(
         draws: covariance.draws,
         n_draw_units: covariance.draw_units,
     };
-    let options =
-        InferenceOptions { alp: spec.alp, bstrap: spec.bstrap, cband: spec.cband && plan.allows_band };
-    let inference = infer_cells(&extended, &att, plan.groups.len(), &options);
+    let options = InferenceOptions {
+        alp: spec.alp,
+        bstrap: spec.bstrap,
+        cband: spec.cband && (plan.allows_band || plan.triple),
+    };
+    // With clusters the standard error is that of their sums (FORMULAS §7.3).
+    let centred: &[bool] = if plan.cluster_variables == 0 { &plan.centred } else { &[] };
+    let inference = infer_cells(&extended, &att, plan.groups.len(), centred, &options);
     warnings.extend(inference.warnings);
     let vcov = match covariance.over_units {
         Some(over_units) => Extended { covariance: over_units, draws: None, ..extended.clone() }
@@ -72,12 +69,12 @@ pub(super) fn estimate(
         None => extended.cell_covariance(plan.groups.len()),
     };
     let pre: Vec<bool> = plan.cells.iter().map(|c| !c.post).collect();
-    let wald = (plan.cluster_variables == 0 || !spec.bstrap)
+    let wald = (!plan.triple && (plan.cluster_variables == 0 || !spec.bstrap))
         .then(|| wald_pretest(&att, &inference.se_analytic, &pre, &vcov, plan.n))
         .flatten();
     let mut saved = SavedResult {
         result: RunResult {
-            estimator: "att_gt".to_owned(),
+            estimator: if plan.triple { "ddd" } else { "att_gt" }.to_owned(),
             n: plan.n,
             alp: spec.alp,
             crit: Num(inference.crit),
@@ -134,113 +131,27 @@ fn add_aggregates(saved: &mut SavedResult, draws: Option<&Mat<f64>>) {
     }
 }
 
-/// Extended columns of the passes: all at once, or with at most `max_cells` cells a set every pair of sets, since cells
-/// share controls and the blocks between sets are not zero. Draws belong to the passes of one set.
-fn column_passes(plan: &Plan, max_cells: Option<usize>) -> Vec<(Vec<usize>, bool)> {
-    let fixed = 1 + plan.groups.len();
-    let all: Vec<usize> = (fixed..plan.extended_columns()).collect();
-    let sets: Vec<&[usize]> = all.chunks(max_cells.unwrap_or(all.len()).max(1)).collect();
-    let mut passes = Vec::new();
-    for (i, a) in sets.iter().enumerate() {
-        passes.push(((0..fixed).chain(a.iter().copied()).collect(), true));
-        for b in &sets[i + 1..] {
-            passes.push(((0..fixed).chain(a.iter().copied()).chain(b.iter().copied()).collect(), false));
-        }
-    }
-    passes
-}
-
-/// Puts the sums of some columns in their place among all.
-fn place(all: &mut InfluencePartial, part: &InfluencePartial, columns: &[usize]) {
-    for (i, &row) in columns.iter().enumerate() {
-        for (j, &column) in columns.iter().enumerate() {
-            all.cross[row * all.columns + column] = part.cross[i * part.columns + j];
-        }
-    }
-    for draw in 0..part.draws {
-        for (j, &column) in columns.iter().enumerate() {
-            all.bit_sums[draw * all.columns + column] = part.bit_sums[draw * part.columns + j];
-        }
-    }
-}
-
-/// Sums over units and, with clusters, by every way of clustering, over all extended columns.
-struct Sums {
-    units: InfluencePartial,
-    ways: Vec<InfluencePartial>,
-    clusters: u64,
-}
-
-fn all_sums(
-    fitted: &Fitted,
-    invoker: &Threads<'_>,
-    progress: &mut Progress<'_>,
-    max_cells: Option<usize>,
-) -> Result<Sums> {
-    let plan = &fitted.plan;
-    let width = plan.extended_columns();
-    let ways = match plan.cluster_variables {
-        0 => 0,
-        1 => 1,
-        _ => 3,
-    };
-    // Two-way draws are Gaussian, from the covariance.
-    let unit_draws = if ways == 0 { plan.draws } else { 0 };
-    let cluster_draws = if ways == 1 { plan.draws } else { 0 };
-    let slices = if ways == 0 { 1 } else { cluster_slices(plan, invoker) };
-    let bits = Bits::new(plan.seed, Domain::Cluster, plan.multiplier);
-    let mut out = Sums {
-        units: InfluencePartial::new(width, unit_draws),
-        ways: vec![InfluencePartial::new(width, cluster_draws); ways],
-        clusters: 0,
-    };
-    for (pass, (columns, own_draws)) in column_passes(plan, max_cells).into_iter().enumerate() {
-        let draws = |wanted: usize| if own_draws { wanted } else { 0 };
-        let mut parts = vec![InfluencePartial::new(columns.len(), draws(cluster_draws)); ways];
-        for index in 0..slices {
-            let slice = (ways > 0).then_some(ClusterSlice { index, count: slices });
-            let sums = influence(fitted, &columns, draws(unit_draws), slice, invoker, progress)?;
-            place(&mut out.units, &sums.units, &columns);
-            for (part, clusters) in parts.iter_mut().zip(&sums.clusters) {
-                part.merge(&clusters_to_sums(clusters, width, draws(cluster_draws), &bits));
-            }
-            if pass == 0 {
-                out.clusters += sums.clusters.first().map_or(0, |c| c.keys.len() as u64);
-            }
-        }
-        for (way, part) in out.ways.iter_mut().zip(&parts) {
-            place(way, part, &columns);
-        }
-    }
-    Ok(out)
-}
-
-fn covariance(
-    fitted: &Fitted,
-    invoker: &Threads<'_>,
-    progress: &mut Progress<'_>,
-    max_cells: Option<usize>,
-) -> Result<Covariance> {
-    let plan = &fitted.plan;
+/// Covariance and draws of the extended columns from their sums.
+fn covariance(plan: &Plan, sums: &Sums) -> Covariance {
     let n = plan.n as f64;
-    let Sums { units, ways, clusters } = all_sums(fitted, invoker, progress, max_cells)?;
+    let Sums { units, ways, clusters } = sums;
     let totals = &units.cross[..units.columns];
     let plain = Covariance {
         matrix: Mat::new(),
         over_units: None,
         draws: None,
         draw_units: plan.n,
-        clusters: (!ways.is_empty()).then_some(clusters),
-        shares: shares(plan, &units),
+        clusters: (!ways.is_empty()).then_some(*clusters),
+        shares: shares(plan, units),
         warnings: Vec::new(),
     };
-    Ok(match ways.as_slice() {
+    match ways.as_slice() {
         [one] => Covariance {
             matrix: matrix(one, n),
             // R clusters V only without bootstrap (FORMULAS §4).
-            over_units: (plan.draws > 0).then(|| matrix(&units, n)),
+            over_units: (plan.draws > 0).then(|| matrix(units, n)),
             draws: draws(plan, one, totals),
-            draw_units: clusters,
+            draw_units: *clusters,
             ..plain
         },
         [a, b, ab] => {
@@ -255,47 +166,8 @@ fn covariance(
                 (plan.draws > 0).then(|| gaussian_draws(&both.covariance, plan.n, plan.draws, plan.seed));
             Covariance { matrix: both.covariance, draws, warnings: warning.into_iter().collect(), ..plain }
         }
-        _ => Covariance { matrix: matrix(&units, n), draws: draws(plan, &units, totals), ..plain },
-    })
-}
-
-fn influence(
-    fitted: &Fitted,
-    columns: &[usize],
-    draws: usize,
-    clusters: Option<ClusterSlice>,
-    invoker: &Threads<'_>,
-    progress: &mut Progress<'_>,
-) -> Result<InfluenceSums> {
-    let input = StageInput::Influence {
-        corrections: fitted.corrections.iter().map(|c| c.as_ref().ok().cloned()).collect(),
-        betas: fitted.betas.clone(),
-        columns: columns.to_vec(),
-        draws,
-        clusters,
-    };
-    match invoker.stage(&fitted.plan, &input, progress)? {
-        Partial::Influence(sums) => Ok(sums),
-        _ => Err(EngineError::failed("the influence stage returned another stage's partial")),
+        _ => Covariance { matrix: matrix(units, n), draws: draws(plan, units, totals), ..plain },
     }
-}
-
-/// Passes that the cluster sums need to stay within their memory, from an upper bound of the number of clusters.
-fn cluster_slices(plan: &Plan, invoker: &Threads<'_>) -> u64 {
-    let mut distinct = std::collections::HashSet::new();
-    let mut most = 0u64;
-    for shard in invoker.shards {
-        for keys in keys_by_way(shard) {
-            // Beyond this the units themselves are the bound.
-            if distinct.len() < 4_000_000 {
-                distinct.extend(keys);
-            }
-        }
-        most = most.max(distinct.len() as u64);
-    }
-    // Root, the sum under way and each thread's shard hold clusters at one time.
-    let held = most * plan.extended_columns() as u64 * 8 * 3;
-    held.div_ceil(CLUSTER_BYTES).max(1)
 }
 
 fn matrix(sums: &InfluencePartial, n: f64) -> Mat<f64> {
@@ -310,17 +182,6 @@ fn draws(plan: &Plan, sums: &InfluencePartial, totals: &[f64]) -> Option<Mat<f64
             two.low * totals[column] + (two.high - two.low) * sums.bit_sums[draw * sums.columns + column]
         })
     })
-}
-
-fn att(fitted: &Fitted) -> Vec<f64> {
-    let mut att: Vec<f64> =
-        fitted.plan.cells.iter().map(|c| if c.reference { 0.0 } else { f64::NAN }).collect();
-    for (comparison, result) in fitted.plan.comparisons.comparisons.iter().zip(&fitted.corrections) {
-        if let Ok(correction) = result {
-            att[comparison.cell] = correction.att;
-        }
-    }
-    att
 }
 
 /// p_g: mean over units of w 1{G = g}, from the products of the share columns with the ones column.
@@ -348,14 +209,16 @@ fn rows(matrix: &Mat<f64>, att: &[f64]) -> Vec<Vec<Num>> {
     (0..att.len()).map(|i| (0..att.len()).map(|j| entry(i, j)).collect()).collect()
 }
 
+/// Used units by raw cohort.
 fn cohort_units(panel: &Panel, plan: &Plan) -> Vec<(Num, u64)> {
-    panel
-        .cohorts
-        .iter()
-        .zip(&plan.units)
-        .filter(|(_, units)| **units > 0)
-        .map(|(c, u)| (Num(*c), *u))
-        .collect()
+    let mut out: Vec<(Num, u64)> = Vec::new();
+    for (stratum, &units) in panel.strata.iter().zip(&plan.units).filter(|(_, units)| **units > 0) {
+        match out.last_mut() {
+            Some((cohort, total)) if cohort.0 == stratum.cohort => *total += units,
+            _ => out.push((Num(stratum.cohort), units)),
+        }
+    }
+    out
 }
 
 fn not_estimated(plan: &Plan, reason: &str, cells: &[usize]) -> String {

@@ -1,75 +1,35 @@
-//! From cross products to corrections: the solving between the stages.
+//! From sums to fits and corrections: the solving between the stages.
 
 use std::collections::BTreeMap;
 
-use stagger_estimator::comparison::Comparison;
-use stagger_estimator::linear::Standardization;
-use stagger_estimator::moments::{Correction, LogitMoments, MomentsPartial, Nuisances, fit_comparison};
+use stagger_estimator::comparison::{Comparison, RowModel};
+use stagger_estimator::linear::{self, independent_columns};
+use stagger_estimator::moments::{Arm, Correction, LogitMoments, MomentsPartial, Nuisances, SideSums, fit_comparison};
 use stagger_estimator::outcome::{GramPartial, GramSums, OutcomeFit, fit_outcome, group_sums};
-use stagger_estimator::propensity::{LogitFit, LogitState, PropensityPartial, fit_step};
+use stagger_estimator::propensity::{LogitFit, LogitState};
 
-use super::Progress;
-use super::stages::Threads;
-use crate::error::{EngineError, Result};
-use crate::partial::Partial;
+use crate::partial::OmegaSums;
 use crate::plan::Plan;
-use crate::task::StageInput;
 
-/// Share of the shards, as a divisor, that logits are started on.
-const SAMPLE: usize = 16;
-/// Rounds on the sample; more gain nothing, as the sample's own error remains.
-const SAMPLE_ROUNDS: usize = 4;
 /// mean(D) from here on fails the overlap guard of a design without covariates (FORMULAS §2.4.2).
 const OVERLAP: f64 = 0.999;
 
-/// A plan with everything its influence values need.
-pub(super) struct Fitted {
-    pub(super) plan: Plan,
-    /// By comparison: correction, or why there is none.
-    pub(super) corrections: Vec<std::result::Result<Correction, &'static str>>,
-    /// Coefficients by logit.
-    pub(super) betas: Vec<Option<Vec<f64>>>,
-}
+/// A fit, or why there is none.
+pub(super) type Fitted<T> = std::result::Result<T, &'static str>;
 
-/// Fits regressions, propensity scores and ATTs.
-pub(super) fn fit(mut plan: Plan, invoker: &Threads<'_>, progress: &mut Progress<'_>) -> Result<Fitted> {
-    plan.standardization = standardization(&plan, invoker)?;
-    let gram = gram(invoker.stage(&plan, &StageInput::Gram, progress)?)?;
-    let outcomes = fit_outcomes(&plan, &gram);
-    let logits = fit_logits(&plan, &gram, invoker, progress)?;
-    let betas: Vec<Option<Vec<f64>>> = logits
-        .iter()
-        .map(|fit| match fit {
-            LogitFit::Fitted(beta) => Some(beta.clone()),
-            LogitFit::Failed(_) => None,
-        })
-        .collect();
-    let moments = moments(&plan, &betas, invoker, progress)?;
-    let solver = Solver { plan: &plan, gram: &gram, outcomes: &outcomes, logits: &logits, moments: &moments };
-    let corrections = plan.comparisons.comparisons.iter().map(|c| solver.correction(c)).collect();
-    Ok(Fitted { plan, corrections, betas })
-}
-
-fn gram(partial: Partial) -> Result<GramPartial> {
-    match partial {
-        Partial::Gram(gram) => Ok(gram),
-        _ => Err(EngineError::failed("the gram stage returned another stage's partial")),
-    }
-}
-
-/// Centres and scales of the design, from the first shard: any constants do, but near the means and deviations the
-/// normal equations keep their digits.
-fn standardization(plan: &Plan, invoker: &Threads<'_>) -> Result<Standardization> {
-    let raw = plan.standardization.clone();
-    if plan.regressors() < 2 && raw.intercept.is_some() || plan.gram_keys.is_empty() {
-        return Ok(raw);
-    }
-    let partial = gram(invoker.sample(plan, &StageInput::Gram, 1)?)?;
-    let Some(sums) = group_sums(&partial, 0..plan.gram_keys.len()) else { return Ok(raw) };
+/// Centres and scales of the design, from a sample: any constants do, but near the means and deviations the normal
+/// equations keep their digits.
+pub(super) fn standardize(plan: &mut Plan, sample: &GramPartial) {
+    let Some(sums) = group_sums(sample, 0..plan.gram_keys.len()) else { return };
     let (columns, ones) = (plan.design_columns(), plan.ones());
     let count = sums.unweighted[ones * columns + ones];
-    let mut out = raw;
-    for j in 0..plan.regressors() {
+    let weight = sums.weighted[ones * columns + ones];
+    if plan.model != RowModel::Differences && plan.standardization.intercept.is_some() && weight > 0.0 {
+        let mean = sums.outcome(ones, 1, 0) / weight;
+        plan.outcome_center = if mean.is_finite() { mean } else { 0.0 };
+    }
+    let out = &mut plan.standardization;
+    for j in 0..out.center.len() {
         if Some(j) == out.intercept || count <= 0.0 {
             continue;
         }
@@ -83,36 +43,116 @@ fn standardization(plan: &Plan, invoker: &Threads<'_>) -> Result<Standardization
         }
         out.scale[j] = if scale.is_finite() && scale > 0.0 { scale } else { 1.0 };
     }
-    Ok(out)
 }
 
-fn control_sums(plan: &Plan, gram: &GramPartial, control_set: usize, frame: usize) -> Option<GramSums> {
-    let strata = &plan.comparisons.control_sets[control_set];
+/// Whether any constants but 0 and 1 would be of use.
+pub(super) fn wants_standardization(plan: &Plan) -> bool {
+    let covariates = plan.regressors() > 1 || plan.standardization.intercept.is_none();
+    (covariates || plan.model != RowModel::Differences) && !plan.gram_keys.is_empty()
+}
+
+/// The cross products and everything that follows from them alone.
+pub(super) struct GramFits {
+    pub(super) gram: GramPartial,
+    /// By regression.
+    outcomes: Vec<Fitted<OutcomeFit>>,
+    /// By comparison: the columns that enter; `None` for all. Triple differences drop collinear covariates, where did
+    /// refuses them (FORMULAS §7.1).
+    kept: Vec<Option<Vec<bool>>>,
+}
+
+impl GramFits {
+    pub(super) fn new(plan: &Plan, gram: GramPartial) -> Self {
+        let outcomes = plan
+            .comparisons
+            .regressions
+            .iter()
+            .map(|r| fit_regression(plan, &gram, r.set, r.frame, None))
+            .collect();
+        let kept = plan.comparisons.comparisons.iter().map(|c| kept_columns(plan, &gram, c)).collect();
+        Self { gram, outcomes, kept }
+    }
+
+    /// Starting states of the logits: the mean score and no slopes.
+    pub(super) fn start(&self, plan: &Plan) -> Vec<LogitState> {
+        (0..plan.comparisons.logits.len())
+            .map(|logit| {
+                let Some(beta) = flat_start(plan, &self.gram, logit) else {
+                    return LogitState::failed("no units with positive weight");
+                };
+                let enters = |c: &Comparison| c.logit == Some(logit) || c.guard == Some(logit);
+                let comparison = plan.comparisons.comparisons.iter().position(enters);
+                let kept = comparison.and_then(|c| self.kept[c].clone());
+                LogitState { kept, gated: !plan.triple, ..LogitState::new(beta) }
+            })
+            .collect()
+    }
+
+    fn outcome(&self, plan: &Plan, comparison: usize, regression: Option<usize>) -> Fitted<Option<OutcomeFit>> {
+        let Some(index) = regression else { return Ok(None) };
+        if let Some(kept) = &self.kept[comparison] {
+            let r = &plan.comparisons.regressions[index];
+            return fit_regression(plan, &self.gram, r.set, r.frame, Some(kept)).map(Some);
+        }
+        self.outcomes[index].clone().map(Some)
+    }
+}
+
+fn set_sums(plan: &Plan, gram: &GramPartial, set: usize, frame: usize) -> Option<GramSums> {
+    let strata = &plan.comparisons.sets[set];
     group_sums(gram, strata.iter().filter_map(|&s| plan.gram_key(s, frame)))
 }
 
-fn fit_outcomes(plan: &Plan, gram: &GramPartial) -> Vec<std::result::Result<OutcomeFit, &'static str>> {
-    plan.comparisons
-        .regressions
-        .iter()
-        .map(|r| {
-            let controls = control_sums(plan, gram, r.control_set, r.frame).ok_or("no control units")?;
-            fit_outcome(&controls, plan.regressors(), &plan.standardization)
-        })
-        .collect()
+fn stratum_sums(plan: &Plan, gram: &GramPartial, stratum: usize, frame: usize) -> Option<GramSums> {
+    plan.gram_key(stratum, frame).map(|key| gram.key(key))
 }
 
-/// Coefficients with the mean score and no slopes.
+fn fit_regression(
+    plan: &Plan,
+    gram: &GramPartial,
+    set: usize,
+    frame: usize,
+    kept: Option<&[bool]>,
+) -> Fitted<OutcomeFit> {
+    let sums = set_sums(plan, gram, set, frame).ok_or("no control units")?;
+    fit_outcome(&sums, plan.regressors(), &plan.standardization, kept)
+}
+
+/// The columns of a comparison of triple differences that are not collinear among all its rows.
+fn kept_columns(plan: &Plan, gram: &GramPartial, comparison: &Comparison) -> Option<Vec<bool>> {
+    if !plan.triple {
+        return None;
+    }
+    let sums = comparison
+        .sides
+        .iter()
+        .flat_map(|side| {
+            let treated = stratum_sums(plan, gram, comparison.treated, side.frame);
+            [treated, set_sums(plan, gram, comparison.controls, side.frame)]
+        })
+        .flatten()
+        .reduce(|mut total, next| {
+            total.add(&next);
+            total
+        })?;
+    let unweighted = linear::leading(&sums.unweighted, plan.design_columns(), plan.regressors());
+    let kept = independent_columns(&unweighted, plan.regressors(), &plan.standardization);
+    kept.contains(&false).then_some(kept)
+}
+
 fn flat_start(plan: &Plan, gram: &GramPartial, logit: usize) -> Option<Vec<f64>> {
     let logit = &plan.comparisons.logits[logit];
-    let treated = gram.key(plan.gram_key(logit.treated, logit.frame)?);
-    let controls = control_sums(plan, gram, logit.control_set, logit.frame)?;
     let (columns, ones) = (plan.design_columns(), plan.ones());
-    let total = |sums: &GramSums| {
+    let total = |sums: Option<GramSums>| {
+        let sums = sums?;
         let matrix = if logit.weighted { &sums.weighted } else { &sums.unweighted };
-        matrix[ones * columns + ones]
+        Some(matrix[ones * columns + ones])
     };
-    let (treated, controls) = (total(&treated), total(&controls));
+    let (mut treated, mut controls) = (0.0, 0.0);
+    for &frame in &logit.frames {
+        treated += total(stratum_sums(plan, gram, logit.treated, frame))?;
+        controls += total(set_sums(plan, gram, logit.controls, frame))?;
+    }
     if !(treated > 0.0 && controls > 0.0) {
         return None;
     }
@@ -123,133 +163,203 @@ fn flat_start(plan: &Plan, gram: &GramPartial, logit: usize) -> Option<Vec<f64>>
     Some(beta)
 }
 
-fn fit_logits(
-    plan: &Plan,
-    gram: &GramPartial,
-    invoker: &Threads<'_>,
-    progress: &mut Progress<'_>,
-) -> Result<Vec<LogitFit>> {
-    let flat: Vec<Option<Vec<f64>>> =
-        (0..plan.comparisons.logits.len()).map(|l| flat_start(plan, gram, l)).collect();
-    let start = |beta: &Option<Vec<f64>>| match beta {
-        Some(beta) => LogitState::new(beta.clone()),
-        None => LogitState::failed("no units with positive weight"),
-    };
-    let mut states: Vec<LogitState> = flat.iter().map(start).collect();
-    let sample = invoker.shards.len() / SAMPLE;
-    if sample > 0 {
-        let mut tried = states.clone();
-        for _ in 0..SAMPLE_ROUNDS {
-            let Some(input) = active_input(&tried) else { break };
-            advance(&mut tried, invoker.sample(plan, &input, sample)?)?;
-        }
-        for ((state, tried), flat) in states.iter_mut().zip(&tried).zip(&flat) {
-            if let (true, Some(flat)) = (state.active(), flat) {
-                *state = tried.restarted(flat);
-            }
-        }
-    }
-    while let Some(input) = active_input(&states) {
-        advance(&mut states, invoker.stage(plan, &input, progress)?)?;
-    }
-    Ok(states.into_iter().map(|s| s.fit.unwrap_or(LogitFit::Failed("propensity score not fitted"))).collect())
-}
-
-fn active_input(states: &[LogitState]) -> Option<StageInput> {
-    let betas: Vec<Option<Vec<f64>>> = states.iter().map(|s| s.active().then(|| s.beta.clone())).collect();
-    betas.iter().any(Option::is_some).then_some(StageInput::Propensity { betas })
-}
-
-fn advance(states: &mut [LogitState], partial: Partial) -> Result<()> {
-    let Partial::Propensity(sums) = partial else {
-        return Err(EngineError::failed("the propensity stage returned another stage's partial"));
-    };
-    advance_states(states, &sums);
-    Ok(())
-}
-
-fn advance_states(states: &mut [LogitState], sums: &PropensityPartial) {
-    for (index, state) in states.iter_mut().enumerate().filter(|(_, s)| s.active()) {
-        fit_step(state, &sums.logit(index));
-    }
-}
-
-/// Sums at the final coefficients of the logits that weight something; by logit.
-fn moments(
-    plan: &Plan,
-    betas: &[Option<Vec<f64>>],
-    invoker: &Threads<'_>,
-    progress: &mut Progress<'_>,
-) -> Result<Vec<Option<LogitMoments>>> {
-    let wanted: Vec<Option<Vec<f64>>> =
-        betas.iter().zip(&plan.comparisons.logits).map(|(b, l)| b.clone().filter(|_| l.weighted)).collect();
-    if wanted.iter().all(Option::is_none) {
-        return Ok(vec![None; betas.len()]);
-    }
-    let input = StageInput::Moments { betas: wanted.clone() };
-    let Partial::Moments(sums) = invoker.stage(plan, &input, progress)? else {
-        return Err(EngineError::failed("the moments stage returned another stage's partial"));
-    };
-    let of = |sums: &MomentsPartial, l: usize| wanted[l].as_ref().map(|_| sums.logit(l));
-    Ok((0..betas.len()).map(|l| of(&sums, l)).collect())
-}
-
-struct Solver<'a> {
-    plan: &'a Plan,
-    gram: &'a GramPartial,
-    outcomes: &'a [std::result::Result<OutcomeFit, &'static str>],
-    logits: &'a [LogitFit],
-    moments: &'a [Option<LogitMoments>],
+/// Everything that the estimates are made of.
+pub(super) struct Solver<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) fits: &'a GramFits,
+    pub(super) logits: &'a [LogitFit],
+    pub(super) moments: Option<&'a MomentsPartial>,
 }
 
 impl Solver<'_> {
+    /// Corrections of all comparisons.
+    pub(super) fn corrections(&self) -> Vec<Fitted<Correction>> {
+        (0..self.plan.comparisons.comparisons.len()).map(|index| self.correction(index)).collect()
+    }
+
     /// The guards of FORMULAS §2.4 in R's order, then the estimate.
-    fn correction(&self, c: &Comparison) -> std::result::Result<Correction, &'static str> {
+    fn correction(&self, index: usize) -> Fitted<Correction> {
         let plan = self.plan;
+        let c = &plan.comparisons.comparisons[index];
+        let (treated_rows, control_rows) = self.check_rows(c)?;
         for logit in [c.guard, c.logit].into_iter().flatten() {
             if let LogitFit::Failed(reason) = &self.logits[logit] {
                 return Err(reason);
             }
         }
-        let treated_units = plan.units[c.treated] as f64;
-        let control_units: u64 =
-            plan.comparisons.control_sets[c.control_set].iter().map(|&s| plan.units[s]).sum();
-        if control_units == 0 {
-            return Err("no control units");
-        }
-        if plan.guards_share && treated_units / (treated_units + control_units as f64) >= OVERLAP {
+        if plan.guards_share && treated_rows / (treated_rows + control_rows) >= OVERLAP {
             return Err("overlap condition violated");
         }
-        let outcome = match c.regression {
-            Some(index) => Some(self.outcomes[index].as_ref().map_err(|reason| *reason)?),
-            None => None,
-        };
-        let key = plan.gram_key(c.treated, c.frame).ok_or("no treated units")?;
-        let treated = self.gram.key(key);
+        let fit = |regression| self.fits.outcome(plan, index, regression);
+        let fits: Vec<[Option<OutcomeFit>; 2]> = c
+            .sides
+            .iter()
+            .map(|side| Ok([fit(side.treated_fit)?, fit(side.controls_fit)?]))
+            .collect::<Fitted<_>>()?;
+        let treated: Vec<GramSums> = c
+            .sides
+            .iter()
+            .map(|side| stratum_sums(plan, &self.fits.gram, c.treated, side.frame).ok_or("no treated units"))
+            .collect::<Fitted<_>>()?;
+        let moments = self.slots(c);
+        let sides: Vec<SideSums<'_>> = c
+            .sides
+            .iter()
+            .enumerate()
+            .map(|(i, side)| SideSums {
+                treated: &treated[i],
+                treated_fit: fits[i][0].as_ref(),
+                controls_fit: fits[i][1].as_ref(),
+                moments: moments.get(i),
+                outcome: (side.time, side.base),
+                sign: side.sign,
+            })
+            .collect();
+        let hessian = self.hessian(index, &moments)?;
         let nuisances = Nuisances {
-            treated: &treated,
-            outcome,
-            moments: c.logit.and_then(|l| self.moments[l].as_ref()),
+            sides: &sides,
+            hessian: hessian.as_ref(),
             regressors: plan.regressors(),
             ones: plan.ones(),
         };
-        fit_comparison(plan.method, &nuisances, c.time, c.base, plan.n as f64)
+        fit_comparison(plan.method, &nuisances, plan.n as f64)
+    }
+
+    /// Rows of the treated and the controls; an error where a group of a period has none.
+    fn check_rows(&self, c: &Comparison) -> Fitted<(f64, f64)> {
+        let plan = self.plan;
+        let (columns, ones) = (plan.design_columns(), plan.ones());
+        let rows = |sums: Option<GramSums>| sums.map_or(0.0, |s| s.unweighted[ones * columns + ones]);
+        let (mut treated, mut controls) = (0.0, 0.0);
+        for side in &c.sides {
+            let own = rows(stratum_sums(plan, &self.fits.gram, c.treated, side.frame));
+            let others = rows(set_sums(plan, &self.fits.gram, c.controls, side.frame));
+            if others <= 0.0 {
+                return Err("no control units");
+            }
+            if own <= 0.0 {
+                return Err("no treated units");
+            }
+            treated += own;
+            controls += others;
+        }
+        Ok((treated, controls))
+    }
+
+    fn slots(&self, c: &Comparison) -> Vec<LogitMoments> {
+        let (Some(logit), Some(moments)) = (c.logit, self.moments) else { return Vec::new() };
+        let first = self.plan.comparisons.first_slot(logit);
+        (first..first + c.sides.len()).map(|slot| moments.slot(slot)).collect()
+    }
+
+    /// Inverse of the Hessian over all rows of the comparison.
+    fn hessian(&self, index: usize, slots: &[LogitMoments]) -> Fitted<Option<faer::Mat<f64>>> {
+        let Some(first) = slots.first() else { return Ok(None) };
+        let mut total = first.hessian.clone();
+        for slot in &slots[1..] {
+            total.iter_mut().zip(&slot.hessian).for_each(|(a, b)| *a += b);
+        }
+        let inverse = linear::inverse_kept(&total, self.plan.regressors(), self.fits.kept[index].as_deref());
+        inverse.map(Some).ok_or("singular Hessian of the propensity score")
     }
 }
 
-/// Cells without an estimate, by reason.
-pub(super) fn failures(fitted: &Fitted) -> BTreeMap<&'static str, Vec<usize>> {
-    let mut out: BTreeMap<&'static str, Vec<usize>> = BTreeMap::new();
-    let plan = &fitted.plan;
-    for (comparison, result) in plan.comparisons.comparisons.iter().zip(&fitted.corrections) {
-        if let Err(reason) = result {
-            out.entry(reason).or_default().push(comparison.cell);
+/// Estimates from the comparisons they consist of, and what each cell takes from them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Estimates {
+    /// By estimate: Σ sign · comparison, or why there is none.
+    values: Vec<Option<f64>>,
+    /// By estimate: its weight in its cell.
+    weights: Vec<f64>,
+    /// By cell.
+    pub(super) failures: BTreeMap<usize, &'static str>,
+}
+
+impl Estimates {
+    pub(super) fn new(plan: &Plan, corrections: &[Fitted<Correction>]) -> Self {
+        let count = plan.comparisons.estimates.len();
+        let mut out = Self { values: vec![Some(0.0); count], weights: vec![1.0; count], ..Self::default() };
+        for (c, correction) in plan.comparisons.comparisons.iter().zip(corrections) {
+            let value = &mut out.values[c.estimate];
+            match correction {
+                Ok(correction) => *value = value.map(|v| v + c.sign * correction.att),
+                Err(reason) => {
+                    *value = None;
+                    out.failures.entry(plan.comparisons.estimates[c.estimate]).or_insert(reason);
+                }
+            }
+        }
+        for (index, cell) in plan.cells.iter().enumerate() {
+            if !cell.reference && cell.controls.is_empty() {
+                out.failures.insert(index, "no control units");
+            }
+        }
+        out
+    }
+
+    /// Weights of the control cohorts of each combined cell: Ω⁻¹1 / 1'Ω⁻¹1 (FORMULAS §7.3).
+    pub(super) fn combine(&mut self, plan: &Plan, omega: &OmegaSums) {
+        for (at, estimates) in plan.combined().into_iter().enumerate() {
+            let size = estimates.len();
+            let cell = plan.comparisons.estimates[estimates[0]];
+            if self.failures.contains_key(&cell) {
+                continue;
+            }
+            let Some(inverse) = linear::inverse(&omega.covariance(at, plan.n as f64), size) else {
+                self.failures.insert(cell, "singular covariance of the control cohorts");
+                continue;
+            };
+            let sums = linear::times(&inverse, &vec![1.0; size]);
+            let total: f64 = sums.iter().sum();
+            for (&estimate, sum) in estimates.iter().zip(&sums) {
+                self.weights[estimate] = sum / total;
+            }
         }
     }
-    for (index, cell) in plan.cells.iter().enumerate() {
-        if !cell.reference && cell.controls.is_empty() {
-            out.entry("no control units").or_default().push(index);
+
+    /// ATT by cell.
+    pub(super) fn att(&self, plan: &Plan) -> Vec<f64> {
+        let mut att: Vec<f64> =
+            plan.cells.iter().map(|c| if c.reference { 0.0 } else { f64::NAN }).collect();
+        for (estimate, &cell) in plan.comparisons.estimates.iter().enumerate() {
+            if let (Some(value), false) = (self.values[estimate], self.failures.contains_key(&cell)) {
+                let known = if att[cell].is_nan() { 0.0 } else { att[cell] };
+                att[cell] = known + self.weights[estimate] * value;
+            }
         }
+        att
     }
-    out
+
+    /// Corrections as they enter the cells (`combined`), or the estimates before they are combined.
+    pub(super) fn factored(
+        &self,
+        plan: &Plan,
+        corrections: &[Fitted<Correction>],
+        combined: bool,
+    ) -> Vec<Option<Correction>> {
+        let factored = |(c, correction): (&Comparison, &Fitted<Correction>)| {
+            let correction = correction.as_ref().ok()?;
+            if self.failures.contains_key(&plan.comparisons.estimates[c.estimate]) {
+                return None;
+            }
+            let factor = c.sign * if combined { self.weights[c.estimate] } else { 1.0 };
+            if factor == 1.0 {
+                return Some(correction.clone());
+            }
+            let scaled = |[treated, controls]: &[Arm; 2]| {
+                [treated.scaled(factor, true), controls.scaled(factor, false)]
+            };
+            Some(Correction { att: correction.att * factor, arms: correction.arms.iter().map(scaled).collect() })
+        };
+        plan.comparisons.comparisons.iter().zip(corrections).map(factored).collect()
+    }
+
+    /// Cells without an estimate, by reason.
+    pub(super) fn by_reason(&self) -> BTreeMap<&'static str, Vec<usize>> {
+        let mut out: BTreeMap<&'static str, Vec<usize>> = BTreeMap::new();
+        for (&cell, reason) in &self.failures {
+            out.entry(reason).or_default().push(cell);
+        }
+        out
+    }
 }

@@ -1,21 +1,26 @@
 //! A run in one process: stage after stage, each a set of tasks whose partials are added along a fixed tree.
 
+mod check;
 mod estimates;
 mod fit;
 mod stages;
+mod steps;
 
 use std::time::Instant;
 
 use faer::Mat;
 use serde::Serialize;
-use stagger_estimator::formula::{self, Formula};
+use stagger_estimator::formula::Formula;
 
 use crate::error::{EngineError, Result};
 use crate::events::{Observer, RunEvent};
-use crate::load;
-use crate::plan::{Plan, input_error};
+use crate::load::{self, Wanted};
+use crate::panel::Panel;
+use crate::plan::Plan;
 use crate::result::SavedResult;
-use crate::spec::{FixWeights, RunSpec};
+use crate::spec::RunSpec;
+use crate::task::keys_by_way;
+use steps::{Estimation, Scale};
 
 /// How to run; no option changes a bit of the result.
 #[derive(Clone, Debug, Default)]
@@ -115,20 +120,135 @@ pub struct RunsOutput {
     pub separate_passes: usize,
 }
 
-/// Estimates several specifications on the same files. Every result has the bits of its own run.
+/// Estimates several specifications on the same files. Those that name the same units, periods, cohorts and eligibility read
+/// the data together and share every pass. Every result has the bits of its own run.
 ///
 /// # Errors
-/// As [`run`]; the message names the specification by its number.
+/// As [`run`]; with several specifications the message names the one by its number.
 pub fn run_all(
     inputs: &[String],
     specs: &[RunSpec],
     options: &RunOptions,
     observer: Observer<'_>,
 ) -> Result<RunsOutput> {
-    let outputs: Vec<RunOutput> =
-        specs.iter().map(|spec| run(inputs, spec, options, observer)).collect::<Result<_>>()?;
-    let passes = outputs.iter().map(|o| o.facts.stages.len()).sum();
-    Ok(RunsOutput { outputs, passes, separate_passes: passes })
+    let formulas: Vec<Formula> = specs
+        .iter()
+        .enumerate()
+        .map(|(index, spec)| check::check(spec).map_err(|e| named(e, index, specs.len())))
+        .collect::<Result<_>>()?;
+    let wanted: Vec<Wanted<'_>> =
+        specs.iter().zip(&formulas).map(|(spec, formula)| Wanted { spec, formula }).collect();
+    let mut outputs: Vec<Option<RunOutput>> = specs.iter().map(|_| None).collect();
+    let (mut passes, mut separate_passes) = (0, 0);
+    for group in sharing(&wanted) {
+        let members: Vec<Wanted<'_>> = group.iter().map(|&index| wanted[index]).collect();
+        let shared = run_group(inputs, &members, &group, specs.len(), options, observer)?;
+        passes += shared.passes;
+        separate_passes += shared.separate_passes;
+        for (index, output) in group.into_iter().zip(shared.outputs) {
+            outputs[index] = Some(output);
+        }
+    }
+    Ok(RunsOutput { outputs: outputs.into_iter().flatten().collect(), passes, separate_passes })
+}
+
+/// Specifications that can read the data together, by their numbers.
+fn sharing(wanted: &[Wanted<'_>]) -> Vec<Vec<usize>> {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for (index, own) in wanted.iter().enumerate() {
+        match groups.iter_mut().find(|group| wanted[group[0]].shares_keys(own)) {
+            Some(group) => group.push(index),
+            None => groups.push(vec![index]),
+        }
+    }
+    groups
+}
+
+/// The error of one of several specifications.
+fn named(error: EngineError, index: usize, count: usize) -> EngineError {
+    if count == 1 { error } else { error.in_context(&format!("specification {}", index + 1)) }
+}
+
+/// Reads of the input for keys, then for values.
+const LOADING_PASSES: usize = 2;
+
+fn run_group(
+    inputs: &[String],
+    wanted: &[Wanted<'_>],
+    numbers: &[usize],
+    count: usize,
+    options: &RunOptions,
+    observer: Observer<'_>,
+) -> Result<RunsOutput> {
+    let begin = Instant::now();
+    let threads = options.threads.unwrap_or_else(cores).max(1);
+    let mut progress = Progress { observer, stages: Vec::new() };
+    let mut panels = load::load_all(inputs, wanted, threads, &mut progress)?;
+    let plans = progress.stage("plan", 1, |_| {
+        let plan = |((panel, wanted), number): ((&mut Panel, &Wanted<'_>), &usize)| {
+            Plan::new(panel, wanted.spec, wanted.formula, threads).map_err(|e| named(e, *number, count))
+        };
+        panels.iter_mut().zip(wanted).zip(numbers).map(plan).collect::<Result<Vec<Plan>>>()
+    })?;
+    for text in plans.iter().flat_map(|plan| &plan.warnings) {
+        observer(&RunEvent::Warning { text: text.clone() });
+    }
+    let mut estimations: Vec<Estimation> = plans
+        .into_iter()
+        .zip(&panels)
+        .map(|(plan, panel)| {
+            let clusters = if plan.cluster_variables > 0 { cluster_bound(panel) } else { 0 };
+            let scale = Scale { shards: panel.shards.len(), clusters, max_cells: options.max_cohorts };
+            Estimation::new(plan, scale)
+        })
+        .collect();
+    let invoker = stages::Threads { threads, tasks: options.n_partitions };
+    let driven = invoker.drive(&mut estimations, &panels, &mut progress)?;
+    let separate_passes = estimations.iter().map(|e| LOADING_PASSES + e.passes()).sum();
+    let mut saved = Vec::new();
+    for ((estimation, panel), wanted) in estimations.into_iter().zip(&panels).zip(wanted) {
+        saved.push(estimates::estimate(panel, wanted.spec, &estimation.finish(), &mut progress)?);
+    }
+    let stages = progress.stages;
+    let outputs = saved
+        .into_iter()
+        .zip(&panels)
+        .map(|((saved, draws), panel)| {
+            let facts = facts(panel, threads, &stages, begin.elapsed().as_secs_f64());
+            RunOutput { saved, draws, facts }
+        })
+        .collect();
+    Ok(RunsOutput { outputs, passes: LOADING_PASSES + driven, separate_passes })
+}
+
+fn facts(panel: &Panel, threads: usize, stages: &[StageFacts], seconds: f64) -> RunFacts {
+    RunFacts {
+        inputs: panel
+            .files
+            .iter()
+            .map(|(path, bytes, rows)| InputFile { path: path.clone(), bytes: *bytes, rows: *rows })
+            .collect(),
+        rows: panel.input_rows,
+        units: panel.units,
+        shards: panel.shards.len(),
+        threads,
+        stages: stages.to_vec(),
+        seconds,
+    }
+}
+
+/// Upper bound of the number of clusters in any way of clustering.
+fn cluster_bound(panel: &Panel) -> u64 {
+    let mut distinct = std::collections::HashSet::new();
+    for shard in &panel.shards {
+        for keys in keys_by_way(shard) {
+            // Beyond this the units themselves are the bound.
+            if distinct.len() < 4_000_000 {
+                distinct.extend(keys);
+            }
+        }
+    }
+    distinct.len() as u64
 }
 
 /// Estimates a specification on local files.
@@ -141,79 +261,10 @@ pub fn run(
     options: &RunOptions,
     observer: Observer<'_>,
 ) -> Result<RunOutput> {
-    let begin = Instant::now();
-    let threads = options.threads.unwrap_or_else(cores).max(1);
-    let formula = check(spec)?;
-    let mut progress = Progress { observer, stages: Vec::new() };
-    let mut panel = load::load(inputs, spec, &formula, threads, &mut progress)?;
-    let plan = progress.stage("plan", 1, |_| Plan::new(&mut panel, spec, &formula, threads))?;
-    for text in &plan.warnings {
-        observer(&RunEvent::Warning { text: text.clone() });
-    }
-    let invoker = stages::Threads { shards: &panel.shards, threads, tasks: options.n_partitions };
-    let fitted = fit::fit(plan, &invoker, &mut progress)?;
-    let (saved, draws) =
-        estimates::estimate(&panel, spec, fitted, &invoker, &mut progress, options.max_cohorts)?;
-    let facts = RunFacts {
-        inputs: panel
-            .files
-            .iter()
-            .map(|(path, bytes, rows)| InputFile { path: path.clone(), bytes: *bytes, rows: *rows })
-            .collect(),
-        rows: panel.input_rows,
-        units: panel.units,
-        shards: panel.shards.len(),
-        threads,
-        stages: progress.stages,
-        seconds: begin.elapsed().as_secs_f64(),
-    };
-    Ok(RunOutput { saved, draws, facts })
+    let mut all = run_all(inputs, std::slice::from_ref(spec), options, observer)?;
+    all.outputs.pop().ok_or_else(|| EngineError::failed("the run gave no result"))
 }
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// Arguments that contradict each other or are not there yet; returns the parsed formula.
-fn check(spec: &RunSpec) -> Result<Formula> {
-    for (argument, value) in [("yname", &spec.yname), ("tname", &spec.tname), ("gname", &spec.gname)] {
-        if value.is_empty() {
-            return Err(EngineError::input(format!("argument \"{argument}\" is missing, with no default")));
-        }
-    }
-    if !spec.panel {
-        return Err(EngineError::input("repeated cross sections (panel = false) are not supported yet"));
-    }
-    if spec.pname.is_some() {
-        return Err(EngineError::input("triple differences (pname) are not supported yet"));
-    }
-    if spec.idname.is_empty() {
-        return Err(EngineError::input("must provide idname when panel is true")
-            .with_hint("--idname names the column of the units"));
-    }
-    if spec.fix_weights == Some(FixWeights::Varying) {
-        return Err(EngineError::input("fix_weights = varying is not supported yet")
-            .with_hint("base_period, first_period or no fix_weights are"));
-    }
-    if !(spec.anticipation >= 0.0 && spec.anticipation == spec.anticipation.trunc()) {
-        return Err(EngineError::input(format!(
-            "anticipation must be a non-negative whole number, not {}",
-            spec.anticipation
-        )));
-    }
-    if !(spec.alp > 0.0 && spec.alp < 1.0) {
-        return Err(EngineError::input(format!("alp must lie between 0 and 1, not {}", spec.alp)));
-    }
-    if spec.bstrap && spec.biters == 0 {
-        return Err(EngineError::input("biters must be at least 1, not 0")
-            .with_hint("--bstrap false turns draws off"));
-    }
-    let others = spec.clustervars.iter().filter(|c| **c != spec.idname).count();
-    if others > 2 {
-        return Err(EngineError::input(format!(
-            "at most two cluster variables besides the unit, not {others}"
-        )));
-    }
-    let text = spec.xformla.as_deref().unwrap_or("~1");
-    formula::parse(text).map_err(|e| input_error(&format!("xformla `{text}`: {e}"), e.hint()))
 }

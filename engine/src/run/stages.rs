@@ -1,49 +1,101 @@
-//! Runs the tasks of one stage on threads and reduces their partials.
+//! Makes the passes: tasks of a stage on threads, partials reduced. Estimations that want a pass at the same time share it.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::Progress;
+use super::steps::Estimation;
 use crate::error::{EngineError, Result};
 use crate::events::RunEvent;
+use crate::panel::Panel;
 use crate::parallel;
 use crate::partial::Partial;
-use crate::plan::Plan;
 use crate::reduce::Reduction;
 use crate::shard::Shard;
 use crate::task::{StageInput, Task, run_task};
 
-use super::Progress;
-
 /// The invoker of this process: tasks go to its threads.
-pub(crate) struct Threads<'a> {
-    pub(crate) shards: &'a [Shard],
+pub(crate) struct Threads {
     pub(crate) threads: usize,
     /// Tasks a stage is cut into, if the user says.
     pub(crate) tasks: Option<usize>,
 }
 
-impl Threads<'_> {
-    /// Runs a stage over all shards.
-    pub(crate) fn stage(
+/// One estimation's part in a pass.
+struct Share<'a> {
+    estimation: &'a Estimation,
+    input: &'a StageInput,
+    shards: &'a [Shard],
+}
+
+impl Threads {
+    /// Makes passes until no estimation wants one; returns how many there were over all shards.
+    pub(crate) fn drive(
         &self,
-        plan: &Plan,
-        input: &StageInput,
+        estimations: &mut [Estimation],
+        panels: &[Panel],
         progress: &mut Progress<'_>,
-    ) -> Result<Partial> {
-        let tasks = self.cut(self.shards.len());
-        progress.stage(input.stage(), tasks.len(), |observer| {
-            let done = AtomicUsize::new(0);
-            self.reduce(plan, input, &tasks, &|| {
-                let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-                observer(&RunEvent::TaskDone { stage: input.stage().to_owned(), done, tasks: tasks.len() });
-            })
-        })
+    ) -> Result<usize> {
+        let mut passes = 0;
+        loop {
+            for (estimation, panel) in estimations.iter_mut().zip(panels) {
+                self.samples(estimation, panel)?;
+            }
+            let wanted: Vec<usize> =
+                (0..estimations.len()).filter(|&i| estimations[i].request().is_some()).collect();
+            if wanted.is_empty() {
+                return Ok(passes);
+            }
+            let partials = self.pass(estimations, panels, &wanted, progress)?;
+            for (index, partial) in wanted.into_iter().zip(partials) {
+                estimations[index].accept(partial)?;
+            }
+            passes += 1;
+        }
     }
 
-    /// Runs a stage over the first `shards` shards (a power of two): a random sample of the units, as shards are ranges
-    /// of hashes.
-    pub(crate) fn sample(&self, plan: &Plan, input: &StageInput, shards: usize) -> Result<Partial> {
-        self.reduce(plan, input, &self.cut(shards), &|| {})
+    /// Serves an estimation's wishes for samples, which are too small to be worth sharing.
+    fn samples(&self, estimation: &mut Estimation, panel: &Panel) -> Result<()> {
+        while let Some(request) = estimation.request() {
+            let Some(count) = request.sample else { return Ok(()) };
+            let count = count.next_power_of_two().min(panel.shards.len());
+            let stride = panel.shards.len() / count;
+            let chosen: Vec<Shard> = panel.shards.iter().step_by(stride).take(count).cloned().collect();
+            let share = Share { estimation, input: &request.input, shards: &chosen };
+            let mut partials = self.reduce(&[share], &self.cut(count), &|| {})?;
+            let partial = partials.pop().ok_or_else(|| EngineError::failed("a sample was lost"))?;
+            estimation.accept(partial)?;
+        }
+        Ok(())
+    }
+
+    fn pass(
+        &self,
+        estimations: &[Estimation],
+        panels: &[Panel],
+        wanted: &[usize],
+        progress: &mut Progress<'_>,
+    ) -> Result<Vec<Partial>> {
+        let shares: Vec<Share<'_>> = wanted
+            .iter()
+            .filter_map(|&i| {
+                let estimation = &estimations[i];
+                let input = &estimation.request()?.input;
+                Some(Share { estimation, input, shards: &panels[i].shards })
+            })
+            .collect();
+        let Some(first) = shares.first() else { return Ok(Vec::new()) };
+        let tasks = self.cut(first.shards.len());
+        let mut names: Vec<&str> = shares.iter().map(|s| s.input.stage()).collect();
+        names.dedup();
+        let name = names.join(" + ");
+        progress.stage(&name, tasks.len(), |observer| {
+            let done = AtomicUsize::new(0);
+            self.reduce(&shares, &tasks, &|| {
+                let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+                observer(&RunEvent::TaskDone { stage: name.clone(), done, tasks: tasks.len() });
+            })
+        })
     }
 
     fn cut(&self, shards: usize) -> Vec<Range<usize>> {
@@ -51,32 +103,37 @@ impl Threads<'_> {
         (0..tasks).map(|t| shards * t / tasks..shards * (t + 1) / tasks).collect()
     }
 
+    /// Runs the tasks of all shares and reduces each share's partials along its tree.
     fn reduce(
         &self,
-        plan: &Plan,
-        input: &StageInput,
+        shares: &[Share<'_>],
         tasks: &[Range<usize>],
         done: &(dyn Fn() + Sync),
-    ) -> Result<Partial> {
+    ) -> Result<Vec<Partial>> {
         let shards = tasks.last().map_or(0, |range| range.end);
         let root = shards.next_power_of_two().trailing_zeros();
-        let reduction = Reduction::default();
+        let reductions: Vec<Reduction> = shares.iter().map(|_| Reduction::default()).collect();
         parallel::for_each(
             self.threads,
             tasks.len(),
             || (),
             |(), index| {
                 let range = tasks[index].clone();
-                let task = Task { input, shards: range.clone() };
-                for (node, partial) in run_task(plan, &task, &self.shards[range]) {
-                    reduction.add(node, partial, root);
+                for (share, reduction) in shares.iter().zip(&reductions) {
+                    let task = Task { input: share.input, shards: range.clone() };
+                    let plan = share.estimation.plan();
+                    for (node, partial) in run_task(plan, &task, &share.shards[range.clone()]) {
+                        reduction.add(node, partial, root);
+                    }
                 }
                 done();
                 Ok(())
             },
         )?;
-        reduction
-            .into_root()
-            .ok_or_else(|| EngineError::failed(format!("stage {} lost a partial", input.stage())))
+        let roots = reductions.into_iter().zip(shares).map(|(reduction, share)| {
+            let lost = || EngineError::failed(format!("stage {} lost a partial", share.input.stage()));
+            reduction.into_root().ok_or_else(lost)
+        });
+        roots.collect()
     }
 }

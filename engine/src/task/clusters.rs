@@ -40,7 +40,7 @@ pub(crate) fn intersection(a: u64, b: u64) -> u64 {
 
 /// Cluster keys of every unit, one vector a way of clustering.
 pub(crate) fn keys_by_way(shard: &Shard) -> Vec<Vec<u64>> {
-    let mut ways = shard.clusters.clone();
+    let mut ways: Vec<Vec<u64>> = shard.clusters.iter().map(|keys| keys.to_vec()).collect();
     if let [a, b] = shard.clusters.as_slice() {
         ways.push(a.iter().zip(b).map(|(a, b)| intersection(*a, *b)).collect());
     }
@@ -52,7 +52,7 @@ impl ClusterSums {
         let mut used = vec![false; shard.rows];
         for segment in shard.segments.iter().filter(|s| plan.mask.uses(s)) {
             for (row, flag) in used.iter_mut().enumerate().skip(segment.start).take(segment.units) {
-                *flag = plan.mask.complete(shard, row);
+                *flag = plan.mask.counts(shard, segment, row);
             }
         }
         let ways = keys_by_way(shard)

@@ -1,8 +1,9 @@
-//! The `Influence` stage: influence values live inside a block and are consumed there.
+//! The `Influence` and `Omega` stages: influence values live inside a block and are consumed there.
 
 use stagger_estimator::columns::{Columns, padded};
+use stagger_estimator::cross_products::{add_cross_symmetric, mirror};
 use stagger_estimator::influence::{
-    BlockRole, InfluencePartial, InfluenceSpace, Role, StratumSums, fill_block,
+    BlockRole, InfluencePartial, InfluenceSpace, Part, Role, StratumSums, add_influence,
 };
 use stagger_estimator::moments::Correction;
 use stagger_estimator::multipliers::{Bits, Domain};
@@ -10,7 +11,7 @@ use stagger_estimator::subset_sums::{BLOCK, BitSpace};
 
 use super::clusters::{ClusterSlice, ClusterSums};
 use crate::expand::BlockSpace;
-use crate::partial::InfluenceSums;
+use crate::partial::{InfluenceSums, OmegaSums};
 use crate::plan::Plan;
 use crate::shard::{Segment, Shard};
 
@@ -27,133 +28,215 @@ pub(super) fn influence(plan: &Plan, shard: &Shard, inputs: &Inputs<'_>) -> Infl
     let mut out = InfluencePartial::new(inputs.columns.len(), inputs.draws);
     let mut clusters =
         inputs.clusters.map(|slice| ClusterSums::new(plan, shard, inputs.columns.len(), slice));
-    let mut work = Work {
-        plan,
-        inputs,
-        bits: Bits::new(plan.seed, Domain::Unit, plan.multiplier),
-        bit_space: BitSpace::new(inputs.draws),
-        block: BlockSpace::new(plan),
-        influence: InfluenceSpace::default(),
-    };
+    let bits = Bits::new(plan.seed, Domain::Unit, plan.multiplier);
+    let mut bit_space = BitSpace::new(inputs.draws);
+    let mut work = Work::new(plan, shard, inputs.corrections, inputs.betas);
     for segment in shard.segments.iter().filter(|s| plan.mask.uses(s)) {
-        let sums = work.segment(shard, segment, clusters.as_mut());
+        let roles = segment_columns(plan, segment, inputs);
+        let columns: Vec<usize> = roles.iter().map(|(column, _)| *column).collect();
+        let parts = work.parts(segment, &plan.stratum_parts[segment.stratum], &|column| {
+            columns.binary_search(&inputs.columns.binary_search(&column).ok()?).ok()
+        });
+        let all = plan.stratum_columns[segment.stratum].len();
+        let mut sums = StratumSums::new(columns, all, inputs.draws);
+        let mut psi = Columns::zeros(BLOCK, roles.len());
+        for start in (segment.start..segment.start + segment.units).step_by(BLOCK) {
+            work.fill(segment, start, &roles, &parts, &mut psi);
+            let units = work.block.units();
+            let view = psi.view(padded(units), roles.len());
+            sums.add_block(view, &shard.keys[start..start + units], &bits, &mut bit_space);
+            if let Some(clusters) = &mut clusters {
+                clusters.add_block(view, start, units, sums.columns());
+            }
+        }
         out.add_stratum(&sums);
     }
     InfluenceSums { units: out, clusters: clusters.map(ClusterSums::into_partials).unwrap_or_default() }
 }
 
-struct Work<'a> {
-    plan: &'a Plan,
-    inputs: &'a Inputs<'a>,
-    bits: Bits,
-    bit_space: BitSpace,
-    block: BlockSpace,
-    influence: InfluenceSpace,
+/// Columns of the partial that a segment's units enter, ascending.
+fn segment_columns(plan: &Plan, segment: &Segment, inputs: &Inputs<'_>) -> Vec<(usize, Role)> {
+    let parts = &plan.stratum_parts[segment.stratum];
+    let enters = |column: usize| {
+        parts.iter().any(|part| {
+            let side = &plan.comparisons.comparisons[part.comparison].sides[part.side];
+            part.column == column
+                && plan.enters(segment, side.frame)
+                && inputs.corrections[part.comparison].is_some()
+        })
+    };
+    plan.stratum_columns[segment.stratum]
+        .iter()
+        .filter(|(column, role)| *role != Role::Estimate || enters(*column))
+        .filter_map(|(column, role)| Some((inputs.columns.binary_search(column).ok()?, *role)))
+        .collect()
 }
 
-/// A column of a stratum that is a comparison: its place in the block and its frame.
-struct Column {
-    place: usize,
-    frame: usize,
-    comparison: usize,
-    treated: bool,
-}
-
-impl Work<'_> {
-    fn segment(
-        &mut self,
-        shard: &Shard,
-        segment: &Segment,
-        mut clusters: Option<&mut ClusterSums>,
-    ) -> StratumSums {
-        let roles: Vec<(usize, Role)> = self.plan.stratum_columns[segment.stratum]
-            .iter()
-            .filter(|(_, role)| match role {
-                Role::Treated { comparison } | Role::Control { comparison } => {
-                    self.inputs.corrections[*comparison].is_some()
-                }
-                Role::Ones | Role::Share => true,
-            })
-            .filter_map(|(column, role)| Some((self.inputs.columns.binary_search(column).ok()?, *role)))
-            .collect();
-        let columns = self.columns(&roles);
-        let mut sums = StratumSums::new(
-            roles.iter().map(|(column, _)| *column).collect(),
-            self.plan.stratum_columns[segment.stratum].len(),
-            self.inputs.draws,
-        );
+/// Covariances of the estimates of one cell by control cohort: for every cell that has several, the products of
+/// [ones, estimates].
+pub(super) fn omega(
+    plan: &Plan,
+    shard: &Shard,
+    corrections: &[Option<Correction>],
+    betas: &[Option<Vec<f64>>],
+) -> OmegaSums {
+    let cells = plan.combined();
+    let mut first = Vec::new();
+    let mut column_of = vec![None; plan.comparisons.estimates.len()];
+    let mut columns = 0;
+    for estimates in &cells {
+        first.push(columns);
+        for &estimate in estimates {
+            column_of[estimate] = Some(columns);
+            columns += 1;
+        }
+    }
+    let parts_of = plan.parts(&|estimate| column_of[estimate]);
+    let mut out = OmegaSums::new(&cells);
+    let mut work = Work::new(plan, shard, corrections, betas);
+    for segment in shard.segments.iter().filter(|s| plan.mask.uses(s)) {
+        let own = &parts_of[segment.stratum];
+        let mut entered: Vec<usize> = own.iter().map(|p| p.column).collect();
+        entered.sort_unstable();
+        entered.dedup();
+        if entered.is_empty() {
+            continue;
+        }
+        // The first column of the block is that of the ones.
+        let parts = work.parts(segment, own, &|column| entered.binary_search(&column).ok().map(|p| p + 1));
+        let mut roles = vec![(0, Role::Ones)];
+        roles.extend((1..=entered.len()).map(|place| (place, Role::Estimate)));
         let mut psi = Columns::zeros(BLOCK, roles.len());
         for start in (segment.start..segment.start + segment.units).step_by(BLOCK) {
-            self.fill(shard, segment, start, &roles, &columns, &mut psi);
-            let units = self.block.units();
-            let view = psi.view(padded(units), roles.len());
-            sums.add_block(view, &shard.keys[start..start + units], &self.bits, &mut self.bit_space);
-            if let Some(clusters) = clusters.as_deref_mut() {
-                clusters.add_block(view, start, units, sums.columns());
+            work.fill(segment, start, &roles, &parts, &mut psi);
+            let rows = padded(work.block.units());
+            for (cell, estimates) in cells.iter().enumerate() {
+                let range = first[cell]..first[cell] + estimates.len();
+                let places: Vec<usize> =
+                    (0..entered.len()).filter(|&place| range.contains(&entered[place])).collect();
+                let (Some(&from), Some(&to)) = (places.first(), places.last()) else { continue };
+                out.add(cell, &psi, rows, from + 1..to + 2, &|place| entered[place - 1] - first[cell]);
             }
         }
-        sums
+    }
+    out
+}
+
+impl OmegaSums {
+    /// Adds the products of the ones with the columns `places` of a block, and of these with each other; `position` gives
+    /// the estimate's position in the cell.
+    fn add(
+        &mut self,
+        cell: usize,
+        psi: &Columns,
+        rows: usize,
+        places: std::ops::Range<usize>,
+        position: &dyn Fn(usize) -> usize,
+    ) {
+        let count = places.len();
+        let view = psi.view_of(rows, places.clone());
+        let mut products = vec![0.0; count * count];
+        add_cross_symmetric(view, view, &mut products);
+        mirror(&mut products, count);
+        for (i, a) in places.clone().enumerate() {
+            let total: f64 = psi.col(a)[..rows].iter().sum();
+            self.add_sum(cell, position(a), total);
+            for (j, b) in places.clone().enumerate() {
+                self.add_product(cell, position(a), position(b), products[i * count + j]);
+            }
+        }
+    }
+}
+
+/// A side of a comparison that a segment's units enter.
+struct SegmentPart {
+    /// Column of the block's Ψ.
+    place: usize,
+    frame: usize,
+    logit: Option<usize>,
+    part: Part,
+}
+
+struct Work<'a> {
+    plan: &'a Plan,
+    shard: &'a Shard,
+    corrections: &'a [Option<Correction>],
+    betas: &'a [Option<Vec<f64>>],
+    block: BlockSpace,
+    space: InfluenceSpace,
+}
+
+impl<'a> Work<'a> {
+    fn new(
+        plan: &'a Plan,
+        shard: &'a Shard,
+        corrections: &'a [Option<Correction>],
+        betas: &'a [Option<Vec<f64>>],
+    ) -> Self {
+        let (block, space) = (BlockSpace::new(plan), InfluenceSpace::default());
+        Self { plan, shard, corrections, betas, block, space }
     }
 
-    /// Comparisons by frame, then logit, so that both are loaded as seldom as possible.
-    fn columns(&self, roles: &[(usize, Role)]) -> Vec<Column> {
-        let mut columns: Vec<Column> = roles
+    /// The parts of a segment by frame, then logit, so that both are loaded as seldom as possible.
+    fn parts(
+        &self,
+        segment: &Segment,
+        parts: &[Part],
+        place: &dyn Fn(usize) -> Option<usize>,
+    ) -> Vec<SegmentPart> {
+        let mut out: Vec<SegmentPart> = parts
             .iter()
-            .enumerate()
-            .filter_map(|(place, (_, role))| match *role {
-                Role::Treated { comparison } => Some((place, comparison, true)),
-                Role::Control { comparison } => Some((place, comparison, false)),
-                Role::Ones | Role::Share => None,
-            })
-            .map(|(place, comparison, treated)| {
-                let frame = self.plan.comparisons.comparisons[comparison].frame;
-                Column { place, frame, comparison, treated }
+            .filter(|part| self.corrections[part.comparison].is_some())
+            .filter_map(|part| {
+                let comparison = &self.plan.comparisons.comparisons[part.comparison];
+                let frame = comparison.sides[part.side].frame;
+                let place = place(part.column)?;
+                let own = SegmentPart { place, frame, logit: comparison.logit, part: *part };
+                self.plan.enters(segment, frame).then_some(own)
             })
             .collect();
-        columns
-            .sort_by_key(|c| (c.frame, self.plan.comparisons.comparisons[c.comparison].logit, c.comparison));
-        columns
+        out.sort_by_key(|p| (p.frame, p.logit, p.part.comparison));
+        out
     }
 
+    /// Fills Ψ of the block that starts at a row.
     fn fill(
         &mut self,
-        shard: &Shard,
         segment: &Segment,
         start: usize,
         roles: &[(usize, Role)],
-        columns: &[Column],
+        parts: &[SegmentPart],
         psi: &mut Columns,
     ) {
-        let plan = self.plan;
+        let (plan, shard) = (self.plan, self.shard);
         self.block.begin(plan, shard, segment, start);
         let rows = self.block.rows();
         for (place, (_, role)) in roles.iter().enumerate() {
+            let column = &mut psi.col_mut(place)[..rows];
             match role {
-                Role::Ones => psi.col_mut(place)[..rows].copy_from_slice(self.block.used()),
-                Role::Share => {
-                    psi.col_mut(place)[..rows].copy_from_slice(self.block.weights_at(plan, shard, start, 0));
-                }
-                Role::Treated { .. } | Role::Control { .. } => {}
+                Role::Ones => column.copy_from_slice(self.block.used()),
+                Role::Share => self.block.share_weights(plan, shard, segment, column),
+                Role::Estimate => column.fill(0.0),
             }
         }
-        self.block.load_outcomes(plan, shard, start);
+        self.block.load_differences(plan, shard, segment);
         let mut frame = None;
-        for column in columns {
-            if frame.replace(column.frame) != Some(column.frame) {
-                self.block.load_frame(plan, shard, start, plan.comparisons.frames[column.frame]);
-                self.influence.next_block();
+        for own in parts {
+            if frame.replace(own.frame) != Some(own.frame) {
+                self.block.load_frame(plan, shard, segment, &plan.comparisons.frames[own.frame]);
+                self.space.next_block();
             }
-            let comparison = &plan.comparisons.comparisons[column.comparison];
-            let Some(correction) = &self.inputs.corrections[column.comparison] else { continue };
-            let logit = comparison.logit.and_then(|l| self.inputs.betas[l].as_deref().map(|beta| (l, beta)));
+            let comparison = &plan.comparisons.comparisons[own.part.comparison];
+            let side = &comparison.sides[own.part.side];
+            let Some(correction) = &self.corrections[own.part.comparison] else { continue };
             let role = BlockRole {
-                treated: column.treated,
-                correction,
-                logit,
-                time: comparison.time,
-                base: comparison.base,
+                treated: own.part.treated,
+                arm: &correction.arms[own.part.side][usize::from(!own.part.treated)],
+                logit: own.logit.and_then(|l| self.betas[l].as_deref().map(|beta| (l, beta))),
+                time: side.time,
+                base: side.base,
             };
-            fill_block(&self.block.block(plan), &role, &mut self.influence, psi.col_mut(column.place));
+            add_influence(&self.block.block(plan), &role, &mut self.space, psi.col_mut(own.place));
         }
     }
 }

@@ -31,9 +31,16 @@ pub enum StageInput {
         /// Coefficients by logit; `None` for guard logits and those that failed.
         betas: Vec<Option<Vec<f64>>>,
     },
+    /// Covariances of the estimates of a cell by control cohort (not-yet-treated triple differences).
+    Omega {
+        /// Corrections by comparison, with the comparison's sign.
+        corrections: Vec<Option<Correction>>,
+        /// Coefficients by logit.
+        betas: Vec<Option<Vec<f64>>>,
+    },
     /// Sums over influence values.
     Influence {
-        /// Corrections by comparison; `None` where the cell is not estimable.
+        /// Corrections by comparison, with its sign and its estimate's weight; `None` where the cell is not estimable.
         corrections: Vec<Option<Correction>>,
         /// Coefficients by logit.
         betas: Vec<Option<Vec<f64>>>,
@@ -53,6 +60,7 @@ impl StageInput {
             StageInput::Gram => "gram",
             StageInput::Propensity { .. } => "propensity",
             StageInput::Moments { .. } => "moments",
+            StageInput::Omega { .. } => "omega",
             StageInput::Influence { .. } => "influence",
         }
     }
@@ -78,6 +86,9 @@ pub fn run_task(plan: &Plan, task: &Task<'_>, shards: &[Shard]) -> Vec<(Node, Pa
                 Partial::Propensity(nuisances::propensity(plan, shard, betas))
             }
             StageInput::Moments { betas } => Partial::Moments(nuisances::moments(plan, shard, betas)),
+            StageInput::Omega { corrections, betas } => {
+                Partial::Omega(influence::omega(plan, shard, corrections, betas))
+            }
             StageInput::Influence { corrections, betas, columns, draws, clusters } => {
                 Partial::Influence(influence::influence(
                     plan,

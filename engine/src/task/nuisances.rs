@@ -1,6 +1,5 @@
 //! The stages that fit nuisances: `Gram`, `Propensity`, `Moments`.
 
-use stagger_estimator::comparison::Logit;
 use stagger_estimator::moments::{MomentsPartial, MomentsShape, MomentsSpace, add_moments};
 use stagger_estimator::outcome::{GramPartial, GramSpace};
 use stagger_estimator::propensity::{PropensityPartial, PropensitySpace, add_logit};
@@ -10,18 +9,52 @@ use crate::expand::BlockSpace;
 use crate::plan::Plan;
 use crate::shard::{Segment, Shard};
 
-/// Calls `each(space, segment, first row)` for every block of the used segments.
+/// Calls `each(space, segment)` for every block of the used segments.
 pub(super) fn blocks(
     plan: &Plan,
     shard: &Shard,
     space: &mut BlockSpace,
-    wanted: impl Fn(usize) -> bool,
-    mut each: impl FnMut(&mut BlockSpace, &Segment, usize),
+    wanted: impl Fn(&Segment) -> bool,
+    mut each: impl FnMut(&mut BlockSpace, &Segment),
 ) {
-    for segment in shard.segments.iter().filter(|s| plan.mask.uses(s) && wanted(s.stratum)) {
+    for segment in shard.segments.iter().filter(|s| plan.mask.uses(s) && wanted(s)) {
         for start in (segment.start..segment.start + segment.units).step_by(BLOCK) {
             space.begin(plan, shard, segment, start);
-            each(space, segment, start);
+            each(space, segment);
+        }
+    }
+}
+
+/// What each stratum enters, ordered by frame.
+struct ByStratum<T>(Vec<Vec<(usize, T)>>);
+
+impl<T> ByStratum<T> {
+    fn new(plan: &Plan) -> Self {
+        Self(plan.units.iter().map(|_| Vec::new()).collect())
+    }
+
+    fn wants(&self, plan: &Plan, segment: &Segment) -> bool {
+        self.0[segment.stratum].iter().any(|(frame, _)| plan.enters(segment, *frame))
+    }
+
+    /// Loads one frame after the other and calls `each` for what the block's stratum enters in it.
+    fn visit(
+        &self,
+        plan: &Plan,
+        shard: &Shard,
+        segment: &Segment,
+        space: &mut BlockSpace,
+        mut each: impl FnMut(&BlockSpace, &T),
+    ) {
+        let mut loaded = None;
+        for (frame, item) in &self.0[segment.stratum] {
+            if !plan.enters(segment, *frame) {
+                continue;
+            }
+            if loaded.replace(*frame) != Some(*frame) {
+                space.load_frame(plan, shard, segment, &plan.comparisons.frames[*frame]);
+            }
+            each(space, item);
         }
     }
 }
@@ -29,54 +62,51 @@ pub(super) fn blocks(
 pub(super) fn gram(plan: &Plan, shard: &Shard) -> GramPartial {
     let mut out = GramPartial::new(plan.gram_keys.len(), plan.gram_shape());
     let mut space = GramSpace::new(plan.design_columns());
+    let mut keys = ByStratum::new(plan);
+    for (key, &(stratum, frame)) in plan.gram_keys.iter().enumerate() {
+        keys.0[stratum].push((frame, key));
+    }
     let mut block_space = BlockSpace::new(plan);
-    let keys_of = keys_by_stratum(plan);
     blocks(
         plan,
         shard,
         &mut block_space,
-        |s| !keys_of[s].is_empty(),
-        |block, segment, start| {
-            block.load_outcomes(plan, shard, start);
-            for &(key, frame) in &keys_of[segment.stratum] {
-                block.load_frame(plan, shard, start, plan.comparisons.frames[frame]);
+        |s| keys.wants(plan, s),
+        |block, segment| {
+            block.load_differences(plan, shard, segment);
+            keys.visit(plan, shard, segment, block, |block, &key| {
                 out.add_block(key, &block.block(plan), &mut space);
-            }
+            });
         },
     );
     out
 }
 
-fn keys_by_stratum(plan: &Plan) -> Vec<Vec<(usize, usize)>> {
-    let mut out = vec![Vec::new(); plan.units.len()];
-    for (key, &(stratum, frame)) in plan.gram_keys.iter().enumerate() {
-        out[stratum].push((key, frame));
-    }
-    out
-}
-
 /// One stratum's part in a logit.
-struct Part {
+#[derive(Clone, Copy)]
+struct LogitPart {
     logit: usize,
-    frame: usize,
+    /// Position of the frame among the logit's.
+    side: usize,
     treated: bool,
 }
 
-/// The logits each stratum enters, those of one frame together.
-fn parts_by_stratum(plan: &Plan, betas: &[Option<Vec<f64>>]) -> Vec<Vec<Part>> {
-    let mut out: Vec<Vec<Part>> = plan.units.iter().map(|_| Vec::new()).collect();
+/// The logits each stratum enters.
+fn logit_parts(plan: &Plan, betas: &[Option<Vec<f64>>]) -> ByStratum<LogitPart> {
+    let mut out = ByStratum::new(plan);
     for (index, logit) in plan.comparisons.logits.iter().enumerate() {
-        let Logit { treated, control_set, frame, .. } = *logit;
         if betas[index].is_none() {
             continue;
         }
-        out[treated].push(Part { logit: index, frame, treated: true });
-        for &stratum in &plan.comparisons.control_sets[control_set] {
-            out[stratum].push(Part { logit: index, frame, treated: false });
+        for (side, &frame) in logit.frames.iter().enumerate() {
+            out.0[logit.treated].push((frame, LogitPart { logit: index, side, treated: true }));
+            for &stratum in &plan.comparisons.sets[logit.controls] {
+                out.0[stratum].push((frame, LogitPart { logit: index, side, treated: false }));
+            }
         }
     }
-    for parts in &mut out {
-        parts.sort_by_key(|p| (p.frame, p.logit));
+    for parts in &mut out.0 {
+        parts.sort_by_key(|(frame, part)| (*frame, part.logit));
     }
     out
 }
@@ -84,25 +114,20 @@ fn parts_by_stratum(plan: &Plan, betas: &[Option<Vec<f64>>]) -> Vec<Vec<Part>> {
 pub(super) fn propensity(plan: &Plan, shard: &Shard, betas: &[Option<Vec<f64>>]) -> PropensityPartial {
     let mut out = PropensityPartial::new(betas.len(), plan.regressors());
     let mut space = PropensitySpace::new(plan.regressors());
-    let mut block_space = BlockSpace::new(plan);
-    let parts_of = parts_by_stratum(plan, betas);
+    let parts = logit_parts(plan, betas);
     blocks(
         plan,
         shard,
-        &mut block_space,
-        |s| !parts_of[s].is_empty(),
-        |block_space, segment, start| {
-            let mut loaded = None;
-            for part in &parts_of[segment.stratum] {
-                if loaded.replace(part.frame) != Some(part.frame) {
-                    block_space.load_frame(plan, shard, start, plan.comparisons.frames[part.frame]);
-                }
-                let Some(beta) = &betas[part.logit] else { continue };
-                let block = block_space.block(plan);
-                let weights =
-                    if plan.comparisons.logits[part.logit].weighted { block.weights } else { block.used };
+        &mut BlockSpace::new(plan),
+        |s| parts.wants(plan, s),
+        |block, segment| {
+            parts.visit(plan, shard, segment, block, |block, part| {
+                let Some(beta) = &betas[part.logit] else { return };
+                let block = block.block(plan);
+                let weighted = plan.comparisons.logits[part.logit].weighted;
+                let weights = if weighted { block.weights } else { block.used };
                 add_logit(&mut out, part.logit, &block, weights, part.treated, beta, &mut space);
-            }
+            });
         },
     );
     out
@@ -112,29 +137,25 @@ pub(super) fn moments(plan: &Plan, shard: &Shard, betas: &[Option<Vec<f64>>]) ->
     let shape = MomentsShape {
         columns: plan.design_columns(),
         regressors: plan.regressors(),
-        periods: plan.periods.len(),
+        periods: plan.outcome_columns(),
     };
-    let mut out = MomentsPartial::new(betas.len(), shape);
+    let mut out = MomentsPartial::new(plan.comparisons.slots.len(), shape);
     let mut space = MomentsSpace::new(plan.design_columns());
-    let mut block_space = BlockSpace::new(plan);
-    let parts_of = parts_by_stratum(plan, betas);
+    let parts = logit_parts(plan, betas);
     blocks(
         plan,
         shard,
-        &mut block_space,
-        |s| !parts_of[s].is_empty(),
-        |block_space, segment, start| {
-            if parts_of[segment.stratum].iter().any(|p| !p.treated) {
-                block_space.load_outcomes(plan, shard, start);
+        &mut BlockSpace::new(plan),
+        |s| parts.wants(plan, s),
+        |block, segment| {
+            if parts.0[segment.stratum].iter().any(|(_, part)| !part.treated) {
+                block.load_differences(plan, shard, segment);
             }
-            let mut loaded = None;
-            for part in &parts_of[segment.stratum] {
-                if loaded.replace(part.frame) != Some(part.frame) {
-                    block_space.load_frame(plan, shard, start, plan.comparisons.frames[part.frame]);
-                }
-                let Some(beta) = &betas[part.logit] else { continue };
-                add_moments(&mut out, part.logit, &block_space.block(plan), part.treated, beta, &mut space);
-            }
+            parts.visit(plan, shard, segment, block, |block, part| {
+                let Some(beta) = &betas[part.logit] else { return };
+                let slot = plan.comparisons.first_slot(part.logit) + part.side;
+                add_moments(&mut out, slot, &block.block(plan), part.treated, beta, &mut space);
+            });
         },
     );
     out

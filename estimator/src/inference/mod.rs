@@ -61,26 +61,25 @@ pub struct AggregateInference {
     pub warnings: Vec<String>,
 }
 
-/// Inference on the cells that follow 1 + `n_groups` other columns, by R `att_gt`'s rules (FORMULAS §4, §5).
+/// Inference on the cells that follow 1 + `n_groups` other columns, by R `att_gt`'s rules (FORMULAS §4, §5). Cells marked in
+/// `centred` have the variance of their influence values about their mean, with n − 1 (FORMULAS §7.2, §7.3).
 pub fn infer_cells(
     ext: &Extended,
     att: &[f64],
     n_groups: usize,
+    centred: &[bool],
     options: &InferenceOptions,
 ) -> CellInference {
     let maps: Vec<Vec<f64>> = (0..att.len()).map(|cell| ext.cell_map(n_groups, cell)).collect();
-    infer_maps(ext, att, &maps, options)
-}
-
-/// As [`infer_cells`] for cells that are linear maps of the columns themselves (DDD cells with several control cohorts).
-pub fn infer_maps(
-    ext: &Extended,
-    att: &[f64],
-    maps: &[Vec<f64>],
-    options: &InferenceOptions,
-) -> CellInference {
     let estimates: Vec<(f64, &[f64])> = att.iter().copied().zip(maps.iter().map(Vec::as_slice)).collect();
-    let (se_analytic, se, columns) = standard_errors(ext, &estimates, options.bstrap);
+    let (mut se_analytic, mut se, columns) = standard_errors(ext, &estimates, options.bstrap);
+    for cell in (0..att.len()).filter(|&cell| centred.get(cell) == Some(&true)) {
+        let own = if se_analytic[cell].is_nan() { f64::NAN } else { ext.centred_se(1 + n_groups + cell) };
+        if columns.is_empty() {
+            se[cell] = own;
+        }
+        se_analytic[cell] = own;
+    }
     let band = band(ext, &columns, options, f64::NEG_INFINITY);
     CellInference { se, se_analytic, crit: band.crit, uniform: band.uniform, warnings: band.warnings }
 }
@@ -221,7 +220,7 @@ mod tests {
 
     #[test]
     fn cells_agree_with_r() {
-        let found = infer_cells(&extended(), &mpdta::ATT, 3, &ANALYTIC);
+        let found = infer_cells(&extended(), &mpdta::ATT, 3, &[], &ANALYTIC);
         found.se.iter().zip(mpdta::SE).for_each(|(f, e)| close(*f, e, 1e-12));
         assert_eq!((found.crit, found.uniform), (pointwise_critical_value(0.05), false));
         assert!(found.warnings.is_empty());
@@ -240,7 +239,7 @@ mod tests {
     #[test]
     fn draws_reproduce_the_analytic_errors_and_widen_the_band() {
         let ext = drawn(20_000);
-        let found = infer_cells(&ext, &mpdta::ATT, 3, &BAND);
+        let found = infer_cells(&ext, &mpdta::ATT, 3, &[], &BAND);
         found.se.iter().zip(mpdta::SE).for_each(|(f, e)| close(*f, e, 0.04));
         // sup-t lies between the pointwise value and Bonferroni's
         assert!(found.uniform && found.crit > 2.5 && found.crit < normal_quantile(1.0 - 0.025 / 12.0) + 0.1);
@@ -266,7 +265,7 @@ mod tests {
         }
         let mut att = mpdta::ATT;
         att[1] = f64::NAN;
-        let found = infer_cells(&ext, &att, 3, &BAND);
+        let found = infer_cells(&ext, &att, 3, &[], &BAND);
         assert!(found.se[0].is_nan() && found.se[1].is_nan() && found.se[2].is_finite());
     }
 
@@ -274,7 +273,7 @@ mod tests {
     fn fallbacks_are_said() {
         let mut ext = drawn(400);
         ext.draws = Some(Mat::zeros(400, 16));
-        let found = infer_cells(&ext, &mpdta::ATT, 3, &BAND);
+        let found = infer_cells(&ext, &mpdta::ATT, 3, &[], &BAND);
         assert!(!found.uniform && found.warnings[0].contains("12 estimates") && found.se[0].is_nan());
         // draws of one size only: the sup never exceeds the quartiles
         ext.draws = Some(Mat::from_fn(400, 16, |b, _| if b % 2 == 0 { 1.0 } else { -1.0 }));
@@ -282,7 +281,7 @@ mod tests {
         let errors = infer_aggregate(&ext, &event, &BAND);
         assert!(!errors.uniform && errors.warnings[0].contains("narrower"));
         ext.draws = None;
-        let found = infer_cells(&ext, &mpdta::ATT, 3, &BAND);
+        let found = infer_cells(&ext, &mpdta::ATT, 3, &[], &BAND);
         assert!(found.se == found.se_analytic && found.warnings.len() == 1);
     }
 }

@@ -30,6 +30,13 @@ impl Extended {
         Mat::from_fn(size, size, |i, j| self.covariance[(start + i, start + j)])
     }
 
+    /// √(s²/n) of a column, s² its variance about the mean with n − 1.
+    pub fn centred_se(&self, column: usize) -> f64 {
+        let (n, mean) = (self.n as f64, self.covariance[(0, column)]);
+        let variance = (self.covariance[(column, column)] - mean * mean) * n / (n - 1.0);
+        (variance.max(0.0) / n).sqrt()
+    }
+
     /// The map that picks cell `cell`: one coefficient per extended column.
     pub fn cell_map(&self, n_groups: usize, cell: usize) -> Vec<f64> {
         let mut map = vec![0.0; self.covariance.ncols()];

@@ -4,7 +4,7 @@ use crate::block::Block;
 use crate::columns::{Columns, View};
 use crate::dispatch::multiversion;
 use crate::lanes::{F8, LANES};
-use crate::moments::{Correction, score_rows};
+use crate::moments::{Arm, score_rows};
 use crate::propensity::linear_index;
 use crate::subset_sums::BLOCK;
 
@@ -15,30 +15,35 @@ pub enum Role {
     Ones,
     /// The unit's weight: its cohort's share.
     Share,
-    /// The stratum is the treated one of this comparison.
-    Treated {
-        /// Index of the comparison.
-        comparison: usize,
-    },
-    /// The stratum is among the controls of this comparison.
-    Control {
-        /// Index of the comparison.
-        comparison: usize,
-    },
+    /// Influence on an estimate, the sum of the [`Part`]s.
+    Estimate,
 }
 
-/// One comparison seen from a block.
+/// A side of a comparison that a stratum enters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Column of Ψ.
+    pub column: usize,
+    /// Index of the comparison.
+    pub comparison: usize,
+    /// Index of its side.
+    pub side: usize,
+    /// The stratum is the treated one, else among the controls.
+    pub treated: bool,
+}
+
+/// One side of a comparison seen from a block.
 #[derive(Clone, Copy, Debug)]
 pub struct BlockRole<'a> {
     /// Whether the block's units are the treated ones.
     pub treated: bool,
-    /// Corrections of the comparison.
-    pub correction: &'a Correction,
-    /// Coefficients of its logit; `None` for `reg`.
+    /// Corrections of the block's units.
+    pub arm: &'a Arm,
+    /// Coefficients of the logit; `None` for `reg`.
     pub logit: Option<(usize, &'a [f64])>,
-    /// Period.
+    /// Column of the outcome.
     pub time: usize,
-    /// Base period.
+    /// Column of the outcome that is subtracted.
     pub base: usize,
 }
 
@@ -62,8 +67,9 @@ impl InfluenceSpace {
     }
 }
 
-/// Writes the influence values of a block's units for one comparison to `out`. Comparisons of the same logit in a row share its scores.
-pub fn fill_block(block: &Block<'_>, role: &BlockRole<'_>, space: &mut InfluenceSpace, out: &mut [f64]) {
+/// Adds the influence values of a block's units in one side of a comparison to `out`. Sides of the same logit and frame in
+/// a row share its scores.
+pub fn add_influence(block: &Block<'_>, role: &BlockRole<'_>, space: &mut InfluenceSpace, out: &mut [f64]) {
     let k = block.regressors;
     let rows = block.design.rows();
     let design = View::new(block.design.col_span(k), block.design.stride(), rows, k);
@@ -76,12 +82,10 @@ pub fn fill_block(block: &Block<'_>, role: &BlockRole<'_>, space: &mut Influence
     let (time, base) = (block.outcomes.col(role.time), block.outcomes.col(role.base));
     let out = &mut out[..rows];
     match (role.treated, role.logit.is_some()) {
-        (true, true) => {
-            treated_rows(design, block.weights, time, base, role.correction, space.scores.col(0), out)
-        }
-        (true, false) => treated_regression_rows(design, block.weights, time, base, role.correction, out),
-        (false, true) => control_rows(design, block.weights, time, base, role.correction, &space.scores, out),
-        (false, false) => control_regression_rows(design, block.weights, time, base, role.correction, out),
+        (true, true) => treated_rows(design, block.weights, time, base, role.arm, space.scores.col(0), out),
+        (true, false) => treated_regression_rows(design, block.weights, time, base, role.arm, out),
+        (false, true) => control_rows(design, block.weights, time, base, role.arm, &space.scores, out),
+        (false, false) => control_regression_rows(design, block.weights, time, base, role.arm, out),
     }
 }
 
@@ -90,44 +94,55 @@ fn residual(design: &View<'_>, time: &[f64], base: &[f64], beta: &[f64], row: us
     F8::load(time, row) - F8::load(base, row) - linear_index(design, beta, row)
 }
 
+/// e (gain + x'u) + x'v + shift.
+#[inline(always)]
+fn treated_value(design: &View<'_>, time: &[f64], base: &[f64], arm: &Arm, row: usize) -> F8 {
+    let e = residual(design, time, base, &arm.beta, row);
+    let slope = F8::splat(arm.gain) + linear_index(design, &arm.u, row);
+    e * slope + (linear_index(design, &arm.v, row) + F8::splat(arm.shift))
+}
+
+#[inline(always)]
+fn add(value: F8, out: &mut [f64], row: usize) {
+    (F8::load(out, row) + value).store(out, row);
+}
+
 multiversion! {
-    fn treated_rows(design: View<'_>, weights: &[f64], time: &[f64], base: &[f64], c: &Correction, score: &[f64], out: &mut [f64]) {
+    fn treated_rows(design: View<'_>, weights: &[f64], time: &[f64], base: &[f64], arm: &Arm, score: &[f64], out: &mut [f64]) {
         for row in (0..out.len()).step_by(LANES) {
-            let r = residual(&design, time, base, &c.beta, row) - F8::splat(c.theta1);
-            let missing = (F8::splat(1.0) - F8::load(score, row)) * linear_index(&design, &c.q, row);
-            let value = r * F8::splat(c.a) - missing;
-            (F8::load(weights, row) * value).store(out, row);
+            let missing = (F8::splat(1.0) - F8::load(score, row)) * linear_index(&design, &arm.q, row);
+            let value = treated_value(&design, time, base, arm, row) - missing;
+            add(F8::load(weights, row) * value, out, row);
         }
     }
 }
 
 multiversion! {
-    fn treated_regression_rows(design: View<'_>, weights: &[f64], time: &[f64], base: &[f64], c: &Correction, out: &mut [f64]) {
+    fn treated_regression_rows(design: View<'_>, weights: &[f64], time: &[f64], base: &[f64], arm: &Arm, out: &mut [f64]) {
         for row in (0..out.len()).step_by(LANES) {
-            let r = residual(&design, time, base, &c.beta, row) - F8::splat(c.theta1);
-            (F8::load(weights, row) * F8::splat(c.a) * r).store(out, row);
+            add(F8::load(weights, row) * treated_value(&design, time, base, arm, row), out, row);
         }
     }
 }
 
 multiversion! {
-    fn control_rows(design: View<'_>, weights: &[f64], time: &[f64], base: &[f64], c: &Correction, scores: &Columns, out: &mut [f64]) {
+    fn control_rows(design: View<'_>, weights: &[f64], time: &[f64], base: &[f64], arm: &Arm, scores: &Columns, out: &mut [f64]) {
         for row in (0..out.len()).step_by(LANES) {
-            let r = residual(&design, time, base, &c.beta, row);
+            let e = residual(&design, time, base, &arm.beta, row);
             let w = F8::load(weights, row);
-            let odds = F8::load(scores.col(1), row) * F8::splat(c.c);
-            let score = F8::load(scores.col(0), row) * linear_index(&design, &c.q, row);
-            let value = score - r * linear_index(&design, &c.u, row);
-            (w * value - odds * (r - F8::splat(c.theta0))).store(out, row);
+            let odds = F8::load(scores.col(1), row) * F8::splat(arm.gain);
+            let score = F8::load(scores.col(0), row) * linear_index(&design, &arm.q, row);
+            let value = score - e * linear_index(&design, &arm.u, row);
+            add(w * value - odds * (e - F8::splat(arm.shift)), out, row);
         }
     }
 }
 
 multiversion! {
-    fn control_regression_rows(design: View<'_>, weights: &[f64], time: &[f64], base: &[f64], c: &Correction, out: &mut [f64]) {
+    fn control_regression_rows(design: View<'_>, weights: &[f64], time: &[f64], base: &[f64], arm: &Arm, out: &mut [f64]) {
         for row in (0..out.len()).step_by(LANES) {
-            let r = residual(&design, time, base, &c.beta, row);
-            (F8::ZERO - F8::load(weights, row) * r * linear_index(&design, &c.u, row)).store(out, row);
+            let e = residual(&design, time, base, &arm.beta, row);
+            add(F8::ZERO - F8::load(weights, row) * e * linear_index(&design, &arm.u, row), out, row);
         }
     }
 }

@@ -30,16 +30,16 @@ impl MomentsShape {
     }
 }
 
-/// Sums of the weighted logits.
+/// Sums of the slots: (logit, frame) pairs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MomentsPartial {
     /// Sizes.
     pub shape: MomentsShape,
-    /// `logits × (Hessian, odds-weighted XᵀX, odds-weighted XᵀY, trimmed controls)`.
+    /// `slots × (Hessian, odds-weighted XᵀX, odds-weighted XᵀY, trimmed controls)`.
     pub sums: Vec<f64>,
 }
 
-/// Sums of one logit, triangles completed.
+/// Sums of one logit over the rows of one frame, triangles completed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogitMoments {
     /// Sizes.
@@ -70,8 +70,8 @@ impl MomentsSpace {
 
 impl MomentsPartial {
     /// Zero sums.
-    pub fn new(logits: usize, shape: MomentsShape) -> Self {
-        Self { shape, sums: vec![0.0; logits * shape.len()] }
+    pub fn new(slots: usize, shape: MomentsShape) -> Self {
+        Self { shape, sums: vec![0.0; slots * shape.len()] }
     }
 
     /// Adds the sums of another part of the data.
@@ -81,8 +81,8 @@ impl MomentsPartial {
         }
     }
 
-    /// The sums of one logit.
-    pub fn logit(&self, index: usize) -> LogitMoments {
+    /// The sums of one slot.
+    pub fn slot(&self, index: usize) -> LogitMoments {
         let shape = self.shape;
         let (k, n) = (shape.regressors, shape.columns);
         let sums = &self.sums[index * shape.len()..(index + 1) * shape.len()];
@@ -96,7 +96,7 @@ impl MomentsPartial {
     }
 }
 
-/// Adds a block to the sums of logit `index` at its final coefficients.
+/// Adds a block to the sums of slot `index` at its final coefficients.
 pub fn add_moments(
     partial: &mut MomentsPartial,
     index: usize,

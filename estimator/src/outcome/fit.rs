@@ -26,28 +26,32 @@ pub fn group_sums(gram: &GramPartial, keys: impl IntoIterator<Item = usize>) -> 
     })
 }
 
-/// Fits the controls of a regression.
+/// Fits a regression on the columns that are `kept` (`None`: all); others have coefficient 0.
 ///
 /// # Errors
-/// The reason as a phrase: no controls, or a singular design: R's `rcond(X0'X0)` on the raw scale below machine epsilon, or
-/// a pivot of the scaled system that vanishes.
+/// The reason as a phrase: a singular design, by R's `rcond(X'X)` on the raw scale below machine epsilon, or by a pivot of
+/// the scaled system that vanishes.
 pub fn fit_outcome(
-    controls: &GramSums,
+    strata: &GramSums,
     regressors: usize,
     standardization: &Standardization,
+    kept: Option<&[bool]>,
 ) -> Result<OutcomeFit, &'static str> {
-    let (n, k) = (controls.shape.columns, regressors);
-    let unweighted = linear::leading(&controls.unweighted, n, k);
-    let weighted = linear::leading(&controls.weighted, n, k);
+    let (n, k) = (strata.shape.columns, regressors);
+    let unweighted = linear::leading(&strata.unweighted, n, k);
+    let weighted = linear::leading(&strata.weighted, n, k);
+    let columns: Vec<usize> = (0..k).filter(|&j| kept.is_none_or(|kept| kept[j])).collect();
+    let scales = standardization.select(&columns);
     for gram in [&unweighted, &weighted] {
-        if rcond_1norm(&standardization.raw_gram(gram, k)) < EPS {
+        let gram = linear::select(gram, k, &columns);
+        if rcond_1norm(&scales.raw_gram(&gram, columns.len())) < EPS {
             return Err("singular covariates among the controls");
         }
     }
-    linear::inverse(&unweighted, k).ok_or("collinear covariates among the controls")?;
-    let inverse = linear::inverse(&weighted, k).ok_or("collinear covariates among the controls")?;
-    let periods = controls.shape.periods;
-    let outcomes = Mat::from_fn(k, periods, |j, t| controls.outcomes[j * periods + t]);
+    linear::inverse_kept(&unweighted, k, kept).ok_or("collinear covariates among the controls")?;
+    let inverse = linear::inverse_kept(&weighted, k, kept).ok_or("collinear covariates among the controls")?;
+    let periods = strata.shape.periods;
+    let outcomes = Mat::from_fn(k, periods, |j, t| strata.outcomes[j * periods + t]);
     let beta = &inverse * outcomes;
     Ok(OutcomeFit { inverse, beta })
 }

@@ -37,6 +37,10 @@ pub struct LogitState {
     pub round: usize,
     /// Set once no further round is needed.
     pub fit: Option<LogitFit>,
+    /// Columns that enter; `None` for all.
+    pub kept: Option<Vec<bool>>,
+    /// Scores near 1 fail the fit, as in did; triple differences have no such gate (FORMULAS §7.1).
+    pub gated: bool,
     accepted: Option<Accepted>,
 }
 
@@ -51,12 +55,12 @@ struct Accepted {
 impl LogitState {
     /// Starts at `beta`.
     pub fn new(beta: Vec<f64>) -> Self {
-        Self { beta, round: 0, fit: None, accepted: None }
+        Self { beta, round: 0, fit: None, kept: None, gated: true, accepted: None }
     }
 
     /// A logit that can't be fitted.
     pub fn failed(reason: &'static str) -> Self {
-        Self { beta: Vec::new(), round: 0, fit: Some(LogitFit::Failed(reason)), accepted: None }
+        Self { beta: Vec::new(), round: 0, fit: Some(LogitFit::Failed(reason)), kept: None, gated: true, accepted: None }
     }
 
     /// Whether another round is needed.
@@ -68,7 +72,8 @@ impl LogitState {
     pub fn restarted(&self, fallback: &[f64]) -> Self {
         let usable =
             matches!(&self.fit, None | Some(LogitFit::Fitted(_))) && self.beta.iter().all(|b| b.abs() < 30.0);
-        Self::new(if usable { self.beta.clone() } else { fallback.to_vec() })
+        let beta = if usable { self.beta.clone() } else { fallback.to_vec() };
+        Self { kept: self.kept.clone(), gated: self.gated, ..Self::new(beta) }
     }
 }
 
@@ -91,7 +96,7 @@ pub fn fit_step(state: &mut LogitState, sums: &LogitSums) {
         }
     }
     let k = sums.gradient.len();
-    let Some(inverse) = linear::inverse(&sums.hessian, k) else {
+    let Some(inverse) = linear::inverse_kept(&sums.hessian, k, state.kept.as_deref()) else {
         state.fit = Some(LogitFit::Failed(reason_of_singularity(sums)));
         return;
     };
@@ -107,7 +112,7 @@ pub fn fit_step(state: &mut LogitState, sums: &LogitSums) {
         *b += s;
     }
     if converged || at_infinity || state.round >= MAX_ROUNDS {
-        state.fit = Some(if violates_overlap(sums) {
+        state.fit = Some(if state.gated && violates_overlap(sums) {
             LogitFit::Failed("overlap condition violated")
         } else {
             LogitFit::Fitted(state.beta.clone())

@@ -1,6 +1,6 @@
 //! The cleaning steps on a table of counts, one method a step (FORMULAS §1.3-1.5).
 
-use super::{CohortRole, CohortTable, SampleError, SamplePlan};
+use super::{CohortRole, CohortTable, SampleError, SamplePlan, SampleRules};
 use crate::options::ControlGroup;
 
 /// A sample in the making: live periods and roles, narrowed step by step.
@@ -44,7 +44,8 @@ impl<'a> Draft<'a> {
     }
 
     /// Without never-treated units the last cohort becomes the control, before its own treatment (§1.4).
-    pub(super) fn close_control_group(&mut self, control: ControlGroup) -> Result<(), SampleError> {
+    pub(super) fn close_control_group(&mut self, rules: &SampleRules) -> Result<(), SampleError> {
+        let control = rules.control_group;
         if self.plan.roles.contains(&CohortRole::NeverTreated) {
             return Ok(());
         }
@@ -52,6 +53,9 @@ impl<'a> Draft<'a> {
             return Ok(());
         };
         let last_cohort = self.table.cohorts[last];
+        if rules.needs_never_treated && control == ControlGroup::NeverTreated {
+            return Err(SampleError::NoNeverTreated { last_cohort });
+        }
         let units = self.units_of(CohortRole::Estimated);
         let cut = last_cohort - self.anticipation;
         let first = self.first_period().unwrap_or(f64::NAN);
@@ -71,12 +75,16 @@ impl<'a> Draft<'a> {
     }
 
     /// Cohorts treated by the first period have no untreated one; repeated, as the first period may go with them (§1.5).
-    pub(super) fn drop_already_treated(&mut self) {
+    pub(super) fn drop_already_treated(&mut self, keep: bool) {
         let Some(first) = self.first_period() else {
             return;
         };
         let (mut units, mut rows, mut labels) = (0, 0, Vec::new());
         while let Some(cohort) = self.treated_from_the_start() {
+            if keep {
+                self.plan.roles[cohort] = CohortRole::Bystander;
+                continue;
+            }
             units += self.table.units[cohort];
             rows += self.rows_of(cohort);
             labels.push(self.table.cohorts[cohort].to_string());

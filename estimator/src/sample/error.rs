@@ -38,6 +38,9 @@ pub enum SampleError {
         "no valid group: all {units} units are treated and cohort {last_cohort}, the last one, has nobody to be compared with"
     )]
     NoValidGroup { units: u64, last_cohort: f64 },
+    /// Triple differences with never-treated controls, of which there are none.
+    #[error("no unit is never treated, and control_group is nevertreated (last treated cohort: {last_cohort})")]
+    NoNeverTreated { last_cohort: f64 },
     /// All units are treated and the data start too late for any of them to serve as a control.
     #[error(
         "all units are treated and no row lies before period {cut} (first period: {first}, last treated cohort: {last_cohort})"
@@ -77,6 +80,7 @@ impl SampleError {
             Self::AlreadyTreated { .. } => {
                 "such units have no untreated period; start the data earlier or lower anticipation"
             }
+            Self::NoNeverTreated { .. } => "use control_group = notyettreated",
             Self::NoValidGroup { .. } => "add never-treated units or units treated later",
             Self::NoControlRows { .. } => {
                 "start the data earlier, add never-treated units, or lower anticipation"

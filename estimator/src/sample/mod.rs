@@ -35,6 +35,11 @@ pub struct SampleRules {
     pub control_group: ControlGroup,
     /// Periods before treatment in which units may already react, ≥ 0.
     pub anticipation: f64,
+    /// Without never-treated units `nevertreated` is an error (triple differences, FORMULAS §7.3).
+    pub needs_never_treated: bool,
+    /// Cohorts treated from the start stay in the sample, though neither estimated nor controls (triple differences of
+    /// cross sections, FORMULAS §7.3).
+    pub keeps_already_treated: bool,
 }
 
 /// What a raw cohort is to one specification.
@@ -47,6 +52,8 @@ pub enum CohortRole {
     Estimated,
     /// The last cohort where nobody is never treated: a control without ATTs of its own.
     ControlOnly,
+    /// In the sample, though neither estimated nor a control.
+    Bystander,
     /// Not used at all.
     Dropped,
 }
@@ -78,8 +85,8 @@ impl SamplePlan {
 pub fn plan_sample(table: &CohortTable, rules: &SampleRules) -> Result<SamplePlan, SampleError> {
     validate(table, rules)?;
     let mut draft = Draft::new(table, rules.anticipation)?;
-    draft.close_control_group(rules.control_group)?;
-    draft.drop_already_treated();
+    draft.close_control_group(rules)?;
+    draft.drop_already_treated(rules.keeps_already_treated);
     draft.finish()
 }
 
@@ -120,7 +127,7 @@ mod tests {
     }
 
     fn rules(control_group: ControlGroup, anticipation: f64) -> SampleRules {
-        SampleRules { control_group, anticipation }
+        SampleRules { control_group, anticipation, needs_never_treated: false, keeps_already_treated: false }
     }
 
     use CohortRole::*;

@@ -1,0 +1,366 @@
+//! Which rows and units a specification uses (FORMULAS §1), decided from the census.
+
+use std::collections::BTreeMap;
+
+use stagger_estimator::comparison::RowModel;
+use stagger_estimator::formula::Formula;
+use stagger_estimator::options::FixWeights;
+use stagger_estimator::sample::{CohortRole, CohortTable, SampleRules, check_group_sizes, plan_sample};
+
+use super::input_error;
+use crate::error::{EngineError, Result};
+use crate::panel::{Panel, RowKind};
+use crate::parallel;
+use crate::result::Dropped;
+use crate::shard::{Segment, Shard};
+use crate::spec::RunSpec;
+
+/// Fewest units of a sub-group of a two-period triple difference (FORMULAS §7.2).
+const SUBGROUP_UNITS: u64 = 5;
+
+/// Which units of a panel a specification uses: masks over strata and periods, so that shards stay the same for all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SampleMask {
+    /// Role of each stratum.
+    pub roles: Vec<CohortRole>,
+    /// Kept periods, as bits.
+    pub periods: Vec<u64>,
+    /// Units that miss a kept period are not used.
+    pub whole: bool,
+}
+
+impl SampleMask {
+    /// Whether some unit of the segment can be used.
+    pub fn uses(&self, segment: &Segment) -> bool {
+        self.roles[segment.stratum] != CohortRole::Dropped
+            && segment.period.is_none_or(|period| self.periods[period / 64] >> (period % 64) & 1 == 1)
+    }
+
+    /// Whether a unit of a used segment is used: complete in every kept period, or in some.
+    #[inline]
+    pub fn counts(&self, shard: &Shard, segment: &Segment, row: usize) -> bool {
+        if let Some(period) = segment.period {
+            return shard.observed(segment, row, period);
+        }
+        shard.incomplete.as_ref().is_none_or(|bits| {
+            let mut words = bits.row(row).iter().zip(&self.periods);
+            if self.whole { words.all(|(b, p)| b & p == 0) } else { words.any(|(b, p)| !b & p != 0) }
+        })
+    }
+}
+
+/// The sample of a specification.
+#[derive(Clone, Debug)]
+pub(crate) struct Sample {
+    pub(crate) mask: SampleMask,
+    /// Kept periods, as indices into the panel's.
+    pub(crate) periods: Vec<usize>,
+    /// How outcomes enter.
+    pub(crate) model: RowModel,
+    /// Some used unit misses some kept period.
+    pub(crate) unbalanced: bool,
+    /// Used units of each stratum.
+    pub(crate) units: Vec<u64>,
+    /// Used units in all.
+    pub(crate) n: u64,
+    /// Two groups and two periods of a triple difference.
+    pub(crate) two_period: bool,
+    pub(crate) dropped: Dropped,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Sample {
+    /// Cleans the sample of a specification.
+    pub(crate) fn new(panel: &mut Panel, spec: &RunSpec, formula: &Formula, threads: usize) -> Result<Self> {
+        check_weights(panel, spec)?;
+        let mut warnings = Vec::new();
+        if panel.cohortless_rows > 0 {
+            warnings.push(format!(
+                "{} rows have no value in `{}` and count as never treated",
+                panel.cohortless_rows, spec.gname
+            ));
+        }
+        warnings.extend(read_treatment_dummy(panel, spec));
+        let raw = cohorts(panel);
+        let two_period = spec.pname.is_some() && panel.periods.len() == 2 && raw.len() == 2;
+        let (mask, periods, reasons) = clean(panel, spec, &mut warnings)?;
+        let mut sample = Sample {
+            mask,
+            periods,
+            model: RowModel::Differences,
+            unbalanced: false,
+            units: Vec::new(),
+            n: 0,
+            two_period,
+            dropped: Dropped::default(),
+            warnings,
+        };
+        sample.choose_model(panel, spec, threads)?;
+        sample.count_dropped(panel, spec, reasons);
+        sample.check_sizes(panel, spec, formula.variables().len())?;
+        Ok(sample)
+    }
+
+    /// The switch of FORMULAS §1.6, and units of each stratum.
+    fn choose_model(&mut self, panel: &Panel, spec: &RunSpec, threads: usize) -> Result<()> {
+        self.mask.whole = !spec.allow_unbalanced_panel;
+        self.units = count_units(panel, &self.mask, threads)?;
+        for (role, &count) in self.mask.roles.iter_mut().zip(&self.units) {
+            if count == 0 {
+                *role = CohortRole::Dropped;
+            }
+        }
+        self.n = self.units.iter().sum();
+        if panel.rows == RowKind::Observation {
+            self.model = RowModel::Levels;
+            return Ok(());
+        }
+        self.unbalanced = !self.mask.whole && self.complete_rows(panel) < self.n * self.periods.len() as u64;
+        if self.unbalanced {
+            self.model = RowModel::Levels;
+            self.warnings.push("the panel is unbalanced: rows are estimated as repeated cross sections and summed by unit".into());
+        } else {
+            self.mask.whole = true;
+            if spec.fix_weights == Some(FixWeights::Varying) {
+                self.model = RowModel::LevelsEarlierCovariates;
+            }
+        }
+        Ok(())
+    }
+
+    /// Complete rows of the kept strata and periods.
+    fn complete_rows(&self, panel: &Panel) -> u64 {
+        let all = panel.periods.len();
+        (0..panel.strata.len())
+            .filter(|&s| self.mask.roles[s] != CohortRole::Dropped)
+            .flat_map(|s| self.periods.iter().map(move |&p| panel.census.complete[s * all + p]))
+            .sum()
+    }
+
+    /// Rows that the estimates use.
+    fn used_rows(&self, panel: &Panel) -> u64 {
+        match (panel.rows, self.unbalanced) {
+            (RowKind::Unit, false) => self.n * self.periods.len() as u64,
+            _ => self.complete_rows(panel),
+        }
+    }
+
+    fn count_dropped(&mut self, panel: &Panel, spec: &RunSpec, sample_reasons: Vec<(String, u64)>) {
+        let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
+        let present: u64 = panel.census.present.iter().sum();
+        let complete: u64 = panel.census.complete.iter().sum();
+        let keyless = match (&spec.pname, panel.rows) {
+            (Some(_), RowKind::Unit) => "missing unit, period or eligibility",
+            (Some(_), RowKind::Observation) => "missing period or eligibility",
+            (None, RowKind::Unit) => "missing unit or period",
+            (None, RowKind::Observation) => "missing period",
+        };
+        if panel.keyless_rows > 0 {
+            reasons.insert(keyless.into(), panel.keyless_rows);
+        }
+        let missing = present - complete;
+        if missing > 0 {
+            reasons.insert("missing or infinite values".into(), missing);
+        }
+        if missing + panel.keyless_rows > 0 {
+            self.warnings.push(format!(
+                "dropped {} rows from the original data due to missing values",
+                missing + panel.keyless_rows
+            ));
+        }
+        for (reason, rows) in sample_reasons {
+            *reasons.entry(reason).or_default() += rows;
+        }
+        let used = self.used_rows(panel);
+        let incomplete = self.complete_rows(panel).saturating_sub(used);
+        if incomplete > 0 {
+            let units: u64 = (0..panel.strata.len())
+                .filter(|&s| self.mask.roles[s] != CohortRole::Dropped)
+                .map(|s| panel.census.units[s])
+                .sum::<u64>()
+                .saturating_sub(self.n);
+            self.warnings.push(format!(
+                "dropped {units} units ({incomplete} rows) that are not observed in every period"
+            ));
+            reasons.insert("units not observed in every period".into(), incomplete);
+        }
+        self.dropped = Dropped { rows: panel.input_rows - used, units: panel.units - self.n, reasons };
+    }
+
+    /// Too small groups (FORMULAS §1.8, §7.2), and the sub-groups of triple differences.
+    fn check_sizes(&mut self, panel: &Panel, spec: &RunSpec, named: usize) -> Result<()> {
+        let raw = cohorts(panel);
+        let rows_of = |cohort: f64, counts: &dyn Fn(usize) -> u64| -> u64 {
+            strata_of(panel, cohort).into_iter().filter(|&s| self.mask.roles[s] != CohortRole::Dropped).map(counts).sum()
+        };
+        let all = panel.periods.len();
+        let levels = self.model == RowModel::Levels;
+        let complete = |s: usize| -> u64 {
+            self.periods.iter().map(|&p| panel.census.complete[s * all + p]).sum()
+        };
+        // Where units miss periods, or there are none, a group's size is its rows by period.
+        let sizes: Vec<u64> = raw
+            .iter()
+            .map(|&cohort| match levels {
+                true => rows_of(cohort, &complete) / self.periods.len() as u64,
+                false => rows_of(cohort, &|s| self.units[s]),
+            })
+            .collect();
+        let roles: Vec<CohortRole> = raw.iter().map(|&cohort| self.role_of(panel, cohort)).collect();
+        let warnings = check_group_sizes(&raw, &roles, &sizes, named, spec.control_group)
+            .map_err(|e| input_error(&e, Some(e.hint().to_owned())))?;
+        if self.two_period
+            && let Some(warning) = warnings.first()
+        {
+            return Err(EngineError::input(format!("a group is too small: {warning}"))
+                .with_hint("use fewer covariates"));
+        }
+        self.warnings.extend(warnings);
+        if spec.pname.is_some() { self.check_subgroups(panel, &raw) } else { Ok(()) }
+    }
+
+    fn role_of(&self, panel: &Panel, cohort: f64) -> CohortRole {
+        strata_of(panel, cohort)
+            .into_iter()
+            .map(|s| self.mask.roles[s])
+            .find(|role| *role != CohortRole::Dropped)
+            .unwrap_or(CohortRole::Dropped)
+    }
+
+    fn check_subgroups(&self, panel: &Panel, cohorts: &[f64]) -> Result<()> {
+        let least = if self.two_period { SUBGROUP_UNITS } else { 1 };
+        for &cohort in cohorts {
+            if matches!(self.role_of(panel, cohort), CohortRole::Dropped | CohortRole::Bystander) {
+                continue;
+            }
+            for eligible in [true, false] {
+                let units: u64 = strata_of(panel, cohort)
+                    .into_iter()
+                    .filter(|&s| panel.strata[s].eligible == eligible)
+                    .map(|s| self.units[s])
+                    .sum();
+                if units < least {
+                    let group = if cohort.is_infinite() { "never treated".to_owned() } else { cohort.to_string() };
+                    let kind = if eligible { "eligible" } else { "ineligible" };
+                    return Err(EngineError::input(format!(
+                        "the sub-group of cohort {group} and {kind} units has {units} units, at least {least} are needed"
+                    ))
+                    .with_hint("triple differences compare eligible with ineligible units in every cohort"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Distinct raw cohorts, ascending.
+pub(crate) fn cohorts(panel: &Panel) -> Vec<f64> {
+    let mut all: Vec<f64> = panel.strata.iter().map(|s| s.cohort).collect();
+    all.dedup();
+    all
+}
+
+/// Strata of a raw cohort.
+pub(crate) fn strata_of(panel: &Panel, cohort: f64) -> Vec<usize> {
+    (0..panel.strata.len()).filter(|&s| panel.strata[s].cohort == cohort).collect()
+}
+
+/// With two periods and a treatment indicator in place of the cohort, as R `drdid` and two-period `ddd` take it, the
+/// treated are read as treated in the later period.
+fn read_treatment_dummy(panel: &mut Panel, spec: &RunSpec) -> Option<String> {
+    let ([first, later], [treated, never]) = (panel.periods[..].try_into().ok()?, <[f64; 2]>::try_from(cohorts(panel)).ok()?);
+    let (first, later): (f64, f64) = (first, later);
+    let indicator = treated == 1.0 || spec.pname.is_some();
+    if !(never.is_infinite() && treated <= first && indicator) {
+        return None;
+    }
+    for stratum in panel.strata.iter_mut().filter(|s| s.cohort == treated) {
+        stratum.cohort = later;
+    }
+    Some(format!(
+        "`{}` holds 0 and {treated}, and there are two periods, {first} and {later}: read as a treatment indicator, treated in {later}",
+        spec.gname
+    ))
+}
+
+fn check_weights(panel: &Panel, spec: &RunSpec) -> Result<()> {
+    let Some(name) = &spec.weightsname else { return Ok(()) };
+    if panel.census.least_weight < 0.0 {
+        return Err(EngineError::input(format!(
+            "the weights in `{name}` go down to {}",
+            panel.census.least_weight
+        ))
+        .with_hint("sampling weights can't be negative"));
+    }
+    if panel.census.least_weight.is_finite() && panel.census.weight <= 0.0 {
+        return Err(EngineError::input(format!(
+            "the mean of the weights in `{name}` is {}",
+            panel.census.weight
+        ))
+        .with_hint("at least some weights must be positive"));
+    }
+    Ok(())
+}
+
+type Cleaned = (SampleMask, Vec<usize>, Vec<(String, u64)>);
+
+fn clean(panel: &Panel, spec: &RunSpec, warnings: &mut Vec<String>) -> Result<Cleaned> {
+    let all = panel.periods.len();
+    let complete = |stratum: usize, period: usize| panel.census.complete[stratum * all + period];
+    let observed: Vec<usize> =
+        (0..all).filter(|&p| (0..panel.strata.len()).any(|s| complete(s, p) > 0)).collect();
+    if observed.is_empty() {
+        return Err(EngineError::input(format!("no row of {} is complete", panel.input_rows))
+            .with_hint("every row has a missing value in some needed column"));
+    }
+    let raw = cohorts(panel);
+    let sum = |cohort: f64, of: &dyn Fn(usize) -> u64| strata_of(panel, cohort).into_iter().map(of).sum();
+    let table = CohortTable {
+        periods: observed.iter().map(|&p| panel.periods[p]).collect(),
+        rows: raw
+            .iter()
+            .map(|&cohort| observed.iter().map(|&p| sum(cohort, &|s| complete(s, p))).collect())
+            .collect(),
+        units: raw.iter().map(|&cohort| sum(cohort, &|s| panel.census.units[s])).collect(),
+        cohorts: raw.clone(),
+    };
+    let triple = spec.pname.is_some();
+    let rules = SampleRules {
+        control_group: spec.control_group,
+        anticipation: spec.anticipation,
+        needs_never_treated: triple,
+        keeps_already_treated: triple && panel.rows == RowKind::Observation,
+    };
+    let planned = plan_sample(&table, &rules).map_err(|e| input_error(&e, Some(e.hint().to_owned())))?;
+    warnings.extend(planned.warnings);
+    let periods: Vec<usize> = planned.periods.iter().map(|&p| observed[p]).collect();
+    let mut bits = vec![0u64; all.div_ceil(64)];
+    for &period in &periods {
+        bits[period / 64] |= 1 << (period % 64);
+    }
+    let role = |cohort: f64| {
+        raw.iter().position(|&known| known == cohort).map_or(CohortRole::Dropped, |i| planned.roles[i])
+    };
+    let roles = panel.strata.iter().map(|s| role(s.cohort)).collect();
+    Ok((SampleMask { roles, periods: bits, whole: true }, periods, planned.dropped_rows))
+}
+
+fn count_units(panel: &Panel, mask: &SampleMask, threads: usize) -> Result<Vec<u64>> {
+    let counts = parallel::map(threads, panel.shards.len(), |index| {
+        let shard = &panel.shards[index];
+        let mut counts = vec![0u64; panel.strata.len()];
+        for segment in shard.segments.iter().filter(|s| mask.uses(s)) {
+            let rows = segment.start..segment.start + segment.units;
+            counts[segment.stratum] += match shard.incomplete {
+                None => segment.units as u64,
+                Some(_) => rows.filter(|&row| mask.counts(shard, segment, row)).count() as u64,
+            };
+        }
+        Ok(counts)
+    })?;
+    let mut total = vec![0u64; panel.strata.len()];
+    for counts in counts {
+        total.iter_mut().zip(counts).for_each(|(t, c)| *t += c);
+    }
+    Ok(total)
+}

@@ -1,0 +1,364 @@
+//! The estimation of one specification as a state machine: it asks for passes over the data and takes their sums, and never
+//! sees the data. Several of them share each pass, whoever makes it.
+
+use stagger_estimator::influence::{InfluencePartial, clusters_to_sums};
+use stagger_estimator::moments::Correction;
+use stagger_estimator::multipliers::{Bits, Domain};
+use stagger_estimator::propensity::{LogitFit, LogitState, fit_step};
+
+use super::fit::{Estimates, Fitted, GramFits, Solver, standardize, wants_standardization};
+use crate::error::{EngineError, Result};
+use crate::partial::{InfluenceSums, Partial};
+use crate::plan::Plan;
+use crate::task::{ClusterSlice, StageInput};
+
+/// Shards that constants of the design are taken from.
+const SCALE_SHARDS: usize = 8;
+/// Share of the shards, as a divisor, that logits are started on.
+const SAMPLE: usize = 16;
+/// Rounds on the sample; more gain nothing, as the sample's own error remains.
+const SAMPLE_ROUNDS: usize = 4;
+/// Bytes that cluster sums may take in one pass.
+const CLUSTER_BYTES: u64 = 256 << 20;
+
+/// A pass that is wanted.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    pub(crate) input: StageInput,
+    /// Number of shards, spread evenly, that make a sample; `None` for all.
+    pub(crate) sample: Option<usize>,
+}
+
+/// What the passes run on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scale {
+    pub(crate) shards: usize,
+    /// Upper bound of the number of clusters.
+    pub(crate) clusters: u64,
+    /// Cells of an `Influence` pass at most.
+    pub(crate) max_cells: Option<usize>,
+}
+
+/// Sums over units and, with clusters, by every way of clustering, over all extended columns.
+pub(super) struct Sums {
+    pub(super) units: InfluencePartial,
+    pub(super) ways: Vec<InfluencePartial>,
+    pub(super) clusters: u64,
+}
+
+/// What is left when all passes are done.
+pub(super) struct Finished {
+    pub(super) plan: Plan,
+    pub(super) estimates: Estimates,
+    pub(super) sums: Sums,
+}
+
+enum Step {
+    Scale,
+    Gram,
+    Sample { round: usize, tried: Vec<LogitState> },
+    Propensity,
+    Moments,
+    Omega,
+    Influence { pass: usize, slice: u64 },
+    Done,
+}
+
+/// One specification under way.
+pub(crate) struct Estimation {
+    plan: Plan,
+    scale: Scale,
+    step: Step,
+    request: Option<Request>,
+    fits: Option<GramFits>,
+    states: Vec<LogitState>,
+    betas: Vec<Option<Vec<f64>>>,
+    corrections: Vec<Fitted<Correction>>,
+    estimates: Estimates,
+    influence: InfluencePasses,
+    passes: usize,
+}
+
+impl Estimation {
+    pub(crate) fn new(plan: Plan, scale: Scale) -> Self {
+        let influence = InfluencePasses::new(&plan, &scale);
+        let mut out = Self {
+            plan,
+            scale,
+            step: Step::Scale,
+            request: None,
+            fits: None,
+            states: Vec::new(),
+            betas: Vec::new(),
+            corrections: Vec::new(),
+            estimates: Estimates::default(),
+            influence,
+            passes: 0,
+        };
+        if wants_standardization(&out.plan) {
+            out.ask(StageInput::Gram, Some(SCALE_SHARDS.min(out.scale.shards)));
+        } else {
+            out.enter_gram();
+        }
+        out
+    }
+
+    /// The plan, with the constants of the design once they are known.
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The pass that is wanted next; `None` when all are done.
+    pub(crate) fn request(&self) -> Option<&Request> {
+        self.request.as_ref()
+    }
+
+    /// Takes the sums of the pass that was asked for.
+    pub(crate) fn accept(&mut self, partial: Partial) -> Result<()> {
+        let sample = self.request.take().is_some_and(|request| request.sample.is_some());
+        self.passes += usize::from(!sample);
+        match (std::mem::replace(&mut self.step, Step::Done), partial) {
+            (Step::Scale, Partial::Gram(sample)) => {
+                standardize(&mut self.plan, &sample);
+                self.enter_gram();
+            }
+            (Step::Gram, Partial::Gram(gram)) => {
+                let fits = GramFits::new(&self.plan, gram);
+                self.states = fits.start(&self.plan);
+                self.fits = Some(fits);
+                let tried = self.states.clone();
+                self.enter_sample(0, tried);
+            }
+            (Step::Sample { round, mut tried }, Partial::Propensity(sums)) => {
+                advance(&mut tried, &sums);
+                self.enter_sample(round + 1, tried);
+            }
+            (Step::Propensity, Partial::Propensity(sums)) => {
+                advance(&mut self.states, &sums);
+                self.enter_propensity();
+            }
+            (Step::Moments, Partial::Moments(sums)) => self.solve(Some(&sums)),
+            (Step::Omega, Partial::Omega(sums)) => {
+                self.estimates.combine(&self.plan, &sums);
+                self.enter_influence(0, 0);
+            }
+            (Step::Influence { pass, slice }, Partial::Influence(sums)) => {
+                self.influence.add(&self.plan, (pass, slice), &sums);
+                self.enter_influence(pass, slice + 1);
+            }
+            _ => return Err(EngineError::failed("a stage returned another stage's partial")),
+        }
+        Ok(())
+    }
+
+    /// Passes over all shards so far.
+    pub(crate) fn passes(&self) -> usize {
+        self.passes
+    }
+
+    /// The sums of all passes.
+    pub(super) fn finish(self) -> Finished {
+        Finished { plan: self.plan, estimates: self.estimates, sums: self.influence.sums }
+    }
+
+    fn ask(&mut self, input: StageInput, sample: Option<usize>) {
+        self.request = Some(Request { input, sample });
+    }
+
+    fn enter_gram(&mut self) {
+        self.step = Step::Gram;
+        self.ask(StageInput::Gram, None);
+    }
+
+    /// Rounds on a sample bring the logits near their end.
+    fn enter_sample(&mut self, round: usize, tried: Vec<LogitState>) {
+        let shards = self.scale.shards / SAMPLE;
+        match active_input(&tried).filter(|_| shards > 0 && round < SAMPLE_ROUNDS) {
+            Some(input) => {
+                self.step = Step::Sample { round, tried };
+                self.ask(input, Some(shards));
+            }
+            None => {
+                if round > 0 {
+                    for (state, tried) in self.states.iter_mut().zip(&tried).filter(|(s, _)| s.active()) {
+                        *state = tried.restarted(&state.beta);
+                    }
+                }
+                self.enter_propensity();
+            }
+        }
+    }
+
+    fn enter_propensity(&mut self) {
+        if let Some(input) = active_input(&self.states) {
+            self.step = Step::Propensity;
+            return self.ask(input, None);
+        }
+        self.betas = self
+            .states
+            .iter()
+            .map(|state| match &state.fit {
+                Some(LogitFit::Fitted(beta)) => Some(beta.clone()),
+                _ => None,
+            })
+            .collect();
+        // Guard logits weight nothing.
+        let logits = self.betas.iter().zip(&self.plan.comparisons.logits);
+        let betas: Vec<Option<Vec<f64>>> = logits.map(|(b, l)| b.clone().filter(|_| l.weighted)).collect();
+        if betas.iter().all(Option::is_none) {
+            return self.solve(None);
+        }
+        self.step = Step::Moments;
+        self.ask(StageInput::Moments { betas }, None);
+    }
+
+    fn solve(&mut self, moments: Option<&stagger_estimator::moments::MomentsPartial>) {
+        if let Some(fits) = &self.fits {
+            let logits: Vec<LogitFit> = self
+                .states
+                .iter()
+                .map(|s| s.fit.clone().unwrap_or(LogitFit::Failed("propensity score not fitted")))
+                .collect();
+            let solver = Solver { plan: &self.plan, fits, logits: &logits, moments };
+            self.corrections = solver.corrections();
+        }
+        self.estimates = Estimates::new(&self.plan, &self.corrections);
+        if self.plan.combined().is_empty() {
+            return self.enter_influence(0, 0);
+        }
+        self.step = Step::Omega;
+        let corrections = self.estimates.factored(&self.plan, &self.corrections, false);
+        self.ask(StageInput::Omega { corrections, betas: self.betas.clone() }, None);
+    }
+
+    fn enter_influence(&mut self, pass: usize, slice: u64) {
+        let (pass, slice) = if slice == self.influence.slices { (pass + 1, 0) } else { (pass, slice) };
+        let Some((columns, draws)) = self.influence.pass(pass) else {
+            self.step = Step::Done;
+            return;
+        };
+        let input = StageInput::Influence {
+            corrections: self.estimates.factored(&self.plan, &self.corrections, true),
+            betas: self.betas.clone(),
+            columns,
+            draws,
+            clusters: self.influence.slice(slice),
+        };
+        self.step = Step::Influence { pass, slice };
+        self.ask(input, None);
+    }
+}
+
+fn active_input(states: &[LogitState]) -> Option<StageInput> {
+    let betas: Vec<Option<Vec<f64>>> = states.iter().map(|s| s.active().then(|| s.beta.clone())).collect();
+    betas.iter().any(Option::is_some).then_some(StageInput::Propensity { betas })
+}
+
+fn advance(states: &mut [LogitState], sums: &stagger_estimator::propensity::PropensityPartial) {
+    for (index, state) in states.iter_mut().enumerate().filter(|(_, s)| s.active()) {
+        fit_step(state, &sums.logit(index));
+    }
+}
+
+/// The passes of the `Influence` stage and the sums they have brought.
+struct InfluencePasses {
+    /// Columns of each pass, and whether their draws belong to it.
+    passes: Vec<(Vec<usize>, bool)>,
+    slices: u64,
+    unit_draws: usize,
+    cluster_draws: usize,
+    bits: Bits,
+    /// By way of clustering: sums over the slices of clusters so far, in the pass under way.
+    slice_sums: Vec<InfluencePartial>,
+    sums: Sums,
+}
+
+impl InfluencePasses {
+    fn new(plan: &Plan, scale: &Scale) -> Self {
+        let width = plan.extended_columns();
+        let ways = match plan.cluster_variables {
+            0 => 0,
+            1 => 1,
+            _ => 3,
+        };
+        // Two-way draws are Gaussian, from the covariance.
+        let unit_draws = if ways == 0 { plan.draws } else { 0 };
+        let cluster_draws = if ways == 1 { plan.draws } else { 0 };
+        // Root, the sum under way and each thread's shard hold clusters at one time.
+        let held = scale.clusters * width as u64 * 8 * 3;
+        Self {
+            passes: column_passes(plan, scale.max_cells),
+            slices: if ways == 0 { 1 } else { held.div_ceil(CLUSTER_BYTES).max(1) },
+            unit_draws,
+            cluster_draws,
+            bits: Bits::new(plan.seed, Domain::Cluster, plan.multiplier),
+            slice_sums: Vec::new(),
+            sums: Sums {
+                units: InfluencePartial::new(width, unit_draws),
+                ways: vec![InfluencePartial::new(width, cluster_draws); ways],
+                clusters: 0,
+            },
+        }
+    }
+
+    /// Columns and draws over units of a pass.
+    fn pass(&self, pass: usize) -> Option<(Vec<usize>, usize)> {
+        let (columns, own) = self.passes.get(pass)?;
+        Some((columns.clone(), if *own { self.unit_draws } else { 0 }))
+    }
+
+    fn slice(&self, index: u64) -> Option<ClusterSlice> {
+        (!self.sums.ways.is_empty()).then_some(ClusterSlice { index, count: self.slices })
+    }
+
+    fn add(&mut self, plan: &Plan, (pass, slice): (usize, u64), sums: &InfluenceSums) {
+        let (columns, own) = &self.passes[pass];
+        place(&mut self.sums.units, &sums.units, columns);
+        let draws = if *own { self.cluster_draws } else { 0 };
+        if slice == 0 {
+            self.slice_sums = vec![InfluencePartial::new(columns.len(), draws); self.sums.ways.len()];
+        }
+        for (part, clusters) in self.slice_sums.iter_mut().zip(&sums.clusters) {
+            part.merge(&clusters_to_sums(clusters, plan.extended_columns(), draws, &self.bits));
+        }
+        if slice + 1 == self.slices {
+            for (way, part) in self.sums.ways.iter_mut().zip(&self.slice_sums) {
+                place(way, part, columns);
+            }
+        }
+        // Every pass of columns sees all clusters, slice by slice.
+        if pass == 0 {
+            self.sums.clusters += sums.clusters.first().map_or(0, |c| c.keys.len() as u64);
+        }
+    }
+}
+
+/// Extended columns of the passes: all at once, or with at most `max_cells` cells a set every pair of sets, since cells
+/// share controls and the blocks between sets are not zero. Draws belong to the passes of one set.
+fn column_passes(plan: &Plan, max_cells: Option<usize>) -> Vec<(Vec<usize>, bool)> {
+    let fixed = 1 + plan.groups.len();
+    let all: Vec<usize> = (fixed..plan.extended_columns()).collect();
+    let sets: Vec<&[usize]> = all.chunks(max_cells.unwrap_or(all.len()).max(1)).collect();
+    let mut passes = Vec::new();
+    for (i, a) in sets.iter().enumerate() {
+        passes.push(((0..fixed).chain(a.iter().copied()).collect(), true));
+        for b in &sets[i + 1..] {
+            passes.push(((0..fixed).chain(a.iter().copied()).chain(b.iter().copied()).collect(), false));
+        }
+    }
+    passes
+}
+
+/// Puts the sums of some columns in their place among all.
+fn place(all: &mut InfluencePartial, part: &InfluencePartial, columns: &[usize]) {
+    for (i, &row) in columns.iter().enumerate() {
+        for (j, &column) in columns.iter().enumerate() {
+            all.cross[row * all.columns + column] = part.cross[i * part.columns + j];
+        }
+    }
+    for draw in 0..part.draws {
+        for (j, &column) in columns.iter().enumerate() {
+            all.bit_sums[draw * all.columns + column] = part.bit_sums[draw * part.columns + j];
+        }
+    }
+}
