@@ -9,6 +9,13 @@ use super::text::{Row, Table, counted, field, grouped, label, percent, short, wr
 /// R's line below every table.
 pub(crate) const SIGNIFICANCE: &str = "---\nSignif. codes: '*' confidence band does not cover 0\n";
 
+/// Line over the report of a specification among several.
+pub(crate) fn heading(name: &str) -> String {
+    let title = format!("Specification {name}");
+    let line = "=".repeat(title.chars().count());
+    format!("{title}\n{line}\n\n")
+}
+
 /// What `stagger run` prints.
 pub(crate) fn run_report(saved: &SavedResult) -> String {
     let result = &saved.result;
@@ -30,17 +37,25 @@ pub(crate) fn run_report(saved: &SavedResult) -> String {
     }
     text.push('\n');
     text += &settings(saved);
-    text += &critical_value(result.crit.0, cell_bands(saved), "ATT(g,t)", result.alp);
+    text += &critical_value(result.crit.0, cell_bands(saved), estimand(spec), result.alp);
     text += &sample(saved);
-    text += &dropped(result);
+    text += &dropped(result, spec);
     text += &warnings(result);
     text
 }
 
 /// Papers to cite.
 pub(crate) fn references(spec: &RunSpec) -> String {
-    let reference = "Callaway, B. and Sant'Anna, P. H. C. (2021). \"Difference-in-Differences with Multiple Time Periods.\" \
-                     Journal of Econometrics 225(2), 200-230.";
+    let reference = match spec.pname {
+        None => {
+            "Callaway, B. and Sant'Anna, P. H. C. (2021). \"Difference-in-Differences with Multiple Time Periods.\" \
+             Journal of Econometrics 225(2), 200-230."
+        }
+        Some(_) => {
+            "Ortiz-Villavicencio, M. and Sant'Anna, P. H. C. (2025). \"Better Understanding Triple Differences \
+             Estimators.\" arXiv:2505.09942."
+        }
+    };
     let method = match spec.est_method {
         EstMethod::Dr => {
             "doubly robust. Sant'Anna, P. H. C. and Zhao, J. (2020). \"Doubly Robust Difference-in-Differences Estimators.\" \
@@ -83,8 +98,34 @@ fn cells_table(saved: &SavedResult) -> String {
         })
         .collect();
     let band = band_heading(saved.result.alp, cell_bands(saved));
-    let table = Table { keys: &["Group", "Time"], estimate: "ATT(g,t)", band, rows };
-    format!("Group-Time Average Treatment Effects:\n{}", table.render())
+    let spec = &saved.extended.spec;
+    let table = Table { keys: &["Group", "Time"], estimate: estimand(spec), band, rows };
+    format!("{}:\n{}", title(spec), table.render())
+}
+
+/// What a cell estimates, in short.
+fn estimand(spec: &RunSpec) -> &'static str {
+    if spec.pname.is_some() { "DDD(g,t)" } else { "ATT(g,t)" }
+}
+
+/// What the cells estimate, and from which kind of data where it is no balanced panel.
+fn title(spec: &RunSpec) -> String {
+    let effects = "Group-Time Average Treatment Effects";
+    let effects =
+        if spec.pname.is_some() { format!("Triple Differences, {effects}") } else { effects.into() };
+    match kind(spec) {
+        Some(kind) => format!("{effects}\nfrom {kind}"),
+        None => effects,
+    }
+}
+
+/// The kind of data, where it is no balanced panel.
+fn kind(spec: &RunSpec) -> Option<&'static str> {
+    match (spec.panel, spec.allow_unbalanced_panel) {
+        (false, _) => Some("repeated cross sections"),
+        (true, true) => Some("an unbalanced panel"),
+        (true, false) => None,
+    }
 }
 
 fn pretest(saved: &SavedResult) -> String {
@@ -94,6 +135,7 @@ fn pretest(saved: &SavedResult) -> String {
             let p = if test.p.0 < 0.000_005 { "< 0.00001".to_owned() } else { format!("{:.5}", test.p.0) };
             format!("{p} (chi2({}) = {})", test.df, short(test.stat.0))
         }
+        None if spec.pname.is_some() => "not given, as in R's triplediff".to_owned(),
         None if spec.bstrap && saved.extended.clusters.is_some() => {
             "not given, as in R, with clusters and bootstrap; --bstrap false gives it".to_owned()
         }
@@ -113,11 +155,23 @@ pub(crate) fn settings(saved: &SavedResult) -> String {
         BasePeriod::Varying => "varying",
         BasePeriod::Universal => "universal",
     };
-    field("Control group:", &format!("{control}, anticipation periods: {}", spec.anticipation))
+    let control = match spec.pname {
+        None => format!("{control}, anticipation periods: {}", spec.anticipation),
+        Some(_) => control.to_owned(),
+    };
+    eligibility(spec)
+        + &field("Control group:", &control)
         + &field("Estimation method:", &format!("{}; covariates: {}", method(spec), covariates(spec)))
         + &field("Base period:", base)
         + &weights(spec)
         + &field("Standard errors:", &standard_errors(saved))
+}
+
+fn eligibility(spec: &RunSpec) -> String {
+    spec.pname
+        .as_ref()
+        .map(|pname| field("Triple differences:", &format!("eligible by {pname}")))
+        .unwrap_or_default()
 }
 
 fn method(spec: &RunSpec) -> &'static str {
@@ -141,12 +195,14 @@ fn weights(spec: &RunSpec) -> String {
         return String::new();
     };
     let period = match spec.fix_weights {
-        None => "of each cell's earlier period",
-        Some(FixWeights::BasePeriod) => "fixed at the base period",
-        Some(FixWeights::FirstPeriod) => "fixed at the first period",
-        Some(FixWeights::Varying) => "varying, each row its own",
+        None if spec.pname.is_some() => "",
+        None if kind(spec).is_some() => ", each row its own",
+        None => ", of each cell's earlier period",
+        Some(FixWeights::BasePeriod) => ", fixed at the base period",
+        Some(FixWeights::FirstPeriod) => ", fixed at the first period",
+        Some(FixWeights::Varying) => ", varying, each row its own",
     };
-    field("Weights:", &format!("{column}, {period}"))
+    field("Weights:", &format!("{column}{period}"))
 }
 
 fn standard_errors(saved: &SavedResult) -> String {
@@ -184,8 +240,9 @@ pub(crate) fn critical_value(crit: f64, bands: Bands, what: &str, alp: f64) -> S
 /// Whom it was estimated from.
 fn sample(saved: &SavedResult) -> String {
     let extended = &saved.extended;
-    let noun = if extended.spec.panel { "unit" } else { "observation" };
-    let mut text = counted(saved.result.n, noun);
+    let noun = if extended.spec.panel { "unit" } else { "row" };
+    let of = kind(&extended.spec).map(|kind| format!(" of {kind}")).unwrap_or_default();
+    let mut text = counted(saved.result.n, noun) + &of;
     if let (Some(first), Some(last)) = (extended.periods.first(), extended.periods.last()) {
         let periods = counted(extended.periods.len() as u64, "period");
         text += &format!(", {periods} ({} to {})", label(*first), label(*last));
@@ -212,12 +269,14 @@ fn unbroken(items: &[String], separator: &str) -> String {
     items.iter().map(|item| item.replace(' ', "\u{a0}")).collect::<Vec<_>>().join(separator)
 }
 
-fn dropped(result: &RunResult) -> String {
+fn dropped(result: &RunResult, spec: &RunSpec) -> String {
     let dropped = &result.dropped;
     if dropped.rows == 0 && dropped.units == 0 {
         return field("Dropped:", "nothing");
     }
-    let total = format!("{}, {}", counted(dropped.rows, "row"), counted(dropped.units, "unit"));
+    let rows = counted(dropped.rows, "row");
+    // In cross sections every row is a unit.
+    let total = if spec.panel { format!("{rows}, {}", counted(dropped.units, "unit")) } else { rows };
     let mut text = field("Dropped:", &total);
     for (reason, rows) in &dropped.reasons {
         text += &field("", &format!("{}: {reason}", counted(*rows, "row")));
@@ -390,6 +449,68 @@ mod tests {
         Warnings:
         - ATT(2004, 2007) can't be estimated: overlap condition violated (largest fitted
           propensity score 0.9995, limit 0.999)
+        ");
+    }
+    /// The lines around the table that say what was estimated, and from what.
+    fn said(saved: &SavedResult) -> String {
+        let report = run_report(saved);
+        let cells = |line: &&str| !line.starts_with(|first: char| first == ' ' && !line.contains("(g,t)"));
+        let lines: Vec<&str> = report.lines().filter(cells).collect();
+        lines.join("\n")
+    }
+
+    #[test]
+    fn triple_differences_of_cross_sections() {
+        let saved = fixture::triple();
+        insta::assert_snapshot!(said(&saved), @r#"
+        Reference: Ortiz-Villavicencio, M. and Sant'Anna, P. H. C. (2025). "Better
+        Method: doubly robust. Sant'Anna, P. H. C. and Zhao, J. (2020). "Doubly Robust
+
+        Triple Differences, Group-Time Average Treatment Effects
+        from repeated cross sections:
+         Group  Time  DDD(g,t)  Std. Error  [95% Pointwise Conf. Band]
+        ---
+        Signif. codes: '*' confidence band does not cover 0
+
+        P-value for pre-test of parallel trends assumption: not given, as in R's
+
+        Overall effects:
+
+        Dynamic effects (event study):
+
+        Triple differences: eligible by low.wage
+        Control group:      never treated
+        Estimation method:  doubly robust; covariates: none
+        Base period:        universal
+        Weights:            weight
+        Standard errors:    analytic
+        Critical value:     1.960, pointwise, at the 5% level
+        Sample:             500 rows of repeated cross sections, 5 periods (2003 to
+        Cohorts:            2004: 20, 2006: 40, 2007: 131, never treated: 309
+        Dropped:            2 rows
+        "#);
+        assert!(run_report(&saved).lines().all(|line| line.chars().count() <= 80));
+    }
+
+    #[test]
+    fn unbalanced_panels_say_so() {
+        let mut saved = fixture::troubled();
+        saved.extended.spec.allow_unbalanced_panel = true;
+        let report = run_report(&saved);
+        for line in [
+            "Group-Time Average Treatment Effects\nfrom an unbalanced panel:\n",
+            "Weights:            weight, each row its own\n",
+            "Sample:             500 units of an unbalanced panel, 5 periods (2003 to 2007)\n",
+        ] {
+            assert!(report.contains(line), "{report}");
+        }
+    }
+
+    #[test]
+    fn a_specification_has_a_heading() {
+        insta::assert_snapshot!(heading("wide"), @"
+        Specification wide
+        ==================
         ");
     }
 }

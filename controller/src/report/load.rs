@@ -258,6 +258,16 @@ mod tests {
     }
 
     #[test]
+    fn triple_differences_of_cross_sections_read_back() {
+        let root = tempfile::tempdir().unwrap();
+        let written = output(fixture::triple());
+        saved_in(&root.path().join("out"), &written);
+        let loaded = load(&root.path().join("out")).unwrap();
+        assert_eq!(loaded.saved.extended.spec, written.saved.extended.spec);
+        assert_eq!(loaded.saved.result.estimator, "ddd");
+    }
+
+    #[test]
     fn a_second_run_leaves_nothing_of_the_first() {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("out");
