@@ -87,7 +87,7 @@ pub(crate) struct EstimatorArgs {
     /// nevertreated or notyettreated [default: nevertreated]
     #[arg(long, value_name = "GROUP")]
     pub(crate) control_group: Option<String>,
-    /// Periods before treatment in which units may react [default: 0]
+    /// Periods before treatment in which units may react; not with pname [default: 0]
     #[arg(long, value_name = "PERIODS", allow_negative_numbers = true, value_parser = number)]
     pub(crate) anticipation: Option<f64>,
     /// varying or universal [default: varying; universal with pname]
