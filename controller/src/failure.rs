@@ -54,6 +54,11 @@ impl Failure {
         Self::failed(format!("can't write to stdout: {}", reason(source)))
     }
 
+    /// Says where it went wrong, before the message.
+    pub(crate) fn within(self, place: &str) -> Self {
+        Self { message: format!("{place}: {}", self.message), ..self }
+    }
+
     /// Adds a `hint:` line.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());

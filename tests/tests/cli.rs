@@ -11,6 +11,8 @@ use tempfile::TempDir;
 
 /// The README's example.
 const MPDTA: &str = "--yname lemp --tname year --idname countyreal --gname first.treat --xformla '~ lpop'";
+/// Its columns alone.
+const MPDTA_COLUMNS: &str = "--yname lemp --tname year --idname countyreal --gname first.treat";
 
 fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")
@@ -44,9 +46,9 @@ fn help_names_the_commands() {
 #[test]
 fn help_of_run_names_the_arguments() {
     let output = stagger("run --help").success();
-    for name in "yname tname idname gname xformla weightsname clustervars est-method control-group anticipation \
-                 base-period panel allow-unbalanced-panel fix-weights bstrap biters cband alp seed multiplier threads out \
-                 json"
+    for name in "yname tname idname gname pname xformla weightsname clustervars est-method control-group anticipation \
+                 base-period panel allow-unbalanced-panel fix-weights diagnostics bstrap biters cband alp seed multiplier \
+                 boot-type threads out json spec"
         .split_whitespace()
     {
         assert!(output.stdout.contains(&format!("--{name}")), "help lacks --{name}:\n{}", output.stdout);
@@ -85,8 +87,10 @@ fn slips_come_with_a_suggestion() {
     assert_refused(&stagger("rnu p.parquet"), &["rnu", "run"]);
     assert_refused(&stagger("run p.parquet --bstrap=maybe"), &["bstrap", "maybe", "true", "false"]);
     assert_refused(&stagger("agg"), &["RESULT"]);
-    let line = format!("run {} {MPDTA} --pname lpop", path_str(&example()));
-    assert_refused(&stagger(&line), &["pname"]);
+    let refused = |options: &str| stagger(&format!("run {} {MPDTA} {options}", path_str(&example())));
+    assert_refused(&refused("--pname lpop --anticipation 1"), &["lpop", "anticipation", "hint: "]);
+    assert_refused(&refused("--boot-type weighted"), &["weighted", "multiplier"]);
+    assert_refused(&refused("--spec wide"), &["wide", "[[spec]]"]);
 }
 
 #[test]
@@ -189,6 +193,77 @@ fn run_files_are_refused_by_file_and_key() {
         fs::write(&study, text).expect("a small file");
         assert_refused(&run(&["run", path_str(&study)]), &words);
     }
+}
+
+/// Several specifications of the minimum-wage panel, and the flags of their own runs.
+const SPECS: [(&str, &str, &str); 3] = [
+    ("plain", "", ""),
+    (
+        "weighting",
+        "xformla = '~ lpop'\nest_method = 'ipw'\nseed = 4",
+        "--xformla '~ lpop' --est-method ipw --seed 4",
+    ),
+    (
+        "not yet",
+        "control-group = 'notyettreated'\nboot = false\nmin_e = 0",
+        "--control-group notyettreated --bstrap false --min-e 0",
+    ),
+];
+const SPECS_COMMON: &str =
+    "yname = 'lemp'\ntname = 'year'\nidname = 'countyreal'\ngname = 'first.treat'\nbiters = 150\n";
+
+/// A run file with all of them.
+fn study(folder: &Path) -> PathBuf {
+    let specs: String =
+        SPECS.iter().map(|(name, keys, _)| format!("[[spec]]\nname = '{name}'\n{keys}\n")).collect();
+    let text = format!("data = '{}'\n{SPECS_COMMON}{specs}", path_str(&example()));
+    let path = folder.join("study.toml");
+    fs::write(&path, text).expect("a small file");
+    path
+}
+
+#[test]
+fn several_specifications_are_their_own_runs() {
+    let folder = folder();
+    let (study, all) = (study(folder.path()), folder.path().join("all"));
+    let output = run(&["run", path_str(&study), "--json", "--out", path_str(&all)]).success();
+    let lines: Vec<&str> = output.stdout.lines().collect();
+    assert_eq!(lines.len(), SPECS.len());
+    for ((name, _, flags), line) in SPECS.iter().zip(&lines) {
+        let alone = folder.path().join("alone");
+        let options = format!("{MPDTA_COLUMNS} --biters 150 {flags} --out {}", path_str(&alone));
+        let own = estimate(&example(), &options).success().stdout;
+        assert_eq!(format!("{line}\n"), own.replacen('{', &format!("{{\"spec\":\"{name}\","), 1), "{name}");
+        let saved = |at: &Path| fs::read_to_string(at.join("result.json")).expect("a saved result");
+        assert_eq!(saved(&all.join(name)), saved(&alone), "{name}");
+    }
+    assert_eq!(names_in(folder.path()).len(), 3, "study, all and alone");
+    stagger(&format!("agg {} --type dynamic", path_str(&all.join("weighting")))).success();
+    assert_refused(&run(&["agg", path_str(&all)]), &["not yet, plain, weighting"]);
+}
+
+#[test]
+fn some_specifications_are_chosen() {
+    let folder = folder();
+    let study = study(folder.path());
+    let lines = |more: &[&str]| {
+        let output = run(&[&["run", path_str(&study), "--json"], more].concat()).success();
+        output.stdout.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let all = lines(&[]);
+    assert_eq!(lines(&["--spec", "not yet"]), all[2..]);
+    assert_eq!(lines(&["--spec", "weighting", "--spec", "plain"]), all[..2]);
+    assert_refused(
+        &run(&["run", path_str(&study), "--spec", "weight"]),
+        &["weight", "plain, weighting, not yet"],
+    );
+    let table = run(&["run", path_str(&study)]).success();
+    assert_plain(&table);
+    for (name, _, _) in SPECS {
+        assert!(table.stdout.contains(&format!("Specification {name}\n====")), "{}", table.stdout);
+    }
+    let told = run(&["run", path_str(&study), "--json", "--biters", "20"]).success().stderr;
+    assert!(told.contains("note: weighting: biters is 20"), "{told}");
 }
 
 /// The aggregations of a run and those of `agg` from what it saved are the same bytes.

@@ -3,9 +3,11 @@
 pub(crate) mod argv;
 pub(crate) mod names;
 pub(crate) mod refusal;
+pub(crate) mod request;
 pub(crate) mod run_args;
 pub(crate) mod run_file;
 pub(crate) mod spec;
+pub(crate) mod specs;
 pub(crate) mod values;
 
 use std::ffi::OsString;
@@ -34,6 +36,8 @@ Examples:
       --gname first.treat --xformla \"~ lpop\"
   stagger run 'panel/*.parquet' --yname y --tname t --idname id --gname g --cluster state --out result
   stagger run panel.csv --yname y --tname t --idname id --gname g --bstrap false --json > result.json
+  stagger run panel.parquet --yname y --tname t --idname id --gname g --pname eligible
+  stagger run survey.parquet --yname y --tname t --gname g --panel false
   stagger run study.toml --est-method reg     # the same names in a file; flags win
 
 A run file, with paths relative to it:
@@ -42,7 +46,16 @@ A run file, with paths relative to it:
   tname = \"year\"
   idname = \"countyreal\"
   gname = \"first.treat\"
-  xformla = \"~ lpop\"";
+  xformla = \"~ lpop\"
+
+Several specifications share the passes over the data: each [[spec]] table lies over these keys.
+--json prints one line each with its name as \"spec\", --out DIR saves each in DIR/NAME.
+  [[spec]]
+  name = \"weighting\"
+  est_method = \"ipw\"
+  [[spec]]
+  name = \"not-yet\"
+  control_group = \"notyettreated\"";
 
 const AGG_EXAMPLES: &str = "\
 Examples:
@@ -179,8 +192,12 @@ mod tests {
     #[test]
     fn aliases_and_snake_case() {
         let args = run(
-            "run p --boot F --nboot 500 --alpha 0.1 --random_state 9 --cluster a,b --cluster c --est_method reg",
+            "run p --boot F --nboot 500 --alpha 0.1 --random_state 9 --cluster a,b --cluster c --est_method reg \
+             --boot_type multiplier --diagnostics --spec x --spec y",
         );
+        assert_eq!(args.inference.boot_type.as_deref(), Some("multiplier"));
+        assert_eq!(args.estimator.diagnostics, Some(true));
+        assert_eq!(args.chosen, ["x", "y"]);
         assert_eq!(args.inference.bstrap, Some(false));
         assert_eq!(args.inference.biters, Some(500));
         assert_eq!(args.inference.alp, Some(0.1));
@@ -203,8 +220,8 @@ mod tests {
     #[test]
     fn every_argument_of_the_design_is_a_flag_and_a_key() {
         let design = "yname tname idname gname pname xformla weightsname clustervars est_method control_group anticipation \
-                      base_period panel allow_unbalanced_panel fix_weights bstrap biters cband alp seed multiplier min_e max_e \
-                      balance_e na_rm n_partitions max_cohorts progress_bar monitor_interval backend device";
+                      base_period panel allow_unbalanced_panel fix_weights diagnostics bstrap biters cband alp seed multiplier \
+                      boot_type min_e max_e balance_e na_rm n_partitions max_cohorts progress_bar monitor_interval backend device";
         let command = command();
         let run = command.find_subcommand("run").unwrap();
         for name in design.split_whitespace() {

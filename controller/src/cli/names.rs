@@ -21,9 +21,16 @@ mod tests {
 
     #[test]
     fn every_spelling_has_one_name() {
-        for (spelling, name) in
-            [("est-method", "est_method"), ("nboot", "biters"), ("random-state", "seed"), ("yname", "yname")]
-        {
+        for (spelling, name) in [
+            ("est-method", "est_method"),
+            ("boot", "bstrap"),
+            ("nboot", "biters"),
+            ("alpha", "alp"),
+            ("cluster", "clustervars"),
+            ("random-state", "seed"),
+            ("boot-type", "boot_type"),
+            ("yname", "yname"),
+        ] {
             assert_eq!(canonical(spelling), name);
         }
     }

@@ -42,14 +42,14 @@ pub(crate) struct DataArgs {
     /// Period
     #[arg(long, value_name = "COLUMN")]
     pub(crate) tname: Option<String>,
-    /// Unit
+    /// Unit; not needed with --panel false
     #[arg(long, value_name = "COLUMN")]
     pub(crate) idname: Option<String>,
     /// First treated period; 0, missing or infinite means never treated
     #[arg(long, value_name = "COLUMN")]
     pub(crate) gname: Option<String>,
-    /// Eligibility, for triple differences
-    #[arg(long, value_name = "COLUMN", hide = true)]
+    /// Eligibility, 1 or 0: triple differences, with the defaults of R's triplediff
+    #[arg(long, value_name = "COLUMN")]
     pub(crate) pname: Option<String>,
     /// Covariates as an R formula: "~ x1 + log(x2) + factor(region)" [default: ~1]
     #[arg(long, value_name = "FORMULA")]
@@ -57,7 +57,7 @@ pub(crate) struct DataArgs {
     /// Sampling weights
     #[arg(long, value_name = "COLUMN")]
     pub(crate) weightsname: Option<String>,
-    /// Units are followed over time [default: true]
+    /// Units are followed over time; false for repeated cross sections [default: true]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
     pub(crate) panel: Option<bool>,
     /// Keep units that miss periods [default: false]
@@ -87,15 +87,18 @@ pub(crate) struct EstimatorArgs {
     /// nevertreated or notyettreated [default: nevertreated]
     #[arg(long, value_name = "GROUP")]
     pub(crate) control_group: Option<String>,
-    /// Periods before treatment in which units may react [default: 0]
+    /// Periods before treatment in which units may react; not with pname [default: 0]
     #[arg(long, value_name = "PERIODS", allow_negative_numbers = true, value_parser = number)]
     pub(crate) anticipation: Option<f64>,
-    /// varying or universal [default: varying]
+    /// varying or universal [default: varying; universal with pname]
     #[arg(long, value_name = "BASE")]
     pub(crate) base_period: Option<String>,
     /// Period of weights: base_period, first_period or varying [default: cell's earlier]
     #[arg(long, value_name = "PERIOD")]
     pub(crate) fix_weights: Option<String>,
+    /// Overlap, balance, effective sample sizes and condition numbers [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
+    pub(crate) diagnostics: Option<bool>,
 }
 
 keys!(EstimatorArgs {
@@ -104,19 +107,20 @@ keys!(EstimatorArgs {
     anticipation: toml_number,
     base_period: toml_text,
     fix_weights: toml_text,
+    diagnostics: toml_boolean,
 });
 
 /// Standard errors and bands.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 #[command(next_help_heading = "Inference")]
 pub(crate) struct InferenceArgs {
-    /// Standard errors from the multiplier bootstrap [default: true]
+    /// Standard errors from the multiplier bootstrap [default: true; false with pname]
     #[arg(long, alias = "boot", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
     pub(crate) bstrap: Option<bool>,
     /// Bootstrap draws [default: 1000]
     #[arg(long, alias = "nboot", value_name = "DRAWS", value_parser = whole, allow_negative_numbers = true)]
     pub(crate) biters: Option<u64>,
-    /// Simultaneous bands; pointwise without bootstrap [default: true]
+    /// Simultaneous bands; pointwise without bootstrap [default: true; false with pname]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
     pub(crate) cband: Option<bool>,
     /// Significance level [default: 0.05]
@@ -131,6 +135,9 @@ pub(crate) struct InferenceArgs {
     /// mammen, or rademacher as in R [default: mammen]
     #[arg(long, value_name = "WEIGHTS")]
     pub(crate) multiplier: Option<String>,
+    /// multiplier; R's weighted is not supported [default: multiplier]
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) boot_type: Option<String>,
 }
 
 keys!(InferenceArgs {
@@ -141,6 +148,7 @@ keys!(InferenceArgs {
     clustervars: toml_texts,
     seed: toml_whole,
     multiplier: toml_text,
+    boot_type: toml_text,
 });
 
 /// Which cells an aggregation uses.
@@ -247,23 +255,26 @@ pub(crate) struct RunArgs {
     pub(crate) output: OutputArgs,
     #[command(flatten)]
     pub(crate) running: RunningArgs,
+    /// Only this [[spec]] of the run file; repeat it for more
+    #[arg(long = "spec", value_name = "NAME", help_heading = "Run file")]
+    pub(crate) chosen: Vec<String>,
 }
 
 impl RunArgs {
     /// Every key that a run file may hold, beside `[[spec]]`.
     pub(crate) fn keys() -> impl Iterator<Item = &'static str> {
-        [
-            &["data"][..],
-            DataArgs::KEYS,
-            EstimatorArgs::KEYS,
-            InferenceArgs::KEYS,
-            WindowArgs::KEYS,
-            OutputArgs::KEYS,
-            RunningArgs::KEYS,
-        ]
-        .into_iter()
-        .flatten()
-        .copied()
+        ["data"]
+            .into_iter()
+            .chain(Self::specification_keys())
+            .chain([OutputArgs::KEYS, RunningArgs::KEYS].into_iter().flatten().copied())
+    }
+
+    /// The keys in which specifications of one run may differ.
+    pub(crate) fn specification_keys() -> impl Iterator<Item = &'static str> {
+        [DataArgs::KEYS, EstimatorArgs::KEYS, InferenceArgs::KEYS, WindowArgs::KEYS]
+            .into_iter()
+            .flatten()
+            .copied()
     }
 
     /// Sets the argument `key` (R's name) from a run file's value; `None` where there is no such argument.
@@ -290,6 +301,7 @@ impl RunArgs {
             window: self.window.over(under.window),
             output: self.output.over(under.output),
             running: self.running.over(under.running),
+            chosen: if self.chosen.is_empty() { under.chosen } else { self.chosen },
         }
     }
 }

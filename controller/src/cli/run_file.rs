@@ -6,6 +6,12 @@
 //! tname = "year"
 //! idname = "countyreal"
 //! gname = "first.treat"
+//!
+//! [[spec]]                      # laid over the keys above
+//! name = "plain"
+//!
+//! [[spec]]
+//! name = "covariates"
 //! xformla = "~ lpop"
 //! ```
 
@@ -16,94 +22,92 @@ use toml::{Table, Value};
 
 use super::names::canonical;
 use super::run_args::RunArgs;
+use super::specs::{self, Named};
 use crate::failure::Failure;
 
 /// Table of specifications that share the passes over the data.
 const SPEC: &str = "spec";
-/// Label of a specification.
-const NAME: &str = "name";
+
+/// A run file: its common keys, and its `[[spec]]` tables as they stand.
+#[derive(Debug, Default)]
+pub(crate) struct RunFile {
+    pub(crate) common: RunArgs,
+    pub(crate) specs: Vec<Named>,
+}
 
 /// Whether an input names a run file.
 pub(crate) fn is_run_file(input: &str) -> bool {
     Path::new(input).extension().is_some_and(|ending| ending.eq_ignore_ascii_case("toml"))
 }
 
-/// Lays the flags over the run file among the inputs, if there is one.
-pub(crate) fn resolve(mut flags: RunArgs) -> Result<RunArgs, Failure> {
+/// Lays the flags over the run file among the inputs, if there is one: the arguments of every specification.
+pub(crate) fn resolve(mut flags: RunArgs) -> Result<Vec<Named>, Failure> {
     let (files, data): (Vec<_>, Vec<_>) = flags.data.drain(..).partition(|input| is_run_file(input));
     flags.data = data;
-    match files.as_slice() {
-        [] => Ok(flags),
-        [file] => Ok(flags.over(read(Path::new(file))?)),
-        [first, second, ..] => Err(Failure::input(format!("two run files are given: {first} and {second}"))
-            .hint("run them one after the other")),
-    }
+    let file = match files.as_slice() {
+        [] => RunFile::default(),
+        [file] => read(Path::new(file))?,
+        [first, second, ..] => {
+            return Err(Failure::input(format!("two run files are given: {first} and {second}"))
+                .hint("run them one after the other"));
+        }
+    };
+    specs::lay(&flags, file)
 }
 
 /// Reads a run file.
-pub(crate) fn read(path: &Path) -> Result<RunArgs, Failure> {
+pub(crate) fn read(path: &Path) -> Result<RunFile, Failure> {
     let text = std::fs::read_to_string(path).map_err(|source| Failure::read(path, &source))?;
     parse(&text, path)
 }
 
-/// Arguments of a run file's text; `path` is for messages and for what the paths inside are relative to.
-pub(crate) fn parse(text: &str, path: &Path) -> Result<RunArgs, Failure> {
+/// A run file's text; `path` is for messages and for what the paths inside are relative to.
+pub(crate) fn parse(text: &str, path: &Path) -> Result<RunFile, Failure> {
     let mut table: Table = toml::from_str(text).map_err(|error| syntax(text, path, &error))?;
-    let specification = table.remove(SPEC).map(|value| only_specification(value, path)).transpose()?;
-    let mut args = arguments(&table, path)?;
-    if let Some(mut specification) = specification {
-        specification.remove(NAME);
-        args = arguments(&specification, path)?.over(args);
-    }
+    let tables = table.remove(SPEC).map(|value| tables(value, path)).transpose()?.unwrap_or_default();
+    let mut common = arguments(&table, &path.display().to_string())?;
+    let mut specs = specs::read(tables, path)?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    for input in &mut args.data {
-        *input = relative_to(folder, input);
+    for args in specs.iter_mut().map(|spec| &mut spec.args).chain([&mut common]) {
+        relate(args, folder);
     }
-    if let Some(out) = &mut args.output.out {
-        *out = relative_to(folder, out);
-    }
-    Ok(args)
+    Ok(RunFile { common, specs })
 }
 
-/// The table of the one specification.
-fn only_specification(value: Value, path: &Path) -> Result<Table, Failure> {
-    let mut tables = match value {
+/// The tables of the specifications.
+fn tables(value: Value, path: &Path) -> Result<Vec<Table>, Failure> {
+    let tables = match value {
         Value::Array(tables) => tables,
         table => vec![table],
     };
-    match (tables.len(), tables.pop()) {
-        (1, Some(Value::Table(table))) => Ok(table),
-        (0 | 1, _) => Err(Failure::input(format!("{}: spec must be a table", path.display())).hint("write [[spec]]")),
-        (several, _) => Err(Failure::input(format!(
-            "{}: {several} [[spec]] tables are given; several specifications in one run come with a later version",
-            path.display()
-        ))
-        .hint("keep one [[spec]] table a file, and run the files one after the other")),
+    let no_table =
+        || Failure::input(format!("{}: spec must be a table", path.display())).hint("write [[spec]]");
+    if tables.is_empty() {
+        return Err(no_table());
     }
+    tables.into_iter().map(|table| table.try_into().map_err(|_| no_table())).collect()
 }
 
-fn arguments(table: &Table, path: &Path) -> Result<RunArgs, Failure> {
+/// Arguments of a table; `place` names it in messages.
+pub(super) fn arguments(table: &Table, place: &str) -> Result<RunArgs, Failure> {
     let mut args = RunArgs::default();
     let mut seen: Vec<(String, &str)> = Vec::new();
     for (key, value) in table {
         let name = canonical(key);
         if let Some((_, other)) = seen.iter().find(|(earlier, _)| *earlier == name) {
-            return Err(Failure::input(format!(
-                "{}: {other} and {key} are the same argument, {name}",
-                path.display()
-            )));
+            return Err(Failure::input(format!("{place}: {other} and {key} are the same argument, {name}")));
         }
         match args.set(&name, value) {
             Some(Ok(())) => seen.push((name, key)),
-            Some(Err(reason)) => return Err(Failure::input(format!("{}: {key} {reason}", path.display()))),
-            None => return Err(unknown(key, path)),
+            Some(Err(reason)) => return Err(Failure::input(format!("{place}: {key} {reason}"))),
+            None => return Err(unknown(key, place)),
         }
     }
     Ok(args)
 }
 
-fn unknown(key: &str, path: &Path) -> Failure {
-    let failure = Failure::input(format!("{}: unknown key {key}", path.display()));
+fn unknown(key: &str, place: &str) -> Failure {
+    let failure = Failure::input(format!("{place}: unknown key {key}"));
     match closest(&canonical(key), RunArgs::keys().chain([SPEC])).first() {
         Some(near) => failure.hint(format!("did you mean {near}?")),
         None => failure.hint("`stagger run --help` lists all keys"),
@@ -122,6 +126,16 @@ fn syntax(text: &str, path: &Path, error: &toml::de::Error) -> Failure {
     Failure::input(format!("{}, line {}: {message}: {line}", path.display(), number + 1)).maybe_hint(hint)
 }
 
+/// Makes paths that stand in a run file relative to the working directory.
+fn relate(args: &mut RunArgs, folder: &Path) {
+    for input in &mut args.data {
+        *input = relative_to(folder, input);
+    }
+    if let Some(out) = &mut args.output.out {
+        *out = relative_to(folder, out);
+    }
+}
+
 /// A path of the file as seen from the working directory; absolute paths and URLs stay.
 fn relative_to(folder: &Path, input: &str) -> String {
     if input.contains("://") || Path::new(input).is_absolute() {
@@ -136,7 +150,10 @@ mod tests {
     use super::*;
 
     fn parsed(text: &str) -> Result<RunArgs, String> {
-        parse(text, Path::new("studies/study.toml")).map_err(|failure| failure.to_string())
+        parse(text, Path::new("studies/study.toml"))
+            .and_then(|file| specs::lay(&RunArgs::default(), file))
+            .map(|mut specs| specs.remove(0).args)
+            .map_err(|failure| failure.to_string())
     }
 
     fn refused(text: &str) -> String {
@@ -146,13 +163,15 @@ mod tests {
     #[test]
     fn every_spelling_of_a_key() {
         let args =
-            parsed("est-method = 'reg'\nnboot = 500\nalpha = 0.1\ncluster = 'state, county'\nboot = true")
+            parsed("est-method = 'reg'\nnboot = 500\nalpha = 0.1\ncluster = 'state, county'\nboot = true\nboot-type = 'multiplier'\ndiagnostics = true")
                 .unwrap();
         assert_eq!(args.estimator.est_method.as_deref(), Some("reg"));
         assert_eq!(args.inference.biters, Some(500));
         assert_eq!(args.inference.alp, Some(0.1));
         assert_eq!(args.inference.clustervars, Some(vec!["state".to_owned(), "county".to_owned()]));
         assert_eq!(args.inference.bstrap, Some(true));
+        assert_eq!(args.inference.boot_type.as_deref(), Some("multiplier"));
+        assert_eq!(args.estimator.diagnostics, Some(true));
     }
 
     #[test]
@@ -177,15 +196,19 @@ mod tests {
 
     #[test]
     fn one_specification_is_laid_over_the_file() {
-        let args = parsed("yname = 'a'\nalp = 0.05\n[[spec]]\nname = 'wide'\nalp = 0.1").unwrap();
+        let args =
+            parsed("yname = 'a'\nalp = 0.05\n[[spec]]\nname = 'wide'\nalp = 0.1\nthreads = 2\nout = 'o'")
+                .unwrap();
         assert_eq!(args.columns.yname.as_deref(), Some("a"));
         assert_eq!(args.inference.alp, Some(0.1));
+        assert_eq!((args.running.threads, args.output.out.as_deref()), (Some(2), Some("studies/o")));
     }
 
     #[test]
     fn refusals_name_file_and_key() {
         let all = [
-            refused("[[spec]]\n[[spec]]\n"),
+            refused("spec = []"),
+            refused("spec = 'wide'"),
             refused("estmethod = 'dr'"),
             refused("colour = 'red'"),
             refused("alp = 0.1\nalpha = 0.05"),
@@ -196,8 +219,11 @@ mod tests {
         ]
         .join("\n");
         insta::assert_snapshot!(all, @r#"
-        error: studies/study.toml: 2 [[spec]] tables are given; several specifications in one run come with a later version
-        hint: keep one [[spec]] table a file, and run the files one after the other
+        error: studies/study.toml: spec must be a table
+        hint: write [[spec]]
+
+        error: studies/study.toml: spec must be a table
+        hint: write [[spec]]
 
         error: studies/study.toml: unknown key estmethod
         hint: did you mean est_method?
@@ -247,6 +273,7 @@ mod tests {
             "1e999",
             "{",
             "yname",
+            "\n[[spec]]\nname = 'b'\n",
         ];
         let mut random = rand_pcg::Pcg32::new(7, 11);
         let (mut read, mut refused) = (0, 0);

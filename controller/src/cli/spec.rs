@@ -1,37 +1,9 @@
-//! From arguments to a request: what is missing, what is out of range, and R's defaults for the rest.
+//! From arguments to a specification: what is missing, what is out of range, and R's defaults for the rest.
 
-use std::path::PathBuf;
-use std::time::Duration;
-
-use stagger_engine::run::RunOptions;
 use stagger_engine::spec::{BasePeriod, ControlGroup, EstMethod, FixWeights, Multiplier, RunSpec};
 
-use super::run_args::{DataArgs, EstimatorArgs, InferenceArgs, RunArgs, RunningArgs, WindowArgs};
+use super::run_args::{DataArgs, EstimatorArgs, InferenceArgs, RunArgs, WindowArgs};
 use crate::failure::Failure;
-
-/// Fewer draws than this give standard errors and bands of little worth.
-const FEW_DRAWS: u64 = 100;
-/// Days in seconds; a longer monitor interval is a slip.
-const DAY: f64 = 86_400.0;
-
-/// Everything `stagger run` needs.
-#[derive(Debug)]
-pub(crate) struct RunRequest {
-    /// Files, folders or globs.
-    pub(crate) inputs: Vec<String>,
-    pub(crate) spec: RunSpec,
-    pub(crate) options: RunOptions,
-    pub(crate) window: Window,
-    /// Folder of the saved result.
-    pub(crate) out: Option<PathBuf>,
-    pub(crate) json: bool,
-    pub(crate) quiet: bool,
-    /// Whether a progress line may be drawn where stderr is a terminal.
-    pub(crate) progress: bool,
-    pub(crate) monitor: Option<Duration>,
-    /// What to tell before the run starts.
-    pub(crate) notes: Vec<String>,
-}
 
 /// Which cells the aggregations use.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -69,51 +41,23 @@ impl Window {
     }
 }
 
-impl RunRequest {
-    /// Checks the arguments; `resolve` has laid them over the run file.
-    pub(crate) fn new(args: RunArgs) -> Result<Self, Failure> {
-        if args.data.is_empty() {
-            return Err(Failure::input("no input is given")
-                .hint("stagger run panel.parquet --yname Y --tname T --idname ID --gname G, or stagger run study.toml"));
-        }
-        let spec = specification(&args.columns, &args.estimator, &args.inference)?;
-        let options = running(&args.running)?;
-        let plain = args.output.plain.unwrap_or(false);
-        let quiet = args.output.quiet.unwrap_or(false);
-        Ok(Self {
-            notes: notes(&args, &spec),
-            inputs: args.data,
-            spec,
-            options,
-            window: Window::new(&args.window)?,
-            out: args.output.out.map(PathBuf::from),
-            json: args.output.json.unwrap_or(false),
-            quiet,
-            progress: args.running.progress_bar.unwrap_or(true) && !plain && !quiet,
-            monitor: args.running.monitor_interval.map(interval).transpose()?,
-        })
-    }
-}
-
-fn specification(
-    columns: &DataArgs,
-    estimator: &EstimatorArgs,
-    inference: &InferenceArgs,
-) -> Result<RunSpec, Failure> {
-    let default = RunSpec::default();
+/// Checks what is to be estimated.
+pub(super) fn specification(args: &RunArgs) -> Result<RunSpec, Failure> {
+    let (columns, estimator, inference) = (&args.columns, &args.estimator, &args.inference);
+    let default = defaults(columns);
     let panel = columns.panel.unwrap_or(default.panel);
+    boot_type(inference)?;
     Ok(RunSpec {
         yname: required("yname", "outcome", &columns.yname)?,
         tname: required("tname", "period", &columns.tname)?,
         gname: required("gname", "first treated period", &columns.gname)?,
         idname: unit_column(columns, panel)?,
-        pname: given(&columns.pname),
         xformla: given(&columns.xformla),
         weightsname: given(&columns.weightsname),
         clustervars: clusters(inference),
         est_method: est_method(estimator)?.unwrap_or(default.est_method),
         control_group: control_group(estimator)?.unwrap_or(default.control_group),
-        anticipation: anticipation(estimator)?.unwrap_or(default.anticipation),
+        anticipation: anticipation(estimator, &default)?,
         base_period: base_period(estimator)?.unwrap_or(default.base_period),
         fix_weights: fix_weights(estimator)?,
         panel,
@@ -124,12 +68,27 @@ fn specification(
         alp: level(inference.alp)?.unwrap_or(default.alp),
         seed: inference.seed.unwrap_or(default.seed),
         multiplier: multiplier(inference)?.unwrap_or(default.multiplier),
-        diagnostics: default.diagnostics,
+        diagnostics: estimator.diagnostics.unwrap_or(default.diagnostics),
+        pname: default.pname,
     })
 }
 
+/// R's defaults: those of `did`, or of `triplediff` with an eligibility column.
+fn defaults(columns: &DataArgs) -> RunSpec {
+    match given(&columns.pname) {
+        None => RunSpec::default(),
+        pname => RunSpec {
+            pname,
+            base_period: BasePeriod::Universal,
+            bstrap: false,
+            cband: false,
+            ..RunSpec::default()
+        },
+    }
+}
+
 /// An argument that is given; an empty text takes back what a run file gives.
-fn given(argument: &Option<String>) -> Option<String> {
+pub(super) fn given(argument: &Option<String>) -> Option<String> {
     argument.clone().filter(|text| !text.trim().is_empty())
 }
 
@@ -140,13 +99,15 @@ fn required(name: &str, meaning: &str, argument: &Option<String>) -> Result<Stri
     })
 }
 
+/// The unit's column; none where every row is its own unit.
 fn unit_column(columns: &DataArgs, panel: bool) -> Result<String, Failure> {
-    match given(&columns.idname) {
-        Some(idname) => Ok(idname),
-        None if !panel => Ok(String::new()),
-        None => Err(Failure::input("argument \"idname\" is missing: it is required when panel is true")
-            .hint("name the unit column: --idname COLUMN, or set --panel false for repeated cross sections")),
+    if !panel {
+        return Ok(String::new());
     }
+    given(&columns.idname).ok_or_else(|| {
+        Failure::input("argument \"idname\" is missing: it is required when panel is true")
+            .hint("name the unit column: --idname COLUMN, or set --panel false for repeated cross sections")
+    })
 }
 
 fn clusters(inference: &InferenceArgs) -> Vec<String> {
@@ -205,13 +166,31 @@ fn multiplier(args: &InferenceArgs) -> Result<Option<Multiplier>, Failure> {
     word("multiplier", &args.multiplier, "either \"mammen\" or \"rademacher\"", &words)
 }
 
-fn anticipation(args: &EstimatorArgs) -> Result<Option<f64>, Failure> {
-    match args.anticipation {
-        Some(periods) if !(periods >= 0.0 && periods.is_finite() && periods == periods.trunc()) => Err(
-            Failure::input(format!("anticipation must be a non-negative whole number; received {periods}")),
-        ),
-        other => Ok(other),
+fn boot_type(args: &InferenceArgs) -> Result<(), Failure> {
+    let words = [("multiplier", true), ("weighted", false)];
+    match word("boot_type", &args.boot_type, "either \"multiplier\" or \"weighted\"", &words)? {
+        Some(false) => {
+            Err(Failure::input("boot_type = weighted re-estimates every draw and is not supported")
+                .hint("the multiplier bootstrap is: boot_type = multiplier, the default"))
+        }
+        _ => Ok(()),
     }
+}
+
+fn anticipation(args: &EstimatorArgs, default: &RunSpec) -> Result<f64, Failure> {
+    let periods = args.anticipation.unwrap_or(default.anticipation);
+    if !(periods >= 0.0 && periods.is_finite() && periods == periods.trunc()) {
+        return Err(Failure::input(format!(
+            "anticipation must be a non-negative whole number; received {periods}"
+        )));
+    }
+    if let (Some(pname), true) = (&default.pname, periods > 0.0) {
+        return Err(Failure::input(format!(
+            "triple differences have no anticipation, as in R's triplediff; received anticipation {periods} with pname {pname}"
+        ))
+        .hint("leave out anticipation, or pname"));
+    }
+    Ok(periods)
 }
 
 /// A significance level inside (0, 1).
@@ -236,88 +215,63 @@ fn draws(args: &InferenceArgs) -> Result<Option<usize>, Failure> {
     }
 }
 
-fn running(args: &RunningArgs) -> Result<RunOptions, Failure> {
-    one_for_now("backend", &args.backend, "threads", &["lambda", "queue"])?;
-    one_for_now("device", &args.device, "cpu", &["cuda"])?;
-    Ok(RunOptions { threads: args.threads, n_partitions: args.n_partitions, max_cohorts: args.max_cohorts })
-}
-
-/// Refuses by name the values of later versions.
-fn one_for_now(name: &str, argument: &Option<String>, only: &str, later: &[&str]) -> Result<(), Failure> {
-    match given(argument).as_deref() {
-        None => Ok(()),
-        Some(value) if value == only => Ok(()),
-        Some(value) if later.contains(&value) => {
-            Err(Failure::input(format!("{name} \"{value}\" comes with a later version"))
-                .hint(format!("this version has \"{only}\"")))
-        }
-        Some(value) => Err(Failure::input(format!("{name} must be \"{only}\"; received \"{value}\""))),
-    }
-}
-
-fn interval(seconds: f64) -> Result<Duration, Failure> {
-    if seconds > 0.0 && seconds <= DAY {
-        return Ok(Duration::from_secs_f64(seconds));
-    }
-    Err(Failure::input(format!("monitor_interval must be a positive number of seconds; received {seconds}")))
-}
-
-fn notes(args: &RunArgs, spec: &RunSpec) -> Vec<String> {
-    let mut notes = Vec::new();
-    if spec.bstrap && (spec.biters as u64) < FEW_DRAWS {
-        notes.push(format!(
-            "biters is {}: standard errors and bands from so few draws are unreliable",
-            spec.biters
-        ));
-    }
-    if !spec.bstrap && args.inference.cband == Some(true) {
-        notes.push("cband needs bstrap: without it the bands are pointwise".to_owned());
-    }
-    notes
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::run_file::parse;
+    use crate::cli::run_file::{RunFile, parse};
+    use crate::cli::specs::lay;
     use std::path::Path;
 
-    const STUDY: &str =
-        "data = '/panel.parquet'\nyname = 'lemp'\ntname = 'year'\nidname = 'county'\ngname = 'g'\n";
+    const STUDY: &str = "yname = 'lemp'\ntname = 'year'\nidname = 'county'\ngname = 'g'\n";
 
-    fn request(more: &str) -> Result<RunRequest, Failure> {
-        RunRequest::new(parse(&format!("{STUDY}{more}"), Path::new("study.toml"))?)
+    fn checked(text: &str) -> Result<RunSpec, Failure> {
+        let file: RunFile = parse(text, Path::new("study.toml"))?;
+        specification(&lay(&RunArgs::default(), file)?.remove(0).args)
+    }
+
+    fn spec(more: &str) -> RunSpec {
+        checked(&format!("{STUDY}{more}")).unwrap()
     }
 
     fn refused(more: &str) -> String {
-        request(more).expect_err(more).to_string()
+        checked(&format!("{STUDY}{more}")).expect_err(more).to_string()
     }
 
-    #[test]
-    fn defaults_are_rs() {
-        let request = request("").unwrap();
-        let expected = RunSpec {
+    fn counties() -> RunSpec {
+        RunSpec {
             yname: "lemp".into(),
             tname: "year".into(),
             idname: "county".into(),
             gname: "g".into(),
             ..RunSpec::default()
-        };
-        assert_eq!(request.spec, expected);
-        assert!(request.window.is_default());
-        assert!(request.progress && !request.json && request.notes.is_empty());
+        }
+    }
+
+    #[test]
+    fn defaults_are_rs() {
+        assert_eq!(spec(""), counties());
+        assert_eq!(spec("boot_type = 'multiplier'"), counties());
+    }
+
+    #[test]
+    fn triple_differences_have_the_defaults_of_triplediff() {
+        let eligible = RunSpec { pname: Some("p".into()), ..counties() };
+        let plain =
+            RunSpec { base_period: BasePeriod::Universal, bstrap: false, cband: false, ..eligible.clone() };
+        assert_eq!(spec("pname = 'p'"), plain);
+        assert_eq!(spec("pname = 'p'\nanticipation = 0"), plain);
+        assert_eq!(spec("pname = 'p'\nbase_period = 'varying'\nboot = true\ncband = true"), eligible);
+        assert_eq!(spec("pname = ''"), counties());
     }
 
     #[test]
     fn all_settings_arrive() {
-        let spec = request(
+        let spec = spec(
             "xformla = '~ lpop'\nweightsname = 'w'\nclustervars = ['state', 'county', 'state']\nest_method = 'ipw'\n\
              control_group = 'notyettreated'\nanticipation = 1\nbase_period = 'universal'\nfix_weights = 'first_period'\n\
              allow_unbalanced_panel = true\nbstrap = false\nbiters = 50\ncband = false\nalp = 0.1\nseed = 7\n\
-             multiplier = 'rademacher'",
-        )
-        .unwrap()
-        .spec;
+             multiplier = 'rademacher'\ndiagnostics = true",
+        );
         assert_eq!(spec.xformla.as_deref(), Some("~ lpop"));
         assert_eq!(spec.clustervars, ["state", "county"]);
         assert_eq!(spec.est_method, EstMethod::Ipw);
@@ -326,7 +280,7 @@ mod tests {
         assert_eq!(spec.base_period, BasePeriod::Universal);
         assert_eq!(spec.fix_weights, Some(FixWeights::FirstPeriod));
         assert_eq!(spec.multiplier, Multiplier::Rademacher);
-        assert!(spec.allow_unbalanced_panel && !spec.bstrap && !spec.cband);
+        assert!(spec.allow_unbalanced_panel && spec.diagnostics && !spec.bstrap && !spec.cband);
         assert_eq!((spec.biters, spec.alp, spec.seed), (50, 0.1, 7));
     }
 
@@ -342,12 +296,9 @@ mod tests {
             "anticipation = 0.5",
             "alp = 1.5",
             "biters = 0",
-            "pname = 'eligible'",
-            "backend = 'lambda'",
-            "backend = 'dask'",
-            "device = 'cuda'",
-            "monitor_interval = 0",
-            "min_e = 2\nmax_e = 1",
+            "pname = 'eligible'\nanticipation = 1",
+            "boot_type = 'weighted'",
+            "boot_type = 'wild'",
         ]
         .map(refused)
         .join("");
@@ -363,14 +314,11 @@ mod tests {
         hint: 0.05 gives 95% bands
         error: biters must be at least 1; received 0
         hint: --bstrap false gives analytic standard errors
-        error: triple differences (pname) are not supported yet
-        error: backend "lambda" comes with a later version
-        hint: this version has "threads"
-        error: backend must be "threads"; received "dask"
-        error: device "cuda" comes with a later version
-        hint: this version has "cpu"
-        error: monitor_interval must be a positive number of seconds; received 0
-        error: min_e is 2 and max_e 1: no event time lies between
+        error: triple differences have no anticipation, as in R's triplediff; received anticipation 1 with pname eligible
+        hint: leave out anticipation, or pname
+        error: boot_type = weighted re-estimates every draw and is not supported
+        hint: the multiplier bootstrap is: boot_type = multiplier, the default
+        error: boot_type must be either "multiplier" or "weighted"; received "wild"
         "#);
     }
 
@@ -378,13 +326,10 @@ mod tests {
     fn missing_arguments_are_named() {
         let without = |name: &str| {
             let kept: Vec<&str> = STUDY.lines().filter(|line| !line.starts_with(name)).collect();
-            let args = parse(&kept.join("\n"), Path::new("study.toml")).unwrap();
-            RunRequest::new(args).expect_err(name).to_string()
+            checked(&kept.join("\n")).expect_err(name).to_string()
         };
-        let all = ["data", "yname", "tname", "gname", "idname"].map(without).join("");
+        let all = ["yname", "tname", "gname", "idname"].map(without).join("");
         insta::assert_snapshot!(all, @r#"
-        error: no input is given
-        hint: stagger run panel.parquet --yname Y --tname T --idname ID --gname G, or stagger run study.toml
         error: argument "yname" is missing
         hint: name the outcome column: --yname COLUMN
         error: argument "tname" is missing
@@ -397,15 +342,11 @@ mod tests {
     }
 
     #[test]
-    fn cross_sections_need_no_unit() {
-        let text = STUDY.replace("idname = 'county'", "panel = false");
-        let request = RunRequest::new(parse(&text, Path::new("study.toml")).unwrap()).unwrap();
-        assert!(!request.spec.panel && request.spec.idname.is_empty());
-    }
-
-    #[test]
-    fn notes_tell_what_has_no_effect() {
-        assert_eq!(request("bstrap = false\ncband = true").unwrap().notes.len(), 1);
-        assert_eq!(request("biters = 20").unwrap().notes.len(), 1);
+    fn cross_sections_have_no_unit() {
+        let without = STUDY.replace("idname = 'county'", "panel = false");
+        for found in [checked(&without).unwrap(), spec("panel = false\npname = 'p'\nfix_weights = 'varying'")]
+        {
+            assert!(!found.panel && found.idname.is_empty());
+        }
     }
 }

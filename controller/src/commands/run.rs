@@ -2,48 +2,115 @@
 
 use std::io::{self, Write};
 
+use serde::Serialize;
 use stagger_engine::aggregate::{AggregateOptions, InferenceOverrides, aggregate_saved};
-use stagger_engine::result::SavedResult;
-use stagger_engine::run::{RunOutput, run as estimate};
+use stagger_engine::events::Observer;
+use stagger_engine::result::{RunResult, SavedResult};
+use stagger_engine::run::{RunOutput, RunsOutput, run as estimate, run_all};
 
+use crate::cli::request::{RunRequest, Specification};
 use crate::cli::run_args::RunArgs;
 use crate::cli::run_file;
-use crate::cli::spec::{RunRequest, Window};
+use crate::cli::spec::Window;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::progress::{Progress, Show};
 use crate::report::aggregation::KINDS;
-use crate::report::estimates::run_report;
-use crate::report::folder::Staging;
-use crate::report::save::save;
-use crate::report::stdout::{print, print_json};
+use crate::report::estimates::{heading, run_report};
+use crate::report::folder::{Staging, StagingAll};
+use crate::report::save::{save, save_all};
+use crate::report::stdout::{json_line, print};
+use crate::report::text::counted;
 
 /// Estimates, prints and saves.
 pub(crate) fn run(args: RunArgs) -> Result<(), Failure> {
     let request = RunRequest::new(run_file::resolve(args)?)?;
     interrupt::install();
-    let folder = request.out.as_deref().map(Staging::prepare).transpose()?;
-    tell(&request, "note", &request.notes);
+    let folder = Folder::prepare(&request)?;
+    for spec in &request.specs {
+        tell(&request, "note", spec, &spec.notes);
+    }
 
-    let mut output = compute(&request)?;
-    if !request.window.is_default() {
-        aggregate_in(request.window, &mut output);
+    let mut outputs = compute(&request)?;
+    for (spec, output) in request.specs.iter().zip(&mut outputs) {
+        if !spec.window.is_default() {
+            aggregate_in(spec.window, output);
+        }
     }
     // A full disk must not cost the result: it is printed in any case, and saving is what failed.
-    let saved = folder.map(|folder| save(folder, &output)).transpose();
-    let printed = show(&request, &output);
+    let saved = folder.map(|folder| folder.save(&outputs)).transpose();
+    let printed = show(&request, &outputs);
     saved?;
     if let Some(out) = &request.out {
-        tell(&request, "saved", &[out.display().to_string()]);
+        say(&request, &format!("saved: {}", out.display()));
     }
     printed
 }
 
-fn compute(request: &RunRequest) -> Result<RunOutput, Failure> {
+/// Where the results go: one is the folder itself, named ones are folders in it.
+enum Folder {
+    One(Staging),
+    Named(StagingAll),
+}
+
+impl Folder {
+    fn prepare(request: &RunRequest) -> Result<Option<Self>, Failure> {
+        let Some(out) = &request.out else {
+            return Ok(None);
+        };
+        let names: Vec<&str> = request.specs.iter().filter_map(|spec| spec.name.as_deref()).collect();
+        if names.is_empty() {
+            return Staging::prepare(out).map(Self::One).map(Some);
+        }
+        StagingAll::prepare(out, &names).map(Self::Named).map(Some)
+    }
+
+    fn save(self, outputs: &[RunOutput]) -> Result<(), Failure> {
+        match (self, outputs) {
+            (Self::One(folder), [output]) => save(folder, output),
+            (Self::One(_), _) => Err(Failure::failed("several results for one folder")),
+            (Self::Named(folders), outputs) => save_all(folders, outputs),
+        }
+    }
+}
+
+/// One result a specification, in their order.
+fn compute(request: &RunRequest) -> Result<Vec<RunOutput>, Failure> {
     let progress = Progress::start(Show { line: request.progress, monitor: request.monitor });
-    let output = estimate(&request.inputs, &request.spec, &request.options, &|event| progress.observe(event));
+    let found = estimate_all(request, &|event| progress.observe(event));
     progress.finish();
-    Ok(output?)
+    let runs = found?;
+    if let Some(saving) = saving(&runs) {
+        say(request, &format!("note: {saving}"));
+    }
+    Ok(runs.outputs)
+}
+
+fn estimate_all(request: &RunRequest, observer: Observer<'_>) -> Result<RunsOutput, Failure> {
+    let RunRequest { inputs, options, .. } = request;
+    if let [one] = request.specs.as_slice() {
+        let output = estimate(inputs, &one.spec, options, observer)?;
+        return Ok(RunsOutput { outputs: vec![output], passes: 0, separate_passes: 0 });
+    }
+    let specs: Vec<_> = request.specs.iter().map(|one| one.spec.clone()).collect();
+    let runs = run_all(inputs, &specs, options, observer)?;
+    if runs.outputs.len() != specs.len() {
+        return Err(Failure::failed(format!(
+            "{} results for {} specifications",
+            runs.outputs.len(),
+            specs.len()
+        )));
+    }
+    Ok(runs)
+}
+
+/// What sharing the data was worth, where it was.
+fn saving(runs: &RunsOutput) -> Option<String> {
+    (runs.passes < runs.separate_passes).then(|| {
+        let specs = counted(runs.outputs.len() as u64, "specification");
+        let noun = if runs.passes == 1 { "pass" } else { "passes" };
+        format!("{specs} shared the data: {} {noun} instead of {}", runs.passes, runs.separate_passes)
+    })
 }
 
 /// Aggregates again over the cells asked for, in the manner of the run: missing cells are left out with a warning, and a
@@ -77,20 +144,72 @@ impl From<Window> for AggregateOptions {
     }
 }
 
-fn show(request: &RunRequest, output: &RunOutput) -> Result<(), Failure> {
-    if request.json {
-        // The table shows them among its lines; with JSON a person sees them here.
-        tell(request, "warning", &output.saved.result.warnings);
-        return print_json(&output.saved.result);
-    }
-    print(&run_report(&output.saved))
+/// The line of JSON of a named specification: its name, then the object of a run of its own.
+#[derive(Serialize)]
+struct NamedResult<'a> {
+    spec: &'a str,
+    #[serde(flatten)]
+    result: &'a RunResult,
 }
 
-fn tell(request: &RunRequest, kind: &str, lines: &[String]) {
-    if !request.quiet {
-        let mut err = io::stderr().lock();
-        for line in lines {
-            let _ = writeln!(err, "{kind}: {line}");
+fn show(request: &RunRequest, outputs: &[RunOutput]) -> Result<(), Failure> {
+    let mut text = String::new();
+    for (spec, output) in request.specs.iter().zip(outputs) {
+        if request.json {
+            // The table shows them among its lines; with JSON a person sees them here.
+            tell(request, "warning", spec, &output.saved.result.warnings);
+            text += &result_line(spec.name.as_deref(), &output.saved.result)?;
+            continue;
         }
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        if let Some(name) = &spec.name {
+            text += &heading(name);
+        }
+        text += &run_report(&output.saved);
+    }
+    print(&text)
+}
+
+fn result_line(name: Option<&str>, result: &RunResult) -> Result<String, Failure> {
+    match name {
+        Some(spec) => json_line(&NamedResult { spec, result }),
+        None => json_line(result),
+    }
+}
+
+/// Tells lines of a specification, with its name before them if it has one.
+fn tell(request: &RunRequest, kind: &str, spec: &Specification, lines: &[String]) {
+    let name = spec.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
+    for line in lines {
+        say(request, &format!("{kind}: {name}{line}"));
+    }
+}
+
+fn say(request: &RunRequest, line: &str) {
+    if !request.quiet {
+        let _ = writeln!(io::stderr(), "{line}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    #[test]
+    fn a_named_line_is_the_line_of_its_own_run_with_the_name_first() {
+        let result = fixture::troubled().result;
+        let own = result_line(None, &result).unwrap();
+        let named = result_line(Some("a \"b\""), &result).unwrap();
+        assert_eq!(named, format!("{{\"spec\":\"a \\\"b\\\"\",{}", &own[1..]));
+    }
+
+    #[test]
+    fn the_saving_is_told_where_there_is_one() {
+        let runs = |passes| RunsOutput { outputs: Vec::new(), passes, separate_passes: 19 };
+        assert_eq!(saving(&runs(7)).unwrap(), "0 specifications shared the data: 7 passes instead of 19");
+        assert_eq!(saving(&runs(19)), None);
     }
 }

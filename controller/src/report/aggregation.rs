@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use stagger_engine::result::{Aggte, Num, SavedResult};
 
-use super::estimates::{SIGNIFICANCE, band_heading, critical_value, references, settings};
+use super::estimates::{SIGNIFICANCE, band_heading, critical_value};
+use super::settings::{references, settings};
 use super::text::{Row, Table, label, percent};
 
 /// The aggregations in the order in which they are shown.

@@ -1,13 +1,21 @@
 //! The result of a run as a person reads it: R's `summary(att_gt)`, then the aggregations, then what was done and dropped.
 
 use stagger_engine::result::{Num, RunResult, SavedResult};
-use stagger_engine::spec::{BasePeriod, ControlGroup, EstMethod, FixWeights, Multiplier, RunSpec};
+use stagger_engine::spec::RunSpec;
 
 use super::aggregation::{Bands, effects_table, overall_table};
+use super::settings::{estimand, kind, references, settings, title};
 use super::text::{Row, Table, counted, field, grouped, label, percent, short, wrapped};
 
 /// R's line below every table.
 pub(crate) const SIGNIFICANCE: &str = "---\nSignif. codes: '*' confidence band does not cover 0\n";
+
+/// Line over the report of a specification among several.
+pub(crate) fn heading(name: &str) -> String {
+    let title = format!("Specification {name}");
+    let line = "=".repeat(title.chars().count());
+    format!("{title}\n{line}\n\n")
+}
 
 /// What `stagger run` prints.
 pub(crate) fn run_report(saved: &SavedResult) -> String {
@@ -30,32 +38,11 @@ pub(crate) fn run_report(saved: &SavedResult) -> String {
     }
     text.push('\n');
     text += &settings(saved);
-    text += &critical_value(result.crit.0, cell_bands(saved), "ATT(g,t)", result.alp);
+    text += &critical_value(result.crit.0, cell_bands(saved), estimand(spec), result.alp);
     text += &sample(saved);
-    text += &dropped(result);
+    text += &dropped(result, spec);
     text += &warnings(result);
     text
-}
-
-/// Papers to cite.
-pub(crate) fn references(spec: &RunSpec) -> String {
-    let reference = "Callaway, B. and Sant'Anna, P. H. C. (2021). \"Difference-in-Differences with Multiple Time Periods.\" \
-                     Journal of Econometrics 225(2), 200-230.";
-    let method = match spec.est_method {
-        EstMethod::Dr => {
-            "doubly robust. Sant'Anna, P. H. C. and Zhao, J. (2020). \"Doubly Robust Difference-in-Differences Estimators.\" \
-             Journal of Econometrics 219(1), 101-122."
-        }
-        EstMethod::Reg => {
-            "outcome regression. Heckman, J. J., Ichimura, H. and Todd, P. E. (1997). \"Matching as an Econometric Evaluation \
-             Estimator.\" Review of Economic Studies 64(4), 605-654."
-        }
-        EstMethod::Ipw => {
-            "inverse probability weighting. Abadie, A. (2005). \"Semiparametric Difference-in-Differences Estimators.\" \
-             Review of Economic Studies 72(1), 1-19."
-        }
-    };
-    wrapped("Reference: ", 2, reference) + &wrapped("Method: ", 2, method)
 }
 
 /// `[95% Simult. Conf. Band]`
@@ -83,8 +70,9 @@ fn cells_table(saved: &SavedResult) -> String {
         })
         .collect();
     let band = band_heading(saved.result.alp, cell_bands(saved));
-    let table = Table { keys: &["Group", "Time"], estimate: "ATT(g,t)", band, rows };
-    format!("Group-Time Average Treatment Effects:\n{}", table.render())
+    let spec = &saved.extended.spec;
+    let table = Table { keys: &["Group", "Time"], estimate: estimand(spec), band, rows };
+    format!("{}:\n{}", title(spec), table.render())
 }
 
 fn pretest(saved: &SavedResult) -> String {
@@ -94,82 +82,13 @@ fn pretest(saved: &SavedResult) -> String {
             let p = if test.p.0 < 0.000_005 { "< 0.00001".to_owned() } else { format!("{:.5}", test.p.0) };
             format!("{p} (chi2({}) = {})", test.df, short(test.stat.0))
         }
+        None if spec.pname.is_some() => "not given, as in R's triplediff".to_owned(),
         None if spec.bstrap && saved.extended.clusters.is_some() => {
             "not given, as in R, with clusters and bootstrap; --bstrap false gives it".to_owned()
         }
         None => "not available".to_owned(),
     };
     wrapped("P-value for pre-test of parallel trends assumption: ", 2, &outcome)
-}
-
-/// How it was estimated.
-pub(crate) fn settings(saved: &SavedResult) -> String {
-    let spec = &saved.extended.spec;
-    let control = match spec.control_group {
-        ControlGroup::NeverTreated => "never treated",
-        ControlGroup::NotYetTreated => "not yet treated",
-    };
-    let base = match spec.base_period {
-        BasePeriod::Varying => "varying",
-        BasePeriod::Universal => "universal",
-    };
-    field("Control group:", &format!("{control}, anticipation periods: {}", spec.anticipation))
-        + &field("Estimation method:", &format!("{}; covariates: {}", method(spec), covariates(spec)))
-        + &field("Base period:", base)
-        + &weights(spec)
-        + &field("Standard errors:", &standard_errors(saved))
-}
-
-fn method(spec: &RunSpec) -> &'static str {
-    match spec.est_method {
-        EstMethod::Dr => "doubly robust",
-        EstMethod::Reg => "outcome regression",
-        EstMethod::Ipw => "inverse probability weighting",
-    }
-}
-
-fn covariates(spec: &RunSpec) -> &str {
-    match spec.xformla.as_deref() {
-        None => "none",
-        Some(formula) if formula.replace(' ', "") == "~1" => "none",
-        Some(formula) => formula.trim(),
-    }
-}
-
-fn weights(spec: &RunSpec) -> String {
-    let Some(column) = &spec.weightsname else {
-        return String::new();
-    };
-    let period = match spec.fix_weights {
-        None => "of each cell's earlier period",
-        Some(FixWeights::BasePeriod) => "fixed at the base period",
-        Some(FixWeights::FirstPeriod) => "fixed at the first period",
-        Some(FixWeights::Varying) => "varying, each row its own",
-    };
-    field("Weights:", &format!("{column}, {period}"))
-}
-
-fn standard_errors(saved: &SavedResult) -> String {
-    let spec = &saved.extended.spec;
-    let mut text = if spec.bstrap {
-        let weights = match spec.multiplier {
-            Multiplier::Mammen => "Mammen",
-            Multiplier::Rademacher => "Rademacher",
-        };
-        format!("multiplier bootstrap, {} {weights} draws, seed {}", grouped(spec.biters as u64), spec.seed)
-    } else {
-        "analytic".to_owned()
-    };
-    let clusters: Vec<&str> =
-        spec.clustervars.iter().filter(|name| **name != spec.idname).map(String::as_str).collect();
-    if let [first, others @ ..] = clusters.as_slice() {
-        text += &format!(", clustered by {}", clusters.join(" and "));
-        if let Some(count) = saved.extended.clusters {
-            let of = if others.is_empty() { String::new() } else { format!(" of {first}") };
-            text += &format!(" ({}{of})", counted(count, "cluster"));
-        }
-    }
-    text
 }
 
 /// The critical value of the bands over `what`.
@@ -184,8 +103,9 @@ pub(crate) fn critical_value(crit: f64, bands: Bands, what: &str, alp: f64) -> S
 /// Whom it was estimated from.
 fn sample(saved: &SavedResult) -> String {
     let extended = &saved.extended;
-    let noun = if extended.spec.panel { "unit" } else { "observation" };
-    let mut text = counted(saved.result.n, noun);
+    let noun = if extended.spec.panel { "unit" } else { "row" };
+    let of = kind(&extended.spec).map(|kind| format!(" of {kind}")).unwrap_or_default();
+    let mut text = counted(saved.result.n, noun) + &of;
     if let (Some(first), Some(last)) = (extended.periods.first(), extended.periods.last()) {
         let periods = counted(extended.periods.len() as u64, "period");
         text += &format!(", {periods} ({} to {})", label(*first), label(*last));
@@ -212,12 +132,14 @@ fn unbroken(items: &[String], separator: &str) -> String {
     items.iter().map(|item| item.replace(' ', "\u{a0}")).collect::<Vec<_>>().join(separator)
 }
 
-fn dropped(result: &RunResult) -> String {
+fn dropped(result: &RunResult, spec: &RunSpec) -> String {
     let dropped = &result.dropped;
     if dropped.rows == 0 && dropped.units == 0 {
         return field("Dropped:", "nothing");
     }
-    let total = format!("{}, {}", counted(dropped.rows, "row"), counted(dropped.units, "unit"));
+    let rows = counted(dropped.rows, "row");
+    // In cross sections every row is a unit.
+    let total = if spec.panel { format!("{rows}, {}", counted(dropped.units, "unit")) } else { rows };
     let mut text = field("Dropped:", &total);
     for (reason, rows) in &dropped.reasons {
         text += &field("", &format!("{}: {reason}", counted(*rows, "row")));
@@ -390,6 +312,68 @@ mod tests {
         Warnings:
         - ATT(2004, 2007) can't be estimated: overlap condition violated (largest fitted
           propensity score 0.9995, limit 0.999)
+        ");
+    }
+    /// The lines around the table that say what was estimated, and from what.
+    fn said(saved: &SavedResult) -> String {
+        let report = run_report(saved);
+        let cells = |line: &&str| !line.starts_with(|first: char| first == ' ' && !line.contains("(g,t)"));
+        let lines: Vec<&str> = report.lines().filter(cells).collect();
+        lines.join("\n")
+    }
+
+    #[test]
+    fn triple_differences_of_cross_sections() {
+        let saved = fixture::triple();
+        insta::assert_snapshot!(said(&saved), @r#"
+        Reference: Ortiz-Villavicencio, M. and Sant'Anna, P. H. C. (2025). "Better
+        Method: doubly robust. Sant'Anna, P. H. C. and Zhao, J. (2020). "Doubly Robust
+
+        Triple Differences, Group-Time Average Treatment Effects
+        from repeated cross sections:
+         Group  Time  DDD(g,t)  Std. Error  [95% Pointwise Conf. Band]
+        ---
+        Signif. codes: '*' confidence band does not cover 0
+
+        P-value for pre-test of parallel trends assumption: not given, as in R's
+
+        Overall effects:
+
+        Dynamic effects (event study):
+
+        Triple differences: eligible by low.wage
+        Control group:      never treated
+        Estimation method:  doubly robust; covariates: none
+        Base period:        universal
+        Weights:            weight
+        Standard errors:    analytic
+        Critical value:     1.960, pointwise, at the 5% level
+        Sample:             500 rows of repeated cross sections, 5 periods (2003 to
+        Cohorts:            2004: 20, 2006: 40, 2007: 131, never treated: 309
+        Dropped:            2 rows
+        "#);
+        assert!(run_report(&saved).lines().all(|line| line.chars().count() <= 80));
+    }
+
+    #[test]
+    fn unbalanced_panels_say_so() {
+        let mut saved = fixture::troubled();
+        saved.extended.spec.allow_unbalanced_panel = true;
+        let report = run_report(&saved);
+        for line in [
+            "Group-Time Average Treatment Effects\nfrom an unbalanced panel:\n",
+            "Weights:            weight, each row its own\n",
+            "Sample:             500 units of an unbalanced panel, 5 periods (2003 to 2007)\n",
+        ] {
+            assert!(report.contains(line), "{report}");
+        }
+    }
+
+    #[test]
+    fn a_specification_has_a_heading() {
+        insta::assert_snapshot!(heading("wide"), @"
+        Specification wide
+        ==================
         ");
     }
 }

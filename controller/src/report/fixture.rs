@@ -51,6 +51,19 @@ pub(crate) fn troubled() -> SavedResult {
     saved
 }
 
+/// Triple differences of repeated cross sections; the numbers are those of [`universal`].
+pub(crate) fn triple() -> SavedResult {
+    let mut saved = universal();
+    let spec = &mut saved.extended.spec;
+    (spec.pname, spec.panel, spec.idname) = (Some("low.wage".into()), false, String::new());
+    spec.weightsname = Some("weight".into());
+    let result = &mut saved.result;
+    (result.estimator, result.wald) = ("ddd".into(), None);
+    result.dropped =
+        Dropped { rows: 2, units: 2, reasons: BTreeMap::from([("missing values in lemp".to_owned(), 2)]) };
+    saved
+}
+
 fn mpdta_spec() -> RunSpec {
     RunSpec {
         yname: "lemp".into(),

@@ -1,7 +1,8 @@
 //! A folder that appears whole or not at all.
 //!
 //! Files are written to a sibling folder and moved in place when all are complete. An earlier result is replaced file by
-//! file, so that what a person added beside it stays. Until then an interrupt or an error leaves nothing behind.
+//! file, so that what a person added beside it stays. Until then an interrupt or an error leaves nothing behind. Several
+//! results of one run are folders in one, and appear together.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -24,6 +25,11 @@ impl Staging {
     /// Makes sure that `target` can be written, before anything is computed.
     pub(crate) fn prepare(target: &Path) -> Result<Self, Failure> {
         refuse_foreign(target)?;
+        Self::beside(target)
+    }
+
+    /// Makes an empty folder beside the target.
+    fn beside(target: &Path) -> Result<Self, Failure> {
         let parent = match target.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
@@ -59,13 +65,22 @@ impl Staging {
 
     /// Puts the files in place; of an earlier result, those among `known` that were not written again are removed.
     pub(crate) fn commit(self, known: impl Fn(&str) -> bool) -> Result<(), Failure> {
-        interrupt::commit(&self.target, || match fs::rename(&self.staging, &self.target) {
-            Ok(()) => Ok(()),
+        interrupt::commit(&self.target, || self.put(&known))
+    }
+
+    fn put(&self, known: &impl Fn(&str) -> bool) -> Result<(), Failure> {
+        if self.rename()? { Ok(()) } else { self.replace_files(known) }
+    }
+
+    /// Puts the whole folder in place at once; `false` where the target holds something.
+    fn rename(&self) -> Result<bool, Failure> {
+        match fs::rename(&self.staging, &self.target) {
+            Ok(()) => Ok(true),
             Err(error) if matches!(error.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists) => {
-                self.replace_files(&known)
+                Ok(false)
             }
             Err(source) => Err(Failure::write(&self.target, &source)),
-        })
+        }
     }
 
     fn replace_files(&self, known: &impl Fn(&str) -> bool) -> Result<(), Failure> {
@@ -101,6 +116,69 @@ impl Drop for Staging {
         // Gone already after a commit; otherwise there is nobody left to tell.
         let _ = fs::remove_dir_all(&self.staging);
     }
+}
+
+/// Folders of several results in one.
+#[derive(Debug)]
+pub(crate) struct StagingAll {
+    // Dropped first: their folders lie in that of the whole.
+    parts: Vec<Staging>,
+    whole: Staging,
+}
+
+impl StagingAll {
+    /// Makes sure that `target` and the folders `names` in it can be written, before anything is computed.
+    pub(crate) fn prepare(target: &Path, names: &[&str]) -> Result<Self, Failure> {
+        refuse_foreign_all(target)?;
+        for name in names {
+            refuse_foreign(&target.join(name))?;
+        }
+        let whole = Staging::beside(target)?;
+        let parts = names.iter().map(|name| whole.part(name)).collect::<Result<_, _>>()?;
+        Ok(Self { parts, whole })
+    }
+
+    /// The folders, in the order of their names.
+    pub(crate) fn parts(&self) -> &[Staging] {
+        &self.parts
+    }
+
+    /// Puts all folders in place, as [`Staging::commit`] does with one.
+    pub(crate) fn commit(self, known: impl Fn(&str) -> bool) -> Result<(), Failure> {
+        interrupt::commit(&self.whole.target, || {
+            if self.whole.rename()? {
+                return Ok(());
+            }
+            self.parts.iter().try_for_each(|part| part.put(&known))
+        })
+    }
+}
+
+impl Staging {
+    /// A folder in this one.
+    fn part(&self, name: &str) -> Result<Self, Failure> {
+        let part = Self { target: self.target.join(name), staging: self.path(name) };
+        fs::create_dir(&part.staging).map_err(|source| Failure::write(&part.target, &source))?;
+        part.probe_target()?;
+        Ok(part)
+    }
+}
+
+/// Refuses a target of several results that is a file, or a folder with something in it but no folder of a result.
+fn refuse_foreign_all(target: &Path) -> Result<(), Failure> {
+    let names = match fs::metadata(target) {
+        Ok(found) if found.is_dir() => file_names(target).map_err(|source| Failure::read(target, &source))?,
+        // As for one result: absent, a file, or out of reach.
+        _ => return refuse_foreign(target),
+    };
+    if names.is_empty() || names.iter().any(|name| target.join(name).join(RESULT).is_file()) {
+        return Ok(());
+    }
+    Err(Failure::input(format!(
+        "--out {} is not empty and holds no folder of an earlier result",
+        target.display()
+    ))
+    .hint("several specifications are saved in a folder each: give a new folder for them"))
 }
 
 /// Refuses a target that is a file, or a folder that holds something other than an earlier result.
@@ -180,6 +258,58 @@ mod tests {
         assert_eq!(names(&target), ["notes.txt", RESULT]);
         assert_eq!(fs::read_to_string(target.join(RESULT)).unwrap(), "new");
         assert_eq!(names(root.path()), ["out"]);
+    }
+
+    #[test]
+    fn several_folders_appear_together() {
+        let root = tempfile::tempdir().unwrap();
+        let target = root.path().join("out");
+        let staging = StagingAll::prepare(&target, &["a", "b"]).unwrap();
+        for part in staging.parts() {
+            put(part, RESULT, "first");
+            put(part, "draws.parquet", "");
+        }
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1, "the folder that is written");
+        assert!(!target.exists());
+        staging.commit(|_| false).unwrap();
+        assert_eq!(names(&target), ["a", "b"]);
+
+        // One of them again, and a new one: the other stays.
+        let staging = StagingAll::prepare(&target, &["b", "c"]).unwrap();
+        for part in staging.parts() {
+            put(part, RESULT, "second");
+        }
+        staging.commit(|name| name == "draws.parquet").unwrap();
+        let text = |name: &str| fs::read_to_string(target.join(name).join(RESULT)).unwrap();
+        assert_eq!(["a", "b", "c"].map(text), ["first", "second", "second"]);
+        assert_eq!((names(&target.join("a")).len(), names(&target.join("b")).len()), (2, 1));
+        assert_eq!(names(root.path()), ["out"]);
+
+        drop(StagingAll::prepare(&root.path().join("other"), &["a"]).unwrap());
+        assert_eq!(names(root.path()), ["out"]);
+    }
+
+    #[test]
+    fn several_results_go_to_a_folder_of_their_own() {
+        let root = tempfile::tempdir().unwrap();
+        let refused = |name: &str| {
+            let failure = StagingAll::prepare(&root.path().join(name), &["a"]).expect_err(name);
+            failure.to_string().replace(&root.path().display().to_string(), "DIR")
+        };
+        fs::create_dir_all(root.path().join("one")).unwrap();
+        fs::write(root.path().join("one").join(RESULT), "").unwrap();
+        fs::create_dir_all(root.path().join("all/a")).unwrap();
+        fs::create_dir_all(root.path().join("all/b")).unwrap();
+        fs::write(root.path().join("all/a/thesis.tex"), "").unwrap();
+        fs::write(root.path().join("all/b").join(RESULT), "").unwrap();
+        let all = ["one", "all", "all/a/thesis.tex"].map(refused).join("");
+        insta::assert_snapshot!(all, @"
+        error: --out DIR/one is not empty and holds no folder of an earlier result
+        hint: several specifications are saved in a folder each: give a new folder for them
+        error: --out DIR/all/a is not empty and holds no earlier result
+        hint: give a new folder, or one with a result.json to replace
+        error: --out DIR/all/a/thesis.tex is a file, not a folder
+        ");
     }
 
     #[test]

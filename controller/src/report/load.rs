@@ -27,14 +27,27 @@ pub(crate) struct Loaded {
 pub(crate) fn load(path: &Path) -> Result<Loaded, Failure> {
     let file = if path.is_dir() { path.join(RESULT) } else { path.to_owned() };
     if path.is_dir() && !file.exists() {
-        return Err(Failure::input(format!("{} holds no {RESULT}", path.display()))
-            .hint("give the folder that `stagger run --out` wrote"));
+        return Err(Failure::input(format!("{} holds no {RESULT}", path.display())).hint(elsewhere(path)));
     }
     let text = fs::read_to_string(&file).map_err(|source| Failure::read(&file, &source))?;
     let saved = parse(&text, &file)?;
     let draws =
         saved.extended.spec.bstrap.then(|| load_draws(&file.with_file_name(DRAWS), &saved)).transpose()?;
     Ok(Loaded { saved, draws })
+}
+
+/// What to give in place of a folder without a result; several specifications are saved in a folder each.
+fn elsewhere(folder: &Path) -> String {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut results: Vec<String> = entries
+        .filter(|entry| entry.path().join(RESULT).is_file())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    if results.is_empty() {
+        return "give the folder that `stagger run --out` wrote".to_owned();
+    }
+    results.sort();
+    format!("give one of the results in it: {}", results.join(", "))
 }
 
 /// Reads `result.json`.
@@ -258,6 +271,16 @@ mod tests {
     }
 
     #[test]
+    fn triple_differences_of_cross_sections_read_back() {
+        let root = tempfile::tempdir().unwrap();
+        let written = output(fixture::triple());
+        saved_in(&root.path().join("out"), &written);
+        let loaded = load(&root.path().join("out")).unwrap();
+        assert_eq!(loaded.saved.extended.spec, written.saved.extended.spec);
+        assert_eq!(loaded.saved.result.estimator, "ddd");
+    }
+
+    #[test]
     fn a_second_run_leaves_nothing_of_the_first() {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("out");
@@ -275,7 +298,8 @@ mod tests {
         let mut other = fixture::bootstrap();
         other.extended.spec.seed = 1;
         saved_in(&at("other"), &output(other));
-        let mut all = vec![message(&at("none"), root.path()), message(root.path(), root.path())];
+        fs::create_dir(at("empty")).unwrap();
+        let mut all = ["none", "empty", ""].map(|name| message(&at(name), root.path())).to_vec();
 
         fs::write(at("plain.json"), "{\"att_gt\": {}}").unwrap();
         all.push(message(&at("plain.json"), root.path()));
@@ -290,8 +314,10 @@ mod tests {
         all.push(message(&at("out"), root.path()));
         insta::assert_snapshot!(all.concat(), @r#"
         error: can't read DIR/none: no such file or directory
-        error: DIR holds no result.json
+        error: DIR/empty holds no result.json
         hint: give the folder that `stagger run --out` wrote
+        error: DIR/ holds no result.json
+        hint: give one of the results in it: other, out
         error: DIR/plain.json is not a saved result: it has no "extended"
         hint: `stagger run --json` prints the result only; `--out DIR` saves what agg needs
         error: DIR/cut.json is damaged: EOF while parsing a list at line 1 column 100

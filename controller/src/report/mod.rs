@@ -8,6 +8,7 @@ pub(crate) mod fixture;
 pub(crate) mod folder;
 pub(crate) mod load;
 pub(crate) mod save;
+pub(crate) mod settings;
 pub(crate) mod stdout;
 pub(crate) mod tabular;
 pub(crate) mod text;

@@ -16,7 +16,7 @@ use stagger_engine::run::{RunFacts, RunOutput};
 use stagger_engine::spec::RunSpec;
 
 use super::aggregation::KINDS;
-use super::folder::{RESULT, Staging};
+use super::folder::{RESULT, Staging, StagingAll};
 use super::tabular::{aggregation_csv, as_io, cells_csv, cells_parquet, draws_parquet};
 use crate::failure::Failure;
 
@@ -36,18 +36,31 @@ struct RunRecord<'a> {
 
 /// Writes all files and puts the folder in place.
 pub(crate) fn save(folder: Staging, output: &RunOutput) -> Result<(), Failure> {
+    write_all(&folder, output)?;
+    folder.commit(is_ours)
+}
+
+/// Writes the files of several results, a folder each, and puts the folders in place when all are complete.
+pub(crate) fn save_all(folders: StagingAll, outputs: &[RunOutput]) -> Result<(), Failure> {
+    for (folder, output) in folders.parts().iter().zip(outputs) {
+        write_all(folder, output)?;
+    }
+    folders.commit(is_ours)
+}
+
+fn write_all(folder: &Staging, output: &RunOutput) -> Result<(), Failure> {
     let result = &output.saved.result;
     let record = RunRecord {
         version: env!("CARGO_PKG_VERSION"),
         spec: &output.saved.extended.spec,
         facts: &output.facts,
     };
-    write_text(&folder, CELLS_CSV, |out| cells_csv(&result.att_gt, out))?;
+    write_text(folder, CELLS_CSV, |out| cells_csv(&result.att_gt, out))?;
     for (kind, aggte) in &result.aggte {
-        write_text(&folder, &aggregation_file(kind), |out| aggregation_csv(aggte, out))?;
+        write_text(folder, &aggregation_file(kind), |out| aggregation_csv(aggte, out))?;
     }
-    write_text(&folder, RUN, |out| json(out, &record, true))?;
-    write_text(&folder, RESULT, |out| json(out, &output.saved, false))?;
+    write_text(folder, RUN, |out| json(out, &record, true))?;
+    write_text(folder, RESULT, |out| json(out, &output.saved, false))?;
     folder.write(CELLS_PARQUET, |file| {
         cells_parquet(&result.att_gt, file).map_err(|error| as_io(Path::new(CELLS_PARQUET), error))
     })?;
@@ -56,7 +69,7 @@ pub(crate) fn save(folder: Staging, output: &RunOutput) -> Result<(), Failure> {
             draws_parquet(&output.saved, draws, file).map_err(|error| as_io(Path::new(DRAWS), error))
         })?;
     }
-    folder.commit(is_ours)
+    Ok(())
 }
 
 /// `aggte_dynamic.csv`

@@ -1,0 +1,215 @@
+//! From arguments to a request: the specifications, and how and where the run goes.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use stagger_engine::run::RunOptions;
+use stagger_engine::spec::RunSpec;
+
+use super::run_args::{RunArgs, RunningArgs};
+use super::spec::{Window, given, specification};
+use super::specs::Named;
+use crate::failure::Failure;
+
+/// Fewer draws than this give standard errors and bands of little worth.
+const FEW_DRAWS: u64 = 100;
+/// A day in seconds; a longer monitor interval is a slip.
+const DAY: f64 = 86_400.0;
+
+/// Everything `stagger run` needs.
+#[derive(Debug)]
+pub(crate) struct RunRequest {
+    /// Files, folders or globs.
+    pub(crate) inputs: Vec<String>,
+    /// One at least.
+    pub(crate) specs: Vec<Specification>,
+    pub(crate) options: RunOptions,
+    /// Folder of the saved result.
+    pub(crate) out: Option<PathBuf>,
+    pub(crate) json: bool,
+    pub(crate) quiet: bool,
+    /// Whether a progress line may be drawn where stderr is a terminal.
+    pub(crate) progress: bool,
+    pub(crate) monitor: Option<Duration>,
+}
+
+/// One specification and what is made of its estimates.
+#[derive(Debug)]
+pub(crate) struct Specification {
+    /// Its name where the run file has several.
+    pub(crate) name: Option<String>,
+    pub(crate) spec: RunSpec,
+    pub(crate) window: Window,
+    /// What to tell before the run starts.
+    pub(crate) notes: Vec<String>,
+}
+
+impl RunRequest {
+    /// Checks the arguments; `resolve` has laid them over the run file.
+    pub(crate) fn new(named: Vec<Named>) -> Result<Self, Failure> {
+        // Input, output and running are the same for all.
+        let shared = match named.first() {
+            Some(Named { args, .. }) if !args.data.is_empty() => args.clone(),
+            _ => {
+                return Err(Failure::input("no input is given").hint(
+                    "stagger run panel.parquet --yname Y --tname T --idname ID --gname G, or stagger run study.toml",
+                ));
+            }
+        };
+        let plain = shared.output.plain.unwrap_or(false);
+        let quiet = shared.output.quiet.unwrap_or(false);
+        Ok(Self {
+            specs: named.into_iter().map(Specification::new).collect::<Result<_, _>>()?,
+            inputs: shared.data,
+            options: running(&shared.running)?,
+            out: shared.output.out.map(PathBuf::from),
+            json: shared.output.json.unwrap_or(false),
+            quiet,
+            progress: shared.running.progress_bar.unwrap_or(true) && !plain && !quiet,
+            monitor: shared.running.monitor_interval.map(interval).transpose()?,
+        })
+    }
+}
+
+impl Specification {
+    fn new(named: Named) -> Result<Self, Failure> {
+        let Named { name, args } = named;
+        let checked = specification(&args).and_then(|spec| Ok((spec, Window::new(&args.window)?)));
+        match checked {
+            Ok((spec, window)) => Ok(Self { notes: notes(&args, &spec), name, spec, window }),
+            Err(failure) => Err(match name {
+                Some(name) => failure.within(&format!("[[spec]] {name}")),
+                None => failure,
+            }),
+        }
+    }
+}
+
+fn running(args: &RunningArgs) -> Result<RunOptions, Failure> {
+    one_for_now("backend", &args.backend, "threads", &["lambda", "queue"])?;
+    one_for_now("device", &args.device, "cpu", &["cuda"])?;
+    Ok(RunOptions { threads: args.threads, n_partitions: args.n_partitions, max_cohorts: args.max_cohorts })
+}
+
+/// Refuses by name the values of later versions.
+fn one_for_now(name: &str, argument: &Option<String>, only: &str, later: &[&str]) -> Result<(), Failure> {
+    match given(argument).as_deref() {
+        None => Ok(()),
+        Some(value) if value == only => Ok(()),
+        Some(value) if later.contains(&value) => {
+            Err(Failure::input(format!("{name} \"{value}\" comes with a later version"))
+                .hint(format!("this version has \"{only}\"")))
+        }
+        Some(value) => Err(Failure::input(format!("{name} must be \"{only}\"; received \"{value}\""))),
+    }
+}
+
+fn interval(seconds: f64) -> Result<Duration, Failure> {
+    if seconds > 0.0 && seconds <= DAY {
+        return Ok(Duration::from_secs_f64(seconds));
+    }
+    Err(Failure::input(format!("monitor_interval must be a positive number of seconds; received {seconds}")))
+}
+
+fn notes(args: &RunArgs, spec: &RunSpec) -> Vec<String> {
+    let mut notes = Vec::new();
+    if spec.bstrap && (spec.biters as u64) < FEW_DRAWS {
+        notes.push(format!(
+            "biters is {}: standard errors and bands from so few draws are unreliable",
+            spec.biters
+        ));
+    }
+    if !spec.bstrap && args.inference.cband == Some(true) {
+        notes.push("cband needs bstrap: without it the bands are pointwise".to_owned());
+    }
+    if !spec.panel && given(&args.columns.idname).is_some() {
+        notes.push("idname is ignored: in repeated cross sections every row is its own unit".to_owned());
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::run_file::{RunFile, parse};
+    use crate::cli::specs::lay;
+    use std::path::Path;
+
+    const STUDY: &str =
+        "data = '/panel.parquet'\nyname = 'lemp'\ntname = 'year'\nidname = 'county'\ngname = 'g'\n";
+
+    fn request(more: &str) -> Result<RunRequest, Failure> {
+        let file = parse(&format!("{STUDY}{more}"), Path::new("study.toml"))?;
+        RunRequest::new(lay(&RunArgs::default(), file)?)
+    }
+
+    fn refused(more: &str) -> String {
+        request(more).expect_err(more).to_string()
+    }
+
+    fn notes(more: &str) -> String {
+        request(more).unwrap().specs.remove(0).notes.join("\n")
+    }
+
+    #[test]
+    fn plain_requests() {
+        let request = request("").unwrap();
+        let [spec] = request.specs.as_slice() else { panic!("{:?}", request.specs) };
+        assert!(spec.window.is_default() && spec.name.is_none() && spec.notes.is_empty());
+        assert!(request.progress && !request.json && request.out.is_none());
+    }
+
+    #[test]
+    fn several_specifications() {
+        let text = "out = 'r'\njson = true\n[[spec]]\nname = 'ddd'\npname = 'p'\n[[spec]]\nname = 'late'\nmin_e = 1\n";
+        let request = request(text).unwrap();
+        let [ddd, late] = request.specs.as_slice() else { panic!("{:?}", request.specs) };
+        assert_eq!((ddd.name.as_deref(), late.name.as_deref()), (Some("ddd"), Some("late")));
+        assert!(!ddd.spec.bstrap && late.spec.bstrap && late.spec.pname.is_none());
+        assert!(ddd.window.is_default() && !late.window.is_default());
+        assert!(request.json && request.out.is_some());
+    }
+
+    #[test]
+    fn refusals() {
+        let all = [
+            "backend = 'lambda'",
+            "backend = 'dask'",
+            "device = 'cuda'",
+            "monitor_interval = 0",
+            "min_e = 2\nmax_e = 1",
+            "[[spec]]\n[[spec]]\nname = 'wide'\nalp = 2",
+        ]
+        .map(refused)
+        .join("");
+        let none = RunRequest::new(lay(&RunArgs::default(), RunFile::default()).unwrap());
+        let all = all + &none.expect_err("no input").to_string();
+        insta::assert_snapshot!(all, @r#"
+        error: backend "lambda" comes with a later version
+        hint: this version has "threads"
+        error: backend must be "threads"; received "dask"
+        error: device "cuda" comes with a later version
+        hint: this version has "cpu"
+        error: monitor_interval must be a positive number of seconds; received 0
+        error: min_e is 2 and max_e 1: no event time lies between
+        error: [[spec]] wide: alp must be between 0 and 1; received 2
+        hint: 0.05 gives 95% bands
+        error: no input is given
+        hint: stagger run panel.parquet --yname Y --tname T --idname ID --gname G, or stagger run study.toml
+        "#);
+    }
+
+    #[test]
+    fn notes_tell_what_has_no_effect() {
+        let all =
+            ["bstrap = false\ncband = true", "biters = 20", "panel = false", "pname = 'p'\ncband = true", ""]
+                .map(notes)
+                .join("\n");
+        insta::assert_snapshot!(all, @"
+        cband needs bstrap: without it the bands are pointwise
+        biters is 20: standard errors and bands from so few draws are unreliable
+        idname is ignored: in repeated cross sections every row is its own unit
+        cband needs bstrap: without it the bands are pointwise
+        ");
+    }
+}
