@@ -3,6 +3,7 @@
 //! - [`cli`]: find and run the program.
 //! - [`golden`]: the reference cases of `fixtures/golden`, read at run time.
 //! - [`compare`] and [`tolerance`]: a result against its reference, and how close is close enough.
+//! - [`judge`]: which of R's numbers has which counterpart.
 //! - [`panels`] and [`tables`]: simulate small panels; read, reshape and write them.
 //! - [`layouts`]: the same rows in other files, orders, encodings and types.
 //! - [`spoiled`]: panels that something is wrong with.
@@ -11,6 +12,7 @@
 pub mod cli;
 pub mod compare;
 pub mod golden;
+pub mod judge;
 pub mod layouts;
 pub mod matrix;
 pub mod panels;
