@@ -170,7 +170,9 @@ impl Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tables::{floats as number_column, ints, table};
+    use crate::golden::case;
+    use crate::tables::{floats as number_column, ints, read_parquet, table};
+    use serde_json::json;
 
     #[test]
     fn four_means() {
@@ -185,6 +187,25 @@ mod tests {
         assert_eq!(by_row, Estimate { att: 2.0, se: 0.5_f64.sqrt() });
         let by_unit = Sample::new(&rows, "y", "time", "group").summed_by(&rows, "id").cell(2.0, 2.0);
         assert_eq!(by_unit, by_row);
+    }
+
+    /// R's own numbers, so that what these loops are compared with is compared with the right thing.
+    #[test]
+    fn plain_loops_are_r() {
+        for (name, pname, key) in [
+            ("panel_unbal:att_unbrc_dr_nyt_uni_a0_x0", None, Some("id")),
+            ("rc_w:att_rc_dr_nyt_var_a0_x0", None, None),
+            ("ddd_w:ddd_mp_clus_noboot", Some("partition"), Some("state")),
+        ] {
+            let case = case(name);
+            let table = read_parquet(&case.data);
+            let mut sample = Sample::new(&table, "y", "time", "group").designed(&case.options().join(" "));
+            sample = pname.map_or(sample.clone(), |pname| sample.eligible(&table, pname));
+            sample = key.map_or(sample.clone(), |key| sample.summed_by(&table, key));
+            let r = &case.result;
+            let cells = json!({"group": r["groups"], "time": r["times"], "att": r["att"], "se": r["se"]});
+            sample.assert_cells(name, &json!({ "att_gt": cells }));
+        }
     }
 
     #[test]
