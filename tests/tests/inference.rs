@@ -191,11 +191,11 @@ fn clustered_standard_errors_against_the_jackknife() {
 
 #[test]
 fn standard_errors_of_other_kinds_against_the_jackknife() {
-    let panel = Panel { units: 150, periods: 4, ..Panel::default() };
+    let panel = Panel { units: 200, periods: 4, ..Panel::default() };
     let unbalanced = ragged(&panel.simulate(), 8, 6);
     let options = "--allow-unbalanced-panel true --est-method reg --xformla '~ x1' --weightsname w";
     assert_jackknife(&unbalanced, options, "id", 0.08);
-    let panel = Panel { units: 240, periods: 4, ..Panel::default() };
+    let panel = Panel { units: 300, periods: 4, ..Panel::default() };
     let options = "--pname eligible --base-period varying --est-method reg --xformla '~ x1'";
     assert_jackknife(&panel.simulate_triple(), options, "id", 0.08);
 }
