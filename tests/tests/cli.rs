@@ -86,7 +86,7 @@ fn slips_come_with_a_suggestion() {
     assert_refused(&stagger("run p.parquet --bstrap=maybe"), &["bstrap", "maybe", "true", "false"]);
     assert_refused(&stagger("agg"), &["RESULT"]);
     let line = format!("run {} {MPDTA} --pname lpop", path_str(&example()));
-    assert_refused(&stagger(&line), &["pname"]);
+    assert_refused(&stagger(&line), &["`lpop`"]);
 }
 
 #[test]

@@ -396,3 +396,28 @@ fn cross_sections_have_no_ids() {
         }
     }
 }
+
+/// With two periods a treatment dummy says what a cohort says.
+#[test]
+fn treatment_dummies_are_cohorts_of_the_last_period() {
+    let lab = Lab::new();
+    let design = Panel { units: 400, periods: 2, cohorts: vec![0, 2], ..Panel::default() };
+    for (panel, kind) in simulated(&design) {
+        let years = |name: &str, table: &RecordBatch| {
+            with_values(table, name, |_, v| if v == 0.0 { 0.0 } else { 1975.0 + 3.0 * (v - 1.0) })
+        };
+        let dummy = with_values(&years("time", &panel), "group", |_, g| f64::from(g > 0.0));
+        let cohort = years("group", &years("time", &panel));
+        for form in ["", "--panel false"] {
+            for method in ["dr", "ipw", "reg"] {
+                let options = format!("{kind} {form} --est-method {method} --xformla '~ x1' --weightsname w");
+                let (a, b) = (lab.run(&dummy, &options), lab.run(&cohort, &options));
+                for key in ["att", "se"] {
+                    assert_eq!(floats(&a["att_gt"][key]).len(), 1, "{options}: one cell");
+                    let what = format!("{options}: {key}");
+                    assert_all_close(&what, &a["att_gt"][key], &b["att_gt"][key], CLOSED_FORM, 0.0);
+                }
+            }
+        }
+    }
+}
