@@ -19,6 +19,8 @@ pub struct Case {
     pub data: PathBuf,
     /// Arguments as R takes them.
     pub args: Map<String, Value>,
+    /// What computed the result: a package and its version, and what was repaired in it.
+    pub reference: String,
     /// `ok`, `error` or `extension`.
     pub status: String,
     /// R's message where it stopped.
@@ -155,6 +157,7 @@ impl Case {
             name: format!("{file}:{}", text("case")),
             estimator: text("estimator"),
             data: fixtures().join("data").join(text("data")),
+            reference: text("reference"),
             status: text("status"),
             error: text("error"),
             args: value["args"].as_object().cloned().unwrap_or_default(),
@@ -198,6 +201,12 @@ impl Case {
     /// Whether R's result is that of its two-period triple difference: one number, no cells.
     pub fn is_two_period(&self) -> bool {
         !self.result["subgroup"].is_null()
+    }
+
+    /// Whether R's overall standard error by groups is wrong: `triplediff`'s weight term takes the groups of the first
+    /// cells for the list of groups (FORMULAS §7.3). The draws' cases come from the package as it is.
+    pub fn has_wrong_group_se(&self) -> bool {
+        self.estimator == "ddd" && !self.reference.contains("repaired")
     }
 
     /// Bootstrap draws of R; `None` with analytic standard errors.

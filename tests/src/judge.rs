@@ -17,6 +17,8 @@ pub struct Judge {
     crit: f64,
     /// `triplediff` gives its simple aggregation no critical value.
     triple: bool,
+    /// [`Case::has_wrong_group_se`].
+    wrong_group_se: bool,
 }
 
 impl Judge {
@@ -32,6 +34,7 @@ impl Judge {
                 .filter(|_| simultaneous)
                 .map_or(tolerance::CLOSED_FORM, tolerance::bootstrap_crit),
             triple: case.estimator == "ddd",
+            wrong_group_se: case.has_wrong_group_se(),
         }
     }
 
@@ -65,7 +68,17 @@ impl Judge {
             point,
         );
         let se = Allowed { relative: self.se, scale: 0.0 };
-        differences.number(place, "overall_se", number(&ours["overall_se"]), number(&r["overall_se"]), se);
+        if self.wrong_group_se && r["args"]["type"] == "group" {
+            differences.leave_out("overall_se by group of triplediff as it is, which is wrong");
+        } else {
+            differences.number(
+                place,
+                "overall_se",
+                number(&ours["overall_se"]),
+                number(&r["overall_se"]),
+                se,
+            );
+        }
         let crit = Allowed { relative: self.crit, scale: 0.0 };
         if !(self.triple && r["crit"].is_null()) {
             differences.number(place, "crit_egt", number(&ours["crit"]), number(&r["crit"]), crit);
