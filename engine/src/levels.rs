@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use stagger_estimator::columns::AlignedVec;
 use stagger_estimator::formula::{Atom, Formula};
 
 use crate::error::{EngineError, Result};
@@ -94,13 +95,13 @@ fn sorted_levels(values: BTreeSet<u64>, texts: Option<Arc<Vec<String>>>) -> Vec<
 
 /// Values outside the sample have no level; they get one past the last, which matches no design column.
 fn recode(column: &mut ShardColumn, codes: &HashMap<u64, f64>) {
-    let recode = |values: &mut [f64]| {
-        for value in values {
+    let recode = |values: &mut Arc<AlignedVec>| {
+        for value in Arc::make_mut(values).iter_mut() {
             *value = codes.get(&value.to_bits()).copied().unwrap_or(codes.len() as f64);
         }
     };
     match column {
-        ShardColumn::Constant(values) => recode(Arc::make_mut(values)),
-        ShardColumn::ByPeriod(periods) => periods.iter_mut().for_each(|p| recode(Arc::make_mut(p))),
+        ShardColumn::Constant(values) => recode(values),
+        ShardColumn::ByPeriod(periods) => periods.iter_mut().for_each(recode),
     }
 }

@@ -11,6 +11,8 @@ pub struct Differences {
     pub problems: Vec<String>,
     /// Numbers compared.
     pub numbers: usize,
+    /// Numbers of the reference that are not compared, by reason.
+    pub left_out: BTreeMap<String, usize>,
     /// By quantity: the largest difference, as a part of what is allowed, and its place.
     pub worst: BTreeMap<String, (f64, String)>,
 }
@@ -28,6 +30,11 @@ impl Differences {
     /// Notes a difference that has no number.
     pub fn problem(&mut self, place: &str, text: impl AsRef<str>) {
         self.problems.push(format!("{place}: {}", text.as_ref()));
+    }
+
+    /// Counts a number of the reference that is not compared.
+    pub fn leave_out(&mut self, why: &str) {
+        *self.left_out.entry(why.to_owned()).or_default() += 1;
     }
 
     /// Compares two numbers; `NA` only equals `NA`.
@@ -85,6 +92,9 @@ impl Differences {
     pub fn merge(&mut self, other: Differences) {
         self.problems.extend(other.problems);
         self.numbers += other.numbers;
+        for (why, count) in other.left_out {
+            *self.left_out.entry(why).or_default() += count;
+        }
         for (quantity, (part, place)) in other.worst {
             let worst = self.worst.entry(quantity).or_insert((0.0, String::new()));
             if part > worst.0 {
@@ -93,12 +103,13 @@ impl Differences {
         }
     }
 
-    /// The closest calls, one line a quantity.
+    /// The closest calls, one line a quantity, and what was left out.
     pub fn closest_calls(&self) -> String {
         let line = |(quantity, (part, place)): (&String, &(f64, String))| {
             format!("  {quantity:<16} {part:>8.4} of what is allowed  {place}\n")
         };
-        self.worst.iter().map(line).collect()
+        let left_out = self.left_out.iter().map(|(why, count)| format!("  not compared: {count} × {why}\n"));
+        self.worst.iter().map(line).chain(left_out).collect()
     }
 
     /// Fails the test if anything is different; shows the first forty.

@@ -13,12 +13,14 @@ use crate::tables::{is_balanced, read_parquet};
 pub struct Case {
     /// `FILE:CASE`.
     pub name: String,
-    /// `att_gt`, `ddd`, `honest` or another of R's functions.
+    /// `att_gt`, `ddd`, `honest`, or `drdid`, `ipwdid`, `ordid`.
     pub estimator: String,
     /// The panel.
     pub data: PathBuf,
     /// Arguments as R takes them.
     pub args: Map<String, Value>,
+    /// What computed the result: a package and its version, and what was repaired in it.
+    pub reference: String,
     /// `ok`, `error` or `extension`.
     pub status: String,
     /// R's message where it stopped.
@@ -46,25 +48,38 @@ pub enum Kind {
     Refused,
     /// R refuses, Stagger computes: two-way clusters.
     TwoWayClusters,
-    /// Each row with its own weight.
-    LaterVaryingWeights,
-    /// `panel = FALSE`.
-    LaterCrossSections,
-    /// Units that miss periods and stay.
-    LaterUnbalanced,
-    /// Triple differences.
-    LaterTripleDifferences,
+    /// Each row with its own weight (`fix_weights = "varying"`).
+    VaryingWeights,
+    /// `panel = FALSE`, analytic standard errors.
+    CrossSections,
+    /// The same with clusters.
+    CrossSectionsClustered,
+    /// The same, multiplier bootstrap with and without clusters.
+    CrossSectionsBootstrap,
+    /// Units that miss periods and stay, analytic standard errors.
+    Unbalanced,
+    /// The same with clusters.
+    UnbalancedClustered,
+    /// The same, multiplier bootstrap with and without clusters.
+    UnbalancedBootstrap,
+    /// Triple differences of two cohorts and two periods, analytic standard errors.
+    TwoPeriodTriple,
+    /// The same with draws; R draws for every cluster variable, asked to or not.
+    TwoPeriodTripleBootstrap,
+    /// Triple differences of many periods, analytic standard errors.
+    Triple,
+    /// The same with clusters.
+    TripleClustered,
+    /// The same, multiplier bootstrap with and without clusters.
+    TripleBootstrap,
+    /// R stops, Stagger computes: two-period unbalanced panels, clusters of cross sections without an id.
+    TripleExtension,
+    /// `DRDID`'s estimators that `did` calls, on two periods and a treatment dummy.
+    TwoByTwo,
+    /// `DRDID`'s other estimators, which neither `did` nor Stagger has.
+    OtherTwoByTwo,
     /// Sensitivity analysis.
     LaterSensitivity,
-    /// Two-by-two estimators on their own.
-    LaterTwoByTwo,
-}
-
-impl Kind {
-    /// Belongs to a later issue: counted, and expected to be refused.
-    pub fn is_later(self) -> bool {
-        self >= Kind::LaterVaryingWeights
-    }
 }
 
 impl fmt::Display for Kind {
@@ -77,12 +92,22 @@ impl fmt::Display for Kind {
             Kind::BootstrapClustered => "bootstrap, clustered",
             Kind::Refused => "refused by R",
             Kind::TwoWayClusters => "two-way clusters (extension)",
-            Kind::LaterVaryingWeights => "fix_weights = varying",
-            Kind::LaterCrossSections => "repeated cross sections",
-            Kind::LaterUnbalanced => "unbalanced panels",
-            Kind::LaterTripleDifferences => "triple differences",
+            Kind::VaryingWeights => "fix_weights = varying",
+            Kind::CrossSections => "cross sections",
+            Kind::CrossSectionsClustered => "cross sections, clustered",
+            Kind::CrossSectionsBootstrap => "cross sections, bootstrap",
+            Kind::Unbalanced => "unbalanced",
+            Kind::UnbalancedClustered => "unbalanced, clustered",
+            Kind::UnbalancedBootstrap => "unbalanced, bootstrap",
+            Kind::TwoPeriodTriple => "ddd, two periods",
+            Kind::TwoPeriodTripleBootstrap => "ddd, two periods, bootstrap",
+            Kind::Triple => "ddd",
+            Kind::TripleClustered => "ddd, clustered",
+            Kind::TripleBootstrap => "ddd, bootstrap",
+            Kind::TripleExtension => "ddd (extension)",
+            Kind::TwoByTwo => "two-by-two",
+            Kind::OtherTwoByTwo => "two-by-two, other estimators",
             Kind::LaterSensitivity => "sensitivity analysis",
-            Kind::LaterTwoByTwo => "two-by-two estimators",
         })
     }
 }
@@ -132,6 +157,7 @@ impl Case {
             name: format!("{file}:{}", text("case")),
             estimator: text("estimator"),
             data: fixtures().join("data").join(text("data")),
+            reference: text("reference"),
             status: text("status"),
             error: text("error"),
             args: value["args"].as_object().cloned().unwrap_or_default(),
@@ -150,9 +176,14 @@ impl Case {
         self.args.get(name).and_then(Value::as_bool)
     }
 
-    /// `est_method`, R's default where absent.
+    /// `est_method` as `did` names it, R's default where absent.
     pub fn est_method(&self) -> &str {
-        self.text("est_method").unwrap_or("dr")
+        match self.estimator.as_str() {
+            "drdid" => "dr",
+            "ipwdid" => "ipw",
+            "ordid" => "reg",
+            _ => self.text("est_method").unwrap_or("dr"),
+        }
     }
 
     /// Whether the formula has more than the intercept.
@@ -163,13 +194,35 @@ impl Case {
     /// Cluster variables beyond the unit.
     pub fn clusters(&self) -> Vec<String> {
         let id = self.text("idname").unwrap_or_default();
-        strings(self.args.get("clustervars")).into_iter().filter(|name| name != id).collect()
+        let given = ["clustervars", "cluster"].into_iter().flat_map(|name| strings(self.args.get(name)));
+        given.filter(|name| name != id).collect()
     }
 
-    /// Bootstrap draws; `None` with analytic standard errors.
+    /// Whether R's result is that of its two-period triple difference: one number, no cells.
+    pub fn is_two_period(&self) -> bool {
+        !self.result["subgroup"].is_null()
+    }
+
+    /// Whether R's overall standard error by groups is wrong: `triplediff`'s weight term takes the groups of the first
+    /// cells for the list of groups (FORMULAS §7.3). The draws' cases come from the package as it is.
+    pub fn has_wrong_group_se(&self) -> bool {
+        self.estimator == "ddd" && !self.reference.contains("repaired")
+    }
+
+    /// Bootstrap draws of R; `None` with analytic standard errors.
+    ///
+    /// `att_gt` draws by default, `ddd` when asked; with clusters the two-period `ddd` draws 999 without being asked.
     pub fn draws(&self) -> Option<f64> {
-        let on = self.flag("bstrap").unwrap_or(true);
-        on.then(|| self.args.get("biters").and_then(Value::as_f64).unwrap_or(1000.0))
+        let number = |name: &str| self.args.get(name).and_then(Value::as_f64);
+        match self.estimator.as_str() {
+            "att_gt" => self.flag("bstrap").unwrap_or(true).then(|| number("biters").unwrap_or(1000.0)),
+            "ddd" => {
+                let on = self.flag("boot").unwrap_or(false);
+                let forced = self.is_two_period() && !self.clusters().is_empty();
+                (on || forced).then(|| number("nboot").unwrap_or(999.0))
+            }
+            _ => None,
+        }
     }
 
     /// The case as arguments of `stagger run`, R's names one to one.
@@ -177,41 +230,90 @@ impl Case {
     /// R's bootstrap has Rademacher weights. With few clusters their distribution, hence the interquartile range of
     /// the draws, differs from Mammen's by more than Monte-Carlo error, so bootstrap cases ask for them.
     pub fn options(&self) -> Vec<String> {
-        let mut options = arguments(&self.args);
+        let mut options = match self.estimator.as_str() {
+            "att_gt" | "ddd" => arguments(&self.args),
+            _ => self.two_by_two_options(),
+        };
         if self.draws().is_some() {
-            options.extend(["--multiplier".to_owned(), "rademacher".to_owned()]);
+            options.extend(["--multiplier", "rademacher"].map(str::to_owned));
         }
         options
+    }
+
+    /// `DRDID`'s arguments: the treatment dummy is read as a cohort of the second period.
+    fn two_by_two_options(&self) -> Vec<String> {
+        let mut options = Map::new();
+        for (name, value) in &self.args {
+            match name.as_str() {
+                "treatname" => options.insert("gname".to_owned(), value.clone()),
+                "est_method" => continue,
+                _ => options.insert(name.clone(), value.clone()),
+            };
+        }
+        options.insert("est_method".to_owned(), self.est_method().into());
+        options.insert("bstrap".to_owned(), false.into());
+        options.insert("base_period".to_owned(), "varying".into());
+        arguments(&options)
     }
 
     /// What a test does with the case.
     pub fn kind(&self, balance: &mut Balance) -> Kind {
         match self.estimator.as_str() {
-            "att_gt" => {}
-            "ddd" => return Kind::LaterTripleDifferences,
-            "honest" => return Kind::LaterSensitivity,
-            _ => return Kind::LaterTwoByTwo,
+            "att_gt" => self.kind_of_att_gt(balance),
+            "ddd" => self.kind_of_triple(),
+            "honest" => Kind::LaterSensitivity,
+            _ => self.kind_of_two_by_two(),
         }
+    }
+
+    fn kind_of_att_gt(&self, balance: &mut Balance) -> Kind {
         match self.status.as_str() {
             "error" => return Kind::Refused,
             "extension" => return Kind::TwoWayClusters,
             _ => {}
         }
-        let (clustered, fix_weights) = (!self.clusters().is_empty(), self.text("fix_weights"));
+        let kinds = |analytic, clustered, bootstrap| match (self.draws(), self.clusters().is_empty()) {
+            (Some(_), _) => bootstrap,
+            (None, true) => analytic,
+            (None, false) => clustered,
+        };
+        let fix_weights = self.text("fix_weights");
         if self.flag("panel") == Some(false) {
-            Kind::LaterCrossSections
+            kinds(Kind::CrossSections, Kind::CrossSectionsClustered, Kind::CrossSectionsBootstrap)
         } else if self.flag("allow_unbalanced_panel") == Some(true) && !balance.of(self) {
-            Kind::LaterUnbalanced
+            kinds(Kind::Unbalanced, Kind::UnbalancedClustered, Kind::UnbalancedBootstrap)
         } else if fix_weights == Some("varying") {
-            Kind::LaterVaryingWeights
-        } else if self.draws().is_some() {
-            if clustered { Kind::BootstrapClustered } else { Kind::Bootstrap }
-        } else if fix_weights.is_some() {
+            Kind::VaryingWeights
+        } else if self.draws().is_some() && !self.clusters().is_empty() {
+            Kind::BootstrapClustered
+        } else if fix_weights.is_some() && self.draws().is_none() {
             Kind::FixedWeights
-        } else if clustered {
-            Kind::AnalyticClustered
         } else {
-            Kind::Analytic
+            kinds(Kind::Analytic, Kind::AnalyticClustered, Kind::Bootstrap)
+        }
+    }
+
+    fn kind_of_triple(&self) -> Kind {
+        if self.status == "extension" {
+            return Kind::TripleExtension;
+        }
+        match (self.is_two_period(), self.draws().is_some(), self.clusters().is_empty()) {
+            (true, false, _) => Kind::TwoPeriodTriple,
+            (true, true, _) => Kind::TwoPeriodTripleBootstrap,
+            (false, true, _) => Kind::TripleBootstrap,
+            (false, false, true) => Kind::Triple,
+            (false, false, false) => Kind::TripleClustered,
+        }
+    }
+
+    /// `did` calls the traditional doubly robust, the normalised weighting and the regression estimators. `drdid`'s
+    /// `trad` and `trad_local` are one number here, and on cross sections that of the locally efficient estimator.
+    fn kind_of_two_by_two(&self) -> Kind {
+        match (self.estimator.as_str(), self.text("est_method")) {
+            ("drdid", Some("trad" | "trad_local")) | ("ipwdid", Some("std_ipw")) | ("ordid", None) => {
+                Kind::TwoByTwo
+            }
+            _ => Kind::OtherTwoByTwo,
         }
     }
 
@@ -288,5 +390,23 @@ mod tests {
         assert_eq!(kind("panel_w:att_clus_two_dr", &mut balance), Kind::TwoWayClusters);
         assert_eq!(kind("panel_w:att_boot_nocband_dr", &mut balance), Kind::Bootstrap);
         assert_eq!(kind("panel_w:att_err_arg_gname", &mut balance), Kind::Refused);
+        assert_eq!(kind("nsw:drdid_nsw_rc_drdid_trad_local", &mut balance), Kind::TwoByTwo);
+        assert_eq!(kind("nsw:drdid_nsw_p_ipwdid_ipw", &mut balance), Kind::OtherTwoByTwo);
+        assert_eq!(kind("ddd_w:ddd_mp_clus_noboot", &mut balance), Kind::TripleClustered);
+        // R was not asked to draw here, and drew.
+        let forced = case("rddd2_dgp1:rddd2clus_dgp1_dr_x0");
+        assert_eq!(
+            (forced.kind(&mut balance), forced.draws()),
+            (Kind::TwoPeriodTripleBootstrap, Some(999.0))
+        );
+    }
+
+    #[test]
+    fn treatment_dummies_are_cohorts() {
+        let options = case("nsw:drdid_nsw_rc_drdid_trad").options().join(" ");
+        for part in ["--gname experimental", "--est-method dr", "--panel false", "--bstrap false"] {
+            assert!(options.contains(part), "{options} lacks {part}");
+        }
+        assert!(!options.contains("trad"), "{options}");
     }
 }

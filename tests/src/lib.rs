@@ -3,17 +3,25 @@
 //! - [`cli`]: find and run the program.
 //! - [`golden`]: the reference cases of `fixtures/golden`, read at run time.
 //! - [`compare`] and [`tolerance`]: a result against its reference, and how close is close enough.
+//! - [`judge`]: which of R's numbers has which counterpart.
 //! - [`panels`] and [`tables`]: simulate small panels; read, reshape and write them.
+//! - [`bench`]: one table in many layouts, and results that must be the same bytes.
+//! - [`lab`]: estimates on tables in memory, and whether two results are the same.
 //! - [`layouts`]: the same rows in other files, orders, encodings and types.
 //! - [`spoiled`]: panels that something is wrong with.
+//! - [`reference`]: estimates without covariates by plain loops over rows.
 //! - [`matrix`]: the little linear algebra that properties of covariances need.
 
+pub mod bench;
 pub mod cli;
 pub mod compare;
 pub mod golden;
+pub mod judge;
+pub mod lab;
 pub mod layouts;
 pub mod matrix;
 pub mod panels;
+pub mod reference;
 pub mod spoiled;
 pub mod tables;
 pub mod tolerance;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 
-use crate::tables::{floats, ints, table};
+use crate::tables::{floats, ints, numbers, rows, table, with_column, with_values};
 
 /// SplitMix64: small, fast, and the same on every machine.
 #[derive(Clone, Debug)]
@@ -138,6 +138,17 @@ impl Panel {
         }
     }
 
+    /// The panel with a column `eligible` (0 or 1, constant within a unit) that splits every cohort in halves, and a
+    /// trend of the eligible.
+    pub fn simulate_triple(&self) -> RecordBatch {
+        let panel = self.simulate();
+        let (ids, times) = (numbers(&panel, "id"), numbers(&panel, "time"));
+        let eligible: Vec<i64> =
+            ids.iter().map(|id| (*id as i64 - 1) / self.cohorts.len() as i64 % 2).collect();
+        let panel = with_values(&panel, "y", |row, y| y + 0.2 * eligible[row] as f64 * times[row]);
+        with_column(&panel, "eligible", ints(eligible))
+    }
+
     /// Writes the panel as `NAME.parquet` in `folder`.
     pub fn write(&self, folder: &Path, name: &str) -> PathBuf {
         let path = folder.join(format!("{name}.parquet"));
@@ -146,13 +157,20 @@ impl Panel {
     }
 }
 
+/// The table without about one row in `every`, at random: units miss periods, and some are gone.
+pub fn ragged(table: &RecordBatch, every: usize, seed: u64) -> RecordBatch {
+    let mut random = Random::new(seed);
+    let kept: Vec<usize> = (0..table.num_rows()).filter(|_| random.below(every) > 0).collect();
+    rows(table, kept)
+}
+
 /// The options that name the columns of a simulated panel.
 pub const COLUMNS: &str = "--yname y --tname time --idname id --gname group";
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tables::{is_balanced, numbers};
+    use crate::tables::is_balanced;
 
     #[test]
     fn a_seed_fixes_the_panel() {
@@ -165,6 +183,23 @@ mod tests {
         let panel = Panel::default().simulate();
         assert_eq!(panel.num_rows(), 600);
         assert!(is_balanced(&panel, "id", "time", &["y".to_owned()]));
+    }
+
+    #[test]
+    fn eligibility_splits_every_cohort() {
+        let panel = Panel::default().simulate_triple();
+        let (eligible, groups) = (numbers(&panel, "eligible"), numbers(&panel, "group"));
+        for cohort in [0.0, 3.0, 4.0] {
+            let rows = || (0..groups.len()).filter(|&row| groups[row] == cohort);
+            assert_eq!(rows().count(), 2 * rows().filter(|&row| eligible[row] == 1.0).count());
+        }
+    }
+
+    #[test]
+    fn ragged_panels_are_unbalanced() {
+        let panel = ragged(&Panel::default().simulate(), 6, 1);
+        assert!((460..540).contains(&panel.num_rows()), "{} of 600 rows", panel.num_rows());
+        assert!(!is_balanced(&panel, "id", "time", &[]));
     }
 
     #[test]

@@ -30,6 +30,11 @@ impl Spoiled {
         Self { folder: tempfile::tempdir().expect("a temporary folder"), panel: panel.simulate() }
     }
 
+    /// A panel of one's own, with eligibility.
+    pub fn triple(panel: &Panel) -> Self {
+        Self { panel: panel.simulate_triple(), ..Self::of(panel) }
+    }
+
     /// Where a changed panel is written.
     pub fn path(&self) -> PathBuf {
         self.inside("panel.parquet")

@@ -3,16 +3,16 @@
 
 use std::path::{Path, PathBuf};
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
+use stagger_tests::bench::{Bench, assert_same};
 use stagger_tests::cli::{self, command, estimate, estimate_args, note, path_str};
 use stagger_tests::compare::assert_all_close;
 use stagger_tests::golden::data;
-use stagger_tests::layouts::{csv, encodings, hive, row_groups, shuffled, split, typed, written};
+use stagger_tests::layouts::{csv, encodings, shuffled, split, typed, written};
 use stagger_tests::panels::{COLUMNS, Panel};
 use stagger_tests::tables::{column, numbers, read_parquet, texts, with_column, with_values, write_parquet};
 use stagger_tests::tolerance::ROUNDING;
-use tempfile::TempDir;
 
 /// Specifications that reach different code: weights, clusters, time-varying covariates, factors, both control groups.
 const SPECIFICATIONS: [&str; 3] = [
@@ -26,98 +26,28 @@ const SPECIFICATIONS: [&str; 3] = [
 /// A panel large enough for several shards and blocks, with a covariate that varies in time.
 const LARGE: &str = "--xformla '~ x1 + x2 + xt' --weightsname w --biters 200";
 
-/// A panel in memory and a folder for its layouts.
-struct Bench {
-    folder: TempDir,
-    table: RecordBatch,
-    options: Vec<String>,
+/// The reference panel with weights, clusters and factors.
+fn small() -> Bench {
+    let options = SPECIFICATIONS.iter().map(|options| format!("{COLUMNS} {options}")).collect();
+    Bench::new(read_parquet(&data("panel_w")), options)
 }
 
-impl Bench {
-    fn small() -> Self {
-        let options = SPECIFICATIONS.iter().map(|options| format!("{COLUMNS} {options}")).collect();
-        Self { folder: folder(), table: read_parquet(&data("panel_w")), options }
-    }
-
-    fn large() -> Self {
-        let cohorts = vec![0, 3, 0, 4, 5, 0, 6];
-        let panel = Panel { units: 20_000, periods: 6, cohorts, clusters: 150, seed: 7 };
-        let options =
-            ["nevertreated", "notyettreated"].map(|c| format!("{COLUMNS} {LARGE} --control-group {c}"));
-        Self { folder: folder(), table: panel.simulate(), options: options.to_vec() }
-    }
-
-    fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
-    /// The table as one file with the writer's defaults.
-    fn plain(&self) -> PathBuf {
-        let path = self.path().join("plain.parquet");
-        write_parquet(&path, &self.table);
-        path
-    }
-
-    /// Every specification on every variant prints what it prints on the plain file.
-    #[track_caller]
-    fn assert_all_equal(&self, variants: &[(String, PathBuf)]) {
-        let plain = self.plain();
-        for options in &self.options {
-            let expected = estimate(&plain, options).success().stdout;
-            for (label, path) in variants {
-                assert_same(
-                    &format!("{label}: {options}"),
-                    &expected,
-                    &estimate(path, options).success().stdout,
-                );
-            }
-        }
-    }
-}
-
-fn folder() -> TempDir {
-    tempfile::tempdir().expect("a temporary folder")
-}
-
-/// Fails with the text around the first byte that differs.
-#[track_caller]
-fn assert_same(label: &str, expected: &str, found: &str) {
-    if let Some(at) = expected.bytes().zip(found.bytes()).position(|(a, b)| a != b) {
-        let around = |text: &str| {
-            String::from_utf8_lossy(&text.as_bytes()[at.saturating_sub(60)..(at + 40).min(text.len())])
-                .into_owned()
-        };
-        panic!(
-            "{label}\ndiffers at byte {at}\n  expected …{}…\n  found    …{}…",
-            around(expected),
-            around(found)
-        );
-    }
-    assert_eq!(expected.len(), found.len(), "{label}: one line is longer");
-}
-
-#[track_caller]
-fn assert_threads_agree(bench: &Bench) {
-    let plain = bench.plain();
-    for options in &bench.options {
-        let with =
-            |threads: usize| estimate(&plain, &format!("{options} --threads {threads}")).success().stdout;
-        let expected = with(1);
-        for threads in [2, 7] {
-            assert_same(&format!("{threads} threads: {options}"), &expected, &with(threads));
-        }
-    }
+fn large() -> Bench {
+    let cohorts = vec![0, 3, 0, 4, 5, 0, 6];
+    let panel = Panel { units: 20_000, periods: 6, cohorts, clusters: 150, seed: 7 };
+    let options = ["nevertreated", "notyettreated"].map(|c| format!("{COLUMNS} {LARGE} --control-group {c}"));
+    Bench::new(panel.simulate(), options.to_vec())
 }
 
 #[test]
 fn threads() {
-    assert_threads_agree(&Bench::small());
-    assert_threads_agree(&Bench::large());
+    small().assert_threads_agree();
+    large().assert_threads_agree();
 }
 
 #[test]
 fn tasks_per_stage() {
-    let bench = Bench::large();
+    let bench = large();
     let plain = bench.plain();
     let options = &bench.options[0];
     let expected = estimate(&plain, options).success().stdout;
@@ -126,44 +56,25 @@ fn tasks_per_stage() {
     }
 }
 
-fn orders_and_cuts(bench: &Bench) -> Vec<(String, PathBuf)> {
-    let (folder, mixed) = (bench.path(), shuffled(&bench.table, 11));
-    let mut variants = vec![("shuffled".to_owned(), folder.join("shuffled.parquet"))];
-    write_parquet(&variants[0].1, &mixed);
-    for files in [1, 3, 40] {
-        variants
-            .push((format!("{files} files"), split(folder, &format!("files-{files}"), &bench.table, files)));
-    }
-    variants.push(("shuffled, 40 files".to_owned(), split(folder, "mixed-40", &mixed, 40)));
-    variants.push(("hive folders by period".to_owned(), hive(folder, "hive", &bench.table, "time")));
-    variants
-        .push(("row groups of 1,000,000".to_owned(), row_groups(folder, "groups-all", &mixed, 1_000_000)));
-    variants
-}
-
 #[test]
 fn order_and_cut_of_a_small_panel() {
-    let bench = Bench::small();
-    let mut variants = orders_and_cuts(&bench);
-    variants.push(("row groups of 1".to_owned(), row_groups(bench.path(), "groups-1", &bench.table, 1)));
-    variants.push(("row groups of 7".to_owned(), row_groups(bench.path(), "groups-7", &bench.table, 7)));
+    let bench = small();
+    let mut variants = bench.orders_and_cuts();
+    variants.extend(bench.row_groups(&[1, 7]));
     bench.assert_all_equal(&variants);
 }
 
 #[test]
 fn order_and_cut_of_a_large_panel() {
-    let bench = Bench::large();
-    let mut variants = orders_and_cuts(&bench);
-    variants.push((
-        "row groups of 1,000".to_owned(),
-        row_groups(bench.path(), "groups-1000", &bench.table, 1000),
-    ));
+    let bench = large();
+    let mut variants = bench.orders_and_cuts();
+    variants.extend(bench.row_groups(&[1000]));
     bench.assert_all_equal(&variants);
 }
 
 #[test]
 fn globs_and_lists_of_files() {
-    let bench = Bench::small();
+    let bench = small();
     let files = split(bench.path(), "files", &bench.table, 3);
     let expected = estimate(&bench.plain(), &bench.options[0]).success().stdout;
     let glob = files.join("part-*.parquet");
@@ -177,7 +88,7 @@ fn globs_and_lists_of_files() {
 
 #[test]
 fn encodings_of_files() {
-    let bench = Bench::small();
+    let bench = small();
     let variants: Vec<(String, PathBuf)> = encodings()
         .into_iter()
         .map(|(label, properties)| (label.to_owned(), written(bench.path(), label, &bench.table, properties)))
@@ -187,13 +98,13 @@ fn encodings_of_files() {
 
 #[test]
 fn csv_equals_parquet() {
-    let bench = Bench::small();
+    let bench = small();
     bench.assert_all_equal(&[("csv".to_owned(), csv(bench.path(), "panel", &bench.table))]);
 }
 
 #[test]
 fn types_of_ids_periods_groups_and_clusters() {
-    let bench = Bench::small();
+    let bench = small();
     let dictionary = |values: DataType| DataType::Dictionary(Box::new(DataType::Int32), Box::new(values));
     let keys = ["id", "time", "group", "state", "industry"];
     let mut variants = Vec::new();
@@ -213,7 +124,7 @@ fn types_of_ids_periods_groups_and_clusters() {
 /// but not between the ways to store a string.
 #[test]
 fn types_of_strings() {
-    let mut bench = Bench::small();
+    let mut bench = small();
     let integers = estimate(&bench.plain(), &bench.options[0]).success().json();
     for key in ["id", "state", "region"] {
         let names = texts(numbers(&bench.table, key).iter().map(|value| format!("{key} {value}")));
@@ -239,7 +150,7 @@ fn types_of_strings() {
 /// 0, a missing cohort and an infinite one all mean: never treated.
 #[test]
 fn never_treated_in_every_spelling() {
-    let bench = Bench::small();
+    let bench = small();
     let groups = numbers(&bench.table, "group");
     let optional: ArrayRef = std::sync::Arc::new(arrow::array::Int64Array::from_iter(
         groups.iter().map(|&g| (g != 0.0).then_some(g as i64)),
@@ -264,7 +175,7 @@ fn never_treated_in_every_spelling() {
 /// Columns that the specification does not name are not read, whatever they hold.
 #[test]
 fn other_columns_do_not_matter() {
-    let bench = Bench::small();
+    let bench = small();
     let order = shuffled(&bench.table, 3);
     let noise = column(&order, "x2");
     let wider = with_column(&with_column(&bench.table, "noise", noise.clone()), "a b.c", noise);
@@ -275,7 +186,7 @@ fn other_columns_do_not_matter() {
 
 #[test]
 fn vector_instructions() {
-    for bench in [Bench::small(), Bench::large()] {
+    for bench in [small(), large()] {
         let plain = bench.plain();
         for options in &bench.options {
             let expected = estimate(&plain, options).success().stdout;

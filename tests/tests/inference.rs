@@ -8,7 +8,7 @@ use stagger_tests::cli::{estimate, path_str};
 use stagger_tests::compare::{assert_all_close, assert_close, floats, rows};
 use stagger_tests::golden::data;
 use stagger_tests::matrix::{Rows, add, block, eigenvalues, frobenius, second_moments, trace};
-use stagger_tests::panels::{COLUMNS, Panel};
+use stagger_tests::panels::{COLUMNS, Panel, ragged};
 use stagger_tests::tables::{
     column, ints, numbers, numbers_of, read_parquet, rows_where, with_column, write_parquet,
 };
@@ -187,6 +187,29 @@ fn standard_errors_against_the_jackknife() {
 fn clustered_standard_errors_against_the_jackknife() {
     let panel = Panel { units: 900, periods: 4, clusters: 60, ..Panel::default() }.simulate();
     assert_jackknife(&panel, "--xformla '~ x1' --est-method reg --clustervars cluster", "cluster", 0.08);
+}
+
+#[test]
+fn standard_errors_of_other_kinds_against_the_jackknife() {
+    let panel = Panel { units: 200, periods: 4, ..Panel::default() };
+    let unbalanced = ragged(&panel.simulate(), 8, 6);
+    let options = "--allow-unbalanced-panel true --est-method reg --xformla '~ x1' --weightsname w";
+    assert_jackknife(&unbalanced, options, "id", 0.08);
+    let panel = Panel { units: 300, periods: 4, ..Panel::default() };
+    let options = "--pname eligible --base-period varying --est-method reg --xformla '~ x1'";
+    assert_jackknife(&panel.simulate_triple(), options, "id", 0.08);
+}
+
+/// Rows of one cluster are left out together, in cross sections and unbalanced panels.
+#[test]
+fn clusters_of_other_kinds_against_the_jackknife() {
+    let panel = Panel { units: 900, periods: 4, clusters: 60, ..Panel::default() };
+    let holed = ragged(&panel.simulate_triple(), 8, 6);
+    for kind in ["--panel false", "--allow-unbalanced-panel true"] {
+        let options = format!("{kind} --base-period varying --clustervars cluster");
+        assert_jackknife(&holed, &format!("{options} --est-method reg --xformla '~ x1'"), "cluster", 0.08);
+        assert_jackknife(&holed, &format!("{options} --pname eligible"), "cluster", 0.08);
+    }
 }
 
 /// What `--out` saved: draws Σ vΨ by column, and V = ΨᵀΨ/n, which is the covariance of a draw divided by n.

@@ -1,70 +1,17 @@
 //! What must hold of the estimates whatever the data: different ways to the same number, and the guards of cells
 //! that can't be estimated (FORMULAS §2.4), at their edges.
 
-use std::path::PathBuf;
-
 use arrow::array::RecordBatch;
 use serde_json::Value;
 use stagger_tests::cli::estimate;
 use stagger_tests::compare::{assert_all_close, assert_close, entries, floats};
 use stagger_tests::golden::data;
+use stagger_tests::lab::{Lab, assert_estimates_within, assert_same_estimates};
 use stagger_tests::panels::{COLUMNS, Panel};
 use stagger_tests::tables::{
     floats as number_column, ints, numbers, read_parquet, rows_where, table, with_column, with_values,
-    write_parquet,
 };
 use stagger_tests::tolerance::{REFIT, ROUNDING};
-use tempfile::TempDir;
-
-/// A folder of panels.
-struct Lab(TempDir);
-
-impl Lab {
-    fn new() -> Self {
-        Lab(tempfile::tempdir().expect("a temporary folder"))
-    }
-
-    fn write(&self, name: &str, panel: &RecordBatch) -> PathBuf {
-        let path = self.0.path().join(format!("{name}.parquet"));
-        write_parquet(&path, panel);
-        path
-    }
-
-    /// Analytic estimates on a panel.
-    #[track_caller]
-    fn run(&self, panel: &RecordBatch, options: &str) -> Value {
-        let path = self.write("panel", panel);
-        estimate(&path, &format!("{COLUMNS} --bstrap false {options}")).success().json()
-    }
-}
-
-/// Cells and aggregations agree up to rounding, relative to the standard errors.
-#[track_caller]
-fn assert_same_estimates(what: &str, a: &Value, b: &Value) {
-    assert_estimates_within(what, a, b, ROUNDING);
-}
-
-#[track_caller]
-fn assert_estimates_within(what: &str, a: &Value, b: &Value, tolerance: f64) {
-    let scale = floats(&a["att_gt"]["se"]).into_iter().filter(|se| se.is_finite()).fold(0.0, f64::max);
-    for key in ["group", "time"] {
-        assert_eq!(a["att_gt"][key], b["att_gt"][key], "{what}: {key}");
-    }
-    for key in ["att", "se"] {
-        assert_all_close(&format!("{what}: {key}"), &a["att_gt"][key], &b["att_gt"][key], tolerance, scale);
-    }
-    for (kind, aggregation) in a["aggte"].as_object().expect("aggregations") {
-        for key in ["overall_att", "overall_se", "att_egt", "se_egt"] {
-            assert_all_close(
-                &format!("{what}: {kind} {key}"),
-                &aggregation[key],
-                &b["aggte"][kind][key],
-                tolerance,
-                scale,
-            );
-        }
-    }
-}
 
 /// Methods, control groups and weights, each in one specification at least.
 const SPECIFICATIONS: [&str; 4] = [
@@ -97,6 +44,29 @@ fn constant_weights_can_not_be_fixed() {
             let result = lab.run(&panel, &format!("{options} --fix-weights {fixed}"));
             assert_same_estimates(&format!("{fixed}, {options}"), &result, &free);
         }
+    }
+}
+
+/// Stacked rows of constant weights and covariates are the differenced panel (FORMULAS §3.5), but for the sign of
+/// one term in the doubly robust influence function (§3.4), which needs covariates to be seen.
+#[test]
+fn constant_weights_do_not_vary() {
+    let (lab, panel) = (Lab::new(), read_parquet(&data("panel_w")));
+    for control in ["nevertreated", "notyettreated"] {
+        for method in [
+            "--xformla '~ x1 + x2' --est-method reg",
+            "--xformla '~ x1' --est-method ipw",
+            "",
+            "--anticipation 1",
+        ] {
+            let options = format!("{method} --weightsname w --control-group {control}");
+            let varying = lab.run(&panel, &format!("{options} --fix-weights varying"));
+            assert_estimates_within(&options, &varying, &lab.run(&panel, &options), REFIT);
+        }
+        let options = format!("--xformla '~ x1 + x2' --weightsname w --control-group {control}");
+        let varying = lab.run(&panel, &format!("{options} --fix-weights varying"));
+        let free = lab.run(&panel, &options);
+        assert_all_close("dr", &varying["att_gt"]["att"], &free["att_gt"]["att"], REFIT, 1.0);
     }
 }
 

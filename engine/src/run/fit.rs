@@ -83,7 +83,10 @@ impl GramFits {
                 let enters = |c: &Comparison| c.logit == Some(logit) || c.guard == Some(logit);
                 let comparison = plan.comparisons.comparisons.iter().position(enters);
                 let kept = comparison.and_then(|c| self.kept[c].clone());
-                LogitState { kept, gated: !plan.triple, ..LogitState::new(beta) }
+                let mut state = LogitState::new(beta);
+                state.kept = kept;
+                state.gated = !plan.triple;
+                state
             })
             .collect()
     }

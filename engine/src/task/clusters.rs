@@ -42,7 +42,7 @@ pub(crate) fn intersection(a: u64, b: u64) -> u64 {
 pub(crate) fn keys_by_way(shard: &Shard) -> Vec<Vec<u64>> {
     let mut ways: Vec<Vec<u64>> = shard.clusters.iter().map(|keys| keys.to_vec()).collect();
     if let [a, b] = shard.clusters.as_slice() {
-        ways.push(a.iter().zip(b).map(|(a, b)| intersection(*a, *b)).collect());
+        ways.push(a.iter().zip(b.iter()).map(|(a, b)| intersection(*a, *b)).collect());
     }
     ways
 }
