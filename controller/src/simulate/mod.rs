@@ -76,7 +76,7 @@ pub(crate) struct SimulateArgs {
     #[arg(long, value_name = "SHARE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) eligible_share: Option<f64>,
-    /// Repeated cross sections: every row is another unit, of the same population in every period; no column `id`
+    /// Repeated cross sections: every row is another unit, in every period --units of the same population; no `id`
     #[arg(long)]
     #[serde(skip_serializing_if = "is_off")]
     pub(crate) cross_sections: bool,
