@@ -1,54 +1,66 @@
 #!/usr/bin/env python3
-"""Runs one peer once on a long-format Parquet panel, from file to estimates, and prints its number of cells.
+"""Runs one peer once on a long-format Parquet file, from file to estimates, and prints its number of cells.
 
     .venv/bin/python peers.py panel.parquet --peer diff-diff --draws 1000 --x x1 x2 x3 x4
+    .venv/bin/python peers.py triple.parquet --peer moderndid --kind ddd --control notyet --x x1 x2 x3 x4
 
-Doubly robust, never-treated controls, varying base; with draws also the four aggregations. `table.py` times whole
-processes of this; every peer is called as its documentation shows.
+Doubly robust, varying base; with draws also the four aggregations. `table.py` times whole processes of this; every
+peer is called as its documentation shows. README.md says which peer runs which kind, and how far to trust it.
 """
 
 import argparse
+import json
+import math
 import os
 import sys
 import warnings
 
-PEERS = ("diff-diff", "csdid", "moderndid", "moderndid-dask")
 AGGREGATIONS = ("simple", "dynamic", "group", "calendar")
+# att_gt: balanced panel. ddd: triple differences on one. rc: repeated cross sections. unbalanced: panel with gaps.
+KINDS = {
+    "diff-diff": ("att_gt", "ddd", "rc", "unbalanced"),
+    "csdid": ("att_gt", "rc", "unbalanced"),
+    "moderndid": ("att_gt", "ddd", "rc", "unbalanced"),
+    "moderndid-dask": ("att_gt",),
+}
 
 
 def diff_diff(a):
     import diff_diff as dd
-    import pandas as pd
 
-    estimator = dd.CallawaySantAnna(
-        control_group="never_treated", estimation_method="dr", n_bootstrap=a.draws, seed=1
-    )
-    result = estimator.fit(
-        pd.read_parquet(a.panel),
-        outcome=a.y, unit=a.id, time=a.t, first_treat=a.g, covariates=a.x or None,
-        aggregate="all" if a.draws else None,
-    )
-    return len(result.group_time_effects)
+    control = {"never": "never_treated", "notyet": "not_yet_treated"}[a.control]
+    options = {"control_group": control, "estimation_method": a.est_method, "base_period": a.base_period}
+    options |= {"n_bootstrap": a.draws, "seed": 1}
+    columns = {"outcome": a.y, "unit": a.id, "time": a.t, "first_treat": a.g, "covariates": a.x or None}
+    columns["aggregate"] = "all" if a.draws else None
+    if a.kind == "ddd":
+        result = dd.TripleDifference(**options).fit(pandas(a), partition=a.partition, **columns)
+    else:
+        sample = {"panel": a.kind != "rc", "allow_unbalanced_panel": a.kind == "unbalanced"}
+        result = dd.CallawaySantAnna(**options, **sample).fit(pandas(a), **columns)
+    return [(g, t, cell["effect"], cell["se"]) for (g, t), cell in result.group_time_effects.items()]
 
 
 def csdid(a):
     import contextlib
     import io
 
-    import pandas as pd
     from csdid.att_gt import ATTgt
 
     draws = {"biters": a.draws} if a.draws else {}
     with contextlib.redirect_stdout(io.StringIO()):
         model = ATTgt(
-            yname=a.y, tname=a.t, idname=a.id, gname=a.g, data=pd.read_parquet(a.panel),
-            control_group=["nevertreated"], xformla="y~" + "+".join(a.x) if a.x else None, **draws,
+            yname=a.y, tname=a.t, idname=a.id, gname=a.g, data=pandas(a),
+            control_group=[{"never": "nevertreated", "notyet": "notyettreated"}[a.control]],
+            xformla="~ " + " + ".join(a.x) if a.x else None,
+            panel=a.kind != "rc", allow_unbalanced_panel=a.kind == "unbalanced", **draws,
         )
-        result = model.fit(est_method="dr", bstrap=bool(a.draws))
+        result = model.fit(est_method=a.est_method, base_period=a.base_period, bstrap=bool(a.draws))
         if a.draws:
             for kind in AGGREGATIONS:
                 result.aggte(typec=kind, bstrap=True, cband=True)
-    return len(result.results["att"])
+    names = ("group", "year", "att", "se")
+    return list(zip(*(result.results[name] for name in names)))
 
 
 def moderndid(a):
@@ -69,14 +81,35 @@ def moderndid_dask(a):
 
 
 def moderndid_on(data, a, md):
-    result = md.att_gt(
-        data, yname=a.y, tname=a.t, idname=a.id, gname=a.g, est_method="dr", boot=bool(a.draws),
-        biters=max(a.draws, 1), random_state=1, xformla="~ " + " + ".join(a.x) if a.x else None,
-    )
-    if a.draws:
-        for kind in AGGREGATIONS:
-            md.aggte(result, type=kind, boot=True, cband=True, biters=a.draws)
-    return len(result.att_gt)
+    options = {
+        "yname": a.y, "tname": a.t, "gname": a.g, "est_method": a.est_method, "base_period": a.base_period,
+        # Given an id, it takes the standard errors of cross sections for those of a panel.
+        "idname": None if a.kind == "rc" else a.id,
+        "control_group": {"never": "nevertreated", "notyet": "notyettreated"}[a.control],
+        "xformla": "~ " + " + ".join(a.x) if a.x else None,
+        "panel": a.kind != "rc", "allow_unbalanced_panel": a.kind == "unbalanced",
+        "boot": bool(a.draws), "biters": max(a.draws, 1), "random_state": 1,
+    }
+    draws = {"boot": True, "cband": True, "biters": a.draws}
+    if a.kind == "ddd":
+        result = md.ddd(data, pname=a.partition, **options)
+        for kind in ("simple", "eventstudy", "group", "calendar") if a.draws else ():
+            md.agg_ddd(result, type=kind, **draws)
+        return list(zip(result.groups, result.times, result.att, result.se))
+    result = md.att_gt(data, **options)
+    for kind in AGGREGATIONS if a.draws else ():
+        md.aggte(result, type=kind, **draws)
+    return list(zip(result.groups, result.times, result.att_gt, result.se_gt))
+
+
+def pandas(a):
+    """The file as the pandas peers want it: a cross section gets an id for every row."""
+    import pandas as pd
+
+    data = pd.read_parquet(a.panel)
+    if a.kind == "rc":
+        data[a.id] = range(len(data))
+    return data
 
 
 def lock_free_cached_property():
@@ -104,18 +137,40 @@ def lock_free_cached_property():
         functools.cached_property = CachedProperty
 
 
-def main():
+def arguments():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("panel")
-    p.add_argument("--peer", choices=PEERS, required=True)
+    p.add_argument("--peer", choices=KINDS, required=True)
+    p.add_argument("--kind", choices=KINDS["diff-diff"], default="att_gt", help="what the file holds [att_gt]")
+    p.add_argument("--control", choices=("never", "notyet"), default="never", help="control group [never]")
+    p.add_argument("--est-method", choices=("dr", "reg", "ipw"), default="dr")
+    p.add_argument("--base-period", choices=("varying", "universal"), default="varying")
     p.add_argument("--draws", type=int, default=0, help="bootstrap draws; 0 for analytic standard errors")
-    for flag, default in (("--y", "y"), ("--t", "time"), ("--id", "id"), ("--g", "group")):
-        p.add_argument(flag, default=default)
+    p.add_argument("--cells", action="store_true", help="also print the cells: group, time, ATT, standard error")
+    columns = {"y": "y", "t": "time", "id": "id", "g": "group", "partition": "partition"}
+    for flag, default in columns.items():
+        p.add_argument(f"--{flag}", default=default)
     p.add_argument("--x", nargs="*", default=[])
     a = p.parse_args()
+    if a.kind not in KINDS[a.peer]:
+        p.error(f"{a.peer} does not do {a.kind}; it does {', '.join(KINDS[a.peer])}")
+    return a
+
+
+def estimate(a):
+    """The cells of one peer: (group, time, ATT, standard error)."""
+    run = {"diff-diff": diff_diff, "csdid": csdid, "moderndid": moderndid, "moderndid-dask": moderndid_dask}
+    return run[a.peer](a)
+
+
+def main():
+    a = arguments()
     warnings.simplefilter("ignore")
-    run = {"diff-diff": diff_diff, "csdid": csdid, "moderndid": moderndid, "moderndid-dask": moderndid_dask}[a.peer]
-    print(run(a), flush=True)
+    cells = estimate(a)
+    if a.cells:
+        for g, t, *numbers in cells:
+            print(json.dumps([int(g), int(t), *(float(x) if math.isfinite(x) else None for x in numbers)]))
+    print(len(cells), flush=True)
     # Worker processes and threads of the peers are not waited for: the estimates are there.
     os._exit(0)
 

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Makes the benchmark table of the README, from a clean clone: builds, simulates, times ours and the peers.
 
-    python3 bench/table.py                      # everything: half an hour, 20 GB of memory for the peers
+    python3 bench/table.py                      # everything: some hours, 20 GB of memory for the peers
     python3 bench/table.py --no-large           # without the 10-million-unit panel
     python3 bench/table.py --peers              # ours alone
+    python3 bench/table.py --sections ddd rc    # the reference, triple differences and cross sections
+    python3 bench/table.py --sections           # the reference alone
     python3 bench/table.py --units 20000        # a small trial of the script itself
 
 Whole processes are timed, one at a time, on two cores, from file to printed result, with the file in the page cache.
@@ -19,6 +21,7 @@ import sys
 from pathlib import Path
 
 import measure
+import sections
 
 BENCH = Path(__file__).resolve().parent
 ROOT = BENCH.parent
@@ -26,7 +29,7 @@ OUT = BENCH / "out"
 VENV = BENCH / ".venv"
 
 COVARIATES = ["x1", "x2", "x3", "x4"]
-COLUMNS = "--yname y --tname time --idname id --gname group".split()
+COLUMNS = {"yname": "y", "tname": "time", "idname": "id", "gname": "group"}
 SHAPE = "--periods 10 --cohorts 8 --covariates 4 --never-share 0.1 --seed 1".split()
 DRAWS = 1000
 PEER_TIMEOUT = 1800
@@ -44,10 +47,12 @@ def main():
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: a.cores])
     ours = bench.time_ours(panels)
     peers = bench.time_peers(python, panels["reference"]) if a.peers else []
-    text = report(a, conditions, ours, peers)
+    timed = {name: bench.time_section(name, python, panels) for name in a.sections}
+    text = report(a, conditions, ours, peers, timed)
     (OUT / "table.md").write_text(text)
     print(f"\n{text}\nwritten to {OUT / 'table.md'}")
-    failed = [series for series in (*ours.values(), *peers) if series.failed]
+    extra = [series for section in timed.values() for series in (*section[0].values(), *section[1])]
+    failed = [series for series in (*ours.values(), *peers, *extra) if series.failed]
     sys.exit(1 if failed else 0)
 
 
@@ -57,6 +62,12 @@ def arguments():
     p.add_argument("--runs", type=int, default=5, help="runs of each of our commands [5]")
     p.add_argument("--peer-runs", type=int, default=1, help="runs of each peer [1]")
     p.add_argument("--peers", nargs="*", default=["diff-diff", "csdid", "moderndid"], help="none: --peers alone")
+    names = list(sections.sections(DRAWS))
+    p.add_argument(
+        "--sections", nargs="*", choices=names, default=names, metavar="NAME",
+        help=f"of {', '.join(names)} [all]; none: --sections alone",
+    )
+    p.add_argument("--peer-timeout", type=int, default=PEER_TIMEOUT, help=f"seconds given to a peer [{PEER_TIMEOUT}]")
     p.add_argument("--cores", type=int, default=2, help="cores given to every process [2]")
     p.add_argument("--no-large", action="store_true", help="leave out the panel of ten times as many units")
     p.add_argument("--python", default=sys.executable, help="interpreter for the peers' environment")
@@ -87,6 +98,7 @@ class Bench:
 
     def __init__(self, a, stagger, bare_scan):
         self.a, self.stagger, self.bare_scan = a, stagger, bare_scan
+        self.sections = sections.sections(DRAWS)
 
     def simulate(self):
         """Writes the panels that are not there yet."""
@@ -98,6 +110,9 @@ class Bench:
         panels = {name: self.panel(name, self.a.units, options) for name, options in kinds.items()}
         if not self.a.no_large:
             panels["large"] = self.panel("large", 10 * self.a.units, [])
+        for name in self.a.sections:
+            if self.sections[name].simulate:
+                panels[name] = self.panel(name, self.a.units, self.sections[name].simulate)
         return panels
 
     def panel(self, name, units, options):
@@ -106,10 +121,10 @@ class Bench:
             sh(self.stagger, "simulate", "--units", units, *SHAPE, *options, "--out", path)
         return path
 
-    def estimate(self, panel, *options):
-        formula = "~ " + " + ".join(COVARIATES)
+    def estimate(self, panel, *options, formula="~ " + " + ".join(COVARIATES), unit=True):
+        columns = [f"--{name}={column}" for name, column in COLUMNS.items() if unit or name != "idname"]
         threads = ["--threads", str(self.a.cores)]
-        return [self.stagger, "run", panel, *COLUMNS, "--xformla", formula, *threads, *options]
+        return [self.stagger, "run", panel, *columns, "--xformla", formula, *threads, *options]
 
     def time_ours(self, panels):
         analytic, draws = ["--bstrap", "false"], ["--biters", str(DRAWS)]
@@ -142,10 +157,47 @@ class Bench:
         series = []
         for draws in (0, DRAWS):
             for peer in self.a.peers:
-                argv = [python, BENCH / "peers.py", panel, "--peer", peer, "--draws", draws, "--x", *COVARIATES]
                 label = f"{peer}, {draws} draws" if draws else f"{peer}, analytic"
-                series.append(measure.repeat(label, list(map(str, argv)), self.a.peer_runs, PEER_TIMEOUT))
+                series.append(self.time_peer(label, python, panel, peer, "--draws", draws))
         return series
+
+    def time_peer(self, label, python, panel, peer, *options):
+        argv = [python, BENCH / "peers.py", panel, "--peer", peer, *options, "--x", *COVARIATES]
+        return measure.repeat(label, list(map(str, argv)), self.a.peer_runs, self.a.peer_timeout)
+
+    def time_section(self, name, python, panels):
+        """Our series by label, and the peers'."""
+        section = self.sections[name]
+        print(section.title)
+        if name == "specs":
+            return self.time_specifications(panels["reference"]), []
+        panel = panels[name]
+        ours = {
+            label: self.warm_and_time(f"stagger, {label}", self.estimate(panel, *options, unit=section.panel))
+            for label, options in section.ours.items()
+        }
+        peers = []
+        for peer, control in section.peers:
+            if peer in self.a.peers:
+                label = f"{peer}, {control.replace('notyet', 'not-yet')}-treated, analytic"
+                peers.append(self.time_peer(label, python, panel, peer, "--kind", section.kind, "--control", control))
+        return ours, peers
+
+    def time_specifications(self, panel):
+        """All specifications of a run file in one run, and each in a run of its own."""
+        specs = sections.specifications(COVARIATES)
+        path = OUT / "specs.toml"
+        path.write_text(sections.run_file(panel, COLUMNS, specs))
+        together = [self.stagger, "run", path, "--threads", self.a.cores]
+        apart = [
+            self.estimate(
+                panel, *sections.ANALYTIC, "--est-method", spec["est_method"],
+                "--control-group", spec["control_group"], formula=spec["xformla"],
+            )
+            for spec in specs
+        ]
+        work = {"in one run": together, "in runs of their own": sections.one_after_the_other(apart)}
+        return {label: self.warm_and_time(f"stagger, {len(specs)} specifications {label}", argv) for label, argv in work.items()}
 
 
 class Conditions:
@@ -206,12 +258,27 @@ LABELS = {
 }
 
 
-def report(a, conditions, ours, peers):
+def report(a, conditions, ours, peers, timed):
     lines = ["| work | wall s | min–max | CPU s | peak MB |", "|---|---|---|---|---|"]
     named = [(LABELS[name], series) for name, series in ours.items()] + [(series.label, series) for series in peers]
     lines += [row(label, series) for label, series in named]
     lines += ["", *(f"- {line}" for line in conditions.lines()), "", *goals(ours, peers), ""]
+    for name, (own, rivals) in timed.items():
+        lines += [*section_lines(sections.sections(DRAWS)[name], own, rivals), ""]
     return "\n".join(lines)
+
+
+def section_lines(section, ours, peers):
+    """The table of a section, each row against our first."""
+    first = next(iter(ours.values()))
+    yield f"{section.title}:"
+    yield ""
+    yield "| work | wall s | min–max | CPU s | peak MB | against the first row |"
+    yield "|---|---|---|---|---|---|"
+    named = [(f"**stagger**, {label}", series) for label, series in ours.items()]
+    for label, series in named + [(series.label, series) for series in peers]:
+        known = not series.failed and not first.failed
+        yield row(label, series) + (f" {series.wall / first.wall:.2g}× |" if known else " |")
 
 
 def row(label, series):

@@ -15,19 +15,23 @@ use super::model::{Model, Unit, WEIGHT_UNIT};
 use super::truth::Tally;
 use super::{Compression, IdType, Layout, SimulateArgs};
 
-/// The columns of the panel; nothing is ever missing.
+/// The columns of the panel; rows may be missing, values never are.
 pub(super) fn schema(args: &SimulateArgs) -> SchemaRef {
     let id = match args.id_type {
         IdType::Int => DataType::Int64,
         IdType::String => DataType::Utf8,
     };
     let covariates = (1..=args.covariates).map(|p| (format!("x{p}"), DataType::Float64));
-    let columns =
-        [("id", id), ("time", DataType::Int32), ("group", DataType::Int32), ("y", DataType::Float64)]
-            .map(|(name, kind)| (name.to_owned(), kind))
-            .into_iter()
-            .chain(covariates)
-            .chain([("cluster".to_owned(), DataType::Int32), ("weight".to_owned(), DataType::Float64)]);
+    let id = (!args.cross_sections).then_some(("id", id));
+    let partition = args.eligible_share.map(|_| ("partition", DataType::Int32));
+    let columns = id
+        .into_iter()
+        .chain([("time", DataType::Int32), ("group", DataType::Int32)])
+        .chain(partition)
+        .chain([("y", DataType::Float64)])
+        .map(|(name, kind)| (name.to_owned(), kind))
+        .chain(covariates)
+        .chain([("cluster".to_owned(), DataType::Int32), ("weight".to_owned(), DataType::Float64)]);
     Arc::new(Schema::new(columns.map(|(name, kind)| Field::new(name, kind, false)).collect::<Vec<_>>()))
 }
 
@@ -38,7 +42,7 @@ pub(super) fn properties(args: &SimulateArgs) -> Result<WriterProperties, Parque
         Compression::Snappy => Codec::SNAPPY,
         Compression::None => Codec::UNCOMPRESSED,
     };
-    let together = args.layout == Layout::Sorted;
+    let together = args.layout == Layout::Sorted && !args.cross_sections;
     let covariates =
         (1..=args.covariates).map(|p| (format!("x{p}"), together && !args.time_varying_covariates));
     Ok([("id".to_owned(), together), ("y".to_owned(), false)]
@@ -53,6 +57,8 @@ pub(super) fn properties(args: &SimulateArgs) -> Result<WriterProperties, Parque
 /// A row group ready to be appended to its file.
 pub(super) struct Encoded {
     pub(super) columns: Vec<ArrowColumnChunk>,
+    /// Rows, without those that are missing.
+    pub(super) rows: u64,
     /// The units whose first row is in this row group.
     pub(super) tally: Tally,
 }
@@ -79,27 +85,34 @@ impl Maker<'_> {
             }
             columns.push(writer.close()?);
         }
-        Ok(Encoded { columns, tally })
+        let rows = arrays.first().map_or(0, |array| array.len()) as u64;
+        Ok(Encoded { columns, rows, tally })
     }
 
     /// Draws the rows of a row group; a unit is drawn once for a run of its rows.
     fn draw(&self, row_group: &RowGroup, tally: &mut Tally) -> Vec<ArrayRef> {
         let rows = (row_group.rows.end - row_group.rows.start) as usize;
-        let mut ids = Ids::new(self.args.id_type, rows);
         let (mut time, mut group, mut cluster) =
             (Vec::with_capacity(rows), Vec::with_capacity(rows), Vec::with_capacity(rows));
+        let mut ids = (!self.args.cross_sections).then(|| Ids::new(self.args.id_type, rows));
+        let mut partition = self.args.eligible_share.map(|_| Vec::with_capacity(rows));
         let (mut outcome, mut weight) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
         let mut covariates = vec![Vec::with_capacity(rows); self.args.covariates as usize];
         let mut unit = Unit::default();
         for position in row_group.rows.clone() {
             let (index, period) = self.order.locate(position);
-            if unit.id != index + 1 {
-                self.model.draw(index + 1, &mut unit);
+            let id = self.model.id(index, period);
+            if self.model.is_missing(id, period) {
+                continue;
             }
-            if period == 0 {
+            if unit.id != id {
+                self.model.draw(id, &mut unit);
+            }
+            if self.model.is_first_row(id, period) {
                 tally.count(&unit);
             }
-            ids.push(unit.id);
+            ids.iter_mut().for_each(|ids| ids.push(id));
+            partition.iter_mut().for_each(|values| values.push(i32::from(unit.eligible)));
             time.push(self.model.time(period));
             group.push(self.model.group(unit.cohort));
             outcome.push(self.model.outcome(&unit, period));
@@ -111,8 +124,11 @@ impl Maker<'_> {
         }
         let float = |values: Vec<f64>| Arc::new(Float64Array::from(values)) as ArrayRef;
         let int = |values: Vec<i32>| Arc::new(Int32Array::from(values)) as ArrayRef;
-        [ids.finish(), int(time), int(group), float(outcome)]
+        ids.map(Ids::finish)
             .into_iter()
+            .chain([int(time), int(group)])
+            .chain(partition.map(int))
+            .chain([float(outcome)])
             .chain(covariates.into_iter().map(float))
             .chain([int(cluster), float(weight)])
             .collect()

@@ -4,6 +4,9 @@
 //! [`truth`] the true ATT(g,t) written beside them. A row is a function of the seed, its unit and its period, so all
 //! layouts and numbers of files hold the same rows to the bit, and a panel of any size is made in constant memory.
 //!
+//! Three options make other data of the same process: eligibility for triple differences, cross sections, and panels
+//! with missing rows. Without them not a byte differs from a panel written before they existed.
+//!
 //! # Errors
 //!
 //! Arguments are checked before anything is written. Files get their final names when all of them are complete; after
@@ -32,6 +35,7 @@ pub(crate) use error::SimulateError;
 /// Write a synthetic staggered panel as Parquet, with its true effects beside it.
 ///
 /// Columns: id, time, group (first treated period, 0 = never), y, x1 … xP, cluster, weight.
+/// With --eligible-share also partition (1 = eligible, 0 = not), with --cross-sections no id.
 /// Trends depend on the covariates, so give them to `stagger run`: --xformla "~ x1 + x2".
 /// The true ATT(g,t) and their averages are written to PANEL.truth.json.
 ///
@@ -40,7 +44,7 @@ pub(crate) use error::SimulateError;
 #[derive(Args, Clone, Debug, Serialize)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct SimulateArgs {
-    /// Number of units; the panel has units × periods rows
+    /// Number of units; the panel has units × periods rows, fewer with --missing-share
     #[arg(long, value_name = "N")]
     pub(crate) units: u64,
     /// Number of periods, 2 at least
@@ -64,6 +68,22 @@ pub(crate) struct SimulateArgs {
     /// Order of the rows
     #[arg(long, value_enum, default_value_t = Layout::Sorted)]
     pub(crate) layout: Layout,
+    /// For triple differences: share of eligible units, between 0 and 1, in a column `partition`
+    ///
+    /// Eligibility does not depend on the cohort. Only eligible units of treated cohorts have effects, and the true
+    /// ATT(g,t) are theirs. Every cohort has a trend of its own, and so have the eligible, so that differences in
+    /// differences are biased, those of the eligible alone too, and triple differences are not.
+    #[arg(long, value_name = "SHARE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) eligible_share: Option<f64>,
+    /// Repeated cross sections: every row is another unit, in every period --units of the same population; no `id`
+    #[arg(long)]
+    #[serde(skip_serializing_if = "is_off")]
+    pub(crate) cross_sections: bool,
+    /// Unbalanced panel: every row is left out with this probability, from 0 to below 1
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) missing_share: f64,
     /// Value of `time` in the first period, for example 2004
     #[arg(long, value_name = "TIME", default_value_t = 1, allow_negative_numbers = true)]
     pub(crate) first_period: i32,
@@ -141,10 +161,12 @@ impl SimulateArgs {
 
     /// Checks every argument but `--out`.
     fn check(&self) -> Result<(), SimulateError> {
-        let check = |holds: bool, option, given: String, allowed: &str, hint| {
-            let wrong = || SimulateError::Argument { option, given, allowed: allowed.to_owned(), hint };
-            if holds { Ok(()) } else { Err(wrong()) }
-        };
+        self.check_size()?;
+        self.check_design()
+    }
+
+    /// Checks sizes, sharing and order.
+    fn check_size(&self) -> Result<(), SimulateError> {
         let (units, periods) = (self.units, u64::from(self.periods));
         let many_rows = format!("at most {} for --periods {periods}", i64::MAX as u64 / periods.max(1));
         let few_cohorts = format!("at most {} for --periods {periods}", periods.saturating_sub(1));
@@ -212,14 +234,63 @@ impl SimulateArgs {
         let rows = self.row_group_rows();
         check(rows >= 1, "--row-group-rows", rows.to_string(), "at least 1", "leave it out for 131072")
     }
+
+    /// Checks the options that make other data than a balanced panel, and that they do not contradict each other.
+    fn check_design(&self) -> Result<(), SimulateError> {
+        if let Some(share) = self.eligible_share {
+            let between = share > 0.0 && share < 1.0;
+            let hint = "triple differences compare eligible units with others, so there must be both";
+            check(between, "--eligible-share", share.to_string(), "above 0 and below 1", hint)?;
+        }
+        let share = self.missing_share;
+        let hint = "0.1 leaves out a tenth of the rows";
+        check(
+            (0.0..1.0).contains(&share),
+            "--missing-share",
+            share.to_string(),
+            "at least 0 and below 1",
+            hint,
+        )?;
+        if !self.cross_sections {
+            return Ok(());
+        }
+        let hint = "every row is another unit there, so none can be missing; ask for fewer --units";
+        check(share == 0.0, "--missing-share", share.to_string(), "0 with --cross-sections", hint)?;
+        let hint = "there is no column id there; leave out --id-type";
+        let int = self.id_type == IdType::Int;
+        check(int, "--id-type", "string".to_owned(), "left out with --cross-sections", hint)
+    }
+}
+
+/// Says what an argument must be where it is not.
+fn check(
+    holds: bool,
+    option: &'static str,
+    given: String,
+    allowed: &str,
+    hint: &'static str,
+) -> Result<(), SimulateError> {
+    let wrong = || SimulateError::Argument { option, given, allowed: allowed.to_owned(), hint };
+    if holds { Ok(()) } else { Err(wrong()) }
+}
+
+/// Whether a flag was not given; serde hands over a reference.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_off(flag: &bool) -> bool {
+    !*flag
+}
+
+/// Whether a share was not given; serde hands over a reference.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(share: &f64) -> bool {
+    *share == 0.0
 }
 
 /// Writes the panel, and says what was written: its path on stdout, the rest on stderr.
 pub(crate) fn run(args: &SimulateArgs) -> Result<(), SimulateError> {
     let start = Instant::now();
-    let bytes = simulate(args)?;
+    let write::Written { bytes, rows, .. } = simulate(args)?;
     let files = if args.files == 1 { "1 file".to_owned() } else { format!("{} files", args.files) };
-    let rows = args.units * u64::from(args.periods);
     let (megabytes, seconds) = (bytes as f64 / 1e6, start.elapsed().as_secs_f64());
     // There is nobody to tell where these streams are closed.
     let _ = writeln!(io::stderr(), "wrote {files}, {rows} rows, {megabytes:.1} MB in {seconds:.1} s");
@@ -228,8 +299,8 @@ pub(crate) fn run(args: &SimulateArgs) -> Result<(), SimulateError> {
     Ok(())
 }
 
-/// Writes the panel and its truth; returns the panel's bytes.
-fn simulate(args: &SimulateArgs) -> Result<u64, SimulateError> {
+/// Writes the panel and its truth.
+fn simulate(args: &SimulateArgs) -> Result<write::Written, SimulateError> {
     args.check()?;
     let order = layout::Order::new(args);
     let row_groups =
@@ -247,5 +318,5 @@ fn simulate(args: &SimulateArgs) -> Result<u64, SimulateError> {
         serde_json::to_vec(&truth).map_err(io::Error::from).map_err(SimulateError::write(&args.out))?;
     truth.push(b'\n');
     output.commit(&truth)?;
-    Ok(written.bytes)
+    Ok(written)
 }

@@ -14,10 +14,27 @@
 //! parallel given x only: an estimate without covariates is biased, by design. Outcome regression and the
 //! propensity score against the never treated are correctly specified. Effects are the same for all units of a cell,
 //! so the true ATT(g,t) does not depend on weights or on who was drawn.
+//!
+//! With eligible units, Qᵢ = 1 with the probability asked for, whatever x and G are, and
+//!
+//! ```text
+//! Yᵢₖ gains k (0.3 Gᵢ's rank / K + Qᵢ (0.2 + ½ γ·xᵢ)) and ATT(Gᵢ, k) only where Qᵢ = 1
+//! ```
+//!
+//! The first term differs between cohorts and is the same for both values of Q, so comparing cohorts is biased. The
+//! second differs between the values of Q and, given x, is the same for all cohorts, so comparing those is biased
+//! too. The triple difference given x takes out both.
+//!
+//! In cross sections each row draws a unit of its own; a row that is missing is so by chance alone. Neither changes
+//! the truth.
 
 use super::SimulateArgs;
 use super::random::{Purpose, Stream, normal_quantile};
 
+/// Trend of the last cohort beyond that of the never treated, where there are eligible units.
+const COHORT_TREND: f64 = 0.3;
+/// Trend of the eligible units beyond that of the others, at x = 0.
+const ELIGIBLE_TREND: f64 = 0.2;
 /// Units of a weight: weights are whole 1024ths, so that their sums are exact in any order.
 pub(super) const WEIGHT_UNIT: f64 = 1.0 / 1024.0;
 
@@ -29,6 +46,11 @@ pub(super) struct Model {
     clusters: u64,
     noise: f64,
     covariates_vary: bool,
+    /// Share of eligible units; all are where there is none.
+    eligible_share: Option<f64>,
+    /// Whether each row is another unit.
+    cross_sections: bool,
+    missing_share: f64,
     /// Period number at which each treated cohort is first treated, rising.
     starts: Vec<usize>,
     /// πⱼ of the never treated and of every cohort.
@@ -58,6 +80,8 @@ pub(super) struct Unit {
     pub(super) cluster: i32,
     /// Weight in [`WEIGHT_UNIT`]s, 512 … 1536.
     pub(super) weight: u32,
+    /// Whether treatment has an effect on it.
+    pub(super) eligible: bool,
     level: f64,
     slope: f64,
 }
@@ -82,6 +106,9 @@ impl Model {
             clusters: u64::from(args.clusters()),
             noise: args.noise,
             covariates_vary: args.time_varying_covariates,
+            eligible_share: args.eligible_share,
+            cross_sections: args.cross_sections,
+            missing_share: args.missing_share,
             starts,
             odds: if covariates == 0 { shares } else { odds(&shares, &selection) },
             selection,
@@ -116,7 +143,23 @@ impl Model {
         self.starts[cohort - 1]
     }
 
-    /// The true ATT(g,t) of a treated cohort.
+    /// The unit, from 1, whose row belongs at unit `index`, from 0, and a period: in cross sections each has its own.
+    pub(super) fn id(&self, index: u64, period: usize) -> u64 {
+        if self.cross_sections { index * self.periods as u64 + period as u64 + 1 } else { index + 1 }
+    }
+
+    /// Whether the row of a unit in a period is left out.
+    pub(super) fn is_missing(&self, id: u64, period: usize) -> bool {
+        let draw = || Stream::new(self.seed, Purpose::Missing, id, period as u64).uniform();
+        self.missing_share > 0.0 && draw() < self.missing_share
+    }
+
+    /// Whether a row that is there is the first of its unit.
+    pub(super) fn is_first_row(&self, id: u64, period: usize) -> bool {
+        self.cross_sections || (0..period).all(|earlier| self.is_missing(id, earlier))
+    }
+
+    /// The true ATT(g,t) of a treated cohort, of its eligible units.
     pub(super) fn att(&self, cohort: usize, period: usize) -> f64 {
         let start = self.starts[cohort - 1];
         if period < start { 0.0 } else { self.effects[cohort - 1] * (period - start + 1) as f64 }
@@ -134,6 +177,7 @@ impl Model {
         unit.weight = 512 + stream.below(1025) as u32;
         unit.level = 0.2 * unit.cohort as f64 + stream.normal();
         unit.slope = dot(&self.trends, &unit.covariates);
+        self.draw_eligibility(unit);
         if self.noise > 0.0 {
             let mut stream = Stream::new(self.seed, Purpose::Cluster, cluster, 0);
             unit.level += self.noise * 0.5 * stream.normal();
@@ -141,10 +185,22 @@ impl Model {
         }
     }
 
+    /// Draws whether the unit is eligible, and gives it the trends of its cohort and of the eligible.
+    fn draw_eligibility(&self, unit: &mut Unit) {
+        unit.eligible = true;
+        let Some(share) = self.eligible_share else { return };
+        unit.eligible = Stream::new(self.seed, Purpose::Eligible, unit.id, 0).uniform() < share;
+        if unit.eligible {
+            unit.slope += ELIGIBLE_TREND + 0.5 * unit.slope;
+        }
+        unit.slope += COHORT_TREND * unit.cohort as f64 / self.starts.len() as f64;
+    }
+
     /// The outcome of a unit in period number k.
     pub(super) fn outcome(&self, unit: &Unit, period: usize) -> f64 {
         let untreated = unit.level + self.period_effects[period] + unit.slope * period as f64;
-        let expected = if unit.cohort == 0 { untreated } else { untreated + self.att(unit.cohort, period) };
+        let treated = unit.cohort > 0 && unit.eligible;
+        let expected = if treated { untreated + self.att(unit.cohort, period) } else { untreated };
         if self.noise > 0.0 {
             expected + self.noise * Stream::new(self.seed, Purpose::Row, unit.id, period as u64).normal()
         } else {

@@ -20,6 +20,10 @@ pub(super) enum Purpose {
     Cluster = 4,
     /// The round keys of the shuffle.
     Shuffle = 5,
+    /// Whether a unit is eligible.
+    Eligible = 6,
+    /// Whether a row is missing.
+    Missing = 7,
 }
 
 /// Bijective 64-bit mixing function, the finaliser of SplitMix64 (Steele, Lea & Flood 2014).

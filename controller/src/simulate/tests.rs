@@ -13,6 +13,8 @@ use tempfile::TempDir;
 
 use super::*;
 
+mod designs;
+
 /// A small panel; what a test needs otherwise it sets.
 fn args(folder: &TempDir) -> SimulateArgs {
     SimulateArgs {
@@ -24,6 +26,9 @@ fn args(folder: &TempDir) -> SimulateArgs {
         seed: 5,
         files: 1,
         layout: Layout::Sorted,
+        eligible_share: None,
+        cross_sections: false,
+        missing_share: 0.0,
         first_period: 1,
         clusters: None,
         time_varying_covariates: false,

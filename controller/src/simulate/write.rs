@@ -30,8 +30,11 @@ const MOST_THREADS: usize = 16;
 const BUFFER_BYTES: usize = 1 << 20;
 
 /// What was written.
+#[derive(Debug)]
 pub(super) struct Written {
     pub(super) bytes: u64,
+    /// Rows, without those that are missing.
+    pub(super) rows: u64,
     pub(super) tally: Tally,
 }
 
@@ -68,10 +71,10 @@ pub(super) fn write(
                 }
             });
         }
-        let mut sink = Sink { output, schema: parquet_schema, properties, open: None, bytes: 0 };
+        let mut sink = Sink { output, schema: parquet_schema, properties, open: None, bytes: 0, rows: 0 };
         let tally = collect(row_groups, &results, &mut sink, &args.out)?;
         sink.close()?;
-        Ok(Written { bytes: sink.bytes, tally })
+        Ok(Written { bytes: sink.bytes, rows: sink.rows, tally })
     })
 }
 
@@ -104,10 +107,11 @@ struct Sink<'a> {
     properties: WriterPropertiesPtr,
     open: Option<(usize, SerializedFileWriter<BufWriter<File>>)>,
     bytes: u64,
+    rows: u64,
 }
 
 impl Sink<'_> {
-    /// Appends a row group, after opening its file where it is the first.
+    /// Appends a row group, after opening its file where it is the first; one whose rows are all missing is left out.
     fn append(&mut self, file: usize, encoded: Encoded) -> Result<(), SimulateError> {
         let name = self.output.name(file);
         let failed = SimulateError::encode(&name);
@@ -118,7 +122,8 @@ impl Sink<'_> {
             let writer = SerializedFileWriter::new(buffer, self.schema.clone(), self.properties.clone());
             self.open = Some((file, writer.map_err(&failed)?));
         }
-        if let Some((_, writer)) = &mut self.open {
+        self.rows += encoded.rows;
+        if let Some((_, writer)) = self.open.as_mut().filter(|_| encoded.rows > 0) {
             let mut row_group = writer.next_row_group().map_err(&failed)?;
             for column in encoded.columns {
                 column.append_to_row_group(&mut row_group).map_err(&failed)?;
