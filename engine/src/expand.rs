@@ -81,6 +81,7 @@ impl BlockSpace {
             multiply(values(plan.periods[0]), units, &mut out[..units.len()]);
             return;
         }
+        out[self.units..units.len()].fill(0.0);
         for (unit, share) in out[..self.units].iter_mut().enumerate() {
             let observed = plan.periods.iter().filter(|&&p| shard.observed(segment, self.start + unit, p));
             let mut own = observed.map(|&p| values(p)[unit]);

@@ -54,7 +54,7 @@ pub(super) fn specification(args: &RunArgs) -> Result<RunSpec, Failure> {
         idname: unit_column(columns, panel)?,
         xformla: given(&columns.xformla),
         weightsname: given(&columns.weightsname),
-        clustervars: clusters(inference),
+        clustervars: clusters(inference, columns),
         est_method: est_method(estimator)?.unwrap_or(default.est_method),
         control_group: control_group(estimator)?.unwrap_or(default.control_group),
         anticipation: anticipation(estimator, &default)?,
@@ -110,10 +110,12 @@ fn unit_column(columns: &DataArgs, panel: bool) -> Result<String, Failure> {
     })
 }
 
-fn clusters(inference: &InferenceArgs) -> Vec<String> {
+fn clusters(inference: &InferenceArgs, columns: &DataArgs) -> Vec<String> {
+    let id = given(&columns.idname);
     let mut columns: Vec<String> = Vec::new();
     for column in inference.clustervars.iter().flatten() {
-        if !column.is_empty() && !columns.contains(column) {
+        // In cross sections the unit's column is no cluster either: R leaves it out there too.
+        if !column.is_empty() && !columns.contains(column) && Some(column) != id.as_ref() {
             columns.push(column.clone());
         }
     }
