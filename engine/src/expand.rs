@@ -136,7 +136,8 @@ impl BlockSpace {
         if let (Some(rows), true, None) = (frame.rows, shard.incomplete.is_some(), segment.period) {
             let needed = [rows, if frame.needs_weight_row { frame.w_period } else { rows }];
             for (unit, flag) in used[..self.units].iter_mut().enumerate() {
-                let there = needed.iter().all(|&q| shard.observed(segment, self.start + unit, plan.periods[q]));
+                let there =
+                    needed.iter().all(|&q| shard.observed(segment, self.start + unit, plan.periods[q]));
                 *flag *= f64::from(there);
             }
         }

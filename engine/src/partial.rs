@@ -1,5 +1,6 @@
 //! Partials: what a task returns, mergeable, with a versioned encoding and a checksum.
 
+use stagger_estimator::diagnostics::OverlapPartial;
 use stagger_estimator::influence::{ClusterPartial, InfluencePartial};
 use stagger_estimator::moments::{MomentsPartial, MomentsShape};
 use stagger_estimator::outcome::{GramPartial, GramShape};
@@ -55,7 +56,8 @@ impl OmegaSums {
     pub fn covariance(&self, cell: usize, n: f64) -> Vec<f64> {
         let (start, size) = (self.start(cell), self.sizes[cell]);
         let (sums, products) = self.sums[start..start + size + size * size].split_at(size);
-        let entry = |(at, product): (usize, &f64)| (product - sums[at / size] * sums[at % size] / n) / (n - 1.0);
+        let entry =
+            |(at, product): (usize, &f64)| (product - sums[at / size] * sums[at % size] / n) / (n - 1.0);
         products.iter().enumerate().map(entry).collect()
     }
 
@@ -78,6 +80,8 @@ pub enum Partial {
     Influence(InfluenceSums),
     /// Covariances by control cohort.
     Omega(OmegaSums),
+    /// Distribution of propensity scores.
+    Overlap(OverlapPartial),
 }
 
 impl Partial {
@@ -88,6 +92,7 @@ impl Partial {
             (Partial::Propensity(a), Partial::Propensity(b)) => a.merge(b),
             (Partial::Moments(a), Partial::Moments(b)) => a.merge(b),
             (Partial::Omega(a), Partial::Omega(b)) => a.merge(b),
+            (Partial::Overlap(a), Partial::Overlap(b)) => a.merge(b),
             (Partial::Influence(a), Partial::Influence(b)) => {
                 a.units.merge(&b.units);
                 a.clusters.iter_mut().zip(&b.clusters).for_each(|(a, b)| a.merge(b));
@@ -141,6 +146,11 @@ impl Partial {
                 out.words(&sizes);
                 out.floats(&p.sums);
             }
+            Partial::Overlap(p) => {
+                out.count(5);
+                out.floats(&p.sums);
+                out.floats(&p.extremes);
+            }
         }
         let sum = xxh3_64(&out.0);
         out.0.extend_from_slice(&sum.to_le_bytes());
@@ -188,6 +198,7 @@ impl Partial {
             }
             3 => Partial::Influence(reader.influence()?),
             4 => Partial::Omega(reader.omega()?),
+            5 => Partial::Overlap(OverlapPartial { sums: reader.floats()?, extremes: reader.floats()? }),
             kind => return Err(damaged(&format!("unknown kind {kind}"))),
         };
         if reader.0.is_empty() { Ok(partial) } else { Err(damaged("bytes after the end")) }
@@ -309,6 +320,7 @@ mod tests {
                 }],
             }),
             Partial::Omega(OmegaSums { sizes: vec![n, 0], sums: vec![0.25; n * n + n] }),
+            Partial::Overlap(OverlapPartial { sums: values.to_vec(), extremes: vec![0.5; n] }),
         ]
     }
 
@@ -322,7 +334,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0usize..6) {
+        fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0usize..7) {
             let _ = Partial::decode(&bytes);
             // The same with a right checksum, so that the fields are reached.
             let mut body = MAGIC.to_vec();

@@ -156,6 +156,81 @@ pub struct RunResult {
     pub dropped: Dropped,
     /// Warnings, each once.
     pub warnings: Vec<String>,
+    /// Overlap and balance, where they are asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diagnostics: Option<Diagnostics>,
+}
+
+/// How comparable treated and controls are.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Diagnostics {
+    /// One a logit, and period of its rows in cross sections and unbalanced panels; none for `reg` or without covariates.
+    pub overlap: Vec<Overlap>,
+    /// One a comparison, and period of its rows.
+    pub balance: Vec<Balance>,
+}
+
+/// Distribution of a propensity score.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Overlap {
+    /// Treated cohort.
+    pub group: Num,
+    /// Whom it is compared with: cohorts, `never` for never treated; `ineligible` marks those of triple differences.
+    pub controls: Vec<String>,
+    /// Period of the rows, where rows of two periods are pooled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period: Option<Num>,
+    /// Share of the controls with a score of 0.995 or more, which weigh nothing.
+    pub trimmed: f64,
+    /// Scores of the treated.
+    pub treated: ScoreSummary,
+    /// Scores of the controls.
+    pub untreated: ScoreSummary,
+}
+
+/// Scores of one group.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScoreSummary {
+    /// Units, or rows in levels.
+    pub n: u64,
+    /// Minimum, the quantiles 1, 5, 25, 50, 75, 95 and 99 %, maximum.
+    pub quantiles: Vec<Num>,
+    /// Counts in 50 bins of equal width over 0 to 1.
+    pub histogram: Vec<u64>,
+}
+
+/// Balance of the covariates in one comparison.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Balance {
+    /// Cohort of the cell.
+    pub group: Num,
+    /// Period of the cell.
+    pub time: Num,
+    /// Whom the treated are compared with, as in [`Overlap`].
+    pub controls: Vec<String>,
+    /// Period of the rows, where rows of two periods are pooled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period: Option<Num>,
+    /// Effective sample size (Σw)²/Σw² of the treated; `NA` where there is no propensity score.
+    pub effective_treated: Num,
+    /// The same of the controls, with their odds weights.
+    pub effective_controls: Num,
+    /// 1-norm condition number of the controls' XᵀX, unweighted.
+    pub condition: Num,
+    /// One a column of the design but the intercept.
+    pub covariates: Vec<CovariateBalance>,
+}
+
+/// Standardised mean differences of one column: (mean of the treated − mean of the controls) over the root of the mean of
+/// their variances, the latter before weighting in both.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CovariateBalance {
+    /// Column of the design.
+    pub name: String,
+    /// With sampling weights alone.
+    pub before: Num,
+    /// With the odds weights of the propensity score; `NA` for `reg`.
+    pub after: Num,
 }
 
 /// Covariance of the extended columns Ψ = [ones, shares w·1{G=g}, cells]: what every aggregation is a linear map of.

@@ -43,7 +43,7 @@ impl ShardColumn {
 }
 
 /// One bit a unit and period.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeriodBits {
     words: Vec<u64>,
     per_row: usize,

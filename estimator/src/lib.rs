@@ -7,6 +7,7 @@ pub mod cells;
 pub mod columns;
 pub mod comparison;
 pub mod cross_products;
+pub mod diagnostics;
 pub mod dispatch;
 pub mod formula;
 pub mod inference;

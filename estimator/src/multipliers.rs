@@ -61,7 +61,7 @@ const BLOCK_STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 const STREAM_SALT: u64 = 0xd134_2543_de82_ef95;
 
 /// Source of multiplier bits for one run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bits {
     base: u64,
     probability: u64,

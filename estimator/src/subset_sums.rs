@@ -3,6 +3,8 @@
 //! The sums of all subsets of a few units are tabulated; a draw then adds one table row a group instead of one row a unit.
 //! Columns come in slices of at most `MAX_SLICE` vectors, so that tables and accumulators stay in the nearest caches.
 
+use std::collections::HashMap;
+
 use crate::columns::View;
 use crate::dispatch::multiversion;
 use crate::lanes::{F8, LANES};
@@ -33,6 +35,26 @@ struct Slice {
     sums: Vec<F8>,
 }
 
+/// Bits of the blocks that several specifications go through, drawn once.
+#[derive(Clone, Debug, Default)]
+pub struct BitMemory {
+    /// Source and number of 64-draw blocks of what is held.
+    of: Option<(Bits, usize)>,
+    /// By the key of a block's first unit.
+    words: HashMap<u64, Vec<[u64; LANES]>>,
+}
+
+impl BitMemory {
+    /// Forgets all blocks.
+    pub fn clear(&mut self) {
+        self.words.clear();
+    }
+
+    fn holds(&mut self, bits: &Bits, blocks: usize) -> bool {
+        *self.of.get_or_insert((*bits, blocks)) == (*bits, blocks)
+    }
+}
+
 /// Work space for the bits of one block of units, reusable between blocks.
 #[derive(Clone, Debug)]
 pub struct BitSpace {
@@ -42,6 +64,7 @@ pub struct BitSpace {
     index: Vec<u8>,
     /// Subset sums of the current superblock.
     tables: Vec<F8>,
+    memory: Option<BitMemory>,
 }
 
 impl DrawSums {
@@ -67,7 +90,7 @@ impl DrawSums {
     /// Adds one block: `psi` has one row a unit (at most [`BLOCK`]), `keys` their multiplier keys.
     pub fn add_block(&mut self, psi: View<'_>, keys: &[u64], bits: &Bits, space: &mut BitSpace) {
         let units = keys.len().min(BLOCK);
-        space.draw(keys, bits, self.blocks);
+        space.load(keys, bits, self.blocks);
         let mut column = 0;
         for slice in &mut self.slices {
             let width = (slice.vectors * LANES).min(self.columns - column);
@@ -131,6 +154,31 @@ impl BitSpace {
             words: vec![[0; LANES]; BLOCK / LANES * blocks],
             index: vec![0; 6 * blocks * 64],
             tables: vec![F8::ZERO; 5 * 64 * MAX_SLICE],
+            memory: None,
+        }
+    }
+
+    /// The same space, with bits that other specifications have drawn.
+    pub fn remembering(self, memory: Option<BitMemory>) -> Self {
+        Self { memory, ..self }
+    }
+
+    /// The bits drawn.
+    pub fn into_memory(self) -> Option<BitMemory> {
+        self.memory
+    }
+
+    fn load(&mut self, keys: &[u64], bits: &Bits, blocks: usize) {
+        let Some(&first) = keys.first() else { return };
+        let held = self.memory.as_mut().is_some_and(|memory| memory.holds(bits, blocks));
+        if let (true, Some(words)) = (held, self.memory.as_ref().and_then(|memory| memory.words.get(&first)))
+        {
+            self.words.copy_from_slice(words);
+            return;
+        }
+        self.draw(keys, bits, blocks);
+        if let (true, Some(memory)) = (held, &mut self.memory) {
+            memory.words.insert(first, self.words.clone());
         }
     }
 

@@ -28,7 +28,8 @@ impl Judge {
         let simultaneous = case.flag("cband").unwrap_or(true);
         Judge {
             point,
-            se: case.draws().map_or(point, tolerance::bootstrap_se),
+            se: case.draws().map_or(point, tolerance::bootstrap_se)
+                * if case.has_two_humps() { 3.0 } else { 1.0 },
             crit: case
                 .draws()
                 .filter(|_| simultaneous)

@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn plain_loops_are_r() {
         for (name, pname, key) in [
-            ("panel_unbal:att_unbrc_dr_nyt_uni_a0_x0", None, Some("id")),
+            ("panel_unbal:att_unbrc_dr_nyt_uni_a0_x0", None, None),
             ("rc_w:att_rc_dr_nyt_var_a0_x0", None, None),
             ("ddd_w:ddd_mp_clus_noboot", Some("partition"), Some("state")),
         ] {

@@ -82,7 +82,8 @@ impl Spoiled {
     pub fn assert_refused(&self, output: &Output, code: i32, words: &[&str]) {
         let (line, stderr) = (&output.line, &output.stderr);
         assert_eq!(output.code, Some(code), "exit status of `{line}`\n{stderr}");
-        assert!(stderr.starts_with("error: "), "`{line}` does not begin with an error:\n{stderr}");
+        let told = stderr.lines().find(|line| !line.starts_with("note: ")).unwrap_or_default();
+        assert!(told.starts_with("error: "), "`{line}` does not begin with an error:\n{stderr}");
         let missing: Vec<&&str> = words.iter().filter(|word| !stderr.contains(**word)).collect();
         assert!(missing.is_empty(), "the message of `{line}` lacks {missing:?}:\n{stderr}");
         assert!(output.stdout.is_empty(), "`{line}` printed a result:\n{}", output.stdout);

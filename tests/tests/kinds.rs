@@ -283,7 +283,8 @@ fn what_no_kind_depends_on() {
             let what = |change: &str| format!("{label}, {change}: {options}");
             let base = lab.run(&table, &options);
             let heavy = with_values(&table, "w", |_, w| 4.0 * w);
-            assert_estimates_within(&what("weights"), &lab.run(&heavy, &options), &base, 1e-12);
+            // The logits stop at the same score in absolute terms, so with other weights a step earlier or later.
+            assert_estimates_within(&what("weights"), &lab.run(&heavy, &options), &base, 1e-10);
             let high = with_values(&table, "y", |_, y| y + 64.0);
             assert_estimates_within(&what("level"), &lab.run(&high, &options), &base, 1e-9);
             let ids = numbers(&table, "id").into_iter().map(|id| (id as i64 * 7_919) % 1_000_003);

@@ -111,7 +111,8 @@ fn unit_column(columns: &DataArgs, panel: bool) -> Result<String, Failure> {
 }
 
 fn clusters(inference: &InferenceArgs, columns: &DataArgs) -> Vec<String> {
-    let id = given(&columns.idname);
+    let sections = columns.panel == Some(false);
+    let id = given(&columns.idname).filter(|_| sections);
     let mut columns: Vec<String> = Vec::new();
     for column in inference.clustervars.iter().flatten() {
         // In cross sections the unit's column is no cluster either: R leaves it out there too.

@@ -4,6 +4,7 @@ use stagger_engine::result::{Num, RunResult, SavedResult};
 use stagger_engine::spec::RunSpec;
 
 use super::aggregation::{Bands, effects_table, overall_table};
+use super::diagnostics::diagnostics_report;
 use super::settings::{estimand, kind, references, settings, title};
 use super::text::{Row, Table, counted, field, grouped, label, percent, short, wrapped};
 
@@ -37,6 +38,7 @@ pub(crate) fn run_report(saved: &SavedResult) -> String {
         text += &effects_table(dynamic, result.alp, bands).unwrap_or_default();
     }
     text.push('\n');
+    text += &result.diagnostics.as_ref().map(diagnostics_report).unwrap_or_default();
     text += &settings(saved);
     text += &critical_value(result.crit.0, cell_bands(saved), estimand(spec), result.alp);
     text += &sample(saved);

@@ -116,6 +116,7 @@ fn saved(case: &str, spec: RunSpec) -> SavedResult {
             aggte: aggte.map(|aggte| (aggte.kind.clone(), aggte)).collect(),
             dropped: Dropped::default(),
             warnings: Vec::new(),
+            diagnostics: None,
             att_gt: AttGt {
                 post: group.iter().zip(&time).map(|(g, t)| g.0 <= t.0).collect(),
                 lci: band(&att, &se, -crit.0),

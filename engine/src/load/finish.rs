@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 use stagger_estimator::columns::AlignedVec;
 use stagger_estimator::formula::{Atom, Expr, Formula};
 
-use super::{Columns, Wanted};
 use super::order::Order;
 use super::place::Placed;
 use super::slots::{Buffer, Field, FieldKind, MISSING, Slots, UNSET, decode};
+use super::{Columns, Wanted};
 use crate::error::{EngineError, Result};
 use crate::panel::{Census, Panel};
 use crate::parallel;
@@ -65,7 +65,8 @@ pub(super) fn finish(
         let taken = raw[shard].lock().unwrap_or_else(|e| e.into_inner()).take();
         let Some(raw) = taken else { return Err(EngineError::failed("a shard was taken twice")) };
         let order = &order.shards[shard];
-        let builder = Builder { slots: &slots, varies: &varies, periods, segments: &order.segments, rows: order.rows };
+        let builder =
+            Builder { slots: &slots, varies: &varies, periods, segments: &order.segments, rows: order.rows };
         Ok(builder.build(raw, &uses, Arc::new(order.keys.clone())))
     })?;
     let mut panels: Vec<Panel> = uses.iter().map(|used| empty_panel(&order, used)).collect();
@@ -264,8 +265,13 @@ impl Builder<'_> {
             .map(|(index, field)| self.collect(index, field, &mut columns))
             .collect();
         let evaluated: Vec<Evaluated> = uses.iter().map(|used| self.evaluate(used, &fields, &gaps)).collect();
-        let clusters: Vec<Option<Arc<Vec<u64>>>> =
-            self.slots.fields.iter().zip(&fields).map(|(field, column)| cluster_keys(field, column)).collect();
+        let clusters: Vec<Option<Arc<Vec<u64>>>> = self
+            .slots
+            .fields
+            .iter()
+            .zip(&fields)
+            .map(|(field, column)| cluster_keys(field, column))
+            .collect();
         let fields: Vec<ShardColumn> = fields.into_iter().map(zero_missing).collect();
         let shard = |(used, (atoms, incomplete)): (&FieldUse, Evaluated)| Built {
             shard: Shard {

@@ -75,14 +75,8 @@ impl StrataMet {
         let cohort =
             if group.is_nan() || group == 0.0 || group == f64::INFINITY { f64::INFINITY } else { group };
         let stratum = Stratum { cohort, eligible: eligibility != 0.0 };
-        if let Some(code) = self.list.iter().position(|known| *known == stratum)
-            && (eligibility == 0.0 || eligibility == 1.0)
-        {
+        if let Some(code) = self.list.iter().position(|known| *known == stratum) {
             return Ok(code as u16);
-        }
-        if eligibility != 0.0 && eligibility != 1.0 {
-            return Err(EngineError::input(format!("the eligibility column holds {eligibility}, not 0 or 1"))
-                .with_hint("pname must be 1 for units that are eligible for treatment and 0 for the others"));
         }
         if cohort < 0.0 {
             return Err(EngineError::input(format!(
@@ -146,13 +140,17 @@ pub(super) fn key_columns(columns: &Columns) -> Vec<String> {
 pub(super) fn with_keys<T>(
     arrays: &[ArrayRef],
     names: &[String],
+    first_row: u64,
     scratch: &mut [Vec<f64>; 3],
     each: impl FnOnce(&[f64], &[f64], &[f64]) -> Result<T>,
 ) -> Result<T> {
     let [times, groups, eligible] = scratch;
     with_f64(&arrays[0], &names[0], times, |times| {
         with_f64(&arrays[1], &names[1], groups, |groups| match arrays.get(2) {
-            Some(array) => with_f64(array, &names[2], eligible, |eligible| each(times, groups, eligible)),
+            Some(array) => with_f64(array, &names[2], eligible, |eligible| {
+                check_eligibility(eligible, &names[2], first_row)?;
+                each(times, groups, eligible)
+            }),
             None => {
                 eligible.clear();
                 eligible.resize(times.len(), 1.0);
@@ -160,6 +158,19 @@ pub(super) fn with_keys<T>(
             }
         })
     })
+}
+
+/// Refuses an eligibility other than 0 and 1; missing ones cost their row later.
+fn check_eligibility(values: &[f64], name: &str, first_row: u64) -> Result<()> {
+    match values.iter().position(|&v| !(v.is_nan() || v == 0.0 || v == 1.0)) {
+        None => Ok(()),
+        Some(row) => Err(EngineError::input(format!(
+            "pname: `{name}` holds {} in row {}, where only 0 and 1 are possible",
+            values[row],
+            first_row + row as u64 + 1
+        ))
+        .with_hint("1 is for units that are eligible for treatment, 0 for the others")),
+    }
 }
 
 /// Reads ids, periods, cohorts and eligibility of all chunks.
@@ -174,11 +185,12 @@ pub(super) fn scan(source: &Source, columns: &Columns, threads: usize) -> Result
     let workers = parallel::for_each(threads, source.chunks().len(), fresh, |worker, index| {
         let chunk = &source.chunks()[index];
         let mut builder = RunBuilder::new(chunk.rows);
-        source.read(chunk, &names, |_, arrays| {
+        source.read(chunk, &names, |row, arrays| {
+            let first_row = chunk.first_row + row as u64;
             let (integers, scratch) = &mut worker.scratch;
             let table = &mut worker.table;
             let (keys, id) = arrays.split_at(key_names.len());
-            with_keys(keys, &key_names, scratch, |times, groups, eligible| {
+            with_keys(keys, &key_names, first_row, scratch, |times, groups, eligible| {
                 with_ids(&id[0], &columns.id, integers, |ids| {
                     builder.add(table, &ids, &Batch { times, groups, eligible })
                 })
@@ -239,7 +251,9 @@ impl Run<'_> {
     fn is_plain(&self) -> bool {
         let first = self.rows.start;
         let same = |values: &[f64]| {
-            values[self.rows.clone()].iter().fold(true, |all, v| all & (v.to_bits() == values[first].to_bits()))
+            values[self.rows.clone()]
+                .iter()
+                .fold(true, |all, v| all & (v.to_bits() == values[first].to_bits()))
         };
         same(self.keys.groups)
             && same(self.keys.eligible)

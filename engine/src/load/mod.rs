@@ -53,7 +53,8 @@ impl Wanted<'_> {
 
     /// Whether two specifications find the same units and periods in the same rows.
     pub(crate) fn shares_keys(&self, other: &Self) -> bool {
-        let keys = |s: &RunSpec| (s.panel, s.idname.clone(), s.tname.clone(), s.gname.clone(), s.pname.clone());
+        let keys =
+            |s: &RunSpec| (s.panel, s.idname.clone(), s.tname.clone(), s.gname.clone(), s.pname.clone());
         keys(self.spec) == keys(other.spec)
     }
 }

@@ -47,9 +47,10 @@ pub(super) fn scan(source: &Source, columns: &Columns, threads: usize) -> Result
                 strata: Vec::with_capacity(chunk.rows),
                 periods: Vec::with_capacity(chunk.rows),
             };
-            source.read(chunk, &names, |_, arrays| {
+            source.read(chunk, &names, |row, arrays| {
+                let first_row = chunk.first_row + row as u64;
                 let Worker { strata, periods, scratch, .. } = &mut *worker;
-                with_keys(arrays, &names, scratch, |times, groups, eligible| {
+                with_keys(arrays, &names, first_row, scratch, |times, groups, eligible| {
                     for ((&time, &group), &eligible) in times.iter().zip(groups).zip(eligible) {
                         found.push(strata, periods, time, group, eligible)?;
                     }
@@ -135,12 +136,7 @@ fn arrange(source: &Source, workers: Vec<Worker>, threads: usize) -> Result<(Key
 /// Every row is its own unit with one period.
 fn chunk_keys(table: usize, codes: &[u32]) -> ChunkKeys {
     let units = codes.iter().zip(0..).map(|(&code, row)| if code == u32::MAX { NO_UNIT } else { row });
-    ChunkKeys {
-        table,
-        units: units.collect(),
-        starts: Vec::new(),
-        periods: PeriodCodes::Pattern(vec![0]),
-    }
+    ChunkKeys { table, units: units.collect(), starts: Vec::new(), periods: PeriodCodes::Pattern(vec![0]) }
 }
 
 impl ChunkCodes {
@@ -154,13 +150,7 @@ impl ChunkCodes {
 }
 
 impl Layout {
-    fn order(
-        &self,
-        units: u64,
-        keyless_rows: u64,
-        cohortless_rows: u64,
-        threads: usize,
-    ) -> Result<Order> {
+    fn order(&self, units: u64, keyless_rows: u64, cohortless_rows: u64, threads: usize) -> Result<Order> {
         let kinds = self.strata.len() * self.periods.len();
         // Every segment is padded to whole lanes.
         let most = self.per_shard as usize + (kinds * LANES).min(self.per_shard as usize * LANES) + 1;
@@ -168,12 +158,10 @@ impl Layout {
         if self.shards as u64 > 1 << (32 - row_bits) {
             return Err(EngineError::input(format!("{units} rows are too many for one process")));
         }
-        let positions: Vec<Vec<AtomicU32>> = self
-            .codes
-            .iter()
-            .map(|codes| codes.iter().map(|_| AtomicU32::new(u32::MAX)).collect())
-            .collect();
-        let shards = parallel::map(threads, self.shards, |shard| Ok(self.shard(shard, row_bits, &positions)))?;
+        let positions: Vec<Vec<AtomicU32>> =
+            self.codes.iter().map(|codes| codes.iter().map(|_| AtomicU32::new(u32::MAX)).collect()).collect();
+        let shards =
+            parallel::map(threads, self.shards, |shard| Ok(self.shard(shard, row_bits, &positions)))?;
         Ok(Order {
             rows: RowKind::Observation,
             period_of: vec![vec![0]; self.codes.len()],

@@ -19,9 +19,10 @@ use crate::panel::{Panel, RowKind, Stratum};
 use crate::result::Dropped;
 use crate::shard::Segment;
 use crate::spec::RunSpec;
+use crate::task::StageInput;
 
-pub use sample::SampleMask;
 use sample::Sample;
+pub use sample::SampleMask;
 use targets::Targets;
 
 /// Which weight of a unit counts for its cohort's share (FORMULAS §6, §7.3).
@@ -35,11 +36,21 @@ pub enum ShareWeight {
     FirstRow,
 }
 
+/// The columns that sums are over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceColumns {
+    outcome: String,
+    formula: Option<String>,
+    weights: Option<String>,
+}
+
 /// What a run computes.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// Units used.
     pub mask: SampleMask,
+    /// Columns of outcome, covariates and weights.
+    pub source: SourceColumns,
     /// What a row of the shards is.
     pub rows: RowKind,
     /// How outcomes enter.
@@ -87,6 +98,8 @@ pub struct Plan {
     pub stratum_columns: Vec<Vec<(usize, Role)>>,
     /// Sides of comparisons that each stratum enters, by extended column.
     pub stratum_parts: Vec<Vec<Part>>,
+    /// Overlap and balance are asked for.
+    pub diagnostics: bool,
     /// Bootstrap draws by multipliers; 0 for none.
     pub draws: usize,
     /// Seed of the multipliers.
@@ -162,11 +175,17 @@ impl Plan {
                 (true, true) => ShareWeight::FirstRow,
             },
             draws: if spec.bstrap { spec.biters } else { 0 },
+            diagnostics: spec.diagnostics,
             seed: spec.seed,
             multiplier: TwoPoint::of(spec.multiplier),
             cluster_variables: clusters,
             allows_band: sample.periods.len() > 2,
             centred: centred(&comparisons, cells.len(), sample.two_period),
+            source: SourceColumns {
+                outcome: spec.yname.clone(),
+                formula: spec.xformla.clone(),
+                weights: spec.weightsname.clone(),
+            },
             rows: panel.rows,
             strata: panel.strata.clone(),
             mask: sample.mask,
@@ -233,6 +252,30 @@ impl Plan {
         }
         by_cell.retain(|estimates| estimates.len() > 1);
         by_cell
+    }
+
+    /// Whether the sums of a stage over the same rows are those of another plan's.
+    pub(crate) fn sums_as(&self, other: &Self, input: &StageInput) -> bool {
+        let (own, others) = (&self.comparisons, &other.comparisons);
+        let data = self.source.formula == other.source.formula
+            && self.source.weights == other.source.weights
+            && (matches!(input, StageInput::Propensity { .. })
+                || self.source.outcome == other.source.outcome);
+        let design = self.mask == other.mask
+            && self.periods == other.periods
+            && self.model == other.model
+            && self.design == other.design
+            && self.standardization == other.standardization
+            && self.outcome_center == other.outcome_center
+            && own.frames == others.frames;
+        let strata = match input {
+            StageInput::Gram => self.gram_keys == other.gram_keys,
+            StageInput::Propensity { .. } | StageInput::Moments { .. } | StageInput::Overlap { .. } => {
+                own.sets == others.sets && own.logits == others.logits
+            }
+            StageInput::Omega { .. } | StageInput::Influence { .. } => false,
+        };
+        data && design && strata
     }
 
     /// Whether rows of a segment enter a frame.

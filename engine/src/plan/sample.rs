@@ -118,7 +118,10 @@ impl Sample {
         self.unbalanced = !self.mask.whole && self.complete_rows(panel) < self.n * self.periods.len() as u64;
         if self.unbalanced {
             self.model = RowModel::Levels;
-            self.warnings.push("the panel is unbalanced: rows are estimated as repeated cross sections and summed by unit".into());
+            self.warnings.push(
+                "the panel is unbalanced: rows are estimated as repeated cross sections and summed by unit"
+                    .into(),
+            );
         } else {
             self.mask.whole = true;
             if spec.fix_weights == Some(FixWeights::Varying) {
@@ -191,13 +194,16 @@ impl Sample {
     fn check_sizes(&mut self, panel: &Panel, spec: &RunSpec, named: usize) -> Result<()> {
         let raw = cohorts(panel);
         let rows_of = |cohort: f64, counts: &dyn Fn(usize) -> u64| -> u64 {
-            strata_of(panel, cohort).into_iter().filter(|&s| self.mask.roles[s] != CohortRole::Dropped).map(counts).sum()
+            strata_of(panel, cohort)
+                .into_iter()
+                .filter(|&s| self.mask.roles[s] != CohortRole::Dropped)
+                .map(counts)
+                .sum()
         };
         let all = panel.periods.len();
         let levels = self.model == RowModel::Levels;
-        let complete = |s: usize| -> u64 {
-            self.periods.iter().map(|&p| panel.census.complete[s * all + p]).sum()
-        };
+        let complete =
+            |s: usize| -> u64 { self.periods.iter().map(|&p| panel.census.complete[s * all + p]).sum() };
         // Where units miss periods, or there are none, a group's size is its rows by period.
         let sizes: Vec<u64> = raw
             .iter()
@@ -240,7 +246,8 @@ impl Sample {
                     .map(|s| self.units[s])
                     .sum();
                 if units < least {
-                    let group = if cohort.is_infinite() { "never treated".to_owned() } else { cohort.to_string() };
+                    let group =
+                        if cohort.is_infinite() { "never treated".to_owned() } else { cohort.to_string() };
                     let kind = if eligible { "eligible" } else { "ineligible" };
                     return Err(EngineError::input(format!(
                         "the sub-group of cohort {group} and {kind} units has {units} units, at least {least} are needed"
@@ -268,7 +275,8 @@ pub(crate) fn strata_of(panel: &Panel, cohort: f64) -> Vec<usize> {
 /// With two periods and a treatment indicator in place of the cohort, as R `drdid` and two-period `ddd` take it, the
 /// treated are read as treated in the later period.
 fn read_treatment_dummy(panel: &mut Panel, spec: &RunSpec) -> Option<String> {
-    let ([first, later], [treated, never]) = (panel.periods[..].try_into().ok()?, <[f64; 2]>::try_from(cohorts(panel)).ok()?);
+    let ([first, later], [treated, never]) =
+        (panel.periods[..].try_into().ok()?, <[f64; 2]>::try_from(cohorts(panel)).ok()?);
     let (first, later): (f64, f64) = (first, later);
     let indicator = treated == 1.0 || spec.pname.is_some();
     if !(never.is_infinite() && treated <= first && indicator) {

@@ -39,9 +39,9 @@ impl Targets {
         }
         let builder = Builder { panel, sample, raw: &raw, known: &known, triple: spec.pname.is_some() };
         let mut targets = Vec::new();
-        for (index, cell) in cells.iter().enumerate().filter(|(_, c)| !c.reference && !c.controls.is_empty()) {
-            let last_clean =
-                periods.iter().rposition(|&t| t + spec.anticipation < cell.group).unwrap_or(0);
+        for (index, cell) in cells.iter().enumerate().filter(|(_, c)| !c.reference && !c.controls.is_empty())
+        {
+            let last_clean = periods.iter().rposition(|&t| t + spec.anticipation < cell.group).unwrap_or(0);
             for contrasts in builder.estimates(cell) {
                 targets.push(Target { cell: index, time: cell.time, base: cell.base, last_clean, contrasts });
             }

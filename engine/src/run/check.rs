@@ -14,8 +14,9 @@ pub(super) fn check(spec: &RunSpec) -> Result<Formula> {
         }
     }
     if spec.panel && spec.idname.is_empty() {
-        return Err(EngineError::input("must provide idname when panel is true")
-            .with_hint("--idname names the column of the units; --panel false is for repeated cross sections"));
+        return Err(EngineError::input("must provide idname when panel is true").with_hint(
+            "--idname names the column of the units; --panel false is for repeated cross sections",
+        ));
     }
     check_kind(spec)?;
     if !(spec.anticipation >= 0.0 && spec.anticipation == spec.anticipation.trunc()) {

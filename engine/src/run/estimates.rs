@@ -84,6 +84,7 @@ pub(super) fn estimate(
             aggte: BTreeMap::new(),
             dropped: plan.dropped.clone(),
             warnings,
+            diagnostics: finished.diagnostics.clone(),
         },
         extended: ExtendedResult {
             spec: RunSpec { cband: options.cband, ..spec.clone() },

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use stagger_estimator::comparison::{Comparison, RowModel};
+use stagger_estimator::comparison::{Comparison, Logit, RowModel};
 use stagger_estimator::linear::{self, independent_columns};
-use stagger_estimator::moments::{Arm, Correction, LogitMoments, MomentsPartial, Nuisances, SideSums, fit_comparison};
+use stagger_estimator::moments::{
+    Arm, Correction, LogitMoments, MomentsPartial, Nuisances, SideSums, fit_comparison,
+};
 use stagger_estimator::outcome::{GramPartial, GramSums, OutcomeFit, fit_outcome, group_sums};
 use stagger_estimator::propensity::{LogitFit, LogitState};
 
@@ -91,7 +93,22 @@ impl GramFits {
             .collect()
     }
 
-    fn outcome(&self, plan: &Plan, comparison: usize, regression: Option<usize>) -> Fitted<Option<OutcomeFit>> {
+    /// Rows that a logit is fitted on.
+    pub(super) fn rows(&self, plan: &Plan, logit: &Logit) -> f64 {
+        let (columns, ones) = (plan.design_columns(), plan.ones());
+        let sums = logit.frames.iter().flat_map(|&frame| {
+            let treated = stratum_sums(plan, &self.gram, logit.treated, frame);
+            [treated, set_sums(plan, &self.gram, logit.controls, frame)]
+        });
+        sums.flatten().map(|sums| sums.unweighted[ones * columns + ones]).sum()
+    }
+
+    fn outcome(
+        &self,
+        plan: &Plan,
+        comparison: usize,
+        regression: Option<usize>,
+    ) -> Fitted<Option<OutcomeFit>> {
         let Some(index) = regression else { return Ok(None) };
         if let Some(kept) = &self.kept[comparison] {
             let r = &plan.comparisons.regressions[index];
@@ -101,12 +118,17 @@ impl GramFits {
     }
 }
 
-fn set_sums(plan: &Plan, gram: &GramPartial, set: usize, frame: usize) -> Option<GramSums> {
+pub(super) fn set_sums(plan: &Plan, gram: &GramPartial, set: usize, frame: usize) -> Option<GramSums> {
     let strata = &plan.comparisons.sets[set];
     group_sums(gram, strata.iter().filter_map(|&s| plan.gram_key(s, frame)))
 }
 
-fn stratum_sums(plan: &Plan, gram: &GramPartial, stratum: usize, frame: usize) -> Option<GramSums> {
+pub(super) fn stratum_sums(
+    plan: &Plan,
+    gram: &GramPartial,
+    stratum: usize,
+    frame: usize,
+) -> Option<GramSums> {
     plan.gram_key(stratum, frame).map(|key| gram.key(key))
 }
 
@@ -322,8 +344,7 @@ impl Estimates {
 
     /// ATT by cell.
     pub(super) fn att(&self, plan: &Plan) -> Vec<f64> {
-        let mut att: Vec<f64> =
-            plan.cells.iter().map(|c| if c.reference { 0.0 } else { f64::NAN }).collect();
+        let mut att: Vec<f64> = plan.cells.iter().map(|c| if c.reference { 0.0 } else { f64::NAN }).collect();
         for (estimate, &cell) in plan.comparisons.estimates.iter().enumerate() {
             if let (Some(value), false) = (self.values[estimate], self.failures.contains_key(&cell)) {
                 let known = if att[cell].is_nan() { 0.0 } else { att[cell] };
@@ -352,7 +373,10 @@ impl Estimates {
             let scaled = |[treated, controls]: &[Arm; 2]| {
                 [treated.scaled(factor, true), controls.scaled(factor, false)]
             };
-            Some(Correction { att: correction.att * factor, arms: correction.arms.iter().map(scaled).collect() })
+            Some(Correction {
+                att: correction.att * factor,
+                arms: correction.arms.iter().map(scaled).collect(),
+            })
         };
         plan.comparisons.comparisons.iter().zip(corrections).map(factored).collect()
     }

@@ -1,6 +1,7 @@
 //! A run in one process: stage after stage, each a set of tasks whose partials are added along a fixed tree.
 
 mod check;
+mod diagnostics;
 mod estimates;
 mod fit;
 mod stages;

@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use stagger_estimator::subset_sums::BitMemory;
+
 use super::Progress;
 use super::steps::Estimation;
 use crate::error::{EngineError, Result};
@@ -26,6 +28,26 @@ struct Share<'a> {
     estimation: &'a Estimation,
     input: &'a StageInput,
     shards: &'a [Shard],
+}
+
+/// Of the estimations that want a pass, those whose sums differ, and for each which of those it shares: the same stage of
+/// the same strata, design and rows gives the same sums whatever the method.
+fn twins(estimations: &[Estimation], panels: &[Panel], wanted: &[usize]) -> (Vec<usize>, Vec<usize>) {
+    let mut distinct: Vec<usize> = Vec::new();
+    let twin = |i: usize, distinct: &mut Vec<usize>| {
+        let same = |&j: &usize| {
+            let inputs = estimations[i].request().zip(estimations[j].request());
+            inputs.is_some_and(|(a, b)| {
+                a.input == b.input && estimations[i].plan().sums_as(estimations[j].plan(), &a.input)
+            }) && panels[i].same_rows(&panels[j])
+        };
+        distinct.iter().position(same).unwrap_or_else(|| {
+            distinct.push(i);
+            distinct.len() - 1
+        })
+    };
+    let twins = wanted.iter().map(|&i| twin(i, &mut distinct)).collect();
+    (distinct, twins)
 }
 
 impl Threads {
@@ -76,7 +98,8 @@ impl Threads {
         wanted: &[usize],
         progress: &mut Progress<'_>,
     ) -> Result<Vec<Partial>> {
-        let shares: Vec<Share<'_>> = wanted
+        let (distinct, twins) = twins(estimations, panels, wanted);
+        let shares: Vec<Share<'_>> = distinct
             .iter()
             .filter_map(|&i| {
                 let estimation = &estimations[i];
@@ -89,13 +112,14 @@ impl Threads {
         let mut names: Vec<&str> = shares.iter().map(|s| s.input.stage()).collect();
         names.dedup();
         let name = names.join(" + ");
-        progress.stage(&name, tasks.len(), |observer| {
+        let partials = progress.stage(&name, tasks.len(), |observer| {
             let done = AtomicUsize::new(0);
             self.reduce(&shares, &tasks, &|| {
                 let done = done.fetch_add(1, Ordering::Relaxed) + 1;
                 observer(&RunEvent::TaskDone { stage: name.clone(), done, tasks: tasks.len() });
             })
-        })
+        })?;
+        Ok(twins.into_iter().map(|twin| partials[twin].clone()).collect())
     }
 
     fn cut(&self, shards: usize) -> Vec<Range<usize>> {
@@ -118,12 +142,21 @@ impl Threads {
             tasks.len(),
             || (),
             |(), index| {
+                // Several specifications go through a shard while it is near.
                 let range = tasks[index].clone();
-                for (share, reduction) in shares.iter().zip(&reductions) {
-                    let task = Task { input: share.input, shards: range.clone() };
-                    let plan = share.estimation.plan();
-                    for (node, partial) in run_task(plan, &task, &share.shards[range.clone()]) {
-                        reduction.add(node, partial, root);
+                let ranges = if shares.len() == 1 {
+                    vec![range]
+                } else {
+                    range.map(|shard| shard..shard + 1).collect()
+                };
+                for range in ranges {
+                    let mut memory = (shares.len() > 1).then(BitMemory::default);
+                    for (share, reduction) in shares.iter().zip(&reductions) {
+                        let task = Task { input: share.input, shards: range.clone() };
+                        let shards = &share.shards[range.clone()];
+                        for (node, partial) in run_task(share.estimation.plan(), &task, shards, &mut memory) {
+                            reduction.add(node, partial, root);
+                        }
                     }
                 }
                 done();

@@ -1,15 +1,18 @@
 //! The estimation of one specification as a state machine: it asks for passes over the data and takes their sums, and never
 //! sees the data. Several of them share each pass, whoever makes it.
 
+use stagger_estimator::diagnostics::OverlapPartial;
 use stagger_estimator::influence::{InfluencePartial, clusters_to_sums};
-use stagger_estimator::moments::Correction;
+use stagger_estimator::moments::{Correction, MomentsPartial};
 use stagger_estimator::multipliers::{Bits, Domain};
-use stagger_estimator::propensity::{LogitFit, LogitState, fit_step};
+use stagger_estimator::propensity::{LogitFit, LogitState, PropensityPartial, fit_step};
 
+use super::diagnostics::Sources;
 use super::fit::{Estimates, Fitted, GramFits, Solver, standardize, wants_standardization};
 use crate::error::{EngineError, Result};
 use crate::partial::{InfluenceSums, Partial};
 use crate::plan::Plan;
+use crate::result::Diagnostics;
 use crate::task::{ClusterSlice, StageInput};
 
 /// Shards that constants of the design are taken from.
@@ -50,6 +53,7 @@ pub(super) struct Sums {
 pub(super) struct Finished {
     pub(super) plan: Plan,
     pub(super) estimates: Estimates,
+    pub(super) diagnostics: Option<Diagnostics>,
     pub(super) sums: Sums,
 }
 
@@ -59,6 +63,7 @@ enum Step {
     Sample { round: usize, tried: Vec<LogitState> },
     Propensity,
     Moments,
+    Overlap,
     Omega,
     Influence { pass: usize, slice: u64 },
     Done,
@@ -73,8 +78,11 @@ pub(crate) struct Estimation {
     fits: Option<GramFits>,
     states: Vec<LogitState>,
     betas: Vec<Option<Vec<f64>>>,
+    moments: Option<MomentsPartial>,
+    overlap: Option<OverlapPartial>,
     corrections: Vec<Fitted<Correction>>,
     estimates: Estimates,
+    diagnostics: Option<Diagnostics>,
     influence: InfluencePasses,
     passes: usize,
 }
@@ -90,6 +98,9 @@ impl Estimation {
             fits: None,
             states: Vec::new(),
             betas: Vec::new(),
+            moments: None,
+            overlap: None,
+            diagnostics: None,
             corrections: Vec::new(),
             estimates: Estimates::default(),
             influence,
@@ -137,7 +148,19 @@ impl Estimation {
                 advance(&mut self.states, &sums);
                 self.enter_propensity();
             }
-            (Step::Moments, Partial::Moments(sums)) => self.solve(Some(&sums)),
+            (Step::Moments, Partial::Moments(sums)) => {
+                self.moments = Some(sums);
+                if self.plan.diagnostics {
+                    self.step = Step::Overlap;
+                    self.ask(StageInput::Overlap { betas: self.weighing_betas() }, None);
+                } else {
+                    self.solve();
+                }
+            }
+            (Step::Overlap, Partial::Overlap(sums)) => {
+                self.overlap = Some(sums);
+                self.solve();
+            }
             (Step::Omega, Partial::Omega(sums)) => {
                 self.estimates.combine(&self.plan, &sums);
                 self.enter_influence(0, 0);
@@ -158,7 +181,8 @@ impl Estimation {
 
     /// The sums of all passes.
     pub(super) fn finish(self) -> Finished {
-        Finished { plan: self.plan, estimates: self.estimates, sums: self.influence.sums }
+        let Self { plan, estimates, diagnostics, influence, .. } = self;
+        Finished { plan, estimates, diagnostics, sums: influence.sums }
     }
 
     fn ask(&mut self, input: StageInput, sample: Option<usize>) {
@@ -202,17 +226,22 @@ impl Estimation {
                 _ => None,
             })
             .collect();
-        // Guard logits weight nothing.
-        let logits = self.betas.iter().zip(&self.plan.comparisons.logits);
-        let betas: Vec<Option<Vec<f64>>> = logits.map(|(b, l)| b.clone().filter(|_| l.weighted)).collect();
+        let betas = self.weighing_betas();
         if betas.iter().all(Option::is_none) {
-            return self.solve(None);
+            return self.solve();
         }
         self.step = Step::Moments;
         self.ask(StageInput::Moments { betas }, None);
     }
 
-    fn solve(&mut self, moments: Option<&stagger_estimator::moments::MomentsPartial>) {
+    /// Coefficients of the logits that weight something; guard logits do not.
+    fn weighing_betas(&self) -> Vec<Option<Vec<f64>>> {
+        let logits = self.betas.iter().zip(&self.plan.comparisons.logits);
+        logits.map(|(beta, logit)| beta.clone().filter(|_| logit.weighted)).collect()
+    }
+
+    fn solve(&mut self) {
+        let moments = self.moments.as_ref();
         if let Some(fits) = &self.fits {
             let logits: Vec<LogitFit> = self
                 .states
@@ -221,6 +250,16 @@ impl Estimation {
                 .collect();
             let solver = Solver { plan: &self.plan, fits, logits: &logits, moments };
             self.corrections = solver.corrections();
+            if self.plan.diagnostics {
+                let fitted: Vec<bool> = self.betas.iter().map(Option::is_some).collect();
+                let overlap = self.overlap.as_ref();
+                let sources = Sources { plan: &self.plan, fits, moments, overlap, fitted: &fitted };
+                self.diagnostics = Some(sources.diagnostics());
+            }
+        }
+        if let (true, Some(fits), Some(moments)) = (self.plan.triple, &self.fits, moments) {
+            let warning = low_scores(&self.plan, fits, moments);
+            self.plan.warnings.extend(warning);
         }
         self.estimates = Estimates::new(&self.plan, &self.corrections);
         if self.plan.combined().is_empty() {
@@ -249,12 +288,31 @@ impl Estimation {
     }
 }
 
+/// Share of rows with low scores from which they are worth a warning (FORMULAS §7.1).
+const LOW_SCORES: f64 = 0.05;
+
+/// Triplediff's warning in place of did's overlap guard.
+fn low_scores(plan: &Plan, fits: &GramFits, moments: &MomentsPartial) -> Option<String> {
+    let logits = plan.comparisons.logits.iter().enumerate().filter(|(_, logit)| logit.weighted);
+    let many = logits.filter(|(index, logit)| {
+        let first = plan.comparisons.first_slot(*index);
+        let low: f64 = (first..first + logit.frames.len()).map(|slot| moments.slot(slot).low).sum();
+        low > LOW_SCORES * fits.rows(plan, logit)
+    });
+    let count = many.count();
+    (count > 0).then(|| {
+        format!(
+            "{count} propensity scores lie below 0.001 for more than 5 % of their units: overlap may be poor"
+        )
+    })
+}
+
 fn active_input(states: &[LogitState]) -> Option<StageInput> {
     let betas: Vec<Option<Vec<f64>>> = states.iter().map(|s| s.active().then(|| s.beta.clone())).collect();
     betas.iter().any(Option::is_some).then_some(StageInput::Propensity { betas })
 }
 
-fn advance(states: &mut [LogitState], sums: &stagger_estimator::propensity::PropensityPartial) {
+fn advance(states: &mut [LogitState], sums: &PropensityPartial) {
     for (index, state) in states.iter_mut().enumerate().filter(|(_, s)| s.active()) {
         fit_step(state, &sums.logit(index));
     }

@@ -7,7 +7,7 @@ use stagger_estimator::influence::{
 };
 use stagger_estimator::moments::Correction;
 use stagger_estimator::multipliers::{Bits, Domain};
-use stagger_estimator::subset_sums::{BLOCK, BitSpace};
+use stagger_estimator::subset_sums::{BLOCK, BitMemory, BitSpace};
 
 use super::clusters::{ClusterSlice, ClusterSums};
 use crate::expand::BlockSpace;
@@ -24,12 +24,17 @@ pub(super) struct Inputs<'a> {
     pub(super) clusters: Option<&'a ClusterSlice>,
 }
 
-pub(super) fn influence(plan: &Plan, shard: &Shard, inputs: &Inputs<'_>) -> InfluenceSums {
+pub(super) fn influence(
+    plan: &Plan,
+    shard: &Shard,
+    inputs: &Inputs<'_>,
+    memory: &mut Option<BitMemory>,
+) -> InfluenceSums {
     let mut out = InfluencePartial::new(inputs.columns.len(), inputs.draws);
     let mut clusters =
         inputs.clusters.map(|slice| ClusterSums::new(plan, shard, inputs.columns.len(), slice));
     let bits = Bits::new(plan.seed, Domain::Unit, plan.multiplier);
-    let mut bit_space = BitSpace::new(inputs.draws);
+    let mut bit_space = BitSpace::new(inputs.draws).remembering(memory.take());
     let mut work = Work::new(plan, shard, inputs.corrections, inputs.betas);
     for segment in shard.segments.iter().filter(|s| plan.mask.uses(s)) {
         let roles = segment_columns(plan, segment, inputs);
@@ -51,6 +56,7 @@ pub(super) fn influence(plan: &Plan, shard: &Shard, inputs: &Inputs<'_>) -> Infl
         }
         out.add_stratum(&sums);
     }
+    *memory = bit_space.into_memory();
     InfluenceSums { units: out, clusters: clusters.map(ClusterSums::into_partials).unwrap_or_default() }
 }
 

@@ -7,6 +7,7 @@ mod nuisances;
 use std::ops::Range;
 
 use stagger_estimator::moments::Correction;
+use stagger_estimator::subset_sums::BitMemory;
 
 use crate::partial::Partial;
 use crate::plan::Plan;
@@ -17,7 +18,7 @@ pub use clusters::ClusterSlice;
 pub(crate) use clusters::keys_by_way;
 
 /// What a stage needs besides the plan: the solutions of the stages before.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum StageInput {
     /// Cross products of all keys.
     Gram,
@@ -28,6 +29,11 @@ pub enum StageInput {
     },
     /// Odds-weighted cross products at the final coefficients.
     Moments {
+        /// Coefficients by logit; `None` for guard logits and those that failed.
+        betas: Vec<Option<Vec<f64>>>,
+    },
+    /// Distribution of the scores at the final coefficients.
+    Overlap {
         /// Coefficients by logit; `None` for guard logits and those that failed.
         betas: Vec<Option<Vec<f64>>>,
     },
@@ -60,6 +66,7 @@ impl StageInput {
             StageInput::Gram => "gram",
             StageInput::Propensity { .. } => "propensity",
             StageInput::Moments { .. } => "moments",
+            StageInput::Overlap { .. } => "overlap",
             StageInput::Omega { .. } => "omega",
             StageInput::Influence { .. } => "influence",
         }
@@ -76,8 +83,14 @@ pub struct Task<'a> {
 }
 
 /// Computes the partials of a task's shards, merged to maximal aligned subtrees of the reduction tree. Pure: the same
-/// bytes whatever ran before, however shards are grouped.
-pub fn run_task(plan: &Plan, task: &Task<'_>, shards: &[Shard]) -> Vec<(Node, Partial)> {
+/// bytes whatever ran before, however shards are grouped. `memory` keeps multiplier bits for the next specification on the
+/// same shards.
+pub fn run_task(
+    plan: &Plan,
+    task: &Task<'_>,
+    shards: &[Shard],
+    memory: &mut Option<BitMemory>,
+) -> Vec<(Node, Partial)> {
     let mut stack = SubtreeStack::default();
     for (index, shard) in task.shards.clone().zip(shards) {
         let partial = match task.input {
@@ -86,6 +99,7 @@ pub fn run_task(plan: &Plan, task: &Task<'_>, shards: &[Shard]) -> Vec<(Node, Pa
                 Partial::Propensity(nuisances::propensity(plan, shard, betas))
             }
             StageInput::Moments { betas } => Partial::Moments(nuisances::moments(plan, shard, betas)),
+            StageInput::Overlap { betas } => Partial::Overlap(nuisances::overlap(plan, shard, betas)),
             StageInput::Omega { corrections, betas } => {
                 Partial::Omega(influence::omega(plan, shard, corrections, betas))
             }
@@ -100,6 +114,7 @@ pub fn run_task(plan: &Plan, task: &Task<'_>, shards: &[Shard]) -> Vec<(Node, Pa
                         draws: *draws,
                         clusters: clusters.as_ref(),
                     },
+                    memory,
                 ))
             }
         };

@@ -1,5 +1,6 @@
 //! The stages that fit nuisances: `Gram`, `Propensity`, `Moments`.
 
+use stagger_estimator::diagnostics::{OverlapPartial, OverlapSpace};
 use stagger_estimator::moments::{MomentsPartial, MomentsShape, MomentsSpace, add_moments};
 use stagger_estimator::outcome::{GramPartial, GramSpace};
 use stagger_estimator::propensity::{PropensityPartial, PropensitySpace, add_logit};
@@ -155,6 +156,26 @@ pub(super) fn moments(plan: &Plan, shard: &Shard, betas: &[Option<Vec<f64>>]) ->
                 let Some(beta) = &betas[part.logit] else { return };
                 let slot = plan.comparisons.first_slot(part.logit) + part.side;
                 add_moments(&mut out, slot, &block.block(plan), part.treated, beta, &mut space);
+            });
+        },
+    );
+    out
+}
+
+pub(super) fn overlap(plan: &Plan, shard: &Shard, betas: &[Option<Vec<f64>>]) -> OverlapPartial {
+    let mut out = OverlapPartial::new(plan.comparisons.slots.len());
+    let mut space = OverlapSpace::default();
+    let parts = logit_parts(plan, betas);
+    blocks(
+        plan,
+        shard,
+        &mut BlockSpace::new(plan),
+        |s| parts.wants(plan, s),
+        |block, segment| {
+            parts.visit(plan, shard, segment, block, |block, part| {
+                let Some(beta) = &betas[part.logit] else { return };
+                let slot = plan.comparisons.first_slot(part.logit) + part.side;
+                out.add_block(slot, &block.block(plan), part.treated, beta, &mut space);
             });
         },
     );

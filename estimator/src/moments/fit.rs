@@ -280,14 +280,16 @@ fn doubly_robust_levels(sides: &[SideSums<'_>], fitted: &[Means], n: f64, out: &
         .zip(fitted)
         .map(|(side, means)| {
             let (time, base) = side.outcome;
-            side.treated_fit.map_or_else(|| vec![0.0; k], |fit| minus(&fit.difference(time, base), &means.beta))
+            side.treated_fit
+                .map_or_else(|| vec![0.0; k], |fit| minus(&fit.difference(time, base), &means.beta))
         })
         .collect();
     let change: Vec<f64> =
         (0..k).map(|j| sides.iter().zip(&gaps).map(|(s, gap)| s.sign * gap[j]).sum()).collect();
     let predicted = dot(&mean, &change);
     let mut att = predicted;
-    for (((side, means), gap), [treated, controls]) in sides.iter().zip(fitted).zip(&gaps).zip(&mut out.arms) {
+    for (((side, means), gap), [treated, controls]) in sides.iter().zip(fitted).zip(&gaps).zip(&mut out.arms)
+    {
         let own = dot(&means.treated, gap);
         att -= side.sign * own;
         // The residual from the treated's own regression takes the place of the one from the controls'.

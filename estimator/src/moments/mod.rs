@@ -4,5 +4,5 @@ mod fit;
 mod partial;
 
 pub use fit::{Arm, Correction, Nuisances, SideSums, fit_comparison};
-pub(crate) use partial::score_rows;
 pub use partial::{LogitMoments, MomentsPartial, MomentsShape, MomentsSpace, add_moments};
+pub(crate) use partial::{TRIM, score_rows};

@@ -11,7 +11,10 @@ use crate::subset_sums::BLOCK;
 /// Largest score (FORMULAS §3.1): p ← min(p, 1 − 1e-6).
 const SCORE_CAP: f64 = 1.0 - 1e-6;
 /// Controls with a score from here on get weight 0.
-const TRIM: f64 = 0.995;
+pub(crate) const TRIM: f64 = 0.995;
+
+/// R's triplediff warns where many scores lie below this (FORMULAS §7.1).
+const LOW_SCORE: f64 = 1e-3;
 
 /// Sizes of the sums of one logit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +29,7 @@ pub struct MomentsShape {
 
 impl MomentsShape {
     fn len(&self) -> usize {
-        self.regressors * self.regressors + self.columns * self.columns + self.columns * self.periods + 1
+        self.regressors * self.regressors + self.columns * self.columns + self.columns * self.periods + 2
     }
 }
 
@@ -35,7 +38,7 @@ impl MomentsShape {
 pub struct MomentsPartial {
     /// Sizes.
     pub shape: MomentsShape,
-    /// `slots × (Hessian, odds-weighted XᵀX, odds-weighted XᵀY, trimmed controls)`.
+    /// `slots × (Hessian, odds-weighted XᵀX, odds-weighted XᵀY, trimmed controls, rows of low score)`.
     pub sums: Vec<f64>,
 }
 
@@ -52,6 +55,8 @@ pub struct LogitMoments {
     pub outcomes: Vec<f64>,
     /// Controls whose score reached the trimming bound.
     pub trimmed: f64,
+    /// Rows with a score below 0.001.
+    pub low: f64,
 }
 
 /// Work space of the kernel.
@@ -92,7 +97,14 @@ impl MomentsPartial {
         mirror(&mut hessian, k);
         mirror(&mut odds, n);
         let (outcomes, trimmed) = rest.split_at(n * shape.periods);
-        LogitMoments { shape, hessian, odds, outcomes: outcomes.to_vec(), trimmed: trimmed[0] }
+        LogitMoments {
+            shape,
+            hessian,
+            odds,
+            outcomes: outcomes.to_vec(),
+            trimmed: trimmed[0],
+            low: trimmed[1],
+        }
     }
 }
 
@@ -112,7 +124,9 @@ pub fn add_moments(
     let (odds, rest) = rest.split_at_mut(n * n);
     let (outcomes, trimmed) = rest.split_at_mut(n * shape.periods);
     let design = View::new(block.design.col_span(k), block.design.stride(), rows, k);
-    trimmed[0] += score_rows(design, beta, block.weights, block.used, treated, &mut space.rows);
+    let [own, low] = score_rows(design, beta, block.weights, block.used, treated, &mut space.rows);
+    trimmed[0] += own;
+    trimmed[1] += low;
     scale_columns(design, &space.rows.col(2)[..rows], &mut space.scaled);
     add_cross_symmetric(space.scaled.view(rows, k), design, hessian);
     if !treated {
@@ -125,12 +139,12 @@ pub fn add_moments(
 
 multiversion! {
     /// Writes the capped score p, the odds weight w p/(1 − p) of untrimmed units and w p(1 − p) to three columns; returns
-    /// how many controls were trimmed.
+    /// how many controls were trimmed, and how many rows have a low score.
     pub(crate) fn score_rows(
         design: View<'_>, beta: &[f64], weights: &[f64], used: &[f64], treated: bool, out: &mut Columns
-    ) -> f64 {
+    ) -> [f64; 2] {
         let (cap, rest) = (F8::splat(SCORE_CAP), F8::splat(1.0 - SCORE_CAP));
-        let mut trimmed = F8::ZERO;
+        let (mut trimmed, mut low) = (F8::ZERO, F8::ZERO);
         let mut row = 0;
         while row + LANES <= design.rows() {
             let (p, q, _) = logistic(linear_index(&design, beta, row));
@@ -141,8 +155,9 @@ multiversion! {
             (w * kept * (p / q)).store(out.col_mut(1), row);
             (w * p * q).store(out.col_mut(2), row);
             trimmed = trimmed + F8::load(used, row) * (F8::splat(1.0) - kept);
+            low = low + p.select_less(F8::splat(LOW_SCORE), F8::load(used, row), F8::ZERO);
             row += LANES;
         }
-        if treated { 0.0 } else { trimmed.sum() }
+        [if treated { 0.0 } else { trimmed.sum() }, low.sum()]
     }
 }

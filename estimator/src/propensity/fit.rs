@@ -60,7 +60,14 @@ impl LogitState {
 
     /// A logit that can't be fitted.
     pub fn failed(reason: &'static str) -> Self {
-        Self { beta: Vec::new(), round: 0, fit: Some(LogitFit::Failed(reason)), kept: None, gated: true, accepted: None }
+        Self {
+            beta: Vec::new(),
+            round: 0,
+            fit: Some(LogitFit::Failed(reason)),
+            kept: None,
+            gated: true,
+            accepted: None,
+        }
     }
 
     /// Whether another round is needed.

@@ -39,7 +39,9 @@ pub enum SampleError {
     )]
     NoValidGroup { units: u64, last_cohort: f64 },
     /// Triple differences with never-treated controls, of which there are none.
-    #[error("no unit is never treated, and control_group is nevertreated (last treated cohort: {last_cohort})")]
+    #[error(
+        "no unit is never treated, and control_group is nevertreated (last treated cohort: {last_cohort})"
+    )]
     NoNeverTreated { last_cohort: f64 },
     /// All units are treated and the data start too late for any of them to serve as a control.
     #[error(
