@@ -84,6 +84,13 @@ impl Columns {
         self.stride
     }
 
+    /// The first `rows` rows of the first `N` columns.
+    #[inline(always)]
+    pub fn first_mut<const N: usize>(&mut self, rows: usize) -> [&mut [f64]; N] {
+        let mut columns = self.values.chunks_exact_mut(self.stride.max(1));
+        std::array::from_fn(|_| &mut columns.next().unwrap_or_default()[..rows])
+    }
+
     /// The first `rows` rows of some consecutive columns.
     pub fn view_of(&self, rows: usize, columns: std::ops::Range<usize>) -> View<'_> {
         let values = &self.values[columns.start * self.stride..columns.end * self.stride];

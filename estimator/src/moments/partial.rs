@@ -5,7 +5,7 @@ use crate::columns::{Columns, View};
 use crate::cross_products::{add_cross, add_cross_symmetric, mirror, scale_columns};
 use crate::dispatch::multiversion;
 use crate::lanes::{F8, LANES};
-use crate::propensity::{linear_index, logistic};
+use crate::propensity::{linear_indices, logistic};
 use crate::subset_sums::BLOCK;
 
 /// Largest score (FORMULAS §3.1): p ← min(p, 1 − 1e-6).
@@ -143,20 +143,24 @@ multiversion! {
     pub(crate) fn score_rows(
         design: View<'_>, beta: &[f64], weights: &[f64], used: &[f64], treated: bool, out: &mut Columns
     ) -> [f64; 2] {
-        let (cap, rest) = (F8::splat(SCORE_CAP), F8::splat(1.0 - SCORE_CAP));
+        let rows = design.rows();
+        let (weights, used) = (&weights[..rows], &used[..rows]);
+        let [scores, odds, variances] = out.first_mut::<3>(rows);
+        linear_indices(&design, beta, scores);
+        for row in 0..rows {
+            let (p, q, _) = logistic(scores[row]);
+            let p = if p < SCORE_CAP { p } else { SCORE_CAP };
+            let q = if q > 1.0 - SCORE_CAP { q } else { 1.0 - SCORE_CAP };
+            let kept = if p < TRIM { 1.0 } else { 0.0 };
+            scores[row] = p;
+            odds[row] = weights[row] * kept * (p / q);
+            variances[row] = weights[row] * p * q;
+        }
         let (mut trimmed, mut low) = (F8::ZERO, F8::ZERO);
-        let mut row = 0;
-        while row + LANES <= design.rows() {
-            let (p, q, _) = logistic(linear_index(&design, beta, row));
-            let (p, q) = (p.min(cap), q.max(rest));
-            let w = F8::load(weights, row);
-            let kept = p.select_less(F8::splat(TRIM), F8::splat(1.0), F8::ZERO);
-            p.store(out.col_mut(0), row);
-            (w * kept * (p / q)).store(out.col_mut(1), row);
-            (w * p * q).store(out.col_mut(2), row);
-            trimmed = trimmed + F8::load(used, row) * (F8::splat(1.0) - kept);
-            low = low + p.select_less(F8::splat(LOW_SCORE), F8::load(used, row), F8::ZERO);
-            row += LANES;
+        for row in (0..rows).step_by(LANES) {
+            let (p, u) = (F8::load(scores, row), F8::load(used, row));
+            trimmed = trimmed + p.select_less(F8::splat(TRIM), F8::ZERO, u);
+            low = low + p.select_less(F8::splat(LOW_SCORE), u, F8::ZERO);
         }
         [if treated { 0.0 } else { trimmed.sum() }, low.sum()]
     }

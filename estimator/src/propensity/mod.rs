@@ -5,4 +5,4 @@ mod partial;
 
 pub use fit::{LogitFit, LogitState, ODDS_LIMIT_SCORE, fit_step};
 pub use partial::{LogitSums, PropensityPartial, PropensitySpace, add_logit};
-pub(crate) use partial::{linear_index, logistic};
+pub(crate) use partial::{linear_index, linear_indices, logistic};

@@ -45,7 +45,7 @@ pub struct PropensitySpace {
 impl PropensitySpace {
     /// Space for blocks of `regressors` columns.
     pub fn new(regressors: usize) -> Self {
-        Self { score: Columns::zeros(BLOCK, 2), scaled: Columns::zeros(BLOCK, regressors) }
+        Self { score: Columns::zeros(BLOCK, 4), scaled: Columns::zeros(BLOCK, regressors) }
     }
 }
 
@@ -133,33 +133,48 @@ pub(crate) fn linear_index(design: &View<'_>, beta: &[f64], row: usize) -> F8 {
 
 /// p = 1/(1 + e^−η), 1 − p, and e = e^−|η|, without cancellation in either tail.
 #[inline(always)]
-pub(crate) fn logistic(eta: F8) -> (F8, F8, F8) {
-    let negative = eta.select_less(F8::ZERO, eta, F8::ZERO - eta);
-    let e = lanes::exp(negative);
-    let large = F8::splat(1.0) / (F8::splat(1.0) + e);
+pub(crate) fn logistic(eta: f64) -> (f64, f64, f64) {
+    let e = lanes::exp(if eta < 0.0 { eta } else { 0.0 - eta });
+    let large = 1.0 / (1.0 + e);
     let small = e * large;
-    (eta.select_less(F8::ZERO, small, large), eta.select_less(F8::ZERO, large, small), e)
+    if eta < 0.0 { (small, large, e) } else { (large, small, e) }
+}
+
+/// Σ_j design_j β_j of every row, column after column, each a loop that becomes vector code.
+#[inline(always)]
+pub(crate) fn linear_indices(design: &View<'_>, beta: &[f64], out: &mut [f64]) {
+    out.fill(0.0);
+    for (j, &b) in beta.iter().enumerate() {
+        for (eta, x) in out.iter_mut().zip(design.col(j)) {
+            *eta = x.mul_add(b, *eta);
+        }
+    }
 }
 
 multiversion! {
-    /// Writes w(D − p) and w p(1 − p) to the two columns of `score`; returns [deviance, smallest η, largest η].
+    /// Writes w(D − p) and w p(1 − p) to the first two columns of `score`, which has two more as work space; returns
+    /// [deviance, smallest η, largest η].
     fn logit_rows(design: View<'_>, beta: &[f64], weights: &[f64], used: &[f64], treated: bool, score: &mut Columns) -> [f64; 3] {
         let rows = design.rows();
         let (weights, used) = (&weights[..rows], &used[..rows]);
         // Without weights the logarithms are those of a product, taken once a block and lane: 1 + e^−|η| ≤ 2.
-        let weighted = weights != used;
+        let weighted = !std::ptr::eq(weights, used);
+        let [residuals, variances, etas, tails] = score.first_mut::<4>(rows);
+        linear_indices(&design, beta, etas);
+        for row in 0..rows {
+            let (p, q, e) = logistic(etas[row]);
+            tails[row] = e;
+            residuals[row] = weights[row] * if treated { q } else { 0.0 - p };
+            variances[row] = weights[row] * p * q;
+        }
         let mut product = F8::splat(1.0);
         let mut linear = F8::ZERO;
         let mut least = F8::splat(f64::INFINITY);
         let mut greatest = F8::splat(f64::NEG_INFINITY);
         for row in (0..rows).step_by(LANES) {
-            let eta = linear_index(&design, beta, row);
-            let (p, q, e) = logistic(eta);
+            let (eta, e) = (F8::load(etas, row), F8::load(tails, row));
             let (w, u) = (F8::load(weights, row), F8::load(used, row));
             let signed = if treated { F8::ZERO - eta } else { eta };
-            let residual = if treated { q } else { F8::ZERO - p };
-            (w * residual).store(score.col_mut(0), row);
-            (w * p * q).store(score.col_mut(1), row);
             linear = w.fma(signed.max(F8::ZERO), linear);
             if weighted {
                 linear = w.fma(lanes::ln_one_to_two(F8::splat(1.0) + e), linear);
