@@ -1,12 +1,11 @@
 //! Rows become columns: atoms of the formula evaluated, missing values marked, constants kept once, rows counted.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use stagger_estimator::columns::AlignedVec;
-use stagger_estimator::formula::{Atom, Expr, Formula};
 
+use super::fields::{AtomPlan, FieldUse};
 use super::order::Order;
 use super::place::Placed;
 use super::slots::{Buffer, Field, FieldKind, MISSING, Slots, UNSET, decode};
@@ -151,87 +150,6 @@ fn field_varies(field: &Field, columns: &[AlignedVec], rows: usize, periods: usi
         let mut values = columns.iter().map(|c| c[row]).filter(|v| !v.is_nan());
         values.next().is_some_and(|first| values.any(|v| v.to_bits() != first.to_bits()))
     })
-}
-
-/// How an atom of the formula comes from the fields.
-struct AtomPlan {
-    /// Fields it reads.
-    fields: Vec<usize>,
-    /// Value from those fields' values; `None` for the field itself.
-    expression: Option<(Expr, Vec<String>)>,
-    text: bool,
-}
-
-/// The fields that one specification reads.
-struct FieldUse {
-    outcome: usize,
-    atoms: Vec<AtomPlan>,
-    weight: Option<usize>,
-    clusters: Vec<usize>,
-}
-
-impl FieldUse {
-    fn of(columns: &Columns, wanted: &Wanted<'_>, slots: &Slots) -> Result<Self> {
-        let find = |name: &str, fits: &dyn Fn(FieldKind) -> bool| {
-            slots
-                .fields
-                .iter()
-                .position(|f| f.name == name && fits(f.kind))
-                .ok_or_else(|| EngineError::failed(format!("no column `{name}`")))
-        };
-        let is_weight = |kind: FieldKind| kind == FieldKind::Weight;
-        let weight = wanted.spec.weightsname.as_ref().map(|name| find(name, &is_weight)).transpose()?;
-        let cluster = |(dimension, name): (usize, &String)| {
-            find(name, &|kind| kind == FieldKind::Cluster { dimension })
-        };
-        Ok(Self {
-            outcome: find(&wanted.spec.yname, &|kind| kind == FieldKind::Outcome)?,
-            atoms: atom_plans(columns, wanted.formula, &|name| {
-                find(name, &|kind| matches!(kind, FieldKind::Covariate { .. }))
-            })?,
-            weight,
-            clusters: wanted.clusters().iter().enumerate().map(cluster).collect::<Result<_>>()?,
-        })
-    }
-
-    /// Fields whose missing values make a row incomplete.
-    fn fields(&self) -> BTreeSet<usize> {
-        let atoms = self.atoms.iter().flat_map(|a| a.fields.iter().copied());
-        atoms.chain([self.outcome]).chain(self.weight).chain(self.clusters.iter().copied()).collect()
-    }
-}
-
-fn atom_plans(
-    columns: &Columns,
-    formula: &Formula,
-    field_of: &dyn Fn(&str) -> Result<usize>,
-) -> Result<Vec<AtomPlan>> {
-    let is_text = |name: &str| columns.covariates.iter().any(|c| c.name == name && c.text);
-    formula
-        .atoms()
-        .iter()
-        .map(|atom| match atom {
-            Atom::Factor(name) => {
-                Ok(AtomPlan { fields: vec![field_of(name)?], expression: None, text: is_text(name) })
-            }
-            Atom::Numeric(expression) => {
-                if let Some(name) = expression.is_plain_column() {
-                    return Ok(AtomPlan {
-                        fields: vec![field_of(name)?],
-                        expression: None,
-                        text: is_text(name),
-                    });
-                }
-                let names: Vec<String> = expression.columns().into_iter().map(str::to_owned).collect();
-                if let Some(name) = names.iter().find(|n| is_text(n)) {
-                    return Err(EngineError::input(format!("xformla computes with `{name}`, which is text"))
-                        .with_hint(format!("use `{name}` alone or factor({name})")));
-                }
-                let fields = names.iter().map(|n| field_of(n)).collect::<Result<_>>()?;
-                Ok(AtomPlan { fields, expression: Some((expression.clone(), names)), text: false })
-            }
-        })
-        .collect()
 }
 
 struct Builder<'a> {

@@ -4,12 +4,10 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
 
-use arrow::array::ArrayRef;
-
 use super::Columns;
+use super::met::{PeriodsMet, StrataMet, in_file, key_columns, stratum_varies, with_keys};
 use crate::error::{EngineError, Result};
-use crate::input::{IdColumn, Source, hash_bytes, hash_integer, with_f64, with_ids};
-use crate::panel::Stratum;
+use crate::input::{IdColumn, Source, hash_bytes, hash_integer, with_ids};
 use crate::parallel;
 
 /// Marks rows without unit, period or eligibility.
@@ -61,40 +59,6 @@ pub(super) struct UnitTable {
     buffer: Vec<u8>,
 }
 
-/// Strata that one thread has met, in the order it met them.
-#[derive(Default)]
-pub(super) struct StrataMet {
-    pub(super) list: Vec<Stratum>,
-    /// Rows whose cohort is missing, counted as never treated.
-    pub(super) cohortless_rows: u64,
-}
-
-impl StrataMet {
-    /// Code of a row's stratum.
-    pub(super) fn code(&mut self, group: f64, eligibility: f64) -> Result<u16> {
-        let cohort =
-            if group.is_nan() || group == 0.0 || group == f64::INFINITY { f64::INFINITY } else { group };
-        let stratum = Stratum { cohort, eligible: eligibility != 0.0 };
-        if let Some(code) = self.list.iter().position(|known| *known == stratum) {
-            return Ok(code as u16);
-        }
-        if cohort < 0.0 {
-            return Err(EngineError::input(format!(
-                "the cohort column holds {cohort}, but cohorts can't be negative"
-            ))
-            .with_hint("never-treated units have 0, Inf or a missing value"));
-        }
-        code(&mut self.list, stratum, "cohorts", "the cohort column must hold the first treated period")
-    }
-}
-
-/// Periods that one thread has met, in the order it met them.
-#[derive(Default)]
-pub(super) struct PeriodsMet {
-    pub(super) list: Vec<f64>,
-    last: usize,
-}
-
 /// Rows of a chunk as runs of one unit.
 pub(super) struct ChunkKeys {
     /// Thread whose [`UnitTable`] numbers the units.
@@ -127,50 +91,6 @@ struct Worker {
     table: UnitTable,
     chunks: Vec<(usize, ChunkKeys)>,
     scratch: (Vec<i64>, [Vec<f64>; 3]),
-}
-
-/// Names of the key columns: period, cohort and, for triple differences, eligibility.
-pub(super) fn key_columns(columns: &Columns) -> Vec<String> {
-    let mut names = vec![columns.time.clone(), columns.group.clone()];
-    names.extend(columns.eligibility.clone());
-    names
-}
-
-/// Calls `each(periods, cohorts, eligibilities)` with a batch of the [`key_columns`]; eligibilities are all 1 without a column.
-pub(super) fn with_keys<T>(
-    arrays: &[ArrayRef],
-    names: &[String],
-    first_row: u64,
-    scratch: &mut [Vec<f64>; 3],
-    each: impl FnOnce(&[f64], &[f64], &[f64]) -> Result<T>,
-) -> Result<T> {
-    let [times, groups, eligible] = scratch;
-    with_f64(&arrays[0], &names[0], times, |times| {
-        with_f64(&arrays[1], &names[1], groups, |groups| match arrays.get(2) {
-            Some(array) => with_f64(array, &names[2], eligible, |eligible| {
-                check_eligibility(eligible, &names[2], first_row)?;
-                each(times, groups, eligible)
-            }),
-            None => {
-                eligible.clear();
-                eligible.resize(times.len(), 1.0);
-                each(times, groups, eligible)
-            }
-        })
-    })
-}
-
-/// Refuses an eligibility other than 0 and 1; missing ones cost their row later.
-fn check_eligibility(values: &[f64], name: &str, first_row: u64) -> Result<()> {
-    match values.iter().position(|&v| !(v.is_nan() || v == 0.0 || v == 1.0)) {
-        None => Ok(()),
-        Some(row) => Err(EngineError::input(format!(
-            "pname: `{name}` holds {} in row {}, where only 0 and 1 are possible",
-            values[row],
-            first_row + row as u64 + 1
-        ))
-        .with_hint("1 is for units that are eligible for treatment, 0 for the others")),
-    }
 }
 
 /// Reads ids, periods, cohorts and eligibility of all chunks.
@@ -213,18 +133,6 @@ pub(super) fn scan(source: &Source, columns: &Columns, threads: usize) -> Result
         chunks: chunks.into_iter().map(|(_, keys)| keys).collect(),
         rows: source.rows() - keyless,
     })
-}
-
-pub(super) fn in_file(error: EngineError, path: &str) -> EngineError {
-    let out = if error.is_input() {
-        EngineError::input(format!("{error} (file `{path}`)"))
-    } else {
-        EngineError::failed(format!("{error} (file `{path}`)"))
-    };
-    match error.hint() {
-        Some(hint) => out.with_hint(hint),
-        None => out,
-    }
 }
 
 /// Key columns of a batch of rows.
@@ -429,64 +337,4 @@ impl UnitTable {
         self.stratum.push(stratum);
         Ok(unit as u32)
     }
-}
-
-impl PeriodsMet {
-    /// Appends the codes of a run's periods, which mostly are consecutive.
-    fn codes(&mut self, times: &[f64], out: &mut Vec<u16>) -> Result<()> {
-        let first = self.code(times[0])? as usize;
-        if self.list.get(first..first + times.len()) == Some(times) {
-            out.extend((first..first + times.len()).map(|code| code as u16));
-            return Ok(());
-        }
-        out.push(first as u16);
-        for &time in &times[1..] {
-            let code = self.code(time)?;
-            out.push(code);
-        }
-        Ok(())
-    }
-
-    /// Code of a row's period.
-    pub(super) fn code(&mut self, time: f64) -> Result<u16> {
-        // Panels mostly step from a period to the next one met.
-        let next = self.last + 1;
-        if self.list.get(next) == Some(&time) {
-            self.last = next;
-            return Ok(next as u16);
-        }
-        if let Some(found) = self.list.iter().position(|&known| known == time) {
-            self.last = found;
-            return Ok(found as u16);
-        }
-        self.last = self.list.len();
-        code(&mut self.list, time, "periods", "the period column must be discrete")
-    }
-}
-
-/// The error for a unit in two strata.
-pub(super) fn stratum_varies(unit: &str, first: Stratum, second: Stratum) -> EngineError {
-    if first.cohort == second.cohort {
-        let show = |stratum: Stratum| u8::from(stratum.eligible);
-        return EngineError::input(format!(
-            "the eligibility varies within {unit}: {} and {}",
-            show(first),
-            show(second)
-        ))
-        .with_hint("pname must be constant in time");
-    }
-    let show = |stratum: Stratum| match stratum.cohort.is_infinite() {
-        true => "never treated".to_owned(),
-        false => stratum.cohort.to_string(),
-    };
-    EngineError::input(format!("the cohort varies within {unit}: {} and {}", show(first), show(second)))
-        .with_hint("gname must be constant in time: the first period in which the unit is treated")
-}
-
-fn code<T>(list: &mut Vec<T>, value: T, what: &str, hint: &str) -> Result<u16> {
-    if list.len() >= 10_000 {
-        return Err(EngineError::input(format!("more than 10000 different {what}")).with_hint(hint));
-    }
-    list.push(value);
-    Ok((list.len() - 1) as u16)
 }

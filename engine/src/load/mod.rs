@@ -6,8 +6,10 @@
 //! 3. `finish`: each shard's rows become columns; what is missing is marked, what is constant in time is kept once. Several
 //!    specifications share the columns; each has its own mask of missing values.
 
+mod fields;
 mod finish;
 mod keys;
+mod met;
 mod order;
 mod place;
 mod rows;

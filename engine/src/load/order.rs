@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use stagger_estimator::lanes::LANES;
 
-use super::keys::{Keys, stratum_varies};
+use super::keys::Keys;
+use super::met::stratum_varies;
 use crate::error::{EngineError, Result};
 use crate::panel::{RowKind, Stratum};
 use crate::parallel;

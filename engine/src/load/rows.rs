@@ -8,9 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use stagger_estimator::lanes::LANES;
 
 use super::Columns;
-use super::keys::{
-    ChunkKeys, Keys, NO_UNIT, PeriodCodes, PeriodsMet, StrataMet, in_file, key_columns, with_keys,
-};
+use super::keys::{ChunkKeys, Keys, NO_UNIT, PeriodCodes};
+use super::met::{PeriodsMet, StrataMet, in_file, key_columns, with_keys};
 use super::order::{Order, ShardOrder, codes, distinct, distinct_strata, stratum_codes};
 use crate::error::{EngineError, Result};
 use crate::input::{Source, hash_integer};

@@ -20,8 +20,8 @@ impl Targets {
     pub(super) fn new(panel: &Panel, spec: &RunSpec, sample: &Sample, periods: &[f64]) -> Result<Self> {
         let raw = cohorts(panel);
         let role = |cohort: f64| {
-            let roles = strata_of(panel, cohort).into_iter().map(|s| sample.mask.roles[s]);
-            roles.filter(|role| *role != CohortRole::Dropped).next().unwrap_or(CohortRole::Dropped)
+            let mut roles = strata_of(panel, cohort).into_iter().map(|s| sample.mask.roles[s]);
+            roles.find(|role| *role != CohortRole::Dropped).unwrap_or(CohortRole::Dropped)
         };
         let known: Vec<(f64, CohortRole)> = raw.iter().map(|&cohort| (cohort, role(cohort))).collect();
         let rules = CellRules {
