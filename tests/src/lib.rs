@@ -11,11 +11,13 @@
 //! - [`spoiled`]: panels that something is wrong with.
 //! - [`reference`]: estimates without covariates by plain loops over rows.
 //! - [`scores`]: propensity scores, odds weights and balance by plain loops over rows.
+//! - [`diagnosed`]: the diagnostics of a result against these.
 //! - [`matrix`]: the little linear algebra that properties of covariances need.
 
 pub mod bench;
 pub mod cli;
 pub mod compare;
+pub mod diagnosed;
 pub mod golden;
 pub mod judge;
 pub mod lab;

@@ -176,11 +176,13 @@ pub fn effective(weights: &[f64]) -> f64 {
 }
 
 /// The index η of a score.
+#[expect(clippy::disallowed_methods, reason = "compared within a tolerance")]
 pub fn index(p: f64) -> f64 {
     (p / (1.0 - p)).ln()
 }
 
 /// Newton's method on the weighted likelihood of a logit, from zero; the step that no longer moves is the last.
+#[expect(clippy::disallowed_methods, reason = "compared within a tolerance")]
 fn scores(x: &[Vec<f64>], weight: &[f64], treated: &[bool]) -> Vec<f64> {
     let k = x.first().map_or(0, Vec::len);
     let mut beta = vec![0.0; k];
