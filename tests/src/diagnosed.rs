@@ -49,7 +49,12 @@ impl<'a> Checked<'a> {
 
     /// Pooled rows: an entry a comparison and period.
     pub fn levels(what: &'a str, subject: Subject) -> Self {
-        Self { levels: true, ..Self::panel(what, subject) }
+        Self::of(true, what, subject)
+    }
+
+    /// Either of them.
+    pub fn of(levels: bool, what: &'a str, subject: Subject) -> Self {
+        Self { levels, ..Self::panel(what, subject) }
     }
 
     /// Without a propensity score.

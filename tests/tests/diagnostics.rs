@@ -106,15 +106,14 @@ fn triple_differences() {
     ] {
         let table = read_parquet(&data(name));
         let subject = Subject::new(&table, &["x1"], "time", "group").eligible(&table, "partition");
-        let kind = if levels { Checked::levels } else { Checked::panel };
         for control in ["nevertreated", "notyettreated"] {
             let options = format!("{TRIPLE} {form} --weightsname w --control-group {control}");
             let result = run(&data(name), &options);
-            kind(&options, subject.clone().weighted(&table, "w")).check(&result);
+            Checked::of(levels, &options, subject.clone().weighted(&table, "w")).check(&result);
             assert_triples(&options, &result, levels, control == "nevertreated");
         }
         let options = format!("{TRIPLE} {form} --est-method reg --control-group nevertreated");
-        kind(&options, subject).regression().check(&run(&data(name), &options));
+        Checked::of(levels, &options, subject).regression().check(&run(&data(name), &options));
     }
 }
 
