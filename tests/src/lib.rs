@@ -10,11 +10,14 @@
 //! - [`layouts`]: the same rows in other files, orders, encodings and types.
 //! - [`spoiled`]: panels that something is wrong with.
 //! - [`reference`]: estimates without covariates by plain loops over rows.
+//! - [`scores`]: propensity scores, odds weights and balance by plain loops over rows.
+//! - [`diagnosed`]: the diagnostics of a result against these.
 //! - [`matrix`]: the little linear algebra that properties of covariances need.
 
 pub mod bench;
 pub mod cli;
 pub mod compare;
+pub mod diagnosed;
 pub mod golden;
 pub mod judge;
 pub mod lab;
@@ -22,6 +25,7 @@ pub mod layouts;
 pub mod matrix;
 pub mod panels;
 pub mod reference;
+pub mod scores;
 pub mod spoiled;
 pub mod tables;
 pub mod tolerance;
