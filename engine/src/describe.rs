@@ -182,7 +182,7 @@ fn describe_panel(
     };
     let formula = formula::parse("~1").map_err(|e| input_error(&e, e.hint()))?;
     let mut silent = Progress { observer: &|_| {}, stages: Vec::new() };
-    let wanted = load::Wanted { spec: &spec, formula: &formula };
+    let wanted = load::Wanted { name: None, spec: &spec, formula: &formula };
     let panel = load::load(inputs, wanted, threads, &mut silent)?;
     if panel.shards.is_empty() {
         return Err(EngineError::failed("the panel has no shard"));

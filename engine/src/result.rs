@@ -177,7 +177,10 @@ pub struct Overlap {
     pub group: Num,
     /// Whom it is compared with: cohorts, `never` for never treated; `ineligible` marks those of triple differences.
     pub controls: Vec<String>,
-    /// Period of the rows, where rows of two periods are pooled.
+    /// Period and base period that the score pools, where rows have one each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pooled: Option<[Num; 2]>,
+    /// Period of the rows, one of the two.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub period: Option<Num>,
     /// Share of the controls with a score of 0.995 or more, which weigh nothing.

@@ -50,6 +50,8 @@ pub struct NuisanceRules {
     pub unbalanced: bool,
     /// Which period's weight counts.
     pub fix_weights: Option<FixWeights>,
+    /// Scores near 1 in an unweighted logit fail a comparison (did; triple differences have no such guard).
+    pub guarded: bool,
     /// The design is the intercept alone: all three estimators are differences of means.
     pub intercept_only: bool,
 }
@@ -198,7 +200,8 @@ impl ComparisonPlan {
             let logit = Logit { treated: contrast.treated, controls, frames, weighted: true };
             let unweighted = Logit { weighted: false, ..logit.clone() };
             let fitted = intern(&mut self.logits, logit);
-            let guard = if rules.weighted { intern(&mut self.logits, unweighted) } else { fitted };
+            let guard =
+                if rules.weighted && rules.guarded { intern(&mut self.logits, unweighted) } else { fitted };
             (Some(fitted), Some(guard))
         };
         let (sign, treated) = (contrast.sign, contrast.treated);

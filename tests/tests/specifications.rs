@@ -371,7 +371,6 @@ fn one_that_does_not_fit_the_data_is_refused() {
 }
 
 #[test]
-#[ignore = "errors of loading name no specification, those of plans and formulas say `specification 2`"]
 fn one_that_does_not_fit_the_data_is_named() {
     assert_refused(&MISFITS, "the odd one");
 }

@@ -92,7 +92,7 @@ fn estimate_all(request: &RunRequest, observer: Observer<'_>) -> Result<RunsOutp
         let output = estimate(inputs, &one.spec, options, observer)?;
         return Ok(RunsOutput { outputs: vec![output], passes: 0, separate_passes: 0 });
     }
-    let specs: Vec<_> = request.specs.iter().map(|one| one.spec.clone()).collect();
+    let specs: Vec<_> = request.specs.iter().map(|one| (one.name.as_deref(), &one.spec)).collect();
     let runs = run_all(inputs, &specs, options, observer)?;
     if runs.outputs.len() != specs.len() {
         return Err(Failure::failed(format!(

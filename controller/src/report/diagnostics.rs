@@ -46,12 +46,22 @@ fn overlap(all: &[Overlap]) -> String {
 fn overlap_row(o: &Overlap) -> Vec<String> {
     let quantile =
         |summary: &[Num], at: usize| summary.get(at).map_or_else(String::new, |q| format!("{:.3}", q.0));
-    let mut row = vec![label(o.group), against(&o.controls), o.period.map(label).unwrap_or_default()];
+    let mut row = vec![label(o.group), against(&o.controls), rows_of(o)];
     row.extend(QUANTILES.map(|at| quantile(&o.treated.quantiles, at)));
     row.extend(QUANTILES.map(|at| quantile(&o.untreated.quantiles, at)));
     row.push(quantile(&o.untreated.quantiles, MAXIMUM));
     row.push(format!("{:.1} %", 100.0 * o.trimmed));
     row
+}
+
+/// Period of the rows, and the period with which they are pooled.
+fn rows_of(o: &Overlap) -> String {
+    match (o.period, o.pooled) {
+        (Some(own), Some([time, base])) => {
+            format!("{} of {}, {}", label(own), label(time), label(base))
+        }
+        (own, _) => own.map(label).unwrap_or_default(),
+    }
 }
 
 /// Control cohorts, shortened where there are many.
@@ -146,6 +156,7 @@ mod tests {
         let overlap = |controls: &[&str], top: f64| Overlap {
             group: Num(2004.0),
             controls: controls.iter().map(|c| (*c).to_owned()).collect(),
+            pooled: None,
             period: None,
             trimmed: 0.0125,
             treated: scores(0.5),

@@ -21,7 +21,7 @@ use crate::error::{EngineError, Result};
 use crate::events::RunEvent;
 use crate::input::{ColumnKind, Source, expand};
 use crate::panel::Panel;
-use crate::run::Progress;
+use crate::run::{Progress, of_specifications};
 use crate::spec::RunSpec;
 
 /// Names of the columns that specifications need, by what they are for.
@@ -43,6 +43,8 @@ pub(crate) struct Columns {
 /// A specification and its parsed formula.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted<'a> {
+    /// Its name among several.
+    pub(crate) name: Option<&'a str>,
     pub(crate) spec: &'a RunSpec,
     pub(crate) formula: &'a Formula,
 }
@@ -78,7 +80,7 @@ impl Columns {
     fn resolve(all: &[Wanted<'_>], source: &Source) -> Result<Self> {
         let mut columns = Self::default();
         for wanted in all {
-            columns.add(wanted, source)?;
+            columns.add(wanted, source).map_err(|e| of_specifications(e, &[wanted.name]))?;
         }
         Ok(columns)
     }
@@ -144,7 +146,7 @@ fn not_a_number(argument: &str, column: &str, source: &Source) -> EngineError {
 /// Columns that the specifications read.
 fn needed(all: &[Wanted<'_>]) -> Vec<String> {
     let mut names = Vec::new();
-    for Wanted { spec, formula } in all {
+    for Wanted { spec, formula, .. } in all {
         let keys = [&spec.idname, &spec.tname, &spec.gname, &spec.yname];
         names.extend(keys.into_iter().filter(|name| !name.is_empty()).cloned());
         names.extend(spec.clustervars.iter().chain(&spec.weightsname).chain(&spec.pname).cloned());
@@ -185,22 +187,34 @@ pub(crate) fn load_all(
             EngineError::input("the input has no rows").with_hint("check that the files hold the panel")
         );
     }
-    let chunks = source.chunks().len();
-    let (keys, order) = if all.iter().all(|wanted| wanted.spec.panel) {
-        let keys = progress.stage("units", chunks, |_| keys::scan(&source, &columns, threads))?;
-        let order = progress.stage("order", 1, |_| order::order(&keys, threads))?;
-        (keys, order)
-    } else {
-        progress.stage("rows", chunks, |_| rows::scan(&source, &columns, threads))?
-    };
-    let placed =
-        progress.stage("values", chunks, |_| place::place(&source, &columns, &keys, &order, threads))?;
-    drop(keys);
+    let names: Vec<Option<&str>> = all.iter().map(|wanted| wanted.name).collect();
     let mut panels =
-        progress.stage("columns", 1, |_| finish::finish(&columns, all, order, placed, threads))?;
+        read(&source, &columns, all, threads, progress).map_err(|e| of_specifications(e, &names))?;
     for panel in &mut panels {
         panel.files = source.files();
         panel.input_rows = source.rows();
     }
     Ok(panels)
+}
+
+/// Both passes over the rows.
+fn read(
+    source: &Source,
+    columns: &Columns,
+    all: &[Wanted<'_>],
+    threads: usize,
+    progress: &mut Progress<'_>,
+) -> Result<Vec<Panel>> {
+    let chunks = source.chunks().len();
+    let (keys, order) = if all.iter().all(|wanted| wanted.spec.panel) {
+        let keys = progress.stage("units", chunks, |_| keys::scan(source, columns, threads))?;
+        let order = progress.stage("order", 1, |_| order::order(&keys, threads))?;
+        (keys, order)
+    } else {
+        progress.stage("rows", chunks, |_| rows::scan(source, columns, threads))?
+    };
+    let placed =
+        progress.stage("values", chunks, |_| place::place(source, columns, &keys, &order, threads))?;
+    drop(keys);
+    progress.stage("columns", 1, |_| finish::finish(columns, all, order, placed, threads))
 }

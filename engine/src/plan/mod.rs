@@ -59,6 +59,8 @@ pub struct Plan {
     pub unbalanced: bool,
     /// Triple differences.
     pub triple: bool,
+    /// Triple differences of two groups and two periods.
+    pub two_period: bool,
     /// Kept periods, as indices into the panel's.
     pub periods: Vec<usize>,
     /// Their labels.
@@ -147,6 +149,7 @@ impl Plan {
             weighted: spec.weightsname.is_some(),
             unbalanced: sample.unbalanced,
             fix_weights: spec.fix_weights,
+            guarded: spec.pname.is_none(),
             intercept_only,
         };
         let Targets { cells, targets } = targets;
@@ -192,6 +195,7 @@ impl Plan {
             model: sample.model,
             unbalanced: sample.unbalanced,
             triple,
+            two_period: sample.two_period,
             periods: sample.periods,
             period_labels,
             units: sample.units,

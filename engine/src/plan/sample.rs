@@ -122,6 +122,13 @@ impl Sample {
                 "the panel is unbalanced: rows are estimated as repeated cross sections and summed by unit"
                     .into(),
             );
+            let fixed = match spec.fix_weights {
+                Some(FixWeights::BasePeriod) => Some("in the base period of a cell are left out of the cell"),
+                Some(FixWeights::FirstPeriod) => Some("in the first period are left out"),
+                _ => None,
+            };
+            self.warnings
+                .extend(fixed.map(|what| format!("fix_weights: units that were not observed {what}")));
         } else {
             self.mask.whole = true;
             if spec.fix_weights == Some(FixWeights::Varying) {
@@ -207,9 +214,12 @@ impl Sample {
         // Where units miss periods, or there are none, a group's size is its rows by period.
         let sizes: Vec<u64> = raw
             .iter()
-            .map(|&cohort| match levels {
-                true => rows_of(cohort, &complete) / self.periods.len() as u64,
-                false => rows_of(cohort, &|s| self.units[s]),
+            .map(|&cohort| {
+                if !levels {
+                    return rows_of(cohort, &|s| self.units[s]);
+                }
+                let rows = rows_of(cohort, &complete);
+                (rows / self.periods.len() as u64).max(u64::from(rows > 0))
             })
             .collect();
         let roles: Vec<CohortRole> = raw.iter().map(|&cohort| self.role_of(panel, cohort)).collect();

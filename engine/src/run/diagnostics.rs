@@ -44,6 +44,7 @@ impl Sources<'_> {
                 Overlap {
                     group: Num(plan.strata[logit.treated].cohort),
                     controls: self.labels(logit.controls),
+                    pooled: self.pooled(&logit.frames),
                     period: self.period(frame),
                     trimmed: untreated.trimmed / untreated.count,
                     treated: summary(&treated),
@@ -51,6 +52,11 @@ impl Sources<'_> {
                 }
             })
             .collect()
+    }
+
+    fn pooled(&self, frames: &[usize]) -> Option<[Num; 2]> {
+        let [time, base] = frames else { return None };
+        Some([self.period(*time)?, self.period(*base)?])
     }
 
     fn period(&self, frame: usize) -> Option<Num> {

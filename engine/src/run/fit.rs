@@ -71,8 +71,22 @@ impl GramFits {
             .iter()
             .map(|r| fit_regression(plan, &gram, r.set, r.frame, None))
             .collect();
-        let kept = plan.comparisons.comparisons.iter().map(|c| kept_columns(plan, &gram, c)).collect();
+        let everywhere = if plan.two_period { None } else { kept_everywhere(plan, &gram) };
+        let kept: Vec<Option<Vec<bool>>> = plan
+            .comparisons
+            .comparisons
+            .iter()
+            .map(|c| if plan.two_period { kept_columns(plan, &gram, c) } else { everywhere.clone() })
+            .collect();
         Self { gram, outcomes, kept }
+    }
+
+    /// What is said of covariates that are left out.
+    pub(super) fn warning(&self, plan: &Plan) -> Option<String> {
+        let dropped = |j: &usize| self.kept.iter().flatten().any(|kept| !kept[*j]);
+        let names: Vec<&str> =
+            (0..plan.regressors()).filter(dropped).map(|j| plan.design.columns[j].name.as_str()).collect();
+        (!names.is_empty()).then(|| format!("left out as collinear: {}", names.join(", ")))
     }
 
     /// Starting states of the logits: the mean score and no slopes.
@@ -143,11 +157,17 @@ fn fit_regression(
     fit_outcome(&sums, plan.regressors(), &plan.standardization, kept)
 }
 
-/// The columns of a comparison of triple differences that are not collinear among all its rows.
-fn kept_columns(plan: &Plan, gram: &GramPartial, comparison: &Comparison) -> Option<Vec<bool>> {
+/// The columns of triple differences of many periods that are not collinear in the sample (FORMULAS §7.3).
+fn kept_everywhere(plan: &Plan, gram: &GramPartial) -> Option<Vec<bool>> {
     if !plan.triple {
         return None;
     }
+    let sums = group_sums(gram, 0..plan.gram_keys.len())?;
+    kept_of(plan, &sums)
+}
+
+/// The columns of a comparison of two periods that are not collinear among its rows (FORMULAS §7.1).
+fn kept_columns(plan: &Plan, gram: &GramPartial, comparison: &Comparison) -> Option<Vec<bool>> {
     let sums = comparison
         .sides
         .iter()
@@ -160,6 +180,10 @@ fn kept_columns(plan: &Plan, gram: &GramPartial, comparison: &Comparison) -> Opt
             total.add(&next);
             total
         })?;
+    kept_of(plan, &sums)
+}
+
+fn kept_of(plan: &Plan, sums: &GramSums) -> Option<Vec<bool>> {
     let unweighted = linear::leading(&sums.unweighted, plan.design_columns(), plan.regressors());
     let kept = independent_columns(&unweighted, plan.regressors(), &plan.standardization);
     kept.contains(&false).then_some(kept)

@@ -125,25 +125,24 @@ pub struct RunsOutput {
 /// the data together and share every pass. Every result has the bits of its own run.
 ///
 /// # Errors
-/// As [`run`]; with several specifications the message names the one by its number.
+/// As [`run`]; the message names the specification, where it has a name.
 pub fn run_all(
     inputs: &[String],
-    specs: &[RunSpec],
+    specs: &[(Option<&str>, &RunSpec)],
     options: &RunOptions,
     observer: Observer<'_>,
 ) -> Result<RunsOutput> {
     let formulas: Vec<Formula> = specs
         .iter()
-        .enumerate()
-        .map(|(index, spec)| check::check(spec).map_err(|e| named(e, index, specs.len())))
+        .map(|(name, spec)| check::check(spec).map_err(|e| of_specifications(e, &[*name])))
         .collect::<Result<_>>()?;
     let wanted: Vec<Wanted<'_>> =
-        specs.iter().zip(&formulas).map(|(spec, formula)| Wanted { spec, formula }).collect();
+        specs.iter().zip(&formulas).map(|(&(name, spec), formula)| Wanted { name, spec, formula }).collect();
     let mut outputs: Vec<Option<RunOutput>> = specs.iter().map(|_| None).collect();
     let (mut passes, mut separate_passes) = (0, 0);
     for group in sharing(&wanted) {
         let members: Vec<Wanted<'_>> = group.iter().map(|&index| wanted[index]).collect();
-        let shared = run_group(inputs, &members, &group, specs.len(), options, observer)?;
+        let shared = run_group(inputs, &members, options, observer)?;
         passes += shared.passes;
         separate_passes += shared.separate_passes;
         for (index, output) in group.into_iter().zip(shared.outputs) {
@@ -165,9 +164,22 @@ fn sharing(wanted: &[Wanted<'_>]) -> Vec<Vec<usize>> {
     groups
 }
 
-/// The error of one of several specifications.
-fn named(error: EngineError, index: usize, count: usize) -> EngineError {
-    if count == 1 { error } else { error.in_context(&format!("specification {}", index + 1)) }
+/// Specifications named in an error.
+const MOST_NAMES: usize = 8;
+
+/// The error of the named ones of several specifications.
+pub(crate) fn of_specifications(error: EngineError, names: &[Option<&str>]) -> EngineError {
+    let known: Vec<String> = names.iter().flatten().map(|name| format!("`{name}`")).collect();
+    match known.as_slice() {
+        [] => error,
+        [one] => error.in_context(&format!("specification {one}")),
+        several if several.len() <= MOST_NAMES => {
+            error.in_context(&format!("specifications {}, which read the same rows", several.join(", ")))
+        }
+        [first, rest @ ..] => {
+            error.in_context(&format!("specification {first} and {} that read the same rows", rest.len()))
+        }
+    }
 }
 
 /// Reads of the input for keys, then for values.
@@ -176,8 +188,6 @@ const LOADING_PASSES: usize = 2;
 fn run_group(
     inputs: &[String],
     wanted: &[Wanted<'_>],
-    numbers: &[usize],
-    count: usize,
     options: &RunOptions,
     observer: Observer<'_>,
 ) -> Result<RunsOutput> {
@@ -186,10 +196,11 @@ fn run_group(
     let mut progress = Progress { observer, stages: Vec::new() };
     let mut panels = load::load_all(inputs, wanted, threads, &mut progress)?;
     let plans = progress.stage("plan", 1, |_| {
-        let plan = |((panel, wanted), number): ((&mut Panel, &Wanted<'_>), &usize)| {
-            Plan::new(panel, wanted.spec, wanted.formula, threads).map_err(|e| named(e, *number, count))
+        let plan = |(panel, wanted): (&mut Panel, &Wanted<'_>)| {
+            Plan::new(panel, wanted.spec, wanted.formula, threads)
+                .map_err(|e| of_specifications(e, &[wanted.name]))
         };
-        panels.iter_mut().zip(wanted).zip(numbers).map(plan).collect::<Result<Vec<Plan>>>()
+        panels.iter_mut().zip(wanted).map(plan).collect::<Result<Vec<Plan>>>()
     })?;
     for text in plans.iter().flat_map(|plan| &plan.warnings) {
         observer(&RunEvent::Warning { text: text.clone() });
@@ -262,7 +273,7 @@ pub fn run(
     options: &RunOptions,
     observer: Observer<'_>,
 ) -> Result<RunOutput> {
-    let mut all = run_all(inputs, std::slice::from_ref(spec), options, observer)?;
+    let mut all = run_all(inputs, &[(None, spec)], options, observer)?;
     all.outputs.pop().ok_or_else(|| EngineError::failed("the run gave no result"))
 }
 

@@ -135,6 +135,8 @@ impl Estimation {
             }
             (Step::Gram, Partial::Gram(gram)) => {
                 let fits = GramFits::new(&self.plan, gram);
+                let warning = fits.warning(&self.plan);
+                self.plan.warnings.extend(warning);
                 self.states = fits.start(&self.plan);
                 self.fits = Some(fits);
                 let tried = self.states.clone();

@@ -88,7 +88,12 @@ impl LogitState {
 pub fn fit_step(state: &mut LogitState, sums: &LogitSums) {
     state.round += 1;
     if sums.least_treated > sums.greatest_control {
-        state.fit = Some(LogitFit::Failed("overlap condition violated"));
+        let reason = if state.gated {
+            "overlap condition violated"
+        } else {
+            "covariates separate treated and controls"
+        };
+        state.fit = Some(LogitFit::Failed(reason));
         return;
     }
     if let Some(accepted) = &mut state.accepted {

@@ -6,6 +6,9 @@ use crate::options::ControlGroup;
 /// Covariates aside, R wants this many units of a group.
 const UNITS_BEYOND_COVARIATES: u64 = 5;
 
+/// Groups named in a warning.
+const NAMED: usize = 10;
+
 /// Check the sizes of the groups that are left after balancing (FORMULAS §1.8).
 ///
 /// `units` are units per cohort (rows ÷ periods, rounded down, where the panel is not balanced: the bound is whole, so
@@ -38,8 +41,16 @@ pub fn check_group_sizes(
     Ok(vec![format!(
         "some groups have very few units, which may cause estimation problems; check groups (units, wanted at least \
          {required}): {}",
-        small.join(", ")
+        shortened(&small)
     )])
+}
+
+/// The first names of a list that may be long.
+fn shortened(names: &[String]) -> String {
+    match names.len().checked_sub(NAMED) {
+        None | Some(0) => names.join(", "),
+        Some(more) => format!("{} and {more} more", names[..NAMED].join(", ")),
+    }
 }
 
 fn small_cohorts(cohorts: &[f64], roles: &[CohortRole], units: &[u64], required: u64) -> Vec<String> {
