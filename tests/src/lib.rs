@@ -5,11 +5,11 @@
 //! - [`compare`] and [`tolerance`]: a result against its reference, and how close is close enough.
 //! - [`judge`]: which of R's numbers has which counterpart.
 //! - [`panels`] and [`tables`]: simulate small panels; read, reshape and write them.
-//! - [`bench`]: one table in many layouts, and results that must be the same bytes.
+//! - [`mod@bench`]: one table in many layouts, and results that must be the same bytes.
 //! - [`lab`]: estimates on tables in memory, and whether two results are the same.
 //! - [`layouts`]: the same rows in other files, orders, encodings and types.
 //! - [`spoiled`]: panels that something is wrong with.
-//! - [`reference`]: estimates without covariates by plain loops over rows.
+//! - [`mod@reference`]: estimates without covariates by plain loops over rows.
 //! - [`scores`]: propensity scores, odds weights and balance by plain loops over rows.
 //! - [`diagnosed`]: the diagnostics of a result against these.
 //! - [`matrix`]: the little linear algebra that properties of covariances need.
