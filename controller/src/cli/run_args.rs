@@ -255,7 +255,7 @@ pub(crate) struct RunArgs {
     pub(crate) output: OutputArgs,
     #[command(flatten)]
     pub(crate) running: RunningArgs,
-    /// Only this [[spec]] of the run file; repeat it for more
+    /// Only this `[[spec]]` table of the run file; repeat it for more
     #[arg(long = "spec", value_name = "NAME", help_heading = "Run file")]
     pub(crate) chosen: Vec<String>,
 }
