@@ -18,4 +18,5 @@ pub mod result;
 pub mod run;
 pub mod shard;
 pub mod spec;
+pub mod store;
 pub mod task;

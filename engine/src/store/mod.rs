@@ -1,0 +1,98 @@
+//! Objects by key: on S3, in a folder, in memory. Small on purpose: what a panel store and a run need, with the conditions that make
+//! retries and two writers harmless (DESIGN §5).
+
+mod error;
+
+use std::fmt::Debug;
+use std::ops::Range;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+pub use error::{StoreError, StoreErrorKind};
+
+/// Result of a store.
+pub type StoreResult<T> = std::result::Result<T, StoreError>;
+
+/// What is known of an object without reading it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectInfo {
+    /// Key, relative to the store's root.
+    pub key: String,
+    /// Bytes.
+    pub size: u64,
+    /// Changes whenever the content does.
+    pub etag: String,
+}
+
+/// Which bytes of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ByteRange {
+    /// All of them.
+    All,
+    /// From the first, to before the second.
+    Bounded(Range<u64>),
+    /// The last so many; all of a shorter object.
+    Suffix(u64),
+}
+
+/// Bytes and the object they are of.
+#[derive(Clone, Debug)]
+pub struct Object {
+    /// The bytes asked for.
+    pub bytes: Bytes,
+    /// The whole object's size and ETag.
+    pub info: ObjectInfo,
+}
+
+/// When a put may replace what is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// In any case.
+    Always,
+    /// If there is nothing: create once.
+    IfAbsent,
+    /// If the object has this ETag: compare and set.
+    IfMatch(String),
+}
+
+/// Objects by key. One attempt each: retries, duplicated reads and the reading back of lost replies are [`Storage`]'s.
+#[async_trait]
+pub trait Store: Debug + Send + Sync {
+    /// Where the store's root is, for messages: `s3://bucket/prefix`, a folder, `memory:`.
+    fn url(&self) -> String;
+
+    /// Reads bytes of an object; with `pin` only if it still has that ETag.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::NotFound`], [`StoreErrorKind::Changed`] if the pin does not match, or what the network brings.
+    async fn get(&self, key: &str, range: ByteRange, pin: Option<&str>) -> StoreResult<Object>;
+
+    /// Writes an object whole, or not at all; returns its ETag.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::Exists`] or [`StoreErrorKind::Changed`] if the condition does not hold, or what the network brings.
+    async fn put(&self, key: &str, bytes: Bytes, condition: Condition) -> StoreResult<String>;
+
+    /// Size and ETag of an object.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::NotFound`], or what the network brings.
+    async fn head(&self, key: &str) -> StoreResult<ObjectInfo>;
+
+    /// All objects whose key starts with `prefix`, by key ascending (bytewise).
+    ///
+    /// # Errors
+    /// What the network brings; an empty list is none.
+    async fn list(&self, prefix: &str) -> StoreResult<Vec<ObjectInfo>>;
+
+    /// Removes an object; one that is not there is no error.
+    ///
+    /// # Errors
+    /// What the network brings.
+    async fn delete(&self, key: &str) -> StoreResult<()>;
+}
+
+mod storage;
+
+pub use storage::Storage;
