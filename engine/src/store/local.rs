@@ -244,7 +244,7 @@ fn modified(meta: &Metadata) -> Duration {
 }
 
 /// Size and time of change, in hexadecimal: what tells a file from the one before it, at the cost of a `stat`.
-fn etag_of(meta: &Metadata) -> String {
+pub(crate) fn etag_of(meta: &Metadata) -> String {
     format!("{:x}-{:x}", meta.len(), modified(meta).as_nanos())
 }
 

@@ -15,6 +15,7 @@ use bytes::Bytes;
 
 pub use error::{StoreError, StoreErrorKind};
 pub use local::LocalStore;
+pub(crate) use local::etag_of as local_etag;
 pub use memory::MemoryStore;
 pub use storage::Storage;
 
