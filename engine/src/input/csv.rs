@@ -1,8 +1,6 @@
 //! CSV and TSV files, read whole: the types are known only after the last row.
 
-use std::fs::File;
-use std::io::{BufReader, Seek};
-use std::path::Path;
+use std::io::{BufReader, Read, Seek};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Float64Array, RecordBatch, StringArray};
@@ -13,18 +11,21 @@ use regex::Regex;
 
 use crate::error::{EngineError, Result};
 
-/// Reads the columns `needed` (all of them if empty); returns the schema of the whole file and the batches.
-pub(super) fn read(path: &Path, needed: &[String]) -> Result<(SchemaRef, Vec<RecordBatch>)> {
-    let name = path.display();
+/// Reads the columns `needed` (all of them if empty), separated by commas or `tabs`; returns the schema of the whole file and the batches.
+pub(super) fn read(
+    name: &str,
+    tabs: bool,
+    file: impl Read + Seek,
+    needed: &[String],
+) -> Result<(SchemaRef, Vec<RecordBatch>)> {
     let broken = |e: &dyn std::fmt::Display| {
         EngineError::input(format!("`{name}`: not a readable CSV file: {e}"))
             .with_hint("the first line must hold the column names; .tsv files are read with tabs")
     };
-    let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
-    let delimiter = if extension == "tsv" { b'\t' } else { b',' };
+    let delimiter = if tabs { b'\t' } else { b',' };
     let nulls = Regex::new("^(NA|NaN|nan|NULL|null|\\.)?$").map_err(|e| broken(&e))?;
     let format = Format::default().with_header(true).with_delimiter(delimiter).with_null_regex(nulls);
-    let mut file = BufReader::new(File::open(path).map_err(|e| broken(&e))?);
+    let mut file = BufReader::new(file);
     let (schema, _) = format.infer_schema(&mut file, None).map_err(|e| broken(&e))?;
     file.rewind().map_err(|e| broken(&e))?;
     let keep: Vec<usize> = (0..schema.fields().len())

@@ -13,6 +13,23 @@ pub struct InputPath {
     pub hive: Vec<(String, Option<String>)>,
 }
 
+impl InputPath {
+    /// Path or address, for messages and manifests.
+    pub fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    /// What follows the last dot of the name, in lower case.
+    pub(super) fn extension(&self) -> String {
+        self.path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default()
+    }
+
+    /// Whether the file is CSV or TSV.
+    pub(super) fn is_text(&self) -> bool {
+        ["csv", "tsv", "txt"].contains(&self.extension().as_str())
+    }
+}
+
 const EXTENSIONS: [&str; 7] = ["parquet", "parq", "pq", "pqt", "csv", "tsv", "txt"];
 
 /// Lists the files of all inputs: files as given, the data files below folders and matches of globs by name.

@@ -2,9 +2,15 @@
 
 mod convert;
 mod csv;
+mod file;
 mod files;
+mod footer;
+mod read;
 mod source;
 
 pub use convert::{IdColumn, Texts, hash_bytes, hash_integer, with_f64, with_ids, with_texts};
 pub use files::{InputPath, expand};
-pub use source::{Chunk, ColumnKind, Source};
+pub use source::{Chunk, ColumnKind, InputFileInfo, Source};
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,10 @@
 //! retries and two writers harmless (DESIGN §5).
 
 mod error;
+mod key;
+mod local;
+mod memory;
+mod storage;
 
 use std::fmt::Debug;
 use std::ops::Range;
@@ -10,6 +14,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use error::{StoreError, StoreErrorKind};
+pub use local::LocalStore;
+pub(crate) use local::etag_of as local_etag;
+pub use memory::MemoryStore;
+pub use storage::Storage;
 
 /// Result of a store.
 pub type StoreResult<T> = std::result::Result<T, StoreError>;
@@ -34,6 +42,20 @@ pub enum ByteRange {
     Bounded(Range<u64>),
     /// The last so many; all of a shorter object.
     Suffix(u64),
+}
+
+impl ByteRange {
+    /// The bytes of an object of `size` bytes that the range names: none of them beyond its end.
+    pub(crate) fn within(&self, size: u64) -> Range<u64> {
+        match self {
+            Self::All => 0..size,
+            Self::Bounded(range) => {
+                let end = range.end.min(size);
+                range.start.min(end)..end
+            }
+            Self::Suffix(bytes) => size.saturating_sub(*bytes)..size,
+        }
+    }
 }
 
 /// Bytes and the object they are of.
@@ -62,7 +84,12 @@ pub trait Store: Debug + Send + Sync {
     /// Where the store's root is, for messages: `s3://bucket/prefix`, a folder, `memory:`.
     fn url(&self) -> String;
 
-    /// Reads bytes of an object; with `pin` only if it still has that ETag.
+    /// Whether requests cost time and money: then they run side by side, on a runtime with timers.
+    fn is_remote(&self) -> bool {
+        false
+    }
+
+    /// Reads bytes of an object, those of the range that it has; with `pin` only if it still has that ETag.
     ///
     /// # Errors
     /// [`StoreErrorKind::NotFound`], [`StoreErrorKind::Changed`] if the pin does not match, or what the network brings.
@@ -92,7 +119,3 @@ pub trait Store: Debug + Send + Sync {
     /// What the network brings.
     async fn delete(&self, key: &str) -> StoreResult<()>;
 }
-
-mod storage;
-
-pub use storage::Storage;

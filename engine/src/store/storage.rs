@@ -4,8 +4,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::executor::block_on;
 
-use super::{Condition, ObjectInfo, Store, StoreResult};
+use super::{ByteRange, Condition, LocalStore, ObjectInfo, Store, StoreError, StoreErrorKind, StoreResult};
 
 /// A store with the policies around it: retries, pinned and checked reads, duplicated slow reads, lost replies resolved.
 #[derive(Clone, Debug)]
@@ -19,8 +20,21 @@ impl Storage {
     /// # Errors
     /// An URL that is none.
     pub fn open(url: &str) -> StoreResult<Self> {
-        let _ = url;
-        todo!("helper")
+        if url.starts_with("s3://") {
+            return Err(StoreError::new(StoreErrorKind::Other, format!("`{url}`: S3 is not supported yet")));
+        }
+        match url.split_once("://") {
+            Some((scheme, _)) => Err(StoreError::new(
+                StoreErrorKind::Other,
+                format!("`{url}`: no kind of store is called `{scheme}`"),
+            )
+            .with_hint("name a folder or s3://bucket/prefix")),
+            None if url.is_empty() => {
+                Err(StoreError::new(StoreErrorKind::Other, "the place of the store is empty")
+                    .with_hint("name a folder or s3://bucket/prefix"))
+            }
+            None => Ok(Self::new(Arc::new(LocalStore::new(url)))),
+        }
     }
 
     /// A store of any kind.
@@ -38,8 +52,8 @@ impl Storage {
     /// # Errors
     /// As [`Store::get`], after retries.
     pub fn get(&self, key: &str, pin: Option<&str>) -> StoreResult<(Bytes, ObjectInfo)> {
-        let _ = (key, pin);
-        todo!("helper")
+        let object = block_on(self.store.get(key, ByteRange::All, pin))?;
+        Ok((object.bytes, object.info))
     }
 
     /// Reads the last `bytes` of an object.
@@ -47,8 +61,8 @@ impl Storage {
     /// # Errors
     /// As [`Store::get`], after retries.
     pub fn get_suffix(&self, key: &str, bytes: u64) -> StoreResult<(Bytes, ObjectInfo)> {
-        let _ = (key, bytes);
-        todo!("helper")
+        let object = block_on(self.store.get(key, ByteRange::Suffix(bytes), None))?;
+        Ok((object.bytes, object.info))
     }
 
     /// Reads ranges of an object, in the order asked. Near ones are read together, far ones at the same time.
@@ -56,8 +70,20 @@ impl Storage {
     /// # Errors
     /// As [`Store::get`], after retries; fewer bytes than asked for are an error.
     pub fn get_ranges(&self, key: &str, pin: Option<&str>, ranges: &[Range<u64>]) -> StoreResult<Vec<Bytes>> {
-        let _ = (key, pin, ranges);
-        todo!("helper")
+        let read = |range: &Range<u64>| {
+            let object = block_on(self.store.get(key, ByteRange::Bounded(range.clone()), pin))?;
+            if object.bytes.len() as u64 != range.end - range.start {
+                return Err(StoreError::new(
+                    StoreErrorKind::Other,
+                    format!(
+                        "`{key}` has {} bytes, but bytes {}..{} were asked for",
+                        object.info.size, range.start, range.end
+                    ),
+                ));
+            }
+            Ok(object.bytes)
+        };
+        ranges.iter().map(read).collect()
     }
 
     /// Writes an object, whole or not at all. A lost reply is resolved by reading back.
@@ -65,8 +91,7 @@ impl Storage {
     /// # Errors
     /// As [`Store::put`], after retries.
     pub fn put(&self, key: &str, bytes: Bytes, condition: Condition) -> StoreResult<String> {
-        let _ = (key, bytes, condition);
-        todo!("helper")
+        block_on(self.store.put(key, bytes, condition))
     }
 
     /// Size and ETag.
@@ -74,8 +99,7 @@ impl Storage {
     /// # Errors
     /// As [`Store::head`], after retries.
     pub fn head(&self, key: &str) -> StoreResult<ObjectInfo> {
-        let _ = key;
-        todo!("helper")
+        block_on(self.store.head(key))
     }
 
     /// All objects below a prefix, by key.
@@ -83,8 +107,7 @@ impl Storage {
     /// # Errors
     /// As [`Store::list`], after retries.
     pub fn list(&self, prefix: &str) -> StoreResult<Vec<ObjectInfo>> {
-        let _ = prefix;
-        todo!("helper")
+        block_on(self.store.list(prefix))
     }
 
     /// Removes an object.
@@ -92,7 +115,6 @@ impl Storage {
     /// # Errors
     /// As [`Store::delete`], after retries.
     pub fn delete(&self, key: &str) -> StoreResult<()> {
-        let _ = key;
-        todo!("helper")
+        block_on(self.store.delete(key))
     }
 }

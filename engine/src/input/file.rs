@@ -1,0 +1,127 @@
+//! One opened file: its schema, what it was when it was opened, and the columns that its folders carry.
+
+use std::fs::{File, Metadata};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, new_null_array};
+use arrow::datatypes::{DataType, SchemaRef};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+
+use super::csv;
+use super::files::InputPath;
+use super::source::{ColumnKind, kind_of};
+use crate::error::{EngineError, Result};
+use crate::store::local_etag;
+
+/// Where a file's rows are: behind a footer, to be read when asked for, or in memory.
+pub(super) enum Content {
+    Parquet(ArrowReaderMetadata),
+    Table(Vec<RecordBatch>),
+}
+
+/// An opened file.
+pub(super) struct SourceFile {
+    pub(super) input: InputPath,
+    pub(super) schema: SchemaRef,
+    pub(super) content: Content,
+    pub(super) bytes: u64,
+    pub(super) fingerprint: String,
+}
+
+impl SourceFile {
+    /// Opens a file: the footer of a Parquet file, all of a CSV file.
+    pub(super) fn open(input: InputPath, needed: &[String]) -> Result<Self> {
+        let (handle, meta) = open_local(&input)?;
+        let (bytes, fingerprint) = (meta.len(), local_etag(&meta));
+        if bytes == 0 {
+            return Err(EngineError::input(format!("`{}`: the file is empty", input.name())));
+        }
+        if input.is_text() {
+            let (schema, batches) = csv::read(&input.name(), input.extension() == "tsv", handle, needed)?;
+            return Ok(Self { input, schema, content: Content::Table(batches), bytes, fingerprint });
+        }
+        let meta = ArrowReaderMetadata::load(&handle, ArrowReaderOptions::new())
+            .map_err(|e| no_parquet(&input.name(), &e.to_string()))?;
+        let schema = Arc::clone(meta.schema());
+        Ok(Self { input, schema, content: Content::Parquet(meta), bytes, fingerprint })
+    }
+
+    /// Opens the file again, if it is still the one that was opened first.
+    ///
+    /// # Errors
+    /// The file is gone, or was written since: its footer and what was read already may be another table's.
+    pub(super) fn reopen(&self) -> Result<File> {
+        let (handle, meta) = open_local(&self.input)?;
+        if local_etag(&meta) == self.fingerprint {
+            return Ok(handle);
+        }
+        Err(self.changed(Some(meta.len())))
+    }
+
+    /// The error for a file that is not what it was; `bytes` is its size now, where that is known.
+    pub(super) fn changed(&self, bytes: Option<u64>) -> EngineError {
+        let now = match bytes {
+            Some(bytes) if bytes != self.bytes => {
+                format!("had {} bytes when it was opened, now {bytes}", self.bytes)
+            }
+            Some(bytes) => format!("was written again since it was opened, with {bytes} bytes as before"),
+            None => format!("had {} bytes when it was opened and was written again since", self.bytes),
+        };
+        EngineError::input(format!("the input changed during the run: `{}` {now}", self.input.name())).with_hint(
+            "start again once the files are complete; results of two states of the data would be mixed otherwise",
+        )
+    }
+
+    /// Kind and type of a column, from the file or its folders' names.
+    pub(super) fn kind(&self, column: &str) -> Option<(ColumnKind, String)> {
+        match self.schema.field_with_name(column) {
+            Ok(field) => Some((kind_of(field.data_type()), field.data_type().to_string())),
+            Err(_) => self.hive(column).map(|value| (hive_kind(value), "folder name".to_owned())),
+        }
+    }
+
+    /// Value of a column that the folders' names carry.
+    pub(super) fn hive(&self, column: &str) -> Option<&Option<String>> {
+        self.input.hive.iter().find(|(name, _)| name == column).map(|(_, value)| value)
+    }
+
+    /// The same as so many rows.
+    pub(super) fn hive_array(&self, column: &str, rows: usize) -> Result<ArrayRef> {
+        let value = self
+            .hive(column)
+            .ok_or_else(|| EngineError::input(format!("`{}` has no column `{column}`", self.input.name())))?;
+        Ok(match value {
+            None => new_null_array(&DataType::Float64, rows),
+            Some(text) => {
+                if let Ok(integer) = text.parse::<i64>() {
+                    Arc::new(Int64Array::from_value(integer, rows))
+                } else if let Ok(number) = text.parse::<f64>() {
+                    Arc::new(Float64Array::from_value(number, rows))
+                } else {
+                    Arc::new(StringArray::from_iter_values(std::iter::repeat_n(text, rows)))
+                }
+            }
+        })
+    }
+}
+
+fn hive_kind(value: &Option<String>) -> ColumnKind {
+    match value {
+        Some(text) if text.parse::<f64>().is_err() => ColumnKind::Text,
+        _ => ColumnKind::Number,
+    }
+}
+
+fn open_local(input: &InputPath) -> Result<(File, Metadata)> {
+    let failed = |e: std::io::Error| EngineError::input(format!("`{}`: {e}", input.name()));
+    let handle = File::open(&input.path).map_err(failed)?;
+    let meta = handle.metadata().map_err(failed)?;
+    Ok((handle, meta))
+}
+
+fn no_parquet(name: &str, reason: &str) -> EngineError {
+    let reason =
+        reason.lines().next().unwrap_or_default().trim_start_matches("Parquet error: ").to_lowercase();
+    EngineError::input(format!("`{name}`: not a readable Parquet file: {reason}"))
+        .with_hint("the file may be truncated, damaged or of another format; CSV files end in .csv or .tsv")
+}

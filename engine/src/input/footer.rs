@@ -1,0 +1,85 @@
+//! What footers tell before a row is read: ranges of values, and bytes to read.
+
+use arrow::array::Array;
+use arrow::datatypes::DataType;
+use parquet::basic::{ConvertedType, LogicalType};
+use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
+use parquet::file::statistics::Statistics;
+
+use super::file::Content;
+use super::source::{Chunk, Source};
+
+impl Source {
+    /// Smallest and largest value of an integer column in a chunk, missing values aside. From the footer (or a folder's name): true
+    /// bounds, though a writer may leave them wider than need be. `None` for other types and where the footer has none.
+    pub fn statistics(&self, chunk: &Chunk, column: &str) -> Option<(i128, i128)> {
+        let file = &self.files[chunk.file];
+        let Ok(field) = file.schema.field_with_name(column) else {
+            let value = file.hive(column)?.as_ref()?.parse::<i64>().ok()?;
+            return Some((value.into(), value.into()));
+        };
+        let Content::Parquet(meta) = &file.content else { return None };
+        if !is_integer(field.data_type()) {
+            return None;
+        }
+        let root = *file.roots(&[column.to_owned()]).first()?;
+        integer_bounds(leaves(meta.metadata().row_group(chunk.row_group), root).next()?)
+    }
+
+    /// Bytes to read for columns of a chunk: compressed ones of a Parquet file, those in memory of a table.
+    pub fn column_bytes(&self, chunk: &Chunk, columns: &[String]) -> u64 {
+        let file = &self.files[chunk.file];
+        match &file.content {
+            Content::Parquet(meta) => {
+                let group = meta.metadata().row_group(chunk.row_group);
+                let roots = file.roots(columns).into_iter();
+                roots.flat_map(|root| leaves(group, root)).map(|c| c.byte_range().1).sum()
+            }
+            Content::Table(batches) => {
+                let held = batches.iter().flat_map(|b| columns.iter().filter_map(|c| b.column_by_name(c)));
+                held.map(|array| array.get_buffer_memory_size() as u64).sum()
+            }
+        }
+    }
+}
+
+/// The Parquet columns of the schema's field `root`: one, or several of a nested field.
+pub(super) fn leaves(group: &RowGroupMetaData, root: usize) -> impl Iterator<Item = &ColumnChunkMetaData> {
+    let schema = group.schema_descr_ptr();
+    let columns = group.columns().iter().enumerate();
+    columns.filter(move |(leaf, _)| schema.get_column_root_idx(*leaf) == root).map(|(_, column)| column)
+}
+
+fn is_integer(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Dictionary(_, values) => values.is_integer(),
+        other => other.is_integer(),
+    }
+}
+
+fn integer_bounds(column: &ColumnChunkMetaData) -> Option<(i128, i128)> {
+    let statistics = column.statistics()?;
+    let unsigned = is_unsigned(column);
+    // Old writers compared unsigned values as if they had a sign.
+    if unsigned && statistics.is_min_max_deprecated() {
+        return None;
+    }
+    match statistics {
+        Statistics::Int32(s) => {
+            let wide = |v: i32| if unsigned { i128::from(v as u32) } else { i128::from(v) };
+            Some((wide(*s.min_opt()?), wide(*s.max_opt()?)))
+        }
+        Statistics::Int64(s) => {
+            let wide = |v: i64| if unsigned { i128::from(v as u64) } else { i128::from(v) };
+            Some((wide(*s.min_opt()?), wide(*s.max_opt()?)))
+        }
+        _ => None,
+    }
+}
+
+fn is_unsigned(column: &ColumnChunkMetaData) -> bool {
+    use ConvertedType::{UINT_8, UINT_16, UINT_32, UINT_64};
+    let description = column.column_descr();
+    matches!(description.logical_type_ref(), Some(LogicalType::Integer(int)) if !int.is_signed)
+        || matches!(description.converted_type(), UINT_8 | UINT_16 | UINT_32 | UINT_64)
+}

@@ -1,0 +1,135 @@
+//! Columns of a chunk, batch by batch.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
+use parquet::file::reader::ChunkReader;
+
+use super::file::{Content, SourceFile};
+use super::source::{Chunk, Source};
+use crate::error::{EngineError, Result};
+
+/// Rows of a batch: a few hundred kilobytes of columns, so that a batch stays in the second cache.
+const BATCH_ROWS: usize = 8192;
+
+impl Source {
+    /// Reads columns of a chunk batch by batch: `each(first row within the chunk, columns in the order asked)`.
+    ///
+    /// # Errors
+    /// Damaged or changed files, and what `each` returns.
+    pub fn read(
+        &self,
+        chunk: &Chunk,
+        columns: &[String],
+        each: impl FnMut(usize, &[ArrayRef]) -> Result<()>,
+    ) -> Result<()> {
+        self.read_rows(chunk, 0..chunk.rows, columns, each)
+    }
+
+    /// Reads columns of the rows `rows` of a chunk (counted from its first), else as [`Source::read`]. Pages before the first row
+    /// are skipped, not decoded; from S3 the chunk's columns are fetched whole, so ask there for all the rows at once.
+    ///
+    /// # Errors
+    /// As [`Source::read`].
+    pub fn read_rows(
+        &self,
+        chunk: &Chunk,
+        rows: Range<usize>,
+        columns: &[String],
+        mut each: impl FnMut(usize, &[ArrayRef]) -> Result<()>,
+    ) -> Result<()> {
+        let file = &self.files[chunk.file];
+        let rows = rows.start.min(chunk.rows)..rows.end.min(chunk.rows);
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let mut row = rows.start;
+        let mut deliver = |batch: &RecordBatch| {
+            each(row, &file.columns(batch, columns)?)?;
+            row += batch.num_rows();
+            Ok(())
+        };
+        match &file.content {
+            Content::Table(batches) => slices(batches, rows).iter().try_for_each(&mut deliver),
+            Content::Parquet(meta) => {
+                let request = Request { file, meta, chunk, columns, rows };
+                request.decode(file.reopen()?, &mut deliver)
+            }
+        }
+    }
+}
+
+impl SourceFile {
+    fn columns(&self, batch: &RecordBatch, columns: &[String]) -> Result<Vec<ArrayRef>> {
+        let column = |name: &String| match batch.column_by_name(name) {
+            Some(array) => Ok(Arc::clone(array)),
+            None => self.hive_array(name, batch.num_rows()),
+        };
+        columns.iter().map(column).collect()
+    }
+
+    /// Positions in the schema of those columns that the file itself holds.
+    pub(super) fn roots(&self, columns: &[String]) -> Vec<usize> {
+        let fields = self.schema.fields().iter().enumerate();
+        fields
+            .filter(|(_, field)| columns.iter().any(|c| c == field.name()))
+            .map(|(index, _)| index)
+            .collect()
+    }
+}
+
+/// What to decode of a Parquet file.
+struct Request<'a> {
+    file: &'a SourceFile,
+    meta: &'a ArrowReaderMetadata,
+    chunk: &'a Chunk,
+    columns: &'a [String],
+    rows: Range<usize>,
+}
+
+impl Request<'_> {
+    fn decode(
+        &self,
+        bytes: impl ChunkReader + 'static,
+        deliver: &mut impl FnMut(&RecordBatch) -> Result<()>,
+    ) -> Result<()> {
+        let roots = self.file.roots(self.columns);
+        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, self.meta.clone())
+            .with_row_groups(vec![self.chunk.row_group])
+            .with_projection(ProjectionMask::roots(self.meta.parquet_schema(), roots))
+            .with_batch_size(BATCH_ROWS);
+        if self.rows != (0..self.chunk.rows) {
+            builder = builder.with_offset(self.rows.start).with_limit(self.rows.len());
+        }
+        for batch in builder.build().map_err(|e| self.broken(&e))? {
+            deliver(&batch.map_err(|e| self.broken(&e))?)?;
+        }
+        Ok(())
+    }
+
+    fn broken(&self, error: &dyn std::fmt::Display) -> EngineError {
+        EngineError::input(format!(
+            "`{}`: row group {} can't be read: {error}",
+            self.file.input.name(),
+            self.chunk.row_group
+        ))
+        .with_hint("the file may be truncated or damaged; write it again")
+    }
+}
+
+/// The parts of batches that hold the rows.
+fn slices(batches: &[RecordBatch], rows: Range<usize>) -> Vec<RecordBatch> {
+    let mut first = 0;
+    let mut found = Vec::new();
+    for batch in batches {
+        let (start, end) = (rows.start.max(first), rows.end.min(first + batch.num_rows()));
+        if start < end {
+            found.push(batch.slice(start - first, end - start));
+        }
+        first += batch.num_rows();
+    }
+    found
+}

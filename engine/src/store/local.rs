@@ -1,0 +1,392 @@
+//! Objects as files below a folder, with S3's promises: whole or not at all, create once, compare and set.
+//!
+//! An object's ETag is its size and its time of change in nanoseconds: hashing the content would read gigabytes for a `head`.
+//! Writers of this store set that time themselves and never give one key the same time twice, because the kernel's own stamp moves
+//! in ticks of milliseconds, within which two writers of equally many bytes would look alike.
+
+use std::fs::{self, File, Metadata};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::key::{RESERVED, check_key};
+use super::{ByteRange, Condition, Object, ObjectInfo, Store, StoreError, StoreErrorKind, StoreResult};
+
+/// A store in a folder. The folder need not exist; the first put creates it.
+#[derive(Debug)]
+pub struct LocalStore {
+    root: PathBuf,
+}
+
+impl LocalStore {
+    /// The store of a folder.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    fn path(&self, key: &str) -> StoreResult<PathBuf> {
+        check_key(key)?;
+        Ok(self.root.join(key))
+    }
+
+    /// Held while an object is replaced or removed, by any thread of any process: what is compared is what is replaced.
+    fn lock(&self) -> StoreResult<File> {
+        let path = self.root.join(format!("{RESERVED}lock"));
+        let failed = |e: &std::io::Error| failure("locking", &path, e);
+        let file =
+            File::options().create(true).truncate(false).write(true).open(&path).map_err(|e| failed(&e))?;
+        file.lock().map_err(|e| failed(&e))?;
+        Ok(file)
+    }
+
+    fn open(&self, key: &str) -> StoreResult<(PathBuf, File, Metadata)> {
+        let path = self.path(key)?;
+        let file = File::open(&path).map_err(|e| failure("reading", &path, &e))?;
+        let meta = file.metadata().map_err(|e| failure("reading", &path, &e))?;
+        if !meta.is_file() {
+            return Err(not_found(&path));
+        }
+        Ok((path, file, meta))
+    }
+
+    fn replace(&self, temporary: &Temporary, path: &Path, condition: &Condition) -> StoreResult<String> {
+        let _lock = self.lock()?;
+        let present = match fs::metadata(path) {
+            Ok(meta) => Some(meta),
+            Err(e) if e.kind() == ErrorKind::NotFound => None,
+            Err(e) => return Err(failure("writing", path, &e)),
+        };
+        match condition {
+            Condition::IfAbsent if present.is_some() => return Err(exists(path)),
+            Condition::IfMatch(etag) if present.as_ref().map(etag_of).as_ref() != Some(etag) => {
+                return Err(changed(path));
+            }
+            _ => {}
+        }
+        let etag = temporary.stamp(present.as_ref())?;
+        fs::rename(&temporary.path, path).map_err(|e| failure("writing", path, &e))?;
+        Ok(etag)
+    }
+
+    /// Links instead of renaming: a link fails if there is a file, whoever made it.
+    fn create(&self, temporary: &Temporary, path: &Path) -> StoreResult<String> {
+        let etag = temporary.stamp(None)?;
+        match fs::hard_link(&temporary.path, path) {
+            Ok(()) => Ok(etag),
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => Err(exists(path)),
+            // File systems without links (exFAT, some network mounts) get the lock instead.
+            Err(e) if matches!(e.kind(), ErrorKind::Unsupported | ErrorKind::PermissionDenied) => {
+                self.replace(temporary, path, &Condition::IfAbsent)
+            }
+            Err(e) => Err(failure("writing", path, &e)),
+        }
+    }
+
+    fn put_now(&self, key: &str, bytes: &[u8], condition: &Condition) -> StoreResult<String> {
+        let path = self.path(key)?;
+        // Spares writing what would be refused; the answer that counts is given below.
+        if *condition == Condition::IfAbsent && path.exists() {
+            return Err(exists(&path));
+        }
+        let folder = path.parent().unwrap_or(&self.root);
+        create_folders(folder)?;
+        let temporary = Temporary::write(folder, bytes)?;
+        let etag = match condition {
+            Condition::IfAbsent => self.create(&temporary, &path)?,
+            _ => self.replace(&temporary, &path, condition)?,
+        };
+        sync_folder(folder)?;
+        Ok(etag)
+    }
+
+    fn walk(&self, folder: &Path, prefix: &str, found: &mut Vec<ObjectInfo>) -> StoreResult<()> {
+        let entries = match fs::read_dir(folder) {
+            Ok(entries) => entries,
+            // Removed since, or never there: no objects.
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(()),
+            Err(e) => return Err(failure("listing", folder, &e)),
+        };
+        for entry in entries {
+            let path = entry.map_err(|e| failure("listing", folder, &e))?.path();
+            let Some(key) = self.key(&path) else { continue };
+            let Ok(meta) = fs::metadata(&path) else { continue };
+            if meta.is_dir() && could_hold(&key, prefix) {
+                self.walk(&path, prefix, found)?;
+            } else if meta.is_file() && key.starts_with(prefix) {
+                found.push(ObjectInfo { key, size: meta.len(), etag: etag_of(&meta) });
+            }
+        }
+        Ok(())
+    }
+
+    /// The key of a path below the root; none for temporaries and for names that are not UTF-8.
+    fn key(&self, path: &Path) -> Option<String> {
+        let key = path.strip_prefix(&self.root).ok()?.to_str()?;
+        let name = key.rsplit('/').next()?;
+        (!name.starts_with(RESERVED)).then(|| key.to_owned())
+    }
+}
+
+/// Whether keys below the folder `key` can start with `prefix`.
+fn could_hold(key: &str, prefix: &str) -> bool {
+    let folder = format!("{key}/");
+    folder.starts_with(prefix) || prefix.starts_with(&folder)
+}
+
+#[async_trait]
+impl Store for LocalStore {
+    fn url(&self) -> String {
+        self.root.display().to_string()
+    }
+
+    async fn get(&self, key: &str, range: ByteRange, pin: Option<&str>) -> StoreResult<Object> {
+        let (path, mut file, meta) = self.open(key)?;
+        let info = ObjectInfo { key: key.to_owned(), size: meta.len(), etag: etag_of(&meta) };
+        if pin.is_some_and(|pin| pin != info.etag) {
+            return Err(changed(&path));
+        }
+        let within = range.within(info.size);
+        let failed = |e: std::io::Error| failure("reading", &path, &e);
+        file.seek(SeekFrom::Start(within.start)).map_err(failed)?;
+        let length = within.end - within.start;
+        let mut bytes = Vec::with_capacity(length as usize);
+        file.take(length).read_to_end(&mut bytes).map_err(failed)?;
+        Ok(Object { bytes: bytes.into(), info })
+    }
+
+    async fn put(&self, key: &str, bytes: Bytes, condition: Condition) -> StoreResult<String> {
+        self.put_now(key, &bytes, &condition)
+    }
+
+    async fn head(&self, key: &str) -> StoreResult<ObjectInfo> {
+        let (_, _, meta) = self.open(key)?;
+        Ok(ObjectInfo { key: key.to_owned(), size: meta.len(), etag: etag_of(&meta) })
+    }
+
+    async fn list(&self, prefix: &str) -> StoreResult<Vec<ObjectInfo>> {
+        let mut found = Vec::new();
+        self.walk(&self.root, prefix, &mut found)?;
+        // Folders are walked in no order, and `a-b` sorts before `a/b`: only whole keys can be compared.
+        found.sort_by(|a, b| a.key.cmp(&b.key));
+        Ok(found)
+    }
+
+    async fn delete(&self, key: &str) -> StoreResult<()> {
+        let path = self.path(key)?;
+        if !path.exists() {
+            return Ok(());
+        }
+        let _lock = self.lock()?;
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(failure("removing", &path, &e)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A file with its bytes on disk, not yet under its name; removed when dropped, if it still has this one.
+struct Temporary {
+    path: PathBuf,
+    file: File,
+}
+
+impl Temporary {
+    fn write(folder: &Path, bytes: &[u8]) -> StoreResult<Self> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let now = since_epoch(SystemTime::now()).as_nanos();
+        // The time tells apart processes of one number on two machines that share the folder.
+        let path = folder.join(format!("{RESERVED}tmp-{}-{count}-{now:x}", std::process::id()));
+        let file = File::create_new(&path).map_err(|e| failure("writing", &path, &e))?;
+        let mut temporary = Self { path, file };
+        temporary.file.write_all(bytes).map_err(|e| failure("writing", &temporary.path, &e))?;
+        temporary.file.sync_all().map_err(|e| failure("writing", &temporary.path, &e))?;
+        Ok(temporary)
+    }
+
+    /// Gives the file a time after that of the file it replaces, and returns its ETag.
+    fn stamp(&self, replaced: Option<&Metadata>) -> StoreResult<String> {
+        let after = replaced.map(|meta| modified(meta) + Duration::from_nanos(1)).unwrap_or_default();
+        let meta = self.set_modified(since_epoch(SystemTime::now()).max(after))?;
+        match replaced {
+            // A file system that keeps whole or even seconds only.
+            Some(old) if modified(&meta) <= modified(old) => {
+                Ok(etag_of(&self.set_modified(modified(old) + Duration::from_secs(2))?))
+            }
+            _ => Ok(etag_of(&meta)),
+        }
+    }
+
+    fn set_modified(&self, time: Duration) -> StoreResult<Metadata> {
+        let failed = |e: std::io::Error| failure("writing", &self.path, &e);
+        self.file.set_modified(UNIX_EPOCH + time).map_err(failed)?;
+        self.file.metadata().map_err(failed)
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // Renamed files are gone from here already; one that can't be removed is never listed.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn since_epoch(time: SystemTime) -> Duration {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+fn modified(meta: &Metadata) -> Duration {
+    meta.modified().map(since_epoch).unwrap_or_default()
+}
+
+/// Size and time of change, in hexadecimal: what tells a file from the one before it, at the cost of a `stat`.
+pub(crate) fn etag_of(meta: &Metadata) -> String {
+    format!("{:x}-{:x}", meta.len(), modified(meta).as_nanos())
+}
+
+/// Creates a folder and those above it, each entered durably into the one above.
+fn create_folders(folder: &Path) -> StoreResult<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(above) = folder.parent().filter(|above| !above.as_os_str().is_empty()) {
+        create_folders(above)?;
+    }
+    match fs::create_dir(folder) {
+        Err(e) if e.kind() != ErrorKind::AlreadyExists || !folder.is_dir() => {
+            Err(failure("creating", folder, &e))
+        }
+        _ => folder.parent().map_or(Ok(()), sync_folder),
+    }
+}
+
+fn sync_folder(folder: &Path) -> StoreResult<()> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let synced = File::open(folder).and_then(|handle| handle.sync_all());
+    match synced {
+        // Some network mounts can't; the file itself is on disk, and its name is as safe as they make it.
+        Err(e) if matches!(e.kind(), ErrorKind::Unsupported | ErrorKind::InvalidInput) => Ok(()),
+        Err(e) if e.kind() == ErrorKind::PermissionDenied => Ok(()),
+        other => other.map_err(|e| failure("writing", folder, &e)),
+    }
+}
+
+fn not_found(path: &Path) -> StoreError {
+    StoreError::new(StoreErrorKind::NotFound, format!("`{}`: no such object", path.display()))
+}
+
+fn exists(path: &Path) -> StoreError {
+    StoreError::new(StoreErrorKind::Exists, format!("`{}`: there is an object already", path.display()))
+}
+
+fn changed(path: &Path) -> StoreError {
+    StoreError::new(StoreErrorKind::Changed, format!("`{}`: the object is another one now", path.display()))
+}
+
+fn failure(action: &str, path: &Path, error: &std::io::Error) -> StoreError {
+    let failed = |kind, why: &str| StoreError::new(kind, format!("{action} `{}`: {why}", path.display()));
+    match error.kind() {
+        ErrorKind::NotFound => not_found(path),
+        ErrorKind::PermissionDenied => failed(StoreErrorKind::Denied, "permission denied")
+            .with_hint("check the owner and the permissions of the folder"),
+        ErrorKind::ReadOnlyFilesystem => failed(StoreErrorKind::Denied, "the file system is read-only"),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            failed(StoreErrorKind::Full, &error.to_string().to_lowercase())
+                .with_hint("free some space, or name another folder or a bucket")
+        }
+        ErrorKind::NotADirectory | ErrorKind::IsADirectory if action != "writing" => not_found(path),
+        // An interrupted call or a network mount that hangs.
+        ErrorKind::Interrupted | ErrorKind::TimedOut | ErrorKind::StaleNetworkFileHandle => {
+            failed(StoreErrorKind::Unavailable, &error.to_string().to_lowercase())
+        }
+        _ => failed(StoreErrorKind::Other, &error.to_string().to_lowercase()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::executor::block_on;
+
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn opening_creates_nothing_and_an_absent_folder_is_empty() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = LocalStore::new(folder.path().join("store"));
+        assert_eq!(block_on(store.list("")).unwrap(), []);
+        assert_eq!(block_on(store.head("a")).unwrap_err().kind, StoreErrorKind::NotFound);
+        block_on(store.delete("a")).unwrap();
+        assert!(names(folder.path()).is_empty());
+        block_on(store.put("a/b", Bytes::from_static(b"1"), Condition::Always)).unwrap();
+        assert_eq!(block_on(store.list("")).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn temporaries_are_removed_and_leftover_ones_never_listed() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = LocalStore::new(folder.path());
+        fs::write(folder.path().join(".stagger-tmp-1-2-3"), b"half").unwrap();
+        block_on(store.put("a", Bytes::from_static(b"1"), Condition::IfAbsent)).unwrap();
+        block_on(store.put("a", Bytes::from_static(b"2"), Condition::IfAbsent)).unwrap_err();
+        block_on(store.put("a", Bytes::from_static(b"3"), Condition::IfMatch("x".into()))).unwrap_err();
+        let listed = block_on(store.list("")).unwrap();
+        assert_eq!(listed.iter().map(|o| o.key.as_str()).collect::<Vec<_>>(), ["a"]);
+        let mut left = names(folder.path());
+        left.sort();
+        assert_eq!(left, [".stagger-lock", ".stagger-tmp-1-2-3", "a"]);
+    }
+
+    #[test]
+    fn equal_sizes_written_at_once_have_different_etags() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = LocalStore::new(folder.path());
+        let mut etags: Vec<String> = (0..20)
+            .map(|_| block_on(store.put("a", Bytes::from_static(b"1"), Condition::Always)).unwrap())
+            .collect();
+        assert_eq!(&block_on(store.head("a")).unwrap().etag, etags.last().unwrap());
+        etags.sort();
+        etags.dedup();
+        assert_eq!(etags.len(), 20);
+    }
+
+    #[test]
+    fn a_clock_set_back_still_moves_the_etag() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = LocalStore::new(folder.path());
+        block_on(store.put("a", Bytes::from_static(b"1"), Condition::Always)).unwrap();
+        let future = SystemTime::now() + Duration::from_secs(1000);
+        File::options().write(true).open(folder.path().join("a")).unwrap().set_modified(future).unwrap();
+        let before = block_on(store.head("a")).unwrap().etag;
+        let after = block_on(store.put("a", Bytes::from_static(b"2"), Condition::IfMatch(before.clone())));
+        assert_ne!(after.unwrap(), before);
+    }
+
+    #[test]
+    fn a_file_where_a_folder_is_needed_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a"), b"1").unwrap();
+        let store = LocalStore::new(folder.path());
+        let error = block_on(store.put("a/b", Bytes::new(), Condition::Always)).unwrap_err();
+        assert!(error.to_string().contains("/a`"), "{error}");
+        assert_eq!(block_on(store.head("a/b")).unwrap_err().kind, StoreErrorKind::NotFound);
+    }
+
+    #[test]
+    fn full_and_forbidden_folders_say_what_to_do() {
+        let path = Path::new("/data/a");
+        let full = failure("writing", path, &ErrorKind::StorageFull.into());
+        assert_eq!((full.kind, full.hint().is_some()), (StoreErrorKind::Full, true));
+        let denied = failure("writing", path, &ErrorKind::PermissionDenied.into());
+        assert_eq!(denied.to_string(), "writing `/data/a`: permission denied");
+        assert_eq!(denied.kind, StoreErrorKind::Denied);
+    }
+}
