@@ -1,8 +1,10 @@
 //! What a mapper scatters: one object with a header of offsets, then a block of records for every partition (DESIGN §4).
 //!
 //! ```text
-//! "STGSCAT1" | length of the header, u64 | XXH3-64 of the header, u64 | header, JSON | block of partition 0 | block of partition 1 | …
+//! "STGSCAT1" | length of the header, u64 | XXH3-64 of the header, u64 | header, JSON | blocks of partition 0 | of partition 1 | …
 //! ```
+//! A combiner's object has the same form: some partitions alone, and in each the blocks of several mappers.
+//!
 //! A block is columns: identifiers (64-bit integers; or lengths as u32, then UTF-8 bytes), strata (u16), periods (u16, long records only),
 //! then every value column (u64 slots), each padded to 8 bytes. All numbers are little-endian.
 
@@ -18,7 +20,33 @@ const MAGIC: &[u8; 8] = b"STGSCAT1";
 /// Bytes before the header's JSON.
 pub(crate) const PREAMBLE: usize = 24;
 
-/// What the codes of an object's records mean, and where its blocks are.
+/// What an object holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Contents {
+    /// Number of its first partition.
+    pub(crate) first: usize,
+    /// Its mappers; a scatter object has one.
+    pub(crate) members: Vec<Header>,
+}
+
+impl Contents {
+    /// Partitions it has blocks of.
+    pub(crate) fn partitions(&self) -> Range<usize> {
+        let count = self.members.first().map_or(0, |m| m.records.len());
+        self.first..self.first + count
+    }
+
+    /// Where the blocks of a run of its partitions are, from the start of an object whose header has `length` bytes.
+    pub(crate) fn range(&self, length: usize, partitions: Range<usize>) -> Range<u64> {
+        let at = |partition: usize| {
+            let before: u64 = self.members.iter().map(|m| m.offsets[partition - self.first]).sum();
+            (PREAMBLE + length) as u64 + before
+        };
+        at(partitions.start)..at(partitions.end)
+    }
+}
+
+/// What the codes of a mapper's records mean, and how long its blocks are.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Header {
     /// Cohort (`None`: never treated) and eligibility by stratum code.
@@ -39,7 +67,7 @@ pub(crate) struct Header {
     pub(crate) cohortless_rows: u64,
     /// Records by partition.
     pub(crate) records: Vec<u32>,
-    /// Start of every block after the header, and the end of the last.
+    /// Sum of the bytes of the blocks before each, and of all.
     pub(crate) offsets: Vec<u64>,
     /// XXH3-64 of every block.
     pub(crate) checksums: Vec<u64>,
@@ -119,7 +147,7 @@ fn pad(out: &mut Vec<u8>) {
     out.resize(out.len().next_multiple_of(8), 0);
 }
 
-/// Puts the object together; `header` needs no offsets and checksums.
+/// Puts a mapper's object together; `header` needs no offsets and checksums.
 pub(crate) fn encode(mut header: Header, blocks: Vec<BlockWriter>) -> Result<Bytes> {
     let mut data = Vec::with_capacity(blocks.iter().map(BlockWriter::bytes).sum());
     header.records = blocks.iter().map(|block| block.len() as u32).collect();
@@ -131,23 +159,23 @@ pub(crate) fn encode(mut header: Header, blocks: Vec<BlockWriter>) -> Result<Byt
         header.checksums.push(xxh3_64(&data[start..]));
         header.offsets.push(data.len() as u64);
     }
-    let json = encode_header(&header)?;
-    // The header is known last and stands first: shifting the data once is cheaper than holding it twice.
-    data.splice(0..0, json);
-    Ok(Bytes::from(data))
+    join(&Contents { first: 0, members: vec![header] }, data)
 }
 
-fn encode_header(header: &Header) -> Result<Vec<u8>> {
-    let mut json = serde_json::to_vec(header)
+/// An object of contents and the blocks' bytes, partition by partition.
+pub(crate) fn join(contents: &Contents, mut data: Vec<u8>) -> Result<Bytes> {
+    let mut json = serde_json::to_vec(contents)
         .map_err(|e| EngineError::failed(format!("a scatter header can't be written: {e}")))?;
     // Spaces after the JSON keep the blocks at multiples of 8.
     json.resize(json.len().next_multiple_of(8), b' ');
-    let mut out = Vec::with_capacity(PREAMBLE + json.len());
-    out.extend_from_slice(MAGIC);
-    out.extend_from_slice(&(json.len() as u64).to_le_bytes());
-    out.extend_from_slice(&xxh3_64(&json).to_le_bytes());
-    out.extend_from_slice(&json);
-    Ok(out)
+    let mut start = Vec::with_capacity(PREAMBLE + json.len());
+    start.extend_from_slice(MAGIC);
+    start.extend_from_slice(&(json.len() as u64).to_le_bytes());
+    start.extend_from_slice(&xxh3_64(&json).to_le_bytes());
+    start.extend_from_slice(&json);
+    // The header is known last and stands first: shifting the data once is cheaper than holding it twice.
+    data.splice(0..0, start);
+    Ok(Bytes::from(data))
 }
 
 /// Length of the header's JSON, from the first [`PREAMBLE`] bytes.
@@ -158,8 +186,8 @@ pub(crate) fn header_length(bytes: &[u8], key: &str) -> Result<usize> {
     }
 }
 
-/// The header of an object that starts with `bytes`.
-pub(crate) fn decode_header(bytes: &[u8], key: &str) -> Result<Header> {
+/// The contents of an object that starts with `bytes`.
+pub(crate) fn decode_header(bytes: &[u8], key: &str) -> Result<Contents> {
     let length = header_length(bytes, key)?;
     let json = bytes.get(PREAMBLE..PREAMBLE + length).ok_or_else(|| damaged(key, "its header is cut short"))?;
     if xxh3_64(json) != u64_at(bytes, 16) {
@@ -278,12 +306,6 @@ impl Slots<'_> {
     }
 }
 
-/// Bytes of an object, header included, where the blocks of a run of partitions are.
-pub(crate) fn block_range(header: &Header, length: usize, partitions: Range<usize>) -> Range<u64> {
-    let start = (PREAMBLE + length) as u64;
-    start + header.offsets[partitions.start]..start + header.offsets[partitions.end]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -306,11 +328,11 @@ mod tests {
             let header = Header { text_ids: text, ..Header::default() };
             let object =
                 encode(header, vec![BlockWriter::new(text, 2, 0), block(text)]).expect("an object");
-            let header = decode_header(&object, "k").expect("a header");
+            let contents = decode_header(&object, "k").expect("a header");
             let length = header_length(&object, "k").expect("a length");
-            let range = block_range(&header, length, 1..2);
+            let range = contents.range(length, 1..2);
             let bytes = object.slice(range.start as usize..range.end as usize);
-            let read = Block::decode(&header, 1, bytes, "k").expect("a block");
+            let read = Block::decode(&contents.members[0], 1, bytes, "k").expect("a block");
             assert_eq!((read.len(), read.stratum(2), read.period(0)), (3, 2, 3));
             assert_eq!((read.values(0).at(1), read.values(1).at(2)), (11, 22));
             match text {
@@ -323,13 +345,13 @@ mod tests {
     #[test]
     fn damage_is_seen() {
         let object = encode(Header::default(), vec![block(false)]).expect("an object");
-        let header = decode_header(&object, "k").expect("a header");
+        let contents = decode_header(&object, "k").expect("a header");
         let mut bytes = object.to_vec();
         *bytes.last_mut().expect("bytes") ^= 1;
         let length = header_length(&object, "k").expect("a length");
-        let range = block_range(&header, length, 0..1);
+        let range = contents.range(length, 0..1);
         let block = Bytes::from(bytes).slice(range.start as usize..range.end as usize);
-        let error = Block::decode(&header, 0, block, "k").expect_err("damage");
+        let error = Block::decode(&contents.members[0], 0, block, "k").expect_err("damage");
         assert_eq!(error.to_string(), "`k` can't be used: the checksum of its block 0 does not fit");
         let mut bytes = object.to_vec();
         bytes[PREAMBLE + 2] ^= 1;

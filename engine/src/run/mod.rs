@@ -23,6 +23,8 @@ use crate::spec::RunSpec;
 use crate::task::keys_by_way;
 use steps::{Estimation, Scale};
 
+pub(crate) use check::check;
+
 /// How to run; no option changes a bit of the result.
 #[derive(Clone, Debug, Default)]
 pub struct RunOptions {
@@ -134,7 +136,7 @@ pub fn run_all(
 ) -> Result<RunsOutput> {
     let formulas: Vec<Formula> = specs
         .iter()
-        .map(|(name, spec)| check::check(spec).map_err(|e| of_specifications(e, &[*name])))
+        .map(|(name, spec)| check(spec).map_err(|e| of_specifications(e, &[*name])))
         .collect::<Result<_>>()?;
     let wanted: Vec<Wanted<'_>> =
         specs.iter().zip(&formulas).map(|(&(name, spec), formula)| Wanted { name, spec, formula }).collect();
@@ -277,6 +279,6 @@ pub fn run(
     all.outputs.pop().ok_or_else(|| EngineError::failed("the run gave no result"))
 }
 
-fn cores() -> usize {
+pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
