@@ -3,6 +3,8 @@
 
 mod clock;
 mod coalesce;
+#[doc(hidden)]
+pub mod conformance;
 mod error;
 mod hedge;
 mod key;
@@ -10,6 +12,7 @@ mod local;
 mod memory;
 mod policy;
 mod runtime;
+mod s3;
 mod stats;
 mod storage;
 
@@ -25,6 +28,7 @@ pub use local::LocalStore;
 pub(crate) use local::etag_of as local_etag;
 pub use memory::MemoryStore;
 pub use policy::{Duplicate, Policy};
+pub use s3::S3Store;
 pub use stats::StoreStats;
 pub use storage::Storage;
 

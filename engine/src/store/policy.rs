@@ -53,7 +53,7 @@ impl Policy {
         Self {
             // Full jitter over 0.1 s · 2ⁿ up to 20 s: about 40 s of pauses in the mean, more than a partition split's worst bursts.
             attempts: 10,
-            attempts_if_corrupt: 4,
+            attempts_if_corrupt: 6,
             total: Duration::from_secs(180),
             pause: Duration::from_millis(100),
             pause_if_throttled: Duration::from_millis(500),
@@ -149,7 +149,7 @@ mod tests {
         let (lost, corrupt) = (error(StoreErrorKind::Unavailable), error(StoreErrorKind::Corrupt));
         assert!(policy.pause_after(&lost, 9, Duration::ZERO, 0.1).is_some());
         assert_eq!(policy.pause_after(&lost, 10, Duration::ZERO, 0.1), None);
-        assert_eq!(policy.pause_after(&corrupt, 4, Duration::ZERO, 0.1), None);
+        assert_eq!(policy.pause_after(&corrupt, 6, Duration::ZERO, 0.1), None);
         assert_eq!(policy.pause_after(&lost, 2, Duration::from_secs(180), 0.1), None);
     }
 

@@ -16,7 +16,7 @@ use super::clock::{Clock, SystemClock};
 use super::policy::Policy;
 use super::runtime::runtime;
 use super::stats::StoreStats;
-use super::{Condition, LocalStore, ObjectInfo, Store, StoreError, StoreErrorKind, StoreResult};
+use super::{Condition, LocalStore, ObjectInfo, S3Store, Store, StoreError, StoreErrorKind, StoreResult};
 
 /// A store with the policies around it: retries, pinned and checked reads, duplicated slow reads, lost replies resolved.
 ///
@@ -34,7 +34,7 @@ impl Storage {
     /// An URL that is none.
     pub fn open(url: &str) -> StoreResult<Self> {
         if url.starts_with("s3://") {
-            return Err(StoreError::new(StoreErrorKind::Other, format!("`{url}`: S3 is not supported yet")));
+            return Ok(Self::new(Arc::new(S3Store::open(url)?)));
         }
         match url.split_once("://") {
             Some((scheme, _)) => Err(StoreError::new(
@@ -133,6 +133,14 @@ impl Storage {
     /// As [`Store::delete`], after retries.
     pub fn delete(&self, key: &str) -> StoreResult<()> {
         self.wait(self.inner.delete(key))
+    }
+
+    /// One request of the store itself, without any policy.
+    pub(super) fn request<'a, T, F>(&'a self, ask: impl FnOnce(&'a dyn Store) -> F) -> StoreResult<T>
+    where
+        F: Future<Output = StoreResult<T>>,
+    {
+        self.wait(ask(self.inner.store.as_ref()))
     }
 
     /// Local and memory stores answer at once, on the calling thread; the others need the runtime.

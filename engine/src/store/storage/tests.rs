@@ -175,12 +175,12 @@ fn reads_are_tried_again_until_they_are_right() {
 
 #[test]
 fn a_read_that_stays_wrong_says_how_often_it_was_tried() {
-    let f = fixture((0..4).map(|_| Fault::Short).collect(), vec![], remote());
+    let f = fixture((0..6).map(|_| Fault::Short).collect(), vec![], remote());
     let error = f.storage.get_suffix("a", 10).unwrap_err();
     assert_eq!(error.kind, StoreErrorKind::Corrupt);
-    let expected = "reading `faulty:/a`: 9 bytes came where 10 were asked for (4 attempts in 0.3 s)";
+    let expected = "reading `faulty:/a`: 9 bytes came where 10 were asked for (6 attempts in 1.6 s)";
     assert_eq!(error.to_string(), expected);
-    assert_eq!((f.store.left(), f.storage.stats().gets), (0, 4));
+    assert_eq!((f.store.left(), f.storage.stats().gets), (0, 6));
 }
 
 #[test]
