@@ -1,6 +1,7 @@
 //! What goes wrong with storage, by what can be done about it.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::error::EngineError;
 
@@ -50,6 +51,16 @@ impl StoreError {
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same error with how often it was tried, if more than once.
+    #[must_use]
+    pub(super) fn after(mut self, attempts: u32, elapsed: Duration) -> Self {
+        if attempts > 1 {
+            self.message =
+                format!("{} ({attempts} attempts in {:.1} s)", self.message, elapsed.as_secs_f64());
+        }
         self
     }
 

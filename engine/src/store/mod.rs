@@ -1,10 +1,19 @@
 //! Objects by key: on S3, in a folder, in memory. Small on purpose: what a panel store and a run need, with the conditions that make
 //! retries and two writers harmless (DESIGN §5).
 
+mod clock;
+mod coalesce;
+#[doc(hidden)]
+pub mod conformance;
 mod error;
+mod hedge;
 mod key;
 mod local;
 mod memory;
+mod policy;
+mod runtime;
+mod s3;
+mod stats;
 mod storage;
 
 use std::fmt::Debug;
@@ -13,10 +22,14 @@ use std::ops::Range;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub use clock::Clock;
 pub use error::{StoreError, StoreErrorKind};
 pub use local::LocalStore;
 pub(crate) use local::etag_of as local_etag;
 pub use memory::MemoryStore;
+pub use policy::{Duplicate, Policy};
+pub use s3::S3Store;
+pub use stats::StoreStats;
 pub use storage::Storage;
 
 /// Result of a store.

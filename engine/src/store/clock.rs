@@ -1,0 +1,67 @@
+//! Time and chance as parameters, so that tests of retries neither wait nor vary.
+
+use std::fmt::Debug;
+use std::hash::{BuildHasher, RandomState};
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+/// Where pauses and jitter come from.
+pub trait Clock: Debug + Send + Sync {
+    /// Time since some moment.
+    fn now(&self) -> Duration;
+
+    /// Ready after `time`.
+    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()>;
+
+    /// A number in [0, 1), another one each time.
+    fn fraction(&self) -> f64;
+}
+
+/// The machine's clock.
+#[derive(Debug)]
+pub(super) struct SystemClock {
+    start: Instant,
+    /// Sleeps on the runtime's timer; else the thread itself sleeps, as it does while it reads a file.
+    timer: bool,
+}
+
+impl SystemClock {
+    pub(super) fn new(timer: bool) -> Self {
+        Self { start: Instant::now(), timer }
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
+        match self.timer {
+            true => async move { tokio::time::sleep(time).await }.boxed(),
+            false => async move { std::thread::sleep(time) }.boxed(),
+        }
+    }
+
+    fn fraction(&self) -> f64 {
+        // The standard library's hasher is seeded from the system: chance enough for jitter, without a dependency.
+        let bits = RandomState::new().hash_one(self.start.elapsed().as_nanos()) >> 11;
+        bits as f64 / (1u64 << 53) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fractions_differ_and_stay_below_one() {
+        let clock = SystemClock::new(false);
+        let drawn: Vec<f64> = (0..1000).map(|_| clock.fraction()).collect();
+        assert!(drawn.iter().all(|f| (0.0..1.0).contains(f)));
+        let mean = drawn.iter().sum::<f64>() / 1000.0;
+        assert!((0.4..0.6).contains(&mean), "{mean}");
+    }
+}

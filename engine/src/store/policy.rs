@@ -1,0 +1,163 @@
+//! How patient, how wide and how suspicious requests are: every constant, with its reason.
+
+use std::time::Duration;
+
+use super::{StoreError, StoreErrorKind};
+
+/// Policies of a [`super::Storage`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// Attempts in all.
+    pub attempts: u32,
+    /// Attempts in all at bytes that are not what was promised: a damaged object stays damaged.
+    pub attempts_if_corrupt: u32,
+    /// No attempt starts later than this after the first: temporary credentials that expired are reported while a person still
+    /// looks, and a task's own time limit (15 minutes on Lambda) leaves room for a second try elsewhere.
+    pub total: Duration,
+    /// Upper end of the first pause, doubled by every further one.
+    pub pause: Duration,
+    /// The same after "slow down": a bucket that is over its rate needs time, not requests.
+    pub pause_if_throttled: Duration,
+    /// Upper end of any pause.
+    pub longest_pause: Duration,
+    /// Ranges nearer than this are read as one.
+    pub gap: u64,
+    /// Ranges are cut to pieces of at least this many bytes, and less than twice as many.
+    pub piece: u64,
+    /// Requests of one call under way at a time.
+    pub width: usize,
+    /// When slow reads are sent twice; never, where `None`.
+    pub duplicate: Option<Duplicate>,
+}
+
+/// When a read is far past its expected time (Starling's model, AWS §1.2).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Duplicate {
+    /// Time to the first byte.
+    pub latency: Duration,
+    /// Bytes a second of this machine, shared by all reads under way.
+    pub throughput: f64,
+    /// A read is late after so many times its expected time …
+    pub multiple: f64,
+    /// … but not before this.
+    pub earliest: Duration,
+    /// One duplicate for so many reads, over the long run: a network that is slow as a whole must not be asked for everything twice.
+    pub one_in: u64,
+    /// Duplicates that may be sent before those reads have been.
+    pub ahead: u64,
+}
+
+impl Policy {
+    /// For stores whose requests cost time and money.
+    pub fn remote() -> Self {
+        Self {
+            // Full jitter over 0.1 s · 2ⁿ up to 20 s: about 40 s of pauses in the mean, more than a partition split's worst bursts.
+            attempts: 10,
+            attempts_if_corrupt: 6,
+            total: Duration::from_secs(180),
+            pause: Duration::from_millis(100),
+            pause_if_throttled: Duration::from_millis(500),
+            longest_pause: Duration::from_secs(20),
+            // A request costs 15 ms and $0.4 a million; 1 MiB takes 7 ms: reading over a gap is never dearer than a second request.
+            gap: 1 << 20,
+            // 8–16 MiB: the size AWS recommends; larger pieces gain nothing and lose more when one must be read again.
+            piece: 8 << 20,
+            // Enough to fill a 10 Gbit/s line at 80 MB/s a connection.
+            width: 16,
+            duplicate: Some(Duplicate {
+                latency: Duration::from_millis(15),
+                throughput: 150e6,
+                multiple: 4.0,
+                // Below this a duplicate rarely overtakes: the p99 of small reads is about 0.2 s.
+                earliest: Duration::from_millis(200),
+                one_in: 20,
+                ahead: 8,
+            }),
+        }
+    }
+
+    /// For folders and memory.
+    pub fn local() -> Self {
+        Self {
+            attempts: 3,
+            attempts_if_corrupt: 1,
+            // A call to the file system costs microseconds: only what lies in the same read-ahead window is read together.
+            gap: 64 << 10,
+            piece: u64::MAX / 2,
+            width: 1,
+            duplicate: None,
+            ..Self::remote()
+        }
+    }
+
+    /// How long to wait before another attempt, if there is to be one: full jitter, so that a thousand workers that were throttled
+    /// together do not come back together.
+    ///
+    /// `failed` attempts were made (1 after the first), `elapsed` since the first began; `fraction` is uniform in [0, 1).
+    pub fn pause_after(
+        &self,
+        error: &StoreError,
+        failed: u32,
+        elapsed: Duration,
+        fraction: f64,
+    ) -> Option<Duration> {
+        let attempts = match error.kind {
+            StoreErrorKind::Corrupt => self.attempts_if_corrupt,
+            _ => self.attempts,
+        };
+        if !error.is_transient() || failed >= attempts {
+            return None;
+        }
+        let first = match error.kind {
+            StoreErrorKind::Throttled => self.pause_if_throttled,
+            _ => self.pause,
+        };
+        let doubled = first.saturating_mul(1 << failed.saturating_sub(1).min(20));
+        let pause = doubled.min(self.longest_pause).mul_f64(fraction);
+        (elapsed + pause <= self.total).then_some(pause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(kind: StoreErrorKind) -> StoreError {
+        StoreError::new(kind, "x")
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_longest() {
+        let policy = Policy { attempts: 100, ..Policy::remote() };
+        let error = error(StoreErrorKind::Unavailable);
+        let pause = |failed| policy.pause_after(&error, failed, Duration::ZERO, 0.5).unwrap().as_millis();
+        assert_eq!(
+            [pause(1), pause(2), pause(3), pause(8), pause(9), pause(60)],
+            [50, 100, 200, 6400, 10_000, 10_000]
+        );
+    }
+
+    #[test]
+    fn throttled_requests_wait_longer() {
+        let pause = Policy::remote().pause_after(&error(StoreErrorKind::Throttled), 1, Duration::ZERO, 1.0);
+        assert_eq!(pause, Some(Duration::from_millis(500)));
+    }
+
+    #[test]
+    fn attempts_and_total_time_are_bounded() {
+        let policy = Policy::remote();
+        let (lost, corrupt) = (error(StoreErrorKind::Unavailable), error(StoreErrorKind::Corrupt));
+        assert!(policy.pause_after(&lost, 9, Duration::ZERO, 0.1).is_some());
+        assert_eq!(policy.pause_after(&lost, 10, Duration::ZERO, 0.1), None);
+        assert_eq!(policy.pause_after(&corrupt, 6, Duration::ZERO, 0.1), None);
+        assert_eq!(policy.pause_after(&lost, 2, Duration::from_secs(180), 0.1), None);
+    }
+
+    #[test]
+    fn what_another_attempt_cannot_mend_is_not_tried_again() {
+        use StoreErrorKind::{Changed, Credentials, Denied, Exists, Full, NotFound, Other, Place};
+        for kind in [NotFound, Exists, Changed, Denied, Credentials, Place, Full, Other] {
+            assert_eq!(Policy::remote().pause_after(&error(kind), 1, Duration::ZERO, 0.0), None, "{kind:?}");
+        }
+    }
+}

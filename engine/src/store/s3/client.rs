@@ -1,0 +1,118 @@
+//! The SDK's client: credentials, region and endpoint from the usual places, patience left to our own policies.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use aws_config::meta::region::RegionProviderChain;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::{BehaviorVersion, Builder, StalledStreamProtectionConfig};
+use tokio::sync::Mutex;
+
+/// A connection in the region takes milliseconds; one across the world, half a second.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// To the first byte of an answer. S3's own p99.99 is about a second; a 500 may take ten.
+const ANSWER: Duration = Duration::from_secs(20);
+
+/// A body that brings nothing for so long is given up.
+const STALL: Duration = Duration::from_secs(10);
+
+/// Slowest upload that is waited for, in bytes a second: a poor home line.
+const SLOWEST_UPLOAD: u64 = 64 << 10;
+
+/// The client of this process: one pool of connections and one set of credentials for all buckets.
+#[derive(Debug, Default)]
+pub(super) struct Clients {
+    current: Mutex<Option<(u64, Client)>>,
+    /// Given by the caller: its credentials are not ours to renew.
+    fixed: bool,
+}
+
+impl Clients {
+    /// The one of the environment. Nothing is read before its first request.
+    pub(super) fn shared() -> Arc<Self> {
+        static SHARED: OnceLock<Arc<Clients>> = OnceLock::new();
+        Arc::clone(SHARED.get_or_init(Arc::default))
+    }
+
+    pub(super) fn fixed(client: Client) -> Self {
+        Self { current: Mutex::new(Some((0, client))), fixed: true }
+    }
+
+    /// The client and its generation.
+    pub(super) async fn get(&self) -> (u64, Client) {
+        let mut current = self.current.lock().await;
+        if let Some(held) = &*current {
+            return held.clone();
+        }
+        current.insert((0, load().await)).clone()
+    }
+
+    /// A client with credentials read anew, unless one came after that `generation` already; `None` if there can be none.
+    pub(super) async fn renewed(&self, generation: u64) -> Option<Client> {
+        if self.fixed {
+            return None;
+        }
+        let mut current = self.current.lock().await;
+        match &*current {
+            Some((now, client)) if *now != generation => Some(client.clone()),
+            _ => Some(current.insert((generation + 1, load().await)).1.clone()),
+        }
+    }
+}
+
+async fn load() -> Client {
+    // Without a region requests can't be signed; a wrong one is answered with the right one.
+    let region = RegionProviderChain::default_provider().or_else("us-east-1");
+    let shared = aws_config::defaults(BehaviorVersion::v2026_01_12()).region(region).load().await;
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let endpoint = shared.endpoint_url().is_some() || set("AWS_ENDPOINT_URL_S3").is_some();
+    let style = path_style(set("STAGGER_S3_PATH_STYLE").as_deref(), endpoint);
+    Client::from_conf(patience(Builder::from(&shared)).force_path_style(style).build())
+}
+
+/// `bucket` in the path instead of the host: what services other than Amazon's expect.
+fn path_style(asked: Option<&str>, endpoint: bool) -> bool {
+    match asked.map(str::to_lowercase).as_deref() {
+        Some("0" | "false" | "no" | "off") => false,
+        Some(_) => true,
+        None => endpoint,
+    }
+}
+
+/// One attempt each, with limits of time: attempts are counted, spaced and made again by `Storage` alone.
+pub(super) fn patience(config: Builder) -> Builder {
+    config
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(timeouts(0))
+        .stalled_stream_protection(StalledStreamProtectionConfig::enabled().grace_period(STALL).build())
+}
+
+/// Limits of a request that sends so many bytes; an answer's body is watched for stalls instead.
+pub(super) fn timeouts(sent: u64) -> TimeoutConfig {
+    let upload = Duration::from_secs(sent / SLOWEST_UPLOAD);
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT)
+        .read_timeout(ANSWER + upload)
+        .operation_attempt_timeout(CONNECT + ANSWER + upload)
+        .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_endpoints_get_path_style_unless_told_otherwise() {
+        assert!(path_style(None, true) && !path_style(None, false));
+        assert!(path_style(Some("1"), false) && !path_style(Some("False"), true));
+    }
+
+    #[test]
+    fn large_uploads_get_time() {
+        assert_eq!(timeouts(0).read_timeout(), Some(ANSWER));
+        assert_eq!(timeouts(64 << 20).read_timeout(), Some(Duration::from_secs(20 + 1024)));
+    }
+}

@@ -1,0 +1,272 @@
+//! What S3's refusals mean: their kind, in words, and what to do about it.
+
+use std::error::Error;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+
+use crate::store::{StoreError, StoreErrorKind};
+
+/// A request, as errors name it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Request<'a> {
+    /// As IAM calls it, without `s3:`.
+    pub(super) action: &'static str,
+    pub(super) bucket: &'a str,
+    /// Whole key, or the prefix of a list.
+    pub(super) key: &'a str,
+    /// What "precondition failed" means for it.
+    pub(super) refused: StoreErrorKind,
+}
+
+/// What came instead of an answer.
+#[derive(Debug, Default)]
+pub(super) struct Failure {
+    /// HTTP status, where one came.
+    pub(super) status: Option<u16>,
+    /// S3's error code; none in answers to HEAD.
+    pub(super) code: String,
+    /// S3's words.
+    pub(super) message: String,
+    /// Where the bucket is, if the answer says so.
+    pub(super) region: Option<String>,
+}
+
+impl Request<'_> {
+    fn url(&self) -> String {
+        format!("s3://{}/{}", self.bucket, self.key)
+    }
+
+    /// The resource, as a policy must name it.
+    fn arn(&self) -> String {
+        match self.action {
+            "ListBucket" => format!("arn:aws:s3:::{}", self.bucket),
+            _ => format!("arn:aws:s3:::{}/{}", self.bucket, self.key),
+        }
+    }
+
+    pub(super) fn error(&self, kind: StoreErrorKind, reason: &str) -> StoreError {
+        StoreError::new(kind, format!("s3:{} on `{}`: {reason}", self.action, self.url()))
+    }
+
+    /// The error for what the SDK says.
+    pub(super) fn explain<E>(&self, error: &SdkError<E>) -> StoreError
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+    {
+        if let SdkError::ServiceError(service) = error {
+            let raw = service.raw();
+            let failure = Failure {
+                status: Some(raw.status().as_u16()),
+                code: service.err().code().unwrap_or_default().to_owned(),
+                message: service.err().message().unwrap_or_default().to_owned(),
+                region: raw.headers().get("x-amz-bucket-region").map(str::to_owned),
+            };
+            return self.refusal(&failure);
+        }
+        if lacks_credentials(error) {
+            return self.error(StoreErrorKind::Credentials, &reasons(error)).with_hint(NO_CREDENTIALS);
+        }
+        match error {
+            SdkError::TimeoutError(_) => self.error(StoreErrorKind::Unavailable, "no answer in time"),
+            SdkError::ResponseError(response) => {
+                let reason = format!("an answer that can't be read: {}", reasons(error));
+                match response.raw().status().as_u16() {
+                    503 | 429 => self.error(StoreErrorKind::Throttled, &reason),
+                    _ => self.error(StoreErrorKind::Unavailable, &reason),
+                }
+            }
+            SdkError::DispatchFailure(dispatch) if !dispatch.is_user() => self
+                .error(StoreErrorKind::Unavailable, &reasons(error))
+                .with_hint("check the network, the proxy settings and AWS_ENDPOINT_URL if it is set"),
+            _ => self.error(StoreErrorKind::Other, &reasons(error)),
+        }
+    }
+
+    /// The error for an answer of the service.
+    pub(super) fn refusal(&self, failure: &Failure) -> StoreError {
+        use StoreErrorKind as Kind;
+        let error = |kind| self.error(kind, &failure.words());
+        match (failure.code.as_str(), failure.status.unwrap_or_default()) {
+            ("NoSuchBucket", _) => self
+                .error(Kind::Place, &format!("there is no bucket `{}`", self.bucket))
+                .with_hint("check the bucket's name, and the account and endpoint that the credentials are for"),
+            ("PermanentRedirect" | "TemporaryRedirect" | "IllegalLocationConstraintException", _)
+            | ("AuthorizationHeaderMalformed", _)
+            | (_, 301 | 307) => self.elsewhere(failure),
+            ("ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" | "RequestExpired", _) => {
+                error(Kind::Credentials).with_hint(EXPIRED)
+            }
+            ("InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" | "UnrecognizedClientException", _) => {
+                error(Kind::Credentials).with_hint("check the access key, its secret and the session token")
+            }
+            ("RequestTimeTooSkewed", _) => error(Kind::Other).with_hint("set this machine's clock"),
+            ("InvalidObjectState", _) => {
+                error(Kind::Other).with_hint("the object is archived; restore it first")
+            }
+            ("SlowDown" | "ServiceUnavailable" | "TooManyRequests" | "RequestLimitExceeded", _)
+            | ("Throttling" | "ThrottlingException" | "RequestThrottled", _)
+            // Two conditional writes of one key at a time: one of them has to come again.
+            | ("ConditionalRequestConflict" | "OperationAborted", _)
+            | (_, 429 | 503) => error(Kind::Throttled),
+            ("BadDigest" | "InvalidDigest" | "IncompleteBody" | "XAmzContentSHA256Mismatch", _)
+            | ("XAmzContentChecksumMismatch", _) => error(Kind::Corrupt),
+            ("RequestTimeout" | "RequestTimeoutException" | "InternalError", _) => error(Kind::Unavailable),
+            ("NotImplemented", _) | (_, 501) => error(Kind::Other)
+                .with_hint("the service must support If-None-Match and If-Match on writes, as S3 does"),
+            ("PreconditionFailed", _) | (_, 412) => self.error(self.refused, self.precondition()),
+            // If-Match on an object that is gone.
+            (_, 404) if self.action == "PutObject" => self.error(self.refused, "the object is gone"),
+            (_, 404) => self.error(Kind::NotFound, "no such object"),
+            (_, 409) => error(Kind::Throttled),
+            (_, 403) => self.denied(failure),
+            (_, 500..) => error(Kind::Unavailable),
+            // HEAD's answers have no body to say why.
+            ("", 400) | ("BadRequest", 400) => error(Kind::Other)
+                .with_hint("expired credentials or a bucket in another region are the usual reasons"),
+            _ => error(Kind::Other),
+        }
+    }
+
+    fn precondition(&self) -> &'static str {
+        match self.refused {
+            StoreErrorKind::Exists => "there is an object already",
+            _ => "the object is another one now",
+        }
+    }
+
+    fn denied(&self, failure: &Failure) -> StoreError {
+        let words = format!("s3:{} on {} is not allowed ({})", self.action, self.arn(), failure.words());
+        let hint = match self.action {
+            // Without it S3 answers 403 where it would say 404.
+            "GetObject" => {
+                "allow it in the policy of the user or role; without s3:ListBucket an object that is missing looks the same"
+            }
+            _ => "allow it in the policy of the user or role, and in the bucket's policy",
+        };
+        StoreError::new(StoreErrorKind::Denied, words).with_hint(hint)
+    }
+
+    fn elsewhere(&self, failure: &Failure) -> StoreError {
+        let told = || failure.message.split("expecting '").nth(1)?.split('\'').next().map(str::to_owned);
+        match failure.region.clone().or_else(told) {
+            Some(region) => self
+                .error(StoreErrorKind::Place, &format!("the bucket is in region {region}"))
+                .with_hint(format!("set AWS_REGION={region}")),
+            None => self
+                .error(
+                    StoreErrorKind::Place,
+                    &format!("the bucket is in another region ({})", failure.words()),
+                )
+                .with_hint("set AWS_REGION to the bucket's region"),
+        }
+    }
+}
+
+impl Failure {
+    /// Code and words, or the status where the service sent neither.
+    fn words(&self) -> String {
+        let message = self.message.trim().trim_end_matches('.');
+        match (self.code.is_empty(), message.is_empty()) {
+            (false, false) => format!("{}: {message}", self.code),
+            (false, true) => self.code.clone(),
+            (true, false) => message.to_owned(),
+            (true, true) => match self.status {
+                Some(status) => format!("HTTP status {status}"),
+                None => "no reason given".to_owned(),
+            },
+        }
+    }
+}
+
+const NO_CREDENTIALS: &str = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or sign in with `aws sso login`; on AWS, give the machine or function a role";
+const EXPIRED: &str = "get new ones (`aws sso login`, or whatever set AWS_SESSION_TOKEN) and resume";
+
+fn lacks_credentials(error: &(dyn Error + 'static)) -> bool {
+    chain(error).any(|cause| cause.is::<CredentialsError>())
+}
+
+/// The causes of an error, the error itself first.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |cause: &&'a (dyn Error + 'static)| (*cause).source())
+}
+
+/// What the causes say, each once, the SDK's own frame aside.
+pub(super) fn reasons(error: &(dyn Error + 'static)) -> String {
+    let mut said: Vec<String> = Vec::new();
+    for cause in chain(error).skip(1) {
+        let words = cause.to_string();
+        if !words.is_empty() && !said.iter().any(|earlier| earlier.contains(&words)) {
+            said.push(words);
+        }
+    }
+    if said.is_empty() { error.to_string() } else { said.join(": ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const READ: Request<'_> =
+        Request { action: "GetObject", bucket: "b", key: "k", refused: StoreErrorKind::Changed };
+    const WRITE: Request<'_> =
+        Request { action: "PutObject", bucket: "b", key: "k", refused: StoreErrorKind::Exists };
+
+    fn failure(status: u16, code: &str, message: &str) -> Failure {
+        Failure { status: Some(status), code: code.into(), message: message.into(), region: None }
+    }
+
+    fn kind(request: Request<'_>, status: u16, code: &str) -> StoreErrorKind {
+        request.refusal(&failure(status, code, "")).kind
+    }
+
+    #[test]
+    fn refusals_have_the_kind_that_says_what_to_do() {
+        use StoreErrorKind as Kind;
+        let cases = [
+            (404, "NoSuchKey", Kind::NotFound),
+            (404, "", Kind::NotFound),
+            (404, "NoSuchBucket", Kind::Place),
+            (403, "AccessDenied", Kind::Denied),
+            (403, "InvalidAccessKeyId", Kind::Credentials),
+            (400, "ExpiredToken", Kind::Credentials),
+            (412, "PreconditionFailed", Kind::Changed),
+            (503, "SlowDown", Kind::Throttled),
+            (429, "", Kind::Throttled),
+            (500, "InternalError", Kind::Unavailable),
+            (502, "", Kind::Unavailable),
+            (400, "RequestTimeout", Kind::Unavailable),
+            (400, "BadDigest", Kind::Corrupt),
+            (200, "InternalError", Kind::Unavailable),
+            (200, "SlowDown", Kind::Throttled),
+            (400, "InvalidArgument", Kind::Other),
+        ];
+        for (status, code, expected) in cases {
+            assert_eq!(kind(READ, status, code), expected, "{status} {code}");
+        }
+        assert_eq!(kind(WRITE, 412, "PreconditionFailed"), Kind::Exists);
+        assert_eq!(kind(WRITE, 409, "ConditionalRequestConflict"), Kind::Throttled);
+        let swap = Request { refused: Kind::Changed, ..WRITE };
+        assert_eq!(kind(swap, 404, "NoSuchKey"), Kind::Changed);
+    }
+
+    #[test]
+    fn a_missing_permission_is_named_as_a_policy_names_it() {
+        let error = READ.refusal(&failure(403, "AccessDenied", "Access Denied"));
+        let expected = "s3:GetObject on arn:aws:s3:::b/k is not allowed (AccessDenied: Access Denied)";
+        assert_eq!(error.to_string(), expected);
+        let list = Request { action: "ListBucket", ..READ };
+        assert!(list.refusal(&failure(403, "", "")).to_string().contains("on arn:aws:s3:::b is not allowed"));
+    }
+
+    #[test]
+    fn the_region_is_told_where_it_is_known() {
+        let redirect = Failure { region: Some("eu-west-1".into()), ..failure(301, "PermanentRedirect", "") };
+        assert_eq!(READ.refusal(&redirect).hint(), Some("set AWS_REGION=eu-west-1"));
+        let words =
+            "The authorization header is malformed; the region 'us-east-1' is wrong; expecting 'eu-north-1'";
+        let error = READ.refusal(&failure(400, "AuthorizationHeaderMalformed", words));
+        assert_eq!(error.to_string(), "s3:GetObject on `s3://b/k`: the bucket is in region eu-north-1");
+        assert_eq!(READ.refusal(&failure(301, "", "")).kind, StoreErrorKind::Place);
+    }
+}

@@ -1,0 +1,131 @@
+//! Requests made until they succeed or can't, and writes whose reply was lost.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::store::clock::Clock;
+use crate::store::hedge::Expectation;
+use crate::store::policy::Policy;
+use crate::store::stats::{Counters, add};
+use crate::store::{Condition, ObjectInfo, Store, StoreError, StoreErrorKind, StoreResult};
+
+/// A store, and what is needed to ask it more than once.
+#[derive(Debug)]
+pub(super) struct Attempts {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) policy: Policy,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) counters: Counters,
+    pub(super) expectation: Option<Expectation>,
+    pub(super) under_way: AtomicU64,
+}
+
+impl Attempts {
+    pub(super) fn new(store: Arc<dyn Store>, policy: Policy, clock: Arc<dyn Clock>) -> Self {
+        let expectation = policy.duplicate.clone().map(Expectation::new);
+        let (counters, under_way) = (Counters::default(), AtomicU64::new(0));
+        Self { store, policy, clock, counters, expectation, under_way }
+    }
+
+    /// Makes attempts until one succeeds, or fails for good.
+    pub(super) async fn retry<T, F>(&self, mut attempt: impl FnMut() -> F) -> StoreResult<T>
+    where
+        F: Future<Output = StoreResult<T>>,
+    {
+        let start = self.clock.now();
+        let mut failed = 0;
+        loop {
+            match attempt().await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => {
+                    failed += 1;
+                    self.pause(error, failed, start).await?;
+                }
+            }
+        }
+    }
+
+    /// Waits before another attempt; if there is to be none, the error with what was tried.
+    async fn pause(&self, error: StoreError, failed: u32, start: Duration) -> StoreResult<()> {
+        if error.kind == StoreErrorKind::Throttled {
+            add(&self.counters.throttles, 1);
+        }
+        let elapsed = self.clock.now().saturating_sub(start);
+        match self.policy.pause_after(&error, failed, elapsed, self.clock.fraction()) {
+            Some(pause) => {
+                add(&self.counters.retries, 1);
+                self.clock.sleep(pause).await;
+                Ok(())
+            }
+            None => Err(error.after(failed, elapsed)),
+        }
+    }
+
+    pub(super) async fn head(&self, key: &str) -> StoreResult<ObjectInfo> {
+        self.retry(|| {
+            add(&self.counters.gets, 1);
+            self.store.head(key)
+        })
+        .await
+    }
+
+    pub(super) async fn list(&self, prefix: &str) -> StoreResult<Vec<ObjectInfo>> {
+        self.retry(|| {
+            add(&self.counters.lists, 1);
+            self.store.list(prefix)
+        })
+        .await
+    }
+
+    pub(super) async fn delete(&self, key: &str) -> StoreResult<()> {
+        self.retry(|| {
+            add(&self.counters.deletes, 1);
+            self.store.delete(key)
+        })
+        .await
+    }
+
+    /// Writes, and finds out whether a write whose reply was lost was carried out: its own repetition then meets what it wrote.
+    pub(super) async fn put(&self, key: &str, bytes: &Bytes, condition: &Condition) -> StoreResult<String> {
+        let start = self.clock.now();
+        let (mut failed, mut lost) = (0, false);
+        loop {
+            add(&self.counters.puts, 1);
+            let error = match self.store.put(key, bytes.clone(), condition.clone()).await {
+                Ok(etag) => return Ok(self.written(bytes, etag)),
+                Err(error) => error,
+            };
+            if lost && matches!(error.kind, StoreErrorKind::Exists | StoreErrorKind::Changed) {
+                return self.resolve(key, bytes, error).await;
+            }
+            // A service that failed may have failed after the write.
+            lost |= matches!(error.kind, StoreErrorKind::Unavailable | StoreErrorKind::Corrupt);
+            failed += 1;
+            if let Err(last) = self.pause(error, failed, start).await {
+                return if lost { self.resolve(key, bytes, last).await } else { Err(last) };
+            }
+        }
+    }
+
+    /// Success if the object in place is the one that was to be written; else the error.
+    async fn resolve(&self, key: &str, bytes: &Bytes, error: StoreError) -> StoreResult<String> {
+        match self.head(key).await {
+            Ok(info) if info.size == bytes.len() as u64 => {}
+            // Not known any better than before: not ours, gone, or out of reach.
+            _ => return Err(error),
+        }
+        match self.whole(key, None).await {
+            Ok((found, info)) if found == *bytes => Ok(self.written(bytes, info.etag)),
+            _ => Err(error),
+        }
+    }
+
+    fn written(&self, bytes: &Bytes, etag: String) -> String {
+        add(&self.counters.bytes_written, bytes.len() as u64);
+        etag
+    }
+}
