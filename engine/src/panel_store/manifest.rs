@@ -170,7 +170,8 @@ impl Manifest {
     /// # Errors
     /// Numbers that JSON can't hold.
     pub fn encode(&self) -> Result<Vec<u8>> {
-        let failed = |e: serde_json::Error| EngineError::failed(format!("the manifest can't be written: {e}"));
+        let failed =
+            |e: serde_json::Error| EngineError::failed(format!("the manifest can't be written: {e}"));
         let json = serde_json::to_vec(self).map_err(failed)?;
         let sealed = Sealed { checksum: format!("{:032x}", xxh3_128(&json)), manifest: self.clone() };
         let mut out = serde_json::to_vec(&sealed).map_err(failed)?;

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, UInt64Array,
-};
+use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, UInt64Array};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field as ArrowField, Schema};
 use bytes::Bytes;
@@ -125,7 +123,8 @@ impl Columns {
 /// Writes a shard. The bytes depend on the data alone.
 pub(crate) fn write(data: &ShardData<'_>) -> Result<ShardFile> {
     let columns = arrange(data)?;
-    let failed = |e: parquet::errors::ParquetError| EngineError::failed(format!("a shard can't be written: {e}"));
+    let failed =
+        |e: parquet::errors::ParquetError| EngineError::failed(format!("a shard can't be written: {e}"));
     let schema = Arc::new(Schema::new(columns.fields.clone()));
     let batch = RecordBatch::try_new(Arc::clone(&schema), columns.arrays.clone())
         .map_err(|e| EngineError::failed(format!("a shard can't be written: {e}")))?;

@@ -113,7 +113,9 @@ impl BlockWriter {
     fn bytes(&self) -> usize {
         let ids = match &self.ids {
             Ids::Integers(ids) => 8 * ids.len(),
-            Ids::Texts { lengths, bytes } => (4 * lengths.len()).next_multiple_of(8) + bytes.len().next_multiple_of(8),
+            Ids::Texts { lengths, bytes } => {
+                (4 * lengths.len()).next_multiple_of(8) + bytes.len().next_multiple_of(8)
+            }
         };
         ids + (2 * self.strata.len()).next_multiple_of(8)
             + (2 * self.periods.len()).next_multiple_of(8)
@@ -189,7 +191,8 @@ pub(crate) fn header_length(bytes: &[u8], key: &str) -> Result<usize> {
 /// The contents of an object that starts with `bytes`.
 pub(crate) fn decode_header(bytes: &[u8], key: &str) -> Result<Contents> {
     let length = header_length(bytes, key)?;
-    let json = bytes.get(PREAMBLE..PREAMBLE + length).ok_or_else(|| damaged(key, "its header is cut short"))?;
+    let json =
+        bytes.get(PREAMBLE..PREAMBLE + length).ok_or_else(|| damaged(key, "its header is cut short"))?;
     if xxh3_64(json) != u64_at(bytes, 16) {
         return Err(damaged(key, "the checksum of its header does not fit"));
     }
@@ -314,7 +317,7 @@ mod tests {
         let mut out = BlockWriter::new(text, 2, 3);
         out.ids = match text {
             false => Ids::Integers(vec![-1, i64::MAX, 7]),
-            true => Ids::Texts { lengths: vec![1, 0, 3], bytes: b"aüx".to_vec() },
+            true => Ids::Texts { lengths: vec![1, 0, 3], bytes: "aüx".as_bytes().to_vec() },
         };
         out.strata = vec![0, 1, 2];
         out.periods = vec![3, 4, 5];
@@ -326,8 +329,7 @@ mod tests {
     fn what_is_written_is_read() {
         for text in [false, true] {
             let header = Header { text_ids: text, ..Header::default() };
-            let object =
-                encode(header, vec![BlockWriter::new(text, 2, 0), block(text)]).expect("an object");
+            let object = encode(header, vec![BlockWriter::new(text, 2, 0), block(text)]).expect("an object");
             let contents = decode_header(&object, "k").expect("a header");
             let length = header_length(&object, "k").expect("a length");
             let range = contents.range(length, 1..2);
@@ -337,7 +339,10 @@ mod tests {
             assert_eq!((read.values(0).at(1), read.values(1).at(2)), (11, 22));
             match text {
                 false => assert_eq!(read.id(1), Id::Integer(i64::MAX)),
-                true => assert_eq!((read.id(0), read.id(1), read.id(2)), (Id::Text(b"a"), Id::Text(b""), Id::Text("üx".as_bytes()))),
+                true => assert_eq!(
+                    (read.id(0), read.id(1), read.id(2)),
+                    (Id::Text(b"a"), Id::Text(b""), Id::Text("üx".as_bytes()))
+                ),
             }
         }
     }

@@ -180,8 +180,9 @@ impl<'a> Driver<'a> {
         let texts: Vec<String> = texts.into_iter().cloned().collect();
         super::fields::check_texts(texts.len())?;
         if periods.is_empty() {
-            return Err(EngineError::input("no row has both a unit and a period")
-                .with_hint("check idname and tname"));
+            return Err(
+                EngineError::input("no row has both a unit and a period").with_hint("check idname and tname")
+            );
         }
         // A combined mapper is in one object for every run of partitions; it counts once.
         let sum = |of: fn(&Header) -> u64| -> u64 {
@@ -207,7 +208,12 @@ impl<'a> Driver<'a> {
         Ok((common, scattered))
     }
 
-    fn gather(&self, gather: &Gather<'_>, digest: &str, done: &(dyn Fn() + Sync)) -> Result<Vec<ShardReport>> {
+    fn gather(
+        &self,
+        gather: &Gather<'_>,
+        digest: &str,
+        done: &(dyn Fn() + Sync),
+    ) -> Result<Vec<ShardReport>> {
         let conflicts: Mutex<Option<(usize, Conflict)>> = Mutex::new(None);
         let reports = parallel::map(self.threads, gather.tasks(), |task| {
             let key = keys::gathered(digest, task);
@@ -232,9 +238,7 @@ impl<'a> Driver<'a> {
         });
         let conflict = conflicts.into_inner().unwrap_or_else(|e| e.into_inner());
         match (reports, conflict) {
-            (Err(_), Some((_, conflict))) => {
-                Err(conflict.describe(&self.order.source, &self.order.columns))
-            }
+            (Err(_), Some((_, conflict))) => Err(conflict.describe(&self.order.source, &self.order.columns)),
             (reports, _) => Ok(reports?.into_iter().flatten().collect()),
         }
     }

@@ -91,11 +91,9 @@ impl Encoder {
                     i64::MIN => MISSING,
                     id => cluster_slot(hash_integer(id) as u64),
                 })),
-                IdColumn::Texts(ids) => out.extend(
-                    ids.iter().map(|id| {
-                        id.map_or(MISSING, |id| cluster_slot(hash_bytes(id.as_bytes(), buffer) as u64))
-                    }),
-                ),
+                IdColumn::Texts(ids) => out.extend(ids.iter().map(|id| {
+                    id.map_or(MISSING, |id| cluster_slot(hash_bytes(id.as_bytes(), buffer) as u64))
+                })),
             }
             Ok(())
         })

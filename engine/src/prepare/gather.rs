@@ -276,15 +276,15 @@ impl Gather<'_> {
             };
             let Some(wide) = &header.wide else {
                 let column = block.values(field);
-                let record = |p: &Place| {
-                    (p.unit as usize, usize::from(p.period), value(column.at(p.record as usize)))
-                };
+                let record =
+                    |p: &Place| (p.unit as usize, usize::from(p.period), value(column.at(p.record as usize)));
                 assembly.place(field, places.iter().map(record))?;
                 continue;
             };
             let shape = Shape::new(codes.periods.len(), wide);
             for (local, &period) in codes.periods.iter().enumerate() {
-                let (column, rows) = (block.values(shape.slot(field, local)), block.values(shape.slot(0, local)));
+                let (column, rows) =
+                    (block.values(shape.slot(field, local)), block.values(shape.slot(0, local)));
                 let there = places.iter().filter(|p| rows.at(p.record as usize) != UNSET);
                 let record =
                     |p: &Place| (p.unit as usize, usize::from(period), value(column.at(p.record as usize)));
@@ -317,7 +317,8 @@ impl Gather<'_> {
         let mut fields = Vec::with_capacity(self.fields.len());
         let mut values = Vec::with_capacity(self.fields.len());
         for (index, field) in self.fields.iter().enumerate() {
-            let column = |period| (0..count).map(|unit| assembly.row(unit)[shape.slot(index, period)]).collect();
+            let column =
+                |period| (0..count).map(|unit| assembly.row(unit)[shape.slot(index, period)]).collect();
             let varies = assembly.varies(index, count);
             if varies && field.kind == FieldKind::Cluster {
                 return Err(self.two_clusters(units, assembly, index));

@@ -89,7 +89,9 @@ impl Order {
         let source = Source::open(expand(inputs)?, &needed(&wanted))?;
         let columns = Columns::resolve(&wanted, &source)?;
         if source.rows() == 0 {
-            return Err(EngineError::input("the input has no rows").with_hint("check that the files hold the panel"));
+            return Err(
+                EngineError::input("the input has no rows").with_hint("check that the files hold the panel")
+            );
         }
         let fields = store_fields(&columns);
         let keys = KeyColumns {
@@ -115,7 +117,12 @@ impl Order {
 }
 
 /// Digest of the format, the inputs as they are now, and the columns.
-fn fingerprint(source: &Source, keys: &KeyColumns, fields: &[StoreField], cross_sections: bool) -> Result<String> {
+fn fingerprint(
+    source: &Source,
+    keys: &KeyColumns,
+    fields: &[StoreField],
+    cross_sections: bool,
+) -> Result<String> {
     let inputs: Vec<(String, u64, String)> =
         source.inputs().into_iter().map(|i| (i.url, i.bytes, i.fingerprint)).collect();
     let json = serde_json::to_vec(&(FORMAT, inputs, keys, fields, cross_sections))

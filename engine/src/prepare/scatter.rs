@@ -176,7 +176,9 @@ impl<'a> Long<'a> {
             of,
             met: Met::default(),
             encoder: Encoder::default(),
-            blocks: (0..of.partitions).map(|_| BlockWriter::new(of.text_ids, of.fields.len(), room)).collect(),
+            blocks: (0..of.partitions)
+                .map(|_| BlockWriter::new(of.text_ids, of.fields.len(), room))
+                .collect(),
             partitions: Vec::new(),
             order: Vec::new(),
             starts: Vec::new(),
@@ -249,7 +251,9 @@ impl<'a> Long<'a> {
         for (partition, block) in self.blocks.iter_mut().enumerate() {
             let rows = &self.order[self.starts[partition] as usize..self.starts[partition + 1] as usize];
             match ids {
-                IdColumn::Integers(ids) => push_integers(&mut block.ids, rows.iter().map(|&r| ids[r as usize])),
+                IdColumn::Integers(ids) => {
+                    push_integers(&mut block.ids, rows.iter().map(|&r| ids[r as usize]))
+                }
                 IdColumn::Texts(ids) => {
                     rows.iter().for_each(|&r| push_text(&mut block.ids, ids[r as usize].unwrap_or_default()));
                 }
@@ -377,7 +381,8 @@ impl<'a> Pivot<'a> {
         let assembly = loop {
             let mut assembly = Assembly::new(Shape::new(self.met.periods.list.len(), &by_period), units);
             for (field, values) in self.values.iter().enumerate() {
-                let records = self.rows.iter().zip(values).map(|(&(u, p), &v)| (u as usize, usize::from(p), v));
+                let records =
+                    self.rows.iter().zip(values).map(|(&(u, p), &v)| (u as usize, usize::from(p), v));
                 assembly.place(field, records).map_err(|twice| self.duplicate(twice.unit, twice.period))?;
             }
             if !assembly.differs.contains(&true) {

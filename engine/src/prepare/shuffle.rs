@@ -101,7 +101,8 @@ impl Shape<'_> {
             combine,
             scattered,
             mapper_memory: (object as f64 * copies) as u64,
-            gather_memory: ((scattered + scattered / 16).div_ceil(partitions as u64) as f64 * GATHER_COPIES) as u64,
+            gather_memory: ((scattered + scattered / 16).div_ceil(partitions as u64) as f64 * GATHER_COPIES)
+                as u64,
             requests: (requests.0, requests.1.0),
             mappers,
         }
