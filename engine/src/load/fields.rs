@@ -9,6 +9,7 @@ use super::{Columns, Wanted};
 use crate::error::{EngineError, Result};
 
 /// How an atom of the formula comes from the fields.
+#[derive(Debug)]
 pub(crate) struct AtomPlan {
     /// Fields it reads.
     pub(crate) fields: Vec<usize>,
@@ -18,6 +19,7 @@ pub(crate) struct AtomPlan {
 }
 
 /// The fields that one specification reads.
+#[derive(Debug)]
 pub(crate) struct FieldUse {
     pub(crate) outcome: usize,
     pub(crate) atoms: Vec<AtomPlan>,

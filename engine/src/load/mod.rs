@@ -14,10 +14,13 @@ mod order;
 mod place;
 mod rows;
 pub(crate) mod slots;
+mod stored;
 
 pub(crate) use order::{SHARD_UNITS, codes, distinct, distinct_strata, stratum_codes};
 pub(crate) use rows::SHARD_ROWS;
 use stagger_estimator::formula::Formula;
+pub use stored::StoredShards;
+pub(crate) use stored::open as open_store;
 
 use crate::error::{EngineError, Result};
 use crate::events::RunEvent;

@@ -34,6 +34,7 @@ use crate::store::Storage;
 use fields::{StoreField, store_fields};
 
 pub use shuffle::{Requests, Shuffle};
+pub use space::default_memory;
 
 /// How to prepare; no option changes a byte of the store.
 #[derive(Clone, Debug, Default)]
