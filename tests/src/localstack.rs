@@ -2,6 +2,7 @@
 //!
 //! `STAGGER_LOCALSTACK_URL` names a server that runs already and is to be used instead.
 
+mod bucket;
 pub mod http;
 
 use std::net::TcpListener;
@@ -12,6 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::cli::workspace;
+
+pub use bucket::Bucket;
 
 /// Status with which `localstack/up` ends if another program has the port.
 const PORT_TAKEN: i32 = 3;
