@@ -8,7 +8,7 @@ import zipfile
 import boto3
 from botocore.config import Config
 
-BOOTSTRAP = """#!/usr/bin/env python3
+BOOTSTRAP = """#!PYTHON
 import json, os, sys, time, urllib.request
 API = f"http://{os.environ['AWS_LAMBDA_RUNTIME_API']}/2018-06-01/runtime/invocation"
 def post(id, kind, body):
@@ -28,7 +28,7 @@ while True:
 def bundle() -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("bootstrap", BOOTSTRAP)
+        archive.writestr("bootstrap", BOOTSTRAP.replace("PYTHON", sys.executable, 1))
     return buffer.getvalue()
 
 
