@@ -151,7 +151,7 @@ impl Shared {
             Fault::ResetBefore => Err(Reset),
             Fault::SlowDown | Fault::InternalError | Fault::ErrorIn200 => {
                 // Read first: a client that still sends might see a closed connection instead of the reply.
-                let _ = request.into_body().collect().await;
+                drain(request.into_body()).await;
                 Ok(error_reply(hit.fault))
             }
             Fault::SlowStart => {
@@ -182,7 +182,7 @@ impl Shared {
         match hit.fault {
             Fault::ResetAfterCommit if reply.status().is_success() => {
                 // Done upstream once the whole reply is here.
-                let _ = reply.into_body().collect().await;
+                drain(reply.into_body()).await;
                 Err(Reset)
             }
             Fault::TruncatedBody if can_spoil(&method, &reply) => Ok(truncated(reply)),
@@ -210,6 +210,11 @@ impl Shared {
         drop_connection_headers(reply.headers_mut());
         Ok(reply)
     }
+}
+
+/// Reads a body to its end, keeping nothing: it may be large. An error is an end, too.
+async fn drain(mut body: Incoming) {
+    while let Some(Ok(_)) = body.frame().await {}
 }
 
 /// These are about one connection, and there are two.
