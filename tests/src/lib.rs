@@ -13,6 +13,7 @@
 //! - [`scores`]: propensity scores, odds weights and balance by plain loops over rows.
 //! - [`diagnosed`]: the diagnostics of a result against these.
 //! - [`matrix`]: the little linear algebra that properties of covariances need.
+//! - [`stores`]: prepared stores, byte by byte.
 //! - [`localstack`]: S3 and Lambda on this machine, for the time of a test process.
 //! - [`proxy`]: a proxy that injects the faults of S3 and of networks, by a plan.
 
@@ -31,5 +32,6 @@ pub mod proxy;
 pub mod reference;
 pub mod scores;
 pub mod spoiled;
+pub mod stores;
 pub mod tables;
 pub mod tolerance;

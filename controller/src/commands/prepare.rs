@@ -30,6 +30,7 @@ pub(crate) fn prepare(args: &PrepareArgs) -> Result<(), Failure> {
         threads: args.threads,
         memory_limit: args.memory_limit,
         partitions: args.n_partitions,
+        ..PrepareOptions::default()
     };
     let begin = Instant::now();
     let progress = Progress::start(show(args));

@@ -121,6 +121,7 @@ impl<'a> Driver<'a> {
             memory_limit: self.options.memory_limit.unwrap_or_else(space::default_memory),
             remote: self.storage.url().starts_with("s3:"),
             partitions: self.options.partitions,
+            combine: self.options.combine,
         };
         let own = shape.plan(&self.order.fingerprint);
         match self.storage.get(keys::PREPARE, None) {
@@ -452,5 +453,6 @@ pub(super) fn clean(storage: &Storage) -> Result<()> {
         storage.delete(&object.key)?;
     }
     storage.delete(keys::PREPARE)?;
+    storage.sweep();
     Ok(())
 }

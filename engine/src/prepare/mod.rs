@@ -43,8 +43,10 @@ pub struct PrepareOptions {
     pub threads: Option<usize>,
     /// Bytes that the process may use; most of the machine's if absent.
     pub memory_limit: Option<u64>,
-    /// Partitions of the shuffle; as memory asks if absent.
+    /// Tasks of a stage; as memory asks if absent.
     pub partitions: Option<usize>,
+    /// Mappers and partitions that a combiner of a two-stage shuffle takes; by cost if absent.
+    pub combine: Option<(usize, usize)>,
 }
 
 /// A store that was made or found.

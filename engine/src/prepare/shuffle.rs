@@ -64,8 +64,10 @@ pub(crate) struct Shape<'a> {
     pub(crate) memory_limit: u64,
     /// Requests cost money: the store is on S3.
     pub(crate) remote: bool,
-    /// Partitions, if a test or a person says.
+    /// Tasks a stage, if a test or a person says.
     pub(crate) partitions: Option<usize>,
+    /// The cut of a second stage, if a test says.
+    pub(crate) combine: Option<(usize, usize)>,
 }
 
 impl Shape<'_> {
@@ -91,14 +93,17 @@ impl Shape<'_> {
         let spread = if scattered > 16 * LEAST { 2 * self.threads as u64 } else { 1 };
         let partitions =
             self.partitions.unwrap_or_else(|| needed.max(spread) as usize).next_power_of_two().min(1 << 14);
-        let mappers = self.mappers((object / self.record()).max(1) as usize);
+        let most = (object / self.record()).max(1) as usize;
+        // Who asks for partitions asks for tasks of the other stage too.
+        let wanted = self.partitions.map_or(usize::MAX, |n| (self.source.rows() as usize).div_ceil(n));
+        let mappers = self.mappers(most.min(wanted.max(1)));
         let requests = requests(mappers.len() as u64, partitions as u64);
-        let combine = (self.remote && requests.1.0.cost() < requests.0.cost()).then_some(requests.1.1);
+        let cheaper = (self.remote && requests.1.0.cost() < requests.0.cost()).then_some(requests.1.1);
         Shuffle {
             fingerprint: fingerprint.to_owned(),
             partitions,
             pivot,
-            combine,
+            combine: self.combine.or(cheaper),
             scattered,
             mapper_memory: (object as f64 * copies) as u64,
             gather_memory: ((scattered + scattered / 16).div_ceil(partitions as u64) as f64 * GATHER_COPIES)

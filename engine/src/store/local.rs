@@ -186,6 +186,10 @@ impl Store for LocalStore {
             _ => Ok(()),
         }
     }
+
+    async fn sweep(&self) {
+        super::sweep::sweep(&self.root);
+    }
 }
 
 /// A file with its bytes on disk, not yet under its name; removed when dropped, if it still has this one.

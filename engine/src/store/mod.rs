@@ -15,6 +15,7 @@ mod runtime;
 mod s3;
 mod stats;
 mod storage;
+mod sweep;
 
 use std::fmt::Debug;
 use std::ops::Range;
@@ -131,4 +132,7 @@ pub trait Store: Debug + Send + Sync {
     /// # Errors
     /// What the network brings.
     async fn delete(&self, key: &str) -> StoreResult<()>;
+
+    /// Removes what writers that were killed have left and no key names; S3 leaves nothing.
+    async fn sweep(&self) {}
 }

@@ -135,6 +135,13 @@ impl Storage {
         self.wait(self.inner.delete(key))
     }
 
+    /// Removes what writers that were killed have left.
+    pub fn sweep(&self) {
+        if !self.is_remote() {
+            futures::executor::block_on(self.inner.store.sweep());
+        }
+    }
+
     /// One request of the store itself, without any policy.
     pub(super) fn request<'a, T, F>(&'a self, ask: impl FnOnce(&'a dyn Store) -> F) -> StoreResult<T>
     where
