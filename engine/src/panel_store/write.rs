@@ -243,7 +243,7 @@ fn array(kind: FieldKind, slots: &[u64], texts: &[String]) -> Result<ArrayRef> {
 }
 
 /// How each column is written, decided by its first values: few different ones as a dictionary, compressible ones compressed,
-/// the rest as they are, which is read fastest (measured: docs/decisions/0010).
+/// the rest as they are, which is read fastest (measured: docs/decisions/0011).
 fn properties(columns: &Columns) -> Result<WriterProperties> {
     let mut out = WriterProperties::builder()
         .set_created_by("stagger".to_owned())
