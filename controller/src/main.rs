@@ -50,6 +50,7 @@ fn help(error: &clap::Error) -> ExitCode {
 fn act(cli: Cli) -> Result<(), Failure> {
     match cli.action {
         Action::Run(args) => commands::run::run(*args),
+        Action::Prepare(args) => commands::prepare::prepare(&args),
         Action::Agg(args) => commands::agg::agg(&args),
         Action::Describe(args) => commands::describe::describe(&args),
         Action::Simulate(args) => commands::simulate::simulate(&args),

@@ -149,8 +149,8 @@ impl State {
             }
             RunEvent::TaskDone { done, tasks, .. } => (self.done, self.tasks) = (*done, *tasks),
             RunEvent::StageDone { .. } => self.done = self.tasks,
-            // Warnings are part of the result and shown with it.
-            RunEvent::Warning { .. } => {}
+            // Warnings are part of the result and shown with it; notes are told at once.
+            RunEvent::Warning { .. } | RunEvent::Note { .. } => {}
         }
     }
 

@@ -184,7 +184,7 @@ fn describe_panel(
     let mut silent = Progress { observer: &|_| {}, stages: Vec::new() };
     let wanted = load::Wanted { name: None, spec: &spec, formula: &formula };
     let panel = load::load(inputs, wanted, threads, &mut silent)?;
-    if panel.shards.is_empty() {
+    if panel.shard_count() == 0 {
         return Err(EngineError::failed("the panel has no shard"));
     }
     Ok(summarize(&panel, columns.weightsname.is_some()))

@@ -35,6 +35,11 @@ pub enum RunEvent {
         /// Wall seconds.
         seconds: f64,
     },
+    /// What the run does, where a user may wonder.
+    Note {
+        /// Text.
+        text: String,
+    },
     /// Something the user should know.
     Warning {
         /// Text.

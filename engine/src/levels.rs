@@ -7,10 +7,9 @@ use stagger_estimator::columns::AlignedVec;
 use stagger_estimator::formula::{Atom, Formula};
 
 use crate::error::{EngineError, Result};
-use crate::panel::Panel;
-use crate::parallel;
+use crate::panel::{Needs, Panel, Shards};
 use crate::plan::SampleMask;
-use crate::shard::ShardColumn;
+use crate::shard::{Shard, ShardColumn};
 
 /// More levels than this make a design that no cell can estimate.
 const MOST_LEVELS: usize = 2_000;
@@ -24,6 +23,7 @@ pub(crate) fn encode(
     threads: usize,
 ) -> Result<HashMap<String, usize>> {
     let mut found = HashMap::new();
+    let mut recodes: Recodes = Vec::new();
     for (index, atom) in formula.atoms().iter().enumerate() {
         let name = match atom {
             Atom::Factor(name) => name.clone(),
@@ -40,9 +40,15 @@ pub(crate) fn encode(
         let levels = sorted_levels(values, panel.text_atoms[index].then(|| Arc::clone(&panel.interned)));
         found.insert(name, levels.len());
         let codes: HashMap<u64, f64> = levels.iter().enumerate().map(|(code, v)| (*v, code as f64)).collect();
-        for shard in &mut panel.shards {
-            recode(&mut shard.atoms[index], &codes);
+        recodes.push((index, codes));
+    }
+    match &mut panel.shards {
+        Shards::Memory(shards) => {
+            for shard in shards {
+                recode(shard, &recodes);
+            }
         }
+        Shards::Stored { shards, specification } => shards.recode(*specification, recodes),
     }
     Ok(found)
 }
@@ -54,8 +60,7 @@ fn distinct(
     atom: usize,
     threads: usize,
 ) -> Result<BTreeSet<u64>> {
-    let sets = parallel::map(threads, panel.shards.len(), |index| {
-        let shard = &panel.shards[index];
+    let sets = panel.map_shards(threads, Needs::default(), |shard| {
         let column = &shard.atoms[atom];
         let mut values = BTreeSet::new();
         for segment in shard.segments.iter().filter(|s| mask.uses(s)) {
@@ -75,7 +80,7 @@ fn distinct(
                 }
             }
         }
-        Ok(values)
+        values
     })?;
     Ok(sets.into_iter().flatten().collect())
 }
@@ -93,8 +98,16 @@ fn sorted_levels(values: BTreeSet<u64>, texts: Option<Arc<Vec<String>>>) -> Vec<
     levels
 }
 
+/// By atom: the index of each value's level.
+pub(crate) type Recodes = Vec<(usize, HashMap<u64, f64>)>;
+
+/// Replaces the values of a shard's factors by the index of their level.
+pub(crate) fn recode(shard: &mut Shard, recodes: &Recodes) {
+    recodes.iter().for_each(|(atom, codes)| recode_column(&mut shard.atoms[*atom], codes));
+}
+
 /// Values outside the sample have no level; they get one past the last, which matches no design column.
-fn recode(column: &mut ShardColumn, codes: &HashMap<u64, f64>) {
+fn recode_column(column: &mut ShardColumn, codes: &HashMap<u64, f64>) {
     let recode = |values: &mut Arc<AlignedVec>| {
         for value in Arc::make_mut(values).iter_mut() {
             *value = codes.get(&value.to_bits()).copied().unwrap_or(codes.len() as f64);

@@ -1,8 +1,12 @@
 //! A panel in memory: shards and what is known of them all.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::shard::Shard;
+use crate::error::Result;
+use crate::load::StoredShards;
+use crate::parallel;
+use crate::shard::{Shard, ShardColumn};
 
 /// Units that share cohort and eligibility.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -61,13 +65,53 @@ impl Census {
     }
 }
 
-/// A panel in memory.
+/// What of a shard is wanted besides covariates, weights and the mask of missing values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Outcomes.
+    pub outcomes: bool,
+    /// Multiplier keys of units.
+    pub keys: bool,
+    /// Cluster keys.
+    pub clusters: bool,
+}
+
+impl Needs {
+    /// Everything.
+    pub const ALL: Self = Self { outcomes: true, keys: true, clusters: true };
+
+    /// What one or the other wants.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            outcomes: self.outcomes || other.outcomes,
+            keys: self.keys || other.keys,
+            clusters: self.clusters || other.clusters,
+        }
+    }
+}
+
+/// Shards by hash prefix, or by row number; a power of two of them.
+#[derive(Debug)]
+pub enum Shards {
+    /// All in memory.
+    Memory(Vec<Shard>),
+    /// Read from a panel store whenever they are wanted.
+    Stored {
+        /// The shards of all specifications that read the store together.
+        shards: Arc<StoredShards>,
+        /// Which of the specifications this panel is of.
+        specification: usize,
+    },
+}
+
+/// A panel: its shards and what is known of them all.
 #[derive(Debug)]
 pub struct Panel {
     /// What a row of the shards is.
     pub rows: RowKind,
-    /// Shards by hash prefix, or by row number; a power of two of them.
-    pub shards: Vec<Shard>,
+    /// Its shards.
+    pub shards: Shards,
     /// Periods of the input, ascending.
     pub periods: Vec<f64>,
     /// Strata, by cohort and eligibility ascending.
@@ -95,9 +139,77 @@ pub struct Panel {
 }
 
 impl Panel {
+    /// Number of shards.
+    pub fn shard_count(&self) -> usize {
+        match &self.shards {
+            Shards::Memory(shards) => shards.len(),
+            Shards::Stored { shards, .. } => shards.count(),
+        }
+    }
+
+    /// A shard with at least what is wanted of it.
+    pub(crate) fn shard(&self, index: usize, needs: Needs) -> Result<Cow<'_, Shard>> {
+        match &self.shards {
+            Shards::Memory(shards) => Ok(Cow::Borrowed(&shards[index])),
+            Shards::Stored { shards, specification } => {
+                shards.load(index, needs).map(|loaded| Cow::Owned(loaded[*specification].clone()))
+            }
+        }
+    }
+
+    /// `each(shard)` for all shards, results in their order.
+    pub(crate) fn map_shards<T: Send>(
+        &self,
+        threads: usize,
+        needs: Needs,
+        each: impl Fn(&Shard) -> T + Sync,
+    ) -> Result<Vec<T>> {
+        parallel::map(threads, self.shard_count(), |index| Ok(each(&*self.shard(index, needs)?)))
+    }
+
+    /// Whether no row that is there lacks a value.
+    pub(crate) fn is_whole(&self) -> bool {
+        match &self.shards {
+            Shards::Memory(shards) => shards.iter().all(|s| s.incomplete.is_none()),
+            Shards::Stored { shards, specification } => shards.is_whole(*specification),
+        }
+    }
+
+    /// Whether weights have yet to be summed.
+    pub(crate) fn has_weights(&self) -> bool {
+        match &self.shards {
+            Shards::Memory(shards) => shards.first().is_some_and(|s| s.weights.is_some()),
+            Shards::Stored { shards, specification } => shards.has_weights(*specification),
+        }
+    }
+
+    /// Adds a shard in memory and its counts.
+    pub(crate) fn add(&mut self, census: Census, shard: Shard) {
+        self.census.merge(&census);
+        if let Shards::Memory(shards) = &mut self.shards {
+            shards.push(shard);
+        }
+    }
+
+    /// Notes which variables vary in time, as its shards have it.
+    pub(crate) fn note_variation(&mut self) {
+        if let Shards::Memory(shards) = &self.shards {
+            let first = shards.first();
+            self.atoms_vary = first.is_some_and(|s| s.atoms.iter().any(ShardColumn::varies));
+            self.weights_vary = first.is_some_and(|s| s.weights.as_ref().is_some_and(ShardColumn::varies));
+        }
+    }
+
     /// Whether another specification's panel of the same data leaves out the same rows.
     pub(crate) fn same_rows(&self, other: &Self) -> bool {
-        self.shards.len() == other.shards.len()
-            && self.shards.iter().zip(&other.shards).all(|(a, b)| a.incomplete == b.incomplete)
+        match (&self.shards, &other.shards) {
+            (Shards::Memory(own), Shards::Memory(others)) => {
+                own.len() == others.len() && own.iter().zip(others).all(|(a, b)| a.incomplete == b.incomplete)
+            }
+            (Shards::Stored { shards, specification: a }, Shards::Stored { specification: b, .. }) => {
+                shards.same_rows(*a, *b)
+            }
+            _ => false,
+        }
     }
 }

@@ -13,6 +13,8 @@
 //! - [`scores`]: propensity scores, odds weights and balance by plain loops over rows.
 //! - [`diagnosed`]: the diagnostics of a result against these.
 //! - [`matrix`]: the little linear algebra that properties of covariances need.
+//! - [`localstack`]: S3 and Lambda on this machine, for the time of a test process.
+//! - [`proxy`]: a proxy that injects the faults of S3 and of networks, by a plan.
 
 pub mod bench;
 pub mod cli;
@@ -22,8 +24,10 @@ pub mod golden;
 pub mod judge;
 pub mod lab;
 pub mod layouts;
+pub mod localstack;
 pub mod matrix;
 pub mod panels;
+pub mod proxy;
 pub mod reference;
 pub mod scores;
 pub mod spoiled;

@@ -2,6 +2,7 @@
 
 pub(crate) mod argv;
 pub(crate) mod names;
+pub(crate) mod prepare_args;
 pub(crate) mod refusal;
 pub(crate) mod request;
 pub(crate) mod run_args;
@@ -14,6 +15,7 @@ use std::ffi::OsString;
 
 use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use self::prepare_args::PrepareArgs;
 use self::refusal::Refusal;
 use self::run_args::{RunArgs, WindowArgs};
 use self::values::{boolean, number};
@@ -62,6 +64,18 @@ Examples:
   stagger agg result --type dynamic --balance-e 1
   stagger agg result/result.json --type calendar --json";
 
+const PREPARE_EXAMPLES: &str = "\
+A store holds units side by side, in shards of some thousand: every specification over its columns reads
+it in any order of memory, and gives the bits of a run on the files themselves. A preparation that was
+stopped goes on where it was when it is started again.
+
+Examples:
+  stagger prepare 'panel/*.parquet' --yname y --tname t --idname id --gname g --xformla \"~ x1 + x2\" --out store
+  stagger prepare s3://bucket/panel/ --yname y,z --tname t --idname id --gname g --out s3://bucket/store --memory-limit 4GB
+  stagger prepare study.toml --out store        # the columns of all [[spec]] tables
+  stagger prepare store --verify
+  stagger run store --xformla \"~ x1\"";
+
 const DESCRIBE_EXAMPLES: &str = "\
 Examples:
   stagger describe panel.parquet
@@ -81,6 +95,9 @@ pub(crate) enum Action {
     /// Estimate ATT(g,t), bands and aggregations from a panel
     #[command(after_help = RUN_EXAMPLES)]
     Run(Box<RunArgs>),
+    /// Make a panel store, which runs on any machine read shard by shard
+    #[command(after_help = PREPARE_EXAMPLES)]
+    Prepare(Box<PrepareArgs>),
     /// Aggregate a saved result, without the data
     #[command(after_help = AGG_EXAMPLES)]
     Agg(AggArgs),
@@ -258,7 +275,7 @@ mod tests {
         error: unrecognized subcommand 'rum'
         hint: did you mean run?
         error: unrecognized subcommand 'forecast'
-        hint: the commands are run, agg, describe and simulate; `stagger --help` tells more
+        hint: the commands are run, prepare, agg, describe and simulate; `stagger --help` tells more
         error: invalid value 'maybe' for '--bstrap[=<BOOL>]': expected true or false
         hint: `stagger run --help` lists what there is
         error: invalid value '-5' for '--biters <DRAWS>': expected a whole number that is not negative

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use stagger_engine::panel_store::PanelStore;
 use stagger_engine::run::RunOptions;
 use stagger_engine::spec::RunSpec;
 
-use super::run_args::{RunArgs, RunningArgs};
+use super::run_args::{DataArgs, RunArgs, RunningArgs};
 use super::spec::{Window, given, specification};
 use super::specs::Named;
 use crate::failure::Failure;
@@ -46,7 +47,7 @@ pub(crate) struct Specification {
 
 impl RunRequest {
     /// Checks the arguments; `resolve` has laid them over the run file.
-    pub(crate) fn new(named: Vec<Named>) -> Result<Self, Failure> {
+    pub(crate) fn new(mut named: Vec<Named>) -> Result<Self, Failure> {
         // Input, output and running are the same for all.
         let shared = match named.first() {
             Some(Named { args, .. }) if !args.data.is_empty() => args.clone(),
@@ -56,6 +57,9 @@ impl RunRequest {
                 ));
             }
         };
+        if let Some(store) = PanelStore::of_input(&shared.data)? {
+            named.iter_mut().for_each(|named| fill(&mut named.args.columns, &store));
+        }
         let plain = shared.output.plain.unwrap_or(false);
         let quiet = shared.output.quiet.unwrap_or(false);
         Ok(Self {
@@ -85,10 +89,37 @@ impl Specification {
     }
 }
 
+/// Names of columns that a prepared store knows and the person has left out.
+fn fill(columns: &mut DataArgs, store: &PanelStore) {
+    let keys = &store.manifest.columns;
+    let give = |own: &mut Option<String>, known: &str| {
+        if own.is_none() && !known.is_empty() {
+            *own = Some(known.to_owned());
+        }
+    };
+    if !store.manifest.cross_sections {
+        give(&mut columns.idname, &keys.id);
+    }
+    give(&mut columns.tname, &keys.time);
+    give(&mut columns.gname, &keys.group);
+    give(&mut columns.pname, keys.eligibility.as_deref().unwrap_or_default());
+    columns.panel = columns.panel.or(Some(!store.manifest.cross_sections));
+    let mut outcomes = store.manifest.fields.iter().filter(|field| field.outcome);
+    if let (Some(only), None) = (outcomes.next(), outcomes.next()) {
+        give(&mut columns.yname, &only.name);
+    }
+}
+
 fn running(args: &RunningArgs) -> Result<RunOptions, Failure> {
     one_for_now("backend", &args.backend, "threads", &["lambda", "queue"])?;
     one_for_now("device", &args.device, "cpu", &["cuda"])?;
-    Ok(RunOptions { threads: args.threads, n_partitions: args.n_partitions, max_cohorts: args.max_cohorts })
+    Ok(RunOptions {
+        threads: args.threads,
+        n_partitions: args.n_partitions,
+        max_cohorts: args.max_cohorts,
+        memory_limit: args.memory_limit,
+        stores: args.store_dir.clone(),
+    })
 }
 
 /// Refuses by name the values of later versions.

@@ -5,8 +5,8 @@
 use clap::Args;
 
 use super::values::{
-    boolean, name, number, positive, toml_boolean, toml_number, toml_paths, toml_positive, toml_text,
-    toml_texts, toml_whole, whole,
+    boolean, name, number, positive, size, toml_boolean, toml_number, toml_paths, toml_positive, toml_size,
+    toml_text, toml_texts, toml_whole, whole,
 };
 
 /// Gives a group of arguments its keys, a reader for each from a run file, and the laying of one group over another.
@@ -213,6 +213,12 @@ pub(crate) struct RunningArgs {
     /// Cells per task
     #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
     pub(crate) max_cohorts: Option<usize>,
+    /// Most memory that the process may use, as 8GB or 512MiB; input beyond it is prepared first [default: most of what is free]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) memory_limit: Option<u64>,
+    /// Folder or s3:// prefix for prepared stores of such input [default: ~/.cache/stagger/panels]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) store_dir: Option<String>,
     /// Where tasks run: threads [default: threads]
     #[arg(long, value_name = "BACKEND")]
     pub(crate) backend: Option<String>,
@@ -231,6 +237,8 @@ keys!(RunningArgs {
     threads: toml_positive,
     n_partitions: toml_positive,
     max_cohorts: toml_positive,
+    memory_limit: toml_size,
+    store_dir: toml_text,
     backend: toml_text,
     device: toml_text,
     progress_bar: toml_boolean,
@@ -240,7 +248,7 @@ keys!(RunningArgs {
 /// Arguments of `stagger run`.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub(crate) struct RunArgs {
-    /// Parquet, CSV or TSV: files, folders or globs; or one run file (.toml)
+    /// Parquet, CSV or TSV: files, folders or globs, local or s3://; a prepared store; or one run file (.toml)
     #[arg(value_name = "INPUT")]
     pub(crate) data: Vec<String>,
     #[command(flatten)]

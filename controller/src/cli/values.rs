@@ -47,6 +47,39 @@ pub(crate) fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
+/// A size in bytes: `1GB`, `512 MiB`, `2e9`.
+pub(crate) fn size(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "kb" => 1e3,
+        "mb" => 1e6,
+        "gb" => 1e9,
+        "tb" => 1e12,
+        "k" | "kib" => 1024.0,
+        "m" | "mib" => 1048576.0,
+        "g" | "gib" => 1073741824.0,
+        "t" | "tib" => 1099511627776.0,
+        _ => return Err("expected a size such as 1GB or 512MiB".to_owned()),
+    };
+    match number(digits) {
+        Ok(value) if value > 0.0 && (value * unit).is_finite() => Ok((value * unit) as u64),
+        _ => Err("expected a size such as 1GB or 512MiB".to_owned()),
+    }
+}
+
+/// Reads a run file's value as a size in bytes.
+pub(crate) fn toml_size(value: &Value) -> Result<u64, String> {
+    match value {
+        Value::Integer(bytes) if *bytes > 0 => Ok(*bytes as u64),
+        Value::String(text) => {
+            size(text).map_err(|_| format!("must be a size such as \"1GB\", not {}", shown(value)))
+        }
+        other => Err(format!("must be a size such as \"1GB\", not {}", shown(other))),
+    }
+}
+
 /// A name, without the blanks that `a, b` leaves around it.
 pub(crate) fn name(text: &str) -> Result<String, String> {
     Ok(text.trim().to_owned())
@@ -151,6 +184,17 @@ mod tests {
         assert!(whole("-1").is_err());
         assert!(whole("1.5").is_err());
         assert!(positive("0").is_err());
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size("1GB"), Ok(1_000_000_000));
+        assert_eq!(size("1.5 GiB"), Ok(1_610_612_736));
+        assert_eq!(size("2e9"), Ok(2_000_000_000));
+        assert_eq!(toml_size(&Value::String("512mb".into())), Ok(512_000_000));
+        for wrong in ["", "GB", "-1GB", "1XB", "0"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -2,5 +2,6 @@
 
 pub(crate) mod agg;
 pub(crate) mod describe;
+pub(crate) mod prepare;
 pub(crate) mod run;
 pub(crate) mod simulate;

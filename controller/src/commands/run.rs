@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 use stagger_engine::aggregate::{AggregateOptions, InferenceOverrides, aggregate_saved};
-use stagger_engine::events::Observer;
+use stagger_engine::events::{Observer, RunEvent};
 use stagger_engine::result::{RunResult, SavedResult};
 use stagger_engine::run::{RunOutput, RunsOutput, run as estimate, run_all};
 
@@ -14,7 +14,7 @@ use crate::cli::run_file;
 use crate::cli::spec::Window;
 use crate::failure::Failure;
 use crate::interrupt;
-use crate::progress::{Progress, Show};
+use crate::progress::{Progress, Show, erase};
 use crate::report::aggregation::KINDS;
 use crate::report::estimates::{heading, run_report};
 use crate::report::folder::{Staging, StagingAll};
@@ -77,7 +77,13 @@ impl Folder {
 /// One result a specification, in their order.
 fn compute(request: &RunRequest) -> Result<Vec<RunOutput>, Failure> {
     let progress = Progress::start(Show { line: request.progress, monitor: request.monitor });
-    let found = estimate_all(request, &|event| progress.observe(event));
+    let found = estimate_all(request, &|event| {
+        progress.observe(event);
+        if let RunEvent::Note { text } = event {
+            erase();
+            say(request, &format!("note: {text}"));
+        }
+    });
     progress.finish();
     let runs = found?;
     if let Some(saving) = saving(&runs) {

@@ -9,24 +9,26 @@ use super::{Columns, Wanted};
 use crate::error::{EngineError, Result};
 
 /// How an atom of the formula comes from the fields.
-pub(super) struct AtomPlan {
+#[derive(Debug)]
+pub(crate) struct AtomPlan {
     /// Fields it reads.
-    pub(super) fields: Vec<usize>,
+    pub(crate) fields: Vec<usize>,
     /// Value from those fields' values; `None` for the field itself.
-    pub(super) expression: Option<(Expr, Vec<String>)>,
-    pub(super) text: bool,
+    pub(crate) expression: Option<(Expr, Vec<String>)>,
+    pub(crate) text: bool,
 }
 
 /// The fields that one specification reads.
-pub(super) struct FieldUse {
-    pub(super) outcome: usize,
-    pub(super) atoms: Vec<AtomPlan>,
-    pub(super) weight: Option<usize>,
-    pub(super) clusters: Vec<usize>,
+#[derive(Debug)]
+pub(crate) struct FieldUse {
+    pub(crate) outcome: usize,
+    pub(crate) atoms: Vec<AtomPlan>,
+    pub(crate) weight: Option<usize>,
+    pub(crate) clusters: Vec<usize>,
 }
 
 impl FieldUse {
-    pub(super) fn of(columns: &Columns, wanted: &Wanted<'_>, slots: &Slots) -> Result<Self> {
+    pub(crate) fn of(columns: &Columns, wanted: &Wanted<'_>, slots: &Slots) -> Result<Self> {
         let find = |name: &str, fits: &dyn Fn(FieldKind) -> bool| {
             slots
                 .fields
@@ -50,7 +52,7 @@ impl FieldUse {
     }
 
     /// Fields whose missing values make a row incomplete.
-    pub(super) fn fields(&self) -> BTreeSet<usize> {
+    pub(crate) fn fields(&self) -> BTreeSet<usize> {
         let atoms = self.atoms.iter().flat_map(|a| a.fields.iter().copied());
         atoms.chain([self.outcome]).chain(self.weight).chain(self.clusters.iter().copied()).collect()
     }

@@ -11,7 +11,7 @@ use super::place::Placed;
 use super::slots::{Buffer, Field, FieldKind, MISSING, Slots, UNSET, decode};
 use super::{Columns, Wanted};
 use crate::error::{EngineError, Result};
-use crate::panel::{Census, Panel};
+use crate::panel::{Census, Panel, Shards};
 use crate::parallel;
 use crate::shard::{PeriodBits, Segment, Shard, ShardColumn};
 
@@ -19,15 +19,15 @@ use crate::shard::{PeriodBits, Segment, Shard, ShardColumn};
 const TILE: usize = 64;
 
 /// Slots of one shard as columns; NaN where missing.
-struct RawShard {
+pub(super) struct RawShard {
     /// One column a slot.
-    columns: Vec<AlignedVec>,
+    pub(super) columns: Vec<AlignedVec>,
     /// Per slot: whether some unit has no value.
-    gaps: Vec<bool>,
-    /// Units × periods that have a row; `None` if all have.
-    absent: Option<PeriodBits>,
+    pub(super) gaps: Vec<bool>,
+    /// Units × periods that have no row; `None` if all have.
+    pub(super) absent: Option<PeriodBits>,
     /// Per field: whether two values of a unit differ.
-    varies: Vec<bool>,
+    pub(super) varies: Vec<bool>,
 }
 
 /// Builds the panels of all specifications from the placed rows.
@@ -72,14 +72,11 @@ pub(super) fn finish(
     let interned = Arc::new(interned);
     for built in shards {
         for (panel, shard) in panels.iter_mut().zip(built) {
-            panel.census.merge(&count(&shard, order.periods.len()));
-            panel.shards.push(shard.shard);
+            panel.add(shard.count(order.periods.len()), shard.shard);
         }
     }
     for panel in &mut panels {
-        let first = panel.shards.first();
-        panel.atoms_vary = first.is_some_and(|s| s.atoms.iter().any(ShardColumn::varies));
-        panel.weights_vary = first.is_some_and(|s| s.weights.as_ref().is_some_and(ShardColumn::varies));
+        panel.note_variation();
         panel.interned = Arc::clone(&interned);
     }
     Ok(panels)
@@ -88,7 +85,7 @@ pub(super) fn finish(
 fn empty_panel(order: &Order, used: &FieldUse) -> Panel {
     Panel {
         rows: order.rows,
-        shards: Vec::with_capacity(order.shards.len()),
+        shards: Shards::Memory(Vec::with_capacity(order.shards.len())),
         periods: order.periods.clone(),
         strata: order.strata.clone(),
         units: order.units,
@@ -152,17 +149,18 @@ fn field_varies(field: &Field, columns: &[AlignedVec], rows: usize, periods: usi
     })
 }
 
-struct Builder<'a> {
-    slots: &'a Slots,
-    varies: &'a [bool],
-    periods: usize,
-    segments: &'a [Segment],
-    rows: usize,
+pub(super) struct Builder<'a> {
+    pub(super) slots: &'a Slots,
+    /// By field: whether it varies in some shard of the panel.
+    pub(super) varies: &'a [bool],
+    pub(super) periods: usize,
+    pub(super) segments: &'a [Segment],
+    pub(super) rows: usize,
 }
 
 /// A shard as one specification sees it.
-struct Built {
-    shard: Shard,
+pub(super) struct Built {
+    pub(super) shard: Shard,
     /// Units × periods that have no row; `None` if all have.
     absent: Option<Arc<PeriodBits>>,
 }
@@ -171,7 +169,7 @@ struct Built {
 type Evaluated = (Vec<Option<ShardColumn>>, Option<PeriodBits>);
 
 impl Builder<'_> {
-    fn build(&self, raw: RawShard, uses: &[FieldUse], keys: Arc<Vec<u64>>) -> Vec<Built> {
+    pub(super) fn build(&self, raw: RawShard, uses: &[FieldUse], keys: Arc<Vec<u64>>) -> Vec<Built> {
         let gaps = self.gaps(&raw);
         let absent = raw.absent.map(Arc::new);
         let mut columns: Vec<Option<AlignedVec>> = raw.columns.into_iter().map(Some).collect();
@@ -180,7 +178,7 @@ impl Builder<'_> {
             .fields
             .iter()
             .enumerate()
-            .map(|(index, field)| self.collect(index, field, &mut columns))
+            .map(|(index, field)| self.collect(index, field, &mut columns, absent.as_deref()))
             .collect();
         let evaluated: Vec<Evaluated> = uses.iter().map(|used| self.evaluate(used, &fields, &gaps)).collect();
         let clusters: Vec<Option<Arc<Vec<u64>>>> = self
@@ -234,10 +232,21 @@ impl Builder<'_> {
     }
 
     /// A field's columns; one column where it turned out constant in all shards.
-    fn collect(&self, index: usize, field: &Field, columns: &mut [Option<AlignedVec>]) -> ShardColumn {
+    fn collect(
+        &self,
+        index: usize,
+        field: &Field,
+        columns: &mut [Option<AlignedVec>],
+        absent: Option<&PeriodBits>,
+    ) -> ShardColumn {
         let mut take = |slot: usize| columns[slot].take().unwrap_or_default();
         if !field.by_period {
-            return ShardColumn::Constant(Arc::new(take(field.offset)));
+            let values = Arc::new(take(field.offset));
+            return if self.varies[index] {
+                self.spread(values, absent)
+            } else {
+                ShardColumn::Constant(values)
+            };
         }
         let mut periods: Vec<AlignedVec> = (0..self.periods).map(|p| take(field.offset + p)).collect();
         if self.varies[index] || field.kind == FieldKind::Outcome {
@@ -252,6 +261,19 @@ impl Builder<'_> {
             }
         }
         ShardColumn::Constant(Arc::new(merged))
+    }
+
+    /// A field that is constant in this shard, but varies in another: a column a period, missing where there is no row.
+    fn spread(&self, values: Arc<AlignedVec>, absent: Option<&PeriodBits>) -> ShardColumn {
+        let of = |period: usize| match absent {
+            None => Arc::clone(&values),
+            Some(bits) => {
+                let mut own = AlignedVec::clone(&values);
+                (0..self.rows).filter(|&row| bits.get(row, period)).for_each(|row| own[row] = f64::NAN);
+                Arc::new(own)
+            }
+        };
+        ShardColumn::ByPeriod((0..self.periods).map(of).collect())
     }
 
     /// The atoms that are expressions (`None`: a field as it is), and what makes rows incomplete.
@@ -319,7 +341,13 @@ fn cluster_keys(field: &Field, column: &ShardColumn) -> Option<Arc<Vec<u64>>> {
     }
 }
 
-/// Counts of the rows of a shard.
+impl Built {
+    /// Counts of the rows of the shard.
+    pub(super) fn count(&self, periods: usize) -> Census {
+        count(self, periods)
+    }
+}
+
 fn count(built: &Built, periods: usize) -> Census {
     let Built { shard, absent } = built;
     let strata = shard.segments.iter().map(|s| s.stratum + 1).max().unwrap_or(0);

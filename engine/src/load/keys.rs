@@ -15,7 +15,7 @@ pub(super) const NO_UNIT: u32 = u32::MAX;
 
 /// Keys are hashes already, or nearly: one multiplication spreads them.
 #[derive(Default)]
-pub(super) struct KeyHasher(u64);
+pub(crate) struct KeyHasher(u64);
 
 impl Hasher for KeyHasher {
     fn finish(&self) -> u64 {

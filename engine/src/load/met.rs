@@ -9,24 +9,30 @@ use crate::panel::Stratum;
 
 /// Strata that one thread has met, in the order it met them.
 #[derive(Default)]
-pub(super) struct StrataMet {
-    pub(super) list: Vec<Stratum>,
+pub(crate) struct StrataMet {
+    pub(crate) list: Vec<Stratum>,
     /// Rows whose cohort is missing, counted as never treated.
-    pub(super) cohortless_rows: u64,
+    pub(crate) cohortless_rows: u64,
 }
 
 impl StrataMet {
-    /// Code of a row's stratum.
-    pub(super) fn code(&mut self, group: f64, eligibility: f64) -> Result<u16> {
+    /// The stratum that a row's cohort and eligibility mean.
+    pub(crate) fn read(group: f64, eligibility: f64) -> Stratum {
         let cohort =
             if group.is_nan() || group == 0.0 || group == f64::INFINITY { f64::INFINITY } else { group };
-        let stratum = Stratum { cohort, eligible: eligibility != 0.0 };
+        Stratum { cohort, eligible: eligibility != 0.0 }
+    }
+
+    /// Code of a row's stratum.
+    pub(crate) fn code(&mut self, group: f64, eligibility: f64) -> Result<u16> {
+        let stratum = Self::read(group, eligibility);
         if let Some(code) = self.list.iter().position(|known| *known == stratum) {
             return Ok(code as u16);
         }
-        if cohort < 0.0 {
+        if stratum.cohort < 0.0 {
             return Err(EngineError::input(format!(
-                "the cohort column holds {cohort}, but cohorts can't be negative"
+                "the cohort column holds {}, but cohorts can't be negative",
+                stratum.cohort
             ))
             .with_hint("never-treated units have 0, Inf or a missing value"));
         }
@@ -36,14 +42,14 @@ impl StrataMet {
 
 /// Periods that one thread has met, in the order it met them.
 #[derive(Default)]
-pub(super) struct PeriodsMet {
-    pub(super) list: Vec<f64>,
+pub(crate) struct PeriodsMet {
+    pub(crate) list: Vec<f64>,
     last: usize,
 }
 
 impl PeriodsMet {
     /// Appends the codes of a run's periods, which mostly are consecutive.
-    pub(super) fn codes(&mut self, times: &[f64], out: &mut Vec<u16>) -> Result<()> {
+    pub(crate) fn codes(&mut self, times: &[f64], out: &mut Vec<u16>) -> Result<()> {
         let first = self.code(times[0])? as usize;
         if self.list.get(first..first + times.len()) == Some(times) {
             out.extend((first..first + times.len()).map(|code| code as u16));
@@ -58,7 +64,7 @@ impl PeriodsMet {
     }
 
     /// Code of a row's period.
-    pub(super) fn code(&mut self, time: f64) -> Result<u16> {
+    pub(crate) fn code(&mut self, time: f64) -> Result<u16> {
         // Panels mostly step from a period to the next one met.
         let next = self.last + 1;
         if self.list.get(next) == Some(&time) {
@@ -75,7 +81,7 @@ impl PeriodsMet {
 }
 
 /// The error for a unit in two strata.
-pub(super) fn stratum_varies(unit: &str, first: Stratum, second: Stratum) -> EngineError {
+pub(crate) fn stratum_varies(unit: &str, first: Stratum, second: Stratum) -> EngineError {
     if first.cohort == second.cohort {
         let show = |stratum: Stratum| u8::from(stratum.eligible);
         return EngineError::input(format!(
@@ -102,14 +108,14 @@ fn code<T>(list: &mut Vec<T>, value: T, what: &str, hint: &str) -> Result<u16> {
 }
 
 /// Names of the key columns: period, cohort and, for triple differences, eligibility.
-pub(super) fn key_columns(columns: &Columns) -> Vec<String> {
+pub(crate) fn key_columns(columns: &Columns) -> Vec<String> {
     let mut names = vec![columns.time.clone(), columns.group.clone()];
     names.extend(columns.eligibility.clone());
     names
 }
 
 /// Calls `each(periods, cohorts, eligibilities)` with a batch of the [`key_columns`]; eligibilities are all 1 without a column.
-pub(super) fn with_keys<T>(
+pub(crate) fn with_keys<T>(
     arrays: &[ArrayRef],
     names: &[String],
     first_row: u64,
@@ -145,7 +151,7 @@ fn check_eligibility(values: &[f64], name: &str, first_row: u64) -> Result<()> {
     }
 }
 
-pub(super) fn in_file(error: EngineError, path: &str) -> EngineError {
+pub(crate) fn in_file(error: EngineError, path: &str) -> EngineError {
     let out = if error.is_input() {
         EngineError::input(format!("{error} (file `{path}`)"))
     } else {

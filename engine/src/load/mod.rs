@@ -6,16 +6,21 @@
 //! 3. `finish`: each shard's rows become columns; what is missing is marked, what is constant in time is kept once. Several
 //!    specifications share the columns; each has its own mask of missing values.
 
-mod fields;
+pub(crate) mod fields;
 mod finish;
-mod keys;
-mod met;
+pub(crate) mod keys;
+pub(crate) mod met;
 mod order;
 mod place;
 mod rows;
-mod slots;
+pub(crate) mod slots;
+mod stored;
 
+pub(crate) use order::{SHARD_UNITS, codes, distinct, distinct_strata, stratum_codes};
+pub(crate) use rows::SHARD_ROWS;
 use stagger_estimator::formula::Formula;
+pub use stored::StoredShards;
+pub(crate) use stored::open as open_store;
 
 use crate::error::{EngineError, Result};
 use crate::events::RunEvent;
@@ -77,7 +82,7 @@ pub(crate) struct Covariate {
 }
 
 impl Columns {
-    fn resolve(all: &[Wanted<'_>], source: &Source) -> Result<Self> {
+    pub(crate) fn resolve(all: &[Wanted<'_>], source: &Source) -> Result<Self> {
         let mut columns = Self::default();
         for wanted in all {
             columns.add(wanted, source).map_err(|e| of_specifications(e, &[wanted.name]))?;
@@ -144,7 +149,7 @@ fn not_a_number(argument: &str, column: &str, source: &Source) -> EngineError {
 }
 
 /// Columns that the specifications read.
-fn needed(all: &[Wanted<'_>]) -> Vec<String> {
+pub(crate) fn needed(all: &[Wanted<'_>]) -> Vec<String> {
     let mut names = Vec::new();
     for Wanted { spec, formula, .. } in all {
         let keys = [&spec.idname, &spec.tname, &spec.gname, &spec.yname];

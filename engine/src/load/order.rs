@@ -15,7 +15,7 @@ use crate::parallel;
 use crate::shard::Segment;
 
 /// Units of a shard at most, on average: a shard's columns fit the second cache of a core in part, its partials are small.
-const SHARD_UNITS: u64 = 16_384;
+pub(crate) const SHARD_UNITS: u64 = 16_384;
 
 /// Units of one shard, in order.
 pub(super) struct ShardOrder {
@@ -49,7 +49,7 @@ pub(super) struct Order {
 }
 
 /// Periods of all threads, ascending.
-pub(super) fn distinct(lists: impl Iterator<Item = f64>) -> Vec<f64> {
+pub(crate) fn distinct(lists: impl Iterator<Item = f64>) -> Vec<f64> {
     let mut all: Vec<f64> = lists.collect();
     all.sort_by(f64::total_cmp);
     all.dedup();
@@ -57,7 +57,7 @@ pub(super) fn distinct(lists: impl Iterator<Item = f64>) -> Vec<f64> {
 }
 
 /// Strata of all threads, by cohort and eligibility.
-pub(super) fn distinct_strata(lists: impl Iterator<Item = Stratum>) -> Vec<Stratum> {
+pub(crate) fn distinct_strata(lists: impl Iterator<Item = Stratum>) -> Vec<Stratum> {
     let mut all: Vec<Stratum> = lists.collect();
     all.sort_by(|a, b| a.cohort.total_cmp(&b.cohort).then(a.eligible.cmp(&b.eligible)));
     all.dedup();
@@ -65,12 +65,12 @@ pub(super) fn distinct_strata(lists: impl Iterator<Item = Stratum>) -> Vec<Strat
 }
 
 /// Index in `global` of each of a thread's strata.
-pub(super) fn stratum_codes(local: &[Stratum], global: &[Stratum]) -> Vec<u16> {
+pub(crate) fn stratum_codes(local: &[Stratum], global: &[Stratum]) -> Vec<u16> {
     local.iter().map(|s| global.iter().position(|known| known == s).unwrap_or_default() as u16).collect()
 }
 
 /// Index in `global` of each of a thread's periods.
-pub(super) fn codes(local: &[f64], global: &[f64]) -> Vec<u16> {
+pub(crate) fn codes(local: &[f64], global: &[f64]) -> Vec<u16> {
     local.iter().map(|value| global.partition_point(|known| known < value) as u16).collect()
 }
 

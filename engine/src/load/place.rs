@@ -361,6 +361,12 @@ fn settle(slot: &AtomicU64, value: u64, alone: bool) -> bool {
     }
 }
 
+/// Slot of a cluster in one dimension, from the lower half of its hash. Two bits are given up so that no key looks like "missing",
+/// "not set" or, decoded as a number, NaN.
+pub(super) fn cluster_key(hash: u64, dimension: usize) -> u64 {
+    ((hash ^ (dimension as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)) >> 2) | 1 << 62
+}
+
 fn encode_clusters(
     field: &Field,
     dimension: usize,
@@ -368,10 +374,7 @@ fn encode_clusters(
     scratch: &mut Scratch,
     out: &mut Vec<u64>,
 ) -> Result<()> {
-    // Two bits are given up so that no key looks like "missing", "not set" or, decoded as a number, NaN.
-    let key = |hash: u128| {
-        (((hash as u64) ^ (dimension as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)) >> 2) | 1 << 62
-    };
+    let key = |hash: u128| cluster_key(hash as u64, dimension);
     let buffer = &mut scratch.buffer;
     with_ids(array, &field.name, &mut scratch.integers, |ids| {
         match ids {

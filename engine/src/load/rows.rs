@@ -18,7 +18,7 @@ use crate::parallel;
 use crate::shard::Segment;
 
 /// Rows of a shard at most.
-const SHARD_ROWS: u64 = 16_384;
+pub(crate) const SHARD_ROWS: u64 = 16_384;
 /// Marks rows without period or eligibility.
 const NO_CODE: u16 = u16::MAX;
 

@@ -8,30 +8,30 @@ use super::Columns;
 /// zero, reads as "not set".
 const MARK: u64 = 0xfff4_5354_4147_4752;
 /// What a slot holds before anything is written.
-pub(super) const UNSET: u64 = 0;
+pub(crate) const UNSET: u64 = 0;
 /// What a slot holds for a missing value.
-pub(super) const MISSING: u64 = 0x7ff8_0000_0000_0000 ^ MARK;
+pub(crate) const MISSING: u64 = 0x7ff8_0000_0000_0000 ^ MARK;
 
 /// A value as a slot holds it; NaN and infinities are missing, −0 is 0.
 #[inline]
-pub(super) fn encode(value: f64) -> u64 {
+pub(crate) fn encode(value: f64) -> u64 {
     if value.is_finite() { (value + 0.0).to_bits() ^ MARK } else { MISSING }
 }
 
 /// The value of a slot; NaN if missing or not set.
 #[inline]
-pub(super) fn decode(slot: u64) -> f64 {
+pub(crate) fn decode(slot: u64) -> f64 {
     f64::from_bits(slot ^ MARK)
 }
 
 /// What a slot held, from its decoded value.
-pub(super) fn held(value: f64) -> u64 {
+pub(crate) fn held(value: f64) -> u64 {
     value.to_bits() ^ MARK
 }
 
 /// What a field of a row holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FieldKind {
+pub(crate) enum FieldKind {
     Outcome,
     Covariate { text: bool },
     Weight,
@@ -40,27 +40,27 @@ pub(super) enum FieldKind {
 
 /// One variable of the row of a unit.
 #[derive(Debug)]
-pub(super) struct Field {
-    pub(super) name: String,
-    pub(super) kind: FieldKind,
+pub(crate) struct Field {
+    pub(crate) name: String,
+    pub(crate) kind: FieldKind,
     /// First slot.
-    pub(super) offset: usize,
+    pub(crate) offset: usize,
     /// One slot a period; else one slot in all.
-    pub(super) by_period: bool,
+    pub(crate) by_period: bool,
     /// Set when a field taken for constant was found to vary, or to be missing somewhere.
-    pub(super) varies: AtomicBool,
+    pub(crate) varies: AtomicBool,
 }
 
 /// Fields of a unit's row.
 #[derive(Debug)]
-pub(super) struct Slots {
-    pub(super) fields: Vec<Field>,
-    pub(super) stride: usize,
+pub(crate) struct Slots {
+    pub(crate) fields: Vec<Field>,
+    pub(crate) stride: usize,
 }
 
 impl Slots {
     /// Lays out the fields; those for which `by_period` says so get a slot a period.
-    pub(super) fn new(columns: &Columns, periods: usize, by_period: &dyn Fn(usize) -> bool) -> Self {
+    pub(crate) fn new(columns: &Columns, periods: usize, by_period: &dyn Fn(usize) -> bool) -> Self {
         let outcomes = columns.outcomes.iter().map(|y| (y.clone(), FieldKind::Outcome));
         let covariates =
             columns.covariates.iter().map(|c| (c.name.clone(), FieldKind::Covariate { text: c.text }));
@@ -86,16 +86,16 @@ impl Slots {
     }
 
     /// Whether a field taken for constant turned out not to be.
-    pub(super) fn any_varies(&self) -> bool {
+    pub(crate) fn any_varies(&self) -> bool {
         self.fields.iter().any(|f| f.varies.load(Ordering::Relaxed))
     }
 }
 
 /// Row-major slots of one shard.
-pub(super) type Buffer = Vec<AtomicU64>;
+pub(crate) type Buffer = Vec<AtomicU64>;
 
 /// A buffer of unset slots.
-pub(super) fn buffer(slots: usize) -> Buffer {
+pub(crate) fn buffer(slots: usize) -> Buffer {
     (0..slots).map(|_| AtomicU64::new(UNSET)).collect()
 }
 

@@ -9,8 +9,7 @@ use stagger_estimator::sample::{CohortRole, CohortTable, SampleRules, check_grou
 
 use super::input_error;
 use crate::error::{EngineError, Result};
-use crate::panel::{Panel, RowKind};
-use crate::parallel;
+use crate::panel::{Needs, Panel, RowKind};
 use crate::result::Dropped;
 use crate::shard::{Segment, Shard};
 use crate::spec::RunSpec;
@@ -363,9 +362,26 @@ fn clean(panel: &Panel, spec: &RunSpec, warnings: &mut Vec<String>) -> Result<Cl
     Ok((SampleMask { roles, periods: bits, whole: true }, periods, planned.dropped_rows))
 }
 
+/// Units that are used where no row lacks a value: those of the census.
+fn whole_units(panel: &Panel, mask: &SampleMask) -> Vec<u64> {
+    let periods = panel.periods.len();
+    let kept = |period: &usize| mask.periods[period / 64] >> (period % 64) & 1 == 1;
+    let count = |stratum: usize| match (mask.roles[stratum], panel.rows) {
+        (CohortRole::Dropped, _) => 0,
+        (_, RowKind::Unit) => panel.census.units[stratum],
+        (_, RowKind::Observation) => {
+            let rows = &panel.census.complete[stratum * periods..(stratum + 1) * periods];
+            (0..periods).filter(kept).map(|period| rows[period]).sum()
+        }
+    };
+    (0..panel.strata.len()).map(count).collect()
+}
+
 fn count_units(panel: &Panel, mask: &SampleMask, threads: usize) -> Result<Vec<u64>> {
-    let counts = parallel::map(threads, panel.shards.len(), |index| {
-        let shard = &panel.shards[index];
+    if panel.is_whole() {
+        return Ok(whole_units(panel, mask));
+    }
+    let counts = panel.map_shards(threads, Needs::default(), |shard| {
         let mut counts = vec![0u64; panel.strata.len()];
         for segment in shard.segments.iter().filter(|s| mask.uses(s)) {
             let rows = segment.start..segment.start + segment.units;
@@ -374,7 +390,7 @@ fn count_units(panel: &Panel, mask: &SampleMask, threads: usize) -> Result<Vec<u
                 Some(_) => rows.filter(|&row| mask.counts(shard, segment, row)).count() as u64,
             };
         }
-        Ok(counts)
+        counts
     })?;
     let mut total = vec![0u64; panel.strata.len()];
     for counts in counts {

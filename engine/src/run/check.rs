@@ -7,7 +7,7 @@ use crate::plan::input_error;
 use crate::spec::{FixWeights, RunSpec};
 
 /// Checks a specification; returns the parsed formula.
-pub(super) fn check(spec: &RunSpec) -> Result<Formula> {
+pub(crate) fn check(spec: &RunSpec) -> Result<Formula> {
     for (argument, value) in [("yname", &spec.yname), ("tname", &spec.tname), ("gname", &spec.gname)] {
         if value.is_empty() {
             return Err(EngineError::input(format!("argument \"{argument}\" is missing, with no default")));

@@ -1,6 +1,7 @@
 //! A run in one process: stage after stage, each a set of tasks whose partials are added along a fixed tree.
 
 mod check;
+mod data;
 mod diagnostics;
 mod estimates;
 mod fit;
@@ -15,13 +16,16 @@ use stagger_estimator::formula::Formula;
 
 use crate::error::{EngineError, Result};
 use crate::events::{Observer, RunEvent};
-use crate::load::{self, Wanted};
-use crate::panel::Panel;
+use crate::load::Wanted;
+use crate::panel::{Needs, Panel};
 use crate::plan::Plan;
 use crate::result::SavedResult;
 use crate::spec::RunSpec;
 use crate::task::keys_by_way;
+use data::Input;
 use steps::{Estimation, Scale};
+
+pub(crate) use check::check;
 
 /// How to run; no option changes a bit of the result.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +36,10 @@ pub struct RunOptions {
     pub n_partitions: Option<usize>,
     /// Cells of an `Influence` task; all of them if absent.
     pub max_cohorts: Option<usize>,
+    /// Bytes that the process may use; most of the machine's if absent. Input beyond it is prepared first.
+    pub memory_limit: Option<u64>,
+    /// Where prepared stores of such input are kept, a folder or `s3://` prefix; the user's cache folder if absent.
+    pub stores: Option<String>,
 }
 
 /// One input file.
@@ -132,9 +140,16 @@ pub fn run_all(
     options: &RunOptions,
     observer: Observer<'_>,
 ) -> Result<RunsOutput> {
+    let source = Input::open(inputs)?;
+    let completed: Vec<RunSpec> = specs
+        .iter()
+        .map(|(name, spec)| source.complete(spec).map_err(|e| of_specifications(e, &[*name])))
+        .collect::<Result<_>>()?;
+    let specs: Vec<(Option<&str>, &RunSpec)> =
+        specs.iter().zip(&completed).map(|((name, _), spec)| (*name, spec)).collect();
     let formulas: Vec<Formula> = specs
         .iter()
-        .map(|(name, spec)| check::check(spec).map_err(|e| of_specifications(e, &[*name])))
+        .map(|(name, spec)| check(spec).map_err(|e| of_specifications(e, &[*name])))
         .collect::<Result<_>>()?;
     let wanted: Vec<Wanted<'_>> =
         specs.iter().zip(&formulas).map(|(&(name, spec), formula)| Wanted { name, spec, formula }).collect();
@@ -142,7 +157,7 @@ pub fn run_all(
     let (mut passes, mut separate_passes) = (0, 0);
     for group in sharing(&wanted) {
         let members: Vec<Wanted<'_>> = group.iter().map(|&index| wanted[index]).collect();
-        let shared = run_group(inputs, &members, options, observer)?;
+        let shared = run_group(&source, &members, options, observer)?;
         passes += shared.passes;
         separate_passes += shared.separate_passes;
         for (index, output) in group.into_iter().zip(shared.outputs) {
@@ -186,7 +201,7 @@ pub(crate) fn of_specifications(error: EngineError, names: &[Option<&str>]) -> E
 const LOADING_PASSES: usize = 2;
 
 fn run_group(
-    inputs: &[String],
+    input: &Input<'_>,
     wanted: &[Wanted<'_>],
     options: &RunOptions,
     observer: Observer<'_>,
@@ -194,7 +209,7 @@ fn run_group(
     let begin = Instant::now();
     let threads = options.threads.unwrap_or_else(cores).max(1);
     let mut progress = Progress { observer, stages: Vec::new() };
-    let mut panels = load::load_all(inputs, wanted, threads, &mut progress)?;
+    let mut panels = input.load(wanted, threads, options, &mut progress)?;
     let plans = progress.stage("plan", 1, |_| {
         let plan = |(panel, wanted): (&mut Panel, &Wanted<'_>)| {
             Plan::new(panel, wanted.spec, wanted.formula, threads)
@@ -209,11 +224,11 @@ fn run_group(
         .into_iter()
         .zip(&panels)
         .map(|(plan, panel)| {
-            let clusters = if plan.cluster_variables > 0 { cluster_bound(panel) } else { 0 };
-            let scale = Scale { shards: panel.shards.len(), clusters, max_cells: options.max_cohorts };
-            Estimation::new(plan, scale)
+            let clusters = if plan.cluster_variables > 0 { cluster_bound(panel)? } else { 0 };
+            let scale = Scale { shards: panel.shard_count(), clusters, max_cells: options.max_cohorts };
+            Ok(Estimation::new(plan, scale))
         })
-        .collect();
+        .collect::<Result<_>>()?;
     let invoker = stages::Threads { threads, tasks: options.n_partitions };
     let driven = invoker.drive(&mut estimations, &panels, &mut progress)?;
     let separate_passes = estimations.iter().map(|e| LOADING_PASSES + e.passes()).sum();
@@ -242,7 +257,7 @@ fn facts(panel: &Panel, threads: usize, stages: &[StageFacts], seconds: f64) -> 
             .collect(),
         rows: panel.input_rows,
         units: panel.units,
-        shards: panel.shards.len(),
+        shards: panel.shard_count(),
         threads,
         stages: stages.to_vec(),
         seconds,
@@ -250,20 +265,21 @@ fn facts(panel: &Panel, threads: usize, stages: &[StageFacts], seconds: f64) -> 
 }
 
 /// Upper bound of the number of clusters in any way of clustering.
-fn cluster_bound(panel: &Panel) -> u64 {
+fn cluster_bound(panel: &Panel) -> Result<u64> {
     let mut distinct = std::collections::HashSet::new();
-    for shard in &panel.shards {
-        for keys in keys_by_way(shard) {
+    let needs = Needs { clusters: true, ..Needs::default() };
+    for index in 0..panel.shard_count() {
+        for keys in keys_by_way(&*panel.shard(index, needs)?) {
             // Beyond this the units themselves are the bound.
             if distinct.len() < 4_000_000 {
                 distinct.extend(keys);
             }
         }
     }
-    distinct.len() as u64
+    Ok(distinct.len() as u64)
 }
 
-/// Estimates a specification on local files.
+/// Estimates a specification on files or a prepared store.
 ///
 /// # Errors
 /// Bad arguments or input ([`EngineError::is_input`]), named with file, column and values.
@@ -277,6 +293,6 @@ pub fn run(
     all.outputs.pop().ok_or_else(|| EngineError::failed("the run gave no result"))
 }
 
-fn cores() -> usize {
+pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }

@@ -1,6 +1,8 @@
 //! Makes the passes: tasks of a stage on threads, partials reduced. Estimations that want a pass at the same time share it.
 
+use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use stagger_estimator::subset_sums::BitMemory;
@@ -9,7 +11,7 @@ use super::Progress;
 use super::steps::Estimation;
 use crate::error::{EngineError, Result};
 use crate::events::RunEvent;
-use crate::panel::Panel;
+use crate::panel::{Needs, Panel, Shards};
 use crate::parallel;
 use crate::partial::Partial;
 use crate::reduce::Reduction;
@@ -27,7 +29,7 @@ pub(crate) struct Threads {
 struct Share<'a> {
     estimation: &'a Estimation,
     input: &'a StageInput,
-    shards: &'a [Shard],
+    panel: &'a Panel,
 }
 
 /// Of the estimations that want a pass, those whose sums differ, and for each which of those it shares: the same stage of
@@ -80,11 +82,10 @@ impl Threads {
     fn samples(&self, estimation: &mut Estimation, panel: &Panel) -> Result<()> {
         while let Some(request) = estimation.request() {
             let Some(count) = request.sample else { return Ok(()) };
-            let count = count.next_power_of_two().min(panel.shards.len());
-            let stride = panel.shards.len() / count;
-            let chosen: Vec<Shard> = panel.shards.iter().step_by(stride).take(count).cloned().collect();
-            let share = Share { estimation, input: &request.input, shards: &chosen };
-            let mut partials = self.reduce(&[share], &self.cut(count), &|| {})?;
+            let count = count.next_power_of_two().min(panel.shard_count());
+            let stride = panel.shard_count() / count;
+            let share = Share { estimation, input: &request.input, panel };
+            let mut partials = self.reduce(&[share], &self.cut(count), stride, &|| {})?;
             let partial = partials.pop().ok_or_else(|| EngineError::failed("a sample was lost"))?;
             estimation.accept(partial)?;
         }
@@ -104,17 +105,17 @@ impl Threads {
             .filter_map(|&i| {
                 let estimation = &estimations[i];
                 let input = &estimation.request()?.input;
-                Some(Share { estimation, input, shards: &panels[i].shards })
+                Some(Share { estimation, input, panel: &panels[i] })
             })
             .collect();
         let Some(first) = shares.first() else { return Ok(Vec::new()) };
-        let tasks = self.cut(first.shards.len());
+        let tasks = self.cut(first.panel.shard_count());
         let mut names: Vec<&str> = shares.iter().map(|s| s.input.stage()).collect();
         names.dedup();
         let name = names.join(" + ");
         let partials = progress.stage(&name, tasks.len(), |observer| {
             let done = AtomicUsize::new(0);
-            self.reduce(&shares, &tasks, &|| {
+            self.reduce(&shares, &tasks, 1, &|| {
                 let done = done.fetch_add(1, Ordering::Relaxed) + 1;
                 observer(&RunEvent::TaskDone { stage: name.clone(), done, tasks: tasks.len() });
             })
@@ -127,16 +128,18 @@ impl Threads {
         (0..tasks).map(|t| shards * t / tasks..shards * (t + 1) / tasks).collect()
     }
 
-    /// Runs the tasks of all shares and reduces each share's partials along its tree.
+    /// Runs the tasks of all shares over every `stride`-th shard and reduces each share's partials along its tree.
     fn reduce(
         &self,
         shares: &[Share<'_>],
         tasks: &[Range<usize>],
+        stride: usize,
         done: &(dyn Fn() + Sync),
     ) -> Result<Vec<Partial>> {
         let shards = tasks.last().map_or(0, |range| range.end);
         let root = shards.next_power_of_two().trailing_zeros();
         let reductions: Vec<Reduction> = shares.iter().map(|_| Reduction::default()).collect();
+        let needs = shares.iter().map(|share| share.input.needs()).fold(Needs::default(), Needs::or);
         parallel::for_each(
             self.threads,
             tasks.len(),
@@ -151,10 +154,11 @@ impl Threads {
                 };
                 for range in ranges {
                     let mut memory = (shares.len() > 1).then(BitMemory::default);
+                    let mut loaded = Loaded::default();
                     for (share, reduction) in shares.iter().zip(&reductions) {
                         let task = Task { input: share.input, shards: range.clone() };
-                        let shards = &share.shards[range.clone()];
-                        for (node, partial) in run_task(share.estimation.plan(), &task, shards, &mut memory) {
+                        let shard = |index: usize| loaded.shard(share.panel, index * stride, needs);
+                        for (node, partial) in run_task(share.estimation.plan(), &task, shard, &mut memory)? {
                             reduction.add(node, partial, root);
                         }
                     }
@@ -168,5 +172,31 @@ impl Threads {
             reduction.into_root().ok_or_else(lost)
         });
         roots.collect()
+    }
+}
+
+/// The stored shard read last: specifications that share a pass take turns on it.
+#[derive(Default)]
+struct Loaded {
+    last: Option<(usize, Arc<Vec<Shard>>)>,
+}
+
+impl Loaded {
+    fn shard<'a>(&mut self, panel: &'a Panel, index: usize, needs: Needs) -> Result<Cow<'a, Shard>> {
+        let (shards, specification) = match &panel.shards {
+            Shards::Memory(shards) => return Ok(Cow::Borrowed(&shards[index])),
+            Shards::Stored { shards, specification } => (shards, *specification),
+        };
+        let all = match &self.last {
+            Some((last, all)) if *last == index => Arc::clone(all),
+            _ => {
+                // What was read before is let go before more is read.
+                self.last = None;
+                shards.load(index, needs)?
+            }
+        };
+        let own = all[specification].clone();
+        self.last = Some((index, all));
+        Ok(Cow::Owned(own))
     }
 }

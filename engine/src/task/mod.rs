@@ -4,11 +4,14 @@ mod clusters;
 mod influence;
 mod nuisances;
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use stagger_estimator::moments::Correction;
 use stagger_estimator::subset_sums::BitMemory;
 
+use crate::error::Result;
+use crate::panel::Needs;
 use crate::partial::Partial;
 use crate::plan::Plan;
 use crate::reduce::{Node, SubtreeStack};
@@ -60,6 +63,18 @@ pub enum StageInput {
 }
 
 impl StageInput {
+    /// What of a shard the stage reads.
+    pub fn needs(&self) -> Needs {
+        match self {
+            StageInput::Gram | StageInput::Moments { .. } => Needs { outcomes: true, ..Needs::default() },
+            StageInput::Propensity { .. } | StageInput::Overlap { .. } => Needs::default(),
+            StageInput::Omega { .. } => Needs { outcomes: true, clusters: true, ..Needs::default() },
+            StageInput::Influence { draws, clusters, .. } => {
+                Needs { outcomes: true, keys: *draws > 0, clusters: clusters.is_some() }
+            }
+        }
+    }
+
     /// Name of the stage.
     pub fn stage(&self) -> &'static str {
         match self {
@@ -83,42 +98,37 @@ pub struct Task<'a> {
 }
 
 /// Computes the partials of a task's shards, merged to maximal aligned subtrees of the reduction tree. Pure: the same
-/// bytes whatever ran before, however shards are grouped. `memory` keeps multiplier bits for the next specification on the
-/// same shards.
-pub fn run_task(
+/// bytes whatever ran before, however shards are grouped. `shard` gives a shard by index; `memory` keeps multiplier bits for the
+/// next specification on the same shards.
+///
+/// # Errors
+/// A shard that can't be had.
+pub fn run_task<'a>(
     plan: &Plan,
     task: &Task<'_>,
-    shards: &[Shard],
+    mut shard: impl FnMut(usize) -> Result<Cow<'a, Shard>>,
     memory: &mut Option<BitMemory>,
-) -> Vec<(Node, Partial)> {
+) -> Result<Vec<(Node, Partial)>> {
     let mut stack = SubtreeStack::default();
-    for (index, shard) in task.shards.clone().zip(shards) {
-        let partial = match task.input {
-            StageInput::Gram => Partial::Gram(nuisances::gram(plan, shard)),
-            StageInput::Propensity { betas } => {
-                Partial::Propensity(nuisances::propensity(plan, shard, betas))
-            }
-            StageInput::Moments { betas } => Partial::Moments(nuisances::moments(plan, shard, betas)),
-            StageInput::Overlap { betas } => Partial::Overlap(nuisances::overlap(plan, shard, betas)),
-            StageInput::Omega { corrections, betas } => {
-                Partial::Omega(influence::omega(plan, shard, corrections, betas))
-            }
-            StageInput::Influence { corrections, betas, columns, draws, clusters } => {
-                Partial::Influence(influence::influence(
-                    plan,
-                    shard,
-                    &influence::Inputs {
-                        corrections,
-                        betas,
-                        columns,
-                        draws: *draws,
-                        clusters: clusters.as_ref(),
-                    },
-                    memory,
-                ))
-            }
-        };
-        stack.push(index, partial);
+    for index in task.shards.clone() {
+        stack.push(index, shard_partial(plan, task.input, &*shard(index)?, memory));
     }
-    stack.into_nodes()
+    Ok(stack.into_nodes())
+}
+
+fn shard_partial(plan: &Plan, input: &StageInput, shard: &Shard, memory: &mut Option<BitMemory>) -> Partial {
+    match input {
+        StageInput::Gram => Partial::Gram(nuisances::gram(plan, shard)),
+        StageInput::Propensity { betas } => Partial::Propensity(nuisances::propensity(plan, shard, betas)),
+        StageInput::Moments { betas } => Partial::Moments(nuisances::moments(plan, shard, betas)),
+        StageInput::Overlap { betas } => Partial::Overlap(nuisances::overlap(plan, shard, betas)),
+        StageInput::Omega { corrections, betas } => {
+            Partial::Omega(influence::omega(plan, shard, corrections, betas))
+        }
+        StageInput::Influence { corrections, betas, columns, draws, clusters } => {
+            let inputs =
+                influence::Inputs { corrections, betas, columns, draws: *draws, clusters: clusters.as_ref() };
+            Partial::Influence(influence::influence(plan, shard, &inputs, memory))
+        }
+    }
 }

@@ -1,0 +1,105 @@
+//! Arguments of `stagger prepare`: the columns of `run`, and where the store goes.
+
+use clap::Args;
+use stagger_engine::spec::RunSpec;
+
+use super::run_args::{DataArgs, RunArgs};
+use super::run_file::resolve;
+use super::spec::specification;
+use super::specs::Named;
+use super::values::{boolean, name, number, positive, size};
+use crate::failure::Failure;
+
+/// Arguments of `stagger prepare`.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct PrepareArgs {
+    /// Parquet, CSV or TSV: files, folders or globs, local or s3://; or one run file (.toml). With --verify a store
+    #[arg(value_name = "INPUT")]
+    pub(crate) data: Vec<String>,
+    #[command(flatten)]
+    pub(crate) columns: DataArgs,
+    /// Columns to cluster on, separated by commas
+    #[arg(long, alias = "cluster", value_name = "COLUMNS", value_delimiter = ',', value_parser = name, help_heading = "Data")]
+    pub(crate) clustervars: Option<Vec<String>>,
+    /// Further covariates to keep, separated by commas
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', value_parser = name, help_heading = "Data")]
+    pub(crate) keep: Option<Vec<String>>,
+    /// Where the store goes: a folder or s3:// prefix
+    #[arg(long, short = 'o', value_name = "STORE", help_heading = "Output")]
+    pub(crate) out: Option<String>,
+    /// Check every byte of the store INPUT against its manifest
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean, help_heading = "Output")]
+    pub(crate) verify: Option<bool>,
+    /// Print one line of JSON
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean, help_heading = "Output")]
+    pub(crate) json: Option<bool>,
+    /// No progress on stderr
+    #[arg(long, short = 'q', value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean, help_heading = "Output")]
+    pub(crate) quiet: Option<bool>,
+    /// Threads [default: all cores]
+    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true, help_heading = "Running")]
+    pub(crate) threads: Option<usize>,
+    /// Most memory that the process may use, as 1GB or 512MiB [default: most of what is free]
+    #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "Running")]
+    pub(crate) memory_limit: Option<u64>,
+    /// Partitions of the shuffle [default: as memory asks]
+    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true, help_heading = "Running")]
+    pub(crate) n_partitions: Option<usize>,
+    /// Show progress on a terminal [default: true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean, help_heading = "Running")]
+    pub(crate) progress_bar: Option<bool>,
+    /// Log memory, tasks and rates every so many seconds
+    #[arg(long, value_name = "SECONDS", value_parser = number, allow_negative_numbers = true, help_heading = "Running")]
+    pub(crate) monitor_interval: Option<f64>,
+}
+
+/// What is kept, of which inputs.
+#[derive(Debug)]
+pub(crate) struct PrepareRequest {
+    pub(crate) inputs: Vec<String>,
+    /// Specifications whose columns are kept.
+    pub(crate) specs: Vec<(Option<String>, RunSpec)>,
+    /// Where the store goes.
+    pub(crate) out: String,
+}
+
+impl PrepareRequest {
+    /// Checks the arguments.
+    pub(crate) fn new(args: &PrepareArgs) -> Result<Self, Failure> {
+        let mut flags =
+            RunArgs { data: args.data.clone(), columns: args.columns.clone(), ..RunArgs::default() };
+        flags.inference.clustervars.clone_from(&args.clustervars);
+        let named = resolve(flags)?;
+        let Some(inputs) = named.first().map(|n| n.args.data.clone()).filter(|data| !data.is_empty()) else {
+            return Err(Failure::input("no input is given").hint(
+                "stagger prepare panel.parquet --yname Y --tname T --idname ID --gname G --out STORE",
+            ));
+        };
+        let Some(out) = args.out.clone() else {
+            return Err(Failure::input("argument \"out\" is missing")
+                .hint("name the store: --out FOLDER or --out s3://BUCKET/PREFIX"));
+        };
+        let mut specs = Vec::new();
+        for named in named {
+            for outcome in outcomes(&named) {
+                let mut own = named.args.clone();
+                own.columns.yname = outcome;
+                specs.push((named.name.clone(), specification(&own)?));
+            }
+        }
+        let keep = args.keep.as_deref().unwrap_or_default();
+        if let (Some((_, first)), false) = (specs.first().cloned(), keep.is_empty()) {
+            let quoted: Vec<String> = keep.iter().map(|column| format!("`{column}`")).collect();
+            specs.push((None, RunSpec { xformla: Some(format!("~ {}", quoted.join(" + "))), ..first }));
+        }
+        Ok(Self { inputs, specs, out })
+    }
+}
+
+/// The outcomes that a specification names, separated by commas.
+fn outcomes(named: &Named) -> Vec<Option<String>> {
+    match &named.args.columns.yname {
+        None => vec![None],
+        Some(names) => names.split(',').map(|name| Some(name.trim().to_owned())).collect(),
+    }
+}

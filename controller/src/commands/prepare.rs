@@ -1,0 +1,138 @@
+//! `stagger prepare`.
+
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use stagger_engine::panel_store::{Manifest, PanelStore, Verification};
+use stagger_engine::prepare::{PrepareOptions, Prepared, prepare as make};
+use stagger_engine::spec::RunSpec;
+use stagger_engine::store::Storage;
+
+use crate::cli::prepare_args::{PrepareArgs, PrepareRequest};
+use crate::failure::Failure;
+use crate::interrupt;
+use crate::progress::{Progress, Show};
+use crate::report::stdout::{print, print_json};
+use crate::report::text::{counted, grouped};
+
+/// Makes a store, or checks one.
+pub(crate) fn prepare(args: &PrepareArgs) -> Result<(), Failure> {
+    if args.verify.unwrap_or(false) {
+        return verify(args);
+    }
+    let request = PrepareRequest::new(args)?;
+    interrupt::install();
+    let storage = Storage::open(&request.out).map_err(stagger_engine::error::EngineError::from)?;
+    let specs: Vec<(Option<&str>, &RunSpec)> =
+        request.specs.iter().map(|(name, spec)| (name.as_deref(), spec)).collect();
+    let options = PrepareOptions {
+        threads: args.threads,
+        memory_limit: args.memory_limit,
+        partitions: args.n_partitions,
+    };
+    let begin = Instant::now();
+    let progress = Progress::start(show(args));
+    let made = make(&request.inputs, &specs, &storage, &options, &|event| progress.observe(event));
+    progress.finish();
+    report(args, &made?, &storage.url(), begin.elapsed())
+}
+
+fn show(args: &PrepareArgs) -> Show {
+    let quiet = args.quiet.unwrap_or(false);
+    Show {
+        line: args.progress_bar.unwrap_or(true) && !quiet,
+        monitor: args.monitor_interval.filter(|seconds| *seconds > 0.0).map(Duration::from_secs_f64),
+    }
+}
+
+/// What was made, for programs.
+#[derive(Serialize)]
+struct Made<'a> {
+    store: &'a str,
+    reused: bool,
+    rows: u64,
+    units: u64,
+    shards: usize,
+    bytes: u64,
+    fingerprint: &'a str,
+}
+
+fn report(args: &PrepareArgs, made: &Prepared, url: &str, elapsed: Duration) -> Result<(), Failure> {
+    let manifest = &made.manifest;
+    if args.json.unwrap_or(false) {
+        return print_json(&Made {
+            store: url,
+            reused: made.reused,
+            rows: manifest.input_rows,
+            units: manifest.units,
+            shards: manifest.shards.len(),
+            bytes: manifest.bytes(),
+            fingerprint: &manifest.fingerprint,
+        });
+    }
+    print(&summary(manifest, url))?;
+    if !args.quiet.unwrap_or(false) {
+        let line = match made.reused {
+            true => "the store was there already, of the same inputs and columns".to_owned(),
+            false => {
+                let stages: Vec<String> =
+                    made.stages.iter().map(|s| format!("{} {:.1} s", s.stage, s.seconds)).collect();
+                format!("prepared in {:.1} s: {}", elapsed.as_secs_f64(), stages.join(", "))
+            }
+        };
+        let _ = writeln!(io::stderr(), "{line}");
+    }
+    Ok(())
+}
+
+fn summary(manifest: &Manifest, url: &str) -> String {
+    let kind = if manifest.cross_sections { "row" } else { "unit" };
+    let mut out = format!("store      {url}\n");
+    out += &format!(
+        "panel      {} of {}, {}, {}\n",
+        counted(manifest.units, kind),
+        counted(manifest.input_rows, "input row"),
+        counted(manifest.periods.len() as u64, "period"),
+        counted(manifest.shards.len() as u64, "shard"),
+    );
+    out += &format!("size       {} MB\n", grouped(manifest.bytes().div_ceil(1_000_000)));
+    let names = |wanted: bool| -> String {
+        let list: Vec<String> = manifest
+            .fields
+            .iter()
+            .filter(|f| f.outcome == wanted)
+            .map(|f| format!("{}{}", f.name, if f.varies && !f.outcome { " (varies in time)" } else { "" }))
+            .collect();
+        if list.is_empty() { "none".to_owned() } else { list.join(", ") }
+    };
+    out += &format!("outcomes   {}\n", names(true));
+    out + &format!("others     {}\n", names(false))
+}
+
+fn verify(args: &PrepareArgs) -> Result<(), Failure> {
+    let [place] = args.data.as_slice() else {
+        return Err(Failure::input("--verify checks one store").hint("stagger prepare STORE --verify"));
+    };
+    let storage = Storage::open(place).map_err(stagger_engine::error::EngineError::from)?;
+    let store = PanelStore::open(storage)?;
+    let threads = args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let found = store.verify(threads, &|| {})?;
+    outcome(&found, &store.url())
+}
+
+fn outcome(found: &Verification, url: &str) -> Result<(), Failure> {
+    if found.damage.is_empty() {
+        return print(&format!(
+            "`{url}` is whole: {}, {} MB\n",
+            counted(found.shards as u64, "shard"),
+            grouped(found.bytes.div_ceil(1_000_000))
+        ));
+    }
+    let mut list = found.damage.iter().take(20).cloned().collect::<Vec<_>>().join("; ");
+    if found.damage.len() > 20 {
+        list += &format!("; and {} more", found.damage.len() - 20);
+    }
+    Err(Failure::failed(format!("the store `{url}` is damaged: {list}"))
+        .hint("remove it and prepare it again"))
+}

@@ -1,0 +1,569 @@
+//! Panels of a prepared store: shards are read when they are wanted, or all of them at once where memory allows it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
+use arrow::datatypes::{Float64Type, Int64Type, UInt64Type};
+use stagger_estimator::columns::AlignedVec;
+use stagger_estimator::lanes::LANES;
+
+use super::fields::FieldUse;
+use super::finish::{Builder, Built, RawShard};
+use super::place::cluster_key;
+use super::slots::{FieldKind, Slots, UNSET, decode};
+use super::{Columns, Covariate, Wanted, insert};
+use crate::error::{EngineError, Result};
+use crate::input::{hash_bytes, hash_integer};
+use crate::levels::{Recodes, recode};
+use crate::panel::{Census, Needs, Panel, RowKind, Shards, Stratum};
+use crate::panel_store::read::OpenShard;
+use crate::panel_store::write::{ROW, column_name, present_name};
+use crate::panel_store::{self, PanelStore};
+use crate::parallel;
+use crate::run::{Progress, of_specifications};
+use crate::shard::{PeriodBits, Segment, Shard};
+
+/// Share of the memory limit that shards kept in memory may take; the rest is for tasks, partials and draws.
+const KEPT: f64 = 0.55;
+
+/// The shards of a store as some specifications see them.
+#[derive(Debug)]
+pub struct StoredShards {
+    store: PanelStore,
+    columns: Columns,
+    uses: Vec<FieldUse>,
+    /// Index of each field of the slots among the store's.
+    fields: Vec<usize>,
+    /// What each field is to the specifications.
+    roles: Vec<FieldKind>,
+    /// By field: whether it varies in time in some shard.
+    varies: Vec<bool>,
+    /// By field: whether a row that is there may lack it.
+    missing: Vec<bool>,
+    /// Codes of the store's texts.
+    texts: HashMap<String, u32>,
+    /// By specification: the levels of its factors, once they are known.
+    recodes: Vec<OnceLock<Recodes>>,
+    /// Shards that stay in memory once they were read: the first ones.
+    kept: Vec<OnceLock<Arc<Vec<Shard>>>>,
+}
+
+impl StoredShards {
+    fn new(store: PanelStore, all: &[Wanted<'_>]) -> Result<Self> {
+        let columns = columns_of(&store, all)?;
+        let slots = Slots::new(&columns, 1, &|_| false);
+        let manifest = &store.manifest;
+        let fields = slots
+            .fields
+            .iter()
+            .map(|field| {
+                let kind = kind_of(field.kind);
+                manifest
+                    .field(&field.name, kind)
+                    .ok_or_else(|| EngineError::failed(format!("no column `{}` in the store", field.name)))
+            })
+            .collect::<Result<Vec<usize>>>()?;
+        let uses = all
+            .iter()
+            .map(|wanted| {
+                FieldUse::of(&columns, wanted, &slots).map_err(|e| of_specifications(e, &[wanted.name]))
+            })
+            .collect::<Result<_>>()?;
+        let texts = manifest.texts.iter().zip(0..).map(|(text, code)| (text.clone(), code)).collect();
+        Ok(Self {
+            varies: fields.iter().map(|&f| manifest.fields[f].varies).collect(),
+            missing: fields.iter().map(|&f| manifest.fields[f].missing).collect(),
+            roles: slots.fields.iter().map(|f| f.kind).collect(),
+            recodes: all.iter().map(|_| OnceLock::new()).collect(),
+            kept: Vec::new(),
+            columns,
+            uses,
+            fields,
+            texts,
+            store,
+        })
+    }
+
+    /// Number of shards.
+    pub(crate) fn count(&self) -> usize {
+        self.store.manifest.shards.len()
+    }
+
+    /// Whether no row that a specification reads lacks a value.
+    pub(crate) fn is_whole(&self, specification: usize) -> bool {
+        let used = &self.uses[specification];
+        !self.store.manifest.unbalanced
+            && used.atoms.iter().all(|atom| atom.expression.is_none())
+            && used.fields().iter().all(|&field| !self.missing[field])
+    }
+
+    /// Whether a specification has sampling weights.
+    pub(crate) fn has_weights(&self, specification: usize) -> bool {
+        self.uses[specification].weight.is_some()
+    }
+
+    /// Whether two specifications leave out the same rows; not where it would have to be looked at.
+    pub(crate) fn same_rows(&self, a: usize, b: usize) -> bool {
+        let gaps = |specification: usize| {
+            let used = &self.uses[specification];
+            let fields: Vec<usize> = used.fields().into_iter().filter(|&f| self.missing[f]).collect();
+            let computed: Vec<String> = used
+                .atoms
+                .iter()
+                .filter_map(|a| a.expression.as_ref())
+                .map(|(e, _)| format!("{e:?}"))
+                .collect();
+            (fields, computed)
+        };
+        gaps(a) == gaps(b)
+    }
+
+    /// Sets the levels of a specification's factors.
+    pub(crate) fn recode(&self, specification: usize, recodes: Recodes) {
+        // A specification is planned once.
+        let _ = self.recodes[specification].set(recodes);
+    }
+
+    /// Bytes of all shards in memory, for all specifications.
+    fn memory(&self) -> u64 {
+        let manifest = &self.store.manifest;
+        let periods = if manifest.cross_sections { 1 } else { manifest.periods.len() as u64 };
+        let columns = |field: &panel_store::Field| {
+            let by_period = field.outcome || field.varies || (field.missing && !manifest.cross_sections);
+            if by_period { periods } else { 1 }
+        };
+        let fields: u64 = self.fields.iter().map(|&f| columns(&manifest.fields[f])).sum();
+        let computed: usize =
+            self.uses.iter().flat_map(|u| &u.atoms).filter(|a| a.expression.is_some()).count();
+        let per_unit =
+            8 * (fields + 1 + computed as u64 * periods) + self.uses.len() as u64 * periods.div_ceil(8);
+        manifest.units * per_unit
+    }
+
+    /// A shard as every specification sees it, with at least what is wanted of it.
+    pub(crate) fn load(&self, index: usize, needs: Needs) -> Result<Arc<Vec<Shard>>> {
+        let Some(kept) = self.kept.get(index).filter(|_| self.recodes.iter().all(|r| r.get().is_some()))
+        else {
+            return self.read(index, needs).map(Arc::new);
+        };
+        if let Some(shards) = kept.get() {
+            return Ok(Arc::clone(shards));
+        }
+        let shards = Arc::new(self.read(index, Needs::ALL)?);
+        Ok(Arc::clone(kept.get_or_init(|| shards)))
+    }
+
+    fn read(&self, index: usize, needs: Needs) -> Result<Vec<Shard>> {
+        let built = self.build(index, needs)?;
+        let shards = built.into_iter().zip(&self.recodes).map(|(built, recodes)| {
+            let mut shard = built.shard;
+            if let Some(recodes) = recodes.get() {
+                recode(&mut shard, recodes);
+            }
+            shard
+        });
+        Ok(shards.collect())
+    }
+
+    /// Reads a shard; outcomes that nobody needs are zeros.
+    fn build(&self, index: usize, needs: Needs) -> Result<Vec<Built>> {
+        let manifest = &self.store.manifest;
+        let periods = if manifest.cross_sections { 1 } else { manifest.periods.len() };
+        let opened = self.store.open_shard(index)?;
+        let (segments, rows) = segments(&opened);
+        let names = self.names(needs);
+        let arrays = self.store.read_columns(&opened, &names.all)?;
+        let slots = Slots::new(&self.columns, periods, &|field| names.has_periods(field, &arrays));
+        let absent = names.absent.clone().map(|at| absent_rows(&arrays[at], &segments, rows, periods));
+        let absent = absent.transpose()?.flatten();
+        let mut raw = RawShard {
+            columns: Vec::with_capacity(slots.stride),
+            gaps: Vec::with_capacity(slots.stride),
+            varies: Vec::new(),
+            absent,
+        };
+        for (field, of) in slots.fields.iter().zip(&names.fields) {
+            let own = if field.by_period && !manifest.cross_sections { &of.by_period } else { &of.constant };
+            let Some(own) = own else {
+                unread(&mut raw, rows, field.by_period.then_some(periods));
+                continue;
+            };
+            for at in own.clone() {
+                let array = arrays[at].as_ref().ok_or_else(|| {
+                    EngineError::failed(format!("a shard has no column `{}`", names.all[at]))
+                })?;
+                let (values, gap) = self.column(field.kind, array, &segments, rows)?;
+                raw.columns.push(values);
+                raw.gaps.push(gap);
+            }
+        }
+        let keys = match needs.keys {
+            true => unit_keys(arrays.first().and_then(Option::as_ref), &segments, rows)?,
+            false => Vec::new(),
+        };
+        let builder = Builder { slots: &slots, varies: &self.varies, periods, segments: &segments, rows };
+        Ok(builder.build(raw, &self.uses, Arc::new(keys)))
+    }
+
+    /// Names of the columns to read.
+    fn names(&self, needs: Needs) -> Names {
+        let manifest = &self.store.manifest;
+        let id = if manifest.cross_sections { ROW } else { &manifest.columns.id };
+        let mut names = Names { all: Vec::new(), fields: Vec::new(), absent: None };
+        if needs.keys {
+            names.all.push(id.to_owned());
+        }
+        for (slot, &field) in self.fields.iter().enumerate() {
+            let field = &manifest.fields[field];
+            let wanted = self.missing[slot]
+                || match self.roles[slot] {
+                    FieldKind::Outcome => needs.outcomes,
+                    FieldKind::Cluster { .. } => needs.clusters,
+                    _ => true,
+                };
+            let mut add = |periods: &[Option<f64>]| {
+                let start = names.all.len();
+                let name = |&period: &Option<f64>| column_name(&field.name, field.kind, period);
+                names.all.extend(periods.iter().map(name));
+                start..names.all.len()
+            };
+            let panel = !manifest.cross_sections;
+            let constant = !field.outcome || !panel;
+            let by_period = panel && (field.outcome || field.varies || field.missing);
+            let periods: Vec<Option<f64>> = manifest.periods.iter().copied().map(Some).collect();
+            let of = FieldColumns {
+                constant: (wanted && constant).then(|| add(&[None])),
+                by_period: (wanted && by_period).then(|| add(&periods)),
+            };
+            names.fields.push(of);
+        }
+        if manifest.unbalanced {
+            let start = names.all.len();
+            names.all.extend(manifest.periods.iter().map(|&period| present_name(period)));
+            names.absent = Some(start..names.all.len());
+        }
+        names
+    }
+
+    /// A column with its padding, and whether some unit has no value.
+    fn column(
+        &self,
+        kind: FieldKind,
+        array: &ArrayRef,
+        segments: &[Segment],
+        rows: usize,
+    ) -> Result<(AlignedVec, bool)> {
+        let mut out = AlignedVec::zeros(rows);
+        let mut last = 0;
+        for segment in segments {
+            out[last..segment.start].fill(decode(UNSET));
+            last = segment.start + segment.units;
+        }
+        out[last..].fill(decode(UNSET));
+        let wrong = || EngineError::failed(format!("a shard's column has type {}", array.data_type()));
+        match kind {
+            FieldKind::Covariate { text: true } => {
+                let texts = array.as_string_opt::<i32>().ok_or_else(wrong)?;
+                spread(segments, &mut out, |row| match texts.is_valid(row) {
+                    true => self.texts.get(texts.value(row)).map_or(f64::NAN, |&code| f64::from(code)),
+                    false => f64::NAN,
+                });
+            }
+            FieldKind::Cluster { dimension } => {
+                let hashes = array.as_primitive_opt::<UInt64Type>().ok_or_else(wrong)?;
+                spread(segments, &mut out, |row| match hashes.is_valid(row) {
+                    true => decode(cluster_key(hashes.value(row), dimension)),
+                    false => f64::NAN,
+                });
+            }
+            _ => {
+                let numbers = array.as_primitive_opt::<Float64Type>().ok_or_else(wrong)?;
+                let mut at = 0;
+                for segment in segments {
+                    let own = &numbers.values()[at..at + segment.units];
+                    out[segment.start..segment.start + segment.units].copy_from_slice(own);
+                    at += segment.units;
+                }
+                if let Some(nulls) = numbers.nulls() {
+                    let mut row = 0;
+                    for segment in segments {
+                        for unit in segment.start..segment.start + segment.units {
+                            if nulls.is_null(row) {
+                                out[unit] = f64::NAN;
+                            }
+                            row += 1;
+                        }
+                    }
+                }
+            }
+        }
+        Ok((out, array.null_count() > 0))
+    }
+}
+
+/// A field that is not read: zeros, missing where there is no row.
+fn unread(raw: &mut RawShard, rows: usize, periods: Option<usize>) {
+    for period in 0..periods.unwrap_or(1) {
+        let mut zeros = AlignedVec::zeros(rows);
+        let mut gap = false;
+        if let Some(bits) = raw.absent.as_ref().filter(|_| periods.is_some()) {
+            for row in (0..rows).filter(|&row| bits.get(row, period)) {
+                zeros[row] = f64::NAN;
+                gap = true;
+            }
+        }
+        raw.columns.push(zeros);
+        raw.gaps.push(gap);
+    }
+}
+
+/// Writes `value(row)` for all units, padding left out.
+fn spread(segments: &[Segment], out: &mut AlignedVec, value: impl Fn(usize) -> f64) {
+    let mut row = 0;
+    for segment in segments {
+        for unit in segment.start..segment.start + segment.units {
+            out[unit] = value(row);
+            row += 1;
+        }
+    }
+}
+
+/// Where the columns of a field are among those read.
+#[derive(Clone, Debug, Default)]
+struct FieldColumns {
+    constant: Option<std::ops::Range<usize>>,
+    by_period: Option<std::ops::Range<usize>>,
+}
+
+/// Columns to read of every shard; a shard lacks those that it has in another form.
+struct Names {
+    all: Vec<String>,
+    fields: Vec<FieldColumns>,
+    absent: Option<std::ops::Range<usize>>,
+}
+
+impl Names {
+    /// Whether a shard has a field's values by period; in cross sections, whether some row lacks it.
+    fn has_periods(&self, field: usize, arrays: &[Option<ArrayRef>]) -> bool {
+        let first = |range: &Option<std::ops::Range<usize>>| arrays[range.as_ref()?.start].as_ref();
+        let of = &self.fields[field];
+        match (first(&of.by_period), first(&of.constant)) {
+            (Some(_), _) => true,
+            (None, Some(array)) => array.null_count() > 0,
+            (None, None) => false,
+        }
+    }
+}
+
+fn segments(shard: &OpenShard) -> (Vec<Segment>, usize) {
+    let mut rows = 0;
+    let mut out = Vec::with_capacity(shard.note.segments.len());
+    for note in &shard.note.segments {
+        out.push(Segment { stratum: note.stratum, period: note.period, start: rows, units: note.units });
+        rows = (rows + note.units).next_multiple_of(LANES);
+    }
+    (out, rows)
+}
+
+/// Units × periods without a row; `None` if all have one.
+fn absent_rows(
+    arrays: &[Option<ArrayRef>],
+    segments: &[Segment],
+    rows: usize,
+    periods: usize,
+) -> Result<Option<PeriodBits>> {
+    let mut bits: Option<PeriodBits> = None;
+    for (period, array) in arrays.iter().enumerate() {
+        let Some(array) = array else { continue };
+        let present: &BooleanArray =
+            array.as_boolean_opt().ok_or_else(|| EngineError::failed("a shard's mask is no mask"))?;
+        let bits = bits.get_or_insert_with(|| PeriodBits::new(rows, periods));
+        let mut row = 0;
+        for segment in segments {
+            for unit in segment.start..segment.start + segment.units {
+                if !present.value(row) {
+                    bits.set(unit, period);
+                }
+                row += 1;
+            }
+            // Padding has no row either, as where a panel is read from its rows.
+        }
+    }
+    if let Some(bits) = &mut bits {
+        let mut last = 0;
+        for end in segments.iter().map(|s| (s.start, s.start + s.units)).chain([(rows, rows)]) {
+            for row in last..end.0 {
+                (0..periods).for_each(|period| bits.set(row, period));
+            }
+            last = end.1;
+        }
+    }
+    Ok(bits)
+}
+
+/// Multiplier keys of the units: the lower halves of their hashes.
+fn unit_keys(ids: Option<&ArrayRef>, segments: &[Segment], rows: usize) -> Result<Vec<u64>> {
+    let ids = ids.ok_or_else(|| EngineError::failed("a shard has no identifiers"))?;
+    let mut keys = vec![0; rows];
+    let mut fill = |key: &mut dyn FnMut(usize) -> u64| {
+        let mut row = 0;
+        for segment in segments {
+            for slot in &mut keys[segment.start..segment.start + segment.units] {
+                *slot = key(row);
+                row += 1;
+            }
+        }
+    };
+    let mut buffer = Vec::new();
+    if let Some(integers) = ids.as_primitive_opt::<Int64Type>() {
+        fill(&mut |row| hash_integer(integers.value(row)) as u64);
+    } else if let Some(texts) = ids.as_string_opt::<i32>() {
+        fill(&mut |row| hash_bytes(texts.value(row).as_bytes(), &mut buffer) as u64);
+    } else {
+        return Err(EngineError::failed(format!("a shard's identifiers have type {}", ids.data_type())));
+    }
+    Ok(keys)
+}
+
+fn kind_of(kind: FieldKind) -> panel_store::FieldKind {
+    match kind {
+        FieldKind::Covariate { text: true } => panel_store::FieldKind::Text,
+        FieldKind::Cluster { .. } => panel_store::FieldKind::Cluster,
+        FieldKind::Outcome | FieldKind::Covariate { text: false } | FieldKind::Weight => {
+            panel_store::FieldKind::Number
+        }
+    }
+}
+
+/// The columns that specifications read, as the store has them.
+fn columns_of(store: &PanelStore, all: &[Wanted<'_>]) -> Result<Columns> {
+    use panel_store::FieldKind::{Cluster, Number, Text};
+    let keys = &store.manifest.columns;
+    let mut out = Columns {
+        id: keys.id.clone(),
+        time: keys.time.clone(),
+        group: keys.group.clone(),
+        eligibility: keys.eligibility.clone(),
+        ..Columns::default()
+    };
+    for wanted in all {
+        let named = |e: EngineError| of_specifications(e, &[wanted.name]);
+        let yname = &wanted.spec.yname;
+        let outcome = store.field("yname", yname, Number).map_err(named)?;
+        if !store.manifest.fields[outcome].outcome {
+            return Err(named(
+                EngineError::input(format!(
+                    "yname: the store `{}` was prepared with `{yname}`, but not as an outcome",
+                    store.url()
+                ))
+                .with_hint("prepare a store with it among the outcomes"),
+            ));
+        }
+        insert(&mut out.outcomes, yname.clone());
+        if let Some(weight) = &wanted.spec.weightsname {
+            store.field("weightsname", weight, Number).map_err(named)?;
+            insert(&mut out.weights, weight.clone());
+        }
+        for name in wanted.formula.variables() {
+            let text = store.manifest.field(&name, Text).is_some();
+            if !text {
+                store.field("xformla", &name, Number).map_err(named)?;
+            }
+            insert(&mut out.covariates, Covariate { name, text });
+        }
+        for (dimension, cluster) in wanted.clusters().into_iter().enumerate() {
+            store.field("clustervars", &cluster, Cluster).map_err(named)?;
+            insert(&mut out.clusters, (cluster, dimension));
+        }
+    }
+    Ok(out)
+}
+
+/// Opens the panels of specifications that read a store together, in memory if `memory` bytes allow it.
+pub(crate) fn open(
+    store: PanelStore,
+    all: &[Wanted<'_>],
+    threads: usize,
+    memory: u64,
+    progress: &mut Progress<'_>,
+) -> Result<Vec<Panel>> {
+    let mut shards = StoredShards::new(store, all)?;
+    let room = (memory as f64 * KEPT) as u64;
+    let size = shards.memory();
+    if size > room {
+        let fits = shards.count() as u64 * room / size.max(1);
+        shards.kept = (0..fits).map(|_| OnceLock::new()).collect();
+    }
+    let in_memory = size <= room;
+    let shards = Arc::new(shards);
+    let panel = |specification: usize| shards.panel(specification, in_memory);
+    let mut panels: Vec<Panel> = (0..all.len()).map(panel).collect();
+    let count = shards.count();
+    if in_memory {
+        let built = progress.stage("shards", count, |_| {
+            parallel::map(threads, count, |index| shards.build(index, Needs::ALL))
+        })?;
+        for built in built {
+            for (panel, built) in panels.iter_mut().zip(built) {
+                panel.add(built.count(panel.periods.len()), built.shard);
+            }
+        }
+    } else if panels.iter().enumerate().any(|(s, panel)| !shards.is_whole(s) || panel.has_weights()) {
+        let counts = progress.stage("census", count, |_| {
+            parallel::map(threads, count, |index| {
+                let built = shards.build(index, Needs::default())?;
+                Ok(built
+                    .iter()
+                    .map(|b| b.count(shards.store.manifest.periods.len()))
+                    .collect::<Vec<Census>>())
+            })
+        })?;
+        for counts in counts {
+            panels.iter_mut().zip(counts).for_each(|(panel, census)| panel.census.merge(&census));
+        }
+    } else {
+        panels.iter_mut().for_each(|panel| panel.census = shards.census());
+    }
+    Ok(panels)
+}
+
+impl StoredShards {
+    fn census(&self) -> Census {
+        let mut out = Census::new(self.store.manifest.strata.len(), self.store.manifest.periods.len());
+        let periods = self.store.manifest.periods.len();
+        for (index, stratum) in self.store.manifest.strata.iter().enumerate() {
+            out.units[index] = stratum.units;
+            out.present[index * periods..(index + 1) * periods].copy_from_slice(&stratum.rows);
+        }
+        out.complete.clone_from(&out.present);
+        out
+    }
+
+    /// The panel of a specification, without counts yet.
+    fn panel(self: &Arc<Self>, specification: usize, in_memory: bool) -> Panel {
+        let manifest = &self.store.manifest;
+        let used = &self.uses[specification];
+        let varies = |field: usize| self.varies[field];
+        Panel {
+            rows: manifest.rows(),
+            shards: match in_memory {
+                true => Shards::Memory(Vec::new()),
+                false => Shards::Stored { shards: Arc::clone(self), specification },
+            },
+            periods: manifest.periods.clone(),
+            strata: manifest.strata.iter().map(|s| s.stratum()).collect::<Vec<Stratum>>(),
+            units: manifest.units,
+            input_rows: manifest.input_rows,
+            keyless_rows: manifest.keyless_rows,
+            cohortless_rows: manifest.cohortless_rows,
+            census: Census::new(manifest.strata.len(), manifest.periods.len()),
+            atoms_vary: manifest.rows() == RowKind::Unit
+                && used.atoms.iter().any(|atom| atom.fields.iter().any(|&f| varies(f))),
+            weights_vary: used.weight.is_some_and(varies),
+            text_atoms: used.atoms.iter().map(|a| a.text).collect(),
+            interned: Arc::new(manifest.texts.clone()),
+            files: manifest.inputs.iter().map(|i| (i.url.clone(), i.bytes, i.rows)).collect(),
+        }
+    }
+}

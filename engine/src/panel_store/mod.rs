@@ -1,0 +1,132 @@
+//! A panel store: shards of wide rows as Parquet files in the canonical order, and a manifest (DESIGN §4, docs/guide).
+
+pub mod keys;
+mod manifest;
+pub(crate) mod read;
+mod verify;
+pub(crate) mod write;
+
+use crate::error::{EngineError, Result};
+use crate::spec::RunSpec;
+use crate::store::{Storage, StoreErrorKind};
+
+pub use manifest::{FORMAT, Field, FieldKind, InputEntry, KeyColumns, Manifest, ShardEntry, StratumEntry};
+pub use verify::Verification;
+
+/// A store that is complete.
+#[derive(Clone, Debug)]
+pub struct PanelStore {
+    storage: Storage,
+    /// What it holds.
+    pub manifest: Manifest,
+}
+
+impl PanelStore {
+    /// The manifest in a place, if there is one.
+    ///
+    /// # Errors
+    /// A manifest that can't be used, or storage that fails.
+    pub fn find(storage: &Storage) -> Result<Option<Manifest>> {
+        match storage.get(keys::MANIFEST, None) {
+            Ok((bytes, _)) => Manifest::decode(&bytes, &storage.url()).map(Some),
+            Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Opens a store.
+    ///
+    /// # Errors
+    /// A place without a manifest, or with one that can't be used.
+    pub fn open(storage: Storage) -> Result<Self> {
+        match Self::find(&storage)? {
+            Some(manifest) => Ok(Self { storage, manifest }),
+            None => Err(EngineError::input(format!("`{}` is no panel store: it has no manifest", storage.url()))
+                .with_hint("`stagger prepare INPUT … --out STORE` makes one; a preparation that was stopped goes on where it was")),
+        }
+    }
+
+    /// The store that an input names: a folder or an `s3://` prefix with a manifest in it.
+    ///
+    /// # Errors
+    /// A manifest that can't be used, or storage that fails.
+    pub fn of_input(inputs: &[String]) -> Result<Option<Self>> {
+        let [input] = inputs else { return Ok(None) };
+        let names_files = input.contains(['*', '?', '[']) || input.ends_with(".parquet");
+        let is_folder = input.starts_with("s3://") || std::path::Path::new(input).is_dir();
+        if names_files || !is_folder {
+            return Ok(None);
+        }
+        let storage = Storage::open(input)?;
+        Ok(Self::find(&storage)?.map(|manifest| Self { storage, manifest }))
+    }
+
+    /// Where it is.
+    pub fn url(&self) -> String {
+        self.storage.url()
+    }
+
+    /// The storage it is in.
+    pub fn storage(&self) -> &Storage {
+        &self.storage
+    }
+
+    /// Fills in what a specification leaves out and the store knows, and refuses what it does not have.
+    ///
+    /// # Errors
+    /// Columns that the store was not prepared with, by name.
+    pub fn complete(&self, spec: &RunSpec) -> Result<RunSpec> {
+        let mut out = spec.clone();
+        let columns = &self.manifest.columns;
+        for (argument, own, known) in [
+            ("idname", &mut out.idname, &columns.id),
+            ("tname", &mut out.tname, &columns.time),
+            ("gname", &mut out.gname, &columns.group),
+        ] {
+            if own.is_empty() {
+                own.clone_from(known);
+            } else if own != known && !(argument == "idname" && self.manifest.cross_sections) {
+                return Err(self.prepared_with(argument, own, known));
+            }
+        }
+        if out.yname.is_empty() {
+            let mut outcomes = self.manifest.fields.iter().filter(|f| f.outcome);
+            if let (Some(only), None) = (outcomes.next(), outcomes.next()) {
+                out.yname.clone_from(&only.name);
+            }
+        }
+        if out.pname != columns.eligibility {
+            let name = |column: &Option<String>| column.clone().unwrap_or_else(|| "none".into());
+            return Err(self.prepared_with("pname", &name(&out.pname), &name(&columns.eligibility)));
+        }
+        if out.panel == self.manifest.cross_sections {
+            return Err(self.prepared_with("panel", &out.panel.to_string(), &(!out.panel).to_string()));
+        }
+        Ok(out)
+    }
+
+    fn prepared_with(&self, argument: &str, own: &str, known: &str) -> EngineError {
+        EngineError::input(format!(
+            "{argument} is {own}, but the store `{}` was prepared with {argument} {known}",
+            self.url()
+        ))
+        .with_hint("the order of units and the strata depend on it: prepare another store")
+    }
+
+    /// A variable that a specification names.
+    ///
+    /// # Errors
+    /// One that the store does not have.
+    pub fn field(&self, argument: &str, name: &str, kind: FieldKind) -> Result<usize> {
+        self.manifest.field(name, kind).ok_or_else(|| {
+            let all: Vec<&str> =
+                self.manifest.fields.iter().filter(|f| f.kind == kind).map(|f| f.name.as_str()).collect();
+            let list = if all.is_empty() { "none".to_owned() } else { all.join(", ") };
+            EngineError::input(format!(
+                "{argument}: the store `{}` was prepared without `{name}`",
+                self.url()
+            ))
+            .with_hint(format!("it has {list}; prepare a store with this column too"))
+        })
+    }
+}

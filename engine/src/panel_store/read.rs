@@ -1,0 +1,176 @@
+//! Reads columns of a shard: the footer once, then the bytes of the columns that are wanted.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use bytes::{Buf, Bytes};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaDataReader;
+use parquet::file::reader::{ChunkReader, Length};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+
+use super::manifest::Manifest;
+use super::write::{NOTE, ShardNote};
+use super::{PanelStore, keys};
+use crate::error::{EngineError, Result};
+
+/// A shard whose footer was read.
+#[derive(Clone, Debug)]
+pub(crate) struct OpenShard {
+    key: String,
+    metadata: ArrowReaderMetadata,
+    pub(crate) note: ShardNote,
+}
+
+impl PanelStore {
+    /// Reads the footer of a shard.
+    ///
+    /// # Errors
+    /// A shard that is missing, or not the one that the manifest names.
+    pub(crate) fn open_shard(&self, index: usize) -> Result<OpenShard> {
+        let manifest: &Manifest = &self.manifest;
+        let entry = &manifest.shards[index];
+        let key = keys::shard(index);
+        let range = entry.bytes - entry.footer..entry.bytes;
+        let mut read = self.storage.get_ranges(&key, None, std::slice::from_ref(&range))?;
+        let footer = read.pop().unwrap_or_default();
+        if format!("{:032x}", xxh3_128(&footer)) != entry.footer_checksum {
+            return Err(self.damaged(&key, "the checksum of its footer does not fit"));
+        }
+        let file = SparseBytes { length: entry.bytes, parts: vec![(range.start, footer)] };
+        let broken = |e: ParquetError| self.damaged(&key, &e.to_string());
+        let mut reader = ParquetMetaDataReader::new();
+        reader.try_parse(&file).map_err(broken)?;
+        let metadata = reader.finish().map_err(broken)?;
+        let note = metadata
+            .file_metadata()
+            .key_value_metadata()
+            .and_then(|pairs| pairs.iter().find(|pair| pair.key == NOTE))
+            .and_then(|pair| serde_json::from_str(pair.value.as_deref()?).ok())
+            .ok_or_else(|| self.damaged(&key, "it says nothing of its units"))?;
+        let metadata =
+            ArrowReaderMetadata::try_new(Arc::new(metadata), ArrowReaderOptions::new()).map_err(broken)?;
+        Ok(OpenShard { key, metadata, note })
+    }
+
+    /// Reads columns of a shard by name, in the order asked; `None` for one that it does not have.
+    ///
+    /// # Errors
+    /// A shard that is missing or damaged.
+    pub(crate) fn read_columns(&self, shard: &OpenShard, names: &[String]) -> Result<Vec<Option<ArrayRef>>> {
+        let schema = shard.metadata.schema();
+        let indices: Vec<Option<usize>> = names.iter().map(|name| schema.index_of(name).ok()).collect();
+        let mut wanted: Vec<usize> = indices.iter().flatten().copied().collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let groups = shard.metadata.metadata().row_groups();
+        let (Some(group), false) = (groups.first(), wanted.is_empty()) else {
+            return Ok(indices.iter().map(|_| None).collect());
+        };
+        let ranges: Vec<Range<u64>> = wanted
+            .iter()
+            .map(|&column| {
+                let (start, length) = group.column(column).byte_range();
+                start..start + length
+            })
+            .collect();
+        let parts = self.storage.get_ranges(&shard.key, None, &ranges)?;
+        for (&column, bytes) in wanted.iter().zip(&parts) {
+            let known = shard.note.columns.get(column);
+            if known != Some(&format!("{:016x}", xxh3_64(bytes))) {
+                let name = schema.field(column).name();
+                return Err(
+                    self.damaged(&shard.key, &format!("the checksum of its column `{name}` does not fit"))
+                );
+            }
+        }
+        let length = ranges.last().map_or(0, |range| range.end);
+        let file = SparseBytes { length, parts: ranges.into_iter().map(|r| r.start).zip(parts).collect() };
+        self.decode(shard, file, &indices, wanted)
+    }
+
+    fn decode(
+        &self,
+        shard: &OpenShard,
+        file: SparseBytes,
+        indices: &[Option<usize>],
+        wanted: Vec<usize>,
+    ) -> Result<Vec<Option<ArrayRef>>> {
+        let broken = |e: &dyn std::fmt::Display| self.damaged(&shard.key, &e.to_string());
+        let rows = shard.metadata.metadata().file_metadata().num_rows().max(0) as usize;
+        let mask = ProjectionMask::roots(shard.metadata.parquet_schema(), wanted.iter().copied());
+        let mut reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, shard.metadata.clone())
+            .with_projection(mask)
+            .with_batch_size(rows.max(1))
+            .build()
+            .map_err(|e| broken(&e))?;
+        let batch = match reader.next() {
+            Some(batch) => batch.map_err(|e| broken(&e))?,
+            None => return Err(broken(&"it has no rows")),
+        };
+        if batch.num_rows() != rows {
+            return Err(broken(&format!("it has {} rows in place of {rows}", batch.num_rows())));
+        }
+        let place = |index: &Option<usize>| {
+            let at = wanted.binary_search(&(*index)?).ok()?;
+            Some(Arc::clone(batch.column(at)))
+        };
+        Ok(indices.iter().map(place).collect())
+    }
+
+    pub(super) fn damaged(&self, key: &str, why: &str) -> EngineError {
+        EngineError::failed(format!("shard `{key}` of the store `{}` is damaged: {why}", self.url()))
+            .with_hint(
+                "`stagger prepare --verify` lists what is damaged; remove the store and prepare it again",
+            )
+    }
+}
+
+/// The parts of a file that were read, at their places.
+#[derive(Clone, Debug)]
+struct SparseBytes {
+    length: u64,
+    /// By start.
+    parts: Vec<(u64, Bytes)>,
+}
+
+impl SparseBytes {
+    fn from(&self, start: u64) -> std::result::Result<Bytes, ParquetError> {
+        let part = self.parts.partition_point(|(first, _)| *first <= start).checked_sub(1);
+        let found = part.map(|part| &self.parts[part]);
+        match found.filter(|(first, bytes)| start - first <= bytes.len() as u64) {
+            Some((first, bytes)) => Ok(bytes.slice((start - first) as usize..)),
+            None => Err(ParquetError::EOF(format!("byte {start} was not read"))),
+        }
+    }
+}
+
+impl Length for SparseBytes {
+    fn len(&self) -> u64 {
+        self.length
+    }
+}
+
+impl ChunkReader for SparseBytes {
+    type T = bytes::buf::Reader<Bytes>;
+
+    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
+        Ok(self.from(start)?.reader())
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
+        let bytes = self.from(start)?;
+        if bytes.len() < length {
+            return Err(ParquetError::EOF(format!(
+                "bytes {start} to {} were not read",
+                start + length as u64
+            )));
+        }
+        Ok(bytes.slice(..length))
+    }
+}

@@ -1,0 +1,68 @@
+//! Checks a store against its manifest: every byte of every shard, and the counts.
+
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::{PanelStore, keys};
+use crate::error::Result;
+use crate::parallel;
+
+/// What a check found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verification {
+    /// Shards.
+    pub shards: usize,
+    /// Bytes read.
+    pub bytes: u64,
+    /// What is wrong, by shard.
+    pub damage: Vec<String>,
+}
+
+impl PanelStore {
+    /// Reads every shard whole and compares sizes, checksums and counts with the manifest; `done` is called after each.
+    ///
+    /// # Errors
+    /// Storage that fails; a shard that is missing or differs is damage, not an error.
+    pub fn verify(&self, threads: usize, done: &(dyn Fn() + Sync)) -> Result<Verification> {
+        let found = parallel::map(threads, self.manifest.shards.len(), |index| {
+            let found = self.verify_shard(index);
+            done();
+            found
+        })?;
+        let mut out = Verification { shards: self.manifest.shards.len(), ..Verification::default() };
+        for (bytes, damage) in found {
+            out.bytes += bytes;
+            out.damage.extend(damage);
+        }
+        let units: u64 = self.manifest.shards.iter().map(|s| s.units).sum();
+        if units != self.manifest.units {
+            out.damage
+                .push(format!("the shards hold {units} units, the manifest says {}", self.manifest.units));
+        }
+        Ok(out)
+    }
+
+    fn verify_shard(&self, index: usize) -> Result<(u64, Option<String>)> {
+        let (key, entry) = (keys::shard(index), &self.manifest.shards[index]);
+        let bytes = match self.storage().get(&key, None) {
+            Ok((bytes, _)) => bytes,
+            Err(error) if error.kind == crate::store::StoreErrorKind::NotFound => {
+                return Ok((0, Some(format!("`{key}` is missing"))));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let length = bytes.len() as u64;
+        if length != entry.bytes {
+            let damage = format!("`{key}` has {length} bytes, the manifest says {}", entry.bytes);
+            return Ok((length, Some(damage)));
+        }
+        let own = format!("{:032x}", xxh3_128(&bytes));
+        if own != entry.checksum {
+            let damage = format!("`{key}` has checksum {own}, the manifest says {}", entry.checksum);
+            return Ok((length, Some(damage)));
+        }
+        let units: u64 = self.open_shard(index)?.note.segments.iter().map(|s| s.units as u64).sum();
+        let damage = (units != entry.units)
+            .then(|| format!("`{key}` has {units} units, the manifest says {}", entry.units));
+        Ok((length, damage))
+    }
+}

@@ -1,0 +1,365 @@
+//! What a mapper scatters: one object with a header of offsets, then a block of records for every partition (DESIGN §4).
+//!
+//! ```text
+//! "STGSCAT1" | length of the header, u64 | XXH3-64 of the header, u64 | header, JSON | blocks of partition 0 | of partition 1 | …
+//! ```
+//! A combiner's object has the same form: some partitions alone, and in each the blocks of several mappers.
+//!
+//! A block is columns: identifiers (64-bit integers; or lengths as u32, then UTF-8 bytes), strata (u16), periods (u16, long records only),
+//! then every value column (u64 slots), each padded to 8 bytes. All numbers are little-endian.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::error::{EngineError, Result};
+
+const MAGIC: &[u8; 8] = b"STGSCAT1";
+/// Bytes before the header's JSON.
+pub(crate) const PREAMBLE: usize = 24;
+
+/// What an object holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Contents {
+    /// Number of its first partition.
+    pub(crate) first: usize,
+    /// Its mappers; a scatter object has one.
+    pub(crate) members: Vec<Header>,
+}
+
+impl Contents {
+    /// Partitions it has blocks of.
+    pub(crate) fn partitions(&self) -> Range<usize> {
+        let count = self.members.first().map_or(0, |m| m.records.len());
+        self.first..self.first + count
+    }
+
+    /// Where the blocks of a run of its partitions are, from the start of an object whose header has `length` bytes.
+    pub(crate) fn range(&self, length: usize, partitions: Range<usize>) -> Range<u64> {
+        let at = |partition: usize| {
+            let before: u64 = self.members.iter().map(|m| m.offsets[partition - self.first]).sum();
+            (PREAMBLE + length) as u64 + before
+        };
+        at(partitions.start)..at(partitions.end)
+    }
+}
+
+/// What the codes of a mapper's records mean, and how long its blocks are.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Header {
+    /// Cohort (`None`: never treated) and eligibility by stratum code.
+    pub(crate) strata: Vec<(Option<f64>, bool)>,
+    /// Periods by code.
+    pub(crate) periods: Vec<f64>,
+    /// Texts by code.
+    pub(crate) texts: Vec<String>,
+    /// Identifiers are text.
+    pub(crate) text_ids: bool,
+    /// Wide records: by field, whether there is a value column for every period. `None`: long records, one value column a field.
+    pub(crate) wide: Option<Vec<bool>>,
+    /// Input rows with unit, period and eligibility.
+    pub(crate) rows: u64,
+    /// Input rows without.
+    pub(crate) keyless_rows: u64,
+    /// Rows whose missing cohort was read as never treated.
+    pub(crate) cohortless_rows: u64,
+    /// Records by partition.
+    pub(crate) records: Vec<u32>,
+    /// Sum of the bytes of the blocks before each, and of all.
+    pub(crate) offsets: Vec<u64>,
+    /// XXH3-64 of every block.
+    pub(crate) checksums: Vec<u64>,
+}
+
+/// Identifiers of records.
+#[derive(Clone, Debug)]
+pub(crate) enum Ids {
+    Integers(Vec<i64>),
+    Texts { lengths: Vec<u32>, bytes: Vec<u8> },
+}
+
+/// Records of one partition as they are met.
+#[derive(Clone, Debug)]
+pub(crate) struct BlockWriter {
+    pub(crate) ids: Ids,
+    pub(crate) strata: Vec<u16>,
+    /// Empty for wide records.
+    pub(crate) periods: Vec<u16>,
+    pub(crate) values: Vec<Vec<u64>>,
+}
+
+impl BlockWriter {
+    /// A block of records with `columns` values, room for `records` of them.
+    pub(crate) fn new(text_ids: bool, columns: usize, records: usize) -> Self {
+        let ids = match text_ids {
+            true => Ids::Texts { lengths: Vec::with_capacity(records), bytes: Vec::new() },
+            false => Ids::Integers(Vec::with_capacity(records)),
+        };
+        Self {
+            ids,
+            strata: Vec::with_capacity(records),
+            periods: Vec::new(),
+            values: vec![Vec::with_capacity(records); columns],
+        }
+    }
+
+    /// Records so far.
+    pub(crate) fn len(&self) -> usize {
+        self.strata.len()
+    }
+
+    fn bytes(&self) -> usize {
+        let ids = match &self.ids {
+            Ids::Integers(ids) => 8 * ids.len(),
+            Ids::Texts { lengths, bytes } => {
+                (4 * lengths.len()).next_multiple_of(8) + bytes.len().next_multiple_of(8)
+            }
+        };
+        ids + (2 * self.strata.len()).next_multiple_of(8)
+            + (2 * self.periods.len()).next_multiple_of(8)
+            + self.values.iter().map(|v| 8 * v.len()).sum::<usize>()
+    }
+
+    fn append_to(self, out: &mut Vec<u8>) {
+        match self.ids {
+            Ids::Integers(ids) => extend(out, ids.iter().map(|v| v.to_le_bytes())),
+            Ids::Texts { lengths, bytes } => {
+                extend(out, lengths.iter().map(|v| v.to_le_bytes()));
+                out.extend_from_slice(&bytes);
+                pad(out);
+            }
+        }
+        extend(out, self.strata.iter().map(|v| v.to_le_bytes()));
+        extend(out, self.periods.iter().map(|v| v.to_le_bytes()));
+        for column in self.values {
+            extend(out, column.iter().map(|v| v.to_le_bytes()));
+        }
+    }
+}
+
+fn extend<const N: usize>(out: &mut Vec<u8>, values: impl Iterator<Item = [u8; N]>) {
+    values.for_each(|value| out.extend_from_slice(&value));
+    pad(out);
+}
+
+/// Blocks start at multiples of 8 after the header, so their columns do.
+fn pad(out: &mut Vec<u8>) {
+    out.resize(out.len().next_multiple_of(8), 0);
+}
+
+/// Puts a mapper's object together; `header` needs no offsets and checksums.
+pub(crate) fn encode(mut header: Header, blocks: Vec<BlockWriter>) -> Result<Bytes> {
+    let mut data = Vec::with_capacity(blocks.iter().map(BlockWriter::bytes).sum());
+    header.records = blocks.iter().map(|block| block.len() as u32).collect();
+    header.offsets = vec![0];
+    header.checksums = Vec::with_capacity(blocks.len());
+    for block in blocks {
+        let start = data.len();
+        block.append_to(&mut data);
+        header.checksums.push(xxh3_64(&data[start..]));
+        header.offsets.push(data.len() as u64);
+    }
+    join(&Contents { first: 0, members: vec![header] }, data)
+}
+
+/// An object of contents and the blocks' bytes, partition by partition.
+pub(crate) fn join(contents: &Contents, mut data: Vec<u8>) -> Result<Bytes> {
+    let mut json = serde_json::to_vec(contents)
+        .map_err(|e| EngineError::failed(format!("a scatter header can't be written: {e}")))?;
+    // Spaces after the JSON keep the blocks at multiples of 8.
+    json.resize(json.len().next_multiple_of(8), b' ');
+    let mut start = Vec::with_capacity(PREAMBLE + json.len());
+    start.extend_from_slice(MAGIC);
+    start.extend_from_slice(&(json.len() as u64).to_le_bytes());
+    start.extend_from_slice(&xxh3_64(&json).to_le_bytes());
+    start.extend_from_slice(&json);
+    // The header is known last and stands first: shifting the data once is cheaper than holding it twice.
+    data.splice(0..0, start);
+    Ok(Bytes::from(data))
+}
+
+/// Length of the header's JSON, from the first [`PREAMBLE`] bytes.
+pub(crate) fn header_length(bytes: &[u8], key: &str) -> Result<usize> {
+    match (bytes.get(..8), bytes.get(8..16)) {
+        (Some(magic), Some(length)) if magic == MAGIC => Ok(u64_at(length, 0) as usize),
+        _ => Err(damaged(key, "it is no scatter object")),
+    }
+}
+
+/// The contents of an object that starts with `bytes`.
+pub(crate) fn decode_header(bytes: &[u8], key: &str) -> Result<Contents> {
+    let length = header_length(bytes, key)?;
+    let json =
+        bytes.get(PREAMBLE..PREAMBLE + length).ok_or_else(|| damaged(key, "its header is cut short"))?;
+    if xxh3_64(json) != u64_at(bytes, 16) {
+        return Err(damaged(key, "the checksum of its header does not fit"));
+    }
+    serde_json::from_slice(json).map_err(|e| damaged(key, &e.to_string()))
+}
+
+pub(crate) fn damaged(key: &str, why: &str) -> EngineError {
+    EngineError::failed(format!("`{key}` can't be used: {why}"))
+        .with_hint("remove the store's `work` folder and prepare again")
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    let mut word = [0; 8];
+    word.copy_from_slice(&bytes[at..at + 8]);
+    u64::from_le_bytes(word)
+}
+
+/// Records of one partition from one mapper.
+#[derive(Clone, Debug)]
+pub(crate) struct Block {
+    bytes: Bytes,
+    records: usize,
+    ids: IdPlace,
+    strata: usize,
+    periods: usize,
+    values: usize,
+}
+
+#[derive(Clone, Debug)]
+enum IdPlace {
+    Integers,
+    /// Start of each text, and the end of the last.
+    Texts(Vec<usize>),
+}
+
+/// An identifier of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Id<'a> {
+    Integer(i64),
+    Text(&'a [u8]),
+}
+
+impl Block {
+    /// Reads the block of a partition.
+    pub(crate) fn decode(header: &Header, partition: usize, bytes: Bytes, key: &str) -> Result<Self> {
+        if xxh3_64(&bytes) != header.checksums[partition] {
+            return Err(damaged(key, &format!("the checksum of its block {partition} does not fit")));
+        }
+        let records = header.records[partition] as usize;
+        let (ids, strata) = if header.text_ids {
+            let mut at = (4 * records).next_multiple_of(8);
+            let mut starts = Vec::with_capacity(records + 1);
+            for record in 0..records {
+                starts.push(at);
+                let mut length = [0; 4];
+                length.copy_from_slice(&bytes[4 * record..4 * record + 4]);
+                at += u32::from_le_bytes(length) as usize;
+            }
+            starts.push(at);
+            (IdPlace::Texts(starts), at.next_multiple_of(8))
+        } else {
+            (IdPlace::Integers, 8 * records)
+        };
+        let codes = (2 * records).next_multiple_of(8);
+        let periods = strata + codes;
+        let values = periods + if header.wide.is_some() { 0 } else { codes };
+        Ok(Self { bytes, records, ids, strata, periods, values })
+    }
+
+    /// Records.
+    pub(crate) fn len(&self) -> usize {
+        self.records
+    }
+
+    #[inline]
+    pub(crate) fn id(&self, record: usize) -> Id<'_> {
+        match &self.ids {
+            IdPlace::Integers => Id::Integer(u64_at(&self.bytes, 8 * record) as i64),
+            IdPlace::Texts(starts) => Id::Text(&self.bytes[starts[record]..starts[record + 1]]),
+        }
+    }
+
+    #[inline]
+    fn code(&self, start: usize, record: usize) -> u16 {
+        u16::from_le_bytes([self.bytes[start + 2 * record], self.bytes[start + 2 * record + 1]])
+    }
+
+    #[inline]
+    pub(crate) fn stratum(&self, record: usize) -> u16 {
+        self.code(self.strata, record)
+    }
+
+    #[inline]
+    pub(crate) fn period(&self, record: usize) -> u16 {
+        self.code(self.periods, record)
+    }
+
+    /// A value column.
+    #[inline]
+    pub(crate) fn values(&self, column: usize) -> Slots<'_> {
+        let start = self.values + 8 * self.records * column;
+        Slots(&self.bytes[start..start + 8 * self.records])
+    }
+}
+
+/// One value a record, as [`crate::load::slots`] encodes them.
+#[derive(Clone, Copy)]
+pub(crate) struct Slots<'a>(&'a [u8]);
+
+impl Slots<'_> {
+    #[inline]
+    pub(crate) fn at(&self, record: usize) -> u64 {
+        u64_at(self.0, 8 * record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(text: bool) -> BlockWriter {
+        let mut out = BlockWriter::new(text, 2, 3);
+        out.ids = match text {
+            false => Ids::Integers(vec![-1, i64::MAX, 7]),
+            true => Ids::Texts { lengths: vec![1, 0, 3], bytes: "aüx".as_bytes().to_vec() },
+        };
+        out.strata = vec![0, 1, 2];
+        out.periods = vec![3, 4, 5];
+        out.values = vec![vec![10, 11, 12], vec![20, 21, 22]];
+        out
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        for text in [false, true] {
+            let header = Header { text_ids: text, ..Header::default() };
+            let object = encode(header, vec![BlockWriter::new(text, 2, 0), block(text)]).expect("an object");
+            let contents = decode_header(&object, "k").expect("a header");
+            let length = header_length(&object, "k").expect("a length");
+            let range = contents.range(length, 1..2);
+            let bytes = object.slice(range.start as usize..range.end as usize);
+            let read = Block::decode(&contents.members[0], 1, bytes, "k").expect("a block");
+            assert_eq!((read.len(), read.stratum(2), read.period(0)), (3, 2, 3));
+            assert_eq!((read.values(0).at(1), read.values(1).at(2)), (11, 22));
+            match text {
+                false => assert_eq!(read.id(1), Id::Integer(i64::MAX)),
+                true => assert_eq!(
+                    (read.id(0), read.id(1), read.id(2)),
+                    (Id::Text(b"a"), Id::Text(b""), Id::Text("üx".as_bytes()))
+                ),
+            }
+        }
+    }
+
+    #[test]
+    fn damage_is_seen() {
+        let object = encode(Header::default(), vec![block(false)]).expect("an object");
+        let contents = decode_header(&object, "k").expect("a header");
+        let mut bytes = object.to_vec();
+        *bytes.last_mut().expect("bytes") ^= 1;
+        let length = header_length(&object, "k").expect("a length");
+        let range = contents.range(length, 0..1);
+        let block = Bytes::from(bytes).slice(range.start as usize..range.end as usize);
+        let error = Block::decode(&contents.members[0], 0, block, "k").expect_err("damage");
+        assert_eq!(error.to_string(), "`k` can't be used: the checksum of its block 0 does not fit");
+        let mut bytes = object.to_vec();
+        bytes[PREAMBLE + 2] ^= 1;
+        assert!(decode_header(&bytes, "k").is_err() && decode_header(b"x", "k").is_err());
+    }
+}

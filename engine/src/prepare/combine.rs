@@ -1,0 +1,78 @@
+//! The second stage of a shuffle of many mappers and partitions: blocks of some mappers for some partitions in one object, so that
+//! fewer and larger reads remain (AWS.md §1.2).
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::block::{Contents, Header, join};
+use super::drive::header;
+use crate::error::Result;
+use crate::store::Storage;
+
+/// Mappers and partitions of one combiner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CombineTask {
+    pub(crate) mappers: Range<usize>,
+    pub(crate) partitions: Range<usize>,
+}
+
+/// The combiners: every `cut.0` mappers with every `cut.1` partitions.
+pub(crate) fn tasks(mappers: usize, partitions: usize, cut: (usize, usize)) -> Vec<CombineTask> {
+    let runs = |count: usize, each: usize| {
+        (0..count.div_ceil(each)).map(move |run| run * each..((run + 1) * each).min(count))
+    };
+    let (by_mapper, by_partition) = (cut.0.max(1), cut.1.max(1));
+    runs(mappers, by_mapper)
+        .flat_map(|own| {
+            runs(partitions, by_partition)
+                .map(move |partitions| CombineTask { mappers: own.clone(), partitions })
+        })
+        .collect()
+}
+
+/// Puts an object together from the mappers' objects `keys`.
+pub(crate) fn run(storage: &Storage, keys: &[String], task: &CombineTask) -> Result<Bytes> {
+    let mut members = Vec::with_capacity(task.mappers.len());
+    let mut parts: Vec<(Bytes, Vec<u64>)> = Vec::with_capacity(task.mappers.len());
+    for key in &keys[task.mappers.clone()] {
+        let (contents, length) = header(storage, key)?;
+        let range = contents.range(length, task.partitions.clone());
+        let mut bytes = storage.get_ranges(key, None, std::slice::from_ref(&range))?;
+        for member in contents.members {
+            let member = restrict(member, task.partitions.clone());
+            parts.push((bytes.pop().unwrap_or_default(), member.offsets.clone()));
+            members.push(member);
+        }
+    }
+    let mut data = Vec::with_capacity(parts.iter().map(|(bytes, _)| bytes.len()).sum());
+    for partition in 0..task.partitions.len() {
+        for (bytes, offsets) in &parts {
+            data.extend_from_slice(&bytes[offsets[partition] as usize..offsets[partition + 1] as usize]);
+        }
+    }
+    join(&Contents { first: task.partitions.start, members }, data)
+}
+
+/// A mapper's header with some of its partitions.
+fn restrict(mut header: Header, partitions: Range<usize>) -> Header {
+    let base = header.offsets[partitions.start];
+    header.offsets =
+        header.offsets[partitions.start..=partitions.end].iter().map(|offset| offset - base).collect();
+    header.records = header.records[partitions.clone()].to_vec();
+    header.checksums = header.checksums[partitions].to_vec();
+    header
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_block_is_combined_once() {
+        let tasks = tasks(5, 8, (2, 3));
+        assert_eq!(tasks.len(), 3 * 3);
+        let blocks: usize = tasks.iter().map(|t| t.mappers.len() * t.partitions.len()).sum();
+        assert_eq!(blocks, 5 * 8);
+    }
+}

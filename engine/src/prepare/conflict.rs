@@ -1,0 +1,111 @@
+//! Rows that contradict each other, found where units meet; the place in the input is looked up afterwards.
+
+use std::collections::HashMap;
+
+use crate::error::{EngineError, Result};
+use crate::input::{IdColumn, Source, with_f64, with_ids};
+use crate::load::Columns;
+
+/// What was found, by unit.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Conflict {
+    /// Two rows in one period.
+    Duplicate { id: String, period: f64 },
+    /// Two clusters of one variable.
+    Clusters { id: String, column: String },
+}
+
+/// Two rows of a unit in a period, where the second is not known.
+pub(crate) fn duplicate(columns: &Columns, id: &str, period: f64) -> EngineError {
+    duplicate_at(columns, id, period, "")
+}
+
+fn duplicate_at(columns: &Columns, id: &str, period: f64, place: &str) -> EngineError {
+    EngineError::input(format!(
+        "duplicate rows: `{}` {id} has two rows in `{}` {period}{place}",
+        columns.id, columns.time
+    ))
+    .with_hint("a panel has one row a unit and period; for repeated cross sections set --panel false")
+}
+
+impl Conflict {
+    /// The error, with file and row of the second of the rows.
+    pub(crate) fn describe(&self, source: &Source, columns: &Columns) -> EngineError {
+        match self {
+            Conflict::Duplicate { id, period } => {
+                let place = second_row(source, columns, id, *period);
+                duplicate_at(columns, id, *period, &place.unwrap_or_default())
+            }
+            Conflict::Clusters { id, column } => clusters(source, columns, id, column),
+        }
+    }
+}
+
+/// Calls `each(file, row in the file, arrays)` for the rows of a unit.
+fn rows_of(
+    source: &Source,
+    columns: &Columns,
+    id: &str,
+    others: &[&str],
+    mut each: impl FnMut(String, u64, usize, &[arrow::array::ArrayRef]) -> Result<()>,
+) -> Result<()> {
+    let mut names = vec![columns.id.clone()];
+    names.extend(others.iter().map(|&name| name.to_owned()));
+    let mut integers = Vec::new();
+    for chunk in source.chunks() {
+        source.read(chunk, &names, |first, arrays| {
+            let rows: Vec<usize> =
+                with_ids(&arrays[0], &columns.id, &mut integers, |ids| Ok(matching(&ids, id)))?;
+            for row in rows {
+                each(source.path(chunk), chunk.first_row + (first + row) as u64 + 1, row, &arrays[1..])?;
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+fn matching(ids: &IdColumn<'_>, wanted: &str) -> Vec<usize> {
+    match ids {
+        IdColumn::Integers(ids) => {
+            let wanted: Option<i64> = wanted.parse().ok();
+            (0..ids.len()).filter(|&row| Some(ids[row]) == wanted).collect()
+        }
+        IdColumn::Texts(ids) => (0..ids.len()).filter(|&row| ids[row] == Some(wanted)).collect(),
+    }
+}
+
+fn second_row(source: &Source, columns: &Columns, id: &str, period: f64) -> Option<String> {
+    let (mut seen, mut place, mut times) = (0, None, Vec::new());
+    // A file that can't be read again leaves the message without the place.
+    let _ = rows_of(source, columns, id, &[&columns.time], |file, number, row, arrays| {
+        let own = with_f64(&arrays[0], &columns.time, &mut times, |times| Ok(times[row]))?;
+        if own == period {
+            seen += 1;
+            if seen == 2 {
+                place = Some(format!(" (the second is row {number} of `{file}`)"));
+            }
+        }
+        Ok(())
+    });
+    place
+}
+
+fn clusters(source: &Source, columns: &Columns, id: &str, column: &str) -> EngineError {
+    let mut found: HashMap<String, ()> = HashMap::new();
+    let (mut values, mut place) = (Vec::new(), String::new());
+    let _ = rows_of(source, columns, id, &[column], |file, _, row, arrays| {
+        let text = arrow::util::display::array_value_to_string(&arrays[0], row).unwrap_or_default();
+        if !text.is_empty() && found.insert(text.clone(), ()).is_none() {
+            values.push(text);
+            place = format!(" (file `{file}`)");
+        }
+        Ok(())
+    });
+    values.truncate(2);
+    EngineError::input(format!(
+        "the cluster variable `{column}` varies within unit {id}: {}{place}",
+        values.join(" and ")
+    ))
+    .with_hint("every unit must stay in one cluster in all its rows")
+}

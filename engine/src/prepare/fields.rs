@@ -1,0 +1,132 @@
+//! The variables of a store under way, and their values as slots.
+
+use std::collections::HashMap;
+
+use arrow::array::ArrayRef;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{EngineError, Result};
+use crate::input::{IdColumn, hash_bytes, hash_integer, with_f64, with_ids, with_texts};
+use crate::load::Columns;
+use crate::load::slots::{MISSING, encode};
+use crate::panel_store::FieldKind;
+
+/// Texts of a factor beyond which it is none.
+const MOST_TEXTS: usize = 100_000;
+
+/// A variable to be kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoreField {
+    /// Column of the input.
+    pub(crate) name: String,
+    pub(crate) kind: FieldKind,
+    /// Always one column a period.
+    pub(crate) outcome: bool,
+}
+
+/// The variables of the columns that specifications name: outcomes first, each once.
+pub(crate) fn store_fields(columns: &Columns) -> Vec<StoreField> {
+    let mut out: Vec<StoreField> = Vec::new();
+    let mut add = |name: &str, kind: FieldKind, outcome: bool| {
+        if !out.iter().any(|f| f.name == name && f.kind == kind) {
+            out.push(StoreField { name: name.to_owned(), kind, outcome });
+        }
+    };
+    columns.outcomes.iter().for_each(|y| add(y, FieldKind::Number, true));
+    for covariate in &columns.covariates {
+        add(&covariate.name, if covariate.text { FieldKind::Text } else { FieldKind::Number }, false);
+    }
+    columns.weights.iter().for_each(|w| add(w, FieldKind::Number, false));
+    columns.clusters.iter().for_each(|(c, _)| add(c, FieldKind::Cluster, false));
+    out
+}
+
+/// Turns columns into slots; texts get codes in the order met.
+#[derive(Default)]
+pub(crate) struct Encoder {
+    codes: HashMap<String, u32>,
+    numbers: Vec<f64>,
+    integers: Vec<i64>,
+    buffer: Vec<u8>,
+}
+
+impl Encoder {
+    /// Appends the slots of a column.
+    pub(crate) fn encode(&mut self, field: &StoreField, array: &ArrayRef, out: &mut Vec<u64>) -> Result<()> {
+        match field.kind {
+            FieldKind::Number => with_f64(array, &field.name, &mut self.numbers, |values| {
+                out.extend(values.iter().map(|&value| encode(value)));
+                Ok(())
+            }),
+            FieldKind::Text => self.texts(array, out),
+            FieldKind::Cluster => self.clusters(field, array, out),
+        }
+    }
+
+    fn texts(&mut self, array: &ArrayRef, out: &mut Vec<u64>) -> Result<()> {
+        let codes = &mut self.codes;
+        with_texts(array, |texts| {
+            for text in texts {
+                out.push(match text {
+                    None => MISSING,
+                    Some(text) => match codes.get(text) {
+                        Some(&code) => encode(f64::from(code)),
+                        None => {
+                            let code = codes.len() as u32;
+                            codes.insert(text.to_owned(), code);
+                            encode(f64::from(code))
+                        }
+                    },
+                });
+            }
+            check_texts(codes.len())
+        })
+    }
+
+    fn clusters(&mut self, field: &StoreField, array: &ArrayRef, out: &mut Vec<u64>) -> Result<()> {
+        let buffer = &mut self.buffer;
+        with_ids(array, &field.name, &mut self.integers, |ids| {
+            match ids {
+                IdColumn::Integers(ids) => out.extend(ids.iter().map(|&id| match id {
+                    i64::MIN => MISSING,
+                    id => cluster_slot(hash_integer(id) as u64),
+                })),
+                IdColumn::Texts(ids) => out.extend(ids.iter().map(|id| {
+                    id.map_or(MISSING, |id| cluster_slot(hash_bytes(id.as_bytes(), buffer) as u64))
+                })),
+            }
+            Ok(())
+        })
+    }
+
+    /// Adds, for texts met since, their index among all texts, which ascend.
+    pub(crate) fn extend_translation(&self, all: &[String], known: &mut Vec<f64>) {
+        if known.len() == self.codes.len() {
+            return;
+        }
+        known.resize(self.codes.len(), 0.0);
+        for (text, &code) in &self.codes {
+            known[code as usize] = all.partition_point(|other| other < text) as f64;
+        }
+    }
+
+    /// Texts by code.
+    pub(crate) fn into_texts(self) -> Vec<String> {
+        let mut texts: Vec<(u32, String)> = self.codes.into_iter().map(|(text, code)| (code, text)).collect();
+        texts.sort_unstable();
+        texts.into_iter().map(|(_, text)| text).collect()
+    }
+}
+
+pub(crate) fn check_texts(count: usize) -> Result<()> {
+    if count <= MOST_TEXTS {
+        return Ok(());
+    }
+    Err(EngineError::input(format!("a text covariate has more than {MOST_TEXTS} different values"))
+        .with_hint("factors in xformla must have few levels"))
+}
+
+/// A cluster's hash as a slot holds it: two hashes in 2^64 would read as "not set" or "missing".
+fn cluster_slot(hash: u64) -> u64 {
+    if hash == MISSING || hash == crate::load::slots::UNSET { 1 } else { hash }
+}

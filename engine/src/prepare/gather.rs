@@ -1,0 +1,440 @@
+//! A gather task: the records of a run of partitions become shards, units in the canonical order (DESIGN §3, §4).
+
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::assemble::{Assembly, Shape, Twice};
+use super::block::{Block, Contents, Header, Id};
+use super::conflict::Conflict;
+use super::fields::StoreField;
+use crate::error::{EngineError, Result};
+use crate::input::{hash_bytes, hash_integer};
+use crate::load::keys::KeyHasher;
+use crate::load::met::stratum_varies;
+use crate::load::slots::{MISSING, UNSET, decode, encode};
+use crate::panel::Stratum;
+use crate::panel_store::write::{FieldValues, SegmentNote, ShardData, ShardFile, ShardIds, write};
+use crate::panel_store::{FieldKind, KeyColumns, ShardEntry};
+use crate::store::Storage;
+
+/// What a mapper's codes are among all.
+pub(crate) struct Codes {
+    pub(crate) strata: Vec<u16>,
+    pub(crate) periods: Vec<u16>,
+    pub(crate) texts: Vec<u32>,
+}
+
+/// An object of a mapper or a combiner.
+pub(crate) struct Scattered {
+    pub(crate) key: String,
+    pub(crate) contents: Contents,
+    /// Bytes of the header's JSON.
+    pub(crate) length: usize,
+    /// By member.
+    pub(crate) codes: Vec<Codes>,
+}
+
+/// Records of a partition from one mapper, and what their codes mean.
+struct Part<'a> {
+    header: &'a Header,
+    codes: &'a Codes,
+    block: Block,
+}
+
+/// What all gather tasks have in common.
+pub(crate) struct Gather<'a> {
+    pub(crate) keys: &'a KeyColumns,
+    pub(crate) fields: &'a [StoreField],
+    pub(crate) strata: &'a [Stratum],
+    pub(crate) periods: &'a [f64],
+    /// Texts by code, ascending.
+    pub(crate) texts: &'a [String],
+    pub(crate) partitions: usize,
+    pub(crate) shards: usize,
+    pub(crate) scattered: &'a [Scattered],
+}
+
+/// What is known of one variable in one shard.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FieldReport {
+    pub(crate) varies: bool,
+    pub(crate) missing: bool,
+    pub(crate) bytes: u64,
+}
+
+/// What a task says of a shard it has written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ShardReport {
+    pub(crate) entry: ShardEntry,
+    /// Units by stratum.
+    pub(crate) units: Vec<u64>,
+    /// Rows by stratum and period.
+    pub(crate) rows: Vec<u64>,
+    pub(crate) fields: Vec<FieldReport>,
+    pub(crate) id_bytes: u64,
+    pub(crate) unbalanced: bool,
+}
+
+/// Why a task has no result.
+#[derive(Debug)]
+pub(crate) enum GatherError {
+    Conflict(Conflict),
+    Engine(EngineError),
+}
+
+impl From<EngineError> for GatherError {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(error)
+    }
+}
+
+/// A record's place: record of its block, row of its unit, period.
+#[derive(Clone, Copy)]
+struct Place {
+    record: u32,
+    unit: u32,
+    period: u16,
+}
+
+/// A unit of a shard.
+struct Unit<'a> {
+    id: Id<'a>,
+    hash: u128,
+    stratum: u16,
+}
+
+impl Gather<'_> {
+    /// Number of tasks: a partition each, or a shard each where there are fewer.
+    pub(crate) fn tasks(&self) -> usize {
+        self.partitions.min(self.shards)
+    }
+
+    /// Shards of a task.
+    pub(crate) fn shards_of(&self, task: usize) -> std::ops::Range<usize> {
+        let each = self.shards / self.tasks();
+        task * each..(task + 1) * each
+    }
+
+    /// Builds the shards of a task; `each` gets them in order.
+    pub(crate) fn run(
+        &self,
+        storage: &Storage,
+        task: usize,
+        mut each: impl FnMut(usize, Bytes) -> Result<()>,
+    ) -> std::result::Result<Vec<ShardReport>, GatherError> {
+        let parts = self.parts(storage, task)?;
+        let shards = self.shards_of(task);
+        let sorted: Vec<Sorted> =
+            parts.iter().map(|part| self.sort(&part.block, shards.start, shards.len())).collect();
+        // A variable that varies in one shard of the data mostly does in the next.
+        let mut by_period: Vec<bool> = self.fields.iter().map(|f| f.outcome).collect();
+        let mut reports = Vec::with_capacity(shards.len());
+        for (local, shard) in shards.enumerate() {
+            let built = self.shard(&parts, &sorted, local, &mut by_period)?;
+            each(shard, built.0.bytes)?;
+            reports.push(built.1);
+        }
+        Ok(reports)
+    }
+
+    fn parts(&self, storage: &Storage, task: usize) -> Result<Vec<Part<'_>>> {
+        let each = self.partitions / self.tasks();
+        let wanted = task * each..(task + 1) * each;
+        let mut out = Vec::new();
+        for scattered in self.scattered {
+            let own = scattered.contents.partitions();
+            let partitions = wanted.start.max(own.start)..wanted.end.min(own.end);
+            if partitions.is_empty() {
+                continue;
+            }
+            let range = scattered.contents.range(scattered.length, partitions.clone());
+            let mut bytes = storage.get_ranges(&scattered.key, None, std::slice::from_ref(&range))?;
+            let bytes = bytes.pop().unwrap_or_default();
+            let mut at = 0;
+            for partition in partitions {
+                let local = partition - own.start;
+                for (header, codes) in scattered.contents.members.iter().zip(&scattered.codes) {
+                    let length = (header.offsets[local + 1] - header.offsets[local]) as usize;
+                    let block = Block::decode(header, local, bytes.slice(at..at + length), &scattered.key)?;
+                    at += length;
+                    if block.len() > 0 {
+                        out.push(Part { header, codes, block });
+                    }
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    /// Records of a block by shard.
+    fn sort(&self, block: &Block, first: usize, shards: usize) -> Sorted {
+        let mut buffer = Vec::new();
+        let own: Vec<u16> = (0..block.len())
+            .map(|record| {
+                let hash = hash_of(block.id(record), &mut buffer);
+                (super::scatter::partition_of(hash, self.shards) - first) as u16
+            })
+            .collect();
+        let mut starts = vec![0u32; shards + 1];
+        own.iter().for_each(|&shard| starts[usize::from(shard) + 1] += 1);
+        (0..shards).for_each(|shard| starts[shard + 1] += starts[shard]);
+        let (mut next, mut records) = (starts.clone(), vec![0; own.len()]);
+        for (record, &shard) in own.iter().enumerate() {
+            let at = &mut next[usize::from(shard)];
+            records[*at as usize] = record as u32;
+            *at += 1;
+        }
+        Sorted { starts, records }
+    }
+
+    fn shard(
+        &self,
+        parts: &[Part<'_>],
+        sorted: &[Sorted],
+        local: usize,
+        by_period: &mut [bool],
+    ) -> std::result::Result<(ShardFile, ShardReport), GatherError> {
+        let (units, mut places) = self.units(parts, sorted, local)?;
+        let mut order: Vec<u32> = (0..units.len() as u32).collect();
+        order.sort_unstable_by_key(|&unit| (units[unit as usize].stratum, units[unit as usize].hash));
+        let mut rank = vec![0u32; units.len()];
+        order.iter().zip(0..).for_each(|(&unit, row)| rank[unit as usize] = row);
+        places.iter_mut().flatten().for_each(|place| place.unit = rank[place.unit as usize]);
+        let ordered: Vec<&Unit<'_>> = order.iter().map(|&unit| &units[unit as usize]).collect();
+        let assembly = loop {
+            let shape = Shape::new(self.periods.len(), by_period);
+            let mut assembly = Assembly::new(shape, units.len());
+            for field in 0..self.fields.len() {
+                self.place(&mut assembly, field, parts, &places)
+                    .map_err(|twice| self.duplicate(&ordered, twice))?;
+            }
+            if !assembly.differs.contains(&true) {
+                break assembly;
+            }
+            by_period.iter_mut().zip(&assembly.differs).for_each(|(own, &differs)| *own |= differs);
+        };
+        self.write(&ordered, &assembly)
+    }
+
+    /// Units of a shard in the order met, and the places of all its records by block.
+    fn units<'b>(
+        &self,
+        parts: &'b [Part<'_>],
+        sorted: &[Sorted],
+        local: usize,
+    ) -> Result<(Vec<Unit<'b>>, Vec<Vec<Place>>)> {
+        let mut known: HashMap<u128, u32, BuildHasherDefault<KeyHasher>> = HashMap::default();
+        let mut units: Vec<Unit<'b>> = Vec::new();
+        let mut places = Vec::with_capacity(parts.len());
+        let mut buffer = Vec::new();
+        for (Part { header, codes, block }, sorted) in parts.iter().zip(sorted) {
+            let records = sorted.of(local);
+            let mut own = Vec::with_capacity(records.len());
+            for &record in records {
+                let id = block.id(record as usize);
+                let key = match id {
+                    Id::Integer(id) => id as u128,
+                    Id::Text(_) => hash_of(id, &mut buffer),
+                };
+                let stratum = codes.strata[usize::from(block.stratum(record as usize))];
+                let unit = *known.entry(key).or_insert_with(|| {
+                    units.push(Unit { id, hash: hash_of(id, &mut buffer), stratum });
+                    units.len() as u32 - 1
+                });
+                let first = units[unit as usize].stratum;
+                if first != stratum {
+                    let label = |code: u16| self.strata[usize::from(code)];
+                    return Err(stratum_varies(&format!("unit {}", text(id)), label(first), label(stratum)));
+                }
+                let period = match header.wide {
+                    Some(_) => 0,
+                    None => codes.periods[usize::from(block.period(record as usize))],
+                };
+                own.push(Place { record, unit, period });
+            }
+            places.push(own);
+        }
+        Ok((units, places))
+    }
+
+    /// Places one variable of all records.
+    fn place(
+        &self,
+        assembly: &mut Assembly,
+        field: usize,
+        parts: &[Part<'_>],
+        places: &[Vec<Place>],
+    ) -> std::result::Result<(), Twice> {
+        let text = self.fields[field].kind == FieldKind::Text;
+        for (Part { header, codes, block }, places) in parts.iter().zip(places) {
+            let value = |slot: u64| match text && slot != MISSING && slot != UNSET {
+                true => encode(f64::from(codes.texts[decode(slot) as usize])),
+                false => slot,
+            };
+            let Some(wide) = &header.wide else {
+                let column = block.values(field);
+                let record =
+                    |p: &Place| (p.unit as usize, usize::from(p.period), value(column.at(p.record as usize)));
+                assembly.place(field, places.iter().map(record))?;
+                continue;
+            };
+            let shape = Shape::new(codes.periods.len(), wide);
+            for (local, &period) in codes.periods.iter().enumerate() {
+                let (column, rows) =
+                    (block.values(shape.slot(field, local)), block.values(shape.slot(0, local)));
+                let there = places.iter().filter(|p| rows.at(p.record as usize) != UNSET);
+                let record =
+                    |p: &Place| (p.unit as usize, usize::from(period), value(column.at(p.record as usize)));
+                assembly.place(field, there.map(record))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn duplicate(&self, units: &[&Unit<'_>], twice: Twice) -> GatherError {
+        let (id, period) = (text(units[twice.unit].id), self.periods[twice.period]);
+        GatherError::Conflict(Conflict::Duplicate { id, period })
+    }
+
+    fn write(
+        &self,
+        units: &[&Unit<'_>],
+        assembly: &Assembly,
+    ) -> std::result::Result<(ShardFile, ShardReport), GatherError> {
+        let mut segments: Vec<SegmentNote> = Vec::new();
+        for unit in units {
+            let stratum = usize::from(unit.stratum);
+            match segments.last_mut() {
+                Some(last) if last.stratum == stratum => last.units += 1,
+                _ => segments.push(SegmentNote { stratum, period: None, units: 1 }),
+            }
+        }
+        let count = units.len();
+        let shape = &assembly.shape;
+        let mut fields = Vec::with_capacity(self.fields.len());
+        let mut values = Vec::with_capacity(self.fields.len());
+        for (index, field) in self.fields.iter().enumerate() {
+            let column =
+                |period| (0..count).map(|unit| assembly.row(unit)[shape.slot(index, period)]).collect();
+            let varies = assembly.varies(index, count);
+            if varies && field.kind == FieldKind::Cluster {
+                return Err(self.two_clusters(units, assembly, index));
+            }
+            if field.outcome || !assembly.is_constant(index, count) {
+                let columns: Vec<Vec<u64>> = (0..shape.periods).map(column).collect();
+                let missing = columns.iter().flatten().any(|&slot| slot == MISSING);
+                fields.push(FieldReport { varies, missing, bytes: 0 });
+                values.push(FieldValues::ByPeriod(columns));
+            } else {
+                fields.push(FieldReport::default());
+                values.push(FieldValues::Constant(self.constant(assembly, index, count)));
+            }
+        }
+        let (rows, present) = self.rows(&segments, assembly);
+        let data = ShardData {
+            columns: self.keys,
+            fields: self.fields,
+            periods: self.periods,
+            strata: self.strata,
+            ids: self.ids(units),
+            values,
+            present,
+            texts: self.texts,
+            segments,
+        };
+        let file = write(&data)?;
+        fields.iter_mut().zip(&file.field_bytes).for_each(|(field, &bytes)| field.bytes = bytes);
+        let mut by_stratum = vec![0; self.strata.len()];
+        data.segments.iter().for_each(|s| by_stratum[s.stratum] = s.units as u64);
+        let report = ShardReport {
+            entry: file.entry.clone(),
+            units: by_stratum,
+            rows,
+            fields,
+            id_bytes: file.id_bytes,
+            unbalanced: data.present.is_some(),
+        };
+        Ok((file, report))
+    }
+
+    fn ids(&self, units: &[&Unit<'_>]) -> ShardIds {
+        if self.scattered.iter().flat_map(|s| &s.contents.members).any(|m| m.text_ids) {
+            return ShardIds::Texts(units.iter().map(|unit| text(unit.id)).collect());
+        }
+        let integer = |unit: &&Unit<'_>| match unit.id {
+            Id::Integer(id) => Some(id),
+            Id::Text(_) => None,
+        };
+        ShardIds::Integers(units.iter().filter_map(integer).collect())
+    }
+
+    /// The one value of each unit.
+    fn constant(&self, assembly: &Assembly, field: usize, units: usize) -> Vec<u64> {
+        let shape = &assembly.shape;
+        let period = |unit| match shape.by_period[field] {
+            false => 0,
+            true => (0..shape.periods).find(|&p| assembly.present(unit, p)).unwrap_or_default(),
+        };
+        (0..units).map(|unit| assembly.row(unit)[shape.slot(field, period(unit))]).collect()
+    }
+
+    /// Rows by stratum and period and, where some unit lacks one, which units have which.
+    fn rows(&self, segments: &[SegmentNote], assembly: &Assembly) -> (Vec<u64>, Option<Vec<Vec<bool>>>) {
+        let periods = self.periods.len();
+        let units: usize = segments.iter().map(|s| s.units).sum();
+        let present: Vec<Vec<bool>> =
+            (0..periods).map(|p| (0..units).map(|unit| assembly.present(unit, p)).collect()).collect();
+        let mut rows = vec![0; self.strata.len() * periods];
+        let mut start = 0;
+        for segment in segments {
+            for (period, own) in present.iter().enumerate() {
+                let count = own[start..start + segment.units].iter().filter(|&&is| is).count();
+                rows[segment.stratum * periods + period] = count as u64;
+            }
+            start += segment.units;
+        }
+        let all = present.iter().flatten().all(|&is| is);
+        (rows, (!all).then_some(present))
+    }
+
+    fn two_clusters(&self, units: &[&Unit<'_>], assembly: &Assembly, field: usize) -> GatherError {
+        let start = assembly.shape.offsets[field];
+        let differs = |unit: &usize| {
+            let row = &assembly.row(*unit)[start..start + assembly.shape.periods];
+            let mut known = row.iter().filter(|&&v| v != UNSET && v != MISSING);
+            known.next().is_some_and(|first| known.any(|value| value != first))
+        };
+        let unit = (0..units.len()).find(differs).unwrap_or_default();
+        let column = self.fields[field].name.clone();
+        GatherError::Conflict(Conflict::Clusters { id: text(units[unit].id), column })
+    }
+}
+
+/// Records of a block by shard.
+struct Sorted {
+    starts: Vec<u32>,
+    records: Vec<u32>,
+}
+
+impl Sorted {
+    fn of(&self, shard: usize) -> &[u32] {
+        &self.records[self.starts[shard] as usize..self.starts[shard + 1] as usize]
+    }
+}
+
+fn hash_of(id: Id<'_>, buffer: &mut Vec<u8>) -> u128 {
+    match id {
+        Id::Integer(id) => hash_integer(id),
+        Id::Text(id) => hash_bytes(id, buffer),
+    }
+}
+
+fn text(id: Id<'_>) -> String {
+    match id {
+        Id::Integer(id) => id.to_string(),
+        Id::Text(id) => String::from_utf8_lossy(id).into_owned(),
+    }
+}

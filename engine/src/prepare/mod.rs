@@ -1,0 +1,169 @@
+//! `prepare`: from long files of any layout to a panel store, within a bound of memory (DESIGN §4).
+//!
+//! 1. `scatter`: each mapper reads some row groups once and writes one object with a block for every partition of the hashes.
+//!    Where footers show units together it puts them side by side first.
+//! 2. `combine`, where requests would cost more than another pass: blocks of several mappers for several partitions in one object.
+//! 3. `gather`: each task reads its partitions' blocks and writes their shards.
+//! 4. The manifest is written; then what was needed on the way is removed.
+//!
+//! Repeated cross sections need no shuffle: `rows` reads each shard where it lies. Every step leaves what it made under a name that its
+//! content decides, so that a preparation that was killed goes on where it was.
+
+pub(crate) mod assemble;
+mod block;
+mod combine;
+mod conflict;
+mod drive;
+pub(crate) mod fields;
+mod gather;
+mod rows;
+mod scatter;
+mod shuffle;
+mod space;
+
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::error::{EngineError, Result};
+use crate::events::Observer;
+use crate::input::{Source, expand};
+use crate::load::{Columns, Wanted, needed};
+use crate::panel_store::{FORMAT, InputEntry, KeyColumns, Manifest, PanelStore};
+use crate::run::{Progress, StageFacts, check};
+use crate::spec::RunSpec;
+use crate::store::Storage;
+use fields::{StoreField, store_fields};
+
+pub use shuffle::{Requests, Shuffle};
+pub use space::default_memory;
+
+/// How to prepare; no option changes a byte of the store.
+#[derive(Clone, Debug, Default)]
+pub struct PrepareOptions {
+    /// Threads; all cores if absent.
+    pub threads: Option<usize>,
+    /// Bytes that the process may use; most of the machine's if absent.
+    pub memory_limit: Option<u64>,
+    /// Partitions of the shuffle; as memory asks if absent.
+    pub partitions: Option<usize>,
+}
+
+/// A store that was made or found.
+#[derive(Debug)]
+pub struct Prepared {
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// It was there already, of the same inputs and columns.
+    pub reused: bool,
+    /// How long the stages took; none if it was there.
+    pub stages: Vec<StageFacts>,
+}
+
+/// The input, opened, and what of it is kept.
+pub(crate) struct Order {
+    pub(crate) source: Source,
+    pub(crate) columns: Columns,
+    pub(crate) keys: KeyColumns,
+    pub(crate) fields: Vec<StoreField>,
+    pub(crate) cross_sections: bool,
+    pub(crate) fingerprint: String,
+}
+
+impl Order {
+    /// Opens the inputs of specifications that share their keys.
+    pub(crate) fn new(inputs: &[String], specs: &[(Option<&str>, &RunSpec)]) -> Result<Self> {
+        let formulas = specs.iter().map(|(_, spec)| check(spec)).collect::<Result<Vec<_>>>()?;
+        let wanted: Vec<Wanted<'_>> = specs
+            .iter()
+            .zip(&formulas)
+            .map(|(&(name, spec), formula)| Wanted { name, spec, formula })
+            .collect();
+        let Some(first) = wanted.first() else {
+            return Err(EngineError::input("nothing says which columns to keep"));
+        };
+        if let Some(other) = wanted.iter().find(|w| !w.shares_keys(first)) {
+            return Err(EngineError::input(format!(
+                "a store has one idname, tname, gname, pname and panel, but specification `{}` names others than the first",
+                other.name.unwrap_or_default()
+            ))
+            .with_hint("prepare a store for each"));
+        }
+        let source = Source::open(expand(inputs)?, &needed(&wanted))?;
+        let columns = Columns::resolve(&wanted, &source)?;
+        if source.rows() == 0 {
+            return Err(
+                EngineError::input("the input has no rows").with_hint("check that the files hold the panel")
+            );
+        }
+        let fields = store_fields(&columns);
+        let keys = KeyColumns {
+            id: columns.id.clone(),
+            time: columns.time.clone(),
+            group: columns.group.clone(),
+            eligibility: columns.eligibility.clone(),
+        };
+        let cross_sections = !first.spec.panel;
+        let fingerprint = fingerprint(&source, &keys, &fields, cross_sections)?;
+        Ok(Self { source, columns, keys, fields, cross_sections, fingerprint })
+    }
+
+    pub(crate) fn inputs(&self) -> Vec<InputEntry> {
+        let entry = |input: crate::input::InputFileInfo| InputEntry {
+            url: input.url,
+            bytes: input.bytes,
+            etag: input.fingerprint,
+            rows: input.rows,
+        };
+        self.source.inputs().into_iter().map(entry).collect()
+    }
+}
+
+/// Digest of the format, the inputs as they are now, and the columns.
+fn fingerprint(
+    source: &Source,
+    keys: &KeyColumns,
+    fields: &[StoreField],
+    cross_sections: bool,
+) -> Result<String> {
+    let inputs: Vec<(String, u64, String)> =
+        source.inputs().into_iter().map(|i| (i.url, i.bytes, i.fingerprint)).collect();
+    let json = serde_json::to_vec(&(FORMAT, inputs, keys, fields, cross_sections))
+        .map_err(|e| EngineError::failed(e.to_string()))?;
+    Ok(format!("{:032x}", xxh3_128(&json)))
+}
+
+/// Digest of the inputs and columns of specifications, without preparing anything.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn fingerprint_of(inputs: &[String], specs: &[(Option<&str>, &RunSpec)]) -> Result<String> {
+    Order::new(inputs, specs).map(|order| order.fingerprint)
+}
+
+/// Makes the store of some specifications' columns, or finds it made. Specifications must share their keys; outcomes,
+/// covariates, weights and clusters of all are kept.
+///
+/// # Errors
+/// Bad arguments or input as for a run; a store of other inputs or columns in that place; storage that fails.
+pub fn prepare(
+    inputs: &[String],
+    specs: &[(Option<&str>, &RunSpec)],
+    storage: &Storage,
+    options: &PrepareOptions,
+    observer: Observer<'_>,
+) -> Result<Prepared> {
+    let order = Order::new(inputs, specs)?;
+    if let Some(manifest) = PanelStore::find(storage)? {
+        if manifest.fingerprint != order.fingerprint {
+            return Err(EngineError::input(format!(
+                "the store `{}` holds a panel of other inputs or other columns",
+                storage.url()
+            ))
+            .with_hint("choose another place, or remove it first"));
+        }
+        drive::clean(storage)?;
+        return Ok(Prepared { manifest, reused: true, stages: Vec::new() });
+    }
+    let mut progress = Progress { observer, stages: Vec::new() };
+    let manifest = drive::Driver::new(&order, storage, options).run(&mut progress)?;
+    Ok(Prepared { manifest, reused: false, stages: progress.stages })
+}

@@ -1,0 +1,194 @@
+//! How rows get to their shards: mappers, partitions and stages, within the memory and at the least cost of requests (AWS.md §1.2).
+
+use serde::{Deserialize, Serialize};
+
+use super::scatter::{Piece, ScatterTask};
+use crate::input::Source;
+
+/// Units of a shard at most, on average (see `load::order`).
+pub(crate) const SHARD_UNITS: u64 = crate::load::SHARD_UNITS;
+/// A mapper's object where memory allows it: large enough that requests and opens cost little.
+const OBJECT: u64 = 64 << 20;
+/// Records of a partition where memory allows it.
+const PARTITION: u64 = 128 << 20;
+/// Smallest of either: below, requests cost more than memory.
+const LEAST: u64 = 1 << 20;
+/// Memory of a mapper, in sizes of its object: blocks, the object put together, and a batch.
+const MAPPER_COPIES: f64 = 2.3;
+/// The same where units are put together first: rows, slots, blocks, the object.
+const PIVOT_COPIES: f64 = 3.5;
+/// Memory of a gather task, in sizes of its records: the records, their order, a shard's slots and columns.
+const GATHER_COPIES: f64 = 1.6;
+/// What a process needs besides its tasks: code, footers, buffers of the allocator.
+const BASE: u64 = 48 << 20;
+
+/// Requests of a shuffle and their price.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Requests {
+    /// Reads.
+    pub gets: u64,
+    /// Writes.
+    pub puts: u64,
+}
+
+/// The plan of a preparation. It changes memory and requests, never a byte of the store.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Shuffle {
+    /// Digest of inputs and columns.
+    pub(crate) fingerprint: String,
+    /// What each mapper reads.
+    pub(crate) mappers: Vec<ScatterTask>,
+    /// Partitions, a power of two.
+    pub partitions: usize,
+    /// Units are put together before they are scattered, as footers show them together.
+    pub pivot: bool,
+    /// Mappers and partitions that a combiner takes together; `None` for one stage.
+    pub combine: Option<(usize, usize)>,
+    /// Bytes scattered, at most.
+    pub scattered: u64,
+    /// Memory of a mapper, at most.
+    pub mapper_memory: u64,
+    /// Memory of a gather task, at most.
+    pub gather_memory: u64,
+    /// Requests in one stage and in two, at the best cut.
+    pub requests: (Requests, Requests),
+}
+
+/// What the plan depends on.
+pub(crate) struct Shape<'a> {
+    pub(crate) source: &'a Source,
+    pub(crate) id: &'a str,
+    pub(crate) fields: usize,
+    pub(crate) text_ids: bool,
+    pub(crate) threads: usize,
+    pub(crate) memory_limit: u64,
+    /// Requests cost money: the store is on S3.
+    pub(crate) remote: bool,
+    /// Partitions, if a test or a person says.
+    pub(crate) partitions: Option<usize>,
+}
+
+impl Shape<'_> {
+    fn record(&self) -> u64 {
+        // Lengths of text identifiers are not known before they are read.
+        let id = if self.text_ids { 28 } else { 8 };
+        id + 4 + 8 * self.fields as u64
+    }
+
+    fn task_memory(&self) -> u64 {
+        (self.memory_limit.saturating_sub(BASE) / self.threads as u64).max(4 * LEAST)
+    }
+
+    /// The plan.
+    pub(crate) fn plan(&self, fingerprint: &str) -> Shuffle {
+        let pivot = units_together(self.source, self.id);
+        let scattered = self.source.rows() * self.record();
+        let copies = if pivot { PIVOT_COPIES } else { MAPPER_COPIES };
+        let object = ((self.task_memory() as f64 / copies) as u64).clamp(LEAST, OBJECT);
+        let share = ((self.task_memory() as f64 / GATHER_COPIES) as u64).clamp(LEAST, PARTITION);
+        // Hashes spread evenly, but not exactly.
+        let needed = (scattered + scattered / 16).div_ceil(share).max(1);
+        let spread = if scattered > 16 * LEAST { 2 * self.threads as u64 } else { 1 };
+        let partitions =
+            self.partitions.unwrap_or_else(|| needed.max(spread) as usize).next_power_of_two().min(1 << 14);
+        let mappers = self.mappers((object / self.record()).max(1) as usize);
+        let requests = requests(mappers.len() as u64, partitions as u64);
+        let combine = (self.remote && requests.1.0.cost() < requests.0.cost()).then_some(requests.1.1);
+        Shuffle {
+            fingerprint: fingerprint.to_owned(),
+            partitions,
+            pivot,
+            combine,
+            scattered,
+            mapper_memory: (object as f64 * copies) as u64,
+            gather_memory: ((scattered + scattered / 16).div_ceil(partitions as u64) as f64 * GATHER_COPIES)
+                as u64,
+            requests: (requests.0, requests.1.0),
+            mappers,
+        }
+    }
+
+    /// Runs of row groups of about `rows` rows; larger ones are cut.
+    fn mappers(&self, rows: usize) -> Vec<ScatterTask> {
+        let mut out = Vec::new();
+        let (mut pieces, mut room) = (Vec::new(), rows);
+        for (chunk, own) in self.source.chunks().iter().enumerate() {
+            let mut start = 0;
+            while start < own.rows {
+                let left = own.rows - start;
+                if left > room && !pieces.is_empty() && left <= rows {
+                    out.push(ScatterTask { pieces: std::mem::take(&mut pieces) });
+                    room = rows;
+                }
+                let taken = left.min(room);
+                pieces.push(Piece { chunk, rows: start..start + taken });
+                (start, room) = (start + taken, room - taken);
+                if room == 0 {
+                    out.push(ScatterTask { pieces: std::mem::take(&mut pieces) });
+                    room = rows;
+                }
+            }
+        }
+        if !pieces.is_empty() {
+            out.push(ScatterTask { pieces });
+        }
+        out
+    }
+}
+
+/// Whether footers show that the rows of a unit are in one row group, or in two that follow each other.
+fn units_together(source: &Source, id: &str) -> bool {
+    let chunks = source.chunks();
+    if chunks.len() == 1 {
+        return true;
+    }
+    let bounds: Option<Vec<(i128, i128)>> = chunks.iter().map(|c| source.statistics(c, id)).collect();
+    let Some(mut bounds) = bounds else { return false };
+    bounds.sort_unstable();
+    bounds.windows(2).all(|pair| pair[0].1 <= pair[1].0)
+}
+
+impl Requests {
+    /// Dollars by S3's list prices, which only the choice of stages uses; `plan` has the price file.
+    fn cost(self) -> f64 {
+        self.gets as f64 * 0.4e-6 + self.puts as f64 * 5e-6
+    }
+}
+
+/// Requests of one stage (2·s·r reads) and of two at their best cut: with mappers in `1/p` groups and partitions in `1/f` groups,
+/// 2·(s/p + r/f) reads and 1/(p·f) combiners (Starling §4.2).
+fn requests(mappers: u64, partitions: u64) -> (Requests, (Requests, (usize, usize))) {
+    let one = Requests { gets: 2 * mappers * partitions, puts: mappers };
+    let mut best = (one, (mappers as usize, partitions as usize));
+    let mut groups = 2;
+    while groups <= mappers {
+        let mut ranges = 2;
+        while ranges <= partitions {
+            let two = Requests {
+                gets: 2 * (mappers * ranges + partitions * groups),
+                puts: mappers + groups * ranges,
+            };
+            if best.1 == (mappers as usize, partitions as usize) || two.cost() < best.0.cost() {
+                best = (two, (mappers.div_ceil(groups) as usize, partitions.div_ceil(ranges) as usize));
+            }
+            ranges *= 2;
+        }
+        groups *= 2;
+    }
+    (one, best)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_stages_cost_what_the_formulas_say() {
+        // 512 × 128: $0.057 in one stage; 5120 × 1280: $5.24 in one, $0.073 in two with p = 1/20, f = 1/64 (AWS.md §1.2).
+        let (one, _) = requests(512, 128);
+        assert!((one.cost() - 0.055).abs() < 0.005, "{one:?}");
+        let (one, (two, _)) = requests(5120, 1280);
+        assert_eq!(one.gets, 13_107_200);
+        assert!(two.cost() < 0.1 && one.cost() > 5.2, "{one:?} {two:?}");
+    }
+}

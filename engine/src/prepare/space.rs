@@ -1,0 +1,48 @@
+//! What the machine has: memory, and room on the disk.
+
+use super::shuffle::Shuffle;
+use crate::error::{EngineError, Result};
+use crate::store::Storage;
+
+/// Share of the memory that is free when nothing else is said.
+const SHARE: f64 = 0.75;
+/// Where nothing can be found out.
+const UNKNOWN: u64 = 2 << 30;
+
+/// Bytes of memory that a run may use if nobody says: most of what is available, or of what a container allows.
+pub fn default_memory() -> u64 {
+    let available = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find(|line| line.starts_with("MemAvailable:"))?;
+        Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
+    });
+    let limit = std::fs::read_to_string("/sys/fs/cgroup/memory.max")
+        .ok()
+        .and_then(|text| text.trim().parse::<u64>().ok());
+    let bytes = available.unwrap_or(UNKNOWN).min(limit.unwrap_or(u64::MAX));
+    (bytes as f64 * SHARE) as u64
+}
+
+/// Refuses a store in a folder whose disk has no room for it.
+pub(crate) fn check(storage: &Storage, shuffle: &Shuffle, input: u64) -> Result<()> {
+    let url = storage.url();
+    if url.starts_with("s3:") {
+        return Ok(());
+    }
+    let mut folder = std::path::PathBuf::from(&url);
+    // The folder itself is made by the first write.
+    while !folder.exists() && folder.pop() {}
+    let Ok(stat) = rustix::fs::statvfs(&folder) else { return Ok(()) };
+    let free = stat.f_bavail * stat.f_frsize;
+    // Wide rows take no more than the scattered ones.
+    let needed = shuffle.scattered + shuffle.scattered.min(4 * input);
+    if free >= needed {
+        return Ok(());
+    }
+    let gigabytes = |bytes: u64| format!("{:.1} GB", bytes as f64 / 1e9);
+    Err(EngineError::failed(format!(
+        "`{url}` needs up to {} on its disk, which has {} free",
+        gigabytes(needed),
+        gigabytes(free)
+    ))
+    .with_hint("choose a folder on another disk, or free some space"))
+}

@@ -1,0 +1,129 @@
+//! Where a run's panel comes from: files that fit in memory, a prepared store, or a store prepared now.
+
+use std::borrow::Cow;
+
+use crate::error::{EngineError, Result};
+use crate::events::RunEvent;
+use crate::input::{Source, expand};
+use crate::load::{self, Wanted, needed, open_store};
+use crate::panel::Panel;
+use crate::panel_store::PanelStore;
+use crate::prepare::{PrepareOptions, default_memory, fingerprint_of, prepare};
+use crate::spec::RunSpec;
+use crate::store::Storage;
+
+use super::{Progress, RunOptions};
+
+/// What a process needs beside the panel: code, footers, tasks, partials, draws.
+const BESIDE: u64 = 96 << 20;
+
+/// The input of a run.
+pub(crate) enum Input<'a> {
+    Files(&'a [String]),
+    Store(PanelStore),
+}
+
+impl<'a> Input<'a> {
+    pub(crate) fn open(inputs: &'a [String]) -> Result<Self> {
+        Ok(PanelStore::of_input(inputs)?.map_or(Self::Files(inputs), Self::Store))
+    }
+
+    /// A specification with what the store knows of it.
+    pub(crate) fn complete(&self, spec: &RunSpec) -> Result<RunSpec> {
+        match self {
+            Self::Files(_) => Ok(spec.clone()),
+            Self::Store(store) => store.complete(spec),
+        }
+    }
+
+    /// The panels of specifications that share their keys.
+    pub(crate) fn load(
+        &self,
+        wanted: &[Wanted<'_>],
+        threads: usize,
+        options: &RunOptions,
+        progress: &mut Progress<'_>,
+    ) -> Result<Vec<Panel>> {
+        let memory = options.memory_limit.unwrap_or_else(default_memory);
+        let store = match self {
+            Self::Store(store) => Cow::Borrowed(store),
+            Self::Files(inputs) => {
+                let needs = direct_memory(inputs, wanted)?;
+                match needs.filter(|&bytes| bytes <= memory) {
+                    Some(_) => return load::load_all(inputs, wanted, threads, progress),
+                    None => Cow::Owned(prepared(inputs, wanted, threads, memory, options, progress)?),
+                }
+            }
+        };
+        open_store(store.into_owned(), wanted, threads, memory, progress)
+    }
+}
+
+/// Bytes that a run on the files themselves would take, by their footers; `None` for files that are not local.
+fn direct_memory(inputs: &[String], wanted: &[Wanted<'_>]) -> Result<Option<u64>> {
+    if inputs.iter().any(|input| input.starts_with("s3://")) {
+        return Ok(None);
+    }
+    let source = Source::open(expand(inputs)?, &needed(wanted))?;
+    let Some(first) = wanted.first() else { return Ok(Some(0)) };
+    let mut outcomes: Vec<&str> = wanted.iter().map(|w| w.spec.yname.as_str()).collect();
+    outcomes.sort_unstable();
+    outcomes.dedup();
+    let columns = needed(wanted).len() as u64;
+    let rows = source.rows();
+    if !first.spec.panel {
+        // Every row has every column, twice while they are put in order.
+        return Ok(Some(rows * (8 * columns + 24) + BESIDE));
+    }
+    // A row's outcome, its unit and its period; a unit's other columns, its identifier and its place.
+    let units = rows / periods(&source, &first.spec.tname);
+    Ok(Some(rows * (8 * outcomes.len() as u64 + 6) + units * (8 * columns + 48) + BESIDE))
+}
+
+/// Periods as far as footers show them; few where they don't.
+fn periods(source: &Source, tname: &str) -> u64 {
+    let bounds = source.chunks().iter().map(|chunk| source.statistics(chunk, tname));
+    let all: Option<Vec<(i128, i128)>> = bounds.collect();
+    let span = all.and_then(|all| {
+        let (least, most) = (all.iter().map(|b| b.0).min()?, all.iter().map(|b| b.1).max()?);
+        u64::try_from(most - least + 1).ok()
+    });
+    span.unwrap_or(4).clamp(2, 100)
+}
+
+/// Prepares the store of the specifications' columns in the folder for such stores, or finds it there.
+fn prepared(
+    inputs: &[String],
+    wanted: &[Wanted<'_>],
+    threads: usize,
+    memory: u64,
+    options: &RunOptions,
+    progress: &mut Progress<'_>,
+) -> Result<PanelStore> {
+    let specs: Vec<(Option<&str>, &RunSpec)> = wanted.iter().map(|w| (w.name, w.spec)).collect();
+    let fingerprint = fingerprint_of(inputs, &specs)?;
+    let folder = options.stores.clone().or_else(cache_folder).ok_or_else(|| {
+        EngineError::failed("the input does not fit in memory, and there is no folder to prepare it in")
+            .with_hint("name one with --store-dir")
+    })?;
+    let storage = Storage::open(&format!("{}/{fingerprint}", folder.trim_end_matches('/')))?;
+    let url = storage.url();
+    let known = PanelStore::find(&storage)?.is_some();
+    let text = match known {
+        true => format!("reading the prepared store `{url}` of this input"),
+        false => format!("the input is prepared first, in `{url}`, where later runs find it"),
+    };
+    (progress.observer)(&RunEvent::Note { text });
+    let prepare_options =
+        PrepareOptions { threads: Some(threads), memory_limit: Some(memory), ..PrepareOptions::default() };
+    let made = prepare(inputs, &specs, &storage, &prepare_options, progress.observer)?;
+    progress.stages.extend(made.stages);
+    PanelStore::open(storage)
+}
+
+/// The user's folder for prepared stores.
+fn cache_folder() -> Option<String> {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| format!("{home}/.cache")))?;
+    Some(format!("{cache}/stagger/panels"))
+}
