@@ -133,6 +133,20 @@ impl Store for S3Store {
         }
     }
 
+    async fn get_small(&self, key: &str, most: u64, pin: Option<&str>) -> StoreResult<Object> {
+        let full = self.full(key);
+        let request = self.request("GetObject", &full);
+        let sent = self.send(request, |client| {
+            client.get_object().bucket(&self.bucket).key(&full).set_if_match(pin.map(quoted)).send()
+        });
+        let mut answer = sent.await?;
+        if answer.content_length().is_some_and(|size| size.unsigned_abs() > most) {
+            // Dropped with its connection, before more than a buffer of it has come.
+            answer.body = ByteStream::default();
+        }
+        body(request, key, answer).await
+    }
+
     async fn put(&self, key: &str, bytes: Bytes, condition: Condition) -> StoreResult<String> {
         check_key(key)?;
         let full = self.full(key);
