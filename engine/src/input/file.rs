@@ -1,6 +1,8 @@
 //! One opened file: its schema, what it was when it was opened, and the columns that its folders carry.
 
 use std::fs::{File, Metadata};
+use std::io::Cursor;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, new_null_array};
@@ -9,9 +11,10 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 
 use super::csv;
 use super::files::InputPath;
+use super::remote::{Fetched, Remote, failure};
 use super::source::{ColumnKind, kind_of};
 use crate::error::{EngineError, Result};
-use crate::store::local_etag;
+use crate::store::{StoreErrorKind, local_etag};
 
 /// Where a file's rows are: behind a footer, to be read when asked for, or in memory.
 pub(super) enum Content {
@@ -31,10 +34,17 @@ pub(super) struct SourceFile {
 impl SourceFile {
     /// Opens a file: the footer of a Parquet file, all of a CSV file.
     pub(super) fn open(input: InputPath, needed: &[String]) -> Result<Self> {
+        match input.remote.clone() {
+            Some(remote) => Self::open_remote(input, &remote, needed),
+            None => Self::open_local(input, needed),
+        }
+    }
+
+    fn open_local(input: InputPath, needed: &[String]) -> Result<Self> {
         let (handle, meta) = open_local(&input)?;
         let (bytes, fingerprint) = (meta.len(), local_etag(&meta));
         if bytes == 0 {
-            return Err(EngineError::input(format!("`{}`: the file is empty", input.name())));
+            return Err(empty(&input));
         }
         if input.is_text() {
             let (schema, batches) = csv::read(&input.name(), input.extension() == "tsv", handle, needed)?;
@@ -46,7 +56,31 @@ impl SourceFile {
         Ok(Self { input, schema, content: Content::Parquet(meta), bytes, fingerprint })
     }
 
-    /// Opens the file again, if it is still the one that was opened first.
+    fn open_remote(input: InputPath, remote: &Remote, needed: &[String]) -> Result<Self> {
+        let name = input.name();
+        if input.is_text() {
+            let (bytes, info) = remote.read()?;
+            if bytes.is_empty() {
+                return Err(empty(&input));
+            }
+            let (schema, batches) = csv::read(&name, input.extension() == "tsv", Cursor::new(bytes), needed)?;
+            let content = Content::Table(batches);
+            return Ok(Self { input, schema, content, bytes: info.size, fingerprint: info.etag });
+        }
+        let (meta, info) = remote.footer(|reason| no_parquet(&name, reason))?;
+        let (schema, content) = (Arc::clone(meta.schema()), Content::Parquet(meta));
+        Ok(Self { input, schema, content, bytes: info.size, fingerprint: info.etag })
+    }
+
+    /// Ranges of a remote file, if it is still the one that was opened first.
+    pub(super) fn fetch(&self, remote: &Remote, ranges: Vec<Range<u64>>) -> Result<Fetched> {
+        remote.fetch(self.bytes, &self.fingerprint, ranges).map_err(|error| match error.kind {
+            StoreErrorKind::Changed => self.changed(None),
+            _ => failure(error),
+        })
+    }
+
+    /// Opens a local file again, if it is still the one that was opened first.
     ///
     /// # Errors
     /// The file is gone, or was written since: its footer and what was read already may be another table's.
@@ -117,6 +151,10 @@ fn open_local(input: &InputPath) -> Result<(File, Metadata)> {
     let handle = File::open(&input.path).map_err(failed)?;
     let meta = handle.metadata().map_err(failed)?;
     Ok((handle, meta))
+}
+
+fn empty(input: &InputPath) -> EngineError {
+    EngineError::input(format!("`{}`: the file is empty", input.name()))
 }
 
 fn no_parquet(name: &str, reason: &str) -> EngineError {

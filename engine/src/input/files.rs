@@ -2,15 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
+use super::remote::{Buckets, OpenBucket, Remote};
 use crate::error::{EngineError, Result};
+use crate::store::Storage;
 
 /// A data file and the columns that its folder names carry (`year=2004/…`).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct InputPath {
-    /// Path as opened.
+    /// Path as opened, or `s3://bucket/key`.
     pub path: PathBuf,
     /// Hive columns: name and value, `None` for Hive's null.
     pub hive: Vec<(String, Option<String>)>,
+    /// Where to read it, if not on this machine.
+    pub(super) remote: Option<Remote>,
 }
 
 impl InputPath {
@@ -32,10 +36,24 @@ impl InputPath {
 
 const EXTENSIONS: [&str; 7] = ["parquet", "parq", "pq", "pqt", "csv", "tsv", "txt"];
 
-/// Lists the files of all inputs: files as given, the data files below folders and matches of globs by name.
+/// Lists the files of all inputs: files as given, the data files below folders and matches of globs by name; on this machine or,
+/// with `s3://`, on S3.
+///
+/// # Errors
+/// Inputs that name nothing, or what can't be listed.
 pub fn expand(inputs: &[String]) -> Result<Vec<InputPath>> {
+    expand_in(inputs, &|bucket| Storage::open(&format!("s3://{bucket}")))
+}
+
+/// The same, with buckets opened by `open`.
+pub(super) fn expand_in(inputs: &[String], open: OpenBucket<'_>) -> Result<Vec<InputPath>> {
+    let mut buckets = Buckets::new(open);
     let mut found = Vec::new();
     for input in inputs {
+        if input.starts_with("s3://") {
+            found.extend(buckets.expand(input)?);
+            continue;
+        }
         let before = found.len();
         expand_one(input, &mut found)?;
         found[before..].sort_by(|a: &InputPath, b| a.path.cmp(&b.path));
@@ -49,23 +67,18 @@ pub fn expand(inputs: &[String]) -> Result<Vec<InputPath>> {
 }
 
 fn expand_one(input: &str, found: &mut Vec<InputPath>) -> Result<()> {
-    if input.starts_with("s3://") {
-        return Err(EngineError::input(format!("`{input}`: reading from S3 is not supported yet"))
-            .with_hint("copy the files to this machine"));
-    }
     let path = Path::new(input);
     match std::fs::metadata(path) {
         Ok(meta) if meta.is_dir() => {
             let before = found.len();
             walk(path, path, found)?;
             if found.len() == before {
-                return Err(EngineError::input(format!("`{input}`: no data file in this folder"))
-                    .with_hint(format!("looked for .{}", EXTENSIONS.join(", ."))));
+                return Err(no_data(input));
             }
             Ok(())
         }
         Ok(_) => {
-            found.push(InputPath { path: path.to_owned(), hive: hive_columns(path) });
+            found.push(local(path.to_owned(), hive_columns(path)));
             Ok(())
         }
         Err(_) if input.contains(['*', '?', '[']) => expand_glob(input, found),
@@ -81,9 +94,11 @@ fn expand_glob(pattern: &str, found: &mut Vec<InputPath>) -> Result<()> {
         let path =
             entry.map_err(|e| EngineError::input(format!("`{}`: {}", e.path().display(), e.error())))?;
         if path.is_dir() {
-            walk(&path, &path, found)?;
+            // The folders that the pattern names carry columns too.
+            walk(Path::new(""), &path, found)?;
         } else {
-            found.push(InputPath { hive: hive_columns(&path), path });
+            let hive = hive_columns(&path);
+            found.push(local(path, hive));
         }
     }
     if found.len() == before {
@@ -103,15 +118,27 @@ fn walk(root: &Path, folder: &Path, found: &mut Vec<InputPath>) -> Result<()> {
         }
         if path.is_dir() {
             walk(root, &path, found)?;
-        } else if path
-            .extension()
-            .is_some_and(|e| EXTENSIONS.contains(&e.to_string_lossy().to_lowercase().as_str()))
-        {
+        } else if is_data(&path) {
             let hive = path.strip_prefix(root).map(hive_columns).unwrap_or_default();
-            found.push(InputPath { path, hive });
+            found.push(local(path, hive));
         }
     }
     Ok(())
+}
+
+/// Whether a file's ending is one of those that we read.
+pub(super) fn is_data(path: &Path) -> bool {
+    path.extension().is_some_and(|e| EXTENSIONS.contains(&e.to_string_lossy().to_lowercase().as_str()))
+}
+
+/// The error for a folder without data.
+pub(super) fn no_data(input: &str) -> EngineError {
+    EngineError::input(format!("`{input}`: no data file in this folder"))
+        .with_hint(format!("looked for .{}", EXTENSIONS.join(", .")))
+}
+
+fn local(path: PathBuf, hive: Vec<(String, Option<String>)>) -> InputPath {
+    InputPath { path, hive, remote: None }
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> EngineError {
@@ -123,7 +150,8 @@ fn unreadable(path: &Path, error: &std::io::Error) -> EngineError {
     EngineError::input(format!("`{}`: {why}", path.display()))
 }
 
-fn hive_columns(path: &Path) -> Vec<(String, Option<String>)> {
+/// The columns that the folders of a path carry.
+pub(super) fn hive_columns(path: &Path) -> Vec<(String, Option<String>)> {
     let Some(parent) = path.parent() else { return Vec::new() };
     parent
         .components()

@@ -6,6 +6,7 @@ mod file;
 mod files;
 mod footer;
 mod read;
+mod remote;
 mod source;
 
 pub use convert::{IdColumn, Texts, hash_bytes, hash_integer, with_f64, with_ids, with_texts};

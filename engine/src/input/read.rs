@@ -9,6 +9,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader
 use parquet::file::reader::ChunkReader;
 
 use super::file::{Content, SourceFile};
+use super::footer::leaves;
 use super::source::{Chunk, Source};
 use crate::error::{EngineError, Result};
 
@@ -56,7 +57,10 @@ impl Source {
             Content::Table(batches) => slices(batches, rows).iter().try_for_each(&mut deliver),
             Content::Parquet(meta) => {
                 let request = Request { file, meta, chunk, columns, rows };
-                request.decode(file.reopen()?, &mut deliver)
+                match &file.input.remote {
+                    Some(remote) => request.decode(file.fetch(remote, request.ranges())?, &mut deliver),
+                    None => request.decode(file.reopen()?, &mut deliver),
+                }
             }
         }
     }
@@ -108,6 +112,13 @@ impl Request<'_> {
             deliver(&batch.map_err(|e| self.broken(&e))?)?;
         }
         Ok(())
+    }
+
+    /// Where the columns' bytes are in the file.
+    fn ranges(&self) -> Vec<Range<u64>> {
+        let group = self.meta.metadata().row_group(self.chunk.row_group);
+        let columns = self.file.roots(self.columns).into_iter().flat_map(|root| leaves(group, root));
+        columns.map(|column| column.byte_range()).map(|(start, length)| start..start + length).collect()
     }
 
     fn broken(&self, error: &dyn std::fmt::Display) -> EngineError {

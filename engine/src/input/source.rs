@@ -1,6 +1,7 @@
 //! Opened input: schemas checked against each other, rows cut into chunks.
 
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::DataType;
@@ -8,6 +9,10 @@ use arrow::datatypes::DataType;
 use super::file::{Content, SourceFile};
 use super::files::InputPath;
 use crate::error::{EngineError, Result, closest};
+use crate::parallel::for_each;
+
+/// Footers read from S3 at a time: ten thousand files take a minute.
+const OPENING: usize = 16;
 
 /// What a column's values are to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,8 +75,7 @@ impl Source {
     /// A file that can't be read, or two files in which a column of `needed` is of different kinds. A column that a file lacks is
     /// left to [`Source::kind`], which knows the argument that asks for it.
     pub fn open(inputs: Vec<InputPath>, needed: &[String]) -> Result<Self> {
-        let files = inputs.into_iter().map(|input| SourceFile::open(input, needed));
-        let mut source = Self { files: files.collect::<Result<_>>()?, chunks: Vec::new() };
+        let mut source = Self { files: open_files(inputs, needed)?, chunks: Vec::new() };
         source.chunks = source.cut();
         for column in needed {
             source.one_kind(column)?;
@@ -168,6 +172,22 @@ impl Source {
             .with_hint("write the files with one schema")),
         }
     }
+}
+
+/// Opens the files in order; those on S3 side by side, as each waits for its footer.
+fn open_files(inputs: Vec<InputPath>, needed: &[String]) -> Result<Vec<SourceFile>> {
+    if inputs.iter().all(|input| input.remote.is_none()) {
+        return inputs.into_iter().map(|input| SourceFile::open(input, needed)).collect();
+    }
+    let slots: Vec<OnceLock<SourceFile>> = inputs.iter().map(|_| OnceLock::new()).collect();
+    let open = |(): &mut (), at: usize| {
+        let file = SourceFile::open(inputs[at].clone(), needed)?;
+        // Each slot is filled once, by the thread that took its number.
+        let _ = slots[at].set(file);
+        Ok(())
+    };
+    for_each(OPENING, inputs.len(), || (), open)?;
+    Ok(slots.into_iter().filter_map(OnceLock::into_inner).collect())
 }
 
 impl SourceFile {

@@ -52,6 +52,7 @@ pub(super) fn assemble(range: &Range<u64>, requests: &[Range<u64>], answers: &[B
 }
 
 #[cfg(test)]
+#[allow(clippy::single_range_in_vec_init, reason = "one range is what is meant")]
 mod tests {
     use proptest::prelude::*;
 

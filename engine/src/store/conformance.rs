@@ -32,7 +32,7 @@ impl Default for Extent {
 /// The first promise that is not kept, in words.
 pub fn conformance(store: Arc<dyn Store>, extent: Extent) -> Result<(), String> {
     let suite = Suite { storage: Storage::new(store) };
-    let checks: [(&str, &dyn Fn(&Suite) -> Outcome); 11] = [
+    let checks: [(&str, Check<'_>); 11] = [
         ("nothing there", &Suite::nothing_there),
         ("ranges", &Suite::ranges),
         ("empty objects", &Suite::empty_objects),
@@ -52,6 +52,8 @@ pub fn conformance(store: Arc<dyn Store>, extent: Extent) -> Result<(), String> 
 }
 
 type Outcome = Result<(), String>;
+
+type Check<'a> = &'a dyn Fn(&Suite) -> Outcome;
 
 /// The store behind the patience of [`Storage`]: what is checked is the promise, not the weather.
 struct Suite {

@@ -34,7 +34,8 @@ impl Expectation {
         self.expected(bytes, under_way).mul_f64(slowness * self.model.multiple).max(self.model.earliest)
     }
 
-    /// Notes a read that was answered. One outlier must not make the next ones look early, so a read counts at most as a late one.
+    /// Notes a read that was answered. One outlier must not make the next ones look early, so a read counts at most as a late
+    /// one.
     pub(super) fn note(&self, bytes: u64, under_way: u64, took: Duration) {
         let ratio = took.as_secs_f64() / self.expected(bytes, under_way).as_secs_f64();
         let mut seen = self.seen();

@@ -1,8 +1,8 @@
 //! Objects as files below a folder, with S3's promises: whole or not at all, create once, compare and set.
 //!
 //! An object's ETag is its size and its time of change in nanoseconds: hashing the content would read gigabytes for a `head`.
-//! Writers of this store set that time themselves and never give one key the same time twice, because the kernel's own stamp moves
-//! in ticks of milliseconds, within which two writers of equally many bytes would look alike.
+//! Writers of this store set that time themselves and never give one key the same time twice: the kernel's own stamp moves in
+//! ticks of milliseconds, within which two writers of equally many bytes would look alike.
 
 use std::fs::{self, File, Metadata};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};

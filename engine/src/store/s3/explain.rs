@@ -179,7 +179,8 @@ impl Failure {
     }
 }
 
-const NO_CREDENTIALS: &str = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or sign in with `aws sso login`; on AWS, give the machine or function a role";
+const NO_CREDENTIALS: &str = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or sign in with \
+     `aws sso login`; on AWS, give the machine or function a role";
 const EXPIRED: &str = "get new ones (`aws sso login`, or whatever set AWS_SESSION_TOKEN) and resume";
 
 fn lacks_credentials(error: &(dyn Error + 'static)) -> bool {

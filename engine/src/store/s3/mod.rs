@@ -19,9 +19,9 @@ use self::explain::{Request, reasons};
 use super::key::check_key;
 use super::{ByteRange, Condition, Object, ObjectInfo, Store, StoreError, StoreErrorKind, StoreResult};
 
-/// A bucket, or what is below a prefix of one. Region, credentials and endpoint come from the environment, the profile, SSO, a web
-/// identity or the machine's role, as for other programs on AWS; `AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_S3` name another service, which
-/// is then addressed by path (`STAGGER_S3_PATH_STYLE` says otherwise).
+/// A bucket, or what is below a prefix of one. Region, credentials and endpoint come from the environment, the profile, SSO, a
+/// web identity or the machine's role, as for other programs on AWS; `AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_S3` name another
+/// service, which is then addressed by path (`STAGGER_S3_PATH_STYLE` says otherwise).
 #[derive(Debug)]
 pub struct S3Store {
     bucket: String,
@@ -75,11 +75,12 @@ impl S3Store {
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
         let (generation, client) = self.clients.get().await;
-        let error = match send(client).await {
+        let (refused, error) = match send(client).await {
             Ok(answer) => return Ok(answer),
-            Err(error) => request.explain(&error),
+            Err(error) => (matches!(error, SdkError::ServiceError(_)), request.explain(&error)),
         };
-        if error.kind != StoreErrorKind::Credentials {
+        // Where there are none at all, asking again only takes time.
+        if !refused || error.kind != StoreErrorKind::Credentials {
             return Err(error);
         }
         match self.clients.renewed(generation).await {
@@ -130,6 +131,20 @@ impl Store for S3Store {
             }
             Err(e) => Err(e),
         }
+    }
+
+    async fn get_small(&self, key: &str, most: u64, pin: Option<&str>) -> StoreResult<Object> {
+        let full = self.full(key);
+        let request = self.request("GetObject", &full);
+        let sent = self.send(request, |client| {
+            client.get_object().bucket(&self.bucket).key(&full).set_if_match(pin.map(quoted)).send()
+        });
+        let mut answer = sent.await?;
+        if answer.content_length().is_some_and(|size| size.unsigned_abs() > most) {
+            // Dropped with its connection, before more than a buffer of it has come.
+            answer.body = ByteStream::default();
+        }
+        body(request, key, answer).await
     }
 
     async fn put(&self, key: &str, bytes: Bytes, condition: Condition) -> StoreResult<String> {

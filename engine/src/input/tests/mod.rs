@@ -1,5 +1,7 @@
 //! What is read back of small files that the tests write.
 
+mod remote;
+
 use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +13,7 @@ use arrow::datatypes::Int64Type;
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 
-use super::{Source, expand};
+use crate::input::{Source, expand};
 
 fn write(path: &Path, columns: Vec<(&str, ArrayRef)>, group: usize) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();

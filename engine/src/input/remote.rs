@@ -1,0 +1,235 @@
+//! Input on S3: which objects an address names, their footers, and the column chunks of a row group.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::buf::Reader;
+use bytes::{Buf, Bytes};
+use glob::{MatchOptions, Pattern};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaDataReader;
+use parquet::file::reader::{ChunkReader, Length};
+
+use super::files::{InputPath, hive_columns, is_data, no_data};
+use crate::error::{EngineError, Result};
+use crate::store::{ObjectInfo, Storage, StoreError, StoreErrorKind, StoreResult};
+
+/// First read of a footer: holds that of a file with some hundred column chunks, and costs as much as a smaller read.
+const FOOTER: u64 = 64 << 10;
+
+/// `*` stays within a folder, as in the shell; `**` does not.
+const MATCHING: MatchOptions = MatchOptions {
+    case_sensitive: true,
+    require_literal_separator: true,
+    require_literal_leading_dot: false,
+};
+
+/// An object of the input.
+#[derive(Clone, Debug)]
+pub(super) struct Remote {
+    storage: Storage,
+    key: String,
+}
+
+/// Opens the store of a bucket.
+pub(super) type OpenBucket<'a> = &'a dyn Fn(&str) -> StoreResult<Storage>;
+
+/// The buckets that inputs name, each opened once.
+pub(super) struct Buckets<'a> {
+    open: OpenBucket<'a>,
+    opened: BTreeMap<String, Storage>,
+}
+
+impl<'a> Buckets<'a> {
+    pub(super) fn new(open: OpenBucket<'a>) -> Self {
+        Self { open, opened: BTreeMap::new() }
+    }
+
+    /// The objects that `s3://bucket/key`, `s3://bucket/prefix/` or a glob names, by key.
+    pub(super) fn expand(&mut self, input: &str) -> Result<Vec<InputPath>> {
+        let rest = input.strip_prefix("s3://").unwrap_or(input);
+        let (name, key) = rest.split_once('/').unwrap_or((rest, ""));
+        if !self.opened.contains_key(name) {
+            self.opened.insert(name.to_owned(), (self.open)(name).map_err(failure)?);
+        }
+        let bucket = Bucket { name, storage: &self.opened[name] };
+        if key.contains(['*', '?', '[']) {
+            return bucket.matches(input, key);
+        }
+        match key {
+            "" => bucket.folder(input, ""),
+            folder if folder.ends_with('/') => bucket.folder(input, folder),
+            key => bucket.object_or_folder(key),
+        }
+    }
+}
+
+struct Bucket<'a> {
+    name: &'a str,
+    storage: &'a Storage,
+}
+
+impl Bucket<'_> {
+    fn object_or_folder(&self, key: &str) -> Result<Vec<InputPath>> {
+        match self.storage.head(key) {
+            Ok(_) => Ok(vec![self.input(key, key)]),
+            // Spark writes folders that are called `x.parquet`.
+            Err(missing) if missing.kind == StoreErrorKind::NotFound => {
+                let below = self.below(&format!("{key}/"))?;
+                if below.is_empty() { Err(failure(missing)) } else { Ok(below) }
+            }
+            Err(error) => Err(failure(error)),
+        }
+    }
+
+    fn folder(&self, input: &str, folder: &str) -> Result<Vec<InputPath>> {
+        let found = self.below(folder)?;
+        if found.is_empty() { Err(no_data(input)) } else { Ok(found) }
+    }
+
+    /// The data files below a folder, with the columns that the folders below it carry.
+    fn below(&self, folder: &str) -> Result<Vec<InputPath>> {
+        let listed = self.storage.list(folder).map_err(failure)?;
+        let below = listed.iter().filter_map(|object| Some((&object.key, object.key.strip_prefix(folder)?)));
+        let data = below.filter(|(_, name)| is_data_below(name));
+        Ok(data.map(|(key, name)| self.input(key, name)).collect())
+    }
+
+    /// The objects that a pattern matches, and the data files below the folders that it matches.
+    fn matches(&self, input: &str, pattern: &str) -> Result<Vec<InputPath>> {
+        let literal = pattern.find(['*', '?', '[']).unwrap_or(pattern.len());
+        let pattern_of = |text: &str| {
+            Pattern::new(text)
+                .map_err(|e| EngineError::input(format!("`{input}`: not a valid glob: {}", e.msg)))
+        };
+        let wanted = pattern_of(pattern.trim_end_matches('/'))?;
+        let matches = |name: &str| wanted.matches_with(name, MATCHING);
+        let listed = self.storage.list(&pattern[..literal]).map_err(failure)?;
+        let found = listed.iter().filter(|object| {
+            let key = object.key.as_str();
+            let below = |(at, _): (usize, &str)| matches(&key[..at]) && is_data_below(&key[at + 1..]);
+            // A key that ends in `/` marks a folder.
+            !key.ends_with('/') && (matches(key) || key.match_indices('/').any(below))
+        });
+        let found: Vec<InputPath> = found.map(|object| self.input(&object.key, &object.key)).collect();
+        if found.is_empty() {
+            return Err(EngineError::input(format!("`{input}`: no object matches")));
+        }
+        Ok(found)
+    }
+
+    fn input(&self, key: &str, path_with_columns: &str) -> InputPath {
+        InputPath {
+            path: PathBuf::from(format!("s3://{}/{key}", self.name)),
+            hive: hive_columns(Path::new(path_with_columns)),
+            remote: Some(Remote { storage: self.storage.clone(), key: key.to_owned() }),
+        }
+    }
+}
+
+/// Whether the object `name` of a folder is data: no part hidden, and an ending that we know.
+fn is_data_below(name: &str) -> bool {
+    !name.split('/').any(|part| part.starts_with(['_', '.'])) && is_data(Path::new(name))
+}
+
+impl Remote {
+    /// The whole object.
+    pub(super) fn read(&self) -> Result<(Bytes, ObjectInfo)> {
+        self.storage.get(&self.key, None).map_err(failure)
+    }
+
+    /// The footer of a Parquet file; `broken` makes the error of one that is none.
+    pub(super) fn footer(
+        &self,
+        broken: impl Fn(&str) -> EngineError,
+    ) -> Result<(ArrowReaderMetadata, ObjectInfo)> {
+        let (mut bytes, info) = self.storage.get_suffix(&self.key, FOOTER).map_err(failure)?;
+        if info.size == 0 {
+            return Err(broken("the file is empty"));
+        }
+        let mut reader = ParquetMetaDataReader::new();
+        loop {
+            match reader.try_parse_sized(&bytes, info.size) {
+                Ok(()) => break,
+                Err(ParquetError::NeedMoreData(need))
+                    if need > bytes.len() && need as u64 <= info.size && (bytes.len() as u64) < info.size =>
+                {
+                    let last = info.size - need as u64..info.size;
+                    let read =
+                        self.storage.get_ranges(&self.key, Some(&info.etag), &[last]).map_err(failure)?;
+                    bytes = read.into_iter().next().unwrap_or_default();
+                }
+                Err(error) => return Err(broken(&error.to_string())),
+            }
+        }
+        let parsed = reader
+            .finish()
+            .and_then(|meta| ArrowReaderMetadata::try_new(Arc::new(meta), ArrowReaderOptions::new()));
+        Ok((parsed.map_err(|e| broken(&e.to_string()))?, info))
+    }
+
+    /// Ranges of the object, if it is still the one with this ETag.
+    pub(super) fn fetch(&self, size: u64, etag: &str, mut ranges: Vec<Range<u64>>) -> StoreResult<Fetched> {
+        ranges.sort_by_key(|range| range.start);
+        let bytes = self.storage.get_ranges(&self.key, Some(etag), &ranges)?;
+        let parts = ranges.into_iter().map(|range| range.start).zip(bytes).collect();
+        Ok(Fetched { size, parts })
+    }
+}
+
+/// The parts of a file that were fetched, as a file.
+pub(super) struct Fetched {
+    size: u64,
+    /// Position and bytes, ascending.
+    parts: Vec<(u64, Bytes)>,
+}
+
+impl Fetched {
+    /// From `start` to the end of the part that holds it.
+    fn from(&self, start: u64) -> parquet::errors::Result<Bytes> {
+        let after = self.parts.partition_point(|(first, _)| *first <= start);
+        let part = after.checked_sub(1).map(|at| &self.parts[at]);
+        match part.map(|(first, bytes)| (usize::try_from(start - first), bytes)) {
+            Some((Ok(skip), bytes)) if skip <= bytes.len() => Ok(bytes.slice(skip..)),
+            _ => Err(ParquetError::EOF(format!("byte {start} lies outside of the columns read"))),
+        }
+    }
+}
+
+impl Length for Fetched {
+    fn len(&self) -> u64 {
+        self.size
+    }
+}
+
+impl ChunkReader for Fetched {
+    type T = Reader<Bytes>;
+
+    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
+        Ok(self.from(start)?.reader())
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
+        let bytes = self.from(start)?;
+        if bytes.len() < length {
+            let message = format!("{length} bytes at {start} reach beyond the columns read");
+            return Err(ParquetError::EOF(message));
+        }
+        Ok(bytes.slice(..length))
+    }
+}
+
+/// What keeps input from being read: the user's to mend, unless the network or the service failed.
+pub(super) fn failure(error: StoreError) -> EngineError {
+    if error.is_transient() {
+        return error.into();
+    }
+    let out = EngineError::input(error.to_string());
+    match error.hint() {
+        Some(hint) => out.with_hint(hint),
+        None => out,
+    }
+}
