@@ -200,7 +200,8 @@ impl StoredShards {
         }
         let keys = match needs.keys {
             true => unit_keys(arrays.first().and_then(Option::as_ref), &segments, rows)?,
-            false => Vec::new(),
+            // Never looked at, but sliced with the other columns.
+            false => vec![0; rows],
         };
         let builder = Builder { slots: &slots, varies: &self.varies, periods, segments: &segments, rows };
         Ok(builder.build(raw, &self.uses, Arc::new(keys)))

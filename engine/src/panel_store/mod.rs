@@ -58,7 +58,16 @@ impl PanelStore {
             return Ok(None);
         }
         let storage = Storage::open(input)?;
-        Ok(Self::find(&storage)?.map(|manifest| Self { storage, manifest }))
+        if let Some(manifest) = Self::find(&storage)? {
+            return Ok(Some(Self { storage, manifest }));
+        }
+        // Its shards are Parquet files: as an input folder they would give wrong results.
+        match storage.head(keys::PREPARE) {
+            Ok(_) => Err(EngineError::input(format!("the store `{}` is not finished", storage.url()))
+                .with_hint("give the `stagger prepare` command again; it goes on where it was stopped")),
+            Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Where it is.

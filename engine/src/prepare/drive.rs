@@ -267,6 +267,9 @@ impl<'a> Driver<'a> {
     fn cross_sections(&self, progress: &mut Progress<'_>) -> Result<(Common, Vec<ShardReport>)> {
         let Order { source, columns, keys, fields, .. } = self.order;
         let rows = Rows { source, columns, keys, fields };
+        // Marks the place as a store under way.
+        let mark = serde_json::json!({ "fingerprint": self.order.fingerprint }).to_string();
+        self.storage.put(keys::PREPARE, Bytes::from(mark), Condition::Always)?;
         let chunks = source.chunks().len();
         let scanned = tracked(progress, "scan", chunks, |done| {
             parallel::map(self.threads, chunks, |chunk| {
@@ -436,7 +439,8 @@ fn digest(shuffle: &Shuffle) -> Result<String> {
 pub(super) fn header(storage: &Storage, key: &str) -> Result<(Contents, usize)> {
     let size = storage.head(key)?.size;
     let read = |end: u64| -> Result<Bytes> {
-        let mut bytes = storage.get_ranges(key, None, &[0..end.min(size)])?;
+        let range = 0..end.min(size);
+        let mut bytes = storage.get_ranges(key, None, std::slice::from_ref(&range))?;
         Ok(bytes.pop().unwrap_or_default())
     };
     let mut start = read(HEADER)?;

@@ -176,8 +176,14 @@ struct Builder<'a> {
     rows: &'a Rows<'a>,
     all: &'a RowShards<'a>,
     shard: usize,
-    /// By stratum and period: row numbers, and the values of every variable.
-    kinds: BTreeMap<(usize, usize), (Vec<i64>, Vec<Vec<u64>>)>,
+    /// By stratum and period.
+    kinds: BTreeMap<(usize, usize), Kind>,
+}
+
+/// Rows of one stratum and period: their numbers, and the values of every variable.
+struct Kind {
+    numbers: Vec<i64>,
+    values: Vec<Vec<u64>>,
 }
 
 impl<'a> Builder<'a> {
@@ -192,12 +198,12 @@ impl<'a> Builder<'a> {
         let stratum = StrataMet::read(batch.groups[row], batch.eligible[row]);
         let stratum = self.all.strata.iter().position(|s| *s == stratum).unwrap_or_default();
         let period = self.all.periods.partition_point(|&known| known < batch.times[row]);
-        let (numbers, values) = self
+        let kind = self
             .kinds
             .entry((stratum, period))
-            .or_insert_with(|| (Vec::new(), vec![Vec::new(); slots.len()]));
-        numbers.push((batch.first + row as u64) as i64);
-        values.iter_mut().zip(slots).for_each(|(own, slots)| own.push(slots[row]));
+            .or_insert_with(|| Kind { numbers: Vec::new(), values: vec![Vec::new(); slots.len()] });
+        kind.numbers.push((batch.first + row as u64) as i64);
+        kind.values.iter_mut().zip(slots).for_each(|(own, slots)| own.push(slots[row]));
     }
 
     /// Writes the shard and begins the next.
@@ -208,12 +214,13 @@ impl<'a> Builder<'a> {
         let mut numbers = Vec::new();
         let mut values: Vec<Vec<u64>> = vec![Vec::new(); self.rows.fields.len()];
         let (mut rows, mut units) = (vec![0; strata * periods], vec![0; strata]);
-        for ((stratum, period), (own, slots)) in kinds {
-            segments.push(SegmentNote { stratum, period: Some(period), units: own.len() });
-            rows[stratum * periods + period] = own.len() as u64;
-            units[stratum] += own.len() as u64;
-            numbers.extend(own);
-            values.iter_mut().zip(slots).for_each(|(all, slots)| all.extend(slots));
+        for ((stratum, period), kind) in kinds {
+            let count = kind.numbers.len();
+            segments.push(SegmentNote { stratum, period: Some(period), units: count });
+            rows[stratum * periods + period] = count as u64;
+            units[stratum] += count as u64;
+            numbers.extend(kind.numbers);
+            values.iter_mut().zip(kind.values).for_each(|(all, slots)| all.extend(slots));
         }
         let missing: Vec<bool> = values.iter().map(|slots| slots.contains(&MISSING)).collect();
         let data = ShardData {

@@ -20,12 +20,12 @@ const BESIDE: u64 = 96 << 20;
 /// The input of a run.
 pub(crate) enum Input<'a> {
     Files(&'a [String]),
-    Store(PanelStore),
+    Store(Box<PanelStore>),
 }
 
 impl<'a> Input<'a> {
     pub(crate) fn open(inputs: &'a [String]) -> Result<Self> {
-        Ok(PanelStore::of_input(inputs)?.map_or(Self::Files(inputs), Self::Store))
+        Ok(PanelStore::of_input(inputs)?.map_or(Self::Files(inputs), |store| Self::Store(Box::new(store))))
     }
 
     /// A specification with what the store knows of it.
@@ -46,7 +46,7 @@ impl<'a> Input<'a> {
     ) -> Result<Vec<Panel>> {
         let memory = options.memory_limit.unwrap_or_else(default_memory);
         let store = match self {
-            Self::Store(store) => Cow::Borrowed(store),
+            Self::Store(store) => Cow::Borrowed(store.as_ref()),
             Self::Files(inputs) => {
                 let needs = direct_memory(inputs, wanted)?;
                 match needs.filter(|&bytes| bytes <= memory) {
