@@ -203,6 +203,9 @@ fn stores_fill_in_and_refuse() {
     assert_fails(&other, 2, &["gname is state, but the store", "was prepared with gname group"]);
     let again = prepare(&panel, SIMPLE, &store, "").success();
     assert!(again.stderr.contains("was there already"), "{}", again.stderr);
+    let folder = panel.parent().expect("a folder");
+    let within = prepare(folder, SIMPLE, &folder.join("store"), "");
+    assert_fails(&within, 2, &["lies within the input", "choose a place beside the input"]);
     let others = prepare(&panel, &SIMPLE.replace("x1", "x2"), &store, "");
     assert_fails(&others, 2, &["holds a panel of other inputs or other columns"]);
 }

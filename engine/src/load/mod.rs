@@ -181,12 +181,22 @@ pub(crate) fn load_all(
     progress: &mut Progress<'_>,
 ) -> Result<Vec<Panel>> {
     let source = Source::open(expand(inputs)?, &needed(all))?;
+    load_source(&source, all, threads, progress)
+}
+
+/// The same from files that are open already, with the columns that the specifications need.
+pub(crate) fn load_source(
+    source: &Source,
+    all: &[Wanted<'_>],
+    threads: usize,
+    progress: &mut Progress<'_>,
+) -> Result<Vec<Panel>> {
     (progress.observer)(&RunEvent::InputFound {
         files: source.files().len(),
         rows: source.rows(),
         bytes: source.bytes(),
     });
-    let columns = Columns::resolve(all, &source)?;
+    let columns = Columns::resolve(all, source)?;
     if source.rows() == 0 {
         return Err(
             EngineError::input("the input has no rows").with_hint("check that the files hold the panel")
@@ -194,7 +204,7 @@ pub(crate) fn load_all(
     }
     let names: Vec<Option<&str>> = all.iter().map(|wanted| wanted.name).collect();
     let mut panels =
-        read(&source, &columns, all, threads, progress).map_err(|e| of_specifications(e, &names))?;
+        read(source, &columns, all, threads, progress).map_err(|e| of_specifications(e, &names))?;
     for panel in &mut panels {
         panel.files = source.files();
         panel.input_rows = source.rows();

@@ -141,6 +141,25 @@ pub fn fingerprint_of(inputs: &[String], specs: &[(Option<&str>, &RunSpec)]) -> 
     Order::new(inputs, specs).map(|order| order.fingerprint)
 }
 
+/// Refuses a store within an input folder or prefix: its shards would be input the next time.
+fn apart(inputs: &[String], store: &str) -> Result<()> {
+    let place = |path: &str| match path.starts_with("s3://") {
+        true => std::path::PathBuf::from(path),
+        false => std::path::absolute(path).unwrap_or_else(|_| path.into()),
+    };
+    let around = |input: &&String| {
+        let is_folder = input.ends_with('/') || std::path::Path::new(input.as_str()).is_dir();
+        is_folder && place(store).starts_with(place(input))
+    };
+    match inputs.iter().find(around) {
+        None => Ok(()),
+        Some(input) => Err(EngineError::input(format!(
+            "the store `{store}` lies within the input `{input}`"
+        ))
+        .with_hint("choose a place beside the input: the shards would be read as input the next time")),
+    }
+}
+
 /// Makes the store of some specifications' columns, or finds it made. Specifications must share their keys; outcomes,
 /// covariates, weights and clusters of all are kept.
 ///
@@ -153,6 +172,7 @@ pub fn prepare(
     options: &PrepareOptions,
     observer: Observer<'_>,
 ) -> Result<Prepared> {
+    apart(inputs, &storage.url())?;
     let order = Order::new(inputs, specs)?;
     if let Some(manifest) = PanelStore::find(storage)? {
         if manifest.fingerprint != order.fingerprint {

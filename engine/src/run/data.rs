@@ -48,24 +48,22 @@ impl<'a> Input<'a> {
         let store = match self {
             Self::Store(store) => Cow::Borrowed(store.as_ref()),
             Self::Files(inputs) => {
-                let needs = direct_memory(inputs, wanted)?;
-                match needs.filter(|&bytes| bytes <= memory) {
-                    Some(_) => return load::load_all(inputs, wanted, threads, progress),
-                    None => Cow::Owned(prepared(inputs, wanted, threads, memory, options, progress)?),
+                if !inputs.iter().any(|input| input.starts_with("s3://")) {
+                    let source = Source::open(expand(inputs)?, &needed(wanted))?;
+                    if direct_memory(&source, wanted) <= memory {
+                        return load::load_source(&source, wanted, threads, progress);
+                    }
                 }
+                Cow::Owned(prepared(inputs, wanted, threads, memory, options, progress)?)
             }
         };
         open_store(store.into_owned(), wanted, threads, memory, progress)
     }
 }
 
-/// Bytes that a run on the files themselves would take, by their footers; `None` for files that are not local.
-fn direct_memory(inputs: &[String], wanted: &[Wanted<'_>]) -> Result<Option<u64>> {
-    if inputs.iter().any(|input| input.starts_with("s3://")) {
-        return Ok(None);
-    }
-    let source = Source::open(expand(inputs)?, &needed(wanted))?;
-    let Some(first) = wanted.first() else { return Ok(Some(0)) };
+/// Bytes that a run on local files themselves would take, by their footers.
+fn direct_memory(source: &Source, wanted: &[Wanted<'_>]) -> u64 {
+    let Some(first) = wanted.first() else { return 0 };
     let mut outcomes: Vec<&str> = wanted.iter().map(|w| w.spec.yname.as_str()).collect();
     outcomes.sort_unstable();
     outcomes.dedup();
@@ -73,11 +71,11 @@ fn direct_memory(inputs: &[String], wanted: &[Wanted<'_>]) -> Result<Option<u64>
     let rows = source.rows();
     if !first.spec.panel {
         // Every row has every column, twice while they are put in order.
-        return Ok(Some(rows * (8 * columns + 24) + BESIDE));
+        return rows * (8 * columns + 24) + BESIDE;
     }
     // A row's outcome, its unit and its period; a unit's other columns, its identifier and its place.
-    let units = rows / periods(&source, &first.spec.tname);
-    Ok(Some(rows * (8 * outcomes.len() as u64 + 6) + units * (8 * columns + 48) + BESIDE))
+    let units = rows / periods(source, &first.spec.tname);
+    rows * (8 * outcomes.len() as u64 + 6) + units * (8 * columns + 48) + BESIDE
 }
 
 /// Periods as far as footers show them; few where they don't.
