@@ -25,7 +25,7 @@ use crate::run::{Progress, of_specifications};
 use crate::shard::{PeriodBits, Segment, Shard};
 
 /// Share of the memory limit that shards kept in memory may take; the rest is for tasks, partials and draws.
-const KEPT: f64 = 0.55;
+pub(crate) const KEPT: f64 = 0.55;
 
 /// The shards of a store as some specifications see them.
 #[derive(Debug)]
@@ -126,7 +126,7 @@ impl StoredShards {
     }
 
     /// Bytes of all shards in memory, for all specifications.
-    fn memory(&self) -> u64 {
+    pub(crate) fn memory(&self) -> u64 {
         let manifest = &self.store.manifest;
         let periods = if manifest.cross_sections { 1 } else { manifest.periods.len() as u64 };
         let columns = |field: &panel_store::Field| {
@@ -216,12 +216,7 @@ impl StoredShards {
         }
         for (slot, &field) in self.fields.iter().enumerate() {
             let field = &manifest.fields[field];
-            let wanted = self.missing[slot]
-                || match self.roles[slot] {
-                    FieldKind::Outcome => needs.outcomes,
-                    FieldKind::Cluster { .. } => needs.clusters,
-                    _ => true,
-                };
+            let wanted = self.wants(slot, needs);
             let mut add = |periods: &[Option<f64>]| {
                 let start = names.all.len();
                 let name = |&period: &Option<f64>| column_name(&field.name, field.kind, period);
@@ -565,5 +560,33 @@ impl StoredShards {
             interned: Arc::new(manifest.texts.clone()),
             files: manifest.inputs.iter().map(|i| (i.url.clone(), i.bytes, i.rows)).collect(),
         }
+    }
+}
+
+/// The panels of a store's counts alone: what a plan is made from that reads no shard.
+pub(crate) fn counted(store: PanelStore, all: &[Wanted<'_>]) -> Result<(Arc<StoredShards>, Vec<Panel>)> {
+    let shards = Arc::new(StoredShards::new(store, all)?);
+    let panel = |specification| Panel { census: shards.census(), ..shards.panel(specification, true) };
+    let panels = (0..all.len()).map(panel).collect();
+    Ok((shards, panels))
+}
+
+impl StoredShards {
+    /// By variable of the manifest: whether a reading with these needs takes its columns.
+    pub(crate) fn takes(&self, needs: Needs) -> Vec<bool> {
+        let mut out = vec![false; self.store.manifest.fields.len()];
+        for (slot, &field) in self.fields.iter().enumerate() {
+            out[field] |= self.wants(slot, needs);
+        }
+        out
+    }
+
+    fn wants(&self, slot: usize, needs: Needs) -> bool {
+        self.missing[slot]
+            || match self.roles[slot] {
+                FieldKind::Outcome => needs.outcomes,
+                FieldKind::Cluster { .. } => needs.clusters,
+                _ => true,
+            }
     }
 }

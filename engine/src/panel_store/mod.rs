@@ -61,6 +61,11 @@ impl PanelStore {
         Ok(Self::find(&storage)?.map(|manifest| Self { storage, manifest }))
     }
 
+    /// A store of which the manifest is known already, or made up.
+    pub(crate) fn of_manifest(storage: Storage, manifest: Manifest) -> Self {
+        Self { storage, manifest }
+    }
+
     /// Where it is.
     pub fn url(&self) -> String {
         self.storage.url()

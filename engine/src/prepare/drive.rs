@@ -12,7 +12,7 @@ use super::conflict::Conflict;
 use super::gather::{Codes, Gather, GatherError, Scattered, ShardReport};
 use super::rows::{RowShards, Rows, Scanned};
 use super::scatter::Scatter;
-use super::shuffle::{SHARD_UNITS, Shape, Shuffle};
+use super::shuffle::{SHARD_UNITS, Shape, Shuffle, units_together};
 use super::{Order, PrepareOptions, combine, space};
 use crate::error::{EngineError, Result};
 use crate::events::RunEvent;
@@ -27,7 +27,7 @@ use crate::store::{Condition, Storage, StoreErrorKind};
 /// Bytes of a scatter object's start that hold the header of most.
 const HEADER: u64 = 64 << 10;
 /// Shards that a task of cross sections makes.
-const ROW_TASK: usize = 32;
+pub(crate) const ROW_TASK: usize = 32;
 
 pub(super) struct Driver<'a> {
     order: &'a Order,
@@ -112,9 +112,10 @@ impl<'a> Driver<'a> {
     fn shuffle(&self) -> Result<Shuffle> {
         let source = &self.order.source;
         let id = &self.order.columns.id;
+        let chunks: Vec<usize> = source.chunks().iter().map(|chunk| chunk.rows).collect();
         let shape = Shape {
-            source,
-            id,
+            chunks: &chunks,
+            together: units_together(source, id),
             fields: self.order.fields.len(),
             text_ids: source.kind("idname", id)? == ColumnKind::Text,
             threads: self.threads,
@@ -383,11 +384,12 @@ fn codes_of(header: &Header, common: &Common) -> Codes {
 }
 
 /// Shards of a panel: as many for these data, whoever cuts them.
-fn shard_count(rows: u64, periods: usize) -> usize {
+pub(crate) fn shard_count(rows: u64, periods: usize) -> usize {
     rows.div_ceil(periods as u64).div_ceil(SHARD_UNITS).max(1).next_power_of_two() as usize
 }
 
-fn row_shard_count(rows: u64) -> usize {
+/// The same of cross sections.
+pub(crate) fn row_shard_count(rows: u64) -> usize {
     rows.div_ceil(crate::load::SHARD_ROWS).max(1).next_power_of_two() as usize
 }
 

@@ -33,7 +33,9 @@ use crate::spec::RunSpec;
 use crate::store::Storage;
 use fields::{StoreField, store_fields};
 
+pub(crate) use drive::{ROW_TASK, row_shard_count, shard_count};
 pub use shuffle::{Requests, Shuffle};
+pub(crate) use shuffle::{Shape, units_together};
 pub use space::default_memory;
 
 /// How to prepare; no option changes a byte of the store.

@@ -56,8 +56,10 @@ pub struct Shuffle {
 
 /// What the plan depends on.
 pub(crate) struct Shape<'a> {
-    pub(crate) source: &'a Source,
-    pub(crate) id: &'a str,
+    /// Rows of the row groups.
+    pub(crate) chunks: &'a [usize],
+    /// Footers show that the rows of a unit are together ([`units_together`]).
+    pub(crate) together: bool,
     pub(crate) fields: usize,
     pub(crate) text_ids: bool,
     pub(crate) threads: usize,
@@ -81,8 +83,9 @@ impl Shape<'_> {
 
     /// The plan.
     pub(crate) fn plan(&self, fingerprint: &str) -> Shuffle {
-        let pivot = units_together(self.source, self.id);
-        let scattered = self.source.rows() * self.record();
+        let pivot = self.together;
+        let rows: u64 = self.chunks.iter().map(|&rows| rows as u64).sum();
+        let scattered = rows * self.record();
         let copies = if pivot { PIVOT_COPIES } else { MAPPER_COPIES };
         let object = ((self.task_memory() as f64 / copies) as u64).clamp(LEAST, OBJECT);
         let share = ((self.task_memory() as f64 / GATHER_COPIES) as u64).clamp(LEAST, PARTITION);
@@ -112,10 +115,10 @@ impl Shape<'_> {
     fn mappers(&self, rows: usize) -> Vec<ScatterTask> {
         let mut out = Vec::new();
         let (mut pieces, mut room) = (Vec::new(), rows);
-        for (chunk, own) in self.source.chunks().iter().enumerate() {
+        for (chunk, &own) in self.chunks.iter().enumerate() {
             let mut start = 0;
-            while start < own.rows {
-                let left = own.rows - start;
+            while start < own {
+                let left = own - start;
                 if left > room && !pieces.is_empty() && left <= rows {
                     out.push(ScatterTask { pieces: std::mem::take(&mut pieces) });
                     room = rows;
@@ -137,7 +140,7 @@ impl Shape<'_> {
 }
 
 /// Whether footers show that the rows of a unit are in one row group, or in two that follow each other.
-fn units_together(source: &Source, id: &str) -> bool {
+pub(crate) fn units_together(source: &Source, id: &str) -> bool {
     let chunks = source.chunks();
     if chunks.len() == 1 {
         return true;

@@ -60,7 +60,7 @@ impl<'a> Input<'a> {
 }
 
 /// Bytes that a run on the files themselves would take, by their footers; `None` for files that are not local.
-fn direct_memory(inputs: &[String], wanted: &[Wanted<'_>]) -> Result<Option<u64>> {
+pub(crate) fn direct_memory(inputs: &[String], wanted: &[Wanted<'_>]) -> Result<Option<u64>> {
     if inputs.iter().any(|input| input.starts_with("s3://")) {
         return Ok(None);
     }

@@ -26,6 +26,9 @@ use data::Input;
 use steps::{Estimation, Scale};
 
 pub(crate) use check::check;
+pub(crate) use data::direct_memory;
+pub(crate) use fit::wants_standardization;
+pub(crate) use steps::{CLUSTER_BYTES, SAMPLE, SCALE_SHARDS, column_passes};
 
 /// How to run; no option changes a bit of the result.
 #[derive(Clone, Debug, Default)]
