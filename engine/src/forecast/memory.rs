@@ -2,6 +2,7 @@
 
 use crate::load::StoredShards;
 use crate::panel_store::Manifest;
+use crate::run::CLUSTER_BYTES;
 
 use super::known::Files;
 use super::passes::Pass;
@@ -16,6 +17,10 @@ pub(crate) struct Memory {
     file: u64,
     /// Bytes of all shards in memory.
     panel: u64,
+    /// Its units.
+    units: u64,
+    /// Units of all shards.
+    all: u64,
     /// Levels of the reduction tree.
     levels: u64,
 }
@@ -35,6 +40,8 @@ impl Memory {
             shard: (panel as f64 * share) as u64,
             file: entry.map_or(0, |s| s.bytes),
             panel,
+            units: entry.map_or(0, |s| s.units),
+            all: manifest.units,
             levels: u64::from(manifest.shards.len().next_power_of_two().trailing_zeros()),
         }
     }
@@ -57,13 +64,31 @@ impl Memory {
         BASE + (held as f64 * HELD) as u64
             + tasks * ((self.task(pass) as f64 * ALLOCATOR) as u64 + THREAD)
             + tree
+            + self.clusters(pass.size.cluster, tasks, self.levels)
+    }
+
+    /// Cluster sums of tasks under way and of subtrees that wait, at the number of clusters at which they are largest: it is not known
+    /// before they are counted. `each` is the bytes of one cluster's.
+    fn clusters(&self, each: u64, tasks: u64, levels: u64) -> u64 {
+        if each == 0 {
+            return 0;
+        }
+        let held = |clusters: u64| {
+            // Slices as `run/steps.rs` cuts them.
+            let slices = (clusters * each * 3).div_ceil(CLUSTER_BYTES).max(1);
+            let (root, own) = (clusters / slices * each, clusters.min(self.units) / slices * each);
+            let waiting: u64 = (0..=levels).map(|level| root.min(own << level.min(30))).sum();
+            waiting + 2 * root + 2 * tasks * own
+        };
+        let counts = (0..64).map(|power| 1u64 << power).take_while(|&count| count < self.all);
+        counts.chain([self.all]).map(held).max().unwrap_or(0)
     }
 
     /// A function that runs a task over `shards` shards, one after the other: subtrees wait, and are encoded at the end.
     pub(crate) fn function(&self, pass: &Pass, shards: u64) -> u64 {
         let levels = u64::from(shards.max(1).ilog2()) + 1;
         let task = self.file + 2 * self.shard + pass.size.space + (levels + 2) * pass.size.partial;
-        FUNCTION + (task as f64 * ALLOCATOR / 2.0) as u64
+        FUNCTION + (task as f64 * ALLOCATOR / 2.0) as u64 + self.clusters(pass.size.cluster, 1, levels)
     }
 }
 

@@ -74,7 +74,7 @@ pub(crate) fn passes(plan: &Plan, shards: usize, max_cells: Option<usize>, scena
             sample: false,
             needs,
             work: work::of(plan, input),
-            size: size::of(plan, input, scenario.clusters),
+            size: size::of(plan, input),
         }
     };
     let sampled = |stage: &'static str, input: &StageInput, count: usize| {

@@ -232,7 +232,7 @@ fn manifest(order: &Order, files: &Files, counts: Counts, varies: &[bool]) -> Ma
             name: field.name.clone(),
             kind: field.kind,
             outcome: field.outcome,
-            varies,
+            varies: varies || field.outcome,
             missing: false,
             bytes: field_bytes(order, field, if field.outcome || varies { rows } else { units }),
         })

@@ -3,7 +3,6 @@
 use stagger_estimator::subset_sums::BLOCK;
 
 use crate::plan::Plan;
-use crate::run::CLUSTER_BYTES;
 use crate::task::StageInput;
 
 /// Bytes of a value.
@@ -18,16 +17,22 @@ pub(crate) struct Size {
     pub(crate) partial: u64,
     /// Bytes of a task's work space: the block, Ψ, running sums.
     pub(crate) space: u64,
+    /// Bytes of the sums of one cluster, in all ways of clustering; 0 without.
+    pub(crate) cluster: u64,
 }
 
 impl Size {
     pub(crate) fn and(self, other: Self) -> Self {
-        Self { partial: self.partial + other.partial, space: self.space.max(other.space) }
+        Self {
+            partial: self.partial + other.partial,
+            space: self.space.max(other.space),
+            cluster: self.cluster + other.cluster,
+        }
     }
 }
 
 /// Sizes of a stage's partial and work space.
-pub(crate) fn of(plan: &Plan, input: &StageInput, clusters: u64) -> Size {
+pub(crate) fn of(plan: &Plan, input: &StageInput) -> Size {
     let (k, c) = (plan.regressors() as u64, plan.design_columns() as u64);
     let (t, logits) = (plan.outcome_columns() as u64, plan.comparisons.logits.len() as u64);
     let slots = plan.comparisons.slots.len() as u64;
@@ -41,13 +46,13 @@ pub(crate) fn of(plan: &Plan, input: &StageInput, clusters: u64) -> Size {
             plan.combined().iter().map(|cell| (cell.len() + cell.len() * cell.len()) as u64).sum()
         }
         StageInput::Influence { columns, draws, clusters: slice, .. } => {
-            return influence(plan, columns, *draws as u64, slice.as_ref().map(|_| clusters), block);
+            return influence(plan, columns, *draws as u64, slice.is_some(), block);
         }
     };
-    Size { partial: values * VALUE, space: block }
+    Size { partial: values * VALUE, space: block, cluster: 0 }
 }
 
-fn influence(plan: &Plan, columns: &[usize], draws: u64, clusters: Option<u64>, block: u64) -> Size {
+fn influence(plan: &Plan, columns: &[usize], draws: u64, clustered: bool, block: u64) -> Size {
     let width = columns.len() as u64;
     let entered = |stratum: &Vec<(usize, _)>| {
         stratum.iter().filter(|(column, _)| columns.binary_search(column).is_ok()).count() as u64
@@ -58,13 +63,11 @@ fn influence(plan: &Plan, columns: &[usize], draws: u64, clusters: Option<u64>, 
         1 => 1,
         _ => 3,
     };
-    // A slice of the clusters: at most so many that root, sum under way and a shard's hold `CLUSTER_BYTES`.
-    let sums = clusters.map_or(0, |count| {
-        ways * (count.saturating_mul(width + 1).saturating_mul(VALUE)).min(CLUSTER_BYTES / 3)
-    });
     let padded = widest.next_multiple_of(8);
     Size {
-        partial: VALUE * (width * width + draws * width) + sums,
+        partial: VALUE * (width * width + draws * width),
+        // A key, and a value a column.
+        cluster: if clustered { ways * VALUE * (width + 1) } else { 0 },
         space: block + VALUE * (BLOCK as u64 * 2 * padded + draws.next_multiple_of(64) * padded)
             + VALUE * 2 * widest * widest
             // Bits of a block's units, and one byte a draw and group.

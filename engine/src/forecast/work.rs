@@ -11,9 +11,12 @@ use crate::task::StageInput;
 pub(crate) fn of(plan: &Plan, input: &StageInput) -> f64 {
     match input {
         StageInput::Gram => gram(plan),
-        StageInput::Propensity { .. } => logits(plan, 0.0),
-        StageInput::Moments { .. } => logits(plan, plan.outcome_columns() as f64),
-        StageInput::Overlap { .. } => logit_rows(plan) * (SCORE + ROW),
+        StageInput::Propensity { .. } => score_rows(plan),
+        StageInput::Moments { .. } => score_rows(plan) + odds(plan),
+        StageInput::Overlap { .. } => {
+            let (treated, controls) = logit_rows(plan);
+            (treated + controls) * (2.0 * SCORE + ROW * plan.design_columns() as f64)
+        }
         StageInput::Omega { .. } => parts(plan, &|_| true),
         StageInput::Influence { columns, draws, clusters, .. } => {
             influence(plan, columns, *draws as f64, clusters.is_some())
@@ -41,22 +44,30 @@ fn gram(plan: &Plan) -> f64 {
     keys.map(|&(stratum, frame)| units(plan, stratum) * share(plan, frame)).sum::<f64>() * each
 }
 
-/// Rows that enter the logits, over all of them.
-fn logit_rows(plan: &Plan) -> f64 {
-    let rows = |logit: &stagger_estimator::comparison::Logit| {
-        let controls = plan.comparisons.sets[logit.controls].iter();
-        let all: f64 = controls.chain([&logit.treated]).map(|&stratum| units(plan, stratum)).sum();
-        logit.frames.iter().map(|&frame| share(plan, frame) * all).sum::<f64>()
-    };
-    plan.comparisons.logits.iter().map(rows).sum()
+/// Treated rows and control rows that enter the logits, over all of them.
+fn logit_rows(plan: &Plan) -> (f64, f64) {
+    let mut out = (0.0, 0.0);
+    for logit in &plan.comparisons.logits {
+        let controls: f64 = plan.comparisons.sets[logit.controls].iter().map(|&s| units(plan, s)).sum();
+        for &frame in &logit.frames {
+            out.0 += share(plan, frame) * units(plan, logit.treated);
+            out.1 += share(plan, frame) * controls;
+        }
+    }
+    out
 }
 
-/// One round, or with `outcomes` the final moments.
-fn logits(plan: &Plan, outcomes: f64) -> f64 {
+/// Scores, gradient and Hessian of one round.
+fn score_rows(plan: &Plan) -> f64 {
     let c = plan.design_columns() as f64;
-    let squares = if outcomes > 0.0 { 2.0 } else { 1.0 };
-    let each = SCORE + ROW * c + PRODUCT * (squares * c * c / 2.0 + c * outcomes + c);
-    logit_rows(plan) * each
+    let (treated, controls) = logit_rows(plan);
+    (treated + controls) * (SCORE + ROW * c + PRODUCT * (c * c / 2.0 + c))
+}
+
+/// Odds-weighted products of the controls.
+fn odds(plan: &Plan) -> f64 {
+    let (c, t) = (plan.design_columns() as f64, plan.outcome_columns() as f64);
+    logit_rows(plan).1 * PRODUCT * (c * c / 2.0 + c * t)
 }
 
 /// Influence values of the sides that strata enter, for some of the extended columns.

@@ -19,6 +19,8 @@ const MAPPER_COPIES: f64 = 2.3;
 const PIVOT_COPIES: f64 = 3.5;
 /// Memory of a gather task, in sizes of its records: the records, their order, a shard's slots and columns.
 const GATHER_COPIES: f64 = 1.6;
+/// Memory of a combiner, in sizes of its object: the blocks, the same in order, the object.
+const COMBINE_COPIES: f64 = 3.0;
 /// What a process needs besides its tasks: code, footers, buffers of the allocator.
 const BASE: u64 = 48 << 20;
 
@@ -95,7 +97,8 @@ impl Shape<'_> {
         let partitions =
             self.partitions.unwrap_or_else(|| needed.max(spread) as usize).next_power_of_two().min(1 << 14);
         let mappers = self.mappers((object / self.record()).max(1) as usize);
-        let requests = requests(mappers.len() as u64, partitions as u64);
+        let combiners = (scattered as f64 * COMBINE_COPIES / self.task_memory() as f64) as u64 + 1;
+        let requests = requests(mappers.len() as u64, partitions as u64, combiners);
         let combine = (self.remote && requests.1.0.cost() < requests.0.cost()).then_some(requests.1.1);
         Shuffle {
             fingerprint: fingerprint.to_owned(),
@@ -159,8 +162,8 @@ impl Requests {
 }
 
 /// Requests of one stage (2·s·r reads) and of two at their best cut: with mappers in `1/p` groups and partitions in `1/f` groups,
-/// 2·(s/p + r/f) reads and 1/(p·f) combiners (Starling §4.2).
-fn requests(mappers: u64, partitions: u64) -> (Requests, (Requests, (usize, usize))) {
+/// 2·(s/p + r/f) reads and 1/(p·f) combiners (Starling §4.2), `least` of them at least, so that each fits in memory.
+fn requests(mappers: u64, partitions: u64, least: u64) -> (Requests, (Requests, (usize, usize))) {
     let one = Requests { gets: 2 * mappers * partitions, puts: mappers };
     let mut best = (one, (mappers as usize, partitions as usize));
     let mut groups = 2;
@@ -171,7 +174,8 @@ fn requests(mappers: u64, partitions: u64) -> (Requests, (Requests, (usize, usiz
                 gets: 2 * (mappers * ranges + partitions * groups),
                 puts: mappers + groups * ranges,
             };
-            if best.1 == (mappers as usize, partitions as usize) || two.cost() < best.0.cost() {
+            let fits = groups * ranges >= least;
+            if fits && (best.1 == (mappers as usize, partitions as usize) || two.cost() < best.0.cost()) {
                 best = (two, (mappers.div_ceil(groups) as usize, partitions.div_ceil(ranges) as usize));
             }
             ranges *= 2;
@@ -188,10 +192,14 @@ mod tests {
     #[test]
     fn two_stages_cost_what_the_formulas_say() {
         // 512 × 128: $0.057 in one stage; 5120 × 1280: $5.24 in one, $0.073 in two with p = 1/20, f = 1/64 (AWS.md §1.2).
-        let (one, _) = requests(512, 128);
+        let (one, _) = requests(512, 128, 1);
         assert!((one.cost() - 0.055).abs() < 0.005, "{one:?}");
-        let (one, (two, _)) = requests(5120, 1280);
+        let (one, (two, _)) = requests(5120, 1280, 1);
         assert_eq!(one.gets, 13_107_200);
         assert!(two.cost() < 0.1 && one.cost() > 5.2, "{one:?} {two:?}");
+        // More combiners than are cheapest, if a few would not fit in memory.
+        let (_, (more, (by_mapper, by_partition))) = requests(5120, 1280, 4096);
+        assert!(more.cost() > two.cost() && more.cost() < one.cost());
+        assert!(5120usize.div_ceil(by_mapper) * 1280usize.div_ceil(by_partition) >= 4096);
     }
 }
