@@ -213,3 +213,106 @@ fn size(bytes: u64) -> String {
         None => format!("{bytes} B"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use stagger_engine::forecast::{Files, ForecastOptions, Known, Prices, forecast_of};
+    use stagger_engine::panel_store::{
+        FORMAT, Field, FieldKind, KeyColumns, Manifest, ShardEntry, StratumEntry,
+    };
+    use stagger_engine::spec::RunSpec;
+
+    use super::*;
+
+    /// 100 million units over ten periods, four cohorts and the never treated, one covariate.
+    fn billion() -> Manifest {
+        let (periods, units, shards) = (10u32, 100_000_000u64, 8192u64);
+        let field = |name: &str, outcome: bool| Field {
+            name: name.into(),
+            kind: FieldKind::Number,
+            outcome,
+            varies: outcome,
+            missing: false,
+            bytes: 8 * units * if outcome { u64::from(periods) } else { 1 },
+        };
+        let stratum = |cohort: Option<f64>| StratumEntry {
+            cohort,
+            eligible: true,
+            units: units / 5,
+            rows: vec![units / 5; periods as usize],
+        };
+        let shard = ShardEntry {
+            units: units.div_ceil(shards),
+            bytes: 1_140_000,
+            footer: 2_500,
+            checksum: String::new(),
+            footer_checksum: String::new(),
+        };
+        Manifest {
+            format: FORMAT,
+            fingerprint: String::new(),
+            cross_sections: false,
+            columns: KeyColumns { id: "id".into(), time: "t".into(), group: "g".into(), eligibility: None },
+            periods: (1..=periods).map(f64::from).collect(),
+            strata: [Some(4.0), Some(5.0), Some(6.0), Some(7.0), None].map(stratum).into(),
+            fields: vec![field("y", true), field("x", false)],
+            texts: Vec::new(),
+            units,
+            input_rows: units * u64::from(periods),
+            keyless_rows: 0,
+            cohortless_rows: 0,
+            id_bytes: 5 * units,
+            unbalanced: false,
+            inputs: Vec::new(),
+            shards: vec![shard; shards as usize],
+        }
+    }
+
+    fn report(files: Option<Files>) -> String {
+        let spec = RunSpec {
+            yname: "y".into(),
+            tname: "t".into(),
+            idname: "id".into(),
+            gname: "g".into(),
+            xformla: Some("~ x".into()),
+            ..RunSpec::default()
+        };
+        let options = ForecastOptions {
+            threads: Some(16),
+            memory_limit: Some(16_000_000_000),
+            ..ForecastOptions::new(Prices::built_in().unwrap())
+        };
+        let found = forecast_of(&Known::made_up(billion(), files), &[(None, &spec)], &options).unwrap();
+        forecast_report(&found)
+    }
+
+    #[test]
+    fn a_billion_rows_in_a_store() {
+        insta::assert_snapshot!(report(None));
+    }
+
+    #[test]
+    fn a_billion_rows_in_shuffled_files() {
+        let text = report(Some(Files {
+            count: 1000,
+            chunks: vec![1_000_000; 1000],
+            bytes: 30_000_000_000,
+            key_bytes: 10_000_000_000,
+            largest_chunk: 30_000_000,
+            together: false,
+            text_ids: false,
+            direct: None,
+        }));
+        assert!(text.contains("in two stages") && text.contains("combine"), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn digits_of_prices() {
+        assert_eq!(
+            [0.0, 0.000_034_5, 0.123, 1.26, 12.6, 1234.5].map(digits).join(" "),
+            "0 0.000035 0.12 1.3 13 1,235"
+        );
+    }
+}

@@ -107,7 +107,7 @@ impl Functions<'_> {
         let wanted = libm::ceil(self.seconds(load, 1) / TASK) as usize;
         let tasks = options.n_partitions.unwrap_or(wanted).clamp(1, most);
         let partials = tasks as f64 * pass.size.partial as f64;
-        let mut row = self.stage(pass.stage, tasks, load, scenario);
+        let mut row = self.stage(&pass.stage, tasks, load, scenario);
         row.memory = self.memory.function(pass, pass.shards.div_ceil(tasks) as u64);
         row.largest = largest(self.planned.known.manifest());
         row.bytes_read = load.bytes;

@@ -1,6 +1,8 @@
 //! The passes that a run will make over the shards, in order: those of `run/steps.rs`, with as many rounds of the logits and slices
 //! of the clusters as a scenario says, and what each needs.
 
+use std::borrow::Cow;
+
 use crate::panel::Needs;
 use crate::plan::Plan;
 use crate::run::{CLUSTER_BYTES, SAMPLE, SCALE_SHARDS, column_passes, wants_standardization};
@@ -38,8 +40,8 @@ impl Scenario {
 /// One pass of one specification, or of several that share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Pass {
-    /// Name of the stage.
-    pub(crate) stage: &'static str,
+    /// Name of the stage; of several, as the run joins them.
+    pub(crate) stage: Cow<'static, str>,
     /// Shards it goes through.
     pub(crate) shards: usize,
     /// Whether the shards are a sample, spread evenly.
@@ -58,7 +60,7 @@ impl Pass {
         self.work += other.work;
         self.size = self.size.and(other.size);
         if self.stage != other.stage {
-            self.stage = "several";
+            self.stage = format!("{} + {}", self.stage, other.stage).into();
         }
     }
 }
@@ -69,7 +71,7 @@ pub(crate) fn passes(plan: &Plan, shards: usize, max_cells: Option<usize>, scena
     let full = |input: &StageInput| {
         let needs = input.needs();
         Pass {
-            stage: input.stage(),
+            stage: input.stage().into(),
             shards,
             sample: false,
             needs,
@@ -81,7 +83,7 @@ pub(crate) fn passes(plan: &Plan, shards: usize, max_cells: Option<usize>, scena
         let count = count.next_power_of_two().min(shards);
         let all = full(input);
         Pass {
-            stage,
+            stage: stage.into(),
             shards: count,
             sample: true,
             work: all.work * count as f64 / shards.max(1) as f64,
@@ -166,8 +168,14 @@ pub(crate) struct Counting {
 impl Counting {
     /// Their passes; the last ones take what is kept in memory.
     pub(crate) fn passes(&self, shards: usize) -> Vec<Pass> {
-        let pass =
-            |stage, needs| Pass { stage, shards, sample: false, needs, work: 0.0, size: Size::default() };
+        let pass = |stage: &'static str, needs| Pass {
+            stage: stage.into(),
+            shards,
+            sample: false,
+            needs,
+            work: 0.0,
+            size: Size::default(),
+        };
         let clusters = Needs { clusters: true, ..Needs::default() };
         let plain = |stage| pass(stage, Needs::default());
         std::iter::repeat_n(plain("census"), usize::from(self.census))

@@ -50,19 +50,25 @@ struct Counts {
     cohortless: u64,
 }
 
+/// Bits of a row's period, cohort and eligibility.
+type Key = (u64, u64, u64);
+/// A thread's codes of a stratum and a period.
+type Codes = (u16, u16);
+
 /// What one thread has met; rows by its own codes.
 #[derive(Default)]
 struct Worker {
     strata: StrataMet,
     periods: PeriodsMet,
-    rows: HashMap<(u16, u16), u64>,
+    rows: HashMap<Codes, u64>,
     keyless: u64,
     scratch: [Vec<f64>; 3],
 }
 
 impl Worker {
     fn add(&mut self, times: &[f64], groups: &[f64], eligible: &[f64]) -> Result<()> {
-        let mut last: Option<((u64, u64, u64), (u16, u16), u64)> = None;
+        // Rows of a unit follow each other, and mostly differ in their period alone.
+        let mut last: Option<(Key, Codes)> = None;
         for ((&time, &group), &eligible) in times.iter().zip(groups).zip(eligible) {
             if !time.is_finite() || eligible.is_nan() {
                 self.keyless += 1;
@@ -70,19 +76,12 @@ impl Worker {
             }
             self.strata.cohortless_rows += u64::from(group.is_nan());
             let key = (time.to_bits(), group.to_bits(), eligible.to_bits());
-            match &mut last {
-                Some((known, _, count)) if *known == key => *count += 1,
-                _ => {
-                    if let Some((_, codes, count)) = last.take() {
-                        *self.rows.entry(codes).or_default() += count;
-                    }
-                    let codes = (self.strata.code(group, eligible)?, self.periods.code(time)?);
-                    last = Some((key, codes, 1));
-                }
-            }
-        }
-        if let Some((_, codes, count)) = last {
-            *self.rows.entry(codes).or_default() += count;
+            let codes = match last {
+                Some((known, codes)) if known == key => codes,
+                _ => (self.strata.code(group, eligible)?, self.periods.code(time)?),
+            };
+            last = Some((key, codes));
+            *self.rows.entry(codes).or_default() += 1;
         }
         Ok(())
     }
@@ -142,7 +141,7 @@ fn variation(order: &Order) -> Result<(Vec<bool>, Vec<String>)> {
     let mut names = vec![order.columns.id.clone()];
     names.extend(looked.iter().map(|&f| order.fields[f].name.clone()));
     let mut first: HashMap<u128, Vec<u64>> = HashMap::new();
-    let (mut met_twice, mut buffer, mut integers) = (false, Vec::new(), Vec::new());
+    let (mut buffer, mut integers) = (Vec::new(), Vec::new());
     let chunks = order.source.chunks();
     let step = chunks.len().div_ceil(LOOKS).max(1);
     for chunk in chunks.iter().step_by(step) {
@@ -158,7 +157,6 @@ fn variation(order: &Order) -> Result<(Vec<bool>, Vec<String>)> {
                 for (row, id) in hashes(&ids, &mut buffer).into_iter().enumerate() {
                     let own: Vec<u64> = values.iter().map(|column| column[row]).collect();
                     let known = first.entry(id).or_insert_with(|| own.clone());
-                    met_twice |= *known != own;
                     for ((&f, a), b) in looked.iter().zip(known.iter()).zip(&own) {
                         varies[f] |= a != b && !f64::from_bits(*a).is_nan() && !f64::from_bits(*b).is_nan();
                     }

@@ -30,7 +30,7 @@ pub(super) fn forecast(planned: &Planned<'_>) -> BackendForecast {
     let refused = options.memory_limit.and_then(|limit| {
         let stage = over(&stages, limit)?;
         Some(format!(
-            "stage {} may take {} of memory (task of {}, {} threads), but the limit is {}",
+            "stage {} may take {} of memory (task of {}, threads: {}), but the limit is {}",
             stage.stage,
             megabytes(stage.memory),
             place(&stage.stage, stage.largest),
@@ -143,7 +143,7 @@ impl Process<'_> {
     fn pass(&self, pass: &Pass, tasks: usize, scenario: &Scenario) -> Row {
         let tasks = tasks.min(pass.shards);
         Row {
-            stage: pass.stage.to_owned(),
+            stage: pass.stage.clone().into_owned(),
             tasks,
             passes: 1.0,
             largest: largest(self.planned.known.manifest()),
@@ -187,7 +187,7 @@ impl Process<'_> {
         let threads = self.threads as u64;
         let mut counting = self.planned.counting.passes(shards);
         if in_memory {
-            let all = Pass { stage: "shards", ..self.blank(shards) };
+            let all = Pass { stage: "shards".into(), ..self.blank(shards) };
             out.push(self.reading(&all, reads.everything(), held, scenario));
             counting.clear();
         }
@@ -210,7 +210,7 @@ impl Process<'_> {
 
     fn blank(&self, shards: usize) -> Pass {
         Pass {
-            stage: "",
+            stage: "".into(),
             shards,
             sample: false,
             needs: crate::panel::Needs::ALL,
