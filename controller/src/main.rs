@@ -51,6 +51,7 @@ fn act(cli: Cli) -> Result<(), Failure> {
     match cli.action {
         Action::Run(args) => commands::run::run(*args),
         Action::Prepare(args) => commands::prepare::prepare(&args),
+        Action::Plan(args) => commands::plan::plan(*args),
         Action::Agg(args) => commands::agg::agg(&args),
         Action::Describe(args) => commands::describe::describe(&args),
         Action::Simulate(args) => commands::simulate::simulate(&args),

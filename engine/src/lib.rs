@@ -6,6 +6,7 @@ pub mod describe;
 pub mod error;
 pub mod events;
 mod expand;
+pub mod forecast;
 pub mod input;
 mod levels;
 pub mod load;

@@ -2,6 +2,7 @@
 
 pub(crate) mod argv;
 pub(crate) mod names;
+pub(crate) mod plan_args;
 pub(crate) mod prepare_args;
 pub(crate) mod refusal;
 pub(crate) mod request;
@@ -15,6 +16,7 @@ use std::ffi::OsString;
 
 use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use self::plan_args::PlanArgs;
 use self::prepare_args::PrepareArgs;
 use self::refusal::Refusal;
 use self::run_args::{RunArgs, WindowArgs};
@@ -76,6 +78,17 @@ Examples:
   stagger prepare store --verify
   stagger run store --xformla \"~ x1\"";
 
+const PLAN_EXAMPLES: &str = "\
+The arguments are those of run, on files or a prepared store. Nothing is read but a store's manifest, or the
+footers and the period and cohort columns of files; nothing is written, and nothing is asked of Lambda.
+Memory is an upper bound: a task that would not fit is refused by name, with status 2.
+
+Examples:
+  stagger plan store --xformla \"~ x1 + x2\"
+  stagger plan study.toml --backend lambda --worker-memory 3008MB
+  stagger plan 'panel/*.parquet' --yname y --tname t --idname id --gname g --memory-limit 8GB --json
+  stagger plan store --prices eu-central-1.toml";
+
 const DESCRIBE_EXAMPLES: &str = "\
 Examples:
   stagger describe panel.parquet
@@ -98,6 +111,9 @@ pub(crate) enum Action {
     /// Make a panel store, which runs on any machine read shard by shard
     #[command(after_help = PREPARE_EXAMPLES)]
     Prepare(Box<PrepareArgs>),
+    /// Tell what a run will take before it starts: cells, tasks, memory, requests, seconds, dollars
+    #[command(after_help = PLAN_EXAMPLES)]
+    Plan(Box<PlanArgs>),
     /// Aggregate a saved result, without the data
     #[command(after_help = AGG_EXAMPLES)]
     Agg(AggArgs),
@@ -275,7 +291,7 @@ mod tests {
         error: unrecognized subcommand 'rum'
         hint: did you mean run?
         error: unrecognized subcommand 'forecast'
-        hint: the commands are run, prepare, agg, describe and simulate; `stagger --help` tells more
+        hint: the commands are run, prepare, plan, agg, describe and simulate; `stagger --help` tells more
         error: invalid value 'maybe' for '--bstrap[=<BOOL>]': expected true or false
         hint: `stagger run --help` lists what there is
         error: invalid value '-5' for '--biters <DRAWS>': expected a whole number that is not negative

@@ -32,9 +32,9 @@ fn mistake(error: &Error, subcommand: Option<&str>) -> Failure {
         (None, Some(subcommand)) => {
             failure.hint(format!("`stagger {subcommand} --help` lists what there is"))
         }
-        (None, None) => {
-            failure.hint("the commands are run, agg, describe and simulate; `stagger --help` tells more")
-        }
+        (None, None) => failure.hint(
+            "the commands are run, prepare, plan, agg, describe and simulate; `stagger --help` tells more",
+        ),
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod estimates;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub(crate) mod folder;
+pub(crate) mod forecast;
 pub(crate) mod load;
 pub(crate) mod save;
 pub(crate) mod settings;

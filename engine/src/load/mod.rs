@@ -20,7 +20,7 @@ pub(crate) use order::{SHARD_UNITS, codes, distinct, distinct_strata, stratum_co
 pub(crate) use rows::SHARD_ROWS;
 use stagger_estimator::formula::Formula;
 pub use stored::StoredShards;
-pub(crate) use stored::open as open_store;
+pub(crate) use stored::{counted, open as open_store, room};
 
 use crate::error::{EngineError, Result};
 use crate::events::RunEvent;

@@ -18,14 +18,21 @@ use crate::input::{hash_bytes, hash_integer};
 use crate::levels::{Recodes, recode};
 use crate::panel::{Census, Needs, Panel, RowKind, Shards, Stratum};
 use crate::panel_store::read::OpenShard;
-use crate::panel_store::write::{ROW, column_name, present_name};
+use crate::panel_store::write::{column_name, id_name, present_name};
 use crate::panel_store::{self, PanelStore};
 use crate::parallel;
 use crate::run::{Progress, of_specifications};
 use crate::shard::{PeriodBits, Segment, Shard};
 
-/// Share of the memory limit that shards kept in memory may take; the rest is for tasks, partials and draws.
-const KEPT: f64 = 0.55;
+/// Memory of tasks, partials and draws, which shards kept in memory leave alone.
+const BESIDE: u64 = 128 << 20;
+/// Share of the rest that these shards may take by their columns; allocations are rounded up.
+const KEPT: f64 = 0.65;
+
+/// Bytes of shards that may be kept under a memory limit.
+pub(crate) fn room(memory: u64) -> u64 {
+    (memory.saturating_sub(BESIDE) as f64 * KEPT) as u64
+}
 
 /// The shards of a store as some specifications see them.
 #[derive(Debug)]
@@ -126,7 +133,7 @@ impl StoredShards {
     }
 
     /// Bytes of all shards in memory, for all specifications.
-    fn memory(&self) -> u64 {
+    pub(crate) fn memory(&self) -> u64 {
         let manifest = &self.store.manifest;
         let periods = if manifest.cross_sections { 1 } else { manifest.periods.len() as u64 };
         let columns = |field: &panel_store::Field| {
@@ -210,22 +217,17 @@ impl StoredShards {
     /// Names of the columns to read.
     fn names(&self, needs: Needs) -> Names {
         let manifest = &self.store.manifest;
-        let id = if manifest.cross_sections { ROW } else { &manifest.columns.id };
         let mut names = Names { all: Vec::new(), fields: Vec::new(), absent: None };
         if needs.keys {
-            names.all.push(id.to_owned());
+            names.all.push(id_name(&manifest.columns, manifest.cross_sections));
         }
         for (slot, &field) in self.fields.iter().enumerate() {
             let field = &manifest.fields[field];
-            let wanted = self.missing[slot]
-                || match self.roles[slot] {
-                    FieldKind::Outcome => needs.outcomes,
-                    FieldKind::Cluster { .. } => needs.clusters,
-                    _ => true,
-                };
+            let wanted = self.wants(slot, needs);
             let mut add = |periods: &[Option<f64>]| {
                 let start = names.all.len();
-                let name = |&period: &Option<f64>| column_name(&field.name, field.kind, period);
+                let name =
+                    |&period: &Option<f64>| column_name(&manifest.columns, &field.name, field.kind, period);
                 names.all.extend(periods.iter().map(name));
                 start..names.all.len()
             };
@@ -490,7 +492,7 @@ pub(crate) fn open(
     progress: &mut Progress<'_>,
 ) -> Result<Vec<Panel>> {
     let mut shards = StoredShards::new(store, all)?;
-    let room = (memory as f64 * KEPT) as u64;
+    let room = room(memory);
     let size = shards.memory();
     if size > room {
         let fits = shards.count() as u64 * room / size.max(1);
@@ -566,5 +568,33 @@ impl StoredShards {
             interned: Arc::new(manifest.texts.clone()),
             files: manifest.inputs.iter().map(|i| (i.url.clone(), i.bytes, i.rows)).collect(),
         }
+    }
+}
+
+/// The panels of a store's counts alone: what a plan is made from that reads no shard.
+pub(crate) fn counted(store: PanelStore, all: &[Wanted<'_>]) -> Result<(Arc<StoredShards>, Vec<Panel>)> {
+    let shards = Arc::new(StoredShards::new(store, all)?);
+    let panel = |specification| Panel { census: shards.census(), ..shards.panel(specification, true) };
+    let panels = (0..all.len()).map(panel).collect();
+    Ok((shards, panels))
+}
+
+impl StoredShards {
+    /// By variable of the manifest: whether a reading with these needs takes its columns.
+    pub(crate) fn takes(&self, needs: Needs) -> Vec<bool> {
+        let mut out = vec![false; self.store.manifest.fields.len()];
+        for (slot, &field) in self.fields.iter().enumerate() {
+            out[field] |= self.wants(slot, needs);
+        }
+        out
+    }
+
+    fn wants(&self, slot: usize, needs: Needs) -> bool {
+        self.missing[slot]
+            || match self.roles[slot] {
+                FieldKind::Outcome => needs.outcomes,
+                FieldKind::Cluster { .. } => needs.clusters,
+                _ => true,
+            }
     }
 }

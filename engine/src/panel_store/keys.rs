@@ -7,11 +7,14 @@ use xxhash_rust::xxh3::xxh3_64;
 /// What a store is: schema, counts, shards. Written last, so that a half-made store is none.
 pub const MANIFEST: &str = "manifest.json";
 
-/// The plan of a store under way; gone when it is done.
-pub const PREPARE: &str = "prepare.json";
+/// Says that a store is under way, and of which inputs and columns; the first of two preparations writes it. Gone when the store is done.
+pub const UNDER_WAY: &str = "_prepare/under-way.json";
 
 /// Everything that is needed only while a store is made.
-pub const WORK: &str = "work/";
+pub const WORK: &str = "_prepare/";
+
+/// Shards.
+pub const SHARDS: &str = "shards/";
 
 fn spread(name: &str) -> String {
     format!("{:02x}", xxh3_64(name.as_bytes()) & 0xff)
@@ -20,7 +23,12 @@ fn spread(name: &str) -> String {
 /// A shard, a Parquet file.
 pub fn shard(index: usize) -> String {
     let name = format!("{index:06}");
-    format!("shards/{}/{name}.parquet", spread(&name))
+    format!("{SHARDS}{}/{name}.parquet", spread(&name))
+}
+
+/// The plan of a preparation of inputs and columns with this fingerprint.
+pub fn plan(fingerprint: &str) -> String {
+    format!("{WORK}{fingerprint}/plan.json")
 }
 
 /// What a mapper scattered; `plan` is the digest of the plan it belongs to.

@@ -186,7 +186,7 @@ impl Manifest {
     pub fn decode(bytes: &[u8], url: &str) -> Result<Self> {
         let damaged = |why: String| {
             EngineError::input(format!("`{}` of the store `{url}` can't be used: {why}", keys::MANIFEST))
-                .with_hint("prepare the store again")
+                .with_hint("remove the store and prepare it again")
         };
         let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|e| damaged(e.to_string()))?;
         let version: Option<Version> =
@@ -196,7 +196,7 @@ impl Manifest {
                 return Err(EngineError::input(format!(
                     "the store `{url}` has format {format}, this version reads format {FORMAT}"
                 ))
-                .with_hint("prepare it again, or use the version that wrote it"));
+                .with_hint("remove it and prepare it again, or use the version that wrote it"));
             }
             Some(_) => {}
             None => return Err(damaged("it names no format".into())),

@@ -62,12 +62,17 @@ impl PanelStore {
             return Ok(Some(Self { storage, manifest }));
         }
         // Its shards are Parquet files: as an input folder they would give wrong results.
-        match storage.head(keys::PREPARE) {
+        match storage.head(keys::UNDER_WAY) {
             Ok(_) => Err(EngineError::input(format!("the store `{}` is not finished", storage.url()))
                 .with_hint("give the `stagger prepare` command again; it goes on where it was stopped")),
             Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// A store of which the manifest is known already, or made up.
+    pub(crate) fn of_manifest(storage: Storage, manifest: Manifest) -> Self {
+        Self { storage, manifest }
     }
 
     /// Where it is.
@@ -128,8 +133,8 @@ impl PanelStore {
     /// One that the store does not have.
     pub fn field(&self, argument: &str, name: &str, kind: FieldKind) -> Result<usize> {
         self.manifest.field(name, kind).ok_or_else(|| {
-            let all: Vec<&str> =
-                self.manifest.fields.iter().filter(|f| f.kind == kind).map(|f| f.name.as_str()).collect();
+            let fits = |f: &&Field| (f.kind == FieldKind::Cluster) == (kind == FieldKind::Cluster);
+            let all: Vec<&str> = self.manifest.fields.iter().filter(fits).map(|f| f.name.as_str()).collect();
             let list = if all.is_empty() { "none".to_owned() } else { all.join(", ") };
             EngineError::input(format!(
                 "{argument}: the store `{}` was prepared without `{name}`",

@@ -23,7 +23,7 @@ use crate::prepare::fields::StoreField;
 /// Key of [`ShardNote`] in the file's metadata.
 pub(crate) const NOTE: &str = "stagger.shard";
 /// Column of row numbers in cross sections.
-pub(crate) const ROW: &str = "_row";
+pub(crate) const ROW: &str = "@row";
 /// Values of a column that decide how it is written.
 const TRIED: usize = 4096;
 /// Compression must save this share of a column, or decoding is not worth the time.
@@ -83,18 +83,32 @@ pub(crate) struct ShardFile {
     pub(crate) id_bytes: u64,
 }
 
+/// A column's name in a shard: a single `@` is ours, so that no two columns get one name.
+fn plain_name(name: &str) -> String {
+    name.replace('@', "@@")
+}
+
 /// Name of a variable's column, of a period if it has one a period.
-pub(crate) fn column_name(name: &str, kind: FieldKind, period: Option<f64>) -> String {
-    let kind = if kind == FieldKind::Cluster { " (cluster)" } else { "" };
-    match period {
-        Some(period) => format!("{name}{kind}@{period}"),
-        None => format!("{name}{kind}"),
-    }
+pub(crate) fn column_name(keys: &KeyColumns, name: &str, kind: FieldKind, period: Option<f64>) -> String {
+    let is_key =
+        [&keys.id, &keys.time, &keys.group].into_iter().chain(&keys.eligibility).any(|key| key == name);
+    let role = match kind {
+        FieldKind::Cluster => "@cluster",
+        _ if is_key => "@value",
+        _ => "",
+    };
+    let period = period.map(|period| format!("@{period}")).unwrap_or_default();
+    format!("{}{role}{period}", plain_name(name))
+}
+
+/// Name of the column of the units, or of the rows' numbers.
+pub(crate) fn id_name(keys: &KeyColumns, cross_sections: bool) -> String {
+    if cross_sections { ROW.to_owned() } else { plain_name(&keys.id) }
 }
 
 /// Name of the column that says whether units have a row in a period.
 pub(crate) fn present_name(period: f64) -> String {
-    format!("_present@{period}")
+    format!("@present@{period}")
 }
 
 struct Columns {
@@ -171,12 +185,11 @@ fn footer_length(bytes: &[u8]) -> Option<usize> {
 /// Columns in the file's order: keys, then what every stage reads, then outcomes.
 fn arrange(data: &ShardData<'_>) -> Result<Columns> {
     let mut out = Columns { fields: Vec::new(), arrays: Vec::new(), owners: Vec::new() };
-    let (name, ids): (&str, ArrayRef) = match &data.ids {
-        ShardIds::Integers(ids) => (&data.columns.id, Arc::new(Int64Array::from(ids.clone()))),
-        ShardIds::Texts(ids) => (&data.columns.id, Arc::new(StringArray::from_iter_values(ids))),
-        ShardIds::Rows(rows) => (ROW, Arc::new(Int64Array::from(rows.clone()))),
+    let ids: ArrayRef = match &data.ids {
+        ShardIds::Integers(ids) | ShardIds::Rows(ids) => Arc::new(Int64Array::from(ids.clone())),
+        ShardIds::Texts(ids) => Arc::new(StringArray::from_iter_values(ids)),
     };
-    out.push(name.to_owned(), ids, Owner::Id);
+    out.push(id_name(data.columns, matches!(data.ids, ShardIds::Rows(_))), ids, Owner::Id);
     strata(data, &mut out);
     if let Some(present) = &data.present {
         for (own, &period) in present.iter().zip(data.periods) {
@@ -187,12 +200,12 @@ fn arrange(data: &ShardData<'_>) -> Result<Columns> {
         for (index, field) in data.fields.iter().enumerate().filter(|(_, f)| f.outcome == outcomes) {
             match &data.values[index] {
                 FieldValues::Constant(slots) => {
-                    let name = column_name(&field.name, field.kind, None);
+                    let name = column_name(data.columns, &field.name, field.kind, None);
                     out.push(name, array(field.kind, slots, data.texts)?, Owner::Field(index));
                 }
                 FieldValues::ByPeriod(columns) => {
                     for (slots, &period) in columns.iter().zip(data.periods) {
-                        let name = column_name(&field.name, field.kind, Some(period));
+                        let name = column_name(data.columns, &field.name, field.kind, Some(period));
                         out.push(name, array(field.kind, slots, data.texts)?, Owner::Field(index));
                     }
                 }
@@ -210,12 +223,12 @@ fn strata(data: &ShardData<'_>, out: &mut Columns) {
     };
     if matches!(data.ids, ShardIds::Rows(_)) {
         let period = |s: &SegmentNote| s.period.map_or(f64::NAN, |p| data.periods[p]);
-        out.push(data.columns.time.clone(), spread(&period), Owner::Key);
+        out.push(plain_name(&data.columns.time), spread(&period), Owner::Key);
     }
-    out.push(data.columns.group.clone(), spread(&|s| data.strata[s.stratum].cohort), Owner::Key);
+    out.push(plain_name(&data.columns.group), spread(&|s| data.strata[s.stratum].cohort), Owner::Key);
     if let Some(name) = &data.columns.eligibility {
         let eligible = |s: &SegmentNote| f64::from(u8::from(data.strata[s.stratum].eligible));
-        out.push(name.clone(), spread(&eligible), Owner::Key);
+        out.push(plain_name(name), spread(&eligible), Owner::Key);
     }
 }
 

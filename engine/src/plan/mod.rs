@@ -3,6 +3,8 @@
 mod sample;
 mod targets;
 
+use std::collections::HashMap;
+
 use stagger_estimator::cells::Cell;
 use stagger_estimator::comparison::{ComparisonPlan, NuisanceRules, RowModel};
 use stagger_estimator::formula::{Design, Formula};
@@ -123,6 +125,27 @@ impl Plan {
     pub fn new(panel: &mut Panel, spec: &RunSpec, formula: &Formula, threads: usize) -> Result<Self> {
         let sample = Sample::new(panel, spec, formula, threads)?;
         let levels = levels::encode(panel, &sample.mask, &sample.periods, formula, threads)?;
+        Self::with_levels(panel, spec, formula, sample, &levels)
+    }
+
+    /// Plans over a panel of counts alone, whose factors have so many levels.
+    pub(crate) fn counted(
+        panel: &mut Panel,
+        spec: &RunSpec,
+        formula: &Formula,
+        levels: &HashMap<String, usize>,
+    ) -> Result<Self> {
+        let sample = Sample::new(panel, spec, formula, 1)?;
+        Self::with_levels(panel, spec, formula, sample, levels)
+    }
+
+    fn with_levels(
+        panel: &Panel,
+        spec: &RunSpec,
+        formula: &Formula,
+        sample: Sample,
+        levels: &HashMap<String, usize>,
+    ) -> Result<Self> {
         let design = formula
             .design(&|name| levels.get(name).copied())
             .map_err(|e| input_error(&format!("xformla: {e}"), e.hint()))?;

@@ -151,33 +151,55 @@ fn pad(out: &mut Vec<u8>) {
 
 /// Puts a mapper's object together; `header` needs no offsets and checksums.
 pub(crate) fn encode(mut header: Header, blocks: Vec<BlockWriter>) -> Result<Bytes> {
-    let mut data = Vec::with_capacity(blocks.iter().map(BlockWriter::bytes).sum());
     header.records = blocks.iter().map(|block| block.len() as u32).collect();
     header.offsets = vec![0];
-    header.checksums = Vec::with_capacity(blocks.len());
-    for block in blocks {
-        let start = data.len();
-        block.append_to(&mut data);
-        header.checksums.push(xxh3_64(&data[start..]));
-        header.offsets.push(data.len() as u64);
+    for block in &blocks {
+        header.offsets.push(header.offsets.last().copied().unwrap_or_default() + block.bytes() as u64);
     }
-    join(&Contents { first: 0, members: vec![header] }, data)
+    // The checksums are known last, and the longest ones tell how much room they need.
+    header.checksums = vec![u64::MAX; blocks.len()];
+    let mut contents = Contents { first: 0, members: vec![header] };
+    let room = json(&contents)?.len().next_multiple_of(8);
+    let data = contents.members.iter().flat_map(|m| m.offsets.last()).sum::<u64>() as usize;
+    let mut out = Vec::with_capacity(PREAMBLE + room + data);
+    out.resize(PREAMBLE + room, b' ');
+    for (index, block) in blocks.into_iter().enumerate() {
+        let start = out.len();
+        block.append_to(&mut out);
+        contents.members[0].checksums[index] = xxh3_64(&out[start..]);
+    }
+    write_header(&contents, room, &mut out)?;
+    Ok(Bytes::from(out))
 }
 
-/// An object of contents and the blocks' bytes, partition by partition.
-pub(crate) fn join(contents: &Contents, mut data: Vec<u8>) -> Result<Bytes> {
-    let mut json = serde_json::to_vec(contents)
-        .map_err(|e| EngineError::failed(format!("a scatter header can't be written: {e}")))?;
-    // Spaces after the JSON keep the blocks at multiples of 8.
-    json.resize(json.len().next_multiple_of(8), b' ');
-    let mut start = Vec::with_capacity(PREAMBLE + json.len());
-    start.extend_from_slice(MAGIC);
-    start.extend_from_slice(&(json.len() as u64).to_le_bytes());
-    start.extend_from_slice(&xxh3_64(&json).to_le_bytes());
-    start.extend_from_slice(&json);
-    // The header is known last and stands first: shifting the data once is cheaper than holding it twice.
-    data.splice(0..0, start);
-    Ok(Bytes::from(data))
+/// An object of contents and the bytes of its blocks, partition by partition.
+pub(crate) fn join<'a>(
+    contents: &Contents,
+    data: impl Iterator<Item = &'a [u8]>,
+    bytes: usize,
+) -> Result<Bytes> {
+    let room = json(contents)?.len().next_multiple_of(8);
+    let mut out = Vec::with_capacity(PREAMBLE + room + bytes);
+    out.resize(PREAMBLE + room, b' ');
+    data.for_each(|block| out.extend_from_slice(block));
+    write_header(contents, room, &mut out)?;
+    Ok(Bytes::from(out))
+}
+
+fn json(contents: &Contents) -> Result<Vec<u8>> {
+    serde_json::to_vec(contents)
+        .map_err(|e| EngineError::failed(format!("a scatter header can't be written: {e}")))
+}
+
+/// Writes the header over the blanks that were left for it; those that remain keep the blocks at multiples of 8.
+fn write_header(contents: &Contents, room: usize, out: &mut [u8]) -> Result<()> {
+    let json = json(contents)?;
+    out[PREAMBLE..PREAMBLE + json.len()].copy_from_slice(&json);
+    let checksum = xxh3_64(&out[PREAMBLE..PREAMBLE + room]);
+    out[..8].copy_from_slice(MAGIC);
+    out[8..16].copy_from_slice(&(room as u64).to_le_bytes());
+    out[16..PREAMBLE].copy_from_slice(&checksum.to_le_bytes());
+    Ok(())
 }
 
 /// Length of the header's JSON, from the first [`PREAMBLE`] bytes.

@@ -45,13 +45,13 @@ pub(crate) fn run(storage: &Storage, keys: &[String], task: &CombineTask) -> Res
             members.push(member);
         }
     }
-    let mut data = Vec::with_capacity(parts.iter().map(|(bytes, _)| bytes.len()).sum());
-    for partition in 0..task.partitions.len() {
-        for (bytes, offsets) in &parts {
-            data.extend_from_slice(&bytes[offsets[partition] as usize..offsets[partition + 1] as usize]);
-        }
-    }
-    join(&Contents { first: task.partitions.start, members }, data)
+    let size = parts.iter().map(|(bytes, _)| bytes.len()).sum();
+    let data = (0..task.partitions.len()).flat_map(|partition| {
+        parts
+            .iter()
+            .map(move |(bytes, offsets)| &bytes[offsets[partition] as usize..offsets[partition + 1] as usize])
+    });
+    join(&Contents { first: task.partitions.start, members }, data, size)
 }
 
 /// A mapper's header with some of its partitions.

@@ -15,11 +15,7 @@ pub(crate) enum Conflict {
     Clusters { id: String, column: String },
 }
 
-/// Two rows of a unit in a period, where the second is not known.
-pub(crate) fn duplicate(columns: &Columns, id: &str, period: f64) -> EngineError {
-    duplicate_at(columns, id, period, "")
-}
-
+/// Two rows of a unit in a period.
 fn duplicate_at(columns: &Columns, id: &str, period: f64, place: &str) -> EngineError {
     EngineError::input(format!(
         "duplicate rows: `{}` {id} has two rows in `{}` {period}{place}",

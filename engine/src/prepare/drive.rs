@@ -12,7 +12,7 @@ use super::conflict::Conflict;
 use super::gather::{Codes, Gather, GatherError, Scattered, ShardReport};
 use super::rows::{RowShards, Rows, Scanned};
 use super::scatter::Scatter;
-use super::shuffle::{SHARD_UNITS, Shape, Shuffle};
+use super::shuffle::{SHARD_UNITS, Shape, Shuffle, units_together};
 use super::{Order, PrepareOptions, combine, space};
 use crate::error::{EngineError, Result};
 use crate::events::RunEvent;
@@ -27,7 +27,7 @@ use crate::store::{Condition, Storage, StoreErrorKind};
 /// Bytes of a scatter object's start that hold the header of most.
 const HEADER: u64 = 64 << 10;
 /// Shards that a task of cross sections makes.
-const ROW_TASK: usize = 32;
+pub(crate) const ROW_TASK: usize = 32;
 
 pub(super) struct Driver<'a> {
     order: &'a Order,
@@ -58,6 +58,8 @@ impl<'a> Driver<'a> {
             rows: source.rows(),
             bytes: source.bytes(),
         });
+        self.only_ours()?;
+        self.claim()?;
         let (common, reports) =
             if self.order.cross_sections { self.cross_sections(progress)? } else { self.panel(progress)? };
         let manifest = self.manifest(common, reports);
@@ -112,9 +114,10 @@ impl<'a> Driver<'a> {
     fn shuffle(&self) -> Result<Shuffle> {
         let source = &self.order.source;
         let id = &self.order.columns.id;
+        let chunks: Vec<usize> = source.chunks().iter().map(|chunk| chunk.rows).collect();
         let shape = Shape {
-            source,
-            id,
+            chunks: &chunks,
+            together: units_together(source, id),
             fields: self.order.fields.len(),
             text_ids: source.kind("idname", id)? == ColumnKind::Text,
             threads: self.threads,
@@ -124,10 +127,10 @@ impl<'a> Driver<'a> {
             combine: self.options.combine,
         };
         let own = shape.plan(&self.order.fingerprint);
-        match self.storage.get(keys::PREPARE, None) {
+        let key = keys::plan(&self.order.fingerprint);
+        match self.storage.get(&key, None) {
             Ok((bytes, _)) => {
                 if let Ok(known) = serde_json::from_slice::<Shuffle>(&bytes)
-                    && known.fingerprint == own.fingerprint
                     && known.mapper_memory <= own.mapper_memory
                     && known.gather_memory <= own.gather_memory
                 {
@@ -138,8 +141,43 @@ impl<'a> Driver<'a> {
             Err(error) => return Err(error.into()),
         }
         let json = serde_json::to_vec(&own).map_err(|e| EngineError::failed(e.to_string()))?;
-        self.storage.put(keys::PREPARE, Bytes::from(json), Condition::Always)?;
+        self.storage.put(&key, Bytes::from(json), Condition::Always)?;
         Ok(own)
+    }
+
+    /// Takes the place: the first of two preparations of different inputs or columns has it.
+    fn claim(&self) -> Result<()> {
+        let mark = Bytes::from(format!("{{\"fingerprint\":\"{}\"}}\n", self.order.fingerprint));
+        match self.storage.put(keys::UNDER_WAY, mark.clone(), Condition::IfAbsent) {
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind == StoreErrorKind::Exists => {}
+            Err(error) => return Err(error.into()),
+        }
+        match self.storage.get(keys::UNDER_WAY, None) {
+            Ok((known, _)) if known == mark => Ok(()),
+            // Finished since: there is a store now.
+            Err(error) if error.kind == StoreErrorKind::NotFound => self.claim(),
+            Err(error) => Err(error.into()),
+            Ok(_) => Err(EngineError::input(format!(
+                "in `{}` a store of other inputs or other columns is under way, or was not finished",
+                self.storage.url()
+            ))
+            .with_hint("choose another place, finish that one with its own command, or remove it")),
+        }
+    }
+
+    /// Refuses a place where other things lie.
+    fn only_ours(&self) -> Result<()> {
+        let ours = |key: &str| key.starts_with(keys::WORK) || key.starts_with(keys::SHARDS);
+        match self.storage.list("")?.into_iter().find(|object| !ours(&object.key)) {
+            None => Ok(()),
+            Some(other) => Err(EngineError::input(format!(
+                "`{}` holds `{}`, which is no part of a store",
+                self.storage.url(),
+                other.key
+            ))
+            .with_hint("choose an empty place for the store")),
+        }
     }
 
     fn exists(&self, key: &str) -> Result<bool> {
@@ -147,6 +185,28 @@ impl<'a> Driver<'a> {
             Ok(_) => Ok(true),
             Err(error) if error.kind == StoreErrorKind::NotFound => Ok(false),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Runs tasks that may find rows which contradict each other; of several such tasks the first one's are told, with their place.
+    fn tell_conflicts<T>(
+        &self,
+        work: impl FnOnce(&(dyn Fn(usize, GatherError) -> EngineError + Sync)) -> Result<T>,
+    ) -> Result<T> {
+        let conflicts: Mutex<Option<(usize, Conflict)>> = Mutex::new(None);
+        let result = work(&|task, error| match error {
+            GatherError::Engine(error) => error,
+            GatherError::Conflict(conflict) => {
+                let mut first = conflicts.lock().unwrap_or_else(|e| e.into_inner());
+                if first.as_ref().is_none_or(|(known, _)| task < *known) {
+                    *first = Some((task, conflict));
+                }
+                EngineError::input("rows contradict each other")
+            }
+        });
+        match (result, conflicts.into_inner().unwrap_or_else(|e| e.into_inner())) {
+            (Err(_), Some((_, conflict))) => Err(conflict.describe(&self.order.source, &self.order.columns)),
+            (result, _) => result,
         }
     }
 
@@ -160,14 +220,16 @@ impl<'a> Driver<'a> {
             pivot: shuffle.pivot,
             text_ids: source.kind("idname", &self.order.columns.id)? == ColumnKind::Text,
         };
-        parallel::map(self.threads, shuffle.mappers.len(), |mapper| {
-            let key = keys::scattered(digest, mapper);
-            if !self.exists(&key)? {
-                let object = scatter.run(&shuffle.mappers[mapper])?;
-                self.storage.put(&key, object, Condition::Always)?;
-            }
-            done();
-            Ok(key)
+        self.tell_conflicts(|told| {
+            parallel::map(self.threads, shuffle.mappers.len(), |mapper| {
+                let key = keys::scattered(digest, mapper);
+                if !self.exists(&key)? {
+                    let object = scatter.run(&shuffle.mappers[mapper]).map_err(|e| told(mapper, e))?;
+                    self.storage.put(&key, object, Condition::Always)?;
+                }
+                done();
+                Ok(key)
+            })
         })
     }
 
@@ -215,33 +277,21 @@ impl<'a> Driver<'a> {
         digest: &str,
         done: &(dyn Fn() + Sync),
     ) -> Result<Vec<ShardReport>> {
-        let conflicts: Mutex<Option<(usize, Conflict)>> = Mutex::new(None);
-        let reports = parallel::map(self.threads, gather.tasks(), |task| {
-            let key = keys::gathered(digest, task);
-            if let Some(known) = self.report(&key)? {
-                done();
-                return Ok(known);
-            }
-            let put = |shard: usize, bytes| self.put_shard(shard, bytes);
-            let reports = gather.run(self.storage, task, put).map_err(|error| match error {
-                GatherError::Engine(error) => error,
-                GatherError::Conflict(conflict) => {
-                    let mut first = conflicts.lock().unwrap_or_else(|e| e.into_inner());
-                    if first.as_ref().is_none_or(|(known, _)| task < *known) {
-                        *first = Some((task, conflict));
-                    }
-                    EngineError::input("rows contradict each other")
+        let reports = self.tell_conflicts(|told| {
+            parallel::map(self.threads, gather.tasks(), |task| {
+                let key = keys::gathered(digest, task);
+                if let Some(known) = self.report(&key)? {
+                    done();
+                    return Ok(known);
                 }
-            })?;
-            self.put_report(&key, &reports)?;
-            done();
-            Ok(reports)
-        });
-        let conflict = conflicts.into_inner().unwrap_or_else(|e| e.into_inner());
-        match (reports, conflict) {
-            (Err(_), Some((_, conflict))) => Err(conflict.describe(&self.order.source, &self.order.columns)),
-            (reports, _) => Ok(reports?.into_iter().flatten().collect()),
-        }
+                let put = |shard: usize, bytes| self.put_shard(shard, bytes);
+                let reports = gather.run(self.storage, task, put).map_err(|e| told(task, e))?;
+                self.put_report(&key, &reports)?;
+                done();
+                Ok(reports)
+            })
+        })?;
+        Ok(reports.into_iter().flatten().collect())
     }
 
     fn put_shard(&self, shard: usize, bytes: Bytes) -> Result<()> {
@@ -267,9 +317,6 @@ impl<'a> Driver<'a> {
     fn cross_sections(&self, progress: &mut Progress<'_>) -> Result<(Common, Vec<ShardReport>)> {
         let Order { source, columns, keys, fields, .. } = self.order;
         let rows = Rows { source, columns, keys, fields };
-        // Marks the place as a store under way.
-        let mark = serde_json::json!({ "fingerprint": self.order.fingerprint }).to_string();
-        self.storage.put(keys::PREPARE, Bytes::from(mark), Condition::Always)?;
         let chunks = source.chunks().len();
         let scanned = tracked(progress, "scan", chunks, |done| {
             parallel::map(self.threads, chunks, |chunk| {
@@ -387,11 +434,12 @@ fn codes_of(header: &Header, common: &Common) -> Codes {
 }
 
 /// Shards of a panel: as many for these data, whoever cuts them.
-fn shard_count(rows: u64, periods: usize) -> usize {
+pub(crate) fn shard_count(rows: u64, periods: usize) -> usize {
     rows.div_ceil(periods as u64).div_ceil(SHARD_UNITS).max(1).next_power_of_two() as usize
 }
 
-fn row_shard_count(rows: u64) -> usize {
+/// The same of cross sections.
+pub(crate) fn row_shard_count(rows: u64) -> usize {
     rows.div_ceil(crate::load::SHARD_ROWS).max(1).next_power_of_two() as usize
 }
 
@@ -453,10 +501,23 @@ pub(super) fn header(storage: &Storage, key: &str) -> Result<(Contents, usize)> 
 
 /// Removes what a preparation needed on its way.
 pub(super) fn clean(storage: &Storage) -> Result<()> {
-    for object in storage.list(keys::WORK)? {
+    let mut objects = storage.list(keys::WORK)?;
+    // The mark goes last: whoever finds it finds all that belongs to it.
+    objects.sort_by_key(|object| object.key == keys::UNDER_WAY);
+    for object in objects {
         storage.delete(&object.key)?;
     }
-    storage.delete(keys::PREPARE)?;
     storage.sweep();
     Ok(())
+}
+
+/// After bad input nothing is worth keeping: it will not be the same input that succeeds. What belongs to others stays.
+pub(super) fn forget(storage: &Storage, order: &Order, error: &EngineError) {
+    let own = storage
+        .get(keys::UNDER_WAY, None)
+        .is_ok_and(|(mark, _)| String::from_utf8_lossy(&mark).contains(&order.fingerprint));
+    if error.is_input() && own {
+        // The error that is told is the first one.
+        let _ = clean(storage);
+    }
 }

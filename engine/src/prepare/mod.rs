@@ -33,7 +33,9 @@ use crate::spec::RunSpec;
 use crate::store::Storage;
 use fields::{StoreField, store_fields};
 
+pub(crate) use drive::{ROW_TASK, row_shard_count, shard_count};
 pub use shuffle::{Requests, Shuffle};
+pub(crate) use shuffle::{Shape, units_together};
 pub use space::default_memory;
 
 /// How to prepare; no option changes a byte of the store.
@@ -119,6 +121,14 @@ impl Order {
     }
 }
 
+/// A local path from the root on: `panel.parquet` of two folders are two inputs.
+fn whole_path(url: &str) -> String {
+    if url.starts_with("s3://") {
+        return url.to_owned();
+    }
+    std::fs::canonicalize(url).map_or_else(|_| url.to_owned(), |path| path.display().to_string())
+}
+
 /// Digest of the format, the inputs as they are now, and the columns.
 fn fingerprint(
     source: &Source,
@@ -127,7 +137,7 @@ fn fingerprint(
     cross_sections: bool,
 ) -> Result<String> {
     let inputs: Vec<(String, u64, String)> =
-        source.inputs().into_iter().map(|i| (i.url, i.bytes, i.fingerprint)).collect();
+        source.inputs().into_iter().map(|i| (whole_path(&i.url), i.bytes, i.fingerprint)).collect();
     let json = serde_json::to_vec(&(FORMAT, inputs, keys, fields, cross_sections))
         .map_err(|e| EngineError::failed(e.to_string()))?;
     Ok(format!("{:032x}", xxh3_128(&json)))
@@ -186,6 +196,7 @@ pub fn prepare(
         return Ok(Prepared { manifest, reused: true, stages: Vec::new() });
     }
     let mut progress = Progress { observer, stages: Vec::new() };
-    let manifest = drive::Driver::new(&order, storage, options).run(&mut progress)?;
+    let made = drive::Driver::new(&order, storage, options).run(&mut progress);
+    let manifest = made.inspect_err(|error| drive::forget(storage, &order, error))?;
     Ok(Prepared { manifest, reused: false, stages: progress.stages })
 }

@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use super::assemble::{Assembly, Shape};
 use super::block::{self, BlockWriter, Header, Ids};
+use super::conflict::Conflict;
 use super::fields::{Encoder, StoreField};
+use super::gather::GatherError;
 use crate::error::{EngineError, Result};
 use crate::input::{Chunk, IdColumn, Source, hash_bytes, hash_integer, with_ids};
 use crate::load::Columns;
@@ -58,7 +60,7 @@ pub(crate) fn partition_of(hash: u128, partitions: usize) -> usize {
 
 impl Scatter<'_> {
     /// Runs one mapper; returns its object.
-    pub(crate) fn run(&self, task: &ScatterTask) -> Result<Bytes> {
+    pub(crate) fn run(&self, task: &ScatterTask) -> std::result::Result<Bytes, GatherError> {
         let rows = task.pieces.iter().map(|p| p.rows.len()).sum();
         if self.pivot {
             let mut out = Pivot::new(self);
@@ -67,7 +69,7 @@ impl Scatter<'_> {
         }
         let mut out = Long::new(self, rows);
         self.read(task, &mut |batch| out.add(batch))?;
-        out.finish()
+        Ok(out.finish()?)
     }
 
     fn read(&self, task: &ScatterTask, each: &mut dyn FnMut(&Batch<'_>) -> Result<()>) -> Result<()> {
@@ -375,7 +377,7 @@ impl<'a> Pivot<'a> {
         Err(stratum_varies(&format!("unit {name}"), label(known), label(stratum)))
     }
 
-    fn finish(mut self) -> Result<Bytes> {
+    fn finish(mut self) -> std::result::Result<Bytes, GatherError> {
         let units = self.hashes.len();
         let mut by_period: Vec<bool> = self.of.fields.iter().map(|f| f.outcome).collect();
         let assembly = loop {
@@ -391,7 +393,7 @@ impl<'a> Pivot<'a> {
             by_period.iter_mut().zip(&assembly.differs).for_each(|(own, &differs)| *own |= differs);
         };
         self.values = Vec::new();
-        self.emit(assembly)
+        Ok(self.emit(assembly)?)
     }
 
     fn emit(self, assembly: Assembly) -> Result<Bytes> {
@@ -418,7 +420,7 @@ impl<'a> Pivot<'a> {
         block::encode(self.met.header(self.encoder.into_texts(), self.of.text_ids, wide), blocks)
     }
 
-    fn duplicate(&self, unit: usize, period: usize) -> EngineError {
+    fn duplicate(&self, unit: usize, period: usize) -> GatherError {
         let id = match &self.ids {
             Ids::Integers(ids) => ids[unit].to_string(),
             Ids::Texts { lengths, bytes } => {
@@ -426,6 +428,6 @@ impl<'a> Pivot<'a> {
                 String::from_utf8_lossy(&bytes[start..start + lengths[unit] as usize]).into_owned()
             }
         };
-        super::conflict::duplicate(self.of.columns, &id, self.met.periods.list[period])
+        GatherError::Conflict(Conflict::Duplicate { id, period: self.met.periods.list[period] })
     }
 }

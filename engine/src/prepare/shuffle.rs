@@ -14,13 +14,15 @@ const PARTITION: u64 = 128 << 20;
 /// Smallest of either: below, requests cost more than memory.
 const LEAST: u64 = 1 << 20;
 /// Memory of a mapper, in sizes of its object: blocks, the object put together, and a batch.
-const MAPPER_COPIES: f64 = 2.3;
+const MAPPER_COPIES: f64 = 2.6;
 /// The same where units are put together first: rows, slots, blocks, the object.
 const PIVOT_COPIES: f64 = 3.5;
 /// Memory of a gather task, in sizes of its records: the records, their order, a shard's slots and columns.
-const GATHER_COPIES: f64 = 1.6;
+const GATHER_COPIES: f64 = 1.9;
+/// Memory of a combiner, in sizes of its object: the blocks, the same in order, the object.
+const COMBINE_COPIES: f64 = 3.0;
 /// What a process needs besides its tasks: code, footers, buffers of the allocator.
-const BASE: u64 = 48 << 20;
+const BASE: u64 = 72 << 20;
 
 /// Requests of a shuffle and their price.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,8 +58,10 @@ pub struct Shuffle {
 
 /// What the plan depends on.
 pub(crate) struct Shape<'a> {
-    pub(crate) source: &'a Source,
-    pub(crate) id: &'a str,
+    /// Rows of the row groups.
+    pub(crate) chunks: &'a [usize],
+    /// Footers show that the rows of a unit are together ([`units_together`]).
+    pub(crate) together: bool,
     pub(crate) fields: usize,
     pub(crate) text_ids: bool,
     pub(crate) threads: usize,
@@ -83,8 +87,9 @@ impl Shape<'_> {
 
     /// The plan.
     pub(crate) fn plan(&self, fingerprint: &str) -> Shuffle {
-        let pivot = units_together(self.source, self.id);
-        let scattered = self.source.rows() * self.record();
+        let pivot = self.together;
+        let rows: u64 = self.chunks.iter().map(|&rows| rows as u64).sum();
+        let scattered = rows * self.record();
         let copies = if pivot { PIVOT_COPIES } else { MAPPER_COPIES };
         let object = ((self.task_memory() as f64 / copies) as u64).clamp(LEAST, OBJECT);
         let share = ((self.task_memory() as f64 / GATHER_COPIES) as u64).clamp(LEAST, PARTITION);
@@ -95,9 +100,10 @@ impl Shape<'_> {
             self.partitions.unwrap_or_else(|| needed.max(spread) as usize).next_power_of_two().min(1 << 14);
         let most = (object / self.record()).max(1) as usize;
         // Who asks for partitions asks for tasks of the other stage too.
-        let wanted = self.partitions.map_or(usize::MAX, |n| (self.source.rows() as usize).div_ceil(n));
+        let wanted = self.partitions.map_or(usize::MAX, |n| (rows as usize).div_ceil(n));
         let mappers = self.mappers(most.min(wanted.max(1)));
-        let requests = requests(mappers.len() as u64, partitions as u64);
+        let combiners = (scattered as f64 * COMBINE_COPIES / self.task_memory() as f64) as u64 + 1;
+        let requests = requests(mappers.len() as u64, partitions as u64, combiners);
         let cheaper = (self.remote && requests.1.0.cost() < requests.0.cost()).then_some(requests.1.1);
         Shuffle {
             fingerprint: fingerprint.to_owned(),
@@ -117,10 +123,10 @@ impl Shape<'_> {
     fn mappers(&self, rows: usize) -> Vec<ScatterTask> {
         let mut out = Vec::new();
         let (mut pieces, mut room) = (Vec::new(), rows);
-        for (chunk, own) in self.source.chunks().iter().enumerate() {
+        for (chunk, &own) in self.chunks.iter().enumerate() {
             let mut start = 0;
-            while start < own.rows {
-                let left = own.rows - start;
+            while start < own {
+                let left = own - start;
                 if left > room && !pieces.is_empty() && left <= rows {
                     out.push(ScatterTask { pieces: std::mem::take(&mut pieces) });
                     room = rows;
@@ -142,7 +148,7 @@ impl Shape<'_> {
 }
 
 /// Whether footers show that the rows of a unit are in one row group, or in two that follow each other.
-fn units_together(source: &Source, id: &str) -> bool {
+pub(crate) fn units_together(source: &Source, id: &str) -> bool {
     let chunks = source.chunks();
     if chunks.len() == 1 {
         return true;
@@ -161,8 +167,8 @@ impl Requests {
 }
 
 /// Requests of one stage (2·s·r reads) and of two at their best cut: with mappers in `1/p` groups and partitions in `1/f` groups,
-/// 2·(s/p + r/f) reads and 1/(p·f) combiners (Starling §4.2).
-fn requests(mappers: u64, partitions: u64) -> (Requests, (Requests, (usize, usize))) {
+/// 2·(s/p + r/f) reads and 1/(p·f) combiners (Starling §4.2), `least` of them at least, so that each fits in memory.
+fn requests(mappers: u64, partitions: u64, least: u64) -> (Requests, (Requests, (usize, usize))) {
     let one = Requests { gets: 2 * mappers * partitions, puts: mappers };
     let mut best = (one, (mappers as usize, partitions as usize));
     let mut groups = 2;
@@ -173,7 +179,8 @@ fn requests(mappers: u64, partitions: u64) -> (Requests, (Requests, (usize, usiz
                 gets: 2 * (mappers * ranges + partitions * groups),
                 puts: mappers + groups * ranges,
             };
-            if best.1 == (mappers as usize, partitions as usize) || two.cost() < best.0.cost() {
+            let fits = groups * ranges >= least;
+            if fits && (best.1 == (mappers as usize, partitions as usize) || two.cost() < best.0.cost()) {
                 best = (two, (mappers.div_ceil(groups) as usize, partitions.div_ceil(ranges) as usize));
             }
             ranges *= 2;
@@ -190,10 +197,14 @@ mod tests {
     #[test]
     fn two_stages_cost_what_the_formulas_say() {
         // 512 × 128: $0.057 in one stage; 5120 × 1280: $5.24 in one, $0.073 in two with p = 1/20, f = 1/64 (AWS.md §1.2).
-        let (one, _) = requests(512, 128);
+        let (one, _) = requests(512, 128, 1);
         assert!((one.cost() - 0.055).abs() < 0.005, "{one:?}");
-        let (one, (two, _)) = requests(5120, 1280);
+        let (one, (two, _)) = requests(5120, 1280, 1);
         assert_eq!(one.gets, 13_107_200);
         assert!(two.cost() < 0.1 && one.cost() > 5.2, "{one:?} {two:?}");
+        // More combiners than are cheapest, if a few would not fit in memory.
+        let (_, (more, (by_mapper, by_partition))) = requests(5120, 1280, 4096);
+        assert!(more.cost() > two.cost() && more.cost() < one.cost());
+        assert!(5120usize.div_ceil(by_mapper) * 1280usize.div_ceil(by_partition) >= 4096);
     }
 }

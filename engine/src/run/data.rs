@@ -62,7 +62,7 @@ impl<'a> Input<'a> {
 }
 
 /// Bytes that a run on local files themselves would take, by their footers.
-fn direct_memory(source: &Source, wanted: &[Wanted<'_>]) -> u64 {
+pub(crate) fn direct_memory(source: &Source, wanted: &[Wanted<'_>]) -> u64 {
     let Some(first) = wanted.first() else { return 0 };
     let mut outcomes: Vec<&str> = wanted.iter().map(|w| w.spec.yname.as_str()).collect();
     outcomes.sort_unstable();

@@ -48,7 +48,7 @@ pub(super) fn standardize(plan: &mut Plan, sample: &GramPartial) {
 }
 
 /// Whether any constants but 0 and 1 would be of use.
-pub(super) fn wants_standardization(plan: &Plan) -> bool {
+pub(crate) fn wants_standardization(plan: &Plan) -> bool {
     let covariates = plan.regressors() > 1 || plan.standardization.intercept.is_none();
     (covariates || plan.model != RowModel::Differences) && !plan.gram_keys.is_empty()
 }

@@ -22,10 +22,13 @@ use crate::plan::Plan;
 use crate::result::SavedResult;
 use crate::spec::RunSpec;
 use crate::task::keys_by_way;
-use data::Input;
+
 use steps::{Estimation, Scale};
 
 pub(crate) use check::check;
+pub(crate) use data::{Input, direct_memory};
+pub(crate) use fit::wants_standardization;
+pub(crate) use steps::{CLUSTER_BYTES, SAMPLE, SCALE_SHARDS, column_passes};
 
 /// How to run; no option changes a bit of the result.
 #[derive(Clone, Debug, Default)]
@@ -200,7 +203,7 @@ pub(crate) fn of_specifications(error: EngineError, names: &[Option<&str>]) -> E
 /// Reads of the input for keys, then for values.
 const LOADING_PASSES: usize = 2;
 
-fn run_group(
+pub(crate) fn run_group(
     input: &Input<'_>,
     wanted: &[Wanted<'_>],
     options: &RunOptions,

@@ -16,13 +16,13 @@ use crate::result::Diagnostics;
 use crate::task::{ClusterSlice, StageInput};
 
 /// Shards that constants of the design are taken from.
-const SCALE_SHARDS: usize = 8;
+pub(crate) const SCALE_SHARDS: usize = 8;
 /// Share of the shards, as a divisor, that logits are started on.
-const SAMPLE: usize = 16;
+pub(crate) const SAMPLE: usize = 16;
 /// Rounds on the sample; more gain nothing, as the sample's own error remains.
 const SAMPLE_ROUNDS: usize = 4;
 /// Bytes that cluster sums may take in one pass.
-const CLUSTER_BYTES: u64 = 256 << 20;
+pub(crate) const CLUSTER_BYTES: u64 = 256 << 20;
 
 /// A pass that is wanted.
 #[derive(Clone, Debug)]
@@ -395,7 +395,7 @@ impl InfluencePasses {
 
 /// Extended columns of the passes: all at once, or with at most `max_cells` cells a set every pair of sets, since cells
 /// share controls and the blocks between sets are not zero. Draws belong to the passes of one set.
-fn column_passes(plan: &Plan, max_cells: Option<usize>) -> Vec<(Vec<usize>, bool)> {
+pub(crate) fn column_passes(plan: &Plan, max_cells: Option<usize>) -> Vec<(Vec<usize>, bool)> {
     let fixed = 1 + plan.groups.len();
     let all: Vec<usize> = (fixed..plan.extended_columns()).collect();
     let sets: Vec<&[usize]> = all.chunks(max_cells.unwrap_or(all.len()).max(1)).collect();

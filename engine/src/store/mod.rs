@@ -24,6 +24,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use clock::Clock;
+pub(crate) use coalesce::requests as coalesced;
 pub use error::{StoreError, StoreErrorKind};
 pub use local::LocalStore;
 pub(crate) use local::etag_of as local_etag;

@@ -49,7 +49,9 @@ pub(super) fn influence(
             work.fill(segment, start, &roles, &parts, &mut psi);
             let units = work.block.units();
             let view = psi.view(padded(units), roles.len());
-            sums.add_block(view, &shard.keys[start..start + units], &bits, &mut bit_space);
+            // Without draws nobody asks for keys, and a stored shard has none.
+            let keys = if inputs.draws > 0 { &shard.keys[start..start + units] } else { &[] };
+            sums.add_block(view, keys, &bits, &mut bit_space);
             if let Some(clusters) = &mut clusters {
                 clusters.add_block(view, start, units, sums.columns());
             }

@@ -1,0 +1,69 @@
+//! What is known of a panel before its values are read: a store's manifest, or the one that the files' store would have.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::panel_store::{Manifest, PanelStore};
+use crate::spec::RunSpec;
+use crate::store::{MemoryStore, Storage};
+
+use super::scan;
+
+/// A panel's counts.
+#[derive(Clone, Debug)]
+pub struct Known {
+    pub(crate) store: PanelStore,
+    pub(crate) files: Option<Files>,
+    pub(crate) notes: Vec<String>,
+}
+
+/// The files of a panel that is not prepared yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Files {
+    /// How many.
+    pub count: usize,
+    /// Rows of each row group, in order.
+    pub chunks: Vec<usize>,
+    /// Bytes of the columns that are read.
+    pub bytes: u64,
+    /// Bytes of the key columns: unit, period, cohort, eligibility.
+    pub key_bytes: u64,
+    /// Bytes of the largest row group's columns.
+    pub largest_chunk: u64,
+    /// Footers show that the rows of a unit lie together.
+    pub together: bool,
+    /// Units are named by text.
+    pub text_ids: bool,
+    /// Bytes of memory by which a run decides whether it takes the files as they are; `None` for files that are not local.
+    pub direct: Option<u64>,
+}
+
+impl Known {
+    /// What the inputs of a run tell: the manifest of a store, or of files the footers and their period, cohort and
+    /// eligibility columns, which are read once.
+    ///
+    /// # Errors
+    /// As a run on them, as far as it can be told without the values.
+    pub fn of_inputs(inputs: &[String], specs: &[(Option<&str>, &RunSpec)], threads: usize) -> Result<Self> {
+        match PanelStore::of_input(inputs)? {
+            Some(store) => Ok(Self { store, files: None, notes: Vec::new() }),
+            None => scan::known(inputs, specs, threads),
+        }
+    }
+
+    /// A panel that is made up: a manifest without shards behind it and, where it has yet to be prepared, its files.
+    pub fn made_up(manifest: Manifest, files: Option<Files>) -> Self {
+        let storage = Storage::new(Arc::new(MemoryStore::default()));
+        Self { store: PanelStore::of_manifest(storage, manifest), files, notes: Vec::new() }
+    }
+
+    pub(crate) fn manifest(&self) -> &Manifest {
+        &self.store.manifest
+    }
+}
+
+impl Files {
+    pub(crate) fn rows(&self) -> u64 {
+        self.chunks.iter().map(|&rows| rows as u64).sum()
+    }
+}

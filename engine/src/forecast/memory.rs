@@ -1,0 +1,114 @@
+//! Upper bounds of memory: what a task holds, and what a process takes for it.
+
+use crate::load::StoredShards;
+use crate::panel_store::Manifest;
+use crate::run::CLUSTER_BYTES;
+
+use super::known::Files;
+use super::passes::Pass;
+use super::rates::{ALLOCATOR, BASE, FUNCTION, HELD, PREPARE, THREAD, UNIT, WAITING};
+use super::reads::columns_of;
+
+/// The largest shard and the panel, in memory.
+pub(crate) struct Memory {
+    /// Bytes of the largest shard's columns once decoded.
+    shard: u64,
+    /// Bytes of its file.
+    file: u64,
+    /// Bytes of all shards in memory.
+    panel: u64,
+    /// Its units.
+    units: u64,
+    /// Units of all shards.
+    all: u64,
+    /// Levels of the reduction tree.
+    levels: u64,
+}
+
+/// The shard of which a stage's task holds most.
+pub(crate) fn largest(manifest: &Manifest) -> usize {
+    let sizes = manifest.shards.iter().map(|s| s.units).enumerate();
+    sizes.max_by_key(|(index, units)| (*units, std::cmp::Reverse(*index))).map_or(0, |(index, _)| index)
+}
+
+impl Memory {
+    pub(crate) fn new(manifest: &Manifest, shards: &StoredShards) -> Self {
+        let panel = shards.memory();
+        let entry = manifest.shards.get(largest(manifest));
+        let share = entry.map_or(0.0, |s| s.units as f64 / manifest.units.max(1) as f64);
+        Self {
+            shard: (panel as f64 * share) as u64,
+            file: entry.map_or(0, |s| s.bytes),
+            panel,
+            units: entry.map_or(0, |s| s.units),
+            all: manifest.units,
+            levels: u64::from(manifest.shards.len().next_power_of_two().trailing_zeros()),
+        }
+    }
+
+    /// Bytes of all shards in memory.
+    pub(crate) fn panel(&self) -> u64 {
+        self.panel
+    }
+
+    /// What a task on one shard holds: the file's bytes, the columns decoded and put in place, its work space, its sums and the
+    /// result they are merged to.
+    fn task(&self, pass: &Pass) -> u64 {
+        self.file + 2 * self.shard + pass.size.space + 2 * pass.size.partial
+    }
+
+    /// A process whose threads run tasks of a stage, beside `held` bytes of shards that stay.
+    pub(crate) fn process(&self, pass: &Pass, threads: u64, held: u64) -> u64 {
+        let tasks = threads.min(pass.shards as u64).max(1);
+        let tree = (self.levels + tasks) * pass.size.partial;
+        BASE + (held as f64 * HELD) as u64
+            + tasks * ((self.task(pass) as f64 * ALLOCATOR) as u64 + THREAD)
+            + tree
+            + self.clusters(pass.size.cluster, tasks, self.levels)
+    }
+
+    /// Cluster sums of tasks under way and of subtrees that wait, at the number of clusters at which they are largest: it is not known
+    /// before they are counted. `each` is the bytes of one cluster's.
+    fn clusters(&self, each: u64, tasks: u64, levels: u64) -> u64 {
+        if each == 0 {
+            return 0;
+        }
+        let held = |clusters: u64| {
+            // Slices as `run/steps.rs` cuts them.
+            let slices = (clusters * each * 3).div_ceil(CLUSTER_BYTES).max(1);
+            let (root, own) = (clusters / slices * each, clusters.min(self.units) / slices * each);
+            let waiting: u64 = (0..=levels).map(|level| root.min(own << level.min(30))).sum();
+            waiting + 2 * root + 2 * tasks * own
+        };
+        let counts = (0..64).map(|power| 1u64 << power).take_while(|&count| count < self.all);
+        counts.chain([self.all]).map(held).max().unwrap_or(0)
+    }
+
+    /// A function that runs a task over `shards` shards, one after the other: subtrees wait, and are encoded at the end.
+    pub(crate) fn function(&self, pass: &Pass, shards: u64) -> u64 {
+        let levels = u64::from(shards.max(1).ilog2()) + 1;
+        let task = self.file + 2 * self.shard + pass.size.space + (levels + 2) * pass.size.partial;
+        FUNCTION + (task as f64 * ALLOCATOR / 2.0) as u64 + self.clusters(pass.size.cluster, 1, levels)
+    }
+}
+
+/// A process that reads files as they are: wide rows and the rows that wait for their place, or all rows twice where they are
+/// put in order.
+pub(crate) fn direct(manifest: &Manifest, files: &Files, threads: u64) -> u64 {
+    let columns: u64 = manifest.fields.iter().map(|f| columns_of(manifest, f) as u64).sum();
+    let rows = files.rows();
+    let held = if manifest.cross_sections {
+        rows * (2 * 8 * columns + 16)
+    } else {
+        rows * WAITING + manifest.units * (8 * columns + UNIT)
+    };
+    // A row group's pages, decoded column by column, and a batch of rows.
+    let chunk = files.largest_chunk.min(32 << 20) + (8 << 20);
+    let threads = threads.min(files.chunks.len().max(1) as u64);
+    BASE + held + threads * (chunk + THREAD)
+}
+
+/// A process, or a function, of tasks that hold `task` bytes by the formulas of `prepare/shuffle.rs`.
+pub(crate) fn preparation(task: u64, threads: u64) -> u64 {
+    PREPARE + threads * task
+}

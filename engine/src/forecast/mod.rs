@@ -1,0 +1,432 @@
+//! What a run will take, before anything is spent: cells, comparisons, stages, tasks, a bound of memory for each, bytes, requests,
+//! seconds and dollars — on the threads of this machine and on AWS Lambda.
+//!
+//! Nothing of the data is read but the manifest of a store, or the footers and the period and cohort columns of files. The plan is the
+//! run's own ([`crate::plan::Plan`]) over the panel's counts, so cells, warnings and refusals are those of the run.
+//!
+//! - `known`, `scan`: the counts. `passes`: what the run will ask for. `reads`, `size`, `work`, `memory`: what a pass costs.
+//! - `threads`, `lambda`, `preparation`: the same on the two backends. `rates`, `prices`: every constant and its source.
+//!
+//! Forecasts have three ends: low, likely, high. What is not known before a run — how many rounds the logits take, how many clusters
+//! there are — differs between them, and so do the rates. Memory has one: an upper bound.
+
+mod known;
+mod lambda;
+mod memory;
+mod passes;
+mod preparation;
+mod prices;
+mod rates;
+mod reads;
+mod rows;
+mod scan;
+mod size;
+#[cfg(test)]
+mod tests;
+mod threads;
+mod work;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+use stagger_estimator::formula::{Atom, Formula};
+
+use crate::error::{EngineError, Result};
+use crate::load::{StoredShards, Wanted, counted};
+use crate::panel::Panel;
+use crate::plan::Plan;
+use crate::prepare::default_memory;
+use crate::run::{check, cores, of_specifications};
+use crate::spec::RunSpec;
+
+pub use known::{Files, Known};
+pub use prices::Prices;
+
+/// Bytes of Lambda's megabyte.
+pub const LAMBDA_MB: u64 = 1 << 20;
+
+/// Low, likely, high.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Ends<T> {
+    /// If all goes well.
+    pub low: T,
+    /// What to expect.
+    pub likely: T,
+    /// If it does not.
+    pub high: T,
+}
+
+/// Where tasks run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// Threads of this process.
+    Threads,
+    /// AWS Lambda.
+    Lambda,
+}
+
+/// What is planned for.
+#[derive(Clone, Debug)]
+pub struct ForecastOptions {
+    /// Backends to plan for; one that is alone must fit.
+    pub backends: Vec<Backend>,
+    /// Threads; all cores if absent.
+    pub threads: Option<usize>,
+    /// Bytes that the process may use; most of the machine's if absent, and then nothing is refused for it.
+    pub memory_limit: Option<u64>,
+    /// Tasks of a stage.
+    pub n_partitions: Option<usize>,
+    /// Cells of an `Influence` task.
+    pub max_cohorts: Option<usize>,
+    /// Prepared stores of files are kept on S3.
+    pub remote_stores: bool,
+    /// Bytes of a function.
+    pub worker_memory: u64,
+    /// Functions at a time.
+    pub concurrency: usize,
+    /// Rounds of the logits, if they are known.
+    pub rounds: Option<usize>,
+    /// What things cost.
+    pub prices: Prices,
+}
+
+impl ForecastOptions {
+    /// Both backends, a function of 1,769 MB (one vCPU), 1,000 of them at a time.
+    pub fn new(prices: Prices) -> Self {
+        Self {
+            backends: vec![Backend::Threads, Backend::Lambda],
+            threads: None,
+            memory_limit: None,
+            n_partitions: None,
+            max_cohorts: None,
+            remote_stores: false,
+            worker_memory: 1769 * LAMBDA_MB,
+            concurrency: 1000,
+            rounds: None,
+            prices,
+        }
+    }
+}
+
+/// A plan with its price. Its JSON is what `stagger plan --json` prints: keys never change, sizes are bytes, times seconds, prices in
+/// the currency of the price list; every count and amount is a number.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Forecast {
+    /// What is read.
+    pub input: InputFacts,
+    /// What is estimated, by specification.
+    pub specs: Vec<SpecFacts>,
+    /// What it takes, by backend.
+    pub backends: Vec<BackendForecast>,
+    /// Where the prices are from.
+    pub prices: Prices,
+    /// What the forecast takes for granted.
+    pub notes: Vec<String>,
+}
+
+/// The input, as far as it is known.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct InputFacts {
+    /// A prepared store; else files.
+    pub prepared: bool,
+    /// Input files.
+    pub files: usize,
+    /// Rows of the input.
+    pub rows: u64,
+    /// Units; rows of cross sections.
+    pub units: u64,
+    /// Rows have no unit: repeated cross sections.
+    pub cross_sections: bool,
+    /// Periods.
+    pub periods: usize,
+    /// Cohorts × eligibilities.
+    pub strata: usize,
+    /// Shards of the store.
+    pub shards: usize,
+    /// Bytes of the store.
+    pub bytes: u64,
+}
+
+/// A specification's plan.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SpecFacts {
+    /// Its name among several.
+    pub name: Option<String>,
+    /// Units used; rows of cross sections.
+    pub n: u64,
+    /// ATT(g,t)s.
+    pub cells: usize,
+    /// Two-by-two comparisons behind them.
+    pub comparisons: usize,
+    /// Columns of the design, the intercept included.
+    pub regressors: usize,
+    /// Propensity scores.
+    pub logits: usize,
+    /// Bootstrap draws.
+    pub draws: usize,
+    /// What the run will warn of.
+    pub warnings: Vec<String>,
+}
+
+/// What a backend takes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BackendForecast {
+    /// Which.
+    pub backend: Backend,
+    /// Threads, or functions at a time.
+    pub workers: usize,
+    /// Memory of the process, or of a function.
+    pub worker_memory: u64,
+    /// Stages in order.
+    pub stages: Vec<StageForecast>,
+    /// The largest bound of memory.
+    pub peak_memory: u64,
+    /// All stages.
+    pub total: Amounts,
+    /// Storing the prepared panel for a month.
+    pub storage_month: f64,
+    /// How rows get to their shards, where they are not there yet.
+    pub shuffle: Option<ShuffleFacts>,
+    /// Why it can't run here.
+    pub refused: Option<String>,
+}
+
+/// A stage, all its passes together.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StageForecast {
+    /// Name.
+    pub stage: String,
+    /// Tasks of a pass.
+    pub tasks: usize,
+    /// Passes.
+    pub passes: Ends<u64>,
+    /// Upper bound of the memory of the process, or of the function, that runs its largest task.
+    pub memory: u64,
+    /// Shard, mapper or partition of that task.
+    pub largest: usize,
+    /// What it takes.
+    #[serde(flatten)]
+    pub amounts: Amounts,
+}
+
+/// Amounts of a stage, or of all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Amounts {
+    /// Bytes read from files or the store.
+    pub bytes_read: Ends<u64>,
+    /// Bytes written to the store.
+    pub bytes_written: Ends<u64>,
+    /// Reads and heads of objects.
+    pub gets: Ends<u64>,
+    /// Writes of objects.
+    pub puts: Ends<u64>,
+    /// Invocations of the function.
+    pub invocations: Ends<u64>,
+    /// Billed gigabyte-seconds.
+    pub gb_seconds: Ends<f64>,
+    /// Wall seconds.
+    pub seconds: Ends<f64>,
+    /// Price, storage aside.
+    pub dollars: Ends<f64>,
+}
+
+/// The shuffle of a preparation, and what the other number of stages would cost.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ShuffleFacts {
+    /// Objects that rows are scattered to.
+    pub mappers: usize,
+    /// Partitions of the hashes.
+    pub partitions: usize,
+    /// Units are put together before they are scattered.
+    pub together: bool,
+    /// Stages: 1, or 2 with a combining one between.
+    pub stages: u8,
+    /// Requests of one stage, in dollars.
+    pub one_stage: f64,
+    /// Requests of two, at their best cut.
+    pub two_stages: f64,
+}
+
+/// Everything that the backends' forecasts come from.
+pub(crate) struct Planned<'a> {
+    pub(crate) known: &'a Known,
+    pub(crate) options: &'a ForecastOptions,
+    pub(crate) shards: Arc<StoredShards>,
+    pub(crate) plans: Vec<Plan>,
+    pub(crate) counting: passes::Counting,
+}
+
+/// Forecasts a run on files or a prepared store.
+///
+/// # Errors
+/// As the run's own, as far as they can be told; a task that does not fit its worker's memory, by stage and shard.
+pub fn forecast(
+    inputs: &[String],
+    specs: &[(Option<&str>, &RunSpec)],
+    options: &ForecastOptions,
+) -> Result<Forecast> {
+    let threads = options.threads.unwrap_or_else(cores);
+    let known = Known::of_inputs(inputs, specs, threads)?;
+    forecast_of(&known, specs, options)
+}
+
+/// Forecasts a run on a panel of which the counts are known.
+///
+/// # Errors
+/// As [`forecast`].
+pub fn forecast_of(
+    known: &Known,
+    specs: &[(Option<&str>, &RunSpec)],
+    options: &ForecastOptions,
+) -> Result<Forecast> {
+    let completed: Vec<RunSpec> = specs
+        .iter()
+        .map(|(name, spec)| known.store.complete(spec).map_err(|e| of_specifications(e, &[*name])))
+        .collect::<Result<_>>()?;
+    let formulas: Vec<Formula> = specs
+        .iter()
+        .zip(&completed)
+        .map(|((name, _), spec)| check(spec).map_err(|e| of_specifications(e, &[*name])))
+        .collect::<Result<_>>()?;
+    let wanted: Vec<Wanted<'_>> = specs
+        .iter()
+        .zip(completed.iter().zip(&formulas))
+        .map(|(&(name, _), (spec, formula))| Wanted { name, spec, formula })
+        .collect();
+    let mut notes = known.notes.clone();
+    let planned = plan(known, &wanted, options, &mut notes)?;
+    let mut backends = Vec::new();
+    for backend in &options.backends {
+        backends.push(match backend {
+            Backend::Threads => threads::forecast(&planned),
+            Backend::Lambda => lambda::forecast(&planned),
+        });
+    }
+    if let (Some(first), true) = (backends.first(), backends.iter().all(|b| b.refused.is_some())) {
+        return Err(refusal(first));
+    }
+    Ok(Forecast {
+        input: input_facts(known),
+        specs: planned.plans.iter().zip(&wanted).map(|(plan, wanted)| spec_facts(plan, wanted)).collect(),
+        backends,
+        prices: options.prices.clone(),
+        notes,
+    })
+}
+
+fn refusal(backend: &BackendForecast) -> EngineError {
+    let hint = match backend.backend {
+        Backend::Threads => {
+            "give it more with --memory-limit, or take fewer --threads, --max-cohorts or --biters"
+        }
+        Backend::Lambda => {
+            "give functions more with --worker-memory, or take fewer --max-cohorts or --biters"
+        }
+    };
+    EngineError::input(backend.refused.clone().unwrap_or_default()).with_hint(hint)
+}
+
+/// The plans of all specifications over the counts.
+fn plan<'a>(
+    known: &'a Known,
+    wanted: &[Wanted<'_>],
+    options: &'a ForecastOptions,
+    notes: &mut Vec<String>,
+) -> Result<Planned<'a>> {
+    let (shards, mut panels) = counted(known.store.clone(), wanted)?;
+    let whole = (0..wanted.len()).all(|index| shards.is_whole(index));
+    if !whole && known.files.is_none() {
+        notes.push("some rows lack values: units and rows are upper bounds".to_owned());
+    }
+    let mut plans = Vec::new();
+    let mut factors = 0;
+    for (panel, wanted) in panels.iter_mut().zip(wanted) {
+        let levels = levels(known, panel, wanted, notes);
+        factors += levels.len();
+        let plan = Plan::counted(panel, wanted.spec, wanted.formula, &levels);
+        plans.push(plan.map_err(|e| of_specifications(e, &[wanted.name]))?);
+    }
+    let clustered = plans.iter().filter(|plan| plan.cluster_variables > 0).count();
+    if clustered > 0 {
+        let few = rates::FEW_CLUSTERS;
+        notes.push(format!("clusters are not counted yet: 1 to one a unit, likely at most {few}"));
+    }
+    if plans.iter().any(|plan| !plan.comparisons.logits.is_empty()) && options.rounds.is_none() {
+        let [low, likely, high] = rates::ROUNDS;
+        notes.push(format!("propensity scores take {low} to {high} rounds over the data, likely {likely}"));
+    }
+    let weights = (0..wanted.len()).any(|index| shards.has_weights(index));
+    let counting = passes::Counting { census: !whole || weights, units: !whole, factors, clustered };
+    Ok(Planned { known, options, shards, plans, counting })
+}
+
+/// Levels of the factors of a formula: those of a store's texts, or a guess.
+fn levels(
+    known: &Known,
+    panel: &Panel,
+    wanted: &Wanted<'_>,
+    notes: &mut Vec<String>,
+) -> HashMap<String, usize> {
+    let texts = known.manifest().texts.len();
+    let mut out = HashMap::new();
+    for (index, atom) in wanted.formula.atoms().iter().enumerate() {
+        let text = panel.text_atoms[index];
+        let name = match atom {
+            Atom::Factor(name) => name.clone(),
+            Atom::Numeric(expression) if text => expression.is_plain_column().unwrap_or_default().to_owned(),
+            Atom::Numeric(_) => continue,
+        };
+        let count = if text && texts > 0 { texts } else { rates::LEVELS };
+        let what = if text && texts > 0 { "at most" } else { "taken as" };
+        notes.push(format!("levels of `{name}` are not counted yet: {what} {count}"));
+        out.insert(name, count);
+    }
+    out
+}
+
+fn input_facts(known: &Known) -> InputFacts {
+    let manifest = known.manifest();
+    InputFacts {
+        prepared: known.files.is_none(),
+        files: known.files.as_ref().map_or(manifest.inputs.len(), |files| files.count),
+        rows: manifest.input_rows,
+        units: manifest.units,
+        cross_sections: manifest.cross_sections,
+        periods: manifest.periods.len(),
+        strata: manifest.strata.len(),
+        shards: manifest.shards.len(),
+        bytes: manifest.bytes(),
+    }
+}
+
+fn spec_facts(plan: &Plan, wanted: &Wanted<'_>) -> SpecFacts {
+    SpecFacts {
+        name: wanted.name.map(str::to_owned),
+        n: plan.n,
+        cells: plan.cells.len(),
+        comparisons: plan.comparisons.comparisons.len(),
+        regressors: plan.regressors(),
+        logits: plan.comparisons.logits.len(),
+        draws: plan.draws,
+        warnings: plan.warnings.clone(),
+    }
+}
+
+impl Planned<'_> {
+    /// The passes of all specifications together in a scenario.
+    pub(crate) fn passes(&self, scenario: &passes::Scenario) -> Vec<passes::Pass> {
+        let shards = self.known.manifest().shards.len();
+        let of = |plan| passes::passes(plan, shards, self.options.max_cohorts, scenario);
+        passes::shared(self.plans.iter().map(of).collect())
+    }
+
+    pub(crate) fn scenarios(&self) -> [passes::Scenario; 3] {
+        passes::Scenario::all(self.known.manifest().units, self.options.rounds)
+    }
+
+    pub(crate) fn memory_limit(&self) -> u64 {
+        self.options.memory_limit.unwrap_or_else(default_memory)
+    }
+}

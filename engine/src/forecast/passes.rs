@@ -1,0 +1,186 @@
+//! The passes that a run will make over the shards, in order: those of `run/steps.rs`, with as many rounds of the logits and slices
+//! of the clusters as a scenario says, and what each needs.
+
+use std::borrow::Cow;
+
+use crate::panel::Needs;
+use crate::plan::Plan;
+use crate::run::{CLUSTER_BYTES, SAMPLE, SCALE_SHARDS, column_passes, wants_standardization};
+use crate::task::{ClusterSlice, StageInput};
+
+use super::rates::{FEW_CLUSTERS, ROUNDS, SAMPLE_ROUNDS};
+use super::size::{self, Size};
+use super::work;
+
+/// What a scenario leaves open in the three ends of a forecast.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Scenario {
+    /// Rounds of the logits over all shards.
+    pub(crate) rounds: usize,
+    /// Rounds on the sample.
+    pub(crate) sample_rounds: usize,
+    /// Distinct clusters at most.
+    pub(crate) clusters: u64,
+    /// Which of the three spreads of rates: low, likely, high.
+    pub(crate) spread: usize,
+}
+
+impl Scenario {
+    /// Low, likely, high; `rounds` where they are known.
+    pub(crate) fn all(units: u64, rounds: Option<usize>) -> [Self; 3] {
+        [0, 1, 2].map(|spread| Self {
+            rounds: rounds.unwrap_or(ROUNDS[spread]),
+            sample_rounds: SAMPLE_ROUNDS[spread],
+            clusters: [1, FEW_CLUSTERS, u64::MAX][spread].min(units),
+            spread,
+        })
+    }
+}
+
+/// One pass of one specification, or of several that share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Pass {
+    /// Name of the stage; of several, as the run joins them.
+    pub(crate) stage: Cow<'static, str>,
+    /// Shards it goes through.
+    pub(crate) shards: usize,
+    /// Whether the shards are a sample, spread evenly.
+    pub(crate) sample: bool,
+    /// What it reads of each.
+    pub(crate) needs: Needs,
+    /// Nanoseconds of one core over all shards, reading aside.
+    pub(crate) work: f64,
+    /// Bytes of its sums.
+    pub(crate) size: Size,
+}
+
+impl Pass {
+    fn join(&mut self, other: Self) {
+        self.needs = self.needs.or(other.needs);
+        self.work += other.work;
+        self.size = self.size.and(other.size);
+        if self.stage != other.stage {
+            self.stage = format!("{} + {}", self.stage, other.stage).into();
+        }
+    }
+}
+
+/// The passes of a specification.
+pub(crate) fn passes(plan: &Plan, shards: usize, max_cells: Option<usize>, scenario: &Scenario) -> Vec<Pass> {
+    let mut out = Vec::new();
+    let full = |input: &StageInput| {
+        let needs = input.needs();
+        Pass {
+            stage: input.stage().into(),
+            shards,
+            sample: false,
+            needs,
+            work: work::of(plan, input),
+            size: size::of(plan, input),
+        }
+    };
+    let sampled = |stage: &'static str, input: &StageInput, count: usize| {
+        let count = count.next_power_of_two().min(shards);
+        let all = full(input);
+        Pass {
+            stage: stage.into(),
+            shards: count,
+            sample: true,
+            work: all.work * count as f64 / shards.max(1) as f64,
+            ..all
+        }
+    };
+    if wants_standardization(plan) {
+        out.push(sampled("scale", &StageInput::Gram, SCALE_SHARDS.min(shards)));
+    }
+    out.push(full(&StageInput::Gram));
+    let betas = || vec![None; plan.comparisons.logits.len()];
+    if !plan.comparisons.logits.is_empty() {
+        let propensity = StageInput::Propensity { betas: betas() };
+        for _ in 0..if shards / SAMPLE > 0 { scenario.sample_rounds } else { 0 } {
+            out.push(sampled("sample", &propensity, shards / SAMPLE));
+        }
+        out.extend((0..scenario.rounds).map(|_| full(&propensity)));
+        out.push(full(&StageInput::Moments { betas: betas() }));
+        if plan.diagnostics {
+            out.push(full(&StageInput::Overlap { betas: betas() }));
+        }
+    }
+    if !plan.combined().is_empty() {
+        out.push(full(&StageInput::Omega { corrections: Vec::new(), betas: betas() }));
+    }
+    out.extend(influence(plan, max_cells, scenario).iter().map(full));
+    out
+}
+
+/// The `Influence` passes: sets of columns, each in slices of the clusters.
+fn influence(plan: &Plan, max_cells: Option<usize>, scenario: &Scenario) -> Vec<StageInput> {
+    let clustered = plan.cluster_variables > 0;
+    let held = scenario.clusters.saturating_mul(plan.extended_columns() as u64 * 8 * 3);
+    let slices = if clustered { held.div_ceil(CLUSTER_BYTES).max(1) } else { 1 };
+    let draws = if clustered { 0 } else { plan.draws };
+    let of = |(columns, own): (Vec<usize>, bool)| {
+        (0..slices).map(move |index| StageInput::Influence {
+            corrections: Vec::new(),
+            betas: Vec::new(),
+            columns: columns.clone(),
+            draws: if own { draws } else { 0 },
+            clusters: clustered.then_some(ClusterSlice { index, count: slices }),
+        })
+    };
+    column_passes(plan, max_cells).into_iter().flat_map(of).collect()
+}
+
+/// Several specifications take every pass together, as `run/stages.rs` has it; samples are each one's own.
+pub(crate) fn shared(all: Vec<Vec<Pass>>) -> Vec<Pass> {
+    let mut queues: Vec<std::collections::VecDeque<Pass>> = all.into_iter().map(Into::into).collect();
+    let mut out = Vec::new();
+    while queues.iter().any(|queue| !queue.is_empty()) {
+        let mut together: Option<Pass> = None;
+        for queue in &mut queues {
+            while queue.front().is_some_and(|pass| pass.sample) {
+                out.extend(queue.pop_front());
+            }
+            if let Some(pass) = queue.pop_front() {
+                match &mut together {
+                    Some(known) => known.join(pass),
+                    None => together = Some(pass),
+                }
+            }
+        }
+        out.extend(together);
+    }
+    out
+}
+
+/// Passes before the first stage that count what the manifest does not know.
+pub(crate) struct Counting {
+    /// Some row lacks a value, or there are weights: rows are counted.
+    pub(crate) census: bool,
+    /// Some row lacks a value: units are counted.
+    pub(crate) units: bool,
+    /// Factors of all specifications, whose levels are looked for one after the other.
+    pub(crate) factors: usize,
+    /// Specifications with clusters, which are counted.
+    pub(crate) clustered: usize,
+}
+
+impl Counting {
+    /// Their passes; the last ones take what is kept in memory.
+    pub(crate) fn passes(&self, shards: usize) -> Vec<Pass> {
+        let pass = |stage: &'static str, needs| Pass {
+            stage: stage.into(),
+            shards,
+            sample: false,
+            needs,
+            work: 0.0,
+            size: Size::default(),
+        };
+        let clusters = Needs { clusters: true, ..Needs::default() };
+        let plain = |stage| pass(stage, Needs::default());
+        std::iter::repeat_n(plain("census"), usize::from(self.census))
+            .chain(std::iter::repeat_n(plain("plan"), usize::from(self.units) + self.factors))
+            .chain(std::iter::repeat_n(pass("clusters", clusters), self.clustered))
+            .collect()
+    }
+}

@@ -1,0 +1,134 @@
+//! Bytes and requests of passes over a store's shards: which columns, where in the file, near ones together.
+
+use std::ops::Range;
+
+use crate::load::StoredShards;
+use crate::panel::Needs;
+use crate::panel_store::{Field, Manifest};
+use crate::store::{Policy, coalesced};
+
+use super::passes::Pass;
+use super::rates::{KEY_COLUMN, PAGE_HEADER};
+
+/// The shards of a store as passes read them.
+pub(crate) struct Reads<'a> {
+    manifest: &'a Manifest,
+    shards: &'a StoredShards,
+    policy: Policy,
+    /// Shards that stay in memory once they were read: the first ones.
+    kept: usize,
+    read: Vec<bool>,
+}
+
+/// What reading brought.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Read {
+    pub(crate) bytes: f64,
+    pub(crate) gets: f64,
+    /// Values that were decoded.
+    pub(crate) values: f64,
+}
+
+impl Read {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.bytes += other.bytes;
+        self.gets += other.gets;
+        self.values += other.values;
+    }
+
+    fn times(self, by: f64) -> Self {
+        Self { bytes: self.bytes * by, gets: self.gets * by, values: self.values * by }
+    }
+}
+
+impl<'a> Reads<'a> {
+    /// Reads by a policy of the store; the first `kept` shards are read once.
+    pub(crate) fn new(manifest: &'a Manifest, shards: &'a StoredShards, policy: Policy, kept: usize) -> Self {
+        Self { manifest, shards, policy, kept, read: vec![false; kept.min(manifest.shards.len())] }
+    }
+
+    /// One pass; `keeps` once what is kept is known to be final (`load/stored.rs`).
+    pub(crate) fn pass(&mut self, pass: &Pass, keeps: bool) -> Read {
+        let all = self.manifest.shards.len();
+        let stride = (all / pass.shards.max(1)).max(1);
+        let mut whole = 0;
+        let mut some = 0;
+        for shard in (0..pass.shards).map(|index| index * stride) {
+            if !keeps || shard >= self.kept {
+                some += 1;
+            } else if !std::mem::replace(&mut self.read[shard], true) {
+                whole += 1;
+            }
+        }
+        let mut out = self.shard(Needs::ALL).times(f64::from(whole));
+        out.add(self.shard(pass.needs).times(f64::from(some)));
+        out
+    }
+
+    /// Everything, once.
+    pub(crate) fn everything(&self) -> Read {
+        self.shard(Needs::ALL).times(self.manifest.shards.len() as f64)
+    }
+
+    /// A shard of mean size.
+    pub(crate) fn shard(&self, needs: Needs) -> Read {
+        let manifest = self.manifest;
+        let count = manifest.shards.len().max(1) as u64;
+        let footer = manifest.shards.iter().map(|s| s.footer).sum::<u64>() as f64 / count as f64;
+        let (ranges, columns) = self.ranges(needs);
+        let requests = coalesced(&ranges, self.policy.gap, self.policy.piece);
+        let bytes: u64 = requests.iter().map(|r| r.end - r.start).sum();
+        Read {
+            bytes: footer + bytes as f64,
+            gets: 1.0 + requests.len() as f64,
+            values: columns as f64 * manifest.units as f64 / count as f64,
+        }
+    }
+
+    /// Bytes of a mean shard's columns that are wanted, in the order of the file (`panel_store/write.rs`), and how many columns.
+    fn ranges(&self, needs: Needs) -> (Vec<Range<u64>>, usize) {
+        let manifest = self.manifest;
+        let count = manifest.shards.len().max(1) as u64;
+        let periods = manifest.periods.len() as u64;
+        let mut layout = Layout::default();
+        layout.add(manifest.id_bytes / count, needs.keys, 1);
+        let keys = 1 + u64::from(manifest.cross_sections) + u64::from(manifest.columns.eligibility.is_some());
+        layout.add(keys * KEY_COLUMN, false, keys as usize);
+        if manifest.unbalanced {
+            let bits = (manifest.units / count).div_ceil(8) + PAGE_HEADER;
+            layout.add(bits * periods, true, periods as usize);
+        }
+        let takes = self.shards.takes(needs);
+        for outcomes in [false, true] {
+            for (field, wanted) in
+                manifest.fields.iter().zip(&takes).filter(|(field, _)| field.outcome == outcomes)
+            {
+                layout.add(field.bytes / count, *wanted, columns_of(manifest, field));
+            }
+        }
+        (layout.ranges, layout.columns)
+    }
+}
+
+/// Columns of a variable in a shard.
+pub(crate) fn columns_of(manifest: &Manifest, field: &Field) -> usize {
+    let by_period = (field.outcome || field.varies) && !manifest.cross_sections;
+    if by_period { manifest.periods.len() } else { 1 }
+}
+
+#[derive(Default)]
+struct Layout {
+    at: u64,
+    ranges: Vec<Range<u64>>,
+    columns: usize,
+}
+
+impl Layout {
+    fn add(&mut self, bytes: u64, wanted: bool, columns: usize) {
+        if wanted {
+            self.ranges.push(self.at..self.at + bytes);
+            self.columns += columns;
+        }
+        self.at += bytes;
+    }
+}

@@ -1,0 +1,111 @@
+//! Stages of three scenarios, put together as the stages of a forecast.
+
+use super::prices::Prices;
+use super::{Amounts, Ends, StageForecast};
+
+/// A pass, or several of one stage, in one scenario.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Row {
+    pub(crate) stage: String,
+    pub(crate) tasks: usize,
+    pub(crate) passes: f64,
+    pub(crate) memory: u64,
+    pub(crate) largest: usize,
+    pub(crate) bytes_read: f64,
+    pub(crate) bytes_written: f64,
+    pub(crate) gets: f64,
+    pub(crate) puts: f64,
+    pub(crate) lists: f64,
+    pub(crate) invocations: f64,
+    pub(crate) gb_seconds: f64,
+    pub(crate) seconds: f64,
+}
+
+impl Row {
+    fn add(&mut self, other: &Self) {
+        if other.memory > self.memory {
+            (self.memory, self.largest) = (other.memory, other.largest);
+        }
+        self.tasks = self.tasks.max(other.tasks);
+        self.passes += other.passes;
+        self.bytes_read += other.bytes_read;
+        self.bytes_written += other.bytes_written;
+        self.gets += other.gets;
+        self.puts += other.puts;
+        self.lists += other.lists;
+        self.invocations += other.invocations;
+        self.gb_seconds += other.gb_seconds;
+        self.seconds += other.seconds;
+    }
+
+    /// The price by a list; requests cost nothing in a folder.
+    fn dollars(&self, prices: &Prices, remote: bool) -> f64 {
+        let requests = self.gets * prices.get + self.puts * prices.put + self.lists * prices.list;
+        let requests = if remote { requests } else { 0.0 };
+        self.gb_seconds * prices.gb_second + self.invocations * prices.invocation + requests
+    }
+}
+
+/// Rows of the low, the likely and the high scenario.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Scenarios(pub(crate) [Vec<Row>; 3]);
+
+impl Scenarios {
+    /// Stages in the order in which they first appear, and all of them together.
+    pub(crate) fn stages(&self, prices: &Prices, remote: bool) -> (Vec<StageForecast>, Amounts) {
+        let mut names: Vec<&str> = Vec::new();
+        for row in self.0.iter().flatten() {
+            if !names.contains(&row.stage.as_str()) {
+                names.push(&row.stage);
+            }
+        }
+        let total = |name: Option<&str>| {
+            self.0.each_ref().map(|rows| {
+                let mut sum = Row::default();
+                rows.iter().filter(|row| name.is_none_or(|name| row.stage == name)).for_each(|r| sum.add(r));
+                sum
+            })
+        };
+        let stage = |name: &&str| {
+            let ends = total(Some(name));
+            let worst = ends.iter().max_by_key(|row| row.memory);
+            StageForecast {
+                stage: (*name).to_owned(),
+                tasks: ends[1].tasks.max(ends[2].tasks),
+                passes: counts(&ends, |row| row.passes),
+                memory: worst.map_or(0, |row| row.memory),
+                largest: worst.map_or(0, |row| row.largest),
+                amounts: amounts(&ends, prices, remote),
+            }
+        };
+        let stages = names.iter().map(stage).collect();
+        (stages, amounts(&total(None), prices, remote))
+    }
+}
+
+fn amounts(ends: &[Row; 3], prices: &Prices, remote: bool) -> Amounts {
+    Amounts {
+        bytes_read: counts(ends, |row| row.bytes_read),
+        bytes_written: counts(ends, |row| row.bytes_written),
+        gets: counts(ends, |row| row.gets),
+        puts: counts(ends, |row| row.puts),
+        invocations: counts(ends, |row| row.invocations),
+        gb_seconds: values(ends, |row| row.gb_seconds),
+        seconds: values(ends, |row| row.seconds),
+        dollars: values(ends, |row| row.dollars(prices, remote)),
+    }
+}
+
+fn values(ends: &[Row; 3], of: impl Fn(&Row) -> f64) -> Ends<f64> {
+    Ends { low: of(&ends[0]), likely: of(&ends[1]), high: of(&ends[2]) }
+}
+
+fn counts(ends: &[Row; 3], of: impl Fn(&Row) -> f64) -> Ends<u64> {
+    let whole = |row: &Row| libm::round(of(row)) as u64;
+    Ends { low: whole(&ends[0]), likely: whole(&ends[1]), high: whole(&ends[2]) }
+}
+
+/// The stage whose bound is over a limit by most.
+pub(crate) fn over(stages: &[StageForecast], limit: u64) -> Option<&StageForecast> {
+    stages.iter().filter(|stage| stage.memory > limit).max_by_key(|stage| stage.memory)
+}

@@ -1,0 +1,76 @@
+//! Bytes of the sums of a stage, and of the space in which a task computes them.
+
+use stagger_estimator::subset_sums::BLOCK;
+
+use crate::plan::Plan;
+use crate::task::StageInput;
+
+/// Bytes of a value.
+const VALUE: u64 = 8;
+/// Values by which the scores of one group of a slot are counted: head, bins of the index, bins of the score.
+const OVERLAP: u64 = 4 + 1024 + 50;
+
+/// Memory of a stage beside the shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Size {
+    /// Bytes of one partial.
+    pub(crate) partial: u64,
+    /// Bytes of a task's work space: the block, Ψ, running sums.
+    pub(crate) space: u64,
+    /// Bytes of the sums of one cluster, in all ways of clustering; 0 without.
+    pub(crate) cluster: u64,
+}
+
+impl Size {
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            partial: self.partial + other.partial,
+            space: self.space.max(other.space),
+            cluster: self.cluster + other.cluster,
+        }
+    }
+}
+
+/// Sizes of a stage's partial and work space.
+pub(crate) fn of(plan: &Plan, input: &StageInput) -> Size {
+    let (k, c) = (plan.regressors() as u64, plan.design_columns() as u64);
+    let (t, logits) = (plan.outcome_columns() as u64, plan.comparisons.logits.len() as u64);
+    let slots = plan.comparisons.slots.len() as u64;
+    let block = BLOCK as u64 * VALUE * (2 * c + t + 4 + 8);
+    let values = match input {
+        StageInput::Gram => plan.gram_keys.len() as u64 * plan.gram_shape().len() as u64,
+        StageInput::Propensity { .. } => logits * (k + k * k + 1 + 3),
+        StageInput::Moments { .. } => slots * (k * k + c * c + c * t + 2),
+        StageInput::Overlap { .. } => slots * 2 * (OVERLAP + 2),
+        StageInput::Omega { .. } => {
+            plan.combined().iter().map(|cell| (cell.len() + cell.len() * cell.len()) as u64).sum()
+        }
+        StageInput::Influence { columns, draws, clusters: slice, .. } => {
+            return influence(plan, columns, *draws as u64, slice.is_some(), block);
+        }
+    };
+    Size { partial: values * VALUE, space: block, cluster: 0 }
+}
+
+fn influence(plan: &Plan, columns: &[usize], draws: u64, clustered: bool, block: u64) -> Size {
+    let width = columns.len() as u64;
+    let entered = |stratum: &Vec<(usize, _)>| {
+        stratum.iter().filter(|(column, _)| columns.binary_search(column).is_ok()).count() as u64
+    };
+    let widest = plan.stratum_columns.iter().map(entered).max().unwrap_or(0);
+    let ways = match plan.cluster_variables {
+        0 => 0,
+        1 => 1,
+        _ => 3,
+    };
+    let padded = widest.next_multiple_of(8);
+    Size {
+        partial: VALUE * (width * width + draws * width),
+        // A key, and a value a column.
+        cluster: if clustered { ways * VALUE * (width + 1) } else { 0 },
+        space: block + VALUE * (BLOCK as u64 * 2 * padded + draws.next_multiple_of(64) * padded)
+            + VALUE * 2 * widest * widest
+            // Bits of a block's units, and one byte a draw and group.
+            + draws.div_ceil(64) * BLOCK as u64 * VALUE + 8 * draws,
+    }
+}

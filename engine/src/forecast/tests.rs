@@ -1,0 +1,246 @@
+//! Forecasts against runs and against what is known of made-up panels.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
+use parquet::arrow::ArrowWriter;
+
+use super::*;
+use crate::panel_store::{
+    FORMAT, Field, FieldKind, KeyColumns, Manifest, PanelStore, ShardEntry, StratumEntry,
+};
+use crate::prepare::{PrepareOptions, prepare};
+use crate::run::{Input, RunOptions, run_group};
+use crate::store::Storage;
+
+fn spec() -> RunSpec {
+    RunSpec {
+        yname: "y".into(),
+        tname: "t".into(),
+        idname: "id".into(),
+        gname: "g".into(),
+        xformla: Some("~ x".into()),
+        biters: 20,
+        ..RunSpec::default()
+    }
+}
+
+/// Units treated in 3, in 4 or never, as a file.
+fn write(path: &Path, units: i64, periods: i64) {
+    let rows = || (0..units).flat_map(|unit| (1..=periods).map(move |t| (unit, t)));
+    let noise = |a: i64, b: i64| {
+        let bits = ((a * 7 + b + 1) as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        ((bits ^ (bits >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 11) as f64 / (1u64 << 53) as f64
+    };
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("id", Arc::new(Int64Array::from_iter_values(rows().map(|(unit, _)| unit)))),
+        ("t", Arc::new(Int64Array::from_iter_values(rows().map(|(_, t)| t)))),
+        ("g", Arc::new(Int64Array::from_iter_values(rows().map(|(unit, _)| [0, 3, 4][(unit % 3) as usize])))),
+        ("y", Arc::new(Float64Array::from_iter_values(rows().map(|(unit, t)| noise(unit, t))))),
+        ("x", Arc::new(Float64Array::from_iter_values(rows().map(|(unit, _)| noise(unit, -1))))),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let mut writer =
+        ArrowWriter::try_new(std::fs::File::create(path).unwrap(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
+fn options(memory: Option<u64>, rounds: Option<usize>) -> ForecastOptions {
+    ForecastOptions {
+        backends: vec![Backend::Threads],
+        threads: Some(1),
+        memory_limit: memory,
+        rounds,
+        ..ForecastOptions::new(Prices::built_in().unwrap())
+    }
+}
+
+/// The threads' forecast, whether or not it fits.
+fn threads(known: &Known, spec: &RunSpec, options: &ForecastOptions) -> BackendForecast {
+    let formula = check(spec).unwrap();
+    let wanted = [Wanted { name: None, spec, formula: &formula }];
+    threads::forecast(&plan(known, &wanted, options, &mut Vec::new()).unwrap())
+}
+
+#[test]
+fn bytes_and_requests_are_those_of_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("panel.parquet");
+    write(&file, 280_000, 4);
+    let inputs = [file.display().to_string()];
+    let storage = Storage::open(&folder.path().join("store").display().to_string()).unwrap();
+    prepare(&inputs, &[(None, &spec())], &storage, &PrepareOptions::default(), &|_| {}).unwrap();
+    // All in memory, some of it, nothing of it; with draws and without.
+    for (memory, bstrap) in [(1 << 30, true), (20_000_000, true), (1, true), (1, false)] {
+        let storage = Storage::open(&storage.url()).unwrap();
+        let spec = RunSpec { bstrap, cband: bstrap, ..spec() };
+        let store = PanelStore::open(storage.clone()).unwrap();
+        let known = Known { store: store.clone(), files: None, notes: Vec::new() };
+        let formula = check(&spec).unwrap();
+        let wanted = [Wanted { name: None, spec: &spec, formula: &formula }];
+        let run = RunOptions { threads: Some(1), memory_limit: Some(memory), ..RunOptions::default() };
+        let output = run_group(&Input::Store(store), &wanted, &run, &|_| {}).unwrap();
+        let rounds =
+            output.outputs[0].facts.stages.iter().filter(|stage| stage.stage == "propensity").count();
+        let total = threads(&known, &spec, &options(Some(memory), Some(rounds))).total;
+        let (read, gets) = (storage.stats().bytes_read as f64, storage.stats().gets as f64);
+        let close = |forecast: u64, measured: f64| (forecast as f64 / measured - 1.0).abs() < 0.05;
+        assert!(close(total.bytes_read.likely, read), "{memory} {bstrap}: {total:?}, measured {read}");
+        assert!(close(total.gets.likely, gets), "{memory} {bstrap}: {total:?}, measured {gets}");
+        eprintln!(
+            "{memory} {bstrap}: {} of {read} bytes, {} of {gets} reads, {rounds} rounds",
+            total.bytes_read.likely, total.gets.likely
+        );
+    }
+}
+
+#[test]
+fn files_are_counted_as_their_store_counts_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("panel.parquet");
+    write(&file, 30_000, 5);
+    let inputs = [file.display().to_string()];
+    let storage = Storage::open(&folder.path().join("store").display().to_string()).unwrap();
+    let made = prepare(&inputs, &[(None, &spec())], &storage, &PrepareOptions::default(), &|_| {}).unwrap();
+    let own = spec();
+    let known = Known::of_inputs(&inputs, &[(None, &own)], 1).unwrap();
+    let (guess, true_one) = (known.manifest(), &made.manifest);
+    assert_eq!(guess.strata, true_one.strata);
+    assert_eq!((guess.units, guess.input_rows, &guess.periods), (30_000, 150_000, &true_one.periods));
+    assert_eq!(guess.shards.len(), true_one.shards.len());
+    let varies = |m: &Manifest| m.fields.iter().map(|f| f.varies).collect::<Vec<_>>();
+    assert_eq!(varies(guess), varies(true_one));
+    let ratio = guess.bytes() as f64 / true_one.bytes() as f64;
+    assert!((0.9..1.15).contains(&ratio), "{} bytes are forecast, {} are", guess.bytes(), true_one.bytes());
+}
+
+/// A hundred million units over ten periods.
+fn billion() -> Manifest {
+    let (periods, units, shards) = (10, 100_000_000u64, 8192u64);
+    let cohorts = [Some(4.0), Some(5.0), Some(6.0), Some(7.0), None];
+    let field = |name: &str, outcome: bool| Field {
+        name: name.into(),
+        kind: FieldKind::Number,
+        outcome,
+        varies: outcome,
+        missing: false,
+        bytes: 8 * units * if outcome { periods } else { 1 },
+    };
+    let own = units / cohorts.len() as u64;
+    let shard = ShardEntry {
+        units: units / shards + 1,
+        bytes: 1_300_000,
+        footer: 2_500,
+        checksum: String::new(),
+        footer_checksum: String::new(),
+    };
+    Manifest {
+        format: FORMAT,
+        fingerprint: String::new(),
+        cross_sections: false,
+        columns: KeyColumns { id: "id".into(), time: "t".into(), group: "g".into(), eligibility: None },
+        periods: (1..=periods).map(|t| t as f64).collect(),
+        strata: cohorts
+            .iter()
+            .map(|&cohort| StratumEntry {
+                cohort,
+                eligible: true,
+                units: own,
+                rows: vec![own; periods as usize],
+            })
+            .collect(),
+        fields: vec![field("y", true), field("x", false)],
+        texts: Vec::new(),
+        units,
+        input_rows: units * periods,
+        keyless_rows: 0,
+        cohortless_rows: 0,
+        id_bytes: 5 * units,
+        unbalanced: false,
+        inputs: Vec::new(),
+        shards: vec![shard; shards as usize],
+    }
+}
+
+fn lambda(known: &Known, change: impl Fn(&mut ForecastOptions)) -> Result<BackendForecast> {
+    let mut options = ForecastOptions { backends: vec![Backend::Lambda], ..options(None, None) };
+    change(&mut options);
+    let own = spec();
+    forecast_of(known, &[(None, &own)], &options).map(|f| f.backends.into_iter().next().unwrap())
+}
+
+#[test]
+fn a_billion_rows_cost_cents_on_lambda() {
+    let planned = lambda(&Known::made_up(billion(), None), |_| {}).unwrap();
+    // AWS.md §3: at most $0.10 and 10 s from a prepared store, for six scans with 1,000 draws.
+    let (seconds, dollars) = (planned.total.seconds, planned.total.dollars);
+    assert!(dollars.likely < 0.1 && dollars.likely > 0.005, "{dollars:?}");
+    assert!(seconds.likely < 60.0, "{seconds:?}");
+    assert!(dollars.low <= dollars.likely && dollars.likely <= dollars.high);
+    assert!(seconds.low <= seconds.likely && seconds.likely <= seconds.high);
+}
+
+#[test]
+fn many_mappers_and_partitions_are_shuffled_in_two_stages() {
+    let files = Files {
+        count: 1000,
+        chunks: vec![1_000_000; 1000],
+        bytes: 30_000_000_000,
+        key_bytes: 10_000_000_000,
+        largest_chunk: 30_000_000,
+        together: false,
+        text_ids: false,
+        direct: None,
+    };
+    let planned = lambda(&Known::made_up(billion(), Some(files)), |_| {}).unwrap();
+    let shuffle = planned.shuffle.clone().unwrap();
+    assert_eq!(shuffle.stages, 2, "{shuffle:?}");
+    assert!(shuffle.two_stages < shuffle.one_stage);
+    let names: Vec<&str> = planned.stages.iter().map(|s| s.stage.as_str()).collect();
+    assert_eq!(names[..3], ["scatter", "combine", "gather"]);
+    // Requests of the stages are those by which the number of stages was chosen, and some heads and reports.
+    let dollars: u64 = planned.stages[..3].iter().map(|s| s.amounts.gets.likely).sum();
+    assert!(dollars as f64 * 0.4e-6 < 1.5 * shuffle.two_stages + 0.02, "{dollars} reads, {shuffle:?}");
+}
+
+#[test]
+fn a_task_that_does_not_fit_is_refused_by_stage_and_shard() {
+    let mut manifest = billion();
+    manifest.shards[5000].units *= 40;
+    let error = lambda(&Known::made_up(manifest, None), |o| o.worker_memory = 128 * LAMBDA_MB).unwrap_err();
+    assert!(error.is_input());
+    let text = error.to_string();
+    for part in ["stage ", "shard 5000", "135 MB", "128 MB of Lambda"] {
+        assert!(text.contains(part), "{text}");
+    }
+    assert!(error.hint().unwrap().contains("--worker-memory"), "{error:?}");
+}
+
+#[test]
+fn both_backends_are_refused_only_together() {
+    let known = Known::made_up(billion(), None);
+    let own = spec();
+    let all = ForecastOptions {
+        backends: vec![Backend::Threads, Backend::Lambda],
+        memory_limit: Some(1 << 20),
+        ..options(None, None)
+    };
+    let planned = forecast_of(&known, &[(None, &own)], &all).unwrap();
+    assert!(planned.backends[0].refused.is_some() && planned.backends[1].refused.is_none());
+    let none = ForecastOptions { worker_memory: 1 << 20, ..all };
+    assert!(forecast_of(&known, &[(None, &own)], &none).is_err());
+}
+
+#[test]
+fn more_rounds_and_slower_networks_cost_more_and_more_memory_nothing() {
+    let known = Known::made_up(billion(), None);
+    let base = lambda(&known, |_| {}).unwrap().total;
+    let rounds = lambda(&known, |o| o.rounds = Some(6)).unwrap().total;
+    assert!(rounds.dollars.likely > base.dollars.likely && rounds.gets.likely > base.gets.likely);
+    let larger = lambda(&known, |o| o.worker_memory = 10_240 * LAMBDA_MB).unwrap().total;
+    assert!(larger.gb_seconds.likely > 4.0 * base.gb_seconds.likely);
+    let fewer = lambda(&known, |o| o.concurrency = 10).unwrap().total;
+    assert!(fewer.seconds.likely > 4.0 * base.seconds.likely, "{fewer:?} {base:?}");
+}
