@@ -18,9 +18,11 @@ struct Output {
     staging: Option<PathBuf>,
     /// Where the complete result stands.
     committed: Option<PathBuf>,
+    /// What goes on where it was when the command is given again.
+    resumable: bool,
 }
 
-static OUTPUT: Mutex<Output> = Mutex::new(Output { staging: None, committed: None });
+static OUTPUT: Mutex<Output> = Mutex::new(Output { staging: None, committed: None, resumable: false });
 
 /// Answers Ctrl-C (and a request to terminate) from now on.
 pub(crate) fn install() {
@@ -42,11 +44,16 @@ pub(crate) fn remove_on_interrupt(staging: &Path) {
     lock().staging = Some(staging.to_owned());
 }
 
+/// Has an interrupt say that the same command goes on where it was.
+pub(crate) fn resumes() {
+    lock().resumable = true;
+}
+
 /// Puts files in place, safe from interrupts until it is done.
 pub(crate) fn commit(target: &Path, put: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
     let mut output = lock();
     put()?;
-    *output = Output { staging: None, committed: Some(target.to_owned()) };
+    *output = Output { staging: None, committed: Some(target.to_owned()), resumable: false };
     Ok(())
 }
 
@@ -57,6 +64,10 @@ fn lock() -> MutexGuard<'static, Output> {
 fn message(output: &Output) -> String {
     match &output.committed {
         Some(target) => format!("interrupted: the result was saved in {}", target.display()),
+        None if output.resumable => {
+            "interrupted: the same command goes on where it was; `_prepare` in the store holds what was done"
+                .to_owned()
+        }
         None => "interrupted: nothing was written".to_owned(),
     }
 }

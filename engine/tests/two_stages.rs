@@ -58,7 +58,7 @@ fn shards(path: &Path, options: &PrepareOptions) -> (BTreeMap<String, Vec<u8>>, 
     let made = prepare(&input, &[(None, &spec)], &storage, options, &|_| {}).expect("a store");
     let stages = made.stages.into_iter().map(|stage| stage.stage).collect();
     let objects = storage.list("").expect("a list");
-    assert!(objects.iter().all(|o| !o.key.starts_with("work/")), "nothing is left of the way");
+    assert!(objects.iter().all(|o| !o.key.starts_with("_prepare/")), "nothing is left of the way");
     let shard = objects.into_iter().filter(|o| o.key.starts_with("shards/"));
     let read = |key: &str| storage.get(key, None).expect("a shard").0.to_vec();
     (shard.map(|o| (o.key.clone(), read(&o.key))).collect(), stages)

@@ -33,12 +33,12 @@ fn sigkill_at_any_moment() {
                 let delay = span.mul_f64(random.uniform());
                 killed += usize::from(kill_after(&data, &options, &store, delay));
             }
-            if store.join("prepare.json").exists() && !store.join("manifest.json").exists() {
+            if store.join("_prepare").exists() && !store.join("manifest.json").exists() {
                 let half = estimate(&store, &options);
                 assert_eq!(half.code, Some(2), "{}", half.stderr);
                 assert!(half.stderr.contains("is not finished"), "{}", half.stderr);
             }
-            resumed += usize::from(store.join("prepare.json").exists() || store.join("work").exists());
+            resumed += usize::from(store.join("_prepare").exists());
             prepare(&data, &options, &store, CUT).success();
             let found = files(&store);
             let names = |files: &std::collections::BTreeMap<_, _>| files.keys().cloned().collect::<Vec<_>>();

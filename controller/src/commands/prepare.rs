@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use stagger_engine::events::RunEvent;
 use stagger_engine::panel_store::{Manifest, PanelStore, Verification};
 use stagger_engine::prepare::{PrepareOptions, Prepared, prepare as make};
 use stagger_engine::spec::RunSpec;
@@ -12,7 +13,7 @@ use stagger_engine::store::Storage;
 use crate::cli::prepare_args::{PrepareArgs, PrepareRequest};
 use crate::failure::Failure;
 use crate::interrupt;
-use crate::progress::{Progress, Show};
+use crate::progress::{Progress, Show, erase};
 use crate::report::stdout::{print, print_json};
 use crate::report::text::{counted, grouped};
 
@@ -23,6 +24,7 @@ pub(crate) fn prepare(args: &PrepareArgs) -> Result<(), Failure> {
     }
     let request = PrepareRequest::new(args)?;
     interrupt::install();
+    interrupt::resumes();
     let storage = Storage::open(&request.out).map_err(stagger_engine::error::EngineError::from)?;
     let specs: Vec<(Option<&str>, &RunSpec)> =
         request.specs.iter().map(|(name, spec)| (name.as_deref(), spec)).collect();
@@ -34,7 +36,13 @@ pub(crate) fn prepare(args: &PrepareArgs) -> Result<(), Failure> {
     };
     let begin = Instant::now();
     let progress = Progress::start(show(args));
-    let made = make(&request.inputs, &specs, &storage, &options, &|event| progress.observe(event));
+    let made = make(&request.inputs, &specs, &storage, &options, &|event| {
+        progress.observe(event);
+        if let (RunEvent::Note { text }, false) = (event, args.quiet.unwrap_or(false)) {
+            erase();
+            let _ = writeln!(io::stderr(), "note: {text}");
+        }
+    });
     progress.finish();
     report(args, &made?, &storage.url(), begin.elapsed())
 }
@@ -119,10 +127,16 @@ fn verify(args: &PrepareArgs) -> Result<(), Failure> {
     let store = PanelStore::open(storage)?;
     let threads = args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let found = store.verify(threads, &|| {})?;
-    outcome(&found, &store.url())
+    if args.json.unwrap_or(false) {
+        print_json(&found)?;
+    }
+    outcome(&found, &store.url(), args.json.unwrap_or(false))
 }
 
-fn outcome(found: &Verification, url: &str) -> Result<(), Failure> {
+fn outcome(found: &Verification, url: &str, printed: bool) -> Result<(), Failure> {
+    if found.damage.is_empty() && printed {
+        return Ok(());
+    }
     if found.damage.is_empty() {
         return print(&format!(
             "`{url}` is whole: {}, {} MB\n",

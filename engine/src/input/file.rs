@@ -53,6 +53,7 @@ impl SourceFile {
         let meta = ArrowReaderMetadata::load(&handle, ArrowReaderOptions::new())
             .map_err(|e| no_parquet(&input.name(), &e.to_string()))?;
         let schema = Arc::clone(meta.schema());
+        no_shard(&meta, &input.name())?;
         Ok(Self { input, schema, content: Content::Parquet(meta), bytes, fingerprint })
     }
 
@@ -68,6 +69,7 @@ impl SourceFile {
             return Ok(Self { input, schema, content, bytes: info.size, fingerprint: info.etag });
         }
         let (meta, info) = remote.footer(|reason| no_parquet(&name, reason))?;
+        no_shard(&meta, &name)?;
         let (schema, content) = (Arc::clone(meta.schema()), Content::Parquet(meta));
         Ok(Self { input, schema, content, bytes: info.size, fingerprint: info.etag })
     }
@@ -137,6 +139,16 @@ impl SourceFile {
             }
         })
     }
+}
+
+/// Refuses shards of a prepared store: as input their rows would count again, or be taken for another panel's.
+fn no_shard(meta: &ArrowReaderMetadata, name: &str) -> Result<()> {
+    let pairs = meta.metadata().file_metadata().key_value_metadata();
+    if !pairs.is_some_and(|pairs| pairs.iter().any(|pair| pair.key == crate::panel_store::NOTE)) {
+        return Ok(());
+    }
+    Err(EngineError::input(format!("`{name}` is a shard of a prepared store, which is no input by itself"))
+        .with_hint("name the store's folder, and nothing beside it; move stores out of input folders"))
 }
 
 fn hive_kind(value: &Option<String>) -> ColumnKind {

@@ -12,6 +12,7 @@ use crate::store::{Storage, StoreErrorKind};
 
 pub use manifest::{FORMAT, Field, FieldKind, InputEntry, KeyColumns, Manifest, ShardEntry, StratumEntry};
 pub use verify::Verification;
+pub(crate) use write::NOTE;
 
 /// A store that is complete.
 #[derive(Clone, Debug)]

@@ -18,6 +18,7 @@ use super::manifest::Manifest;
 use super::write::{NOTE, ShardNote};
 use super::{PanelStore, keys};
 use crate::error::{EngineError, Result};
+use crate::store::StoreErrorKind;
 
 /// A shard whose footer was read.
 #[derive(Clone, Debug)]
@@ -37,7 +38,11 @@ impl PanelStore {
         let entry = &manifest.shards[index];
         let key = keys::shard(index);
         let range = entry.bytes - entry.footer..entry.bytes;
-        let mut read = self.storage.get_ranges(&key, None, std::slice::from_ref(&range))?;
+        let read = self.storage.get_ranges(&key, None, std::slice::from_ref(&range));
+        let mut read = read.map_err(|error| match error.kind {
+            StoreErrorKind::NotFound | StoreErrorKind::Corrupt => self.damaged(&key, &error.to_string()),
+            _ => error.into(),
+        })?;
         let footer = read.pop().unwrap_or_default();
         if format!("{:032x}", xxh3_128(&footer)) != entry.footer_checksum {
             return Err(self.damaged(&key, "the checksum of its footer does not fit"));

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::parallel;
 
 /// What a check found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Verification {
     /// Shards.
     pub shards: usize,

@@ -72,6 +72,17 @@ impl<'a> Driver<'a> {
     fn panel(&self, progress: &mut Progress<'_>) -> Result<(Common, Vec<ShardReport>)> {
         let shuffle = self.shuffle()?;
         space::check(self.storage, &shuffle, self.order.source.bytes())?;
+        if let Some(limit) =
+            self.options.memory_limit.filter(|&limit| limit < shuffle.least_memory(self.threads))
+        {
+            let text = format!(
+                "a memory limit of {} MB is less than {} threads take, about {} MB",
+                limit / 1_000_000,
+                self.threads,
+                shuffle.least_memory(self.threads) / 1_000_000
+            );
+            (progress.observer)(&RunEvent::Note { text });
+        }
         let digest = digest(&shuffle)?;
         let mappers = shuffle.mappers.len();
         let keys = tracked(progress, "scatter", mappers, |done| self.scatter(&shuffle, &digest, done))?;

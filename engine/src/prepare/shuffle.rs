@@ -56,6 +56,13 @@ pub struct Shuffle {
     pub requests: (Requests, Requests),
 }
 
+impl Shuffle {
+    /// Memory that a process with so many threads takes.
+    pub(crate) fn least_memory(&self, threads: usize) -> u64 {
+        BASE + threads as u64 * self.mapper_memory.max(self.gather_memory)
+    }
+}
+
 /// What the plan depends on.
 pub(crate) struct Shape<'a> {
     /// Rows of the row groups.
