@@ -81,7 +81,7 @@ fn bytes_and_requests_are_those_of_the_run() {
         let formula = check(&spec).unwrap();
         let wanted = [Wanted { name: None, spec: &spec, formula: &formula }];
         let run = RunOptions { threads: Some(1), memory_limit: Some(memory), ..RunOptions::default() };
-        let output = run_group(&Input::Store(store), &wanted, &run, &|_| {}).unwrap();
+        let output = run_group(&Input::Store(Box::new(store)), &wanted, &run, &|_| {}).unwrap();
         let rounds =
             output.outputs[0].facts.stages.iter().filter(|stage| stage.stage == "propensity").count();
         let total = threads(&known, &spec, &options(Some(memory), Some(rounds))).total;
