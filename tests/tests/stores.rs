@@ -9,7 +9,7 @@ use stagger_tests::cli::estimate;
 use stagger_tests::golden::data;
 use stagger_tests::panels::{Panel, ragged};
 use stagger_tests::stores::{prepare, shards};
-use stagger_tests::tables::read_parquet;
+use stagger_tests::tables::{floats, numbers, read_parquet, with_column};
 
 const COLUMNS: &str = "--yname y --tname time --gname group --biters 100 --bstrap true";
 /// No store fits in this, so that it is read shard by shard; preparing takes what it needs at least.
@@ -170,6 +170,83 @@ fn input_beyond_the_limit_is_prepared() {
             assert_same(&format!("{} again: {options}", subject.label), &expected, &second.stdout);
             assert!(second.stderr.contains("note: reading the prepared store `"), "{}", second.stderr);
         }
+    }
+}
+
+/// Columns whose names a shard has for its own: a variable by period, the identifier, what says which rows are there.
+#[test]
+fn names_that_a_shard_has_too() {
+    let cohorts = vec![0, 3, 4];
+    let mut table = Panel { units: 600, periods: 5, cohorts, clusters: 20, seed: 5 }.simulate();
+    for (name, like) in
+        [("xt@2", "x1"), ("@present@1", "x2"), ("@row", "x1"), ("cluster@cluster", "x2"), ("y@3", "x2")]
+    {
+        table = with_column(&table, name, floats(numbers(&table, like)));
+    }
+    let table = ragged(&table, 9, 2);
+    let names = "`xt@2` + `@present@1` + xt";
+    let subjects = [
+        subject(
+            "panel",
+            table.clone(),
+            true,
+            &[
+                &format!("--idname id --allow-unbalanced-panel true --xformla '~ {names}'"),
+                "--idname id --xformla '~ `y@3` + id' --clustervars cluster --weightsname w",
+                "--idname id --xformla '~ cluster + `cluster@cluster`' --clustervars cluster",
+            ],
+        ),
+        subject(
+            "cross sections",
+            table,
+            false,
+            &["--panel false --xformla '~ `@row` + id' --clustervars cluster"],
+        ),
+    ];
+    for subject in subjects {
+        let plain = vec![("plain".to_owned(), subject.bench.plain())];
+        assert_stores_agree(&subject, &plain, &["--n-partitions 4"]);
+    }
+}
+
+/// A place belongs to one preparation, and what else lies there is left alone.
+#[test]
+fn places_are_not_shared() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_, store) = simple(folder.path());
+    let taken = folder.path().join("taken");
+    std::fs::create_dir_all(taken.join("work")).expect("a folder");
+    std::fs::write(taken.join("work/mine.txt"), "mine").expect("written");
+    let refused = prepare(&data("panel_w"), SIMPLE, &taken, "");
+    assert_fails(&refused, 2, &["holds `work/mine.txt`, which is no part of a store"]);
+    assert_eq!(std::fs::read_to_string(taken.join("work/mine.txt")).expect("still there"), "mine");
+    let other = folder.path().join("other");
+    std::fs::create_dir_all(other.join("_prepare")).expect("a folder");
+    std::fs::write(other.join("_prepare/under-way.json"), "{\"fingerprint\":\"another\"}\n")
+        .expect("written");
+    let refused = prepare(&data("panel_w"), SIMPLE, &other, "");
+    assert_fails(&refused, 2, &["a store of other inputs or other columns is under way"]);
+    assert_fails(&estimate(&other, SIMPLE), 2, &["is not finished"]);
+    let shard = store.join(shards(&store).keys().next().expect("a shard"));
+    assert_fails(&estimate(&shard, SIMPLE), 2, &["is a shard of a prepared store"]);
+    assert_fails(&estimate(folder.path(), SIMPLE), 2, &["is a shard of a prepared store"]);
+}
+
+/// A duplicate is named with its file and row, whether units are put together first or not.
+#[test]
+fn duplicates_are_placed() {
+    let table = read_parquet(&data("panel_w"));
+    let twice =
+        arrow::compute::concat_batches(&table.schema(), [&table, &table.slice(33, 1)]).expect("a table");
+    let bench = Bench::new(twice, Vec::new());
+    let direct = estimate(&bench.plain(), SIMPLE);
+    assert_fails(&direct, 2, &["duplicate rows", "(the second is row", "plain.parquet"]);
+    for (label, path) in bench.orders_and_cuts() {
+        let direct = estimate(&path, SIMPLE);
+        let prepared = prepare(&path, SIMPLE, &bench.path().join("never"), "");
+        assert_fails(&prepared, 2, &["duplicate rows", "(the second is row"]);
+        assert_eq!(direct.stderr, prepared.stderr, "{label}");
+        assert!(!bench.path().join("never/_prepare").exists(), "{label}: scratch is left");
     }
 }
 
