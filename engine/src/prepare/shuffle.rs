@@ -14,11 +14,11 @@ const PARTITION: u64 = 128 << 20;
 /// Smallest of either: below, requests cost more than memory.
 const LEAST: u64 = 1 << 20;
 /// Memory of a mapper, in sizes of its object: blocks, the object put together, and a batch.
-const MAPPER_COPIES: f64 = 2.6;
+const MAPPER_COPIES: f64 = 3.2;
 /// The same where units are put together first: rows, slots, blocks, the object.
-const PIVOT_COPIES: f64 = 3.5;
+const PIVOT_COPIES: f64 = 4.2;
 /// Memory of a gather task, in sizes of its records: the records, their order, a shard's slots and columns.
-const GATHER_COPIES: f64 = 1.9;
+const GATHER_COPIES: f64 = 2.4;
 /// Memory of a combiner, in sizes of its object: the blocks, the same in order, the object.
 const COMBINE_COPIES: f64 = 3.0;
 /// What a process needs besides its tasks: code, footers, buffers of the allocator.
