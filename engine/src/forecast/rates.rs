@@ -59,7 +59,7 @@ pub(super) const WAITING: u64 = 6;
 /// Bytes a unit takes while files are read: identifier, hash table, position.
 pub(super) const UNIT: u64 = 48;
 /// Bytes that a preparation holds beside its tasks (`prepare/shuffle.rs`).
-pub(super) const PREPARE: u64 = 48 * MIB;
+pub(super) const PREPARE: u64 = crate::prepare::BASE;
 /// Bytes of a shard's footer, and of each of its columns. Measured: 2,700 with 16 columns.
 pub(super) const FOOTER: u64 = 500;
 /// See [`FOOTER`].

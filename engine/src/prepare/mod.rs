@@ -34,8 +34,8 @@ use crate::store::Storage;
 use fields::{StoreField, store_fields};
 
 pub(crate) use drive::{ROW_TASK, row_shard_count, shard_count};
+pub(crate) use shuffle::{BASE, Shape, units_together};
 pub use shuffle::{Requests, Shuffle};
-pub(crate) use shuffle::{Shape, units_together};
 pub use space::default_memory;
 
 /// How to prepare; no option changes a byte of the store.

@@ -22,7 +22,7 @@ const GATHER_COPIES: f64 = 2.4;
 /// Memory of a combiner, in sizes of its object: the blocks, the same in order, the object.
 const COMBINE_COPIES: f64 = 3.0;
 /// What a process needs besides its tasks: code, footers, buffers of the allocator.
-const BASE: u64 = 88 << 20;
+pub(crate) const BASE: u64 = 88 << 20;
 
 /// Requests of a shuffle and their price.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
