@@ -10,8 +10,9 @@ use arrow::datatypes::{DataType, SchemaRef};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 
 use super::csv;
+use super::fetched::Fetched;
 use super::files::InputPath;
-use super::remote::{Fetched, Remote, failure};
+use super::remote::{Remote, failure};
 use super::source::{ColumnKind, kind_of};
 use crate::error::{EngineError, Result};
 use crate::store::{StoreErrorKind, local_etag};

@@ -2,6 +2,7 @@
 
 mod convert;
 mod csv;
+mod fetched;
 mod file;
 mod files;
 mod footer;
@@ -10,6 +11,7 @@ mod remote;
 mod source;
 
 pub use convert::{IdColumn, Texts, hash_bytes, hash_integer, with_f64, with_ids, with_texts};
+pub(crate) use fetched::Fetched;
 pub use files::{InputPath, expand};
 pub use source::{Chunk, ColumnKind, InputFileInfo, Source};
 

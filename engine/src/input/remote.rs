@@ -5,14 +5,13 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::buf::Reader;
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use glob::{MatchOptions, Pattern};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaDataReader;
-use parquet::file::reader::{ChunkReader, Length};
 
+use super::fetched::Fetched;
 use super::files::{InputPath, hive_columns, is_data, no_data};
 use crate::error::{EngineError, Result};
 use crate::store::{ObjectInfo, Storage, StoreError, StoreErrorKind, StoreResult};
@@ -176,49 +175,7 @@ impl Remote {
         ranges.sort_by_key(|range| range.start);
         let bytes = self.storage.get_ranges(&self.key, Some(etag), &ranges)?;
         let parts = ranges.into_iter().map(|range| range.start).zip(bytes).collect();
-        Ok(Fetched { size, parts })
-    }
-}
-
-/// The parts of a file that were fetched, as a file.
-pub(super) struct Fetched {
-    size: u64,
-    /// Position and bytes, ascending.
-    parts: Vec<(u64, Bytes)>,
-}
-
-impl Fetched {
-    /// From `start` to the end of the part that holds it.
-    fn from(&self, start: u64) -> parquet::errors::Result<Bytes> {
-        let after = self.parts.partition_point(|(first, _)| *first <= start);
-        let part = after.checked_sub(1).map(|at| &self.parts[at]);
-        match part.map(|(first, bytes)| (usize::try_from(start - first), bytes)) {
-            Some((Ok(skip), bytes)) if skip <= bytes.len() => Ok(bytes.slice(skip..)),
-            _ => Err(ParquetError::EOF(format!("byte {start} lies outside of the columns read"))),
-        }
-    }
-}
-
-impl Length for Fetched {
-    fn len(&self) -> u64 {
-        self.size
-    }
-}
-
-impl ChunkReader for Fetched {
-    type T = Reader<Bytes>;
-
-    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
-        Ok(self.from(start)?.reader())
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
-        let bytes = self.from(start)?;
-        if bytes.len() < length {
-            let message = format!("{length} bytes at {start} reach beyond the columns read");
-            return Err(ParquetError::EOF(message));
-        }
-        Ok(bytes.slice(..length))
+        Ok(Fetched::new(size, parts))
     }
 }
 

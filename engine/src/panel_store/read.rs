@@ -4,20 +4,19 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
-use bytes::{Buf, Bytes};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
 };
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaDataReader;
-use parquet::file::reader::{ChunkReader, Length};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::manifest::Manifest;
 use super::write::{NOTE, ShardNote};
 use super::{PanelStore, keys};
 use crate::error::{EngineError, Result};
+use crate::input::Fetched;
 use crate::store::StoreErrorKind;
 
 /// A shard whose footer was read.
@@ -47,7 +46,7 @@ impl PanelStore {
         if format!("{:032x}", xxh3_128(&footer)) != entry.footer_checksum {
             return Err(self.damaged(&key, "the checksum of its footer does not fit"));
         }
-        let file = SparseBytes { length: entry.bytes, parts: vec![(range.start, footer)] };
+        let file = Fetched::new(entry.bytes, vec![(range.start, footer)]);
         let broken = |e: ParquetError| self.damaged(&key, &e.to_string());
         let mut reader = ParquetMetaDataReader::new();
         reader.try_parse(&file).map_err(broken)?;
@@ -95,14 +94,14 @@ impl PanelStore {
             }
         }
         let length = ranges.last().map_or(0, |range| range.end);
-        let file = SparseBytes { length, parts: ranges.into_iter().map(|r| r.start).zip(parts).collect() };
+        let file = Fetched::new(length, ranges.into_iter().map(|r| r.start).zip(parts).collect());
         self.decode(shard, file, &indices, wanted)
     }
 
     fn decode(
         &self,
         shard: &OpenShard,
-        file: SparseBytes,
+        file: Fetched,
         indices: &[Option<usize>],
         wanted: Vec<usize>,
     ) -> Result<Vec<Option<ArrayRef>>> {
@@ -133,49 +132,5 @@ impl PanelStore {
             .with_hint(
                 "`stagger prepare --verify` lists what is damaged; remove the store and prepare it again",
             )
-    }
-}
-
-/// The parts of a file that were read, at their places.
-#[derive(Clone, Debug)]
-struct SparseBytes {
-    length: u64,
-    /// By start.
-    parts: Vec<(u64, Bytes)>,
-}
-
-impl SparseBytes {
-    fn from(&self, start: u64) -> std::result::Result<Bytes, ParquetError> {
-        let part = self.parts.partition_point(|(first, _)| *first <= start).checked_sub(1);
-        let found = part.map(|part| &self.parts[part]);
-        match found.filter(|(first, bytes)| start - first <= bytes.len() as u64) {
-            Some((first, bytes)) => Ok(bytes.slice((start - first) as usize..)),
-            None => Err(ParquetError::EOF(format!("byte {start} was not read"))),
-        }
-    }
-}
-
-impl Length for SparseBytes {
-    fn len(&self) -> u64 {
-        self.length
-    }
-}
-
-impl ChunkReader for SparseBytes {
-    type T = bytes::buf::Reader<Bytes>;
-
-    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
-        Ok(self.from(start)?.reader())
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
-        let bytes = self.from(start)?;
-        if bytes.len() < length {
-            return Err(ParquetError::EOF(format!(
-                "bytes {start} to {} were not read",
-                start + length as u64
-            )));
-        }
-        Ok(bytes.slice(..length))
     }
 }

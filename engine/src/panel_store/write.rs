@@ -75,7 +75,7 @@ pub(crate) struct ShardData<'a> {
     pub(crate) texts: &'a [String],
 }
 
-/// A shard's file, what the manifest says of it, and bytes by variable (identifiers last).
+/// A shard's file, what the manifest says of it, and the bytes of each variable and of the identifiers.
 pub(crate) struct ShardFile {
     pub(crate) bytes: Bytes,
     pub(crate) entry: ShardEntry,

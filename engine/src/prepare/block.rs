@@ -223,7 +223,7 @@ pub(crate) fn decode_header(bytes: &[u8], key: &str) -> Result<Contents> {
 
 pub(crate) fn damaged(key: &str, why: &str) -> EngineError {
     EngineError::failed(format!("`{key}` can't be used: {why}"))
-        .with_hint("remove the store's `work` folder and prepare again")
+        .with_hint("remove the store's `_prepare` folder and prepare again")
 }
 
 fn u64_at(bytes: &[u8], at: usize) -> u64 {

@@ -1,0 +1,54 @@
+//! The parts of a Parquet file that were read, for the parquet crate to read as the file.
+
+use bytes::buf::Reader;
+use bytes::{Buf, Bytes};
+use parquet::errors::ParquetError;
+use parquet::file::reader::{ChunkReader, Length};
+
+/// The parts of a file that were fetched, as a file.
+#[derive(Clone, Debug)]
+pub(crate) struct Fetched {
+    size: u64,
+    /// Position and bytes, ascending.
+    parts: Vec<(u64, Bytes)>,
+}
+
+impl Fetched {
+    /// A file of `size` bytes with parts by position, ascending.
+    pub(crate) fn new(size: u64, parts: Vec<(u64, Bytes)>) -> Self {
+        Self { size, parts }
+    }
+
+    /// From `start` to the end of the part that holds it.
+    fn from(&self, start: u64) -> parquet::errors::Result<Bytes> {
+        let after = self.parts.partition_point(|(first, _)| *first <= start);
+        let part = after.checked_sub(1).map(|at| &self.parts[at]);
+        match part.map(|(first, bytes)| (usize::try_from(start - first), bytes)) {
+            Some((Ok(skip), bytes)) if skip <= bytes.len() => Ok(bytes.slice(skip..)),
+            _ => Err(ParquetError::EOF(format!("byte {start} lies outside of the columns read"))),
+        }
+    }
+}
+
+impl Length for Fetched {
+    fn len(&self) -> u64 {
+        self.size
+    }
+}
+
+impl ChunkReader for Fetched {
+    type T = Reader<Bytes>;
+
+    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
+        Ok(self.from(start)?.reader())
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
+        let bytes = self.from(start)?;
+        if bytes.len() < length {
+            let message = format!("{length} bytes at {start} reach beyond the columns read");
+            return Err(ParquetError::EOF(message));
+        }
+        Ok(bytes.slice(..length))
+    }
+}
