@@ -1,5 +1,6 @@
 //! A panel in memory: shards and what is known of them all.
 
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use crate::parallel;
 use crate::shard::{Shard, ShardColumn};
 
 /// Units that share cohort and eligibility.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stratum {
     /// Raw cohort; infinity for never treated.
     pub cohort: f64,
@@ -18,7 +19,7 @@ pub struct Stratum {
 }
 
 /// What a row of the shards is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RowKind {
     /// A unit with all its periods.
     Unit,
@@ -66,7 +67,7 @@ impl Census {
 }
 
 /// What of a shard is wanted besides covariates, weights and the mask of missing values.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Needs {
     /// Outcomes.
     pub outcomes: bool,

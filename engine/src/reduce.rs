@@ -1,13 +1,14 @@
 //! The reduction tree: partials are added along a binary tree whose shape depends on the number of shards alone, never in
 //! order of arrival, so that the sums have the same bits whoever computes which shard when (DESIGN §3).
 
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Mutex;
 
 use crate::partial::Partial;
 
 /// A subtree: shards `index << level .. (index + 1) << level`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Node {
     /// Height; 0 is one shard.
     pub level: u32,

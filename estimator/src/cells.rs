@@ -2,6 +2,7 @@
 
 use crate::options::{BasePeriod, ControlGroup};
 use crate::sample::CohortRole;
+use serde::{Deserialize, Serialize};
 
 /// The options that decide a cell's base period and controls.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -15,7 +16,7 @@ pub struct CellRules {
 }
 
 /// One ATT(g,t): cohort g between the base period and t, against its controls.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cell {
     /// Index of the treated cohort.
     pub cohort: usize,

@@ -8,9 +8,10 @@
 //! `fix_weights = varying`. Triple differences are three comparisons with signs (§7.1).
 
 use crate::options::{EstMethod, FixWeights};
+use serde::{Deserialize, Serialize};
 
 /// Which rows enter a sum, and where their covariates and weights come from: indices of periods, 0 where constant in time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Frame {
     /// Rows of this period; `None` for units with all their periods, whose outcomes are differenced.
     pub rows: Option<usize>,
@@ -23,7 +24,7 @@ pub struct Frame {
 }
 
 /// How outcomes enter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RowModel {
     /// Units, with the difference of two outcomes.
     Differences,
@@ -83,7 +84,7 @@ pub struct Target {
 }
 
 /// A regression of outcomes on covariates in a set of strata.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Regression {
     /// Index of the set of strata.
     pub set: usize,
@@ -92,7 +93,7 @@ pub struct Regression {
 }
 
 /// A logit of treatment on covariates over one treated stratum and a set of controls.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Logit {
     /// Treated stratum.
     pub treated: usize,
@@ -105,7 +106,7 @@ pub struct Logit {
 }
 
 /// The rows of one period of a comparison, or all of a comparison of differences.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Side {
     /// Index of the frame.
     pub frame: usize,
@@ -122,7 +123,7 @@ pub struct Side {
 }
 
 /// One 2×2 comparison.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// Index of the estimate it is a term of.
     pub estimate: usize,
@@ -141,7 +142,7 @@ pub struct Comparison {
 }
 
 /// All comparisons of a specification and their distinct nuisances.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ComparisonPlan {
     /// Distinct frames.
     pub frames: Vec<Frame>,

@@ -7,6 +7,7 @@ use crate::lanes::LANES;
 use crate::moments::{TRIM, score_rows};
 use crate::propensity::linear_index;
 use crate::subset_sums::BLOCK;
+use serde::{Deserialize, Serialize};
 
 /// Bins of the index η = ln(p/(1 − p)), from which quantiles are read.
 const INDEX_BINS: usize = 1024;
@@ -19,7 +20,7 @@ const HEAD: usize = 4;
 const GROUP: usize = HEAD + INDEX_BINS + SCORE_BINS;
 
 /// Scores of the rows of every slot (a logit and a frame), treated and controls apart.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OverlapPartial {
     /// `slots × 2 × (count, trimmed, Σw, Σw², bins)`; treated first.
     pub sums: Vec<f64>,

@@ -14,6 +14,7 @@ pub mod inference;
 pub mod influence;
 pub mod lanes;
 pub mod linear;
+mod matrix;
 pub mod moments;
 pub mod multipliers;
 pub mod options;

@@ -2,6 +2,7 @@
 
 use faer::linalg::solvers::Solve;
 use faer::{Mat, Side};
+use serde::{Deserialize, Serialize};
 
 /// Smallest squared pivot, relative to the unit diagonal, of a design that is not collinear.
 const SMALLEST_PIVOT: f64 = 1e-13;
@@ -82,7 +83,7 @@ pub fn leading(matrix: &[f64], n: usize, k: usize) -> Vec<f64> {
 }
 
 /// Change from the centred and scaled design back to the raw one: x_j = scale_j z_j + center_j (center 0 without an intercept).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Standardization {
     /// Subtracted from the raw column.
     pub center: Vec<f64>,

@@ -8,6 +8,7 @@
 use crate::dispatch::multiversion;
 use crate::lanes::LANES;
 use crate::options::Multiplier;
+use serde::{Deserialize, Serialize};
 
 /// What the key names; keeps units and clusters of equal keys apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +20,7 @@ pub enum Domain {
 }
 
 /// The two values of a multiplier and the probability of the second one.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TwoPoint {
     /// Value where the bit is 0.
     pub low: f64,
@@ -61,7 +62,7 @@ const BLOCK_STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 const STREAM_SALT: u64 = 0xd134_2543_de82_ef95;
 
 /// Source of multiplier bits for one run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bits {
     base: u64,
     probability: u64,

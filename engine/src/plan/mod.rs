@@ -3,6 +3,7 @@
 mod sample;
 mod targets;
 
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
 use stagger_estimator::cells::Cell;
@@ -28,7 +29,7 @@ pub use sample::SampleMask;
 use targets::Targets;
 
 /// Which weight of a unit counts for its cohort's share (FORMULAS §6, §7.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ShareWeight {
     /// That of the first period, or of the row in cross sections.
     FirstPeriod,
@@ -39,7 +40,7 @@ pub enum ShareWeight {
 }
 
 /// The columns that sums are over.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceColumns {
     outcome: String,
     formula: Option<String>,
@@ -47,7 +48,7 @@ pub struct SourceColumns {
 }
 
 /// What a run computes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Plan {
     /// Units used.
     pub mask: SampleMask,

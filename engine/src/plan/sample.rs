@@ -1,5 +1,6 @@
 //! Which rows and units a specification uses (FORMULAS §1), decided from the census.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use stagger_estimator::comparison::RowModel;
@@ -18,7 +19,7 @@ use crate::spec::RunSpec;
 const SUBGROUP_UNITS: u64 = 5;
 
 /// Which units of a panel a specification uses: masks over strata and periods, so that shards stay the same for all.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SampleMask {
     /// Role of each stratum.
     pub roles: Vec<CohortRole>,

@@ -1,5 +1,7 @@
 //! From sums to fits and corrections: the solving between the stages.
 
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use stagger_estimator::comparison::{Comparison, Logit, RowModel};
@@ -17,7 +19,7 @@ use crate::plan::Plan;
 const OVERLAP: f64 = 0.999;
 
 /// A fit, or why there is none.
-pub(super) type Fitted<T> = std::result::Result<T, &'static str>;
+pub(super) type Fitted<T> = std::result::Result<T, Cow<'static, str>>;
 
 /// Centres and scales of the design, from a sample: any constants do, but near the means and deviations the normal
 /// equations keep their digits.
@@ -54,6 +56,7 @@ pub(crate) fn wants_standardization(plan: &Plan) -> bool {
 }
 
 /// The cross products and everything that follows from them alone.
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct GramFits {
     pub(super) gram: GramPartial,
     /// By regression.
@@ -153,8 +156,8 @@ fn fit_regression(
     frame: usize,
     kept: Option<&[bool]>,
 ) -> Fitted<OutcomeFit> {
-    let sums = set_sums(plan, gram, set, frame).ok_or("no control units")?;
-    fit_outcome(&sums, plan.regressors(), &plan.standardization, kept)
+    let sums = set_sums(plan, gram, set, frame).ok_or(Cow::Borrowed("no control units"))?;
+    Ok(fit_outcome(&sums, plan.regressors(), &plan.standardization, kept)?)
 }
 
 /// The columns of triple differences of many periods that are not collinear in the sample (FORMULAS §7.3).
@@ -233,11 +236,11 @@ impl Solver<'_> {
         let (treated_rows, control_rows) = self.check_rows(c)?;
         for logit in [c.guard, c.logit].into_iter().flatten() {
             if let LogitFit::Failed(reason) = &self.logits[logit] {
-                return Err(reason);
+                return Err(reason.clone());
             }
         }
         if plan.guards_share && treated_rows / (treated_rows + control_rows) >= OVERLAP {
-            return Err("overlap condition violated");
+            return Err("overlap condition violated".into());
         }
         let fit = |regression| self.fits.outcome(plan, index, regression);
         let fits: Vec<[Option<OutcomeFit>; 2]> = c
@@ -248,7 +251,10 @@ impl Solver<'_> {
         let treated: Vec<GramSums> = c
             .sides
             .iter()
-            .map(|side| stratum_sums(plan, &self.fits.gram, c.treated, side.frame).ok_or("no treated units"))
+            .map(|side| {
+                stratum_sums(plan, &self.fits.gram, c.treated, side.frame)
+                    .ok_or(Cow::Borrowed("no treated units"))
+            })
             .collect::<Fitted<_>>()?;
         let moments = self.slots(c);
         let sides: Vec<SideSums<'_>> = c
@@ -271,7 +277,7 @@ impl Solver<'_> {
             regressors: plan.regressors(),
             ones: plan.ones(),
         };
-        fit_comparison(plan.method, &nuisances, plan.n as f64)
+        Ok(fit_comparison(plan.method, &nuisances, plan.n as f64)?)
     }
 
     /// Rows of the treated and the controls; an error where a group of a period has none.
@@ -284,10 +290,10 @@ impl Solver<'_> {
             let own = rows(stratum_sums(plan, &self.fits.gram, c.treated, side.frame));
             let others = rows(set_sums(plan, &self.fits.gram, c.controls, side.frame));
             if others <= 0.0 {
-                return Err("no control units");
+                return Err("no control units".into());
             }
             if own <= 0.0 {
-                return Err("no treated units");
+                return Err("no treated units".into());
             }
             treated += own;
             controls += others;
@@ -309,19 +315,19 @@ impl Solver<'_> {
             total.iter_mut().zip(&slot.hessian).for_each(|(a, b)| *a += b);
         }
         let inverse = linear::inverse_kept(&total, self.plan.regressors(), self.fits.kept[index].as_deref());
-        inverse.map(Some).ok_or("singular Hessian of the propensity score")
+        inverse.map(Some).ok_or(Cow::Borrowed("singular Hessian of the propensity score"))
     }
 }
 
 /// Estimates from the comparisons they consist of, and what each cell takes from them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Estimates {
     /// By estimate: Σ sign · comparison, or why there is none.
     values: Vec<Option<f64>>,
     /// By estimate: its weight in its cell.
     weights: Vec<f64>,
     /// By cell.
-    pub(super) failures: BTreeMap<usize, &'static str>,
+    pub(super) failures: BTreeMap<usize, Cow<'static, str>>,
 }
 
 impl Estimates {
@@ -334,13 +340,15 @@ impl Estimates {
                 Ok(correction) => *value = value.map(|v| v + c.sign * correction.att),
                 Err(reason) => {
                     *value = None;
-                    out.failures.entry(plan.comparisons.estimates[c.estimate]).or_insert(reason);
+                    out.failures
+                        .entry(plan.comparisons.estimates[c.estimate])
+                        .or_insert_with(|| reason.clone());
                 }
             }
         }
         for (index, cell) in plan.cells.iter().enumerate() {
             if !cell.reference && cell.controls.is_empty() {
-                out.failures.insert(index, "no control units");
+                out.failures.insert(index, "no control units".into());
             }
         }
         out
@@ -355,7 +363,7 @@ impl Estimates {
                 continue;
             }
             let Some(inverse) = linear::inverse(&omega.covariance(at, plan.n as f64), size) else {
-                self.failures.insert(cell, "singular covariance of the control cohorts");
+                self.failures.insert(cell, "singular covariance of the control cohorts".into());
                 continue;
             };
             let sums = linear::times(&inverse, &vec![1.0; size]);
@@ -406,8 +414,8 @@ impl Estimates {
     }
 
     /// Cells without an estimate, by reason.
-    pub(super) fn by_reason(&self) -> BTreeMap<&'static str, Vec<usize>> {
-        let mut out: BTreeMap<&'static str, Vec<usize>> = BTreeMap::new();
+    pub(super) fn by_reason(&self) -> BTreeMap<&str, Vec<usize>> {
+        let mut out: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (&cell, reason) in &self.failures {
             out.entry(reason).or_default().push(cell);
         }

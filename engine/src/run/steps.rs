@@ -1,6 +1,7 @@
 //! The estimation of one specification as a state machine: it asks for passes over the data and takes their sums, and never
 //! sees the data. Several of them share each pass, whoever makes it.
 
+use serde::{Deserialize, Serialize};
 use stagger_estimator::diagnostics::OverlapPartial;
 use stagger_estimator::influence::{InfluencePartial, clusters_to_sums};
 use stagger_estimator::moments::{Correction, MomentsPartial};
@@ -25,7 +26,7 @@ const SAMPLE_ROUNDS: usize = 4;
 pub(crate) const CLUSTER_BYTES: u64 = 256 << 20;
 
 /// A pass that is wanted.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Request {
     pub(crate) input: StageInput,
     /// Number of shards, spread evenly, that make a sample; `None` for all.
@@ -33,7 +34,7 @@ pub(crate) struct Request {
 }
 
 /// What the passes run on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Scale {
     pub(crate) shards: usize,
     /// Upper bound of the number of clusters.
@@ -43,6 +44,7 @@ pub(crate) struct Scale {
 }
 
 /// Sums over units and, with clusters, by every way of clustering, over all extended columns.
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Sums {
     pub(super) units: InfluencePartial,
     pub(super) ways: Vec<InfluencePartial>,
@@ -57,6 +59,7 @@ pub(super) struct Finished {
     pub(super) sums: Sums,
 }
 
+#[derive(Debug, Serialize, Deserialize)]
 enum Step {
     Scale,
     Gram,
@@ -70,6 +73,7 @@ enum Step {
 }
 
 /// One specification under way.
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Estimation {
     plan: Plan,
     scale: Scale,
@@ -248,7 +252,7 @@ impl Estimation {
             let logits: Vec<LogitFit> = self
                 .states
                 .iter()
-                .map(|s| s.fit.clone().unwrap_or(LogitFit::Failed("propensity score not fitted")))
+                .map(|s| s.fit.clone().unwrap_or(LogitFit::Failed("propensity score not fitted".into())))
                 .collect();
             let solver = Solver { plan: &self.plan, fits, logits: &logits, moments };
             self.corrections = solver.corrections();
@@ -321,6 +325,7 @@ fn advance(states: &mut [LogitState], sums: &PropensityPartial) {
 }
 
 /// The passes of the `Influence` stage and the sums they have brought.
+#[derive(Debug, Serialize, Deserialize)]
 struct InfluencePasses {
     /// Columns of each pass, and whether their draws belong to it.
     passes: Vec<(Vec<usize>, bool)>,

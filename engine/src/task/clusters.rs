@@ -1,5 +1,6 @@
 //! Cluster sums of a shard. Where clusters are many, a pass takes a slice of them, so that memory stays bounded.
 
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
 use stagger_estimator::columns::View;
@@ -9,7 +10,7 @@ use crate::plan::Plan;
 use crate::shard::Shard;
 
 /// Clusters whose keys leave `index` when divided by `count`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterSlice {
     /// Which slice.
     pub index: u64,

@@ -4,6 +4,7 @@ mod clusters;
 mod influence;
 mod nuisances;
 
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -21,7 +22,7 @@ pub use clusters::ClusterSlice;
 pub(crate) use clusters::keys_by_way;
 
 /// What a stage needs besides the plan: the solutions of the stages before.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum StageInput {
     /// Cross products of all keys.
     Gram,

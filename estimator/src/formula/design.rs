@@ -4,6 +4,7 @@ use super::Formula;
 use super::error::FormulaError;
 use super::terms::{Term, is_contrast};
 use super::variable::Variable;
+use serde::{Deserialize, Serialize};
 
 /// Most columns of a design.
 pub const MAX_COLUMNS: usize = 2_000;
@@ -23,14 +24,14 @@ pub trait LevelSource {
 }
 
 /// The columns of the design matrix.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Design {
     /// In R's order; the intercept is first if present.
     pub columns: Vec<DesignColumn>,
 }
 
 /// One column: the product of its parts.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DesignColumn {
     /// The name that R gives, as `x1:factor(region)2`.
     pub name: String,
@@ -39,7 +40,7 @@ pub struct DesignColumn {
 }
 
 /// One factor of a design column. Atoms are numbered as in [`Formula::atoms`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Part {
     /// The value of the atom.
     Numeric(usize),

@@ -7,9 +7,10 @@ use crate::lanes::{F8, LANES};
 use crate::moments::{Arm, score_rows};
 use crate::propensity::linear_index;
 use crate::subset_sums::BLOCK;
+use serde::{Deserialize, Serialize};
 
 /// What a column of a stratum's Ψ is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Role {
     /// 1 for every unit.
     Ones,
@@ -20,7 +21,7 @@ pub enum Role {
 }
 
 /// A side of a comparison that a stratum enters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
     /// Column of Ψ.
     pub column: usize,

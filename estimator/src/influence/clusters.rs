@@ -4,11 +4,12 @@ use crate::columns::{Columns, padded};
 use crate::cross_products::{add_cross_symmetric, mirror};
 use crate::multipliers::Bits;
 use crate::subset_sums::{BLOCK, BitSpace, DrawSums};
+use serde::{Deserialize, Serialize};
 
 use super::InfluencePartial;
 
 /// Sums of the extended columns by cluster, clusters in the order of their keys.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ClusterPartial {
     /// Number of extended columns.
     pub columns: usize,

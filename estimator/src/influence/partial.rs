@@ -4,9 +4,10 @@ use crate::columns::View;
 use crate::cross_products::{add_cross_symmetric, mirror};
 use crate::multipliers::Bits;
 use crate::subset_sums::{BitSpace, DrawSums};
+use serde::{Deserialize, Serialize};
 
 /// Sums over all extended columns.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InfluencePartial {
     /// Number of extended columns.
     pub columns: usize,

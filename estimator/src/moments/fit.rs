@@ -4,6 +4,7 @@ use super::LogitMoments;
 use crate::linear::{self, dot, times};
 use crate::options::EstMethod;
 use crate::outcome::{GramSums, OutcomeFit};
+use serde::{Deserialize, Serialize};
 
 /// Everything the influence values of the treated or the controls of one side need. With e = Y − x'β (Y a difference or a
 /// level) and p the propensity score, a row's value is
@@ -11,7 +12,7 @@ use crate::outcome::{GramSums, OutcomeFit};
 /// * control: −gain w_C (e − shift) + w p x'q − w e x'u.
 ///
 /// This is FORMULAS §3.3 and §3.4 times n/N, with sums in place of means (N cancels). Empty vectors are zero.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Arm {
     /// Outcome regression.
     pub beta: Vec<f64>,
@@ -43,7 +44,7 @@ impl Arm {
 }
 
 /// Estimate of one comparison and the arms of its sides.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Correction {
     /// Estimate.
     pub att: f64,

@@ -7,6 +7,7 @@ use crate::dispatch::multiversion;
 use crate::lanes::{F8, LANES};
 use crate::propensity::{linear_indices, logistic};
 use crate::subset_sums::BLOCK;
+use serde::{Deserialize, Serialize};
 
 /// Largest score (FORMULAS §3.1): p ← min(p, 1 − 1e-6).
 const SCORE_CAP: f64 = 1.0 - 1e-6;
@@ -17,7 +18,7 @@ pub(crate) const TRIM: f64 = 0.995;
 const LOW_SCORE: f64 = 1e-3;
 
 /// Sizes of the sums of one logit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MomentsShape {
     /// Design columns, the ones column included.
     pub columns: usize,
@@ -34,7 +35,7 @@ impl MomentsShape {
 }
 
 /// Sums of the slots: (logit, frame) pairs.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MomentsPartial {
     /// Sizes.
     pub shape: MomentsShape,

@@ -1,6 +1,7 @@
 //! Weighted least squares of every period's outcome in a control set, with R's guard (FORMULAS §2.4.3).
 
 use faer::Mat;
+use serde::{Deserialize, Serialize};
 
 use super::{GramPartial, GramSums};
 use crate::inference::rcond_1norm;
@@ -10,11 +11,13 @@ use crate::linear::{self, Standardization};
 const EPS: f64 = f64::EPSILON;
 
 /// Coefficients of all periods on the controls of one regression.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct OutcomeFit {
     /// (XᵀWX)⁻¹ over the controls, on the standardised scale.
+    #[serde(with = "crate::matrix")]
     pub inverse: Mat<f64>,
     /// `k × periods`: coefficients of each period's outcome (relative to the first period's).
+    #[serde(with = "crate::matrix")]
     pub beta: Mat<f64>,
 }
 

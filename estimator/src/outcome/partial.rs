@@ -4,9 +4,10 @@ use crate::block::Block;
 use crate::columns::Columns;
 use crate::cross_products::{add_cross, add_cross_symmetric, mirror, scale_columns};
 use crate::subset_sums::BLOCK;
+use serde::{Deserialize, Serialize};
 
 /// Sizes of the sums of one key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GramShape {
     /// Design columns, the ones column included.
     pub columns: usize,
@@ -33,7 +34,7 @@ impl GramShape {
 }
 
 /// Sums of all keys, key after key; adding two partials adds the sums.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GramPartial {
     /// Sizes.
     pub shape: GramShape,

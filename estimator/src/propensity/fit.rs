@@ -1,7 +1,10 @@
 //! Newton steps of a logit, one a round, and the guards of FORMULAS §2.4.
 
+use std::borrow::Cow;
+
 use super::LogitSums;
 use crate::linear;
+use serde::{Deserialize, Serialize};
 
 /// Index at which the trimming score 0.995 is reached: log(0.995/0.005).
 pub const ODDS_LIMIT_SCORE: f64 = 5.293_304_824_724_492;
@@ -20,16 +23,16 @@ const PATIENT_ROUNDS: usize = 8;
 const MAX_ROUNDS: usize = 60;
 
 /// A fitted logit, or why there is none.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum LogitFit {
     /// Coefficients on the standardised scale.
     Fitted(Vec<f64>),
     /// Not estimable: the reason as a phrase.
-    Failed(&'static str),
+    Failed(Cow<'static, str>),
 }
 
 /// Where one logit stands between rounds.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LogitState {
     /// Coefficients that the next round evaluates.
     pub beta: Vec<f64>,
@@ -44,7 +47,7 @@ pub struct LogitState {
     accepted: Option<Accepted>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Accepted {
     beta: Vec<f64>,
     deviance: f64,
@@ -59,11 +62,11 @@ impl LogitState {
     }
 
     /// A logit that can't be fitted.
-    pub fn failed(reason: &'static str) -> Self {
+    pub fn failed(reason: impl Into<Cow<'static, str>>) -> Self {
         Self {
             beta: Vec::new(),
             round: 0,
-            fit: Some(LogitFit::Failed(reason)),
+            fit: Some(LogitFit::Failed(reason.into())),
             kept: None,
             gated: true,
             accepted: None,
@@ -93,7 +96,7 @@ pub fn fit_step(state: &mut LogitState, sums: &LogitSums) {
         } else {
             "covariates separate treated and controls"
         };
-        state.fit = Some(LogitFit::Failed(reason));
+        state.fit = Some(LogitFit::Failed(reason.into()));
         return;
     }
     if let Some(accepted) = &mut state.accepted {
@@ -109,7 +112,7 @@ pub fn fit_step(state: &mut LogitState, sums: &LogitSums) {
     }
     let k = sums.gradient.len();
     let Some(inverse) = linear::inverse_kept(&sums.hessian, k, state.kept.as_deref()) else {
-        state.fit = Some(LogitFit::Failed(reason_of_singularity(sums)));
+        state.fit = Some(LogitFit::Failed(reason_of_singularity(sums).into()));
         return;
     };
     let step = linear::times(&inverse, &sums.gradient);
@@ -125,7 +128,7 @@ pub fn fit_step(state: &mut LogitState, sums: &LogitSums) {
     }
     if converged || at_infinity || state.round >= MAX_ROUNDS {
         state.fit = Some(if state.gated && violates_overlap(sums) {
-            LogitFit::Failed("overlap condition violated")
+            LogitFit::Failed("overlap condition violated".into())
         } else {
             LogitFit::Fitted(state.beta.clone())
         });
