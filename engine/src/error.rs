@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::store::StoreErrorKind;
+
 /// Whose fault an error is; decides the exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
@@ -17,17 +19,18 @@ pub struct EngineError {
     kind: ErrorKind,
     message: String,
     hint: Option<String>,
+    storage: Option<StoreErrorKind>,
 }
 
 impl EngineError {
     /// Bad arguments or bad input.
     pub fn input(message: impl Into<String>) -> Self {
-        Self { kind: ErrorKind::Input, message: message.into(), hint: None }
+        Self { kind: ErrorKind::Input, message: message.into(), hint: None, storage: None }
     }
 
     /// A run that could not be finished.
     pub fn failed(message: impl Into<String>) -> Self {
-        Self { kind: ErrorKind::Failed, message: message.into(), hint: None }
+        Self { kind: ErrorKind::Failed, message: message.into(), hint: None, storage: None }
     }
 
     /// The same error with a hint.
@@ -42,6 +45,18 @@ impl EngineError {
     pub fn in_context(mut self, place: &str) -> Self {
         self.message = format!("{place}: {}", self.message);
         self
+    }
+
+    /// The same error with what storage had to do with it.
+    #[must_use]
+    pub fn with_storage(mut self, kind: StoreErrorKind) -> Self {
+        self.storage = Some(kind);
+        self
+    }
+
+    /// What storage had to do with it, if it had.
+    pub fn storage(&self) -> Option<StoreErrorKind> {
+        self.storage
     }
 
     /// What to do about it.

@@ -2,12 +2,14 @@
 #![allow(missing_docs)]
 
 pub mod aggregate;
+pub mod cloud;
 pub mod describe;
 pub mod error;
 pub mod events;
 mod expand;
 pub mod forecast;
 pub mod input;
+pub mod journal;
 mod levels;
 pub mod load;
 pub mod panel;
@@ -19,7 +21,9 @@ pub mod prepare;
 pub mod reduce;
 pub mod result;
 pub mod run;
+pub mod schedule;
 pub mod shard;
 pub mod spec;
 pub mod store;
 pub mod task;
+pub mod worker;

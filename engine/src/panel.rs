@@ -13,9 +13,23 @@ use crate::shard::{Shard, ShardColumn};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stratum {
     /// Raw cohort; infinity for never treated.
+    #[serde(with = "cohort")]
     pub cohort: f64,
     /// Eligibility of triple differences; `true` without.
     pub eligible: bool,
+}
+
+/// A cohort as it is stored: JSON has no infinity.
+mod cohort {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(cohort: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        cohort.is_finite().then_some(*cohort).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        Ok(Option::<f64>::deserialize(deserializer)?.unwrap_or(f64::INFINITY))
+    }
 }
 
 /// What a row of the shards is.
@@ -80,6 +94,11 @@ pub struct Needs {
 impl Needs {
     /// Everything.
     pub const ALL: Self = Self { outcomes: true, keys: true, clusters: true };
+
+    /// Whether all of the other is among it.
+    pub fn covers(self, other: Self) -> bool {
+        self.or(other) == self
+    }
 
     /// What one or the other wants.
     #[must_use]

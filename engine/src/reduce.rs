@@ -17,12 +17,40 @@ pub struct Node {
 }
 
 impl Node {
+    /// The shards below.
+    pub fn shards(self) -> std::ops::Range<usize> {
+        self.index << self.level..(self.index + 1) << self.level
+    }
+
+    /// The subtree of a greater height that it belongs to.
+    pub(crate) fn ancestor(self, level: u32) -> Self {
+        Self { level, index: self.index >> (level - self.level) }
+    }
+
+    /// Its two halves; `None` for one shard.
+    pub(crate) fn children(self) -> Option<[Self; 2]> {
+        let level = self.level.checked_sub(1)?;
+        Some([0, 1].map(|half| Self { level, index: self.index * 2 + half }))
+    }
+
     fn parent(self) -> Self {
         Self { level: self.level + 1, index: self.index / 2 }
     }
 
     fn sibling(self) -> Self {
         Self { index: self.index ^ 1, ..self }
+    }
+}
+
+/// What is added along the tree.
+pub trait Merge {
+    /// Adds what follows.
+    fn merge(&mut self, next: &Self);
+}
+
+impl Merge for Partial {
+    fn merge(&mut self, next: &Self) {
+        Self::merge(self, next);
     }
 }
 
@@ -50,14 +78,20 @@ impl SubtreeStack {
 }
 
 /// Collects subtrees in any order and merges siblings as they meet; at most one partial a level and gap is held.
-#[derive(Default)]
-pub struct Reduction {
-    waiting: Mutex<HashMap<Node, Partial>>,
+#[derive(Debug)]
+pub struct Reduction<T = Partial> {
+    waiting: Mutex<HashMap<Node, T>>,
 }
 
-impl Reduction {
+impl<T> Default for Reduction<T> {
+    fn default() -> Self {
+        Self { waiting: Mutex::default() }
+    }
+}
+
+impl<T: Merge> Reduction<T> {
     /// Takes a subtree; what arrives twice is ignored.
-    pub fn add(&self, node: Node, partial: Partial, root_level: u32) {
+    pub fn add(&self, node: Node, partial: T, root_level: u32) {
         let (mut node, mut partial) = (node, partial);
         loop {
             let other = {
@@ -83,7 +117,7 @@ impl Reduction {
     }
 
     /// The sum over all shards, once every subtree has arrived.
-    pub fn into_root(self) -> Option<Partial> {
+    pub fn into_root(self) -> Option<T> {
         let mut waiting = self.waiting.into_inner().unwrap_or_else(|e| e.into_inner());
         if waiting.len() != 1 {
             return None;
@@ -109,7 +143,7 @@ mod tests {
     }
 
     fn reduce(level: u32, order: &[usize], cuts: &[usize]) -> Partial {
-        let reduction = Reduction::default();
+        let reduction: Reduction = Reduction::default();
         let mut bounds: Vec<usize> = cuts.iter().map(|c| c % (1 << level)).chain([0, 1 << level]).collect();
         bounds.sort_unstable();
         bounds.dedup();

@@ -103,6 +103,11 @@ pub struct Shard {
 }
 
 impl Shard {
+    /// Units, or rows of a cross section.
+    pub fn units(&self) -> usize {
+        self.segments.iter().map(|segment| segment.units).sum()
+    }
+
     /// Outcomes of a segment's units in a period.
     #[inline]
     pub fn outcome(&self, segment: &Segment, period: usize) -> &[f64] {

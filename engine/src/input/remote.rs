@@ -135,6 +135,11 @@ fn is_data_below(name: &str) -> bool {
 }
 
 impl Remote {
+    /// The object `key` of a bucket.
+    pub(super) fn at(storage: Storage, key: &str) -> Self {
+        Self { storage, key: key.to_owned() }
+    }
+
     /// The whole object.
     pub(super) fn read(&self) -> Result<(Bytes, ObjectInfo)> {
         self.storage.get(&self.key, None).map_err(failure)

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::DataType;
+use serde::{Deserialize, Serialize};
 
 use super::file::{Content, SourceFile};
 use super::files::InputPath;
@@ -26,7 +27,7 @@ pub enum ColumnKind {
 }
 
 /// A run of rows of one file, read as a whole by one task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chunk {
     /// Index of the file.
     pub file: usize,
@@ -54,7 +55,7 @@ pub struct InputFileInfo {
 /// All input files, opened.
 pub struct Source {
     pub(super) files: Vec<SourceFile>,
-    chunks: Vec<Chunk>,
+    pub(super) chunks: Vec<Chunk>,
 }
 
 /// Kind of an Arrow type.

@@ -16,8 +16,8 @@ mod rows;
 pub(crate) mod slots;
 mod stored;
 
-pub(crate) use order::{SHARD_UNITS, codes, distinct, distinct_strata, stratum_codes};
-pub(crate) use rows::SHARD_ROWS;
+pub(crate) use order::{codes, distinct, distinct_strata, shards_of, stratum_codes};
+use serde::{Deserialize, Serialize};
 use stagger_estimator::formula::Formula;
 pub use stored::StoredShards;
 pub(crate) use stored::{counted, open as open_store, room};
@@ -30,7 +30,7 @@ use crate::run::{Progress, of_specifications};
 use crate::spec::RunSpec;
 
 /// Names of the columns that specifications need, by what they are for.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Columns {
     /// Empty in cross sections.
     pub(crate) id: String,
@@ -75,7 +75,7 @@ fn insert<T: PartialEq>(list: &mut Vec<T>, item: T) {
 }
 
 /// A raw column of the formula.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Covariate {
     pub(crate) name: String,
     pub(crate) text: bool,
@@ -157,6 +157,18 @@ pub(crate) fn needed(all: &[Wanted<'_>]) -> Vec<String> {
         names.extend(spec.clustervars.iter().chain(&spec.weightsname).chain(&spec.pname).cloned());
         names.extend(formula.variables());
     }
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// The same, of columns that are resolved.
+pub(crate) fn needed_names(columns: &Columns) -> Vec<String> {
+    let Columns { id, time, group, eligibility, outcomes, covariates, weights, clusters } = columns;
+    let keys = [id, time, group].into_iter().filter(|name| !name.is_empty());
+    let mut names: Vec<String> = keys.chain(eligibility).chain(outcomes).chain(weights).cloned().collect();
+    names.extend(covariates.iter().map(|covariate| covariate.name.clone()));
+    names.extend(clusters.iter().map(|(name, _)| name.clone()));
     names.sort_unstable();
     names.dedup();
     names

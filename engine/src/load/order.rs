@@ -14,8 +14,23 @@ use crate::panel::{RowKind, Stratum};
 use crate::parallel;
 use crate::shard::Segment;
 
-/// Units of a shard at most, on average: a shard's columns fit the second cache of a core in part, its partials are small.
-pub(crate) const SHARD_UNITS: u64 = 16_384;
+/// Units of a shard, on average: a shard's columns fit the second cache of a core in part, its partials are small.
+const UNITS: u64 = 16_384;
+/// Panels of fewer than a million units have this many shards, as long as those are not tiny: workers share them better.
+const FEW: u64 = 64;
+/// Units of a shard in such a panel, at least half as many.
+const LEAST_UNITS: u64 = 4_096;
+/// Beyond this many shards they grow instead: each costs requests in every pass (AWS.md §2.5) …
+const MANY: u64 = 4_096;
+/// … up to so many units, about 64 MB at 128 bytes each, which a function holds a few times.
+const MOST_UNITS: u64 = 1 << 19;
+
+/// Shards of so many units, or rows of cross sections: a power of two that depends on the data's size alone.
+pub(crate) fn shards_of(units: u64) -> usize {
+    let shards = |each: u64| units.div_ceil(each).max(1).next_power_of_two();
+    let few = shards(LEAST_UNITS).min(FEW);
+    shards(UNITS).min(MANY).max(few).max(shards(MOST_UNITS)) as usize
+}
 
 /// Units of one shard, in order.
 pub(super) struct ShardOrder {
@@ -93,8 +108,7 @@ pub(super) fn order(keys: &Keys, threads: usize) -> Result<Order> {
     }
     let stratum_of: Vec<Vec<u16>> =
         keys.tables.iter().map(|t| stratum_codes(&t.strata.list, &strata)).collect();
-    let shards =
-        keys.rows.div_ceil(periods.len() as u64).div_ceil(SHARD_UNITS).max(1).next_power_of_two() as usize;
+    let shards = shards_of(keys.rows.div_ceil(periods.len() as u64));
     let buckets =
         parallel::map(threads, keys.tables.len(), |table| Ok(bucket(&keys.tables[table].hashes, shards)))?;
     let positions: Vec<Vec<AtomicU32>> =
@@ -223,4 +237,21 @@ fn segments(counts: &[usize]) -> (Vec<Segment>, usize) {
         }
     }
     (segments, rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_are_few_of_little_and_large_of_much() {
+        let sizes = [500, 200_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000, 10_000_000_000];
+        assert_eq!(sizes.map(shards_of), [1, 64, 64, 1024, 4096, 4096, 32_768]);
+    }
+
+    #[test]
+    fn shards_are_few_of_little_and_large_of_much() {
+        let sizes = [500, 200_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000, 10_000_000_000];
+        assert_eq!(sizes.map(shards_of), [1, 64, 64, 1024, 4096, 4096, 32_768]);
+    }
 }

@@ -10,15 +10,13 @@ use stagger_estimator::lanes::LANES;
 use super::Columns;
 use super::keys::{ChunkKeys, Keys, NO_UNIT, PeriodCodes};
 use super::met::{PeriodsMet, StrataMet, in_file, key_columns, with_keys};
-use super::order::{Order, ShardOrder, codes, distinct, distinct_strata, stratum_codes};
+use super::order::{Order, ShardOrder, codes, distinct, distinct_strata, shards_of, stratum_codes};
 use crate::error::{EngineError, Result};
 use crate::input::{Source, hash_integer};
 use crate::panel::{RowKind, Stratum};
 use crate::parallel;
 use crate::shard::Segment;
 
-/// Rows of a shard at most.
-pub(crate) const SHARD_ROWS: u64 = 16_384;
 /// Marks rows without period or eligibility.
 const NO_CODE: u16 = u16::MAX;
 
@@ -104,7 +102,7 @@ fn arrange(source: &Source, workers: Vec<Worker>, threads: usize) -> Result<(Key
     }
     let cohortless_rows = workers.iter().map(|w| w.strata.cohortless_rows).sum();
     let rows = source.rows();
-    let shards = rows.div_ceil(SHARD_ROWS).max(1).next_power_of_two() as usize;
+    let shards = shards_of(rows);
     let mut layout = Layout {
         first_rows: Vec::new(),
         codes: vec![Vec::new(); source.chunks().len()],

@@ -76,6 +76,11 @@ impl PanelStore {
         Self { storage, manifest }
     }
 
+    /// What names its content: two stores of the same inputs and columns are the same, byte for byte.
+    pub fn checksum(&self) -> &str {
+        &self.manifest.fingerprint
+    }
+
     /// Where it is.
     pub fn url(&self) -> String {
         self.storage.url()

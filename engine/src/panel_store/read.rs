@@ -129,6 +129,7 @@ impl PanelStore {
 
     pub(super) fn damaged(&self, key: &str, why: &str) -> EngineError {
         EngineError::failed(format!("shard `{key}` of the store `{}` is damaged: {why}", self.url()))
+            .with_storage(StoreErrorKind::Corrupt)
             .with_hint(
                 "`stagger prepare --verify` lists what is damaged; remove the store and prepare it again",
             )

@@ -6,7 +6,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::block::{Contents, Header, join};
-use super::drive::header;
+use super::steps::header;
 use crate::error::Result;
 use crate::store::Storage;
 

@@ -2,17 +2,29 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{EngineError, Result};
 use crate::input::{IdColumn, Source, with_f64, with_ids};
 use crate::load::Columns;
 
 /// What was found, by unit.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Conflict {
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Conflict {
     /// Two rows in one period.
-    Duplicate { id: String, period: f64 },
+    Duplicate {
+        /// The unit.
+        id: String,
+        /// The period.
+        period: f64,
+    },
     /// Two clusters of one variable.
-    Clusters { id: String, column: String },
+    Clusters {
+        /// The unit.
+        id: String,
+        /// The cluster variable.
+        column: String,
+    },
 }
 
 /// Two rows of a unit in a period.

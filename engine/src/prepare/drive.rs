@@ -1,54 +1,48 @@
-//! Drives a preparation on the threads of this process.
+//! Drives a preparation: on the threads of this process, or on workers.
 
-use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
+use serde::de::DeserializeOwned;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::block::{Contents, Header, PREAMBLE, decode_header, header_length};
 use super::conflict::Conflict;
-use super::gather::{Codes, Gather, GatherError, Scattered, ShardReport};
-use super::rows::{RowShards, Rows, Scanned};
+use super::gather::{Gather, GatherError, Scattered, ShardReport};
+use super::rows::{Rows, Scanned};
 use super::scatter::Scatter;
-use super::shuffle::{SHARD_UNITS, Shape, Shuffle, units_together};
+use super::shuffle::{Shape, Shuffle, units_together};
+use super::steps::{self, Common, Input, Objects, PrepareStage, ROW_TASK, Step, row_shards};
 use super::{Order, PrepareOptions, combine, space};
+use crate::cloud::{WorkerFailure, Workers};
 use crate::error::{EngineError, Result};
 use crate::events::RunEvent;
 use crate::input::ColumnKind;
-use crate::load::{codes, distinct, distinct_strata, stratum_codes};
-use crate::panel::Stratum;
+use crate::load::shards_of;
 use crate::panel_store::{FORMAT, Field, Manifest, StratumEntry, keys};
 use crate::parallel;
 use crate::run::{Progress, cores};
 use crate::store::{Condition, Storage, StoreErrorKind};
-
-/// Bytes of a scatter object's start that hold the header of most.
-const HEADER: u64 = 64 << 10;
-/// Shards that a task of cross sections makes.
-pub(crate) const ROW_TASK: usize = 32;
+use crate::worker::StageObject;
+use crate::worker::protocol::{TaskFailure, Work};
 
 pub(super) struct Driver<'a> {
     order: &'a Order,
     storage: &'a Storage,
     options: &'a PrepareOptions,
     threads: usize,
-}
-
-/// What the shards have in common, once all rows were seen.
-struct Common {
-    strata: Vec<Stratum>,
-    periods: Vec<f64>,
-    texts: Vec<String>,
-    rows: u64,
-    keyless_rows: u64,
-    cohortless_rows: u64,
+    /// Who does the tasks, if not the threads of this process.
+    workers: Option<&'a dyn Workers>,
 }
 
 impl<'a> Driver<'a> {
-    pub(super) fn new(order: &'a Order, storage: &'a Storage, options: &'a PrepareOptions) -> Self {
-        Self { order, storage, options, threads: options.threads.unwrap_or_else(cores).max(1) }
+    pub(super) fn new(
+        order: &'a Order,
+        storage: &'a Storage,
+        options: &'a PrepareOptions,
+        workers: Option<&'a dyn Workers>,
+    ) -> Self {
+        Self { order, storage, options, threads: options.threads.unwrap_or_else(cores).max(1), workers }
     }
 
     pub(super) fn run(&self, progress: &mut Progress<'_>) -> Result<Manifest> {
@@ -85,40 +79,12 @@ impl<'a> Driver<'a> {
         }
         let digest = digest(&shuffle)?;
         let mappers = shuffle.mappers.len();
-        let keys = tracked(progress, "scatter", mappers, |done| self.scatter(&shuffle, &digest, done))?;
-        let keys = match shuffle.combine {
-            None => keys,
-            Some(cut) => {
-                let objects = combine::tasks(mappers, shuffle.partitions, cut);
-                tracked(progress, "combine", objects.len(), |done| {
-                    parallel::map(self.threads, objects.len(), |task| {
-                        let key = keys::combined(&digest, task);
-                        if !self.exists(&key)? {
-                            let object = combine::run(self.storage, &keys, &objects[task])?;
-                            self.storage.put(&key, object, Condition::Always)?;
-                        }
-                        done();
-                        Ok(key)
-                    })
-                })?
-            }
+        self.scatter(&shuffle, &digest, progress)?;
+        let objects = match shuffle.combine {
+            None => Objects::Scattered(mappers),
+            Some(cut) => self.combine(mappers, shuffle.partitions, cut, &digest, progress)?,
         };
-        let (common, scattered) = self.common(keys)?;
-        let shards = shard_count(common.rows, common.periods.len());
-        let gather = Gather {
-            keys: &self.order.keys,
-            fields: &self.order.fields,
-            strata: &common.strata,
-            periods: &common.periods,
-            texts: &common.texts,
-            partitions: shuffle.partitions,
-            shards,
-            scattered: &scattered,
-        };
-        let tasks = gather.tasks();
-        let reports = tracked(progress, "gather", tasks, |done| self.gather(&gather, &digest, done))?;
-        drop(scattered);
-        Ok((common, reports))
+        self.gather((&shuffle, &digest), objects, progress)
     }
 
     /// The plan: the one under way if it is of the same inputs and columns and fits the memory, else a new one.
@@ -191,14 +157,6 @@ impl<'a> Driver<'a> {
         }
     }
 
-    fn exists(&self, key: &str) -> Result<bool> {
-        match self.storage.head(key) {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind == StoreErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error.into()),
-        }
-    }
-
     /// Runs tasks that may find rows which contradict each other; of several such tasks the first one's are told, with their place.
     fn tell_conflicts<T>(
         &self,
@@ -221,114 +179,124 @@ impl<'a> Driver<'a> {
         }
     }
 
-    fn scatter(&self, shuffle: &Shuffle, digest: &str, done: &(dyn Fn() + Sync)) -> Result<Vec<String>> {
+    fn scatter(&self, shuffle: &Shuffle, digest: &str, progress: &mut Progress<'_>) -> Result<()> {
         let source = &self.order.source;
+        let tasks = shuffle.mappers.len();
+        let text_ids = source.kind("idname", &self.order.columns.id)? == ColumnKind::Text;
+        if let Some(workers) = self.workers {
+            let (input, shuffle, digest) = (Input::new(self.order), shuffle.clone(), digest.to_owned());
+            let step = Step::Scatter { input, shuffle, digest, text_ids };
+            return self.elsewhere(workers, "scatter", step, (0..tasks).map(Work::Scatter).collect());
+        }
         let scatter = Scatter {
             source,
             columns: &self.order.columns,
             fields: &self.order.fields,
             partitions: shuffle.partitions,
             pivot: shuffle.pivot,
-            text_ids: source.kind("idname", &self.order.columns.id)? == ColumnKind::Text,
+            text_ids,
         };
-        self.tell_conflicts(|told| {
-            parallel::map(self.threads, shuffle.mappers.len(), |mapper| {
-                let key = keys::scattered(digest, mapper);
-                if !self.exists(&key)? {
-                    let object = scatter.run(&shuffle.mappers[mapper]).map_err(|e| told(mapper, e))?;
-                    self.storage.put(&key, object, Condition::Always)?;
-                }
-                done();
-                Ok(key)
+        tracked(progress, "scatter", tasks, |done| {
+            self.tell_conflicts(|told| {
+                parallel::map(self.threads, tasks, |mapper| {
+                    let made = steps::scatter(&scatter, self.storage, (shuffle, digest), mapper);
+                    made.map_err(|e| told(mapper, e))?;
+                    done();
+                    Ok(())
+                })
             })
-        })
+        })?;
+        Ok(())
     }
 
-    /// Reads all headers: strata, periods and texts of all rows.
-    fn common(&self, keys: Vec<String>) -> Result<(Common, Vec<Scattered>)> {
-        let headers = parallel::map(self.threads, keys.len(), |index| header(self.storage, &keys[index]))?;
-        let members = || headers.iter().flat_map(|(contents, _)| &contents.members);
-        let strata = distinct_strata(members().flat_map(|h| h.strata.iter().map(stratum)));
-        let periods = distinct(members().flat_map(|h| h.periods.iter().copied()));
-        let texts: BTreeSet<&String> = members().flat_map(|h| &h.texts).collect();
-        let texts: Vec<String> = texts.into_iter().cloned().collect();
-        super::fields::check_texts(texts.len())?;
-        if periods.is_empty() {
-            return Err(
-                EngineError::input("no row has both a unit and a period").with_hint("check idname and tname")
-            );
+    fn combine(
+        &self,
+        mappers: usize,
+        partitions: usize,
+        cut: (usize, usize),
+        digest: &str,
+        progress: &mut Progress<'_>,
+    ) -> Result<Objects> {
+        let tasks = combine::tasks(mappers, partitions, cut).len();
+        if let Some(workers) = self.workers {
+            let step = Step::Combine { digest: digest.to_owned(), mappers, partitions, cut };
+            self.elsewhere(workers, "combine", step, (0..tasks).map(Work::Combine).collect())?;
+        } else {
+            tracked(progress, "combine", tasks, |done| {
+                parallel::map(self.threads, tasks, |task| {
+                    steps::combine(self.storage, digest, (mappers, partitions, cut), task)?;
+                    done();
+                    Ok(())
+                })
+            })?;
         }
-        // A combined mapper is in one object for every run of partitions; it counts once.
-        let sum = |of: fn(&Header) -> u64| -> u64 {
-            let first = headers.iter().filter(|(contents, _)| contents.first == 0);
-            first.flat_map(|(contents, _)| &contents.members).map(of).sum()
-        };
-        let common = Common {
-            rows: sum(|h| h.rows),
-            keyless_rows: sum(|h| h.keyless_rows),
-            cohortless_rows: sum(|h| h.cohortless_rows),
-            strata,
-            periods,
-            texts,
-        };
-        let scattered = keys
-            .into_iter()
-            .zip(headers)
-            .map(|(key, (contents, length))| {
-                let codes = contents.members.iter().map(|member| codes_of(member, &common)).collect();
-                Scattered { key, contents, length, codes }
-            })
-            .collect();
-        Ok((common, scattered))
+        Ok(Objects::Combined(tasks))
     }
 
     fn gather(
         &self,
-        gather: &Gather<'_>,
-        digest: &str,
-        done: &(dyn Fn() + Sync),
-    ) -> Result<Vec<ShardReport>> {
-        let reports = self.tell_conflicts(|told| {
-            parallel::map(self.threads, gather.tasks(), |task| {
-                let key = keys::gathered(digest, task);
-                if let Some(known) = self.report(&key)? {
+        (shuffle, digest): (&Shuffle, &str),
+        objects: Objects,
+        progress: &mut Progress<'_>,
+    ) -> Result<(Common, Vec<ShardReport>)> {
+        let keys = objects.keys(digest);
+        let headers = steps::headers(self.storage, &keys, self.threads)?;
+        let common = Common::of_headers(&headers)?;
+        let shards = shard_count(common.rows, common.periods.len());
+        let partitions = shuffle.partitions;
+        if let Some(workers) = self.workers {
+            drop(headers);
+            let tasks = partitions.min(shards);
+            let step =
+                Step::Gather { digest: digest.to_owned(), objects, common: common.clone(), partitions };
+            let works: Vec<Work> = (0..tasks).map(Work::Gather).collect();
+            let reports: Vec<Vec<ShardReport>> = self.results(workers, "gather", step, works)?;
+            return Ok((common, reports.into_iter().flatten().collect()));
+        }
+        let scattered: Vec<Scattered> =
+            keys.into_iter().zip(headers).map(|(key, header)| common.scattered(key, header)).collect();
+        let gather = Gather {
+            keys: &self.order.keys,
+            fields: &self.order.fields,
+            strata: &common.strata,
+            periods: &common.periods,
+            texts: &common.texts,
+            partitions,
+            shards,
+            scattered: &scattered,
+        };
+        let reports = tracked(progress, "gather", gather.tasks(), |done| {
+            self.tell_conflicts(|told| {
+                parallel::map(self.threads, gather.tasks(), |task| {
+                    let made = steps::gather(&gather, self.storage, digest, task);
+                    let reports = made.map_err(|e| told(task, e))?;
                     done();
-                    return Ok(known);
-                }
-                let put = |shard: usize, bytes| self.put_shard(shard, bytes);
-                let reports = gather.run(self.storage, task, put).map_err(|e| told(task, e))?;
-                self.put_report(&key, &reports)?;
-                done();
-                Ok(reports)
+                    Ok(reports)
+                })
             })
         })?;
-        Ok(reports.into_iter().flatten().collect())
-    }
-
-    fn put_shard(&self, shard: usize, bytes: Bytes) -> Result<()> {
-        self.storage.put(&keys::shard(shard), bytes, Condition::Always)?;
-        Ok(())
-    }
-
-    fn put_report(&self, key: &str, reports: &[ShardReport]) -> Result<()> {
-        let json = serde_json::to_vec(reports).map_err(|e| EngineError::failed(e.to_string()))?;
-        self.storage.put(key, Bytes::from(json), Condition::Always)?;
-        Ok(())
-    }
-
-    /// What an earlier attempt has made; one that can't be read is made again.
-    fn report(&self, key: &str) -> Result<Option<Vec<ShardReport>>> {
-        match self.storage.get(key, None) {
-            Ok((bytes, _)) => Ok(serde_json::from_slice(&bytes).ok()),
-            Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        drop(scattered);
+        Ok((common, reports.into_iter().flatten().collect()))
     }
 
     fn cross_sections(&self, progress: &mut Progress<'_>) -> Result<(Common, Vec<ShardReport>)> {
         let Order { source, columns, keys, fields, .. } = self.order;
-        let rows = Rows { source, columns, keys, fields };
         let chunks = source.chunks().len();
+        let shards = row_shard_count(source.rows());
+        let tasks = shards.div_ceil(ROW_TASK);
+        let fingerprint = &self.order.fingerprint;
+        if let Some(workers) = self.workers {
+            let input = Input::new(self.order);
+            let works = (0..chunks).map(Work::Scan).collect();
+            let scanned: Vec<Scanned> =
+                self.results(workers, "scan", Step::Scan { input: input.clone() }, works)?;
+            let common = Common::of_scans(&scanned, source.rows())?;
+            let step = Step::Rows { input, common: common.clone(), fingerprint: fingerprint.clone() };
+            let works = (0..tasks).map(Work::Rows).collect();
+            let reports: Vec<Vec<ShardReport>> = self.results(workers, "rows", step, works)?;
+            return Ok((common, reports.into_iter().flatten().collect()));
+        }
+        let rows = Rows { source, columns, keys, fields };
         let scanned = tracked(progress, "scan", chunks, |done| {
             parallel::map(self.threads, chunks, |chunk| {
                 let found = rows.scan(chunk)?;
@@ -336,33 +304,54 @@ impl<'a> Driver<'a> {
                 Ok(found)
             })
         })?;
-        let common = gather_scans(scanned, source.rows())?;
-        let shards = row_shard_count(source.rows());
-        let all = RowShards {
-            strata: &common.strata,
-            periods: &common.periods,
-            texts: &common.texts,
-            per_shard: source.rows().div_ceil(shards as u64).max(1),
-        };
-        let tasks = shards.div_ceil(ROW_TASK);
-        let digest = &self.order.fingerprint;
+        let common = Common::of_scans(&scanned, source.rows())?;
+        let all = row_shards(&common, source.rows(), shards);
         let reports = tracked(progress, "rows", tasks, |done| {
             parallel::map(self.threads, tasks, |task| {
-                let key = keys::gathered(digest, task);
-                let reports = match self.report(&key)? {
-                    Some(known) => known,
-                    None => {
-                        let range = task * ROW_TASK..((task + 1) * ROW_TASK).min(shards);
-                        let made = rows.shards(&all, range, |shard, bytes| self.put_shard(shard, bytes))?;
-                        self.put_report(&key, &made)?;
-                        made
-                    }
-                };
+                let reports = steps::rows(&rows, &all, self.storage, (fingerprint, shards), task)?;
                 done();
                 Ok(reports)
             })
         })?;
         Ok((common, reports.into_iter().flatten().collect()))
+    }
+
+    /// Has workers do a step.
+    fn elsewhere(&self, workers: &dyn Workers, name: &str, step: Step, works: Vec<Work>) -> Result<()> {
+        let object = StageObject::Prepare(Box::new(PrepareStage {
+            store: self.storage.url(),
+            step,
+            keys: self.order.keys.clone(),
+            fields: self.order.fields.clone(),
+        }));
+        workers.run(name, &object, works).map_err(|failure| self.describe(failure))
+    }
+
+    /// The same, and what they tell.
+    fn results<T: DeserializeOwned>(
+        &self,
+        workers: &dyn Workers,
+        name: &str,
+        step: Step,
+        works: Vec<Work>,
+    ) -> Result<Vec<T>> {
+        self.elsewhere(workers, name, step, works.clone())?;
+        let results = workers.results(&works)?;
+        let decode = |bytes: &Bytes| {
+            serde_json::from_slice(bytes)
+                .map_err(|e| EngineError::failed(format!("a result of stage {name} can't be read: {e}")))
+        };
+        results.iter().map(decode).collect()
+    }
+
+    /// The error of a worker's task; rows that contradict each other are looked up in the whole input.
+    fn describe(&self, failure: WorkerFailure) -> EngineError {
+        match failure {
+            WorkerFailure::Task { failure: TaskFailure { conflict: Some(conflict), .. }, .. } => {
+                conflict.describe(&self.order.source, &self.order.columns)
+            }
+            other => other.into(),
+        }
     }
 
     fn manifest(&self, common: Common, reports: Vec<ShardReport>) -> Manifest {
@@ -429,48 +418,14 @@ impl<'a> Driver<'a> {
     }
 }
 
-fn stratum(&(cohort, eligible): &(Option<f64>, bool)) -> Stratum {
-    Stratum { cohort: cohort.unwrap_or(f64::INFINITY), eligible }
-}
-
-/// What a mapper's codes are among all.
-fn codes_of(header: &Header, common: &Common) -> Codes {
-    let local: Vec<Stratum> = header.strata.iter().map(stratum).collect();
-    let text = |text: &String| common.texts.partition_point(|known| known < text) as u32;
-    Codes {
-        strata: stratum_codes(&local, &common.strata),
-        periods: codes(&header.periods, &common.periods),
-        texts: header.texts.iter().map(text).collect(),
-    }
-}
-
 /// Shards of a panel: as many for these data, whoever cuts them.
 pub(crate) fn shard_count(rows: u64, periods: usize) -> usize {
-    rows.div_ceil(periods as u64).div_ceil(SHARD_UNITS).max(1).next_power_of_two() as usize
+    shards_of(rows.div_ceil(periods as u64))
 }
 
 /// The same of cross sections.
 pub(crate) fn row_shard_count(rows: u64) -> usize {
-    rows.div_ceil(crate::load::SHARD_ROWS).max(1).next_power_of_two() as usize
-}
-
-fn gather_scans(scanned: Vec<Scanned>, rows: u64) -> Result<Common> {
-    let periods = distinct(scanned.iter().flat_map(|s| s.periods.iter().copied()));
-    if periods.is_empty() {
-        return Err(EngineError::input("no row has a period").with_hint("check tname"));
-    }
-    let keyless_rows = scanned.iter().map(|s| s.keyless_rows).sum();
-    let texts: BTreeSet<&String> = scanned.iter().flat_map(|s| &s.texts).collect();
-    let texts: Vec<String> = texts.into_iter().cloned().collect();
-    super::fields::check_texts(texts.len())?;
-    Ok(Common {
-        strata: distinct_strata(scanned.iter().flat_map(|s| s.strata.iter().copied())),
-        periods,
-        texts,
-        rows: rows - keyless_rows,
-        keyless_rows,
-        cohortless_rows: scanned.iter().map(|s| s.cohortless_rows).sum(),
-    })
+    shards_of(rows)
 }
 
 /// Runs a stage and tells of every task that is done.
@@ -492,22 +447,6 @@ fn tracked<T>(
 fn digest(shuffle: &Shuffle) -> Result<String> {
     let json = serde_json::to_vec(shuffle).map_err(|e| EngineError::failed(e.to_string()))?;
     Ok(format!("{:016x}", xxh3_64(&json)))
-}
-
-/// The contents of a scatter object and the length of its header's JSON.
-pub(super) fn header(storage: &Storage, key: &str) -> Result<(Contents, usize)> {
-    let size = storage.head(key)?.size;
-    let read = |end: u64| -> Result<Bytes> {
-        let range = 0..end.min(size);
-        let mut bytes = storage.get_ranges(key, None, std::slice::from_ref(&range))?;
-        Ok(bytes.pop().unwrap_or_default())
-    };
-    let mut start = read(HEADER)?;
-    let length = header_length(&start, key)?;
-    if PREAMBLE + length > start.len() {
-        start = read((PREAMBLE + length) as u64)?;
-    }
-    Ok((decode_header(&start, key)?, length))
 }
 
 /// Removes what a preparation needed on its way.

@@ -20,9 +20,11 @@ mod rows;
 mod scatter;
 mod shuffle;
 mod space;
+mod steps;
 
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::cloud::Workers;
 use crate::error::{EngineError, Result};
 use crate::events::Observer;
 use crate::input::{Source, expand};
@@ -33,10 +35,12 @@ use crate::spec::RunSpec;
 use crate::store::Storage;
 use fields::{StoreField, store_fields};
 
-pub(crate) use drive::{ROW_TASK, row_shard_count, shard_count};
+pub use conflict::Conflict;
+pub(crate) use drive::{row_shard_count, shard_count};
 pub(crate) use shuffle::{BASE, Shape, units_together};
 pub use shuffle::{Requests, Shuffle};
 pub use space::default_memory;
+pub(crate) use steps::{PrepareStage, ROW_TASK, work};
 
 /// How to prepare; no option changes a byte of the store.
 #[derive(Clone, Debug, Default)]
@@ -182,6 +186,18 @@ pub fn prepare(
     options: &PrepareOptions,
     observer: Observer<'_>,
 ) -> Result<Prepared> {
+    prepare_by(None, inputs, specs, storage, options, observer)
+}
+
+/// The same by workers, if there are any.
+pub(crate) fn prepare_by(
+    workers: Option<&dyn Workers>,
+    inputs: &[String],
+    specs: &[(Option<&str>, &RunSpec)],
+    storage: &Storage,
+    options: &PrepareOptions,
+    observer: Observer<'_>,
+) -> Result<Prepared> {
     apart(inputs, &storage.url())?;
     let order = Order::new(inputs, specs)?;
     if let Some(manifest) = PanelStore::find(storage)? {
@@ -196,7 +212,7 @@ pub fn prepare(
         return Ok(Prepared { manifest, reused: true, stages: Vec::new() });
     }
     let mut progress = Progress { observer, stages: Vec::new() };
-    let made = drive::Driver::new(&order, storage, options).run(&mut progress);
+    let made = drive::Driver::new(&order, storage, options, workers).run(&mut progress);
     let manifest = made.inspect_err(|error| drive::forget(storage, &order, error))?;
     Ok(Prepared { manifest, reused: false, stages: progress.stages })
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use super::fields::{Encoder, StoreField};
 use super::gather::{FieldReport, ShardReport};
@@ -17,7 +18,7 @@ use crate::panel_store::write::{FieldValues, SegmentNote, ShardData, ShardIds, w
 use crate::panel_store::{FieldKind, KeyColumns};
 
 /// Strata, periods and texts of some rows.
-#[derive(Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Scanned {
     pub(crate) strata: Vec<Stratum>,
     pub(crate) periods: Vec<f64>,

@@ -5,8 +5,6 @@ use serde::{Deserialize, Serialize};
 use super::scatter::{Piece, ScatterTask};
 use crate::input::Source;
 
-/// Units of a shard at most, on average (see `load::order`).
-pub(crate) const SHARD_UNITS: u64 = crate::load::SHARD_UNITS;
 /// A mapper's object where memory allows it: large enough that requests and opens cost little.
 const OBJECT: u64 = 64 << 20;
 /// Records of a partition where memory allows it.

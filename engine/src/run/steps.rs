@@ -14,7 +14,7 @@ use crate::error::{EngineError, Result};
 use crate::partial::{InfluenceSums, Partial};
 use crate::plan::Plan;
 use crate::result::Diagnostics;
-use crate::task::{ClusterSlice, StageInput};
+use crate::task::{ClusterSlice, StageInput, place};
 
 /// Shards that constants of the design are taken from.
 pub(crate) const SCALE_SHARDS: usize = 8;
@@ -412,18 +412,4 @@ pub(crate) fn column_passes(plan: &Plan, max_cells: Option<usize>) -> Vec<(Vec<u
         }
     }
     passes
-}
-
-/// Puts the sums of some columns in their place among all.
-fn place(all: &mut InfluencePartial, part: &InfluencePartial, columns: &[usize]) {
-    for (i, &row) in columns.iter().enumerate() {
-        for (j, &column) in columns.iter().enumerate() {
-            all.cross[row * all.columns + column] = part.cross[i * part.columns + j];
-        }
-    }
-    for draw in 0..part.draws {
-        for (j, &column) in columns.iter().enumerate() {
-            all.bit_sums[draw * all.columns + column] = part.bit_sums[draw * part.columns + j];
-        }
-    }
 }

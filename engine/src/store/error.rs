@@ -86,7 +86,7 @@ impl std::error::Error for StoreError {}
 
 impl From<StoreError> for EngineError {
     fn from(error: StoreError) -> Self {
-        let out = EngineError::failed(error.message);
+        let out = EngineError::failed(error.message).with_storage(error.kind);
         match error.hint {
             Some(hint) => out.with_hint(hint),
             None => out,

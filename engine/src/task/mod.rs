@@ -3,6 +3,7 @@
 mod clusters;
 mod influence;
 mod nuisances;
+mod parts;
 
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -20,6 +21,7 @@ use crate::shard::Shard;
 
 pub use clusters::ClusterSlice;
 pub(crate) use clusters::keys_by_way;
+pub(crate) use parts::place;
 
 /// What a stage needs besides the plan: the solutions of the stages before.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

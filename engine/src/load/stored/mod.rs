@@ -15,6 +15,7 @@ use crate::panel_store::{self, PanelStore};
 use crate::parallel;
 use crate::run::{Progress, of_specifications};
 use crate::shard::Shard;
+use crate::store::Storage;
 
 /// Memory of tasks, partials and draws, which shards kept in memory leave alone.
 const BESIDE: u64 = 128 << 20;
@@ -49,7 +50,7 @@ pub struct StoredShards {
 }
 
 impl StoredShards {
-    fn new(store: PanelStore, all: &[Wanted<'_>]) -> Result<Self> {
+    pub(crate) fn new(store: PanelStore, all: &[Wanted<'_>]) -> Result<Self> {
         let columns = columns_of(&store, all)?;
         let slots = Slots::new(&columns, 1, &|_| false);
         let manifest = &store.manifest;
@@ -87,6 +88,21 @@ impl StoredShards {
     /// Number of shards.
     pub(crate) fn count(&self) -> usize {
         self.store.manifest.shards.len()
+    }
+
+    /// Bytes of one shard in memory, for all specifications, in the mean.
+    pub(crate) fn shard_memory(&self) -> u64 {
+        self.memory() / self.count().max(1) as u64
+    }
+
+    /// Where the shards are.
+    pub(crate) fn storage(&self) -> &Storage {
+        self.store.storage()
+    }
+
+    /// The levels of a specification's factors, if they are known.
+    pub(crate) fn recodes(&self, specification: usize) -> Recodes {
+        self.recodes[specification].get().cloned().unwrap_or_default()
     }
 
     /// Whether no row that a specification reads lacks a value.

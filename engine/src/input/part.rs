@@ -1,0 +1,78 @@
+//! Some files of an input that another process has opened: what a worker needs to read the chunks of one task, and no footer more.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::file::SourceFile;
+use super::files::InputPath;
+use super::remote::Remote;
+use super::source::{Chunk, Source};
+use crate::error::Result;
+use crate::store::{Storage, StoreResult};
+
+/// A file as it was when the input was opened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Described {
+    path: String,
+    hive: Vec<(String, Option<String>)>,
+    fingerprint: String,
+}
+
+impl Source {
+    /// All files, for [`Source::part`] elsewhere.
+    pub(crate) fn described(&self) -> Vec<Described> {
+        let describe = |file: &SourceFile| Described {
+            path: file.input.name(),
+            hive: file.input.hive.clone(),
+            fingerprint: file.fingerprint.clone(),
+        };
+        self.files.iter().map(describe).collect()
+    }
+
+    /// Opens the files of the chunks `wanted` of an input whose chunks are all known; the numbers of chunks stay. Only those chunks can
+    /// be read.
+    ///
+    /// # Errors
+    /// A file that can't be read, or is another one by now.
+    pub(crate) fn part(
+        files: &[Described],
+        chunks: &[Chunk],
+        wanted: impl IntoIterator<Item = usize>,
+        needed: &[String],
+        open: &dyn Fn(&str) -> StoreResult<Storage>,
+    ) -> Result<Self> {
+        let mut numbers: Vec<usize> = wanted.into_iter().map(|chunk| chunks[chunk].file).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        let mut opened = Vec::with_capacity(numbers.len());
+        for &number in &numbers {
+            let known = &files[number];
+            let file = SourceFile::open(known.input(open)?, needed)?;
+            if file.fingerprint != known.fingerprint {
+                return Err(file.changed(None));
+            }
+            opened.push(file);
+        }
+        let local = |chunk: &Chunk| Chunk {
+            file: numbers.binary_search(&chunk.file).unwrap_or(usize::MAX),
+            ..*chunk
+        };
+        Ok(Self { files: opened, chunks: chunks.iter().map(local).collect() })
+    }
+}
+
+impl Described {
+    /// Path or address.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    fn input(&self, open: &dyn Fn(&str) -> StoreResult<Storage>) -> Result<InputPath> {
+        let remote = match self.path.strip_prefix("s3://").and_then(|rest| rest.split_once('/')) {
+            Some((bucket, key)) => Some(Remote::at(open(&format!("s3://{bucket}"))?, key)),
+            None => None,
+        };
+        Ok(InputPath { path: PathBuf::from(&self.path), hive: self.hive.clone(), remote })
+    }
+}

@@ -1,0 +1,405 @@
+//! A preparation's tasks, the same on the threads of this process and on workers: each writes what it makes below the store, under a
+//! name that its content decides, and tells in a few bytes what that is.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::block::{Contents, Header, PREAMBLE, decode_header, header_length};
+use super::conflict::Conflict;
+use super::fields::{StoreField, check_texts};
+use super::gather::{Codes, Gather, GatherError, Scattered, ShardReport};
+use super::rows::{RowShards, Rows, Scanned};
+use super::scatter::Scatter;
+use super::shuffle::Shuffle;
+use super::{Order, combine};
+use crate::error::{EngineError, Result};
+use crate::input::{Chunk, Described, Source};
+use crate::load::{Columns, codes, distinct, distinct_strata, needed_names, stratum_codes};
+use crate::panel::Stratum;
+use crate::panel_store::{KeyColumns, keys};
+use crate::parallel;
+use crate::store::{Condition, Storage, StoreErrorKind};
+use crate::worker::protocol::{FailureClass, TaskFailure, Work};
+use crate::worker::{Attempt, Outcome};
+
+/// Bytes of a scatter object's start that hold the header of most.
+const HEADER: u64 = 64 << 10;
+/// Headers read at a time: each is a request that waits.
+const HEADERS: usize = 16;
+/// Shards that a task of cross sections makes.
+pub(crate) const ROW_TASK: usize = 32;
+
+/// What the tasks of one step of a preparation have in common.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct PrepareStage {
+    /// Where the store is made.
+    pub(crate) store: String,
+    pub(crate) step: Step,
+    pub(crate) keys: KeyColumns,
+    pub(crate) fields: Vec<StoreField>,
+}
+
+/// A step of a preparation.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Step {
+    Scatter { input: Input, shuffle: Shuffle, digest: String, text_ids: bool },
+    Combine { digest: String, mappers: usize, partitions: usize, cut: (usize, usize) },
+    Gather { digest: String, objects: Objects, common: Common, partitions: usize },
+    Scan { input: Input },
+    Rows { input: Input, common: Common, fingerprint: String },
+}
+
+/// The input as workers open it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Input {
+    files: Vec<Described>,
+    chunks: Vec<Chunk>,
+    columns: Columns,
+}
+
+impl Input {
+    pub(crate) fn new(order: &Order) -> Self {
+        Self {
+            files: order.source.described(),
+            chunks: order.source.chunks().to_vec(),
+            columns: order.columns.clone(),
+        }
+    }
+
+    fn open(&self, attempt: &Attempt<'_>, chunks: impl IntoIterator<Item = usize>) -> Result<Source> {
+        let names = needed_names(&self.columns);
+        Source::part(&self.files, &self.chunks, chunks, &names, &|url| {
+            let storage = (attempt.options.open)(url)?;
+            attempt.count(&storage);
+            Ok(storage)
+        })
+    }
+}
+
+/// The objects that gather tasks read: those of the mappers, or of the combiners.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Objects {
+    Scattered(usize),
+    Combined(usize),
+}
+
+impl Objects {
+    pub(crate) fn keys(&self, digest: &str) -> Vec<String> {
+        match *self {
+            Self::Scattered(count) => (0..count).map(|task| keys::scattered(digest, task)).collect(),
+            Self::Combined(count) => (0..count).map(|task| keys::combined(digest, task)).collect(),
+        }
+    }
+}
+
+/// What the shards have in common, once all rows were seen.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Common {
+    pub(crate) strata: Vec<Stratum>,
+    pub(crate) periods: Vec<f64>,
+    pub(crate) texts: Vec<String>,
+    pub(crate) rows: u64,
+    pub(crate) keyless_rows: u64,
+    pub(crate) cohortless_rows: u64,
+}
+
+impl Common {
+    /// From the headers of all objects.
+    pub(crate) fn of_headers(headers: &[(Contents, usize)]) -> Result<Self> {
+        let members = || headers.iter().flat_map(|(contents, _)| &contents.members);
+        let strata = distinct_strata(members().flat_map(|h| h.strata.iter().map(stratum)));
+        let periods = distinct(members().flat_map(|h| h.periods.iter().copied()));
+        let texts: BTreeSet<&String> = members().flat_map(|h| &h.texts).collect();
+        let texts: Vec<String> = texts.into_iter().cloned().collect();
+        check_texts(texts.len())?;
+        if periods.is_empty() {
+            return Err(
+                EngineError::input("no row has both a unit and a period").with_hint("check idname and tname")
+            );
+        }
+        // A combined mapper is in one object for every run of partitions; it counts once.
+        let sum = |of: fn(&Header) -> u64| -> u64 {
+            let first = headers.iter().filter(|(contents, _)| contents.first == 0);
+            first.flat_map(|(contents, _)| &contents.members).map(of).sum()
+        };
+        Ok(Self {
+            rows: sum(|h| h.rows),
+            keyless_rows: sum(|h| h.keyless_rows),
+            cohortless_rows: sum(|h| h.cohortless_rows),
+            strata,
+            periods,
+            texts,
+        })
+    }
+
+    /// From the counts of all chunks of cross sections.
+    pub(crate) fn of_scans(scanned: &[Scanned], rows: u64) -> Result<Self> {
+        let periods = distinct(scanned.iter().flat_map(|s| s.periods.iter().copied()));
+        if periods.is_empty() {
+            return Err(EngineError::input("no row has a period").with_hint("check tname"));
+        }
+        let keyless_rows = scanned.iter().map(|s| s.keyless_rows).sum();
+        let texts: BTreeSet<&String> = scanned.iter().flat_map(|s| &s.texts).collect();
+        let texts: Vec<String> = texts.into_iter().cloned().collect();
+        check_texts(texts.len())?;
+        Ok(Self {
+            strata: distinct_strata(scanned.iter().flat_map(|s| s.strata.iter().copied())),
+            periods,
+            texts,
+            rows: rows - keyless_rows,
+            keyless_rows,
+            cohortless_rows: scanned.iter().map(|s| s.cohortless_rows).sum(),
+        })
+    }
+
+    /// An object with what a mapper's codes are among all.
+    pub(crate) fn scattered(&self, key: String, (contents, length): (Contents, usize)) -> Scattered {
+        let codes = contents.members.iter().map(|member| self.codes_of(member)).collect();
+        Scattered { key, contents, length, codes }
+    }
+
+    fn codes_of(&self, header: &Header) -> Codes {
+        let local: Vec<Stratum> = header.strata.iter().map(stratum).collect();
+        let text = |text: &String| self.texts.partition_point(|known| known < text) as u32;
+        Codes {
+            strata: stratum_codes(&local, &self.strata),
+            periods: codes(&header.periods, &self.periods),
+            texts: header.texts.iter().map(text).collect(),
+        }
+    }
+}
+
+fn stratum(&(cohort, eligible): &(Option<f64>, bool)) -> Stratum {
+    Stratum { cohort: cohort.unwrap_or(f64::INFINITY), eligible }
+}
+
+/// The contents of a scatter object and the length of its header's JSON.
+pub(super) fn header(storage: &Storage, key: &str) -> Result<(Contents, usize)> {
+    let size = storage.head(key)?.size;
+    let read = |end: u64| -> Result<Bytes> {
+        let range = 0..end.min(size);
+        let mut bytes = storage.get_ranges(key, None, std::slice::from_ref(&range))?;
+        Ok(bytes.pop().unwrap_or_default())
+    };
+    let mut start = read(HEADER)?;
+    let length = header_length(&start, key)?;
+    if PREAMBLE + length > start.len() {
+        start = read((PREAMBLE + length) as u64)?;
+    }
+    Ok((decode_header(&start, key)?, length))
+}
+
+/// The headers of objects, in their order.
+pub(super) fn headers(storage: &Storage, keys: &[String], threads: usize) -> Result<Vec<(Contents, usize)>> {
+    let threads = if storage.is_remote() { threads.max(HEADERS) } else { threads };
+    parallel::map(threads, keys.len(), |index| header(storage, &keys[index]))
+}
+
+/// Whether an object is there. Without the right to list, S3 answers 403 for one that is not.
+pub(super) fn exists(storage: &Storage, key: &str) -> Result<bool> {
+    match storage.head(key) {
+        Ok(_) => Ok(true),
+        Err(error) if matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::Denied) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// One mapper: its object, unless it is there.
+pub(super) fn scatter(
+    scatter: &Scatter<'_>,
+    storage: &Storage,
+    (shuffle, digest): (&Shuffle, &str),
+    mapper: usize,
+) -> std::result::Result<String, GatherError> {
+    let key = keys::scattered(digest, mapper);
+    if !exists(storage, &key)? {
+        let object = scatter.run(&shuffle.mappers[mapper])?;
+        storage.put(&key, object, Condition::Always).map_err(EngineError::from)?;
+    }
+    Ok(key)
+}
+
+/// One combiner: its object, unless it is there.
+pub(super) fn combine(
+    storage: &Storage,
+    digest: &str,
+    (mappers, partitions, cut): (usize, usize, (usize, usize)),
+    task: usize,
+) -> Result<String> {
+    let key = keys::combined(digest, task);
+    if !exists(storage, &key)? {
+        let tasks = combine::tasks(mappers, partitions, cut);
+        let keys = Objects::Scattered(mappers).keys(digest);
+        let object = combine::run(storage, &keys, &tasks[task])?;
+        storage.put(&key, object, Condition::Always)?;
+    }
+    Ok(key)
+}
+
+/// One gather task: its shards, unless they are there.
+pub(super) fn gather(
+    gather: &Gather<'_>,
+    storage: &Storage,
+    digest: &str,
+    task: usize,
+) -> std::result::Result<Vec<ShardReport>, GatherError> {
+    let key = keys::gathered(digest, task);
+    if let Some(known) = report(storage, &key)? {
+        return Ok(known);
+    }
+    let reports = gather.run(storage, task, |shard, bytes| put_shard(storage, shard, bytes))?;
+    put_report(storage, &key, &reports)?;
+    Ok(reports)
+}
+
+/// The shards of some rows of cross sections, unless they are there.
+pub(super) fn rows(
+    rows: &Rows<'_>,
+    all: &RowShards<'_>,
+    storage: &Storage,
+    (fingerprint, shards): (&str, usize),
+    task: usize,
+) -> Result<Vec<ShardReport>> {
+    let key = keys::gathered(fingerprint, task);
+    if let Some(known) = report(storage, &key)? {
+        return Ok(known);
+    }
+    let range = task * ROW_TASK..((task + 1) * ROW_TASK).min(shards);
+    let reports = rows.shards(all, range, |shard, bytes| put_shard(storage, shard, bytes))?;
+    put_report(storage, &key, &reports)?;
+    Ok(reports)
+}
+
+fn put_shard(storage: &Storage, shard: usize, bytes: Bytes) -> Result<()> {
+    storage.put(&keys::shard(shard), bytes, Condition::Always)?;
+    Ok(())
+}
+
+fn put_report(storage: &Storage, key: &str, reports: &[ShardReport]) -> Result<()> {
+    let json = serde_json::to_vec(reports).map_err(|e| EngineError::failed(e.to_string()))?;
+    storage.put(key, Bytes::from(json), Condition::Always)?;
+    Ok(())
+}
+
+/// What an earlier attempt has made; one that can't be read is made again.
+fn report(storage: &Storage, key: &str) -> Result<Option<Vec<ShardReport>>> {
+    match storage.get(key, None) {
+        Ok((bytes, _)) => Ok(serde_json::from_slice(&bytes).ok()),
+        Err(error) if matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::Denied) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The cut of cross sections into shards.
+pub(super) fn row_shards(common: &Common, rows: u64, shards: usize) -> RowShards<'_> {
+    RowShards {
+        strata: &common.strata,
+        periods: &common.periods,
+        texts: &common.texts,
+        per_shard: rows.div_ceil(shards as u64).max(1),
+    }
+}
+
+/// Does one task of a step on a worker; returns what it tells, as JSON.
+pub(crate) fn work(attempt: &mut Attempt<'_>, stage: &PrepareStage, work: &Work) -> Outcome<Bytes> {
+    let storage = attempt.open(&stage.store)?;
+    let told = |error: GatherError| match error {
+        GatherError::Engine(error) => TaskFailure::from(error),
+        GatherError::Conflict(conflict) => conflicting(conflict),
+    };
+    match (&stage.step, work) {
+        (Step::Scatter { input, shuffle, digest, text_ids }, &Work::Scatter(mapper)) => {
+            let pieces = &shuffle.mappers[mapper].pieces;
+            let source = input.open(attempt, pieces.iter().map(|piece| piece.chunk))?;
+            let mapping = Scatter {
+                source: &source,
+                columns: &input.columns,
+                fields: &stage.fields,
+                partitions: shuffle.partitions,
+                pivot: shuffle.pivot,
+                text_ids: *text_ids,
+            };
+            let place = |failure: TaskFailure| failure.at(input.place(pieces.iter().map(|p| p.chunk)));
+            json(&scatter(&mapping, &storage, (shuffle, digest), mapper).map_err(told).map_err(place)?)
+        }
+        (Step::Combine { digest, mappers, partitions, cut }, &Work::Combine(task)) => {
+            json(&combine(&storage, digest, (*mappers, *partitions, *cut), task)?)
+        }
+        (Step::Gather { digest, objects, common, partitions }, &Work::Gather(task)) => {
+            let keys = objects.keys(digest);
+            let headers = headers(&storage, &keys, 1)?;
+            let scattered: Vec<Scattered> =
+                keys.into_iter().zip(headers).map(|(key, header)| common.scattered(key, header)).collect();
+            let gathering = Gather {
+                keys: &stage.keys,
+                fields: &stage.fields,
+                strata: &common.strata,
+                periods: &common.periods,
+                texts: &common.texts,
+                partitions: *partitions,
+                shards: super::shard_count(common.rows, common.periods.len()),
+                scattered: &scattered,
+            };
+            json(&gather(&gathering, &storage, digest, task).map_err(told)?)
+        }
+        (Step::Scan { input }, &Work::Scan(chunk)) => {
+            let source = input.open(attempt, [chunk])?;
+            let rows =
+                Rows { source: &source, columns: &input.columns, keys: &stage.keys, fields: &stage.fields };
+            json(&rows.scan(chunk).map_err(|e| TaskFailure::from(e).at(input.place([chunk])))?)
+        }
+        (Step::Rows { input, common, fingerprint }, &Work::Rows(task)) => {
+            let total = input.chunks.iter().map(|chunk| chunk.rows as u64).sum();
+            let shards = super::row_shard_count(total);
+            let all = row_shards(common, total, shards);
+            let own = task * ROW_TASK..((task + 1) * ROW_TASK).min(shards);
+            let chunks = input.chunks_of(own.start as u64 * all.per_shard..own.end as u64 * all.per_shard);
+            let source = input.open(attempt, chunks)?;
+            let reading =
+                Rows { source: &source, columns: &input.columns, keys: &stage.keys, fields: &stage.fields };
+            json(&rows(&reading, &all, &storage, (fingerprint, shards), task)?)
+        }
+        (_, work) => {
+            Err(TaskFailure::new(FailureClass::Permanent, format!("{work} is no task of this step")))
+        }
+    }
+}
+
+impl Input {
+    /// The chunks that hold some rows, counted over all.
+    fn chunks_of(&self, rows: std::ops::Range<u64>) -> Vec<usize> {
+        let mut first = 0;
+        let mut out = Vec::new();
+        for (index, chunk) in self.chunks.iter().enumerate() {
+            let end = first + chunk.rows as u64;
+            if first < rows.end && rows.start < end {
+                out.push(index);
+            }
+            first = end;
+        }
+        out
+    }
+
+    /// Files and row groups, for messages.
+    fn place(&self, chunks: impl IntoIterator<Item = usize>) -> String {
+        let named = chunks.into_iter().map(|index| {
+            let chunk = &self.chunks[index];
+            format!("`{}` row group {}", self.files[chunk.file].path(), chunk.row_group)
+        });
+        named.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Rows that contradict each other; the controller, which has all of the input, finds out where they are.
+fn conflicting(conflict: Conflict) -> TaskFailure {
+    let mut failure = TaskFailure::new(FailureClass::Data, "rows contradict each other");
+    failure.conflict = Some(conflict);
+    failure
+}
+
+fn json<T: Serialize>(value: &T) -> Outcome<Bytes> {
+    let bytes = serde_json::to_vec(value).map_err(|e| EngineError::failed(e.to_string()))?;
+    Ok(bytes.into())
+}

@@ -1,0 +1,19 @@
+//! The run as a state machine: which task to invoke next, on which function, and what to do about every answer. Pure: it does no
+//! I/O, and time and chance are handed in, so that a simulation drives it through years of faults in a minute.
+//!
+//! - [`Run`]: one stage after the other, its tasks, attempts under way, the cap.
+//! - [`policy`]: retry, escalation, splitting, backup, quarantine, with every constant. [`concurrency`]: AIMD. [`cost`]: dollars.
+
+pub mod concurrency;
+pub mod cost;
+mod durations;
+pub mod policy;
+mod run;
+mod stage;
+#[cfg(test)]
+mod tests;
+
+pub use cost::{Cost, Rates};
+pub use policy::Policy;
+pub use run::{Function, Next, Order, Run, Stop};
+pub use stage::{Effect, Handled};

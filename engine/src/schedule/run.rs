@@ -1,0 +1,394 @@
+//! The run's state machine.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::concurrency::Concurrency;
+use super::cost::{Cost, Rates};
+use super::policy::{Failed, Policy, Remedy};
+use super::stage::{Effect, Handled, Stage, Status};
+use crate::worker::protocol::{FailureClass, TaskFailure, TaskReport, Work};
+
+/// A function that tasks can run on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Function {
+    /// Its name.
+    pub name: String,
+    /// Memory, in Lambda's megabytes.
+    pub memory_mb: u32,
+    /// Time that an invocation may take.
+    pub timeout: Duration,
+}
+
+/// An attempt to be started.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Order {
+    /// Number of the attempt, over the whole run.
+    pub attempt: u64,
+    /// The task.
+    pub work: Work,
+    /// How many attempts at it there were, this one included.
+    pub number: u32,
+    /// Function, by size.
+    pub function: usize,
+    /// Time after which the worker gives up.
+    pub limit: Duration,
+    /// An earlier attempt may have left a result.
+    pub look: bool,
+    /// Another attempt is under way.
+    pub backup: bool,
+}
+
+/// Why a run ends before its time.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Stop {
+    /// A task can't be done.
+    Failed {
+        /// The task.
+        task: String,
+        /// Why.
+        failure: TaskFailure,
+    },
+    /// Another attempt could pass the cap, and none is under way that could free some of it.
+    Cost,
+    /// Credentials were not renewed in time.
+    Credentials(TaskFailure),
+    /// The user said so.
+    Cancelled,
+}
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Next {
+    /// Start this attempt, then ask again.
+    Invoke(Order),
+    /// Nothing now; ask again after an answer, or at this time.
+    Wait(Option<Duration>),
+    /// The stage is done.
+    Done,
+    /// The run ends here; attempts under way may still answer.
+    Stopped,
+}
+
+#[derive(Clone, Debug)]
+struct Attempt {
+    /// Stage that it belongs to.
+    stage: u64,
+    task: usize,
+    begun: Duration,
+    /// Dollars that it may cost.
+    most: f64,
+    backup: bool,
+}
+
+/// A run: its functions, its limits, the stage under way.
+#[derive(Clone, Debug)]
+pub struct Run {
+    policy: Policy,
+    functions: Vec<Function>,
+    rates: Rates,
+    concurrency: Concurrency,
+    cost: Cost,
+    /// In order of their start.
+    attempts: BTreeMap<u64, Attempt>,
+    next_attempt: u64,
+    /// Number of the stage under way.
+    number: u64,
+    stage: Option<Stage>,
+    /// Earlier attempts may have left results everywhere: the run was resumed.
+    resumed: bool,
+    stop: Option<Stop>,
+    /// No attempt before this time: credentials are being renewed.
+    held: Option<(Duration, Duration)>,
+}
+
+impl Run {
+    /// A run on functions of ascending memory.
+    pub fn new(
+        functions: Vec<Function>,
+        rates: Rates,
+        concurrency: usize,
+        cost: Cost,
+        policy: Policy,
+    ) -> Self {
+        Self {
+            policy,
+            functions,
+            rates,
+            concurrency: Concurrency::new(concurrency),
+            cost,
+            attempts: BTreeMap::new(),
+            next_attempt: 1,
+            number: 0,
+            stage: None,
+            resumed: false,
+            stop: None,
+            held: None,
+        }
+    }
+
+    /// The same, taken up after a controller that is gone: every task looks for a result first.
+    #[must_use]
+    pub fn resumed(mut self) -> Self {
+        self.resumed = true;
+        self
+    }
+
+    /// Dollars so far.
+    pub fn cost(&self) -> Cost {
+        self.cost
+    }
+
+    /// Adds dollars that no attempt accounts for: the controller's own requests.
+    pub fn spend(&mut self, dollars: f64) {
+        self.cost.spent += dollars;
+    }
+
+    /// Attempts that may be under way.
+    pub fn limit(&self) -> usize {
+        self.concurrency.limit()
+    }
+
+    /// Attempts under way.
+    pub fn under_way(&self) -> usize {
+        self.attempts.len()
+    }
+
+    /// Tasks done, and tasks in all, of the stage under way.
+    pub fn progress(&self) -> (usize, usize) {
+        self.stage.as_ref().map_or((0, 0), |stage| (stage.done, stage.total))
+    }
+
+    /// Why the run ends, if it does.
+    pub fn stopped(&self) -> Option<&Stop> {
+        self.stop.as_ref()
+    }
+
+    /// The functions.
+    pub fn functions(&self) -> &[Function] {
+        &self.functions
+    }
+
+    /// Begins a stage; the one before must be done. `sets`: into how many sets the columns can be cut (1 where they can't).
+    pub fn begin(&mut self, works: Vec<Work>, expected: Option<Duration>, sets: usize) {
+        self.number += 1;
+        self.stage = Some(Stage::new(works, expected, sets));
+    }
+
+    /// Starts nothing more.
+    pub fn cancel(&mut self) {
+        self.stop.get_or_insert(Stop::Cancelled);
+    }
+
+    /// What to do at time `now`.
+    pub fn next(&mut self, now: Duration) -> Next {
+        let Some(stage) = &mut self.stage else { return Next::Done };
+        if stage.is_done() {
+            self.stage = None;
+            return Next::Done;
+        }
+        if self.stop.is_some() {
+            return Next::Stopped;
+        }
+        if let Some((until, _)) = self.held.filter(|(until, _)| now < *until) {
+            return Next::Wait(Some(until));
+        }
+        if self.attempts.len() >= self.concurrency.limit() {
+            return Next::Wait(stage.wakes().filter(|at| *at > now));
+        }
+        if let Some(task) = stage.ready(now) {
+            return self.start(task, now, false);
+        }
+        let wakes = stage.wakes();
+        match self.late(now) {
+            Ok(task) => self.start(task, now, true),
+            Err(at) => Next::Wait([wakes, at].into_iter().flatten().min()),
+        }
+    }
+
+    fn start(&mut self, task: usize, now: Duration, backup: bool) -> Next {
+        let Some(stage) = &mut self.stage else { return Next::Done };
+        let function = stage.tasks[task].function;
+        let Function { memory_mb, timeout, .. } = self.functions[function];
+        let limit = self.policy.limit(stage.durations.median().or(stage.expected), timeout);
+        let most = self.rates.invocation(memory_mb, limit.as_secs_f64());
+        if !self.cost.allows(most) {
+            if self.attempts.is_empty() {
+                self.stop = Some(Stop::Cost);
+                return Next::Stopped;
+            }
+            return Next::Wait(None);
+        }
+        if !backup {
+            stage.take();
+        }
+        let own = &mut stage.tasks[task];
+        own.attempts += 1;
+        own.backup |= backup;
+        self.cost.reserve(most);
+        let attempt = self.next_attempt;
+        self.next_attempt += 1;
+        self.attempts.insert(attempt, Attempt { stage: self.number, task, begun: now, most, backup });
+        Next::Invoke(Order {
+            attempt,
+            work: own.work.clone(),
+            number: own.attempts,
+            function,
+            limit,
+            look: self.resumed || own.attempts > 1,
+            backup,
+        })
+    }
+
+    /// A task under way that deserves a backup, or when the next one will.
+    fn late(&self, now: Duration) -> Result<usize, Option<Duration>> {
+        let Some(stage) = &self.stage else { return Err(None) };
+        let Some(median) = stage.durations.median() else { return Err(None) };
+        let mut wakes: Option<Duration> = None;
+        for attempt in self.attempts.values().filter(|a| a.stage == self.number && !a.backup) {
+            let task = &stage.tasks[attempt.task];
+            if task.status != Status::Running || task.backup {
+                continue;
+            }
+            let age = now.saturating_sub(attempt.begun);
+            if self.policy.is_late(age, median, stage.done, stage.total) {
+                return Ok(attempt.task);
+            }
+            let late = self.policy.backup_earliest.max(median.mul_f64(self.policy.backup_multiple));
+            let at = attempt.begun + late + Duration::from_millis(1);
+            // Before enough is done no time makes it late; an answer will come first.
+            if at > now {
+                wakes = Some(wakes.map_or(at, |known| known.min(at)));
+            }
+        }
+        Err(wakes)
+    }
+
+    /// A worker has done its task, for so many dollars.
+    pub fn on_report(&mut self, attempt: u64, report: &TaskReport, dollars: f64, now: Duration) -> Effect {
+        let Some(ended) = self.settle(attempt, dollars) else { return Effect::Ignored };
+        self.held = None;
+        self.concurrency.succeeded();
+        let requests = report.gets as f64 * self.rates.get + report.puts as f64 * self.rates.put;
+        self.cost.spent += requests;
+        let Some(stage) = self.stage.as_mut().filter(|_| ended.stage == self.number) else {
+            return Effect::Ignored;
+        };
+        let task = &stage.tasks[ended.task];
+        if matches!(task.status, Status::Done | Status::Split) {
+            return Effect::Ignored;
+        }
+        stage.durations.add(now.saturating_sub(ended.begun));
+        stage.done(ended.task, report.bytes)
+    }
+
+    /// An attempt failed; `fraction`, uniform in [0, 1), is the jitter.
+    pub fn on_failure(
+        &mut self,
+        attempt: u64,
+        failure: TaskFailure,
+        dollars: f64,
+        now: Duration,
+        fraction: f64,
+    ) -> Handled {
+        let under_way = self.attempts.len();
+        let Some(ended) = self.settle(attempt, dollars) else { return Handled::Ignored };
+        if failure.class == FailureClass::Throttled {
+            self.concurrency.throttled(now, under_way);
+        }
+        let Some(stage) = self.stage.as_mut().filter(|_| ended.stage == self.number) else {
+            return Handled::Ignored;
+        };
+        if matches!(stage.tasks[ended.task].status, Status::Done | Status::Split) {
+            return Handled::Ignored;
+        }
+        // While another attempt is under way, it decides: unless nothing can help.
+        let others = self.attempts.values().any(|a| a.stage == self.number && a.task == ended.task);
+        let hopeless = matches!(failure.class, FailureClass::Data | FailureClass::Permanent);
+        if others && !hopeless {
+            return Handled::Ignored;
+        }
+        if failure.class == FailureClass::Credentials && self.hold(now) {
+            self.stop.get_or_insert(Stop::Credentials(failure.clone()));
+        }
+        self.remedy(ended.task, failure, now, fraction)
+    }
+
+    fn remedy(&mut self, task: usize, failure: TaskFailure, now: Duration, fraction: f64) -> Handled {
+        let larger = self.functions.len();
+        let Some(stage) = &mut self.stage else { return Handled::Ignored };
+        let splits = stage.splits(task);
+        let own = &mut stage.tasks[task];
+        match failure.class {
+            FailureClass::Throttled => own.throttles += 1,
+            FailureClass::Credentials => {}
+            _ => own.failures += 1,
+        }
+        own.backup = false;
+        let remedy = self.policy.remedy(Failed {
+            class: failure.class,
+            failures: own.failures,
+            throttles: own.throttles,
+            larger: own.function + 1 < larger,
+            splits,
+        });
+        match remedy {
+            Remedy::Again(pause) => {
+                let at = now + pause.mul_f64(fraction);
+                stage.again(task, at);
+                Handled::Again(at)
+            }
+            Remedy::Larger => {
+                own.function += 1;
+                let function = own.function;
+                stage.again(task, now);
+                Handled::Larger(function)
+            }
+            Remedy::Split => Handled::Split(stage.split(task)),
+            Remedy::Quarantine => {
+                let times = own.failures;
+                let failure = TaskFailure {
+                    message: format!("{} (given up after {times} attempts)", failure.message),
+                    ..failure
+                };
+                self.fatal(task, failure)
+            }
+            Remedy::GiveUp => self.fatal(task, failure),
+        }
+    }
+
+    fn fatal(&mut self, task: usize, failure: TaskFailure) -> Handled {
+        let name = self.stage.as_ref().map_or_else(String::new, |stage| stage.tasks[task].work.to_string());
+        self.stop.get_or_insert(Stop::Failed { task: name, failure: failure.clone() });
+        Handled::Fatal(failure)
+    }
+
+    /// A sum that was reported can't be read: its task is done again.
+    pub fn on_damaged(&mut self, node: crate::reduce::Node, failure: TaskFailure, now: Duration) -> Handled {
+        let Some(stage) = &mut self.stage else { return Handled::Ignored };
+        let of = |work: &Work| match work {
+            Work::Shards { node: own, part: None } | Work::Reduce { node: own, .. } => *own == node,
+            _ => false,
+        };
+        let Some(task) = stage.tasks.iter().position(|t| t.status == Status::Done && of(&t.work)) else {
+            return Handled::Ignored;
+        };
+        stage.done -= 1;
+        stage.tasks[task].status = Status::Running;
+        self.remedy(task, failure, now, 0.0)
+    }
+
+    /// Starts nothing for a while; whether that has lasted too long.
+    fn hold(&mut self, now: Duration) -> bool {
+        let (pause, patience) = self.policy.credentials;
+        let since = self.held.map_or(now, |(_, since)| since);
+        self.held = Some((now + pause, since));
+        now.saturating_sub(since) > patience
+    }
+
+    fn settle(&mut self, attempt: u64, dollars: f64) -> Option<Attempt> {
+        let ended = self.attempts.remove(&attempt)?;
+        self.cost.settle(ended.most, dollars);
+        Some(ended)
+    }
+}

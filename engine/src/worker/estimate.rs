@@ -1,0 +1,102 @@
+//! A task of a pass: reads the shards of a subtree one after the other, the next one while it computes, and sums them.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::time::Instant;
+
+use bytes::Bytes;
+use stagger_estimator::subset_sums::BitMemory;
+
+use super::context::{EstimateStage, OpenPanel};
+use super::protocol::{Part, TaskFailure};
+use super::{Attempt, Bundle, Outcome};
+use crate::error::EngineError;
+use crate::panel::Needs;
+use crate::panel_store::keys;
+use crate::plan::Plan;
+use crate::reduce::{Node, SubtreeStack};
+use crate::shard::Shard;
+use crate::task::{StageInput, Task, run_task};
+
+/// Shards as all specifications of a panel see one, whether it was kept, and seconds that it took.
+type Loaded = Outcome<(usize, Arc<Vec<Shard>>, bool, f64)>;
+
+pub(super) fn run(
+    attempt: &mut Attempt<'_>,
+    panel: &OpenPanel,
+    stage: &EstimateStage,
+    node: Node,
+    part: Option<Part>,
+) -> Outcome<Bytes> {
+    let shares: Vec<(usize, Plan, StageInput)> = stage
+        .shares
+        .iter()
+        .map(|share| {
+            let mut plan = panel.plans[share.spec].clone();
+            plan.standardization = share.standardization.clone();
+            plan.outcome_center = share.outcome_center;
+            let input = match part {
+                Some(part) => share.input.restricted(part, share.fixed),
+                None => share.input.clone(),
+            };
+            (share.spec, plan, input)
+        })
+        .collect();
+    let needs = shares.iter().map(|(_, _, input)| input.needs()).fold(Needs::default(), Needs::or);
+    let mut stacks: Vec<SubtreeStack> = shares.iter().map(|_| SubtreeStack::default()).collect();
+    let each = panel.shards.shard_memory();
+    let load = |index: usize| -> Loaded {
+        let begin = Instant::now();
+        let place = || keys::shard(index * stage.stride);
+        let (shards, kept) = panel
+            .cache
+            .load(&panel.shards, index * stage.stride, needs)
+            .map_err(|e| TaskFailure::from(e).at(place()))?;
+        Ok((index, shards, kept, begin.elapsed().as_secs_f64()))
+    };
+    let mut sum = |attempt: &mut Attempt<'_>, loaded: Loaded| -> Outcome<()> {
+        let (index, shards, kept, seconds) = loaded?;
+        let at = |failure: TaskFailure| failure.at(keys::shard(index * stage.stride));
+        attempt.phases.read += seconds;
+        attempt.cached += u64::from(kept);
+        attempt.in_time().map_err(at)?;
+        // The next shard is under way; decoding holds it twice.
+        attempt.guard.check(2 * each).map_err(at)?;
+        let begin = Instant::now();
+        let mut memory = (shares.len() > 1).then(BitMemory::default);
+        for ((spec, plan, input), stack) in shares.iter().zip(&mut stacks) {
+            let shard = &shards[*spec];
+            let task = Task { input, shards: index..index + 1 };
+            for (leaf, partial) in run_task(plan, &task, |_| Ok(Cow::Borrowed(shard)), &mut memory)? {
+                stack.push(leaf.index, partial);
+            }
+        }
+        attempt.rows += shards.first().map_or(0, |shard| shard.units() as u64);
+        attempt.phases.compute += begin.elapsed().as_secs_f64();
+        attempt.guard.check(0).map_err(at)
+    };
+    if panel.shards.storage().is_remote() && node.shards().len() > 1 {
+        // While one shard is computed, the next one is fetched.
+        std::thread::scope(|scope| {
+            let (sender, receiver) = sync_channel(0);
+            scope.spawn(move || {
+                for index in node.shards() {
+                    let loaded = load(index);
+                    let failed = loaded.is_err();
+                    // Nobody listens any more after a failure.
+                    if sender.send(loaded).is_err() || failed {
+                        break;
+                    }
+                }
+            });
+            receiver.into_iter().try_for_each(|loaded| sum(attempt, loaded))
+        })?;
+    } else {
+        node.shards().try_for_each(|index| sum(attempt, load(index)))?;
+    }
+    let partials: Option<Vec<_>> =
+        stacks.into_iter().map(|stack| stack.into_nodes().pop().map(|(_, partial)| partial)).collect();
+    let lost = || EngineError::failed("a task over no shards");
+    Ok(Bundle(partials.ok_or_else(lost)?).encode())
+}

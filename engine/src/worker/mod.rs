@@ -1,0 +1,259 @@
+//! A worker: one task an invocation, from the objects that the invocation names to one object more. The same on AWS Lambda, in a
+//! container and on the threads of the controller; what the shells add is how a message arrives (DESIGN §5).
+//!
+//! What an environment keeps between invocations — the panel's schema, the stage's input, decoded shards — saves time and never
+//! changes a bit.
+
+mod bundle;
+mod context;
+mod estimate;
+mod guard;
+pub mod protocol;
+mod reduce;
+mod shards;
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::store::{Condition, Storage, StoreErrorKind, StoreResult, StoreStats};
+
+pub(crate) use bundle::Bundle;
+pub(crate) use context::{EstimateStage, PanelObject, Share, SpecObject, StageObject};
+pub use guard::{Guard, peak_memory, resident_memory};
+use protocol::{Answer, FailureClass, Invocation, PROTOCOL, Phases, TaskFailure, TaskReport, VERSION, Work};
+
+/// Opens storage by its address; tests have other ones than S3 and folders.
+pub type OpenStorage = Arc<dyn Fn(&str) -> StoreResult<Storage> + Send + Sync>;
+
+/// What a worker may use.
+#[derive(Clone)]
+pub struct WorkerOptions {
+    /// Bytes of memory of the whole process; unbounded where absent.
+    pub memory: Option<u64>,
+    /// Bytes of decoded shards to keep between invocations.
+    pub cache: u64,
+    /// How storage is opened.
+    pub open: OpenStorage,
+}
+
+impl fmt::Debug for WorkerOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { memory, cache, .. } = self;
+        f.debug_struct("WorkerOptions").field("memory", memory).field("cache", cache).finish_non_exhaustive()
+    }
+}
+
+/// Share of a function's memory that decoded shards may fill between invocations.
+const CACHED: f64 = 0.35;
+
+impl WorkerOptions {
+    /// For a process that has `memory` bytes to itself.
+    pub fn with_memory(memory: Option<u64>) -> Self {
+        let cache = memory.map_or(0, |bytes| (bytes as f64 * CACHED) as u64);
+        Self { memory, cache, open: Arc::new(Storage::open) }
+    }
+}
+
+/// A worker and what it keeps.
+#[derive(Debug)]
+pub struct Worker {
+    options: WorkerOptions,
+    kept: Mutex<context::Kept>,
+}
+
+/// One invocation under way: its storage, its clock, its counts.
+pub(crate) struct Attempt<'a> {
+    pub(crate) options: &'a WorkerOptions,
+    pub(crate) invocation: &'a Invocation,
+    pub(crate) run: Storage,
+    pub(crate) guard: Guard,
+    begin: Instant,
+    before: StoreStats,
+    /// Storages other than the run's, and their counts before.
+    others: Mutex<Vec<(Storage, StoreStats)>>,
+    pub(crate) phases: Phases,
+    pub(crate) rows: u64,
+    pub(crate) cached: u64,
+}
+
+/// What a task comes to.
+pub(crate) type Outcome<T> = std::result::Result<T, TaskFailure>;
+
+impl Worker {
+    /// A worker that has done nothing yet.
+    pub fn new(options: WorkerOptions) -> Self {
+        Self { options, kept: Mutex::default() }
+    }
+
+    /// Does one task. Never panics: what goes wrong is in the answer.
+    pub fn handle(&self, invocation: &Invocation) -> Answer {
+        let work = || self.attempt(invocation);
+        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(panic.as_ref()))).into()
+    }
+
+    fn attempt(&self, invocation: &Invocation) -> Outcome<TaskReport> {
+        same_version(invocation)?;
+        let run = (self.options.open)(&invocation.run)
+            .map_err(|e| TaskFailure::from(crate::error::EngineError::from(e)))?;
+        let mut attempt = Attempt {
+            options: &self.options,
+            invocation,
+            before: run.stats(),
+            run,
+            guard: Guard::new(self.options.memory),
+            begin: Instant::now(),
+            others: Mutex::default(),
+            phases: Phases::default(),
+            rows: 0,
+            cached: 0,
+        };
+        let key = self.key(invocation);
+        if invocation.look
+            && let Some(report) = attempt.found(&key)?
+        {
+            return Ok(report);
+        }
+        let bytes = self.work(&mut attempt)?;
+        attempt.write(&key, bytes)
+    }
+
+    fn key(&self, invocation: &Invocation) -> String {
+        crate::journal::keys::result(&invocation.stage.checksum, &invocation.work)
+    }
+
+    fn work(&self, attempt: &mut Attempt<'_>) -> Outcome<Bytes> {
+        let stage = self.stage(attempt)?;
+        match (&attempt.invocation.work, &*stage) {
+            (Work::Shards { node, part }, StageObject::Estimate(stage)) => {
+                let panel = self.panel(attempt, &stage.panel)?;
+                estimate::run(attempt, &panel, stage, *node, *part)
+            }
+            (Work::Reduce { node, children }, StageObject::Estimate(stage)) => {
+                reduce::run(attempt, stage, *node, children)
+            }
+            (work, StageObject::Prepare(stage)) => crate::prepare::work(attempt, stage, work),
+            (work, StageObject::Estimate(_)) => {
+                Err(TaskFailure::new(FailureClass::Permanent, format!("{work} is no task of this stage")))
+            }
+        }
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, context::Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Refuses a controller of another version: it may expect other bits.
+fn same_version(invocation: &Invocation) -> Outcome<()> {
+    if invocation.protocol == PROTOCOL && invocation.version == VERSION {
+        return Ok(());
+    }
+    Err(TaskFailure::new(
+        FailureClass::Permanent,
+        format!(
+            "the controller is version {} (protocol {}), the worker version {VERSION} (protocol {PROTOCOL})",
+            invocation.version, invocation.protocol
+        ),
+    )
+    .with_hint("deploy the worker of the controller's version: `function/build`, then `infra/deploy`"))
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> TaskFailure {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
+    TaskFailure::new(FailureClass::Lost, format!("the worker panicked: {text}"))
+        .with_hint("this is a bug of stagger: please report it with the run's journal")
+}
+
+impl Attempt<'_> {
+    /// Fails once the time that the invocation may take is over.
+    pub(crate) fn in_time(&self) -> Outcome<()> {
+        let limit = Duration::from_secs(self.invocation.seconds.into());
+        if self.begin.elapsed() <= limit {
+            return Ok(());
+        }
+        Err(TaskFailure::new(
+            FailureClass::TimedOut,
+            format!("not done after {} s, the time that the controller gave it", limit.as_secs()),
+        ))
+    }
+
+    /// Opens storage other than the run's, and counts what is asked of it.
+    pub(crate) fn open(&self, url: &str) -> Outcome<Storage> {
+        let storage = (self.options.open)(url).map_err(crate::error::EngineError::from)?;
+        self.count(&storage);
+        Ok(storage)
+    }
+
+    /// Counts what is asked of a storage from now on.
+    pub(crate) fn count(&self, storage: &Storage) {
+        let before = storage.stats();
+        self.others.lock().unwrap_or_else(PoisonError::into_inner).push((storage.clone(), before));
+    }
+
+    /// The result of an earlier attempt. Without the right to list, S3 answers 403 for what is not there.
+    fn found(&self, key: &str) -> Outcome<Option<TaskReport>> {
+        match self.run.get(key, None) {
+            Ok((bytes, _)) if bundle::is_whole(&bytes) => Ok(Some(self.report(key, &bytes, true))),
+            Ok(_) => Ok(None),
+            Err(e) if matches!(e.kind, StoreErrorKind::NotFound | StoreErrorKind::Denied) => Ok(None),
+            Err(e) => Err(crate::error::EngineError::from(e).into()),
+        }
+    }
+
+    /// Writes the result, once. One that is there must be the same: the bits depend on nothing but the task.
+    fn write(&mut self, key: &str, bytes: Bytes) -> Outcome<TaskReport> {
+        let begin = Instant::now();
+        let written = self.run.put(key, bytes.clone(), Condition::IfAbsent);
+        self.phases.write += begin.elapsed().as_secs_f64();
+        match written {
+            Ok(_) => Ok(self.report(key, &bytes, false)),
+            Err(e) if e.kind == StoreErrorKind::Exists => {
+                let (known, _) = self.run.get(key, None).map_err(crate::error::EngineError::from)?;
+                if known == bytes {
+                    return Ok(self.report(key, &bytes, true));
+                }
+                Err(TaskFailure::new(
+                    FailureClass::Permanent,
+                    format!("`{key}` of the run holds {} other bytes than these {}", known.len(), bytes.len()),
+                )
+                .with_hint("something else wrote into the run's folder, or two workers compute different bits; start a new run"))
+            }
+            Err(e) => Err(crate::error::EngineError::from(e).into()),
+        }
+    }
+
+    fn report(&self, key: &str, bytes: &[u8], found: bool) -> TaskReport {
+        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = std::iter::once((self.run.stats(), self.before))
+            .chain(others.iter().map(|(storage, before)| (storage.stats(), *before)));
+        let mut out = TaskReport {
+            key: key.to_owned(),
+            checksum: checksum(bytes),
+            bytes: bytes.len() as u64,
+            rows: self.rows,
+            seconds: self.phases,
+            peak_memory: peak_memory(),
+            cached: self.cached,
+            found,
+            ..TaskReport::default()
+        };
+        for (now, before) in counts {
+            out.bytes_read += now.bytes_read - before.bytes_read;
+            out.gets += now.gets - before.gets;
+            out.puts += now.puts - before.puts;
+            out.throttles += now.throttles - before.throttles;
+        }
+        out
+    }
+}
+
+/// XXH3-128 in hexadecimal digits.
+pub(crate) fn checksum(bytes: &[u8]) -> String {
+    format!("{:032x}", xxh3_128(bytes))
+}

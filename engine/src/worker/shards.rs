@@ -1,0 +1,71 @@
+//! Decoded shards that an environment keeps between tasks, up to a bound of bytes.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::error::Result;
+use crate::load::StoredShards;
+use crate::panel::Needs;
+use crate::shard::Shard;
+
+/// Shards by index, the one used last at the end.
+#[derive(Debug)]
+pub(crate) struct ShardCache {
+    bytes: u64,
+    kept: Mutex<VecDeque<Kept>>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    index: usize,
+    /// What of the shard was read.
+    needs: Needs,
+    shards: Arc<Vec<Shard>>,
+}
+
+impl ShardCache {
+    pub(crate) fn new(bytes: u64) -> Self {
+        Self { bytes, kept: Mutex::default() }
+    }
+
+    /// A shard with at least what is needed of it, and whether it was there.
+    pub(crate) fn load(
+        &self,
+        all: &StoredShards,
+        index: usize,
+        needs: Needs,
+    ) -> Result<(Arc<Vec<Shard>>, bool)> {
+        let mut wanted = needs;
+        if let Some(known) = self.take(index) {
+            if known.needs.covers(needs) {
+                let shards = Arc::clone(&known.shards);
+                self.keep(all, known);
+                return Ok((shards, true));
+            }
+            // What was wanted before will be wanted again.
+            wanted = known.needs.or(needs);
+        }
+        let shards = all.load(index, wanted)?;
+        self.keep(all, Kept { index, needs: wanted, shards: Arc::clone(&shards) });
+        Ok((shards, false))
+    }
+
+    fn take(&self, index: usize) -> Option<Kept> {
+        let mut kept = self.lock();
+        let at = kept.iter().position(|k| k.index == index)?;
+        kept.remove(at)
+    }
+
+    fn keep(&self, all: &StoredShards, shard: Kept) {
+        let room = (self.bytes / all.shard_memory().max(1)) as usize;
+        let mut kept = self.lock();
+        kept.push_back(shard);
+        while kept.len() > room {
+            kept.pop_front();
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
