@@ -1,5 +1,7 @@
 //! What a run tells its listeners: the progress line, logs, later the dashboard and the journal.
 
+use crate::journal::{JournalEvent, Summary};
+
 /// One event. Listeners can't slow or change a run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RunEvent {
@@ -40,6 +42,10 @@ pub enum RunEvent {
         /// Text.
         text: String,
     },
+    /// Something that a run on workers notes in its journal.
+    Journal(JournalEvent),
+    /// Where a run on workers is.
+    Summary(Summary),
     /// Something the user should know.
     Warning {
         /// Text.

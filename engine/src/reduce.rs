@@ -116,6 +116,16 @@ impl<T: Merge> Reduction<T> {
         }
     }
 
+    /// Subtrees that wait for their neighbours.
+    pub fn len(&self) -> usize {
+        self.waiting.lock().unwrap_or_else(|e| e.into_inner()).len()
+    }
+
+    /// Whether nothing has arrived yet.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The sum over all shards, once every subtree has arrived.
     pub fn into_root(self) -> Option<T> {
         let mut waiting = self.waiting.into_inner().unwrap_or_else(|e| e.into_inner());

@@ -1,8 +1,25 @@
-//! A run on workers.
+//! A run on workers, from the controller's side: what [`crate::schedule::Run`] decides is carried out, every answer goes into the journal, and
+//! the sums that workers leave in storage are added along the tree.
+//!
+//! - `invoker`: how a task reaches a worker. `session`: the loop around the state machine. `fold`: sums as they come.
+//! - `estimate`: the passes of estimations. `launch`: a run from its request, or from where an earlier controller left it.
+
+mod estimate;
+mod fold;
+mod invoker;
+mod launch;
+mod session;
+mod size;
+
+use bytes::Bytes;
+
 use crate::error::{EngineError, Result};
 use crate::worker::StageObject;
-use crate::worker::protocol::{TaskFailure, TaskReport, Work};
-use bytes::Bytes;
+use crate::worker::protocol::{TaskFailure, Work};
+
+pub use invoker::{Billed, Invoked, Invoker, Threads};
+pub use launch::{CloudOptions, CloudOutput, Prefer, RunRequest, read_request, resume, run_url, start};
+pub use session::{Ground, Settings, Signal};
 
 /// Why workers did not do a stage.
 #[derive(Debug)]
@@ -24,6 +41,12 @@ impl From<WorkerFailure> for EngineError {
             WorkerFailure::Task { task, failure } => failure.into_error(&task),
             WorkerFailure::Engine(error) => error,
         }
+    }
+}
+
+impl From<EngineError> for WorkerFailure {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(error)
     }
 }
 

@@ -11,8 +11,12 @@ use super::rates::{
 use super::reads::Reads;
 use super::rows::{Row, Scenarios, over};
 use super::threads::{megabytes, place};
-use super::{Backend, BackendForecast, LAMBDA_MB, Planned, ShuffleFacts};
+use super::{Backend, BackendForecast, LAMBDA_MB, Planned, ShuffleFacts, work};
+use crate::load::StoredShards;
+use crate::panel::Needs;
+use crate::plan::Plan;
 use crate::store::Policy;
+use crate::task::StageInput;
 
 /// The run on functions.
 pub(super) fn forecast(planned: &Planned<'_>) -> BackendForecast {
@@ -162,4 +166,23 @@ impl Functions<'_> {
         };
         preparation.steps.into_iter().map(row).collect()
     }
+}
+
+/// Seconds that one shard of a stage should take on a function of one vCPU that keeps nothing.
+pub(crate) fn shard_seconds<'a>(
+    shards: &StoredShards,
+    shares: impl IntoIterator<Item = (&'a Plan, &'a StageInput)>,
+) -> f64 {
+    let reads = Reads::new(shards.manifest(), shards, Policy::remote(), 0);
+    let count = shards.manifest().shards.len().max(1) as f64;
+    let (mut needs, mut nanoseconds) = (Needs::default(), 0.0);
+    for (plan, input) in shares {
+        needs = needs.or(input.needs());
+        nanoseconds += work::of(plan, input) / count;
+    }
+    let read = reads.shard(needs);
+    let spread = 1;
+    read.bytes / NETWORK[spread]
+        + read.gets * LATENCY[spread]
+        + (nanoseconds + read.values * DECODE) * 1e-9 * CPU_SPREAD[spread] * VCPU_FACTOR
 }

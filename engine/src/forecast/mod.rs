@@ -41,6 +41,7 @@ use crate::run::{check, cores, of_specifications};
 use crate::spec::RunSpec;
 
 pub use known::{Files, Known};
+pub(crate) use lambda::shard_seconds;
 pub use prices::Prices;
 
 /// Bytes of Lambda's megabyte.

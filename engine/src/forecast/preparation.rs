@@ -52,6 +52,7 @@ pub(crate) fn preparation(
         remote,
         partitions: None,
         combine: None,
+        least_tasks: 0,
     };
     let shuffle = shape.plan("");
     let price = |requests: Requests| requests.gets as f64 * prices.get + requests.puts as f64 * prices.put;

@@ -1,1 +1,191 @@
+//! The journal of a run: batches of events, each an object of its own that is created once. Whoever creates entry n + 1 has seen
+//! entry n, so the journal is its own fence: a controller that finds an entry which is not its own has lost the run.
+
+mod event;
 pub mod keys;
+mod registry;
+#[cfg(test)]
+mod tests;
+
+use bytes::Bytes;
+
+pub use event::{Entry, JournalEvent, RunState, Summary, Writer};
+pub(crate) use registry::forget_cancel;
+pub use registry::{Listed, cancel_requested, list, register, request_cancel};
+
+use crate::error::{EngineError, Result};
+use crate::store::{Condition, Storage, StoreErrorKind};
+use crate::worker::protocol::VERSION;
+
+/// A controller that has not written for so many seconds is taken for gone; it writes every [`HEARTBEAT`].
+pub const SILENCE: f64 = 30.0;
+/// Seconds after which a controller writes an entry even if nothing happened.
+pub const HEARTBEAT: f64 = 5.0;
+/// Seconds between entries while things happen.
+pub const BATCH_SECONDS: f64 = 1.0;
+/// Events of an entry, about.
+const BATCH_EVENTS: usize = 2_000;
+
+/// A journal that this process writes.
+#[derive(Debug)]
+pub struct Journal {
+    storage: Storage,
+    writer: Writer,
+    epoch: u64,
+    next: u64,
+    pending: Vec<(f64, JournalEvent)>,
+    written: f64,
+}
+
+/// Whether to take a run that another controller seems to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takeover {
+    /// Only if that controller is gone.
+    IfGone,
+    /// In any case: it loses the run at its next entry.
+    Force,
+}
+
+impl Journal {
+    /// Takes the run: reads what happened, and writes that it is ours now.
+    ///
+    /// # Errors
+    /// Another controller holds it, or storage that fails.
+    pub async fn open(
+        storage: Storage,
+        writer: Writer,
+        now: f64,
+        takeover: Takeover,
+    ) -> Result<(Self, Vec<Entry>)> {
+        let history = read(&storage).await?;
+        let (mut next, mut epoch) = (1, 1);
+        if let Some(last) = history.last() {
+            if takeover == Takeover::IfGone && holds(last, &writer, now) {
+                return Err(held(last, now));
+            }
+            (next, epoch) = (last.number + 1, last.epoch + 1);
+        }
+        let mut journal = Self { storage, writer, epoch, next, pending: Vec::new(), written: now };
+        journal.add(now, JournalEvent::Opened { version: VERSION.to_owned() });
+        let summary = history.last().map_or_else(Summary::default, |last| last.summary.clone());
+        let summary = Summary { state: RunState::Running, under_way: 0, ..summary };
+        journal.flush(now, summary).await?;
+        Ok((journal, history))
+    }
+
+    /// How many controllers have taken the run, this one included.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Notes an event; it is written with the next batch.
+    pub fn add(&mut self, now: f64, event: JournalEvent) {
+        self.pending.push((now, event));
+    }
+
+    /// Whether a batch is due.
+    pub fn is_due(&self, now: f64) -> bool {
+        let age = now - self.written;
+        age >= HEARTBEAT
+            || self.pending.len() >= BATCH_EVENTS
+            || (!self.pending.is_empty() && age >= BATCH_SECONDS)
+    }
+
+    /// Writes what is pending.
+    ///
+    /// # Errors
+    /// Another controller has taken the run, or storage that fails.
+    pub async fn flush(&mut self, now: f64, summary: Summary) -> Result<()> {
+        let entry = Entry {
+            number: self.next,
+            epoch: self.epoch,
+            writer: self.writer.clone(),
+            at: now,
+            summary,
+            events: std::mem::take(&mut self.pending),
+        };
+        let json = serde_json::to_vec(&entry).map_err(|e| EngineError::failed(e.to_string()))?;
+        let key = keys::entry(self.next);
+        match self.storage.put_async(&key, Bytes::from(json), Condition::IfAbsent).await {
+            Ok(_) => {
+                self.next += 1;
+                self.written = now;
+                Ok(())
+            }
+            Err(e) if e.kind == StoreErrorKind::Exists => {
+                let other = entry_at(&self.storage, &key).await?;
+                Err(lost(&other))
+            }
+            Err(e) => Err(e.into()),
+        }
+    }
+}
+
+/// All entries of a journal.
+///
+/// # Errors
+/// Storage that fails, or an entry that can't be read.
+pub async fn read(storage: &Storage) -> Result<Vec<Entry>> {
+    let listed = storage.list_async(keys::JOURNAL).await?;
+    let mut out: Vec<Entry> = Vec::with_capacity(listed.len());
+    for object in listed.iter().filter(|object| keys::entry_number(&object.key).is_some()) {
+        let entry = entry_at(storage, &object.key).await?;
+        let expected = out.len() as u64 + 1;
+        if entry.number != expected {
+            return Err(EngineError::failed(format!(
+                "the journal of `{}` has entry {} in place of {expected}",
+                storage.url(),
+                entry.number
+            ))
+            .with_hint("something removed a part of the run; start a new one"));
+        }
+        out.push(entry);
+    }
+    Ok(out)
+}
+
+async fn entry_at(storage: &Storage, key: &str) -> Result<Entry> {
+    let (bytes, _) = storage.get_async(key, None).await?;
+    serde_json::from_slice(&bytes)
+        .map_err(|e| EngineError::failed(format!("`{key}` of `{}` can't be read: {e}", storage.url())))
+}
+
+/// Whether the controller that wrote an entry last seems to hold the run still.
+fn holds(last: &Entry, own: &Writer, now: f64) -> bool {
+    if last.summary.state != RunState::Running {
+        return false;
+    }
+    // Of a process of this machine it is known whether it lives.
+    let gone = last.writer.host == own.host && !is_alive(last.writer.pid);
+    !gone && now - last.at < SILENCE
+}
+
+#[cfg(target_os = "linux")]
+fn is_alive(pid: u32) -> bool {
+    std::path::Path::new("/proc").join(pid.to_string()).exists()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_alive(_pid: u32) -> bool {
+    true
+}
+
+fn held(last: &Entry, now: f64) -> EngineError {
+    let Writer { host, pid, .. } = &last.writer;
+    EngineError::failed(format!(
+        "the run is held by another controller: process {pid} on {host}, which wrote {:.0} s ago",
+        (now - last.at).max(0.0)
+    ))
+    .with_hint(format!(
+        "wait for it, or watch it there; if it is gone, try again in {SILENCE:.0} s or give --take-over"
+    ))
+}
+
+fn lost(other: &Entry) -> EngineError {
+    let Writer { host, pid, .. } = &other.writer;
+    EngineError::failed(format!(
+        "another controller has taken the run: process {pid} on {host} (epoch {})",
+        other.epoch
+    ))
+    .with_hint("this one stops; what it did is kept and used by the other")
+}

@@ -58,7 +58,19 @@ impl PanelStore {
         if names_files || !is_folder {
             return Ok(None);
         }
-        let storage = Storage::open(input)?;
+        Self::in_place(Storage::open(input)?)
+    }
+
+    /// The same by any kind of storage.
+    pub(crate) fn of_address(input: &str, open: &dyn Fn(&str) -> Result<Storage>) -> Result<Option<Self>> {
+        let is_folder = input.contains("://") || std::path::Path::new(input).is_dir();
+        if input.contains(['*', '?', '[']) || input.ends_with(".parquet") || !is_folder {
+            return Ok(None);
+        }
+        Self::in_place(open(input)?)
+    }
+
+    fn in_place(storage: Storage) -> Result<Option<Self>> {
         if let Some(manifest) = Self::find(&storage)? {
             return Ok(Some(Self { storage, manifest }));
         }

@@ -102,6 +102,7 @@ impl<'a> Driver<'a> {
             remote: self.storage.url().starts_with("s3:"),
             partitions: self.options.partitions,
             combine: self.options.combine,
+            least_tasks: self.options.least_tasks,
         };
         let own = shape.plan(&self.order.fingerprint);
         let key = keys::plan(&self.order.fingerprint);

@@ -53,6 +53,8 @@ pub struct PrepareOptions {
     pub partitions: Option<usize>,
     /// Mappers and partitions that a combiner of a two-stage shuffle takes; by cost if absent.
     pub combine: Option<(usize, usize)>,
+    /// Tasks of a stage at least, as far as each has a few megabytes to do: workers that would otherwise be idle.
+    pub least_tasks: usize,
 }
 
 /// A store that was made or found.

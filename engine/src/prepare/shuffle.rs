@@ -9,6 +9,8 @@ use crate::input::Source;
 const OBJECT: u64 = 64 << 20;
 /// Records of a partition where memory allows it.
 const PARTITION: u64 = 128 << 20;
+/// Bytes that are worth a worker of their own.
+const WORTH: u64 = 16 << 20;
 /// Smallest of either: below, requests cost more than memory.
 const LEAST: u64 = 1 << 20;
 /// Memory of a mapper, in sizes of its object: blocks, the object put together, and a batch.
@@ -77,6 +79,8 @@ pub(crate) struct Shape<'a> {
     pub(crate) partitions: Option<usize>,
     /// The cut of a second stage, if a test says.
     pub(crate) combine: Option<(usize, usize)>,
+    /// Tasks a stage at least, where each has enough to do.
+    pub(crate) least_tasks: usize,
 }
 
 impl Shape<'_> {
@@ -100,12 +104,14 @@ impl Shape<'_> {
         let share = ((self.task_memory() as f64 / GATHER_COPIES) as u64).clamp(LEAST, PARTITION);
         // Hashes spread evenly, but not exactly.
         let needed = (scattered + scattered / 16).div_ceil(share).max(1);
-        let spread = if scattered > 16 * LEAST { 2 * self.threads as u64 } else { 1 };
+        let worth = (scattered / WORTH).min(self.least_tasks as u64);
+        let spread = if scattered > 16 * LEAST { 2 * self.threads as u64 } else { 1 }.max(worth);
         let partitions =
             self.partitions.unwrap_or_else(|| needed.max(spread) as usize).next_power_of_two().min(1 << 14);
         let most = (object / self.record()).max(1) as usize;
         // Who asks for partitions asks for tasks of the other stage too.
-        let wanted = self.partitions.map_or(usize::MAX, |n| (rows as usize).div_ceil(n));
+        let mapping = self.partitions.or((worth > 0).then_some(worth as usize));
+        let wanted = mapping.map_or(usize::MAX, |n| (rows as usize).div_ceil(n));
         let mappers = self.mappers(most.min(wanted.max(1)));
         let combiners = (scattered as f64 * COMBINE_COPIES / self.task_memory() as f64) as u64 + 1;
         let requests = requests(mappers.len() as u64, partitions as u64, combiners);

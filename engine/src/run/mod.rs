@@ -23,12 +23,12 @@ use crate::result::SavedResult;
 use crate::spec::RunSpec;
 use crate::task::keys_by_way;
 
-use steps::{Estimation, Scale};
-
 pub(crate) use check::check;
 pub(crate) use data::{Input, direct_memory};
 pub(crate) use fit::wants_standardization;
+pub(crate) use stages::twins;
 pub(crate) use steps::{CLUSTER_BYTES, SAMPLE, SCALE_SHARDS, column_passes};
+pub(crate) use steps::{Estimation, Scale};
 
 /// How to run; no option changes a bit of the result.
 #[derive(Clone, Debug, Default)]
@@ -267,8 +267,20 @@ fn facts(panel: &Panel, threads: usize, stages: &[StageFacts], seconds: f64) -> 
     }
 }
 
+/// Standard errors, bands and aggregations of estimations that are done.
+pub(crate) fn saved_results(
+    panels: &[Panel],
+    specs: &[RunSpec],
+    estimations: Vec<Estimation>,
+    progress: &mut Progress<'_>,
+) -> Result<Vec<(SavedResult, Option<Mat<f64>>)>> {
+    let all = estimations.into_iter().zip(panels).zip(specs);
+    all.map(|((estimation, panel), spec)| estimates::estimate(panel, spec, &estimation.finish(), progress))
+        .collect()
+}
+
 /// Upper bound of the number of clusters in any way of clustering.
-fn cluster_bound(panel: &Panel) -> Result<u64> {
+pub(crate) fn cluster_bound(panel: &Panel) -> Result<u64> {
     let mut distinct = std::collections::HashSet::new();
     let needs = Needs { clusters: true, ..Needs::default() };
     for index in 0..panel.shard_count() {

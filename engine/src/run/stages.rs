@@ -34,7 +34,11 @@ struct Share<'a> {
 
 /// Of the estimations that want a pass, those whose sums differ, and for each which of those it shares: the same stage of
 /// the same strata, design and rows gives the same sums whatever the method.
-fn twins(estimations: &[Estimation], panels: &[Panel], wanted: &[usize]) -> (Vec<usize>, Vec<usize>) {
+pub(crate) fn twins(
+    estimations: &[Estimation],
+    panels: &[Panel],
+    wanted: &[usize],
+) -> (Vec<usize>, Vec<usize>) {
     let mut distinct: Vec<usize> = Vec::new();
     let twin = |i: usize, distinct: &mut Vec<usize>| {
         let same = |&j: &usize| {

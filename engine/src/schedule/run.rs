@@ -184,7 +184,6 @@ impl Run {
     pub fn next(&mut self, now: Duration) -> Next {
         let Some(stage) = &mut self.stage else { return Next::Done };
         if stage.is_done() {
-            self.stage = None;
             return Next::Done;
         }
         if self.stop.is_some() {

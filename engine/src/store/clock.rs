@@ -17,18 +17,24 @@ pub trait Clock: Debug + Send + Sync {
 
     /// A number in [0, 1), another one each time.
     fn fraction(&self) -> f64;
+
+    /// Seconds since 1970, for people and for other machines.
+    fn unix(&self) -> f64 {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        since.map_or(0.0, |since| since.as_secs_f64())
+    }
 }
 
 /// The machine's clock.
 #[derive(Debug)]
-pub(super) struct SystemClock {
+pub(crate) struct SystemClock {
     start: Instant,
     /// Sleeps on the runtime's timer; else the thread itself sleeps, as it does while it reads a file.
     timer: bool,
 }
 
 impl SystemClock {
-    pub(super) fn new(timer: bool) -> Self {
+    pub(crate) fn new(timer: bool) -> Self {
         Self { start: Instant::now(), timer }
     }
 }

@@ -24,12 +24,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use clock::Clock;
+pub(crate) use clock::SystemClock;
 pub(crate) use coalesce::requests as coalesced;
 pub use error::{StoreError, StoreErrorKind};
 pub use local::LocalStore;
 pub(crate) use local::etag_of as local_etag;
 pub use memory::MemoryStore;
 pub use policy::{Duplicate, Policy};
+pub use runtime::runtime;
 pub use s3::S3Store;
 pub use stats::StoreStats;
 pub use storage::Storage;

@@ -9,11 +9,11 @@ use super::{StoreError, StoreErrorKind, StoreResult};
 /// Threads that move bytes between sockets and buffers: two keep up with 10 Gbit/s, and the engine's own threads need the rest.
 const THREADS: usize = 2;
 
-/// The runtime. A run on local files never calls this.
+/// The runtime of requests, and of what waits for them. A run on local files never calls this.
 ///
 /// # Errors
 /// The system gives no more threads or handles.
-pub(super) fn runtime() -> StoreResult<&'static Runtime> {
+pub fn runtime() -> StoreResult<&'static Runtime> {
     static RUNTIME: OnceLock<Result<Runtime, String>> = OnceLock::new();
     let started = RUNTIME.get_or_init(|| {
         let mut builder = Builder::new_multi_thread();

@@ -11,7 +11,7 @@ use super::{Columns, Covariate, Wanted, insert};
 use crate::error::{EngineError, Result};
 use crate::levels::{Recodes, recode};
 use crate::panel::{Census, Needs, Panel, RowKind, Shards, Stratum};
-use crate::panel_store::{self, PanelStore};
+use crate::panel_store::{self, Manifest, PanelStore};
 use crate::parallel;
 use crate::run::{Progress, of_specifications};
 use crate::shard::Shard;
@@ -93,6 +93,11 @@ impl StoredShards {
     /// Bytes of one shard in memory, for all specifications, in the mean.
     pub(crate) fn shard_memory(&self) -> u64 {
         self.memory() / self.count().max(1) as u64
+    }
+
+    /// What is known of them all.
+    pub(crate) fn manifest(&self) -> &Manifest {
+        &self.store.manifest
     }
 
     /// Where the shards are.
@@ -297,7 +302,7 @@ impl StoredShards {
     }
 
     /// The panel of a specification, without counts yet.
-    fn panel(self: &Arc<Self>, specification: usize, in_memory: bool) -> Panel {
+    pub(crate) fn panel(self: &Arc<Self>, specification: usize, in_memory: bool) -> Panel {
         let manifest = &self.store.manifest;
         let used = &self.uses[specification];
         let varies = |field: usize| self.varies[field];

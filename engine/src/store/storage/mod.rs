@@ -142,6 +142,38 @@ impl Storage {
         }
     }
 
+    /// [`Storage::get`] for code that waits for many things at a time; on the runtime of the caller.
+    ///
+    /// # Errors
+    /// As [`Storage::get`].
+    pub async fn get_async(&self, key: &str, pin: Option<&str>) -> StoreResult<(Bytes, ObjectInfo)> {
+        self.inner.whole(key, pin).await
+    }
+
+    /// [`Storage::put`], likewise.
+    ///
+    /// # Errors
+    /// As [`Storage::put`].
+    pub async fn put_async(&self, key: &str, bytes: Bytes, condition: Condition) -> StoreResult<String> {
+        self.inner.put(key, &bytes, &condition).await
+    }
+
+    /// [`Storage::list`], likewise.
+    ///
+    /// # Errors
+    /// As [`Storage::list`].
+    pub async fn list_async(&self, prefix: &str) -> StoreResult<Vec<ObjectInfo>> {
+        self.inner.list(prefix).await
+    }
+
+    /// [`Storage::delete`], likewise.
+    ///
+    /// # Errors
+    /// As [`Storage::delete`].
+    pub async fn delete_async(&self, key: &str) -> StoreResult<()> {
+        self.inner.delete(key).await
+    }
+
     /// One request of the store itself, without any policy.
     pub(super) fn request<'a, T, F>(&'a self, ask: impl FnOnce(&'a dyn Store) -> F) -> StoreResult<T>
     where

@@ -1,0 +1,123 @@
+//! The passes of estimations on workers: one stage a pass, its sums handed to every estimation that wants them.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::session::Session;
+use super::size;
+use super::{CloudOptions, WorkerFailure};
+use crate::error::{EngineError, Result};
+use crate::journal::{JournalEvent, RunState, keys};
+use crate::load::StoredShards;
+use crate::panel::Panel;
+use crate::reduce::Node;
+use crate::run::{Estimation, twins};
+use crate::worker::protocol::{ObjectRef, Work};
+use crate::worker::{EstimateStage, Share, StageObject};
+
+/// Estimations of specifications that share their passes, between two of them. A run that is taken up starts from here, on whatever
+/// machine: solutions are in it, as other processors might solve to other last digits.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct State {
+    /// The panel as its specifications see it.
+    pub(super) panel: ObjectRef,
+    pub(super) estimations: Vec<Estimation>,
+}
+
+/// A pass: which estimations take part, and how many shards it goes through, every so many.
+struct Pass {
+    wanted: Vec<usize>,
+    shards: usize,
+    stride: usize,
+}
+
+/// The pass to make next: samples first, all of the same size together; then the passes over all shards, together.
+fn next_pass(estimations: &[Estimation], shards: usize) -> Option<Pass> {
+    let sample = |e: &Estimation| e.request().map(|request| request.sample);
+    let wants = |sample: Option<usize>| sample.map_or(shards, |n| n.next_power_of_two().min(shards));
+    let first = estimations.iter().filter_map(sample).min_by_key(|sample| (sample.is_none(), *sample))?;
+    let wanted: Vec<usize> =
+        (0..estimations.len()).filter(|&i| sample(&estimations[i]) == Some(first)).collect();
+    let count = wants(first);
+    Some(Pass { wanted, shards: count, stride: shards / count })
+}
+
+/// Makes passes until no estimation wants one.
+pub(super) fn estimate(
+    session: &mut Session<'_>,
+    state: &mut State,
+    panels: &[Panel],
+    shards: &Arc<StoredShards>,
+    options: &CloudOptions,
+) -> std::result::Result<(), WorkerFailure> {
+    let ground = Arc::clone(&session.settings.ground);
+    while let Some(pass) = next_pass(&state.estimations, shards.count()) {
+        let (distinct, twins) = twins(&state.estimations, panels, &pass.wanted);
+        let shares = distinct.iter().filter_map(|&i| share(&state.estimations[i], i)).collect();
+        let stage = EstimateStage { panel: state.panel.clone(), shares, stride: pass.stride };
+        let mut outcome = Ok(None);
+        ground.block_on(async {
+            outcome = run_pass(session, stage, state, shards, &pass, options).await;
+            Ok(())
+        })?;
+        let sums = outcome?.ok_or_else(|| EngineError::failed("a pass brought no sums"))?;
+        for (&index, twin) in pass.wanted.iter().zip(twins) {
+            state.estimations[index].accept(sums.0[twin].clone())?;
+        }
+        ground.block_on(save(session, state))?;
+    }
+    Ok(())
+}
+
+fn share(estimation: &Estimation, spec: usize) -> Option<Share> {
+    let plan = estimation.plan();
+    Some(Share {
+        spec,
+        input: estimation.request()?.input.clone(),
+        standardization: plan.standardization.clone(),
+        outcome_center: plan.outcome_center,
+        fixed: 1 + plan.groups.len(),
+    })
+}
+
+async fn run_pass(
+    session: &mut Session<'_>,
+    stage: EstimateStage,
+    state: &State,
+    shards: &StoredShards,
+    pass: &Pass,
+    options: &CloudOptions,
+) -> std::result::Result<Option<crate::worker::Bundle>, WorkerFailure> {
+    let inputs = || stage.shares.iter().map(|share| (state.estimations[share.spec].plan(), &share.input));
+    let (each, _) = size::expected(shards, inputs(), pass.shards, 1);
+    let tasks = size::tasks(pass.shards, each, options.concurrency, options.prefer, options.n_partitions);
+    let (_, expected) = size::expected(shards, inputs(), pass.shards, tasks);
+    let sets = stage.shares.iter().map(|share| share.input.sets(share.fixed)).max().unwrap_or(1);
+    let mut names: Vec<&str> = stage.shares.iter().map(|share| share.input.stage()).collect();
+    names.dedup();
+    let mut name = names.join(" + ");
+    if pass.stride > 1 {
+        name += " (sample)";
+    }
+    let bytes = encode(&StageObject::Estimate(stage))?;
+    let object = session.put(bytes, keys::common).await?;
+    let level = (pass.shards / tasks).trailing_zeros();
+    let work = |index| Work::Shards { node: Node { level, index }, part: None };
+    session
+        .stage(&name, &object, (0..tasks).map(work).collect(), (Some(expected), sets), Some(pass.shards))
+        .await
+}
+
+/// Saves where the estimations are.
+pub(super) async fn save(session: &mut Session<'_>, state: &State) -> Result<()> {
+    let object = session.put(encode(state)?, keys::state).await?;
+    session.note(JournalEvent::State { object });
+    session.flush(RunState::Running).await
+}
+
+/// Bytes of an object of the run.
+pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
+    postcard::to_stdvec(value)
+        .map_err(|e| EngineError::failed(format!("an object of the run can't be written: {e}")))
+}

@@ -1,0 +1,439 @@
+//! A run on workers from its request to its results, or from where an earlier controller left it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use faer::Mat;
+use serde::{Deserialize, Serialize};
+
+use super::estimate::{State, encode, estimate, save};
+use super::session::{Session, Settings};
+use super::{WorkerFailure, Workers};
+use crate::error::{EngineError, Result};
+use crate::events::{Observer, RunEvent};
+use crate::journal::{
+    Entry, Journal, JournalEvent, RunState, Summary, Takeover, Writer, forget_cancel, keys, register,
+};
+use crate::load::{StoredShards, Wanted, open_store};
+use crate::panel::{Panel, Shards};
+use crate::panel_store::PanelStore;
+use crate::plan::Plan;
+use crate::prepare::{PrepareOptions, fingerprint_of, prepare_by};
+use crate::result::SavedResult;
+use crate::run::{
+    Estimation, Progress, Scale, check, cluster_bound, cores, of_specifications, saved_results,
+};
+use crate::schedule::{Cost, Policy, Run};
+use crate::spec::RunSpec;
+use crate::store::{Condition, Storage};
+use crate::worker::protocol::{ObjectRef, VERSION, Work};
+use crate::worker::{PanelObject, SpecObject, StageObject};
+
+/// What counts more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Prefer {
+    /// Seconds.
+    #[default]
+    Time,
+    /// Dollars.
+    Cost,
+}
+
+/// What is asked for; with it alone a run can be taken up again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunRequest {
+    /// Version of the program.
+    pub version: String,
+    /// Files or a prepared store, as given.
+    pub inputs: Vec<String>,
+    /// Specifications and their names.
+    pub specs: Vec<(Option<String>, RunSpec)>,
+    /// Where stores of input files are made.
+    pub stores: String,
+    /// Words that started it.
+    pub command: Vec<String>,
+    /// Functions, by ascending memory; empty for threads.
+    pub functions: Vec<String>,
+}
+
+/// How it runs; nothing of it changes a bit of the result.
+#[derive(Clone, Debug)]
+pub struct CloudOptions {
+    /// Tasks at a time.
+    pub concurrency: usize,
+    /// Tasks of a stage.
+    pub n_partitions: Option<usize>,
+    /// Cells of an `Influence` pass.
+    pub max_cohorts: Option<usize>,
+    /// Seconds or dollars.
+    pub prefer: Prefer,
+    /// Dollars that are never passed.
+    pub max_cost: Option<f64>,
+    /// Threads of this process, for what it does itself.
+    pub threads: Option<usize>,
+    /// Policies of failures.
+    pub policy: Policy,
+    /// Who this controller is.
+    pub writer: Writer,
+    /// Whether a run that another controller holds is taken.
+    pub takeover: Takeover,
+}
+
+/// What a run on workers brings.
+#[derive(Debug)]
+pub struct CloudOutput {
+    /// Results and draws, one a specification.
+    pub outputs: Vec<(SavedResult, Option<Mat<f64>>)>,
+    /// Attempts, dollars, bytes.
+    pub summary: Summary,
+    /// Attempts still under way although nothing waits for them, and dollars that they may cost yet.
+    pub left: (usize, f64),
+    /// Inputs: path, bytes, rows.
+    pub files: Vec<(String, u64, u64)>,
+    /// Rows of the input, units, shards.
+    pub sizes: (u64, u64, usize),
+}
+
+/// Starts a run below `runs`, the address of all runs.
+///
+/// # Errors
+/// Bad arguments or input; a task that can't be done; the cap; storage that fails. Most leave a run that can be taken up.
+pub fn start(
+    runs: &str,
+    name: &str,
+    request: &RunRequest,
+    settings: &Settings,
+    options: &CloudOptions,
+    observer: Observer<'_>,
+) -> Result<CloudOutput> {
+    for (name, spec) in &request.specs {
+        check(spec).map_err(|e| of_specifications(e, &[name.as_deref()]))?;
+    }
+    let open = |url: &str| (settings.open)(url).map_err(EngineError::from);
+    let (all, storage) = (open(runs)?, open(&run_url(runs, name))?);
+    let journal = settings.ground.block_on(async {
+        register(&all, name).await?;
+        let json = serde_json::to_vec_pretty(request).map_err(|e| EngineError::failed(e.to_string()))?;
+        storage.put_async(keys::RUN, Bytes::from(json), Condition::IfAbsent).await?;
+        let now = settings.clock.unix();
+        Journal::open(storage.clone(), options.writer.clone(), now, options.takeover).await
+    })?;
+    execute(storage, journal, request, settings, options, observer)
+}
+
+/// Takes a run up where it was, by its name.
+///
+/// # Errors
+/// As [`start`]; a name that no run has, or a run that another controller holds.
+pub fn resume(
+    runs: &str,
+    name: &str,
+    settings: &Settings,
+    options: &CloudOptions,
+    observer: Observer<'_>,
+) -> Result<(RunRequest, CloudOutput)> {
+    let storage = (settings.open)(&run_url(runs, name))?;
+    let request = read_request(&storage, runs, name)?;
+    if request.version != VERSION {
+        return Err(EngineError::input(format!(
+            "the run `{name}` was started by version {}, this is version {VERSION}",
+            request.version
+        ))
+        .with_hint("use that version, or start a new run: another version may compute other last digits"));
+    }
+    let journal = settings.ground.block_on(async {
+        let now = settings.clock.unix();
+        let journal = Journal::open(storage.clone(), options.writer.clone(), now, options.takeover).await?;
+        forget_cancel(&storage).await?;
+        Ok(journal)
+    })?;
+    let output = execute(storage, journal, &request, settings, options, observer)?;
+    Ok((request, output))
+}
+
+/// What a run was started for.
+///
+/// # Errors
+/// A name that no run has.
+pub fn read_request(storage: &Storage, runs: &str, name: &str) -> Result<RunRequest> {
+    let (bytes, _) = storage.get(keys::RUN, None).map_err(|e| match e.kind {
+        crate::store::StoreErrorKind::NotFound => {
+            EngineError::input(format!("there is no run `{name}` in `{runs}`"))
+                .with_hint("`stagger list` shows the runs there are")
+        }
+        _ => e.into(),
+    })?;
+    serde_json::from_slice(&bytes)
+        .map_err(|e| EngineError::failed(format!("`{}` of the run `{name}` can't be read: {e}", keys::RUN)))
+}
+
+/// The address of a run.
+pub fn run_url(runs: &str, name: &str) -> String {
+    format!("{}/{name}", runs.trim_end_matches('/'))
+}
+
+fn execute(
+    storage: Storage,
+    (journal, history): (Journal, Vec<Entry>),
+    request: &RunRequest,
+    settings: &Settings,
+    options: &CloudOptions,
+    observer: Observer<'_>,
+) -> Result<CloudOutput> {
+    let invoker = &settings.invoker;
+    let cost = Cost { cap: options.max_cost, ..Cost::default() };
+    let mut run =
+        Run::new(invoker.functions(), invoker.rates(), options.concurrency, cost, options.policy.clone());
+    if !history.is_empty() {
+        run = run.resumed();
+    }
+    let mut session = Session::new(settings.clone(), storage, observer, journal, run);
+    if let Some(last) = history.last() {
+        session.continue_from(&last.summary, last_stage(&history));
+    }
+    let outcome = computed(&mut session, request, &history, options);
+    match outcome {
+        Ok(output) => Ok(output),
+        Err(failure) => {
+            let error = EngineError::from(failure);
+            // An error of the journal can't be told by the journal.
+            let _ = settings.ground.block_on(session.end(&error));
+            Err(error)
+        }
+    }
+}
+
+fn last_stage(history: &[Entry]) -> u64 {
+    let numbers = history.iter().flat_map(|entry| &entry.events).filter_map(|(_, event)| match event {
+        JournalEvent::StageStarted { number, .. } => Some(*number),
+        _ => None,
+    });
+    numbers.max().unwrap_or(0)
+}
+
+/// The last state that the journal names.
+fn last_state(history: &[Entry]) -> Option<ObjectRef> {
+    history.iter().rev().flat_map(|entry| entry.events.iter().rev()).find_map(|(_, event)| match event {
+        JournalEvent::State { object } => Some(object.clone()),
+        _ => None,
+    })
+}
+
+fn computed(
+    session: &mut Session<'_>,
+    request: &RunRequest,
+    history: &[Entry],
+    options: &CloudOptions,
+) -> std::result::Result<CloudOutput, WorkerFailure> {
+    let mut progress = Progress { observer: session.observer, stages: Vec::new() };
+    let (mut state, panels, shards) = match last_state(history) {
+        Some(object) => taken_up(session, &object)?,
+        None => begun(session, request, options, &mut progress)?,
+    };
+    estimate(session, &mut state, &panels, &shards, options)?;
+    let specs: Vec<&RunSpec> = request.specs.iter().map(|(_, spec)| spec).collect();
+    let store = &shards.manifest().columns;
+    let completed = specs.iter().map(|spec| completed(spec, store)).collect::<Vec<_>>();
+    let outputs = saved_results(&panels, &completed, state.estimations, &mut progress)?;
+    session.note(JournalEvent::Finished);
+    let ground = Arc::clone(&session.settings.ground);
+    ground.block_on(session.flush(RunState::Finished))?;
+    let first = panels.first();
+    Ok(CloudOutput {
+        outputs,
+        summary: session.summary(RunState::Finished),
+        left: session.left(),
+        files: first.map(|panel| panel.files.clone()).unwrap_or_default(),
+        sizes: first.map_or((0, 0, 0), |panel| (panel.input_rows, panel.units, panel.shard_count())),
+    })
+}
+
+/// A specification with the store's columns where it names none.
+fn completed(spec: &RunSpec, columns: &crate::panel_store::KeyColumns) -> RunSpec {
+    let mut out = spec.clone();
+    for (own, known) in
+        [(&mut out.idname, &columns.id), (&mut out.tname, &columns.time), (&mut out.gname, &columns.group)]
+    {
+        if own.is_empty() {
+            own.clone_from(known);
+        }
+    }
+    out
+}
+
+/// Goes on from a state that an earlier controller saved.
+fn taken_up(
+    session: &Session<'_>,
+    object: &ObjectRef,
+) -> std::result::Result<(State, Vec<Panel>, Arc<StoredShards>), WorkerFailure> {
+    let state: State = read(&session.storage, object)?;
+    let panel: PanelObject = read(&session.storage, &state.panel)?;
+    let store = PanelStore::open((session.settings.open)(&panel.store).map_err(EngineError::from)?)?;
+    let shards = panel.shards(store)?;
+    let panels = (0..panel.specs.len()).map(|spec| shards.panel(spec, false)).collect();
+    Ok((state, panels, shards))
+}
+
+fn read<T: for<'de> Deserialize<'de>>(storage: &Storage, object: &ObjectRef) -> Result<T> {
+    let (bytes, _) = storage.get(&object.key, None)?;
+    if crate::worker::checksum(&bytes) != object.checksum {
+        return Err(EngineError::failed(format!(
+            "`{}` of the run has another checksum than its journal says",
+            object.key
+        ))
+        .with_hint("the run's objects were damaged; start a new run"));
+    }
+    postcard::from_bytes(&bytes)
+        .map_err(|e| EngineError::failed(format!("`{}` of the run can't be read: {e}", object.key)))
+}
+
+/// Prepares where that is needed, plans, and saves the first state.
+fn begun(
+    session: &mut Session<'_>,
+    request: &RunRequest,
+    options: &CloudOptions,
+    progress: &mut Progress<'_>,
+) -> std::result::Result<(State, Vec<Panel>, Arc<StoredShards>), WorkerFailure> {
+    let store = store_of(session, request, options)?;
+    let threads = options.threads.unwrap_or_else(cores).max(1);
+    let url = store.url();
+    let fingerprint = store.checksum().to_owned();
+    let specs: Vec<(Option<&str>, RunSpec)> = request
+        .specs
+        .iter()
+        .map(|(name, spec)| {
+            let name = name.as_deref();
+            Ok((name, store.complete(spec).map_err(|e| of_specifications(e, &[name]))?))
+        })
+        .collect::<Result<_>>()?;
+    let formulas = specs
+        .iter()
+        .map(|(name, spec)| check(spec).map_err(|e| of_specifications(e, &[*name])))
+        .collect::<Result<Vec<_>>>()?;
+    let wanted: Vec<Wanted<'_>> = specs
+        .iter()
+        .zip(&formulas)
+        .map(|((name, spec), formula)| Wanted { name: *name, spec, formula })
+        .collect();
+    if let Some(other) = wanted.iter().find(|own| !own.shares_keys(&wanted[0])) {
+        return Err(EngineError::input(format!(
+            "specification `{}` names other units, periods, cohorts or eligibility than the first",
+            other.name.unwrap_or_default()
+        ))
+        .with_hint("give it a run of its own")
+        .into());
+    }
+    // Nothing is kept here: the workers have the memory.
+    let mut panels = open_store(store, &wanted, threads, 0, progress)?;
+    let mut plans = Vec::with_capacity(panels.len());
+    for (panel, wanted) in panels.iter_mut().zip(&wanted) {
+        let plan = Plan::new(panel, wanted.spec, wanted.formula, threads);
+        plans.push(plan.map_err(|e| of_specifications(e, &[wanted.name]))?);
+    }
+    for text in plans.iter().flat_map(|plan| &plan.warnings) {
+        (session.observer)(&RunEvent::Warning { text: text.clone() });
+    }
+    let Some(Shards::Stored { shards, .. }) = panels.first().map(|panel| &panel.shards) else {
+        return Err(EngineError::failed("the panel has no shards").into());
+    };
+    let shards = Arc::clone(shards);
+    let objects = wanted
+        .iter()
+        .zip(&plans)
+        .enumerate()
+        .map(|(index, (wanted, plan))| {
+            SpecObject::new(wanted.name, wanted.spec, plan.clone(), &shards.recodes(index))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let object = PanelObject { store: url, manifest: fingerprint, specs: objects };
+    let mut estimations = Vec::with_capacity(plans.len());
+    for (plan, panel) in plans.into_iter().zip(&panels) {
+        let clusters = if plan.cluster_variables > 0 { cluster_bound(panel)? } else { 0 };
+        let scale = Scale { shards: panel.shard_count(), clusters, max_cells: options.max_cohorts };
+        estimations.push(Estimation::new(plan, scale));
+    }
+    let bytes = encode(&object)?;
+    let ground = Arc::clone(&session.settings.ground);
+    let state = ground.block_on(async {
+        let panel = session.put(bytes, keys::common).await?;
+        let state = State { panel, estimations };
+        save(session, &state).await?;
+        Ok(state)
+    })?;
+    Ok((state, panels, shards))
+}
+
+/// The store to read: the one that is named, or that of the files, which workers make where it is not there.
+fn store_of(
+    session: &mut Session<'_>,
+    request: &RunRequest,
+    options: &CloudOptions,
+) -> std::result::Result<PanelStore, WorkerFailure> {
+    let open = Arc::clone(&session.settings.open);
+    let open = |url: &str| open(url).map_err(EngineError::from);
+    if let [input] = request.inputs.as_slice()
+        && let Some(store) = PanelStore::of_address(input, &open)?
+    {
+        return Ok(store);
+    }
+    let specs: Vec<(Option<&str>, &RunSpec)> =
+        request.specs.iter().map(|(name, spec)| (name.as_deref(), spec)).collect();
+    let fingerprint = fingerprint_of(&request.inputs, &specs)?;
+    let storage = open(&format!("{}/{fingerprint}", request.stores.trim_end_matches('/')))?;
+    let known = PanelStore::find(&storage)?.is_some();
+    let url = storage.url();
+    let text = match known {
+        true => format!("reading the prepared store `{url}` of this input"),
+        false => format!("the input is prepared first, in `{url}`, where later runs find it"),
+    };
+    (session.observer)(&RunEvent::Note { text });
+    let observer = session.observer;
+    // Files of this machine are out of the workers' reach.
+    let here = !request.inputs.iter().all(|input| input.starts_with("s3://")) && storage.is_remote();
+    let functions = session.settings.invoker.functions();
+    let memory = functions.first().map_or(0, |function| u64::from(function.memory_mb) << 20);
+    let prepare_options = match here {
+        true => PrepareOptions { threads: options.threads, ..PrepareOptions::default() },
+        // A worker does one task at a time; as many tasks as workers, if memory asks for fewer.
+        false => PrepareOptions {
+            threads: Some(1),
+            memory_limit: Some(memory),
+            least_tasks: options.concurrency,
+            ..PrepareOptions::default()
+        },
+    };
+    let elsewhere = Elsewhere(std::cell::RefCell::new(session));
+    let workers: Option<&dyn Workers> = if here { None } else { Some(&elsewhere) };
+    prepare_by(workers, &request.inputs, &specs, &storage, &prepare_options, observer)?;
+    Ok(PanelStore::open(storage)?)
+}
+
+/// The workers of a session, for a preparation.
+struct Elsewhere<'a, 'b>(std::cell::RefCell<&'a mut Session<'b>>);
+
+impl Workers for Elsewhere<'_, '_> {
+    fn run(
+        &self,
+        name: &str,
+        stage: &StageObject,
+        works: Vec<Work>,
+    ) -> std::result::Result<(), WorkerFailure> {
+        let mut session = self.0.borrow_mut();
+        let ground = Arc::clone(&session.settings.ground);
+        let mut outcome = Ok(None);
+        let bytes = encode(stage)?;
+        ground.block_on(async {
+            let object = session.put(bytes, keys::common).await?;
+            outcome = session.stage(name, &object, works, (None, 1), None).await;
+            Ok(())
+        })?;
+        outcome.map(|_| ())
+    }
+
+    fn results(&self, works: &[Work]) -> Result<Vec<Bytes>> {
+        let session = self.0.borrow();
+        let ground = Arc::clone(&session.settings.ground);
+        ground.block_on(session.results(works))
+    }
+}

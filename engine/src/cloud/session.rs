@@ -1,0 +1,536 @@
+//! The loop around the state machine: it invokes, reads and writes what [`Run`] says, and hands every answer back to it.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::{BoxFuture, LocalBoxFuture};
+use futures::stream::{FuturesUnordered, StreamExt};
+
+use super::WorkerFailure;
+use super::fold::Fold;
+use super::invoker::{Invoked, Invoker};
+use crate::error::{EngineError, Result};
+use crate::events::{Observer, RunEvent};
+use crate::journal::{Journal, JournalEvent, RunState, Summary, cancel_requested, keys};
+use crate::reduce::Node;
+use crate::schedule::{Effect, Handled, Next, Order, Run, Stop};
+use crate::store::{Clock, Condition, Storage, StoreErrorKind, StoreStats};
+use crate::worker::protocol::{
+    Answer, FailureClass, Invocation, ObjectRef, PROTOCOL, TaskFailure, VERSION, Work,
+};
+use crate::worker::{Bundle, checksum};
+
+/// How often signals of the user are looked at.
+const TICK: Duration = Duration::from_millis(200);
+/// Sums and results read at a time.
+const READS: usize = 32;
+
+/// What the user wishes of a run under way; shared with whoever catches Ctrl-C.
+#[derive(Clone, Debug, Default)]
+pub struct Signal(Arc<AtomicU8>);
+
+impl Signal {
+    /// Starts nothing more; a second time: waits for nothing either.
+    pub fn stop(&self) -> u8 {
+        self.0.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    fn level(&self) -> u8 {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    fn raise(&self, level: u8) {
+        self.0.fetch_max(level, Ordering::SeqCst);
+    }
+}
+
+/// What waits for futures: the runtime of all requests, or one of a simulation, whose time is virtual.
+pub enum Ground {
+    /// The process's.
+    Shared,
+    /// Another one.
+    Own(tokio::runtime::Runtime),
+}
+
+impl fmt::Debug for Ground {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Shared => "Shared",
+            Self::Own(_) => "Own",
+        })
+    }
+}
+
+impl Ground {
+    pub(super) fn block_on<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        match self {
+            Self::Shared => crate::store::runtime()?.block_on(work),
+            Self::Own(runtime) => runtime.block_on(work),
+        }
+    }
+}
+
+/// What a session runs on.
+#[derive(Clone)]
+pub struct Settings {
+    /// Who does the tasks.
+    pub invoker: Arc<dyn Invoker>,
+    /// Time and chance.
+    pub clock: Arc<dyn Clock>,
+    /// What waits.
+    pub ground: Arc<Ground>,
+    /// How storage is opened.
+    pub open: crate::worker::OpenStorage,
+    /// What the user wishes.
+    pub signal: Signal,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings").field("invoker", &self.invoker).finish_non_exhaustive()
+    }
+}
+
+impl Settings {
+    /// With the machine's clock and storage.
+    pub fn new(invoker: Arc<dyn Invoker>) -> Self {
+        Self {
+            invoker,
+            clock: Arc::new(crate::store::SystemClock::new(true)),
+            ground: Arc::new(Ground::Shared),
+            open: Arc::new(Storage::open),
+            signal: Signal::default(),
+        }
+    }
+}
+
+/// An answer, and which attempt it is to.
+struct Answered {
+    attempt: u64,
+    function: usize,
+    begun: Duration,
+    invoked: Invoked,
+}
+
+/// A sum that was read.
+type Read = (Node, Result<Bundle>);
+
+/// A run under way.
+pub(super) struct Session<'a> {
+    pub(super) settings: Settings,
+    pub(super) storage: Storage,
+    pub(super) observer: Observer<'a>,
+    journal: Journal,
+    run: Run,
+    in_flight: FuturesUnordered<BoxFuture<'static, Answered>>,
+    /// Number of the last stage.
+    number: u64,
+    stage: String,
+    object: Option<ObjectRef>,
+    failures: u64,
+    attempts: u64,
+    bytes_read: u64,
+    looked_for_cancel: f64,
+    /// Requests of this process that the bill has already.
+    counted: StoreStats,
+    /// The journal says why the run ended.
+    ended: bool,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(
+        settings: Settings,
+        storage: Storage,
+        observer: Observer<'a>,
+        journal: Journal,
+        run: Run,
+    ) -> Self {
+        let looked_for_cancel = settings.clock.unix();
+        Self {
+            settings,
+            storage,
+            observer,
+            journal,
+            run,
+            in_flight: FuturesUnordered::new(),
+            number: 0,
+            stage: String::new(),
+            object: None,
+            failures: 0,
+            attempts: 0,
+            bytes_read: 0,
+            looked_for_cancel,
+            counted: StoreStats::default(),
+            ended: false,
+        }
+    }
+
+    /// Dollars and attempts, for the summary that a person reads.
+    pub(super) fn summary(&self, state: RunState) -> Summary {
+        let (done, tasks) = self.run.progress();
+        Summary {
+            state,
+            stage: self.stage.clone(),
+            done,
+            tasks,
+            under_way: self.run.under_way(),
+            cost: self.run.cost(),
+            bytes_read: self.bytes_read,
+            attempts: self.attempts,
+            failures: self.failures,
+        }
+    }
+
+    /// Goes on counting where an earlier controller was.
+    pub(super) fn continue_from(&mut self, last: &Summary, number: u64) {
+        self.run.spend(last.cost.spent + last.cost.reserved);
+        (self.attempts, self.failures, self.bytes_read) = (last.attempts, last.failures, last.bytes_read);
+        self.number = number;
+    }
+
+    fn unix(&self) -> f64 {
+        self.settings.clock.unix()
+    }
+
+    /// Notes an event in the journal and tells it to whoever listens.
+    pub(super) fn note(&mut self, event: JournalEvent) {
+        (self.observer)(&RunEvent::Journal(event.clone()));
+        self.journal.add(self.settings.clock.unix(), event);
+    }
+
+    /// Writes the journal now.
+    pub(super) async fn flush(&mut self, state: RunState) -> Result<()> {
+        self.bill();
+        let summary = self.summary(state);
+        (self.observer)(&RunEvent::Summary(summary.clone()));
+        self.journal.flush(self.settings.clock.unix(), summary).await
+    }
+
+    /// Adds what this process itself has asked of storage.
+    fn bill(&mut self) {
+        let (now, rates) = (self.storage.stats(), self.settings.invoker.rates());
+        let gets = now.gets - self.counted.gets;
+        let puts = now.puts + now.lists - self.counted.puts - self.counted.lists;
+        self.counted = now;
+        self.run.spend(gets as f64 * rates.get + puts as f64 * rates.put);
+    }
+
+    /// Puts something that tasks have in common, under the checksum of its bytes.
+    pub(super) async fn put(&self, bytes: Vec<u8>, key: fn(&str) -> String) -> Result<ObjectRef> {
+        let checksum = checksum(&bytes);
+        let key = key(&checksum);
+        match self.storage.put_async(&key, Bytes::from(bytes), Condition::IfAbsent).await {
+            Ok(_) => {}
+            // The key is the content's.
+            Err(e) if e.kind == StoreErrorKind::Exists => {}
+            Err(e) => return Err(e.into()),
+        }
+        Ok(ObjectRef { key, checksum })
+    }
+
+    /// Does a stage; with `shards`, adds up the sums over them.
+    pub(super) async fn stage(
+        &mut self,
+        name: &str,
+        object: &ObjectRef,
+        works: Vec<Work>,
+        (expected, sets): (Option<Duration>, usize),
+        shards: Option<usize>,
+    ) -> std::result::Result<Option<Bundle>, WorkerFailure> {
+        self.number += 1;
+        name.clone_into(&mut self.stage);
+        self.object = Some(object.clone());
+        let begun = self.settings.clock.now();
+        let (number, tasks) = (self.number, works.len());
+        (self.observer)(&RunEvent::StageStarted { stage: name.to_owned(), tasks });
+        self.note(JournalEvent::StageStarted {
+            number,
+            stage: name.to_owned(),
+            tasks,
+            object: object.clone(),
+        });
+        self.run.begin(works, expected, sets);
+        let mut fold = shards.map(Fold::new);
+        self.drive(&mut fold).await?;
+        let seconds = self.settings.clock.now().saturating_sub(begun).as_secs_f64();
+        (self.observer)(&RunEvent::StageDone { stage: name.to_owned(), seconds });
+        self.note(JournalEvent::StageDone { number, stage: name.to_owned(), seconds });
+        match fold.map(Fold::into_root) {
+            None => Ok(None),
+            Some(Some(sum)) => Ok(Some(sum)),
+            Some(None) => Err(EngineError::failed(format!("stage {name} lost a partial")).into()),
+        }
+    }
+
+    async fn drive(&mut self, fold: &mut Option<Fold>) -> std::result::Result<(), WorkerFailure> {
+        let mut reads: FuturesUnordered<LocalBoxFuture<'static, Read>> = FuturesUnordered::new();
+        let mut tasks_done = false;
+        loop {
+            self.heed().await?;
+            while let Some(node) = fold.as_mut().and_then(Fold::next) {
+                reads.push(self.read(node));
+            }
+            let now = self.settings.clock.now();
+            let mut wake = now + TICK;
+            if !tasks_done {
+                match self.run.next(now) {
+                    Next::Invoke(order) => {
+                        self.invoke(order);
+                        continue;
+                    }
+                    Next::Wait(until) => wake = until.map_or(wake, |until| until.min(wake)),
+                    Next::Done => tasks_done = true,
+                    Next::Stopped => self.stopped().await?,
+                }
+            }
+            if tasks_done && fold.as_ref().is_none_or(Fold::is_idle) {
+                return Ok(());
+            }
+            let sleep = self.settings.clock.sleep(wake.saturating_sub(now));
+            tokio::select! {
+                biased;
+                Some(answered) = self.in_flight.next(), if !self.in_flight.is_empty() => {
+                    self.answered(answered, fold);
+                }
+                Some((node, read)) = reads.next(), if !reads.is_empty() => {
+                    if let Some(fold) = fold.as_mut() {
+                        tasks_done &= self.has_read(node, read, fold).await?;
+                    }
+                }
+                () = sleep => {}
+            }
+        }
+    }
+
+    /// What the journal and the user want now and then.
+    async fn heed(&mut self) -> Result<()> {
+        let now = self.unix();
+        if now - self.looked_for_cancel >= crate::journal::HEARTBEAT / 2.0 {
+            self.looked_for_cancel = now;
+            if let Some(abandon) = cancel_requested(&self.storage).await? {
+                self.settings.signal.raise(if abandon { 2 } else { 1 });
+            }
+        }
+        if self.settings.signal.level() > 0 {
+            self.run.cancel();
+        }
+        if self.journal.is_due(now) {
+            self.flush(RunState::Running).await?;
+        }
+        Ok(())
+    }
+
+    fn invoke(&mut self, order: Order) {
+        self.attempts += 1;
+        let function = self.run.functions()[order.function].name.clone();
+        self.note(JournalEvent::Invoked {
+            attempt: order.attempt,
+            task: order.work.clone(),
+            number: order.number,
+            function,
+            backup: order.backup,
+        });
+        let Some(stage) = self.object.clone() else { return };
+        let invocation = Invocation {
+            protocol: PROTOCOL,
+            version: VERSION.to_owned(),
+            run: self.storage.url(),
+            stage,
+            work: order.work,
+            look: order.look,
+            seconds: order.limit.as_secs().try_into().unwrap_or(u32::MAX),
+        };
+        let (invoker, clock) = (Arc::clone(&self.settings.invoker), Arc::clone(&self.settings.clock));
+        let Order { attempt, function, limit, .. } = order;
+        let begun = clock.now();
+        let work = async move {
+            let invoked = invoker.invoke(function, invocation, limit).await;
+            Answered { attempt, function, begun, invoked }
+        };
+        self.in_flight.push(work.boxed());
+    }
+
+    fn answered(&mut self, answered: Answered, fold: &mut Option<Fold>) {
+        let Answered { attempt, function, begun, invoked } = answered;
+        let now = self.settings.clock.now();
+        let took = now.saturating_sub(begun).as_secs_f64();
+        let throttled = matches!(&invoked.answer, Answer::Failed(f) if f.class == FailureClass::Throttled);
+        let rates = self.settings.invoker.rates();
+        let memory = self.run.functions()[function].memory_mb;
+        // What was turned away is not billed; what got lost may be, for as long as it took.
+        let dollars = match (&invoked.billed, throttled) {
+            (Some(billed), _) => rates.invocation(memory, billed.seconds),
+            (None, true) => 0.0,
+            (None, false) => rates.invocation(memory, took),
+        };
+        match invoked.answer {
+            Answer::Done(report) => {
+                let effect = self.run.on_report(attempt, &report, dollars, now);
+                self.bytes_read += report.bytes_read;
+                self.note(JournalEvent::Done {
+                    attempt,
+                    seconds: report.seconds,
+                    took,
+                    billed: invoked.billed.map(|b| b.seconds),
+                    rows: report.rows,
+                    bytes_read: report.bytes_read,
+                    bytes: report.bytes,
+                    peak_memory: invoked.billed.map_or(0, |b| b.peak_memory).max(report.peak_memory),
+                    cached: report.cached,
+                    found: report.found,
+                });
+                if let (Effect::Sum(node), Some(fold)) = (&effect, fold.as_mut()) {
+                    fold.ready(*node, report.bytes);
+                }
+                if effect != Effect::Ignored {
+                    let (done, tasks) = self.run.progress();
+                    (self.observer)(&RunEvent::TaskDone { stage: self.stage.clone(), done, tasks });
+                }
+            }
+            Answer::Failed(failure) => {
+                self.failures += 1;
+                let fraction = self.settings.clock.fraction();
+                let (class, message) = (failure.class, failure.message.clone());
+                let handled = self.run.on_failure(attempt, failure, dollars, now, fraction);
+                self.note(JournalEvent::Failed { attempt, class, message, remedy: remedy(&handled), took });
+            }
+        }
+    }
+
+    fn read(&self, node: Node) -> LocalBoxFuture<'static, Read> {
+        let storage = self.storage.clone();
+        let key = self.sum_key(node);
+        async move {
+            let read = match storage.get_async(&key, None).await {
+                Ok((bytes, _)) => Bundle::decode(&bytes),
+                Err(e) => Err(e.into()),
+            };
+            (node, read)
+        }
+        .boxed_local()
+    }
+
+    fn sum_key(&self, node: Node) -> String {
+        let stage = self.object.as_ref().map_or("", |object| &object.checksum);
+        keys::result(stage, &Work::Shards { node, part: None })
+    }
+
+    /// Adds a sum; one that is missing or damaged is removed and made again. Whether all tasks are still done.
+    async fn has_read(&mut self, node: Node, read: Result<Bundle>, fold: &mut Fold) -> Result<bool> {
+        let error = match read {
+            Ok(bundle) => {
+                fold.add(node, bundle);
+                return Ok(true);
+            }
+            Err(error) => error,
+        };
+        fold.failed();
+        if !matches!(error.storage(), Some(StoreErrorKind::Corrupt | StoreErrorKind::NotFound)) {
+            return Err(error);
+        }
+        self.failures += 1;
+        let key = self.sum_key(node);
+        self.storage.delete_async(&key).await?;
+        let failure = TaskFailure::new(FailureClass::Corrupt, error.to_string()).at(key);
+        let message = failure.message.clone();
+        let handled = self.run.on_damaged(node, failure, self.settings.clock.now());
+        self.note(JournalEvent::Failed {
+            attempt: 0,
+            class: FailureClass::Corrupt,
+            message,
+            remedy: remedy(&handled),
+            took: 0.0,
+        });
+        Ok(false)
+    }
+
+    /// Ends the run: waits for the attempts under way, unless the user does not, and says why.
+    async fn stopped(&mut self) -> std::result::Result<(), WorkerFailure> {
+        let wait = self.in_flight.is_empty() || self.settings.signal.level() > 1;
+        if !wait {
+            return Ok(());
+        }
+        let Some(stop) = self.run.stopped().cloned() else { return Ok(()) };
+        let cost = self.run.cost();
+        let (state, reason, failure) = match stop {
+            Stop::Failed { task, failure } => (
+                RunState::Failed,
+                format!("{task}: {}", failure.message),
+                WorkerFailure::Task { task, failure },
+            ),
+            Stop::Cost => {
+                let error = EngineError::failed(format!(
+                    "stopped at ${:.4} of the ${:.4} that --max-cost allows: another task could pass it",
+                    cost.spent,
+                    cost.cap.unwrap_or_default()
+                ))
+                .with_hint("`stagger resume` with a higher --max-cost goes on where it was");
+                (RunState::Stopped, error.to_string(), error.into())
+            }
+            Stop::Credentials(failure) => {
+                let error =
+                    EngineError::failed(format!("credentials were not renewed in time: {}", failure.message))
+                        .with_hint("log in again; `stagger resume` goes on where it was");
+                (RunState::Stopped, error.to_string(), error.into())
+            }
+            Stop::Cancelled => {
+                let left = self.in_flight.len();
+                let still = if left > 0 {
+                    format!("; {left} tasks under way end by themselves")
+                } else {
+                    String::new()
+                };
+                let error = EngineError::failed(format!("cancelled{still}"))
+                    .with_hint("`stagger resume` goes on where it was");
+                (RunState::Stopped, error.to_string(), error.into())
+            }
+        };
+        self.ended = true;
+        self.note(JournalEvent::Stopped { reason, resumable: state == RunState::Stopped });
+        self.flush(state).await?;
+        Err(failure)
+    }
+
+    /// Notes an error that did not come from a task: bad input, storage.
+    pub(super) async fn end(&mut self, error: &EngineError) -> Result<()> {
+        if self.ended {
+            return Ok(());
+        }
+        self.ended = true;
+        let resumable = !error.is_input();
+        self.note(JournalEvent::Stopped { reason: error.to_string(), resumable });
+        self.flush(if resumable { RunState::Stopped } else { RunState::Failed }).await
+    }
+
+    /// What tasks of the last stage wrote.
+    pub(super) async fn results(&self, works: &[Work]) -> Result<Vec<Bytes>> {
+        let stage = self.object.as_ref().map_or("", |object| &object.checksum);
+        let read = |work: &Work| {
+            let key = keys::result(stage, work);
+            async move { self.storage.get_async(&key, None).await.map(|(bytes, _)| bytes) }
+        };
+        let reads: Vec<_> = works.iter().map(read).collect();
+        let all: Vec<_> = futures::stream::iter(reads).buffered(READS).collect().await;
+        Ok(all.into_iter().collect::<std::result::Result<_, _>>()?)
+    }
+
+    /// Attempts that are still under way although nothing waits for them, and dollars that they may cost.
+    pub(super) fn left(&self) -> (usize, f64) {
+        (self.in_flight.len(), self.run.cost().reserved)
+    }
+}
+
+fn remedy(handled: &Handled) -> String {
+    match handled {
+        Handled::Again(_) => "again".to_owned(),
+        Handled::Larger(function) => format!("again on function {}", function + 1),
+        Handled::Split(pieces) => format!("split in {pieces}"),
+        Handled::Fatal(_) => "given up".to_owned(),
+        Handled::Ignored => "nothing: it is done, or another attempt is under way".to_owned(),
+    }
+}
