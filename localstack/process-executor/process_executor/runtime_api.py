@@ -95,6 +95,9 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # A head and a body sent apart would wait 40 ms for each other.
+    disable_nagle_algorithm = True
+    wbufsize = -1
 
     def do_GET(self):
         if self.path != NEXT:
