@@ -4,7 +4,7 @@ import importlib
 import sys
 import time
 
-CHECKS = ["answers", "payloads", "memory", "reports", "concurrency", "leftovers"]
+CHECKS = ["answers", "payloads", "memory", "reports", "concurrency", "stack", "leftovers"]
 
 
 def main(endpoint: str, *names: str) -> None:

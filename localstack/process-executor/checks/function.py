@@ -35,10 +35,11 @@ def client(endpoint: str, service: str = "lambda"):
     )
 
 
-def bundle() -> bytes:
+def bundle(old: str = "", new: str = "") -> bytes:
+    """The zip, with one change of the code if there is to be one."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("bootstrap", BOOTSTRAP.replace("PYTHON", sys.executable, 1))
+        archive.writestr("bootstrap", BOOTSTRAP.replace("PYTHON", sys.executable, 1).replace(old, new, 1))
     return buffer.getvalue()
 
 
