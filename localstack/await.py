@@ -1,4 +1,4 @@
-"""Waits until LocalStack answers, then makes the bucket: `await.py URL BUCKET PID SECONDS`."""
+"""Waits until LocalStack answers, then makes the bucket, with a sample: `await.py URL BUCKET PID SECONDS SAMPLE`."""
 
 import os
 import sys
@@ -32,21 +32,28 @@ def await_health(url: str, pid: int, seconds: float) -> None:
         time.sleep(0.1)
 
 
-def make_bucket(url: str, bucket: str) -> None:
-    """Puts the bucket, which may exist. The first request of S3 loads the service: it takes seconds."""
+def put(url: str, body: bytes = b"") -> None:
+    """The first request of S3 loads the service: it takes seconds."""
+    DIRECT.open(urllib.request.Request(url, data=body, method="PUT"), timeout=60).close()
+
+
+def make_bucket(url: str) -> None:
+    """It may exist."""
     try:
-        DIRECT.open(urllib.request.Request(f"{url}/{bucket}", method="PUT"), timeout=60).close()
+        put(url)
     except urllib.error.HTTPError as error:
         if error.code != 409:
-            sys.exit(f"localstack: can't make bucket {bucket}: {error}")
-    except OSError as error:
-        sys.exit(f"localstack: can't make bucket {bucket}: {error}")
+            raise
 
 
 def main() -> None:
-    url, bucket, pid, seconds = sys.argv[1:]
+    url, bucket, pid, seconds, sample = sys.argv[1:]
     await_health(url, int(pid), float(seconds))
-    make_bucket(url, bucket)
+    try:
+        make_bucket(f"{url}/{bucket}")
+        put(f"{url}/{bucket}/examples/{os.path.basename(sample)}", open(sample, "rb").read())
+    except OSError as error:
+        sys.exit(f"localstack: can't make bucket {bucket}: {error}")
 
 
 main()

@@ -31,3 +31,19 @@ server_runs() {
   pid="$(recorded_pid)"
   [[ -n "$pid" ]] && ps -o args= -p "$pid" 2>/dev/null | grep -qF "$server_program"
 }
+
+# The server and the functions that it runs: everything in its session.
+members() { ps -o pid= -s "$1" 2>/dev/null || true; }
+
+# Whether another program has got the id since; then there is nothing left to stop. A server that is dead may still have
+# functions that run.
+is_another_program() {
+  local args
+  args="$(ps -o args= -p "$1" 2>/dev/null || true)"
+  [[ -n "$args" && "$args" != *"$server_program"* && "$args" != *'<defunct>'* ]]
+}
+
+signal() {
+  local pid
+  for pid in $(members "$2"); do kill "-$1" "$pid" 2>/dev/null || true; done
+}

@@ -1,19 +1,27 @@
 """One execution environment of a Lambda function: a process that runs the zip's `bootstrap`."""
 
-import json
-import os
 import queue
-import signal
-import subprocess
 import threading
 import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from localstack import config
-from localstack.services.lambda_.invocation.executor_endpoint import StatusErrorException
 from localstack.services.lambda_.invocation.lambda_models import InvocationResult
 from localstack.services.lambda_.invocation.runtime_executor import RuntimeExecutor
 
-from process_executor.runtime_api import Answer, RuntimeApi
+from process_executor.logs import Usage, frame
+from process_executor.process import FunctionProcess, InitError, error
+from process_executor.runtime_api import Answer
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An answer, and what the log says of how it came about."""
+
+    answer: Answer
+    fields: list[str] = field(default_factory=list)
+    last: str = ""
 
 
 class ProcessExecutor(RuntimeExecutor):
@@ -22,35 +30,42 @@ class ProcessExecutor(RuntimeExecutor):
     def __init__(self, id, function_version):
         super().__init__(id, function_version)
         self.timeout = function_version.config.timeout
+        self.memory_size = function_version.config.memory_size
         self._invoking = threading.Lock()
         self._process: FunctionProcess | None = None
+        self._init_error: InitError | None = None
+        self._is_new = False
 
     def start(self, env_vars):
         self._env_vars = env_vars
-        self._process = self._spawn()
+        try:
+            self._spawn()
+        except InitError as failure:
+            # The first invocation gets it, with the log, as on Lambda; raised here it would come without one.
+            self._init_error = failure
 
     def stop(self):
-        if self._process:
-            self._process.kill()
-            self._process = None
+        process, self._process = self._process, None
+        if process:
+            process.kill()
 
     def invoke(self, payload):
         with self._invoking:
-            if self._process is None or not self._process.is_running():
-                self.stop()
-                self._process = self._spawn()
-            process, since, request = self._process, time.monotonic(), payload["invoke-id"]
-            mark = len(process.lines)
+            request = payload["invoke-id"]
             try:
-                answer = process.invoke(payload, self.timeout)
-            except queue.Empty:
-                self.stop()
-                answer = error(request, "Sandbox.Timedout", f"Task timed out after {self.timeout:.2f} seconds")
-            logs = report(request, process.lines[mark:], time.monotonic() - since)
-            return InvocationResult(request, answer.body, is_error=answer.is_error, logs=logs)
+                process = self._ready_process()
+            except InitError as failure:
+                return self._result(request, failure.process, _failed_init(request, failure), 0.0, True)
+            is_new, self._is_new = self._is_new, False
+            if not is_new:
+                # What it printed after its last answer; it belongs to no invocation.
+                process.log.take()
+            since = time.monotonic()
+            outcome = self._outcome(request, process, payload)
+            return self._result(request, process, outcome, time.monotonic() - since, is_new)
 
     def get_logs(self):
-        return "".join(self._process.lines) if self._process else ""
+        return self._process.log.take() if self._process else ""
 
     def get_address(self):
         return "127.0.0.1"
@@ -70,80 +85,55 @@ class ProcessExecutor(RuntimeExecutor):
     def cleanup_version(cls, function_version):
         """LocalStack removes the code itself."""
 
-    def _spawn(self) -> "FunctionProcess":
+    def _ready_process(self) -> FunctionProcess:
+        failure, self._init_error = self._init_error, None
+        if failure:
+            raise failure
+        process = self._process
+        if process is None or not process.is_running():
+            self.stop()
+            process = self._spawn()
+        return process
+
+    def _spawn(self) -> FunctionProcess:
         folder = str(self.function_version.config.code.get_unzipped_code_location())
-        return FunctionProcess(folder, self._env_vars, self.timeout)
+        process = FunctionProcess(folder, self._env_vars, self.memory_size)
+        self._process, self._is_new = process, True
+        return process
 
-
-class FunctionProcess:
-    """A running `bootstrap` with its Runtime API; raises unless it gets as far as asking for an invocation."""
-
-    def __init__(self, folder: str, env_vars: dict[str, str], timeout: float):
-        self.lines: list[str] = []
-        self._api = RuntimeApi(timeout)
-        bootstrap = os.path.join(folder, "bootstrap")
-        os.chmod(bootstrap, 0o755)
-        # A group of its own, so that a timeout ends its children too; in the server's session, so that `down` finds it.
-        self._process = subprocess.Popen(
-            [bootstrap],
-            cwd=folder,
-            env=self._environment(folder, env_vars),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            process_group=0,
-        )
-        threading.Thread(target=self._pump, daemon=True).start()
-        self._api.settled.wait(config.LAMBDA_RUNTIME_ENVIRONMENT_TIMEOUT)
-        if self._api.init_error or not self.is_running():
-            body = self._api.init_error or self._exit("").body
-            self.kill()
-            raise StatusErrorException("Environment startup failed", payload=body)
-
-    def is_running(self) -> bool:
-        return self._process.poll() is None
-
-    def invoke(self, payload: dict[str, str], timeout: float) -> Answer:
-        """Raises `queue.Empty` after the timeout."""
-        self._api.offer(payload)
-        answer = self._api.answers.get(timeout=timeout)
-        return self._exit(payload["invoke-id"]) if answer is None else answer
-
-    def kill(self) -> None:
+    def _outcome(self, request: str, process: FunctionProcess, payload: dict[str, str]) -> Outcome:
         try:
-            os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        self._api.close()
+            answer = process.invoke(payload, self.timeout)
+        except queue.Empty:
+            self.stop()
+            return _timed_out(request, self.timeout)
+        if answer is not None:
+            return Outcome(answer)
+        self.stop()
+        return _ended(request, process)
 
-    def _environment(self, folder: str, env_vars: dict[str, str]) -> dict[str, str]:
-        own = {"LAMBDA_TASK_ROOT": folder, "AWS_LAMBDA_RUNTIME_API": self._api.address}
-        inherited = {"PATH": os.environ.get("PATH", ""), "HOME": os.environ.get("HOME", "/")}
-        return inherited | {k: str(v) for k, v in env_vars.items() if v is not None} | own
-
-    def _pump(self) -> None:
-        for line in self._process.stdout:
-            self.lines.append(line.decode(errors="replace"))
-        self._process.wait()
-        # The end is the answer to an invocation that still waits for one.
-        self._api.answers.put(None)
-        self._api.settled.set()
-
-    def _exit(self, request: str) -> Answer:
-        code = self._process.wait()
-        how = f"signal: {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
-        return error(request, "Runtime.ExitError", f"Error: Runtime exited with error: {how}")
+    def _result(self, request, process, outcome, seconds, is_new) -> InvocationResult:
+        init = process.init_seconds if is_new else None
+        usage = Usage(seconds, init, self.memory_size, min(process.memory.megabytes(), self.memory_size))
+        version = self.function_version.id.qualifier
+        logs = frame(request, version, process.log.take(), usage, outcome.fields, outcome.last)
+        return InvocationResult(request, outcome.answer.body, is_error=outcome.answer.is_error, logs=logs)
 
 
-def error(request: str, kind: str, message: str) -> Answer:
-    """An error that the function could not report itself, in Lambda's words."""
-    body = {"errorMessage": f"RequestId: {request} {message}", "errorType": kind}
-    return Answer(json.dumps(body).encode(), is_error=True)
+def _timed_out(request: str, timeout: float) -> Outcome:
+    message = f"Task timed out after {timeout:.2f} seconds"
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    answer = error(request, "Sandbox.Timedout", f"Error: {message}")
+    return Outcome(answer, ["Status: timeout"], f"{now} {request} {message}\n\n")
 
 
-def report(request: str, lines: list[str], seconds: float) -> str:
-    """The log of an invocation, as Lambda frames it."""
-    return (
-        f"START RequestId: {request}\n{''.join(lines)}END RequestId: {request}\n"
-        f"REPORT RequestId: {request}\tDuration: {seconds * 1000:.2f} ms\n"
-    )
+def _ended(request: str, process: FunctionProcess) -> Outcome:
+    kind, how = "Runtime.ExitError", process.end()
+    fields = ["Status: error", f"Error Type: {kind}"]
+    return Outcome(error(request, kind, how), fields, f"RequestId: {request} {how}\n{kind}\n")
+
+
+def _failed_init(request: str, failure: InitError) -> Outcome:
+    if failure.body is None:
+        return _ended(request, failure.process)
+    return Outcome(Answer(failure.body, is_error=True), ["Status: error"])

@@ -8,6 +8,8 @@ class ProcessExecutorPlugin(RuntimeExecutorPlugin):
 
     def load(self, *args, **kwargs):
         # Imported late: LocalStack lists its plugins long before it needs Lambda.
+        from process_executor import limits
         from process_executor.executor import ProcessExecutor
 
+        limits.enforce()
         return ProcessExecutor

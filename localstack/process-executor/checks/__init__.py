@@ -1,0 +1,1 @@
+"""What the executor enforces, each limit seen to fire: `check.py` runs them all."""
