@@ -11,6 +11,9 @@ const STATUS_FAILED: u8 = 1;
 /// Exit status of bad arguments or bad input.
 const STATUS_INPUT: u8 = 2;
 
+/// Exit status after Ctrl-C: 128 + SIGINT.
+const STATUS_INTERRUPTED: u8 = 130;
+
 /// A command that did not succeed.
 ///
 /// The message is lower case without a full stop, as it follows `error: `.
@@ -71,6 +74,11 @@ impl Failure {
             Some(hint) => self.hint(hint),
             None => self,
         }
+    }
+
+    /// The same failure of a command that was stopped by Ctrl-C: its status says so.
+    pub(crate) fn interrupted(self) -> Self {
+        Self { status: STATUS_INTERRUPTED, ..self }
     }
 
     /// The process's exit status.

@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use stagger_engine::cloud::Signal;
+
 use crate::failure::Failure;
 use crate::progress;
 
@@ -20,9 +22,12 @@ struct Output {
     committed: Option<PathBuf>,
     /// What goes on where it was when the command is given again.
     resumable: bool,
+    /// A run on workers, which stops in good order the first time.
+    run: Option<(String, Signal)>,
 }
 
-static OUTPUT: Mutex<Output> = Mutex::new(Output { staging: None, committed: None, resumable: false });
+static OUTPUT: Mutex<Output> =
+    Mutex::new(Output { staging: None, committed: None, resumable: false, run: None });
 
 /// Answers Ctrl-C (and a request to terminate) from now on.
 pub(crate) fn install() {
@@ -30,6 +35,16 @@ pub(crate) fn install() {
     let _ = ctrlc::set_handler(|| {
         // Waits while files are being put in place. The lock is held until the process has ended.
         let output = lock();
+        if let Some((name, signal)) = &output.run
+            && signal.stop() == 1
+        {
+            progress::erase();
+            let _ = writeln!(
+                io::stderr(),
+                "stopping run {name}: the tasks under way end first; Ctrl-C again leaves at once"
+            );
+            return;
+        }
         if let Some(staging) = &output.staging {
             let _ = fs::remove_dir_all(staging);
         }
@@ -49,11 +64,16 @@ pub(crate) fn resumes() {
     lock().resumable = true;
 }
 
+/// Has the first interrupt stop this run, and the second one leave.
+pub(crate) fn stops(name: &str, signal: Signal) {
+    lock().run = Some((name.to_owned(), signal));
+}
+
 /// Puts files in place, safe from interrupts until it is done.
 pub(crate) fn commit(target: &Path, put: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
     let mut output = lock();
     put()?;
-    *output = Output { staging: None, committed: Some(target.to_owned()), resumable: false };
+    *output = Output { staging: None, committed: Some(target.to_owned()), resumable: false, run: None };
     Ok(())
 }
 
@@ -64,6 +84,12 @@ fn lock() -> MutexGuard<'static, Output> {
 fn message(output: &Output) -> String {
     match &output.committed {
         Some(target) => format!("interrupted: the result was saved in {}", target.display()),
+        None if output.run.is_some() => {
+            let name = output.run.as_ref().map_or("", |(name, _)| name);
+            format!(
+                "interrupted: `stagger resume {name}` goes on where it was; tasks under way end by themselves"
+            )
+        }
         None if output.resumable => {
             "interrupted: the same command goes on where it was; `_prepare` in the store holds what was done"
                 .to_owned()

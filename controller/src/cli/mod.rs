@@ -11,6 +11,7 @@ pub(crate) mod run_file;
 pub(crate) mod spec;
 pub(crate) mod specs;
 pub(crate) mod values;
+pub(crate) mod workers;
 
 use std::ffi::OsString;
 
@@ -21,6 +22,7 @@ use self::prepare_args::PrepareArgs;
 use self::refusal::Refusal;
 use self::run_args::{RunArgs, WindowArgs};
 use self::values::{boolean, number};
+use self::workers::{CancelArgs, ListArgs, ResumeArgs};
 use crate::simulate::SimulateArgs;
 
 const EXAMPLES: &str = "\
@@ -89,6 +91,14 @@ Examples:
   stagger plan 'panel/*.parquet' --yname y --tname t --idname id --gname g --memory-limit 8GB --json
   stagger plan store --prices eu-central-1.toml";
 
+const RESUME_EXAMPLES: &str = "\
+Nothing that was done is done again. A run has one controller at a time: if another one holds it, this one
+says who, and takes it with --take-over.
+
+Examples:
+  stagger resume 20261121-103012-kqzt --out result
+  stagger resume 20261121-103012-kqzt --max-cost 5";
+
 const DESCRIBE_EXAMPLES: &str = "\
 Examples:
   stagger describe panel.parquet
@@ -114,6 +124,13 @@ pub(crate) enum Action {
     /// Tell what a run will take before it starts: cells, tasks, memory, requests, seconds, dollars
     #[command(after_help = PLAN_EXAMPLES)]
     Plan(Box<PlanArgs>),
+    /// Go on with a run on workers where it was stopped
+    #[command(after_help = RESUME_EXAMPLES)]
+    Resume(Box<ResumeArgs>),
+    /// Stop a run on workers, wherever its controller is
+    Cancel(CancelArgs),
+    /// List runs on workers: state, progress, cost
+    List(ListArgs),
     /// Aggregate a saved result, without the data
     #[command(after_help = AGG_EXAMPLES)]
     Agg(AggArgs),

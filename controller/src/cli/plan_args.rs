@@ -9,7 +9,7 @@ use super::request::{RunRequest, Specification};
 use super::run_args::RunArgs;
 use super::run_file::resolve;
 use super::spec::given;
-use super::values::{positive, size, whole};
+use super::values::{size, whole};
 use crate::failure::Failure;
 
 /// Least and most memory of a function, in Lambda's megabytes.
@@ -23,9 +23,6 @@ pub(crate) struct PlanArgs {
     /// Memory of a function on Lambda, 128MB to 10240MB [default: 1769MB, which is one vCPU]
     #[arg(long, value_name = "SIZE", value_parser = function_memory, help_heading = "Plan")]
     pub(crate) worker_memory: Option<u64>,
-    /// Functions at a time [default: 1000]
-    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true, help_heading = "Plan")]
-    pub(crate) concurrency: Option<usize>,
     /// Prices in place of the built-in list of us-east-1
     #[arg(long, value_name = "FILE", help_heading = "Plan")]
     pub(crate) prices: Option<String>,
@@ -52,6 +49,7 @@ impl PlanRequest {
         let mut named = resolve(args.run)?;
         let asked = named.first_mut().and_then(|named| given(&named.args.running.backend));
         named.iter_mut().for_each(|named| named.args.running.backend = None);
+        let concurrency = named.first().and_then(|named| named.args.running.concurrency);
         let run = RunRequest::new(named)?;
         let mut options = ForecastOptions::new(prices);
         if let Some(backend) = asked {
@@ -63,7 +61,7 @@ impl PlanRequest {
         options.max_cohorts = run.options.max_cohorts;
         options.remote_stores = run.options.stores.as_ref().is_some_and(|folder| folder.starts_with("s3://"));
         options.worker_memory = args.worker_memory.unwrap_or(options.worker_memory);
-        options.concurrency = args.concurrency.unwrap_or(options.concurrency);
+        options.concurrency = concurrency.unwrap_or(options.concurrency);
         Ok(Self { inputs: run.inputs, specs: run.specs, options, json: run.json })
     }
 }

@@ -10,6 +10,7 @@ use stagger_engine::spec::RunSpec;
 use super::run_args::{DataArgs, RunArgs, RunningArgs};
 use super::spec::{Window, given, specification};
 use super::specs::Named;
+use super::workers::WorkersRequest;
 use crate::failure::Failure;
 
 /// Fewer draws than this give standard errors and bands of little worth.
@@ -25,6 +26,8 @@ pub(crate) struct RunRequest {
     /// One at least.
     pub(crate) specs: Vec<Specification>,
     pub(crate) options: RunOptions,
+    /// The run on workers, if it is one.
+    pub(crate) workers: Option<WorkersRequest>,
     /// Folder of the saved result.
     pub(crate) out: Option<PathBuf>,
     pub(crate) json: bool,
@@ -66,6 +69,7 @@ impl RunRequest {
             specs: named.into_iter().map(Specification::new).collect::<Result<_, _>>()?,
             inputs: shared.data,
             options: running(&shared.running)?,
+            workers: WorkersRequest::of(&shared.running)?,
             out: shared.output.out.map(PathBuf::from),
             json: shared.output.json.unwrap_or(false),
             quiet,
@@ -111,7 +115,6 @@ fn fill(columns: &mut DataArgs, store: &PanelStore) {
 }
 
 fn running(args: &RunningArgs) -> Result<RunOptions, Failure> {
-    one_for_now("backend", &args.backend, "threads", &["lambda", "queue"])?;
     one_for_now("device", &args.device, "cpu", &["cuda"])?;
     Ok(RunOptions {
         threads: args.threads,
@@ -123,7 +126,12 @@ fn running(args: &RunningArgs) -> Result<RunOptions, Failure> {
 }
 
 /// Refuses by name the values of later versions.
-fn one_for_now(name: &str, argument: &Option<String>, only: &str, later: &[&str]) -> Result<(), Failure> {
+pub(super) fn one_for_now(
+    name: &str,
+    argument: &Option<String>,
+    only: &str,
+    later: &[&str],
+) -> Result<(), Failure> {
     match given(argument).as_deref() {
         None => Ok(()),
         Some(value) if value == only => Ok(()),
@@ -204,8 +212,13 @@ mod tests {
     #[test]
     fn refusals() {
         let all = [
-            "backend = 'lambda'",
+            "backend = 'lambda'\nfunction = 'f'\nrun_dir = '/here'",
+            "backend = 'queue'",
             "backend = 'dask'",
+            "backend = 'lambda'\nfunction = 'f'\nrun_dir = 's3://b/runs'\nmax_cost = -1",
+            "backend = 'lambda'\nfunction = 'f'\nrun_dir = 's3://b/runs'\nprefer = 'speed'",
+            "run_dir = 'runs'\nrun_name = 'a/b'",
+            "run_name = 'mine'",
             "device = 'cuda'",
             "monitor_interval = 0",
             "min_e = 2\nmax_e = 1",

@@ -219,9 +219,27 @@ pub(crate) struct RunningArgs {
     /// Folder or s3:// prefix for prepared stores of such input [default: ~/.cache/stagger/panels]
     #[arg(long, value_name = "DIR")]
     pub(crate) store_dir: Option<String>,
-    /// Where tasks run: threads [default: threads]
+    /// Where tasks run: threads of this machine, or lambda [default: threads]
     #[arg(long, value_name = "BACKEND")]
     pub(crate) backend: Option<String>,
+    /// Lambda functions, separated by commas, the smallest first [default: $STAGGER_FUNCTION]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = name)]
+    pub(crate) function: Option<Vec<String>>,
+    /// Tasks at a time on Lambda [default: 1000]
+    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
+    pub(crate) concurrency: Option<usize>,
+    /// What to save on Lambda: time or cost [default: time]
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) prefer: Option<String>,
+    /// Dollars that the run never passes: it stops before, and can be resumed
+    #[arg(long, value_name = "DOLLARS", value_parser = number, allow_negative_numbers = true)]
+    pub(crate) max_cost: Option<f64>,
+    /// Folder or s3:// prefix of journals: with it a run on threads can be resumed too [default: s3://$STAGGER_BUCKET/runs]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) run_dir: Option<String>,
+    /// Name of the run [default: date, time and four letters]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) run_name: Option<String>,
     /// What they run on: cpu [default: cpu]
     #[arg(long, value_name = "DEVICE")]
     pub(crate) device: Option<String>,
@@ -240,6 +258,12 @@ keys!(RunningArgs {
     memory_limit: toml_size,
     store_dir: toml_text,
     backend: toml_text,
+    function: toml_texts,
+    concurrency: toml_positive,
+    prefer: toml_text,
+    max_cost: toml_number,
+    run_dir: toml_text,
+    run_name: toml_text,
     device: toml_text,
     progress_bar: toml_boolean,
     monitor_interval: toml_number,

@@ -5,4 +5,6 @@ pub(crate) mod describe;
 pub(crate) mod plan;
 pub(crate) mod prepare;
 pub(crate) mod run;
+pub(crate) mod runs;
 pub(crate) mod simulate;
+pub(crate) mod workers;

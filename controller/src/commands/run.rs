@@ -12,6 +12,7 @@ use crate::cli::request::{RunRequest, Specification};
 use crate::cli::run_args::RunArgs;
 use crate::cli::run_file;
 use crate::cli::spec::Window;
+use crate::commands::workers;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::progress::{Progress, Show, erase};
@@ -42,19 +43,19 @@ pub(crate) fn run(args: RunArgs) -> Result<(), Failure> {
     let printed = show(&request, &outputs);
     saved?;
     if let Some(out) = &request.out {
-        say(&request, &format!("saved: {}", out.display()));
+        say(request.quiet, &format!("saved: {}", out.display()));
     }
     printed
 }
 
 /// Where the results go: one is the folder itself, named ones are folders in it.
-enum Folder {
+pub(crate) enum Folder {
     One(Staging),
     Named(StagingAll),
 }
 
 impl Folder {
-    fn prepare(request: &RunRequest) -> Result<Option<Self>, Failure> {
+    pub(crate) fn prepare(request: &RunRequest) -> Result<Option<Self>, Failure> {
         let Some(out) = &request.out else {
             return Ok(None);
         };
@@ -65,7 +66,7 @@ impl Folder {
         StagingAll::prepare(out, &names).map(Self::Named).map(Some)
     }
 
-    fn save(self, outputs: &[RunOutput]) -> Result<(), Failure> {
+    pub(crate) fn save(self, outputs: &[RunOutput]) -> Result<(), Failure> {
         match (self, outputs) {
             (Self::One(folder), [output]) => save(folder, output),
             (Self::One(_), _) => Err(Failure::failed("several results for one folder")),
@@ -76,18 +77,21 @@ impl Folder {
 
 /// One result a specification, in their order.
 fn compute(request: &RunRequest) -> Result<Vec<RunOutput>, Failure> {
+    if let Some(workers) = &request.workers {
+        return workers::compute(request, workers);
+    }
     let progress = Progress::start(Show { line: request.progress, monitor: request.monitor });
     let found = estimate_all(request, &|event| {
         progress.observe(event);
         if let RunEvent::Note { text } = event {
             erase();
-            say(request, &format!("note: {text}"));
+            say(request.quiet, &format!("note: {text}"));
         }
     });
     progress.finish();
     let runs = found?;
     if let Some(saving) = saving(&runs) {
-        say(request, &format!("note: {saving}"));
+        say(request.quiet, &format!("note: {saving}"));
     }
     Ok(runs.outputs)
 }
@@ -121,7 +125,7 @@ fn saving(runs: &RunsOutput) -> Option<String> {
 
 /// Aggregates again over the cells asked for, in the manner of the run: missing cells are left out with a warning, and a
 /// window that leaves one kind nothing to aggregate does not cost the others.
-fn aggregate_in(window: Window, output: &mut RunOutput) {
+pub(crate) fn aggregate_in(window: Window, output: &mut RunOutput) {
     let RunOutput { saved, draws, .. } = output;
     let aggregate = |saved: &SavedResult, kind: &str, na_rm: bool| {
         let options = AggregateOptions::from(Window { na_rm, ..window });
@@ -158,7 +162,7 @@ struct NamedResult<'a> {
     result: &'a RunResult,
 }
 
-fn show(request: &RunRequest, outputs: &[RunOutput]) -> Result<(), Failure> {
+pub(crate) fn show(request: &RunRequest, outputs: &[RunOutput]) -> Result<(), Failure> {
     let mut text = String::new();
     for (spec, output) in request.specs.iter().zip(outputs) {
         if request.json {
@@ -189,12 +193,12 @@ fn result_line(name: Option<&str>, result: &RunResult) -> Result<String, Failure
 fn tell(request: &RunRequest, kind: &str, spec: &Specification, lines: &[String]) {
     let name = spec.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
     for line in lines {
-        say(request, &format!("{kind}: {name}{line}"));
+        say(request.quiet, &format!("{kind}: {name}{line}"));
     }
 }
 
-fn say(request: &RunRequest, line: &str) {
-    if !request.quiet {
+pub(crate) fn say(quiet: bool, line: &str) {
+    if !quiet {
         let _ = writeln!(io::stderr(), "{line}");
     }
 }

@@ -40,6 +40,11 @@ impl Signal {
         self.0.fetch_add(1, Ordering::SeqCst) + 1
     }
 
+    /// Whether the run is to stop.
+    pub fn is_raised(&self) -> bool {
+        self.level() > 0
+    }
+
     fn level(&self) -> u8 {
         self.0.load(Ordering::SeqCst)
     }

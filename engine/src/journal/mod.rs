@@ -144,6 +144,18 @@ pub async fn read(storage: &Storage) -> Result<Vec<Entry>> {
     Ok(out)
 }
 
+/// The last entry of a journal, if it has one.
+///
+/// # Errors
+/// Storage that fails, or an entry that can't be read.
+pub async fn last(storage: &Storage) -> Result<Option<Entry>> {
+    let listed = storage.list_async(keys::JOURNAL).await?;
+    match listed.iter().rev().find(|object| keys::entry_number(&object.key).is_some()) {
+        Some(object) => entry_at(storage, &object.key).await.map(Some),
+        None => Ok(None),
+    }
+}
+
 async fn entry_at(storage: &Storage, key: &str) -> Result<Entry> {
     let (bytes, _) = storage.get_async(key, None).await?;
     serde_json::from_slice(&bytes)

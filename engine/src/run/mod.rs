@@ -84,6 +84,24 @@ pub struct RunFacts {
     pub stages: Vec<StageFacts>,
     /// Wall seconds in all.
     pub seconds: f64,
+    /// The workers, if the run was not one of this process alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workers: Option<WorkerFacts>,
+}
+
+/// What workers did for a run.
+#[derive(Clone, Debug, Serialize)]
+pub struct WorkerFacts {
+    /// What they were.
+    pub backend: String,
+    /// Tasks, those done again included.
+    pub attempts: u64,
+    /// Of these, those that failed.
+    pub failures: u64,
+    /// Bytes that they read.
+    pub bytes_read: u64,
+    /// Cost.
+    pub dollars: f64,
 }
 
 /// Result of a run, its draws and its facts.
@@ -264,6 +282,7 @@ fn facts(panel: &Panel, threads: usize, stages: &[StageFacts], seconds: f64) -> 
         threads,
         stages: stages.to_vec(),
         seconds,
+        workers: None,
     }
 }
 

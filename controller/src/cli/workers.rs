@@ -1,0 +1,286 @@
+//! Runs on workers: where they are kept, what they run on, and the commands for them.
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+use stagger_engine::cloud::Prefer;
+
+use super::request::one_for_now;
+use super::run_args::{OutputArgs, RunningArgs, WindowArgs};
+use super::spec::given;
+use super::values::{boolean, name, number, positive};
+use crate::failure::Failure;
+
+/// Functions at a time, if nobody says: what AWS gives an account at first (AWS.md §2.1).
+const CONCURRENCY: usize = 1000;
+/// The bucket that `infra/` made.
+const BUCKET: &str = "STAGGER_BUCKET";
+/// Its functions.
+const FUNCTION: &str = "STAGGER_FUNCTION";
+
+/// What tasks run on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum On {
+    /// Threads of this machine, with a journal.
+    Threads,
+    /// Functions of AWS Lambda, the smallest first.
+    Lambda(Vec<String>),
+}
+
+/// A run on workers.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct WorkersRequest {
+    pub(crate) on: On,
+    /// Address of all runs.
+    pub(crate) runs: String,
+    /// Name of this one.
+    pub(crate) name: String,
+    /// Where stores of input files are made.
+    pub(crate) stores: String,
+    pub(crate) concurrency: usize,
+    pub(crate) prefer: Prefer,
+    pub(crate) max_cost: Option<f64>,
+}
+
+impl WorkersRequest {
+    /// The run on workers that the arguments ask for; none for a run of this process alone.
+    pub(crate) fn of(args: &RunningArgs) -> Result<Option<Self>, Failure> {
+        let backend = given(&args.backend);
+        let on = match backend.as_deref() {
+            Some("lambda") => On::Lambda(functions(args.function.clone())?),
+            Some("queue") => return one_for_now("backend", &backend, "lambda", &["queue"]).map(|()| None),
+            None | Some("threads") if given(&args.run_dir).is_some() => On::Threads,
+            None | Some("threads") => return alone(args).map(|()| None),
+            Some(other) => {
+                return Err(Failure::input(format!(
+                    "backend must be \"threads\" or \"lambda\"; received \"{other}\""
+                )));
+            }
+        };
+        let runs = runs(given(&args.run_dir))?;
+        if matches!(on, On::Lambda(_)) && !runs.starts_with("s3://") {
+            return Err(Failure::input(format!(
+                "run_dir must be on S3 for functions to reach it; received \"{runs}\""
+            ))
+            .hint("--run-dir s3://BUCKET/runs, or STAGGER_BUCKET=BUCKET"));
+        }
+        Ok(Some(Self {
+            stores: stores(given(&args.store_dir), &runs),
+            on,
+            runs,
+            name: run_name(given(&args.run_name))?,
+            concurrency: args.concurrency.unwrap_or(CONCURRENCY),
+            prefer: prefer(given(&args.prefer).as_deref())?,
+            max_cost: args.max_cost.map(dollars).transpose()?,
+        }))
+    }
+}
+
+/// Refuses what only runs on workers have.
+fn alone(args: &RunningArgs) -> Result<(), Failure> {
+    let only = [
+        ("run_name", args.run_name.is_some()),
+        ("max_cost", args.max_cost.is_some()),
+        ("function", args.function.is_some()),
+    ];
+    match only.iter().find(|(_, given)| *given) {
+        None => Ok(()),
+        Some((name, _)) => Err(Failure::input(format!("{name} is for runs on workers, and this is none"))
+            .hint("--backend lambda runs on AWS; --run-dir DIR keeps a journal of a run on threads")),
+    }
+}
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+}
+
+/// Names of the functions.
+pub(crate) fn functions(given: Option<Vec<String>>) -> Result<Vec<String>, Failure> {
+    let named = given.or_else(|| {
+        let names = environment(FUNCTION)?;
+        Some(names.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect())
+    });
+    named.filter(|names: &Vec<String>| !names.is_empty()).ok_or_else(|| {
+        Failure::input("no function is named to run on").hint(
+            "--function NAME[,NAME …], the smallest first, or STAGGER_FUNCTION; `infra/deploy` makes them and prints both",
+        )
+    })
+}
+
+/// Address of all runs.
+pub(crate) fn runs(given: Option<String>) -> Result<String, Failure> {
+    let address = given.or_else(|| environment(BUCKET).map(|bucket| format!("s3://{bucket}/runs")));
+    address.map(|address| address.trim_end_matches('/').to_owned()).ok_or_else(|| {
+        Failure::input("no place for runs is named")
+            .hint("--run-dir s3://BUCKET/runs (or a folder), or STAGGER_BUCKET=BUCKET")
+    })
+}
+
+/// Where stores are made: in the bucket that functions may read, or beside the runs.
+fn stores(given: Option<String>, runs: &str) -> String {
+    given.unwrap_or_else(|| match runs.strip_prefix("s3://").and_then(|rest| rest.split_once('/')) {
+        Some((bucket, _)) => format!("s3://{bucket}/panels"),
+        None => format!("{runs}/panels"),
+    })
+}
+
+fn prefer(given: Option<&str>) -> Result<Prefer, Failure> {
+    match given {
+        None | Some("time") => Ok(Prefer::Time),
+        Some("cost") => Ok(Prefer::Cost),
+        Some(other) => {
+            Err(Failure::input(format!("prefer must be \"time\" or \"cost\"; received \"{other}\"")))
+        }
+    }
+}
+
+fn dollars(amount: f64) -> Result<f64, Failure> {
+    if amount >= 0.0 && amount.is_finite() {
+        return Ok(amount);
+    }
+    Err(Failure::input(format!("max_cost must be an amount of dollars; received {amount}")))
+}
+
+/// The name of a run: part of an address, so letters, digits and a few signs.
+fn run_name(given: Option<String>) -> Result<String, Failure> {
+    let Some(name) = given else { return Ok(new_name()) };
+    let plain = |c: char| c.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&c);
+    if name.chars().all(plain)
+        && !name.starts_with('.')
+        && name.len() <= 100
+        && !RESERVED.contains(&name.as_str())
+    {
+        return Ok(name);
+    }
+    Err(Failure::input(format!("run_name must be letters, digits, -, _ and .; received \"{name}\"")))
+}
+
+/// What lies beside the runs.
+const RESERVED: [&str; 2] = ["names", "panels"];
+
+/// `20261121-103012-kqzt`: sorts by time, and two of a second differ.
+fn new_name() -> String {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let mut letters = RandomState::new().hash_one(seconds);
+    let mut suffix = String::new();
+    for _ in 0..4 {
+        suffix.push(char::from(b'a' + (letters % 26) as u8));
+        letters /= 26;
+    }
+    let (year, month, day) = date(seconds / 86_400);
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}{month:02}{day:02}-{hour:02}{minute:02}{second:02}-{suffix}")
+}
+
+/// Year, month and day of a number of days since 1970 (Howard Hinnant's civil_from_days).
+pub(crate) fn date(days: u64) -> (u64, u64, u64) {
+    let shifted = days + 719_468;
+    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
+}
+
+/// Arguments of `stagger resume`.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct ResumeArgs {
+    /// Name of the run
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
+    /// Folder or s3:// prefix of journals [default: s3://$STAGGER_BUCKET/runs]
+    #[arg(long, value_name = "DIR", help_heading = "Running")]
+    pub(crate) run_dir: Option<String>,
+    /// Lambda functions, separated by commas, the smallest first [default: those of the run]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = name, help_heading = "Running")]
+    pub(crate) function: Option<Vec<String>>,
+    /// Tasks at a time on Lambda [default: 1000]
+    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true, help_heading = "Running")]
+    pub(crate) concurrency: Option<usize>,
+    /// Threads [default: all cores]
+    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true, help_heading = "Running")]
+    pub(crate) threads: Option<usize>,
+    /// Dollars that the run never passes, what it has cost already included
+    #[arg(long, value_name = "DOLLARS", value_parser = number, allow_negative_numbers = true, help_heading = "Running")]
+    pub(crate) max_cost: Option<f64>,
+    /// Take the run even if another controller seems to hold it
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean, help_heading = "Running")]
+    pub(crate) take_over: Option<bool>,
+    /// Show progress on a terminal [default: true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean, help_heading = "Running")]
+    pub(crate) progress_bar: Option<bool>,
+    #[command(flatten)]
+    pub(crate) window: WindowArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// Arguments of `stagger cancel`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct CancelArgs {
+    /// Name of the run
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
+    /// Folder or s3:// prefix of journals [default: s3://$STAGGER_BUCKET/runs]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) run_dir: Option<String>,
+    /// Do not wait for the tasks under way; they end by themselves
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
+    pub(crate) abandon: Option<bool>,
+}
+
+/// Arguments of `stagger list`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ListArgs {
+    /// Folder or s3:// prefix of journals [default: s3://$STAGGER_BUCKET/runs]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) run_dir: Option<String>,
+    /// Print one line of JSON
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
+    pub(crate) json: Option<bool>,
+}
+
+impl ResumeArgs {
+    /// The cap, checked.
+    pub(crate) fn cap(&self) -> Result<Option<f64>, Failure> {
+        self.max_cost.map(dollars).transpose()
+    }
+
+    /// Tasks at a time.
+    pub(crate) fn concurrency(&self) -> usize {
+        self.concurrency.unwrap_or(CONCURRENCY)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_dates() {
+        assert_eq!(date(0), (1970, 1, 1));
+        assert_eq!(date(11_016), (2000, 2, 29));
+        assert_eq!(date(20_778), (2026, 11, 21));
+    }
+
+    #[test]
+    fn names_sort_by_time_and_can_be_part_of_an_address() {
+        let name = new_name();
+        assert_eq!(name.len(), 20, "{name}");
+        assert_eq!(run_name(Some(name.clone())).unwrap(), name);
+        for wrong in ["a/b", "", "ä", ".hidden", "names"] {
+            let refused = run_name(Some(wrong.to_owned()));
+            assert!(refused.is_err() || wrong.is_empty(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn stores_lie_in_the_bucket_of_the_runs() {
+        assert_eq!(stores(None, "s3://b/team/runs"), "s3://b/panels");
+        assert_eq!(stores(None, "/data/runs"), "/data/runs/panels");
+        assert_eq!(stores(Some("s3://c/x".into()), "s3://b/runs"), "s3://c/x");
+    }
+}

@@ -1,0 +1,164 @@
+//! `stagger list` and `stagger cancel`: runs on workers, whoever controls them.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use stagger_engine::cloud::{read_request, run_url};
+use stagger_engine::error::{EngineError, Result as EngineResult};
+use stagger_engine::journal::{self, Listed, RunState, SILENCE};
+use stagger_engine::store::{Storage, runtime};
+
+use crate::cli::workers::{CancelArgs, ListArgs, runs};
+use crate::failure::Failure;
+use crate::report::stdout::{print, print_json};
+
+/// How often a run is looked at that is to stop.
+const LOOK: Duration = Duration::from_millis(500);
+/// How long a controller may take to notice, beside the tasks that it waits for.
+const PATIENCE: Duration = Duration::from_secs(900);
+
+fn open(url: &str) -> EngineResult<Storage> {
+    Storage::open(url).map_err(EngineError::from)
+}
+
+/// A run as `--json` prints it.
+#[derive(Serialize)]
+struct Line<'a> {
+    run: &'a str,
+    state: &'static str,
+    stage: &'a str,
+    done: usize,
+    tasks: usize,
+    dollars: f64,
+    attempts: u64,
+    failures: u64,
+    /// Seconds since its controller wrote.
+    silent: Option<f64>,
+    host: Option<&'a str>,
+    pid: Option<u32>,
+}
+
+impl<'a> Line<'a> {
+    fn new(run: &'a Listed, now: f64) -> Self {
+        let Some(last) = &run.last else {
+            return Self {
+                run: &run.name,
+                state: "not begun",
+                stage: "",
+                done: 0,
+                tasks: 0,
+                dollars: 0.0,
+                attempts: 0,
+                failures: 0,
+                silent: None,
+                host: None,
+                pid: None,
+            };
+        };
+        let silent = (now - last.at).max(0.0);
+        let summary = &last.summary;
+        Self {
+            run: &run.name,
+            state: match summary.state {
+                RunState::Running if silent > SILENCE => "left",
+                RunState::Running => "running",
+                RunState::Stopped => "stopped",
+                RunState::Failed => "failed",
+                RunState::Finished => "finished",
+            },
+            stage: &summary.stage,
+            done: summary.done,
+            tasks: summary.tasks,
+            dollars: summary.cost.spent,
+            attempts: summary.attempts,
+            failures: summary.failures,
+            silent: Some(silent),
+            host: Some(&last.writer.host),
+            pid: Some(last.writer.pid),
+        }
+    }
+
+    fn text(&self) -> String {
+        let progress = match self.tasks {
+            0 => String::new(),
+            tasks => format!("{} {}/{tasks}", self.stage, self.done),
+        };
+        let silent = self.silent.map(age).unwrap_or_default();
+        format!("{:<24} {:<9} {:<24} {:>9.4} {:>6}\n", self.run, self.state, progress, self.dollars, silent)
+    }
+}
+
+/// `12 s`, `3 min`, `5 h`, `2 d`
+fn age(seconds: f64) -> String {
+    let whole = seconds as u64;
+    match whole {
+        0..100 => format!("{whole} s"),
+        100..6_000 => format!("{} min", whole / 60),
+        6_000..172_800 => format!("{} h", whole / 3_600),
+        _ => format!("{} d", whole / 86_400),
+    }
+}
+
+fn unix() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+/// Lists the runs.
+pub(crate) fn list(args: &ListArgs) -> Result<(), Failure> {
+    let storage = open(&runs(args.run_dir.clone())?)?;
+    let runtime = runtime().map_err(EngineError::from)?;
+    let found = runtime.block_on(journal::list(&storage, &open))?;
+    let now = unix();
+    let lines: Vec<Line<'_>> = found.iter().map(|run| Line::new(run, now)).collect();
+    if args.json.unwrap_or(false) {
+        return print_json(&lines);
+    }
+    if lines.is_empty() {
+        return print(&format!("no runs in {}\n", storage.url()));
+    }
+    let head = format!("{:<24} {:<9} {:<24} {:>9} {:>6}\n", "run", "state", "stage", "dollars", "seen");
+    print(&(head + &lines.iter().map(Line::text).collect::<String>()))
+}
+
+/// Cancels a run: asks its controller, and waits until that has stopped.
+pub(crate) fn cancel(args: &CancelArgs) -> Result<(), Failure> {
+    let all = runs(args.run_dir.clone())?;
+    let storage = open(&run_url(&all, &args.run))?;
+    read_request(&storage, &all, &args.run)?;
+    let runtime = runtime().map_err(EngineError::from)?;
+    let last = || -> EngineResult<Listed> {
+        let entries = runtime.block_on(journal::last(&storage))?;
+        Ok(Listed { name: args.run.clone(), last: entries })
+    };
+    let is_over = |listed: &Listed| Line::new(listed, unix()).state != "running";
+    let before = last()?;
+    if is_over(&before) {
+        return print(&format!("run {} is {} already\n", args.run, Line::new(&before, unix()).state));
+    }
+    runtime.block_on(journal::request_cancel(&storage, args.abandon.unwrap_or(false)))?;
+    let begin = Instant::now();
+    while begin.elapsed() < PATIENCE {
+        std::thread::sleep(LOOK);
+        let now = last()?;
+        if is_over(&now) {
+            return print(&format!(
+                "run {} is {}; `stagger resume {}` goes on where it was\n",
+                args.run,
+                Line::new(&now, unix()).state,
+                args.run
+            ));
+        }
+    }
+    Err(Failure::failed(format!("run {} has not stopped after {} s", args.run, PATIENCE.as_secs()))
+        .hint("its controller waits for tasks under way; --abandon does not"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_short() {
+        assert_eq!([5.4, 120.0, 7200.0, 1e6].map(age), ["5 s", "2 min", "2 h", "11 d"]);
+    }
+}
