@@ -82,7 +82,9 @@ impl Function {
         self.worker.kill().expect("it ran until now");
         let mut log = String::new();
         self.worker.stderr.take().expect("piped").read_to_string(&mut log).expect("the log is text");
-        log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}"))).collect()
+        log.lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}")))
+            .collect()
     }
 }
 
@@ -110,7 +112,8 @@ fn serve(connection: TcpStream, events: &Mutex<Receiver<Value>>, told: &Sender<C
         let mut body = vec![0; length.map_or(0, |bytes| bytes.trim().parse().expect("a length"))];
         reader.read_exact(&mut body).ok()?;
         let next = path.ends_with("/next");
-        told.send(Call { path, body: String::from_utf8_lossy(&body).into_owned(), at: Instant::now() }).ok()?;
+        told.send(Call { path, body: String::from_utf8_lossy(&body).into_owned(), at: Instant::now() })
+            .ok()?;
         let answer = if next { event(&events.lock().ok()?.recv().ok()?) } else { accepted() };
         writer.write_all(answer.as_bytes()).ok()?;
     }
@@ -164,8 +167,8 @@ fn prepares_and_estimates() {
     });
     let function = Function::start();
     function.ready();
-    let prepared = function
-        .invoke(json!({ "operation": "prepare", "inputs": [panel], "spec": spec, "out": store }));
+    let prepared =
+        function.invoke(json!({ "operation": "prepare", "inputs": [panel], "spec": spec, "out": store }));
     assert_eq!(prepared.0, "response", "{}", prepared.1);
     let opened = function.invoke(json!({ "operation": "open", "store": store }));
     assert_eq!(opened, prepared, "the manifest is the one written");
