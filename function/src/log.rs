@@ -4,21 +4,24 @@ use std::io::Write;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-
-use crate::handler::Failure;
+use stagger_engine::worker::protocol::Answer;
 
 /// One line for an invocation.
-pub(crate) fn invocation(request: &str, operation: &str, took: Duration, failure: Option<&Failure>) {
-    let mut line = json!({
-        "level": if failure.is_some() { "ERROR" } else { "INFO" },
-        "message": "invocation",
-        "requestId": request,
-        "operation": operation,
-        "milliseconds": took.as_micros() as f64 / 1e3,
-    });
-    if let Some(failure) = failure {
-        line["errorType"] = failure.kind.into();
-        line["error"] = failure.message.as_str().into();
+pub(crate) fn invocation(request: &str, took: Duration, answer: &Answer) {
+    let milliseconds = took.as_micros() as f64 / 1e3;
+    let common = |level: &str| json!({ "level": level, "message": "task", "requestId": request, "milliseconds": milliseconds });
+    let mut line;
+    match answer {
+        Answer::Done(report) => {
+            line = common("INFO");
+            line["report"] = serde_json::to_value(report).unwrap_or_default();
+        }
+        Answer::Failed(failure) => {
+            line = common("ERROR");
+            line["class"] = failure.class.name().into();
+            line["error"] = failure.message.as_str().into();
+            line["place"] = failure.place.as_deref().into();
+        }
     }
     write(&line);
 }

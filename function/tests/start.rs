@@ -134,15 +134,27 @@ fn accepted() -> String {
     "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n".to_owned()
 }
 
+fn invocation(protocol: u32) -> Value {
+    json!({
+        "protocol": protocol, "version": env!("CARGO_PKG_VERSION"), "run": "/nowhere/at/all",
+        "stage": { "key": "common/x", "checksum": "x" }, "work": { "gather": 3 }, "look": false, "seconds": 60
+    })
+}
+
 #[test]
 fn starts_and_answers() {
     let function = Function::start();
     println!("ready after {:.1} ms", function.ready().as_secs_f64() * 1e3);
-    let (way, answer) = function.invoke(json!({ "operation": "ping" }));
-    assert_eq!((way.as_str(), answer), ("response", json!({ "version": env!("CARGO_PKG_VERSION") })));
+    let (way, answer) = function.invoke(invocation(0));
+    assert_eq!((way.as_str(), &answer["failed"]["class"]), ("response", &json!("permanent")));
+    let message = answer["failed"]["message"].as_str().expect("a message");
+    assert!(
+        message.starts_with(concat!("the controller is version ", env!("CARGO_PKG_VERSION"))),
+        "{message}"
+    );
     let log = function.stop();
     assert_eq!(log.len(), 1, "{log:?}");
-    assert_eq!((&log[0]["level"], &log[0]["operation"]), (&json!("INFO"), &json!("ping")));
+    assert_eq!((&log[0]["level"], &log[0]["class"]), (&json!("ERROR"), &json!("permanent")));
 }
 
 #[test]
@@ -150,28 +162,11 @@ fn an_event_that_is_none_fails_alone() {
     let function = Function::start();
     function.ready();
     let (way, answer) = function.invoke(json!({ "operation": "ping", "secret": "hunter2" }));
-    assert_eq!((way.as_str(), &answer["errorType"]), ("error", &json!("Event")));
-    assert_eq!(function.invoke(json!({ "operation": "ping" })).0, "response");
+    assert_eq!((way.as_str(), &answer["failed"]["class"]), ("response", &json!("permanent")));
+    let (_, answer) = function.invoke(invocation(1));
+    let message = answer["failed"]["message"].as_str().expect("a message");
+    assert!(message.contains("common/x"), "the run has no such object: {message}");
     let log = function.stop();
-    assert_eq!((&log[0]["level"], &log[1]["level"]), (&json!("ERROR"), &json!("INFO")));
+    assert_eq!(log.len(), 2);
     assert!(!log[0].to_string().contains("hunter2"), "an event's content is not logged");
-}
-
-#[test]
-fn prepares_and_estimates() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let store = folder.path().join("store").display().to_string();
-    let panel = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/mpdta.parquet");
-    let spec = json!({
-        "yname": "lemp", "tname": "year", "idname": "countyreal", "gname": "first.treat", "bstrap": false, "cband": false
-    });
-    let function = Function::start();
-    function.ready();
-    let prepared =
-        function.invoke(json!({ "operation": "prepare", "inputs": [panel], "spec": spec, "out": store }));
-    assert_eq!(prepared.0, "response", "{}", prepared.1);
-    let opened = function.invoke(json!({ "operation": "open", "store": store }));
-    assert_eq!(opened, prepared, "the manifest is the one written");
-    let (way, results) = function.invoke(json!({ "operation": "run", "inputs": [store], "spec": spec }));
-    assert_eq!((way.as_str(), results.as_array().map(Vec::len)), ("response", Some(1)), "{results}");
 }
