@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::estimate::{State, encode, estimate, save};
 use super::session::{Session, Settings};
+use super::survey::Surveys;
 use super::{WorkerFailure, Workers};
 use crate::error::{EngineError, Result};
 use crate::events::{Observer, RunEvent};
@@ -15,8 +16,8 @@ use crate::input::{InputPath, expand};
 use crate::journal::{
     Entry, Journal, JournalEvent, RunState, Summary, Takeover, Writer, forget_cancel, keys, register,
 };
-use crate::load::{StoredShards, Wanted, open_store};
-use crate::panel::{Panel, Shards};
+use crate::load::{StoredShards, Wanted};
+use crate::panel::Panel;
 use crate::panel_store::PanelStore;
 use crate::plan::Plan;
 use crate::prepare::{PrepareOptions, fingerprint_of, prepare_by};
@@ -230,7 +231,7 @@ fn computed(
     let mut progress = Progress { observer: session.observer, stages: Vec::new() };
     let (mut state, panels, shards) = match last_state(history) {
         Some(object) => taken_up(session, &object)?,
-        None => begun(session, request, options, &mut progress)?,
+        None => begun(session, request, options)?,
     };
     estimate(session, &mut state, &panels, &shards, options)?;
     let specs: Vec<&RunSpec> = request.specs.iter().map(|(_, spec)| spec).collect();
@@ -294,7 +295,6 @@ fn begun(
     session: &mut Session<'_>,
     request: &RunRequest,
     options: &CloudOptions,
-    progress: &mut Progress<'_>,
 ) -> std::result::Result<(State, Vec<Panel>, Arc<StoredShards>), WorkerFailure> {
     let store = store_of(session, request, options)?;
     let threads = options.threads.unwrap_or_else(cores).max(1);
@@ -325,33 +325,45 @@ fn begun(
         .with_hint("give it a run of its own")
         .into());
     }
-    // Nothing is kept here: the workers have the memory.
-    let mut panels = open_store(store, &wanted, threads, 0, progress)?;
-    let mut plans = Vec::with_capacity(panels.len());
-    for (panel, wanted) in panels.iter_mut().zip(&wanted) {
-        let plan = Plan::new(panel, wanted.spec, wanted.formula, threads);
-        plans.push(plan.map_err(|e| of_specifications(e, &[wanted.name]))?);
+    let unplanned = wanted.iter().map(|own| SpecObject::new(own.name, own.spec, None, &Vec::new()));
+    let object = PanelObject {
+        store: url.clone(),
+        manifest: fingerprint.clone(),
+        specs: unplanned.collect::<Result<Vec<_>>>()?,
+    };
+    let shards = Arc::new(StoredShards::new(store, &wanted)?);
+    let mut surveys = Surveys { session, object: &object, shards: &shards, options };
+    let (mut panels, mut plans, mut clusters) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, wanted) in wanted.iter().enumerate() {
+        let (panel, (plan, bound)) = surveys
+            .plan(index, &|panel| {
+                let plan = Plan::new(panel, wanted.spec, wanted.formula, threads)?;
+                let bound = if plan.cluster_variables > 0 { cluster_bound(panel, threads)? } else { 0 };
+                Ok((plan, bound))
+            })
+            .map_err(|failure| match failure {
+                WorkerFailure::Engine(e) => of_specifications(e, &[wanted.name]).into(),
+                task => task,
+            })?;
+        panels.push(panel);
+        plans.push(plan);
+        clusters.push(bound);
     }
     for text in plans.iter().flat_map(|plan| &plan.warnings) {
         (session.observer)(&RunEvent::Warning { text: text.clone() });
     }
-    let Some(Shards::Stored { shards, .. }) = panels.first().map(|panel| &panel.shards) else {
-        return Err(EngineError::failed("the panel has no shards").into());
-    };
-    let shards = Arc::clone(shards);
     let objects = wanted
         .iter()
         .zip(&plans)
         .enumerate()
         .map(|(index, (wanted, plan))| {
-            SpecObject::new(wanted.name, wanted.spec, plan.clone(), &shards.recodes(index))
+            SpecObject::new(wanted.name, wanted.spec, Some(plan.clone()), &shards.recodes(index))
         })
         .collect::<Result<Vec<_>>>()?;
     let object = PanelObject { store: url, manifest: fingerprint, specs: objects };
     let mut estimations = Vec::with_capacity(plans.len());
-    for (plan, panel) in plans.into_iter().zip(&panels) {
-        let clusters = if plan.cluster_variables > 0 { cluster_bound(panel)? } else { 0 };
-        let scale = Scale { shards: panel.shard_count(), clusters, max_cells: options.max_cohorts };
+    for (plan, clusters) in plans.into_iter().zip(clusters) {
+        let scale = Scale { shards: shards.count(), clusters, max_cells: options.max_cohorts };
         estimations.push(Estimation::new(plan, scale));
     }
     let bytes = encode(&object)?;
