@@ -20,7 +20,7 @@ use crate::load::{StoredShards, Wanted};
 use crate::panel::Panel;
 use crate::panel_store::PanelStore;
 use crate::plan::Plan;
-use crate::prepare::{PrepareOptions, fingerprint_of, prepare_by};
+use crate::prepare::{PrepareOptions, Prepared, fingerprint_of, prepare_by};
 use crate::result::SavedResult;
 use crate::run::{
     Estimation, Progress, Scale, check, cluster_bound, cores, of_specifications, saved_results,
@@ -57,6 +57,9 @@ pub struct RunRequest {
     pub command: Vec<String>,
     /// Functions, by ascending memory; empty for threads.
     pub functions: Vec<String>,
+    /// Only a store is made, here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepare: Option<String>,
 }
 
 /// How it runs; nothing of it changes a bit of the result.
@@ -95,6 +98,8 @@ pub struct CloudOutput {
     pub files: Vec<(String, u64, u64)>,
     /// Rows of the input, units, shards.
     pub sizes: (u64, u64, usize),
+    /// The store, if only that was asked for.
+    pub prepared: Option<Prepared>,
 }
 
 /// Starts a run below `runs`, the address of all runs.
@@ -228,6 +233,11 @@ fn computed(
     history: &[Entry],
     options: &CloudOptions,
 ) -> std::result::Result<CloudOutput, WorkerFailure> {
+    if let Some(store) = &request.prepare {
+        let storage = (session.settings.open)(store).map_err(EngineError::from)?;
+        let prepared = prepared(session, request, &storage, options)?;
+        return finished(session, Vec::new(), None, Some(prepared));
+    }
     let mut progress = Progress { observer: session.observer, stages: Vec::new() };
     let (mut state, panels, shards) = match last_state(history) {
         Some(object) => taken_up(session, &object)?,
@@ -238,16 +248,26 @@ fn computed(
     let store = &shards.manifest().columns;
     let completed = specs.iter().map(|spec| completed(spec, store)).collect::<Vec<_>>();
     let outputs = saved_results(&panels, &completed, state.estimations, &mut progress)?;
+    finished(session, outputs, panels.first(), None)
+}
+
+/// Says in the journal that the run is done.
+fn finished(
+    session: &mut Session<'_>,
+    outputs: Vec<(SavedResult, Option<Mat<f64>>)>,
+    panel: Option<&Panel>,
+    prepared: Option<Prepared>,
+) -> std::result::Result<CloudOutput, WorkerFailure> {
     session.note(JournalEvent::Finished);
     let ground = Arc::clone(&session.settings.ground);
     ground.block_on(session.flush(RunState::Finished))?;
-    let first = panels.first();
     Ok(CloudOutput {
         outputs,
         summary: session.summary(RunState::Finished),
         left: session.left(),
-        files: first.map(|panel| panel.files.clone()).unwrap_or_default(),
-        sizes: first.map_or((0, 0, 0), |panel| (panel.input_rows, panel.units, panel.shard_count())),
+        files: panel.map(|panel| panel.files.clone()).unwrap_or_default(),
+        sizes: panel.map_or((0, 0, 0), |panel| (panel.input_rows, panel.units, panel.shard_count())),
+        prepared,
     })
 }
 
@@ -390,18 +410,29 @@ fn store_of(
     {
         return Ok(store);
     }
-    let specs: Vec<(Option<&str>, &RunSpec)> =
-        request.specs.iter().map(|(name, spec)| (name.as_deref(), spec)).collect();
-    let fingerprint = fingerprint_of(&request.inputs, &specs)?;
+    let fingerprint = fingerprint_of(&request.inputs, &named(request))?;
     let storage = open(&format!("{}/{fingerprint}", request.stores.trim_end_matches('/')))?;
-    let known = PanelStore::find(&storage)?.is_some();
     let url = storage.url();
-    let text = match known {
-        true => format!("reading the prepared store `{url}` of this input"),
-        false => format!("the input is prepared first, in `{url}`, where later runs find it"),
+    let text = match PanelStore::find(&storage)? {
+        Some(_) => format!("reading the prepared store `{url}` of this input"),
+        None => format!("the input is prepared first, in `{url}`, where later runs find it"),
     };
     (session.observer)(&RunEvent::Note { text });
-    let observer = session.observer;
+    prepared(session, request, &storage, options)?;
+    Ok(PanelStore::open(storage)?)
+}
+
+fn named(request: &RunRequest) -> Vec<(Option<&str>, &RunSpec)> {
+    request.specs.iter().map(|(name, spec)| (name.as_deref(), spec)).collect()
+}
+
+/// Makes the store of the request's files, or finds it made.
+fn prepared(
+    session: &mut Session<'_>,
+    request: &RunRequest,
+    storage: &Storage,
+    options: &CloudOptions,
+) -> Result<Prepared> {
     // Files of this machine are out of the workers' reach, and those on Lambda read Parquet only.
     let local = !request.inputs.iter().all(|input| input.starts_with("s3://"));
     let here = storage.is_remote() && (local || expand(&request.inputs)?.iter().any(InputPath::is_text));
@@ -413,14 +444,15 @@ fn store_of(
         false => PrepareOptions {
             threads: Some(1),
             memory_limit: Some(memory),
+            partitions: options.n_partitions,
             least_tasks: options.concurrency,
             ..PrepareOptions::default()
         },
     };
+    let observer = session.observer;
     let elsewhere = Elsewhere(std::cell::RefCell::new(session));
     let workers: Option<&dyn Workers> = if here { None } else { Some(&elsewhere) };
-    prepare_by(workers, &request.inputs, &specs, &storage, &prepare_options, observer)?;
-    Ok(PanelStore::open(storage)?)
+    prepare_by(workers, &request.inputs, &named(request), storage, &prepare_options, observer)
 }
 
 /// The workers of a session, for a preparation.
