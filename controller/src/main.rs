@@ -7,6 +7,7 @@ mod cli;
 mod commands;
 mod failure;
 mod interrupt;
+mod lambda;
 mod progress;
 mod report;
 mod simd;
