@@ -11,6 +11,7 @@ use super::session::{Session, Settings};
 use super::{WorkerFailure, Workers};
 use crate::error::{EngineError, Result};
 use crate::events::{Observer, RunEvent};
+use crate::input::{InputPath, expand};
 use crate::journal::{
     Entry, Journal, JournalEvent, RunState, Summary, Takeover, Writer, forget_cancel, keys, register,
 };
@@ -389,8 +390,9 @@ fn store_of(
     };
     (session.observer)(&RunEvent::Note { text });
     let observer = session.observer;
-    // Files of this machine are out of the workers' reach.
-    let here = !request.inputs.iter().all(|input| input.starts_with("s3://")) && storage.is_remote();
+    // Files of this machine are out of the workers' reach, and those on Lambda read Parquet only.
+    let local = !request.inputs.iter().all(|input| input.starts_with("s3://"));
+    let here = storage.is_remote() && (local || expand(&request.inputs)?.iter().any(InputPath::is_text));
     let functions = session.settings.invoker.functions();
     let memory = functions.first().map_or(0, |function| u64::from(function.memory_mb) << 20);
     let prepare_options = match here {

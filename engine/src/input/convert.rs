@@ -1,10 +1,9 @@
 //! Arrow columns as the few kinds of values the engine works with.
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
-use arrow::compute::cast;
+use arrow::array::{AnyDictionaryArray, Array, ArrayRef, AsArray, BooleanArray};
 use arrow::datatypes::{
-    DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
-    UInt32Type, UInt64Type,
+    DataType, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, Float16Type, Float32Type,
+    Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -58,11 +57,36 @@ pub fn with_f64<T>(
         DataType::UInt16 => copy!(UInt16Type),
         DataType::UInt8 => copy!(UInt8Type),
         DataType::Boolean => copy_booleans(array.as_boolean(), scratch),
+        DataType::Float16 => {
+            scratch.extend(array.as_primitive::<Float16Type>().values().iter().map(|v| v.to_f64()));
+        }
+        DataType::Decimal32(_, scale) => {
+            let values = array.as_primitive::<Decimal32Type>().values();
+            scaled(values.iter().map(|&v| v as f64), *scale, scratch);
+        }
+        DataType::Decimal64(_, scale) => {
+            let values = array.as_primitive::<Decimal64Type>().values();
+            scaled(values.iter().map(|&v| v as f64), *scale, scratch);
+        }
+        DataType::Decimal128(_, scale) => {
+            let values = array.as_primitive::<Decimal128Type>().values();
+            scaled(values.iter().map(|&v| v as f64), *scale, scratch);
+        }
+        DataType::Decimal256(_, scale) => {
+            let values = array.as_primitive::<Decimal256Type>().values();
+            scaled(values.iter().map(|v| v.to_string().parse().unwrap_or(f64::NAN)), *scale, scratch);
+        }
+        DataType::Null => scratch.resize(array.len(), f64::NAN),
         other if kind_of(other) == ColumnKind::Number => {
-            let converted = cast(array, &DataType::Float64).map_err(|_| wrong_type(column, other))?;
-            let values = converted.as_primitive::<Float64Type>();
-            scratch.extend(values.iter().map(|v| v.unwrap_or(f64::NAN)));
-            return each(scratch);
+            let Some(dictionary) = array.as_any_dictionary_opt() else {
+                return Err(wrong_type(column, other));
+            };
+            let values =
+                with_f64(dictionary.values(), column, &mut Vec::new(), |values| Ok(values.to_vec()))?;
+            match keys(dictionary) {
+                Some(keys) => scratch.extend(keys.into_iter().map(|key| values[key])),
+                None => scratch.resize(array.len(), f64::NAN),
+            }
         }
         other => return Err(wrong_type(column, other)),
     }
@@ -74,6 +98,17 @@ pub fn with_f64<T>(
         }
     }
     each(scratch)
+}
+
+/// Decimals: integers divided by a power of ten.
+fn scaled(values: impl Iterator<Item = f64>, scale: i8, scratch: &mut Vec<f64>) {
+    let divisor = 10f64.powi(i32::from(scale));
+    scratch.extend(values.map(|value| value / divisor));
+}
+
+/// Keys of a dictionary, arbitrary where a row is missing; `None` if it has no values, so that all are.
+fn keys(dictionary: &dyn AnyDictionaryArray) -> Option<Vec<usize>> {
+    (!dictionary.values().is_empty()).then(|| dictionary.normalized_keys())
 }
 
 fn copy_booleans(values: &BooleanArray, scratch: &mut Vec<f64>) {
@@ -186,17 +221,65 @@ fn integral(values: &[f64], column: &str, out: &mut Vec<i64>) -> Result<()> {
 
 /// Calls `each` with a text column's values.
 pub fn with_texts<T>(array: &ArrayRef, each: impl FnOnce(Texts<'_>) -> Result<T>) -> Result<T> {
-    let plain = match array.data_type() {
-        DataType::Utf8 => None,
-        _ => Some(cast(array, &DataType::Utf8).map_err(|e| EngineError::input(format!("text column: {e}")))?),
-    };
-    let array = plain.as_ref().unwrap_or(array).as_string::<i32>();
-    each(array.iter().collect())
+    match array.data_type() {
+        DataType::Utf8 => each(array.as_string::<i32>().iter().collect()),
+        DataType::LargeUtf8 => each(array.as_string::<i64>().iter().collect()),
+        DataType::Utf8View => each(array.as_string_view().iter().collect()),
+        other => {
+            let Some(dictionary) = array.as_any_dictionary_opt() else {
+                return Err(EngineError::input(format!("a text column has type {other}")));
+            };
+            let Some(keys) = keys(dictionary) else { return each(vec![None; array.len()]) };
+            with_texts(dictionary.values(), |values| {
+                let text = |(row, key): (usize, usize)| if array.is_null(row) { None } else { values[key] };
+                each(keys.into_iter().enumerate().map(text).collect())
+            })
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{Decimal128Array, DictionaryArray, Float64Array, Int8Array, NullArray, StringArray};
+    use arrow::datatypes::Int8Type as Key;
+
     use super::*;
+
+    fn numbers(array: ArrayRef) -> Vec<f64> {
+        with_f64(&array, "x", &mut Vec::new(), |values| Ok(values.to_vec())).unwrap()
+    }
+
+    #[test]
+    fn unusual_numbers() {
+        let decimal =
+            Decimal128Array::from(vec![Some(12_345), None, Some(-5)]).with_precision_and_scale(9, 2);
+        let found = numbers(Arc::new(decimal.unwrap()));
+        assert_eq!((found[0], found[1].is_nan(), found[2]), (123.45, true, -0.05));
+        let keys = Int8Array::from(vec![Some(1), None, Some(0)]);
+        let dictionary = DictionaryArray::<Key>::new(keys, Arc::new(Float64Array::from(vec![7.5, 8.5])));
+        let found = numbers(Arc::new(dictionary));
+        assert_eq!((found[0], found[1].is_nan(), found[2]), (8.5, true, 7.5));
+        assert!(numbers(Arc::new(NullArray::new(2))).iter().all(|v| v.is_nan()));
+    }
+
+    #[test]
+    fn dictionaries_of_text() {
+        let texts = |array: ArrayRef| {
+            with_texts(&array, |all| Ok(all.into_iter().map(|t| t.map(str::to_owned)).collect::<Vec<_>>()))
+                .unwrap()
+        };
+        let keys = Int8Array::from(vec![Some(1), None, Some(0)]);
+        let values = StringArray::from(vec![Some("a"), None]);
+        let dictionary = DictionaryArray::<Key>::new(keys, Arc::new(values));
+        assert_eq!(texts(Arc::new(dictionary)), [None, None, Some("a".to_owned())]);
+        let empty = DictionaryArray::<Key>::new(
+            Int8Array::from(vec![None, None]),
+            Arc::new(StringArray::new_null(0)),
+        );
+        assert_eq!(texts(Arc::new(empty)), [None, None]);
+    }
 
     #[test]
     fn frozen_hashes() {

@@ -29,7 +29,7 @@ impl InputPath {
     }
 
     /// Whether the file is CSV or TSV.
-    pub(super) fn is_text(&self) -> bool {
+    pub(crate) fn is_text(&self) -> bool {
         ["csv", "tsv", "txt"].contains(&self.extension().as_str())
     }
 }

@@ -1,6 +1,7 @@
 //! Input files as chunks of rows: Parquet row groups, or tables read from CSV.
 
 mod convert;
+#[cfg_attr(not(feature = "csv"), path = "csv_missing.rs")]
 mod csv;
 mod fetched;
 mod file;

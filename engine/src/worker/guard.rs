@@ -5,6 +5,9 @@ use super::protocol::{FailureClass, TaskFailure};
 /// Share of the process's memory that tasks may fill; the rest is what a single allocation may take between two looks.
 const USABLE: f64 = 0.92;
 
+/// Share at which a process answers and ends, whatever it is at.
+const LAST: f64 = 0.97;
+
 /// Watches the memory of this process.
 #[derive(Clone, Copy, Debug)]
 pub struct Guard {
@@ -15,6 +18,11 @@ impl Guard {
     /// A guard of a process of so many bytes; of none, where the process has no limit of its own.
     pub fn new(memory: Option<u64>) -> Self {
         Self { limit: memory.map(|bytes| (bytes as f64 * USABLE) as u64) }
+    }
+
+    /// The last look before the kernel's: for whoever watches a task that can't look for itself, in the midst of its work.
+    pub fn last(memory: Option<u64>) -> Self {
+        Self { limit: memory.map(|bytes| (bytes as f64 * LAST) as u64) }
     }
 
     /// Fails if the process has, or with `more` bytes would have, more than it may.

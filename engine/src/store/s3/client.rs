@@ -7,7 +7,10 @@ use aws_config::meta::region::RegionProviderChain;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::config::{BehaviorVersion, Builder, StalledStreamProtectionConfig};
+use aws_sdk_s3::config::{BehaviorVersion, Builder, SharedHttpClient, StalledStreamProtectionConfig};
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_http_client::{Builder as HttpBuilder, ConnectorBuilder};
 use tokio::sync::Mutex;
 
 /// A connection in the region takes milliseconds; one across the world, half a second.
@@ -37,8 +40,12 @@ impl Clients {
         Arc::clone(SHARED.get_or_init(Arc::default))
     }
 
-    pub(super) fn fixed(client: Client) -> Self {
-        Self { current: Mutex::new(Some((0, client))), fixed: true }
+    /// A caller's, which connects as ours does unless the caller has chosen how.
+    pub(super) fn fixed(client: &Client) -> Self {
+        let config = patience(client.config().to_builder());
+        let config =
+            if client.config().http_client().is_some() { config } else { config.http_client(https()) };
+        Self { current: Mutex::new(Some((0, Client::from_conf(config.build())))), fixed: true }
     }
 
     /// The client and its generation.
@@ -66,11 +73,25 @@ impl Clients {
 async fn load() -> Client {
     // Without a region requests can't be signed; a wrong one is answered with the right one.
     let region = RegionProviderChain::default_provider().or_else("us-east-1");
-    let shared = aws_config::defaults(BehaviorVersion::v2026_01_12()).region(region).load().await;
+    let shared =
+        aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(https()).region(region).load().await;
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let endpoint = shared.endpoint_url().is_some() || set("AWS_ENDPOINT_URL_S3").is_some();
     let style = path_style(set("STAGGER_S3_PATH_STYLE").as_deref(), endpoint);
     Client::from_conf(patience(Builder::from(&shared)).force_path_style(style).build())
+}
+
+/// The SDK's own default, but for the cryptography: its choice is a C library that takes a minute to build and megabytes of a
+/// worker.
+fn https() -> SharedHttpClient {
+    HttpBuilder::new().build_with_connector_fn(|settings, components| {
+        let mut connector = ConnectorBuilder::default()
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .proxy_config(ProxyConfig::from_env());
+        connector.set_connector_settings(settings.cloned());
+        connector.set_sleep_impl(components.and_then(|components| components.sleep_impl()));
+        connector.build()
+    })
 }
 
 /// `bucket` in the path instead of the host: what services other than Amazon's expect.
@@ -83,7 +104,7 @@ fn path_style(asked: Option<&str>, endpoint: bool) -> bool {
 }
 
 /// One attempt each, with limits of time: attempts are counted, spaced and made again by `Storage` alone.
-pub(super) fn patience(config: Builder) -> Builder {
+fn patience(config: Builder) -> Builder {
     config
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts(0))

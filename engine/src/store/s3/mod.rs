@@ -14,7 +14,7 @@ use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 
-use self::client::{Clients, patience, timeouts};
+use self::client::{Clients, timeouts};
 use self::explain::{Request, reasons};
 use super::key::check_key;
 use super::{ByteRange, Condition, Object, ObjectInfo, Store, StoreError, StoreErrorKind, StoreResult};
@@ -44,7 +44,6 @@ impl S3Store {
     /// # Errors
     /// As [`S3Store::open`].
     pub fn with_client(url: &str, client: &Client) -> StoreResult<Self> {
-        let client = Client::from_conf(patience(client.config().to_builder()).build());
         Self::at(url, Arc::new(Clients::fixed(client)))
     }
 
