@@ -52,6 +52,11 @@ impl Clients {
         Self { current: Mutex::new((0, client)), fixed: true, http, region }
     }
 
+    /// Credentials, region and endpoint, for other services.
+    pub(crate) async fn shared_config(&self) -> SdkConfig {
+        shared_config(&self.http).await
+    }
+
     /// Where requests go.
     pub(crate) fn region(&self) -> &str {
         &self.region
@@ -72,7 +77,7 @@ impl Clients {
 }
 
 /// What all services share: credentials, region, endpoint.
-pub(crate) async fn shared_config(http: &SharedHttpClient) -> SdkConfig {
+async fn shared_config(http: &SharedHttpClient) -> SdkConfig {
     // As for S3: without a region requests can't be signed.
     let region = RegionProviderChain::default_provider().or_else("us-east-1");
     aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http.clone()).region(region).load().await
@@ -93,7 +98,7 @@ fn patience(config: Builder) -> Builder {
 }
 
 /// One pool, unbounded, of as many connections as there are invocations at a time; ring as for S3.
-pub(crate) fn https() -> SharedHttpClient {
+fn https() -> SharedHttpClient {
     let resolver = Remembering::default();
     HttpBuilder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = ConnectorBuilder::default()

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use aws_sdk_lambda::operation::invoke::InvokeOutput;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::LogType;
 use aws_smithy_types::base64;
@@ -162,13 +163,14 @@ impl Shared {
                 return failed(failure);
             }
         };
-        let log = out.log_result().and_then(|tail| base64::decode(tail).ok()).unwrap_or_default();
-        let reply = Reply {
-            function: &function.name,
-            error: out.function_error(),
-            payload: out.payload().map(Blob::as_ref).unwrap_or_default(),
-            log: &String::from_utf8_lossy(&log),
-        };
-        reply.read()
+        answer_of(&function.name, &out)
     }
+}
+
+/// What a function that was reached has answered, and what it costs.
+pub(crate) fn answer_of(function: &str, out: &InvokeOutput) -> Invoked {
+    let log = out.log_result().and_then(|tail| base64::decode(tail).ok()).unwrap_or_default();
+    let log = String::from_utf8_lossy(&log);
+    let payload = out.payload().map(Blob::as_ref).unwrap_or_default();
+    Reply { function, error: out.function_error(), payload, log: &log }.read()
 }

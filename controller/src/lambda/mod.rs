@@ -15,7 +15,7 @@ mod resolve;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use client::{Clients, raise_open_files, shared_config};
+pub(crate) use client::{Clients, raise_open_files};
 pub(crate) use functions::{FunctionSettings, settings_of};
-pub(crate) use invoker::LambdaInvoker;
-pub(crate) use refused::{Call, reasons};
+pub(crate) use invoker::{LambdaInvoker, answer_of};
+pub(crate) use refused::{Call, NO_CREDENTIALS, reasons};
