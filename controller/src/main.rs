@@ -7,6 +7,7 @@ mod cli;
 mod commands;
 mod failure;
 mod interrupt;
+mod lambda;
 mod progress;
 mod report;
 mod simd;
@@ -57,6 +58,7 @@ fn act(cli: Cli) -> Result<(), Failure> {
         Action::List(args) => commands::runs::list(&args),
         Action::Agg(args) => commands::agg::agg(&args),
         Action::Describe(args) => commands::describe::describe(&args),
+        Action::Doctor(args) => commands::doctor::doctor(args),
         Action::Simulate(args) => commands::simulate::simulate(&args),
     }
 }

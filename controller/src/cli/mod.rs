@@ -1,6 +1,7 @@
 //! What a person types: arguments, run files, and their checks.
 
 pub(crate) mod argv;
+pub(crate) mod doctor_args;
 pub(crate) mod names;
 pub(crate) mod plan_args;
 pub(crate) mod prepare_args;
@@ -17,6 +18,7 @@ use std::ffi::OsString;
 
 use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use self::doctor_args::DoctorArgs;
 use self::plan_args::PlanArgs;
 use self::prepare_args::PrepareArgs;
 use self::refusal::Refusal;
@@ -137,6 +139,8 @@ pub(crate) enum Action {
     /// Show what an input looks like: columns, cohorts, periods, balance, missing values
     #[command(after_help = DESCRIBE_EXAMPLES)]
     Describe(DescribeArgs),
+    /// Check that runs on AWS Lambda would work: credentials, bucket, functions, quota
+    Doctor(DoctorArgs),
     /// Write a synthetic staggered panel with known effects
     Simulate(SimulateArgs),
 }

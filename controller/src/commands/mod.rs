@@ -2,6 +2,7 @@
 
 pub(crate) mod agg;
 pub(crate) mod describe;
+pub(crate) mod doctor;
 pub(crate) mod plan;
 pub(crate) mod prepare;
 pub(crate) mod run;

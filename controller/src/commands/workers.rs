@@ -9,6 +9,7 @@ use stagger_engine::cloud::{
 };
 use stagger_engine::error::EngineError;
 use stagger_engine::events::RunEvent;
+use stagger_engine::forecast::Prices;
 use stagger_engine::journal::{Takeover, Writer};
 use stagger_engine::prepare::{Prepared, default_memory};
 use stagger_engine::run::{InputFile, RunFacts, RunOutput, StageFacts, WorkerFacts};
@@ -23,6 +24,7 @@ use crate::cli::workers::{On, ResumeArgs, WorkersRequest, functions, runs};
 use crate::commands::run::{Folder, aggregate_in, say, show};
 use crate::failure::Failure;
 use crate::interrupt;
+use crate::lambda::LambdaInvoker;
 use crate::progress::{Progress, Show, erase};
 use crate::report::stdout::print;
 use crate::report::text::grouped;
@@ -206,7 +208,7 @@ fn invoker(on: &On, threads: Option<usize>) -> Result<Arc<dyn Invoker>, Failure>
 }
 
 fn lambda(names: &[String]) -> Result<Arc<dyn Invoker>, Failure> {
-    Err(Failure::failed(format!("functions {} can't be reached yet", names.join(", "))))
+    Ok(Arc::new(LambdaInvoker::open(names, &Prices::built_in()?)?))
 }
 
 /// Inputs as they are found from any folder.

@@ -181,6 +181,7 @@ mod tests {
             threads: 2,
             stages: Vec::new(),
             seconds: 0.25,
+            workers: None,
         }
     }
 

@@ -21,6 +21,9 @@ pub struct Prices {
     pub currency: String,
     /// A second of a gigabyte (10⁹ bytes as AWS bills: 1,024 MB are 1 GB) of a function on arm64.
     pub gb_second: f64,
+    /// The same on x86-64. Not in every list: `plan` needs only the other one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub x86_gb_second: Option<f64>,
     /// An invocation.
     pub invocation: f64,
     /// An object written.
@@ -68,6 +71,10 @@ impl Prices {
             region: list.text("region")?,
             currency: list.text("currency")?,
             gb_second: list.price("lambda", "arm64_gb_second", "GB-second")?,
+            x86_gb_second: list
+                .has("lambda", "x86_gb_second")
+                .then(|| list.price("lambda", "x86_gb_second", "GB-second"))
+                .transpose()?,
             invocation: list.price("lambda", "requests", "million requests")?,
             put: list.price("s3", "put", "thousand requests")?,
             get: list.price("s3", "get", "thousand requests")?,
@@ -78,11 +85,12 @@ impl Prices {
 }
 
 /// Keys of a list; those of tables with a point.
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 10] = [
     "date",
     "region",
     "currency",
     "lambda.arm64_gb_second",
+    "lambda.x86_gb_second",
     "lambda.requests",
     "s3.put",
     "s3.get",
@@ -132,6 +140,10 @@ impl List<'_> {
         if fits { Ok(text) } else { Err(self.wrong("date", "must be a day as 2026-11-20")) }
     }
 
+    fn has(&self, group: &str, name: &str) -> bool {
+        self.table.get(group).is_some_and(|table| table.get(name).is_some())
+    }
+
     /// The price of one thing.
     fn price(&self, group: &str, name: &str, unit: &str) -> Result<f64> {
         let key = format!("{group}.{name}");
@@ -173,6 +185,7 @@ mod tests {
         assert_eq!(prices.region, "us-east-1");
         assert!((prices.invocation - 0.2e-6).abs() < 1e-12 && (prices.put - 5e-6).abs() < 1e-12);
         assert!((prices.get - 0.4e-6).abs() < 1e-12);
+        assert!(prices.x86_gb_second.is_some_and(|x86| x86 > prices.gb_second));
     }
 
     #[test]
@@ -182,6 +195,8 @@ mod tests {
                 text.lines().filter(|line| !line.starts_with(key)).map(|line| format!("{line}\n")).collect()
             }
         };
+        let arm_only = without("x86")(BUILT_IN);
+        assert_eq!(Prices::parse(&arm_only, "own.toml").unwrap().x86_gb_second, None);
         assert_eq!(refused(without("get =")), "prices: s3.get of own.toml is missing");
         assert_eq!(refused(without("date")), "prices: date of own.toml is missing");
         let replace = |from: &'static str, to: &'static str| move |text: &str| text.replace(from, to);

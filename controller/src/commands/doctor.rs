@@ -1,0 +1,110 @@
+//! `stagger doctor`: whether runs on AWS Lambda would work, and what to do where they would not. Nothing is left behind.
+
+mod account;
+mod bucket;
+mod check;
+mod functions;
+
+use std::io::{self, IsTerminal};
+use std::time::Duration;
+
+use aws_sdk_lambda::config::timeout::TimeoutConfig;
+use serde::Serialize;
+use stagger_engine::error::EngineError;
+use stagger_engine::store::runtime;
+use stagger_engine::worker::protocol::VERSION;
+
+use self::account::Watch;
+use self::check::{Check, Status, failures, text};
+use crate::cli::doctor_args::{DoctorArgs, DoctorRequest};
+use crate::failure::Failure;
+use crate::lambda::{Clients, raise_open_files};
+use crate::report::stdout::{print, print_json};
+
+/// How long one answer is waited for; a cold start has at most ten seconds of it.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Report<'a> {
+    ok: bool,
+    version: &'static str,
+    checks: &'a [Check],
+}
+
+/// Checks and prints.
+pub(crate) fn doctor(args: DoctorArgs) -> Result<(), Failure> {
+    let request = DoctorRequest::new(args, |name| std::env::var(name).ok());
+    let runtime = runtime().map_err(EngineError::from)?;
+    let checks = runtime.block_on(examine(&request));
+    let failed = failures(&checks);
+    if request.json {
+        print_json(&Report { ok: failed == 0, version: VERSION, checks: &checks })?;
+    } else {
+        print(&text(&checks, signs()))?;
+    }
+    match failed {
+        0 => Ok(()),
+        1 => Err(Failure::failed(format!("1 of {} checks failed", checks.len()))),
+        _ => Err(Failure::failed(format!("{failed} of {} checks failed", checks.len()))),
+    }
+}
+
+/// Whether more than ASCII is shown.
+fn signs() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Limits of a request.
+fn patience() -> TimeoutConfig {
+    TimeoutConfig::builder().operation_timeout(PATIENCE).build()
+}
+
+async fn examine(request: &DoctorRequest) -> Vec<Check> {
+    let clients = Clients::of_environment().await;
+    let region = clients.region();
+    let shared = clients.shared_config().await;
+    let who = account::credentials(&shared).await;
+    let known = who.status != Status::Fail;
+    let mut checks = vec![who, Check::ok("region", region)];
+    checks.extend(endpoint());
+    if known {
+        let watch = Watch::default();
+        let (_, client) = clients.get().await;
+        let config = client.config().to_builder().interceptor(watch.clone()).timeout_config(patience());
+        let client = aws_sdk_lambda::Client::from_conf(config.build());
+        checks.push(bucket::bucket(request.bucket.as_deref()).await);
+        checks.extend(functions::functions(&client, region, &request.functions, request.concurrency).await);
+        checks.push(account::quota(&client, region, request.concurrency).await);
+        checks.push(account::clock(&watch));
+    } else {
+        let all = ["bucket", "functions", "quota", "clock"];
+        checks.extend(all.map(|check| Check::skipped(check, "needs credentials")));
+    }
+    checks.push(connections(request.concurrency));
+    checks
+}
+
+/// Where requests go, if not to AWS.
+fn endpoint() -> Option<Check> {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let named: Vec<String> = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_LAMBDA"]
+        .into_iter()
+        .filter_map(|name| Some(format!("{name}={}", set(name)?)))
+        .collect();
+    (!named.is_empty()).then(|| Check::ok("endpoint", format!("not AWS: {}", named.join(", "))))
+}
+
+/// Whether the system lets this process have so many connections.
+fn connections(concurrency: usize) -> Check {
+    let room = raise_open_files(concurrency as u64);
+    let detail = format!("room for {} at a time", room.min(1_000_000));
+    match room >= concurrency as u64 {
+        true => Check::ok("connections", detail),
+        false => Check::warn(
+            "connections",
+            format!("{detail}; {concurrency} wanted"),
+            "raise the limit on open files (ulimit -Hn), or use fewer: --concurrency",
+        ),
+    }
+}

@@ -1,0 +1,21 @@
+//! AWS Lambda as the place where tasks are done: how a task reaches a function, and what becomes of each way in which it may not
+//! come back.
+//!
+//! - `invoker`: one attempt, one synchronous invocation. `functions`: which functions there are, and whether they will do.
+//! - `reply`: what a function that was reached says. `report`: Lambda's own REPORT line. `refused`: what Lambda says instead.
+//! - `client`: credentials, region, endpoint, connections. `resolve`: the endpoint's addresses, looked up once for all connections.
+
+mod client;
+mod functions;
+mod invoker;
+mod refused;
+mod reply;
+mod report;
+mod resolve;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use client::{Clients, raise_open_files};
+pub(crate) use functions::{FunctionSettings, settings_of};
+pub(crate) use invoker::{LambdaInvoker, answer_of};
+pub(crate) use refused::{Call, NO_CREDENTIALS, reasons};
