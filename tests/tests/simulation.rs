@@ -20,7 +20,11 @@ struct All {
 
 impl All {
     fn add(&mut self, outcome: &Outcome) {
-        outcome.counts.fired.iter().for_each(|(fault, count)| *self.fired.entry(*fault).or_default() += count);
+        outcome
+            .counts
+            .fired
+            .iter()
+            .for_each(|(fault, count)| *self.fired.entry(*fault).or_default() += count);
         outcome.counts.seen.iter().for_each(|(seen, count)| *self.seen.entry(*seen).or_default() += count);
         if let Err(why) = &outcome.verdict {
             self.failures.push(format!("seed {}: {why}\n    {}", outcome.plan.seed, outcome.command()));

@@ -30,6 +30,8 @@ const NAME: &str = "one";
 const CONTROLLERS: usize = 40;
 /// No run of a seed takes longer, however much goes wrong.
 const LONGEST: Duration = Duration::from_secs(4 * 3600);
+/// Nothing that was asked for happens later than this after the run.
+const AFTERWARDS: Duration = Duration::from_secs(7200);
 /// What a person waits before giving the command again.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -93,7 +95,15 @@ pub fn simulate_plan(plan: Plan, changes: Changes) -> Outcome {
         plan.ending = Ending::Bits;
     }
     let world = World::new(plan.clone(), case, changes.removed.clone());
-    let mut driver = Driver { world: &world, changes, at: Duration::ZERO, controllers: 0, cap: None, last: None, crashed: false };
+    let mut driver = Driver {
+        world: &world,
+        changes,
+        at: Duration::ZERO,
+        controllers: 0,
+        cap: None,
+        last: None,
+        crashed: false,
+    };
     let verdict = driver.run();
     let (ended, spent) = (driver.at, driver.last.as_ref().map_or(0.0, |last| last.cost.spent));
     let controllers = driver.controllers;
@@ -199,7 +209,9 @@ impl Driver<'_> {
         if results != self.world.case.expected {
             return Err("the results have other bits than those of one process".to_owned());
         }
-        if matches!(self.world.plan.ending, Ending::Poison(_)) && self.world.counts().fired.contains_key(&Fault::Poison) {
+        if matches!(self.world.plan.ending, Ending::Poison(_))
+            && self.world.counts().fired.contains_key(&Fault::Poison)
+        {
             return Err("a result without the shard that nobody can read".to_owned());
         }
         self.world.see(Seen::Bits);
@@ -275,11 +287,11 @@ impl Driver<'_> {
         let late = lock(&self.world.pending).len();
         if late > 0 {
             let command = Command { at: self.at, ..self.command(false, None) };
-            self.world.turns.enter(command.id, command.at);
+            let _leave = Leave(&self.world.turns, command.id);
             let machine = Machine::new(self.world, &command);
             machine.adopt();
             if let Ground::Own(runtime) = &*machine.ground {
-                runtime.block_on(tokio::time::sleep(Duration::from_secs(7200)));
+                runtime.block_on(async { tokio::time::sleep(AFTERWARDS).await });
             }
         }
         let after = self.results();
@@ -383,7 +395,10 @@ fn control(world: &Arc<World>, changes: &Changes, command: Command) -> End {
     let process = &machine.process;
     // Whatever it does first, an earlier one does before.
     process.turn();
-    process.tell(|| if command.start { "starts" } else { "takes the run up" }.to_owned());
+    process.tell(|| {
+        let what = if command.start { "starts" } else { "takes the run up" };
+        format!("{what}: {}", world.case.name)
+    });
     let options = options(world, changes, &command);
     let summary = Mutex::new(None);
     let observer = |event: &RunEvent| observe(process, event, &summary);

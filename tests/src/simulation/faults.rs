@@ -284,8 +284,7 @@ impl Plan {
         }
         if chance(&mut draw, 0.35) {
             let count = 1 + draw.below(3);
-            plan.crashes =
-                (0..count).map(|_| (1 + draw.below(90) as u64, chance(&mut draw, 0.5))).collect();
+            plan.crashes = (0..count).map(|_| (1 + draw.below(90) as u64, chance(&mut draw, 0.5))).collect();
         }
         if chance(&mut draw, 0.12) {
             let at = Duration::from_secs_f64(draw.uniform() * 30.0);

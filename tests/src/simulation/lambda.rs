@@ -25,8 +25,7 @@ pub(super) const SIZES: [u32; 3] = [512, 1024, 2048];
 /// Time that an invocation of any of them may take.
 const TIMEOUT: Duration = Duration::from_secs(300);
 /// Prices of AWS on ARM, requests a hundred times as dear, so that an error in them shows.
-pub(super) const RATES: Rates =
-    Rates { gb_second: 1.333_34e-5, invocation: 2e-7, get: 4e-7, put: 5e-6 };
+pub(super) const RATES: Rates = Rates { gb_second: 1.333_34e-5, invocation: 2e-7, get: 4e-7, put: 5e-6 };
 /// Bytes of decoded shards that an environment keeps: some of a panel's.
 const CACHE: u64 = 1 << 20;
 
@@ -253,13 +252,7 @@ impl SimLambda {
         self.executed(function, invocation, limit, &task).await
     }
 
-    async fn executed(
-        &self,
-        function: usize,
-        invocation: Invocation,
-        limit: Duration,
-        task: &str,
-    ) -> Ended {
+    async fn executed(&self, function: usize, invocation: Invocation, limit: Duration, task: &str) -> Ended {
         let inner = &self.inner;
         let (process, world) = (&inner.process, &inner.process.world);
         let begin = process.clock.time();
@@ -394,8 +387,7 @@ impl Inner {
         diverges: bool,
     ) -> Answer {
         let task = task_of(invocation);
-        *lock(&instance.environment.call) =
-            Call { task, spent: Duration::ZERO, dies, died: false, diverges };
+        *lock(&instance.environment.call) = Call { task, spent: Duration::ZERO, dies, died: false, diverges };
         let mut invocation = invocation.clone();
         invocation.look &= !self.process.world.removed.contains(&Guard::Look);
         let answer = instance.worker.handle(&invocation);

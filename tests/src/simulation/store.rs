@@ -120,10 +120,9 @@ impl SimStore {
             self.world().fire(fault);
             return Err(StoreError::new(StoreErrorKind::Credentials, "the token has expired"));
         }
-        for (fault, kind) in [
-            (Fault::SlowDown, StoreErrorKind::Throttled),
-            (Fault::Unavailable, StoreErrorKind::Unavailable),
-        ] {
+        for (fault, kind) in
+            [(Fault::SlowDown, StoreErrorKind::Throttled), (Fault::Unavailable, StoreErrorKind::Unavailable)]
+        {
             if process.draws(fault) && self.in_a_row(what, key, IN_A_ROW) {
                 self.world().fire(fault);
                 self.tell(|| format!("{what} {key}: {fault:?}"));
