@@ -45,7 +45,7 @@ pub enum Stop {
     /// A task can't be done.
     Failed {
         /// The task.
-        task: String,
+        work: Work,
         /// Why.
         failure: TaskFailure,
     },
@@ -339,6 +339,8 @@ impl Run {
             }
             Remedy::Larger => {
                 own.function += 1;
+                // What it lacked counts against the smaller function, not against the task.
+                own.failures = 0;
                 let function = own.function;
                 stage.again(task, now);
                 Handled::Larger(function)
@@ -357,8 +359,10 @@ impl Run {
     }
 
     fn fatal(&mut self, task: usize, failure: TaskFailure) -> Handled {
-        let name = self.stage.as_ref().map_or_else(String::new, |stage| stage.tasks[task].work.to_string());
-        self.stop.get_or_insert(Stop::Failed { task: name, failure: failure.clone() });
+        if let Some(stage) = &self.stage {
+            let work = stage.tasks[task].work.clone();
+            self.stop.get_or_insert(Stop::Failed { work, failure: failure.clone() });
+        }
         Handled::Fatal(failure)
     }
 
