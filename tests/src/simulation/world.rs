@@ -36,7 +36,7 @@ pub enum Guard {
 }
 
 /// No process lives for longer: a run that takes so long hangs.
-const FOREVER: Duration = Duration::from_secs(24 * 3600);
+const FOREVER: Duration = Duration::from_secs(2 * 3600);
 /// What every request of a process that has died is answered.
 pub(super) const DEAD: &str = "the simulated controller is dead";
 /// The same of one that hangs.
