@@ -125,7 +125,7 @@ fn without_slowing_down_a_full_function_is_asked_thousands_of_times() {
 
 #[test]
 fn without_a_cap_more_is_spent() {
-    let cap = 0.000_5;
+    let cap = 0.002_5;
     let plan = Plan { ending: Ending::Cap(0.5), ..plan(1) };
     let change = |cap| Changes { cap: Some(cap), ..Changes::default() };
     let (capped, free) = (simulate_plan(plan.clone(), change(Some(cap))), simulate_plan(plan, change(None)));

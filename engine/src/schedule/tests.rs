@@ -202,6 +202,21 @@ fn the_cap_is_never_passed_and_the_run_stops_once_nothing_is_under_way() {
 }
 
 #[test]
+fn the_cap_covers_requests_too() {
+    let rates = Rates { gb_second: 0.0, invocation: 0.0, get: 1.0, put: 10.0 };
+    let cost = Cost { cap: Some(2300.0), ..Cost::default() };
+    let mut run = Run::new(functions(1), rates, 100, cost, Policy::default());
+    run.begin(shards(0, 100), None, 1);
+    // 1,100 for a hundred seconds of the controller, 120 for a task that may make a hundred reads and two writes.
+    let first = orders(&mut run, 0.0);
+    assert_eq!(first.len(), 10);
+    let report = TaskReport { gets: 100, puts: 1, ..TaskReport::default() };
+    first.iter().for_each(|order| drop(run.on_report(order.attempt, &report, 0.0, seconds(1.0))));
+    assert!((run.cost().spent - 1100.0).abs() < 1e-9);
+    assert_eq!(run.next(seconds(1.0)), Next::Stopped, "two hundred and twenty more would pass it");
+}
+
+#[test]
 fn a_cancelled_run_starts_nothing_more() {
     let mut run = run(1, None);
     run.begin(shards(0, 2), None, 1);

@@ -260,7 +260,8 @@ impl Driver<'_> {
         }
         *started = true;
         match self.world.plan.ending {
-            Ending::Cap(_) if has("that --max-cost allows") && self.cap.is_some() => {
+            // The one that raises it has none.
+            Ending::Cap(_) if has("that --max-cost allows") => {
                 self.world.see(Seen::Capped);
                 self.world.fire(Fault::Cap);
                 self.cap = None;
@@ -279,7 +280,13 @@ impl Driver<'_> {
                 self.world.see(Seen::Quarantined);
                 Ok(true)
             }
-            Ending::Replaced(_) if has("is another one than when the run began") || has("is damaged") => {
+            // Whatever a task was given up for in the end: it could not be done before.
+            Ending::Replaced(_)
+                if has("is another one than when the run began")
+                    || has("is damaged")
+                    || (has("given up after")
+                        && self.world.counts().fired.contains_key(&Fault::Replaced)) =>
+            {
                 self.world.see(Seen::Refused);
                 Ok(true)
             }
@@ -331,6 +338,9 @@ impl Driver<'_> {
     }
 }
 
+/// Dollars that a run keeps for its controller's own requests: five minutes of them.
+const OWN_REQUESTS: f64 = 300.0 * (RATES.get + RATES.put);
+
 /// A cap is never passed.
 fn within_cap(summary: &Summary) -> Result<(), String> {
     match summary.cost.cap {
@@ -344,8 +354,8 @@ fn within_cap(summary: &Summary) -> Result<(), String> {
 /// A cap that stops the run of a seed somewhere in its midst.
 fn first_cap(plan: &Plan) -> Option<f64> {
     let Ending::Cap(share) = plan.ending else { return None };
-    // An attempt reserves half a minute or five.
-    Some(RATES.invocation(SIZES[0], 30.0) * (1.0 + 40.0 * share * share))
+    // An attempt reserves half a minute or five, and the controller's own requests need some of it.
+    Some(OWN_REQUESTS + RATES.invocation(SIZES[0], 30.0) * (1.0 + 40.0 * share * share))
 }
 
 /// A controller's machine: its runtime, its clock, its functions.

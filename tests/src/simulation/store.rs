@@ -266,12 +266,13 @@ impl Store for SimStore {
             _ => bytes,
         };
         let (full, condition) = (self.full(key), self.condition(key, condition));
-        let etag = self.world().memory.put(&full, bytes.clone(), condition).await?;
-        if key.starts_with("results/") {
-            self.decay(&full, &bytes).await;
-        }
+        let written = self.world().memory.put(&full, bytes.clone(), condition).await;
         if entered.unheard {
             return Err(self.dead());
+        }
+        let etag = written?;
+        if key.starts_with("results/") {
+            self.decay(&full, &bytes).await;
         }
         if self.process().draws(Fault::ReplyLost) && self.in_a_row("reply to", key, 1) {
             self.world().fire(Fault::ReplyLost);
