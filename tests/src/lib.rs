@@ -15,6 +15,7 @@
 //! - [`matrix`]: the little linear algebra that properties of covariances need.
 //! - [`stores`]: prepared stores, byte by byte.
 //! - [`localstack`]: S3 and Lambda on this machine, for the time of a test process.
+//! - [`simulation`]: controller, workers, storage and Lambda under one seed, in virtual time.
 //! - [`proxy`]: a proxy that injects the faults of S3 and of networks, by a plan.
 
 pub mod bench;
@@ -31,6 +32,7 @@ pub mod panels;
 pub mod proxy;
 pub mod reference;
 pub mod scores;
+pub mod simulation;
 pub mod spoiled;
 pub mod stack;
 pub mod stores;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::session::Session;
+use super::session::{Session, Sums};
 use super::size;
 use super::{CloudOptions, WorkerFailure};
 use crate::error::{EngineError, Result};
@@ -103,10 +103,9 @@ async fn run_pass(
     let bytes = encode(&StageObject::Estimate(stage))?;
     let object = session.put(bytes, keys::common).await?;
     let level = (pass.shards / tasks).trailing_zeros();
+    let sums = Sums { shards: pass.shards, stride: pass.stride };
     let work = |index| Work::Shards { node: Node { level, index }, part: None };
-    session
-        .stage(&name, &object, (0..tasks).map(work).collect(), (Some(expected), sets), Some(pass.shards))
-        .await
+    session.stage(&name, &object, (0..tasks).map(work).collect(), (Some(expected), sets), Some(sums)).await
 }
 
 /// Saves where the estimations are.

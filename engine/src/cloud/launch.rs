@@ -14,7 +14,8 @@ use crate::error::{EngineError, Result};
 use crate::events::{Observer, RunEvent};
 use crate::input::{InputPath, expand};
 use crate::journal::{
-    Entry, Journal, JournalEvent, RunState, Summary, Takeover, Writer, forget_cancel, keys, register,
+    Entry, Journal, JournalEvent, RunState, Summary, Takeover, Writer, forget_cancel, is_there, keys,
+    register,
 };
 use crate::load::{StoredShards, Wanted};
 use crate::panel::Panel;
@@ -27,7 +28,7 @@ use crate::run::{
 };
 use crate::schedule::{Cost, Policy, Run};
 use crate::spec::RunSpec;
-use crate::store::{Condition, Storage};
+use crate::store::{Condition, Storage, StoreErrorKind};
 use crate::worker::protocol::{ObjectRef, VERSION, Work};
 use crate::worker::{PanelObject, SpecObject, StageObject};
 
@@ -120,9 +121,9 @@ pub fn start(
     let open = |url: &str| (settings.open)(url).map_err(EngineError::from);
     let (all, storage) = (open(runs)?, open(&run_url(runs, name))?);
     let journal = settings.ground.block_on(async {
+        // The request first: a run that is listed can be taken up, wherever its controller died.
+        request_of(&storage, runs, name, request).await?;
         register(&all, name).await?;
-        let json = serde_json::to_vec_pretty(request).map_err(|e| EngineError::failed(e.to_string()))?;
-        storage.put_async(keys::RUN, Bytes::from(json), Condition::IfAbsent).await?;
         let now = settings.clock.unix();
         Journal::open(storage.clone(), options.writer.clone(), now, options.takeover).await
     })?;
@@ -159,16 +160,24 @@ pub fn resume(
     Ok((request, output))
 }
 
+/// Notes what a run is started for.
+async fn request_of(storage: &Storage, runs: &str, name: &str, request: &RunRequest) -> Result<()> {
+    let json = serde_json::to_vec_pretty(request).map_err(|e| EngineError::failed(e.to_string()))?;
+    match storage.put_async(keys::RUN, Bytes::from(json), Condition::IfAbsent).await {
+        Ok(_) => Ok(()),
+        Err(e) if e.kind == StoreErrorKind::Exists => Err(is_there(runs, name)),
+        Err(e) => Err(e.into()),
+    }
+}
+
 /// What a run was started for.
 ///
 /// # Errors
 /// A name that no run has.
 pub fn read_request(storage: &Storage, runs: &str, name: &str) -> Result<RunRequest> {
     let (bytes, _) = storage.get(keys::RUN, None).map_err(|e| match e.kind {
-        crate::store::StoreErrorKind::NotFound => {
-            EngineError::input(format!("there is no run `{name}` in `{runs}`"))
-                .with_hint("`stagger list` shows the runs there are")
-        }
+        StoreErrorKind::NotFound => EngineError::input(format!("there is no run `{name}` in `{runs}`"))
+            .with_hint("`stagger list` shows the runs there are"),
         _ => e.into(),
     })?;
     serde_json::from_slice(&bytes)

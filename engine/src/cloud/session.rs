@@ -118,8 +118,16 @@ impl Settings {
 struct Answered {
     attempt: u64,
     function: usize,
+    limit: Duration,
     begun: Duration,
     invoked: Invoked,
+}
+
+/// The sums of a stage: over so many shards, every so many of the panel's one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sums {
+    pub(super) shards: usize,
+    pub(super) stride: usize,
 }
 
 /// A sum that was read.
@@ -137,6 +145,8 @@ pub(super) struct Session<'a> {
     number: u64,
     stage: String,
     object: Option<ObjectRef>,
+    /// Every so many shards one takes part in the last stage.
+    stride: usize,
     failures: u64,
     attempts: u64,
     bytes_read: u64,
@@ -166,6 +176,7 @@ impl<'a> Session<'a> {
             number: 0,
             stage: String::new(),
             object: None,
+            stride: 1,
             failures: 0,
             attempts: 0,
             bytes_read: 0,
@@ -238,16 +249,17 @@ impl<'a> Session<'a> {
         Ok(ObjectRef { key, checksum })
     }
 
-    /// Does a stage; with `shards`, adds up the sums over them.
+    /// Does a stage; adds up the sums over shards, if that is what it brings.
     pub(super) async fn stage(
         &mut self,
         name: &str,
         object: &ObjectRef,
         works: Vec<Work>,
         (expected, sets): (Option<Duration>, usize),
-        shards: Option<usize>,
+        sums: Option<Sums>,
     ) -> std::result::Result<Option<Bundle>, WorkerFailure> {
         self.number += 1;
+        self.stride = sums.map_or(1, |sums| sums.stride);
         name.clone_into(&mut self.stage);
         self.object = Some(object.clone());
         let begun = self.settings.clock.now();
@@ -260,7 +272,7 @@ impl<'a> Session<'a> {
             object: object.clone(),
         });
         self.run.begin(works, expected, sets);
-        let mut fold = shards.map(Fold::new);
+        let mut fold = sums.map(|sums| Fold::new(sums.shards));
         self.drive(&mut fold).await?;
         let seconds = self.settings.clock.now().saturating_sub(begun).as_secs_f64();
         (self.observer)(&RunEvent::StageDone { stage: name.to_owned(), seconds });
@@ -355,23 +367,23 @@ impl<'a> Session<'a> {
         let begun = clock.now();
         let work = async move {
             let invoked = invoker.invoke(function, invocation, limit).await;
-            Answered { attempt, function, begun, invoked }
+            Answered { attempt, function, limit, begun, invoked }
         };
         self.in_flight.push(work.boxed());
     }
 
     fn answered(&mut self, answered: Answered, fold: &mut Option<Fold>) {
-        let Answered { attempt, function, begun, invoked } = answered;
+        let Answered { attempt, function, limit, begun, invoked } = answered;
         let now = self.settings.clock.now();
         let took = now.saturating_sub(begun).as_secs_f64();
         let throttled = matches!(&invoked.answer, Answer::Failed(f) if f.class == FailureClass::Throttled);
         let rates = self.settings.invoker.rates();
         let memory = self.run.functions()[function].memory_mb;
-        // What was turned away is not billed; what got lost may be, for as long as it took.
+        // What was turned away is not billed; what got lost may be, for as long as it took, but a worker ends at its limit.
         let dollars = match (&invoked.billed, throttled) {
             (Some(billed), _) => rates.invocation(memory, billed.seconds),
             (None, true) => 0.0,
-            (None, false) => rates.invocation(memory, took),
+            (None, false) => rates.invocation(memory, took.min(limit.as_secs_f64())),
         };
         match invoked.answer {
             Answer::Done(report) => {
@@ -463,11 +475,11 @@ impl<'a> Session<'a> {
         let Some(stop) = self.run.stopped().cloned() else { return Ok(()) };
         let cost = self.run.cost();
         let (state, reason, failure) = match stop {
-            Stop::Failed { task, failure } => (
-                RunState::Failed,
-                format!("{task}: {}", failure.message),
-                WorkerFailure::Task { task, failure },
-            ),
+            Stop::Failed { work, failure } => {
+                let task = self.name(&work);
+                let reason = format!("{task}: {}", failure.message);
+                (RunState::Failed, reason, WorkerFailure::Task { task, failure })
+            }
             Stop::Cost => {
                 let error = EngineError::failed(format!(
                     "stopped at ${:.4} of the ${:.4} that --max-cost allows: another task could pass it",
@@ -499,6 +511,20 @@ impl<'a> Session<'a> {
         self.note(JournalEvent::Stopped { reason, resumable: state == RunState::Stopped });
         self.flush(state).await?;
         Err(failure)
+    }
+
+    /// A task, with the panel's number of a single shard: in a sample tasks count the shards that take part.
+    fn name(&self, work: &Work) -> String {
+        match work {
+            Work::Shards { node: Node { level: 0, index }, part } if self.stride > 1 => {
+                let node = Node { level: 0, index: index * self.stride };
+                Work::Shards { node, part: *part }.to_string()
+            }
+            Work::Shards { .. } | Work::Reduce { .. } if self.stride > 1 => {
+                format!("{work} of every {}th", self.stride)
+            }
+            _ => work.to_string(),
+        }
     }
 
     /// Notes an error that did not come from a task: bad input, storage.

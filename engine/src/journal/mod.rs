@@ -10,8 +10,8 @@ mod tests;
 use bytes::Bytes;
 
 pub use event::{Entry, JournalEvent, RunState, Summary, Writer};
-pub(crate) use registry::forget_cancel;
 pub use registry::{Listed, cancel_requested, list, register, request_cancel};
+pub(crate) use registry::{forget_cancel, is_there};
 
 use crate::error::{EngineError, Result};
 use crate::store::{Condition, Storage, StoreErrorKind};

@@ -30,12 +30,15 @@ pub async fn register(runs: &Storage, name: &str) -> Result<()> {
     let key = format!("{NAMES}{name}");
     match runs.put_async(&key, Bytes::from_static(b"\n"), Condition::IfAbsent).await {
         Ok(_) => Ok(()),
-        Err(e) if e.kind == StoreErrorKind::Exists => {
-            Err(EngineError::input(format!("there is a run `{name}` in `{}` already", runs.url()))
-                .with_hint("`stagger resume` takes it up; give another --run-name for a new one"))
-        }
+        Err(e) if e.kind == StoreErrorKind::Exists => Err(is_there(&runs.url(), name)),
         Err(e) => Err(e.into()),
     }
+}
+
+/// The refusal of a name that a run has.
+pub(crate) fn is_there(runs: &str, name: &str) -> EngineError {
+    EngineError::input(format!("there is a run `{name}` in `{runs}` already"))
+        .with_hint("`stagger resume` takes it up; give another --run-name for a new one")
 }
 
 /// All runs, by name.

@@ -9,6 +9,10 @@ use super::policy::{Failed, Policy, Remedy};
 use super::stage::{Effect, Handled, Stage, Status};
 use crate::worker::protocol::{FailureClass, TaskFailure, TaskReport, Work};
 
+/// Requests that a task is thought to make before any has told.
+const TASK_GETS: u32 = 100;
+const TASK_PUTS: u32 = 2;
+
 /// A function that tasks can run on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Function {
@@ -45,7 +49,7 @@ pub enum Stop {
     /// A task can't be done.
     Failed {
         /// The task.
-        task: String,
+        work: Work,
         /// Why.
         failure: TaskFailure,
     },
@@ -98,6 +102,11 @@ pub struct Run {
     /// Earlier attempts may have left results everywhere: the run was resumed.
     resumed: bool,
     stop: Option<Stop>,
+    /// Dollars that the requests of a task cost, at most so far.
+    requests: f64,
+    /// Dollars that the controller's own requests cost while the longest attempt is under way: entries of the journal, and looks
+    /// for the wish to cancel.
+    own: f64,
     /// No attempt before this time: credentials are being renewed.
     held: Option<(Duration, Duration)>,
 }
@@ -111,7 +120,10 @@ impl Run {
         cost: Cost,
         policy: Policy,
     ) -> Self {
+        let longest = functions.iter().map(|f| f.timeout.as_secs_f64()).fold(0.0, f64::max);
         Self {
+            requests: f64::from(TASK_GETS) * rates.get + f64::from(TASK_PUTS) * rates.put,
+            own: longest * (rates.get + rates.put),
             policy,
             functions,
             rates,
@@ -210,8 +222,8 @@ impl Run {
         let function = stage.tasks[task].function;
         let Function { memory_mb, timeout, .. } = self.functions[function];
         let limit = self.policy.limit(stage.durations.median().or(stage.expected), timeout);
-        let most = self.rates.invocation(memory_mb, limit.as_secs_f64());
-        if !self.cost.allows(most) {
+        let most = self.rates.invocation(memory_mb, limit.as_secs_f64()) + self.requests;
+        if !self.cost.allows(most + self.own) {
             if self.attempts.is_empty() {
                 self.stop = Some(Stop::Cost);
                 return Next::Stopped;
@@ -270,6 +282,7 @@ impl Run {
         self.concurrency.succeeded();
         let requests = report.gets as f64 * self.rates.get + report.puts as f64 * self.rates.put;
         self.cost.spent += requests;
+        self.requests = self.requests.max(2.0 * requests);
         let Some(stage) = self.stage.as_mut().filter(|_| ended.stage == self.number) else {
             return Effect::Ignored;
         };
@@ -339,6 +352,8 @@ impl Run {
             }
             Remedy::Larger => {
                 own.function += 1;
+                // What it lacked counts against the smaller function, not against the task.
+                own.failures = 0;
                 let function = own.function;
                 stage.again(task, now);
                 Handled::Larger(function)
@@ -357,8 +372,10 @@ impl Run {
     }
 
     fn fatal(&mut self, task: usize, failure: TaskFailure) -> Handled {
-        let name = self.stage.as_ref().map_or_else(String::new, |stage| stage.tasks[task].work.to_string());
-        self.stop.get_or_insert(Stop::Failed { task: name, failure: failure.clone() });
+        if let Some(stage) = &self.stage {
+            let work = stage.tasks[task].work.clone();
+            self.stop.get_or_insert(Stop::Failed { work, failure: failure.clone() });
+        }
         Handled::Fatal(failure)
     }
 

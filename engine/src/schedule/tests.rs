@@ -1,1 +1,273 @@
+//! The state machine's transitions, one by one; what they come to together is the simulation's (tests/tests/simulation.rs).
 
+use std::time::Duration;
+
+use super::{Cost, Effect, Function, Handled, Next, Order, Policy, Rates, Run, Stop};
+use crate::reduce::Node;
+use crate::worker::protocol::{FailureClass, TaskFailure, TaskReport, Work};
+
+const RATES: Rates = Rates { gb_second: 1.0, invocation: 0.0, get: 0.0, put: 0.0 };
+
+fn seconds(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds)
+}
+
+fn functions(count: u32) -> Vec<Function> {
+    let function = |index: u32| Function {
+        name: format!("f{index}"),
+        memory_mb: 1024 << index,
+        timeout: Duration::from_secs(100),
+    };
+    (0..count).map(function).collect()
+}
+
+fn run(count: u32, cap: Option<f64>) -> Run {
+    Run::new(functions(count), RATES, 100, Cost { cap, ..Cost::default() }, Policy::default())
+}
+
+fn shards(level: u32, tasks: usize) -> Vec<Work> {
+    (0..tasks).map(|index| Work::Shards { node: Node { level, index }, part: None }).collect()
+}
+
+fn order(run: &mut Run, now: f64) -> Order {
+    match run.next(seconds(now)) {
+        Next::Invoke(order) => order,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn orders(run: &mut Run, now: f64) -> Vec<Order> {
+    let mut out = Vec::new();
+    while let Next::Invoke(order) = run.next(seconds(now)) {
+        out.push(order);
+    }
+    out
+}
+
+fn fail(run: &mut Run, attempt: u64, class: FailureClass, now: f64) -> Handled {
+    run.on_failure(attempt, TaskFailure::new(class, "x"), 0.0, seconds(now), 0.5)
+}
+
+fn done(run: &mut Run, attempt: u64, now: f64) -> Effect {
+    run.on_report(attempt, &TaskReport { bytes: 100, ..TaskReport::default() }, 0.0, seconds(now))
+}
+
+#[test]
+fn a_throttled_task_waits_and_the_limit_is_halved() {
+    let mut run = run(1, None);
+    run.begin(shards(0, 8), None, 1);
+    let first = orders(&mut run, 0.0);
+    assert_eq!(first.len(), 8);
+    assert_eq!(fail(&mut run, first[0].attempt, FailureClass::Throttled, 1.0), Handled::Again(seconds(1.1)));
+    assert_eq!(run.limit(), 4, "half of the eight under way");
+    first[1..].iter().for_each(|order| {
+        done(&mut run, order.attempt, 1.05);
+    });
+    assert_eq!(run.next(seconds(1.06)), Next::Wait(Some(seconds(1.1))));
+    let again = order(&mut run, 1.1);
+    assert_eq!((again.work.clone(), again.number, again.look), (first[0].work.clone(), 2, true));
+    assert!(matches!(done(&mut run, again.attempt, 2.0), Effect::Sum(_)));
+    assert_eq!(run.next(seconds(2.0)), Next::Done);
+}
+
+#[test]
+fn memory_escalates_to_the_largest_function_then_halves_then_column_parts() {
+    let mut run = run(2, None);
+    run.begin(shards(1, 1), None, 3);
+    let small = order(&mut run, 0.0);
+    assert_eq!(fail(&mut run, small.attempt, FailureClass::OutOfMemory, 1.0), Handled::Larger(1));
+    let large = order(&mut run, 1.0);
+    assert_eq!(large.function, 1);
+    assert_eq!(fail(&mut run, large.attempt, FailureClass::OutOfMemory, 2.0), Handled::Split(2));
+    let halves = orders(&mut run, 2.0);
+    assert!(halves.iter().all(|half| half.function == 1), "what was learnt stays");
+    assert!(matches!(done(&mut run, halves[1].attempt, 3.0), Effect::Sum(Node { level: 0, index: 1 })));
+    assert_eq!(fail(&mut run, halves[0].attempt, FailureClass::OutOfMemory, 3.0), Handled::Split(3));
+    let parts = orders(&mut run, 3.0);
+    assert_eq!(parts.len(), 3);
+    assert_eq!(done(&mut run, parts[0].attempt, 4.0), Effect::Done);
+    assert_eq!(fail(&mut run, parts[1].attempt, FailureClass::OutOfMemory, 4.0), Handled::Split(6));
+    assert_eq!(done(&mut run, parts[2].attempt, 4.0), Effect::Ignored, "finer parts took its place");
+    for part in orders(&mut run, 4.0) {
+        assert_eq!(done(&mut run, part.attempt, 5.0), Effect::Done);
+    }
+    let sum = order(&mut run, 5.0);
+    assert!(matches!(&sum.work, Work::Reduce { children, .. } if children.len() == 6), "{sum:?}");
+    assert!(matches!(done(&mut run, sum.attempt, 6.0), Effect::Sum(Node { level: 0, index: 0 })));
+    assert_eq!(run.next(seconds(6.0)), Next::Done);
+}
+
+#[test]
+fn running_out_of_memory_does_not_use_up_the_attempts_of_a_task() {
+    let mut run = run(3, None);
+    run.begin(shards(0, 1), None, 1);
+    for function in 1..3 {
+        let attempt = order(&mut run, 0.0).attempt;
+        assert_eq!(fail(&mut run, attempt, FailureClass::OutOfMemory, 0.0), Handled::Larger(function));
+    }
+    let attempt = order(&mut run, 0.0).attempt;
+    assert!(matches!(fail(&mut run, attempt, FailureClass::Lost, 0.0), Handled::Again(_)));
+    let attempt = order(&mut run, 1.0).attempt;
+    assert!(matches!(fail(&mut run, attempt, FailureClass::Corrupt, 1.0), Handled::Again(_)));
+    let attempt = order(&mut run, 2.0).attempt;
+    assert!(matches!(fail(&mut run, attempt, FailureClass::Lost, 2.0), Handled::Fatal(_)));
+    let Some(Stop::Failed { work, failure }) = run.stopped() else { panic!("{:?}", run.stopped()) };
+    assert_eq!(work.to_string(), "shard 0");
+    assert_eq!(failure.message, "x (given up after 3 attempts)");
+    assert_eq!(run.next(seconds(3.0)), Next::Stopped);
+}
+
+#[test]
+fn a_lost_task_is_searched_for_the_shard_that_kills_it() {
+    let mut run = run(1, None);
+    run.begin(shards(2, 1), None, 1);
+    let poisoned = |work: &Work| matches!(work, Work::Shards { node, .. } if node.shards().contains(&2));
+    let mut now = 0.0;
+    while run.stopped().is_none() {
+        now += 100.0;
+        for order in orders(&mut run, now) {
+            match poisoned(&order.work) {
+                true => drop(fail(&mut run, order.attempt, FailureClass::Lost, now)),
+                false => drop(done(&mut run, order.attempt, now)),
+            }
+        }
+    }
+    assert!(matches!(run.stopped(), Some(Stop::Failed { work, .. }) if work.to_string() == "shard 2"));
+    assert_eq!(run.progress(), (2, 3), "shards 0 and 1 together, and shard 3");
+}
+
+#[test]
+fn a_late_task_gets_one_backup_and_the_first_answer_counts() {
+    let mut run = run(1, None);
+    run.begin(shards(0, 10), None, 1);
+    let all = orders(&mut run, 0.0);
+    all[..9].iter().for_each(|order| {
+        done(&mut run, order.attempt, 1.0);
+    });
+    let Next::Wait(Some(at)) = run.next(seconds(1.0)) else { panic!("it waits") };
+    assert!((2.9..3.3).contains(&at.as_secs_f64()), "three times the median: {at:?}");
+    let backup = order(&mut run, 4.0);
+    assert!(backup.backup && backup.look && backup.work == all[9].work);
+    assert!(!matches!(run.next(seconds(50.0)), Next::Invoke(_)), "one backup");
+    assert_eq!(
+        fail(&mut run, all[9].attempt, FailureClass::Lost, 50.0),
+        Handled::Ignored,
+        "the backup decides"
+    );
+    assert!(matches!(done(&mut run, backup.attempt, 51.0), Effect::Sum(_)));
+    assert_eq!(done(&mut run, backup.attempt, 52.0), Effect::Ignored, "answered twice");
+    assert_eq!(run.next(seconds(52.0)), Next::Done);
+    assert_eq!(run.under_way(), 0);
+}
+
+#[test]
+fn answers_of_an_earlier_stage_change_nothing_but_the_bill() {
+    let mut run = run(1, None);
+    run.begin(shards(0, 10), None, 1);
+    let all = orders(&mut run, 0.0);
+    all[..9].iter().for_each(|order| {
+        done(&mut run, order.attempt, 1.0);
+    });
+    let backup = order(&mut run, 9.0);
+    done(&mut run, backup.attempt, 9.5);
+    assert_eq!(run.next(seconds(9.5)), Next::Done);
+    run.begin(shards(0, 2), None, 1);
+    assert_eq!(run.on_report(all[9].attempt, &TaskReport::default(), 7.0, seconds(10.0)), Effect::Ignored);
+    assert_eq!(run.progress(), (0, 2));
+    assert!((run.cost().spent - 7.0).abs() < 1e-12);
+}
+
+#[test]
+fn the_cap_is_never_passed_and_the_run_stops_once_nothing_is_under_way() {
+    // A gigabyte for a hundred seconds is reserved for each attempt.
+    let mut run = run(1, Some(250.0));
+    run.begin(shards(0, 4), None, 1);
+    let first = orders(&mut run, 0.0);
+    assert_eq!(first.len(), 2, "three could pass it");
+    assert_eq!(run.next(seconds(1.0)), Next::Wait(None));
+    let report = TaskReport::default();
+    run.on_report(first[0].attempt, &report, 90.0, seconds(1.0));
+    assert_eq!(run.next(seconds(1.0)), Next::Wait(None));
+    run.on_report(first[1].attempt, &report, 100.0, seconds(2.0));
+    // Attempts give up after thirty seconds by now.
+    let third = order(&mut run, 2.0);
+    run.on_report(third.attempt, &report, 30.0, seconds(3.0));
+    let fourth = order(&mut run, 3.0);
+    run.on_report(fourth.attempt, &report, 30.0, seconds(4.0));
+    assert_eq!(run.next(seconds(4.0)), Next::Done);
+    run.begin(shards(0, 1), Some(seconds(10.0)), 1);
+    assert_eq!(run.next(seconds(4.0)), Next::Stopped);
+    assert_eq!(run.stopped(), Some(&Stop::Cost));
+    assert!(run.cost().spent <= 250.0);
+}
+
+#[test]
+fn the_cap_covers_requests_too() {
+    let rates = Rates { gb_second: 0.0, invocation: 0.0, get: 1.0, put: 10.0 };
+    let cost = Cost { cap: Some(2300.0), ..Cost::default() };
+    let mut run = Run::new(functions(1), rates, 100, cost, Policy::default());
+    run.begin(shards(0, 100), None, 1);
+    // 1,100 for a hundred seconds of the controller, 120 for a task that may make a hundred reads and two writes.
+    let first = orders(&mut run, 0.0);
+    assert_eq!(first.len(), 10);
+    let report = TaskReport { gets: 100, puts: 1, ..TaskReport::default() };
+    first.iter().for_each(|order| drop(run.on_report(order.attempt, &report, 0.0, seconds(1.0))));
+    assert!((run.cost().spent - 1100.0).abs() < 1e-9);
+    assert_eq!(run.next(seconds(1.0)), Next::Stopped, "two hundred and twenty more would pass it");
+}
+
+#[test]
+fn a_cancelled_run_starts_nothing_more() {
+    let mut run = run(1, None);
+    run.begin(shards(0, 2), None, 1);
+    let first = order(&mut run, 0.0);
+    run.cancel();
+    assert_eq!(run.next(seconds(0.0)), Next::Stopped);
+    assert!(matches!(done(&mut run, first.attempt, 1.0), Effect::Sum(_)), "what is under way counts");
+    assert_eq!(run.stopped(), Some(&Stop::Cancelled));
+}
+
+#[test]
+fn bad_data_stop_the_run_even_beside_another_attempt() {
+    let mut run = run(1, None);
+    run.begin(shards(0, 10), None, 1);
+    let all = orders(&mut run, 0.0);
+    all[..9].iter().for_each(|order| {
+        done(&mut run, order.attempt, 1.0);
+    });
+    let backup = order(&mut run, 9.0);
+    assert!(matches!(fail(&mut run, backup.attempt, FailureClass::Data, 9.1), Handled::Fatal(_)));
+    assert_eq!(run.next(seconds(9.1)), Next::Stopped);
+}
+
+#[test]
+fn credentials_are_waited_for_and_not_forever() {
+    let mut run = run(1, None);
+    run.begin(shards(0, 1), None, 1);
+    let mut now = 0.0;
+    while run.stopped().is_none() {
+        match run.next(seconds(now)) {
+            Next::Invoke(order) => drop(fail(&mut run, order.attempt, FailureClass::Credentials, now)),
+            Next::Wait(Some(until)) => now = until.as_secs_f64(),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(matches!(run.stopped(), Some(Stop::Credentials(_))));
+    assert!((300.0..310.0).contains(&now), "{now}");
+}
+
+#[test]
+fn a_damaged_sum_is_made_again_and_a_resumed_run_looks_first() {
+    let mut run = run(1, None).resumed();
+    run.begin(shards(0, 1), None, 1);
+    let first = order(&mut run, 0.0);
+    assert!(first.look);
+    let Effect::Sum(node) = done(&mut run, first.attempt, 1.0) else { panic!("a sum") };
+    assert_eq!(run.next(seconds(1.0)), Next::Done);
+    let failure = TaskFailure::new(FailureClass::Corrupt, "x");
+    assert!(matches!(run.on_damaged(node, failure, seconds(1.0)), Handled::Again(_)));
+    let again = order(&mut run, 2.0);
+    assert_eq!(again.work, first.work);
+    done(&mut run, again.attempt, 3.0);
+    assert_eq!(run.next(seconds(3.0)), Next::Done);
+}

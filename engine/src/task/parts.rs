@@ -30,17 +30,18 @@ impl StageInput {
         out
     }
 
-    /// The whole partial from those of all pairs of sets.
+    /// The whole partial from those of all pairs of sets; of a stage without columns each of them is whole.
     ///
     /// # Errors
     /// Partials of another stage.
     pub(crate) fn assembled<'a>(
         &self,
-        parts: impl Iterator<Item = (Part, &'a Partial)>,
+        mut parts: impl Iterator<Item = (Part, &'a Partial)>,
         fixed: usize,
     ) -> Result<Partial> {
         let Self::Influence { columns, draws, .. } = self else {
-            return Err(EngineError::failed("only the influence stage is cut by columns"));
+            let first = parts.next().map(|(_, partial)| partial.clone());
+            return first.ok_or_else(|| EngineError::failed("a partial without parts"));
         };
         let mut whole: Option<InfluenceSums> = None;
         for (part, partial) in parts {

@@ -134,7 +134,8 @@ impl Worker {
                 estimate::run(attempt, &panel, stage, *node, *part)
             }
             (Work::Reduce { node, children }, StageObject::Estimate(stage)) => {
-                reduce::run(attempt, stage, *node, children)
+                let panel = |attempt: &mut Attempt<'_>| self.panel(attempt, &stage.panel);
+                reduce::run(attempt, (stage, &panel), *node, children)
             }
             (work, StageObject::Prepare(stage)) => crate::prepare::work(attempt, stage, work),
             (work, StageObject::Estimate(_)) => {
@@ -196,36 +197,43 @@ impl Attempt<'_> {
         self.others.lock().unwrap_or_else(PoisonError::into_inner).push((storage.clone(), before));
     }
 
-    /// The result of an earlier attempt. Without the right to list, S3 answers 403 for what is not there.
+    /// The result of an earlier attempt.
     fn found(&self, key: &str) -> Outcome<Option<TaskReport>> {
         match self.run.get(key, None) {
             Ok((bytes, _)) if bundle::is_whole(&bytes) => Ok(Some(self.report(key, &bytes, true))),
             Ok(_) => Ok(None),
-            Err(e) if matches!(e.kind, StoreErrorKind::NotFound | StoreErrorKind::Denied) => Ok(None),
+            Err(e) if is_missing(e.kind) => Ok(None),
             Err(e) => Err(crate::error::EngineError::from(e).into()),
         }
     }
 
-    /// Writes the result, once. One that is there must be the same: the bits depend on nothing but the task.
+    /// Writes the result and tells of it.
     fn write(&mut self, key: &str, bytes: Bytes) -> Outcome<TaskReport> {
         let begin = Instant::now();
-        let written = self.run.put(key, bytes.clone(), Condition::IfAbsent);
+        let found = self.put(key, &bytes);
         self.phases.write += begin.elapsed().as_secs_f64();
-        match written {
-            Ok(_) => Ok(self.report(key, &bytes, false)),
-            Err(e) if e.kind == StoreErrorKind::Exists => {
-                let (known, _) = self.run.get(key, None).map_err(crate::error::EngineError::from)?;
-                if known == bytes {
-                    return Ok(self.report(key, &bytes, true));
-                }
-                Err(TaskFailure::new(
-                    FailureClass::Permanent,
-                    format!("`{key}` of the run holds {} other bytes than these {}", known.len(), bytes.len()),
-                )
-                .with_hint("something else wrote into the run's folder, or two workers compute different bits; start a new run"))
+        Ok(self.report(key, &bytes, found?))
+    }
+
+    /// Writes a result, once; whether it was there. One that is there must be the same, as the bits depend on nothing but the task;
+    /// one that was damaged where it lies makes room.
+    pub(crate) fn put(&self, key: &str, bytes: &Bytes) -> Outcome<bool> {
+        let mut condition = Condition::IfAbsent;
+        for _ in 0..REPLACEMENTS {
+            match self.run.put(key, bytes.clone(), condition) {
+                Ok(_) => return Ok(false),
+                Err(e) if is_taken(e.kind) => {}
+                Err(e) => return Err(crate::error::EngineError::from(e).into()),
             }
-            Err(e) => Err(crate::error::EngineError::from(e).into()),
+            condition = match self.run.get(key, None) {
+                Ok((known, _)) if known == *bytes => return Ok(true),
+                Ok((known, _)) if bundle::is_whole(&known) => return Err(differs(key, &known, bytes)),
+                Ok((_, info)) => Condition::IfMatch(info.etag),
+                Err(e) if is_missing(e.kind) => Condition::IfAbsent,
+                Err(e) => return Err(crate::error::EngineError::from(e).into()),
+            };
         }
+        Err(TaskFailure::new(FailureClass::Lost, format!("`{key}` of the run is replaced over and over")))
     }
 
     fn report(&self, key: &str, bytes: &[u8], found: bool) -> TaskReport {
@@ -251,6 +259,29 @@ impl Attempt<'_> {
         }
         out
     }
+}
+
+/// Times that a damaged result is replaced while others do the same.
+const REPLACEMENTS: usize = 4;
+
+/// Whether a write met what is there already, or not any more.
+fn is_taken(kind: StoreErrorKind) -> bool {
+    matches!(kind, StoreErrorKind::Exists | StoreErrorKind::Changed | StoreErrorKind::NotFound)
+}
+
+/// Whether an object is not there: without the right to list, S3 answers 403 for that.
+pub(crate) fn is_missing(kind: StoreErrorKind) -> bool {
+    matches!(kind, StoreErrorKind::NotFound | StoreErrorKind::Denied)
+}
+
+fn differs(key: &str, known: &Bytes, own: &Bytes) -> TaskFailure {
+    TaskFailure::new(
+        FailureClass::Permanent,
+        format!("`{key}` of the run holds {} other bytes than these {}", known.len(), own.len()),
+    )
+    .with_hint(
+        "something else wrote into the run's folder, or two workers compute different bits; start a new run",
+    )
 }
 
 /// XXH3-128 in hexadecimal digits.

@@ -1,20 +1,24 @@
 //! A reduce task: adds the partials of subtrees that follow each other, along the tree. Where partials are large this keeps them off
 //! the controller's line.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::context::EstimateStage;
+use super::context::{EstimateStage, OpenPanel};
 use super::protocol::{FailureClass, Part, TaskFailure, Work};
-use super::{Attempt, Bundle, Outcome};
+use super::{Attempt, Bundle, Outcome, estimate, is_missing};
 use crate::error::EngineError;
 use crate::journal::keys;
 use crate::reduce::{Node, Reduction};
 
+/// A stage, and how its panel is opened should it be needed.
+type Stage<'a> = (&'a EstimateStage, &'a dyn Fn(&mut Attempt<'_>) -> Outcome<Arc<OpenPanel>>);
+
 pub(super) fn run(
     attempt: &mut Attempt<'_>,
-    stage: &EstimateStage,
+    (stage, panel): Stage<'_>,
     node: Node,
     children: &[(Node, Option<Part>)],
 ) -> Outcome<Bytes> {
@@ -22,7 +26,8 @@ pub(super) fn run(
     for group in children.chunk_by(|a, b| a.0 == b.0) {
         attempt.in_time()?;
         let begin = Instant::now();
-        let bundles = group.iter().map(|child| bundle(attempt, *child)).collect::<Outcome<Vec<_>>>()?;
+        let bundles =
+            group.iter().map(|child| bundle(attempt, (stage, panel), *child)).collect::<Outcome<Vec<_>>>()?;
         attempt.phases.read += begin.elapsed().as_secs_f64();
         let begin = Instant::now();
         let parts: Vec<Part> = group.iter().filter_map(|(_, part)| *part).collect();
@@ -41,9 +46,25 @@ fn first(bundles: Vec<Bundle>) -> Outcome<Bundle> {
     bundles.into_iter().next().ok_or_else(lost)
 }
 
-fn bundle(attempt: &Attempt<'_>, (node, part): (Node, Option<Part>)) -> Outcome<Bundle> {
+/// A partial; one that is gone or damaged is made again here, as its own task is done and would not be started again.
+fn bundle(
+    attempt: &mut Attempt<'_>,
+    (stage, panel): Stage<'_>,
+    (node, part): (Node, Option<Part>),
+) -> Outcome<Bundle> {
     let key = keys::result(&attempt.invocation.stage.checksum, &Work::Shards { node, part });
-    let (bytes, _) = attempt.run.get(&key, None).map_err(EngineError::from)?;
+    match attempt.run.get(&key, None) {
+        Ok((bytes, _)) => {
+            if let Ok(bundle) = Bundle::decode(&bytes) {
+                return Ok(bundle);
+            }
+        }
+        Err(e) if is_missing(e.kind) => {}
+        Err(e) => return Err(EngineError::from(e).into()),
+    }
+    let panel = panel(attempt)?;
+    let bytes = estimate::run(attempt, &panel, stage, node, part)?;
+    attempt.put(&key, &bytes)?;
     Bundle::decode(&bytes).map_err(|e| TaskFailure::from(e).at(key))
 }
 
