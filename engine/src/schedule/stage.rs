@@ -263,7 +263,7 @@ fn parts(node: Node, sets: u16) -> Vec<Work> {
 }
 
 /// Height at which the controller reads sums: that of the tasks while their sums are few and small; else workers add them first.
-pub(super) fn reduce_level(tasks: usize, bytes: u64, level: u32) -> Option<u32> {
+pub(crate) fn reduce_level(tasks: usize, bytes: u64, level: u32) -> Option<u32> {
     let fits = |children: usize| {
         let objects = tasks.div_ceil(children);
         objects <= CONTROLLER_OBJECTS && objects as u64 * bytes <= CONTROLLER_BYTES
