@@ -150,7 +150,7 @@ impl State {
             RunEvent::TaskDone { done, tasks, .. } => (self.done, self.tasks) = (*done, *tasks),
             RunEvent::StageDone { .. } => self.done = self.tasks,
             // Warnings are part of the result and shown with it; notes are told at once.
-            RunEvent::Warning { .. } | RunEvent::Note { .. } => {}
+            RunEvent::Warning { .. } | RunEvent::Note { .. } | RunEvent::Journal(_) | RunEvent::Summary(_) => {}
         }
     }
 

@@ -15,6 +15,7 @@
 //! - [`matrix`]: the little linear algebra that properties of covariances need.
 //! - [`stores`]: prepared stores, byte by byte.
 //! - [`localstack`]: S3 and Lambda on this machine, for the time of a test process.
+//! - [`scale`]: runs on Lambda at scale, simulated.
 //! - [`proxy`]: a proxy that injects the faults of S3 and of networks, by a plan.
 
 pub mod bench;
@@ -30,6 +31,7 @@ pub mod matrix;
 pub mod panels;
 pub mod proxy;
 pub mod reference;
+pub mod scale;
 pub mod scores;
 pub mod spoiled;
 pub mod stores;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use clap::Args;
+use stagger_engine::cloud::Prefer;
 use stagger_engine::forecast::{Backend, ForecastOptions, LAMBDA_MB, Prices};
 
 use super::request::{RunRequest, Specification};
@@ -26,6 +27,9 @@ pub(crate) struct PlanArgs {
     /// Functions at a time [default: 1000]
     #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true, help_heading = "Plan")]
     pub(crate) concurrency: Option<usize>,
+    /// What the cut into tasks is for: `time` or `cost` [default: time]
+    #[arg(long, value_name = "WHAT", value_parser = prefer, help_heading = "Plan")]
+    pub(crate) prefer: Option<Prefer>,
     /// Prices in place of the built-in list of us-east-1
     #[arg(long, value_name = "FILE", help_heading = "Plan")]
     pub(crate) prices: Option<String>,
@@ -64,6 +68,7 @@ impl PlanRequest {
         options.remote_stores = run.options.stores.as_ref().is_some_and(|folder| folder.starts_with("s3://"));
         options.worker_memory = args.worker_memory.unwrap_or(options.worker_memory);
         options.concurrency = args.concurrency.unwrap_or(options.concurrency);
+        options.prefer = args.prefer.unwrap_or_default();
         Ok(Self { inputs: run.inputs, specs: run.specs, options, json: run.json })
     }
 }
@@ -76,6 +81,14 @@ fn backend_of(name: &str) -> Result<Backend, Failure> {
             Err(Failure::input(format!("backend must be \"threads\" or \"lambda\"; received \"{other}\""))
                 .hint("without --backend both are planned"))
         }
+    }
+}
+
+fn prefer(text: &str) -> Result<Prefer, String> {
+    match text {
+        "time" => Ok(Prefer::Time),
+        "cost" => Ok(Prefer::Cost),
+        _ => Err("expected time or cost".to_owned()),
     }
 }
 

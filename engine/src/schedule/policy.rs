@@ -105,11 +105,14 @@ impl Policy {
         self.pause.saturating_mul(1 << count.saturating_sub(1).min(16)).min(self.longest_pause)
     }
 
+    /// Whether enough of a stage is done for backups.
+    pub fn may_be_late(&self, done: usize, tasks: usize) -> bool {
+        tasks >= self.backup_tasks && done as f64 >= self.backup_share * tasks as f64
+    }
+
     /// Whether an attempt under way for `age` deserves a backup, in a stage of which `done` of `tasks` are done in `median` each.
     pub fn is_late(&self, age: Duration, median: Duration, done: usize, tasks: usize) -> bool {
-        tasks >= self.backup_tasks
-            && done as f64 >= self.backup_share * tasks as f64
-            && age > self.backup_earliest.max(median.mul_f64(self.backup_multiple))
+        self.may_be_late(done, tasks) && age > self.backup_earliest.max(median.mul_f64(self.backup_multiple))
     }
 
     /// Time after which an attempt gives up by itself, of at most what the function allows.
