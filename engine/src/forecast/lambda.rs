@@ -201,8 +201,7 @@ fn shard_load(shards: usize, read: Read, compute: f64, sum: u64) -> TaskLoad {
         parts: 1,
         // The stage's input, the plan, the manifest.
         opening: Reading { bytes: 2.0 * PLAN + ENTRY * shards as f64, gets: 3.0, waits: 3.0 },
-        // A footer says where the columns are; their pieces come side by side.
-        part: Reading { bytes: read.bytes, gets: read.gets, waits: read.gets.min(2.0) },
+        part: Reading { bytes: read.bytes, gets: read.gets, waits: read.waits },
         decode: read.values * DECODE,
         compute,
         written: sum as f64,

@@ -150,7 +150,7 @@ fn shuffled(known: &Known, files: &Files, shuffle: &Shuffle, workers: bool) -> V
         waits: 1.0 + 3.0 * libm::ceil(own / wide),
         // Headers before, what tasks tell after; the manifest is written, what was needed on the way removed.
         controller: side_by_side(2.0 * objects + gathers as f64, objects * HEADER as f64),
-        controller_writes: 1.0 + left / wide,
+        controller_writes: 1.0 + left / (4.0 * wide),
         work,
         memory: shuffle.gather_memory,
         ..Step::default()

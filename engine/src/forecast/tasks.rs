@@ -33,6 +33,8 @@ pub struct CloudRates {
     pub solve: f64,
     /// Attempts a task.
     pub again: f64,
+    /// Share of attempts that are stragglers.
+    pub stragglers: f64,
 }
 
 impl CloudRates {
@@ -54,6 +56,7 @@ impl CloudRates {
             nanosecond: 1e-9 * rates::CPU_SPREAD[end] * rates::VCPU_FACTOR,
             solve: rates::SOLVE,
             again: rates::AGAIN[end],
+            stragglers: rates::STRAGGLERS[end],
         }
     }
 }
@@ -127,7 +130,7 @@ impl TaskLoad {
         [self.part.seconds(rates), self.decode * core, self.compute * core]
     }
 
-    /// Seconds of writing.
+    /// Seconds of writing: one object after the other.
     pub fn writing_seconds(&self, rates: &CloudRates) -> f64 {
         self.written / rates.network
             + if self.puts > 0.0 { rates.write * self.waves_of_writes() } else { 0.0 }
@@ -224,7 +227,9 @@ impl StageLoad {
             let rounds = tasks.div_ceil(at_once) as f64;
             let span = (tasks as f64 / rates.invocations).max(begin + (rounds - 1.0) * own) + own;
             let requests = (load.gets() / rates.requests.0).max(load.puts / rates.requests.1);
-            span.max(tasks as f64 * requests + rates.invoke)
+            // Those of the last round delay the stage.
+            let one = 1.0 - libm::pow(1.0 - rates.stragglers, at_once as f64);
+            span.max(tasks as f64 * requests + rates.invoke) + one * rates::STRAGGLER_DELAY * own
         };
         let reduce =
             self.reduction().map_or(0.0, |(tasks, children)| round(tasks, &self.reduce_load(children)));

@@ -456,7 +456,7 @@ pub(super) fn clean(storage: &Storage) -> Result<()> {
     // The mark goes last: whoever finds it finds all that belongs to it.
     objects.sort_by_key(|object| object.key == keys::UNDER_WAY);
     let marks = objects.split_off(objects.partition_point(|object| object.key != keys::UNDER_WAY));
-    parallel::map(readers(storage), objects.len(), |index| Ok(storage.delete(&objects[index].key)?))?;
+    parallel::map(4 * readers(storage), objects.len(), |index| Ok(storage.delete(&objects[index].key)?))?;
     for mark in marks {
         storage.delete(&mark.key)?;
     }

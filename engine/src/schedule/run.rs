@@ -224,6 +224,7 @@ impl Run {
         let own = &mut stage.tasks[task];
         own.attempts += 1;
         own.backup |= backup;
+        stage.backups += usize::from(backup);
         self.cost.reserve(most);
         let attempt = self.next_attempt;
         self.next_attempt += 1;
@@ -244,6 +245,9 @@ impl Run {
         let Some(stage) = &self.stage else { return Err(None) };
         // Before enough is done no time makes a task late, and an answer comes first: of tens of thousands none is looked at.
         if !self.policy.may_be_late(stage.done, stage.total) {
+            return Err(None);
+        }
+        if stage.backups as f64 >= libm::ceil(self.policy.backup_most * stage.total as f64) {
             return Err(None);
         }
         let Some(median) = stage.durations.median() else { return Err(None) };

@@ -12,14 +12,12 @@ use stagger_engine::worker::protocol::{FailureClass, TaskFailure, TaskReport, Wo
 
 use super::model::{Bucket, Chance, Environment, Environments, Server};
 
-/// Reads that the controller has under way (`cloud/session.rs`).
-const READS: usize = 32;
+/// Reads that the controller has under way (`cloud/fold.rs`).
+const READS: usize = 128;
 /// Events of a journal entry, and seconds between two (`journal/mod.rs`).
 const ENTRY: (usize, f64) = (2_000, 1.0);
 /// How many times as long a straggler takes.
 const SLOW: f64 = 5.0;
-/// Share of attempts that are stragglers, in the three ends.
-pub const STRAGGLERS: [f64; 3] = [0.0, 0.005, 0.02];
 
 /// What a simulated run took.
 #[derive(Clone, Debug)]
@@ -68,8 +66,6 @@ pub struct StageOutcome {
 pub struct Assumptions {
     /// Rates of the cloud.
     pub rates: CloudRates,
-    /// Share of attempts that are stragglers.
-    pub stragglers: f64,
     /// Seed of chance.
     pub seed: u64,
 }
@@ -77,7 +73,7 @@ pub struct Assumptions {
 impl Assumptions {
     /// All of them at an end: 0 low, 1 likely, 2 high.
     pub fn of(end: usize) -> Self {
-        Self { rates: CloudRates::of(end), stragglers: STRAGGLERS[end], seed: 20_261_121 }
+        Self { rates: CloudRates::of(end), seed: 20_261_121 }
     }
 }
 
@@ -257,7 +253,7 @@ impl Simulation<'_> {
         };
         self.out.attempts += 1;
         self.out.backups += u64::from(order.backup);
-        let slow = if self.chance.fraction() < self.assumed.stragglers { SLOW } else { 1.0 };
+        let slow = if self.chance.fraction() < self.assumed.rates.stragglers { SLOW } else { 1.0 };
         let part = load.part_seconds(&self.assumed.rates, vcpus(self.functions.megabytes)).map(|s| s * slow);
         let attempt = Attempt {
             load,
