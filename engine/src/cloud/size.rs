@@ -73,14 +73,18 @@ mod tests {
     fn tasks_are_powers_of_two_that_take_the_least_time() {
         assert_eq!(time(1, 10.0, 1e3, 1000), 1);
         assert_eq!(time(4096, 0.001, 1e3, 1000), 64, "about sqrt(4 s times 1000 a second)");
-        assert_eq!(time(4096, 0.1, 1e3, 1000), 512, "more would be started later than they help");
+        assert_eq!(
+            time(4096, 0.1, 1e3, 1000),
+            2048,
+            "three rounds of two shards, which lose less to a straggler"
+        );
         assert_eq!(time(4096, 10.0, 1e3, 1000), 4096, "five rounds of one shard, not one of eight");
         assert!(time(32_768, 1.0, 700e3, 1000) <= 8192, "sums of every shard would cost more than they save");
     }
 
     #[test]
     fn few_workers_get_several_rounds_only_where_that_is_quicker() {
-        assert_eq!(time(64, 1.0, 1e3, 16), 16);
+        assert!((16..=32).contains(&time(64, 1.0, 1e3, 16)), "two rounds at most, for stragglers");
         assert!(time(64, 1.0, 1e3, 24) > 16, "three rounds of one shard in place of one of four");
     }
 

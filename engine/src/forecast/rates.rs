@@ -86,10 +86,11 @@ pub(super) const COLD_BILLED: f64 = 0.02;
 /// Seconds of an invocation around its handler: a signed request there, the answer back; an assumption, for a controller in Europe
 /// or America near the region to one across an ocean.
 pub(super) const INVOKE: [f64; 3] = [0.015, 0.030, 0.150];
-/// Invocations a second that one controller starts. Measured with `scale --invocations`: one thread signs and sends 3,700 requests a
-/// second by the AWS SDK (plain HTTP, 500 under way). TLS of a thousand new connections takes half of what is left for a stage's
-/// first requests. The 230 to 290 a second of AWS.md §1.2 are a Python program's, and the high end here.
-pub(super) const INVOCATIONS: [f64; 3] = [2000.0, 1000.0, 250.0];
+/// Invocations a second that one controller starts. Measured with `scale --invocations`: the AWS SDK signs and sends 4,400 to 6,300
+/// requests a second on the two slow cores of this machine, which serve them too (plain HTTP, 500 and 1,000 under way). Likely is half
+/// of that, for TLS and its handshakes: about a millisecond of a core for each connection, which later stages use again. The 230
+/// to 290 a second of AWS.md §1.2 are a Python program's, and the high end here.
+pub(super) const INVOCATIONS: [f64; 3] = [4000.0, 2000.0, 250.0];
 /// Environments that a function has at once (AWS.md §2.1).
 pub(super) const AT_ONCE: f64 = 1000.0;
 /// Environments that follow, a second: 1,000 every ten (AWS.md §2.1).

@@ -276,7 +276,8 @@ pub(crate) fn reduce_level(tasks: usize, bytes: u64, level: u32) -> Option<u32> 
     if fits(1) || tasks < 4 {
         return None;
     }
-    let mut children = 2;
+    // With as many sums a task as there are tasks, neither the workers nor the controller have most of the work.
+    let mut children = (1usize << (tasks.ilog2() / 2)).min(MOST_CHILDREN);
     while !fits(children) && children < MOST_CHILDREN && children * 2 < tasks {
         children *= 2;
     }

@@ -131,6 +131,8 @@ struct Simulation<'a> {
     journal: (usize, f64),
     /// When the last task of the pass, reduce tasks aside, was answered.
     passed: f64,
+    /// When the state machine is to be asked again.
+    wakes: f64,
     out: StageOutcome,
 }
 
@@ -167,6 +169,7 @@ pub fn simulate(loads: &[StageLoad], functions: Functions, prices: &Prices, assu
         reading: 0,
         journal: (0, 0.0),
         passed: 0.0,
+        wakes: 0.0,
         out: StageOutcome::default(),
     };
     let stages: Vec<StageOutcome> = loads.iter().map(|load| simulation.stage(load)).collect();
@@ -191,9 +194,15 @@ impl Simulation<'_> {
         self.run.begin(works(load), Some(Duration::from_secs_f64(expected + self.assumed.rates.invoke)), 1);
         self.passed = begun;
         while !self.drive(load, begun) {
-            let Some((Reverse(at), _, event)) = self.heap.pop() else { break };
-            self.now = self.now.max(at as f64 * 1e-9);
-            self.happens(self.events[event], load);
+            // What happens at workers is no news for the state machine.
+            while let Some((Reverse(at), _, event)) = self.heap.pop() {
+                self.now = self.now.max(at as f64 * 1e-9);
+                let event = self.events[event];
+                self.happens(event, load);
+                if matches!(event, Event::Answers(_) | Event::Read | Event::Wakes) {
+                    break;
+                }
+            }
         }
         self.after(load);
         let mut out = std::mem::take(&mut self.out);
@@ -215,8 +224,11 @@ impl Simulation<'_> {
                     self.out.started = self.out.started.max(self.now - begun);
                 }
                 Next::Wait(until) => {
-                    if let Some(until) = until {
-                        self.at(until.as_secs_f64(), Event::Wakes);
+                    if let Some(until) = until.map(|until| until.as_secs_f64())
+                        && (self.wakes <= self.now || until < self.wakes)
+                    {
+                        self.wakes = until;
+                        self.at(until, Event::Wakes);
                     }
                     return false;
                 }
