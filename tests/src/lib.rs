@@ -16,6 +16,7 @@
 //! - [`stores`]: prepared stores, byte by byte.
 //! - [`localstack`]: S3 and Lambda on this machine, for the time of a test process.
 //! - [`simulation`]: controller, workers, storage and Lambda under one seed, in virtual time.
+//! - [`scale`]: runs on Lambda at scale, simulated.
 //! - [`proxy`]: a proxy that injects the faults of S3 and of networks, by a plan.
 
 pub mod bench;
@@ -31,6 +32,7 @@ pub mod matrix;
 pub mod panels;
 pub mod proxy;
 pub mod reference;
+pub mod scale;
 pub mod scores;
 pub mod simulation;
 pub mod spoiled;

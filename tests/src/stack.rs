@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
-use crate::cli::{beside, command, finish, words, Output};
+use crate::cli::{Output, beside, command, finish, words};
 use crate::localstack::http::request;
 use crate::localstack::{LocalStack, environment, python, script};
 
@@ -75,7 +75,8 @@ impl Stack {
     #[track_caller]
     pub fn upload(&self, path: &Path, key: &str) {
         let bytes = std::fs::read(path).expect("a file");
-        let reply = request(LocalStack::shared().url(), "PUT", &format!("/{}/{key}", self.bucket), &[], &bytes);
+        let reply =
+            request(LocalStack::shared().url(), "PUT", &format!("/{}/{key}", self.bucket), &[], &bytes);
         assert_eq!(reply.map(|reply| reply.status).ok(), Some(200), "upload of {key}");
     }
 

@@ -16,7 +16,10 @@ const COLUMNS: &str = "--yname y --tname time --gname group --idname id --xforml
 const MPDTA: &str = "--yname lemp --tname year --idname countyreal --gname first.treat --xformla ~lpop";
 
 fn simulate(out: &Path, more: &str) {
-    let line = format!("simulate --periods 4 --cohorts 3 --covariates 2 --never-share 0.3 --seed 5 --out {} {more}", path_str(out));
+    let line = format!(
+        "simulate --periods 4 --cohorts 3 --covariates 2 --never-share 0.3 --seed 5 --out {} {more}",
+        path_str(out)
+    );
     finish(command().args(words(&line))).success();
 }
 
@@ -27,9 +30,14 @@ fn functions_bring_the_bits_of_threads() {
     let stack = Stack::deploy("bits", &[]);
     let mpdta = workspace().join("examples/mpdta.parquet");
     stack.upload(&mpdta, "examples/mpdta.parquet");
-    for options in ["", "--bstrap false --est-method reg --control-group notyettreated", "--cluster countyreal --biters 50"] {
+    for options in [
+        "",
+        "--bstrap false --est-method reg --control-group notyettreated",
+        "--cluster countyreal --biters 50",
+    ] {
         let expected = estimate(&mpdta, &format!("{MPDTA} {options}")).success().stdout;
-        let line = format!("run {} {MPDTA} {options} --backend lambda --json", stack.url("examples/mpdta.parquet"));
+        let line =
+            format!("run {} {MPDTA} {options} --backend lambda --json", stack.url("examples/mpdta.parquet"));
         let found = stack.stagger(&line).success();
         assert_same(&format!("mpdta {options}"), &expected, &found.stdout);
         assert!(found.stderr.contains("tasks on lambda"), "{}", found.stderr);
@@ -54,13 +62,18 @@ fn functions_bring_the_bits_of_threads() {
     ));
     assert!(prepared.success().stdout.contains("64"), "64 shards");
     for more in ["--n-partitions 64", "--max-cohorts 2", "--prefer cost"] {
-        let line = format!("run {store} --xformla '~ x1 + x2' --biters 50 --backend lambda --concurrency 8 {more} --json");
+        let line = format!(
+            "run {store} --xformla '~ x1 + x2' --biters 50 --backend lambda --concurrency 8 {more} --json"
+        );
         let found = stack.stagger(&line).success();
         assert_same(&format!("200,000 units {more}"), &expected, &found.stdout);
         note(found.stderr.lines().last().unwrap_or_default());
     }
     let listed = stack.stagger("list").success().stdout;
-    assert!(listed.lines().count() > 7 && listed.lines().skip(1).all(|line| line.contains("finished")), "{listed}");
+    assert!(
+        listed.lines().count() > 7 && listed.lines().skip(1).all(|line| line.contains("finished")),
+        "{listed}"
+    );
 }
 
 /// The controller is killed at 20 random moments of preparations and runs, and resumed, twice in every other case.
@@ -89,7 +102,10 @@ fn a_killed_controller_goes_on_to_the_same_bits() {
     for attempt in 0..KILLS {
         let mut now = line(attempt);
         for _ in 0..1 + attempt % 2 {
-            killed += usize::from(kill_after(&mut stack.command(LocalStack::shared().url(), &now), span.mul_f64(random.uniform())));
+            killed += usize::from(kill_after(
+                &mut stack.command(LocalStack::shared().url(), &now),
+                span.mul_f64(random.uniform()),
+            ));
             now = format!("resume kill-{attempt} --json --concurrency 8");
         }
         let mut found = stack.stagger(&now);
@@ -141,7 +157,13 @@ fn faults_of_functions_and_of_the_network_change_nothing() {
         let rule = Rule::new(fault).under(&format!("/{}/", stack.bucket)).every(5).at_most(3);
         plan.with(rule.lasting(Duration::from_millis(300)))
     });
-    let invocations = [Fault::SlowDown, Fault::InternalError, Fault::ResetBefore, Fault::ResetAfterCommit, Fault::SlowStart];
+    let invocations = [
+        Fault::SlowDown,
+        Fault::InternalError,
+        Fault::ResetBefore,
+        Fault::ResetAfterCommit,
+        Fault::SlowStart,
+    ];
     let plan = invocations.iter().fold(storage, |plan, &fault| {
         plan.with(Rule::new(fault).on(&["POST"]).under("/2015-03-31/").every(7).at_most(2))
     });
@@ -201,9 +223,12 @@ fn mistakes_are_told_by_name() {
     told(&format!("{run} --tname nope"), 2, &["nope"]);
     // Stopped by the cap, a run goes on with a higher one.
     let listed = stack.stagger("list --json").success().json();
-    let stopped = listed.as_array().expect("runs").iter().find(|run| run["state"] == "stopped").expect("a stopped run");
+    let stopped =
+        listed.as_array().expect("runs").iter().find(|run| run["state"] == "stopped").expect("a stopped run");
     let name = stopped["run"].as_str().expect("a name");
-    let expected = estimate(&workspace().join("examples/mpdta.parquet"), &format!("{MPDTA} --bstrap false")).success().stdout;
+    let expected = estimate(&workspace().join("examples/mpdta.parquet"), &format!("{MPDTA} --bstrap false"))
+        .success()
+        .stdout;
     let resumed = stack.stagger(&format!("resume {name} --max-cost 1 --json")).success();
     assert_same("resumed after the cap", &expected, &resumed.stdout);
 }

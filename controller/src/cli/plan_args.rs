@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use clap::Args;
+use stagger_engine::cloud::Prefer;
 use stagger_engine::forecast::{Backend, ForecastOptions, LAMBDA_MB, Prices};
 
 use super::request::{RunRequest, Specification};
@@ -50,6 +51,9 @@ impl PlanRequest {
         let asked = named.first_mut().and_then(|named| given(&named.args.running.backend));
         named.iter_mut().for_each(|named| named.args.running.backend = None);
         let concurrency = named.first().and_then(|named| named.args.running.concurrency);
+        let prefer = super::workers::prefer(
+            named.first().and_then(|named| given(&named.args.running.prefer)).as_deref(),
+        )?;
         let run = RunRequest::new(named)?;
         let mut options = ForecastOptions::new(prices);
         if let Some(backend) = asked {
@@ -62,6 +66,7 @@ impl PlanRequest {
         options.remote_stores = run.options.stores.as_ref().is_some_and(|folder| folder.starts_with("s3://"));
         options.worker_memory = args.worker_memory.unwrap_or(options.worker_memory);
         options.concurrency = concurrency.unwrap_or(options.concurrency);
+        options.prefer = prefer;
         Ok(Self { inputs: run.inputs, specs: run.specs, options, json: run.json })
     }
 }

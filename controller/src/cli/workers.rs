@@ -125,7 +125,8 @@ fn stores(given: Option<String>, runs: &str) -> String {
     })
 }
 
-fn prefer(given: Option<&str>) -> Result<Prefer, Failure> {
+/// What the cut into tasks is for.
+pub(crate) fn prefer(given: Option<&str>) -> Result<Prefer, Failure> {
     match given {
         None | Some("time") => Ok(Prefer::Time),
         Some("cost") => Ok(Prefer::Cost),

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::session::{Session, Sums};
-use super::size;
+use super::size::{self, Cut};
 use super::{CloudOptions, WorkerFailure};
 use crate::error::{EngineError, Result};
+use crate::forecast;
 use crate::journal::{JournalEvent, RunState, keys};
 use crate::load::StoredShards;
 use crate::panel::Panel;
@@ -90,9 +91,10 @@ async fn run_pass(
     options: &CloudOptions,
 ) -> std::result::Result<Option<crate::worker::Bundle>, WorkerFailure> {
     let inputs = || stage.shares.iter().map(|share| (state.estimations[share.spec].plan(), &share.input));
-    let (each, _) = size::expected(shards, inputs(), pass.shards, 1);
-    let tasks = size::tasks(pass.shards, each, options.concurrency, options.prefer, options.n_partitions);
-    let (_, expected) = size::expected(shards, inputs(), pass.shards, tasks);
+    let one = forecast::pass_load(shards, inputs());
+    let cut = Cut { concurrency: options.concurrency, prefer: options.prefer, wanted: options.n_partitions };
+    let tasks = size::tasks(pass.shards, &one, cut);
+    let expected = size::expected(&one, pass.shards, tasks);
     let sets = stage.shares.iter().map(|share| share.input.sets(share.fixed)).max().unwrap_or(1);
     let mut names: Vec<&str> = stage.shares.iter().map(|share| share.input.stage()).collect();
     names.dedup();

@@ -6,7 +6,7 @@ use crate::reduce::{Node, Reduction};
 use crate::worker::Bundle;
 
 /// Reads under way at a time.
-const READS: usize = 32;
+const READS: usize = 128;
 /// Bytes of sums that wait for their neighbours, about.
 const HELD: u64 = 64 << 20;
 

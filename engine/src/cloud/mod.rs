@@ -9,7 +9,7 @@ mod fold;
 mod invoker;
 mod launch;
 mod session;
-mod size;
+pub(crate) mod size;
 mod survey;
 
 use bytes::Bytes;

@@ -2,68 +2,101 @@
 
 use std::time::Duration;
 
-use crate::forecast;
-use crate::load::StoredShards;
-use crate::plan::Plan;
-use crate::task::StageInput;
-
 use super::Prefer;
+use crate::forecast::{CloudRates, Functions, TaskLoad, stage_load};
 
-/// Invocations a second that one controller starts: hundreds in flight, each answered within a good half second.
-const INVOCATIONS: f64 = 1000.0;
 /// Seconds of work that a task should have at least where the bill counts: below, its start and its requests do.
 const CHEAP: f64 = 20.0;
-/// Invocations take this long at least: a signed request there and back, and the start of the handler.
-const START: f64 = 0.03;
+/// Megabytes of a function with one vCPU, which is all that a task uses.
+const ONE_VCPU: f64 = 1769.0;
 
-/// Tasks of a stage over `shards` shards of `each` seconds: a power of two, so that each is a subtree of the reduction.
-pub(super) fn tasks(
-    shards: usize,
-    each: f64,
-    concurrency: usize,
-    prefer: Prefer,
-    wanted: Option<usize>,
-) -> usize {
-    let most = shards.next_power_of_two();
-    if let Some(wanted) = wanted {
-        return wanted.next_power_of_two().clamp(1, most);
-    }
-    let all = each * shards as f64;
-    let count = match prefer {
-        // all/T + T/INVOCATIONS is least here.
-        Prefer::Time => (all * INVOCATIONS).sqrt(),
-        Prefer::Cost => all / CHEAP,
-    };
-    let allowed = concurrency.min(most).max(1);
-    // A power of two that does not pass what may run at a time.
-    let floor = 1usize << allowed.ilog2();
-    (count as usize).max(1).next_power_of_two().min(floor)
+/// What the cut depends on besides the work.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cut {
+    /// Tasks at a time.
+    pub(crate) concurrency: usize,
+    /// Seconds or dollars.
+    pub(crate) prefer: Prefer,
+    /// Tasks, if somebody says.
+    pub(crate) wanted: Option<usize>,
 }
 
-/// Seconds that one shard should take on a function, and a whole task of `shards` shards.
-pub(super) fn expected<'a>(
-    all: &StoredShards,
-    shares: impl IntoIterator<Item = (&'a Plan, &'a StageInput)>,
-    shards: usize,
-    tasks: usize,
-) -> (f64, Duration) {
-    let each = forecast::shard_seconds(all, shares);
-    let task = each * (shards as f64 / tasks.max(1) as f64) + START;
-    (each, Duration::from_secs_f64(task))
+/// Tasks of a stage over `shards` shards that each ask `one`: a power of two, so that each is a subtree of the reduction.
+///
+/// For time it is the cut that the forecast finds quickest. It may have more tasks than run at a time: of 1,000 workers a cut in 512
+/// leaves half idle, and one in 4,096 takes five rounds of an eighth.
+pub(crate) fn tasks(shards: usize, one: &TaskLoad, cut: Cut) -> usize {
+    let most = shards.next_power_of_two();
+    if let Some(wanted) = cut.wanted {
+        return wanted.next_power_of_two().clamp(1, most);
+    }
+    let rates = CloudRates::of(1);
+    let functions = Functions { concurrency: cut.concurrency.max(1), megabytes: ONE_VCPU };
+    let cuts = (0..=most.trailing_zeros()).map(|power| 1usize << power);
+    match cut.prefer {
+        Prefer::Time => {
+            let seconds = |tasks| stage_load("", shards, tasks, *one).seconds(&rates, &functions);
+            let all = cuts.map(|tasks| (tasks, seconds(tasks)));
+            all.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(1, |(tasks, _)| tasks)
+        }
+        Prefer::Cost => {
+            let all = one.over(shards).seconds(&rates, 1.0);
+            let floor = 1usize << functions.concurrency.ilog2();
+            ((all / CHEAP) as usize).max(1).next_power_of_two().min(floor).min(most)
+        }
+    }
+}
+
+/// Seconds that a task over its share of the shards should take, as the controller sees it.
+pub(super) fn expected(one: &TaskLoad, shards: usize, tasks: usize) -> Duration {
+    let rates = CloudRates::of(1);
+    let task = one.over(shards.div_ceil(tasks.max(1)));
+    Duration::from_secs_f64(task.seconds(&rates, 1.0) + rates.invoke)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::forecast::Reading;
+
+    /// A shard of so many nanoseconds on the measured machine, half a vCPU's.
+    fn shard(seconds: f64, sum: f64) -> TaskLoad {
+        let part = Reading { bytes: 0.0, gets: 0.1, waits: 0.0 };
+        TaskLoad { parts: 1, part, compute: seconds * 0.5e9, written: sum, puts: 1.0, ..TaskLoad::default() }
+    }
+
+    fn time(shards: usize, seconds: f64, sum: f64, concurrency: usize) -> usize {
+        tasks(shards, &shard(seconds, sum), Cut { concurrency, prefer: Prefer::Time, wanted: None })
+    }
 
     #[test]
-    fn tasks_are_powers_of_two_within_what_is_allowed() {
-        let time = |shards, each, most| tasks(shards, each, most, Prefer::Time, None);
-        assert_eq!(time(4096, 0.1, 1000), 512, "all that may run at a time");
-        assert_eq!(time(4096, 0.001, 1000), 64, "sqrt(4.096 s times 1000/s)");
-        assert_eq!(time(1, 10.0, 1000), 1);
-        assert_eq!(tasks(4096, 0.1, 1000, Prefer::Cost, None), 32);
-        assert_eq!(tasks(64, 0.1, 1000, Prefer::Time, Some(10)), 16, "rounded up to a subtree each");
-        assert_eq!(tasks(64, 0.1, 1000, Prefer::Time, Some(1000)), 64);
+    fn tasks_are_powers_of_two_that_take_the_least_time() {
+        assert_eq!(time(1, 10.0, 1e3, 1000), 1);
+        assert_eq!(time(4096, 0.001, 1e3, 1000), 64, "about sqrt(4 s times 1000 a second)");
+        assert_eq!(
+            time(4096, 0.1, 1e3, 1000),
+            2048,
+            "three rounds of two shards, which lose less to a straggler"
+        );
+        assert_eq!(time(4096, 10.0, 1e3, 1000), 4096, "five rounds of one shard, not one of eight");
+        assert!(time(32_768, 1.0, 700e3, 1000) <= 8192, "sums of every shard would cost more than they save");
+    }
+
+    #[test]
+    fn few_workers_get_several_rounds_only_where_that_is_quicker() {
+        assert!((16..=32).contains(&time(64, 1.0, 1e3, 16)), "two rounds at most, for stragglers");
+        assert!(time(64, 1.0, 1e3, 24) > 16, "three rounds of one shard in place of one of four");
+    }
+
+    #[test]
+    fn the_bill_wants_few_tasks_and_a_person_may_say() {
+        let cut = |prefer, wanted| Cut { concurrency: 1000, prefer, wanted };
+        assert_eq!(tasks(4096, &shard(0.1, 1e3), cut(Prefer::Cost, None)), 32);
+        assert_eq!(
+            tasks(64, &shard(0.1, 1e3), cut(Prefer::Time, Some(10))),
+            16,
+            "rounded up to a subtree each"
+        );
+        assert_eq!(tasks(64, &shard(0.1, 1e3), cut(Prefer::Time, Some(1000))), 64);
     }
 }

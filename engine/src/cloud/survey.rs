@@ -5,10 +5,11 @@ use std::sync::Arc;
 use stagger_estimator::linear::Standardization;
 
 use super::estimate::encode;
-use super::session::Session;
-use super::size;
+use super::session::{Session, Sums};
+use super::size::{self, Cut};
 use super::{CloudOptions, WorkerFailure};
 use crate::error::{EngineError, Result};
+use crate::forecast;
 use crate::journal::keys;
 use crate::load::StoredShards;
 use crate::panel::{Census, Panel};
@@ -70,15 +71,10 @@ impl Surveys<'_, '_> {
         let input = StageInput::Survey(survey);
         let name = input.stage();
         let shards = self.shards.count();
-        let (each, _) = size::expected(self.shards, std::iter::empty(), shards, 1);
-        let tasks = size::tasks(
-            shards,
-            each,
-            self.options.concurrency,
-            self.options.prefer,
-            self.options.n_partitions,
-        );
-        let (_, expected) = size::expected(self.shards, std::iter::empty(), shards, tasks);
+        let one = forecast::pass_load(self.shards, std::iter::empty());
+        let CloudOptions { concurrency, prefer, n_partitions: wanted, .. } = *self.options;
+        let tasks = size::tasks(shards, &one, Cut { concurrency, prefer, wanted });
+        let expected = size::expected(&one, shards, tasks);
         let share = Share {
             spec,
             input,
@@ -97,7 +93,9 @@ impl Surveys<'_, '_> {
             let panel = session.put(object, keys::common).await?;
             let stage = EstimateStage { panel, shares: vec![share], stride: 1 };
             let stage = session.put(encode(&StageObject::Estimate(stage))?, keys::common).await?;
-            outcome = session.stage(name, &stage, works, (Some(expected), 1), Some(shards)).await;
+            outcome = session
+                .stage(name, &stage, works, (Some(expected), 1), Some(Sums { shards, stride: 1 }))
+                .await;
             Ok(())
         })?;
         match outcome?.and_then(|sum| sum.0.into_iter().next()) {

@@ -1,31 +1,37 @@
-//! The forecast of a run on AWS Lambda: the same tasks, one function each, from a store on S3. Nothing is kept between tasks.
+//! The forecast of a run on AWS Lambda: the tasks that `cloud/size.rs` cuts a stage into, one function each, from a store on S3.
+//! Nothing is kept between tasks, although warm environments keep decoded shards: that is luck, and not forecast.
 
 use super::known::Files;
 use super::memory::{Memory, largest};
 use super::passes::{Pass, Scenario};
-use super::preparation::{Step, preparation};
-use super::rates::{
-    AGAIN, AT_ONCE, COLD, COLD_BILLED, CONTROLLER, CPU_SPREAD, DECODE, FUNCTION, INVOCATIONS, LATENCY,
-    MOST_VCPUS, NETWORK, TASK, VCPU_FACTOR, VCPU_MB,
-};
-use super::reads::Reads;
+use super::preparation::{How, Step, preparation};
+use super::rates::{CONTROLLER_WRITES, DECODE, FUNCTION};
+use super::reads::{Read, Reads};
 use super::rows::{Row, Scenarios, over};
+use super::tasks::{CloudRates, Functions, Reading, StageLoad, TaskLoad};
 use super::threads::{megabytes, place};
-use super::{Backend, BackendForecast, LAMBDA_MB, Planned, ShuffleFacts, work};
+use super::{Backend, BackendForecast, Ends, LAMBDA_MB, Planned, ShuffleFacts, size, work};
+use crate::cloud::size::{Cut, tasks};
 use crate::load::StoredShards;
 use crate::panel::Needs;
 use crate::plan::Plan;
 use crate::store::Policy;
 use crate::task::StageInput;
 
+/// Bytes of a plan and of a stage's input, about. Measured: 20 kB for 72 cells and 4 covariates.
+const PLAN: f64 = 20e3;
+/// Bytes of a shard's entry in the manifest. Measured: 149.
+const ENTRY: f64 = 150.0;
+
 /// The run on functions.
 pub(super) fn forecast(planned: &Planned<'_>) -> BackendForecast {
     let options = planned.options;
     let manifest = planned.known.manifest();
-    let memory = Memory::new(manifest, &planned.shards);
-    let functions = Functions { planned, memory };
     let mut shuffle = None;
-    let scenarios = Scenarios(planned.scenarios().map(|scenario| functions.rows(&scenario, &mut shuffle)));
+    let loads = loads(planned, &mut shuffle);
+    let run = Run { functions: functions_of(planned) };
+    let ends = [(0, &loads.low), (1, &loads.likely), (2, &loads.high)];
+    let scenarios = Scenarios(ends.map(|(end, loads)| run.rows(loads, end)));
     let (stages, total) = scenarios.stages(&options.prices, true);
     let peak_memory = stages.iter().map(|stage| stage.memory).max().unwrap_or(0);
     let refused = over(&stages, options.worker_memory).map(|stage| {
@@ -51,138 +57,170 @@ pub(super) fn forecast(planned: &Planned<'_>) -> BackendForecast {
     }
 }
 
-/// What one stage asks of its functions together.
-#[derive(Clone, Copy, Debug, Default)]
-struct Load {
-    /// Bytes in and out.
-    bytes: f64,
-    /// Requests that wait for each other.
-    waits: f64,
-    /// Nanoseconds of one core of the measured machine.
-    work: f64,
+/// Every stage's tasks in the three scenarios.
+pub(super) fn loads(planned: &Planned<'_>, shuffle: &mut Option<ShuffleFacts>) -> Ends<Vec<StageLoad>> {
+    let manifest = planned.known.manifest();
+    let stages = Stages { planned, memory: Memory::new(manifest, &planned.shards) };
+    let [low, likely, high] = planned.scenarios().map(|scenario| stages.all(&scenario, shuffle));
+    Ends { low, likely, high }
 }
 
-struct Functions<'a> {
+fn functions_of(planned: &Planned<'_>) -> Functions {
+    let options = planned.options;
+    Functions { concurrency: options.concurrency, megabytes: options.worker_memory as f64 / LAMBDA_MB as f64 }
+}
+
+/// Rows of a forecast from the tasks of its stages.
+struct Run {
+    functions: Functions,
+}
+
+impl Run {
+    fn rows(&self, loads: &[StageLoad], end: usize) -> Vec<Row> {
+        let rates = CloudRates::of(end);
+        let gigabytes = self.functions.megabytes / 1024.0;
+        // Environments that were there for an earlier stage.
+        let mut warm = 0;
+        let mut out = Vec::with_capacity(loads.len());
+        for load in loads {
+            let at_once = load.tasks.min(self.functions.concurrency);
+            let new = at_once.saturating_sub(warm);
+            warm = warm.max(at_once);
+            let billed = load.billed(&rates, &self.functions) * rates.again + new as f64 * rates.cold_billed;
+            out.push(Row {
+                stage: load.stage.clone(),
+                tasks: load.tasks,
+                passes: 1.0,
+                memory: load.memory,
+                largest: load.largest,
+                bytes_read: load.bytes_read(),
+                bytes_written: load.bytes_written(),
+                gets: load.gets(),
+                puts: load.puts(),
+                lists: 0.0,
+                invocations: load.invocations() * rates.again,
+                gb_seconds: billed * gigabytes,
+                seconds: load.seconds(&rates, &self.functions) + if new > 0 { rates.cold } else { 0.0 },
+            });
+        }
+        if let Some(first) = out.first_mut() {
+            // The manifest and the inputs are looked for; the run's own file and the end of its journal are written.
+            (first.gets, first.puts, first.lists) = (first.gets + 2.0, first.puts + 3.0, first.lists + 2.0);
+        }
+        out
+    }
+}
+
+struct Stages<'a> {
     planned: &'a Planned<'a>,
     memory: Memory,
 }
 
-impl Functions<'_> {
-    fn rows(&self, scenario: &Scenario, shuffle: &mut Option<ShuffleFacts>) -> Vec<Row> {
+impl Stages<'_> {
+    fn all(&self, scenario: &Scenario, shuffle: &mut Option<ShuffleFacts>) -> Vec<StageLoad> {
         let mut out = match &self.planned.known.files {
-            Some(files) => self.prepared(files, scenario, shuffle),
+            Some(files) => self.prepared(files, shuffle),
             None => Vec::new(),
         };
         let manifest = self.planned.known.manifest();
-        // Nothing is kept: a function may be another one next time.
-        let mut reads = Reads::new(manifest, &self.planned.shards, Policy::remote(), 0);
+        let reads = Reads::new(manifest, &self.planned.shards, Policy::remote(), 0);
         let mut passes = self.planned.counting.passes(manifest.shards.len());
         passes.extend(self.planned.passes(scenario));
-        for pass in &passes {
-            let read = reads.pass(pass, false);
-            let load = Load { bytes: read.bytes, waits: read.gets, work: pass.work + read.values * DECODE };
-            out.push(self.pass(pass, load, scenario));
-        }
-        if let Some(first) = out.first_mut() {
-            first.seconds += COLD[scenario.spread];
-            first.gb_seconds += first.invocations * COLD_BILLED * self.gigabytes();
-            first.gets += 1.0;
-        }
+        out.extend(passes.iter().map(|pass| self.pass(pass, reads.shard(pass.needs))));
         out
     }
 
-    fn gigabytes(&self) -> f64 {
-        self.planned.options.worker_memory as f64 / (1024.0 * LAMBDA_MB as f64)
-    }
-
-    /// Seconds of a task's share of a load on one function. The likely rates also decide how many tasks there are.
-    fn seconds(&self, load: Load, spread: usize) -> f64 {
-        let megabytes = self.planned.options.worker_memory as f64 / LAMBDA_MB as f64;
-        // A task runs on one thread: more than one vCPU is of no use to it.
-        let vcpus = (megabytes / VCPU_MB).min(MOST_VCPUS).min(1.0);
-        load.bytes / NETWORK[spread]
-            + load.waits * LATENCY[spread]
-            + load.work * 1e-9 * CPU_SPREAD[spread] * VCPU_FACTOR / vcpus
-    }
-
-    fn pass(&self, pass: &Pass, load: Load, scenario: &Scenario) -> Row {
+    fn pass(&self, pass: &Pass, read: Read) -> StageLoad {
         let options = self.planned.options;
-        let most = pass.shards.min(options.concurrency).max(1);
-        let wanted = libm::ceil(self.seconds(load, 1) / TASK) as usize;
-        let tasks = options.n_partitions.unwrap_or(wanted).clamp(1, most);
-        let partials = tasks as f64 * pass.size.partial as f64;
-        let mut row = self.stage(&pass.stage, tasks, load, scenario);
-        row.memory = self.memory.function(pass, pass.shards.div_ceil(tasks) as u64);
-        row.largest = largest(self.planned.known.manifest());
-        row.bytes_read = load.bytes;
-        row.bytes_written = partials;
-        // Each task writes its partial, which the controller reads.
-        row.gets = load.waits + tasks as f64;
-        row.puts = tasks as f64;
-        row.seconds += partials / CONTROLLER[scenario.spread] + 2.0 * LATENCY[scenario.spread];
-        row
-    }
-
-    /// Seconds, invocations and billed gigabyte-seconds of a stage.
-    fn stage(&self, stage: &str, tasks: usize, load: Load, scenario: &Scenario) -> Row {
-        let spread = scenario.spread;
-        let count = tasks as f64;
-        let at_once = tasks.min(self.planned.options.concurrency).max(1) as f64;
-        let share = Load { bytes: load.bytes / count, waits: load.waits / count, work: load.work / count };
-        let each = self.seconds(share, spread);
-        let again = AGAIN[spread];
-        let ramp = at_once / INVOCATIONS[spread] + 10.0 * libm::floor((at_once - 1.0) / AT_ONCE);
-        Row {
-            stage: stage.to_owned(),
-            tasks,
-            passes: 1.0,
-            invocations: count * again,
-            gb_seconds: count * again * each * self.gigabytes(),
-            seconds: ramp + each * libm::ceil(count / at_once),
-            ..Row::default()
+        let manifest = self.planned.known.manifest();
+        let compute = pass.work / pass.shards.max(1) as f64;
+        let one = shard_load(manifest.shards.len(), read, compute, pass.size.partial);
+        let cut =
+            Cut { concurrency: options.concurrency, prefer: options.prefer, wanted: options.n_partitions };
+        let tasks = tasks(pass.shards, &one, cut);
+        let each = pass.shards.div_ceil(tasks);
+        StageLoad {
+            memory: self.memory.function(pass, each as u64),
+            largest: largest(manifest),
+            ..stage_load(&pass.stage, pass.shards, tasks, one)
         }
     }
 
-    fn prepared(&self, files: &Files, scenario: &Scenario, shuffle: &mut Option<ShuffleFacts>) -> Vec<Row> {
+    fn prepared(&self, files: &Files, shuffle: &mut Option<ShuffleFacts>) -> Vec<StageLoad> {
         let options = self.planned.options;
-        let room = options.worker_memory.saturating_sub(FUNCTION);
-        let how = (1, room, true);
+        // As `cloud/launch.rs` has it.
+        let how =
+            How { threads: 1, memory: options.worker_memory, remote: true, least_tasks: options.concurrency };
         let preparation = preparation(self.planned.known, files, how, &options.prices);
         *shuffle = preparation.shuffle;
-        let row = |step: Step| {
-            let waits = step.gets + step.puts + step.input_gets;
-            let bytes = step.input_bytes + step.read + step.written;
-            // Reads of one task run side by side, as many as a call of the store sends at a time.
-            let load = Load { bytes, waits: waits / Policy::remote().width as f64, work: step.work };
-            Row {
-                memory: FUNCTION + step.memory,
-                bytes_read: step.input_bytes + step.read,
-                bytes_written: step.written,
-                gets: step.gets + step.input_gets,
-                puts: step.puts,
-                lists: step.lists,
-                ..self.stage(step.stage, step.tasks, load, scenario)
-            }
-        };
-        preparation.steps.into_iter().map(row).collect()
+        preparation.steps.into_iter().map(step_load).collect()
     }
 }
 
-/// Seconds that one shard of a stage should take on a function of one vCPU that keeps nothing.
-pub(crate) fn shard_seconds<'a>(
+fn step_load(step: Step) -> StageLoad {
+    let tasks = step.tasks.max(1) as f64;
+    let bytes = (step.input_bytes + step.read) / tasks;
+    StageLoad {
+        stage: step.stage.to_owned(),
+        tasks: step.tasks,
+        shards: None,
+        each: TaskLoad {
+            parts: 1,
+            opening: Reading { bytes: PLAN, gets: 1.0, waits: 1.0 },
+            part: Reading { bytes, gets: (step.input_gets + step.gets) / tasks, waits: step.waits },
+            decode: 0.0,
+            compute: step.work / tasks,
+            written: step.written / tasks,
+            // Each task tells what it did in an object of the run.
+            puts: step.puts / tasks + 1.0,
+        },
+        controller: step.controller,
+        controller_writes: CONTROLLER_WRITES + step.controller_writes,
+        memory: FUNCTION + step.memory,
+        largest: 0,
+    }
+}
+
+/// A pass in so many tasks, each over a subtree of its shards.
+pub(crate) fn stage_load(stage: &str, shards: usize, tasks: usize, one: TaskLoad) -> StageLoad {
+    StageLoad {
+        stage: stage.to_owned(),
+        tasks,
+        shards: Some(shards),
+        each: one.over(shards.div_ceil(tasks.max(1))),
+        controller: Reading::default(),
+        controller_writes: CONTROLLER_WRITES,
+        memory: 0,
+        largest: 0,
+    }
+}
+
+/// A task over one shard: `compute` nanoseconds and `sum` bytes.
+fn shard_load(shards: usize, read: Read, compute: f64, sum: u64) -> TaskLoad {
+    TaskLoad {
+        parts: 1,
+        // The stage's input, the plan, the manifest.
+        opening: Reading { bytes: 2.0 * PLAN + ENTRY * shards as f64, gets: 3.0, waits: 3.0 },
+        part: Reading { bytes: read.bytes, gets: read.gets, waits: read.waits },
+        decode: read.values * DECODE,
+        compute,
+        written: sum as f64,
+        puts: 1.0,
+    }
+}
+
+/// What one shard of a pass asks of a function that keeps nothing.
+pub(crate) fn pass_load<'a>(
     shards: &StoredShards,
     shares: impl IntoIterator<Item = (&'a Plan, &'a StageInput)>,
-) -> f64 {
+) -> TaskLoad {
     let reads = Reads::new(shards.manifest(), shards, Policy::remote(), 0);
-    let count = shards.manifest().shards.len().max(1) as f64;
-    let (mut needs, mut nanoseconds) = (Needs::default(), 0.0);
+    let count = shards.manifest().shards.len();
+    let (mut needs, mut nanoseconds, mut sum) = (Needs::default(), 0.0, 0);
     for (plan, input) in shares {
         needs = needs.or(input.needs());
-        nanoseconds += work::of(plan, input) / count;
+        nanoseconds += work::of(plan, input) / count.max(1) as f64;
+        sum += size::of(plan, input).partial;
     }
-    let read = reads.shard(needs);
-    let spread = 1;
-    read.bytes / NETWORK[spread]
-        + read.gets * LATENCY[spread]
-        + (nanoseconds + read.values * DECODE) * 1e-9 * CPU_SPREAD[spread] * VCPU_FACTOR
+    shard_load(count, reads.shard(needs), nanoseconds, sum)
 }

@@ -5,7 +5,7 @@
 //! run's own ([`crate::plan::Plan`]) over the panel's counts, so cells, warnings and refusals are those of the run.
 //!
 //! - `known`, `scan`: the counts. `passes`: what the run will ask for. `reads`, `size`, `work`, `memory`: what a pass costs.
-//! - `threads`, `lambda`, `preparation`: the same on the two backends. `rates`, `prices`: every constant and its source.
+//! - `threads`, `lambda`, `preparation`: the same on the two backends. `tasks`: what one task on Lambda asks, and how long stages take. `rates`, `prices`: every constant and its source.
 //!
 //! Forecasts have three ends: low, likely, high. What is not known before a run — how many rounds the logits take, how many clusters
 //! there are — differs between them, and so do the rates. Memory has one: an upper bound.
@@ -21,6 +21,7 @@ mod reads;
 mod rows;
 mod scan;
 mod size;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod threads;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use stagger_estimator::formula::{Atom, Formula};
 
+use crate::cloud::Prefer;
 use crate::error::{EngineError, Result};
 use crate::load::{StoredShards, Wanted, counted};
 use crate::panel::Panel;
@@ -41,8 +43,9 @@ use crate::run::{check, cores, of_specifications};
 use crate::spec::RunSpec;
 
 pub use known::{Files, Known};
-pub(crate) use lambda::shard_seconds;
+pub(crate) use lambda::{pass_load, stage_load};
 pub use prices::Prices;
+pub use tasks::{CloudRates, Functions, Reading, StageLoad, TaskLoad, vcpus};
 
 /// Bytes of Lambda's megabyte.
 pub const LAMBDA_MB: u64 = 1 << 20;
@@ -87,6 +90,8 @@ pub struct ForecastOptions {
     pub worker_memory: u64,
     /// Functions at a time.
     pub concurrency: usize,
+    /// Whether stages are cut for time or for cost.
+    pub prefer: Prefer,
     /// Rounds of the logits, if they are known.
     pub rounds: Option<usize>,
     /// What things cost.
@@ -105,6 +110,7 @@ impl ForecastOptions {
             remote_stores: false,
             worker_memory: 1769 * LAMBDA_MB,
             concurrency: 1000,
+            prefer: Prefer::default(),
             rounds: None,
             prices,
         }
@@ -282,6 +288,46 @@ pub fn forecast_of(
     specs: &[(Option<&str>, &RunSpec)],
     options: &ForecastOptions,
 ) -> Result<Forecast> {
+    with_planned(known, specs, options, |planned, wanted, notes| {
+        let mut backends = Vec::new();
+        for backend in &options.backends {
+            backends.push(match backend {
+                Backend::Threads => threads::forecast(planned),
+                Backend::Lambda => lambda::forecast(planned),
+            });
+        }
+        if let (Some(first), true) = (backends.first(), backends.iter().all(|b| b.refused.is_some())) {
+            return Err(refusal(first));
+        }
+        Ok(Forecast {
+            input: input_facts(known),
+            specs: planned.plans.iter().zip(wanted).map(|(plan, wanted)| spec_facts(plan, wanted)).collect(),
+            backends,
+            prices: options.prices.clone(),
+            notes,
+        })
+    })
+}
+
+/// The tasks of every stage on Lambda, in the three scenarios: what a simulation of the run goes through.
+///
+/// # Errors
+/// As [`forecast`].
+pub fn workload(
+    known: &Known,
+    specs: &[(Option<&str>, &RunSpec)],
+    options: &ForecastOptions,
+) -> Result<Ends<Vec<StageLoad>>> {
+    with_planned(known, specs, options, |planned, _, _| Ok(lambda::loads(planned, &mut None)))
+}
+
+/// Plans, and hands plan, specifications and notes on.
+fn with_planned<T>(
+    known: &Known,
+    specs: &[(Option<&str>, &RunSpec)],
+    options: &ForecastOptions,
+    then: impl FnOnce(&Planned<'_>, &[Wanted<'_>], Vec<String>) -> Result<T>,
+) -> Result<T> {
     let completed: Vec<RunSpec> = specs
         .iter()
         .map(|(name, spec)| known.store.complete(spec).map_err(|e| of_specifications(e, &[*name])))
@@ -298,23 +344,7 @@ pub fn forecast_of(
         .collect();
     let mut notes = known.notes.clone();
     let planned = plan(known, &wanted, options, &mut notes)?;
-    let mut backends = Vec::new();
-    for backend in &options.backends {
-        backends.push(match backend {
-            Backend::Threads => threads::forecast(&planned),
-            Backend::Lambda => lambda::forecast(&planned),
-        });
-    }
-    if let (Some(first), true) = (backends.first(), backends.iter().all(|b| b.refused.is_some())) {
-        return Err(refusal(first));
-    }
-    Ok(Forecast {
-        input: input_facts(known),
-        specs: planned.plans.iter().zip(&wanted).map(|(plan, wanted)| spec_facts(plan, wanted)).collect(),
-        backends,
-        prices: options.prices.clone(),
-        notes,
-    })
+    then(&planned, &wanted, notes)
 }
 
 fn refusal(backend: &BackendForecast) -> EngineError {

@@ -4,8 +4,12 @@ use super::ShuffleFacts;
 use super::known::{Files, Known};
 use super::prices::Prices;
 use super::rates::{COPY, KEY_ROW, SHUFFLE};
-use crate::prepare::{ROW_TASK, Requests, Shape, Shuffle};
+use super::tasks::Reading;
+use crate::prepare::{HEADER, READS_AT_ONCE, ROW_TASK, Requests, Shape, Shuffle};
 use crate::store::Policy;
+
+/// Bytes of a file's footer, about: 20 kB for a dozen columns and ten row groups.
+const FILE_FOOTER: f64 = 20e3;
 
 /// A stage before its backend gives it seconds.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +24,12 @@ pub(crate) struct Step {
     pub(crate) gets: f64,
     pub(crate) puts: f64,
     pub(crate) lists: f64,
+    /// Requests of a task on a worker that wait for each other; the others go side by side.
+    pub(crate) waits: f64,
+    /// What the controller reads before and after, where workers do the tasks.
+    pub(crate) controller: Reading,
+    /// Objects that the controller writes or removes, one after the other.
+    pub(crate) controller_writes: f64,
     /// Nanoseconds of one core.
     pub(crate) work: f64,
     /// Bytes of memory that its largest task holds.
@@ -32,27 +42,35 @@ pub(crate) struct Preparation {
     pub(crate) shuffle: Option<ShuffleFacts>,
 }
 
-/// What preparing `files` takes with so many threads and so much memory a process.
-pub(crate) fn preparation(
-    known: &Known,
-    files: &Files,
-    (threads, memory, remote): (usize, u64, bool),
-    prices: &Prices,
-) -> Preparation {
+/// Where and how wide a preparation is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct How {
+    /// Threads of a process, or of a function.
+    pub(crate) threads: usize,
+    /// Bytes of its memory.
+    pub(crate) memory: u64,
+    /// Requests cost money.
+    pub(crate) remote: bool,
+    /// Tasks a stage at least, where each has enough to do.
+    pub(crate) least_tasks: usize,
+}
+
+/// What preparing `files` takes.
+pub(crate) fn preparation(known: &Known, files: &Files, how: How, prices: &Prices) -> Preparation {
     if known.manifest().cross_sections {
-        return Preparation { steps: cross_sections(known, files, threads), shuffle: None };
+        return Preparation { steps: cross_sections(known, files, how.threads), shuffle: None };
     }
     let shape = Shape {
         chunks: &files.chunks,
         together: files.together,
         fields: known.manifest().fields.len(),
         text_ids: files.text_ids,
-        threads,
-        memory_limit: memory,
-        remote,
+        threads: how.threads,
+        memory_limit: how.memory,
+        remote: how.remote,
         partitions: None,
         combine: None,
-        least_tasks: 0,
+        least_tasks: how.least_tasks,
     };
     let shuffle = shape.plan("");
     let price = |requests: Requests| requests.gets as f64 * prices.get + requests.puts as f64 * prices.put;
@@ -64,19 +82,20 @@ pub(crate) fn preparation(
         one_stage: price(shuffle.requests.0),
         two_stages: price(shuffle.requests.1),
     };
-    Preparation { steps: shuffled(known, files, &shuffle), shuffle: Some(facts) }
+    Preparation { steps: shuffled(known, files, &shuffle, how.least_tasks > 0), shuffle: Some(facts) }
 }
 
-fn shuffled(known: &Known, files: &Files, shuffle: &Shuffle) -> Vec<Step> {
+fn shuffled(known: &Known, files: &Files, shuffle: &Shuffle, workers: bool) -> Vec<Step> {
     let manifest = known.manifest();
     let (rows, fields) = (files.rows() as f64, manifest.fields.len() as f64);
     let work = rows * (SHUFFLE[0] + SHUFFLE[1] * fields);
-    let (mappers, partitions) = (shuffle.mappers.len() as f64, shuffle.partitions as f64);
+    let mappers = shuffle.mappers.len() as f64;
     let scattered = if shuffle.pivot { wide(known) } else { shuffle.scattered as f64 };
     let gathers = shuffle.partitions.min(manifest.shards.len());
     let pieces: usize = shuffle.mappers.iter().map(|mapper| mapper.pieces.len()).sum();
     // A row group that two mappers share is fetched by both.
     let fetched = files.bytes as f64 * pieces as f64 / files.chunks.len().max(1) as f64;
+    let wide = READS_AT_ONCE as f64;
     let mut steps = vec![Step {
         stage: "scatter",
         tasks: shuffle.mappers.len(),
@@ -85,41 +104,63 @@ fn shuffled(known: &Known, files: &Files, shuffle: &Shuffle) -> Vec<Step> {
         written: scattered,
         gets: mappers,
         puts: mappers + 1.0,
+        // An earlier attempt's object is looked for; then one row group after the other.
+        waits: 1.0 + pieces as f64 / mappers,
+        // Footers of the files; the place is claimed, the plan written.
+        controller: side_by_side(2.0 * files.count as f64, FILE_FOOTER * files.count as f64),
+        controller_writes: 2.0,
         work,
         memory: held(shuffle.mapper_memory, shuffle.scattered, shuffle.mappers.len()),
         ..Step::default()
     }];
-    let mut reads = 2.0 * mappers * partitions;
+    // Objects that are gathered from: all, and those that hold a partition.
+    let (mut objects, mut own) = (mappers, mappers);
     if let Some((by_mapper, by_partition)) = shuffle.combine {
         let groups = shuffle.mappers.len().div_ceil(by_mapper.max(1));
         let ranges = shuffle.partitions.div_ceil(by_partition.max(1));
         let tasks = groups * ranges;
-        reads = 2.0 * partitions * groups as f64;
+        (objects, own) = (tasks as f64, groups as f64);
+        let reads = mappers * ranges as f64;
         steps.push(Step {
             stage: "combine",
             tasks,
-            read: scattered,
+            read: scattered + reads * HEADER as f64,
             written: scattered,
-            gets: 2.0 * mappers * ranges as f64 + tasks as f64,
+            // The size, the header and the blocks of each mapper.
+            gets: 3.0 * reads + tasks as f64,
             puts: tasks as f64,
+            waits: 1.0 + 3.0 * libm::ceil(by_mapper as f64 / wide),
             work: scattered * COPY,
             memory: (3.0 * scattered / tasks.max(1) as f64) as u64,
             ..Step::default()
         });
     }
+    let reads = own * gathers as f64;
+    // A process reads the headers once; of functions each does.
+    let headers = if workers { reads } else { objects };
+    let left = objects + mappers + gathers as f64;
     steps.push(Step {
         stage: "gather",
         tasks: gathers,
-        read: scattered,
+        read: scattered + headers * HEADER as f64,
         written: manifest.bytes() as f64,
-        gets: reads + gathers as f64,
+        gets: 2.0 * headers + reads + gathers as f64,
         puts: (manifest.shards.len() + gathers + 1) as f64,
-        lists: 1.0 + libm::floor((mappers + gathers as f64) / 1000.0),
+        lists: 1.0 + libm::floor(left / 1000.0),
+        waits: 1.0 + 3.0 * libm::ceil(own / wide),
+        // Headers before, what tasks tell after; the manifest is written, what was needed on the way removed.
+        controller: side_by_side(2.0 * objects + gathers as f64, objects * HEADER as f64),
+        controller_writes: 1.0 + left / (4.0 * wide),
         work,
         memory: shuffle.gather_memory,
         ..Step::default()
     });
     steps
+}
+
+/// Requests of the controller that go side by side.
+fn side_by_side(gets: f64, bytes: f64) -> Reading {
+    Reading { bytes, gets, waits: libm::ceil(gets / READS_AT_ONCE as f64) }
 }
 
 /// Memory of a mapper; of a smaller object than the plan's if there is no more.
@@ -150,6 +191,12 @@ fn cross_sections(known: &Known, files: &Files, threads: usize) -> Vec<Step> {
             tasks: chunks,
             input_bytes: files.key_bytes as f64,
             input_gets: 2.0 * chunks as f64,
+            waits: 2.0,
+            controller: side_by_side(
+                2.0 * files.count as f64 + chunks as f64,
+                FILE_FOOTER * files.count as f64,
+            ),
+            controller_writes: 2.0,
             work: rows * KEY_ROW,
             memory: batch + (8 << 20),
             ..Step::default()
@@ -163,6 +210,9 @@ fn cross_sections(known: &Known, files: &Files, threads: usize) -> Vec<Step> {
             gets: tasks as f64,
             puts: (shards + tasks + 1) as f64,
             lists: 1.0,
+            waits: 1.0 + chunks as f64 / tasks.max(1) as f64,
+            controller: side_by_side(tasks as f64, 0.0),
+            controller_writes: 1.0 + tasks as f64 / READS_AT_ONCE as f64,
             work: rows * (SHUFFLE[0] + SHUFFLE[1] * manifest.fields.len() as f64),
             memory: batch + 8 * shard + (16 << 20),
             ..Step::default()

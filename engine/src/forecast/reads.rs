@@ -25,6 +25,8 @@ pub(crate) struct Reads<'a> {
 pub(crate) struct Read {
     pub(crate) bytes: f64,
     pub(crate) gets: f64,
+    /// Requests of a shard that wait for each other.
+    pub(crate) waits: f64,
     /// Values that were decoded.
     pub(crate) values: f64,
 }
@@ -37,7 +39,7 @@ impl Read {
     }
 
     fn times(self, by: f64) -> Self {
-        Self { bytes: self.bytes * by, gets: self.gets * by, values: self.values * by }
+        Self { bytes: self.bytes * by, gets: self.gets * by, values: self.values * by, ..self }
     }
 }
 
@@ -76,13 +78,16 @@ impl<'a> Reads<'a> {
         let count = manifest.shards.len().max(1) as u64;
         let footer = manifest.shards.iter().map(|s| s.footer).sum::<u64>() as f64 / count as f64;
         let (ranges, columns) = self.ranges(needs);
+        let values = columns as f64 * manifest.units as f64 / count as f64;
+        // `load/stored/shard.rs`: of a store whose requests wait, a shard that is wanted for the most part comes as a whole.
+        if self.policy.width > 1 && self.shards.takes_most(needs) {
+            let bytes = manifest.shards.iter().map(|s| s.bytes).sum::<u64>() / count;
+            let pieces = coalesced(&[0..bytes], self.policy.gap, self.policy.piece).len();
+            return Read { bytes: bytes as f64, gets: pieces as f64, waits: 1.0, values };
+        }
         let requests = coalesced(&ranges, self.policy.gap, self.policy.piece);
         let bytes: u64 = requests.iter().map(|r| r.end - r.start).sum();
-        Read {
-            bytes: footer + bytes as f64,
-            gets: 1.0 + requests.len() as f64,
-            values: columns as f64 * manifest.units as f64 / count as f64,
-        }
+        Read { bytes: footer + bytes as f64, gets: 1.0 + requests.len() as f64, waits: 2.0, values }
     }
 
     /// Bytes of a mean shard's columns that are wanted, in the order of the file (`panel_store/write.rs`), and how many columns.

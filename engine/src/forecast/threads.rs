@@ -3,7 +3,7 @@
 use super::known::Files;
 use super::memory::{Memory, direct, largest, preparation as prepared_memory};
 use super::passes::{Pass, Scenario};
-use super::preparation::preparation;
+use super::preparation::{How, preparation};
 use super::rates::{COLUMN, CPU_SPREAD, DECODE, KEY_ROW, ORDER_ROW, PLACE};
 use super::reads::{Read, Reads};
 use super::rows::{Row, Scenarios, over};
@@ -154,7 +154,7 @@ impl Process<'_> {
 
     fn prepared(&self, files: &Files, scenario: &Scenario, shuffle: &mut Option<ShuffleFacts>) -> Vec<Row> {
         let options = self.planned.options;
-        let how = (self.threads, self.limit, self.remote);
+        let how = How { threads: self.threads, memory: self.limit, remote: self.remote, least_tasks: 0 };
         let preparation = preparation(self.planned.known, files, how, &options.prices);
         *shuffle = preparation.shuffle;
         let row = |step: super::preparation::Step| Row {

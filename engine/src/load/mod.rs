@@ -16,7 +16,8 @@ mod rows;
 pub(crate) mod slots;
 mod stored;
 
-pub(crate) use order::{codes, distinct, distinct_strata, shards_of, stratum_codes};
+pub use order::shards_of;
+pub(crate) use order::{codes, distinct, distinct_strata, stratum_codes};
 use serde::{Deserialize, Serialize};
 use stagger_estimator::formula::Formula;
 pub use stored::StoredShards;

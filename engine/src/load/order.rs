@@ -26,7 +26,7 @@ const MANY: u64 = 4_096;
 const MOST_UNITS: u64 = 1 << 19;
 
 /// Shards of so many units, or rows of cross sections: a power of two that depends on the data's size alone.
-pub(crate) fn shards_of(units: u64) -> usize {
+pub fn shards_of(units: u64) -> usize {
     let shards = |each: u64| units.div_ceil(each).max(1).next_power_of_two();
     let few = shards(LEAST_UNITS).min(FEW);
     shards(UNITS).min(MANY).max(few).max(shards(MOST_UNITS)) as usize

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
+use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
@@ -25,28 +26,40 @@ pub(crate) struct OpenShard {
     key: String,
     metadata: ArrowReaderMetadata,
     pub(crate) note: ShardNote,
+    /// All of the file, where it was read at once.
+    whole: Option<Bytes>,
+}
+
+/// Bytes of a file that was read as a whole.
+fn slice(file: &Bytes, range: &Range<u64>) -> Option<Bytes> {
+    let (start, end) = (usize::try_from(range.start).ok()?, usize::try_from(range.end).ok()?);
+    (start <= end && end <= file.len()).then(|| file.slice(start..end))
 }
 
 impl PanelStore {
-    /// Reads the footer of a shard.
+    /// Reads the footer of a shard; with `whole` all of it, which is one request in place of two that wait for each other.
     ///
     /// # Errors
     /// A shard that is missing, or not the one that the manifest names.
-    pub(crate) fn open_shard(&self, index: usize) -> Result<OpenShard> {
+    pub(crate) fn open_shard(&self, index: usize, whole: bool) -> Result<OpenShard> {
         let manifest: &Manifest = &self.manifest;
         let entry = &manifest.shards[index];
         let key = keys::shard(index);
-        let range = entry.bytes - entry.footer..entry.bytes;
+        let footer = entry.bytes - entry.footer;
+        let range = if whole { 0 } else { footer }..entry.bytes;
         let read = self.storage.get_ranges(&key, None, std::slice::from_ref(&range));
         let mut read = read.map_err(|error| match error.kind {
             StoreErrorKind::NotFound | StoreErrorKind::Corrupt => self.damaged(&key, &error.to_string()),
             _ => error.into(),
         })?;
-        let footer = read.pop().unwrap_or_default();
+        let read = read.pop().unwrap_or_default();
+        let skip = read.len().saturating_sub(entry.footer as usize);
+        let whole = whole.then(|| read.clone());
+        let (start, footer) = (footer, read.slice(skip..));
         if format!("{:032x}", xxh3_128(&footer)) != entry.footer_checksum {
             return Err(self.damaged(&key, "the checksum of its footer does not fit"));
         }
-        let file = Fetched::new(entry.bytes, vec![(range.start, footer)]);
+        let file = Fetched::new(entry.bytes, vec![(start, footer)]);
         let broken = |e: ParquetError| self.damaged(&key, &e.to_string());
         let mut reader = ParquetMetaDataReader::new();
         reader.try_parse(&file).map_err(broken)?;
@@ -59,7 +72,7 @@ impl PanelStore {
             .ok_or_else(|| self.damaged(&key, "it says nothing of its units"))?;
         let metadata =
             ArrowReaderMetadata::try_new(Arc::new(metadata), ArrowReaderOptions::new()).map_err(broken)?;
-        Ok(OpenShard { key, metadata, note })
+        Ok(OpenShard { key, metadata, note, whole })
     }
 
     /// Reads columns of a shard by name, in the order asked; `None` for one that it does not have.
@@ -83,7 +96,14 @@ impl PanelStore {
                 start..start + length
             })
             .collect();
-        let parts = self.storage.get_ranges(&shard.key, None, &ranges)?;
+        let parts = match &shard.whole {
+            None => self.storage.get_ranges(&shard.key, None, &ranges)?,
+            Some(file) => ranges
+                .iter()
+                .map(|r| slice(file, r))
+                .collect::<Option<_>>()
+                .ok_or_else(|| self.damaged(&shard.key, "its footer names bytes that it does not have"))?,
+        };
         for (&column, bytes) in wanted.iter().zip(&parts) {
             let known = shard.note.columns.get(column);
             if known != Some(&format!("{:016x}", xxh3_64(bytes))) {

@@ -60,7 +60,7 @@ impl PanelStore {
             let damage = format!("`{key}` has checksum {own}, the manifest says {}", entry.checksum);
             return Ok((length, Some(damage)));
         }
-        let units: u64 = self.open_shard(index)?.note.segments.iter().map(|s| s.units as u64).sum();
+        let units: u64 = self.open_shard(index, false)?.note.segments.iter().map(|s| s.units as u64).sum();
         let damage = (units != entry.units)
             .then(|| format!("`{key}` has {units} units, the manifest says {}", entry.units));
         Ok((length, damage))

@@ -6,8 +6,9 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::block::{Contents, Header, join};
-use super::steps::header;
+use super::steps::{header, readers};
 use crate::error::Result;
+use crate::parallel;
 use crate::store::Storage;
 
 /// Mappers and partitions of one combiner.
@@ -35,10 +36,13 @@ pub(crate) fn tasks(mappers: usize, partitions: usize, cut: (usize, usize)) -> V
 pub(crate) fn run(storage: &Storage, keys: &[String], task: &CombineTask) -> Result<Bytes> {
     let mut members = Vec::with_capacity(task.mappers.len());
     let mut parts: Vec<(Bytes, Vec<u64>)> = Vec::with_capacity(task.mappers.len());
-    for key in &keys[task.mappers.clone()] {
-        let (contents, length) = header(storage, key)?;
+    let keys = &keys[task.mappers.clone()];
+    let read = parallel::map(readers(storage), keys.len(), |index| {
+        let (contents, length) = header(storage, &keys[index])?;
         let range = contents.range(length, task.partitions.clone());
-        let mut bytes = storage.get_ranges(key, None, std::slice::from_ref(&range))?;
+        Ok((contents, storage.get_ranges(&keys[index], None, std::slice::from_ref(&range))?))
+    })?;
+    for (contents, mut bytes) in read {
         for member in contents.members {
             let member = restrict(member, task.partitions.clone());
             parts.push((bytes.pop().unwrap_or_default(), member.offsets.clone()));

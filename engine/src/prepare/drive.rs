@@ -12,7 +12,7 @@ use super::gather::{Gather, GatherError, Scattered, ShardReport};
 use super::rows::{Rows, Scanned};
 use super::scatter::Scatter;
 use super::shuffle::{Shape, Shuffle, units_together};
-use super::steps::{self, Common, Input, Objects, PrepareStage, ROW_TASK, Step, row_shards};
+use super::steps::{self, Common, Input, Objects, PrepareStage, ROW_TASK, Step, readers, row_shards};
 use super::{Order, PrepareOptions, combine, space};
 use crate::cloud::{WorkerFailure, Workers};
 use crate::error::{EngineError, Result};
@@ -231,7 +231,7 @@ impl<'a> Driver<'a> {
                 })
             })?;
         }
-        Ok(Objects::Combined(tasks))
+        Ok(Objects::Combined { mappers, partitions, cut })
     }
 
     fn gather(
@@ -455,8 +455,10 @@ pub(super) fn clean(storage: &Storage) -> Result<()> {
     let mut objects = storage.list(keys::WORK)?;
     // The mark goes last: whoever finds it finds all that belongs to it.
     objects.sort_by_key(|object| object.key == keys::UNDER_WAY);
-    for object in objects {
-        storage.delete(&object.key)?;
+    let marks = objects.split_off(objects.partition_point(|object| object.key != keys::UNDER_WAY));
+    parallel::map(4 * readers(storage), objects.len(), |index| Ok(storage.delete(&objects[index].key)?))?;
+    for mark in marks {
+        storage.delete(&mark.key)?;
     }
     storage.sweep();
     Ok(())

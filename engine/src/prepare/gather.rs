@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
+use std::ops::Range;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ use super::assemble::{Assembly, Shape, Twice};
 use super::block::{Block, Contents, Header, Id};
 use super::conflict::Conflict;
 use super::fields::StoreField;
+use super::steps::{partitions_of, readers};
 use crate::error::{EngineError, Result};
 use crate::input::{hash_bytes, hash_integer};
 use crate::load::keys::KeyHasher;
@@ -18,6 +20,7 @@ use crate::load::slots::{MISSING, UNSET, decode, encode};
 use crate::panel::Stratum;
 use crate::panel_store::write::{FieldValues, SegmentNote, ShardData, ShardFile, ShardIds, write};
 use crate::panel_store::{FieldKind, KeyColumns, ShardEntry};
+use crate::parallel;
 use crate::store::Storage;
 
 /// What a mapper's codes are among all.
@@ -141,18 +144,26 @@ impl Gather<'_> {
     }
 
     fn parts(&self, storage: &Storage, task: usize) -> Result<Vec<Part<'_>>> {
-        let each = self.partitions / self.tasks();
-        let wanted = task * each..(task + 1) * each;
-        let mut out = Vec::new();
-        for scattered in self.scattered {
+        let wanted = partitions_of(self.partitions, self.shards, task);
+        let overlap = |scattered: &Scattered| {
             let own = scattered.contents.partitions();
-            let partitions = wanted.start.max(own.start)..wanted.end.min(own.end);
-            if partitions.is_empty() {
-                continue;
-            }
+            wanted.start.max(own.start)..wanted.end.min(own.end)
+        };
+        let with: Vec<(&Scattered, Range<usize>)> = self
+            .scattered
+            .iter()
+            .map(|scattered| (scattered, overlap(scattered)))
+            .filter(|(_, partitions)| !partitions.is_empty())
+            .collect();
+        let read = parallel::map(readers(storage), with.len(), |index| {
+            let (scattered, partitions) = &with[index];
             let range = scattered.contents.range(scattered.length, partitions.clone());
             let mut bytes = storage.get_ranges(&scattered.key, None, std::slice::from_ref(&range))?;
-            let bytes = bytes.pop().unwrap_or_default();
+            Ok(bytes.pop().unwrap_or_default())
+        })?;
+        let mut out = Vec::new();
+        for ((scattered, partitions), bytes) in with.into_iter().zip(read) {
+            let own = scattered.contents.partitions();
             let mut at = 0;
             for partition in partitions {
                 let local = partition - own.start;

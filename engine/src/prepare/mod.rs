@@ -40,7 +40,7 @@ pub(crate) use drive::{row_shard_count, shard_count};
 pub(crate) use shuffle::{BASE, Shape, units_together};
 pub use shuffle::{Requests, Shuffle};
 pub use space::default_memory;
-pub(crate) use steps::{PrepareStage, ROW_TASK, work};
+pub(crate) use steps::{HEADER, PrepareStage, READS_AT_ONCE, ROW_TASK, work};
 
 /// How to prepare; no option changes a byte of the store.
 #[derive(Clone, Debug, Default)]

@@ -7,6 +7,8 @@ use crate::input::Source;
 
 /// A mapper's object where memory allows it: large enough that requests and opens cost little.
 const OBJECT: u64 = 64 << 20;
+/// The same of a worker that is one of many.
+const WORKER_OBJECT: u64 = 256 << 20;
 /// Records of a partition where memory allows it.
 const PARTITION: u64 = 128 << 20;
 /// Bytes that are worth a worker of their own.
@@ -100,11 +102,14 @@ impl Shape<'_> {
         let rows: u64 = self.chunks.iter().map(|&rows| rows as u64).sum();
         let scattered = rows * self.record();
         let copies = if pivot { PIVOT_COPIES } else { MAPPER_COPIES };
-        let object = ((self.task_memory() as f64 / copies) as u64).clamp(LEAST, OBJECT);
+        // Mappers and partitions of workers are half as many as workers, and larger: their blocks are requests, of which one partition
+        // of S3 answers a few thousand a second.
+        let largest = if self.least_tasks > 0 { WORKER_OBJECT } else { OBJECT };
+        let object = ((self.task_memory() as f64 / copies) as u64).clamp(LEAST, largest);
         let share = ((self.task_memory() as f64 / GATHER_COPIES) as u64).clamp(LEAST, PARTITION);
         // Hashes spread evenly, but not exactly.
         let needed = (scattered + scattered / 16).div_ceil(share).max(1);
-        let worth = (scattered / WORTH).min(self.least_tasks as u64);
+        let worth = (scattered / WORTH).min(self.least_tasks.div_ceil(2) as u64);
         let spread = if scattered > 16 * LEAST { 2 * self.threads as u64 } else { 1 }.max(worth);
         let partitions =
             self.partitions.unwrap_or_else(|| needed.max(spread) as usize).next_power_of_two().min(1 << 14);
@@ -113,7 +118,8 @@ impl Shape<'_> {
         let mapping = self.partitions.or((worth > 0).then_some(worth as usize));
         let wanted = mapping.map_or(usize::MAX, |n| (rows as usize).div_ceil(n));
         let mappers = self.mappers(most.min(wanted.max(1)));
-        let combiners = (scattered as f64 * COMBINE_COPIES / self.task_memory() as f64) as u64 + 1;
+        let fit = (scattered as f64 * COMBINE_COPIES / self.task_memory() as f64) as u64 + 1;
+        let combiners = fit.max(worth / 2);
         let requests = requests(mappers.len() as u64, partitions as u64, combiners);
         let cheaper = (self.remote && requests.1.0.cost() < requests.0.cost()).then_some(requests.1.1);
         Shuffle {

@@ -2,6 +2,7 @@
 //! name that its content decides, and tells in a few bytes what that is.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -25,9 +26,9 @@ use crate::worker::protocol::{FailureClass, TaskFailure, Work};
 use crate::worker::{Attempt, Outcome};
 
 /// Bytes of a scatter object's start that hold the header of most.
-const HEADER: u64 = 64 << 10;
+pub(crate) const HEADER: u64 = 64 << 10;
 /// Headers read at a time: each is a request that waits.
-const HEADERS: usize = 16;
+pub(crate) const READS_AT_ONCE: usize = 16;
 /// Shards that a task of cross sections makes.
 pub(crate) const ROW_TASK: usize = 32;
 
@@ -82,14 +83,24 @@ impl Input {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Objects {
     Scattered(usize),
-    Combined(usize),
+    Combined { mappers: usize, partitions: usize, cut: (usize, usize) },
 }
 
 impl Objects {
     pub(crate) fn keys(&self, digest: &str) -> Vec<String> {
+        self.keys_of(digest, &(0..usize::MAX))
+    }
+
+    /// Keys of the objects that hold some of these partitions.
+    pub(crate) fn keys_of(&self, digest: &str, wanted: &Range<usize>) -> Vec<String> {
         match *self {
             Self::Scattered(count) => (0..count).map(|task| keys::scattered(digest, task)).collect(),
-            Self::Combined(count) => (0..count).map(|task| keys::combined(digest, task)).collect(),
+            Self::Combined { mappers, partitions, cut } => combine::tasks(mappers, partitions, cut)
+                .iter()
+                .enumerate()
+                .filter(|(_, own)| own.partitions.start < wanted.end && wanted.start < own.partitions.end)
+                .map(|(task, _)| keys::combined(digest, task))
+                .collect(),
         }
     }
 }
@@ -193,8 +204,19 @@ pub(super) fn header(storage: &Storage, key: &str) -> Result<(Contents, usize)> 
 
 /// The headers of objects, in their order.
 pub(super) fn headers(storage: &Storage, keys: &[String], threads: usize) -> Result<Vec<(Contents, usize)>> {
-    let threads = if storage.is_remote() { threads.max(HEADERS) } else { threads };
+    let threads = if storage.is_remote() { threads.max(READS_AT_ONCE) } else { threads };
     parallel::map(threads, keys.len(), |index| header(storage, &keys[index]))
+}
+
+/// Partitions of a gather task.
+pub(super) fn partitions_of(partitions: usize, shards: usize, task: usize) -> Range<usize> {
+    let each = partitions / partitions.min(shards).max(1);
+    task * each..(task + 1) * each
+}
+
+/// Threads that read objects of a storage side by side: its requests wait, not the processor.
+pub(super) fn readers(storage: &Storage) -> usize {
+    if storage.is_remote() { READS_AT_ONCE } else { 1 }
 }
 
 /// Whether an object is there. Without the right to list, S3 answers 403 for one that is not.
@@ -328,7 +350,9 @@ pub(crate) fn work(attempt: &mut Attempt<'_>, stage: &PrepareStage, work: &Work)
             json(&combine(&storage, digest, (*mappers, *partitions, *cut), task)?)
         }
         (Step::Gather { digest, objects, common, partitions }, &Work::Gather(task)) => {
-            let keys = objects.keys(digest);
+            let shards = super::shard_count(common.rows, common.periods.len());
+            // Of combined objects most hold other partitions: their headers would be requests for nothing.
+            let keys = objects.keys_of(digest, &partitions_of(*partitions, shards, task));
             let headers = headers(&storage, &keys, 1)?;
             let scattered: Vec<Scattered> =
                 keys.into_iter().zip(headers).map(|(key, header)| common.scattered(key, header)).collect();
@@ -339,7 +363,7 @@ pub(crate) fn work(attempt: &mut Attempt<'_>, stage: &PrepareStage, work: &Work)
                 periods: &common.periods,
                 texts: &common.texts,
                 partitions: *partitions,
-                shards: super::shard_count(common.rows, common.periods.len()),
+                shards,
                 scattered: &scattered,
             };
             json(&gather(&gathering, &storage, digest, task).map_err(told)?)

@@ -236,6 +236,7 @@ impl Run {
         let own = &mut stage.tasks[task];
         own.attempts += 1;
         own.backup |= backup;
+        stage.backups += usize::from(backup);
         self.cost.reserve(most);
         let attempt = self.next_attempt;
         self.next_attempt += 1;
@@ -254,6 +255,13 @@ impl Run {
     /// A task under way that deserves a backup, or when the next one will.
     fn late(&self, now: Duration) -> Result<usize, Option<Duration>> {
         let Some(stage) = &self.stage else { return Err(None) };
+        // Before enough is done no time makes a task late, and an answer comes first: of tens of thousands none is looked at.
+        if !self.policy.may_be_late(stage.done, stage.total) {
+            return Err(None);
+        }
+        if stage.backups as f64 >= libm::ceil(self.policy.backup_most * stage.total as f64) {
+            return Err(None);
+        }
         let Some(median) = stage.durations.median() else { return Err(None) };
         let mut wakes: Option<Duration> = None;
         for attempt in self.attempts.values().filter(|a| a.stage == self.number && !a.backup) {
@@ -267,7 +275,6 @@ impl Run {
             }
             let late = self.policy.backup_earliest.max(median.mul_f64(self.policy.backup_multiple));
             let at = attempt.begun + late + Duration::from_millis(1);
-            // Before enough is done no time makes it late; an answer will come first.
             if at > now {
                 wakes = Some(wakes.map_or(at, |known| known.min(at)));
             }

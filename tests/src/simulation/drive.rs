@@ -459,6 +459,7 @@ fn request(world: &World) -> RunRequest {
         stores: "sim://stores".to_owned(),
         command: Vec::new(),
         functions: Vec::new(),
+        prepare: None,
     }
 }
 

@@ -364,6 +364,16 @@ impl StoredShards {
         out
     }
 
+    /// Whether a reading with these needs takes most bytes of a shard: then all of it comes at once, in half the requests and without
+    /// waiting for the footer first.
+    pub(crate) fn takes_most(&self, needs: Needs) -> bool {
+        let manifest = &self.store.manifest;
+        let all: u64 = manifest.fields.iter().map(|field| field.bytes).sum();
+        let wanted = manifest.fields.iter().zip(self.takes(needs)).filter(|(_, taken)| *taken);
+        let taken: u64 = wanted.map(|(field, _)| field.bytes).sum();
+        4 * taken >= 3 * (all + manifest.id_bytes)
+    }
+
     fn wants(&self, slot: usize, needs: Needs) -> bool {
         self.missing[slot]
             || match self.roles[slot] {

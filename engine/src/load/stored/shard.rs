@@ -24,7 +24,7 @@ impl StoredShards {
     pub(super) fn build(&self, index: usize, needs: Needs) -> Result<Vec<Built>> {
         let manifest = &self.store.manifest;
         let periods = if manifest.cross_sections { 1 } else { manifest.periods.len() };
-        let opened = self.store.open_shard(index)?;
+        let opened = self.store.open_shard(index, self.storage().is_remote() && self.takes_most(needs))?;
         let (segments, rows) = segments(&opened);
         let names = self.names(needs);
         let arrays = self.store.read_columns(&opened, &names.all)?;

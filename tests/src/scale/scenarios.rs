@@ -1,0 +1,165 @@
+//! The panels of docs/scale.md: counts and bytes as `stagger simulate` and `stagger prepare` make them, scaled.
+
+use stagger_engine::forecast::{Files, Known};
+use stagger_engine::load::shards_of;
+use stagger_engine::panel_store::{FORMAT, Field, FieldKind, KeyColumns, Manifest, ShardEntry, StratumEntry};
+use stagger_engine::spec::RunSpec;
+
+/// Periods of every scenario.
+const PERIODS: u64 = 10;
+/// Covariates, constant in time.
+const COVARIATES: usize = 4;
+/// Rows of a row group, as `stagger simulate` writes them.
+const GROUP: usize = 131_072;
+/// Bytes of an identifier in a shard. Measured: 3,495,800 bytes for a million units; they grow with the range of the ids.
+const ID: f64 = 3.5;
+/// Bytes of a shard's footer. Measured: 2,701.
+const FOOTER: u64 = 2_701;
+
+/// How raw files lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Raw {
+    /// One file a period, units in no order: no file has two rows of a unit.
+    ByPeriod,
+    /// The rows of a unit together.
+    ById,
+}
+
+impl Raw {
+    /// Bytes a row of id, period, cohort, outcome and four covariates, zstd. Measured: 4.53 GB for 10⁸ rows (`/tmp/big/panel`), 125.5 MB
+    /// for 10⁷.
+    pub fn row(self) -> f64 {
+        match self {
+            Self::ByPeriod => 45.3,
+            Self::ById => 12.55,
+        }
+    }
+}
+
+/// A run that is simulated.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Letter of docs/scale.md.
+    pub name: &'static str,
+    /// In words.
+    pub title: &'static str,
+    /// The panel.
+    pub known: Known,
+    /// Rows of it.
+    pub rows: u64,
+    /// Workers at a time.
+    pub concurrency: usize,
+    /// Seconds and dollars that it should not pass.
+    pub target: (f64, f64),
+}
+
+impl Scenario {
+    fn new(
+        (name, title): (&'static str, &'static str),
+        rows: u64,
+        raw: Option<Raw>,
+        target: (f64, f64),
+    ) -> Self {
+        let manifest = manifest(rows / PERIODS);
+        let known = Known::made_up(manifest, raw.map(|raw| files(rows, raw)));
+        Self { name, title, known, rows, concurrency: 1000, target }
+    }
+}
+
+/// The four of docs/scale.md, the second in two layouts.
+pub fn scenarios() -> Vec<Scenario> {
+    let of = Scenario::new;
+    let billion = 1_000_000_000;
+    vec![
+        of(("a", "10⁹ rows, prepared"), billion, None, (10.0, 0.10)),
+        of(("b", "10⁹ rows, raw files by period"), billion, Some(Raw::ByPeriod), (30.0, 0.25)),
+        of(("b′", "10⁹ rows, raw files sorted by unit"), billion, Some(Raw::ById), (30.0, 0.25)),
+        of(("c", "10¹⁰ rows, prepared"), 10 * billion, None, (30.0, 0.60)),
+        of(("d", "10¹¹ rows, prepared"), 100 * billion, None, (150.0, 4.00)),
+    ]
+}
+
+/// Doubly robust, never-treated controls, 1,000 draws: 72 cells.
+pub fn spec() -> RunSpec {
+    let covariates: Vec<String> = (1..=COVARIATES).map(|i| format!("x{i}")).collect();
+    RunSpec {
+        yname: "y".into(),
+        tname: "time".into(),
+        idname: "id".into(),
+        gname: "group".into(),
+        xformla: Some(format!("~ {}", covariates.join(" + "))),
+        ..RunSpec::default()
+    }
+}
+
+/// Eight cohorts and a tenth that is never treated.
+fn manifest(units: u64) -> Manifest {
+    let shards = shards_of(units) as u64;
+    let field = |name: String, outcome: bool| Field {
+        name,
+        kind: FieldKind::Number,
+        outcome,
+        varies: outcome,
+        missing: false,
+        bytes: 8 * units * if outcome { PERIODS } else { 1 },
+    };
+    let fields: Vec<Field> = std::iter::once(field("y".into(), true))
+        .chain((1..=COVARIATES).map(|i| field(format!("x{i}"), false)))
+        .collect();
+    let id_bytes = (ID * units as f64) as u64;
+    let stratum = |cohort: Option<u32>| {
+        let own = if cohort.is_some() { units * 9 / 80 } else { units / 10 };
+        StratumEntry {
+            cohort: cohort.map(f64::from),
+            eligible: true,
+            units: own,
+            rows: vec![own; PERIODS as usize],
+        }
+    };
+    let bytes = fields.iter().map(|f| f.bytes).sum::<u64>() + id_bytes;
+    let shard = ShardEntry {
+        units: units / shards,
+        bytes: bytes / shards + FOOTER,
+        footer: FOOTER,
+        checksum: String::new(),
+        footer_checksum: String::new(),
+    };
+    Manifest {
+        format: FORMAT,
+        fingerprint: String::new(),
+        cross_sections: false,
+        columns: KeyColumns {
+            id: "id".into(),
+            time: "time".into(),
+            group: "group".into(),
+            eligibility: None,
+        },
+        periods: (1..=PERIODS).map(|t| t as f64).collect(),
+        strata: (3..=10).map(Some).chain([None]).map(stratum).collect(),
+        fields,
+        texts: Vec::new(),
+        units,
+        input_rows: units * PERIODS,
+        keyless_rows: 0,
+        cohortless_rows: 0,
+        id_bytes,
+        unbalanced: false,
+        inputs: Vec::new(),
+        shards: vec![shard; shards as usize],
+    }
+}
+
+fn files(rows: u64, raw: Raw) -> Files {
+    let groups = rows.div_ceil(GROUP as u64) as usize;
+    let of = |bytes: f64| (bytes * rows as f64) as u64;
+    Files {
+        count: 100,
+        chunks: vec![GROUP; groups],
+        bytes: of(raw.row()),
+        key_bytes: of(raw.row() / 4.0),
+        largest_chunk: (raw.row() * GROUP as f64) as u64,
+        together: raw == Raw::ById,
+        text_ids: false,
+        direct: None,
+    }
+}

@@ -1,0 +1,18 @@
+//! docs/scale.md is what the simulation gives.
+
+use stagger_tests::cli::workspace;
+use stagger_tests::scale::report::page;
+
+#[test]
+fn the_page_of_runs_at_scale_is_what_the_simulation_gives() {
+    let page = page();
+    let written = std::fs::read_to_string(workspace().join("docs/scale.md")).expect("docs/scale.md");
+    assert!(
+        page == written,
+        "docs/scale.md differs from the simulation: `cargo run --release -p stagger-tests --example scale -- --write` writes it anew"
+    );
+    for (scenario, promise) in [("(c)", "0.60 ✓"), ("(d)", "4.00 ✓"), ("(a)", "0.10 ✓")] {
+        let line = page.lines().find(|line| line.starts_with(&format!("| {scenario}"))).expect("a scenario");
+        assert!(line.contains(promise), "{line}");
+    }
+}
