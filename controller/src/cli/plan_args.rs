@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use clap::Args;
-use stagger_engine::cloud::Prefer;
 use stagger_engine::forecast::{Backend, ForecastOptions, LAMBDA_MB, Prices};
 
 use super::request::{RunRequest, Specification};
