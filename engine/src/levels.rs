@@ -7,9 +7,10 @@ use stagger_estimator::columns::AlignedVec;
 use stagger_estimator::formula::{Atom, Formula};
 
 use crate::error::{EngineError, Result};
-use crate::panel::{Needs, Panel, Shards};
+use crate::panel::{Panel, Shards};
 use crate::plan::SampleMask;
 use crate::shard::{Shard, ShardColumn};
+use crate::survey::{Counts, Survey};
 
 /// More levels than this make a design that no cell can estimate.
 const MOST_LEVELS: usize = 2_000;
@@ -32,7 +33,10 @@ pub(crate) fn encode(
             }
             Atom::Numeric(_) => continue,
         };
-        let values = distinct(panel, mask, periods, index, threads)?;
+        let survey = Survey::Levels { mask: mask.clone(), periods: periods.to_vec(), atom: index };
+        let Counts::Levels(values) = panel.survey(threads, &survey)? else {
+            return Err(EngineError::failed("levels were not counted"));
+        };
         if values.len() > MOST_LEVELS {
             return Err(EngineError::input(format!("factor `{name}` has {} levels", values.len()))
                 .with_hint(format!("at most {MOST_LEVELS} are possible; is it meant to be numeric?")));
@@ -51,38 +55,6 @@ pub(crate) fn encode(
         Shards::Stored { shards, specification } => shards.recode(*specification, recodes),
     }
     Ok(found)
-}
-
-fn distinct(
-    panel: &Panel,
-    mask: &SampleMask,
-    periods: &[usize],
-    atom: usize,
-    threads: usize,
-) -> Result<BTreeSet<u64>> {
-    let sets = panel.map_shards(threads, Needs::default(), |shard| {
-        let column = &shard.atoms[atom];
-        let mut values = BTreeSet::new();
-        for segment in shard.segments.iter().filter(|s| mask.uses(s)) {
-            let periods = segment.period.as_ref().map_or(periods, std::slice::from_ref);
-            for row in segment.start..segment.start + segment.units {
-                if !mask.counts(shard, segment, row) {
-                    continue;
-                }
-                match column {
-                    ShardColumn::Constant(column) => {
-                        values.insert(column[row].to_bits());
-                    }
-                    ShardColumn::ByPeriod(_) => {
-                        let observed = periods.iter().filter(|&&p| shard.observed(segment, row, p));
-                        values.extend(observed.map(|&p| column.at(p)[row].to_bits()));
-                    }
-                }
-            }
-        }
-        values
-    })?;
-    Ok(sets.into_iter().flatten().collect())
 }
 
 /// Numbers ascend; texts are in the order of their bytes.

@@ -25,5 +25,6 @@ pub mod schedule;
 pub mod shard;
 pub mod spec;
 pub mod store;
+pub mod survey;
 pub mod task;
 pub mod worker;

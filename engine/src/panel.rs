@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::load::StoredShards;
 use crate::parallel;
 use crate::shard::{Shard, ShardColumn};
+use crate::survey::Surveyor;
 
 /// Units that share cohort and eligibility.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,7 +43,7 @@ pub enum RowKind {
 }
 
 /// Counts of rows by stratum and period, filled while shards are built; the partial of the census.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Census {
     /// `strata × periods`: rows of the input.
     pub present: Vec<u64>,
@@ -156,6 +157,8 @@ pub struct Panel {
     pub interned: Arc<Vec<String>>,
     /// Path, bytes and rows of every input file.
     pub files: Vec<(String, u64, u64)>,
+    /// Who takes counts over its shards.
+    pub surveyor: Surveyor,
 }
 
 impl Panel {

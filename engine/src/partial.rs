@@ -8,6 +8,8 @@ use stagger_estimator::propensity::PropensityPartial;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::{EngineError, Result};
+use crate::reduce::Merge;
+use crate::survey::Counts;
 
 /// Sums of the `Influence` stage: over units, and by cluster for each cluster variable.
 #[derive(Clone, Debug, PartialEq)]
@@ -82,6 +84,8 @@ pub enum Partial {
     Omega(OmegaSums),
     /// Distribution of propensity scores.
     Overlap(OverlapPartial),
+    /// Counts before there is a plan.
+    Survey(Counts),
 }
 
 impl Partial {
@@ -93,6 +97,7 @@ impl Partial {
             (Partial::Moments(a), Partial::Moments(b)) => a.merge(b),
             (Partial::Omega(a), Partial::Omega(b)) => a.merge(b),
             (Partial::Overlap(a), Partial::Overlap(b)) => a.merge(b),
+            (Partial::Survey(a), Partial::Survey(b)) => Merge::merge(a, b),
             (Partial::Influence(a), Partial::Influence(b)) => {
                 a.units.merge(&b.units);
                 a.clusters.iter_mut().zip(&b.clusters).for_each(|(a, b)| a.merge(b));
@@ -151,6 +156,11 @@ impl Partial {
                 out.floats(&p.sums);
                 out.floats(&p.extremes);
             }
+            Partial::Survey(counts) => {
+                out.count(6);
+                // Counts are plain integers and a few floats: nothing of them can fail.
+                out.0.extend_from_slice(&postcard::to_stdvec(counts).unwrap_or_default());
+            }
         }
         let sum = xxh3_64(&out.0);
         out.0.extend_from_slice(&sum.to_le_bytes());
@@ -198,6 +208,12 @@ impl Partial {
             }
             3 => Partial::Influence(reader.influence()?),
             4 => Partial::Omega(reader.omega()?),
+            6 => {
+                let (counts, rest) =
+                    postcard::take_from_bytes(reader.0).map_err(|e| damaged(&e.to_string()))?;
+                reader.0 = rest;
+                Partial::Survey(counts)
+            }
             5 => Partial::Overlap(OverlapPartial { sums: reader.floats()?, extremes: reader.floats()? }),
             kind => return Err(damaged(&format!("unknown kind {kind}"))),
         };
@@ -321,6 +337,8 @@ mod tests {
             }),
             Partial::Omega(OmegaSums { sizes: vec![n, 0], sums: vec![0.25; n * n + n] }),
             Partial::Overlap(OverlapPartial { sums: values.to_vec(), extremes: vec![0.5; n] }),
+            Partial::Survey(Counts::Levels(keys.iter().copied().collect())),
+            Partial::Survey(Counts::Clusters(None)),
         ]
     }
 
@@ -334,7 +352,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0usize..7) {
+        fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0usize..8) {
             let _ = Partial::decode(&bytes);
             // The same with a right checksum, so that the fields are reached.
             let mut body = MAGIC.to_vec();

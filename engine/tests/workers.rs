@@ -37,6 +37,7 @@ fn request(folder: &Path, specs: Vec<(Option<String>, RunSpec)>) -> RunRequest {
         stores: folder.join("panels").display().to_string(),
         command: Vec::new(),
         functions: Vec::new(),
+        prepare: None,
     }
 }
 

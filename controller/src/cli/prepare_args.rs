@@ -3,11 +3,12 @@
 use clap::Args;
 use stagger_engine::spec::RunSpec;
 
-use super::run_args::{DataArgs, RunArgs};
+use super::run_args::{DataArgs, RunArgs, RunningArgs};
 use super::run_file::resolve;
 use super::spec::specification;
 use super::specs::Named;
 use super::values::{boolean, name, number, positive, size};
+use super::workers::{On, WorkersRequest};
 use crate::failure::Failure;
 
 /// Arguments of `stagger prepare`.
@@ -45,6 +46,24 @@ pub(crate) struct PrepareArgs {
     /// Partitions of the shuffle [default: as memory asks]
     #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true, help_heading = "Running")]
     pub(crate) n_partitions: Option<usize>,
+    /// Where tasks run: threads of this machine, or lambda [default: threads]
+    #[arg(long, value_name = "BACKEND", help_heading = "Running")]
+    pub(crate) backend: Option<String>,
+    /// Lambda functions, separated by commas, the smallest first [default: $STAGGER_FUNCTION]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = name, help_heading = "Running")]
+    pub(crate) function: Option<Vec<String>>,
+    /// Tasks at a time on Lambda [default: 1000]
+    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true, help_heading = "Running")]
+    pub(crate) concurrency: Option<usize>,
+    /// Dollars that are never passed: the preparation stops before, and can be resumed
+    #[arg(long, value_name = "DOLLARS", value_parser = number, allow_negative_numbers = true, help_heading = "Running")]
+    pub(crate) max_cost: Option<f64>,
+    /// Folder or s3:// prefix of journals [default: s3://$STAGGER_BUCKET/runs]
+    #[arg(long, value_name = "DIR", help_heading = "Running")]
+    pub(crate) run_dir: Option<String>,
+    /// Name of the run [default: date, time and four letters]
+    #[arg(long, value_name = "NAME", help_heading = "Running")]
+    pub(crate) run_name: Option<String>,
     /// Show progress on a terminal [default: true]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean, help_heading = "Running")]
     pub(crate) progress_bar: Option<bool>,
@@ -61,6 +80,8 @@ pub(crate) struct PrepareRequest {
     pub(crate) specs: Vec<(Option<String>, RunSpec)>,
     /// Where the store goes.
     pub(crate) out: String,
+    /// The workers that make it, if not the threads of this process.
+    pub(crate) workers: Option<WorkersRequest>,
 }
 
 impl PrepareRequest {
@@ -92,7 +113,23 @@ impl PrepareRequest {
             let quoted: Vec<String> = keep.iter().map(|column| format!("`{column}`")).collect();
             specs.push((None, RunSpec { xformla: Some(format!("~ {}", quoted.join(" + "))), ..first }));
         }
-        Ok(Self { inputs, specs, out })
+        let workers = WorkersRequest::of(&RunningArgs {
+            backend: args.backend.clone(),
+            function: args.function.clone(),
+            concurrency: args.concurrency,
+            max_cost: args.max_cost,
+            run_dir: args.run_dir.clone(),
+            run_name: args.run_name.clone(),
+            ..RunningArgs::default()
+        })?;
+        if workers
+            .as_ref()
+            .is_some_and(|workers| matches!(workers.on, On::Lambda(_)) && !out.starts_with("s3://"))
+        {
+            return Err(Failure::input(format!("functions can't write to \"{out}\""))
+                .hint("--out s3://BUCKET/PREFIX, below `panels/` of the bucket that `infra/` made"));
+        }
+        Ok(Self { inputs, specs, out, workers })
     }
 }
 

@@ -11,6 +11,8 @@ use stagger_engine::spec::RunSpec;
 use stagger_engine::store::Storage;
 
 use crate::cli::prepare_args::{PrepareArgs, PrepareRequest};
+use crate::cli::workers::WorkersRequest;
+use crate::commands::workers;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::progress::{Progress, Show, erase};
@@ -35,6 +37,10 @@ pub(crate) fn prepare(args: &PrepareArgs) -> Result<(), Failure> {
         ..PrepareOptions::default()
     };
     let begin = Instant::now();
+    if let Some(workers) = &request.workers {
+        let made = by_workers(args, &request, workers)?;
+        return report(args, &made, &storage.url(), begin.elapsed());
+    }
     let progress = Progress::start(show(args));
     let made = make(&request.inputs, &specs, &storage, &options, &|event| {
         progress.observe(event);
@@ -45,6 +51,17 @@ pub(crate) fn prepare(args: &PrepareArgs) -> Result<(), Failure> {
     });
     progress.finish();
     report(args, &made?, &storage.url(), begin.elapsed())
+}
+
+fn by_workers(
+    args: &PrepareArgs,
+    request: &PrepareRequest,
+    on: &WorkersRequest,
+) -> Result<Prepared, Failure> {
+    let Show { line, monitor } = show(args);
+    let watch = workers::Watch { quiet: args.quiet.unwrap_or(false), progress: line, monitor };
+    let how = (args.n_partitions, args.threads);
+    workers::prepare(on, &request.inputs, request.specs.clone(), &request.out, how, &watch)
 }
 
 fn show(args: &PrepareArgs) -> Show {

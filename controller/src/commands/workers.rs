@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use stagger_engine::cloud::{
     self, CloudOptions, CloudOutput, Invoker, Prefer, RunRequest as Wanted, Settings, Threads,
@@ -11,9 +11,10 @@ use stagger_engine::error::EngineError;
 use stagger_engine::events::RunEvent;
 use stagger_engine::forecast::Prices;
 use stagger_engine::journal::{Takeover, Writer};
-use stagger_engine::prepare::default_memory;
+use stagger_engine::prepare::{Prepared, default_memory};
 use stagger_engine::run::{InputFile, RunFacts, RunOutput, StageFacts, WorkerFacts};
 use stagger_engine::schedule::Policy;
+use stagger_engine::spec::RunSpec;
 use stagger_engine::store::Storage;
 use stagger_engine::worker::protocol::VERSION;
 
@@ -25,49 +26,94 @@ use crate::failure::Failure;
 use crate::interrupt;
 use crate::lambda::LambdaInvoker;
 use crate::progress::{Progress, Show, erase};
+use crate::report::stdout::print;
 use crate::report::text::grouped;
 
 /// Estimates on workers; one result a specification, in their order.
 pub(crate) fn compute(request: &RunRequest, workers: &WorkersRequest) -> Result<Vec<RunOutput>, Failure> {
     let settings = Settings::new(invoker(&workers.on, request.options.threads)?);
     let options = CloudOptions {
-        concurrency: workers.concurrency,
         n_partitions: request.options.n_partitions,
         max_cohorts: request.options.max_cohorts,
+        ..options(workers, request.options.threads)
+    };
+    let specs = request.specs.iter().map(|one| (one.name.clone(), one.spec.clone())).collect();
+    let wanted = wanted(workers, &request.inputs, specs);
+    interrupt::stops(&workers.name, settings.signal.clone());
+    say(request.quiet, &format!("run {} in {}", workers.name, workers.runs));
+    let watch = Watch { quiet: request.quiet, progress: request.progress, monitor: request.monitor };
+    let (output, facts) = watched(&watch, &workers.name, &settings, |observer| {
+        cloud::start(&workers.runs, &workers.name, &wanted, &settings, &options, observer)
+    })?;
+    Ok(results(output, &facts))
+}
+
+/// Has workers make a store.
+pub(crate) fn prepare(
+    workers: &WorkersRequest,
+    inputs: &[String],
+    specs: Vec<(Option<String>, RunSpec)>,
+    out: &str,
+    (n_partitions, threads): (Option<usize>, Option<usize>),
+    watch: &Watch,
+) -> Result<Prepared, Failure> {
+    let settings = Settings::new(invoker(&workers.on, threads)?);
+    let options = CloudOptions { n_partitions, ..options(workers, threads) };
+    let wanted = Wanted { prepare: Some(out.to_owned()), ..wanted(workers, inputs, specs) };
+    interrupt::stops(&workers.name, settings.signal.clone());
+    say(watch.quiet, &format!("run {} in {}", workers.name, workers.runs));
+    let (output, _) = watched(watch, &workers.name, &settings, |observer| {
+        cloud::start(&workers.runs, &workers.name, &wanted, &settings, &options, observer)
+    })?;
+    output.prepared.ok_or_else(|| Failure::failed("the preparation brought no store"))
+}
+
+fn options(workers: &WorkersRequest, threads: Option<usize>) -> CloudOptions {
+    CloudOptions {
+        concurrency: workers.concurrency,
+        n_partitions: None,
+        max_cohorts: None,
         prefer: workers.prefer,
         max_cost: workers.max_cost,
-        threads: request.options.threads,
+        threads,
         policy: Policy::default(),
         writer: writer(),
         takeover: Takeover::IfGone,
-    };
-    let wanted = Wanted {
+    }
+}
+
+fn wanted(workers: &WorkersRequest, inputs: &[String], specs: Vec<(Option<String>, RunSpec)>) -> Wanted {
+    Wanted {
         version: VERSION.to_owned(),
-        inputs: absolute(&request.inputs),
-        specs: request.specs.iter().map(|one| (one.name.clone(), one.spec.clone())).collect(),
+        inputs: absolute(inputs),
+        specs,
         stores: workers.stores.clone(),
         command: std::env::args().skip(1).collect(),
         functions: match &workers.on {
             On::Threads => Vec::new(),
             On::Lambda(names) => names.clone(),
         },
-    };
-    interrupt::stops(&workers.name, settings.signal.clone());
-    say(request.quiet, &format!("run {} in {}", workers.name, workers.runs));
-    watched(request, &workers.name, &settings, |observer| {
-        cloud::start(&workers.runs, &workers.name, &wanted, &settings, &options, observer)
-    })
+        prepare: None,
+    }
+}
+
+/// How a run is shown.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Watch {
+    pub(crate) quiet: bool,
+    pub(crate) progress: bool,
+    pub(crate) monitor: Option<Duration>,
 }
 
 /// Runs with progress shown; tells what it cost.
 fn watched(
-    request: &RunRequest,
+    watch: &Watch,
     name: &str,
     settings: &Settings,
     work: impl FnOnce(stagger_engine::events::Observer<'_>) -> Result<CloudOutput, EngineError>,
-) -> Result<Vec<RunOutput>, Failure> {
+) -> Result<(CloudOutput, RunFacts), Failure> {
     let begin = Instant::now();
-    let progress = Progress::start(Show { line: request.progress, monitor: request.monitor });
+    let progress = Progress::start(Show { line: watch.progress, monitor: watch.monitor });
     let stages: Mutex<Vec<StageFacts>> = Mutex::default();
     let tasks: Mutex<usize> = Mutex::default();
     let found = work(&|event| {
@@ -75,7 +121,7 @@ fn watched(
         match event {
             RunEvent::Note { text } => {
                 erase();
-                say(request.quiet, &format!("note: {text}"));
+                say(watch.quiet, &format!("note: {text}"));
             }
             RunEvent::TaskDone { tasks: count, .. } => *lock(&tasks) = *count,
             RunEvent::StageDone { stage, seconds } => {
@@ -91,11 +137,15 @@ fn watched(
         if settings.signal.is_raised() { failure.interrupted() } else { failure }
     })?;
     let seconds = begin.elapsed().as_secs_f64();
-    say(request.quiet, &told(name, settings.invoker.name(), &output, seconds));
+    say(watch.quiet, &told(name, settings.invoker.name(), &output, seconds));
     let stages = stages.into_inner().unwrap_or_else(PoisonError::into_inner);
     let facts = facts(&output, settings.invoker.name(), stages, seconds);
-    let results = output.outputs.into_iter();
-    Ok(results.map(|(saved, draws)| RunOutput { saved, draws, facts: facts.clone() }).collect())
+    Ok((output, facts))
+}
+
+fn results(output: CloudOutput, facts: &RunFacts) -> Vec<RunOutput> {
+    let each = |(saved, draws)| RunOutput { saved, draws, facts: facts.clone() };
+    output.outputs.into_iter().map(each).collect()
 }
 
 fn lock<T>(value: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -223,9 +273,14 @@ pub(crate) fn resume(args: ResumeArgs) -> Result<(), Failure> {
         takeover: if args.take_over.unwrap_or(false) { Takeover::Force } else { Takeover::IfGone },
     };
     interrupt::stops(&args.run, settings.signal.clone());
-    let mut outputs = watched(&request, &args.run, &settings, |observer| {
+    let watch = Watch { quiet, progress: request.progress, monitor: None };
+    let (output, facts) = watched(&watch, &args.run, &settings, |observer| {
         cloud::resume(&runs, &args.run, &settings, &options, observer).map(|(_, output)| output)
     })?;
+    if output.prepared.is_some() {
+        return print(&format!("the store {} is complete\n", known.prepare.unwrap_or_default()));
+    }
+    let mut outputs = results(output, &facts);
     if !window.is_default() {
         outputs.iter_mut().for_each(|output| aggregate_in(window, output));
     }

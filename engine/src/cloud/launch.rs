@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::estimate::{State, encode, estimate, save};
 use super::session::{Session, Settings};
+use super::survey::Surveys;
 use super::{WorkerFailure, Workers};
 use crate::error::{EngineError, Result};
 use crate::events::{Observer, RunEvent};
@@ -15,11 +16,11 @@ use crate::input::{InputPath, expand};
 use crate::journal::{
     Entry, Journal, JournalEvent, RunState, Summary, Takeover, Writer, forget_cancel, keys, register,
 };
-use crate::load::{StoredShards, Wanted, open_store};
-use crate::panel::{Panel, Shards};
+use crate::load::{StoredShards, Wanted};
+use crate::panel::Panel;
 use crate::panel_store::PanelStore;
 use crate::plan::Plan;
-use crate::prepare::{PrepareOptions, fingerprint_of, prepare_by};
+use crate::prepare::{PrepareOptions, Prepared, fingerprint_of, prepare_by};
 use crate::result::SavedResult;
 use crate::run::{
     Estimation, Progress, Scale, check, cluster_bound, cores, of_specifications, saved_results,
@@ -56,6 +57,9 @@ pub struct RunRequest {
     pub command: Vec<String>,
     /// Functions, by ascending memory; empty for threads.
     pub functions: Vec<String>,
+    /// Only a store is made, here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepare: Option<String>,
 }
 
 /// How it runs; nothing of it changes a bit of the result.
@@ -94,6 +98,8 @@ pub struct CloudOutput {
     pub files: Vec<(String, u64, u64)>,
     /// Rows of the input, units, shards.
     pub sizes: (u64, u64, usize),
+    /// The store, if only that was asked for.
+    pub prepared: Option<Prepared>,
 }
 
 /// Starts a run below `runs`, the address of all runs.
@@ -227,26 +233,41 @@ fn computed(
     history: &[Entry],
     options: &CloudOptions,
 ) -> std::result::Result<CloudOutput, WorkerFailure> {
+    if let Some(store) = &request.prepare {
+        let storage = (session.settings.open)(store).map_err(EngineError::from)?;
+        let prepared = prepared(session, request, &storage, options)?;
+        return finished(session, Vec::new(), None, Some(prepared));
+    }
     let mut progress = Progress { observer: session.observer, stages: Vec::new() };
     let (mut state, panels, shards) = match last_state(history) {
         Some(object) => taken_up(session, &object)?,
-        None => begun(session, request, options, &mut progress)?,
+        None => begun(session, request, options)?,
     };
     estimate(session, &mut state, &panels, &shards, options)?;
     let specs: Vec<&RunSpec> = request.specs.iter().map(|(_, spec)| spec).collect();
     let store = &shards.manifest().columns;
     let completed = specs.iter().map(|spec| completed(spec, store)).collect::<Vec<_>>();
     let outputs = saved_results(&panels, &completed, state.estimations, &mut progress)?;
+    finished(session, outputs, panels.first(), None)
+}
+
+/// Says in the journal that the run is done.
+fn finished(
+    session: &mut Session<'_>,
+    outputs: Vec<(SavedResult, Option<Mat<f64>>)>,
+    panel: Option<&Panel>,
+    prepared: Option<Prepared>,
+) -> std::result::Result<CloudOutput, WorkerFailure> {
     session.note(JournalEvent::Finished);
     let ground = Arc::clone(&session.settings.ground);
     ground.block_on(session.flush(RunState::Finished))?;
-    let first = panels.first();
     Ok(CloudOutput {
         outputs,
         summary: session.summary(RunState::Finished),
         left: session.left(),
-        files: first.map(|panel| panel.files.clone()).unwrap_or_default(),
-        sizes: first.map_or((0, 0, 0), |panel| (panel.input_rows, panel.units, panel.shard_count())),
+        files: panel.map(|panel| panel.files.clone()).unwrap_or_default(),
+        sizes: panel.map_or((0, 0, 0), |panel| (panel.input_rows, panel.units, panel.shard_count())),
+        prepared,
     })
 }
 
@@ -294,7 +315,6 @@ fn begun(
     session: &mut Session<'_>,
     request: &RunRequest,
     options: &CloudOptions,
-    progress: &mut Progress<'_>,
 ) -> std::result::Result<(State, Vec<Panel>, Arc<StoredShards>), WorkerFailure> {
     let store = store_of(session, request, options)?;
     let threads = options.threads.unwrap_or_else(cores).max(1);
@@ -325,33 +345,45 @@ fn begun(
         .with_hint("give it a run of its own")
         .into());
     }
-    // Nothing is kept here: the workers have the memory.
-    let mut panels = open_store(store, &wanted, threads, 0, progress)?;
-    let mut plans = Vec::with_capacity(panels.len());
-    for (panel, wanted) in panels.iter_mut().zip(&wanted) {
-        let plan = Plan::new(panel, wanted.spec, wanted.formula, threads);
-        plans.push(plan.map_err(|e| of_specifications(e, &[wanted.name]))?);
+    let unplanned = wanted.iter().map(|own| SpecObject::new(own.name, own.spec, None, &Vec::new()));
+    let object = PanelObject {
+        store: url.clone(),
+        manifest: fingerprint.clone(),
+        specs: unplanned.collect::<Result<Vec<_>>>()?,
+    };
+    let shards = Arc::new(StoredShards::new(store, &wanted)?);
+    let mut surveys = Surveys { session, object: &object, shards: &shards, options };
+    let (mut panels, mut plans, mut clusters) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, wanted) in wanted.iter().enumerate() {
+        let (panel, (plan, bound)) = surveys
+            .plan(index, &|panel| {
+                let plan = Plan::new(panel, wanted.spec, wanted.formula, threads)?;
+                let bound = if plan.cluster_variables > 0 { cluster_bound(panel, threads)? } else { 0 };
+                Ok((plan, bound))
+            })
+            .map_err(|failure| match failure {
+                WorkerFailure::Engine(e) => of_specifications(e, &[wanted.name]).into(),
+                task => task,
+            })?;
+        panels.push(panel);
+        plans.push(plan);
+        clusters.push(bound);
     }
     for text in plans.iter().flat_map(|plan| &plan.warnings) {
         (session.observer)(&RunEvent::Warning { text: text.clone() });
     }
-    let Some(Shards::Stored { shards, .. }) = panels.first().map(|panel| &panel.shards) else {
-        return Err(EngineError::failed("the panel has no shards").into());
-    };
-    let shards = Arc::clone(shards);
     let objects = wanted
         .iter()
         .zip(&plans)
         .enumerate()
         .map(|(index, (wanted, plan))| {
-            SpecObject::new(wanted.name, wanted.spec, plan.clone(), &shards.recodes(index))
+            SpecObject::new(wanted.name, wanted.spec, Some(plan.clone()), &shards.recodes(index))
         })
         .collect::<Result<Vec<_>>>()?;
     let object = PanelObject { store: url, manifest: fingerprint, specs: objects };
     let mut estimations = Vec::with_capacity(plans.len());
-    for (plan, panel) in plans.into_iter().zip(&panels) {
-        let clusters = if plan.cluster_variables > 0 { cluster_bound(panel)? } else { 0 };
-        let scale = Scale { shards: panel.shard_count(), clusters, max_cells: options.max_cohorts };
+    for (plan, clusters) in plans.into_iter().zip(clusters) {
+        let scale = Scale { shards: shards.count(), clusters, max_cells: options.max_cohorts };
         estimations.push(Estimation::new(plan, scale));
     }
     let bytes = encode(&object)?;
@@ -378,18 +410,29 @@ fn store_of(
     {
         return Ok(store);
     }
-    let specs: Vec<(Option<&str>, &RunSpec)> =
-        request.specs.iter().map(|(name, spec)| (name.as_deref(), spec)).collect();
-    let fingerprint = fingerprint_of(&request.inputs, &specs)?;
+    let fingerprint = fingerprint_of(&request.inputs, &named(request))?;
     let storage = open(&format!("{}/{fingerprint}", request.stores.trim_end_matches('/')))?;
-    let known = PanelStore::find(&storage)?.is_some();
     let url = storage.url();
-    let text = match known {
-        true => format!("reading the prepared store `{url}` of this input"),
-        false => format!("the input is prepared first, in `{url}`, where later runs find it"),
+    let text = match PanelStore::find(&storage)? {
+        Some(_) => format!("reading the prepared store `{url}` of this input"),
+        None => format!("the input is prepared first, in `{url}`, where later runs find it"),
     };
     (session.observer)(&RunEvent::Note { text });
-    let observer = session.observer;
+    prepared(session, request, &storage, options)?;
+    Ok(PanelStore::open(storage)?)
+}
+
+fn named(request: &RunRequest) -> Vec<(Option<&str>, &RunSpec)> {
+    request.specs.iter().map(|(name, spec)| (name.as_deref(), spec)).collect()
+}
+
+/// Makes the store of the request's files, or finds it made.
+fn prepared(
+    session: &mut Session<'_>,
+    request: &RunRequest,
+    storage: &Storage,
+    options: &CloudOptions,
+) -> Result<Prepared> {
     // Files of this machine are out of the workers' reach, and those on Lambda read Parquet only.
     let local = !request.inputs.iter().all(|input| input.starts_with("s3://"));
     let here = storage.is_remote() && (local || expand(&request.inputs)?.iter().any(InputPath::is_text));
@@ -401,14 +444,15 @@ fn store_of(
         false => PrepareOptions {
             threads: Some(1),
             memory_limit: Some(memory),
+            partitions: options.n_partitions,
             least_tasks: options.concurrency,
             ..PrepareOptions::default()
         },
     };
+    let observer = session.observer;
     let elsewhere = Elsewhere(std::cell::RefCell::new(session));
     let workers: Option<&dyn Workers> = if here { None } else { Some(&elsewhere) };
-    prepare_by(workers, &request.inputs, &specs, &storage, &prepare_options, observer)?;
-    Ok(PanelStore::open(storage)?)
+    prepare_by(workers, &request.inputs, &named(request), storage, &prepare_options, observer)
 }
 
 /// The workers of a session, for a preparation.

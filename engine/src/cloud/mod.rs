@@ -10,6 +10,7 @@ mod invoker;
 mod launch;
 mod session;
 mod size;
+mod survey;
 
 use bytes::Bytes;
 

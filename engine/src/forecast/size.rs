@@ -42,6 +42,8 @@ pub(crate) fn of(plan: &Plan, input: &StageInput) -> Size {
         StageInput::Propensity { .. } => logits * (k + k * k + 1 + 3),
         StageInput::Moments { .. } => slots * (k * k + c * c + c * t + 2),
         StageInput::Overlap { .. } => slots * 2 * (OVERLAP + 2),
+        // Levels and clusters are not known before they are counted.
+        StageInput::Survey(_) => (plan.strata.len() * (2 * plan.periods.len() + 1)) as u64,
         StageInput::Omega { .. } => {
             plan.combined().iter().map(|cell| (cell.len() + cell.len() * cell.len()) as u64).sum()
         }

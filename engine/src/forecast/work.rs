@@ -18,6 +18,7 @@ pub(crate) fn of(plan: &Plan, input: &StageInput) -> f64 {
             (treated + controls) * (2.0 * SCORE + ROW * plan.design_columns() as f64)
         }
         StageInput::Omega { .. } => parts(plan, &|_| true),
+        StageInput::Survey(_) => 0.0,
         StageInput::Influence { columns, draws, clusters, .. } => {
             influence(plan, columns, *draws as f64, clusters.is_some())
         }

@@ -81,8 +81,7 @@ pub fn with_f64<T>(
             let Some(dictionary) = array.as_any_dictionary_opt() else {
                 return Err(wrong_type(column, other));
             };
-            let values =
-                with_f64(dictionary.values(), column, &mut Vec::new(), |values| Ok(values.to_vec()))?;
+            let values = numbers(dictionary.values(), column)?;
             match keys(dictionary) {
                 Some(keys) => scratch.extend(keys.into_iter().map(|key| values[key])),
                 None => scratch.resize(array.len(), f64::NAN),
@@ -98,6 +97,11 @@ pub fn with_f64<T>(
         }
     }
     each(scratch)
+}
+
+/// A dictionary's values.
+fn numbers(array: &ArrayRef, column: &str) -> Result<Vec<f64>> {
+    with_f64(array, column, &mut Vec::new(), |values| Ok(values.to_vec()))
 }
 
 /// Decimals: integers divided by a power of ten.
@@ -221,19 +225,22 @@ fn integral(values: &[f64], column: &str, out: &mut Vec<i64>) -> Result<()> {
 
 /// Calls `each` with a text column's values.
 pub fn with_texts<T>(array: &ArrayRef, each: impl FnOnce(Texts<'_>) -> Result<T>) -> Result<T> {
+    each(texts(array)?)
+}
+
+fn texts(array: &ArrayRef) -> Result<Texts<'_>> {
     match array.data_type() {
-        DataType::Utf8 => each(array.as_string::<i32>().iter().collect()),
-        DataType::LargeUtf8 => each(array.as_string::<i64>().iter().collect()),
-        DataType::Utf8View => each(array.as_string_view().iter().collect()),
+        DataType::Utf8 => Ok(array.as_string::<i32>().iter().collect()),
+        DataType::LargeUtf8 => Ok(array.as_string::<i64>().iter().collect()),
+        DataType::Utf8View => Ok(array.as_string_view().iter().collect()),
         other => {
             let Some(dictionary) = array.as_any_dictionary_opt() else {
                 return Err(EngineError::input(format!("a text column has type {other}")));
             };
-            let Some(keys) = keys(dictionary) else { return each(vec![None; array.len()]) };
-            with_texts(dictionary.values(), |values| {
-                let text = |(row, key): (usize, usize)| if array.is_null(row) { None } else { values[key] };
-                each(keys.into_iter().enumerate().map(text).collect())
-            })
+            let Some(keys) = keys(dictionary) else { return Ok(vec![None; array.len()]) };
+            let values = texts(dictionary.values())?;
+            let text = |(row, key): (usize, usize)| if array.is_null(row) { None } else { values[key] };
+            Ok(keys.into_iter().enumerate().map(text).collect())
         }
     }
 }
@@ -248,7 +255,7 @@ mod tests {
     use super::*;
 
     fn numbers(array: ArrayRef) -> Vec<f64> {
-        with_f64(&array, "x", &mut Vec::new(), |values| Ok(values.to_vec())).unwrap()
+        super::numbers(&array, "x").unwrap()
     }
 
     #[test]

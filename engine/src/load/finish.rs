@@ -14,6 +14,7 @@ use crate::error::{EngineError, Result};
 use crate::panel::{Census, Panel, Shards};
 use crate::parallel;
 use crate::shard::{PeriodBits, Segment, Shard, ShardColumn};
+use crate::survey::Surveyor;
 
 /// Rows transposed at a time; their slots stay in the first cache.
 const TILE: usize = 64;
@@ -98,6 +99,7 @@ fn empty_panel(order: &Order, used: &FieldUse) -> Panel {
         text_atoms: used.atoms.iter().map(|a| a.text).collect(),
         interned: Arc::default(),
         files: Vec::new(),
+        surveyor: Surveyor::Here,
     }
 }
 

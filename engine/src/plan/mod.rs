@@ -301,7 +301,7 @@ impl Plan {
             StageInput::Propensity { .. } | StageInput::Moments { .. } | StageInput::Overlap { .. } => {
                 own.sets == others.sets && own.logits == others.logits
             }
-            StageInput::Omega { .. } | StageInput::Influence { .. } => false,
+            StageInput::Omega { .. } | StageInput::Survey(_) | StageInput::Influence { .. } => false,
         };
         data && design && strata
     }

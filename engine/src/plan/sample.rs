@@ -10,10 +10,11 @@ use stagger_estimator::sample::{CohortRole, CohortTable, SampleRules, check_grou
 
 use super::input_error;
 use crate::error::{EngineError, Result};
-use crate::panel::{Needs, Panel, RowKind};
+use crate::panel::{Panel, RowKind};
 use crate::result::Dropped;
 use crate::shard::{Segment, Shard};
 use crate::spec::RunSpec;
+use crate::survey::{Counts, Survey};
 
 /// Fewest units of a sub-group of a two-period triple difference (FORMULAS §7.2).
 const SUBGROUP_UNITS: u64 = 5;
@@ -382,20 +383,8 @@ fn count_units(panel: &Panel, mask: &SampleMask, threads: usize) -> Result<Vec<u
     if panel.is_whole() {
         return Ok(whole_units(panel, mask));
     }
-    let counts = panel.map_shards(threads, Needs::default(), |shard| {
-        let mut counts = vec![0u64; panel.strata.len()];
-        for segment in shard.segments.iter().filter(|s| mask.uses(s)) {
-            let rows = segment.start..segment.start + segment.units;
-            counts[segment.stratum] += match shard.incomplete {
-                None => segment.units as u64,
-                Some(_) => rows.filter(|&row| mask.counts(shard, segment, row)).count() as u64,
-            };
-        }
-        counts
-    })?;
-    let mut total = vec![0u64; panel.strata.len()];
-    for counts in counts {
-        total.iter_mut().zip(counts).for_each(|(t, c)| *t += c);
+    match panel.survey(threads, &Survey::Units { mask: mask.clone() })? {
+        Counts::Units(counts) => Ok(counts),
+        _ => Err(EngineError::failed("units were not counted")),
     }
-    Ok(total)
 }

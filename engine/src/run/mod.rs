@@ -17,11 +17,11 @@ use stagger_estimator::formula::Formula;
 use crate::error::{EngineError, Result};
 use crate::events::{Observer, RunEvent};
 use crate::load::Wanted;
-use crate::panel::{Needs, Panel};
+use crate::panel::Panel;
 use crate::plan::Plan;
 use crate::result::SavedResult;
 use crate::spec::RunSpec;
-use crate::task::keys_by_way;
+use crate::survey::{Counts, Survey};
 
 pub(crate) use check::check;
 pub(crate) use data::{Input, direct_memory};
@@ -245,7 +245,7 @@ pub(crate) fn run_group(
         .into_iter()
         .zip(&panels)
         .map(|(plan, panel)| {
-            let clusters = if plan.cluster_variables > 0 { cluster_bound(panel)? } else { 0 };
+            let clusters = if plan.cluster_variables > 0 { cluster_bound(panel, threads)? } else { 0 };
             let scale = Scale { shards: panel.shard_count(), clusters, max_cells: options.max_cohorts };
             Ok(Estimation::new(plan, scale))
         })
@@ -299,18 +299,11 @@ pub(crate) fn saved_results(
 }
 
 /// Upper bound of the number of clusters in any way of clustering.
-pub(crate) fn cluster_bound(panel: &Panel) -> Result<u64> {
-    let mut distinct = std::collections::HashSet::new();
-    let needs = Needs { clusters: true, ..Needs::default() };
-    for index in 0..panel.shard_count() {
-        for keys in keys_by_way(&*panel.shard(index, needs)?) {
-            // Beyond this the units themselves are the bound.
-            if distinct.len() < 4_000_000 {
-                distinct.extend(keys);
-            }
-        }
+pub(crate) fn cluster_bound(panel: &Panel, threads: usize) -> Result<u64> {
+    match panel.survey(threads, &Survey::Clusters)? {
+        Counts::Clusters(Some(keys)) => Ok(keys.len() as u64),
+        _ => Ok(panel.units),
     }
-    Ok(distinct.len() as u64)
 }
 
 /// Estimates a specification on files or a prepared store.

@@ -18,6 +18,7 @@ use crate::partial::Partial;
 use crate::plan::Plan;
 use crate::reduce::{Node, SubtreeStack};
 use crate::shard::Shard;
+use crate::survey::Survey;
 
 pub use clusters::ClusterSlice;
 pub(crate) use clusters::keys_by_way;
@@ -50,6 +51,8 @@ pub enum StageInput {
         /// Coefficients by logit.
         betas: Vec<Option<Vec<f64>>>,
     },
+    /// Counts that planning needs, before there is a plan.
+    Survey(Survey),
     /// Sums over influence values.
     Influence {
         /// Corrections by comparison, with its sign and its estimate's weight; `None` where the cell is not estimable.
@@ -71,6 +74,7 @@ impl StageInput {
         match self {
             StageInput::Gram | StageInput::Moments { .. } => Needs { outcomes: true, ..Needs::default() },
             StageInput::Propensity { .. } | StageInput::Overlap { .. } => Needs::default(),
+            StageInput::Survey(survey) => survey.needs(),
             StageInput::Omega { .. } => Needs { outcomes: true, clusters: true, ..Needs::default() },
             StageInput::Influence { draws, clusters, .. } => {
                 Needs { outcomes: true, keys: *draws > 0, clusters: clusters.is_some() }
@@ -86,6 +90,10 @@ impl StageInput {
             StageInput::Moments { .. } => "moments",
             StageInput::Overlap { .. } => "overlap",
             StageInput::Omega { .. } => "omega",
+            StageInput::Survey(Survey::Census) => "census",
+            StageInput::Survey(Survey::Units { .. }) => "units",
+            StageInput::Survey(Survey::Levels { .. }) => "levels",
+            StageInput::Survey(Survey::Clusters) => "clusters",
             StageInput::Influence { .. } => "influence",
         }
     }
@@ -125,6 +133,7 @@ fn shard_partial(plan: &Plan, input: &StageInput, shard: &Shard, memory: &mut Op
         StageInput::Propensity { betas } => Partial::Propensity(nuisances::propensity(plan, shard, betas)),
         StageInput::Moments { betas } => Partial::Moments(nuisances::moments(plan, shard, betas)),
         StageInput::Overlap { betas } => Partial::Overlap(nuisances::overlap(plan, shard, betas)),
+        StageInput::Survey(survey) => Partial::Survey(survey.of_shard(shard, plan.strata.len())),
         StageInput::Omega { corrections, betas } => {
             Partial::Omega(influence::omega(plan, shard, corrections, betas))
         }

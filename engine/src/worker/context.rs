@@ -73,14 +73,19 @@ pub(crate) struct SpecObject {
     pub(crate) name: Option<String>,
     /// The specification, as JSON: it leaves out what is not set.
     pub(crate) spec: String,
-    /// Its plan.
-    pub(crate) plan: Plan,
+    /// Its plan; none before there is one, while counts are taken for it.
+    pub(crate) plan: Option<Plan>,
     /// Levels of its factors: by atom, code of each value's bits.
     pub(crate) recodes: Vec<(usize, Vec<(u64, f64)>)>,
 }
 
 impl SpecObject {
-    pub(crate) fn new(name: Option<&str>, spec: &RunSpec, plan: Plan, recodes: &Recodes) -> Result<Self> {
+    pub(crate) fn new(
+        name: Option<&str>,
+        spec: &RunSpec,
+        plan: Option<Plan>,
+        recodes: &Recodes,
+    ) -> Result<Self> {
         let json = serde_json::to_string(spec).map_err(|e| EngineError::failed(e.to_string()))?;
         let sorted = |codes: &HashMap<u64, f64>| {
             let mut codes: Vec<(u64, f64)> = codes.iter().map(|(bits, code)| (*bits, *code)).collect();
@@ -101,7 +106,7 @@ impl SpecObject {
 #[derive(Debug)]
 pub(crate) struct OpenPanel {
     pub(crate) shards: Arc<StoredShards>,
-    pub(crate) plans: Vec<Plan>,
+    pub(crate) plans: Vec<Option<Plan>>,
     pub(crate) cache: ShardCache,
 }
 

@@ -8,15 +8,17 @@ use std::time::Instant;
 use bytes::Bytes;
 use stagger_estimator::subset_sums::BitMemory;
 
-use super::context::{EstimateStage, OpenPanel};
+use super::context::{EstimateStage, OpenPanel, Share};
 use super::protocol::{Part, TaskFailure};
 use super::{Attempt, Bundle, Outcome};
 use crate::error::EngineError;
 use crate::panel::Needs;
 use crate::panel_store::keys;
+use crate::partial::Partial;
 use crate::plan::Plan;
 use crate::reduce::{Node, SubtreeStack};
 use crate::shard::Shard;
+use crate::survey::Survey;
 use crate::task::{StageInput, Task, run_task};
 
 /// Shards as all specifications of a panel see one, whether it was kept, and seconds that it took.
@@ -29,20 +31,10 @@ pub(super) fn run(
     node: Node,
     part: Option<Part>,
 ) -> Outcome<Bytes> {
-    let shares: Vec<(usize, Plan, StageInput)> = stage
-        .shares
-        .iter()
-        .map(|share| {
-            let mut plan = panel.plans[share.spec].clone();
-            plan.standardization = share.standardization.clone();
-            plan.outcome_center = share.outcome_center;
-            let input = match part {
-                Some(part) => share.input.restricted(part, share.fixed),
-                None => share.input.clone(),
-            };
-            (share.spec, plan, input)
-        })
-        .collect();
+    if let [Share { spec, input: StageInput::Survey(survey), .. }] = stage.shares.as_slice() {
+        return counted(attempt, panel, (*spec, survey, stage.stride), node);
+    }
+    let shares = stage.shares.iter().map(|share| planned(panel, share, part)).collect::<Outcome<Vec<_>>>()?;
     let needs = shares.iter().map(|(_, _, input)| input.needs()).fold(Needs::default(), Needs::or);
     let mut stacks: Vec<SubtreeStack> = shares.iter().map(|_| SubtreeStack::default()).collect();
     let each = panel.shards.shard_memory();
@@ -95,8 +87,43 @@ pub(super) fn run(
     } else {
         node.shards().try_for_each(|index| sum(attempt, load(index)))?;
     }
-    let partials: Option<Vec<_>> =
+    let partials: Option<Vec<Partial>> =
         stacks.into_iter().map(|stack| stack.into_nodes().pop().map(|(_, partial)| partial)).collect();
     let lost = || EngineError::failed("a task over no shards");
     Ok(Bundle(partials.ok_or_else(lost)?).encode())
+}
+
+/// A share with its plan as the run has it by now, and with the columns of the task.
+fn planned(panel: &OpenPanel, share: &Share, part: Option<Part>) -> Outcome<(usize, Plan, StageInput)> {
+    let unplanned = || EngineError::failed("a pass of a specification that has no plan");
+    let mut plan = panel.plans[share.spec].clone().ok_or_else(unplanned)?;
+    plan.standardization = share.standardization.clone();
+    plan.outcome_center = share.outcome_center;
+    let input = match part {
+        Some(part) => share.input.restricted(part, share.fixed),
+        None => share.input.clone(),
+    };
+    Ok((share.spec, plan, input))
+}
+
+/// Counts for a plan that is not there yet.
+fn counted(
+    attempt: &mut Attempt<'_>,
+    panel: &OpenPanel,
+    (spec, survey, stride): (usize, &Survey, usize),
+    node: Node,
+) -> Outcome<Bytes> {
+    let mut stack = SubtreeStack::default();
+    for index in node.shards() {
+        let at = |failure: TaskFailure| failure.at(keys::shard(index * stride));
+        attempt.in_time().map_err(at)?;
+        attempt.guard.check(2 * panel.shards.shard_memory()).map_err(at)?;
+        let begin = Instant::now();
+        let counts = panel.shards.survey(index * stride, spec, survey).map_err(|e| at(e.into()))?;
+        attempt.phases.read += begin.elapsed().as_secs_f64();
+        stack.push(index, Partial::Survey(counts));
+    }
+    let lost = || EngineError::failed("a task over no shards");
+    let (_, partial) = stack.into_nodes().pop().ok_or_else(lost)?;
+    Ok(Bundle(vec![partial]).encode())
 }

@@ -16,6 +16,7 @@ use crate::parallel;
 use crate::run::{Progress, of_specifications};
 use crate::shard::Shard;
 use crate::store::Storage;
+use crate::survey::{Counts, Survey, Surveyor};
 
 /// Memory of tasks, partials and draws, which shards kept in memory leave alone.
 const BESIDE: u64 = 128 << 20;
@@ -137,6 +138,21 @@ impl StoredShards {
             (fields, computed)
         };
         gaps(a) == gaps(b)
+    }
+
+    /// Counts a shard, as a specification sees it.
+    pub(crate) fn survey(&self, index: usize, specification: usize, survey: &Survey) -> Result<Counts> {
+        let manifest = &self.store.manifest;
+        let built = self.build(index, survey.needs())?;
+        let own = &built[specification];
+        Ok(match survey {
+            Survey::Census => {
+                let mut census = Census::new(manifest.strata.len(), manifest.periods.len());
+                census.merge(&own.count(manifest.periods.len()));
+                Counts::Census(census)
+            }
+            other => other.of_shard(&own.shard, manifest.strata.len()),
+        })
     }
 
     /// Sets the levels of a specification's factors.
@@ -290,7 +306,7 @@ pub(crate) fn open(
 }
 
 impl StoredShards {
-    fn census(&self) -> Census {
+    pub(crate) fn census(&self) -> Census {
         let mut out = Census::new(self.store.manifest.strata.len(), self.store.manifest.periods.len());
         let periods = self.store.manifest.periods.len();
         for (index, stratum) in self.store.manifest.strata.iter().enumerate() {
@@ -325,6 +341,7 @@ impl StoredShards {
             text_atoms: used.atoms.iter().map(|a| a.text).collect(),
             interned: Arc::new(manifest.texts.clone()),
             files: manifest.inputs.iter().map(|i| (i.url.clone(), i.bytes, i.rows)).collect(),
+            surveyor: Surveyor::Here,
         }
     }
 }

@@ -1,0 +1,108 @@
+//! Counts that planning needs of all shards, taken by workers: planning stops where it wants one, and begins again when it is known.
+
+use std::sync::Arc;
+
+use stagger_estimator::linear::Standardization;
+
+use super::estimate::encode;
+use super::session::Session;
+use super::size;
+use super::{CloudOptions, WorkerFailure};
+use crate::error::{EngineError, Result};
+use crate::journal::keys;
+use crate::load::StoredShards;
+use crate::panel::{Census, Panel};
+use crate::partial::Partial;
+use crate::reduce::Node;
+use crate::survey::{Counts, Survey, Surveyor};
+use crate::task::StageInput;
+use crate::worker::protocol::Work;
+use crate::worker::{EstimateStage, PanelObject, Share, StageObject};
+
+/// Counts of the panels of a run.
+pub(super) struct Surveys<'a, 'b> {
+    pub(super) session: &'a mut Session<'b>,
+    /// The panel without plans.
+    pub(super) object: &'a PanelObject,
+    pub(super) shards: &'a Arc<StoredShards>,
+    pub(super) options: &'a CloudOptions,
+}
+
+impl Surveys<'_, '_> {
+    /// Plans a specification over its panel.
+    pub(super) fn plan<T>(
+        &mut self,
+        spec: usize,
+        plan: &dyn Fn(&mut Panel) -> Result<T>,
+    ) -> std::result::Result<(Panel, T), WorkerFailure> {
+        let census = self.census(spec)?;
+        let mut known: Vec<(Survey, Counts)> = Vec::new();
+        loop {
+            // A plan changes its panel, so each attempt has a new one.
+            let mut panel = self.shards.panel(spec, false);
+            panel.census = census.clone();
+            panel.surveyor = Surveyor::elsewhere(known.clone());
+            match plan(&mut panel) {
+                Ok(planned) => return Ok((panel, planned)),
+                Err(error) => match panel.surveyor.wanted() {
+                    Some(survey) => {
+                        let counts = self.survey(spec, survey.clone())?;
+                        known.push((survey, counts));
+                    }
+                    None => return Err(error.into()),
+                },
+            }
+        }
+    }
+
+    /// Rows by stratum and period: the manifest's, where no row that is there lacks a value.
+    fn census(&mut self, spec: usize) -> std::result::Result<Census, WorkerFailure> {
+        if self.shards.is_whole(spec) && !self.shards.has_weights(spec) {
+            return Ok(self.shards.census());
+        }
+        match self.survey(spec, Survey::Census)? {
+            Counts::Census(census) => Ok(census),
+            _ => Err(EngineError::failed("rows were not counted").into()),
+        }
+    }
+
+    fn survey(&mut self, spec: usize, survey: Survey) -> std::result::Result<Counts, WorkerFailure> {
+        let input = StageInput::Survey(survey);
+        let name = input.stage();
+        let shards = self.shards.count();
+        let (each, _) = size::expected(self.shards, std::iter::empty(), shards, 1);
+        let tasks = size::tasks(
+            shards,
+            each,
+            self.options.concurrency,
+            self.options.prefer,
+            self.options.n_partitions,
+        );
+        let (_, expected) = size::expected(self.shards, std::iter::empty(), shards, tasks);
+        let share = Share {
+            spec,
+            input,
+            standardization: Standardization { center: Vec::new(), scale: Vec::new(), intercept: None },
+            outcome_center: 0.0,
+            fixed: 0,
+        };
+        let object = encode(self.object)?;
+        let level = (shards / tasks).trailing_zeros();
+        let work = |index| Work::Shards { node: Node { level, index }, part: None };
+        let works: Vec<Work> = (0..tasks).map(work).collect();
+        let ground = Arc::clone(&self.session.settings.ground);
+        let session = &mut *self.session;
+        let mut outcome = Ok(None);
+        ground.block_on(async {
+            let panel = session.put(object, keys::common).await?;
+            let stage = EstimateStage { panel, shares: vec![share], stride: 1 };
+            let stage = session.put(encode(&StageObject::Estimate(stage))?, keys::common).await?;
+            outcome = session.stage(name, &stage, works, (Some(expected), 1), Some(shards)).await;
+            Ok(())
+        })?;
+        match outcome?.and_then(|sum| sum.0.into_iter().next()) {
+            Some(Partial::Survey(counts)) => Ok(counts),
+            _ => Err(EngineError::failed(format!("stage {name} brought no counts")).into()),
+        }
+    }
+}

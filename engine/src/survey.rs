@@ -1,0 +1,178 @@
+//! Counts over all shards that planning needs and the manifest does not have: of rows without missing values, of used units, of the
+//! levels of factors, of clusters. Mergeable, so that workers take them where the panel is too large to be read here.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{EngineError, Result};
+use crate::panel::{Census, Needs, Panel};
+use crate::plan::SampleMask;
+use crate::reduce::Merge;
+use crate::shard::{Shard, ShardColumn};
+use crate::task::keys_by_way;
+
+/// Clusters that are counted; where there are more, the number of units is the bound.
+const MOST_CLUSTERS: usize = 4_000_000;
+
+/// What is to be counted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Survey {
+    /// Rows and weights by stratum and period.
+    Census,
+    /// Units of each stratum that a specification uses.
+    Units {
+        /// Its sample.
+        mask: SampleMask,
+    },
+    /// Distinct values of an atom of the formula.
+    Levels {
+        /// The sample.
+        mask: SampleMask,
+        /// Kept periods.
+        periods: Vec<usize>,
+        /// The atom.
+        atom: usize,
+    },
+    /// Distinct clusters of any way of clustering.
+    Clusters,
+}
+
+/// What was counted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Counts {
+    /// See [`Survey::Census`].
+    Census(Census),
+    /// See [`Survey::Units`].
+    Units(Vec<u64>),
+    /// Bits of the values.
+    Levels(BTreeSet<u64>),
+    /// Keys of the clusters; `None` where they are too many to be counted.
+    Clusters(Option<BTreeSet<u64>>),
+}
+
+impl Merge for Counts {
+    fn merge(&mut self, next: &Self) {
+        match (self, next) {
+            (Self::Census(own), Self::Census(next)) => own.merge(next),
+            (Self::Units(own), Self::Units(next)) => own.iter_mut().zip(next).for_each(|(a, b)| *a += b),
+            (Self::Levels(own), Self::Levels(next)) => own.extend(next),
+            (Self::Clusters(own), Self::Clusters(next)) => {
+                if let (Some(keys), Some(more)) = (own.as_mut(), next) {
+                    keys.extend(more);
+                }
+                if next.is_none() || own.as_ref().is_some_and(|keys| keys.len() > MOST_CLUSTERS) {
+                    *own = None;
+                }
+            }
+            // A stage asks for one kind.
+            _ => {}
+        }
+    }
+}
+
+impl Survey {
+    /// What of a shard it reads.
+    pub(crate) fn needs(&self) -> Needs {
+        Needs { clusters: matches!(self, Self::Clusters), ..Needs::default() }
+    }
+
+    /// Counts one shard of a panel of so many strata. A census is taken where shards are built (`load/finish.rs`), which know more.
+    pub(crate) fn of_shard(&self, shard: &Shard, strata: usize) -> Counts {
+        match self {
+            Self::Census => Counts::Census(Census::default()),
+            Self::Units { mask } => Counts::Units(units(shard, mask, strata)),
+            Self::Levels { mask, periods, atom } => Counts::Levels(levels(shard, mask, periods, *atom)),
+            Self::Clusters => Counts::Clusters(Some(keys_by_way(shard).into_iter().flatten().collect())),
+        }
+    }
+}
+
+fn units(shard: &Shard, mask: &SampleMask, strata: usize) -> Vec<u64> {
+    let mut counts = vec![0u64; strata];
+    for segment in shard.segments.iter().filter(|s| mask.uses(s)) {
+        let rows = segment.start..segment.start + segment.units;
+        counts[segment.stratum] += match shard.incomplete {
+            None => segment.units as u64,
+            Some(_) => rows.filter(|&row| mask.counts(shard, segment, row)).count() as u64,
+        };
+    }
+    counts
+}
+
+fn levels(shard: &Shard, mask: &SampleMask, periods: &[usize], atom: usize) -> BTreeSet<u64> {
+    let column = &shard.atoms[atom];
+    let mut values = BTreeSet::new();
+    for segment in shard.segments.iter().filter(|s| mask.uses(s)) {
+        let periods = segment.period.as_ref().map_or(periods, std::slice::from_ref);
+        for row in segment.start..segment.start + segment.units {
+            if !mask.counts(shard, segment, row) {
+                continue;
+            }
+            match column {
+                ShardColumn::Constant(column) => {
+                    values.insert(column[row].to_bits());
+                }
+                ShardColumn::ByPeriod(_) => {
+                    let observed = periods.iter().filter(|&&p| shard.observed(segment, row, p));
+                    values.extend(observed.map(|&p| column.at(p)[row].to_bits()));
+                }
+            }
+        }
+    }
+    values
+}
+
+/// Who counts.
+#[derive(Debug, Default)]
+pub enum Surveyor {
+    /// The threads of this process.
+    #[default]
+    Here,
+    /// Workers: planning stops at a count that is not known, and is begun again when it is.
+    Elsewhere(Mutex<Answers>),
+}
+
+/// Counts that are known, and the one that planning stopped at.
+#[derive(Debug, Default)]
+pub struct Answers {
+    known: Vec<(Survey, Counts)>,
+    wanted: Option<Survey>,
+}
+
+impl Surveyor {
+    /// Workers that have counted so far.
+    pub(crate) fn elsewhere(known: Vec<(Survey, Counts)>) -> Self {
+        Self::Elsewhere(Mutex::new(Answers { known, wanted: None }))
+    }
+
+    /// The count that planning stopped at.
+    pub(crate) fn wanted(&self) -> Option<Survey> {
+        match self {
+            Self::Here => None,
+            Self::Elsewhere(answers) => answers.lock().unwrap_or_else(PoisonError::into_inner).wanted.clone(),
+        }
+    }
+}
+
+impl Panel {
+    /// Takes a count over all shards.
+    pub(crate) fn survey(&self, threads: usize, survey: &Survey) -> Result<Counts> {
+        let Surveyor::Elsewhere(answers) = &self.surveyor else {
+            let strata = self.strata.len();
+            let counts = self.map_shards(threads, survey.needs(), |shard| survey.of_shard(shard, strata))?;
+            let sum = counts.into_iter().reduce(|mut sum, next| {
+                sum.merge(&next);
+                sum
+            });
+            return sum.ok_or_else(|| EngineError::failed("a panel without shards"));
+        };
+        let mut answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, counts)) = answers.known.iter().find(|(known, _)| known == survey) {
+            return Ok(counts.clone());
+        }
+        answers.wanted = Some(survey.clone());
+        Err(EngineError::failed("a count is not known yet"))
+    }
+}
