@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use aws_config::SdkConfig;
-use aws_config::meta::region::RegionProviderChain;
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::config::retry::RetryConfig;
 use aws_sdk_lambda::config::timeout::TimeoutConfig;
-use aws_sdk_lambda::config::{BehaviorVersion, Builder, SharedHttpClient, StalledStreamProtectionConfig};
+use aws_sdk_lambda::config::{
+    BehaviorVersion, Builder, Region, SharedHttpClient, StalledStreamProtectionConfig,
+};
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Builder as HttpBuilder, ConnectorBuilder};
@@ -78,9 +79,12 @@ impl Clients {
 
 /// What all services share: credentials, region, endpoint.
 async fn shared_config(http: &SharedHttpClient) -> SdkConfig {
+    let shared = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http.clone()).load().await;
     // As for S3: without a region requests can't be signed.
-    let region = RegionProviderChain::default_provider().or_else("us-east-1");
-    aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http.clone()).region(region).load().await
+    match shared.region() {
+        Some(_) => shared,
+        None => shared.into_builder().region(Region::from_static("us-east-1")).build(),
+    }
 }
 
 fn client(shared: &SdkConfig) -> Client {

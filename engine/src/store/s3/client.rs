@@ -3,11 +3,10 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use aws_config::meta::region::RegionProviderChain;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::config::{BehaviorVersion, Builder, SharedHttpClient, StalledStreamProtectionConfig};
+use aws_sdk_s3::config::{BehaviorVersion, Builder, Region, SharedHttpClient, StalledStreamProtectionConfig};
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Builder as HttpBuilder, ConnectorBuilder};
@@ -71,10 +70,12 @@ impl Clients {
 }
 
 async fn load() -> Client {
-    // Without a region requests can't be signed; a wrong one is answered with the right one.
-    let region = RegionProviderChain::default_provider().or_else("us-east-1");
-    let shared =
-        aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(https()).region(region).load().await;
+    let mut shared = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(https()).load().await;
+    // Without a region requests can't be signed; a wrong one is answered with the right one. A chain of region providers could have
+    // the same end, but it brings an HTTP client of its own, which there is not, and panics.
+    if shared.region().is_none() {
+        shared = shared.into_builder().region(Region::from_static("us-east-1")).build();
+    }
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let endpoint = shared.endpoint_url().is_some() || set("AWS_ENDPOINT_URL_S3").is_some();
     let style = path_style(set("STAGGER_S3_PATH_STYLE").as_deref(), endpoint);
