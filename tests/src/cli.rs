@@ -59,8 +59,13 @@ fn profile_folder() -> PathBuf {
 }
 
 fn build() -> PathBuf {
+    beside("stagger", "stagger")
+}
+
+/// A program of the workspace, beside the test executables and newer than its sources.
+pub fn beside(name: &str, package: &str) -> PathBuf {
     let folder = profile_folder();
-    let program = folder.join(format!("stagger{}", std::env::consts::EXE_SUFFIX));
+    let program = folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     if is_fresh(&program) {
         return program;
     }
@@ -71,13 +76,13 @@ fn build() -> PathBuf {
     let target = folder.parent().expect("target/PROFILE has a parent");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built = Command::new(cargo)
-        .args(["build", "--quiet", "-p", "stagger", "--profile", profile, "--target-dir"])
+        .args(["build", "--quiet", "-p", package, "--profile", profile, "--target-dir"])
         .arg(target)
         .current_dir(workspace())
         .status();
     assert!(
         built.as_ref().is_ok_and(|status| status.success()) && program.exists(),
-        "`cargo build -p stagger` gave no {} ({built:?}); set STAGGER_BIN to use another program",
+        "`cargo build -p {package}` gave no {} ({built:?}); set STAGGER_BIN or STAGGER_BOOTSTRAP to use another program",
         program.display()
     );
     program
@@ -89,7 +94,7 @@ fn is_fresh(program: &Path) -> bool {
     let newer =
         |path: &Path| path.metadata().and_then(|m| m.modified()).map_or(true, |changed| changed > built);
     let mut folders: Vec<PathBuf> =
-        ["estimator/src", "engine/src", "controller/src"].iter().map(|f| workspace().join(f)).collect();
+        ["estimator/src", "engine/src", "controller/src", "function/src"].iter().map(|f| workspace().join(f)).collect();
     while let Some(folder) = folders.pop() {
         let Ok(entries) = std::fs::read_dir(&folder) else { return false };
         for path in entries.flatten().map(|entry| entry.path()) {

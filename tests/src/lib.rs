@@ -32,6 +32,7 @@ pub mod proxy;
 pub mod reference;
 pub mod scores;
 pub mod spoiled;
+pub mod stack;
 pub mod stores;
 pub mod tables;
 pub mod tolerance;

@@ -81,10 +81,8 @@ impl Clients {
 async fn shared_config(http: &SharedHttpClient) -> SdkConfig {
     let shared = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http.clone()).load().await;
     // As for S3: without a region requests can't be signed.
-    match shared.region() {
-        Some(_) => shared,
-        None => shared.into_builder().region(Region::from_static("us-east-1")).build(),
-    }
+    let region = shared.region().cloned().unwrap_or(Region::from_static("us-east-1"));
+    shared.into_builder().region(region).build()
 }
 
 fn client(shared: &SdkConfig) -> Client {

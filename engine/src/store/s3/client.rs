@@ -70,16 +70,13 @@ impl Clients {
 }
 
 async fn load() -> Client {
-    let mut shared = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(https()).load().await;
-    // Without a region requests can't be signed; a wrong one is answered with the right one. A chain of region providers could have
-    // the same end, but it brings an HTTP client of its own, which there is not, and panics.
-    if shared.region().is_none() {
-        shared = shared.into_builder().region(Region::from_static("us-east-1")).build();
-    }
+    let shared = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(https()).load().await;
+    // Without a region requests can't be signed; a wrong one is answered with the right one.
+    let region = shared.region().cloned().unwrap_or(Region::from_static("us-east-1"));
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let endpoint = shared.endpoint_url().is_some() || set("AWS_ENDPOINT_URL_S3").is_some();
     let style = path_style(set("STAGGER_S3_PATH_STYLE").as_deref(), endpoint);
-    Client::from_conf(patience(Builder::from(&shared)).force_path_style(style).build())
+    Client::from_conf(patience(Builder::from(&shared)).region(region).force_path_style(style).build())
 }
 
 /// The SDK's own default, but for the cryptography: its choice is a C library that takes a minute to build and megabytes of a
