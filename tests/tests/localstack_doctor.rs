@@ -105,7 +105,10 @@ fn all_well_and_each_thing_that_is_not() {
     let (line, _) = lines(&well, &format!("invoke {medium}"));
     assert!(line.ends_with(&format!("version {VERSION}, as this program")), "{line}");
     let (line, _) = lines(&well, "credentials");
-    assert!(line.contains("from the environment") && line.contains("account 000000000000"), "{line}");
+    assert!(
+        line.contains("ending in test, from the environment") && line.contains("account 000000000000"),
+        "{line}"
+    );
 
     let json = doctor(&stack.bucket, &[small], &["--json", "--concurrency=5000"]).success().json();
     assert_eq!((&json["ok"], &json["version"]), (&Value::Bool(true), &Value::from(VERSION)));

@@ -188,7 +188,8 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
 pub(crate) fn reasons(error: &(dyn Error + 'static)) -> String {
     let mut said: Vec<String> = Vec::new();
     for cause in chain(error).skip(1) {
-        let words = cause.to_string();
+        // The credential chain tells of each provider on a line of its own.
+        let words = cause.to_string().lines().map(str::trim).collect::<Vec<_>>().join("; ");
         if !words.is_empty() && !said.iter().any(|earlier| earlier.contains(&words)) {
             said.push(words);
         }

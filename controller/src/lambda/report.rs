@@ -79,7 +79,7 @@ const LAST_LINES: usize = 3;
 const LAST_CHARS: usize = 400;
 /// Lines that Lambda itself writes; the JSON format has `platform.` events.
 const PLATFORM: [&str; 7] =
-    ["START RequestId:", "END RequestId:", "REPORT ", "INIT_", "XRAY ", "{\"time\":", "RequestId:"];
+    ["START RequestId:", "END RequestId:", "REPORT", "INIT_", "XRAY ", "{\"time\":", "RequestId:"];
 
 /// What a function printed last, on one line; nothing if it printed nothing.
 pub(super) fn last_words(log: &str) -> String {

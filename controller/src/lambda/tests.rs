@@ -33,8 +33,9 @@ fn serve(script: Script) -> (String, Receiver<String>) {
             let (tell, script) = (tell.clone(), std::sync::Arc::clone(&script));
             std::thread::spawn(move || {
                 let head = read(&stream);
+                // Told before it is answered: a client that has its answer may look at once.
+                let _ = tell.send(head.clone());
                 let _ = (&stream).write_all(script(&head).as_bytes());
-                let _ = tell.send(head);
             });
         }
     });

@@ -37,7 +37,7 @@ pub(super) async fn credentials(shared: &SdkConfig) -> Check {
 async fn identity(shared: &SdkConfig, found: &Credentials) -> Check {
     let key = found.access_key_id();
     let last = key.char_indices().rev().nth(3).map_or(key, |(at, _)| &key[at..]);
-    let mut detail = format!("key …{last} from {}", source());
+    let mut detail = format!("key ending in {last}, from {}", source());
     let sts = aws_sdk_sts::config::Builder::from(shared)
         .retry_config(aws_sdk_sts::config::retry::RetryConfig::disabled())
         .timeout_config(super::patience());
