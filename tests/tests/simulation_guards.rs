@@ -125,8 +125,8 @@ fn without_slowing_down_a_full_function_is_asked_thousands_of_times() {
 
 #[test]
 fn without_a_cap_more_is_spent() {
-    let cap = 0.002_5;
-    let plan = Plan { ending: Ending::Cap(0.5), ..plan(1) };
+    let cap = 0.003;
+    let plan = Plan { ending: Ending::Cap(0.5), shard_seconds: 20.0, ..plan(1) };
     let change = |cap| Changes { cap: Some(cap), ..Changes::default() };
     let (capped, free) = (simulate_plan(plan.clone(), change(Some(cap))), simulate_plan(plan, change(None)));
     assert_eq!((&capped.verdict, &free.verdict), (&Ok(()), &Ok(())));

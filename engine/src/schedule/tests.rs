@@ -126,9 +126,10 @@ fn a_lost_task_is_searched_for_the_shard_that_kills_it() {
     while run.stopped().is_none() {
         now += 100.0;
         for order in orders(&mut run, now) {
-            match poisoned(&order.work) {
-                true => drop(fail(&mut run, order.attempt, FailureClass::Lost, now)),
-                false => drop(done(&mut run, order.attempt, now)),
+            if poisoned(&order.work) {
+                fail(&mut run, order.attempt, FailureClass::Lost, now);
+            } else {
+                done(&mut run, order.attempt, now);
             }
         }
     }
@@ -211,7 +212,9 @@ fn the_cap_covers_requests_too() {
     let first = orders(&mut run, 0.0);
     assert_eq!(first.len(), 10);
     let report = TaskReport { gets: 100, puts: 1, ..TaskReport::default() };
-    first.iter().for_each(|order| drop(run.on_report(order.attempt, &report, 0.0, seconds(1.0))));
+    for order in &first {
+        run.on_report(order.attempt, &report, 0.0, seconds(1.0));
+    }
     assert!((run.cost().spent - 1100.0).abs() < 1e-9);
     assert_eq!(run.next(seconds(1.0)), Next::Stopped, "two hundred and twenty more would pass it");
 }
@@ -247,7 +250,9 @@ fn credentials_are_waited_for_and_not_forever() {
     let mut now = 0.0;
     while run.stopped().is_none() {
         match run.next(seconds(now)) {
-            Next::Invoke(order) => drop(fail(&mut run, order.attempt, FailureClass::Credentials, now)),
+            Next::Invoke(order) => {
+                fail(&mut run, order.attempt, FailureClass::Credentials, now);
+            }
             Next::Wait(Some(until)) => now = until.as_secs_f64(),
             other => panic!("{other:?}"),
         }

@@ -5,8 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use serde_json::Value;
-use stagger_engine::panel_store::{PanelStore, keys};
+use stagger_engine::panel_store::{Manifest, PanelStore, keys};
 use stagger_engine::prepare::{PrepareOptions, prepare};
 use stagger_engine::run::{RunOptions, run};
 use stagger_engine::spec::{ControlGroup, EstMethod, RunSpec};
@@ -58,18 +57,17 @@ impl Case {
 
     /// The objects of a panel of other outcomes; with `disguised` under the first one's fingerprint.
     pub(super) fn replacement(&self, disguised: bool) -> Vec<(String, Bytes)> {
-        let fingerprint = |objects: &Objects| -> Value {
-            let manifest: Value = serde_json::from_slice(&objects[keys::MANIFEST]).expect("a manifest");
-            manifest["fingerprint"].clone()
-        };
         let mut out: Vec<(String, Bytes)> =
             self.others.iter().map(|(key, bytes)| (format!("{PLACE}{key}"), bytes.clone())).collect();
         if disguised {
-            let (own, other) = (fingerprint(&self.objects), fingerprint(&self.others));
-            let (own, other) = (own.as_str().expect("text"), other.as_str().expect("text"));
-            for (_, bytes) in out.iter_mut().filter(|(key, _)| key.ends_with(keys::MANIFEST)) {
-                *bytes = String::from_utf8_lossy(bytes).replace(other, own).into();
-            }
+            let manifest = |objects: &Objects| {
+                Manifest::decode(&objects[keys::MANIFEST], PLACE).expect("the manifest of a store")
+            };
+            let fingerprint = manifest(&self.objects).fingerprint;
+            let manifest = Manifest { fingerprint, ..manifest(&self.others) };
+            let bytes = manifest.encode().expect("a manifest");
+            out.retain(|(key, _)| !key.ends_with(keys::MANIFEST));
+            out.push((format!("{PLACE}{}", keys::MANIFEST), bytes.into()));
         }
         out
     }

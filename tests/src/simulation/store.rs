@@ -170,13 +170,13 @@ impl SimStore {
         let bytes = object.bytes.len();
         if bytes > 1 && process.draws(Fault::Truncated) && self.in_a_row("body of", key, 2) {
             self.world().fire(Fault::Truncated);
-            self.tell(|| format!("get {key}: {bytes} bytes come short"));
+            self.tell(|| format!("get {key}: half of it comes"));
             object.bytes.truncate(bytes / 2);
             return object;
         }
         if bytes > 0 && process.draws(Fault::Flipped) && self.may_flip(key) {
             self.world().fire(Fault::Flipped);
-            self.tell(|| format!("get {key}: a bit of {bytes} bytes is another one"));
+            self.tell(|| format!("get {key}: a bit is another one"));
             let at = (process.between(0.0, bytes as f64) as usize).min(bytes - 1);
             let stripped = self.world().removed.contains(&Guard::Checksum);
             object.bytes = match stripped && bundle::is_bundle(&object.bytes) {
