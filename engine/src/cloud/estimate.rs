@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::session::{Session, Sums};
+use super::session::{Cutting, Session, Sums};
 use super::size::{self, Cut};
 use super::{CloudOptions, WorkerFailure};
 use crate::error::{EngineError, Result};
@@ -95,6 +95,8 @@ async fn run_pass(
     let cut = Cut { concurrency: options.concurrency, prefer: options.prefer, wanted: options.n_partitions };
     let tasks = size::tasks(pass.shards, &one, cut);
     let expected = size::expected(&one, pass.shards, tasks);
+    let bound = forecast::task_memory(shards, inputs(), pass.shards.div_ceil(tasks));
+    let function = size::function(&session.settings.invoker.functions(), bound);
     let sets = stage.shares.iter().map(|share| share.input.sets(share.fixed)).max().unwrap_or(1);
     let mut names: Vec<&str> = stage.shares.iter().map(|share| share.input.stage()).collect();
     names.dedup();
@@ -107,7 +109,8 @@ async fn run_pass(
     let level = (pass.shards / tasks).trailing_zeros();
     let sums = Sums { shards: pass.shards, stride: pass.stride };
     let work = |index| Work::Shards { node: Node { level, index }, part: None };
-    session.stage(&name, &object, (0..tasks).map(work).collect(), (Some(expected), sets), Some(sums)).await
+    let cutting = Cutting { expected: Some(expected), sets, function };
+    session.stage(&name, &object, (0..tasks).map(work).collect(), cutting, Some(sums)).await
 }
 
 /// Saves where the estimations are.

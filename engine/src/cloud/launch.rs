@@ -7,11 +7,13 @@ use faer::Mat;
 use serde::{Deserialize, Serialize};
 
 use super::estimate::{State, encode, estimate, save};
-use super::session::{Session, Settings};
+use super::session::{Cutting, Session, Settings};
+use super::size;
 use super::survey::Surveys;
 use super::{WorkerFailure, Workers};
 use crate::error::{EngineError, Result};
 use crate::events::{Observer, RunEvent};
+use crate::forecast;
 use crate::input::{InputPath, expand};
 use crate::journal::{
     Entry, Journal, JournalEvent, RunState, Summary, Takeover, Writer, forget_cancel, is_there, keys,
@@ -391,8 +393,10 @@ fn begun(
         .collect::<Result<Vec<_>>>()?;
     let object = PanelObject { store: url, manifest: fingerprint, specs: objects };
     let mut estimations = Vec::with_capacity(plans.len());
+    let largest = session.settings.invoker.functions().last().map_or(u64::MAX, size::usable);
     for (plan, clusters) in plans.into_iter().zip(clusters) {
-        let scale = Scale { shards: shards.count(), clusters, max_cells: options.max_cohorts };
+        let max_cells = options.max_cohorts.or_else(|| forecast::cells_that_fit(&plan, &shards, largest));
+        let scale = Scale { shards: shards.count(), clusters, max_cells };
         estimations.push(Estimation::new(plan, scale));
     }
     let bytes = encode(&object)?;
@@ -480,7 +484,7 @@ impl Workers for Elsewhere<'_, '_> {
         let bytes = encode(stage)?;
         ground.block_on(async {
             let object = session.put(bytes, keys::common).await?;
-            outcome = session.stage(name, &object, works, (None, 1), None).await;
+            outcome = session.stage(name, &object, works, Cutting::default(), None).await;
             Ok(())
         })?;
         outcome.map(|_| ())

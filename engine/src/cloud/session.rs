@@ -130,6 +130,17 @@ pub(super) struct Sums {
     pub(super) stride: usize,
 }
 
+/// What is known of a stage's tasks before they run.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Cutting {
+    /// How long one should take.
+    pub(super) expected: Option<Duration>,
+    /// Sets that the columns can be cut into; 0 and 1 mean none.
+    pub(super) sets: usize,
+    /// The smallest function that has the memory for them.
+    pub(super) function: usize,
+}
+
 /// A sum that was read.
 type Read = (Node, Result<Bundle>);
 
@@ -255,7 +266,7 @@ impl<'a> Session<'a> {
         name: &str,
         object: &ObjectRef,
         works: Vec<Work>,
-        (expected, sets): (Option<Duration>, usize),
+        Cutting { expected, sets, function }: Cutting,
         sums: Option<Sums>,
     ) -> std::result::Result<Option<Bundle>, WorkerFailure> {
         self.number += 1;
@@ -271,7 +282,7 @@ impl<'a> Session<'a> {
             tasks,
             object: object.clone(),
         });
-        self.run.begin(works, expected, sets);
+        self.run.begin_on(function, works, expected, sets);
         let mut fold = sums.map(|sums| Fold::new(sums.shards));
         self.drive(&mut fold).await?;
         let seconds = self.settings.clock.now().saturating_sub(begun).as_secs_f64();

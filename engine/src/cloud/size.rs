@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Prefer;
 use crate::forecast::{CloudRates, Functions, TaskLoad, stage_load};
+use crate::schedule::Function;
 
 /// Seconds of work that a task should have at least where the bill counts: below, its start and its requests do.
 const CHEAP: f64 = 20.0;
@@ -54,6 +55,20 @@ pub(super) fn expected(one: &TaskLoad, shards: usize, tasks: usize) -> Duration 
     Duration::from_secs_f64(task.seconds(&rates, 1.0) + rates.invoke)
 }
 
+/// Share of a function's memory that a bound may reach: the worker's guard acts beyond it.
+const USABLE: f64 = 0.9;
+
+/// Bytes of a function that tasks may be planned to take.
+pub(super) fn usable(function: &Function) -> u64 {
+    ((u64::from(function.memory_mb) << 20) as f64 * USABLE) as u64
+}
+
+/// The smallest function that has so much memory; the largest, where none has.
+pub(super) fn function(functions: &[Function], bytes: u64) -> usize {
+    let fits = functions.iter().position(|function| usable(function) >= bytes);
+    fits.unwrap_or(functions.len().saturating_sub(1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,7 +94,10 @@ mod tests {
             "three rounds of two shards, which lose less to a straggler"
         );
         assert_eq!(time(4096, 10.0, 1e3, 1000), 4096, "five rounds of one shard, not one of eight");
-        assert!(time(32_768, 1.0, 700e3, 1000) < 32_768, "sums of every shard would cost more than they save");
+        assert!(
+            time(32_768, 1.0, 700e3, 1000) < 32_768,
+            "sums of every shard would cost more than they save"
+        );
     }
 
     #[test]
@@ -98,5 +116,16 @@ mod tests {
             "rounded up to a subtree each"
         );
         assert_eq!(tasks(64, &shard(0.1, 1e3), cut(Prefer::Time, Some(1000))), 64);
+    }
+
+    #[test]
+    fn tasks_begin_on_the_smallest_function_that_has_the_memory() {
+        let functions = [1769, 3538, 10_240].map(|memory_mb| Function {
+            name: String::new(),
+            memory_mb,
+            timeout: Duration::from_secs(60),
+        });
+        let on = |mb: u64| function(&functions, mb << 20);
+        assert_eq!([on(100), on(1590), on(1700), on(9000), on(20_000)], [0, 0, 1, 2, 2]);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use stagger_estimator::linear::Standardization;
 
 use super::estimate::encode;
-use super::session::{Session, Sums};
+use super::session::{Cutting, Session, Sums};
 use super::size::{self, Cut};
 use super::{CloudOptions, WorkerFailure};
 use crate::error::{EngineError, Result};
@@ -94,7 +94,13 @@ impl Surveys<'_, '_> {
             let stage = EstimateStage { panel, shares: vec![share], stride: 1 };
             let stage = session.put(encode(&StageObject::Estimate(stage))?, keys::common).await?;
             outcome = session
-                .stage(name, &stage, works, (Some(expected), 1), Some(Sums { shards, stride: 1 }))
+                .stage(
+                    name,
+                    &stage,
+                    works,
+                    Cutting { expected: Some(expected), sets: 1, function: 0 },
+                    Some(Sums { shards, stride: 1 }),
+                )
                 .await;
             Ok(())
         })?;

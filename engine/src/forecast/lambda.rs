@@ -8,6 +8,7 @@ use super::preparation::{How, Step, preparation};
 use super::rates::{CONTROLLER_WRITES, DECODE, FUNCTION};
 use super::reads::{Read, Reads};
 use super::rows::{Row, Scenarios, over};
+use super::size::Size;
 use super::tasks::{CloudRates, Functions, Reading, StageLoad, TaskLoad};
 use super::threads::{megabytes, place};
 use super::{Backend, BackendForecast, Ends, LAMBDA_MB, Planned, ShuffleFacts, size, work};
@@ -15,6 +16,7 @@ use crate::cloud::size::{Cut, tasks};
 use crate::load::StoredShards;
 use crate::panel::Needs;
 use crate::plan::Plan;
+use crate::run::{CLUSTER_BYTES, column_passes};
 use crate::store::Policy;
 use crate::task::StageInput;
 
@@ -223,4 +225,45 @@ pub(crate) fn pass_load<'a>(
         sum += size::of(plan, input).partial;
     }
     shard_load(count, reads.shard(needs), nanoseconds, sum)
+}
+
+/// Upper bound of the memory of a function's task over `own` shards. Clusters are bounded by the slices that a run cuts them into.
+pub(crate) fn task_memory<'a>(
+    shards: &StoredShards,
+    shares: impl IntoIterator<Item = (&'a Plan, &'a StageInput)>,
+    own: usize,
+) -> u64 {
+    let mut all = Size::default();
+    for (plan, input) in shares {
+        all = all.and(size::of(plan, input));
+    }
+    let clusters = if all.cluster > 0 { CLUSTER_BYTES } else { 0 };
+    let pass = Pass {
+        stage: "".into(),
+        shards: own,
+        sample: false,
+        needs: Needs::ALL,
+        work: 0.0,
+        size: Size { cluster: 0, ..all },
+    };
+    Memory::new(shards.manifest(), shards).function(&pass, own as u64) + clusters
+}
+
+/// The most cells of an `Influence` pass with which a task on one shard fits; `None` where all do, or where fewer would not help.
+pub(crate) fn cells_that_fit(plan: &Plan, shards: &StoredShards, memory: u64) -> Option<usize> {
+    let fits = |cells: usize| {
+        let passes = column_passes(plan, Some(cells));
+        let widest = passes.into_iter().map(|(columns, _)| columns).max_by_key(Vec::len).unwrap_or_default();
+        let input = StageInput::Influence {
+            corrections: Vec::new(),
+            betas: Vec::new(),
+            columns: widest,
+            draws: if plan.cluster_variables > 0 { 0 } else { plan.draws },
+            clusters: None,
+        };
+        task_memory(shards, [(plan, &input)], 1) <= memory
+    };
+    let all = plan.cells.len().max(1);
+    let cuts = std::iter::successors(Some(all), |&cells| (cells > 1).then_some(cells.div_ceil(2)));
+    cuts.into_iter().find(|&cells| fits(cells)).filter(|&cells| cells < all)
 }

@@ -43,7 +43,7 @@ use crate::run::{check, cores, of_specifications};
 use crate::spec::RunSpec;
 
 pub use known::{Files, Known};
-pub(crate) use lambda::{pass_load, stage_load};
+pub(crate) use lambda::{cells_that_fit, pass_load, stage_load, task_memory};
 pub use prices::Prices;
 pub use tasks::{CloudRates, Functions, Reading, StageLoad, TaskLoad, vcpus};
 

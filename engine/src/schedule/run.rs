@@ -183,8 +183,14 @@ impl Run {
 
     /// Begins a stage; the one before must be done. `sets`: into how many sets the columns can be cut (1 where they can't).
     pub fn begin(&mut self, works: Vec<Work>, expected: Option<Duration>, sets: usize) {
+        self.begin_on(0, works, expected, sets);
+    }
+
+    /// The same, with tasks on a function that has the memory for them.
+    pub fn begin_on(&mut self, function: usize, works: Vec<Work>, expected: Option<Duration>, sets: usize) {
         self.number += 1;
-        self.stage = Some(Stage::new(works, expected, sets));
+        self.stage =
+            Some(Stage::new(works, expected, sets, function.min(self.functions.len().saturating_sub(1))));
     }
 
     /// Starts nothing more.

@@ -91,7 +91,7 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    pub(super) fn new(works: Vec<Work>, expected: Option<Duration>, sets: usize) -> Self {
+    pub(super) fn new(works: Vec<Work>, expected: Option<Duration>, sets: usize, function: usize) -> Self {
         let mut out = Self {
             tasks: Vec::with_capacity(works.len()),
             ready: VecDeque::new(),
@@ -106,7 +106,7 @@ impl Stage {
             children: HashMap::new(),
             parts: HashMap::new(),
         };
-        works.into_iter().for_each(|work| out.push(work, 0));
+        works.into_iter().for_each(|work| out.push(work, function));
         out
     }
 
