@@ -46,7 +46,7 @@ fn functions_bring_the_bits_of_threads() {
     let ddd = folder.path().join("ddd.parquet");
     simulate(&ddd, "--units 3000 --eligible-share 0.5");
     stack.upload(&ddd, "examples/ddd.parquet");
-    let options = format!("{COLUMNS} --pname eligible --control-group notyettreated --bstrap --biters 30");
+    let options = format!("{COLUMNS} --pname partition --control-group notyettreated --bstrap --biters 30");
     let expected = estimate(&ddd, &options).success().stdout;
     let line = format!("run {} {options} --backend lambda --json", stack.url("examples/ddd.parquet"));
     assert_same("ddd", &expected, &stack.stagger(&line).success().stdout);
@@ -220,7 +220,7 @@ fn mistakes_are_told_by_name() {
     told("cancel nothing", 2, &["there is no run `nothing`"]);
     told(&format!("{run} --max-cost 0"), 1, &["--max-cost", "stagger resume"]);
     told(&format!("{run} --max-cost -1"), 2, &["max_cost"]);
-    told(&format!("{run} --tname nope"), 2, &["nope"]);
+    told(&format!("{run} --weightsname nope"), 2, &["nope"]);
     // Stopped by the cap, a run goes on with a higher one.
     let listed = stack.stagger("list --json").success().json();
     let stopped =
