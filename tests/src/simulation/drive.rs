@@ -436,6 +436,8 @@ fn control(world: &Arc<World>, changes: &Changes, command: Command) -> End {
             output
         }),
     };
+    // Nobody hears what a dead process says last.
+    let result = if process.is_dead() { Err(EngineError::failed(DEAD)) } else { result };
     let at = process.clock.time();
     process.tell(|| match &result {
         Ok(_) => "has the result".to_owned(),
