@@ -259,6 +259,11 @@ impl Driver<'_> {
             return Ok(false);
         }
         *started = true;
+        // The other one has finished the store, and has removed what a worker of this one would have read.
+        let removed = has("no such object") || has("403");
+        if self.world.plan.second.is_some() && self.world.case.is_raw && removed {
+            return Ok(false);
+        }
         match self.world.plan.ending {
             // The one that raises it has none.
             Ending::Cap(_) if has("that --max-cost allows") => {
