@@ -32,7 +32,7 @@ use crate::load::{Columns, Wanted, needed};
 use crate::panel_store::{FORMAT, InputEntry, KeyColumns, Manifest, PanelStore};
 use crate::run::{Progress, StageFacts, check};
 use crate::spec::RunSpec;
-use crate::store::Storage;
+use crate::store::{Storage, StoreErrorKind};
 use fields::{StoreField, store_fields};
 
 pub use conflict::Conflict;
@@ -215,6 +215,17 @@ pub(crate) fn prepare_by(
     }
     let mut progress = Progress { observer, stages: Vec::new() };
     let made = drive::Driver::new(&order, storage, options, workers).run(&mut progress);
-    let manifest = made.inspect_err(|error| drive::forget(storage, &order, error))?;
-    Ok(Prepared { manifest, reused: false, stages: progress.stages })
+    let error = match made {
+        Ok(manifest) => return Ok(Prepared { manifest, reused: false, stages: progress.stages }),
+        Err(error) => error,
+    };
+    // Another process that prepares the same has finished, and has removed what was needed on the way.
+    if error.storage() == Some(StoreErrorKind::NotFound)
+        && let Some(manifest) = PanelStore::find(storage)?
+        && manifest.fingerprint == order.fingerprint
+    {
+        return Ok(Prepared { manifest, reused: true, stages: Vec::new() });
+    }
+    drive::forget(storage, &order, &error);
+    Err(error)
 }
