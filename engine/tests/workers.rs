@@ -1,5 +1,7 @@
 //! A run on workers has the bits of the run on the threads of one process, and goes on where it was stopped.
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,7 +9,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use stagger_engine::cloud::{
-    CloudOptions, CloudOutput, Invoked, Invoker, Prefer, RunRequest, Settings, Signal, Threads, resume, start,
+    CloudOptions, CloudOutput, Invoked, Invoker, Limits, Prefer, RunRequest, Settings, Signal, Threads,
+    resume, start,
 };
 use stagger_engine::journal::{RunState, Takeover, Writer};
 use stagger_engine::run::{RunOptions, run};
@@ -37,6 +40,7 @@ fn request(folder: &Path, specs: Vec<(Option<String>, RunSpec)>) -> RunRequest {
         stores: folder.join("panels").display().to_string(),
         command: Vec::new(),
         functions: Vec::new(),
+        limits: Limits::default(),
         prepare: None,
     }
 }
@@ -143,7 +147,7 @@ fn a_run_that_was_stopped_anywhere_goes_on_to_the_same_bits() {
                 output
             }
         };
-        assert_eq!(json(&output), [expected.clone()], "stopped at invocation {moment}");
+        assert_eq!(json(&output), std::slice::from_ref(&expected), "stopped at invocation {moment}");
     }
     assert!(stopped >= 6, "{stopped} runs were stopped");
 }

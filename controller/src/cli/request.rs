@@ -10,7 +10,7 @@ use stagger_engine::spec::RunSpec;
 use super::run_args::{DataArgs, RunArgs, RunningArgs};
 use super::spec::{Window, given, specification};
 use super::specs::Named;
-use super::workers::WorkersRequest;
+use super::workers::{On, WorkersRequest};
 use crate::failure::Failure;
 
 /// Fewer draws than this give standard errors and bands of little worth.
@@ -60,7 +60,13 @@ impl RunRequest {
                 ));
             }
         };
+        let workers = WorkersRequest::of(&shared.running)?;
         if let Some(store) = PanelStore::of_input(&shared.data)? {
+            let on_lambda = workers.as_ref().is_some_and(|workers| matches!(workers.on, On::Lambda(_)));
+            if on_lambda && !store.url().starts_with("s3://") {
+                return Err(Failure::input(format!("functions can't read the store `{}`", store.url()))
+                    .hint("prepare it on S3: --out s3://BUCKET/panels/NAME"));
+            }
             named.iter_mut().for_each(|named| fill(&mut named.args.columns, &store));
         }
         let plain = shared.output.plain.unwrap_or(false);
@@ -69,7 +75,7 @@ impl RunRequest {
             specs: named.into_iter().map(Specification::new).collect::<Result<_, _>>()?,
             inputs: shared.data,
             options: running(&shared.running)?,
-            workers: WorkersRequest::of(&shared.running)?,
+            workers,
             out: shared.output.out.map(PathBuf::from),
             json: shared.output.json.unwrap_or(false),
             quiet,

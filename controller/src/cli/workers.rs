@@ -13,7 +13,7 @@ use super::values::{boolean, name, number, positive};
 use crate::failure::Failure;
 
 /// Functions at a time, if nobody says: what AWS gives an account at first (AWS.md §2.1).
-const CONCURRENCY: usize = 1000;
+pub(crate) const CONCURRENCY: usize = 1000;
 /// The bucket that `infra/` made.
 const BUCKET: &str = "STAGGER_BUCKET";
 /// Its functions.
@@ -65,8 +65,15 @@ impl WorkersRequest {
             ))
             .hint("--run-dir s3://BUCKET/runs, or STAGGER_BUCKET=BUCKET"));
         }
+        let stores = whole(stores(given(&args.store_dir), &runs));
+        if matches!(on, On::Lambda(_)) && !stores.starts_with("s3://") {
+            return Err(Failure::input(format!(
+                "store_dir must be on S3 for functions to reach it; received \"{stores}\""
+            ))
+            .hint("--store-dir s3://BUCKET/panels, or leave it out"));
+        }
         Ok(Some(Self {
-            stores: stores(given(&args.store_dir), &runs),
+            stores,
             on,
             runs,
             name: run_name(given(&args.run_name))?,
@@ -99,7 +106,10 @@ fn environment(name: &str) -> Option<String> {
 pub(crate) fn functions(given: Option<Vec<String>>) -> Result<Vec<String>, Failure> {
     let named = given.or_else(|| {
         let names = environment(FUNCTION)?;
-        Some(names.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect())
+        Some(names.split(',').map(str::to_owned).collect::<Vec<_>>())
+    });
+    let named = named.map(|names| {
+        names.iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
     });
     named.filter(|names: &Vec<String>| !names.is_empty()).ok_or_else(|| {
         Failure::input("no function is named to run on").hint(
@@ -111,10 +121,18 @@ pub(crate) fn functions(given: Option<Vec<String>>) -> Result<Vec<String>, Failu
 /// Address of all runs.
 pub(crate) fn runs(given: Option<String>) -> Result<String, Failure> {
     let address = given.or_else(|| environment(BUCKET).map(|bucket| format!("s3://{bucket}/runs")));
-    address.map(|address| address.trim_end_matches('/').to_owned()).ok_or_else(|| {
+    address.map(|address| whole(address.trim_end_matches('/').to_owned())).ok_or_else(|| {
         Failure::input("no place for runs is named")
             .hint("--run-dir s3://BUCKET/runs (or a folder), or STAGGER_BUCKET=BUCKET")
     })
+}
+
+/// A folder as it is found from any other one: a run is resumed from wherever.
+fn whole(address: String) -> String {
+    match address.contains("://") {
+        true => address,
+        false => std::path::absolute(&address).map_or(address, |path| path.display().to_string()),
+    }
 }
 
 /// Where stores are made: in the bucket that functions may read, or beside the runs.
@@ -148,13 +166,15 @@ fn run_name(given: Option<String>) -> Result<String, Failure> {
     let Some(name) = given else { return Ok(new_name()) };
     let plain = |c: char| c.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&c);
     if name.chars().all(plain)
-        && !name.starts_with('.')
+        && !name.starts_with(['.', '-'])
         && name.len() <= 100
         && !RESERVED.contains(&name.as_str())
     {
         return Ok(name);
     }
-    Err(Failure::input(format!("run_name must be letters, digits, -, _ and .; received \"{name}\"")))
+    Err(Failure::input(format!(
+        "run_name must be at most 100 letters, digits, -, _ and ., not begin with - or ., and not be names or panels; received \"{name}\""
+    )))
 }
 
 /// What lies beside the runs.
@@ -248,11 +268,6 @@ impl ResumeArgs {
     /// The cap, checked.
     pub(crate) fn cap(&self) -> Result<Option<f64>, Failure> {
         self.max_cost.map(dollars).transpose()
-    }
-
-    /// Tasks at a time.
-    pub(crate) fn concurrency(&self) -> usize {
-        self.concurrency.unwrap_or(CONCURRENCY)
     }
 }
 

@@ -104,7 +104,11 @@ fn report(args: &PrepareArgs, made: &Prepared, url: &str, elapsed: Duration) -> 
             false => {
                 let stages: Vec<String> =
                     made.stages.iter().map(|s| format!("{} {:.1} s", s.stage, s.seconds)).collect();
-                format!("prepared in {:.1} s: {}", elapsed.as_secs_f64(), stages.join(", "))
+                let seconds = elapsed.as_secs_f64();
+                match stages.is_empty() {
+                    true => format!("prepared in {seconds:.1} s"),
+                    false => format!("prepared in {seconds:.1} s: {}", stages.join(", ")),
+                }
             }
         };
         let _ = writeln!(io::stderr(), "{line}");

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use stagger_engine::cloud::{
-    self, CloudOptions, CloudOutput, Invoker, Prefer, RunRequest as Wanted, Settings, Threads,
+    self, CloudOptions, CloudOutput, Invoker, Limits, RunRequest as Wanted, Settings, Threads,
 };
 use stagger_engine::error::EngineError;
 use stagger_engine::events::RunEvent;
@@ -20,7 +20,7 @@ use stagger_engine::worker::protocol::VERSION;
 
 use crate::cli::request::{RunRequest, Specification};
 use crate::cli::spec::Window;
-use crate::cli::workers::{On, ResumeArgs, WorkersRequest, functions, runs};
+use crate::cli::workers::{CONCURRENCY, On, ResumeArgs, WorkersRequest, functions, runs};
 use crate::commands::run::{Folder, aggregate_in, say, show};
 use crate::failure::Failure;
 use crate::interrupt;
@@ -38,7 +38,8 @@ pub(crate) fn compute(request: &RunRequest, workers: &WorkersRequest) -> Result<
         ..options(workers, request.options.threads)
     };
     let specs = request.specs.iter().map(|one| (one.name.clone(), one.spec.clone())).collect();
-    let wanted = wanted(workers, &request.inputs, specs);
+    let mut wanted = wanted(workers, &request.inputs, specs);
+    wanted.limits.n_partitions = options.n_partitions;
     interrupt::stops(&workers.name, settings.signal.clone());
     say(request.quiet, &format!("run {} in {}", workers.name, workers.runs));
     let watch = Watch { quiet: request.quiet, progress: request.progress, monitor: request.monitor };
@@ -92,6 +93,12 @@ fn wanted(workers: &WorkersRequest, inputs: &[String], specs: Vec<(Option<String
         functions: match &workers.on {
             On::Threads => Vec::new(),
             On::Lambda(names) => names.clone(),
+        },
+        limits: Limits {
+            concurrency: Some(workers.concurrency),
+            n_partitions: None,
+            prefer: workers.prefer,
+            max_cost: workers.max_cost,
         },
         prepare: None,
     }
@@ -155,13 +162,16 @@ fn lock<T>(value: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// `run NAME: 213 tasks on lambda in 4.2 s, 2 of them again, 1,204 MB read, $0.0042`
 fn told(name: &str, backend: &str, output: &CloudOutput, seconds: f64) -> String {
     let summary = &output.summary;
-    let mut line = format!(
-        "run {name}: {} tasks on {backend} in {seconds:.1} s, {} failed attempts, {} MB read by workers, ${:.4}",
-        grouped(summary.attempts),
-        grouped(summary.failures),
-        grouped(summary.bytes_read / 1_000_000),
-        summary.cost.spent
-    );
+    let done = summary.attempts.saturating_sub(summary.failures + summary.throttled);
+    let mut line = format!("run {name}: {} tasks on {backend} in {seconds:.1} s", grouped(done));
+    if summary.failures > 0 {
+        line += &format!(", {} attempts more that failed", grouped(summary.failures));
+    }
+    if summary.throttled > 0 {
+        line += &format!(", {} turned away as too many (--concurrency)", grouped(summary.throttled));
+    }
+    line +=
+        &format!(", {:.1} MB read by workers, ${:.4}", summary.bytes_read as f64 / 1e6, summary.cost.spent);
     let (left, dollars) = output.left;
     if left > 0 {
         line += &format!(
@@ -262,11 +272,11 @@ pub(crate) fn resume(args: ResumeArgs) -> Result<(), Failure> {
     let folder = Folder::prepare(&request)?;
     let settings = Settings::new(invoker(&on, args.threads)?);
     let options = CloudOptions {
-        concurrency: args.concurrency(),
-        n_partitions: None,
+        concurrency: args.concurrency.or(known.limits.concurrency).unwrap_or(CONCURRENCY),
+        n_partitions: known.limits.n_partitions,
         max_cohorts: None,
-        prefer: Prefer::Time,
-        max_cost: args.cap()?,
+        prefer: known.limits.prefer,
+        max_cost: args.cap()?.or(known.limits.max_cost),
         threads: args.threads,
         policy: Policy::default(),
         writer: writer(),

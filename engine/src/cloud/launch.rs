@@ -45,6 +45,19 @@ pub enum Prefer {
     Cost,
 }
 
+/// How a run was to run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Tasks at a time.
+    pub concurrency: Option<usize>,
+    /// Tasks of a stage.
+    pub n_partitions: Option<usize>,
+    /// Seconds or dollars.
+    pub prefer: Prefer,
+    /// Dollars that are never passed.
+    pub max_cost: Option<f64>,
+}
+
 /// What is asked for; with it alone a run can be taken up again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunRequest {
@@ -60,6 +73,9 @@ pub struct RunRequest {
     pub command: Vec<String>,
     /// Functions, by ascending memory; empty for threads.
     pub functions: Vec<String>,
+    /// How it was to run, which a resume keeps unless it is told otherwise.
+    #[serde(default)]
+    pub limits: Limits,
     /// Only a store is made, here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prepare: Option<String>,
@@ -215,8 +231,10 @@ fn execute(
         Ok(output) => Ok(output),
         Err(failure) => {
             let error = EngineError::from(failure);
-            // An error of the journal can't be told by the journal.
-            let _ = settings.ground.block_on(session.end(&error));
+            // A run that was finished stays so. An error of the journal can't be told by the journal.
+            if history.last().is_none_or(|last| last.summary.state != RunState::Finished) {
+                let _ = settings.ground.block_on(session.end(&error));
+            }
             Err(error)
         }
     }

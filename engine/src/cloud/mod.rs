@@ -19,7 +19,9 @@ use crate::worker::StageObject;
 use crate::worker::protocol::{TaskFailure, Work};
 
 pub use invoker::{Billed, Invoked, Invoker, Threads};
-pub use launch::{CloudOptions, CloudOutput, Prefer, RunRequest, read_request, resume, run_url, start};
+pub use launch::{
+    CloudOptions, CloudOutput, Limits, Prefer, RunRequest, read_request, resume, run_url, start,
+};
 pub use session::{Ground, Settings, Signal};
 
 /// Why workers did not do a stage.

@@ -159,6 +159,7 @@ pub(super) struct Session<'a> {
     /// Every so many shards one takes part in the last stage.
     stride: usize,
     failures: u64,
+    throttled: u64,
     attempts: u64,
     bytes_read: u64,
     looked_for_cancel: f64,
@@ -189,6 +190,7 @@ impl<'a> Session<'a> {
             object: None,
             stride: 1,
             failures: 0,
+            throttled: 0,
             attempts: 0,
             bytes_read: 0,
             looked_for_cancel,
@@ -210,6 +212,7 @@ impl<'a> Session<'a> {
             bytes_read: self.bytes_read,
             attempts: self.attempts,
             failures: self.failures,
+            throttled: self.throttled,
         }
     }
 
@@ -217,6 +220,7 @@ impl<'a> Session<'a> {
     pub(super) fn continue_from(&mut self, last: &Summary, number: u64) {
         self.run.spend(last.cost.spent + last.cost.reserved);
         (self.attempts, self.failures, self.bytes_read) = (last.attempts, last.failures, last.bytes_read);
+        self.throttled = last.throttled;
         self.number = number;
     }
 
@@ -421,7 +425,10 @@ impl<'a> Session<'a> {
                 }
             }
             Answer::Failed(failure) => {
-                self.failures += 1;
+                match failure.class {
+                    FailureClass::Throttled => self.throttled += 1,
+                    _ => self.failures += 1,
+                }
                 let fraction = self.settings.clock.fraction();
                 let (class, message) = (failure.class, failure.message.clone());
                 let handled = self.run.on_failure(attempt, failure, dollars, now, fraction);
@@ -485,6 +492,8 @@ impl<'a> Session<'a> {
         }
         let Some(stop) = self.run.stopped().cloned() else { return Ok(()) };
         let cost = self.run.cost();
+        let url = self.storage.url();
+        let name = url.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
         let (state, reason, failure) = match stop {
             Stop::Failed { work, failure } => {
                 let task = self.name(&work);
@@ -493,17 +502,18 @@ impl<'a> Session<'a> {
             }
             Stop::Cost => {
                 let error = EngineError::failed(format!(
-                    "stopped at ${:.4} of the ${:.4} that --max-cost allows: another task could pass it",
+                    "stopped at ${:.6} of the ${:.6} that --max-cost allows: another task may cost up to ${:.6}",
                     cost.spent,
-                    cost.cap.unwrap_or_default()
+                    cost.cap.unwrap_or_default(),
+                    cost.refused
                 ))
-                .with_hint("`stagger resume` with a higher --max-cost goes on where it was");
+                .with_hint(format!("`stagger resume {name}` with a higher --max-cost goes on where it was"));
                 (RunState::Stopped, error.to_string(), error.into())
             }
             Stop::Credentials(failure) => {
                 let error =
                     EngineError::failed(format!("credentials were not renewed in time: {}", failure.message))
-                        .with_hint("log in again; `stagger resume` goes on where it was");
+                        .with_hint(format!("log in again; `stagger resume {name}` goes on where it was"));
                 (RunState::Stopped, error.to_string(), error.into())
             }
             Stop::Cancelled => {
@@ -514,7 +524,7 @@ impl<'a> Session<'a> {
                     String::new()
                 };
                 let error = EngineError::failed(format!("cancelled{still}"))
-                    .with_hint("`stagger resume` goes on where it was");
+                    .with_hint(format!("`stagger resume {name}` goes on where it was"));
                 (RunState::Stopped, error.to_string(), error.into())
             }
         };

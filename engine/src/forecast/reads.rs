@@ -82,7 +82,8 @@ impl<'a> Reads<'a> {
         // `load/stored/shard.rs`: of a store whose requests wait, a shard that is wanted for the most part comes as a whole.
         if self.policy.width > 1 && self.shards.takes_most(needs) {
             let bytes = manifest.shards.iter().map(|s| s.bytes).sum::<u64>() / count;
-            let pieces = coalesced(&[0..bytes], self.policy.gap, self.policy.piece).len();
+            let pieces =
+                coalesced(std::slice::from_ref(&(0..bytes)), self.policy.gap, self.policy.piece).len();
             return Read { bytes: bytes as f64, gets: pieces as f64, waits: 1.0, values };
         }
         let requests = coalesced(&ranges, self.policy.gap, self.policy.piece);

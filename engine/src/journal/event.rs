@@ -149,8 +149,11 @@ pub struct Summary {
     pub bytes_read: u64,
     /// Attempts in all.
     pub attempts: u64,
-    /// Attempts that failed.
+    /// Attempts that failed, but for those that were turned away.
     pub failures: u64,
+    /// Attempts that were turned away, as too many ran.
+    #[serde(default)]
+    pub throttled: u64,
 }
 
 /// Events in a batch.

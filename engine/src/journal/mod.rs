@@ -23,6 +23,8 @@ pub const SILENCE: f64 = 30.0;
 pub const HEARTBEAT: f64 = 5.0;
 /// Seconds between entries while things happen.
 pub const BATCH_SECONDS: f64 = 1.0;
+/// Numbers that are tried to take a run whose controller writes.
+const TRIES: usize = 20;
 /// Events of an entry, about.
 const BATCH_EVENTS: usize = 2_000;
 
@@ -57,20 +59,27 @@ impl Journal {
         now: f64,
         takeover: Takeover,
     ) -> Result<(Self, Vec<Entry>)> {
-        let history = read(&storage).await?;
-        let (mut next, mut epoch) = (1, 1);
-        if let Some(last) = history.last() {
-            if takeover == Takeover::IfGone && holds(last, &writer, now) {
-                return Err(held(last, now));
+        for _ in 0..TRIES {
+            let history = read(&storage).await?;
+            let (mut next, mut epoch) = (1, 1);
+            if let Some(last) = history.last() {
+                if takeover == Takeover::IfGone && holds(last, &writer, now) {
+                    return Err(held(last, now));
+                }
+                (next, epoch) = (last.number + 1, last.epoch + 1);
             }
-            (next, epoch) = (last.number + 1, last.epoch + 1);
+            let (storage, writer) = (storage.clone(), writer.clone());
+            let mut journal = Self { storage, writer, epoch, next, pending: Vec::new(), written: now };
+            journal.add(now, JournalEvent::Opened { version: VERSION.to_owned() });
+            let summary = history.last().map_or_else(Summary::default, |last| last.summary.clone());
+            let summary = Summary { state: RunState::Running, under_way: 0, ..summary };
+            // Whoever holds the run may write in this moment: then its entry is read, and the next number is tried.
+            if journal.wrote(now, summary).await? {
+                return Ok((journal, history));
+            }
         }
-        let mut journal = Self { storage, writer, epoch, next, pending: Vec::new(), written: now };
-        journal.add(now, JournalEvent::Opened { version: VERSION.to_owned() });
-        let summary = history.last().map_or_else(Summary::default, |last| last.summary.clone());
-        let summary = Summary { state: RunState::Running, under_way: 0, ..summary };
-        journal.flush(now, summary).await?;
-        Ok((journal, history))
+        Err(EngineError::failed("the run's journal is written by others too quickly to be taken")
+            .with_hint("try again, or cancel the run first"))
     }
 
     /// How many controllers have taken the run, this one included.
@@ -96,6 +105,15 @@ impl Journal {
     /// # Errors
     /// Another controller has taken the run, or storage that fails.
     pub async fn flush(&mut self, now: f64, summary: Summary) -> Result<()> {
+        if self.wrote(now, summary).await? {
+            return Ok(());
+        }
+        let other = entry_at(&self.storage, &keys::entry(self.next)).await?;
+        Err(lost(&other))
+    }
+
+    /// Writes what is pending; false if another one has written there.
+    async fn wrote(&mut self, now: f64, summary: Summary) -> Result<bool> {
         let entry = Entry {
             number: self.next,
             epoch: self.epoch,
@@ -110,12 +128,9 @@ impl Journal {
             Ok(_) => {
                 self.next += 1;
                 self.written = now;
-                Ok(())
+                Ok(true)
             }
-            Err(e) if e.kind == StoreErrorKind::Exists => {
-                let other = entry_at(&self.storage, &key).await?;
-                Err(lost(&other))
-            }
+            Err(e) if e.kind == StoreErrorKind::Exists => Ok(false),
             Err(e) => Err(e.into()),
         }
     }

@@ -419,7 +419,7 @@ impl Input {
 /// Rows that contradict each other; the controller, which has all of the input, finds out where they are.
 fn conflicting(conflict: Conflict) -> TaskFailure {
     let mut failure = TaskFailure::new(FailureClass::Data, "rows contradict each other");
-    failure.conflict = Some(conflict);
+    failure.conflict = Some(Box::new(conflict));
     failure
 }
 

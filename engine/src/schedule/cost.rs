@@ -34,6 +34,9 @@ pub struct Cost {
     pub reserved: f64,
     /// The cap; none where absent.
     pub cap: Option<f64>,
+    /// What the attempt may cost that the cap did not allow.
+    #[serde(default)]
+    pub refused: f64,
 }
 
 impl Cost {

@@ -230,6 +230,7 @@ impl Run {
         let limit = self.policy.limit(stage.durations.median().or(stage.expected), timeout);
         let most = self.rates.invocation(memory_mb, limit.as_secs_f64()) + self.requests;
         if !self.cost.allows(most + self.own) {
+            self.cost.refused = most + self.own;
             if self.attempts.is_empty() {
                 self.stop = Some(Stop::Cost);
                 return Next::Stopped;

@@ -223,7 +223,7 @@ pub struct TaskFailure {
     pub place: Option<String>,
     /// Rows of the input that contradict each other, to be looked up by whoever has all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub conflict: Option<Conflict>,
+    pub conflict: Option<Box<Conflict>>,
 }
 
 impl TaskFailure {

@@ -466,6 +466,7 @@ fn request(world: &World) -> RunRequest {
         stores: "sim://stores".to_owned(),
         command: Vec::new(),
         functions: Vec::new(),
+        limits: Default::default(),
         prepare: None,
     }
 }
