@@ -189,7 +189,8 @@ pub(crate) fn reasons(error: &(dyn Error + 'static)) -> String {
     let mut said: Vec<String> = Vec::new();
     for cause in chain(error).skip(1) {
         // The credential chain tells of each provider on a line of its own.
-        let words = cause.to_string().lines().map(str::trim).collect::<Vec<_>>().join("; ");
+        let words =
+            cause.to_string().lines().map(str::trim).collect::<Vec<_>>().join("; ").replace(":; ", ": ");
         if !words.is_empty() && !said.iter().any(|earlier| earlier.contains(&words)) {
             said.push(words);
         }
