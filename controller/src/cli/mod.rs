@@ -312,7 +312,7 @@ mod tests {
         error: unrecognized subcommand 'rum'
         hint: did you mean run?
         error: unrecognized subcommand 'forecast'
-        hint: the commands are run, prepare, plan, agg, describe and simulate; `stagger --help` tells more
+        hint: the commands are run, prepare, plan, resume, list, cancel, doctor, agg, describe and simulate; `stagger --help` tells more
         error: invalid value 'maybe' for '--bstrap[=<BOOL>]': expected true or false
         hint: `stagger run --help` lists what there is
         error: invalid value '-5' for '--biters <DRAWS>': expected a whole number that is not negative

@@ -19,8 +19,7 @@ pub struct Policy {
     pub backup_tasks: usize,
     /// Share of a stage that must be done before (Spark 4 raised its default to 0.9; our stages are short).
     pub backup_share: f64,
-    /// A task is late after so many times the median. Cubed and Spark 4 wait for three; their tasks differ by nature, ours are of equal
-    /// size by construction, and at three a task that takes five times as long costs a stage three of the four (docs/scale.md).
+    /// A task is late after so many times the median (Cubed and Spark 4: 3).
     pub backup_multiple: f64,
     /// … and not before this: below, starting a function costs more than waiting.
     pub backup_earliest: Duration,
@@ -41,7 +40,7 @@ impl Default for Policy {
             credentials: (Duration::from_secs(5), Duration::from_secs(300)),
             backup_tasks: 10,
             backup_share: 0.75,
-            backup_multiple: 1.5,
+            backup_multiple: 3.0,
             backup_earliest: Duration::from_millis(500),
             backup_most: 0.1,
             limit_multiple: 20.0,
@@ -185,10 +184,7 @@ mod tests {
     fn backups_start_late_and_in_stages_that_are_nearly_done() {
         let (policy, second) = (Policy::default(), Duration::from_secs(1));
         assert!(policy.is_late(second * 4, second, 8, 10));
-        assert!(
-            !policy.is_late(second.mul_f64(1.4), second, 8, 10),
-            "less than one and a half times the median"
-        );
+        assert!(!policy.is_late(second.mul_f64(1.4), second, 8, 10), "less than three times the median");
         assert!(!policy.is_late(second * 4, second, 7, 10), "less than three quarters done");
         assert!(!policy.is_late(second * 4, second, 9, 9), "a small stage");
         let short = Duration::from_millis(10);
