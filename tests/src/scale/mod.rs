@@ -2,7 +2,7 @@
 //! time, against models of Lambda, S3 and the controller. What tasks ask for is the forecast's ([`workload`]), from measured rates.
 //! Nothing here is a measurement of AWS.
 //!
-//! - [`scenarios`]: the panels. [`model`]: S3, environments, the controller's line. [`simulation`]: the events.
+//! - [`mod@scenarios`]: the panels. [`model`]: S3, environments, the controller's line. [`simulation`]: the events.
 //! - [`report`]: docs/scale.md. [`controller`]: what the controller itself takes, measured.
 
 pub mod controller;
