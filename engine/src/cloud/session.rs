@@ -12,7 +12,7 @@ use futures::future::{BoxFuture, LocalBoxFuture};
 use futures::stream::{FuturesUnordered, StreamExt};
 
 use super::WorkerFailure;
-use super::fold::Fold;
+use super::fold;
 use super::invoker::{Invoked, Invoker};
 use crate::error::{EngineError, Result};
 use crate::events::{Observer, RunEvent};
@@ -116,6 +116,9 @@ struct Answered {
     begun: Duration,
     invoked: Invoked,
 }
+
+/// Sums of a stage as they come.
+type Fold = fold::Fold<Bundle>;
 
 /// A sum that was read.
 type Read = (Node, Result<Bundle>);

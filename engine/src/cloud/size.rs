@@ -79,7 +79,10 @@ mod tests {
             "three rounds of two shards, which lose less to a straggler"
         );
         assert_eq!(time(4096, 10.0, 1e3, 1000), 4096, "five rounds of one shard, not one of eight");
-        assert!(time(32_768, 1.0, 700e3, 1000) < 32_768, "sums of every shard would cost more than they save");
+        assert!(
+            time(32_768, 1.0, 700e3, 1000) < 32_768,
+            "sums of every shard would cost more than they save"
+        );
     }
 
     #[test]
