@@ -2,68 +2,126 @@
 
 use std::collections::BTreeMap;
 
-use crate::reduce::{Node, Reduction};
-use crate::worker::Bundle;
+use crate::reduce::{Merge, Node, Reduction};
 
 /// Reads under way at a time.
 const READS: usize = 128;
-/// Bytes of sums that wait for their neighbours, about.
-const HELD: u64 = 64 << 20;
+/// Bytes of sums that wait for their neighbours, about; then only the leftmost one that is missing is read, which leaves one a level.
+const HELD: u64 = 32 << 20;
 
 /// The sum over a stage's shards, under way.
 #[derive(Debug)]
-pub(super) struct Fold {
+pub struct Fold<T> {
     root: u32,
     /// Subtrees whose sum is in storage and not read yet, by first shard; their bytes.
     ready: BTreeMap<usize, (Node, u64)>,
-    reduction: Reduction<Bundle>,
+    reduction: Reduction<T>,
     reading: usize,
+    /// All sums before this shard were taken, and the runs of shards after it that were too: end by start.
+    frontier: usize,
+    ahead: BTreeMap<usize, usize>,
 }
 
-impl Fold {
-    pub(super) fn new(shards: usize) -> Self {
+impl<T: Merge> Fold<T> {
+    /// Over so many shards.
+    pub fn new(shards: usize) -> Self {
         Self {
             root: shards.next_power_of_two().trailing_zeros(),
             ready: BTreeMap::new(),
             reduction: Reduction::default(),
             reading: 0,
+            frontier: 0,
+            ahead: BTreeMap::new(),
         }
     }
 
     /// A subtree's sum can be read.
-    pub(super) fn ready(&mut self, node: Node, bytes: u64) {
+    pub fn ready(&mut self, node: Node, bytes: u64) {
         self.ready.insert(node.shards().start, (node, bytes));
     }
 
     /// The sum to read next, in the order of the shards: neighbours meet soon, and few wait.
-    pub(super) fn next(&mut self) -> Option<Node> {
+    pub fn next(&mut self) -> Option<Node> {
         let (&first, &(node, bytes)) = self.ready.first_key_value()?;
         let held = (self.reduction.len() + self.reading + 1) as u64 * bytes.max(1);
-        if self.reading > 0 && (self.reading >= READS || held > HELD) {
+        // What comes in no order would pile up: of a thousand sums under way most wait for one another.
+        let waits = held > HELD && (self.reading > 0 || first > self.frontier);
+        if self.reading >= READS || waits {
             return None;
         }
         self.ready.remove(&first);
+        self.ahead.insert(first, node.shards().end);
+        while let Some(end) = self.ahead.remove(&self.frontier) {
+            self.frontier = end;
+        }
         self.reading += 1;
         Some(node)
     }
 
     /// A sum was read.
-    pub(super) fn add(&mut self, node: Node, bundle: Bundle) {
+    pub fn add(&mut self, node: Node, bundle: T) {
         self.reading -= 1;
         self.reduction.add(node, bundle, self.root);
     }
 
     /// A sum could not be read; it will be ready again.
-    pub(super) fn failed(&mut self) {
+    pub fn failed(&mut self) {
         self.reading -= 1;
     }
 
     /// Whether nothing is left to read.
-    pub(super) fn is_idle(&self) -> bool {
+    pub fn is_idle(&self) -> bool {
         self.reading == 0 && self.ready.is_empty()
     }
 
-    pub(super) fn into_root(self) -> Option<Bundle> {
+    /// The sum over all shards, once every one was added.
+    pub fn into_root(self) -> Option<T> {
         self.reduction.into_root()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Count(usize);
+
+    impl Merge for Count {
+        fn merge(&mut self, next: &Self) {
+            self.0 += next.0;
+        }
+    }
+
+    #[test]
+    fn sums_that_come_from_the_right_stay_in_storage_once_enough_wait() {
+        let (shards, bytes) = (1024, 1 << 20);
+        let mut fold = Fold::new(shards);
+        let mut most = 0;
+        for index in (0..shards).rev() {
+            fold.ready(Node { level: 0, index }, bytes);
+            while let Some(node) = fold.next() {
+                fold.add(node, Count(1));
+                most = most.max(fold.reduction.len());
+            }
+        }
+        assert!(fold.is_idle());
+        assert!(most <= 32 + 10, "{most} sums waited");
+        assert_eq!(fold.into_root().map(|count| count.0), Some(shards));
+    }
+
+    #[test]
+    fn a_sum_that_could_not_be_read_is_read_again() {
+        let mut fold = Fold::new(2);
+        let nodes = [0, 1].map(|index| Node { level: 0, index });
+        nodes.iter().for_each(|node| fold.ready(*node, 1 << 30));
+        assert_eq!(fold.next(), Some(nodes[0]));
+        assert_eq!(fold.next(), None, "it would be too much at a time");
+        fold.failed();
+        fold.ready(nodes[0], 1 << 30);
+        for node in nodes {
+            assert_eq!(fold.next(), Some(node));
+            fold.add(node, Count(1));
+        }
+        assert_eq!(fold.into_root().map(|count| count.0), Some(2));
     }
 }

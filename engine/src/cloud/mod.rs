@@ -18,6 +18,7 @@ use crate::error::{EngineError, Result};
 use crate::worker::StageObject;
 use crate::worker::protocol::{TaskFailure, Work};
 
+pub use fold::Fold;
 pub use invoker::{Billed, Invoked, Invoker, Threads};
 pub use launch::{
     CloudOptions, CloudOutput, Limits, Prefer, RunRequest, read_request, resume, run_url, start,

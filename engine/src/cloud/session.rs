@@ -12,7 +12,7 @@ use futures::future::{BoxFuture, LocalBoxFuture};
 use futures::stream::{FuturesUnordered, StreamExt};
 
 use super::WorkerFailure;
-use super::fold::Fold;
+use super::fold;
 use super::invoker::{Invoked, Invoker};
 use crate::error::{EngineError, Result};
 use crate::events::{Observer, RunEvent};
@@ -140,6 +140,9 @@ pub(super) struct Cutting {
     /// The smallest function that has the memory for them.
     pub(super) function: usize,
 }
+
+/// Sums of a stage as they come.
+type Fold = fold::Fold<Bundle>;
 
 /// A sum that was read.
 type Read = (Node, Result<Bundle>);

@@ -88,8 +88,7 @@ pub(super) const COLD_BILLED: f64 = 0.02;
 pub(super) const INVOKE: [f64; 3] = [0.015, 0.030, 0.150];
 /// Invocations a second that one controller starts. Measured with `scale --invocations`: the AWS SDK signs and sends 4,400 to 6,300
 /// requests a second on the two slow cores of this machine, which serve them too (plain HTTP, 500 and 1,000 under way). Likely is half
-/// of that, for TLS and its handshakes: about a millisecond of a core for each connection, which later stages use again. The 230
-/// to 290 a second of AWS.md §1.2 are a Python program's, and the high end here.
+/// of that, for TLS and the handshakes of new connections, which were not measured. The 230 to 290 a second of AWS.md §1.2 are a Python program's, and the high end here.
 pub(super) const INVOCATIONS: [f64; 3] = [4000.0, 2000.0, 250.0];
 /// Environments that a function has at once (AWS.md §2.1).
 pub(super) const AT_ONCE: f64 = 1000.0;
@@ -110,7 +109,7 @@ pub(super) const STRAGGLERS: [f64; 3] = [0.0, 0.005, 0.02];
 pub(super) const STRAGGLER_DELAY: f64 = 3.0;
 /// Objects that the controller writes between two stages, one after the other: the stage's input, the state, a journal entry.
 pub(super) const CONTROLLER_WRITES: f64 = 3.0;
-/// Seconds that the controller solves between two stages. Measured: 1 to 4 ms for 72 cells and 4 covariates.
+/// Seconds that the controller solves between two stages; an assumption: a few small systems a cell.
 pub(super) const SOLVE: f64 = 0.005;
 /// Bytes of a function that does nothing yet: 16 MB (AWS.md §2.1), a client of S3 and its buffers; an assumption.
 pub(super) const FUNCTION: u64 = 64 * MIB;

@@ -10,9 +10,10 @@ use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 use futures::StreamExt;
+use stagger_engine::cloud::Fold;
 use stagger_engine::journal::{Journal, JournalEvent, RunState, Summary, Takeover, Writer};
 use stagger_engine::partial::{InfluenceSums, Partial};
-use stagger_engine::reduce::{Node, Reduction};
+use stagger_engine::reduce::Node;
 use stagger_engine::schedule::{Cost, Effect, Function, Next, Order, Policy, Rates, Run};
 use stagger_engine::store::{Condition, Storage};
 use stagger_engine::worker::protocol::{Phases, TaskReport, Work};
@@ -60,8 +61,7 @@ pub async fn stage(tasks: usize, draws: usize, folder: &Path) -> Outcome<Measure
     let mut run = Run::new(vec![function], Rates::FREE, UNDER_WAY, cost, Policy::default());
     let works = (0..tasks).map(|index| Work::Shards { node: Node { level: 0, index }, part: None });
     run.begin(works.collect(), None, 1);
-    let root = tasks.next_power_of_two().trailing_zeros();
-    let reduction: Reduction = Reduction::default();
+    let mut fold: Fold<Partial> = Fold::new(tasks);
     let mut chance = Chance::new(1);
     let mut under_way: Vec<Order> = Vec::new();
     let begin = Instant::now();
@@ -71,6 +71,10 @@ pub async fn stage(tasks: usize, draws: usize, folder: &Path) -> Outcome<Measure
         let unix = now.as_secs_f64();
         if journal.is_due(unix) {
             journal.flush(unix, summary(&run)).await?;
+        }
+        while let Some(node) = fold.next() {
+            let (bytes, _) = storage.get_async("sum", None).await?;
+            fold.add(node, Partial::decode(&bytes)?);
         }
         match run.next(now) {
             Next::Invoke(order) => {
@@ -87,13 +91,12 @@ pub async fn stage(tasks: usize, draws: usize, folder: &Path) -> Outcome<Measure
         journal.add(unix, done(&order, &report));
         reports += 1;
         if let Effect::Sum(node) = run.on_report(order.attempt, &report, 0.0, now) {
-            let (bytes, _) = storage.get_async("sum", None).await?;
-            reduction.add(node, Partial::decode(&bytes)?, root);
+            fold.ready(node, report.bytes);
         }
     }
     journal.flush(begin.elapsed().as_secs_f64(), summary(&run)).await?;
     let seconds = begin.elapsed().as_secs_f64();
-    reduction.into_root().ok_or_else(|| Error::other("a sum is missing"))?;
+    fold.into_root().ok_or_else(|| Error::other("a sum is missing"))?;
     Ok(Measured { reports, seconds, peak: stagger_engine::worker::peak_memory() })
 }
 
