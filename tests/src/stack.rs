@@ -57,8 +57,13 @@ fn stripped(binary: &Path, folder: &Path) -> PathBuf {
 impl Stack {
     /// Deploys a stack; `name` must be its own among the tests. `arguments` are those of `localstack/deploy.py`.
     pub fn deploy(name: &str, arguments: &[&str]) -> Self {
+        Self::of_zip(name, zip(), arguments)
+    }
+
+    /// The same with another worker, packed.
+    pub fn of_zip(name: &str, zip: &Path, arguments: &[&str]) -> Self {
         let name = format!("{name}-{}", std::process::id());
-        let zip = zip().to_str().expect("UTF-8");
+        let zip = zip.to_str().expect("UTF-8");
         let found = deploy(&name, &[&["--zip", zip], arguments].concat());
         let found: Value = serde_json::from_str(&found).expect("deploy.py prints JSON");
         let text = |value: &Value| value.as_str().expect("a text").to_owned();

@@ -7,7 +7,8 @@ use serde_json::Value;
 use stagger_engine::worker::protocol::{PROTOCOL, VERSION};
 use stagger_tests::cli::{Output, command, finish};
 use stagger_tests::localstack::http::request;
-use stagger_tests::localstack::{LocalStack, environment, python, script};
+use stagger_tests::localstack::{LocalStack, environment, python};
+use stagger_tests::stack::Stack;
 
 /// Answers as a worker does that is asked in another protocol; the large function is one of another version.
 const BOOTSTRAP: &str = r#"#!PYTHON -IS
@@ -31,51 +32,18 @@ const ZIP: &str = "import sys, zipfile
 code = sys.stdin.read().replace('PYTHON', sys.executable, 1)
 zipfile.ZipFile(sys.argv[1], 'w').writestr('bootstrap', code)";
 
-/// The stack of a test: a bucket and three functions; removed at the end.
-struct Stack {
-    name: String,
-    bucket: String,
-    functions: Vec<String>,
-}
-
-impl Stack {
-    fn deploy(folder: &Path) -> Self {
-        let code = folder.join("bootstrap.py");
-        let text = BOOTSTRAP
-            .replace("VERSION", VERSION)
-            .replace("(protocol PROTOCOL)", &format!("(protocol {PROTOCOL})"));
-        std::fs::write(&code, text).expect("the code is written");
-        let zip = folder.join("bootstrap.zip");
-        let read = std::fs::File::open(&code).expect("it was just written");
-        let zipped = Command::new(python()).args(["-c", ZIP]).arg(&zip).stdin(read).status();
-        assert!(zipped.is_ok_and(|status| status.success()), "no zip");
-        let name = format!("doctor-{}", std::process::id());
-        let found = deploy(
-            &name,
-            &["--zip", zip.to_str().expect("UTF-8"), "--memory", "128,256,512", "--timeout", "5"],
-        );
-        let found: Value = serde_json::from_str(&found).expect("deploy.py prints JSON");
-        let text = |value: &Value| value.as_str().expect("a text").to_owned();
-        let functions = found["functions"].as_array().expect("functions").iter().map(text).collect();
-        Self { name, bucket: text(&found["bucket"]), functions }
-    }
-}
-
-impl Drop for Stack {
-    fn drop(&mut self) {
-        deploy(&self.name, &["--remove"]);
-    }
-}
-
-fn deploy(stack: &str, arguments: &[&str]) -> String {
-    let mut deploy = Command::new(python());
-    deploy
-        .arg(script("deploy.py"))
-        .args(["--endpoint", LocalStack::shared().url(), "--stack", stack])
-        .args(arguments);
-    let output = deploy.output().expect("LocalStack's Python runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
+/// A stack whose functions run this bootstrap.
+fn deployed(folder: &Path) -> Stack {
+    let code = folder.join("bootstrap.py");
+    let text = BOOTSTRAP
+        .replace("VERSION", VERSION)
+        .replace("(protocol PROTOCOL)", &format!("(protocol {PROTOCOL})"));
+    std::fs::write(&code, text).expect("the code is written");
+    let zip = folder.join("bootstrap.zip");
+    let read = std::fs::File::open(&code).expect("it was just written");
+    let zipped = Command::new(python()).args(["-c", ZIP]).arg(&zip).stdin(read).status();
+    assert!(zipped.is_ok_and(|status| status.success()), "no zip");
+    Stack::of_zip("doctor", &zip, &["--memory", "128,256,512", "--timeout", "5"])
 }
 
 fn doctor(bucket: &str, functions: &[&str], more: &[&str]) -> Output {
@@ -94,7 +62,7 @@ fn lines<'a>(output: &'a Output, check: &str) -> (&'a str, &'a str) {
 #[test]
 fn all_well_and_each_thing_that_is_not() {
     let folder = tempfile::tempdir().expect("a folder");
-    let stack = Stack::deploy(folder.path());
+    let stack = deployed(folder.path());
     let [small, medium, large] = [0, 1, 2].map(|size| stack.functions[size].as_str());
 
     let well = doctor(&stack.bucket, &[small, medium], &["--concurrency", "500"]).success();

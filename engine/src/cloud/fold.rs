@@ -41,7 +41,7 @@ impl<T: Merge> Fold<T> {
     }
 
     /// The sum to read next, in the order of the shards: neighbours meet soon, and few wait.
-    pub fn next(&mut self) -> Option<Node> {
+    pub fn next_read(&mut self) -> Option<Node> {
         let (&first, &(node, bytes)) = self.ready.first_key_value()?;
         let held = (self.reduction.len() + self.reading + 1) as u64 * bytes.max(1);
         // What comes in no order would pile up: of a thousand sums under way most wait for one another.
@@ -99,7 +99,7 @@ mod tests {
         let mut most = 0;
         for index in (0..shards).rev() {
             fold.ready(Node { level: 0, index }, bytes);
-            while let Some(node) = fold.next() {
+            while let Some(node) = fold.next_read() {
                 fold.add(node, Count(1));
                 most = most.max(fold.reduction.len());
             }
@@ -114,12 +114,12 @@ mod tests {
         let mut fold = Fold::new(2);
         let nodes = [0, 1].map(|index| Node { level: 0, index });
         nodes.iter().for_each(|node| fold.ready(*node, 1 << 30));
-        assert_eq!(fold.next(), Some(nodes[0]));
-        assert_eq!(fold.next(), None, "it would be too much at a time");
+        assert_eq!(fold.next_read(), Some(nodes[0]));
+        assert_eq!(fold.next_read(), None, "it would be too much at a time");
         fold.failed();
         fold.ready(nodes[0], 1 << 30);
         for node in nodes {
-            assert_eq!(fold.next(), Some(node));
+            assert_eq!(fold.next_read(), Some(node));
             fold.add(node, Count(1));
         }
         assert_eq!(fold.into_root().map(|count| count.0), Some(2));

@@ -307,7 +307,7 @@ impl<'a> Session<'a> {
         let mut tasks_done = false;
         loop {
             self.heed().await?;
-            while let Some(node) = fold.as_mut().and_then(Fold::next) {
+            while let Some(node) = fold.as_mut().and_then(Fold::next_read) {
                 reads.push(self.read(node));
             }
             let now = self.settings.clock.now();

@@ -167,18 +167,14 @@ impl Stage {
     pub(super) fn done(&mut self, task: usize, bytes: u64) -> Effect {
         self.tasks[task].status = Status::Done;
         self.done += 1;
-        let work = std::mem::replace(&mut self.tasks[task].work, Work::Scan(0));
-        let leaf = matches!(work, Work::Shards { part: None, .. });
-        let effect = match &work {
+        match self.tasks[task].work {
             Work::Shards { node, part: Some(part) } => {
-                self.part(*node, *part, self.tasks[task].function);
+                self.part(node, part, self.tasks[task].function);
                 Effect::Done
             }
-            Work::Shards { node, part: None } | Work::Reduce { node, .. } => self.sum(*node, bytes, leaf),
+            Work::Shards { node, part: None } | Work::Reduce { node, .. } => self.sum(node, bytes),
             _ => Effect::Done,
-        };
-        self.tasks[task].work = work;
-        effect
+        }
     }
 
     fn part(&mut self, node: Node, part: Part, function: usize) {
@@ -192,12 +188,11 @@ impl Stage {
         }
     }
 
-    fn sum(&mut self, node: Node, bytes: u64, leaf: bool) -> Effect {
+    fn sum(&mut self, node: Node, bytes: u64) -> Effect {
         if self.reduce_at.is_none() {
             let tasks =
                 self.tasks.iter().filter(|t| matches!(t.work, Work::Shards { part: None, .. })).count();
-            // The task that was just done has been taken out.
-            self.reduce_at = Some(reduce_level(tasks + usize::from(leaf), bytes, node.level));
+            self.reduce_at = Some(reduce_level(tasks, bytes, node.level));
         }
         let Some(level) = self.reduce_at.flatten().filter(|&level| node.level < level) else {
             return Effect::Sum(node);

@@ -72,7 +72,7 @@ pub async fn stage(tasks: usize, draws: usize, folder: &Path) -> Outcome<Measure
         if journal.is_due(unix) {
             journal.flush(unix, summary(&run)).await?;
         }
-        while let Some(node) = fold.next() {
+        while let Some(node) = fold.next_read() {
             let (bytes, _) = storage.get_async("sum", None).await?;
             fold.add(node, Partial::decode(&bytes)?);
         }
