@@ -89,7 +89,7 @@ fn a_store_is_prepared_and_read_through_faults() {
     assert_same("a store on S3, shard by shard", &expected, &streamed.success().stdout);
     assert_fired(&bucket);
     let verified = with_faults(&bucket, &format!("prepare {store} --verify")).success();
-    assert!(verified.stdout.contains("is whole: 16 shards"), "{}", verified.stdout);
+    assert!(verified.stdout.contains("is whole: 64 shards"), "{}", verified.stdout);
 
     // Without a store: `run` makes one by itself, on S3 too, and finds it the next time.
     let stores = bucket.url("stores");
