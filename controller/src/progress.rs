@@ -143,17 +143,14 @@ impl State {
     fn update(&mut self, event: &RunEvent, elapsed: Duration) {
         match event {
             RunEvent::InputFound { rows, bytes, .. } => (self.rows, self.bytes) = (*rows, *bytes),
-            RunEvent::StageStarted { stage, tasks } => {
+            RunEvent::StageStarted { stage, tasks, .. } => {
                 (self.stage, self.done, self.tasks) = (stage.clone(), 0, *tasks);
                 self.since = elapsed;
             }
-            RunEvent::TaskDone { done, tasks, .. } => (self.done, self.tasks) = (*done, *tasks),
+            RunEvent::Done(task) => (self.done, self.tasks) = (task.done, task.tasks),
             RunEvent::StageDone { .. } => self.done = self.tasks,
             // Warnings are part of the result and shown with it; notes are told at once.
-            RunEvent::Warning { .. }
-            | RunEvent::Note { .. }
-            | RunEvent::Journal(_)
-            | RunEvent::Summary(_) => {}
+            _ => {}
         }
     }
 
@@ -203,17 +200,19 @@ fn memory() -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use stagger_engine::events::TaskDone;
+
     use super::*;
 
     fn state() -> State {
         let mut state = State::default();
         for event in [
             RunEvent::InputFound { files: 2, rows: 10_000_000, bytes: 250_000_000 },
-            RunEvent::StageStarted { stage: "gram".into(), tasks: 30 },
-            RunEvent::TaskDone { stage: "gram".into(), done: 30, tasks: 30 },
-            RunEvent::StageDone { stage: "gram".into(), seconds: 1.0 },
-            RunEvent::StageStarted { stage: "influence".into(), tasks: 30 },
-            RunEvent::TaskDone { stage: "influence".into(), done: 12, tasks: 30 },
+            RunEvent::StageStarted { number: 1, stage: "gram".into(), tasks: 30, object: None },
+            RunEvent::Done(TaskDone { done: 30, tasks: 30, ..TaskDone::default() }),
+            RunEvent::StageDone { number: 1, stage: "gram".into(), seconds: 1.0 },
+            RunEvent::StageStarted { number: 2, stage: "influence".into(), tasks: 30, object: None },
+            RunEvent::Done(TaskDone { done: 12, tasks: 30, ..TaskDone::default() }),
         ] {
             state.update(&event, Duration::from_millis(400));
         }

@@ -181,7 +181,7 @@ fn describe_panel(
         ..RunSpec::default()
     };
     let formula = formula::parse("~1").map_err(|e| input_error(&e, e.hint()))?;
-    let mut silent = Progress { observer: &|_| {}, stages: Vec::new() };
+    let mut silent = Progress::new(&|_| {});
     let wanted = load::Wanted { name: None, spec: &spec, formula: &formula };
     let panel = load::load(inputs, wanted, threads, &mut silent)?;
     if panel.shard_count() == 0 {

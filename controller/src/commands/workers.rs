@@ -130,8 +130,8 @@ fn watched(
                 erase();
                 say(watch.quiet, &format!("note: {text}"));
             }
-            RunEvent::TaskDone { tasks: count, .. } => *lock(&tasks) = *count,
-            RunEvent::StageDone { stage, seconds } => {
+            RunEvent::Done(task) => *lock(&tasks) = task.tasks,
+            RunEvent::StageDone { stage, seconds, .. } => {
                 let tasks = std::mem::take(&mut *lock(&tasks));
                 lock(&stages).push(StageFacts { stage: stage.clone(), tasks, seconds: *seconds });
             }

@@ -9,7 +9,8 @@ use super::size::{self, Cut};
 use super::{CloudOptions, WorkerFailure};
 use crate::error::{EngineError, Result};
 use crate::forecast;
-use crate::journal::{JournalEvent, RunState, keys};
+use crate::events::RunEvent;
+use crate::journal::{RunState, keys};
 use crate::load::StoredShards;
 use crate::panel::Panel;
 use crate::reduce::Node;
@@ -65,6 +66,7 @@ pub(super) fn estimate(
         let sums = outcome?.ok_or_else(|| EngineError::failed("a pass brought no sums"))?;
         for (&index, twin) in pass.wanted.iter().zip(twins) {
             state.estimations[index].accept(sums.0[twin].clone())?;
+            state.estimations[index].news(index).into_iter().for_each(|event| session.note(event));
         }
         ground.block_on(save(session, state))?;
     }
@@ -116,7 +118,7 @@ async fn run_pass(
 /// Saves where the estimations are.
 pub(super) async fn save(session: &mut Session<'_>, state: &State) -> Result<()> {
     let object = session.put(encode(state)?, keys::state).await?;
-    session.note(JournalEvent::State { object });
+    session.note(RunEvent::State { object });
     session.flush(RunState::Running).await
 }
 

@@ -12,11 +12,11 @@ use super::size;
 use super::survey::Surveys;
 use super::{WorkerFailure, Workers};
 use crate::error::{EngineError, Result};
-use crate::events::{Observer, RunEvent};
+use crate::events::{Estimated, FunctionFacts, Observer, Outline, RunEvent};
 use crate::forecast;
 use crate::input::{InputPath, expand};
 use crate::journal::{
-    Entry, Journal, JournalEvent, RunState, Summary, Takeover, Writer, forget_cancel, is_there, keys,
+    Entry, Journal, RunState, Summary, Takeover, Writer, forget_cancel, is_there, keys,
     register,
 };
 use crate::load::{StoredShards, Wanted};
@@ -226,6 +226,11 @@ fn execute(
     if let Some(last) = history.last() {
         session.continue_from(&last.summary, last_stage(&history));
     }
+    session.note(RunEvent::Workers {
+        backend: settings.invoker.name().to_owned(),
+        functions: settings.invoker.functions().iter().map(FunctionFacts::from).collect(),
+        concurrency: options.concurrency,
+    });
     let outcome = computed(&mut session, request, &history, options);
     match outcome {
         Ok(output) => Ok(output),
@@ -242,7 +247,7 @@ fn execute(
 
 fn last_stage(history: &[Entry]) -> u64 {
     let numbers = history.iter().flat_map(|entry| &entry.events).filter_map(|(_, event)| match event {
-        JournalEvent::StageStarted { number, .. } => Some(*number),
+        RunEvent::StageStarted { number, .. } => Some(*number),
         _ => None,
     });
     numbers.max().unwrap_or(0)
@@ -251,7 +256,7 @@ fn last_stage(history: &[Entry]) -> u64 {
 /// The last state that the journal names.
 fn last_state(history: &[Entry]) -> Option<ObjectRef> {
     history.iter().rev().flat_map(|entry| entry.events.iter().rev()).find_map(|(_, event)| match event {
-        JournalEvent::State { object } => Some(object.clone()),
+        RunEvent::State { object } => Some(object.clone()),
         _ => None,
     })
 }
@@ -267,16 +272,24 @@ fn computed(
         let prepared = prepared(session, request, &storage, options)?;
         return finished(session, Vec::new(), None, Some(prepared));
     }
-    let mut progress = Progress { observer: session.observer, stages: Vec::new() };
+    let mut progress = Progress::new(session.observer);
     let (mut state, panels, shards) = match last_state(history) {
         Some(object) => taken_up(session, &object)?,
         None => begun(session, request, options)?,
     };
+    let outlined = request.specs.iter().zip(&state.estimations);
+    let outline = |((name, _), own): (&(Option<String>, RunSpec), &Estimation)| {
+        Outline::new(name.as_deref(), own.plan(), shards.count())
+    };
+    session.note(RunEvent::Planned { specs: outlined.map(outline).collect() });
     estimate(session, &mut state, &panels, &shards, options)?;
     let specs: Vec<&RunSpec> = request.specs.iter().map(|(_, spec)| spec).collect();
     let store = &shards.manifest().columns;
     let completed = specs.iter().map(|spec| completed(spec, store)).collect::<Vec<_>>();
     let outputs = saved_results(&panels, &completed, state.estimations, &mut progress)?;
+    for (spec, (saved, _)) in outputs.iter().enumerate() {
+        session.note(RunEvent::Estimated(Box::new(Estimated::new(spec, &saved.result))));
+    }
     finished(session, outputs, panels.first(), None)
 }
 
@@ -287,7 +300,7 @@ fn finished(
     panel: Option<&Panel>,
     prepared: Option<Prepared>,
 ) -> std::result::Result<CloudOutput, WorkerFailure> {
-    session.note(JournalEvent::Finished);
+    session.note(RunEvent::Finished);
     let ground = Arc::clone(&session.settings.ground);
     ground.block_on(session.flush(RunState::Finished))?;
     Ok(CloudOutput {
@@ -399,7 +412,7 @@ fn begun(
         clusters.push(bound);
     }
     for text in plans.iter().flat_map(|plan| &plan.warnings) {
-        (session.observer)(&RunEvent::Warning { text: text.clone() });
+        session.note(RunEvent::Warning { text: text.clone() });
     }
     let objects = wanted
         .iter()
@@ -448,7 +461,7 @@ fn store_of(
         Some(_) => format!("reading the prepared store `{url}` of this input"),
         None => format!("the input is prepared first, in `{url}`, where later runs find it"),
     };
-    (session.observer)(&RunEvent::Note { text });
+    session.note(RunEvent::Note { text });
     prepared(session, request, &storage, options)?;
     Ok(PanelStore::open(storage)?)
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,8 +15,8 @@ use super::WorkerFailure;
 use super::fold;
 use super::invoker::{Invoked, Invoker};
 use crate::error::{EngineError, Result};
-use crate::events::{Observer, RunEvent};
-use crate::journal::{Journal, JournalEvent, RunState, Summary, cancel_requested, keys};
+use crate::events::{Observer, RunEvent, TaskDone};
+use crate::journal::{Journal, RunState, Summary, cancel_requested, keys};
 use crate::reduce::Node;
 use crate::schedule::{Effect, Handled, Next, Order, Run, Stop};
 use crate::store::{Clock, Condition, Storage, StoreErrorKind, StoreStats};
@@ -30,14 +30,22 @@ const TICK: Duration = Duration::from_millis(200);
 /// Sums and results read at a time.
 const READS: usize = 32;
 
-/// What the user wishes of a run under way; shared with whoever catches Ctrl-C.
+/// What the user wishes of a run under way; shared with whoever catches Ctrl-C and with the dashboard.
 #[derive(Clone, Debug, Default)]
-pub struct Signal(Arc<AtomicU8>);
+pub struct Signal(Arc<Wishes>);
+
+#[derive(Debug, Default)]
+struct Wishes {
+    /// 1: start nothing more; 2: wait for nothing either.
+    stop: AtomicU8,
+    paused: AtomicBool,
+    hurry: AtomicBool,
+}
 
 impl Signal {
     /// Starts nothing more; a second time: waits for nothing either.
     pub fn stop(&self) -> u8 {
-        self.0.fetch_add(1, Ordering::SeqCst) + 1
+        self.0.stop.fetch_add(1, Ordering::SeqCst) + 1
     }
 
     /// Whether the run is to stop.
@@ -45,12 +53,31 @@ impl Signal {
         self.level() > 0
     }
 
+    /// Starts nothing until it is told to go on; tasks under way end. Returns whether it is paused now.
+    pub fn toggle_pause(&self) -> bool {
+        !self.0.paused.fetch_xor(true, Ordering::SeqCst)
+    }
+
+    /// Whether it is paused.
+    pub fn is_paused(&self) -> bool {
+        self.0.paused.load(Ordering::SeqCst)
+    }
+
+    /// Tries everything at once that waits to be tried again.
+    pub fn hurry(&self) {
+        self.0.hurry.store(true, Ordering::SeqCst);
+    }
+
     fn level(&self) -> u8 {
-        self.0.load(Ordering::SeqCst)
+        self.0.stop.load(Ordering::SeqCst)
     }
 
     fn raise(&self, level: u8) {
-        self.0.fetch_max(level, Ordering::SeqCst);
+        self.0.stop.fetch_max(level, Ordering::SeqCst);
+    }
+
+    fn takes_hurry(&self) -> bool {
+        self.0.hurry.swap(false, Ordering::SeqCst)
     }
 }
 
@@ -232,8 +259,8 @@ impl<'a> Session<'a> {
     }
 
     /// Notes an event in the journal and tells it to whoever listens.
-    pub(super) fn note(&mut self, event: JournalEvent) {
-        (self.observer)(&RunEvent::Journal(event.clone()));
+    pub(super) fn note(&mut self, event: RunEvent) {
+        (self.observer)(&event);
         self.journal.add(self.settings.clock.unix(), event);
     }
 
@@ -282,19 +309,17 @@ impl<'a> Session<'a> {
         self.object = Some(object.clone());
         let begun = self.settings.clock.now();
         let (number, tasks) = (self.number, works.len());
-        (self.observer)(&RunEvent::StageStarted { stage: name.to_owned(), tasks });
-        self.note(JournalEvent::StageStarted {
+        self.note(RunEvent::StageStarted {
             number,
             stage: name.to_owned(),
             tasks,
-            object: object.clone(),
+            object: Some(object.clone()),
         });
         self.run.begin_on(function, works, expected, sets);
         let mut fold = sums.map(|sums| Fold::new(sums.shards));
         self.drive(&mut fold).await?;
         let seconds = self.settings.clock.now().saturating_sub(begun).as_secs_f64();
-        (self.observer)(&RunEvent::StageDone { stage: name.to_owned(), seconds });
-        self.note(JournalEvent::StageDone { number, stage: name.to_owned(), seconds });
+        self.note(RunEvent::StageDone { number, stage: name.to_owned(), seconds });
         match fold.map(Fold::into_root) {
             None => Ok(None),
             Some(Some(sum)) => Ok(Some(sum)),
@@ -354,6 +379,10 @@ impl<'a> Session<'a> {
         if self.settings.signal.level() > 0 {
             self.run.cancel();
         }
+        self.run.pause(self.settings.signal.is_paused());
+        if self.settings.signal.takes_hurry() {
+            self.run.hurry();
+        }
         if self.journal.is_due(now) {
             self.flush(RunState::Running).await?;
         }
@@ -363,9 +392,9 @@ impl<'a> Session<'a> {
     fn invoke(&mut self, order: Order) {
         self.attempts += 1;
         let function = self.run.functions()[order.function].name.clone();
-        self.note(JournalEvent::Invoked {
+        self.note(RunEvent::Invoked {
             attempt: order.attempt,
-            task: order.work.clone(),
+            task: self.name(&order.work),
             number: order.number,
             function,
             backup: order.backup,
@@ -407,7 +436,8 @@ impl<'a> Session<'a> {
             Answer::Done(report) => {
                 let effect = self.run.on_report(attempt, &report, dollars, now);
                 self.bytes_read += report.bytes_read;
-                self.note(JournalEvent::Done {
+                let (done, tasks) = self.run.progress();
+                self.note(RunEvent::Done(TaskDone {
                     attempt,
                     seconds: report.seconds,
                     took,
@@ -415,16 +445,17 @@ impl<'a> Session<'a> {
                     rows: report.rows,
                     bytes_read: report.bytes_read,
                     bytes: report.bytes,
+                    requests: report.gets + report.puts,
+                    throttles: report.throttles,
                     peak_memory: invoked.billed.map_or(0, |b| b.peak_memory).max(report.peak_memory),
                     cached: report.cached,
                     found: report.found,
-                });
+                    ignored: effect == Effect::Ignored,
+                    done,
+                    tasks,
+                }));
                 if let (Effect::Sum(node), Some(fold)) = (&effect, fold.as_mut()) {
                     fold.ready(*node, report.bytes);
-                }
-                if effect != Effect::Ignored {
-                    let (done, tasks) = self.run.progress();
-                    (self.observer)(&RunEvent::TaskDone { stage: self.stage.clone(), done, tasks });
                 }
             }
             Answer::Failed(failure) => {
@@ -433,9 +464,8 @@ impl<'a> Session<'a> {
                     _ => self.failures += 1,
                 }
                 let fraction = self.settings.clock.fraction();
-                let (class, message) = (failure.class, failure.message.clone());
-                let handled = self.run.on_failure(attempt, failure, dollars, now, fraction);
-                self.note(JournalEvent::Failed { attempt, class, message, remedy: remedy(&handled), took });
+                let handled = self.run.on_failure(attempt, failure.clone(), dollars, now, fraction);
+                self.note(failed(attempt, failure, &handled, took));
             }
         }
     }
@@ -475,15 +505,8 @@ impl<'a> Session<'a> {
         let key = self.sum_key(node);
         self.storage.delete_async(&key).await?;
         let failure = TaskFailure::new(FailureClass::Corrupt, error.to_string()).at(key);
-        let message = failure.message.clone();
-        let handled = self.run.on_damaged(node, failure, self.settings.clock.now());
-        self.note(JournalEvent::Failed {
-            attempt: 0,
-            class: FailureClass::Corrupt,
-            message,
-            remedy: remedy(&handled),
-            took: 0.0,
-        });
+        let handled = self.run.on_damaged(node, failure.clone(), self.settings.clock.now());
+        self.note(failed(0, failure, &handled, 0.0));
         Ok(false)
     }
 
@@ -532,7 +555,7 @@ impl<'a> Session<'a> {
             }
         };
         self.ended = true;
-        self.note(JournalEvent::Stopped { reason, resumable: state == RunState::Stopped });
+        self.note(RunEvent::Stopped { reason, resumable: state == RunState::Stopped });
         self.flush(state).await?;
         Err(failure)
     }
@@ -558,7 +581,7 @@ impl<'a> Session<'a> {
         }
         self.ended = true;
         let resumable = !error.is_input();
-        self.note(JournalEvent::Stopped { reason: error.to_string(), resumable });
+        self.note(RunEvent::Stopped { reason: error.to_string(), resumable });
         self.flush(if resumable { RunState::Stopped } else { RunState::Failed }).await
     }
 
@@ -578,6 +601,11 @@ impl<'a> Session<'a> {
     pub(super) fn left(&self) -> (usize, f64) {
         (self.in_flight.len(), self.run.cost().reserved)
     }
+}
+
+fn failed(attempt: u64, failure: TaskFailure, handled: &Handled, took: f64) -> RunEvent {
+    let TaskFailure { class, message, place, hint, .. } = failure;
+    RunEvent::Failed { attempt, class, message, place, hint, remedy: remedy(handled), took }
 }
 
 fn remedy(handled: &Handled) -> String {

@@ -1,9 +1,9 @@
-//! What a journal tells: enough to take a run up, to bill it, and to show it again afterwards.
+//! What an entry of a journal holds: enough to take a run up, to bill it, and to show it again afterwards.
 
 use serde::{Deserialize, Serialize};
 
+use crate::events::RunEvent;
 use crate::schedule::Cost;
-use crate::worker::protocol::{FailureClass, ObjectRef, Phases, Work};
 
 /// Who writes a journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,105 +14,6 @@ pub struct Writer {
     pub pid: u32,
     /// Tells apart processes of one number: equal bytes of two writers would look like one's (decision 0009).
     pub mark: String,
-}
-
-/// One thing that happened.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-pub enum JournalEvent {
-    /// A controller took the run.
-    Opened {
-        /// Version of the program.
-        version: String,
-    },
-    /// A stage began.
-    StageStarted {
-        /// Number of the stage in the run.
-        number: u64,
-        /// Its name.
-        stage: String,
-        /// Its tasks at first.
-        tasks: usize,
-        /// What they have in common.
-        object: ObjectRef,
-    },
-    /// An attempt started.
-    Invoked {
-        /// Attempt.
-        attempt: u64,
-        /// Task.
-        task: Work,
-        /// How many attempts there were.
-        number: u32,
-        /// Function.
-        function: String,
-        /// Another one is under way.
-        backup: bool,
-    },
-    /// An attempt has done its task.
-    Done {
-        /// Attempt.
-        attempt: u64,
-        /// Seconds by phase.
-        seconds: Phases,
-        /// Seconds that it took as the controller saw it.
-        took: f64,
-        /// Seconds billed, if known.
-        billed: Option<f64>,
-        /// Units or rows.
-        rows: u64,
-        /// Bytes read.
-        bytes_read: u64,
-        /// Bytes of the result.
-        bytes: u64,
-        /// Peak memory of the worker.
-        peak_memory: u64,
-        /// Shards it still had.
-        cached: u64,
-        /// The result was there already.
-        found: bool,
-    },
-    /// An attempt failed.
-    Failed {
-        /// Attempt.
-        attempt: u64,
-        /// Why.
-        class: FailureClass,
-        /// What happened.
-        message: String,
-        /// What is done about it.
-        remedy: String,
-        /// Seconds that it took as the controller saw it.
-        took: f64,
-    },
-    /// A stage is done.
-    StageDone {
-        /// Number.
-        number: u64,
-        /// Name.
-        stage: String,
-        /// Wall seconds.
-        seconds: f64,
-    },
-    /// The estimations are as in this object; nothing before it needs to be done again.
-    State {
-        /// The object.
-        object: ObjectRef,
-    },
-    /// Something a person should know.
-    Note {
-        /// Text.
-        text: String,
-    },
-    /// The run stopped before its end.
-    Stopped {
-        /// Why.
-        reason: String,
-        /// Whether it can go on.
-        resumable: bool,
-    },
-    /// The run has its result.
-    Finished,
 }
 
 /// Where a run is.
@@ -159,6 +60,9 @@ pub struct Summary {
 /// Events in a batch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
+    /// Version of the events ([`EVENTS`](crate::events::EVENTS)).
+    #[serde(default)]
+    pub version: u32,
     /// Position in the journal, from 1.
     pub number: u64,
     /// How many controllers have taken the run, this one included.
@@ -170,5 +74,5 @@ pub struct Entry {
     /// The run after these events.
     pub summary: Summary,
     /// Seconds since 1970, and what happened.
-    pub events: Vec<(f64, JournalEvent)>,
+    pub events: Vec<(f64, RunEvent)>,
 }

@@ -9,11 +9,12 @@ mod tests;
 
 use bytes::Bytes;
 
-pub use event::{Entry, JournalEvent, RunState, Summary, Writer};
+pub use event::{Entry, RunState, Summary, Writer};
 pub use registry::{Listed, cancel_requested, list, register, request_cancel};
 pub(crate) use registry::{forget_cancel, is_there};
 
 use crate::error::{EngineError, Result};
+use crate::events::{EVENTS, RunEvent};
 use crate::store::{Condition, Storage, StoreErrorKind};
 use crate::worker::protocol::VERSION;
 
@@ -35,7 +36,7 @@ pub struct Journal {
     writer: Writer,
     epoch: u64,
     next: u64,
-    pending: Vec<(f64, JournalEvent)>,
+    pending: Vec<(f64, RunEvent)>,
     written: f64,
 }
 
@@ -70,7 +71,7 @@ impl Journal {
             }
             let (storage, writer) = (storage.clone(), writer.clone());
             let mut journal = Self { storage, writer, epoch, next, pending: Vec::new(), written: now };
-            journal.add(now, JournalEvent::Opened { version: VERSION.to_owned() });
+            journal.add(now, RunEvent::Opened { version: VERSION.to_owned() });
             let summary = history.last().map_or_else(Summary::default, |last| last.summary.clone());
             let summary = Summary { state: RunState::Running, under_way: 0, ..summary };
             // Whoever holds the run may write in this moment: then its entry is read, and the next number is tried.
@@ -88,7 +89,7 @@ impl Journal {
     }
 
     /// Notes an event; it is written with the next batch.
-    pub fn add(&mut self, now: f64, event: JournalEvent) {
+    pub fn add(&mut self, now: f64, event: RunEvent) {
         self.pending.push((now, event));
     }
 
@@ -115,6 +116,7 @@ impl Journal {
     /// Writes what is pending; false if another one has written there.
     async fn wrote(&mut self, now: f64, summary: Summary) -> Result<bool> {
         let entry = Entry {
+            version: EVENTS,
             number: self.next,
             epoch: self.epoch,
             writer: self.writer.clone(),

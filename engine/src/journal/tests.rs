@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::executor::block_on;
 
-use super::{Journal, JournalEvent, RunState, SILENCE, Summary, Takeover, Writer, keys, read};
+use crate::events::RunEvent;
+use super::{Journal, RunState, SILENCE, Summary, Takeover, Writer, keys, read};
 use crate::error::{EngineError, Result};
 use crate::store::{
     ByteRange, Condition, MemoryStore, Object, ObjectInfo, Storage, Store, StoreError, StoreErrorKind,
@@ -97,7 +98,7 @@ fn the_first_loses_the_run_at_its_next_entry() {
     let storage = storage(0);
     let mut first = open(&storage, "a", 0.0, Takeover::IfGone).unwrap();
     let mut second = open(&storage, "b", 1.0, Takeover::Force).unwrap();
-    first.add(2.0, JournalEvent::Finished);
+    first.add(2.0, RunEvent::Finished);
     let lost = text(flush(&mut first, 2.0, RunState::Finished));
     assert!(
         lost.contains("another controller has taken the run: process 7 on elsewhere (epoch 2)"),
@@ -116,7 +117,7 @@ fn an_entry_whose_reply_was_lost_is_known_by_its_mark() {
     // The journal's first put is its opening, the second the flush.
     let storage = storage(2);
     let mut journal = open(&storage, "a", 0.0, Takeover::IfGone).unwrap();
-    journal.add(1.0, JournalEvent::Note { text: "x".into() });
+    journal.add(1.0, RunEvent::Note { text: "x".into() });
     flush(&mut journal, 1.0, RunState::Running).unwrap();
     flush(&mut journal, 2.0, RunState::Running).unwrap();
     assert_eq!(block_on(read(&storage)).unwrap().len(), 3);

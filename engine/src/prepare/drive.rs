@@ -1,7 +1,6 @@
 //! Drives a preparation: on the threads of this process, or on workers.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -436,13 +435,7 @@ fn tracked<T>(
     tasks: usize,
     work: impl FnOnce(&(dyn Fn() + Sync)) -> Result<T>,
 ) -> Result<T> {
-    progress.stage(stage, tasks, |observer| {
-        let count = AtomicUsize::new(0);
-        work(&|| {
-            let done = count.fetch_add(1, Ordering::Relaxed) + 1;
-            observer(&RunEvent::TaskDone { stage: stage.to_owned(), done, tasks });
-        })
-    })
+    progress.stage(stage, tasks, |watch| work(&|| watch.tick()))
 }
 
 fn digest(shuffle: &Shuffle) -> Result<String> {

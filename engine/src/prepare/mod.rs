@@ -213,7 +213,7 @@ pub(crate) fn prepare_by(
         drive::clean(storage)?;
         return Ok(Prepared { manifest, reused: true, stages: Vec::new() });
     }
-    let mut progress = Progress { observer, stages: Vec::new() };
+    let mut progress = Progress::new(observer);
     let made = drive::Driver::new(&order, storage, options, workers).run(&mut progress);
     let error = match made {
         Ok(manifest) => return Ok(Prepared { manifest, reused: false, stages: progress.stages }),

@@ -5,6 +5,7 @@ mod data;
 mod diagnostics;
 mod estimates;
 mod fit;
+mod progress;
 mod stages;
 mod steps;
 
@@ -15,7 +16,7 @@ use serde::Serialize;
 use stagger_estimator::formula::Formula;
 
 use crate::error::{EngineError, Result};
-use crate::events::{Observer, RunEvent};
+use crate::events::{Estimated, Observer, Outline, RunEvent};
 use crate::load::Wanted;
 use crate::panel::Panel;
 use crate::plan::Plan;
@@ -26,6 +27,7 @@ use crate::survey::{Counts, Survey};
 pub(crate) use check::check;
 pub(crate) use data::{Input, direct_memory};
 pub(crate) use fit::wants_standardization;
+pub(crate) use progress::{Progress, Watch};
 pub(crate) use stages::twins;
 pub(crate) use steps::{CLUSTER_BYTES, SAMPLE, SCALE_SHARDS, column_passes};
 pub(crate) use steps::{Estimation, Scale};
@@ -113,30 +115,6 @@ pub struct RunOutput {
     pub draws: Option<Mat<f64>>,
     /// How it went.
     pub facts: RunFacts,
-}
-
-/// Where a run is: stages so far, and who listens.
-pub(crate) struct Progress<'a> {
-    pub(crate) observer: Observer<'a>,
-    pub(crate) stages: Vec<StageFacts>,
-}
-
-impl Progress<'_> {
-    /// Runs one stage and records its time.
-    pub(crate) fn stage<T>(
-        &mut self,
-        name: &str,
-        tasks: usize,
-        work: impl FnOnce(Observer<'_>) -> Result<T>,
-    ) -> Result<T> {
-        (self.observer)(&RunEvent::StageStarted { stage: name.to_owned(), tasks });
-        let begin = Instant::now();
-        let out = work(self.observer)?;
-        let seconds = begin.elapsed().as_secs_f64();
-        self.stages.push(StageFacts { stage: name.to_owned(), tasks, seconds });
-        (self.observer)(&RunEvent::StageDone { stage: name.to_owned(), seconds });
-        Ok(out)
-    }
 }
 
 /// Results of several specifications, and what sharing the passes saved.
@@ -229,7 +207,7 @@ pub(crate) fn run_group(
 ) -> Result<RunsOutput> {
     let begin = Instant::now();
     let threads = options.threads.unwrap_or_else(cores).max(1);
-    let mut progress = Progress { observer, stages: Vec::new() };
+    let mut progress = Progress::new(observer);
     let mut panels = input.load(wanted, threads, options, &mut progress)?;
     let plans = progress.stage("plan", 1, |_| {
         let plan = |(panel, wanted): (&mut Panel, &Wanted<'_>)| {
@@ -241,6 +219,9 @@ pub(crate) fn run_group(
     for text in plans.iter().flat_map(|plan| &plan.warnings) {
         observer(&RunEvent::Warning { text: text.clone() });
     }
+    let outlines = plans.iter().zip(&panels).zip(wanted);
+    let specs = outlines.map(|((plan, panel), own)| Outline::new(own.name, plan, panel.shard_count())).collect();
+    observer(&RunEvent::Planned { specs });
     let mut estimations: Vec<Estimation> = plans
         .into_iter()
         .zip(&panels)
@@ -255,7 +236,9 @@ pub(crate) fn run_group(
     let separate_passes = estimations.iter().map(|e| LOADING_PASSES + e.passes()).sum();
     let mut saved = Vec::new();
     for ((estimation, panel), wanted) in estimations.into_iter().zip(&panels).zip(wanted) {
-        saved.push(estimates::estimate(panel, wanted.spec, &estimation.finish(), &mut progress)?);
+        let found = estimates::estimate(panel, wanted.spec, &estimation.finish(), &mut progress)?;
+        observer(&RunEvent::Estimated(Box::new(Estimated::new(saved.len(), &found.0.result))));
+        saved.push(found);
     }
     let stages = progress.stages;
     let outputs = saved

@@ -3,14 +3,12 @@
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use stagger_estimator::subset_sums::BitMemory;
 
-use super::Progress;
 use super::steps::Estimation;
+use super::{Progress, Watch};
 use crate::error::{EngineError, Result};
-use crate::events::RunEvent;
 use crate::panel::{Needs, Panel, Shards};
 use crate::parallel;
 use crate::partial::Partial;
@@ -77,6 +75,7 @@ impl Threads {
             let partials = self.pass(estimations, panels, &wanted, progress)?;
             for (index, partial) in wanted.into_iter().zip(partials) {
                 estimations[index].accept(partial)?;
+                estimations[index].news(index).iter().for_each(progress.observer);
             }
             passes += 1;
         }
@@ -89,7 +88,7 @@ impl Threads {
             let count = count.next_power_of_two().min(panel.shard_count());
             let stride = panel.shard_count() / count;
             let share = Share { estimation, input: &request.input, panel };
-            let mut partials = self.reduce(&[share], &self.cut(count), stride, &|| {})?;
+            let mut partials = self.reduce(&[share], &self.cut(count), stride, None)?;
             let partial = partials.pop().ok_or_else(|| EngineError::failed("a sample was lost"))?;
             estimation.accept(partial)?;
         }
@@ -117,13 +116,8 @@ impl Threads {
         let mut names: Vec<&str> = shares.iter().map(|s| s.input.stage()).collect();
         names.dedup();
         let name = names.join(" + ");
-        let partials = progress.stage(&name, tasks.len(), |observer| {
-            let done = AtomicUsize::new(0);
-            self.reduce(&shares, &tasks, 1, &|| {
-                let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-                observer(&RunEvent::TaskDone { stage: name.clone(), done, tasks: tasks.len() });
-            })
-        })?;
+        let partials =
+            progress.stage(&name, tasks.len(), |watch| self.reduce(&shares, &tasks, 1, Some(watch)))?;
         Ok(twins.into_iter().map(|twin| partials[twin].clone()).collect())
     }
 
@@ -138,37 +132,44 @@ impl Threads {
         shares: &[Share<'_>],
         tasks: &[Range<usize>],
         stride: usize,
-        done: &(dyn Fn() + Sync),
+        watch: Option<&Watch<'_>>,
     ) -> Result<Vec<Partial>> {
         let shards = tasks.last().map_or(0, |range| range.end);
         let root = shards.next_power_of_two().trailing_zeros();
         let reductions: Vec<Reduction> = shares.iter().map(|_| Reduction::default()).collect();
         let needs = shares.iter().map(|share| share.input.needs()).fold(Needs::default(), Needs::or);
+        let run = |range: &Range<usize>| -> Result<((), u64)> {
+            // Several specifications go through a shard while it is near.
+            let ranges = if shares.len() == 1 {
+                vec![range.clone()]
+            } else {
+                range.clone().map(|shard| shard..shard + 1).collect()
+            };
+            let mut rows = 0;
+            for range in ranges {
+                let mut memory = (shares.len() > 1).then(BitMemory::default);
+                let mut loaded = Loaded::default();
+                for (share, reduction) in shares.iter().zip(&reductions) {
+                    let task = Task { input: share.input, shards: range.clone() };
+                    let shard = |index: usize| {
+                        let shard = loaded.shard(share.panel, index * stride, needs)?;
+                        rows += shard.units() as u64;
+                        Ok(shard)
+                    };
+                    for (node, partial) in run_task(share.estimation.plan(), &task, shard, &mut memory)? {
+                        reduction.add(node, partial, root);
+                    }
+                }
+            }
+            Ok(((), rows))
+        };
         parallel::for_each(
             self.threads,
             tasks.len(),
             || (),
-            |(), index| {
-                // Several specifications go through a shard while it is near.
-                let range = tasks[index].clone();
-                let ranges = if shares.len() == 1 {
-                    vec![range]
-                } else {
-                    range.map(|shard| shard..shard + 1).collect()
-                };
-                for range in ranges {
-                    let mut memory = (shares.len() > 1).then(BitMemory::default);
-                    let mut loaded = Loaded::default();
-                    for (share, reduction) in shares.iter().zip(&reductions) {
-                        let task = Task { input: share.input, shards: range.clone() };
-                        let shard = |index: usize| loaded.shard(share.panel, index * stride, needs);
-                        for (node, partial) in run_task(share.estimation.plan(), &task, shard, &mut memory)? {
-                            reduction.add(node, partial, root);
-                        }
-                    }
-                }
-                done();
-                Ok(())
+            |(), index| match watch {
+                Some(watch) => watch.task(index, named(&tasks[index]), || run(&tasks[index])),
+                None => run(&tasks[index]).map(|_| ()),
             },
         )?;
         let roots = reductions.into_iter().zip(shares).map(|(reduction, share)| {
@@ -176,6 +177,14 @@ impl Threads {
             reduction.into_root().ok_or_else(lost)
         });
         roots.collect()
+    }
+}
+
+/// The name of a task, as workers have it.
+fn named(shards: &Range<usize>) -> String {
+    match shards.len() {
+        1 => format!("shard {}", shards.start),
+        _ => format!("shards {} to {}", shards.start, shards.end.saturating_sub(1)),
     }
 }
 

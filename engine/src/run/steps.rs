@@ -11,6 +11,7 @@ use stagger_estimator::propensity::{LogitFit, LogitState, PropensityPartial, fit
 use super::diagnostics::Sources;
 use super::fit::{Estimates, Fitted, GramFits, Solver, standardize, wants_standardization};
 use crate::error::{EngineError, Result};
+use crate::events::{RunEvent, solved};
 use crate::partial::{InfluenceSums, Partial};
 use crate::plan::Plan;
 use crate::result::Diagnostics;
@@ -178,6 +179,24 @@ impl Estimation {
             _ => return Err(EngineError::failed("a stage returned another stage's partial")),
         }
         Ok(())
+    }
+
+    /// What the pass that was just taken has brought, for whoever listens.
+    pub(crate) fn news(&self, spec: usize) -> Vec<RunEvent> {
+        let count = |is: fn(&LogitState) -> bool| self.states.iter().filter(|state| is(state)).count();
+        let logits = || RunEvent::Logits {
+            spec,
+            round: self.states.iter().map(|state| state.round).max().unwrap_or(0),
+            active: count(LogitState::active),
+            converged: count(|state| matches!(state.fit, Some(LogitFit::Fitted(_)))),
+            failed: count(|state| matches!(state.fit, Some(LogitFit::Failed(_)))),
+        };
+        let solved = || solved(spec, &self.estimates.att(&self.plan));
+        match self.step {
+            Step::Propensity | Step::Moments => vec![logits()],
+            Step::Influence { pass: 0, slice: 0 } => solved().into_iter().collect(),
+            _ => Vec::new(),
+        }
     }
 
     /// Passes over all shards so far.

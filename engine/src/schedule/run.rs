@@ -109,6 +109,8 @@ pub struct Run {
     own: f64,
     /// No attempt before this time: credentials are being renewed.
     held: Option<(Duration, Duration)>,
+    /// No attempt until the user says so.
+    paused: bool,
 }
 
 impl Run {
@@ -136,6 +138,7 @@ impl Run {
             resumed: false,
             stop: None,
             held: None,
+            paused: false,
         }
     }
 
@@ -193,6 +196,19 @@ impl Run {
             Some(Stage::new(works, expected, sets, function.min(self.functions.len().saturating_sub(1))));
     }
 
+    /// Starts nothing, or goes on.
+    pub fn pause(&mut self, paused: bool) {
+        self.paused = paused;
+    }
+
+    /// Tasks that wait to be tried again need not wait.
+    pub fn hurry(&mut self) {
+        self.held = None;
+        if let Some(stage) = &mut self.stage {
+            stage.hurry();
+        }
+    }
+
     /// Starts nothing more.
     pub fn cancel(&mut self) {
         self.stop.get_or_insert(Stop::Cancelled);
@@ -206,6 +222,9 @@ impl Run {
         }
         if self.stop.is_some() {
             return Next::Stopped;
+        }
+        if self.paused {
+            return Next::Wait(None);
         }
         if let Some((until, _)) = self.held.filter(|(until, _)| now < *until) {
             return Next::Wait(Some(until));

@@ -159,6 +159,13 @@ impl Stage {
         self.delayed.peek().map(|Reverse((at, _))| *at)
     }
 
+    /// Everything that waits for its time is ready now.
+    pub(super) fn hurry(&mut self) {
+        while let Some(Reverse((_, task))) = self.delayed.pop() {
+            self.ready.push_back(task);
+        }
+    }
+
     pub(super) fn again(&mut self, task: usize, at: Duration) {
         self.tasks[task].status = Status::Waiting;
         self.delayed.push(Reverse((at, task as u32)));

@@ -275,3 +275,20 @@ fn a_damaged_sum_is_made_again_and_a_resumed_run_looks_first() {
     done(&mut run, again.attempt, 3.0);
     assert_eq!(run.next(seconds(3.0)), Next::Done);
 }
+
+#[test]
+fn a_paused_run_starts_nothing_and_hurry_ends_every_wait() {
+    let mut run = run(1, None);
+    run.begin(shards(0, 2), None, 1);
+    let first = orders(&mut run, 0.0);
+    run.pause(true);
+    let Handled::Again(at) = fail(&mut run, first[0].attempt, FailureClass::Lost, 1.0) else {
+        panic!("another attempt was due")
+    };
+    assert!(at > seconds(1.0));
+    assert_eq!(run.next(at + seconds(1.0)), Next::Wait(None), "paused");
+    run.pause(false);
+    assert_eq!(run.next(seconds(1.0)), Next::Wait(Some(at)), "its time has not come");
+    run.hurry();
+    assert_eq!(order(&mut run, 1.0).work, first[0].work);
+}

@@ -11,7 +11,8 @@ use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 use futures::StreamExt;
 use stagger_engine::cloud::Fold;
-use stagger_engine::journal::{Journal, JournalEvent, RunState, Summary, Takeover, Writer};
+use stagger_engine::events::{RunEvent, TaskDone};
+use stagger_engine::journal::{Journal, RunState, Summary, Takeover, Writer};
 use stagger_engine::partial::{InfluenceSums, Partial};
 use stagger_engine::reduce::Node;
 use stagger_engine::schedule::{Cost, Effect, Function, Next, Order, Policy, Rates, Run};
@@ -105,10 +106,10 @@ fn summary(run: &Run) -> Summary {
     Summary { state: RunState::Running, done, tasks, under_way: run.under_way(), ..Summary::default() }
 }
 
-fn invoked(order: &Order) -> JournalEvent {
-    JournalEvent::Invoked {
+fn invoked(order: &Order) -> RunEvent {
+    RunEvent::Invoked {
         attempt: order.attempt,
-        task: order.work.clone(),
+        task: order.work.to_string(),
         number: order.number,
         function: "worker".into(),
         backup: order.backup,
@@ -120,8 +121,8 @@ fn report(order: &Order, bytes: u64) -> TaskReport {
     TaskReport { key: format!("results/00/{}", order.work), bytes, seconds, ..TaskReport::default() }
 }
 
-fn done(order: &Order, report: &TaskReport) -> JournalEvent {
-    JournalEvent::Done {
+fn done(order: &Order, report: &TaskReport) -> RunEvent {
+    RunEvent::Done(TaskDone {
         attempt: order.attempt,
         seconds: report.seconds,
         took: 0.6,
@@ -130,9 +131,8 @@ fn done(order: &Order, report: &TaskReport) -> JournalEvent {
         bytes_read: 3_000_000,
         bytes: report.bytes,
         peak_memory: 90 << 20,
-        cached: 0,
-        found: false,
-    }
+        ..TaskDone::default()
+    })
 }
 
 /// Requests a second that one process signs and sends by the AWS SDK, so many under way, against a server of this process that answers

@@ -11,10 +11,10 @@ use stagger_engine::cloud::{
 };
 use stagger_engine::error::EngineError;
 use stagger_engine::events::RunEvent;
-use stagger_engine::journal::{JournalEvent, Summary, Takeover, Writer};
+use stagger_engine::journal::{Summary, Takeover, Writer};
 use stagger_engine::schedule::Policy;
 use stagger_engine::store::Store as _;
-use stagger_engine::worker::protocol::{VERSION, Work};
+use stagger_engine::worker::protocol::VERSION;
 
 use super::clock::{Shared, SimClock};
 use super::faults::{Ending, Fault, Plan, Seen};
@@ -492,19 +492,19 @@ fn observe(process: &Process, event: &RunEvent, last: &Mutex<Option<Summary>>) {
     let world = &process.world;
     match event {
         RunEvent::Summary(summary) => *lock(last) = Some(summary.clone()),
-        RunEvent::Journal(JournalEvent::StageStarted { stage, object, tasks, .. }) => {
+        RunEvent::StageStarted { stage, object: Some(object), tasks, .. } => {
             lock(&world.stages).insert(object.checksum.clone(), stage.clone());
             process.tell(|| format!("stage {stage} of {tasks} tasks"));
         }
-        RunEvent::Journal(JournalEvent::Invoked { task, backup, .. }) => {
+        RunEvent::Invoked { task, backup, .. } => {
             if *backup {
                 world.see(Seen::Backup);
             }
-            if matches!(task, Work::Shards { part: Some(_), .. }) {
+            if task.contains("column sets") {
                 world.see(Seen::Parts);
             }
         }
-        RunEvent::Journal(JournalEvent::Failed { remedy, class, message, .. }) => {
+        RunEvent::Failed { remedy, class, message, .. } => {
             let seen = match remedy.as_str() {
                 "again" => Some(Seen::Again),
                 other if other.starts_with("again on") => Some(Seen::Larger),
