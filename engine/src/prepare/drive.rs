@@ -449,7 +449,8 @@ pub(super) fn clean(storage: &Storage) -> Result<()> {
     // The mark goes last: whoever finds it finds all that belongs to it.
     objects.sort_by_key(|object| object.key == keys::UNDER_WAY);
     let marks = objects.split_off(objects.partition_point(|object| object.key != keys::UNDER_WAY));
-    parallel::map(4 * readers(storage), objects.len(), |index| Ok(storage.delete(&objects[index].key)?))?;
+    let threads = if storage.is_remote() { 4 * readers(storage) } else { 1 };
+    parallel::map(threads, objects.len(), |index| Ok(storage.delete(&objects[index].key)?))?;
     for mark in marks {
         storage.delete(&mark.key)?;
     }

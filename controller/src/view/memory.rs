@@ -1,0 +1,55 @@
+//! Peak memory of workers against what they may use.
+
+/// Bins of the histogram: each a twentieth of the limit, the last one for what is over it.
+pub(crate) const BINS: usize = 21;
+/// Worst ones that are remembered.
+const WORST: usize = 16;
+
+/// One task's peak.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Peak {
+    pub(crate) task: String,
+    pub(crate) function: String,
+    /// Bytes.
+    pub(crate) peak: u64,
+    pub(crate) limit: u64,
+}
+
+impl Peak {
+    /// Share of the limit.
+    pub(crate) fn share(&self) -> f64 {
+        self.peak as f64 / self.limit.max(1) as f64
+    }
+}
+
+/// Peaks of all tasks.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Memory {
+    pub(crate) bins: [u64; BINS],
+    /// The highest shares, in descending order.
+    pub(crate) worst: Vec<Peak>,
+    /// The highest peak, whether its limit is known or not.
+    pub(crate) highest: u64,
+}
+
+impl Memory {
+    pub(super) fn add(&mut self, task: &str, function: &str, peak: u64, limit: u64) {
+        self.highest = self.highest.max(peak);
+        if peak == 0 || limit == 0 {
+            return;
+        }
+        let bin = (peak as f64 / limit as f64 * (BINS - 1) as f64) as usize;
+        self.bins[bin.min(BINS - 1)] += 1;
+        let own = Peak { task: task.to_owned(), function: function.to_owned(), peak, limit };
+        let place = self.worst.partition_point(|known| known.share() >= own.share());
+        if place < WORST {
+            self.worst.insert(place, own);
+            self.worst.truncate(WORST);
+        }
+    }
+
+    /// Tasks that told their peak.
+    pub(crate) fn count(&self) -> u64 {
+        self.bins.iter().sum()
+    }
+}

@@ -1,0 +1,115 @@
+//! What happens a second: rows, bytes, requests, refusals, attempts under way, dollars.
+
+use std::collections::VecDeque;
+
+use stagger_engine::events::TaskDone;
+use stagger_engine::worker::protocol::FailureClass;
+
+/// Seconds that are remembered.
+const MOST: usize = 3_600;
+
+/// One second of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Second {
+    pub(crate) tasks: u64,
+    pub(crate) rows: u64,
+    pub(crate) bytes: u64,
+    pub(crate) requests: u64,
+    /// Attempts that were turned away (429).
+    pub(crate) throttled: u64,
+    /// Answers of storage to slow down (503).
+    pub(crate) slowed: u64,
+    /// Most attempts under way.
+    pub(crate) under_way: usize,
+    /// Dollars so far.
+    pub(crate) dollars: f64,
+}
+
+/// The seconds of a run, the last one at the back.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rates {
+    seconds: VecDeque<Second>,
+    /// Whole second since 1970 of the back.
+    newest: i64,
+    pub(crate) total: Second,
+}
+
+impl Rates {
+    fn at(&mut self, at: f64) -> &mut Second {
+        let whole = at.floor() as i64;
+        if self.seconds.is_empty() {
+            self.newest = whole;
+            self.seconds.push_back(Second::default());
+        }
+        if whole - self.newest > MOST as i64 {
+            // A run that was left for hours: nothing happened in between.
+            self.seconds.clear();
+            self.seconds.push_back(Second { dollars: self.total.dollars, ..Second::default() });
+            self.newest = whole;
+        }
+        while self.newest < whole {
+            let last = self.seconds.back().copied().unwrap_or_default();
+            let quiet = Second { under_way: last.under_way, dollars: last.dollars, ..Second::default() };
+            self.seconds.push_back(quiet);
+            self.newest += 1;
+        }
+        while self.seconds.len() > MOST {
+            self.seconds.pop_front();
+        }
+        let back = self.newest - whole;
+        let index = (self.seconds.len() as i64 - 1 - back).max(0) as usize;
+        &mut self.seconds[index]
+    }
+
+    pub(super) fn under_way(&mut self, at: f64, under_way: usize) {
+        let second = self.at(at);
+        second.under_way = second.under_way.max(under_way);
+        self.total.under_way = self.total.under_way.max(under_way);
+    }
+
+    pub(super) fn done(&mut self, at: f64, done: &TaskDone, under_way: usize) {
+        let add = |second: &mut Second| {
+            second.tasks += 1;
+            second.rows += done.rows;
+            second.bytes += done.bytes_read;
+            second.requests += done.requests;
+            second.slowed += done.throttles;
+        };
+        add(self.at(at));
+        add(&mut self.total);
+        self.under_way(at, under_way);
+    }
+
+    pub(super) fn failed(&mut self, at: f64, class: FailureClass, under_way: usize) {
+        if class == FailureClass::Throttled {
+            self.at(at).throttled += 1;
+            self.total.throttled += 1;
+        }
+        self.under_way(at, under_way);
+    }
+
+    pub(super) fn dollars(&mut self, at: f64, dollars: f64) {
+        self.at(at).dollars = dollars;
+        self.total.dollars = dollars;
+    }
+
+    /// The last `count` seconds up to `now`, the newest last; what has not been told of is quiet.
+    pub(crate) fn last(&self, count: usize, now: f64) -> Vec<Second> {
+        let quiet = ((now.floor() as i64 - self.newest).max(0) as usize).min(count);
+        let told = self.seconds.len().min(count - quiet);
+        let mut out: Vec<Second> =
+            self.seconds.iter().skip(self.seconds.len() - told).copied().collect();
+        let last = self.seconds.back().copied().unwrap_or_default();
+        let silent = Second { under_way: last.under_way, dollars: last.dollars, ..Second::default() };
+        out.extend(std::iter::repeat_n(silent, quiet));
+        out
+    }
+
+    /// Means a second over the last whole seconds, at most `count`.
+    pub(crate) fn mean(&self, count: usize, now: f64) -> [f64; 4] {
+        let last = self.last(count, now);
+        let n = last.len().max(1) as f64;
+        let sum = |of: fn(&Second) -> u64| last.iter().map(of).sum::<u64>() as f64 / n;
+        [sum(|s| s.tasks), sum(|s| s.rows), sum(|s| s.bytes), sum(|s| s.requests)]
+    }
+}
