@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use stagger_engine::cloud::Signal;
 
 use crate::failure::Failure;
-use crate::progress;
+use crate::{progress, tui};
 
 /// Exit status of a process ended by Ctrl-C: 128 + SIGINT.
 const STATUS: i32 = 130;
@@ -32,26 +32,32 @@ static OUTPUT: Mutex<Output> =
 /// Answers Ctrl-C (and a request to terminate) from now on.
 pub(crate) fn install() {
     // Without a handler Ctrl-C still ends the process; only the message and the cleaning would be missing.
-    let _ = ctrlc::set_handler(|| {
-        // Waits while files are being put in place. The lock is held until the process has ended.
-        let output = lock();
-        if let Some((name, signal)) = &output.run
-            && signal.stop() == 1
-        {
+    let _ = ctrlc::set_handler(raise);
+}
+
+/// Does what Ctrl-C does.
+pub(crate) fn raise() {
+    // Waits while files are being put in place. The lock is held until the process has ended.
+    let output = lock();
+    if let Some((name, signal)) = &output.run
+        && signal.stop() == 1
+    {
+        if !tui::is_open() {
             progress::erase();
             let _ = writeln!(
                 io::stderr(),
                 "stopping run {name}: the tasks under way end first; Ctrl-C again leaves at once"
             );
-            return;
         }
-        if let Some(staging) = &output.staging {
-            let _ = fs::remove_dir_all(staging);
-        }
-        progress::erase();
-        let _ = writeln!(io::stderr(), "{}", message(&output));
-        std::process::exit(STATUS);
-    });
+        return;
+    }
+    if let Some(staging) = &output.staging {
+        let _ = fs::remove_dir_all(staging);
+    }
+    tui::restore();
+    progress::erase();
+    let _ = writeln!(io::stderr(), "{}", message(&output));
+    std::process::exit(STATUS);
 }
 
 /// Has an interrupt remove this folder.

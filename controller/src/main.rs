@@ -12,6 +12,8 @@ mod progress;
 mod report;
 mod simd;
 mod simulate;
+mod tui;
+mod view;
 
 use std::process::ExitCode;
 

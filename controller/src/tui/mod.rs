@@ -1,0 +1,25 @@
+//! The dashboard. It reads a run's events, as any other listener: it can't slow or change a run, but for what its keys ask.
+//!
+//! - `app`: what is shown, and what keys and mouse change. `panes`: one file a pane, state → frame. `layout`, `keys`, `theme`: what both ask.
+//! - `terminal`: the screen taken and given back. `live`: a run under way in this process. `replay`: a journal, followed or played.
+//! - `picture`: a frame as SVG. `measure`: how long frames take.
+
+mod app;
+mod keys;
+mod layout;
+mod live;
+mod measure;
+mod panes;
+mod picture;
+mod replay;
+mod terminal;
+#[cfg(test)]
+mod tests;
+mod theme;
+
+pub(crate) use live::{Dashboard, Left, unix};
+pub(crate) use measure::measure;
+pub(crate) use picture::picture;
+pub(crate) use replay::{Recording, follow, of_entry, play, recording};
+pub(crate) use terminal::{is_open, restore};
+pub(crate) use theme::{Colors, Theme};

@@ -1,0 +1,151 @@
+//! What is always on the screen: the run, its stage, the tabs, the keys.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+
+use super::super::app::{App, Mode, Popup};
+use super::super::layout::tab_words;
+use super::table::{lines, part, plain};
+use super::words::{count, cut, dollars, seconds};
+use crate::view::{Phase, RunView};
+
+pub(super) fn header(frame: &mut Frame<'_>, area: Rect, app: &App) {
+    let (view, now) = app.shown();
+    lines(frame, area, vec![run(app, view), specification(app, view), progress(app, view, now, area.width)]);
+}
+
+fn run<'a>(app: &App, view: &RunView) -> Line<'a> {
+    let theme = app.theme;
+    let (sign, word, style) = match &view.phase {
+        Phase::Waiting => (".", "waiting".to_owned(), theme.faint()),
+        Phase::Running if app.cancelling => ("!", "stopping: tasks under way end".to_owned(), theme.warning()),
+        Phase::Running if app.paused => ("=", "paused".to_owned(), theme.warning()),
+        Phase::Running => (">", "running".to_owned(), theme.accent()),
+        Phase::Finished => ("*", "finished".to_owned(), theme.good()),
+        Phase::Stopped { resumable: true, .. } => ("!", "stopped, resumable".to_owned(), theme.warning()),
+        Phase::Stopped { resumable: false, .. } => ("x", "failed".to_owned(), theme.bad()),
+    };
+    let on = match (view.backend.as_str(), view.concurrency) {
+        ("", _) => "this process".to_owned(),
+        (backend, most) => format!("{backend}, up to {} at a time", count(most as u64)),
+    };
+    let mut parts = vec![
+        part("stagger ", theme.title()),
+        plain(format!("{}  ", view.name)),
+        part(format!("{sign} {word}"), style),
+        part(format!("  {on}"), theme.faint()),
+    ];
+    if view.controllers > 1 {
+        parts.push(part(format!("  {} controllers", view.controllers), theme.faint()));
+    }
+    if app.is_frozen() {
+        parts.push(part("  frozen", theme.warning()));
+    }
+    if let Mode::Replay { speed, paused } = app.mode {
+        let how = if paused { "replay, paused".to_owned() } else { format!("replay at {speed}x") };
+        parts.push(part(format!("  {how}"), theme.warning()));
+    }
+    Line::from(parts)
+}
+
+fn specification<'a>(app: &App, view: &RunView) -> Line<'a> {
+    let Some(spec) = view.specs.get(app.spec()) else {
+        let (files, rows, _) = view.input;
+        let text = if files > 0 { format!("{files} files, {} rows", count(rows)) } else { String::new() };
+        return Line::from(part(text, app.theme.faint()));
+    };
+    let outline = &spec.outline;
+    let mut text = match (&outline.name, view.specs.len()) {
+        (Some(name), all) if all > 1 => format!("{name} ({} of {all}): ", app.spec() + 1),
+        (Some(name), _) => format!("{name}: "),
+        (None, _) => String::new(),
+    };
+    text += &format!("{:?}", outline.method).to_lowercase();
+    if outline.triple {
+        text += ", triple differences";
+    }
+    text += &format!(", {} cells, {} units", count(outline.cells as u64), count(outline.units));
+    if outline.shards > 1 {
+        text += &format!(" in {} shards", count(outline.shards as u64));
+    }
+    if outline.draws > 0 {
+        text += &format!(", {} draws", count(outline.draws as u64));
+    }
+    Line::from(plain(text))
+}
+
+fn progress<'a>(app: &App, view: &RunView, now: f64, width: u16) -> Line<'a> {
+    let Some(stage) = view.stage() else { return Line::default() };
+    let theme = app.theme;
+    let forecast = view.forecast(now);
+    let mut right = format!("  {}", seconds(view.elapsed(now)));
+    if let (Some(left), false) = (forecast.seconds, view.phase.is_over()) {
+        right += &format!(", about {} left", seconds(left));
+    }
+    if view.backend == "lambda" || view.summary.cost.spent > 0.0 {
+        right += &format!("  {}", dollars(view.summary.cost.spent));
+        if let (Some(all), false) = (forecast.dollars, view.phase.is_over()) {
+            right += &format!(" of about {}", dollars(all));
+        }
+    }
+    let left = format!("{}. {} ", stage.number, cut(&stage.name, 28));
+    let tasks = format!(" {}/{}", count(stage.done as u64), count(stage.tasks as u64));
+    let room = usize::from(width).saturating_sub(left.len() + tasks.len() + right.len());
+    Line::from(vec![
+        plain(left),
+        part(theme.bar(stage.share(), room.min(60)), theme.accent()),
+        plain(tasks),
+        part(right, theme.faint()),
+    ])
+}
+
+pub(super) fn tabs(frame: &mut Frame<'_>, area: Rect, app: &App) {
+    let words = tab_words(area.width).into_iter().map(|(tab, text, ..)| {
+        let style = if tab == app.tab { app.theme.chosen() } else { app.theme.faint() };
+        Span::styled(text, style)
+    });
+    let line = Line::from(words.collect::<Vec<_>>());
+    frame.buffer_mut().set_line(area.x, area.y, &line, area.width);
+}
+
+pub(super) fn footer(frame: &mut Frame<'_>, area: Rect, app: &App) {
+    let theme = app.theme;
+    let line = if app.typing {
+        let cursor = if theme.ascii { "_" } else { "▏" };
+        Line::from(vec![part("filter: ", theme.title()), plain(format!("{}{cursor}", app.filter))])
+    } else if let Some(said) = &app.said {
+        Line::from(part(said.clone(), theme.warning()))
+    } else {
+        keys(app)
+    };
+    frame.buffer_mut().set_line(area.x, area.y, &line, area.width);
+}
+
+fn keys<'a>(app: &App) -> Line<'a> {
+    let theme = app.theme;
+    let mut parts = Vec::new();
+    if !app.filter.is_empty() {
+        parts.push(part(format!("filter {}  ", app.filter), theme.warning()));
+    }
+    if app.errors_only {
+        parts.push(part("failures only  ", theme.warning()));
+    }
+    let hints: &[(&str, &str)] = match app.mode {
+        Mode::Run => &[("?", "help"), ("Tab", "panes"), ("/", "filter"), ("p", "pause"), ("f", "freeze"), ("c", "cancel"), ("q", "leave")],
+        Mode::Alone => &[("?", "help"), ("Tab", "panes"), ("/", "filter"), ("f", "freeze"), ("c", "cancel"), ("q", "leave")],
+        Mode::Watch => &[("?", "help"), ("Tab", "panes"), ("/", "filter"), ("f", "freeze"), ("c", "cancel"), ("q", "quit")],
+        Mode::Replay { .. } => {
+            &[("?", "help"), ("Tab", "panes"), ("space", "pause"), ("left right", "seek"), ("+ -", "speed"), ("q", "quit")]
+        }
+    };
+    for (key, does) in hints {
+        parts.push(Span::styled((*key).to_owned(), Style::new().patch(theme.title())));
+        parts.push(part(format!(" {does}  "), theme.faint()));
+    }
+    if app.popup == Some(Popup::Help) {
+        parts.push(part("any key closes the help", theme.faint()));
+    }
+    Line::from(parts)
+}

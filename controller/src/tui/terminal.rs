@@ -1,0 +1,91 @@
+//! The terminal taken for the dashboard, and given back whatever happens: on drop, on a panic, on a signal.
+//!
+//! It is drawn on stderr, so that results on stdout can go into a pipe or a file.
+
+use std::io::{self, Stderr, Write};
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crossterm::cursor::{Hide, Show};
+use crossterm::event::{DisableMouseCapture, EnableMouseCapture};
+use crossterm::execute;
+use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use ratatui::backend::CrosstermBackend;
+use ratatui::buffer::Buffer;
+
+/// Whether the terminal is ours.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// The terminal, while it is ours.
+pub(crate) struct Screen {
+    pub(crate) terminal: ratatui::Terminal<CrosstermBackend<Stderr>>,
+}
+
+impl Screen {
+    /// Takes the terminal.
+    pub(crate) fn take() -> io::Result<Self> {
+        restore_on_panic();
+        enable_raw_mode()?;
+        TAKEN.store(true, Ordering::SeqCst);
+        let entered = execute!(io::stderr(), EnterAlternateScreen, EnableMouseCapture, Hide);
+        let terminal = entered.and_then(|()| ratatui::Terminal::new(CrosstermBackend::new(io::stderr())));
+        match terminal {
+            Ok(terminal) => Ok(Self { terminal }),
+            Err(error) => {
+                restore();
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives it back, and leaves what was shown last behind, if asked.
+    pub(crate) fn leave(mut self, keep: bool) {
+        let last = keep.then(|| self.terminal.current_buffer_mut().clone());
+        drop(self);
+        if let Some(buffer) = last {
+            let _ = io::stderr().write_all(text(&buffer).as_bytes());
+        }
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+/// Whether the terminal is ours.
+pub(crate) fn is_open() -> bool {
+    TAKEN.load(Ordering::SeqCst)
+}
+
+/// Gives the terminal back, if it is ours: called twice it does nothing the second time.
+pub(crate) fn restore() {
+    if TAKEN.swap(false, Ordering::SeqCst) {
+        // Nothing better can be done about a terminal that takes no orders.
+        let _ = execute!(io::stderr(), DisableMouseCapture, LeaveAlternateScreen, Show);
+        let _ = disable_raw_mode();
+    }
+}
+
+/// A panic's message must land on a screen that shows it.
+fn restore_on_panic() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let told = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            restore();
+            told(info);
+        }));
+    });
+}
+
+/// What is on a screen, line by line, without the blanks at their ends.
+pub(crate) fn text(buffer: &Buffer) -> String {
+    let area = buffer.area;
+    let line = |y: u16| {
+        let cells = (area.x..area.right()).map(|x| buffer[(x, y)].symbol());
+        cells.collect::<String>().trim_end().to_owned() + "\n"
+    };
+    (area.y..area.bottom()).map(line).collect()
+}
