@@ -8,7 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use stagger_engine::cloud::Signal;
 
 use crate::failure::Failure;
-use crate::{progress, tui};
+use crate::listen::progress;
+use crate::tui;
 
 /// Exit status of a process ended by Ctrl-C: 128 + SIGINT.
 const STATUS: i32 = 130;

@@ -8,7 +8,7 @@ mod commands;
 mod failure;
 mod interrupt;
 mod lambda;
-mod progress;
+mod listen;
 mod report;
 mod simd;
 mod simulate;
@@ -50,17 +50,19 @@ fn help(error: &clap::Error) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn act(cli: Cli) -> Result<(), Failure> {
+pub(crate) fn act(cli: Cli) -> Result<(), Failure> {
     match cli.action {
         Action::Run(args) => commands::run::run(*args),
         Action::Prepare(args) => commands::prepare::prepare(&args),
         Action::Plan(args) => commands::plan::plan(*args),
         Action::Resume(args) => commands::workers::resume(*args),
+        Action::Watch(args) => commands::watch::watch(&args),
         Action::Cancel(args) => commands::runs::cancel(&args),
         Action::List(args) => commands::runs::list(&args),
         Action::Agg(args) => commands::agg::agg(&args),
         Action::Describe(args) => commands::describe::describe(&args),
         Action::Doctor(args) => commands::doctor::doctor(args),
+        Action::Demo(args) => commands::demo::demo(&args),
         Action::Simulate(args) => commands::simulate::simulate(&args),
     }
 }

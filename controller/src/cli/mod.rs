@@ -12,6 +12,7 @@ pub(crate) mod run_file;
 pub(crate) mod spec;
 pub(crate) mod specs;
 pub(crate) mod values;
+pub(crate) mod view_args;
 pub(crate) mod workers;
 
 use std::ffi::OsString;
@@ -24,6 +25,7 @@ use self::prepare_args::PrepareArgs;
 use self::refusal::Refusal;
 use self::run_args::{RunArgs, WindowArgs};
 use self::values::{boolean, number};
+use self::view_args::{DemoArgs, WatchArgs};
 use self::workers::{CancelArgs, ListArgs, ResumeArgs};
 use crate::simulate::SimulateArgs;
 
@@ -101,6 +103,22 @@ Examples:
   stagger resume 20261121-103012-kqzt --out result
   stagger resume 20261121-103012-kqzt --max-cost 5";
 
+const WATCH_EXAMPLES: &str = "\
+A run under way is followed until it ends, wherever its controller is; one that is over is played from its journal:
+space pauses, left and right seek, + and - change the speed. Off a terminal each stage and notable event is a line.
+
+Examples:
+  stagger watch 20261121-103012-kqzt
+  stagger watch 20261121-103012-kqzt --json > events.jsonl
+  stagger watch result                        # a result that was saved with --out
+  stagger watch result --picture run.svg --at 0.5 --size 160x45";
+
+const DEMO_EXAMPLES: &str = "\
+Examples:
+  stagger demo                                # a recorded run with faults; ? lists the keys
+  stagger demo --live                         # a small panel, estimated on this machine now
+  stagger demo --measure                      # how long frames take";
+
 const DESCRIBE_EXAMPLES: &str = "\
 Examples:
   stagger describe panel.parquet
@@ -129,6 +147,9 @@ pub(crate) enum Action {
     /// Go on with a run on workers where it was stopped
     #[command(after_help = RESUME_EXAMPLES)]
     Resume(Box<ResumeArgs>),
+    /// Watch a run from another terminal, or show again one that is over
+    #[command(after_help = WATCH_EXAMPLES)]
+    Watch(WatchArgs),
     /// Stop a run on workers, wherever its controller is
     Cancel(CancelArgs),
     /// List runs on workers: state, progress, cost
@@ -141,6 +162,9 @@ pub(crate) enum Action {
     Describe(DescribeArgs),
     /// Check that runs on AWS Lambda would work: credentials, bucket, functions, quota
     Doctor(DoctorArgs),
+    /// Show the dashboard: a recorded run of 1,000 workers, without an account
+    #[command(after_help = DEMO_EXAMPLES)]
+    Demo(DemoArgs),
     /// Write a synthetic staggered panel with known effects
     Simulate(SimulateArgs),
 }
@@ -312,7 +336,7 @@ mod tests {
         error: unrecognized subcommand 'rum'
         hint: did you mean run?
         error: unrecognized subcommand 'forecast'
-        hint: the commands are run, prepare, plan, resume, list, cancel, doctor, agg, describe and simulate; `stagger --help` tells more
+        hint: the commands are run, prepare, plan, resume, watch, cancel, list, agg, describe, doctor, demo and simulate; `stagger --help` tells more
         error: invalid value 'maybe' for '--bstrap[=<BOOL>]': expected true or false
         hint: `stagger run --help` lists what there is
         error: invalid value '-5' for '--biters <DRAWS>': expected a whole number that is not negative

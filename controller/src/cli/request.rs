@@ -12,6 +12,7 @@ use super::spec::{Window, given, specification};
 use super::specs::Named;
 use super::workers::{On, WorkersRequest};
 use crate::failure::Failure;
+use crate::listen::How;
 
 /// Fewer draws than this give standard errors and bands of little worth.
 const FEW_DRAWS: u64 = 100;
@@ -32,9 +33,8 @@ pub(crate) struct RunRequest {
     pub(crate) out: Option<PathBuf>,
     pub(crate) json: bool,
     pub(crate) quiet: bool,
-    /// Whether a progress line may be drawn where stderr is a terminal.
-    pub(crate) progress: bool,
-    pub(crate) monitor: Option<Duration>,
+    /// How it is shown while it is under way.
+    pub(crate) how: How,
 }
 
 /// One specification and what is made of its estimates.
@@ -69,7 +69,8 @@ impl RunRequest {
             }
             named.iter_mut().for_each(|named| fill(&mut named.args.columns, &store));
         }
-        let plain = shared.output.plain.unwrap_or(false);
+        let monitor = shared.running.monitor_interval.map(interval).transpose()?;
+        let how = shared.output.how(shared.running.progress_bar, monitor);
         let quiet = shared.output.quiet.unwrap_or(false);
         Ok(Self {
             specs: named.into_iter().map(Specification::new).collect::<Result<_, _>>()?,
@@ -79,8 +80,7 @@ impl RunRequest {
             out: shared.output.out.map(PathBuf::from),
             json: shared.output.json.unwrap_or(false),
             quiet,
-            progress: shared.running.progress_bar.unwrap_or(true) && !plain && !quiet,
-            monitor: shared.running.monitor_interval.map(interval).transpose()?,
+            how,
         })
     }
 }
@@ -201,7 +201,7 @@ mod tests {
         let request = request("").unwrap();
         let [spec] = request.specs.as_slice() else { panic!("{:?}", request.specs) };
         assert!(spec.window.is_default() && spec.name.is_none() && spec.notes.is_empty());
-        assert!(request.progress && !request.json && request.out.is_none());
+        assert!(request.how.line && !request.json && request.out.is_none());
     }
 
     #[test]

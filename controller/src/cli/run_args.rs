@@ -2,12 +2,16 @@
 //!
 //! Every argument is optional here, so that flags can be laid over a run file; `spec.rs` then decides what is missing.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use clap::Args;
 
 use super::values::{
     boolean, name, number, positive, size, toml_boolean, toml_number, toml_paths, toml_positive, toml_size,
     toml_text, toml_texts, toml_whole, whole,
 };
+use crate::listen::{How, Tui};
 
 /// Gives a group of arguments its keys, a reader for each from a run file, and the laying of one group over another.
 macro_rules! keys {
@@ -187,9 +191,40 @@ pub(crate) struct OutputArgs {
     /// Use no feature of the terminal: lines of text only
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
     pub(crate) plain: Option<bool>,
+    /// Show the dashboard [default: for runs on workers, on a terminal]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
+    pub(crate) tui: Option<bool>,
     /// Show no dashboard
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
     pub(crate) no_tui: Option<bool>,
+    /// Draw the dashboard with ASCII characters only
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
+    pub(crate) ascii: Option<bool>,
+    /// Write every event as a line of JSON to this file as it happens; - is stderr
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
+    pub(crate) events: Option<String>,
+}
+
+impl OutputArgs {
+    /// How a run is shown.
+    pub(crate) fn how(&self, progress_bar: Option<bool>, monitor: Option<Duration>) -> How {
+        let quiet = self.quiet.unwrap_or(false);
+        let plain = self.plain.unwrap_or(false);
+        let tui = match (self.tui, self.no_tui) {
+            (_, Some(true)) | (Some(false), _) => Tui::Never,
+            (Some(true), _) => Tui::Always,
+            _ => Tui::Auto,
+        };
+        How {
+            quiet,
+            plain,
+            line: progress_bar.unwrap_or(true) && !plain && !quiet,
+            tui,
+            ascii: self.ascii.unwrap_or(false),
+            monitor,
+            events: self.events.clone().map(PathBuf::from),
+        }
+    }
 }
 
 keys!(OutputArgs {
@@ -197,7 +232,10 @@ keys!(OutputArgs {
     json: toml_boolean,
     quiet: toml_boolean,
     plain: toml_boolean,
+    tui: toml_boolean,
     no_tui: toml_boolean,
+    ascii: toml_boolean,
+    events: toml_text,
 });
 
 /// How and where the work is done; none of it changes the result.

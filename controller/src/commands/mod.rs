@@ -1,6 +1,7 @@
 //! The subcommands.
 
 pub(crate) mod agg;
+pub(crate) mod demo;
 pub(crate) mod describe;
 pub(crate) mod doctor;
 pub(crate) mod plan;
@@ -8,4 +9,5 @@ pub(crate) mod prepare;
 pub(crate) mod run;
 pub(crate) mod runs;
 pub(crate) mod simulate;
+pub(crate) mod watch;
 pub(crate) mod workers;

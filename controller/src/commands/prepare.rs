@@ -15,7 +15,8 @@ use crate::cli::workers::WorkersRequest;
 use crate::commands::workers;
 use crate::failure::Failure;
 use crate::interrupt;
-use crate::progress::{Progress, Show, erase};
+use crate::listen::How;
+use crate::listen::progress::{Progress, Show, erase};
 use crate::report::stdout::{print, print_json};
 use crate::report::text::{counted, grouped};
 
@@ -59,7 +60,7 @@ fn by_workers(
     on: &WorkersRequest,
 ) -> Result<Prepared, Failure> {
     let Show { line, monitor } = show(args);
-    let watch = workers::Watch { quiet: args.quiet.unwrap_or(false), progress: line, monitor };
+    let watch = How { quiet: args.quiet.unwrap_or(false), line, monitor, ..How::default() };
     let how = (args.n_partitions, args.threads);
     workers::prepare(on, &request.inputs, request.specs.clone(), &request.out, how, &watch)
 }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 use stagger_engine::aggregate::{AggregateOptions, InferenceOverrides, aggregate_saved};
-use stagger_engine::events::{Observer, RunEvent};
+use stagger_engine::events::Observer;
 use stagger_engine::result::{RunResult, SavedResult};
 use stagger_engine::run::{RunOutput, RunsOutput, run as estimate, run_all};
 
@@ -15,7 +15,7 @@ use crate::cli::spec::Window;
 use crate::commands::workers;
 use crate::failure::Failure;
 use crate::interrupt;
-use crate::progress::{Progress, Show, erase};
+use crate::listen::Listeners;
 use crate::report::aggregation::KINDS;
 use crate::report::estimates::{heading, run_report};
 use crate::report::folder::{Staging, StagingAll};
@@ -32,14 +32,14 @@ pub(crate) fn run(args: RunArgs) -> Result<(), Failure> {
         tell(&request, "note", spec, &spec.notes);
     }
 
-    let mut outputs = compute(&request)?;
+    let (mut outputs, events) = compute(&request)?;
     for (spec, output) in request.specs.iter().zip(&mut outputs) {
         if !spec.window.is_default() {
             aggregate_in(spec.window, output);
         }
     }
     // A full disk must not cost the result: it is printed in any case, and saving is what failed.
-    let saved = folder.map(|folder| folder.save(&outputs)).transpose();
+    let saved = folder.map(|folder| folder.save(&outputs, &events)).transpose();
     let printed = show(&request, &outputs);
     saved?;
     if let Some(out) = &request.out {
@@ -66,34 +66,28 @@ impl Folder {
         StagingAll::prepare(out, &names).map(Self::Named).map(Some)
     }
 
-    pub(crate) fn save(self, outputs: &[RunOutput]) -> Result<(), Failure> {
+    pub(crate) fn save(self, outputs: &[RunOutput], events: &[u8]) -> Result<(), Failure> {
         match (self, outputs) {
-            (Self::One(folder), [output]) => save(folder, output),
+            (Self::One(folder), [output]) => save(folder, output, events),
             (Self::One(_), _) => Err(Failure::failed("several results for one folder")),
-            (Self::Named(folders), outputs) => save_all(folders, outputs),
+            (Self::Named(folders), outputs) => save_all(folders, outputs, events),
         }
     }
 }
 
-/// One result a specification, in their order.
-fn compute(request: &RunRequest) -> Result<Vec<RunOutput>, Failure> {
+/// One result a specification, in their order, and the event log.
+fn compute(request: &RunRequest) -> Result<(Vec<RunOutput>, Vec<u8>), Failure> {
     if let Some(workers) = &request.workers {
         return workers::compute(request, workers);
     }
-    let progress = Progress::start(Show { line: request.progress, monitor: request.monitor });
-    let found = estimate_all(request, &|event| {
-        progress.observe(event);
-        if let RunEvent::Note { text } = event {
-            erase();
-            say(request.quiet, &format!("note: {text}"));
-        }
-    });
-    progress.finish();
+    let listeners = Listeners::start(&request.how, "", None)?;
+    let found = estimate_all(request, &|event| listeners.observe(event));
+    let (_, events) = listeners.finish(found.is_err());
     let runs = found?;
     if let Some(saving) = saving(&runs) {
         say(request.quiet, &format!("note: {saving}"));
     }
-    Ok(runs.outputs)
+    Ok((runs.outputs, events))
 }
 
 fn estimate_all(request: &RunRequest, observer: Observer<'_>) -> Result<RunsOutput, Failure> {

@@ -2,13 +2,13 @@
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use stagger_engine::cloud::{
     self, CloudOptions, CloudOutput, Invoker, Limits, RunRequest as Wanted, Settings, Threads,
 };
 use stagger_engine::error::EngineError;
-use stagger_engine::events::RunEvent;
+use stagger_engine::events::{Observer, RunEvent};
 use stagger_engine::forecast::Prices;
 use stagger_engine::journal::{Takeover, Writer};
 use stagger_engine::prepare::{Prepared, default_memory};
@@ -25,12 +25,16 @@ use crate::commands::run::{Folder, aggregate_in, say, show};
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::lambda::LambdaInvoker;
-use crate::progress::{Progress, Show, erase};
+use crate::listen::{How, Listeners};
 use crate::report::stdout::print;
 use crate::report::text::grouped;
+use crate::tui::Left;
 
-/// Estimates on workers; one result a specification, in their order.
-pub(crate) fn compute(request: &RunRequest, workers: &WorkersRequest) -> Result<Vec<RunOutput>, Failure> {
+/// Estimates on workers; one result a specification, in their order, and the event log.
+pub(crate) fn compute(
+    request: &RunRequest,
+    workers: &WorkersRequest,
+) -> Result<(Vec<RunOutput>, Vec<u8>), Failure> {
     let settings = Settings::new(invoker(&workers.on, request.options.threads)?);
     let options = CloudOptions {
         n_partitions: request.options.n_partitions,
@@ -42,11 +46,11 @@ pub(crate) fn compute(request: &RunRequest, workers: &WorkersRequest) -> Result<
     wanted.limits.n_partitions = options.n_partitions;
     interrupt::stops(&workers.name, settings.signal.clone());
     say(request.quiet, &format!("run {} in {}", workers.name, workers.runs));
-    let watch = Watch { quiet: request.quiet, progress: request.progress, monitor: request.monitor };
-    let (output, facts) = watched(&watch, &workers.name, &settings, |observer| {
+    let watched = Watched { how: &request.how, runs: &workers.runs, name: &workers.name };
+    let (output, facts, events) = watched.run(&settings, &options, |observer| {
         cloud::start(&workers.runs, &workers.name, &wanted, &settings, &options, observer)
     })?;
-    Ok(results(output, &facts))
+    Ok((results(output, &facts), events))
 }
 
 /// Has workers make a store.
@@ -56,14 +60,15 @@ pub(crate) fn prepare(
     specs: Vec<(Option<String>, RunSpec)>,
     out: &str,
     (n_partitions, threads): (Option<usize>, Option<usize>),
-    watch: &Watch,
+    how: &How,
 ) -> Result<Prepared, Failure> {
     let settings = Settings::new(invoker(&workers.on, threads)?);
     let options = CloudOptions { n_partitions, ..options(workers, threads) };
     let wanted = Wanted { prepare: Some(out.to_owned()), ..wanted(workers, inputs, specs) };
     interrupt::stops(&workers.name, settings.signal.clone());
-    say(watch.quiet, &format!("run {} in {}", workers.name, workers.runs));
-    let (output, _) = watched(watch, &workers.name, &settings, |observer| {
+    say(how.quiet, &format!("run {} in {}", workers.name, workers.runs));
+    let watched = Watched { how, runs: &workers.runs, name: &workers.name };
+    let (output, ..) = watched.run(&settings, &options, |observer| {
         cloud::start(&workers.runs, &workers.name, &wanted, &settings, &options, observer)
     })?;
     output.prepared.ok_or_else(|| Failure::failed("the preparation brought no store"))
@@ -104,59 +109,73 @@ fn wanted(workers: &WorkersRequest, inputs: &[String], specs: Vec<(Option<String
     }
 }
 
-/// How a run is shown.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Watch {
-    pub(crate) quiet: bool,
-    pub(crate) progress: bool,
-    pub(crate) monitor: Option<Duration>,
+/// A run that is watched, and where it is.
+struct Watched<'a> {
+    how: &'a How,
+    runs: &'a str,
+    name: &'a str,
 }
 
-/// Runs with progress shown; tells what it cost.
-fn watched(
-    watch: &Watch,
-    name: &str,
-    settings: &Settings,
-    work: impl FnOnce(stagger_engine::events::Observer<'_>) -> Result<CloudOutput, EngineError>,
-) -> Result<(CloudOutput, RunFacts), Failure> {
-    let begin = Instant::now();
-    let progress = Progress::start(Show { line: watch.progress, monitor: watch.monitor });
-    let stages: Mutex<Vec<StageFacts>> = Mutex::default();
-    let tasks: Mutex<usize> = Mutex::default();
-    let found = work(&|event| {
-        progress.observe(event);
+impl Watched<'_> {
+    /// Runs with whoever listens; tells what it cost. A run that failed goes on for as long as somebody at the dashboard wants it to.
+    fn run(
+        &self,
+        settings: &Settings,
+        options: &CloudOptions,
+        work: impl FnOnce(Observer<'_>) -> Result<CloudOutput, EngineError>,
+    ) -> Result<(CloudOutput, RunFacts, Vec<u8>), Failure> {
+        let begin = Instant::now();
+        let stages = Stages::default();
+        let listeners = Listeners::start(self.how, self.name, Some(settings.signal.clone()))?;
+        let mut found = work(&|event| stages.observe(event, &listeners));
+        let (mut left, mut events) = listeners.finish(found.is_err());
+        while left == Left::Again && found.is_err() {
+            let listeners = Listeners::start(self.how, self.name, Some(settings.signal.clone()))?;
+            found = cloud::resume(self.runs, self.name, settings, options, &|event| {
+                stages.observe(event, &listeners);
+            })
+            .map(|(_, output)| output);
+            let more;
+            (left, more) = listeners.finish(found.is_err());
+            events.extend(more);
+        }
+        let output = found.map_err(|error| {
+            let failure = Failure::from(error);
+            if settings.signal.is_raised() { failure.interrupted() } else { failure }
+        })?;
+        let seconds = begin.elapsed().as_secs_f64();
+        say(self.how.quiet, &told(self.name, settings.invoker.name(), &output, seconds));
+        let facts = facts(&output, settings.invoker.name(), stages.facts(), seconds);
+        Ok((output, facts, events))
+    }
+}
+
+/// How the stages of a run went, and the tasks of the one under way.
+#[derive(Default)]
+struct Stages(Mutex<(Vec<StageFacts>, usize)>);
+
+impl Stages {
+    fn observe(&self, event: &RunEvent, listeners: &Listeners) {
+        listeners.observe(event);
+        let mut own = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            RunEvent::Note { text } => {
-                erase();
-                say(watch.quiet, &format!("note: {text}"));
-            }
-            RunEvent::Done(task) => *lock(&tasks) = task.tasks,
+            RunEvent::Done(task) => own.1 = task.tasks,
             RunEvent::StageDone { stage, seconds, .. } => {
-                let tasks = std::mem::take(&mut *lock(&tasks));
-                lock(&stages).push(StageFacts { stage: stage.clone(), tasks, seconds: *seconds });
+                let tasks = std::mem::take(&mut own.1);
+                own.0.push(StageFacts { stage: stage.clone(), tasks, seconds: *seconds });
             }
             _ => {}
         }
-    });
-    progress.finish();
-    let output = found.map_err(|error| {
-        let failure = Failure::from(error);
-        if settings.signal.is_raised() { failure.interrupted() } else { failure }
-    })?;
-    let seconds = begin.elapsed().as_secs_f64();
-    say(watch.quiet, &told(name, settings.invoker.name(), &output, seconds));
-    let stages = stages.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let facts = facts(&output, settings.invoker.name(), stages, seconds);
-    Ok((output, facts))
+    }
+
+    fn facts(self) -> Vec<StageFacts> {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner).0
+    }
 }
 
 fn results(output: CloudOutput, facts: &RunFacts) -> Vec<RunOutput> {
     let each = |(saved, draws)| RunOutput { saved, draws, facts: facts.clone() };
     output.outputs.into_iter().map(each).collect()
-}
-
-fn lock<T>(value: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// `run NAME: 213 tasks on lambda in 4.2 s, 2 of them again, 1,204 MB read, $0.0042`
@@ -265,8 +284,7 @@ pub(crate) fn resume(args: ResumeArgs) -> Result<(), Failure> {
         out: args.output.out.clone().map(Into::into),
         json: args.output.json.unwrap_or(false),
         quiet,
-        progress: args.progress_bar.unwrap_or(true) && !quiet && !args.output.plain.unwrap_or(false),
-        monitor: None,
+        how: args.output.how(args.progress_bar, None),
     };
     interrupt::install();
     let folder = Folder::prepare(&request)?;
@@ -283,8 +301,8 @@ pub(crate) fn resume(args: ResumeArgs) -> Result<(), Failure> {
         takeover: if args.take_over.unwrap_or(false) { Takeover::Force } else { Takeover::IfGone },
     };
     interrupt::stops(&args.run, settings.signal.clone());
-    let watch = Watch { quiet, progress: request.progress, monitor: None };
-    let (output, facts) = watched(&watch, &args.run, &settings, |observer| {
+    let watched = Watched { how: &request.how, runs: &runs, name: &args.run };
+    let (output, facts, events) = watched.run(&settings, &options, |observer| {
         cloud::resume(&runs, &args.run, &settings, &options, observer).map(|(_, output)| output)
     })?;
     if output.prepared.is_some() {
@@ -294,7 +312,7 @@ pub(crate) fn resume(args: ResumeArgs) -> Result<(), Failure> {
     if !window.is_default() {
         outputs.iter_mut().for_each(|output| aggregate_in(window, output));
     }
-    let saved = folder.map(|folder| folder.save(&outputs)).transpose();
+    let saved = folder.map(|folder| folder.save(&outputs, &events)).transpose();
     let printed = show(&request, &outputs);
     saved?;
     if let Some(out) = &request.out {

@@ -186,7 +186,7 @@ mod tests {
     }
 
     fn saved_in(folder: &Path, output: &RunOutput) {
-        save(Staging::prepare(folder).unwrap(), output).unwrap();
+        save(Staging::prepare(folder).unwrap(), output, b"").unwrap();
     }
 
     fn message(path: &Path, root: &Path) -> String {
@@ -218,6 +218,7 @@ mod tests {
         att_gt.csv
         att_gt.parquet
         draws.parquet
+        events.jsonl
         result.json
         run.json
         ");

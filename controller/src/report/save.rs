@@ -6,6 +6,7 @@
 //! | `att_gt.csv`, `att_gt.parquet` | ATT(g,t) |
 //! | `aggte_TYPE.csv` | one a kind of aggregation |
 //! | `draws.parquet` | bootstrap draws, one column an extended column |
+//! | `events.jsonl` | what happened when (docs/events.md) |
 //! | `run.json` | version, specification, inputs and their fingerprint, counts, timings |
 
 use std::io::{self, BufWriter, Write};
@@ -19,6 +20,7 @@ use super::aggregation::KINDS;
 use super::folder::{RESULT, Staging, StagingAll};
 use super::tabular::{aggregation_csv, as_io, cells_csv, cells_parquet, draws_parquet};
 use crate::failure::Failure;
+use crate::listen::EVENTS_FILE;
 
 /// File of the bootstrap draws.
 pub(crate) const DRAWS: &str = "draws.parquet";
@@ -35,20 +37,20 @@ struct RunRecord<'a> {
 }
 
 /// Writes all files and puts the folder in place.
-pub(crate) fn save(folder: Staging, output: &RunOutput) -> Result<(), Failure> {
-    write_all(&folder, output)?;
+pub(crate) fn save(folder: Staging, output: &RunOutput, events: &[u8]) -> Result<(), Failure> {
+    write_all(&folder, output, events)?;
     folder.commit(is_ours)
 }
 
 /// Writes the files of several results, a folder each, and puts the folders in place when all are complete.
-pub(crate) fn save_all(folders: StagingAll, outputs: &[RunOutput]) -> Result<(), Failure> {
+pub(crate) fn save_all(folders: StagingAll, outputs: &[RunOutput], events: &[u8]) -> Result<(), Failure> {
     for (folder, output) in folders.parts().iter().zip(outputs) {
-        write_all(folder, output)?;
+        write_all(folder, output, events)?;
     }
     folders.commit(is_ours)
 }
 
-fn write_all(folder: &Staging, output: &RunOutput) -> Result<(), Failure> {
+fn write_all(folder: &Staging, output: &RunOutput, events: &[u8]) -> Result<(), Failure> {
     let result = &output.saved.result;
     let record = RunRecord {
         version: env!("CARGO_PKG_VERSION"),
@@ -64,6 +66,7 @@ fn write_all(folder: &Staging, output: &RunOutput) -> Result<(), Failure> {
     folder.write(CELLS_PARQUET, |file| {
         cells_parquet(&result.att_gt, file).map_err(|error| as_io(Path::new(CELLS_PARQUET), error))
     })?;
+    write_text(folder, EVENTS_FILE, |out| out.write_all(events))?;
     if let Some(draws) = &output.draws {
         folder.write(DRAWS, |file| {
             draws_parquet(&output.saved, draws, file).map_err(|error| as_io(Path::new(DRAWS), error))
@@ -79,7 +82,7 @@ fn aggregation_file(kind: &str) -> String {
 
 /// Whether a file of an earlier result is replaced or removed.
 fn is_ours(name: &str) -> bool {
-    [RESULT, CELLS_CSV, CELLS_PARQUET, DRAWS, RUN].contains(&name)
+    [RESULT, CELLS_CSV, CELLS_PARQUET, DRAWS, RUN, EVENTS_FILE].contains(&name)
         || KINDS.iter().any(|kind| aggregation_file(kind) == name)
 }
 

@@ -109,7 +109,7 @@ impl Loop {
                     // A terminal that is gone: the run goes on.
                     return Left::Detached;
                 }
-                (drawn, dirty) = (Instant::now(), false);
+                drawn = Instant::now();
             }
             let wait = FRAME.saturating_sub(drawn.elapsed());
             match event::poll(wait) {

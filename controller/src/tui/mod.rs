@@ -22,4 +22,4 @@ pub(crate) use measure::measure;
 pub(crate) use picture::picture;
 pub(crate) use replay::{Recording, follow, of_entry, play, recording};
 pub(crate) use terminal::{is_open, restore};
-pub(crate) use theme::{Colors, Theme};
+pub(crate) use theme::Theme;

@@ -18,7 +18,7 @@ use stagger_engine::journal::{Entry, RunState, Summary};
 pub(crate) use cells::{CellState, SpecView};
 pub(crate) use errors::{ErrorGroup, Errors};
 pub(crate) use forecast::Forecast;
-pub(crate) use log::{Level, Line, Log};
+pub(crate) use log::{Level, Line, Log, told};
 pub(crate) use memory::{BINS, Memory, Peak};
 pub(crate) use rates::{Rates, Second};
 pub(crate) use stages::StageView;

@@ -143,11 +143,19 @@ impl Journal {
 /// # Errors
 /// Storage that fails, or an entry that can't be read.
 pub async fn read(storage: &Storage) -> Result<Vec<Entry>> {
+    read_from(storage, 1).await
+}
+
+/// The entries of a journal from this number on.
+///
+/// # Errors
+/// Storage that fails, or an entry that can't be read.
+pub async fn read_from(storage: &Storage, first: u64) -> Result<Vec<Entry>> {
     let listed = storage.list_async(keys::JOURNAL).await?;
     let mut out: Vec<Entry> = Vec::with_capacity(listed.len());
-    for object in listed.iter().filter(|object| keys::entry_number(&object.key).is_some()) {
+    for object in listed.iter().filter(|object| keys::entry_number(&object.key) >= Some(first)) {
         let entry = entry_at(storage, &object.key).await?;
-        let expected = out.len() as u64 + 1;
+        let expected = out.len() as u64 + first;
         if entry.number != expected {
             return Err(EngineError::failed(format!(
                 "the journal of `{}` has entry {} in place of {expected}",

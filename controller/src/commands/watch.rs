@@ -1,0 +1,129 @@
+//! `stagger watch`: a run of another process followed, or one that is over shown again.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use stagger_engine::cloud::{read_request, run_url};
+use stagger_engine::error::EngineError;
+use stagger_engine::events::RunEvent;
+use stagger_engine::journal::{self, Entry, RunState, SILENCE};
+use stagger_engine::store::{Storage, runtime};
+
+use crate::cli::view_args::{ViewArgs, WatchArgs};
+use crate::cli::workers::runs;
+use crate::failure::Failure;
+use crate::listen::{EVENTS_FILE, Lines, How, is_terminal, parse, record};
+use crate::report::stdout::print;
+use crate::tui::{self, Recording, unix};
+
+/// How often the journal is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Shows a run.
+pub(crate) fn watch(args: &WatchArgs) -> Result<(), Failure> {
+    if let Some(file) = event_log(Path::new(&args.run)) {
+        let text = fs::read_to_string(&file).map_err(|error| Failure::read(&file, &error))?;
+        return replay(&args.run, parse(&text, &file.display().to_string())?, &args.view);
+    }
+    let all = runs(args.run_dir.clone())?;
+    let storage = Storage::open(&run_url(&all, &args.run)).map_err(EngineError::from)?;
+    read_request(&storage, &all, &args.run)?;
+    let entries = entries(&storage, 1)?;
+    let over = entries.last().is_some_and(|last| {
+        last.summary.state != RunState::Running || unix() - last.at > SILENCE
+    });
+    if over || args.view.picture.is_some() {
+        return replay(&args.run, tui::recording(&entries), &args.view);
+    }
+    let (sender, news) = channel();
+    let cancels = storage.clone();
+    std::thread::spawn(move || follow(&storage, entries, &sender));
+    if args.view.json || args.view.plain || !is_terminal() {
+        return told(&news, args.view.json);
+    }
+    tui::follow(&args.run, theme(&args.view), &news, |abandon| {
+        let runtime = runtime().map_err(EngineError::from)?;
+        Ok(runtime.block_on(journal::request_cancel(&cancels, abandon))?)
+    })
+}
+
+/// The event log that a path names: itself, or the one in a result's folder.
+fn event_log(path: &Path) -> Option<PathBuf> {
+    if path.is_file() {
+        return Some(path.to_owned());
+    }
+    Some(path.join(EVENTS_FILE)).filter(|file| file.is_file())
+}
+
+fn theme(view: &ViewArgs) -> tui::Theme {
+    How { ascii: view.ascii, ..How::default() }.theme()
+}
+
+fn entries(storage: &Storage, first: u64) -> Result<Vec<Entry>, Failure> {
+    let runtime = runtime().map_err(EngineError::from)?;
+    Ok(runtime.block_on(journal::read_from(storage, first))?)
+}
+
+/// Tells what a journal has, and what comes, until the run is over or nobody listens.
+fn follow(storage: &Storage, mut new: Vec<Entry>, sender: &Sender<(f64, RunEvent)>) {
+    let mut next = 1;
+    loop {
+        for entry in &new {
+            next = entry.number + 1;
+            if tui::of_entry(entry).into_iter().any(|event| sender.send(event).is_err()) {
+                return;
+            }
+        }
+        let ended = |entry: &Entry| entry.summary.state != RunState::Running;
+        if new.last().is_some_and(ended) {
+            return;
+        }
+        std::thread::sleep(LOOK);
+        // Storage that fails for a while is looked at again.
+        new = entries(storage, next).unwrap_or_default();
+    }
+}
+
+/// Prints events as they come.
+fn told(news: &Receiver<(f64, RunEvent)>, json: bool) -> Result<(), Failure> {
+    let mut lines = Lines::new(true);
+    for (at, event) in news {
+        let line = if json { Some(record(at, &event)) } else { text(&mut lines, at, &event) };
+        line.map_or(Ok(()), |line| print(&line))?;
+    }
+    Ok(())
+}
+
+/// The line of an event, its end included: notes, warnings and the run's end too, which other listeners tell elsewhere.
+fn text(lines: &mut Lines, at: f64, event: &RunEvent) -> Option<String> {
+    let line = lines.line(at, event);
+    let own = match event {
+        RunEvent::Note { .. } | RunEvent::Warning { .. } | RunEvent::Stopped { .. } | RunEvent::Finished => {
+            crate::view::told(event).map(|(_, text)| text)
+        }
+        _ => None,
+    };
+    line.or(own).map(|line| line + "\n")
+}
+
+/// Shows events that are all there.
+pub(crate) fn replay(name: &str, events: Recording, view: &ViewArgs) -> Result<(), Failure> {
+    if events.is_empty() {
+        return Err(Failure::input(format!("the run {name} has told nothing yet")));
+    }
+    if let Some(file) = &view.picture {
+        let svg = tui::picture(name, events, view.share()?, view.size()?, view.pane)?;
+        return fs::write(file, svg).map_err(|error| Failure::write(Path::new(file), &error));
+    }
+    if view.json || view.plain || !is_terminal() {
+        let mut lines = Lines::new(true);
+        let line = |(at, event): &(f64, RunEvent)| match view.json {
+            true => Some(record(*at, event)),
+            false => text(&mut lines, *at, event),
+        };
+        return print(&events.iter().filter_map(line).collect::<String>());
+    }
+    tui::play(name, events, theme(view), view.speed()?, view.end)
+}

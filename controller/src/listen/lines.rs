@@ -1,0 +1,99 @@
+//! A line for each stage and each notable event, where there is no terminal to draw on.
+
+use std::collections::HashSet;
+
+use stagger_engine::events::RunEvent;
+
+use crate::view::{Level, RunView, told};
+
+/// Seconds from which a stage of a short run is worth a line.
+const LONG: f64 = 2.0;
+
+/// What has been told.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    /// A run on workers tells every stage.
+    workers: bool,
+    view: RunView,
+    /// Causes of failures that were told.
+    causes: HashSet<String>,
+}
+
+impl Lines {
+    pub(crate) fn new(workers: bool) -> Self {
+        Self { workers, view: RunView::new(""), causes: HashSet::new() }
+    }
+
+    /// The line of an event, if it is worth one: `[12.3 s] stage 4 moments: 128 tasks in 1.2 s`.
+    pub(crate) fn line(&mut self, at: f64, event: &RunEvent) -> Option<String> {
+        let before = self.view.errors.groups().len();
+        // Attempts that a long run has forgotten are of no use here: only stages and causes are.
+        self.view.update(at, event);
+        let elapsed = at - self.view.begun.unwrap_or(at);
+        let text = self.text(event, self.view.errors.groups().len() > before)?;
+        Some(format!("[{elapsed:.1} s] {text}"))
+    }
+
+    fn text(&mut self, event: &RunEvent, new: bool) -> Option<String> {
+        match event {
+            RunEvent::StageDone { number, stage, seconds } if self.workers || *seconds >= LONG => {
+                let view = self.view.stages.iter().rev().find(|known| known.number == *number);
+                let tasks = view.map_or(0, |view| view.tasks);
+                let failed = match view.map_or(0, |view| view.failures) {
+                    0 => String::new(),
+                    n => format!(", {n} attempts failed"),
+                };
+                let noun = if tasks == 1 { "task" } else { "tasks" };
+                Some(format!("stage {number} {stage}: {tasks} {noun} in {seconds:.1} s{failed}"))
+            }
+            RunEvent::Failed { remedy, .. } if new || remedy == "given up" => {
+                let (level, text) = told(event)?;
+                let sign = if level == Level::Error { "error" } else { "failed" };
+                self.causes.insert(text.clone()).then(|| format!("{sign}: {text}"))
+            }
+            RunEvent::Workers { .. } | RunEvent::Planned { .. } if self.workers => told(event).map(|(_, text)| text),
+            RunEvent::Invoked { backup: true, .. } if self.workers => told(event).map(|(_, text)| text),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stagger_engine::events::TaskDone;
+    use stagger_engine::worker::protocol::FailureClass;
+
+    use super::*;
+
+    fn failed(message: &str) -> RunEvent {
+        RunEvent::Failed {
+            attempt: 1,
+            class: FailureClass::Lost,
+            message: message.into(),
+            place: None,
+            hint: None,
+            remedy: "again".into(),
+            took: 1.0,
+        }
+    }
+
+    #[test]
+    fn a_stage_and_a_cause_are_a_line_each() {
+        let mut lines = Lines::new(true);
+        let events = [
+            RunEvent::StageStarted { number: 1, stage: "gram".into(), tasks: 2, object: None },
+            failed("answer 1 is lost"),
+            failed("answer 2 is lost"),
+            RunEvent::Done(TaskDone { done: 2, tasks: 2, ..TaskDone::default() }),
+            RunEvent::StageDone { number: 1, stage: "gram".into(), seconds: 0.5 },
+        ];
+        let told: Vec<String> =
+            events.iter().enumerate().filter_map(|(at, event)| lines.line(at as f64, event)).collect();
+        assert_eq!(told, [
+            "[1.0 s] failed: lost: answer 1 is lost; again",
+            "[4.0 s] stage 1 gram: 2 tasks in 0.5 s, 2 attempts failed"
+        ]);
+        let mut short = Lines::new(false);
+        assert!(events.iter().filter_map(|event| short.line(0.0, event)).all(|line| line.contains("failed:")));
+    }
+}

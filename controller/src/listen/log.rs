@@ -1,0 +1,146 @@
+//! The event log: one JSON object a line, `{"v":1,"at":…,"event":"stage_done",…}` (docs/events.md).
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use stagger_engine::events::{EVENTS, RunEvent};
+
+use crate::failure::Failure;
+use crate::tui::Recording;
+
+/// The event log in the folder of a result.
+pub(crate) const EVENTS_FILE: &str = "events.jsonl";
+/// Bytes up to which single attempts are kept for the folder of a result; of longer runs their journal has them.
+const MOST: usize = 64 << 20;
+
+/// A line.
+#[derive(Serialize)]
+struct Record<'a> {
+    v: u32,
+    at: f64,
+    #[serde(flatten)]
+    event: &'a RunEvent,
+}
+
+/// A line that is read.
+#[derive(Deserialize)]
+struct Read {
+    v: u32,
+    at: f64,
+    #[serde(flatten)]
+    event: RunEvent,
+}
+
+/// An event of a moment as a line, its end included.
+pub(crate) fn record(at: f64, event: &RunEvent) -> String {
+    let record = Record { v: EVENTS, at: (at * 1e3).round() / 1e3, event };
+    // An event is made of numbers and texts: nothing in it can't be JSON.
+    serde_json::to_string(&record).unwrap_or_default() + "\n"
+}
+
+/// The events of a log; `name` is for messages.
+pub(crate) fn parse(text: &str, name: &str) -> Result<Recording, Failure> {
+    let read = |(index, line): (usize, &str)| {
+        let record: Read = serde_json::from_str(line).map_err(|error| {
+            Failure::input(format!("line {} of {name} is no event: {error}", index + 1))
+                .hint("an event log has one JSON object a line; docs/events.md describes it")
+        })?;
+        if record.v > EVENTS {
+            return Err(Failure::input(format!(
+                "{name} has events of version {}, this program knows {EVENTS}",
+                record.v
+            ))
+            .hint("a newer stagger reads it"));
+        }
+        Ok((record.at, record.event))
+    };
+    text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).map(read).collect()
+}
+
+/// Where events are written.
+pub(crate) struct EventLog {
+    kept: Vec<u8>,
+    sink: Option<(PathBuf, Box<dyn Write + Send>)>,
+}
+
+impl EventLog {
+    /// With a file that gets every event at once; `-` is stderr.
+    pub(crate) fn new(path: Option<&Path>) -> Result<Self, Failure> {
+        let sink = match path {
+            None => None,
+            Some(path) if path == Path::new("-") => {
+                Some((path.to_owned(), Box::new(io::stderr()) as Box<dyn Write + Send>))
+            }
+            Some(path) => {
+                let file = File::create(path).map_err(|error| Failure::write(path, &error))?;
+                Some((path.to_owned(), Box::new(file) as Box<dyn Write + Send>))
+            }
+        };
+        Ok(Self { kept: Vec::new(), sink })
+    }
+
+    pub(crate) fn add(&mut self, at: f64, event: &RunEvent) {
+        let line = record(at, event);
+        let single = matches!(event, RunEvent::Invoked { .. } | RunEvent::Done(_) | RunEvent::Summary(_));
+        if self.kept.len() < MOST || !single {
+            self.kept.extend_from_slice(line.as_bytes());
+        }
+        if let Some((path, sink)) = &mut self.sink
+            && let Err(error) = sink.write_all(line.as_bytes())
+        {
+            // The run is worth more than its log.
+            let _ = writeln!(io::stderr(), "warning: no more events in {}: {error}", path.display());
+            self.sink = None;
+        }
+    }
+
+    /// The log, for the folder of the result.
+    pub(crate) fn finish(self) -> Vec<u8> {
+        self.kept
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stagger_engine::events::TaskDone;
+    use stagger_engine::journal::Summary;
+
+    use super::*;
+
+    #[test]
+    fn a_line_reads_back() {
+        let events = [
+            RunEvent::Done(TaskDone { attempt: 3, took: 0.25, done: 1, tasks: 2, ..TaskDone::default() }),
+            RunEvent::Summary(Summary { attempts: 7, ..Summary::default() }),
+            RunEvent::Finished,
+        ];
+        let text: String = events.iter().map(|event| record(1.5, event)).collect();
+        let read = parse(&text, "x").unwrap();
+        assert_eq!(read, events.map(|event| (1.5, event)));
+        assert!(record(1.0, &RunEvent::Finished).starts_with("{\"v\":1,\"at\":1.0,\"event\":\"finished\""));
+    }
+
+    #[test]
+    fn later_events_are_skipped_and_later_versions_refused() {
+        let read = parse("{\"v\":1,\"at\":2.0,\"event\":\"told_by_aliens\",\"x\":1}\n", "x").unwrap();
+        assert_eq!(read, [(2.0, RunEvent::Unknown)]);
+        let refused = |text: &str| parse(text, "x").expect_err(text).to_string();
+        insta::assert_snapshot!(refused("{\"v\":9,\"at\":2.0,\"event\":\"finished\"}"), @"
+        error: x has events of version 9, this program knows 1
+        hint: a newer stagger reads it
+        ");
+        assert!(refused("hello").starts_with("error: line 1 of x is no event"));
+    }
+
+    #[test]
+    fn events_go_to_a_file_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.jsonl");
+        let mut log = EventLog::new(Some(&path)).unwrap();
+        log.add(1.0, &RunEvent::Finished);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text.as_bytes(), log.finish());
+    }
+}

@@ -1,0 +1,138 @@
+//! Who listens to a run: the dashboard, a line drawn over itself, lines of text, the event log. All read the same events.
+
+mod lines;
+mod log;
+pub(crate) mod progress;
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use stagger_engine::cloud::Signal;
+use stagger_engine::events::RunEvent;
+
+use crate::failure::Failure;
+use crate::tui::{Dashboard, Left, Theme, unix};
+
+pub(crate) use lines::Lines;
+pub(crate) use log::{EVENTS_FILE, EventLog, parse, record};
+use progress::{Progress, Show, erase};
+
+/// Whether a dashboard is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Tui {
+    /// For runs on workers.
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+/// How a run is shown.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct How {
+    pub(crate) quiet: bool,
+    /// Lines of text only.
+    pub(crate) plain: bool,
+    /// Whether a line may be drawn over itself.
+    pub(crate) line: bool,
+    pub(crate) tui: Tui,
+    pub(crate) ascii: bool,
+    pub(crate) monitor: Option<Duration>,
+    /// Where events go as they come; `-` is stderr.
+    pub(crate) events: Option<PathBuf>,
+}
+
+impl How {
+    /// Colours and signs of this terminal.
+    pub(crate) fn theme(&self) -> Theme {
+        let theme = Theme::detect(|name| std::env::var(name).ok());
+        Theme { ascii: theme.ascii || self.ascii, ..theme }
+    }
+
+    /// Whether the dashboard opens: on a terminal that a person sits at.
+    fn opens(&self, workers: bool) -> bool {
+        let wanted = match self.tui {
+            Tui::Always => true,
+            Tui::Auto => workers,
+            Tui::Never => false,
+        };
+        wanted && !self.quiet && !self.plain && is_terminal()
+    }
+}
+
+/// Whether a person can see stderr and has a keyboard.
+pub(crate) fn is_terminal() -> bool {
+    io::stderr().is_terminal() && io::stdin().is_terminal()
+}
+
+/// All listeners of a run.
+pub(crate) struct Listeners {
+    quiet: bool,
+    progress: Progress,
+    dashboard: Option<Dashboard>,
+    lines: Mutex<Lines>,
+    /// Lines of text are shown from the beginning.
+    plain: bool,
+    log: Mutex<EventLog>,
+}
+
+impl Listeners {
+    /// Starts to listen to a run; `signal` stops and pauses one on workers.
+    pub(crate) fn start(how: &How, name: &str, signal: Option<Signal>) -> Result<Self, Failure> {
+        let workers = signal.is_some();
+        let log = EventLog::new(how.events.as_deref())?;
+        let dashboard =
+            how.opens(workers).then(|| Dashboard::open(name, how.theme(), signal)).transpose()?;
+        if how.tui == Tui::Always && dashboard.is_none() && !how.quiet && !how.plain {
+            eprintln!("note: no dashboard, as this is no terminal");
+        }
+        let alone = dashboard.is_none();
+        Ok(Self {
+            quiet: how.quiet,
+            progress: Progress::start(Show { line: how.line && alone, monitor: how.monitor.filter(|_| alone) }),
+            plain: alone && !how.quiet && (how.plain || !io::stderr().is_terminal()),
+            lines: Mutex::new(Lines::new(workers)),
+            dashboard,
+            log: Mutex::new(log),
+        })
+    }
+
+    /// Takes an event.
+    pub(crate) fn observe(&self, event: &RunEvent) {
+        let at = unix();
+        lock(&self.log).add(at, event);
+        self.progress.observe(event);
+        let line = lock(&self.lines).line(at, event);
+        match &self.dashboard {
+            Some(dashboard) if !dashboard.is_left() => return dashboard.observe(event),
+            // Somebody left the dashboard: the run goes on in lines.
+            Some(_) if !self.quiet => say(line),
+            _ if self.plain => say(line),
+            _ => {}
+        }
+        if let (RunEvent::Note { text }, false) = (event, self.quiet) {
+            say(Some(format!("note: {text}")));
+        }
+    }
+
+    /// The run has ended: how the dashboard was left, and the event log.
+    pub(crate) fn finish(self, failed: bool) -> (Left, Vec<u8>) {
+        self.progress.finish();
+        let left = self.dashboard.map_or(Left::Closed, |dashboard| dashboard.finish(failed));
+        let log = self.log.into_inner().unwrap_or_else(PoisonError::into_inner);
+        (left, log.finish())
+    }
+}
+
+fn say(line: Option<String>) {
+    if let Some(line) = line {
+        erase();
+        let _ = writeln!(io::stderr(), "{line}");
+    }
+}
+
+fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
+}
