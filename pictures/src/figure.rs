@@ -243,14 +243,17 @@ impl Figure {
     pub fn natural_size(&self) -> (f64, f64) {
         let below = 90.0 + 14.0 * self.notes.len() as f64;
         if let Ticks::Things(things) = &self.y.ticks {
-            return (720.0, (things.len() as f64 * 24.0 + 60.0).clamp(160.0, 2400.0) + below);
+            return (720.0, (things.len() as f64 * 24.0 + 60.0).clamp(130.0, 2400.0) + below);
         }
         match self.panels.len() {
             0 | 1 => (720.0, 360.0 + below),
             count => {
                 let columns = count.min(if count > 12 { 5 } else { most_abreast(count) });
                 let rows = count.div_ceil(columns);
-                let (width, height) = ((240.0 * columns as f64).clamp(600.0, 1100.0), 165.0 * rows as f64);
+                let (width, height) = (
+                    (240.0 * columns as f64).clamp(600.0, 1100.0),
+                    (if rows == 1 { 220.0 } else { 165.0 }) * rows as f64,
+                );
                 (width, height + 40.0 + below)
             }
         }

@@ -1,6 +1,6 @@
 //! Where things of a figure go on a page.
 
-use crate::figure::{Figure, Key, Ticks};
+use crate::figure::{Figure, Key, Sample, Ticks};
 use crate::font::{self, LEADING};
 use crate::ticks::{Tick, ticks};
 
@@ -15,12 +15,12 @@ pub(crate) const MARGIN: f64 = 14.0;
 /// Length of a tick, and from there to its label.
 pub(crate) const TICK_LENGTH: f64 = 4.5;
 pub(crate) const TICK_GAP: f64 = 3.5;
-/// Width of a sample in the legend, and from its label to the next sample.
-pub(crate) const SAMPLE: f64 = 22.0;
+/// From a sample of the legend to its label, and from there to the next sample.
+const SAMPLE_GAP: f64 = 6.0;
 const KEY_GAP: f64 = 20.0;
 const LEGEND_LINE: f64 = 18.0;
 /// Between panels.
-const GUTTER: f64 = 18.0;
+const GUTTER: f64 = 22.0;
 /// Panels are not smaller.
 const LEAST_WIDTH: f64 = 70.0;
 const LEAST_HEIGHT: f64 = 56.0;
@@ -56,6 +56,9 @@ pub(crate) struct Place {
 #[derive(Clone, Debug)]
 pub(crate) struct KeyPlace {
     pub(crate) key: Key,
+    /// Middle of its sample.
+    pub(crate) middle: f64,
+    /// Begin of its label.
     pub(crate) left: f64,
     pub(crate) base: f64,
 }
@@ -71,6 +74,8 @@ pub(crate) struct Layout {
     pub(crate) x_label: (f64, f64),
     /// Base line of the upright label of y, and its middle.
     pub(crate) y_label: (f64, f64),
+    /// Height of the panels together.
+    pub(crate) y_length: f64,
     pub(crate) keys: Vec<KeyPlace>,
     pub(crate) notes: Vec<(String, f64)>,
     pub(crate) x_ticks: Vec<Tick>,
@@ -123,6 +128,7 @@ fn attempt(figure: &Figure, width: f64, height: f64) -> Layout {
     let right = found.panels.iter().map(|place| place.area.right()).fold(first, f64::max);
     let lowest = found.panels.iter().map(|place| place.area.bottom()).fold(top, f64::max);
     found.x_label = (x_base, (first + right) / 2.0);
+    found.y_length = lowest - top;
     found.y_label = (MARGIN + LABEL * 0.8, (top + lowest) / 2.0);
     Layout { width, height, title, keys, notes, ..found }
 }
@@ -142,10 +148,11 @@ fn lines(text: &str, size: f64, room: f64, top: &mut f64) -> Vec<(String, f64)> 
 /// Rows of entries in the middle of the page, above `bottom`, which moves above them.
 fn legend(keys: &[Key], width: f64, bottom: &mut f64) -> Vec<KeyPlace> {
     let room = width - 2.0 * MARGIN;
-    let size = |key: &Key| SAMPLE + 6.0 + font::width(&key.label, LEGEND);
+    let before = |key: &Key| sample_width(key.sample) + SAMPLE_GAP;
+    let size = |key: &Key| before(key) + font::width(&key.label, LEGEND);
     let mut rows: Vec<(f64, Vec<Key>)> = Vec::new();
     for key in keys {
-        let label = font::cut(&key.label, LEGEND, room - SAMPLE - 6.0);
+        let label = font::cut(&key.label, LEGEND, room - before(key));
         let key = Key { label, ..key.clone() };
         let own = size(&key);
         match rows.last_mut() {
@@ -163,7 +170,8 @@ fn legend(keys: &[Key], width: f64, bottom: &mut f64) -> Vec<KeyPlace> {
         let base = first + LEGEND_LINE * (number + 1) as f64 - 5.0;
         for key in row {
             let next = left + size(&key) + KEY_GAP;
-            places.push(KeyPlace { key, left, base });
+            let (middle, label) = (left + sample_width(key.sample) / 2.0, left + before(&key));
+            places.push(KeyPlace { key, middle, left: label, base });
             left = next;
         }
     }
@@ -171,6 +179,14 @@ fn legend(keys: &[Key], width: f64, bottom: &mut f64) -> Vec<KeyPlace> {
         *bottom = first - 6.0;
     }
     places
+}
+
+/// Room of a sample.
+fn sample_width(sample: Sample) -> f64 {
+    match sample {
+        Sample::Marker(_) | Sample::Faint(_) | Sample::Interval(..) => 10.0,
+        Sample::Area(_) | Sample::Rule(_) => 22.0,
+    }
 }
 
 /// Where panels may be, with the labels of their ticks.
@@ -217,6 +233,7 @@ impl Grid {
             panels: (0..count).map(place).collect(),
             x_label: (0.0, 0.0),
             y_label: (0.0, 0.0),
+            y_length: 0.0,
             keys: Vec::new(),
             notes: Vec::new(),
             x_ticks,

@@ -3,8 +3,7 @@
 use crate::figure::{Axis, Bar, Cover, Figure, Hatch, Layer, Marker, Sample, Sign, Ticks, Tint};
 use crate::font::{self, CAPITALS};
 use crate::layout::{
-    Area, LABEL, LEGEND, Layout, MARGIN, NOTE, PANEL, Place, SAMPLE, TICK, TICK_GAP, TICK_LENGTH, TITLE,
-    layout,
+    Area, LABEL, LEGEND, Layout, MARGIN, NOTE, PANEL, Place, TICK, TICK_GAP, TICK_LENGTH, TITLE, layout,
 };
 use crate::marks::{hatching, outline};
 use crate::scene::{Anchor, Dash, Fill, Ink, Point, Scene, Stroke, Text, at};
@@ -58,7 +57,7 @@ fn around(scene: &mut Scene, figure: &Figure, layout: &Layout) {
     let label = font::cut(&figure.x.label, LABEL, 2.0 * middle.min(layout.width - middle) - MARGIN);
     say(scene, "axis-label", &label, (middle, base), Anchor::Middle, LABEL);
     let (base, middle) = layout.y_label;
-    let content = font::cut(&figure.y.label, LABEL, 2.0 * middle.min(layout.height - middle) - MARGIN);
+    let content = font::cut(&figure.y.label, LABEL, layout.y_length);
     scene.text(
         "axis-label",
         Text {
@@ -71,10 +70,9 @@ fn around(scene: &mut Scene, figure: &Figure, layout: &Layout) {
         },
     );
     for place in &layout.keys {
-        let middle = at(place.left + SAMPLE / 2.0, place.base - LEGEND * CAPITALS / 2.0);
+        let middle = at(place.middle, place.base - LEGEND * CAPITALS / 2.0);
         sample(scene, place.key.sample, middle);
-        let left = place.left + SAMPLE + 6.0;
-        say(scene, "legend", &place.key.label, (left, place.base), Anchor::Start, LEGEND);
+        say(scene, "legend", &place.key.label, (place.left, place.base), Anchor::Start, LEGEND);
     }
     for (line, base) in &layout.notes {
         say(scene, "note", line, (MARGIN, *base), Anchor::Start, NOTE);

@@ -29,8 +29,7 @@ pub(crate) fn diagnostics_report(diagnostics: &Diagnostics) -> String {
 /// The logits whose controls come nearest to a score of 1.
 fn overlap(all: &[Overlap]) -> String {
     let mut order: Vec<&Overlap> = all.iter().collect();
-    let greatest = |o: &Overlap| o.untreated.quantiles.get(MAXIMUM).map_or(f64::NAN, |q| q.0);
-    order.sort_by(|a, b| greatest(b).total_cmp(&greatest(a)));
+    order.sort_by(|a, b| greatest_control(b).total_cmp(&greatest_control(a)));
     let rows: Vec<Vec<String>> = order.iter().take(SHOWN).map(|o| overlap_row(o)).collect();
     let headings =
         ["Group", "Against", "Period", "5%", "50%", "95%", "ctrl 5%", "50%", "95%", "max", "trimmed"];
@@ -41,6 +40,11 @@ fn overlap(all: &[Overlap]) -> String {
         String::new()
     };
     format!("Propensity scores of the treated and the controls{more}:\n{}", columns(&headings, 3, &rows))
+}
+
+/// The highest score of a control.
+pub(super) fn greatest_control(o: &Overlap) -> f64 {
+    o.untreated.quantiles.get(MAXIMUM).map_or(f64::NAN, |q| q.0)
 }
 
 fn overlap_row(o: &Overlap) -> Vec<String> {
@@ -55,7 +59,7 @@ fn overlap_row(o: &Overlap) -> Vec<String> {
 }
 
 /// Period of the rows, and the period with which they are pooled.
-fn rows_of(o: &Overlap) -> String {
+pub(super) fn rows_of(o: &Overlap) -> String {
     match (o.period, o.pooled) {
         (Some(own), Some([time, base])) => {
             format!("{} of {}, {}", label(own), label(time), label(base))
@@ -65,7 +69,7 @@ fn rows_of(o: &Overlap) -> String {
 }
 
 /// Control cohorts, shortened where there are many.
-fn against(controls: &[String]) -> String {
+pub(super) fn against(controls: &[String]) -> String {
     match controls {
         [one] => one.clone(),
         [first, .., last] => format!("{first}..{last} ({})", controls.len()),

@@ -1,7 +1,7 @@
 //! A saved result, read back for `stagger agg`.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use arrow::array::AsArray;
 use arrow::datatypes::Float64Type;
@@ -25,15 +25,21 @@ pub(crate) struct Loaded {
 
 /// Reads the folder that `--out` wrote, or the `result.json` in it.
 pub(crate) fn load(path: &Path) -> Result<Loaded, Failure> {
+    let (file, saved) = load_result(path)?;
+    let draws =
+        saved.extended.spec.bstrap.then(|| load_draws(&file.with_file_name(DRAWS), &saved)).transpose()?;
+    Ok(Loaded { saved, draws })
+}
+
+/// Reads the result alone, for what needs no draws; with the path of its `result.json`.
+pub(crate) fn load_result(path: &Path) -> Result<(PathBuf, SavedResult), Failure> {
     let file = if path.is_dir() { path.join(RESULT) } else { path.to_owned() };
     if path.is_dir() && !file.exists() {
         return Err(Failure::input(format!("{} holds no {RESULT}", path.display())).hint(elsewhere(path)));
     }
     let text = fs::read_to_string(&file).map_err(|source| Failure::read(&file, &source))?;
     let saved = parse(&text, &file)?;
-    let draws =
-        saved.extended.spec.bstrap.then(|| load_draws(&file.with_file_name(DRAWS), &saved)).transpose()?;
-    Ok(Loaded { saved, draws })
+    Ok((file, saved))
 }
 
 /// What to give in place of a folder without a result; several specifications are saved in a folder each.

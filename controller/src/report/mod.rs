@@ -9,6 +9,7 @@ pub(crate) mod fixture;
 pub(crate) mod folder;
 pub(crate) mod forecast;
 pub(crate) mod load;
+pub(crate) mod pictures;
 pub(crate) mod save;
 pub(crate) mod settings;
 pub(crate) mod stdout;

@@ -62,10 +62,7 @@ pub(super) fn kind(spec: &RunSpec) -> Option<&'static str> {
 /// How it was estimated.
 pub(crate) fn settings(saved: &SavedResult) -> String {
     let spec = &saved.extended.spec;
-    let control = match spec.control_group {
-        ControlGroup::NeverTreated => "never treated",
-        ControlGroup::NotYetTreated => "not yet treated",
-    };
+    let control = controls(spec);
     let base = match spec.base_period {
         BasePeriod::Varying => "varying",
         BasePeriod::Universal => "universal",
@@ -89,7 +86,15 @@ fn eligibility(spec: &RunSpec) -> String {
         .unwrap_or_default()
 }
 
-fn method(spec: &RunSpec) -> &'static str {
+/// Whom the treated are compared with.
+pub(super) fn controls(spec: &RunSpec) -> &'static str {
+    match spec.control_group {
+        ControlGroup::NeverTreated => "never treated",
+        ControlGroup::NotYetTreated => "not yet treated",
+    }
+}
+
+pub(super) fn method(spec: &RunSpec) -> &'static str {
     match spec.est_method {
         EstMethod::Dr => "doubly robust",
         EstMethod::Reg => "outcome regression",
@@ -97,7 +102,7 @@ fn method(spec: &RunSpec) -> &'static str {
     }
 }
 
-fn covariates(spec: &RunSpec) -> &str {
+pub(super) fn covariates(spec: &RunSpec) -> &str {
     match spec.xformla.as_deref() {
         None => "none",
         Some(formula) if formula.replace(' ', "") == "~1" => "none",
@@ -120,7 +125,7 @@ fn weights(spec: &RunSpec) -> String {
     field("Weights:", &format!("{column}{period}"))
 }
 
-fn standard_errors(saved: &SavedResult) -> String {
+pub(super) fn standard_errors(saved: &SavedResult) -> String {
     let spec = &saved.extended.spec;
     let mut text = if spec.bstrap {
         let weights = match spec.multiplier {

@@ -56,7 +56,8 @@ pub fn cohorts(chart: &Cohorts) -> Figure {
             .collect(),
     };
     let whole = periods.iter().all(|period| period.fract() == 0.0);
-    let air = half.max(0.03 * (last - first)).max(last.abs() * 1e-9);
+    // So that the line before the first period does not lie on the axis.
+    let air = (1.3 * half).max(0.03 * (last - first)).max(last.abs() * 1e-9);
     Figure {
         title: chart.title.clone(),
         x: Axis {

@@ -24,7 +24,7 @@ pub(crate) struct Frame<'a> {
 
 impl<'a> Frame<'a> {
     pub(crate) fn new(figure: &'a Figure, width: usize, rows: usize, letters: Letters) -> Self {
-        let room = if matches!(figure.y.ticks, Ticks::Things(_)) { 0.0 } else { 3.0 };
+        let room = if matches!(figure.y.ticks, Ticks::Things(_)) { 0.0 } else { 2.0 };
         let y_ticks = ticks(&figure.y, rows as f64, |_| room);
         let widest = y_ticks.iter().map(|tick| letters.text(&tick.label).chars().count()).max();
         let left = widest.unwrap_or(0).min(width / 2) + 1;
