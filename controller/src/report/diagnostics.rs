@@ -7,10 +7,10 @@ use super::text::{columns, counted, label};
 /// Propensity scores shown.
 const SHOWN: usize = 12;
 /// Positions of 5 %, 50 % and 95 % among the quantiles of a score, and of the maximum.
-const QUANTILES: [usize; 3] = [2, 4, 6];
-const MAXIMUM: usize = 8;
+pub(super) const QUANTILES: [usize; 3] = [2, 4, 6];
+pub(super) const MAXIMUM: usize = 8;
 /// Differences from here on are usually called imbalance.
-const IMBALANCE: f64 = 0.1;
+pub(super) const IMBALANCE: f64 = 0.1;
 
 /// What `--diagnostics` adds to the report.
 pub(crate) fn diagnostics_report(diagnostics: &Diagnostics) -> String {
@@ -117,13 +117,13 @@ fn balance(all: &[Balance]) -> String {
 }
 
 /// The number of largest size over the comparisons, and its cell.
-fn worst(all: &[Balance], of: impl Fn(&Balance) -> Option<Num>) -> (f64, String) {
+pub(super) fn worst(all: &[Balance], of: impl Fn(&Balance) -> Option<Num>) -> (f64, String) {
     let known = all.iter().filter_map(|b| Some((of(b).filter(|n| !n.is_na())?.0, b)));
     let largest = known.max_by(|a, b| a.0.abs().total_cmp(&b.0.abs()));
     largest.map_or((f64::NAN, String::new()), |(value, b)| (value, cell(b)))
 }
 
-fn difference(value: f64) -> String {
+pub(super) fn difference(value: f64) -> String {
     if value.is_nan() { "NA".to_owned() } else { format!("{value:.3}") }
 }
 

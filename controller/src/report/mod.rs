@@ -3,6 +3,7 @@
 pub(crate) mod aggregation;
 pub(crate) mod description;
 pub(crate) mod diagnostics;
+pub(crate) mod document;
 pub(crate) mod estimates;
 #[cfg(test)]
 pub(crate) mod fixture;

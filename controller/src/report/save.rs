@@ -27,7 +27,8 @@ use crate::failure::Failure;
 
 /// File of the bootstrap draws.
 pub(crate) const DRAWS: &str = "draws.parquet";
-const CELLS_CSV: &str = "att_gt.csv";
+/// File of ATT(g,t).
+pub(crate) const CELLS_CSV: &str = "att_gt.csv";
 const CELLS_PARQUET: &str = "att_gt.parquet";
 const EVENT_STUDY: &str = "event_study.svg";
 const CELLS_SVG: &str = "att_gt.svg";

@@ -96,6 +96,9 @@ fn signs(
         large.push([known[worst], y]);
         let others = known.iter().enumerate().filter(|(number, _)| *number != worst);
         small.extend(others.map(|(_, d)| [*d, y]));
+        // Cells of a cohort often share their covariates: equal signs are drawn once.
+        small.sort_by(|a, b| a[1].total_cmp(&b[1]).then(a[0].total_cmp(&b[0])));
+        small.dedup();
     }
     let faint = Marker { hollow: false, ..marker };
     let mut layers = Vec::new();

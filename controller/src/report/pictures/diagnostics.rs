@@ -6,7 +6,7 @@ use stagger_engine::result::{self, SavedResult};
 use stagger_pictures::Figure;
 use stagger_pictures::charts::{self, Balance, Covariate, MOST_SCORES, Overlap, Score};
 
-use crate::report::diagnostics::{against, greatest_control, rows_of};
+use crate::report::diagnostics::{against, greatest_control};
 use crate::report::text::label;
 
 /// Propensity scores; `None` without any.
@@ -28,10 +28,18 @@ pub(crate) fn overlap(saved: &SavedResult) -> Option<Figure> {
 }
 
 fn score(o: &result::Overlap) -> Score {
-    let rows = rows_of(o);
-    let of = if rows.is_empty() { String::new() } else { format!(" ({rows})") };
+    let of = match (o.period, o.pooled) {
+        (Some(own), Some([time, base])) => {
+            format!(", {} of {} and {}", label(own), label(time), label(base))
+        }
+        _ => String::new(),
+    };
     Score {
-        name: format!("{} vs {}{of}", label(o.group), against(&o.controls)),
+        name: format!(
+            "Cohort {} vs {}{of}",
+            label(o.group),
+            against(&o.controls).replace("never", "never treated")
+        ),
         treated: o.treated.histogram.clone(),
         controls: o.untreated.histogram.clone(),
     }
