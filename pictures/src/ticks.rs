@@ -47,7 +47,8 @@ fn steps(axis: &Axis, length: f64, room: impl Fn(&str) -> f64) -> Vec<Tick> {
 }
 
 fn at_step(axis: &Axis, step: f64) -> Vec<Tick> {
-    let (first, last) = ((axis.low / step).ceil(), (axis.high / step).floor());
+    // An end that is a multiple of the step up to rounding has its tick.
+    let (first, last) = ((axis.low / step - 1e-9).ceil(), (axis.high / step + 1e-9).floor());
     if !(first.is_finite() && last.is_finite()) || last - first > 100.0 {
         return Vec::new();
     }
@@ -133,7 +134,7 @@ mod tests {
         insta::assert_snapshot!(labels(2003.0, 2007.5, Ticks::Whole, 300.0), @"2003 2004 2005 2006 2007");
         insta::assert_snapshot!(labels(1990.0, 2020.0, Ticks::Whole, 200.0), @"1990 2000 2010 2020");
         insta::assert_snapshot!(labels(-0.3, 0.2, Ticks::Percent, 300.0), @"30% 20% 10% 0% 10% 20%");
-        insta::assert_snapshot!(labels(-3e-9, 3e-9, Ticks::Numbers, 400.0), @"−2e-9 0 2e-9");
+        insta::assert_snapshot!(labels(-3e-9, 3e-9, Ticks::Numbers, 400.0), @"−3e−9 −2e−9 −1e−9 0 1e−9 2e−9 3e−9");
         insta::assert_snapshot!(labels(0.0, 4.2e12, Ticks::Numbers, 400.0), @"0 1e12 2e12 3e12 4e12");
         insta::assert_snapshot!(labels(0.0, 4200.0, Ticks::Numbers, 400.0), @"0 1000 2000 3000 4000");
     }

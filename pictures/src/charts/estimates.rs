@@ -152,5 +152,10 @@ pub(crate) fn enumerated(all: &[String]) -> Option<String> {
 
 /// A period or event time: whole where it is whole.
 pub(crate) fn plain(value: f64) -> String {
-    format!("{}", value + 0.0).replace('-', "\u{2212}")
+    if !value.is_finite() {
+        return "NA".to_owned();
+    }
+    let large = value.abs() >= 1e15;
+    let text = if large { format!("{value:e}") } else { format!("{}", value + 0.0) };
+    text.replace('-', "\u{2212}")
 }

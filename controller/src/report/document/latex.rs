@@ -17,6 +17,7 @@ const PREAMBLE: &str = r"\documentclass[11pt]{article}
 \usepackage{booktabs}
 \usepackage{longtable}
 \usepackage{graphicx}
+\usepackage{float}
 \setlength{\parindent}{0pt}
 \setlength{\parskip}{0.6em}
 ";
@@ -42,7 +43,7 @@ pub(crate) fn latex(document: &Document, folder: &str) -> String {
             Block::Table(block) => out += &table(block),
             Block::Picture(picture) => {
                 out += &format!(
-                    "\\begin{{figure}}[htbp]\n\\centering\n\\includegraphics[width=\\textwidth]{{\\detokenize{{{folder}/{}.png}}}}\n\
+                    "\\begin{{figure}}[H]\n\\centering\n\\includegraphics[width=\\textwidth]{{\\detokenize{{{folder}/{}.png}}}}\n\
                      \\caption{{{}}}\n\\end{{figure}}\n",
                     picture.name,
                     escape(&picture.caption)
@@ -78,7 +79,7 @@ fn table(table: &Table) -> String {
         );
     }
     format!(
-        "\\begin{{table}}[htbp]\n\\centering\n{small}\\caption{{{caption}}}\n\\begin{{tabular}}{{{columns}}}\n\\toprule\n\
+        "\\begin{{table}}[H]\n\\centering\n{small}\\caption{{{caption}}}\n\\begin{{tabular}}{{{columns}}}\n\\toprule\n\
          {headings}\\midrule\n{rows}\\bottomrule\n\\end{{tabular}}\n{note}\\end{{table}}\n"
     )
 }

@@ -5,7 +5,7 @@ use stagger_engine::spec::{BasePeriod, ControlGroup, EstMethod, FixWeights, Mult
 
 use super::{Block, Formula};
 use crate::report::aggregation::Bands;
-use crate::report::settings::{covariates, design_paper, estimand, kind, method, method_paper};
+use crate::report::settings::{covariates, design_paper, estimand, kind, method_paper};
 use crate::report::text::{counted, grouped, percent, short};
 
 const ATT: Formula = Formula {
@@ -90,9 +90,13 @@ fn comparison(spec: &RunSpec) -> String {
              controls, less eligible of the cohort against ineligible controls), each of which is"
         }
     };
+    let method = match spec.est_method {
+        EstMethod::Dr => "doubly robust estimation",
+        EstMethod::Reg => "outcome regression",
+        EstMethod::Ipw => "inverse probability weighting",
+    };
     format!(
-        "Controls are {controls}. {base}{anticipation}. Every cell, by {} ({}), {which}:",
-        method(spec),
+        "Controls are {controls}. {base}{anticipation}. Every cell, by {method} ({}), {which}:",
         short_paper(spec.est_method)
     )
 }

@@ -13,12 +13,8 @@ use crate::report::text::{Row, decimals, label, percent, shown};
 /// Scores in a table; the rest is in the result.
 const MOST_SCORES: usize = 20;
 
-fn headings(keys: &[&str], estimate: &str, band: &str) -> Vec<String> {
-    keys.iter()
-        .copied()
-        .chain([estimate, "Std. error", &format!("{band}: from"), "to", ""])
-        .map(str::to_owned)
-        .collect()
+fn headings(keys: &[&str], estimate: &str) -> Vec<String> {
+    keys.iter().copied().chain([estimate, "Std. error", "Lower", "Upper", ""]).map(str::to_owned).collect()
 }
 
 fn table(caption: String, headings: Vec<String>, rows: &[Row], note: String) -> Table {
@@ -36,13 +32,13 @@ fn band(saved: &SavedResult, crit: Option<Num>) -> String {
     let (spec, alp) = (&saved.extended.spec, saved.result.alp);
     let kind = match Bands::of(spec.bstrap && spec.cband, crit, alp) {
         Bands::Simultaneous => "uniform band",
-        Bands::Pointwise => "pointwise interval",
+        Bands::Pointwise => "pointwise intervals",
     };
     format!("{}% {kind}", percent(alp))
 }
 
 fn star(band: &str) -> String {
-    format!("* The {band} does not cover zero.")
+    format!("* The {} does not cover zero.", band.trim_end_matches('s'))
 }
 
 /// The overall effects of the four aggregations.
@@ -55,17 +51,18 @@ pub(super) fn overall(saved: &SavedResult) -> Option<Table> {
         })
         .collect();
     let interval = format!("{}% interval", percent(saved.result.alp));
-    let headings = headings(&["Average"], "Effect", &interval);
-    (!rows.is_empty()).then(|| table("Overall effects.".to_owned(), headings, &rows, star("interval")))
+    let headings = headings(&["Average"], "Effect");
+    (!rows.is_empty())
+        .then(|| table(format!("Overall effects with {interval}s."), headings, &rows, star("interval")))
 }
 
 /// The effects by event time, cohort or period.
 pub(super) fn effects(saved: &SavedResult, kind: &str) -> Option<Table> {
     let aggte = saved.result.aggte.get(kind)?;
     let (caption, key) = match kind {
-        "dynamic" => ("Effects by periods since treatment.", "Event time"),
-        "group" => ("Effects by cohort.", "Cohort"),
-        _ => ("Effects by period.", "Period"),
+        "dynamic" => ("Effects by periods since treatment", "Event time"),
+        "group" => ("Effects by cohort", "Cohort"),
+        _ => ("Effects by period", "Period"),
     };
     let rows: Vec<Row> = (0..aggte.egt.len())
         .map(|i| {
@@ -74,7 +71,7 @@ pub(super) fn effects(saved: &SavedResult, kind: &str) -> Option<Table> {
         })
         .collect();
     let band = band(saved, aggte.crit);
-    Some(table(caption.to_owned(), headings(&[key], "Effect", &band), &rows, star(&band)))
+    Some(table(format!("{caption} with {band}."), headings(&[key], "Effect"), &rows, star(&band)))
 }
 
 /// ATT(g,t).
@@ -90,7 +87,7 @@ pub(super) fn cells(saved: &SavedResult) -> Table {
         .collect();
     let band = band(saved, Some(saved.result.crit));
     let estimand = estimand(&saved.extended.spec);
-    table(format!("{estimand}."), headings(&["Cohort", "Period"], estimand, &band), &rows, star(&band))
+    table(format!("{estimand} with {band}."), headings(&["Cohort", "Period"], estimand), &rows, star(&band))
 }
 
 /// Quantiles of propensity scores, the least overlap first.
