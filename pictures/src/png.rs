@@ -7,8 +7,8 @@ use tiny_skia::{
 use crate::font;
 use crate::scene::{Anchor, Fill, Ink, Point, Scene, Shape, Stroke, Text};
 
-/// Pixels along the longer edge beyond which a picture is not drawn: a gigabyte and more.
-pub const MOST_PIXELS: u32 = 16_000;
+/// Pixels along the longer edge beyond which a picture is not drawn: hundreds of megabytes.
+pub const MOST_PIXELS: u32 = 10_000;
 
 /// The picture as a PNG file of so many pixels a unit as it is shown; `None` where it would be empty or too large.
 pub fn png(scene: &Scene, pixels: f64) -> Option<Vec<u8>> {

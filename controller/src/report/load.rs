@@ -223,7 +223,9 @@ mod tests {
         aggte_simple.csv
         att_gt.csv
         att_gt.parquet
+        att_gt.svg
         draws.parquet
+        event_study.svg
         result.json
         run.json
         ");

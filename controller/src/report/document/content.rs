@@ -124,9 +124,13 @@ fn effects(blocks: &mut Vec<Block>, saved: &SavedResult) {
     blocks.push(Block::Heading("Effects by cohort and period".to_owned()));
     let caption = format!("{} on {}, a panel for every cohort.", estimand(spec), spec.yname);
     blocks.push(picture("att_gt", caption, cells(saved)));
+    let proof = if result.wald.is_some() {
+        " A high one is no proof of parallel trends after treatment."
+    } else {
+        ""
+    };
     blocks.push(Block::Paragraph(format!(
-        "Pre-test: the p-value of the hypothesis that all effects before treatment are zero is {}. \
-         A high one is no proof of parallel trends after treatment.",
+        "Pre-test: the p-value of the hypothesis that all effects before treatment are zero is {}.{proof}",
         pretest_outcome(saved)
     )));
     blocks.push(Block::Table(numbers::cells(saved)));
