@@ -44,6 +44,13 @@ pub struct Axis {
     pub ticks: Ticks,
 }
 
+impl Axis {
+    /// Whether the axis reaches a value.
+    pub(crate) fn holds(&self, value: f64) -> bool {
+        (self.low..=self.high).contains(&value)
+    }
+}
+
 /// Which ticks an axis has.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ticks {

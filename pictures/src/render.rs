@@ -180,6 +180,10 @@ impl Pen<'_> {
 
     fn rule(&self, scene: &mut Scene, level: bool, place: f64, dash: Dash) {
         let area = self.area;
+        let axis = if level { self.y } else { self.x };
+        if !axis.holds(place) {
+            return;
+        }
         let ends = if level {
             let y = self.y(place);
             [at(area.left, y), at(area.right(), y)]

@@ -60,6 +60,7 @@ fn by_cohort(count: usize) -> Figure {
         title: "ATT(g,t)".into(),
         x_label: "year".into(),
         y_label: "Effect".into(),
+        anticipation: 1.0,
         cohorts: (0..count).map(cohort).collect(),
         level: "95".into(),
         notes: Vec::new(),
@@ -161,7 +162,8 @@ fn many_cohorts_are_capped_and_said() {
 
 /// Left, top, right and bottom of a text.
 fn room(node: &Node<'_, '_>) -> [f64; 4] {
-    let number = |name: &str| node.attribute(name).unwrap().parse::<f64>().unwrap();
+    let number =
+        |name: &str| node.attribute(name).and_then(|text| text.parse::<f64>().ok()).expect("a number");
     let (x, y, size) = (number("x"), number("y"), number("font-size"));
     let width = text_width(node.text().unwrap_or_default(), size);
     let before = match node.attribute("text-anchor") {
@@ -182,9 +184,9 @@ fn check_texts(figure: &Figure, width: f64, height: f64) -> Result<(), String> {
     let view: Vec<f64> = document
         .root_element()
         .attribute("viewBox")
-        .unwrap()
+        .expect("a view")
         .split(' ')
-        .map(|number| number.parse().unwrap())
+        .map(|number| number.parse().expect("a number"))
         .collect();
     let texts: Vec<(Node<'_, '_>, [f64; 4])> = document
         .descendants()

@@ -37,7 +37,9 @@ pub(crate) fn load_result(path: &Path) -> Result<(PathBuf, SavedResult), Failure
     if path.is_dir() && !file.exists() {
         return Err(Failure::input(format!("{} holds no {RESULT}", path.display())).hint(elsewhere(path)));
     }
-    let text = fs::read_to_string(&file).map_err(|source| Failure::read(&file, &source))?;
+    let text = fs::read_to_string(&file).map_err(|source| {
+        Failure::read(&file, &source).hint("give the folder that `stagger run --out` wrote")
+    })?;
     let saved = parse(&text, &file)?;
     Ok((file, saved))
 }

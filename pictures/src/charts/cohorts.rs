@@ -15,6 +15,8 @@ pub struct Cohorts {
     pub y_label: String,
     /// One a cohort, ascending.
     pub cohorts: Vec<Cohort>,
+    /// Periods before treatment in which units may already react.
+    pub anticipation: f64,
     /// Confidence level in percent.
     pub level: String,
     /// Said below.
@@ -48,10 +50,13 @@ pub fn cohorts(chart: &Cohorts) -> Figure {
     // Half a period of the usual distance, and never nothing.
     let gap = periods.windows(2).map(|pair| pair[1] - pair[0]).fold(f64::INFINITY, f64::min);
     let half = if gap.is_finite() && gap > 0.0 { gap / 2.0 } else { 0.5 };
+    let anticipated = chart.anticipation > 0.0;
+    let before = |at, dash| Layer::Rule { level: false, at, dash };
     let panel = |cohort: &Cohort| Panel {
         title: format!("Cohort {}", plain(cohort.begins)),
-        layers: [zero(), Layer::Rule { level: false, at: cohort.begins - half, dash: Dash::Dashed }]
+        layers: [zero(), before(cohort.begins - half, Dash::Dashed)]
             .into_iter()
+            .chain(anticipated.then(|| before(cohort.begins - chart.anticipation - half, Dash::Dotted)))
             .chain(layers(&cohort.estimates, PRE_AND_POST, 0.0))
             .collect(),
     };
@@ -68,15 +73,18 @@ pub fn cohorts(chart: &Cohorts) -> Figure {
         },
         y: Axis { label: chart.y_label.clone(), low, high, ticks: Ticks::Numbers },
         panels: shown.iter().map(panel).collect(),
-        legend: keys(shown, &chart.level),
+        legend: keys(shown, chart),
         notes: notes(chart, shown),
     }
 }
 
-fn keys(shown: &[Cohort], level: &str) -> Vec<Key> {
+fn keys(shown: &[Cohort], chart: &Cohorts) -> Vec<Key> {
     let estimates: Vec<&[Estimate]> = shown.iter().map(|cohort| &cohort.estimates[..]).collect();
-    let mut keys = legend(&estimates, PRE_AND_POST, level);
+    let mut keys = legend(&estimates, PRE_AND_POST, &chart.level);
     keys.push(Key::new(Sample::Rule(Dash::Dashed), "Treatment begins"));
+    if chart.anticipation > 0.0 {
+        keys.push(Key::new(Sample::Rule(Dash::Dotted), "Anticipation begins"));
+    }
     keys
 }
 

@@ -105,6 +105,7 @@ fn axes(grid: &mut Grid, frame: &Frame<'_>) {
 
 fn draw(plane: &mut Grid, layer: &Layer, frame: &Frame<'_>) {
     match layer {
+        Layer::Rule { level, at, .. } if !(if *level { frame.y } else { frame.x }).holds(*at) => {}
         Layer::Rule { level: true, at, dash } => {
             let row = frame.row(*at, 1);
             for column in 0..frame.columns {

@@ -102,6 +102,7 @@ pub(crate) fn cells(saved: &SavedResult) -> Figure {
         x_label: spec.tname.clone(),
         y_label: format!("Effect on {}", spec.yname),
         cohorts,
+        anticipation: spec.anticipation,
         level: percent(alp),
         notes: vec![sample(saved)],
     })
