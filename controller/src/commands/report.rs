@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::report::document::{Document, Sources, document, html, latex, markdown};
 use crate::report::load::load_result;
 use crate::report::pictures::events;
-use crate::report::pictures::files::{Form, write};
+use crate::report::pictures::files::{DENSITY, Form, in_column, write};
 use crate::report::save::{CELLS_CSV, RUN, aggregation_file};
 use crate::report::tabular::{aggregation_csv, balance_csv, cells_csv, overlap_csv};
 
@@ -87,7 +87,10 @@ fn pictures(out: &Path, document: &Document, form: Form) -> Result<String, Failu
     let extension = if form == Form::Svg { "svg" } else { "png" };
     for picture in document.pictures() {
         let path = folder.join(format!("{}.{extension}", picture.name));
-        write(&path, &form.bytes(&picture.figure, (None, None))?)?;
+        let (width, height) = in_column(&picture.figure);
+        let pixels = if form == Form::Png { DENSITY } else { 1.0 };
+        let size = (Some(width * pixels), Some(height * pixels));
+        write(&path, &form.bytes(&picture.figure, size)?)?;
     }
     Ok(name)
 }

@@ -3,7 +3,7 @@
 use stagger_pictures::escape;
 
 use super::{Block, Document, Picture, Table};
-use crate::report::pictures::files::natural_svg;
+use crate::report::pictures::files::column_svg;
 
 const STYLE: &str = include_str!("report.css");
 
@@ -50,7 +50,7 @@ fn subscripts(text: &str) -> String {
 }
 
 fn picture(picture: &Picture, number: usize) -> String {
-    let svg = natural_svg(&picture.figure);
+    let svg = column_svg(&picture.figure);
     let caption = escape(&picture.caption);
     format!("<figure>\n{svg}<figcaption><b>Figure {number}.</b> {caption}</figcaption>\n</figure>\n")
 }

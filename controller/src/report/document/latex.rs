@@ -94,6 +94,8 @@ fn escape(text: &str) -> String {
                 out.push('\\');
                 out.push(letter);
             }
+            // Two would be drawn as a dash.
+            '-' => out.push_str(if out.ends_with('-') { "{}-" } else { "-" }),
             '\\' => out.push_str("\\textbackslash{}"),
             '~' => out.push_str("\\textasciitilde{}"),
             '^' => out.push_str("\\textasciicircum{}"),

@@ -59,6 +59,21 @@ fn sized(figure: &Figure, (width, height): (Option<f64>, Option<f64>), density: 
     scene(figure, width, height)
 }
 
+/// Width of a report's column of text.
+const COLUMN: f64 = 760.0;
+
+/// Width and height of a figure in a report: what is wider than the column becomes higher instead of smaller.
+pub(crate) fn in_column(figure: &Figure) -> (f64, f64) {
+    let (width, height) = figure.natural_size();
+    if width <= COLUMN { (width, height) } else { (COLUMN, height * (width / COLUMN).min(1.4)) }
+}
+
+/// The figure as SVG for a report.
+pub(crate) fn column_svg(figure: &Figure) -> String {
+    let (width, height) = in_column(figure);
+    svg(&scene(figure, width, height))
+}
+
 /// The figure as SVG of its natural size.
 pub(crate) fn natural_svg(figure: &Figure) -> String {
     svg(&sized(figure, (None, None), 1.0))
