@@ -325,6 +325,7 @@ mod tests {
         all.push(message(&at("out"), root.path()));
         insta::assert_snapshot!(all.concat(), @r#"
         error: can't read DIR/none: no such file or directory
+        hint: give the folder that `stagger run --out` wrote
         error: DIR/empty holds no result.json
         hint: give the folder that `stagger run --out` wrote
         error: DIR/ holds no result.json

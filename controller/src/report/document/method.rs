@@ -121,7 +121,34 @@ fn symbols(spec: &RunSpec) -> String {
         EstMethod::Reg => m.to_owned(),
         EstMethod::Ipw => p.to_owned(),
     };
-    format!("D tells the treated from the controls. {covariates}; {functions}.{}", weights(spec))
+    format!(
+        "D tells the treated from the controls. {covariates}; {functions}.{}{}{}",
+        levels(spec),
+        control_cohorts(spec),
+        weights(spec)
+    )
+}
+
+/// The formulas are those of panels.
+fn levels(spec: &RunSpec) -> String {
+    let data = match (kind(spec), spec.fix_weights) {
+        (Some(kind), _) => kind,
+        (None, Some(FixWeights::Varying)) => "panels whose weights vary",
+        (None, _) => return String::new(),
+    };
+    format!(
+        " The formula is written for changes; rows of {data} enter in levels, each of the two periods with its own means and \
+         regressions."
+    )
+}
+
+fn control_cohorts(spec: &RunSpec) -> &'static str {
+    match (&spec.pname, spec.control_group) {
+        (Some(_), ControlGroup::NotYetTreated) => {
+            " Every control cohort gives an estimate; the cell weights them by the inverse of their covariance."
+        }
+        _ => "",
+    }
 }
 
 fn weights(spec: &RunSpec) -> String {

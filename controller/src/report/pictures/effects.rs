@@ -135,8 +135,12 @@ fn effects(saved: &SavedResult, aggte: &Aggte, title: String, x_label: &str) -> 
 fn sample(saved: &SavedResult) -> String {
     let (spec, extended) = (&saved.extended.spec, &saved.extended);
     let noun = if spec.panel { "unit" } else { "row" };
-    let mut text =
-        format!("{}, {} controls; {}", capital(method(spec)), controls(spec), counted(saved.result.n, noun));
+    let mut text = format!(
+        "{}, {} controls; {}",
+        capital(method(spec)),
+        controls(spec).replace(' ', "-"),
+        counted(saved.result.n, noun)
+    );
     if let (Some(first), Some(last)) = (extended.periods.first(), extended.periods.last()) {
         text += &format!(", {} to {}", label(*first), label(*last));
     }
@@ -149,6 +153,9 @@ fn sample_and_overall(saved: &SavedResult, aggte: &Aggte) -> String {
 
 /// The overall effect in words.
 pub(crate) fn overall(saved: &SavedResult, aggte: &Aggte) -> String {
+    if aggte.overall_att.is_na() {
+        return "no overall effect could be estimated".to_owned();
+    }
     let number = |value: Num| short(value.0).replace('-', "\u{2212}");
     format!(
         "overall effect {} ({}% interval {} to {})",
