@@ -31,7 +31,7 @@ fn refusal(line: &str, folder: &Path) -> String {
     let output = stagger(line);
     assert!(matches!(output.code, Some(1 | 2)), "`{}` is not refused", output.line);
     assert!(output.stdout.is_empty(), "`{}` prints {}", output.line, output.stdout);
-    output.stderr.replace(&path_str(folder), "DIR")
+    output.stderr.replace(path_str(folder), "DIR")
 }
 
 fn names(folder: &Path) -> Vec<String> {
