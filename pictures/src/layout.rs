@@ -86,6 +86,7 @@ pub(crate) struct Layout {
 
 /// The layout on a page of that proportion; a page that is too small is laid out larger, to be shown smaller.
 pub(crate) fn layout(figure: &Figure, width: f64, height: f64) -> Layout {
+    let label = font::width(&figure.y.label, LABEL);
     let mut scale = 1.0;
     loop {
         let found = attempt(figure, width * scale, height * scale);
@@ -93,7 +94,9 @@ pub(crate) fn layout(figure: &Figure, width: f64, height: f64) -> Layout {
             .panels
             .iter()
             .all(|place| place.area.width >= LEAST_WIDTH && place.area.height >= LEAST_HEIGHT);
-        if fits || scale > 60.0 {
+        // A label that is cut is worse than a smaller one, to a point.
+        let legible = scale > 1.6 || found.y_length >= label;
+        if (fits && legible) || scale > 60.0 {
             return found;
         }
         scale *= 1.12;
