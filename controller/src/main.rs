@@ -60,6 +60,8 @@ pub(crate) fn act(cli: Cli) -> Result<(), Failure> {
         Action::Cancel(args) => commands::runs::cancel(&args),
         Action::List(args) => commands::runs::list(&args),
         Action::Agg(args) => commands::agg::agg(&args),
+        Action::Plot(args) => commands::plot::plot(&args),
+        Action::Report(args) => commands::report::report(&args),
         Action::Describe(args) => commands::describe::describe(&args),
         Action::Doctor(args) => commands::doctor::doctor(args),
         Action::Demo(args) => commands::demo::demo(&args),

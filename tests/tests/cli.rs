@@ -36,7 +36,7 @@ fn assert_plain(output: &Output) {
 fn help_names_the_commands() {
     for line in ["--help", "help", ""] {
         let output = stagger(line).success();
-        for name in ["run", "agg", "describe", "simulate"] {
+        for name in ["run", "agg", "plot", "report", "describe", "simulate"] {
             assert!(output.stdout.contains(name), "`{}` lacks {name}:\n{}", output.line, output.stdout);
         }
         assert_plain(&output);
@@ -323,7 +323,7 @@ fn saved_folder_is_complete() {
     let mut names = names_in(&saved);
     names.sort();
     let expected = "aggte_calendar.csv aggte_dynamic.csv aggte_group.csv aggte_simple.csv att_gt.csv att_gt.parquet \
-                    draws.parquet result.json run.json";
+                    att_gt.svg draws.parquet event_study.svg result.json run.json";
     assert_eq!(names.join(" "), expected);
     let text = fs::read_to_string(saved.join("result.json")).expect("the saved result");
     let result: Value = serde_json::from_str(&text).expect("JSON");

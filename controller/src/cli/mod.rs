@@ -3,6 +3,7 @@
 pub(crate) mod argv;
 pub(crate) mod doctor_args;
 pub(crate) mod names;
+pub(crate) mod picture_args;
 pub(crate) mod plan_args;
 pub(crate) mod prepare_args;
 pub(crate) mod refusal;
@@ -20,6 +21,7 @@ use std::ffi::OsString;
 use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::doctor_args::DoctorArgs;
+use self::picture_args::{PlotArgs, ReportArgs};
 use self::plan_args::PlanArgs;
 use self::prepare_args::PrepareArgs;
 use self::refusal::Refusal;
@@ -71,6 +73,21 @@ const AGG_EXAMPLES: &str = "\
 Examples:
   stagger agg result --type dynamic --balance-e 1
   stagger agg result/result.json --type calendar --json";
+
+const PLOT_EXAMPLES: &str = "\
+Examples:
+  stagger plot result                                   # in the terminal
+  stagger plot result --out figure1.svg                 # or .png
+  stagger plot result --kind gt --out cells.png --width 1600
+  stagger plot reg=results/reg results/ipw results/dr --out compared.svg
+  stagger plot result --kind overlap                    # of a run with --diagnostics";
+
+const REPORT_EXAMPLES: &str = "\
+Examples:
+  stagger report result --out report.html               # one file, with its pictures
+  stagger report result --out report.tex                # booktabs; pictures beside it as PNG
+  stagger report result --out report.md
+  stagger report result --out tables                    # a folder: CSV";
 
 const PREPARE_EXAMPLES: &str = "\
 A store holds units side by side, in shards of some thousand: every specification over its columns reads
@@ -157,6 +174,12 @@ pub(crate) enum Action {
     /// Aggregate a saved result, without the data
     #[command(after_help = AGG_EXAMPLES)]
     Agg(AggArgs),
+    /// Draw a saved result: event study, ATT(g,t), overlap, balance; in the terminal, or as SVG or PNG
+    #[command(after_help = PLOT_EXAMPLES)]
+    Plot(PlotArgs),
+    /// Write a report on a saved result: HTML, Markdown, LaTeX or CSV tables
+    #[command(after_help = REPORT_EXAMPLES)]
+    Report(ReportArgs),
     /// Show what an input looks like: columns, cohorts, periods, balance, missing values
     #[command(after_help = DESCRIBE_EXAMPLES)]
     Describe(DescribeArgs),
@@ -336,7 +359,7 @@ mod tests {
         error: unrecognized subcommand 'rum'
         hint: did you mean run?
         error: unrecognized subcommand 'forecast'
-        hint: the commands are run, prepare, plan, resume, watch, cancel, list, agg, describe, doctor, demo and simulate; `stagger --help` tells more
+        hint: the commands are run, prepare, plan, resume, watch, cancel, list, agg, plot, report, describe, doctor, demo and simulate; `stagger --help` tells more
         error: invalid value 'maybe' for '--bstrap[=<BOOL>]': expected true or false
         hint: `stagger run --help` lists what there is
         error: invalid value '-5' for '--biters <DRAWS>': expected a whole number that is not negative

@@ -33,7 +33,7 @@ fn mistake(error: &Error, subcommand: Option<&str>) -> Failure {
             failure.hint(format!("`stagger {subcommand} --help` lists what there is"))
         }
         (None, None) => failure.hint(
-            "the commands are run, prepare, plan, resume, watch, cancel, list, agg, describe, doctor, demo and simulate; `stagger --help` tells more",
+            "the commands are run, prepare, plan, resume, watch, cancel, list, agg, plot, report, describe, doctor, demo and simulate; `stagger --help` tells more",
         ),
     }
 }

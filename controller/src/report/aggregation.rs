@@ -73,7 +73,7 @@ pub(crate) fn overall_table(aggregations: &BTreeMap<String, Aggte>, alp: f64) ->
     format!("Overall effects{window}:\n{}", table.render())
 }
 
-fn overall_label(kind: &str) -> String {
+pub(super) fn overall_label(kind: &str) -> String {
     match kind {
         "simple" => "simple (all post-treatment cells)",
         "dynamic" => "dynamic (event times >= 0)",

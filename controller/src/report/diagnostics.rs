@@ -7,10 +7,10 @@ use super::text::{columns, counted, label};
 /// Propensity scores shown.
 const SHOWN: usize = 12;
 /// Positions of 5 %, 50 % and 95 % among the quantiles of a score, and of the maximum.
-const QUANTILES: [usize; 3] = [2, 4, 6];
-const MAXIMUM: usize = 8;
+pub(super) const QUANTILES: [usize; 3] = [2, 4, 6];
+pub(super) const MAXIMUM: usize = 8;
 /// Differences from here on are usually called imbalance.
-const IMBALANCE: f64 = 0.1;
+pub(super) const IMBALANCE: f64 = 0.1;
 
 /// What `--diagnostics` adds to the report.
 pub(crate) fn diagnostics_report(diagnostics: &Diagnostics) -> String {
@@ -29,8 +29,7 @@ pub(crate) fn diagnostics_report(diagnostics: &Diagnostics) -> String {
 /// The logits whose controls come nearest to a score of 1.
 fn overlap(all: &[Overlap]) -> String {
     let mut order: Vec<&Overlap> = all.iter().collect();
-    let greatest = |o: &Overlap| o.untreated.quantiles.get(MAXIMUM).map_or(f64::NAN, |q| q.0);
-    order.sort_by(|a, b| greatest(b).total_cmp(&greatest(a)));
+    order.sort_by(|a, b| greatest_control(b).total_cmp(&greatest_control(a)));
     let rows: Vec<Vec<String>> = order.iter().take(SHOWN).map(|o| overlap_row(o)).collect();
     let headings =
         ["Group", "Against", "Period", "5%", "50%", "95%", "ctrl 5%", "50%", "95%", "max", "trimmed"];
@@ -41,6 +40,11 @@ fn overlap(all: &[Overlap]) -> String {
         String::new()
     };
     format!("Propensity scores of the treated and the controls{more}:\n{}", columns(&headings, 3, &rows))
+}
+
+/// The highest score of a control.
+pub(super) fn greatest_control(o: &Overlap) -> f64 {
+    o.untreated.quantiles.get(MAXIMUM).map_or(f64::NAN, |q| q.0)
 }
 
 fn overlap_row(o: &Overlap) -> Vec<String> {
@@ -55,7 +59,7 @@ fn overlap_row(o: &Overlap) -> Vec<String> {
 }
 
 /// Period of the rows, and the period with which they are pooled.
-fn rows_of(o: &Overlap) -> String {
+pub(super) fn rows_of(o: &Overlap) -> String {
     match (o.period, o.pooled) {
         (Some(own), Some([time, base])) => {
             format!("{} of {}, {}", label(own), label(time), label(base))
@@ -65,7 +69,7 @@ fn rows_of(o: &Overlap) -> String {
 }
 
 /// Control cohorts, shortened where there are many.
-fn against(controls: &[String]) -> String {
+pub(super) fn against(controls: &[String]) -> String {
     match controls {
         [one] => one.clone(),
         [first, .., last] => format!("{first}..{last} ({})", controls.len()),
@@ -113,13 +117,13 @@ fn balance(all: &[Balance]) -> String {
 }
 
 /// The number of largest size over the comparisons, and its cell.
-fn worst(all: &[Balance], of: impl Fn(&Balance) -> Option<Num>) -> (f64, String) {
+pub(super) fn worst(all: &[Balance], of: impl Fn(&Balance) -> Option<Num>) -> (f64, String) {
     let known = all.iter().filter_map(|b| Some((of(b).filter(|n| !n.is_na())?.0, b)));
     let largest = known.max_by(|a, b| a.0.abs().total_cmp(&b.0.abs()));
     largest.map_or((f64::NAN, String::new()), |(value, b)| (value, cell(b)))
 }
 
-fn difference(value: f64) -> String {
+pub(super) fn difference(value: f64) -> String {
     if value.is_nan() { "NA".to_owned() } else { format!("{value:.3}") }
 }
 

@@ -78,8 +78,13 @@ fn cells_table(saved: &SavedResult) -> String {
 }
 
 fn pretest(saved: &SavedResult) -> String {
+    wrapped("P-value for pre-test of parallel trends assumption: ", 2, &pretest_outcome(saved))
+}
+
+/// The p-value, or why there is none.
+pub(super) fn pretest_outcome(saved: &SavedResult) -> String {
     let spec = &saved.extended.spec;
-    let outcome = match saved.result.wald {
+    match saved.result.wald {
         Some(test) => {
             let p = if test.p.0 < 0.000_005 { "< 0.00001".to_owned() } else { format!("{:.5}", test.p.0) };
             format!("{p} (chi2({}) = {})", test.df, short(test.stat.0))
@@ -89,8 +94,7 @@ fn pretest(saved: &SavedResult) -> String {
             "not given, as in R, with clusters and bootstrap; --bstrap false gives it".to_owned()
         }
         None => "not available".to_owned(),
-    };
-    wrapped("P-value for pre-test of parallel trends assumption: ", 2, &outcome)
+    }
 }
 
 /// The critical value of the bands over `what`.
@@ -125,7 +129,7 @@ fn sample(saved: &SavedResult) -> String {
 }
 
 /// Raw cohorts 0, infinite and missing are never treated.
-fn cohort_label(cohort: Num) -> String {
+pub(super) fn cohort_label(cohort: Num) -> String {
     if cohort.0 == 0.0 || !cohort.0.is_finite() { "never treated".to_owned() } else { label(cohort) }
 }
 

@@ -1,7 +1,7 @@
 //! A saved result, read back for `stagger agg`.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use arrow::array::AsArray;
 use arrow::datatypes::Float64Type;
@@ -25,15 +25,23 @@ pub(crate) struct Loaded {
 
 /// Reads the folder that `--out` wrote, or the `result.json` in it.
 pub(crate) fn load(path: &Path) -> Result<Loaded, Failure> {
+    let (file, saved) = load_result(path)?;
+    let draws =
+        saved.extended.spec.bstrap.then(|| load_draws(&file.with_file_name(DRAWS), &saved)).transpose()?;
+    Ok(Loaded { saved, draws })
+}
+
+/// Reads the result alone, for what needs no draws; with the path of its `result.json`.
+pub(crate) fn load_result(path: &Path) -> Result<(PathBuf, SavedResult), Failure> {
     let file = if path.is_dir() { path.join(RESULT) } else { path.to_owned() };
     if path.is_dir() && !file.exists() {
         return Err(Failure::input(format!("{} holds no {RESULT}", path.display())).hint(elsewhere(path)));
     }
-    let text = fs::read_to_string(&file).map_err(|source| Failure::read(&file, &source))?;
+    let text = fs::read_to_string(&file).map_err(|source| {
+        Failure::read(&file, &source).hint("give the folder that `stagger run --out` wrote")
+    })?;
     let saved = parse(&text, &file)?;
-    let draws =
-        saved.extended.spec.bstrap.then(|| load_draws(&file.with_file_name(DRAWS), &saved)).transpose()?;
-    Ok(Loaded { saved, draws })
+    Ok((file, saved))
 }
 
 /// What to give in place of a folder without a result; several specifications are saved in a folder each.
@@ -217,7 +225,9 @@ mod tests {
         aggte_simple.csv
         att_gt.csv
         att_gt.parquet
+        att_gt.svg
         draws.parquet
+        event_study.svg
         events.jsonl
         result.json
         run.json
@@ -316,6 +326,7 @@ mod tests {
         all.push(message(&at("out"), root.path()));
         insta::assert_snapshot!(all.concat(), @r#"
         error: can't read DIR/none: no such file or directory
+        hint: give the folder that `stagger run --out` wrote
         error: DIR/empty holds no result.json
         hint: give the folder that `stagger run --out` wrote
         error: DIR/ holds no result.json

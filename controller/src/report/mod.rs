@@ -3,12 +3,14 @@
 pub(crate) mod aggregation;
 pub(crate) mod description;
 pub(crate) mod diagnostics;
+pub(crate) mod document;
 pub(crate) mod estimates;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub(crate) mod folder;
 pub(crate) mod forecast;
 pub(crate) mod load;
+pub(crate) mod pictures;
 pub(crate) mod save;
 pub(crate) mod settings;
 pub(crate) mod stdout;

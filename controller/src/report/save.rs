@@ -6,6 +6,7 @@
 //! | `att_gt.csv`, `att_gt.parquet` | ATT(g,t) |
 //! | `aggte_TYPE.csv` | one a kind of aggregation |
 //! | `draws.parquet` | bootstrap draws, one column an extended column |
+//! | `event_study.svg`, `att_gt.svg` | pictures: effects by event time, ATT(g,t) by cohort |
 //! | `events.jsonl` | what happened when (docs/events.md) |
 //! | `run.json` | version, specification, inputs and their fingerprint, counts, timings |
 
@@ -13,20 +14,28 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use serde::Serialize;
+use stagger_engine::result::SavedResult;
 use stagger_engine::run::{RunFacts, RunOutput};
 use stagger_engine::spec::RunSpec;
+use stagger_pictures::Figure;
 
 use super::aggregation::KINDS;
 use super::folder::{RESULT, Staging, StagingAll};
+use super::pictures::files::natural_svg;
+use super::pictures::{Named, cells, event_study};
 use super::tabular::{aggregation_csv, as_io, cells_csv, cells_parquet, draws_parquet};
 use crate::failure::Failure;
 use crate::listen::EVENTS_FILE;
 
 /// File of the bootstrap draws.
 pub(crate) const DRAWS: &str = "draws.parquet";
-const CELLS_CSV: &str = "att_gt.csv";
+/// File of ATT(g,t).
+pub(crate) const CELLS_CSV: &str = "att_gt.csv";
 const CELLS_PARQUET: &str = "att_gt.parquet";
-const RUN: &str = "run.json";
+const EVENT_STUDY: &str = "event_study.svg";
+const CELLS_SVG: &str = "att_gt.svg";
+/// File of how the run went.
+pub(crate) const RUN: &str = "run.json";
 
 /// `run.json`: how the result came about. Unlike the result it holds paths, times and a version.
 #[derive(Serialize)]
@@ -61,6 +70,7 @@ fn write_all(folder: &Staging, output: &RunOutput, events: &[u8]) -> Result<(), 
     for (kind, aggte) in &result.aggte {
         write_text(folder, &aggregation_file(kind), |out| aggregation_csv(aggte, out))?;
     }
+    write_pictures(folder, &output.saved)?;
     write_text(folder, RUN, |out| json(out, &record, true))?;
     write_text(folder, RESULT, |out| json(out, &output.saved, false))?;
     folder.write(CELLS_PARQUET, |file| {
@@ -75,14 +85,24 @@ fn write_all(folder: &Staging, output: &RunOutput, events: &[u8]) -> Result<(), 
     Ok(())
 }
 
+fn write_pictures(folder: &Staging, saved: &SavedResult) -> Result<(), Failure> {
+    let write = |name: &str, figure: &Figure| {
+        write_text(folder, name, |out| out.write_all(natural_svg(figure).as_bytes()))
+    };
+    if let Some(aggte) = saved.result.aggte.get("dynamic") {
+        write(EVENT_STUDY, &event_study(&[Named { name: String::new(), saved, aggte }]))?;
+    }
+    write(CELLS_SVG, &cells(saved))
+}
+
 /// `aggte_dynamic.csv`
-fn aggregation_file(kind: &str) -> String {
+pub(crate) fn aggregation_file(kind: &str) -> String {
     format!("aggte_{kind}.csv")
 }
 
 /// Whether a file of an earlier result is replaced or removed.
 fn is_ours(name: &str) -> bool {
-    [RESULT, CELLS_CSV, CELLS_PARQUET, DRAWS, RUN, EVENTS_FILE].contains(&name)
+    [RESULT, CELLS_CSV, CELLS_PARQUET, DRAWS, RUN, EVENTS_FILE, EVENT_STUDY, CELLS_SVG].contains(&name)
         || KINDS.iter().any(|kind| aggregation_file(kind) == name)
 }
 

@@ -7,7 +7,13 @@ use super::text::{counted, field, grouped, wrapped};
 
 /// Papers to cite.
 pub(crate) fn references(spec: &RunSpec) -> String {
-    let reference = match spec.pname {
+    let method = format!("{}. {}", method(spec), method_paper(spec));
+    wrapped("Reference: ", 2, design_paper(spec)) + &wrapped("Method: ", 2, &method)
+}
+
+/// The paper on the design.
+pub(super) fn design_paper(spec: &RunSpec) -> &'static str {
+    match spec.pname {
         None => {
             "Callaway, B. and Sant'Anna, P. H. C. (2021). \"Difference-in-Differences with Multiple Time Periods.\" \
              Journal of Econometrics 225(2), 200-230."
@@ -16,22 +22,25 @@ pub(crate) fn references(spec: &RunSpec) -> String {
             "Ortiz-Villavicencio, M. and Sant'Anna, P. H. C. (2025). \"Better Understanding Triple Differences \
              Estimators.\" arXiv:2505.09942."
         }
-    };
-    let method = match spec.est_method {
+    }
+}
+
+/// The paper on the comparison of two groups.
+pub(super) fn method_paper(spec: &RunSpec) -> &'static str {
+    match spec.est_method {
         EstMethod::Dr => {
-            "doubly robust. Sant'Anna, P. H. C. and Zhao, J. (2020). \"Doubly Robust Difference-in-Differences Estimators.\" \
+            "Sant'Anna, P. H. C. and Zhao, J. (2020). \"Doubly Robust Difference-in-Differences Estimators.\" \
              Journal of Econometrics 219(1), 101-122."
         }
         EstMethod::Reg => {
-            "outcome regression. Heckman, J. J., Ichimura, H. and Todd, P. E. (1997). \"Matching as an Econometric Evaluation \
+            "Heckman, J. J., Ichimura, H. and Todd, P. E. (1997). \"Matching as an Econometric Evaluation \
              Estimator.\" Review of Economic Studies 64(4), 605-654."
         }
         EstMethod::Ipw => {
-            "inverse probability weighting. Abadie, A. (2005). \"Semiparametric Difference-in-Differences Estimators.\" \
+            "Abadie, A. (2005). \"Semiparametric Difference-in-Differences Estimators.\" \
              Review of Economic Studies 72(1), 1-19."
         }
-    };
-    wrapped("Reference: ", 2, reference) + &wrapped("Method: ", 2, method)
+    }
 }
 
 /// What a cell estimates, in short.
@@ -62,10 +71,7 @@ pub(super) fn kind(spec: &RunSpec) -> Option<&'static str> {
 /// How it was estimated.
 pub(crate) fn settings(saved: &SavedResult) -> String {
     let spec = &saved.extended.spec;
-    let control = match spec.control_group {
-        ControlGroup::NeverTreated => "never treated",
-        ControlGroup::NotYetTreated => "not yet treated",
-    };
+    let control = controls(spec);
     let base = match spec.base_period {
         BasePeriod::Varying => "varying",
         BasePeriod::Universal => "universal",
@@ -89,7 +95,15 @@ fn eligibility(spec: &RunSpec) -> String {
         .unwrap_or_default()
 }
 
-fn method(spec: &RunSpec) -> &'static str {
+/// Whom the treated are compared with.
+pub(super) fn controls(spec: &RunSpec) -> &'static str {
+    match spec.control_group {
+        ControlGroup::NeverTreated => "never treated",
+        ControlGroup::NotYetTreated => "not yet treated",
+    }
+}
+
+pub(super) fn method(spec: &RunSpec) -> &'static str {
     match spec.est_method {
         EstMethod::Dr => "doubly robust",
         EstMethod::Reg => "outcome regression",
@@ -97,7 +111,7 @@ fn method(spec: &RunSpec) -> &'static str {
     }
 }
 
-fn covariates(spec: &RunSpec) -> &str {
+pub(super) fn covariates(spec: &RunSpec) -> &str {
     match spec.xformla.as_deref() {
         None => "none",
         Some(formula) if formula.replace(' ', "") == "~1" => "none",
@@ -120,7 +134,7 @@ fn weights(spec: &RunSpec) -> String {
     field("Weights:", &format!("{column}{period}"))
 }
 
-fn standard_errors(saved: &SavedResult) -> String {
+pub(super) fn standard_errors(saved: &SavedResult) -> String {
     let spec = &saved.extended.spec;
     let mut text = if spec.bstrap {
         let weights = match spec.multiplier {

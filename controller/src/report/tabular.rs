@@ -16,7 +16,7 @@ use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
-use stagger_engine::result::{Aggte, AttGt, Num, SavedResult};
+use stagger_engine::result::{Aggte, AttGt, Balance, Num, Overlap, SavedResult};
 
 use super::text::label;
 
@@ -59,6 +59,57 @@ fn csv_number(number: Num) -> String {
         size if !size.is_finite() => String::new(),
         size if size != 0.0 && !(1e-5..1e16).contains(&size) => format!("{value:e}"),
         _ => format!("{value}"),
+    }
+}
+
+/// Propensity scores as CSV: one line a score and side, with its quantiles.
+pub(crate) fn overlap_csv(all: &[Overlap], out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "group,controls,period,side,n,trimmed,min,q01,q05,q25,q50,q75,q95,q99,max")?;
+    for o in all {
+        let period = o.period.map(csv_number).unwrap_or_default();
+        for (side, scores) in [("treated", &o.treated), ("controls", &o.untreated)] {
+            let quantiles: Vec<String> = scores.quantiles.iter().map(|q| csv_number(*q)).collect();
+            writeln!(
+                out,
+                "{},{},{period},{side},{},{},{}",
+                csv_number(o.group),
+                csv_text(&o.controls.join(" ")),
+                scores.n,
+                csv_number(Num(o.trimmed)),
+                quantiles.join(",")
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// Balance as CSV: one line a comparison and covariate.
+pub(crate) fn balance_csv(all: &[Balance], out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "group,time,controls,period,covariate,before,after")?;
+    for b in all {
+        let period = b.period.map(csv_number).unwrap_or_default();
+        for covariate in &b.covariates {
+            writeln!(
+                out,
+                "{},{},{},{period},{},{},{}",
+                csv_number(b.group),
+                csv_number(b.time),
+                csv_text(&b.controls.join(" ")),
+                csv_text(&covariate.name),
+                csv_number(covariate.before),
+                csv_number(covariate.after)
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// A text in quotes where it needs them.
+fn csv_text(text: &str) -> String {
+    if text.contains(['"', ',', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
     }
 }
 

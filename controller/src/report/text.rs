@@ -36,7 +36,7 @@ impl Row {
     }
 
     /// R's star: the band does not cover 0.
-    fn star(&self) -> &'static str {
+    pub(super) fn star(&self) -> &'static str {
         let [_, _, low, high] = self.numbers;
         if low > 0.0 || high < 0.0 { "*" } else { "" }
     }
@@ -125,7 +125,7 @@ pub(crate) fn columns(headings: &[&str], left: usize, rows: &[Vec<String>]) -> S
 
 /// Decimals of a table: R's four; more where the standard errors would vanish, fewer where the numbers are large.
 /// `None` asks for exponents.
-fn decimals(rows: &[Row]) -> Option<usize> {
+pub(super) fn decimals(rows: &[Row]) -> Option<usize> {
     let mut errors: Vec<f64> =
         rows.iter().map(|row| row.numbers[1]).filter(|se| se.is_finite() && *se > 0.0).collect();
     errors.sort_by(f64::total_cmp);
@@ -143,7 +143,7 @@ fn decimals(rows: &[Row]) -> Option<usize> {
 }
 
 /// A number with so many decimals, `NA` where R has it, and never a negative zero.
-fn shown(value: f64, decimals: Option<usize>) -> String {
+pub(super) fn shown(value: f64, decimals: Option<usize>) -> String {
     if value.is_nan() {
         return "NA".to_owned();
     }

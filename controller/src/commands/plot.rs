@@ -1,0 +1,259 @@
+//! `stagger plot`: pictures of a saved result, in the terminal or as files.
+
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+
+use stagger_engine::aggregate::{AggregateOptions, InferenceOverrides, aggregate_saved};
+use stagger_engine::result::{Aggte, SavedResult};
+use stagger_pictures::terminal::{self, Colours};
+use stagger_pictures::{Figure, MOST_PIXELS, charts};
+
+use crate::cli::picture_args::PlotArgs;
+use crate::cli::spec::Window;
+use crate::failure::Failure;
+use crate::report::load::{load, load_result};
+use crate::report::pictures::events::{self, EVENTS};
+use crate::report::pictures::files::{self, Form};
+use crate::report::pictures::{Kind, Named, balance, by_cohort, by_period, cells, event_study, overlap};
+use crate::report::stdout::print;
+
+/// Pixels below which nothing can be read.
+const LEAST_PIXELS: usize = 100;
+/// A terminal's width where it does not tell.
+const COLUMNS: usize = 80;
+
+/// Draws.
+pub(crate) fn plot(args: &PlotArgs) -> Result<(), Failure> {
+    let kind = kind(&args.kind)?;
+    let form = args.out.as_deref().map(|out| Form::of(Path::new(out))).transpose()?;
+    check(args, kind)?;
+    let window = Window::new(&args.window)?;
+    let mut figure = match kind {
+        Kind::EventStudy => study(&args.results, window)?,
+        kind => one(Path::new(&args.results[0]), kind, window)?,
+    };
+    if let Some(title) = &args.title {
+        figure.title.clone_from(title);
+    }
+    match (&args.out, form) {
+        (Some(out), Some(form)) => {
+            let size = (args.width.map(|width| width as f64), args.height.map(|height| height as f64));
+            files::write(Path::new(out), &form.bytes(&figure, size)?)
+        }
+        _ => print(&in_terminal(&figure, args)),
+    }
+}
+
+fn kind(text: &str) -> Result<Kind, Failure> {
+    Kind::named(text).ok_or_else(|| {
+        let names: Vec<&str> = Kind::NAMES.iter().map(|(name, _)| *name).collect();
+        Failure::input(format!("no kind of picture is called \"{text}\""))
+            .hint(format!("the kinds are {}", names.join(", ")))
+    })
+}
+
+fn check(args: &PlotArgs, kind: Kind) -> Result<(), Failure> {
+    if args.results.len() > 1 && kind != Kind::EventStudy {
+        return Err(Failure::input(format!(
+            "--kind {} shows one result, and {} are given",
+            kind.name(),
+            args.results.len()
+        ))
+        .hint("several results fit in one event study; plot the others one by one"));
+    }
+    if args.out.is_some() {
+        for (name, size) in [("width", args.width), ("height", args.height)] {
+            if size.is_some_and(|size| !(LEAST_PIXELS..=MOST_PIXELS as usize).contains(&size)) {
+                return Err(Failure::input(format!(
+                    "--{name} {}: a picture has {LEAST_PIXELS} to {MOST_PIXELS} pixels",
+                    size.unwrap_or(0)
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A result as it is given: `NAME=RESULT`, or a path alone.
+struct Given {
+    name: Option<String>,
+    path: PathBuf,
+}
+
+impl Given {
+    fn new(text: &str) -> Self {
+        match text.split_once('=') {
+            // A path may hold the sign.
+            Some((name, path)) if !name.is_empty() && !Path::new(text).exists() => {
+                Self { name: Some(name.to_owned()), path: path.into() }
+            }
+            _ => Self { name: None, path: text.into() },
+        }
+    }
+
+    /// The folder's name, or the whole path.
+    fn label(&self, whole: bool) -> String {
+        if let Some(name) = &self.name {
+            return name.clone();
+        }
+        let folder = if self.path.is_file() { self.path.parent().unwrap_or(&self.path) } else { &self.path };
+        let last = folder.file_name().filter(|_| !whole).map(|name| name.to_string_lossy().into_owned());
+        last.unwrap_or_else(|| folder.display().to_string())
+    }
+}
+
+/// One event study of all results.
+fn study(results: &[String], window: Window) -> Result<Figure, Failure> {
+    let given: Vec<Given> = results.iter().map(|text| Given::new(text)).collect();
+    let loaded = given
+        .iter()
+        .map(|given| aggregated(&given.path, "dynamic", window))
+        .collect::<Result<Vec<(SavedResult, Aggte)>, Failure>>()?;
+    let mut names: Vec<String> = given.iter().map(|given| given.label(false)).collect();
+    let mut sorted = names.clone();
+    sorted.sort();
+    sorted.dedup();
+    if sorted.len() < names.len() {
+        names = given.iter().map(|given| given.label(true)).collect();
+    }
+    let named: Vec<Named<'_>> =
+        loaded.iter().zip(names).map(|((saved, aggte), name)| Named { name, saved, aggte }).collect();
+    Ok(event_study(&named))
+}
+
+/// A result and one of its aggregations: that of the run, or over another window from the draws.
+fn aggregated(path: &Path, kind: &str, window: Window) -> Result<(SavedResult, Aggte), Failure> {
+    if window.is_default() {
+        let (file, mut saved) = load_result(path)?;
+        return match saved.result.aggte.remove(kind) {
+            Some(aggte) => Ok((saved, aggte)),
+            None => Err(Failure::input(format!("{} has no {kind} aggregation", file.display()))
+                .hint("the run's warnings say why; --kind gt shows the cells that it has")),
+        };
+    }
+    let loaded = load(path)?;
+    let options = AggregateOptions::from(window);
+    let aggte = aggregate_saved(
+        &loaded.saved,
+        loaded.draws.as_ref(),
+        kind,
+        &options,
+        &InferenceOverrides::default(),
+    )?;
+    Ok((loaded.saved, aggte))
+}
+
+/// A chart of one result.
+fn one(path: &Path, kind: Kind, window: Window) -> Result<Figure, Failure> {
+    match kind {
+        Kind::Group => aggregated(path, "group", window).map(|(saved, aggte)| by_cohort(&saved, &aggte)),
+        Kind::Calendar => {
+            aggregated(path, "calendar", window).map(|(saved, aggte)| by_period(&saved, &aggte))
+        }
+        Kind::Timeline => timeline(path),
+        kind => {
+            let (file, saved) = load_result(path)?;
+            let figure = match kind {
+                Kind::Overlap => overlap(&saved),
+                Kind::Balance => balance(&saved),
+                _ => Some(cells(&saved)),
+            };
+            figure.ok_or_else(|| without_data(&file, &saved, kind))
+        }
+    }
+}
+
+fn without_data(file: &Path, saved: &SavedResult, kind: Kind) -> Failure {
+    let failure = Failure::input(format!("{} holds nothing to plot as {}", file.display(), kind.name()));
+    match (&saved.result.diagnostics, kind) {
+        (None, _) => failure.hint("run it again with --diagnostics"),
+        (Some(_), Kind::Overlap) => {
+            failure.hint("there are propensity scores with covariates and --est-method dr or ipw")
+        }
+        (Some(_), _) => failure.hint("there is balance to show of runs with covariates"),
+    }
+}
+
+fn timeline(path: &Path) -> Result<Figure, Failure> {
+    let (file, _) = load_result(path)?;
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let timeline = events::read(folder)?.ok_or_else(|| {
+        Failure::input(format!("{} holds no {EVENTS}, the log of the run", folder.display()))
+            .hint("runs on workers leave it beside their result: run it again with --out")
+    })?;
+    if timeline.spans.is_empty() {
+        return Err(Failure::input(format!("{} tells of no task", folder.join(EVENTS).display())));
+    }
+    Ok(charts::timeline(&timeline))
+}
+
+/// The figure in characters, with colours where standard output is a terminal that wants them.
+fn in_terminal(figure: &Figure, args: &PlotArgs) -> String {
+    let watched = io::stdout().is_terminal();
+    let size = terminal_size().filter(|_| watched);
+    let width = args.width.or(size.map(|(width, _)| width)).unwrap_or(COLUMNS);
+    let options = terminal::Options {
+        width,
+        // Small multiples are as high as they need to be.
+        height: args
+            .height
+            .or(size.map(|(_, height)| height.max(12) - 1).filter(|_| figure.panels.len() == 1)),
+        ascii: args.ascii.unwrap_or_else(|| watched && !speaks_unicode()),
+    };
+    let colours = if watched { colours() } else { Colours::None };
+    terminal::draw(figure, &options).to_text(colours)
+}
+
+fn terminal_size() -> Option<(usize, usize)> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    (size.ws_col > 0 && size.ws_row > 0).then_some((usize::from(size.ws_col), usize::from(size.ws_row)))
+}
+
+fn set(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn colours() -> Colours {
+    if set("NO_COLOR").is_some() || set("TERM").is_some_and(|term| term == "dumb") {
+        return Colours::None;
+    }
+    match set("COLORTERM").as_deref() {
+        Some("truecolor" | "24bit") => Colours::True,
+        _ => Colours::Indexed,
+    }
+}
+
+fn speaks_unicode() -> bool {
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
+    // A machine without a locale is a container, whose terminal is elsewhere.
+    locale.is_none_or(|locale| {
+        let locale = locale.to_lowercase();
+        locale.contains("utf") || locale.starts_with("c.")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_and_their_other_names() {
+        for (name, expected) in Kind::NAMES {
+            assert_eq!(kind(name), Ok(expected));
+            assert_eq!(expected.name(), name);
+        }
+        assert_eq!(kind("dynamic"), Ok(Kind::EventStudy));
+        insta::assert_snapshot!(kind("pie").expect_err("refused").to_string(), @r#"
+        error: no kind of picture is called "pie"
+        hint: the kinds are event-study, gt, group, calendar, overlap, balance, timeline
+        "#);
+    }
+
+    #[test]
+    fn names_of_results() {
+        let label = |text: &str| Given::new(text).label(false);
+        assert_eq!(label("regression=results/reg"), "regression");
+        assert_eq!(label("results/reg"), "reg");
+        assert_eq!(Given::new("results/reg").label(true), "results/reg");
+    }
+}

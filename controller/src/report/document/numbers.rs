@@ -1,0 +1,158 @@
+//! Tables of a report.
+
+use stagger_engine::result::{self, Num, SavedResult};
+
+use super::Table;
+use crate::report::aggregation::{Bands, KINDS, overall_label};
+use crate::report::diagnostics::{
+    IMBALANCE, MAXIMUM, QUANTILES, against, difference, greatest_control, rows_of, worst,
+};
+use crate::report::settings::estimand;
+use crate::report::text::{Row, decimals, label, percent, shown};
+
+/// Scores in a table; the rest is in the result.
+const MOST_SCORES: usize = 20;
+
+fn headings(keys: &[&str], estimate: &str) -> Vec<String> {
+    keys.iter().copied().chain([estimate, "Std. error", "Lower", "Upper", ""]).map(str::to_owned).collect()
+}
+
+fn table(caption: String, headings: Vec<String>, rows: &[Row], note: String) -> Table {
+    let places = decimals(rows);
+    let cells = |row: &Row| {
+        let numbers = row.numbers.map(|number| shown(number, places).replace('-', "\u{2212}"));
+        let remark = if row.note.is_empty() { row.star() } else { row.note };
+        row.keys.iter().cloned().chain(numbers).chain([remark.to_owned()]).collect()
+    };
+    let left = usize::from(rows.iter().any(|row| row.keys[0].starts_with(char::is_alphabetic)));
+    Table { caption, headings, left, rows: rows.iter().map(cells).collect(), note }
+}
+
+fn band(saved: &SavedResult, crit: Option<Num>) -> String {
+    let (spec, alp) = (&saved.extended.spec, saved.result.alp);
+    let kind = match Bands::of(spec.bstrap && spec.cband, crit, alp) {
+        Bands::Simultaneous => "uniform band",
+        Bands::Pointwise => "pointwise intervals",
+    };
+    format!("{}% {kind}", percent(alp))
+}
+
+fn star(band: &str) -> String {
+    format!("* The {} does not cover zero.", band.trim_end_matches('s'))
+}
+
+/// The overall effects of the four aggregations.
+pub(super) fn overall(saved: &SavedResult) -> Option<Table> {
+    let all = KINDS.iter().filter_map(|kind| saved.result.aggte.get(*kind));
+    let rows: Vec<Row> = all
+        .map(|a| {
+            let numbers = [a.overall_att, a.overall_se, a.overall_lci, a.overall_uci];
+            Row::new(vec![overall_label(&a.kind)], numbers)
+        })
+        .collect();
+    let interval = format!("{}% interval", percent(saved.result.alp));
+    let headings = headings(&["Average"], "Effect");
+    (!rows.is_empty())
+        .then(|| table(format!("Overall effects with {interval}s."), headings, &rows, star("interval")))
+}
+
+/// The effects by event time, cohort or period.
+pub(super) fn effects(saved: &SavedResult, kind: &str) -> Option<Table> {
+    let aggte = saved.result.aggte.get(kind)?;
+    let (caption, key) = match kind {
+        "dynamic" => ("Effects by periods since treatment", "Event time"),
+        "group" => ("Effects by cohort", "Cohort"),
+        _ => ("Effects by period", "Period"),
+    };
+    let rows: Vec<Row> = (0..aggte.egt.len())
+        .map(|i| {
+            let numbers = [aggte.att_egt[i], aggte.se_egt[i], aggte.lci_egt[i], aggte.uci_egt[i]];
+            Row::new(vec![label(aggte.egt[i]).replace('-', "\u{2212}")], numbers)
+        })
+        .collect();
+    let band = band(saved, aggte.crit);
+    Some(table(format!("{caption} with {band}."), headings(&[key], "Effect"), &rows, star(&band)))
+}
+
+/// ATT(g,t).
+pub(super) fn cells(saved: &SavedResult) -> Table {
+    let cells = &saved.result.att_gt;
+    let rows: Vec<Row> = (0..cells.att.len())
+        .map(|i| {
+            let keys = vec![label(cells.group[i]), label(cells.time[i])];
+            let row = Row::new(keys, [cells.att[i], cells.se[i], cells.lci[i], cells.uci[i]]);
+            let base = saved.extended.reference.get(i).copied().unwrap_or(false);
+            if base { row.noted("base period") } else { row }
+        })
+        .collect();
+    let band = band(saved, Some(saved.result.crit));
+    let estimand = estimand(&saved.extended.spec);
+    table(format!("{estimand} with {band}."), headings(&["Cohort", "Period"], estimand), &rows, star(&band))
+}
+
+/// Quantiles of propensity scores, the least overlap first.
+pub(super) fn overlap(all: &[result::Overlap]) -> Table {
+    let mut order: Vec<&result::Overlap> = all.iter().collect();
+    order.sort_by(|a, b| greatest_control(b).total_cmp(&greatest_control(a)));
+    let quantile = |of: &[Num], at: usize| of.get(at).map_or_else(String::new, |q| format!("{:.3}", q.0));
+    let rows = order.iter().take(MOST_SCORES).map(|o| {
+        let mut row = vec![label(o.group), against(&o.controls), rows_of(o)];
+        row.extend(QUANTILES.map(|at| quantile(&o.treated.quantiles, at)));
+        row.extend(QUANTILES.map(|at| quantile(&o.untreated.quantiles, at)));
+        row.push(quantile(&o.untreated.quantiles, MAXIMUM));
+        row.push(format!("{:.1}%", 100.0 * o.trimmed));
+        row
+    });
+    let headings = [
+        "Cohort",
+        "Controls",
+        "Period",
+        "treated 5%",
+        "50%",
+        "95%",
+        "controls 5%",
+        "50%",
+        "95%",
+        "max",
+        "trimmed",
+    ];
+    let rest = all.len().saturating_sub(MOST_SCORES);
+    let note = if rest > 0 {
+        format!("{MOST_SCORES} of {} scores: those whose controls come nearest to 1.", all.len())
+    } else {
+        String::new()
+    };
+    Table {
+        caption: "Quantiles of propensity scores; trimmed: controls with a score of 0.995 or more, which weigh nothing."
+            .to_owned(),
+        headings: headings.map(str::to_owned).to_vec(),
+        left: 3,
+        rows: rows.collect(),
+        note,
+    }
+}
+
+/// The largest differences of every covariate.
+pub(super) fn balance(all: &[result::Balance]) -> Table {
+    let names: Vec<&str> =
+        all.first().map(|b| b.covariates.iter().map(|c| c.name.as_str()).collect()).unwrap_or_default();
+    let minus = |value: f64| difference(value).replace('-', "\u{2212}");
+    let rows = names.iter().enumerate().map(|(at, name)| {
+        let before = worst(all, |b| b.covariates.get(at).map(|c| c.before));
+        let after = worst(all, |b| b.covariates.get(at).map(|c| c.after));
+        let mark = if after.0.abs() > IMBALANCE { "*" } else { "" };
+        vec![(*name).to_owned(), before.1, minus(before.0), after.1, minus(after.0) + mark]
+    });
+    let headings =
+        ["Covariate", "largest before in (g, t)", "difference", "largest after in (g, t)", "difference"];
+    Table {
+        caption: format!(
+            "Standardised mean differences, the largest over {} comparisons, before and after weighting.",
+            all.len()
+        ),
+        headings: headings.map(str::to_owned).to_vec(),
+        left: 2,
+        rows: rows.collect(),
+        note: format!("* After weighting above {IMBALANCE}."),
+    }
+}

@@ -1,0 +1,56 @@
+//! Charts of a saved result.
+
+mod diagnostics;
+mod effects;
+pub(crate) mod events;
+pub(crate) mod files;
+
+pub(crate) use diagnostics::{balance, overlap};
+pub(crate) use effects::{Named, by_cohort, by_period, cells, event_study};
+
+/// The kinds of charts, by the names of `--kind`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Effects by event time.
+    EventStudy,
+    /// ATT(g,t), a panel for every cohort.
+    Cells,
+    /// Effects by cohort.
+    Group,
+    /// Effects by period.
+    Calendar,
+    /// Propensity scores.
+    Overlap,
+    /// Standardised mean differences.
+    Balance,
+    /// Tasks of the run.
+    Timeline,
+}
+
+impl Kind {
+    /// Names, in the order of the help.
+    pub(crate) const NAMES: [(&'static str, Kind); 7] = [
+        ("event-study", Kind::EventStudy),
+        ("gt", Kind::Cells),
+        ("group", Kind::Group),
+        ("calendar", Kind::Calendar),
+        ("overlap", Kind::Overlap),
+        ("balance", Kind::Balance),
+        ("timeline", Kind::Timeline),
+    ];
+
+    /// The kind of that name; other programs say `dynamic` and `eventstudy`.
+    pub(crate) fn named(text: &str) -> Option<Kind> {
+        let name = match text {
+            "dynamic" | "eventstudy" | "event_study" | "event" => "event-study",
+            "att-gt" | "att_gt" => "gt",
+            other => other,
+        };
+        Self::NAMES.into_iter().find(|(known, _)| *known == name).map(|(_, kind)| kind)
+    }
+
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
+        Self::NAMES.into_iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
+    }
+}

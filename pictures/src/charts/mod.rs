@@ -1,0 +1,17 @@
+//! The kinds of charts.
+
+mod balance;
+mod cohorts;
+mod effects;
+mod estimates;
+mod event_study;
+mod overlap;
+mod timeline;
+
+pub use balance::{Balance, Covariate, balance};
+pub use cohorts::{Cohort, Cohorts, MOST_COHORTS, cohorts};
+pub use effects::{Effects, effects};
+pub use estimates::Estimate;
+pub use event_study::{EventStudy, Series, event_study};
+pub use overlap::{MOST_SCORES, Overlap, Score, overlap};
+pub use timeline::{Outcome, Span, Timeline, timeline};

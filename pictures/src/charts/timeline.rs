@@ -1,0 +1,120 @@
+//! Tasks of a run: a lane for every worker slot, time to the right.
+
+use crate::figure::{
+    Axis, Bar, Figure, Hatch, Key, Layer, Marker, Panel, Sample, Sign, Ticks, Tint, drawable,
+};
+use crate::scene::Ink;
+
+/// Tasks of a run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Timeline {
+    /// What it shows.
+    pub title: String,
+    /// Stages in the order in which they began.
+    pub stages: Vec<String>,
+    /// Attempts at tasks.
+    pub spans: Vec<Span>,
+    /// Said below.
+    pub notes: Vec<String>,
+}
+
+/// An attempt at a task.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Span {
+    /// Slot, from 0.
+    pub lane: usize,
+    /// Seconds from the run's begin.
+    pub begin: f64,
+    /// Seconds from the run's begin.
+    pub end: f64,
+    /// Which of the stages.
+    pub stage: usize,
+    /// How it went.
+    pub outcome: Outcome,
+}
+
+/// How an attempt went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Its result was taken.
+    Done,
+    /// It failed.
+    Failed,
+    /// It was a second one beside a slow one.
+    Backup,
+    /// It followed one that failed.
+    Retry,
+}
+
+/// The chart.
+pub fn timeline(chart: &Timeline) -> Figure {
+    let known: Vec<&Span> = chart
+        .spans
+        .iter()
+        .filter(|span| drawable(span.begin) && drawable(span.end) && span.stage < chart.stages.len())
+        .collect();
+    let end = known.iter().map(|span| span.end).fold(0.0, f64::max);
+    let lanes = known.iter().map(|span| span.lane + 1).max().unwrap_or(1);
+    let mut layers: Vec<Layer> = (0..chart.stages.len())
+        .map(|stage| {
+            let own = known.iter().filter(|span| span.stage == stage);
+            Layer::Bars { tint: tint(stage), bars: own.map(|span| bar(span)).collect() }
+        })
+        .collect();
+    let mut legend: Vec<Key> = chart
+        .stages
+        .iter()
+        .enumerate()
+        .map(|(stage, name)| Key::new(Sample::Area(tint(stage)), name.clone()))
+        .collect();
+    for (outcome, marker, label) in OUTCOMES {
+        let places: Vec<[f64; 2]> =
+            known.iter().filter(|span| span.outcome == outcome).map(|span| place(span)).collect();
+        if !places.is_empty() {
+            legend.push(Key::new(Sample::Marker(marker), label));
+            layers.push(Layer::Points { marker, faint: false, places });
+        }
+    }
+    Figure {
+        title: chart.title.clone(),
+        x: Axis {
+            label: "Seconds since the run began".to_owned(),
+            low: 0.0,
+            high: if end > 0.0 { end * 1.01 } else { 1.0 },
+            ticks: Ticks::Numbers,
+        },
+        y: Axis { label: "Worker slot".to_owned(), low: 0.4, high: lanes as f64 + 0.6, ticks: Ticks::Whole },
+        panels: vec![Panel { title: String::new(), layers }],
+        legend,
+        notes: chart.notes.clone(),
+    }
+}
+
+const OUTCOMES: [(Outcome, Marker, &str); 3] = [
+    (Outcome::Failed, Marker { ink: Ink::Black, sign: Sign::Cross, hollow: false }, "failed"),
+    (Outcome::Retry, Marker { ink: Ink::Black, sign: Sign::Triangle, hollow: true }, "done again"),
+    (Outcome::Backup, Marker { ink: Ink::Black, sign: Sign::Diamond, hollow: true }, "backup of a slow one"),
+];
+
+/// Attempts that failed are marked where they ended, others where they began.
+fn place(span: &Span) -> [f64; 2] {
+    let at = if span.outcome == Outcome::Failed { span.end } else { span.begin };
+    [at, span.lane as f64 + 1.0]
+}
+
+fn bar(span: &Span) -> Bar {
+    let lane = span.lane as f64 + 1.0;
+    Bar { left: span.begin, right: span.end.max(span.begin), from: lane - 0.38, to: lane + 0.38 }
+}
+
+/// Seven colours, and lines across them that change more slowly: stages differ without colour too.
+fn tint(stage: usize) -> Tint {
+    let hatches = [Hatch::Plain, Hatch::Rising, Hatch::Falling, Hatch::Upright];
+    Tint {
+        ink: Ink::SERIES[stage % Ink::SERIES.len()],
+        opacity: 1.0,
+        hatch: hatches[stage % hatches.len()],
+        edge: false,
+        letter: Some(char::from(b'a' + (stage % 26) as u8)),
+    }
+}

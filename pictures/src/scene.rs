@@ -1,0 +1,263 @@
+//! A picture as marks on a plane: what both files, SVG and PNG, are drawn from.
+
+/// Colours: black, greys, and those of Okabe and Ito, which people with any colour vision tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ink {
+    /// Text, axes.
+    Black,
+    /// Lines of reference.
+    Grey,
+    /// Lines that guide the eye only.
+    Pale,
+    /// The ground.
+    White,
+    /// Effects after treatment.
+    Blue,
+    /// Effects before treatment.
+    Vermillion,
+    /// Further series.
+    Green,
+    /// Further series.
+    Purple,
+    /// Further series.
+    Orange,
+    /// Further series.
+    Sky,
+    /// Further series.
+    Yellow,
+}
+
+impl Ink {
+    /// Colours of series and stages, in the order in which they are given out.
+    pub const SERIES: [Ink; 7] =
+        [Ink::Blue, Ink::Vermillion, Ink::Green, Ink::Purple, Ink::Orange, Ink::Sky, Ink::Yellow];
+
+    /// Red, green and blue.
+    pub fn rgb(self) -> [u8; 3] {
+        match self {
+            Ink::Black => [0x1a, 0x1a, 0x1a],
+            Ink::Grey => [0x6e, 0x6e, 0x6e],
+            Ink::Pale => [0xdc, 0xdc, 0xdc],
+            Ink::White => [0xff, 0xff, 0xff],
+            Ink::Blue => [0x00, 0x72, 0xb2],
+            Ink::Vermillion => [0xd5, 0x5e, 0x00],
+            Ink::Green => [0x00, 0x9e, 0x73],
+            Ink::Purple => [0xcc, 0x79, 0xa7],
+            Ink::Orange => [0xe6, 0x9f, 0x00],
+            Ink::Sky => [0x56, 0xb4, 0xe9],
+            Ink::Yellow => [0xf0, 0xe4, 0x42],
+        }
+    }
+
+    /// Its name in classes of SVG, by which a page may change it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Ink::Black => "black",
+            Ink::Grey => "grey",
+            Ink::Pale => "pale",
+            Ink::White => "white",
+            Ink::Blue => "blue",
+            Ink::Vermillion => "vermillion",
+            Ink::Green => "green",
+            Ink::Purple => "purple",
+            Ink::Orange => "orange",
+            Ink::Sky => "sky",
+            Ink::Yellow => "yellow",
+        }
+    }
+}
+
+/// A place: to the right and down, in units of one 96th of an inch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Point {
+    /// To the right.
+    pub x: f64,
+    /// Down.
+    pub y: f64,
+}
+
+/// A [`Point`].
+pub(crate) fn at(x: f64, y: f64) -> Point {
+    Point { x, y }
+}
+
+/// How a line is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dash {
+    /// Without gaps.
+    Solid,
+    /// Long strokes.
+    Dashed,
+    /// Dots.
+    Dotted,
+}
+
+impl Dash {
+    /// Lengths of stroke and gap.
+    pub(crate) fn lengths(self) -> Option<[f64; 2]> {
+        match self {
+            Dash::Solid => None,
+            Dash::Dashed => Some([5.0, 4.0]),
+            Dash::Dotted => Some([1.5, 3.0]),
+        }
+    }
+}
+
+/// A line's look.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stroke {
+    /// Colour.
+    pub ink: Ink,
+    /// Width.
+    pub width: f64,
+    /// Strokes and gaps.
+    pub dash: Dash,
+}
+
+impl Stroke {
+    /// A line without gaps.
+    pub(crate) fn solid(ink: Ink, width: f64) -> Self {
+        Self { ink, width, dash: Dash::Solid }
+    }
+}
+
+/// An area's look.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fill {
+    /// Colour.
+    pub ink: Ink,
+    /// 1 hides what is below.
+    pub opacity: f64,
+}
+
+impl Fill {
+    /// An opaque area.
+    pub(crate) fn opaque(ink: Ink) -> Self {
+        Self { ink, opacity: 1.0 }
+    }
+}
+
+/// Where a text's place is in the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anchor {
+    /// At its left end.
+    Start,
+    /// In its middle.
+    Middle,
+    /// At its right end.
+    End,
+}
+
+/// One line of text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Text {
+    /// What it says.
+    pub content: String,
+    /// Its place on the base line.
+    pub at: Point,
+    /// Where that is in the text.
+    pub anchor: Anchor,
+    /// Size of the font.
+    pub size: f64,
+    /// Read from below to above.
+    pub upright: bool,
+    /// Colour.
+    pub ink: Ink,
+}
+
+/// What is drawn.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Shape {
+    /// Separate lines.
+    Segments {
+        /// Both ends of each.
+        ends: Vec<[Point; 2]>,
+        /// Their look.
+        stroke: Stroke,
+    },
+    /// Closed outlines.
+    Areas {
+        /// Corners of each.
+        outlines: Vec<Vec<Point>>,
+        /// Inside.
+        fill: Fill,
+        /// Along the edge.
+        stroke: Option<Stroke>,
+    },
+    /// A disc.
+    Disc {
+        /// Its middle.
+        centre: Point,
+        /// Its radius.
+        radius: f64,
+        /// Inside.
+        fill: Fill,
+        /// Along the edge.
+        stroke: Option<Stroke>,
+    },
+    /// A line of text.
+    Text(Text),
+}
+
+/// A thing that is drawn, and what it stands for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mark {
+    /// Name of its kind, a class in SVG.
+    pub class: &'static str,
+    /// The thing.
+    pub shape: Shape,
+}
+
+/// A picture.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scene {
+    /// Width of the plane.
+    pub width: f64,
+    /// Height of the plane.
+    pub height: f64,
+    /// How wide the picture is shown; its height follows.
+    pub shown: f64,
+    /// What it shows, for those who can't see it.
+    pub title: String,
+    /// More about it.
+    pub description: String,
+    /// What is drawn, in order.
+    pub marks: Vec<Mark>,
+}
+
+impl Scene {
+    pub(crate) fn segments(&mut self, class: &'static str, ends: Vec<[Point; 2]>, stroke: Stroke) {
+        if !ends.is_empty() {
+            self.marks.push(Mark { class, shape: Shape::Segments { ends, stroke } });
+        }
+    }
+
+    pub(crate) fn areas(
+        &mut self,
+        class: &'static str,
+        outlines: Vec<Vec<Point>>,
+        fill: Fill,
+        stroke: Option<Stroke>,
+    ) {
+        if !outlines.is_empty() {
+            self.marks.push(Mark { class, shape: Shape::Areas { outlines, fill, stroke } });
+        }
+    }
+
+    pub(crate) fn disc(
+        &mut self,
+        class: &'static str,
+        centre: Point,
+        radius: f64,
+        fill: Fill,
+        stroke: Option<Stroke>,
+    ) {
+        self.marks.push(Mark { class, shape: Shape::Disc { centre, radius, fill, stroke } });
+    }
+
+    pub(crate) fn text(&mut self, class: &'static str, text: Text) {
+        if !text.content.is_empty() {
+            self.marks.push(Mark { class, shape: Shape::Text(text) });
+        }
+    }
+}
