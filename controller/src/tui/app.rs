@@ -177,11 +177,6 @@ impl App {
         }
     }
 
-    /// What is known of the run, frozen or not.
-    pub(crate) fn live(&self) -> &RunView {
-        &self.live
-    }
-
     pub(crate) fn is_frozen(&self) -> bool {
         self.frozen.is_some()
     }

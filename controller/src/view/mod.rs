@@ -13,7 +13,7 @@ mod tasks;
 mod tests;
 
 use stagger_engine::events::{FunctionFacts, RunEvent};
-use stagger_engine::journal::{Entry, RunState, Summary};
+use stagger_engine::journal::{RunState, Summary};
 
 pub(crate) use cells::{CellState, SpecView};
 pub(crate) use errors::{ErrorGroup, Errors};
@@ -97,14 +97,6 @@ impl RunView {
     /// What is left, by what was.
     pub(crate) fn forecast(&self, now: f64) -> Forecast {
         Forecast::of(self, now)
-    }
-
-    /// Takes an entry of a journal.
-    pub(crate) fn entry(&mut self, entry: &Entry) {
-        for (at, event) in &entry.events {
-            self.update(*at, event);
-        }
-        self.update(entry.at, &RunEvent::Summary(entry.summary.clone()));
     }
 
     /// Takes an event of this moment.

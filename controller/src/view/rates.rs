@@ -104,12 +104,4 @@ impl Rates {
         out.extend(std::iter::repeat_n(silent, quiet));
         out
     }
-
-    /// Means a second over the last whole seconds, at most `count`.
-    pub(crate) fn mean(&self, count: usize, now: f64) -> [f64; 4] {
-        let last = self.last(count, now);
-        let n = last.len().max(1) as f64;
-        let sum = |of: fn(&Second) -> u64| last.iter().map(of).sum::<u64>() as f64 / n;
-        [sum(|s| s.tasks), sum(|s| s.rows), sum(|s| s.bytes), sum(|s| s.requests)]
-    }
 }

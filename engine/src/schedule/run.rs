@@ -323,7 +323,10 @@ impl Run {
         if matches!(task.status, Status::Done | Status::Split) {
             return Effect::Ignored;
         }
-        stage.durations.add(now.saturating_sub(ended.begun));
+        // What was there already took no time: counted, it would make every task that computes late.
+        if !report.found {
+            stage.durations.add(now.saturating_sub(ended.begun));
+        }
         stage.done(ended.task, report.bytes)
     }
 

@@ -292,3 +292,15 @@ fn a_paused_run_starts_nothing_and_hurry_ends_every_wait() {
     run.hurry();
     assert_eq!(order(&mut run, 1.0).work, first[0].work);
 }
+
+#[test]
+fn results_that_were_there_make_nothing_late() {
+    let mut run = run(1, None).resumed();
+    run.begin(shards(0, 20), None, 1);
+    let all = orders(&mut run, 0.0);
+    for order in &all[..19] {
+        let report = TaskReport { bytes: 100, found: true, ..TaskReport::default() };
+        run.on_report(order.attempt, &report, 0.0, seconds(0.1));
+    }
+    assert!(matches!(run.next(seconds(10.0)), Next::Wait(None)), "no task has told how long one takes");
+}

@@ -4,9 +4,11 @@
 //!
 //! - [`mod@scenarios`]: the panels. [`model`]: S3, environments, the controller's line. [`simulation`]: the events.
 //! - [`report`]: docs/scale.md. [`controller`]: what the controller itself takes, measured.
+//! - [`recording`]: the faulty run that `stagger demo` plays.
 
 pub mod controller;
 pub mod model;
+pub mod recording;
 pub mod report;
 pub mod scenarios;
 pub mod simulation;
