@@ -14,7 +14,7 @@ use stagger_engine::store::{Storage, runtime};
 use crate::cli::view_args::{ViewArgs, WatchArgs};
 use crate::cli::workers::runs;
 use crate::failure::Failure;
-use crate::listen::{EVENTS_FILE, Lines, How, is_terminal, parse, record};
+use crate::listen::{EVENTS_FILE, How, Lines, is_terminal, parse, record};
 use crate::report::stdout::print;
 use crate::tui::{self, Recording, unix};
 
@@ -31,9 +31,9 @@ pub(crate) fn watch(args: &WatchArgs) -> Result<(), Failure> {
     let storage = Storage::open(&run_url(&all, &args.run)).map_err(EngineError::from)?;
     read_request(&storage, &all, &args.run)?;
     let entries = entries(&storage, 1)?;
-    let over = entries.last().is_some_and(|last| {
-        last.summary.state != RunState::Running || unix() - last.at > SILENCE
-    });
+    let over = entries
+        .last()
+        .is_some_and(|last| last.summary.state != RunState::Running || unix() - last.at > SILENCE);
     if over || args.view.picture.is_some() {
         return replay(&args.run, tui::recording(&entries), &args.view);
     }

@@ -51,7 +51,9 @@ impl Lines {
                 let sign = if level == Level::Error { "error" } else { "failed" };
                 self.causes.insert(text.clone()).then(|| format!("{sign}: {text}"))
             }
-            RunEvent::Workers { .. } | RunEvent::Planned { .. } if self.workers => told(event).map(|(_, text)| text),
+            RunEvent::Workers { .. } | RunEvent::Planned { .. } if self.workers => {
+                told(event).map(|(_, text)| text)
+            }
             RunEvent::Invoked { backup: true, .. } if self.workers => told(event).map(|(_, text)| text),
             _ => None,
         }
@@ -89,11 +91,16 @@ mod tests {
         ];
         let told: Vec<String> =
             events.iter().enumerate().filter_map(|(at, event)| lines.line(at as f64, event)).collect();
-        assert_eq!(told, [
-            "[1.0 s] failed: lost: answer 1 is lost; again",
-            "[4.0 s] stage 1 gram: 2 tasks in 0.5 s, 2 attempts failed"
-        ]);
+        assert_eq!(
+            told,
+            [
+                "[1.0 s] failed: lost: answer 1 is lost; again",
+                "[4.0 s] stage 1 gram: 2 tasks in 0.5 s, 2 attempts failed"
+            ]
+        );
         let mut short = Lines::new(false);
-        assert!(events.iter().filter_map(|event| short.line(0.0, event)).all(|line| line.contains("failed:")));
+        assert!(
+            events.iter().filter_map(|event| short.line(0.0, event)).all(|line| line.contains("failed:"))
+        );
     }
 }

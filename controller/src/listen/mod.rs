@@ -83,15 +83,17 @@ impl Listeners {
     pub(crate) fn start(how: &How, name: &str, signal: Option<Signal>) -> Result<Self, Failure> {
         let workers = signal.is_some();
         let log = EventLog::new(how.events.as_deref())?;
-        let dashboard =
-            how.opens(workers).then(|| Dashboard::open(name, how.theme(), signal)).transpose()?;
+        let dashboard = how.opens(workers).then(|| Dashboard::open(name, how.theme(), signal)).transpose()?;
         if how.tui == Tui::Always && dashboard.is_none() && !how.quiet && !how.plain {
             eprintln!("note: no dashboard, as this is no terminal");
         }
         let alone = dashboard.is_none();
         Ok(Self {
             quiet: how.quiet,
-            progress: Progress::start(Show { line: how.line && alone, monitor: how.monitor.filter(|_| alone) }),
+            progress: Progress::start(Show {
+                line: how.line && alone,
+                monitor: how.monitor.filter(|_| alone),
+            }),
             plain: alone && !how.quiet && (how.plain || !io::stderr().is_terminal()),
             lines: Mutex::new(Lines::new(workers)),
             dashboard,

@@ -89,10 +89,14 @@ pub(crate) enum Mode {
 pub(crate) enum Effect {
     None,
     /// Leaves; the screen stays as it is if asked.
-    Quit { keep: bool },
+    Quit {
+        keep: bool,
+    },
     /// Leaves, and the run goes on.
     Detach,
-    Cancel { abandon: bool },
+    Cancel {
+        abandon: bool,
+    },
     Pause,
     Retry,
     /// Moves a replay by so many seconds of the run.
@@ -409,7 +413,9 @@ impl App {
                 self.popup = None;
                 if let Some(tab) = layout::tab_at(area, at) {
                     self.tab = tab;
-                } else if let Some(tab) = (self.tab == Tab::Overview).then(|| layout::pane_at(area, at)).flatten() {
+                } else if let Some(tab) =
+                    (self.tab == Tab::Overview).then(|| layout::pane_at(area, at)).flatten()
+                {
                     self.tab = tab;
                 } else if let Some(row) = layout::row_at(area, at) {
                     let offset = super::panes::first_row(self, area);

@@ -54,8 +54,12 @@ pub(crate) enum Key {
 impl Key {
     fn is(self, event: KeyEvent) -> bool {
         match self {
-            Self::Char(c) => event.code == KeyCode::Char(c) && !event.modifiers.contains(KeyModifiers::CONTROL),
-            Self::Ctrl(c) => event.code == KeyCode::Char(c) && event.modifiers.contains(KeyModifiers::CONTROL),
+            Self::Char(c) => {
+                event.code == KeyCode::Char(c) && !event.modifiers.contains(KeyModifiers::CONTROL)
+            }
+            Self::Ctrl(c) => {
+                event.code == KeyCode::Char(c) && event.modifiers.contains(KeyModifiers::CONTROL)
+            }
             Self::Code(code) => event.code == code,
         }
     }

@@ -29,13 +29,13 @@ pub(crate) fn page(area: Rect) -> usize {
 
 /// The words of the tabs as they are written, and where each begins and ends.
 pub(crate) fn tab_words(width: u16) -> Vec<(Tab, String, u16, u16)> {
-    let whole: usize = Tab::ALL.iter().map(|tab| tab.name().len() + 4).sum();
+    let whole: usize = Tab::ALL.iter().map(|tab| tab.name().len() + 3).sum();
     let short = whole > usize::from(width);
     let mut x = 0;
     let word = |(index, tab): (usize, &Tab)| {
         let name = tab.name();
-        let name = if short { &name[..name.len().min(5)] } else { name };
-        let text = format!(" {} {name} ", index + 1);
+        let name = if short { &name[..name.len().min(3)] } else { name };
+        let text = format!("{} {name} ", index + 1);
         let from = x;
         x += text.len() as u16;
         (*tab, text, from, x)
@@ -59,8 +59,7 @@ pub(crate) fn overview(body: Rect) -> Vec<(Tab, Rect)> {
         Layout::vertical([Constraint::Percentage(upper), Constraint::Fill(1)]).areas(area)
     };
     if body.width < 100 || body.height < 24 {
-        let [left, right] =
-            Layout::horizontal([Constraint::Percentage(50), Constraint::Fill(1)]).areas(body);
+        let [left, right] = Layout::horizontal([Constraint::Percentage(50), Constraint::Fill(1)]).areas(body);
         let ([a, b], [c, d]) = (halves(left, 50), halves(right, 50));
         return vec![(Tab::Stages, a), (Tab::Cells, b), (Tab::Tasks, c), (Tab::Cost, d)];
     }

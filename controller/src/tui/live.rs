@@ -34,7 +34,9 @@ pub(crate) enum Left {
 enum Message {
     Event(f64, Box<RunEvent>),
     /// The run has ended in this process, with an error or not.
-    Ended { failed: bool },
+    Ended {
+        failed: bool,
+    },
 }
 
 /// A dashboard that is open.
@@ -51,9 +53,10 @@ pub(crate) fn unix() -> f64 {
 impl Dashboard {
     /// Opens it for a run; `signal` is how the run is paused and stopped, if it can be.
     pub(crate) fn open(name: &str, theme: Theme, signal: Option<Signal>) -> Result<Self, Failure> {
-        let screen = Screen::take()
-            .map_err(|error| Failure::failed(format!("the dashboard can't have the terminal: {error}"))
-                .hint("--no-tui shows lines instead"))?;
+        let screen = Screen::take().map_err(|error| {
+            Failure::failed(format!("the dashboard can't have the terminal: {error}"))
+                .hint("--no-tui shows lines instead")
+        })?;
         let (sender, receiver) = channel();
         let mode = if signal.is_some() { Mode::Run } else { Mode::Alone };
         let mut app = App::new(RunView::new(name), theme, mode);
@@ -115,9 +118,9 @@ impl Loop {
             match event::poll(wait) {
                 Ok(true) => {
                     if let Some(left) = self.inputs() {
-                        let keep = left.1;
-                        self.screen.leave(keep);
-                        return left.0;
+                        let (left, keep) = left;
+                        self.screen.leave(keep, |frame| draw(frame, &self.app));
+                        return left;
                     }
                     dirty = true;
                 }
@@ -153,7 +156,11 @@ impl Loop {
     fn inputs(&mut self) -> Option<(Left, bool)> {
         while event::poll(Duration::ZERO).unwrap_or(false) {
             let Ok(input) = event::read() else { return Some((Left::Detached, false)) };
-            let area = self.screen.terminal.size().map_or(Rect::default(), |size| Rect::new(0, 0, size.width, size.height));
+            let area = self
+                .screen
+                .terminal
+                .size()
+                .map_or(Rect::default(), |size| Rect::new(0, 0, size.width, size.height));
             let effect = match input {
                 Event::Key(key) => self.app.key(key, area),
                 Event::Mouse(mouse) => self.app.mouse(mouse, area),

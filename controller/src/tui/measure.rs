@@ -35,8 +35,12 @@ const PRESSES: usize = 2_000;
 
 /// A table of times from a key to its frame, and of what ten frames a second take.
 pub(crate) fn measure(events: Recording) -> Result<String, Failure> {
-    let tasks = events.iter().filter(|(_, event)| matches!(event, stagger_engine::events::RunEvent::Done(_))).count();
-    let mut out = format!("{tasks} tasks; times in ms\n{:<10} {:>8} {:>8} {:>8} {:>8}  {:>6}\n", "screen", "first", "p50", "p99", "most", "CPU");
+    let tasks =
+        events.iter().filter(|(_, event)| matches!(event, stagger_engine::events::RunEvent::Done(_))).count();
+    let mut out = format!(
+        "{tasks} tasks; times in ms\n{:<10} {:>8} {:>8} {:>8} {:>8}  {:>6}\n",
+        "screen", "first", "p50", "p99", "most", "CPU"
+    );
     for (columns, rows) in [(80, 24), (120, 40), (200, 60)] {
         out += &line(events.clone(), columns, rows)?;
     }
@@ -46,7 +50,8 @@ pub(crate) fn measure(events: Recording) -> Result<String, Failure> {
 fn line(events: Recording, columns: u16, rows: u16) -> Result<String, Failure> {
     let failed = |_| Failure::failed("a frame can't be drawn");
     let begin = Instant::now();
-    let mut app = App::new(RunView::new("measured"), Theme { colors: Colors::True, ascii: false }, Mode::Watch);
+    let mut app =
+        App::new(RunView::new("measured"), Theme { colors: Colors::True, ascii: false }, Mode::Watch);
     let mut terminal = Terminal::new(TestBackend::new(columns, rows)).map_err(failed)?;
     terminal.draw(|frame| draw(frame, &app)).map_err(failed)?;
     let first = begin.elapsed();

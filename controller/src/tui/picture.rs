@@ -83,7 +83,10 @@ fn run(out: &mut String, cell: &Cell, text: &str, (x, y, length): (u16, u16, u16
     let (left, top) = (MARGIN + f64::from(x) * WIDTH, MARGIN + f64::from(y) * HEIGHT);
     let width = f64::from(length) * WIDTH;
     if reversed {
-        let _ = writeln!(out, r#"<rect x="{left:.1}" y="{top:.1}" width="{width:.1}" height="{HEIGHT}" fill="{ink}"/>"#);
+        let _ = writeln!(
+            out,
+            r#"<rect x="{left:.1}" y="{top:.1}" width="{width:.1}" height="{HEIGHT}" fill="{ink}"/>"#
+        );
     }
     if text.trim().is_empty() {
         return;

@@ -89,7 +89,13 @@ impl Player {
 }
 
 /// Plays a recording on the terminal until somebody leaves.
-pub(crate) fn play(name: &str, events: Recording, theme: Theme, speed: Option<f64>, at_end: bool) -> Result<(), Failure> {
+pub(crate) fn play(
+    name: &str,
+    events: Recording,
+    theme: Theme,
+    speed: Option<f64>,
+    at_end: bool,
+) -> Result<(), Failure> {
     let mut player = Player::new(name, events);
     let speed = speed.unwrap_or_else(|| speed_for(player.seconds()));
     let mut app = App::new(RunView::new(name), theme, Mode::Replay { speed, paused: false });
@@ -157,7 +163,7 @@ fn show(app: &mut App, mut step: impl FnMut(&mut App, Effect)) -> Result<(), Fai
             };
             match effect {
                 Effect::Quit { keep } => {
-                    screen.leave(keep);
+                    screen.leave(keep, |frame| draw(frame, app));
                     return Ok(());
                 }
                 Effect::None => {}

@@ -10,6 +10,7 @@ use crossterm::cursor::{Hide, Show};
 use crossterm::event::{DisableMouseCapture, EnableMouseCapture};
 use crossterm::execute;
 use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use ratatui::Frame;
 use ratatui::backend::CrosstermBackend;
 use ratatui::buffer::Buffer;
 
@@ -38,12 +39,12 @@ impl Screen {
         }
     }
 
-    /// Gives it back, and leaves what was shown last behind, if asked.
-    pub(crate) fn leave(mut self, keep: bool) {
-        let last = keep.then(|| self.terminal.current_buffer_mut().clone());
+    /// Gives it back, and leaves behind what is shown last, if asked.
+    pub(crate) fn leave(mut self, keep: bool, draw: impl FnOnce(&mut Frame<'_>)) {
+        let last = if keep { self.terminal.draw(draw).ok().map(|frame| text(frame.buffer)) } else { None };
         drop(self);
-        if let Some(buffer) = last {
-            let _ = io::stderr().write_all(text(&buffer).as_bytes());
+        if let Some(text) = last {
+            let _ = io::stderr().write_all(text.as_bytes());
         }
     }
 }

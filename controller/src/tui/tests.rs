@@ -107,13 +107,19 @@ fn events() -> Vec<(f64, RunEvent)> {
         for task in 0..8u64 {
             attempt += 1;
             let begin = at + 0.05 * task as f64;
-            out.push((begin, invoked(attempt, &format!("shards {} to {}", 8 * task, 8 * task + 7), 1, false)));
+            out.push((
+                begin,
+                invoked(attempt, &format!("shards {} to {}", 8 * task, 8 * task + 7), 1, false),
+            ));
         }
         let first = attempt - 7;
         let lost = failed(first + 2, FailureClass::Lost, "its answer to request 17 is lost", "again");
         out.push((at + 0.6, lost));
         out.push((at + 0.7, invoked(100 + number, "shards 16 to 23", 2, false)));
-        out.push((at + 0.9, failed(first + 3, FailureClass::OutOfMemory, "512 MB are too few", "again on function 2")));
+        out.push((
+            at + 0.9,
+            failed(first + 3, FailureClass::OutOfMemory, "512 MB are too few", "again on function 2"),
+        ));
         for (count, own) in (first..=attempt).filter(|a| *a != first + 2 && *a != first + 3).enumerate() {
             out.push((at + 1.0 + 0.2 * count as f64, done(own, 1.0 + 0.2 * count as f64, count + 1, 8)));
         }
@@ -183,10 +189,20 @@ fn states() -> Vec<(&'static str, RunView, f64)> {
     let running = events();
     let mut finished = running.clone();
     finished.extend([(8.0, done(301, 0.8, 8, 8)), (8.2, RunEvent::Solved { spec: 0, att: nums([0.1; 15]) })]);
-    finished.extend([(8.4, estimated()), (8.5, RunEvent::Finished), (8.5, summary(RunState::Finished, 0.011))]);
+    finished.extend([
+        (8.4, estimated()),
+        (8.5, RunEvent::Finished),
+        (8.5, summary(RunState::Finished, 0.011)),
+    ]);
     let mut failed_run = running.clone();
-    failed_run.push((8.0, failed(301, FailureClass::Data, "shard 9 has no rows (given up after 3 attempts)", "given up")));
-    failed_run.push((8.1, RunEvent::Stopped { reason: "shards 8 to 15: shard 9 has no rows".into(), resumable: false }));
+    failed_run.push((
+        8.0,
+        failed(301, FailureClass::Data, "shard 9 has no rows (given up after 3 attempts)", "given up"),
+    ));
+    failed_run.push((
+        8.1,
+        RunEvent::Stopped { reason: "shards 8 to 15: shard 9 has no rows".into(), resumable: false },
+    ));
     vec![
         ("waiting", RunView::new("20261121-103012-kqzt"), BEGIN),
         ("running", of(&running), BEGIN + 7.8),
@@ -379,7 +395,8 @@ fn the_mouse_finds_tabs_panes_and_rows() {
     let (_, _, from, _) = super::layout::tab_words(120).remove(7);
     click(&mut app, from + 1, 3);
     assert_eq!(app.tab, Tab::Log);
-    let wheel = MouseEvent { kind: MouseEventKind::ScrollDown, column: 1, row: 9, modifiers: KeyModifiers::NONE };
+    let wheel =
+        MouseEvent { kind: MouseEventKind::ScrollDown, column: 1, row: 9, modifiers: KeyModifiers::NONE };
     app.mouse(wheel, area);
     assert_eq!(app.row(), 3);
 }
@@ -424,7 +441,8 @@ fn any_event() -> impl Strategy<Value = RunEvent> {
             tasks,
             object: None
         }),
-        (0..20u64, 0..3u32, any::<bool>()).prop_map(|(a, number, backup)| invoked(a, "shard 1", number, backup)),
+        (0..20u64, 0..3u32, any::<bool>())
+            .prop_map(|(a, number, backup)| invoked(a, "shard 1", number, backup)),
         (0..20u64, 0.0..9.0, 0..9usize).prop_map(|(a, took, d)| done(a, took, d, 9)),
         (0..20u64).prop_map(|a| failed(a, FailureClass::Lost, "gone", "again")),
         (0..4u64).prop_map(|number| RunEvent::StageDone { number, stage: "x".into(), seconds: 1.0 }),

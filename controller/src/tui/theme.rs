@@ -192,7 +192,8 @@ mod tests {
     use super::*;
 
     fn detected(variables: &[(&str, &str)]) -> Theme {
-        let get = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, v)| (*v).to_owned());
+        let get =
+            |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, v)| (*v).to_owned());
         Theme::detect(get)
     }
 

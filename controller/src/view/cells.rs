@@ -61,11 +61,7 @@ impl SpecView {
             CellKind::Reference => CellState::Reference,
             CellKind::NoControls => CellState::NoControls,
         };
-        Self {
-            cells: outline.kind.iter().map(state).collect(),
-            outline: outline.clone(),
-            ..Self::default()
-        }
+        Self { cells: outline.kind.iter().map(state).collect(), outline: outline.clone(), ..Self::default() }
     }
 
     /// A stage begins: every cell takes part in it.

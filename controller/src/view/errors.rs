@@ -33,13 +33,19 @@ impl ErrorGroup {
             return hint.clone();
         }
         let text = match self.class {
-            FailureClass::Throttled => "nothing: the run slows down by itself; --concurrency lowers it for good",
-            FailureClass::TimedOut => "nothing: tasks are split; more --n-partitions makes them smaller at once",
+            FailureClass::Throttled => {
+                "nothing: the run slows down by itself; --concurrency lowers it for good"
+            }
+            FailureClass::TimedOut => {
+                "nothing: tasks are split; more --n-partitions makes them smaller at once"
+            }
             FailureClass::OutOfMemory => {
                 "nothing: larger functions and halves are tried; more --n-partitions makes tasks smaller at once"
             }
             FailureClass::Lost => "nothing: it is tried again; if it goes on, the function's log tells why",
-            FailureClass::Corrupt => "nothing: it is read or made again; if it goes on, `stagger prepare --verify`",
+            FailureClass::Corrupt => {
+                "nothing: it is read or made again; if it goes on, `stagger prepare --verify`"
+            }
             FailureClass::Credentials => "log in again: the run waits for it",
             FailureClass::Data => "mend the input that is named, then start a new run",
             FailureClass::Permanent => "mend what is named, then `stagger resume`",
@@ -108,6 +114,7 @@ impl Errors {
 
 /// A message without what differs from one failure to the next: numbers, and keys and ids that hold some.
 fn cause(message: &str) -> String {
-    let plain = |word: &str| if word.chars().any(|c| c.is_ascii_digit()) { "#".to_owned() } else { word.to_owned() };
+    let plain =
+        |word: &str| if word.chars().any(|c| c.is_ascii_digit()) { "#".to_owned() } else { word.to_owned() };
     message.split_whitespace().map(plain).collect::<Vec<_>>().join(" ")
 }

@@ -42,7 +42,11 @@ impl Forecast {
         }
         let elapsed = stage.elapsed(now);
         let done: Vec<f64> = view.stages.iter().filter(|s| is_pass(s)).filter_map(|s| s.seconds).collect();
-        let mean = if done.is_empty() { elapsed / share.max(0.05) } else { done.iter().sum::<f64>() / done.len() as f64 };
+        let mean = if done.is_empty() {
+            elapsed / share.max(0.05)
+        } else {
+            done.iter().sum::<f64>() / done.len() as f64
+        };
         let here = if share > 0.05 { elapsed * (1.0 - share) / share } else { (mean - elapsed).max(0.0) };
         let seconds = here + passes_left(view, stage) as f64 * mean;
         let gone = view.elapsed(now);

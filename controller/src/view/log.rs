@@ -120,5 +120,6 @@ fn again(known: &str, text: &str) -> String {
 }
 
 fn same(known: &str, text: &str) -> bool {
-    known == text || known.strip_prefix(text).is_some_and(|rest| rest.starts_with(" (") && rest.ends_with(" times)"))
+    known == text
+        || known.strip_prefix(text).is_some_and(|rest| rest.starts_with(" (") && rest.ends_with(" times)"))
 }

@@ -176,15 +176,15 @@ impl RunView {
             RunEvent::Stopped { reason, resumable } => {
                 self.phase = Phase::Stopped { reason: reason.clone(), resumable: *resumable };
                 self.tasks.abandon(at);
+                self.rates.under_way(at, 0);
             }
             RunEvent::Finished => {
                 self.phase = Phase::Finished;
                 self.tasks.abandon(at);
+                self.rates.under_way(at, 0);
             }
-            RunEvent::State { .. }
-            | RunEvent::Note { .. }
-            | RunEvent::Warning { .. }
-            | RunEvent::Unknown => {}
+            RunEvent::State { .. } | RunEvent::Note { .. } | RunEvent::Warning { .. } | RunEvent::Unknown => {
+            }
         }
     }
 

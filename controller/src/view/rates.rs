@@ -31,6 +31,8 @@ pub(crate) struct Rates {
     seconds: VecDeque<Second>,
     /// Whole second since 1970 of the back.
     newest: i64,
+    /// Attempts under way now.
+    current: usize,
     pub(crate) total: Second,
 }
 
@@ -44,13 +46,11 @@ impl Rates {
         if whole - self.newest > MOST as i64 {
             // A run that was left for hours: nothing happened in between.
             self.seconds.clear();
-            self.seconds.push_back(Second { dollars: self.total.dollars, ..Second::default() });
+            self.seconds.push_back(self.quiet());
             self.newest = whole;
         }
         while self.newest < whole {
-            let last = self.seconds.back().copied().unwrap_or_default();
-            let quiet = Second { under_way: last.under_way, dollars: last.dollars, ..Second::default() };
-            self.seconds.push_back(quiet);
+            self.seconds.push_back(self.quiet());
             self.newest += 1;
         }
         while self.seconds.len() > MOST {
@@ -61,7 +61,13 @@ impl Rates {
         &mut self.seconds[index]
     }
 
+    /// A second in which nothing happens.
+    fn quiet(&self) -> Second {
+        Second { under_way: self.current, dollars: self.total.dollars, ..Second::default() }
+    }
+
     pub(super) fn under_way(&mut self, at: f64, under_way: usize) {
+        self.current = under_way;
         let second = self.at(at);
         second.under_way = second.under_way.max(under_way);
         self.total.under_way = self.total.under_way.max(under_way);
@@ -97,11 +103,8 @@ impl Rates {
     pub(crate) fn last(&self, count: usize, now: f64) -> Vec<Second> {
         let quiet = ((now.floor() as i64 - self.newest).max(0) as usize).min(count);
         let told = self.seconds.len().min(count - quiet);
-        let mut out: Vec<Second> =
-            self.seconds.iter().skip(self.seconds.len() - told).copied().collect();
-        let last = self.seconds.back().copied().unwrap_or_default();
-        let silent = Second { under_way: last.under_way, dollars: last.dollars, ..Second::default() };
-        out.extend(std::iter::repeat_n(silent, quiet));
+        let mut out: Vec<Second> = self.seconds.iter().skip(self.seconds.len() - told).copied().collect();
+        out.extend(std::iter::repeat_n(self.quiet(), quiet));
         out
     }
 }

@@ -129,11 +129,10 @@ fn cells_go_from_pending_to_their_interval() {
     view.update(1.0, &started(1, "gram", 1));
     assert_eq!(view.specs[0].cells[..2], [CellState::Running, CellState::Reference]);
     view.update(2.0, &RunEvent::Solved { spec: 0, att: nums(&[f64::NAN, 0.0, 0.5]) });
-    assert_eq!(view.specs[0].cells[..], [
-        CellState::Failed,
-        CellState::Reference,
-        CellState::Solved { att: 0.5 }
-    ]);
+    assert_eq!(
+        view.specs[0].cells[..],
+        [CellState::Failed, CellState::Reference, CellState::Solved { att: 0.5 }]
+    );
     let att_gt = AttGt {
         att: nums(&[f64::NAN, 0.0, 0.5]),
         se: nums(&[f64::NAN, f64::NAN, 0.1]),

@@ -16,8 +16,7 @@ use crate::events::{Estimated, FunctionFacts, Observer, Outline, RunEvent};
 use crate::forecast;
 use crate::input::{InputPath, expand};
 use crate::journal::{
-    Entry, Journal, RunState, Summary, Takeover, Writer, forget_cancel, is_there, keys,
-    register,
+    Entry, Journal, RunState, Summary, Takeover, Writer, forget_cancel, is_there, keys, register,
 };
 use crate::load::{StoredShards, Wanted};
 use crate::panel::Panel;

@@ -220,7 +220,8 @@ pub(crate) fn run_group(
         observer(&RunEvent::Warning { text: text.clone() });
     }
     let outlines = plans.iter().zip(&panels).zip(wanted);
-    let specs = outlines.map(|((plan, panel), own)| Outline::new(own.name, plan, panel.shard_count())).collect();
+    let specs =
+        outlines.map(|((plan, panel), own)| Outline::new(own.name, plan, panel.shard_count())).collect();
     observer(&RunEvent::Planned { specs });
     let mut estimations: Vec<Estimation> = plans
         .into_iter()

@@ -49,7 +49,8 @@ fn rows<'a>(app: &App, spec: &SpecView, area: Rect, whole: bool) -> Vec<Line<'a>
     let room = usize::from(area.width).saturating_sub(margin + 1);
     // Estimates are written out where there is room for them.
     let wide = whole && room >= times.len() * 8;
-    let width = if wide { 8 } else { times.iter().map(|t| label(*t).len()).max().unwrap_or(1).clamp(1, 5) + 1 };
+    let width =
+        if wide { 8 } else { times.iter().map(|t| label(*t).len()).max().unwrap_or(1).clamp(1, 5) + 1 };
     let first = app_column(app, whole).min(times.len().saturating_sub(1));
     let shown: Vec<f64> = times.iter().skip(first).take((room / width).max(1)).copied().collect();
     let head = shown.iter().map(|t| format!("{:>width$}", cut(&label(*t), width - 1))).collect::<String>();

@@ -6,7 +6,7 @@ use ratatui::text::Line;
 
 use super::super::app::{App, Tab};
 use super::table::{framed, lines, part, plain, table};
-use super::words::{count, cut, time};
+use super::words::{count, cut, time, wrap};
 use crate::view::ErrorGroup;
 
 /// Groups that pass the filter, as they are sorted.
@@ -69,11 +69,17 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
 fn detail<'a>(app: &App, group: &ErrorGroup, width: usize) -> Vec<Line<'a>> {
     let remedies: Vec<String> =
         group.remedies.iter().map(|(remedy, times)| format!("{remedy} ({})", count(*times))).collect();
-    let mut out = vec![
-        Line::from(part(group.advice(), app.theme.title())),
-        Line::from(vec![part("done so far: ", app.theme.faint()), plain(remedies.join(", "))]),
-        Line::from(part("where:", app.theme.faint())),
-    ];
-    out.extend(group.places.iter().map(|place| Line::from(plain(format!("  {}", cut(place, width.saturating_sub(2)))))));
+    let advice =
+        wrap(&group.advice(), width).into_iter().map(|line| Line::from(part(line, app.theme.title())));
+    let message = wrap(&group.message, width).into_iter().map(|line| Line::from(plain(line)));
+    let mut out: Vec<Line<'_>> = advice.chain(message).collect();
+    out.push(Line::from(vec![part("done so far: ", app.theme.faint()), plain(remedies.join(", "))]));
+    out.push(Line::from(part("where:", app.theme.faint())));
+    out.extend(
+        group
+            .places
+            .iter()
+            .map(|place| Line::from(plain(format!("  {}", cut(place, width.saturating_sub(2)))))),
+    );
     out
 }

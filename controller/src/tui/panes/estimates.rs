@@ -47,7 +47,10 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
 fn cells(frame: &mut Frame<'_>, area: Rect, app: &App) {
     let (view, _) = app.shown();
     let rows = rows(app);
-    let head = format!("{:>8} {:>8} {:>10} {:>10} {:>10} {:>9}", "group", "time", "ATT(g,t)", "std.error", "lower", "upper");
+    let head = format!(
+        "{:>8} {:>8} {:>10} {:>10} {:>10} {:>9}",
+        "group", "time", "ATT(g,t)", "std.error", "lower", "upper"
+    );
     let order = Tab::Estimates.orders()[app.order(Tab::Estimates)];
     let title = format!("ATT(g,t), by {order}");
     table(frame, area, app, (&title, &head), rows.len(), |index| {
@@ -65,7 +68,11 @@ fn cells(frame: &mut Frame<'_>, area: Rect, app: &App) {
             _ => String::new(),
         };
         Line::from(vec![
-            plain(format!("{:>8} {:>8} {values:<42} ", label(outline.group[place].0), label(outline.time[place].0))),
+            plain(format!(
+                "{:>8} {:>8} {values:<42} ",
+                label(outline.group[place].0),
+                label(outline.time[place].0)
+            )),
             part(sign, style),
         ])
     });
@@ -80,9 +87,10 @@ fn study(frame: &mut Frame<'_>, area: Rect, app: &App) {
         lines(frame, inside, vec![Line::from(part("comes with the standard errors", app.theme.faint()))]);
         return;
     };
-    let overall = found.simple.as_ref().map(|simple| {
-        format!(": overall ATT {:.4} ({:.4})", simple.overall_att.0, simple.overall_se.0)
-    });
+    let overall = found
+        .simple
+        .as_ref()
+        .map(|simple| format!(": overall ATT {:.4} ({:.4})", simple.overall_att.0, simple.overall_se.0));
     let inside = framed(frame, area, app, &format!("Event study{}", overall.unwrap_or_default()));
     match &found.dynamic {
         Some(dynamic) if !dynamic.egt.is_empty() && inside.height > 4 && inside.width > 16 => {
@@ -106,7 +114,8 @@ fn chart(frame: &mut Frame<'_>, area: Rect, app: &App, dynamic: &Aggte, alp: f64
         let share = (high - x) / (high - low);
         area.y + (share.clamp(0.0, 1.0) * f64::from(height - 1)).round() as u16
     };
-    let (point, thick, thin, zero) = if app.theme.ascii { ("O", "#", "|", "-") } else { ("●", "┃", "╎", "─") };
+    let (point, thick, thin, zero) =
+        if app.theme.ascii { ("O", "#", "|", "-") } else { ("●", "┃", "╎", "─") };
     let faint = app.theme.faint();
     let buffer = frame.buffer_mut();
     for value in [high, 0.0, low] {

@@ -20,7 +20,9 @@ fn run<'a>(app: &App, view: &RunView) -> Line<'a> {
     let theme = app.theme;
     let (sign, word, style) = match &view.phase {
         Phase::Waiting => (".", "waiting".to_owned(), theme.faint()),
-        Phase::Running if app.cancelling => ("!", "stopping: tasks under way end".to_owned(), theme.warning()),
+        Phase::Running if app.cancelling => {
+            ("!", "stopping: tasks under way end".to_owned(), theme.warning())
+        }
         Phase::Running if app.paused => ("=", "paused".to_owned(), theme.warning()),
         Phase::Running => (">", "running".to_owned(), theme.accent()),
         Phase::Finished => ("*", "finished".to_owned(), theme.good()),
@@ -35,17 +37,17 @@ fn run<'a>(app: &App, view: &RunView) -> Line<'a> {
         part("stagger ", theme.title()),
         plain(format!("{}  ", view.name)),
         part(format!("{sign} {word}"), style),
-        part(format!("  {on}"), theme.faint()),
     ];
-    if view.controllers > 1 {
-        parts.push(part(format!("  {} controllers", view.controllers), theme.faint()));
-    }
     if app.is_frozen() {
         parts.push(part("  frozen", theme.warning()));
     }
     if let Mode::Replay { speed, paused } = app.mode {
         let how = if paused { "replay, paused".to_owned() } else { format!("replay at {speed}x") };
         parts.push(part(format!("  {how}"), theme.warning()));
+    }
+    parts.push(part(format!("  {on}"), theme.faint()));
+    if view.controllers > 1 {
+        parts.push(part(format!("  {} controllers", view.controllers), theme.faint()));
     }
     Line::from(parts)
 }
@@ -133,12 +135,39 @@ fn keys<'a>(app: &App) -> Line<'a> {
         parts.push(part("failures only  ", theme.warning()));
     }
     let hints: &[(&str, &str)] = match app.mode {
-        Mode::Run => &[("?", "help"), ("Tab", "panes"), ("/", "filter"), ("p", "pause"), ("f", "freeze"), ("c", "cancel"), ("q", "leave")],
-        Mode::Alone => &[("?", "help"), ("Tab", "panes"), ("/", "filter"), ("f", "freeze"), ("c", "cancel"), ("q", "leave")],
-        Mode::Watch => &[("?", "help"), ("Tab", "panes"), ("/", "filter"), ("f", "freeze"), ("c", "cancel"), ("q", "quit")],
-        Mode::Replay { .. } => {
-            &[("?", "help"), ("Tab", "panes"), ("space", "pause"), ("left right", "seek"), ("+ -", "speed"), ("q", "quit")]
-        }
+        Mode::Run => &[
+            ("?", "help"),
+            ("Tab", "panes"),
+            ("/", "filter"),
+            ("p", "pause"),
+            ("f", "freeze"),
+            ("c", "cancel"),
+            ("q", "leave"),
+        ],
+        Mode::Alone => &[
+            ("?", "help"),
+            ("Tab", "panes"),
+            ("/", "filter"),
+            ("f", "freeze"),
+            ("c", "cancel"),
+            ("q", "leave"),
+        ],
+        Mode::Watch => &[
+            ("?", "help"),
+            ("Tab", "panes"),
+            ("/", "filter"),
+            ("f", "freeze"),
+            ("c", "cancel"),
+            ("q", "quit"),
+        ],
+        Mode::Replay { .. } => &[
+            ("?", "help"),
+            ("Tab", "panes"),
+            ("space", "pause"),
+            ("left right", "seek"),
+            ("+ -", "speed"),
+            ("q", "quit"),
+        ],
     };
     for (key, does) in hints {
         parts.push(Span::styled((*key).to_owned(), Style::new().patch(theme.title())));

@@ -1,12 +1,12 @@
 //! The log, the newest line last until somebody scrolls.
 
 use ratatui::Frame;
-use ratatui::layout::Rect;
+use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::Line as Text;
 
 use super::super::app::App;
 use super::table::{framed, lines, part, plain, table};
-use super::words::time;
+use super::words::{time, wrap};
 use crate::view::{Level, Line};
 
 /// Lines that pass the filter, the newest first.
@@ -33,7 +33,13 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, whole: bool) {
     };
     if whole {
         let title = format!("Log: {} lines, the newest first", rows.len());
-        table(frame, area, app, (&title, "UTC"), rows.len(), |index| text(rows[index]));
+        let [upper, lower] = Layout::vertical([Constraint::Fill(1), Constraint::Length(4)]).areas(area);
+        table(frame, upper, app, (&title, "UTC"), rows.len(), |index| text(rows[index]));
+        let inside = framed(frame, lower, app, "Line");
+        if let Some(line) = rows.get(app.row().min(rows.len().saturating_sub(1))) {
+            let whole = wrap(&line.text, usize::from(inside.width));
+            lines(frame, inside, whole.into_iter().map(|line| Text::from(plain(line))).collect());
+        }
         return;
     }
     let inside = framed(frame, area, app, "Log");

@@ -17,7 +17,11 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, popup: Popup, app: &App) {
             area,
             app,
             "The run is under way",
-            &[("d", "detach: the dashboard closes, the run goes on"), ("c", "cancel the run"), ("any other key", "stay")],
+            &[
+                ("d", "detach: the dashboard closes, the run goes on"),
+                ("c", "cancel the run"),
+                ("any other key", "stay"),
+            ],
         ),
         Popup::Cancel => ask(
             frame,
@@ -36,12 +40,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, popup: Popup, app: &App) {
 /// A box in the middle, emptied.
 fn front(frame: &mut Frame<'_>, area: Rect, (width, height): (u16, u16), app: &App, title: &str) -> Rect {
     let (width, height) = (width.min(area.width), height.min(area.height));
-    let place = Rect {
-        x: area.x + (area.width - width) / 2,
-        y: area.y + (area.height - height) / 2,
-        width,
-        height,
-    };
+    let place =
+        Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height };
     Clear.render(place, frame.buffer_mut());
     framed(frame, place, app, title)
 }

@@ -40,7 +40,8 @@ pub(super) fn small(frame: &mut Frame<'_>, area: Rect, app: &App) {
     let room = usize::from(inside.height).saturating_sub(logits.len());
     let first = view.stages.len().saturating_sub(room);
     let width = usize::from(inside.width);
-    let mut all: Vec<Line<'_>> = view.stages[first..].iter().map(|stage| short(app, stage, now, width)).collect();
+    let mut all: Vec<Line<'_>> =
+        view.stages[first..].iter().map(|stage| short(app, stage, now, width)).collect();
     all.extend(logits);
     lines(frame, inside, all);
 }
@@ -65,7 +66,11 @@ fn short<'a>(app: &App, stage: &StageView, now: f64, width: usize) -> Line<'a> {
 }
 
 fn tasks_left(stage: &StageView) -> String {
-    if stage.seconds.is_some() { count(stage.tasks as u64) } else { format!("{:.0} %", 100.0 * stage.share()) }
+    if stage.seconds.is_some() {
+        count(stage.tasks as u64)
+    } else {
+        format!("{:.0} %", 100.0 * stage.share())
+    }
 }
 
 fn sign(app: &App, stage: &StageView) -> (char, ratatui::style::Style) {
@@ -103,12 +108,15 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
         "{:>3} {:<22} {:<10} {:>11} {:>8} {:>6} {:>6} {:>6} {:>5} {:>9} {:>8}",
         "#", "stage", "", "tasks", "seconds", "again", "backup", "failed", "429", "read", "rows"
     );
-    table(frame, upper, app, ("Stages", &head), rows.len(), |index| whole(app, &view.stages[rows[index]], now));
+    table(frame, upper, app, ("Stages", &head), rows.len(), |index| {
+        whole(app, &view.stages[rows[index]], now)
+    });
     let [left, right] = Layout::horizontal([Constraint::Percentage(60), Constraint::Fill(1)]).areas(lower);
     let chosen = rows.get(app.row().min(rows.len().saturating_sub(1))).map(|&index| &view.stages[index]);
     profile(frame, left, app, chosen);
     let inside = framed(frame, right, app, "Propensity scores");
-    let rounds = if rounds.is_empty() { vec![Line::from(part("none yet", app.theme.faint()))] } else { rounds };
+    let rounds =
+        if rounds.is_empty() { vec![Line::from(part("none yet", app.theme.faint()))] } else { rounds };
     lines(frame, inside, rounds);
 }
 
@@ -137,7 +145,8 @@ fn profile(frame: &mut Frame<'_>, area: Rect, app: &App, chosen: Option<&StageVi
         framed(frame, area, app, "Profile");
         return;
     };
-    let inside = framed(frame, area, app, &format!("Profile: worker seconds of {} | whole run", cut(&stage.name, 20)));
+    let inside =
+        framed(frame, area, app, &format!("Profile: worker seconds of {} | whole run", cut(&stage.name, 20)));
     let own = stage.profile();
     let all = view.stages.iter().map(StageView::profile).fold([0.0; 5], |mut sum, one| {
         sum.iter_mut().zip(one).for_each(|(sum, one)| *sum += one);

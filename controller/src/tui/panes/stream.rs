@@ -135,7 +135,8 @@ fn chosen(app: &App) -> Vec<usize> {
     let passes = |index: &usize| {
         let span = &spans[*index];
         (!app.errors_only || matches!(span.outcome, Outcome::Failed(_) | Outcome::Left))
-            && (app.filter.is_empty() || app.passes(&format!("{} {} {}", stage_name(view, span), span.task, outcome(span))))
+            && (app.filter.is_empty()
+                || app.passes(&format!("{} {} {}", stage_name(view, span), span.task, outcome(span))))
     };
     let mut out: Vec<usize> = (0..spans.len()).rev().filter(passes).collect();
     match app.order(Tab::Tasks) {
@@ -175,7 +176,10 @@ fn outcome(span: &Span) -> String {
 fn list(frame: &mut Frame<'_>, area: Rect, app: &App) {
     let (view, now) = app.shown();
     let rows = chosen(app);
-    let head = format!("{:>7} {:>5} {:<18} {:<32} {:>9} {}", "attempt", "lane", "stage", "task", "seconds", "outcome");
+    let head = format!(
+        "{:>7} {:>5} {:<18} {:<32} {:>9} {}",
+        "attempt", "lane", "stage", "task", "seconds", "outcome"
+    );
     let order = Tab::Tasks.orders()[app.order(Tab::Tasks)];
     let title = format!("Attempts: {}, by {order}", rows.len());
     table(frame, area, app, (&title, &head), rows.len(), |index| {

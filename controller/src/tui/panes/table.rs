@@ -75,7 +75,13 @@ pub(super) fn table<'a>(
         }
     }
     if count == 0 && inside.height > 1 {
-        buffer.set_stringn(inside.x, inside.y + 1, "nothing yet", usize::from(inside.width), app.theme.faint());
+        buffer.set_stringn(
+            inside.x,
+            inside.y + 1,
+            "nothing yet",
+            usize::from(inside.width),
+            app.theme.faint(),
+        );
     }
 }
 

@@ -1,11 +1,11 @@
 //! Numbers as people read them at a glance.
 
-/// `950`, `12.3k`, `4.56M`, `7.89G`
+/// `9500`, `12.3k`, `4.56M`, `7.89G`
 pub(super) fn count(n: u64) -> String {
     let x = n as f64;
     match n {
-        0..1_000 => n.to_string(),
-        1_000..1_000_000 => short(x / 1e3, "k"),
+        0..10_000 => n.to_string(),
+        10_000..1_000_000 => short(x / 1e3, "k"),
         1_000_000..1_000_000_000 => short(x / 1e6, "M"),
         _ => short(x / 1e9, "G"),
     }
@@ -21,6 +21,11 @@ pub(super) fn bytes(n: u64) -> String {
         1_000_000_000..1_000_000_000_000 => short(x / 1e9, " GB"),
         _ => short(x / 1e12, " TB"),
     }
+}
+
+/// Memory in the megabytes that Lambda sells.
+pub(super) fn lambda_mb(bytes: u64) -> String {
+    format!("{} MB", bytes >> 20)
 }
 
 /// Three digits and a unit.
@@ -68,6 +73,30 @@ pub(super) fn cut(text: &str, width: usize) -> String {
     kept + &"..".chars().take(width).collect::<String>()
 }
 
+/// Lines of at most so many characters, broken between words where there are any.
+pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let width = width.max(1);
+    let mut out = vec![String::new()];
+    for word in text.split(' ') {
+        let mut rest: Vec<char> = word.chars().collect();
+        loop {
+            let last = out.len() - 1;
+            let used = out[last].chars().count();
+            let gap = usize::from(used > 0);
+            if used + gap + rest.len() <= width {
+                out[last] += &" ".repeat(gap);
+                out[last].extend(rest);
+                break;
+            }
+            if used == 0 {
+                out[last].extend(rest.drain(..width));
+            }
+            out.push(String::new());
+        }
+    }
+    out
+}
+
 /// A period or cohort: whole where it is whole.
 pub(super) fn label(x: f64) -> String {
     if x.is_infinite() { "never".to_owned() } else { format!("{x}") }
@@ -80,11 +109,13 @@ mod tests {
     #[test]
     fn three_digits_and_a_unit() {
         let counts = [0, 999, 1_000, 12_345, 999_999, 4_560_000, 7_890_000_000].map(count).join(" ");
-        assert_eq!(counts, "0 999 1.00k 12.3k 1000k 4.56M 7.89G");
+        assert_eq!(counts, "0 999 1000 12.3k 1000k 4.56M 7.89G");
         assert_eq!([12, 1_500, 2_000_000_000].map(bytes).join(" "), "12 B 1.50 kB 2.00 GB");
         assert_eq!([0.42, 12.34, 185.0, 7_800.0].map(seconds).join(" "), "0.42 s 12.3 s 3m 05s 2h 10m");
         assert_eq!([0.0, 0.0123, 4.5, 120.0].map(dollars).join(" "), "$0 $0.0123 $4.50 $120");
         assert_eq!(cut("abcdef", 4), "ab..");
+        assert_eq!(wrap("one two threefour", 5), ["one", "two", "three", "four"]);
+        assert_eq!(wrap("", 5), [""]);
         assert_eq!(time(3_661.0), "01:01:01");
     }
 }

@@ -6,7 +6,7 @@ use ratatui::text::Line;
 
 use super::super::app::App;
 use super::table::{framed, lines, part, plain};
-use super::words::{bytes, count, cut};
+use super::words::{bytes, count, cut, lambda_mb};
 use crate::view::{BINS, Second};
 
 /// Bin from which memory is short: 85 % of the limit.
@@ -32,27 +32,34 @@ fn memory(frame: &mut Frame<'_>, area: Rect, app: &App) {
     let (view, _) = app.shown();
     let memory = &view.memory;
     let title = match memory.worst.first() {
-        Some(worst) => format!("Memory: worst {:.0} % of {}", 100.0 * worst.share(), bytes(worst.limit)),
+        Some(worst) => format!("Memory: worst {:.0} % of {}", 100.0 * worst.share(), lambda_mb(worst.limit)),
         None => "Memory".to_owned(),
     };
     let inside = framed(frame, area, app, &title);
     if memory.count() == 0 {
         let text = match memory.highest {
             0 => "no worker has told yet".to_owned(),
-            peak => format!("highest peak {}", bytes(peak)),
+            peak => format!("highest peak {}", lambda_mb(peak)),
         };
         lines(frame, inside, vec![Line::from(part(text, app.theme.faint()))]);
         return;
     }
     // Two bins a line where there is little room; what would be empty at the bottom is left out.
     let rows = usize::from(inside.height);
-    let step = if rows >= BINS { 1 } else if rows * 2 >= BINS { 2 } else { BINS.div_ceil(rows.max(1)) };
+    let step = if rows >= BINS {
+        1
+    } else if rows * 2 >= BINS {
+        2
+    } else {
+        BINS.div_ceil(rows.max(1))
+    };
     let most = memory.bins.chunks(step).map(|bins| bins.iter().sum::<u64>()).max().unwrap_or(1);
     let width = usize::from(inside.width).saturating_sub(16);
     let line = |(index, bins): (usize, &[u64])| {
         let (from, to) = (index * step, (index + 1) * step);
         let sum: u64 = bins.iter().sum();
-        let label = if from >= BINS - 1 { "over".to_owned() } else { format!("{:>3} %", to.min(BINS - 1) * 5) };
+        let label =
+            if from >= BINS - 1 { "over".to_owned() } else { format!("{:>3} %", to.min(BINS - 1) * 5) };
         let red = to > RED;
         let style = if red { app.theme.bad() } else { app.theme.good() };
         let filled = (sum as f64 / most as f64 * width as f64).ceil() as usize;
@@ -80,7 +87,7 @@ fn worst(frame: &mut Frame<'_>, area: Rect, app: &App) {
         let style = if peak.share() * 20.0 >= RED as f64 { app.theme.bad() } else { app.theme.good() };
         Line::from(vec![
             part(format!("{:>4.0} % ", 100.0 * peak.share()), style),
-            plain(format!("{:>8} of {:>8}  ", bytes(peak.peak), bytes(peak.limit))),
+            plain(format!("{:>8} of {:>8}  ", lambda_mb(peak.peak), lambda_mb(peak.limit))),
             plain(cut(&peak.task, width)),
         ])
     };
@@ -112,7 +119,8 @@ const ROWS: [Row; 7] = [
 /// One line a rate: name, now, most, and the last minutes.
 pub(super) fn rates(frame: &mut Frame<'_>, area: Rect, app: &App) {
     let (view, now) = app.shown();
-    let room = usize::from(area.width).saturating_sub(33);
+    let narrow = area.width < 50;
+    let room = usize::from(area.width).saturating_sub(if narrow { 21 } else { 33 });
     let seconds = view.rates.last(room.max(1), now);
     let line = |(name, of, write): &Row| {
         let values: Vec<f64> = seconds.iter().map(of).collect();
@@ -124,7 +132,7 @@ pub(super) fn rates(frame: &mut Frame<'_>, area: Rect, app: &App) {
         Line::from(vec![
             part(format!("{name:<11}"), app.theme.faint()),
             plain(format!("{:>8} ", write(last))),
-            part(format!("max {:>7} ", write(most)), app.theme.faint()),
+            part(if narrow { String::new() } else { format!("max {:>7} ", write(most)) }, app.theme.faint()),
             part(app.theme.sparkline(&values, most), style),
         ])
     };
