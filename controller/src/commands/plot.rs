@@ -11,8 +11,9 @@ use stagger_pictures::{Figure, MOST_PIXELS, charts};
 use crate::cli::picture_args::PlotArgs;
 use crate::cli::spec::Window;
 use crate::failure::Failure;
+use crate::listen::EVENTS_FILE;
 use crate::report::load::{load, load_result};
-use crate::report::pictures::events::{self, EVENTS};
+use crate::report::pictures::events;
 use crate::report::pictures::files::{self, Form};
 use crate::report::pictures::{Kind, Named, balance, by_cohort, by_period, cells, event_study, overlap};
 use crate::report::stdout::print;
@@ -178,11 +179,11 @@ fn timeline(path: &Path) -> Result<Figure, Failure> {
     let (file, _) = load_result(path)?;
     let folder = file.parent().unwrap_or(Path::new("."));
     let timeline = events::read(folder)?.ok_or_else(|| {
-        Failure::input(format!("{} holds no {EVENTS}, the log of the run", folder.display()))
+        Failure::input(format!("{} holds no {EVENTS_FILE}, the log of the run", folder.display()))
             .hint("runs on workers leave it beside their result: run it again with --out")
     })?;
     if timeline.spans.is_empty() {
-        return Err(Failure::input(format!("{} tells of no task", folder.join(EVENTS).display())));
+        return Err(Failure::input(format!("{} tells of no task", folder.join(EVENTS_FILE).display())));
     }
     Ok(charts::timeline(&timeline))
 }

@@ -40,8 +40,11 @@ pub(crate) fn record(at: f64, event: &RunEvent) -> String {
     serde_json::to_string(&record).unwrap_or_default() + "\n"
 }
 
-/// The events of a log; `name` is for messages.
+/// The events of a log; `name` is for messages. A last line without an end was cut when its writer died, and tells nothing.
 pub(crate) fn parse(text: &str, name: &str) -> Result<Recording, Failure> {
+    let whole = text.rfind('\n').map_or(0, |end| end + 1);
+    let cut = serde_json::from_str::<Read>(&text[whole..]).is_err();
+    let text = if cut && whole > 0 { &text[..whole] } else { text };
     let read = |(index, line): (usize, &str)| {
         let record: Read = serde_json::from_str(line).map_err(|error| {
             Failure::input(format!("line {} of {name} is no event: {error}", index + 1))

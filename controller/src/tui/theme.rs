@@ -2,6 +2,7 @@
 
 use ratatui::style::{Color, Modifier, Style};
 use stagger_engine::worker::protocol::FailureClass;
+use stagger_pictures::Ink;
 
 use crate::view::{CellState, Level, Outcome, Span};
 
@@ -104,9 +105,19 @@ impl Theme {
         Style::new().add_modifier(Modifier::REVERSED)
     }
 
-    /// Pre-treatment and post-treatment estimates.
-    pub(crate) fn side(self, post: bool) -> Style {
-        self.hue(if post { VERMILION } else { BLUE })
+    /// A colour of a chart.
+    pub(crate) fn ink(self, ink: Ink) -> Style {
+        match ink {
+            Ink::Black | Ink::White => Style::new(),
+            Ink::Grey | Ink::Pale => self.faint(),
+            Ink::Blue => self.hue(BLUE),
+            Ink::Vermillion => self.hue(VERMILION),
+            Ink::Green => self.hue(GREEN),
+            Ink::Purple => self.hue(PURPLE),
+            Ink::Orange => self.hue(ORANGE),
+            Ink::Sky => self.hue(SKY),
+            Ink::Yellow => self.hue(YELLOW),
+        }
     }
 
     /// A stage, by its place in the run.

@@ -4,10 +4,14 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::Line;
 use stagger_engine::result::Aggte;
+use stagger_estimator::inference::pointwise_critical_value;
+use stagger_pictures::charts::{self, Estimate, EventStudy, Series};
+use stagger_pictures::terminal;
 
 use super::super::app::{App, Tab};
 use super::table::{framed, lines, part, plain, table};
 use super::words::label;
+use crate::report::text::percent;
 use crate::view::CellState;
 
 /// Cells that pass the filter, by their places, as they are sorted.
@@ -78,7 +82,6 @@ fn cells(frame: &mut Frame<'_>, area: Rect, app: &App) {
     });
 }
 
-/// The event study, drawn with characters: `O` the estimate, thick the pointwise interval, thin the uniform band.
 fn study(frame: &mut Frame<'_>, area: Rect, app: &App) {
     let (view, _) = app.shown();
     let estimated = view.specs.get(app.spec()).and_then(|spec| spec.estimated.as_ref());
@@ -100,79 +103,41 @@ fn study(frame: &mut Frame<'_>, area: Rect, app: &App) {
     }
 }
 
-/// Characters of the value axis.
-const AXIS: u16 = 9;
-
+/// The picture that `stagger plot` draws in a terminal.
 fn chart(frame: &mut Frame<'_>, area: Rect, app: &App, dynamic: &Aggte, alp: f64) {
-    let z = normal_quantile(1.0 - alp / 2.0);
-    let ends = dynamic.lci_egt.iter().chain(&dynamic.uci_egt).chain(&dynamic.att_egt);
-    let finite: Vec<f64> = ends.map(|x| x.0).filter(|x| x.is_finite()).chain([0.0]).collect();
-    let (low, high) = finite.iter().fold((0.0f64, 0.0f64), |(low, high), &x| (low.min(x), high.max(x)));
-    let (low, high) = if high > low { (low, high) } else { (-1.0, 1.0) };
-    let height = area.height - 2;
-    let row = |x: f64| {
-        let share = (high - x) / (high - low);
-        area.y + (share.clamp(0.0, 1.0) * f64::from(height - 1)).round() as u16
+    let reach = pointwise_critical_value(alp);
+    let estimate = |i: usize| {
+        let (att, se) = (dynamic.att_egt[i].0, dynamic.se_egt[i].0);
+        let (low, high) = (dynamic.lci_egt[i].0, dynamic.uci_egt[i].0);
+        Estimate {
+            at: dynamic.egt[i].0,
+            value: att,
+            pointwise: se.is_finite().then(|| [att - reach * se, att + reach * se]),
+            uniform: (low.is_finite() && high.is_finite()).then_some([low, high]),
+            reference: !se.is_finite() && att == 0.0,
+            post: dynamic.egt[i].0 >= 0.0,
+        }
     };
-    let (point, thick, thin, zero) =
-        if app.theme.ascii { ("O", "#", "|", "-") } else { ("●", "┃", "╎", "─") };
-    let faint = app.theme.faint();
+    let estimates = (0..dynamic.egt.len()).map(estimate).collect();
+    let study = EventStudy {
+        series: vec![Series { estimates, ..Series::default() }],
+        level: percent(alp),
+        ..EventStudy::default()
+    };
+    let options = terminal::Options {
+        width: usize::from(area.width),
+        height: Some(usize::from(area.height)),
+        ascii: app.theme.ascii,
+    };
+    let grid = terminal::draw(&charts::event_study(&study), &options);
     let buffer = frame.buffer_mut();
-    for value in [high, 0.0, low] {
-        buffer.set_stringn(area.x, row(value), format!("{value:>8.3}"), usize::from(AXIS), faint);
-    }
-    for x in area.x + AXIS..area.right() {
-        buffer.set_string(x, row(0.0), zero, faint);
-    }
-    let count = dynamic.egt.len() as u16;
-    let step = ((area.width - AXIS) / count.max(1)).clamp(1, 8);
-    let mut labelled = 0;
-    for (index, egt) in dynamic.egt.iter().enumerate() {
-        let x = area.x + AXIS + step / 2 + index as u16 * step;
-        if x >= area.right() {
-            break;
-        }
-        let style = app.theme.side(egt.0 >= 0.0);
-        let (att, se) = (dynamic.att_egt[index].0, dynamic.se_egt[index].0);
-        if att.is_finite() {
-            if se.is_finite() {
-                for y in row(dynamic.uci_egt[index].0)..=row(dynamic.lci_egt[index].0) {
-                    buffer.set_string(x, y, thin, style);
-                }
-                for y in row(att + z * se)..=row(att - z * se) {
-                    buffer.set_string(x, y, thick, style);
-                }
+    for (y, row) in (area.y..area.bottom()).zip(grid.rows()) {
+        for (x, cell) in (area.x..area.right()).zip(row) {
+            if let Some(place) = buffer.cell_mut((x, y)) {
+                place
+                    .set_char(cell.symbol)
+                    .set_style(cell.ink.map(|ink| app.theme.ink(ink)).unwrap_or_default());
             }
-            buffer.set_string(x, row(att), point, style);
         }
-        let text = label(egt.0);
-        let begin = x.saturating_sub(text.len() as u16 / 2);
-        if begin >= labelled && begin + text.len() as u16 <= area.right() {
-            buffer.set_string(begin, area.y + height, &text, faint);
-            labelled = begin + text.len() as u16 + 1;
-        }
-    }
-    let legend = format!("event time; {thick} pointwise, {thin} uniform band, {:.0} %", 100.0 * (1.0 - alp));
-    buffer.set_stringn(area.x, area.bottom() - 1, legend, usize::from(area.width), faint);
-}
-
-/// Quantile of the standard normal, by bisection on its distribution function: a picture needs few digits.
-fn normal_quantile(p: f64) -> f64 {
-    let (mut low, mut high) = (-10.0, 10.0);
-    for _ in 0..60 {
-        let middle = (low + high) / 2.0;
-        let below = 0.5 * libm::erfc(-middle / std::f64::consts::SQRT_2);
-        if below < p { low = middle } else { high = middle }
-    }
-    (low + high) / 2.0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_quantile_is_that_of_tables() {
-        assert!((normal_quantile(0.975) - 1.959_963_984_540_054).abs() < 1e-9);
     }
 }
