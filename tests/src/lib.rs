@@ -31,6 +31,7 @@ pub mod localstack;
 pub mod matrix;
 pub mod panels;
 pub mod proxy;
+pub mod pty;
 pub mod reference;
 pub mod scale;
 pub mod scores;

@@ -72,12 +72,17 @@ impl WorkersRequest {
             ))
             .hint("--store-dir s3://BUCKET/panels, or leave it out"));
         }
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let at_once = match on {
+            On::Threads => args.threads.unwrap_or_else(cores),
+            On::Lambda(_) => CONCURRENCY,
+        };
         Ok(Some(Self {
             stores,
             on,
             runs,
             name: run_name(given(&args.run_name))?,
-            concurrency: args.concurrency.unwrap_or(CONCURRENCY),
+            concurrency: args.concurrency.unwrap_or(at_once),
             prefer: prefer(given(&args.prefer).as_deref())?,
             max_cost: args.max_cost.map(dollars).transpose()?,
         }))

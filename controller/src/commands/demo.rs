@@ -38,7 +38,7 @@ fn live(args: &DemoArgs) -> Result<(), Failure> {
     let panel = folder.path("panel.parquet");
     let words = |line: &str| line.split_whitespace().map(Into::into).collect::<Vec<std::ffi::OsString>>();
     let simulate = format!(
-        "simulate --units 400000 --periods 10 --cohorts 8 --covariates 4 --never-share 0.25 --seed 1 --out {panel} --quiet"
+        "simulate --units 400000 --periods 10 --cohorts 8 --covariates 4 --never-share 0.25 --seed 1 --out {panel}"
     );
     act(words(&simulate))?;
     let plain = match (args.view.plain, args.view.ascii) {

@@ -15,7 +15,7 @@ use crate::cli::spec::Window;
 use crate::commands::workers;
 use crate::failure::Failure;
 use crate::interrupt;
-use crate::listen::Listeners;
+use crate::listen::{Ended, Listeners};
 use crate::report::aggregation::KINDS;
 use crate::report::estimates::{heading, run_report};
 use crate::report::folder::{Staging, StagingAll};
@@ -32,14 +32,15 @@ pub(crate) fn run(args: RunArgs) -> Result<(), Failure> {
         tell(&request, "note", spec, &spec.notes);
     }
 
-    let (mut outputs, events) = compute(&request)?;
+    let (mut outputs, mut ended) = compute(&request)?;
     for (spec, output) in request.specs.iter().zip(&mut outputs) {
         if !spec.window.is_default() {
             aggregate_in(spec.window, output);
         }
     }
     // A full disk must not cost the result: it is printed in any case, and saving is what failed.
-    let saved = folder.map(|folder| folder.save(&outputs, &events)).transpose();
+    let saved = folder.map(|folder| folder.save(&outputs, &ended.events)).transpose();
+    ended.wait();
     let printed = show(&request, &outputs);
     saved?;
     if let Some(out) = &request.out {
@@ -75,19 +76,22 @@ impl Folder {
     }
 }
 
-/// One result a specification, in their order, and the event log.
-fn compute(request: &RunRequest) -> Result<(Vec<RunOutput>, Vec<u8>), Failure> {
+/// One result a specification, in their order, and what is left of its listeners.
+fn compute(request: &RunRequest) -> Result<(Vec<RunOutput>, Ended), Failure> {
     if let Some(workers) = &request.workers {
         return workers::compute(request, workers);
     }
     let listeners = Listeners::start(&request.how, "", None)?;
     let found = estimate_all(request, &|event| listeners.observe(event));
-    let (_, events) = listeners.finish(found.is_err());
+    let mut ended = listeners.finish(found.is_err());
+    if found.is_err() {
+        ended.wait();
+    }
     let runs = found?;
     if let Some(saving) = saving(&runs) {
         say(request.quiet, &format!("note: {saving}"));
     }
-    Ok((runs.outputs, events))
+    Ok((runs.outputs, ended))
 }
 
 fn estimate_all(request: &RunRequest, observer: Observer<'_>) -> Result<RunsOutput, Failure> {

@@ -25,16 +25,16 @@ use crate::commands::run::{Folder, aggregate_in, say, show};
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::lambda::LambdaInvoker;
-use crate::listen::{How, Listeners};
+use crate::listen::{Ended, How, Listeners};
 use crate::report::stdout::print;
 use crate::report::text::grouped;
 use crate::tui::Left;
 
-/// Estimates on workers; one result a specification, in their order, and the event log.
+/// Estimates on workers; one result a specification, in their order, and what is left of its listeners.
 pub(crate) fn compute(
     request: &RunRequest,
     workers: &WorkersRequest,
-) -> Result<(Vec<RunOutput>, Vec<u8>), Failure> {
+) -> Result<(Vec<RunOutput>, Ended), Failure> {
     let settings = Settings::new(invoker(&workers.on, request.options.threads)?);
     let options = CloudOptions {
         n_partitions: request.options.n_partitions,
@@ -47,10 +47,10 @@ pub(crate) fn compute(
     interrupt::stops(&workers.name, settings.signal.clone());
     say(request.quiet, &format!("run {} in {}", workers.name, workers.runs));
     let watched = Watched { how: &request.how, runs: &workers.runs, name: &workers.name };
-    let (output, facts, events) = watched.run(&settings, &options, |observer| {
+    let (output, facts, ended) = watched.run(&settings, &options, |observer| {
         cloud::start(&workers.runs, &workers.name, &wanted, &settings, &options, observer)
     })?;
-    Ok((results(output, &facts), events))
+    Ok((results(output, &facts), ended))
 }
 
 /// Has workers make a store.
@@ -68,9 +68,10 @@ pub(crate) fn prepare(
     interrupt::stops(&workers.name, settings.signal.clone());
     say(how.quiet, &format!("run {} in {}", workers.name, workers.runs));
     let watched = Watched { how, runs: &workers.runs, name: &workers.name };
-    let (output, ..) = watched.run(&settings, &options, |observer| {
+    let (output, _, mut ended) = watched.run(&settings, &options, |observer| {
         cloud::start(&workers.runs, &workers.name, &wanted, &settings, &options, observer)
     })?;
+    ended.wait();
     output.prepared.ok_or_else(|| Failure::failed("the preparation brought no store"))
 }
 
@@ -123,21 +124,21 @@ impl Watched<'_> {
         settings: &Settings,
         options: &CloudOptions,
         work: impl FnOnce(Observer<'_>) -> Result<CloudOutput, EngineError>,
-    ) -> Result<(CloudOutput, RunFacts, Vec<u8>), Failure> {
+    ) -> Result<(CloudOutput, RunFacts, Ended), Failure> {
         let begin = Instant::now();
         let stages = Stages::default();
         let listeners = Listeners::start(self.how, self.name, Some(settings.signal.clone()))?;
         let mut found = work(&|event| stages.observe(event, &listeners));
-        let (mut left, mut events) = listeners.finish(found.is_err());
-        while left == Left::Again && found.is_err() {
+        let mut ended = listeners.finish(found.is_err());
+        while found.is_err() && ended.wait() == Left::Again {
             let listeners = Listeners::start(self.how, self.name, Some(settings.signal.clone()))?;
             found = cloud::resume(self.runs, self.name, settings, options, &|event| {
                 stages.observe(event, &listeners);
             })
             .map(|(_, output)| output);
-            let more;
-            (left, more) = listeners.finish(found.is_err());
-            events.extend(more);
+            let before = std::mem::take(&mut ended.events);
+            ended = listeners.finish(found.is_err());
+            ended.events.splice(..0, before);
         }
         let output = found.map_err(|error| {
             let failure = Failure::from(error);
@@ -146,7 +147,7 @@ impl Watched<'_> {
         let seconds = begin.elapsed().as_secs_f64();
         say(self.how.quiet, &told(self.name, settings.invoker.name(), &output, seconds));
         let facts = facts(&output, settings.invoker.name(), stages.facts(), seconds);
-        Ok((output, facts, events))
+        Ok((output, facts, ended))
     }
 }
 
@@ -302,17 +303,19 @@ pub(crate) fn resume(args: ResumeArgs) -> Result<(), Failure> {
     };
     interrupt::stops(&args.run, settings.signal.clone());
     let watched = Watched { how: &request.how, runs: &runs, name: &args.run };
-    let (output, facts, events) = watched.run(&settings, &options, |observer| {
+    let (output, facts, mut ended) = watched.run(&settings, &options, |observer| {
         cloud::resume(&runs, &args.run, &settings, &options, observer).map(|(_, output)| output)
     })?;
     if output.prepared.is_some() {
+        ended.wait();
         return print(&format!("the store {} is complete\n", known.prepare.unwrap_or_default()));
     }
     let mut outputs = results(output, &facts);
     if !window.is_default() {
         outputs.iter_mut().for_each(|output| aggregate_in(window, output));
     }
-    let saved = folder.map(|folder| folder.save(&outputs, &events)).transpose();
+    let saved = folder.map(|folder| folder.save(&outputs, &ended.events)).transpose();
+    ended.wait();
     let printed = show(&request, &outputs);
     saved?;
     if let Some(out) = &request.out {

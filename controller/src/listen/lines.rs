@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use stagger_engine::events::RunEvent;
 
+use crate::report::text::counted;
 use crate::view::{Level, RunView, told};
 
 /// Seconds from which a stage of a short run is worth a line.
@@ -43,8 +44,8 @@ impl Lines {
                     0 => String::new(),
                     n => format!(", {n} attempts failed"),
                 };
-                let noun = if tasks == 1 { "task" } else { "tasks" };
-                Some(format!("stage {number} {stage}: {tasks} {noun} in {seconds:.1} s{failed}"))
+                let tasks = counted(tasks as u64, "task");
+                Some(format!("stage {number} {stage}: {tasks} in {seconds:.1} s{failed}"))
             }
             RunEvent::Failed { remedy, .. } if new || remedy == "given up" => {
                 let (level, text) = told(event)?;

@@ -119,12 +119,29 @@ impl Listeners {
         }
     }
 
-    /// The run has ended: how the dashboard was left, and the event log.
-    pub(crate) fn finish(self, failed: bool) -> (Left, Vec<u8>) {
+    /// The run has ended.
+    pub(crate) fn finish(self, failed: bool) -> Ended {
         self.progress.finish();
-        let left = self.dashboard.map_or(Left::Closed, |dashboard| dashboard.finish(failed));
+        if let Some(dashboard) = &self.dashboard {
+            dashboard.ended(failed);
+        }
         let log = self.log.into_inner().unwrap_or_else(PoisonError::into_inner);
-        (left, log.finish())
+        Ended { events: log.finish(), dashboard: self.dashboard }
+    }
+}
+
+/// A run that has ended, and a dashboard that may still be open: results are saved before anybody is waited for.
+#[derive(Default)]
+pub(crate) struct Ended {
+    /// The event log.
+    pub(crate) events: Vec<u8>,
+    dashboard: Option<Dashboard>,
+}
+
+impl Ended {
+    /// Waits until the dashboard is left.
+    pub(crate) fn wait(&mut self) -> Left {
+        self.dashboard.take().map_or(Left::Closed, Dashboard::wait)
     }
 }
 

@@ -84,9 +84,13 @@ impl Dashboard {
         self.thread.is_finished()
     }
 
-    /// The run has ended: stays open until somebody leaves.
-    pub(crate) fn finish(self, failed: bool) -> Left {
+    /// The run has ended.
+    pub(crate) fn ended(&self, failed: bool) {
         self.send(Message::Ended { failed });
+    }
+
+    /// Stays open until somebody leaves.
+    pub(crate) fn wait(self) -> Left {
         // A panic there has been told, and the terminal given back.
         self.thread.join().unwrap_or(Left::Closed)
     }

@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use stagger_engine::events::RunEvent;
 use stagger_engine::worker::protocol::FailureClass;
 
+use crate::report::text::counted;
+
 /// Lines that are remembered.
 const MOST: usize = 5_000;
 
@@ -64,18 +66,27 @@ pub(crate) fn told(event: &RunEvent) -> Option<(Level, String)> {
         RunEvent::Workers { backend, functions, concurrency } => {
             let names: Vec<String> =
                 functions.iter().map(|f| format!("{} ({} MB)", f.name, f.memory_mb)).collect();
-            info(format!("on {backend}: {}; up to {concurrency} tasks at a time", names.join(", ")))
+            info(format!(
+                "on {backend}: {}; up to {} at a time",
+                names.join(", "),
+                counted(*concurrency as u64, "task")
+            ))
         }
-        RunEvent::InputFound { files, rows, bytes } => {
-            info(format!("input: {files} files, {rows} rows, {} MB", bytes / 1_000_000))
-        }
+        RunEvent::InputFound { files, rows, bytes } => info(format!(
+            "input: {}, {}, {} MB",
+            counted(*files as u64, "file"),
+            counted(*rows, "row"),
+            bytes / 1_000_000
+        )),
         RunEvent::Planned { specs } => {
             let cells: usize = specs.iter().map(|spec| spec.cells).sum();
             let units = specs.iter().map(|spec| spec.units).max().unwrap_or(0);
-            info(format!("planned: {cells} cells of {} specifications, {units} units", specs.len()))
+            let of =
+                if specs.len() > 1 { format!(" of {} specifications", specs.len()) } else { String::new() };
+            info(format!("planned: {}{of}, {}", counted(cells as u64, "cell"), counted(units, "unit")))
         }
         RunEvent::StageStarted { number, stage, tasks, .. } => {
-            info(format!("stage {number} {stage}: {tasks} tasks"))
+            info(format!("stage {number} {stage}: {}", counted(*tasks as u64, "task")))
         }
         RunEvent::StageDone { number, stage, seconds } => {
             info(format!("stage {number} {stage}: done in {seconds:.1} s"))

@@ -271,7 +271,6 @@ fn computed(
         let prepared = prepared(session, request, &storage, options)?;
         return finished(session, Vec::new(), None, Some(prepared));
     }
-    let mut progress = Progress::new(session.observer);
     let (mut state, panels, shards) = match last_state(history) {
         Some(object) => taken_up(session, &object)?,
         None => begun(session, request, options)?,
@@ -285,6 +284,7 @@ fn computed(
     let specs: Vec<&RunSpec> = request.specs.iter().map(|(_, spec)| spec).collect();
     let store = &shards.manifest().columns;
     let completed = specs.iter().map(|spec| completed(spec, store)).collect::<Vec<_>>();
+    let mut progress = Progress::after(session.observer, session.stages());
     let outputs = saved_results(&panels, &completed, state.estimations, &mut progress)?;
     for (spec, (saved, _)) in outputs.iter().enumerate() {
         session.note(RunEvent::Estimated(Box::new(Estimated::new(spec, &saved.result))));

@@ -254,6 +254,11 @@ impl<'a> Session<'a> {
         self.number = number;
     }
 
+    /// Stages so far, those of earlier controllers included.
+    pub(super) fn stages(&self) -> u64 {
+        self.number
+    }
+
     fn unix(&self) -> f64 {
         self.settings.clock.unix()
     }

@@ -12,6 +12,8 @@ use crate::worker::protocol::Phases;
 pub(crate) struct Progress<'a> {
     pub(crate) observer: Observer<'a>,
     pub(crate) stages: Vec<StageFacts>,
+    /// Stages that somebody else has told of.
+    before: u64,
     /// Tasks of all stages so far.
     attempts: u64,
 }
@@ -19,7 +21,12 @@ pub(crate) struct Progress<'a> {
 impl<'a> Progress<'a> {
     /// Nothing is done yet.
     pub(crate) fn new(observer: Observer<'a>) -> Self {
-        Self { observer, stages: Vec::new(), attempts: 0 }
+        Self::after(observer, 0)
+    }
+
+    /// So many stages were done elsewhere.
+    pub(crate) fn after(observer: Observer<'a>, before: u64) -> Self {
+        Self { observer, stages: Vec::new(), before, attempts: 0 }
     }
 
     /// Runs one stage and records its time.
@@ -29,7 +36,7 @@ impl<'a> Progress<'a> {
         tasks: usize,
         work: impl FnOnce(&Watch<'_>) -> Result<T>,
     ) -> Result<T> {
-        let number = self.stages.len() as u64 + 1;
+        let number = self.before + self.stages.len() as u64 + 1;
         (self.observer)(&RunEvent::StageStarted { number, stage: name.to_owned(), tasks, object: None });
         let begin = Instant::now();
         let watch =

@@ -53,6 +53,11 @@ fn run<'a>(app: &App, view: &RunView) -> Line<'a> {
 }
 
 fn specification<'a>(app: &App, view: &RunView) -> Line<'a> {
+    if let Phase::Stopped { reason, .. } = &view.phase
+        && !reason.is_empty()
+    {
+        return Line::from(part(reason.clone(), app.theme.bad()));
+    }
     let Some(spec) = view.specs.get(app.spec()) else {
         let (files, rows, _) = view.input;
         let text = if files > 0 { format!("{files} files, {} rows", count(rows)) } else { String::new() };

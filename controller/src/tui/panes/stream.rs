@@ -31,7 +31,7 @@ fn title(app: &App) -> String {
     let (view, now) = app.shown();
     let lanes = view.tasks.lanes();
     let busy: f64 = view.tasks.all().iter().map(|span| span.seconds(now)).sum();
-    let share = 100.0 * busy / (view.elapsed(now) * lanes as f64).max(1e-9);
+    let share = 100.0 * busy.max(0.0) / (view.elapsed(now) * lanes as f64).max(1e-9);
     let zoom = app.zoom.map(|span| format!(", last {}", seconds(span))).unwrap_or_default();
     format!("Task stream: {lanes} lanes, {share:.0} % busy, {} under way{zoom}", view.tasks.under_way())
 }
