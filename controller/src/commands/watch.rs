@@ -110,6 +110,7 @@ fn text(lines: &mut Lines, at: f64, event: &RunEvent) -> Option<String> {
 
 /// Shows events that are all there.
 pub(crate) fn replay(name: &str, events: Recording, view: &ViewArgs) -> Result<(), Failure> {
+    let speed = view.speed()?;
     if events.is_empty() {
         return Err(Failure::input(format!("the run {name} has told nothing yet")));
     }
@@ -125,5 +126,5 @@ pub(crate) fn replay(name: &str, events: Recording, view: &ViewArgs) -> Result<(
         };
         return print(&events.iter().filter_map(line).collect::<String>());
     }
-    tui::play(name, events, theme(view), view.speed()?, view.end)
+    tui::play(name, events, theme(view), speed, view.end)
 }

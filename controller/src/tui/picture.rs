@@ -52,10 +52,7 @@ pub(super) fn svg(buffer: &Buffer) -> String {
         r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0} {height:.0}" width="{width:.0}" height="{height:.0}" role="img" aria-label="the dashboard of stagger">"#
     );
     let _ = writeln!(out, r#"<rect width="100%" height="100%" rx="8" fill="{GROUND}"/>"#);
-    let _ = writeln!(
-        out,
-        r#"<g font-family="DejaVu Sans Mono, Menlo, Consolas, monospace" font-size="14" xml:space="preserve">"#
-    );
+    let _ = writeln!(out, r#"<g font-family="DejaVu Sans Mono, Menlo, Consolas, monospace" font-size="14">"#);
     for y in area.y..area.bottom() {
         let mut x = area.x;
         while x < area.right() {
@@ -88,17 +85,32 @@ fn run(out: &mut String, cell: &Cell, text: &str, (x, y, length): (u16, u16, u16
             r#"<rect x="{left:.1}" y="{top:.1}" width="{width:.1}" height="{HEIGHT}" fill="{ink}"/>"#
         );
     }
-    if text.trim().is_empty() {
-        return;
-    }
     let fill = if reversed { GROUND } else { &ink };
     let weight = if cell.modifier.contains(Modifier::BOLD) { r#" font-weight="bold""# } else { "" };
     let base = top + 0.76 * HEIGHT;
-    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    let _ = writeln!(
-        out,
-        r#"<text x="{left:.1}" y="{base:.1}" textLength="{width:.1}" lengthAdjust="spacingAndGlyphs" fill="{fill}"{weight}>{text}</text>"#
-    );
+    for (offset, part) in parts(text) {
+        let left = left + offset as f64 * WIDTH;
+        let width = part.chars().count() as f64 * WIDTH;
+        let part = part.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        let _ = writeln!(
+            out,
+            r#"<text x="{left:.1}" y="{base:.1}" textLength="{width:.1}" lengthAdjust="spacingAndGlyphs" fill="{fill}"{weight}>{part}</text>"#
+        );
+    }
+}
+
+/// Pieces without two blanks in a row, with their places: viewers make one of several blanks.
+fn parts(text: &str) -> Vec<(usize, &str)> {
+    let mut out = Vec::new();
+    let mut place = 0;
+    for piece in text.split("  ") {
+        let inner = piece.trim_start();
+        if !inner.trim_end().is_empty() {
+            out.push((place + piece.chars().count() - inner.chars().count(), inner.trim_end()));
+        }
+        place += piece.chars().count() + 2;
+    }
+    out
 }
 
 fn color(color: Color) -> Option<String> {
