@@ -1,6 +1,6 @@
 //! A run that is over, or one of another process: its journal, played or followed.
 
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use crossterm::event::{self, Event};
@@ -134,11 +134,8 @@ pub(crate) fn follow(
             app.cancelling = false;
             app.said = Some(failure.to_string().lines().next().unwrap_or_default().to_owned());
         }
-        loop {
-            match news.try_recv() {
-                Ok((at, event)) => app.event(at, &event),
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
-            }
+        while let Ok((at, event)) = news.try_recv() {
+            app.event(at, &event);
         }
         app.now = unix();
     })

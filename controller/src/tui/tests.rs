@@ -145,7 +145,7 @@ fn invoked(attempt: u64, task: &str, number: u32, backup: bool) -> RunEvent {
 
 fn estimated() -> RunEvent {
     let outline = outline();
-    let att: Vec<f64> = (0..outline.cells).map(|i| 0.3 * (i as f64).sin() + 0.1).collect();
+    let att: Vec<f64> = (0..outline.cells).map(|i| 0.3 * libm::sin(i as f64) + 0.1).collect();
     let shift = |by: f64| nums(att.iter().map(|x| x + by));
     let att_gt = AttGt {
         group: outline.group.clone(),

@@ -112,7 +112,7 @@ fn chart(frame: &mut Frame<'_>, area: Rect, app: &App, dynamic: &Aggte, alp: f64
         Estimate {
             at: dynamic.egt[i].0,
             value: att,
-            pointwise: se.is_finite().then(|| [att - reach * se, att + reach * se]),
+            pointwise: se.is_finite().then_some([att - reach * se, att + reach * se]),
             uniform: (low.is_finite() && high.is_finite()).then_some([low, high]),
             reference: !se.is_finite() && att == 0.0,
             post: dynamic.egt[i].0 >= 0.0,
