@@ -106,6 +106,15 @@ impl Terminal {
         self.child.process_id().expect("a program that runs")
     }
 
+    /// Seconds that the program has computed, where the system tells.
+    pub fn computed(&self) -> Option<f64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).ok()?;
+        // After the name, which may hold anything in its brackets: the 12th and 13th fields, in hundredths.
+        let mut fields = stat.rsplit(')').next()?.split_whitespace().skip(11);
+        let ticks: f64 = fields.next()?.parse::<f64>().ok()? + fields.next()?.parse::<f64>().ok()?;
+        Some(ticks / 100.0)
+    }
+
     /// Waits until the program has ended: its exit status, and what is on the screen.
     #[track_caller]
     pub fn ends(mut self) -> (u32, String) {

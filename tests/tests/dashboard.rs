@@ -76,6 +76,11 @@ fn a_run_is_paused_looked_at_and_goes_on() {
     terminal.press_until("p", "> running");
     terminal.until("q closes and prints its results");
     assert!(out.join("result.json").exists(), "saved before anybody leaves");
+    let before = terminal.computed();
+    std::thread::sleep(Duration::from_secs(1));
+    if let (Some(before), Some(after)) = (before, terminal.computed()) {
+        assert!(after - before < 0.5, "a screen that stands still computes {} s a second", after - before);
+    }
     let (status, screen) = {
         terminal.press("q");
         terminal.ends()

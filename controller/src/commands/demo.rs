@@ -26,10 +26,15 @@ pub(crate) fn demo(args: &DemoArgs) -> Result<(), Failure> {
 }
 
 fn recorded() -> Result<Recording, Failure> {
+    parse(&recorded_text()?, "the recording")
+}
+
+/// The recorded run as it is in a file.
+pub(crate) fn recorded_text() -> Result<String, Failure> {
     let damaged = |error: std::io::Error| Failure::failed(format!("the recording is damaged: {error}"));
     let mut text = String::new();
     zstd::Decoder::new(RECORDING).map_err(damaged)?.read_to_string(&mut text).map_err(damaged)?;
-    parse(&text, "the recording")
+    Ok(text)
 }
 
 /// A panel is simulated and estimated in many small tasks, with a journal, in a folder that is removed afterwards.

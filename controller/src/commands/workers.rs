@@ -146,31 +146,45 @@ impl Watched<'_> {
         })?;
         let seconds = begin.elapsed().as_secs_f64();
         say(self.how.quiet, &told(self.name, settings.invoker.name(), &output, seconds));
-        let facts = facts(&output, settings.invoker.name(), stages.facts(), seconds);
+        let facts = facts(&output, settings.invoker.name(), stages.told(), seconds);
         Ok((output, facts, ended))
     }
 }
 
-/// How the stages of a run went, and the tasks of the one under way.
+/// What a run's events come to, for its record.
 #[derive(Default)]
-struct Stages(Mutex<(Vec<StageFacts>, usize)>);
+struct Told {
+    stages: Vec<StageFacts>,
+    /// Tasks of the stage under way.
+    tasks: usize,
+    backups: u64,
+    peak_memory: u64,
+}
+
+/// The same, while threads tell of it.
+#[derive(Default)]
+struct Stages(Mutex<Told>);
 
 impl Stages {
     fn observe(&self, event: &RunEvent, listeners: &Listeners) {
         listeners.observe(event);
         let mut own = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            RunEvent::Done(task) => own.1 = task.tasks,
+            RunEvent::Invoked { backup: true, .. } => own.backups += 1,
+            RunEvent::Done(task) => {
+                own.tasks = task.tasks;
+                own.peak_memory = own.peak_memory.max(task.peak_memory);
+            }
             RunEvent::StageDone { stage, seconds, .. } => {
-                let tasks = std::mem::take(&mut own.1);
-                own.0.push(StageFacts { stage: stage.clone(), tasks, seconds: *seconds });
+                let tasks = std::mem::take(&mut own.tasks);
+                own.stages.push(StageFacts { stage: stage.clone(), tasks, seconds: *seconds });
             }
             _ => {}
         }
     }
 
-    fn facts(self) -> Vec<StageFacts> {
-        self.0.into_inner().unwrap_or_else(PoisonError::into_inner).0
+    fn told(self) -> Told {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -201,7 +215,7 @@ fn told(name: &str, backend: &str, output: &CloudOutput, seconds: f64) -> String
     line
 }
 
-fn facts(output: &CloudOutput, backend: &str, stages: Vec<StageFacts>, seconds: f64) -> RunFacts {
+fn facts(output: &CloudOutput, backend: &str, told: Told, seconds: f64) -> RunFacts {
     let (rows, units, shards) = output.sizes;
     let file = |(path, bytes, rows): &(String, u64, u64)| InputFile {
         path: path.clone(),
@@ -214,12 +228,15 @@ fn facts(output: &CloudOutput, backend: &str, stages: Vec<StageFacts>, seconds: 
         units,
         shards,
         threads: 0,
-        stages,
+        stages: told.stages,
         seconds,
         workers: Some(WorkerFacts {
             backend: backend.to_owned(),
             attempts: output.summary.attempts,
             failures: output.summary.failures,
+            throttled: output.summary.throttled,
+            backups: told.backups,
+            peak_memory: told.peak_memory,
             bytes_read: output.summary.bytes_read,
             dollars: output.summary.cost.spent,
         }),

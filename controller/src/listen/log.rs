@@ -146,4 +146,53 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(text.as_bytes(), log.finish());
     }
+
+    /// Every kind there is; one that is added does not compile here before somebody has thought of its description.
+    fn kind(event: &RunEvent) -> &'static str {
+        match event {
+            RunEvent::Opened { .. } => "opened",
+            RunEvent::Workers { .. } => "workers",
+            RunEvent::InputFound { .. } => "input_found",
+            RunEvent::Planned { .. } => "planned",
+            RunEvent::StageStarted { .. } => "stage_started",
+            RunEvent::Invoked { .. } => "invoked",
+            RunEvent::Done(_) => "done",
+            RunEvent::Failed { .. } => "failed",
+            RunEvent::StageDone { .. } => "stage_done",
+            RunEvent::Logits { .. } => "logits",
+            RunEvent::Solved { .. } => "solved",
+            RunEvent::Estimated(_) => "estimated",
+            RunEvent::State { .. } => "state",
+            RunEvent::Note { .. } => "note",
+            RunEvent::Warning { .. } => "warning",
+            RunEvent::Summary(_) => "summary",
+            RunEvent::Stopped { .. } => "stopped",
+            RunEvent::Finished => "finished",
+            RunEvent::Unknown => "unknown",
+        }
+    }
+
+    #[test]
+    fn every_event_of_the_recorded_run_is_described_with_its_fields() {
+        let described = include_str!("../../../docs/events.md");
+        let text = crate::commands::demo::recorded_text().unwrap();
+        let mut kinds = std::collections::BTreeSet::new();
+        for (line, (_, event)) in text.lines().zip(parse(&text, "the recording").unwrap()) {
+            let kind = kind(&event);
+            if !kinds.insert(kind) {
+                continue;
+            }
+            let row =
+                described.lines().find(|row| row.starts_with('|') && row.contains(&format!("`{kind}`")));
+            let row = row.unwrap_or_else(|| panic!("docs/events.md does not describe `{kind}`"));
+            let value: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).unwrap();
+            for field in value.keys().filter(|key| !["v", "at", "event"].contains(&key.as_str())) {
+                assert!(
+                    row.contains(&format!("`{field}`")),
+                    "docs/events.md does not describe `{field}` of `{kind}`"
+                );
+            }
+        }
+        assert!(kinds.len() >= 15, "{kinds:?}");
+    }
 }

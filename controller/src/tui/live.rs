@@ -118,8 +118,9 @@ impl Loop {
                 }
                 drawn = Instant::now();
             }
-            let wait = FRAME.saturating_sub(drawn.elapsed());
-            match event::poll(wait) {
+            // A screen that need not be drawn again waits as long as a frame: it must not ask without a pause.
+            let rest = FRAME.saturating_sub(drawn.elapsed());
+            match event::poll(if rest.is_zero() { FRAME } else { rest }) {
                 Ok(true) => {
                     if let Some(left) = self.inputs() {
                         let (left, keep) = left;

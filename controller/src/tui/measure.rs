@@ -6,6 +6,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::layout::Rect;
+use stagger_engine::events::RunEvent;
 
 use super::app::{App, Mode};
 use super::live::FRAME;
@@ -33,10 +34,34 @@ const KEYS: [KeyCode; 12] = [
 /// Presses that are timed.
 const PRESSES: usize = 2_000;
 
+/// Tasks that the dashboard is to be quick with.
+const TASKS: usize = 10_000;
+
+/// The recording as often as it has that many tasks, one after the other.
+fn enlarged(events: Recording) -> Recording {
+    let tasks = events.iter().filter(|(_, event)| matches!(event, RunEvent::Done(_))).count();
+    let times = TASKS.div_ceil(tasks.max(1));
+    let length = events.last().map_or(0.0, |(at, _)| *at) - events.first().map_or(0.0, |(at, _)| *at);
+    let again = |time: usize| {
+        let shift = 1_000_000 * time as u64;
+        let events = events.iter().map(move |(at, event)| {
+            let mut event = event.clone();
+            match &mut event {
+                RunEvent::Invoked { attempt, .. } | RunEvent::Failed { attempt, .. } => *attempt += shift,
+                RunEvent::Done(done) => done.attempt += shift,
+                _ => {}
+            }
+            (at + length * time as f64, event)
+        });
+        events.collect::<Recording>()
+    };
+    (0..times).flat_map(again).collect()
+}
+
 /// A table of times from a key to its frame, and of what ten frames a second take.
 pub(crate) fn measure(events: Recording) -> Result<String, Failure> {
-    let tasks =
-        events.iter().filter(|(_, event)| matches!(event, stagger_engine::events::RunEvent::Done(_))).count();
+    let events = enlarged(events);
+    let tasks = events.iter().filter(|(_, event)| matches!(event, RunEvent::Done(_))).count();
     let mut out = format!(
         "{tasks} tasks; times in ms\n{:<10} {:>8} {:>8} {:>8} {:>8}  {:>6}\n",
         "screen", "first", "p50", "p99", "most", "CPU"

@@ -100,6 +100,12 @@ pub struct WorkerFacts {
     pub attempts: u64,
     /// Of these, those that failed.
     pub failures: u64,
+    /// Of these, those that were turned away, as too many ran.
+    pub throttled: u64,
+    /// Of these, those beside a slow one.
+    pub backups: u64,
+    /// Highest peak of a worker's memory, bytes.
+    pub peak_memory: u64,
     /// Bytes that they read.
     pub bytes_read: u64,
     /// Cost.

@@ -23,7 +23,7 @@ pub(super) fn section(blocks: &mut Vec<Block>, run: Option<&Value>) {
     if let Some(seconds) = facts.get("seconds").and_then(Value::as_f64) {
         lines.push(format!("{} in all", duration(seconds)));
     }
-    lines.extend(facts.get("workers").map(workers));
+    lines.extend(facts.get("workers").into_iter().flat_map(workers));
     blocks.push(Block::List(lines));
     if let Some(table) = stages(facts) {
         blocks.push(Block::Table(table));
@@ -51,16 +51,26 @@ fn name(input: &Value) -> String {
     path.rsplit('/').next().unwrap_or(path).to_owned()
 }
 
-fn workers(workers: &Value) -> String {
+fn workers(workers: &Value) -> Vec<String> {
     let count = |key: &str| workers.get(key).and_then(Value::as_u64).unwrap_or(0);
     let backend = workers.get("backend").and_then(Value::as_str).unwrap_or("workers");
     let dollars = workers.get("dollars").and_then(Value::as_f64).unwrap_or(0.0);
-    format!(
+    let mut out = vec![format!(
         "Workers ({backend}): {}, {} of which failed and were done again; {} read; ${dollars:.4}",
         counted(count("attempts"), "attempt"),
         grouped(count("failures")),
         bytes(count("bytes_read")),
-    )
+    )];
+    let more =
+        [(count("throttled"), "turned away, as too many ran"), (count("backups"), "backups of slow ones")];
+    let told = more.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", grouped(*n)));
+    let peak = count("peak_memory");
+    let memory = (peak > 0).then(|| format!("peak memory of a worker {}", bytes(peak)));
+    let line = told.chain(memory).collect::<Vec<_>>().join("; ");
+    if !line.is_empty() {
+        out.push(line);
+    }
+    out
 }
 
 fn bytes(count: u64) -> String {
