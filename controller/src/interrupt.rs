@@ -33,7 +33,11 @@ static OUTPUT: Mutex<Output> =
 /// Answers Ctrl-C (and a request to terminate) from now on.
 pub(crate) fn install() {
     // Without a handler Ctrl-C still ends the process; only the message and the cleaning would be missing.
-    let _ = ctrlc::set_handler(raise);
+    let _ = ctrlc::set_handler(|| {
+        // Nobody sits at a dashboard any more, or somebody wants the process to end.
+        tui::close();
+        raise();
+    });
 }
 
 /// Does what Ctrl-C does.

@@ -147,6 +147,9 @@ pub enum RunEvent {
     Stopped {
         /// Why.
         reason: String,
+        /// What a person can do.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
         /// Whether it can go on.
         resumable: bool,
     },

@@ -81,7 +81,7 @@ fn compute(request: &RunRequest) -> Result<(Vec<RunOutput>, Ended), Failure> {
     if let Some(workers) = &request.workers {
         return workers::compute(request, workers);
     }
-    let listeners = Listeners::start(&request.how, "", None)?;
+    let listeners = Listeners::start(&request.how, "", None, Vec::new)?;
     let found = estimate_all(request, &|event| listeners.observe(event));
     let mut ended = listeners.finish(found.is_err());
     if found.is_err() {

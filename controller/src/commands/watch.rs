@@ -35,11 +35,14 @@ pub(crate) fn watch(args: &WatchArgs) -> Result<(), Failure> {
         .last()
         .is_some_and(|last| last.summary.state != RunState::Running || unix() - last.at > SILENCE);
     if over || args.view.picture.is_some() {
-        return replay(&args.run, tui::recording(&entries), &args.view);
+        let left = entries.last().filter(|last| over && last.summary.state == RunState::Running);
+        let events = tui::recording(&entries).into_iter().chain(left.map(|last| gone(&args.run, last)));
+        return replay(&args.run, events.collect(), &args.view);
     }
     let (sender, news) = channel();
     let cancels = storage.clone();
-    std::thread::spawn(move || follow(&storage, entries, &sender));
+    let name = args.run.clone();
+    std::thread::spawn(move || follow(&name, &storage, entries, &sender));
     if args.view.json || args.view.plain || !is_terminal() {
         return told(&news, args.view.json);
     }
@@ -66,18 +69,33 @@ fn entries(storage: &Storage, first: u64) -> Result<Vec<Entry>, Failure> {
     Ok(runtime.block_on(journal::read_from(storage, first))?)
 }
 
+/// What is to be said of a run whose controller has written nothing for long.
+fn gone(name: &str, last: &Entry) -> (f64, RunEvent) {
+    let reason =
+        format!("its controller (process {} on {}) writes no more", last.writer.pid, last.writer.host);
+    let hint = Some(format!("`stagger resume {name}` goes on where it was"));
+    (last.at, RunEvent::Stopped { reason, hint, resumable: true })
+}
+
 /// Tells what a journal has, and what comes, until the run is over or nobody listens.
-fn follow(storage: &Storage, mut new: Vec<Entry>, sender: &Sender<(f64, RunEvent)>) {
+fn follow(name: &str, storage: &Storage, mut new: Vec<Entry>, sender: &Sender<(f64, RunEvent)>) {
     let mut next = 1;
+    let mut last: Option<Entry> = None;
     loop {
         for entry in &new {
             next = entry.number + 1;
+            last = Some(entry.clone());
             if tui::of_entry(entry).into_iter().any(|event| sender.send(event).is_err()) {
                 return;
             }
         }
         let ended = |entry: &Entry| entry.summary.state != RunState::Running;
         if new.last().is_some_and(ended) {
+            return;
+        }
+        if let Some(silent) = last.as_ref().filter(|last| unix() - last.at > SILENCE) {
+            // Nobody may listen any more.
+            let _ = sender.send(gone(name, silent));
             return;
         }
         std::thread::sleep(LOOK);

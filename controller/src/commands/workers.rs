@@ -10,7 +10,7 @@ use stagger_engine::cloud::{
 use stagger_engine::error::EngineError;
 use stagger_engine::events::{Observer, RunEvent};
 use stagger_engine::forecast::Prices;
-use stagger_engine::journal::{Takeover, Writer};
+use stagger_engine::journal::{self, Takeover, Writer};
 use stagger_engine::prepare::{Prepared, default_memory};
 use stagger_engine::run::{InputFile, RunFacts, RunOutput, StageFacts, WorkerFacts};
 use stagger_engine::schedule::Policy;
@@ -28,7 +28,7 @@ use crate::lambda::LambdaInvoker;
 use crate::listen::{Ended, How, Listeners};
 use crate::report::stdout::print;
 use crate::report::text::grouped;
-use crate::tui::Left;
+use crate::tui::{Left, Recording, recording};
 
 /// Estimates on workers; one result a specification, in their order, and what is left of its listeners.
 pub(crate) fn compute(
@@ -118,6 +118,17 @@ struct Watched<'a> {
 }
 
 impl Watched<'_> {
+    /// What the journal knows of it: nothing of a new run.
+    fn past(&self) -> Recording {
+        let read = || -> Result<Recording, EngineError> {
+            let storage = Storage::open(&cloud::run_url(self.runs, self.name))?;
+            let runtime = stagger_engine::store::runtime()?;
+            Ok(recording(&runtime.block_on(journal::read(&storage))?))
+        };
+        // Without its past a dashboard is still one.
+        read().unwrap_or_default()
+    }
+
     /// Runs with whoever listens; tells what it cost. A run that failed goes on for as long as somebody at the dashboard wants it to.
     fn run(
         &self,
@@ -127,11 +138,13 @@ impl Watched<'_> {
     ) -> Result<(CloudOutput, RunFacts, Ended), Failure> {
         let begin = Instant::now();
         let stages = Stages::default();
-        let listeners = Listeners::start(self.how, self.name, Some(settings.signal.clone()))?;
+        let listeners = Listeners::start(self.how, self.name, Some(settings.signal.clone()), || self.past())?;
         let mut found = work(&|event| stages.observe(event, &listeners));
         let mut ended = listeners.finish(found.is_err());
         while found.is_err() && ended.wait() == Left::Again {
-            let listeners = Listeners::start(self.how, self.name, Some(settings.signal.clone()))?;
+            settings.signal.clear();
+            let listeners =
+                Listeners::start(self.how, self.name, Some(settings.signal.clone()), || self.past())?;
             found = cloud::resume(self.runs, self.name, settings, options, &|event| {
                 stages.observe(event, &listeners);
             })
@@ -145,7 +158,9 @@ impl Watched<'_> {
             if settings.signal.is_raised() { failure.interrupted() } else { failure }
         })?;
         let seconds = begin.elapsed().as_secs_f64();
-        say(self.how.quiet, &told(self.name, settings.invoker.name(), &output, seconds));
+        if !self.how.quiet {
+            ended.tell(told(self.name, settings.invoker.name(), &output, seconds));
+        }
         let facts = facts(&output, settings.invoker.name(), stages.told(), seconds);
         Ok((output, facts, ended))
     }

@@ -6,6 +6,7 @@ pub(crate) mod progress;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use stagger_engine::cloud::Signal;
 use stagger_engine::events::RunEvent;
 
 use crate::failure::Failure;
-use crate::tui::{Dashboard, Left, Theme, unix};
+use crate::tui::{Dashboard, Left, Recording, Theme, unix};
 
 pub(crate) use lines::Lines;
 pub(crate) use log::{EVENTS_FILE, EventLog, parse, record};
@@ -75,15 +76,23 @@ pub(crate) struct Listeners {
     lines: Mutex<Lines>,
     /// Lines of text are shown from the beginning.
     plain: bool,
+    /// It was said that the run goes on without the dashboard.
+    told: AtomicBool,
     log: Mutex<EventLog>,
 }
 
 impl Listeners {
-    /// Starts to listen to a run; `signal` stops and pauses one on workers.
-    pub(crate) fn start(how: &How, name: &str, signal: Option<Signal>) -> Result<Self, Failure> {
+    /// Starts to listen to a run; `signal` stops and pauses one on workers, which may have a past.
+    pub(crate) fn start(
+        how: &How,
+        name: &str,
+        signal: Option<Signal>,
+        past: impl FnOnce() -> Recording,
+    ) -> Result<Self, Failure> {
         let workers = signal.is_some();
         let log = EventLog::new(how.events.as_deref())?;
-        let dashboard = how.opens(workers).then(|| Dashboard::open(name, how.theme(), signal)).transpose()?;
+        let dashboard =
+            how.opens(workers).then(|| Dashboard::open(name, how.theme(), signal, &past())).transpose()?;
         if how.tui == Tui::Always && dashboard.is_none() && !how.quiet && !how.plain {
             eprintln!("note: no dashboard, as this is no terminal");
         }
@@ -96,6 +105,7 @@ impl Listeners {
             }),
             plain: alone && !how.quiet && (how.plain || !io::stderr().is_terminal()),
             lines: Mutex::new(Lines::new(workers)),
+            told: AtomicBool::new(false),
             dashboard,
             log: Mutex::new(log),
         })
@@ -110,7 +120,12 @@ impl Listeners {
         match &self.dashboard {
             Some(dashboard) if !dashboard.is_left() => return dashboard.observe(event),
             // Somebody left the dashboard: the run goes on in lines.
-            Some(_) if !self.quiet => say(line),
+            Some(_) if !self.quiet => {
+                if !self.told.swap(true, Ordering::SeqCst) {
+                    say(Some("the run goes on; a line tells of each stage".to_owned()));
+                }
+                say(line);
+            }
             _ if self.plain => say(line),
             _ => {}
         }
@@ -126,7 +141,7 @@ impl Listeners {
             dashboard.ended(failed);
         }
         let log = self.log.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Ended { events: log.finish(), dashboard: self.dashboard }
+        Ended { events: log.finish(), dashboard: self.dashboard, lines: Vec::new() }
     }
 }
 
@@ -136,12 +151,24 @@ pub(crate) struct Ended {
     /// The event log.
     pub(crate) events: Vec<u8>,
     dashboard: Option<Dashboard>,
+    /// What is said once the dashboard is closed.
+    lines: Vec<String>,
 }
 
 impl Ended {
+    /// Says a line, after the dashboard if one is open.
+    pub(crate) fn tell(&mut self, line: String) {
+        self.lines.push(line);
+        if self.dashboard.is_none() {
+            self.wait();
+        }
+    }
+
     /// Waits until the dashboard is left.
     pub(crate) fn wait(&mut self) -> Left {
-        self.dashboard.take().map_or(Left::Closed, Dashboard::wait)
+        let left = self.dashboard.take().map_or(Left::Closed, Dashboard::wait);
+        self.lines.drain(..).for_each(|line| say(Some(line)));
+        left
     }
 }
 

@@ -12,7 +12,8 @@ use stagger_engine::events::RunEvent;
 
 use super::app::{App, Effect, Mode};
 use super::panes::draw;
-use super::terminal::Screen;
+use super::replay::Recording;
+use super::terminal::{Screen, closes};
 use super::theme::Theme;
 use crate::failure::Failure;
 use crate::view::RunView;
@@ -51,8 +52,13 @@ pub(crate) fn unix() -> f64 {
 }
 
 impl Dashboard {
-    /// Opens it for a run; `signal` is how the run is paused and stopped, if it can be.
-    pub(crate) fn open(name: &str, theme: Theme, signal: Option<Signal>) -> Result<Self, Failure> {
+    /// Opens it for a run with a past, if it has one; `signal` is how the run is paused and stopped, if it can be.
+    pub(crate) fn open(
+        name: &str,
+        theme: Theme,
+        signal: Option<Signal>,
+        past: &Recording,
+    ) -> Result<Self, Failure> {
         let screen = Screen::take().map_err(|error| {
             Failure::failed(format!("the dashboard can't have the terminal: {error}"))
                 .hint("--no-tui shows lines instead")
@@ -60,6 +66,7 @@ impl Dashboard {
         let (sender, receiver) = channel();
         let mode = if signal.is_some() { Mode::Run } else { Mode::Alone };
         let mut app = App::new(RunView::new(name), theme, mode);
+        past.iter().for_each(|(at, event)| app.event(*at, event));
         app.now = unix();
         let own = Loop { screen, app, receiver, signal, ended: None };
         let thread = std::thread::Builder::new().name("stagger-tui".to_owned());
@@ -111,6 +118,10 @@ impl Loop {
         let mut dirty = true;
         loop {
             dirty |= self.drain();
+            if closes() {
+                self.screen.leave(false, |_| {});
+                return Left::Detached;
+            }
             if dirty {
                 if self.screen.terminal.draw(|frame| draw(frame, &self.app)).is_err() {
                     // A terminal that is gone: the run goes on.

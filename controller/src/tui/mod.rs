@@ -21,5 +21,5 @@ pub(crate) use live::{Dashboard, Left, unix};
 pub(crate) use measure::measure;
 pub(crate) use picture::picture;
 pub(crate) use replay::{Recording, follow, of_entry, play, recording};
-pub(crate) use terminal::{is_open, restore};
+pub(crate) use terminal::{close, is_open, restore};
 pub(crate) use theme::Theme;

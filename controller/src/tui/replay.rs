@@ -11,7 +11,7 @@ use stagger_engine::journal::Entry;
 use super::app::{App, Effect, Mode};
 use super::live::{FRAME, unix};
 use super::panes::draw;
-use super::terminal::Screen;
+use super::terminal::{Screen, closes};
 use super::theme::Theme;
 use crate::failure::Failure;
 use crate::view::RunView;
@@ -147,6 +147,9 @@ fn show(app: &mut App, mut step: impl FnMut(&mut App, Effect)) -> Result<(), Fai
     let mut screen = Screen::take().map_err(lost)?;
     loop {
         step(app, Effect::None);
+        if closes() {
+            return Ok(());
+        }
         screen.terminal.draw(|frame| draw(frame, app)).map_err(lost)?;
         let mut wait = FRAME;
         while event::poll(wait).map_err(lost)? {

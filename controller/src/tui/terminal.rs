@@ -55,6 +55,19 @@ impl Drop for Screen {
     }
 }
 
+/// Somebody outside wants the dashboard closed: the terminal is gone, or the process is to end.
+static CLOSE: AtomicBool = AtomicBool::new(false);
+
+/// Has the dashboard close.
+pub(crate) fn close() {
+    CLOSE.store(true, Ordering::SeqCst);
+}
+
+/// Whether it is to close.
+pub(super) fn closes() -> bool {
+    CLOSE.load(Ordering::SeqCst)
+}
+
 /// Whether the terminal is ours.
 pub(crate) fn is_open() -> bool {
     TAKEN.load(Ordering::SeqCst)

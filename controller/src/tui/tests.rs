@@ -201,7 +201,11 @@ fn states() -> Vec<(&'static str, RunView, f64)> {
     ));
     failed_run.push((
         8.1,
-        RunEvent::Stopped { reason: "shards 8 to 15: shard 9 has no rows".into(), resumable: false },
+        RunEvent::Stopped {
+            reason: "shards 8 to 15: shard 9 has no rows".into(),
+            hint: None,
+            resumable: false,
+        },
     ));
     vec![
         ("waiting", RunView::new("20261121-103012-kqzt"), BEGIN),

@@ -99,6 +99,25 @@ impl Errors {
         }
     }
 
+    /// The run ended by something that no attempt has told of.
+    pub(super) fn stopped(&mut self, at: f64, reason: &str, hint: Option<&str>) {
+        if self.groups.iter().any(|(_, group)| group.fatal) {
+            return;
+        }
+        let group = ErrorGroup {
+            class: FailureClass::Data,
+            message: reason.to_owned(),
+            count: 1,
+            first: at,
+            last: at,
+            places: Vec::new(),
+            remedies: BTreeMap::from([("given up".to_owned(), 1)]),
+            hint: hint.map(str::to_owned),
+            fatal: true,
+        };
+        self.groups.push((String::new(), group));
+    }
+
     /// Groups, those that end runs first, then by their number.
     pub(crate) fn groups(&self) -> Vec<&ErrorGroup> {
         let mut out: Vec<&ErrorGroup> = self.groups.iter().map(|(_, group)| group).collect();

@@ -53,7 +53,7 @@ impl Forecast {
         let spent = view.summary.cost.spent;
         Self {
             seconds: Some(seconds),
-            dollars: (gone > 0.0 && spent > 0.0).then(|| spent * (gone + seconds) / gone),
+            dollars: (gone > 0.0 && spent > 0.0 && !done.is_empty()).then(|| spent * (gone + seconds) / gone),
         }
     }
 }

@@ -116,7 +116,7 @@ impl RunView {
             RunEvent::InputFound { files, rows, bytes } => self.input = (*files, *rows, *bytes),
             RunEvent::Planned { specs } => {
                 // A run that is taken up tells again what it had told.
-                if self.specs.len() != specs.len() {
+                if !self.specs.iter().map(|own| &own.outline).eq(specs) {
                     self.specs = specs.iter().map(SpecView::new).collect();
                 }
             }
@@ -173,7 +173,10 @@ impl RunView {
                 }
             }
             RunEvent::Summary(summary) => self.summarised(summary),
-            RunEvent::Stopped { reason, resumable } => {
+            RunEvent::Stopped { reason, hint, resumable } => {
+                if !resumable {
+                    self.errors.stopped(at, reason, hint.as_deref());
+                }
                 self.phase = Phase::Stopped { reason: reason.clone(), resumable: *resumable };
                 self.tasks.abandon(at);
                 self.rates.under_way(at, 0);

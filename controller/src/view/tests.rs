@@ -153,7 +153,7 @@ fn another_controller_leaves_what_the_first_had_under_way() {
     assert_eq!(view.tasks.under_way(), 0);
     assert_eq!(view.tasks.all()[0].outcome, Outcome::Left);
     assert!(view.stages[0].left);
-    view.update(10.0, &RunEvent::Stopped { reason: "cap".into(), resumable: true });
+    view.update(10.0, &RunEvent::Stopped { reason: "cap".into(), hint: None, resumable: true });
     assert_eq!(view.phase, Phase::Stopped { reason: "cap".into(), resumable: true });
     assert_eq!(view.elapsed(99.0), 10.0, "time stands still when it is over");
 }

@@ -223,8 +223,10 @@ fn execute(
     }
     let mut session = Session::new(settings.clone(), storage, observer, journal, run);
     if let Some(last) = history.last() {
-        session.continue_from(&last.summary, last_stage(&history));
+        session.continue_from(&last.summary, last_stage(&history), last_attempt(&history));
     }
+    // The journal has it since it was opened.
+    observer(&RunEvent::Opened { version: VERSION.to_owned() });
     session.note(RunEvent::Workers {
         backend: settings.invoker.name().to_owned(),
         functions: settings.invoker.functions().iter().map(FunctionFacts::from).collect(),
@@ -247,6 +249,14 @@ fn execute(
 fn last_stage(history: &[Entry]) -> u64 {
     let numbers = history.iter().flat_map(|entry| &entry.events).filter_map(|(_, event)| match event {
         RunEvent::StageStarted { number, .. } => Some(*number),
+        _ => None,
+    });
+    numbers.max().unwrap_or(0)
+}
+
+fn last_attempt(history: &[Entry]) -> u64 {
+    let numbers = history.iter().flat_map(|entry| &entry.events).filter_map(|(_, event)| match event {
+        RunEvent::Invoked { attempt, .. } => Some(*attempt),
         _ => None,
     });
     numbers.max().unwrap_or(0)

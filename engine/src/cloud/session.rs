@@ -53,6 +53,12 @@ impl Signal {
         self.level() > 0
     }
 
+    /// Forgets every wish: the run is taken up again.
+    pub fn clear(&self) {
+        self.0.stop.store(0, Ordering::SeqCst);
+        self.0.paused.store(false, Ordering::SeqCst);
+    }
+
     /// Starts nothing until it is told to go on; tasks under way end. Returns whether it is paused now.
     pub fn toggle_pause(&self) -> bool {
         !self.0.paused.fetch_xor(true, Ordering::SeqCst)
@@ -247,7 +253,8 @@ impl<'a> Session<'a> {
     }
 
     /// Goes on counting where an earlier controller was.
-    pub(super) fn continue_from(&mut self, last: &Summary, number: u64) {
+    pub(super) fn continue_from(&mut self, last: &Summary, number: u64, attempts: u64) {
+        self.run.number_from(attempts + 1);
         self.run.spend(last.cost.spent + last.cost.reserved);
         (self.attempts, self.failures, self.bytes_read) = (last.attempts, last.failures, last.bytes_read);
         self.throttled = last.throttled;
@@ -559,8 +566,12 @@ impl<'a> Session<'a> {
                 (RunState::Stopped, error.to_string(), error.into())
             }
         };
+        let hint = match &failure {
+            WorkerFailure::Task { failure, .. } => failure.hint.clone(),
+            WorkerFailure::Engine(error) => error.hint(),
+        };
         self.ended = true;
-        self.note(RunEvent::Stopped { reason, resumable: state == RunState::Stopped });
+        self.note(RunEvent::Stopped { reason, hint, resumable: state == RunState::Stopped });
         self.flush(state).await?;
         Err(failure)
     }
@@ -586,7 +597,8 @@ impl<'a> Session<'a> {
         }
         self.ended = true;
         let resumable = !error.is_input();
-        self.note(RunEvent::Stopped { reason: error.to_string(), resumable });
+        let hint = error.hint();
+        self.note(RunEvent::Stopped { reason: error.to_string(), hint, resumable });
         self.flush(if resumable { RunState::Stopped } else { RunState::Failed }).await
     }
 

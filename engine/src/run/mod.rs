@@ -145,6 +145,24 @@ pub fn run_all(
     options: &RunOptions,
     observer: Observer<'_>,
 ) -> Result<RunsOutput> {
+    let found = run_groups(inputs, specs, options, observer);
+    observer(&match &found {
+        Ok(_) => RunEvent::Finished,
+        Err(error) => RunEvent::Stopped {
+            reason: error.to_string(),
+            hint: error.hint(),
+            resumable: false,
+        },
+    });
+    found
+}
+
+fn run_groups(
+    inputs: &[String],
+    specs: &[(Option<&str>, &RunSpec)],
+    options: &RunOptions,
+    observer: Observer<'_>,
+) -> Result<RunsOutput> {
     let source = Input::open(inputs)?;
     let completed: Vec<RunSpec> = specs
         .iter()

@@ -149,6 +149,11 @@ impl Run {
         self
     }
 
+    /// Numbers its attempts from here: those of earlier controllers keep theirs.
+    pub fn number_from(&mut self, attempt: u64) {
+        self.next_attempt = attempt;
+    }
+
     /// Dollars so far.
     pub fn cost(&self) -> Cost {
         self.cost

@@ -15,7 +15,8 @@ pub enum AggregateError {
     MissingCells { missing: usize, cells: usize },
     /// No cell lies in the window.
     #[error(
-        "no cell to aggregate for type {kind} (cells: {cells}, min_e: {min_e}, max_e: {max_e}, balance_e: {balance_e:?})"
+        "no cell to aggregate for type {kind} (cells: {cells}, min_e: {min_e}, max_e: {max_e}{})",
+        balance_e.map(|e| format!(", balance_e: {e}")).unwrap_or_default()
     )]
     EmptyWindow { kind: AggregateKind, cells: usize, min_e: f64, max_e: f64, balance_e: Option<f64> },
     /// A cell's group has no share.

@@ -26,7 +26,7 @@ const LEAST: (u16, u16) = (40, 10);
 pub(crate) fn draw(frame: &mut Frame<'_>, app: &App) {
     let area = frame.area();
     if area.width < LEAST.0 || area.height < LEAST.1 {
-        let text = format!("{}x{} is too small: {}x{} at least", area.width, area.height, LEAST.0, LEAST.1);
+        let text = format!("{}x{}, wants {}x{}", area.width, area.height, LEAST.0, LEAST.1);
         frame.render_widget(text, area);
         return;
     }

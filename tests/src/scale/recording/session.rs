@@ -215,6 +215,7 @@ impl Session {
         }
         self.now += GONE;
         self.run = new_run(self.rates).resumed();
+        self.run.number_from(self.told.attempts + 1);
         self.run.spend(self.told.cost.spent + self.told.cost.reserved);
         self.opens();
         self.now += 0.4;
