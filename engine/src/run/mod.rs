@@ -148,11 +148,7 @@ pub fn run_all(
     let found = run_groups(inputs, specs, options, observer);
     observer(&match &found {
         Ok(_) => RunEvent::Finished,
-        Err(error) => RunEvent::Stopped {
-            reason: error.to_string(),
-            hint: error.hint(),
-            resumable: false,
-        },
+        Err(error) => RunEvent::Stopped { reason: error.to_string(), hint: error.hint(), resumable: false },
     });
     found
 }
