@@ -13,13 +13,17 @@ use stagger_engine::events::RunEvent;
 use super::app::{App, Effect, Mode};
 use super::panes::draw;
 use super::replay::Recording;
-use super::terminal::{Screen, closes};
+use super::terminal::{Screen, closes, restore};
 use super::theme::Theme;
 use crate::failure::Failure;
 use crate::view::RunView;
 
 /// Time between frames: ten a second.
 pub(super) const FRAME: Duration = Duration::from_millis(100);
+
+/// How often a thread that may not end is looked at, and how long it has to close the dashboard.
+const LOOK: Duration = Duration::from_millis(20);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How somebody left the dashboard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +92,7 @@ impl Dashboard {
 
     /// Whether it was left while the run goes on.
     pub(crate) fn is_left(&self) -> bool {
-        self.thread.is_finished()
+        self.thread.is_finished() || closes()
     }
 
     /// The run has ended.
@@ -98,6 +102,18 @@ impl Dashboard {
 
     /// Stays open until somebody leaves.
     pub(crate) fn wait(self) -> Left {
+        // Reading from a terminal that is gone may never return: such a thread is not waited for.
+        let mut patience = PATIENCE;
+        while !self.thread.is_finished() {
+            if closes() {
+                patience = patience.saturating_sub(LOOK);
+            }
+            if patience.is_zero() {
+                restore();
+                return Left::Detached;
+            }
+            std::thread::sleep(LOOK);
+        }
         // A panic there has been told, and the terminal given back.
         self.thread.join().unwrap_or(Left::Closed)
     }
