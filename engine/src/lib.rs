@@ -10,6 +10,7 @@ mod expand;
 pub mod forecast;
 pub mod input;
 pub mod journal;
+pub mod kernel;
 mod levels;
 pub mod load;
 pub mod panel;

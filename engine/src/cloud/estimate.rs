@@ -65,7 +65,7 @@ pub(super) fn estimate(
         })?;
         let sums = outcome?.ok_or_else(|| EngineError::failed("a pass brought no sums"))?;
         for (&index, twin) in pass.wanted.iter().zip(twins) {
-            state.estimations[index].accept(sums.0[twin].clone())?;
+            state.estimations[index].accept(sums.partials[twin].clone())?;
             state.estimations[index].news(index).into_iter().for_each(|event| session.note(event));
         }
         ground.block_on(save(session, state))?;

@@ -420,6 +420,7 @@ impl<'a> Session<'a> {
             work: order.work,
             look: order.look,
             seconds: order.limit.as_secs().try_into().unwrap_or(u32::MAX),
+            kind: None,
         };
         let (invoker, clock) = (Arc::clone(&self.settings.invoker), Arc::clone(&self.settings.clock));
         let Order { attempt, function, limit, .. } = order;

@@ -104,7 +104,7 @@ impl Surveys<'_, '_> {
                 .await;
             Ok(())
         })?;
-        match outcome?.and_then(|sum| sum.0.into_iter().next()) {
+        match outcome?.and_then(|sum| sum.partials.into_iter().next()) {
             Some(Partial::Survey(counts)) => Ok(counts),
             _ => Err(EngineError::failed(format!("stage {name} brought no counts")).into()),
         }

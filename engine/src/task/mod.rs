@@ -127,7 +127,13 @@ pub fn run_task<'a>(
     Ok(stack.into_nodes())
 }
 
-fn shard_partial(plan: &Plan, input: &StageInput, shard: &Shard, memory: &mut Option<BitMemory>) -> Partial {
+/// One shard's partial, by the processor's kernels.
+pub(crate) fn shard_partial(
+    plan: &Plan,
+    input: &StageInput,
+    shard: &Shard,
+    memory: &mut Option<BitMemory>,
+) -> Partial {
     match input {
         StageInput::Gram => Partial::Gram(nuisances::gram(plan, shard)),
         StageInput::Propensity { betas } => Partial::Propensity(nuisances::propensity(plan, shard, betas)),

@@ -1,6 +1,5 @@
 //! A task of a pass: reads the shards of a subtree one after the other, the next one while it computes, and sums them.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::Instant;
@@ -10,8 +9,9 @@ use stagger_estimator::subset_sums::BitMemory;
 
 use super::context::{EstimateStage, OpenPanel, Share};
 use super::protocol::{Part, TaskFailure};
-use super::{Attempt, Bundle, Outcome};
+use super::{Attempt, Bundle, Kinds, Outcome};
 use crate::error::EngineError;
+use crate::kernel::{Kind, Named, ShardName};
 use crate::panel::Needs;
 use crate::panel_store::keys;
 use crate::partial::Partial;
@@ -19,7 +19,7 @@ use crate::plan::Plan;
 use crate::reduce::{Node, SubtreeStack};
 use crate::shard::Shard;
 use crate::survey::Survey;
-use crate::task::{StageInput, Task, run_task};
+use crate::task::StageInput;
 
 /// Shards as all specifications of a panel see one, whether it was kept, and seconds that it took.
 type Loaded = Outcome<(usize, Arc<Vec<Shard>>, bool, f64)>;
@@ -36,7 +36,11 @@ pub(super) fn run(
     }
     let shares = stage.shares.iter().map(|share| planned(panel, share, part)).collect::<Outcome<Vec<_>>>()?;
     let needs = shares.iter().map(|(_, _, input)| input.needs()).fold(Needs::default(), Needs::or);
-    let mut stacks: Vec<SubtreeStack> = shares.iter().map(|_| SubtreeStack::default()).collect();
+    let kernel = attempt.kernel()?;
+    let mut passes = shares
+        .iter()
+        .map(|(_, plan, input)| kernel.pass(plan, input))
+        .collect::<Result<Vec<_>, EngineError>>()?;
     let each = panel.shards.shard_memory();
     let load = |index: usize| -> Loaded {
         let begin = Instant::now();
@@ -57,12 +61,10 @@ pub(super) fn run(
         attempt.guard.check(2 * each).map_err(at)?;
         let begin = Instant::now();
         let mut memory = (shares.len() > 1).then(BitMemory::default);
-        for ((spec, plan, input), stack) in shares.iter().zip(&mut stacks) {
-            let shard = &shards[*spec];
-            let task = Task { input, shards: index..index + 1 };
-            for (leaf, partial) in run_task(plan, &task, |_| Ok(Cow::Borrowed(shard)), &mut memory)? {
-                stack.push(leaf.index, partial);
-            }
+        for ((spec, _, _), pass) in shares.iter().zip(&mut passes) {
+            let name =
+                ShardName { panel: stage.panel.checksum.clone(), spec: *spec, index: index * stage.stride };
+            pass.add(index, Named { shard: &shards[*spec], name: Some(&name) }, &mut memory)?;
         }
         attempt.rows += shards.first().map_or(0, |shard| shard.units() as u64);
         attempt.phases.compute += begin.elapsed().as_secs_f64();
@@ -87,10 +89,15 @@ pub(super) fn run(
     } else {
         node.shards().try_for_each(|index| sum(attempt, load(index)))?;
     }
-    let partials: Option<Vec<Partial>> =
-        stacks.into_iter().map(|stack| stack.into_nodes().pop().map(|(_, partial)| partial)).collect();
+    let begin = Instant::now();
     let lost = || EngineError::failed("a task over no shards");
-    Ok(Bundle(partials.ok_or_else(lost)?).encode())
+    let mut partials = Vec::with_capacity(passes.len());
+    for pass in passes {
+        let (_, partial) = pass.finish()?.pop().ok_or_else(lost)?;
+        partials.push(partial);
+    }
+    attempt.phases.compute += begin.elapsed().as_secs_f64();
+    Ok(Bundle { kinds: Kinds::of(kernel.kind()), partials }.encode())
 }
 
 /// A share with its plan as the run has it by now, and with the columns of the task.
@@ -125,5 +132,5 @@ fn counted(
     }
     let lost = || EngineError::failed("a task over no shards");
     let (_, partial) = stack.into_nodes().pop().ok_or_else(lost)?;
-    Ok(Bundle(vec![partial]).encode())
+    Ok(Bundle { kinds: Kinds::of(Kind::Cpu), partials: vec![partial] }.encode())
 }

@@ -20,9 +20,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::kernel::{CpuKernel, Kernel, Kind};
 use crate::store::{Condition, Storage, StoreErrorKind, StoreResult, StoreStats};
 
-pub(crate) use bundle::Bundle;
+pub(crate) use bundle::{Bundle, Kinds};
 pub(crate) use context::{EstimateStage, PanelObject, Share, SpecObject, StageObject};
 pub use guard::{Guard, peak_memory, resident_memory};
 use protocol::{Answer, FailureClass, Invocation, PROTOCOL, Phases, TaskFailure, TaskReport, VERSION, Work};
@@ -39,12 +40,15 @@ pub struct WorkerOptions {
     pub cache: u64,
     /// How storage is opened.
     pub open: OpenStorage,
+    /// What computes.
+    pub kernel: Arc<dyn Kernel>,
 }
 
 impl fmt::Debug for WorkerOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { memory, cache, .. } = self;
-        f.debug_struct("WorkerOptions").field("memory", memory).field("cache", cache).finish_non_exhaustive()
+        let Self { memory, cache, kernel, .. } = self;
+        let mut out = f.debug_struct("WorkerOptions");
+        out.field("memory", memory).field("cache", cache).field("kernel", kernel).finish_non_exhaustive()
     }
 }
 
@@ -55,7 +59,7 @@ impl WorkerOptions {
     /// For a process that has `memory` bytes to itself.
     pub fn with_memory(memory: Option<u64>) -> Self {
         let cache = memory.map_or(0, |bytes| (bytes as f64 * CACHED) as u64);
-        Self { memory, cache, open: Arc::new(Storage::open) }
+        Self { memory, cache, open: Arc::new(Storage::open), kernel: Arc::new(CpuKernel) }
     }
 }
 
@@ -184,6 +188,24 @@ impl Attempt<'_> {
         ))
     }
 
+    /// What computes: what this worker has, or the processor where the run wants its bits.
+    fn kernel(&self) -> Outcome<Arc<dyn Kernel>> {
+        let own = &self.options.kernel;
+        match self.invocation.kind {
+            Some(Kind::Cpu) if own.kind() != Kind::Cpu => Ok(Arc::new(CpuKernel)),
+            Some(wanted) if wanted != own.kind() => Err(TaskFailure::new(
+                FailureClass::Permanent,
+                format!(
+                    "the run wants the bits of {}, this worker computes on {}",
+                    wanted.name(),
+                    own.device()
+                ),
+            )
+            .with_hint("leave out --strict-bits, or let workers of one device take its tasks")),
+            _ => Ok(Arc::clone(own)),
+        }
+    }
+
     /// Opens storage other than the run's, and counts what is asked of it.
     pub(crate) fn open(&self, url: &str) -> Outcome<Storage> {
         let storage = (self.options.open)(url).map_err(crate::error::EngineError::from)?;
@@ -227,7 +249,13 @@ impl Attempt<'_> {
             }
             condition = match self.run.get(key, None) {
                 Ok((known, _)) if known == *bytes => return Ok(true),
-                Ok((known, _)) if bundle::is_whole(&known) => return Err(differs(key, &known, bytes)),
+                Ok((known, _)) if bundle::is_whole(&known) => {
+                    return if bundle::contradict(&known, bytes) {
+                        Err(differs(key, &known, bytes))
+                    } else {
+                        Ok(true)
+                    };
+                }
                 Ok((_, info)) => Condition::IfMatch(info.etag),
                 Err(e) if is_missing(e.kind) => Condition::IfAbsent,
                 Err(e) => return Err(crate::error::EngineError::from(e).into()),

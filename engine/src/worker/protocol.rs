@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::error::EngineError;
+use crate::kernel::Kind;
 use crate::prepare::Conflict;
 use crate::reduce::Node;
 use crate::store::StoreErrorKind;
@@ -41,6 +42,9 @@ pub struct Invocation {
     pub look: bool,
     /// Seconds after which the worker gives up by itself.
     pub seconds: u32,
+    /// Whose bits the run wants; any, where it does not say (`--strict-bits`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Kind>,
 }
 
 /// What one task does.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::context::{EstimateStage, OpenPanel};
 use super::protocol::{FailureClass, Part, TaskFailure, Work};
-use super::{Attempt, Bundle, Outcome, estimate, is_missing};
+use super::{Attempt, Bundle, Kinds, Outcome, estimate, is_missing};
 use crate::error::EngineError;
 use crate::journal::keys;
 use crate::reduce::{Node, Reduction};
@@ -73,9 +73,10 @@ impl EstimateStage {
     pub(crate) fn assembled(&self, parts: &[Part], bundles: Vec<Bundle>) -> Outcome<Bundle> {
         let mut out = Vec::with_capacity(self.shares.len());
         for (index, share) in self.shares.iter().enumerate() {
-            let own = parts.iter().zip(&bundles).map(|(part, bundle)| (*part, &bundle.0[index]));
+            let own = parts.iter().zip(&bundles).map(|(part, bundle)| (*part, &bundle.partials[index]));
             out.push(share.input.assembled(own, share.fixed)?);
         }
-        Ok(Bundle(out))
+        let kinds = bundles.iter().map(|bundle| bundle.kinds).fold(Kinds::default(), Kinds::and);
+        Ok(Bundle { kinds, partials: out })
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;
 
-const MAGIC: &[u8] = b"stagger bundle 1";
+const MAGIC: &[u8] = b"stagger bundle 2";
 /// Bytes of a checksum at the end of every partial, and of the length before it.
 const WORD: usize = 8;
 
@@ -33,7 +33,8 @@ fn last_partial(bytes: &[u8]) -> usize {
         let word = bytes[at..at + WORD].try_into().unwrap_or_default();
         u64::from_le_bytes(word) as usize
     };
-    let mut at = MAGIC.len() + WORD;
+    // Whose bits they are, and how many.
+    let mut at = MAGIC.len() + 2 * WORD;
     loop {
         let next = at + WORD + word(at);
         if next >= bytes.len() {

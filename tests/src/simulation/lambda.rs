@@ -374,7 +374,7 @@ impl Inner {
         let environment = Arc::new(Environment { number, process, call: Mutex::default() });
         let of = Arc::clone(&environment);
         let open = Arc::new(move |url: &str| of_worker(&of, url));
-        let options = WorkerOptions { memory: None, cache: CACHE, open };
+        let options = WorkerOptions { cache: CACHE, open, ..WorkerOptions::with_memory(None) };
         Instance { environment, worker: Worker::new(options) }
     }
 
