@@ -5,6 +5,7 @@
 
 mod cli;
 mod commands;
+mod containers;
 mod failure;
 mod interrupt;
 mod lambda;
@@ -13,6 +14,7 @@ mod report;
 mod simd;
 mod simulate;
 mod tui;
+mod unattended;
 mod view;
 
 use std::process::ExitCode;
@@ -57,6 +59,7 @@ pub(crate) fn act(cli: Cli) -> Result<(), Failure> {
         Action::Plan(args) => commands::plan::plan(*args),
         Action::Resume(args) => commands::workers::resume(*args),
         Action::Watch(args) => commands::watch::watch(&args),
+        Action::Janitor(args) => commands::janitor::janitor(&args),
         Action::Cancel(args) => commands::runs::cancel(&args),
         Action::List(args) => commands::runs::list(&args),
         Action::Agg(args) => commands::agg::agg(&args),

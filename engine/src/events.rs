@@ -176,7 +176,7 @@ pub struct FunctionFacts {
 
 impl From<&Function> for FunctionFacts {
     fn from(function: &Function) -> Self {
-        let Function { name, memory_mb, timeout } = function;
+        let Function { name, memory_mb, timeout, .. } = function;
         Self { name: name.clone(), memory_mb: *memory_mb, timeout: timeout.as_secs() }
     }
 }

@@ -18,6 +18,7 @@ pub mod panel_store;
 pub mod parallel;
 pub mod partial;
 pub mod plan;
+pub mod pool;
 pub mod prepare;
 pub mod reduce;
 pub mod result;

@@ -42,6 +42,7 @@ fn request(folder: &Path, specs: Vec<(Option<String>, RunSpec)>) -> RunRequest {
         functions: Vec::new(),
         limits: Limits::default(),
         prepare: None,
+        pool: None,
     }
 }
 
@@ -53,6 +54,7 @@ fn options() -> CloudOptions {
         prefer: Prefer::Time,
         max_cost: None,
         threads: Some(2),
+        heavy: stagger_engine::cloud::Heavy::Never,
         policy: Policy::default(),
         writer: Writer { host: "test".into(), pid: std::process::id(), mark: "a".into() },
         takeover: Takeover::IfGone,

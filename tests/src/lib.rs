@@ -32,6 +32,7 @@ pub mod matrix;
 pub mod panels;
 pub mod proxy;
 pub mod pty;
+pub mod queue;
 pub mod reference;
 pub mod scale;
 pub mod scores;

@@ -104,6 +104,8 @@ fn several_results_and_windows_in_one_event_study() {
 fn refusals_name_what_is_wrong_and_what_to_do() {
     let (folder, saved) = result("");
     let root = folder.path();
+    // A result of a version that kept no events.
+    fs::remove_file(saved.join("events.jsonl")).expect("the run's events");
     let (dir, saved) = (path_str(root), path_str(&saved));
     let lines = [
         format!("plot {dir}/none"),
@@ -128,9 +130,9 @@ fn refusals_name_what_is_wrong_and_what_to_do() {
 fn a_log_of_events_becomes_a_timeline() {
     let (folder, saved) = result("");
     let log = r#"{"v":1,"at":10.0,"event":"stage_started","number":1,"stage":"gram","tasks":1}
-{"v":1,"at":10.5,"event":"invoked","attempt":1,"number":1,"backup":false}
-{"v":1,"at":11.5,"event":"failed","attempt":1,"class":"crashed"}
-{"v":1,"at":12.0,"event":"invoked","attempt":2,"number":2,"backup":false}
+{"v":1,"at":10.5,"event":"invoked","attempt":1,"task":"shard 0","number":1,"function":"f","backup":false}
+{"v":1,"at":11.5,"event":"failed","attempt":1,"class":"lost","message":"gone","remedy":"again","took":1.0}
+{"v":1,"at":12.0,"event":"invoked","attempt":2,"task":"shard 0","number":2,"function":"f","backup":false}
 {"v":1,"at":13.0,"event":"done","attempt":2}
 "#;
     fs::write(saved.join("events.jsonl"), log).expect("the log");

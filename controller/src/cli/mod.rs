@@ -5,6 +5,7 @@ pub(crate) mod doctor_args;
 pub(crate) mod names;
 pub(crate) mod picture_args;
 pub(crate) mod plan_args;
+pub(crate) mod pool;
 pub(crate) mod prepare_args;
 pub(crate) mod refusal;
 pub(crate) mod request;
@@ -28,7 +29,7 @@ use self::refusal::Refusal;
 use self::run_args::{RunArgs, WindowArgs};
 use self::values::{boolean, number};
 use self::view_args::{DemoArgs, WatchArgs};
-use self::workers::{CancelArgs, ListArgs, ResumeArgs};
+use self::workers::{CancelArgs, JanitorArgs, ListArgs, ResumeArgs};
 use crate::simulate::SimulateArgs;
 
 const EXAMPLES: &str = "\
@@ -171,6 +172,8 @@ pub(crate) enum Action {
     Cancel(CancelArgs),
     /// List runs on workers: state, progress, cost
     List(ListArgs),
+    /// End what controllers that are gone have left: their runs' state, containers that wait for them
+    Janitor(JanitorArgs),
     /// Aggregate a saved result, without the data
     #[command(after_help = AGG_EXAMPLES)]
     Agg(AggArgs),

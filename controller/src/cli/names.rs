@@ -7,6 +7,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("alpha", "alp"),
     ("random_state", "seed"),
     ("cluster", "clustervars"),
+    ("workers", "backend"),
 ];
 
 /// R's name of an argument, from any spelling (`--nboot`, `est-method`).

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use clap::Args;
-use stagger_engine::forecast::{Backend, ForecastOptions, LAMBDA_MB, Prices};
+use stagger_engine::forecast::{Backend, ContainerOptions, ForecastOptions, LAMBDA_MB, Prices};
 
+use super::pool::{facts, no_pool, pool};
 use super::request::{RunRequest, Specification};
-use super::run_args::RunArgs;
+use super::run_args::{RunArgs, RunningArgs};
 use super::run_file::resolve;
 use super::spec::given;
 use super::values::{size, whole};
@@ -48,7 +49,8 @@ impl PlanRequest {
         };
         let mut named = resolve(args.run)?;
         let asked = named.first_mut().and_then(|named| given(&named.args.running.backend));
-        named.iter_mut().for_each(|named| named.args.running.backend = None);
+        let containers = named.first().map(|named| containers(&named.args.running)).transpose()?.flatten();
+        named.iter_mut().for_each(|named| alone(&mut named.args.running));
         let concurrency = named.first().and_then(|named| named.args.running.concurrency);
         let prefer = super::workers::prefer(
             named.first().and_then(|named| given(&named.args.running.prefer)).as_deref(),
@@ -66,6 +68,7 @@ impl PlanRequest {
         options.worker_memory = args.worker_memory.unwrap_or(options.worker_memory);
         options.concurrency = concurrency.unwrap_or(options.concurrency);
         options.prefer = prefer;
+        options.containers = containers;
         Ok(Self { inputs: run.inputs, specs: run.specs, options, json: run.json })
     }
 }
@@ -73,12 +76,43 @@ impl PlanRequest {
 fn backend_of(name: &str) -> Result<Backend, Failure> {
     match name {
         "threads" => Ok(Backend::Threads),
-        "lambda" => Ok(Backend::Lambda),
-        other => {
-            Err(Failure::input(format!("backend must be \"threads\" or \"lambda\"; received \"{other}\""))
-                .hint("without --backend both are planned"))
-        }
+        "lambda" | "both" => Ok(Backend::Lambda),
+        "queue" => Err(Failure::input(
+            "backend \"queue\" is not planned by itself: nothing is known of its machines",
+        )
+        .hint("--backend both --gpu-above 0rows plans what containers would take over from Lambda")),
+        other => Err(Failure::input(format!(
+            "backend must be \"threads\", \"lambda\" or \"both\"; received \"{other}\""
+        ))
+        .hint("without --backend threads and Lambda are planned")),
     }
+}
+
+/// The containers of `--backend both`. A plan sends nothing, so it needs no queue.
+fn containers(args: &RunningArgs) -> Result<Option<ContainerOptions>, Failure> {
+    if given(&args.backend).as_deref() != Some("both") {
+        return no_pool(args).map(|()| None);
+    }
+    let queue = Some(given(&args.queue).unwrap_or_else(|| "https://none".to_owned()));
+    let pool = pool(&RunningArgs { queue, ..args.clone() }, true)?;
+    let facts = facts(pool.kind, pool.batch.as_ref());
+    Ok(Some(ContainerOptions { heavy: pool.heavy, facts, hourly: pool.hourly }))
+}
+
+/// Leaves out what says where a run runs.
+fn alone(args: &mut RunningArgs) {
+    *args = RunningArgs {
+        backend: None,
+        device: None,
+        queue: None,
+        gpu: None,
+        gpu_above: None,
+        strict_bits: None,
+        queue_patience: None,
+        queue_price: None,
+        batch: None,
+        ..std::mem::take(args)
+    };
 }
 
 /// Memory of a function. Lambda counts in megabytes of 2^20 bytes and calls them MB: so does a size that ends in MB here, and a plain

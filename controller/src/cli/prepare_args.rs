@@ -8,7 +8,7 @@ use super::run_file::resolve;
 use super::spec::specification;
 use super::specs::Named;
 use super::values::{boolean, name, number, positive, size};
-use super::workers::{On, WorkersRequest};
+use super::workers::WorkersRequest;
 use crate::failure::Failure;
 
 /// Arguments of `stagger prepare`.
@@ -122,11 +122,8 @@ impl PrepareRequest {
             run_name: args.run_name.clone(),
             ..RunningArgs::default()
         })?;
-        if workers
-            .as_ref()
-            .is_some_and(|workers| matches!(workers.on, On::Lambda(_)) && !out.starts_with("s3://"))
-        {
-            return Err(Failure::input(format!("functions can't write to \"{out}\""))
+        if workers.as_ref().is_some_and(|workers| workers.on.is_remote() && !out.starts_with("s3://")) {
+            return Err(Failure::input(format!("workers can't write to \"{out}\""))
                 .hint("--out s3://BUCKET/PREFIX, below `panels/` of the bucket that `infra/` made"));
         }
         Ok(Self { inputs, specs, out, workers })

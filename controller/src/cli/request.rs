@@ -10,9 +10,10 @@ use stagger_engine::spec::RunSpec;
 use super::run_args::{DataArgs, RunArgs, RunningArgs};
 use super::spec::{Window, given, specification};
 use super::specs::Named;
-use super::workers::{On, WorkersRequest};
+use super::workers::{WorkersRequest, new_name};
 use crate::failure::Failure;
 use crate::listen::How;
+use crate::unattended::{Stamp, check_topic, filled, is_remote, scratch};
 
 /// Fewer draws than this give standard errors and bands of little worth.
 const FEW_DRAWS: u64 = 100;
@@ -31,6 +32,10 @@ pub(crate) struct RunRequest {
     pub(crate) workers: Option<WorkersRequest>,
     /// Folder of the saved result.
     pub(crate) out: Option<PathBuf>,
+    /// Where on S3 that folder goes in the end.
+    pub(crate) upload: Option<String>,
+    /// Topic that is told how it ended.
+    pub(crate) notify: Option<String>,
     pub(crate) json: bool,
     pub(crate) quiet: bool,
     /// How it is shown while it is under way.
@@ -62,9 +67,9 @@ impl RunRequest {
         };
         let workers = WorkersRequest::of(&shared.running)?;
         if let Some(store) = PanelStore::of_input(&shared.data)? {
-            let on_lambda = workers.as_ref().is_some_and(|workers| matches!(workers.on, On::Lambda(_)));
-            if on_lambda && !store.url().starts_with("s3://") {
-                return Err(Failure::input(format!("functions can't read the store `{}`", store.url()))
+            let elsewhere = workers.as_ref().is_some_and(|workers| workers.on.is_remote());
+            if elsewhere && !store.url().starts_with("s3://") {
+                return Err(Failure::input(format!("workers can't read the store `{}`", store.url()))
                     .hint("prepare it on S3: --out s3://BUCKET/panels/NAME"));
             }
             named.iter_mut().for_each(|named| fill(&mut named.args.columns, &store));
@@ -72,17 +77,33 @@ impl RunRequest {
         let monitor = shared.running.monitor_interval.map(interval).transpose()?;
         let how = shared.output.how(shared.running.progress_bar, monitor);
         let quiet = shared.output.quiet.unwrap_or(false);
+        let name = workers.as_ref().map_or_else(new_name, |workers| workers.name.clone());
+        let (out, upload) = places(given(&shared.output.out), &name)?;
+        let notify = given(&shared.output.notify);
+        notify.as_deref().map(check_topic).transpose()?;
         Ok(Self {
             specs: named.into_iter().map(Specification::new).collect::<Result<_, _>>()?,
             inputs: shared.data,
             options: running(&shared.running)?,
             workers,
-            out: shared.output.out.map(PathBuf::from),
+            out,
+            upload,
+            notify,
             json: shared.output.json.unwrap_or(false),
             quiet,
             how,
         })
     }
+}
+
+/// Where a result is saved, and where it goes from there.
+pub(crate) fn places(out: Option<String>, run: &str) -> Result<(Option<PathBuf>, Option<String>), Failure> {
+    let Some(out) = out else { return Ok((None, None)) };
+    let out = filled("out", &out, &Stamp::now().of(run))?;
+    if !is_remote(&out) {
+        return Ok((Some(PathBuf::from(out)), None));
+    }
+    Ok((Some(scratch(run)), Some(out)))
 }
 
 impl Specification {
@@ -121,7 +142,6 @@ fn fill(columns: &mut DataArgs, store: &PanelStore) {
 }
 
 fn running(args: &RunningArgs) -> Result<RunOptions, Failure> {
-    one_for_now("device", &args.device, "cpu", &["cuda"])?;
     Ok(RunOptions {
         threads: args.threads,
         n_partitions: args.n_partitions,
@@ -129,24 +149,6 @@ fn running(args: &RunningArgs) -> Result<RunOptions, Failure> {
         memory_limit: args.memory_limit,
         stores: args.store_dir.clone(),
     })
-}
-
-/// Refuses by name the values of later versions.
-pub(super) fn one_for_now(
-    name: &str,
-    argument: &Option<String>,
-    only: &str,
-    later: &[&str],
-) -> Result<(), Failure> {
-    match given(argument).as_deref() {
-        None => Ok(()),
-        Some(value) if value == only => Ok(()),
-        Some(value) if later.contains(&value) => {
-            Err(Failure::input(format!("{name} \"{value}\" comes with a later version"))
-                .hint(format!("this version has \"{only}\"")))
-        }
-        Some(value) => Err(Failure::input(format!("{name} must be \"{only}\"; received \"{value}\""))),
-    }
 }
 
 fn interval(seconds: f64) -> Result<Duration, Failure> {

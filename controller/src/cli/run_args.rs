@@ -179,9 +179,12 @@ keys!(WindowArgs { min_e: toml_number, max_e: toml_number, balance_e: toml_numbe
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct OutputArgs {
-    /// Save the result in this folder
+    /// Save the result in this folder, or below s3://BUCKET/PREFIX with its report; {date}, {time} and {run} are filled in
     #[arg(long, short = 'o', value_name = "DIR")]
     pub(crate) out: Option<String>,
+    /// Tell this SNS topic how the run ended and what it cost
+    #[arg(long, value_name = "ARN")]
+    pub(crate) notify: Option<String>,
     /// Print the result as one line of JSON
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
     pub(crate) json: Option<bool>,
@@ -229,6 +232,7 @@ impl OutputArgs {
 
 keys!(OutputArgs {
     out: toml_text,
+    notify: toml_text,
     json: toml_boolean,
     quiet: toml_boolean,
     plain: toml_boolean,
@@ -257,8 +261,8 @@ pub(crate) struct RunningArgs {
     /// Folder or s3:// prefix for prepared stores of such input [default: ~/.cache/stagger/panels]
     #[arg(long, value_name = "DIR")]
     pub(crate) store_dir: Option<String>,
-    /// Where tasks run: threads of this machine, or lambda [default: threads]
-    #[arg(long, value_name = "BACKEND")]
+    /// Where tasks run: threads of this machine, lambda, queue (containers), or both of the latter [default: threads]
+    #[arg(long, value_name = "BACKEND", alias = "workers")]
     pub(crate) backend: Option<String>,
     /// Lambda functions, separated by commas, the smallest first [default: $STAGGER_FUNCTION]
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = name)]
@@ -278,9 +282,30 @@ pub(crate) struct RunningArgs {
     /// Name of the run [default: date, time and four letters]
     #[arg(long, value_name = "NAME")]
     pub(crate) run_name: Option<String>,
-    /// What they run on: cpu [default: cpu]
+    /// What containers compute on: cpu or cuda [default: cpu; cuda with --backend both]
     #[arg(long, value_name = "DEVICE")]
     pub(crate) device: Option<String>,
+    /// URL of the containers' queue [default: $STAGGER_QUEUE]
+    #[arg(long, value_name = "URL")]
+    pub(crate) queue: Option<String>,
+    /// With --backend both: tasks for containers, auto (those they should do sooner) or off [default: auto]
+    #[arg(long, value_name = "RULE")]
+    pub(crate) gpu: Option<String>,
+    /// With --backend both: larger tasks than this are for containers, as 2000000rows, 2GB or 30s
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) gpu_above: Option<String>,
+    /// All results have the bits of one kind of worker: a processor's, or a GPU's with --backend queue --device cuda
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
+    pub(crate) strict_bits: Option<bool>,
+    /// Seconds that a task waits while no container takes any; then it is for Lambda [default: 300]
+    #[arg(long, value_name = "SECONDS", value_parser = number, allow_negative_numbers = true)]
+    pub(crate) queue_patience: Option<f64>,
+    /// Dollars an hour of one container [default: by the price list with --batch, else 0]
+    #[arg(long, value_name = "DOLLARS", value_parser = number, allow_negative_numbers = true)]
+    pub(crate) queue_price: Option<f64>,
+    /// Containers that AWS Batch starts for the run and ends with it: job queue, job definition, how many [default: 1]
+    #[arg(long, value_name = "QUEUE:DEFINITION[:N]")]
+    pub(crate) batch: Option<String>,
     /// Show progress on a terminal [default: true]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
     pub(crate) progress_bar: Option<bool>,
@@ -303,6 +328,13 @@ keys!(RunningArgs {
     run_dir: toml_text,
     run_name: toml_text,
     device: toml_text,
+    queue: toml_text,
+    gpu: toml_text,
+    gpu_above: toml_text,
+    strict_bits: toml_boolean,
+    queue_patience: toml_number,
+    queue_price: toml_number,
+    batch: toml_text,
     progress_bar: toml_boolean,
     monitor_interval: toml_number,
 });

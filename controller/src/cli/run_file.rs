@@ -17,7 +17,8 @@
 
 use std::path::{Path, PathBuf};
 
-use stagger_engine::error::closest;
+use stagger_engine::error::{EngineError, closest};
+use stagger_engine::store::Storage;
 use toml::{Table, Value};
 
 use super::names::canonical;
@@ -55,10 +56,21 @@ pub(crate) fn resolve(mut flags: RunArgs) -> Result<Vec<Named>, Failure> {
     specs::lay(&flags, file)
 }
 
-/// Reads a run file.
+/// Reads a run file, from a folder or from S3.
 pub(crate) fn read(path: &Path) -> Result<RunFile, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|source| Failure::read(path, &source))?;
+    let text = match path.to_str().filter(|text| text.starts_with("s3://")) {
+        Some(url) => remote(url)?,
+        None => std::fs::read_to_string(path).map_err(|source| Failure::read(path, &source))?,
+    };
     parse(&text, path)
+}
+
+/// The text of an object on S3.
+fn remote(url: &str) -> Result<String, Failure> {
+    let (folder, name) = url.rsplit_once('/').unwrap_or((url, ""));
+    let storage = Storage::open(folder).map_err(EngineError::from)?;
+    let (bytes, _) = storage.get(name, None).map_err(EngineError::from)?;
+    String::from_utf8(bytes.to_vec()).map_err(|_| Failure::input(format!("{url} is no text in UTF-8")))
 }
 
 /// A run file's text; `path` is for messages and for what the paths inside are relative to.

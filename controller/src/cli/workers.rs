@@ -4,13 +4,14 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use stagger_engine::cloud::Prefer;
+use stagger_engine::cloud::{PoolRequest, Prefer, RunRequest as Known};
 
-use super::request::one_for_now;
+use super::pool::{no_pool, pool};
 use super::run_args::{OutputArgs, RunningArgs, WindowArgs};
 use super::spec::given;
 use super::values::{boolean, name, number, positive};
 use crate::failure::Failure;
+use crate::unattended::{Stamp, filled};
 
 /// Functions at a time, if nobody says: what AWS gives an account at first (AWS.md §2.1).
 pub(crate) const CONCURRENCY: usize = 1000;
@@ -20,12 +21,49 @@ const BUCKET: &str = "STAGGER_BUCKET";
 const FUNCTION: &str = "STAGGER_FUNCTION";
 
 /// What tasks run on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum On {
     /// Threads of this machine, with a journal.
     Threads,
     /// Functions of AWS Lambda, the smallest first.
     Lambda(Vec<String>),
+    /// Containers behind a queue.
+    Queue(PoolRequest),
+    /// Functions, and containers for what is heavy.
+    Both(Vec<String>, PoolRequest),
+}
+
+impl On {
+    /// Whether workers are elsewhere, and so reach nothing of this machine.
+    pub(crate) fn is_remote(&self) -> bool {
+        !matches!(self, Self::Threads)
+    }
+
+    /// The functions.
+    pub(crate) fn functions(&self) -> &[String] {
+        match self {
+            Self::Lambda(names) | Self::Both(names, _) => names,
+            Self::Threads | Self::Queue(_) => &[],
+        }
+    }
+
+    /// The containers.
+    pub(crate) fn pool(&self) -> Option<&PoolRequest> {
+        match self {
+            Self::Queue(pool) | Self::Both(_, pool) => Some(pool),
+            Self::Threads | Self::Lambda(_) => None,
+        }
+    }
+
+    /// What a run was started on, from what it kept of that.
+    pub(crate) fn again(functions: Vec<String>, pool: Option<PoolRequest>) -> Self {
+        match (functions.is_empty(), pool) {
+            (true, None) => Self::Threads,
+            (true, Some(pool)) => Self::Queue(pool),
+            (false, None) => Self::Lambda(functions),
+            (false, Some(pool)) => Self::Both(functions, pool),
+        }
+    }
 }
 
 /// A run on workers.
@@ -49,33 +87,37 @@ impl WorkersRequest {
         let backend = given(&args.backend);
         let on = match backend.as_deref() {
             Some("lambda") => On::Lambda(functions(args.function.clone())?),
-            Some("queue") => return one_for_now("backend", &backend, "lambda", &["queue"]).map(|()| None),
+            Some("queue") => On::Queue(pool(args, false)?),
+            Some("both") => On::Both(functions(args.function.clone())?, pool(args, true)?),
             None | Some("threads") if given(&args.run_dir).is_some() => On::Threads,
-            None | Some("threads") => return alone(args).map(|()| None),
+            None | Some("threads") => return alone(args).and_then(|()| no_pool(args)).map(|()| None),
             Some(other) => {
                 return Err(Failure::input(format!(
-                    "backend must be \"threads\" or \"lambda\"; received \"{other}\""
+                    "backend must be \"threads\", \"lambda\", \"queue\" or \"both\"; received \"{other}\""
                 )));
             }
         };
+        if on.pool().is_none() {
+            no_pool(args)?;
+        }
         let runs = runs(given(&args.run_dir))?;
-        if matches!(on, On::Lambda(_)) && !runs.starts_with("s3://") {
+        if on.is_remote() && !runs.starts_with("s3://") {
             return Err(Failure::input(format!(
-                "run_dir must be on S3 for functions to reach it; received \"{runs}\""
+                "run_dir must be on S3 for workers to reach it; received \"{runs}\""
             ))
             .hint("--run-dir s3://BUCKET/runs, or STAGGER_BUCKET=BUCKET"));
         }
         let stores = whole(stores(given(&args.store_dir), &runs));
-        if matches!(on, On::Lambda(_)) && !stores.starts_with("s3://") {
+        if on.is_remote() && !stores.starts_with("s3://") {
             return Err(Failure::input(format!(
-                "store_dir must be on S3 for functions to reach it; received \"{stores}\""
+                "store_dir must be on S3 for workers to reach it; received \"{stores}\""
             ))
             .hint("--store-dir s3://BUCKET/panels, or leave it out"));
         }
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let at_once = match on {
             On::Threads => args.threads.unwrap_or_else(cores),
-            On::Lambda(_) => CONCURRENCY,
+            _ => CONCURRENCY,
         };
         Ok(Some(Self {
             stores,
@@ -86,6 +128,21 @@ impl WorkersRequest {
             prefer: prefer(given(&args.prefer).as_deref())?,
             max_cost: args.max_cost.map(dollars).transpose()?,
         }))
+    }
+}
+
+impl WorkersRequest {
+    /// A run that is taken up, with what it was started with.
+    pub(crate) fn again(runs: &str, name: &str, on: On, known: &Known) -> Self {
+        Self {
+            stores: known.stores.clone(),
+            on,
+            runs: runs.to_owned(),
+            name: name.to_owned(),
+            concurrency: known.limits.concurrency.unwrap_or(CONCURRENCY),
+            prefer: known.limits.prefer,
+            max_cost: known.limits.max_cost,
+        }
     }
 }
 
@@ -169,6 +226,7 @@ fn dollars(amount: f64) -> Result<f64, Failure> {
 /// The name of a run: part of an address, so letters, digits and a few signs.
 fn run_name(given: Option<String>) -> Result<String, Failure> {
     let Some(name) = given else { return Ok(new_name()) };
+    let name = filled("run_name", &name, &Stamp::now())?;
     let plain = |c: char| c.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&c);
     if name.chars().all(plain)
         && !name.starts_with(['.', '-'])
@@ -186,7 +244,7 @@ fn run_name(given: Option<String>) -> Result<String, Failure> {
 const RESERVED: [&str; 2] = ["names", "panels"];
 
 /// `20261121-103012-kqzt`: sorts by time, and two of a second differ.
-fn new_name() -> String {
+pub(crate) fn new_name() -> String {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let mut letters = RandomState::new().hash_one(seconds);
     let mut suffix = String::new();
@@ -264,6 +322,26 @@ pub(crate) struct ListArgs {
     /// Folder or s3:// prefix of journals [default: s3://$STAGGER_BUCKET/runs]
     #[arg(long, value_name = "DIR")]
     pub(crate) run_dir: Option<String>,
+    /// Print one line of JSON
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
+    pub(crate) json: Option<bool>,
+}
+
+/// Arguments of `stagger janitor`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct JanitorArgs {
+    /// Folder or s3:// prefix of journals [default: s3://$STAGGER_BUCKET/runs]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) run_dir: Option<String>,
+    /// Seconds without a sign of life after which a controller is gone [default: 900]
+    #[arg(long, value_name = "SECONDS", value_parser = number, allow_negative_numbers = true)]
+    pub(crate) silent: Option<f64>,
+    /// Job queues of AWS Batch in which containers of such runs are ended, separated by commas
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = name)]
+    pub(crate) batch_queue: Option<Vec<String>>,
+    /// Tell this SNS topic of each
+    #[arg(long, value_name = "ARN")]
+    pub(crate) notify: Option<String>,
     /// Print one line of JSON
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
     pub(crate) json: Option<bool>,

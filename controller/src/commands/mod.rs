@@ -4,6 +4,7 @@ pub(crate) mod agg;
 pub(crate) mod demo;
 pub(crate) mod describe;
 pub(crate) mod doctor;
+pub(crate) mod janitor;
 pub(crate) mod plan;
 pub(crate) mod plot;
 pub(crate) mod prepare;

@@ -52,15 +52,7 @@ pub(crate) fn report(args: &ReportArgs) -> Result<(), Failure> {
         return tables(out, &saved);
     }
     let folder = file.parent().unwrap_or(Path::new("."));
-    let run = run_record(&folder.join(RUN));
-    let timeline = events::read(folder)?;
-    let sources = Sources {
-        saved: &saved,
-        run: run.as_ref(),
-        timeline: timeline.as_ref(),
-        title: args.title.as_deref(),
-    };
-    let document = document(&sources);
+    let document = document_of(folder, &saved, args.title.as_deref())?;
     match target {
         Target::Markdown => {
             let folder = pictures(out, &document, Form::Svg)?;
@@ -72,6 +64,21 @@ pub(crate) fn report(args: &ReportArgs) -> Result<(), Failure> {
         }
         _ => write(out, html(&document).as_bytes()),
     }
+}
+
+/// A result in a folder as one HTML document.
+///
+/// # Errors
+/// A folder without a result, or with a damaged one.
+pub(crate) fn html_of(folder: &Path) -> Result<String, Failure> {
+    let (_, saved) = load_result(folder)?;
+    Ok(html(&document_of(folder, &saved, None)?))
+}
+
+fn document_of(folder: &Path, saved: &SavedResult, title: Option<&str>) -> Result<Document, Failure> {
+    let run = run_record(&folder.join(RUN));
+    let timeline = events::read(folder)?;
+    Ok(document(&Sources { saved, run: run.as_ref(), timeline: timeline.as_ref(), title }))
 }
 
 /// `run.json`; a report does without one that is missing or damaged.

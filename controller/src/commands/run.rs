@@ -22,17 +22,22 @@ use crate::report::folder::{Staging, StagingAll};
 use crate::report::save::{save, save_all};
 use crate::report::stdout::{json_line, print};
 use crate::report::text::counted;
+use crate::unattended::{told, upload};
 
 /// Estimates, prints and saves.
 pub(crate) fn run(args: RunArgs) -> Result<(), Failure> {
     let request = RunRequest::new(run_file::resolve(args)?)?;
     interrupt::install();
-    let folder = Folder::prepare(&request)?;
+    told(&request, || estimated(&request))
+}
+
+fn estimated(request: &RunRequest) -> Result<(), Failure> {
+    let folder = Folder::prepare(request)?;
     for spec in &request.specs {
-        tell(&request, "note", spec, &spec.notes);
+        tell(request, "note", spec, &spec.notes);
     }
 
-    let (mut outputs, mut ended) = compute(&request)?;
+    let (mut outputs, mut ended) = compute(request)?;
     for (spec, output) in request.specs.iter().zip(&mut outputs) {
         if !spec.window.is_default() {
             aggregate_in(spec.window, output);
@@ -41,12 +46,23 @@ pub(crate) fn run(args: RunArgs) -> Result<(), Failure> {
     // A full disk must not cost the result: it is printed in any case, and saving is what failed.
     let saved = folder.map(|folder| folder.save(&outputs, &ended.events)).transpose();
     ended.wait();
-    let printed = show(&request, &outputs);
+    let printed = show(request, &outputs);
     saved?;
-    if let Some(out) = &request.out {
-        say(request.quiet, &format!("saved: {}", out.display()));
-    }
+    sent(request)?;
     printed
+}
+
+/// Sends the saved result where it belongs, and says where it is.
+pub(crate) fn sent(request: &RunRequest) -> Result<(), Failure> {
+    let Some(out) = &request.out else { return Ok(()) };
+    match &request.upload {
+        Some(url) => {
+            upload(out, url)?;
+            say(request.quiet, &format!("saved: {url}"));
+        }
+        None => say(request.quiet, &format!("saved: {}", out.display())),
+    }
+    Ok(())
 }
 
 /// Where the results go: one is the folder itself, named ones are folders in it.

@@ -1,16 +1,17 @@
 //! Runs on workers: `stagger run --backend lambda` and `stagger resume`.
 
-use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use stagger_engine::cloud::{
-    self, CloudOptions, CloudOutput, Invoker, Limits, RunRequest as Wanted, Settings, Threads,
+    self, CloudOptions, CloudOutput, Heavy, Invoker, Limits, RunRequest as Wanted, Settings, Threads,
 };
 use stagger_engine::error::EngineError;
 use stagger_engine::events::{Observer, RunEvent};
 use stagger_engine::forecast::Prices;
 use stagger_engine::journal::{self, Takeover, Writer};
+use stagger_engine::kernel::Kind;
+use stagger_engine::pool::Routed;
 use stagger_engine::prepare::{Prepared, default_memory};
 use stagger_engine::run::{InputFile, RunFacts, RunOutput, StageFacts, WorkerFacts};
 use stagger_engine::schedule::Policy;
@@ -18,10 +19,11 @@ use stagger_engine::spec::RunSpec;
 use stagger_engine::store::Storage;
 use stagger_engine::worker::protocol::VERSION;
 
-use crate::cli::request::{RunRequest, Specification};
+use crate::cli::request::{RunRequest, Specification, places};
 use crate::cli::spec::Window;
 use crate::cli::workers::{CONCURRENCY, On, ResumeArgs, WorkersRequest, functions, runs};
-use crate::commands::run::{Folder, aggregate_in, say, show};
+use crate::commands::run::{Folder, aggregate_in, say, sent, show};
+use crate::containers;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::lambda::LambdaInvoker;
@@ -29,13 +31,14 @@ use crate::listen::{Ended, How, Listeners};
 use crate::report::stdout::print;
 use crate::report::text::grouped;
 use crate::tui::{Left, Recording, recording};
+use crate::unattended::told;
 
 /// Estimates on workers; one result a specification, in their order, and what is left of its listeners.
 pub(crate) fn compute(
     request: &RunRequest,
     workers: &WorkersRequest,
 ) -> Result<(Vec<RunOutput>, Ended), Failure> {
-    let settings = Settings::new(invoker(&workers.on, request.options.threads)?);
+    let settings = settings(&workers.on, request.options.threads)?;
     let options = CloudOptions {
         n_partitions: request.options.n_partitions,
         max_cohorts: request.options.max_cohorts,
@@ -62,7 +65,7 @@ pub(crate) fn prepare(
     (n_partitions, threads): (Option<usize>, Option<usize>),
     how: &How,
 ) -> Result<Prepared, Failure> {
-    let settings = Settings::new(invoker(&workers.on, threads)?);
+    let settings = settings(&workers.on, threads)?;
     let options = CloudOptions { n_partitions, ..options(workers, threads) };
     let wanted = Wanted { prepare: Some(out.to_owned()), ..wanted(workers, inputs, specs) };
     interrupt::stops(&workers.name, settings.signal.clone());
@@ -83,6 +86,7 @@ fn options(workers: &WorkersRequest, threads: Option<usize>) -> CloudOptions {
         prefer: workers.prefer,
         max_cost: workers.max_cost,
         threads,
+        heavy: workers.on.pool().map_or(Heavy::Never, |pool| pool.heavy),
         policy: Policy::default(),
         writer: writer(),
         takeover: Takeover::IfGone,
@@ -96,10 +100,8 @@ fn wanted(workers: &WorkersRequest, inputs: &[String], specs: Vec<(Option<String
         specs,
         stores: workers.stores.clone(),
         command: std::env::args().skip(1).collect(),
-        functions: match &workers.on {
-            On::Threads => Vec::new(),
-            On::Lambda(names) => names.clone(),
-        },
+        functions: workers.on.functions().to_vec(),
+        pool: workers.on.pool().cloned(),
         limits: Limits {
             concurrency: Some(workers.concurrency),
             n_partitions: None,
@@ -159,7 +161,7 @@ impl Watched<'_> {
         })?;
         let seconds = begin.elapsed().as_secs_f64();
         if !self.how.quiet {
-            ended.tell(told(self.name, settings.invoker.name(), &output, seconds));
+            ended.tell(summary(self.name, settings.invoker.name(), &output, seconds));
         }
         let facts = facts(&output, settings.invoker.name(), stages.told(), seconds);
         Ok((output, facts, ended))
@@ -209,7 +211,7 @@ fn results(output: CloudOutput, facts: &RunFacts) -> Vec<RunOutput> {
 }
 
 /// `run NAME: 213 tasks on lambda in 4.2 s, 2 of them again, 1,204 MB read, $0.0042`
-fn told(name: &str, backend: &str, output: &CloudOutput, seconds: f64) -> String {
+fn summary(name: &str, backend: &str, output: &CloudOutput, seconds: f64) -> String {
     let summary = &output.summary;
     let done = summary.attempts.saturating_sub(summary.failures + summary.throttled);
     let mut line = format!("run {name}: {} tasks on {backend} in {seconds:.1} s", grouped(done));
@@ -266,11 +268,24 @@ fn invoker(on: &On, threads: Option<usize>) -> Result<Arc<dyn Invoker>, Failure>
             Ok(Arc::new(Threads::new(threads.unwrap_or(cores), default_memory())))
         }
         On::Lambda(names) => lambda(names),
+        On::Queue(pool) => containers::open(pool),
+        On::Both(names, pool) => Ok(Arc::new(Routed::new(lambda(names)?, containers::open(pool)?))),
     }
 }
 
 fn lambda(names: &[String]) -> Result<Arc<dyn Invoker>, Failure> {
     Ok(Arc::new(LambdaInvoker::open(names, &Prices::built_in()?)?))
+}
+
+/// What the run runs on, and whose bits it wants.
+fn settings(on: &On, threads: Option<usize>) -> Result<Settings, Failure> {
+    let kind = match on {
+        On::Queue(pool) if pool.strict => Some(pool.kind),
+        // Functions have processors, so that kind it is.
+        On::Both(_, pool) if pool.strict => Some(Kind::Cpu),
+        _ => None,
+    };
+    Ok(Settings { kind, ..Settings::new(invoker(on, threads)?) })
 }
 
 /// Inputs as they are found from any folder.
@@ -283,7 +298,7 @@ fn absolute(inputs: &[String]) -> Vec<String> {
 }
 
 /// Who this controller is.
-fn writer() -> Writer {
+pub(crate) fn writer() -> Writer {
     use std::hash::{BuildHasher, RandomState};
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
     let host = host.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_else(|| "unknown".to_owned());
@@ -296,11 +311,12 @@ pub(crate) fn resume(args: ResumeArgs) -> Result<(), Failure> {
     let runs = runs(args.run_dir.clone())?;
     let storage = Storage::open(&cloud::run_url(&runs, &args.run)).map_err(EngineError::from)?;
     let known = cloud::read_request(&storage, &runs, &args.run)?;
-    let on = match (&args.function, known.functions.is_empty()) {
-        (None, true) => On::Threads,
-        (None, false) => On::Lambda(known.functions.clone()),
-        (Some(names), _) => On::Lambda(functions(Some(names.clone()))?),
+    let names = match &args.function {
+        None => known.functions.clone(),
+        Some(names) => functions(Some(names.clone()))?,
     };
+    let on = On::again(names, known.pool.clone());
+    let (out, upload) = places(args.output.out.clone(), &args.run)?;
     let window = Window::new(&args.window)?;
     let specs = known.specs.iter().map(|(name, spec)| Specification {
         name: name.clone(),
@@ -313,15 +329,23 @@ pub(crate) fn resume(args: ResumeArgs) -> Result<(), Failure> {
         inputs: known.inputs.clone(),
         specs: specs.collect(),
         options: stagger_engine::run::RunOptions { threads: args.threads, ..Default::default() },
-        workers: None,
-        out: args.output.out.clone().map(Into::into),
+        workers: Some(WorkersRequest::again(&runs, &args.run, on, &known)),
+        out,
+        upload,
+        notify: args.output.notify.clone(),
         json: args.output.json.unwrap_or(false),
         quiet,
         how: args.output.how(args.progress_bar, None),
     };
     interrupt::install();
-    let folder = Folder::prepare(&request)?;
-    let settings = Settings::new(invoker(&on, args.threads)?);
+    told(&request, || resumed(&args, &request, &known))
+}
+
+fn resumed(args: &ResumeArgs, request: &RunRequest, known: &Wanted) -> Result<(), Failure> {
+    let Some(workers) = &request.workers else { return Ok(()) };
+    let (runs, on, window) = (&workers.runs, &workers.on, Window::new(&args.window)?);
+    let folder = Folder::prepare(request)?;
+    let settings = settings(on, args.threads)?;
     let options = CloudOptions {
         concurrency: args.concurrency.or(known.limits.concurrency).unwrap_or(CONCURRENCY),
         n_partitions: known.limits.n_partitions,
@@ -329,18 +353,19 @@ pub(crate) fn resume(args: ResumeArgs) -> Result<(), Failure> {
         prefer: known.limits.prefer,
         max_cost: args.cap()?.or(known.limits.max_cost),
         threads: args.threads,
+        heavy: on.pool().map_or(Heavy::Never, |pool| pool.heavy),
         policy: Policy::default(),
         writer: writer(),
         takeover: if args.take_over.unwrap_or(false) { Takeover::Force } else { Takeover::IfGone },
     };
     interrupt::stops(&args.run, settings.signal.clone());
-    let watched = Watched { how: &request.how, runs: &runs, name: &args.run };
+    let watched = Watched { how: &request.how, runs, name: &args.run };
     let (output, facts, mut ended) = watched.run(&settings, &options, |observer| {
-        cloud::resume(&runs, &args.run, &settings, &options, observer).map(|(_, output)| output)
+        cloud::resume(runs, &args.run, &settings, &options, observer).map(|(_, output)| output)
     })?;
     if output.prepared.is_some() {
         ended.wait();
-        return print(&format!("the store {} is complete\n", known.prepare.unwrap_or_default()));
+        return print(&format!("the store {} is complete\n", known.prepare.clone().unwrap_or_default()));
     }
     let mut outputs = results(output, &facts);
     if !window.is_default() {
@@ -348,10 +373,8 @@ pub(crate) fn resume(args: ResumeArgs) -> Result<(), Failure> {
     }
     let saved = folder.map(|folder| folder.save(&outputs, &ended.events)).transpose();
     ended.wait();
-    let printed = show(&request, &outputs);
+    let printed = show(request, &outputs);
     saved?;
-    if let Some(out) = &request.out {
-        let _ = writeln!(io::stderr(), "saved: {}", out.display());
-    }
+    sent(request)?;
     printed
 }

@@ -77,7 +77,7 @@ impl FunctionSettings {
 
     /// As the state machine knows it.
     pub(super) fn function(&self) -> Function {
-        Function { name: self.name.clone(), memory_mb: self.memory_mb, timeout: self.timeout }
+        Function { timeout: self.timeout, ..Function::lambda(&self.name, self.memory_mb) }
     }
 }
 

@@ -13,8 +13,12 @@ mod reply;
 mod report;
 mod resolve;
 #[cfg(test)]
+pub(crate) mod scripted;
+#[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use client::https;
 pub(crate) use client::{Clients, raise_open_files};
 pub(crate) use functions::{FunctionSettings, settings_of};
 pub(crate) use invoker::{LambdaInvoker, answer_of};

@@ -1,8 +1,6 @@
 //! The invoker against a server that answers from a script: what is sent, and what becomes of each answer.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use aws_credential_types::provider::error::CredentialsError;
@@ -16,49 +14,9 @@ use stagger_engine::worker::protocol::{
     Answer, FailureClass, Invocation, ObjectRef, PROTOCOL, TaskFailure, TaskReport, VERSION, Work,
 };
 
+use super::scripted::{answer, serve};
 use super::{Clients, LambdaInvoker};
 use crate::failure::Failure;
-
-/// Sends the answer, or what a dead server sends.
-type Script = Box<dyn Fn(&str) -> String + Send + Sync>;
-
-/// Answers one request a connection, each on a thread of its own; tells the requests' heads, in lower case.
-fn serve(script: Script) -> (String, Receiver<String>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let (tell, told) = channel();
-    let script = std::sync::Arc::new(script);
-    std::thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            let (tell, script) = (tell.clone(), std::sync::Arc::clone(&script));
-            std::thread::spawn(move || {
-                let head = read(&stream);
-                // Told before it is answered: a client that has its answer may look at once.
-                let _ = tell.send(head.clone());
-                let _ = (&stream).write_all(script(&head).as_bytes());
-            });
-        }
-    });
-    (url, told)
-}
-
-fn read(stream: &TcpStream) -> String {
-    let mut reader = BufReader::new(stream);
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).unwrap_or(0) > 0 {}
-    let head = head.to_lowercase();
-    let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()?.parse().ok());
-    let mut body = String::new();
-    reader.take(length.unwrap_or(0)).read_to_string(&mut body).unwrap();
-    head + &body
-}
-
-fn answer(status: u16, headers: &str, body: &str) -> String {
-    format!(
-        "HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n{body}",
-        body.len()
-    )
-}
 
 fn refusal(status: u16, code: &str, body: &str) -> String {
     answer(status, &format!("x-amzn-ErrorType: {code}\r\n"), body)
@@ -108,6 +66,7 @@ fn invocation() -> Invocation {
         work: Work::Scatter(7),
         look: false,
         seconds: 9,
+        kind: None,
     }
 }
 

@@ -1,7 +1,8 @@
 //! What `stagger plan` prints.
 
 use stagger_engine::forecast::{
-    Backend, BackendForecast, Ends, Forecast, InputFacts, LAMBDA_MB, ShuffleFacts, SpecFacts, StageForecast,
+    Backend, BackendForecast, ContainerStage, ContainersForecast, Ends, Forecast, InputFacts, LAMBDA_MB,
+    ShuffleFacts, SpecFacts, StageForecast,
 };
 
 use super::text::{columns, counted, field, grouped, wrapped};
@@ -108,10 +109,44 @@ fn backend_report(backend: &BackendForecast) -> String {
     if let Some(shuffle) = &backend.shuffle {
         text += &shuffle_report(shuffle);
     }
+    if let Some(containers) = &backend.containers {
+        text += &containers_report(containers);
+    }
     if let Some(why) = &backend.refused {
         text += &wrapped("refused: ", 9, why);
     }
     text
+}
+
+/// What containers take over from functions.
+fn containers_report(containers: &ContainersForecast) -> String {
+    let who = counted(containers.workers as u64, "container");
+    if containers.stages.is_empty() {
+        return wrapped("Containers: ", 12, &format!("{who} would get no task by this rule"));
+    }
+    let row = |stage: &ContainerStage| {
+        vec![
+            stage.stage.clone(),
+            format!("{} of {}", grouped(stage.tasks as u64), grouped(stage.of as u64)),
+            ends(&stage.seconds, |&seconds| time(seconds)),
+            ends(&stage.lambda_seconds, |&seconds| time(seconds)),
+        ]
+    };
+    let rows: Vec<Vec<String>> = containers.stages.iter().map(row).collect();
+    let start = match containers.start > 0.0 {
+        true => format!("started with the run and there after about {} s", time(containers.start)),
+        false => "there already".to_owned(),
+    };
+    let price = match containers.hourly > 0.0 {
+        true => format!(
+            "; ${} an hour each, ${} in all, their start included",
+            digits(containers.hourly),
+            ends(&containers.dollars, |&dollars| digits(dollars))
+        ),
+        false => "; machines of your own, at no price (--queue-price)".to_owned(),
+    };
+    let headings = ["To containers", "Tasks", "Seconds there", "Seconds on Lambda"];
+    columns(&headings, 1, &rows) + &wrapped("Containers: ", 12, &format!("{who}, {start}{price}"))
 }
 
 fn stage_cells(stage: &StageForecast, lambda: bool) -> Vec<String> {

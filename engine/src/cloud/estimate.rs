@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::session::{Cutting, Session, Sums};
 use super::size::{self, Cut};
-use super::{CloudOptions, WorkerFailure};
+use super::{CloudOptions, WorkerFailure, heavy};
 use crate::error::{EngineError, Result};
 use crate::events::RunEvent;
 use crate::forecast;
@@ -98,7 +98,7 @@ async fn run_pass(
     let tasks = size::tasks(pass.shards, &one, cut);
     let expected = size::expected(&one, pass.shards, tasks);
     let bound = forecast::task_memory(shards, inputs(), pass.shards.div_ceil(tasks));
-    let function = size::function(&session.settings.invoker.functions(), bound);
+    let function = size::function(&size::homes(session.settings.invoker.functions()), bound);
     let sets = stage.shares.iter().map(|share| share.input.sets(share.fixed)).max().unwrap_or(1);
     let mut names: Vec<&str> = stage.shares.iter().map(|share| share.input.stage()).collect();
     names.dedup();
@@ -111,7 +111,13 @@ async fn run_pass(
     let level = (pass.shards / tasks).trailing_zeros();
     let sums = Sums { shards: pass.shards, stride: pass.stride };
     let work = |index| Work::Shards { node: Node { level, index }, part: None };
-    let cutting = Cutting { expected: Some(expected), sets, function };
+    let elapsed = session.elapsed();
+    let facts =
+        heavy::Cut { one: &one, shards: pass.shards, tasks, concurrency: options.concurrency, elapsed };
+    let manifest = shards.manifest();
+    let units = |index: usize| manifest.shards.get(index * pass.stride).map_or(0, |shard| shard.units);
+    let heavy = options.heavy.of(facts, &units);
+    let cutting = Cutting { expected: Some(expected), sets, function, heavy };
     session.stage(&name, &object, (0..tasks).map(work).collect(), cutting, Some(sums)).await
 }
 

@@ -45,6 +45,18 @@ pub trait Invoker: Debug + Send + Sync {
 
     /// Has function number `function` do a task. Always answers, at the latest some time after `limit`.
     async fn invoke(&self, function: usize, invocation: Invocation, limit: Duration) -> Invoked;
+
+    /// The run begins, before any task: what takes minutes to start can start now.
+    ///
+    /// # Errors
+    /// What can't be started.
+    async fn begin(&self, run: &str) -> Result<(), TaskFailure> {
+        let _ = run;
+        Ok(())
+    }
+
+    /// Nothing more will be asked of it: what runs can stop.
+    async fn end(&self) {}
 }
 
 /// The threads of this process, as workers.
@@ -78,7 +90,7 @@ impl Invoker for Threads {
 
     fn functions(&self) -> Vec<Function> {
         let memory_mb = (self.memory >> 20).try_into().unwrap_or(u32::MAX);
-        vec![Function { name: "thread".to_owned(), memory_mb, timeout: FOREVER }]
+        vec![Function { timeout: FOREVER, ..Function::lambda("thread", memory_mb) }]
     }
 
     fn rates(&self) -> Rates {

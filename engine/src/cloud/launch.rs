@@ -7,6 +7,7 @@ use faer::Mat;
 use serde::{Deserialize, Serialize};
 
 use super::estimate::{State, encode, estimate, save};
+use super::heavy::Heavy;
 use super::session::{Cutting, Session, Settings};
 use super::size;
 use super::survey::Surveys;
@@ -18,6 +19,7 @@ use crate::input::{InputPath, expand};
 use crate::journal::{
     Entry, Journal, RunState, Summary, Takeover, Writer, forget_cancel, is_there, keys, register,
 };
+use crate::kernel::Kind;
 use crate::load::{StoredShards, Wanted};
 use crate::panel::Panel;
 use crate::panel_store::PanelStore;
@@ -78,6 +80,42 @@ pub struct RunRequest {
     /// Only a store is made, here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prepare: Option<String>,
+    /// Containers behind a queue, beside the functions or instead of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<PoolRequest>,
+}
+
+/// Containers that a run may use.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PoolRequest {
+    /// URL of the queue.
+    pub queue: String,
+    /// What its workers compute on.
+    pub kind: Kind,
+    /// Which tasks they get, beside functions.
+    pub heavy: Heavy,
+    /// Seconds that a task waits while no worker takes any.
+    pub patience: f64,
+    /// Dollars an hour of one worker.
+    pub hourly: f64,
+    /// Megabytes of memory of one worker.
+    pub memory_mb: u32,
+    /// All results must have the bits of one kind.
+    pub strict: bool,
+    /// Workers that AWS Batch starts for the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchRequest>,
+}
+
+/// Workers that AWS Batch starts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchRequest {
+    /// Job queue.
+    pub queue: String,
+    /// Job definition, with or without a revision.
+    pub definition: String,
+    /// How many.
+    pub workers: usize,
 }
 
 /// How it runs; nothing of it changes a bit of the result.
@@ -95,6 +133,8 @@ pub struct CloudOptions {
     pub max_cost: Option<f64>,
     /// Threads of this process, for what it does itself.
     pub threads: Option<usize>,
+    /// Which tasks are for a pool beside functions.
+    pub heavy: Heavy,
     /// Policies of failures.
     pub policy: Policy,
     /// Who this controller is.
@@ -232,7 +272,17 @@ fn execute(
         functions: settings.invoker.functions().iter().map(FunctionFacts::from).collect(),
         concurrency: options.concurrency,
     });
-    let outcome = computed(&mut session, request, &history, options);
+    let url = session.storage.url();
+    let begun = settings.ground.block_on(async { Ok(invoker.begin(&url).await) })?;
+    let outcome = match begun {
+        Ok(()) => computed(&mut session, request, &history, options),
+        Err(failure) => Err(WorkerFailure::Engine(failure.into_error("the workers can't be started"))),
+    };
+    // Whatever was started for the run ends with it, however it ended.
+    let _ = settings.ground.block_on(async {
+        invoker.end().await;
+        Ok(())
+    });
     match outcome {
         Ok(output) => Ok(output),
         Err(failure) => {
@@ -433,7 +483,8 @@ fn begun(
         .collect::<Result<Vec<_>>>()?;
     let object = PanelObject { store: url, manifest: fingerprint, specs: objects };
     let mut estimations = Vec::with_capacity(plans.len());
-    let largest = session.settings.invoker.functions().last().map_or(u64::MAX, size::usable);
+    let functions = size::homes(session.settings.invoker.functions());
+    let largest = functions.last().map_or(u64::MAX, size::usable);
     for (plan, clusters) in plans.into_iter().zip(clusters) {
         let max_cells = options.max_cohorts.or_else(|| forecast::cells_that_fit(&plan, &shards, largest));
         let scale = Scale { shards: shards.count(), clusters, max_cells };
@@ -489,7 +540,7 @@ fn prepared(
     // Files of this machine are out of the workers' reach, and those on Lambda read Parquet only.
     let local = !request.inputs.iter().all(|input| input.starts_with("s3://"));
     let here = storage.is_remote() && (local || expand(&request.inputs)?.iter().any(InputPath::is_text));
-    let functions = session.settings.invoker.functions();
+    let functions = size::homes(session.settings.invoker.functions());
     let memory = functions.first().map_or(0, |function| u64::from(function.memory_mb) << 20);
     let prepare_options = match here {
         true => PrepareOptions { threads: options.threads, ..PrepareOptions::default() },

@@ -2,10 +2,11 @@
 //! the sums that workers leave in storage are added along the tree.
 //!
 //! - `invoker`: how a task reaches a worker. `session`: the loop around the state machine. `fold`: sums as they come.
-//! - `estimate`: the passes of estimations. `launch`: a run from its request, or from where an earlier controller left it.
+//! - `heavy`: which tasks are for a pool of containers. `estimate`: the passes of estimations. `launch`: a run from its request, or from where an earlier controller left it.
 
 mod estimate;
 mod fold;
+mod heavy;
 mod invoker;
 mod launch;
 mod session;
@@ -19,9 +20,12 @@ use crate::worker::StageObject;
 use crate::worker::protocol::{TaskFailure, Work};
 
 pub use fold::Fold;
+pub(crate) use heavy::Cut;
+pub use heavy::{EC2_START, FARGATE_START, GPU_SPEED, Heavy, PoolFacts};
 pub use invoker::{Billed, Invoked, Invoker, Threads};
 pub use launch::{
-    CloudOptions, CloudOutput, Limits, Prefer, RunRequest, read_request, resume, run_url, start,
+    BatchRequest, CloudOptions, CloudOutput, Limits, PoolRequest, Prefer, RunRequest, read_request, resume,
+    run_url, start,
 };
 pub use session::{Ground, Settings, Signal};
 

@@ -17,6 +17,7 @@ use super::invoker::{Invoked, Invoker};
 use crate::error::{EngineError, Result};
 use crate::events::{Observer, RunEvent, TaskDone};
 use crate::journal::{Journal, RunState, Summary, cancel_requested, keys};
+use crate::kernel::Kind;
 use crate::reduce::Node;
 use crate::schedule::{Effect, Handled, Next, Order, Run, Stop};
 use crate::store::{Clock, Condition, Storage, StoreErrorKind, StoreStats};
@@ -126,6 +127,8 @@ pub struct Settings {
     pub open: crate::worker::OpenStorage,
     /// What the user wishes.
     pub signal: Signal,
+    /// Whose bits are wanted, where it matters.
+    pub kind: Option<Kind>,
 }
 
 impl fmt::Debug for Settings {
@@ -143,6 +146,7 @@ impl Settings {
             ground: Arc::new(Ground::Shared),
             open: Arc::new(Storage::open),
             signal: Signal::default(),
+            kind: None,
         }
     }
 }
@@ -164,7 +168,7 @@ pub(super) struct Sums {
 }
 
 /// What is known of a stage's tasks before they run.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Cutting {
     /// How long one should take.
     pub(super) expected: Option<Duration>,
@@ -172,6 +176,8 @@ pub(super) struct Cutting {
     pub(super) sets: usize,
     /// The smallest function that has the memory for them.
     pub(super) function: usize,
+    /// Whether each task is for the pool beside the functions; none is where it says nothing.
+    pub(super) heavy: Vec<bool>,
 }
 
 /// Sums of a stage as they come.
@@ -203,6 +209,7 @@ pub(super) struct Session<'a> {
     counted: StoreStats,
     /// The journal says why the run ended.
     ended: bool,
+    begun: Duration,
 }
 
 impl<'a> Session<'a> {
@@ -215,6 +222,7 @@ impl<'a> Session<'a> {
     ) -> Self {
         let looked_for_cancel = settings.clock.unix();
         Self {
+            begun: settings.clock.now(),
             settings,
             storage,
             observer,
@@ -259,6 +267,11 @@ impl<'a> Session<'a> {
         (self.attempts, self.failures, self.bytes_read) = (last.attempts, last.failures, last.bytes_read);
         self.throttled = last.throttled;
         self.number = number;
+    }
+
+    /// Seconds since this controller began.
+    pub(super) fn elapsed(&self) -> f64 {
+        self.settings.clock.now().saturating_sub(self.begun).as_secs_f64()
     }
 
     /// Stages so far, those of earlier controllers included.
@@ -312,7 +325,7 @@ impl<'a> Session<'a> {
         name: &str,
         object: &ObjectRef,
         works: Vec<Work>,
-        Cutting { expected, sets, function }: Cutting,
+        Cutting { expected, sets, function, heavy }: Cutting,
         sums: Option<Sums>,
     ) -> std::result::Result<Option<Bundle>, WorkerFailure> {
         self.number += 1;
@@ -327,7 +340,8 @@ impl<'a> Session<'a> {
             tasks,
             object: Some(object.clone()),
         });
-        self.run.begin_on(function, works, expected, sets);
+        let is_heavy = |task: usize| heavy.get(task).copied().unwrap_or(false);
+        self.run.begin_routed(function, works, expected, sets, is_heavy);
         let mut fold = sums.map(|sums| Fold::new(sums.shards));
         self.drive(&mut fold).await?;
         let seconds = self.settings.clock.now().saturating_sub(begun).as_secs_f64();
@@ -420,7 +434,7 @@ impl<'a> Session<'a> {
             work: order.work,
             look: order.look,
             seconds: order.limit.as_secs().try_into().unwrap_or(u32::MAX),
-            kind: None,
+            kind: self.settings.kind,
         };
         let (invoker, clock) = (Arc::clone(&self.settings.invoker), Arc::clone(&self.settings.clock));
         let Order { attempt, function, limit, .. } = order;
@@ -436,14 +450,15 @@ impl<'a> Session<'a> {
         let Answered { attempt, function, limit, begun, invoked } = answered;
         let now = self.settings.clock.now();
         let took = now.saturating_sub(begun).as_secs_f64();
-        let throttled = matches!(&invoked.answer, Answer::Failed(f) if f.class == FailureClass::Throttled);
+        let throttled = failed_as(&invoked.answer, FailureClass::Throttled);
         let rates = self.settings.invoker.rates();
-        let memory = self.run.functions()[function].memory_mb;
+        let of = &self.run.functions()[function];
         // What was turned away is not billed; what got lost may be, for as long as it took, but a worker ends at its limit.
         let dollars = match (&invoked.billed, throttled) {
-            (Some(billed), _) => rates.invocation(memory, billed.seconds),
+            (Some(billed), _) => of.dollars(&rates, billed.seconds),
             (None, true) => 0.0,
-            (None, false) => rates.invocation(memory, took.min(limit.as_secs_f64())),
+            (None, false) if failed_as(&invoked.answer, FailureClass::Absent) => 0.0,
+            (None, false) => of.dollars(&rates, took.min(limit.as_secs_f64())),
         };
         match invoked.answer {
             Answer::Done(report) => {
@@ -555,6 +570,11 @@ impl<'a> Session<'a> {
                         .with_hint(format!("log in again; `stagger resume {name}` goes on where it was"));
                 (RunState::Stopped, error.to_string(), error.into())
             }
+            Stop::Absent(failure) => {
+                let hint = format!("start workers; `stagger resume {name}` goes on where it was");
+                let error = EngineError::failed(failure.message).with_hint(hint);
+                (RunState::Stopped, error.to_string(), error.into())
+            }
             Stop::Cancelled => {
                 let left = self.in_flight.len();
                 let still = if left > 0 {
@@ -621,6 +641,10 @@ impl<'a> Session<'a> {
     }
 }
 
+fn failed_as(answer: &Answer, class: FailureClass) -> bool {
+    matches!(answer, Answer::Failed(failure) if failure.class == class)
+}
+
 fn failed(attempt: u64, failure: TaskFailure, handled: &Handled, took: f64) -> RunEvent {
     let TaskFailure { class, message, place, hint, .. } = failure;
     RunEvent::Failed { attempt, class, message, place, hint, remedy: remedy(handled), took }
@@ -630,6 +654,7 @@ fn remedy(handled: &Handled) -> String {
     match handled {
         Handled::Again(_) => "again".to_owned(),
         Handled::Larger(function) => format!("again on function {}", function + 1),
+        Handled::Elsewhere(function) => format!("on function {} instead", function + 1),
         Handled::Split(pieces) => format!("split in {pieces}"),
         Handled::Fatal(_) => "given up".to_owned(),
         Handled::Ignored => "nothing: it is done, or another attempt is under way".to_owned(),

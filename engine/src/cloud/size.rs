@@ -63,6 +63,14 @@ pub(super) fn usable(function: &Function) -> u64 {
     ((u64::from(function.memory_mb) << 20) as f64 * USABLE) as u64
 }
 
+/// The functions that tasks are sized for: a pool beside others only takes what they could do too.
+pub(super) fn homes(mut functions: Vec<Function>) -> Vec<Function> {
+    if functions.len() > 1 {
+        functions.retain(|function| !function.is_pool());
+    }
+    functions
+}
+
 /// The smallest function that has so much memory; the largest, where none has.
 pub(super) fn function(functions: &[Function], bytes: u64) -> usize {
     let fits = functions.iter().position(|function| usable(function) >= bytes);
@@ -120,11 +128,7 @@ mod tests {
 
     #[test]
     fn tasks_begin_on_the_smallest_function_that_has_the_memory() {
-        let functions = [1769, 3538, 10_240].map(|memory_mb| Function {
-            name: String::new(),
-            memory_mb,
-            timeout: Duration::from_secs(60),
-        });
+        let functions = [1769, 3538, 10_240].map(|memory_mb| Function::lambda("", memory_mb));
         let on = |mb: u64| function(&functions, mb << 20);
         assert_eq!([on(100), on(1590), on(1700), on(9000), on(20_000)], [0, 0, 1, 2, 2]);
     }

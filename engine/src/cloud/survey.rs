@@ -98,7 +98,7 @@ impl Surveys<'_, '_> {
                     name,
                     &stage,
                     works,
-                    Cutting { expected: Some(expected), sets: 1, function: 0 },
+                    Cutting { expected: Some(expected), sets: 1, ..Cutting::default() },
                     Some(Sums { shards, stride: 1 }),
                 )
                 .await;

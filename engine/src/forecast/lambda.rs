@@ -56,6 +56,10 @@ pub(super) fn forecast(planned: &Planned<'_>) -> BackendForecast {
         storage_month: manifest.bytes() as f64 / 1e9 * options.prices.storage_gb_month,
         shuffle,
         refused,
+        containers: options.containers.map(|containers| {
+            let loads = [&loads.low[..], &loads.likely[..], &loads.high[..]];
+            super::containers::containers(&containers, &functions_of(planned), loads, manifest.units)
+        }),
     }
 }
 

@@ -5,11 +5,12 @@
 //! run's own ([`crate::plan::Plan`]) over the panel's counts, so cells, warnings and refusals are those of the run.
 //!
 //! - `known`, `scan`: the counts. `passes`: what the run will ask for. `reads`, `size`, `work`, `memory`: what a pass costs.
-//! - `threads`, `lambda`, `preparation`: the same on the two backends. `tasks`: what one task on Lambda asks, and how long stages take. `rates`, `prices`: every constant and its source.
+//! - `threads`, `lambda`, `preparation`: the same on the two backends. `containers`: what a pool beside Lambda takes over. `tasks`: what one task on Lambda asks, and how long stages take. `rates`, `prices`: every constant and its source.
 //!
 //! Forecasts have three ends: low, likely, high. What is not known before a run — how many rounds the logits take, how many clusters
 //! there are — differs between them, and so do the rates. Memory has one: an upper bound.
 
+mod containers;
 mod known;
 mod lambda;
 mod memory;
@@ -42,6 +43,7 @@ use crate::prepare::default_memory;
 use crate::run::{check, cores, of_specifications};
 use crate::spec::RunSpec;
 
+pub use containers::{ContainerOptions, ContainerStage, ContainersForecast};
 pub use known::{Files, Known};
 pub(crate) use lambda::{cells_that_fit, pass_load, stage_load, task_memory};
 pub use prices::Prices;
@@ -96,6 +98,8 @@ pub struct ForecastOptions {
     pub rounds: Option<usize>,
     /// What things cost.
     pub prices: Prices,
+    /// Containers beside the functions.
+    pub containers: Option<ContainerOptions>,
 }
 
 impl ForecastOptions {
@@ -113,6 +117,7 @@ impl ForecastOptions {
             prefer: Prefer::default(),
             rounds: None,
             prices,
+            containers: None,
         }
     }
 }
@@ -198,6 +203,9 @@ pub struct BackendForecast {
     pub shuffle: Option<ShuffleFacts>,
     /// Why it can't run here.
     pub refused: Option<String>,
+    /// What containers beside the functions would take over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub containers: Option<ContainersForecast>,
 }
 
 /// A stage, all its passes together.

@@ -34,11 +34,20 @@ pub struct Prices {
     pub list: f64,
     /// A gigabyte stored for a month.
     pub storage_gb_month: f64,
+    /// An hour of a container with a GPU; 0 where a list has none.
+    pub gpu_hour: f64,
+    /// An hour of a container without one; 0 where a list has none.
+    pub cpu_hour: f64,
 }
 
 /// Units a price may be of, and how many things each is.
-const UNITS: [(&str, f64); 4] =
-    [("GB-second", 1.0), ("GB-month", 1.0), ("thousand requests", 1e3), ("million requests", 1e6)];
+const UNITS: [(&str, f64); 5] = [
+    ("GB-second", 1.0),
+    ("GB-month", 1.0),
+    ("hour", 1.0),
+    ("thousand requests", 1e3),
+    ("million requests", 1e6),
+];
 
 impl Prices {
     /// The list of the repository: us-east-1.
@@ -80,12 +89,14 @@ impl Prices {
             get: list.price("s3", "get", "thousand requests")?,
             list: list.price("s3", "list", "thousand requests")?,
             storage_gb_month: list.price("s3", "storage", "GB-month")?,
+            gpu_hour: list.hour("gpu")?,
+            cpu_hour: list.hour("cpu")?,
         })
     }
 }
 
 /// Keys of a list; those of tables with a point.
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 12] = [
     "date",
     "region",
     "currency",
@@ -96,6 +107,8 @@ const KEYS: [&str; 10] = [
     "s3.get",
     "s3.list",
     "s3.storage",
+    "containers.gpu",
+    "containers.cpu",
 ];
 
 /// A list under reading.
@@ -105,6 +118,14 @@ struct List<'a> {
 }
 
 impl List<'_> {
+    /// The price of an hour of a container, where the list has one.
+    fn hour(&self, key: &str) -> Result<f64> {
+        match self.has("containers", key) {
+            true => self.price("containers", key, "hour"),
+            false => Ok(0.0),
+        }
+    }
+
     fn wrong(&self, key: &str, what: &str) -> EngineError {
         EngineError::input(format!("prices: {key} of {} {what}", self.file))
             .with_hint("engine/prices/us-east-1.toml of the repository shows every key with its unit")

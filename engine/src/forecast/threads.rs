@@ -50,6 +50,7 @@ pub(super) fn forecast(planned: &Planned<'_>) -> BackendForecast {
         storage_month: if stored { month } else { 0.0 },
         shuffle,
         refused,
+        containers: None,
     }
 }
 

@@ -138,6 +138,25 @@ impl Journal {
     }
 }
 
+/// Notes that a run has stopped whose controller is gone; false if another one holds it after all.
+///
+/// # Errors
+/// Storage that fails, or an entry that can't be read.
+pub async fn close(storage: Storage, writer: Writer, now: f64, reason: &str, hint: &str) -> Result<bool> {
+    let opened = Journal::open(storage, writer, now, Takeover::IfGone).await;
+    let Ok((mut journal, history)) = opened else { return opened.map(|_| false).or_else(only_held) };
+    let summary = history.last().map_or_else(Summary::default, |last| last.summary.clone());
+    let (reason, hint) = (reason.to_owned(), Some(hint.to_owned()));
+    journal.add(now, RunEvent::Stopped { reason, hint, resumable: true });
+    journal.flush(now, Summary { state: RunState::Stopped, under_way: 0, ..summary }).await?;
+    Ok(true)
+}
+
+/// A run that somebody holds is no error here.
+fn only_held(error: EngineError) -> Result<bool> {
+    if error.storage().is_none() { Ok(false) } else { Err(error) }
+}
+
 /// All entries of a journal.
 ///
 /// # Errors

@@ -29,6 +29,8 @@ pub struct Policy {
     pub limit_multiple: f64,
     /// … but this at least.
     pub limit_least: Duration,
+    /// Nothing is sent to a pool for so long after nobody was there.
+    pub absence: Duration,
 }
 
 impl Default for Policy {
@@ -45,6 +47,7 @@ impl Default for Policy {
             backup_most: 0.1,
             limit_multiple: 20.0,
             limit_least: Duration::from_secs(30),
+            absence: Duration::from_secs(300),
         }
     }
 }
@@ -86,6 +89,8 @@ impl Policy {
             FailureClass::Data | FailureClass::Permanent => Remedy::GiveUp,
             FailureClass::Throttled => Remedy::Again(self.doubled(failed.throttles)),
             FailureClass::Credentials => Remedy::Again(self.credentials.0),
+            // A queue waits long enough by itself.
+            FailureClass::Absent => Remedy::Again(Duration::ZERO),
             FailureClass::OutOfMemory if failed.larger => Remedy::Larger,
             // The same work on the same function takes as long and as much as before.
             FailureClass::OutOfMemory | FailureClass::TimedOut if failed.splits => Remedy::Split,
@@ -101,6 +106,15 @@ impl Policy {
             // One piece of several may be the one that kills its worker: find it.
             _ if failed.splits => Remedy::Split,
             _ => Remedy::Quarantine,
+        }
+    }
+
+    /// Whether a task that a pool did not do, the last time for this reason, goes to a function instead.
+    pub fn leaves_pool(&self, class: FailureClass, failures: u32) -> bool {
+        match class {
+            FailureClass::Absent | FailureClass::OutOfMemory => true,
+            FailureClass::Data | FailureClass::Permanent | FailureClass::Throttled => false,
+            _ => failures >= self.attempts,
         }
     }
 

@@ -14,7 +14,7 @@ const TASK_GETS: u32 = 100;
 const TASK_PUTS: u32 = 2;
 
 /// A function that tasks can run on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Function {
     /// Its name.
     pub name: String,
@@ -22,6 +22,43 @@ pub struct Function {
     pub memory_mb: u32,
     /// Time that an invocation may take.
     pub timeout: Duration,
+    /// Where it is, and so what is paid for it.
+    pub place: Place,
+}
+
+/// Where a function is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Place {
+    /// Paid by the gigabyte-second ([`Rates`]).
+    Lambda,
+    /// Containers behind a queue, each so many dollars an hour.
+    Pool {
+        /// Dollars an hour of one container; 0 for machines that are there anyway.
+        hourly: f64,
+    },
+}
+
+/// The longest that Lambda lets an invocation take.
+const LAMBDA: Duration = Duration::from_secs(900);
+
+impl Function {
+    /// A function of this name and memory, which may take as long as any.
+    pub fn lambda(name: &str, memory_mb: u32) -> Self {
+        Self { name: name.to_owned(), memory_mb, timeout: LAMBDA, place: Place::Lambda }
+    }
+
+    /// Whether it is a pool of containers.
+    pub fn is_pool(&self) -> bool {
+        matches!(self.place, Place::Pool { .. })
+    }
+
+    /// Dollars of an invocation that takes so many seconds.
+    pub fn dollars(&self, rates: &Rates, seconds: f64) -> f64 {
+        match self.place {
+            Place::Lambda => rates.invocation(self.memory_mb, seconds),
+            Place::Pool { hourly } => hourly * seconds / 3600.0,
+        }
+    }
 }
 
 /// An attempt to be started.
@@ -57,6 +94,8 @@ pub enum Stop {
     Cost,
     /// Credentials were not renewed in time.
     Credentials(TaskFailure),
+    /// No worker takes tasks, and nothing else could.
+    Absent(TaskFailure),
     /// The user said so.
     Cancelled,
 }
@@ -83,6 +122,7 @@ struct Attempt {
     /// Dollars that it may cost.
     most: f64,
     backup: bool,
+    pool: bool,
 }
 
 /// A run: its functions, its limits, the stage under way.
@@ -111,6 +151,10 @@ pub struct Run {
     held: Option<(Duration, Duration)>,
     /// No attempt until the user says so.
     paused: bool,
+    /// The pool beside the functions, if there are both.
+    pool: Option<usize>,
+    /// Nothing is sent to the pool before this time: nobody was there.
+    absent: Option<Duration>,
 }
 
 impl Run {
@@ -122,6 +166,7 @@ impl Run {
         cost: Cost,
         policy: Policy,
     ) -> Self {
+        let pool = functions.iter().position(Function::is_pool).filter(|_| functions.len() > 1);
         let longest = functions.iter().map(|f| f.timeout.as_secs_f64()).fold(0.0, f64::max);
         Self {
             requests: f64::from(TASK_GETS) * rates.get + f64::from(TASK_PUTS) * rates.put,
@@ -139,6 +184,8 @@ impl Run {
             stop: None,
             held: None,
             paused: false,
+            pool,
+            absent: None,
         }
     }
 
@@ -196,9 +243,39 @@ impl Run {
 
     /// The same, with tasks on a function that has the memory for them.
     pub fn begin_on(&mut self, function: usize, works: Vec<Work>, expected: Option<Duration>, sets: usize) {
+        self.begin_routed(function, works, expected, sets, |_| false);
+    }
+
+    /// The same, with those tasks on the pool beside the functions that `heavy` says by their position, if there is a pool.
+    pub fn begin_routed(
+        &mut self,
+        function: usize,
+        works: Vec<Work>,
+        expected: Option<Duration>,
+        sets: usize,
+        heavy: impl Fn(usize) -> bool,
+    ) {
         self.number += 1;
-        self.stage =
-            Some(Stage::new(works, expected, sets, function.min(self.functions.len().saturating_sub(1))));
+        let largest = self.homes().saturating_sub(1);
+        let mut stage = Stage::new(sets, expected);
+        for (index, work) in works.into_iter().enumerate() {
+            let pool = self.pool.is_some() && heavy(index);
+            stage.push(work, function.min(largest), pool);
+        }
+        self.stage = Some(stage);
+    }
+
+    /// Functions that tasks climb: all but a pool beside others.
+    fn homes(&self) -> usize {
+        self.functions.len() - usize::from(self.pool.is_some())
+    }
+
+    /// Takes back what waits for the pool, once nobody is there.
+    fn home_from_pool(&mut self, now: Duration) {
+        let absent = self.absent.is_some_and(|until| now < until);
+        if let Some(stage) = self.stage.as_mut().filter(|_| absent) {
+            stage.leave_pool();
+        }
     }
 
     /// Starts nothing, or goes on.
@@ -234,10 +311,17 @@ impl Run {
         if let Some((until, _)) = self.held.filter(|(until, _)| now < *until) {
             return Next::Wait(Some(until));
         }
-        if self.attempts.len() >= self.concurrency.limit() {
+        self.home_from_pool(now);
+        let Some(stage) = &mut self.stage else { return Next::Done };
+        // A queue holds what its workers have no hands for yet, so its tasks take no place of others.
+        if let Some(task) = stage.ready(now, true) {
+            return self.start(task, now, false);
+        }
+        let busy = self.attempts.values().filter(|attempt| !attempt.pool).count();
+        if busy >= self.concurrency.limit() {
             return Next::Wait(stage.wakes().filter(|at| *at > now));
         }
-        if let Some(task) = stage.ready(now) {
+        if let Some(task) = stage.ready(now, false) {
             return self.start(task, now, false);
         }
         let wakes = stage.wakes();
@@ -249,10 +333,11 @@ impl Run {
 
     fn start(&mut self, task: usize, now: Duration, backup: bool) -> Next {
         let Some(stage) = &mut self.stage else { return Next::Done };
-        let function = stage.tasks[task].function;
-        let Function { memory_mb, timeout, .. } = self.functions[function];
-        let limit = self.policy.limit(stage.durations.median().or(stage.expected), timeout);
-        let most = self.rates.invocation(memory_mb, limit.as_secs_f64()) + self.requests;
+        let pool = stage.tasks[task].pool;
+        let function = self.pool.filter(|_| pool).unwrap_or(stage.tasks[task].function);
+        let own = &self.functions[function];
+        let limit = self.policy.limit(stage.durations.median().or(stage.expected), own.timeout);
+        let most = own.dollars(&self.rates, limit.as_secs_f64()) + self.requests;
         if !self.cost.allows(most + self.own) {
             self.cost.refused = most + self.own;
             if self.attempts.is_empty() {
@@ -262,7 +347,7 @@ impl Run {
             return Next::Wait(None);
         }
         if !backup {
-            stage.take();
+            stage.take(pool);
         }
         let own = &mut stage.tasks[task];
         own.attempts += 1;
@@ -271,7 +356,7 @@ impl Run {
         self.cost.reserve(most);
         let attempt = self.next_attempt;
         self.next_attempt += 1;
-        self.attempts.insert(attempt, Attempt { stage: self.number, task, begun: now, most, backup });
+        self.attempts.insert(attempt, Attempt { stage: self.number, task, begun: now, most, backup, pool });
         Next::Invoke(Order {
             attempt,
             work: own.work.clone(),
@@ -295,7 +380,7 @@ impl Run {
         }
         let Some(median) = stage.durations.median() else { return Err(None) };
         let mut wakes: Option<Duration> = None;
-        for attempt in self.attempts.values().filter(|a| a.stage == self.number && !a.backup) {
+        for attempt in self.attempts.values().filter(|a| a.stage == self.number && !a.backup && !a.pool) {
             let task = &stage.tasks[attempt.task];
             if task.status != Status::Running || task.backup {
                 continue;
@@ -329,8 +414,10 @@ impl Run {
             return Effect::Ignored;
         }
         // What was there already took no time: counted, it would make every task that computes late.
+        // Neither did waiting in a queue.
+        let took = if ended.pool { report.seconds.all() } else { now.saturating_sub(ended.begun) };
         if !report.found {
-            stage.durations.add(now.saturating_sub(ended.begun));
+            stage.durations.add(took);
         }
         stage.done(ended.task, report.bytes)
     }
@@ -364,11 +451,14 @@ impl Run {
         if failure.class == FailureClass::Credentials && self.hold(now) {
             self.stop.get_or_insert(Stop::Credentials(failure.clone()));
         }
+        if failure.class == FailureClass::Absent && self.pool.is_some() {
+            self.absent = Some(now + self.policy.absence);
+        }
         self.remedy(ended.task, failure, now, fraction)
     }
 
     fn remedy(&mut self, task: usize, failure: TaskFailure, now: Duration, fraction: f64) -> Handled {
-        let larger = self.functions.len();
+        let (larger, pool) = (self.homes(), self.pool);
         let Some(stage) = &mut self.stage else { return Handled::Ignored };
         let splits = stage.splits(task);
         let own = &mut stage.tasks[task];
@@ -378,11 +468,24 @@ impl Run {
             _ => own.failures += 1,
         }
         own.backup = false;
+        if own.pool && self.policy.leaves_pool(failure.class, own.failures) {
+            // What a pool could not do counts against the pool, not against the task.
+            (own.pool, own.failures) = (false, 0);
+            let function = own.function;
+            stage.again(task, now);
+            return Handled::Elsewhere(function);
+        }
+        if pool.is_none() && failure.class == FailureClass::Absent && own.failures >= self.policy.attempts {
+            own.failures = 0;
+            stage.again(task, now);
+            self.stop.get_or_insert(Stop::Absent(failure));
+            return Handled::Again(now);
+        }
         let remedy = self.policy.remedy(Failed {
             class: failure.class,
             failures: own.failures,
             throttles: own.throttles,
-            larger: own.function + 1 < larger,
+            larger: !own.pool && own.function + 1 < larger,
             splits,
         });
         match remedy {

@@ -35,6 +35,8 @@ pub enum Handled {
     Again(Duration),
     /// Again on a larger function.
     Larger(usize),
+    /// Again on a function instead of the pool.
+    Elsewhere(usize),
     /// In so many pieces.
     Split(usize),
     /// The run fails.
@@ -60,8 +62,10 @@ pub(super) struct Task {
     /// Failures that count against it.
     pub(super) failures: u32,
     pub(super) throttles: u32,
-    /// Function, by size.
+    /// Function, by size; where it is done, unless it is the pool's.
     pub(super) function: usize,
+    /// It is for the pool beside the functions.
+    pub(super) pool: bool,
     /// A backup was started.
     pub(super) backup: bool,
 }
@@ -70,7 +74,8 @@ pub(super) struct Task {
 #[derive(Clone, Debug)]
 pub(super) struct Stage {
     pub(super) tasks: Vec<Task>,
-    ready: VecDeque<u32>,
+    /// Tasks to start: those for functions, those for the pool.
+    ready: [VecDeque<u32>; 2],
     delayed: BinaryHeap<Reverse<(Duration, u32)>>,
     /// Tasks that are done, and those that are to be done.
     pub(super) done: usize,
@@ -91,10 +96,10 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    pub(super) fn new(works: Vec<Work>, expected: Option<Duration>, sets: usize, function: usize) -> Self {
-        let mut out = Self {
-            tasks: Vec::with_capacity(works.len()),
-            ready: VecDeque::new(),
+    pub(super) fn new(sets: usize, expected: Option<Duration>) -> Self {
+        Self {
+            tasks: Vec::new(),
+            ready: Default::default(),
             delayed: BinaryHeap::new(),
             done: 0,
             total: 0,
@@ -105,13 +110,12 @@ impl Stage {
             reduce_at: None,
             children: HashMap::new(),
             parts: HashMap::new(),
-        };
-        works.into_iter().for_each(|work| out.push(work, function));
-        out
+        }
     }
 
-    fn push(&mut self, work: Work, function: usize) {
-        self.ready.push_back(self.tasks.len() as u32);
+    /// Adds a task, to be done on a function or, if `pool`, on the pool beside them.
+    pub(super) fn push(&mut self, work: Work, function: usize, pool: bool) {
+        self.ready[usize::from(pool)].push_back(self.tasks.len() as u32);
         self.total += 1;
         self.tasks.push(Task {
             work,
@@ -120,6 +124,7 @@ impl Stage {
             failures: 0,
             throttles: 0,
             function,
+            pool,
             backup: false,
         });
     }
@@ -128,30 +133,48 @@ impl Stage {
         self.done == self.total
     }
 
-    /// The next task to start.
-    pub(super) fn ready(&mut self, now: Duration) -> Option<usize> {
+    /// The next task to start, on the pool or on a function.
+    pub(super) fn ready(&mut self, now: Duration, pool: bool) -> Option<usize> {
         while let Some(Reverse((at, task))) = self.delayed.peek().copied() {
             if at > now {
                 break;
             }
             self.delayed.pop();
-            self.ready.push_front(task);
+            self.ready[self.place(task)].push_front(task);
         }
-        while let Some(task) = self.ready.front().copied() {
-            // What was done or split meanwhile needs no attempt.
-            if self.tasks[task as usize].status == Status::Waiting {
+        let ready = &mut self.ready[usize::from(pool)];
+        while let Some(task) = ready.front().copied() {
+            // What was done, split or taken elsewhere meanwhile needs no attempt here.
+            let own = &self.tasks[task as usize];
+            if own.status == Status::Waiting && own.pool == pool {
                 return Some(task as usize);
             }
-            self.ready.pop_front();
+            ready.pop_front();
         }
         None
     }
 
+    fn place(&self, task: u32) -> usize {
+        usize::from(self.tasks[task as usize].pool)
+    }
+
     /// Takes the task that [`Stage::ready`] named.
-    pub(super) fn take(&mut self) -> Option<usize> {
-        let task = self.ready.pop_front()? as usize;
+    pub(super) fn take(&mut self, pool: bool) -> Option<usize> {
+        let task = self.ready[usize::from(pool)].pop_front()? as usize;
         self.tasks[task].status = Status::Running;
         Some(task)
+    }
+
+    /// What waits for the pool is for functions now.
+    pub(super) fn leave_pool(&mut self) {
+        let waiting = |task: &Task| task.pool && task.status == Status::Waiting;
+        for index in 0..self.tasks.len() {
+            if waiting(&self.tasks[index]) {
+                self.tasks[index].pool = false;
+            }
+        }
+        let left = std::mem::take(&mut self.ready[1]);
+        self.ready[0].extend(left);
     }
 
     /// When the next waiting task becomes ready.
@@ -162,7 +185,7 @@ impl Stage {
     /// Everything that waits for its time is ready now.
     pub(super) fn hurry(&mut self) {
         while let Some(Reverse((_, task))) = self.delayed.pop() {
-            self.ready.push_back(task);
+            self.ready[self.place(task)].push_back(task);
         }
     }
 
@@ -191,7 +214,7 @@ impl Stage {
             let mut parts = self.parts.remove(&node).unwrap_or_default();
             parts.sort_unstable();
             let children = parts.into_iter().map(|part| (node, Some(part))).collect();
-            self.push(Work::Reduce { node, children }, function);
+            self.push(Work::Reduce { node, children }, function, false);
         }
     }
 
@@ -211,7 +234,7 @@ impl Stage {
             let mut children = self.children.remove(&parent).unwrap_or_default();
             children.sort_unstable_by_key(|child| child.shards().start);
             let children = children.into_iter().map(|child| (child, None)).collect();
-            self.push(Work::Reduce { node: parent, children }, 0);
+            self.push(Work::Reduce { node: parent, children }, 0, false);
         }
         Effect::Done
     }
@@ -227,7 +250,7 @@ impl Stage {
 
     /// Cuts a task: in two halves; one shard by pairs of column sets, which are cut finer if that is not enough.
     pub(super) fn split(&mut self, task: usize) -> usize {
-        let function = self.tasks[task].function;
+        let Task { function, pool, .. } = self.tasks[task];
         let pieces: Vec<Work> = match self.tasks[task].work {
             Work::Shards { node, part: None } => match node.children() {
                 Some(halves) => halves.map(|node| Work::Shards { node, part: None }).into(),
@@ -244,7 +267,7 @@ impl Stage {
             self.total -= 1;
         }
         let count = pieces.len();
-        pieces.into_iter().for_each(|work| self.push(work, function));
+        pieces.into_iter().for_each(|work| self.push(work, function, pool));
         count
     }
 

@@ -14,9 +14,8 @@ fn seconds(seconds: f64) -> Duration {
 
 fn functions(count: u32) -> Vec<Function> {
     let function = |index: u32| Function {
-        name: format!("f{index}"),
-        memory_mb: 1024 << index,
         timeout: Duration::from_secs(100),
+        ..Function::lambda(&format!("f{index}"), 1024 << index)
     };
     (0..count).map(function).collect()
 }
@@ -303,4 +302,100 @@ fn results_that_were_there_make_nothing_late() {
         run.on_report(order.attempt, &report, 0.0, seconds(0.1));
     }
     assert!(matches!(run.next(seconds(10.0)), Next::Wait(None)), "no task has told how long one takes");
+}
+
+/// Functions, and a pool beside them.
+fn beside(count: u32) -> Run {
+    let mut all = functions(count);
+    let place = super::Place::Pool { hourly: 36.0 };
+    all.push(Function { timeout: Duration::from_secs(100), place, ..Function::lambda("pool", 1 << 14) });
+    Run::new(all, RATES, 2, Cost::default(), Policy::default())
+}
+
+fn absent() -> TaskFailure {
+    TaskFailure::new(FailureClass::Absent, "nobody there")
+}
+
+#[test]
+fn heavy_tasks_go_to_the_pool_and_take_no_place_of_others() {
+    let mut run = beside(1);
+    run.begin_routed(0, shards(0, 6), None, 1, |task| task >= 3);
+    let started = orders(&mut run, 0.0);
+    let on: Vec<usize> = started.iter().map(|order| order.function).collect();
+    assert_eq!(on, [1, 1, 1, 0, 0], "three for the pool, and two functions at a time");
+    let cost = run.cost().reserved;
+    assert!(
+        (cost - (2.0 * 100.0 + 3.0 * 36.0 * 100.0 / 3600.0)).abs() < 1e-9,
+        "{cost}: a pool is paid by the hour"
+    );
+}
+
+#[test]
+fn what_nobody_takes_goes_back_to_functions_and_so_does_what_waits() {
+    let mut run = beside(1);
+    run.begin_routed(0, shards(0, 2), None, 1, |_| true);
+    let started = orders(&mut run, 0.0);
+    assert_eq!(started.len(), 2);
+    let handled = run.on_failure(started[0].attempt, absent(), 0.0, seconds(300.0), 0.5);
+    assert_eq!(handled, Handled::Elsewhere(0));
+    let again = order(&mut run, 300.0);
+    assert_eq!((again.function, again.look), (0, true));
+    assert_eq!(run.on_failure(started[1].attempt, absent(), 0.0, seconds(300.0), 0.5), Handled::Elsewhere(0));
+    for order in [again, order(&mut run, 300.0)] {
+        run.on_report(order.attempt, &TaskReport::default(), 0.0, seconds(301.0));
+    }
+    // While it is known that nobody is there, nothing more is sent there; later it is tried again.
+    run.begin_routed(0, shards(0, 1), None, 1, |_| true);
+    let first = order(&mut run, 302.0);
+    assert_eq!(first.function, 0);
+    run.on_report(first.attempt, &TaskReport::default(), 0.0, seconds(303.0));
+    run.begin_routed(0, shards(0, 1), None, 1, |_| true);
+    assert_eq!(order(&mut run, 700.0).function, 1);
+}
+
+#[test]
+fn a_pool_that_loses_a_task_three_times_or_lacks_its_memory_gives_it_up() {
+    let mut run = beside(1);
+    run.begin_routed(0, shards(1, 1), None, 1, |_| true);
+    let lost = || TaskFailure::new(FailureClass::Lost, "spot");
+    let mut now = 0.0;
+    for _ in 0..2 {
+        let order = order(&mut run, now);
+        assert_eq!(order.function, 1);
+        assert!(matches!(run.on_failure(order.attempt, lost(), 0.0, seconds(now), 0.0), Handled::Again(_)));
+        now += 10.0;
+    }
+    let third = order(&mut run, now);
+    assert_eq!(run.on_failure(third.attempt, lost(), 0.0, seconds(now), 0.0), Handled::Elsewhere(0));
+    assert_eq!(order(&mut run, now).function, 0);
+    let mut run = beside(1);
+    run.begin_routed(0, shards(1, 1), None, 1, |_| true);
+    let order = order(&mut run, 0.0);
+    let oom = TaskFailure::new(FailureClass::OutOfMemory, "device memory");
+    assert_eq!(run.on_failure(order.attempt, oom, 0.0, seconds(1.0), 0.0), Handled::Elsewhere(0));
+}
+
+#[test]
+fn a_pool_alone_that_nobody_serves_stops_the_run_so_that_it_can_be_taken_up() {
+    let place = super::Place::Pool { hourly: 0.0 };
+    let pool = Function { place, ..Function::lambda("pool", 1 << 14) };
+    let mut run = Run::new(vec![pool], RATES, 2, Cost::default(), Policy::default());
+    run.begin(shards(0, 1), None, 1);
+    for attempt in 1..=3 {
+        let order = order(&mut run, f64::from(attempt) * 300.0);
+        run.on_failure(order.attempt, absent(), 0.0, seconds(f64::from(attempt) * 300.0), 0.0);
+    }
+    assert!(matches!(run.stopped(), Some(Stop::Absent(_))), "{:?}", run.stopped());
+    assert_eq!(run.next(seconds(1000.0)), Next::Stopped);
+}
+
+#[test]
+fn backups_are_for_functions_and_splits_stay_where_they_were() {
+    let mut run = beside(1);
+    run.begin_routed(0, shards(1, 1), None, 1, |_| true);
+    let order = order(&mut run, 0.0);
+    let late = TaskFailure::new(FailureClass::TimedOut, "slow");
+    assert_eq!(run.on_failure(order.attempt, late, 0.0, seconds(1.0), 0.0), Handled::Split(2));
+    let pieces = orders(&mut run, 1.0);
+    assert_eq!(pieces.iter().map(|order| order.function).collect::<Vec<_>>(), [1, 1]);
 }

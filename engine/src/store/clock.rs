@@ -25,6 +25,11 @@ pub trait Clock: Debug + Send + Sync {
     }
 }
 
+/// The machine's clock. With `timer` it sleeps on the runtime's timer, else the thread itself sleeps.
+pub fn system_clock(timer: bool) -> std::sync::Arc<dyn Clock> {
+    std::sync::Arc::new(SystemClock::new(timer))
+}
+
 /// The machine's clock.
 #[derive(Debug)]
 pub(crate) struct SystemClock {

@@ -25,6 +25,7 @@ use bytes::Bytes;
 
 pub use clock::Clock;
 pub(crate) use clock::SystemClock;
+pub use clock::system_clock;
 pub(crate) use coalesce::requests as coalesced;
 pub use error::{StoreError, StoreErrorKind};
 pub use local::LocalStore;
@@ -33,6 +34,8 @@ pub use memory::MemoryStore;
 pub use policy::{Duplicate, Policy};
 pub use runtime::runtime;
 pub use s3::S3Store;
+#[cfg(feature = "queue")]
+pub(crate) use s3::https;
 pub use stats::StoreStats;
 pub use storage::Storage;
 

@@ -94,6 +94,11 @@ impl Worker {
         Self { options, kept: Mutex::default() }
     }
 
+    /// Memory of the device that it computes on, where that is not the process's.
+    pub fn device_memory(&self) -> Option<crate::kernel::DeviceMemory> {
+        self.options.kernel.memory()
+    }
+
     /// Does one task. Never panics: what goes wrong is in the answer.
     pub fn handle(&self, invocation: &Invocation) -> Answer {
         let work = || self.attempt(invocation);

@@ -1,6 +1,7 @@
 //! What a controller asks of a worker, and what the worker answers: small JSON, whoever carries it.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -132,6 +133,14 @@ pub struct Phases {
     pub write: f64,
 }
 
+impl Phases {
+    /// All of them together.
+    pub fn all(&self) -> Duration {
+        let seconds = self.open + self.read + self.compute + self.write;
+        Duration::try_from_secs_f64(seconds).unwrap_or_default()
+    }
+}
+
 /// What a worker tells of a task it has done.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TaskReport {
@@ -177,6 +186,8 @@ pub enum FailureClass {
     Corrupt,
     /// Credentials expired, or are none.
     Credentials,
+    /// Nobody was there to do it.
+    Absent,
     /// The data are at fault: never tried again.
     Data,
     /// Anything else that another attempt can't mend.
@@ -193,6 +204,7 @@ impl FailureClass {
             Self::Lost => "lost",
             Self::Corrupt => "corrupt",
             Self::Credentials => "credentials",
+            Self::Absent => "absent",
             Self::Data => "data error",
             Self::Permanent => "permanent",
         }

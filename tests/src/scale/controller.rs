@@ -57,7 +57,7 @@ pub async fn stage(tasks: usize, draws: usize, folder: &Path) -> Outcome<Measure
     storage.put_async("sum", bytes.clone(), Condition::Always).await?;
     let writer = Writer { host: "here".into(), pid: std::process::id(), mark: "measured".into() };
     let (mut journal, _) = Journal::open(storage.clone(), writer, 0.0, Takeover::Force).await?;
-    let function = Function { name: "worker".into(), memory_mb: 1769, timeout: Duration::from_secs(900) };
+    let function = Function::lambda("worker", 1769);
     let cost = Cost::default();
     let mut run = Run::new(vec![function], Rates::FREE, UNDER_WAY, cost, Policy::default());
     let works = (0..tasks).map(|index| Work::Shards { node: Node { level: 0, index }, part: None });

@@ -144,11 +144,7 @@ pub fn simulate(loads: &[StageLoad], functions: Functions, prices: &Prices, assu
         get: prices.get,
         put: prices.put,
     };
-    let function = Function {
-        name: "worker".to_owned(),
-        memory_mb: functions.megabytes as u32,
-        timeout: Duration::from_secs(900),
-    };
+    let function = Function::lambda("worker", functions.megabytes as u32);
     let policy = Policy::default();
     let mut simulation = Simulation {
         run: Run::new(vec![function], rates, functions.concurrency, Cost::default(), policy),

@@ -7,19 +7,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use stagger_engine::cloud::{
-    CloudOptions, CloudOutput, Ground, Prefer, RunRequest, Settings, Signal, resume, start,
+    CloudOptions, CloudOutput, Ground, Heavy, Invoker, Prefer, RunRequest, Settings, Signal, resume, start,
 };
 use stagger_engine::error::EngineError;
 use stagger_engine::events::RunEvent;
 use stagger_engine::journal::{Summary, Takeover, Writer};
+use stagger_engine::pool::Routed;
 use stagger_engine::schedule::Policy;
 use stagger_engine::store::Store as _;
-use stagger_engine::worker::protocol::VERSION;
+use stagger_engine::worker::protocol::{FailureClass, VERSION};
 
 use super::clock::{Shared, SimClock};
 use super::faults::{Ending, Fault, Plan, Seen};
 use super::lambda::{RATES, SIZES, SimLambda};
 use super::panel::cases;
+use super::pool::SimPool;
 use super::store::of_controller;
 use super::turns::Turns;
 use super::world::{Counts, DEAD, Guard, Process, World, lock};
@@ -398,12 +400,22 @@ impl Machine {
 
     fn settings(&self) -> Settings {
         let process = Arc::clone(&self.process);
+        let functions: Arc<dyn Invoker> = Arc::new(self.lambda.clone());
+        let invoker = match (&process.world.plan.pool, &*self.ground) {
+            (Some(plan), Ground::Own(runtime)) => {
+                let _context = runtime.enter();
+                let pool = SimPool::new(&process, &self.lambda, plan);
+                Arc::new(Routed::new(functions, Arc::new(pool))) as Arc<dyn Invoker>
+            }
+            _ => functions,
+        };
         Settings {
-            invoker: Arc::new(self.lambda.clone()),
+            invoker,
             clock: Arc::new(Shared(Arc::clone(&self.process.clock))),
             ground: Arc::clone(&self.ground),
             open: Arc::new(move |url: &str| of_controller(&process, url)),
             signal: Signal::default(),
+            kind: None,
         }
     }
 }
@@ -468,6 +480,7 @@ fn request(world: &World) -> RunRequest {
         functions: Vec::new(),
         limits: Default::default(),
         prepare: None,
+        pool: None,
     }
 }
 
@@ -481,6 +494,7 @@ fn options(world: &World, changes: &Changes, command: &Command) -> CloudOptions 
         max_cost: command.cap,
         // Several would do their requests in an order of their own.
         threads: Some(1),
+        heavy: world.plan.pool.as_ref().map_or(Heavy::Never, |pool| Heavy::Rows(pool.above)),
         policy: changes.policy.clone().unwrap_or_default(),
         writer: Writer { host: format!("host-{id}"), pid: 1, mark: format!("mark-{id}") },
         takeover: command.takeover,
@@ -509,9 +523,13 @@ fn observe(process: &Process, event: &RunEvent, last: &Mutex<Option<Summary>>) {
                 "again" => Some(Seen::Again),
                 other if other.starts_with("again on") => Some(Seen::Larger),
                 other if other.starts_with("split") => Some(Seen::Split),
+                other if other.starts_with("on function") => Some(Seen::Elsewhere),
                 _ => None,
             };
             seen.into_iter().for_each(|seen| world.see(seen));
+            if *class == FailureClass::Absent {
+                world.fire(Fault::NoContainer);
+            }
             process.tell(|| {
                 let mut line = format!("{} → {remedy}", class.name());
                 let _ = write!(line, " ({message})");

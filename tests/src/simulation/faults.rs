@@ -62,11 +62,15 @@ pub enum Fault {
     Cap,
     /// Credentials expire, and nobody renews them.
     LoggedOut,
+    /// A container is taken away in mid-task.
+    SpotLoss,
+    /// No container appears: no machine with a GPU is to be had.
+    NoContainer,
 }
 
 impl Fault {
     /// Every one.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::SlowDown,
         Self::Unavailable,
         Self::ReplyLost,
@@ -94,6 +98,8 @@ impl Fault {
         Self::Skew,
         Self::Cap,
         Self::LoggedOut,
+        Self::SpotLoss,
+        Self::NoContainer,
     ];
 
     /// Those that happen to a request or an invocation now and then, and how often at most.
@@ -150,11 +156,15 @@ pub enum Seen {
     LoggedOut,
     /// A worker had a shard in memory already.
     Warm,
+    /// A container did a task.
+    Contained,
+    /// A task for containers was done by a function instead.
+    Elsewhere,
 }
 
 impl Seen {
     /// Every one.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Bits,
         Self::Again,
         Self::Larger,
@@ -170,6 +180,8 @@ impl Seen {
         Self::Capped,
         Self::LoggedOut,
         Self::Warm,
+        Self::Contained,
+        Self::Elsewhere,
     ];
 }
 
@@ -195,6 +207,19 @@ pub struct Second {
     pub at: Duration,
     /// Whether it takes it in any case.
     pub force: bool,
+}
+
+/// Containers beside the functions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PoolPlan {
+    /// How many; 0 where none appears.
+    pub workers: usize,
+    /// Until they are there.
+    pub start: Duration,
+    /// Each is taken away within this time, if it is.
+    pub spot: Option<Duration>,
+    /// Units from which on a task is theirs.
+    pub above: u64,
 }
 
 /// Everything that a seed decides.
@@ -232,6 +257,8 @@ pub struct Plan {
     pub diverging: bool,
     /// How it must end.
     pub ending: Ending,
+    /// Containers that heavy tasks are for.
+    pub pool: Option<PoolPlan>,
 }
 
 impl Plan {
@@ -254,6 +281,7 @@ impl Plan {
             skew: 0.0,
             diverging: false,
             ending: Ending::Bits,
+            pool: None,
         }
     }
 
@@ -300,6 +328,14 @@ impl Plan {
             p if p < 0.18 => Ending::LoggedOut(Duration::from_secs_f64(draw.uniform() * 5.0)),
             _ => Ending::Bits,
         };
+        // Containers of two controllers would take messages in an order that no clock fixes.
+        if chance(&mut draw, 0.3) && plan.second.is_none() {
+            let workers = [0, 1, 2, 4][draw.below(4)];
+            let start = Duration::from_secs_f64(90.0 * draw.uniform() * draw.uniform());
+            let spot = chance(&mut draw, 0.5).then(|| Duration::from_secs_f64(2.0 + 60.0 * draw.uniform()));
+            let above = [0, 60, 200][draw.below(3)];
+            plan.pool = Some(PoolPlan { workers, start, spot, above });
+        }
         plan
     }
 

@@ -154,6 +154,28 @@ impl SimLambda {
         Self { inner: Arc::new(inner) }
     }
 
+    /// An environment for something else than tasks.
+    pub(super) fn environment(&self) -> Arc<Environment> {
+        self.inner.environment()
+    }
+
+    /// Does a task in a container: as in an environment, without what only Lambda does to it.
+    pub(super) async fn contained(&self, invocation: &Invocation) -> Answer {
+        let inner = &self.inner;
+        let instance = inner.instance(0);
+        let limit = Duration::from_secs(invocation.seconds.into());
+        let (before, after) = self.durations(&instance, invocation, limit, &task_of(invocation));
+        sleep(before).await;
+        let answer = inner.call(&instance, invocation, None, false);
+        let after = after + instance.environment.spent();
+        if before + after > limit {
+            return failed(FailureClass::TimedOut, "too long");
+        }
+        sleep(after).await;
+        lock(&inner.idle[0]).push(instance);
+        answer
+    }
+
     /// Has an execution happen at its time, whoever waits for it.
     pub(super) fn later(&self, pending: Pending) {
         let inner = Arc::clone(&self.inner);
@@ -176,7 +198,10 @@ impl Invoker for SimLambda {
     }
 
     fn functions(&self) -> Vec<Function> {
-        let function = |memory_mb| Function { name: format!("f-{memory_mb}"), memory_mb, timeout: TIMEOUT };
+        let function = |memory_mb| Function {
+            timeout: TIMEOUT,
+            ..Function::lambda(&format!("f-{memory_mb}"), memory_mb)
+        };
         SIZES.map(function).into()
     }
 
@@ -365,13 +390,16 @@ impl Inner {
         }
     }
 
+    fn environment(&self) -> Arc<Environment> {
+        let number = self.environments.fetch_add(1, Ordering::SeqCst) + 1;
+        Arc::new(Environment { number, process: Arc::clone(&self.process), call: Mutex::default() })
+    }
+
     fn instance(&self, function: usize) -> Instance {
         if let Some(instance) = lock(&self.idle[function]).pop() {
             return instance;
         }
-        let number = self.environments.fetch_add(1, Ordering::SeqCst) + 1;
-        let process = Arc::clone(&self.process);
-        let environment = Arc::new(Environment { number, process, call: Mutex::default() });
+        let environment = self.environment();
         let of = Arc::clone(&environment);
         let open = Arc::new(move |url: &str| of_worker(&of, url));
         let options = WorkerOptions { cache: CACHE, open, ..WorkerOptions::with_memory(None) };

@@ -6,7 +6,7 @@
 //! that clock and answered after the time that they would have taken (`lambda`). Storage is in memory, and fails as S3 does
 //! (`store`). The run must end with the bits of a run on one process, or with the refusal that fits what was done to it (`drive`).
 //!
-//! - `panel`: what is estimated. `world`: what processes share. `turns`: two controllers in one order. `clock`: virtual time.
+//! - `pool`: containers at a queue beside the functions. `panel`: what is estimated. `world`: what processes share. `turns`: two controllers in one order. `clock`: virtual time.
 //!   `bundle`: partials made wrong with checksums that fit.
 
 mod bundle;
@@ -15,10 +15,11 @@ mod drive;
 mod faults;
 mod lambda;
 mod panel;
+mod pool;
 mod store;
 mod turns;
 mod world;
 
 pub use drive::{Changes, Outcome, case_count, simulate, simulate_plan};
-pub use faults::{Ending, Fault, Plan, Second, Seen};
+pub use faults::{Ending, Fault, Plan, PoolPlan, Second, Seen};
 pub use world::{Counts, Guard};

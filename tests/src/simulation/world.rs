@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use stagger_engine::pool::MemoryQueue;
 use stagger_engine::store::{Condition, MemoryStore, Store, StoreError, StoreErrorKind, StoreResult};
 use stagger_engine::worker::protocol::Invocation;
 
@@ -173,6 +174,8 @@ pub(super) struct World {
     reads: AtomicU64,
     /// Nobody has logged in again.
     pub(super) logged_out: Mutex<bool>,
+    /// Tasks for containers, which outlive their controller.
+    pub(super) queue: Mutex<Option<MemoryQueue>>,
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -196,6 +199,7 @@ impl World {
             trace: Mutex::default(),
             reads: AtomicU64::new(0),
             logged_out: Mutex::new(true),
+            queue: Mutex::new(None),
         })
     }
 

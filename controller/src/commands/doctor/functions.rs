@@ -161,6 +161,7 @@ fn no_task() -> Invocation {
         work: Work::Scatter(0),
         look: false,
         seconds: 1,
+        kind: None,
     }
 }
 

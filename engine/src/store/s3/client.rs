@@ -81,7 +81,7 @@ async fn load() -> Client {
 
 /// The SDK's own default, but for the cryptography: its choice is a C library that takes a minute to build and megabytes of a
 /// worker.
-fn https() -> SharedHttpClient {
+pub(crate) fn https() -> SharedHttpClient {
     HttpBuilder::new().build_with_connector_fn(|settings, components| {
         let mut connector = ConnectorBuilder::default()
             .tls_provider(Provider::Rustls(CryptoMode::Ring))

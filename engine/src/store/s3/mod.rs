@@ -14,6 +14,8 @@ use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 
+#[cfg(feature = "queue")]
+pub(crate) use self::client::https;
 use self::client::{Clients, timeouts};
 use self::explain::{Request, reasons};
 use super::key::check_key;

@@ -5,7 +5,8 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use futures::future::{Either, select};
+use futures::FutureExt;
+use futures::future::{BoxFuture, Either, select};
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::attempts::Attempts;
@@ -59,7 +60,11 @@ impl Attempts {
             answers.push(first.bytes);
             pin = Some(first.info.etag);
         }
-        let rest = requests[answers.len()..].iter().map(|range| self.range(key, range, pin.as_deref()));
+        // As one type: the compiler can't see that the closure's futures are sent between threads for every lifetime.
+        let mut rest: Vec<BoxFuture<'_, StoreResult<Object>>> = Vec::new();
+        for range in &requests[answers.len()..] {
+            rest.push(self.range(key, range, pin.as_deref()).boxed());
+        }
         let rest: Vec<Object> = stream::iter(rest).buffered(self.policy.width.max(1)).try_collect().await?;
         answers.extend(rest.into_iter().map(|object| object.bytes));
         Ok(ranges.iter().map(|range| assemble(range, &requests, &answers)).collect())

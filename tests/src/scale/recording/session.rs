@@ -117,9 +117,8 @@ pub(super) fn play() -> Vec<(f64, RunEvent)> {
 
 fn functions() -> Vec<Function> {
     let function = |memory_mb| Function {
-        name: format!("stagger-{memory_mb}"),
-        memory_mb,
         timeout: Duration::from_secs(300),
+        ..Function::lambda(&format!("stagger-{memory_mb}"), memory_mb)
     };
     [512, 1_769, 3_008].map(function).into()
 }

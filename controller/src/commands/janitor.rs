@@ -1,0 +1,113 @@
+//! `stagger janitor`: ends what controllers that are gone have left — the state of their runs, and the containers that wait for them.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use stagger_engine::cloud::run_url;
+use stagger_engine::error::{EngineError, Result as EngineResult};
+use stagger_engine::journal::{self, Entry, RunState};
+use stagger_engine::store::{Storage, runtime};
+
+use crate::cli::workers::{JanitorArgs, runs};
+use crate::commands::workers::writer;
+use crate::containers::end_jobs;
+use crate::failure::Failure;
+use crate::lambda::Clients;
+use crate::report::stdout::{print, print_json};
+use crate::unattended::{Notice, Sns};
+
+/// Seconds without a sign of life, if nobody says: a controller writes every five.
+const SILENT: f64 = 900.0;
+
+/// A run that was ended, as `--json` prints it.
+#[derive(Serialize)]
+struct Ended {
+    run: String,
+    /// Seconds since its controller wrote.
+    silent: f64,
+    dollars: f64,
+    /// Jobs of AWS Batch that were ended.
+    jobs: usize,
+}
+
+/// Ends them.
+pub(crate) fn janitor(args: &JanitorArgs) -> Result<(), Failure> {
+    let all = runs(args.run_dir.clone())?;
+    let silent = args.silent.unwrap_or(SILENT);
+    if !(silent >= journal::SILENCE && silent.is_finite()) {
+        return Err(Failure::input(format!(
+            "silent must be at least {} seconds, within which a controller may just be slow; received {silent}",
+            journal::SILENCE
+        )));
+    }
+    let topic = args.notify.as_deref().map(Sns::open).transpose()?;
+    let storage = Storage::open(&all).map_err(EngineError::from)?;
+    let runtime = runtime().map_err(EngineError::from)?;
+    let open = |url: &str| -> EngineResult<Storage> { Storage::open(url).map_err(EngineError::from) };
+    let found = runtime.block_on(journal::list(&storage, &open))?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
+    let left = found.into_iter().filter_map(|run| {
+        let last = run.last.filter(|last| is_left(last, now, silent))?;
+        Some((run.name, last))
+    });
+    let mut ended = Vec::new();
+    for (name, last) in left {
+        let own = open(&run_url(&all, &name))?;
+        let silent = now - last.at;
+        let reason = format!("its controller, process {} on {}, is gone", last.writer.pid, last.writer.host);
+        let hint = format!("`stagger resume {name}` goes on where it was");
+        // Somebody may take it up in this moment: then it is not left any more.
+        if !runtime.block_on(journal::close(own, writer(), now, &reason, &hint))? {
+            continue;
+        }
+        let jobs = jobs(args, &name)?;
+        let one = Ended { run: name, silent, dollars: last.summary.cost.spent, jobs };
+        if let Some(topic) = &topic {
+            topic.send(&notice(&one, &reason, &hint))?;
+        }
+        ended.push(one);
+    }
+    if args.json.unwrap_or(false) {
+        return print_json(&ended);
+    }
+    print(&text(&ended, &all))
+}
+
+fn is_left(last: &Entry, now: f64, silent: f64) -> bool {
+    last.summary.state == RunState::Running && now - last.at > silent
+}
+
+fn jobs(args: &JanitorArgs, run: &str) -> Result<usize, Failure> {
+    let runtime = runtime().map_err(EngineError::from)?;
+    let mut ended = 0;
+    for queue in args.batch_queue.as_deref().unwrap_or_default() {
+        ended += runtime.block_on(async {
+            let shared = Clients::of_environment().await.shared_config().await;
+            end_jobs(&shared, queue, run).await
+        })?;
+    }
+    Ok(ended)
+}
+
+fn notice(ended: &Ended, reason: &str, hint: &str) -> Notice {
+    let lines = vec![
+        reason.to_owned(),
+        format!("silent for {:.0} s, ${:.4} so far", ended.silent, ended.dollars),
+        format!("{} jobs of AWS Batch ended", ended.jobs),
+        hint.to_owned(),
+    ];
+    Notice { run: ended.run.clone(), state: "stopped", lines }
+}
+
+fn text(ended: &[Ended], runs: &str) -> String {
+    if ended.is_empty() {
+        return format!("no run in {runs} was left by its controller\n");
+    }
+    let line = |one: &Ended| {
+        format!(
+            "run {}: stopped after {:.0} s of silence, {} jobs ended; `stagger resume {}` goes on where it was\n",
+            one.run, one.silent, one.jobs, one.run
+        )
+    };
+    ended.iter().map(line).collect()
+}

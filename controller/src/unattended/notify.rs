@@ -1,0 +1,135 @@
+//! A message by Amazon SNS: how a run ended, what it cost, where its result is.
+
+use aws_config::SdkConfig;
+use aws_sdk_sns::Client;
+use aws_sdk_sns::error::{DisplayErrorContext, ProvideErrorMetadata};
+use stagger_engine::error::EngineError;
+use stagger_engine::store::runtime;
+
+use crate::failure::Failure;
+use crate::lambda::Clients;
+
+/// The longest subject that SNS takes.
+const SUBJECT: usize = 100;
+
+/// What is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Notice {
+    /// The run.
+    pub(crate) run: String,
+    /// `finished`, `failed`, `stopped`.
+    pub(crate) state: &'static str,
+    /// More, a fact a line.
+    pub(crate) lines: Vec<String>,
+}
+
+impl Notice {
+    /// ASCII in one line, as SNS wants it.
+    fn subject(&self) -> String {
+        let text = format!("stagger: {} {}", self.run, self.state);
+        text.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '-' }).take(SUBJECT).collect()
+    }
+
+    fn text(&self) -> String {
+        let mut out = format!("run {} {}\n", self.run, self.state);
+        self.lines.iter().for_each(|line| out += &format!("{line}\n"));
+        out
+    }
+}
+
+/// A topic.
+#[derive(Debug)]
+pub(crate) struct Sns {
+    client: Client,
+    topic: String,
+}
+
+impl Sns {
+    /// The topic of this ARN. Blocks.
+    ///
+    /// # Errors
+    /// A text that is no ARN of a topic.
+    pub(crate) fn open(topic: &str) -> Result<Self, Failure> {
+        check(topic)?;
+        let runtime = runtime().map_err(EngineError::from)?;
+        let shared = runtime.block_on(async { Clients::of_environment().await.shared_config().await });
+        Ok(Self::new(&shared, topic))
+    }
+
+    /// The same with these credentials.
+    pub(crate) fn new(shared: &SdkConfig, topic: &str) -> Self {
+        Self { client: Client::new(shared), topic: topic.to_owned() }
+    }
+
+    /// Sends it. Blocks.
+    ///
+    /// # Errors
+    /// A topic that is not there, or may not be used.
+    pub(crate) fn send(&self, notice: &Notice) -> Result<(), Failure> {
+        let call =
+            self.client.publish().topic_arn(&self.topic).subject(notice.subject()).message(notice.text());
+        let sent = runtime().map_err(EngineError::from)?.block_on(call.send());
+        sent.map(|_| ()).map_err(|error| {
+            let service = error.as_service_error();
+            let code = service.and_then(ProvideErrorMetadata::code);
+            let why = match (code, service.and_then(ProvideErrorMetadata::message)) {
+                (Some(code), Some(message)) => format!("{code}: {}", message.trim_end_matches('.')),
+                (Some(code), None) => code.to_owned(),
+                _ => DisplayErrorContext(&error).to_string(),
+            };
+            Failure::failed(format!("sns:Publish on `{}`: {why}", self.topic))
+                .hint("check --notify and that the role may publish there; docs/guide/permissions.md")
+        })
+    }
+}
+
+/// Refuses what is no ARN of a topic, before a run that would end without a word.
+pub(crate) fn check(topic: &str) -> Result<(), Failure> {
+    let parts: Vec<&str> = topic.split(':').collect();
+    match parts.as_slice() {
+        ["arn", _, "sns", region, account, name]
+            if [region, account, name].iter().all(|part| !part.is_empty()) =>
+        {
+            Ok(())
+        }
+        _ => Err(Failure::input(format!("notify must be the ARN of an SNS topic; received \"{topic}\""))
+            .hint("arn:aws:sns:REGION:ACCOUNT:NAME")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lambda::scripted::{answer, serve, shared_config};
+
+    #[test]
+    fn a_topic_is_an_arn() {
+        assert!(check("arn:aws:sns:eu-west-1:123:stagger").is_ok());
+        for wrong in ["stagger", "arn:aws:sqs:eu-west-1:123:stagger", "arn:aws:sns::123:x", ""] {
+            assert!(check(wrong).unwrap_err().to_string().contains("hint: arn:aws:sns"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_notice_is_sent_with_what_it_says() {
+        let body = "<PublishResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\"><PublishResult><MessageId>1</MessageId></PublishResult></PublishResponse>";
+        let (url, asked) = serve(Box::new(move |_| answer(200, "", body)));
+        let notice =
+            Notice { run: "nightly-ä".to_owned(), state: "finished", lines: vec!["$0.0123".to_owned()] };
+        Sns::new(&shared_config(&url), "arn:aws:sns:us-east-1:1:t").send(&notice).unwrap();
+        let asked = asked.recv().unwrap();
+        assert!(asked.contains("action=publish") && asked.contains("%240.0123"), "{asked}");
+        assert_eq!(notice.subject(), "stagger: nightly-- finished");
+        assert!(notice.text().contains("nightly-ä"));
+    }
+
+    #[test]
+    fn a_topic_that_refuses_is_named() {
+        let body = "<ErrorResponse><Error><Type>Sender</Type><Code>AuthorizationError</Code><Message>not you.</Message></Error></ErrorResponse>";
+        let (url, _) = serve(Box::new(move |_| answer(403, "", body)));
+        let sns = Sns::new(&shared_config(&url), "arn:aws:sns:us-east-1:1:t");
+        let notice = Notice { run: "r".to_owned(), state: "failed", lines: Vec::new() };
+        let refused = sns.send(&notice).unwrap_err().to_string();
+        assert!(refused.contains("AuthorizationError: not you") && refused.contains("hint: "), "{refused}");
+    }
+}

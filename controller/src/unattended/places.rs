@@ -1,0 +1,96 @@
+//! Names with a date in them, so that a schedule need not know what day it is.
+
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::cli::workers::date;
+use crate::failure::Failure;
+
+/// What stands for a placeholder: the moment at which the command began, and the run's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    seconds: u64,
+    run: Option<String>,
+}
+
+impl Stamp {
+    /// Now, of a run that has no name yet.
+    pub(crate) fn now() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        Self { seconds: since.map_or(0, |since| since.as_secs()), run: None }
+    }
+
+    /// Of this run.
+    pub(crate) fn of(self, run: &str) -> Self {
+        Self { run: Some(run.to_owned()), ..self }
+    }
+
+    fn value(&self, name: &str) -> Option<String> {
+        let (year, month, day) = date(self.seconds / 86_400);
+        let (hour, minute, second) = (self.seconds / 3600 % 24, self.seconds / 60 % 60, self.seconds % 60);
+        match name {
+            "date" => Some(format!("{year:04}-{month:02}-{day:02}")),
+            "time" => Some(format!("{hour:02}{minute:02}{second:02}")),
+            "run" => self.run.clone(),
+            _ => None,
+        }
+    }
+}
+
+/// `results/{date}/{run}` with what stands for them; `argument` is for the message.
+///
+/// # Errors
+/// A placeholder that means nothing there.
+pub(crate) fn filled(argument: &str, text: &str, stamp: &Stamp) -> Result<String, Failure> {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('{') {
+        let named = after.split_once('}').and_then(|(name, rest)| Some((stamp.value(name)?, rest)));
+        let Some((value, next)) = named else {
+            return Err(Failure::input(format!(
+                "{argument} has a placeholder that means nothing: \"{text}\""
+            ))
+            .hint("{date}, {time} (UTC) and, in out, {run} are filled in"));
+        };
+        out += before;
+        out += &value;
+        rest = next;
+    }
+    Ok(out + rest)
+}
+
+/// Whether results go to S3.
+pub(crate) fn is_remote(out: &str) -> bool {
+    out.starts_with("s3://")
+}
+
+/// A folder of this process for what is to be sent away.
+pub(crate) fn scratch(run: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("stagger-{}-{run}", std::process::id()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stamp() -> Stamp {
+        Stamp { seconds: 1_795_251_723, run: Some("nightly".to_owned()) }
+    }
+
+    #[test]
+    fn placeholders_are_date_time_and_run() {
+        let found = filled("out", "s3://b/{date}/{time}-{run}", &stamp()).unwrap();
+        assert_eq!(found, "s3://b/2026-11-21/090203-nightly");
+        assert_eq!(filled("out", "plain", &stamp()).unwrap(), "plain");
+    }
+
+    #[test]
+    fn other_placeholders_are_refused() {
+        for wrong in ["{day}", "{", "{date", "{}"] {
+            let refused = filled("out", wrong, &stamp()).unwrap_err().to_string();
+            assert!(refused.contains(wrong) && refused.contains("hint: {date}"), "{refused}");
+        }
+        let unnamed = Stamp { run: None, ..stamp() };
+        assert!(filled("run_name", "a-{run}", &unnamed).is_err(), "a run can't be named after itself");
+    }
+}

@@ -1,0 +1,64 @@
+//! A run, and the message at its end.
+
+use std::time::{Duration, Instant};
+
+use stagger_engine::cloud::run_url;
+use stagger_engine::error::EngineError;
+use stagger_engine::journal::{self, Entry, RunState};
+use stagger_engine::store::{Storage, runtime};
+
+use super::{Notice, Sns};
+use crate::cli::request::RunRequest;
+use crate::failure::Failure;
+
+/// Does the work, and tells the request's topic how it ended. A topic that can't be told fails a run that went well: nobody would
+/// hear of it.
+///
+/// # Errors
+/// Those of the work, or of the topic.
+pub(crate) fn told(request: &RunRequest, work: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+    let topic = request.notify.as_deref().map(Sns::open).transpose()?;
+    let begin = Instant::now();
+    let done = work();
+    let Some(topic) = topic else { return done };
+    let sent = topic.send(&notice(request, &done, begin.elapsed()));
+    done.and(sent)
+}
+
+fn notice(request: &RunRequest, done: &Result<(), Failure>, took: Duration) -> Notice {
+    let last = request.workers.as_ref().and_then(|workers| last(&run_url(&workers.runs, &workers.name)));
+    let name = request.workers.as_ref().map_or("on threads", |workers| workers.name.as_str());
+    let out = request.upload.clone().or_else(|| Some(request.out.as_ref()?.display().to_string()));
+    let mut lines = vec![format!("after {:.0} s", took.as_secs_f64())];
+    lines.extend(last.as_ref().map(cost));
+    let state = match done {
+        Ok(()) => {
+            lines.extend(out.map(|out| format!("result: {out}")));
+            "finished"
+        }
+        Err(failure) => {
+            lines.extend(failure.to_string().lines().map(str::to_owned));
+            match last.map(|last| last.summary.state) {
+                Some(RunState::Stopped) => "stopped",
+                _ => "failed",
+            }
+        }
+    };
+    Notice { run: name.to_owned(), state, lines }
+}
+
+/// `$0.0421 for 312 attempts, 3 of them failed`
+fn cost(last: &Entry) -> String {
+    let summary = &last.summary;
+    format!(
+        "${:.4} for {} attempts, {} of them failed",
+        summary.cost.spent, summary.attempts, summary.failures
+    )
+}
+
+/// The journal's last entry; a message does without.
+fn last(url: &str) -> Option<Entry> {
+    let storage = Storage::open(url).ok()?;
+    let found = runtime().map_err(EngineError::from).ok()?.block_on(journal::last(&storage));
+    found.ok().flatten()
+}

@@ -1,0 +1,66 @@
+//! A saved result, sent to S3.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use stagger_engine::error::EngineError;
+use stagger_engine::store::{Condition, Storage};
+
+use crate::commands::report::html_of;
+use crate::failure::Failure;
+use crate::report::save::RESULT;
+
+/// The report beside a result.
+const REPORT: &str = "report.html";
+
+/// Writes a report beside every result below `folder`, and puts all of it below `url`. A result comes after everything that
+/// belongs to it: whoever waits for it finds the rest.
+///
+/// # Errors
+/// A file that can't be read or written, or storage that fails; the folder stays then, for whoever wants to save it.
+pub(crate) fn upload(folder: &Path, url: &str) -> Result<(), Failure> {
+    let mut files = Vec::new();
+    collect(folder, &mut files)?;
+    for result in files.clone().iter().filter(|path| is_result(path)) {
+        let own = result.parent().unwrap_or(folder);
+        let report = own.join(REPORT);
+        fs::write(&report, html_of(own)?).map_err(|source| Failure::write(&report, &source))?;
+        files.push(report);
+    }
+    files.sort_by_key(|path| (is_result(path), path.clone()));
+    let storage = Storage::open(url).map_err(EngineError::from)?;
+    for path in &files {
+        let bytes = fs::read(path).map_err(|source| Failure::read(path, &source))?;
+        let put = storage.put(&key(folder, path), bytes.into(), Condition::Always);
+        put.map_err(|error| {
+            let failure = Failure::from(EngineError::from(error));
+            failure.hint(format!("the result is saved in {}", folder.display()))
+        })?;
+    }
+    // What was sent is not needed here any more; a folder that stays harms nobody.
+    let _ = fs::remove_dir_all(folder);
+    Ok(())
+}
+
+fn is_result(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == RESULT)
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
+    let entries = fs::read_dir(folder).map_err(|source| Failure::read(folder, &source))?;
+    for entry in entries {
+        let path = entry.map_err(|source| Failure::read(folder, &source))?.path();
+        match path.is_dir() {
+            true => collect(&path, files)?,
+            false => files.push(path),
+        }
+    }
+    Ok(())
+}
+
+/// A file's path below the folder, with slashes.
+fn key(folder: &Path, path: &Path) -> String {
+    let below = path.strip_prefix(folder).unwrap_or(path);
+    let parts = below.components().map(|part| part.as_os_str().to_string_lossy().into_owned());
+    parts.collect::<Vec<_>>().join("/")
+}

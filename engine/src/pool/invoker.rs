@@ -1,0 +1,255 @@
+//! The controller's side of a pool: an attempt is a message, a sign of life and an answer.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::message::{self, Message, Reply};
+use super::queue::Queue;
+use crate::cloud::{Billed, Invoked, Invoker};
+use crate::schedule::{Function, Rates};
+use crate::store::{Clock, Condition, Storage, StoreErrorKind};
+use crate::worker::OpenStorage;
+use crate::worker::protocol::{Answer, FailureClass, Invocation, TaskFailure};
+
+/// How a pool is used.
+#[derive(Clone, Debug)]
+pub struct PoolSettings {
+    /// The controller's mark: signs and answers for it lie below.
+    pub mark: String,
+    /// What is known of its workers, as of a function.
+    pub function: Function,
+    /// What is paid for besides workers.
+    pub rates: Rates,
+    /// For how long a task waits while no worker takes any.
+    pub patience: Duration,
+    /// A worker that has not shown for so long that it lives is gone.
+    pub silence: Duration,
+}
+
+/// How often answers are looked for.
+const LOOK: Duration = Duration::from_millis(500);
+/// An answer is waited for so long beyond the attempt's limit: the worker gives up at the limit, but looks at it between shards.
+const MARGIN: Duration = Duration::from_secs(60);
+
+/// Containers behind a queue. Clones are the same pool.
+#[derive(Clone)]
+pub struct Pool {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    queue: Arc<dyn Queue>,
+    open: OpenStorage,
+    clock: Arc<dyn Clock>,
+    settings: PoolSettings,
+    next: AtomicU64,
+    seen: Mutex<Seen>,
+    /// Whoever looks for answers does so for all that wait.
+    looking: futures::lock::Mutex<()>,
+}
+
+/// What the last look found.
+#[derive(Debug, Default)]
+struct Seen {
+    at: Option<Duration>,
+    /// By message: its last sign of life, when that was first seen, when the first one was seen; whether the answer is there.
+    messages: BTreeMap<u64, Signs>,
+    /// When a worker last took a task.
+    taken: Option<Duration>,
+    /// The run whose tasks these are.
+    run: Option<String>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Signs {
+    etag: String,
+    beat: Option<Duration>,
+    first: Option<Duration>,
+    answered: bool,
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("queue", &self.inner.queue)
+            .field("settings", &self.inner.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Pool {
+    /// A pool that nothing was asked of yet.
+    pub fn new(
+        queue: Arc<dyn Queue>,
+        open: OpenStorage,
+        clock: Arc<dyn Clock>,
+        settings: PoolSettings,
+    ) -> Self {
+        let inner = Inner {
+            queue,
+            open,
+            clock,
+            settings,
+            next: AtomicU64::new(1),
+            seen: Mutex::default(),
+            looking: futures::lock::Mutex::new(()),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+}
+
+#[async_trait]
+impl Invoker for Pool {
+    fn name(&self) -> &str {
+        "queue"
+    }
+
+    fn functions(&self) -> Vec<Function> {
+        vec![self.inner.settings.function.clone()]
+    }
+
+    fn rates(&self) -> Rates {
+        self.inner.settings.rates
+    }
+
+    async fn invoke(&self, _function: usize, invocation: Invocation, limit: Duration) -> Invoked {
+        match self.inner.invoke(invocation, limit).await {
+            Ok(invoked) => invoked,
+            Err(failure) => Invoked { answer: Answer::Failed(failure), billed: None },
+        }
+    }
+
+    async fn end(&self) {
+        self.inner.end().await;
+    }
+}
+
+impl Inner {
+    async fn invoke(&self, invocation: Invocation, limit: Duration) -> Result<Invoked, TaskFailure> {
+        let storage = (self.open)(&invocation.run).map_err(of_store)?;
+        let number = self.next.fetch_add(1, Ordering::SeqCst);
+        let (sent, patience) = (self.clock.now(), self.settings.patience);
+        self.seen().run = Some(invocation.run.clone());
+        let message = Message {
+            invocation,
+            mark: self.settings.mark.clone(),
+            number,
+            until: self.clock.unix() + patience.as_secs_f64(),
+        };
+        let body = serde_json::to_string(&message)
+            .map_err(|e| TaskFailure::new(FailureClass::Permanent, e.to_string()))?;
+        self.queue.send(&body).await?;
+        loop {
+            self.clock.sleep(LOOK).await;
+            self.look(&storage).await?;
+            let (signs, last) = {
+                let seen = self.seen();
+                (seen.messages.get(&number).cloned().unwrap_or_default(), seen.taken)
+            };
+            if signs.answered {
+                return self.answered(&storage, &message).await;
+            }
+            self.gone(&signs, sent.max(last.unwrap_or_default()), limit)?;
+        }
+    }
+
+    /// Lists what there is for this controller, unless somebody has just done so.
+    async fn look(&self, storage: &Storage) -> Result<(), TaskFailure> {
+        let _looking = self.looking.lock().await;
+        let now = self.clock.now();
+        if self.seen().at.is_some_and(|at| now < at + LOOK) {
+            return Ok(());
+        }
+        let listed = storage.list_async(&message::prefix(&self.settings.mark)).await.map_err(of_store)?;
+        let now = self.clock.now();
+        let mut seen = self.seen();
+        seen.at = Some(now);
+        for info in listed {
+            let Some((number, is_answer)) = message::about(&info.key) else { continue };
+            let signs = seen.messages.entry(number).or_default();
+            if signs.first.is_none() {
+                signs.first = Some(now);
+                seen.taken = Some(now);
+            }
+            let Some(signs) = seen.messages.get_mut(&number) else { continue };
+            if is_answer {
+                signs.answered = true;
+            } else if signs.etag != info.etag {
+                (signs.etag, signs.beat) = (info.etag, Some(now));
+            }
+        }
+        Ok(())
+    }
+
+    /// Fails if nobody will answer any more; `since` is when a worker last took any task, or the message was sent.
+    fn gone(&self, signs: &Signs, since: Duration, limit: Duration) -> Result<(), TaskFailure> {
+        let (now, settings) = (self.clock.now(), &self.settings);
+        let Some(first) = signs.first else {
+            if now > since + settings.patience {
+                return Err(absent(&self.queue.name(), settings.patience));
+            }
+            return Ok(());
+        };
+        let lost = |text: String| Err(TaskFailure::new(FailureClass::Lost, text));
+        let silent = now.saturating_sub(signs.beat.unwrap_or(first));
+        if silent > settings.silence {
+            return lost(format!("its worker has shown no sign of life for {} s", silent.as_secs()));
+        }
+        if now > first + limit + MARGIN {
+            return lost(format!("no answer after {} s", (limit + MARGIN).as_secs()));
+        }
+        Ok(())
+    }
+
+    async fn answered(&self, storage: &Storage, message: &Message) -> Result<Invoked, TaskFailure> {
+        let key = message.answer();
+        let (bytes, _) = storage.get_async(&key, None).await.map_err(of_store)?;
+        let reply: Reply = serde_json::from_slice(&bytes).map_err(|e| {
+            TaskFailure::new(FailureClass::Corrupt, format!("the answer can't be read: {e}")).at(key.clone())
+        })?;
+        // What stays is swept with the run's other objects.
+        for key in [key, message.taken()] {
+            let _ = storage.delete_async(&key).await;
+        }
+        self.seen().messages.remove(&message.number);
+        let billed = Billed { seconds: reply.seconds, peak_memory: reply.peak_memory, init: None };
+        Ok(Invoked { answer: reply.answer, billed: Some(billed) })
+    }
+
+    /// Tells workers that nobody waits for them.
+    async fn end(&self) {
+        let Some(run) = self.seen().run.clone() else { return };
+        let Ok(storage) = (self.open)(&run) else { return };
+        let key = message::over(&self.settings.mark);
+        // Without it they leave a little later.
+        let _ = storage.put_async(&key, Bytes::from_static(b"{}"), Condition::Always).await;
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn absent(queue: &str, patience: Duration) -> TaskFailure {
+    TaskFailure::new(
+        FailureClass::Absent,
+        format!("no worker has taken a task from `{queue}` for {} s", patience.as_secs()),
+    )
+    .with_hint("start workers (`gpu-worker --queue URL`), or wait longer with --queue-patience SECONDS")
+}
+
+fn of_store(error: crate::store::StoreError) -> TaskFailure {
+    let kind = error.kind;
+    let mut failure: TaskFailure = crate::error::EngineError::from(error).into();
+    // A worker may have been writing it just now.
+    if kind == StoreErrorKind::NotFound {
+        failure.class = FailureClass::Lost;
+    }
+    failure
+}

@@ -1,0 +1,35 @@
+//! Tasks through a work queue: a pool of plain containers — on AWS Batch, ECS, Kubernetes, SLURM — does the same tasks as functions do.
+//!
+//! ```text
+//! controller                                   queue                            worker (gpu-worker, a process)
+//! Pool::invoke ─► Message {invocation, n} ──►  one message a task  ──────────►  Attendant::serve
+//!                                                                               queue/<mark>/<n>.taken    sign of life
+//!      ◄── list queue/<mark>/, get ───────────────────────────────────────────  queue/<mark>/<n>.answer   created once
+//! ```
+//!
+//! A message is one attempt. A message that comes a second time lost its worker: whoever gets it answers so, and the state machine
+//! counts the attempt and makes another one, as with functions. Answers lie beside the run's other objects, so a pool needs a queue
+//! and storage and nothing else.
+//!
+//! - `queue`: the trait, with `memory` for tests and `sqs`. `message`: what is sent and answered.
+//! - `serve`: a worker's loop. `invoker`: the controller's side. `routed`: functions and a pool behind one invoker.
+
+mod invoker;
+mod memory;
+mod message;
+mod queue;
+mod routed;
+mod serve;
+#[cfg(feature = "queue")]
+mod sqs;
+#[cfg(test)]
+mod tests;
+
+pub use invoker::{Pool, PoolSettings};
+pub use memory::MemoryQueue;
+pub use message::{Message, Reply};
+pub use queue::{Delivery, Queue, QueueResult};
+pub use routed::Routed;
+pub use serve::{Attendant, AttendantSettings, Hands, Left, Moment, Stop, Threaded};
+#[cfg(feature = "queue")]
+pub use sqs::SqsQueue;

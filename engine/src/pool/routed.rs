@@ -1,0 +1,59 @@
+//! Functions, and a pool beside them, as one invoker: the pool is the last function.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::cloud::{Invoked, Invoker};
+use crate::schedule::{Function, Rates};
+use crate::worker::protocol::{Invocation, TaskFailure};
+
+/// Functions and a pool.
+#[derive(Debug)]
+pub struct Routed {
+    functions: Arc<dyn Invoker>,
+    pool: Arc<dyn Invoker>,
+}
+
+impl Routed {
+    /// These functions, and this pool for what is heavy.
+    pub fn new(functions: Arc<dyn Invoker>, pool: Arc<dyn Invoker>) -> Self {
+        Self { functions, pool }
+    }
+}
+
+#[async_trait]
+impl Invoker for Routed {
+    fn name(&self) -> &str {
+        "both"
+    }
+
+    fn functions(&self) -> Vec<Function> {
+        let mut all = self.functions.functions();
+        all.extend(self.pool.functions());
+        all
+    }
+
+    fn rates(&self) -> Rates {
+        self.functions.rates()
+    }
+
+    async fn invoke(&self, function: usize, invocation: Invocation, limit: Duration) -> Invoked {
+        if function < self.functions.functions().len() {
+            self.functions.invoke(function, invocation, limit).await
+        } else {
+            self.pool.invoke(0, invocation, limit).await
+        }
+    }
+
+    async fn begin(&self, run: &str) -> Result<(), TaskFailure> {
+        self.functions.begin(run).await?;
+        self.pool.begin(run).await
+    }
+
+    async fn end(&self) {
+        self.functions.end().await;
+        self.pool.end().await;
+    }
+}

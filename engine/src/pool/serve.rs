@@ -1,0 +1,335 @@
+//! A worker's loop: takes messages, has tasks done, shows that it lives, answers, leaves.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::future::{Either, select};
+
+use super::message::{Message, Reply, Taken};
+use super::queue::{Delivery, Queue};
+use crate::store::{Clock, Condition, Storage, StoreErrorKind};
+use crate::worker::protocol::{Answer, FailureClass, Invocation, TaskFailure};
+use crate::worker::{OpenStorage, Worker, is_missing, peak_memory};
+
+/// Does tasks, wherever.
+#[async_trait]
+pub trait Hands: Send + Sync {
+    /// Does one.
+    async fn work(&self, invocation: Invocation) -> Answer;
+
+    /// Most bytes of device memory in use so far.
+    fn device_memory(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// A [`Worker`] on a thread of the runtime that may block.
+#[derive(Debug)]
+pub struct Threaded {
+    worker: Arc<Worker>,
+}
+
+impl Threaded {
+    /// Has this worker do the tasks.
+    pub fn new(worker: Worker) -> Self {
+        Self { worker: Arc::new(worker) }
+    }
+}
+
+#[async_trait]
+impl Hands for Threaded {
+    async fn work(&self, invocation: Invocation) -> Answer {
+        let worker = Arc::clone(&self.worker);
+        let done = tokio::task::spawn_blocking(move || worker.handle(&invocation)).await;
+        let ended = |e: tokio::task::JoinError| {
+            Answer::Failed(TaskFailure::new(FailureClass::Lost, format!("the worker's thread ended: {e}")))
+        };
+        done.unwrap_or_else(ended)
+    }
+
+    fn device_memory(&self) -> Option<u64> {
+        self.worker.device_memory().map(|memory| memory.peak)
+    }
+}
+
+/// Tells a worker to leave: it gives its task back and ends.
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// From now on.
+    pub fn raise(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it was told.
+    pub fn is_raised(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// How a worker behaves.
+#[derive(Clone, Debug)]
+pub struct AttendantSettings {
+    /// What it calls itself.
+    pub name: String,
+    /// For how long a message is hidden from others, unless its worker says that it lives.
+    pub hidden: Duration,
+    /// It leaves after so long without a message.
+    pub idle: Duration,
+    /// It leaves at once when the queue is empty and the run that it worked for is over.
+    pub leaves_with_run: bool,
+}
+
+/// Why a worker left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// There was nothing to do for a while.
+    Idle,
+    /// The run that it worked for is over.
+    Over,
+    /// It was told to.
+    Told,
+}
+
+/// What happens to a worker, for its log.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Moment<'a> {
+    /// It took a message.
+    Took(&'a Message),
+    /// It answered one.
+    Answered(&'a Message, &'a Reply),
+    /// It passed over a message, for a reason.
+    Passed(String),
+    /// The queue could not be asked; it will be again.
+    Again(&'a TaskFailure),
+}
+
+/// A worker at its queue.
+pub struct Attendant {
+    queue: Arc<dyn Queue>,
+    hands: Arc<dyn Hands>,
+    open: OpenStorage,
+    clock: Arc<dyn Clock>,
+    settings: AttendantSettings,
+    stop: Stop,
+}
+
+impl fmt::Debug for Attendant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attendant")
+            .field("queue", &self.queue)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The longest that SQS waits for a message.
+const WAIT: Duration = Duration::from_secs(20);
+/// How often a worker looks whether it was told to leave.
+const TICK: Duration = Duration::from_millis(250);
+/// Signs of life while a message is hidden once: two may get lost.
+const BEATS: u32 = 3;
+/// Times that a queue which does not answer is asked again, with pauses from this one on, doubled.
+const PATIENCE: (u32, Duration) = (8, Duration::from_millis(500));
+
+impl Attendant {
+    /// A worker that has taken nothing yet.
+    pub fn new(
+        queue: Arc<dyn Queue>,
+        hands: Arc<dyn Hands>,
+        open: OpenStorage,
+        clock: Arc<dyn Clock>,
+        settings: AttendantSettings,
+        stop: Stop,
+    ) -> Self {
+        Self { queue, hands, open, clock, settings, stop }
+    }
+
+    /// Works until there is nothing to do, or it is told to leave.
+    ///
+    /// # Errors
+    /// A queue that can't be used.
+    pub async fn serve(&self, told: &(dyn Fn(Moment<'_>) + Sync)) -> Result<Left, TaskFailure> {
+        let mut since = self.clock.now();
+        let mut last: Option<Message> = None;
+        let mut failures = 0;
+        loop {
+            if self.stop.is_raised() {
+                return Ok(Left::Told);
+            }
+            let left = (since + self.settings.idle).saturating_sub(self.clock.now());
+            // Once the run it worked for may be over, a short look is enough to know that nothing else is to be done.
+            let wait = if last.is_some() { TICK } else { WAIT };
+            match self.received(wait.min(left)).await {
+                Ok(Some(delivery)) => {
+                    failures = 0;
+                    last = self.attend(delivery, told).await.or(last);
+                    since = self.clock.now();
+                }
+                Ok(None) => {
+                    failures = 0;
+                    if self.settings.leaves_with_run
+                        && let Some(message) = last.take()
+                        && self.is_over(&message).await
+                    {
+                        return Ok(Left::Over);
+                    }
+                    if self.clock.now().saturating_sub(since) >= self.settings.idle {
+                        return Ok(Left::Idle);
+                    }
+                }
+                Err(failure) => {
+                    let fatal = matches!(failure.class, FailureClass::Permanent | FailureClass::Data);
+                    failures += 1;
+                    if fatal || failures > PATIENCE.0 {
+                        return Err(failure);
+                    }
+                    told(Moment::Again(&failure));
+                    self.clock.sleep(PATIENCE.1 * (1 << failures.min(6))).await;
+                }
+            }
+        }
+    }
+
+    /// The next message, in pieces of waiting that let it hear that it should leave.
+    async fn received(&self, wait: Duration) -> Result<Option<Delivery>, TaskFailure> {
+        let receive = Box::pin(self.queue.receive(wait, self.settings.hidden));
+        match select(receive, Box::pin(self.told_to_leave())).await {
+            Either::Left((received, _)) => received,
+            // What may have been on its way stays hidden for a while and is there again.
+            Either::Right(((), _)) => Ok(None),
+        }
+    }
+
+    async fn told_to_leave(&self) {
+        while !self.stop.is_raised() {
+            self.clock.sleep(TICK).await;
+        }
+    }
+
+    /// One message, from its receipt to its answer; the message, if it was one of a run.
+    async fn attend(&self, delivery: Delivery, told: &(dyn Fn(Moment<'_>) + Sync)) -> Option<Message> {
+        let message: Message = match serde_json::from_str(&delivery.body) {
+            Ok(message) => message,
+            Err(e) => {
+                // It comes back until the queue puts it aside.
+                told(Moment::Passed(format!("a message can't be read: {e}")));
+                return None;
+            }
+        };
+        match self.attended(&delivery, &message, told).await {
+            Ok(()) => {
+                // Not deleted, it would come back and be told lost: that is noticed and passed over.
+                if let Err(failure) = self.queue.delete(&delivery.receipt).await {
+                    told(Moment::Again(&failure));
+                }
+            }
+            Err(failure) => told(Moment::Passed(format!("`{}`: {}", message.answer(), failure.message))),
+        }
+        Some(message)
+    }
+
+    async fn attended(
+        &self,
+        delivery: &Delivery,
+        message: &Message,
+        told: &(dyn Fn(Moment<'_>) + Sync),
+    ) -> Result<(), TaskFailure> {
+        let storage = (self.open)(&message.invocation.run).map_err(of_store)?;
+        if self.clock.unix() > message.until && delivery.times == 1 {
+            told(Moment::Passed(format!("`{}`: nobody waits for it any more", message.answer())));
+            return Ok(());
+        }
+        if exists(&storage, &message.over()).await? || exists(&storage, &message.answer()).await? {
+            told(Moment::Passed(format!("`{}`: it is answered, or its run is over", message.answer())));
+            return Ok(());
+        }
+        if delivery.times > 1 {
+            let gone = TaskFailure::new(FailureClass::Lost, "the worker that had the task is gone");
+            let reply = self.reply(Answer::Failed(gone), 0.0);
+            return self.answer(&storage, message, &reply, told).await;
+        }
+        told(Moment::Took(message));
+        let begin = self.clock.now();
+        let answer = self.done(&storage, delivery, message).await;
+        let seconds = self.clock.now().saturating_sub(begin).as_secs_f64();
+        self.answer(&storage, message, &self.reply(answer, seconds), told).await
+    }
+
+    /// Has the task done, and shows meanwhile that it lives.
+    async fn done(&self, storage: &Storage, delivery: &Delivery, message: &Message) -> Answer {
+        let work = self.hands.work(message.invocation.clone());
+        let beats = Box::pin(self.beats(storage, delivery, message));
+        let leave = Box::pin(self.told_to_leave());
+        match select(work, select(beats, leave)).await {
+            Either::Left((answer, _)) => answer,
+            Either::Right(_) => Answer::Failed(TaskFailure::new(
+                FailureClass::Lost,
+                "the worker was told to leave and gives the task back",
+            )),
+        }
+    }
+
+    /// Signs of life, for as long as they are waited for.
+    async fn beats(&self, storage: &Storage, delivery: &Delivery, message: &Message) {
+        for beats in 1.. {
+            let sign = Taken { worker: self.settings.name.clone(), beats };
+            let bytes = Bytes::from(serde_json::to_vec(&sign).unwrap_or_default());
+            // One that gets lost is made up for by the next.
+            let _ = storage.put_async(&message.taken(), bytes, Condition::Always).await;
+            self.clock.sleep(self.settings.hidden / BEATS).await;
+            let _ = self.queue.hide(&delivery.receipt, self.settings.hidden).await;
+        }
+    }
+
+    fn reply(&self, answer: Answer, seconds: f64) -> Reply {
+        Reply {
+            answer,
+            worker: self.settings.name.clone(),
+            seconds,
+            peak_memory: peak_memory(),
+            device_memory: self.hands.device_memory(),
+        }
+    }
+
+    async fn answer(
+        &self,
+        storage: &Storage,
+        message: &Message,
+        reply: &Reply,
+        told: &(dyn Fn(Moment<'_>) + Sync),
+    ) -> Result<(), TaskFailure> {
+        match storage.put_async(&message.answer(), reply.encode(), Condition::IfAbsent).await {
+            Ok(_) => {}
+            // Another worker has answered: a message may be delivered twice.
+            Err(e) if e.kind == StoreErrorKind::Exists => {}
+            Err(e) => return Err(of_store(e)),
+        }
+        told(Moment::Answered(message, reply));
+        Ok(())
+    }
+
+    async fn is_over(&self, message: &Message) -> bool {
+        match (self.open)(&message.invocation.run) {
+            Ok(storage) => exists(&storage, &message.over()).await.unwrap_or(false),
+            Err(_) => false,
+        }
+    }
+}
+
+async fn exists(storage: &Storage, key: &str) -> Result<bool, TaskFailure> {
+    match storage.get_async(key, None).await {
+        Ok(_) => Ok(true),
+        Err(e) if is_missing(e.kind) => Ok(false),
+        Err(e) => Err(of_store(e)),
+    }
+}
+
+fn of_store(error: crate::store::StoreError) -> TaskFailure {
+    crate::error::EngineError::from(error).into()
+}

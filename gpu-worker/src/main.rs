@@ -1,0 +1,119 @@
+//! The worker in a container: takes tasks from a queue, has the engine do them, answers, and leaves when there is nothing to do.
+
+mod args;
+mod device;
+mod log;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use serde_json::json;
+use stagger_engine::kernel::Kernel;
+use stagger_engine::pool::{Attendant, AttendantSettings, Hands, Left, Queue, SqsQueue, Stop, Threaded};
+use stagger_engine::prepare::default_memory;
+use stagger_engine::store::{Storage, runtime, system_clock};
+use stagger_engine::worker::protocol::TaskFailure;
+use stagger_engine::worker::{Worker, WorkerOptions};
+
+use crate::args::Args;
+
+/// The kernels allocate per shard and thread; the system's allocator makes them wait for each other.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    log::panics();
+    let url = match args::queue(&args, std::env::var("STAGGER_QUEUE").ok()) {
+        Ok(url) => url,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let kernel = match device::kernel(&args) {
+        Ok(kernel) => kernel,
+        Err(error) => return refused(&error.to_string(), error.hint().as_deref()),
+    };
+    let code = match serve(&args, &url, kernel) {
+        Ok(left) => {
+            log::note("left", json!({ "reason": reason(left) }));
+            0
+        }
+        Err(failure) => {
+            refused(&failure.message, failure.hint.as_deref());
+            1
+        }
+    };
+    // A task that was given back may still compute on its thread, which can't be stopped: the process ends with it.
+    std::process::exit(code)
+}
+
+fn refused(error: &str, hint: Option<&str>) -> ExitCode {
+    eprintln!("error: {error}");
+    if let Some(hint) = hint {
+        eprintln!("hint: {hint}");
+    }
+    ExitCode::FAILURE
+}
+
+fn reason(left: Left) -> &'static str {
+    match left {
+        Left::Idle => "the queue stayed empty",
+        Left::Over => "the run is over",
+        Left::Told => "told to end",
+    }
+}
+
+/// Works at the queue, several tasks at a time; the first that has a reason to leave ends all.
+fn serve(args: &Args, url: &str, kernel: Arc<dyn Kernel>) -> Result<Left, TaskFailure> {
+    let of_engine = |e: stagger_engine::store::StoreError| stagger_engine::error::EngineError::from(e).into();
+    let runtime = runtime().map_err(|e| -> TaskFailure { of_engine(e) })?;
+    let memory = args.memory_limit.unwrap_or_else(default_memory);
+    let name = worker_name();
+    log::note(
+        "started",
+        json!({ "worker": name, "device": kernel.device(), "queue": url, "memory": memory, "tasks_at_a_time": args.at_once() }),
+    );
+    let options = WorkerOptions { kernel: Arc::clone(&kernel), ..WorkerOptions::with_memory(Some(memory)) };
+    let hands: Arc<dyn Hands> = Arc::new(Threaded::new(Worker::new(options)));
+    let stop = Stop::default();
+    let signalled = stop.clone();
+    // Without a handler the process just ends, and its task comes back to the queue by itself.
+    let _ = ctrlc::set_handler(move || signalled.raise());
+    runtime.block_on(async {
+        let queue: Arc<dyn Queue> = Arc::new(SqsQueue::connect(url).await);
+        let attendants = (0..args.at_once()).map(|number| {
+            let name = format!("{name}/{number}");
+            let settings = AttendantSettings {
+                name: name.clone(),
+                hidden: Duration::from_secs(args.hidden),
+                idle: args.idle(),
+                leaves_with_run: !args.stay,
+            };
+            let (queue, hands, kernel) = (Arc::clone(&queue), Arc::clone(&hands), Arc::clone(&kernel));
+            let (open, clock) = (Arc::new(Storage::open), system_clock(true));
+            let attendant = Attendant::new(queue, hands, open, clock, settings, stop.clone());
+            tokio::spawn(async move {
+                attendant.serve(&|moment| log::moment(&name, &moment, kernel.memory())).await
+            })
+        });
+        let mut last = Left::Idle;
+        for attendant in attendants.collect::<Vec<_>>() {
+            // A panic of one is in the log; the others go on.
+            if let Ok(left) = attendant.await {
+                last = left?;
+            }
+        }
+        Ok(last)
+    })
+}
+
+/// Host and process, as far as they have names.
+fn worker_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let host = host.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_else(|| "worker".to_owned());
+    format!("{}-{}", host.trim(), std::process::id())
+}

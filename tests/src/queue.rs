@@ -1,0 +1,139 @@
+//! A work queue on LocalStack, and workers at it: the `gpu-worker` that was built beside the tests, as processes.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
+
+use crate::cli::beside;
+use crate::localstack::http::request;
+use crate::localstack::{LocalStack, environment};
+
+/// A queue that no other test has.
+#[derive(Debug)]
+pub struct WorkQueue {
+    /// Its URL, as SQS gives it.
+    pub url: String,
+}
+
+impl Default for WorkQueue {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl WorkQueue {
+    /// Makes one.
+    ///
+    /// # Panics
+    /// If LocalStack does not.
+    #[track_caller]
+    pub fn new() -> Self {
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("tasks-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+        let found = sqs("CreateQueue", &serde_json::json!({ "QueueName": name }));
+        Self { url: found["QueueUrl"].as_str().expect("a queue's URL").to_owned() }
+    }
+
+    /// Messages that were not deleted, whether somebody has them or not.
+    pub fn messages(&self) -> u64 {
+        let names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
+        let asked = serde_json::json!({ "QueueUrl": self.url, "AttributeNames": names });
+        let found = sqs("GetQueueAttributes", &asked);
+        let count = |name: &str| found["Attributes"][name].as_str().and_then(|n| n.parse::<u64>().ok());
+        names.iter().filter_map(|name| count(name)).sum()
+    }
+
+    /// Starts a worker, which leaves after `idle` seconds without a task.
+    #[track_caller]
+    pub fn worker(&self, idle: u64) -> WorkerProcess {
+        let mut command = Command::new(beside("gpu-worker", "stagger-gpu-worker"));
+        command
+            .args(["--device", "cpu", "--threads", "1", "--hidden", "3", "--stay"])
+            .args(["--queue", &self.url, "--idle", &idle.to_string()])
+            .envs(environment(LocalStack::shared().url()));
+        WorkerProcess::start(&mut command)
+    }
+}
+
+/// One request of SQS's JSON protocol.
+#[track_caller]
+fn sqs(action: &str, body: &Value) -> Value {
+    let target = format!("AmazonSQS.{action}");
+    let headers = [("content-type", "application/x-amz-json-1.0"), ("x-amz-target", target.as_str())];
+    let reply = request(LocalStack::shared().url(), "POST", "/", &headers, body.to_string().as_bytes());
+    let reply = reply.unwrap_or_else(|e| panic!("{action}: {e}"));
+    assert_eq!(reply.status, 200, "{action}: {}", reply.text());
+    serde_json::from_str(&reply.text()).expect("JSON")
+}
+
+/// A worker, and what it logs.
+#[derive(Debug)]
+pub struct WorkerProcess {
+    child: Child,
+    lines: Arc<Mutex<Vec<Value>>>,
+}
+
+impl WorkerProcess {
+    #[track_caller]
+    fn start(command: &mut Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|e| panic!("can't start {command:?}: {e}"));
+        let stderr = BufReader::new(child.stderr.take().expect("its standard error"));
+        let lines: Arc<Mutex<Vec<Value>>> = Arc::default();
+        let kept = Arc::clone(&lines);
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let parsed = serde_json::from_str(&line).unwrap_or_else(|_| Value::String(line.clone()));
+                lock(&kept).push(parsed);
+            }
+        });
+        Self { child, lines }
+    }
+
+    /// Lines so far whose `message` is this.
+    pub fn told(&self, message: &str) -> Vec<Value> {
+        lock(&self.lines).iter().filter(|line| line["message"] == message).cloned().collect()
+    }
+
+    /// All lines so far.
+    pub fn log(&self) -> Vec<Value> {
+        lock(&self.lines).clone()
+    }
+
+    /// Whether it has a task that it has not answered.
+    pub fn is_busy(&self) -> bool {
+        self.told("took").len() > self.told("answered").len()
+    }
+
+    /// Kills it at once, as a spot instance that is taken away without the notice.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("it ends");
+    }
+
+    /// Tells it to end, and waits for that; its status.
+    pub fn terminate(&mut self) -> Option<i32> {
+        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "it is not there any more");
+        self.wait()
+    }
+
+    /// Waits for its end; its status.
+    pub fn wait(&mut self) -> Option<i32> {
+        self.child.wait().expect("it ends").code()
+    }
+}
+
+impl Drop for WorkerProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn lock(lines: &Mutex<Vec<Value>>) -> MutexGuard<'_, Vec<Value>> {
+    lines.lock().unwrap_or_else(PoisonError::into_inner)
+}
