@@ -8,6 +8,9 @@ import re
 import sys
 from dataclasses import dataclass
 
+import botocore.session
+from botocore import xform_name
+
 from policies import Operation, allows, several, without_one_condition, without_one_permission
 from template import ACCOUNT, INFRA, REGION, Template, arn, jobs, stagger
 
@@ -328,20 +331,47 @@ CALLS = {
     "kms:Decrypt": r"\.publish\(\)",
     "kms:GenerateDataKey": r"\.publish\(\)",
 }
+CRATES = ("engine", "controller", "function", "gpu-worker")
 OF_SERVICES = {"functions": "logs:", "execution": "", "GPU machines": "", "scheduler": ""}
+
+
+# Publishing to an encrypted topic is what takes the key.
+CLIENTS = {"kms": "sns"}
+
+
+def has_client(action: str) -> bool:
+    """Whether the program is built with a client of the action's service; what it does not have it can't call."""
+    service = action.split(":")[0]
+    return f'name = "aws-sdk-{CLIENTS.get(service, service)}"' in (INFRA.parent / "Cargo.lock").read_text()
 
 
 def uncalled(roles: list[Role]) -> list[str]:
     """Permissions that no line of the program uses."""
-    crates = ("engine", "controller", "function", "gpu-worker")
-    source = "\n".join(path.read_text() for crate in crates for path in (INFRA.parent / crate / "src").glob("**/*.rs"))
+    source = "\n".join(path.read_text() for crate in CRATES for path in (INFRA.parent / crate / "src").glob("**/*.rs"))
     wrong = []
     for role in roles:
         for action in sorted({each for statement in role.statements for each in several(statement["Action"])}):
             if role.name in OF_SERVICES and action.startswith(OF_SERVICES[role.name]):
                 continue
-            if not re.search(CALLS[action], source):
+            if has_client(action) and not re.search(CALLS[action], source):
                 wrong.append(f"{role.name}: nothing calls {action}")
+    return wrong
+
+
+# What `stagger doctor` asks for, and does without where it is refused.
+DOCTORS = {"lambda:GetAccountSettings"}
+
+
+def unpermitted() -> list[str]:
+    """Calls of the program that no list here knows: the first run in an account would be refused."""
+    source = "\n".join(path.read_text() for crate in CRATES for path in (INFRA.parent / crate / "src").glob("**/*.rs"))
+    wrong = []
+    for service in ("s3", "lambda", "sqs", "sns", "batch"):
+        for name in botocore.session.get_session().get_service_model(service).operation_names:
+            called = re.search(rf"\.{xform_name(name)}\(\)", source)
+            known = any(re.fullmatch(pattern, called[0]) for pattern in CALLS.values()) if called else True
+            if has_client(f"{service}:x") and not known and f"{service}:{name}" not in DOCTORS:
+                wrong.append(f"the program calls {service}:{name}, which no role is known to need")
     return wrong
 
 
@@ -358,14 +388,13 @@ def main() -> None:
         for each in wrong:
             print(f"  {role.name}: {each}", file=sys.stderr)
     rest = trust(third) + resource_policies(third)
-    # The worker's crate comes with the calls of queues, jobs and notifications.
-    whole = (INFRA.parent / "gpu-worker" / "Cargo.toml").exists()
-    rest += uncalled(roles if whole else roles[:2])
+    rest += uncalled(roles) + unpermitted()
     for each in rest:
         print(f"  {each}", file=sys.stderr)
     if failed + len(rest):
         sys.exit("check-jobs: permissions are not as needed\nhint: a permission and the operation that needs it change together, in permissions.py")
-    print(f"ok: permissions: trust, resource policies, and the calls of the program{'' if whole else ' (functions and who runs them)'}")
+    without = sorted({action.split(":")[0] for action in CALLS if not has_client(action)})
+    print(f"ok: permissions: trust, resource policies, and the calls of the program{f' (which has no client of {', '.join(without)})' if without else ''}")
 
 
 if __name__ == "__main__":
