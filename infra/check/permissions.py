@@ -288,7 +288,7 @@ def trust(template: Template) -> list[str]:
 
 
 def resource_policies(template: Template) -> list[str]:
-    """Queues and topic refuse plain HTTP; EventBridge may publish from one rule alone."""
+    """Queues and topic refuse plain HTTP; EventBridge alone may publish, under a key for this topic."""
     wrong = []
     plain = {"aws:SecureTransport": "false"}
     (queues,) = template.of_type("AWS::SQS::QueuePolicy").values()
@@ -302,10 +302,17 @@ def resource_policies(template: Template) -> list[str]:
         if allows([*policy["PolicyDocument"]["Statement"], anything], operation):
             wrong.append(f"{operation} is taken")
     allowing = [each for each in topic["PolicyDocument"]["Statement"] if each["Effect"] == "Allow"]
-    rule = Operation("sns:Publish", (arn("sns", "stagger-jobs-runs"),), {"aws:SourceArn": arn("events", "rule/stagger-jobs-failed")})
-    other = Operation("sns:Publish", rule.resources, {"aws:SourceArn": arn("events", "rule/other")})
-    if not allows(allowing, rule) or allows(allowing, other):
-        wrong.append("the topic does not take the rule's messages, or takes another's")
+    published = Operation("sns:Publish", (arn("sns", "stagger-jobs-runs"),), {})
+    # A condition here drops every message: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-troubleshooting.html
+    if not allows(allowing, published) or [each["Principal"] for each in allowing] != [{"Service": "events.amazonaws.com"}]:
+        wrong.append("the topic does not take EventBridge's messages, or takes another's")
+    (key,) = template.of_type("AWS::KMS::Key").values()
+    services = [each for each in key["KeyPolicy"]["Statement"] if "Service" in each["Principal"]]
+    for action in ("kms:Decrypt", "kms:GenerateDataKey"):
+        for name, expected in (("stagger-jobs-runs", True), ("other", False)):
+            operation = Operation(action, ("*",), {"kms:EncryptionContext:aws:sns:topicArn": arn("sns", name)})
+            if allows(services, operation) != expected:
+                wrong.append(f"the key {'refuses' if expected else 'allows'} {operation}")
     return wrong
 
 
