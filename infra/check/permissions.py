@@ -273,7 +273,7 @@ def check(role: Role) -> list[str]:
 
 
 def trust(template: Template) -> list[str]:
-    """A role is taken by its service, and by nobody for another account."""
+    """A role is taken by its service, and where that tells for whom, for nobody else's account."""
     services = {"ExecutionRole": "ecs-tasks", "InstanceRole": "ec2", "SchedulerRole": "scheduler"}
     wrong = []
     for name, role in template.of_type("AWS::IAM::Role").items():
@@ -281,8 +281,8 @@ def trust(template: Template) -> list[str]:
         service = f"{services.get(name, 'ecs-tasks')}.amazonaws.com"
         if statement["Principal"] != {"Service": service} or statement["Action"] != "sts:AssumeRole":
             wrong.append(f"{name} is not {service}'s alone")
-        # EC2 takes roles only for machines of its own account, and gives no source.
-        if name != "InstanceRole" and statement.get("Condition") != {"StringEquals": {"aws:SourceAccount": ACCOUNT}}:
+        # A role can be passed within its own account alone; these two services are not known to give a source.
+        if name not in ("InstanceRole", "ExecutionRole") and statement.get("Condition") != {"StringEquals": {"aws:SourceAccount": ACCOUNT}}:
             wrong.append(f"{name} may be taken for another account")
     return wrong
 
