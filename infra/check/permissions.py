@@ -147,7 +147,6 @@ def who_runs_queues(template: Template) -> Role:
             *submits("cpu", "worker-cpu"),
             Operation("batch:TagResource", (JOB,), {"aws:TagKeys": ["stagger-run"]}),
             Operation("batch:TerminateJob", (JOB,), TAGGED),
-            op("batch:DescribeJobs"),
         ],
         must_not=[
             op("batch:TerminateJob", JOB),
@@ -332,7 +331,6 @@ CALLS = {
     "sns:Publish": r"\.publish\(\)",
     "batch:SubmitJob": r"\.submit_job\(\)",
     "batch:TerminateJob": r"\.terminate_job\(\)",
-    "batch:DescribeJobs": r"\.describe_jobs\(\)",
     "batch:ListJobs": r"\.list_jobs\(\)",
     "batch:TagResource": r"\.submit_job\(\)",
     "kms:Decrypt": r"\.publish\(\)",
