@@ -28,7 +28,7 @@ pub enum RunEvent {
     },
     /// What the tasks run on.
     Workers {
-        /// `threads` or `lambda`.
+        /// `threads`, `lambda`, `queue` or `both`.
         backend: String,
         /// By ascending memory.
         functions: Vec<FunctionFacts>,

@@ -101,6 +101,7 @@ fn remedy(handled: &Handled) -> String {
     match handled {
         Handled::Again(_) => "again".to_owned(),
         Handled::Larger(function) => format!("again on function {}", function + 1),
+        Handled::Elsewhere(function) => format!("on function {} instead", function + 1),
         Handled::Split(pieces) => format!("split in {pieces}"),
         Handled::Fatal(_) => "given up".to_owned(),
         Handled::Ignored => "nothing: it is done, or another attempt is under way".to_owned(),
