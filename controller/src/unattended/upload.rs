@@ -8,7 +8,7 @@ use stagger_engine::store::{Condition, Storage};
 
 use crate::commands::report::html_of;
 use crate::failure::Failure;
-use crate::report::save::RESULT;
+use crate::report::folder::RESULT;
 
 /// The report beside a result.
 const REPORT: &str = "report.html";
