@@ -32,6 +32,8 @@ pub struct PoolSettings {
     pub silence: Duration,
 }
 
+/// Seconds after which a message of a controller that died without a word is not worth doing.
+const LONGEST: f64 = 86_400.0;
 /// How often answers are looked for.
 const LOOK: Duration = Duration::from_millis(500);
 /// An answer is waited for so long beyond the attempt's limit: the worker gives up at the limit, but looks at it between shards.
@@ -134,13 +136,13 @@ impl Inner {
     async fn invoke(&self, invocation: Invocation, limit: Duration) -> Result<Invoked, TaskFailure> {
         let storage = (self.open)(&invocation.run).map_err(of_store)?;
         let number = self.next.fetch_add(1, Ordering::SeqCst);
-        let (sent, patience) = (self.clock.now(), self.settings.patience);
+        let sent = self.clock.now();
         self.seen().run = Some(invocation.run.clone());
         let message = Message {
             invocation,
             mark: self.settings.mark.clone(),
             number,
-            until: self.clock.unix() + patience.as_secs_f64(),
+            until: self.clock.unix() + LONGEST,
         };
         let body = serde_json::to_string(&message)
             .map_err(|e| TaskFailure::new(FailureClass::Permanent, e.to_string()))?;
@@ -155,7 +157,27 @@ impl Inner {
             if signs.answered {
                 return self.answered(&storage, &message).await;
             }
-            self.gone(&signs, sent.max(last.unwrap_or_default()), limit)?;
+            let gone = self.gone(&signs, sent.max(last.unwrap_or_default()), limit);
+            if let Err(failure) = gone {
+                return self.given_up(&storage, &message, failure).await;
+            }
+        }
+    }
+
+    /// Answers in the place of a worker, so that whoever takes the message later does not do the task; unless one has just answered.
+    async fn given_up(
+        &self,
+        storage: &Storage,
+        message: &Message,
+        failure: TaskFailure,
+    ) -> Result<Invoked, TaskFailure> {
+        let answer = Answer::Failed(failure.clone());
+        let reply =
+            Reply { answer, worker: String::new(), seconds: 0.0, peak_memory: 0, device_memory: None };
+        match storage.put_async(&message.answer(), reply.encode(), Condition::IfAbsent).await {
+            Err(e) if e.kind == StoreErrorKind::Exists => self.answered(storage, message).await,
+            // Not said, it costs a task that nobody waits for.
+            _ => Err(failure),
         }
     }
 

@@ -14,7 +14,7 @@ pub struct Message {
     pub mark: String,
     /// Number of the message among that controller's.
     pub number: u64,
-    /// Seconds since 1970 after which nobody waits for a worker to take it.
+    /// Seconds since 1970 after which nobody waits for it, whatever became of its controller.
     pub until: f64,
 }
 

@@ -130,6 +130,8 @@ impl fmt::Debug for Attendant {
 
 /// The longest that SQS waits for a message.
 const WAIT: Duration = Duration::from_secs(20);
+/// The same for a worker whose run may be over by then.
+const NEAR: Duration = Duration::from_secs(5);
 /// How often a worker looks whether it was told to leave.
 const TICK: Duration = Duration::from_millis(250);
 /// Signs of life while a message is hidden once: two may get lost.
@@ -163,19 +165,21 @@ impl Attendant {
                 return Ok(Left::Told);
             }
             let left = (since + self.settings.idle).saturating_sub(self.clock.now());
-            // Once the run it worked for may be over, a short look is enough to know that nothing else is to be done.
-            let wait = if last.is_some() { TICK } else { WAIT };
+            // Between the looks for messages it asks whether the run that it worked for is over.
+            let wait = if last.is_some() { NEAR } else { WAIT };
             match self.received(wait.min(left)).await {
                 Ok(Some(delivery)) => {
                     failures = 0;
-                    last = self.attend(delivery, told).await.or(last);
-                    since = self.clock.now();
+                    // What is no message of a run keeps nobody here.
+                    if let Some(message) = self.attend(delivery, told).await {
+                        (last, since) = (Some(message), self.clock.now());
+                    }
                 }
                 Ok(None) => {
                     failures = 0;
                     if self.settings.leaves_with_run
-                        && let Some(message) = last.take()
-                        && self.is_over(&message).await
+                        && let Some(message) = &last
+                        && self.is_over(message).await
                     {
                         return Ok(Left::Over);
                     }
