@@ -1,0 +1,3 @@
+//! The passes of a run on an NVIDIA GPU.
+
+pub mod cuda;
