@@ -14,7 +14,7 @@ use stagger_engine::plan::Plan;
 use stagger_engine::reduce::{Node, SubtreeStack};
 use stagger_estimator::subset_sums::BitMemory;
 
-use super::device::{Bounded, Buffer, Function, Queue, THREADS, WORD};
+use super::device::{Bounded, Buffer, Function, Queue, THREADS, WORD, Work};
 use super::error::Result;
 use super::memory::{Resident, ShardMemory};
 use super::program::Program;
@@ -165,7 +165,9 @@ impl<'a, S: Stage> DevicePass<'a, S> {
             all as u64,
         ];
         let grid = all.div_ceil(VALUES_OF_BLOCK).clamp(1, 4096) as u32;
-        self.bounded.device.launch(Function::Fill, grid, &words)
+        let mut work = Work::default();
+        work.add(all, 0);
+        self.bounded.device.launch(Function::Fill, grid, &words, work)
     }
 
     /// Adds siblings level by level, as long as both are there: one launch a level. What is left goes onto the stack.
@@ -207,7 +209,9 @@ impl<'a, S: Stage> DevicePass<'a, S> {
         device.upload(Queue::Compute, table.address(), pairs.len(), &mut |out| out.copy_from_slice(pairs))?;
         let blocks = shape.values().div_ceil(VALUES_OF_BLOCK).max(1);
         let words = [table.address(), blocks as u64, shape.sums as u64, shape.values() as u64];
-        device.launch(Function::Merge, (pairs.len() / 2 * blocks) as u32, &words)
+        let mut work = Work::default();
+        work.add(pairs.len() / 2 * 3 * shape.values(), pairs.len() / 2 * shape.values());
+        device.launch(Function::Merge, (pairs.len() / 2 * blocks) as u32, &words, work)
     }
 
     fn download(&self, sums: &Sums) -> Result<Vec<f64>> {

@@ -78,6 +78,23 @@ impl Function {
     }
 }
 
+/// What a launch cannot do without: for the share of a device's peaks that it reaches.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Work {
+    /// Bytes read and written once each.
+    pub bytes: f64,
+    /// Double-precision operations; a fused product and sum are two.
+    pub operations: f64,
+}
+
+impl Work {
+    /// Adds what another part takes.
+    pub fn add(&mut self, values: usize, operations: usize) {
+        self.bytes += values as f64 * WORD as f64;
+        self.operations += operations as f64;
+    }
+}
+
 /// What is done in the order in which it is asked for. Two queues know nothing of each other but through [`Device::fence`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Queue {
@@ -117,11 +134,11 @@ pub trait Device: Debug + Send + Sync {
     /// The driver's, those of earlier work among them.
     fn download(&self, address: u64, out: &mut [f64]) -> Result<()>;
 
-    /// Queues `grid` blocks of a kernel; `words` is the kernel's structure of arguments.
+    /// Queues `grid` blocks of a kernel; `words` is the kernel's structure of arguments, `work` for whoever measures.
     ///
     /// # Errors
     /// The driver's.
-    fn launch(&self, function: Function, grid: u32, words: &[u64]) -> Result<()>;
+    fn launch(&self, function: Function, grid: u32, words: &[u64], work: Work) -> Result<()>;
 
     /// What is queued for computing from now on waits for the copies queued so far.
     ///

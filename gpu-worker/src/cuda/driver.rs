@@ -16,7 +16,7 @@ use cudarc::driver::{
 use cudarc::nvrtc::Ptx;
 
 use super::compile;
-use super::device::{Device, Function, Queue, THREADS, WORD};
+use super::device::{Device, Function, Queue, THREADS, WORD, Work};
 use super::error::{CudaError, Result};
 
 /// Most page-locked pieces for shards: one is filled while the other is read.
@@ -36,6 +36,35 @@ pub struct Gpu {
     functions: HashMap<Function, CudaFunction>,
     shards: Mutex<Ring>,
     descriptors: Mutex<Ring>,
+    /// Launches since measuring began, each between two events.
+    measured: Mutex<Option<Vec<Measured>>>,
+}
+
+#[derive(Debug)]
+struct Measured {
+    function: Function,
+    work: Work,
+    events: (CudaEvent, CudaEvent),
+}
+
+/// A launch that was measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// Which kernel.
+    pub function: Function,
+    /// What it could not do without.
+    pub work: Work,
+    /// Seconds on the device.
+    pub seconds: f64,
+}
+
+/// What a device can reach at most.
+#[derive(Clone, Copy, Debug)]
+pub struct Peaks {
+    /// Bytes of its memory a second.
+    pub bandwidth: f64,
+    /// Double-precision operations a second, outside matrix units.
+    pub operations: f64,
 }
 
 /// A kernel's structure of arguments, all of whose fields have 8 bytes.
@@ -102,8 +131,57 @@ impl Gpu {
             functions: functions.map_err(failed("loading the kernels"))?,
             shards: Mutex::new(Ring { pieces: VecDeque::new(), most: SHARD_PIECES }),
             descriptors: Mutex::new(Ring { pieces: VecDeque::new(), most: DESCRIPTOR_PIECES }),
+            measured: Mutex::default(),
             context,
         })
+    }
+
+    /// Measures every launch from now on.
+    pub fn measure(&self) {
+        *self.measured.lock().unwrap_or_else(PoisonError::into_inner) = Some(Vec::new());
+    }
+
+    /// What was measured, once it is done; measuring ends.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn measured(&self) -> Result<Vec<Timing>> {
+        let measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let all = measured.unwrap_or_default().into_iter().map(|launch| {
+            let Measured { function, work, events: (begin, end) } = launch;
+            let seconds = f64::from(begin.elapsed_ms(&end)?) / 1e3;
+            Ok(Timing { function, work, seconds })
+        });
+        all.collect::<std::result::Result<_, _>>().map_err(failed("measuring"))
+    }
+
+    /// What the device can reach, by its clocks.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn peaks(&self) -> Result<Peaks> {
+        use sys::CUdevice_attribute_enum as Attribute;
+        let value = |attribute| {
+            self.context.attribute(attribute).map(f64::from).map_err(failed("asking the device"))
+        };
+        let clock = value(Attribute::CU_DEVICE_ATTRIBUTE_CLOCK_RATE)? * 1e3;
+        let memory_clock = value(Attribute::CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE)? * 1e3;
+        let bus = value(Attribute::CU_DEVICE_ATTRIBUTE_GLOBAL_MEMORY_BUS_WIDTH)? / 8.0;
+        let processors = value(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
+        let capability = self.context.compute_capability().map_err(failed("asking the device"))?;
+        // Fused operations a clock and multiprocessor (CUDA C++ Programming Guide, arithmetic instructions).
+        let lanes = match capability {
+            (6, 0) | (7, 0) | (8, 0) => 32.0,
+            (9, 0) | (10, 0) => 64.0,
+            _ => 2.0,
+        };
+        // Two transfers a clock; two operations fused.
+        Ok(Peaks { bandwidth: 2.0 * memory_clock * bus, operations: 2.0 * lanes * processors * clock })
+    }
+
+    fn mark(&self) -> Result<CudaEvent> {
+        let event = self.compute.record_event(Some(sys::CUevent_flags::CU_EVENT_DEFAULT));
+        event.map_err(failed("measuring"))
     }
 
     fn stream(&self, queue: Queue) -> &Arc<CudaStream> {
@@ -209,7 +287,7 @@ impl Device for Gpu {
         self.compute.synchronize().map_err(&copy)
     }
 
-    fn launch(&self, function: Function, grid: u32, words: &[u64]) -> Result<()> {
+    fn launch(&self, function: Function, grid: u32, words: &[u64], work: Work) -> Result<()> {
         let mut arguments = Arguments([0; ARGUMENTS]);
         arguments.0[..words.len()].copy_from_slice(words);
         let config = LaunchConfig {
@@ -217,9 +295,14 @@ impl Device for Gpu {
             block_dim: (THREADS, 1, 1),
             shared_mem_bytes: function.shared(),
         };
+        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        let begin = measured.is_some().then(|| self.mark()).transpose()?;
         let mut launch = self.compute.launch_builder(&self.functions[&function]);
         // SAFETY: the words are the kernel's structure, and its addresses lie in memory that is released only after this work.
         unsafe { launch.arg(&arguments).launch(config) }.map_err(failed(function.name()))?;
+        if let (Some(measured), Some(begin)) = (measured.as_mut(), begin) {
+            measured.push(Measured { function, work, events: (begin, self.mark()?) });
+        }
         Ok(())
     }
 

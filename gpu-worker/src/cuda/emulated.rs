@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use libloading::Library;
 
-use super::device::{Device, Function, Queue, THREADS};
+use super::device::{Device, Function, Queue, THREADS, Work};
 use super::error::{CudaError, Result};
 use super::source::source;
 
@@ -242,7 +242,7 @@ impl Device for Emulated {
         Ok(())
     }
 
-    fn launch(&self, function: Function, grid: u32, words: &[u64]) -> Result<()> {
+    fn launch(&self, function: Function, grid: u32, words: &[u64], _work: Work) -> Result<()> {
         self.compiled.launch(function, grid, words, self.turns)?;
         let mut memory = self.lock();
         memory.inspect();

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::device::{Bounded, Buffer, Function, Queue, WORD};
+use super::device::{Bounded, Buffer, Function, Queue, WORD, Work};
 use super::error::Result;
 
 /// Rows of a tile of scores and influence values: a few a thread.
@@ -170,6 +170,7 @@ pub(super) struct Program {
     constants: Vec<u64>,
     known: HashMap<Vec<u64>, usize>,
     scratch: usize,
+    work: HashMap<Function, Work>,
     frames: Table,
     score_parts: Table,
     score_tiles: Table,
@@ -222,6 +223,10 @@ impl Program {
         Word::Scratch(self.scratch - words)
     }
 
+    fn note(&mut self, function: Function, values: usize, operations: usize) {
+        self.work.entry(function).or_default().add(values, operations);
+    }
+
     /// Describes a segment in a frame; its index.
     pub(super) fn frame(
         &mut self,
@@ -239,6 +244,9 @@ impl Program {
         let Scores { frame, rows, beta, treated, unweighted } = scores;
         let (columns, sums) = self.kind.sizes();
         let at = self.scratch(columns * rows);
+        // Some 60 operations make a score of an index.
+        let values = rows * (self.regressors + 2 + columns);
+        self.note(self.kind.function(), values, rows * (2 * self.regressors + 60));
         let row = [Word::Count(frame), beta, Word::Flag(treated), Word::Flag(unweighted), at];
         let part = self.score_parts.push(&row);
         let out = self.scratch(rows.div_ceil(SCORE_ROWS) * sums);
@@ -265,6 +273,9 @@ impl Program {
             count(right.count),
         ];
         let item = self.cross_items.push(&row);
+        let products = if upper { left.count * (left.count + 1) / 2 } else { left.count * right.count };
+        let columns = left.count + if upper { 0 } else { right.count };
+        self.note(Function::Cross, rows * columns, 2 * rows * products);
         let (tiles, stride) = (rows.div_ceil(CROSS_ROWS), left.count * right.count);
         let at = self.scratch(tiles * stride);
         for tile in 0..tiles {
@@ -302,6 +313,9 @@ impl Program {
     pub(super) fn psi(&mut self, columns: usize, rows: usize) -> Matrix {
         let at = self.scratch(columns * rows);
         let first = self.psi_columns.rows - columns;
+        // Outcomes are about as many as columns; each column has a part of four linear indices, or two.
+        let values = rows * (2 * columns + self.regressors + 2);
+        self.note(Function::Psi, values, rows * columns * (8 * self.regressors + 12));
         let row = [Word::Count(first), Word::Count(columns), Word::Count(rows), at];
         let segment = self.psi_segments.push(&row);
         self.psi_tiles.tiles(segment, rows, SCORE_ROWS, |_| Word::Null);
@@ -312,6 +326,8 @@ impl Program {
     pub(super) fn draws(&mut self, psi: Matrix, keys: Word, units: usize) -> TileSums {
         let blocks = self.bits.blocks;
         let words = self.scratch(units * blocks);
+        self.note(Function::Bits, units * (blocks + 1), 0);
+        self.note(Function::Draws, units * (blocks + psi.count), 2 * units * 64 * blocks * psi.count);
         let segment = self.bit_segments.push(&[keys, words]);
         self.bit_tiles.tiles(segment, units, BIT_UNITS, |_| Word::Null);
         let item = self.draw_items.push(&[psi.at, Word::Count(psi.stride), Word::Count(psi.count), words]);
@@ -334,6 +350,8 @@ impl Program {
     /// different places.
     pub(super) fn fold(&mut self, group: usize, fold: Fold) {
         if fold.rows * fold.columns > 0 && fold.from.tiles > 0 {
+            let values = fold.rows * fold.columns;
+            self.note(Function::Fold, (fold.from.tiles + 2) * values, fold.from.tiles * values);
             self.folds.push((group, fold));
         }
     }
@@ -425,7 +443,8 @@ impl Program {
         ];
         for (function, table, words) in launches {
             if table.rows > 0 {
-                bounded.device.launch(function, table.rows as u32, words)?;
+                let work = self.work.get(&function).copied().unwrap_or_default();
+                bounded.device.launch(function, table.rows as u32, words, work)?;
             }
         }
         Ok(())

@@ -7,6 +7,7 @@ mod panels;
 mod scale;
 
 use stagger_estimator::subset_sums::BitMemory;
+use xxhash_rust::xxh3::xxh3_128;
 
 use self::scale::{scales, values};
 use super::{CpuKernel, Kernel, Named, ShardName};
@@ -85,8 +86,49 @@ pub fn conformance(kernel: &dyn Kernel, cases: &[Case]) -> Result<Report, String
     Ok(out)
 }
 
+/// A hash of all bits of a kernel's sums on a case: equal on any two devices of one kind.
+///
+/// # Errors
+/// A device that fails.
+pub fn fingerprint(kernel: &dyn Kernel, case: &Case) -> Result<u128, String> {
+    let suite = Suite::new(kernel, case)?;
+    let mut bytes = Vec::new();
+    suite.estimate(&mut |plan, input, shards, _| {
+        bytes.extend(sums(kernel, plan, input, shards, &[], None)?.encode());
+        sums(&CpuKernel, plan, input, shards, &[], None)
+    })?;
+    Ok(xxh3_128(&bytes))
+}
+
+/// The passes of an estimation, to be made again and again.
+#[derive(Debug)]
+pub struct Workload {
+    /// All shards, in order.
+    pub shards: Vec<Shard>,
+    /// The passes: plan, input, and how far the shards of each lie apart.
+    pub passes: Vec<(Plan, StageInput, usize)>,
+}
+
+/// What an estimation has a kernel do.
+///
+/// # Errors
+/// A device that fails.
+pub fn workload(kernel: &dyn Kernel, case: &Case) -> Result<Workload, String> {
+    let suite = Suite::new(kernel, case)?;
+    let mut passes = Vec::new();
+    suite.estimate(&mut |plan, input, shards, stride| {
+        passes.push((plan.clone(), input.clone(), stride));
+        sums(kernel, plan, input, shards, &[], Some((&suite.name, stride)))
+    })?;
+    let Shards::Memory(shards) = suite.panel.shards else { return Err("the panel is stored".to_owned()) };
+    Ok(Workload { shards, passes })
+}
+
 /// Units of shards that are looked at alone, besides the panel's.
 const ODD_SIZES: [usize; 7] = [0, 1, 2, 7, 8, 9, 241];
+
+/// Makes a pass over shards that lie so many apart.
+type MakePass<'a> = dyn FnMut(&Plan, &StageInput, &[&Shard], usize) -> Result<Partial, String> + 'a;
 
 struct Suite<'a> {
     kernel: &'a dyn Kernel,
@@ -116,22 +158,30 @@ impl<'a> Suite<'a> {
     }
 
     fn run(&self) -> Result<Report, String> {
+        let mut report = Report::default();
+        self.estimate(&mut |plan, input, shards, stride| {
+            let (expected, found) = self.pass(plan, input, shards, stride)?;
+            report.merge(found);
+            report.merge(self.odd(plan, input)?);
+            Ok(expected)
+        })?;
+        Ok(report)
+    }
+
+    /// The passes of an estimation, each over its shards, which lie so many apart.
+    fn estimate(&self, pass: &mut MakePass<'_>) -> Result<(), String> {
         let shards = self.shards();
         let scale = Scale { shards: shards.len(), clusters: 0, max_cells: None };
         let mut estimation = Estimation::new(self.plan.clone(), scale);
-        let mut report = Report::default();
         while let Some(request) = estimation.request() {
             let (plan, input) = (estimation.plan().clone(), request.input.clone());
-            let sample = request.sample.map_or(shards.len(), |count| count.next_power_of_two().min(shards.len()));
-            let stride = shards.len() / sample;
-            let own: Vec<&Shard> = shards.iter().copied().step_by(stride).collect();
-            let at = |reason: String| format!("{}: {reason}", input.stage());
-            let (expected, found) = self.pass(&plan, &input, &own, stride).map_err(at)?;
-            report.merge(found);
-            report.merge(self.odd(&plan, &input).map_err(at)?);
-            estimation.accept(expected).map_err(text)?;
+            let all = shards.len();
+            let count = request.sample.map_or(all, |count| count.next_power_of_two().min(all));
+            let own: Vec<&Shard> = shards.iter().copied().step_by(all / count).collect();
+            let sums = pass(&plan, &input, &own, all / count);
+            estimation.accept(sums.map_err(|e| format!("{}: {e}", input.stage()))?).map_err(text)?;
         }
-        Ok(report)
+        Ok(())
     }
 
     /// One pass by both kernels; the processor's sums.

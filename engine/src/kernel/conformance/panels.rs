@@ -47,6 +47,8 @@ pub struct Case {
     pub periods: usize,
     /// First treated periods, besides never.
     pub cohorts: Vec<usize>,
+    /// Share of the units that are never treated.
+    pub untreated: f64,
     /// Shards, a power of two.
     pub shards: usize,
     /// Draws.
@@ -66,6 +68,7 @@ impl Default for Case {
             controls: ControlGroup::NeverTreated,
             periods: 5,
             cohorts: vec![3, 4],
+            untreated: 0.4,
             shards: 4,
             draws: 70,
         }
@@ -207,11 +210,17 @@ impl Case {
     fn segments(&self, units: usize, random: &mut Random) -> Vec<Segment> {
         let cross = self.layout == Layout::CrossSections;
         let strata = self.strata().len();
+        let never = strata / (self.cohorts.len() + 1);
         let mut counts = vec![0usize; strata];
         for unit in 0..units {
-            // The never treated come last and are many; in the first units every stratum has one.
-            let at = if unit < strata { unit } else { random.bits() as usize % (strata + strata / 2) };
-            counts[at.min(strata - 1)] += 1;
+            let any = random.bits() as usize;
+            // The never treated come last; of the first units every stratum has one.
+            let at = match random.uniform() < self.untreated {
+                _ if unit < strata => unit,
+                true => strata - 1 - any % never,
+                false => any % (strata - never),
+            };
+            counts[at] += 1;
         }
         let (mut segments, mut start) = (Vec::new(), 0);
         for (stratum, &units) in counts.iter().enumerate().filter(|(_, units)| **units > 0) {
