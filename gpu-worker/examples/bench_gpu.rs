@@ -113,7 +113,8 @@ fn print_kernels(timings: &[Timing], peaks: Peaks) {
         if seconds == 0.0 {
             continue;
         }
-        let total = |part: fn(&Work) -> f64| own.iter().map(|timing| part(&timing.work)).sum::<f64>() / seconds;
+        let total =
+            |part: fn(&Work) -> f64| own.iter().map(|timing| part(&timing.work)).sum::<f64>() / seconds;
         let (bytes, operations) = (total(|work| work.bytes), total(|work| work.operations));
         println!(
             "{:<14}{:>9}{:>10.3}{:>9.0}{:>8.0}%{:>10.0}{:>8.0}%",

@@ -141,7 +141,8 @@ impl Expansion {
             space.load_differences(plan, shard, &segment.segment);
             let frames = &self.frames[segment.frames.clone()];
             // Differences are the same in every frame.
-            let distinct = if plan.model == RowModel::Differences { frames.len().min(1) } else { frames.len() };
+            let distinct =
+                if plan.model == RowModel::Differences { frames.len().min(1) } else { frames.len() };
             for own in &frames[..distinct] {
                 if plan.model != RowModel::Differences {
                     space.load_frame(plan, shard, &segment.segment, &plan.comparisons.frames[own.frame]);
@@ -209,7 +210,8 @@ fn frames_of_strata(plan: &Plan) -> Vec<Vec<usize>> {
         }
     }
     for (frames, parts) in out.iter_mut().zip(&plan.stratum_parts) {
-        let side = |comparison: usize, side: usize| plan.comparisons.comparisons[comparison].sides[side].frame;
+        let side =
+            |comparison: usize, side: usize| plan.comparisons.comparisons[comparison].sides[side].frame;
         frames.extend(parts.iter().map(|part| side(part.comparison, part.side)));
         frames.sort_unstable();
         frames.dedup();

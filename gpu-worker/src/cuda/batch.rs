@@ -97,8 +97,7 @@ impl<'a, S: Stage> DevicePass<'a, S> {
     }
 
     fn take(&mut self, index: usize, shard: Named<'_>) -> Result<()> {
-        let (resident, kept) =
-            self.memory.resident(self.plan, shard, (self.checksum, self.stage.needs()))?;
+        let (resident, kept) = self.memory.resident(self.plan, shard, (self.checksum, self.stage.needs()))?;
         self.batch.push((index, resident));
         self.kept &= kept;
         if self.is_full() { self.flush() } else { Ok(()) }
@@ -222,12 +221,7 @@ impl<'a, S: Stage> DevicePass<'a, S> {
 }
 
 impl<S: Stage> Pass for DevicePass<'_, S> {
-    fn add(
-        &mut self,
-        index: usize,
-        shard: Named<'_>,
-        _memory: &mut Option<BitMemory>,
-    ) -> EngineResult<()> {
+    fn add(&mut self, index: usize, shard: Named<'_>, _memory: &mut Option<BitMemory>) -> EngineResult<()> {
         Ok(self.take(index, shard)?)
     }
 

@@ -44,7 +44,8 @@ fn version() -> Option<String> {
 fn compile(text: &str, architecture: &str) -> Result<String> {
     let mut options: Vec<String> = OPTIONS.iter().map(|&option| option.to_owned()).collect();
     options.push(format!("--gpu-architecture={architecture}"));
-    let options = CompileOptions { options, name: Some("stagger.cu".to_owned()), ..CompileOptions::default() };
+    let options =
+        CompileOptions { options, name: Some("stagger.cu".to_owned()), ..CompileOptions::default() };
     compile_ptx_with_opts(text, options).map(|ptx| ptx.to_src()).map_err(|error| {
         let log = match &error {
             CompileError::CompileError { log, .. } => log.to_string_lossy().into_owned(),

@@ -125,8 +125,13 @@ pub trait Device: Debug + Send + Sync {
     ///
     /// # Errors
     /// The driver's.
-    fn upload(&self, queue: Queue, address: u64, words: usize, fill: &mut dyn FnMut(&mut [u64]))
-    -> Result<()>;
+    fn upload(
+        &self,
+        queue: Queue,
+        address: u64,
+        words: usize,
+        fill: &mut dyn FnMut(&mut [u64]),
+    ) -> Result<()>;
 
     /// Waits for all that is queued for computing, then copies from `address`.
     ///

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use cudarc::driver::sys::{CUmemPool_attribute_enum, cudaError_enum};
 use cudarc::driver::{
-    CudaContext, CudaEvent, CudaFunction, CudaStream, DeviceRepr, DriverError, LaunchConfig,
-    PinnedHostSlice, PushKernelArg, result, sys,
+    CudaContext, CudaEvent, CudaFunction, CudaStream, DeviceRepr, DriverError, LaunchConfig, PinnedHostSlice,
+    PushKernelArg, result, sys,
 };
 use cudarc::nvrtc::Ptx;
 
@@ -110,8 +110,7 @@ impl Gpu {
     }
 
     fn connect(ordinal: usize) -> Result<Self> {
-        let context =
-            CudaContext::new(ordinal).map_err(|error| CudaError::NoDevice(format!("{error:?}")))?;
+        let context = CudaContext::new(ordinal).map_err(|error| CudaError::NoDevice(format!("{error:?}")))?;
         let open = failed("opening the device");
         if !context.has_async_alloc() {
             let reason = "it has no memory pools".to_owned();
@@ -161,9 +160,8 @@ impl Gpu {
     /// The driver's.
     pub fn peaks(&self) -> Result<Peaks> {
         use sys::CUdevice_attribute_enum as Attribute;
-        let value = |attribute| {
-            self.context.attribute(attribute).map(f64::from).map_err(failed("asking the device"))
-        };
+        let value =
+            |attribute| self.context.attribute(attribute).map(f64::from).map_err(failed("asking the device"));
         let clock = value(Attribute::CU_DEVICE_ATTRIBUTE_CLOCK_RATE)? * 1e3;
         let memory_clock = value(Attribute::CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE)? * 1e3;
         let bus = value(Attribute::CU_DEVICE_ATTRIBUTE_GLOBAL_MEMORY_BUS_WIDTH)? / 8.0;
@@ -207,11 +205,7 @@ fn keep_freed_memory(context: &CudaContext) -> std::result::Result<(), DriverErr
 
 impl Ring {
     /// A piece of at least so many words that nothing reads any more.
-    fn take(
-        &mut self,
-        context: &Arc<CudaContext>,
-        words: usize,
-    ) -> std::result::Result<Piece, DriverError> {
+    fn take(&mut self, context: &Arc<CudaContext>, words: usize) -> std::result::Result<Piece, DriverError> {
         let free = self.pieces.front().is_some_and(|piece| piece.copied.is_complete());
         let reusable = free || self.pieces.len() >= self.most;
         if let Some(piece) = reusable.then(|| self.pieces.pop_front()).flatten() {

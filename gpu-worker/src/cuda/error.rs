@@ -61,11 +61,15 @@ impl CudaError {
             Self::NoCompiler => {
                 "install CUDA's libnvrtc 12 (pip: nvidia-cuda-nvrtc-cu12) and name its folder in LD_LIBRARY_PATH, or --device cpu"
             }
-            Self::Compile { .. } => "this is a bug of stagger: please report it; --device cpu computes without a GPU",
+            Self::Compile { .. } => {
+                "this is a bug of stagger: please report it; --device cpu computes without a GPU"
+            }
             Self::OutOfMemory { .. } => {
                 "let the worker use more of the device (--device-memory), cut the data into more shards, or lower --max-cohorts"
             }
-            Self::Failed { .. } => "see whether nvidia-smi still lists the device; other processes on it may have filled it",
+            Self::Failed { .. } => {
+                "see whether nvidia-smi still lists the device; other processes on it may have filled it"
+            }
         }
     }
 }

@@ -1,11 +1,14 @@
 //! `Influence` as a program for a device: Ψ of a batch in scratch memory, ΨᵀΨ, multiplier bits, draws.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use stagger_engine::kernel::expanded::{self, Columns, ExpandedSegment};
 use stagger_engine::panel::Needs;
 use stagger_engine::partial::{InfluenceSums, Partial};
 use stagger_engine::plan::Plan;
+use stagger_engine::shard::Segment;
 use stagger_engine::task::SegmentPart;
 use stagger_estimator::cross_products::mirror;
 use stagger_estimator::influence::{InfluencePartial, Role};
@@ -19,11 +22,16 @@ use super::stages::FrameColumns;
 /// Draws of a block.
 const WORD_DRAWS: usize = 64;
 
+/// The columns of Ψ that the units of a stratum and period enter, and their parts, column by column.
+type Entered = (Vec<(usize, Role)>, Vec<SegmentPart>);
+
 /// ΨᵀΨ and draws over units.
 pub(super) struct InfluenceStage<'a> {
-    pub(super) plan: &'a Plan,
-    pub(super) columns: Columns<'a>,
-    pub(super) draws: usize,
+    plan: &'a Plan,
+    columns: Columns<'a>,
+    draws: usize,
+    /// The same for every shard, and costly where there are many cells.
+    entered: RefCell<HashMap<(usize, Option<usize>), Rc<Entered>>>,
 }
 
 /// What parts of a segment share: frames by their number, scores by frame, logit and arm.
@@ -33,22 +41,38 @@ struct Shared {
     scores: HashMap<(usize, usize, bool), Matrix>,
 }
 
-impl InfluenceStage<'_> {
+impl<'a> InfluenceStage<'a> {
+    pub(super) fn new(plan: &'a Plan, columns: Columns<'a>, draws: usize) -> Self {
+        Self { plan, columns, draws, entered: RefCell::default() }
+    }
+
+    fn entered(&self, segment: &Segment) -> Rc<Entered> {
+        let mut known = self.entered.borrow_mut();
+        let found = known.entry((segment.stratum, segment.period)).or_insert_with(|| {
+            let (roles, mut parts) = expanded::influence(self.plan, segment, self.columns);
+            // A column's parts follow each other, in the order in which they are added.
+            parts.sort_by_key(|part| part.place);
+            Rc::new((roles, parts))
+        });
+        Rc::clone(found)
+    }
+
     fn width(&self) -> usize {
         self.columns.columns.len()
     }
 
     fn segment(&self, program: &mut Program, shard: &Resident, own: &ExpandedSegment, sums: usize) {
-        let (roles, mut parts) = expanded::influence(self.plan, &own.segment, self.columns);
+        let entered = self.entered(&own.segment);
+        let (roles, parts) = &*entered;
         if roles.is_empty() {
             return;
         }
-        // A column's parts follow each other, in the order in which they are added.
-        parts.sort_by_key(|part| part.place);
         let mut shared = Shared::default();
+        let mut rest = parts.as_slice();
         for (place, (_, role)) in roles.iter().enumerate() {
-            let same = parts.iter().filter(|part| part.place == place);
-            let count = same.filter(|part| self.part(program, shard, own, part, &mut shared)).count();
+            let (same, next) = rest.split_at(rest.partition_point(|part| part.place == place));
+            rest = next;
+            let count = same.iter().filter(|part| self.part(program, shard, own, part, &mut shared)).count();
             let source = match role {
                 Role::Ones => Word::Address(shard.design.at(own.units_at)),
                 Role::Share => Word::Address(shard.design.at(own.shares_at)),
@@ -98,11 +122,11 @@ impl InfluenceStage<'_> {
                 program.scores(Scores { frame, rows, beta, treated, unweighted: false }).0
             })
         });
-        let vectors = [&arm.beta, &arm.u, &arm.q, &arm.v].into_iter();
-        // Empty vectors are zero.
-        let arms: Vec<f64> =
-            vectors.flat_map(|v| (0..k).map(|j| v.get(j).copied().unwrap_or(0.0))).collect();
-        let arms = program.floats(&arms);
+        let arms = program.floats_of([own.part.comparison, own.part.side, usize::from(treated)], || {
+            let vectors = [&arm.beta, &arm.u, &arm.q, &arm.v].into_iter();
+            // Empty vectors are zero.
+            vectors.flat_map(|v| (0..k).map(|j| v.get(j).copied().unwrap_or(0.0))).collect()
+        });
         program.psi_part([
             Word::Count(columns.index),
             Word::Flag(treated),

@@ -39,7 +39,11 @@ impl CudaKernel {
         Self { shards: ShardMemory::new(&bounded), bounded }
     }
 
-    fn device_pass<'a, S: Stage + 'a>(&'a self, plan: &'a Plan, stage: S) -> EngineResult<Box<dyn Pass + 'a>> {
+    fn device_pass<'a, S: Stage + 'a>(
+        &'a self,
+        plan: &'a Plan,
+        stage: S,
+    ) -> EngineResult<Box<dyn Pass + 'a>> {
         let memory = (&self.bounded, &self.shards);
         Ok(Box::new(DevicePass::new(memory, plan, checksum(plan)?, stage)))
     }
@@ -71,7 +75,7 @@ impl Kernel for CudaKernel {
             }
             StageInput::Influence { corrections, betas, columns, draws, clusters: None } => {
                 let columns = Columns { corrections, betas, columns };
-                self.device_pass(plan, InfluenceStage { plan, columns, draws: *draws })
+                self.device_pass(plan, InfluenceStage::new(plan, columns, *draws))
             }
             StageInput::Influence { .. }
             | StageInput::Overlap { .. }

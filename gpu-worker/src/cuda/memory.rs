@@ -118,22 +118,17 @@ impl ShardMemory {
         };
         if needs.outcomes && resident.outcomes.is_none() {
             let expansion = &resident.expansion;
-            let outcomes = self
-                .copy(expansion.outcome_values, &mut |put| expansion.fill_outcomes(plan, shard, put))?;
+            let outcomes =
+                self.copy(expansion.outcome_values, &mut |put| expansion.fill_outcomes(plan, shard, put))?;
             resident.outcomes = Some(outcomes);
         }
         if needs.keys && resident.keys.is_none() {
-            resident.keys =
-                Some(self.words(shard.keys.len(), &mut |out| out.copy_from_slice(&shard.keys))?);
+            resident.keys = Some(self.words(shard.keys.len(), &mut |out| out.copy_from_slice(&shard.keys))?);
         }
         Ok(resident)
     }
 
-    fn copy(
-        &self,
-        words: usize,
-        fill: &mut dyn FnMut(&mut dyn FnMut(usize, &[f64])),
-    ) -> Result<Arc<Buffer>> {
+    fn copy(&self, words: usize, fill: &mut dyn FnMut(&mut dyn FnMut(usize, &[f64]))) -> Result<Arc<Buffer>> {
         self.words(words, &mut |out| {
             fill(&mut |at, values| {
                 out[at..at + values.len()].iter_mut().zip(values).for_each(|(o, v)| *o = v.to_bits());

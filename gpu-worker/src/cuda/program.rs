@@ -169,6 +169,7 @@ pub(super) struct Program {
     bits: BitSource,
     constants: Vec<u64>,
     known: HashMap<Vec<u64>, usize>,
+    named: HashMap<[usize; 3], Word>,
     scratch: usize,
     work: HashMap<Function, Work>,
     frames: Table,
@@ -210,6 +211,16 @@ impl Program {
     /// Numbers that kernels read; equal ones are held once.
     pub(super) fn floats(&mut self, values: &[f64]) -> Word {
         self.constant(values.iter().map(|v| v.to_bits()).collect())
+    }
+
+    /// The same by a name, of which every one has its numbers.
+    pub(super) fn floats_of(&mut self, name: [usize; 3], make: impl FnOnce() -> Vec<f64>) -> Word {
+        if let Some(known) = self.named.get(&name) {
+            return *known;
+        }
+        let made = self.floats(&make());
+        self.named.insert(name, made);
+        made
     }
 
     /// Places that kernels read.
@@ -284,14 +295,7 @@ impl Program {
                 for j in (if upper { i } else { 0 }..right.count).step_by(CROSS_WIDTH) {
                     let own = CROSS_ROWS.min(rows - first);
                     let out = at.after(tile * stride);
-                    self.cross_tiles.push(&[
-                        count(item),
-                        count(first),
-                        count(own),
-                        count(i),
-                        count(j),
-                        out,
-                    ]);
+                    self.cross_tiles.push(&[count(item), count(first), count(own), count(i), count(j), out]);
                 }
             }
         }

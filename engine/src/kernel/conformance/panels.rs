@@ -183,9 +183,8 @@ impl Case {
         let covariates: Vec<ShardColumn> = (0..atoms)
             .map(|n| self.column(&segments, rows, vary, &mut random, |r| r.noise() * (1.0 + n as f64) + 0.5))
             .collect();
-        let weights = self
-            .weighted
-            .then(|| self.column(&segments, rows, vary, &mut random, |r| 0.5 + r.uniform()));
+        let weights =
+            self.weighted.then(|| self.column(&segments, rows, vary, &mut random, |r| 0.5 + r.uniform()));
         let mut outcomes = vec![AlignedVec::zeros(rows); own_periods];
         for segment in &segments {
             self.outcomes(segment, &covariates, &mut outcomes, &mut random);

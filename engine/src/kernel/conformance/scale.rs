@@ -103,7 +103,8 @@ impl<'a> Absolute<'a> {
                 if *input == StageInput::Gram {
                     self.gram(frame, &row, out);
                 }
-                for (_, part) in logits.get(frame.stratum).into_iter().flatten().filter(|p| p.0 == frame.frame)
+                for (_, part) in
+                    logits.get(frame.stratum).into_iter().flatten().filter(|p| p.0 == frame.frame)
                 {
                     let Some(beta) = &betas[part.logit] else { continue };
                     if matches!(input, StageInput::Propensity { .. }) {
