@@ -26,8 +26,10 @@ pub struct ExpandedSegment {
     pub segment: Segment,
     /// Rows of its columns: its units, padded with zeros to whole lanes.
     pub rows: usize,
-    /// Where the mask of used units starts among the design's values.
+    /// Where the mask of used units starts among the design's values, as the first of the segment's.
     pub units_at: usize,
+    /// Where the segment's outcomes start, among the outcomes' values.
+    pub outcomes_at: usize,
     /// Where the weights start by which units count in their cohort's share; the mask's place where they all count once.
     pub shares_at: usize,
     /// Its frames, among those of the shard.
@@ -110,7 +112,9 @@ impl Expansion {
             });
         }
         let frames = first..self.frames.len();
-        self.segments.push(ExpandedSegment { segment: *segment, rows, units_at, shares_at, frames });
+        let own =
+            ExpandedSegment { segment: *segment, rows, units_at, outcomes_at: shared, shares_at, frames };
+        self.segments.push(own);
     }
 
     fn design(&mut self, values: usize) -> usize {
@@ -118,10 +122,16 @@ impl Expansion {
         self.design_values - values
     }
 
-    /// Hands over the design's values: `put(at, values)` for runs of them.
-    pub fn fill_design(&self, plan: &Plan, shard: &Shard, put: &mut dyn FnMut(usize, &[f64])) {
+    /// Hands over the design's values of some segments: `put(at, values)` for runs of them.
+    pub fn fill_design(
+        &self,
+        plan: &Plan,
+        shard: &Shard,
+        segments: Range<usize>,
+        put: &mut dyn FnMut(usize, &[f64]),
+    ) {
         let mut shares = vec![0.0; BLOCK];
-        self.visit(plan, shard, &mut |space, segment, at| {
+        self.visit(plan, shard, segments, &mut |space, segment, at| {
             let rows = space.rows();
             put(segment.units_at + at, space.used());
             if segment.shares_at != segment.units_at {
@@ -135,9 +145,15 @@ impl Expansion {
         });
     }
 
-    /// Hands over the outcomes' values, of a shard that has its outcomes.
-    pub fn fill_outcomes(&self, plan: &Plan, shard: &Shard, put: &mut dyn FnMut(usize, &[f64])) {
-        self.visit(plan, shard, &mut |space, segment, at| {
+    /// Hands over the outcomes' values of some segments, of a shard that has its outcomes.
+    pub fn fill_outcomes(
+        &self,
+        plan: &Plan,
+        shard: &Shard,
+        segments: Range<usize>,
+        put: &mut dyn FnMut(usize, &[f64]),
+    ) {
+        self.visit(plan, shard, segments, &mut |space, segment, at| {
             space.load_differences(plan, shard, &segment.segment);
             let frames = &self.frames[segment.frames.clone()];
             // Differences are the same in every frame.
@@ -159,10 +175,11 @@ impl Expansion {
         &self,
         plan: &Plan,
         shard: &Shard,
+        segments: Range<usize>,
         each: &mut dyn FnMut(&mut BlockSpace, &ExpandedSegment, usize),
     ) {
         let mut space = BlockSpace::new(plan);
-        for own in &self.segments {
+        for own in &self.segments[segments] {
             for at in (0..own.segment.units).step_by(BLOCK) {
                 space.begin(plan, shard, &own.segment, own.segment.start + at);
                 each(&mut space, own, at);

@@ -92,8 +92,6 @@ fn keep(folder: &Path, name: &str, text: &str) {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test")]
-
     use super::*;
 
     #[test]

@@ -25,13 +25,16 @@ const WORD_DRAWS: usize = 64;
 /// The columns of Ψ that the units of a stratum and period enter, and their parts, column by column.
 type Entered = (Vec<(usize, Role)>, Vec<SegmentPart>);
 
+/// What decides which columns a segment's units enter.
+type StratumPeriod = (usize, Option<usize>);
+
 /// ΨᵀΨ and draws over units.
 pub(super) struct InfluenceStage<'a> {
     plan: &'a Plan,
     columns: Columns<'a>,
     draws: usize,
     /// The same for every shard, and costly where there are many cells.
-    entered: RefCell<HashMap<(usize, Option<usize>), Rc<Entered>>>,
+    entered: RefCell<HashMap<StratumPeriod, Rc<Entered>>>,
 }
 
 /// What parts of a segment share: frames by their number, scores by frame, logit and arm.

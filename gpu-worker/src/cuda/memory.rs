@@ -1,9 +1,10 @@
 //! Shards in the device's memory, kept across rounds and stages up to a bound; the one used least recently makes room.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use stagger_engine::kernel::expanded::{self, Expansion};
+use stagger_engine::kernel::expanded::{self, ExpandedSegment, Expansion};
 use stagger_engine::kernel::{Named, ShardName};
 use stagger_engine::panel::Needs;
 use stagger_engine::plan::Plan;
@@ -11,6 +12,34 @@ use stagger_engine::shard::Shard;
 
 use super::device::{Bounded, Buffer, Queue, WORD};
 use super::error::Result;
+
+/// Takes runs of values and where they go.
+type Put<'a> = &'a mut dyn FnMut(usize, &[f64]);
+
+/// Rows that are worth a thread.
+const ROWS_OF_THREAD: usize = 2_048;
+/// Threads that expand one shard at most: memory is the bound beyond.
+const THREADS: usize = 6;
+
+/// Ranges of segments of about as many rows each, one a thread.
+fn pieces(expansion: &Expansion) -> Vec<Range<usize>> {
+    let rows: usize = expansion.segments.iter().map(|segment| segment.rows).sum();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = (rows / ROWS_OF_THREAD).clamp(1, cores.min(THREADS));
+    let each = rows.div_ceil(threads).max(1);
+    let (mut out, mut first, mut sum) = (Vec::new(), 0, 0);
+    for (index, segment) in expansion.segments.iter().enumerate() {
+        sum += segment.rows;
+        if sum >= each {
+            out.push(first..index + 1);
+            (first, sum) = (index + 1, 0);
+        }
+    }
+    if first < expansion.segments.len() {
+        out.push(first..expansion.segments.len());
+    }
+    out
+}
 
 /// A shard by its content and everything else that its expanded values depend on.
 type Key = (ShardName, u128);
@@ -110,16 +139,23 @@ impl ShardMemory {
             Some(resident) => resident,
             None => {
                 let expansion = Arc::new(Expansion::new(plan, shard));
-                let design = self.copy(expansion.design_values, &mut |put| {
-                    expansion.fill_design(plan, shard, put);
-                })?;
+                let design = self.copy(
+                    &expansion,
+                    expansion.design_values,
+                    |segment| segment.units_at,
+                    &|segments, put| expansion.fill_design(plan, shard, segments, put),
+                )?;
                 Resident { expansion, design, outcomes: None, keys: None }
             }
         };
         if needs.outcomes && resident.outcomes.is_none() {
             let expansion = &resident.expansion;
-            let outcomes =
-                self.copy(expansion.outcome_values, &mut |put| expansion.fill_outcomes(plan, shard, put))?;
+            let outcomes = self.copy(
+                expansion,
+                expansion.outcome_values,
+                |segment| segment.outcomes_at,
+                &|segments, put| expansion.fill_outcomes(plan, shard, segments, put),
+            )?;
             resident.outcomes = Some(outcomes);
         }
         if needs.keys && resident.keys.is_none() {
@@ -128,10 +164,35 @@ impl ShardMemory {
         Ok(resident)
     }
 
-    fn copy(&self, words: usize, fill: &mut dyn FnMut(&mut dyn FnMut(usize, &[f64]))) -> Result<Arc<Buffer>> {
+    /// Values of all segments, made by several threads: one alone is slower than the copy to the device.
+    fn copy(
+        &self,
+        expansion: &Expansion,
+        words: usize,
+        start: impl Fn(&ExpandedSegment) -> usize,
+        fill: &(dyn Fn(Range<usize>, Put<'_>) + Sync),
+    ) -> Result<Arc<Buffer>> {
+        let pieces = pieces(expansion);
         self.words(words, &mut |out| {
-            fill(&mut |at, values| {
-                out[at..at + values.len()].iter_mut().zip(values).for_each(|(o, v)| *o = v.to_bits());
+            let mut rest = out;
+            std::thread::scope(|scope| {
+                for (number, segments) in pieces.iter().enumerate() {
+                    let first = expansion.segments.get(segments.start).map_or(0, &start);
+                    let end = expansion.segments.get(segments.end).map_or(words, &start);
+                    let (own, next) = std::mem::take(&mut rest).split_at_mut(end - first);
+                    rest = next;
+                    let mut work = move || {
+                        fill(segments.clone(), &mut |at, values| {
+                            let out = &mut own[at - first..at - first + values.len()];
+                            out.iter_mut().zip(values).for_each(|(o, v)| *o = v.to_bits());
+                        });
+                    };
+                    if number + 1 < pieces.len() {
+                        scope.spawn(work);
+                    } else {
+                        work();
+                    }
+                }
             });
         })
     }

@@ -241,13 +241,13 @@ fn sums(
     let root = shards.len().trailing_zeros();
     for cut in bounds.windows(2) {
         let mut pass = kernel.pass(plan, input).map_err(text)?;
-        for index in cut[0]..cut[1] {
+        for (index, &shard) in shards.iter().enumerate().take(cut[1]).skip(cut[0]) {
             let name = named.map(|(panel, stride)| ShardName {
                 panel: panel.to_owned(),
                 spec: 0,
                 index: index * stride,
             });
-            let shard = Named { shard: shards[index], name: name.as_ref() };
+            let shard = Named { shard, name: name.as_ref() };
             pass.add(index, shard, &mut Option::<BitMemory>::None).map_err(text)?;
         }
         for (node, partial) in pass.finish().map_err(text)? {

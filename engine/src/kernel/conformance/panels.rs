@@ -242,8 +242,8 @@ impl Case {
         let mut one = |scale: f64| {
             let mut out = AlignedVec::zeros(rows);
             for segment in segments {
-                for row in segment.start..segment.start + segment.units {
-                    out[row] = value(random) + 0.05 * scale * segment.stratum as f64;
+                for out in &mut out[segment.start..segment.start + segment.units] {
+                    *out = value(random) + 0.05 * scale * segment.stratum as f64;
                 }
             }
             Arc::new(out)
@@ -265,10 +265,10 @@ impl Case {
         let periods: Vec<usize> = segment.period.map_or((0..out.len()).collect(), |period| vec![period]);
         for row in segment.start..segment.start + segment.units {
             let level = 20.0 + 3.0 * random.noise();
-            for (column, &period) in periods.iter().enumerate() {
+            for (column, &period) in out.iter_mut().zip(&periods) {
                 let slope = covariates.first().map_or(0.0, |x| x.at(0)[row]);
                 let trend = period as f64 * (0.3 + 0.1 * slope + 0.02 * segment.stratum as f64);
-                out[column][row] = level + trend + 0.5 * random.noise();
+                column[row] = level + trend + 0.5 * random.noise();
             }
         }
     }

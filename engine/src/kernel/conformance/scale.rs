@@ -72,10 +72,12 @@ struct Absolute<'a> {
 impl<'a> Absolute<'a> {
     fn new(plan: &'a Plan, shard: &Shard) -> Self {
         let expansion = Expansion::new(plan, shard);
+        let all = expansion.segments.len();
         let mut design = vec![0.0; expansion.design_values];
         let mut outcomes = vec![0.0; expansion.outcome_values];
-        expansion.fill_design(plan, shard, &mut |at, v| design[at..at + v.len()].copy_from_slice(v));
-        expansion.fill_outcomes(plan, shard, &mut |at, v| outcomes[at..at + v.len()].copy_from_slice(v));
+        expansion.fill_design(plan, shard, 0..all, &mut |at, v| design[at..at + v.len()].copy_from_slice(v));
+        expansion
+            .fill_outcomes(plan, shard, 0..all, &mut |at, v| outcomes[at..at + v.len()].copy_from_slice(v));
         Self { plan, expansion, design, outcomes }
     }
 
@@ -97,7 +99,7 @@ impl<'a> Absolute<'a> {
             StageInput::Propensity { betas } | StageInput::Moments { betas } => betas.as_slice(),
             _ => &[],
         };
-        let logits = (!betas.is_empty()).then(|| expanded::logits(self.plan, betas)).unwrap_or_default();
+        let logits = if betas.is_empty() { Vec::new() } else { expanded::logits(self.plan, betas) };
         for frame in &self.expansion.frames {
             for row in (0..frame.rows).map(|row| self.row(frame, row)).filter(|row| row.used > 0.0) {
                 if *input == StageInput::Gram {
