@@ -81,6 +81,13 @@ struct Piece {
     copied: CudaEvent,
 }
 
+impl Drop for Piece {
+    fn drop(&mut self) {
+        // The memory is read until then. A device that fails reads nothing any more.
+        self.copied.synchronize().ok();
+    }
+}
+
 /// Pieces in the order in which they were copied from.
 #[derive(Debug)]
 struct Ring {

@@ -16,8 +16,9 @@ use stagger_estimator::multipliers::{Bits, Domain};
 
 use super::batch::{Shape, Stage};
 use super::memory::Resident;
-use super::program::{BitSource, Fold, Matrix, Program, ScoreKind, Scores, Word};
+use super::program::{BitSource, Fold, Matrix, Program, ScoreKind, Scores};
 use super::stages::FrameColumns;
+use super::table::Word;
 
 /// Draws of a block.
 const WORD_DRAWS: usize = 64;

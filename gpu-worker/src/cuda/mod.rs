@@ -22,6 +22,7 @@ mod memory;
 mod program;
 pub mod source;
 mod stages;
+mod table;
 
 pub use error::{CudaError, Result};
 pub use kernel::CudaKernel;

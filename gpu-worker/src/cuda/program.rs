@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::device::{Bounded, Buffer, Function, Queue, WORD, Work};
+use super::device::{Bounded, Buffer, Function, Queue, Work};
 use super::error::Result;
+use super::table::{Bases, Table, Word};
 
 /// Rows of a tile of scores and influence values: a few a thread.
 const SCORE_ROWS: usize = 512;
@@ -18,36 +19,6 @@ const DRAW_UNITS: usize = 4096;
 /// Columns and 64-draw blocks of a block of draws.
 const DRAW_COLUMNS: usize = 16;
 const DRAW_BLOCKS: usize = 4;
-
-/// A field of a descriptor.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Word {
-    Count(usize),
-    Flag(bool),
-    Float(f64),
-    /// An address that is known.
-    Address(u64),
-    /// Word of the batch's scratch memory.
-    Scratch(usize),
-    /// Word of the batch's sums.
-    Sums(usize),
-    /// Word of the batch's constants.
-    Constant(usize),
-    Null,
-}
-
-impl Word {
-    /// The address so many words further.
-    pub(super) fn after(self, words: usize) -> Self {
-        match self {
-            Self::Address(address) => Self::Address(address + words as u64 * WORD),
-            Self::Scratch(at) => Self::Scratch(at + words),
-            Self::Sums(at) => Self::Sums(at + words),
-            Self::Constant(at) => Self::Constant(at + words),
-            other => other,
-        }
-    }
-}
 
 /// Columns of equal length.
 #[derive(Clone, Copy, Debug)]
@@ -97,32 +68,6 @@ pub(super) struct Scores {
     pub(super) beta: Word,
     pub(super) treated: bool,
     pub(super) unweighted: bool,
-}
-
-/// A table of descriptors: rows of words.
-#[derive(Debug, Default)]
-struct Table {
-    words: Vec<Word>,
-    rows: usize,
-}
-
-impl Table {
-    fn push(&mut self, row: &[Word]) -> usize {
-        self.words.extend_from_slice(row);
-        self.rows += 1;
-        self.rows - 1
-    }
-
-    /// Descriptors of the tiles of `rows` rows; `out` gives each one's place.
-    fn tiles(&mut self, of: usize, rows: usize, each: usize, mut out: impl FnMut(usize) -> Word) -> usize {
-        let tiles = rows.div_ceil(each);
-        for tile in 0..tiles {
-            let first = tile * each;
-            let own = each.min(rows - first);
-            self.push(&[Word::Count(of), Word::Count(first), Word::Count(own), out(tile)]);
-        }
-        tiles
-    }
 }
 
 /// Which kernel scores come from.
@@ -395,7 +340,7 @@ impl Program {
     /// The device's.
     pub(super) fn run(mut self, bounded: &Bounded, sums: &Buffer) -> Result<()> {
         let (fold_items, fold_groups) = self.fold_tables();
-        let tables = [
+        let tables: [&Table; TABLES] = [
             &self.frames,
             &self.score_parts,
             &self.score_tiles,
@@ -430,50 +375,45 @@ impl Program {
             at += table.words.len();
             memory.at(at - table.words.len())
         });
-        let [frames, parts, score_tiles, segments, columns, psi_parts, psi_tiles, ..] = addresses;
-        let [.., bit_segments, bit_tiles, items, tiles, draw_items, draw_tiles, folds, groups] = addresses;
-        let (k, blocks) = (self.regressors as u64, self.bits.blocks as u64);
-        let launches: [(Function, &Table, &[u64]); 6] = [
-            (self.kind.function(), &self.score_tiles, &[frames, parts, score_tiles, k]),
-            (Function::Psi, &self.psi_tiles, &[frames, segments, columns, psi_parts, psi_tiles, k]),
-            (
-                Function::Bits,
-                &self.bit_tiles,
-                &[bit_segments, bit_tiles, self.bits.base, self.bits.probability, blocks],
-            ),
-            (Function::Cross, &self.cross_tiles, &[items, tiles]),
-            (Function::Draws, &self.draw_tiles, &[draw_items, draw_tiles, blocks]),
-            (Function::Fold, &fold_groups, &[folds, groups]),
-        ];
-        for (function, table, words) in launches {
-            if table.rows > 0 {
+        for Launch { function, blocks, words } in self.launches(&addresses, fold_groups.rows) {
+            if blocks > 0 {
                 let work = self.work.get(&function).copied().unwrap_or_default();
-                bounded.device.launch(function, table.rows as u32, words, work)?;
+                bounded.device.launch(function, blocks as u32, &words, work)?;
             }
         }
         Ok(())
     }
-}
 
-/// Where memory starts.
-struct Bases {
-    constants: u64,
-    scratch: u64,
-    sums: u64,
-}
-
-impl Bases {
-    fn word(&self, word: Word) -> u64 {
-        let place = |base: u64, at: usize| base + at as u64 * WORD;
-        match word {
-            Word::Count(value) => value as u64,
-            Word::Flag(value) => u64::from(value),
-            Word::Float(value) => value.to_bits(),
-            Word::Address(address) => address,
-            Word::Scratch(at) => place(self.scratch, at),
-            Word::Sums(at) => place(self.sums, at),
-            Word::Constant(at) => place(self.constants, at),
-            Word::Null => 0,
-        }
+    /// The launches of a batch, in their order, given the addresses of the tables in theirs.
+    fn launches(&self, addresses: &[u64; TABLES], groups: usize) -> [Launch; 6] {
+        let [frames, parts, score_tiles, segments, columns, psi_parts, psi_tiles, ..] = *addresses;
+        let [.., bit_segments, bit_tiles, items, tiles, draw_items, draw_tiles, folds, fold_groups] =
+            *addresses;
+        let (k, blocks) = (self.regressors as u64, self.bits.blocks as u64);
+        let BitSource { base, probability, .. } = self.bits;
+        let launch = |function, blocks, words: &[u64]| Launch { function, blocks, words: words.to_vec() };
+        let psi = [frames, segments, columns, psi_parts, psi_tiles, k];
+        [
+            launch(self.kind.function(), self.score_tiles.rows, &[frames, parts, score_tiles, k]),
+            launch(Function::Psi, self.psi_tiles.rows, &psi),
+            launch(
+                Function::Bits,
+                self.bit_tiles.rows,
+                &[bit_segments, bit_tiles, base, probability, blocks],
+            ),
+            launch(Function::Cross, self.cross_tiles.rows, &[items, tiles]),
+            launch(Function::Draws, self.draw_tiles.rows, &[draw_items, draw_tiles, blocks]),
+            launch(Function::Fold, groups, &[folds, fold_groups]),
+        ]
     }
+}
+
+/// Tables of a batch.
+const TABLES: usize = 15;
+
+/// A kernel, its blocks and its arguments.
+struct Launch {
+    function: Function,
+    blocks: usize,
+    words: Vec<u64>,
 }

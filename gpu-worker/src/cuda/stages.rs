@@ -11,7 +11,8 @@ use stagger_estimator::propensity::PropensityPartial;
 
 use super::batch::{Shape, Stage};
 use super::memory::Resident;
-use super::program::{Fold, Matrix, Program, ScoreKind, Scores, Word};
+use super::program::{Fold, Matrix, Program, ScoreKind, Scores};
+use super::table::Word;
 
 /// A segment in a frame, on the device.
 #[derive(Clone, Copy, Debug)]
