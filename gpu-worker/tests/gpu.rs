@@ -1,7 +1,5 @@
 //! The same on a GPU: `cargo test -p stagger-gpu-worker --test gpu --release -- --ignored --nocapture`.
 
-#![expect(clippy::unwrap_used, reason = "a test")]
-
 use std::sync::Arc;
 
 use stagger_engine::kernel::conformance::{Case, Layout, cases, conformance, fingerprint};

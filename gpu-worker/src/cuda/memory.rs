@@ -245,3 +245,31 @@ impl Kept {
 pub(super) fn checksum(plan: &Plan) -> stagger_engine::error::Result<u128> {
     expanded::checksum(plan)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stagger_engine::shard::Segment;
+
+    fn expansion(rows: &[usize]) -> Expansion {
+        let segment = |(stratum, &rows): (usize, &usize)| ExpandedSegment {
+            segment: Segment { stratum, period: None, start: 0, units: rows },
+            rows,
+            units_at: 0,
+            outcomes_at: 0,
+            shares_at: 0,
+            frames: 0..0,
+        };
+        Expansion { segments: rows.iter().enumerate().map(segment).collect(), ..Expansion::default() }
+    }
+
+    #[test]
+    fn pieces_are_all_segments_in_order() {
+        for rows in [&[][..], &[8], &[5_000, 8, 8], &[8, 8, 9_000, 3_000, 4_000], &[4_096; 40]] {
+            let pieces = pieces(&expansion(rows));
+            let all: Vec<usize> = pieces.iter().cloned().flatten().collect();
+            assert_eq!(all, (0..rows.len()).collect::<Vec<_>>());
+            assert!(pieces.len() <= THREADS && pieces.iter().all(|piece| !piece.is_empty()));
+        }
+    }
+}
