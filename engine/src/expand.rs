@@ -133,7 +133,7 @@ impl BlockSpace {
         frame: &Frame,
         mut used: Vec<f64>,
     ) -> Vec<f64> {
-        if let (Some(rows), true, None) = (frame.rows, shard.incomplete.is_some(), segment.period) {
+        if let (Some(rows), true) = (frame.rows, masks_rows(shard, segment, frame)) {
             let needed = [rows, if frame.needs_weight_row { frame.w_period } else { rows }];
             for (unit, flag) in used[..self.units].iter_mut().enumerate() {
                 let there =
@@ -183,6 +183,11 @@ impl BlockSpace {
             outcomes: self.outcomes.view(rows, self.outcomes.count()),
         }
     }
+}
+
+/// Whether a frame may leave out rows of units that are used.
+pub(crate) fn masks_rows(shard: &Shard, segment: &Segment, frame: &Frame) -> bool {
+    frame.rows.is_some() && shard.incomplete.is_some() && segment.period.is_none()
 }
 
 fn multiply_part(part: &Part, shard: &Shard, period: usize, start: usize, product: &mut [f64]) {

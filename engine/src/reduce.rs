@@ -33,11 +33,15 @@ impl Node {
         Some([0, 1].map(|half| Self { level, index: self.index * 2 + half }))
     }
 
-    fn parent(self) -> Self {
+    /// The subtree of it and its sibling.
+    #[must_use]
+    pub fn parent(self) -> Self {
         Self { level: self.level + 1, index: self.index / 2 }
     }
 
-    fn sibling(self) -> Self {
+    /// The other half of its parent.
+    #[must_use]
+    pub fn sibling(self) -> Self {
         Self { index: self.index ^ 1, ..self }
     }
 }
@@ -54,26 +58,52 @@ impl Merge for Partial {
     }
 }
 
-/// Merges consecutive shards of one task to maximal aligned subtrees.
-#[derive(Default)]
-pub(crate) struct SubtreeStack(Vec<(Node, Partial)>);
+/// Merges consecutive shards of one task to maximal aligned subtrees: partials, or what stands for them on a device.
+#[derive(Debug)]
+pub struct SubtreeStack<T = Partial>(Vec<(Node, T)>);
 
-impl SubtreeStack {
-    pub(crate) fn push(&mut self, shard: usize, partial: Partial) {
-        let mut node = Node { level: 0, index: shard };
-        let mut partial = partial;
+impl<T> Default for SubtreeStack<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> SubtreeStack<T> {
+    /// Takes the sums of a subtree, most often one shard; subtrees ascend. `merge` adds the right subtree's sums to the left one's.
+    ///
+    /// # Errors
+    /// Those of `merge`; what it was given is lost.
+    pub fn push_with<E>(
+        &mut self,
+        node: Node,
+        sums: T,
+        mut merge: impl FnMut(T, T) -> std::result::Result<T, E>,
+    ) -> std::result::Result<(), E> {
+        let (mut node, mut sums) = (node, sums);
         while node.index % 2 == 1 && self.0.last().is_some_and(|(n, _)| *n == node.sibling()) {
-            if let Some((_, mut left)) = self.0.pop() {
-                left.merge(&partial);
-                partial = left;
+            if let Some((_, left)) = self.0.pop() {
+                sums = merge(left, sums)?;
                 node = node.parent();
             }
         }
-        self.0.push((node, partial));
+        self.0.push((node, sums));
+        Ok(())
     }
 
-    pub(crate) fn into_nodes(self) -> Vec<(Node, Partial)> {
+    /// The subtrees, in the order of their shards.
+    pub fn into_nodes(self) -> Vec<(Node, T)> {
         self.0
+    }
+}
+
+impl<T: Merge> SubtreeStack<T> {
+    pub(crate) fn push(&mut self, shard: usize, sums: T) {
+        let merge = |mut left: T, right: T| {
+            left.merge(&right);
+            Ok::<T, std::convert::Infallible>(left)
+        };
+        // Adding can't fail.
+        let Ok(()) = self.push_with(Node { level: 0, index: shard }, sums, merge);
     }
 }
 
@@ -160,7 +190,7 @@ mod tests {
         let mut tasks: Vec<_> = bounds.windows(2).map(|w| w[0]..w[1]).collect();
         tasks.sort_by_key(|range| order[range.start]);
         for range in tasks {
-            let mut stack = SubtreeStack::default();
+            let mut stack: SubtreeStack = SubtreeStack::default();
             range.for_each(|shard| stack.push(shard, leaf(shard)));
             for (node, partial) in stack.into_nodes() {
                 reduction.add(node, partial, level);

@@ -81,6 +81,11 @@ impl Bits {
         }
     }
 
+    /// What a generator elsewhere needs for the same words: the hashed seed, and the probability in units of 2⁻⁶⁴.
+    pub fn parameters(&self) -> (u64, u64) {
+        (self.base, self.probability)
+    }
+
     /// The 64 bits of draws `64·block..64·(block + 1)` of every key; bit i is draw `64·block + i`.
     pub fn words(&self, keys: &[u64; LANES], block: u64) -> [u64; LANES] {
         eight_words(self.base, self.probability, keys, block)

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use stagger_engine::error::EngineError;
 use stagger_engine::kernel::{CpuKernel, Kernel};
+use stagger_gpu_worker::cuda::CudaKernel;
 
 use crate::args::{Args, Device};
 
@@ -12,9 +13,8 @@ use crate::args::{Args, Device};
 /// # Errors
 /// No driver, no device, no compiler for its kernels: each by name.
 pub(crate) fn kernel(args: &Args) -> Result<Arc<dyn Kernel>, EngineError> {
-    match args.device {
-        Device::Cpu => Ok(Arc::new(CpuKernel)),
-        Device::Cuda => Err(EngineError::failed("kernels for GPUs are not part of this build")
-            .with_hint("--device cpu computes without a GPU")),
-    }
+    Ok(match args.device {
+        Device::Cpu => Arc::new(CpuKernel),
+        Device::Cuda => Arc::new(CudaKernel::open(args.device_memory)?),
+    })
 }

@@ -15,13 +15,13 @@ use crate::partial::{InfluenceSums, OmegaSums};
 use crate::plan::Plan;
 use crate::shard::{Segment, Shard};
 
-pub(super) struct Inputs<'a> {
-    pub(super) corrections: &'a [Option<Correction>],
-    pub(super) betas: &'a [Option<Vec<f64>>],
+pub(crate) struct Inputs<'a> {
+    pub(crate) corrections: &'a [Option<Correction>],
+    pub(crate) betas: &'a [Option<Vec<f64>>],
     /// Extended columns of the partial.
-    pub(super) columns: &'a [usize],
-    pub(super) draws: usize,
-    pub(super) clusters: Option<&'a ClusterSlice>,
+    pub(crate) columns: &'a [usize],
+    pub(crate) draws: usize,
+    pub(crate) clusters: Option<&'a ClusterSlice>,
 }
 
 pub(super) fn influence(
@@ -39,9 +39,7 @@ pub(super) fn influence(
     for segment in shard.segments.iter().filter(|s| plan.mask.uses(s)) {
         let roles = segment_columns(plan, segment, inputs);
         let columns: Vec<usize> = roles.iter().map(|(column, _)| *column).collect();
-        let parts = work.parts(segment, &plan.stratum_parts[segment.stratum], &|column| {
-            columns.binary_search(&inputs.columns.binary_search(&column).ok()?).ok()
-        });
+        let parts = influence_parts(plan, segment, inputs, &columns);
         let all = plan.stratum_columns[segment.stratum].len();
         let mut sums = StratumSums::new(columns, all, inputs.draws);
         let mut psi = Columns::zeros(BLOCK, roles.len());
@@ -62,8 +60,20 @@ pub(super) fn influence(
     InfluenceSums { units: out, clusters: clusters.map(ClusterSums::into_partials).unwrap_or_default() }
 }
 
+/// What a segment's units enter, of the columns of the partial `columns`.
+pub(crate) fn influence_parts(
+    plan: &Plan,
+    segment: &Segment,
+    inputs: &Inputs<'_>,
+    columns: &[usize],
+) -> Vec<SegmentPart> {
+    segment_parts(plan, inputs.corrections, segment, &plan.stratum_parts[segment.stratum], &|column| {
+        columns.binary_search(&inputs.columns.binary_search(&column).ok()?).ok()
+    })
+}
+
 /// Columns of the partial that a segment's units enter, ascending.
-fn segment_columns(plan: &Plan, segment: &Segment, inputs: &Inputs<'_>) -> Vec<(usize, Role)> {
+pub(crate) fn segment_columns(plan: &Plan, segment: &Segment, inputs: &Inputs<'_>) -> Vec<(usize, Role)> {
     let parts = &plan.stratum_parts[segment.stratum];
     let enters = |column: usize| {
         parts.iter().any(|part| {
@@ -111,7 +121,8 @@ pub(super) fn omega(
             continue;
         }
         // The first column of the block is that of the ones.
-        let parts = work.parts(segment, own, &|column| entered.binary_search(&column).ok().map(|p| p + 1));
+        let place = |column| entered.binary_search(&column).ok().map(|p| p + 1);
+        let parts = segment_parts(plan, corrections, segment, own, &place);
         let mut roles = vec![(0, Role::Ones)];
         roles.extend((1..=entered.len()).map(|place| (place, Role::Estimate)));
         let mut psi = Columns::zeros(BLOCK, roles.len());
@@ -157,12 +168,39 @@ impl OmegaSums {
 }
 
 /// A side of a comparison that a segment's units enter.
-struct SegmentPart {
+#[derive(Clone, Copy, Debug)]
+pub struct SegmentPart {
     /// Column of the block's Ψ.
-    place: usize,
-    frame: usize,
-    logit: Option<usize>,
-    part: Part,
+    pub place: usize,
+    /// Index of the side's frame.
+    pub frame: usize,
+    /// Index of the comparison's logit.
+    pub logit: Option<usize>,
+    /// The side.
+    pub part: Part,
+}
+
+/// The parts of a segment by frame, then logit, so that both are loaded as seldom as possible.
+fn segment_parts(
+    plan: &Plan,
+    corrections: &[Option<Correction>],
+    segment: &Segment,
+    parts: &[Part],
+    place: &dyn Fn(usize) -> Option<usize>,
+) -> Vec<SegmentPart> {
+    let mut out: Vec<SegmentPart> = parts
+        .iter()
+        .filter(|part| corrections[part.comparison].is_some())
+        .filter_map(|part| {
+            let comparison = &plan.comparisons.comparisons[part.comparison];
+            let frame = comparison.sides[part.side].frame;
+            let place = place(part.column)?;
+            let own = SegmentPart { place, frame, logit: comparison.logit, part: *part };
+            plan.enters(segment, frame).then_some(own)
+        })
+        .collect();
+    out.sort_by_key(|p| (p.frame, p.logit, p.part.comparison));
+    out
 }
 
 struct Work<'a> {
@@ -183,28 +221,6 @@ impl<'a> Work<'a> {
     ) -> Self {
         let (block, space) = (BlockSpace::new(plan), InfluenceSpace::default());
         Self { plan, shard, corrections, betas, block, space }
-    }
-
-    /// The parts of a segment by frame, then logit, so that both are loaded as seldom as possible.
-    fn parts(
-        &self,
-        segment: &Segment,
-        parts: &[Part],
-        place: &dyn Fn(usize) -> Option<usize>,
-    ) -> Vec<SegmentPart> {
-        let mut out: Vec<SegmentPart> = parts
-            .iter()
-            .filter(|part| self.corrections[part.comparison].is_some())
-            .filter_map(|part| {
-                let comparison = &self.plan.comparisons.comparisons[part.comparison];
-                let frame = comparison.sides[part.side].frame;
-                let place = place(part.column)?;
-                let own = SegmentPart { place, frame, logit: comparison.logit, part: *part };
-                self.plan.enters(segment, frame).then_some(own)
-            })
-            .collect();
-        out.sort_by_key(|p| (p.frame, p.logit, p.part.comparison));
-        out
     }
 
     /// Fills Ψ of the block that starts at a row.

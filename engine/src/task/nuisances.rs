@@ -27,7 +27,7 @@ pub(super) fn blocks(
 }
 
 /// What each stratum enters, ordered by frame.
-struct ByStratum<T>(Vec<Vec<(usize, T)>>);
+pub(crate) struct ByStratum<T>(pub(crate) Vec<Vec<(usize, T)>>);
 
 impl<T> ByStratum<T> {
     fn new(plan: &Plan) -> Self {
@@ -84,16 +84,18 @@ pub(super) fn gram(plan: &Plan, shard: &Shard) -> GramPartial {
 }
 
 /// One stratum's part in a logit.
-#[derive(Clone, Copy)]
-struct LogitPart {
-    logit: usize,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogitPart {
+    /// Index of the logit.
+    pub logit: usize,
     /// Position of the frame among the logit's.
-    side: usize,
-    treated: bool,
+    pub side: usize,
+    /// The stratum is the treated one, else among the controls.
+    pub treated: bool,
 }
 
 /// The logits each stratum enters.
-fn logit_parts(plan: &Plan, betas: &[Option<Vec<f64>>]) -> ByStratum<LogitPart> {
+pub(crate) fn logit_parts(plan: &Plan, betas: &[Option<Vec<f64>>]) -> ByStratum<LogitPart> {
     let mut out = ByStratum::new(plan);
     for (index, logit) in plan.comparisons.logits.iter().enumerate() {
         if betas[index].is_none() {

@@ -3,6 +3,10 @@
 //! A kernel's own bits never change: they depend on the plan, the stage and the shard alone. Those of two kinds of kernels agree to
 //! 1e-12, relative to the size of what is summed; results in storage say which kinds made them.
 
+#[doc(hidden)]
+pub mod conformance;
+pub mod expanded;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};

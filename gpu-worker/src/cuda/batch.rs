@@ -1,0 +1,234 @@
+//! A pass on a device: shards are gathered to batches, a batch's sums are made by a few launches and added along the reduction tree
+//! on the device.
+//!
+//! What a launch sums over is cut by the shard alone, and each sum has its place and order; so neither the size of batches nor what is
+//! kept on the device changes a bit.
+
+use std::sync::Arc;
+
+use stagger_engine::error::Result as EngineResult;
+use stagger_engine::kernel::{Named, Pass};
+use stagger_engine::panel::Needs;
+use stagger_engine::partial::Partial;
+use stagger_engine::plan::Plan;
+use stagger_engine::reduce::{Node, SubtreeStack};
+use stagger_estimator::subset_sums::BitMemory;
+
+use super::device::{Bounded, Buffer, Function, Queue, THREADS, WORD, Work};
+use super::error::Result;
+use super::memory::{Resident, ShardMemory};
+use super::program::Program;
+
+/// Rows of a batch, all of whose shards are on the device: a launch that fills it several times over.
+const ROWS: usize = 1 << 20;
+/// Rows of a batch of shards that come from the host: while one is computed the next is copied.
+const COPIED_ROWS: usize = 1 << 18;
+/// Values that a block of `merge` and `fill` takes.
+const VALUES_OF_BLOCK: usize = 4 * THREADS as usize;
+
+/// Sizes of a shard's sums.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    /// Values that are added.
+    pub(super) sums: usize,
+    /// Values after them, of which the greatest is kept.
+    pub(super) maxima: usize,
+}
+
+impl Shape {
+    fn values(self) -> usize {
+        self.sums + self.maxima
+    }
+}
+
+/// What a stage sums.
+pub(super) trait Stage {
+    /// Sizes of its sums.
+    fn shape(&self) -> Shape;
+
+    /// What of a shard it reads.
+    fn needs(&self) -> Needs;
+
+    /// A program without shards.
+    fn program(&self) -> Program;
+
+    /// Adds a shard, whose sums start at word `sums` of the batch's.
+    fn add(&self, program: &mut Program, shard: &Resident, sums: usize);
+
+    /// The partial of values that the device summed.
+    fn partial(&self, values: Vec<f64>) -> Partial;
+}
+
+/// Sums of a subtree on the device.
+#[derive(Debug)]
+struct Sums {
+    batch: Arc<Buffer>,
+    at: usize,
+}
+
+impl Sums {
+    fn address(&self) -> u64 {
+        self.batch.at(self.at)
+    }
+}
+
+/// A pass under way.
+pub(super) struct DevicePass<'a, S> {
+    bounded: &'a Bounded,
+    memory: &'a ShardMemory,
+    plan: &'a Plan,
+    checksum: u128,
+    stage: S,
+    batch: Vec<(usize, Resident)>,
+    /// Whether all shards of the batch were on the device.
+    kept: bool,
+    stack: SubtreeStack<Sums>,
+}
+
+impl<'a, S: Stage> DevicePass<'a, S> {
+    pub(super) fn new(
+        (bounded, memory): (&'a Bounded, &'a ShardMemory),
+        plan: &'a Plan,
+        checksum: u128,
+        stage: S,
+    ) -> Self {
+        let (batch, stack) = (Vec::new(), SubtreeStack::default());
+        Self { bounded, memory, plan, checksum, stage, batch, kept: true, stack }
+    }
+
+    fn take(&mut self, index: usize, shard: Named<'_>) -> Result<()> {
+        let (resident, kept) = self.memory.resident(self.plan, shard, (self.checksum, self.stage.needs()))?;
+        self.batch.push((index, resident));
+        self.kept &= kept;
+        if self.is_full() { self.flush() } else { Ok(()) }
+    }
+
+    fn is_full(&self) -> bool {
+        let rows: usize = self.batch.iter().map(|(_, shard)| shard.rows()).sum();
+        let bytes: u64 = self.batch.iter().map(|(_, shard)| shard.bytes()).sum();
+        let sums = (self.batch.len() * self.stage.shape().values()) as u64 * WORD;
+        // What a batch holds besides the shards that are kept is a quarter of what may be used.
+        rows >= if self.kept { ROWS } else { COPIED_ROWS } || bytes + 8 * sums > self.bounded.limit / 8
+    }
+
+    /// Queues everything of the batch.
+    fn flush(&mut self) -> Result<()> {
+        let batch = std::mem::take(&mut self.batch);
+        self.kept = true;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.bounded.device.fence()?;
+        let mut from = 0;
+        while from < batch.len() {
+            from += self.sum(&batch[from..])?;
+        }
+        Ok(())
+    }
+
+    /// Sums the first shards of a batch, as many as scratch memory has room for, at least one; returns their number.
+    fn sum(&mut self, batch: &[(usize, Resident)]) -> Result<usize> {
+        let values = self.stage.shape().values();
+        let room = (self.bounded.limit / 8 / WORD) as usize;
+        let mut program = self.stage.program();
+        let mut count = 0;
+        for (_, shard) in batch {
+            self.stage.add(&mut program, shard, count * values);
+            count += 1;
+            let each = program.scratch_words() / count;
+            if program.scratch_words() + each > room {
+                break;
+            }
+        }
+        let sums = Arc::new(self.bounded.buffer(Queue::Compute, count * values, "sums of shards")?);
+        self.fill(&sums, count)?;
+        program.run(self.bounded, &sums)?;
+        let leaves = batch[..count].iter().enumerate().map(|(place, (index, _))| {
+            let node = Node { level: 0, index: *index };
+            (node, Sums { batch: Arc::clone(&sums), at: place * values })
+        });
+        self.merge_leaves(leaves.collect())?;
+        Ok(count)
+    }
+
+    /// Sets sums to 0 and maxima to −∞.
+    fn fill(&self, sums: &Buffer, count: usize) -> Result<()> {
+        let shape = self.stage.shape();
+        let all = count * shape.values();
+        let words = [
+            sums.address(),
+            0f64.to_bits(),
+            f64::NEG_INFINITY.to_bits(),
+            shape.sums as u64,
+            shape.values().max(1) as u64,
+            all as u64,
+        ];
+        let grid = all.div_ceil(VALUES_OF_BLOCK).clamp(1, 4096) as u32;
+        let mut work = Work::default();
+        work.add(all, 0);
+        self.bounded.device.launch(Function::Fill, grid, &words, work)
+    }
+
+    /// Adds siblings level by level, as long as both are there: one launch a level. What is left goes onto the stack.
+    fn merge_leaves(&mut self, mut nodes: Vec<(Node, Sums)>) -> Result<()> {
+        loop {
+            let (mut next, mut pairs) = (Vec::with_capacity(nodes.len()), Vec::new());
+            let mut rest = nodes.into_iter().peekable();
+            while let Some((node, left)) = rest.next() {
+                let right = rest.next_if(|(other, _)| node.index % 2 == 0 && *other == node.sibling());
+                match right {
+                    Some((_, right)) => {
+                        pairs.extend([left.address(), right.address()]);
+                        next.push((node.parent(), left));
+                    }
+                    None => next.push((node, left)),
+                }
+            }
+            nodes = next;
+            if pairs.is_empty() {
+                break;
+            }
+            self.merge(&pairs)?;
+        }
+        let mut stack = std::mem::take(&mut self.stack);
+        for (node, sums) in nodes {
+            stack.push_with(node, sums, |left, right| {
+                self.merge(&[left.address(), right.address()]).map(|()| left)
+            })?;
+        }
+        self.stack = stack;
+        Ok(())
+    }
+
+    /// Adds right sums to left ones, which are listed in turns.
+    fn merge(&self, pairs: &[u64]) -> Result<()> {
+        let shape = self.stage.shape();
+        let table = self.bounded.buffer(Queue::Compute, pairs.len(), "descriptors")?;
+        let device = &self.bounded.device;
+        device.upload(Queue::Compute, table.address(), pairs.len(), &mut |out| out.copy_from_slice(pairs))?;
+        let blocks = shape.values().div_ceil(VALUES_OF_BLOCK).max(1);
+        let words = [table.address(), blocks as u64, shape.sums as u64, shape.values() as u64];
+        let mut work = Work::default();
+        work.add(pairs.len() / 2 * 3 * shape.values(), pairs.len() / 2 * shape.values());
+        device.launch(Function::Merge, (pairs.len() / 2 * blocks) as u32, &words, work)
+    }
+
+    fn download(&self, sums: &Sums) -> Result<Vec<f64>> {
+        let mut values = vec![0.0; self.stage.shape().values()];
+        self.bounded.device.download(sums.address(), &mut values)?;
+        Ok(values)
+    }
+}
+
+impl<S: Stage> Pass for DevicePass<'_, S> {
+    fn add(&mut self, index: usize, shard: Named<'_>, _memory: &mut Option<BitMemory>) -> EngineResult<()> {
+        Ok(self.take(index, shard)?)
+    }
+
+    fn finish(mut self: Box<Self>) -> EngineResult<Vec<(Node, Partial)>> {
+        self.flush()?;
+        let nodes = std::mem::take(&mut self.stack).into_nodes();
+        let partial = |(node, sums): (Node, Sums)| Ok((node, self.stage.partial(self.download(&sums)?)));
+        nodes.into_iter().map(partial).collect()
+    }
+}

@@ -1,0 +1,249 @@
+//! What the passes need of a device: memory, copies, launches. The driver's implementation is in `driver`, one that needs no GPU in
+//! `emulated`.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::error::{CudaError, Result};
+
+/// Threads of every block: a power of two, and four warps.
+pub const THREADS: u32 = 128;
+
+/// Bytes of a word: all memory is counted in values of 8 bytes.
+pub const WORD: u64 = 8;
+
+/// A kernel of `kernels/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Function {
+    /// Residuals, variances and deviances of logits.
+    LogitScores,
+    /// Scores, odds and variances of logits at their final coefficients.
+    OddsScores,
+    /// Influence values.
+    Psi,
+    /// Multiplier bits.
+    Bits,
+    /// Cross products.
+    Cross,
+    /// Sums over units whose bit is 1.
+    Draws,
+    /// Sums of tiles to sums of shards.
+    Fold,
+    /// Sums of two subtrees.
+    Merge,
+    /// Starting values.
+    Fill,
+}
+
+impl Function {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::LogitScores,
+        Self::OddsScores,
+        Self::Psi,
+        Self::Bits,
+        Self::Cross,
+        Self::Draws,
+        Self::Fold,
+        Self::Merge,
+        Self::Fill,
+    ];
+
+    /// Name in the sources.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::LogitScores => "logit_scores",
+            Self::OddsScores => "odds_scores",
+            Self::Psi => "psi",
+            Self::Bits => "bits",
+            Self::Cross => "cross",
+            Self::Draws => "draws",
+            Self::Fold => "fold",
+            Self::Merge => "merge",
+            Self::Fill => "fill",
+        }
+    }
+
+    /// Bytes of shared memory of a block, as the sources count on.
+    pub fn shared(self) -> u32 {
+        let doubles = match self {
+            Self::LogitScores | Self::OddsScores => THREADS,
+            Self::Cross => 4160,
+            // 32 units × (16 columns and 4 words).
+            Self::Draws => 32 * 20,
+            _ => 0,
+        };
+        doubles * WORD as u32
+    }
+}
+
+/// What a launch cannot do without: for the share of a device's peaks that it reaches.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Work {
+    /// Bytes read and written once each.
+    pub bytes: f64,
+    /// Double-precision operations; a fused product and sum are two.
+    pub operations: f64,
+}
+
+impl Work {
+    /// Adds what another part takes.
+    pub fn add(&mut self, values: usize, operations: usize) {
+        self.bytes += values as f64 * WORD as f64;
+        self.operations += operations as f64;
+    }
+}
+
+/// What is done in the order in which it is asked for. Two queues know nothing of each other but through [`Device::fence`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Queue {
+    /// Copies of shards.
+    Copy,
+    /// Everything else.
+    Compute,
+}
+
+/// A device. Work is queued and errors of it may show later; `download` waits.
+pub trait Device: Debug + Send + Sync {
+    /// Its name, for logs.
+    fn name(&self) -> String;
+
+    /// Bytes of its memory that are free for use.
+    fn available(&self) -> u64;
+
+    /// Address of so many words, for use on `queue` from now on.
+    ///
+    /// # Errors
+    /// No memory left.
+    fn allocate(&self, queue: Queue, words: usize) -> Result<u64>;
+
+    /// Gives memory back once all that is queued for computing is done.
+    fn release(&self, address: u64);
+
+    /// Copies words to `address`; `fill` writes all of them to memory that is copied from, before this returns.
+    ///
+    /// # Errors
+    /// The driver's.
+    fn upload(
+        &self,
+        queue: Queue,
+        address: u64,
+        words: usize,
+        fill: &mut dyn FnMut(&mut [u64]),
+    ) -> Result<()>;
+
+    /// Waits for all that is queued for computing, then copies from `address`.
+    ///
+    /// # Errors
+    /// The driver's, those of earlier work among them.
+    fn download(&self, address: u64, out: &mut [f64]) -> Result<()>;
+
+    /// Queues `grid` blocks of a kernel; `words` is the kernel's structure of arguments, `work` for whoever measures.
+    ///
+    /// # Errors
+    /// The driver's.
+    fn launch(&self, function: Function, grid: u32, words: &[u64], work: Work) -> Result<()>;
+
+    /// What is queued for computing from now on waits for the copies queued so far.
+    ///
+    /// # Errors
+    /// The driver's.
+    fn fence(&self) -> Result<()>;
+}
+
+/// Bytes of device memory, as passes use it.
+#[derive(Debug, Default)]
+pub struct Usage {
+    used: AtomicU64,
+    peak: AtomicU64,
+}
+
+impl Usage {
+    /// Bytes in use.
+    pub fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Most bytes that were in use.
+    pub fn peak(&self) -> u64 {
+        self.peak.load(Ordering::Relaxed)
+    }
+
+    fn take(&self, bytes: u64) {
+        let used = self.used.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.peak.fetch_max(used, Ordering::Relaxed);
+    }
+}
+
+/// A device with a bound on the memory that is used of it.
+#[derive(Clone, Debug)]
+pub struct Bounded {
+    /// The device.
+    pub device: Arc<dyn Device>,
+    /// Bytes in use.
+    pub usage: Arc<Usage>,
+    /// Bytes that may be in use.
+    pub limit: u64,
+}
+
+/// Words in a device's memory, given back when dropped.
+#[derive(Debug)]
+pub struct Buffer {
+    device: Arc<dyn Device>,
+    usage: Arc<Usage>,
+    address: u64,
+    words: usize,
+}
+
+impl Bounded {
+    /// At most `limit` bytes of a device; all that is free where absent.
+    pub fn new(device: Arc<dyn Device>, limit: Option<u64>) -> Self {
+        let limit = limit.unwrap_or(u64::MAX).min(device.available());
+        Self { device, usage: Arc::default(), limit }
+    }
+
+    /// Memory for so many words; at least one, so that every buffer has an address.
+    ///
+    /// # Errors
+    /// More than the bound, or than the device has.
+    pub fn buffer(&self, queue: Queue, words: usize, what: &'static str) -> Result<Buffer> {
+        let words = words.max(1);
+        let wanted = words as u64 * WORD;
+        let used = self.usage.used();
+        let full = CudaError::OutOfMemory { what, wanted, used, limit: self.limit };
+        if used + wanted > self.limit {
+            return Err(full);
+        }
+        let address = self.device.allocate(queue, words).map_err(|error| match error {
+            CudaError::OutOfMemory { .. } => full,
+            other => other,
+        })?;
+        self.usage.take(wanted);
+        Ok(Buffer { device: Arc::clone(&self.device), usage: Arc::clone(&self.usage), address, words })
+    }
+}
+
+impl Buffer {
+    /// Where it starts.
+    pub fn address(&self) -> u64 {
+        self.address
+    }
+
+    /// Address of a word of it.
+    pub fn at(&self, word: usize) -> u64 {
+        self.address + word as u64 * WORD
+    }
+
+    /// Its size.
+    pub fn words(&self) -> usize {
+        self.words
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.usage.used.fetch_sub(self.words as u64 * WORD, Ordering::Relaxed);
+        self.device.release(self.address);
+    }
+}

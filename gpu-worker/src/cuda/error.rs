@@ -1,0 +1,81 @@
+//! What can go wrong with a device, and what to do about it.
+
+use stagger_engine::error::EngineError;
+use thiserror::Error;
+
+/// Result of a device.
+pub type Result<T> = std::result::Result<T, CudaError>;
+
+/// An error of a device or of the libraries that drive it.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum CudaError {
+    /// No NVIDIA driver on this machine.
+    #[error("the NVIDIA driver library libcuda was not found")]
+    NoDriver,
+    /// A driver, but nothing that it drives.
+    #[error("the NVIDIA driver found no device: {0}")]
+    NoDevice(String),
+    /// No compiler for the kernels, and no earlier result of it.
+    #[error("the CUDA compiler library libnvrtc was not found")]
+    NoCompiler,
+    /// Kernels that do not compile for the device.
+    #[error("the kernels do not compile for {architecture}: {log}")]
+    Compile {
+        /// Architecture they were compiled for.
+        architecture: String,
+        /// What the compiler says.
+        log: String,
+    },
+    /// Memory that is not there.
+    #[error("the device has no {wanted} bytes left for {what}: {used} of {limit} are in use")]
+    OutOfMemory {
+        /// What it was wanted for.
+        what: &'static str,
+        /// Bytes wanted.
+        wanted: u64,
+        /// Bytes in use.
+        used: u64,
+        /// Bytes that may be in use.
+        limit: u64,
+    },
+    /// Any other failure of the driver.
+    #[error("{what} failed on the device: {reason}")]
+    Failed {
+        /// What was tried.
+        what: &'static str,
+        /// What the driver says.
+        reason: String,
+    },
+}
+
+impl CudaError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::NoDriver => {
+                "--device cpu computes without a GPU; in a container, start it with the NVIDIA container toolkit (--gpus all)"
+            }
+            Self::NoDevice(_) => {
+                "--device cpu computes without a GPU; nvidia-smi and CUDA_VISIBLE_DEVICES tell what there is"
+            }
+            Self::NoCompiler => {
+                "install CUDA's libnvrtc 12 (pip: nvidia-cuda-nvrtc-cu12) and name its folder in LD_LIBRARY_PATH, or --device cpu"
+            }
+            Self::Compile { .. } => {
+                "this is a bug of stagger: please report it; --device cpu computes without a GPU"
+            }
+            Self::OutOfMemory { .. } => {
+                "let the worker use more of the device (--device-memory), cut the data into more shards, or lower --max-cohorts"
+            }
+            Self::Failed { .. } => {
+                "see whether nvidia-smi still lists the device; other processes on it may have filled it"
+            }
+        }
+    }
+}
+
+impl From<CudaError> for EngineError {
+    fn from(error: CudaError) -> Self {
+        EngineError::failed(error.to_string()).with_hint(error.hint())
+    }
+}

@@ -1,0 +1,86 @@
+//! The kernel of a device: which stages it computes, and what it keeps between them.
+
+use std::sync::Arc;
+
+use stagger_engine::error::Result as EngineResult;
+use stagger_engine::kernel::expanded::Columns;
+use stagger_engine::kernel::{CpuKernel, DeviceMemory, Kernel, Kind, Pass};
+use stagger_engine::plan::Plan;
+use stagger_engine::task::StageInput;
+
+use super::batch::{DevicePass, Stage};
+use super::device::{Bounded, Device};
+use super::driver::Gpu;
+use super::error::CudaError;
+use super::influence::InfluenceStage;
+use super::memory::{ShardMemory, checksum};
+use super::stages::{GramStage, Logits, MomentsStage, PropensityStage};
+
+/// Passes on a device. `Gram`, `Propensity`, `Moments`, and `Influence` over units are its own; `Omega`, `Overlap`, counts, and
+/// `Influence` with clusters, whose keys a device has no use for, are [`CpuKernel`]'s.
+#[derive(Debug)]
+pub struct CudaKernel {
+    bounded: Bounded,
+    shards: ShardMemory,
+}
+
+impl CudaKernel {
+    /// Passes on the first GPU of this machine, in at most `limit` bytes of its memory.
+    ///
+    /// # Errors
+    /// No driver, no device, no compiler for the kernels: each with what to do about it. Never a panic.
+    pub fn open(limit: Option<u64>) -> Result<Self, CudaError> {
+        Ok(Self::new(Arc::new(Gpu::open(0)?), limit))
+    }
+
+    /// Passes on a device, in at most `limit` bytes of its memory; in all that is free where absent.
+    pub fn new(device: Arc<dyn Device>, limit: Option<u64>) -> Self {
+        let bounded = Bounded::new(device, limit);
+        Self { shards: ShardMemory::new(&bounded), bounded }
+    }
+
+    fn device_pass<'a, S: Stage + 'a>(
+        &'a self,
+        plan: &'a Plan,
+        stage: S,
+    ) -> EngineResult<Box<dyn Pass + 'a>> {
+        let memory = (&self.bounded, &self.shards);
+        Ok(Box::new(DevicePass::new(memory, plan, checksum(plan)?, stage)))
+    }
+}
+
+impl Kernel for CudaKernel {
+    fn kind(&self) -> Kind {
+        Kind::Cuda
+    }
+
+    fn device(&self) -> String {
+        self.bounded.device.name()
+    }
+
+    fn memory(&self) -> Option<DeviceMemory> {
+        let Bounded { usage, limit, .. } = &self.bounded;
+        let (used, peak, kept) = (usage.used(), usage.peak(), self.shards.hits());
+        Some(DeviceMemory { used, peak, limit: *limit, kept })
+    }
+
+    fn pass<'a>(&'a self, plan: &'a Plan, input: &'a StageInput) -> EngineResult<Box<dyn Pass + 'a>> {
+        match input {
+            StageInput::Gram => self.device_pass(plan, GramStage { plan }),
+            StageInput::Propensity { betas } => {
+                self.device_pass(plan, PropensityStage { logits: Logits::new(plan, betas) })
+            }
+            StageInput::Moments { betas } => {
+                self.device_pass(plan, MomentsStage { logits: Logits::new(plan, betas) })
+            }
+            StageInput::Influence { corrections, betas, columns, draws, clusters: None } => {
+                let columns = Columns { corrections, betas, columns };
+                self.device_pass(plan, InfluenceStage::new(plan, columns, *draws))
+            }
+            StageInput::Influence { .. }
+            | StageInput::Overlap { .. }
+            | StageInput::Omega { .. }
+            | StageInput::Survey(_) => CpuKernel.pass(plan, input),
+        }
+    }
+}

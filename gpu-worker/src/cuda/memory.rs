@@ -1,0 +1,275 @@
+//! Shards in the device's memory, kept across rounds and stages up to a bound; the one used least recently makes room.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use stagger_engine::kernel::expanded::{self, ExpandedSegment, Expansion};
+use stagger_engine::kernel::{Named, ShardName};
+use stagger_engine::panel::Needs;
+use stagger_engine::plan::Plan;
+use stagger_engine::shard::Shard;
+
+use super::device::{Bounded, Buffer, Queue, WORD};
+use super::error::Result;
+
+/// Takes runs of values and where they go.
+type Put<'a> = &'a mut dyn FnMut(usize, &[f64]);
+
+/// Rows that are worth a thread.
+const ROWS_OF_THREAD: usize = 2_048;
+/// Threads that expand one shard at most: memory is the bound beyond.
+const THREADS: usize = 6;
+
+/// Ranges of segments of about as many rows each, one a thread.
+fn pieces(expansion: &Expansion) -> Vec<Range<usize>> {
+    let rows: usize = expansion.segments.iter().map(|segment| segment.rows).sum();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = (rows / ROWS_OF_THREAD).clamp(1, cores.min(THREADS));
+    let each = rows.div_ceil(threads).max(1);
+    let (mut out, mut first, mut sum) = (Vec::new(), 0, 0);
+    for (index, segment) in expansion.segments.iter().enumerate() {
+        sum += segment.rows;
+        if sum >= each {
+            out.push(first..index + 1);
+            (first, sum) = (index + 1, 0);
+        }
+    }
+    if first < expansion.segments.len() {
+        out.push(first..expansion.segments.len());
+    }
+    out
+}
+
+/// A shard by its content and everything else that its expanded values depend on.
+type Key = (ShardName, u128);
+
+/// An expanded shard on the device.
+#[derive(Clone, Debug)]
+pub(super) struct Resident {
+    pub(super) expansion: Arc<Expansion>,
+    pub(super) design: Arc<Buffer>,
+    pub(super) outcomes: Option<Arc<Buffer>>,
+    pub(super) keys: Option<Arc<Buffer>>,
+}
+
+impl Resident {
+    fn has(&self, needs: Needs) -> bool {
+        (self.outcomes.is_some() || !needs.outcomes) && (self.keys.is_some() || !needs.keys)
+    }
+
+    fn buffers(&self) -> impl Iterator<Item = &Arc<Buffer>> {
+        [Some(&self.design), self.outcomes.as_ref(), self.keys.as_ref()].into_iter().flatten()
+    }
+
+    /// Bytes on the device.
+    pub(super) fn bytes(&self) -> u64 {
+        self.buffers().map(|buffer| buffer.words() as u64 * WORD).sum()
+    }
+
+    /// Rows of its segments.
+    pub(super) fn rows(&self) -> usize {
+        self.expansion.segments.iter().map(|segment| segment.rows).sum()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    shards: HashMap<Key, (u64, Resident)>,
+    bytes: u64,
+    clock: u64,
+    hits: u64,
+}
+
+/// Shards that a device keeps.
+#[derive(Debug)]
+pub(super) struct ShardMemory {
+    bounded: Bounded,
+    /// Bytes of shards that are kept.
+    bound: u64,
+    kept: Mutex<Kept>,
+}
+
+impl ShardMemory {
+    /// Half of what may be used: batches under way have the rest.
+    pub(super) fn new(bounded: &Bounded) -> Self {
+        Self { bounded: bounded.clone(), bound: bounded.limit / 2, kept: Mutex::default() }
+    }
+
+    /// Shards that were there when they were wanted.
+    pub(super) fn hits(&self) -> u64 {
+        self.lock().hits
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A shard with what is needed of it, and whether it was there; what is not is on its way when this returns.
+    ///
+    /// # Errors
+    /// The device's.
+    pub(super) fn resident(
+        &self,
+        plan: &Plan,
+        shard: Named<'_>,
+        (checksum, needs): (u128, Needs),
+    ) -> Result<(Resident, bool)> {
+        let key = shard.name.map(|name| (name.clone(), checksum));
+        let known = key.as_ref().and_then(|key| self.lock().find(key));
+        if let Some(known) = known.as_ref().filter(|known| known.has(needs)) {
+            self.lock().hits += 1;
+            return Ok((known.clone(), true));
+        }
+        let resident = self.complete(plan, shard.shard, known, needs)?;
+        if let Some(key) = key {
+            self.lock().keep(key, &resident, self.bound);
+        }
+        Ok((resident, false))
+    }
+
+    fn complete(
+        &self,
+        plan: &Plan,
+        shard: &Shard,
+        known: Option<Resident>,
+        needs: Needs,
+    ) -> Result<Resident> {
+        let mut resident = match known {
+            Some(resident) => resident,
+            None => {
+                let expansion = Arc::new(Expansion::new(plan, shard));
+                let design = self.copy(
+                    &expansion,
+                    expansion.design_values,
+                    |segment| segment.units_at,
+                    &|segments, put| expansion.fill_design(plan, shard, segments, put),
+                )?;
+                Resident { expansion, design, outcomes: None, keys: None }
+            }
+        };
+        if needs.outcomes && resident.outcomes.is_none() {
+            let expansion = &resident.expansion;
+            let outcomes = self.copy(
+                expansion,
+                expansion.outcome_values,
+                |segment| segment.outcomes_at,
+                &|segments, put| expansion.fill_outcomes(plan, shard, segments, put),
+            )?;
+            resident.outcomes = Some(outcomes);
+        }
+        if needs.keys && resident.keys.is_none() {
+            resident.keys = Some(self.words(shard.keys.len(), &mut |out| out.copy_from_slice(&shard.keys))?);
+        }
+        Ok(resident)
+    }
+
+    /// Values of all segments, made by several threads: one alone is slower than the copy to the device.
+    fn copy(
+        &self,
+        expansion: &Expansion,
+        words: usize,
+        start: impl Fn(&ExpandedSegment) -> usize,
+        fill: &(dyn Fn(Range<usize>, Put<'_>) + Sync),
+    ) -> Result<Arc<Buffer>> {
+        let pieces = pieces(expansion);
+        self.words(words, &mut |out| {
+            let mut rest = out;
+            std::thread::scope(|scope| {
+                for (number, segments) in pieces.iter().enumerate() {
+                    let first = expansion.segments.get(segments.start).map_or(0, &start);
+                    let end = expansion.segments.get(segments.end).map_or(words, &start);
+                    let (own, next) = std::mem::take(&mut rest).split_at_mut(end - first);
+                    rest = next;
+                    let mut work = move || {
+                        fill(segments.clone(), &mut |at, values| {
+                            let out = &mut own[at - first..at - first + values.len()];
+                            out.iter_mut().zip(values).for_each(|(o, v)| *o = v.to_bits());
+                        });
+                    };
+                    if number + 1 < pieces.len() {
+                        scope.spawn(work);
+                    } else {
+                        work();
+                    }
+                }
+            });
+        })
+    }
+
+    fn words(&self, words: usize, fill: &mut dyn FnMut(&mut [u64])) -> Result<Arc<Buffer>> {
+        self.lock().make_room(words as u64 * WORD, self.bound);
+        let buffer = self.bounded.buffer(Queue::Copy, words, "a shard")?;
+        self.bounded.device.upload(Queue::Copy, buffer.address(), words, fill)?;
+        Ok(Arc::new(buffer))
+    }
+}
+
+impl Kept {
+    fn find(&mut self, key: &Key) -> Option<Resident> {
+        self.clock += 1;
+        let (used, resident) = self.shards.get_mut(key)?;
+        *used = self.clock;
+        Some(resident.clone())
+    }
+
+    fn keep(&mut self, key: Key, resident: &Resident, bound: u64) {
+        self.forget(&key);
+        self.make_room(resident.bytes(), bound);
+        if self.bytes + resident.bytes() <= bound {
+            self.clock += 1;
+            self.bytes += resident.bytes();
+            self.shards.insert(key, (self.clock, resident.clone()));
+        }
+    }
+
+    fn make_room(&mut self, bytes: u64, bound: u64) {
+        while self.bytes + bytes > bound {
+            let oldest = self.shards.iter().min_by_key(|(_, (used, _))| *used).map(|(key, _)| key.clone());
+            let Some(oldest) = oldest else { return };
+            self.forget(&oldest);
+        }
+    }
+
+    fn forget(&mut self, key: &Key) {
+        if let Some((_, resident)) = self.shards.remove(key) {
+            self.bytes -= resident.bytes();
+        }
+    }
+}
+
+/// What names the expanded values of shards under a plan.
+///
+/// # Errors
+/// A plan that can't be written.
+pub(super) fn checksum(plan: &Plan) -> stagger_engine::error::Result<u128> {
+    expanded::checksum(plan)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stagger_engine::shard::Segment;
+
+    fn expansion(rows: &[usize]) -> Expansion {
+        let segment = |(stratum, &rows): (usize, &usize)| ExpandedSegment {
+            segment: Segment { stratum, period: None, start: 0, units: rows },
+            rows,
+            units_at: 0,
+            outcomes_at: 0,
+            shares_at: 0,
+            frames: 0..0,
+        };
+        Expansion { segments: rows.iter().enumerate().map(segment).collect(), ..Expansion::default() }
+    }
+
+    #[test]
+    fn pieces_are_all_segments_in_order() {
+        for rows in [&[][..], &[8], &[5_000, 8, 8], &[8, 8, 9_000, 3_000, 4_000], &[4_096; 40]] {
+            let pieces = pieces(&expansion(rows));
+            let all: Vec<usize> = pieces.iter().cloned().flatten().collect();
+            assert_eq!(all, (0..rows.len()).collect::<Vec<_>>());
+            assert!(pieces.len() <= THREADS && pieces.iter().all(|piece| !piece.is_empty()));
+        }
+    }
+}

@@ -1,0 +1,419 @@
+//! What a batch of shards has the kernels do: tables of descriptors, written while nothing has an address yet, and the launches.
+
+use std::collections::HashMap;
+
+use super::device::{Bounded, Buffer, Function, Queue, Work};
+use super::error::Result;
+use super::table::{Bases, Table, Word};
+
+/// Rows of a tile of scores and influence values: a few a thread.
+const SCORE_ROWS: usize = 512;
+/// Rows of a tile of cross products, enough to make their last sum cheap.
+const CROSS_ROWS: usize = 4096;
+/// Products of a block of cross products, in each direction.
+const CROSS_WIDTH: usize = 32;
+/// Units of a tile of multiplier bits.
+const BIT_UNITS: usize = 64;
+/// Units of a tile of draws.
+const DRAW_UNITS: usize = 4096;
+/// Columns and 64-draw blocks of a block of draws.
+const DRAW_COLUMNS: usize = 16;
+const DRAW_BLOCKS: usize = 4;
+
+/// Columns of equal length.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Matrix {
+    pub(super) at: Word,
+    /// Between columns.
+    pub(super) stride: usize,
+    pub(super) count: usize,
+}
+
+/// Sums of tiles, `stride` words apart.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TileSums {
+    pub(super) at: Word,
+    pub(super) tiles: usize,
+    pub(super) stride: usize,
+}
+
+/// Where sums of tiles go.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fold {
+    pub(super) from: TileSums,
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+    pub(super) upper: bool,
+    pub(super) to: Word,
+    pub(super) stride: usize,
+    /// Places of rows and columns.
+    pub(super) places: [Word; 2],
+    pub(super) greatest: bool,
+}
+
+impl Fold {
+    /// Rows and columns that go to the places of their numbers, `stride` apart.
+    pub(super) fn dense(from: TileSums, rows: usize, columns: usize, to: Word, stride: usize) -> Self {
+        let places = [Word::Null; 2];
+        Self { from, rows, columns, upper: false, to, stride, places, greatest: false }
+    }
+}
+
+/// Rows of one logit in one frame.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scores {
+    /// Index of the frame's descriptor.
+    pub(super) frame: usize,
+    pub(super) rows: usize,
+    pub(super) beta: Word,
+    pub(super) treated: bool,
+    pub(super) unweighted: bool,
+}
+
+/// Which kernel scores come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum ScoreKind {
+    /// Residuals and variances.
+    #[default]
+    Logit,
+    /// Scores, odds and variances.
+    Odds,
+}
+
+impl ScoreKind {
+    /// Columns it writes, and sums of a tile.
+    fn sizes(self) -> (usize, usize) {
+        match self {
+            Self::Logit => (2, 4),
+            Self::Odds => (3, 2),
+        }
+    }
+
+    fn function(self) -> Function {
+        match self {
+            Self::Logit => Function::LogitScores,
+            Self::Odds => Function::OddsScores,
+        }
+    }
+}
+
+/// Multiplier bits of a pass.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct BitSource {
+    pub(super) base: u64,
+    pub(super) probability: u64,
+    /// Blocks of 64 draws.
+    pub(super) blocks: usize,
+}
+
+/// Descriptors of a batch.
+#[derive(Debug, Default)]
+pub(super) struct Program {
+    regressors: usize,
+    kind: ScoreKind,
+    bits: BitSource,
+    constants: Vec<u64>,
+    known: HashMap<Vec<u64>, usize>,
+    named: HashMap<[usize; 3], Word>,
+    scratch: usize,
+    work: HashMap<Function, Work>,
+    frames: Table,
+    score_parts: Table,
+    score_tiles: Table,
+    psi_segments: Table,
+    psi_columns: Table,
+    psi_parts: Table,
+    psi_tiles: Table,
+    bit_segments: Table,
+    bit_tiles: Table,
+    cross_items: Table,
+    cross_tiles: Table,
+    draw_items: Table,
+    draw_tiles: Table,
+    folds: Vec<(usize, Fold)>,
+}
+
+impl Program {
+    /// Nothing yet, with designs of so many regressors and scores of one kind.
+    pub(super) fn new(regressors: usize, kind: ScoreKind) -> Self {
+        Self { regressors, kind, ..Self::default() }
+    }
+
+    /// The same with multiplier bits.
+    pub(super) fn drawing(self, bits: BitSource) -> Self {
+        Self { bits, ..self }
+    }
+
+    fn constant(&mut self, words: Vec<u64>) -> Word {
+        let Self { constants, known, .. } = self;
+        let at = *known.entry(words).or_insert_with_key(|words| {
+            constants.extend(words);
+            constants.len() - words.len()
+        });
+        Word::Constant(at)
+    }
+
+    /// Numbers that kernels read; equal ones are held once.
+    pub(super) fn floats(&mut self, values: &[f64]) -> Word {
+        self.constant(values.iter().map(|v| v.to_bits()).collect())
+    }
+
+    /// The same by a name, of which every one has its numbers.
+    pub(super) fn floats_of(&mut self, name: [usize; 3], make: impl FnOnce() -> Vec<f64>) -> Word {
+        if let Some(known) = self.named.get(&name) {
+            return *known;
+        }
+        let made = self.floats(&make());
+        self.named.insert(name, made);
+        made
+    }
+
+    /// Places that kernels read.
+    pub(super) fn places(&mut self, values: &[usize]) -> Word {
+        self.constant(values.iter().map(|&v| v as u64).collect())
+    }
+
+    fn scratch(&mut self, words: usize) -> Word {
+        // Whole cache lines, so that columns of different tables never share one.
+        self.scratch = self.scratch.next_multiple_of(16) + words;
+        Word::Scratch(self.scratch - words)
+    }
+
+    fn note(&mut self, function: Function, values: usize, operations: usize) {
+        self.work.entry(function).or_default().add(values, operations);
+    }
+
+    /// Describes a segment in a frame; its index.
+    pub(super) fn frame(
+        &mut self,
+        design: Word,
+        used: Word,
+        weights: Word,
+        outcomes: Word,
+        rows: usize,
+    ) -> usize {
+        self.frames.push(&[design, used, weights, outcomes, Word::Count(rows)])
+    }
+
+    /// Scores of a logit's rows: its columns, and the sums of its tiles.
+    pub(super) fn scores(&mut self, scores: Scores) -> (Matrix, TileSums) {
+        let Scores { frame, rows, beta, treated, unweighted } = scores;
+        let (columns, sums) = self.kind.sizes();
+        let at = self.scratch(columns * rows);
+        // Some 60 operations make a score of an index.
+        let values = rows * (self.regressors + 2 + columns);
+        self.note(self.kind.function(), values, rows * (2 * self.regressors + 60));
+        let row = [Word::Count(frame), beta, Word::Flag(treated), Word::Flag(unweighted), at];
+        let part = self.score_parts.push(&row);
+        let out = self.scratch(rows.div_ceil(SCORE_ROWS) * sums);
+        let tiles = self.score_tiles.tiles(part, rows, SCORE_ROWS, |tile| out.after(tile * sums));
+        (Matrix { at, stride: rows, count: columns }, TileSums { at: out, tiles, stride: sums })
+    }
+
+    /// Products of columns over rows; with `upper` those of one set with itself, of which the upper triangle is wanted.
+    pub(super) fn cross(
+        &mut self,
+        (left, right): (Matrix, Matrix),
+        weights: Word,
+        rows: usize,
+        upper: bool,
+    ) -> TileSums {
+        let count = Word::Count;
+        let row = [
+            left.at,
+            count(left.stride),
+            count(left.count),
+            weights,
+            right.at,
+            count(right.stride),
+            count(right.count),
+        ];
+        let item = self.cross_items.push(&row);
+        let products = if upper { left.count * (left.count + 1) / 2 } else { left.count * right.count };
+        let columns = left.count + if upper { 0 } else { right.count };
+        self.note(Function::Cross, rows * columns, 2 * rows * products);
+        let (tiles, stride) = (rows.div_ceil(CROSS_ROWS), left.count * right.count);
+        let at = self.scratch(tiles * stride);
+        for tile in 0..tiles {
+            let first = tile * CROSS_ROWS;
+            for i in (0..left.count).step_by(CROSS_WIDTH) {
+                for j in (if upper { i } else { 0 }..right.count).step_by(CROSS_WIDTH) {
+                    let own = CROSS_ROWS.min(rows - first);
+                    let out = at.after(tile * stride);
+                    self.cross_tiles.push(&[count(item), count(first), count(own), count(i), count(j), out]);
+                }
+            }
+        }
+        TileSums { at, tiles, stride }
+    }
+
+    /// A column of the influence values under way: where it starts from, and how many of the parts described before make it up.
+    pub(super) fn psi_column(&mut self, source: Word, parts: usize) -> usize {
+        let first = self.psi_parts.rows - parts;
+        self.psi_columns.push(&[source, Word::Count(first), Word::Count(parts)])
+    }
+
+    /// A side of a comparison.
+    pub(super) fn psi_part(&mut self, row: [Word; 8]) {
+        self.psi_parts.push(&row);
+    }
+
+    /// Influence values of a segment, in the columns described last.
+    pub(super) fn psi(&mut self, columns: usize, rows: usize) -> Matrix {
+        let at = self.scratch(columns * rows);
+        let first = self.psi_columns.rows - columns;
+        // Outcomes are about as many as columns; each column has a part of four linear indices, or two.
+        let values = rows * (2 * columns + self.regressors + 2);
+        self.note(Function::Psi, values, rows * columns * (8 * self.regressors + 12));
+        let row = [Word::Count(first), Word::Count(columns), Word::Count(rows), at];
+        let segment = self.psi_segments.push(&row);
+        self.psi_tiles.tiles(segment, rows, SCORE_ROWS, |_| Word::Null);
+        Matrix { at, stride: rows, count: columns }
+    }
+
+    /// Sums of columns over the units whose bit is 1: one row a draw, whole blocks of 64.
+    pub(super) fn draws(&mut self, psi: Matrix, keys: Word, units: usize) -> TileSums {
+        let blocks = self.bits.blocks;
+        let words = self.scratch(units * blocks);
+        self.note(Function::Bits, units * (blocks + 1), 0);
+        self.note(Function::Draws, units * (blocks + psi.count), 2 * units * 64 * blocks * psi.count);
+        let segment = self.bit_segments.push(&[keys, words]);
+        self.bit_tiles.tiles(segment, units, BIT_UNITS, |_| Word::Null);
+        let item = self.draw_items.push(&[psi.at, Word::Count(psi.stride), Word::Count(psi.count), words]);
+        let (tiles, stride) = (units.div_ceil(DRAW_UNITS), blocks * 64 * psi.count);
+        let at = self.scratch(tiles * stride);
+        for tile in 0..tiles {
+            let first = tile * DRAW_UNITS;
+            for column in (0..psi.count).step_by(DRAW_COLUMNS) {
+                for block in (0..blocks).step_by(DRAW_BLOCKS) {
+                    let place = [item, first, DRAW_UNITS.min(units - first), column, block].map(Word::Count);
+                    let [a, b, c, d, e] = place;
+                    self.draw_tiles.push(&[a, b, c, d, e, at.after(tile * stride)]);
+                }
+            }
+        }
+        TileSums { at, tiles, stride }
+    }
+
+    /// Adds sums of tiles to those of a shard, after what the same group was given before. What different groups are given goes to
+    /// different places.
+    pub(super) fn fold(&mut self, group: usize, fold: Fold) {
+        if fold.rows * fold.columns > 0 && fold.from.tiles > 0 {
+            let values = fold.rows * fold.columns;
+            self.note(Function::Fold, (fold.from.tiles + 2) * values, fold.from.tiles * values);
+            self.folds.push((group, fold));
+        }
+    }
+
+    /// Words of scratch memory so far.
+    pub(super) fn scratch_words(&self) -> usize {
+        self.scratch
+    }
+
+    fn fold_tables(&mut self) -> (Table, Table) {
+        self.folds.sort_by_key(|(group, _)| *group);
+        let (mut items, mut groups) = (Table::default(), Table::default());
+        for same in self.folds.chunk_by(|(a, _), (b, _)| a == b) {
+            groups.push(&[items.rows, same.len()].map(Word::Count));
+            for (_, fold) in same {
+                items.push(&[
+                    fold.from.at,
+                    Word::Count(fold.from.tiles),
+                    Word::Count(fold.from.stride),
+                    Word::Count(fold.rows),
+                    Word::Count(fold.columns),
+                    Word::Flag(fold.upper),
+                    fold.to,
+                    Word::Count(fold.stride),
+                    fold.places[0],
+                    fold.places[1],
+                    Word::Flag(fold.greatest),
+                ]);
+            }
+        }
+        (items, groups)
+    }
+
+    /// Queues it all; the sums are those of the batch, and hold what adding starts from.
+    ///
+    /// # Errors
+    /// The device's.
+    pub(super) fn run(mut self, bounded: &Bounded, sums: &Buffer) -> Result<()> {
+        let (fold_items, fold_groups) = self.fold_tables();
+        let tables: [&Table; TABLES] = [
+            &self.frames,
+            &self.score_parts,
+            &self.score_tiles,
+            &self.psi_segments,
+            &self.psi_columns,
+            &self.psi_parts,
+            &self.psi_tiles,
+            &self.bit_segments,
+            &self.bit_tiles,
+            &self.cross_items,
+            &self.cross_tiles,
+            &self.draw_items,
+            &self.draw_tiles,
+            &fold_items,
+            &fold_groups,
+        ];
+        let words = self.constants.len() + tables.iter().map(|t| t.words.len()).sum::<usize>();
+        let memory = bounded.buffer(Queue::Compute, words, "descriptors")?;
+        let scratch = bounded.buffer(Queue::Compute, self.scratch, "a batch of shards")?;
+        let bases = Bases { constants: memory.address(), scratch: scratch.address(), sums: sums.address() };
+        bounded.device.upload(Queue::Compute, memory.address(), words, &mut |out| {
+            let (constants, mut rest) = out.split_at_mut(self.constants.len());
+            constants.copy_from_slice(&self.constants);
+            for table in tables {
+                let (own, next) = rest.split_at_mut(table.words.len());
+                own.iter_mut().zip(&table.words).for_each(|(out, word)| *out = bases.word(*word));
+                rest = next;
+            }
+        })?;
+        let mut at = self.constants.len();
+        let addresses = tables.map(|table| {
+            at += table.words.len();
+            memory.at(at - table.words.len())
+        });
+        for Launch { function, blocks, words } in self.launches(&addresses, fold_groups.rows) {
+            if blocks > 0 {
+                let work = self.work.get(&function).copied().unwrap_or_default();
+                bounded.device.launch(function, blocks as u32, &words, work)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The launches of a batch, in their order, given the addresses of the tables in theirs.
+    fn launches(&self, addresses: &[u64; TABLES], groups: usize) -> [Launch; 6] {
+        let [frames, parts, score_tiles, segments, columns, psi_parts, psi_tiles, ..] = *addresses;
+        let [.., bit_segments, bit_tiles, items, tiles, draw_items, draw_tiles, folds, fold_groups] =
+            *addresses;
+        let (k, blocks) = (self.regressors as u64, self.bits.blocks as u64);
+        let BitSource { base, probability, .. } = self.bits;
+        let launch = |function, blocks, words: &[u64]| Launch { function, blocks, words: words.to_vec() };
+        let psi = [frames, segments, columns, psi_parts, psi_tiles, k];
+        [
+            launch(self.kind.function(), self.score_tiles.rows, &[frames, parts, score_tiles, k]),
+            launch(Function::Psi, self.psi_tiles.rows, &psi),
+            launch(
+                Function::Bits,
+                self.bit_tiles.rows,
+                &[bit_segments, bit_tiles, base, probability, blocks],
+            ),
+            launch(Function::Cross, self.cross_tiles.rows, &[items, tiles]),
+            launch(Function::Draws, self.draw_tiles.rows, &[draw_items, draw_tiles, blocks]),
+            launch(Function::Fold, groups, &[folds, fold_groups]),
+        ]
+    }
+}
+
+/// Tables of a batch.
+const TABLES: usize = 15;
+
+/// A kernel, its blocks and its arguments.
+struct Launch {
+    function: Function,
+    blocks: usize,
+    words: Vec<u64>,
+}

@@ -1,0 +1,256 @@
+//! The stages that fit nuisances, as programs for a device: `Gram`, `Propensity`, `Moments`.
+
+use stagger_engine::kernel::expanded::{self, ExpandedFrame};
+use stagger_engine::panel::Needs;
+use stagger_engine::partial::Partial;
+use stagger_engine::plan::Plan;
+use stagger_engine::task::LogitPart;
+use stagger_estimator::moments::{MomentsPartial, MomentsShape};
+use stagger_estimator::outcome::GramPartial;
+use stagger_estimator::propensity::PropensityPartial;
+
+use super::batch::{Shape, Stage};
+use super::memory::Resident;
+use super::program::{Fold, Matrix, Program, ScoreKind, Scores};
+use super::table::Word;
+
+/// A segment in a frame, on the device.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FrameColumns {
+    /// Index of its descriptor.
+    pub(super) index: usize,
+    pub(super) rows: usize,
+    pub(super) design: Matrix,
+    pub(super) weights: Word,
+    /// Outcomes from the second on.
+    pub(super) outcomes: Matrix,
+}
+
+impl FrameColumns {
+    /// Describes a frame of a shard.
+    pub(super) fn new(program: &mut Program, plan: &Plan, shard: &Resident, own: &ExpandedFrame) -> Self {
+        let place = |at: usize| Word::Address(shard.design.at(at));
+        let outcomes = match &shard.outcomes {
+            Some(outcomes) => Word::Address(outcomes.at(own.outcomes_at)),
+            None => Word::Null,
+        };
+        let (design, weights, rows) = (place(own.design_at), place(own.weights_at), own.rows);
+        let matrix = |at: Word, count: usize| Matrix { at, stride: rows, count };
+        Self {
+            index: program.frame(design, place(own.used_at), weights, outcomes, rows),
+            rows,
+            design: matrix(design, plan.design_columns()),
+            weights,
+            outcomes: matrix(outcomes, plan.outcome_columns() - 1),
+        }
+    }
+
+    fn regressors(&self, plan: &Plan) -> Matrix {
+        Matrix { count: plan.regressors(), ..self.design }
+    }
+
+    /// Products of the design with itself to `to`, and with the outcomes to `outcomes_to`.
+    fn products(&self, program: &mut Program, group: usize, weights: Word, to: Word) {
+        let columns = self.design.count;
+        let sums = program.cross((self.design, self.design), weights, self.rows, true);
+        program.fold(group, Fold { upper: true, ..Fold::dense(sums, columns, columns, to, columns) });
+    }
+
+    fn outcome_products(&self, program: &mut Program, group: usize, weights: Word, to: Word) {
+        let (columns, outcomes) = (self.design.count, self.outcomes.count);
+        if outcomes == 0 {
+            return;
+        }
+        let sums = program.cross((self.design, self.outcomes), weights, self.rows, false);
+        // The first outcome is zero everywhere, and so are its sums.
+        program.fold(group, Fold::dense(sums, columns, outcomes, to.after(1), outcomes + 1));
+    }
+}
+
+/// XᵀWX, XᵀX and XᵀWY of every (stratum, frame).
+pub(super) struct GramStage<'a> {
+    pub(super) plan: &'a Plan,
+}
+
+impl Stage for GramStage<'_> {
+    fn shape(&self) -> Shape {
+        Shape { sums: self.plan.gram_keys.len() * self.plan.gram_shape().len(), maxima: 0 }
+    }
+
+    fn needs(&self) -> Needs {
+        Needs { outcomes: true, ..Needs::default() }
+    }
+
+    fn program(&self) -> Program {
+        Program::default()
+    }
+
+    fn add(&self, program: &mut Program, shard: &Resident, sums: usize) {
+        let (plan, shape) = (self.plan, self.plan.gram_shape());
+        for own in &shard.expansion.frames {
+            let Some(key) = plan.gram_key(own.stratum, own.frame) else { continue };
+            let columns = FrameColumns::new(program, plan, shard, own);
+            let at = sums + key * shape.len();
+            let squares = shape.columns * shape.columns;
+            let weights = if shape.weighted { columns.weights } else { Word::Null };
+            columns.products(program, at, weights, Word::Sums(at));
+            if shape.weighted {
+                columns.products(program, at, Word::Null, Word::Sums(at + squares));
+            }
+            let outcomes = at + squares * (1 + usize::from(shape.weighted));
+            columns.outcome_products(program, at, weights, Word::Sums(outcomes));
+        }
+    }
+
+    fn partial(&self, sums: Vec<f64>) -> Partial {
+        Partial::Gram(GramPartial { shape: self.plan.gram_shape(), sums })
+    }
+}
+
+/// Logits of a pass, by stratum.
+pub(super) struct Logits<'a> {
+    plan: &'a Plan,
+    betas: &'a [Option<Vec<f64>>],
+    parts: Vec<Vec<(usize, LogitPart)>>,
+}
+
+impl<'a> Logits<'a> {
+    pub(super) fn new(plan: &'a Plan, betas: &'a [Option<Vec<f64>>]) -> Self {
+        Self { plan, betas, parts: expanded::logits(plan, betas) }
+    }
+
+    /// Calls `each` for every (segment, frame, logit) of a shard.
+    fn visit(
+        &self,
+        program: &mut Program,
+        shard: &Resident,
+        mut each: impl FnMut(&mut Program, &FrameColumns, &LogitPart, Word),
+    ) {
+        for own in &shard.expansion.frames {
+            let mut columns = None;
+            for (_, part) in self.parts[own.stratum].iter().filter(|(frame, _)| *frame == own.frame) {
+                let Some(beta) = &self.betas[part.logit] else { continue };
+                let columns =
+                    *columns.get_or_insert_with(|| FrameColumns::new(program, self.plan, shard, own));
+                let beta = program.floats(beta);
+                each(program, &columns, part, beta);
+            }
+        }
+    }
+}
+
+/// Gradient, Hessian, deviance and extremes of the active logits.
+pub(super) struct PropensityStage<'a> {
+    pub(super) logits: Logits<'a>,
+}
+
+impl PropensityStage<'_> {
+    fn values(&self) -> usize {
+        let k = self.logits.plan.regressors();
+        k + k * k + 1
+    }
+}
+
+impl Stage for PropensityStage<'_> {
+    fn shape(&self) -> Shape {
+        let logits = self.logits.betas.len();
+        Shape { sums: logits * self.values(), maxima: logits * 3 }
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::default()
+    }
+
+    fn program(&self) -> Program {
+        Program::new(self.logits.plan.regressors(), ScoreKind::Logit)
+    }
+
+    fn add(&self, program: &mut Program, shard: &Resident, sums: usize) {
+        let plan = self.logits.plan;
+        let (k, len, maxima) = (plan.regressors(), self.values(), sums + self.shape().sums);
+        self.logits.visit(program, shard, |program, columns, part, beta| {
+            let at = sums + part.logit * len;
+            let unweighted = !plan.comparisons.logits[part.logit].weighted;
+            let (frame, rows) = (columns.index, columns.rows);
+            let scores = Scores { frame, rows, beta, treated: part.treated, unweighted };
+            let (scores, totals) = program.scores(scores);
+            let design = columns.regressors(plan);
+            let residuals = Matrix { count: 1, ..scores };
+            let gradient = program.cross((design, residuals), Word::Null, rows, false);
+            program.fold(at, Fold::dense(gradient, k, 1, Word::Sums(at), 1));
+            let hessian = program.cross((design, design), scores.at.after(rows), rows, true);
+            let fold = Fold::dense(hessian, k, k, Word::Sums(at + k), k);
+            program.fold(at, Fold { upper: true, ..fold });
+            program.fold(at, Fold::dense(totals, 1, 1, Word::Sums(at + k + k * k), 1));
+            let mut extremes = totals;
+            extremes.at = totals.at.after(1);
+            let fold = Fold::dense(extremes, 1, 3, Word::Sums(maxima + part.logit * 3), 3);
+            program.fold(at, Fold { greatest: true, ..fold });
+        });
+    }
+
+    fn partial(&self, mut sums: Vec<f64>) -> Partial {
+        let extremes = sums.split_off(self.shape().sums);
+        Partial::Propensity(PropensityPartial { regressors: self.logits.plan.regressors(), sums, extremes })
+    }
+}
+
+/// Odds-weighted cross products of the controls, Hessians at the end.
+pub(super) struct MomentsStage<'a> {
+    pub(super) logits: Logits<'a>,
+}
+
+impl MomentsStage<'_> {
+    fn sizes(&self) -> MomentsShape {
+        let plan = self.logits.plan;
+        MomentsShape {
+            columns: plan.design_columns(),
+            regressors: plan.regressors(),
+            periods: plan.outcome_columns(),
+        }
+    }
+
+    fn values(&self) -> usize {
+        let MomentsShape { columns, regressors, periods } = self.sizes();
+        regressors * regressors + columns * columns + columns * periods + 2
+    }
+}
+
+impl Stage for MomentsStage<'_> {
+    fn shape(&self) -> Shape {
+        Shape { sums: self.logits.plan.comparisons.slots.len() * self.values(), maxima: 0 }
+    }
+
+    fn needs(&self) -> Needs {
+        Needs { outcomes: true, ..Needs::default() }
+    }
+
+    fn program(&self) -> Program {
+        Program::new(self.logits.plan.regressors(), ScoreKind::Odds)
+    }
+
+    fn add(&self, program: &mut Program, shard: &Resident, sums: usize) {
+        let plan = self.logits.plan;
+        let (k, n, len) = (plan.regressors(), plan.design_columns(), self.values());
+        self.logits.visit(program, shard, |program, columns, part, beta| {
+            let slot = plan.comparisons.first_slot(part.logit) + part.side;
+            let at = sums + slot * len;
+            let (frame, rows) = (columns.index, columns.rows);
+            let scores = Scores { frame, rows, beta, treated: part.treated, unweighted: false };
+            let (scores, totals) = program.scores(scores);
+            let design = columns.regressors(plan);
+            let hessian = program.cross((design, design), scores.at.after(2 * rows), rows, true);
+            program.fold(at, Fold { upper: true, ..Fold::dense(hessian, k, k, Word::Sums(at), k) });
+            if !part.treated {
+                let odds = scores.at.after(rows);
+                columns.products(program, at, odds, Word::Sums(at + k * k));
+                columns.outcome_products(program, at, odds, Word::Sums(at + k * k + n * n));
+            }
+            program.fold(at, Fold::dense(totals, 1, 2, Word::Sums(at + len - 2), 2));
+        });
+    }
+
+    fn partial(&self, sums: Vec<f64>) -> Partial {
+        Partial::Moments(MomentsPartial { shape: self.sizes(), sums })
+    }
+}

@@ -1,0 +1,90 @@
+//! Tables of descriptors, whose addresses are known only when they are all written.
+
+use super::device::WORD;
+
+/// A field of a descriptor.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Word {
+    Count(usize),
+    Flag(bool),
+    Float(f64),
+    /// An address that is known.
+    Address(u64),
+    /// Word of the batch's scratch memory.
+    Scratch(usize),
+    /// Word of the batch's sums.
+    Sums(usize),
+    /// Word of the batch's constants.
+    Constant(usize),
+    Null,
+}
+
+impl Word {
+    /// The address so many words further.
+    pub(super) fn after(self, words: usize) -> Self {
+        match self {
+            Self::Address(address) => Self::Address(address + words as u64 * WORD),
+            Self::Scratch(at) => Self::Scratch(at + words),
+            Self::Sums(at) => Self::Sums(at + words),
+            Self::Constant(at) => Self::Constant(at + words),
+            other => other,
+        }
+    }
+}
+
+/// A table of descriptors: rows of words.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    pub(super) words: Vec<Word>,
+    pub(super) rows: usize,
+}
+
+impl Table {
+    /// Adds a descriptor; its index.
+    pub(super) fn push(&mut self, row: &[Word]) -> usize {
+        self.words.extend_from_slice(row);
+        self.rows += 1;
+        self.rows - 1
+    }
+
+    /// Descriptors of the tiles of `rows` rows; `out` gives each one's place.
+    pub(super) fn tiles(
+        &mut self,
+        of: usize,
+        rows: usize,
+        each: usize,
+        mut out: impl FnMut(usize) -> Word,
+    ) -> usize {
+        let tiles = rows.div_ceil(each);
+        for tile in 0..tiles {
+            let first = tile * each;
+            let own = each.min(rows - first);
+            self.push(&[Word::Count(of), Word::Count(first), Word::Count(own), out(tile)]);
+        }
+        tiles
+    }
+}
+
+/// Where memory starts.
+pub(super) struct Bases {
+    pub(super) constants: u64,
+    pub(super) scratch: u64,
+    pub(super) sums: u64,
+}
+
+impl Bases {
+    /// The word with its address.
+    pub(super) fn word(&self, word: Word) -> u64 {
+        let place = |base: u64, at: usize| base + at as u64 * WORD;
+        match word {
+            Word::Count(value) => value as u64,
+            Word::Flag(value) => u64::from(value),
+            Word::Float(value) => value.to_bits(),
+            Word::Address(address) => address,
+            Word::Scratch(at) => place(self.scratch, at),
+            Word::Sums(at) => place(self.sums, at),
+            Word::Constant(at) => place(self.constants, at),
+            Word::Null => 0,
+        }
+    }
+}

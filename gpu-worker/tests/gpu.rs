@@ -1,0 +1,43 @@
+//! The same on a GPU: `cargo test -p stagger-gpu-worker --test gpu --release -- --ignored --nocapture`.
+
+use std::sync::Arc;
+
+use stagger_engine::kernel::conformance::{Case, Layout, cases, conformance, fingerprint};
+use stagger_gpu_worker::cuda::CudaKernel;
+use stagger_gpu_worker::cuda::emulated::{Emulated, Turns};
+
+#[test]
+#[ignore = "needs a GPU"]
+fn the_kernels_conform() {
+    let kernel = CudaKernel::open(None).unwrap();
+    for units in [60, 400, 5_000, 100_000] {
+        let report = conformance(&kernel, &cases(units, 40)).unwrap();
+        println!("{units} units: {report:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs a GPU"]
+fn millions_of_rows_conform() {
+    let kernel = CudaKernel::open(None).unwrap();
+    let base = Case { draws: 130, ..Case::default() };
+    for (units, shards) in [(1_000_000, 64), (10_000_000, 1024)] {
+        let report = conformance(&kernel, &[Case { units, shards, ..base.clone() }]).unwrap();
+        println!("{units} units: {report:?}");
+    }
+    let rows = Case { layout: Layout::CrossSections, units: 2_000_000, shards: 128, ..base };
+    println!("cross sections: {:?}", conformance(&kernel, &[rows]).unwrap());
+}
+
+/// Every operation is one that IEEE 754 defines, so a GPU has the bits of the same source on a processor.
+#[test]
+#[ignore = "needs a GPU"]
+fn bits_are_those_of_the_processor_that_emulates_it() {
+    let gpu = CudaKernel::open(None).unwrap();
+    let emulated = CudaKernel::new(Arc::new(Emulated::new(1 << 30, Turns::Forwards).unwrap()), None);
+    for case in cases(300, 12) {
+        let own = fingerprint(&gpu, &case).unwrap();
+        assert_eq!(own, fingerprint(&gpu, &case).unwrap(), "{case:?}");
+        assert_eq!(own, fingerprint(&emulated, &case).unwrap(), "{case:?}");
+    }
+}
