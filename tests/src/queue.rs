@@ -58,6 +58,73 @@ impl WorkQueue {
     }
 }
 
+/// A topic, and a queue that hears what it is told.
+#[derive(Debug)]
+pub struct Topic {
+    /// Its name for SNS.
+    pub arn: String,
+    heard: WorkQueue,
+}
+
+impl Default for Topic {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Topic {
+    /// Makes one.
+    ///
+    /// # Panics
+    /// If LocalStack does not.
+    #[track_caller]
+    pub fn new() -> Self {
+        let heard = WorkQueue::new();
+        let name = heard.url.rsplit('/').next().expect("a name").replace("tasks", "topic");
+        let made = sns(&format!("Action=CreateTopic&Version=2010-03-31&Name={name}"));
+        let arn = made.split("<TopicArn>").nth(1).and_then(|rest| rest.split('<').next());
+        let arn = arn.unwrap_or_else(|| panic!("no topic: {made}")).to_owned();
+        let asked = serde_json::json!({ "QueueUrl": heard.url, "AttributeNames": ["QueueArn"] });
+        let found = sqs("GetQueueAttributes", &asked);
+        let endpoint = found["Attributes"]["QueueArn"].as_str().expect("a queue's ARN");
+        sns(&format!("Action=Subscribe&Version=2010-03-31&TopicArn={arn}&Protocol=sqs&Endpoint={endpoint}"));
+        Self { arn, heard }
+    }
+
+    /// The next message, which must come within some seconds.
+    ///
+    /// # Panics
+    /// If none comes.
+    #[track_caller]
+    pub fn message(&self) -> String {
+        let asked = serde_json::json!({ "QueueUrl": self.heard.url, "WaitTimeSeconds": 15 });
+        let found = sqs("ReceiveMessage", &asked);
+        let message = &found["Messages"][0];
+        let body = message["Body"].as_str().unwrap_or_else(|| panic!("no message: {found}"));
+        sqs(
+            "DeleteMessage",
+            &serde_json::json!({ "QueueUrl": self.heard.url, "ReceiptHandle": message["ReceiptHandle"] }),
+        );
+        let wrapped: Value = serde_json::from_str(body).expect("what SNS wraps a message in");
+        format!(
+            "{}\n{}",
+            wrapped["Subject"].as_str().unwrap_or_default(),
+            wrapped["Message"].as_str().unwrap_or_default()
+        )
+    }
+}
+
+/// One request of SNS's form protocol; the scope of the signature says whose it is.
+#[track_caller]
+fn sns(form: &str) -> String {
+    let scope = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/sns/aws4_request, SignedHeaders=host, Signature=none";
+    let headers = [("content-type", "application/x-www-form-urlencoded"), ("authorization", scope)];
+    let reply = request(LocalStack::shared().url(), "POST", "/", &headers, form.as_bytes());
+    let reply = reply.unwrap_or_else(|e| panic!("SNS: {e}"));
+    assert_eq!(reply.status, 200, "{form}: {}", reply.text());
+    reply.text()
+}
+
 /// One request of SQS's JSON protocol.
 #[track_caller]
 fn sqs(action: &str, body: &Value) -> Value {

@@ -251,7 +251,8 @@ fn size(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use stagger_engine::forecast::{Files, ForecastOptions, Known, Prices, forecast_of};
+    use stagger_engine::cloud::{Heavy, PoolFacts};
+    use stagger_engine::forecast::{ContainerOptions, Files, ForecastOptions, Known, Prices, forecast_of};
     use stagger_engine::panel_store::{
         FORMAT, Field, FieldKind, KeyColumns, Manifest, ShardEntry, StratumEntry,
     };
@@ -304,6 +305,10 @@ mod tests {
     }
 
     fn report(files: Option<Files>) -> String {
+        report_with(files, None)
+    }
+
+    fn report_with(files: Option<Files>, containers: Option<ContainerOptions>) -> String {
         let spec = RunSpec {
             yname: "y".into(),
             tname: "t".into(),
@@ -315,6 +320,7 @@ mod tests {
         let options = ForecastOptions {
             threads: Some(16),
             memory_limit: Some(16_000_000_000),
+            containers,
             ..ForecastOptions::new(Prices::built_in().unwrap())
         };
         let found = forecast_of(&Known::made_up(billion(), files), &[(None, &spec)], &options).unwrap();
@@ -341,6 +347,16 @@ mod tests {
         assert!(text.contains("in two stages") && text.contains("combine"), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
         insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn a_billion_rows_with_gpus_for_what_is_heavy() {
+        let facts = PoolFacts { workers: 4, start: 240.0, speed: 40.0 };
+        let with = |heavy| report_with(None, Some(ContainerOptions { heavy, facts, hourly: 0.8048 }));
+        let text = with(Heavy::Seconds(2.0));
+        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+        insta::assert_snapshot!(text);
+        assert!(with(Heavy::Rows(u64::MAX)).contains("4 containers would get no task by this rule"));
     }
 
     #[test]
