@@ -237,18 +237,18 @@ mod tests {
         let none = RunRequest::new(lay(&RunArgs::default(), RunFile::default()).unwrap());
         let all = all + &none.expect_err("no input").to_string();
         insta::assert_snapshot!(all, @r#"
-        error: run_dir must be on S3 for functions to reach it; received "/here"
+        error: run_dir must be on S3 for workers to reach it; received "/here"
         hint: --run-dir s3://BUCKET/runs, or STAGGER_BUCKET=BUCKET
-        error: backend "queue" comes with a later version
-        hint: this version has "lambda"
-        error: backend must be "threads" or "lambda"; received "dask"
+        error: no queue is named to run on
+        hint: --queue URL, or STAGGER_QUEUE; `infra/deploy --jobs` makes one and prints it
+        error: backend must be "threads", "lambda", "queue" or "both"; received "dask"
         error: max_cost must be an amount of dollars; received -1
         error: prefer must be "time" or "cost"; received "speed"
         error: run_name must be at most 100 letters, digits, -, _ and ., not begin with - or ., and not be names or panels; received "a/b"
         error: run_name is for runs on workers, and this is none
         hint: --backend lambda runs on AWS; --run-dir DIR keeps a journal of a run on threads
-        error: device "cuda" comes with a later version
-        hint: this version has "cpu"
+        error: device "cuda" is for containers behind a queue
+        hint: --backend queue --device cuda, with `gpu-worker --device cuda` at the queue
         error: monitor_interval must be a positive number of seconds; received 0
         error: min_e is 2 and max_e 1: no event time lies between
         error: [[spec]] wide: alp must be between 0 and 1; received 2

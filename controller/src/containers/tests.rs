@@ -42,12 +42,12 @@ fn jobs_begin_with_the_run_and_end_with_it() {
     let asked = asked.lock().unwrap();
     let [(submit, job), (terminate, ended)] = asked.as_slice() else { panic!("{asked:?}") };
     assert_eq!((submit.as_str(), terminate.as_str()), ("/v1/submitjob", "/v1/terminatejob"));
-    assert_eq!(job["jobname"], "stagger-nightly-2026-11-21");
-    assert_eq!((&job["jobqueue"], &job["jobdefinition"]), (&json!("gpus"), &json!("worker:3")));
-    assert_eq!(job["arrayproperties"]["size"], 3);
-    assert_eq!(job["containeroverrides"]["environment"][0]["value"], "https://sqs/tasks");
+    assert_eq!(job["jobName"], "stagger-nightly-2026-11-21");
+    assert_eq!((&job["jobQueue"], &job["jobDefinition"]), (&json!("gpus"), &json!("worker:3")));
+    assert_eq!(job["arrayProperties"]["size"], 3);
+    assert_eq!(job["containerOverrides"]["environment"][0]["value"], "https://sqs/tasks");
     assert_eq!(job["tags"]["stagger-run"], "nightly-2026-11-21");
-    assert_eq!(ended["jobid"], "j-1");
+    assert_eq!(ended["jobId"], "j-1");
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn one_job_is_no_array_and_a_refusal_says_what_to_check() {
     let refused = runtime().unwrap().block_on(batch.begin(RUN)).unwrap_err();
     assert_eq!(refused.message, "batch:SubmitJob on `gpus`: ClientException: no such queue");
     assert!(refused.hint.unwrap().contains("--batch"));
-    assert!(asked.lock().unwrap()[0].1.get("arrayproperties").is_none());
+    assert!(asked.lock().unwrap()[0].1.get("arrayProperties").is_none());
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn only_jobs_of_the_run_are_ended() {
     let terminated: Vec<&Value> = asked
         .iter()
         .filter(|(path, _)| path.ends_with("terminatejob"))
-        .map(|(_, body)| &body["jobid"])
+        .map(|(_, body)| &body["jobId"])
         .collect();
     assert_eq!(ended, 5, "one a status that is alive");
     assert!(terminated.iter().all(|id| **id == "a") && terminated.len() == 5, "{terminated:?}");

@@ -353,7 +353,7 @@ mod tests {
     fn a_billion_rows_with_gpus_for_what_is_heavy() {
         let facts = PoolFacts { workers: 4, start: 240.0, speed: 40.0 };
         let with = |heavy| report_with(None, Some(ContainerOptions { heavy, facts, hourly: 0.8048 }));
-        let text = with(Heavy::Seconds(2.0));
+        let text = with(Heavy::Rows(150_000));
         assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
         insta::assert_snapshot!(text);
         assert!(with(Heavy::Rows(u64::MAX)).contains("4 containers would get no task by this rule"));

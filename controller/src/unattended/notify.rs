@@ -118,7 +118,7 @@ mod tests {
             Notice { run: "nightly-ä".to_owned(), state: "finished", lines: vec!["$0.0123".to_owned()] };
         Sns::new(&shared_config(&url), "arn:aws:sns:us-east-1:1:t").send(&notice).unwrap();
         let asked = asked.recv().unwrap();
-        assert!(asked.contains("action=publish") && asked.contains("%240.0123"), "{asked}");
+        assert!(asked.contains("Action=Publish") && asked.contains("%240.0123"), "{asked}");
         assert_eq!(notice.subject(), "stagger: nightly-- finished");
         assert!(notice.text().contains("nightly-ä"));
     }
