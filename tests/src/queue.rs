@@ -170,9 +170,11 @@ impl WorkerProcess {
         lock(&self.lines).clone()
     }
 
-    /// Whether it has a task that it has not answered.
-    pub fn is_busy(&self) -> bool {
-        self.told("took").len() > self.told("answered").len()
+    /// The task that it has taken and not answered.
+    pub fn task(&self) -> Option<String> {
+        let (took, answered) = (self.told("took"), self.told("answered"));
+        let last = took.last().filter(|_| took.len() > answered.len())?;
+        last["task"].as_str().map(str::to_owned)
     }
 
     /// Kills it at once, as a spot instance that is taken away without the notice.

@@ -1,5 +1,6 @@
 //! Runs on containers, on LocalStack, with real worker processes at a real queue: the bits of one process, whatever happens.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -60,12 +61,17 @@ fn containers_that_are_killed_change_nothing() {
             found
         });
         let mut workers = [queue.worker(60), queue.worker(60)];
+        let mut tasks: HashMap<String, u32> = HashMap::new();
         let mut next = Instant::now() + Duration::from_secs(1);
         while !over.load(Ordering::SeqCst) {
             std::thread::sleep(Duration::from_millis(5));
-            let busy = workers.iter_mut().find(|worker| worker.is_busy());
-            if let Some(worker) = busy.filter(|_| killed < KILLS && Instant::now() > next) {
+            // A task that is lost three times is given up for good reason.
+            let lost = |task: &String| tasks.get(task).copied().unwrap_or(0);
+            let busy = workers.iter_mut().find_map(|worker| Some((worker.task()?, worker)));
+            let busy = busy.filter(|(task, _)| killed < KILLS && lost(task) < 2 && Instant::now() > next);
+            if let Some((task, worker)) = busy {
                 worker.kill();
+                *tasks.entry(task).or_insert(0) += 1;
                 *worker = queue.worker(60);
                 killed += 1;
                 next = Instant::now() + Duration::from_secs(2);

@@ -34,8 +34,10 @@ pub struct PoolSettings {
 
 /// Seconds after which a message of a controller that died without a word is not worth doing.
 const LONGEST: f64 = 86_400.0;
-/// How often answers are looked for.
-const LOOK: Duration = Duration::from_millis(500);
+/// How often answers are looked for: short tasks are answered soon, and a list costs $0.000005.
+const LOOK: [Duration; 2] = [Duration::from_millis(150), Duration::from_millis(500)];
+/// A task that takes longer than this is not short.
+const SHORT: Duration = Duration::from_secs(5);
 /// An answer is waited for so long beyond the attempt's limit: the worker gives up at the limit, but looks at it between shards.
 const MARGIN: Duration = Duration::from_secs(60);
 
@@ -148,7 +150,8 @@ impl Inner {
             .map_err(|e| TaskFailure::new(FailureClass::Permanent, e.to_string()))?;
         self.queue.send(&body).await?;
         loop {
-            self.clock.sleep(LOOK).await;
+            let pause = LOOK[usize::from(self.clock.now() > sent + SHORT)];
+            self.clock.sleep(pause).await;
             self.look(&storage).await?;
             let (signs, last) = {
                 let seen = self.seen();
@@ -185,7 +188,7 @@ impl Inner {
     async fn look(&self, storage: &Storage) -> Result<(), TaskFailure> {
         let _looking = self.looking.lock().await;
         let now = self.clock.now();
-        if self.seen().at.is_some_and(|at| now < at + LOOK) {
+        if self.seen().at.is_some_and(|at| now < at + LOOK[0]) {
             return Ok(());
         }
         let listed = storage.list_async(&message::prefix(&self.settings.mark)).await.map_err(of_store)?;
