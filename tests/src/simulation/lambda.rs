@@ -168,6 +168,9 @@ impl SimLambda {
         sleep(before).await;
         let answer = inner.call(&instance, invocation, None, false);
         let after = after + instance.environment.spent();
+        if lock(&instance.environment.call).died {
+            return failed(FailureClass::Lost, "the container died");
+        }
         if before + after > limit {
             return failed(FailureClass::TimedOut, "too long");
         }
