@@ -15,11 +15,12 @@ fn jobs(workers: usize) -> BatchRequest {
     BatchRequest { queue: "gpus".to_owned(), definition: "worker:3".to_owned(), workers }
 }
 
+/// Paths and bodies of requests.
+type Asked = Arc<Mutex<Vec<(String, Value)>>>;
+
 /// Answers every request so; keeps path and body of each.
-fn script(
-    reply: impl Fn(&str) -> String + Send + Sync + 'static,
-) -> (String, Arc<Mutex<Vec<(String, Value)>>>) {
-    let asked: Arc<Mutex<Vec<(String, Value)>>> = Arc::default();
+fn script(reply: impl Fn(&str) -> String + Send + Sync + 'static) -> (String, Asked) {
+    let asked: Asked = Arc::default();
     let kept = Arc::clone(&asked);
     let (url, _) = serve(Box::new(move |text| {
         let path = text.split_whitespace().nth(1).unwrap_or_default().to_owned();

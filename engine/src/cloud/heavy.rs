@@ -89,14 +89,13 @@ impl Cut<'_> {
         let rates = CloudRates::of(1);
         let functions = Functions { concurrency: self.concurrency.max(1), megabytes: ONE_VCPU };
         let there = stage_load("", self.shards, self.tasks, *self.one).seconds(&rates, &functions);
-        self.pool_seconds(pool) < there
+        self.pool_seconds(pool, &rates) < there
     }
 
     /// Seconds until the pool would be done.
-    pub(crate) fn pool_seconds(&self, pool: PoolFacts) -> f64 {
-        let rates = CloudRates::of(1);
+    pub(crate) fn pool_seconds(&self, pool: PoolFacts, rates: &CloudRates) -> f64 {
         let rounds = self.tasks.div_ceil(pool.workers.max(1)) as f64;
-        (pool.start - self.elapsed).max(0.0) + rounds * self.task().seconds(&rates, pool.speed)
+        (pool.start - self.elapsed).max(0.0) + rounds * self.task().seconds(rates, pool.speed)
     }
 }
 

@@ -116,7 +116,7 @@ fn course(
         let heavy = options.heavy.of(cut, &|_| each).into_iter().filter(|heavy| *heavy).count();
         let took = if heavy > 0 {
             let own = Cut { tasks: heavy, shards: shards * heavy / load.tasks.max(1), ..cut };
-            let took = own.pool_seconds(options.facts);
+            let took = own.pool_seconds(options.facts, &rates);
             out.stages.push((load.stage.clone(), heavy, load.tasks, took, lambda));
             took
         } else {
