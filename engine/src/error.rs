@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::store::StoreErrorKind;
+use crate::worker::protocol::FailureClass;
 
 /// Whose fault an error is; decides the exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,17 +21,22 @@ pub struct EngineError {
     message: String,
     hint: Option<String>,
     storage: Option<StoreErrorKind>,
+    class: Option<FailureClass>,
 }
 
 impl EngineError {
+    fn new(kind: ErrorKind, message: String) -> Self {
+        Self { kind, message, hint: None, storage: None, class: None }
+    }
+
     /// Bad arguments or bad input.
     pub fn input(message: impl Into<String>) -> Self {
-        Self { kind: ErrorKind::Input, message: message.into(), hint: None, storage: None }
+        Self::new(ErrorKind::Input, message.into())
     }
 
     /// A run that could not be finished.
     pub fn failed(message: impl Into<String>) -> Self {
-        Self { kind: ErrorKind::Failed, message: message.into(), hint: None, storage: None }
+        Self::new(ErrorKind::Failed, message.into())
     }
 
     /// The same error with a hint.
@@ -57,6 +63,18 @@ impl EngineError {
     /// What storage had to do with it, if it had.
     pub fn storage(&self) -> Option<StoreErrorKind> {
         self.storage
+    }
+
+    /// The same error with what a run can do about the task that met it, where its kind does not say.
+    #[must_use]
+    pub fn with_class(mut self, class: FailureClass) -> Self {
+        self.class = Some(class);
+        self
+    }
+
+    /// What a run can do about the task that met it.
+    pub(crate) fn class(&self) -> Option<FailureClass> {
+        self.class
     }
 
     /// What to do about it.

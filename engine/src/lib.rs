@@ -25,6 +25,7 @@ pub mod result;
 pub mod run;
 pub mod schedule;
 pub mod shard;
+pub mod sizes;
 pub mod spec;
 pub mod store;
 pub mod survey;

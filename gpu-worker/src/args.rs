@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use stagger_engine::sizes::parse_size;
 
 /// What tasks are computed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -24,16 +25,16 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value = "cpu")]
     pub(crate) device: Device,
     /// Memory of the process, for example 8GB [default: three quarters of what is free]
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) memory_limit: Option<u64>,
     /// Memory of the device that shards and sums may take [default: nine tenths of what is free]
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) device_memory: Option<u64>,
     /// Tasks at a time [default: all cores; 2 on a GPU, so that one reads while the other computes]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
     /// Seconds without a task after which the worker ends
-    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=604_800))]
     pub(crate) idle: u64,
     /// Stay until then even if the run it worked for is over and the queue is empty
     #[arg(long)]
@@ -71,28 +72,6 @@ impl Args {
             (None, Device::Cpu) => cores(),
             (None, Device::Cuda) => 2,
         }
-    }
-}
-
-/// `512MB`, `1.5 GiB`: bytes.
-fn size(text: &str) -> Result<u64, String> {
-    const UNITS: [(&str, f64); 9] = [
-        ("kib", 1024.0),
-        ("mib", 1_048_576.0),
-        ("gib", 1_073_741_824.0),
-        ("tib", 1_099_511_627_776.0),
-        ("kb", 1e3),
-        ("mb", 1e6),
-        ("gb", 1e9),
-        ("tb", 1e12),
-        ("b", 1.0),
-    ];
-    let lower = text.trim().to_lowercase();
-    let unit = UNITS.iter().find_map(|(name, bytes)| Some((lower.strip_suffix(name)?, *bytes)));
-    let (number, bytes) = unit.unwrap_or((&lower, 1.0));
-    match number.trim().parse::<f64>() {
-        Ok(value) if value > 0.0 && value * bytes < 1e18 => Ok((value * bytes) as u64),
-        _ => Err("a size like 500MB, 2GB or 1.5GiB is expected".to_owned()),
     }
 }
 

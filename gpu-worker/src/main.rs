@@ -14,7 +14,7 @@ use stagger_engine::kernel::Kernel;
 use stagger_engine::pool::{Attendant, AttendantSettings, Hands, Left, Queue, SqsQueue, Stop, Threaded};
 use stagger_engine::prepare::default_memory;
 use stagger_engine::store::{Storage, runtime, system_clock};
-use stagger_engine::worker::protocol::TaskFailure;
+use stagger_engine::worker::protocol::{FailureClass, TaskFailure};
 use stagger_engine::worker::{Worker, WorkerOptions};
 
 use crate::args::Args;
@@ -67,7 +67,7 @@ fn reason(left: Left) -> &'static str {
     }
 }
 
-/// Works at the queue, several tasks at a time; the first that has a reason to leave ends all.
+/// Works at the queue, several tasks at a time, until all have a reason to leave or one can't use the queue.
 fn serve(args: &Args, url: &str, kernel: Arc<dyn Kernel>) -> Result<Left, TaskFailure> {
     let of_engine = |e: stagger_engine::store::StoreError| stagger_engine::error::EngineError::from(e).into();
     let runtime = runtime().map_err(|e| -> TaskFailure { of_engine(e) })?;
@@ -89,6 +89,7 @@ fn serve(args: &Args, url: &str, kernel: Arc<dyn Kernel>) -> Result<Left, TaskFa
             let name = format!("{name}/{number}");
             let settings = AttendantSettings {
                 name: name.clone(),
+                at_once: u32::try_from(args.at_once()).unwrap_or(u32::MAX),
                 hidden: Duration::from_secs(args.hidden),
                 idle: args.idle(),
                 leaves_with_run: !args.stay,
@@ -100,14 +101,17 @@ fn serve(args: &Args, url: &str, kernel: Arc<dyn Kernel>) -> Result<Left, TaskFa
                 attendant.serve(&|moment| log::moment(&name, &moment, kernel.memory())).await
             })
         });
-        let mut last = Left::Idle;
+        let (mut last, mut panics) = (None, 0);
         for attendant in attendants.collect::<Vec<_>>() {
             // A panic of one is in the log; the others go on.
-            if let Ok(left) = attendant.await {
-                last = left?;
+            match attendant.await {
+                Ok(left) => last = Some(left?),
+                Err(_) => panics += 1,
             }
         }
-        Ok(last)
+        let lost =
+            || TaskFailure::new(FailureClass::Lost, format!("all {panics} threads at the queue panicked"));
+        last.ok_or_else(lost)
     })
 }
 

@@ -16,7 +16,7 @@ const QUEUE: &str = "STAGGER_QUEUE";
 /// Seconds that a task waits for a container, if nobody says: an EC2 instance takes a few minutes to start (AWS.md §2.4).
 const PATIENCE: f64 = 300.0;
 /// The longest that anybody may want to wait.
-const LONGEST: f64 = 7.0 * 86_400.0;
+const LONGEST: f64 = 86_400.0;
 /// Megabytes of a container's memory, if nobody says: those of the job definitions of `infra/`.
 const MEMORY_MB: u32 = 15_360;
 
@@ -60,7 +60,8 @@ pub(crate) fn no_pool(args: &RunningArgs) -> Result<(), Failure> {
         Some("cuda") => Err(Failure::input("device \"cuda\" is for containers behind a queue")
             .hint("--backend queue --device cuda, with `gpu-worker --device cuda` at the queue")),
         Some(other) => {
-            Err(Failure::input(format!("device must be \"cpu\" or \"cuda\"; received \"{other}\"")))
+            Err(Failure::input(format!("device must be \"cpu\" or \"cuda\"; received \"{other}\""))
+                .hint("cpu computes the bits of functions, cuda needs an NVIDIA GPU"))
         }
     }
 }
@@ -84,7 +85,8 @@ fn device(args: &RunningArgs, beside: bool) -> Result<Kind, Failure> {
         None | Some("cpu") => Ok(Kind::Cpu),
         Some("cuda") => Ok(Kind::Cuda),
         Some(other) => {
-            Err(Failure::input(format!("device must be \"cpu\" or \"cuda\"; received \"{other}\"")))
+            Err(Failure::input(format!("device must be \"cpu\" or \"cuda\"; received \"{other}\""))
+                .hint("cpu computes the bits of functions, cuda needs an NVIDIA GPU"))
         }
     }
 }
@@ -101,14 +103,21 @@ fn only_beside(args: &RunningArgs) -> Result<Heavy, Failure> {
 
 fn heavy(args: &RunningArgs, kind: Kind, batch: Option<&BatchRequest>) -> Result<Heavy, Failure> {
     match (given(&args.gpu).as_deref(), given(&args.gpu_above)) {
+        (Some("off"), None) if batch.is_some() => {
+            Err(Failure::input("gpu is \"off\", but batch starts containers, which would get no task")
+                .hint("leave one out; --backend lambda runs without containers"))
+        }
         (Some("off"), None) => Ok(Heavy::Never),
-        (Some("off"), Some(_)) => Err(Failure::input("gpu is \"off\", but gpu_above is given")),
+        (Some("off"), Some(_)) => {
+            Err(Failure::input("gpu is \"off\", but gpu_above is given").hint("leave one out"))
+        }
         (Some("auto") | None, None) => Ok(Heavy::Auto(facts(kind, batch))),
         (Some("auto"), Some(_)) => Err(Failure::input("gpu is \"auto\", but gpu_above is given")
             .hint("leave one out: the forecast decides, or a size")),
         (None, Some(text)) => above(&text),
         (Some(other), _) => {
-            Err(Failure::input(format!("gpu must be \"auto\" or \"off\"; received \"{other}\"")))
+            Err(Failure::input(format!("gpu must be \"auto\" or \"off\"; received \"{other}\""))
+                .hint("--gpu-above 2GB chooses by the size of a task"))
         }
     }
 }
@@ -149,15 +158,17 @@ fn patience(seconds: Option<f64>) -> Result<f64, Failure> {
     match seconds.unwrap_or(PATIENCE) {
         seconds if seconds > 0.0 && seconds <= LONGEST => Ok(seconds),
         other => Err(Failure::input(format!(
-            "queue_patience must be a positive number of seconds, a week at most; received {other}"
-        ))),
+            "queue_patience must be a positive number of seconds, a day at most; received {other}"
+        ))
+        .hint("300 is the default: an EC2 instance takes a few minutes to start")),
     }
 }
 
 fn hourly(price: Option<f64>, kind: Kind, batch: bool) -> Result<f64, Failure> {
     match price {
         Some(price) if price >= 0.0 && price.is_finite() => Ok(price),
-        Some(other) => Err(Failure::input(format!("queue_price must be dollars an hour; received {other}"))),
+        Some(other) => Err(Failure::input(format!("queue_price must be dollars an hour; received {other}"))
+            .hint("0 for machines that are there anyway")),
         None if batch => {
             let prices = Prices::built_in()?;
             Ok(if kind == Kind::Cuda { prices.gpu_hour } else { prices.cpu_hour })

@@ -70,7 +70,8 @@ fn remote(url: &str) -> Result<String, Failure> {
     let (folder, name) = url.rsplit_once('/').unwrap_or((url, ""));
     let storage = Storage::open(folder).map_err(EngineError::from)?;
     let (bytes, _) = storage.get(name, None).map_err(EngineError::from)?;
-    String::from_utf8(bytes.to_vec()).map_err(|_| Failure::input(format!("{url} is no text in UTF-8")))
+    String::from_utf8(bytes.to_vec())
+        .map_err(|_| Failure::input(format!("{url} is no text in UTF-8")).hint("a run file is TOML in UTF-8"))
 }
 
 /// A run file's text; `path` is for messages and for what the paths inside are relative to.

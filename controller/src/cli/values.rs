@@ -1,5 +1,6 @@
 //! Values of arguments, from the command line and from a run file.
 
+use stagger_engine::sizes::parse_size;
 use toml::Value;
 
 /// `true` or `false` as R, Python and TOML write them; anything else is no boolean.
@@ -49,24 +50,7 @@ pub(crate) fn positive(text: &str) -> Result<usize, String> {
 
 /// A size in bytes: `1GB`, `512 MiB`, `2e9`.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
-    let text = text.trim();
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {
-        "" | "b" => 1.0,
-        "kb" => 1e3,
-        "mb" => 1e6,
-        "gb" => 1e9,
-        "tb" => 1e12,
-        "k" | "kib" => 1024.0,
-        "m" | "mib" => 1048576.0,
-        "g" | "gib" => 1073741824.0,
-        "t" | "tib" => 1099511627776.0,
-        _ => return Err("expected a size such as 1GB or 512MiB".to_owned()),
-    };
-    match number(digits) {
-        Ok(value) if value > 0.0 && (value * unit).is_finite() => Ok((value * unit) as u64),
-        _ => Err("expected a size such as 1GB or 512MiB".to_owned()),
-    }
+    parse_size(text)
 }
 
 /// Reads a run file's value as a size in bytes.

@@ -38,7 +38,8 @@ pub(crate) fn janitor(args: &JanitorArgs) -> Result<(), Failure> {
         return Err(Failure::input(format!(
             "silent must be at least {} seconds, within which a controller may just be slow; received {silent}",
             journal::SILENCE
-        )));
+        ))
+        .hint("900, which is the default, or a few minutes"));
     }
     let topic = args.notify.as_deref().map(Sns::open).transpose()?;
     let storage = Storage::open(&all).map_err(EngineError::from)?;
@@ -50,7 +51,7 @@ pub(crate) fn janitor(args: &JanitorArgs) -> Result<(), Failure> {
         let last = run.last.filter(|last| is_left(last, now, silent))?;
         Some((run.name, last))
     });
-    let mut ended = Vec::new();
+    let (mut ended, mut first) = (Vec::new(), None);
     for (name, last) in left {
         let own = open(&run_url(&all, &name))?;
         let silent = now - last.at;
@@ -60,17 +61,22 @@ pub(crate) fn janitor(args: &JanitorArgs) -> Result<(), Failure> {
         if !runtime.block_on(journal::close(own, writer(), now, &reason, &hint))? {
             continue;
         }
-        let jobs = jobs(args, &name)?;
+        // What fails here must not keep the others from being looked after: the run is marked, so nobody comes again.
+        let jobs = jobs(args, &name).unwrap_or_else(|failure| {
+            first.get_or_insert(failure);
+            0
+        });
         let one = Ended { run: name, silent, dollars: last.summary.cost.spent, jobs };
-        if let Some(topic) = &topic {
-            topic.send(&notice(&one, &reason, &hint))?;
+        if let Some(Err(failure)) = topic.as_ref().map(|topic| topic.send(&notice(&one, &reason, &hint))) {
+            first.get_or_insert(failure);
         }
         ended.push(one);
     }
-    if args.json.unwrap_or(false) {
-        return print_json(&ended);
+    match args.json.unwrap_or(false) {
+        true => print_json(&ended)?,
+        false => print(&text(&ended, &all))?,
     }
-    print(&text(&ended, &all))
+    first.map_or(Ok(()), Err)
 }
 
 fn is_left(last: &Entry, now: f64, silent: f64) -> bool {

@@ -27,6 +27,8 @@ pub(crate) fn told(request: &RunRequest, work: impl FnOnce() -> Result<(), Failu
 
 fn notice(request: &RunRequest, done: &Result<(), Failure>, took: Duration) -> Notice {
     let last = request.workers.as_ref().and_then(|workers| last(&run_url(&workers.runs, &workers.name)));
+    // A name that was taken is another controller's run.
+    let last = last.filter(|last| last.writer.pid == std::process::id());
     let name = request.workers.as_ref().map_or("on threads", |workers| workers.name.as_str());
     let out = request.upload.clone().or_else(|| Some(request.out.as_ref()?.display().to_string()));
     let mut lines = vec![format!("after {:.0} s", took.as_secs_f64())];

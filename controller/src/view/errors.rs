@@ -47,6 +47,7 @@ impl ErrorGroup {
                 "nothing: it is read or made again; if it goes on, `stagger prepare --verify`"
             }
             FailureClass::Credentials => "log in again: the run waits for it",
+            FailureClass::Returned => "nothing: its machine was taken away, and it is tried again",
             FailureClass::Absent => "start workers; with functions beside them its tasks run there",
             FailureClass::Data => "mend the input that is named, then start a new run",
             FailureClass::Permanent => "mend what is named, then `stagger resume`",

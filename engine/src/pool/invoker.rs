@@ -64,7 +64,7 @@ struct Seen {
     at: Option<Duration>,
     /// By message: its last sign of life, when that was first seen, when the first one was seen; whether the answer is there.
     messages: BTreeMap<u64, Signs>,
-    /// When a worker last took a task.
+    /// When a worker last took a task, or showed that it lives.
     taken: Option<Duration>,
     /// The run whose tasks these are.
     run: Option<String>,
@@ -152,7 +152,15 @@ impl Inner {
         loop {
             let pause = LOOK[usize::from(self.clock.now() > sent + SHORT)];
             self.clock.sleep(pause).await;
-            self.look(&storage).await?;
+            if let Err(failure) = self.look(&storage).await {
+                // Workers go on meanwhile: storage that is slow for a while must not have everything done again.
+                let since = self.seen().at.unwrap_or_default().max(sent);
+                let passing = !matches!(failure.class, FailureClass::Permanent | FailureClass::Data);
+                if passing && self.clock.now() < since + self.settings.silence {
+                    continue;
+                }
+                return Err(failure);
+            }
             let (signs, last) = {
                 let seen = self.seen();
                 (seen.messages.get(&number).cloned().unwrap_or_default(), seen.taken)
@@ -174,9 +182,17 @@ impl Inner {
         message: &Message,
         failure: TaskFailure,
     ) -> Result<Invoked, TaskFailure> {
+        // It is no sign of a worker.
+        self.seen().messages.entry(message.number).or_default().first.get_or_insert(self.clock.now());
         let answer = Answer::Failed(failure.clone());
-        let reply =
-            Reply { answer, worker: String::new(), seconds: 0.0, peak_memory: 0, device_memory: None };
+        let reply = Reply {
+            answer,
+            worker: String::new(),
+            seconds: 0.0,
+            at_once: 1,
+            peak_memory: 0,
+            device_memory: None,
+        };
         match storage.put_async(&message.answer(), reply.encode(), Condition::IfAbsent).await {
             Err(e) if e.kind == StoreErrorKind::Exists => self.answered(storage, message).await,
             // Not said, it costs a task that nobody waits for.
@@ -198,15 +214,17 @@ impl Inner {
         for info in listed {
             let Some((number, is_answer)) = message::about(&info.key) else { continue };
             let signs = seen.messages.entry(number).or_default();
-            if signs.first.is_none() {
-                signs.first = Some(now);
-                seen.taken = Some(now);
-            }
-            let Some(signs) = seen.messages.get_mut(&number) else { continue };
+            // What was seen before is no news, nor what comes late to it.
+            let mut news = signs.first.is_none();
+            signs.first.get_or_insert(now);
             if is_answer {
                 signs.answered = true;
             } else if signs.etag != info.etag {
                 (signs.etag, signs.beat) = (info.etag, Some(now));
+                news |= !signs.answered;
+            }
+            if news {
+                seen.taken = Some(now);
             }
         }
         Ok(())
@@ -242,8 +260,9 @@ impl Inner {
         for key in [key, message.taken()] {
             let _ = storage.delete_async(&key).await;
         }
-        self.seen().messages.remove(&message.number);
-        let billed = Billed { seconds: reply.seconds, peak_memory: reply.peak_memory, init: None };
+        // A worker shares its price among the tasks that it does at a time.
+        let seconds = reply.seconds / f64::from(reply.at_once.max(1));
+        let billed = Billed { seconds, peak_memory: reply.peak_memory, init: None };
         Ok(Invoked { answer: reply.answer, billed: Some(billed) })
     }
 

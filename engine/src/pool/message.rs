@@ -73,6 +73,8 @@ pub struct Reply {
     pub worker: String,
     /// Seconds that the task took it.
     pub seconds: f64,
+    /// Tasks that it does at a time.
+    pub at_once: u32,
     /// Most memory that its process had, bytes.
     pub peak_memory: u64,
     /// Bytes of its device's memory in use, at most so far; none on a processor.

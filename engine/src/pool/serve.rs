@@ -77,6 +77,8 @@ impl Stop {
 pub struct AttendantSettings {
     /// What it calls itself.
     pub name: String,
+    /// Tasks that its process does at a time.
+    pub at_once: u32,
     /// For how long a message is hidden from others, unless its worker says that it lives.
     pub hidden: Duration,
     /// It leaves after so long without a message.
@@ -136,6 +138,10 @@ const NEAR: Duration = Duration::from_secs(5);
 const TICK: Duration = Duration::from_millis(250);
 /// Signs of life while a message is hidden once: two may get lost.
 const BEATS: u32 = 3;
+/// A controller takes a worker that is silent for 90 s for gone.
+const RARELY: Duration = Duration::from_secs(20);
+/// A worker looks at a task's limit between two shards; beyond it by so much it hangs.
+const MARGIN: Duration = Duration::from_secs(60);
 /// Times that a queue which does not answer is asked again, with pauses from this one on, doubled.
 const PATIENCE: (u32, Duration) = (8, Duration::from_millis(500));
 
@@ -228,7 +234,7 @@ impl Attendant {
         };
         match self.attended(&delivery, &message, told).await {
             Ok(()) => {
-                // Not deleted, it would come back and be told lost: that is noticed and passed over.
+                // Not deleted, it comes back and is answered once more, which nobody reads.
                 if let Err(failure) = self.queue.delete(&delivery.receipt).await {
                     told(Moment::Again(&failure));
                 }
@@ -270,23 +276,31 @@ impl Attendant {
         let work = self.hands.work(message.invocation.clone());
         let beats = Box::pin(self.beats(storage, delivery, message));
         let leave = Box::pin(self.told_to_leave());
+        let failed = |class, why: &str| Answer::Failed(TaskFailure::new(class, why));
         match select(work, select(beats, leave)).await {
             Either::Left((answer, _)) => answer,
-            Either::Right(_) => Answer::Failed(TaskFailure::new(
-                FailureClass::Lost,
-                "the worker was told to leave and gives the task back",
-            )),
+            Either::Right((Either::Left(_), _)) => {
+                failed(FailureClass::Lost, "it took much longer than it may, or nobody waits for it any more")
+            }
+            Either::Right((Either::Right(_), _)) => {
+                failed(FailureClass::Returned, "the worker was told to leave and gives the task back")
+            }
         }
     }
 
-    /// Signs of life, for as long as they are waited for.
+    /// Signs of life, for as long as they are waited for: a task that hangs must not keep its place for ever.
     async fn beats(&self, storage: &Storage, delivery: &Delivery, message: &Message) {
+        let longest = Duration::from_secs(message.invocation.seconds.into()) + MARGIN;
+        let until = self.clock.now() + longest;
         for beats in 1.. {
             let sign = Taken { worker: self.settings.name.clone(), beats };
             let bytes = Bytes::from(serde_json::to_vec(&sign).unwrap_or_default());
             // One that gets lost is made up for by the next.
             let _ = storage.put_async(&message.taken(), bytes, Condition::Always).await;
-            self.clock.sleep(self.settings.hidden / BEATS).await;
+            self.clock.sleep((self.settings.hidden / BEATS).min(RARELY)).await;
+            if self.clock.now() > until || exists(storage, &message.answer()).await.unwrap_or(false) {
+                return;
+            }
             let _ = self.queue.hide(&delivery.receipt, self.settings.hidden).await;
         }
     }
@@ -296,6 +310,7 @@ impl Attendant {
             answer,
             worker: self.settings.name.clone(),
             seconds,
+            at_once: self.settings.at_once,
             peak_memory: peak_memory(),
             device_memory: self.hands.device_memory(),
         }

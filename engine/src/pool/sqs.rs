@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::retry::RetryConfig;
+use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use aws_sdk_sqs::config::{Region, StalledStreamProtectionConfig};
 use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::MessageSystemAttributeName;
@@ -17,6 +18,10 @@ const LONGEST: (u64, u64) = (20, 12 * 3600);
 /// Attempts at a request; SQS answers in milliseconds, so a few cost nothing.
 const ATTEMPTS: u32 = 4;
 
+/// A connection that is dead must not be waited for: a request takes 20 s at most, the longest that a message is waited for.
+const CONNECT: Duration = Duration::from_secs(10);
+const ATTEMPT: Duration = Duration::from_secs(40);
+
 /// A standard queue, by its URL.
 #[derive(Clone, Debug)]
 pub struct SqsQueue {
@@ -28,7 +33,10 @@ impl SqsQueue {
     /// The queue at a URL, with these credentials and endpoint. Its region is the URL's where that names one.
     pub fn new(shared: &aws_config::SdkConfig, url: &str) -> Self {
         let mut config = aws_sdk_sqs::config::Builder::from(shared)
-            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS));
+            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+            .timeout_config(
+                TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ATTEMPT).build(),
+            );
         if let Some(region) = region_of(url) {
             config = config.region(Region::new(region.to_owned()));
         }

@@ -100,6 +100,7 @@ impl Ground {
         let (stop, hands) = (Stop::default(), Arc::new(Slow(takes, Arc::clone(&self.done))));
         let settings = AttendantSettings {
             name: name.to_owned(),
+            at_once: 1,
             hidden: HIDDEN,
             idle: Duration::from_secs(120),
             leaves_with_run: true,
@@ -203,8 +204,8 @@ async fn nobody_is_absent_while_somebody_takes_tasks() {
     assert_eq!(class(&ask(&pool, 0).await), FailureClass::Absent);
     let waited = place.clock.now();
     assert!((PATIENCE..PATIENCE + 2 * SECOND).contains(&waited), "{waited:?}");
-    // One worker of 250 s a task: the third task waits for longer than the patience, and is done all the same.
-    let working = place.serves(place.worker("a", 250 * SECOND).0);
+    // One worker of 400 s a task: the others wait for longer than the patience, and are done all the same.
+    let working = place.serves(place.worker("a", 400 * SECOND).0);
     let answers = futures::future::join_all((1..4).map(|index| ask(&pool, index))).await;
     assert!(answers.iter().all(|invoked| matches!(invoked.answer, Answer::Done(_))), "{answers:?}");
     assert_eq!(place.done.load(Ordering::SeqCst), 3, "what nobody waits for any more is not done");
@@ -223,7 +224,7 @@ async fn a_worker_that_is_told_to_leave_gives_its_task_back_at_once() {
     tokio::time::sleep(5 * SECOND).await;
     stop.raise();
     assert_eq!(working.await.unwrap().unwrap(), Left::Told);
-    assert_eq!(class(&asked.await.unwrap()), FailureClass::Lost);
+    assert_eq!(class(&asked.await.unwrap()), FailureClass::Returned);
     assert!(place.clock.now() < 10 * SECOND && place.queue.is_empty());
 }
 

@@ -91,6 +91,8 @@ impl Policy {
             FailureClass::Credentials => Remedy::Again(self.credentials.0),
             // A queue waits long enough by itself.
             FailureClass::Absent => Remedy::Again(Duration::ZERO),
+            // Machines come and go; that says nothing of the task.
+            FailureClass::Returned => Remedy::Again(self.pause),
             FailureClass::OutOfMemory if failed.larger => Remedy::Larger,
             // The same work on the same function takes as long and as much as before.
             FailureClass::OutOfMemory | FailureClass::TimedOut if failed.splits => Remedy::Split,
@@ -113,7 +115,10 @@ impl Policy {
     pub fn leaves_pool(&self, class: FailureClass, failures: u32) -> bool {
         match class {
             FailureClass::Absent | FailureClass::OutOfMemory => true,
-            FailureClass::Data | FailureClass::Permanent | FailureClass::Throttled => false,
+            FailureClass::Data
+            | FailureClass::Permanent
+            | FailureClass::Throttled
+            | FailureClass::Returned => false,
             _ => failures >= self.attempts,
         }
     }

@@ -122,7 +122,30 @@ struct Attempt {
     /// Dollars that it may cost.
     most: f64,
     backup: bool,
+    /// On the pool beside functions.
     pool: bool,
+    /// On any pool.
+    queued: bool,
+}
+
+/// On which terms a task would run.
+struct Terms {
+    function: usize,
+    limit: Duration,
+    /// What it may cost, its requests aside.
+    dollars: f64,
+}
+
+/// What decides them: policies, functions, prices, the pool beside the functions.
+type Setting<'a> = (&'a Policy, &'a [Function], Rates, Option<usize>);
+
+fn terms((policy, functions, rates, pool): Setting<'_>, stage: &Stage, task: usize) -> Terms {
+    let own = &stage.tasks[task];
+    let function = pool.filter(|_| own.pool).unwrap_or(own.function);
+    let took = stage.durations[usize::from(own.pool)].median().or(stage.expected);
+    let limit = policy.limit(took, functions[function].timeout);
+    let dollars = functions[function].dollars(&rates, limit.as_secs_f64());
+    Terms { function, limit, dollars }
 }
 
 /// A run: its functions, its limits, the stage under way.
@@ -274,7 +297,7 @@ impl Run {
     fn home_from_pool(&mut self, now: Duration) {
         let absent = self.absent.is_some_and(|until| now < until);
         if let Some(stage) = self.stage.as_mut().filter(|_| absent) {
-            stage.leave_pool();
+            stage.leave_pool(now);
         }
     }
 
@@ -314,8 +337,13 @@ impl Run {
         self.home_from_pool(now);
         let Some(stage) = &mut self.stage else { return Next::Done };
         // A queue holds what its workers have no hands for yet, so its tasks take no place of others.
-        if let Some(task) = stage.ready(now, true) {
-            return self.start(task, now, false);
+        while let Some(task) = stage.ready(now, true) {
+            let terms = terms((&self.policy, &self.functions, self.rates, self.pool), stage, task);
+            if self.cost.allows(terms.dollars + self.requests + self.own) {
+                return self.start(task, now, false);
+            }
+            // What the cap does not allow there it may allow on a function.
+            stage.home(task);
         }
         let busy = self.attempts.values().filter(|attempt| !attempt.pool).count();
         if busy >= self.concurrency.limit() {
@@ -334,10 +362,10 @@ impl Run {
     fn start(&mut self, task: usize, now: Duration, backup: bool) -> Next {
         let Some(stage) = &mut self.stage else { return Next::Done };
         let pool = stage.tasks[task].pool;
-        let function = self.pool.filter(|_| pool).unwrap_or(stage.tasks[task].function);
-        let own = &self.functions[function];
-        let limit = self.policy.limit(stage.durations.median().or(stage.expected), own.timeout);
-        let most = own.dollars(&self.rates, limit.as_secs_f64()) + self.requests;
+        let Terms { function, limit, dollars } =
+            terms((&self.policy, &self.functions, self.rates, self.pool), stage, task);
+        let queued = self.functions[function].is_pool();
+        let most = dollars + self.requests;
         if !self.cost.allows(most + self.own) {
             self.cost.refused = most + self.own;
             if self.attempts.is_empty() {
@@ -356,7 +384,8 @@ impl Run {
         self.cost.reserve(most);
         let attempt = self.next_attempt;
         self.next_attempt += 1;
-        self.attempts.insert(attempt, Attempt { stage: self.number, task, begun: now, most, backup, pool });
+        self.attempts
+            .insert(attempt, Attempt { stage: self.number, task, begun: now, most, backup, pool, queued });
         Next::Invoke(Order {
             attempt,
             work: own.work.clone(),
@@ -378,7 +407,7 @@ impl Run {
         if stage.backups as f64 >= libm::ceil(self.policy.backup_most * stage.total as f64) {
             return Err(None);
         }
-        let Some(median) = stage.durations.median() else { return Err(None) };
+        let Some(median) = stage.durations[0].median() else { return Err(None) };
         let mut wakes: Option<Duration> = None;
         for attempt in self.attempts.values().filter(|a| a.stage == self.number && !a.backup && !a.pool) {
             let task = &stage.tasks[attempt.task];
@@ -415,9 +444,9 @@ impl Run {
         }
         // What was there already took no time: counted, it would make every task that computes late.
         // Neither did waiting in a queue.
-        let took = if ended.pool { report.seconds.all() } else { now.saturating_sub(ended.begun) };
+        let took = if ended.queued { report.seconds.all() } else { now.saturating_sub(ended.begun) };
         if !report.found {
-            stage.durations.add(took);
+            stage.durations[usize::from(ended.pool)].add(took);
         }
         stage.done(ended.task, report.bytes)
     }
@@ -464,7 +493,7 @@ impl Run {
         let own = &mut stage.tasks[task];
         match failure.class {
             FailureClass::Throttled => own.throttles += 1,
-            FailureClass::Credentials => {}
+            FailureClass::Credentials | FailureClass::Returned => {}
             _ => own.failures += 1,
         }
         own.backup = false;
@@ -475,7 +504,7 @@ impl Run {
             stage.again(task, now);
             return Handled::Elsewhere(function);
         }
-        if pool.is_none() && failure.class == FailureClass::Absent && own.failures >= self.policy.attempts {
+        if pool.is_none() && failure.class == FailureClass::Absent {
             own.failures = 0;
             stage.again(task, now);
             self.stop.get_or_insert(Stop::Absent(failure));

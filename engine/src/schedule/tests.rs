@@ -381,10 +381,8 @@ fn a_pool_alone_that_nobody_serves_stops_the_run_so_that_it_can_be_taken_up() {
     let pool = Function { place, ..Function::lambda("pool", 1 << 14) };
     let mut run = Run::new(vec![pool], RATES, 2, Cost::default(), Policy::default());
     run.begin(shards(0, 1), None, 1);
-    for attempt in 1..=3 {
-        let order = order(&mut run, f64::from(attempt) * 300.0);
-        run.on_failure(order.attempt, absent(), 0.0, seconds(f64::from(attempt) * 300.0), 0.0);
-    }
+    let order = order(&mut run, 0.0);
+    run.on_failure(order.attempt, absent(), 0.0, seconds(300.0), 0.0);
     assert!(matches!(run.stopped(), Some(Stop::Absent(_))), "{:?}", run.stopped());
     assert_eq!(run.next(seconds(1000.0)), Next::Stopped);
 }
@@ -398,4 +396,45 @@ fn backups_are_for_functions_and_splits_stay_where_they_were() {
     assert_eq!(run.on_failure(order.attempt, late, 0.0, seconds(1.0), 0.0), Handled::Split(2));
     let pieces = orders(&mut run, 1.0);
     assert_eq!(pieces.iter().map(|order| order.function).collect::<Vec<_>>(), [1, 1]);
+}
+
+#[test]
+fn what_is_given_back_counts_against_nobody() {
+    let mut run = beside(1);
+    run.begin_routed(0, shards(0, 1), None, 1, |_| true);
+    let returned = || TaskFailure::new(FailureClass::Returned, "spot notice");
+    for time in 0..10 {
+        let now = f64::from(time) * 10.0;
+        let order = order(&mut run, now);
+        assert_eq!(order.function, 1);
+        let handled = run.on_failure(order.attempt, returned(), 0.0, seconds(now), 0.0);
+        assert!(matches!(handled, Handled::Again(_)), "{handled:?}");
+    }
+}
+
+#[test]
+fn a_fast_pool_sets_no_limits_to_functions() {
+    let mut run = beside(1);
+    run.begin_routed(0, shards(0, 13), None, 1, |task| task < 12);
+    let started = orders(&mut run, 0.0);
+    let quick = crate::worker::protocol::Phases { compute: 0.1, ..Default::default() };
+    for order in started.iter().filter(|order| order.function == 1) {
+        let report = TaskReport { seconds: quick, ..TaskReport::default() };
+        run.on_report(order.attempt, &report, 0.0, seconds(5.0));
+    }
+    let own = started.iter().find(|order| order.function == 0).unwrap();
+    assert_eq!(own.limit, seconds(100.0), "the function's own");
+    assert_eq!(run.next(seconds(90.0)), Next::Wait(None), "and no backup of what is only slower than a GPU");
+}
+
+#[test]
+fn what_the_cap_does_not_allow_a_pool_it_may_allow_a_function() {
+    let mut all = functions(1);
+    let place = super::Place::Pool { hourly: 360_000.0 };
+    all.push(Function { timeout: Duration::from_secs(100), place, ..Function::lambda("pool", 1 << 14) });
+    let cost = Cost { cap: Some(150.0), ..Cost::default() };
+    let mut run = Run::new(all, RATES, 2, cost, Policy::default());
+    run.begin_routed(0, shards(0, 2), None, 1, |task| task == 0);
+    let started = orders(&mut run, 0.0);
+    assert_eq!(started.iter().map(|order| order.function).collect::<Vec<_>>(), [0], "{:?}", run.stopped());
 }

@@ -188,6 +188,8 @@ pub enum FailureClass {
     Credentials,
     /// Nobody was there to do it.
     Absent,
+    /// Its worker had to leave and gave it back.
+    Returned,
     /// The data are at fault: never tried again.
     Data,
     /// Anything else that another attempt can't mend.
@@ -205,6 +207,7 @@ impl FailureClass {
             Self::Corrupt => "corrupt",
             Self::Credentials => "credentials",
             Self::Absent => "absent",
+            Self::Returned => "returned",
             Self::Data => "data error",
             Self::Permanent => "permanent",
         }
@@ -279,11 +282,11 @@ impl TaskFailure {
 
 impl From<EngineError> for TaskFailure {
     fn from(error: EngineError) -> Self {
-        let class = match error.storage() {
+        let class = error.class().unwrap_or_else(|| match error.storage() {
             Some(kind) => kind.into(),
             None if error.is_input() => FailureClass::Data,
             None => FailureClass::Permanent,
-        };
+        });
         let out = Self::new(class, error.to_string());
         match error.hint() {
             Some(hint) => out.with_hint(hint),

@@ -1,6 +1,7 @@
 //! What can go wrong with a device, and what to do about it.
 
 use stagger_engine::error::EngineError;
+use stagger_engine::worker::protocol::FailureClass;
 use thiserror::Error;
 
 /// Result of a device.
@@ -76,6 +77,27 @@ impl CudaError {
 
 impl From<CudaError> for EngineError {
     fn from(error: CudaError) -> Self {
-        EngineError::failed(error.to_string()).with_hint(error.hint())
+        // Another machine may do better: a function has more memory than a shard needs, and another device may be whole.
+        let class = match error {
+            CudaError::OutOfMemory { .. } => FailureClass::OutOfMemory,
+            CudaError::Failed { .. } => FailureClass::Lost,
+            _ => FailureClass::Permanent,
+        };
+        EngineError::failed(error.to_string()).with_hint(error.hint()).with_class(class)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stagger_engine::worker::protocol::TaskFailure;
+
+    use super::*;
+
+    #[test]
+    fn what_a_device_can_not_do_another_machine_may() {
+        let class = |error: CudaError| TaskFailure::from(EngineError::from(error)).class;
+        assert_eq!(class(CudaError::NoDriver), FailureClass::Permanent);
+        let full = CudaError::OutOfMemory { what: "a shard", wanted: 2, used: 0, limit: 1 };
+        assert_eq!(class(full), FailureClass::OutOfMemory);
     }
 }

@@ -145,6 +145,7 @@ impl Container {
         let hands = SimHands { lambda: self.lambda.clone(), busy: Arc::clone(busy) };
         let settings = AttendantSettings {
             name: format!("container-{}", self.number),
+            at_once: 1,
             hidden: HIDDEN,
             idle: IDLE,
             leaves_with_run: false,
