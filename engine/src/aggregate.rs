@@ -27,10 +27,20 @@ pub fn aggregate_saved(
     options: &AggregateOptions,
     overrides: &InferenceOverrides,
 ) -> Result<Aggte> {
+    aggregate_extended(saved, &extended(saved, draws)?, kind, options, overrides)
+}
+
+/// The same with the extended columns at hand, which several aggregations share.
+pub(crate) fn aggregate_extended(
+    saved: &SavedResult,
+    extended: &Extended,
+    kind: &str,
+    options: &AggregateOptions,
+    overrides: &InferenceOverrides,
+) -> Result<Aggte> {
     let kind: AggregateKind = kind.parse().map_err(|_| {
         EngineError::input(format!("type must be one of simple, dynamic, group, calendar, not `{kind}`"))
     })?;
-    let extended = extended(saved, draws)?;
     let numbers = |values: &[Num]| values.iter().map(|v| v.0).collect::<Vec<f64>>();
     let (group, time) = (numbers(&saved.result.att_gt.group), numbers(&saved.result.att_gt.time));
     let att = numbers(&saved.result.att_gt.att);
@@ -52,7 +62,7 @@ pub fn aggregate_saved(
     }
     let inference_options =
         InferenceOptions { alp, bstrap: spec.bstrap, cband: overrides.cband.unwrap_or(spec.cband) };
-    let inference = infer_aggregate(&extended, &found, &inference_options);
+    let inference = infer_aggregate(extended, &found, &inference_options);
     let overall = (found.overall.att, inference.overall_se, pointwise_critical_value(alp));
     let by: Vec<f64> = found.by.iter().map(|e| e.att).collect();
     let band =

@@ -133,6 +133,9 @@ pub struct Dropped {
     pub reasons: BTreeMap<String, u64>,
 }
 
+/// Cells up to which the result object holds their covariance; the text of more is hundreds of megabytes.
+pub const MOST_VCOV: usize = 500;
+
 /// The result object of `--json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunResult {
@@ -146,7 +149,7 @@ pub struct RunResult {
     pub crit: Num,
     /// Cells.
     pub att_gt: AttGt,
-    /// V of FORMULAS §4 over the cells: n times the analytic covariance.
+    /// V of FORMULAS §4 over the cells: n times the analytic covariance; empty for more than [`MOST_VCOV`] cells.
     pub vcov: Vec<Vec<Num>>,
     /// Pre-test, where R gives it.
     pub wald: Option<WaldTest>,

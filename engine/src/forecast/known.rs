@@ -46,9 +46,14 @@ impl Known {
     /// As a run on them, as far as it can be told without the values.
     pub fn of_inputs(inputs: &[String], specs: &[(Option<&str>, &RunSpec)], threads: usize) -> Result<Self> {
         match PanelStore::of_input(inputs)? {
-            Some(store) => Ok(Self { store, files: None, notes: Vec::new() }),
+            Some(store) => Ok(Self::of_store(store)),
             None => scan::known(inputs, specs, threads),
         }
+    }
+
+    /// What the manifest of a store tells.
+    pub(crate) fn of_store(store: PanelStore) -> Self {
+        Self { store, files: None, notes: Vec::new() }
     }
 
     /// A panel that is made up: a manifest without shards behind it and, where it has yet to be prepared, its files.

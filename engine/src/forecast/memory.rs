@@ -6,7 +6,7 @@ use crate::run::CLUSTER_BYTES;
 
 use super::known::Files;
 use super::passes::Pass;
-use super::rates::{ALLOCATOR, BASE, FUNCTION, HELD, PREPARE, THREAD, UNIT, WAITING};
+use super::rates::{ALLOCATOR, BASE, FUNCTION, HELD, LARGE, PREPARE, THREAD, UNIT, WAITING};
 use super::reads::columns_of;
 
 /// The largest shard and the panel, in memory.
@@ -62,9 +62,14 @@ impl Memory {
         let tasks = threads.min(pass.shards as u64).max(1);
         let tree = (self.levels + tasks) * pass.size.partial;
         BASE + (held as f64 * HELD) as u64
-            + tasks * ((self.task(pass) as f64 * ALLOCATOR) as u64 + THREAD)
+            + tasks * (allocated(self.task(pass)) + THREAD)
             + tree
             + self.clusters(pass.size.cluster, tasks, self.levels)
+    }
+
+    /// The process that makes the result of `bytes` of sums, beside `held` bytes of shards that stay.
+    pub(crate) fn result(&self, bytes: u64, held: u64) -> u64 {
+        BASE + THREAD + (held as f64 * HELD) as u64 + bytes
     }
 
     /// Cluster sums of tasks under way and of subtrees that wait, at the number of clusters at which they are largest: it is not known
@@ -90,6 +95,11 @@ impl Memory {
         let task = self.file + 2 * self.shard + pass.size.space + (levels + 2) * pass.size.partial;
         FUNCTION + (task as f64 * ALLOCATOR / 2.0) as u64 + self.clusters(pass.size.cluster, 1, levels)
     }
+}
+
+/// Bytes from the system for what a task holds: several times as many, but for what is given back as soon as it is free.
+fn allocated(bytes: u64) -> u64 {
+    bytes.saturating_add((bytes.min(LARGE) as f64 * (ALLOCATOR - 1.0)) as u64)
 }
 
 /// A process that reads files as they are: wide rows and the rows that wait for their place, or all rows twice where they are

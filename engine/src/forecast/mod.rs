@@ -5,6 +5,7 @@
 //! run's own ([`crate::plan::Plan`]) over the panel's counts, so cells, warnings and refusals are those of the run.
 //!
 //! - `known`, `scan`: the counts. `passes`: what the run will ask for. `reads`, `size`, `work`, `memory`: what a pass costs.
+//! - `limit`: the same question asked by a run of its own plan.
 //! - `threads`, `lambda`, `preparation`: the same on the two backends. `containers`: what a pool beside Lambda takes over. `tasks`: what one task on Lambda asks, and how long stages take. `rates`, `prices`: every constant and its source.
 //!
 //! Forecasts have three ends: low, likely, high. What is not known before a run — how many rounds the logits take, how many clusters
@@ -13,6 +14,7 @@
 mod containers;
 mod known;
 mod lambda;
+mod limit;
 mod memory;
 mod passes;
 mod preparation;
@@ -45,6 +47,7 @@ use crate::spec::RunSpec;
 
 pub use containers::{ContainerOptions, ContainerStage, ContainersForecast};
 pub use known::{Files, Known};
+pub(crate) use limit::check_memory;
 pub(crate) use lambda::{cells_that_fit, pass_load, stage_load, task_memory};
 pub use prices::Prices;
 pub use tasks::{CloudRates, Functions, Reading, StageLoad, TaskLoad, vcpus};

@@ -21,6 +21,12 @@ pub(super) const DRAW: f64 = 0.031;
 /// Nanoseconds a value added to its cluster's sums, merging included: memory is met at random. Measured with 20,000 clusters: `influence`
 /// 0.43 s, of which the draws over clusters take 0.05.
 pub(super) const CLUSTER: f64 = 12.0;
+/// Nanoseconds a value of the covariance of the extended columns, from its sum to the result.
+pub(super) const COVARIANCE: f64 = 20.0;
+/// Nanoseconds of the pre-test, the cube of its cells: a factorisation and an inverse.
+pub(super) const PRE_TEST: f64 = 0.5;
+/// Nanoseconds a draw and column: quantiles, and the largest of all columns.
+pub(super) const QUANTILE: f64 = 25.0;
 /// Nanoseconds a row of files whose keys are read. Measured: `units` 24.
 pub(super) const KEY_ROW: f64 = 25.0;
 /// Nanoseconds a row whose unit is put in its place among all. Measured: `order` 8.
@@ -52,6 +58,8 @@ pub(super) const BASE: u64 = 40 * MIB;
 pub(super) const THREAD: u64 = 8 * MIB;
 /// Bytes from the system for each byte that a task holds at its peak, as what was freed is given back late. Measured: see [`THREAD`].
 pub(super) const ALLOCATOR: f64 = 4.0;
+/// Bytes of a task beyond which its arrays are so large that the allocator gives each back to the system when it is free.
+pub(super) const LARGE: u64 = 32 * MIB;
 /// Bytes from the system for each byte of shards that stay: size classes. Measured: 0.8 to 1.27.
 pub(super) const HELD: f64 = 1.25;
 /// Bytes a row of the input takes while it waits for its place: unit, period, and a batch. Measured: 198 MiB in all for 10⁷ rows.

@@ -10,6 +10,17 @@ const VALUE: u64 = 8;
 /// Values by which the scores of one group of a slot are counted: head, bins of the index, bins of the score.
 const OVERLAP: u64 = 4 + 1024 + 50;
 
+/// Draws beyond which a bound is no longer told apart.
+const MOST_DRAWS: u64 = 1 << 40;
+
+/// Upper bound of the bytes in which a controller turns the sums of all stages into the result: covariance of the extended columns
+/// as it is summed, as a matrix and as it is saved, its part that the pre-test solves with, and the draws as sums, as a matrix and by estimate.
+pub(crate) fn aggregate(plan: &Plan) -> u64 {
+    let width = plan.extended_columns() as u64;
+    let draws = (plan.draws as u64).min(MOST_DRAWS);
+    VALUE * (4 * width * width).saturating_add(4 * draws.saturating_mul(width))
+}
+
 /// Memory of a stage beside the shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Size {
@@ -48,7 +59,8 @@ pub(crate) fn of(plan: &Plan, input: &StageInput) -> Size {
             plan.combined().iter().map(|cell| (cell.len() + cell.len() * cell.len()) as u64).sum()
         }
         StageInput::Influence { columns, draws, clusters: slice, .. } => {
-            return influence(plan, columns, *draws as u64, slice.is_some(), block);
+            // More draws than fit anywhere: the bound only has to be beyond every limit.
+            return influence(plan, columns, (*draws as u64).min(MOST_DRAWS), slice.is_some(), block);
         }
     };
     Size { partial: values * VALUE, space: block, cluster: 0 }
@@ -67,11 +79,11 @@ fn influence(plan: &Plan, columns: &[usize], draws: u64, clustered: bool, block:
     };
     let padded = widest.next_multiple_of(8);
     Size {
-        partial: VALUE * (width * width + draws * width),
+        partial: VALUE * (width * width).saturating_add(draws.saturating_mul(width)),
         // A key, and a value a column.
         cluster: if clustered { ways * VALUE * (width + 1) } else { 0 },
         space: block + VALUE * (BLOCK as u64 * 2 * padded + draws.next_multiple_of(64) * padded)
-            + VALUE * 2 * widest * widest
+            + VALUE * widest * widest
             // Bits of a block's units, and one byte a draw and group.
             + draws.div_ceil(64) * BLOCK as u64 * VALUE + 8 * draws,
     }

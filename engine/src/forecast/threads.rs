@@ -7,6 +7,7 @@ use super::preparation::{How, preparation};
 use super::rates::{COLUMN, CPU_SPREAD, DECODE, KEY_ROW, ORDER_ROW, PLACE};
 use super::reads::{Read, Reads};
 use super::rows::{Row, Scenarios, over};
+use super::{size, work};
 use super::{Backend, BackendForecast, Planned, ShuffleFacts};
 use crate::load::room;
 use crate::run::cores;
@@ -65,6 +66,7 @@ pub(super) fn place(stage: &str, largest: usize) -> String {
         "scatter" => format!("mapper {largest}"),
         "gather" => format!("partition {largest}"),
         "scan" | "rows" | "combine" => format!("part {largest}"),
+        "aggregate" => "all cells".to_owned(),
         _ => format!("shard {largest}"),
     }
 }
@@ -134,7 +136,22 @@ impl Process<'_> {
             let memory = self.memory.process(&pass, self.threads as u64, self.memory.panel());
             out.push(Row { memory, ..self.pass(&pass, tasks, scenario) });
         }
+        out.push(self.aggregate(self.memory.panel(), scenario));
         out
+    }
+
+    /// Standard errors, pre-test and aggregations from the sums of all passes, one specification after the other.
+    fn aggregate(&self, held: u64, scenario: &Scenario) -> Row {
+        let plans = &self.planned.plans;
+        let largest = plans.iter().map(size::aggregate).max().unwrap_or(0);
+        Row {
+            stage: "aggregate".to_owned(),
+            tasks: 1,
+            passes: 1.0,
+            memory: self.memory.result(largest, held),
+            seconds: self.seconds(plans.iter().map(work::aggregate).sum(), 1, scenario),
+            ..Row::default()
+        }
     }
 
     fn tasks(&self, shards: usize) -> usize {
@@ -202,6 +219,7 @@ impl Process<'_> {
             row.memory = self.memory.process(&pass, threads, held);
             out.push(row);
         }
+        out.push(self.aggregate(held, scenario));
         if let Some(first) = out.first_mut() {
             // The manifest, read once to find the store and once to open it.
             first.gets += 2.0;

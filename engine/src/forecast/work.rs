@@ -2,7 +2,7 @@
 
 use stagger_estimator::influence::Role;
 
-use super::rates::{CLUSTER, DRAW, INFLUENCE, PRODUCT, ROW, SCORE};
+use super::rates::{CLUSTER, COVARIANCE, DRAW, INFLUENCE, PRE_TEST, PRODUCT, QUANTILE, ROW, SCORE};
 use crate::panel::RowKind;
 use crate::plan::Plan;
 use crate::task::StageInput;
@@ -23,6 +23,14 @@ pub(crate) fn of(plan: &Plan, input: &StageInput) -> f64 {
             influence(plan, columns, *draws as f64, clusters.is_some())
         }
     }
+}
+
+/// Work of standard errors, pre-test and aggregations.
+pub(crate) fn aggregate(plan: &Plan) -> f64 {
+    let width = plan.extended_columns() as f64;
+    let pre = plan.cells.iter().filter(|cell| !cell.post).count() as f64;
+    let tested = if plan.triple { 0.0 } else { pre };
+    COVARIANCE * width * width + PRE_TEST * tested.powi(3) + QUANTILE * plan.draws as f64 * width
 }
 
 /// Share of a stratum's units whose rows enter a frame: in cross sections those of one period.

@@ -18,7 +18,9 @@ pub fn default_memory() -> u64 {
     let limit = std::fs::read_to_string("/sys/fs/cgroup/memory.max")
         .ok()
         .and_then(|text| text.trim().parse::<u64>().ok());
-    let bytes = available.unwrap_or(UNKNOWN).min(limit.unwrap_or(u64::MAX));
+    // `ulimit -v`: beyond it an allocation fails.
+    let space = rustix::process::getrlimit(rustix::process::Resource::As).current;
+    let bytes = available.unwrap_or(UNKNOWN).min(limit.unwrap_or(u64::MAX)).min(space.unwrap_or(u64::MAX));
     (bytes as f64 * SHARE) as u64
 }
 

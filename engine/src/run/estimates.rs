@@ -10,11 +10,11 @@ use stagger_estimator::influence::InfluencePartial;
 
 use super::Progress;
 use super::steps::{Finished, Sums};
-use crate::aggregate::{AggregateOptions, InferenceOverrides, aggregate_saved};
+use crate::aggregate::{AggregateOptions, InferenceOverrides, aggregate_extended};
 use crate::error::Result;
 use crate::panel::Panel;
 use crate::plan::Plan;
-use crate::result::{AttGt, ExtendedResult, Num, RunResult, SavedResult, WaldTest};
+use crate::result::{AttGt, ExtendedResult, MOST_VCOV, Num, RunResult, SavedResult, WaldTest};
 use crate::spec::RunSpec;
 
 /// Cells named in a warning.
@@ -36,17 +36,18 @@ struct Covariance {
 pub(super) fn estimate(
     panel: &Panel,
     spec: &RunSpec,
-    finished: &Finished,
+    finished: Finished,
     progress: &mut Progress<'_>,
 ) -> Result<(SavedResult, Option<Mat<f64>>)> {
-    let plan = &finished.plan;
-    let covariance = covariance(plan, &finished.sums);
+    let Finished { plan, estimates, diagnostics, sums } = finished;
+    let plan = &plan;
+    let covariance = covariance(plan, sums);
     let mut warnings = plan.warnings.clone();
-    for (reason, cells) in finished.estimates.by_reason() {
+    for (reason, cells) in estimates.by_reason() {
         warnings.push(not_estimated(plan, reason, &cells));
     }
     warnings.extend(covariance.warnings);
-    let att = finished.estimates.att(plan);
+    let att = estimates.att(plan);
     let shares = covariance.shares.clone();
     let extended = Extended {
         n: plan.n,
@@ -79,12 +80,12 @@ pub(super) fn estimate(
             alp: spec.alp,
             crit: Num(inference.crit),
             att_gt: att_gt(plan, &att, &inference.se, inference.crit),
-            vcov: rows(&vcov, &att),
+            vcov: if att.len() <= MOST_VCOV { rows(&vcov, &att) } else { Vec::new() },
             wald: wald.map(|w| WaldTest { stat: Num(w.stat), df: w.df as u64, p: Num(w.p) }),
             aggte: BTreeMap::new(),
             dropped: plan.dropped.clone(),
             warnings,
-            diagnostics: finished.diagnostics.clone(),
+            diagnostics,
         },
         extended: ExtendedResult {
             spec: RunSpec { cband: options.cband, ..spec.clone() },
@@ -99,22 +100,21 @@ pub(super) fn estimate(
             cohort_units: cohort_units(panel, plan),
         },
     };
-    let draws = extended.draws;
     progress.stage("aggregate", 1, |_| {
-        add_aggregates(&mut saved, draws.as_ref());
+        add_aggregates(&mut saved, &extended);
         Ok(())
     })?;
-    Ok((saved, draws))
+    Ok((saved, extended.draws))
 }
 
-fn add_aggregates(saved: &mut SavedResult, draws: Option<&Mat<f64>>) {
+fn add_aggregates(saved: &mut SavedResult, extended: &Extended) {
     for kind in ["simple", "dynamic", "group", "calendar"] {
         let plain = AggregateOptions::default();
         let overrides = InferenceOverrides::default();
-        let found = aggregate_saved(saved, draws, kind, &plain, &overrides).or_else(|first| {
+        let found = aggregate_extended(saved, extended, kind, &plain, &overrides).or_else(|first| {
             // R stops at missing cells; the run goes on without them and says so.
             let lenient = AggregateOptions { na_rm: true, ..plain };
-            let out = aggregate_saved(saved, draws, kind, &lenient, &overrides);
+            let out = aggregate_extended(saved, extended, kind, &lenient, &overrides);
             if out.is_ok() {
                 saved
                     .result
@@ -133,9 +133,9 @@ fn add_aggregates(saved: &mut SavedResult, draws: Option<&Mat<f64>>) {
 }
 
 /// Covariance and draws of the extended columns from their sums.
-fn covariance(plan: &Plan, sums: &Sums) -> Covariance {
+fn covariance(plan: &Plan, sums: Sums) -> Covariance {
     let n = plan.n as f64;
-    let Sums { units, ways, clusters } = sums;
+    let Sums { units, ways, clusters } = &sums;
     let totals = &units.cross[..units.columns];
     let plain = Covariance {
         matrix: Mat::new(),

@@ -17,6 +17,7 @@ use stagger_estimator::formula::Formula;
 
 use crate::error::{EngineError, Result};
 use crate::events::{Estimated, Observer, Outline, RunEvent};
+use crate::forecast::check_memory;
 use crate::load::Wanted;
 use crate::panel::Panel;
 use crate::plan::Plan;
@@ -236,6 +237,7 @@ pub(crate) fn run_group(
         };
         panels.iter_mut().zip(wanted).map(plan).collect::<Result<Vec<Plan>>>()
     })?;
+    check_memory(input, wanted, &plans, options)?;
     for text in plans.iter().flat_map(|plan| &plan.warnings) {
         observer(&RunEvent::Warning { text: text.clone() });
     }
@@ -257,7 +259,7 @@ pub(crate) fn run_group(
     let separate_passes = estimations.iter().map(|e| LOADING_PASSES + e.passes()).sum();
     let mut saved = Vec::new();
     for ((estimation, panel), wanted) in estimations.into_iter().zip(&panels).zip(wanted) {
-        let found = estimates::estimate(panel, wanted.spec, &estimation.finish(), &mut progress)?;
+        let found = estimates::estimate(panel, wanted.spec, estimation.finish(), &mut progress)?;
         observer(&RunEvent::Estimated(Box::new(Estimated::new(saved.len(), &found.0.result))));
         saved.push(found);
     }
@@ -298,7 +300,7 @@ pub(crate) fn saved_results(
     progress: &mut Progress<'_>,
 ) -> Result<Vec<(SavedResult, Option<Mat<f64>>)>> {
     let all = estimations.into_iter().zip(panels).zip(specs);
-    all.map(|((estimation, panel), spec)| estimates::estimate(panel, spec, &estimation.finish(), progress))
+    all.map(|((estimation, panel), spec)| estimates::estimate(panel, spec, estimation.finish(), progress))
         .collect()
 }
 

@@ -118,7 +118,7 @@ impl Threads {
         let name = names.join(" + ");
         let partials =
             progress.stage(&name, tasks.len(), |watch| self.reduce(&shares, &tasks, 1, Some(watch)))?;
-        Ok(twins.into_iter().map(|twin| partials[twin].clone()).collect())
+        Ok(handed_out(partials, &twins))
     }
 
     fn cut(&self, shards: usize) -> Vec<Range<usize>> {
@@ -178,6 +178,17 @@ impl Threads {
         });
         roots.collect()
     }
+}
+
+/// Each one's partial, copied only where several share it.
+fn handed_out(partials: Vec<Partial>, twins: &[usize]) -> Vec<Partial> {
+    let mut left: Vec<Option<Partial>> = partials.into_iter().map(Some).collect();
+    let mut out = Vec::with_capacity(twins.len());
+    for (at, &twin) in twins.iter().enumerate() {
+        let again = twins[at + 1..].contains(&twin);
+        out.extend(if again { left[twin].clone() } else { left[twin].take() });
+    }
+    out
 }
 
 /// The name of a task, as workers have it.

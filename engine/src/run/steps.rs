@@ -173,7 +173,7 @@ impl Estimation {
                 self.enter_influence(0, 0);
             }
             (Step::Influence { pass, slice }, Partial::Influence(sums)) => {
-                self.influence.add(&self.plan, (pass, slice), &sums);
+                self.influence.add(&self.plan, (pass, slice), sums);
                 self.enter_influence(pass, slice + 1);
             }
             _ => return Err(EngineError::failed("a stage returned another stage's partial")),
@@ -369,19 +369,22 @@ impl InfluencePasses {
         let unit_draws = if ways == 0 { plan.draws } else { 0 };
         let cluster_draws = if ways == 1 { plan.draws } else { 0 };
         // Root, the sum under way and each thread's shard hold clusters at one time.
-        let held = scale.clusters * width as u64 * 8 * 3;
+        let held = scale.clusters.saturating_mul(width as u64 * 8 * 3);
+        let passes = column_passes(plan, scale.max_cells);
+        // The sums of a pass over all columns are taken as they are.
+        let zero = |draws| match passes.len() {
+            1 => InfluencePartial::new(0, 0),
+            _ => InfluencePartial::new(width, draws),
+        };
+        let sums = Sums { units: zero(unit_draws), ways: vec![zero(cluster_draws); ways], clusters: 0 };
         Self {
-            passes: column_passes(plan, scale.max_cells),
+            passes,
             slices: if ways == 0 { 1 } else { held.div_ceil(CLUSTER_BYTES).max(1) },
             unit_draws,
             cluster_draws,
             bits: Bits::new(plan.seed, Domain::Cluster, plan.multiplier),
             slice_sums: Vec::new(),
-            sums: Sums {
-                units: InfluencePartial::new(width, unit_draws),
-                ways: vec![InfluencePartial::new(width, cluster_draws); ways],
-                clusters: 0,
-            },
+            sums,
         }
     }
 
@@ -395,9 +398,13 @@ impl InfluencePasses {
         (!self.sums.ways.is_empty()).then_some(ClusterSlice { index, count: self.slices })
     }
 
-    fn add(&mut self, plan: &Plan, (pass, slice): (usize, u64), sums: &InfluenceSums) {
+    fn add(&mut self, plan: &Plan, (pass, slice): (usize, u64), sums: InfluenceSums) {
         let (columns, own) = &self.passes[pass];
-        place(&mut self.sums.units, &sums.units, columns);
+        let single = self.passes.len() == 1;
+        match single {
+            true => self.sums.units = sums.units,
+            false => place(&mut self.sums.units, &sums.units, columns),
+        }
         let draws = if *own { self.cluster_draws } else { 0 };
         if slice == 0 {
             self.slice_sums = vec![InfluencePartial::new(columns.len(), draws); self.sums.ways.len()];
@@ -406,8 +413,11 @@ impl InfluencePasses {
             part.merge(&clusters_to_sums(clusters, plan.extended_columns(), draws, &self.bits));
         }
         if slice + 1 == self.slices {
-            for (way, part) in self.sums.ways.iter_mut().zip(&self.slice_sums) {
-                place(way, part, columns);
+            for (way, part) in self.sums.ways.iter_mut().zip(std::mem::take(&mut self.slice_sums)) {
+                match single {
+                    true => *way = part,
+                    false => place(way, &part, columns),
+                }
             }
         }
         // Every pass of columns sees all clusters, slice by slice.

@@ -11,7 +11,9 @@ mod wald;
 
 pub use bands::{critical_value, normal_quantile, pointwise_critical_value};
 pub use gaussian::gaussian_draws;
-pub use standard_errors::{Extended, NEGLIGIBLE, analytic_se, bootstrap_scale, bootstrap_se, draws_of};
+pub use standard_errors::{
+    Extended, NEGLIGIBLE, analytic_se, bootstrap_scale, bootstrap_se, draws_of, nonzero,
+};
 pub use two_way::{TwoWay, two_way};
 pub use wald::{Wald, chi_squared_tail, rcond_1norm, wald_pretest};
 
@@ -70,8 +72,9 @@ pub fn infer_cells(
     centred: &[bool],
     options: &InferenceOptions,
 ) -> CellInference {
-    let maps: Vec<Vec<f64>> = (0..att.len()).map(|cell| ext.cell_map(n_groups, cell)).collect();
-    let estimates: Vec<(f64, &[f64])> = att.iter().copied().zip(maps.iter().map(Vec::as_slice)).collect();
+    let picked: Vec<[(usize, f64); 1]> = (0..att.len()).map(|cell| [(1 + n_groups + cell, 1.0)]).collect();
+    let estimates: Vec<(f64, &[(usize, f64)])> =
+        att.iter().copied().zip(picked.iter().map(<[_; 1]>::as_slice)).collect();
     let (mut se_analytic, mut se, columns) = standard_errors(ext, &estimates, options.bstrap);
     for cell in (0..att.len()).filter(|&cell| centred.get(cell) == Some(&true)) {
         let own = if se_analytic[cell].is_nan() { f64::NAN } else { ext.centred_se(1 + n_groups + cell) };
@@ -90,10 +93,11 @@ pub fn infer_aggregate(
     aggregate: &Aggregate,
     options: &InferenceOptions,
 ) -> AggregateInference {
-    let dense = |estimand: &Estimand| (estimand.att, estimand.map.dense());
-    let maps: Vec<(f64, Vec<f64>)> =
-        std::iter::once(&aggregate.overall).chain(&aggregate.by).map(dense).collect();
-    let estimates: Vec<(f64, &[f64])> = maps.iter().map(|(att, map)| (*att, map.as_slice())).collect();
+    let terms = |estimand: &Estimand| (estimand.att, nonzero(&estimand.map.dense()));
+    let maps: Vec<(f64, Vec<(usize, f64)>)> =
+        std::iter::once(&aggregate.overall).chain(&aggregate.by).map(terms).collect();
+    let estimates: Vec<(f64, &[(usize, f64)])> =
+        maps.iter().map(|(att, map)| (*att, map.as_slice())).collect();
     let (_, mut se, columns) = standard_errors(ext, &estimates, options.bstrap);
     let overall_se = se.remove(0);
     let columns = columns.get(1..).unwrap_or_default();
@@ -133,8 +137,8 @@ fn band(ext: &Extended, columns: &[Vec<f64>], options: &InferenceOptions, lowest
 type Errors = (Vec<f64>, Vec<f64>, Vec<Vec<f64>>);
 
 /// The bootstrap standard error, unless the ATT or the analytic one is NA (FORMULAS §5).
-fn standard_errors(ext: &Extended, estimates: &[(f64, &[f64])], bstrap: bool) -> Errors {
-    let analytic = |&(att, map): &(f64, &[f64])| {
+fn standard_errors(ext: &Extended, estimates: &[(f64, &[(usize, f64)])], bstrap: bool) -> Errors {
+    let analytic = |&(att, map): &(f64, &[(usize, f64)])| {
         if att.is_nan() { f64::NAN } else { analytic_se(ext, map) }
     };
     let se_analytic: Vec<f64> = estimates.iter().map(analytic).collect();

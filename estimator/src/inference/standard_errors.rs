@@ -37,31 +37,28 @@ impl Extended {
         (variance.max(0.0) / n).sqrt()
     }
 
-    /// The map that picks cell `cell`: one coefficient per extended column.
-    pub fn cell_map(&self, n_groups: usize, cell: usize) -> Vec<f64> {
-        let mut map = vec![0.0; self.covariance.ncols()];
-        if let Some(coefficient) = map.get_mut(1 + n_groups + cell) {
-            *coefficient = 1.0;
-        }
-        map
-    }
 }
 
-/// √(l'Vl/n), or NaN if that is negligible (FORMULAS §4). Coefficients beyond the columns are ignored.
-pub fn analytic_se(ext: &Extended, map: &[f64]) -> f64 {
+/// The columns of a linear map whose coefficient is not zero, ascending, with the coefficient.
+pub fn nonzero(map: &[f64]) -> Vec<(usize, f64)> {
+    map.iter().copied().enumerate().filter(|(_, l)| *l != 0.0).collect()
+}
+
+/// √(l'Vl/n), or NaN if that is negligible (FORMULAS §4). The map is sparse: columns and coefficients. Coefficients beyond
+/// the columns are ignored.
+pub fn analytic_se(ext: &Extended, map: &[(usize, f64)]) -> f64 {
     let columns = ext.covariance.nrows().min(ext.covariance.ncols());
-    let used: Vec<(usize, f64)> =
-        map.iter().copied().enumerate().take(columns).filter(|(_, l)| *l != 0.0).collect();
+    let used = &map[..map.partition_point(|&(column, _)| column < columns)];
     let row = |i: usize| used.iter().map(|&(j, l)| l * ext.covariance[(i, j)]).sum::<f64>();
     let variance = used.iter().map(|&(i, l)| l * row(i)).sum::<f64>();
     unless_negligible((variance.max(0.0) / ext.n as f64).sqrt())
 }
 
 /// B draws of the estimand's influence sum, `draws · map`; none without draws.
-pub fn draws_of(ext: &Extended, map: &[f64]) -> Option<Vec<f64>> {
+pub fn draws_of(ext: &Extended, map: &[(usize, f64)]) -> Option<Vec<f64>> {
     let draws = ext.draws.as_ref()?;
     let mut sums = vec![0.0; draws.nrows()];
-    for (column, &coefficient) in map.iter().enumerate().take(draws.ncols()).filter(|(_, l)| **l != 0.0) {
+    for &(column, coefficient) in map.iter().filter(|(column, _)| *column < draws.ncols()) {
         sums.iter_mut().enumerate().for_each(|(b, sum)| *sum += coefficient * draws[(b, column)]);
     }
     Some(sums)
@@ -105,10 +102,10 @@ mod tests {
     #[test]
     fn negligible_is_ten_root_eps() {
         assert_eq!(NEGLIGIBLE, 10.0 * f64::EPSILON.sqrt());
-        assert!(analytic_se(&ext(&[[1e-8, 0.0]; 4]), &[1.0, 0.0]).is_nan());
-        assert!(analytic_se(&ext(&[[0.0, 1.0]; 4]), &[1.0, 0.0]).is_nan());
-        assert!(analytic_se(&ext(&[]), &[1.0, 0.0]).is_nan());
-        assert_eq!(analytic_se(&ext(&[[1.0, 0.0]; 4]), &[1.0]), 0.5);
+        assert!(analytic_se(&ext(&[[1e-8, 0.0]; 4]), &[(0, 1.0)]).is_nan());
+        assert!(analytic_se(&ext(&[[0.0, 1.0]; 4]), &[(0, 1.0)]).is_nan());
+        assert!(analytic_se(&ext(&[]), &[(0, 1.0)]).is_nan());
+        assert_eq!(analytic_se(&ext(&[[1.0, 0.0]; 4]), &[(0, 1.0), (7, 1.0)]), 0.5);
     }
 
     #[test]
@@ -126,11 +123,10 @@ mod tests {
     #[test]
     fn draws_are_mapped_and_cells_are_found() {
         let mut extended = ext(&[[1.0, 2.0], [3.0, 4.0]]);
-        assert_eq!(draws_of(&extended, &[1.0, 0.0]), None);
+        assert_eq!(draws_of(&extended, &[(0, 1.0)]), None);
         extended.draws = Some(Mat::from_fn(3, 2, |b, k| (b + 10 * k) as f64));
-        assert_eq!(draws_of(&extended, &[2.0, -1.0, 9.0]).unwrap(), [-10.0, -9.0, -8.0]);
-        assert_eq!(extended.cell_map(0, 0), [0.0, 1.0]);
-        assert_eq!(extended.cell_map(3, 0), [0.0, 0.0]);
+        assert_eq!(draws_of(&extended, &nonzero(&[2.0, -1.0, 9.0])).unwrap(), [-10.0, -9.0, -8.0]);
+        assert_eq!(nonzero(&[0.0, 3.0, 0.0]), [(1, 3.0)]);
         assert_eq!(extended.cell_covariance(0)[(0, 0)], 10.0);
         assert_eq!(extended.cell_covariance(7).nrows(), 0);
     }
@@ -141,7 +137,7 @@ mod tests {
             let rows: Vec<[f64; 2]> = psi.chunks_exact(2).map(|r| [r[0], r[1]]).collect();
             let n = rows.len() as f64;
             let direct = (rows.iter().map(|r| (r[0] + l * r[1]).powi(2)).sum::<f64>() / n / n).sqrt();
-            let found = analytic_se(&ext(&rows), &[1.0, l]);
+            let found = analytic_se(&ext(&rows), &nonzero(&[1.0, l]));
             prop_assert!((found - direct).abs() < 1e-7 * (1.0 + direct) || direct < 1e-6);
         }
     }

@@ -1,7 +1,7 @@
 //! `Influence`: ΨᵀΨ and the bootstrap sums over the extended columns.
 
 use crate::columns::View;
-use crate::cross_products::{add_cross_symmetric, mirror};
+use crate::cross_products::add_cross_symmetric;
 use crate::multipliers::Bits;
 use crate::subset_sums::{BitSpace, DrawSums};
 use serde::{Deserialize, Serialize};
@@ -38,11 +38,10 @@ impl InfluencePartial {
     /// Adds the sums of one stratum of a shard.
     pub fn add_stratum(&mut self, sums: &StratumSums) {
         let local = sums.columns.len();
-        let mut cross = sums.cross.clone();
-        mirror(&mut cross, local);
         for (i, &row) in sums.columns.iter().enumerate() {
             for (j, &column) in sums.columns.iter().enumerate() {
-                self.cross[row * self.columns + column] += cross[i * local + j];
+                // The products are there once: those of the pair (i, j) at the smaller index first.
+                self.cross[row * self.columns + column] += sums.cross[i.min(j) * local + i.max(j)];
             }
         }
         if let Some(draws) = &sums.draws {
