@@ -254,10 +254,24 @@ pub struct ExtendedResult {
     pub clusters: Option<u64>,
     /// Whether the cell is the universal base cell (ATT 0 by definition).
     pub reference: Vec<bool>,
-    /// ΨᵀΨ/n (clustered: of cluster sums), (1 + groups + cells)², row by row.
+    /// ΨᵀΨ/n (clustered: of cluster sums), (1 + groups + cells)², row by row. More than [`MOST_VCOV`] rows are not part of the
+    /// object's text; they are saved beside it.
+    #[serde(default, skip_serializing_if = "is_large")]
     pub covariance: Vec<Vec<f64>>,
     /// Used units by raw cohort, for tables; infinity (`null`) for never treated.
     pub cohort_units: Vec<(Num, u64)>,
+}
+
+/// Whether a covariance is too large to be saved as text.
+fn is_large(covariance: &[Vec<f64>]) -> bool {
+    covariance.len() > MOST_VCOV
+}
+
+impl ExtendedResult {
+    /// Whether the covariance is saved beside the object.
+    pub fn covariance_is_apart(&self) -> bool {
+        is_large(&self.covariance)
+    }
 }
 
 /// `result.json`: the result object and its extension.

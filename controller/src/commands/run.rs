@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 use stagger_engine::aggregate::{AggregateOptions, InferenceOverrides, aggregate_saved};
 use stagger_engine::events::Observer;
-use stagger_engine::result::{RunResult, SavedResult};
+use stagger_engine::result::{MOST_VCOV, RunResult, SavedResult};
 use stagger_engine::run::{RunOutput, RunsOutput, run as estimate, run_all};
 
 use crate::cli::request::{RunRequest, Specification};
@@ -17,6 +17,7 @@ use crate::failure::Failure;
 use crate::interrupt;
 use crate::listen::{Ended, Listeners};
 use crate::report::aggregation::KINDS;
+use crate::report::covariance::COVARIANCE;
 use crate::report::estimates::{heading, run_report};
 use crate::report::folder::{Staging, StagingAll};
 use crate::report::save::{save, save_all};
@@ -182,6 +183,7 @@ pub(crate) fn show(request: &RunRequest, outputs: &[RunOutput]) -> Result<(), Fa
         if request.json {
             // The table shows them among its lines; with JSON a person sees them here.
             tell(request, "warning", spec, &output.saved.result.warnings);
+            tell(request, "note", spec, &without_vcov(&output.saved.result));
             text += &result_line(spec.name.as_deref(), &output.saved.result)?;
             continue;
         }
@@ -194,6 +196,17 @@ pub(crate) fn show(request: &RunRequest, outputs: &[RunOutput]) -> Result<(), Fa
         text += &run_report(&output.saved);
     }
     print(&text)
+}
+
+/// Why the object has no covariance of the cells, where it has none.
+fn without_vcov(result: &RunResult) -> Vec<String> {
+    let cells = result.att_gt.att.len();
+    let text = || {
+        format!(
+            "the covariance of {cells} cells is not part of the JSON, which holds that of at most {MOST_VCOV}; --out saves it as {COVARIANCE}"
+        )
+    };
+    (cells > MOST_VCOV).then(text).into_iter().collect()
 }
 
 fn result_line(name: Option<&str>, result: &RunResult) -> Result<String, Failure> {

@@ -8,8 +8,9 @@ use arrow::datatypes::Float64Type;
 use faer::Mat;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
-use stagger_engine::result::{Num, SavedResult};
+use stagger_engine::result::{MOST_VCOV, Num, SavedResult};
 
+use super::covariance::{self, COVARIANCE};
 use super::folder::RESULT;
 use super::save::DRAWS;
 use super::tabular::{RUN_KEY, extended_names, fingerprint};
@@ -40,7 +41,13 @@ pub(crate) fn load_result(path: &Path) -> Result<(PathBuf, SavedResult), Failure
     let text = fs::read_to_string(&file).map_err(|source| {
         Failure::read(&file, &source).hint("give the folder that `stagger run --out` wrote")
     })?;
-    let saved = parse(&text, &file)?;
+    let mut saved = parse(&text, &file)?;
+    let columns = 1 + saved.extended.groups.len() + saved.result.att_gt.att.len();
+    if saved.extended.covariance.is_empty() && columns > MOST_VCOV {
+        saved.extended.covariance =
+            covariance::read(&file.with_file_name(COVARIANCE), &saved, columns)?;
+    }
+    check(&saved).map_err(|reason| damaged(&file, &reason))?;
     Ok((file, saved))
 }
 
@@ -60,7 +67,7 @@ fn elsewhere(folder: &Path) -> String {
 
 /// Reads `result.json`.
 fn parse(text: &str, file: &Path) -> Result<SavedResult, Failure> {
-    let damaged = |reason: String| Failure::input(format!("{} is damaged: {reason}", file.display()));
+    let damaged = |reason: String| damaged(file, &reason);
     let mut value: Value = serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
     let Some(extended) = value.get_mut("extended") else {
         return Err(Failure::input(format!(
@@ -71,14 +78,18 @@ fn parse(text: &str, file: &Path) -> Result<SavedResult, Failure> {
     };
     // JSON has no NaN: cells that can't be estimated have null covariances.
     let covariance = extended.get_mut("covariance").map(Value::take).unwrap_or_default();
-    let covariance: Vec<Vec<Num>> =
+    let covariance: Option<Vec<Vec<Num>>> =
         serde_json::from_value(covariance).map_err(|error| damaged(error.to_string()))?;
+    let covariance = covariance.unwrap_or_default();
     extended["covariance"] = Value::Array(Vec::new());
     let mut saved: SavedResult = serde_json::from_value(value).map_err(|error| damaged(error.to_string()))?;
     saved.extended.covariance =
         covariance.into_iter().map(|row| row.into_iter().map(|x| x.0).collect()).collect();
-    check(&saved).map_err(damaged)?;
     Ok(saved)
+}
+
+fn damaged(file: &Path, reason: &str) -> Failure {
+    Failure::input(format!("{} is damaged: {reason}", file.display()))
 }
 
 /// Checks that everything has the length that the rest relies on.

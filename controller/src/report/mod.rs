@@ -1,6 +1,7 @@
 //! What a person or a program reads: tables, JSON, saved folders.
 
 pub(crate) mod aggregation;
+pub(crate) mod covariance;
 pub(crate) mod description;
 pub(crate) mod diagnostics;
 pub(crate) mod document;

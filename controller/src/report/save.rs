@@ -5,6 +5,7 @@
 //! | `result.json` | the object of `--json` with the covariance of the extended columns, shares, periods, specification |
 //! | `att_gt.csv`, `att_gt.parquet` | ATT(g,t) |
 //! | `aggte_TYPE.csv` | one a kind of aggregation |
+//! | `covariance.parquet` | that covariance, where there are more than 500 columns |
 //! | `draws.parquet` | bootstrap draws, one column an extended column |
 //! | `event_study.svg`, `att_gt.svg` | pictures: effects by event time, ATT(g,t) by cohort |
 //! | `events.jsonl` | what happened when (docs/events.md) |
@@ -20,6 +21,7 @@ use stagger_engine::spec::RunSpec;
 use stagger_pictures::Figure;
 
 use super::aggregation::KINDS;
+use super::covariance::{self, COVARIANCE};
 use super::folder::{RESULT, Staging, StagingAll};
 use super::pictures::files::natural_svg;
 use super::pictures::{Named, cells, event_study};
@@ -77,6 +79,11 @@ fn write_all(folder: &Staging, output: &RunOutput, events: &[u8]) -> Result<(), 
         cells_parquet(&result.att_gt, file).map_err(|error| as_io(Path::new(CELLS_PARQUET), error))
     })?;
     write_text(folder, EVENTS_FILE, |out| out.write_all(events))?;
+    if output.saved.extended.covariance_is_apart() {
+        folder.write(COVARIANCE, |file| {
+            covariance::write(&output.saved, file).map_err(|error| as_io(Path::new(COVARIANCE), error))
+        })?;
+    }
     if let Some(draws) = &output.draws {
         folder.write(DRAWS, |file| {
             draws_parquet(&output.saved, draws, file).map_err(|error| as_io(Path::new(DRAWS), error))
@@ -102,7 +109,7 @@ pub(crate) fn aggregation_file(kind: &str) -> String {
 
 /// Whether a file of an earlier result is replaced or removed.
 fn is_ours(name: &str) -> bool {
-    [RESULT, CELLS_CSV, CELLS_PARQUET, DRAWS, RUN, EVENTS_FILE, EVENT_STUDY, CELLS_SVG].contains(&name)
+    [RESULT, CELLS_CSV, CELLS_PARQUET, COVARIANCE, DRAWS, RUN, EVENTS_FILE, EVENT_STUDY, CELLS_SVG].contains(&name)
         || KINDS.iter().any(|kind| aggregation_file(kind) == name)
 }
 

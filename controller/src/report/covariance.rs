@@ -1,0 +1,121 @@
+//! `covariance.parquet`: the covariance of the extended columns where it is too large for `result.json`.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Float64Array};
+use arrow::datatypes::{DataType, Field, Float64Type, Schema};
+use arrow::record_batch::RecordBatch;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+use stagger_engine::result::SavedResult;
+
+use super::folder::RESULT;
+use super::tabular::{RUN_KEY, fingerprint};
+use crate::failure::Failure;
+
+/// File of the covariance of more than [`stagger_engine::result::MOST_VCOV`] columns.
+pub(crate) const COVARIANCE: &str = "covariance.parquet";
+
+/// Rows of the triangle in one batch.
+const BATCH: usize = 256;
+
+/// Writes the lower triangle, row by row, as one column of doubles.
+pub(crate) fn write(saved: &SavedResult, file: File) -> Result<File, ParquetError> {
+    let schema = Arc::new(Schema::new(vec![Field::new("covariance", DataType::Float64, false)]));
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_dictionary_enabled(false)
+        .set_encoding(Encoding::BYTE_STREAM_SPLIT)
+        .set_key_value_metadata(Some(vec![KeyValue::new(RUN_KEY.to_owned(), fingerprint(saved))]))
+        .build();
+    let mut writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties))?;
+    let rows: Vec<(usize, &Vec<f64>)> = saved.extended.covariance.iter().enumerate().collect();
+    for batch in rows.chunks(BATCH) {
+        let values = batch.iter().flat_map(|(i, row)| row[..=*i].iter().copied());
+        let column: ArrayRef = Arc::new(Float64Array::from_iter_values(values));
+        writer.write(&RecordBatch::try_new(Arc::clone(&schema), vec![column])?)?;
+    }
+    writer.into_inner()
+}
+
+/// Reads the covariance of `columns` extended columns, both triangles.
+pub(crate) fn read(path: &Path, saved: &SavedResult, columns: usize) -> Result<Vec<Vec<f64>>, Failure> {
+    let open = File::open(path).map_err(|source| {
+        Failure::read(path, &source)
+            .hint(format!("a result of many cells keeps its covariance in {COVARIANCE}, beside {RESULT}"))
+    })?;
+    let damaged = |reason: String| Failure::input(format!("{} is damaged: {reason}", path.display()));
+    let builder =
+        ParquetRecordBatchReaderBuilder::try_new(open).map_err(|error| damaged(error.to_string()))?;
+    let run = builder.metadata().file_metadata().key_value_metadata();
+    let run = run.and_then(|pairs| pairs.iter().find(|pair| pair.key == RUN_KEY)?.value.clone());
+    if run.as_deref() != Some(fingerprint(saved).as_str()) {
+        return Err(Failure::input(format!("{} belongs to another run than {RESULT}", path.display()))
+            .hint("run it again with --out"));
+    }
+    let expected = columns * (columns + 1) / 2;
+    let found = usize::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
+    if found != expected {
+        return Err(damaged(format!("it has {found} entries, expected {expected}")));
+    }
+    let mut rows = vec![vec![0.0; columns]; columns];
+    fill(builder, &mut rows).map_err(damaged)?;
+    Ok(rows)
+}
+
+fn fill(builder: ParquetRecordBatchReaderBuilder<File>, rows: &mut [Vec<f64>]) -> Result<(), String> {
+    let (mut i, mut j) = (0, 0);
+    for batch in builder.build().map_err(|error| error.to_string())? {
+        let batch = batch.map_err(|error| error.to_string())?;
+        let column = batch.columns().first().and_then(|column| column.as_primitive_opt::<Float64Type>());
+        for &value in column.ok_or("its column is not of doubles")?.values() {
+            if i >= rows.len() {
+                return Err("it has more entries than its footer says".to_owned());
+            }
+            rows[i][j] = value;
+            rows[j][i] = value;
+            (i, j) = if j == i { (i + 1, 0) } else { (i, j + 1) };
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    #[test]
+    fn a_triangle_is_the_whole_matrix_again() {
+        let saved = fixture::bootstrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(COVARIANCE);
+        write(&saved, File::create(&path).unwrap()).unwrap();
+        let columns = saved.extended.covariance.len();
+        assert_eq!(read(&path, &saved, columns).unwrap(), saved.extended.covariance);
+    }
+
+    #[test]
+    fn another_run_and_another_size_are_refused() {
+        let saved = fixture::bootstrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(COVARIANCE);
+        write(&saved, File::create(&path).unwrap()).unwrap();
+        let columns = saved.extended.covariance.len();
+        let text = read(&path, &saved, columns + 1).unwrap_err().to_string();
+        assert!(text.contains("has 136 entries, expected 153"), "{text}");
+        let mut other = saved.clone();
+        other.result.n += 1;
+        let text = read(&path, &other, columns).unwrap_err().to_string();
+        assert!(text.contains("belongs to another run"), "{text}");
+        std::fs::remove_file(&path).unwrap();
+        let text = read(&path, &saved, columns).unwrap_err().to_string();
+        assert!(text.contains(COVARIANCE), "{text}");
+    }
+}
