@@ -44,8 +44,7 @@ pub(crate) fn load_result(path: &Path) -> Result<(PathBuf, SavedResult), Failure
     let mut saved = parse(&text, &file)?;
     let columns = 1 + saved.extended.groups.len() + saved.result.att_gt.att.len();
     if saved.extended.covariance.is_empty() && columns > MOST_VCOV {
-        saved.extended.covariance =
-            covariance::read(&file.with_file_name(COVARIANCE), &saved, columns)?;
+        saved.extended.covariance = covariance::read(&file.with_file_name(COVARIANCE), &saved, columns)?;
     }
     check(&saved).map_err(|reason| damaged(&file, &reason))?;
     Ok((file, saved))

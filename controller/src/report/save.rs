@@ -109,7 +109,8 @@ pub(crate) fn aggregation_file(kind: &str) -> String {
 
 /// Whether a file of an earlier result is replaced or removed.
 fn is_ours(name: &str) -> bool {
-    [RESULT, CELLS_CSV, CELLS_PARQUET, COVARIANCE, DRAWS, RUN, EVENTS_FILE, EVENT_STUDY, CELLS_SVG].contains(&name)
+    [RESULT, CELLS_CSV, CELLS_PARQUET, COVARIANCE, DRAWS, RUN, EVENTS_FILE, EVENT_STUDY, CELLS_SVG]
+        .contains(&name)
         || KINDS.iter().any(|kind| aggregation_file(kind) == name)
 }
 

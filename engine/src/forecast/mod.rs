@@ -47,8 +47,8 @@ use crate::spec::RunSpec;
 
 pub use containers::{ContainerOptions, ContainerStage, ContainersForecast};
 pub use known::{Files, Known};
-pub(crate) use limit::check_memory;
 pub(crate) use lambda::{cells_that_fit, pass_load, stage_load, task_memory};
+pub(crate) use limit::check_memory;
 pub use prices::Prices;
 pub use tasks::{CloudRates, Functions, Reading, StageLoad, TaskLoad, vcpus};
 

@@ -36,7 +36,6 @@ impl Extended {
         let variance = (self.covariance[(column, column)] - mean * mean) * n / (n - 1.0);
         (variance.max(0.0) / n).sqrt()
     }
-
 }
 
 /// The columns of a linear map whose coefficient is not zero, ascending, with the coefficient.
