@@ -88,9 +88,8 @@ pub(crate) fn aggregate_extended(
 }
 
 fn extended(saved: &SavedResult, draws: Option<&Mat<f64>>) -> Result<Extended> {
-    let rows = &saved.extended.covariance;
     let columns = 1 + saved.extended.groups.len() + saved.result.att_gt.att.len();
-    let fits = rows.len() == columns && rows.iter().all(|r| r.len() == columns);
+    let fits = saved.extended.covariance.size() == columns;
     let draws_fit = draws.is_none_or(|d| d.ncols() == columns);
     if !fits || !draws_fit || saved.extended.shares.len() != saved.extended.groups.len() {
         return Err(EngineError::input(
@@ -104,7 +103,7 @@ fn extended(saved: &SavedResult, draws: Option<&Mat<f64>>) -> Result<Extended> {
     }
     Ok(Extended {
         n: saved.result.n,
-        covariance: Mat::from_fn(columns, columns, |i, j| rows[i][j]),
+        covariance: saved.extended.covariance.clone(),
         draws: draws.cloned(),
         n_draw_units: saved.extended.clusters.filter(|_| one_way(saved)).unwrap_or(saved.result.n),
     })

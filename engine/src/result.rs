@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize, Serializer};
+use stagger_estimator::symmetric::Symmetric;
 
 use crate::spec::RunSpec;
 
@@ -254,17 +255,17 @@ pub struct ExtendedResult {
     pub clusters: Option<u64>,
     /// Whether the cell is the universal base cell (ATT 0 by definition).
     pub reference: Vec<bool>,
-    /// ΨᵀΨ/n (clustered: of cluster sums), (1 + groups + cells)², row by row. More than [`MOST_VCOV`] rows are not part of the
+    /// ΨᵀΨ/n (clustered: of cluster sums), (1 + groups + cells)². More than [`MOST_VCOV`] rows are not part of the
     /// object's text; they are saved beside it.
     #[serde(default, skip_serializing_if = "is_large")]
-    pub covariance: Vec<Vec<f64>>,
+    pub covariance: Symmetric,
     /// Used units by raw cohort, for tables; infinity (`null`) for never treated.
     pub cohort_units: Vec<(Num, u64)>,
 }
 
 /// Whether a covariance is too large to be saved as text.
-fn is_large(covariance: &[Vec<f64>]) -> bool {
-    covariance.len() > MOST_VCOV
+fn is_large(covariance: &Symmetric) -> bool {
+    covariance.size() > MOST_VCOV
 }
 
 impl ExtendedResult {

@@ -22,3 +22,4 @@ pub mod outcome;
 pub mod propensity;
 pub mod sample;
 pub mod subset_sums;
+pub mod symmetric;

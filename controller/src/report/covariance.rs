@@ -14,6 +14,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use stagger_engine::result::SavedResult;
+use stagger_estimator::symmetric::Symmetric;
 
 use super::folder::RESULT;
 use super::tabular::{RUN_KEY, fingerprint};
@@ -22,8 +23,8 @@ use crate::failure::Failure;
 /// File of the covariance of more than [`stagger_engine::result::MOST_VCOV`] columns.
 pub(crate) const COVARIANCE: &str = "covariance.parquet";
 
-/// Rows of the triangle in one batch.
-const BATCH: usize = 256;
+/// Entries in one batch.
+const BATCH: usize = 1 << 16;
 
 /// Writes the lower triangle, row by row, as one column of doubles.
 pub(crate) fn write(saved: &SavedResult, file: File) -> Result<File, ParquetError> {
@@ -35,17 +36,15 @@ pub(crate) fn write(saved: &SavedResult, file: File) -> Result<File, ParquetErro
         .set_key_value_metadata(Some(vec![KeyValue::new(RUN_KEY.to_owned(), fingerprint(saved))]))
         .build();
     let mut writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties))?;
-    let rows: Vec<(usize, &Vec<f64>)> = saved.extended.covariance.iter().enumerate().collect();
-    for batch in rows.chunks(BATCH) {
-        let values = batch.iter().flat_map(|(i, row)| row[..=*i].iter().copied());
-        let column: ArrayRef = Arc::new(Float64Array::from_iter_values(values));
+    for batch in saved.extended.covariance.triangle().chunks(BATCH) {
+        let column: ArrayRef = Arc::new(Float64Array::from_iter_values(batch.iter().copied()));
         writer.write(&RecordBatch::try_new(Arc::clone(&schema), vec![column])?)?;
     }
     writer.into_inner()
 }
 
 /// Reads the covariance of `columns` extended columns, both triangles.
-pub(crate) fn read(path: &Path, saved: &SavedResult, columns: usize) -> Result<Vec<Vec<f64>>, Failure> {
+pub(crate) fn read(path: &Path, saved: &SavedResult, columns: usize) -> Result<Symmetric, Failure> {
     let open = File::open(path).map_err(|source| {
         Failure::read(path, &source)
             .hint(format!("a result of many cells keeps its covariance in {COVARIANCE}, beside {RESULT}"))
@@ -64,26 +63,18 @@ pub(crate) fn read(path: &Path, saved: &SavedResult, columns: usize) -> Result<V
     if found != expected {
         return Err(damaged(format!("it has {found} entries, expected {expected}")));
     }
-    let mut rows = vec![vec![0.0; columns]; columns];
-    fill(builder, &mut rows).map_err(damaged)?;
-    Ok(rows)
+    let values = fill(builder, expected).map_err(damaged)?;
+    Symmetric::from_triangle(columns, values).ok_or_else(|| damaged(format!("it has not {expected} entries")))
 }
 
-fn fill(builder: ParquetRecordBatchReaderBuilder<File>, rows: &mut [Vec<f64>]) -> Result<(), String> {
-    let (mut i, mut j) = (0, 0);
+fn fill(builder: ParquetRecordBatchReaderBuilder<File>, expected: usize) -> Result<Vec<f64>, String> {
+    let mut values = Vec::with_capacity(expected);
     for batch in builder.build().map_err(|error| error.to_string())? {
         let batch = batch.map_err(|error| error.to_string())?;
         let column = batch.columns().first().and_then(|column| column.as_primitive_opt::<Float64Type>());
-        for &value in column.ok_or("its column is not of doubles")?.values() {
-            if i >= rows.len() {
-                return Err("it has more entries than its footer says".to_owned());
-            }
-            rows[i][j] = value;
-            rows[j][i] = value;
-            (i, j) = if j == i { (i + 1, 0) } else { (i, j + 1) };
-        }
+        values.extend_from_slice(column.ok_or("its column is not of doubles")?.values());
     }
-    Ok(())
+    Ok(values)
 }
 
 #[cfg(test)]
@@ -97,7 +88,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(COVARIANCE);
         write(&saved, File::create(&path).unwrap()).unwrap();
-        let columns = saved.extended.covariance.len();
+        let columns = saved.extended.covariance.size();
         assert_eq!(read(&path, &saved, columns).unwrap(), saved.extended.covariance);
     }
 
@@ -107,7 +98,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(COVARIANCE);
         write(&saved, File::create(&path).unwrap()).unwrap();
-        let columns = saved.extended.covariance.len();
+        let columns = saved.extended.covariance.size();
         let text = read(&path, &saved, columns + 1).unwrap_err().to_string();
         assert!(text.contains("has 136 entries, expected 153"), "{text}");
         let mut other = saved.clone();

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 use stagger_engine::result::{Aggte, AttGt, Dropped, ExtendedResult, Num, RunResult, SavedResult, WaldTest};
 use stagger_engine::spec::{BasePeriod, RunSpec};
+use stagger_estimator::symmetric::Symmetric;
 
 const NORMAL: f64 = 1.959_963_984_540_05;
 
@@ -92,9 +93,7 @@ fn saved(case: &str, spec: RunSpec) -> SavedResult {
             groups: numbers(&result["glist"]),
             shares: vec![0.04, 0.08, 0.262],
             clusters: None,
-            covariance: (0..extended)
-                .map(|i| (0..extended).map(|j| f64::from(u8::from(i == j))).collect())
-                .collect(),
+            covariance: Symmetric::from_fn(extended, |i, j| f64::from(u8::from(i == j))),
             cohort_units: vec![
                 (Num(2004.0), 20),
                 (Num(2006.0), 40),

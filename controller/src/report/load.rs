@@ -8,7 +8,7 @@ use arrow::datatypes::Float64Type;
 use faer::Mat;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
-use stagger_engine::result::{MOST_VCOV, Num, SavedResult};
+use stagger_engine::result::{MOST_VCOV, SavedResult};
 
 use super::covariance::{self, COVARIANCE};
 use super::folder::RESULT;
@@ -67,23 +67,15 @@ fn elsewhere(folder: &Path) -> String {
 /// Reads `result.json`.
 fn parse(text: &str, file: &Path) -> Result<SavedResult, Failure> {
     let damaged = |reason: String| damaged(file, &reason);
-    let mut value: Value = serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
-    let Some(extended) = value.get_mut("extended") else {
+    let value: Value = serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
+    if value.get("extended").is_none() {
         return Err(Failure::input(format!(
             "{} is not a saved result: it has no \"extended\"",
             file.display()
         ))
         .hint("`stagger run --json` prints the result only; `--out DIR` saves what agg needs"));
-    };
-    // JSON has no NaN: cells that can't be estimated have null covariances.
-    let covariance = extended.get_mut("covariance").map(Value::take).unwrap_or_default();
-    let covariance: Option<Vec<Vec<Num>>> =
-        serde_json::from_value(covariance).map_err(|error| damaged(error.to_string()))?;
-    let covariance = covariance.unwrap_or_default();
-    extended["covariance"] = Value::Array(Vec::new());
-    let mut saved: SavedResult = serde_json::from_value(value).map_err(|error| damaged(error.to_string()))?;
-    saved.extended.covariance =
-        covariance.into_iter().map(|row| row.into_iter().map(|x| x.0).collect()).collect();
+    }
+    let saved: SavedResult = serde_json::from_value(value).map_err(|error| damaged(error.to_string()))?;
     Ok(saved)
 }
 
@@ -105,19 +97,14 @@ fn check(saved: &SavedResult) -> Result<(), String> {
         ("att_gt.uci", cells.uci.len(), count),
         ("extended.reference", extended.reference.len(), count),
         ("extended.shares", extended.shares.len(), extended.groups.len()),
-        ("extended.covariance", extended.covariance.len(), columns),
+        ("extended.covariance", extended.covariance.size(), columns),
     ];
     for (name, found, expected) in lengths {
         if found != expected {
             return Err(format!("{name} has {found} entries, expected {expected}"));
         }
     }
-    match extended.covariance.iter().find(|row| row.len() != columns) {
-        Some(row) => {
-            Err(format!("a row of extended.covariance has {} entries, expected {columns}", row.len()))
-        }
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// Reads `draws.parquet` and checks that it belongs to the result.
@@ -181,7 +168,7 @@ mod tests {
     use stagger_engine::run::{RunFacts, RunOutput};
 
     fn output(saved: SavedResult) -> RunOutput {
-        let columns = saved.extended.covariance.len();
+        let columns = saved.extended.covariance.size();
         let draws = saved
             .extended
             .spec
@@ -284,10 +271,10 @@ mod tests {
     fn cells_without_an_estimate_read_back() {
         let root = tempfile::tempdir().unwrap();
         let mut saved = fixture::universal();
-        saved.extended.covariance[5][5] = f64::NAN;
+        saved.extended.covariance.set(5, 5, f64::NAN);
         saved_in(&root.path().join("out"), &output(saved));
         let loaded = load(&root.path().join("out")).unwrap();
-        assert!(loaded.saved.extended.covariance[5][5].is_nan());
+        assert!(loaded.saved.extended.covariance.get(5, 5).is_nan());
         assert!(loaded.saved.result.att_gt.se[0].is_na());
         assert!(loaded.draws.is_none());
     }

@@ -55,6 +55,7 @@ pub(super) fn forecast(planned: &Planned<'_>) -> BackendForecast {
         total,
         storage_month: manifest.bytes() as f64 / 1e9 * options.prices.storage_gb_month,
         shuffle,
+        max_cells: planned.options.max_cohorts,
         refused,
         containers: options.containers.map(|containers| {
             let loads = [&loads.low[..], &loads.likely[..], &loads.high[..]];
@@ -131,7 +132,7 @@ impl Stages<'_> {
         let manifest = self.planned.known.manifest();
         let reads = Reads::new(manifest, &self.planned.shards, Policy::remote(), 0);
         let mut passes = self.planned.counting.passes(manifest.shards.len());
-        passes.extend(self.planned.passes(scenario));
+        passes.extend(self.planned.passes(scenario, self.planned.options.max_cohorts));
         out.extend(passes.iter().map(|pass| self.pass(pass, reads.shard(pass.needs))));
         out
     }

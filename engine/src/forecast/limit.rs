@@ -11,9 +11,11 @@ use super::{Backend, ForecastOptions, Known, Prices, forecast_of, size};
 
 /// The share of a limit up to which the sums of cells and draws are too small to matter, as a divisor.
 const MATTERS: u64 = 16;
+/// Bytes of such sums that a process takes whatever its limit: it is not less than tens of megabytes anyway.
+const SMALL: u64 = 16 << 20;
 
-/// Refuses a run whose cells and draws take more memory than the limit, or than the machine has where no limit is given. The bound is
-/// that of `stagger plan`, with the same figures.
+/// Refuses a run whose cells and draws take more memory than the limit, or than the machine has where no limit is given; else returns
+/// how many cells its `Influence` passes may take at a time, all if absent. The bound is that of `stagger plan`, with the same figures.
 ///
 /// # Errors
 /// The stage, its bound and the limit.
@@ -22,11 +24,11 @@ pub(crate) fn check_memory(
     wanted: &[Wanted<'_>],
     plans: &[Plan],
     options: &RunOptions,
-) -> Result<()> {
+) -> Result<Option<usize>> {
     let limit = options.memory_limit.unwrap_or_else(default_memory);
     let bytes: u64 = plans.iter().map(size::aggregate).fold(0, u64::saturating_add);
-    if bytes < limit / MATTERS {
-        return Ok(());
+    if bytes < (limit / MATTERS).max(SMALL) {
+        return Ok(options.max_cohorts);
     }
     let specs: Vec<(Option<&str>, &RunSpec)> = wanted.iter().map(|w| (w.name, w.spec)).collect();
     let known = match input {
@@ -42,5 +44,109 @@ pub(crate) fn check_memory(
         remote_stores: options.stores.as_ref().is_some_and(|stores| stores.starts_with("s3:")),
         ..ForecastOptions::new(Prices::built_in()?)
     };
-    forecast_of(&known, &specs, &forecast).map(|_| ())
+    let found = forecast_of(&known, &specs, &forecast)?;
+    Ok(found.backends.first().and_then(|threads| threads.max_cells))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
+    use parquet::arrow::ArrowWriter;
+
+    use super::*;
+    use crate::run::run;
+
+    /// Forty cohorts over 42 periods: 1,640 cells of 280 units.
+    fn many_cells(folder: &std::path::Path) -> String {
+        let (units, periods) = (280i64, 42i64);
+        let rows = || (0..units).flat_map(|unit| (1..=periods).map(move |t| (unit, t)));
+        let cohort = |unit: i64| if unit % 7 == 0 { 0 } else { 2 + unit % 40 };
+        let noise = |unit: i64, t: i64| (((unit * 131 + t * 17) * 7919 % 1009) as f64) / 1009.0;
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            ("id", Arc::new(Int64Array::from_iter_values(rows().map(|(unit, _)| unit)))),
+            ("t", Arc::new(Int64Array::from_iter_values(rows().map(|(_, t)| t)))),
+            ("g", Arc::new(Int64Array::from_iter_values(rows().map(|(unit, _)| cohort(unit))))),
+            ("y", Arc::new(Float64Array::from_iter_values(rows().map(|(unit, t)| noise(unit, t))))),
+        ];
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let path = folder.join("many.parquet");
+        let mut writer =
+            ArrowWriter::try_new(std::fs::File::create(&path).unwrap(), batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        path.display().to_string()
+    }
+
+    fn spec(draws: usize) -> RunSpec {
+        let name = |text: &str| text.to_owned();
+        RunSpec {
+            yname: name("y"),
+            tname: name("t"),
+            idname: name("id"),
+            gname: name("g"),
+            bstrap: draws > 0,
+            cband: draws > 0,
+            biters: draws,
+            ..RunSpec::default()
+        }
+    }
+
+    fn options(megabytes: u64) -> RunOptions {
+        RunOptions { threads: Some(1), memory_limit: Some(megabytes * 1_000_000), ..RunOptions::default() }
+    }
+
+    #[test]
+    fn cells_that_do_not_fit_are_refused_before_anything_is_computed() {
+        let folder = tempfile::tempdir().unwrap();
+        let inputs = [many_cells(folder.path())];
+        let stages = std::sync::Mutex::new(Vec::new());
+        let observer = |event: &crate::events::RunEvent| {
+            if let crate::events::RunEvent::StageStarted { stage, .. } = event {
+                stages.lock().unwrap().push(stage.clone());
+            }
+        };
+        let error = run(&inputs, &spec(0), &options(70), &observer).unwrap_err();
+        assert!(error.is_input(), "{error}");
+        assert!(error.to_string().contains("but the limit is 70 MB"), "{error}");
+        assert!(!stages.lock().unwrap().iter().any(|stage| stage == "gram"), "{stages:?}");
+        // The same text from the plan.
+        let known = Known::of_inputs(&inputs, &[(None, &spec(0))], 1).unwrap();
+        let mut planned = ForecastOptions::new(Prices::built_in().unwrap());
+        (planned.backends, planned.threads) = (vec![Backend::Threads], Some(1));
+        planned.memory_limit = Some(70_000_000);
+        let refused = forecast_of(&known, &[(None, &spec(0))], &planned).unwrap_err();
+        assert_eq!(refused.to_string(), error.to_string());
+    }
+
+    #[test]
+    fn passes_are_cut_to_keep_the_limit_and_change_no_bit() {
+        let folder = tempfile::tempdir().unwrap();
+        let inputs = [many_cells(folder.path())];
+        let whole = run(&inputs, &spec(40), &options(4000), &|_| {}).unwrap();
+        let cut = run(&inputs, &spec(40), &options(110), &|_| {}).unwrap();
+        let passes = |output: &crate::run::RunOutput| {
+            output.facts.stages.iter().filter(|stage| stage.stage == "influence").count()
+        };
+        assert_eq!(passes(&whole), 1);
+        assert!(passes(&cut) > 1, "{:?}", cut.facts.stages);
+        let text = |output: &crate::run::RunOutput| serde_json::to_string(&output.saved.result).unwrap();
+        assert_eq!(text(&cut), text(&whole));
+        let bits = |output: &crate::run::RunOutput| {
+            output.saved.extended.covariance.triangle().iter().map(|v| v.to_bits()).collect::<Vec<u64>>()
+        };
+        assert_eq!(bits(&cut), bits(&whole));
+        assert_eq!(cut.draws, whole.draws);
+    }
+
+    #[test]
+    fn draws_that_fit_nowhere_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let inputs = [many_cells(folder.path())];
+        for draws in [1_000_000_000_000, usize::MAX] {
+            let error = run(&inputs, &spec(draws), &RunOptions::default(), &|_| {}).unwrap_err();
+            assert!(error.is_input() && error.to_string().contains("but the limit is"), "{error}");
+        }
+    }
 }

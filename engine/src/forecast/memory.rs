@@ -64,6 +64,7 @@ impl Memory {
         BASE + (held as f64 * HELD) as u64
             + tasks * (allocated(self.task(pass)) + THREAD)
             + tree
+            + pass.size.held
             + self.clusters(pass.size.cluster, tasks, self.levels)
     }
 

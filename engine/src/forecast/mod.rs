@@ -204,6 +204,9 @@ pub struct BackendForecast {
     pub storage_month: f64,
     /// How rows get to their shards, where they are not there yet.
     pub shuffle: Option<ShuffleFacts>,
+    /// Cells of an `Influence` pass at most, so that it fits.
+    #[serde(skip)]
+    pub max_cells: Option<usize>,
     /// Why it can't run here.
     pub refused: Option<String>,
     /// What containers beside the functions would take over.
@@ -457,10 +460,10 @@ fn spec_facts(plan: &Plan, wanted: &Wanted<'_>) -> SpecFacts {
 }
 
 impl Planned<'_> {
-    /// The passes of all specifications together in a scenario.
-    pub(crate) fn passes(&self, scenario: &passes::Scenario) -> Vec<passes::Pass> {
+    /// The passes of all specifications together in a scenario, over `max_cells` cells at a time.
+    pub(crate) fn passes(&self, scenario: &passes::Scenario, max_cells: Option<usize>) -> Vec<passes::Pass> {
         let shards = self.known.manifest().shards.len();
-        let of = |plan| passes::passes(plan, shards, self.options.max_cohorts, scenario);
+        let of = |plan| passes::passes(plan, shards, max_cells, scenario);
         passes::shared(self.plans.iter().map(of).collect())
     }
 

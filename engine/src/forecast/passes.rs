@@ -113,6 +113,23 @@ pub(crate) fn passes(plan: &Plan, shards: usize, max_cells: Option<usize>, scena
     out
 }
 
+/// The `Influence` pass of a specification that takes most memory: over the first two sets of at most `max_cells` cells.
+pub(crate) fn widest(
+    plan: &Plan,
+    shards: usize,
+    max_cells: Option<usize>,
+    scenario: &Scenario,
+) -> Option<Pass> {
+    let fixed = 1 + plan.groups.len();
+    let most = max_cells.map_or(usize::MAX, |cells| fixed.saturating_add(2 * cells));
+    let columns: Vec<usize> = (0..plan.extended_columns().min(most)).collect();
+    let input = influence(plan, None, scenario).into_iter().next()?;
+    let StageInput::Influence { corrections, betas, draws, clusters, .. } = input else { return None };
+    let input = StageInput::Influence { corrections, betas, columns, draws, clusters };
+    let (needs, size) = (input.needs(), size::of(plan, &input));
+    Some(Pass { stage: input.stage().into(), shards, sample: false, needs, work: 0.0, size })
+}
+
 /// The `Influence` passes: sets of columns, each in slices of the clusters.
 fn influence(plan: &Plan, max_cells: Option<usize>, scenario: &Scenario) -> Vec<StageInput> {
     let clustered = plan.cluster_variables > 0;

@@ -13,12 +13,30 @@ const OVERLAP: u64 = 4 + 1024 + 50;
 /// Draws beyond which a bound is no longer told apart.
 const MOST_DRAWS: u64 = 1 << 40;
 
-/// Upper bound of the bytes in which a controller turns the sums of all stages into the result: covariance of the extended columns
-/// as it is summed, as a matrix and as it is saved, its part that the pre-test solves with, and the draws as sums, as a matrix and by estimate.
+/// Upper bound of the bytes in which a controller turns the sums of all stages into the result: covariance of the extended
+/// columns, the matrices that the pre-test solves with, and the draws as sums, as a matrix and by estimate.
 pub(crate) fn aggregate(plan: &Plan) -> u64 {
     let width = plan.extended_columns() as u64;
     let draws = (plan.draws as u64).min(MOST_DRAWS);
-    VALUE * (4 * width * width).saturating_add(4 * draws.saturating_mul(width))
+    let pre = plan.cells.iter().filter(|cell| !cell.post).count() as u64;
+    let tested = if plan.triple { 0 } else { pre };
+    // The eigenvalues of two-way clusters take full matrices.
+    let two_ways = if plan.cluster_variables > 1 { 8 * width * width } else { 0 };
+    sums(plan)
+        .saturating_add(VALUE * (4 * tested * tested + two_ways))
+        .saturating_add(3 * VALUE * draws.saturating_mul(width))
+}
+
+/// Bytes of the sums of all `Influence` passes, of which one triangle is kept.
+fn sums(plan: &Plan) -> u64 {
+    let width = plan.extended_columns() as u64;
+    let ways = match plan.cluster_variables {
+        0 => 1,
+        1 => 2,
+        _ => 4,
+    };
+    let draws = (plan.draws as u64).min(MOST_DRAWS);
+    VALUE * (ways * width * (width + 1) / 2).saturating_add(draws.saturating_mul(width))
 }
 
 /// Memory of a stage beside the shard.
@@ -28,6 +46,8 @@ pub(crate) struct Size {
     pub(crate) partial: u64,
     /// Bytes of a task's work space: the block, Ψ, running sums.
     pub(crate) space: u64,
+    /// Bytes of what the passes of the stage have brought, which the controller keeps.
+    pub(crate) held: u64,
     /// Bytes of the sums of one cluster, in all ways of clustering; 0 without.
     pub(crate) cluster: u64,
 }
@@ -37,6 +57,7 @@ impl Size {
         Self {
             partial: self.partial + other.partial,
             space: self.space.max(other.space),
+            held: self.held + other.held,
             cluster: self.cluster + other.cluster,
         }
     }
@@ -63,7 +84,7 @@ pub(crate) fn of(plan: &Plan, input: &StageInput) -> Size {
             return influence(plan, columns, (*draws as u64).min(MOST_DRAWS), slice.is_some(), block);
         }
     };
-    Size { partial: values * VALUE, space: block, cluster: 0 }
+    Size { partial: values * VALUE, space: block, ..Size::default() }
 }
 
 fn influence(plan: &Plan, columns: &[usize], draws: u64, clustered: bool, block: u64) -> Size {
@@ -80,6 +101,7 @@ fn influence(plan: &Plan, columns: &[usize], draws: u64, clustered: bool, block:
     let padded = widest.next_multiple_of(8);
     Size {
         partial: VALUE * (width * width).saturating_add(draws.saturating_mul(width)),
+        held: sums(plan),
         // A key, and a value a column.
         cluster: if clustered { ways * VALUE * (width + 1) } else { 0 },
         space: block + VALUE * (BLOCK as u64 * 2 * padded + draws.next_multiple_of(64) * padded)

@@ -8,7 +8,7 @@ use super::rates::{COLUMN, CPU_SPREAD, DECODE, KEY_ROW, ORDER_ROW, PLACE};
 use super::reads::{Read, Reads};
 use super::rows::{Row, Scenarios, over};
 use super::{Backend, BackendForecast, Planned, ShuffleFacts};
-use super::{size, work};
+use super::{passes, size, work};
 use crate::load::room;
 use crate::run::cores;
 use crate::store::Policy;
@@ -23,7 +23,9 @@ pub(super) fn forecast(planned: &Planned<'_>) -> BackendForecast {
         limit: planned.memory_limit(),
         memory: Memory::new(planned.known.manifest(), &planned.shards),
         remote: planned.known.store.storage().is_remote() || options.remote_stores,
+        max_cells: options.max_cohorts,
     };
+    let process = Process { max_cells: process.fitting_cells(), ..process };
     let mut shuffle = None;
     let scenarios = Scenarios(planned.scenarios().map(|scenario| process.rows(&scenario, &mut shuffle)));
     let (stages, total) = scenarios.stages(&options.prices, process.remote);
@@ -50,6 +52,7 @@ pub(super) fn forecast(planned: &Planned<'_>) -> BackendForecast {
         total,
         storage_month: if stored { month } else { 0.0 },
         shuffle,
+        max_cells: process.max_cells,
         refused,
         containers: None,
     }
@@ -71,15 +74,53 @@ pub(super) fn place(stage: &str, largest: usize) -> String {
     }
 }
 
+/// Sets of cells that a pass is cut into at most: every pair of them is a pass.
+const MOST_SETS: usize = 64;
+
 struct Process<'a> {
     planned: &'a Planned<'a>,
     threads: usize,
     limit: u64,
     memory: Memory,
     remote: bool,
+    /// Cells of an `Influence` pass.
+    max_cells: Option<usize>,
 }
 
 impl Process<'_> {
+    /// Cells of an `Influence` pass: all, or as many as keep the pass within the limit, unless the user says.
+    fn fitting_cells(&self) -> Option<usize> {
+        let plans = &self.planned.plans;
+        let cells = plans.iter().map(|plan| plan.cells.len()).max().unwrap_or(0);
+        let held = self.held();
+        let [.., worst] = self.planned.scenarios();
+        let shards = self.planned.known.manifest().shards.len();
+        let result = plans.iter().map(size::aggregate).max().unwrap_or(0);
+        let fits = |max_cells: Option<usize>| {
+            let widest = plans.iter().filter_map(|plan| passes::widest(plan, shards, max_cells, &worst));
+            let bytes = widest.map(|pass| self.memory.process(&pass, self.threads as u64, held));
+            bytes.max().unwrap_or(0) <= self.limit
+        };
+        // Where the result itself does not fit, cutting the passes is of no use.
+        if self.max_cells.is_some() || self.memory.result(result, held) > self.limit || fits(None) {
+            return self.max_cells;
+        }
+        let most = MOST_SETS.min(cells.max(1));
+        let mut cuts = std::iter::successors(Some(2), |sets| Some(2 * sets)).take_while(|&s| s < most);
+        let found = cuts.find(|&sets| fits(Some(cells.div_ceil(sets)))).unwrap_or(most);
+        Some(cells.div_ceil(found))
+    }
+
+    /// Bytes of the shards that stay in memory.
+    fn held(&self) -> u64 {
+        let (panel, room) = (self.memory.panel(), room(self.limit));
+        let shards = self.planned.known.manifest().shards.len() as u64;
+        match self.is_direct() || panel <= room {
+            true => panel,
+            false => panel * (shards * room / panel.max(1)) / shards.max(1),
+        }
+    }
+
     /// Whether the files are read as they are (`run/data.rs`).
     fn is_direct(&self) -> bool {
         let needs = self.planned.known.files.as_ref().and_then(|files| files.direct);
@@ -132,7 +173,7 @@ impl Process<'_> {
         out.push(row("values", chunks, files.bytes, rows * (PLACE[0] + PLACE[1] * fields)));
         out.push(row("columns", 1, 0, units * values * COLUMN));
         let tasks = self.tasks(shards);
-        for pass in self.planned.passes(scenario) {
+        for pass in self.planned.passes(scenario, self.max_cells) {
             let memory = self.memory.process(&pass, self.threads as u64, self.memory.panel());
             out.push(Row { memory, ..self.pass(&pass, tasks, scenario) });
         }
@@ -213,7 +254,7 @@ impl Process<'_> {
             let read = reads.pass(pass, pass.stage == "clusters");
             out.push(self.reading(pass, read, held, scenario));
         }
-        for pass in self.planned.passes(scenario) {
+        for pass in self.planned.passes(scenario, self.max_cells) {
             let read = if in_memory { Read::default() } else { reads.pass(&pass, true) };
             let mut row = self.reading(&pass, read, held, scenario);
             row.memory = self.memory.process(&pass, threads, held);

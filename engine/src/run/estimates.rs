@@ -6,10 +6,11 @@ use faer::Mat;
 use stagger_estimator::inference::{
     Extended, InferenceOptions, gaussian_draws, infer_cells, two_way, wald_pretest,
 };
-use stagger_estimator::influence::InfluencePartial;
+use stagger_estimator::symmetric::Symmetric;
 
 use super::Progress;
 use super::steps::{Finished, Sums};
+use super::sums::ExtendedSums;
 use crate::aggregate::{AggregateOptions, InferenceOverrides, aggregate_extended};
 use crate::error::Result;
 use crate::panel::Panel;
@@ -22,9 +23,9 @@ const NAMED_CELLS: usize = 6;
 
 /// Extended covariance with draws, and what it took.
 struct Covariance {
-    matrix: Mat<f64>,
+    matrix: Symmetric,
     /// ΨᵀΨ/n over units, where that is R's V although draws are by cluster.
-    over_units: Option<Mat<f64>>,
+    over_units: Option<Symmetric>,
     draws: Option<Mat<f64>>,
     draw_units: u64,
     clusters: Option<u64>,
@@ -64,14 +65,12 @@ pub(super) fn estimate(
     let centred: &[bool] = if plan.cluster_variables == 0 { &plan.centred } else { &[] };
     let inference = infer_cells(&extended, &att, plan.groups.len(), centred, &options);
     warnings.extend(inference.warnings);
-    let vcov = match covariance.over_units {
-        Some(over_units) => Extended { covariance: over_units, draws: None, ..extended.clone() }
-            .cell_covariance(plan.groups.len()),
-        None => extended.cell_covariance(plan.groups.len()),
-    };
+    let first = 1 + plan.groups.len();
+    let covariance_of_cells = covariance.over_units.as_ref().unwrap_or(&extended.covariance);
+    let vcov = |i: usize, j: usize| covariance_of_cells.get(first + i, first + j);
     let pre: Vec<bool> = plan.cells.iter().map(|c| !c.post).collect();
     let wald = (!plan.triple && (plan.cluster_variables == 0 || !spec.bstrap))
-        .then(|| wald_pretest(&att, &inference.se_analytic, &pre, &vcov, plan.n))
+        .then(|| wald_pretest(&att, &inference.se_analytic, &pre, vcov, plan.n))
         .flatten();
     let mut saved = SavedResult {
         result: RunResult {
@@ -80,7 +79,7 @@ pub(super) fn estimate(
             alp: spec.alp,
             crit: Num(inference.crit),
             att_gt: att_gt(plan, &att, &inference.se, inference.crit),
-            vcov: if att.len() <= MOST_VCOV { rows(&vcov, &att) } else { Vec::new() },
+            vcov: if att.len() <= MOST_VCOV { rows(vcov, &att) } else { Vec::new() },
             wald: wald.map(|w| WaldTest { stat: Num(w.stat), df: w.df as u64, p: Num(w.p) }),
             aggte: BTreeMap::new(),
             dropped: plan.dropped.clone(),
@@ -94,9 +93,7 @@ pub(super) fn estimate(
             shares,
             clusters: covariance.clusters,
             reference: plan.cells.iter().map(|c| c.reference).collect(),
-            covariance: (0..extended.covariance.nrows())
-                .map(|i| (0..extended.covariance.ncols()).map(|j| extended.covariance[(i, j)]).collect())
-                .collect(),
+            covariance: Symmetric::default(),
             cohort_units: cohort_units(panel, plan),
         },
     };
@@ -104,6 +101,7 @@ pub(super) fn estimate(
         add_aggregates(&mut saved, &extended);
         Ok(())
     })?;
+    saved.extended.covariance = extended.covariance;
     Ok((saved, extended.draws))
 }
 
@@ -135,59 +133,56 @@ fn add_aggregates(saved: &mut SavedResult, extended: &Extended) {
 /// Covariance and draws of the extended columns from their sums.
 fn covariance(plan: &Plan, sums: Sums) -> Covariance {
     let n = plan.n as f64;
-    let Sums { units, ways, clusters } = &sums;
-    let totals = &units.cross[..units.columns];
+    let Sums { units, mut ways, clusters } = sums;
+    // The products with the column of ones; those of the share columns are n p_g (FORMULAS §6).
+    let totals: Vec<f64> = units.cross.row(0).collect();
     let plain = Covariance {
-        matrix: Mat::new(),
+        matrix: Symmetric::default(),
         over_units: None,
         draws: None,
         draw_units: plan.n,
-        clusters: (!ways.is_empty()).then_some(*clusters),
-        shares: shares(plan, units),
+        clusters: (!ways.is_empty()).then_some(clusters),
+        shares: totals[1..=plan.groups.len()].iter().map(|sum| sum / n).collect(),
         warnings: Vec::new(),
     };
-    match ways.as_slice() {
-        [one] => Covariance {
-            matrix: matrix(one, n),
+    match (ways.len(), ways.pop()) {
+        (1, Some(one)) => {
+            let draws = draws(plan, &one, &totals);
             // R clusters V only without bootstrap (FORMULAS §4).
-            over_units: (plan.draws > 0).then(|| matrix(units, n)),
-            draws: draws(plan, one, totals),
-            draw_units: *clusters,
-            ..plain
-        },
-        [a, b, ab] => {
-            let both = two_way(&matrix(a, n), &matrix(b, n), &matrix(ab, n));
-            let warning = (both.clipped > 0).then(|| {
-                format!(
-                    "the two-way clustered covariance had {} negative eigenvalues (smallest {:.3e}), set to 0",
-                    both.clipped, both.smallest
-                )
-            });
-            let draws =
-                (plan.draws > 0).then(|| gaussian_draws(&both.covariance, plan.n, plan.draws, plan.seed));
-            Covariance { matrix: both.covariance, draws, warnings: warning.into_iter().collect(), ..plain }
+            let over_units = (plan.draws > 0).then(|| units.cross.divided(n));
+            Covariance { matrix: one.cross.divided(n), over_units, draws, draw_units: clusters, ..plain }
         }
-        _ => Covariance { matrix: matrix(units, n), draws: draws(plan, units, totals), ..plain },
+        (3, Some(both)) => two_ways(plan, [&ways[0], &ways[1], &both], plain),
+        _ => {
+            let draws = draws(plan, &units, &totals);
+            Covariance { matrix: units.cross.divided(n), draws, ..plain }
+        }
     }
 }
 
-fn matrix(sums: &InfluencePartial, n: f64) -> Mat<f64> {
-    Mat::from_fn(sums.columns, sums.columns, |i, j| sums.cross[i * sums.columns + j] / n)
+/// Two-way clusters: by one variable, by the other, by both.
+fn two_ways(plan: &Plan, ways: [&ExtendedSums; 3], plain: Covariance) -> Covariance {
+    let [a, b, ab] = ways.map(|way| way.cross.clone().divided(plan.n as f64).to_mat());
+    let both = two_way(&a, &b, &ab);
+    let warning = (both.clipped > 0).then(|| {
+        format!(
+            "the two-way clustered covariance had {} negative eigenvalues (smallest {:.3e}), set to 0",
+            both.clipped, both.smallest
+        )
+    });
+    let draws = (plan.draws > 0).then(|| gaussian_draws(&both.covariance, plan.n, plan.draws, plan.seed));
+    let matrix = Symmetric::from_mat(&both.covariance);
+    Covariance { matrix, draws, warnings: warning.into_iter().collect(), ..plain }
 }
 
 /// Σ v Ψ of every draw from the sums over units whose bit is 1.
-fn draws(plan: &Plan, sums: &InfluencePartial, totals: &[f64]) -> Option<Mat<f64>> {
-    let two = plan.multiplier;
+fn draws(plan: &Plan, sums: &ExtendedSums, totals: &[f64]) -> Option<Mat<f64>> {
+    let (two, columns) = (plan.multiplier, sums.cross.size());
     (sums.draws > 0).then(|| {
-        Mat::from_fn(sums.draws, sums.columns, |draw, column| {
-            two.low * totals[column] + (two.high - two.low) * sums.bit_sums[draw * sums.columns + column]
+        Mat::from_fn(sums.draws, columns, |draw, column| {
+            two.low * totals[column] + (two.high - two.low) * sums.bit_sums[draw * columns + column]
         })
     })
-}
-
-/// p_g: mean over units of w 1{G = g}, from the products of the share columns with the ones column.
-fn shares(plan: &Plan, units: &InfluencePartial) -> Vec<f64> {
-    units.cross[1..=plan.groups.len()].iter().map(|sum| sum / plan.n as f64).collect()
 }
 
 fn att_gt(plan: &Plan, att: &[f64], se: &[f64], crit: f64) -> AttGt {
@@ -203,9 +198,9 @@ fn att_gt(plan: &Plan, att: &[f64], se: &[f64], crit: f64) -> AttGt {
     }
 }
 
-fn rows(matrix: &Mat<f64>, att: &[f64]) -> Vec<Vec<Num>> {
+fn rows(vcov: impl Fn(usize, usize) -> f64, att: &[f64]) -> Vec<Vec<Num>> {
     let entry = |i: usize, j: usize| {
-        if att[i].is_nan() || att[j].is_nan() { Num::NA } else { Num(matrix[(i, j)]) }
+        if att[i].is_nan() || att[j].is_nan() { Num::NA } else { Num(vcov(i, j)) }
     };
     (0..att.len()).map(|i| (0..att.len()).map(|j| entry(i, j)).collect()).collect()
 }

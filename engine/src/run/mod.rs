@@ -8,6 +8,7 @@ mod fit;
 mod progress;
 mod stages;
 mod steps;
+mod sums;
 
 use std::time::Instant;
 
@@ -237,7 +238,7 @@ pub(crate) fn run_group(
         };
         panels.iter_mut().zip(wanted).map(plan).collect::<Result<Vec<Plan>>>()
     })?;
-    check_memory(input, wanted, &plans, options)?;
+    let max_cells = check_memory(input, wanted, &plans, options)?;
     for text in plans.iter().flat_map(|plan| &plan.warnings) {
         observer(&RunEvent::Warning { text: text.clone() });
     }
@@ -250,7 +251,7 @@ pub(crate) fn run_group(
         .zip(&panels)
         .map(|(plan, panel)| {
             let clusters = if plan.cluster_variables > 0 { cluster_bound(panel, threads)? } else { 0 };
-            let scale = Scale { shards: panel.shard_count(), clusters, max_cells: options.max_cohorts };
+            let scale = Scale { shards: panel.shard_count(), clusters, max_cells };
             Ok(Estimation::new(plan, scale))
         })
         .collect::<Result<_>>()?;

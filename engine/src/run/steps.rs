@@ -10,12 +10,13 @@ use stagger_estimator::propensity::{LogitFit, LogitState, PropensityPartial, fit
 
 use super::diagnostics::Sources;
 use super::fit::{Estimates, Fitted, GramFits, Solver, standardize, wants_standardization};
+use super::sums::ExtendedSums;
 use crate::error::{EngineError, Result};
 use crate::events::{RunEvent, solved};
 use crate::partial::{InfluenceSums, Partial};
 use crate::plan::Plan;
 use crate::result::Diagnostics;
-use crate::task::{ClusterSlice, StageInput, place};
+use crate::task::{ClusterSlice, StageInput};
 
 /// Shards that constants of the design are taken from.
 pub(crate) const SCALE_SHARDS: usize = 8;
@@ -47,8 +48,8 @@ pub(crate) struct Scale {
 /// Sums over units and, with clusters, by every way of clustering, over all extended columns.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Sums {
-    pub(super) units: InfluencePartial,
-    pub(super) ways: Vec<InfluencePartial>,
+    pub(super) units: ExtendedSums,
+    pub(super) ways: Vec<ExtendedSums>,
     pub(super) clusters: u64,
 }
 
@@ -373,8 +374,8 @@ impl InfluencePasses {
         let passes = column_passes(plan, scale.max_cells);
         // The sums of a pass over all columns are taken as they are.
         let zero = |draws| match passes.len() {
-            1 => InfluencePartial::new(0, 0),
-            _ => InfluencePartial::new(width, draws),
+            1 => ExtendedSums::new(0, 0),
+            _ => ExtendedSums::new(width, draws),
         };
         let sums = Sums { units: zero(unit_draws), ways: vec![zero(cluster_draws); ways], clusters: 0 };
         Self {
@@ -402,8 +403,8 @@ impl InfluencePasses {
         let (columns, own) = &self.passes[pass];
         let single = self.passes.len() == 1;
         match single {
-            true => self.sums.units = sums.units,
-            false => place(&mut self.sums.units, &sums.units, columns),
+            true => self.sums.units = ExtendedSums::whole(sums.units),
+            false => self.sums.units.place(&sums.units, columns),
         }
         let draws = if *own { self.cluster_draws } else { 0 };
         if slice == 0 {
@@ -415,8 +416,8 @@ impl InfluencePasses {
         if slice + 1 == self.slices {
             for (way, part) in self.sums.ways.iter_mut().zip(std::mem::take(&mut self.slice_sums)) {
                 match single {
-                    true => *way = part,
-                    false => place(way, &part, columns),
+                    true => *way = ExtendedSums::whole(part),
+                    false => way.place(&part, columns),
                 }
             }
         }

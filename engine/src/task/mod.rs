@@ -26,7 +26,6 @@ pub use influence::SegmentPart;
 pub(crate) use influence::{Inputs as InfluenceInputs, influence_parts, segment_columns};
 pub use nuisances::LogitPart;
 pub(crate) use nuisances::logit_parts;
-pub(crate) use parts::place;
 
 /// What a stage needs besides the plan: the solutions of the stages before.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -194,6 +194,7 @@ fn suspicious(crit: f64) -> Option<String> {
 mod tests {
     use super::*;
     use crate::aggregate::{AggregateKind, AggregateOptions, aggregate, mpdta};
+    use crate::symmetric::Symmetric;
     use faer::Mat;
 
     const ANALYTIC: InferenceOptions = InferenceOptions { alp: 0.05, bstrap: false, cband: false };
@@ -202,7 +203,7 @@ mod tests {
     /// Without covariates and weights ψ is orthogonal to the cohort indicators, which makes the extended columns'
     /// covariance known: E[1{G=g}] = p_g, and zero between indicators and cells.
     fn extended() -> Extended {
-        let covariance = Mat::from_fn(16, 16, |i, j| match (i.min(j), i.max(j)) {
+        let covariance = Symmetric::from_fn(16, |i, j| match (i.min(j), i.max(j)) {
             (0, 0) => 1.0,
             (0, g) if g < 4 => mpdta::SHARES[g - 1],
             (g, h) if h < 4 => f64::from(u8::from(g == h)) * mpdta::SHARES[g - 1],
@@ -214,7 +215,7 @@ mod tests {
 
     fn drawn(biters: usize) -> Extended {
         let ext = extended();
-        let draws = Some(gaussian_draws(&ext.covariance, ext.n, biters, 3));
+        let draws = Some(gaussian_draws(&ext.covariance.to_mat(), ext.n, biters, 3));
         Extended { draws, ..ext }
     }
 
@@ -265,7 +266,7 @@ mod tests {
     fn missing_cells_and_constant_cells_have_no_error() {
         let mut ext = drawn(400);
         for k in 0..16 {
-            (ext.covariance[(4, k)], ext.covariance[(k, 4)]) = (0.0, 0.0);
+            ext.covariance.set(4, k, 0.0);
         }
         let mut att = mpdta::ATT;
         att[1] = f64::NAN;

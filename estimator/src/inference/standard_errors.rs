@@ -3,6 +3,7 @@
 use faer::Mat;
 
 use super::bands::{normal_quantile, order_statistic};
+use crate::symmetric::Symmetric;
 
 /// R's bound 10 √ε: a standard error, scale or sum of squares at or below it counts as zero, hence NA.
 pub const NEGLIGIBLE: f64 = 10.0 * 1.490_116_119_384_765_6e-8;
@@ -15,7 +16,7 @@ pub struct Extended {
     /// Units (rows, in repeated cross sections).
     pub n: u64,
     /// ΨᵀΨ/n, or SᵀS/n of cluster sums S; not centred; columns × columns.
-    pub covariance: Mat<f64>,
+    pub covariance: Symmetric,
     /// B × columns: Σ_i v_i Ψ_i, or Σ_c v_c S_c, as raw sums.
     pub draws: Option<Mat<f64>>,
     /// Units a multiplier was drawn for: n, or the number of clusters.
@@ -23,17 +24,10 @@ pub struct Extended {
 }
 
 impl Extended {
-    /// The block of `covariance` that belongs to the cells, after 1 + `n_groups` other columns.
-    pub fn cell_covariance(&self, n_groups: usize) -> Mat<f64> {
-        let start = (1 + n_groups).min(self.covariance.nrows());
-        let size = self.covariance.nrows().min(self.covariance.ncols()).saturating_sub(start);
-        Mat::from_fn(size, size, |i, j| self.covariance[(start + i, start + j)])
-    }
-
     /// √(s²/n) of a column, s² its variance about the mean with n − 1.
     pub fn centred_se(&self, column: usize) -> f64 {
-        let (n, mean) = (self.n as f64, self.covariance[(0, column)]);
-        let variance = (self.covariance[(column, column)] - mean * mean) * n / (n - 1.0);
+        let (n, mean) = (self.n as f64, self.covariance.get(0, column));
+        let variance = (self.covariance.get(column, column) - mean * mean) * n / (n - 1.0);
         (variance.max(0.0) / n).sqrt()
     }
 }
@@ -46,9 +40,9 @@ pub fn nonzero(map: &[f64]) -> Vec<(usize, f64)> {
 /// √(l'Vl/n), or NaN if that is negligible (FORMULAS §4). The map is sparse: columns and coefficients. Coefficients beyond
 /// the columns are ignored.
 pub fn analytic_se(ext: &Extended, map: &[(usize, f64)]) -> f64 {
-    let columns = ext.covariance.nrows().min(ext.covariance.ncols());
+    let columns = ext.covariance.size();
     let used = &map[..map.partition_point(|&(column, _)| column < columns)];
-    let row = |i: usize| used.iter().map(|&(j, l)| l * ext.covariance[(i, j)]).sum::<f64>();
+    let row = |i: usize| used.iter().map(|&(j, l)| l * ext.covariance.get(i, j)).sum::<f64>();
     let variance = used.iter().map(|&(i, l)| l * row(i)).sum::<f64>();
     unless_negligible((variance.max(0.0) / ext.n as f64).sqrt())
 }
@@ -94,7 +88,7 @@ mod tests {
 
     fn ext(psi: &[[f64; 2]]) -> Extended {
         let n = psi.len() as f64;
-        let covariance = Mat::from_fn(2, 2, |i, j| psi.iter().map(|r| r[i] * r[j]).sum::<f64>() / n);
+        let covariance = Symmetric::from_fn(2, |i, j| psi.iter().map(|r| r[i] * r[j]).sum::<f64>() / n);
         Extended { n: psi.len() as u64, covariance, draws: None, n_draw_units: psi.len() as u64 }
     }
 
@@ -126,8 +120,6 @@ mod tests {
         extended.draws = Some(Mat::from_fn(3, 2, |b, k| (b + 10 * k) as f64));
         assert_eq!(draws_of(&extended, &nonzero(&[2.0, -1.0, 9.0])).unwrap(), [-10.0, -9.0, -8.0]);
         assert_eq!(nonzero(&[0.0, 3.0, 0.0]), [(1, 3.0)]);
-        assert_eq!(extended.cell_covariance(0)[(0, 0)], 10.0);
-        assert_eq!(extended.cell_covariance(7).nrows(), 0);
     }
 
     proptest! {
