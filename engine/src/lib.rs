@@ -16,6 +16,7 @@ pub mod load;
 pub mod panel;
 pub mod panel_store;
 pub mod parallel;
+pub mod parquet_file;
 pub mod partial;
 pub mod plan;
 pub mod pool;

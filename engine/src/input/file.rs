@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, new_null_array};
 use arrow::datatypes::{DataType, SchemaRef};
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 
 use super::csv;
 use super::fetched::Fetched;
@@ -15,6 +15,7 @@ use super::files::InputPath;
 use super::remote::{Remote, failure};
 use super::source::{ColumnKind, kind_of};
 use crate::error::{EngineError, Result};
+use crate::parquet_file::{self, LocalFile};
 use crate::store::{StoreErrorKind, local_etag};
 
 /// Where a file's rows are: behind a footer, to be read when asked for, or in memory.
@@ -51,8 +52,8 @@ impl SourceFile {
             let (schema, batches) = csv::read(&input.name(), input.extension() == "tsv", handle, needed)?;
             return Ok(Self { input, schema, content: Content::Table(batches), bytes, fingerprint });
         }
-        let meta = ArrowReaderMetadata::load(&handle, ArrowReaderOptions::new())
-            .map_err(|e| no_parquet(&input.name(), &e.to_string()))?;
+        let meta = parquet_file::open(&LocalFile::new(handle, bytes))
+            .map_err(|damage| no_parquet(&input.name(), &damage.to_string()))?;
         let schema = Arc::clone(meta.schema());
         no_shard(&meta, &input.name())?;
         Ok(Self { input, schema, content: Content::Parquet(meta), bytes, fingerprint })
@@ -87,10 +88,10 @@ impl SourceFile {
     ///
     /// # Errors
     /// The file is gone, or was written since: its footer and what was read already may be another table's.
-    pub(super) fn reopen(&self) -> Result<File> {
+    pub(super) fn reopen(&self) -> Result<LocalFile> {
         let (handle, meta) = open_local(&self.input)?;
         if local_etag(&meta) == self.fingerprint {
-            return Ok(handle);
+            return Ok(LocalFile::new(handle, self.bytes));
         }
         Err(self.changed(Some(meta.len())))
     }
@@ -171,8 +172,6 @@ fn empty(input: &InputPath) -> EngineError {
 }
 
 fn no_parquet(name: &str, reason: &str) -> EngineError {
-    let reason =
-        reason.lines().next().unwrap_or_default().trim_start_matches("Parquet error: ").to_lowercase();
     EngineError::input(format!("`{name}`: not a readable Parquet file: {reason}"))
         .with_hint("the file may be truncated, damaged or of another format; CSV files end in .csv or .tsv")
 }

@@ -8,6 +8,7 @@ use parquet::file::statistics::Statistics;
 
 use super::file::Content;
 use super::source::{Chunk, Source};
+use crate::parquet_file::range_of;
 
 impl Source {
     /// Smallest and largest value of an integer column in a chunk, missing values aside. From the footer (or a folder's name): true
@@ -33,7 +34,7 @@ impl Source {
             Content::Parquet(meta) => {
                 let group = meta.metadata().row_group(chunk.row_group);
                 let roots = file.roots(columns).into_iter();
-                roots.flat_map(|root| leaves(group, root)).map(|c| c.byte_range().1).sum()
+                roots.flat_map(|root| leaves(group, root)).filter_map(|c| length(c, file.bytes)).sum()
             }
             Content::Table(batches) => {
                 let held = batches.iter().flat_map(|b| columns.iter().filter_map(|c| b.column_by_name(c)));
@@ -41,6 +42,11 @@ impl Source {
             }
         }
     }
+}
+
+/// Bytes of a column chunk; `None` where the footer says what can't be, which is an error once it is read.
+fn length(column: &ColumnChunkMetaData, size: u64) -> Option<u64> {
+    range_of(column, size).ok().map(|range| range.end - range.start)
 }
 
 /// The Parquet columns of the schema's field `root`: one, or several of a nested field.

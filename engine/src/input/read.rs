@@ -4,14 +4,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use parquet::file::reader::ChunkReader;
 
 use super::file::{Content, SourceFile};
 use super::footer::leaves;
 use super::source::{Chunk, Source};
 use crate::error::{EngineError, Result};
+use crate::parquet_file::{self, Damage, range_of};
 
 /// Rows of a batch: a few hundred kilobytes of columns, so that a batch stays in the second cache.
 const BATCH_ROWS: usize = 8192;
@@ -58,7 +58,7 @@ impl Source {
             Content::Parquet(meta) => {
                 let request = Request { file, meta, chunk, columns, rows };
                 match &file.input.remote {
-                    Some(remote) => request.decode(file.fetch(remote, request.ranges())?, &mut deliver),
+                    Some(remote) => request.decode(file.fetch(remote, request.ranges()?)?, &mut deliver),
                     None => request.decode(file.reopen()?, &mut deliver),
                 }
             }
@@ -101,29 +101,27 @@ impl Request<'_> {
         deliver: &mut impl FnMut(&RecordBatch) -> Result<()>,
     ) -> Result<()> {
         let roots = self.file.roots(self.columns);
-        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, self.meta.clone())
-            .with_row_groups(vec![self.chunk.row_group])
-            .with_projection(ProjectionMask::roots(self.meta.parquet_schema(), roots))
-            .with_batch_size(BATCH_ROWS);
-        if self.rows != (0..self.chunk.rows) {
-            builder = builder.with_offset(self.rows.start).with_limit(self.rows.len());
-        }
-        for batch in builder.build().map_err(|e| self.broken(&e))? {
-            deliver(&batch.map_err(|e| self.broken(&e))?)?;
-        }
-        Ok(())
+        let request = parquet_file::Request {
+            metadata: self.meta,
+            size: self.file.bytes,
+            row_group: self.chunk.row_group,
+            roots: &roots,
+            rows: self.rows.clone(),
+            batch_rows: BATCH_ROWS,
+        };
+        parquet_file::read(bytes, &request, |damage| self.broken(damage), deliver)
     }
 
     /// Where the columns' bytes are in the file.
-    fn ranges(&self) -> Vec<Range<u64>> {
+    fn ranges(&self) -> Result<Vec<Range<u64>>> {
         let group = self.meta.metadata().row_group(self.chunk.row_group);
         let columns = self.file.roots(self.columns).into_iter().flat_map(|root| leaves(group, root));
-        columns.map(|column| column.byte_range()).map(|(start, length)| start..start + length).collect()
+        columns.map(|column| range_of(column, self.file.bytes).map_err(|e| self.broken(&e))).collect()
     }
 
-    fn broken(&self, error: &dyn std::fmt::Display) -> EngineError {
+    fn broken(&self, damage: &Damage) -> EngineError {
         EngineError::input(format!(
-            "`{}`: row group {} can't be read: {error}",
+            "`{}`: row group {} can't be read: {damage}",
             self.file.input.name(),
             self.chunk.row_group
         ))

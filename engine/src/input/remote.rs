@@ -3,17 +3,15 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use bytes::Bytes;
 use glob::{MatchOptions, Pattern};
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
-use parquet::errors::ParquetError;
-use parquet::file::metadata::ParquetMetaDataReader;
+use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 
 use super::fetched::Fetched;
 use super::files::{InputPath, hive_columns, is_data, no_data};
 use crate::error::{EngineError, Result};
+use crate::parquet_file::{TAIL, footer_length, parse};
 use crate::store::{ObjectInfo, Storage, StoreError, StoreErrorKind, StoreResult};
 
 /// First read of a footer: holds that of a file with some hundred column chunks, and costs as much as a smaller read.
@@ -154,25 +152,16 @@ impl Remote {
         if info.size == 0 {
             return Err(broken("the file is empty"));
         }
-        let mut reader = ParquetMetaDataReader::new();
-        loop {
-            match reader.try_parse_sized(&bytes, info.size) {
-                Ok(()) => break,
-                Err(ParquetError::NeedMoreData(need))
-                    if need > bytes.len() && need as u64 <= info.size && (bytes.len() as u64) < info.size =>
-                {
-                    let last = info.size - need as u64..info.size;
-                    let read =
-                        self.storage.get_ranges(&self.key, Some(&info.etag), &[last]).map_err(failure)?;
-                    bytes = read.into_iter().next().unwrap_or_default();
-                }
-                Err(error) => return Err(broken(&error.to_string())),
-            }
+        let tail = bytes.slice(bytes.len().saturating_sub(TAIL as usize)..);
+        let length = footer_length(&tail, info.size).map_err(|damage| broken(&damage.to_string()))?;
+        if length + TAIL > bytes.len() as u64 {
+            let last = info.size - length - TAIL..info.size;
+            let read = self.storage.get_ranges(&self.key, Some(&info.etag), &[last]).map_err(failure)?;
+            bytes = read.into_iter().next().unwrap_or_default();
         }
-        let parsed = reader
-            .finish()
-            .and_then(|meta| ArrowReaderMetadata::try_new(Arc::new(meta), ArrowReaderOptions::new()));
-        Ok((parsed.map_err(|e| broken(&e.to_string()))?, info))
+        let end = bytes.len().saturating_sub(TAIL as usize);
+        let footer = bytes.slice(end.saturating_sub(length as usize)..end);
+        Ok((parse(&footer, info.size).map_err(|damage| broken(&damage.to_string()))?, info))
     }
 
     /// Ranges of the object, if it is still the one with this ETag.

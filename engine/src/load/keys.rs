@@ -12,6 +12,8 @@ use crate::parallel;
 
 /// Marks rows without unit, period or eligibility.
 pub(super) const NO_UNIT: u32 = u32::MAX;
+/// Rows of a chunk that memory is reserved for at once; a footer may claim more than there are.
+pub(super) const EXPECTED: usize = 4 << 20;
 
 /// Keys are hashes already, or nearly: one multiplication spreads them.
 #[derive(Default)]
@@ -188,7 +190,7 @@ impl RunBuilder {
         Self {
             units: Vec::new(),
             starts: Vec::new(),
-            periods: Vec::with_capacity(rows),
+            periods: Vec::with_capacity(rows.min(EXPECTED)),
             last_integer: None,
             last_text: None,
         }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use stagger_estimator::lanes::LANES;
 
 use super::Columns;
-use super::keys::{ChunkKeys, Keys, NO_UNIT, PeriodCodes};
+use super::keys::{ChunkKeys, EXPECTED, Keys, NO_UNIT, PeriodCodes};
 use super::met::{PeriodsMet, StrataMet, in_file, key_columns, with_keys};
 use super::order::{Order, ShardOrder, codes, distinct, distinct_strata, shards_of, stratum_codes};
 use crate::error::{EngineError, Result};
@@ -41,8 +41,8 @@ pub(super) fn scan(source: &Source, columns: &Columns, threads: usize) -> Result
         parallel::for_each(threads, source.chunks().len(), Worker::default, |worker: &mut Worker, index| {
             let chunk = &source.chunks()[index];
             let mut found = ChunkCodes {
-                strata: Vec::with_capacity(chunk.rows),
-                periods: Vec::with_capacity(chunk.rows),
+                strata: Vec::with_capacity(chunk.rows.min(EXPECTED)),
+                periods: Vec::with_capacity(chunk.rows.min(EXPECTED)),
             };
             source.read(chunk, &names, |row, arrays| {
                 let first_row = chunk.first_row + row as u64;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::keys;
+use super::{check, keys};
 use crate::error::{EngineError, Result};
 use crate::panel::{RowKind, Stratum};
 
@@ -206,6 +206,7 @@ impl Manifest {
         if format!("{:032x}", xxh3_128(&json)) != sealed.checksum {
             return Err(damaged("its checksum does not fit".into()));
         }
+        check::manifest(&sealed.manifest).map_err(damaged)?;
         Ok(sealed.manifest)
     }
 }

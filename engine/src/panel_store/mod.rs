@@ -1,5 +1,6 @@
 //! A panel store: shards of wide rows as Parquet files in the canonical order, and a manifest (DESIGN §4, docs/guide).
 
+mod check;
 pub mod keys;
 mod manifest;
 pub(crate) mod read;

@@ -5,26 +5,24 @@ use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use bytes::Bytes;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
-};
-use parquet::errors::ParquetError;
-use parquet::file::metadata::ParquetMetaDataReader;
+use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::manifest::Manifest;
 use super::write::{NOTE, ShardNote};
-use super::{PanelStore, keys};
+use super::{PanelStore, check, keys};
 use crate::error::{EngineError, Result};
 use crate::input::Fetched;
+use crate::parquet_file::{self, Damage, TAIL, range_of};
 use crate::store::StoreErrorKind;
 
 /// A shard whose footer was read.
 #[derive(Clone, Debug)]
 pub(crate) struct OpenShard {
+    index: usize,
     key: String,
     metadata: ArrowReaderMetadata,
+    rows: usize,
     pub(crate) note: ShardNote,
     /// All of the file, where it was read at once.
     whole: Option<Bytes>,
@@ -45,7 +43,7 @@ impl PanelStore {
         let manifest: &Manifest = &self.manifest;
         let entry = &manifest.shards[index];
         let key = keys::shard(index);
-        let footer = entry.bytes - entry.footer;
+        let footer = entry.bytes.saturating_sub(entry.footer);
         let range = if whole { 0 } else { footer }..entry.bytes;
         let read = self.storage.get_ranges(&key, None, std::slice::from_ref(&range));
         let mut read = read.map_err(|error| match error.kind {
@@ -55,24 +53,21 @@ impl PanelStore {
         let read = read.pop().unwrap_or_default();
         let skip = read.len().saturating_sub(entry.footer as usize);
         let whole = whole.then(|| read.clone());
-        let (start, footer) = (footer, read.slice(skip..));
+        let footer = read.slice(skip..);
         if format!("{:032x}", xxh3_128(&footer)) != entry.footer_checksum {
             return Err(self.damaged(&key, "the checksum of its footer does not fit"));
         }
-        let file = Fetched::new(entry.bytes, vec![(start, footer)]);
-        let broken = |e: ParquetError| self.damaged(&key, &e.to_string());
-        let mut reader = ParquetMetaDataReader::new();
-        reader.try_parse(&file).map_err(broken)?;
-        let metadata = reader.finish().map_err(broken)?;
-        let note = metadata
+        let metadata = self.parse(&key, &footer, entry.bytes)?;
+        let note: ShardNote = metadata
+            .metadata()
             .file_metadata()
             .key_value_metadata()
             .and_then(|pairs| pairs.iter().find(|pair| pair.key == NOTE))
             .and_then(|pair| serde_json::from_str(pair.value.as_deref()?).ok())
             .ok_or_else(|| self.damaged(&key, "it says nothing of its units"))?;
-        let metadata =
-            ArrowReaderMetadata::try_new(Arc::new(metadata), ArrowReaderOptions::new()).map_err(broken)?;
-        Ok(OpenShard { key, metadata, note, whole })
+        let rows = check::rows(&self.manifest, index, &metadata, &note)
+            .map_err(|why| self.contradicts(&key, &why))?;
+        Ok(OpenShard { index, key, metadata, rows, note, whole })
     }
 
     /// Reads columns of a shard by name, in the order asked; `None` for one that it does not have.
@@ -89,13 +84,12 @@ impl PanelStore {
         let (Some(group), false) = (groups.first(), wanted.is_empty()) else {
             return Ok(indices.iter().map(|_| None).collect());
         };
+        let size = self.manifest.shards[shard.index].bytes;
         let ranges: Vec<Range<u64>> = wanted
             .iter()
-            .map(|&column| {
-                let (start, length) = group.column(column).byte_range();
-                start..start + length
-            })
-            .collect();
+            .map(|&column| range_of(group.column(column), size))
+            .collect::<std::result::Result<_, Damage>>()
+            .map_err(|damage| self.contradicts(&shard.key, &damage.to_string()))?;
         let parts = match &shard.whole {
             None => self.storage.get_ranges(&shard.key, None, &ranges)?,
             Some(file) => ranges
@@ -113,8 +107,9 @@ impl PanelStore {
                 );
             }
         }
-        let length = ranges.last().map_or(0, |range| range.end);
-        let file = Fetched::new(length, ranges.into_iter().map(|r| r.start).zip(parts).collect());
+        let mut parts: Vec<(u64, Bytes)> = ranges.into_iter().map(|r| r.start).zip(parts).collect();
+        parts.sort_by_key(|(start, _)| *start);
+        let file = Fetched::new(size, parts);
         self.decode(shard, file, &indices, wanted)
     }
 
@@ -125,26 +120,46 @@ impl PanelStore {
         indices: &[Option<usize>],
         wanted: Vec<usize>,
     ) -> Result<Vec<Option<ArrayRef>>> {
-        let broken = |e: &dyn std::fmt::Display| self.damaged(&shard.key, &e.to_string());
-        let rows = shard.metadata.metadata().file_metadata().num_rows().max(0) as usize;
-        let mask = ProjectionMask::roots(shard.metadata.parquet_schema(), wanted.iter().copied());
-        let mut reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, shard.metadata.clone())
-            .with_projection(mask)
-            .with_batch_size(rows.max(1))
-            .build()
-            .map_err(|e| broken(&e))?;
-        let batch = match reader.next() {
-            Some(batch) => batch.map_err(|e| broken(&e))?,
-            None => return Err(broken(&"it has no rows")),
+        let broken = |damage: &Damage| self.contradicts(&shard.key, &damage.to_string());
+        let rows = shard.rows;
+        let request = parquet_file::Request {
+            metadata: &shard.metadata,
+            size: self.manifest.shards[shard.index].bytes,
+            row_group: 0,
+            roots: &wanted,
+            rows: 0..rows,
+            batch_rows: rows.max(1),
         };
-        if batch.num_rows() != rows {
-            return Err(broken(&format!("it has {} rows in place of {rows}", batch.num_rows())));
-        }
+        let mut batches = Vec::new();
+        parquet_file::read(file, &request, broken, |batch| {
+            batches.push(batch.clone());
+            Ok(())
+        })?;
+        let [batch] = batches.as_slice() else {
+            return Err(self.contradicts(&shard.key, "its rows do not come at once"));
+        };
         let place = |index: &Option<usize>| {
             let at = wanted.binary_search(&(*index)?).ok()?;
             Some(Arc::clone(batch.column(at)))
         };
         Ok(indices.iter().map(place).collect())
+    }
+
+    /// The footer of a shard, which has the checksum that it should have.
+    fn parse(&self, key: &str, footer: &Bytes, size: u64) -> Result<ArrowReaderMetadata> {
+        let broken = |damage: Damage| self.contradicts(key, &damage.to_string());
+        let end = footer.len().saturating_sub(TAIL as usize);
+        let length = parquet_file::footer_length(&footer.slice(end..), size).map_err(broken)?;
+        match (end as u64).checked_sub(length) {
+            Some(start) => parquet_file::parse(&footer.slice(start as usize..end), size).map_err(broken),
+            None => Err(self.contradicts(key, "its footer is longer than the manifest says")),
+        }
+    }
+
+    /// The error for a shard that is whole, but says something else than the manifest: one of them was made or changed by hand.
+    pub(crate) fn contradicts(&self, key: &str, why: &str) -> EngineError {
+        EngineError::input(format!("the store `{}` is damaged: shard `{key}`: {why}", self.url()))
+            .with_hint("remove the store and prepare it again")
     }
 
     pub(super) fn damaged(&self, key: &str, why: &str) -> EngineError {

@@ -9,15 +9,19 @@ use stagger_estimator::columns::AlignedVec;
 use stagger_estimator::lanes::LANES;
 
 use super::StoredShards;
-use crate::error::{EngineError, Result};
+use crate::error::Result;
 use crate::input::{hash_bytes, hash_integer};
 use crate::load::finish::{Builder, Built, RawShard};
 use crate::load::place::cluster_key;
 use crate::load::slots::{FieldKind, Slots, UNSET, decode};
 use crate::panel::Needs;
+use crate::panel_store::keys;
 use crate::panel_store::read::OpenShard;
 use crate::panel_store::write::{column_name, id_name, present_name};
 use crate::shard::{PeriodBits, Segment};
+
+/// Or what a shard says that can't be.
+type Checked<T> = std::result::Result<T, String>;
 
 impl StoredShards {
     /// Reads a shard; outcomes that nobody needs are zeros.
@@ -30,7 +34,8 @@ impl StoredShards {
         let arrays = self.store.read_columns(&opened, &names.all)?;
         let slots = Slots::new(&self.columns, periods, &|field| names.has_periods(field, &arrays));
         let absent = names.absent.clone().map(|at| absent_rows(&arrays[at], &segments, rows, periods));
-        let absent = absent.transpose()?.flatten();
+        let wrong = |why: String| self.store.contradicts(&keys::shard(index), &why);
+        let absent = absent.transpose().map_err(wrong)?.flatten();
         let mut raw = RawShard {
             columns: Vec::with_capacity(slots.stride),
             gaps: Vec::with_capacity(slots.stride),
@@ -44,16 +49,17 @@ impl StoredShards {
                 continue;
             };
             for at in own.clone() {
-                let array = arrays[at].as_ref().ok_or_else(|| {
-                    EngineError::failed(format!("a shard has no column `{}`", names.all[at]))
-                })?;
-                let (values, gap) = self.column(field.kind, array, &segments, rows)?;
+                let name = &names.all[at];
+                let wrong = |why: String| self.store.contradicts(&keys::shard(index), &why);
+                let array = arrays[at].as_ref().ok_or_else(|| wrong(format!("it has no column `{name}`")))?;
+                let column = self.column(field.kind, array, &segments, rows);
+                let (values, gap) = column.map_err(|why| wrong(format!("column `{name}`: {why}")))?;
                 raw.columns.push(values);
                 raw.gaps.push(gap);
             }
         }
         let keys = match needs.keys {
-            true => unit_keys(arrays.first().and_then(Option::as_ref), &segments, rows)?,
+            true => unit_keys(arrays.first().and_then(Option::as_ref), &segments, rows).map_err(wrong)?,
             // Never looked at, but sliced with the other columns.
             false => vec![0; rows],
         };
@@ -103,7 +109,7 @@ impl StoredShards {
         array: &ArrayRef,
         segments: &[Segment],
         rows: usize,
-    ) -> Result<(AlignedVec, bool)> {
+    ) -> Checked<(AlignedVec, bool)> {
         let mut out = AlignedVec::zeros(rows);
         let mut last = 0;
         for segment in segments {
@@ -111,14 +117,24 @@ impl StoredShards {
             last = segment.start + segment.units;
         }
         out[last..].fill(decode(UNSET));
-        let wrong = || EngineError::failed(format!("a shard's column has type {}", array.data_type()));
+        let wrong = || format!("it has type {}", array.data_type());
+        let mut unknown = false;
         match kind {
             FieldKind::Covariate { text: true } => {
                 let texts = array.as_string_opt::<i32>().ok_or_else(wrong)?;
                 spread(segments, &mut out, |row| match texts.is_valid(row) {
-                    true => self.texts.get(texts.value(row)).map_or(f64::NAN, |&code| f64::from(code)),
+                    true => self.texts.get(texts.value(row)).map_or_else(
+                        || {
+                            unknown = true;
+                            f64::NAN
+                        },
+                        |&code| f64::from(code),
+                    ),
                     false => f64::NAN,
                 });
+                if unknown {
+                    return Err("it has a text that the manifest does not name".to_owned());
+                }
             }
             FieldKind::Cluster { dimension } => {
                 let hashes = array.as_primitive_opt::<UInt64Type>().ok_or_else(wrong)?;
@@ -169,7 +185,7 @@ fn unread(raw: &mut RawShard, rows: usize, periods: Option<usize>) {
 }
 
 /// Writes `value(row)` for all units, padding left out.
-fn spread(segments: &[Segment], out: &mut AlignedVec, value: impl Fn(usize) -> f64) {
+fn spread(segments: &[Segment], out: &mut AlignedVec, mut value: impl FnMut(usize) -> f64) {
     let mut row = 0;
     for segment in segments {
         for unit in segment.start..segment.start + segment.units {
@@ -222,12 +238,13 @@ fn absent_rows(
     segments: &[Segment],
     rows: usize,
     periods: usize,
-) -> Result<Option<PeriodBits>> {
+) -> Checked<Option<PeriodBits>> {
     let mut bits: Option<PeriodBits> = None;
     for (period, array) in arrays.iter().enumerate() {
         let Some(array) = array else { continue };
-        let present: &BooleanArray =
-            array.as_boolean_opt().ok_or_else(|| EngineError::failed("a shard's mask is no mask"))?;
+        let present: &BooleanArray = array
+            .as_boolean_opt()
+            .ok_or_else(|| "what says which rows are there has no logicals".to_owned())?;
         let bits = bits.get_or_insert_with(|| PeriodBits::new(rows, periods));
         let mut row = 0;
         for segment in segments {
@@ -253,8 +270,8 @@ fn absent_rows(
 }
 
 /// Multiplier keys of the units: the lower halves of their hashes.
-fn unit_keys(ids: Option<&ArrayRef>, segments: &[Segment], rows: usize) -> Result<Vec<u64>> {
-    let ids = ids.ok_or_else(|| EngineError::failed("a shard has no identifiers"))?;
+fn unit_keys(ids: Option<&ArrayRef>, segments: &[Segment], rows: usize) -> Checked<Vec<u64>> {
+    let ids = ids.ok_or_else(|| "it has no identifiers".to_owned())?;
     let mut keys = vec![0; rows];
     let mut fill = |key: &mut dyn FnMut(usize) -> u64| {
         let mut row = 0;
@@ -271,7 +288,7 @@ fn unit_keys(ids: Option<&ArrayRef>, segments: &[Segment], rows: usize) -> Resul
     } else if let Some(texts) = ids.as_string_opt::<i32>() {
         fill(&mut |row| hash_bytes(texts.value(row).as_bytes(), &mut buffer) as u64);
     } else {
-        return Err(EngineError::failed(format!("a shard's identifiers have type {}", ids.data_type())));
+        return Err(format!("its identifiers have type {}", ids.data_type()));
     }
     Ok(keys)
 }

@@ -1,0 +1,249 @@
+//! Footers: looked at before the parquet crate reserves memory and recurses by what they say, and checked afterwards, once, for all
+//! that is read by them later.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
+use parquet::file::reader::ChunkReader;
+
+use super::Damage;
+use super::caught::caught;
+use super::thrift::{I32, LIST, Read, Reader, STRUCT, Unsound};
+
+/// Length of a footer and magic number, at the end of a file; the magic number alone is at its start, too.
+pub(crate) const TAIL: u64 = 8;
+const MAGIC: &[u8; 4] = b"PAR1";
+const ENCRYPTED: &[u8; 4] = b"PARE";
+
+/// Bytes of a footer, at most: one of 10,000 columns in 50 row groups has some 60 million.
+const LONGEST: u64 = 256 << 20;
+/// Nesting of columns, at most; the crate's conversions recurse.
+const DEEPEST: usize = 64;
+/// Columns and groups of columns, at most.
+const WIDEST: usize = 1 << 20;
+/// Bytes of a row group in a footer, at least: memory is reserved by their number.
+const LEAST_ROW_GROUP: usize = 8;
+/// Rows of a row group, at most: positions in it are numbers of 32 bits.
+const MOST_ROWS: i64 = i32::MAX as i64;
+/// Rows a byte of their row group, at most; what is compressed best, a number that is always the same, comes to some thousand.
+const ROWS_A_BYTE: i64 = 4_096;
+/// Rows of which nothing is asked.
+const FEW_ROWS: i64 = 1 << 20;
+
+/// Bytes of the footer before the last eight ones, told by them; `size` is that of the file.
+///
+/// # Errors
+/// A file that does not end like one of Parquet, or is shorter than its footer.
+pub(crate) fn footer_length(tail: &[u8], size: u64) -> Result<u64, Damage> {
+    let [a, b, c, d, magic @ ..] = tail else { return Err(Damage::new("it is too short")) };
+    if magic == ENCRYPTED {
+        return Err(Damage::new("its footer is encrypted, which this version can't read"));
+    }
+    if magic != MAGIC {
+        return Err(Damage::new("it does not end with a footer, so it is truncated or no Parquet file"));
+    }
+    let length = u64::from(u32::from_le_bytes([*a, *b, *c, *d]));
+    let room = size.saturating_sub(TAIL + MAGIC.len() as u64);
+    if length > room {
+        return Err(Damage::new(format!(
+            "its footer claims {length} bytes, the file has {room} before its end"
+        )));
+    }
+    if length > LONGEST {
+        return Err(Damage::new(format!("its footer claims {length} bytes, the most is {LONGEST}")));
+    }
+    Ok(length)
+}
+
+/// Reads and checks the footer of a file.
+///
+/// # Errors
+/// A file that is none of Parquet, truncated or damaged.
+pub fn open(file: &impl ChunkReader) -> Result<ArrowReaderMetadata, Damage> {
+    let size = file.len();
+    if size < TAIL + MAGIC.len() as u64 {
+        return Err(Damage::new(format!("it has {size} bytes, which is too short")));
+    }
+    let read = |start: u64, length: u64| {
+        let length = usize::try_from(length).map_err(|_| Damage::new("its footer is too long"))?;
+        file.get_bytes(start, length).map_err(|e| Damage::of(&e))
+    };
+    let length = footer_length(&read(size - TAIL, TAIL)?, size)?;
+    parse(&read(size - TAIL - length, length)?, size)
+}
+
+/// The same of a footer's bytes, the last eight of the file left out.
+///
+/// # Errors
+/// A footer that is damaged, or that says what can't be.
+pub(crate) fn parse(footer: &Bytes, size: u64) -> Result<ArrowReaderMetadata, Damage> {
+    look(footer).map_err(|trouble| match trouble {
+        Trouble::Deep => Damage::new(format!("its columns are nested more than {DEEPEST} deep")),
+        Trouble::Wide => Damage::new(format!("it claims more than {WIDEST} columns")),
+        Trouble::Unsound(_) => Damage::new("its footer is damaged"),
+    })?;
+    let decode = || {
+        let metadata = ParquetMetaDataReader::decode_metadata(footer)?;
+        check(&metadata, size)
+            .map_err(|damage| parquet::errors::ParquetError::General(damage.to_string()))?;
+        ArrowReaderMetadata::try_new(Arc::new(metadata), ArrowReaderOptions::new())
+    };
+    caught(decode)?.map_err(|e| Damage::of(&e))
+}
+
+/// What is found in a footer that must not be decoded.
+#[derive(Debug, PartialEq, Eq)]
+enum Trouble {
+    Deep,
+    Wide,
+    Unsound(Unsound),
+}
+
+impl From<Unsound> for Trouble {
+    fn from(unsound: Unsound) -> Self {
+        Self::Unsound(unsound)
+    }
+}
+
+/// Walks over a footer without reserving or recursing by what it says.
+fn look(footer: &[u8]) -> Result<(), Trouble> {
+    let (mut reader, mut last) = (Reader::new(footer), 0);
+    while let Some((number, kind)) = reader.field(&mut last)? {
+        match (number, kind) {
+            (2, LIST) => look_at_schema(&mut reader)?,
+            (4, LIST) => {
+                let start = reader.clone().position();
+                let (_, count) = reader.clone().list()?;
+                reader.skip(LIST)?;
+                if count.saturating_mul(LEAST_ROW_GROUP) > reader.position() - start {
+                    return Err(Unsound::Wrong.into());
+                }
+            }
+            (_, kind) => reader.skip(kind)?,
+        }
+    }
+    Ok(())
+}
+
+/// Follows the tree of the schema, which is told as a list of nodes that each say how many of the next ones are below.
+fn look_at_schema(reader: &mut Reader<'_>) -> Result<(), Trouble> {
+    let (kind, count) = reader.list()?;
+    if kind != STRUCT {
+        return Err(Unsound::Wrong.into());
+    }
+    if count > WIDEST {
+        return Err(Trouble::Wide);
+    }
+    // By level: nodes that are still to come.
+    let mut open: Vec<usize> = vec![1];
+    for left in (0..count).rev() {
+        match open.last_mut() {
+            Some(expected) => *expected -= 1,
+            None => return Err(Unsound::Wrong.into()),
+        }
+        let children = children(reader)?;
+        if children > left {
+            return Err(Unsound::Wrong.into());
+        }
+        if children > 0 {
+            open.push(children);
+        }
+        while open.last() == Some(&0) {
+            open.pop();
+        }
+        // The root is no column.
+        if open.len() > DEEPEST + 1 {
+            return Err(Trouble::Deep);
+        }
+    }
+    if open.is_empty() { Ok(()) } else { Err(Unsound::Wrong.into()) }
+}
+
+/// Number of nodes below a node of the schema.
+fn children(reader: &mut Reader<'_>) -> Read<usize> {
+    let (mut last, mut children) = (0, 0);
+    while let Some((number, kind)) = reader.field(&mut last)? {
+        match (number, kind) {
+            (5, I32) => children = usize::try_from(reader.int32()?).map_err(|_| Unsound::Wrong)?,
+            (_, kind) => reader.skip(kind)?,
+        }
+    }
+    Ok(children)
+}
+
+/// Checks what a footer says of rows and bytes against the file. Columns are checked when they are read: what nobody asks for refuses
+/// no file.
+fn check(metadata: &ParquetMetaData, size: u64) -> Result<(), Damage> {
+    let mut rows = 0i64;
+    for (number, group) in metadata.row_groups().iter().enumerate() {
+        let own =
+            rows_of(group, size).map_err(|reason| Damage::new(format!("row group {number} {reason}")))?;
+        rows = rows.saturating_add(own);
+    }
+    let told = metadata.file_metadata().num_rows();
+    if told != rows {
+        return Err(Damage::new(format!("its footer claims {told} rows, its row groups have {rows}")));
+    }
+    Ok(())
+}
+
+/// Rows of a row group that its bytes can hold.
+fn rows_of(group: &RowGroupMetaData, size: u64) -> Result<i64, String> {
+    let rows = group.num_rows();
+    if !(0..=MOST_ROWS).contains(&rows) {
+        return Err(format!("claims {rows} rows, which can't be"));
+    }
+    let sizes = group.columns().iter().map(|column| column.compressed_size().max(0));
+    let bytes = sizes.fold(0i64, i64::saturating_add).min(i64::try_from(size).unwrap_or(i64::MAX));
+    if group.num_columns() > 0 && rows > FEW_ROWS && rows / ROWS_A_BYTE > bytes {
+        return Err(format!("claims {rows} rows in {bytes} bytes"));
+    }
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A schema as a list of nodes with so many children each.
+    fn schema(children: &[u8]) -> Vec<u8> {
+        let mut out = vec![0x29, 0xfc];
+        let mut count = children.len();
+        while count >= 0x80 {
+            out.push(count as u8 | 0x80);
+            count >>= 7;
+        }
+        out.push(count as u8);
+        for &own in children {
+            out.extend([0x48, 1, b'x', 0x15, own * 2, 0]);
+        }
+        out.push(0);
+        out
+    }
+
+    #[test]
+    fn a_schema_is_followed_without_recursion() {
+        assert_eq!(look(&schema(&[2, 0, 1, 0])), Ok(()));
+        let nested = |depth: usize| [vec![1; depth], vec![0]].concat();
+        assert_eq!(look(&schema(&nested(DEEPEST))), Ok(()));
+        assert_eq!(look(&schema(&nested(DEEPEST + 1))), Err(Trouble::Deep));
+        assert_eq!(look(&schema(&nested(200_000))), Err(Trouble::Deep));
+        assert_eq!(look(&schema(&[2, 0])), Err(Unsound::Wrong.into()), "a node too few");
+        assert_eq!(look(&schema(&[1, 0, 0])), Err(Unsound::Wrong.into()), "a node too many");
+        assert_eq!(look(&schema(&[1, 0])[..6]), Err(Unsound::Short.into()));
+    }
+
+    #[test]
+    fn a_tail_is_checked_against_the_file() {
+        let tail = |length: u32, magic: &[u8]| [&length.to_le_bytes()[..], magic].concat();
+        assert_eq!(footer_length(&tail(100, b"PAR1"), 1000), Ok(100));
+        for (tail, size) in
+            [(tail(100, b"PAR2"), 1000), (tail(100, b"PARE"), 1000), (tail(989, b"PAR1"), 1000)]
+        {
+            footer_length(&tail, size).expect_err("refused");
+        }
+        footer_length(&tail(LONGEST as u32 + 1, b"PAR1"), 1 << 40).expect_err("too long");
+    }
+}

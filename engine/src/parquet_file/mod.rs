@@ -1,0 +1,117 @@
+//! Parquet files that nobody need have meant well: every footer and every page that the program reads passes here.
+//!
+//! Footers are looked at before they are decoded and checked afterwards (`footer`), headers of pages before their pages are
+//! decompressed (`pages`), and what the decoders don't check themselves and panic at is caught (`caught`). So bytes of any kind come to
+//! an error or to values, in memory that the rows account for.
+
+mod caught;
+mod decode;
+mod footer;
+mod header;
+mod pages;
+mod thrift;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use bytes::{Buf, Bytes, buf::Reader};
+use parquet::errors::ParquetError;
+use parquet::file::reader::{ChunkReader, Length};
+
+pub use caught::is_caught;
+pub use decode::{Request, read};
+pub use footer::open;
+pub(crate) use footer::{TAIL, footer_length, parse};
+pub(crate) use pages::range_of;
+
+/// What is wrong with a file's bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    column: Option<String>,
+    reason: String,
+}
+
+impl Damage {
+    fn new(reason: impl Into<String>) -> Self {
+        Self { column: None, reason: reason.into() }
+    }
+
+    fn of_column(name: &str, reason: impl Into<String>) -> Self {
+        Self { column: Some(name.to_owned()), reason: reason.into() }
+    }
+
+    /// What a decoder says, without the names that errors get on their way.
+    fn of(error: &dyn std::error::Error) -> Self {
+        let text = error.to_string();
+        let text = text.lines().next().unwrap_or_default();
+        let text = text.rsplit("rror: ").next().unwrap_or(text);
+        match text.contains("CRC checksum") {
+            true => Self::new("the checksum of a page does not fit"),
+            false => Self::new(lower(text)),
+        }
+    }
+}
+
+fn lower(text: &str) -> String {
+    let mut letters = text.chars();
+    match letters.next() {
+        Some(first) => first.to_lowercase().chain(letters).collect(),
+        None => "it can't be decoded".to_owned(),
+    }
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.column {
+            Some(column) => write!(f, "column `{column}`: {}", self.reason),
+            None => f.write_str(&self.reason),
+        }
+    }
+}
+
+impl std::error::Error for Damage {}
+
+/// A file of this machine, read at places: without a position that threads would share, and in one call each.
+#[derive(Debug)]
+pub struct LocalFile {
+    file: File,
+    size: u64,
+}
+
+impl LocalFile {
+    /// A file of `size` bytes.
+    pub fn new(file: File, size: u64) -> Self {
+        Self { file, size }
+    }
+}
+
+impl Length for LocalFile {
+    fn len(&self) -> u64 {
+        self.size
+    }
+}
+
+impl ChunkReader for LocalFile {
+    type T = Reader<Bytes>;
+
+    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
+        const AHEAD: u64 = 8 << 10;
+        let length = self.size.saturating_sub(start).min(AHEAD);
+        Ok(self.get_bytes(start, length as usize)?.reader())
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
+        let end = start.checked_add(length as u64);
+        if end.is_none_or(|end| end > self.size) {
+            let size = self.size;
+            return Err(ParquetError::EOF(format!("{length} bytes at {start} of a file with {size}")));
+        }
+        let mut bytes = vec![0; length];
+        self.file.read_exact_at(&mut bytes, start)?;
+        Ok(bytes.into())
+    }
+}

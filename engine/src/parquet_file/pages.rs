@@ -1,0 +1,329 @@
+//! The bytes of column chunks on their way to the parquet crate. It asks for the header of a page, then for the page: the header is
+//! checked against the rows and the type of its column in between, so that no page takes more memory than its rows can need.
+
+use std::collections::HashMap;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::{Buf, Bytes};
+use parquet::basic::{Compression, Type};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
+use parquet::file::reader::{ChunkReader, Length};
+
+use super::Damage;
+use super::footer::TAIL;
+use super::header::{Kind, PageHeader};
+use super::thrift::Unsound;
+
+/// First read for a header; those with statistics of long texts are longer.
+const HEADER: usize = 256;
+/// Bytes of a header, at most.
+const LONGEST_HEADER: usize = 1 << 20;
+/// Bytes that a page may take beside its values: blocks of an encoding are filled up, levels have lengths.
+const BESIDE: u64 = 64 << 10;
+/// Bytes of levels, indices and lengths for one value, at most.
+const A_VALUE: u64 = 16;
+/// Bytes of texts in a page, at least that many are taken …
+const TEXTS: u64 = 16 << 20;
+/// … and so many more for each value, and for each byte that they were compressed to.
+const A_TEXT: u64 = 1 << 10;
+/// Bytes of a value of fixed length, at most: decimals have 32, UUIDs 16.
+const WIDEST: i32 = 1 << 10;
+/// Entries of a dictionary, at least that many are taken; a column has no more than it has values, but for categories that no row has.
+const ENTRIES: u64 = 1 << 20;
+/// Compressed bytes may be some more than what they are made of.
+const OVERHEAD: u64 = 1 << 10;
+/// What an unbounded decoder may make of a page without being watched.
+const UNWATCHED: u64 = 16 << 20;
+
+/// A column chunk that is read.
+#[derive(Clone, Debug)]
+struct Column {
+    range: Range<u64>,
+    values: u64,
+    /// Bytes of a value; `None` for texts.
+    width: Option<u64>,
+    codec: Compression,
+    name: String,
+}
+
+/// What a header has said of a page whose decoder knows no bound.
+#[derive(Clone, Copy, Debug)]
+struct Claim {
+    size: u64,
+    /// Bytes in front that are not compressed.
+    levels: usize,
+    codec: Compression,
+}
+
+/// Column chunks of a row group, with their pages checked on the way.
+pub(super) struct Guarded<R> {
+    bytes: Arc<R>,
+    columns: Arc<[Column]>,
+    claims: Arc<Mutex<HashMap<u64, Claim>>>,
+    /// What was found first: errors lose what they were made of on their way through the decoders.
+    found: Arc<Mutex<Option<Damage>>>,
+}
+
+impl<R> Clone for Guarded<R> {
+    fn clone(&self) -> Self {
+        Self {
+            bytes: Arc::clone(&self.bytes),
+            columns: Arc::clone(&self.columns),
+            claims: Arc::clone(&self.claims),
+            found: Arc::clone(&self.found),
+        }
+    }
+}
+
+/// Where a column chunk lies in a file of `size` bytes.
+pub(crate) fn range_of(column: &ColumnChunkMetaData, size: u64) -> Result<Range<u64>, Damage> {
+    let start = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
+    let length = column.compressed_size();
+    let range = u64::try_from(start).ok().zip(u64::try_from(length).ok());
+    let range = range.and_then(|(start, length)| Some(start..start.checked_add(length)?));
+    match range.filter(|range| range.end <= size.saturating_sub(TAIL) && range.start >= 4) {
+        Some(range) => Ok(range),
+        None => Err(Damage::of_column(
+            &column.column_path().string(),
+            format!("it claims {length} bytes at {start} of a file with {size}"),
+        )),
+    }
+}
+
+impl<R: ChunkReader> Guarded<R> {
+    /// The columns `leaves` of a row group, in a file of `size` bytes.
+    ///
+    /// # Errors
+    /// A footer whose places, sizes or counts of these columns can't be.
+    pub(super) fn new(
+        bytes: Arc<R>,
+        group: &RowGroupMetaData,
+        leaves: &[usize],
+        size: u64,
+    ) -> Result<Self, Damage> {
+        let columns = leaves.iter().map(|&leaf| Column::new(group, leaf, size));
+        let mut columns = columns.collect::<Result<Vec<Column>, Damage>>()?;
+        columns.sort_by_key(|column| column.range.start);
+        for pair in columns.windows(2) {
+            if pair[0].range.end > pair[1].range.start {
+                let reason = format!("its bytes are those of column `{}`, too", pair[1].name);
+                return Err(Damage::of_column(&pair[0].name, reason));
+            }
+        }
+        Ok(Self { bytes, columns: columns.into(), claims: Arc::default(), found: Arc::default() })
+    }
+
+    /// What was found wrong, if it was found here.
+    pub(super) fn found(&self) -> Option<Damage> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn broken(&self, column: &Column, reason: impl Into<String>) -> ParquetError {
+        let damage = Damage::of_column(&column.name, reason);
+        let text = damage.to_string();
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(damage);
+        ParquetError::General(text)
+    }
+
+    fn column(&self, start: u64) -> Option<&Column> {
+        let after = self.columns.partition_point(|column| column.range.start <= start);
+        self.columns.get(after.checked_sub(1)?).filter(|column| start < column.range.end)
+    }
+
+    /// The header of the page at `start`, checked: bytes that begin with it.
+    fn checked(&self, start: u64) -> parquet::errors::Result<Bytes> {
+        let Some(column) = self.column(start) else {
+            return Err(ParquetError::EOF(format!("byte {start} lies outside of the columns read")));
+        };
+        let (bytes, header) = self.header(column, start)?;
+        let body = start + header.length as u64;
+        let room = column.range.end.saturating_sub(body);
+        column.check(&header, room).map_err(|why| self.broken(column, why))?;
+        if let Some(claim) = column.claim(&header) {
+            self.claims.lock().unwrap_or_else(PoisonError::into_inner).insert(body, claim);
+        }
+        Ok(bytes)
+    }
+
+    /// The bytes from a page's start on, at least to the end of its header, and the header.
+    fn header(&self, column: &Column, start: u64) -> parquet::errors::Result<(Bytes, PageHeader)> {
+        let room = usize::try_from(column.range.end - start).unwrap_or(usize::MAX);
+        let mut length = HEADER.min(room);
+        loop {
+            let bytes = self.bytes.get_bytes(start, length)?;
+            match PageHeader::read(&bytes) {
+                Ok(header) => return Ok((bytes, header)),
+                Err(Unsound::Short) if length < room.min(LONGEST_HEADER) => {
+                    length = (length * 8).min(room).min(LONGEST_HEADER);
+                }
+                Err(_) => return Err(self.broken(column, "the header of a page is damaged")),
+            }
+        }
+    }
+}
+
+impl Column {
+    fn new(group: &RowGroupMetaData, leaf: usize, size: u64) -> Result<Self, Damage> {
+        let column = group.column(leaf);
+        let name = column.column_path().string();
+        let broken = |reason: String| Damage::of_column(&name, reason);
+        if column.file_path().is_some() {
+            return Err(broken("its values are in another file".into()));
+        }
+        let description = column.column_descr();
+        let (values, rows) = (column.num_values(), group.num_rows());
+        if values < 0 || (description.max_rep_level() == 0 && values != rows) {
+            return Err(broken(format!("it claims {values} values for {rows} rows")));
+        }
+        let width = match description.physical_type() {
+            Type::BOOLEAN => Some(1),
+            Type::INT32 | Type::FLOAT => Some(4),
+            Type::INT64 | Type::DOUBLE => Some(8),
+            Type::INT96 => Some(12),
+            Type::BYTE_ARRAY => None,
+            Type::FIXED_LEN_BYTE_ARRAY => match description.type_length() {
+                length @ 0..=WIDEST => Some(u64::from(length.unsigned_abs())),
+                length => return Err(broken(format!("it claims values of {length} bytes"))),
+            },
+        };
+        let range = range_of(column, size)?;
+        Ok(Self { range, values: values.unsigned_abs(), width, codec: column.compression(), name })
+    }
+
+    /// Checks a page's header, `room` bytes before the end of the chunk.
+    fn check(&self, header: &PageHeader, room: u64) -> Result<(), String> {
+        let (size, stored) = (header.size, header.stored);
+        if header.kind == Kind::Other {
+            return Ok(());
+        }
+        if stored > room {
+            return Err(format!("a page claims {stored} bytes, its column has {room} left"));
+        }
+        let most = match header.kind {
+            Kind::Dictionary => self.values.max(ENTRIES),
+            _ => self.values,
+        };
+        let values = header.values;
+        if values > most {
+            return Err(format!("a page claims {values} values, its column has {}", self.values));
+        }
+        let bound = self.bound(values, stored);
+        if size > bound {
+            return Err(format!(
+                "a page claims {size} bytes for {values} values, which take {bound} at most"
+            ));
+        }
+        let compressed = self.codec != Compression::UNCOMPRESSED;
+        if compressed && stored > size + size / 4 + OVERHEAD {
+            return Err(format!("a page of {stored} bytes claims {size} bytes before it was compressed"));
+        }
+        Ok(())
+    }
+
+    /// Bytes that a page of so many values can need, compressed to `stored`.
+    fn bound(&self, values: u64, stored: u64) -> u64 {
+        match self.width {
+            Some(width) => BESIDE + values * (2 * width + A_VALUE),
+            None => TEXTS + A_TEXT * values.min(stored),
+        }
+    }
+
+    /// What to look at while a page is decompressed: nothing where its decoder keeps to the size that it is told.
+    fn claim(&self, header: &PageHeader) -> Option<Claim> {
+        let (expands, codec) = match self.codec {
+            // A byte of deflate makes 1,032 at most, one of LZ4 255.
+            Compression::GZIP(_) => (1_032, self.codec),
+            Compression::LZ4 => (255, self.codec),
+            Compression::BROTLI(_) => (u64::MAX, self.codec),
+            _ => return None,
+        };
+        let most = header.stored.saturating_mul(expands);
+        let watched =
+            header.kind != Kind::Other && header.compressed && most > UNWATCHED.max(2 * header.size);
+        watched.then_some(Claim { size: header.size, levels: header.levels, codec })
+    }
+}
+
+impl<R: ChunkReader> Length for Guarded<R> {
+    fn len(&self) -> u64 {
+        self.bytes.len()
+    }
+}
+
+impl<R: ChunkReader> ChunkReader for Guarded<R> {
+    type T = Header<R>;
+
+    /// The header of a page; what is asked for without being read need not be one.
+    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
+        Ok(Header { file: self.clone(), start, bytes: None })
+    }
+
+    /// A page.
+    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
+        let column = self.column(start).filter(|column| length as u64 <= column.range.end - start);
+        let empty = length == 0 && start <= self.bytes.len();
+        let Some(column) = column else {
+            return match empty {
+                true => Ok(Bytes::new()),
+                false => Err(ParquetError::EOF(format!("byte {start} lies outside of the columns read"))),
+            };
+        };
+        let bytes = self.bytes.get_bytes(start, length)?;
+        let claim = self.claims.lock().unwrap_or_else(PoisonError::into_inner).remove(&start);
+        match claim {
+            Some(claim) if claim.is_exceeded(&bytes) => {
+                let size = claim.size;
+                Err(self.broken(column, format!("a page holds more than the {size} bytes that it claims")))
+            }
+            _ => Ok(bytes),
+        }
+    }
+}
+
+/// The header of a page, fetched and checked when its first byte is read.
+pub(super) struct Header<R> {
+    file: Guarded<R>,
+    start: u64,
+    bytes: Option<Bytes>,
+}
+
+impl<R: ChunkReader> Read for Header<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let bytes = match &mut self.bytes {
+            Some(bytes) => bytes,
+            none => none.insert(self.file.checked(self.start).map_err(io::Error::other)?),
+        };
+        let count = out.len().min(bytes.len());
+        bytes.copy_to_slice(&mut out[..count]);
+        Ok(count)
+    }
+}
+
+impl Claim {
+    /// Decompresses a page, to see whether it is longer than it says, and keeps nothing of it.
+    fn is_exceeded(&self, page: &[u8]) -> bool {
+        let Some(packed) = page.get(self.levels..) else { return false };
+        let room = self.size - (self.levels as u64).min(self.size);
+        let counted = match self.codec {
+            Compression::GZIP(_) => count(flate2::read::MultiGzDecoder::new(packed), room),
+            Compression::BROTLI(_) => count(brotli::Decompressor::new(packed, 4096), room),
+            _ => count(lz4_flex::frame::FrameDecoder::new(packed), room),
+        };
+        counted > room
+    }
+}
+
+/// Bytes of a stream, counted to a little over `most`; up to the first that can't be decoded.
+fn count(mut stream: impl Read, most: u64) -> u64 {
+    let (mut buffer, mut counted) = ([0; 16 << 10], 0u64);
+    while counted <= most {
+        match stream.read(&mut buffer) {
+            Ok(0) | Err(_) => break,
+            Ok(read) => counted += read as u64,
+        }
+    }
+    counted
+}

@@ -1,0 +1,197 @@
+//! Thrift's compact protocol, as far as footers and page headers must be looked at before the parquet crate takes them: it reserves
+//! memory and recurses by what they say.
+
+/// Nesting of structs and lists in a footer or a header; sound ones have six levels.
+const DEEPEST: usize = 24;
+
+/// The reason why bytes are no sound structure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unsound {
+    /// They end within it.
+    Short,
+    /// They can't mean what they say.
+    Wrong,
+}
+
+/// Result of reading a structure.
+pub(super) type Read<T> = Result<T, Unsound>;
+
+/// Types of fields and elements, as the protocol numbers them.
+pub(super) const I32: u8 = 5;
+const BINARY: u8 = 8;
+pub(super) const LIST: u8 = 9;
+pub(super) const STRUCT: u8 = 12;
+
+/// A reader over bytes.
+#[derive(Clone, Debug)]
+pub(super) struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// Starts at the first byte.
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// Bytes read so far.
+    pub(super) fn position(&self) -> usize {
+        self.at
+    }
+
+    fn byte(&mut self) -> Read<u8> {
+        let byte = *self.bytes.get(self.at).ok_or(Unsound::Short)?;
+        self.at += 1;
+        Ok(byte)
+    }
+
+    fn pass(&mut self, count: usize) -> Read<()> {
+        let end = self.at.checked_add(count).ok_or(Unsound::Wrong)?;
+        if end > self.bytes.len() {
+            return Err(Unsound::Short);
+        }
+        self.at = end;
+        Ok(())
+    }
+
+    /// An unsigned number of variable length.
+    fn varint(&mut self) -> Read<u64> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(Unsound::Wrong)
+    }
+
+    /// A signed number of variable length.
+    pub(super) fn integer(&mut self) -> Read<i64> {
+        let value = self.varint()?;
+        Ok((value >> 1) as i64 ^ -((value & 1) as i64))
+    }
+
+    /// A signed number of 32 bits.
+    pub(super) fn int32(&mut self) -> Read<i32> {
+        i32::try_from(self.integer()?).map_err(|_| Unsound::Wrong)
+    }
+
+    /// The next field of a struct: number and type; `None` at its end. `last` is the number of the field before.
+    pub(super) fn field(&mut self, last: &mut i16) -> Read<Option<(i16, u8)>> {
+        let head = self.byte()?;
+        let kind = head & 0x0f;
+        if kind == 0 {
+            return Ok(None);
+        }
+        let number = match head >> 4 {
+            0 => i16::try_from(self.integer()?).map_err(|_| Unsound::Wrong)?,
+            step => last.checked_add(i16::from(step)).ok_or(Unsound::Wrong)?,
+        };
+        *last = number;
+        Ok(Some((number, kind)))
+    }
+
+    /// The head of a list: type and number of its elements.
+    pub(super) fn list(&mut self) -> Read<(u8, usize)> {
+        let head = self.byte()?;
+        let count = match head >> 4 {
+            15 => usize::try_from(self.varint()?).map_err(|_| Unsound::Wrong)?,
+            short => usize::from(short),
+        };
+        // Every element takes a byte at least.
+        if count > self.bytes.len() - self.at {
+            return Err(Unsound::Short);
+        }
+        Ok((head & 0x0f, count))
+    }
+
+    /// Passes over a field's value.
+    pub(super) fn skip(&mut self, kind: u8) -> Read<()> {
+        self.skip_within(kind, DEEPEST)
+    }
+
+    fn skip_within(&mut self, kind: u8, deep: usize) -> Read<()> {
+        let deeper = deep.checked_sub(1).ok_or(Unsound::Wrong)?;
+        match kind {
+            // Logicals of a struct are in the field's type.
+            1 | 2 => Ok(()),
+            3 => self.pass(1),
+            4..=6 => self.varint().map(|_| ()),
+            7 => self.pass(8),
+            BINARY => {
+                let length = usize::try_from(self.varint()?).map_err(|_| Unsound::Wrong)?;
+                self.pass(length)
+            }
+            LIST | 10 => {
+                let (kind, count) = self.list()?;
+                (0..count).try_for_each(|_| self.skip_element(kind, deeper))
+            }
+            11 => self.skip_map(deeper),
+            STRUCT => self.skip_struct(deeper),
+            13 => self.pass(16),
+            _ => Err(Unsound::Wrong),
+        }
+    }
+
+    fn skip_element(&mut self, kind: u8, deep: usize) -> Read<()> {
+        match kind {
+            // Logicals of a list are bytes.
+            1 | 2 => self.pass(1),
+            other => self.skip_within(other, deep),
+        }
+    }
+
+    fn skip_map(&mut self, deep: usize) -> Read<()> {
+        let count = self.varint()?;
+        if count == 0 {
+            return Ok(());
+        }
+        let kinds = self.byte()?;
+        for _ in 0..count {
+            self.skip_element(kinds >> 4, deep)?;
+            self.skip_element(kinds & 0x0f, deep)?;
+        }
+        Ok(())
+    }
+
+    fn skip_struct(&mut self, deep: usize) -> Read<()> {
+        let mut last = 0;
+        while let Some((_, kind)) = self.field(&mut last)? {
+            self.skip_within(kind, deep)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nesting_is_bounded() {
+        // A list of lists of lists …: one byte a level.
+        let nested = vec![0x19; 100_000];
+        assert_eq!(Reader::new(&nested).skip(LIST), Err(Unsound::Wrong));
+        // A list that says it has more elements than there are bytes.
+        assert_eq!(Reader::new(&[0xf8, 0xff, 0xff, 0xff, 0x0f]).list(), Err(Unsound::Short));
+        assert_eq!(Reader::new(&[0x80; 20]).integer(), Err(Unsound::Wrong));
+    }
+
+    #[test]
+    fn fields_are_told_and_passed_over() {
+        // 1: i32 = -3, 4: binary "ab", 20: list of two logicals, end.
+        let bytes = [0x15, 0x05, 0x38, 0x02, b'a', b'b', 0x09, 40, 0x22, 1, 2, 0x00];
+        let (mut reader, mut last) = (Reader::new(&bytes), 0);
+        assert_eq!(reader.field(&mut last), Ok(Some((1, I32))));
+        assert_eq!(reader.int32(), Ok(-3));
+        assert_eq!(reader.field(&mut last), Ok(Some((4, BINARY))));
+        reader.skip(BINARY).unwrap();
+        assert_eq!(reader.field(&mut last), Ok(Some((20, LIST))));
+        reader.skip(LIST).unwrap();
+        assert_eq!(reader.field(&mut last), Ok(None));
+        assert_eq!(reader.position(), bytes.len());
+    }
+}
