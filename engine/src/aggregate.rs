@@ -1,14 +1,20 @@
 //! Aggregations from a saved result alone: every one is a linear map of the extended columns (FORMULAS §6).
 
+mod lost;
+
 use faer::Mat;
-use stagger_estimator::aggregate::{self, AggregateInput, AggregateKind};
+use stagger_estimator::aggregate::{self, Aggregate, AggregateError, AggregateInput, AggregateKind};
 use stagger_estimator::inference::{Extended, InferenceOptions, infer_aggregate, pointwise_critical_value};
 
 use crate::error::{EngineError, Result};
 use crate::plan::input_error;
-use crate::result::{Aggte, Num, SavedResult};
+use crate::result::{Aggte, KINDS, LostCells, NotAggregated, Num, SavedResult};
+use crate::spec::RunSpec;
 
 pub use stagger_estimator::aggregate::AggregateOptions;
+
+/// Why the overall effect of a window is missing.
+const NO_POST: &str = "the window has no event time at or after 0";
 
 /// Settings of an aggregation that differ from the run's.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,7 +25,56 @@ pub struct InferenceOverrides {
     pub cband: Option<bool>,
 }
 
-/// Aggregates a saved result; standard errors and bands come from its draws where it has them.
+/// The window and the rule about missing cells that a specification asks for.
+pub fn options_of(spec: &RunSpec) -> AggregateOptions {
+    AggregateOptions {
+        min_e: spec.min_e.unwrap_or(f64::NEG_INFINITY),
+        max_e: spec.max_e.unwrap_or(f64::INFINITY),
+        balance_e: spec.balance_e,
+        na_rm: spec.na_rm,
+    }
+}
+
+/// The four aggregations of a result, in place of those that it has. One that can't be had is missing, with its reason
+/// among the result's and a warning.
+///
+/// # Errors
+/// A damaged result, as [`aggregate_saved`].
+pub fn aggregate_all(
+    saved: &mut SavedResult,
+    draws: Option<&Mat<f64>>,
+    options: &AggregateOptions,
+) -> Result<()> {
+    let extended = extended(saved, draws)?;
+    aggregate_extended(saved, &extended, options);
+    Ok(())
+}
+
+/// The same with the extended columns at hand.
+pub(crate) fn aggregate_extended(saved: &mut SavedResult, extended: &Extended, options: &AggregateOptions) {
+    saved.result.aggte.clear();
+    saved.result.not_aggregated.clear();
+    saved.result.warnings.retain(|warning| !lost::is_warning(warning));
+    for kind in KINDS {
+        match aggregate_one(saved, extended, kind, options, &InferenceOverrides::default()) {
+            Ok(aggte) => {
+                saved.result.aggte.insert(kind.to_owned(), aggte);
+            }
+            Err((error, lost)) => {
+                let not_given = NotAggregated { reason: error.to_string(), hint: error.hint(), lost };
+                saved.result.not_aggregated.insert(kind.to_owned(), not_given);
+            }
+        }
+    }
+    let warnings = lost::warnings(saved);
+    saved.result.warnings.extend(warnings);
+}
+
+/// Aggregates a saved result; standard errors and bands come from its draws where it has them. Limits that the type has no
+/// use for are not applied.
+///
+/// # Errors
+/// A type that there is none of, cells that can't be estimated without `na_rm`, and a window without a cell.
 pub fn aggregate_saved(
     saved: &SavedResult,
     draws: Option<&Mat<f64>>,
@@ -27,34 +82,94 @@ pub fn aggregate_saved(
     options: &AggregateOptions,
     overrides: &InferenceOverrides,
 ) -> Result<Aggte> {
-    aggregate_extended(saved, &extended(saved, draws)?, kind, options, overrides)
+    aggregate_one(saved, &extended(saved, draws)?, kind, options, overrides).map_err(|(error, _)| error)
 }
 
-/// The same with the extended columns at hand, which several aggregations share.
-pub(crate) fn aggregate_extended(
+/// An aggregation, or why there is none and the cells that it lacks.
+type Aggregated = std::result::Result<Aggte, (EngineError, Option<LostCells>)>;
+
+fn aggregate_one(
     saved: &SavedResult,
     extended: &Extended,
     kind: &str,
     options: &AggregateOptions,
     overrides: &InferenceOverrides,
-) -> Result<Aggte> {
+) -> Aggregated {
     let kind: AggregateKind = kind.parse().map_err(|_| {
-        EngineError::input(format!("type must be one of simple, dynamic, group, calendar, not `{kind}`"))
+        let text = format!("type must be one of {}, not `{kind}`", KINDS.join(", "));
+        (EngineError::input(text), None)
     })?;
-    let numbers = |values: &[Num]| values.iter().map(|v| v.0).collect::<Vec<f64>>();
-    let (group, time) = (numbers(&saved.result.att_gt.group), numbers(&saved.result.att_gt.time));
-    let att = numbers(&saved.result.att_gt.att);
-    let (groups, periods) = (numbers(&saved.extended.groups), numbers(&saved.extended.periods));
-    let input = AggregateInput {
-        group: &group,
-        time: &time,
-        att: &att,
-        groups: &groups,
-        shares: &saved.extended.shares,
-        periods: &periods,
-    };
-    let found = aggregate::aggregate(&input, kind, options)
-        .map_err(|e| input_error(&e, Some(e.hint().to_owned())))?;
+    let options = options.applied(kind);
+    let cells = Cells::of(saved);
+    let input = cells.input(saved);
+    let found = aggregate::aggregate(&input, kind, &options).map_err(|error| {
+        let lost = lost::lost(saved, &input, kind, &options);
+        (refusal(saved, &input, kind, &options, &error, lost.as_ref()), lost)
+    })?;
+    let left_out = lost::lost(saved, &input, kind, &options);
+    summary(saved, extended, &found, &options, overrides)
+        .map(|aggte| Aggte { left_out, ..aggte })
+        .map_err(|error| (error, None))
+}
+
+/// The cells' numbers without their wrapping.
+struct Cells {
+    group: Vec<f64>,
+    time: Vec<f64>,
+    att: Vec<f64>,
+    groups: Vec<f64>,
+    periods: Vec<f64>,
+}
+
+impl Cells {
+    fn of(saved: &SavedResult) -> Self {
+        let numbers = |values: &[Num]| values.iter().map(|v| v.0).collect::<Vec<f64>>();
+        let (cells, extended) = (&saved.result.att_gt, &saved.extended);
+        Self {
+            group: numbers(&cells.group),
+            time: numbers(&cells.time),
+            att: numbers(&cells.att),
+            groups: numbers(&extended.groups),
+            periods: numbers(&extended.periods),
+        }
+    }
+
+    fn input<'a>(&'a self, saved: &'a SavedResult) -> AggregateInput<'a> {
+        AggregateInput {
+            group: &self.group,
+            time: &self.time,
+            att: &self.att,
+            groups: &self.groups,
+            shares: &saved.extended.shares,
+            periods: &self.periods,
+        }
+    }
+}
+
+/// The error of an aggregation that there is none of, with what goes with the cells that it lacks.
+fn refusal(
+    saved: &SavedResult,
+    input: &AggregateInput<'_>,
+    kind: AggregateKind,
+    options: &AggregateOptions,
+    error: &AggregateError,
+    lost: Option<&LostCells>,
+) -> EngineError {
+    let Some(lost) = lost else { return input_error(error, error.hint()) };
+    let text = format!("{error}: {}", lost::described(saved, lost));
+    // What leaves nothing is no help.
+    let lenient = AggregateOptions { na_rm: true, ..*options };
+    let helps = aggregate::aggregate(input, kind, &lenient).is_ok();
+    input_error(&text, error.hint().filter(|_| helps))
+}
+
+fn summary(
+    saved: &SavedResult,
+    extended: &Extended,
+    found: &Aggregate,
+    options: &AggregateOptions,
+    overrides: &InferenceOverrides,
+) -> Result<Aggte> {
     let spec = &saved.extended.spec;
     let alp = overrides.alp.unwrap_or(spec.alp);
     if !(alp > 0.0 && alp < 1.0) {
@@ -62,27 +177,39 @@ pub(crate) fn aggregate_extended(
     }
     let inference_options =
         InferenceOptions { alp, bstrap: spec.bstrap, cband: overrides.cband.unwrap_or(spec.cband) };
-    let inference = infer_aggregate(extended, &found, &inference_options);
+    let inference = infer_aggregate(extended, found, &inference_options);
     let overall = (found.overall.att, inference.overall_se, pointwise_critical_value(alp));
     let by: Vec<f64> = found.by.iter().map(|e| e.att).collect();
     let band =
         |sign: f64| by.iter().zip(&inference.se).map(|(a, s)| Num(a + sign * inference.crit * s)).collect();
     let limit = |value: f64| value.is_finite().then_some(Num(value));
+    let overall_reason = match overall.0.is_nan() {
+        true => Some(NO_POST.to_owned()),
+        false => lost::no_error(saved, &found.overall, overall.1),
+    };
+    let mut reason_egt: Vec<Option<String>> =
+        found.by.iter().zip(&inference.se).map(|(e, se)| lost::no_error(saved, e, *se)).collect();
+    if reason_egt.iter().all(Option::is_none) {
+        reason_egt.clear();
+    }
     Ok(Aggte {
-        kind: kind.to_string(),
+        kind: found.kind.to_string(),
         min_e: limit(options.min_e),
         max_e: limit(options.max_e),
         balance_e: options.balance_e.map(Num),
         na_rm: options.na_rm,
+        left_out: None,
         overall_att: Num(overall.0),
         overall_se: Num(overall.1),
         overall_lci: Num(overall.0 - overall.2 * overall.1),
         overall_uci: Num(overall.0 + overall.2 * overall.1),
+        overall_reason,
         egt: found.egt.iter().copied().map(Num).collect(),
         lci_egt: band(-1.0),
         uci_egt: band(1.0),
         att_egt: by.into_iter().map(Num).collect(),
         se_egt: inference.se.iter().copied().map(Num).collect(),
+        reason_egt,
         crit: (!found.egt.is_empty()).then_some(Num(inference.crit)),
     })
 }

@@ -10,7 +10,7 @@ use stagger_estimator::symmetric::Symmetric;
 use crate::spec::RunSpec;
 
 /// A number that JSON shows as an integer where it is one, and as `null` where R has `NA`.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Num(pub f64);
 
 impl Num {
@@ -65,6 +65,20 @@ pub struct AttGt {
     pub lci: Vec<Num>,
     /// Upper end of the band.
     pub uci: Vec<Num>,
+    /// Why there is no estimate; `null` where there is one. Empty in results of older versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reason: Vec<Option<String>>,
+    /// Why there is no standard error; `null` where there is one. Empty in results of older versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub se_reason: Vec<Option<String>>,
+}
+
+impl AttGt {
+    /// Why a cell has no estimate, or no standard error.
+    pub fn why(&self, cell: usize) -> Option<&str> {
+        let reason = self.reason.get(cell).and_then(Option::as_deref);
+        reason.or_else(|| self.se_reason.get(cell).and_then(Option::as_deref))
+    }
 }
 
 /// Wald test that all pre-treatment ATT(g,t) are zero (FORMULAS §4).
@@ -79,7 +93,7 @@ pub struct WaldTest {
 }
 
 /// One aggregation with its arguments (FORMULAS §6). The vectors are empty for `simple`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Aggte {
     /// `simple`, `dynamic`, `group` or `calendar`.
     #[serde(rename = "type")]
@@ -93,8 +107,11 @@ pub struct Aggte {
     /// Event time up to which the set of groups is held fixed (dynamic).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub balance_e: Option<Num>,
-    /// Whether cells that could not be estimated were left out.
+    /// Whether cells that could not be estimated may be left out.
     pub na_rm: bool,
+    /// The cells that were left out, if any were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<LostCells>,
     /// Overall effect.
     pub overall_att: Num,
     /// Its standard error.
@@ -103,6 +120,9 @@ pub struct Aggte {
     pub overall_lci: Num,
     /// Upper end.
     pub overall_uci: Num,
+    /// Why the overall effect, or its standard error, is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overall_reason: Option<String>,
     /// Event time, group or period of each estimate.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub egt: Vec<Num>,
@@ -118,9 +138,46 @@ pub struct Aggte {
     /// Upper ends of the band.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub uci_egt: Vec<Num>,
+    /// Why an estimate, or its standard error, is missing; `null` where it is not, and empty where none is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reason_egt: Vec<Option<String>>,
     /// Critical value of the band over `egt`; the normal quantile where the band is pointwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crit: Option<Num>,
+}
+
+/// Cells of an aggregation that could not be estimated, and what goes with them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LostCells {
+    /// Their groups.
+    pub group: Vec<Num>,
+    /// Their periods.
+    pub time: Vec<Num>,
+    /// Why each is lost.
+    pub reason: Vec<Option<String>>,
+    /// Of these, those after treatment.
+    pub post_cells: u64,
+    /// All cells after treatment that the aggregation is taken over.
+    pub of_post_cells: u64,
+    /// Units (rows in cross sections) of the groups that lose all of them.
+    pub units: u64,
+    /// Units of all groups that have some.
+    pub of_units: u64,
+    /// Share of the weight p_g of the cells after treatment.
+    pub weight: Num,
+}
+
+/// An aggregation that is not given.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NotAggregated {
+    /// Why.
+    pub reason: String,
+    /// What can be done about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// The cells that it lacks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<LostCells>,
 }
 
 /// What cleaning removed.
@@ -137,8 +194,33 @@ pub struct Dropped {
 /// Cells up to which the result object holds their covariance; the text of more is hundreds of megabytes.
 pub const MOST_VCOV: usize = 500;
 
+/// The types of aggregations, in the order in which they are shown.
+pub const KINDS: [&str; 4] = ["simple", "dynamic", "group", "calendar"];
+
+/// Aggregations by type, with `null` for those that are not given.
+mod given {
+    use super::{Aggte, BTreeMap, KINDS};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        aggte: &BTreeMap<String, Aggte>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let mut all: BTreeMap<&str, Option<&Aggte>> = KINDS.iter().map(|kind| (*kind, None)).collect();
+        all.extend(aggte.iter().map(|(kind, aggte)| (kind.as_str(), Some(aggte))));
+        serializer.collect_map(all)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<String, Aggte>, D::Error> {
+        let all = BTreeMap::<String, Option<Aggte>>::deserialize(deserializer)?;
+        Ok(all.into_iter().filter_map(|(kind, aggte)| Some((kind, aggte?))).collect())
+    }
+}
+
 /// The result object of `--json`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunResult {
     /// `att_gt`.
     pub estimator: String,
@@ -154,8 +236,15 @@ pub struct RunResult {
     pub vcov: Vec<Vec<Num>>,
     /// Pre-test, where R gives it.
     pub wald: Option<WaldTest>,
-    /// The four aggregations with default arguments, by type; absent where one can't be had.
+    /// Why there is no pre-test, or what is to be known of the one that there is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wald_reason: Option<String>,
+    /// The four aggregations, by type; `null` in JSON and absent here where one can't be had.
+    #[serde(with = "given")]
     pub aggte: BTreeMap<String, Aggte>,
+    /// The aggregations that are not given, by type.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub not_aggregated: BTreeMap<String, NotAggregated>,
     /// What cleaning removed.
     pub dropped: Dropped,
     /// Warnings, each once.

@@ -51,9 +51,42 @@ pub struct RunSpec {
     pub seed: u64,
     /// Distribution of the multipliers.
     pub multiplier: Multiplier,
+    /// Smallest event time of the `dynamic` aggregation; no limit if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_e: Option<f64>,
+    /// Largest event time of the `simple`, `group` and `dynamic` aggregations; no limit if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_e: Option<f64>,
+    /// Event time up to which the `dynamic` aggregation holds the groups fixed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub balance_e: Option<f64>,
+    /// Aggregations leave out cells that could not be estimated; without it there is none over such cells.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub na_rm: bool,
+    /// What a row without a cohort is.
+    #[serde(skip_serializing_if = "MissingCohort::is_default")]
+    pub missing_cohort: MissingCohort,
     /// Compute overlap, balance, effective sample sizes and condition numbers too.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub diagnostics: bool,
+}
+
+/// What a row is whose cohort is missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MissingCohort {
+    /// One of a unit that is never treated.
+    #[default]
+    Never,
+    /// One that is dropped, as R does.
+    Drop,
+}
+
+impl MissingCohort {
+    /// Whether it is the default, which specifications need not tell.
+    pub fn is_default(&self) -> bool {
+        *self == Self::Never
+    }
 }
 
 /// Seed used when none is given; printed with every bootstrap result.
@@ -83,6 +116,11 @@ impl Default for RunSpec {
             alp: 0.05,
             seed: DEFAULT_SEED,
             multiplier: Multiplier::Mammen,
+            min_e: None,
+            max_e: None,
+            balance_e: None,
+            na_rm: false,
+            missing_cohort: MissingCohort::Never,
             diagnostics: false,
         }
     }

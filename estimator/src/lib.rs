@@ -12,6 +12,7 @@ pub mod dispatch;
 pub mod formula;
 pub mod inference;
 pub mod influence;
+pub mod label;
 pub mod lanes;
 pub mod linear;
 mod matrix;

@@ -131,7 +131,7 @@ fn json_is_one_line_with_the_fields_of_the_design() {
         ["aggte", "alp", "att_gt", "crit", "dropped", "estimator", "n", "vcov", "wald", "warnings"]
     );
     let keys: Vec<&String> = result["att_gt"].as_object().expect("an object").keys().collect();
-    assert_eq!(keys, ["att", "group", "lci", "post", "se", "time", "uci"]);
+    assert_eq!(keys, ["att", "group", "lci", "post", "reason", "se", "se_reason", "time", "uci"]);
     assert_eq!(result["estimator"], "att_gt");
     assert_eq!(result["aggte"].as_object().map(|kinds| kinds.len()), Some(4));
 }
@@ -307,7 +307,7 @@ fn agg_refuses_what_it_can_not_do() {
     let agg = |line: &str| stagger(&format!("agg {} {line}", path_str(&saved)));
     assert_refused(&agg("--type weekly"), &["weekly", "simple", "dynamic", "group", "calendar"]);
     assert_refused(&agg("--type dynamic --min-e 40"), &["40"]);
-    assert_refused(&agg("--type dynamic --min-e 2 --max-e 1"), &["min_e", "max_e"]);
+    assert_refused(&agg("--type dynamic --min-e 2 --max-e 1"), &["--min-e", "--max-e"]);
     assert_refused(&agg("--cband true"), &["cband"]);
     assert_refused(&stagger("agg nowhere"), &["nowhere"]);
     fs::write(saved.join("result.json"), "{\"estimator\":").expect("the saved result");

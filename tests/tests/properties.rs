@@ -183,10 +183,13 @@ fn overlap_at_its_edge() {
         let at = lab.run(&panel(9990), &options);
         assert_eq!(missing(&at), [vec![true; 3], vec![false; 3]], "{method} at 0.999");
         assert_one_warning(&at, "3 cells");
-        // R's aggte stops at missing cells; the run goes on without them and says so.
-        assert_eq!(at["aggte"]["simple"]["na_rm"], true, "{method}");
-        assert!(at["aggte"]["simple"]["overall_att"].is_f64(), "{method}: the other cohort is left");
-        assert_one_warning(&at, "simple aggregation");
+        // As R's aggte stops at missing cells, there is no aggregation over them, unless they may be left out.
+        assert!(at["aggte"]["simple"].is_null(), "{method}");
+        assert_one_warning(&at, "not aggregated");
+        let rest = lab.run(&panel(9990), &format!("{options} --na-rm"));
+        assert_eq!(rest["aggte"]["simple"]["na_rm"], true, "{method}");
+        assert!(rest["aggte"]["simple"]["overall_att"].is_f64(), "{method}: the other cohort is left");
+        assert_one_warning(&rest, "left out of aggregations");
         assert_eq!(
             missing(&lab.run(&panel(9989), &options)),
             [vec![false; 3], vec![false; 3]],

@@ -48,7 +48,6 @@ pub(crate) struct Specification {
     /// Its name where the run file has several.
     pub(crate) name: Option<String>,
     pub(crate) spec: RunSpec,
-    pub(crate) window: Window,
     /// What to tell before the run starts.
     pub(crate) notes: Vec<String>,
 }
@@ -111,7 +110,11 @@ impl Specification {
         let Named { name, args } = named;
         let checked = specification(&args).and_then(|spec| Ok((spec, Window::new(&args.window)?)));
         match checked {
-            Ok((spec, window)) => Ok(Self { notes: notes(&args, &spec), name, spec, window }),
+            Ok((spec, window)) => {
+                let mut notes = notes(&args, &spec);
+                notes.extend(window.note());
+                Ok(Self { notes, name, spec })
+            }
             Err(failure) => Err(match name {
                 Some(name) => failure.within(&format!("[[spec]] {name}")),
                 None => failure,
@@ -202,7 +205,7 @@ mod tests {
     fn plain_requests() {
         let request = request("").unwrap();
         let [spec] = request.specs.as_slice() else { panic!("{:?}", request.specs) };
-        assert!(spec.window.is_default() && spec.name.is_none() && spec.notes.is_empty());
+        assert!(spec.spec.min_e.is_none() && spec.name.is_none() && spec.notes.is_empty());
         assert!(request.how.line && !request.json && request.out.is_none());
     }
 
@@ -213,7 +216,7 @@ mod tests {
         let [ddd, late] = request.specs.as_slice() else { panic!("{:?}", request.specs) };
         assert_eq!((ddd.name.as_deref(), late.name.as_deref()), (Some("ddd"), Some("late")));
         assert!(!ddd.spec.bstrap && late.spec.bstrap && late.spec.pname.is_none());
-        assert!(ddd.window.is_default() && !late.window.is_default());
+        assert_eq!((ddd.spec.min_e, late.spec.min_e), (None, Some(1.0)));
         assert!(request.json && request.out.is_some());
     }
 
@@ -250,7 +253,7 @@ mod tests {
         error: device "cuda" is for containers behind a queue
         hint: --backend queue --device cuda, with `gpu-worker --device cuda` at the queue
         error: monitor_interval must be a positive number of seconds; received 0
-        error: min_e is 2 and max_e 1: no event time lies between
+        error: --min-e is 2 and --max-e 1: no event time lies between
         error: [[spec]] wide: alp must be between 0 and 1; received 2
         hint: 0.05 gives 95% bands
         error: no input is given

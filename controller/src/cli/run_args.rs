@@ -52,6 +52,9 @@ pub(crate) struct DataArgs {
     /// First treated period; 0, missing or infinite means never treated
     #[arg(long, value_name = "COLUMN")]
     pub(crate) gname: Option<String>,
+    /// What rows without a cohort are: never (treated), or drop as in R [default: never]
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) missing_cohort: Option<String>,
     /// Eligibility, 1 or 0: triple differences, with the defaults of R's triplediff
     #[arg(long, value_name = "COLUMN")]
     pub(crate) pname: Option<String>,
@@ -74,6 +77,7 @@ keys!(DataArgs {
     tname: toml_text,
     idname: toml_text,
     gname: toml_text,
+    missing_cohort: toml_text,
     pname: toml_text,
     xformla: toml_text,
     weightsname: toml_text,
@@ -159,16 +163,16 @@ keys!(InferenceArgs {
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 #[command(next_help_heading = "Aggregation")]
 pub(crate) struct WindowArgs {
-    /// Smallest event time [default: -Inf]
+    /// Smallest event time, of dynamic [default: -Inf]
     #[arg(long, value_name = "E", allow_hyphen_values = true, value_parser = number)]
     pub(crate) min_e: Option<f64>,
-    /// Largest event time [default: Inf]
+    /// Largest event time, of dynamic, simple and group [default: Inf]
     #[arg(long, value_name = "E", allow_hyphen_values = true, value_parser = number)]
     pub(crate) max_e: Option<f64>,
-    /// Hold the groups fixed up to this event time
+    /// Hold the groups of dynamic fixed up to this event time
     #[arg(long, value_name = "E", allow_hyphen_values = true, value_parser = number)]
     pub(crate) balance_e: Option<f64>,
-    /// Leave out cells that could not be estimated [default: false]
+    /// Aggregate without the cells that could not be estimated; else there is no aggregation over them [default: false]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
     pub(crate) na_rm: Option<bool>,
 }

@@ -1,6 +1,10 @@
 //! From arguments to a specification: what is missing, what is out of range, and R's defaults for the rest.
 
-use stagger_engine::spec::{BasePeriod, ControlGroup, EstMethod, FixWeights, Multiplier, RunSpec};
+use stagger_engine::aggregate::AggregateOptions;
+use stagger_engine::spec::{
+    BasePeriod, ControlGroup, EstMethod, FixWeights, MissingCohort, Multiplier, RunSpec,
+};
+use stagger_estimator::aggregate::AggregateKind;
 
 use super::run_args::{DataArgs, EstimatorArgs, InferenceArgs, RunArgs, WindowArgs};
 use crate::failure::Failure;
@@ -25,19 +29,63 @@ impl Window {
         };
         if window.min_e > window.max_e {
             return Err(Failure::input(format!(
-                "min_e is {} and max_e {}: no event time lies between",
+                "--min-e is {} and --max-e {}: no event time lies between",
                 window.min_e, window.max_e
             )));
         }
         if window.balance_e.is_some_and(|e| !e.is_finite()) {
-            return Err(Failure::input("balance_e must be finite"));
+            return Err(Failure::input("--balance-e must be finite"));
         }
         Ok(window)
+    }
+
+    /// Refuses limits that a type of aggregation has no use for.
+    pub(crate) fn check(&self, kind: &str) -> Result<(), Failure> {
+        let Ok(kind) = kind.parse::<AggregateKind>() else { return Ok(()) };
+        let given = [
+            ("min_e", self.min_e.is_finite()),
+            ("max_e", self.max_e.is_finite()),
+            ("balance_e", self.balance_e.is_some()),
+        ];
+        let unused = given.iter().filter(|(limit, given)| *given && !kind.limits().contains(limit));
+        let flag = |limit: &str| format!("--{}", limit.replace('_', "-"));
+        let unused: Vec<String> = unused.map(|(limit, _)| flag(limit)).collect();
+        if unused.is_empty() {
+            return Ok(());
+        }
+        let takes: Vec<String> = kind.limits().iter().map(|limit| flag(limit)).collect();
+        let takes = if takes.is_empty() { "no window".to_owned() } else { takes.join(", ") };
+        Err(Failure::input(format!(
+            "the {kind} aggregation takes {takes}; {} has no effect on it",
+            unused.join(", ")
+        ))
+        .hint(format!(
+            "leave out {}; --type dynamic takes --min-e, --max-e and --balance-e",
+            unused.join(", ")
+        )))
+    }
+
+    /// What of it applies to which type, where that differs.
+    pub(crate) fn note(&self) -> Option<String> {
+        let given = [
+            self.min_e.is_finite().then(|| "--min-e to dynamic"),
+            self.max_e.is_finite().then(|| "--max-e to simple, group and dynamic"),
+            self.balance_e.map(|_| "--balance-e to dynamic"),
+        ];
+        let applied: Vec<&str> = given.into_iter().flatten().collect();
+        (!applied.is_empty())
+            .then(|| format!("of the aggregations, {} applies; calendar has no window", applied.join(", ")))
     }
 
     /// Whether it is R's default window, with which the run itself aggregates.
     pub(crate) fn is_default(&self) -> bool {
         *self == Self { min_e: f64::NEG_INFINITY, max_e: f64::INFINITY, balance_e: None, na_rm: false }
+    }
+}
+
+impl From<Window> for AggregateOptions {
+    fn from(window: Window) -> Self {
+        Self { min_e: window.min_e, max_e: window.max_e, balance_e: window.balance_e, na_rm: window.na_rm }
     }
 }
 
@@ -47,7 +95,13 @@ pub(super) fn specification(args: &RunArgs) -> Result<RunSpec, Failure> {
     let default = defaults(columns);
     let panel = columns.panel.unwrap_or(default.panel);
     boot_type(inference)?;
+    let window = Window::new(&args.window)?;
     Ok(RunSpec {
+        min_e: Some(window.min_e).filter(|e| e.is_finite()),
+        max_e: Some(window.max_e).filter(|e| e.is_finite()),
+        balance_e: window.balance_e,
+        na_rm: window.na_rm,
+        missing_cohort: missing_cohort(columns)?.unwrap_or(default.missing_cohort),
         yname: required("yname", "outcome", &columns.yname)?,
         tname: required("tname", "period", &columns.tname)?,
         gname: required("gname", "first treated period", &columns.gname)?,
@@ -137,6 +191,11 @@ fn word<T: Copy>(
         Some((_, value)) => Ok(Some(*value)),
         None => Err(Failure::input(format!("{name} must be {what}; received \"{text}\""))),
     }
+}
+
+fn missing_cohort(columns: &DataArgs) -> Result<Option<MissingCohort>, Failure> {
+    let words = [("never", MissingCohort::Never), ("drop", MissingCohort::Drop)];
+    word("missing_cohort", &columns.missing_cohort, "either \"never\" or \"drop\"", &words)
 }
 
 fn est_method(args: &EstimatorArgs) -> Result<Option<EstMethod>, Failure> {

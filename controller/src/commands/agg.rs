@@ -14,7 +14,9 @@ use crate::report::stdout::{print, print_json};
 /// Aggregates and prints.
 pub(crate) fn agg(args: &AggArgs) -> Result<(), Failure> {
     let kind = kind(&args.kind)?;
-    let options = AggregateOptions::from(Window::new(&args.window)?);
+    let window = Window::new(&args.window)?;
+    window.check(kind)?;
+    let options = AggregateOptions::from(window);
     let inference = InferenceOverrides { alp: level(args.alp)?, cband: args.cband };
     let loaded = load(Path::new(&args.result))?;
     let spec = &loaded.saved.extended.spec;

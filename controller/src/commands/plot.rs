@@ -29,6 +29,7 @@ pub(crate) fn plot(args: &PlotArgs) -> Result<(), Failure> {
     let form = args.out.as_deref().map(|out| Form::of(Path::new(out))).transpose()?;
     check(args, kind)?;
     let window = Window::new(&args.window)?;
+    check_window(window, kind)?;
     let mut figure = match kind {
         Kind::EventStudy => study(&args.results, window)?,
         kind => one(Path::new(&args.results[0]), kind, window)?,
@@ -103,6 +104,21 @@ impl Given {
     }
 }
 
+/// Refuses a window for pictures that show none of it.
+fn check_window(window: Window, kind: Kind) -> Result<(), Failure> {
+    match kind {
+        Kind::EventStudy => window.check("dynamic"),
+        Kind::Group => window.check("group"),
+        Kind::Calendar => window.check("calendar"),
+        _ if window.is_default() => Ok(()),
+        _ => Err(Failure::input(format!(
+            "--kind {} shows no aggregation, so that it has no window",
+            kind.name()
+        ))
+        .hint("leave out --min-e, --max-e, --balance-e and --na-rm; --kind event-study takes them")),
+    }
+}
+
 /// One event study of all results.
 fn study(results: &[String], window: Window) -> Result<Figure, Failure> {
     let given: Vec<Given> = results.iter().map(|text| Given::new(text)).collect();
@@ -128,8 +144,7 @@ fn aggregated(path: &Path, kind: &str, window: Window) -> Result<(SavedResult, A
         let (file, mut saved) = load_result(path)?;
         return match saved.result.aggte.remove(kind) {
             Some(aggte) => Ok((saved, aggte)),
-            None => Err(Failure::input(format!("{} has no {kind} aggregation", file.display()))
-                .hint("the run's warnings say why; --kind gt shows the cells that it has")),
+            None => Err(without_aggregation(&file, &saved, kind)),
         };
     }
     let loaded = load(path)?;
@@ -142,6 +157,15 @@ fn aggregated(path: &Path, kind: &str, window: Window) -> Result<(SavedResult, A
         &InferenceOverrides::default(),
     )?;
     Ok((loaded.saved, aggte))
+}
+
+/// Why a result has no such aggregation.
+fn without_aggregation(file: &Path, saved: &SavedResult, kind: &str) -> Failure {
+    let known = saved.result.not_aggregated.get(kind);
+    let why = known.map(|known| format!(": {}", known.reason)).unwrap_or_default();
+    Failure::input(format!("{} has no {kind} aggregation{why}", file.display()))
+        .maybe_hint(known.and_then(|known| known.hint.clone()))
+        .hint("--kind gt shows the cells that it has")
 }
 
 /// A chart of one result.

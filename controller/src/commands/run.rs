@@ -3,9 +3,9 @@
 use std::io::{self, Write};
 
 use serde::Serialize;
-use stagger_engine::aggregate::{AggregateOptions, InferenceOverrides, aggregate_saved};
+use stagger_engine::aggregate::{AggregateOptions, aggregate_all};
 use stagger_engine::events::Observer;
-use stagger_engine::result::{MOST_VCOV, RunResult, SavedResult};
+use stagger_engine::result::{MOST_VCOV, RunResult};
 use stagger_engine::run::{RunOutput, RunsOutput, run as estimate, run_all};
 
 use crate::cli::request::{RunRequest, Specification};
@@ -16,7 +16,6 @@ use crate::commands::workers;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::listen::{Ended, Listeners};
-use crate::report::aggregation::KINDS;
 use crate::report::covariance::COVARIANCE;
 use crate::report::estimates::{heading, run_report};
 use crate::report::folder::{Staging, StagingAll};
@@ -38,12 +37,7 @@ fn estimated(request: &RunRequest) -> Result<(), Failure> {
         tell(request, "note", spec, &spec.notes);
     }
 
-    let (mut outputs, mut ended) = compute(request)?;
-    for (spec, output) in request.specs.iter().zip(&mut outputs) {
-        if !spec.window.is_default() {
-            aggregate_in(spec.window, output);
-        }
-    }
+    let (outputs, mut ended) = compute(request)?;
     // A full disk must not cost the result: it is printed in any case, and saving is what failed.
     let saved = folder.map(|folder| folder.save(&outputs, &ended.events)).transpose();
     ended.wait();
@@ -138,35 +132,14 @@ fn saving(runs: &RunsOutput) -> Option<String> {
     })
 }
 
-/// Aggregates again over the cells asked for, in the manner of the run: missing cells are left out with a warning, and a
-/// window that leaves one kind nothing to aggregate does not cost the others.
-pub(crate) fn aggregate_in(window: Window, output: &mut RunOutput) {
-    let RunOutput { saved, draws, .. } = output;
-    let aggregate = |saved: &SavedResult, kind: &str, na_rm: bool| {
-        let options = AggregateOptions::from(Window { na_rm, ..window });
-        aggregate_saved(saved, draws.as_ref(), kind, &options, &InferenceOverrides::default())
-    };
-    for kind in KINDS {
-        let found = aggregate(saved, kind, window.na_rm)
-            .or_else(|first| aggregate(saved, kind, true).map_err(|_| first));
-        let failed = format!("no {kind} aggregation");
-        saved.result.warnings.retain(|warning| !warning.starts_with(&failed));
-        match found {
-            Ok(aggte) => {
-                saved.result.aggte.insert(kind.to_owned(), aggte);
-            }
-            Err(error) => {
-                saved.result.aggte.remove(kind);
-                saved.result.warnings.push(format!("{failed}: {error}"));
-            }
-        }
-    }
-}
-
-impl From<Window> for AggregateOptions {
-    fn from(window: Window) -> Self {
-        Self { min_e: window.min_e, max_e: window.max_e, balance_e: window.balance_e, na_rm: window.na_rm }
-    }
+/// Aggregates again over the cells asked for, in place of what the run's own window gave.
+pub(crate) fn aggregate_in(window: Window, output: &mut RunOutput) -> Result<(), Failure> {
+    let spec = &mut output.saved.extended.spec;
+    spec.min_e = Some(window.min_e).filter(|e| e.is_finite());
+    spec.max_e = Some(window.max_e).filter(|e| e.is_finite());
+    (spec.balance_e, spec.na_rm) = (window.balance_e, window.na_rm);
+    aggregate_all(&mut output.saved, output.draws.as_ref(), &AggregateOptions::from(window))?;
+    Ok(())
 }
 
 /// The line of JSON of a named specification: its name, then the object of a run of its own.

@@ -317,11 +317,10 @@ pub(crate) fn resume(args: ResumeArgs) -> Result<(), Failure> {
     };
     let on = On::again(names, known.pool.clone());
     let (out, upload) = places(args.output.out.clone(), &args.run)?;
-    let window = Window::new(&args.window)?;
+    Window::new(&args.window)?;
     let specs = known.specs.iter().map(|(name, spec)| Specification {
         name: name.clone(),
         spec: spec.clone(),
-        window,
         notes: Vec::new(),
     });
     let quiet = args.output.quiet.unwrap_or(false);
@@ -369,7 +368,7 @@ fn resumed(args: &ResumeArgs, request: &RunRequest, known: &Wanted) -> Result<()
     }
     let mut outputs = results(output, &facts);
     if !window.is_default() {
-        outputs.iter_mut().for_each(|output| aggregate_in(window, output));
+        outputs.iter_mut().try_for_each(|output| aggregate_in(window, output))?;
     }
     let saved = folder.map(|folder| folder.save(&outputs, &ended.events)).transpose();
     ended.wait();

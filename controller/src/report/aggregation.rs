@@ -2,20 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use stagger_engine::result::{Aggte, Num, SavedResult};
+use stagger_engine::result::{Aggte, NotAggregated, Num, SavedResult};
 
 use super::estimates::{SIGNIFICANCE, band_heading, critical_value};
 use super::settings::{references, settings};
-use super::text::{Row, Table, label, percent};
+use super::text::{Reasons, Row, Table, label, labels, percent};
 
-/// The aggregations in the order in which they are shown.
-pub(crate) const KINDS: [&str; 4] = ["simple", "dynamic", "group", "calendar"];
+pub(crate) use stagger_engine::result::KINDS;
 
 /// What `stagger agg` prints.
 pub(crate) fn aggregation_report(saved: &SavedResult, aggte: &Aggte, alp: f64, bands: Bands) -> String {
     let mut text = references(&saved.extended.spec);
     text.push('\n');
-    text += &overall_table(&BTreeMap::from([(aggte.kind.clone(), aggte.clone())]), alp);
+    let one = BTreeMap::from([(aggte.kind.clone(), aggte.clone())]);
+    text += &overall_table(&one, &BTreeMap::new(), alp);
     if let Some(effects) = effects_table(aggte, alp, bands) {
         text.push('\n');
         text += &effects;
@@ -57,31 +57,54 @@ fn upper_tail(x: f64) -> f64 {
     0.5 * libm::erfc(x / std::f64::consts::SQRT_2)
 }
 
-/// One line an aggregation: its overall effect.
-pub(crate) fn overall_table(aggregations: &BTreeMap<String, Aggte>, alp: f64) -> String {
-    let rows: Vec<Row> = KINDS
-        .iter()
-        .filter_map(|kind| aggregations.get(*kind))
-        .map(|aggte| {
-            let numbers = [aggte.overall_att, aggte.overall_se, aggte.overall_lci, aggte.overall_uci];
-            Row::new(vec![overall_label(&aggte.kind)], numbers)
-        })
-        .collect();
+/// One line an aggregation: its overall effect, or that there is none.
+pub(crate) fn overall_table(
+    aggregations: &BTreeMap<String, Aggte>,
+    not_given: &BTreeMap<String, NotAggregated>,
+    alp: f64,
+) -> String {
+    let (rows, reasons) = overall_rows(aggregations, not_given);
     let band = format!("[{}% Conf. Int.]", percent(alp));
     let table = Table { keys: &["Aggregation"], estimate: "ATT", band, rows };
-    let window = aggregations.values().next().map(window).unwrap_or_default();
-    format!("Overall effects{window}:\n{}", table.render())
+    format!("Overall effects:\n{}{}", table.render(), reasons.lines())
 }
 
-pub(super) fn overall_label(kind: &str) -> String {
-    match kind {
-        "simple" => "simple (all post-treatment cells)",
-        "dynamic" => "dynamic (event times >= 0)",
-        "group" => "group (average over groups)",
-        "calendar" => "calendar (average over time)",
-        other => other,
+/// The lines of overall effects, and the reasons of what is missing in them.
+pub(super) fn overall_rows(
+    aggregations: &BTreeMap<String, Aggte>,
+    not_given: &BTreeMap<String, NotAggregated>,
+) -> (Vec<Row>, Reasons) {
+    let mut reasons = Reasons::default();
+    let row = |kind: &&str| {
+        if let Some(aggte) = aggregations.get(*kind) {
+            let numbers = [aggte.overall_att, aggte.overall_se, aggte.overall_lci, aggte.overall_uci];
+            let row = Row::new(vec![overall_label(aggte)], numbers);
+            return Some(match &aggte.overall_reason {
+                Some(reason) => row.noted(reasons.mark(reason)),
+                None => row,
+            });
+        }
+        let why = not_given.get(*kind)?;
+        let hint = why.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+        Some(
+            Row::new(vec![(*kind).to_owned()], [Num::NA; 4])
+                .noted(reasons.mark(&format!("{}{hint}", why.reason))),
+        )
+    };
+    (KINDS.iter().filter_map(row).collect(), reasons)
+}
+
+/// What an overall effect is of, with the window that was applied.
+pub(super) fn overall_label(aggte: &Aggte) -> String {
+    let window = window(aggte);
+    match aggte.kind.as_str() {
+        kind if !window.is_empty() => format!("{kind}{window}"),
+        "simple" => "simple (all post-treatment cells)".to_owned(),
+        "dynamic" => "dynamic (event times >= 0)".to_owned(),
+        "group" => "group (average over groups)".to_owned(),
+        "calendar" => "calendar (average over time)".to_owned(),
+        other => other.to_owned(),
     }
-    .to_owned()
 }
 
 /// The effects by event time, group or period; `None` for the simple aggregation.
@@ -92,18 +115,27 @@ pub(crate) fn effects_table(aggte: &Aggte, alp: f64, bands: Bands) -> Option<Str
         "calendar" => ("Calendar time effects", "Time"),
         _ => return None,
     };
-    let rows = (0..aggte.egt.len())
-        .map(|i| {
-            let numbers = [aggte.att_egt[i], aggte.se_egt[i], aggte.lci_egt[i], aggte.uci_egt[i]];
-            Row::new(vec![label(aggte.egt[i])], numbers)
-        })
-        .collect();
+    let (rows, reasons) = effect_rows(aggte);
     let table = Table { keys: &[key], estimate: "Estimate", band: band_heading(alp, bands), rows };
-    Some(format!("{title}{}:\n{}", window(aggte), table.render()))
+    Some(format!("{title}{}:\n{}{}", window(aggte), table.render(), reasons.lines()))
 }
 
-/// The arguments that are not R's defaults: `, balance_e 1`.
-fn window(aggte: &Aggte) -> String {
+/// The lines of effects by event time, group or period, and the reasons of what is missing in them.
+pub(super) fn effect_rows(aggte: &Aggte) -> (Vec<Row>, Reasons) {
+    let mut reasons = Reasons::default();
+    let row = |(i, key): (usize, String)| {
+        let numbers = [aggte.att_egt[i], aggte.se_egt[i], aggte.lci_egt[i], aggte.uci_egt[i]];
+        let row = Row::new(vec![key], numbers);
+        match aggte.reason_egt.get(i).and_then(Option::as_ref) {
+            Some(reason) => row.noted(reasons.mark(reason)),
+            None => row,
+        }
+    };
+    (labels(&aggte.egt).into_iter().enumerate().map(row).collect(), reasons)
+}
+
+/// The arguments that were applied and are not R's defaults: `, balance_e 1`.
+pub(super) fn window(aggte: &Aggte) -> String {
     let limits = [("min_e", aggte.min_e), ("max_e", aggte.max_e), ("balance_e", aggte.balance_e)];
     let mut text = String::new();
     for (name, value) in limits {
@@ -111,7 +143,7 @@ fn window(aggte: &Aggte) -> String {
             text += &format!(", {name} {}", label(e));
         }
     }
-    if aggte.na_rm {
+    if aggte.na_rm && aggte.left_out.is_some() {
         text += ", na_rm";
     }
     text
@@ -135,9 +167,9 @@ mod tests {
           Difference-in-Differences Estimators." Journal of Econometrics 219(1),
           101-122.
 
-        Overall effects, balance_e 1:
-         Aggregation                     ATT  Std. Error  [95% Conf. Int.]
-         dynamic (event times >= 0)  -0.0804      0.0205  -0.1205  -0.0402  *
+        Overall effects:
+         Aggregation               ATT  Std. Error  [95% Conf. Int.]
+         dynamic, balance_e 1  -0.0804      0.0205  -0.1205  -0.0402  *
 
         Dynamic effects (event study), balance_e 1:
          Event time  Estimate  Std. Error  [95% Simult. Conf. Band]

@@ -6,7 +6,7 @@ use stagger_engine::spec::RunSpec;
 use super::aggregation::{Bands, effects_table, overall_table};
 use super::diagnostics::diagnostics_report;
 use super::settings::{estimand, kind, references, settings, title};
-use super::text::{Row, Table, counted, field, grouped, label, percent, short, wrapped};
+use super::text::{Reasons, Row, Table, counted, field, grouped, label, labels, percent, short, wrapped};
 
 /// R's line below every table.
 pub(crate) const SIGNIFICANCE: &str = "---\nSignif. codes: '*' confidence band does not cover 0\n";
@@ -25,12 +25,11 @@ pub(crate) fn run_report(saved: &SavedResult) -> String {
     let mut text = references(spec);
     text.push('\n');
     text += &cells_table(saved);
-    text += SIGNIFICANCE;
     text.push('\n');
     text += &pretest(saved);
-    if !result.aggte.is_empty() {
+    if !result.aggte.is_empty() || !result.not_aggregated.is_empty() {
         text.push('\n');
-        text += &overall_table(&result.aggte, result.alp);
+        text += &overall_table(&result.aggte, &result.not_aggregated, result.alp);
     }
     if let Some(dynamic) = result.aggte.get("dynamic") {
         let bands = Bands::of(spec.bstrap && spec.cband, dynamic.crit, result.alp);
@@ -62,19 +61,28 @@ fn cell_bands(saved: &SavedResult) -> Bands {
 }
 
 fn cells_table(saved: &SavedResult) -> String {
-    let cells = &saved.result.att_gt;
-    let rows = (0..cells.att.len())
-        .map(|i| {
-            let keys = vec![label(cells.group[i]), label(cells.time[i])];
-            let row = Row::new(keys, [cells.att[i], cells.se[i], cells.lci[i], cells.uci[i]]);
-            let base = saved.extended.reference.get(i).copied().unwrap_or(false);
-            if base { row.noted("base period") } else { row }
-        })
-        .collect();
+    let (rows, reasons) = cell_rows(saved);
     let band = band_heading(saved.result.alp, cell_bands(saved));
     let spec = &saved.extended.spec;
     let table = Table { keys: &["Group", "Time"], estimate: estimand(spec), band, rows };
-    format!("{}:\n{}", title(spec), table.render())
+    format!("{}:\n{}{SIGNIFICANCE}{}", title(spec), table.render(), reasons.lines())
+}
+
+/// The lines of ATT(g,t), and the reasons of what is missing in them.
+pub(super) fn cell_rows(saved: &SavedResult) -> (Vec<Row>, Reasons) {
+    let cells = &saved.result.att_gt;
+    let (groups, times) = (labels(&cells.group), labels(&cells.time));
+    let mut reasons = Reasons::default();
+    let row = |i: usize| {
+        let keys = vec![groups[i].clone(), times[i].clone()];
+        let row = Row::new(keys, [cells.att[i], cells.se[i], cells.lci[i], cells.uci[i]]);
+        match cells.why(i) {
+            _ if saved.extended.reference.get(i) == Some(&true) => row.noted("base period"),
+            Some(reason) => row.noted(reasons.mark(reason)),
+            None => row,
+        }
+    };
+    ((0..cells.att.len()).map(row).collect(), reasons)
 }
 
 fn pretest(saved: &SavedResult) -> String {
@@ -87,13 +95,17 @@ pub(super) fn pretest_outcome(saved: &SavedResult) -> String {
     match saved.result.wald {
         Some(test) => {
             let p = if test.p.0 < 0.000_005 { "< 0.00001".to_owned() } else { format!("{:.5}", test.p.0) };
-            format!("{p} (chi2({}) = {})", test.df, short(test.stat.0))
+            let note = saved.result.wald_reason.as_ref().map(|note| format!("; {note}")).unwrap_or_default();
+            format!("{p} (chi2({}) = {}){note}", test.df, short(test.stat.0))
         }
         None if spec.pname.is_some() => "not given, as in R's triplediff".to_owned(),
         None if spec.bstrap && saved.extended.clusters.is_some() => {
             "not given, as in R, with clusters and bootstrap; --bstrap false gives it".to_owned()
         }
-        None => "not available".to_owned(),
+        None => match &saved.result.wald_reason {
+            Some(reason) => format!("not available: {reason}"),
+            None => "not available".to_owned(),
+        },
     }
 }
 

@@ -116,6 +116,8 @@ fn saved(case: &str, spec: RunSpec) -> SavedResult {
             dropped: Dropped::default(),
             warnings: Vec::new(),
             diagnostics: None,
+            wald_reason: None,
+            not_aggregated: BTreeMap::new(),
             att_gt: AttGt {
                 post: group.iter().zip(&time).map(|(g, t)| g.0 <= t.0).collect(),
                 lci: band(&att, &se, -crit.0),
@@ -124,6 +126,7 @@ fn saved(case: &str, spec: RunSpec) -> SavedResult {
                 time,
                 att,
                 se,
+                ..AttGt::default()
             },
         },
     }
@@ -149,6 +152,7 @@ fn aggregation(golden: &Value) -> Aggte {
         att_egt,
         se_egt,
         crit: crit.map(Num),
+        ..Aggte::default()
     }
 }
 

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Float64Array};
+use arrow::array::{ArrayRef, BooleanArray, Float64Array, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use faer::Mat;
@@ -17,23 +17,23 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use stagger_engine::result::{Aggte, AttGt, Balance, Num, Overlap, SavedResult};
-
-use super::text::label;
+use stagger_estimator::label::precise;
 
 /// Key under which a Parquet file of draws names the run that it belongs to.
 pub(crate) const RUN_KEY: &str = "stagger.run";
 
 /// ATT(g,t) as CSV.
 pub(crate) fn cells_csv(cells: &AttGt, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "group,time,post,att,se,lci,uci")?;
+    writeln!(out, "group,time,post,att,se,lci,uci,reason")?;
     for i in 0..cells.att.len() {
         let numbers = [cells.att[i], cells.se[i], cells.lci[i], cells.uci[i]].map(csv_number).join(",");
         writeln!(
             out,
-            "{},{},{},{numbers}",
-            csv_number(cells.group[i]),
-            csv_number(cells.time[i]),
-            cells.post[i]
+            "{},{},{},{numbers},{}",
+            csv_label(cells.group[i]),
+            csv_label(cells.time[i]),
+            cells.post[i],
+            csv_text(cells.why(i).unwrap_or_default())
         )?;
     }
     Ok(())
@@ -41,13 +41,16 @@ pub(crate) fn cells_csv(cells: &AttGt, out: &mut dyn Write) -> io::Result<()> {
 
 /// An aggregation as CSV: the overall effect first, then one line an event time, group or period.
 pub(crate) fn aggregation_csv(aggte: &Aggte, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "type,overall,egt,att,se,lci,uci")?;
+    writeln!(out, "type,overall,egt,att,se,lci,uci,reason")?;
     let overall =
         [aggte.overall_att, aggte.overall_se, aggte.overall_lci, aggte.overall_uci].map(csv_number).join(",");
-    writeln!(out, "{},true,,{overall}", aggte.kind)?;
+    let reason = aggte.overall_reason.as_deref().unwrap_or_default();
+    writeln!(out, "{},true,,{overall},{}", aggte.kind, csv_text(reason))?;
     for i in 0..aggte.egt.len() {
-        let numbers = [aggte.egt[i], aggte.att_egt[i], aggte.se_egt[i], aggte.lci_egt[i], aggte.uci_egt[i]];
-        writeln!(out, "{},false,{}", aggte.kind, numbers.map(csv_number).join(","))?;
+        let numbers = [aggte.att_egt[i], aggte.se_egt[i], aggte.lci_egt[i], aggte.uci_egt[i]];
+        let numbers = numbers.map(csv_number).join(",");
+        let reason = aggte.reason_egt.get(i).and_then(Option::as_deref).unwrap_or_default();
+        writeln!(out, "{},false,{},{numbers},{}", aggte.kind, csv_label(aggte.egt[i]), csv_text(reason))?;
     }
     Ok(())
 }
@@ -62,17 +65,22 @@ fn csv_number(number: Num) -> String {
     }
 }
 
+/// A period, cohort or event time without the noise of binary fractions; empty for NA and infinity.
+fn csv_label(number: Num) -> String {
+    if number.0.is_finite() { precise(number.0) } else { String::new() }
+}
+
 /// Propensity scores as CSV: one line a score and side, with its quantiles.
 pub(crate) fn overlap_csv(all: &[Overlap], out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "group,controls,period,side,n,trimmed,min,q01,q05,q25,q50,q75,q95,q99,max")?;
     for o in all {
-        let period = o.period.map(csv_number).unwrap_or_default();
+        let period = o.period.map(csv_label).unwrap_or_default();
         for (side, scores) in [("treated", &o.treated), ("controls", &o.untreated)] {
             let quantiles: Vec<String> = scores.quantiles.iter().map(|q| csv_number(*q)).collect();
             writeln!(
                 out,
                 "{},{},{period},{side},{},{},{}",
-                csv_number(o.group),
+                csv_label(o.group),
                 csv_text(&o.controls.join(" ")),
                 scores.n,
                 csv_number(Num(o.trimmed)),
@@ -87,13 +95,13 @@ pub(crate) fn overlap_csv(all: &[Overlap], out: &mut dyn Write) -> io::Result<()
 pub(crate) fn balance_csv(all: &[Balance], out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "group,time,controls,period,covariate,before,after")?;
     for b in all {
-        let period = b.period.map(csv_number).unwrap_or_default();
+        let period = b.period.map(csv_label).unwrap_or_default();
         for covariate in &b.covariates {
             writeln!(
                 out,
                 "{},{},{},{period},{},{},{}",
-                csv_number(b.group),
-                csv_number(b.time),
+                csv_label(b.group),
+                csv_label(b.time),
                 csv_text(&b.controls.join(" ")),
                 csv_text(&covariate.name),
                 csv_number(covariate.before),
@@ -126,6 +134,7 @@ pub(crate) fn cells_parquet(cells: &AttGt, file: File) -> Result<File, ParquetEr
         ("se", numbers(&cells.se)),
         ("lci", numbers(&cells.lci)),
         ("uci", numbers(&cells.uci)),
+        ("reason", Arc::new((0..cells.att.len()).map(|i| cells.why(i)).collect::<StringArray>())),
     ];
     write_parquet(&RecordBatch::try_from_iter(columns)?, properties().build(), file)
 }
@@ -171,8 +180,9 @@ fn write_parquet(
 /// Names of the extended columns: ones, cohort shares, cells.
 pub(crate) fn extended_names(saved: &SavedResult) -> Vec<String> {
     let cells = &saved.result.att_gt;
-    let shares = saved.extended.groups.iter().map(|group| format!("share_{}", label(*group)));
-    let cells = cells.group.iter().zip(&cells.time).map(|(g, t)| format!("att_{}_{}", label(*g), label(*t)));
+    let exact = |label: &Num| format!("{}", label.0 + 0.0);
+    let shares = saved.extended.groups.iter().map(|group| format!("share_{}", exact(group)));
+    let cells = cells.group.iter().zip(&cells.time).map(|(g, t)| format!("att_{}_{}", exact(g), exact(t)));
     std::iter::once("ones".to_owned()).chain(shares).chain(cells).collect()
 }
 
@@ -213,9 +223,9 @@ mod tests {
     fn missing_numbers_are_empty_fields() {
         let csv = text(|out| cells_csv(&fixture::universal().result.att_gt, out));
         insta::assert_snapshot!(csv.lines().take(3).collect::<Vec<_>>().join("\n"), @"
-        group,time,post,att,se,lci,uci
-        2004,2003,false,0,,,
-        2004,2004,true,-0.0105032462209635,0.0232510363681662,-0.05607444010580014,0.035067947663873146
+        group,time,post,att,se,lci,uci,reason
+        2004,2003,false,0,,,,
+        2004,2004,true,-0.0105032462209635,0.0232510363681662,-0.05607444010580014,0.035067947663873146,
         ");
     }
 
@@ -223,11 +233,11 @@ mod tests {
     fn aggregation_has_its_overall_effect_first() {
         let csv = text(|out| aggregation_csv(&fixture::bootstrap().result.aggte["group"], out));
         insta::assert_snapshot!(csv, @"
-        type,overall,egt,att,se,lci,uci
-        group,true,,-0.032819597162241,0.0119807293351703,-0.05630139516769724,-0.009337799156784753
-        group,false,2004,-0.0845759462492809,0.0274952595389213,-0.14441673656995696,-0.024735155928604848
-        group,false,2006,-0.0201666459207411,0.0180096773968913,-0.05936297819484889,0.019029686353366694
-        group,false,2007,-0.0287813610394868,0.0168882306679746,-0.0655369722698119,0.007974250190838292
+        type,overall,egt,att,se,lci,uci,reason
+        group,true,,-0.032819597162241,0.0119807293351703,-0.05630139516769724,-0.009337799156784753,
+        group,false,2004,-0.0845759462492809,0.0274952595389213,-0.14441673656995696,-0.024735155928604848,
+        group,false,2006,-0.0201666459207411,0.0180096773968913,-0.05936297819484889,0.019029686353366694,
+        group,false,2007,-0.0287813610394868,0.0168882306679746,-0.0655369722698119,0.007974250190838292,
         ");
     }
 

@@ -1,6 +1,7 @@
 //! Pieces of a readable result: numbers, aligned tables, wrapped lines of at most 80 columns.
 
 use stagger_engine::result::Num;
+use stagger_estimator::label;
 
 /// Width of a line of text.
 const WIDTH: usize = 80;
@@ -21,18 +22,18 @@ pub(crate) struct Row {
     /// Estimate, standard error, and both ends of the band.
     pub(crate) numbers: [f64; 4],
     /// Said behind the line.
-    pub(crate) note: &'static str,
+    pub(crate) note: String,
 }
 
 impl Row {
     /// A line from the result's numbers: estimate, standard error, both ends of the band.
     pub(crate) fn new(keys: Vec<String>, numbers: [Num; 4]) -> Self {
-        Self { keys, numbers: numbers.map(|number| number.0), note: "" }
+        Self { keys, numbers: numbers.map(|number| number.0), note: String::new() }
     }
 
     /// The same with a remark.
-    pub(crate) fn noted(self, note: &'static str) -> Self {
-        Self { note, ..self }
+    pub(crate) fn noted(self, note: impl Into<String>) -> Self {
+        Self { note: note.into(), ..self }
     }
 
     /// R's star: the band does not cover 0.
@@ -157,9 +158,40 @@ pub(super) fn shown(value: f64, decimals: Option<usize>) -> String {
     }
 }
 
-/// A period, group or event time: whole where it is whole.
+/// A period, group or event time as people write it.
 pub(crate) fn label(value: Num) -> String {
-    if value.is_na() { "NA".to_owned() } else { format!("{}", value.0 + 0.0) }
+    label::label(value.0)
+}
+
+/// The labels of one table, with the decimals that tell them apart.
+pub(crate) fn labels(values: &[Num]) -> Vec<String> {
+    label::labels(&values.iter().map(|value| value.0).collect::<Vec<f64>>())
+}
+
+/// Reasons of what is missing in a table, numbered in the order in which they appear.
+#[derive(Debug, Default)]
+pub(crate) struct Reasons(Vec<String>);
+
+impl Reasons {
+    /// The mark of a line with a reason: `(1)`.
+    pub(crate) fn mark(&mut self, reason: &str) -> String {
+        let known = self.0.iter().position(|known| known == reason);
+        let place = known.unwrap_or_else(|| {
+            self.0.push(reason.to_owned());
+            self.0.len() - 1
+        });
+        format!("({})", place + 1)
+    }
+
+    /// Every reason behind its mark.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        self.0.iter().enumerate().map(|(place, reason)| format!("({}) {reason}", place + 1)).collect()
+    }
+
+    /// The lines below a table.
+    pub(crate) fn lines(&self) -> String {
+        self.notes().iter().map(|note| wrapped("", 4, note)).collect()
+    }
 }
 
 /// A number with a few significant digits, for sentences.

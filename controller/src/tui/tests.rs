@@ -155,6 +155,7 @@ fn estimated() -> RunEvent {
         se: nums(att.iter().map(|_| 0.05)),
         lci: shift(-0.14),
         uci: shift(0.14),
+        ..AttGt::default()
     };
     let egt = [-2.0, -1.0, 0.0, 1.0, 2.0];
     let study = [0.02, f64::NAN, 0.2, 0.35, 0.5];
@@ -174,6 +175,7 @@ fn estimated() -> RunEvent {
         lci_egt: nums(study.map(|x| x - 0.12)),
         uci_egt: nums(study.map(|x| x + 0.12)),
         crit: Some(Num(2.7)),
+        ..Aggte::default()
     };
     let (simple, dynamic) = (Some(aggte("simple")), Some(aggte("dynamic")));
     RunEvent::Estimated(Box::new(Estimated { spec: 0, alp: 0.05, att_gt, simple, dynamic }))

@@ -9,17 +9,15 @@ use stagger_estimator::inference::{
 use stagger_estimator::symmetric::Symmetric;
 
 use super::Progress;
+use super::reasons::{self, Facts};
 use super::steps::{Finished, Sums};
 use super::sums::ExtendedSums;
-use crate::aggregate::{AggregateOptions, InferenceOverrides, aggregate_extended};
+use crate::aggregate::{aggregate_extended, options_of};
 use crate::error::Result;
 use crate::panel::Panel;
 use crate::plan::Plan;
 use crate::result::{AttGt, ExtendedResult, MOST_VCOV, Num, RunResult, SavedResult, WaldTest};
 use crate::spec::RunSpec;
-
-/// Cells named in a warning.
-const NAMED_CELLS: usize = 6;
 
 /// Extended covariance with draws, and what it took.
 struct Covariance {
@@ -40,14 +38,10 @@ pub(super) fn estimate(
     finished: Finished,
     progress: &mut Progress<'_>,
 ) -> Result<(SavedResult, Option<Mat<f64>>)> {
-    let Finished { plan, estimates, diagnostics, sums } = finished;
+    let Finished { plan, estimates, diagnostics, sums, fits } = finished;
     let plan = &plan;
     let covariance = covariance(plan, sums);
     let mut warnings = plan.warnings.clone();
-    for (reason, cells) in estimates.by_reason() {
-        warnings.push(not_estimated(plan, reason, &cells));
-    }
-    warnings.extend(covariance.warnings);
     let att = estimates.att(plan);
     let shares = covariance.shares.clone();
     let extended = Extended {
@@ -64,24 +58,42 @@ pub(super) fn estimate(
     // With clusters the standard error is that of their sums (FORMULAS §7.3).
     let centred: &[bool] = if plan.cluster_variables == 0 { &plan.centred } else { &[] };
     let inference = infer_cells(&extended, &att, plan.groups.len(), centred, &options);
-    warnings.extend(inference.warnings);
     let first = 1 + plan.groups.len();
+    let raw = |cell: usize| extended.covariance.get(first + cell, first + cell).max(0.0) / extended.n as f64;
+    let raw_errors: Vec<f64> = (0..plan.cells.len()).map(|cell| raw(cell).sqrt()).collect();
+    let facts = Facts { plan, estimates: &estimates, fits: fits.as_ref(), spec };
+    let found =
+        Reasons { reason: facts.estimate_reasons(), se_reason: facts.error_reasons(&inference, &raw_errors) };
+    warnings.extend(reasons::warnings(plan, &found.reason, &found.se_reason));
+    warnings.extend(covariance.warnings);
+    warnings.extend(inference.warnings);
     let covariance_of_cells = covariance.over_units.as_ref().unwrap_or(&extended.covariance);
     let vcov = |i: usize, j: usize| covariance_of_cells.get(first + i, first + j);
     let pre: Vec<bool> = plan.cells.iter().map(|c| !c.post).collect();
     let wald = (!plan.triple && (plan.cluster_variables == 0 || !spec.bstrap))
         .then(|| wald_pretest(&att, &inference.se_analytic, &pre, vcov, plan.n))
         .flatten();
+    let wald_reason = wald.is_none().then(|| facts.pretest_reason(&att, &inference.se_analytic, &pre, vcov));
+    warnings.extend(
+        wald_reason
+            .as_ref()
+            .filter(|_| facts.is_worth_a_warning())
+            .map(|reason| format!("no pre-test: {reason}")),
+    );
+    let (single, rests) = reasons::single_units(plan, &inference.se, wald.is_some());
+    warnings.extend(single);
     let mut saved = SavedResult {
         result: RunResult {
             estimator: if plan.triple { "ddd" } else { "att_gt" }.to_owned(),
             n: plan.n,
             alp: spec.alp,
             crit: Num(inference.crit),
-            att_gt: att_gt(plan, &att, &inference.se, inference.crit),
+            att_gt: att_gt(plan, &att, &inference.se, inference.crit, found),
             vcov: if att.len() <= MOST_VCOV { rows(vcov, &att) } else { Vec::new() },
             wald: wald.map(|w| WaldTest { stat: Num(w.stat), df: w.df as u64, p: Num(w.p) }),
+            wald_reason: wald_reason.or(rests),
             aggte: BTreeMap::new(),
+            not_aggregated: BTreeMap::new(),
             dropped: plan.dropped.clone(),
             warnings,
             diagnostics,
@@ -98,36 +110,17 @@ pub(super) fn estimate(
         },
     };
     progress.stage("aggregate", 1, |_| {
-        add_aggregates(&mut saved, &extended);
+        aggregate_extended(&mut saved, &extended, &options_of(spec));
         Ok(())
     })?;
     saved.extended.covariance = extended.covariance;
     Ok((saved, extended.draws))
 }
 
-fn add_aggregates(saved: &mut SavedResult, extended: &Extended) {
-    for kind in ["simple", "dynamic", "group", "calendar"] {
-        let plain = AggregateOptions::default();
-        let overrides = InferenceOverrides::default();
-        let found = aggregate_extended(saved, extended, kind, &plain, &overrides).or_else(|first| {
-            // R stops at missing cells; the run goes on without them and says so.
-            let lenient = AggregateOptions { na_rm: true, ..plain };
-            let out = aggregate_extended(saved, extended, kind, &lenient, &overrides);
-            if out.is_ok() {
-                saved
-                    .result
-                    .warnings
-                    .push(format!("{kind} aggregation leaves out cells that could not be estimated"));
-            }
-            out.map_err(|_| first)
-        });
-        match found {
-            Ok(aggte) => {
-                saved.result.aggte.insert(kind.to_owned(), aggte);
-            }
-            Err(error) => saved.result.warnings.push(format!("no {kind} aggregation: {error}")),
-        }
-    }
+/// Reasons by cell.
+struct Reasons {
+    reason: Vec<Option<String>>,
+    se_reason: Vec<Option<String>>,
 }
 
 /// Covariance and draws of the extended columns from their sums.
@@ -185,7 +178,7 @@ fn draws(plan: &Plan, sums: &ExtendedSums, totals: &[f64]) -> Option<Mat<f64>> {
     })
 }
 
-fn att_gt(plan: &Plan, att: &[f64], se: &[f64], crit: f64) -> AttGt {
+fn att_gt(plan: &Plan, att: &[f64], se: &[f64], crit: f64, reasons: Reasons) -> AttGt {
     let band = |sign: f64| att.iter().zip(se).map(|(a, s)| Num(a + sign * crit * s)).collect();
     AttGt {
         group: plan.cells.iter().map(|c| Num(c.group)).collect(),
@@ -195,6 +188,8 @@ fn att_gt(plan: &Plan, att: &[f64], se: &[f64], crit: f64) -> AttGt {
         se: se.iter().copied().map(Num).collect(),
         lci: band(-1.0),
         uci: band(1.0),
+        reason: reasons.reason,
+        se_reason: reasons.se_reason,
     }
 }
 
@@ -215,19 +210,4 @@ fn cohort_units(panel: &Panel, plan: &Plan) -> Vec<(Num, u64)> {
         }
     }
     out
-}
-
-fn not_estimated(plan: &Plan, reason: &str, cells: &[usize]) -> String {
-    let named: Vec<String> = cells
-        .iter()
-        .take(NAMED_CELLS)
-        .map(|&c| format!("({}, {})", plan.cells[c].group, plan.period_labels[plan.cells[c].time]))
-        .collect();
-    let rest = if cells.len() > NAMED_CELLS {
-        format!(" and {} more", cells.len() - NAMED_CELLS)
-    } else {
-        String::new()
-    };
-    let word = if cells.len() == 1 { "cell" } else { "cells" };
-    format!("{} {word} not estimated: {reason}: (group, time) {}{rest}", cells.len(), named.join(", "))
 }

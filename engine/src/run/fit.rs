@@ -12,6 +12,7 @@ use stagger_estimator::moments::{
 use stagger_estimator::outcome::{GramPartial, GramSums, OutcomeFit, fit_outcome, group_sums};
 use stagger_estimator::propensity::{LogitFit, LogitState};
 
+use super::cause::cause;
 use crate::partial::OmegaSums;
 use crate::plan::Plan;
 
@@ -226,7 +227,9 @@ pub(super) struct Solver<'a> {
 impl Solver<'_> {
     /// Corrections of all comparisons.
     pub(super) fn corrections(&self) -> Vec<Fitted<Correction>> {
-        (0..self.plan.comparisons.comparisons.len()).map(|index| self.correction(index)).collect()
+        let found =
+            |index| self.correction(index).map_err(|reason| cause(self.plan, self.fits, index, reason));
+        (0..self.plan.comparisons.comparisons.len()).map(found).collect()
     }
 
     /// The guards of FORMULAS §2.4 in R's order, then the estimate.
@@ -411,14 +414,5 @@ impl Estimates {
             })
         };
         plan.comparisons.comparisons.iter().zip(corrections).map(factored).collect()
-    }
-
-    /// Cells without an estimate, by reason.
-    pub(super) fn by_reason(&self) -> BTreeMap<&str, Vec<usize>> {
-        let mut out: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-        for (&cell, reason) in &self.failures {
-            out.entry(reason).or_default().push(cell);
-        }
-        out
     }
 }

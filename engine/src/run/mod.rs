@@ -1,11 +1,13 @@
 //! A run in one process: stage after stage, each a set of tasks whose partials are added along a fixed tree.
 
+mod cause;
 mod check;
 mod data;
 mod diagnostics;
 mod estimates;
 mod fit;
 mod progress;
+mod reasons;
 mod stages;
 mod steps;
 mod sums;

@@ -59,6 +59,8 @@ pub(super) struct Finished {
     pub(super) estimates: Estimates,
     pub(super) diagnostics: Option<Diagnostics>,
     pub(super) sums: Sums,
+    /// Cross products, from which reasons are told.
+    pub(super) fits: Option<GramFits>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -207,8 +209,8 @@ impl Estimation {
 
     /// The sums of all passes.
     pub(super) fn finish(self) -> Finished {
-        let Self { plan, estimates, diagnostics, influence, .. } = self;
-        Finished { plan, estimates, diagnostics, sums: influence.sums }
+        let Self { plan, estimates, diagnostics, influence, fits, .. } = self;
+        Finished { plan, estimates, diagnostics, sums: influence.sums, fits }
     }
 
     fn ask(&mut self, input: StageInput, sample: Option<usize>) {

@@ -55,6 +55,15 @@ pub enum AggregateKind {
 impl AggregateKind {
     /// All kinds, in the order of R's documentation.
     pub const ALL: [Self; 4] = [Self::Simple, Self::Dynamic, Self::Group, Self::Calendar];
+
+    /// The limits that it has a use for, under R's names (FORMULAS §6).
+    pub fn limits(self) -> &'static [&'static str] {
+        match self {
+            Self::Simple | Self::Group => &["max_e"],
+            Self::Dynamic => &["min_e", "max_e", "balance_e"],
+            Self::Calendar => &[],
+        }
+    }
 }
 
 impl fmt::Display for AggregateKind {
@@ -101,6 +110,20 @@ impl Default for AggregateOptions {
     }
 }
 
+impl AggregateOptions {
+    /// Those that a kind has a use for; the others are R's defaults.
+    pub fn applied(&self, kind: AggregateKind) -> Self {
+        let uses = |limit: &str| kind.limits().contains(&limit);
+        let default = Self::default();
+        Self {
+            min_e: if uses("min_e") { self.min_e } else { default.min_e },
+            max_e: if uses("max_e") { self.max_e } else { default.max_e },
+            balance_e: self.balance_e.filter(|_| uses("balance_e")),
+            na_rm: self.na_rm,
+        }
+    }
+}
+
 /// An aggregate: one overall number, and one per event time, group or period.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Aggregate {
@@ -121,7 +144,7 @@ pub fn aggregate(
     options: &AggregateOptions,
 ) -> Result<Aggregate, AggregateError> {
     let weights = Weights::new(input)?;
-    let kept = kept_cells(input, options.na_rm)?;
+    let kept = kept_cells(input, kind, options)?;
     let window = Window { input, kept: &kept };
     let (overall, egt, by) = match kind {
         AggregateKind::Simple => (simple(&weights, &window, options)?, Vec::new(), Vec::new()),
@@ -135,12 +158,39 @@ pub fn aggregate(
 /// Estimand overall, labels, estimands by label.
 type Parts = (Estimand, Vec<f64>, Vec<Estimand>);
 
-fn kept_cells(input: &AggregateInput<'_>, na_rm: bool) -> Result<Vec<usize>, AggregateError> {
-    let kept: Vec<usize> = (0..input.att.len()).filter(|&k| !input.att[k].is_nan()).collect();
-    let (cells, missing) = (input.att.len(), input.att.len() - kept.len());
-    match missing > 0 && !na_rm {
-        true => Err(AggregateError::MissingCells { missing, cells }),
-        false => Ok(kept),
+/// The cells that an aggregation is taken over, NA or not.
+///
+/// # Errors
+/// A cell whose group has no share, and input whose parts do not fit together.
+pub fn cells_in_window(
+    input: &AggregateInput<'_>,
+    kind: AggregateKind,
+    options: &AggregateOptions,
+) -> Result<Vec<usize>, AggregateError> {
+    Weights::new(input)?;
+    let all: Vec<usize> = (0..input.att.len()).collect();
+    Ok(Window { input, kept: &all }.cells(kind, options))
+}
+
+/// All cells, or with `na_rm` those with an ATT; without it an NA cell in the window is an error, one outside is none.
+fn kept_cells(
+    input: &AggregateInput<'_>,
+    kind: AggregateKind,
+    options: &AggregateOptions,
+) -> Result<Vec<usize>, AggregateError> {
+    let all: Vec<usize> = (0..input.att.len()).collect();
+    let needed = Window { input, kept: &all }.cells(kind, options);
+    let missing: Vec<usize> = needed.iter().copied().filter(|&k| input.att[k].is_nan()).collect();
+    if missing.is_empty() && !needed.is_empty() {
+        return Ok(all.into_iter().filter(|&k| !options.na_rm || !input.att[k].is_nan()).collect());
+    }
+    match options.na_rm {
+        _ if needed.is_empty() => Ok(all),
+        false => Err(AggregateError::MissingCells { missing, cells: needed.len() }),
+        true if missing.len() == needed.len() => {
+            Err(AggregateError::AllMissing { kind, cells: needed.len() })
+        }
+        true => Ok(all.into_iter().filter(|&k| !input.att[k].is_nan()).collect()),
     }
 }
 
@@ -225,7 +275,7 @@ mod tests {
         }
         assert_eq!("eventstudy".parse::<AggregateKind>().unwrap(), AggregateKind::Dynamic);
         let error = "Group".parse::<AggregateKind>().unwrap_err();
-        assert!(error.to_string().contains("Group") && error.hint().contains("calendar"));
+        assert!(error.to_string().contains("Group") && error.hint().unwrap().contains("calendar"));
     }
 
     #[test]
@@ -236,7 +286,8 @@ mod tests {
         let na_rm = AggregateOptions { na_rm: true, ..Default::default() };
         for kind in AggregateKind::ALL {
             let error = aggregate(&input, kind, &AggregateOptions::default()).unwrap_err();
-            assert_eq!(error, AggregateError::MissingCells { missing: 1, cells: 12 });
+            let cells = if kind == AggregateKind::Dynamic { 12 } else { 7 };
+            assert_eq!(error, AggregateError::MissingCells { missing: vec![2], cells });
             let found = aggregate(&input, kind, &na_rm).unwrap();
             assert!(found.overall.att.is_finite() && found.overall.map.cells[2] == 0.0);
         }
@@ -255,10 +306,11 @@ mod tests {
         assert_eq!(aggregate(&input, AggregateKind::Group, &na_rm).unwrap().egt, [2004.0, 2006.0]);
         let all_na = AggregateInput { att: &[f64::NAN; 12], ..input };
         for kind in AggregateKind::ALL {
-            assert!(matches!(
-                aggregate(&all_na, kind, &na_rm),
-                Err(AggregateError::EmptyWindow { cells: 0, .. })
-            ));
+            let cells = if kind == AggregateKind::Dynamic { 12 } else { 7 };
+            assert_eq!(
+                aggregate(&all_na, kind, &na_rm).unwrap_err(),
+                AggregateError::AllMissing { kind, cells }
+            );
         }
         let nothing = AggregateOptions { min_e: 8.0, ..Default::default() };
         assert!(aggregate(&mpdta::input(), AggregateKind::Dynamic, &nothing).is_err());
@@ -272,6 +324,33 @@ mod tests {
         let found = at(AggregateKind::Dynamic, options);
         assert_eq!(found.egt, [-3.0, -2.0, -1.0]);
         assert!(found.overall.att.is_nan() && found.overall.map.dense().iter().all(|c| *c == 0.0));
+    }
+
+    #[test]
+    fn a_window_without_the_missing_cells_does_not_need_them() {
+        let mut att = mpdta::ATT;
+        att[2] = f64::NAN; // ATT(2004, 2006), event time 2
+        let input = AggregateInput { att: &att, ..mpdta::input() };
+        let near = AggregateOptions { max_e: 1.0, ..Default::default() };
+        for kind in [AggregateKind::Simple, AggregateKind::Group, AggregateKind::Dynamic] {
+            let whole = at(kind, near);
+            let found = aggregate(&input, kind, &near).unwrap();
+            assert_eq!((found.overall.att, found.egt.len()), (whole.overall.att, whole.egt.len()), "{kind}");
+        }
+        assert!(aggregate(&input, AggregateKind::Calendar, &near).is_err(), "calendar has no window");
+        let before = AggregateOptions { max_e: -1.0, ..Default::default() };
+        assert!(aggregate(&input, AggregateKind::Dynamic, &before).is_ok());
+    }
+
+    #[test]
+    fn limits_without_a_use_are_not_applied() {
+        let all = AggregateOptions { min_e: 0.0, max_e: 2.0, balance_e: Some(1.0), na_rm: true };
+        let plain = AggregateOptions { na_rm: true, ..Default::default() };
+        assert_eq!(all.applied(AggregateKind::Dynamic), all);
+        assert_eq!(all.applied(AggregateKind::Calendar), plain);
+        for kind in [AggregateKind::Simple, AggregateKind::Group] {
+            assert_eq!(all.applied(kind), AggregateOptions { max_e: 2.0, ..plain });
+        }
     }
 
     #[test]

@@ -57,9 +57,20 @@ impl Window<'_> {
         (periods, sets)
     }
 
+    /// The cells that an aggregation is taken over, ascending within each of its parts.
+    pub(super) fn cells(&self, kind: AggregateKind, options: &AggregateOptions) -> Vec<usize> {
+        match kind {
+            AggregateKind::Simple | AggregateKind::Group => self.post(options.max_e),
+            AggregateKind::Dynamic => self.event_times(options).1.concat(),
+            AggregateKind::Calendar => self.post(f64::INFINITY),
+        }
+    }
+
     pub(super) fn empty(&self, kind: AggregateKind, options: &AggregateOptions) -> AggregateError {
-        let AggregateOptions { min_e, max_e, balance_e, .. } = *options;
-        AggregateError::EmptyWindow { kind, cells: self.kept.len(), min_e, max_e, balance_e }
+        let times = self.input.time.iter().zip(self.input.group).map(|(t, g)| t - g);
+        let within =
+            times.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), e| (low.min(e), high.max(e)));
+        AggregateError::EmptyWindow { kind, cells: self.kept.len(), options: options.applied(kind), within }
     }
 
     /// Cells of the groups seen q periods after treatment, and the event times that all of them have:

@@ -156,6 +156,17 @@ pub(crate) fn plain(value: f64) -> String {
         return "NA".to_owned();
     }
     let large = value.abs() >= 1e15;
-    let text = if large { format!("{value:e}") } else { format!("{}", value + 0.0) };
+    let text = if large { format!("{value:e}") } else { shortest(value) };
     text.replace('-', "\u{2212}")
+}
+
+/// A number with four decimals where it has more than ten digits, as fractions without an end do.
+fn shortest(value: f64) -> String {
+    let text = format!("{}", value + 0.0);
+    let digits = text.chars().filter(char::is_ascii_digit).count();
+    if !text.contains('.') || digits <= 10 {
+        return text;
+    }
+    let text = format!("{value:.*}", if value.abs() < 1e-3 { 12 } else { 4 });
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

@@ -115,7 +115,9 @@ fn effects(blocks: &mut Vec<Block>, saved: &SavedResult) {
         let caption = format!("Average effect on {} by periods since treatment.", spec.yname);
         blocks.push(picture("event_study", caption, figure));
     } else {
-        blocks.push(Block::Paragraph("Effects by time since treatment could not be aggregated.".to_owned()));
+        let why = result.not_aggregated.get("dynamic").map(|why| format!(": {}", why.reason));
+        let why = why.unwrap_or_default();
+        blocks.push(Block::Paragraph(format!("Effects by time since treatment are not aggregated{why}.")));
     }
     if let Some(table) = numbers::overall(saved) {
         blocks.push(Block::Table(table));

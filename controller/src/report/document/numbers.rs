@@ -3,12 +3,13 @@
 use stagger_engine::result::{self, Num, SavedResult};
 
 use super::Table;
-use crate::report::aggregation::{Bands, KINDS, overall_label};
+use crate::report::aggregation::{Bands, effect_rows, overall_rows, window};
 use crate::report::diagnostics::{
     IMBALANCE, MAXIMUM, QUANTILES, against, difference, greatest_control, rows_of, worst,
 };
+use crate::report::estimates::cell_rows;
 use crate::report::settings::estimand;
-use crate::report::text::{Row, decimals, label, percent, shown};
+use crate::report::text::{Reasons, Row, decimals, label, percent, shown};
 
 /// Scores in a table; the rest is in the result.
 const MOST_SCORES: usize = 20;
@@ -21,7 +22,7 @@ fn table(caption: String, headings: Vec<String>, rows: &[Row], note: String) -> 
     let places = decimals(rows);
     let cells = |row: &Row| {
         let numbers = row.numbers.map(|number| shown(number, places).replace('-', "\u{2212}"));
-        let remark = if row.note.is_empty() { row.star() } else { row.note };
+        let remark = if row.note.is_empty() { row.star() } else { row.note.as_str() };
         row.keys.iter().cloned().chain(numbers).chain([remark.to_owned()]).collect()
     };
     let left = usize::from(rows.iter().any(|row| row.keys[0].starts_with(char::is_alphabetic)));
@@ -37,23 +38,21 @@ fn band(saved: &SavedResult, crit: Option<Num>) -> String {
     format!("{}% {kind}", percent(alp))
 }
 
-fn star(band: &str) -> String {
-    format!("* The {} does not cover zero.", band.trim_end_matches('s'))
+/// What the star means, and the reasons of what is missing.
+fn note(band: &str, reasons: &Reasons) -> String {
+    let star = format!("* The {} does not cover zero.", band.trim_end_matches('s'));
+    let reasons = reasons.notes().into_iter().map(|reason| format!(" {reason}."));
+    std::iter::once(star).chain(reasons).collect()
 }
 
 /// The overall effects of the four aggregations.
 pub(super) fn overall(saved: &SavedResult) -> Option<Table> {
-    let all = KINDS.iter().filter_map(|kind| saved.result.aggte.get(*kind));
-    let rows: Vec<Row> = all
-        .map(|a| {
-            let numbers = [a.overall_att, a.overall_se, a.overall_lci, a.overall_uci];
-            Row::new(vec![overall_label(&a.kind)], numbers)
-        })
-        .collect();
+    let (rows, reasons) = overall_rows(&saved.result.aggte, &saved.result.not_aggregated);
     let interval = format!("{}% interval", percent(saved.result.alp));
     let headings = headings(&["Average"], "Effect");
-    (!rows.is_empty())
-        .then(|| table(format!("Overall effects with {interval}s."), headings, &rows, star("interval")))
+    (!rows.is_empty()).then(|| {
+        table(format!("Overall effects with {interval}s."), headings, &rows, note("interval", &reasons))
+    })
 }
 
 /// The effects by event time, cohort or period.
@@ -64,30 +63,26 @@ pub(super) fn effects(saved: &SavedResult, kind: &str) -> Option<Table> {
         "group" => ("Effects by cohort", "Cohort"),
         _ => ("Effects by period", "Period"),
     };
-    let rows: Vec<Row> = (0..aggte.egt.len())
-        .map(|i| {
-            let numbers = [aggte.att_egt[i], aggte.se_egt[i], aggte.lci_egt[i], aggte.uci_egt[i]];
-            Row::new(vec![label(aggte.egt[i]).replace('-', "\u{2212}")], numbers)
-        })
-        .collect();
+    let (mut rows, reasons) = effect_rows(aggte);
+    for key in rows.iter_mut().flat_map(|row| &mut row.keys) {
+        *key = key.replace('-', "\u{2212}");
+    }
     let band = band(saved, aggte.crit);
-    Some(table(format!("{caption} with {band}."), headings(&[key], "Effect"), &rows, star(&band)))
+    let caption = format!("{caption}{} with {band}.", window(aggte));
+    Some(table(caption, headings(&[key], "Effect"), &rows, note(&band, &reasons)))
 }
 
 /// ATT(g,t).
 pub(super) fn cells(saved: &SavedResult) -> Table {
-    let cells = &saved.result.att_gt;
-    let rows: Vec<Row> = (0..cells.att.len())
-        .map(|i| {
-            let keys = vec![label(cells.group[i]), label(cells.time[i])];
-            let row = Row::new(keys, [cells.att[i], cells.se[i], cells.lci[i], cells.uci[i]]);
-            let base = saved.extended.reference.get(i).copied().unwrap_or(false);
-            if base { row.noted("base period") } else { row }
-        })
-        .collect();
+    let (rows, reasons) = cell_rows(saved);
     let band = band(saved, Some(saved.result.crit));
     let estimand = estimand(&saved.extended.spec);
-    table(format!("{estimand} with {band}."), headings(&["Cohort", "Period"], estimand), &rows, star(&band))
+    table(
+        format!("{estimand} with {band}."),
+        headings(&["Cohort", "Period"], estimand),
+        &rows,
+        note(&band, &reasons),
+    )
 }
 
 /// Quantiles of propensity scores, the least overlap first.

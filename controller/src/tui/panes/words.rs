@@ -99,7 +99,7 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
 
 /// A period or cohort: whole where it is whole.
 pub(super) fn label(x: f64) -> String {
-    if x.is_infinite() { "never".to_owned() } else { format!("{x}") }
+    if x.is_infinite() { "never".to_owned() } else { stagger_estimator::label::label(x) }
 }
 
 #[cfg(test)]
