@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use lambda_runtime::{Error, LambdaEvent, Runtime, service_fn};
 use serde_json::Value;
 use stagger_engine::worker::protocol::{Answer, FailureClass, Invocation, TaskFailure};
-use stagger_engine::worker::{Guard, Worker, WorkerOptions};
+use stagger_engine::worker::{Guard, Places, Worker, WorkerOptions};
 
 /// The kernels allocate per shard and thread; the system's allocator makes them wait for each other.
 #[global_allocator]
@@ -24,7 +24,8 @@ fn main() -> Result<(), Error> {
     let megabytes =
         std::env::var("AWS_LAMBDA_FUNCTION_MEMORY_SIZE").ok().and_then(|mb| mb.parse::<u64>().ok());
     let memory = megabytes.map(|mb| mb << 20);
-    let worker = Arc::new(Worker::new(WorkerOptions::with_memory(memory)));
+    let options = WorkerOptions { places: Places::of_environment(), ..WorkerOptions::with_memory(memory) };
+    let worker = Arc::new(Worker::new(options));
     // One thread is enough to wait for events; the engine brings its own, and those of S3 start with the first request.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

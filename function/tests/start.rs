@@ -50,6 +50,7 @@ impl Function {
             .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
             .env("AWS_LAMBDA_LOG_GROUP_NAME", "log")
             .env("AWS_LAMBDA_LOG_STREAM_NAME", "log")
+            .env("STAGGER_BUCKETS", "b")
             .stderr(Stdio::piped())
             .spawn()
             .expect("the worker starts");
@@ -134,10 +135,12 @@ fn accepted() -> String {
     "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n".to_owned()
 }
 
-fn invocation(protocol: u32) -> Value {
+fn invocation(protocol: u32, run: &str) -> Value {
+    let checksum = "0123456789abcdef0123456789abcdef";
     json!({
-        "protocol": protocol, "version": env!("CARGO_PKG_VERSION"), "run": "/nowhere/at/all",
-        "stage": { "key": "common/x", "checksum": "x" }, "work": { "gather": 3 }, "look": false, "seconds": 60
+        "protocol": protocol, "version": env!("CARGO_PKG_VERSION"), "run": run,
+        "stage": { "key": format!("common/{checksum}"), "checksum": checksum }, "work": { "gather": 3 },
+        "look": false, "seconds": 60
     })
 }
 
@@ -145,7 +148,7 @@ fn invocation(protocol: u32) -> Value {
 fn starts_and_answers() {
     let function = Function::start();
     println!("ready after {:.1} ms", function.ready().as_secs_f64() * 1e3);
-    let (way, answer) = function.invoke(invocation(0));
+    let (way, answer) = function.invoke(invocation(0, "s3://b/runs/r"));
     assert_eq!((way.as_str(), &answer["failed"]["class"]), ("response", &json!("permanent")));
     let message = answer["failed"]["message"].as_str().expect("a message");
     assert!(
@@ -163,10 +166,27 @@ fn an_event_that_is_none_fails_alone() {
     function.ready();
     let (way, answer) = function.invoke(json!({ "operation": "ping", "secret": "hunter2" }));
     assert_eq!((way.as_str(), &answer["failed"]["class"]), ("response", &json!("permanent")));
-    let (_, answer) = function.invoke(invocation(1));
-    let message = answer["failed"]["message"].as_str().expect("a message");
-    assert!(message.contains("common/x"), "the run has no such object: {message}");
+    let (_, answer) = function.invoke(invocation(0, "s3://b/runs/r"));
+    assert_eq!(answer["failed"]["class"], json!("permanent"), "it goes on");
     let log = function.stop();
     assert_eq!(log.len(), 2);
     assert!(!log[0].to_string().contains("hunter2"), "an event's content is not logged");
+}
+
+#[test]
+fn a_message_names_no_folder_of_the_machine() {
+    let folder = std::env::temp_dir().join(format!("stagger-start-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let function = Function::start();
+    function.ready();
+    let folder_url = format!("file://{}", folder.display());
+    for place in [folder.to_str().expect("UTF-8"), "runs/r", "", "s3://b/../x", "s3://other/runs/r", &folder_url] {
+        let (_, answer) = function.invoke(invocation(1, place));
+        assert_eq!(answer["failed"]["class"], json!("permanent"), "{place}: {answer}");
+        let message = answer["failed"]["message"].as_str().expect("a message");
+        assert!(message.contains("no place for this worker"), "{place}: {message}");
+    }
+    let left = std::fs::read_dir(&folder).expect("it is there").count();
+    std::fs::remove_dir_all(&folder).expect("it is ours");
+    assert_eq!(left, 0, "nothing was written there");
 }

@@ -13,9 +13,9 @@ use serde_json::json;
 use stagger_engine::kernel::Kernel;
 use stagger_engine::pool::{Attendant, AttendantSettings, Hands, Left, Queue, SqsQueue, Stop, Threaded};
 use stagger_engine::prepare::default_memory;
-use stagger_engine::store::{Storage, runtime, system_clock};
+use stagger_engine::store::{runtime, system_clock};
 use stagger_engine::worker::protocol::{FailureClass, TaskFailure};
-use stagger_engine::worker::{Worker, WorkerOptions};
+use stagger_engine::worker::{Places, Worker, WorkerOptions};
 
 use crate::args::Args;
 
@@ -77,7 +77,10 @@ fn serve(args: &Args, url: &str, kernel: Arc<dyn Kernel>) -> Result<Left, TaskFa
         "started",
         json!({ "worker": name, "device": kernel.device(), "queue": url, "memory": memory, "tasks_at_a_time": args.at_once() }),
     );
-    let options = WorkerOptions { kernel: Arc::clone(&kernel), ..WorkerOptions::with_memory(Some(memory)) };
+    let places = Places::of_environment();
+    let open = places.clone().opener();
+    let options =
+        WorkerOptions { kernel: Arc::clone(&kernel), places, ..WorkerOptions::with_memory(Some(memory)) };
     let hands: Arc<dyn Hands> = Arc::new(Threaded::new(Worker::new(options)));
     let stop = Stop::default();
     let signalled = stop.clone();
@@ -95,7 +98,7 @@ fn serve(args: &Args, url: &str, kernel: Arc<dyn Kernel>) -> Result<Left, TaskFa
                 leaves_with_run: !args.stay,
             };
             let (queue, hands, kernel) = (Arc::clone(&queue), Arc::clone(&hands), Arc::clone(&kernel));
-            let (open, clock) = (Arc::new(Storage::open), system_clock(true));
+            let (open, clock) = (Arc::clone(&open), system_clock(true));
             let attendant = Attendant::new(queue, hands, open, clock, settings, stop.clone());
             tokio::spawn(async move {
                 attendant.serve(&|moment| log::moment(&name, &moment, kernel.memory())).await

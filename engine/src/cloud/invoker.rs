@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 
 use crate::schedule::{Function, Rates};
 use crate::worker::protocol::{Answer, FailureClass, Invocation, TaskFailure};
-use crate::worker::{Worker, WorkerOptions};
+use crate::worker::{Places, Worker, WorkerOptions};
 
 /// What an invocation is billed, as the platform tells.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -73,7 +73,9 @@ const FOREVER: Duration = Duration::from_secs(7 * 24 * 3600);
 impl Threads {
     /// So many threads, which keep decoded shards up to a share of `memory` bytes.
     pub fn new(threads: usize, memory: u64) -> Self {
-        let options = WorkerOptions { memory: None, ..WorkerOptions::with_memory(Some(memory)) };
+        // Their messages come from this process, which may keep a run in a folder.
+        let places = Places::anywhere();
+        let options = WorkerOptions { memory: None, places, ..WorkerOptions::with_memory(Some(memory)) };
         Self {
             worker: Arc::new(Worker::new(options)),
             permits: Arc::new(Semaphore::new(threads.max(1))),

@@ -11,7 +11,7 @@ use futures::future::{Either, select};
 
 use super::message::{Message, Reply, Taken};
 use super::queue::{Delivery, Queue};
-use crate::store::{Clock, Condition, Storage, StoreErrorKind};
+use crate::store::{Clock, Condition, Storage, StoreErrorKind, check_key};
 use crate::worker::protocol::{Answer, FailureClass, Invocation, TaskFailure};
 use crate::worker::{OpenStorage, Worker, is_missing, peak_memory};
 
@@ -251,6 +251,8 @@ impl Attendant {
         told: &(dyn Fn(Moment<'_>) + Sync),
     ) -> Result<(), TaskFailure> {
         let storage = (self.open)(&message.invocation.run).map_err(of_store)?;
+        // Signs and answers lie below the run, whatever a message says of itself.
+        check_key(&message.answer()).map_err(of_store)?;
         if self.clock.unix() > message.until && delivery.times == 1 {
             told(Moment::Passed(format!("`{}`: nobody waits for it any more", message.answer())));
             return Ok(());

@@ -69,13 +69,17 @@ impl Input {
         }
     }
 
-    fn open(&self, attempt: &Attempt<'_>, chunks: impl IntoIterator<Item = usize>) -> Result<Source> {
+    fn open(&self, attempt: &Attempt<'_>, chunks: impl IntoIterator<Item = usize>) -> Outcome<Source> {
         let names = needed_names(&self.columns);
-        Source::part(&self.files, &self.chunks, chunks, &names, &|url| {
+        let chunks: Vec<usize> = chunks.into_iter().collect();
+        for &chunk in &chunks {
+            attempt.options.places.check_read(self.files[self.chunks[chunk].file].path())?;
+        }
+        Ok(Source::part(&self.files, &self.chunks, chunks, &names, &|url| {
             let storage = (attempt.options.open)(url)?;
             attempt.count(&storage);
             Ok(storage)
-        })
+        })?)
     }
 }
 
@@ -326,6 +330,7 @@ pub(super) fn row_shards(common: &Common, rows: u64, shards: usize) -> RowShards
 
 /// Does one task of a step on a worker; returns what it tells, as JSON.
 pub(crate) fn work(attempt: &mut Attempt<'_>, stage: &PrepareStage, work: &Work) -> Outcome<Bytes> {
+    attempt.options.places.check_written(&stage.store)?;
     let storage = attempt.open(&stage.store)?;
     let told = |error: GatherError| match error {
         GatherError::Engine(error) => TaskFailure::from(error),

@@ -28,6 +28,7 @@ pub(crate) use clock::SystemClock;
 pub use clock::system_clock;
 pub(crate) use coalesce::requests as coalesced;
 pub use error::{StoreError, StoreErrorKind};
+pub(crate) use key::check_key;
 pub use local::LocalStore;
 pub(crate) use local::etag_of as local_etag;
 pub use memory::MemoryStore;

@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use stagger_estimator::linear::Standardization;
 
+use super::places::check_object;
 use super::protocol::{FailureClass, ObjectRef, TaskFailure};
 use super::shards::ShardCache;
 use super::{Attempt, Outcome, Worker, checksum};
@@ -140,33 +142,59 @@ impl PanelObject {
 /// What an environment keeps: the last panel and the last stage.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
-    panel: Option<(String, Arc<OpenPanel>)>,
-    stage: Option<(String, Arc<StageObject>)>,
+    panel: Option<Known<OpenPanel>>,
+    stage: Option<Known<StageObject>>,
+}
+
+/// Something that was read, and whose it is: a checksum alone would let a run use what it doesn't hold.
+#[derive(Debug)]
+struct Known<T> {
+    run: String,
+    checksum: String,
+    value: Arc<T>,
+}
+
+impl<T> Known<T> {
+    fn new(attempt: &Attempt<'_>, object: &ObjectRef, value: &Arc<T>) -> Self {
+        Self {
+            run: attempt.invocation.run.clone(),
+            checksum: object.checksum.clone(),
+            value: Arc::clone(value),
+        }
+    }
+
+    /// The value, if it is the object that is wanted; one that was read in another run only if this run holds it as well.
+    fn of(known: &mut Option<Self>, attempt: &Attempt<'_>, wanted: &ObjectRef) -> Outcome<Option<Arc<T>>> {
+        let Some(known) = known.as_mut().filter(|known| known.checksum == wanted.checksum) else {
+            return Ok(None);
+        };
+        if known.run != attempt.invocation.run {
+            bytes(attempt, wanted)?;
+            known.run.clone_from(&attempt.invocation.run);
+        }
+        Ok(Some(Arc::clone(&known.value)))
+    }
 }
 
 impl Worker {
     /// The stage's common object.
     pub(super) fn stage(&self, attempt: &mut Attempt<'_>) -> Outcome<Arc<StageObject>> {
         let wanted = &attempt.invocation.stage;
-        if let Some((checksum, stage)) = &self.kept().stage
-            && *checksum == wanted.checksum
-        {
-            return Ok(Arc::clone(stage));
+        if let Some(stage) = Known::of(&mut self.kept().stage, attempt, wanted)? {
+            return Ok(stage);
         }
         let begin = Instant::now();
         let stage: Arc<StageObject> = Arc::new(object(attempt, wanted)?);
-        self.kept().stage = Some((wanted.checksum.clone(), Arc::clone(&stage)));
+        self.kept().stage = Some(Known::new(attempt, wanted, &stage));
         attempt.phases.open += begin.elapsed().as_secs_f64();
         Ok(stage)
     }
 
     /// The panel, open.
     pub(super) fn panel(&self, attempt: &mut Attempt<'_>, wanted: &ObjectRef) -> Outcome<Arc<OpenPanel>> {
-        if let Some((checksum, panel)) = &self.kept().panel
-            && *checksum == wanted.checksum
-        {
+        if let Some(panel) = Known::of(&mut self.kept().panel, attempt, wanted)? {
             attempt.count(panel.shards.storage());
-            return Ok(Arc::clone(panel));
+            return Ok(panel);
         }
         // What is kept of another panel makes room first.
         self.kept().panel = None;
@@ -177,7 +205,7 @@ impl Worker {
         let plans = object.specs.into_iter().map(|spec| spec.plan).collect();
         let cache = ShardCache::new(attempt.options.cache);
         let panel = Arc::new(OpenPanel { shards, plans, cache });
-        self.kept().panel = Some((wanted.checksum.clone(), Arc::clone(&panel)));
+        self.kept().panel = Some(Known::new(attempt, wanted, &panel));
         attempt.phases.open += begin.elapsed().as_secs_f64();
         Ok(panel)
     }
@@ -185,11 +213,72 @@ impl Worker {
 
 /// Reads an object that a message names.
 fn object<T: for<'de> Deserialize<'de>>(attempt: &Attempt<'_>, wanted: &ObjectRef) -> Outcome<T> {
+    let bytes = bytes(attempt, wanted)?;
+    postcard::from_bytes(&bytes).map_err(|e| damaged(wanted, &format!("can't be read: {e}")))
+}
+
+/// The bytes of it, which have the checksum that the message says.
+fn bytes(attempt: &Attempt<'_>, wanted: &ObjectRef) -> Outcome<Bytes> {
+    check_object(wanted)?;
     let (bytes, _) = attempt.run.get(&wanted.key, None).map_err(EngineError::from)?;
-    let damaged =
-        |why: &str| TaskFailure::new(FailureClass::Corrupt, format!("`{}` of the run {why}", wanted.key));
-    if checksum(&bytes) != wanted.checksum {
-        return Err(damaged("has another checksum than the controller says"));
+    match checksum(&bytes) == wanted.checksum {
+        true => Ok(bytes),
+        false => Err(damaged(wanted, "has another checksum than the controller says")),
     }
-    postcard::from_bytes(&bytes).map_err(|e| damaged(&format!("can't be read: {e}")))
+}
+
+fn damaged(object: &ObjectRef, why: &str) -> TaskFailure {
+    TaskFailure::new(FailureClass::Corrupt, format!("`{}` of the run {why}", object.key))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::store::{Condition, MemoryStore, Storage};
+    use crate::worker::protocol::{Invocation, PROTOCOL, Phases, VERSION, Work};
+    use crate::worker::{Guard, Places, WorkerOptions};
+
+    fn invocation(run: &str, stage: &ObjectRef) -> Invocation {
+        Invocation {
+            protocol: PROTOCOL,
+            version: VERSION.to_owned(),
+            run: run.to_owned(),
+            stage: stage.clone(),
+            work: Work::Scan(0),
+            look: false,
+            seconds: 60,
+            kind: None,
+        }
+    }
+
+    #[test]
+    fn what_a_warm_worker_keeps_is_used_by_runs_that_hold_it_alone() {
+        let bytes = b"a stage";
+        let sum = checksum(bytes);
+        let object = ObjectRef { key: crate::journal::keys::common(&sum), checksum: sum };
+        let options = WorkerOptions { places: Places::anywhere(), ..WorkerOptions::with_memory(None) };
+        let (holds, empty) = (Storage::new(Arc::new(MemoryStore::default())), Storage::new(Arc::new(MemoryStore::default())));
+        holds.put(&object.key, Bytes::from_static(bytes), Condition::Always).unwrap();
+        let mut known =
+            Some(Known { run: "a".to_owned(), checksum: object.checksum.clone(), value: Arc::new(7) });
+        for (run, storage, expected) in [("a", &empty, true), ("b", &empty, false), ("b", &holds, true)] {
+            let invocation = invocation(run, &object);
+            let attempt = Attempt {
+                options: &options,
+                invocation: &invocation,
+                before: storage.stats(),
+                run: storage.clone(),
+                guard: Guard::new(None),
+                begin: Instant::now(),
+                others: Mutex::default(),
+                phases: Phases::default(),
+                rows: 0,
+                cached: 0,
+            };
+            let found = Known::of(&mut known, &attempt, &object);
+            assert_eq!(found.is_ok_and(|value| value == Some(Arc::new(7))), expected, "{run}");
+        }
+    }
 }

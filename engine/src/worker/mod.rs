@@ -8,6 +8,7 @@ mod bundle;
 mod context;
 mod estimate;
 mod guard;
+mod places;
 pub mod protocol;
 mod reduce;
 mod shards;
@@ -26,6 +27,7 @@ use crate::store::{Condition, Storage, StoreErrorKind, StoreResult, StoreStats};
 pub(crate) use bundle::{Bundle, Kinds};
 pub(crate) use context::{EstimateStage, PanelObject, Share, SpecObject, StageObject};
 pub use guard::{Guard, peak_memory, resident_memory};
+pub use places::{BUCKETS, Places};
 use protocol::{Answer, FailureClass, Invocation, PROTOCOL, Phases, TaskFailure, TaskReport, VERSION, Work};
 
 /// Opens storage by its address; tests have other ones than S3 and folders.
@@ -40,15 +42,18 @@ pub struct WorkerOptions {
     pub cache: u64,
     /// How storage is opened.
     pub open: OpenStorage,
+    /// Which addresses it opens at all.
+    pub places: Places,
     /// What computes.
     pub kernel: Arc<dyn Kernel>,
 }
 
 impl fmt::Debug for WorkerOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { memory, cache, kernel, .. } = self;
+        let Self { memory, cache, places, kernel, .. } = self;
         let mut out = f.debug_struct("WorkerOptions");
-        out.field("memory", memory).field("cache", cache).field("kernel", kernel).finish_non_exhaustive()
+        out.field("memory", memory).field("cache", cache).field("places", places);
+        out.field("kernel", kernel).finish_non_exhaustive()
     }
 }
 
@@ -56,10 +61,11 @@ impl fmt::Debug for WorkerOptions {
 const CACHED: f64 = 0.35;
 
 impl WorkerOptions {
-    /// For a process that has `memory` bytes to itself.
+    /// For a process that has `memory` bytes to itself. It opens nothing but S3.
     pub fn with_memory(memory: Option<u64>) -> Self {
         let cache = memory.map_or(0, |bytes| (bytes as f64 * CACHED) as u64);
-        Self { memory, cache, open: Arc::new(Storage::open), kernel: Arc::new(CpuKernel) }
+        let places = Places::default();
+        Self { memory, cache, open: Arc::new(Storage::open), places, kernel: Arc::new(CpuKernel) }
     }
 }
 
@@ -107,6 +113,8 @@ impl Worker {
 
     fn attempt(&self, invocation: &Invocation) -> Outcome<TaskReport> {
         same_version(invocation)?;
+        self.options.places.check_written(&invocation.run)?;
+        places::check_object(&invocation.stage)?;
         let run = (self.options.open)(&invocation.run)
             .map_err(|e| TaskFailure::from(crate::error::EngineError::from(e)))?;
         let mut attempt = Attempt {
@@ -211,8 +219,9 @@ impl Attempt<'_> {
         }
     }
 
-    /// Opens storage other than the run's, and counts what is asked of it.
+    /// Opens storage other than the run's to be read, and counts what is asked of it.
     pub(crate) fn open(&self, url: &str) -> Outcome<Storage> {
+        self.options.places.check_read(url)?;
         let storage = (self.options.open)(url).map_err(crate::error::EngineError::from)?;
         self.count(&storage);
         Ok(storage)

@@ -12,7 +12,7 @@ use stagger_engine::journal::keys;
 use stagger_engine::schedule::{Function, Rates};
 use stagger_engine::store::{StoreError, StoreErrorKind, StoreResult};
 use stagger_engine::worker::protocol::{Answer, FailureClass, Invocation, TaskFailure, Work};
-use stagger_engine::worker::{Worker, WorkerOptions};
+use stagger_engine::worker::{Places, Worker, WorkerOptions};
 use tokio::time::sleep;
 
 use super::bundle;
@@ -405,7 +405,9 @@ impl Inner {
         let environment = self.environment();
         let of = Arc::clone(&environment);
         let open = Arc::new(move |url: &str| of_worker(&of, url));
-        let options = WorkerOptions { cache: CACHE, open, ..WorkerOptions::with_memory(None) };
+        // Addresses of the simulation are no S3's.
+        let places = Places::anywhere();
+        let options = WorkerOptions { cache: CACHE, open, places, ..WorkerOptions::with_memory(None) };
         Instance { environment, worker: Worker::new(options) }
     }
 
