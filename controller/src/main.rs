@@ -17,6 +17,8 @@ mod tui;
 mod unattended;
 mod view;
 
+use std::ffi::OsString;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -37,14 +39,20 @@ fn small_pages() {
 
 fn main() -> ExitCode {
     small_pages();
-    let cli = match cli::parse(std::env::args_os().skip(1)) {
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let cli = match cli::parse(words.iter().cloned()) {
         Ok(cli) => cli,
         Err(Refusal::Help(text)) => return help(&text),
-        Err(Refusal::Mistake(failure)) => return refuse(&failure),
+        Err(Refusal::Mistake(failure)) => {
+            return refuse(&unattended::refused(unattended::topic_among(&words).as_deref(), None, failure));
+        }
     };
     if let Err(failure) = simd::force() {
         return refuse(&failure);
     }
+    stagger_engine::store::tell_of_waiting(|url| {
+        let _ = writeln!(io::stderr(), "note: no answer from {url} yet; still trying");
+    });
     match act(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => refuse(&failure),

@@ -6,8 +6,8 @@ use crate::failure::Failure;
 
 /// Applies the environment variable, if set. A level above the processor's is lowered to the best one.
 pub(crate) fn force() -> Result<(), Failure> {
-    let Ok(wanted) = std::env::var("STAGGER_SIMD") else { return Ok(()) };
-    let level = match wanted.as_str() {
+    let Some(wanted) = std::env::var_os("STAGGER_SIMD") else { return Ok(()) };
+    let level = match wanted.to_string_lossy().as_ref() {
         "" => return Ok(()),
         "portable" => Level::Portable,
         "avx2" => Level::Avx2,

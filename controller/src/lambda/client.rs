@@ -7,9 +7,7 @@ use aws_config::SdkConfig;
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::config::retry::RetryConfig;
 use aws_sdk_lambda::config::timeout::TimeoutConfig;
-use aws_sdk_lambda::config::{
-    BehaviorVersion, Builder, Region, SharedHttpClient, StalledStreamProtectionConfig,
-};
+use aws_sdk_lambda::config::{Builder, SharedHttpClient, StalledStreamProtectionConfig};
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Builder as HttpBuilder, ConnectorBuilder};
@@ -79,10 +77,7 @@ impl Clients {
 
 /// What all services share: credentials, region, endpoint.
 async fn shared_config(http: &SharedHttpClient) -> SdkConfig {
-    let shared = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http.clone()).load().await;
-    // As for S3: without a region requests can't be signed.
-    let region = shared.region().cloned().unwrap_or(Region::from_static("us-east-1"));
-    shared.into_builder().region(region).build()
+    stagger_engine::store::shared_config(http.clone()).await
 }
 
 fn client(shared: &SdkConfig) -> Client {

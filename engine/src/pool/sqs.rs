@@ -45,13 +45,9 @@ impl SqsQueue {
 
     /// The same with what the environment says.
     pub async fn connect(url: &str) -> Self {
-        let shared = aws_config::defaults(aws_config::BehaviorVersion::v2026_01_12())
-            .http_client(crate::store::https())
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            .load()
-            .await;
-        let region = shared.region().cloned().unwrap_or(Region::from_static("us-east-1"));
-        Self::new(&shared.into_builder().region(region).build(), url)
+        let shared = crate::store::shared_config(crate::store::https()).await.into_builder();
+        let still = StalledStreamProtectionConfig::disabled();
+        Self::new(&shared.stalled_stream_protection(still).build(), url)
     }
 
     fn failure<E, R>(&self, action: &str, error: &SdkError<E, R>) -> TaskFailure

@@ -26,6 +26,8 @@ pub enum StoreErrorKind {
     Credentials,
     /// The bucket is elsewhere, or nowhere.
     Place,
+    /// A variable of the environment means nothing.
+    Environment,
     /// No space left.
     Full,
     /// Anything else.
@@ -39,12 +41,14 @@ pub struct StoreError {
     pub kind: StoreErrorKind,
     message: String,
     hint: Option<String>,
+    /// Nothing answered at all, as where an address is wrong.
+    silent: bool,
 }
 
 impl StoreError {
     /// An error; `message` says action, object and reason, in lower case without a full stop.
     pub fn new(kind: StoreErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None }
+        Self { kind, message: message.into(), hint: None, silent: false }
     }
 
     /// The same error with a hint.
@@ -52,6 +56,23 @@ impl StoreError {
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// The same error, of a service that gave no answer at all.
+    #[must_use]
+    pub(super) fn without_answer(self) -> Self {
+        Self { silent: true, ..self }
+    }
+
+    /// The same error, of a service that has answered before.
+    #[must_use]
+    pub(super) fn with_answer(self) -> Self {
+        Self { silent: false, ..self }
+    }
+
+    /// Whether no answer came at all.
+    pub(super) fn is_silent(&self) -> bool {
+        self.silent
     }
 
     /// The same error with how often it was tried, if more than once.
@@ -86,7 +107,11 @@ impl std::error::Error for StoreError {}
 
 impl From<StoreError> for EngineError {
     fn from(error: StoreError) -> Self {
-        let out = EngineError::failed(error.message).with_storage(error.kind);
+        let out = match error.kind {
+            StoreErrorKind::Environment => EngineError::input(error.message),
+            _ => EngineError::failed(error.message),
+        };
+        let out = out.with_storage(error.kind);
         match error.hint {
             Some(hint) => out.with_hint(hint),
             None => out,

@@ -5,6 +5,7 @@ mod clock;
 mod coalesce;
 #[doc(hidden)]
 pub mod conformance;
+mod environment;
 mod error;
 mod hedge;
 mod key;
@@ -16,6 +17,7 @@ mod s3;
 mod stats;
 mod storage;
 mod sweep;
+mod waiting;
 
 use std::fmt::Debug;
 use std::ops::Range;
@@ -27,6 +29,7 @@ pub use clock::Clock;
 pub(crate) use clock::SystemClock;
 pub use clock::system_clock;
 pub(crate) use coalesce::requests as coalesced;
+pub use environment::check_environment;
 pub use error::{StoreError, StoreErrorKind};
 pub(crate) use key::check_key;
 pub use local::LocalStore;
@@ -34,11 +37,12 @@ pub(crate) use local::etag_of as local_etag;
 pub use memory::MemoryStore;
 pub use policy::{Duplicate, Policy};
 pub use runtime::runtime;
-pub use s3::S3Store;
+pub use s3::{S3Store, shared_config};
 #[cfg(feature = "queue")]
 pub(crate) use s3::https;
 pub use stats::StoreStats;
 pub use storage::Storage;
+pub use waiting::tell_of_waiting;
 
 /// Result of a store.
 pub type StoreResult<T> = std::result::Result<T, StoreError>;

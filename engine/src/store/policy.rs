@@ -11,6 +11,10 @@ pub struct Policy {
     pub attempts: u32,
     /// Attempts in all at bytes that are not what was promised: a damaged object stays damaged.
     pub attempts_if_corrupt: u32,
+    /// Attempts in all while nothing has ever answered: an address that is wrong stays wrong, and a person waits.
+    pub attempts_if_silent: u32,
+    /// No attempt starts later than this after the first, likewise.
+    pub total_if_silent: Duration,
     /// No attempt starts later than this after the first: temporary credentials that expired are reported while a person still
     /// looks, and a task's own time limit (15 minutes on Lambda) leaves room for a second try elsewhere.
     pub total: Duration,
@@ -54,6 +58,9 @@ impl Policy {
             // With the pauses below, 23 s of waiting in the mean, 46 s when throttled.
             attempts: 10,
             attempts_if_corrupt: 6,
+            // Pauses of 0.75 s in the mean; of attempts that run into the limit of a connection, 5 s, two.
+            attempts_if_silent: 5,
+            total_if_silent: Duration::from_secs(10),
             total: Duration::from_secs(180),
             pause: Duration::from_millis(100),
             pause_if_throttled: Duration::from_millis(500),
@@ -101,9 +108,10 @@ impl Policy {
         elapsed: Duration,
         fraction: f64,
     ) -> Option<Duration> {
-        let attempts = match error.kind {
-            StoreErrorKind::Corrupt => self.attempts_if_corrupt,
-            _ => self.attempts,
+        let (attempts, total) = match error.kind {
+            StoreErrorKind::Corrupt => (self.attempts_if_corrupt, self.total),
+            _ if error.is_silent() => (self.attempts_if_silent, self.total_if_silent),
+            _ => (self.attempts, self.total),
         };
         if !error.is_transient() || failed >= attempts {
             return None;
@@ -114,7 +122,7 @@ impl Policy {
         };
         let doubled = first.saturating_mul(1 << failed.saturating_sub(1).min(20));
         let pause = doubled.min(self.longest_pause).mul_f64(fraction);
-        (elapsed + pause <= self.total).then_some(pause)
+        (elapsed + pause <= total).then_some(pause)
     }
 }
 
@@ -151,6 +159,15 @@ mod tests {
         assert_eq!(policy.pause_after(&lost, 10, Duration::ZERO, 0.1), None);
         assert_eq!(policy.pause_after(&corrupt, 6, Duration::ZERO, 0.1), None);
         assert_eq!(policy.pause_after(&lost, 2, Duration::from_secs(180), 0.1), None);
+    }
+
+    #[test]
+    fn what_never_answers_is_given_up_soon() {
+        let policy = Policy::remote();
+        let silent = error(StoreErrorKind::Unavailable).without_answer();
+        assert!(policy.pause_after(&silent, 4, Duration::ZERO, 0.1).is_some());
+        assert_eq!(policy.pause_after(&silent, 5, Duration::ZERO, 0.1), None);
+        assert_eq!(policy.pause_after(&silent, 1, Duration::from_secs(20), 0.1), None);
     }
 
     #[test]

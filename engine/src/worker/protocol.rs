@@ -216,7 +216,9 @@ impl FailureClass {
 
 impl From<StoreErrorKind> for FailureClass {
     fn from(kind: StoreErrorKind) -> Self {
-        use StoreErrorKind::{Changed, Corrupt, Credentials, Denied, Exists, Full, NotFound, Other, Place};
+        use StoreErrorKind::{
+            Changed, Corrupt, Credentials, Denied, Environment, Exists, Full, NotFound, Other, Place,
+        };
         match kind {
             // Storage was asked many times already: the worker's place may be the reason, another one may do better.
             StoreErrorKind::Throttled => Self::Throttled,
@@ -224,7 +226,7 @@ impl From<StoreErrorKind> for FailureClass {
             Corrupt => Self::Corrupt,
             Credentials => Self::Credentials,
             Changed => Self::Data,
-            NotFound | Exists | Denied | Place | Full | Other => Self::Permanent,
+            NotFound | Exists | Denied | Place | Environment | Full | Other => Self::Permanent,
         }
     }
 }

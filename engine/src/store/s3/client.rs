@@ -6,11 +6,13 @@ use std::time::Duration;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::config::{BehaviorVersion, Builder, Region, SharedHttpClient, StalledStreamProtectionConfig};
+use aws_sdk_s3::config::{Builder, SharedHttpClient, StalledStreamProtectionConfig};
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Builder as HttpBuilder, ConnectorBuilder};
 use tokio::sync::Mutex;
+
+use super::shared::shared_config;
 
 /// A connection in the region takes milliseconds; one across the world, half a second.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -70,13 +72,11 @@ impl Clients {
 }
 
 async fn load() -> Client {
-    let shared = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(https()).load().await;
-    // Without a region requests can't be signed; a wrong one is answered with the right one.
-    let region = shared.region().cloned().unwrap_or(Region::from_static("us-east-1"));
+    let shared = shared_config(https()).await;
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let endpoint = shared.endpoint_url().is_some() || set("AWS_ENDPOINT_URL_S3").is_some();
     let style = path_style(set("STAGGER_S3_PATH_STYLE").as_deref(), endpoint);
-    Client::from_conf(patience(Builder::from(&shared)).region(region).force_path_style(style).build())
+    Client::from_conf(patience(Builder::from(&shared)).force_path_style(style).build())
 }
 
 /// The SDK's own default, but for the cryptography: its choice is a C library that takes a minute to build and megabytes of a

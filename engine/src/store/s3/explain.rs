@@ -65,10 +65,14 @@ impl Request<'_> {
             return self.refusal(&failure);
         }
         if lacks_credentials(error) {
-            return self.error(StoreErrorKind::Credentials, &reasons(error)).with_hint(NO_CREDENTIALS);
+            return self.error(StoreErrorKind::Credentials, &no_credentials(error)).with_hint(NO_CREDENTIALS);
         }
+        let endpoint = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
         match error {
-            SdkError::TimeoutError(_) => self.error(StoreErrorKind::Unavailable, "no answer in time"),
+            SdkError::TimeoutError(_) => self
+                .error(StoreErrorKind::Unavailable, "no answer in time")
+                .with_hint(unreachable_hint(&endpoint))
+                .without_answer(),
             SdkError::ResponseError(response) => {
                 let reason = format!("an answer that can't be read: {}", reasons(error));
                 match response.raw().status().as_u16() {
@@ -78,7 +82,8 @@ impl Request<'_> {
             }
             SdkError::DispatchFailure(dispatch) if !dispatch.is_user() => self
                 .error(StoreErrorKind::Unavailable, &reasons(error))
-                .with_hint("check the network, the proxy settings and AWS_ENDPOINT_URL if it is set"),
+                .with_hint(unreachable_hint(&endpoint))
+                .without_answer(),
             _ => self.error(StoreErrorKind::Other, &reasons(error)),
         }
     }
@@ -179,6 +184,28 @@ impl Failure {
     }
 }
 
+/// What to look at where nothing answers: an address that is set, before anything else.
+fn unreachable_hint(set: &dyn Fn(&str) -> Option<String>) -> String {
+    for name in ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"] {
+        if let Some(url) = set(name) {
+            return format!("{name} is {url}: is a service there? `unset {name}` for Amazon's own");
+        }
+    }
+    match ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].into_iter().find(|name| set(name).is_some()) {
+        Some(name) => format!("check the network and the proxy that {name} names"),
+        None => "check the network, and AWS_REGION".to_owned(),
+    }
+}
+
+/// Why there are no credentials; where the machine itself was the last that was asked, none were found anywhere.
+pub(crate) fn no_credentials(error: &(dyn Error + 'static)) -> String {
+    let said = reasons(error);
+    match said.contains("IMDS") || said.contains("no providers in chain") {
+        true => "no credentials: none in the environment, in the profile's files, or of this machine".to_owned(),
+        false => said,
+    }
+}
+
 const NO_CREDENTIALS: &str = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or sign in with \
      `aws sso login`; on AWS, give the machine or function a role";
 const EXPIRED: &str = "get new ones (`aws sso login`, or whatever set AWS_SESSION_TOKEN) and resume";
@@ -258,6 +285,15 @@ mod tests {
         assert_eq!(error.to_string(), expected);
         let list = Request { action: "ListBucket", ..READ };
         assert!(list.refusal(&failure(403, "", "")).to_string().contains("on arn:aws:s3:::b is not allowed"));
+    }
+
+    #[test]
+    fn an_address_that_is_set_is_looked_at_first() {
+        let of = |name: &'static str, value: &'static str| {
+            unreachable_hint(&move |asked: &str| (asked == name).then(|| value.to_owned()))
+        };
+        assert!(of("AWS_ENDPOINT_URL", "http://h:9").starts_with("AWS_ENDPOINT_URL is http://h:9"));
+        assert!(of("https_proxy", "x").contains("https_proxy") && of("", "").contains("AWS_REGION"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod client;
 mod explain;
+mod shared;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,8 @@ use bytes::Bytes;
 pub(crate) use self::client::https;
 use self::client::{Clients, timeouts};
 use self::explain::{Request, reasons};
+pub use self::shared::shared_config;
+use super::environment::check_environment;
 use super::key::check_key;
 use super::{ByteRange, Condition, Object, ObjectInfo, Store, StoreError, StoreErrorKind, StoreResult};
 
@@ -36,7 +39,7 @@ impl S3Store {
     /// The store at `s3://bucket/prefix`. Nothing is asked before the first read or write.
     ///
     /// # Errors
-    /// Another scheme, or no bucket.
+    /// Another scheme, no bucket, or variables of the environment that mean nothing.
     pub fn open(url: &str) -> StoreResult<Self> {
         Self::at(url, Clients::shared())
     }
@@ -56,6 +59,7 @@ impl S3Store {
             return Err(StoreError::new(StoreErrorKind::Place, format!("`{url}` names no bucket"))
                 .with_hint("the form is s3://bucket/prefix"));
         }
+        check_environment()?;
         let prefix = prefix.trim_end_matches('/');
         let root = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
         Ok(Self { bucket: bucket.to_owned(), root, clients })

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use crate::store::clock::Clock;
 use crate::store::hedge::Expectation;
 use crate::store::policy::Policy;
 use crate::store::stats::{Counters, add};
+use crate::store::waiting;
 use crate::store::{Condition, ObjectInfo, Store, StoreError, StoreErrorKind, StoreResult};
 
 /// A store, and what is needed to ask it more than once.
@@ -22,13 +23,15 @@ pub(super) struct Attempts {
     pub(super) counters: Counters,
     pub(super) expectation: Option<Expectation>,
     pub(super) under_way: AtomicU64,
+    /// An answer has come, whatever it said: what is not reached from now on will be again.
+    answered: AtomicBool,
 }
 
 impl Attempts {
     pub(super) fn new(store: Arc<dyn Store>, policy: Policy, clock: Arc<dyn Clock>) -> Self {
         let expectation = policy.duplicate.clone().map(Expectation::new);
         let (counters, under_way) = (Counters::default(), AtomicU64::new(0));
-        Self { store, policy, clock, counters, expectation, under_way }
+        Self { store, policy, clock, counters, expectation, under_way, answered: AtomicBool::new(false) }
     }
 
     /// Makes attempts until one succeeds, or fails for good.
@@ -36,16 +39,30 @@ impl Attempts {
     where
         F: Future<Output = StoreResult<T>>,
     {
-        let start = self.clock.now();
-        let mut failed = 0;
-        loop {
-            match attempt().await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => {
-                    failed += 1;
-                    self.pause(error, failed, start).await?;
+        let tries = async {
+            let start = self.clock.now();
+            let mut failed = 0;
+            loop {
+                match attempt().await {
+                    Ok(answer) => {
+                        self.answered.store(true, Ordering::Relaxed);
+                        return Ok(answer);
+                    }
+                    Err(error) => {
+                        failed += 1;
+                        self.pause(error, failed, start).await?;
+                    }
                 }
             }
+        };
+        self.waited_for(tries).await
+    }
+
+    /// Waits for an answer, and tells whoever wants to know while the first one does not come.
+    async fn waited_for<T>(&self, answer: impl Future<Output = StoreResult<T>>) -> StoreResult<T> {
+        match waiting::teller().filter(|_| self.store.is_remote() && !self.answered.load(Ordering::Relaxed)) {
+            Some(teller) => waiting::told(answer, teller, &self.store.url()).await,
+            None => answer.await,
         }
     }
 
@@ -55,6 +72,13 @@ impl Attempts {
             add(&self.counters.throttles, 1);
         }
         let elapsed = self.clock.now().saturating_sub(start);
+        let error = match error.is_silent() && self.answered.load(Ordering::Relaxed) {
+            true => error.with_answer(),
+            false => error,
+        };
+        if !error.is_silent() {
+            self.answered.store(true, Ordering::Relaxed);
+        }
         match self.policy.pause_after(&error, failed, elapsed, self.clock.fraction()) {
             Some(pause) => {
                 add(&self.counters.retries, 1);
@@ -91,12 +115,19 @@ impl Attempts {
 
     /// Writes, and finds out whether a write whose reply was lost was carried out: its own repetition then meets what it wrote.
     pub(super) async fn put(&self, key: &str, bytes: &Bytes, condition: &Condition) -> StoreResult<String> {
+        self.waited_for(self.written_once(key, bytes, condition)).await
+    }
+
+    async fn written_once(&self, key: &str, bytes: &Bytes, condition: &Condition) -> StoreResult<String> {
         let start = self.clock.now();
         let (mut failed, mut lost) = (0, false);
         loop {
             add(&self.counters.puts, 1);
             let error = match self.store.put(key, bytes.clone(), condition.clone()).await {
-                Ok(etag) => return Ok(self.written(bytes, etag)),
+                Ok(etag) => {
+                    self.answered.store(true, Ordering::Relaxed);
+                    return Ok(self.written(bytes, etag));
+                }
                 Err(error) => error,
             };
             if lost && matches!(error.kind, StoreErrorKind::Exists | StoreErrorKind::Changed) {

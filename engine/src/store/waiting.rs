@@ -1,0 +1,69 @@
+//! A word to whoever waits: the first answer of a store that takes long.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures::future::{Either, select};
+
+/// Told the address that does not answer; may be called from any thread.
+pub(super) type Teller = fn(&str);
+
+/// A wait that a person notices.
+const LONG: Duration = Duration::from_secs(2);
+
+static TELLER: OnceLock<Teller> = OnceLock::new();
+
+/// Has this function called, once a process, when a remote store gives no answer for two seconds before it has ever given one.
+pub fn tell_of_waiting(teller: fn(&str)) {
+    let _ = TELLER.set(teller);
+}
+
+/// Whoever is to be told, as long as nothing was.
+pub(super) fn teller() -> Option<Teller> {
+    TELLER.get().copied().filter(|_| !TOLD.load(Ordering::Relaxed))
+}
+
+static TOLD: AtomicBool = AtomicBool::new(false);
+
+/// Waits for an answer and tells of it if that takes long. On the runtime of requests.
+pub(super) async fn told<T>(answer: impl Future<Output = T>, teller: Teller, url: &str) -> T {
+    let answer = pin!(answer);
+    let long = pin!(tokio::time::sleep(LONG));
+    match select(answer, long).await {
+        Either::Left((answer, _)) => answer,
+        Either::Right(((), answer)) => {
+            if !TOLD.swap(true, Ordering::Relaxed) {
+                teller(url);
+            }
+            answer.await
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
+
+    fn count(_: &str) {
+        CALLS.fetch_add(1, Ordering::SeqCst);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_wait_is_told_of_once() {
+        for seconds in [1, 3, 5] {
+            let answer = async {
+                tokio::time::sleep(Duration::from_secs(seconds)).await;
+                seconds
+            };
+            assert_eq!(told(answer, count, "s3://b").await, seconds);
+            assert_eq!(CALLS.load(Ordering::SeqCst), usize::from(seconds > 1), "after {seconds} s");
+        }
+    }
+}
