@@ -81,6 +81,11 @@ impl Failure {
         Self { status: STATUS_INTERRUPTED, ..self }
     }
 
+    /// What happened, without hints.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// The process's exit status.
     pub(crate) fn status(&self) -> u8 {
         self.status

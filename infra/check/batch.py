@@ -119,7 +119,7 @@ def definitions_hold_no_secrets_and_no_privileges(batch: Api, template: Template
         assert not container.get("privileged"), each
         assert container["readonlyRootFilesystem"], each
         assert not container.get("secrets"), each
-        assert {entry["name"] for entry in container["environment"]} <= {"AWS_REGION", "STAGGER_BUCKET", "STAGGER_FUNCTION", "STAGGER_QUEUE"}, each
+        assert {entry["name"] for entry in container["environment"]} <= {"AWS_REGION", "STAGGER_BUCKET", "STAGGER_BUCKETS", "STAGGER_FUNCTION", "STAGGER_QUEUE"}, each
         assert container["jobRoleArn"] != container["executionRoleArn"], each
         assert each["timeout"]["attemptDurationSeconds"] >= 60, each
 

@@ -125,8 +125,8 @@ def workers(template: Template) -> Role:
 
 def publishes(template: Template) -> list[Operation]:
     """Publishing to an encrypted topic takes its key too: https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html"""
-    key = arn("kms", "key/TopicKey")
-    return [op("sns:Publish", arn("sns", "stagger-jobs-runs")), op("kms:Decrypt", key), op("kms:GenerateDataKey", key)]
+    key, topic = arn("kms", "key/TopicKey"), arn("sns", "stagger-jobs-runs")
+    return [*(op(f"sns:{each}", topic) for each in ("Publish", "GetTopicAttributes")), op("kms:Decrypt", key), op("kms:GenerateDataKey", key)]
 
 
 def submits(queue: str, definition: str) -> list[Operation]:
@@ -329,6 +329,7 @@ CALLS = {
     "sqs:DeleteMessage": r"\.delete_message(_batch)?\(\)",
     "sqs:ChangeMessageVisibility": r"\.change_message_visibility(_batch)?\(\)",
     "sns:Publish": r"\.publish\(\)",
+    "sns:GetTopicAttributes": r"\.get_topic_attributes\(\)",
     "batch:SubmitJob": r"\.submit_job\(\)",
     "batch:TerminateJob": r"\.terminate_job\(\)",
     "batch:ListJobs": r"\.list_jobs\(\)",

@@ -65,6 +65,20 @@ pub(crate) fn read(path: &Path) -> Result<RunFile, Failure> {
     parse(&text, path)
 }
 
+/// The topic that a run file among the inputs names, as far as its text can be read: a file that is refused is told of there too.
+pub(crate) fn topic_of(inputs: &[String]) -> Option<String> {
+    let file = inputs.iter().find(|input| is_run_file(input))?;
+    let text = match file.starts_with("s3://") {
+        true => remote(file).ok()?,
+        false => std::fs::metadata(file).ok().filter(|known| known.is_file()).and_then(|_| std::fs::read_to_string(file).ok())?,
+    };
+    text.lines().find_map(|line| {
+        let (key, value) = line.split_once('=')?;
+        let value = value.split('#').next()?.trim().trim_matches(['"', '\'']);
+        (key.trim() == "notify" && value.starts_with("arn:")).then(|| value.to_owned())
+    })
+}
+
 /// The text of an object on S3.
 fn remote(url: &str) -> Result<String, Failure> {
     let (folder, name) = url.rsplit_once('/').unwrap_or((url, ""));

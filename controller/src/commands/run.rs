@@ -22,11 +22,13 @@ use crate::report::folder::{Staging, StagingAll};
 use crate::report::save::{save, save_all};
 use crate::report::stdout::{json_line, print};
 use crate::report::text::counted;
-use crate::unattended::{told, upload};
+use crate::unattended::{refused, told, upload};
 
 /// Estimates, prints and saves.
 pub(crate) fn run(args: RunArgs) -> Result<(), Failure> {
-    let request = RunRequest::new(run_file::resolve(args)?)?;
+    let topic = args.output.notify.clone().or_else(|| run_file::topic_of(&args.data));
+    let request = run_file::resolve(args).and_then(RunRequest::new);
+    let request = request.map_err(|failure| refused(topic.as_deref(), None, failure))?;
     interrupt::install();
     told(&request, || estimated(&request))
 }

@@ -7,5 +7,5 @@ mod upload;
 
 pub(crate) use notify::{Notice, Sns, check as check_topic};
 pub(crate) use places::{Stamp, filled, is_remote, scratch};
-pub(crate) use told::told;
+pub(crate) use told::{refused, told, topic_among};
 pub(crate) use upload::upload;

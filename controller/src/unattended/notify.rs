@@ -2,9 +2,9 @@
 
 use aws_config::SdkConfig;
 use aws_sdk_sns::Client;
-use aws_sdk_sns::error::{DisplayErrorContext, ProvideErrorMetadata};
+use aws_sdk_sns::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use stagger_engine::error::EngineError;
-use stagger_engine::store::runtime;
+use stagger_engine::store::{check_environment, runtime};
 
 use crate::failure::Failure;
 use crate::lambda::Clients;
@@ -51,6 +51,7 @@ impl Sns {
     /// A text that is no ARN of a topic.
     pub(crate) fn open(topic: &str) -> Result<Self, Failure> {
         check(topic)?;
+        check_environment().map_err(EngineError::from)?;
         let runtime = runtime().map_err(EngineError::from)?;
         let shared = runtime.block_on(async { Clients::of_environment().await.shared_config().await });
         Ok(Self::new(&shared, topic))
@@ -69,18 +70,38 @@ impl Sns {
         let call =
             self.client.publish().topic_arn(&self.topic).subject(notice.subject()).message(notice.text());
         let sent = runtime().map_err(EngineError::from)?.block_on(call.send());
-        sent.map(|_| ()).map_err(|error| {
-            let service = error.as_service_error();
-            let code = service.and_then(ProvideErrorMetadata::code);
-            let why = match (code, service.and_then(ProvideErrorMetadata::message)) {
-                (Some(code), Some(message)) => format!("{code}: {}", message.trim_end_matches('.')),
-                (Some(code), None) => code.to_owned(),
-                _ => DisplayErrorContext(&error).to_string(),
-            };
-            Failure::failed(format!("sns:Publish on `{}`: {why}", self.topic))
-                .hint("check --notify and that the role may publish there; docs/guide/permissions.md")
-        })
+        sent.map(|_| ()).map_err(|error| self.refused("sns:Publish", &error))
     }
+
+    /// Asks for the topic before a run that would end without a word. Whoever may publish but not ask is not refused. Blocks.
+    ///
+    /// # Errors
+    /// A topic that is not there, or a service that can't be reached.
+    pub(crate) fn find(&self) -> Result<(), Failure> {
+        let call = self.client.get_topic_attributes().topic_arn(&self.topic);
+        match runtime().map_err(EngineError::from)?.block_on(call.send()) {
+            Ok(_) => Ok(()),
+            Err(error) if is_denied(error.code()) => Ok(()),
+            Err(error) => Err(self.refused("sns:GetTopicAttributes", &error)),
+        }
+    }
+
+    fn refused<E>(&self, action: &str, error: &SdkError<E>) -> Failure
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let why = match (error.code(), error.message()) {
+            (Some(code), Some(message)) => format!("{code}: {}", message.trim_end_matches('.')),
+            (Some(code), None) => code.to_owned(),
+            _ => DisplayErrorContext(error).to_string(),
+        };
+        Failure::failed(format!("{action} on `{}`: {why}", self.topic))
+            .hint("check --notify and that the role may publish there; docs/guide/permissions.md")
+    }
+}
+
+fn is_denied(code: Option<&str>) -> bool {
+    matches!(code, Some("AuthorizationError" | "AuthorizationErrorException" | "AccessDenied" | "AccessDeniedException"))
 }
 
 /// Refuses what is no ARN of a topic, before a run that would end without a word.
@@ -131,5 +152,22 @@ mod tests {
         let notice = Notice { run: "r".to_owned(), state: "failed", lines: Vec::new() };
         let refused = sns.send(&notice).unwrap_err().to_string();
         assert!(refused.contains("AuthorizationError: not you") && refused.contains("hint: "), "{refused}");
+    }
+
+    #[test]
+    fn a_topic_is_looked_for_before_the_run() {
+        let answers = [
+            (404, "<ErrorResponse><Error><Code>NotFound</Code><Message>Topic does not exist</Message></Error></ErrorResponse>", false),
+            (403, "<ErrorResponse><Error><Code>AuthorizationError</Code><Message>not you</Message></Error></ErrorResponse>", true),
+            (200, "<GetTopicAttributesResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\"><GetTopicAttributesResult><Attributes/></GetTopicAttributesResult></GetTopicAttributesResponse>", true),
+        ];
+        for (status, body, passes) in answers {
+            let (url, _) = serve(Box::new(move |_| answer(status, "", body)));
+            let found = Sns::new(&shared_config(&url), "arn:aws:sns:us-east-1:1:t").find();
+            assert_eq!(found.is_ok(), passes, "{status}: {found:?}");
+            if let Err(failure) = found {
+                assert!(failure.to_string().contains("NotFound: Topic does not exist"), "{failure}");
+            }
+        }
     }
 }

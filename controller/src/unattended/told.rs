@@ -1,5 +1,6 @@
 //! A run, and the message at its end.
 
+use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
 use stagger_engine::cloud::run_url;
@@ -7,22 +8,51 @@ use stagger_engine::error::EngineError;
 use stagger_engine::journal::{self, Entry, RunState};
 use stagger_engine::store::{Storage, runtime};
 
-use super::{Notice, Sns};
+use super::{Notice, Sns, check_topic};
 use crate::cli::request::RunRequest;
 use crate::failure::Failure;
 
-/// Does the work, and tells the request's topic how it ended. A topic that can't be told fails a run that went well: nobody would
-/// hear of it.
+/// Does the work, and tells the request's topic how it ended. The topic is looked for first. One that can't be told in the end fails
+/// a run that went well: nobody would hear of it.
 ///
 /// # Errors
 /// Those of the work, or of the topic.
 pub(crate) fn told(request: &RunRequest, work: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
     let topic = request.notify.as_deref().map(Sns::open).transpose()?;
+    topic.as_ref().map_or(Ok(()), Sns::find)?;
     let begin = Instant::now();
     let done = work();
     let Some(topic) = topic else { return done };
     let sent = topic.send(&notice(request, &done, begin.elapsed()));
-    done.and(sent)
+    match (done, sent) {
+        (Ok(()), sent) => sent,
+        (Err(failure), Ok(())) => Err(failure),
+        (Err(failure), Err(unsent)) => Err(unheard(failure, &unsent)),
+    }
+}
+
+/// What a run that was refused before it began is: its topic hears of that too.
+pub(crate) fn refused(topic: Option<&str>, run: Option<&str>, failure: Failure) -> Failure {
+    let Some(topic) = topic.filter(|topic| check_topic(topic).is_ok()) else { return failure };
+    let lines = failure.to_string().lines().map(str::to_owned).collect();
+    let run = run.unwrap_or("that was not begun").to_owned();
+    let sent = Sns::open(topic).and_then(|topic| topic.send(&Notice { run, state: "failed", lines }));
+    match sent {
+        Ok(()) => failure,
+        Err(unsent) => unheard(failure, &unsent),
+    }
+}
+
+/// The value of `--notify` among words that could not be understood.
+pub(crate) fn topic_among(words: &[OsString]) -> Option<String> {
+    let words: Vec<&str> = words.iter().filter_map(|word| word.to_str()).collect();
+    let after = words.iter().position(|word| *word == "--notify").and_then(|at| words.get(at + 1));
+    let joined = || words.iter().find_map(|word| word.strip_prefix("--notify="));
+    after.copied().or_else(joined).map(str::to_owned)
+}
+
+fn unheard(failure: Failure, unsent: &Failure) -> Failure {
+    failure.hint(format!("nobody was told of it: {}", unsent.message()))
 }
 
 fn notice(request: &RunRequest, done: &Result<(), Failure>, took: Duration) -> Notice {
@@ -63,4 +93,17 @@ fn last(url: &str) -> Option<Entry> {
     let storage = Storage::open(url).ok()?;
     let found = runtime().map_err(EngineError::from).ok()?.block_on(journal::last(&storage));
     found.ok().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_topic_is_found_among_words_that_mean_nothing() {
+        let among = |words: &[&str]| topic_among(&words.iter().map(OsString::from).collect::<Vec<_>>());
+        assert_eq!(among(&["run", "--yname", "--notify", "arn:x", "--what"]).as_deref(), Some("arn:x"));
+        assert_eq!(among(&["run", "--notify=arn:y"]).as_deref(), Some("arn:y"));
+        assert_eq!(among(&["run", "--notify"]), None);
+    }
 }
