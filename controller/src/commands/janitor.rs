@@ -9,6 +9,7 @@ use stagger_engine::journal::{self, Entry, RunState};
 use stagger_engine::store::{Storage, runtime};
 
 use crate::cli::workers::{JanitorArgs, runs};
+use crate::commands::runs::unreadable;
 use crate::commands::workers::writer;
 use crate::containers::end_jobs;
 use crate::failure::Failure;
@@ -47,36 +48,58 @@ pub(crate) fn janitor(args: &JanitorArgs) -> Result<(), Failure> {
     let open = |url: &str| -> EngineResult<Storage> { Storage::open(url).map_err(EngineError::from) };
     let found = runtime.block_on(journal::list(&storage, &open))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
-    let left = found.into_iter().filter_map(|run| {
-        let last = run.last.filter(|last| is_left(last, now, silent))?;
-        Some((run.name, last))
-    });
-    let (mut ended, mut first) = (Vec::new(), None);
-    for (name, last) in left {
-        let own = open(&run_url(&all, &name))?;
-        let silent = now - last.at;
-        let reason = format!("its controller, process {} on {}, is gone", last.writer.pid, last.writer.host);
-        let hint = format!("`stagger resume {name}` goes on where it was");
-        // Somebody may take it up in this moment: then it is not left any more.
-        if !runtime.block_on(journal::close(own, writer(), now, &reason, &hint))? {
-            continue;
+    let (mut ended, mut failed, mut damaged) = (Vec::new(), None, Vec::new());
+    for run in &found {
+        match &run.last {
+            Err(error) => damaged.push(format!("{} ({error})", run.name)),
+            Ok(Some(last)) if is_left(last, now, silent) => {
+                // What fails here must not keep the others from being looked after.
+                match end(args, (&all, &run.name), last, now, topic.as_ref(), &mut failed) {
+                    Ok(one) => ended.extend(one),
+                    Err(failure) => damaged.push(format!("{} ({})", run.name, failure.message())),
+                }
+            }
+            Ok(_) => {}
         }
-        // What fails here must not keep the others from being looked after: the run is marked, so nobody comes again.
-        let jobs = jobs(args, &name).unwrap_or_else(|failure| {
-            first.get_or_insert(failure);
-            0
-        });
-        let one = Ended { run: name, silent, dollars: last.summary.cost.spent, jobs };
-        if let Some(Err(failure)) = topic.as_ref().map(|topic| topic.send(&notice(&one, &reason, &hint))) {
-            first.get_or_insert(failure);
-        }
-        ended.push(one);
     }
     match args.json.unwrap_or(false) {
         true => print_json(&ended)?,
         false => print(&text(&ended, &all))?,
     }
-    first.map_or(Ok(()), Err)
+    let names: Vec<&str> = damaged.iter().map(String::as_str).collect();
+    match failed {
+        Some(failure) => Err(failure),
+        None if names.is_empty() => Ok(()),
+        None => Err(unreadable(&names, found.len(), &all)),
+    }
+}
+
+/// Ends what the controller of a run has left; none if somebody takes the run up in this moment. A failure at its containers or at the
+/// topic is kept in `failed`: the run is marked then, so nobody comes again.
+fn end(
+    args: &JanitorArgs,
+    (all, name): (&str, &str),
+    last: &Entry,
+    now: f64,
+    topic: Option<&Sns>,
+    failed: &mut Option<Failure>,
+) -> Result<Option<Ended>, Failure> {
+    let own = Storage::open(&run_url(all, name)).map_err(EngineError::from)?;
+    let reason = format!("its controller, process {} on {}, is gone", last.writer.pid, last.writer.host);
+    let hint = format!("`stagger resume {name}` goes on where it was");
+    let runtime = runtime().map_err(EngineError::from)?;
+    if !runtime.block_on(journal::close(own, writer(), now, &reason, &hint))? {
+        return Ok(None);
+    }
+    let jobs = jobs(args, name).unwrap_or_else(|failure| {
+        failed.get_or_insert(failure);
+        0
+    });
+    let one = Ended { run: name.to_owned(), silent: now - last.at, dollars: last.summary.cost.spent, jobs };
+    if let Some(Err(failure)) = topic.map(|topic| topic.send(&notice(&one, &reason, &hint))) {
+        failed.get_or_insert(failure);
+    }
+    Ok(Some(one))
 }
 
 fn is_left(last: &Entry, now: f64, silent: f64) -> bool {

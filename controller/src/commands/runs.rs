@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use stagger_engine::cloud::{read_request, run_url};
 use stagger_engine::error::{EngineError, Result as EngineResult};
-use stagger_engine::journal::{self, Listed, RunState, SILENCE};
+use stagger_engine::journal::{self, Entry, Listed, RunState, SILENCE};
 use stagger_engine::store::{Storage, runtime};
 
 use crate::cli::workers::{CancelArgs, ListArgs, runs};
@@ -36,36 +36,44 @@ struct Line<'a> {
     silent: Option<f64>,
     host: Option<&'a str>,
     pid: Option<u32>,
+    /// Why nothing else is known of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
 }
 
 impl<'a> Line<'a> {
+    /// A run of which nothing is known but this.
+    fn bare(run: &'a str, state: &'static str, error: Option<String>) -> Self {
+        Self {
+            run,
+            state,
+            stage: "",
+            done: 0,
+            tasks: 0,
+            dollars: 0.0,
+            attempts: 0,
+            failures: 0,
+            silent: None,
+            host: None,
+            pid: None,
+            error,
+        }
+    }
+
     fn new(run: &'a Listed, now: f64) -> Self {
-        let Some(last) = &run.last else {
-            return Self {
-                run: &run.name,
-                state: "not begun",
-                stage: "",
-                done: 0,
-                tasks: 0,
-                dollars: 0.0,
-                attempts: 0,
-                failures: 0,
-                silent: None,
-                host: None,
-                pid: None,
-            };
-        };
+        match &run.last {
+            Ok(Some(last)) => Self::told(&run.name, last, now),
+            Ok(None) => Self::bare(&run.name, "not begun", None),
+            Err(error) => Self::bare(&run.name, "damaged", Some(error.to_string())),
+        }
+    }
+
+    fn told(run: &'a str, last: &'a Entry, now: f64) -> Self {
         let silent = (now - last.at).max(0.0);
         let summary = &last.summary;
         Self {
-            run: &run.name,
-            state: match summary.state {
-                RunState::Running if silent > SILENCE => "left",
-                RunState::Running => "running",
-                RunState::Stopped => "stopped",
-                RunState::Failed => "failed",
-                RunState::Finished => "finished",
-            },
+            run,
+            state: state_of(last, silent),
             stage: &summary.stage,
             done: summary.done,
             tasks: summary.tasks,
@@ -75,10 +83,14 @@ impl<'a> Line<'a> {
             silent: Some(silent),
             host: Some(&last.writer.host),
             pid: Some(last.writer.pid),
+            error: None,
         }
     }
 
     fn text(&self) -> String {
+        if let Some(error) = &self.error {
+            return format!("{:<24} {:<9} {error}\n", self.run, self.state);
+        }
         let progress = match self.tasks {
             0 => String::new(),
             tasks => format!("{} {}/{tasks}", self.stage, self.done),
@@ -88,8 +100,30 @@ impl<'a> Line<'a> {
     }
 }
 
+/// Why there is nothing to cancel in a run of this state.
+fn nothing_to_cancel(state: &str, run: &str) -> String {
+    match state {
+        "finished" => "is finished already: nothing runs, its result is there".to_owned(),
+        "not begun" => "has not begun: nothing runs".to_owned(),
+        "left" => format!("was left by its controller: nothing is started any more; `stagger resume {run}` goes on where it was"),
+        other => format!("is {other} already: nothing runs; `stagger resume {run}` goes on where it was"),
+    }
+}
+
+/// A run's state in a word; `silent` is how long its controller has not written.
+pub(crate) fn state_of(last: &Entry, silent: f64) -> &'static str {
+    match last.summary.state {
+        RunState::Running if silent > SILENCE => "left",
+        RunState::Running if last.summary.paused => "paused",
+        RunState::Running => "running",
+        RunState::Stopped => "stopped",
+        RunState::Failed => "failed",
+        RunState::Finished => "finished",
+    }
+}
+
 /// `12 s`, `3 min`, `5 h`, `2 d`
-fn age(seconds: f64) -> String {
+pub(crate) fn age(seconds: f64) -> String {
     let whole = seconds as u64;
     match whole {
         0..100 => format!("{whole} s"),
@@ -111,13 +145,23 @@ pub(crate) fn list(args: &ListArgs) -> Result<(), Failure> {
     let now = unix();
     let lines: Vec<Line<'_>> = found.iter().map(|run| Line::new(run, now)).collect();
     if args.json.unwrap_or(false) {
-        return print_json(&lines);
+        print_json(&lines)?;
+    } else if lines.is_empty() {
+        print(&format!("no runs in {}\n", storage.url()))?;
+    } else {
+        let head = format!("{:<24} {:<9} {:<24} {:>9} {:>6}\n", "run", "state", "stage", "dollars", "seen");
+        print(&(head + &lines.iter().map(Line::text).collect::<String>()))?;
     }
-    if lines.is_empty() {
-        return print(&format!("no runs in {}\n", storage.url()));
-    }
-    let head = format!("{:<24} {:<9} {:<24} {:>9} {:>6}\n", "run", "state", "stage", "dollars", "seen");
-    print(&(head + &lines.iter().map(Line::text).collect::<String>()))
+    let damaged: Vec<&str> = lines.iter().filter(|line| line.error.is_some()).map(|line| line.run).collect();
+    if damaged.is_empty() { Ok(()) } else { Err(unreadable(&damaged, lines.len(), &storage.url())) }
+}
+
+/// The failure that names the runs which can't be read.
+pub(crate) fn unreadable(damaged: &[&str], of: usize, runs: &str) -> Failure {
+    let names = damaged.join(", ");
+    Failure::failed(format!("{} of {of} runs can't be read: {names}", damaged.len())).hint(format!(
+        "the others are as shown; to be rid of a damaged one remove {runs}/RUN/ and {runs}/names/RUN"
+    ))
 }
 
 /// Cancels a run: asks its controller, and waits until that has stopped.
@@ -127,13 +171,14 @@ pub(crate) fn cancel(args: &CancelArgs) -> Result<(), Failure> {
     read_request(&storage, &all, &args.run)?;
     let runtime = runtime().map_err(EngineError::from)?;
     let last = || -> EngineResult<Listed> {
-        let entries = runtime.block_on(journal::last(&storage))?;
-        Ok(Listed { name: args.run.clone(), last: entries })
+        let last = runtime.block_on(journal::last(&storage))?;
+        Ok(Listed { name: args.run.clone(), last: Ok(last) })
     };
-    let is_over = |listed: &Listed| Line::new(listed, unix()).state != "running";
+    let is_over = |listed: &Listed| !["running", "paused"].contains(&Line::new(listed, unix()).state);
     let before = last()?;
     if is_over(&before) {
-        return print(&format!("run {} is {} already\n", args.run, Line::new(&before, unix()).state));
+        let state = Line::new(&before, unix()).state;
+        return print(&format!("run {} {}\n", args.run, nothing_to_cancel(state, &args.run)));
     }
     runtime.block_on(journal::request_cancel(&storage, args.abandon.unwrap_or(false)))?;
     let begin = Instant::now();

@@ -1,18 +1,20 @@
 //! `stagger watch`: a run of another process followed, or one that is over shown again.
 
 use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stagger_engine::cloud::{read_request, run_url};
 use stagger_engine::error::EngineError;
 use stagger_engine::events::RunEvent;
-use stagger_engine::journal::{self, Entry, RunState, SILENCE};
+use stagger_engine::journal::{self, Entry, HEARTBEAT, RunState, SILENCE};
 use stagger_engine::store::{Storage, runtime};
 
 use crate::cli::view_args::{ViewArgs, WatchArgs};
 use crate::cli::workers::runs;
+use crate::commands::runs::{age, state_of};
 use crate::failure::Failure;
 use crate::listen::{EVENTS_FILE, How, Lines, is_terminal, parse, record};
 use crate::report::stdout::print;
@@ -31,18 +33,21 @@ pub(crate) fn watch(args: &WatchArgs) -> Result<(), Failure> {
     let storage = Storage::open(&run_url(&all, &args.run)).map_err(EngineError::from)?;
     read_request(&storage, &all, &args.run)?;
     let entries = entries(&storage, 1)?;
-    let over = entries
-        .last()
-        .is_some_and(|last| last.summary.state != RunState::Running || unix() - last.at > SILENCE);
-    if over || args.view.picture.is_some() {
-        let left = entries.last().filter(|last| over && last.summary.state == RunState::Running);
+    let ended = entries.last().filter(|last| last.summary.state != RunState::Running);
+    if let Some(last) = ended.filter(|_| args.view.picture.is_none()) {
+        let state = state_of(last, 0.0);
+        let _ = writeln!(io::stderr(), "note: run {} is {state} since {}; this is what happened", args.run, age(unix() - last.at));
+    }
+    if ended.is_some() || args.view.picture.is_some() {
+        let left = entries.last().filter(|last| ended.is_none() && unix() - last.at > SILENCE);
         let events = tui::recording(&entries).into_iter().chain(left.map(|last| gone(&args.run, last)));
         return replay(&args.run, events.collect(), &args.view);
     }
     let (sender, news) = channel();
     let cancels = storage.clone();
     let name = args.run.clone();
-    std::thread::spawn(move || follow(&name, &storage, entries, &sender));
+    let live = !(args.view.json || args.view.plain) && is_terminal();
+    std::thread::spawn(move || follow(&name, &storage, entries, (&sender, live)));
     if args.view.json || args.view.plain || !is_terminal() {
         return told(&news, args.view.json);
     }
@@ -77,31 +82,41 @@ fn gone(name: &str, last: &Entry) -> (f64, RunEvent) {
     (last.at, RunEvent::Stopped { reason, hint, resumable: true })
 }
 
-/// Tells what a journal has, and what comes, until the run is over or nobody listens.
-fn follow(name: &str, storage: &Storage, mut new: Vec<Entry>, sender: &Sender<(f64, RunEvent)>) {
+/// Tells what a journal has, and what comes, until the run is over or nobody listens. Somebody who looks on sees it go on too where
+/// another controller takes it up (`live`).
+fn follow(name: &str, storage: &Storage, mut new: Vec<Entry>, (sender, live): (&Sender<(f64, RunEvent)>, bool)) {
     let mut next = 1;
     let mut last: Option<Entry> = None;
+    let (mut heard, mut told) = (Instant::now(), false);
     loop {
         for entry in &new {
-            next = entry.number + 1;
+            (next, heard, told) = (entry.number + 1, Instant::now(), false);
             last = Some(entry.clone());
             if tui::of_entry(entry).into_iter().any(|event| sender.send(event).is_err()) {
                 return;
             }
         }
-        let ended = |entry: &Entry| entry.summary.state != RunState::Running;
-        if new.last().is_some_and(ended) {
+        let ended = last.as_ref().is_some_and(|last| last.summary.state != RunState::Running);
+        if ended && !live {
             return;
         }
-        if let Some(silent) = last.as_ref().filter(|last| unix() - last.at > SILENCE) {
-            // Nobody may listen any more.
-            let _ = sender.send(gone(name, silent));
-            return;
+        if let Some(silent) = last.as_ref().filter(|last| !ended && !told && is_silent(last, heard)) {
+            if sender.send(gone(name, silent)).is_err() || !live {
+                return;
+            }
+            told = true;
         }
         std::thread::sleep(LOOK);
         // Storage that fails for a while is looked at again.
         new = entries(storage, next).unwrap_or_default();
     }
+}
+
+/// Whether the controller of a run writes no more. Its clock may be another one than ours: what its entry says of the time counts only
+/// once nothing came while two heartbeats should have.
+fn is_silent(last: &Entry, heard: Instant) -> bool {
+    let since = heard.elapsed().as_secs_f64();
+    since > SILENCE || (since > 2.0 * HEARTBEAT && unix() - last.at > SILENCE)
 }
 
 /// Prints events as they come.

@@ -9,7 +9,7 @@ use stagger_engine::cloud::{
 use stagger_engine::error::EngineError;
 use stagger_engine::events::{Observer, RunEvent};
 use stagger_engine::forecast::Prices;
-use stagger_engine::journal::{self, Takeover, Writer};
+use stagger_engine::journal::{self, RunState, Takeover, Writer};
 use stagger_engine::kernel::Kind;
 use stagger_engine::pool::Routed;
 use stagger_engine::prepare::{Prepared, default_memory};
@@ -31,7 +31,7 @@ use crate::listen::{Ended, How, Listeners};
 use crate::report::stdout::print;
 use crate::report::text::grouped;
 use crate::tui::{Left, Recording, recording};
-use crate::unattended::told;
+use crate::unattended::{refused, told};
 
 /// Estimates on workers; one result a specification, in their order, and what is left of its listeners.
 pub(crate) fn compute(
@@ -308,6 +308,17 @@ pub(crate) fn writer() -> Writer {
 
 /// Goes on with a run.
 pub(crate) fn resume(args: ResumeArgs) -> Result<(), Failure> {
+    let (storage, request, known) = taken_up(&args)
+        .map_err(|failure| refused(args.output.notify.as_deref(), Some(&args.run), failure))?;
+    interrupt::install();
+    told(&request, || {
+        tell_state(&storage, &args.run, request.quiet)?;
+        resumed(&args, &request, &known)
+    })
+}
+
+/// The run that is taken up, as a request like any other.
+fn taken_up(args: &ResumeArgs) -> Result<(Storage, RunRequest, Wanted), Failure> {
     let runs = runs(args.run_dir.clone())?;
     let storage = Storage::open(&cloud::run_url(&runs, &args.run)).map_err(EngineError::from)?;
     let known = cloud::read_request(&storage, &runs, &args.run)?;
@@ -336,8 +347,24 @@ pub(crate) fn resume(args: ResumeArgs) -> Result<(), Failure> {
         quiet,
         how: args.output.how(args.progress_bar, None),
     };
-    interrupt::install();
-    told(&request, || resumed(&args, &request, &known))
+    Ok((storage, request, known))
+}
+
+/// Says what a resume finds where that is no run which was left under way.
+fn tell_state(storage: &Storage, run: &str, quiet: bool) -> Result<(), Failure> {
+    let runtime = stagger_engine::store::runtime().map_err(EngineError::from)?;
+    let last = runtime.block_on(journal::last(storage))?;
+    match last.map(|last| last.summary.state) {
+        Some(RunState::Finished) => {
+            say(quiet, &format!("note: run {run} is finished; its result is given once more, from what it kept"));
+        }
+        Some(RunState::Stopped) => say(quiet, &format!("note: run {run} was stopped; it goes on where it was")),
+        Some(RunState::Failed) => {
+            say(quiet, &format!("note: run {run} had failed; what it could not do is tried again"));
+        }
+        Some(RunState::Running) | None => {}
+    }
+    Ok(())
 }
 
 fn resumed(args: &ResumeArgs, request: &RunRequest, known: &Wanted) -> Result<(), Failure> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use stagger_engine::cloud::{Invoked, Invoker, PoolRequest};
+use stagger_engine::cloud::{Invoked, Invoker, PoolRequest, Taken};
 use stagger_engine::error::EngineError;
 use stagger_engine::forecast::Prices;
 use stagger_engine::pool::{Pool, PoolSettings, Queue, SqsQueue};
@@ -92,6 +92,16 @@ impl Invoker for Containers {
 
     async fn invoke(&self, function: usize, invocation: Invocation, limit: Duration) -> Invoked {
         self.pool.invoke(function, invocation, limit).await
+    }
+
+    async fn invoke_told(
+        &self,
+        function: usize,
+        invocation: Invocation,
+        limit: Duration,
+        taken: &Taken,
+    ) -> Invoked {
+        self.pool.invoke_told(function, invocation, limit, taken).await
     }
 
     async fn begin(&self, run: &str) -> Result<(), TaskFailure> {

@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -31,6 +32,22 @@ pub struct Invoked {
     pub billed: Option<Billed>,
 }
 
+/// The sign that a worker has taken an attempt, given by whoever carries it. Clones are the same sign.
+#[derive(Clone, Debug, Default)]
+pub struct Taken(Arc<AtomicBool>);
+
+impl Taken {
+    /// Says so.
+    pub fn tell(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it was said.
+    pub fn is_told(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
 /// Carries tasks to workers. An invocation is one attempt: retries are the state machine's.
 #[async_trait]
 pub trait Invoker: Debug + Send + Sync {
@@ -45,6 +62,18 @@ pub trait Invoker: Debug + Send + Sync {
 
     /// Has function number `function` do a task. Always answers, at the latest some time after `limit`.
     async fn invoke(&self, function: usize, invocation: Invocation, limit: Duration) -> Invoked;
+
+    /// The same for a task that may wait for a worker: tells when one has taken it.
+    async fn invoke_told(
+        &self,
+        function: usize,
+        invocation: Invocation,
+        limit: Duration,
+        taken: &Taken,
+    ) -> Invoked {
+        let _ = taken;
+        self.invoke(function, invocation, limit).await
+    }
 
     /// The run begins, before any task: what takes minutes to start can start now.
     ///

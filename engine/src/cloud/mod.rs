@@ -22,7 +22,7 @@ use crate::worker::protocol::{TaskFailure, Work};
 pub use fold::Fold;
 pub(crate) use heavy::Cut;
 pub use heavy::{EC2_START, FARGATE_START, GPU_SPEED, Heavy, PoolFacts};
-pub use invoker::{Billed, Invoked, Invoker, Threads};
+pub use invoker::{Billed, Invoked, Invoker, Taken, Threads};
 pub use launch::{
     BatchRequest, CloudOptions, CloudOutput, Limits, PoolRequest, Prefer, RunRequest, read_request, resume,
     run_url, start,

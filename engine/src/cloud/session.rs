@@ -13,7 +13,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 
 use super::WorkerFailure;
 use super::fold;
-use super::invoker::{Invoked, Invoker};
+use super::invoker::{Invoked, Invoker, Taken};
 use crate::error::{EngineError, Result};
 use crate::events::{Observer, RunEvent, TaskDone};
 use crate::journal::{Journal, RunState, Summary, cancel_requested, keys};
@@ -205,6 +205,10 @@ pub(super) struct Session<'a> {
     attempts: u64,
     bytes_read: u64,
     looked_for_cancel: f64,
+    /// Nothing is started until a person goes on.
+    paused: bool,
+    /// Attempts in a queue that no worker has taken as far as is known.
+    waiting: Vec<(u64, Taken)>,
     /// Requests of this process that the bill has already.
     counted: StoreStats,
     /// The journal says why the run ended.
@@ -238,6 +242,8 @@ impl<'a> Session<'a> {
             attempts: 0,
             bytes_read: 0,
             looked_for_cancel,
+            paused: false,
+            waiting: Vec::new(),
             counted: StoreStats::default(),
             ended: false,
         }
@@ -257,6 +263,7 @@ impl<'a> Session<'a> {
             attempts: self.attempts,
             failures: self.failures,
             throttled: self.throttled,
+            paused: self.paused && state == RunState::Running,
         }
     }
 
@@ -405,7 +412,8 @@ impl<'a> Session<'a> {
         if self.settings.signal.level() > 0 {
             self.run.cancel();
         }
-        self.run.pause(self.settings.signal.is_paused());
+        self.heed_pause();
+        self.heed_queue();
         if self.settings.signal.takes_hurry() {
             self.run.hurry();
         }
@@ -413,6 +421,30 @@ impl<'a> Session<'a> {
             self.flush(RunState::Running).await?;
         }
         Ok(())
+    }
+
+    /// Tells the schedule which attempts have left the queue: what waits there is not late.
+    fn heed_queue(&mut self) {
+        let now = self.settings.clock.now();
+        let run = &mut self.run;
+        self.waiting.retain(|(attempt, taken)| {
+            let is_taken = taken.is_told();
+            if is_taken {
+                run.on_taken(*attempt, now);
+            }
+            !is_taken
+        });
+    }
+
+    /// Whoever watches elsewhere hears of a pause too.
+    fn heed_pause(&mut self) {
+        let paused = self.settings.signal.is_paused();
+        if paused != self.paused {
+            let text = if paused { "paused: tasks under way end" } else { "going on after a pause" };
+            self.note(RunEvent::Note { text: text.to_owned() });
+        }
+        self.paused = paused;
+        self.run.pause(paused);
     }
 
     fn invoke(&mut self, order: Order) {
@@ -438,9 +470,12 @@ impl<'a> Session<'a> {
         };
         let (invoker, clock) = (Arc::clone(&self.settings.invoker), Arc::clone(&self.settings.clock));
         let Order { attempt, function, limit, .. } = order;
-        let begun = clock.now();
+        let (begun, taken) = (clock.now(), Taken::default());
+        if self.run.functions()[function].is_pool() {
+            self.waiting.push((attempt, taken.clone()));
+        }
         let work = async move {
-            let invoked = invoker.invoke(function, invocation, limit).await;
+            let invoked = invoker.invoke_told(function, invocation, limit, &taken).await;
             Answered { attempt, function, limit, begun, invoked }
         };
         self.in_flight.push(work.boxed());
@@ -448,6 +483,7 @@ impl<'a> Session<'a> {
 
     fn answered(&mut self, answered: Answered, fold: &mut Option<Fold>) {
         let Answered { attempt, function, limit, begun, invoked } = answered;
+        self.waiting.retain(|(waiting, _)| *waiting != attempt);
         let now = self.settings.clock.now();
         let took = now.saturating_sub(begun).as_secs_f64();
         let throttled = failed_as(&invoked.answer, FailureClass::Throttled);

@@ -55,6 +55,9 @@ pub struct Summary {
     /// Attempts that were turned away, as too many ran.
     #[serde(default)]
     pub throttled: u64,
+    /// Nothing is started until a person goes on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
 }
 
 /// Events in a batch.

@@ -73,7 +73,7 @@ impl Journal {
             let mut journal = Self { storage, writer, epoch, next, pending: Vec::new(), written: now };
             journal.add(now, RunEvent::Opened { version: VERSION.to_owned() });
             let summary = history.last().map_or_else(Summary::default, |last| last.summary.clone());
-            let summary = Summary { state: RunState::Running, under_way: 0, ..summary };
+            let summary = Summary { state: RunState::Running, under_way: 0, paused: false, ..summary };
             // Whoever holds the run may write in this moment: then its entry is read, and the next number is tried.
             if journal.wrote(now, summary).await? {
                 return Ok((journal, history));
@@ -148,7 +148,7 @@ pub async fn close(storage: Storage, writer: Writer, now: f64, reason: &str, hin
     let summary = history.last().map_or_else(Summary::default, |last| last.summary.clone());
     let (reason, hint) = (reason.to_owned(), Some(hint.to_owned()));
     journal.add(now, RunEvent::Stopped { reason, hint, resumable: true });
-    journal.flush(now, Summary { state: RunState::Stopped, under_way: 0, ..summary }).await?;
+    journal.flush(now, Summary { state: RunState::Stopped, under_way: 0, paused: false, ..summary }).await?;
     Ok(true)
 }
 

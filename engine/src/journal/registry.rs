@@ -1,9 +1,10 @@
 //! The runs below one address: which there are, where each is, and the wish that one be cancelled.
 
 use bytes::Bytes;
+use futures::stream::{StreamExt, iter};
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, entry_at, keys};
+use super::{Entry, last};
 use crate::error::{EngineError, Result};
 use crate::store::{Condition, Storage, StoreErrorKind};
 
@@ -13,13 +14,16 @@ const NAMES: &str = "names/";
 /// The wish to cancel a run.
 const CANCEL: &str = "cancel.json";
 
+/// Runs that are looked at at a time: each is two requests that wait.
+const AT_ONCE: usize = 32;
+
 /// A run and its last entry.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub struct Listed {
     /// Its name.
     pub name: String,
-    /// Its last entry; none if it ended before the first.
-    pub last: Option<Entry>,
+    /// Its last entry; none if it ended before the first, and an error where that can't be read.
+    pub last: Result<Option<Entry>>,
 }
 
 /// Notes a new run.
@@ -41,23 +45,25 @@ pub(crate) fn is_there(runs: &str, name: &str) -> EngineError {
         .with_hint("`stagger resume` takes it up; give another --run-name for a new one")
 }
 
-/// All runs, by name.
+/// All runs, by name. One that can't be read costs no other.
 ///
 /// # Errors
-/// Storage that fails.
+/// Storage whose list of names can't be read.
 pub async fn list(runs: &Storage, open: &dyn Fn(&str) -> Result<Storage>) -> Result<Vec<Listed>> {
-    let mut out = Vec::new();
-    for object in runs.list_async(NAMES).await? {
-        let name = object.key.trim_start_matches(NAMES).to_owned();
-        let run = open(&format!("{}/{name}", runs.url().trim_end_matches('/')))?;
-        let entries = run.list_async(keys::JOURNAL).await?;
-        let last = match entries.last() {
-            Some(object) => Some(entry_at(&run, &object.key).await?),
-            None => None,
-        };
-        out.push(Listed { name, last });
-    }
-    Ok(out)
+    let names = runs.list_async(NAMES).await?;
+    let all = runs.url();
+    let looked = names.iter().map(|object| {
+        let name = object.key.strip_prefix(NAMES).unwrap_or(&object.key).to_owned();
+        let url = format!("{}/{name}", all.trim_end_matches('/'));
+        async move {
+            let last = match name.contains('/') || name.starts_with('.') {
+                true => Err(EngineError::failed(format!("`{name}` is no name of a run"))),
+                false => async { last(&open(&url)?).await }.await,
+            };
+            Listed { name, last }
+        }
+    });
+    Ok(iter(looked).buffered(AT_ONCE).collect().await)
 }
 
 /// How a run is to be cancelled.

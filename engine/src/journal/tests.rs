@@ -131,3 +131,23 @@ fn a_journal_with_a_gap_is_refused() {
     block_on(storage.delete_async(&keys::entry(1))).unwrap();
     assert!(text(block_on(read(&storage))).contains("has entry 2 in place of 1"));
 }
+
+#[test]
+fn one_damaged_run_costs_no_other_its_place_in_the_list() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().display().to_string();
+    let open_at = |url: &str| Storage::open(url).map_err(EngineError::from);
+    let runs = open_at(&root).unwrap();
+    for name in ["bad", "good", "none"] {
+        block_on(super::register(&runs, name)).unwrap();
+    }
+    let good = open_at(&format!("{root}/good")).unwrap();
+    open(&good, "a", 1.0, Takeover::IfGone).unwrap();
+    runs.put("bad/journal/00000001.json", Bytes::from_static(b"{"), Condition::Always).unwrap();
+    let listed = block_on(super::list(&runs, &open_at)).unwrap();
+    let names: Vec<&str> = listed.iter().map(|run| run.name.as_str()).collect();
+    assert_eq!(names, ["bad", "good", "none"]);
+    let why = listed[0].last.as_ref().unwrap_err().to_string();
+    assert!(why.contains("journal/00000001.json") && why.contains("can't be read"), "{why}");
+    assert!(listed[1].last.as_ref().unwrap().is_some() && listed[2].last.as_ref().unwrap().is_none());
+}

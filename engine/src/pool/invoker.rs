@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::message::{self, Message, Reply};
 use super::queue::Queue;
-use crate::cloud::{Billed, Invoked, Invoker};
+use crate::cloud::{Billed, Invoked, Invoker, Taken};
 use crate::schedule::{Function, Rates};
 use crate::store::{Clock, Condition, Storage, StoreErrorKind};
 use crate::worker::OpenStorage;
@@ -122,8 +122,18 @@ impl Invoker for Pool {
         self.inner.settings.rates
     }
 
-    async fn invoke(&self, _function: usize, invocation: Invocation, limit: Duration) -> Invoked {
-        match self.inner.invoke(invocation, limit).await {
+    async fn invoke(&self, function: usize, invocation: Invocation, limit: Duration) -> Invoked {
+        self.invoke_told(function, invocation, limit, &Taken::default()).await
+    }
+
+    async fn invoke_told(
+        &self,
+        _function: usize,
+        invocation: Invocation,
+        limit: Duration,
+        taken: &Taken,
+    ) -> Invoked {
+        match self.inner.invoke(invocation, limit, taken).await {
             Ok(invoked) => invoked,
             Err(failure) => Invoked { answer: Answer::Failed(failure), billed: None },
         }
@@ -135,7 +145,12 @@ impl Invoker for Pool {
 }
 
 impl Inner {
-    async fn invoke(&self, invocation: Invocation, limit: Duration) -> Result<Invoked, TaskFailure> {
+    async fn invoke(
+        &self,
+        invocation: Invocation,
+        limit: Duration,
+        taken: &Taken,
+    ) -> Result<Invoked, TaskFailure> {
         let storage = (self.open)(&invocation.run).map_err(of_store)?;
         let number = self.next.fetch_add(1, Ordering::SeqCst);
         let sent = self.clock.now();
@@ -165,6 +180,9 @@ impl Inner {
                 let seen = self.seen();
                 (seen.messages.get(&number).cloned().unwrap_or_default(), seen.taken)
             };
+            if signs.first.is_some() {
+                taken.tell();
+            }
             if signs.answered {
                 return self.answered(&storage, &message).await;
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::cloud::{Invoked, Invoker};
+use crate::cloud::{Invoked, Invoker, Taken};
 use crate::schedule::{Function, Rates};
 use crate::worker::protocol::{Invocation, TaskFailure};
 
@@ -44,6 +44,20 @@ impl Invoker for Routed {
             self.functions.invoke(function, invocation, limit).await
         } else {
             self.pool.invoke(0, invocation, limit).await
+        }
+    }
+
+    async fn invoke_told(
+        &self,
+        function: usize,
+        invocation: Invocation,
+        limit: Duration,
+        taken: &Taken,
+    ) -> Invoked {
+        if function < self.functions.functions().len() {
+            self.functions.invoke_told(function, invocation, limit, taken).await
+        } else {
+            self.pool.invoke_told(0, invocation, limit, taken).await
         }
     }
 

@@ -126,6 +126,8 @@ struct Attempt {
     pool: bool,
     /// On any pool.
     queued: bool,
+    /// When a worker took it: one of a queue, which it may wait in for long, is late from then on.
+    taken: Option<Duration>,
 }
 
 /// On which terms a task would run.
@@ -384,8 +386,8 @@ impl Run {
         self.cost.reserve(most);
         let attempt = self.next_attempt;
         self.next_attempt += 1;
-        self.attempts
-            .insert(attempt, Attempt { stage: self.number, task, begun: now, most, backup, pool, queued });
+        let (stage, taken) = (self.number, (!queued).then_some(now));
+        self.attempts.insert(attempt, Attempt { stage, task, begun: now, most, backup, pool, queued, taken });
         Next::Invoke(Order {
             attempt,
             work: own.work.clone(),
@@ -411,20 +413,27 @@ impl Run {
         let mut wakes: Option<Duration> = None;
         for attempt in self.attempts.values().filter(|a| a.stage == self.number && !a.backup && !a.pool) {
             let task = &stage.tasks[attempt.task];
-            if task.status != Status::Running || task.backup {
+            let Some(taken) = attempt.taken.filter(|_| task.status == Status::Running && !task.backup) else {
                 continue;
-            }
-            let age = now.saturating_sub(attempt.begun);
+            };
+            let age = now.saturating_sub(taken);
             if self.policy.is_late(age, median, stage.done, stage.total) {
                 return Ok(attempt.task);
             }
             let late = self.policy.backup_earliest.max(median.mul_f64(self.policy.backup_multiple));
-            let at = attempt.begun + late + Duration::from_millis(1);
+            let at = taken + late + Duration::from_millis(1);
             if at > now {
                 wakes = Some(wakes.map_or(at, |known| known.min(at)));
             }
         }
         Err(wakes)
+    }
+
+    /// A worker has taken the task of an attempt from a queue.
+    pub fn on_taken(&mut self, attempt: u64, now: Duration) {
+        if let Some(attempt) = self.attempts.get_mut(&attempt) {
+            attempt.taken.get_or_insert(now);
+        }
     }
 
     /// A worker has done its task, for so many dollars.

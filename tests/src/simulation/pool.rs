@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use stagger_engine::cloud::{Invoked, Invoker};
+use stagger_engine::cloud::{Invoked, Invoker, Taken};
 use stagger_engine::pool::{
     Attendant, AttendantSettings, Hands, MemoryQueue, Moment, Pool, PoolSettings, Queue, Stop,
 };
@@ -88,10 +88,20 @@ impl Invoker for SimPool {
     }
 
     async fn invoke(&self, function: usize, invocation: Invocation, limit: Duration) -> Invoked {
+        self.invoke_told(function, invocation, limit, &Taken::default()).await
+    }
+
+    async fn invoke_told(
+        &self,
+        function: usize,
+        invocation: Invocation,
+        limit: Duration,
+        taken: &Taken,
+    ) -> Invoked {
         let work = invocation.work.clone();
         self.process.world.count(|counts| counts.invocations += 1);
         self.process.tell(|| format!("{work} to the queue"));
-        let invoked = self.pool.invoke(function, invocation, limit).await;
+        let invoked = self.pool.invoke_told(function, invocation, limit, taken).await;
         self.process.tell(|| match &invoked.answer {
             Answer::Done(_) => format!("{work}: done by a container"),
             Answer::Failed(failure) => format!("{work}: {}: {}", failure.class.name(), failure.message),

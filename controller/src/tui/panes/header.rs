@@ -23,7 +23,7 @@ fn run<'a>(app: &App, view: &RunView) -> Line<'a> {
         Phase::Running if app.cancelling => {
             ("!", "stopping: tasks under way end".to_owned(), theme.warning())
         }
-        Phase::Running if app.paused => ("=", "paused".to_owned(), theme.warning()),
+        Phase::Running if app.paused || view.summary.paused => ("=", "paused".to_owned(), theme.warning()),
         Phase::Running => (">", "running".to_owned(), theme.accent()),
         Phase::Finished => ("*", "finished".to_owned(), theme.good()),
         Phase::Stopped { resumable: true, .. } => ("!", "stopped, resumable".to_owned(), theme.warning()),
@@ -88,7 +88,7 @@ fn progress<'a>(app: &App, view: &RunView, now: f64, width: u16) -> Line<'a> {
     let theme = app.theme;
     let forecast = view.forecast(now);
     let mut right = format!("  {}", seconds(view.elapsed(now)));
-    if let (Some(left), false) = (forecast.seconds, view.phase.is_over() || app.paused) {
+    if let (Some(left), false) = (forecast.seconds, view.phase.is_over() || app.paused || view.summary.paused) {
         right += &format!(", about {} left", seconds(left));
     }
     if view.backend == "lambda" || view.summary.cost.spent > 0.0 {
