@@ -180,7 +180,9 @@ fn a_message_names_no_folder_of_the_machine() {
     let function = Function::start();
     function.ready();
     let folder_url = format!("file://{}", folder.display());
-    for place in [folder.to_str().expect("UTF-8"), "runs/r", "", "s3://b/../x", "s3://other/runs/r", &folder_url] {
+    for place in
+        [folder.to_str().expect("UTF-8"), "runs/r", "", "s3://b/../x", "s3://other/runs/r", &folder_url]
+    {
         let (_, answer) = function.invoke(invocation(1, place));
         assert_eq!(answer["failed"]["class"], json!("permanent"), "{place}: {answer}");
         let message = answer["failed"]["message"].as_str().expect("a message");

@@ -70,7 +70,10 @@ pub(crate) fn topic_of(inputs: &[String]) -> Option<String> {
     let file = inputs.iter().find(|input| is_run_file(input))?;
     let text = match file.starts_with("s3://") {
         true => remote(file).ok()?,
-        false => std::fs::metadata(file).ok().filter(|known| known.is_file()).and_then(|_| std::fs::read_to_string(file).ok())?,
+        false => std::fs::metadata(file)
+            .ok()
+            .filter(|known| known.is_file())
+            .and_then(|_| std::fs::read_to_string(file).ok())?,
     };
     text.lines().find_map(|line| {
         let (key, value) = line.split_once('=')?;

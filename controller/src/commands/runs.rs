@@ -105,7 +105,9 @@ fn nothing_to_cancel(state: &str, run: &str) -> String {
     match state {
         "finished" => "is finished already: nothing runs, its result is there".to_owned(),
         "not begun" => "has not begun: nothing runs".to_owned(),
-        "left" => format!("was left by its controller: nothing is started any more; `stagger resume {run}` goes on where it was"),
+        "left" => format!(
+            "was left by its controller: nothing is started any more; `stagger resume {run}` goes on where it was"
+        ),
         other => format!("is {other} already: nothing runs; `stagger resume {run}` goes on where it was"),
     }
 }

@@ -36,7 +36,12 @@ pub(crate) fn watch(args: &WatchArgs) -> Result<(), Failure> {
     let ended = entries.last().filter(|last| last.summary.state != RunState::Running);
     if let Some(last) = ended.filter(|_| args.view.picture.is_none()) {
         let state = state_of(last, 0.0);
-        let _ = writeln!(io::stderr(), "note: run {} is {state} since {}; this is what happened", args.run, age(unix() - last.at));
+        let _ = writeln!(
+            io::stderr(),
+            "note: run {} is {state} since {}; this is what happened",
+            args.run,
+            age(unix() - last.at)
+        );
     }
     if ended.is_some() || args.view.picture.is_some() {
         let left = entries.last().filter(|last| ended.is_none() && unix() - last.at > SILENCE);
@@ -84,7 +89,12 @@ fn gone(name: &str, last: &Entry) -> (f64, RunEvent) {
 
 /// Tells what a journal has, and what comes, until the run is over or nobody listens. Somebody who looks on sees it go on too where
 /// another controller takes it up (`live`).
-fn follow(name: &str, storage: &Storage, mut new: Vec<Entry>, (sender, live): (&Sender<(f64, RunEvent)>, bool)) {
+fn follow(
+    name: &str,
+    storage: &Storage,
+    mut new: Vec<Entry>,
+    (sender, live): (&Sender<(f64, RunEvent)>, bool),
+) {
     let mut next = 1;
     let mut last: Option<Entry> = None;
     let (mut heard, mut told) = (Instant::now(), false);

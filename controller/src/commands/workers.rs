@@ -356,9 +356,14 @@ fn tell_state(storage: &Storage, run: &str, quiet: bool) -> Result<(), Failure> 
     let last = runtime.block_on(journal::last(storage))?;
     match last.map(|last| last.summary.state) {
         Some(RunState::Finished) => {
-            say(quiet, &format!("note: run {run} is finished; its result is given once more, from what it kept"));
+            say(
+                quiet,
+                &format!("note: run {run} is finished; its result is given once more, from what it kept"),
+            );
         }
-        Some(RunState::Stopped) => say(quiet, &format!("note: run {run} was stopped; it goes on where it was")),
+        Some(RunState::Stopped) => {
+            say(quiet, &format!("note: run {run} was stopped; it goes on where it was"))
+        }
         Some(RunState::Failed) => {
             say(quiet, &format!("note: run {run} had failed; what it could not do is tried again"));
         }

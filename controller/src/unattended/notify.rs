@@ -101,7 +101,10 @@ impl Sns {
 }
 
 fn is_denied(code: Option<&str>) -> bool {
-    matches!(code, Some("AuthorizationError" | "AuthorizationErrorException" | "AccessDenied" | "AccessDeniedException"))
+    matches!(
+        code,
+        Some("AuthorizationError" | "AuthorizationErrorException" | "AccessDenied" | "AccessDeniedException")
+    )
 }
 
 /// Refuses what is no ARN of a topic, before a run that would end without a word.
@@ -157,9 +160,21 @@ mod tests {
     #[test]
     fn a_topic_is_looked_for_before_the_run() {
         let answers = [
-            (404, "<ErrorResponse><Error><Code>NotFound</Code><Message>Topic does not exist</Message></Error></ErrorResponse>", false),
-            (403, "<ErrorResponse><Error><Code>AuthorizationError</Code><Message>not you</Message></Error></ErrorResponse>", true),
-            (200, "<GetTopicAttributesResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\"><GetTopicAttributesResult><Attributes/></GetTopicAttributesResult></GetTopicAttributesResponse>", true),
+            (
+                404,
+                "<ErrorResponse><Error><Code>NotFound</Code><Message>Topic does not exist</Message></Error></ErrorResponse>",
+                false,
+            ),
+            (
+                403,
+                "<ErrorResponse><Error><Code>AuthorizationError</Code><Message>not you</Message></Error></ErrorResponse>",
+                true,
+            ),
+            (
+                200,
+                "<GetTopicAttributesResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\"><GetTopicAttributesResult><Attributes/></GetTopicAttributesResult></GetTopicAttributesResponse>",
+                true,
+            ),
         ];
         for (status, body, passes) in answers {
             let (url, _) = serve(Box::new(move |_| answer(status, "", body)));

@@ -408,12 +408,20 @@ fn what_waits_in_a_queue_is_not_late() {
     let quick = crate::worker::protocol::Phases { compute: 1.0, ..Default::default() };
     for order in &all[..10] {
         run.on_taken(order.attempt, seconds(0.1));
-        run.on_report(order.attempt, &TaskReport { seconds: quick, ..TaskReport::default() }, 0.0, seconds(1.0));
+        run.on_report(
+            order.attempt,
+            &TaskReport { seconds: quick, ..TaskReport::default() },
+            0.0,
+            seconds(1.0),
+        );
     }
     assert_eq!(run.next(seconds(90.0)), Next::Wait(None), "no worker has taken what is left");
     run.on_taken(all[10].attempt, seconds(90.0));
     let Next::Wait(Some(at)) = run.next(seconds(91.0)) else { panic!("it waits") };
-    assert!((92.9..93.3).contains(&at.as_secs_f64()), "three times the median from when it was taken: {at:?}");
+    assert!(
+        (92.9..93.3).contains(&at.as_secs_f64()),
+        "three times the median from when it was taken: {at:?}"
+    );
     let backup = order(&mut run, 94.0);
     assert!(backup.backup && backup.work == all[10].work);
     assert!(!matches!(run.next(seconds(99.0)), Next::Invoke(_)), "the other one still waits");

@@ -27,7 +27,11 @@ const FILE: &str = "the path of a file that is there";
 /// The rules, each for itself.
 const RULES: &[Rule] = &[
     rule("AWS_MAX_ATTEMPTS", is_attempts, "a whole number from 1 to 4294967295"),
-    rule("AWS_RETRY_MODE", |v| is_one(v, &["standard", "adaptive", "legacy"]), "standard, adaptive or legacy"),
+    rule(
+        "AWS_RETRY_MODE",
+        |v| is_one(v, &["standard", "adaptive", "legacy"]),
+        "standard, adaptive or legacy",
+    ),
     rule("AWS_USE_FIPS_ENDPOINT", is_switch, SWITCH),
     rule("AWS_USE_DUALSTACK_ENDPOINT", is_switch, SWITCH),
     rule("AWS_EC2_METADATA_DISABLED", is_switch, SWITCH),
@@ -104,8 +108,10 @@ fn check_region(lookup: Lookup<'_>) -> StoreResult<()> {
         // A zone is told where a region is asked for more often than anything else.
         let zone = value.strip_suffix(|c: char| c.is_ascii_lowercase()).filter(|region| is_region(region));
         return Err(match zone {
-            Some(region) => StoreError::new(StoreErrorKind::Environment, format!("{name} is `{value}`, a zone"))
-                .with_hint(format!("its region: {name}={region}")),
+            Some(region) => {
+                StoreError::new(StoreErrorKind::Environment, format!("{name} is `{value}`, a zone"))
+                    .with_hint(format!("its region: {name}={region}"))
+            }
             None => wrong(name, &value, allowed),
         });
     }
@@ -132,8 +138,11 @@ fn check_profile(lookup: Lookup<'_>) -> StoreResult<()> {
         return Ok(());
     }
     let files = profile_files(lookup);
-    let known: Vec<String> =
-        files.iter().filter_map(|file| std::fs::read_to_string(file).ok()).flat_map(|text| profiles(&text)).collect();
+    let known: Vec<String> = files
+        .iter()
+        .filter_map(|file| std::fs::read_to_string(file).ok())
+        .flat_map(|text| profiles(&text))
+        .collect();
     if known.contains(&name) {
         return Ok(());
     }
@@ -142,7 +151,10 @@ fn check_profile(lookup: Lookup<'_>) -> StoreResult<()> {
     known.sort();
     known.dedup();
     let hint = match known.is_empty() {
-        true => "no profile is configured: `aws configure`, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY".to_owned(),
+        true => {
+            "no profile is configured: `aws configure`, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+                .to_owned()
+        }
         false => format!("there are {}; or `unset AWS_PROFILE`", known.join(", ")),
     };
     Err(StoreError::new(
@@ -237,7 +249,10 @@ fn is_region(value: &str) -> bool {
 /// What can stand in a host's name.
 fn is_label(value: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
-    (1..=63).contains(&value.len()) && value.bytes().all(plain) && !value.starts_with('-') && !value.ends_with('-')
+    (1..=63).contains(&value.len())
+        && value.bytes().all(plain)
+        && !value.starts_with('-')
+        && !value.ends_with('-')
 }
 
 /// The names that S3 gives, and other services with it.
@@ -264,7 +279,10 @@ mod tests {
             ("AWS_RETRY_MODE", &["foo", "fast"]),
             ("AWS_USE_FIPS_ENDPOINT", &["1", "yes"]),
             ("AWS_REGION", &["us east 1", "US-EAST-1", "us_east_1", "us-east", "frankfurt", "https://x"]),
-            ("AWS_ENDPOINT_URL", &["localhost:4566", "ftp://x", "http://", "http://a b", "http://h:99999", "http://h:x"]),
+            (
+                "AWS_ENDPOINT_URL",
+                &["localhost:4566", "ftp://x", "http://", "http://a b", "http://h:99999", "http://h:x"],
+            ),
             ("STAGGER_S3_PATH_STYLE", &["maybe", "2"]),
             ("STAGGER_BUCKET", &["s3://b", "a/b", "x"]),
             ("AWS_CA_BUNDLE", &["/no/such/file"]),

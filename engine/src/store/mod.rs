@@ -37,9 +37,9 @@ pub(crate) use local::etag_of as local_etag;
 pub use memory::MemoryStore;
 pub use policy::{Duplicate, Policy};
 pub use runtime::runtime;
-pub use s3::{S3Store, shared_config};
 #[cfg(feature = "queue")]
 pub(crate) use s3::https;
+pub use s3::{S3Store, shared_config};
 pub use stats::StoreStats;
 pub use storage::Storage;
 pub use waiting::tell_of_waiting;

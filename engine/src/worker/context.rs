@@ -259,7 +259,8 @@ mod tests {
         let sum = checksum(bytes);
         let object = ObjectRef { key: crate::journal::keys::common(&sum), checksum: sum };
         let options = WorkerOptions { places: Places::anywhere(), ..WorkerOptions::with_memory(None) };
-        let (holds, empty) = (Storage::new(Arc::new(MemoryStore::default())), Storage::new(Arc::new(MemoryStore::default())));
+        let (holds, empty) =
+            (Storage::new(Arc::new(MemoryStore::default())), Storage::new(Arc::new(MemoryStore::default())));
         holds.put(&object.key, Bytes::from_static(bytes), Condition::Always).unwrap();
         let mut known =
             Some(Known { run: "a".to_owned(), checksum: object.checksum.clone(), value: Arc::new(7) });

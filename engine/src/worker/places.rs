@@ -160,7 +160,8 @@ mod tests {
     fn without_names_any_bucket_will_do_but_nothing_else() {
         let places = Places::named("");
         assert!(places.check_written("s3://b/runs/r").is_ok() && places.check_read("s3://c/panel/").is_ok());
-        let neither = ["/etc", "runs/r", "", "file:///etc", "S3://b/x", "s3://", "s3:///x", "s3:/b/x", "s3://b/../c"];
+        let neither =
+            ["/etc", "runs/r", "", "file:///etc", "S3://b/x", "s3://", "s3:///x", "s3:/b/x", "s3://b/../c"];
         for wrong in neither {
             assert_eq!(places.check_read(wrong).unwrap_err().class, FailureClass::Permanent, "{wrong}");
         }
@@ -188,10 +189,17 @@ mod tests {
     #[test]
     fn common_objects_lie_under_their_checksum() {
         let sum = "0123456789abcdef0123456789abcdef";
-        let object = |key: &str, checksum: &str| ObjectRef { key: key.to_owned(), checksum: checksum.to_owned() };
+        let object =
+            |key: &str, checksum: &str| ObjectRef { key: key.to_owned(), checksum: checksum.to_owned() };
         assert!(check_object(&object(&format!("common/{sum}"), sum)).is_ok());
-        for (key, checksum) in [("common/x", "x"), ("state/x", sum), ("common/../../x", "../../x"), ("../k", sum)] {
-            assert_eq!(check_object(&object(key, checksum)).unwrap_err().class, FailureClass::Permanent, "{key}");
+        for (key, checksum) in
+            [("common/x", "x"), ("state/x", sum), ("common/../../x", "../../x"), ("../k", sum)]
+        {
+            assert_eq!(
+                check_object(&object(key, checksum)).unwrap_err().class,
+                FailureClass::Permanent,
+                "{key}"
+            );
         }
     }
 

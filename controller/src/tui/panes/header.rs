@@ -88,7 +88,8 @@ fn progress<'a>(app: &App, view: &RunView, now: f64, width: u16) -> Line<'a> {
     let theme = app.theme;
     let forecast = view.forecast(now);
     let mut right = format!("  {}", seconds(view.elapsed(now)));
-    if let (Some(left), false) = (forecast.seconds, view.phase.is_over() || app.paused || view.summary.paused) {
+    if let (Some(left), false) = (forecast.seconds, view.phase.is_over() || app.paused || view.summary.paused)
+    {
         right += &format!(", about {} left", seconds(left));
     }
     if view.backend == "lambda" || view.summary.cost.spent > 0.0 {

@@ -191,7 +191,10 @@ fn unreachable_hint(set: &dyn Fn(&str) -> Option<String>) -> String {
             return format!("{name} is {url}: is a service there? `unset {name}` for Amazon's own");
         }
     }
-    match ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].into_iter().find(|name| set(name).is_some()) {
+    match ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
+        .into_iter()
+        .find(|name| set(name).is_some())
+    {
         Some(name) => format!("check the network and the proxy that {name} names"),
         None => "check the network, and AWS_REGION".to_owned(),
     }
@@ -201,7 +204,9 @@ fn unreachable_hint(set: &dyn Fn(&str) -> Option<String>) -> String {
 pub(crate) fn no_credentials(error: &(dyn Error + 'static)) -> String {
     let said = reasons(error);
     match said.contains("IMDS") || said.contains("no providers in chain") {
-        true => "no credentials: none in the environment, in the profile's files, or of this machine".to_owned(),
+        true => {
+            "no credentials: none in the environment, in the profile's files, or of this machine".to_owned()
+        }
         false => said,
     }
 }

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
+use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::imds::client::ImdsResponseRetryClassifier;
 use aws_config::imds::region::ImdsRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::provider_config::ProviderConfig;
-use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::{ConfigLoader, SdkConfig, imds};
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::{BehaviorVersion, Region, SharedHttpClient};
@@ -20,7 +20,8 @@ const MACHINE: Duration = Duration::from_secs(1);
 /// Region, credentials and endpoint of the environment, over this client. Without a region, `us-east-1`: requests can't be signed
 /// without one, and a wrong one is answered with the right one.
 pub async fn shared_config(http: SharedHttpClient) -> SdkConfig {
-    let provider = ProviderConfig::without_region().with_http_client(http.clone()).with_retry_config(retries());
+    let provider =
+        ProviderConfig::without_region().with_http_client(http.clone()).with_retry_config(retries());
     let machine = machine(&provider);
     let region = region(&provider, &machine).await;
     let credentials = DefaultCredentialsChain::builder()
