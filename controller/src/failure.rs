@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use stagger_engine::error::EngineError;
+use stagger_engine::printable::printable;
 
 /// Exit status of a run that failed: storage, a bug, a full disk.
 const STATUS_FAILED: u8 = 1;
@@ -93,7 +94,7 @@ impl Failure {
 
     /// Writes the lines to stderr; there is nobody to tell if that fails.
     pub(crate) fn print(&self) {
-        let _ = write!(io::stderr().lock(), "{self}");
+        let _ = write!(io::stderr().lock(), "{}", printable(&self.to_string()));
     }
 }
 

@@ -1,7 +1,6 @@
 //! Ctrl-C: stop at once, say what became of the output, leave nothing half-written.
 
 use std::fs;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -9,6 +8,7 @@ use stagger_engine::cloud::Signal;
 
 use crate::failure::Failure;
 use crate::listen::progress;
+use crate::report::stdout::tell;
 use crate::tui;
 
 /// Exit status of a process ended by Ctrl-C: 128 + SIGINT.
@@ -49,10 +49,7 @@ pub(crate) fn raise() {
     {
         if !tui::is_open() {
             progress::erase();
-            let _ = writeln!(
-                io::stderr(),
-                "stopping run {name}: the tasks under way end first; Ctrl-C again leaves at once"
-            );
+            tell(&format!("stopping run {name}: the tasks under way end first; Ctrl-C again leaves at once"));
         }
         return;
     }
@@ -61,7 +58,7 @@ pub(crate) fn raise() {
     }
     tui::restore();
     progress::erase();
-    let _ = writeln!(io::stderr(), "{}", message(&output));
+    tell(&message(&output));
     std::process::exit(STATUS);
 }
 

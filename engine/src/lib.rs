@@ -22,6 +22,7 @@ pub mod partial;
 pub mod plan;
 pub mod pool;
 pub mod prepare;
+pub mod printable;
 pub mod reduce;
 pub mod result;
 pub mod run;

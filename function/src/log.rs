@@ -4,6 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use stagger_engine::printable::printable_json;
 use stagger_engine::worker::protocol::Answer;
 
 /// One line for an invocation.
@@ -37,5 +38,5 @@ pub(crate) fn panics() {
 
 /// In one write, so that lines of several threads don't mix. A log that can't be written must not fail the work.
 fn write(line: &Value) {
-    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
+    let _ = std::io::stderr().write_all(format!("{}\n", printable_json(&line.to_string())).as_bytes());
 }

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 use stagger_engine::kernel::DeviceMemory;
 use stagger_engine::pool::{Message, Moment, Reply};
+use stagger_engine::printable::printable_json;
 use stagger_engine::worker::protocol::Answer;
 
 /// What happens to a worker, as a line.
@@ -69,5 +70,5 @@ pub(crate) fn panics() {
 fn write(mut line: Value) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
     line["time"] = ((now * 1e3).round() / 1e3).into();
-    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
+    let _ = std::io::stderr().write_all(format!("{}\n", printable_json(&line.to_string())).as_bytes());
 }

@@ -13,6 +13,7 @@ use serde_json::json;
 use stagger_engine::kernel::Kernel;
 use stagger_engine::pool::{Attendant, AttendantSettings, Hands, Left, Queue, SqsQueue, Stop, Threaded};
 use stagger_engine::prepare::default_memory;
+use stagger_engine::printable::printable;
 use stagger_engine::store::{runtime, system_clock};
 use stagger_engine::worker::protocol::{FailureClass, TaskFailure};
 use stagger_engine::worker::{Places, Worker, WorkerOptions};
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
     let url = match args::queue(&args, std::env::var("STAGGER_QUEUE").ok()) {
         Ok(url) => url,
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("error: {}", printable(&error.to_string()));
             return ExitCode::from(2);
         }
     };
@@ -52,9 +53,9 @@ fn main() -> ExitCode {
 }
 
 fn refused(error: &str, hint: Option<&str>) -> ExitCode {
-    eprintln!("error: {error}");
+    eprintln!("error: {}", printable(error));
     if let Some(hint) = hint {
-        eprintln!("hint: {hint}");
+        eprintln!("hint: {}", printable(hint));
     }
     ExitCode::FAILURE
 }

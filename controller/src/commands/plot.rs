@@ -16,7 +16,7 @@ use crate::report::load::{load, load_result};
 use crate::report::pictures::events;
 use crate::report::pictures::files::{self, Form};
 use crate::report::pictures::{Kind, Named, balance, by_cohort, by_period, cells, event_study, overlap};
-use crate::report::stdout::print;
+use crate::report::stdout::print_coloured;
 
 /// Pixels below which nothing can be read.
 const LEAST_PIXELS: usize = 100;
@@ -42,7 +42,7 @@ pub(crate) fn plot(args: &PlotArgs) -> Result<(), Failure> {
             let size = (args.width.map(|width| width as f64), args.height.map(|height| height as f64));
             files::write(Path::new(out), &form.bytes(&figure, size)?)
         }
-        _ => print(&in_terminal(&figure, args)),
+        _ => print_coloured(&in_terminal(&figure, args)),
     }
 }
 

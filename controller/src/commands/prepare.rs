@@ -1,6 +1,5 @@
 //! `stagger prepare`.
 
-use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -17,7 +16,7 @@ use crate::failure::Failure;
 use crate::interrupt;
 use crate::listen::How;
 use crate::listen::progress::{Progress, Show, erase};
-use crate::report::stdout::{print, print_json};
+use crate::report::stdout::{print, print_json, tell};
 use crate::report::text::{counted, grouped};
 
 /// Makes a store, or checks one.
@@ -47,7 +46,7 @@ pub(crate) fn prepare(args: &PrepareArgs) -> Result<(), Failure> {
         progress.observe(event);
         if let (RunEvent::Note { text }, false) = (event, args.quiet.unwrap_or(false)) {
             erase();
-            let _ = writeln!(io::stderr(), "note: {text}");
+            tell(&format!("note: {text}"));
         }
     });
     progress.finish();
@@ -112,7 +111,7 @@ fn report(args: &PrepareArgs, made: &Prepared, url: &str, elapsed: Duration) -> 
                 }
             }
         };
-        let _ = writeln!(io::stderr(), "{line}");
+        tell(&line);
     }
     Ok(())
 }

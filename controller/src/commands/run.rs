@@ -1,7 +1,5 @@
 //! `stagger run`.
 
-use std::io::{self, Write};
-
 use serde::Serialize;
 use stagger_engine::aggregate::{AggregateOptions, aggregate_all};
 use stagger_engine::events::Observer;
@@ -20,7 +18,7 @@ use crate::report::covariance::COVARIANCE;
 use crate::report::estimates::{heading, run_report};
 use crate::report::folder::{Staging, StagingAll};
 use crate::report::save::{save, save_all};
-use crate::report::stdout::{json_line, print};
+use crate::report::stdout::{json_line, print, tell as tell_line};
 use crate::report::text::counted;
 use crate::unattended::{refused, told, upload};
 
@@ -201,7 +199,7 @@ fn tell(request: &RunRequest, kind: &str, spec: &Specification, lines: &[String]
 
 pub(crate) fn say(quiet: bool, line: &str) {
     if !quiet {
-        let _ = writeln!(io::stderr(), "{line}");
+        tell_line(line);
     }
 }
 

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use stagger_engine::events::{EVENTS, RunEvent};
+use stagger_engine::printable::printable_json;
 
 use crate::failure::Failure;
+use crate::report::stdout::tell;
 use crate::tui::Recording;
 
 /// The event log in the folder of a result.
@@ -37,7 +39,7 @@ struct Read {
 pub(crate) fn record(at: f64, event: &RunEvent) -> String {
     let record = Record { v: EVENTS, at: (at * 1e3).round() / 1e3, event };
     // An event is made of numbers and texts: nothing in it can't be JSON.
-    serde_json::to_string(&record).unwrap_or_default() + "\n"
+    printable_json(&serde_json::to_string(&record).unwrap_or_default()).into_owned() + "\n"
 }
 
 /// The events of a log; `name` is for messages. A last line without an end was cut when its writer died, and tells nothing.
@@ -94,7 +96,7 @@ impl EventLog {
             && let Err(error) = sink.write_all(line.as_bytes())
         {
             // The run is worth more than its log.
-            let _ = writeln!(io::stderr(), "warning: no more events in {}: {error}", path.display());
+            tell(&format!("warning: no more events in {}: {error}", path.display()));
             self.sink = None;
         }
     }

@@ -4,7 +4,7 @@ mod lines;
 mod log;
 pub(crate) mod progress;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,6 +14,7 @@ use stagger_engine::cloud::Signal;
 use stagger_engine::events::RunEvent;
 
 use crate::failure::Failure;
+use crate::report::stdout::tell;
 use crate::tui::{Dashboard, Left, Recording, Theme, unix};
 
 pub(crate) use lines::Lines;
@@ -175,7 +176,7 @@ impl Ended {
 fn say(line: Option<String>) {
     if let Some(line) = line {
         erase();
-        let _ = writeln!(io::stderr(), "{line}");
+        tell(&line);
     }
 }
 

@@ -10,7 +10,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use stagger_engine::events::RunEvent;
+use stagger_engine::printable::printable;
 
+use crate::report::stdout::tell;
 use crate::report::text::{counted, grouped};
 
 /// How often the line is drawn.
@@ -113,7 +115,7 @@ impl Clock {
         if self.show.monitor.is_some_and(|interval| now - self.logged >= interval) {
             self.logged = now;
             erase();
-            let _ = writeln!(io::stderr(), "{}", state.log_line(elapsed, memory()));
+            tell(&state.log_line(elapsed, memory()));
         }
         if self.show.line && elapsed >= PATIENCE {
             draw(&state.line(elapsed));
@@ -123,6 +125,7 @@ impl Clock {
 
 fn draw(line: &str) {
     let before = DRAWN.swap(line.len(), Ordering::SeqCst);
+    let line = printable(line);
     let _ = write!(io::stderr(), "\r{line:before$}");
     let _ = io::stderr().flush();
 }

@@ -23,7 +23,8 @@ mod tests;
 mod truth;
 mod write;
 
-use std::io::{self, Write};
+use crate::report::stdout::{print, tell};
+use std::io;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -293,9 +294,9 @@ pub(crate) fn run(args: &SimulateArgs) -> Result<(), SimulateError> {
     let files = if args.files == 1 { "1 file".to_owned() } else { format!("{} files", args.files) };
     let (megabytes, seconds) = (bytes as f64 / 1e6, start.elapsed().as_secs_f64());
     // There is nobody to tell where these streams are closed.
-    let _ = writeln!(io::stderr(), "wrote {files}, {rows} rows, {megabytes:.1} MB in {seconds:.1} s");
-    let _ = writeln!(io::stderr(), "true effects in {}", output::truth_path(&args.out).display());
-    let _ = writeln!(io::stdout(), "{}", args.out.display());
+    tell(&format!("wrote {files}, {rows} rows, {megabytes:.1} MB in {seconds:.1} s"));
+    tell(&format!("true effects in {}", output::truth_path(&args.out).display()));
+    let _ = print(&format!("{}\n", args.out.display()));
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //!
 //! It is drawn on stderr, so that results on stdout can go into a pipe or a file.
 
+use stagger_engine::printable::printable;
 use std::io::{self, Stderr, Write};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,7 +46,7 @@ impl Screen {
         let last = if keep { self.terminal.draw(draw).ok().map(|frame| text(frame.buffer)) } else { None };
         drop(self);
         if let Some(text) = last {
-            let _ = io::stderr().write_all(text.as_bytes());
+            let _ = io::stderr().write_all(printable(&text).as_bytes());
         }
     }
 }
