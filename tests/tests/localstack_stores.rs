@@ -85,7 +85,7 @@ fn a_store_is_prepared_and_read_through_faults() {
     let found = with_faults(&bucket, &format!("run {store} --xformla '~ x1 + x2' {RUN} --json")).success();
     assert_same("a store on S3", &expected, &found.stdout);
     let streamed =
-        with_faults(&bucket, &format!("run {store} --xformla '~ x1 + x2' {RUN} --memory-limit 1KB --json"));
+        with_faults(&bucket, &format!("run {store} --xformla '~ x1 + x2' {RUN} --memory-limit 16MB --json"));
     assert_same("a store on S3, shard by shard", &expected, &streamed.success().stdout);
     assert_fired(&bucket);
     let verified = with_faults(&bucket, &format!("prepare {store} --verify")).success();

@@ -13,7 +13,7 @@ use stagger_tests::tables::{floats, numbers, read_parquet, with_column};
 
 const COLUMNS: &str = "--yname y --tname time --gname group --biters 100 --bstrap true";
 /// No store fits in this, so that it is read shard by shard; preparing takes what it needs at least.
-const STREAMED: &str = "--memory-limit 1KB";
+const STREAMED: &str = "--memory-limit 16MB";
 
 struct Subject {
     label: &'static str,
@@ -114,7 +114,7 @@ fn assert_stores_agree(subject: &Subject, variants: &[(String, std::path::PathBu
                 let label = format!("{}, {label}, {more}: {options}", subject.label);
                 let store = subject.bench.path().join(format!("store-{index}-{number}-{cut}"));
                 prepare(path, options, &store, more).success();
-                for knobs in ["", STREAMED, "--memory-limit 1KB --threads 3 --n-partitions 2"] {
+                for knobs in ["", STREAMED, "--memory-limit 16MB --threads 3 --n-partitions 2"] {
                     let found = estimate(&store, &format!("{options} {knobs}")).success().stdout;
                     assert_same(&format!("{label} {knobs}"), &expected, &found);
                 }

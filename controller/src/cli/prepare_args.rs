@@ -7,7 +7,7 @@ use super::run_args::{DataArgs, RunArgs, RunningArgs};
 use super::run_file::resolve;
 use super::spec::specification;
 use super::specs::Named;
-use super::values::{boolean, name, number, positive, size};
+use super::values::{boolean, name, number, positive, size, threads};
 use super::workers::WorkersRequest;
 use crate::failure::Failure;
 
@@ -38,7 +38,7 @@ pub(crate) struct PrepareArgs {
     #[arg(long, short = 'q', value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean, help_heading = "Output")]
     pub(crate) quiet: Option<bool>,
     /// Threads [default: all cores]
-    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true, help_heading = "Running")]
+    #[arg(long, value_name = "N", value_parser = threads, allow_negative_numbers = true, help_heading = "Running")]
     pub(crate) threads: Option<usize>,
     /// Most memory that the process may use, as 1GB or 512MiB [default: most of what is free]
     #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "Running")]

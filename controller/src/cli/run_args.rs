@@ -8,8 +8,8 @@ use std::time::Duration;
 use clap::Args;
 
 use super::values::{
-    boolean, name, number, positive, size, toml_boolean, toml_number, toml_paths, toml_positive, toml_size,
-    toml_text, toml_texts, toml_whole, whole,
+    boolean, name, number, positive, size, threads, toml_boolean, toml_number, toml_paths, toml_positive,
+    toml_size, toml_text, toml_texts, toml_threads, toml_whole, whole,
 };
 use crate::listen::{How, Tui};
 
@@ -251,7 +251,7 @@ keys!(OutputArgs {
 #[command(next_help_heading = "Running")]
 pub(crate) struct RunningArgs {
     /// Threads [default: all cores]
-    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = threads, allow_negative_numbers = true)]
     pub(crate) threads: Option<usize>,
     /// Tasks per stage
     #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
@@ -319,7 +319,7 @@ pub(crate) struct RunningArgs {
 }
 
 keys!(RunningArgs {
-    threads: toml_positive,
+    threads: toml_threads,
     n_partitions: toml_positive,
     max_cohorts: toml_positive,
     memory_limit: toml_size,

@@ -3,18 +3,20 @@
 use stagger_engine::sizes::parse_size;
 use toml::Value;
 
-/// `true` or `false` as R, Python and TOML write them; anything else is no boolean.
+/// `true` or `false` as R, Python and TOML write them, and the words and digits that people type in their place; anything else is
+/// no boolean.
 pub(crate) fn boolean_word(word: &str) -> Option<bool> {
     match word {
-        "true" | "TRUE" | "True" | "T" => Some(true),
-        "false" | "FALSE" | "False" | "F" => Some(false),
+        "true" | "TRUE" | "True" | "T" | "yes" | "YES" | "Yes" | "on" | "ON" | "On" | "1" => Some(true),
+        "false" | "FALSE" | "False" | "F" | "no" | "NO" | "No" | "off" | "OFF" | "Off" | "0" => Some(false),
         _ => None,
     }
 }
 
 /// Value of a `--flag=…`.
 pub(crate) fn boolean(text: &str) -> Result<bool, String> {
-    boolean_word(text).ok_or_else(|| "expected true or false".to_owned())
+    boolean_word(text)
+        .ok_or_else(|| "expected true or false (yes and no, on and off, 1 and 0 mean the same)".to_owned())
 }
 
 /// A number; `Inf` and `-Inf` as in R.
@@ -48,15 +50,44 @@ pub(crate) fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
+/// Threads beyond which a process is not quicker anywhere.
+const MOST_THREADS: u64 = 4096;
+
+/// A number of threads.
+pub(crate) fn threads(text: &str) -> Result<usize, String> {
+    let wrong = || format!("expected a whole number from 1 to {MOST_THREADS}");
+    let value = whole(text).map_err(|_| wrong())?;
+    if (1..=MOST_THREADS).contains(&value) {
+        usize::try_from(value).map_err(|_| wrong())
+    } else {
+        Err(wrong())
+    }
+}
+
+/// Reads a run file's value as a number of threads.
+pub(crate) fn toml_threads(value: &Value) -> Result<usize, String> {
+    toml_positive(value)
+        .and_then(|value| threads(&value.to_string()).map_err(|reason| format!("is {value}: {reason}")))
+}
+
+/// The program takes as much itself, whatever it is to do.
+const LEAST_MEMORY: u64 = 16_000_000;
+
 /// A size in bytes: `1GB`, `512 MiB`, `2e9`.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
-    parse_size(text)
+    match parse_size(text)? {
+        bytes if bytes < LEAST_MEMORY => Err(format!(
+            "{bytes} bytes are less than the program itself takes, 16MB; expected a size such as 1GB or 512MiB"
+        )),
+        bytes => Ok(bytes),
+    }
 }
 
 /// Reads a run file's value as a size in bytes.
 pub(crate) fn toml_size(value: &Value) -> Result<u64, String> {
     match value {
-        Value::Integer(bytes) if *bytes > 0 => Ok(*bytes as u64),
+        Value::Integer(bytes) if *bytes > 0 => size(&bytes.to_string())
+            .map_err(|_| format!("must be a size such as \"1GB\", not {}", shown(value))),
         Value::String(text) => {
             size(text).map_err(|_| format!("must be a size such as \"1GB\", not {}", shown(value)))
         }
@@ -147,13 +178,13 @@ mod tests {
 
     #[test]
     fn booleans_are_words_only() {
-        for word in ["true", "TRUE", "True", "T"] {
+        for word in ["true", "TRUE", "True", "T", "yes", "on", "1"] {
             assert_eq!(boolean_word(word), Some(true));
         }
-        for word in ["false", "FALSE", "False", "F"] {
+        for word in ["false", "FALSE", "False", "F", "no", "off", "0"] {
             assert_eq!(boolean_word(word), Some(false));
         }
-        for word in ["1", "0", "yes", "panel.parquet", "", "tRue"] {
+        for word in ["2", "maybe", "panel.parquet", "", "tRue"] {
             assert_eq!(boolean_word(word), None);
         }
     }
@@ -168,6 +199,10 @@ mod tests {
         assert!(whole("-1").is_err());
         assert!(whole("1.5").is_err());
         assert!(positive("0").is_err());
+        assert_eq!((threads("2"), threads("4096")), (Ok(2), Ok(4096)));
+        for wrong in ["0", "4097", "18446744073709551615", "two"] {
+            assert!(threads(wrong).unwrap_err().contains("1 to 4096"), "{wrong}");
+        }
     }
 
     #[test]
@@ -176,7 +211,7 @@ mod tests {
         assert_eq!(size("1.5 GiB"), Ok(1_610_612_736));
         assert_eq!(size("2e9"), Ok(2_000_000_000));
         assert_eq!(toml_size(&Value::String("512mb".into())), Ok(512_000_000));
-        for wrong in ["", "GB", "-1GB", "1XB", "0"] {
+        for wrong in ["", "GB", "-1GB", "1XB", "0", "8", "15MB"] {
             assert!(size(wrong).is_err(), "{wrong}");
         }
     }

@@ -9,7 +9,7 @@ use stagger_engine::cloud::{PoolRequest, Prefer, RunRequest as Known};
 use super::pool::{no_pool, pool};
 use super::run_args::{OutputArgs, RunningArgs, WindowArgs};
 use super::spec::given;
-use super::values::{boolean, name, number, positive};
+use super::values::{boolean, name, number, positive, threads};
 use crate::failure::Failure;
 use crate::unattended::{Stamp, filled};
 
@@ -285,7 +285,7 @@ pub(crate) struct ResumeArgs {
     #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true, help_heading = "Running")]
     pub(crate) concurrency: Option<usize>,
     /// Threads [default: all cores]
-    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true, help_heading = "Running")]
+    #[arg(long, value_name = "N", value_parser = threads, allow_negative_numbers = true, help_heading = "Running")]
     pub(crate) threads: Option<usize>,
     /// Dollars that the run never passes, what it has cost already included
     #[arg(long, value_name = "DOLLARS", value_parser = number, allow_negative_numbers = true, help_heading = "Running")]

@@ -20,6 +20,9 @@ use crate::report::stdout::print_coloured;
 
 /// Pixels below which nothing can be read.
 const LEAST_PIXELS: usize = 100;
+/// Columns, and lines, of the smallest and the largest picture in a terminal.
+const LEAST_CELLS: usize = 5;
+const MOST_CELLS: usize = 1000;
 /// A terminal's width where it does not tell.
 const COLUMNS: usize = 80;
 
@@ -63,14 +66,19 @@ fn check(args: &PlotArgs, kind: Kind) -> Result<(), Failure> {
         ))
         .hint("several results fit in one event study; plot the others one by one"));
     }
-    if args.out.is_some() {
-        for (name, size) in [("width", args.width), ("height", args.height)] {
-            if size.is_some_and(|size| !(LEAST_PIXELS..=MOST_PIXELS as usize).contains(&size)) {
-                return Err(Failure::input(format!(
-                    "--{name} {}: a picture has {LEAST_PIXELS} to {MOST_PIXELS} pixels",
-                    size.unwrap_or(0)
-                )));
-            }
+    check_size(args)
+}
+
+/// Pixels of a file; columns and lines of a terminal.
+fn check_size(args: &PlotArgs) -> Result<(), Failure> {
+    let (range, what) = match args.out {
+        Some(_) => (LEAST_PIXELS..=MOST_PIXELS as usize, "a picture has {} pixels"),
+        None => (LEAST_CELLS..=MOST_CELLS, "a picture in the terminal has {} columns or lines"),
+    };
+    for (name, size) in [("width", args.width), ("height", args.height)] {
+        if let Some(size) = size.filter(|size| !range.contains(size)) {
+            let bounds = format!("{} to {}", range.start(), range.end());
+            return Err(Failure::input(format!("--{name} {size}: {}", what.replace("{}", &bounds))));
         }
     }
     Ok(())

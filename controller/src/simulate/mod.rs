@@ -149,6 +149,9 @@ pub(crate) enum IdType {
     String,
 }
 
+/// Columns of a file are written at a time, each with a compressor of some 60 kB.
+const MOST_COVARIATES: u32 = 1000;
+
 impl SimulateArgs {
     /// The number of clusters, given or not.
     fn clusters(&self) -> u32 {
@@ -170,6 +173,14 @@ impl SimulateArgs {
     fn check_size(&self) -> Result<(), SimulateError> {
         let (units, periods) = (self.units, u64::from(self.periods));
         let many_rows = format!("at most {} for --periods {periods}", i64::MAX as u64 / periods.max(1));
+        let covariates = self.covariates;
+        check(
+            covariates <= MOST_COVARIATES,
+            "--covariates",
+            covariates.to_string(),
+            &format!("at most {MOST_COVARIATES}"),
+            "every column of a file is compressed at a time, which takes memory",
+        )?;
         let few_cohorts = format!("at most {} for --periods {periods}", periods.saturating_sub(1));
         let few_clusters = format!("between 1 and {}", units.min(i32::MAX as u64));
         let few_files = format!("at most {units}, the number of units");
