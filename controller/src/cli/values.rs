@@ -15,8 +15,7 @@ pub(crate) fn boolean_word(word: &str) -> Option<bool> {
 
 /// Value of a `--flag=…`.
 pub(crate) fn boolean(text: &str) -> Result<bool, String> {
-    boolean_word(text)
-        .ok_or_else(|| "expected true or false (yes and no, on and off, 1 and 0 mean the same)".to_owned())
+    boolean_word(text).ok_or_else(|| "expected true or false".to_owned())
 }
 
 /// A number; `Inf` and `-Inf` as in R.
