@@ -7,7 +7,7 @@ use serde::Serialize;
 use stagger_estimator::formula;
 
 use crate::error::{EngineError, Result};
-use crate::input::{ColumnKind, Source, expand, with_f64};
+use crate::input::{Source, expand, with_f64};
 use crate::load;
 use crate::panel::Panel;
 use crate::parallel;
@@ -109,7 +109,7 @@ pub fn describe(inputs: &[String], columns: &DescribeColumns) -> Result<Descript
     ];
     for (argument, column) in asked {
         if let Some(column) = column {
-            source.kind(argument, column)?;
+            source.all_have(argument, column)?;
         }
     }
     let names = source.column_names();
@@ -130,15 +130,19 @@ pub fn describe(inputs: &[String], columns: &DescribeColumns) -> Result<Descript
 }
 
 fn describe_column(source: &Source, name: &str) -> Result<ColumnDescription> {
-    let kind = source.kind("input", name)?;
+    let is_number = source.number("input", name).is_ok();
     let (mut missing, mut count, mut sum) = (0u64, 0u64, 0.0);
     let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
     let scratch = Mutex::new(Vec::new());
     for chunk in source.chunks() {
+        if !source.has(chunk, name) {
+            missing += chunk.rows as u64;
+            continue;
+        }
         source.read(chunk, &[name.to_owned()], |_, arrays| {
             let array = &arrays[0];
-            if kind != ColumnKind::Number {
-                missing += array.null_count() as u64;
+            if !is_number {
+                missing += array.logical_null_count() as u64;
                 return Ok(());
             }
             let mut scratch = scratch.lock().unwrap_or_else(|e| e.into_inner());

@@ -7,6 +7,7 @@ use stagger_estimator::columns::AlignedVec;
 use stagger_estimator::formula::{Atom, Formula};
 
 use crate::error::{EngineError, Result};
+use crate::input::compare_decimals;
 use crate::panel::{Panel, Shards};
 use crate::plan::SampleMask;
 use crate::shard::{Shard, ShardColumn};
@@ -41,7 +42,11 @@ pub(crate) fn encode(
             return Err(EngineError::input(format!("factor `{name}` has {} levels", values.len()))
                 .with_hint(format!("at most {MOST_LEVELS} are possible; is it meant to be numeric?")));
         }
-        let levels = sorted_levels(values, panel.text_atoms[index].then(|| Arc::clone(&panel.interned)));
+        let texts = panel.text_atoms[index].then(|| Arc::clone(&panel.interned));
+        if texts.is_none() {
+            check_exact(&name, &values)?;
+        }
+        let levels = sorted_levels(values, texts, panel.code_atoms[index]);
         found.insert(name, levels.len());
         let codes: HashMap<u64, f64> = levels.iter().enumerate().map(|(code, v)| (*v, code as f64)).collect();
         recodes.push((index, codes));
@@ -57,13 +62,27 @@ pub(crate) fn encode(
     Ok(found)
 }
 
-/// Numbers ascend; texts are in the order of their bytes.
-fn sorted_levels(values: BTreeSet<u64>, texts: Option<Arc<Vec<String>>>) -> Vec<u64> {
+/// Refuses numbers of which several may have become one: a store keeps variables that nobody asked for as a factor as doubles.
+fn check_exact(name: &str, values: &BTreeSet<u64>) -> Result<()> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    match values.iter().map(|bits| f64::from_bits(*bits)).find(|value| value.abs() > EXACT) {
+        None => Ok(()),
+        Some(value) => Err(EngineError::input(format!(
+            "factor `{name}` holds {value}, beyond 2^53, where codes that differ can be one number"
+        ))
+        .with_hint(format!(
+            "store such codes as text; a store keeps all digits if it is prepared with --xformla \"~ factor({name})\""
+        ))),
+    }
+}
+
+/// Numbers ascend, `codes` too; texts are in the order of their bytes.
+fn sorted_levels(values: BTreeSet<u64>, texts: Option<Arc<Vec<String>>>, codes: bool) -> Vec<u64> {
     let mut levels: Vec<u64> = values.into_iter().collect();
     match texts {
         Some(texts) => levels.sort_by(|a, b| {
-            let text = |bits: &u64| texts.get(f64::from_bits(*bits) as usize);
-            text(a).cmp(&text(b))
+            let text = |bits: &u64| texts.get(f64::from_bits(*bits) as usize).map_or("", String::as_str);
+            if codes { compare_decimals(text(a), text(b)) } else { text(a).cmp(text(b)) }
         }),
         None => levels.sort_by(|a, b| f64::from_bits(*a).total_cmp(&f64::from_bits(*b))),
     }

@@ -153,6 +153,8 @@ pub struct Panel {
     pub weights_vary: bool,
     /// Per atom: whether its values are codes of `interned` text, still in the order met.
     pub text_atoms: Vec<bool>,
+    /// Per atom: whether these texts are numbers of many digits, whose levels are in the order of the numbers.
+    pub code_atoms: Vec<bool>,
     /// Text values of factors, by code.
     pub interned: Arc<Vec<String>>,
     /// Path, bytes and rows of every input file.

@@ -288,7 +288,12 @@ mod tests {
             format: FORMAT,
             fingerprint: String::new(),
             cross_sections: false,
-            columns: KeyColumns { id: "id".into(), time: "t".into(), group: "g".into(), eligibility: None },
+            columns: KeyColumns {
+                id: "id".into(),
+                time: "t".into(),
+                group: "g".into(),
+                ..KeyColumns::default()
+            },
             periods: (1..=periods).map(f64::from).collect(),
             strata: [Some(4.0), Some(5.0), Some(6.0), Some(7.0), None].map(stratum).into(),
             fields: vec![field("y", true), field("x", false)],

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use super::known::{Files, Known};
 use super::rates::{FOOTER, FOOTER_COLUMN};
 use crate::error::{EngineError, Result};
-use crate::input::{ColumnKind, IdColumn, hash_bytes, hash_integer, with_f64, with_ids};
+use crate::input::{with_f64, with_ids};
 use crate::load::met::{PeriodsMet, StrataMet, in_file, key_columns, with_keys};
 use crate::load::{Wanted, codes, distinct, distinct_strata, stratum_codes};
 use crate::panel_store::{FORMAT, Field, FieldKind, Manifest, ShardEntry, StratumEntry};
@@ -143,6 +143,7 @@ fn variation(order: &Order) -> Result<(Vec<bool>, Vec<String>)> {
     names.extend(looked.iter().map(|&f| order.fields[f].name.clone()));
     let mut first: HashMap<u128, Vec<u64>> = HashMap::new();
     let (mut buffer, mut integers) = (Vec::new(), Vec::new());
+    let kind = order.columns.kind(&order.columns.id);
     let chunks = order.source.chunks();
     let step = chunks.len().div_ceil(LOOKS).max(1);
     for chunk in chunks.iter().step_by(step) {
@@ -154,8 +155,9 @@ fn variation(order: &Order) -> Result<(Vec<bool>, Vec<String>)> {
                     Ok(())
                 })?;
             }
-            with_ids(&arrays[0], &names[0], &mut integers, |ids| {
-                for (row, id) in hashes(&ids, &mut buffer).into_iter().enumerate() {
+            with_ids(&arrays[0], &names[0], kind, &mut integers, |ids| {
+                for row in 0..ids.len() {
+                    let id = ids.hash(row, &mut buffer);
                     let own: Vec<u64> = values.iter().map(|column| column[row]).collect();
                     let known = first.entry(id).or_insert_with(|| own.clone());
                     for ((&f, a), b) in looked.iter().zip(known.iter()).zip(&own) {
@@ -169,15 +171,6 @@ fn variation(order: &Order) -> Result<(Vec<bool>, Vec<String>)> {
     let note =
         "a variable is taken as constant in time unless the first rows of some row groups show otherwise";
     Ok((varies, vec![note.to_owned()]))
-}
-
-fn hashes(ids: &IdColumn<'_>, buffer: &mut Vec<u8>) -> Vec<u128> {
-    match ids {
-        IdColumn::Integers(ids) => ids.iter().map(|&id| hash_integer(id)).collect(),
-        IdColumn::Texts(ids) => {
-            ids.iter().map(|id| hash_bytes(id.unwrap_or_default().as_bytes(), buffer)).collect()
-        }
-    }
 }
 
 fn files(order: &Order, direct: Option<u64>) -> Result<Files> {
@@ -198,7 +191,7 @@ fn files(order: &Order, direct: Option<u64>) -> Result<Files> {
         key_bytes: bytes(&keys),
         largest_chunk: source.chunks().iter().map(|c| source.column_bytes(c, &all)).max().unwrap_or(0),
         together: !order.cross_sections && units_together(source, &columns.id),
-        text_ids: !order.cross_sections && source.kind("idname", &columns.id)? == ColumnKind::Text,
+        text_ids: !order.cross_sections && columns.kind(&columns.id).is_text(),
         direct,
     })
 }

@@ -140,7 +140,7 @@ fn billion() -> Manifest {
         format: FORMAT,
         fingerprint: String::new(),
         cross_sections: false,
-        columns: KeyColumns { id: "id".into(), time: "t".into(), group: "g".into(), eligibility: None },
+        columns: KeyColumns { id: "id".into(), time: "t".into(), group: "g".into(), ..KeyColumns::default() },
         periods: (1..=periods).map(|t| t as f64).collect(),
         strata: cohorts
             .iter()

@@ -1,6 +1,6 @@
 //! Arrow columns as the few kinds of values the engine works with.
 
-use arrow::array::{AnyDictionaryArray, Array, ArrayRef, AsArray, BooleanArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::datatypes::{
     DataType, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, Float16Type, Float32Type,
     Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
@@ -8,6 +8,7 @@ use arrow::datatypes::{
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::source::{ColumnKind, kind_of};
+use super::text::{keys, parsed};
 use crate::error::{EngineError, Result};
 
 /// Canonical hash of an integer key: XXH3-128 of a tag byte and the value (DESIGN §3).
@@ -77,7 +78,8 @@ pub fn with_f64<T>(
             scaled(values.iter().map(|v| v.to_string().parse().unwrap_or(f64::NAN)), *scale, scratch);
         }
         DataType::Null => scratch.resize(array.len(), f64::NAN),
-        other if kind_of(other) == ColumnKind::Number => {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => parsed(array, column, scratch)?,
+        other if kind_of(other) != ColumnKind::Other => {
             let Some(dictionary) = array.as_any_dictionary_opt() else {
                 return Err(wrong_type(column, other));
             };
@@ -110,11 +112,6 @@ fn scaled(values: impl Iterator<Item = f64>, scale: i8, scratch: &mut Vec<f64>) 
     scratch.extend(values.map(|value| value / divisor));
 }
 
-/// Keys of a dictionary, arbitrary where a row is missing; `None` if it has no values, so that all are.
-fn keys(dictionary: &dyn AnyDictionaryArray) -> Option<Vec<usize>> {
-    (!dictionary.values().is_empty()).then(|| dictionary.normalized_keys())
-}
-
 fn copy_booleans(values: &BooleanArray, scratch: &mut Vec<f64>) {
     scratch.extend((0..values.len()).map(|row| f64::from(values.value(row))));
 }
@@ -135,116 +132,6 @@ fn wrong_type(column: &str, data_type: &DataType) -> EngineError {
         .with_hint(hint)
 }
 
-/// Keys of units or clusters.
-#[derive(Debug)]
-pub enum IdColumn<'a> {
-    /// Integers, with `i64::MIN` standing for missing.
-    Integers(&'a [i64]),
-    /// Text.
-    Texts(Texts<'a>),
-}
-
-/// Text values, dictionary decoded; `None` for missing.
-pub type Texts<'a> = Vec<Option<&'a str>>;
-
-/// Stands for a missing integer key.
-const MISSING_KEY: i64 = i64::MIN;
-
-/// Calls `each` with the column as keys: any integer width and integral floats are integers, text stays text.
-pub fn with_ids<T>(
-    array: &ArrayRef,
-    column: &str,
-    scratch: &mut Vec<i64>,
-    each: impl FnOnce(IdColumn<'_>) -> Result<T>,
-) -> Result<T> {
-    if kind_of(array.data_type()) == ColumnKind::Text {
-        return with_texts(array, |texts| each(IdColumn::Texts(texts)));
-    }
-    if let Some(values) = array.as_primitive_opt::<Int64Type>()
-        && values.null_count() == 0
-    {
-        return each(IdColumn::Integers(values.values()));
-    }
-    scratch.clear();
-    macro_rules! copy {
-        ($type:ty) => {{
-            let values = array.as_primitive::<$type>();
-            scratch.extend(values.iter().map(|v| v.map_or(MISSING_KEY, |v| v as i64)));
-        }};
-    }
-    match array.data_type() {
-        DataType::Int64 => copy!(Int64Type),
-        DataType::Int32 => copy!(Int32Type),
-        DataType::Int16 => copy!(Int16Type),
-        DataType::Int8 => copy!(Int8Type),
-        DataType::UInt32 => copy!(UInt32Type),
-        DataType::UInt16 => copy!(UInt16Type),
-        DataType::UInt8 => copy!(UInt8Type),
-        DataType::UInt64 => unsigned(array, column, scratch)?,
-        _ => {
-            let mut floats = Vec::new();
-            with_f64(array, column, &mut floats, |values| integral(values, column, scratch))?;
-        }
-    }
-    each(IdColumn::Integers(scratch))
-}
-
-fn unsigned(array: &ArrayRef, column: &str, out: &mut Vec<i64>) -> Result<()> {
-    for value in array.as_primitive::<UInt64Type>() {
-        out.push(match value.map(i64::try_from) {
-            None => MISSING_KEY,
-            Some(Ok(id)) => id,
-            Some(Err(_)) => {
-                return Err(EngineError::input(format!(
-                    "column `{column}` holds an identifier above 2^63 - 1"
-                ))
-                .with_hint("store such identifiers as text"));
-            }
-        });
-    }
-    Ok(())
-}
-
-fn integral(values: &[f64], column: &str, out: &mut Vec<i64>) -> Result<()> {
-    for &value in values {
-        if !value.is_finite() {
-            out.push(MISSING_KEY);
-        } else if value == value.trunc() && value.abs() < 9.007_199_254_740_992e15 {
-            out.push(value as i64);
-        } else {
-            return Err(EngineError::input(format!(
-                "column `{column}` holds {value}, which is no whole number"
-            ))
-            .with_hint(
-                "identifiers must be integers below 2^53 in floating point, any 64-bit integers, or text",
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// Calls `each` with a text column's values.
-pub fn with_texts<T>(array: &ArrayRef, each: impl FnOnce(Texts<'_>) -> Result<T>) -> Result<T> {
-    each(texts(array)?)
-}
-
-fn texts(array: &ArrayRef) -> Result<Texts<'_>> {
-    match array.data_type() {
-        DataType::Utf8 => Ok(array.as_string::<i32>().iter().collect()),
-        DataType::LargeUtf8 => Ok(array.as_string::<i64>().iter().collect()),
-        DataType::Utf8View => Ok(array.as_string_view().iter().collect()),
-        other => {
-            let Some(dictionary) = array.as_any_dictionary_opt() else {
-                return Err(EngineError::input(format!("a text column has type {other}")));
-            };
-            let Some(keys) = keys(dictionary) else { return Ok(vec![None; array.len()]) };
-            let values = texts(dictionary.values())?;
-            let text = |(row, key): (usize, usize)| if array.is_null(row) { None } else { values[key] };
-            Ok(keys.into_iter().enumerate().map(text).collect())
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -253,6 +140,7 @@ mod tests {
     use arrow::datatypes::Int8Type as Key;
 
     use super::*;
+    use crate::input::with_texts;
 
     fn numbers(array: ArrayRef) -> Vec<f64> {
         super::numbers(&array, "x").unwrap()

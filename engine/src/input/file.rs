@@ -5,15 +5,14 @@ use std::io::Cursor;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, new_null_array};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::array::{ArrayRef, DictionaryArray, Int32Array, RecordBatch, StringArray, new_null_array};
+use arrow::datatypes::{DataType, Int32Type, SchemaRef};
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 
 use super::csv;
 use super::fetched::Fetched;
 use super::files::InputPath;
 use super::remote::{Remote, failure};
-use super::source::{ColumnKind, kind_of};
 use crate::error::{EngineError, Result};
 use crate::parquet_file::{self, LocalFile};
 use crate::store::{StoreErrorKind, local_etag};
@@ -110,14 +109,6 @@ impl SourceFile {
         )
     }
 
-    /// Kind and type of a column, from the file or its folders' names.
-    pub(super) fn kind(&self, column: &str) -> Option<(ColumnKind, String)> {
-        match self.schema.field_with_name(column) {
-            Ok(field) => Some((kind_of(field.data_type()), field.data_type().to_string())),
-            Err(_) => self.hive(column).map(|value| (hive_kind(value), "folder name".to_owned())),
-        }
-    }
-
     /// Value of a column that the folders' names carry.
     pub(super) fn hive(&self, column: &str) -> Option<&Option<String>> {
         self.input.hive.iter().find(|(name, _)| name == column).map(|(_, value)| value)
@@ -128,18 +119,12 @@ impl SourceFile {
         let value = self
             .hive(column)
             .ok_or_else(|| EngineError::input(format!("`{}` has no column `{column}`", self.input.name())))?;
-        Ok(match value {
-            None => new_null_array(&DataType::Float64, rows),
-            Some(text) => {
-                if let Ok(integer) = text.parse::<i64>() {
-                    Arc::new(Int64Array::from_value(integer, rows))
-                } else if let Ok(number) = text.parse::<f64>() {
-                    Arc::new(Float64Array::from_value(number, rows))
-                } else {
-                    Arc::new(StringArray::from_iter_values(std::iter::repeat_n(text, rows)))
-                }
-            }
-        })
+        let Some(text) = value else { return Ok(new_null_array(&DataType::Null, rows)) };
+        let keys = Int32Array::from_value(0, rows);
+        let values: ArrayRef = Arc::new(StringArray::from_iter_values([text]));
+        let array = DictionaryArray::<Int32Type>::try_new(keys, values)
+            .map_err(|e| EngineError::failed(format!("a folder's value is no column: {e}")))?;
+        Ok(Arc::new(array))
     }
 }
 
@@ -151,13 +136,6 @@ fn no_shard(meta: &ArrowReaderMetadata, name: &str) -> Result<()> {
     }
     Err(EngineError::input(format!("`{name}` is a shard of a prepared store, which is no input by itself"))
         .with_hint("name the store's folder, and nothing beside it; move stores out of input folders"))
-}
-
-fn hive_kind(value: &Option<String>) -> ColumnKind {
-    match value {
-        Some(text) if text.parse::<f64>().is_err() => ColumnKind::Text,
-        _ => ColumnKind::Number,
-    }
 }
 
 fn open_local(input: &InputPath) -> Result<(File, Metadata)> {

@@ -1,7 +1,7 @@
 //! What footers tell before a row is read: ranges of values, and bytes to read.
 
-use arrow::array::Array;
-use arrow::datatypes::DataType;
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{DataType, Int64Type};
 use parquet::basic::{ConvertedType, LogicalType};
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use parquet::file::statistics::Statistics;
@@ -25,6 +25,20 @@ impl Source {
         }
         let root = *file.roots(&[column.to_owned()]).first()?;
         integer_bounds(leaves(meta.metadata().row_group(chunk.row_group), root).next()?)
+    }
+
+    /// The same, and of a table in memory by its values.
+    pub(super) fn bounds(&self, chunk: &Chunk, column: &str) -> Option<(i128, i128)> {
+        let Content::Table(batches) = &self.files[chunk.file].content else {
+            return self.statistics(chunk, column);
+        };
+        let columns =
+            batches.iter().map(|batch| batch.column_by_name(column)?.as_primitive_opt::<Int64Type>());
+        let columns: Option<Vec<_>> = columns.collect();
+        let values = columns?.into_iter().flat_map(|own| own.iter().flatten()).map(i128::from);
+        values.fold(None, |known: Option<(i128, i128)>, value| {
+            Some(known.map_or((value, value), |(least, most)| (least.min(value), most.max(value))))
+        })
     }
 
     /// Bytes to read for columns of a chunk: compressed ones of a Parquet file, those in memory of a table.

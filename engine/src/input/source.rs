@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::file::{Content, SourceFile};
 use super::files::InputPath;
+use super::types::ColumnType;
 use crate::error::{EngineError, Result, closest};
 use crate::parallel::for_each;
 
@@ -22,6 +23,8 @@ pub enum ColumnKind {
     Number,
     /// Text, plain or dictionary.
     Text,
+    /// Bytes, of any length or one.
+    Bytes,
     /// Anything else: dates, lists, structs.
     Other,
 }
@@ -63,6 +66,9 @@ pub(super) fn kind_of(data_type: &DataType) -> ColumnKind {
     match data_type {
         DataType::Dictionary(_, values) => kind_of(values),
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => ColumnKind::Text,
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+            ColumnKind::Bytes
+        }
         t if t.is_numeric() => ColumnKind::Number,
         DataType::Boolean | DataType::Null => ColumnKind::Number,
         _ => ColumnKind::Other,
@@ -73,14 +79,11 @@ impl Source {
     /// Opens every file; CSV files are read whole, the columns `needed` only.
     ///
     /// # Errors
-    /// A file that can't be read, or two files in which a column of `needed` is of different kinds. A column that a file lacks is
-    /// left to [`Source::kind`], which knows the argument that asks for it.
+    /// A file that can't be read. Columns that a file lacks, or has with another type, are left to those who know what they are for
+    /// ([`Source::number`], [`Source::keys`]).
     pub fn open(inputs: Vec<InputPath>, needed: &[String]) -> Result<Self> {
         let mut source = Self { files: open_files(inputs, needed)?, chunks: Vec::new() };
         source.chunks = source.cut();
-        for column in needed {
-            source.one_kind(column)?;
-        }
         Ok(source)
     }
 
@@ -143,35 +146,36 @@ impl Source {
         self.files.first().map(SourceFile::column_names).unwrap_or_default()
     }
 
-    /// Type of a column in the first file, as Arrow names it.
+    /// Type of a column as Arrow names it; where files differ all of them, in the order of the files.
     pub fn type_name(&self, column: &str) -> Option<String> {
-        self.files.first()?.kind(column).map(|(_, name)| name)
+        let mut names: Vec<String> = Vec::new();
+        for file in &self.files {
+            let name = match file.column(column) {
+                Some(ColumnType::Own(data_type)) => data_type.to_string(),
+                Some(ColumnType::Folder(_)) => "folder name".to_owned(),
+                None => continue,
+            };
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        (!names.is_empty()).then(|| names.join(" or "))
     }
 
-    /// Kind of a column, the same in every file.
+    /// Refuses a column that some file lacks.
     ///
     /// # Errors
-    /// A file without the column (with the nearest names as a hint), or two files that disagree.
-    pub fn kind(&self, argument: &str, column: &str) -> Result<ColumnKind> {
-        if let Some(file) = self.files.iter().find(|file| file.kind(column).is_none()) {
-            return Err(missing(argument, column, file));
+    /// The file, with the nearest names as a hint.
+    pub fn all_have(&self, argument: &str, column: &str) -> Result<()> {
+        match self.files.iter().find(|file| file.column(column).is_none()) {
+            Some(file) => Err(missing(argument, column, file)),
+            None => Ok(()),
         }
-        Ok(self.one_kind(column)?.unwrap_or(ColumnKind::Other))
     }
 
-    /// Kind of a column in the files that have it. Widths of numbers and dictionaries may differ: what is read is the same.
-    fn one_kind(&self, column: &str) -> Result<Option<ColumnKind>> {
-        let mut kinds = self.files.iter().filter_map(|file| Some((file, file.kind(column)?)));
-        let Some((first, (kind, name))) = kinds.next() else { return Ok(None) };
-        match kinds.find(|(_, (other, _))| *other != kind) {
-            None => Ok(Some(kind)),
-            Some((file, (_, other))) => Err(EngineError::input(format!(
-                "column `{column}` has type {name} in `{}` but {other} in `{}`",
-                first.input.name(),
-                file.input.name()
-            ))
-            .with_hint("write the files with one schema")),
-        }
+    /// Whether the file of a chunk has a column.
+    pub(crate) fn has(&self, chunk: &Chunk, column: &str) -> bool {
+        self.files[chunk.file].column(column).is_some()
     }
 }
 

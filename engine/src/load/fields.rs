@@ -16,6 +16,8 @@ pub(crate) struct AtomPlan {
     /// Value from those fields' values; `None` for the field itself.
     pub(crate) expression: Option<(Expr, Vec<String>)>,
     pub(crate) text: bool,
+    /// The texts are numbers of many digits.
+    pub(crate) code: bool,
 }
 
 /// The fields that one specification reads.
@@ -43,8 +45,8 @@ impl FieldUse {
         };
         Ok(Self {
             outcome: find(&wanted.spec.yname, &|kind| kind == FieldKind::Outcome)?,
-            atoms: atom_plans(columns, wanted.formula, &|name| {
-                find(name, &|kind| matches!(kind, FieldKind::Covariate { .. }))
+            atoms: atom_plans(columns, wanted.formula, &|name, text| {
+                find(name, &|kind| kind == FieldKind::Covariate { text })
             })?,
             weight,
             clusters: wanted.clusters().iter().enumerate().map(cluster).collect::<Result<_>>()?,
@@ -58,35 +60,38 @@ impl FieldUse {
     }
 }
 
-fn atom_plans(
-    columns: &Columns,
-    formula: &Formula,
-    field_of: &dyn Fn(&str) -> Result<usize>,
-) -> Result<Vec<AtomPlan>> {
-    let is_text = |name: &str| columns.covariates.iter().any(|c| c.name == name && c.text);
+/// Finds the field of a variable by its name and whether it is text.
+type FindField<'a> = &'a dyn Fn(&str, bool) -> Result<usize>;
+
+fn atom_plans(columns: &Columns, formula: &Formula, field_of: FindField<'_>) -> Result<Vec<AtomPlan>> {
     formula
         .atoms()
         .iter()
         .map(|atom| match atom {
-            Atom::Factor(name) => {
-                Ok(AtomPlan { fields: vec![field_of(name)?], expression: None, text: is_text(name) })
-            }
-            Atom::Numeric(expression) => {
-                if let Some(name) = expression.is_plain_column() {
-                    return Ok(AtomPlan {
-                        fields: vec![field_of(name)?],
-                        expression: None,
-                        text: is_text(name),
-                    });
-                }
-                let names: Vec<String> = expression.columns().into_iter().map(str::to_owned).collect();
-                if let Some(name) = names.iter().find(|n| is_text(n)) {
-                    return Err(EngineError::input(format!("xformla computes with `{name}`, which is text"))
-                        .with_hint(format!("use `{name}` alone or factor({name})")));
-                }
-                let fields = names.iter().map(|n| field_of(n)).collect::<Result<_>>()?;
-                Ok(AtomPlan { fields, expression: Some((expression.clone(), names)), text: false })
-            }
+            Atom::Factor(name) => levels(columns, name, true, field_of),
+            Atom::Numeric(expression) => match expression.is_plain_column() {
+                Some(name) => levels(columns, name, false, field_of),
+                None => computed(columns, expression, field_of),
+            },
         })
         .collect()
+}
+
+/// A column as it is. One that is used as a factor and as a number has two fields, where its numbers have too many digits.
+fn levels(columns: &Columns, name: &str, factor: bool, field_of: FindField<'_>) -> Result<AtomPlan> {
+    let mut known = columns.covariates.iter().filter(|c| c.name == name);
+    let wanted = columns.covariates.iter().find(|c| c.name == name && c.code == factor);
+    let (text, code) = wanted.or_else(|| known.next()).map_or((false, false), |c| (c.text, c.code));
+    Ok(AtomPlan { fields: vec![field_of(name, text)?], expression: None, text, code })
+}
+
+fn computed(columns: &Columns, expression: &Expr, field_of: FindField<'_>) -> Result<AtomPlan> {
+    let is_number = |name: &str| columns.covariates.iter().any(|c| c.name == name && !c.text);
+    let names: Vec<String> = expression.columns().into_iter().map(str::to_owned).collect();
+    if let Some(name) = names.iter().find(|name| !is_number(name)) {
+        return Err(EngineError::input(format!("xformla computes with `{name}`, which is text"))
+            .with_hint(format!("use `{name}` alone or factor({name})")));
+    }
+    let fields = names.iter().map(|name| field_of(name, false)).collect::<Result<_>>()?;
+    Ok(AtomPlan { fields, expression: Some((expression.clone(), names)), text: false, code: false })
 }

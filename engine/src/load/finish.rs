@@ -97,6 +97,7 @@ fn empty_panel(order: &Order, used: &FieldUse) -> Panel {
         atoms_vary: false,
         weights_vary: false,
         text_atoms: used.atoms.iter().map(|a| a.text).collect(),
+        code_atoms: used.atoms.iter().map(|a| a.code).collect(),
         interned: Arc::default(),
         files: Vec::new(),
         surveyor: Surveyor::Here,

@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::Columns;
 use super::met::{PeriodsMet, StrataMet, in_file, key_columns, stratum_varies, with_keys};
 use crate::error::{EngineError, Result};
-use crate::input::{IdColumn, Source, hash_bytes, hash_integer, with_ids};
+use crate::input::{IdColumn, Source, hash_integer, with_ids};
 use crate::parallel;
 
 /// Marks rows without unit, period or eligibility.
@@ -53,8 +53,8 @@ pub(super) struct UnitTable {
     pub(super) periods: PeriodsMet,
     /// Rows of missing unit, period or eligibility.
     pub(super) keyless_rows: u64,
-    /// Largest integer id met while ids only ascend: a larger one is a new unit, and no map is needed.
-    ascending: Option<i64>,
+    /// Integer ids only ascend so far: one larger than the last is a new unit, and no map is needed.
+    ascending: bool,
     integers: KeyMap<i64>,
     texts: KeyMap<u128>,
     ids: Vec<i64>,
@@ -99,8 +99,9 @@ struct Worker {
 pub(super) fn scan(source: &Source, columns: &Columns, threads: usize) -> Result<Keys> {
     let key_names = key_columns(columns);
     let names: Vec<String> = key_names.iter().chain([&columns.id]).cloned().collect();
+    let kind = columns.kind(&columns.id);
     let fresh = || Worker {
-        table: UnitTable { ascending: Some(i64::MIN), ..UnitTable::default() },
+        table: UnitTable { ascending: true, ..UnitTable::default() },
         chunks: Vec::new(),
         scratch: Default::default(),
     };
@@ -113,7 +114,7 @@ pub(super) fn scan(source: &Source, columns: &Columns, threads: usize) -> Result
             let table = &mut worker.table;
             let (keys, id) = arrays.split_at(key_names.len());
             with_keys(keys, &key_names, first_row, scratch, |times, groups, eligible| {
-                with_ids(&id[0], &columns.id, integers, |ids| {
+                with_ids(&id[0], &columns.id, kind, integers, |ids| {
                     builder.add(table, &ids, &Batch { times, groups, eligible })
                 })
             })
@@ -172,10 +173,6 @@ impl Run<'_> {
     }
 }
 
-fn run_end<T: PartialEq>(ids: &[T], row: usize) -> usize {
-    ids[row..].iter().position(|id| *id != ids[row]).map_or(ids.len(), |length| row + length)
-}
-
 /// Collects the runs of a chunk.
 struct RunBuilder {
     units: Vec<u32>,
@@ -199,10 +196,7 @@ impl RunBuilder {
     fn add(&mut self, table: &mut UnitTable, ids: &IdColumn<'_>, keys: &Batch<'_>) -> Result<()> {
         let mut row = 0;
         while row < keys.times.len() {
-            let end = match ids {
-                IdColumn::Integers(ids) => run_end(ids, row),
-                IdColumn::Texts(ids) => run_end(ids, row),
-            };
+            let end = ids.run_end(row);
             let run = Run { ids, keys, rows: row..end };
             if run.is_plain() {
                 self.add_run(table, &run)?;
@@ -219,21 +213,17 @@ impl RunBuilder {
 
     /// Adds rows of one unit and one stratum, all with a period.
     fn add_run(&mut self, table: &mut UnitTable, run: &Run<'_>) -> Result<()> {
+        if run.ids.is_missing(run.rows.start) {
+            self.skip(table, run.rows.len());
+            return Ok(());
+        }
         let (continues, key) = match run.ids {
-            IdColumn::Integers(ids) => {
+            IdColumn::Integers { ids, .. } => {
                 let id = ids[run.rows.start];
-                if id == i64::MIN {
-                    self.skip(table, run.rows.len());
-                    return Ok(());
-                }
                 (self.last_integer.replace(id) == Some(id), None)
             }
-            IdColumn::Texts(ids) => {
-                let Some(id) = ids[run.rows.start] else {
-                    self.skip(table, run.rows.len());
-                    return Ok(());
-                };
-                let hash = hash_bytes(id.as_bytes(), &mut table.buffer);
+            IdColumn::Texts { .. } => {
+                let hash = run.ids.hash(run.rows.start, &mut table.buffer);
                 (self.last_text.replace(hash) == Some(hash), Some(hash))
             }
         };
@@ -245,18 +235,15 @@ impl RunBuilder {
         if !continues {
             let unit = match (run.ids, key) {
                 (_, Some(hash)) => table.text_unit(hash, stratum)?,
-                (IdColumn::Integers(ids), None) => table.integer_unit(ids[first], stratum)?,
-                (IdColumn::Texts(_), None) => NO_UNIT,
+                (IdColumn::Integers { ids, .. }, None) => table.integer_unit(ids[first], stratum)?,
+                (IdColumn::Texts { .. }, None) => NO_UNIT,
             };
             self.starts.push(self.periods.len() as u32);
             self.units.push(unit);
         }
         let unit = *self.units.last().unwrap_or(&NO_UNIT);
         if table.stratum[unit as usize] != stratum {
-            let name = match run.ids {
-                IdColumn::Integers(ids) => ids[first].to_string(),
-                IdColumn::Texts(ids) => ids[first].unwrap_or_default().to_owned(),
-            };
+            let name = run.ids.show(first);
             let known = table.stratum[unit as usize];
             let label = |code: u16| table.strata.list[code as usize];
             return Err(stratum_varies(&format!("unit {name}"), label(known), label(stratum)));
@@ -300,18 +287,14 @@ impl RunBuilder {
 
 impl UnitTable {
     fn integer_unit(&mut self, id: i64, stratum: u16) -> Result<u32> {
-        match self.ascending {
-            Some(last) if id > last => {
-                self.ascending = Some(id);
+        if self.ascending {
+            if self.ids.last().is_none_or(|&last| id > last) {
                 self.ids.push(id);
                 return self.push(hash_integer(id), stratum);
             }
-            Some(_) => {
-                self.integers = self.ids.drain(..).zip(0..).collect();
-                self.ids = Vec::new();
-                self.ascending = None;
-            }
-            None => {}
+            self.integers = self.ids.drain(..).zip(0..).collect();
+            self.ids = Vec::new();
+            self.ascending = false;
         }
         if let Some(&unit) = self.integers.get(&id) {
             return Ok(unit);

@@ -16,16 +16,18 @@ mod rows;
 pub(crate) mod slots;
 mod stored;
 
+use std::collections::BTreeMap;
+
 pub use order::shards_of;
 pub(crate) use order::{codes, distinct, distinct_strata, stratum_codes};
 use serde::{Deserialize, Serialize};
-use stagger_estimator::formula::Formula;
+use stagger_estimator::formula::{Atom, Formula};
 pub use stored::StoredShards;
 pub(crate) use stored::{counted, open as open_store, room};
 
 use crate::error::{EngineError, Result};
 use crate::events::RunEvent;
-use crate::input::{ColumnKind, Source, expand};
+use crate::input::{ColumnKind, KeyKind, LevelKind, Source, expand};
 use crate::panel::Panel;
 use crate::run::{Progress, of_specifications};
 use crate::spec::RunSpec;
@@ -44,6 +46,9 @@ pub(crate) struct Columns {
     pub(crate) weights: Vec<String>,
     /// Cluster columns other than the unit, and which cluster variable of its specification each is.
     pub(crate) clusters: Vec<(String, usize)>,
+    /// How the identifiers of units and clusters are compared, by column.
+    #[serde(default)]
+    pub(crate) kinds: BTreeMap<String, KeyKind>,
 }
 
 /// A specification and its parsed formula.
@@ -79,7 +84,11 @@ fn insert<T: PartialEq>(list: &mut Vec<T>, item: T) {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Covariate {
     pub(crate) name: String,
+    /// Its values are text, or numbers of too many digits as text.
     pub(crate) text: bool,
+    /// They are such numbers.
+    #[serde(default)]
+    pub(crate) code: bool,
 }
 
 impl Columns {
@@ -93,36 +102,25 @@ impl Columns {
 
     fn add(&mut self, wanted: &Wanted<'_>, source: &Source) -> Result<()> {
         let spec = wanted.spec;
-        let number = |argument: &str, column: &str| match source.kind(argument, column)? {
-            ColumnKind::Number => Ok(()),
-            _ => Err(not_a_number(argument, column, source)),
-        };
         if spec.panel {
-            source.kind("idname", &spec.idname)?;
+            self.keys("idname", &spec.idname, source)?;
         }
-        number("tname", &spec.tname)?;
-        number("gname", &spec.gname)?;
-        number("yname", &spec.yname)?;
+        source.number("tname", &spec.tname)?;
+        source.number("gname", &spec.gname)?;
+        source.number("yname", &spec.yname)?;
         if let Some(eligibility) = &spec.pname {
-            number("pname", eligibility)?;
+            source.number("pname", eligibility)?;
         }
         if let Some(weight) = &spec.weightsname {
-            number("weightsname", weight)?;
+            source.number("weightsname", weight)?;
             insert(&mut self.weights, weight.clone());
         }
         let clusters = wanted.clusters();
-        let id = spec.panel.then_some(("idname", &spec.idname));
-        for (argument, column) in clusters.iter().map(|c| ("clustervars", c)).chain(id) {
-            if source.kind(argument, column)? == ColumnKind::Other {
-                return Err(not_a_number(argument, column, source));
-            }
+        for cluster in &clusters {
+            self.keys("clustervars", cluster, source)?;
         }
-        for name in wanted.formula.variables() {
-            let kind = source.kind("xformla", &name)?;
-            if kind == ColumnKind::Other {
-                return Err(not_a_number("xformla", &name, source));
-            }
-            insert(&mut self.covariates, Covariate { name, text: kind == ColumnKind::Text });
+        for atom in wanted.formula.atoms() {
+            self.covariates(atom, source)?;
         }
         for (dimension, cluster) in clusters.into_iter().enumerate() {
             insert(&mut self.clusters, (cluster, dimension));
@@ -134,19 +132,35 @@ impl Columns {
         self.eligibility.clone_from(&spec.pname);
         Ok(())
     }
-}
 
-fn not_a_number(argument: &str, column: &str, source: &Source) -> EngineError {
-    let name = source.type_name(column).unwrap_or_default();
-    let hint = if name.starts_with("Date") || name.starts_with("Timestamp") {
-        "convert dates to numbers first, for instance to the year or to months since a start"
-    } else if argument == "idname" || argument == "clustervars" {
-        "identifiers must be integers or text"
-    } else {
-        "it must be numeric"
-    };
-    EngineError::input(format!("{argument}: column `{column}` has type {name}, which can't be used here"))
-        .with_hint(hint)
+    fn keys(&mut self, argument: &str, column: &str, source: &Source) -> Result<()> {
+        let kind = source.keys(argument, column)?;
+        self.kinds.insert(column.to_owned(), kind);
+        Ok(())
+    }
+
+    /// How the identifiers of a column are compared.
+    pub(crate) fn kind(&self, column: &str) -> KeyKind {
+        self.kinds.get(column).copied().unwrap_or_default()
+    }
+
+    /// Adds the columns of an atom as the atom reads them: numbers, or levels.
+    fn covariates(&mut self, atom: &Atom, source: &Source) -> Result<()> {
+        let names = match atom {
+            Atom::Factor(name) => {
+                let levels = source.levels("xformla", name)?;
+                let (text, code) = (levels != LevelKind::Number, levels == LevelKind::Code);
+                insert(&mut self.covariates, Covariate { name: name.clone(), text, code });
+                return Ok(());
+            }
+            Atom::Numeric(expression) => expression.columns(),
+        };
+        for name in names {
+            let text = source.variable("xformla", name)? == ColumnKind::Text;
+            insert(&mut self.covariates, Covariate { name: name.to_owned(), text, code: false });
+        }
+        Ok(())
+    }
 }
 
 /// Columns that the specifications read.
@@ -165,7 +179,7 @@ pub(crate) fn needed(all: &[Wanted<'_>]) -> Vec<String> {
 
 /// The same, of columns that are resolved.
 pub(crate) fn needed_names(columns: &Columns) -> Vec<String> {
-    let Columns { id, time, group, eligibility, outcomes, covariates, weights, clusters } = columns;
+    let Columns { id, time, group, eligibility, outcomes, covariates, weights, clusters, .. } = columns;
     let keys = [id, time, group].into_iter().filter(|name| !name.is_empty());
     let mut names: Vec<String> = keys.chain(eligibility).chain(outcomes).chain(weights).cloned().collect();
     names.extend(covariates.iter().map(|covariate| covariate.name.clone()));

@@ -11,7 +11,7 @@ use super::keys::{ChunkKeys, Keys, NO_UNIT, PeriodCodes};
 use super::order::Order;
 use super::slots::{Buffer, Field, FieldKind, MISSING, Slots, UNSET, buffer, encode};
 use crate::error::{EngineError, Result};
-use crate::input::{Chunk, IdColumn, Source, hash_bytes, hash_integer, with_f64, with_ids, with_texts};
+use crate::input::{Chunk, IdColumn, KeyKind, Source, hash_integer, with_f64, with_ids, with_texts};
 use crate::parallel;
 
 /// Rows of all units, shard by shard, and the texts that covariates hold codes of.
@@ -41,7 +41,8 @@ pub(super) fn place(
         let buffers = parallel::map(threads, order.shards.len(), |shard| {
             Ok(buffer(order.shards[shard].rows * slots.stride))
         })?;
-        let pass = Pass { source, keys, order, slots: &slots, buffers: &buffers, interner: &interner };
+        let pass =
+            Pass { source, columns, keys, order, slots: &slots, buffers: &buffers, interner: &interner };
         pass.run(threads)?;
         if !slots.any_varies() {
             let interner = std::mem::take(&mut *interner.lock().unwrap_or_else(|e| e.into_inner()));
@@ -70,6 +71,7 @@ fn set_outcomes(slots: &Slots, buffers: &[Buffer], periods: usize) -> u64 {
 
 struct Pass<'a> {
     source: &'a Source,
+    columns: &'a Columns,
     keys: &'a Keys,
     order: &'a Order,
     slots: &'a Slots,
@@ -123,7 +125,8 @@ impl Pass<'_> {
         match field.kind {
             FieldKind::Covariate { text: true } => self.encode_texts(array, scratch, &mut encoded)?,
             FieldKind::Cluster { dimension } => {
-                encode_clusters(field, dimension, array, scratch, &mut encoded)?
+                let kind = self.columns.kind(&field.name);
+                encode_clusters(field, (dimension, kind), array, scratch, &mut encoded)?
             }
             _ => with_f64(array, &field.name, &mut scratch.numbers, |values| {
                 encoded.extend(values.iter().map(|&value| encode(value)));
@@ -280,8 +283,7 @@ impl Pass<'_> {
         // A file that can't be read again leaves the message without the entry.
         let _ = self.source.read(chunk, &[column.to_owned()], |first, arrays| {
             if (first..first + arrays[0].len()).contains(&row) {
-                text =
-                    arrow::util::display::array_value_to_string(&arrays[0], row - first).unwrap_or_default();
+                text = with_texts(&arrays[0], |texts| Ok(texts[row - first].unwrap_or_default().to_owned()))?;
             }
             Ok(())
         });
@@ -293,13 +295,14 @@ impl Pass<'_> {
         let FieldKind::Cluster { dimension } = field.kind else { return Ok(()) };
         let mut seen: HashMap<u32, (u64, usize, usize)> = HashMap::new();
         let mut scratch = Scratch::default();
+        let kind = columns.kind(&field.name);
         for (index, chunk) in self.source.chunks().iter().enumerate() {
             let keys = &self.keys.chunks[index];
             let positions = &self.order.positions[keys.table];
             let mut runs = Runs::new(keys);
             self.source.read(chunk, std::slice::from_ref(&field.name), |first, arrays| {
                 let mut encoded = Vec::new();
-                encode_clusters(field, dimension, &arrays[0], &mut scratch, &mut encoded)?;
+                encode_clusters(field, (dimension, kind), &arrays[0], &mut scratch, &mut encoded)?;
                 for (row, &key) in encoded.iter().enumerate() {
                     let unit = runs.current().unit;
                     runs.advance(1);
@@ -369,29 +372,26 @@ pub(super) fn cluster_key(hash: u64, dimension: usize) -> u64 {
 
 fn encode_clusters(
     field: &Field,
-    dimension: usize,
+    (dimension, kind): (usize, KeyKind),
     array: &ArrayRef,
     scratch: &mut Scratch,
     out: &mut Vec<u64>,
 ) -> Result<()> {
     let key = |hash: u128| cluster_key(hash as u64, dimension);
     let buffer = &mut scratch.buffer;
-    with_ids(array, &field.name, &mut scratch.integers, |ids| {
-        match ids {
-            IdColumn::Integers(ids) => {
-                let mut last = (i64::MIN, MISSING);
-                out.extend(ids.iter().map(|&id| {
-                    if id != last.0 {
-                        last = (id, if id == i64::MIN { MISSING } else { key(hash_integer(id)) });
-                    }
-                    last.1
+    with_ids(array, &field.name, kind, &mut scratch.integers, |ids| {
+        match &ids {
+            IdColumn::Integers { ids, nulls: None, .. } => {
+                let mut last: Option<(i64, u64)> = None;
+                out.extend(ids.iter().map(|&id| match last {
+                    Some((known, slot)) if known == id => slot,
+                    _ => last.insert((id, key(hash_integer(id)))).1,
                 }));
             }
-            IdColumn::Texts(ids) => {
-                out.extend(
-                    ids.iter().map(|id| id.map_or(MISSING, |id| key(hash_bytes(id.as_bytes(), buffer)))),
-                );
-            }
+            _ => out.extend((0..ids.len()).map(|row| match ids.is_missing(row) {
+                true => MISSING,
+                false => key(ids.hash(row, buffer)),
+            })),
         }
         Ok(())
     })

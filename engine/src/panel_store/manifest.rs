@@ -5,6 +5,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::{check, keys};
 use crate::error::{EngineError, Result};
+use crate::input::KeyKind;
 use crate::panel::{RowKind, Stratum};
 
 /// Version of the store's format; another one is refused.
@@ -18,8 +19,17 @@ pub enum FieldKind {
     Number,
     /// Text: factors.
     Text,
+    /// Numbers of more digits than a double has, as text: factors.
+    Code,
     /// The hash of a cluster's identifier.
     Cluster,
+}
+
+impl FieldKind {
+    /// Whether values are codes of texts.
+    pub(crate) fn is_text(self) -> bool {
+        matches!(self, Self::Text | Self::Code)
+    }
 }
 
 /// A variable of the panel.
@@ -50,6 +60,9 @@ pub struct KeyColumns {
     pub group: String,
     /// Eligibility of triple differences.
     pub eligibility: Option<String>,
+    /// How identifiers are compared, where their column does not say it.
+    #[serde(default, skip_serializing_if = "KeyKind::is_plain")]
+    pub ids: KeyKind,
 }
 
 /// A stratum and its rows.

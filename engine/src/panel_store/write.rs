@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, UInt64Array};
+use arrow::array::{
+    ArrayRef, BinaryArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, UInt64Array,
+};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field as ArrowField, Schema};
 use bytes::Bytes;
@@ -50,7 +52,7 @@ pub(crate) struct ShardNote {
 /// Identifiers of a shard's units, or numbers of its rows.
 pub(crate) enum ShardIds {
     Integers(Vec<i64>),
-    Texts(Vec<String>),
+    Texts(Vec<Vec<u8>>),
     Rows(Vec<i64>),
 }
 
@@ -94,6 +96,7 @@ pub(crate) fn column_name(keys: &KeyColumns, name: &str, kind: FieldKind, period
         [&keys.id, &keys.time, &keys.group].into_iter().chain(&keys.eligibility).any(|key| key == name);
     let role = match kind {
         FieldKind::Cluster => "@cluster",
+        FieldKind::Code => "@code",
         _ if is_key => "@value",
         _ => "",
     };
@@ -187,7 +190,7 @@ fn arrange(data: &ShardData<'_>) -> Result<Columns> {
     let mut out = Columns { fields: Vec::new(), arrays: Vec::new(), owners: Vec::new() };
     let ids: ArrayRef = match &data.ids {
         ShardIds::Integers(ids) | ShardIds::Rows(ids) => Arc::new(Int64Array::from(ids.clone())),
-        ShardIds::Texts(ids) => Arc::new(StringArray::from_iter_values(ids)),
+        ShardIds::Texts(ids) => texts(ids),
     };
     out.push(id_name(data.columns, matches!(data.ids, ShardIds::Rows(_))), ids, Owner::Id);
     strata(data, &mut out);
@@ -213,6 +216,15 @@ fn arrange(data: &ShardData<'_>) -> Result<Columns> {
         }
     }
     Ok(out)
+}
+
+/// Identifiers as text, or as bytes where some of them are none.
+fn texts(ids: &[Vec<u8>]) -> ArrayRef {
+    let text: std::result::Result<Vec<&str>, _> = ids.iter().map(|id| std::str::from_utf8(id)).collect();
+    match text {
+        Ok(text) => Arc::new(StringArray::from_iter_values(text)),
+        Err(_) => Arc::new(BinaryArray::from_iter_values(ids)),
+    }
 }
 
 /// Cohort, eligibility and, in cross sections, the period: for people, as the note has them too.
@@ -242,7 +254,7 @@ fn array(kind: FieldKind, slots: &[u64], texts: &[String]) -> Result<ArrayRef> {
             Arc::new(Float64Array::new(slots.iter().map(value).collect::<Vec<f64>>().into(), nulls))
         }
         FieldKind::Cluster => Arc::new(UInt64Array::new(slots.to_vec().into(), nulls)),
-        FieldKind::Text => {
+        FieldKind::Text | FieldKind::Code => {
             let text = |slot: &u64| match is_null(slot) {
                 true => Ok(None),
                 false => match texts.get(decode(*slot) as usize) {
@@ -270,7 +282,7 @@ fn properties(columns: &Columns) -> Result<WriterProperties> {
         .set_data_page_size_limit(1 << 20);
     for (field, array) in columns.fields.iter().zip(&columns.arrays) {
         let path = ColumnPath::new(vec![field.name().clone()]);
-        let text = array.data_type() == &DataType::Utf8;
+        let text = matches!(array.data_type(), DataType::Utf8 | DataType::Binary);
         let (dictionary, compressed) = if text { (true, true) } else { tried(array)? };
         if dictionary {
             out = out.set_column_dictionary_enabled(path.clone(), true);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{EngineError, Result};
-use crate::input::{IdColumn, Source, with_f64, with_ids};
+use crate::input::{IdColumn, Source, with_f64, with_ids, with_texts};
 use crate::load::Columns;
 
 /// What was found, by unit.
@@ -59,11 +59,11 @@ fn rows_of(
 ) -> Result<()> {
     let mut names = vec![columns.id.clone()];
     names.extend(others.iter().map(|&name| name.to_owned()));
-    let mut integers = Vec::new();
+    let (mut integers, kind) = (Vec::new(), columns.kind(&columns.id));
     for chunk in source.chunks() {
         source.read(chunk, &names, |first, arrays| {
             let rows: Vec<usize> =
-                with_ids(&arrays[0], &columns.id, &mut integers, |ids| Ok(matching(&ids, id)))?;
+                with_ids(&arrays[0], &columns.id, kind, &mut integers, |ids| Ok(matching(&ids, id)))?;
             for row in rows {
                 each(source.path(chunk), chunk.first_row + (first + row) as u64 + 1, row, &arrays[1..])?;
             }
@@ -73,14 +73,9 @@ fn rows_of(
     Ok(())
 }
 
+/// Rows of the unit that messages call `wanted`.
 fn matching(ids: &IdColumn<'_>, wanted: &str) -> Vec<usize> {
-    match ids {
-        IdColumn::Integers(ids) => {
-            let wanted: Option<i64> = wanted.parse().ok();
-            (0..ids.len()).filter(|&row| Some(ids[row]) == wanted).collect()
-        }
-        IdColumn::Texts(ids) => (0..ids.len()).filter(|&row| ids[row] == Some(wanted)).collect(),
-    }
+    (0..ids.len()).filter(|&row| !ids.is_missing(row) && ids.show(row) == wanted).collect()
 }
 
 fn second_row(source: &Source, columns: &Columns, id: &str, period: f64) -> Option<String> {
@@ -103,7 +98,7 @@ fn clusters(source: &Source, columns: &Columns, id: &str, column: &str) -> Engin
     let mut found: HashMap<String, ()> = HashMap::new();
     let (mut values, mut place) = (Vec::new(), String::new());
     let _ = rows_of(source, columns, id, &[column], |file, _, row, arrays| {
-        let text = arrow::util::display::array_value_to_string(&arrays[0], row).unwrap_or_default();
+        let text = with_texts(&arrays[0], |texts| Ok(texts[row].unwrap_or_default().to_owned()))?;
         if !text.is_empty() && found.insert(text.clone(), ()).is_none() {
             values.push(text);
             place = format!(" (file `{file}`)");

@@ -16,7 +16,6 @@ use super::{Order, PrepareOptions, combine, space};
 use crate::cloud::{WorkerFailure, Workers};
 use crate::error::{EngineError, Result};
 use crate::events::RunEvent;
-use crate::input::ColumnKind;
 use crate::load::shards_of;
 use crate::panel_store::{FORMAT, Field, Manifest, StratumEntry, keys};
 use crate::parallel;
@@ -95,7 +94,7 @@ impl<'a> Driver<'a> {
             chunks: &chunks,
             together: units_together(source, id),
             fields: self.order.fields.len(),
-            text_ids: source.kind("idname", id)? == ColumnKind::Text,
+            text_ids: self.order.columns.kind(id).is_text(),
             threads: self.threads,
             memory_limit: self.options.memory_limit.unwrap_or_else(space::default_memory),
             remote: self.storage.url().starts_with("s3:"),
@@ -182,7 +181,7 @@ impl<'a> Driver<'a> {
     fn scatter(&self, shuffle: &Shuffle, digest: &str, progress: &mut Progress<'_>) -> Result<()> {
         let source = &self.order.source;
         let tasks = shuffle.mappers.len();
-        let text_ids = source.kind("idname", &self.order.columns.id)? == ColumnKind::Text;
+        let text_ids = self.order.columns.kind(&self.order.columns.id).is_text();
         if let Some(workers) = self.workers {
             let (input, shuffle, digest) = (Input::new(self.order), shuffle.clone(), digest.to_owned());
             let step = Step::Scatter { input, shuffle, digest, text_ids };

@@ -6,7 +6,7 @@ use arrow::array::ArrayRef;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{EngineError, Result};
-use crate::input::{IdColumn, hash_bytes, hash_integer, with_f64, with_ids, with_texts};
+use crate::input::{KeyKind, with_f64, with_ids, with_texts};
 use crate::load::Columns;
 use crate::load::slots::{MISSING, encode};
 use crate::panel_store::FieldKind;
@@ -34,7 +34,12 @@ pub(crate) fn store_fields(columns: &Columns) -> Vec<StoreField> {
     };
     columns.outcomes.iter().for_each(|y| add(y, FieldKind::Number, true));
     for covariate in &columns.covariates {
-        add(&covariate.name, if covariate.text { FieldKind::Text } else { FieldKind::Number }, false);
+        let kind = match (covariate.text, covariate.code) {
+            (_, true) => FieldKind::Code,
+            (true, false) => FieldKind::Text,
+            (false, false) => FieldKind::Number,
+        };
+        add(&covariate.name, kind, false);
     }
     columns.weights.iter().for_each(|w| add(w, FieldKind::Number, false));
     columns.clusters.iter().for_each(|(c, _)| add(c, FieldKind::Cluster, false));
@@ -51,15 +56,21 @@ pub(crate) struct Encoder {
 }
 
 impl Encoder {
-    /// Appends the slots of a column.
-    pub(crate) fn encode(&mut self, field: &StoreField, array: &ArrayRef, out: &mut Vec<u64>) -> Result<()> {
+    /// Appends the slots of a column of `columns`.
+    pub(crate) fn encode(
+        &mut self,
+        columns: &Columns,
+        field: &StoreField,
+        array: &ArrayRef,
+        out: &mut Vec<u64>,
+    ) -> Result<()> {
         match field.kind {
             FieldKind::Number => with_f64(array, &field.name, &mut self.numbers, |values| {
                 out.extend(values.iter().map(|&value| encode(value)));
                 Ok(())
             }),
-            FieldKind::Text => self.texts(array, out),
-            FieldKind::Cluster => self.clusters(field, array, out),
+            FieldKind::Text | FieldKind::Code => self.texts(array, out),
+            FieldKind::Cluster => self.clusters(field, columns.kind(&field.name), array, out),
         }
     }
 
@@ -83,18 +94,19 @@ impl Encoder {
         })
     }
 
-    fn clusters(&mut self, field: &StoreField, array: &ArrayRef, out: &mut Vec<u64>) -> Result<()> {
+    fn clusters(
+        &mut self,
+        field: &StoreField,
+        kind: KeyKind,
+        array: &ArrayRef,
+        out: &mut Vec<u64>,
+    ) -> Result<()> {
         let buffer = &mut self.buffer;
-        with_ids(array, &field.name, &mut self.integers, |ids| {
-            match ids {
-                IdColumn::Integers(ids) => out.extend(ids.iter().map(|&id| match id {
-                    i64::MIN => MISSING,
-                    id => cluster_slot(hash_integer(id) as u64),
-                })),
-                IdColumn::Texts(ids) => out.extend(ids.iter().map(|id| {
-                    id.map_or(MISSING, |id| cluster_slot(hash_bytes(id.as_bytes(), buffer) as u64))
-                })),
-            }
+        with_ids(array, &field.name, kind, &mut self.integers, |ids| {
+            out.extend((0..ids.len()).map(|row| match ids.is_missing(row) {
+                true => MISSING,
+                false => cluster_slot(ids.hash(row, buffer) as u64),
+            }));
             Ok(())
         })
     }

@@ -13,7 +13,7 @@ use super::conflict::Conflict;
 use super::fields::StoreField;
 use super::steps::{partitions_of, readers};
 use crate::error::{EngineError, Result};
-use crate::input::{hash_bytes, hash_integer};
+use crate::input::{KeyKind, hash_integer, show_bytes};
 use crate::load::keys::KeyHasher;
 use crate::load::met::stratum_varies;
 use crate::load::slots::{MISSING, UNSET, decode, encode};
@@ -185,7 +185,7 @@ impl Gather<'_> {
         let mut buffer = Vec::new();
         let own: Vec<u16> = (0..block.len())
             .map(|record| {
-                let hash = hash_of(block.id(record), &mut buffer);
+                let hash = hash_of(self.keys.ids, block.id(record), &mut buffer);
                 (super::scatter::partition_of(hash, self.shards) - first) as u16
             })
             .collect();
@@ -248,17 +248,18 @@ impl Gather<'_> {
                 let id = block.id(record as usize);
                 let key = match id {
                     Id::Integer(id) => id as u128,
-                    Id::Text(_) => hash_of(id, &mut buffer),
+                    Id::Text(_) => hash_of(self.keys.ids, id, &mut buffer),
                 };
                 let stratum = codes.strata[usize::from(block.stratum(record as usize))];
                 let unit = *known.entry(key).or_insert_with(|| {
-                    units.push(Unit { id, hash: hash_of(id, &mut buffer), stratum });
+                    units.push(Unit { id, hash: hash_of(self.keys.ids, id, &mut buffer), stratum });
                     units.len() as u32 - 1
                 });
                 let first = units[unit as usize].stratum;
                 if first != stratum {
                     let label = |code: u16| self.strata[usize::from(code)];
-                    return Err(stratum_varies(&format!("unit {}", text(id)), label(first), label(stratum)));
+                    let name = format!("unit {}", text(self.keys.ids, id));
+                    return Err(stratum_varies(&name, label(first), label(stratum)));
                 }
                 let period = match header.wide {
                     Some(_) => 0,
@@ -279,7 +280,7 @@ impl Gather<'_> {
         parts: &[Part<'_>],
         places: &[Vec<Place>],
     ) -> std::result::Result<(), Twice> {
-        let text = self.fields[field].kind == FieldKind::Text;
+        let text = self.fields[field].kind.is_text();
         for (Part { header, codes, block }, places) in parts.iter().zip(places) {
             let value = |slot: u64| match text && slot != MISSING && slot != UNSET {
                 true => encode(f64::from(codes.texts[decode(slot) as usize])),
@@ -306,7 +307,7 @@ impl Gather<'_> {
     }
 
     fn duplicate(&self, units: &[&Unit<'_>], twice: Twice) -> GatherError {
-        let (id, period) = (text(units[twice.unit].id), self.periods[twice.period]);
+        let (id, period) = (text(self.keys.ids, units[twice.unit].id), self.periods[twice.period]);
         GatherError::Conflict(Conflict::Duplicate { id, period })
     }
 
@@ -373,7 +374,11 @@ impl Gather<'_> {
 
     fn ids(&self, units: &[&Unit<'_>]) -> ShardIds {
         if self.scattered.iter().flat_map(|s| &s.contents.members).any(|m| m.text_ids) {
-            return ShardIds::Texts(units.iter().map(|unit| text(unit.id)).collect());
+            let bytes = |unit: &&Unit<'_>| match unit.id {
+                Id::Integer(_) => None,
+                Id::Text(bytes) => Some(bytes.to_vec()),
+            };
+            return ShardIds::Texts(units.iter().filter_map(bytes).collect());
         }
         let integer = |unit: &&Unit<'_>| match unit.id {
             Id::Integer(id) => Some(id),
@@ -420,7 +425,7 @@ impl Gather<'_> {
         };
         let unit = (0..units.len()).find(differs).unwrap_or_default();
         let column = self.fields[field].name.clone();
-        GatherError::Conflict(Conflict::Clusters { id: text(units[unit].id), column })
+        GatherError::Conflict(Conflict::Clusters { id: text(self.keys.ids, units[unit].id), column })
     }
 }
 
@@ -436,16 +441,16 @@ impl Sorted {
     }
 }
 
-fn hash_of(id: Id<'_>, buffer: &mut Vec<u8>) -> u128 {
+fn hash_of(kind: KeyKind, id: Id<'_>, buffer: &mut Vec<u8>) -> u128 {
     match id {
         Id::Integer(id) => hash_integer(id),
-        Id::Text(id) => hash_bytes(id, buffer),
+        Id::Text(id) => kind.hash(id, buffer),
     }
 }
 
-fn text(id: Id<'_>) -> String {
+fn text(kind: KeyKind, id: Id<'_>) -> String {
     match id {
-        Id::Integer(id) => id.to_string(),
-        Id::Text(id) => String::from_utf8_lossy(id).into_owned(),
+        Id::Integer(id) => kind.show_integer(id),
+        Id::Text(id) => show_bytes(id),
     }
 }

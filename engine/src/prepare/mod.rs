@@ -110,6 +110,7 @@ impl Order {
             time: columns.time.clone(),
             group: columns.group.clone(),
             eligibility: columns.eligibility.clone(),
+            ids: columns.kind(&columns.id),
         };
         let cross_sections = !first.spec.panel;
         let fingerprint = fingerprint(&source, &keys, &fields, cross_sections)?;

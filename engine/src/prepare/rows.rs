@@ -14,8 +14,8 @@ use crate::load::Columns;
 use crate::load::met::{PeriodsMet, StrataMet, in_file, key_columns, with_keys};
 use crate::load::slots::{MISSING, decode, encode};
 use crate::panel::Stratum;
+use crate::panel_store::KeyColumns;
 use crate::panel_store::write::{FieldValues, SegmentNote, ShardData, ShardIds, write};
-use crate::panel_store::{FieldKind, KeyColumns};
 
 /// Strata, periods and texts of some rows.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -58,7 +58,7 @@ impl Rows<'_> {
     pub(crate) fn scan(&self, chunk: usize) -> Result<Scanned> {
         let (mut strata, mut periods) = (StrataMet::default(), PeriodsMet::default());
         let mut out = Scanned::default();
-        let text: Vec<&StoreField> = self.fields.iter().filter(|f| f.kind == FieldKind::Text).collect();
+        let text: Vec<&StoreField> = self.fields.iter().filter(|f| f.kind.is_text()).collect();
         let (mut encoder, mut slots) = (Encoder::default(), Vec::new());
         let first = self.first_row(chunk);
         self.read(first..first + self.source.chunks()[chunk].rows as u64, &text, &mut |batch| {
@@ -73,7 +73,7 @@ impl Rows<'_> {
             }
             for (field, array) in text.iter().zip(batch.fields) {
                 slots.clear();
-                encoder.encode(field, array, &mut slots)?;
+                encoder.encode(self.columns, field, array, &mut slots)?;
             }
             Ok(())
         })?;
@@ -138,8 +138,8 @@ impl Rows<'_> {
         self.read(start..end, &fields, &mut |batch| {
             for ((field, array), out) in fields.iter().zip(batch.fields).zip(&mut slots) {
                 out.clear();
-                encoder.encode(field, array, out)?;
-                if field.kind == FieldKind::Text {
+                encoder.encode(self.columns, field, array, out)?;
+                if field.kind.is_text() {
                     translate(&encoder, all.texts, &mut texts, out);
                 }
             }

@@ -17,7 +17,7 @@ use super::conflict::Conflict;
 use super::fields::{Encoder, StoreField};
 use super::gather::GatherError;
 use crate::error::{EngineError, Result};
-use crate::input::{Chunk, IdColumn, Source, hash_bytes, hash_integer, with_ids};
+use crate::input::{Chunk, IdColumn, Source, show_bytes, with_ids};
 use crate::load::Columns;
 use crate::load::keys::KeyHasher;
 use crate::load::met::{PeriodsMet, StrataMet, in_file, key_columns, stratum_varies, with_keys};
@@ -78,13 +78,14 @@ impl Scatter<'_> {
         names.push(self.columns.id.clone());
         names.extend(self.fields.iter().map(|f| f.name.clone()));
         let (mut scratch, mut integers): ([Vec<f64>; 3], Vec<i64>) = Default::default();
+        let kind = self.columns.kind(&self.columns.id);
         for piece in &task.pieces {
             let chunk: &Chunk = &self.source.chunks()[piece.chunk];
             self.source.read_rows(chunk, piece.rows.clone(), &names, |row, arrays| {
                 let first_row = chunk.first_row + row as u64;
                 let (own, rest) = arrays.split_at(keys.len());
                 with_keys(own, &keys, first_row, &mut scratch, |times, groups, eligible| {
-                    with_ids(&rest[0], &self.columns.id, &mut integers, |ids| {
+                    with_ids(&rest[0], &self.columns.id, kind, &mut integers, |ids| {
                         each(&Batch { times, groups, eligible, ids, fields: &rest[1..] })
                     })
                 })
@@ -106,11 +107,7 @@ struct Batch<'a> {
 
 impl Batch<'_> {
     fn has_keys(&self, row: usize) -> bool {
-        let id = match &self.ids {
-            IdColumn::Integers(ids) => ids[row] != i64::MIN,
-            IdColumn::Texts(ids) => ids[row].is_some(),
-        };
-        id && self.times[row].is_finite() && !self.eligible[row].is_nan()
+        !self.ids.is_missing(row) && self.times[row].is_finite() && !self.eligible[row].is_nan()
     }
 }
 
@@ -201,7 +198,7 @@ impl<'a> Long<'a> {
         }
         for (index, (field, array)) in self.of.fields.iter().zip(batch.fields).enumerate() {
             self.slots.clear();
-            self.encoder.encode(field, array, &mut self.slots)?;
+            self.encoder.encode(self.of.columns, field, array, &mut self.slots)?;
             for (partition, block) in self.blocks.iter_mut().enumerate() {
                 let rows = &self.order[self.starts[partition] as usize..self.starts[partition + 1] as usize];
                 block.values[index].extend(rows.iter().map(|&row| self.slots[row as usize]));
@@ -222,7 +219,7 @@ impl<'a> Long<'a> {
                 continue;
             }
             self.codes.push(self.met.codes(batch, row)?);
-            let hash = hash_id(&batch.ids, row, &mut self.buffer);
+            let hash = batch.ids.hash(row, &mut self.buffer);
             self.partitions.push(partition_of(hash, self.of.partitions) as u16);
         }
         Ok(())
@@ -253,10 +250,10 @@ impl<'a> Long<'a> {
         for (partition, block) in self.blocks.iter_mut().enumerate() {
             let rows = &self.order[self.starts[partition] as usize..self.starts[partition + 1] as usize];
             match ids {
-                IdColumn::Integers(ids) => {
+                IdColumn::Integers { ids, .. } => {
                     push_integers(&mut block.ids, rows.iter().map(|&r| ids[r as usize]))
                 }
-                IdColumn::Texts(ids) => {
+                IdColumn::Texts { ids, .. } => {
                     rows.iter().for_each(|&r| push_text(&mut block.ids, ids[r as usize].unwrap_or_default()));
                 }
             }
@@ -275,17 +272,10 @@ fn push_integers(out: &mut Ids, ids: impl Iterator<Item = i64>) {
     }
 }
 
-fn push_text(out: &mut Ids, id: &str) {
+fn push_text(out: &mut Ids, id: &[u8]) {
     if let Ids::Texts { lengths, bytes } = out {
         lengths.push(id.len() as u32);
-        bytes.extend_from_slice(id.as_bytes());
-    }
-}
-
-fn hash_id(ids: &IdColumn<'_>, row: usize, buffer: &mut Vec<u8>) -> u128 {
-    match ids {
-        IdColumn::Integers(ids) => hash_integer(ids[row]),
-        IdColumn::Texts(ids) => hash_bytes(ids[row].unwrap_or_default().as_bytes(), buffer),
+        bytes.extend_from_slice(id);
     }
 }
 
@@ -341,14 +331,14 @@ impl<'a> Pivot<'a> {
         }
         for (index, (field, array)) in self.of.fields.iter().zip(batch.fields).enumerate() {
             self.slots.clear();
-            self.encoder.encode(field, array, &mut self.slots)?;
+            self.encoder.encode(self.of.columns, field, array, &mut self.slots)?;
             self.values[index].extend(self.kept.iter().map(|&row| self.slots[row as usize]));
         }
         Ok(())
     }
 
     fn unit(&mut self, batch: &Batch<'_>, row: usize, stratum: u16) -> Result<u32> {
-        let hash = hash_id(&batch.ids, row, &mut self.buffer);
+        let hash = batch.ids.hash(row, &mut self.buffer);
         let newest = self.hashes.len() as u32;
         // Rows of a unit mostly follow each other.
         let unit = match self.last {
@@ -360,8 +350,8 @@ impl<'a> Pivot<'a> {
             self.hashes.push(hash);
             self.strata.push(stratum);
             match &batch.ids {
-                IdColumn::Integers(ids) => push_integers(&mut self.ids, std::iter::once(ids[row])),
-                IdColumn::Texts(ids) => push_text(&mut self.ids, ids[row].unwrap_or_default()),
+                IdColumn::Integers { ids, .. } => push_integers(&mut self.ids, std::iter::once(ids[row])),
+                IdColumn::Texts { ids, .. } => push_text(&mut self.ids, ids[row].unwrap_or_default()),
             }
             return Ok(unit);
         }
@@ -369,10 +359,7 @@ impl<'a> Pivot<'a> {
         if known == stratum {
             return Ok(unit);
         }
-        let name = match &batch.ids {
-            IdColumn::Integers(ids) => ids[row].to_string(),
-            IdColumn::Texts(ids) => ids[row].unwrap_or_default().to_owned(),
-        };
+        let name = batch.ids.show(row);
         let label = |code: u16| self.met.strata.list[usize::from(code)];
         Err(stratum_varies(&format!("unit {name}"), label(known), label(stratum)))
     }
@@ -422,10 +409,10 @@ impl<'a> Pivot<'a> {
 
     fn duplicate(&self, unit: usize, period: usize) -> GatherError {
         let id = match &self.ids {
-            Ids::Integers(ids) => ids[unit].to_string(),
+            Ids::Integers(ids) => self.of.columns.kind(&self.of.columns.id).show_integer(ids[unit]),
             Ids::Texts { lengths, bytes } => {
                 let start: usize = lengths[..unit].iter().map(|&l| l as usize).sum();
-                String::from_utf8_lossy(&bytes[start..start + lengths[unit] as usize]).into_owned()
+                show_bytes(&bytes[start..start + lengths[unit] as usize])
             }
         };
         GatherError::Conflict(Conflict::Duplicate { id, period: self.met.periods.list[period] })

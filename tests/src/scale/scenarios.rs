@@ -132,7 +132,7 @@ fn manifest(units: u64) -> Manifest {
             id: "id".into(),
             time: "time".into(),
             group: "group".into(),
-            eligibility: None,
+            ..KeyColumns::default()
         },
         periods: (1..=PERIODS).map(|t| t as f64).collect(),
         strata: (3..=10).map(Some).chain([None]).map(stratum).collect(),

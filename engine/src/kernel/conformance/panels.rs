@@ -166,6 +166,7 @@ impl Case {
             atoms_vary: self.vary && !cross,
             weights_vary: self.vary && self.weighted && !cross,
             text_atoms: vec![false; atoms],
+            code_atoms: vec![false; atoms],
             interned: Arc::default(),
             files: Vec::new(),
             surveyor: Surveyor::Here,

@@ -5,6 +5,8 @@ mod shard;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
+use stagger_estimator::formula::Atom;
+
 use super::fields::FieldUse;
 use super::slots::{FieldKind, Slots};
 use super::{Columns, Covariate, Wanted, insert};
@@ -59,9 +61,9 @@ impl StoredShards {
             .fields
             .iter()
             .map(|field| {
-                let kind = kind_of(field.kind);
-                manifest
-                    .field(&field.name, kind)
+                kinds_of(field.kind)
+                    .iter()
+                    .find_map(|&kind| manifest.field(&field.name, kind))
                     .ok_or_else(|| EngineError::failed(format!("no column `{}` in the store", field.name)))
             })
             .collect::<Result<Vec<usize>>>()?;
@@ -203,19 +205,19 @@ impl StoredShards {
     }
 }
 
-fn kind_of(kind: FieldKind) -> panel_store::FieldKind {
+/// The kinds of a store's variables that a field can be read from.
+fn kinds_of(kind: FieldKind) -> &'static [panel_store::FieldKind] {
+    use panel_store::FieldKind::{Cluster, Code, Number, Text};
     match kind {
-        FieldKind::Covariate { text: true } => panel_store::FieldKind::Text,
-        FieldKind::Cluster { .. } => panel_store::FieldKind::Cluster,
-        FieldKind::Outcome | FieldKind::Covariate { text: false } | FieldKind::Weight => {
-            panel_store::FieldKind::Number
-        }
+        FieldKind::Covariate { text: true } => &[Text, Code],
+        FieldKind::Cluster { .. } => &[Cluster],
+        FieldKind::Outcome | FieldKind::Covariate { text: false } | FieldKind::Weight => &[Number],
     }
 }
 
 /// The columns that specifications read, as the store has them.
 fn columns_of(store: &PanelStore, all: &[Wanted<'_>]) -> Result<Columns> {
-    use panel_store::FieldKind::{Cluster, Number, Text};
+    use panel_store::FieldKind::{Cluster, Number};
     let keys = &store.manifest.columns;
     let mut out = Columns {
         id: keys.id.clone(),
@@ -242,12 +244,10 @@ fn columns_of(store: &PanelStore, all: &[Wanted<'_>]) -> Result<Columns> {
             store.field("weightsname", weight, Number).map_err(named)?;
             insert(&mut out.weights, weight.clone());
         }
-        for name in wanted.formula.variables() {
-            let text = store.manifest.field(&name, Text).is_some();
-            if !text {
-                store.field("xformla", &name, Number).map_err(named)?;
+        for atom in wanted.formula.atoms() {
+            for covariate in covariates(store, atom).map_err(named)? {
+                insert(&mut out.covariates, covariate);
             }
-            insert(&mut out.covariates, Covariate { name, text });
         }
         for (dimension, cluster) in wanted.clusters().into_iter().enumerate() {
             store.field("clustervars", &cluster, Cluster).map_err(named)?;
@@ -255,6 +255,26 @@ fn columns_of(store: &PanelStore, all: &[Wanted<'_>]) -> Result<Columns> {
         }
     }
     Ok(out)
+}
+
+/// The variables of an atom as the store has them.
+fn covariates(store: &PanelStore, atom: &Atom) -> Result<Vec<Covariate>> {
+    use panel_store::FieldKind::{Code, Number, Text};
+    let has = |name: &str, kind| store.manifest.field(name, kind).is_some();
+    let of = |name: &str| {
+        let text = has(name, Text);
+        if !text {
+            store.field("xformla", name, Number)?;
+        }
+        Ok(Covariate { name: name.to_owned(), text, code: false })
+    };
+    match atom {
+        Atom::Factor(name) if has(name, Code) => {
+            Ok(vec![Covariate { name: name.clone(), text: true, code: true }])
+        }
+        Atom::Factor(name) => Ok(vec![of(name)?]),
+        Atom::Numeric(expression) => expression.columns().into_iter().map(of).collect(),
+    }
 }
 
 /// Opens the panels of specifications that read a store together, in memory if `memory` bytes allow it.
@@ -339,6 +359,7 @@ impl StoredShards {
                 && used.atoms.iter().any(|atom| atom.fields.iter().any(|&f| varies(f))),
             weights_vary: used.weight.is_some_and(varies),
             text_atoms: used.atoms.iter().map(|a| a.text).collect(),
+            code_atoms: used.atoms.iter().map(|a| a.code).collect(),
             interned: Arc::new(manifest.texts.clone()),
             files: manifest.inputs.iter().map(|i| (i.url.clone(), i.bytes, i.rows)).collect(),
             surveyor: Surveyor::Here,

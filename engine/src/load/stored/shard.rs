@@ -10,7 +10,7 @@ use stagger_estimator::lanes::LANES;
 
 use super::StoredShards;
 use crate::error::Result;
-use crate::input::{hash_bytes, hash_integer};
+use crate::input::{KeyKind, hash_integer};
 use crate::load::finish::{Builder, Built, RawShard};
 use crate::load::place::cluster_key;
 use crate::load::slots::{FieldKind, Slots, UNSET, decode};
@@ -59,7 +59,10 @@ impl StoredShards {
             }
         }
         let keys = match needs.keys {
-            true => unit_keys(arrays.first().and_then(Option::as_ref), &segments, rows).map_err(wrong)?,
+            true => {
+                let ids = arrays.first().and_then(Option::as_ref);
+                unit_keys(ids, manifest.columns.ids, &segments, rows).map_err(wrong)?
+            }
             // Never looked at, but sliced with the other columns.
             false => vec![0; rows],
         };
@@ -270,7 +273,7 @@ fn absent_rows(
 }
 
 /// Multiplier keys of the units: the lower halves of their hashes.
-fn unit_keys(ids: Option<&ArrayRef>, segments: &[Segment], rows: usize) -> Checked<Vec<u64>> {
+fn unit_keys(ids: Option<&ArrayRef>, kind: KeyKind, segments: &[Segment], rows: usize) -> Checked<Vec<u64>> {
     let ids = ids.ok_or_else(|| "it has no identifiers".to_owned())?;
     let mut keys = vec![0; rows];
     let mut fill = |key: &mut dyn FnMut(usize) -> u64| {
@@ -286,7 +289,9 @@ fn unit_keys(ids: Option<&ArrayRef>, segments: &[Segment], rows: usize) -> Check
     if let Some(integers) = ids.as_primitive_opt::<Int64Type>() {
         fill(&mut |row| hash_integer(integers.value(row)) as u64);
     } else if let Some(texts) = ids.as_string_opt::<i32>() {
-        fill(&mut |row| hash_bytes(texts.value(row).as_bytes(), &mut buffer) as u64);
+        fill(&mut |row| kind.hash(texts.value(row).as_bytes(), &mut buffer) as u64);
+    } else if let Some(bytes) = ids.as_binary_opt::<i32>() {
+        fill(&mut |row| kind.hash(bytes.value(row), &mut buffer) as u64);
     } else {
         return Err(format!("its identifiers have type {}", ids.data_type()));
     }
