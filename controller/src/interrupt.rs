@@ -14,21 +14,50 @@ use crate::tui;
 /// Exit status of a process ended by Ctrl-C: 128 + SIGINT.
 const STATUS: i32 = 130;
 
+/// What must not be left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// A folder of files that are not in place yet.
+    Tree(PathBuf),
+    /// A lock.
+    File(PathBuf),
+    /// A folder that was made on the way, as long as it is empty.
+    Folder(PathBuf),
+}
+
+impl Left {
+    fn path(&self) -> &Path {
+        let (Self::Tree(path) | Self::File(path) | Self::Folder(path)) = self;
+        path
+    }
+
+    /// What can't be removed stays: the process ends.
+    fn remove(&self) {
+        let _ = match self {
+            Self::Tree(path) => fs::remove_dir_all(path),
+            Self::File(path) => fs::remove_file(path),
+            Self::Folder(path) => fs::remove_dir(path),
+        };
+    }
+}
+
 /// What an interrupt has to clean up or to tell.
 #[derive(Debug)]
 struct Output {
-    /// Folder of files that are not in place yet.
-    staging: Option<PathBuf>,
+    /// What is removed, the last first.
+    left: Vec<Left>,
     /// Where the complete result stands.
     committed: Option<PathBuf>,
     /// What goes on where it was when the command is given again.
     resumable: bool,
+    /// What stays of a command that was stopped.
+    stays: Vec<String>,
     /// A run on workers, which stops in good order the first time.
     run: Option<(String, Signal)>,
 }
 
 static OUTPUT: Mutex<Output> =
-    Mutex::new(Output { staging: None, committed: None, resumable: false, run: None });
+    Mutex::new(Output { left: Vec::new(), committed: None, resumable: false, stays: Vec::new(), run: None });
 
 /// Answers Ctrl-C (and a request to terminate) from now on.
 pub(crate) fn install() {
@@ -53,18 +82,26 @@ pub(crate) fn raise() {
         }
         return;
     }
-    if let Some(staging) = &output.staging {
-        let _ = fs::remove_dir_all(staging);
-    }
+    output.left.iter().rev().for_each(Left::remove);
     tui::restore();
     progress::erase();
     tell(&message(&output));
     std::process::exit(STATUS);
 }
 
-/// Has an interrupt remove this folder.
-pub(crate) fn remove_on_interrupt(staging: &Path) {
-    lock().staging = Some(staging.to_owned());
+/// Has an interrupt remove this.
+pub(crate) fn removes(left: Left) {
+    lock().left.push(left);
+}
+
+/// Has an interrupt leave this where it is: it is gone, or in place.
+pub(crate) fn keeps(path: &Path) {
+    lock().left.retain(|left| left.path() != path);
+}
+
+/// Has an interrupt tell what stays.
+pub(crate) fn tells(what: impl Into<String>) {
+    lock().stays.push(what.into());
 }
 
 /// Has an interrupt say that the same command goes on where it was.
@@ -78,11 +115,25 @@ pub(crate) fn stops(name: &str, signal: Signal) {
 }
 
 /// Puts files in place, safe from interrupts until it is done.
-pub(crate) fn commit(target: &Path, put: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+pub(crate) fn commit(
+    target: &Path,
+    staged: &Path,
+    put: impl FnOnce() -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let mut output = lock();
     put()?;
-    *output = Output { staging: None, committed: Some(target.to_owned()), resumable: false, run: None };
+    output.left.retain(|left| left.path() != staged);
+    output.committed = Some(target.to_owned());
+    output.resumable = false;
+    output.run = None;
     Ok(())
+}
+
+/// A result that is in place is sent elsewhere, and is not kept here.
+pub(crate) fn sends(url: &str) {
+    let mut output = lock();
+    output.committed = None;
+    output.stays = vec![format!("what was sent to {url} before stays there")];
 }
 
 fn lock() -> MutexGuard<'static, Output> {
@@ -102,6 +153,7 @@ fn message(output: &Output) -> String {
             "interrupted: the same command goes on where it was; `_prepare` in the store holds what was done"
                 .to_owned()
         }
-        None => "interrupted: nothing was written".to_owned(),
+        None if output.stays.is_empty() => "interrupted: nothing was written".to_owned(),
+        None => format!("interrupted: no result was written; {}", output.stays.join("; ")),
     }
 }

@@ -4,6 +4,7 @@ use tiny_skia::{
     Color, FillRule, LineCap, Paint, Path, PathBuilder, Pixmap, Stroke as Pen, StrokeDash, Transform,
 };
 
+use crate::MARK;
 use crate::font;
 use crate::scene::{Anchor, Fill, Ink, Point, Scene, Shape, Stroke, Text};
 
@@ -21,7 +22,33 @@ pub fn png(scene: &Scene, pixels: f64) -> Option<Vec<u8>> {
     for mark in &scene.marks {
         draw(&mut pixmap, &mark.shape, transform);
     }
-    pixmap.encode_png().ok()
+    pixmap.encode_png().ok().map(marked)
+}
+
+/// Bytes of a PNG's signature and its header, which come first.
+const HEADER: usize = 8 + 25;
+
+/// The file with [`MARK`] as its comment.
+fn marked(mut png: Vec<u8>) -> Vec<u8> {
+    let mut chunk = b"tEXtComment\0".to_vec();
+    chunk.extend(MARK.as_bytes());
+    let length = (chunk.len() as u32 - 4).to_be_bytes();
+    let sum = crc(&chunk).to_be_bytes();
+    if png.len() > HEADER {
+        png.splice(HEADER..HEADER, length.into_iter().chain(chunk).chain(sum));
+    }
+    png
+}
+
+/// The checksum of a chunk (PNG, annex D).
+fn crc(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |mut sum, &byte| {
+        sum ^= u32::from(byte);
+        for _ in 0..8 {
+            sum = (sum >> 1) ^ if sum & 1 == 1 { 0xedb8_8320 } else { 0 };
+        }
+        sum
+    })
 }
 
 fn whole(size: f64) -> Option<u32> {

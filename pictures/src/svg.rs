@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::MARK;
 use crate::font::FAMILIES;
 use crate::scene::{Anchor, Fill, Mark, Point, Scene, Shape, Stroke, Text};
 
@@ -10,7 +11,7 @@ pub fn svg(scene: &Scene) -> String {
     let (width, height) = (scene.shown, scene.shown * scene.height / scene.width);
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{}\" height=\"{}\" viewBox=\"0 0 {} {}\" role=\"img\" \
-         font-family=\"{FAMILIES}\">\n<title>{}</title>\n<desc>{}</desc>\n",
+         font-family=\"{FAMILIES}\">\n<!-- {MARK} -->\n<title>{}</title>\n<desc>{}</desc>\n",
         number(width),
         number(height),
         number(scene.width),

@@ -32,6 +32,9 @@ pub(crate) struct PlotArgs {
     /// Write FILE.svg or FILE.png instead of drawing in the terminal
     #[arg(long, short = 'o', value_name = "FILE", help_heading = "Output")]
     pub(crate) out: Option<String>,
+    /// Replace a file that another program wrote
+    #[arg(long, help_heading = "Output")]
+    pub(crate) force: bool,
 }
 
 /// Arguments of `stagger report`.
@@ -46,4 +49,7 @@ pub(crate) struct ReportArgs {
     /// Title [default: what was estimated]
     #[arg(long, value_name = "TEXT", help_heading = "Output")]
     pub(crate) title: Option<String>,
+    /// Replace a file that another program wrote
+    #[arg(long, help_heading = "Output")]
+    pub(crate) force: bool,
 }

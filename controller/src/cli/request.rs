@@ -13,7 +13,7 @@ use super::specs::Named;
 use super::workers::{WorkersRequest, new_name};
 use crate::failure::Failure;
 use crate::listen::How;
-use crate::unattended::{Stamp, check_topic, filled, is_remote, scratch};
+use crate::unattended::{Stamp, check_place, check_topic, filled, is_remote};
 
 /// Fewer draws than this give standard errors and bands of little worth.
 const FEW_DRAWS: u64 = 100;
@@ -30,9 +30,9 @@ pub(crate) struct RunRequest {
     pub(crate) options: RunOptions,
     /// The run on workers, if it is one.
     pub(crate) workers: Option<WorkersRequest>,
-    /// Folder of the saved result.
+    /// Folder of the saved result on this machine.
     pub(crate) out: Option<PathBuf>,
-    /// Where on S3 that folder goes in the end.
+    /// Where on S3 it goes instead.
     pub(crate) upload: Option<String>,
     /// Topic that is told how it ended.
     pub(crate) notify: Option<String>,
@@ -74,7 +74,7 @@ impl RunRequest {
             named.iter_mut().for_each(|named| fill(&mut named.args.columns, &store));
         }
         let monitor = shared.running.monitor_interval.map(interval).transpose()?;
-        let how = shared.output.how(shared.running.progress_bar, monitor);
+        let how = shared.output.how(shared.running.progress_bar, monitor, &shared.data);
         let quiet = shared.output.quiet.unwrap_or(false);
         let name = workers.as_ref().map_or_else(new_name, |workers| workers.name.clone());
         let (out, upload) = places(given(&shared.output.out), &name)?;
@@ -95,14 +95,15 @@ impl RunRequest {
     }
 }
 
-/// Where a result is saved, and where it goes from there.
+/// Where a result is saved: a folder, or a place on S3.
 pub(crate) fn places(out: Option<String>, run: &str) -> Result<(Option<PathBuf>, Option<String>), Failure> {
     let Some(out) = out else { return Ok((None, None)) };
     let out = filled("out", &out, &Stamp::now().of(run))?;
     if !is_remote(&out) {
         return Ok((Some(PathBuf::from(out)), None));
     }
-    Ok((Some(scratch(run)), Some(out)))
+    check_place(&out)?;
+    Ok((None, Some(out)))
 }
 
 impl Specification {

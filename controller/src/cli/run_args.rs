@@ -12,6 +12,7 @@ use super::values::{
     toml_size, toml_text, toml_texts, toml_threads, toml_whole, whole,
 };
 use crate::listen::{How, Tui};
+use crate::report::overwrite::Overwrite;
 
 /// Gives a group of arguments its keys, a reader for each from a run file, and the laying of one group over another.
 macro_rules! keys {
@@ -210,11 +211,19 @@ pub(crate) struct OutputArgs {
     /// Write every event as a line of JSON to this file as it happens; - is stderr
     #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
     pub(crate) events: Option<String>,
+    /// Let --events replace a file that holds something else
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
+    pub(crate) force: Option<bool>,
 }
 
 impl OutputArgs {
     /// How a run is shown.
-    pub(crate) fn how(&self, progress_bar: Option<bool>, monitor: Option<Duration>) -> How {
+    pub(crate) fn how(
+        &self,
+        progress_bar: Option<bool>,
+        monitor: Option<Duration>,
+        inputs: &[String],
+    ) -> How {
         let quiet = self.quiet.unwrap_or(false);
         let plain = self.plain.unwrap_or(false);
         let tui = match (self.tui, self.no_tui) {
@@ -230,6 +239,7 @@ impl OutputArgs {
             ascii: self.ascii.unwrap_or(false),
             monitor,
             events: self.events.clone().map(PathBuf::from),
+            overwrite: Overwrite::new("--events", self.force.unwrap_or(false), inputs),
         }
     }
 }
@@ -244,6 +254,7 @@ keys!(OutputArgs {
     no_tui: toml_boolean,
     ascii: toml_boolean,
     events: toml_text,
+    force: toml_boolean,
 });
 
 /// How and where the work is done; none of it changes the result.

@@ -27,6 +27,9 @@ pub(crate) struct ViewArgs {
     /// Write a picture of the dashboard to this file (.svg) instead of showing it
     #[arg(long, value_name = "FILE")]
     pub(crate) picture: Option<String>,
+    /// Let the picture replace a file that another program wrote
+    #[arg(long)]
+    pub(crate) force: bool,
     /// Moment of the picture, as a share of the run's time
     #[arg(long, value_name = "SHARE", default_value_t = 1.0)]
     pub(crate) at: f64,

@@ -3,11 +3,12 @@
 use std::io::Read;
 
 use crate::cli::view_args::DemoArgs;
-use crate::commands::watch::replay;
+use crate::commands::watch::{overwrites, replay};
 use crate::failure::Failure;
 use crate::listen::parse;
 use crate::report::stdout::print;
 use crate::tui::{self, Recording};
+use crate::unattended::Scratch;
 
 /// A run of a thousand workers with every kind of fault, recorded from the simulation of docs/scale.md
 /// (`cargo run -p stagger-tests --example record_demo`).
@@ -18,6 +19,7 @@ pub(crate) fn demo(args: &DemoArgs) -> Result<(), Failure> {
     if args.live.unwrap_or(false) {
         return live(args);
     }
+    overwrites(&args.view, &[] as &[&str])?;
     let events = recorded()?;
     if args.measure {
         return print(&tui::measure(events)?);
@@ -39,8 +41,9 @@ pub(crate) fn recorded_text() -> Result<String, Failure> {
 
 /// A panel is simulated and estimated in many small tasks, with a journal, in a folder that is removed afterwards.
 fn live(args: &DemoArgs) -> Result<(), Failure> {
-    let folder = Folder::new()?;
-    let panel = folder.path("panel.parquet");
+    let folder = Scratch::new()?;
+    let within = |name: &str| folder.path().join(name).display().to_string();
+    let panel = within("panel.parquet");
     let words = |line: &str| line.split_whitespace().map(Into::into).collect::<Vec<std::ffi::OsString>>();
     let simulate = format!(
         "simulate --units 400000 --periods 10 --cohorts 8 --covariates 4 --never-share 0.25 --seed 1 --out {panel}"
@@ -53,7 +56,7 @@ fn live(args: &DemoArgs) -> Result<(), Failure> {
     };
     let run = format!(
         "run {panel} --yname y --tname time --idname id --gname group --run-dir {} --run-name live {plain}",
-        folder.path("runs")
+        within("runs")
     );
     let mut run = words(&run);
     run.extend(["--xformla".into(), "~ x1 + x2 + x3 + x4".into()]);
@@ -65,27 +68,5 @@ fn act(words: Vec<std::ffi::OsString>) -> Result<(), Failure> {
         Ok(cli) => crate::act(cli),
         Err(crate::cli::refusal::Refusal::Mistake(failure)) => Err(failure),
         Err(crate::cli::refusal::Refusal::Help(_)) => Ok(()),
-    }
-}
-
-/// A folder that is removed at the end.
-struct Folder(std::path::PathBuf);
-
-impl Folder {
-    fn new() -> Result<Self, Failure> {
-        let path = std::env::temp_dir().join(format!("stagger-demo-{}", std::process::id()));
-        std::fs::create_dir_all(&path).map_err(|error| Failure::write(&path, &error))?;
-        Ok(Self(path))
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.0.join(name).display().to_string()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // Whoever can't remove it now will find it in the system's folder for such things.
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }

@@ -13,6 +13,7 @@ use crate::cli::spec::Window;
 use crate::failure::Failure;
 use crate::listen::EVENTS_FILE;
 use crate::report::load::{load, load_result};
+use crate::report::overwrite::{Kind as Replaced, MARK, Overwrite};
 use crate::report::pictures::events;
 use crate::report::pictures::files::{self, Form};
 use crate::report::pictures::{Kind, Named, balance, by_cohort, by_period, cells, event_study, overlap};
@@ -31,6 +32,10 @@ pub(crate) fn plot(args: &PlotArgs) -> Result<(), Failure> {
     let kind = kind(&args.kind)?;
     let form = args.out.as_deref().map(|out| Form::of(Path::new(out))).transpose()?;
     check(args, kind)?;
+    let overwrite = overwrite(args);
+    if let Some(out) = &args.out {
+        overwrite.check(Path::new(out), Replaced::Marked(MARK))?;
+    }
     let window = Window::new(&args.window)?;
     check_window(window, kind)?;
     let mut figure = match kind {
@@ -43,10 +48,16 @@ pub(crate) fn plot(args: &PlotArgs) -> Result<(), Failure> {
     match (&args.out, form) {
         (Some(out), Some(form)) => {
             let size = (args.width.map(|width| width as f64), args.height.map(|height| height as f64));
-            files::write(Path::new(out), &form.bytes(&figure, size)?)
+            files::write(Path::new(out), &form.bytes(&figure, size)?, &overwrite)
         }
         _ => print_coloured(&in_terminal(&figure, args)),
     }
+}
+
+/// What is done about a file that is there already.
+fn overwrite(args: &PlotArgs) -> Overwrite {
+    let inputs: Vec<PathBuf> = args.results.iter().map(|text| Given::new(text).path).collect();
+    Overwrite::new("--out", args.force, &inputs)
 }
 
 fn kind(text: &str) -> Result<Kind, Failure> {

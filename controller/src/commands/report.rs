@@ -10,9 +10,10 @@ use stagger_engine::result::SavedResult;
 use crate::cli::picture_args::ReportArgs;
 use crate::failure::Failure;
 use crate::report::document::{Document, Sources, document, html, latex, markdown};
-use crate::report::load::load_result;
+use crate::report::load::{checked, load_result};
+use crate::report::overwrite::{Kind, MARK, Overwrite};
 use crate::report::pictures::events;
-use crate::report::pictures::files::{DENSITY, Form, in_column, write};
+use crate::report::pictures::files::{DENSITY, Form, in_column, write, write_table};
 use crate::report::save::{CELLS_CSV, RUN, aggregation_file};
 use crate::report::tabular::{aggregation_csv, balance_csv, cells_csv, overlap_csv};
 
@@ -47,22 +48,26 @@ impl Target {
 pub(crate) fn report(args: &ReportArgs) -> Result<(), Failure> {
     let out = Path::new(&args.out);
     let target = Target::of(out)?;
+    let overwrite = Overwrite::new("--out", args.force, &[&args.result]);
+    if target != Target::Folder {
+        overwrite.check(out, Kind::Marked(MARK))?;
+    }
     let (file, saved) = load_result(Path::new(&args.result))?;
     if target == Target::Folder {
-        return tables(out, &saved);
+        return tables(out, &saved, &overwrite);
     }
     let folder = file.parent().unwrap_or(Path::new("."));
     let document = document_of(folder, &saved, args.title.as_deref())?;
     match target {
         Target::Markdown => {
-            let folder = pictures(out, &document, Form::Svg)?;
-            write(out, markdown(&document, &folder).as_bytes())
+            let folder = pictures(out, &document, Form::Svg, &overwrite)?;
+            write(out, markdown(&document, &folder).as_bytes(), &overwrite)
         }
         Target::Latex => {
-            let folder = pictures(out, &document, Form::Png)?;
-            write(out, latex(&document, &folder).as_bytes())
+            let folder = pictures(out, &document, Form::Png, &overwrite)?;
+            write(out, latex(&document, &folder).as_bytes(), &overwrite)
         }
-        _ => write(out, html(&document).as_bytes()),
+        _ => write(out, html(&document).as_bytes(), &overwrite),
     }
 }
 
@@ -76,18 +81,21 @@ pub(crate) fn html_of(folder: &Path) -> Result<String, Failure> {
 }
 
 fn document_of(folder: &Path, saved: &SavedResult, title: Option<&str>) -> Result<Document, Failure> {
-    let run = run_record(&folder.join(RUN));
+    let run = run_record(folder)?;
     let timeline = events::read(folder)?;
     Ok(document(&Sources { saved, run: run.as_ref(), timeline: timeline.as_ref(), title }))
 }
 
-/// `run.json`; a report does without one that is missing or damaged.
-fn run_record(path: &Path) -> Option<Value> {
-    serde_json::from_str(&fs::read_to_string(path).ok()?).ok()
+/// `run.json`; a report does without one that is missing, or that no checksum shows to be damaged.
+fn run_record(folder: &Path) -> Result<Option<Value>, Failure> {
+    if !folder.join(RUN).is_file() {
+        return Ok(None);
+    }
+    Ok(serde_json::from_slice(&checked(folder)?.read(RUN)?).ok())
 }
 
 /// Writes the pictures to a folder beside the report, and returns its name.
-fn pictures(out: &Path, document: &Document, form: Form) -> Result<String, Failure> {
+fn pictures(out: &Path, document: &Document, form: Form, overwrite: &Overwrite) -> Result<String, Failure> {
     let name = format!("{}_pictures", out.file_stem().unwrap_or_default().to_string_lossy());
     let folder = out.with_file_name(&name);
     make(&folder)?;
@@ -97,7 +105,7 @@ fn pictures(out: &Path, document: &Document, form: Form) -> Result<String, Failu
         let (width, height) = in_column(&picture.figure);
         let pixels = if form == Form::Png { DENSITY } else { 1.0 };
         let size = (Some(width * pixels), Some(height * pixels));
-        write(&path, &form.bytes(&picture.figure, size)?)?;
+        write(&path, &form.bytes(&picture.figure, size)?, overwrite)?;
     }
     Ok(name)
 }
@@ -107,13 +115,13 @@ fn make(folder: &Path) -> Result<(), Failure> {
 }
 
 /// All tables as CSV.
-fn tables(folder: &Path, saved: &SavedResult) -> Result<(), Failure> {
+fn tables(folder: &Path, saved: &SavedResult, overwrite: &Overwrite) -> Result<(), Failure> {
     make(folder)?;
     let put = |name: &str, text: &dyn Fn(&mut Vec<u8>) -> io::Result<()>| {
         let path: PathBuf = folder.join(name);
         let mut bytes = Vec::new();
         text(&mut bytes).map_err(|source| Failure::write(&path, &source))?;
-        write(&path, &bytes)
+        write_table(&path, &bytes, overwrite)
     };
     put(CELLS_CSV, &|out| cells_csv(&saved.result.att_gt, out))?;
     for (kind, aggte) in &saved.result.aggte {

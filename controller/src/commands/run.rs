@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 use stagger_engine::aggregate::{AggregateOptions, aggregate_all};
-use stagger_engine::events::Observer;
+use stagger_engine::events::{Observer, RunEvent};
 use stagger_engine::result::{MOST_VCOV, RunResult};
-use stagger_engine::run::{RunOutput, RunsOutput, run as estimate, run_all};
+use stagger_engine::run::{PREPARED_FIRST, RunOutput, RunsOutput, run as estimate, run_all};
+use stagger_engine::spec::RunSpec;
 
 use crate::cli::request::{RunRequest, Specification};
 use crate::cli::run_args::RunArgs;
@@ -16,11 +17,11 @@ use crate::interrupt;
 use crate::listen::{Ended, Listeners};
 use crate::report::covariance::COVARIANCE;
 use crate::report::estimates::{heading, run_report};
-use crate::report::folder::{Staging, StagingAll};
-use crate::report::save::{save, save_all};
+use crate::report::folder::Staging;
+use crate::report::save::save;
 use crate::report::stdout::{json_line, print, tell as tell_line};
 use crate::report::text::counted;
-use crate::unattended::{refused, told, upload};
+use crate::unattended::{Scratch, refused, told, try_place, upload};
 
 /// Estimates, prints and saves.
 pub(crate) fn run(args: RunArgs) -> Result<(), Failure> {
@@ -42,49 +43,69 @@ fn estimated(request: &RunRequest) -> Result<(), Failure> {
     let saved = folder.map(|folder| folder.save(&outputs, &ended.events)).transpose();
     ended.wait();
     let printed = show(request, &outputs);
-    saved?;
-    sent(request)?;
+    sent(request, saved?)?;
     printed
 }
 
 /// Sends the saved result where it belongs, and says where it is.
-pub(crate) fn sent(request: &RunRequest) -> Result<(), Failure> {
-    let Some(out) = &request.out else { return Ok(()) };
-    match &request.upload {
-        Some(url) => {
-            upload(out, url)?;
-            say(request.quiet, &format!("saved: {url}"));
+pub(crate) fn sent(request: &RunRequest, saved: Option<Saved>) -> Result<(), Failure> {
+    let place = match (&request.upload, saved) {
+        (Some(url), Some(Saved(Some(scratch)))) => {
+            upload(&scratch.result(), url)?;
+            url.clone()
         }
-        None => say(request.quiet, &format!("saved: {}", out.display())),
-    }
+        (_, Some(_)) => request.out.as_ref().map(|out| out.display().to_string()).unwrap_or_default(),
+        (_, None) => return Ok(()),
+    };
+    say(request.quiet, &format!("saved: {place}"));
     Ok(())
 }
 
-/// Where the results go: one is the folder itself, named ones are folders in it.
-pub(crate) enum Folder {
-    One(Staging),
-    Named(StagingAll),
+/// Where the results go: one is the folder itself, named ones are folders in it. On the way to S3 that is a folder of this
+/// process alone.
+pub(crate) struct Folder {
+    staging: Staging,
+    scratch: Option<Scratch>,
 }
 
+/// Results that are in place; with the folder of those that are to be sent.
+pub(crate) struct Saved(Option<Scratch>);
+
 impl Folder {
+    /// Tries the place, before anything is computed.
+    ///
+    /// # Errors
+    /// A place that is none, holds something else or can't be written.
     pub(crate) fn prepare(request: &RunRequest) -> Result<Option<Self>, Failure> {
-        let Some(out) = &request.out else {
-            return Ok(None);
-        };
         let names: Vec<&str> = request.specs.iter().filter_map(|spec| spec.name.as_deref()).collect();
-        if names.is_empty() {
-            return Staging::prepare(out).map(Self::One).map(Some);
-        }
-        StagingAll::prepare(out, &names).map(Self::Named).map(Some)
+        let (out, scratch) = match (&request.out, &request.upload) {
+            (_, Some(url)) => {
+                try_place(url, names.first().copied())?;
+                let scratch = Scratch::new()?;
+                (scratch.result(), Some(scratch))
+            }
+            (Some(out), None) => (out.clone(), None),
+            (None, None) => return Ok(None),
+        };
+        let staging = Staging::prepare(&out, &names)?;
+        staging.check_room(request.specs.iter().map(|spec| least_bytes(&spec.spec)).sum())?;
+        Ok(Some(Self { staging, scratch }))
     }
 
-    pub(crate) fn save(self, outputs: &[RunOutput], events: &[u8]) -> Result<(), Failure> {
-        match (self, outputs) {
-            (Self::One(folder), [output]) => save(folder, output, events),
-            (Self::One(_), _) => Err(Failure::failed("several results for one folder")),
-            (Self::Named(folders), outputs) => save_all(folders, outputs, events),
-        }
+    /// Writes the results and puts them in place.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(crate) fn save(self, outputs: &[RunOutput], events: &[u8]) -> Result<Saved, Failure> {
+        save(self.staging, outputs, events)?;
+        Ok(Saved(self.scratch))
     }
+}
+
+/// Bytes that the files of a result take at least: the draws of its two columns, if it has but one cell, and the rest.
+fn least_bytes(spec: &RunSpec) -> u64 {
+    let draws = if spec.bstrap { spec.biters as u64 } else { 0 };
+    (64 << 10) + draws.saturating_mul(16)
 }
 
 /// One result a specification, in their order, and what is left of its listeners.
@@ -93,7 +114,15 @@ fn compute(request: &RunRequest) -> Result<(Vec<RunOutput>, Ended), Failure> {
         return workers::compute(request, workers);
     }
     let listeners = Listeners::start(&request.how, "", None, Vec::new)?;
-    let found = estimate_all(request, &|event| listeners.observe(event));
+    let found = estimate_all(request, &|event| {
+        // Said before the first byte of a store is written.
+        if let RunEvent::Note { text } = event
+            && text.contains(PREPARED_FIRST)
+        {
+            interrupt::tells("what was prepared of the input stays for the next run");
+        }
+        listeners.observe(event);
+    });
     let mut ended = listeners.finish(found.is_err());
     if found.is_err() {
         ended.wait();

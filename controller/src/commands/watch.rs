@@ -17,6 +17,10 @@ use crate::cli::workers::runs;
 use crate::commands::runs::{age, state_of};
 use crate::failure::Failure;
 use crate::listen::{EVENTS_FILE, How, Lines, is_terminal, parse, record};
+use crate::report::folder::RESULT;
+use crate::report::load::checked;
+use crate::report::overwrite::{Kind, MARK, Overwrite};
+use crate::report::pictures::files::write;
 use crate::report::stdout::print;
 use crate::tui::{self, Recording, unix};
 
@@ -26,9 +30,11 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Shows a run.
 pub(crate) fn watch(args: &WatchArgs) -> Result<(), Failure> {
     if let Some(file) = event_log(Path::new(&args.run)) {
-        let text = fs::read_to_string(&file).map_err(|error| Failure::read(&file, &error))?;
+        let text = logged(&file)?;
+        overwrites(&args.view, &[&file])?;
         return replay(&args.run, parse(&text, &file.display().to_string())?, &args.view);
     }
+    overwrites(&args.view, &[&args.run])?;
     let all = runs(args.run_dir.clone())?;
     let storage = Storage::open(&run_url(&all, &args.run)).map_err(EngineError::from)?;
     read_request(&storage, &all, &args.run)?;
@@ -60,6 +66,31 @@ pub(crate) fn watch(args: &WatchArgs) -> Result<(), Failure> {
         let runtime = runtime().map_err(EngineError::from)?;
         Ok(runtime.block_on(journal::request_cancel(&cancels, abandon))?)
     })
+}
+
+/// The text of an event log; that of a result is compared with its checksum.
+fn logged(file: &Path) -> Result<String, Failure> {
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let of_result = file.file_name().is_some_and(|name| name == EVENTS_FILE) && folder.join(RESULT).is_file();
+    let text = fs::read_to_string(file).map_err(|error| Failure::read(file, &error))?;
+    if of_result {
+        checked(folder)?.compare(EVENTS_FILE, text.as_bytes())?;
+    }
+    Ok(text)
+}
+
+/// What is done about a picture's place, found out before anything is read.
+///
+/// # Errors
+/// A name that is no picture's, and a file that is not to be replaced.
+pub(crate) fn overwrites(view: &ViewArgs, inputs: &[impl AsRef<Path>]) -> Result<(), Failure> {
+    let Some(file) = &view.picture else { return Ok(()) };
+    let path = Path::new(file);
+    if !path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("svg")) {
+        return Err(Failure::input(format!("--picture {file}: a picture of the dashboard is an SVG"))
+            .hint("give a name that ends in .svg"));
+    }
+    Overwrite::new("--picture", view.force, inputs).check(path, Kind::Marked(MARK)).map(drop)
 }
 
 /// The event log that a path names: itself, or the one in a result's folder.
@@ -159,7 +190,8 @@ pub(crate) fn replay(name: &str, events: Recording, view: &ViewArgs) -> Result<(
     }
     if let Some(file) = &view.picture {
         let svg = tui::picture(name, events, view.share()?, view.size()?, view.pane)?;
-        return fs::write(file, svg).map_err(|error| Failure::write(Path::new(file), &error));
+        let overwrite = Overwrite::new("--picture", view.force, &[] as &[&str]);
+        return write(Path::new(file), svg.as_bytes(), &overwrite);
     }
     if view.json || view.plain || !is_terminal() {
         let mut lines = Lines::new(true);

@@ -345,7 +345,7 @@ fn taken_up(args: &ResumeArgs) -> Result<(Storage, RunRequest, Wanted), Failure>
         notify: args.output.notify.clone(),
         json: args.output.json.unwrap_or(false),
         quiet,
-        how: args.output.how(args.progress_bar, None),
+        how: args.output.how(args.progress_bar, None, &known.inputs),
     };
     Ok((storage, request, known))
 }
@@ -405,7 +405,6 @@ fn resumed(args: &ResumeArgs, request: &RunRequest, known: &Wanted) -> Result<()
     let saved = folder.map(|folder| folder.save(&outputs, &ended.events)).transpose();
     ended.wait();
     let printed = show(request, &outputs);
-    saved?;
-    sent(request)?;
+    sent(request, saved?)?;
     printed
 }

@@ -1,14 +1,19 @@
 //! The event log: one JSON object a line, `{"v":1,"at":…,"event":"stage_done",…}` (docs/events.md).
 
-use std::fs::File;
-use std::io::{self, Write};
+use std::fs::{File, TryLockError};
+use std::io::{self, BufRead, BufReader, Read as _, Write};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use stagger_engine::events::{EVENTS, RunEvent};
 use stagger_engine::printable::printable_json;
 
 use crate::failure::Failure;
+use crate::interrupt;
+use crate::report::overwrite::Overwrite;
 use crate::report::stdout::tell;
 use crate::tui::Recording;
 
@@ -16,6 +21,9 @@ use crate::tui::Recording;
 pub(crate) const EVENTS_FILE: &str = "events.jsonl";
 /// Bytes up to which single attempts are kept for the folder of a result; of longer runs their journal has them.
 const MOST: usize = 64 << 20;
+
+/// Bytes in which the first line of a log ends.
+const LONGEST: u64 = 1 << 20;
 
 /// A line.
 #[derive(Serialize)]
@@ -72,14 +80,17 @@ pub(crate) struct EventLog {
 
 impl EventLog {
     /// With a file that gets every event at once; `-` is stderr.
-    pub(crate) fn new(path: Option<&Path>) -> Result<Self, Failure> {
+    ///
+    /// # Errors
+    /// A file that is not to be replaced, or that can't be written.
+    pub(crate) fn new(path: Option<&Path>, overwrite: &Overwrite) -> Result<Self, Failure> {
         let sink = match path {
             None => None,
             Some(path) if path == Path::new("-") => {
                 Some((path.to_owned(), Box::new(io::stderr()) as Box<dyn Write + Send>))
             }
             Some(path) => {
-                let file = File::create(path).map_err(|error| Failure::write(path, &error))?;
+                let file = open(path, overwrite)?;
                 Some((path.to_owned(), Box::new(file) as Box<dyn Write + Send>))
             }
         };
@@ -105,6 +116,58 @@ impl EventLog {
     pub(crate) fn finish(self) -> Vec<u8> {
         self.kept
     }
+}
+
+/// Opens a file for events, and empties one that holds events already. What is written to is what was looked at: nobody can
+/// put another file there in between.
+fn open(path: &Path, overwrite: &Overwrite) -> Result<File, Failure> {
+    let shown = path.display();
+    overwrite.refuse_input(path)?;
+    let mut options = File::options();
+    // A pipe that nobody reads is an error, and not waited for.
+    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
+    options.create(true).truncate(false).write(true).custom_flags(nonblocking);
+    let file = options.open(path).map_err(|error| unopened(path, &error))?;
+    let failed = |error: io::Error| Failure::write(path, &error);
+    let found = file.metadata().map_err(failed)?;
+    fcntl_setfl(&file, OFlags::empty()).map_err(|error| failed(error.into()))?;
+    let kind = found.file_type();
+    if kind.is_fifo() || kind.is_char_device() {
+        return Ok(file);
+    }
+    if !kind.is_file() {
+        return Err(
+            Failure::input(format!("--events {shown} is no file")).hint("give a new file, or - for stderr")
+        );
+    }
+    if file.try_lock().is_err_and(|error| matches!(error, TryLockError::WouldBlock)) {
+        return Err(Failure::input(format!("--events {shown} is being written by another run"))
+            .hint("give each run a file of its own"));
+    }
+    if found.len() > 0 && !overwrite.force && !holds_events(path) {
+        return Err(overwrite.foreign(path));
+    }
+    file.set_len(0).map_err(failed)?;
+    interrupt::tells(format!("its events are in {shown}"));
+    Ok(file)
+}
+
+fn unopened(path: &Path, error: &io::Error) -> Failure {
+    let shown = path.display();
+    match Errno::from_io_error(error) {
+        Some(Errno::NXIO) => Failure::input(format!("--events {shown} is a pipe that nobody reads"))
+            .hint("start the reader first, or give a file"),
+        Some(Errno::ISDIR) => Failure::input(format!("--events {shown} is a folder, not a file")),
+        _ => Failure::write(path, error),
+    }
+}
+
+/// Whether the first line of a file is an event.
+fn holds_events(path: &Path) -> bool {
+    let mut line = Vec::new();
+    let read =
+        File::open(path).and_then(|file| BufReader::new(file.take(LONGEST)).read_until(b'\n', &mut line));
+    read.is_ok() && serde_json::from_slice::<Read>(&line).is_ok()
 }
 
 #[cfg(test)]
@@ -143,7 +206,7 @@ mod tests {
     fn events_go_to_a_file_at_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("events.jsonl");
-        let mut log = EventLog::new(Some(&path)).unwrap();
+        let mut log = EventLog::new(Some(&path), &Overwrite::default()).unwrap();
         log.add(1.0, &RunEvent::Finished);
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(text.as_bytes(), log.finish());

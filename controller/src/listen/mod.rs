@@ -14,6 +14,7 @@ use stagger_engine::cloud::Signal;
 use stagger_engine::events::RunEvent;
 
 use crate::failure::Failure;
+use crate::report::overwrite::Overwrite;
 use crate::report::stdout::tell;
 use crate::tui::{Dashboard, Left, Recording, Theme, unix};
 
@@ -44,6 +45,8 @@ pub(crate) struct How {
     pub(crate) monitor: Option<Duration>,
     /// Where events go as they come; `-` is stderr.
     pub(crate) events: Option<PathBuf>,
+    /// What is done about a file that is there already.
+    pub(crate) overwrite: Overwrite,
 }
 
 impl How {
@@ -91,7 +94,7 @@ impl Listeners {
         past: impl FnOnce() -> Recording,
     ) -> Result<Self, Failure> {
         let workers = signal.is_some();
-        let log = EventLog::new(how.events.as_deref())?;
+        let log = EventLog::new(how.events.as_deref(), &how.overwrite)?;
         let dashboard =
             how.opens(workers).then(|| Dashboard::open(name, how.theme(), signal, &past())).transpose()?;
         if how.tui == Tui::Always && dashboard.is_none() && !how.quiet && !how.plain {

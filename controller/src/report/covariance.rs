@@ -16,6 +16,7 @@ use parquet::file::properties::WriterProperties;
 use stagger_engine::result::SavedResult;
 use stagger_estimator::symmetric::Symmetric;
 
+use super::checksums::Checked;
 use super::folder::RESULT;
 use super::tabular::{RUN_KEY, fingerprint};
 use crate::failure::Failure;
@@ -44,11 +45,17 @@ pub(crate) fn write(saved: &SavedResult, file: File) -> Result<File, ParquetErro
 }
 
 /// Reads the covariance of `columns` extended columns, both triangles.
-pub(crate) fn read(path: &Path, saved: &SavedResult, columns: usize) -> Result<Symmetric, Failure> {
-    let open = File::open(path).map_err(|source| {
+pub(crate) fn read(
+    path: &Path,
+    saved: &SavedResult,
+    columns: usize,
+    checked: &Checked,
+) -> Result<Symmetric, Failure> {
+    let mut open = File::open(path).map_err(|source| {
         Failure::read(path, &source)
             .hint(format!("a result of many cells keeps its covariance in {COVARIANCE}, beside {RESULT}"))
     })?;
+    checked.compare_file(COVARIANCE, &mut open)?;
     let damaged = |reason: String| Failure::input(format!("{} is damaged: {reason}", path.display()));
     let builder =
         ParquetRecordBatchReaderBuilder::try_new(open).map_err(|error| damaged(error.to_string()))?;
@@ -89,7 +96,10 @@ mod tests {
         let path = folder.path().join(COVARIANCE);
         write(&saved, File::create(&path).unwrap()).unwrap();
         let columns = saved.extended.covariance.size();
-        assert_eq!(read(&path, &saved, columns).unwrap(), saved.extended.covariance);
+        assert_eq!(
+            read(&path, &saved, columns, &Checked::nothing(folder.path())).unwrap(),
+            saved.extended.covariance
+        );
     }
 
     #[test]
@@ -99,14 +109,15 @@ mod tests {
         let path = folder.path().join(COVARIANCE);
         write(&saved, File::create(&path).unwrap()).unwrap();
         let columns = saved.extended.covariance.size();
-        let text = read(&path, &saved, columns + 1).unwrap_err().to_string();
+        let text =
+            read(&path, &saved, columns + 1, &Checked::nothing(folder.path())).unwrap_err().to_string();
         assert!(text.contains("has 136 entries, expected 153"), "{text}");
         let mut other = saved.clone();
         other.result.n += 1;
-        let text = read(&path, &other, columns).unwrap_err().to_string();
+        let text = read(&path, &other, columns, &Checked::nothing(folder.path())).unwrap_err().to_string();
         assert!(text.contains("belongs to another run"), "{text}");
         std::fs::remove_file(&path).unwrap();
-        let text = read(&path, &saved, columns).unwrap_err().to_string();
+        let text = read(&path, &saved, columns, &Checked::nothing(folder.path())).unwrap_err().to_string();
         assert!(text.contains(COVARIANCE), "{text}");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use arrow::array::AsArray;
 use arrow::datatypes::Float64Type;
@@ -10,9 +11,11 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 use stagger_engine::result::{MOST_VCOV, SavedResult};
 
+use super::checksums::{CHECKSUMS, Checked};
 use super::covariance::{self, COVARIANCE};
-use super::folder::RESULT;
+use super::folder::{RESULT, identity, settle};
 use super::save::DRAWS;
+use super::stdout::tell;
 use super::tabular::{RUN_KEY, extended_names, fingerprint};
 use crate::failure::Failure;
 
@@ -26,14 +29,42 @@ pub(crate) struct Loaded {
 
 /// Reads the folder that `--out` wrote, or the `result.json` in it.
 pub(crate) fn load(path: &Path) -> Result<Loaded, Failure> {
-    let (file, saved) = load_result(path)?;
-    let draws =
-        saved.extended.spec.bstrap.then(|| load_draws(&file.with_file_name(DRAWS), &saved)).transpose()?;
-    Ok(Loaded { saved, draws })
+    unmoved(path, || {
+        let (file, saved, checked) = load_checked(path)?;
+        let draws = || load_draws(&file.with_file_name(DRAWS), &saved, &checked);
+        let draws = saved.extended.spec.bstrap.then(draws).transpose()?;
+        Ok(Loaded { saved, draws })
+    })
+}
+
+/// Reads again what a run has replaced meanwhile.
+fn unmoved<T>(path: &Path, read: impl Fn() -> Result<T, Failure>) -> Result<T, Failure> {
+    for _ in 0..10 {
+        let before = identity(path);
+        let found = read();
+        if found.is_ok() || before == identity(path) {
+            return found;
+        }
+    }
+    read()
 }
 
 /// Reads the result alone, for what needs no draws; with the path of its `result.json`.
 pub(crate) fn load_result(path: &Path) -> Result<(PathBuf, SavedResult), Failure> {
+    unmoved(path, || load_checked(path).map(|(file, saved, _)| (file, saved)))
+}
+
+/// The folder that a path to a result is of, with what its files are compared with.
+pub(crate) fn checked(path: &Path) -> Result<Checked, Failure> {
+    let folder = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    settle(folder)?;
+    let named = path.is_dir() || path.file_name().is_some_and(|name| name == RESULT);
+    if named { Checked::open(folder) } else { Ok(Checked::nothing(folder)) }
+}
+
+fn load_checked(path: &Path) -> Result<(PathBuf, SavedResult, Checked), Failure> {
+    let checked = checked(path)?;
     let file = if path.is_dir() { path.join(RESULT) } else { path.to_owned() };
     if path.is_dir() && !file.exists() {
         return Err(Failure::input(format!("{} holds no {RESULT}", path.display())).hint(elsewhere(path)));
@@ -41,13 +72,30 @@ pub(crate) fn load_result(path: &Path) -> Result<(PathBuf, SavedResult), Failure
     let text = fs::read_to_string(&file).map_err(|source| {
         Failure::read(&file, &source).hint("give the folder that `stagger run --out` wrote")
     })?;
+    checked.compare(RESULT, text.as_bytes())?;
     let mut saved = parse(&text, &file)?;
     let columns = 1 + saved.extended.groups.len() + saved.result.att_gt.att.len();
     if saved.extended.covariance.is_empty() && columns > MOST_VCOV {
-        saved.extended.covariance = covariance::read(&file.with_file_name(COVARIANCE), &saved, columns)?;
+        saved.extended.covariance =
+            covariance::read(&file.with_file_name(COVARIANCE), &saved, columns, &checked)?;
     }
     check(&saved).map_err(|reason| damaged(&file, &reason))?;
-    Ok((file, saved))
+    if !checked.has_sums() {
+        tell_unchecked(&file);
+    }
+    Ok((file, saved, checked))
+}
+
+/// Says once of a result that it is one of an older program, or a copy without its list.
+fn tell_unchecked(file: &Path) {
+    static TOLD: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    if !told.iter().any(|known| known == file) {
+        let name = file.display();
+        let _ =
+            writeln!(std::io::stderr(), "note: {name} has no {CHECKSUMS} beside it: damage would not show");
+        told.push(file.to_owned());
+    }
 }
 
 /// What to give in place of a folder without a result; several specifications are saved in a folder each.
@@ -108,12 +156,13 @@ fn check(saved: &SavedResult) -> Result<(), String> {
 }
 
 /// Reads `draws.parquet` and checks that it belongs to the result.
-fn load_draws(file: &Path, saved: &SavedResult) -> Result<Mat<f64>, Failure> {
-    let open = File::open(file).map_err(|source| {
+fn load_draws(file: &Path, saved: &SavedResult, checked: &Checked) -> Result<Mat<f64>, Failure> {
+    let mut open = File::open(file).map_err(|source| {
         Failure::read(file, &source)
             .hint(format!("the run had bstrap: its {DRAWS} must stand beside {RESULT}"))
             .hint("run it again with --out, or with --bstrap false for analytic standard errors")
     })?;
+    checked.compare_file(DRAWS, &mut open)?;
     let damaged = |reason: String| Failure::input(format!("{} is damaged: {reason}", file.display()));
     let builder =
         ParquetRecordBatchReaderBuilder::try_new(open).map_err(|error| damaged(error.to_string()))?;
@@ -191,7 +240,7 @@ mod tests {
     }
 
     fn saved_in(folder: &Path, output: &RunOutput) {
-        save(Staging::prepare(folder).unwrap(), output, b"").unwrap();
+        save(Staging::prepare(folder, &[]).unwrap(), std::slice::from_ref(output), b"").unwrap();
     }
 
     fn message(path: &Path, root: &Path) -> String {

@@ -1,6 +1,7 @@
 //! What a person or a program reads: tables, JSON, saved folders.
 
 pub(crate) mod aggregation;
+pub(crate) mod checksums;
 pub(crate) mod covariance;
 pub(crate) mod description;
 pub(crate) mod diagnostics;
@@ -11,6 +12,7 @@ pub(crate) mod fixture;
 pub(crate) mod folder;
 pub(crate) mod forecast;
 pub(crate) mod load;
+pub(crate) mod overwrite;
 pub(crate) mod pictures;
 pub(crate) mod save;
 pub(crate) mod settings;

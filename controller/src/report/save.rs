@@ -10,6 +10,7 @@
 //! | `event_study.svg`, `att_gt.svg` | pictures: effects by event time, ATT(g,t) by cohort |
 //! | `events.jsonl` | what happened when (docs/events.md) |
 //! | `run.json` | version, specification, inputs and their fingerprint, counts, timings |
+//! | `checksums.json` | a checksum of each of the others (`checksums`) |
 
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -22,7 +23,7 @@ use stagger_pictures::Figure;
 
 use super::aggregation::KINDS;
 use super::covariance::{self, COVARIANCE};
-use super::folder::{RESULT, Staging, StagingAll};
+use super::folder::{Part, RESULT, Staging};
 use super::pictures::files::natural_svg;
 use super::pictures::{Named, cells, event_study};
 use super::tabular::{aggregation_csv, as_io, cells_csv, cells_parquet, draws_parquet};
@@ -47,21 +48,25 @@ struct RunRecord<'a> {
     facts: &'a RunFacts,
 }
 
-/// Writes all files and puts the folder in place.
-pub(crate) fn save(folder: Staging, output: &RunOutput, events: &[u8]) -> Result<(), Failure> {
-    write_all(&folder, output, events)?;
-    folder.commit(is_ours)
-}
-
-/// Writes the files of several results, a folder each, and puts the folders in place when all are complete.
-pub(crate) fn save_all(folders: StagingAll, outputs: &[RunOutput], events: &[u8]) -> Result<(), Failure> {
-    for (folder, output) in folders.parts().iter().zip(outputs) {
-        write_all(folder, output, events)?;
+/// Writes the files of the results, a folder each, and puts them in place when all are complete.
+///
+/// # Errors
+/// Those of the file system; nothing is in place then.
+pub(crate) fn save(folder: Staging, outputs: &[RunOutput], events: &[u8]) -> Result<(), Failure> {
+    if folder.parts().len() != outputs.len() {
+        return Err(Failure::failed(format!(
+            "{} results for {} folders",
+            outputs.len(),
+            folder.parts().len()
+        )));
     }
-    folders.commit(is_ours)
+    for (part, output) in folder.parts().iter().zip(outputs) {
+        write_all(part, output, events)?;
+    }
+    folder.commit()
 }
 
-fn write_all(folder: &Staging, output: &RunOutput, events: &[u8]) -> Result<(), Failure> {
+fn write_all(folder: &Part, output: &RunOutput, events: &[u8]) -> Result<(), Failure> {
     let result = &output.saved.result;
     let record = RunRecord {
         version: env!("CARGO_PKG_VERSION"),
@@ -92,7 +97,7 @@ fn write_all(folder: &Staging, output: &RunOutput, events: &[u8]) -> Result<(), 
     Ok(())
 }
 
-fn write_pictures(folder: &Staging, saved: &SavedResult) -> Result<(), Failure> {
+fn write_pictures(folder: &Part, saved: &SavedResult) -> Result<(), Failure> {
     let write = |name: &str, figure: &Figure| {
         write_text(folder, name, |out| out.write_all(natural_svg(figure).as_bytes()))
     };
@@ -108,14 +113,14 @@ pub(crate) fn aggregation_file(kind: &str) -> String {
 }
 
 /// Whether a file of an earlier result is replaced or removed.
-fn is_ours(name: &str) -> bool {
+pub(crate) fn is_ours(name: &str) -> bool {
     [RESULT, CELLS_CSV, CELLS_PARQUET, COVARIANCE, DRAWS, RUN, EVENTS_FILE, EVENT_STUDY, CELLS_SVG]
         .contains(&name)
         || KINDS.iter().any(|kind| aggregation_file(kind) == name)
 }
 
 fn write_text(
-    folder: &Staging,
+    folder: &Part,
     name: &str,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), Failure> {

@@ -7,13 +7,15 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::basic::{Compression as Codec, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 
 use super::layout::{Order, RowGroup};
 use super::model::{Model, Unit, WEIGHT_UNIT};
 use super::truth::Tally;
 use super::{Compression, IdType, Layout, SimulateArgs};
+use crate::report::overwrite::MARK;
 
 /// The columns of the panel; rows may be missing, values never are.
 pub(super) fn schema(args: &SimulateArgs) -> SchemaRef {
@@ -48,10 +50,16 @@ pub(super) fn properties(args: &SimulateArgs) -> Result<WriterProperties, Parque
     Ok([("id".to_owned(), together), ("y".to_owned(), false)]
         .into_iter()
         .chain(covariates)
-        .fold(WriterProperties::builder().set_compression(codec), |properties, (name, repeats)| {
+        .fold(marked().set_compression(codec), |properties, (name, repeats)| {
             properties.set_column_dictionary_enabled(ColumnPath::from(name), repeats)
         })
         .build())
+}
+
+/// Properties of a file that says who made it, so that the next panel of its name may replace it.
+fn marked() -> WriterPropertiesBuilder {
+    let mark = KeyValue::new("stagger".to_owned(), MARK.to_owned());
+    WriterProperties::builder().set_key_value_metadata(Some(vec![mark]))
 }
 
 /// A row group ready to be appended to its file.

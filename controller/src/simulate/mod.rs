@@ -32,6 +32,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 pub(crate) use error::SimulateError;
+pub(crate) use output::truth_path;
 
 /// Write a synthetic staggered panel as Parquet, with its true effects beside it.
 ///
@@ -113,6 +114,10 @@ pub(crate) struct SimulateArgs {
     #[arg(long, value_name = "PATH")]
     #[serde(skip)]
     pub(crate) out: PathBuf,
+    /// Replace a file that another program wrote
+    #[arg(long)]
+    #[serde(skip)]
+    pub(crate) force: bool,
 }
 
 /// Order of the rows.

@@ -116,7 +116,7 @@ impl Drop for Output {
 }
 
 /// `panel.parquet` → `panel.truth.json`, beside the panel so that a folder holds nothing but the panel.
-pub(super) fn truth_path(out: &Path) -> PathBuf {
+pub(crate) fn truth_path(out: &Path) -> PathBuf {
     let stem =
         if out.extension().is_some_and(|extension| extension == "parquet") { out.file_stem() } else { None };
     let mut name = stem.or(out.file_name()).unwrap_or_default().to_owned();

@@ -26,6 +26,7 @@ fn args(folder: &TempDir) -> SimulateArgs {
         seed: 5,
         files: 1,
         layout: Layout::Sorted,
+        force: false,
         eligible_share: None,
         cross_sections: false,
         missing_share: 0.0,

@@ -12,6 +12,7 @@ use super::panes::draw;
 use super::replay::{Player, Recording};
 use super::theme::{Colors, Theme};
 use crate::failure::Failure;
+use crate::report::overwrite::MARK;
 use crate::view::RunView;
 
 /// Pixels of a character.
@@ -51,6 +52,7 @@ pub(super) fn svg(buffer: &Buffer) -> String {
         out,
         r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0} {height:.0}" width="{width:.0}" height="{height:.0}" role="img" aria-label="the dashboard of stagger">"#
     );
+    let _ = writeln!(out, "<!-- {MARK} -->");
     let _ = writeln!(out, r#"<rect width="100%" height="100%" rx="8" fill="{GROUND}"/>"#);
     let _ = writeln!(out, r#"<g font-family="DejaVu Sans Mono, Menlo, Consolas, monospace" font-size="14">"#);
     for y in area.y..area.bottom() {

@@ -2,10 +2,14 @@
 
 mod notify;
 mod places;
+mod scratch;
 mod told;
+mod trial;
 mod upload;
 
 pub(crate) use notify::{Notice, Sns, check as check_topic};
-pub(crate) use places::{Stamp, filled, is_remote, scratch};
+pub(crate) use places::{Stamp, filled, is_remote};
+pub(crate) use scratch::Scratch;
 pub(crate) use told::{refused, told, topic_among};
+pub(crate) use trial::{check_place, try_place};
 pub(crate) use upload::upload;

@@ -1,6 +1,5 @@
 //! Names with a date in them, so that a schedule need not know what day it is.
 
-use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::cli::workers::date;
@@ -62,11 +61,6 @@ pub(crate) fn filled(argument: &str, text: &str, stamp: &Stamp) -> Result<String
 /// Whether results go to S3.
 pub(crate) fn is_remote(out: &str) -> bool {
     out.starts_with("s3://")
-}
-
-/// A folder of this process for what is to be sent away.
-pub(crate) fn scratch(run: &str) -> PathBuf {
-    std::env::temp_dir().join(format!("stagger-{}-{run}", std::process::id()))
 }
 
 #[cfg(test)]

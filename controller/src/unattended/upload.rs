@@ -8,6 +8,8 @@ use stagger_engine::store::{Condition, Storage};
 
 use crate::commands::report::html_of;
 use crate::failure::Failure;
+use crate::interrupt;
+use crate::report::checksums::CHECKSUMS;
 use crate::report::folder::RESULT;
 
 /// The report beside a result.
@@ -17,7 +19,7 @@ const REPORT: &str = "report.html";
 /// belongs to it: whoever waits for it finds the rest.
 ///
 /// # Errors
-/// A file that can't be read or written, or storage that fails; the folder stays then, for whoever wants to save it.
+/// A file that can't be read or written, or storage that fails.
 pub(crate) fn upload(folder: &Path, url: &str) -> Result<(), Failure> {
     let mut files = Vec::new();
     collect(folder, &mut files)?;
@@ -27,23 +29,27 @@ pub(crate) fn upload(folder: &Path, url: &str) -> Result<(), Failure> {
         fs::write(&report, html_of(own)?).map_err(|source| Failure::write(&report, &source))?;
         files.push(report);
     }
-    files.sort_by_key(|path| (is_result(path), path.clone()));
+    files.sort_by_key(|path| (is_result(path), is_named(path, CHECKSUMS), path.clone()));
+    interrupt::sends(url);
     let storage = Storage::open(url).map_err(EngineError::from)?;
     for path in &files {
         let bytes = fs::read(path).map_err(|source| Failure::read(path, &source))?;
         let put = storage.put(&key(folder, path), bytes.into(), Condition::Always);
         put.map_err(|error| {
             let failure = Failure::from(EngineError::from(error));
-            failure.hint(format!("the result is saved in {}", folder.display()))
+            failure
+                .hint("the result is not saved: give a folder with --out, or another place, and run it again")
         })?;
     }
-    // What was sent is not needed here any more; a folder that stays harms nobody.
-    let _ = fs::remove_dir_all(folder);
     Ok(())
 }
 
 fn is_result(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name == RESULT)
+    is_named(path, RESULT)
+}
+
+fn is_named(path: &Path, name: &str) -> bool {
+    path.file_name().is_some_and(|found| found == name)
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {

@@ -17,6 +17,9 @@ use super::{Progress, RunOptions};
 /// What a process needs beside the panel: code, footers, tasks, partials, draws.
 const BESIDE: u64 = 96 << 20;
 
+/// Beginning of the note that a store is about to be made.
+pub const PREPARED_FIRST: &str = "the input is prepared first";
+
 /// The input of a run.
 pub(crate) enum Input<'a> {
     Files(&'a [String]),
@@ -109,7 +112,7 @@ fn prepared(
     let known = PanelStore::find(&storage)?.is_some();
     let text = match known {
         true => format!("reading the prepared store `{url}` of this input"),
-        false => format!("the input is prepared first, in `{url}`, where later runs find it"),
+        false => format!("{PREPARED_FIRST}, in `{url}`, where later runs find it"),
     };
     (progress.observer)(&RunEvent::Note { text });
     let prepare_options =

@@ -29,6 +29,7 @@ use crate::spec::RunSpec;
 use crate::survey::{Counts, Survey};
 
 pub(crate) use check::check;
+pub use data::PREPARED_FIRST;
 pub(crate) use data::{Input, direct_memory};
 pub(crate) use fit::wants_standardization;
 pub(crate) use progress::{Progress, Watch};

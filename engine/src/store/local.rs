@@ -4,8 +4,9 @@
 //! Writers of this store set that time themselves and never give one key the same time twice: the kernel's own stamp moves in
 //! ticks of milliseconds, within which two writers of equally many bytes would look alike.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, DirBuilder, File, Metadata};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -16,7 +17,13 @@ use bytes::Bytes;
 use super::key::{RESERVED, check_key};
 use super::{ByteRange, Condition, Object, ObjectInfo, Store, StoreError, StoreErrorKind, StoreResult};
 
-/// A store in a folder. The folder need not exist; the first put creates it.
+/// Rights on the files: they hold copies of data, whose owner may not want others to read them.
+const FILE: u32 = 0o600;
+/// Rights on the folders.
+const FOLDER: u32 = 0o700;
+
+/// A store in a folder. The folder need not exist; the first put creates it. What it creates is for its owner alone; folders
+/// that are there already keep their rights.
 #[derive(Debug)]
 pub struct LocalStore {
     root: PathBuf,
@@ -37,8 +44,9 @@ impl LocalStore {
     fn lock(&self) -> StoreResult<File> {
         let path = self.root.join(format!("{RESERVED}lock"));
         let failed = |e: &std::io::Error| failure("locking", &path, e);
-        let file =
-            File::options().create(true).truncate(false).write(true).open(&path).map_err(|e| failed(&e))?;
+        let mut options = File::options();
+        options.create(true).truncate(false).write(true).mode(FILE);
+        let file = options.open(&path).map_err(|e| failed(&e))?;
         file.lock().map_err(|e| failed(&e))?;
         Ok(file)
     }
@@ -205,7 +213,8 @@ impl Temporary {
         let now = since_epoch(SystemTime::now()).as_nanos();
         // The time tells apart processes of one number on two machines that share the folder.
         let path = folder.join(format!("{RESERVED}tmp-{}-{count}-{now:x}", std::process::id()));
-        let file = File::create_new(&path).map_err(|e| failure("writing", &path, &e))?;
+        let made = File::options().write(true).create_new(true).mode(FILE).open(&path);
+        let file = made.map_err(|e| failure("writing", &path, &e))?;
         let mut temporary = Self { path, file };
         temporary.file.write_all(bytes).map_err(|e| failure("writing", &temporary.path, &e))?;
         temporary.file.sync_all().map_err(|e| failure("writing", &temporary.path, &e))?;
@@ -252,7 +261,7 @@ pub(crate) fn etag_of(meta: &Metadata) -> String {
     format!("{:x}-{:x}", meta.len(), modified(meta).as_nanos())
 }
 
-/// Creates a folder and those above it, each entered durably into the one above.
+/// Creates a folder and those above it, for its owner alone, each entered durably into the one above.
 fn create_folders(folder: &Path) -> StoreResult<()> {
     if folder.is_dir() {
         return Ok(());
@@ -260,7 +269,7 @@ fn create_folders(folder: &Path) -> StoreResult<()> {
     if let Some(above) = folder.parent().filter(|above| !above.as_os_str().is_empty()) {
         create_folders(above)?;
     }
-    match fs::create_dir(folder) {
+    match DirBuilder::new().mode(FOLDER).create(folder) {
         Err(e) if e.kind() != ErrorKind::AlreadyExists || !folder.is_dir() => {
             Err(failure("creating", folder, &e))
         }
@@ -332,6 +341,18 @@ mod tests {
         assert!(names(folder.path()).is_empty());
         block_on(store.put("a/b", Bytes::from_static(b"1"), Condition::Always)).unwrap();
         assert_eq!(block_on(store.list("")).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn what_it_makes_is_for_its_owner_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let store = LocalStore::new(folder.path().join("a/store"));
+        block_on(store.put("b/c", Bytes::from_static(b"1"), Condition::IfAbsent)).unwrap();
+        block_on(store.put("b/c", Bytes::from_static(b"2"), Condition::Always)).unwrap();
+        let mode = |name: &str| fs::metadata(folder.path().join(name)).unwrap().permissions().mode() & 0o777;
+        let names = ["a", "a/store", "a/store/b", "a/store/b/c", "a/store/.stagger-lock"];
+        assert_eq!(names.map(mode), [0o700, 0o700, 0o700, 0o600, 0o600]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A report as one HTML file: pictures and style in it, no script, light and dark, fit to print.
 
-use stagger_pictures::escape;
+use stagger_pictures::{MARK, escape};
 
 use super::{Block, Document, Picture, Table};
 use crate::report::pictures::files::column_svg;
@@ -13,7 +13,7 @@ pub(crate) fn html(document: &Document) -> String {
     let mut out = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
+         <meta name=\"generator\" content=\"{MARK}\">\n<meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
          <main>\n<header>\n<h1>{title}</h1>\n<p class=\"subtitle\">{}</p>\n<p class=\"result\">{}</p>\n</header>\n",
         escape(&document.subtitle),
         escape(&document.result)

@@ -1,5 +1,7 @@
 //! A report as LaTeX with booktabs; its pictures lie beside it.
 
+use stagger_pictures::MARK;
+
 use super::{Block, Document, Table};
 
 /// Tables of more lines are broken over pages.
@@ -25,7 +27,7 @@ const PREAMBLE: &str = r"\documentclass[11pt]{article}
 /// The file; pictures are `folder/NAME.png`.
 pub(crate) fn latex(document: &Document, folder: &str) -> String {
     let mut out = format!(
-        "{PREAMBLE}\\title{{{}}}\n\\author{{{}}}\n\\date{{}}\n\\begin{{document}}\n\\maketitle\n\n\\textbf{{{}}}\n",
+        "% {MARK}\n{PREAMBLE}\\title{{{}}}\n\\author{{{}}}\n\\date{{}}\n\\begin{{document}}\n\\maketitle\n\n\\textbf{{{}}}\n",
         escape(&document.title),
         escape(&document.subtitle),
         escape(&document.result)

@@ -1,5 +1,7 @@
 //! A report as Markdown; its pictures lie beside it.
 
+use stagger_pictures::MARK;
+
 use super::{Block, Document, Table};
 
 /// The file; pictures are `folder/NAME.svg`.
@@ -28,7 +30,7 @@ pub(crate) fn markdown(document: &Document, folder: &str) -> String {
             }
         }
     }
-    out
+    out + &format!("\n<!-- {MARK} -->\n")
 }
 
 fn table(table: &Table) -> String {

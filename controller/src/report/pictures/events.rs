@@ -1,22 +1,22 @@
 //! The event log of a run as a timeline of its tasks: the lanes of the dashboard, on paper.
 
-use std::fs;
 use std::path::Path;
 
 use stagger_pictures::charts::{Outcome, Span, Timeline};
 
 use crate::failure::Failure;
 use crate::listen::{EVENTS_FILE, parse};
+use crate::report::load::checked;
 use crate::view::{self, RunView};
 
 /// Reads the log beside a result; `None` where there is none, or where it tells of no task.
 pub(crate) fn read(folder: &Path) -> Result<Option<Timeline>, Failure> {
     let path = folder.join(EVENTS_FILE);
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(Failure::read(&path, &source)),
-    };
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = String::from_utf8(checked(folder)?.read(EVENTS_FILE)?)
+        .map_err(|_| Failure::input(format!("{} is damaged: it is not text", path.display())))?;
     let mut run = RunView::new("");
     for (at, event) in parse(&text, &path.display().to_string())? {
         run.update(at, &event);
@@ -63,6 +63,8 @@ fn outcome(span: &view::Span) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

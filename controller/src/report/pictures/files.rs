@@ -2,11 +2,13 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use stagger_pictures::{Figure, Scene, png, scene, svg};
 
 use crate::failure::Failure;
+use crate::report::folder::random_name;
+use crate::report::overwrite::{Kind, MARK, Overwrite};
 
 /// Pixels of a PNG for every unit of the plane: sharp on paper.
 pub(crate) const DENSITY: f64 = 2.0;
@@ -79,24 +81,31 @@ pub(crate) fn natural_svg(figure: &Figure) -> String {
     svg(&sized(figure, (None, None), 1.0))
 }
 
-/// Writes a file beside its place and moves it there.
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    if path.is_dir() {
-        return Err(Failure::input(format!("--out {} is a folder, not a file", path.display())));
-    }
-    let staging = beside(path);
-    let written = File::create(&staging)
+/// Writes a file that carries our mark beside its place and moves it there.
+///
+/// # Errors
+/// A file that is not to be replaced, or that can't be written.
+pub(crate) fn write(path: &Path, bytes: &[u8], overwrite: &Overwrite) -> Result<(), Failure> {
+    put(&overwrite.check(path, Kind::Marked(MARK))?, bytes)
+}
+
+/// Writes a table, likewise.
+///
+/// # Errors
+/// A file that is not a table of these columns, or that can't be written.
+pub(crate) fn write_table(path: &Path, bytes: &[u8], overwrite: &Overwrite) -> Result<(), Failure> {
+    put(&overwrite.check(path, Kind::Table(bytes))?, bytes)
+}
+
+fn put(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let staging = path.with_file_name(random_name(".stagger-", ".partial"));
+    let written = File::create_new(&staging)
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
         .and_then(|()| fs::rename(&staging, path));
     written.map_err(|source| {
         let _ = fs::remove_file(&staging);
         missing_folder(path, &source).unwrap_or_else(|| Failure::write(path, &source))
     })
-}
-
-fn beside(path: &Path) -> PathBuf {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    path.with_file_name(format!(".{name}.{}.partial", std::process::id()))
 }
 
 /// The system says only that something does not exist; it is the folder.

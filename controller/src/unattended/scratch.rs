@@ -1,0 +1,65 @@
+//! A folder of this process for what does not stay here.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::failure::Failure;
+use crate::interrupt::{self, Left};
+use crate::report::folder::private_folder;
+
+/// A folder in the system's one for such things: new, under a name that nobody can guess, for its owner alone. It goes when
+/// it is dropped, and when the command is interrupted.
+#[derive(Debug)]
+pub(crate) struct Scratch(PathBuf);
+
+impl Scratch {
+    /// Makes it.
+    ///
+    /// # Errors
+    /// A system without room, or without a folder for such things.
+    pub(crate) fn new() -> Result<Self, Failure> {
+        let parent = std::env::temp_dir();
+        let path = private_folder(&parent, "stagger-", "").map_err(|source| {
+            Failure::failed(format!("can't make a folder in {}: {source}", parent.display()))
+                .hint("name another place for temporary files in TMPDIR")
+        })?;
+        interrupt::removes(Left::Tree(path.clone()));
+        Ok(Self(path))
+    }
+
+    /// The folder in it that a result is written to.
+    pub(crate) fn result(&self) -> PathBuf {
+        self.0.join("result")
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What can't be removed is in the folder that the system clears.
+        let _ = fs::remove_dir_all(&self.0);
+        interrupt::keeps(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn it_is_its_owners_alone_and_goes() {
+        let (one, other) = (Scratch::new().unwrap(), Scratch::new().unwrap());
+        let path = one.path().to_owned();
+        assert_ne!(path, other.path());
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        fs::write(path.join("a"), "").unwrap();
+        drop(one);
+        assert!(!path.exists() && other.path().exists());
+    }
+}
