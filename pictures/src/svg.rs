@@ -11,7 +11,7 @@ pub fn svg(scene: &Scene) -> String {
     let (width, height) = (scene.shown, scene.shown * scene.height / scene.width);
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{}\" height=\"{}\" viewBox=\"0 0 {} {}\" role=\"img\" \
-         font-family=\"{FAMILIES}\">\n<!-- {MARK} -->\n<title>{}</title>\n<desc>{}</desc>\n",
+         font-family=\"{FAMILIES}\">\n<metadata>{MARK}</metadata>\n<title>{}</title>\n<desc>{}</desc>\n",
         number(width),
         number(height),
         number(scene.width),

@@ -272,6 +272,7 @@ mod tests {
         att_gt.csv
         att_gt.parquet
         att_gt.svg
+        checksums.json
         draws.parquet
         event_study.svg
         events.jsonl
@@ -366,6 +367,8 @@ mod tests {
 
         fs::copy(at("other/draws.parquet"), at("out/draws.parquet")).unwrap();
         all.push(message(&at("out"), root.path()));
+        fs::remove_file(at("out").join(CHECKSUMS)).unwrap();
+        all.push(message(&at("out"), root.path()));
         fs::write(at("out/draws.parquet"), "PAR1").unwrap();
         all.push(message(&at("out"), root.path()));
         fs::remove_file(at("out/draws.parquet")).unwrap();
@@ -380,6 +383,8 @@ mod tests {
         error: DIR/plain.json is not a saved result: it has no "extended"
         hint: `stagger run --json` prints the result only; `--out DIR` saves what agg needs
         error: DIR/cut.json is damaged: EOF while parsing a list at line 1 column 100
+        error: DIR/out/draws.parquet is damaged: its bytes are not those that were written, by checksums.json
+        hint: run it again with --out, or take the folder from a copy
         error: DIR/out/draws.parquet belongs to another run than result.json
         hint: run it again with --out
         error: DIR/out/draws.parquet is damaged: EOF: Parquet file too small. Size is 4 but need 8

@@ -158,6 +158,17 @@ mod tests {
             refused(&forced, ""),
             overwrite.check(Path::new("/dev/zero"), marked).expect_err("device").to_string(),
         ];
-        insta::assert_snapshot!(all.concat(), @"");
+        insta::assert_snapshot!(all.concat(), @"
+        error: --out DIR/hand.svg: stagger did not write the file that is there
+        hint: give another name, or --force to replace it
+        error: --out DIR/data.csv is an input
+        hint: give another name
+        error: --out DIR/data.csv is an input
+        hint: give another name
+        error: --out DIR/dangling.svg is a link to nothing
+        hint: remove it, or give another name
+        error: --out DIR/ is a folder, not a file
+        error: --out /dev/zero is no file, but a device or a pipe
+        ");
     }
 }

@@ -52,7 +52,7 @@ pub(super) fn svg(buffer: &Buffer) -> String {
         out,
         r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0} {height:.0}" width="{width:.0}" height="{height:.0}" role="img" aria-label="the dashboard of stagger">"#
     );
-    let _ = writeln!(out, "<!-- {MARK} -->");
+    let _ = writeln!(out, "<metadata>{MARK}</metadata>");
     let _ = writeln!(out, r#"<rect width="100%" height="100%" rx="8" fill="{GROUND}"/>"#);
     let _ = writeln!(out, r#"<g font-family="DejaVu Sans Mono, Menlo, Consolas, monospace" font-size="14">"#);
     for y in area.y..area.bottom() {

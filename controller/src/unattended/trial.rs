@@ -103,7 +103,15 @@ mod tests {
         ];
         let all =
             urls.map(|url| check_place(url).expect_err(url).to_string().lines().next().unwrap().to_owned());
-        insta::assert_snapshot!(all.join("\n"), @"");
+        insta::assert_snapshot!(all.join("\n"), @r#"
+        error: --out s3://: it names no bucket
+        error: --out s3:///x: it names no bucket
+        error: --out s3://UPPER_case/x: no bucket can be called "UPPER_case": a name has lower-case letters, digits, - and . alone
+        error: --out s3://ab/x: no bucket can be called "ab": a name has 3 to 63 characters
+        error: --out s3://-ab/x: no bucket can be called "-ab": a name begins and ends with a letter or a digit, and has no two dots in a row
+        error: --out s3://a..b/x: no bucket can be called "a..b": a name begins and ends with a letter or a digit, and has no two dots in a row
+        error: --out s3://bucket/a/../b: a prefix has no parts `.` and `..`
+        "#);
         for fine in ["s3://bucket", "s3://my.bucket-1/results/2026-11-30/run", "s3://bucket/"] {
             assert_eq!(check_place(fine), Ok(()));
         }

@@ -68,7 +68,7 @@ fn folder_appears_only_when_committed() {
 #[test]
 fn an_abandoned_folder_leaves_nothing() {
     let root = tempfile::tempdir().unwrap();
-    drop(staged(&root.path().join("deep/er/out"), &["a"], ""));
+    drop(staged(&root.path().join("deep/er/out"), &[RESULT], ""));
     assert!(names(root.path()).is_empty());
 }
 
@@ -226,6 +226,7 @@ fn a_folder_has_many_names() {
 #[test]
 fn an_empty_folder_is_taken_and_stays_itself_in_name_and_rights() {
     let root = tempfile::tempdir().unwrap();
+    fs::set_permissions(root.path(), fs::Permissions::from_mode(0o700)).unwrap();
     save(root.path(), &[RESULT], "{}");
     assert_eq!(names(root.path()), [CHECKSUMS, RESULT]);
     assert_eq!(fs::metadata(root.path()).unwrap().permissions().mode() & 0o777, 0o700);
@@ -259,7 +260,30 @@ fn foreign_folders_files_and_links_are_refused() {
     let all = all.concat()
         + &refused(Path::new("gs://bucket/x"), &[], root.path())
         + &refused(Path::new("none/.."), &[], root.path());
-    insta::assert_snapshot!(all, @"");
+    insta::assert_snapshot!(all, @r#"
+        error: --out DIR/ is not empty and holds no earlier result
+        hint: give a new folder, or one with a result.json to replace
+        error: --out DIR/thesis.tex is a file, not a folder
+        hint: give a new folder
+        error: --out DIR/thesis.tex/out leads through a file
+        hint: give a new folder
+        error: --out DIR/dangling is a link to nowhere, which is not there
+        hint: make that folder, or remove the link
+        error: --out DIR/dangling/. is a link to nowhere, which is not there
+        hint: make that folder, or remove the link
+        error: --out DIR/folder: DIR/folder/run.json is a folder, where a file of the result goes
+        hint: move it elsewhere, or give a new folder
+        error: --out DIR/other: DIR/other/draws.parquet is not of the earlier result, and would be replaced
+        hint: move it elsewhere, or give a new folder
+        error: --out DIR/theirs: DIR/theirs/result.json was not written by stagger
+        hint: move it elsewhere, or give a new folder
+        error: --out /dev/null is no folder
+        hint: give a new folder
+        error: --out gs://bucket/x: no kind of place is called "gs"
+        hint: give a folder, or s3://BUCKET/PREFIX
+        error: --out none/.. names no folder
+        hint: give a new folder
+        "#);
     assert_eq!(names(root.path()), ["dangling", "folder", "other", "theirs", "thesis.tex"]);
     assert_eq!(text(at("other/draws.parquet")), "mine");
 }
