@@ -91,9 +91,7 @@ fn tell_unchecked(file: &Path) {
     static TOLD: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
     let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
     if !told.iter().any(|known| known == file) {
-        let name = file.display();
-        let _ =
-            writeln!(std::io::stderr(), "note: {name} has no {CHECKSUMS} beside it: damage would not show");
+        tell(&format!("note: {} has no {CHECKSUMS} beside it: damage would not show", file.display()));
         told.push(file.to_owned());
     }
 }
