@@ -7,7 +7,7 @@ use serde::Serialize;
 use stagger_estimator::formula;
 
 use crate::error::{EngineError, Result};
-use crate::input::{Source, expand, with_f64};
+use crate::input::{CsvOptions, Role, Selection, Source, expand, with_f64};
 use crate::load;
 use crate::panel::Panel;
 use crate::parallel;
@@ -29,6 +29,8 @@ pub struct DescribeColumns {
     pub yname: Option<String>,
     /// Weight column.
     pub weightsname: Option<String>,
+    /// How CSV files are written.
+    pub csv: CsvOptions,
 }
 
 /// One column of the input.
@@ -96,9 +98,21 @@ pub struct Description {
     pub panel: Option<PanelDescription>,
 }
 
+impl DescribeColumns {
+    /// All columns, those with a part as it wants them.
+    fn selection(&self) -> Selection {
+        let mut out = Selection::of(&[]);
+        out.csv.clone_from(&self.csv);
+        self.idname.iter().for_each(|name| out.add(name, Role::Key));
+        let numbers = [&self.tname, &self.gname, &self.yname, &self.weightsname];
+        numbers.into_iter().flatten().for_each(|name| out.add(name, Role::Number));
+        out
+    }
+}
+
 /// Describes an input.
 pub fn describe(inputs: &[String], columns: &DescribeColumns) -> Result<Description> {
-    let source = Source::open(expand(inputs)?, &[])?;
+    let source = Source::select(expand(inputs)?, &columns.selection())?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let asked = [
         ("tname", &columns.tname),
@@ -182,6 +196,7 @@ fn describe_panel(
         // Without an outcome the period column stands in: it has no missing values of its own.
         yname: columns.yname.clone().unwrap_or_else(|| time.clone()),
         weightsname: columns.weightsname.clone(),
+        csv: columns.csv.clone(),
         ..RunSpec::default()
     };
     let formula = formula::parse("~1").map_err(|e| input_error(&e, e.hint()))?;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::load::StoredShards;
+use crate::load::{Remarks, StoredShards};
 use crate::parallel;
 use crate::shard::{Shard, ShardColumn};
 use crate::survey::Surveyor;
@@ -55,6 +55,9 @@ pub struct Census {
     pub weight: f64,
     /// Smallest weight of a complete row.
     pub least_weight: f64,
+    /// By atom of the formula: rows that have all values that it is computed from, but not its own.
+    #[serde(default)]
+    pub computed: Vec<u64>,
 }
 
 impl Census {
@@ -66,6 +69,7 @@ impl Census {
             units: vec![0; strata],
             weight: 0.0,
             least_weight: f64::INFINITY,
+            computed: Vec::new(),
         }
     }
 
@@ -76,6 +80,8 @@ impl Census {
         add(&mut self.present, &other.present);
         add(&mut self.complete, &other.complete);
         add(&mut self.units, &other.units);
+        self.computed.resize(self.computed.len().max(other.computed.len()), 0);
+        add(&mut self.computed, &other.computed);
         self.weight += other.weight;
         self.least_weight = self.least_weight.min(other.least_weight);
     }
@@ -157,6 +163,8 @@ pub struct Panel {
     pub code_atoms: Vec<bool>,
     /// Text values of factors, by code.
     pub interned: Arc<Vec<String>>,
+    /// What is to be said of the input.
+    pub remarks: Remarks,
     /// Path, bytes and rows of every input file.
     pub files: Vec<(String, u64, u64)>,
     /// Who takes counts over its shards.
@@ -190,6 +198,16 @@ impl Panel {
         each: impl Fn(&Shard) -> T + Sync,
     ) -> Result<Vec<T>> {
         parallel::map(threads, self.shard_count(), |index| Ok(each(&*self.shard(index, needs)?)))
+    }
+
+    /// By atom of the formula: whether it varies in time; empty where shards have not been seen.
+    pub(crate) fn varying_atoms(&self) -> Vec<bool> {
+        match &self.shards {
+            Shards::Memory(shards) => {
+                shards.first().map(|s| s.atoms.iter().map(ShardColumn::varies).collect()).unwrap_or_default()
+            }
+            Shards::Stored { shards, specification } => shards.varying_atoms(*specification),
+        }
     }
 
     /// Whether no row that is there lacks a value.

@@ -189,6 +189,32 @@ pub struct Dropped {
     pub units: u64,
     /// Rows by reason.
     pub reasons: BTreeMap<String, u64>,
+    /// Where values are missing, by column of the data or computed covariate. A row that lacks several is in each of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<MissingValues>,
+}
+
+/// Rows without a value in a column.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissingValues {
+    /// Column, or covariate as the formula computes it.
+    pub column: String,
+    /// Rows.
+    pub rows: u64,
+    /// Those of them that hold an infinite value.
+    pub infinite: u64,
+    /// The first of the rows; `None` where it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<RowPlace>,
+}
+
+/// A row of an input file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowPlace {
+    /// Path or address of the file.
+    pub file: String,
+    /// Number of the row, from 1; the line of column names is none.
+    pub row: u64,
 }
 
 /// Cells up to which the result object holds their covariance; the text of more is hundreds of megabytes.

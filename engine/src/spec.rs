@@ -1,6 +1,7 @@
 //! What to estimate: one specification, under R `did`'s argument names.
 
 use serde::{Deserialize, Serialize};
+pub use crate::input::{CsvOptions, Encoding};
 pub use stagger_estimator::options::{BasePeriod, ControlGroup, EstMethod, FixWeights, Multiplier};
 
 /// One specification. Field names are R `did`'s arguments; defaults are R's, but for `multiplier`
@@ -69,6 +70,9 @@ pub struct RunSpec {
     /// Compute overlap, balance, effective sample sizes and condition numbers too.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub diagnostics: bool,
+    /// How CSV files are written, where that is not to be found by looking.
+    #[serde(skip_serializing_if = "CsvOptions::is_default")]
+    pub csv: CsvOptions,
 }
 
 /// What a row is whose cohort is missing.
@@ -122,6 +126,7 @@ impl Default for RunSpec {
             na_rm: false,
             missing_cohort: MissingCohort::Never,
             diagnostics: false,
+            csv: CsvOptions::default(),
         }
     }
 }

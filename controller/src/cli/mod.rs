@@ -1,6 +1,7 @@
 //! What a person types: arguments, run files, and their checks.
 
 pub(crate) mod argv;
+pub(crate) mod csv_args;
 pub(crate) mod doctor_args;
 pub(crate) mod names;
 pub(crate) mod picture_args;
@@ -21,6 +22,7 @@ use std::ffi::OsString;
 
 use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use self::csv_args::CsvArgs;
 use self::doctor_args::DoctorArgs;
 use self::picture_args::{PlotArgs, ReportArgs};
 use self::plan_args::PlanArgs;
@@ -238,6 +240,8 @@ pub(crate) struct DescribeArgs {
     /// Sampling weights
     #[arg(long, value_name = "COLUMN", help_heading = "Data")]
     pub(crate) weightsname: Option<String>,
+    #[command(flatten)]
+    pub(crate) csv: CsvArgs,
     /// Print one line of JSON
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean, help_heading = "Output")]
     pub(crate) json: Option<bool>,

@@ -3,6 +3,7 @@
 use clap::Args;
 use stagger_engine::spec::RunSpec;
 
+use super::csv_args::CsvArgs;
 use super::run_args::{DataArgs, RunArgs, RunningArgs};
 use super::run_file::resolve;
 use super::spec::specification;
@@ -19,6 +20,8 @@ pub(crate) struct PrepareArgs {
     pub(crate) data: Vec<String>,
     #[command(flatten)]
     pub(crate) columns: DataArgs,
+    #[command(flatten)]
+    pub(crate) csv: CsvArgs,
     /// Columns to cluster on, separated by commas
     #[arg(long, alias = "cluster", value_name = "COLUMNS", value_delimiter = ',', value_parser = name, help_heading = "Data")]
     pub(crate) clustervars: Option<Vec<String>>,
@@ -88,7 +91,7 @@ impl PrepareRequest {
     /// Checks the arguments.
     pub(crate) fn new(args: &PrepareArgs) -> Result<Self, Failure> {
         let mut flags =
-            RunArgs { data: args.data.clone(), columns: args.columns.clone(), ..RunArgs::default() };
+            RunArgs { data: args.data.clone(), columns: args.columns.clone(), csv: args.csv.clone(), ..RunArgs::default() };
         flags.inference.clustervars.clone_from(&args.clustervars);
         let named = resolve(flags)?;
         let Some(inputs) = named.first().map(|n| n.args.data.clone()).filter(|data| !data.is_empty()) else {

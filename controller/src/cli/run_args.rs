@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::csv_args::CsvArgs;
 use super::values::{
     boolean, name, number, positive, size, threads, toml_boolean, toml_number, toml_paths, toml_positive,
     toml_size, toml_text, toml_texts, toml_threads, toml_whole, whole,
@@ -363,6 +364,8 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) columns: DataArgs,
     #[command(flatten)]
+    pub(crate) csv: CsvArgs,
+    #[command(flatten)]
     pub(crate) estimator: EstimatorArgs,
     #[command(flatten)]
     pub(crate) inference: InferenceArgs,
@@ -388,7 +391,7 @@ impl RunArgs {
 
     /// The keys in which specifications of one run may differ.
     pub(crate) fn specification_keys() -> impl Iterator<Item = &'static str> {
-        [DataArgs::KEYS, EstimatorArgs::KEYS, InferenceArgs::KEYS, WindowArgs::KEYS]
+        [DataArgs::KEYS, CsvArgs::KEYS, EstimatorArgs::KEYS, InferenceArgs::KEYS, WindowArgs::KEYS]
             .into_iter()
             .flatten()
             .copied()
@@ -401,6 +404,7 @@ impl RunArgs {
         }
         self.columns
             .set(key, value)
+            .or_else(|| self.csv.set(key, value))
             .or_else(|| self.estimator.set(key, value))
             .or_else(|| self.inference.set(key, value))
             .or_else(|| self.window.set(key, value))
@@ -413,6 +417,7 @@ impl RunArgs {
         Self {
             data: if self.data.is_empty() { under.data } else { self.data },
             columns: self.columns.over(under.columns),
+            csv: self.csv.over(under.csv),
             estimator: self.estimator.over(under.estimator),
             inference: self.inference.over(under.inference),
             window: self.window.over(under.window),

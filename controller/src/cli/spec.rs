@@ -124,6 +124,7 @@ pub(super) fn specification(args: &RunArgs) -> Result<RunSpec, Failure> {
         multiplier: multiplier(inference)?.unwrap_or(default.multiplier),
         diagnostics: estimator.diagnostics.unwrap_or(default.diagnostics),
         pname: default.pname,
+        csv: args.csv.options()?,
     })
 }
 

@@ -15,6 +15,7 @@ pub(crate) fn describe(args: &DescribeArgs) -> Result<(), Failure> {
         gname: args.gname.clone(),
         yname: args.yname.clone(),
         weightsname: args.weightsname.clone(),
+        csv: args.csv.options()?,
     };
     let description = look(&args.inputs, &columns)?;
     if args.json.unwrap_or(false) {

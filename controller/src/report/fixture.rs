@@ -44,6 +44,7 @@ pub(crate) fn troubled() -> SavedResult {
             ("missing values in lemp".to_owned(), 1002),
             ("units not seen in every period".to_owned(), 10),
         ]),
+        missing: Vec::new(),
     };
     result.warnings = vec![
         "ATT(2004, 2007) can't be estimated: overlap condition violated (largest fitted propensity score 0.9995, limit 0.999)"
@@ -61,7 +62,7 @@ pub(crate) fn triple() -> SavedResult {
     let result = &mut saved.result;
     (result.estimator, result.wald) = ("ddd".into(), None);
     result.dropped =
-        Dropped { rows: 2, units: 2, reasons: BTreeMap::from([("missing values in lemp".to_owned(), 2)]) };
+        Dropped { rows: 2, units: 2, reasons: BTreeMap::from([("missing values in lemp".to_owned(), 2)]), missing: Vec::new() };
     saved
 }
 

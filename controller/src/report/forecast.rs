@@ -302,6 +302,7 @@ mod tests {
             input_rows: units * u64::from(periods),
             keyless_rows: 0,
             cohortless_rows: 0,
+            remarks: Default::default(),
             id_bytes: 5 * units,
             unbalanced: false,
             inputs: Vec::new(),

@@ -8,7 +8,7 @@ use super::rates::{FOOTER, FOOTER_COLUMN};
 use crate::error::{EngineError, Result};
 use crate::input::{with_f64, with_ids};
 use crate::load::met::{PeriodsMet, StrataMet, in_file, key_columns, with_keys};
-use crate::load::{Wanted, codes, distinct, distinct_strata, stratum_codes};
+use crate::load::{Remarks, Wanted, codes, distinct, distinct_strata, stratum_codes};
 use crate::panel_store::{FORMAT, Field, FieldKind, Manifest, ShardEntry, StratumEntry};
 use crate::parallel;
 use crate::prepare::fields::StoreField;
@@ -256,6 +256,7 @@ fn manifest(order: &Order, files: &Files, counts: Counts, varies: &[bool]) -> Ma
         input_rows: files.rows(),
         keyless_rows: counts.keyless,
         cohortless_rows: counts.cohortless,
+        remarks: Remarks::default(),
         id_bytes,
         inputs: order.inputs(),
         shards: (0..count as u64).map(shard).collect(),

@@ -157,6 +157,7 @@ fn billion() -> Manifest {
         input_rows: units * periods,
         keyless_rows: 0,
         cohortless_rows: 0,
+        remarks: crate::load::Remarks::default(),
         id_bytes: 5 * units,
         unbalanced: false,
         inputs: Vec::new(),

@@ -1,15 +1,15 @@
 //! One opened file: its schema, what it was when it was opened, and the columns that its folders carry.
 
 use std::fs::{File, Metadata};
-use std::io::Cursor;
+use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, DictionaryArray, Int32Array, RecordBatch, StringArray, new_null_array};
-use arrow::datatypes::{DataType, Int32Type, SchemaRef};
+use arrow::array::{ArrayRef, DictionaryArray, Int32Array, StringArray, new_null_array};
+use arrow::datatypes::{DataType, Int32Type, Schema, SchemaRef};
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 
-use super::csv;
+use super::csv::{self, CsvFile, Layout, Selection};
 use super::fetched::Fetched;
 use super::files::InputPath;
 use super::remote::{Remote, failure};
@@ -17,10 +17,10 @@ use crate::error::{EngineError, Result};
 use crate::parquet_file::{self, LocalFile};
 use crate::store::{StoreErrorKind, local_etag};
 
-/// Where a file's rows are: behind a footer, to be read when asked for, or in memory.
+/// Where a file's rows are, to be read when asked for: behind a footer, or in lines of text.
 pub(super) enum Content {
     Parquet(ArrowReaderMetadata),
-    Table(Vec<RecordBatch>),
+    Csv(CsvFile),
 }
 
 /// An opened file.
@@ -33,23 +33,47 @@ pub(super) struct SourceFile {
 }
 
 impl SourceFile {
-    /// Opens a file: the footer of a Parquet file, all of a CSV file.
-    pub(super) fn open(input: InputPath, needed: &[String]) -> Result<Self> {
+    /// Opens a file: the footer of a Parquet file; a CSV file is looked through once.
+    pub(super) fn open(input: InputPath, selection: &Selection) -> Result<Self> {
+        Self::open_known(input, selection, None)
+    }
+
+    /// The same of a file that another process has looked through.
+    pub(super) fn open_known(input: InputPath, selection: &Selection, known: Option<&Layout>) -> Result<Self> {
+        if input.is_text() {
+            return Self::open_text(input, selection, known);
+        }
         match input.remote.clone() {
-            Some(remote) => Self::open_remote(input, &remote, needed),
-            None => Self::open_local(input, needed),
+            Some(remote) => Self::open_remote(input, &remote),
+            None => Self::open_local(input),
         }
     }
 
-    fn open_local(input: InputPath, needed: &[String]) -> Result<Self> {
+    fn open_text(input: InputPath, selection: &Selection, known: Option<&Layout>) -> Result<Self> {
+        let (bytes, fingerprint) = match &input.remote {
+            Some(remote) => remote.head().map(|info| (info.size, info.etag))?,
+            None => open_local(&input).map(|(_, meta)| (meta.len(), local_etag(&meta)))?,
+        };
+        if bytes == 0 {
+            return Err(empty(&input));
+        }
+        let layout = known.cloned().unwrap_or_default();
+        let content = Content::Csv(CsvFile::new(layout));
+        let mut file = Self { input, schema: Arc::new(Schema::empty()), content, bytes, fingerprint };
+        let layout = match known {
+            Some(layout) => layout.clone(),
+            None => csv::open(&file, selection)?,
+        };
+        file.schema = Arc::new(layout.schema());
+        file.content = Content::Csv(CsvFile::new(layout));
+        Ok(file)
+    }
+
+    fn open_local(input: InputPath) -> Result<Self> {
         let (handle, meta) = open_local(&input)?;
         let (bytes, fingerprint) = (meta.len(), local_etag(&meta));
         if bytes == 0 {
             return Err(empty(&input));
-        }
-        if input.is_text() {
-            let (schema, batches) = csv::read(&input.name(), input.extension() == "tsv", handle, needed)?;
-            return Ok(Self { input, schema, content: Content::Table(batches), bytes, fingerprint });
         }
         let meta = parquet_file::open(&LocalFile::new(handle, bytes))
             .map_err(|damage| no_parquet(&input.name(), &damage.to_string()))?;
@@ -58,21 +82,29 @@ impl SourceFile {
         Ok(Self { input, schema, content: Content::Parquet(meta), bytes, fingerprint })
     }
 
-    fn open_remote(input: InputPath, remote: &Remote, needed: &[String]) -> Result<Self> {
+    fn open_remote(input: InputPath, remote: &Remote) -> Result<Self> {
         let name = input.name();
-        if input.is_text() {
-            let (bytes, info) = remote.read()?;
-            if bytes.is_empty() {
-                return Err(empty(&input));
-            }
-            let (schema, batches) = csv::read(&name, input.extension() == "tsv", Cursor::new(bytes), needed)?;
-            let content = Content::Table(batches);
-            return Ok(Self { input, schema, content, bytes: info.size, fingerprint: info.etag });
-        }
         let (meta, info) = remote.footer(|reason| no_parquet(&name, reason))?;
         no_shard(&meta, &name)?;
         let (schema, content) = (Arc::clone(meta.schema()), Content::Parquet(meta));
         Ok(Self { input, schema, content, bytes: info.size, fingerprint: info.etag })
+    }
+
+    /// The file's bytes from `position` on, if it is still the one that was opened first.
+    pub(super) fn stream(&self, position: u64) -> Result<Box<dyn Read + Send>> {
+        if let Some(remote) = &self.input.remote {
+            return Ok(Box::new(remote.stream(self.bytes, &self.fingerprint, position)));
+        }
+        let mut handle = self.handle()?;
+        handle
+            .seek(SeekFrom::Start(position))
+            .map_err(|e| EngineError::input(format!("`{}`: {e}", self.input.name())))?;
+        Ok(Box::new(handle))
+    }
+
+    /// Whether [`SourceFile::stream`] can start anywhere at little cost.
+    pub(super) fn is_seekable(&self) -> bool {
+        true
     }
 
     /// Ranges of a remote file, if it is still the one that was opened first.
@@ -88,9 +120,13 @@ impl SourceFile {
     /// # Errors
     /// The file is gone, or was written since: its footer and what was read already may be another table's.
     pub(super) fn reopen(&self) -> Result<LocalFile> {
+        Ok(LocalFile::new(self.handle()?, self.bytes))
+    }
+
+    fn handle(&self) -> Result<File> {
         let (handle, meta) = open_local(&self.input)?;
         if local_etag(&meta) == self.fingerprint {
-            return Ok(LocalFile::new(handle, self.bytes));
+            return Ok(handle);
         }
         Err(self.changed(Some(meta.len())))
     }

@@ -1,7 +1,6 @@
 //! What footers tell before a row is read: ranges of values, and bytes to read.
 
-use arrow::array::{Array, AsArray};
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::datatypes::DataType;
 use parquet::basic::{ConvertedType, LogicalType};
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use parquet::file::statistics::Statistics;
@@ -19,7 +18,10 @@ impl Source {
             let value = file.hive(column)?.as_ref()?.parse::<i64>().ok()?;
             return Some((value.into(), value.into()));
         };
-        let Content::Parquet(meta) = &file.content else { return None };
+        let meta = match &file.content {
+            Content::Parquet(meta) => meta,
+            Content::Csv(csv) => return csv.layout.bounds(chunk.row_group, column),
+        };
         if !is_integer(field.data_type()) {
             return None;
         }
@@ -27,21 +29,7 @@ impl Source {
         integer_bounds(leaves(meta.metadata().row_group(chunk.row_group), root).next()?)
     }
 
-    /// The same, and of a table in memory by its values.
-    pub(super) fn bounds(&self, chunk: &Chunk, column: &str) -> Option<(i128, i128)> {
-        let Content::Table(batches) = &self.files[chunk.file].content else {
-            return self.statistics(chunk, column);
-        };
-        let columns =
-            batches.iter().map(|batch| batch.column_by_name(column)?.as_primitive_opt::<Int64Type>());
-        let columns: Option<Vec<_>> = columns.collect();
-        let values = columns?.into_iter().flat_map(|own| own.iter().flatten()).map(i128::from);
-        values.fold(None, |known: Option<(i128, i128)>, value| {
-            Some(known.map_or((value, value), |(least, most)| (least.min(value), most.max(value))))
-        })
-    }
-
-    /// Bytes to read for columns of a chunk: compressed ones of a Parquet file, those in memory of a table.
+    /// Bytes to read for columns of a chunk: compressed ones of a Parquet file, 8 a value of a CSV file.
     pub fn column_bytes(&self, chunk: &Chunk, columns: &[String]) -> u64 {
         let file = &self.files[chunk.file];
         match &file.content {
@@ -50,9 +38,10 @@ impl Source {
                 let roots = file.roots(columns).into_iter();
                 roots.flat_map(|root| leaves(group, root)).filter_map(|c| length(c, file.bytes)).sum()
             }
-            Content::Table(batches) => {
-                let held = batches.iter().flat_map(|b| columns.iter().filter_map(|c| b.column_by_name(c)));
-                held.map(|array| array.get_buffer_memory_size() as u64).sum()
+            // Lines are read whole, whatever is asked of them.
+            Content::Csv(_) => {
+                let own = columns.iter().filter(|c| file.schema.field_with_name(c).is_ok()).count();
+                8 * own as u64 * chunk.rows as u64
             }
         }
     }

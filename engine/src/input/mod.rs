@@ -1,21 +1,23 @@
-//! Input files as chunks of rows: Parquet row groups, or tables read from CSV.
+//! Input files as chunks of rows: Parquet row groups, or lines of CSV files.
 
 mod convert;
-#[cfg_attr(not(feature = "csv"), path = "csv_missing.rs")]
 mod csv;
 mod fetched;
 mod file;
 mod files;
 mod footer;
 mod keys;
+mod notes;
 mod part;
 mod read;
 mod remote;
 mod source;
 mod text;
+mod twins;
 mod types;
 
 pub use convert::{hash_bytes, hash_integer, with_f64};
+pub use csv::{CsvOptions, Encoding, Role, Selection};
 pub(crate) use fetched::Fetched;
 pub use files::{InputPath, expand};
 pub use keys::{IdColumn, KeyKind, with_ids};

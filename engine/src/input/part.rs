@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::file::SourceFile;
+use super::csv::{Layout, Selection};
+use super::file::{Content, SourceFile};
 use super::files::InputPath;
 use super::remote::Remote;
 use super::source::{Chunk, Source};
@@ -12,11 +13,14 @@ use crate::error::Result;
 use crate::store::{Storage, StoreResult};
 
 /// A file as it was when the input was opened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Described {
     path: String,
     hive: Vec<(String, Option<String>)>,
     fingerprint: String,
+    /// What was found in a CSV file: how it is written, its types and chunks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    csv: Option<Layout>,
 }
 
 impl Source {
@@ -26,6 +30,10 @@ impl Source {
             path: file.input.name(),
             hive: file.input.hive.clone(),
             fingerprint: file.fingerprint.clone(),
+            csv: match &file.content {
+                Content::Csv(csv) => Some(csv.layout.clone()),
+                Content::Parquet(_) => None,
+            },
         };
         self.files.iter().map(describe).collect()
     }
@@ -48,7 +56,8 @@ impl Source {
         let mut opened = Vec::with_capacity(numbers.len());
         for &number in &numbers {
             let known = &files[number];
-            let file = SourceFile::open(known.input(open)?, needed)?;
+            let file =
+                SourceFile::open_known(known.input(open)?, &Selection::of(needed), known.csv.as_ref())?;
             if file.fingerprint != known.fingerprint {
                 return Err(file.changed(None));
             }

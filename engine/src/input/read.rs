@@ -14,7 +14,7 @@ use crate::error::{EngineError, Result};
 use crate::parquet_file::{self, Damage, range_of};
 
 /// Rows of a batch: a few hundred kilobytes of columns, so that a batch stays in the second cache.
-const BATCH_ROWS: usize = 8192;
+pub(super) const BATCH_ROWS: usize = 8192;
 
 impl Source {
     /// Reads columns of a chunk batch by batch: `each(first row within the chunk, columns in the order asked)`.
@@ -54,7 +54,7 @@ impl Source {
             Ok(())
         };
         match &file.content {
-            Content::Table(batches) => slices(batches, rows).iter().try_for_each(&mut deliver),
+            Content::Csv(csv) => csv.read(file, chunk, rows, columns, &mut deliver),
             Content::Parquet(meta) => {
                 let request = Request { file, meta, chunk, columns, rows };
                 match &file.input.remote {
@@ -127,18 +127,4 @@ impl Request<'_> {
         ))
         .with_hint("the file may be truncated or damaged; write it again")
     }
-}
-
-/// The parts of batches that hold the rows.
-fn slices(batches: &[RecordBatch], rows: Range<usize>) -> Vec<RecordBatch> {
-    let mut first = 0;
-    let mut found = Vec::new();
-    for batch in batches {
-        let (start, end) = (rows.start.max(first), rows.end.min(first + batch.num_rows()));
-        if start < end {
-            found.push(batch.slice(start - first, end - start));
-        }
-        first += batch.num_rows();
-    }
-    found
 }

@@ -1,6 +1,7 @@
 //! Input on S3: which objects an address names, their footers, and the column chunks of a row group.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -138,9 +139,14 @@ impl Remote {
         Self { storage, key: key.to_owned() }
     }
 
-    /// The whole object.
-    pub(super) fn read(&self) -> Result<(Bytes, ObjectInfo)> {
-        self.storage.get(&self.key, None).map_err(failure)
+    /// Size and ETag.
+    pub(super) fn head(&self) -> Result<ObjectInfo> {
+        self.storage.head(&self.key).map_err(failure)
+    }
+
+    /// The object's bytes from `position` on, as long as it is the one with this ETag.
+    pub(super) fn stream(&self, size: u64, etag: &str, position: u64) -> RemoteStream {
+        RemoteStream { remote: self.clone(), size, etag: etag.to_owned(), position, block: Bytes::new() }
     }
 
     /// The footer of a Parquet file; `broken` makes the error of one that is none.
@@ -170,6 +176,34 @@ impl Remote {
         let bytes = self.storage.get_ranges(&self.key, Some(etag), &ranges)?;
         let parts = ranges.into_iter().map(|range| range.start).zip(bytes).collect();
         Ok(Fetched::new(size, parts))
+    }
+}
+
+/// Bytes of an object that are read in order: a request costs as much as some megabytes.
+const BLOCK: u64 = 8 << 20;
+
+/// An object read in order, a block a request.
+pub(super) struct RemoteStream {
+    remote: Remote,
+    size: u64,
+    etag: String,
+    position: u64,
+    block: Bytes,
+}
+
+impl Read for RemoteStream {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        if self.block.is_empty() && self.position < self.size {
+            let range = self.position..self.size.min(self.position + BLOCK);
+            let Remote { storage, key } = &self.remote;
+            let read = storage.get_ranges(key, Some(&self.etag), std::slice::from_ref(&range));
+            let bytes = read.map_err(|error| std::io::Error::other(failure(error)))?;
+            self.block = bytes.into_iter().next().unwrap_or_default();
+            self.position = range.end;
+        }
+        let count = into.len().min(self.block.len());
+        into[..count].copy_from_slice(&self.block.split_to(count));
+        Ok(count)
     }
 }
 

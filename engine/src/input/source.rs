@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::DataType;
 use serde::{Deserialize, Serialize};
 
+use super::csv::{self, Selection};
 use super::file::{Content, SourceFile};
 use super::files::InputPath;
 use super::types::ColumnType;
@@ -34,7 +34,7 @@ pub enum ColumnKind {
 pub struct Chunk {
     /// Index of the file.
     pub file: usize,
-    /// Row group of a Parquet file.
+    /// Row group of a Parquet file; so many rows of a CSV file.
     pub row_group: usize,
     /// Rows.
     pub rows: usize,
@@ -76,14 +76,27 @@ pub(super) fn kind_of(data_type: &DataType) -> ColumnKind {
 }
 
 impl Source {
-    /// Opens every file; CSV files are read whole, the columns `needed` only.
+    /// Opens every file for the columns `needed`, all of them if there are none, as numbers where they can be read so.
     ///
     /// # Errors
-    /// A file that can't be read. Columns that a file lacks, or has with another type, are left to those who know what they are for
-    /// ([`Source::number`], [`Source::keys`]).
+    /// As [`Source::select`].
     pub fn open(inputs: Vec<InputPath>, needed: &[String]) -> Result<Self> {
-        let mut source = Self { files: open_files(inputs, needed)?, chunks: Vec::new() };
+        Self::select(inputs, &Selection::of(needed))
+    }
+
+    /// Opens every file for some columns; CSV files are looked through once.
+    ///
+    /// # Errors
+    /// A file that can't be read, or that has a column of the selection twice. Columns that a file lacks, or has with another type, are
+    /// left to those who know what they are for ([`Source::number`], [`Source::keys`]).
+    pub fn select(inputs: Vec<InputPath>, selection: &Selection) -> Result<Self> {
+        let mut files = open_files(inputs, selection)?;
+        csv::unify(&mut files, selection);
+        let mut source = Self { files, chunks: Vec::new() };
         source.chunks = source.cut();
+        for column in selection.columns.keys() {
+            source.no_twins(column)?;
+        }
         Ok(source)
     }
 
@@ -94,7 +107,7 @@ impl Source {
                 Content::Parquet(meta) => {
                     meta.metadata().row_groups().iter().map(|g| g.num_rows() as usize).collect()
                 }
-                Content::Table(batches) => vec![batches.iter().map(RecordBatch::num_rows).sum()],
+                Content::Csv(csv) => csv.layout.chunks.iter().map(|start| start.rows).collect(),
             };
             let mut first_row = 0;
             for (row_group, rows) in rows.into_iter().enumerate() {
@@ -180,13 +193,13 @@ impl Source {
 }
 
 /// Opens the files in order; those on S3 side by side, as each waits for its footer.
-fn open_files(inputs: Vec<InputPath>, needed: &[String]) -> Result<Vec<SourceFile>> {
+fn open_files(inputs: Vec<InputPath>, selection: &Selection) -> Result<Vec<SourceFile>> {
     if inputs.iter().all(|input| input.remote.is_none()) {
-        return inputs.into_iter().map(|input| SourceFile::open(input, needed)).collect();
+        return inputs.into_iter().map(|input| SourceFile::open(input, selection)).collect();
     }
     let slots: Vec<OnceLock<SourceFile>> = inputs.iter().map(|_| OnceLock::new()).collect();
     let open = |(): &mut (), at: usize| {
-        let file = SourceFile::open(inputs[at].clone(), needed)?;
+        let file = SourceFile::open(inputs[at].clone(), selection)?;
         // Each slot is filled once, by the thread that took its number.
         let _ = slots[at].set(file);
         Ok(())

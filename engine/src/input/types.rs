@@ -150,6 +150,7 @@ impl Source {
     /// A file without the column, one in which it is no number, or two that disagree.
     pub fn number(&self, argument: &str, column: &str) -> Result<()> {
         self.all_have(argument, column)?;
+        self.numbers_alone(argument, column)?;
         let Some((file, part)) = self.parts(column).find(|(_, part)| !part.is_number()) else {
             return Ok(());
         };
@@ -241,7 +242,7 @@ impl Source {
             None => true,
         };
         let bounded = |chunk: &super::Chunk| {
-            let bounds = self.bounds(chunk, column);
+            let bounds = self.statistics(chunk, column);
             bounds.is_some_and(|(least, most)| least.abs() <= WHOLE && most.abs() <= WHOLE)
         };
         self.chunks.iter().all(|chunk| fits(chunk.file) || bounded(chunk))

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use stagger_estimator::columns::AlignedVec;
 
 use super::fields::{AtomPlan, FieldUse};
+use super::gaps::Remarks;
 use super::order::Order;
 use super::place::Placed;
 use super::slots::{Buffer, Field, FieldKind, MISSING, Slots, UNSET, decode};
@@ -39,7 +40,7 @@ pub(super) fn finish(
     placed: Placed,
     threads: usize,
 ) -> Result<Vec<Panel>> {
-    let Placed { slots, buffers, interned } = placed;
+    let Placed { slots, buffers, interned, .. } = placed;
     let periods = order.row_periods;
     let buffers: Vec<Mutex<Buffer>> = buffers.into_iter().map(Mutex::new).collect();
     let raw = parallel::map(threads, buffers.len(), |shard| {
@@ -100,6 +101,7 @@ fn empty_panel(order: &Order, used: &FieldUse) -> Panel {
         code_atoms: used.atoms.iter().map(|a| a.code).collect(),
         interned: Arc::default(),
         files: Vec::new(),
+        remarks: Remarks::default(),
         surveyor: Surveyor::Here,
     }
 }
@@ -166,10 +168,12 @@ pub(super) struct Built {
     pub(super) shard: Shard,
     /// Units × periods that have no row; `None` if all have.
     absent: Option<Arc<PeriodBits>>,
+    /// By atom: rows that have all values that it is computed from, but not its own.
+    computed: Vec<u64>,
 }
 
-/// A specification's atoms that are computed, and its mask.
-type Evaluated = (Vec<Option<ShardColumn>>, Option<PeriodBits>);
+/// A specification's atoms that are computed, its mask, and by atom the rows that lack the computed value alone.
+type Evaluated = (Vec<Option<ShardColumn>>, Option<PeriodBits>, Vec<u64>);
 
 impl Builder<'_> {
     pub(super) fn build(&self, raw: RawShard, uses: &[FieldUse], keys: Arc<Vec<u64>>) -> Vec<Built> {
@@ -183,7 +187,8 @@ impl Builder<'_> {
             .enumerate()
             .map(|(index, field)| self.collect(index, field, &mut columns, absent.as_deref()))
             .collect();
-        let evaluated: Vec<Evaluated> = uses.iter().map(|used| self.evaluate(used, &fields, &gaps)).collect();
+        let evaluated: Vec<Evaluated> =
+            uses.iter().map(|used| self.evaluate(used, &fields, &gaps, absent.as_deref())).collect();
         let clusters: Vec<Option<Arc<Vec<u64>>>> = self
             .slots
             .fields
@@ -192,7 +197,8 @@ impl Builder<'_> {
             .map(|(field, column)| cluster_keys(field, column))
             .collect();
         let fields: Vec<ShardColumn> = fields.into_iter().map(zero_missing).collect();
-        let shard = |(used, (atoms, incomplete)): (&FieldUse, Evaluated)| Built {
+        let shard = |(used, (atoms, incomplete, computed)): (&FieldUse, Evaluated)| Built {
+            computed,
             shard: Shard {
                 segments: self.segments.to_vec(),
                 rows: self.rows,
@@ -280,7 +286,13 @@ impl Builder<'_> {
     }
 
     /// The atoms that are expressions (`None`: a field as it is), and what makes rows incomplete.
-    fn evaluate(&self, used: &FieldUse, fields: &[ShardColumn], gaps: &[Option<PeriodBits>]) -> Evaluated {
+    fn evaluate(
+        &self,
+        used: &FieldUse,
+        fields: &[ShardColumn],
+        gaps: &[Option<PeriodBits>],
+        absent: Option<&PeriodBits>,
+    ) -> Evaluated {
         let mut incomplete: Option<PeriodBits> = None;
         for gap in used.fields().into_iter().filter_map(|f| gaps[f].as_ref()) {
             match &mut incomplete {
@@ -288,8 +300,38 @@ impl Builder<'_> {
                 None => incomplete = Some(gap.clone()),
             }
         }
-        let atoms = used.atoms.iter().map(|plan| self.atom(plan, fields, &mut incomplete)).collect();
-        (atoms, incomplete)
+        let atoms: Vec<Option<ShardColumn>> =
+            used.atoms.iter().map(|plan| self.atom(plan, fields, &mut incomplete)).collect();
+        let computed = used.atoms.iter().zip(&atoms).map(|(plan, atom)| match atom {
+            Some(values) => self.lacks_alone(plan, fields, values, absent),
+            None => 0,
+        });
+        let computed = computed.collect();
+        (atoms, incomplete, computed)
+    }
+
+    /// Rows in which an atom's value is missing, and none that it is computed from.
+    fn lacks_alone(
+        &self,
+        plan: &AtomPlan,
+        fields: &[ShardColumn],
+        values: &ShardColumn,
+        absent: Option<&PeriodBits>,
+    ) -> u64 {
+        let columns = match values {
+            ShardColumn::Constant(values) => std::slice::from_ref(values),
+            ShardColumn::ByPeriod(periods) => periods.as_slice(),
+        };
+        if !columns.iter().any(|column| has_gap(column, self.segments)) {
+            return 0;
+        }
+        let lacks = |row: usize, period: usize| {
+            values.at(period)[row].is_nan()
+                && !absent.is_some_and(|bits| bits.get(row, period))
+                && plan.fields.iter().all(|&f| !fields[f].at(period)[row].is_nan())
+        };
+        let rows = self.segments.iter().flat_map(|s| s.start..s.start + s.units);
+        rows.map(|row| (0..self.periods).filter(|&period| lacks(row, period)).count() as u64).sum()
     }
 
     fn atom(
@@ -352,9 +394,9 @@ impl Built {
 }
 
 fn count(built: &Built, periods: usize) -> Census {
-    let Built { shard, absent } = built;
+    let Built { shard, absent, computed } = built;
     let strata = shard.segments.iter().map(|s| s.stratum + 1).max().unwrap_or(0);
-    let mut census = Census::new(strata, periods);
+    let mut census = Census { computed: computed.clone(), ..Census::new(strata, periods) };
     let plain = absent.is_none() && shard.incomplete.is_none() && shard.weights.is_none();
     for segment in &shard.segments {
         let own = match segment.period {

@@ -5,6 +5,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
 
 use super::Columns;
+use super::gaps::Gaps;
 use super::met::{PeriodsMet, StrataMet, in_file, key_columns, stratum_varies, with_keys};
 use crate::error::{EngineError, Result};
 use crate::input::{IdColumn, Source, hash_integer, with_ids};
@@ -87,11 +88,14 @@ pub(super) struct Keys {
     pub(super) chunks: Vec<ChunkKeys>,
     /// Valid rows.
     pub(super) rows: u64,
+    /// Rows without unit, period or eligibility, by column.
+    pub(super) gaps: Gaps,
 }
 
 struct Worker {
     table: UnitTable,
     chunks: Vec<(usize, ChunkKeys)>,
+    gaps: Gaps,
     scratch: (Vec<i64>, [Vec<f64>; 3]),
 }
 
@@ -103,6 +107,7 @@ pub(super) fn scan(source: &Source, columns: &Columns, threads: usize) -> Result
     let fresh = || Worker {
         table: UnitTable { ascending: true, ..UnitTable::default() },
         chunks: Vec::new(),
+        gaps: Gaps::default(),
         scratch: Default::default(),
     };
     let workers = parallel::for_each(threads, source.chunks().len(), fresh, |worker, index| {
@@ -110,6 +115,8 @@ pub(super) fn scan(source: &Source, columns: &Columns, threads: usize) -> Result
         let mut builder = RunBuilder::new(chunk.rows);
         source.read(chunk, &names, |row, arrays| {
             let first_row = chunk.first_row + row as u64;
+            let columns_read = names.iter().map(String::as_str).zip(arrays);
+            worker.gaps.note_all(columns_read, chunk.file, first_row)?;
             let (integers, scratch) = &mut worker.scratch;
             let table = &mut worker.table;
             let (keys, id) = arrays.split_at(key_names.len());
@@ -125,8 +132,10 @@ pub(super) fn scan(source: &Source, columns: &Columns, threads: usize) -> Result
     })?;
     let mut tables = Vec::with_capacity(workers.len());
     let mut chunks = Vec::with_capacity(source.chunks().len());
+    let mut gaps = Gaps::default();
     for (table, worker) in workers.into_iter().enumerate() {
         chunks.extend(worker.chunks.into_iter().map(|(index, keys)| (index, ChunkKeys { table, ..keys })));
+        gaps.merge(&worker.gaps);
         tables.push(worker.table);
     }
     chunks.sort_by_key(|(index, _)| *index);
@@ -135,6 +144,7 @@ pub(super) fn scan(source: &Source, columns: &Columns, threads: usize) -> Result
         tables,
         chunks: chunks.into_iter().map(|(_, keys)| keys).collect(),
         rows: source.rows() - keyless,
+        gaps,
     })
 }
 

@@ -6,8 +6,10 @@
 //! 3. `finish`: each shard's rows become columns; what is missing is marked, what is constant in time is kept once. Several
 //!    specifications share the columns; each has its own mask of missing values.
 
+mod computed;
 pub(crate) mod fields;
 mod finish;
+pub(crate) mod gaps;
 pub(crate) mod keys;
 pub(crate) mod met;
 mod order;
@@ -15,9 +17,11 @@ mod place;
 mod rows;
 pub(crate) mod slots;
 mod stored;
+pub(crate) mod treatment;
 
 use std::collections::BTreeMap;
 
+pub use gaps::{Gap, Gaps, Remarks};
 pub use order::shards_of;
 pub(crate) use order::{codes, distinct, distinct_strata, stratum_codes};
 use serde::{Deserialize, Serialize};
@@ -27,7 +31,7 @@ pub(crate) use stored::{counted, open as open_store, room};
 
 use crate::error::{EngineError, Result};
 use crate::events::RunEvent;
-use crate::input::{ColumnKind, KeyKind, LevelKind, Source, expand};
+use crate::input::{ColumnKind, KeyKind, LevelKind, Role, Selection, Source, expand};
 use crate::panel::Panel;
 use crate::run::{Progress, of_specifications};
 use crate::spec::RunSpec;
@@ -70,7 +74,7 @@ impl Wanted<'_> {
     pub(crate) fn shares_keys(&self, other: &Self) -> bool {
         let keys =
             |s: &RunSpec| (s.panel, s.idname.clone(), s.tname.clone(), s.gname.clone(), s.pname.clone());
-        keys(self.spec) == keys(other.spec)
+        keys(self.spec) == keys(other.spec) && self.spec.csv == other.spec.csv
     }
 }
 
@@ -163,6 +167,27 @@ impl Columns {
     }
 }
 
+/// Columns that the specifications read, and what each is for.
+pub(crate) fn selection(all: &[Wanted<'_>]) -> Selection {
+    let mut out = Selection::default();
+    for Wanted { spec, formula, .. } in all {
+        out.csv.clone_from(&spec.csv);
+        let keys = spec.clustervars.iter().chain([&spec.idname]).filter(|name| !name.is_empty());
+        keys.for_each(|name| out.add(name, Role::Key));
+        let numbers = [&spec.tname, &spec.gname, &spec.yname].into_iter().chain(&spec.weightsname).chain(&spec.pname);
+        numbers.for_each(|name| out.add(name, Role::Number));
+        for atom in formula.atoms() {
+            match atom {
+                Atom::Factor(name) => out.add(name, Role::Level),
+                Atom::Numeric(expression) => {
+                    expression.columns().into_iter().for_each(|name| out.add(name, Role::Number));
+                }
+            }
+        }
+    }
+    out
+}
+
 /// Columns that the specifications read.
 pub(crate) fn needed(all: &[Wanted<'_>]) -> Vec<String> {
     let mut names = Vec::new();
@@ -207,7 +232,7 @@ pub(crate) fn load_all(
     threads: usize,
     progress: &mut Progress<'_>,
 ) -> Result<Vec<Panel>> {
-    let source = Source::open(expand(inputs)?, &needed(all))?;
+    let source = Source::select(expand(inputs)?, &selection(all))?;
     load_source(&source, all, threads, progress)
 }
 
@@ -223,16 +248,18 @@ pub(crate) fn load_source(
         rows: source.rows(),
         bytes: source.bytes(),
     });
-    let columns = Columns::resolve(all, source)?;
+    let columns = Columns::resolve(all, source).map_err(|e| treatment::explain(e, source, all))?;
     if source.rows() == 0 {
         return Err(
             EngineError::input("the input has no rows").with_hint("check that the files hold the panel")
         );
     }
     let names: Vec<Option<&str>> = all.iter().map(|wanted| wanted.name).collect();
-    let mut panels =
-        read(source, &columns, all, threads, progress).map_err(|e| of_specifications(e, &names))?;
-    for panel in &mut panels {
+    let mut panels = read(source, &columns, all, threads, progress)
+        .map_err(|e| of_specifications(treatment::explain(e, source, all), &names))?;
+    for (panel, wanted) in panels.iter_mut().zip(all) {
+        computed::locate(panel, wanted, source, threads)?;
+        panel.remarks.notes = source.notes();
         panel.files = source.files();
         panel.input_rows = source.rows();
     }
@@ -248,7 +275,7 @@ fn read(
     progress: &mut Progress<'_>,
 ) -> Result<Vec<Panel>> {
     let chunks = source.chunks().len();
-    let (keys, order) = if all.iter().all(|wanted| wanted.spec.panel) {
+    let (mut keys, order) = if all.iter().all(|wanted| wanted.spec.panel) {
         let keys = progress.stage("units", chunks, |_| keys::scan(source, columns, threads))?;
         let order = progress.stage("order", 1, |_| order::order(&keys, threads))?;
         (keys, order)
@@ -257,6 +284,10 @@ fn read(
     };
     let placed =
         progress.stage("values", chunks, |_| place::place(source, columns, &keys, &order, threads))?;
+    let mut gaps = std::mem::take(&mut keys.gaps);
     drop(keys);
-    progress.stage("columns", 1, |_| finish::finish(columns, all, order, placed, threads))
+    gaps.complete(placed.gaps.clone());
+    let mut panels = progress.stage("columns", 1, |_| finish::finish(columns, all, order, placed, threads))?;
+    panels.iter_mut().for_each(|panel| panel.remarks.gaps.clone_from(&gaps));
+    Ok(panels)
 }

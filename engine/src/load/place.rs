@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arrow::array::ArrayRef;
 
 use super::Columns;
+use super::gaps::Gaps;
 use super::keys::{ChunkKeys, Keys, NO_UNIT, PeriodCodes};
 use super::order::Order;
 use super::slots::{Buffer, Field, FieldKind, MISSING, Slots, UNSET, buffer, encode};
@@ -19,6 +20,8 @@ pub(super) struct Placed {
     pub(super) slots: Slots,
     pub(super) buffers: Vec<Buffer>,
     pub(super) interned: Vec<String>,
+    /// Rows without a value, by column.
+    pub(super) gaps: Gaps,
 }
 
 #[derive(Default)]
@@ -43,7 +46,7 @@ pub(super) fn place(
         })?;
         let pass =
             Pass { source, columns, keys, order, slots: &slots, buffers: &buffers, interner: &interner };
-        pass.run(threads)?;
+        let gaps = pass.run(threads)?;
         if !slots.any_varies() {
             let interner = std::mem::take(&mut *interner.lock().unwrap_or_else(|e| e.into_inner()));
             let mut texts: Vec<(u32, String)> = interner.codes.into_iter().map(|(t, c)| (c, t)).collect();
@@ -52,7 +55,7 @@ pub(super) fn place(
             if set_outcomes(&slots, &buffers, order.row_periods) != keys.rows {
                 return Err(pass.duplicate(columns));
             }
-            return Ok(Placed { slots, buffers, interned });
+            return Ok(Placed { slots, buffers, interned, gaps });
         }
         for field in slots.fields.iter().filter(|f| f.varies.load(Ordering::Relaxed)) {
             pass.two_clusters(columns, field)?;
@@ -87,12 +90,14 @@ struct Scratch {
     encoded: Vec<u64>,
     known_texts: HashMap<String, u32>,
     buffer: Vec<u8>,
+    gaps: Gaps,
 }
 
 impl Pass<'_> {
-    fn run(&self, threads: usize) -> Result<()> {
+    /// Reads all rows; returns which lack a value.
+    fn run(&self, threads: usize) -> Result<Gaps> {
         let names: Vec<String> = self.slots.fields.iter().map(|f| f.name.clone()).collect();
-        parallel::for_each(threads, self.source.chunks().len(), Scratch::default, |scratch, index| {
+        let threads_read = parallel::for_each(threads, self.source.chunks().len(), Scratch::default, |scratch, index| {
             if self.slots.any_varies() {
                 return Ok(());
             }
@@ -102,6 +107,8 @@ impl Pass<'_> {
             let mut runs = Runs::new(keys);
             self.source.read(chunk, &names, |row, arrays| {
                 let batch = Batch { keys, first_row: row, first_period };
+                let read = names.iter().map(String::as_str).zip(arrays);
+                scratch.gaps.note_all(read, chunk.file, chunk.first_row + row as u64)?;
                 for (field, array) in self.slots.fields.iter().zip(arrays) {
                     self.place_field(field, array, &batch, &mut runs.clone(), scratch)?;
                 }
@@ -109,7 +116,9 @@ impl Pass<'_> {
                 Ok(())
             })
         })?;
-        Ok(())
+        let mut gaps = Gaps::default();
+        threads_read.iter().for_each(|own| gaps.merge(&own.gaps));
+        Ok(gaps)
     }
 
     fn place_field(

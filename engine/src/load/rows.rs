@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use stagger_estimator::lanes::LANES;
 
 use super::Columns;
+use super::gaps::Gaps;
 use super::keys::{ChunkKeys, EXPECTED, Keys, NO_UNIT, PeriodCodes};
 use super::met::{PeriodsMet, StrataMet, in_file, key_columns, with_keys};
 use super::order::{Order, ShardOrder, codes, distinct, distinct_strata, shards_of, stratum_codes};
@@ -31,6 +32,7 @@ struct Worker {
     strata: StrataMet,
     periods: PeriodsMet,
     chunks: Vec<(usize, ChunkCodes)>,
+    gaps: Gaps,
     scratch: [Vec<f64>; 3],
 }
 
@@ -46,6 +48,8 @@ pub(super) fn scan(source: &Source, columns: &Columns, threads: usize) -> Result
             };
             source.read(chunk, &names, |row, arrays| {
                 let first_row = chunk.first_row + row as u64;
+                let read = names.iter().map(String::as_str).zip(arrays);
+                worker.gaps.note_all(read, chunk.file, first_row)?;
                 let Worker { strata, periods, scratch, .. } = &mut *worker;
                 with_keys(arrays, &names, first_row, scratch, |times, groups, eligible| {
                     for ((&time, &group), &eligible) in times.iter().zip(groups).zip(eligible) {
@@ -116,7 +120,9 @@ fn arrange(source: &Source, workers: Vec<Worker>, threads: usize) -> Result<(Key
         layout.first_rows.push(row);
         row += chunk.rows as u64;
     }
+    let mut gaps = Gaps::default();
     for worker in workers {
+        gaps.merge(&worker.gaps);
         let strata = stratum_codes(&worker.strata.list, &layout.strata);
         let periods = codes(&worker.periods.list, &layout.periods);
         for (index, found) in worker.chunks {
@@ -127,7 +133,7 @@ fn arrange(source: &Source, workers: Vec<Worker>, threads: usize) -> Result<(Key
         layout.codes.iter().map(|codes| codes.iter().filter(|c| **c == u32::MAX).count() as u64).sum();
     let order = layout.order(rows - keyless_rows, keyless_rows, cohortless_rows, threads)?;
     let chunks = layout.codes.iter().enumerate().map(|(index, codes)| chunk_keys(index, codes)).collect();
-    Ok((Keys { tables: Vec::new(), chunks, rows: rows - keyless_rows }, order))
+    Ok((Keys { tables: Vec::new(), chunks, rows: rows - keyless_rows, gaps }, order))
 }
 
 /// Every row is its own unit with one period.

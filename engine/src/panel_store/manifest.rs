@@ -6,6 +6,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::{check, keys};
 use crate::error::{EngineError, Result};
 use crate::input::KeyKind;
+use crate::load::Remarks;
 use crate::panel::{RowKind, Stratum};
 
 /// Version of the store's format; another one is refused.
@@ -140,6 +141,9 @@ pub struct Manifest {
     pub keyless_rows: u64,
     /// Rows whose missing cohort was read as never treated.
     pub cohortless_rows: u64,
+    /// What is to be said of the input.
+    #[serde(default, skip_serializing_if = "Remarks::is_empty")]
+    pub remarks: Remarks,
     /// Bytes of the identifiers in all shards.
     pub id_bytes: u64,
     /// Some unit has no row in some period.

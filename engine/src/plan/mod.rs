@@ -1,5 +1,6 @@
 //! From a panel's counts to everything a run will compute: sample, design, cells, comparisons, columns (FORMULAS §1–§2).
 
+mod missing;
 mod sample;
 mod targets;
 

@@ -8,8 +8,9 @@ use stagger_estimator::formula::Formula;
 use stagger_estimator::options::FixWeights;
 use stagger_estimator::sample::{CohortRole, CohortTable, SampleRules, check_group_sizes, plan_sample};
 
-use super::input_error;
+use super::{input_error, missing};
 use crate::error::{EngineError, Result};
+use crate::load::treatment;
 use crate::panel::{Panel, RowKind};
 use crate::result::Dropped;
 use crate::shard::{Segment, Shard};
@@ -74,7 +75,7 @@ impl Sample {
     /// Cleans the sample of a specification.
     pub(crate) fn new(panel: &mut Panel, spec: &RunSpec, formula: &Formula, threads: usize) -> Result<Self> {
         check_weights(panel, spec)?;
-        let mut warnings = Vec::new();
+        let mut warnings = panel.remarks.notes.clone();
         if panel.cohortless_rows > 0 {
             warnings.push(format!(
                 "{} rows have no value in `{}` and count as never treated",
@@ -97,7 +98,8 @@ impl Sample {
             warnings,
         };
         sample.choose_model(panel, spec, threads)?;
-        sample.count_dropped(panel, spec, reasons);
+        sample.warnings.extend(missing::variation(panel, formula, sample.model));
+        sample.count_dropped(panel, spec, formula, reasons);
         sample.check_sizes(panel, spec, formula.variables().len())?;
         Ok(sample)
     }
@@ -156,7 +158,13 @@ impl Sample {
         }
     }
 
-    fn count_dropped(&mut self, panel: &Panel, spec: &RunSpec, sample_reasons: Vec<(String, u64)>) {
+    fn count_dropped(
+        &mut self,
+        panel: &Panel,
+        spec: &RunSpec,
+        formula: &Formula,
+        sample_reasons: Vec<(String, u64)>,
+    ) {
         let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
         let present: u64 = panel.census.present.iter().sum();
         let complete: u64 = panel.census.complete.iter().sum();
@@ -170,13 +178,15 @@ impl Sample {
             reasons.insert(keyless.into(), panel.keyless_rows);
         }
         let missing = present - complete;
+        let located = missing::located(panel, spec, formula);
         if missing > 0 {
             reasons.insert("missing or infinite values".into(), missing);
         }
         if missing + panel.keyless_rows > 0 {
             self.warnings.push(format!(
-                "dropped {} rows from the original data due to missing values",
-                missing + panel.keyless_rows
+                "dropped {} rows from the original data due to missing values{}",
+                missing + panel.keyless_rows,
+                missing::sentence(&located)
             ));
         }
         for (reason, rows) in sample_reasons {
@@ -195,7 +205,12 @@ impl Sample {
             ));
             reasons.insert("units not observed in every period".into(), incomplete);
         }
-        self.dropped = Dropped { rows: panel.input_rows - used, units: panel.units - self.n, reasons };
+        self.dropped = Dropped {
+            rows: panel.input_rows - used,
+            units: panel.units - self.n,
+            reasons,
+            missing: located,
+        };
     }
 
     /// Too small groups (FORMULAS §1.8, §7.2), and the sub-groups of triple differences.
@@ -350,7 +365,9 @@ fn clean(panel: &Panel, spec: &RunSpec, warnings: &mut Vec<String>) -> Result<Cl
         needs_never_treated: triple,
         keeps_already_treated: triple && panel.rows == RowKind::Observation,
     };
-    let planned = plan_sample(&table, &rules).map_err(|e| input_error(&e, Some(e.hint().to_owned())))?;
+    let planned = plan_sample(&table, &rules).map_err(|e| {
+        treatment::constant(panel, spec).unwrap_or_else(|| input_error(&e, Some(e.hint().to_owned())))
+    })?;
     warnings.extend(planned.warnings);
     let periods: Vec<usize> = planned.periods.iter().map(|&p| observed[p]).collect();
     let mut bits = vec![0u64; all.div_ceil(64)];

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::{EngineError, Result};
+use crate::load::Gaps;
 
 const MAGIC: &[u8; 8] = b"STGSCAT1";
 /// Bytes before the header's JSON.
@@ -65,6 +66,9 @@ pub(crate) struct Header {
     pub(crate) keyless_rows: u64,
     /// Rows whose missing cohort was read as never treated.
     pub(crate) cohortless_rows: u64,
+    /// Rows without a value, by column.
+    #[serde(default, skip_serializing_if = "Gaps::is_empty")]
+    pub(crate) gaps: Gaps,
     /// Records by partition.
     pub(crate) records: Vec<u32>,
     /// Sum of the bytes of the blocks before each, and of all.

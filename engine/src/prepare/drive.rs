@@ -16,7 +16,7 @@ use super::{Order, PrepareOptions, combine, space};
 use crate::cloud::{WorkerFailure, Workers};
 use crate::error::{EngineError, Result};
 use crate::events::RunEvent;
-use crate::load::shards_of;
+use crate::load::{Remarks, shards_of};
 use crate::panel_store::{FORMAT, Field, Manifest, StratumEntry, keys};
 use crate::parallel;
 use crate::run::{Progress, cores};
@@ -380,7 +380,9 @@ impl<'a> Driver<'a> {
             .collect();
         let (mut units, mut id_bytes, mut unbalanced) = (0, 0, false);
         let mut shards = Vec::with_capacity(reports.len());
+        let mut remarks = Remarks { gaps: common.gaps, notes: self.order.source.notes() };
         for report in reports {
+            remarks.gaps.merge(&report.gaps);
             for (index, stratum) in strata.iter_mut().enumerate() {
                 stratum.units += report.units[index];
                 let own = &report.rows[index * periods..(index + 1) * periods];
@@ -409,6 +411,7 @@ impl<'a> Driver<'a> {
             input_rows: self.order.source.rows(),
             keyless_rows: common.keyless_rows,
             cohortless_rows: common.cohortless_rows,
+            remarks,
             id_bytes,
             unbalanced,
             inputs: self.order.inputs(),

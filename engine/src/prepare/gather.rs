@@ -14,6 +14,7 @@ use super::fields::StoreField;
 use super::steps::{partitions_of, readers};
 use crate::error::{EngineError, Result};
 use crate::input::{KeyKind, hash_integer, show_bytes};
+use crate::load::Gaps;
 use crate::load::keys::KeyHasher;
 use crate::load::met::stratum_varies;
 use crate::load::slots::{MISSING, UNSET, decode, encode};
@@ -79,6 +80,9 @@ pub(crate) struct ShardReport {
     pub(crate) fields: Vec<FieldReport>,
     pub(crate) id_bytes: u64,
     pub(crate) unbalanced: bool,
+    /// Rows of cross sections without a value, by column.
+    #[serde(default, skip_serializing_if = "Gaps::is_empty")]
+    pub(crate) gaps: Gaps,
 }
 
 /// Why a task has no result.
@@ -368,6 +372,7 @@ impl Gather<'_> {
             fields,
             id_bytes: file.id_bytes,
             unbalanced: data.present.is_some(),
+            gaps: Gaps::default(),
         };
         Ok((file, report))
     }

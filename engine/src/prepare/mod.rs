@@ -27,8 +27,8 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::cloud::Workers;
 use crate::error::{EngineError, Result};
 use crate::events::Observer;
-use crate::input::{Source, expand};
-use crate::load::{Columns, Wanted, needed};
+use crate::input::{CsvOptions, Source, expand};
+use crate::load::{Columns, Wanted, selection, treatment};
 use crate::panel_store::{FORMAT, InputEntry, KeyColumns, Manifest, PanelStore};
 use crate::run::{Progress, StageFacts, check};
 use crate::spec::RunSpec;
@@ -92,13 +92,14 @@ impl Order {
         };
         if let Some(other) = wanted.iter().find(|w| !w.shares_keys(first)) {
             return Err(EngineError::input(format!(
-                "a store has one idname, tname, gname, pname and panel, but specification `{}` names others than the first",
+                "a store has one idname, tname, gname, pname, panel and way of reading CSV files, but specification `{}` names others than the first",
                 other.name.unwrap_or_default()
             ))
             .with_hint("prepare a store for each"));
         }
-        let source = Source::open(expand(inputs)?, &needed(&wanted))?;
-        let columns = Columns::resolve(&wanted, &source)?;
+        let source = Source::select(expand(inputs)?, &selection(&wanted))?;
+        let columns =
+            Columns::resolve(&wanted, &source).map_err(|e| treatment::explain(e, &source, &wanted))?;
         if source.rows() == 0 {
             return Err(
                 EngineError::input("the input has no rows").with_hint("check that the files hold the panel")
@@ -113,7 +114,7 @@ impl Order {
             ids: columns.kind(&columns.id),
         };
         let cross_sections = !first.spec.panel;
-        let fingerprint = fingerprint(&source, &keys, &fields, cross_sections)?;
+        let fingerprint = fingerprint(&source, &keys, &fields, cross_sections, &first.spec.csv)?;
         Ok(Self { source, columns, keys, fields, cross_sections, fingerprint })
     }
 
@@ -142,11 +143,15 @@ fn fingerprint(
     keys: &KeyColumns,
     fields: &[StoreField],
     cross_sections: bool,
+    csv: &CsvOptions,
 ) -> Result<String> {
     let inputs: Vec<(String, u64, String)> =
         source.inputs().into_iter().map(|i| (whole_path(&i.url), i.bytes, i.fingerprint)).collect();
-    let json = serde_json::to_vec(&(FORMAT, inputs, keys, fields, cross_sections))
-        .map_err(|e| EngineError::failed(e.to_string()))?;
+    let failed = |e: serde_json::Error| EngineError::failed(e.to_string());
+    let mut json = serde_json::to_vec(&(FORMAT, inputs, keys, fields, cross_sections)).map_err(failed)?;
+    if !csv.is_default() {
+        json.extend(serde_json::to_vec(csv).map_err(failed)?);
+    }
     Ok(format!("{:032x}", xxh3_128(&json)))
 }
 
@@ -228,5 +233,7 @@ pub(crate) fn prepare_by(
         return Ok(Prepared { manifest, reused: true, stages: Vec::new() });
     }
     drive::forget(storage, &order, &error);
-    Err(error)
+    let formulas = specs.iter().map(|(_, spec)| check(spec)).collect::<Result<Vec<_>>>()?;
+    let wanted = specs.iter().zip(&formulas).map(|(&(name, spec), formula)| Wanted { name, spec, formula });
+    Err(treatment::explain(error, &order.source, &wanted.collect::<Vec<_>>()))
 }

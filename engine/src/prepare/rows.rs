@@ -10,7 +10,7 @@ use super::fields::{Encoder, StoreField};
 use super::gather::{FieldReport, ShardReport};
 use crate::error::Result;
 use crate::input::Source;
-use crate::load::Columns;
+use crate::load::{Columns, Gaps};
 use crate::load::met::{PeriodsMet, StrataMet, in_file, key_columns, with_keys};
 use crate::load::slots::{MISSING, decode, encode};
 use crate::panel::Stratum;
@@ -94,7 +94,8 @@ impl Rows<'_> {
         rows: Range<u64>,
         fields: &[&StoreField],
         each: &mut dyn FnMut(&Batch<'_>) -> Result<()>,
-    ) -> Result<()> {
+    ) -> Result<Gaps> {
+        let mut gaps = Gaps::default();
         let keys = key_columns(self.columns);
         let mut names = keys.clone();
         names.extend(fields.iter().map(|f| f.name.clone()));
@@ -111,13 +112,14 @@ impl Rows<'_> {
             self.source.read_rows(chunk, local, &names, |row, arrays| {
                 let (keys_of, rest) = arrays.split_at(keys.len());
                 let first_row = chunk.first_row + row as u64;
+                gaps.note_all(names.iter().map(String::as_str).zip(arrays), chunk.file, first_row)?;
                 with_keys(keys_of, &keys, first_row, &mut scratch, |times, groups, eligible| {
                     each(&Batch { first: own.start + row as u64, times, groups, eligible, fields: rest })
                 })
                 .map_err(|e| in_file(e, &self.source.path(chunk)))
             })?;
         }
-        Ok(())
+        Ok(gaps)
     }
 
     /// Builds some shards that follow each other; `each` gets them in order.
@@ -135,7 +137,7 @@ impl Rows<'_> {
         let mut reports = Vec::with_capacity(shards.len());
         let fields: Vec<&StoreField> = self.fields.iter().collect();
         let start = (shards.start as u64 * all.per_shard).min(end);
-        self.read(start..end, &fields, &mut |batch| {
+        let gaps = self.read(start..end, &fields, &mut |batch| {
             for ((field, array), out) in fields.iter().zip(batch.fields).zip(&mut slots) {
                 out.clear();
                 encoder.encode(self.columns, field, array, out)?;
@@ -153,6 +155,10 @@ impl Rows<'_> {
         })?;
         while builder.shard < shards.end {
             reports.push(builder.finish(&mut each)?);
+        }
+        // The rows of a task are those of its shards together.
+        if let Some(first) = reports.first_mut() {
+            first.gaps = gaps;
         }
         Ok(reports)
     }
@@ -246,6 +252,7 @@ impl<'a> Builder<'a> {
             fields: missing.iter().zip(&file.field_bytes).map(field).collect(),
             id_bytes: file.id_bytes,
             unbalanced: false,
+            gaps: Gaps::default(),
         })
     }
 }

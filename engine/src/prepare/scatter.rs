@@ -18,7 +18,7 @@ use super::fields::{Encoder, StoreField};
 use super::gather::GatherError;
 use crate::error::{EngineError, Result};
 use crate::input::{Chunk, IdColumn, Source, show_bytes, with_ids};
-use crate::load::Columns;
+use crate::load::{Columns, Gaps};
 use crate::load::keys::KeyHasher;
 use crate::load::met::{PeriodsMet, StrataMet, in_file, key_columns, stratum_varies, with_keys};
 
@@ -64,25 +64,28 @@ impl Scatter<'_> {
         let rows = task.pieces.iter().map(|p| p.rows.len()).sum();
         if self.pivot {
             let mut out = Pivot::new(self);
-            self.read(task, &mut |batch| out.add(batch))?;
+            out.met.gaps = self.read(task, &mut |batch| out.add(batch))?;
             return out.finish();
         }
         let mut out = Long::new(self, rows);
-        self.read(task, &mut |batch| out.add(batch))?;
+        out.met.gaps = self.read(task, &mut |batch| out.add(batch))?;
         Ok(out.finish()?)
     }
 
-    fn read(&self, task: &ScatterTask, each: &mut dyn FnMut(&Batch<'_>) -> Result<()>) -> Result<()> {
+    /// Reads the rows; returns which lack a value.
+    fn read(&self, task: &ScatterTask, each: &mut dyn FnMut(&Batch<'_>) -> Result<()>) -> Result<Gaps> {
         let keys = key_columns(self.columns);
         let mut names = keys.clone();
         names.push(self.columns.id.clone());
         names.extend(self.fields.iter().map(|f| f.name.clone()));
         let (mut scratch, mut integers): ([Vec<f64>; 3], Vec<i64>) = Default::default();
         let kind = self.columns.kind(&self.columns.id);
+        let mut gaps = Gaps::default();
         for piece in &task.pieces {
             let chunk: &Chunk = &self.source.chunks()[piece.chunk];
             self.source.read_rows(chunk, piece.rows.clone(), &names, |row, arrays| {
                 let first_row = chunk.first_row + row as u64;
+                gaps.note_all(names.iter().map(String::as_str).zip(arrays), chunk.file, first_row)?;
                 let (own, rest) = arrays.split_at(keys.len());
                 with_keys(own, &keys, first_row, &mut scratch, |times, groups, eligible| {
                     with_ids(&rest[0], &self.columns.id, kind, &mut integers, |ids| {
@@ -92,7 +95,7 @@ impl Scatter<'_> {
                 .map_err(|e| in_file(e, &self.source.path(chunk)))
             })?;
         }
-        Ok(())
+        Ok(gaps)
     }
 }
 
@@ -119,6 +122,7 @@ struct Met {
     last: Option<(u64, u64, u16)>,
     rows: u64,
     keyless_rows: u64,
+    gaps: Gaps,
 }
 
 impl Met {
@@ -147,6 +151,7 @@ impl Met {
             rows: self.rows,
             keyless_rows: self.keyless_rows,
             cohortless_rows: self.strata.cohortless_rows,
+            gaps: self.gaps,
             ..Header::default()
         }
     }

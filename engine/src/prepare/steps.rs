@@ -17,7 +17,7 @@ use super::shuffle::Shuffle;
 use super::{Order, combine};
 use crate::error::{EngineError, Result};
 use crate::input::{Chunk, Described, Source};
-use crate::load::{Columns, codes, distinct, distinct_strata, needed_names, stratum_codes};
+use crate::load::{Columns, Gaps, codes, distinct, distinct_strata, needed_names, stratum_codes};
 use crate::panel::Stratum;
 use crate::panel_store::{KeyColumns, keys};
 use crate::parallel;
@@ -118,6 +118,9 @@ pub(crate) struct Common {
     pub(crate) rows: u64,
     pub(crate) keyless_rows: u64,
     pub(crate) cohortless_rows: u64,
+    /// Rows of panels without a value, by column; those of cross sections are told with their shards.
+    #[serde(default)]
+    pub(crate) gaps: Gaps,
 }
 
 impl Common {
@@ -139,10 +142,14 @@ impl Common {
             let first = headers.iter().filter(|(contents, _)| contents.first == 0);
             first.flat_map(|(contents, _)| &contents.members).map(of).sum()
         };
+        let mut gaps = Gaps::default();
+        let first = headers.iter().filter(|(contents, _)| contents.first == 0);
+        first.flat_map(|(contents, _)| &contents.members).for_each(|header| gaps.merge(&header.gaps));
         Ok(Self {
             rows: sum(|h| h.rows),
             keyless_rows: sum(|h| h.keyless_rows),
             cohortless_rows: sum(|h| h.cohortless_rows),
+            gaps,
             strata,
             periods,
             texts,
@@ -166,6 +173,7 @@ impl Common {
             rows: rows - keyless_rows,
             keyless_rows,
             cohortless_rows: scanned.iter().map(|s| s.cohortless_rows).sum(),
+            gaps: Gaps::default(),
         })
     }
 

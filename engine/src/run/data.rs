@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::error::{EngineError, Result};
 use crate::events::RunEvent;
 use crate::input::{Source, expand};
-use crate::load::{self, Wanted, needed, open_store};
+use crate::load::{self, Wanted, needed, open_store, selection};
 use crate::panel::Panel;
 use crate::panel_store::PanelStore;
 use crate::prepare::{PrepareOptions, default_memory, fingerprint_of, prepare};
@@ -52,7 +52,7 @@ impl<'a> Input<'a> {
             Self::Store(store) => Cow::Borrowed(store.as_ref()),
             Self::Files(inputs) => {
                 if !inputs.iter().any(|input| input.starts_with("s3://")) {
-                    let source = Source::open(expand(inputs)?, &needed(wanted))?;
+                    let source = Source::select(expand(inputs)?, &selection(wanted))?;
                     if direct_memory(&source, wanted) <= memory {
                         return load::load_source(&source, wanted, threads, progress);
                     }

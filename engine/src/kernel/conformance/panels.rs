@@ -6,6 +6,7 @@ use stagger_estimator::columns::{AlignedVec, padded};
 use stagger_estimator::formula::{self, Formula};
 use stagger_estimator::lanes::LANES;
 
+use crate::load::Remarks;
 use crate::panel::{Census, Panel, RowKind, Shards, Stratum};
 use crate::shard::{PeriodBits, Segment, Shard, ShardColumn};
 use crate::spec::{ControlGroup, EstMethod, FixWeights, RunSpec};
@@ -169,6 +170,7 @@ impl Case {
             code_atoms: vec![false; atoms],
             interned: Arc::default(),
             files: Vec::new(),
+            remarks: Remarks::default(),
             surveyor: Surveyor::Here,
         })
     }

@@ -121,6 +121,12 @@ impl StoredShards {
             && used.fields().iter().all(|&field| !self.missing[field])
     }
 
+    /// By atom of a specification: whether it varies in time.
+    pub(crate) fn varying_atoms(&self, specification: usize) -> Vec<bool> {
+        let atoms = self.uses[specification].atoms.iter();
+        atoms.map(|atom| atom.fields.iter().any(|&field| self.varies[field])).collect()
+    }
+
     /// Whether a specification has sampling weights.
     pub(crate) fn has_weights(&self, specification: usize) -> bool {
         self.uses[specification].weight.is_some()
@@ -362,6 +368,7 @@ impl StoredShards {
             code_atoms: used.atoms.iter().map(|a| a.code).collect(),
             interned: Arc::new(manifest.texts.clone()),
             files: manifest.inputs.iter().map(|i| (i.url.clone(), i.bytes, i.rows)).collect(),
+            remarks: manifest.remarks.clone(),
             surveyor: Surveyor::Here,
         }
     }

@@ -1,0 +1,70 @@
+//! What CSV files have that a person may not expect: cells that are no numbers, texts that look like missing values.
+
+use super::csv::{Layout, place};
+use super::file::{Content, SourceFile};
+use super::source::Source;
+use crate::error::{EngineError, Result};
+
+impl Source {
+    /// The CSV files.
+    fn layouts(&self) -> impl Iterator<Item = (&SourceFile, &Layout)> {
+        self.files.iter().filter_map(|file| match &file.content {
+            Content::Csv(csv) => Some((file, &csv.layout)),
+            Content::Parquet(_) => None,
+        })
+    }
+
+    /// Refuses a column that is needed as a number, but holds something else in a CSV file.
+    ///
+    /// # Errors
+    /// The first such cell, with its file, row and text.
+    pub(crate) fn numbers_alone(&self, argument: &str, column: &str) -> Result<()> {
+        for (file, layout) in self.layouts() {
+            let Some(cell) = layout.odd_text(column) else { continue };
+            let hint = match cell.text.contains(',') {
+                true => "decimals after a comma are read with --csv-decimal ','",
+                false => "every value must be a number; --csv-na names texts that stand for a missing value, separated by commas",
+            };
+            return Err(EngineError::input(format!(
+                "{argument}: column `{column}` holds `{}` in {} of `{}`, which is no number",
+                cell.text,
+                place(cell.row, cell.line),
+                file.input.name()
+            ))
+            .with_hint(hint));
+        }
+        Ok(())
+    }
+
+    /// What is to be said of CSV files that were read otherwise than one may expect, one line each.
+    pub fn notes(&self) -> Vec<String> {
+        let mut out = Vec::new();
+        let mut taken: Vec<(&str, &str, u64)> = Vec::new();
+        for (column, text, rows) in self.layouts().flat_map(|(_, layout)| layout.taken()) {
+            match taken.iter_mut().find(|(c, t, _)| (*c, *t) == (column, text)) {
+                Some((_, _, sum)) => *sum += rows,
+                None => taken.push((column, text, rows)),
+            }
+        }
+        for (column, text, rows) in taken {
+            out.push(format!(
+                "column `{column}` holds `{text}` in {rows} rows, taken as text like its other values; with --csv-na {text} they are missing"
+            ));
+        }
+        let mut named: Vec<&str> = Vec::new();
+        for (file, layout) in self.layouts() {
+            for (column, cell) in layout.mixed() {
+                if !named.contains(&column) {
+                    named.push(column);
+                    out.push(format!(
+                        "column `{column}` is read as text, and its values as levels of a factor, because {} of `{}` holds `{}`",
+                        place(cell.row, cell.line),
+                        file.input.name(),
+                        cell.text
+                    ));
+                }
+            }
+        }
+        out
+    }
+}

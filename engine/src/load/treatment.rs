@@ -1,0 +1,300 @@
+//! A treatment indicator where the cohort is wanted: recognised once something is wrong, with what would make the cohort of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow::array::ArrayRef;
+use arrow::util::display::array_value_to_string;
+
+use super::Wanted;
+use crate::error::{EngineError, Result};
+use crate::input::{Source, with_f64};
+use crate::panel::{Panel, RowKind};
+use crate::spec::RunSpec;
+
+/// Texts of which the second word of each pair says that a unit is treated.
+const WORDS: [(&[&str], bool); 2] = [
+    (&["control", "controls", "untreated", "not treated", "no", "n", "false", "f", "pre", "before", "off", "0", "never", "comparison", "placebo", "not yet"], false),
+    (&["treated", "treatment", "treat", "yes", "y", "true", "t", "post", "after", "on", "1", "exposed", "intervention"], true),
+];
+
+/// Periods that a message names at most.
+const NAMED: usize = 8;
+
+/// The error that says what is wrong with a cohort column that holds an indicator; another error as it is.
+pub(crate) fn explain(error: EngineError, source: &Source, all: &[Wanted<'_>]) -> EngineError {
+    let Some(wanted) = all.first().filter(|_| error.is_input()) else { return error };
+    // Whatever can't be read now is what the error is about.
+    match Indicator::find(source, wanted.spec) {
+        Ok(Some(indicator)) => indicator.describe(wanted.spec),
+        _ => error,
+    }
+}
+
+/// The same of a panel in which every unit keeps its value; `None` if its cohorts are no indicator.
+pub(crate) fn constant(panel: &Panel, spec: &RunSpec) -> Option<EngineError> {
+    let treated = panel.strata.iter().filter(|s| s.cohort.is_finite());
+    let (mut any, mut only) = (false, true);
+    treated.for_each(|stratum| (any, only) = (true, only && stratum.cohort == 1.0));
+    if !any || !only || panel.periods.first().is_none_or(|first| *first < 1.0) {
+        return None;
+    }
+    let periods = panel.periods.len();
+    let treated = |period: usize| {
+        let rows = |stratum: usize| panel.census.present[stratum * periods + period];
+        (0..panel.strata.len()).any(|s| panel.strata[s].cohort.is_finite() && rows(s) > 0)
+    };
+    let first = (0..periods).find(|&period| treated(period)).map(|period| panel.periods[period]);
+    let indicator = Indicator {
+        off: "0".into(),
+        on: "1".into(),
+        quoted: false,
+        starts: first.into_iter().map(ordered).collect(),
+        turns: false,
+        reversal: None,
+        first_of_all: panel.periods.first().copied(),
+    };
+    debug_assert!(panel.rows == RowKind::Observation || spec.panel);
+    Some(indicator.describe(spec))
+}
+
+/// What was found of an indicator.
+struct Indicator {
+    off: String,
+    on: String,
+    /// Its values are text.
+    quoted: bool,
+    /// Periods in which units are treated first, as bits that sort as numbers do.
+    starts: BTreeSet<u64>,
+    /// It turns on within units.
+    turns: bool,
+    /// A unit in which it turns off again: the unit, a treated period and a later untreated one.
+    reversal: Option<(String, f64, f64)>,
+    first_of_all: Option<f64>,
+}
+
+/// What one unit has been seen with.
+#[derive(Default)]
+struct Seen {
+    first_on: Option<f64>,
+    first_off: Option<f64>,
+    last_off: Option<f64>,
+}
+
+impl Indicator {
+    fn find(source: &Source, spec: &RunSpec) -> Result<Option<Self>> {
+        let Some((off, on, quoted)) = two_values(source, &spec.gname)? else { return Ok(None) };
+        let mut out = Self {
+            off,
+            on,
+            quoted,
+            starts: BTreeSet::new(),
+            turns: false,
+            reversal: None,
+            first_of_all: None,
+        };
+        out.look(source, spec)?;
+        Ok(Some(out))
+    }
+
+    /// Reads units and periods.
+    fn look(&mut self, source: &Source, spec: &RunSpec) -> Result<()> {
+        let mut names = vec![spec.tname.clone(), spec.gname.clone()];
+        names.extend(spec.panel.then(|| spec.idname.clone()));
+        let mut units: BTreeMap<String, Seen> = BTreeMap::new();
+        for chunk in source.chunks() {
+            source.read(chunk, &names, |_, arrays| {
+                let times = with_f64(&arrays[0], &names[0], &mut Vec::new(), |times| Ok(times.to_vec()))?;
+                for (row, &time) in times.iter().enumerate().filter(|(_, time)| time.is_finite()) {
+                    let unit = arrays.get(2).map(|ids| shown(ids, row)).unwrap_or_default();
+                    let is_on = self.is_on(&shown(&arrays[1], row));
+                    units.entry(unit).or_default().add(time, is_on);
+                    self.first_of_all = Some(self.first_of_all.map_or(time, |known| known.min(time)));
+                }
+                Ok(())
+            })?;
+        }
+        if !spec.panel {
+            self.starts.extend(units.values().filter_map(|seen| seen.first_on).map(ordered));
+            return Ok(());
+        }
+        for (unit, seen) in units {
+            let Some(on) = seen.first_on else { continue };
+            self.starts.insert(ordered(on));
+            self.turns |= seen.first_off.is_some();
+            if let Some(off) = seen.last_off.filter(|off| *off > on)
+                && self.reversal.is_none()
+            {
+                self.reversal = Some((unit, on, off));
+            }
+        }
+        Ok(())
+    }
+
+    fn is_on(&self, value: &str) -> bool {
+        match self.quoted {
+            true => value == self.on,
+            false => ["1", "1.0", "true"].contains(&value),
+        }
+    }
+
+    fn describe(&self, spec: &RunSpec) -> EngineError {
+        let Self { off, on, .. } = self;
+        let (gname, panel) = (&spec.gname, spec.panel);
+        let mark = if self.quoted { "`" } else { "" };
+        let values = format!("gname: `{gname}` holds only {mark}{off}{mark} and {mark}{on}{mark}, as a treatment indicator does");
+        let periods = self.periods();
+        let text = match (&self.reversal, panel) {
+            (Some((unit, on, off)), _) => format!(
+                "{values}; gname wants the first treated period, and treatment that stays: unit {unit} is treated in {on} but not in {off}"
+            ),
+            (None, true) if self.turns => format!(
+                "{values}; gname wants the first treated period: it turns on within units, in {periods}"
+            ),
+            (None, true) => format!(
+                "{values}; gname wants the first treated period: it is constant within units, so it says who is ever treated, not when"
+            ),
+            (None, false) => format!("{values}; gname wants the first treated period: rows with {mark}{on}{mark} appear from {periods} on"),
+        };
+        EngineError::input(text).with_hint(self.hint(spec))
+    }
+
+    /// The periods in which units are treated first.
+    fn periods(&self) -> String {
+        let mut all: Vec<String> = self.starts.iter().map(|&bits| number(bits).to_string()).collect();
+        let more = all.len().saturating_sub(NAMED);
+        all.truncate(NAMED);
+        let (word, list) = match all.as_slice() {
+            [only] => return format!("period {only}"),
+            [most @ .., last] if more == 0 => ("the periods", format!("{} and {last}", most.join(", "))),
+            all => ("the periods", format!("{} and {more} more", all.join(", "))),
+        };
+        format!("{word} {list}")
+    }
+
+    /// A line that makes the cohort column.
+    fn hint(&self, spec: &RunSpec) -> String {
+        let column = |name: &str| {
+            let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '_')
+                && name.chars().next().is_some_and(|c| c.is_ascii_alphabetic());
+            if plain { format!("df${name}") } else { format!("df[[\"{name}\"]]") }
+        };
+        let on = match self.quoted {
+            true => format!("\"{}\"", self.on),
+            false => "1".to_owned(),
+        };
+        let (time, treated) = (column(&spec.tname), column(&spec.gname));
+        let (t, g) = (&spec.tname, &spec.gname);
+        if spec.panel && self.turns {
+            let (id, unit) = (column(&spec.idname), &spec.idname);
+            return format!(
+                "make it in R: df$cohort <- ave(ifelse({treated} == {on}, {time}, Inf), {id}, FUN = min); or in Python: \
+                 df[\"cohort\"] = df[\"{t}\"].where(df[\"{g}\"] == {on}).groupby(df[\"{unit}\"]).transform(\"min\").fillna(0); \
+                 then --gname cohort"
+            );
+        }
+        if spec.panel {
+            return format!(
+                "where all of them are treated from one period on, say 2004, make it in R: df$cohort <- ifelse({treated} == {on}, 2004, 0); \
+                 or in Python: df[\"cohort\"] = (df[\"{g}\"] == {on}) * 2004; then --gname cohort"
+            )
+            .replace("2004", &self.example());
+        }
+        format!(
+            "where whole states, say, are treated, make it in R: df$cohort <- ave(ifelse({treated} == {on}, {time}, Inf), df$state, FUN = min); \
+             or in Python: df[\"cohort\"] = df[\"{t}\"].where(df[\"{g}\"] == {on}).groupby(df[\"state\"]).transform(\"min\").fillna(0); then --gname cohort"
+        )
+    }
+
+    /// A period that is not the first one.
+    fn example(&self) -> String {
+        self.first_of_all.map_or_else(|| "2004".to_owned(), |first| (first + 1.0).to_string())
+    }
+}
+
+impl Seen {
+    fn add(&mut self, time: f64, on: bool) {
+        let least = |known: Option<f64>| Some(known.map_or(time, |k| k.min(time)));
+        if on {
+            self.first_on = least(self.first_on);
+        } else {
+            self.first_off = least(self.first_off);
+            self.last_off = Some(self.last_off.map_or(time, |k| k.max(time)));
+        }
+    }
+}
+
+/// The two values of a column that holds no others, the one of treated units last, and whether they are text.
+fn two_values(source: &Source, column: &str) -> Result<Option<(String, String, bool)>> {
+    let mut met: BTreeSet<String> = BTreeSet::new();
+    let (mut text, mut more) = (false, false);
+    for chunk in source.chunks() {
+        if more {
+            return Ok(None);
+        }
+        source.read(chunk, &[column.to_owned()], |_, arrays| {
+            let array = &arrays[0];
+            text |= !array.data_type().is_numeric() && !matches!(array.data_type(), arrow::datatypes::DataType::Boolean);
+            for row in 0..if more { 0 } else { array.len() } {
+                let value = shown(array, row);
+                if !value.is_empty() && !met.contains(&value) {
+                    met.insert(value);
+                    more |= met.len() > 2;
+                }
+            }
+            Ok(())
+        })?;
+    }
+    let values: Vec<String> = met.into_iter().collect();
+    if more || values.is_empty() {
+        return Ok(None);
+    }
+    let is_number = |value: &String| ["0", "0.0", "false", "1", "1.0", "true"].contains(&value.as_str());
+    let is_one = |value: &String| ["1", "1.0", "true"].contains(&value.as_str());
+    if values.iter().all(is_number) {
+        return Ok(values.iter().any(is_one).then(|| ("0".to_owned(), "1".to_owned(), false)));
+    }
+    let [first, second] = values.as_slice() else { return Ok(None) };
+    if !text {
+        return Ok(None);
+    }
+    Ok(match (meaning(first), meaning(second)) {
+        (Some(true), _) | (_, Some(false)) => Some((second.clone(), first.clone(), true)),
+        (Some(false), _) | (_, Some(true)) => Some((first.clone(), second.clone(), true)),
+        (None, None) => None,
+    })
+}
+
+/// Whether a text says that a unit is treated.
+fn meaning(text: &str) -> Option<bool> {
+    let word = text.trim().to_lowercase();
+    WORDS.iter().find(|(words, _)| words.contains(&word.as_str())).map(|(_, on)| *on)
+}
+
+/// A value as text; empty if missing.
+fn shown(array: &ArrayRef, row: usize) -> String {
+    array_value_to_string(array, row).unwrap_or_default()
+}
+
+/// Bits of a number that sort as numbers do.
+fn ordered(value: f64) -> u64 {
+    let bits = value.to_bits();
+    if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
+}
+
+fn number(ordered: u64) -> f64 {
+    f64::from_bits(if ordered >> 63 == 1 { ordered & !(1 << 63) } else { !ordered })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_that_mean_treated() {
+        assert_eq!((meaning("Treated "), meaning("control"), meaning("north")), (Some(true), Some(false), None));
+        for value in [-3.5, -0.0, 0.0, 2.0, 1e9] {
+            assert_eq!(number(ordered(value)), value);
+        }
+        assert!(ordered(-2.0) < ordered(-1.0) && ordered(-1.0) < ordered(3.0));
+    }
+}
