@@ -1,7 +1,7 @@
 //! What to estimate: one specification, under R `did`'s argument names.
 
-use serde::{Deserialize, Serialize};
 pub use crate::input::{CsvOptions, Encoding};
+use serde::{Deserialize, Serialize};
 pub use stagger_estimator::options::{BasePeriod, ControlGroup, EstMethod, FixWeights, Multiplier};
 
 /// One specification. Field names are R `did`'s arguments; defaults are R's, but for `multiplier`

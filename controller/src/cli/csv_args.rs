@@ -55,16 +55,21 @@ impl CsvArgs {
     pub(crate) fn options(&self) -> Result<CsvOptions, Failure> {
         let options = CsvOptions {
             // A blank or a tab is a separator, not an argument that is taken back.
-            delimiter: self.csv_delimiter.as_deref().filter(|text| !text.is_empty()).map(delimiter).transpose()?,
+            delimiter: self
+                .csv_delimiter
+                .as_deref()
+                .filter(|text| !text.is_empty())
+                .map(delimiter)
+                .transpose()?,
             decimal: given(&self.csv_decimal).map(|text| decimal(&text)).transpose()?,
             encoding: given(&self.csv_encoding).map(|text| encoding(&text)).transpose()?,
             na: self.csv_na.clone().map(|texts| texts.into_iter().filter(|text| !text.is_empty()).collect()),
         };
         match (options.delimiter, options.decimal) {
-            (Some(delimiter), Some(decimal)) if delimiter == decimal => Err(Failure::input(format!(
-                "csv_delimiter and csv_decimal are both \"{decimal}\""
-            ))
-            .hint("files with decimal commas mostly have --csv-delimiter ';'")),
+            (Some(delimiter), Some(decimal)) if delimiter == decimal => {
+                Err(Failure::input(format!("csv_delimiter and csv_decimal are both \"{decimal}\""))
+                    .hint("files with decimal commas mostly have --csv-delimiter ';'"))
+            }
             _ => Ok(options),
         }
     }
@@ -80,7 +85,8 @@ fn delimiter(text: &str) -> Result<char, Failure> {
         _ => None,
     };
     let mut letters = text.chars();
-    let only = letters.next().filter(|c| letters.next().is_none() && c.is_ascii() && !"\"\r\n\0".contains(*c));
+    let only =
+        letters.next().filter(|c| letters.next().is_none() && c.is_ascii() && !"\"\r\n\0".contains(*c));
     named.or(only).ok_or_else(|| {
         Failure::input(format!("csv_delimiter must be one ASCII character or its name; received \"{text}\""))
             .hint("comma, semicolon, tab, pipe and blank are names: --csv-delimiter tab")
@@ -135,7 +141,13 @@ mod tests {
 
     #[test]
     fn refusals_say_what_is_possible() {
-        let all = [options(";;", "", ""), options("ü", "", ""), options(",", ",", ""), options("", "x", ""), options("", "", "ebcdic")];
+        let all = [
+            options(";;", "", ""),
+            options("ü", "", ""),
+            options(",", ",", ""),
+            options("", "x", ""),
+            options("", "", "ebcdic"),
+        ];
         let all: Vec<String> = all.into_iter().map(|found| found.expect_err("refused")).collect();
         insta::assert_snapshot!(all.join(""), @r#"
         error: csv_delimiter must be one ASCII character or its name; received ";;"

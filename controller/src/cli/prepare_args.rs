@@ -90,8 +90,12 @@ pub(crate) struct PrepareRequest {
 impl PrepareRequest {
     /// Checks the arguments.
     pub(crate) fn new(args: &PrepareArgs) -> Result<Self, Failure> {
-        let mut flags =
-            RunArgs { data: args.data.clone(), columns: args.columns.clone(), csv: args.csv.clone(), ..RunArgs::default() };
+        let mut flags = RunArgs {
+            data: args.data.clone(),
+            columns: args.columns.clone(),
+            csv: args.csv.clone(),
+            ..RunArgs::default()
+        };
         flags.inference.clustervars.clone_from(&args.clustervars);
         let named = resolve(flags)?;
         let Some(inputs) = named.first().map(|n| n.args.data.clone()).filter(|data| !data.is_empty()) else {

@@ -61,8 +61,12 @@ pub(crate) fn triple() -> SavedResult {
     spec.weightsname = Some("weight".into());
     let result = &mut saved.result;
     (result.estimator, result.wald) = ("ddd".into(), None);
-    result.dropped =
-        Dropped { rows: 2, units: 2, reasons: BTreeMap::from([("missing values in lemp".to_owned(), 2)]), missing: Vec::new() };
+    result.dropped = Dropped {
+        rows: 2,
+        units: 2,
+        reasons: BTreeMap::from([("missing values in lemp".to_owned(), 2)]),
+        missing: Vec::new(),
+    };
     saved
 }
 

@@ -39,7 +39,11 @@ impl SourceFile {
     }
 
     /// The same of a file that another process has looked through.
-    pub(super) fn open_known(input: InputPath, selection: &Selection, known: Option<&Layout>) -> Result<Self> {
+    pub(super) fn open_known(
+        input: InputPath,
+        selection: &Selection,
+        known: Option<&Layout>,
+    ) -> Result<Self> {
         if input.is_text() {
             return Self::open_text(input, selection, known);
         }

@@ -23,7 +23,9 @@ impl Source {
             let Some(cell) = layout.odd_text(column) else { continue };
             let hint = match cell.text.contains(',') {
                 true => "decimals after a comma are read with --csv-decimal ','",
-                false => "every value must be a number; --csv-na names texts that stand for a missing value, separated by commas",
+                false => {
+                    "every value must be a number; --csv-na names texts that stand for a missing value, separated by commas"
+                }
             };
             return Err(EngineError::input(format!(
                 "{argument}: column `{column}` holds `{}` in {} of `{}`, which is no number",

@@ -23,14 +23,18 @@ impl SourceFile {
                 "`{}`: column `{column}` is in the file and in the folder's name",
                 self.input.name()
             ))
-            .with_hint("remove the column from the files, or rename the folders: NAME=VALUE names a column"));
+            .with_hint(
+                "remove the column from the files, or rename the folders: NAME=VALUE names a column",
+            ));
         }
         let folded = |name: &str| name.split_whitespace().collect::<String>().to_lowercase();
         let twin = names.iter().enumerate().find(|(at, name)| *at != own && folded(name) == folded(column));
         let Some((twin, other)) = twin else { return Ok(()) };
         let what = match *other == column {
             true => format!("two columns are called `{column}`"),
-            false => format!("the names of the columns `{column}` and `{other}` differ in case or blanks alone"),
+            false => {
+                format!("the names of the columns `{column}` and `{other}` differ in case or blanks alone")
+            }
         };
         Err(EngineError::input(format!(
             "`{}`: {what}, the {} and the {} of {}",

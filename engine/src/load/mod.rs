@@ -174,7 +174,8 @@ pub(crate) fn selection(all: &[Wanted<'_>]) -> Selection {
         out.csv.clone_from(&spec.csv);
         let keys = spec.clustervars.iter().chain([&spec.idname]).filter(|name| !name.is_empty());
         keys.for_each(|name| out.add(name, Role::Key));
-        let numbers = [&spec.tname, &spec.gname, &spec.yname].into_iter().chain(&spec.weightsname).chain(&spec.pname);
+        let numbers =
+            [&spec.tname, &spec.gname, &spec.yname].into_iter().chain(&spec.weightsname).chain(&spec.pname);
         numbers.for_each(|name| out.add(name, Role::Number));
         for atom in formula.atoms() {
             match atom {
@@ -287,7 +288,8 @@ fn read(
     let mut gaps = std::mem::take(&mut keys.gaps);
     drop(keys);
     gaps.complete(placed.gaps.clone());
-    let mut panels = progress.stage("columns", 1, |_| finish::finish(columns, all, order, placed, threads))?;
+    let mut panels =
+        progress.stage("columns", 1, |_| finish::finish(columns, all, order, placed, threads))?;
     panels.iter_mut().for_each(|panel| panel.remarks.gaps.clone_from(&gaps));
     Ok(panels)
 }

@@ -97,25 +97,26 @@ impl Pass<'_> {
     /// Reads all rows; returns which lack a value.
     fn run(&self, threads: usize) -> Result<Gaps> {
         let names: Vec<String> = self.slots.fields.iter().map(|f| f.name.clone()).collect();
-        let threads_read = parallel::for_each(threads, self.source.chunks().len(), Scratch::default, |scratch, index| {
-            if self.slots.any_varies() {
-                return Ok(());
-            }
-            let chunk = &self.source.chunks()[index];
-            let keys = &self.keys.chunks[index];
-            let first_period = keys.periods.consecutive(&self.order.period_of[keys.table]);
-            let mut runs = Runs::new(keys);
-            self.source.read(chunk, &names, |row, arrays| {
-                let batch = Batch { keys, first_row: row, first_period };
-                let read = names.iter().map(String::as_str).zip(arrays);
-                scratch.gaps.note_all(read, chunk.file, chunk.first_row + row as u64)?;
-                for (field, array) in self.slots.fields.iter().zip(arrays) {
-                    self.place_field(field, array, &batch, &mut runs.clone(), scratch)?;
+        let threads_read =
+            parallel::for_each(threads, self.source.chunks().len(), Scratch::default, |scratch, index| {
+                if self.slots.any_varies() {
+                    return Ok(());
                 }
-                runs.advance(arrays.first().map_or(0, |a| a.len()));
-                Ok(())
-            })
-        })?;
+                let chunk = &self.source.chunks()[index];
+                let keys = &self.keys.chunks[index];
+                let first_period = keys.periods.consecutive(&self.order.period_of[keys.table]);
+                let mut runs = Runs::new(keys);
+                self.source.read(chunk, &names, |row, arrays| {
+                    let batch = Batch { keys, first_row: row, first_period };
+                    let read = names.iter().map(String::as_str).zip(arrays);
+                    scratch.gaps.note_all(read, chunk.file, chunk.first_row + row as u64)?;
+                    for (field, array) in self.slots.fields.iter().zip(arrays) {
+                        self.place_field(field, array, &batch, &mut runs.clone(), scratch)?;
+                    }
+                    runs.advance(arrays.first().map_or(0, |a| a.len()));
+                    Ok(())
+                })
+            })?;
         let mut gaps = Gaps::default();
         threads_read.iter().for_each(|own| gaps.merge(&own.gaps));
         Ok(gaps)

@@ -13,8 +13,45 @@ use crate::spec::RunSpec;
 
 /// Texts of which the second word of each pair says that a unit is treated.
 const WORDS: [(&[&str], bool); 2] = [
-    (&["control", "controls", "untreated", "not treated", "no", "n", "false", "f", "pre", "before", "off", "0", "never", "comparison", "placebo", "not yet"], false),
-    (&["treated", "treatment", "treat", "yes", "y", "true", "t", "post", "after", "on", "1", "exposed", "intervention"], true),
+    (
+        &[
+            "control",
+            "controls",
+            "untreated",
+            "not treated",
+            "no",
+            "n",
+            "false",
+            "f",
+            "pre",
+            "before",
+            "off",
+            "0",
+            "never",
+            "comparison",
+            "placebo",
+            "not yet",
+        ],
+        false,
+    ),
+    (
+        &[
+            "treated",
+            "treatment",
+            "treat",
+            "yes",
+            "y",
+            "true",
+            "t",
+            "post",
+            "after",
+            "on",
+            "1",
+            "exposed",
+            "intervention",
+        ],
+        true,
+    ),
 ];
 
 /// Periods that a message names at most.
@@ -141,7 +178,9 @@ impl Indicator {
         let Self { off, on, .. } = self;
         let (gname, panel) = (&spec.gname, spec.panel);
         let mark = if self.quoted { "`" } else { "" };
-        let values = format!("gname: `{gname}` holds only {mark}{off}{mark} and {mark}{on}{mark}, as a treatment indicator does");
+        let values = format!(
+            "gname: `{gname}` holds only {mark}{off}{mark} and {mark}{on}{mark}, as a treatment indicator does"
+        );
         let periods = self.periods();
         let text = match (&self.reversal, panel) {
             (Some((unit, on, off)), _) => format!(
@@ -153,7 +192,9 @@ impl Indicator {
             (None, true) => format!(
                 "{values}; gname wants the first treated period: it is constant within units, so it says who is ever treated, not when"
             ),
-            (None, false) => format!("{values}; gname wants the first treated period: rows with {mark}{on}{mark} appear from {periods} on"),
+            (None, false) => format!(
+                "{values}; gname wants the first treated period: rows with {mark}{on}{mark} appear from {periods} on"
+            ),
         };
         EngineError::input(text).with_hint(self.hint(spec))
     }
@@ -233,7 +274,8 @@ fn two_values(source: &Source, column: &str) -> Result<Option<(String, String, b
         }
         source.read(chunk, &[column.to_owned()], |_, arrays| {
             let array = &arrays[0];
-            text |= !array.data_type().is_numeric() && !matches!(array.data_type(), arrow::datatypes::DataType::Boolean);
+            text |= !array.data_type().is_numeric()
+                && !matches!(array.data_type(), arrow::datatypes::DataType::Boolean);
             for row in 0..if more { 0 } else { array.len() } {
                 let value = shown(array, row);
                 if !value.is_empty() && !met.contains(&value) {
@@ -291,7 +333,10 @@ mod tests {
 
     #[test]
     fn words_that_mean_treated() {
-        assert_eq!((meaning("Treated "), meaning("control"), meaning("north")), (Some(true), Some(false), None));
+        assert_eq!(
+            (meaning("Treated "), meaning("control"), meaning("north")),
+            (Some(true), Some(false), None)
+        );
         for value in [-3.5, -0.0, 0.0, 2.0, 1e9] {
             assert_eq!(number(ordered(value)), value);
         }

@@ -68,7 +68,8 @@ pub(super) fn variation(panel: &Panel, formula: &Formula, model: RowModel) -> Op
     };
     let names = formula.atoms().iter().zip(&varies).filter(|(_, varies)| **varies);
     let names: Vec<String> = names.map(|(atom, _)| label(atom)).collect();
-    let names = if names.is_empty() { "covariates vary".to_owned() } else { format!("{} vary", names.join(", ")) };
+    let names =
+        if names.is_empty() { "covariates vary".to_owned() } else { format!("{} vary", names.join(", ")) };
     let names = if names.matches('`').count() == 2 { names.replace(" vary", " varies") } else { names };
     Some(format!("{names} in time: every cell takes the value of the earlier of its two periods"))
 }

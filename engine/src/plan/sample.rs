@@ -205,12 +205,8 @@ impl Sample {
             ));
             reasons.insert("units not observed in every period".into(), incomplete);
         }
-        self.dropped = Dropped {
-            rows: panel.input_rows - used,
-            units: panel.units - self.n,
-            reasons,
-            missing: located,
-        };
+        self.dropped =
+            Dropped { rows: panel.input_rows - used, units: panel.units - self.n, reasons, missing: located };
     }
 
     /// Too small groups (FORMULAS §1.8, §7.2), and the sub-groups of triple differences.

@@ -18,9 +18,9 @@ use super::fields::{Encoder, StoreField};
 use super::gather::GatherError;
 use crate::error::{EngineError, Result};
 use crate::input::{Chunk, IdColumn, Source, show_bytes, with_ids};
-use crate::load::{Columns, Gaps};
 use crate::load::keys::KeyHasher;
 use crate::load::met::{PeriodsMet, StrataMet, in_file, key_columns, stratum_varies, with_keys};
+use crate::load::{Columns, Gaps};
 
 /// Rows of one chunk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -142,7 +142,7 @@ fn manifest(units: u64) -> Manifest {
         input_rows: units * PERIODS,
         keyless_rows: 0,
         cohortless_rows: 0,
-            remarks: Default::default(),
+        remarks: Default::default(),
         id_bytes,
         unbalanced: false,
         inputs: Vec::new(),

@@ -4,15 +4,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, NullArray, RecordBatch, RecordBatchOptions, StringBuilder,
-    UInt64Builder,
+    ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, NullArray, RecordBatch, RecordBatchOptions,
+    StringBuilder, UInt64Builder,
 };
 use arrow::datatypes::{Field, Schema, SchemaRef};
 
 use super::cell::{boolean, decimal, integer};
 use super::column::{Column, Kind, Missing};
 use super::records::Records;
-use super::{Cursor, CsvFile, Stream, stopped};
+use super::{CsvFile, Cursor, Stream, stopped};
 use crate::error::{EngineError, Result};
 use crate::input::file::SourceFile;
 use crate::input::read::BATCH_ROWS;

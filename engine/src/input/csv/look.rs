@@ -106,15 +106,24 @@ impl Look<'_> {
         let numbers = names.iter().filter(|name| is_number(name)).count();
         let line = shorten(&self.records.text());
         let at = |what: &str| EngineError::input(format!("`{}`: {what}: {line}", self.name));
-        if !found && names.iter().any(|name| integer(name.as_bytes()).is_some() || decimal(name.as_bytes(), b'.').is_some())
+        if !found
+            && names
+                .iter()
+                .any(|name| integer(name.as_bytes()).is_some() || decimal(name.as_bytes(), b'.').is_some())
             && (numbers == names.len() || !asked.is_empty())
         {
             let asked: Vec<String> = asked.keys().map(|name| format!("`{name}`")).collect();
-            let none = if asked.is_empty() { String::new() } else { format!(", none of {} among them", asked.join(", ")) };
+            let none = if asked.is_empty() {
+                String::new()
+            } else {
+                format!(", none of {} among them", asked.join(", "))
+            };
             return Err(at(&format!("the first line holds numbers, not names of columns{none}"))
                 .with_hint("write the names of the columns into the first line of the file"));
         }
-        if names.first().is_some_and(|name| name.starts_with('#')) && !asked.keys().all(|name| names.contains(name)) {
+        if names.first().is_some_and(|name| name.starts_with('#'))
+            && !asked.keys().all(|name| names.contains(name))
+        {
             return Err(at("the first line is a comment, where the names of the columns must stand")
                 .with_hint("remove the lines before the names, for instance by: grep -v '^#' FILE > CLEAN"));
         }

@@ -71,7 +71,8 @@ pub struct Selection {
 impl Selection {
     /// Numbers of these columns; of all if there are none.
     pub fn of(columns: &[String]) -> Self {
-        let columns: BTreeMap<String, Role> = columns.iter().map(|name| (name.clone(), Role::Number)).collect();
+        let columns: BTreeMap<String, Role> =
+            columns.iter().map(|name| (name.clone(), Role::Number)).collect();
         Self { all: columns.is_empty(), columns, csv: CsvOptions::default() }
     }
 

@@ -1,5 +1,6 @@
 //! What is read back of small files that the tests write.
 
+mod csv;
 mod remote;
 
 use std::fs::{self, File};
@@ -72,10 +73,15 @@ fn rows_of_a_table_are_read_from_any_place() {
     let lines: String = (0..100_000).map(|i| format!("{i},{}\n", 2 * i)).collect();
     fs::write(&path, format!("x,y\n{lines}")).unwrap();
     let source = open(&path, &[]).unwrap();
-    let read = values(&source, 0, 65_000..66_000, "y");
-    assert_eq!(read, (65_000..66_000).map(|row| (row, 2 * row as i64)).collect::<Vec<_>>());
-    assert_eq!(source.statistics(&source.chunks()[0], "x"), None);
-    assert!(source.column_bytes(&source.chunks()[0], &names(&["x"])) >= 800_000);
+    assert_eq!(source.chunks().iter().map(|chunk| chunk.rows).collect::<Vec<_>>(), [65_536, 34_464]);
+    for (chunk, first) in [(0, 0), (1, 65_536)] {
+        let read = values(&source, chunk, 8_000..18_000, "y");
+        let expected: Vec<(usize, i64)> =
+            (8_000..18_000).map(|row| (row, 2 * (first + row as i64))).collect();
+        assert_eq!(read, expected);
+    }
+    assert_eq!(source.statistics(&source.chunks()[1], "x"), Some((65_536, 99_999)));
+    assert_eq!(source.column_bytes(&source.chunks()[1], &names(&["x"])), 8 * 34_464);
 }
 
 #[test]
