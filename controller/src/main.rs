@@ -18,7 +18,6 @@ mod unattended;
 mod view;
 
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -51,7 +50,7 @@ fn main() -> ExitCode {
         return refuse(&failure);
     }
     stagger_engine::store::tell_of_waiting(|url| {
-        let _ = writeln!(io::stderr(), "note: no answer from {url} yet; still trying");
+        report::stdout::tell(&format!("note: no answer from {url} yet; still trying"));
     });
     match act(cli) {
         Ok(()) => ExitCode::SUCCESS,
