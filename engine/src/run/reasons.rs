@@ -18,6 +18,8 @@ const REFERENCE: &str = "base period: zero by definition";
 const PLACE: &str = " (periods ";
 /// A difference, relative to the largest, that is rounding.
 const SAME: f64 = 1e-12;
+/// Cells among which the one that depends on others is looked for: it takes their cube of steps.
+const MOST_SOLVED: usize = 500;
 /// Distance of a correlation from 1 that is rounding.
 const REPEATS: f64 = 1e-10;
 
@@ -129,6 +131,12 @@ impl Facts<'_> {
             (0, _) => "there is no cell before treatment".to_owned(),
             (1, 0) => "the one cell before treatment has no standard error".to_owned(),
             (count, 0) => format!("none of the {count} cells before treatment has a standard error"),
+            (_, count) if count as u64 > plan.n => {
+                format!(
+                    "its {count} cells are more than the {} units, so that their covariance is singular",
+                    plan.n
+                )
+            }
             (_, count) => {
                 let (group, time) = cell_labels(plan);
                 let cells = if count == 1 { "one cell" } else { "cells" };
@@ -216,7 +224,7 @@ fn repeats(
         let same = tested[..place].iter().find(|&&i| 1.0 - correlation(i, k).abs() <= REPEATS);
         out.extend(same.map(|&i| format!("{} repeats {}", named(k), named(i))));
     }
-    if out.is_empty() {
+    if out.is_empty() && tested.len() <= MOST_SOLVED {
         let dependent = dependent(vcov, tested);
         out.extend(dependent.map(|k| format!("{} is a combination of the cells before it", named(k))));
     }
