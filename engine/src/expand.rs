@@ -79,12 +79,12 @@ impl BlockSpace {
         let values = |period: usize| &weights.at(period)[self.start..self.start + self.padded];
         if plan.share_weight == ShareWeight::FirstPeriod {
             multiply(values(plan.periods[0]), units, &mut out[..units.len()]);
-            return;
+            return plan.scale_weights(&mut out[..units.len()]);
         }
         out[self.units..units.len()].fill(0.0);
         for (unit, share) in out[..self.units].iter_mut().enumerate() {
             let observed = plan.periods.iter().filter(|&&p| shard.observed(segment, self.start + unit, p));
-            let mut own = observed.map(|&p| values(p)[unit]);
+            let mut own = observed.map(|&p| values(p)[unit] * plan.weight_factor);
             *share = match plan.share_weight {
                 ShareWeight::FirstRow => own.next().unwrap_or(0.0),
                 _ => {
@@ -113,7 +113,9 @@ impl BlockSpace {
         let used = self.frame_rows(plan, shard, segment, frame, units);
         if let Some(weights) = &shard.weights {
             let source = &weights.at(plan.periods[frame.w_period])[start..start + rows];
-            multiply(source, &used, &mut self.rows.col_mut(WEIGHTS)[..rows]);
+            let out = &mut self.rows.col_mut(WEIGHTS)[..rows];
+            multiply(source, &used, out);
+            plan.scale_weights(out);
         }
         if let Some(period) = frame.rows {
             let source = &shard.outcome(segment, plan.periods[period])[start..start + rows];

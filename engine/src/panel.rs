@@ -58,6 +58,10 @@ pub struct Census {
     /// By atom of the formula: rows that have all values that it is computed from, but not its own.
     #[serde(default)]
     pub computed: Vec<u64>,
+    /// Smallest weight above 0 of a complete row.
+    pub least_positive_weight: f64,
+    /// Largest weight of a complete row.
+    pub greatest_weight: f64,
 }
 
 impl Census {
@@ -70,6 +74,18 @@ impl Census {
             weight: 0.0,
             least_weight: f64::INFINITY,
             computed: Vec::new(),
+            least_positive_weight: f64::INFINITY,
+            greatest_weight: f64::NEG_INFINITY,
+        }
+    }
+
+    /// Counts the weight of a complete row.
+    pub(crate) fn weigh(&mut self, weight: f64) {
+        self.weight += weight;
+        self.least_weight = self.least_weight.min(weight);
+        self.greatest_weight = self.greatest_weight.max(weight);
+        if weight > 0.0 {
+            self.least_positive_weight = self.least_positive_weight.min(weight);
         }
     }
 
@@ -84,6 +100,8 @@ impl Census {
         add(&mut self.computed, &other.computed);
         self.weight += other.weight;
         self.least_weight = self.least_weight.min(other.least_weight);
+        self.least_positive_weight = self.least_positive_weight.min(other.least_positive_weight);
+        self.greatest_weight = self.greatest_weight.max(other.greatest_weight);
     }
 }
 

@@ -24,7 +24,8 @@ pub struct Cell {
     pub group: f64,
     /// Index of period t.
     pub time: usize,
-    /// Index of the base period.
+    /// Index of the base period: the last one with `T_k + a < g`, or under a varying base the preceding one where t itself lies
+    /// before g − a.
     pub base: usize,
     /// g ≤ t; anticipation does not enter.
     pub post: bool,
@@ -77,7 +78,9 @@ fn cell(
     let group = cohorts[cohort].0;
     let post = group <= periods[time];
     let universal = rules.base_period == BasePeriod::Universal;
-    let base = if post || universal { last_untreated } else { time.saturating_sub(1) };
+    // From g − a on, every cell compares with the last period before the window, whether it is after treatment or inside.
+    let window = time > last_untreated;
+    let base = if window || universal { last_untreated } else { time.saturating_sub(1) };
     let clean_until = periods[time.max(base)] + rules.anticipation;
     Cell {
         cohort,
@@ -139,6 +142,20 @@ mod tests {
     }
 
     #[test]
+    fn cells_inside_the_anticipation_window_compare_with_the_period_before_it() {
+        let cohorts = [(6.0, Estimated), (f64::INFINITY, NeverTreated)];
+        let bases = |base, a| {
+            let cells = cells(&T, &cohorts, &rules(ControlGroup::NeverTreated, base, a));
+            cells.iter().map(|c| (T[c.time], T[c.base])).collect::<Vec<_>>()
+        };
+        // g − a = 3: period 2 is the last before the window of 3 and 4
+        let varying = bases(BasePeriod::Varying, 3.0);
+        assert_eq!(varying, [(2.0, 1.0), (3.0, 2.0), (4.0, 2.0), (6.0, 2.0)]);
+        assert_eq!(bases(BasePeriod::Universal, 3.0)[2..], varying[1..]);
+        assert_eq!(bases(BasePeriod::Varying, 0.0), [(2.0, 1.0), (3.0, 2.0), (4.0, 3.0), (6.0, 4.0)]);
+    }
+
+    #[test]
     fn universal_base_has_one_reference_cell_a_group() {
         let cohorts = [(3.0, Estimated), (6.0, Estimated), (f64::INFINITY, NeverTreated)];
         let cells = cells(&T, &cohorts, &rules(ControlGroup::NeverTreated, BasePeriod::Universal, 0.0));
@@ -189,7 +206,7 @@ mod tests {
                 || x.cohort != y.cohort));
             for cell in &cells {
                 prop_assert!(cell.reference == (cell.base == cell.time));
-                if cell.post || universal {
+                if periods[cell.time] + f64::from(a) >= cell.group || universal {
                     prop_assert!(periods[cell.base] + f64::from(a) < cell.group);
                 }
                 for &c in &cell.controls {

@@ -23,6 +23,8 @@ pub struct Case {
     pub reference: String,
     /// `ok`, `error` or `extension`.
     pub status: String,
+    /// Values follow a correction made upstream after the reference was built.
+    pub amended: bool,
     /// R's message where it stopped.
     pub error: String,
     /// R's result.
@@ -159,6 +161,7 @@ impl Case {
             data: fixtures().join("data").join(text("data")),
             reference: text("reference"),
             status: text("status"),
+            amended: !text("amended").is_empty(),
             error: text("error"),
             args: value["args"].as_object().cloned().unwrap_or_default(),
             aggregations: value["agg"].as_array().cloned().unwrap_or_default(),

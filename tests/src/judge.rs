@@ -1,6 +1,7 @@
 //! A result against its reference case: which of R's numbers has which counterpart, and by what it is judged.
 
 use serde_json::{Value, json};
+use stagger_estimator::inference::wald_pretest;
 
 use crate::compare::{Allowed, Differences, entries, floats, rows};
 use crate::golden::Case;
@@ -161,7 +162,7 @@ fn compare_covariance(case: &Case, judge: &Judge, ours: &Value, differences: &mu
 }
 
 fn compare_wald(case: &Case, judge: &Judge, ours: &Value, differences: &mut Differences) {
-    let (wald, r) = (&ours["wald"], &case.result);
+    let (wald, r) = (&ours["wald"], &without_window(case, ours));
     let relative = tolerance::WALD_FACTOR * judge.point;
     let stat = r["wald"].as_f64();
     differences.number(&case.name, "wald", wald["stat"].as_f64(), stat, Allowed { relative, scale: 0.0 });
@@ -172,6 +173,24 @@ fn compare_wald(case: &Case, judge: &Judge, ours: &Value, differences: &mut Diff
         let allowed = Allowed { relative, scale };
         differences.number(&case.name, "wald_p", wald["p"].as_f64(), r["wald_p"].as_f64(), allowed);
     }
+}
+
+/// R's pre-test, or that of its cells before the anticipation window, which R's release counts as pre-treatment: from R's ATTs
+/// and its V, or ours where the reference has none (its diagonal is compared).
+fn without_window(case: &Case, ours: &Value) -> Value {
+    let r = &case.result;
+    let anticipation = case.args.get("anticipation").and_then(Value::as_f64).unwrap_or(0.0);
+    let given = case.amended && !r["wald"].is_null();
+    if anticipation == 0.0 || given || (r["wald"].is_null() && ours["wald"].is_null()) {
+        return r.clone();
+    }
+    let (groups, times) = (floats(&r["groups"]), floats(&r["times"]));
+    let pre: Vec<bool> = groups.iter().zip(&times).map(|(g, t)| t + anticipation < *g).collect();
+    let v = if rows(&r["V_analytical"]).is_empty() { &ours["vcov"] } else { &r["V_analytical"] };
+    let v = rows(v);
+    let n = r["n"].as_u64().unwrap_or(0);
+    let wald = wald_pretest(&floats(&r["att"]), &floats(&r["se_analytic"]), &pre, |i, j| v[i][j], n);
+    wald.map_or(Value::Null, |w| json!({"wald": w.stat, "wald_q": w.df, "wald_p": w.p}))
 }
 
 /// `triplediff` of many periods: cells, their intervals, and the analytic standard errors without clusters.

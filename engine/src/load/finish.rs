@@ -423,8 +423,7 @@ fn count(built: &Built, periods: usize) -> Census {
                 census.complete[cell] += 1;
                 if let Some(weights) = &shard.weights {
                     let weight = weights.at(period)[row];
-                    census.weight += weight;
-                    census.least_weight = census.least_weight.min(weight);
+                    census.weigh(weight);
                 }
             }
             census.units[segment.stratum] += u64::from(any);

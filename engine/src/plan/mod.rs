@@ -1,8 +1,10 @@
 //! From a panel's counts to everything a run will compute: sample, design, cells, comparisons, columns (FORMULAS §1–§2).
 
+mod balance;
 mod missing;
 mod sample;
 mod targets;
+mod weights;
 
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -98,6 +100,8 @@ pub struct Plan {
     pub guards_share: bool,
     /// A weight column is given.
     pub weighted: bool,
+    /// Multiplies every weight: a power of two that brings the largest near 1, as no figure depends on their scale.
+    pub weight_factor: f64,
     /// The weight that counts for shares.
     pub share_weight: ShareWeight,
     /// Extended columns of each stratum: position and meaning.
@@ -197,6 +201,7 @@ impl Plan {
             method: if intercept_only { EstMethod::Reg } else { spec.est_method },
             guards_share: intercept_only && spec.est_method != EstMethod::Reg && !triple,
             weighted: spec.weightsname.is_some(),
+            weight_factor: sample.weight_factor,
             share_weight: match (sample.unbalanced, triple) {
                 (false, _) => ShareWeight::FirstPeriod,
                 (true, false) => ShareWeight::MeanOfRows,
@@ -296,6 +301,7 @@ impl Plan {
             && self.design == other.design
             && self.standardization == other.standardization
             && self.outcome_center == other.outcome_center
+            && self.weight_factor == other.weight_factor
             && own.frames == others.frames;
         let strata = match input {
             StageInput::Gram => self.gram_keys == other.gram_keys,
@@ -305,6 +311,13 @@ impl Plan {
             StageInput::Omega { .. } | StageInput::Survey(_) | StageInput::Influence { .. } => false,
         };
         data && design && strata
+    }
+
+    /// Brings weights to the scale of the sums.
+    pub fn scale_weights(&self, weights: &mut [f64]) {
+        if self.weight_factor != 1.0 {
+            weights.iter_mut().for_each(|weight| *weight *= self.weight_factor);
+        }
     }
 
     /// Whether rows of a segment enter a frame.

@@ -8,11 +8,12 @@ use stagger_estimator::formula::Formula;
 use stagger_estimator::options::FixWeights;
 use stagger_estimator::sample::{CohortRole, CohortTable, SampleRules, check_group_sizes, plan_sample};
 
-use super::{input_error, missing};
+use super::balance::Balance;
+use super::{input_error, missing, weights};
 use crate::error::{EngineError, Result};
 use crate::load::treatment;
 use crate::panel::{Panel, RowKind};
-use crate::result::Dropped;
+use crate::result::{Dropped, MissingValues};
 use crate::shard::{Segment, Shard};
 use crate::spec::RunSpec;
 use crate::survey::{Counts, Survey};
@@ -27,8 +28,10 @@ pub struct SampleMask {
     pub roles: Vec<CohortRole>,
     /// Kept periods, as bits.
     pub periods: Vec<u64>,
-    /// Units that miss a kept period are not used.
+    /// Units that miss a needed period are not used.
     pub whole: bool,
+    /// Periods that a unit needs then, as bits: the kept ones, and those that were given up after balancing.
+    pub needed: Vec<u64>,
 }
 
 impl SampleMask {
@@ -38,15 +41,18 @@ impl SampleMask {
             && segment.period.is_none_or(|period| self.periods[period / 64] >> (period % 64) & 1 == 1)
     }
 
-    /// Whether a unit of a used segment is used: complete in every kept period, or in some.
+    /// Whether a unit of a used segment is used: complete in every needed period, or in some kept one.
     #[inline]
     pub fn counts(&self, shard: &Shard, segment: &Segment, row: usize) -> bool {
         if let Some(period) = segment.period {
             return shard.observed(segment, row, period);
         }
         shard.incomplete.as_ref().is_none_or(|bits| {
-            let mut words = bits.row(row).iter().zip(&self.periods);
-            if self.whole { words.all(|(b, p)| b & p == 0) } else { words.any(|(b, p)| !b & p != 0) }
+            let own = bits.row(row).iter();
+            match self.whole {
+                true => own.zip(&self.needed).all(|(b, p)| b & p == 0),
+                false => own.zip(&self.periods).any(|(b, p)| !b & p != 0),
+            }
         })
     }
 }
@@ -67,6 +73,10 @@ pub(crate) struct Sample {
     pub(crate) n: u64,
     /// Two groups and two periods of a triple difference.
     pub(crate) two_period: bool,
+    /// Cohorts before balancing, and what it removed.
+    pub(super) balance: Balance,
+    /// Multiplies the weights: a power of two.
+    pub(crate) weight_factor: f64,
     pub(crate) dropped: Dropped,
     pub(crate) warnings: Vec<String>,
 }
@@ -74,7 +84,7 @@ pub(crate) struct Sample {
 impl Sample {
     /// Cleans the sample of a specification.
     pub(crate) fn new(panel: &mut Panel, spec: &RunSpec, formula: &Formula, threads: usize) -> Result<Self> {
-        check_weights(panel, spec)?;
+        let weight_factor = weights::factor(panel, spec)?;
         let mut warnings = panel.remarks.notes.clone();
         if panel.cohortless_rows > 0 {
             warnings.push(format!(
@@ -85,8 +95,9 @@ impl Sample {
         warnings.extend(read_treatment_dummy(panel, spec));
         let raw = cohorts(panel);
         let two_period = spec.pname.is_some() && panel.periods.len() == 2 && raw.len() == 2;
-        let (mask, periods, reasons) = clean(panel, spec, &mut warnings)?;
+        let (mask, periods, mut reasons) = clean(panel, spec, &mut warnings)?;
         let mut sample = Sample {
+            balance: Balance::of(panel, &mask, &periods),
             mask,
             periods,
             model: RowModel::Differences,
@@ -94,12 +105,15 @@ impl Sample {
             units: Vec::new(),
             n: 0,
             two_period,
+            weight_factor,
             dropped: Dropped::default(),
             warnings,
         };
         sample.choose_model(panel, spec, threads)?;
         sample.warnings.extend(missing::variation(panel, formula, sample.model));
-        sample.count_dropped(panel, spec, formula, reasons);
+        let located = sample.warn_of_missing_rows(panel, spec, formula);
+        sample.settle_balance(panel, spec, &mut reasons)?;
+        sample.count_dropped(panel, spec, reasons, located);
         sample.check_sizes(panel, spec, formula.variables().len())?;
         Ok(sample)
     }
@@ -158,16 +172,33 @@ impl Sample {
         }
     }
 
-    fn count_dropped(
+    /// Says how many rows lack values, and where; returns the latter.
+    fn warn_of_missing_rows(
         &mut self,
         panel: &Panel,
         spec: &RunSpec,
         formula: &Formula,
+    ) -> Vec<MissingValues> {
+        let located = missing::located(panel, spec, formula);
+        let rows = missing_rows(panel) + panel.keyless_rows;
+        if rows > 0 {
+            self.warnings.push(format!(
+                "dropped {rows} rows from the original data due to missing values{}",
+                missing::sentence(&located)
+            ));
+        }
+        located
+    }
+
+    fn count_dropped(
+        &mut self,
+        panel: &Panel,
+        spec: &RunSpec,
         sample_reasons: Vec<(String, u64)>,
+        located: Vec<MissingValues>,
     ) {
         let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
-        let present: u64 = panel.census.present.iter().sum();
-        let complete: u64 = panel.census.complete.iter().sum();
+        let missing = missing_rows(panel);
         let keyless = match (&spec.pname, panel.rows) {
             (Some(_), RowKind::Unit) => "missing unit, period or eligibility",
             (Some(_), RowKind::Observation) => "missing period or eligibility",
@@ -177,33 +208,15 @@ impl Sample {
         if panel.keyless_rows > 0 {
             reasons.insert(keyless.into(), panel.keyless_rows);
         }
-        let missing = present - complete;
-        let located = missing::located(panel, spec, formula);
         if missing > 0 {
             reasons.insert("missing or infinite values".into(), missing);
-        }
-        if missing + panel.keyless_rows > 0 {
-            self.warnings.push(format!(
-                "dropped {} rows from the original data due to missing values{}",
-                missing + panel.keyless_rows,
-                missing::sentence(&located)
-            ));
         }
         for (reason, rows) in sample_reasons {
             *reasons.entry(reason).or_default() += rows;
         }
         let used = self.used_rows(panel);
-        let incomplete = self.complete_rows(panel).saturating_sub(used);
-        if incomplete > 0 {
-            let units: u64 = (0..panel.strata.len())
-                .filter(|&s| self.mask.roles[s] != CohortRole::Dropped)
-                .map(|s| panel.census.units[s])
-                .sum::<u64>()
-                .saturating_sub(self.n);
-            self.warnings.push(format!(
-                "dropped {units} units ({incomplete} rows) that are not observed in every period"
-            ));
-            reasons.insert("units not observed in every period".into(), incomplete);
+        if self.balance.rows > 0 {
+            reasons.insert("units not observed in every period".into(), self.balance.rows);
         }
         self.dropped =
             Dropped { rows: panel.input_rows - used, units: panel.units - self.n, reasons, missing: located };
@@ -247,7 +260,7 @@ impl Sample {
         if spec.pname.is_some() { self.check_subgroups(panel, &raw) } else { Ok(()) }
     }
 
-    fn role_of(&self, panel: &Panel, cohort: f64) -> CohortRole {
+    pub(super) fn role_of(&self, panel: &Panel, cohort: f64) -> CohortRole {
         strata_of(panel, cohort)
             .into_iter()
             .map(|s| self.mask.roles[s])
@@ -271,15 +284,27 @@ impl Sample {
                     let group =
                         if cohort.is_infinite() { "never treated".to_owned() } else { cohort.to_string() };
                     let kind = if eligible { "eligible" } else { "ineligible" };
+                    let lost = self.lost_in_balancing(panel, cohort, eligible);
+                    let hint = if lost.is_empty() {
+                        "triple differences compare eligible with ineligible units in every cohort"
+                    } else {
+                        "--allow-unbalanced-panel true keeps units that miss some periods"
+                    };
                     return Err(EngineError::input(format!(
-                        "the sub-group of cohort {group} and {kind} units has {units} units, at least {least} are needed"
+                        "the sub-group of cohort {group} and {kind} units has {units} units{lost}, at least {least} are needed"
                     ))
-                    .with_hint("triple differences compare eligible with ineligible units in every cohort"));
+                    .with_hint(hint));
                 }
             }
         }
         Ok(())
     }
+}
+
+/// Rows of the input with a missing value.
+fn missing_rows(panel: &Panel) -> u64 {
+    let sum = |counts: &[u64]| counts.iter().sum::<u64>();
+    sum(&panel.census.present) - sum(&panel.census.complete)
 }
 
 /// Distinct raw cohorts, ascending.
@@ -295,41 +320,29 @@ pub(crate) fn strata_of(panel: &Panel, cohort: f64) -> Vec<usize> {
 }
 
 /// With two periods and a treatment indicator in place of the cohort, as R `drdid` and two-period `ddd` take it, the
-/// treated are read as treated in the later period.
+/// treated are read as treated in the later period. A 1 that is itself a period is a cohort, but for triple differences, whose
+/// reference takes indicators on periods 1 and 2.
 fn read_treatment_dummy(panel: &mut Panel, spec: &RunSpec) -> Option<String> {
     let ([first, later], [treated, never]) =
         (panel.periods[..].try_into().ok()?, <[f64; 2]>::try_from(cohorts(panel)).ok()?);
     let (first, later): (f64, f64) = (first, later);
-    let indicator = treated == 1.0 || spec.pname.is_some();
+    let indicator = treated == 1.0 && (spec.pname.is_some() || treated != first);
     if !(never.is_infinite() && treated <= first && indicator) {
         return None;
     }
     for stratum in panel.strata.iter_mut().filter(|s| s.cohort == treated) {
         stratum.cohort = later;
     }
+    let other = if treated == first {
+        "leave those units out".to_owned()
+    } else {
+        format!("give them the cohort {first}")
+    };
     Some(format!(
-        "`{}` holds 0 and {treated}, and there are two periods, {first} and {later}: read as a treatment indicator, treated in {later}",
+        "`{}` holds 0 and 1, and there are two periods, {first} and {later}: read as a treatment indicator, treated in \
+         {later}; if 1 stands for units treated from period {first} on, {other}: they have no untreated period",
         spec.gname
     ))
-}
-
-fn check_weights(panel: &Panel, spec: &RunSpec) -> Result<()> {
-    let Some(name) = &spec.weightsname else { return Ok(()) };
-    if panel.census.least_weight < 0.0 {
-        return Err(EngineError::input(format!(
-            "the weights in `{name}` go down to {}",
-            panel.census.least_weight
-        ))
-        .with_hint("sampling weights can't be negative"));
-    }
-    if panel.census.least_weight.is_finite() && panel.census.weight <= 0.0 {
-        return Err(EngineError::input(format!(
-            "the mean of the weights in `{name}` is {}",
-            panel.census.weight
-        ))
-        .with_hint("at least some weights must be positive"));
-    }
-    Ok(())
 }
 
 type Cleaned = (SampleMask, Vec<usize>, Vec<(String, u64)>);
@@ -354,27 +367,37 @@ fn clean(panel: &Panel, spec: &RunSpec, warnings: &mut Vec<String>) -> Result<Cl
         units: raw.iter().map(|&cohort| sum(cohort, &|s| panel.census.units[s])).collect(),
         cohorts: raw.clone(),
     };
-    let triple = spec.pname.is_some();
-    let rules = SampleRules {
-        control_group: spec.control_group,
-        anticipation: spec.anticipation,
-        needs_never_treated: triple,
-        keeps_already_treated: triple && panel.rows == RowKind::Observation,
-    };
-    let planned = plan_sample(&table, &rules).map_err(|e| {
+    let planned = plan_sample(&table, &rules(panel, spec)).map_err(|e| {
         treatment::constant(panel, spec).unwrap_or_else(|| input_error(&e, Some(e.hint().to_owned())))
     })?;
     warnings.extend(planned.warnings);
     let periods: Vec<usize> = planned.periods.iter().map(|&p| observed[p]).collect();
-    let mut bits = vec![0u64; all.div_ceil(64)];
-    for &period in &periods {
-        bits[period / 64] |= 1 << (period % 64);
-    }
+    let bits = bits_of(&periods, all);
     let role = |cohort: f64| {
         raw.iter().position(|&known| known == cohort).map_or(CohortRole::Dropped, |i| planned.roles[i])
     };
     let roles = panel.strata.iter().map(|s| role(s.cohort)).collect();
-    Ok((SampleMask { roles, periods: bits, whole: true }, periods, planned.dropped_rows))
+    let mask = SampleMask { roles, needed: bits.clone(), periods: bits, whole: true };
+    Ok((mask, periods, planned.dropped_rows))
+}
+
+pub(super) fn rules(panel: &Panel, spec: &RunSpec) -> SampleRules {
+    let triple = spec.pname.is_some();
+    SampleRules {
+        control_group: spec.control_group,
+        anticipation: spec.anticipation,
+        needs_never_treated: triple,
+        keeps_already_treated: triple && panel.rows == RowKind::Observation,
+    }
+}
+
+/// Some of `all` periods as bits.
+pub(super) fn bits_of(periods: &[usize], all: usize) -> Vec<u64> {
+    let mut bits = vec![0u64; all.div_ceil(64)];
+    for &period in periods {
+        bits[period / 64] |= 1 << (period % 64);
+    }
+    bits
 }
 
 /// Units that are used where no row lacks a value: those of the census.

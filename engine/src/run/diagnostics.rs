@@ -20,8 +20,10 @@ pub(super) struct Sources<'a> {
     pub(super) fits: &'a GramFits,
     pub(super) moments: Option<&'a MomentsPartial>,
     pub(super) overlap: Option<&'a OverlapPartial>,
-    /// Whether each logit was fitted.
+    /// By logit: it was fitted.
     pub(super) fitted: &'a [bool],
+    /// By logit: its scores were counted, be it fitted or refused for them; never those of guards.
+    pub(super) shown: &'a [bool],
 }
 
 impl Sources<'_> {
@@ -37,7 +39,7 @@ impl Sources<'_> {
         let (plan, Some(partial)) = (self.plan, self.overlap) else { return Vec::new() };
         let slots = plan.comparisons.slots.iter().enumerate();
         slots
-            .filter(|(_, (logit, _))| self.fitted[*logit] && plan.comparisons.logits[*logit].weighted)
+            .filter(|(_, (logit, _))| self.shown[*logit])
             .map(|(slot, &(logit, frame))| {
                 let logit = &plan.comparisons.logits[logit];
                 let (treated, untreated) = (partial.scores(slot, true), partial.scores(slot, false));

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use faer::Mat;
+use stagger_estimator::cells::Cell;
 use stagger_estimator::inference::{
     Extended, InferenceOptions, gaussian_draws, infer_cells, two_way, wald_pretest,
 };
@@ -69,7 +70,9 @@ pub(super) fn estimate(
     warnings.extend(inference.warnings);
     let covariance_of_cells = covariance.over_units.as_ref().unwrap_or(&extended.covariance);
     let vcov = |i: usize, j: usize| covariance_of_cells.get(first + i, first + j);
-    let pre: Vec<bool> = plan.cells.iter().map(|c| !c.post).collect();
+    // The anticipation window is no pre-treatment period (FORMULAS §4).
+    let before = |c: &Cell| plan.period_labels[c.time] + spec.anticipation < c.group;
+    let pre: Vec<bool> = plan.cells.iter().map(before).collect();
     let wald = (!plan.triple && (plan.cluster_variables == 0 || !spec.bstrap))
         .then(|| wald_pretest(&att, &inference.se_analytic, &pre, vcov, plan.n))
         .flatten();

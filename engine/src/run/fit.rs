@@ -105,7 +105,9 @@ impl GramFits {
                 let kept = comparison.and_then(|c| self.kept[c].clone());
                 let mut state = LogitState::new(beta);
                 state.kept = kept;
-                state.gated = !plan.triple;
+                state.gated = gated(plan, &plan.comparisons.logits[logit]);
+                state.unit = self.unit(plan, &plan.comparisons.logits[logit]);
+                state.intercept = plan.standardization.intercept;
                 state
             })
             .collect()
@@ -113,12 +115,26 @@ impl GramFits {
 
     /// Rows that a logit is fitted on.
     pub(super) fn rows(&self, plan: &Plan, logit: &Logit) -> f64 {
-        let (columns, ones) = (plan.design_columns(), plan.ones());
+        self.total(plan, logit, |sums, one| sums.unweighted[one])
+    }
+
+    /// The power of two that brings the mean weight of a logit's rows nearest to 1.
+    fn unit(&self, plan: &Plan, logit: &Logit) -> f64 {
+        if !(plan.weighted && logit.weighted) {
+            return 1.0;
+        }
+        let mean = self.total(plan, logit, |sums, one| sums.weighted[one]) / self.rows(plan, logit);
+        let exponent = -libm::ilogb(mean * std::f64::consts::SQRT_2);
+        if mean.is_finite() && mean > 0.0 { libm::scalbn(1.0, exponent) } else { 1.0 }
+    }
+
+    fn total(&self, plan: &Plan, logit: &Logit, of: impl Fn(&GramSums, usize) -> f64) -> f64 {
+        let one = plan.ones() * plan.design_columns() + plan.ones();
         let sums = logit.frames.iter().flat_map(|&frame| {
             let treated = stratum_sums(plan, &self.gram, logit.treated, frame);
             [treated, set_sums(plan, &self.gram, logit.controls, frame)]
         });
-        sums.flatten().map(|sums| sums.unweighted[ones * columns + ones]).sum()
+        sums.flatten().map(|sums| of(&sums, one)).sum()
     }
 
     fn outcome(
@@ -134,6 +150,12 @@ impl GramFits {
         }
         self.outcomes[index].clone().map(Some)
     }
+}
+
+/// Whether scores near 1 fail a logit: those of the unweighted one alone, which without weights serves as the other too
+/// (FORMULAS §2.4); never those of triple differences (§7.1).
+fn gated(plan: &Plan, logit: &Logit) -> bool {
+    !plan.triple && !(plan.weighted && logit.weighted)
 }
 
 pub(super) fn set_sums(plan: &Plan, gram: &GramPartial, set: usize, frame: usize) -> Option<GramSums> {

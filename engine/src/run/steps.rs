@@ -160,12 +160,7 @@ impl Estimation {
             }
             (Step::Moments, Partial::Moments(sums)) => {
                 self.moments = Some(sums);
-                if self.plan.diagnostics {
-                    self.step = Step::Overlap;
-                    self.ask(StageInput::Overlap { betas: self.weighing_betas() }, None);
-                } else {
-                    self.solve();
-                }
+                self.enter_overlap();
             }
             (Step::Overlap, Partial::Overlap(sums)) => {
                 self.overlap = Some(sums);
@@ -256,16 +251,32 @@ impl Estimation {
             .collect();
         let betas = self.weighing_betas();
         if betas.iter().all(Option::is_none) {
-            return self.solve();
+            return self.enter_overlap();
         }
         self.step = Step::Moments;
         self.ask(StageInput::Moments { betas }, None);
+    }
+
+    /// Scores are counted where they are asked for, those of logits that were refused for them too.
+    fn enter_overlap(&mut self) {
+        let betas = self.shown_betas();
+        if !self.plan.diagnostics || betas.iter().all(Option::is_none) {
+            return self.solve();
+        }
+        self.step = Step::Overlap;
+        self.ask(StageInput::Overlap { betas }, None);
     }
 
     /// Coefficients of the logits that weight something; guard logits do not.
     fn weighing_betas(&self) -> Vec<Option<Vec<f64>>> {
         let logits = self.betas.iter().zip(&self.plan.comparisons.logits);
         logits.map(|(beta, logit)| beta.clone().filter(|_| logit.weighted)).collect()
+    }
+
+    /// Coefficients of the same logits at which their scores are shown.
+    fn shown_betas(&self) -> Vec<Option<Vec<f64>>> {
+        let logits = self.states.iter().zip(&self.plan.comparisons.logits);
+        logits.map(|(state, logit)| state.shown().filter(|_| logit.weighted).cloned()).collect()
     }
 
     fn solve(&mut self) {
@@ -281,7 +292,9 @@ impl Estimation {
             if self.plan.diagnostics {
                 let fitted: Vec<bool> = self.betas.iter().map(Option::is_some).collect();
                 let overlap = self.overlap.as_ref();
-                let sources = Sources { plan: &self.plan, fits, moments, overlap, fitted: &fitted };
+                let shown: Vec<bool> = self.shown_betas().iter().map(Option::is_some).collect();
+                let sources =
+                    Sources { plan: &self.plan, fits, moments, overlap, fitted: &fitted, shown: &shown };
                 self.diagnostics = Some(sources.diagnostics());
             }
         }

@@ -44,7 +44,7 @@ pub enum StageInput {
     },
     /// Distribution of the scores at the final coefficients.
     Overlap {
-        /// Coefficients by logit; `None` for guard logits and those that failed.
+        /// Coefficients by logit; `None` for guard logits and those without scores to show.
         betas: Vec<Option<Vec<f64>>>,
     },
     /// Covariances of the estimates of a cell by control cohort (not-yet-treated triple differences).

@@ -16,7 +16,7 @@ pub struct Wald {
     pub p: f64,
 }
 
-/// Test the cells with `pre` (g > t) and a standard error (FORMULAS §4).
+/// Test the cells with `pre` (t < g − a) and a standard error (FORMULAS §4).
 ///
 /// `vcov(i, j)` is V between two cells, IF'IF/n, clustered if the standard errors are. None where R gives none: no such cell, NA
 /// in V, or V too ill-conditioned. R gives none either with a cluster variable and the bootstrap; the caller decides that.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// Index at which the trimming score 0.995 is reached: log(0.995/0.005).
 pub const ODDS_LIMIT_SCORE: f64 = 5.293_304_824_724_492;
-/// log(0.999/0.001): a fitted score this large fails the overlap guard.
+/// log(0.999/0.001): a score of the unweighted logit this large fails the overlap guard.
 const OVERLAP_INDEX: f64 = 6.906_754_778_648_554;
 /// Newton decrement, in standard errors, after which one more step ends the fit (the error left is below its square).
 const LAST_STEP: f64 = 1e-6;
@@ -21,6 +21,10 @@ const R_DEVIANCE_STOP: f64 = 1e-8;
 const PATIENT_ROUNDS: usize = 8;
 /// Rounds after which a fit counts as diverged.
 const MAX_ROUNDS: usize = 60;
+
+/// Index of the nearest rows where covariates separate treated and controls: the maximum lies at infinity, and scores this far
+/// along the way are 0 and 1 to nine digits.
+const FAR: f64 = 20.0;
 
 /// A fitted logit, or why there is none.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,8 +46,15 @@ pub struct LogitState {
     pub fit: Option<LogitFit>,
     /// Columns that enter; `None` for all.
     pub kept: Option<Vec<bool>>,
-    /// Scores near 1 fail the fit, as in did; triple differences have no such gate (FORMULAS §7.1).
+    /// Scores near 1 fail the fit: that of the unweighted logit in did. Weighted ones are trimmed in their place (FORMULAS §2.4), and
+    /// triple differences have no such gate (FORMULAS §7.1).
     pub gated: bool,
+    /// Multiplies the sums of a round: a power of two near 1 over the mean weight, so that stops don't depend on the weights' scale.
+    pub unit: f64,
+    /// Index of the ones column, if the design has one.
+    pub intercept: Option<usize>,
+    /// Coefficients that show the scores of a fit that was refused: at its maximum, or far on the way to it.
+    pub refused: Option<Vec<f64>>,
     accepted: Option<Accepted>,
 }
 
@@ -58,19 +69,22 @@ struct Accepted {
 impl LogitState {
     /// Starts at `beta`.
     pub fn new(beta: Vec<f64>) -> Self {
-        Self { beta, round: 0, fit: None, kept: None, gated: true, accepted: None }
+        Self {
+            beta,
+            round: 0,
+            fit: None,
+            kept: None,
+            gated: true,
+            unit: 1.0,
+            intercept: None,
+            refused: None,
+            accepted: None,
+        }
     }
 
     /// A logit that can't be fitted.
     pub fn failed(reason: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            beta: Vec::new(),
-            round: 0,
-            fit: Some(LogitFit::Failed(reason.into())),
-            kept: None,
-            gated: true,
-            accepted: None,
-        }
+        Self { fit: Some(LogitFit::Failed(reason.into())), ..Self::new(Vec::new()) }
     }
 
     /// Whether another round is needed.
@@ -83,21 +97,37 @@ impl LogitState {
         let usable =
             matches!(&self.fit, None | Some(LogitFit::Fitted(_))) && self.beta.iter().all(|b| b.abs() < 30.0);
         let beta = if usable { self.beta.clone() } else { fallback.to_vec() };
-        Self { kept: self.kept.clone(), gated: self.gated, ..Self::new(beta) }
+        let (gated, unit, intercept) = (self.gated, self.unit, self.intercept);
+        Self { kept: self.kept.clone(), gated, unit, intercept, ..Self::new(beta) }
+    }
+
+    /// Coefficients at which scores can be shown, of a fit or of one that was refused for its scores.
+    pub fn shown(&self) -> Option<&Vec<f64>> {
+        match &self.fit {
+            Some(LogitFit::Fitted(beta)) => Some(beta),
+            _ => self.refused.as_ref(),
+        }
+    }
+
+    fn refuse(&mut self, reason: &'static str, shown: Option<Vec<f64>>) {
+        self.refused = shown.filter(|beta| beta.iter().all(|b| b.is_finite()));
+        self.fit = Some(LogitFit::Failed(reason.into()));
     }
 }
 
 /// Takes the sums of a round at `state.beta` and moves on: a Newton step, half a step back where the deviance rose, or the end.
 pub fn fit_step(state: &mut LogitState, sums: &LogitSums) {
+    match state.unit {
+        1.0 => step(state, sums),
+        unit => step(state, &sums.scaled(unit)),
+    }
+}
+
+fn step(state: &mut LogitState, sums: &LogitSums) {
     state.round += 1;
     if sums.least_treated > sums.greatest_control {
-        let reason = if state.gated {
-            "overlap condition violated"
-        } else {
-            "covariates separate treated and controls"
-        };
-        state.fit = Some(LogitFit::Failed(reason.into()));
-        return;
+        let far = separating(state, sums);
+        return state.refuse(no_overlap(state.gated), Some(far));
     }
     if let Some(accepted) = &mut state.accepted {
         let bound = accepted.deviance + 1e-9 * (accepted.deviance.abs() + 1.0);
@@ -112,8 +142,8 @@ pub fn fit_step(state: &mut LogitState, sums: &LogitSums) {
     }
     let k = sums.gradient.len();
     let Some(inverse) = linear::inverse_kept(&sums.hessian, k, state.kept.as_deref()) else {
-        state.fit = Some(LogitFit::Failed(reason_of_singularity(sums).into()));
-        return;
+        let shown = violates_overlap(sums).then(|| state.beta.clone());
+        return state.refuse(reason_of_singularity(sums, state.gated), shown);
     };
     let step = linear::times(&inverse, &sums.gradient);
     let decrement = linear::dot(&step, &sums.gradient).max(0.0).sqrt();
@@ -127,12 +157,29 @@ pub fn fit_step(state: &mut LogitState, sums: &LogitSums) {
         *b += s;
     }
     if converged || at_infinity || state.round >= MAX_ROUNDS {
-        state.fit = Some(if state.gated && violates_overlap(sums) {
-            LogitFit::Failed("overlap condition violated".into())
+        if state.gated && violates_overlap(sums) {
+            let shown = Some(state.beta.clone());
+            state.refuse(no_overlap(true), shown);
         } else {
-            LogitFit::Fitted(state.beta.clone())
-        });
+            state.fit = Some(LogitFit::Fitted(state.beta.clone()));
+        }
     }
+}
+
+/// The coefficients so far along the separating direction that the nearest rows have the index ±[`FAR`].
+fn separating(state: &LogitState, sums: &LogitSums) -> Vec<f64> {
+    let Some(intercept) = state.intercept else { return state.beta.clone() };
+    let middle = (sums.least_treated + sums.greatest_control) / 2.0;
+    let factor = FAR / (sums.least_treated - middle);
+    let mut out: Vec<f64> = state.beta.iter().map(|b| b * factor).collect();
+    if let Some(constant) = out.get_mut(intercept) {
+        *constant -= middle * factor;
+    }
+    out
+}
+
+fn no_overlap(gated: bool) -> &'static str {
+    if gated { "overlap condition violated" } else { "covariates separate treated and controls" }
 }
 
 /// Whether the step of decrement `now`, after one of `before`, leaves no error worth another round.
@@ -146,10 +193,6 @@ fn violates_overlap(sums: &LogitSums) -> bool {
 }
 
 /// A Hessian vanishes where scores have gone to 0 or 1, else because covariates are collinear.
-fn reason_of_singularity(sums: &LogitSums) -> &'static str {
-    if violates_overlap(sums) {
-        "overlap condition violated"
-    } else {
-        "collinear covariates in the propensity score"
-    }
+fn reason_of_singularity(sums: &LogitSums, gated: bool) -> &'static str {
+    if violates_overlap(sums) { no_overlap(gated) } else { "collinear covariates in the propensity score" }
 }

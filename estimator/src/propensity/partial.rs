@@ -35,6 +35,19 @@ pub struct LogitSums {
     pub greatest_control: f64,
 }
 
+impl LogitSums {
+    /// The sums with weights times a factor.
+    pub(super) fn scaled(&self, factor: f64) -> Self {
+        let all = |values: &[f64]| values.iter().map(|value| value * factor).collect();
+        Self {
+            gradient: all(&self.gradient),
+            hessian: all(&self.hessian),
+            deviance: self.deviance * factor,
+            ..*self
+        }
+    }
+}
+
 /// Work space of the kernel.
 #[derive(Clone, Debug)]
 pub struct PropensitySpace {

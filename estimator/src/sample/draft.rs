@@ -43,10 +43,33 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// The sample after balancing, whose cohorts had these roles: those that lost all their units are gone (§1.6).
+    pub(super) fn again(
+        table: &'a CohortTable,
+        anticipation: f64,
+        roles: &[CohortRole],
+    ) -> Result<Self, SampleError> {
+        let plan = SamplePlan {
+            periods: Vec::new(),
+            roles: roles.to_vec(),
+            warnings: Vec::new(),
+            dropped_rows: Vec::new(),
+            dropped_units: 0,
+        };
+        let mut draft = Self { table, anticipation, live: vec![true; table.periods.len()], plan, already: 0 };
+        draft.drop_empty_cohorts();
+        if draft.plan.roles.contains(&CohortRole::Estimated) {
+            return Ok(draft);
+        }
+        let cohorts = roles.iter().filter(|role| **role == CohortRole::Estimated).count();
+        Err(SampleError::NoTreatedLeft { cohorts, units: table.units.iter().sum() })
+    }
+
     /// Without never-treated units the last cohort becomes the control, before its own treatment (§1.4).
     pub(super) fn close_control_group(&mut self, rules: &SampleRules) -> Result<(), SampleError> {
         let control = rules.control_group;
-        if self.plan.roles.contains(&CohortRole::NeverTreated) {
+        let closes = |role: &CohortRole| matches!(role, CohortRole::NeverTreated | CohortRole::ControlOnly);
+        if self.plan.roles.iter().any(closes) {
             return Ok(());
         }
         let Some(last) = self.last_cohort() else {

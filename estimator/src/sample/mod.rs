@@ -90,6 +90,22 @@ pub fn plan_sample(table: &CohortTable, rules: &SampleRules) -> Result<SamplePla
     draft.finish()
 }
 
+/// Look at steps 4 and 5 again after balancing, with the units that it left and the roles that cohorts had (FORMULAS §1.6).
+///
+/// `table` holds the periods kept so far and, by cohort, as many rows in each as units are left; cohorts without any lose their
+/// role. Rows and units given up are those beyond the cohorts that balancing removed.
+pub fn plan_balanced(
+    table: &CohortTable,
+    roles: &[CohortRole],
+    rules: &SampleRules,
+) -> Result<SamplePlan, SampleError> {
+    validate(table, rules)?;
+    let mut draft = Draft::again(table, rules.anticipation, roles)?;
+    draft.close_control_group(rules)?;
+    draft.drop_already_treated(rules.keeps_already_treated);
+    draft.finish()
+}
+
 fn validate(table: &CohortTable, rules: &SampleRules) -> Result<(), SampleError> {
     let given = rules.anticipation;
     if !(given.is_finite() && given >= 0.0 && given.fract() == 0.0) {
@@ -176,6 +192,33 @@ mod tests {
         assert_eq!(plan.periods, [1, 2, 3]);
         assert_eq!(plan.roles, [Dropped, Dropped, Estimated, NeverTreated]);
         assert_eq!(plan.dropped_units, 6);
+    }
+
+    #[test]
+    fn after_balancing_the_last_cohort_takes_the_place_of_the_never_treated() {
+        let left = balanced(6, &[(3.0, 20), (5.0, 9), (INF, 0)]);
+        let roles = [Estimated, Estimated, NeverTreated];
+        let plan = plan_balanced(&left, &roles, &rules(Nt, 0.0)).unwrap();
+        assert_eq!(plan.roles, [Estimated, NeverTreated, Dropped]);
+        assert_eq!(plan.periods, [0, 1, 2, 3]);
+        assert_eq!(plan.dropped_rows[0].1, 58);
+        assert!(plan.warnings[0].contains("no never-treated") && plan.warnings[0].contains("9 units"));
+        let plan = plan_balanced(&left, &roles, &rules(Nyt, 1.0)).unwrap();
+        assert_eq!((plan.roles, plan.periods), (vec![Estimated, ControlOnly, Dropped], vec![0, 1, 2]));
+    }
+
+    #[test]
+    fn after_balancing_a_control_that_is_left_stays() {
+        let left = balanced(4, &[(3.0, 20), (4.0, 0), (5.0, 9)]);
+        let plan = plan_balanced(&left, &[Estimated, Estimated, ControlOnly], &rules(Nyt, 0.0)).unwrap();
+        assert_eq!(plan.roles, [Estimated, Dropped, ControlOnly]);
+        assert!(plan.warnings.is_empty() && plan.periods.len() == 4);
+        let none = balanced(4, &[(3.0, 0), (INF, 9)]);
+        let error = plan_balanced(&none, &[Estimated, NeverTreated], &rules(Nt, 0.0)).unwrap_err();
+        assert_eq!(error, SampleError::NoTreatedLeft { cohorts: 1, units: 9 });
+        let alone = balanced(4, &[(3.0, 7), (INF, 0)]);
+        let error = plan_balanced(&alone, &[Estimated, NeverTreated], &rules(Nt, 0.0)).unwrap_err();
+        assert_eq!(error, SampleError::NoValidGroup { units: 7, last_cohort: 3.0 });
     }
 
     #[test]

@@ -303,8 +303,7 @@ fn count(shard: &Shard, periods: usize, census: &mut Census) {
                 census.complete[segment.stratum * periods + period] += 1;
                 census.present[segment.stratum * periods + period] += 1;
                 let weight = shard.weights.as_ref().map_or(1.0, |w| w.at(period)[row]);
-                census.weight += weight;
-                census.least_weight = census.least_weight.min(weight);
+                census.weigh(weight);
             }
             census.units[segment.stratum] += u64::from(any);
         }
