@@ -7,6 +7,7 @@ use stagger_estimator::aggregate::{self, Aggregate, AggregateError, AggregateInp
 use stagger_estimator::inference::{Extended, InferenceOptions, infer_aggregate, pointwise_critical_value};
 
 use crate::error::{EngineError, Result};
+use crate::few_units;
 use crate::plan::input_error;
 use crate::result::{Aggte, KINDS, LostCells, NotAggregated, Num, SavedResult};
 use crate::spec::RunSpec;
@@ -55,11 +56,10 @@ pub(crate) fn aggregate_extended(saved: &mut SavedResult, extended: &Extended, o
     saved.result.aggte.clear();
     saved.result.not_aggregated.clear();
     saved.result.warnings.retain(|warning| !lost::is_warning(warning));
+    saved.result.clear_aggregations();
     for kind in KINDS {
         match aggregate_one(saved, extended, kind, options, &InferenceOverrides::default()) {
-            Ok(aggte) => {
-                saved.result.aggte.insert(kind.to_owned(), aggte);
-            }
+            Ok(aggte) => saved.result.set_aggregation(aggte),
             Err((error, lost)) => {
                 let not_given = NotAggregated { reason: error.to_string(), hint: error.hint(), lost };
                 saved.result.not_aggregated.insert(kind.to_owned(), not_given);
@@ -175,9 +175,15 @@ fn summary(
     if !(alp > 0.0 && alp < 1.0) {
         return Err(EngineError::input(format!("alp must lie between 0 and 1, not {alp}")));
     }
-    let inference_options =
-        InferenceOptions { alp, bstrap: spec.bstrap, cband: overrides.cband.unwrap_or(spec.cband) };
+    let inference_options = InferenceOptions {
+        alp,
+        bstrap: spec.bstrap,
+        cband: overrides.cband.unwrap_or(spec.cband),
+        scale: spec.scale,
+    };
     let inference = infer_aggregate(extended, found, &inference_options);
+    let rescaled = few_units::aggregate(saved, found, &inference.rescaled);
+    let warnings = rescaled.into_iter().chain(inference.warnings).collect();
     let overall = (found.overall.att, inference.overall_se, pointwise_critical_value(alp));
     let by: Vec<f64> = found.by.iter().map(|e| e.att).collect();
     let band =
@@ -211,6 +217,8 @@ fn summary(
         se_egt: inference.se.iter().copied().map(Num).collect(),
         reason_egt,
         crit: (!found.egt.is_empty()).then_some(Num(inference.crit)),
+        cband: inference.uniform,
+        warnings,
     })
 }
 

@@ -8,6 +8,7 @@ pub mod describe;
 pub mod error;
 pub mod events;
 mod expand;
+mod few_units;
 pub mod forecast;
 pub mod input;
 pub mod journal;

@@ -144,6 +144,12 @@ pub struct Aggte {
     /// Critical value of the band over `egt`; the normal quantile where the band is pointwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crit: Option<Num>,
+    /// The band holds for all of `egt` at once; `false` where it is pointwise, be it asked for or because it fell back.
+    #[serde(default)]
+    pub cband: bool,
+    /// What is to be known of standard errors and bands.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// Cells of an aggregation that could not be estimated, and what goes with them.
@@ -256,6 +262,9 @@ pub struct RunResult {
     pub alp: f64,
     /// Critical value of the ATT(g,t) bands; the normal quantile where they are pointwise.
     pub crit: Num,
+    /// The bands hold for all cells at once; `false` where they are pointwise, be it asked for or because they fell back.
+    #[serde(default)]
+    pub cband: bool,
     /// Cells.
     pub att_gt: AttGt,
     /// V of FORMULAS §4 over the cells: n times the analytic covariance; empty for more than [`MOST_VCOV`] cells.
@@ -278,6 +287,27 @@ pub struct RunResult {
     /// Overlap and balance, where they are asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diagnostics: Option<Diagnostics>,
+}
+
+impl RunResult {
+    /// Drops the aggregations and their warnings.
+    pub(crate) fn clear_aggregations(&mut self) {
+        let told = |warning: &String| KINDS.iter().any(|kind| warning.starts_with(&of_aggregation(kind)));
+        self.warnings.retain(|warning| !told(warning));
+        self.aggte.clear();
+    }
+
+    /// Takes an aggregation and its warnings.
+    pub(crate) fn set_aggregation(&mut self, aggte: Aggte) {
+        let prefix = of_aggregation(&aggte.kind);
+        self.warnings.extend(aggte.warnings.iter().map(|warning| format!("{prefix}{warning}")));
+        self.aggte.insert(aggte.kind.clone(), aggte);
+    }
+}
+
+/// Begins a warning about an aggregation.
+fn of_aggregation(kind: &str) -> String {
+    format!("{kind} aggregation: ")
 }
 
 /// How comparable treated and controls are.

@@ -2,10 +2,12 @@
 
 pub use crate::input::{CsvOptions, Encoding};
 use serde::{Deserialize, Serialize};
-pub use stagger_estimator::options::{BasePeriod, ControlGroup, EstMethod, FixWeights, Multiplier};
+pub use stagger_estimator::options::{
+    BasePeriod, ControlGroup, DrawScale, EstMethod, FixWeights, Multiplier,
+};
 
-/// One specification. Field names are R `did`'s arguments; defaults are R's, but for `multiplier`
-/// (Mammen) and `seed` (fixed).
+/// One specification. Field names are R `did`'s arguments; defaults are R's, but for `scale` (the standard deviation of the
+/// draws where few units carry an estimate) and `seed` (fixed).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RunSpec {
@@ -67,6 +69,10 @@ pub struct RunSpec {
     /// What a row without a cohort is.
     #[serde(skip_serializing_if = "MissingCohort::is_default")]
     pub missing_cohort: MissingCohort,
+    /// Scale of the draws.
+    pub scale: DrawScale,
+    /// Clustered variances times G/(G − 1), G clusters.
+    pub cluster_factor: bool,
     /// Compute overlap, balance, effective sample sizes and condition numbers too.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub diagnostics: bool,
@@ -119,12 +125,14 @@ impl Default for RunSpec {
             cband: true,
             alp: 0.05,
             seed: DEFAULT_SEED,
-            multiplier: Multiplier::Mammen,
+            multiplier: Multiplier::Rademacher,
             min_e: None,
             max_e: None,
             balance_e: None,
             na_rm: false,
             missing_cohort: MissingCohort::Never,
+            scale: DrawScale::Auto,
+            cluster_factor: false,
             diagnostics: false,
             csv: CsvOptions::default(),
         }

@@ -53,9 +53,21 @@ pub enum FixWeights {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Multiplier {
-    /// (1−√5)/2 with probability (√5+1)/(2√5), else (1+√5)/2 (Mammen 1993).
-    #[default]
-    Mammen,
     /// ±1 with probability one half, as R `did`.
+    #[default]
     Rademacher,
+    /// (1−√5)/2 with probability (√5+1)/(2√5), else (1+√5)/2 (Mammen 1993).
+    Mammen,
+}
+
+/// What the draws of an estimate are scaled by (FORMULAS §5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DrawScale {
+    /// Their interquartile range, or their standard deviation where the two differ by more than 25 %: few units carry the
+    /// estimate then, and the draws are too discrete for quartiles.
+    #[default]
+    Auto,
+    /// Their interquartile range always, as R `did`.
+    Iqr,
 }

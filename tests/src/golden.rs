@@ -236,15 +236,14 @@ impl Case {
 
     /// The case as arguments of `stagger run`, R's names one to one.
     ///
-    /// R's bootstrap has Rademacher weights. With few clusters their distribution, hence the interquartile range of
-    /// the draws, differs from Mammen's by more than Monte-Carlo error, so bootstrap cases ask for them.
+    /// R scales draws by their interquartile range always, so bootstrap cases ask for it.
     pub fn options(&self) -> Vec<String> {
         let mut options = match self.estimator.as_str() {
             "att_gt" | "ddd" => arguments(&self.args),
             _ => self.two_by_two_options(),
         };
         if self.draws().is_some() {
-            options.extend(["--multiplier", "rademacher"].map(str::to_owned));
+            options.extend(["--scale", "iqr"].map(str::to_owned));
         }
         options
     }

@@ -128,7 +128,7 @@ fn json_is_one_line_with_the_fields_of_the_design() {
     let keys: Vec<&String> = result.as_object().expect("an object").keys().collect();
     assert_eq!(
         keys,
-        ["aggte", "alp", "att_gt", "crit", "dropped", "estimator", "n", "vcov", "wald", "warnings"]
+        ["aggte", "alp", "att_gt", "cband", "crit", "dropped", "estimator", "n", "vcov", "wald", "warnings"]
     );
     let keys: Vec<&String> = result["att_gt"].as_object().expect("an object").keys().collect();
     assert_eq!(keys, ["att", "group", "lci", "post", "reason", "se", "se_reason", "time", "uci"]);

@@ -26,9 +26,7 @@ struct Covered {
 #[ignore = "1000 simulated panels; its result is in docs/statistics.md"]
 fn bands_cover_the_truth() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    for options in
-        ["--est-method dr", "--est-method reg --control-group notyettreated --multiplier rademacher"]
-    {
+    for options in ["--est-method dr --multiplier mammen", "--est-method reg --control-group notyettreated"] {
         let panels: Vec<Covered> = (1..=PANELS).map(|seed| simulate(folder.path(), seed, options)).collect();
         let share = |covered: fn(&Covered) -> bool| {
             panels.iter().filter(|p| covered(p)).count() as f64 / PANELS as f64

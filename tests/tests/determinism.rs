@@ -20,7 +20,7 @@ const SPECIFICATIONS: [&str; 3] = [
     "--xformla '~ x1 + x2' --est-method ipw --control-group notyettreated --base-period universal \
      --clustervars state,industry --biters 200",
     "--xformla '~ factor(region) + x3' --est-method reg --weightsname wt_tv --fix-weights base_period \
-     --multiplier rademacher --biters 200 --anticipation 1",
+     --multiplier mammen --biters 200 --anticipation 1",
 ];
 
 /// A panel large enough for several shards and blocks, with a covariate that varies in time.

@@ -41,7 +41,7 @@ impl Subject {
 const DOUBLE: [&str; 3] = [
     "--xformla '~ x1 + x2' --weightsname w --clustervars state",
     "--xformla '~ x1 + factor(x3)' --est-method ipw --control-group notyettreated --base-period universal",
-    "--est-method reg --xformla '~ x1' --anticipation 1 --multiplier rademacher",
+    "--est-method reg --xformla '~ x1' --anticipation 1 --multiplier mammen",
 ];
 
 const TRIPLE: [&str; 3] = [

@@ -244,9 +244,9 @@ fn covariance_of_draws_converges() {
     let path = clustered_panel(folder.path());
     for options in [
         "",
-        "--multiplier rademacher --weightsname w",
+        "--multiplier mammen --weightsname w",
         "--clustervars state",
-        "--clustervars state --multiplier rademacher --base-period universal",
+        "--clustervars state --multiplier mammen --base-period universal",
         "--clustervars state,industry",
     ] {
         let saved = saved(&path, &format!("--xformla '~ x1' --biters {DRAWS} {options}"));

@@ -118,7 +118,7 @@ fn clusters_of_triple_differences_in_cross_sections() {
     const DRAWS: f64 = 2000.0;
     let options = format!("{TRIPLE} --panel false --control-group nevertreated --cluster state");
     let analytic = fixture("ddd_w", &options);
-    let drawn = format!("{options} --boot true --nboot {DRAWS} --multiplier rademacher");
+    let drawn = format!("{options} --boot true --nboot {DRAWS} --scale iqr");
     let drawn = estimate(&data("ddd_w"), &drawn).success().json();
     assert_eq!(drawn["att_gt"]["att"], analytic["att_gt"]["att"]);
     let allowed = MONTE_CARLO_SDS * IQR_SE_SD / DRAWS.sqrt();

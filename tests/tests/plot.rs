@@ -180,7 +180,7 @@ fn reports_in_every_form() {
     ];
     assert_eq!(names(&root.join("tables")), tables);
     let html = fs::read_to_string(root.join("report.html")).expect("the report");
-    for wanted in ["<svg", "Callaway", "Mammen", "20210101", "mpdta.parquet", "prefers-color-scheme"] {
+    for wanted in ["<svg", "Callaway", "Rademacher", "20210101", "mpdta.parquet", "prefers-color-scheme"] {
         assert!(html.contains(wanted), "no {wanted}");
     }
     assert!(!html.contains("src=") && !html.contains("href="), "the file needs no other");

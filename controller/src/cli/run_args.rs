@@ -142,9 +142,15 @@ pub(crate) struct InferenceArgs {
     /// Seed of the bootstrap [default: 20210101]
     #[arg(long, alias = "random-state", value_name = "NUMBER", value_parser = whole, allow_negative_numbers = true)]
     pub(crate) seed: Option<u64>,
-    /// mammen, or rademacher as in R [default: mammen]
+    /// rademacher as in R, or mammen [default: rademacher]
     #[arg(long, value_name = "WEIGHTS")]
     pub(crate) multiplier: Option<String>,
+    /// What draws are scaled by: auto (quartiles, or the deviation where few units carry an estimate) or iqr as in R [default: auto]
+    #[arg(long, value_name = "SCALE")]
+    pub(crate) scale: Option<String>,
+    /// Clustered variances times G/(G - 1), G clusters, as in Stata [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
+    pub(crate) cluster_factor: Option<bool>,
     /// multiplier; R's weighted is not supported [default: multiplier]
     #[arg(long, value_name = "TYPE")]
     pub(crate) boot_type: Option<String>,
@@ -158,6 +164,8 @@ keys!(InferenceArgs {
     clustervars: toml_texts,
     seed: toml_whole,
     multiplier: toml_text,
+    scale: toml_text,
+    cluster_factor: toml_boolean,
     boot_type: toml_text,
 });
 

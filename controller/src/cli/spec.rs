@@ -2,7 +2,7 @@
 
 use stagger_engine::aggregate::AggregateOptions;
 use stagger_engine::spec::{
-    BasePeriod, ControlGroup, EstMethod, FixWeights, MissingCohort, Multiplier, RunSpec,
+    BasePeriod, ControlGroup, DrawScale, EstMethod, FixWeights, MissingCohort, Multiplier, RunSpec,
 };
 use stagger_estimator::aggregate::AggregateKind;
 
@@ -122,6 +122,8 @@ pub(super) fn specification(args: &RunArgs) -> Result<RunSpec, Failure> {
         alp: level(inference.alp)?.unwrap_or(default.alp),
         seed: inference.seed.unwrap_or(default.seed),
         multiplier: multiplier(inference)?.unwrap_or(default.multiplier),
+        scale: scale(inference)?.unwrap_or(default.scale),
+        cluster_factor: inference.cluster_factor.unwrap_or(default.cluster_factor),
         diagnostics: estimator.diagnostics.unwrap_or(default.diagnostics),
         pname: default.pname,
         csv: args.csv.options()?,
@@ -229,6 +231,11 @@ fn multiplier(args: &InferenceArgs) -> Result<Option<Multiplier>, Failure> {
     word("multiplier", &args.multiplier, "either \"mammen\" or \"rademacher\"", &words)
 }
 
+fn scale(args: &InferenceArgs) -> Result<Option<DrawScale>, Failure> {
+    let words = [("auto", DrawScale::Auto), ("iqr", DrawScale::Iqr)];
+    word("scale", &args.scale, "either \"auto\" or \"iqr\"", &words)
+}
+
 fn boot_type(args: &InferenceArgs) -> Result<(), Failure> {
     let words = [("multiplier", true), ("weighted", false)];
     match word("boot_type", &args.boot_type, "either \"multiplier\" or \"weighted\"", &words)? {
@@ -333,7 +340,7 @@ mod tests {
             "xformla = '~ lpop'\nweightsname = 'w'\nclustervars = ['state', 'county', 'state']\nest_method = 'ipw'\n\
              control_group = 'notyettreated'\nanticipation = 1\nbase_period = 'universal'\nfix_weights = 'first_period'\n\
              allow_unbalanced_panel = true\nbstrap = false\nbiters = 50\ncband = false\nalp = 0.1\nseed = 7\n\
-             multiplier = 'rademacher'\ndiagnostics = true",
+             multiplier = 'mammen'\nscale = 'iqr'\ncluster_factor = true\ndiagnostics = true",
         );
         assert_eq!(spec.xformla.as_deref(), Some("~ lpop"));
         assert_eq!(spec.clustervars, ["state", "county"]);
@@ -342,7 +349,8 @@ mod tests {
         assert_eq!(spec.anticipation, 1.0);
         assert_eq!(spec.base_period, BasePeriod::Universal);
         assert_eq!(spec.fix_weights, Some(FixWeights::FirstPeriod));
-        assert_eq!(spec.multiplier, Multiplier::Rademacher);
+        assert_eq!((spec.multiplier, spec.scale), (Multiplier::Mammen, DrawScale::Iqr));
+        assert!(spec.cluster_factor);
         assert!(spec.allow_unbalanced_panel && spec.diagnostics && !spec.bstrap && !spec.cband);
         assert_eq!((spec.biters, spec.alp, spec.seed), (50, 0.1, 7));
     }
@@ -355,6 +363,7 @@ mod tests {
             "base_period = 'fixed'",
             "fix_weights = 'last'",
             "multiplier = 'normal'",
+            "scale = 'sd'",
             "anticipation = -1",
             "anticipation = 0.5",
             "alp = 1.5",
@@ -371,6 +380,7 @@ mod tests {
         error: base_period must be either "varying" or "universal"; received "fixed"
         error: fix_weights must be one of "base_period", "first_period", or "varying"; received "last"
         error: multiplier must be either "mammen" or "rademacher"; received "normal"
+        error: scale must be either "auto" or "iqr"; received "sd"
         error: anticipation must be a non-negative whole number; received -1
         error: anticipation must be a non-negative whole number; received 0.5
         error: alp must be between 0 and 1; received 1.5

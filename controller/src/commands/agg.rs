@@ -4,6 +4,7 @@ use std::path::Path;
 
 use stagger_engine::aggregate::{AggregateOptions, InferenceOverrides, aggregate_saved};
 
+use super::run::say;
 use crate::cli::AggArgs;
 use crate::cli::spec::{Window, level};
 use crate::failure::Failure;
@@ -26,6 +27,9 @@ pub(crate) fn agg(args: &AggArgs) -> Result<(), Failure> {
     }
 
     let aggte = aggregate_saved(&loaded.saved, loaded.draws.as_ref(), kind, &options, &inference)?;
+    for warning in &aggte.warnings {
+        say(false, &format!("warning: {warning}"));
+    }
     if args.json.unwrap_or(false) {
         return print_json(&aggte);
     }

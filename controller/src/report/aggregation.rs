@@ -186,7 +186,7 @@ mod tests {
         Control group:      never treated, anticipation periods: 0
         Estimation method:  doubly robust; covariates: ~ lpop
         Base period:        varying
-        Standard errors:    multiplier bootstrap, 5,000 Mammen draws, seed 20210101
+        Standard errors:    multiplier bootstrap, 5,000 Rademacher draws, seed 20210101
         Critical value:     2.511, simultaneous over all event times, at the 5% level
         "#);
     }

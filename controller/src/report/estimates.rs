@@ -227,7 +227,7 @@ mod tests {
         Control group:      never treated, anticipation periods: 0
         Estimation method:  doubly robust; covariates: ~ lpop
         Base period:        varying
-        Standard errors:    multiplier bootstrap, 5,000 Mammen draws, seed 20210101
+        Standard errors:    multiplier bootstrap, 5,000 Rademacher draws, seed 20210101
         Critical value:     2.667, simultaneous over all ATT(g,t), at the 5% level
         Sample:             500 units, 5 periods (2003 to 2007)
         Cohorts:            2004: 20, 2006: 40, 2007: 131, never treated: 309
@@ -318,7 +318,7 @@ mod tests {
         Estimation method:  doubly robust; covariates: ~ lpop
         Base period:        varying
         Weights:            weight, of each cell's earlier period
-        Standard errors:    multiplier bootstrap, 5,000 Mammen draws, seed 20210101,
+        Standard errors:    multiplier bootstrap, 5,000 Rademacher draws, seed 20210101,
                             clustered by state (29 clusters)
         Critical value:     2.667, simultaneous over all ATT(g,t), at the 5% level
         Sample:             500 units, 5 periods (2003 to 2007)

@@ -111,6 +111,7 @@ fn saved(case: &str, spec: RunSpec) -> SavedResult {
             n: 500,
             alp: 0.05,
             crit,
+            cband: crit.0 > NORMAL,
             vcov: vec![vec![Num(1.0); cells]; cells],
             wald: Some(WaldTest {
                 stat: number(&result["wald"]),
@@ -157,6 +158,7 @@ fn aggregation(golden: &Value) -> Aggte {
         att_egt,
         se_egt,
         crit: crit.map(Num),
+        cband: crit.is_some_and(|crit| crit > NORMAL),
         ..Aggte::default()
     }
 }

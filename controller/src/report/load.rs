@@ -300,7 +300,9 @@ mod tests {
             "cband": true,
             "alp": 0.05,
             "seed": 20210101,
-            "multiplier": "mammen"
+            "multiplier": "rademacher",
+            "scale": "auto",
+            "cluster_factor": false
           },
           "facts": {
             "inputs": [],

@@ -1,7 +1,7 @@
 //! What was estimated and how, in words: papers, titles, and the lines of settings.
 
 use stagger_engine::result::SavedResult;
-use stagger_engine::spec::{BasePeriod, ControlGroup, EstMethod, FixWeights, Multiplier, RunSpec};
+use stagger_engine::spec::{BasePeriod, ControlGroup, DrawScale, EstMethod, FixWeights, Multiplier, RunSpec};
 
 use super::text::{counted, field, grouped, wrapped};
 
@@ -141,7 +141,12 @@ pub(super) fn standard_errors(saved: &SavedResult) -> String {
             Multiplier::Mammen => "Mammen",
             Multiplier::Rademacher => "Rademacher",
         };
-        format!("multiplier bootstrap, {} {weights} draws, seed {}", grouped(spec.biters as u64), spec.seed)
+        let scale = if spec.scale == DrawScale::Iqr { ", quartiles as scale" } else { "" };
+        format!(
+            "multiplier bootstrap, {} {weights} draws, seed {}{scale}",
+            grouped(spec.biters as u64),
+            spec.seed
+        )
     } else {
         "analytic".to_owned()
     };
@@ -152,6 +157,9 @@ pub(super) fn standard_errors(saved: &SavedResult) -> String {
         if let Some(count) = saved.extended.clusters {
             let of = if others.is_empty() { String::new() } else { format!(" of {first}") };
             text += &format!(" ({}{of})", counted(count, "cluster"));
+        }
+        if spec.cluster_factor {
+            text += ", times G/(G - 1)";
         }
     }
     text

@@ -175,6 +175,7 @@ fn estimated() -> RunEvent {
         lci_egt: nums(study.map(|x| x - 0.12)),
         uci_egt: nums(study.map(|x| x + 0.12)),
         crit: Some(Num(2.7)),
+        cband: true,
         ..Aggte::default()
     };
     let (simple, dynamic) = (Some(aggte("simple")), Some(aggte("dynamic")));

@@ -118,6 +118,8 @@ pub struct Plan {
     pub multiplier: TwoPoint,
     /// Cluster variables beyond the unit.
     pub cluster_variables: usize,
+    /// Clustered variances times G/(G − 1).
+    pub cluster_factor: bool,
     /// What cleaning removed.
     pub dropped: Dropped,
     /// Warnings so far.
@@ -212,6 +214,7 @@ impl Plan {
             seed: spec.seed,
             multiplier: TwoPoint::of(spec.multiplier),
             cluster_variables: clusters,
+            cluster_factor: spec.cluster_factor,
             allows_band: sample.periods.len() > 2,
             centred: centred(&comparisons, cells.len(), sample.two_period),
             source: SourceColumns {

@@ -45,6 +45,12 @@ pub(crate) fn check(spec: &RunSpec) -> Result<Formula> {
             "at most two cluster variables besides the unit, not {others}"
         )));
     }
+    if spec.cluster_factor && others == 0 {
+        return Err(EngineError::input(
+            "cluster_factor is for clustered standard errors, and no cluster is given",
+        )
+        .with_hint("--clustervars names the columns of the clusters; --cluster-factor false leaves it out"));
+    }
     let text = spec.xformla.as_deref().unwrap_or("~1");
     formula::parse(text).map_err(|e| input_error(&format!("xformla `{text}`: {e}"), e.hint()))
 }

@@ -15,6 +15,7 @@ use super::steps::{Finished, Sums};
 use super::sums::ExtendedSums;
 use crate::aggregate::{aggregate_extended, options_of};
 use crate::error::Result;
+use crate::few_units;
 use crate::panel::Panel;
 use crate::plan::Plan;
 use crate::result::{AttGt, ExtendedResult, MOST_VCOV, Num, RunResult, SavedResult, WaldTest};
@@ -55,6 +56,7 @@ pub(super) fn estimate(
         alp: spec.alp,
         bstrap: spec.bstrap,
         cband: spec.cband && (plan.allows_band || plan.triple),
+        scale: spec.scale,
     };
     // With clusters the standard error is that of their sums (FORMULAS §7.3).
     let centred: &[bool] = if plan.cluster_variables == 0 { &plan.centred } else { &[] };
@@ -91,6 +93,7 @@ pub(super) fn estimate(
             n: plan.n,
             alp: spec.alp,
             crit: Num(inference.crit),
+            cband: inference.uniform,
             att_gt: att_gt(plan, &att, &inference.se, inference.crit, found),
             vcov: if att.len() <= MOST_VCOV { rows(vcov, &att) } else { Vec::new() },
             wald: wald.map(|w| WaldTest { stat: Num(w.stat), df: w.df as u64, p: Num(w.p) }),
@@ -112,6 +115,7 @@ pub(super) fn estimate(
             cohort_units: cohort_units(panel, plan),
         },
     };
+    saved.result.warnings.extend(few_units::cells(&saved, &inference.rescaled));
     progress.stage("aggregate", 1, |_| {
         aggregate_extended(&mut saved, &extended, &options_of(spec));
         Ok(())
@@ -137,18 +141,20 @@ fn covariance(plan: &Plan, sums: Sums) -> Covariance {
         over_units: None,
         draws: None,
         draw_units: plan.n,
-        clusters: (!ways.is_empty()).then_some(clusters),
+        clusters: clusters.first().copied(),
         shares: totals[1..=plan.groups.len()].iter().map(|sum| sum / n).collect(),
         warnings: Vec::new(),
     };
     match (ways.len(), ways.pop()) {
         (1, Some(one)) => {
-            let draws = draws(plan, &one, &totals);
+            let factor = factor(plan, clusters[0]);
+            let draws = draws(plan, &one, &totals).map(|draws| scaled(draws, factor.sqrt()));
             // R clusters V only without bootstrap (FORMULAS §4).
             let over_units = (plan.draws > 0).then(|| units.cross.divided(n));
-            Covariance { matrix: one.cross.divided(n), over_units, draws, draw_units: clusters, ..plain }
+            let matrix = one.cross.divided(n / factor);
+            Covariance { matrix, over_units, draws, draw_units: clusters[0], ..plain }
         }
-        (3, Some(both)) => two_ways(plan, [&ways[0], &ways[1], &both], plain),
+        (3, Some(both)) => two_ways(plan, [&ways[0], &ways[1], &both], &clusters, plain),
         _ => {
             let draws = draws(plan, &units, &totals);
             Covariance { matrix: units.cross.divided(n), draws, ..plain }
@@ -157,8 +163,10 @@ fn covariance(plan: &Plan, sums: Sums) -> Covariance {
 }
 
 /// Two-way clusters: by one variable, by the other, by both.
-fn two_ways(plan: &Plan, ways: [&ExtendedSums; 3], plain: Covariance) -> Covariance {
-    let [a, b, ab] = ways.map(|way| way.cross.clone().divided(plan.n as f64).to_mat());
+fn two_ways(plan: &Plan, ways: [&ExtendedSums; 3], clusters: &[u64], plain: Covariance) -> Covariance {
+    let own =
+        |way: usize| ways[way].cross.clone().divided(plan.n as f64 / factor(plan, clusters[way])).to_mat();
+    let (a, b, ab) = (own(0), own(1), own(2));
     let both = two_way(&a, &b, &ab);
     let warning = (both.clipped > 0).then(|| {
         format!(
@@ -169,6 +177,20 @@ fn two_ways(plan: &Plan, ways: [&ExtendedSums; 3], plain: Covariance) -> Covaria
     let draws = (plan.draws > 0).then(|| gaussian_draws(&both.covariance, plan.n, plan.draws, plan.seed));
     let matrix = Symmetric::from_mat(&both.covariance);
     Covariance { matrix, draws, warnings: warning.into_iter().collect(), ..plain }
+}
+
+/// G/(G − 1) where it is asked for, else 1 (FORMULAS §5, few clusters).
+fn factor(plan: &Plan, clusters: u64) -> f64 {
+    let clusters = clusters as f64;
+    if plan.cluster_factor && clusters > 1.0 { clusters / (clusters - 1.0) } else { 1.0 }
+}
+
+/// The draws times a factor.
+fn scaled(mut matrix: Mat<f64>, factor: f64) -> Mat<f64> {
+    if factor != 1.0 {
+        matrix.col_iter_mut().for_each(|column| column.iter_mut().for_each(|value| *value *= factor));
+    }
+    matrix
 }
 
 /// Σ v Ψ of every draw from the sums over units whose bit is 1.

@@ -50,7 +50,8 @@ pub(crate) struct Scale {
 pub(super) struct Sums {
     pub(super) units: ExtendedSums,
     pub(super) ways: Vec<ExtendedSums>,
-    pub(super) clusters: u64,
+    /// Clusters of each way.
+    pub(super) clusters: Vec<u64>,
 }
 
 /// What is left when all passes are done.
@@ -392,7 +393,8 @@ impl InfluencePasses {
             1 => ExtendedSums::new(0, 0),
             _ => ExtendedSums::new(width, draws),
         };
-        let sums = Sums { units: zero(unit_draws), ways: vec![zero(cluster_draws); ways], clusters: 0 };
+        let sums =
+            Sums { units: zero(unit_draws), ways: vec![zero(cluster_draws); ways], clusters: vec![0; ways] };
         Self {
             passes,
             slices: if ways == 0 { 1 } else { held.div_ceil(CLUSTER_BYTES).max(1) },
@@ -438,7 +440,9 @@ impl InfluencePasses {
         }
         // Every pass of columns sees all clusters, slice by slice.
         if pass == 0 {
-            self.sums.clusters += sums.clusters.first().map_or(0, |c| c.keys.len() as u64);
+            for (count, own) in self.sums.clusters.iter_mut().zip(&sums.clusters) {
+                *count += own.keys.len() as u64;
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use statrs::distribution::{ContinuousCDF, Normal};
 
-use super::standard_errors::{NEGLIGIBLE, bootstrap_scale};
+use super::standard_errors::NEGLIGIBLE;
 
 /// Quantile of the standard normal; NaN outside [0, 1].
 pub fn normal_quantile(p: f64) -> f64 {
@@ -19,11 +19,11 @@ pub fn pointwise_critical_value(alp: f64) -> f64 {
 
 /// Sup-t critical value: the type-1 quantile at 1 − `alp` of max over estimands of |b/s| (FORMULAS §5).
 ///
-/// `columns` holds the draws of each estimand (raw sums, all of the same length). Columns that are dropped or whose
-/// scale is negligible do not count; neither do draws without a finite maximum. None if nothing is left.
-pub fn critical_value(columns: &[Vec<f64>], alp: f64, n_draw_units: u64) -> Option<f64> {
+/// `columns` holds the draws of each estimand (raw sums, all of the same length), `scales` their scales. Columns that are dropped
+/// or whose scale is negligible do not count; neither do draws without a finite maximum. None if nothing is left.
+pub fn critical_value(columns: &[Vec<f64>], scales: &[f64], alp: f64, n_draw_units: u64) -> Option<f64> {
     let root = (n_draw_units as f64).sqrt();
-    let scales = columns.iter().map(|column| bootstrap_scale(column, n_draw_units));
+    let scales = scales.iter().copied();
     let kept: Vec<(&[f64], f64)> =
         columns.iter().map(Vec::as_slice).zip(scales).filter(|(_, scale)| *scale > NEGLIGIBLE).collect();
     let draws = kept.iter().map(|(column, _)| column.len()).min()?;
@@ -45,7 +45,14 @@ pub(super) fn order_statistic(values: &mut [f64], p: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inference::Scale;
+    use crate::options::DrawScale;
     use proptest::prelude::*;
+
+    fn critical_value(columns: &[Vec<f64>], alp: f64, n: u64) -> Option<f64> {
+        let scales: Vec<f64> = columns.iter().map(|c| Scale::of(c, n, DrawScale::Iqr).value).collect();
+        super::critical_value(columns, &scales, alp, n)
+    }
 
     #[test]
     fn quantiles_keep_their_digits() {

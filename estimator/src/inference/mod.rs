@@ -11,13 +11,12 @@ mod wald;
 
 pub use bands::{critical_value, normal_quantile, pointwise_critical_value};
 pub use gaussian::gaussian_draws;
-pub use standard_errors::{
-    Extended, NEGLIGIBLE, analytic_se, bootstrap_scale, bootstrap_se, draws_of, nonzero,
-};
+pub use standard_errors::{Extended, NEGLIGIBLE, Scale, analytic_se, bootstrap_se, draws_of, nonzero};
 pub use two_way::{TwoWay, two_way};
 pub use wald::{Wald, chi_squared_tail, rcond_1norm, wald_pretest};
 
 use crate::aggregate::{Aggregate, Estimand};
+use crate::options::DrawScale;
 
 /// R warns about simultaneous critical values from here on.
 const SUSPICIOUS_CRITICAL_VALUE: f64 = 7.0;
@@ -31,6 +30,19 @@ pub struct InferenceOptions {
     pub bstrap: bool,
     /// Simultaneous band; needs `bstrap`.
     pub cband: bool,
+    /// Scale of the draws.
+    pub scale: DrawScale,
+}
+
+/// An estimate whose draws are scaled by their standard deviation, as their quartiles are chance: few units carry it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rescaled {
+    /// Index among the estimates.
+    pub index: usize,
+    /// Standard error by the standard deviation, as reported.
+    pub se: f64,
+    /// Standard error by the interquartile range, as in R.
+    pub by_quartiles: f64,
 }
 
 /// Inference on every cell.
@@ -44,6 +56,8 @@ pub struct CellInference {
     pub crit: f64,
     /// Whether `crit` covers all cells at once.
     pub uniform: bool,
+    /// Cells that few units carry.
+    pub rescaled: Vec<Rescaled>,
     /// What the user should know.
     pub warnings: Vec<String>,
 }
@@ -59,6 +73,8 @@ pub struct AggregateInference {
     pub crit: f64,
     /// Whether `crit` covers all of them at once.
     pub uniform: bool,
+    /// Estimates that few units carry; index 0 is the overall parameter, those of `se` follow.
+    pub rescaled: Vec<Rescaled>,
     /// What the user should know.
     pub warnings: Vec<String>,
 }
@@ -75,7 +91,8 @@ pub fn infer_cells(
     let picked: Vec<[(usize, f64); 1]> = (0..att.len()).map(|cell| [(1 + n_groups + cell, 1.0)]).collect();
     let estimates: Vec<(f64, &[(usize, f64)])> =
         att.iter().copied().zip(picked.iter().map(<[_; 1]>::as_slice)).collect();
-    let (mut se_analytic, mut se, columns) = standard_errors(ext, &estimates, options.bstrap);
+    let Errors { analytic: mut se_analytic, mut se, columns, scales, rescaled } =
+        Errors::of(ext, &estimates, options);
     for cell in (0..att.len()).filter(|&cell| centred.get(cell) == Some(&true)) {
         let own = if se_analytic[cell].is_nan() { f64::NAN } else { ext.centred_se(1 + n_groups + cell) };
         if columns.is_empty() {
@@ -83,8 +100,9 @@ pub fn infer_cells(
         }
         se_analytic[cell] = own;
     }
-    let band = band(ext, &columns, options, f64::NEG_INFINITY);
-    CellInference { se, se_analytic, crit: band.crit, uniform: band.uniform, warnings: band.warnings }
+    let band = band(ext, (&columns, &scales), options, f64::NEG_INFINITY);
+    let Band { crit, uniform, warnings } = band;
+    CellInference { se, se_analytic, crit, uniform, rescaled, warnings }
 }
 
 /// Inference on an aggregate by R `aggte`'s rules: the band covers its event times, groups or periods (FORMULAS §5).
@@ -98,13 +116,13 @@ pub fn infer_aggregate(
         std::iter::once(&aggregate.overall).chain(&aggregate.by).map(terms).collect();
     let estimates: Vec<(f64, &[(usize, f64)])> =
         maps.iter().map(|(att, map)| (*att, map.as_slice())).collect();
-    let (_, mut se, columns) = standard_errors(ext, &estimates, options.bstrap);
+    let Errors { mut se, columns, scales, rescaled, .. } = Errors::of(ext, &estimates, options);
     let overall_se = se.remove(0);
-    let columns = columns.get(1..).unwrap_or_default();
+    let (columns, scales) = (columns.get(1..).unwrap_or_default(), scales.get(1..).unwrap_or_default());
     let options = InferenceOptions { cband: options.cband && !aggregate.by.is_empty(), ..*options };
     let lowest = pointwise_critical_value(options.alp);
-    let band = band(ext, columns, &options, lowest);
-    AggregateInference { overall_se, se, crit: band.crit, uniform: band.uniform, warnings: band.warnings }
+    let Band { crit, uniform, warnings } = band(ext, (columns, scales), &options, lowest);
+    AggregateInference { overall_se, se, crit, uniform, rescaled, warnings }
 }
 
 /// The critical value in use and what to say about it.
@@ -115,7 +133,12 @@ struct Band {
 }
 
 /// The simultaneous critical value if it is asked for, exists and is at least `lowest`; else the pointwise one.
-fn band(ext: &Extended, columns: &[Vec<f64>], options: &InferenceOptions, lowest: f64) -> Band {
+fn band(
+    ext: &Extended,
+    (columns, scales): (&[Vec<f64>], &[f64]),
+    options: &InferenceOptions,
+    lowest: f64,
+) -> Band {
     let mut band = Band {
         crit: pointwise_critical_value(options.alp),
         uniform: false,
@@ -124,7 +147,7 @@ fn band(ext: &Extended, columns: &[Vec<f64>], options: &InferenceOptions, lowest
     if !(options.bstrap && options.cband && ext.draws.is_some()) {
         return band;
     }
-    match critical_value(columns, options.alp, ext.n_draw_units) {
+    match critical_value(columns, scales, options.alp, ext.n_draw_units) {
         Some(sup) if sup >= lowest => (band.crit, band.uniform) = (sup, true),
         Some(sup) => band.warnings.push(narrow_band(sup, band.crit)),
         None => band.warnings.push(no_band(columns.len(), band.crit)),
@@ -133,28 +156,47 @@ fn band(ext: &Extended, columns: &[Vec<f64>], options: &InferenceOptions, lowest
     band
 }
 
-/// Analytic and reported standard errors, and the draws where they are used.
-type Errors = (Vec<f64>, Vec<f64>, Vec<Vec<f64>>);
+/// Standard errors of some estimates.
+struct Errors {
+    analytic: Vec<f64>,
+    /// Those reported.
+    se: Vec<f64>,
+    /// Draws and their scales, where they are used.
+    columns: Vec<Vec<f64>>,
+    scales: Vec<f64>,
+    rescaled: Vec<Rescaled>,
+}
 
-/// The bootstrap standard error, unless the ATT or the analytic one is NA (FORMULAS §5).
-fn standard_errors(ext: &Extended, estimates: &[(f64, &[(usize, f64)])], bstrap: bool) -> Errors {
-    let analytic = |&(att, map): &(f64, &[(usize, f64)])| {
-        if att.is_nan() { f64::NAN } else { analytic_se(ext, map) }
-    };
-    let se_analytic: Vec<f64> = estimates.iter().map(analytic).collect();
-    let columns: Option<Vec<Vec<f64>>> = match bstrap {
-        true => estimates.iter().map(|(_, map)| draws_of(ext, map)).collect(),
-        false => None,
-    };
-    let Some(columns) = columns else {
-        return (se_analytic.clone(), se_analytic, Vec::new());
-    };
-    let reported = |(draws, analytic): (&Vec<f64>, &f64)| match analytic.is_nan() {
-        true => f64::NAN,
-        false => bootstrap_se(draws, ext.n, ext.n_draw_units),
-    };
-    let se = columns.iter().zip(&se_analytic).map(reported).collect();
-    (se_analytic, se, columns)
+impl Errors {
+    /// The bootstrap standard error, unless the ATT or the analytic one is NA (FORMULAS §5).
+    fn of(ext: &Extended, estimates: &[(f64, &[(usize, f64)])], options: &InferenceOptions) -> Self {
+        let analytic = |&(att, map): &(f64, &[(usize, f64)])| {
+            if att.is_nan() { f64::NAN } else { analytic_se(ext, map) }
+        };
+        let analytic: Vec<f64> = estimates.iter().map(analytic).collect();
+        let columns: Option<Vec<Vec<f64>>> = match options.bstrap {
+            true => estimates.iter().map(|(_, map)| draws_of(ext, map)).collect(),
+            false => None,
+        };
+        let Some(columns) = columns else {
+            let se = analytic.clone();
+            return Self { analytic, se, columns: Vec::new(), scales: Vec::new(), rescaled: Vec::new() };
+        };
+        let scales: Vec<Scale> =
+            columns.iter().map(|draws| Scale::of(draws, ext.n_draw_units, options.scale)).collect();
+        let of = |scale: f64| bootstrap_se(scale, ext.n, ext.n_draw_units);
+        let reported = |(scale, analytic): (&Scale, &f64)| {
+            if analytic.is_nan() { f64::NAN } else { of(scale.value) }
+        };
+        let se: Vec<f64> = scales.iter().zip(&analytic).map(reported).collect();
+        let replaced =
+            scales.iter().enumerate().filter(|(index, scale)| scale.replaced() && !se[*index].is_nan());
+        let rescaled = replaced
+            .map(|(index, scale)| Rescaled { index, se: se[index], by_quartiles: of(scale.iqr) })
+            .collect();
+        let scales = scales.iter().map(|scale| scale.value).collect();
+        Self { analytic, se, columns, scales, rescaled }
+    }
 }
 
 fn no_draws_warning(ext: &Extended, options: &InferenceOptions) -> Vec<String> {
@@ -197,8 +239,10 @@ mod tests {
     use crate::symmetric::Symmetric;
     use faer::Mat;
 
-    const ANALYTIC: InferenceOptions = InferenceOptions { alp: 0.05, bstrap: false, cband: false };
-    const BAND: InferenceOptions = InferenceOptions { alp: 0.05, bstrap: true, cband: true };
+    const ANALYTIC: InferenceOptions =
+        InferenceOptions { alp: 0.05, bstrap: false, cband: false, scale: DrawScale::Auto };
+    const BAND: InferenceOptions =
+        InferenceOptions { alp: 0.05, bstrap: true, cband: true, scale: DrawScale::Auto };
 
     /// Without covariates and weights ψ is orthogonal to the cohort indicators, which makes the extended columns'
     /// covariance known: E[1{G=g}] = p_g, and zero between indicators and cells.

@@ -3,6 +3,7 @@
 use faer::Mat;
 
 use super::bands::{normal_quantile, order_statistic};
+use crate::options::DrawScale;
 use crate::symmetric::Symmetric;
 
 /// R's bound 10 √ε: a standard error, scale or sum of squares at or below it counts as zero, hence NA.
@@ -57,9 +58,40 @@ pub fn draws_of(ext: &Extended, map: &[(usize, f64)]) -> Option<Vec<f64>> {
     Some(sums)
 }
 
+/// By how much the interquartile scale may be off the standard deviation, relative to it, before the latter takes its place.
+const TOLERATED: f64 = 0.25;
+
+/// The scale of the draws b = D/√n_c of one estimand, by their quartiles and by their standard deviation; NaN if the column is
+/// dropped, for NA or Σ b² negligible (FORMULAS §5).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scale {
+    /// The one in use.
+    pub value: f64,
+    /// Interquartile range over that of the normal, by type-1 quantiles: R's.
+    pub iqr: f64,
+    /// Standard deviation, with B − 1.
+    pub deviation: f64,
+}
+
+impl Scale {
+    /// The scale of raw sums, by a rule.
+    pub fn of(draws: &[f64], n_draw_units: u64, rule: DrawScale) -> Self {
+        let iqr = bootstrap_scale(draws, n_draw_units);
+        let deviation = if iqr.is_nan() { f64::NAN } else { deviation(draws, n_draw_units) };
+        let off = (iqr - deviation).abs() > TOLERATED * deviation;
+        let value = if off && rule == DrawScale::Auto { deviation } else { iqr };
+        Self { value, iqr, deviation }
+    }
+
+    /// Whether the standard deviation has taken the place of the interquartile range.
+    pub fn replaced(&self) -> bool {
+        self.value != self.iqr && !self.value.is_nan()
+    }
+}
+
 /// Scale s of R's draws b = D/√n_c: their interquartile range over that of the normal, by type-1 quantiles; NaN if the
 /// column is dropped, for NA or Σ b² negligible (FORMULAS §5).
-pub fn bootstrap_scale(draws: &[f64], n_draw_units: u64) -> f64 {
+fn bootstrap_scale(draws: &[f64], n_draw_units: u64) -> f64 {
     let sum_of_squares = draws.iter().map(|d| d * d).sum::<f64>() / n_draw_units as f64;
     if !(sum_of_squares.is_finite() && sum_of_squares > NEGLIGIBLE) {
         return f64::NAN;
@@ -69,9 +101,17 @@ pub fn bootstrap_scale(draws: &[f64], n_draw_units: u64) -> f64 {
     range / (n_draw_units as f64).sqrt() / (normal_quantile(0.75) - normal_quantile(0.25))
 }
 
-/// s √n_c / n, or NaN if the column is dropped or the result negligible (FORMULAS §5).
-pub fn bootstrap_se(draws: &[f64], n: u64, n_draw_units: u64) -> f64 {
-    unless_negligible(bootstrap_scale(draws, n_draw_units) * (n_draw_units as f64).sqrt() / n as f64)
+/// Standard deviation of b = D/√n_c; NaN of a single draw.
+fn deviation(draws: &[f64], n_draw_units: u64) -> f64 {
+    let count = draws.len() as f64;
+    let mean = draws.iter().sum::<f64>() / count;
+    let squares: f64 = draws.iter().map(|d| (d - mean) * (d - mean)).sum();
+    (squares / (count - 1.0) / n_draw_units as f64).sqrt()
+}
+
+/// The standard error of a scale: s √n_c / n, or NaN if that is NaN or negligible (FORMULAS §5).
+pub fn bootstrap_se(scale: f64, n: u64, n_draw_units: u64) -> f64 {
+    unless_negligible(scale * (n_draw_units as f64).sqrt() / n as f64)
 }
 
 fn unless_negligible(se: f64) -> f64 {
@@ -107,10 +147,25 @@ mod tests {
         let draws = [5.0, -3.0, 1.0, 8.0, -7.0, 2.0, 0.5, -1.0];
         let s = (2.0 - -3.0) / 1.348_979_500_392_163_5 / 2.0;
         assert!((bootstrap_scale(&draws, 4) - s).abs() < 1e-14);
-        assert!((bootstrap_se(&draws, 10, 4) - s * 2.0 / 10.0).abs() < 1e-14);
-        assert!(bootstrap_se(&[0.0; 8], 10, 4).is_nan());
-        assert!(bootstrap_se(&[1.0, f64::NAN], 10, 4).is_nan());
-        assert!(bootstrap_se(&[], 10, 4).is_nan() && bootstrap_se(&draws, 0, 0).is_nan());
+        let se = |draws: &[f64], n, n_c| bootstrap_se(Scale::of(draws, n_c, DrawScale::Iqr).value, n, n_c);
+        assert!((se(&draws, 10, 4) - s * 2.0 / 10.0).abs() < 1e-14);
+        assert!(se(&[0.0; 8], 10, 4).is_nan());
+        assert!(se(&[1.0, f64::NAN], 10, 4).is_nan());
+        assert!(se(&[], 10, 4).is_nan() && se(&draws, 0, 0).is_nan());
+    }
+
+    #[test]
+    fn draws_that_take_few_values_are_scaled_by_their_deviation() {
+        // two units of equal size: the sum of their multipliers is −2, 0, 0 or 2, and its quartiles are chance
+        let draws: Vec<f64> = (0..1000).map(|b| [-2.0, 0.0, 0.0, 2.0][b % 4]).collect();
+        let scale = Scale::of(&draws, 4, DrawScale::Auto);
+        assert!(scale.replaced() && scale.value == scale.deviation);
+        assert!((scale.deviation - (2.0f64 * 1000.0 / 999.0 / 4.0).sqrt()).abs() < 1e-12);
+        let to_the_letter = Scale::of(&draws, 4, DrawScale::Iqr);
+        assert!(!to_the_letter.replaced() && to_the_letter.value == to_the_letter.iqr);
+        let normal: Vec<f64> = (0..1000).map(|b| normal_quantile((f64::from(b) + 0.5) / 1000.0)).collect();
+        assert!(!Scale::of(&normal, 4, DrawScale::Auto).replaced());
+        assert!(!Scale::of(&[1.0], 4, DrawScale::Auto).replaced());
     }
 
     #[test]

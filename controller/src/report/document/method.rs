@@ -198,6 +198,7 @@ fn inference(saved: &SavedResult) -> String {
     } else {
         text += &format!(", clustered by {}", clusters.join(" and "));
         text += &saved.extended.clusters.map(|n| format!(" ({})", counted(n, "cluster"))).unwrap_or_default();
+        text += if spec.cluster_factor { ", their variances times G/(G − 1) for G clusters" } else { "" };
         text += ". ";
     }
     let bands = Bands::of(spec.bstrap && spec.cband, Some(saved.result.crit), alp);
