@@ -246,7 +246,7 @@ def git(*argv):
 LABELS = {
     "scan": "bare two-thread scan of the same columns",
     "analytic": "**stagger**, analytic, all aggregations",
-    "draws": f"**stagger**, {DRAWS} Mammen draws, bands, all aggregations",
+    "draws": f"**stagger**, {DRAWS} multiplier draws, bands, all aggregations",
     "not-yet-treated": "… not-yet-treated controls, analytic",
     "not-yet-treated, draws": f"… not-yet-treated controls, {DRAWS} draws",
     "time-varying": "… time-varying covariates, analytic",

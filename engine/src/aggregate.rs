@@ -53,7 +53,6 @@ pub fn aggregate_all(
 
 /// The same with the extended columns at hand.
 pub(crate) fn aggregate_extended(saved: &mut SavedResult, extended: &Extended, options: &AggregateOptions) {
-    saved.result.aggte.clear();
     saved.result.not_aggregated.clear();
     saved.result.warnings.retain(|warning| !lost::is_warning(warning));
     saved.result.clear_aggregations();

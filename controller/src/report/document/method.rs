@@ -77,7 +77,9 @@ fn comparison(spec: &RunSpec) -> String {
     };
     let anticipation = if spec.anticipation > 0.0 {
         let periods = counted(spec.anticipation as u64, "period");
-        format!(". Units may react {periods} before treatment, so b lies before that (anticipation)")
+        format!(
+            ". Units may react {periods} before treatment (anticipation), so b lies before that for effects inside this window and after treatment"
+        )
     } else if spec.pname.is_none() {
         ". No anticipation is allowed for".to_owned()
     } else {
