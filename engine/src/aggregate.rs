@@ -209,6 +209,7 @@ fn summary(
         overall_lci: Num(overall.0 - overall.2 * overall.1),
         overall_uci: Num(overall.0 + overall.2 * overall.1),
         overall_reason,
+        egt_label: labels(saved, found.kind, &found.egt),
         egt: found.egt.iter().copied().map(Num).collect(),
         lci_egt: band(-1.0),
         uci_egt: band(1.0),
@@ -219,6 +220,16 @@ fn summary(
         cband: inference.uniform,
         warnings,
     })
+}
+
+/// Groups and periods as they are written, where they are dates.
+fn labels(saved: &SavedResult, kind: AggregateKind, egt: &[f64]) -> Vec<String> {
+    match (&saved.extended.calendar, kind) {
+        (Some(calendar), AggregateKind::Group | AggregateKind::Calendar) => {
+            egt.iter().map(|&label| calendar.label(label)).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn extended(saved: &SavedResult, draws: Option<&Mat<f64>>) -> Result<Extended> {

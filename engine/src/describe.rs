@@ -6,6 +6,7 @@ use arrow::array::Array;
 use serde::Serialize;
 use stagger_estimator::formula;
 
+use crate::calendar::TimeUnit;
 use crate::error::{EngineError, Result};
 use crate::input::{CsvOptions, Role, Selection, Source, expand, with_f64};
 use crate::load;
@@ -56,6 +57,9 @@ pub struct ColumnDescription {
 pub struct CohortDescription {
     /// First treated period; `null` for never treated.
     pub group: Num,
+    /// The same as it is written, where periods are dates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
     /// Units with a complete row.
     pub units: u64,
     /// Complete rows by period.
@@ -69,6 +73,12 @@ pub struct PanelDescription {
     pub units: u64,
     /// Periods, ascending.
     pub periods: Vec<Num>,
+    /// Unit of the periods, where they are dates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_unit: Option<TimeUnit>,
+    /// Periods as they are written, where they are dates; empty otherwise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub period_label: Vec<String>,
     /// Cohorts, ascending; never treated last.
     pub cohorts: Vec<CohortDescription>,
     /// Every unit has a row in every period.
@@ -210,13 +220,14 @@ fn describe_panel(
 }
 
 fn summarize(panel: &Panel, weighted: bool) -> PanelDescription {
-    let periods = panel.periods.len();
+    let (periods, calendar) = (panel.periods.len(), panel.calendar.as_ref());
     let cohorts = panel
         .strata
         .iter()
         .enumerate()
         .map(|(cohort, stratum)| CohortDescription {
             group: Num(stratum.cohort),
+            label: calendar.filter(|_| stratum.cohort.is_finite()).map(|c| c.label(stratum.cohort)),
             units: panel.census.units[cohort],
             rows: panel.census.complete[cohort * periods..(cohort + 1) * periods].to_vec(),
         })
@@ -227,6 +238,11 @@ fn summarize(panel: &Panel, weighted: bool) -> PanelDescription {
     PanelDescription {
         units: panel.units,
         periods: panel.periods.iter().copied().map(Num).collect(),
+        time_unit: calendar.map(|calendar| calendar.unit),
+        period_label: match calendar {
+            Some(calendar) => panel.periods.iter().map(|&period| calendar.label(period)).collect(),
+            None => Vec::new(),
+        },
         cohorts,
         balanced: absent_rows == 0,
         absent_rows,

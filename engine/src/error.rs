@@ -53,6 +53,14 @@ impl EngineError {
         self
     }
 
+    /// The same error with its message and its hint changed.
+    #[must_use]
+    pub(crate) fn rewritten(mut self, change: impl Fn(&str) -> String) -> Self {
+        self.message = change(&self.message);
+        self.hint = self.hint.map(|hint| change(&hint));
+        self
+    }
+
     /// The same error with what storage had to do with it.
     #[must_use]
     pub fn with_storage(mut self, kind: StoreErrorKind) -> Self {

@@ -239,6 +239,12 @@ pub struct Outline {
     pub group: Vec<Num>,
     /// Period of each cell.
     pub time: Vec<Num>,
+    /// Groups as they are written, where periods are dates; empty otherwise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub group_label: Vec<String>,
+    /// Periods as they are written, where they are dates; empty otherwise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub time_label: Vec<String>,
     /// What each cell is.
     pub kind: Vec<CellKind>,
 }
@@ -278,9 +284,19 @@ impl Outline {
             cells: plan.cells.len(),
             draws: plan.draws,
             group: told.iter().map(|cell| Num(cell.group)).collect(),
+            group_label: labels(told, plan, &|cell| cell.group),
+            time_label: labels(told, plan, &|cell| plan.period_labels[cell.time]),
             time: told.iter().map(|cell| Num(plan.period_labels[cell.time])).collect(),
             kind: told.iter().map(CellKind::of).collect(),
         }
+    }
+}
+
+/// Labels of cells, where periods are dates.
+fn labels(cells: &[Cell], plan: &Plan, of: &dyn Fn(&Cell) -> f64) -> Vec<String> {
+    match &plan.calendar {
+        Some(calendar) => cells.iter().map(|cell| calendar.label(of(cell))).collect(),
+        None => Vec::new(),
     }
 }
 

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::calendar::Calendar;
+use crate::error::{EngineError, Result};
 use crate::load::{Remarks, StoredShards};
 use crate::parallel;
 use crate::shard::{Shard, ShardColumn};
@@ -183,6 +184,8 @@ pub struct Panel {
     pub interned: Arc<Vec<String>>,
     /// What is to be said of the input.
     pub remarks: Remarks,
+    /// What the numbers of periods and cohorts mean, where they are dates.
+    pub calendar: Option<Calendar>,
     /// Path, bytes and rows of every input file.
     pub files: Vec<(String, u64, u64)>,
     /// Who takes counts over its shards.
@@ -196,6 +199,19 @@ impl Panel {
             Shards::Memory(shards) => shards.len(),
             Shards::Stored { shards, .. } => shards.count(),
         }
+    }
+
+    /// A message with its periods and cohorts as they are written.
+    pub(crate) fn relabel(&self, text: &str) -> String {
+        let Some(calendar) = &self.calendar else { return text.to_owned() };
+        let cohorts = self.strata.iter().map(|stratum| stratum.cohort);
+        let known: Vec<f64> = self.periods.iter().copied().chain(cohorts).collect();
+        calendar.relabel(text, &known)
+    }
+
+    /// An error, the same way.
+    pub(crate) fn rewrite(&self, error: EngineError) -> EngineError {
+        error.rewritten(|text| self.relabel(text))
     }
 
     /// A shard with at least what is wanted of it.

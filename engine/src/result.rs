@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use stagger_estimator::symmetric::Symmetric;
 
+use crate::calendar::{Calendar, TimeUnit};
 use crate::spec::RunSpec;
 
 /// A number that JSON shows as an integer where it is one, and as `null` where R has `NA`.
@@ -55,6 +56,12 @@ pub struct AttGt {
     pub group: Vec<Num>,
     /// Period.
     pub time: Vec<Num>,
+    /// The cohort as it is written, where periods are dates; empty otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub group_label: Vec<String>,
+    /// The period as it is written, where periods are dates; empty otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub time_label: Vec<String>,
     /// Whether the cell is after treatment (`group <= time`).
     pub post: Vec<bool>,
     /// Estimate; `NA` where the cell can't be estimated.
@@ -126,6 +133,9 @@ pub struct Aggte {
     /// Event time, group or period of each estimate.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub egt: Vec<Num>,
+    /// Groups and periods as they are written, where they are dates; empty otherwise and for event times.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub egt_label: Vec<String>,
     /// Estimates.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub att_egt: Vec<Num>,
@@ -256,6 +266,9 @@ mod given {
 pub struct RunResult {
     /// `att_gt`.
     pub estimator: String,
+    /// Unit of the periods, where they are dates: event times count its steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_unit: Option<TimeUnit>,
     /// Units used.
     pub n: u64,
     /// Significance level.
@@ -392,6 +405,9 @@ pub struct ExtendedResult {
     pub spec: RunSpec,
     /// Periods of the estimation sample, ascending.
     pub periods: Vec<Num>,
+    /// What periods and groups mean, where they are dates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calendar: Option<Calendar>,
     /// Estimated groups, ascending.
     pub groups: Vec<Num>,
     /// p_g of FORMULAS §6, one a group.

@@ -2,6 +2,8 @@
 
 pub use crate::input::{CsvOptions, Encoding};
 use serde::{Deserialize, Serialize};
+
+pub use crate::calendar::TimeUnit;
 pub use stagger_estimator::options::{
     BasePeriod, ControlGroup, DrawScale, EstMethod, FixWeights, Multiplier,
 };
@@ -38,6 +40,9 @@ pub struct RunSpec {
     pub base_period: BasePeriod,
     /// Period that weights are taken from; `None` = the cell's earlier period.
     pub fix_weights: Option<FixWeights>,
+    /// Unit in which event times count where periods are dates; the one that the dates have if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tunit: Option<TimeUnit>,
     /// Units are followed over time.
     pub panel: bool,
     /// Keep units that miss periods.
@@ -118,6 +123,7 @@ impl Default for RunSpec {
             anticipation: 0.0,
             base_period: BasePeriod::Varying,
             fix_weights: None,
+            tunit: None,
             panel: true,
             allow_unbalanced_panel: false,
             bstrap: true,

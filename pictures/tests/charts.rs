@@ -59,6 +59,7 @@ fn by_cohort(count: usize) -> Figure {
     cohorts(&Cohorts {
         title: "ATT(g,t)".into(),
         x_label: "year".into(),
+        labels: Vec::new(),
         y_label: "Effect".into(),
         anticipation: 1.0,
         cohorts: (0..count).map(cohort).collect(),

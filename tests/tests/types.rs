@@ -9,14 +9,15 @@ use arrow::array::{
     RecordBatch, StringArray, UInt64Array,
 };
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, i256};
+use arrow::datatypes::{DataType, TimeUnit, i256};
 use serde_json::Value;
 use stagger_tests::cli::estimate;
+use stagger_tests::compare::floats;
 use stagger_tests::lab::{Lab, assert_same_estimates};
 use stagger_tests::panels::{COLUMNS, Panel};
 use stagger_tests::stores::prepare;
 use stagger_tests::tables::{
-    ints, numbers, rows_where, texts, with_column, with_type, without_column, write_parquet,
+    ints, numbers, rows_where, texts, with_column, with_type, without_column, write_csv, write_parquet,
 };
 
 fn default_panel() -> RecordBatch {
@@ -316,4 +317,194 @@ fn a_missing_identifier_costs_its_row_alone() {
     assert_eq!((&own["att_gt"], &own["n"]), (&without["att_gt"], &without["n"]));
     let lowest = whole(&panel, "id").into_iter().map(|id| if id == 3 { i64::MIN } else { id });
     assert_eq!(lab.run(&with_column(&panel, "id", ints(lowest)), "")["n"], 120);
+}
+
+/// Periods and cohorts of the default panel under other names; 0 is never treated.
+fn renamed(panel: &RecordBatch, name: &dyn Fn(i64) -> String, to: &DataType) -> RecordBatch {
+    let text = |column: &str| {
+        let of = |value: i64| (value != 0).then(|| name(value));
+        let array: ArrayRef = Arc::new(StringArray::from_iter(whole(panel, column).into_iter().map(of)));
+        cast(&array, to).expect("a cast of periods")
+    };
+    with_column(&with_column(panel, "time", text("time")), "group", text("group"))
+}
+
+fn month(period: i64) -> String {
+    // From October on, so that a new year is among them.
+    let number = 12 * 2020 + 8 + period;
+    format!("{}-{:02}", number / 12, number % 12 + 1)
+}
+
+fn month_end(period: i64) -> String {
+    let day = match period {
+        1 | 3 | 4 => 31,
+        5 => 28,
+        _ => 30,
+    };
+    format!("{}-{day}", month(period))
+}
+
+type Name = Box<dyn Fn(i64) -> String>;
+
+/// Names, their type, their unit, and the first period as it is written.
+fn calendars() -> Vec<(Name, DataType, &'static str, &'static str)> {
+    let stamp = |unit, zone: Option<&str>| DataType::Timestamp(unit, zone.map(Into::into));
+    let starts = || -> Name { Box::new(|p| format!("{}-01", month(p))) };
+    vec![
+        (starts(), DataType::Date32, "month", "2020-10-01"),
+        (starts(), DataType::Date64, "month", "2020-10-01"),
+        (starts(), stamp(TimeUnit::Microsecond, None), "month", "2020-10-01"),
+        (starts(), stamp(TimeUnit::Second, Some("+00:00")), "month", "2020-10-01"),
+        (Box::new(month_end), DataType::Date32, "month", "2020-10-31"),
+        (Box::new(month), DataType::Utf8, "month", "2020-10"),
+        (Box::new(|p| format!("2020m{p}")), DataType::LargeUtf8, "month", "2020m1"),
+        (
+            Box::new(|p| format!("{}Q{}", 2019 + (p + 1) / 4, (p + 1) % 4 + 1)),
+            DataType::Utf8,
+            "quarter",
+            "2019Q3",
+        ),
+        (Box::new(|p| format!("2020-W{p:02}")), DataType::Utf8View, "week", "2020-W01"),
+        (Box::new(|p| format!("2020-02-{:02}", 26 + p)), DataType::Date32, "day", "2020-02-27"),
+        (Box::new(|p| format!("{}-01-01", 2000 + p)), DataType::Date32, "year", "2001-01-01"),
+        (Box::new(|p| format!("{}-06-30", 2000 + p)), DataType::Utf8, "year", "2001-06-30"),
+    ]
+}
+
+#[test]
+fn dates_are_periods_in_steps_of_their_unit() {
+    let (lab, panel) = (Lab::new(), default_panel());
+    let plain = lab.run(&panel, "--est-method reg");
+    for (place, (name, to, unit, first)) in calendars().into_iter().enumerate() {
+        let dated = match unit {
+            "day" => renamed(&rows_where(&panel, "time", |t| t < 4.0), &*name, &to),
+            _ => renamed(&panel, &*name, &to),
+        };
+        let own = lab.run(&dated, "--est-method reg");
+        let what = format!("{first} as {to}");
+        assert_eq!(own["time_unit"], unit, "{what}");
+        assert_eq!(own["att_gt"]["time_label"][0], name(2), "{what}: the first cell");
+        assert_eq!(own["aggte"]["calendar"]["egt_label"][0], own["att_gt"]["group_label"][0], "{what}");
+        if unit != "day" {
+            for key in ["att", "se"] {
+                assert_eq!(own["att_gt"][key], plain["att_gt"][key], "{what}: {key}");
+            }
+            for key in ["egt", "att_egt", "se_egt"] {
+                assert_eq!(own["aggte"]["dynamic"][key], plain["aggte"]["dynamic"][key], "{what}: {key}");
+            }
+            assert_eq!(own["aggte"]["group"]["egt_label"][0], name(3), "{what}");
+        }
+        let (path, options) = (lab.write("dated", &dated), format!("{COLUMNS} --est-method reg"));
+        let store = path.with_extension(format!("store-{place}"));
+        prepare(&path, &options, &store, "").success();
+        let stored = estimate(&store, &format!("{options} --bstrap false")).success().json();
+        assert_eq!(stored, own, "{what}: a store has the same result");
+    }
+}
+
+#[test]
+fn dates_come_from_tables_and_folders_too() {
+    let (lab, panel) = (Lab::new(), default_panel());
+    let plain = lab.run(&panel, "");
+    let starts = |p: i64| format!("{}-01", month(p));
+    let dated = renamed(&panel, &starts, &DataType::Date32);
+    let csv = lab.write("x", &dated).with_extension("csv");
+    write_csv(&csv, &dated);
+    let own = on(&csv, "");
+    assert_eq!((&own["time_unit"], &own["att_gt"]["att"]), (&"month".into(), &plain["att_gt"]["att"]));
+    let root = csv.with_extension("hive");
+    let months = renamed(&panel, &month, &DataType::Utf8);
+    for period in 1..=5 {
+        let folder = root.join(format!("time={}", month(period)));
+        fs::create_dir_all(&folder).expect("a folder");
+        let rows: Vec<usize> = whole(&panel, "time")
+            .iter()
+            .enumerate()
+            .filter(|(_, t)| **t == period)
+            .map(|(row, _)| row)
+            .collect();
+        write_parquet(
+            &folder.join("part.parquet"),
+            &without_column(&stagger_tests::tables::rows(&months, rows), "time"),
+        );
+    }
+    let own = on(&root, "");
+    assert_eq!((&own["time_unit"], &own["att_gt"]["att"]), (&"month".into(), &plain["att_gt"]["att"]));
+    // One part has dates, the other text of the same months.
+    let folder = csv.with_extension("parts");
+    let as_dates = |part: &RecordBatch| renamed(part, &starts, &DataType::Date32);
+    let as_text = |part: &RecordBatch| renamed(part, &month, &DataType::Utf8);
+    parts(&folder, &panel, [&as_dates, &as_text]);
+    let own = on(&folder, "");
+    assert_eq!((&own["time_unit"], &own["att_gt"]["att"]), (&"month".into(), &plain["att_gt"]["att"]));
+    assert_eq!(own["att_gt"]["time_label"][0], "2020-11");
+}
+
+#[test]
+fn units_are_asked_for_where_dates_are_irregular() {
+    let (lab, panel) = (Lab::new(), default_panel());
+    let plain = lab.run(&panel, "");
+    // Somewhere in the month.
+    let waves = |p: i64| format!("{}-{:02}", month(p), 3 + 5 * p % 7 + p);
+    let dated = renamed(&panel, &waves, &DataType::Date32);
+    let path = lab.write("waves", &dated);
+    let refused = estimate(&path, COLUMNS);
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+    for word in ["`time`", "`group`", "no clear unit", "--tunit"] {
+        assert!(refused.stderr.contains(word), "no {word}: {}", refused.stderr);
+    }
+    let own = on(&path, "--tunit month");
+    assert_eq!(own["att_gt"]["att"], plain["att_gt"]["att"]);
+    assert_eq!(own["aggte"]["dynamic"]["egt"], plain["aggte"]["dynamic"]["egt"]);
+    assert_eq!(own["att_gt"]["time_label"][0], "2020-11");
+    let numbers = lab.write("numbers", &panel);
+    assert_eq!(estimate(&numbers, &format!("{COLUMNS} --tunit month")).code, Some(2));
+    assert_eq!(estimate(&numbers, &format!("{COLUMNS} --tunit fortnight")).code, Some(2));
+    // Months beside years.
+    let years = with_column(
+        &dated,
+        "group",
+        ints(whole(&panel, "group").into_iter().map(|g| if g == 0 { 0 } else { 2020 })),
+    );
+    let refused = estimate(&lab.write("mixed", &years), COLUMNS);
+    assert!(refused.code == Some(2) && refused.stderr.contains("2020"), "{}", refused.stderr);
+}
+
+#[test]
+fn years_as_text_are_numbers() {
+    let (lab, panel) = (Lab::new(), default_panel());
+    let shifted =
+        |column: &str| ints(whole(&panel, column).into_iter().map(|v| if v == 0 { 0 } else { 2000 + v }));
+    let years = with_column(&with_column(&panel, "time", shifted("time")), "group", shifted("group"));
+    let plain = lab.run(&years, "");
+    let text = with_type(&with_type(&years, "time", &DataType::Utf8), "group", &DataType::Utf8);
+    assert_eq!(lab.run(&text, ""), plain);
+}
+
+#[test]
+fn fractions_of_single_precision_keep_their_event_times() {
+    let (lab, panel) = (Lab::new(), default_panel());
+    let plain = lab.run(&panel, "");
+    let twelfths = |column: &str| {
+        let of = |v: i64| if v == 0 { 0.0 } else { 2001.0 + v as f64 / 12.0 };
+        stagger_tests::tables::floats(whole(&panel, column).into_iter().map(of))
+    };
+    let exact = with_column(&with_column(&panel, "time", twelfths("time")), "group", twelfths("group"));
+    for (time, group) in [
+        (DataType::Float32, DataType::Float32),
+        (DataType::Float32, DataType::Float64),
+        (DataType::Float64, DataType::Float32),
+        (DataType::Decimal128(10, 4), DataType::Decimal128(10, 4)),
+        (DataType::Decimal128(12, 6), DataType::Float64),
+    ] {
+        let own = lab.run(&with_type(&with_type(&exact, "time", &time), "group", &group), "");
+        let what = format!("{time} and {group}");
+        for key in ["att", "se"] {
+            assert_eq!(own["att_gt"][key], plain["att_gt"][key], "{what}: {key}");
+        }
+        let steps = |result: &Value| -> Vec<f64> { floats(&result["aggte"]["dynamic"]["egt"]) };
+        let found: Vec<f64> = steps(&own).into_iter().map(|e| (e * 12.0 * 1e6).round() / 1e6).collect();
+        assert_eq!(found, steps(&plain), "{what}");
+        assert_eq!(own["aggte"]["dynamic"]["att_egt"], plain["aggte"]["dynamic"]["att_egt"], "{what}");
+    }
 }

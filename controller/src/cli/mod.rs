@@ -327,7 +327,7 @@ mod tests {
 
     #[test]
     fn every_argument_of_the_design_is_a_flag_and_a_key() {
-        let design = "yname tname idname gname pname xformla weightsname clustervars est_method control_group anticipation \
+        let design = "yname tname idname gname pname xformla tunit weightsname clustervars est_method control_group anticipation \
                       base_period panel allow_unbalanced_panel fix_weights diagnostics bstrap biters cband alp seed multiplier \
                       boot_type min_e max_e balance_e na_rm n_partitions max_cohorts progress_bar monitor_interval backend device";
         let command = command();

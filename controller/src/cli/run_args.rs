@@ -63,6 +63,9 @@ pub(crate) struct DataArgs {
     /// Covariates as an R formula: "~ x1 + log(x2) + factor(region)" [default: ~1]
     #[arg(long, value_name = "FORMULA")]
     pub(crate) xformla: Option<String>,
+    /// Unit in which event times count: year, quarter, month, week or day [default: of the dates]
+    #[arg(long, value_name = "UNIT")]
+    pub(crate) tunit: Option<String>,
     /// Sampling weights
     #[arg(long, value_name = "COLUMN")]
     pub(crate) weightsname: Option<String>,
@@ -82,6 +85,7 @@ keys!(DataArgs {
     missing_cohort: toml_text,
     pname: toml_text,
     xformla: toml_text,
+    tunit: toml_text,
     weightsname: toml_text,
     panel: toml_boolean,
     allow_unbalanced_panel: toml_boolean,

@@ -2,7 +2,7 @@
 
 use stagger_engine::aggregate::AggregateOptions;
 use stagger_engine::spec::{
-    BasePeriod, ControlGroup, DrawScale, EstMethod, FixWeights, MissingCohort, Multiplier, RunSpec,
+    BasePeriod, ControlGroup, DrawScale, EstMethod, FixWeights, MissingCohort, Multiplier, RunSpec, TimeUnit,
 };
 use stagger_estimator::aggregate::AggregateKind;
 
@@ -106,6 +106,7 @@ pub(super) fn specification(args: &RunArgs) -> Result<RunSpec, Failure> {
         tname: required("tname", "period", &columns.tname)?,
         gname: required("gname", "first treated period", &columns.gname)?,
         idname: unit_column(columns, panel)?,
+        tunit: tunit(columns)?,
         xformla: given(&columns.xformla),
         weightsname: given(&columns.weightsname),
         clustervars: clusters(inference, columns),
@@ -199,6 +200,12 @@ fn word<T: Copy>(
 fn missing_cohort(columns: &DataArgs) -> Result<Option<MissingCohort>, Failure> {
     let words = [("never", MissingCohort::Never), ("drop", MissingCohort::Drop)];
     word("missing_cohort", &columns.missing_cohort, "either \"never\" or \"drop\"", &words)
+}
+
+/// The unit of periods that are dates.
+fn tunit(args: &DataArgs) -> Result<Option<TimeUnit>, Failure> {
+    let words = TimeUnit::ALL.map(|unit| (unit.name(), unit));
+    word("tunit", &args.tunit, "one of \"year\", \"quarter\", \"month\", \"week\", or \"day\"", &words)
 }
 
 fn est_method(args: &EstimatorArgs) -> Result<Option<EstMethod>, Failure> {

@@ -6,7 +6,7 @@ use stagger_engine::result::{Aggte, NotAggregated, Num, SavedResult};
 
 use super::estimates::{SIGNIFICANCE, band_heading, critical_value};
 use super::settings::{references, settings};
-use super::text::{Reasons, Row, Table, label, labels, percent};
+use super::text::{Reasons, Row, Table, label, percent, written};
 
 pub(crate) use stagger_engine::result::KINDS;
 
@@ -131,7 +131,7 @@ pub(super) fn effect_rows(aggte: &Aggte) -> (Vec<Row>, Reasons) {
             None => row,
         }
     };
-    (labels(&aggte.egt).into_iter().enumerate().map(row).collect(), reasons)
+    (written(&aggte.egt_label, &aggte.egt).into_iter().enumerate().map(row).collect(), reasons)
 }
 
 /// The arguments that were applied and are not R's defaults: `, balance_e 1`.

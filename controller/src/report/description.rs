@@ -3,7 +3,7 @@
 use stagger_engine::describe::{CohortDescription, ColumnDescription, Description, PanelDescription};
 use stagger_engine::result::Num;
 
-use super::text::{columns, counted, field, label, short, wrapped};
+use super::text::{columns, counted, field, label, label_at, short, wrapped};
 
 /// Periods side by side in one table, so that it is not wider than a terminal.
 const PERIODS_ABREAST: usize = 8;
@@ -78,8 +78,8 @@ fn panel_summary(panel: &PanelDescription) -> String {
             format!(
                 "{} ({} to {})",
                 counted(panel.periods.len() as u64, "period"),
-                label(*first),
-                label(*last)
+                label_at(&panel.period_label, 0, *first),
+                label_at(&panel.period_label, panel.periods.len() - 1, *last)
             )
         }
         _ => "no period".to_owned(),
@@ -91,14 +91,18 @@ fn panel_summary(panel: &PanelDescription) -> String {
 /// Complete rows by cohort and period, for some of the periods.
 fn cohorts_table(panel: &PanelDescription, places: &[usize]) -> String {
     let mut headings = vec!["Cohort".to_owned(), "Units".to_owned()];
-    headings.extend(places.iter().map(|place| label(panel.periods[*place])));
+    headings.extend(places.iter().map(|&place| label_at(&panel.period_label, place, panel.periods[place])));
     let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
     let rows: Vec<Vec<String>> = panel.cohorts.iter().map(|cohort| cohort_cells(cohort, places)).collect();
     format!("\nComplete rows by cohort and period:\n{}", columns(&headings, 1, &rows))
 }
 
 fn cohort_cells(cohort: &CohortDescription, places: &[usize]) -> Vec<String> {
-    let name = if cohort.group.0.is_finite() { label(cohort.group) } else { "never treated".to_owned() };
+    let name = match &cohort.label {
+        Some(written) => written.clone(),
+        None if cohort.group.0.is_finite() => label(cohort.group),
+        None => "never treated".to_owned(),
+    };
     let rows = places.iter().map(|place| cohort.rows.get(*place).copied().unwrap_or(0).to_string());
     [name, cohort.units.to_string()].into_iter().chain(rows).collect()
 }
@@ -130,8 +134,12 @@ mod tests {
             mean: numbers.map(|numbers| Num(numbers[1])),
             max: numbers.map(|numbers| Num(numbers[2])),
         };
-        let cohort =
-            |group: f64, units: u64| CohortDescription { group: Num(group), units, rows: vec![units; 10] };
+        let cohort = |group: f64, units: u64| CohortDescription {
+            group: Num(group),
+            label: None,
+            units,
+            rows: vec![units; 10],
+        };
         Description {
             files: 1,
             rows: 2500,
@@ -144,6 +152,8 @@ mod tests {
             panel: Some(PanelDescription {
                 units: 500,
                 periods: (1998..2008).map(|year| Num(f64::from(year))).collect(),
+                time_unit: None,
+                period_label: Vec::new(),
                 cohorts: vec![cohort(2004.0, 20), cohort(f64::NAN, 309)],
                 balanced: false,
                 absent_rows: 1,

@@ -6,7 +6,9 @@ use stagger_engine::spec::RunSpec;
 use super::aggregation::{Bands, effects_table, overall_table};
 use super::diagnostics::diagnostics_report;
 use super::settings::{estimand, kind, references, settings, title};
-use super::text::{Reasons, Row, Table, counted, field, grouped, label, labels, percent, short, wrapped};
+use super::text::{
+    Reasons, Row, Table, counted, field, grouped, percent, period_label, short, wrapped, written,
+};
 
 /// R's line below every table.
 pub(crate) const SIGNIFICANCE: &str = "---\nSignif. codes: '*' confidence band does not cover 0\n";
@@ -71,7 +73,8 @@ fn cells_table(saved: &SavedResult) -> String {
 /// The lines of ATT(g,t), and the reasons of what is missing in them.
 pub(super) fn cell_rows(saved: &SavedResult) -> (Vec<Row>, Reasons) {
     let cells = &saved.result.att_gt;
-    let (groups, times) = (labels(&cells.group), labels(&cells.time));
+    let (groups, times) =
+        (written(&cells.group_label, &cells.group), written(&cells.time_label, &cells.time));
     let mut reasons = Reasons::default();
     let row = |i: usize| {
         let keys = vec![groups[i].clone(), times[i].clone()];
@@ -126,12 +129,12 @@ fn sample(saved: &SavedResult) -> String {
     let mut text = counted(saved.result.n, noun) + &of;
     if let (Some(first), Some(last)) = (extended.periods.first(), extended.periods.last()) {
         let periods = counted(extended.periods.len() as u64, "period");
-        text += &format!(", {periods} ({} to {})", label(*first), label(*last));
+        text += &format!(", {periods} ({} to {})", period_label(saved, *first), period_label(saved, *last));
     }
     let cohorts: Vec<String> = extended
         .cohort_units
         .iter()
-        .map(|(cohort, units)| format!("{}: {}", cohort_label(*cohort), grouped(*units)))
+        .map(|(cohort, units)| format!("{}: {}", cohort_label(saved, *cohort), grouped(*units)))
         .collect();
     let mut lines = field("Sample:", &text);
     if !cohorts.is_empty() {
@@ -141,8 +144,12 @@ fn sample(saved: &SavedResult) -> String {
 }
 
 /// Raw cohorts 0, infinite and missing are never treated.
-pub(super) fn cohort_label(cohort: Num) -> String {
-    if cohort.0 == 0.0 || !cohort.0.is_finite() { "never treated".to_owned() } else { label(cohort) }
+pub(super) fn cohort_label(saved: &SavedResult, cohort: Num) -> String {
+    if cohort.0 == 0.0 || !cohort.0.is_finite() {
+        "never treated".to_owned()
+    } else {
+        period_label(saved, cohort)
+    }
 }
 
 /// Joins items whose inner blanks must not be broken at, by means of no-break blanks.

@@ -95,6 +95,7 @@ fn saved(case: &str, spec: RunSpec) -> SavedResult {
             reference: se.iter().map(|se| spec.base_period == BasePeriod::Universal && se.is_na()).collect(),
             spec,
             periods: numbers(&result["tlist"]),
+            calendar: None,
             groups: numbers(&result["glist"]),
             shares: vec![0.04, 0.08, 0.262],
             clusters: None,
@@ -108,6 +109,7 @@ fn saved(case: &str, spec: RunSpec) -> SavedResult {
         },
         result: RunResult {
             estimator: "att_gt".into(),
+            time_unit: None,
             n: 500,
             alp: 0.05,
             crit,
@@ -152,6 +154,7 @@ fn aggregation(golden: &Value) -> Aggte {
         overall_se: se,
         overall_lci: Num(att.0 - NORMAL * se.0),
         overall_uci: Num(att.0 + NORMAL * se.0),
+        egt_label: Vec::new(),
         egt: numbers(&golden["egt"]),
         lci_egt: band(&att_egt, &se_egt, -crit.unwrap_or(NORMAL)),
         uci_egt: band(&att_egt, &se_egt, crit.unwrap_or(NORMAL)),

@@ -24,12 +24,18 @@ pub(crate) const RUN_KEY: &str = "stagger.run";
 
 /// ATT(g,t) as CSV.
 pub(crate) fn cells_csv(cells: &AttGt, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "group,time,post,att,se,lci,uci,reason")?;
+    let labelled = !cells.group_label.is_empty();
+    let more = if labelled { ",group_label,time_label" } else { "" };
+    writeln!(out, "group,time,post,att,se,lci,uci,reason{more}")?;
     for i in 0..cells.att.len() {
         let numbers = [cells.att[i], cells.se[i], cells.lci[i], cells.uci[i]].map(csv_number).join(",");
+        let labels = match (cells.group_label.get(i), cells.time_label.get(i)) {
+            (Some(group), Some(time)) => format!(",{},{}", csv_text(group), csv_text(time)),
+            _ => String::new(),
+        };
         writeln!(
             out,
-            "{},{},{},{numbers},{}",
+            "{},{},{},{numbers},{}{labels}",
             csv_label(cells.group[i]),
             csv_label(cells.time[i]),
             cells.post[i],
@@ -41,16 +47,19 @@ pub(crate) fn cells_csv(cells: &AttGt, out: &mut dyn Write) -> io::Result<()> {
 
 /// An aggregation as CSV: the overall effect first, then one line an event time, group or period.
 pub(crate) fn aggregation_csv(aggte: &Aggte, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "type,overall,egt,att,se,lci,uci,reason")?;
+    let labelled = !aggte.egt_label.is_empty();
+    let (more, none) = if labelled { (",egt_label", ",") } else { ("", "") };
+    writeln!(out, "type,overall,egt,att,se,lci,uci,reason{more}")?;
     let overall =
         [aggte.overall_att, aggte.overall_se, aggte.overall_lci, aggte.overall_uci].map(csv_number).join(",");
     let reason = aggte.overall_reason.as_deref().unwrap_or_default();
-    writeln!(out, "{},true,,{overall},{}", aggte.kind, csv_text(reason))?;
+    writeln!(out, "{},true,,{overall},{}{none}", aggte.kind, csv_text(reason))?;
     for i in 0..aggte.egt.len() {
         let numbers = [aggte.att_egt[i], aggte.se_egt[i], aggte.lci_egt[i], aggte.uci_egt[i]];
         let numbers = numbers.map(csv_number).join(",");
-        let reason = aggte.reason_egt.get(i).and_then(Option::as_deref).unwrap_or_default();
-        writeln!(out, "{},false,{},{numbers},{}", aggte.kind, csv_label(aggte.egt[i]), csv_text(reason))?;
+        let reason = csv_text(aggte.reason_egt.get(i).and_then(Option::as_deref).unwrap_or_default());
+        let label = aggte.egt_label.get(i).map(|label| format!(",{}", csv_text(label))).unwrap_or_default();
+        writeln!(out, "{},false,{},{numbers},{reason}{label}", aggte.kind, csv_label(aggte.egt[i]))?;
     }
     Ok(())
 }
@@ -126,7 +135,7 @@ pub(crate) fn cells_parquet(cells: &AttGt, file: File) -> Result<File, ParquetEr
     let numbers = |values: &[Num]| -> ArrayRef {
         Arc::new(values.iter().map(|value| Some(value.0).filter(|x| x.is_finite())).collect::<Float64Array>())
     };
-    let columns: Vec<(&str, ArrayRef)> = vec![
+    let mut columns: Vec<(&str, ArrayRef)> = vec![
         ("group", numbers(&cells.group)),
         ("time", numbers(&cells.time)),
         ("post", Arc::new(BooleanArray::from(cells.post.clone()))),
@@ -136,6 +145,11 @@ pub(crate) fn cells_parquet(cells: &AttGt, file: File) -> Result<File, ParquetEr
         ("uci", numbers(&cells.uci)),
         ("reason", Arc::new((0..cells.att.len()).map(|i| cells.why(i)).collect::<StringArray>())),
     ];
+    for (name, labels) in [("group_label", &cells.group_label), ("time_label", &cells.time_label)] {
+        if !labels.is_empty() {
+            columns.push((name, Arc::new(StringArray::from(labels.clone()))));
+        }
+    }
     write_parquet(&RecordBatch::try_from_iter(columns)?, properties().build(), file)
 }
 

@@ -1,6 +1,6 @@
 //! Pieces of a readable result: numbers, aligned tables, wrapped lines of at most 80 columns.
 
-use stagger_engine::result::Num;
+use stagger_engine::result::{Num, SavedResult};
 use stagger_estimator::label;
 
 /// Width of a line of text.
@@ -168,6 +168,11 @@ pub(crate) fn labels(values: &[Num]) -> Vec<String> {
     label::labels(&values.iter().map(|value| value.0).collect::<Vec<f64>>())
 }
 
+/// The periods or groups of one table: as they are written, where they are dates.
+pub(crate) fn written(labels_of: &[String], values: &[Num]) -> Vec<String> {
+    if labels_of.len() == values.len() { labels_of.to_vec() } else { labels(values) }
+}
+
 /// Reasons of what is missing in a table, numbered in the order in which they appear.
 #[derive(Debug, Default)]
 pub(crate) struct Reasons(Vec<String>);
@@ -191,6 +196,19 @@ impl Reasons {
     /// The lines below a table.
     pub(crate) fn lines(&self) -> String {
         self.notes().iter().map(|note| wrapped("", 4, note)).collect()
+    }
+}
+
+/// The period or group of an estimate as it is written; its number where periods are no dates.
+pub(crate) fn label_at(labels: &[String], place: usize, value: Num) -> String {
+    labels.get(place).cloned().unwrap_or_else(|| label(value))
+}
+
+/// A period or cohort of a result as it is written.
+pub(crate) fn period_label(saved: &SavedResult, value: Num) -> String {
+    match &saved.extended.calendar {
+        Some(calendar) if value.0.is_finite() => calendar.label(value.0),
+        _ => label(value),
     }
 }
 

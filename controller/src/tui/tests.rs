@@ -169,6 +169,7 @@ fn estimated() -> RunEvent {
         overall_se: Num(0.03),
         overall_lci: Num(0.15),
         overall_uci: Num(0.27),
+        egt_label: Vec::new(),
         egt: nums(egt),
         att_egt: nums(study),
         se_egt: nums(study.map(|x| 0.1 * x.abs() + 0.03)),

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use super::known::{Files, Known};
 use super::rates::{FOOTER, FOOTER_COLUMN};
 use crate::error::{EngineError, Result};
-use crate::input::{with_f64, with_ids};
+use crate::input::with_ids;
 use crate::load::met::{PeriodsMet, StrataMet, in_file, key_columns, with_keys};
 use crate::load::{Remarks, Wanted, codes, distinct, distinct_strata, stratum_codes};
 use crate::panel_store::{FORMAT, Field, FieldKind, Manifest, ShardEntry, StratumEntry};
@@ -96,6 +96,7 @@ impl Counts {
             source.read(chunk, &names, |row, arrays| {
                 let mut scratch = std::mem::take(&mut own.scratch);
                 let read = with_keys(
+                    &order.columns,
                     arrays,
                     &names,
                     chunk.first_row + row as u64,
@@ -150,7 +151,7 @@ fn variation(order: &Order) -> Result<(Vec<bool>, Vec<String>)> {
         order.source.read_rows(chunk, 0..LOOKED_AT.min(chunk.rows), &names, |_, arrays| {
             let mut values: Vec<Vec<u64>> = Vec::new();
             for (&f, array) in looked.iter().zip(&arrays[1..]) {
-                with_f64(array, &order.fields[f].name, &mut Vec::new(), |own| {
+                order.columns.numbers(array, &order.fields[f].name, &mut Vec::new(), |own| {
                     values.push(own.iter().map(|v| v.to_bits()).collect());
                     Ok(())
                 })?;

@@ -24,8 +24,8 @@ pub use keys::{IdColumn, KeyKind, with_ids};
 pub(crate) use part::Described;
 pub use source::{Chunk, ColumnKind, InputFileInfo, Source};
 pub use text::{Texts, with_texts};
-pub(crate) use text::{compare_decimals, show_bytes};
-pub use types::LevelKind;
+pub(crate) use text::{as_texts as with_bytes, compare_decimals, show_bytes};
+pub use types::{LevelKind, PeriodType};
 
 #[cfg(test)]
 mod tests;

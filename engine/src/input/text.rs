@@ -20,7 +20,7 @@ pub(super) fn keys(dictionary: &dyn AnyDictionaryArray) -> Option<Vec<usize>> {
 ///
 /// # Errors
 /// A type that has no text, and what `each` returns.
-pub(super) fn as_texts<T>(array: &ArrayRef, each: impl FnOnce(Texts<'_>) -> Result<T>) -> Result<T> {
+pub(crate) fn as_texts<T>(array: &ArrayRef, each: impl FnOnce(Texts<'_>) -> Result<T>) -> Result<T> {
     let written = written(array)?;
     let texts = texts(written.as_ref().unwrap_or(array))?;
     each(texts)

@@ -49,6 +49,17 @@ enum Base {
     Other,
 }
 
+/// How periods and cohorts are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PeriodType {
+    /// Numbers that are what they are.
+    Exact,
+    /// Numbers of a type that does not hold fractions exactly.
+    Inexact,
+    /// Dates, or text that may be dates.
+    Calendar,
+}
+
 /// How the levels of a factor are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LevelKind {
@@ -84,6 +95,31 @@ impl ColumnType<'_> {
         match self {
             Self::Own(data_type) => super::source::kind_of(data_type) == ColumnKind::Number,
             Self::Folder(value) => value.is_none_or(|text| text.trim().parse::<f64>().is_ok()),
+        }
+    }
+
+    /// How a period or cohort of this type is read; `None` if it is none.
+    fn period(self) -> Option<PeriodType> {
+        match self {
+            Self::Folder(_) if self.is_number() => Some(PeriodType::Exact),
+            Self::Folder(_) => Some(PeriodType::Calendar),
+            Self::Own(DataType::Dictionary(_, values)) => ColumnType::Own(values).period(),
+            Self::Own(data_type) => match data_type {
+                DataType::Float16 | DataType::Float32 => Some(PeriodType::Inexact),
+                DataType::Decimal32(_, scale)
+                | DataType::Decimal64(_, scale)
+                | DataType::Decimal128(_, scale)
+                | DataType::Decimal256(_, scale)
+                    if *scale > 0 =>
+                {
+                    Some(PeriodType::Inexact)
+                }
+                _ => match self.base() {
+                    Base::Text | Base::Date => Some(PeriodType::Calendar),
+                    Base::Bytes | Base::Fixed | Base::Other => None,
+                    _ => Some(PeriodType::Exact),
+                },
+            },
         }
     }
 
@@ -157,6 +193,19 @@ impl Source {
         let is_sure = |part: &ColumnType<'_>| part.is_number() && part.base() != Base::Nothing;
         match self.parts(column).find(|(_, other)| is_sure(other)) {
             Some(other) => Err(differ(column, other, (file, part))),
+            None => Err(self.wrong_type(argument, column)),
+        }
+    }
+
+    /// How the periods or cohorts of a column are read: as the part that needs most care asks.
+    ///
+    /// # Errors
+    /// A file without the column, or in which it can't be a period.
+    pub fn periods(&self, argument: &str, column: &str) -> Result<PeriodType> {
+        self.all_have(argument, column)?;
+        let types: Option<Vec<PeriodType>> = self.parts(column).map(|(_, part)| part.period()).collect();
+        match types {
+            Some(types) => Ok(types.into_iter().max().unwrap_or(PeriodType::Exact)),
             None => Err(self.wrong_type(argument, column)),
         }
     }

@@ -100,6 +100,7 @@ fn empty_panel(order: &Order, used: &FieldUse) -> Panel {
         text_atoms: used.atoms.iter().map(|a| a.text).collect(),
         code_atoms: used.atoms.iter().map(|a| a.code).collect(),
         interned: Arc::default(),
+        calendar: None,
         files: Vec::new(),
         remarks: Remarks::default(),
         surveyor: Surveyor::Here,

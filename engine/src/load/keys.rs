@@ -105,7 +105,7 @@ pub(super) fn scan(source: &Source, columns: &Columns, threads: usize) -> Result
     let names: Vec<String> = key_names.iter().chain([&columns.id]).cloned().collect();
     let kind = columns.kind(&columns.id);
     let fresh = || Worker {
-        table: UnitTable { ascending: true, ..UnitTable::default() },
+        table: UnitTable { ascending: true, strata: columns.strata_met(), ..UnitTable::default() },
         chunks: Vec::new(),
         gaps: Gaps::default(),
         scratch: Default::default(),
@@ -120,7 +120,7 @@ pub(super) fn scan(source: &Source, columns: &Columns, threads: usize) -> Result
             let (integers, scratch) = &mut worker.scratch;
             let table = &mut worker.table;
             let (keys, id) = arrays.split_at(key_names.len());
-            with_keys(keys, &key_names, first_row, scratch, |times, groups, eligible| {
+            with_keys(columns, keys, &key_names, first_row, scratch, |times, groups, eligible| {
                 with_ids(&id[0], &columns.id, kind, integers, |ids| {
                     builder.add(table, &ids, &Batch { times, groups, eligible })
                 })
@@ -256,7 +256,12 @@ impl RunBuilder {
             let name = run.ids.show(first);
             let known = table.stratum[unit as usize];
             let label = |code: u16| table.strata.list[code as usize];
-            return Err(stratum_varies(&format!("unit {name}"), label(known), label(stratum)));
+            return Err(stratum_varies(
+                &format!("unit {name}"),
+                label(known),
+                label(stratum),
+                table.strata.calendar.as_ref(),
+            ));
         }
         table.periods.codes(run.times(), &mut self.periods)
     }

@@ -3,6 +3,7 @@
 use arrow::array::ArrayRef;
 
 use super::Columns;
+use crate::calendar::{Calendar, show as show_period};
 use crate::error::{EngineError, Result};
 use crate::input::with_f64;
 use crate::panel::Stratum;
@@ -13,6 +14,8 @@ pub(crate) struct StrataMet {
     pub(crate) list: Vec<Stratum>,
     /// Rows whose cohort is missing, counted as never treated.
     pub(crate) cohortless_rows: u64,
+    /// How cohorts are written.
+    pub(crate) calendar: Option<Calendar>,
 }
 
 impl StrataMet {
@@ -37,6 +40,18 @@ impl StrataMet {
             .with_hint("never-treated units have 0, Inf or a missing value"));
         }
         code(&mut self.list, stratum, "cohorts", "the cohort column must hold the first treated period")
+    }
+}
+
+impl Columns {
+    /// No strata yet, of cohorts that are written as these columns have them.
+    pub(crate) fn strata_met(&self) -> StrataMet {
+        StrataMet { calendar: self.scale.calendar().cloned(), ..StrataMet::default() }
+    }
+
+    /// A period or cohort for a message.
+    pub(crate) fn show_period(&self, period: f64) -> String {
+        show_period(self.scale.calendar(), period)
     }
 }
 
@@ -81,7 +96,12 @@ impl PeriodsMet {
 }
 
 /// The error for a unit in two strata.
-pub(crate) fn stratum_varies(unit: &str, first: Stratum, second: Stratum) -> EngineError {
+pub(crate) fn stratum_varies(
+    unit: &str,
+    first: Stratum,
+    second: Stratum,
+    calendar: Option<&Calendar>,
+) -> EngineError {
     if first.cohort == second.cohort {
         let show = |stratum: Stratum| u8::from(stratum.eligible);
         return EngineError::input(format!(
@@ -93,7 +113,7 @@ pub(crate) fn stratum_varies(unit: &str, first: Stratum, second: Stratum) -> Eng
     }
     let show = |stratum: Stratum| match stratum.cohort.is_infinite() {
         true => "never treated".to_owned(),
-        false => stratum.cohort.to_string(),
+        false => show_period(calendar, stratum.cohort),
     };
     EngineError::input(format!("the cohort varies within {unit}: {} and {}", show(first), show(second)))
         .with_hint("gname must be constant in time: the first period in which the unit is treated")
@@ -116,6 +136,7 @@ pub(crate) fn key_columns(columns: &Columns) -> Vec<String> {
 
 /// Calls `each(periods, cohorts, eligibilities)` with a batch of the [`key_columns`]; eligibilities are all 1 without a column.
 pub(crate) fn with_keys<T>(
+    columns: &Columns,
     arrays: &[ArrayRef],
     names: &[String],
     first_row: u64,
@@ -123,8 +144,8 @@ pub(crate) fn with_keys<T>(
     each: impl FnOnce(&[f64], &[f64], &[f64]) -> Result<T>,
 ) -> Result<T> {
     let [times, groups, eligible] = scratch;
-    with_f64(&arrays[0], &names[0], times, |times| {
-        with_f64(&arrays[1], &names[1], groups, |groups| match arrays.get(2) {
+    columns.scale.with(&arrays[0], &names[0], times, |times| {
+        columns.scale.with(&arrays[1], &names[1], groups, |groups| match arrays.get(2) {
             Some(array) => with_f64(array, &names[2], eligible, |eligible| {
                 check_eligibility(eligible, &names[2], first_row)?;
                 each(times, groups, eligible)

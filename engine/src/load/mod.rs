@@ -15,15 +15,18 @@ pub(crate) mod met;
 mod order;
 mod place;
 mod rows;
+mod scale;
 pub(crate) mod slots;
 mod stored;
 pub(crate) mod treatment;
 
 use std::collections::BTreeMap;
 
+use arrow::array::ArrayRef;
 pub use gaps::{Gap, Gaps, Remarks};
 pub use order::shards_of;
 pub(crate) use order::{codes, distinct, distinct_strata, stratum_codes};
+pub(crate) use scale::PeriodScale;
 use serde::{Deserialize, Serialize};
 use stagger_estimator::formula::{Atom, Formula};
 pub use stored::StoredShards;
@@ -31,9 +34,9 @@ pub(crate) use stored::{counted, open as open_store, room};
 
 use crate::error::{EngineError, Result};
 use crate::events::RunEvent;
-use crate::input::{ColumnKind, KeyKind, LevelKind, Role, Selection, Source, expand};
+use crate::input::{ColumnKind, KeyKind, LevelKind, Role, Selection, Source, expand, with_f64};
 use crate::panel::Panel;
-use crate::run::{Progress, of_specifications};
+use crate::run::{Progress, cores, of_specifications};
 use crate::spec::RunSpec;
 
 /// Names of the columns that specifications need, by what they are for.
@@ -53,6 +56,9 @@ pub(crate) struct Columns {
     /// How the identifiers of units and clusters are compared, by column.
     #[serde(default)]
     pub(crate) kinds: BTreeMap<String, KeyKind>,
+    /// How periods and cohorts become numbers.
+    #[serde(default)]
+    pub(crate) scale: PeriodScale,
 }
 
 /// A specification and its parsed formula.
@@ -72,8 +78,9 @@ impl Wanted<'_> {
 
     /// Whether two specifications find the same units and periods in the same rows.
     pub(crate) fn shares_keys(&self, other: &Self) -> bool {
-        let keys =
-            |s: &RunSpec| (s.panel, s.idname.clone(), s.tname.clone(), s.gname.clone(), s.pname.clone());
+        let keys = |s: &RunSpec| {
+            (s.panel, s.tunit, s.idname.clone(), s.tname.clone(), s.gname.clone(), s.pname.clone())
+        };
         keys(self.spec) == keys(other.spec) && self.spec.csv == other.spec.csv
     }
 }
@@ -101,6 +108,10 @@ impl Columns {
         for wanted in all {
             columns.add(wanted, source).map_err(|e| of_specifications(e, &[wanted.name]))?;
         }
+        if let Some(first) = all.first() {
+            let names = (columns.time.as_str(), columns.group.as_str());
+            columns.scale = PeriodScale::find(source, names, first.spec.tunit, cores())?;
+        }
         Ok(columns)
     }
 
@@ -109,9 +120,11 @@ impl Columns {
         if spec.panel {
             self.keys("idname", &spec.idname, source)?;
         }
-        source.number("tname", &spec.tname)?;
-        source.number("gname", &spec.gname)?;
-        source.number("yname", &spec.yname)?;
+        source.periods("tname", &spec.tname)?;
+        source.periods("gname", &spec.gname)?;
+        if spec.yname != spec.tname {
+            source.number("yname", &spec.yname)?;
+        }
         if let Some(eligibility) = &spec.pname {
             source.number("pname", eligibility)?;
         }
@@ -146,6 +159,21 @@ impl Columns {
     /// How the identifiers of a column are compared.
     pub(crate) fn kind(&self, column: &str) -> KeyKind {
         self.kinds.get(column).copied().unwrap_or_default()
+    }
+
+    /// Calls `each` with a column's values as numbers; those of the period column are periods.
+    pub(crate) fn numbers<T>(
+        &self,
+        array: &ArrayRef,
+        column: &str,
+        scratch: &mut Vec<f64>,
+        each: impl FnOnce(&[f64]) -> Result<T>,
+    ) -> Result<T> {
+        if column == self.time {
+            self.scale.with(array, column, scratch, each)
+        } else {
+            with_f64(array, column, scratch, each)
+        }
     }
 
     /// Adds the columns of an atom as the atom reads them: numbers, or levels.
@@ -263,6 +291,7 @@ pub(crate) fn load_source(
         panel.remarks.notes = source.notes();
         panel.files = source.files();
         panel.input_rows = source.rows();
+        panel.calendar = columns.scale.calendar().cloned();
     }
     Ok(panels)
 }

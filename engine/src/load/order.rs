@@ -9,6 +9,7 @@ use stagger_estimator::lanes::LANES;
 
 use super::keys::Keys;
 use super::met::stratum_varies;
+use crate::calendar::Calendar;
 use crate::error::{EngineError, Result};
 use crate::panel::{RowKind, Stratum};
 use crate::parallel;
@@ -108,6 +109,7 @@ pub(super) fn order(keys: &Keys, threads: usize) -> Result<Order> {
     }
     let stratum_of: Vec<Vec<u16>> =
         keys.tables.iter().map(|t| stratum_codes(&t.strata.list, &strata)).collect();
+    let calendar = keys.tables.first().and_then(|table| table.strata.calendar.as_ref());
     let shards = shards_of(keys.rows.div_ceil(periods.len() as u64));
     let buckets =
         parallel::map(threads, keys.tables.len(), |table| Ok(bucket(&keys.tables[table].hashes, shards)))?;
@@ -130,7 +132,7 @@ pub(super) fn order(keys: &Keys, threads: usize) -> Result<Order> {
                 });
             }
         }
-        arrange(&mut entries, shard, row_bits, &strata, &positions)
+        arrange(&mut entries, shard, row_bits, (&strata, calendar), &positions)
     })?;
     let units = ordered.iter().flat_map(|s| &s.segments).map(|s| s.units as u64).sum();
     Ok(Order {
@@ -187,7 +189,7 @@ fn arrange(
     entries: &mut [Entry],
     shard: usize,
     row_bits: u32,
-    strata: &[Stratum],
+    (strata, calendar): (&[Stratum], Option<&Calendar>),
     positions: &[Vec<AtomicU32>],
 ) -> Result<ShardOrder> {
     entries.sort_unstable_by_key(|e| e.hash);
@@ -199,7 +201,7 @@ fn arrange(
                 // Two threads may have met one unit, in different strata.
                 if known.stratum != entry.stratum {
                     let label = |e: &Entry| strata[e.stratum as usize];
-                    return Err(stratum_varies("a unit", label(known), label(entry)));
+                    return Err(stratum_varies("a unit", label(known), label(entry), calendar));
                 }
             }
             _ => counts[entry.stratum as usize] += 1,

@@ -12,7 +12,7 @@ use super::keys::{ChunkKeys, Keys, NO_UNIT, PeriodCodes};
 use super::order::Order;
 use super::slots::{Buffer, Field, FieldKind, MISSING, Slots, UNSET, buffer, encode};
 use crate::error::{EngineError, Result};
-use crate::input::{Chunk, IdColumn, KeyKind, Source, hash_integer, with_f64, with_ids, with_texts};
+use crate::input::{Chunk, IdColumn, KeyKind, Source, hash_integer, with_ids, with_texts};
 use crate::parallel;
 
 /// Rows of all units, shard by shard, and the texts that covariates hold codes of.
@@ -138,7 +138,7 @@ impl Pass<'_> {
                 let kind = self.columns.kind(&field.name);
                 encode_clusters(field, (dimension, kind), array, scratch, &mut encoded)?
             }
-            _ => with_f64(array, &field.name, &mut scratch.numbers, |values| {
+            _ => self.columns.numbers(array, &field.name, &mut scratch.numbers, |values| {
                 encoded.extend(values.iter().map(|&value| encode(value)));
                 Ok(())
             })?,
@@ -280,7 +280,7 @@ impl Pass<'_> {
             columns.id,
             self.text_at(&columns.id, chunk, row),
             columns.time,
-            self.order.periods[period as usize],
+            columns.show_period(self.order.periods[period as usize]),
             chunk.first_row + row as u64 + 1,
             self.source.path(chunk)
         ))

@@ -51,7 +51,7 @@ pub(super) fn scan(source: &Source, columns: &Columns, threads: usize) -> Result
                 let read = names.iter().map(String::as_str).zip(arrays);
                 worker.gaps.note_all(read, chunk.file, first_row)?;
                 let Worker { strata, periods, scratch, .. } = &mut *worker;
-                with_keys(arrays, &names, first_row, scratch, |times, groups, eligible| {
+                with_keys(columns, arrays, &names, first_row, scratch, |times, groups, eligible| {
                     for ((&time, &group), &eligible) in times.iter().zip(groups).zip(eligible) {
                         found.push(strata, periods, time, group, eligible)?;
                     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{check, keys};
+use crate::calendar::Calendar;
 use crate::error::{EngineError, Result};
 use crate::input::KeyKind;
 use crate::load::Remarks;
@@ -64,6 +65,9 @@ pub struct KeyColumns {
     /// How identifiers are compared, where their column does not say it.
     #[serde(default, skip_serializing_if = "KeyKind::is_plain")]
     pub ids: KeyKind,
+    /// What the numbers of periods and cohorts mean, where they are dates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calendar: Option<Calendar>,
 }
 
 /// A stratum and its rows.

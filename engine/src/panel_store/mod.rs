@@ -8,7 +8,7 @@ mod verify;
 pub(crate) mod write;
 
 use crate::error::{EngineError, Result};
-use crate::spec::RunSpec;
+use crate::spec::{RunSpec, TimeUnit};
 use crate::store::{Storage, StoreErrorKind};
 
 pub use manifest::{FORMAT, Field, FieldKind, InputEntry, KeyColumns, Manifest, ShardEntry, StratumEntry};
@@ -131,6 +131,11 @@ impl PanelStore {
         if out.pname != columns.eligibility {
             let name = |column: &Option<String>| column.clone().unwrap_or_else(|| "none".into());
             return Err(self.prepared_with("pname", &name(&out.pname), &name(&columns.eligibility)));
+        }
+        let unit = columns.calendar.as_ref().map(|calendar| calendar.unit);
+        if let (Some(asked), true) = (out.tunit, out.tunit != unit) {
+            let known = unit.map_or("none", TimeUnit::name);
+            return Err(self.prepared_with("tunit", asked.name(), known));
         }
         if out.panel == self.manifest.cross_sections {
             return Err(self.prepared_with("panel", &out.panel.to_string(), &(!out.panel).to_string()));

@@ -19,6 +19,7 @@ use stagger_estimator::options::EstMethod;
 use stagger_estimator::outcome::GramShape;
 use stagger_estimator::sample::CohortRole;
 
+use crate::calendar::Calendar;
 use crate::error::{EngineError, Result};
 use crate::levels;
 use crate::panel::{Panel, RowKind, Stratum};
@@ -71,6 +72,8 @@ pub struct Plan {
     pub periods: Vec<usize>,
     /// Their labels.
     pub period_labels: Vec<f64>,
+    /// What these mean, where they are dates.
+    pub calendar: Option<Calendar>,
     /// Strata of the panel.
     pub strata: Vec<Stratum>,
     /// Used units of each stratum.
@@ -131,7 +134,7 @@ pub struct Plan {
 impl Plan {
     /// Plans a specification over a panel. Factor levels are counted over the sample and replace their values in the shards.
     pub fn new(panel: &mut Panel, spec: &RunSpec, formula: &Formula, threads: usize) -> Result<Self> {
-        let sample = Sample::new(panel, spec, formula, threads)?;
+        let sample = Sample::new(panel, spec, formula, threads).map_err(|e| panel.rewrite(e))?;
         let levels = levels::encode(panel, &sample.mask, &sample.periods, formula, threads)?;
         Self::with_levels(panel, spec, formula, sample, &levels)
     }
@@ -143,7 +146,7 @@ impl Plan {
         formula: &Formula,
         levels: &HashMap<String, usize>,
     ) -> Result<Self> {
-        let sample = Sample::new(panel, spec, formula, 1)?;
+        let sample = Sample::new(panel, spec, formula, 1).map_err(|e| panel.rewrite(e))?;
         Self::with_levels(panel, spec, formula, sample, levels)
     }
 
@@ -158,8 +161,11 @@ impl Plan {
             .design(&|name| levels.get(name).copied())
             .map_err(|e| input_error(&format!("xformla: {e}"), e.hint()))?;
         let labels: Vec<f64> = sample.periods.iter().map(|&p| panel.periods[p]).collect();
-        let targets = Targets::new(panel, spec, &sample, &labels)?;
-        Ok(Self::assemble(panel, spec, sample, labels, design, targets))
+        let targets = Targets::new(panel, spec, &sample, &labels).map_err(|e| panel.rewrite(e))?;
+        let mut plan = Self::assemble(panel, spec, sample, labels, design, targets);
+        plan.warnings.iter_mut().for_each(|warning| *warning = panel.relabel(warning));
+        plan.calendar.clone_from(&panel.calendar);
+        Ok(plan)
     }
 
     fn assemble(
@@ -231,6 +237,7 @@ impl Plan {
             two_period: sample.two_period,
             periods: sample.periods,
             period_labels,
+            calendar: None,
             units: sample.units,
             n: sample.n,
             groups,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{EngineError, Result};
-use crate::input::{IdColumn, Source, with_f64, with_ids, with_texts};
+use crate::input::{IdColumn, Source, with_ids, with_texts};
 use crate::load::Columns;
 
 /// What was found, by unit.
@@ -30,8 +30,10 @@ pub enum Conflict {
 /// Two rows of a unit in a period.
 fn duplicate_at(columns: &Columns, id: &str, period: f64, place: &str) -> EngineError {
     EngineError::input(format!(
-        "duplicate rows: `{}` {id} has two rows in `{}` {period}{place}",
-        columns.id, columns.time
+        "duplicate rows: `{}` {id} has two rows in `{}` {}{place}",
+        columns.id,
+        columns.time,
+        columns.show_period(period)
     ))
     .with_hint("a panel has one row a unit and period; for repeated cross sections set --panel false")
 }
@@ -82,7 +84,7 @@ fn second_row(source: &Source, columns: &Columns, id: &str, period: f64) -> Opti
     let (mut seen, mut place, mut times) = (0, None, Vec::new());
     // A file that can't be read again leaves the message without the place.
     let _ = rows_of(source, columns, id, &[&columns.time], |file, number, row, arrays| {
-        let own = with_f64(&arrays[0], &columns.time, &mut times, |times| Ok(times[row]))?;
+        let own = columns.scale.with(&arrays[0], &columns.time, &mut times, |times| Ok(times[row]))?;
         if own == period {
             seen += 1;
             if seen == 2 {

@@ -6,7 +6,7 @@ use arrow::array::ArrayRef;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{EngineError, Result};
-use crate::input::{KeyKind, with_f64, with_ids, with_texts};
+use crate::input::{KeyKind, with_ids, with_texts};
 use crate::load::Columns;
 use crate::load::slots::{MISSING, encode};
 use crate::panel_store::FieldKind;
@@ -65,7 +65,7 @@ impl Encoder {
         out: &mut Vec<u64>,
     ) -> Result<()> {
         match field.kind {
-            FieldKind::Number => with_f64(array, &field.name, &mut self.numbers, |values| {
+            FieldKind::Number => columns.numbers(array, &field.name, &mut self.numbers, |values| {
                 out.extend(values.iter().map(|&value| encode(value)));
                 Ok(())
             }),

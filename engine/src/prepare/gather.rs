@@ -263,7 +263,8 @@ impl Gather<'_> {
                 if first != stratum {
                     let label = |code: u16| self.strata[usize::from(code)];
                     let name = format!("unit {}", text(self.keys.ids, id));
-                    return Err(stratum_varies(&name, label(first), label(stratum)));
+                    let calendar = self.keys.calendar.as_ref();
+                    return Err(stratum_varies(&name, label(first), label(stratum), calendar));
                 }
                 let period = match header.wide {
                     Some(_) => 0,

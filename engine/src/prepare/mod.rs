@@ -112,6 +112,7 @@ impl Order {
             group: columns.group.clone(),
             eligibility: columns.eligibility.clone(),
             ids: columns.kind(&columns.id),
+            calendar: columns.scale.calendar().cloned(),
         };
         let cross_sections = !first.spec.panel;
         let fingerprint = fingerprint(&source, &keys, &fields, cross_sections, &first.spec.csv)?;

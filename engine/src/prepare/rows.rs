@@ -113,7 +113,7 @@ impl Rows<'_> {
                 let (keys_of, rest) = arrays.split_at(keys.len());
                 let first_row = chunk.first_row + row as u64;
                 gaps.note_all(names.iter().map(String::as_str).zip(arrays), chunk.file, first_row)?;
-                with_keys(keys_of, &keys, first_row, &mut scratch, |times, groups, eligible| {
+                with_keys(self.columns, keys_of, &keys, first_row, &mut scratch, |times, groups, eligible| {
                     each(&Batch { first: own.start + row as u64, times, groups, eligible, fields: rest })
                 })
                 .map_err(|e| in_file(e, &self.source.path(chunk)))

@@ -87,7 +87,7 @@ impl Scatter<'_> {
                 let first_row = chunk.first_row + row as u64;
                 gaps.note_all(names.iter().map(String::as_str).zip(arrays), chunk.file, first_row)?;
                 let (own, rest) = arrays.split_at(keys.len());
-                with_keys(own, &keys, first_row, &mut scratch, |times, groups, eligible| {
+                with_keys(self.columns, own, &keys, first_row, &mut scratch, |times, groups, eligible| {
                     with_ids(&rest[0], &self.columns.id, kind, &mut integers, |ids| {
                         each(&Batch { times, groups, eligible, ids, fields: &rest[1..] })
                     })
@@ -366,7 +366,12 @@ impl<'a> Pivot<'a> {
         }
         let name = batch.ids.show(row);
         let label = |code: u16| self.met.strata.list[usize::from(code)];
-        Err(stratum_varies(&format!("unit {name}"), label(known), label(stratum)))
+        Err(stratum_varies(
+            &format!("unit {name}"),
+            label(known),
+            label(stratum),
+            self.of.columns.scale.calendar(),
+        ))
     }
 
     fn finish(mut self) -> std::result::Result<Bytes, GatherError> {

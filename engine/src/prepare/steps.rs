@@ -38,8 +38,24 @@ pub(crate) struct PrepareStage {
     /// Where the store is made.
     pub(crate) store: String,
     pub(crate) step: Step,
+    #[serde(with = "as_json")]
     pub(crate) keys: KeyColumns,
     pub(crate) fields: Vec<StoreField>,
+}
+
+/// As text: what a manifest leaves out where it says nothing, a form without names of fields can't leave out.
+mod as_json {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+
+    use crate::panel_store::KeyColumns;
+
+    pub(super) fn serialize<S: Serializer>(keys: &KeyColumns, serializer: S) -> Result<S::Ok, S::Error> {
+        serde_json::to_string(keys).map_err(ser::Error::custom)?.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<KeyColumns, D::Error> {
+        serde_json::from_str(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
 }
 
 /// A step of a preparation.
@@ -439,4 +455,29 @@ fn conflicting(conflict: Conflict) -> TaskFailure {
 fn json<T: Serialize>(value: &T) -> Outcome<Bytes> {
     let bytes = serde_json::to_vec(value).map_err(|e| EngineError::failed(e.to_string()))?;
     Ok(bytes.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calendar::{Calendar, Labels, TimeUnit};
+    use crate::input::KeyKind;
+
+    #[test]
+    fn workers_get_all_that_keys_say() {
+        let calendar = Some(Calendar { unit: TimeUnit::Month, labels: Labels::Unit });
+        for (ids, calendar) in [(KeyKind::Decimal, calendar), (KeyKind::Text, None)] {
+            let keys =
+                KeyColumns { id: "id".into(), ids, calendar: calendar.clone(), ..KeyColumns::default() };
+            let step = Step::Combine { digest: String::new(), mappers: 1, partitions: 1, cut: (1, 1) };
+            let stage = PrepareStage { store: "s".into(), step, keys, fields: Vec::new() };
+            let bytes = postcard::to_stdvec(&stage).expect("bytes");
+            let read: PrepareStage = postcard::from_bytes(&bytes).expect("a stage");
+            assert_eq!(
+                (read.store.as_str(), read.keys.id.as_str(), read.keys.calendar),
+                ("s", "id", calendar)
+            );
+            assert_eq!(read.keys.ids.is_plain(), ids.is_plain());
+        }
+    }
 }

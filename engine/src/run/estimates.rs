@@ -90,6 +90,7 @@ pub(super) fn estimate(
     let mut saved = SavedResult {
         result: RunResult {
             estimator: if plan.triple { "ddd" } else { "att_gt" }.to_owned(),
+            time_unit: plan.calendar.as_ref().map(|calendar| calendar.unit),
             n: plan.n,
             alp: spec.alp,
             crit: Num(inference.crit),
@@ -107,6 +108,7 @@ pub(super) fn estimate(
         extended: ExtendedResult {
             spec: RunSpec { cband: options.cband, ..spec.clone() },
             periods: plan.period_labels.iter().copied().map(Num).collect(),
+            calendar: plan.calendar.clone(),
             groups: plan.groups.iter().copied().map(Num).collect(),
             shares,
             clusters: covariance.clusters,
@@ -120,8 +122,19 @@ pub(super) fn estimate(
         aggregate_extended(&mut saved, &extended, &options_of(spec));
         Ok(())
     })?;
+    relabel(panel, &mut saved.result);
     saved.extended.covariance = extended.covariance;
     Ok((saved, extended.draws))
+}
+
+/// Writes periods and cohorts in texts as the data have them.
+fn relabel(panel: &Panel, result: &mut RunResult) {
+    if panel.calendar.is_none() {
+        return;
+    }
+    result.warnings.iter_mut().for_each(|text| *text = panel.relabel(text));
+    let reasons = result.att_gt.reason.iter_mut().chain(&mut result.att_gt.se_reason);
+    reasons.flatten().for_each(|text| *text = panel.relabel(text));
 }
 
 /// Reasons by cell.
@@ -205,7 +218,13 @@ fn draws(plan: &Plan, sums: &ExtendedSums, totals: &[f64]) -> Option<Mat<f64>> {
 
 fn att_gt(plan: &Plan, att: &[f64], se: &[f64], crit: f64, reasons: Reasons) -> AttGt {
     let band = |sign: f64| att.iter().zip(se).map(|(a, s)| Num(a + sign * crit * s)).collect();
+    let labels = |of: &dyn Fn(&Cell) -> f64| match &plan.calendar {
+        Some(calendar) => plan.cells.iter().map(|cell| calendar.label(of(cell))).collect(),
+        None => Vec::new(),
+    };
     AttGt {
+        group_label: labels(&|cell| cell.group),
+        time_label: labels(&|cell| plan.period_labels[cell.time]),
         group: plan.cells.iter().map(|c| Num(c.group)).collect(),
         time: plan.cells.iter().map(|c| Num(plan.period_labels[c.time])).collect(),
         post: plan.cells.iter().map(|c| c.post).collect(),

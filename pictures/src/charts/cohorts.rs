@@ -1,6 +1,6 @@
 //! ATT(g,t): a panel for every cohort.
 
-use super::estimates::{Estimate, PRE_AND_POST, gaps, layers, legend, missing, plain, zero};
+use super::estimates::{Estimate, PRE_AND_POST, gaps, layers, legend, missing, written, zero};
 use crate::figure::{Axis, Figure, Key, Layer, Panel, Sample, Ticks, drawable, range};
 use crate::scene::Dash;
 
@@ -13,6 +13,8 @@ pub struct Cohorts {
     pub x_label: String,
     /// What is affected.
     pub y_label: String,
+    /// Periods and cohorts as they are written, where that is not as numbers.
+    pub labels: Vec<(f64, String)>,
     /// One a cohort, ascending.
     pub cohorts: Vec<Cohort>,
     /// Periods before treatment in which units may already react.
@@ -53,14 +55,13 @@ pub fn cohorts(chart: &Cohorts) -> Figure {
     let anticipated = chart.anticipation > 0.0;
     let before = |at, dash| Layer::Rule { level: false, at, dash };
     let panel = |cohort: &Cohort| Panel {
-        title: format!("Cohort {}", plain(cohort.begins)),
+        title: format!("Cohort {}", written(&chart.labels, cohort.begins)),
         layers: [zero(), before(cohort.begins - half, Dash::Dashed)]
             .into_iter()
             .chain(anticipated.then(|| before(cohort.begins - chart.anticipation - half, Dash::Dotted)))
             .chain(layers(&cohort.estimates, PRE_AND_POST, 0.0))
             .collect(),
     };
-    let whole = periods.iter().all(|period| period.fract() == 0.0);
     // So that the line before the first period does not lie on the axis.
     let air = (1.3 * half).max(0.03 * (last - first)).max(last.abs() * 1e-9);
     Figure {
@@ -69,12 +70,23 @@ pub fn cohorts(chart: &Cohorts) -> Figure {
             label: chart.x_label.clone(),
             low: first - air,
             high: last + air,
-            ticks: if whole { Ticks::Whole } else { Ticks::Numbers },
+            ticks: ticks(chart, &periods),
         },
         y: Axis { label: chart.y_label.clone(), low, high, ticks: Ticks::Numbers },
         panels: shown.iter().map(panel).collect(),
         legend: keys(shown, chart),
         notes: notes(chart, shown),
+    }
+}
+
+/// Labels of the axis: round numbers, or the periods as they are written, as far as there is room.
+fn ticks(chart: &Cohorts, periods: &[f64]) -> Ticks {
+    if !chart.labels.is_empty() {
+        return Ticks::At(periods.iter().map(|&at| (at, written(&chart.labels, at))).collect());
+    }
+    match periods.iter().all(|period| period.fract() == 0.0) {
+        true => Ticks::Whole,
+        false => Ticks::Numbers,
     }
 }
 
@@ -96,7 +108,8 @@ fn notes(chart: &Cohorts, shown: &[Cohort]) -> Vec<String> {
     let cells: Vec<String> = shown
         .iter()
         .flat_map(|cohort| {
-            missing(&cohort.estimates, |period| format!("({}, {})", plain(cohort.begins), plain(period)))
+            let label = |period| written(&chart.labels, period);
+            missing(&cohort.estimates, |period| format!("({}, {})", label(cohort.begins), label(period)))
         })
         .collect();
     notes.extend(gaps("cells (g, t)", &cells));

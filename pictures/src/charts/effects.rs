@@ -1,6 +1,6 @@
 //! Effects by cohort or by period.
 
-use super::estimates::{Estimate, Look, PRE_AND_POST, gaps, layers, legend, missing, plain, zero};
+use super::estimates::{Estimate, Look, PRE_AND_POST, gaps, layers, legend, missing, written, zero};
 use crate::figure::{Axis, Figure, Panel, Ticks, drawable, range};
 
 /// Effects by cohort or by period.
@@ -12,6 +12,8 @@ pub struct Effects {
     pub x_label: String,
     /// What is affected.
     pub y_label: String,
+    /// What is at each place as it is written, where that is not as numbers.
+    pub labels: Vec<(f64, String)>,
     /// The effects.
     pub estimates: Vec<Estimate>,
     /// Confidence level in percent.
@@ -33,9 +35,13 @@ pub fn effects(chart: &Effects) -> Figure {
         .map(|(place, e)| Estimate { at: place as f64, ..e.clone() })
         .collect();
     let look = Look { pre: PRE_AND_POST.post, post: PRE_AND_POST.post };
-    let ticks = places.iter().enumerate().map(|(place, at)| (place as f64, plain(*at))).collect();
+    let ticks =
+        places.iter().enumerate().map(|(place, at)| (place as f64, written(&chart.labels, *at))).collect();
     let mut notes = chart.notes.clone();
-    notes.extend(gaps(&chart.x_label.to_lowercase(), &missing(&chart.estimates, plain)));
+    notes.extend(gaps(
+        &chart.x_label.to_lowercase(),
+        &missing(&chart.estimates, |at| written(&chart.labels, at)),
+    ));
     Figure {
         title: chart.title.clone(),
         x: Axis {

@@ -150,6 +150,11 @@ pub(crate) fn enumerated(all: &[String]) -> Option<String> {
     }
 }
 
+/// A period as it is written, where that is known.
+pub(crate) fn written(labels: &[(f64, String)], period: f64) -> String {
+    labels.iter().find(|(at, _)| *at == period).map_or_else(|| plain(period), |(_, text)| text.clone())
+}
+
 /// A period or event time: whole where it is whole.
 pub(crate) fn plain(value: f64) -> String {
     if !value.is_finite() {

@@ -9,7 +9,7 @@ use super::{Block, Document, Picture, facts, method, numbers};
 use crate::report::estimates::{cohort_label, pretest_outcome};
 use crate::report::pictures::{Named, balance, by_cohort, by_period, cells, event_study, overlap};
 use crate::report::settings::estimand;
-use crate::report::text::{counted, grouped, label, percent, short};
+use crate::report::text::{counted, grouped, percent, period_label, short};
 
 /// What a report is made of.
 pub(crate) struct Sources<'a> {
@@ -60,7 +60,8 @@ fn sample_in_words(saved: &SavedResult) -> String {
     let mut text = counted(saved.result.n, noun);
     if let (Some(first), Some(last)) = (extended.periods.first(), extended.periods.last()) {
         let periods = counted(extended.periods.len() as u64, "period");
-        text += &format!(" over {periods} ({} to {})", label(*first), label(*last));
+        text +=
+            &format!(" over {periods} ({} to {})", period_label(saved, *first), period_label(saved, *last));
     }
     text
 }
@@ -155,7 +156,7 @@ fn sample(blocks: &mut Vec<Block>, saved: &SavedResult) {
         .extended
         .cohort_units
         .iter()
-        .map(|(cohort, units)| format!("{} {}", grouped(*units), cohort_phrase(*cohort)))
+        .map(|(cohort, units)| format!("{} {}", grouped(*units), cohort_phrase(saved, *cohort)))
         .collect();
     let mut text = format!("The estimates use {}", sample_in_words(saved));
     if !cohorts.is_empty() {
@@ -181,8 +182,8 @@ fn sample(blocks: &mut Vec<Block>, saved: &SavedResult) {
     }
 }
 
-fn cohort_phrase(cohort: Num) -> String {
-    match cohort_label(cohort).as_str() {
+fn cohort_phrase(saved: &SavedResult, cohort: Num) -> String {
+    match cohort_label(saved, cohort).as_str() {
         "never treated" => "never treated".to_owned(),
         period => format!("treated from {period}"),
     }

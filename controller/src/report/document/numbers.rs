@@ -64,7 +64,7 @@ pub(super) fn effects(saved: &SavedResult, kind: &str) -> Option<Table> {
         _ => ("Effects by period", "Period"),
     };
     let (mut rows, reasons) = effect_rows(aggte);
-    for key in rows.iter_mut().flat_map(|row| &mut row.keys) {
+    for key in rows.iter_mut().flat_map(|row| &mut row.keys).filter(|_| aggte.egt_label.is_empty()) {
         *key = key.replace('-', "\u{2212}");
     }
     let band = band(saved, aggte.crit);

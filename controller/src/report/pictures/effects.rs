@@ -8,7 +8,7 @@ use stagger_pictures::charts::{self, Cohort, Cohorts, Effects, Estimate, EventSt
 
 use crate::report::aggregation::Bands;
 use crate::report::settings::{controls, estimand, method};
-use crate::report::text::{counted, label, percent, short};
+use crate::report::text::{counted, percent, period_label, short};
 
 /// A result among several.
 #[derive(Clone, Debug)]
@@ -100,6 +100,7 @@ pub(crate) fn cells(saved: &SavedResult) -> Figure {
     charts::cohorts(&Cohorts {
         title: format!("{} on {} by cohort", estimand(spec), spec.yname),
         x_label: spec.tname.clone(),
+        labels: written(saved),
         y_label: format!("Effect on {}", spec.yname),
         cohorts,
         anticipation: spec.anticipation,
@@ -124,11 +125,19 @@ fn effects(saved: &SavedResult, aggte: &Aggte, title: String, x_label: &str) -> 
     charts::effects(&Effects {
         title,
         x_label: x_label.to_owned(),
+        labels: written(saved),
         y_label: format!("Average effect on {}", saved.extended.spec.yname),
         estimates: of_aggregation(saved, aggte),
         level: percent(saved.result.alp),
         notes: vec![sample_and_overall(saved, aggte)],
     })
+}
+
+/// Periods and groups as they are written, where they are dates.
+fn written(saved: &SavedResult) -> Vec<(f64, String)> {
+    let Some(calendar) = &saved.extended.calendar else { return Vec::new() };
+    let all = saved.extended.periods.iter().chain(&saved.extended.groups);
+    all.map(|period| (period.0, calendar.label(period.0))).collect()
 }
 
 /// How it was estimated, and from whom.
@@ -142,7 +151,7 @@ fn sample(saved: &SavedResult) -> String {
         counted(saved.result.n, noun)
     );
     if let (Some(first), Some(last)) = (extended.periods.first(), extended.periods.last()) {
-        text += &format!(", {} to {}", label(*first), label(*last));
+        text += &format!(", {} to {}", period_label(saved, *first), period_label(saved, *last));
     }
     text + "."
 }

@@ -45,21 +45,26 @@ fn title(spec: &SpecView) -> String {
 
 fn rows<'a>(app: &App, spec: &SpecView, area: Rect, whole: bool) -> Vec<Line<'a>> {
     let (groups, times) = spec.axes();
-    let margin = groups.iter().map(|g| label(*g).len()).max().unwrap_or(1).max(6);
+    let (name, date) = (|group: f64| group_of(spec, group), |time: f64| time_of(spec, time));
+    let margin = groups.iter().map(|g| name(*g).len()).max().unwrap_or(1).max(6);
     let room = usize::from(area.width).saturating_sub(margin + 1);
     // Estimates are written out where there is room for them.
     let wide = whole && room >= times.len() * 8;
+    let most = if spec.outline.time_label.is_empty() { 5 } else { 7 };
     let width =
-        if wide { 8 } else { times.iter().map(|t| label(*t).len()).max().unwrap_or(1).clamp(1, 5) + 1 };
+        if wide { 8 } else { times.iter().map(|t| date(*t).len()).max().unwrap_or(1).clamp(1, most) + 1 };
     let first = app_column(app, whole).min(times.len().saturating_sub(1));
     let shown: Vec<f64> = times.iter().skip(first).take((room / width).max(1)).copied().collect();
-    let head = shown.iter().map(|t| format!("{:>width$}", cut(&label(*t), width - 1))).collect::<String>();
+    let head = shown
+        .iter()
+        .map(|t| format!("{:>width$}", cut(&short_date(&date(*t), width - 1), width - 1)))
+        .collect::<String>();
     let mut out = vec![Line::from(part(format!("{:<margin$} {head}", "cohort"), app.theme.faint()))];
     let height = usize::from(area.height).saturating_sub(1);
     let chosen = app.row().min(groups.len().saturating_sub(1));
     let skipped = if whole { chosen.saturating_sub(height.saturating_sub(1)) } else { 0 };
     for (index, group) in groups.iter().enumerate().skip(skipped).take(height) {
-        let mut parts = vec![plain(format!("{:<margin$} ", label(*group)))];
+        let mut parts = vec![plain(format!("{:<margin$} ", name(*group)))];
         for time in &shown {
             parts.push(match spec.cell(*group, *time).map(|cell| spec.cells[cell]) {
                 Some(cell) => sign(app, cell, width, wide),
@@ -70,6 +75,24 @@ fn rows<'a>(app: &App, spec: &SpecView, area: Rect, whole: bool) -> Vec<Line<'a>
         out.push(if whole && index == chosen { line.style(app.theme.title()) } else { line });
     }
     out
+}
+
+/// A cohort as it is written.
+fn group_of(spec: &SpecView, group: f64) -> String {
+    let place = spec.outline.group.iter().position(|known| known.0 == group);
+    place.and_then(|at| spec.outline.group_label.get(at).cloned()).unwrap_or_else(|| label(group))
+}
+
+/// A period as it is written.
+fn time_of(spec: &SpecView, time: f64) -> String {
+    let place = spec.outline.time.iter().position(|known| known.0 == time);
+    place.and_then(|at| spec.outline.time_label.get(at).cloned()).unwrap_or_else(|| label(time))
+}
+
+/// A date without its century, where it is too long.
+fn short_date(date: &str, width: usize) -> String {
+    let is_long = date.len() > width && date.is_ascii() && date.len() > 5;
+    if is_long { date[2..].to_owned() } else { date.to_owned() }
 }
 
 fn app_column(app: &App, whole: bool) -> usize {

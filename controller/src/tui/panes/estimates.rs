@@ -3,6 +3,7 @@
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::Line;
+use stagger_engine::events::Outline;
 use stagger_engine::result::Aggte;
 use stagger_estimator::inference::pointwise_critical_value;
 use stagger_pictures::charts::{self, Estimate, EventStudy, Series};
@@ -14,13 +15,23 @@ use super::words::label;
 use crate::report::text::percent;
 use crate::view::CellState;
 
+/// The cohort of a cell as it is written.
+fn group_of(outline: &Outline, place: usize) -> String {
+    outline.group_label.get(place).cloned().unwrap_or_else(|| label(outline.group[place].0))
+}
+
+/// The period of a cell as it is written.
+fn time_of(outline: &Outline, place: usize) -> String {
+    outline.time_label.get(place).cloned().unwrap_or_else(|| label(outline.time[place].0))
+}
+
 /// Cells that pass the filter, by their places, as they are sorted.
 pub(super) fn rows(app: &App) -> Vec<usize> {
     let (view, _) = app.shown();
     let Some(spec) = view.specs.get(app.spec()) else { return Vec::new() };
     let outline = &spec.outline;
     let passes = |index: &usize| {
-        let text = format!("{} {}", label(outline.group[*index].0), label(outline.time[*index].0));
+        let text = format!("{} {}", group_of(outline, *index), time_of(outline, *index));
         app.passes(&text) && (!app.errors_only || spec.cells[*index] == CellState::Failed)
     };
     let mut out: Vec<usize> = (0..spec.cells.len()).filter(passes).collect();
@@ -72,11 +83,7 @@ fn cells(frame: &mut Frame<'_>, area: Rect, app: &App) {
             _ => String::new(),
         };
         Line::from(vec![
-            plain(format!(
-                "{:>8} {:>8} {values:<42} ",
-                label(outline.group[place].0),
-                label(outline.time[place].0)
-            )),
+            plain(format!("{:>8} {:>8} {values:<42} ", group_of(outline, place), time_of(outline, place))),
             part(sign, style),
         ])
     });

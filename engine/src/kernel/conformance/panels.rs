@@ -169,6 +169,7 @@ impl Case {
             text_atoms: vec![false; atoms],
             code_atoms: vec![false; atoms],
             interned: Arc::default(),
+            calendar: None,
             files: Vec::new(),
             remarks: Remarks::default(),
             surveyor: Surveyor::Here,

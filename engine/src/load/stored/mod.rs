@@ -367,6 +367,7 @@ impl StoredShards {
             text_atoms: used.atoms.iter().map(|a| a.text).collect(),
             code_atoms: used.atoms.iter().map(|a| a.code).collect(),
             interned: Arc::new(manifest.texts.clone()),
+            calendar: manifest.columns.calendar.clone(),
             files: manifest.inputs.iter().map(|i| (i.url.clone(), i.bytes, i.rows)).collect(),
             remarks: manifest.remarks.clone(),
             surveyor: Surveyor::Here,

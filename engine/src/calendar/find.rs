@@ -1,0 +1,352 @@
+//! Which unit of the calendar the periods and cohorts of a data set have.
+
+use std::collections::BTreeSet;
+
+use super::text::{Part, Style, Written};
+use super::{Anchor, Calendar, Labels, TimeUnit, iso};
+
+/// Numbers that are read as years.
+const YEARS: std::ops::RangeInclusive<f64> = 1.0..=9998.0;
+/// Days after the last period in which a cohort's date still has to fit the unit; later ones are never treated, whatever their date.
+const AFTER: i64 = 366;
+/// Days between most periods of daily data, weekends included.
+const DAILY: i64 = 4;
+
+/// What the values of both columns are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Numbers alone.
+    Numbers,
+    /// Periods of a calendar.
+    Calendar(Calendar),
+}
+
+/// Why there is no unit: what was found, and what can be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unclear {
+    pub(crate) found: String,
+    pub(crate) hint: String,
+}
+
+/// The distinct values of one column.
+struct Side<'a> {
+    column: &'a str,
+    instants: Vec<(i64, i64)>,
+    parts: Vec<&'a Part>,
+    numbers: Vec<f64>,
+}
+
+impl<'a> Side<'a> {
+    fn new(column: &'a str, values: &'a BTreeSet<Written>) -> Result<Self, Unclear> {
+        let mut out = Self { column, instants: Vec::new(), parts: Vec::new(), numbers: Vec::new() };
+        for value in values {
+            match value {
+                Written::Missing => {}
+                Written::Number(bits) => out.numbers.push(f64::from_bits(*bits)),
+                Written::Instant(day, nanoseconds) => out.instants.push((*day, *nanoseconds)),
+                Written::Part(part) => out.parts.push(part),
+                Written::Unknown(text) => {
+                    return Err(Unclear {
+                        found: format!("column `{column}` holds `{text}`, which is no number and no period"),
+                        hint: "periods are numbers, dates, or text such as 2020, 2020-01, 2020-01-31, 2020Q1, 2020m1 or 2020w05"
+                            .to_owned(),
+                    });
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    /// The days that all values but numbers stand for.
+    fn days(&self) -> Vec<i64> {
+        let parts = self.parts.iter().map(|part| part.unit.first_day(part.number));
+        let mut days: Vec<i64> = self.instants.iter().map(|(day, _)| *day).chain(parts).collect();
+        days.sort_unstable();
+        days.dedup();
+        days
+    }
+
+    fn is_calendar(&self) -> bool {
+        !self.instants.is_empty() || !self.parts.is_empty()
+    }
+
+    /// Two times of one day, if there are any.
+    fn same_day(&self) -> Option<(Written, Written)> {
+        let two = self.instants.windows(2).find(|two| two[0].0 == two[1].0)?;
+        Some((Written::Instant(two[0].0, two[0].1), Written::Instant(two[1].0, two[1].1)))
+    }
+
+    /// The first values for a message.
+    fn shown(&self) -> String {
+        let instants = self.instants.iter().map(|&(day, time)| Written::Instant(day, time).to_string());
+        let parts = self.parts.iter().map(|part| Written::Part((*part).clone()).to_string());
+        let numbers = self.numbers.iter().map(f64::to_string);
+        let all: Vec<String> = instants.chain(parts).chain(numbers).collect();
+        let rest = if all.len() > 4 { ", …" } else { "" };
+        format!("{}{rest}", all[..all.len().min(4)].join(", "))
+    }
+}
+
+/// Finds the calendar of the distinct `periods` and `cohorts`, in the unit that was `asked` for if one was.
+pub(crate) fn find(
+    (tname, periods): (&str, &BTreeSet<Written>),
+    (gname, cohorts): (&str, &BTreeSet<Written>),
+    asked: Option<TimeUnit>,
+) -> Result<Found, Unclear> {
+    let times = Side::new(tname, periods)?;
+    let groups = Side::new(gname, cohorts)?;
+    if !times.is_calendar() && !groups.is_calendar() {
+        return match asked {
+            None | Some(TimeUnit::Year) => Ok(Found::Numbers),
+            Some(unit) => Err(no_dates(&times, unit)),
+        };
+    }
+    let unit = match asked {
+        Some(unit) => {
+            finer_than_text(&times, &groups, unit)?;
+            unit
+        }
+        None => found_unit(&times, &groups)?,
+    };
+    check_numbers(&times, &groups, unit)?;
+    Ok(Found::Calendar(Calendar { unit, labels: labels(&times, &groups, unit) }))
+}
+
+fn no_dates(times: &Side<'_>, unit: TimeUnit) -> Unclear {
+    Unclear {
+        found: format!("tunit is {unit}, but column `{}` holds numbers ({})", times.column, times.shown()),
+        hint: "leave --tunit out: event times of numbers are their differences".to_owned(),
+    }
+}
+
+/// Refuses a unit that is finer than the text says.
+fn finer_than_text(times: &Side<'_>, groups: &Side<'_>, unit: TimeUnit) -> Result<(), Unclear> {
+    for side in [times, groups] {
+        if let Some(part) = side.parts.iter().find(|part| part.unit < unit) {
+            return Err(Unclear {
+                found: format!(
+                    "tunit is {unit}, but column `{}` holds {}s ({})",
+                    side.column,
+                    part.unit,
+                    side.shown()
+                ),
+                hint: format!("set --tunit {} or leave it out", part.unit),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The unit of text that has one notation, else the coarsest one that every date fits.
+fn found_unit(times: &Side<'_>, groups: &Side<'_>) -> Result<TimeUnit, Unclear> {
+    let all = || times.parts.iter().chain(&groups.parts);
+    if let Some(first) = all().next()
+        && times.instants.is_empty()
+        && groups.instants.is_empty()
+        && all().all(|part| part.unit == first.unit)
+    {
+        return Ok(first.unit);
+    }
+    for side in [times, groups] {
+        if let Some((first, second)) = side.same_day() {
+            return Err(Unclear {
+                found: format!(
+                    "column `{}` holds {first} and {second}: periods within a day have no unit",
+                    side.column
+                ),
+                hint: "number the periods, or count all of a day to it by --tunit day".to_owned(),
+            });
+        }
+    }
+    let (days, cohorts) = (times.days(), relevant(times, groups));
+    let fits = |unit: &TimeUnit| anchor(&days, *unit).is_some() && anchor(&cohorts, *unit).is_some();
+    let numbers = times.numbers.iter().chain(&groups.numbers).any(|&v| v != 0.0 && v.is_finite());
+    let coarse = TimeUnit::ALL[..4].iter().copied().find(fits);
+    match coarse {
+        Some(unit) => Ok(unit),
+        None if is_daily(&days) && !numbers => Ok(TimeUnit::Day),
+        None => Err(unclear(times, groups, &days)),
+    }
+}
+
+/// Days of the cohorts that have to fit: those between the first period and some time after the last.
+fn relevant(times: &Side<'_>, groups: &Side<'_>) -> Vec<i64> {
+    let days = times.days();
+    let mut own = groups.days();
+    if let (Some(first), Some(last)) = (days.first(), days.last()) {
+        own.retain(|day| day >= first && *day <= last + AFTER);
+    }
+    own
+}
+
+/// Where in their units days lie, if at one place in all; no two of them are in one unit then.
+fn anchor(days: &[i64], unit: TimeUnit) -> Option<Anchor> {
+    let from_start = |day: &i64| day - unit.first_day(unit.number(*day));
+    let from_end = |day: &i64| unit.first_day(unit.number(*day) + 1) - 1 - day;
+    let same = |of: &dyn Fn(&i64) -> i64| {
+        let mut values = days.iter().map(of);
+        let first = values.next().unwrap_or(0);
+        values.all(|value| value == first).then_some(first)
+    };
+    same(&from_start).map(Anchor::Start).or_else(|| same(&from_end).map(Anchor::End))
+}
+
+/// Whether days mostly follow each other.
+fn is_daily(days: &[i64]) -> bool {
+    let gaps: Vec<i64> = days.windows(2).map(|two| two[1] - two[0]).collect();
+    let short = gaps.iter().filter(|gap| **gap <= DAILY).count();
+    gaps.contains(&1) && 2 * short > gaps.len()
+}
+
+fn unclear(times: &Side<'_>, groups: &Side<'_>, days: &[i64]) -> Unclear {
+    let gaps: BTreeSet<i64> = days.windows(2).map(|two| two[1] - two[0]).collect();
+    let of = |gap: Option<&i64>| gap.copied().unwrap_or(0);
+    let steps = format!("{} to {} days apart", of(gaps.first()), of(gaps.last()));
+    Unclear {
+        found: format!(
+            "the periods have no clear unit: column `{}` holds {}, {steps}; column `{}` holds {}",
+            times.column,
+            times.shown(),
+            groups.column,
+            groups.shown()
+        ),
+        hint: "say in which unit event times count, and dates are counted to theirs: --tunit year, quarter, month, week or day"
+            .to_owned(),
+    }
+}
+
+/// Refuses numbers beside dates that are no years of a calendar of years.
+fn check_numbers(times: &Side<'_>, groups: &Side<'_>, unit: TimeUnit) -> Result<(), Unclear> {
+    let never = |value: f64| value == 0.0 || value == f64::INFINITY || value > *YEARS.end();
+    let is_year = |value: f64| value == value.trunc() && YEARS.contains(&value);
+    for (side, other, may_be_never) in [(times, groups, false), (groups, times, true)] {
+        let bad =
+            |&value: &f64| !(may_be_never && never(value)) && !(unit == TimeUnit::Year && is_year(value));
+        if let Some(value) = side.numbers.iter().copied().find(bad) {
+            let example = if value == value.trunc() && YEARS.contains(&value) {
+                format!("{value:04}-01-01")
+            } else {
+                iso(other.days().first().copied().unwrap_or(super::EPOCH))
+            };
+            return Err(Unclear {
+                found: format!(
+                    "column `{}` holds the number {value}, but column `{}` holds {}, in {unit}s",
+                    side.column,
+                    other.column,
+                    other.shown()
+                ),
+                hint: format!("write both columns as dates ({example}) or both as numbers"),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn labels(times: &Side<'_>, groups: &Side<'_>, unit: TimeUnit) -> Labels {
+    let numbers = times.numbers.iter().any(|v| v.is_finite());
+    if numbers || (!times.instants.is_empty() && !times.parts.is_empty()) {
+        return Labels::Unit;
+    }
+    if !times.is_calendar() {
+        return Labels::Unit;
+    }
+    if !times.parts.is_empty() {
+        return style(times, groups, unit).map_or(Labels::Unit, Labels::Text);
+    }
+    match anchor(&times.days(), unit) {
+        Some(anchor) if groups.numbers.iter().all(|&v| v == 0.0 || !v.is_finite()) => Labels::Dates(anchor),
+        _ => Labels::Unit,
+    }
+}
+
+/// The one style of all text of this unit.
+fn style(times: &Side<'_>, groups: &Side<'_>, unit: TimeUnit) -> Option<Style> {
+    let mut all = times.parts.iter().chain(&groups.parts);
+    let first = all.next().filter(|part| part.unit == unit)?;
+    all.try_fold(
+        first.style.clone(),
+        |style, part| {
+            if part.unit == unit { style.join(&part.style) } else { None }
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::text::read;
+    use super::*;
+
+    fn found(periods: &[&str], cohorts: &[&str], asked: Option<TimeUnit>) -> Result<Found, Unclear> {
+        let set = |texts: &[&str]| texts.iter().map(|text| read(text)).collect::<BTreeSet<_>>();
+        find(("t", &set(periods)), ("g", &set(cohorts)), asked)
+    }
+
+    #[track_caller]
+    fn unit(periods: &[&str], cohorts: &[&str]) -> TimeUnit {
+        match found(periods, cohorts, None) {
+            Ok(Found::Calendar(calendar)) => calendar.unit,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_unit_is_the_coarsest_that_fits() {
+        assert_eq!(unit(&["2003-01-01", "2004-01-01", "2005-01-01"], &["2004-01-01"]), TimeUnit::Year);
+        assert_eq!(unit(&["2003-06-30", "2004-06-30"], &["2004-06-30", ""]), TimeUnit::Year);
+        assert_eq!(unit(&["2003-01-01", "2003-04-01", "2003-10-01"], &["2003-04-01"]), TimeUnit::Quarter);
+        assert_eq!(unit(&["2020-03-31", "2020-06-30", "2020-09-30"], &["2020-06-30"]), TimeUnit::Quarter);
+        assert_eq!(unit(&["2020-01-31", "2020-02-29", "2020-03-31"], &["2020-02-29"]), TimeUnit::Month);
+        assert_eq!(unit(&["2020-01-01", "2020-02-01"], &["2020-02-01", "2020-03-01"]), TimeUnit::Month);
+        assert_eq!(unit(&["2020-01-15", "2020-02-15", "2020-03-15"], &["NaT"]), TimeUnit::Month);
+        assert_eq!(unit(&["2020-01-06", "2020-01-13", "2020-02-03"], &["2020-01-13"]), TimeUnit::Week);
+        assert_eq!(unit(&["2020-01-03", "2020-01-06", "2020-01-07"], &["2020-01-06"]), TimeUnit::Day);
+        // A year's data with cohorts by month counts months.
+        assert_eq!(unit(&["2019-01-01", "2020-01-01"], &["2019-03-01", "2019-08-01"]), TimeUnit::Month);
+    }
+
+    #[test]
+    fn text_has_the_unit_of_its_notation() {
+        assert_eq!(unit(&["2020-01", "2021-01"], &["2021-01", "0"]), TimeUnit::Month);
+        assert_eq!(unit(&["2020Q1", "2020Q3"], &["2020Q3", "Inf"]), TimeUnit::Quarter);
+        assert_eq!(unit(&["2020w05", "2020w06"], &["2020w06"]), TimeUnit::Week);
+        assert_eq!(unit(&["2020-01-01", "2020-02-01"], &["2020-02"]), TimeUnit::Month);
+        assert_eq!(found(&["2003", "2004"], &["2004", "0"], None), Ok(Found::Numbers));
+    }
+
+    #[test]
+    fn far_away_cohorts_are_never_treated_whatever_their_date() {
+        assert_eq!(unit(&["2020-01-01", "2020-02-01"], &["2020-02-01", "9999-12-31"]), TimeUnit::Month);
+        assert_eq!(unit(&["2020-01-01", "2020-02-01"], &["2020-02-01", "1995-06-17"]), TimeUnit::Month);
+    }
+
+    #[test]
+    fn what_is_not_clear_is_refused() {
+        let text = |periods: &[&str], cohorts: &[&str]| found(periods, cohorts, None).unwrap_err().found;
+        let waves = text(&["2020-01-05", "2020-03-17", "2021-02-20"], &["2020-03-17"]);
+        assert!(waves.contains("no clear unit") && waves.contains("72 to 340 days apart"), "{waves}");
+        assert!(text(&["2020-01-01", "2020-02-01"], &["2020-02-14"]).contains("2020-02-14"));
+        assert!(text(&["2020-01-01", "2020-02-01"], &["2020"]).contains("the number 2020"));
+        assert!(text(&["1", "2"], &["2020-01-01"]).contains("number 1"));
+        assert!(text(&["spring", "summer"], &["0"]).contains("`spring`"));
+        let twice = text(&["2020-01-01 08:00", "2020-01-01 20:00"], &["2020-01-01 08:00"]);
+        assert!(twice.contains("within a day"), "{twice}");
+        assert!(found(&["2020Q1", "2020Q2"], &["2020Q2"], Some(TimeUnit::Month)).is_err());
+        assert!(found(&["1", "2"], &["2"], Some(TimeUnit::Month)).is_err());
+    }
+
+    #[test]
+    fn years_may_stand_beside_dates_of_years() {
+        let Ok(Found::Calendar(calendar)) = found(&["2003-01-01", "2004-01-01"], &["2004", "0"], None) else {
+            panic!("no calendar")
+        };
+        assert_eq!((calendar.unit, calendar.label(2004.0).as_str()), (TimeUnit::Year, "2004"));
+        assert_eq!(unit(&["2003", "2004"], &["2004-01-01"]), TimeUnit::Year);
+    }
+
+    #[test]
+    fn a_unit_that_is_asked_for_takes_any_date() {
+        let asked = found(&["2020-01-05", "2020-03-17"], &["2020-03-20"], Some(TimeUnit::Month));
+        let Ok(Found::Calendar(calendar)) = asked else { panic!("{asked:?}") };
+        assert_eq!(calendar.label(12.0 * 2020.0 + 2.0), "2020-03");
+    }
+}

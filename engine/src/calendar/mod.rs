@@ -1,0 +1,214 @@
+//! Periods that are dates: whole numbers by their calendar unit, and labels as they are written.
+
+mod days;
+mod find;
+mod text;
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) use days::{EPOCH, date_of, day_of};
+pub(crate) use find::{Found, find};
+pub use text::Style;
+pub(crate) use text::{Written, read};
+
+/// A unit of the calendar, from coarse to fine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TimeUnit {
+    /// Years; a period's number is the year.
+    Year,
+    /// Quarters, four times the year and the quarters before.
+    Quarter,
+    /// Months, twelve times the year and the months before.
+    Month,
+    /// Weeks from Monday to Sunday, the first with 1 January of the year 1.
+    Week,
+    /// Days, 1 January of the year 1 is day 1.
+    Day,
+}
+
+impl TimeUnit {
+    /// All units, from coarse to fine.
+    pub const ALL: [Self; 5] = [Self::Year, Self::Quarter, Self::Month, Self::Week, Self::Day];
+
+    /// The name as it is given.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Year => "year",
+            Self::Quarter => "quarter",
+            Self::Month => "month",
+            Self::Week => "week",
+            Self::Day => "day",
+        }
+    }
+
+    /// Number of the unit that a day lies in; above 0 since the year 1.
+    pub(crate) fn number(self, day: i64) -> i64 {
+        let (year, month, _) = date_of(day);
+        match self {
+            Self::Year => year,
+            Self::Quarter => 4 * year + (month - 1) / 3,
+            Self::Month => 12 * year + month - 1,
+            Self::Week => (day - 1).div_euclid(7) + 1,
+            Self::Day => day,
+        }
+    }
+
+    /// First day of a unit by its number.
+    pub(crate) fn first_day(self, number: i64) -> i64 {
+        match self {
+            Self::Year => day_of(number, 1, 1),
+            Self::Quarter => day_of(number.div_euclid(4), 3 * number.rem_euclid(4) + 1, 1),
+            Self::Month => day_of(number.div_euclid(12), number.rem_euclid(12) + 1, 1),
+            Self::Week => 7 * (number - 1) + 1,
+            Self::Day => number,
+        }
+    }
+
+    /// The unit's own way of writing a period.
+    fn write(self, number: i64) -> String {
+        match self {
+            Self::Year => number.to_string(),
+            Self::Quarter => format!("{:04}Q{}", number.div_euclid(4), number.rem_euclid(4) + 1),
+            Self::Month => format!("{:04}-{:02}", number.div_euclid(12), number.rem_euclid(12) + 1),
+            Self::Week => {
+                let (year, week) = days::iso_week(self.first_day(number));
+                format!("{year:04}-W{week:02}")
+            }
+            Self::Day => iso(number),
+        }
+    }
+}
+
+/// A day as ISO 8601 writes it.
+pub(crate) fn iso(day: i64) -> String {
+    let (year, month, day) = date_of(day);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+impl fmt::Display for TimeUnit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for TimeUnit {
+    type Err = ();
+
+    fn from_str(name: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|unit| unit.name() == name).ok_or(())
+    }
+}
+
+/// Where in its unit the day of every period lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Anchor {
+    /// So many days after the first.
+    Start(i64),
+    /// So many days before the last.
+    End(i64),
+}
+
+/// How periods are labelled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Labels {
+    /// As the unit is written: 2020, 2020Q1, 2020-01, 2020-W05, 2020-01-31.
+    Unit,
+    /// As dates.
+    Dates(Anchor),
+    /// As the text of the data.
+    Text(Style),
+}
+
+/// What the whole numbers of periods mean.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Calendar {
+    /// Event times are steps of it.
+    pub unit: TimeUnit,
+    /// How a period is written.
+    pub labels: Labels,
+}
+
+impl Calendar {
+    /// A period or cohort as it is written; whatever is no whole number of the calendar as a number.
+    pub fn label(&self, period: f64) -> String {
+        if !(period.is_finite() && period == period.trunc() && period.abs() < 1e9) {
+            return period.to_string();
+        }
+        let number = period as i64;
+        match &self.labels {
+            Labels::Unit => self.unit.write(number),
+            Labels::Dates(Anchor::Start(days)) => iso(self.unit.first_day(number) + days),
+            Labels::Dates(Anchor::End(days)) => iso(self.unit.first_day(number + 1) - 1 - days),
+            Labels::Text(style) => style.write(self.unit, number),
+        }
+    }
+}
+
+impl Calendar {
+    /// A message with its periods and cohorts as they are written: those of `known` that stand in it as numbers, counts of units and
+    /// rows left alone. Years read as they are.
+    pub(crate) fn relabel(&self, text: &str, known: &[f64]) -> String {
+        if self.unit == TimeUnit::Year {
+            return text.to_owned();
+        }
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(start) = rest.find(|c: char| c.is_ascii_alphanumeric()) {
+            out.push_str(&rest[..start]);
+            let word = &rest[start..];
+            let inside = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | ':');
+            let end = word.find(|c| !inside(c)).unwrap_or(word.len());
+            let after = &word[end..];
+            let is_count = [" unit", " row", " time", " cell"].iter().any(|what| after.starts_with(what));
+            match word[..end].parse::<u32>().map(f64::from) {
+                Ok(number) if known.contains(&number) && !is_count => out.push_str(&self.label(number)),
+                _ => out.push_str(&word[..end]),
+            }
+            rest = after;
+        }
+        out.push_str(rest);
+        out
+    }
+}
+
+/// A period or cohort for a message: by its calendar, if it has one.
+pub fn show(calendar: Option<&Calendar>, period: f64) -> String {
+    calendar.map_or_else(|| period.to_string(), |calendar| calendar.label(period))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_days() {
+        for unit in TimeUnit::ALL {
+            for day in [1, 365, 366, 719_163, 737_425, 737_484, 737_485, 738_000] {
+                let number = unit.number(day);
+                assert!(unit.first_day(number) <= day && day < unit.first_day(number + 1), "{unit} {day}");
+                assert!(number > 0);
+            }
+        }
+    }
+
+    #[test]
+    fn periods_are_labelled_as_written() {
+        let of = |unit, labels, number: f64| Calendar { unit, labels }.label(number);
+        let month = 12.0 * 2020.0 + 1.0;
+        assert_eq!(of(TimeUnit::Month, Labels::Unit, month), "2020-02");
+        assert_eq!(of(TimeUnit::Month, Labels::Dates(Anchor::Start(0)), month), "2020-02-01");
+        assert_eq!(of(TimeUnit::Month, Labels::Dates(Anchor::End(0)), month), "2020-02-29");
+        assert_eq!(of(TimeUnit::Quarter, Labels::Unit, 4.0 * 2020.0 + 3.0), "2020Q4");
+        assert_eq!(of(TimeUnit::Year, Labels::Dates(Anchor::End(184)), 2020.0), "2020-06-30");
+        let week = TimeUnit::Week.number(day_of(2021, 1, 3)) as f64;
+        assert_eq!(of(TimeUnit::Week, Labels::Unit, week), "2020-W53");
+        assert_eq!(of(TimeUnit::Week, Labels::Dates(Anchor::Start(6)), week), "2021-01-03");
+        assert_eq!(of(TimeUnit::Year, Labels::Unit, f64::INFINITY), "inf");
+    }
+}
