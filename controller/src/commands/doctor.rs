@@ -11,7 +11,7 @@ use std::time::Duration;
 use aws_sdk_lambda::config::timeout::TimeoutConfig;
 use serde::Serialize;
 use stagger_engine::error::EngineError;
-use stagger_engine::store::runtime;
+use stagger_engine::store::{check_environment, runtime};
 use stagger_engine::worker::protocol::VERSION;
 
 use self::account::Watch;
@@ -35,6 +35,7 @@ struct Report<'a> {
 /// Checks and prints.
 pub(crate) fn doctor(args: DoctorArgs) -> Result<(), Failure> {
     let request = DoctorRequest::new(args, |name| std::env::var(name).ok());
+    check_environment().map_err(EngineError::from)?;
     let runtime = runtime().map_err(EngineError::from)?;
     let checks = runtime.block_on(examine(&request));
     let failed = failures(&checks);

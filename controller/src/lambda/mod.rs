@@ -22,4 +22,4 @@ pub(crate) use client::https;
 pub(crate) use client::{Clients, raise_open_files};
 pub(crate) use functions::{FunctionSettings, settings_of};
 pub(crate) use invoker::{LambdaInvoker, answer_of};
-pub(crate) use refused::{Call, NO_CREDENTIALS, reasons};
+pub(crate) use refused::{Call, NO_CREDENTIALS, no_credentials, reasons};

@@ -57,7 +57,7 @@ impl Call<'_> {
             });
         }
         if chain(error).any(|cause| cause.is::<CredentialsError>()) {
-            return self.failure(FailureClass::Credentials, &reasons(error)).with_hint(NO_CREDENTIALS);
+            return self.failure(FailureClass::Credentials, &no_credentials(error)).with_hint(NO_CREDENTIALS);
         }
         match error {
             SdkError::TimeoutError(_) => self.failure(FailureClass::Lost, "no answer in time"),
@@ -182,6 +182,15 @@ const EXPIRED: &str = "get new ones (`aws sso login`, or whatever set AWS_SESSIO
 /// The causes of an error, the error itself first.
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |cause: &&'a (dyn Error + 'static)| (*cause).source())
+}
+
+/// Why there are no credentials; where the machine itself was the last that was asked, none were found anywhere.
+pub(crate) fn no_credentials(error: &(dyn Error + 'static)) -> String {
+    let said = reasons(error);
+    match said.contains("IMDS") || said.contains("no providers in chain") {
+        true => "no credentials: none in the environment, in the profile's files, or of this machine".to_owned(),
+        false => said,
+    }
 }
 
 /// What the causes say, each once, the SDK's own frame aside.

@@ -2,12 +2,12 @@
 
 use aws_config::SdkConfig;
 use aws_sdk_sns::Client;
-use aws_sdk_sns::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_sns::error::{ProvideErrorMetadata, SdkError};
 use stagger_engine::error::EngineError;
 use stagger_engine::store::{check_environment, runtime};
 
 use crate::failure::Failure;
-use crate::lambda::Clients;
+use crate::lambda::{Clients, reasons};
 
 /// The longest subject that SNS takes.
 const SUBJECT: usize = 100;
@@ -93,7 +93,7 @@ impl Sns {
         let why = match (error.code(), error.message()) {
             (Some(code), Some(message)) => format!("{code}: {}", message.trim_end_matches('.')),
             (Some(code), None) => code.to_owned(),
-            _ => DisplayErrorContext(error).to_string(),
+            _ => reasons(error),
         };
         Failure::failed(format!("{action} on `{}`: {why}", self.topic))
             .hint("check --notify and that the role may publish there; docs/guide/permissions.md")

@@ -16,7 +16,7 @@ use aws_smithy_types::config_bag::ConfigBag;
 use stagger_engine::worker::protocol::FailureClass;
 
 use super::check::{Check, Status};
-use crate::lambda::{Call, NO_CREDENTIALS, reasons};
+use crate::lambda::{Call, NO_CREDENTIALS, no_credentials};
 
 /// Credentials that end sooner than this end within a long run.
 const SHORT: Duration = Duration::from_secs(15 * 60);
@@ -30,7 +30,7 @@ pub(super) async fn credentials(shared: &SdkConfig) -> Check {
     };
     match provider.provide_credentials().await {
         Ok(found) => identity(shared, &found).await,
-        Err(error) => Check::fail("credentials", reasons(&error), NO_CREDENTIALS),
+        Err(error) => Check::fail("credentials", no_credentials(&error), NO_CREDENTIALS),
     }
 }
 

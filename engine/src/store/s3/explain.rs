@@ -201,7 +201,7 @@ fn unreachable_hint(set: &dyn Fn(&str) -> Option<String>) -> String {
 }
 
 /// Why there are no credentials; where the machine itself was the last that was asked, none were found anywhere.
-pub(crate) fn no_credentials(error: &(dyn Error + 'static)) -> String {
+pub(super) fn no_credentials(error: &(dyn Error + 'static)) -> String {
     let said = reasons(error);
     match said.contains("IMDS") || said.contains("no providers in chain") {
         true => {
