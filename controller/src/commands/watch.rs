@@ -1,7 +1,6 @@
 //! `stagger watch`: a run of another process followed, or one that is over shown again.
 
 use std::fs;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
@@ -21,7 +20,7 @@ use crate::report::folder::RESULT;
 use crate::report::load::checked;
 use crate::report::overwrite::{Kind, MARK, Overwrite};
 use crate::report::pictures::files::write;
-use crate::report::stdout::print;
+use crate::report::stdout::{print, tell};
 use crate::tui::{self, Recording, unix};
 
 /// How often the journal is looked at.
@@ -42,12 +41,7 @@ pub(crate) fn watch(args: &WatchArgs) -> Result<(), Failure> {
     let ended = entries.last().filter(|last| last.summary.state != RunState::Running);
     if let Some(last) = ended.filter(|_| args.view.picture.is_none()) {
         let state = state_of(last, 0.0);
-        let _ = writeln!(
-            io::stderr(),
-            "note: run {} is {state} since {}; this is what happened",
-            args.run,
-            age(unix() - last.at)
-        );
+        tell(&format!("note: run {} is {state} since {}; this is what happened", args.run, age(unix() - last.at)));
     }
     if ended.is_some() || args.view.picture.is_some() {
         let left = entries.last().filter(|last| ended.is_none() && unix() - last.at > SILENCE);
