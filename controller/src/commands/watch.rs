@@ -41,7 +41,11 @@ pub(crate) fn watch(args: &WatchArgs) -> Result<(), Failure> {
     let ended = entries.last().filter(|last| last.summary.state != RunState::Running);
     if let Some(last) = ended.filter(|_| args.view.picture.is_none()) {
         let state = state_of(last, 0.0);
-        tell(&format!("note: run {} is {state} since {}; this is what happened", args.run, age(unix() - last.at)));
+        tell(&format!(
+            "note: run {} is {state} since {}; this is what happened",
+            args.run,
+            age(unix() - last.at)
+        ));
     }
     if ended.is_some() || args.view.picture.is_some() {
         let left = entries.last().filter(|last| ended.is_none() && unix() - last.at > SILENCE);

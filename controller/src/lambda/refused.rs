@@ -188,7 +188,9 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
 pub(crate) fn no_credentials(error: &(dyn Error + 'static)) -> String {
     let said = reasons(error);
     match said.contains("IMDS") || said.contains("no providers in chain") {
-        true => "no credentials: none in the environment, in the profile's files, or of this machine".to_owned(),
+        true => {
+            "no credentials: none in the environment, in the profile's files, or of this machine".to_owned()
+        }
         false => said,
     }
 }
