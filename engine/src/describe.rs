@@ -1,8 +1,6 @@
 //! What an input looks like before fitting: columns, periods, cohorts × periods, balance, missing values, weights.
 
-use std::sync::Mutex;
-
-use arrow::array::Array;
+use arrow::array::{Array, ArrayRef};
 use serde::Serialize;
 use stagger_estimator::formula;
 
@@ -137,7 +135,11 @@ pub fn describe(inputs: &[String], columns: &DescribeColumns) -> Result<Descript
         }
     }
     let names = source.column_names();
-    let described = parallel::map(threads, names.len(), |index| describe_column(&source, &names[index]))?;
+    // Lines of text are read whole, whatever is wanted of them; of other files each column is read by itself.
+    let together = if source.has_text() { names.len().max(1) } else { 1 };
+    let groups: Vec<&[String]> = names.chunks(together).collect();
+    let described = parallel::map(threads, groups.len(), |group| describe_columns(&source, groups[group]))?;
+    let described = described.into_iter().flatten().collect();
     let panel = match (&columns.idname, &columns.tname, &columns.gname) {
         (Some(id), Some(time), Some(group)) => {
             Some(describe_panel(inputs, columns, [id, time, group], threads)?)
@@ -153,44 +155,73 @@ pub fn describe(inputs: &[String], columns: &DescribeColumns) -> Result<Descript
     })
 }
 
-fn describe_column(source: &Source, name: &str) -> Result<ColumnDescription> {
-    let is_number = source.number("input", name).is_ok();
-    let (mut missing, mut count, mut sum) = (0u64, 0u64, 0.0);
-    let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
-    let scratch = Mutex::new(Vec::new());
+/// What has been seen of a column.
+struct Tally<'a> {
+    name: &'a str,
+    is_number: bool,
+    missing: u64,
+    count: u64,
+    sum: f64,
+    least: f64,
+    largest: f64,
+}
+
+impl<'a> Tally<'a> {
+    fn new(source: &Source, name: &'a str) -> Self {
+        let is_number = source.number("input", name).is_ok();
+        let (least, largest) = (f64::INFINITY, f64::NEG_INFINITY);
+        Self { name, is_number, missing: 0, count: 0, sum: 0.0, least, largest }
+    }
+
+    fn add(&mut self, array: &ArrayRef, scratch: &mut Vec<f64>) -> Result<()> {
+        if !self.is_number {
+            self.missing += array.logical_null_count() as u64;
+            return Ok(());
+        }
+        with_f64(array, self.name, scratch, |values| {
+            for value in values.iter().filter(|v| v.is_finite()) {
+                self.count += 1;
+                self.sum += value;
+                self.least = self.least.min(*value);
+                self.largest = self.largest.max(*value);
+            }
+            self.missing += values.iter().filter(|v| !v.is_finite()).count() as u64;
+            Ok(())
+        })
+    }
+
+    fn finish(self, source: &Source) -> ColumnDescription {
+        let number = |value: f64| (self.count > 0).then_some(Num(value));
+        ColumnDescription {
+            name: self.name.to_owned(),
+            data_type: source.type_name(self.name).unwrap_or_default(),
+            missing: self.missing,
+            min: number(self.least),
+            max: number(self.largest),
+            mean: number(self.sum / self.count as f64),
+        }
+    }
+}
+
+/// Describes columns in one reading.
+fn describe_columns(source: &Source, names: &[String]) -> Result<Vec<ColumnDescription>> {
+    let mut tallies: Vec<Tally<'_>> = names.iter().map(|name| Tally::new(source, name)).collect();
+    let mut scratch = Vec::new();
     for chunk in source.chunks() {
-        if !source.has(chunk, name) {
-            missing += chunk.rows as u64;
+        let (own, others): (Vec<_>, Vec<_>) =
+            tallies.iter_mut().partition(|tally| source.has(chunk, tally.name));
+        others.into_iter().for_each(|tally| tally.missing += chunk.rows as u64);
+        let mut own = own;
+        let wanted: Vec<String> = own.iter().map(|tally| tally.name.to_owned()).collect();
+        if wanted.is_empty() {
             continue;
         }
-        source.read(chunk, &[name.to_owned()], |_, arrays| {
-            let array = &arrays[0];
-            if !is_number {
-                missing += array.logical_null_count() as u64;
-                return Ok(());
-            }
-            let mut scratch = scratch.lock().unwrap_or_else(|e| e.into_inner());
-            with_f64(array, name, &mut scratch, |values| {
-                for value in values.iter().filter(|v| v.is_finite()) {
-                    count += 1;
-                    sum += value;
-                    min = min.min(*value);
-                    max = max.max(*value);
-                }
-                missing += values.iter().filter(|v| !v.is_finite()).count() as u64;
-                Ok(())
-            })
+        source.read(chunk, &wanted, |_, arrays| {
+            let mut columns = own.iter_mut().zip(arrays);
+            columns.try_for_each(|(tally, array)| tally.add(array, &mut scratch))
         })?;
     }
-    let number = |value: f64| (count > 0).then_some(Num(value));
-    Ok(ColumnDescription {
-        name: name.to_owned(),
-        data_type: source.type_name(name).unwrap_or_default(),
-        missing,
-        min: number(min),
-        max: number(max),
-        mean: number(sum / count as f64),
-    })
+    Ok(tallies.into_iter().map(|tally| tally.finish(source)).collect())
 }
 
 fn describe_panel(

@@ -14,6 +14,11 @@ impl Source {
         })
     }
 
+    /// Whether some file is CSV.
+    pub(crate) fn has_text(&self) -> bool {
+        self.layouts().next().is_some()
+    }
+
     /// Refuses a column that is needed as a number, but holds something else in a CSV file.
     ///
     /// # Errors
