@@ -56,9 +56,9 @@ pub struct Census {
     pub weight: f64,
     /// Smallest weight of a complete row.
     pub least_weight: f64,
-    /// By atom of the formula: rows that have all values that it is computed from, but not its own.
+    /// By atom of the formula: rows that have all values that it is computed from, but not its own, and those in which it is infinite.
     #[serde(default)]
-    pub computed: Vec<u64>,
+    pub computed: Vec<[u64; 2]>,
     /// Smallest weight above 0 of a complete row.
     pub least_positive_weight: f64,
     /// Largest weight of a complete row.
@@ -97,8 +97,8 @@ impl Census {
         add(&mut self.present, &other.present);
         add(&mut self.complete, &other.complete);
         add(&mut self.units, &other.units);
-        self.computed.resize(self.computed.len().max(other.computed.len()), 0);
-        add(&mut self.computed, &other.computed);
+        self.computed.resize(self.computed.len().max(other.computed.len()), [0; 2]);
+        self.computed.iter_mut().zip(&other.computed).for_each(|(own, more)| add(own, more));
         self.weight += other.weight;
         self.least_weight = self.least_weight.min(other.least_weight);
         self.least_positive_weight = self.least_positive_weight.min(other.least_positive_weight);

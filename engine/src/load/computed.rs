@@ -12,7 +12,7 @@ use crate::parallel;
 
 /// Adds the rows of each computed covariate that has some to the panel's remarks.
 pub(super) fn locate(panel: &mut Panel, wanted: &Wanted<'_>, source: &Source, threads: usize) -> Result<()> {
-    for (atom, &rows) in wanted.formula.atoms().iter().zip(&panel.census.computed) {
+    for (atom, &[rows, _]) in wanted.formula.atoms().iter().zip(&panel.census.computed) {
         if let (Atom::Numeric(expression), true) = (atom, rows > 0) {
             let gap = look_up(expression, source, threads)?;
             panel.remarks.gaps.merge_column(&expression.to_string(), &gap);

@@ -169,12 +169,12 @@ pub(super) struct Built {
     pub(super) shard: Shard,
     /// Units × periods that have no row; `None` if all have.
     absent: Option<Arc<PeriodBits>>,
-    /// By atom: rows that have all values that it is computed from, but not its own.
-    computed: Vec<u64>,
+    /// As [`Census::computed`].
+    computed: Vec<[u64; 2]>,
 }
 
 /// A specification's atoms that are computed, its mask, and by atom the rows that lack the computed value alone.
-type Evaluated = (Vec<Option<ShardColumn>>, Option<PeriodBits>, Vec<u64>);
+type Evaluated = (Vec<Option<ShardColumn>>, Option<PeriodBits>, Vec<[u64; 2]>);
 
 impl Builder<'_> {
     pub(super) fn build(&self, raw: RawShard, uses: &[FieldUse], keys: Arc<Vec<u64>>) -> Vec<Built> {
@@ -305,34 +305,48 @@ impl Builder<'_> {
             used.atoms.iter().map(|plan| self.atom(plan, fields, &mut incomplete)).collect();
         let computed = used.atoms.iter().zip(&atoms).map(|(plan, atom)| match atom {
             Some(values) => self.lacks_alone(plan, fields, values, absent),
-            None => 0,
+            None => [0; 2],
         });
         let computed = computed.collect();
         (atoms, incomplete, computed)
     }
 
-    /// Rows in which an atom's value is missing, and none that it is computed from.
+    /// Rows in which an atom's value is missing and none that it is computed from, and those of them in which it is infinite.
     fn lacks_alone(
         &self,
         plan: &AtomPlan,
         fields: &[ShardColumn],
         values: &ShardColumn,
         absent: Option<&PeriodBits>,
-    ) -> u64 {
+    ) -> [u64; 2] {
         let columns = match values {
             ShardColumn::Constant(values) => std::slice::from_ref(values),
             ShardColumn::ByPeriod(periods) => periods.as_slice(),
         };
-        if !columns.iter().any(|column| has_gap(column, self.segments)) {
-            return 0;
-        }
-        let lacks = |row: usize, period: usize| {
-            values.at(period)[row].is_nan()
-                && !absent.is_some_and(|bits| bits.get(row, period))
-                && plan.fields.iter().all(|&f| !fields[f].at(period)[row].is_nan())
+        let (Some((expression, names)), true) =
+            (&plan.expression, columns.iter().any(|column| has_gap(column, self.segments)))
+        else {
+            return [0; 2];
         };
-        let rows = self.segments.iter().flat_map(|s| s.start..s.start + s.units);
-        rows.map(|row| (0..self.periods).filter(|&period| lacks(row, period)).count() as u64).sum()
+        let mut out = [0; 2];
+        for row in self.segments.iter().flat_map(|s| s.start..s.start + s.units) {
+            for period in 0..self.periods {
+                let here = |&field: &usize| fields[field].at(period)[row];
+                let is_absent = absent.is_some_and(|bits| bits.get(row, period));
+                if is_absent
+                    || !values.at(period)[row].is_nan()
+                    || plan.fields.iter().any(|f| here(f).is_nan())
+                {
+                    continue;
+                }
+                let of = |name: &str| {
+                    names.iter().position(|n| n == name).map_or(f64::NAN, |i| here(&plan.fields[i]))
+                };
+                out[0] += 1;
+                out[1] += u64::from(expression.eval(&of).is_infinite());
+            }
+        }
+        out
     }
 
     fn atom(

@@ -22,10 +22,10 @@ pub(super) fn located(panel: &Panel, spec: &RunSpec, formula: &Formula) -> Vec<M
             out.push(located_in(panel, column, &gap));
         }
     }
-    for (atom, &rows) in formula.atoms().iter().zip(&panel.census.computed) {
+    for (atom, &[rows, infinite]) in formula.atoms().iter().zip(&panel.census.computed) {
         if let (Atom::Numeric(expression), true) = (atom, rows > 0) {
             let column = expression.to_string();
-            let gap = panel.remarks.gaps.of(&column).unwrap_or(Gap { rows, ..Gap::default() });
+            let gap = panel.remarks.gaps.of(&column).unwrap_or(Gap { rows, infinite, first: None });
             out.push(located_in(panel, column, &gap));
         }
     }

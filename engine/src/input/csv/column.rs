@@ -160,7 +160,13 @@ impl Guess {
         let cell = raw.trim_ascii();
         if missing.number(cell) {
             if !cell.is_empty() && !quoted && missing.given.is_none() {
-                *self.taken.entry(String::from_utf8_lossy(cell).into_owned()).or_default() += 1;
+                let text = String::from_utf8_lossy(cell);
+                match self.taken.get_mut(text.as_ref()) {
+                    Some(rows) => *rows += 1,
+                    None => {
+                        self.taken.insert(text.into_owned(), 1);
+                    }
+                }
             }
             // In quotes it is text, if the column turns out to be.
             return;
