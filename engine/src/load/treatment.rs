@@ -62,7 +62,8 @@ pub(crate) fn explain(error: EngineError, source: &Source, all: &[Wanted<'_>]) -
     let Some(wanted) = all.first().filter(|_| error.is_input()) else { return error };
     // Whatever can't be read now is what the error is about.
     match Indicator::find(source, wanted.spec) {
-        Ok(Some(indicator)) => indicator.describe(wanted.spec),
+        // A constant column of 0 and 1 may be cohorts: the error is about something else.
+        Ok(Some(indicator)) if indicator.quoted || indicator.turns => indicator.describe(wanted.spec),
         _ => error,
     }
 }
