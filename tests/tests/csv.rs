@@ -357,7 +357,7 @@ fn a_treatment_indicator_is_recognised() {
         let treated = r.cohort > 0 && r.period >= r.cohort && r.period != 6;
         format!("{},{},{},{}", r.unit, r.period, u8::from(treated), r.y)
     });
-    bench.refused("back.csv", back, "", &["treatment indicator", "is treated in 5 but not in 6"]);
+    bench.refused("back.csv", back, "", &["treatment indicator", "is treated in 3 but not in 6"]);
     // Two periods: a cohort of 1 is read as before.
     let two = panel("id,t,g,y", |r| format!("{},{},{},{}", r.unit, r.period, usize::from(r.cohort > 0), r.y));
     let two: String = two

@@ -68,8 +68,8 @@ pub(crate) fn explain(error: EngineError, source: &Source, all: &[Wanted<'_>]) -
     }
 }
 
-/// The same of a panel in which every unit keeps its value; `None` if its cohorts are no indicator.
-pub(crate) fn constant(panel: &Panel, spec: &RunSpec) -> Option<EngineError> {
+/// The same of a panel in which every unit keeps its value, after what `error` says; `None` if its cohorts are no indicator.
+pub(crate) fn constant(panel: &Panel, spec: &RunSpec, error: &str) -> Option<EngineError> {
     let treated = panel.strata.iter().filter(|s| s.cohort.is_finite());
     let (mut any, mut only) = (false, true);
     treated.for_each(|stratum| (any, only) = (true, only && stratum.cohort == 1.0));
@@ -92,7 +92,7 @@ pub(crate) fn constant(panel: &Panel, spec: &RunSpec) -> Option<EngineError> {
         first_of_all: panel.periods.first().copied(),
     };
     debug_assert!(panel.rows == RowKind::Observation || spec.panel);
-    Some(indicator.describe(spec))
+    Some(indicator.describe(spec).in_context(error))
 }
 
 /// What was found of an indicator.

@@ -368,7 +368,8 @@ fn clean(panel: &Panel, spec: &RunSpec, warnings: &mut Vec<String>) -> Result<Cl
         cohorts: raw.clone(),
     };
     let planned = plan_sample(&table, &rules(panel, spec)).map_err(|e| {
-        treatment::constant(panel, spec).unwrap_or_else(|| input_error(&e, Some(e.hint().to_owned())))
+        treatment::constant(panel, spec, &e.to_string())
+            .unwrap_or_else(|| input_error(&e, Some(e.hint().to_owned())))
     })?;
     warnings.extend(planned.warnings);
     let periods: Vec<usize> = planned.periods.iter().map(|&p| observed[p]).collect();
