@@ -6,6 +6,7 @@ pub mod calendar;
 pub mod cell_names;
 pub mod cloud;
 pub mod describe;
+pub mod disk;
 pub mod error;
 pub mod events;
 mod expand;

@@ -222,7 +222,7 @@ pub(crate) struct AggArgs {
 /// Arguments of `stagger describe`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DescribeArgs {
-    /// Parquet, CSV or TSV: files, folders or globs
+    /// Parquet, CSV or TSV (also .gz, .zst), Delta tables: files, folders or globs
     #[arg(value_name = "INPUT", required = true)]
     pub(crate) inputs: Vec<String>,
     /// Period

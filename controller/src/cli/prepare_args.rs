@@ -15,7 +15,7 @@ use crate::failure::Failure;
 /// Arguments of `stagger prepare`.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct PrepareArgs {
-    /// Parquet, CSV or TSV: files, folders or globs, local or s3://; or one run file (.toml). With --verify a store
+    /// Parquet, CSV or TSV (also .gz, .zst), Delta tables: files, folders or globs, local or s3://; or one run file (.toml). With --verify a store
     #[arg(value_name = "INPUT")]
     pub(crate) data: Vec<String>,
     #[command(flatten)]

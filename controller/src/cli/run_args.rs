@@ -370,7 +370,7 @@ keys!(RunningArgs {
 /// Arguments of `stagger run`.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub(crate) struct RunArgs {
-    /// Parquet, CSV or TSV: files, folders or globs, local or s3://; a prepared store; or one run file (.toml)
+    /// Parquet, CSV or TSV (also .gz, .zst), Delta tables: files, folders or globs, local or s3://; a prepared store; or one run file (.toml)
     #[arg(value_name = "INPUT")]
     pub(crate) data: Vec<String>,
     #[command(flatten)]

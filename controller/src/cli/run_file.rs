@@ -17,6 +17,7 @@
 
 use std::path::{Path, PathBuf};
 
+use stagger_engine::disk;
 use stagger_engine::error::{EngineError, closest};
 use stagger_engine::store::Storage;
 use toml::{Table, Value};
@@ -60,7 +61,10 @@ pub(crate) fn resolve(mut flags: RunArgs) -> Result<Vec<Named>, Failure> {
 pub(crate) fn read(path: &Path) -> Result<RunFile, Failure> {
     let text = match path.to_str().filter(|text| text.starts_with("s3://")) {
         Some(url) => remote(url)?,
-        None => std::fs::read_to_string(path).map_err(|source| Failure::read(path, &source))?,
+        None => disk::read_text(path, disk::TEXT_BYTES).map_err(|source| {
+            Failure::read(path, &source)
+                .hint("a run file is a text of a few lines in TOML; `stagger run --help` lists its keys")
+        })?,
     };
     parse(&text, path)
 }
@@ -86,6 +90,13 @@ pub(crate) fn topic_of(inputs: &[String]) -> Option<String> {
 fn remote(url: &str) -> Result<String, Failure> {
     let (folder, name) = url.rsplit_once('/').unwrap_or((url, ""));
     let storage = Storage::open(folder).map_err(EngineError::from)?;
+    let size = storage.head(name).map_err(EngineError::from)?.size;
+    if size > disk::TEXT_BYTES {
+        return Err(Failure::input(format!(
+            "{url} has {size} bytes, and a run file at most {}",
+            disk::TEXT_BYTES
+        )));
+    }
     let (bytes, _) = storage.get(name, None).map_err(EngineError::from)?;
     String::from_utf8(bytes.to_vec())
         .map_err(|_| Failure::input(format!("{url} is no text in UTF-8")).hint("a run file is TOML in UTF-8"))

@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use stagger_engine::cloud::{read_request, run_url};
+use stagger_engine::disk;
 use stagger_engine::error::EngineError;
 use stagger_engine::events::RunEvent;
 use stagger_engine::journal::{self, Entry, HEARTBEAT, RunState, SILENCE};
@@ -28,7 +29,7 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// Shows a run.
 pub(crate) fn watch(args: &WatchArgs) -> Result<(), Failure> {
-    if let Some(file) = event_log(Path::new(&args.run)) {
+    if let Some(file) = event_log(Path::new(&args.run))? {
         let text = logged(&file)?;
         overwrites(&args.view, &[&file])?;
         return replay(&args.run, parse(&text, &file.display().to_string())?, &args.view);
@@ -70,7 +71,7 @@ pub(crate) fn watch(args: &WatchArgs) -> Result<(), Failure> {
 fn logged(file: &Path) -> Result<String, Failure> {
     let folder = file.parent().unwrap_or(Path::new(""));
     let of_result = file.file_name().is_some_and(|name| name == EVENTS_FILE) && folder.join(RESULT).is_file();
-    let text = fs::read_to_string(file).map_err(|error| Failure::read(file, &error))?;
+    let text = disk::read_text(file, disk::RECORD_BYTES).map_err(|error| Failure::read(file, &error))?;
     if of_result {
         checked(folder)?.compare(EVENTS_FILE, text.as_bytes())?;
     }
@@ -92,11 +93,21 @@ pub(crate) fn overwrites(view: &ViewArgs, inputs: &[impl AsRef<Path>]) -> Result
 }
 
 /// The event log that a path names: itself, or the one in a result's folder.
-fn event_log(path: &Path) -> Option<PathBuf> {
-    if path.is_file() {
-        return Some(path.to_owned());
+///
+/// # Errors
+/// What is there, but no regular file.
+fn event_log(path: &Path) -> Result<Option<PathBuf>, Failure> {
+    for file in [path.to_owned(), path.join(EVENTS_FILE)] {
+        match fs::metadata(&file) {
+            Ok(meta) if meta.is_dir() => {}
+            Ok(meta) => {
+                disk::check_regular(&meta).map_err(|error| Failure::read(&file, &error))?;
+                return Ok(Some(file));
+            }
+            Err(_) => {}
+        }
     }
-    Some(path.join(EVENTS_FILE)).filter(|file| file.is_file())
+    Ok(None)
 }
 
 fn theme(view: &ViewArgs) -> tui::Theme {

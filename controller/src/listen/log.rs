@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
+use stagger_engine::disk;
 use stagger_engine::events::{EVENTS, RunEvent};
 use stagger_engine::printable::printable_json;
 
@@ -165,8 +166,8 @@ fn unopened(path: &Path, error: &io::Error) -> Failure {
 /// Whether the first line of a file is an event.
 fn holds_events(path: &Path) -> bool {
     let mut line = Vec::new();
-    let read =
-        File::open(path).and_then(|file| BufReader::new(file.take(LONGEST)).read_until(b'\n', &mut line));
+    let read = disk::open(path)
+        .and_then(|(file, _)| BufReader::new(file.take(LONGEST)).read_until(b'\n', &mut line));
     read.is_ok() && serde_json::from_slice::<Read>(&line).is_ok()
 }
 

@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use stagger_engine::disk;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::failure::Failure;
@@ -87,8 +88,8 @@ fn digits(sum: u128) -> String {
 pub(crate) fn read(folder: &Path) -> Result<Option<Checksums>, Failure> {
     use std::io::Read;
     let path = folder.join(CHECKSUMS);
-    let file = match File::open(&path) {
-        Ok(file) => file,
+    let file = match disk::open(&path) {
+        Ok((file, _)) => file,
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             return Ok(None);
         }
@@ -140,7 +141,7 @@ impl Checked {
     /// Without its file, or with other bytes than were written.
     pub(crate) fn read(&self, name: &str) -> Result<Vec<u8>, Failure> {
         let path = self.folder.join(name);
-        let bytes = fs::read(&path).map_err(|source| Failure::read(&path, &source))?;
+        let bytes = disk::read(&path, disk::RECORD_BYTES).map_err(|source| Failure::read(&path, &source))?;
         self.compare(name, &bytes)?;
         Ok(bytes)
     }

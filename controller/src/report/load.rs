@@ -9,6 +9,7 @@ use arrow::datatypes::Float64Type;
 use faer::Mat;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
+use stagger_engine::disk;
 use stagger_engine::result::{MOST_VCOV, SavedResult};
 
 use super::checksums::{CHECKSUMS, Checked};
@@ -69,7 +70,7 @@ fn load_checked(path: &Path) -> Result<(PathBuf, SavedResult, Checked), Failure>
     if path.is_dir() && !file.exists() {
         return Err(Failure::input(format!("{} holds no {RESULT}", path.display())).hint(elsewhere(path)));
     }
-    let text = fs::read_to_string(&file).map_err(|source| {
+    let text = disk::read_text(&file, disk::RECORD_BYTES).map_err(|source| {
         Failure::read(&file, &source).hint("give the folder that `stagger run --out` wrote")
     })?;
     checked.compare(RESULT, text.as_bytes())?;
@@ -155,7 +156,7 @@ fn check(saved: &SavedResult) -> Result<(), String> {
 
 /// Reads `draws.parquet` and checks that it belongs to the result.
 fn load_draws(file: &Path, saved: &SavedResult, checked: &Checked) -> Result<Mat<f64>, Failure> {
-    let mut open = File::open(file).map_err(|source| {
+    let (mut open, _) = disk::open(file).map_err(|source| {
         Failure::read(file, &source)
             .hint(format!("the run had bstrap: its {DRAWS} must stand beside {RESULT}"))
             .hint("run it again with --out, or with --bstrap false for analytic standard errors")

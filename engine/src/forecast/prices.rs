@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 use toml::{Table, Value};
 
+use crate::disk;
 use crate::error::{EngineError, Result};
 
 /// The list of the repository.
@@ -64,8 +65,8 @@ impl Prices {
     /// A file that can't be read, or a key that is missing, unknown, or no price; the key is named.
     pub fn read(path: &Path) -> Result<Self> {
         let file = path.display().to_string();
-        let text = std::fs::read_to_string(path)
-            .map_err(|e| EngineError::input(format!("prices: can't read {file}: {}", e.kind())))?;
+        let text = disk::read_text(path, disk::TEXT_BYTES)
+            .map_err(|e| EngineError::input(format!("prices: can't read {file}: {e}")))?;
         Self::parse(&text, &file)
     }
 

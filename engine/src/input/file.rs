@@ -11,8 +11,13 @@ use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 
 use super::csv::{self, CsvFile, Layout, Selection};
 use super::fetched::Fetched;
-use super::files::InputPath;
+use super::files::{InputPath, file_name};
+use super::format::{Format, Packing, Recognised};
+use super::names::format_of;
+use super::peek::peek_into;
 use super::remote::{Remote, failure};
+use super::unpack::unpacked;
+use crate::disk;
 use crate::error::{EngineError, Result};
 use crate::parquet_file::{self, LocalFile};
 use crate::store::{StoreErrorKind, local_etag};
@@ -44,71 +49,113 @@ impl SourceFile {
         selection: &Selection,
         known: Option<&Layout>,
     ) -> Result<Self> {
-        if input.is_text() {
-            return Self::open_text(input, selection, known);
-        }
         match input.remote.clone() {
-            Some(remote) => Self::open_remote(input, &remote),
-            None => Self::open_local(input),
+            Some(remote) => Self::open_remote(input, &remote, selection, known),
+            None => Self::open_local(input, selection, known),
         }
     }
 
-    fn open_text(input: InputPath, selection: &Selection, known: Option<&Layout>) -> Result<Self> {
-        let (bytes, fingerprint) = match &input.remote {
-            Some(remote) => remote.head().map(|info| (info.size, info.etag))?,
-            None => open_local(&input).map(|(_, meta)| (meta.len(), local_etag(&meta)))?,
-        };
-        if bytes == 0 {
-            return Err(empty(&input));
-        }
-        let layout = known.cloned().unwrap_or_default();
-        let content = Content::Csv(CsvFile::new(layout));
-        let mut file = Self { input, schema: Arc::new(Schema::empty()), content, bytes, fingerprint };
-        let layout = match known {
-            Some(layout) => layout.clone(),
-            None => csv::open(&file, selection)?,
-        };
-        file.schema = Arc::new(layout.schema());
-        file.content = Content::Csv(CsvFile::new(layout));
-        Ok(file)
-    }
-
-    fn open_local(input: InputPath) -> Result<Self> {
+    fn open_local(mut input: InputPath, selection: &Selection, known: Option<&Layout>) -> Result<Self> {
         let (handle, meta) = open_local(&input)?;
         let (bytes, fingerprint) = (meta.len(), local_etag(&meta));
         if bytes == 0 {
             return Err(empty(&input));
         }
+        let peeked =
+            peek_into(&file_name(&input.path), &handle, bytes).map_err(|e| unreadable(&input, &e))?;
+        input.format = format(&input, peeked)?;
+        if input.is_text() {
+            return Self::open_text(input, bytes, fingerprint, selection, known);
+        }
         let meta = parquet_file::open(&LocalFile::new(handle, bytes))
             .map_err(|damage| no_parquet(&input.name(), &damage.to_string()))?;
-        let schema = Arc::clone(meta.schema());
+        Self::open_parquet(input, meta, bytes, fingerprint)
+    }
+
+    fn open_remote(
+        mut input: InputPath,
+        remote: &Remote,
+        selection: &Selection,
+        known: Option<&Layout>,
+    ) -> Result<Self> {
+        let mut broken = None;
+        if !input.is_text() {
+            let name = input.name();
+            match remote.footer(|reason| no_parquet(&name, reason)) {
+                Ok((meta, info)) => return Self::open_parquet(input, meta, info.size, info.etag),
+                // The first bytes tell damage from another format.
+                Err(error) if error.is_input() => broken = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        let info = remote.head()?;
+        if info.size == 0 {
+            return Err(empty(&input));
+        }
+        input.format = format(&input, remote.peek(info.size)?)?;
+        match (input.is_text(), broken) {
+            (true, _) => Self::open_text(input, info.size, info.etag, selection, known),
+            (false, Some(error)) => Err(error),
+            // Parquet under an ending of text.
+            (false, None) => Self::open_remote(input, remote, selection, known),
+        }
+    }
+
+    fn open_text(
+        input: InputPath,
+        bytes: u64,
+        fingerprint: String,
+        selection: &Selection,
+        known: Option<&Layout>,
+    ) -> Result<Self> {
+        let content = Content::Csv(CsvFile::new(known.cloned().unwrap_or_default()));
+        let file = Self { input, schema: Arc::new(Schema::empty()), content, bytes, fingerprint };
+        let layout = match known {
+            Some(layout) => layout.clone(),
+            None => csv::open(&file, selection)?,
+        };
+        let schema = Arc::new(layout.schema());
+        Ok(Self { schema, content: Content::Csv(CsvFile::new(layout)), ..file })
+    }
+
+    fn open_parquet(
+        mut input: InputPath,
+        meta: ArrowReaderMetadata,
+        bytes: u64,
+        fingerprint: String,
+    ) -> Result<Self> {
         no_shard(&meta, &input.name())?;
+        let schema = Arc::clone(meta.schema());
+        if input.logged {
+            // Some writers of tables keep the partition columns in the files too; there the log says the same.
+            input.hive.retain(|(name, _)| schema.field_with_name(name).is_err());
+        }
         Ok(Self { input, schema, content: Content::Parquet(meta), bytes, fingerprint })
     }
 
-    fn open_remote(input: InputPath, remote: &Remote) -> Result<Self> {
-        let name = input.name();
-        let (meta, info) = remote.footer(|reason| no_parquet(&name, reason))?;
-        no_shard(&meta, &name)?;
-        let (schema, content) = (Arc::clone(meta.schema()), Content::Parquet(meta));
-        Ok(Self { input, schema, content, bytes: info.size, fingerprint: info.etag })
+    /// The bytes of the file's text from `position` on, if it is still the one that was opened first.
+    pub(super) fn stream(&self, position: u64) -> Result<Box<dyn Read + Send>> {
+        match self.input.format {
+            Format::Text(packing) if packing != Packing::Plain => {
+                let text = unpacked(packing, self.raw(0)?, self.bytes, position);
+                text.map_err(|error| unreadable(&self.input, &error))
+            }
+            _ => self.raw(position),
+        }
     }
 
-    /// The file's bytes from `position` on, if it is still the one that was opened first.
-    pub(super) fn stream(&self, position: u64) -> Result<Box<dyn Read + Send>> {
+    fn raw(&self, position: u64) -> Result<Box<dyn Read + Send>> {
         if let Some(remote) = &self.input.remote {
             return Ok(Box::new(remote.stream(self.bytes, &self.fingerprint, position)));
         }
         let mut handle = self.handle()?;
-        handle
-            .seek(SeekFrom::Start(position))
-            .map_err(|e| EngineError::input(format!("`{}`: {e}", self.input.name())))?;
+        handle.seek(SeekFrom::Start(position)).map_err(|error| unreadable(&self.input, &error))?;
         Ok(Box::new(handle))
     }
 
     /// Whether [`SourceFile::stream`] can start anywhere at little cost.
     pub(super) fn is_seekable(&self) -> bool {
-        true
+        !matches!(self.input.format, Format::Text(packing) if packing != Packing::Plain)
     }
 
     /// Ranges of a remote file, if it is still the one that was opened first.
@@ -179,10 +226,31 @@ fn no_shard(meta: &ArrowReaderMetadata, name: &str) -> Result<()> {
 }
 
 fn open_local(input: &InputPath) -> Result<(File, Metadata)> {
-    let failed = |e: std::io::Error| EngineError::input(format!("`{}`: {e}", input.name()));
-    let handle = File::open(&input.path).map_err(failed)?;
-    let meta = handle.metadata().map_err(failed)?;
-    Ok((handle, meta))
+    disk::open(&input.path).map_err(|error| unreadable(input, &error))
+}
+
+fn unreadable(input: &InputPath, error: &std::io::Error) -> EngineError {
+    EngineError::input(format!("`{}`: {error}", input.name()))
+}
+
+/// The format that a file is read in: its bytes decide, not its ending.
+fn format(input: &InputPath, recognised: Recognised) -> Result<Format> {
+    let promised = format_of(&file_name(&input.path));
+    match recognised {
+        Recognised::Known(Format::Text(_)) if promised == Some(Format::Parquet) => {
+            Err(EngineError::input(format!("`{}`: the ending is Parquet's, but the file is text", input.name()))
+                .with_hint("read it: if it is a message in place of the data, get the file again; if it is CSV, give it the ending .csv"))
+        }
+        Recognised::Known(format) => Ok(format),
+        Recognised::Foreign(foreign) => Err(foreign.refuse(&input.name())),
+        // Text with stray bytes, which the reader names.
+        Recognised::Bytes if input.is_text() => Ok(input.format),
+        Recognised::Bytes => Err(EngineError::input(format!(
+            "`{}`: not a Parquet file: it neither begins nor ends as one (`PAR1`), and is of no format that is known",
+            input.name()
+        ))
+        .with_hint("name Parquet or CSV files; if the file was copied or downloaded, get it again")),
+    }
 }
 
 fn empty(input: &InputPath) -> EngineError {
@@ -191,5 +259,5 @@ fn empty(input: &InputPath) -> EngineError {
 
 fn no_parquet(name: &str, reason: &str) -> EngineError {
     EngineError::input(format!("`{name}`: not a readable Parquet file: {reason}"))
-        .with_hint("the file may be truncated, damaged or of another format; CSV files end in .csv or .tsv")
+        .with_hint("the file is truncated or damaged: copy or write it again")
 }

@@ -1,7 +1,12 @@
-//! Which files an input names.
+//! Which files an input names. All of them: what can't be read is refused by name, what is no data is known as such, and nothing counts
+//! twice.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use super::folder::Listing;
+use super::format::Format;
+use super::names;
 use super::remote::{Buckets, OpenBucket, Remote};
 use crate::error::{EngineError, Result};
 use crate::store::Storage;
@@ -15,6 +20,10 @@ pub struct InputPath {
     pub hive: Vec<(String, Option<String>)>,
     /// Where to read it, if not on this machine.
     pub(super) remote: Option<Remote>,
+    /// How its rows are written, as far as name or bytes told before it was opened.
+    pub(super) format: Format,
+    /// Whether a table's log carries the columns of `hive`, which the file may hold too.
+    pub(super) logged: bool,
 }
 
 impl InputPath {
@@ -23,24 +32,22 @@ impl InputPath {
         self.path.display().to_string()
     }
 
-    /// What follows the last dot of the name, in lower case.
+    /// What follows the last dot of the name, that of a compressed file aside; in lower case.
     pub(super) fn extension(&self) -> String {
-        self.path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default()
+        names::plain_ending(&file_name(&self.path))
     }
 
-    /// Whether the file is CSV or TSV.
+    /// Whether the file is text: CSV or TSV, compressed perhaps.
     pub(crate) fn is_text(&self) -> bool {
-        ["csv", "tsv", "txt"].contains(&self.extension().as_str())
+        matches!(self.format, Format::Text(_))
     }
 }
 
-const EXTENSIONS: [&str; 7] = ["parquet", "parq", "pq", "pqt", "csv", "tsv", "txt"];
-
 /// Lists the files of all inputs: files as given, the data files below folders and matches of globs by name; on this machine or,
-/// with `s3://`, on S3.
+/// with `s3://`, on S3. Of a Delta table the files of its newest version.
 ///
 /// # Errors
-/// Inputs that name nothing, or what can't be listed.
+/// Inputs that name nothing, what can't be listed or read, and files that two names lead to.
 pub fn expand(inputs: &[String]) -> Result<Vec<InputPath>> {
     expand_in(inputs, &|bucket| Storage::open(&format!("s3://{bucket}")))
 }
@@ -48,106 +55,69 @@ pub fn expand(inputs: &[String]) -> Result<Vec<InputPath>> {
 /// The same, with buckets opened by `open`.
 pub(super) fn expand_in(inputs: &[String], open: OpenBucket<'_>) -> Result<Vec<InputPath>> {
     let mut buckets = Buckets::new(open);
+    let mut listing = Listing::default();
     let mut found = Vec::new();
     for input in inputs {
-        if input.starts_with("s3://") {
-            found.extend(buckets.expand(input)?);
-            continue;
-        }
-        let before = found.len();
-        expand_one(input, &mut found)?;
-        found[before..].sort_by(|a: &InputPath, b| a.path.cmp(&b.path));
+        let mut files = match input.starts_with("s3://") {
+            true => buckets.expand(input)?,
+            false => listing.expand(input)?,
+        };
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        found.append(&mut files);
     }
     if found.is_empty() {
         return Err(
             EngineError::input("no input given").with_hint("name a Parquet or CSV file, a folder or a glob")
         );
     }
+    once(&found)?;
     Ok(found)
 }
 
-fn expand_one(input: &str, found: &mut Vec<InputPath>) -> Result<()> {
-    let path = Path::new(input);
-    match std::fs::metadata(path) {
-        Ok(meta) if meta.is_dir() => {
-            let before = found.len();
-            walk(path, path, found)?;
-            if found.len() == before {
-                return Err(no_data(input));
-            }
-            Ok(())
-        }
-        Ok(_) => {
-            found.push(local(path.to_owned(), hive_columns(path)));
-            Ok(())
-        }
-        Err(_) if input.contains(['*', '?', '[']) => expand_glob(input, found),
-        Err(error) => Err(unreadable(path, &error)),
-    }
-}
-
-fn expand_glob(pattern: &str, found: &mut Vec<InputPath>) -> Result<()> {
-    let matches = glob::glob(pattern)
-        .map_err(|e| EngineError::input(format!("`{pattern}`: not a valid glob: {}", e.msg)))?;
-    let before = found.len();
-    for entry in matches {
-        let path =
-            entry.map_err(|e| EngineError::input(format!("`{}`: {}", e.path().display(), e.error())))?;
-        if path.is_dir() {
-            // The folders that the pattern names carry columns too.
-            walk(Path::new(""), &path, found)?;
-        } else {
-            let hive = hive_columns(&path);
-            found.push(local(path, hive));
-        }
-    }
-    if found.len() == before {
-        return Err(EngineError::input(format!("`{pattern}`: no file matches")));
-    }
-    Ok(())
-}
-
-fn walk(root: &Path, folder: &Path, found: &mut Vec<InputPath>) -> Result<()> {
-    let entries = std::fs::read_dir(folder).map_err(|e| unreadable(folder, &e))?;
-    for entry in entries {
-        let path = entry.map_err(|e| unreadable(folder, &e))?.path();
-        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        // `_SUCCESS`, `_metadata`, `.part.crc`: what Spark and Dask leave beside the data.
-        if name.starts_with(['_', '.']) {
-            continue;
-        }
-        if path.is_dir() {
-            walk(root, &path, found)?;
-        } else if is_data(&path) {
-            let hive = path.strip_prefix(root).map(hive_columns).unwrap_or_default();
-            found.push(local(path, hive));
+/// Refuses objects that are named twice; files of this machine were told apart as they were found.
+fn once(found: &[InputPath]) -> Result<()> {
+    let mut seen = HashMap::new();
+    for input in found.iter().filter(|input| input.remote.is_some()) {
+        if let Some(()) = seen.insert(&input.path, ()) {
+            return Err(twice(&input.name(), &input.name()));
         }
     }
     Ok(())
 }
 
-/// Whether a file's ending is one of those that we read.
-pub(super) fn is_data(path: &Path) -> bool {
-    path.extension().is_some_and(|e| EXTENSIONS.contains(&e.to_string_lossy().to_lowercase().as_str()))
+/// The error for a file that two names lead to.
+pub(super) fn twice(first: &str, second: &str) -> EngineError {
+    let message = match first == second {
+        true => format!("`{first}` is named twice: its rows would count twice"),
+        false => format!("`{first}` and `{second}` are one file: its rows would count twice"),
+    };
+    EngineError::input(message)
+        .with_hint("name each file once; for a folder with links, name its files by a glob")
+}
+
+/// The error for files of an input that would be left out: all of them, or the first ten and a count.
+pub(super) fn left_out(input: &str, mut left: Vec<(String, &'static str)>) -> EngineError {
+    const SHOWN: usize = 10;
+    left.sort();
+    let shown: Vec<String> =
+        left.iter().take(SHOWN).map(|(name, what)| format!("`{name}` ({what})")).collect();
+    let more = match left.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    EngineError::input(format!("`{input}` holds files that can't be read: {}{more}", shown.join(", ")))
+        .with_hint("a folder is read whole: convert or move these files, or name the others by a glob such as 'folder/*.parquet'")
 }
 
 /// The error for a folder without data.
 pub(super) fn no_data(input: &str) -> EngineError {
     EngineError::input(format!("`{input}`: no data file in this folder"))
-        .with_hint(format!("looked for .{}", EXTENSIONS.join(", .")))
+        .with_hint("looked for Parquet (.parquet, .parq, .pq, .pqt or without an ending) and text (.csv, .tsv, .txt, .tab, .psv, also .gz and .zst)")
 }
 
-fn local(path: PathBuf, hive: Vec<(String, Option<String>)>) -> InputPath {
-    InputPath { path, hive, remote: None }
-}
-
-fn unreadable(path: &Path, error: &std::io::Error) -> EngineError {
-    let why = match error.kind() {
-        std::io::ErrorKind::NotFound => "no such file or folder".to_owned(),
-        std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        _ => error.to_string(),
-    };
-    EngineError::input(format!("`{}`: {why}", path.display()))
+/// The last part of a path.
+pub(super) fn file_name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 /// The columns that the folders of a path carry.
@@ -164,7 +134,8 @@ pub(super) fn hive_columns(path: &Path) -> Vec<(String, Option<String>)> {
         .collect()
 }
 
-fn percent_decode(text: &str) -> String {
+/// A text without its `%20`.
+pub(super) fn percent_decode(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;

@@ -1,20 +1,28 @@
 //! Input files as chunks of rows: Parquet row groups, or lines of CSV files.
 
+mod contradiction;
 mod convert;
 mod csv;
 mod fetched;
 mod file;
 mod files;
+mod folder;
 mod footer;
+mod foreign;
+mod format;
 mod keys;
+mod names;
 mod notes;
 mod part;
+mod peek;
 mod read;
 mod remote;
 mod source;
+mod tables;
 mod text;
 mod twins;
 mod types;
+mod unpack;
 
 pub use convert::{hash_bytes, hash_integer, with_f64};
 pub use csv::{CsvOptions, Encoding, Role, Selection};

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::csv::{Layout, Selection};
 use super::file::{Content, SourceFile};
 use super::files::InputPath;
+use super::format::{Format, Packing};
 use super::remote::Remote;
 use super::source::{Chunk, Source};
 use crate::error::Result;
@@ -17,6 +18,8 @@ use crate::store::{Storage, StoreResult};
 pub(crate) struct Described {
     path: String,
     hive: Vec<(String, Option<String>)>,
+    #[serde(default)]
+    logged: bool,
     fingerprint: String,
     /// What was found in a CSV file: how it is written, its types and chunks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -29,6 +32,7 @@ impl Source {
         let describe = |file: &SourceFile| Described {
             path: file.input.name(),
             hive: file.input.hive.clone(),
+            logged: file.input.logged,
             fingerprint: file.fingerprint.clone(),
             csv: match &file.content {
                 Content::Csv(csv) => Some(csv.layout.clone()),
@@ -82,6 +86,9 @@ impl Described {
             Some((bucket, key)) => Some(Remote::at(open(&format!("s3://{bucket}"))?, key)),
             None => None,
         };
-        Ok(InputPath { path: PathBuf::from(&self.path), hive: self.hive.clone(), remote })
+        // The file was opened where the input was listed; its bytes say again what it is.
+        let format = if self.csv.is_some() { Format::Text(Packing::Plain) } else { Format::Parquet };
+        let (path, hive) = (PathBuf::from(&self.path), self.hive.clone());
+        Ok(InputPath { path, hive, remote, format, logged: self.logged })
     }
 }

@@ -10,13 +10,20 @@ use glob::{MatchOptions, Pattern};
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 
 use super::fetched::Fetched;
-use super::files::{InputPath, hive_columns, is_data, no_data};
+use super::files::{InputPath, hive_columns, left_out, no_data};
+use super::format::{self, Format, HEAD, Recognised, recognise};
+use super::names::{Named, by_bytes, by_name, format_of, is_passed_folder};
+use super::tables::{RemoteTables, TableFile, not_in_table};
 use crate::error::{EngineError, Result};
+use crate::parallel::map;
 use crate::parquet_file::{TAIL, footer_length, parse};
 use crate::store::{ObjectInfo, Storage, StoreError, StoreErrorKind, StoreResult};
 
 /// First read of a footer: holds that of a file with some hundred column chunks, and costs as much as a smaller read.
 const FOOTER: u64 = 64 << 10;
+
+/// Objects that are looked into at a time.
+const WIDTH: usize = 16;
 
 /// `*` stays within a folder, as in the shell; `**` does not.
 const MATCHING: MatchOptions = MatchOptions {
@@ -60,7 +67,7 @@ impl<'a> Buckets<'a> {
         match key {
             "" => bucket.folder(input, ""),
             folder if folder.ends_with('/') => bucket.folder(input, folder),
-            key => bucket.object_or_folder(key),
+            key => bucket.object_or_folder(input, key),
         }
     }
 }
@@ -71,29 +78,49 @@ struct Bucket<'a> {
 }
 
 impl Bucket<'_> {
-    fn object_or_folder(&self, key: &str) -> Result<Vec<InputPath>> {
+    fn object_or_folder(&self, input: &str, key: &str) -> Result<Vec<InputPath>> {
         match self.storage.head(key) {
-            Ok(_) => Ok(vec![self.input(key, key)]),
+            Ok(info) => Ok(vec![self.object(key, info.size)?]),
             // Spark writes folders that are called `x.parquet`.
             Err(missing) if missing.kind == StoreErrorKind::NotFound => {
-                let below = self.below(&format!("{key}/"))?;
+                let below = self.below(input, &format!("{key}/"))?;
                 if below.is_empty() { Err(failure(missing)) } else { Ok(below) }
             }
             Err(error) => Err(failure(error)),
         }
     }
 
+    /// The object that an input names.
+    fn object(&self, key: &str, size: u64) -> Result<InputPath> {
+        if let Some((prefix, table)) = RemoteTables::new(self.storage, self.name, key, &[]).above(key)? {
+            let address = format!("s3://{}/{key}", self.name);
+            let file = table.files.get(&key[prefix.len()..]);
+            let file = file.ok_or_else(|| not_in_table(&address, &format!("s3://{}/{prefix}", self.name)))?;
+            return Ok(self.of_table(key, file));
+        }
+        let format = match format_of(key.rsplit('/').next().unwrap_or(key)) {
+            Some(format) => format,
+            None => match self.peek(key, size)? {
+                Recognised::Known(format) => format,
+                Recognised::Foreign(foreign) => {
+                    return Err(foreign.refuse(&format!("s3://{}/{key}", self.name)));
+                }
+                Recognised::Bytes => Format::Parquet,
+            },
+        };
+        Ok(self.input(key, key, format))
+    }
+
     fn folder(&self, input: &str, folder: &str) -> Result<Vec<InputPath>> {
-        let found = self.below(folder)?;
+        let found = self.below(input, folder)?;
         if found.is_empty() { Err(no_data(input)) } else { Ok(found) }
     }
 
     /// The data files below a folder, with the columns that the folders below it carry.
-    fn below(&self, folder: &str) -> Result<Vec<InputPath>> {
+    fn below(&self, input: &str, folder: &str) -> Result<Vec<InputPath>> {
         let listed = self.storage.list(folder).map_err(failure)?;
-        let below = listed.iter().filter_map(|object| Some((&object.key, object.key.strip_prefix(folder)?)));
-        let data = below.filter(|(_, name)| is_data_below(name));
-        Ok(data.map(|(key, name)| self.input(key, name)).collect())
+        let below = |object: &ObjectInfo| object.key.starts_with(folder).then_some(folder.len());
+        self.data(input, folder, &listed, below, folder.len())
     }
 
     /// The objects that a pattern matches, and the data files below the folders that it matches.
@@ -106,31 +133,96 @@ impl Bucket<'_> {
         let wanted = pattern_of(pattern.trim_end_matches('/'))?;
         let matches = |name: &str| wanted.matches_with(name, MATCHING);
         let listed = self.storage.list(&pattern[..literal]).map_err(failure)?;
-        let found = listed.iter().filter(|object| {
+        // Where the name of the match ends, and what lies below it begins.
+        let matched = |object: &ObjectInfo| {
             let key = object.key.as_str();
-            let below = |(at, _): (usize, &str)| matches(&key[..at]) && is_data_below(&key[at + 1..]);
-            // A key that ends in `/` marks a folder.
-            !key.ends_with('/') && (matches(key) || key.match_indices('/').any(below))
-        });
-        let found: Vec<InputPath> = found.map(|object| self.input(&object.key, &object.key)).collect();
-        if found.is_empty() {
+            let folder = key.match_indices('/').map(|(at, _)| at).find(|at| matches(&key[..*at]));
+            let whole = || matches(key).then(|| key.rfind('/').map_or(0, |at| at + 1));
+            folder.map(|at| at + 1).or_else(whole)
+        };
+        if !listed.iter().any(|object| matched(object).is_some()) {
             return Err(EngineError::input(format!("`{input}`: no object matches")));
         }
+        let found = self.data(input, &pattern[..literal], &listed, matched, 0)?;
+        if found.is_empty() { Err(no_data(input)) } else { Ok(found) }
+    }
+
+    /// The data among the objects listed by `prefix`: of those that `below` knows, what follows the byte that it gives must not be hidden.
+    /// Columns are read from what follows `columns` bytes.
+    fn data(
+        &self,
+        input: &str,
+        prefix: &str,
+        listed: &[ObjectInfo],
+        below: impl Fn(&ObjectInfo) -> Option<usize>,
+        columns: usize,
+    ) -> Result<Vec<InputPath>> {
+        let mut tables = RemoteTables::new(self.storage, self.name, prefix, listed);
+        let mut found = Vec::new();
+        let mut unknown = Vec::new();
+        for object in listed {
+            let key = object.key.as_str();
+            let Some(at) = below(object) else { continue };
+            // A key that ends in `/` marks a folder.
+            if key.ends_with('/') || is_hidden(&key[at..]) {
+                continue;
+            }
+            if let Some((root, table)) = tables.above(key)? {
+                found.extend(table.files.get(&key[root.len()..]).map(|file| self.of_table(key, file)));
+                continue;
+            }
+            match by_name(key.rsplit('/').next().unwrap_or(key), object.size) {
+                Named::Beside => {}
+                Named::Data(format) => found.push(self.input(key, &key[columns..], format)),
+                Named::Unknown => unknown.push(object),
+            }
+        }
+        tables.all_there(listed)?;
+        found.extend(self.told_by_bytes(input, &unknown, columns)?);
         Ok(found)
     }
 
-    fn input(&self, key: &str, path_with_columns: &str) -> InputPath {
+    /// Those objects whose names say nothing, by their first and last bytes.
+    fn told_by_bytes(&self, input: &str, unknown: &[&ObjectInfo], columns: usize) -> Result<Vec<InputPath>> {
+        let told = map(WIDTH, unknown.len(), |at| self.peek(&unknown[at].key, unknown[at].size))?;
+        let (mut found, mut left) = (Vec::new(), Vec::new());
+        for (object, recognised) in unknown.iter().zip(told) {
+            let key = object.key.as_str();
+            match by_bytes(key.rsplit('/').next().unwrap_or(key), recognised) {
+                Ok(format) => found.push(self.input(key, &key[columns..], format)),
+                Err(what) => left.push((format!("s3://{}/{key}", self.name), what)),
+            }
+        }
+        if left.is_empty() { Ok(found) } else { Err(left_out(input, left)) }
+    }
+
+    fn peek(&self, key: &str, size: u64) -> Result<Recognised> {
+        self.remote(key).peek(size)
+    }
+
+    fn input(&self, key: &str, path_with_columns: &str, format: Format) -> InputPath {
         InputPath {
             path: PathBuf::from(format!("s3://{}/{key}", self.name)),
             hive: hive_columns(Path::new(path_with_columns)),
-            remote: Some(Remote { storage: self.storage.clone(), key: key.to_owned() }),
+            remote: Some(self.remote(key)),
+            format,
+            logged: false,
         }
+    }
+
+    fn of_table(&self, key: &str, file: &TableFile) -> InputPath {
+        let hive = file.columns.clone();
+        InputPath { hive, logged: true, ..self.input(key, key, Format::Parquet) }
+    }
+
+    fn remote(&self, key: &str) -> Remote {
+        Remote { storage: self.storage.clone(), key: key.to_owned() }
     }
 }
 
-/// Whether the object `name` of a folder is data: no part hidden, and an ending that we know.
-fn is_data_below(name: &str) -> bool {
-    !name.split('/').any(|part| part.starts_with(['_', '.'])) && is_data(Path::new(name))
+/// Whether the object `name` of a folder lies in a folder that holds no data.
+fn is_hidden(name: &str) -> bool {
+    name.rsplit_once('/').is_some_and(|(folders, _)| folders.split('/').any(is_passed_folder))
 }
 
 impl Remote {
@@ -147,6 +239,18 @@ impl Remote {
     /// The object's bytes from `position` on, as long as it is the one with this ETag.
     pub(super) fn stream(&self, size: u64, etag: &str, position: u64) -> RemoteStream {
         RemoteStream { remote: self.clone(), size, etag: etag.to_owned(), position, block: Bytes::new() }
+    }
+
+    /// What an object of `size` bytes is, by its first and last bytes.
+    pub(super) fn peek(&self, size: u64) -> Result<Recognised> {
+        let (head, tail) = (0..size.min(HEAD as u64), size.saturating_sub(format::TAIL as u64)..size);
+        let name = self.key.rsplit('/').next().unwrap_or(&self.key);
+        if size == 0 {
+            return Ok(recognise(name, &[], &[]));
+        }
+        let parts = self.storage.get_ranges(&self.key, None, &[head, tail]).map_err(failure)?;
+        let part = |at: usize| parts.get(at).map(Bytes::as_ref).unwrap_or_default();
+        Ok(recognise(name, part(0), part(1)))
     }
 
     /// The footer of a Parquet file; `broken` makes the error of one that is none.

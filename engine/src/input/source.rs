@@ -96,6 +96,7 @@ impl Source {
         source.chunks = source.cut();
         for column in selection.columns.keys() {
             source.no_twins(column)?;
+            source.one_place(column)?;
         }
         Ok(source)
     }
@@ -178,17 +179,25 @@ impl Source {
     /// Refuses a column that some file lacks.
     ///
     /// # Errors
-    /// The file, with the nearest names as a hint.
+    /// The file, with the nearest names as a hint; and a column that is in a file and in its folders' names.
     pub fn all_have(&self, argument: &str, column: &str) -> Result<()> {
         match self.files.iter().find(|file| file.column(column).is_none()) {
             Some(file) => Err(missing(argument, column, file)),
-            None => Ok(()),
+            None => {
+                self.no_twins(column)?;
+                self.one_place(column)
+            }
         }
     }
 
     /// Whether the file of a chunk has a column.
     pub(crate) fn has(&self, chunk: &Chunk, column: &str) -> bool {
         self.files[chunk.file].column(column).is_some()
+    }
+
+    /// Refuses a column that a file and its folders' names, or two of those, have different values for.
+    fn one_place(&self, column: &str) -> Result<()> {
+        self.files.iter().find_map(|file| file.contradiction(column)).map_or(Ok(()), Err)
     }
 }
 

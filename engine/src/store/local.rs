@@ -16,6 +16,7 @@ use bytes::Bytes;
 
 use super::key::{RESERVED, check_key};
 use super::{ByteRange, Condition, Object, ObjectInfo, Store, StoreError, StoreErrorKind, StoreResult};
+use crate::disk;
 
 /// Rights on the files: they hold copies of data, whose owner may not want others to read them.
 const FILE: u32 = 0o600;
@@ -53,11 +54,11 @@ impl LocalStore {
 
     fn open(&self, key: &str) -> StoreResult<(PathBuf, File, Metadata)> {
         let path = self.path(key)?;
-        let file = File::open(&path).map_err(|e| failure("reading", &path, &e))?;
-        let meta = file.metadata().map_err(|e| failure("reading", &path, &e))?;
-        if !meta.is_file() {
-            return Err(not_found(&path));
-        }
+        // What is no file holds no object, and is not waited for.
+        let (file, meta) = match disk::open(&path) {
+            Err(e) if e.kind() == ErrorKind::InvalidInput => return Err(not_found(&path)),
+            opened => opened.map_err(|e| failure("reading", &path, &e))?,
+        };
         Ok((path, file, meta))
     }
 

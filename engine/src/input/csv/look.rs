@@ -29,7 +29,7 @@ pub(in crate::input) fn open(file: &SourceFile, selection: &Selection) -> Result
     file.stream(0)?.take(HEAD).read_to_end(&mut head).map_err(failed)?;
     let (encoding, mark) = encoding(&head, options);
     let text = decoded(&head[mark..], encoding).map_err(failed)?;
-    let marks = detect(&text, options, file.input.extension() == "tsv");
+    let marks = detect(&text, options, ["tsv", "tab"].contains(&file.input.extension().as_str()));
     let layout = Layout {
         encoding,
         mark: mark as u64,

@@ -1,6 +1,7 @@
 //! What is read back of small files that the tests write.
 
 mod csv;
+mod folders;
 mod remote;
 
 use std::fs::{self, File};

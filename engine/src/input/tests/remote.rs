@@ -83,6 +83,59 @@ fn globs_match_objects_and_folders() {
 }
 
 #[test]
+fn every_object_is_data_or_named() {
+    let storage = bucket(&[]);
+    for (file, key) in ["f/a.parquet", "f/b.parquet.gzip", "f/000002_0"].iter().enumerate() {
+        let first = file as i64;
+        put_file(&storage, key, |path| write(path, vec![("x", numbers(first..first + 1))], 9));
+    }
+    put(&storage, "f/000003_0", b"");
+    put(&storage, "f/README.md", b"text");
+    assert_eq!(found(&storage, "f/"), ["f/000002_0", "f/a.parquet", "f/b.parquet.gzip"]);
+    assert_eq!(found(&storage, "f/*"), found(&storage, "f/"));
+    assert_eq!(Source::open(find(&storage, "f").unwrap(), &names(&["x"])).unwrap().rows(), 3);
+    put(&storage, "f/c.json", b"{\"x\":1}");
+    for input in ["f/", "f/*", "f*"] {
+        let error = find(&storage, input).unwrap_err().to_string();
+        assert!(error.contains("`s3://b/f/c.json` (JSON)"), "{error}");
+    }
+    assert!(find(&storage, "f/c.json").unwrap_err().to_string().contains("its format is JSON"));
+    let twice = ["s3://b/f/a.parquet".to_owned(), "s3://b/f/a*".to_owned()];
+    let error = expand_in(&twice, &|_| Ok(storage.clone())).unwrap_err().to_string();
+    assert!(error.contains("named twice"), "{error}");
+}
+
+#[test]
+fn tables_on_s3_are_read_as_of_their_newest_version() {
+    let storage = bucket(&["t/g=1/a.parquet", "t/g=1/b.parquet", "t/g=2/c.parquet", "other/x.parquet"]);
+    let log = r#"{"protocol":{"minReaderVersion":1}}
+{"metaData":{"partitionColumns":["g"],"configuration":{}}}
+{"add":{"path":"g=1/a.parquet","partitionValues":{"g":"1"}}}
+{"add":{"path":"g=1/b.parquet","partitionValues":{"g":"1"}}}
+{"add":{"path":"g=2/c.parquet","partitionValues":{"g":"2"}}}"#;
+    put(&storage, "t/_delta_log/00000000000000000000.json", log.as_bytes());
+    put(&storage, "t/_delta_log/00000000000000000001.json", br#"{"remove":{"path":"g=1/b.parquet"}}"#);
+    let all = ["t/g=1/a.parquet", "t/g=2/c.parquet"];
+    for input in ["t/", "t", "t/g=*", "t/*/*.parquet", "t/**/*.parquet"] {
+        assert_eq!(found(&storage, input), all, "{input}");
+    }
+    assert_eq!(found(&storage, "t/g=1/"), all[..1]);
+    assert_eq!(found(&storage, "").len(), 3);
+    assert_eq!(find(&storage, "t/g=1/").unwrap()[0].hive, [("g".to_owned(), Some("1".to_owned()))]);
+    assert!(
+        find(&storage, "t/g=1/b.parquet").unwrap_err().to_string().contains("no part of the Delta table")
+    );
+    storage.delete("t/g=2/c.parquet").unwrap();
+    assert!(find(&storage, "t/").unwrap_err().to_string().contains("which is not there"));
+    put(&storage, "i/metadata/00001-x.metadata.json", b"{}");
+    put(&storage, "i/data/a.parquet", b"x");
+    for input in ["i/", "i/data/", "i/data/*", "i/data/a.parquet"] {
+        let error = find(&storage, input).unwrap_err();
+        assert!(error.to_string().contains("Iceberg") && error.is_input(), "{error}");
+    }
+}
+
+#[test]
 fn what_is_not_there_is_bad_input() {
     let storage = bucket(&KEYS);
     for (input, words) in
@@ -147,7 +200,7 @@ fn damaged_and_empty_objects_are_named() {
     put(&storage, "c.csv", b"");
     // A footer that claims to be longer than the file.
     put(&storage, "d.parquet", b"PAR1xxxx\xff\xff\xff\x0fPAR1");
-    for (key, words) in [("a", "not a readable"), ("b", "empty"), ("c", "empty"), ("d", "not a readable")] {
+    for (key, words) in [("a", "the file is text"), ("b", "empty"), ("c", "empty"), ("d", "not a readable")] {
         let inputs = find(&storage, &format!("{key}*")).unwrap();
         let error = Source::open(inputs, &[]).err().unwrap();
         assert!(error.to_string().contains(words) && error.to_string().contains(key), "{error}");
@@ -159,6 +212,9 @@ fn tables_are_read_whole() {
     let storage = bucket(&[]);
     put(&storage, "a.tsv", b"x\ty\n1\t2\n3\t4\n");
     let source = Source::open(find(&storage, "a.tsv").unwrap(), &[]).unwrap();
+    assert_eq!(values(&source, 0, 0..2, "y"), [(0, 2), (1, 4)]);
+    put(&storage, "b.tsv.zst", &zstd::encode_all(&b"x\ty\n1\t2\n3\t4\n"[..], 1).unwrap());
+    let source = Source::open(find(&storage, "b*").unwrap(), &[]).unwrap();
     assert_eq!(values(&source, 0, 0..2, "y"), [(0, 2), (1, 4)]);
 }
 

@@ -1,0 +1,184 @@
+//! What a file is, by its bytes: endings are habits, and downloads, partial copies and other programs don't keep them.
+
+use std::io::Read;
+
+use super::foreign::{self, Foreign};
+
+/// First bytes that are looked at: they hold a tar header, and the beginning of what a gzip file holds.
+pub(super) const HEAD: usize = 4096;
+/// Last bytes that are looked at.
+pub(super) const TAIL: usize = 4;
+
+/// How the rows of a file are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Parquet,
+    Text(Packing),
+}
+
+/// How a whole file is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Packing {
+    Plain,
+    Gzip,
+    Zstd,
+}
+
+/// What a file's bytes say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Recognised {
+    /// A format that is read.
+    Known(Format),
+    /// A format that is not, known by name.
+    Foreign(&'static Foreign),
+    /// Neither text nor bytes that we know.
+    Bytes,
+}
+
+/// What a file is whose first and last bytes these are. Whatever begins or ends as Parquet is Parquet, damaged perhaps.
+pub(super) fn recognise(name: &str, head: &[u8], tail: &[u8]) -> Recognised {
+    if head.starts_with(b"PAR1") || tail.ends_with(b"PAR1") {
+        return Recognised::Known(Format::Parquet);
+    }
+    match packing(head) {
+        Packing::Plain => plain(name, head).unwrap_or(Recognised::Bytes),
+        packing => packed(name, packing, head),
+    }
+}
+
+fn plain(name: &str, head: &[u8]) -> Option<Recognised> {
+    if let Some(foreign) = foreign::by_bytes(name, head) {
+        return Some(Recognised::Foreign(foreign));
+    }
+    if is_text(head) {
+        return Some(Recognised::Known(Format::Text(Packing::Plain)));
+    }
+    foreign::by_ending(name).map(Recognised::Foreign)
+}
+
+/// What is inside: tables as text are read, other formats are named as what they are inside.
+fn packed(name: &str, packing: Packing, head: &[u8]) -> Recognised {
+    let inside = beginning(packing, head);
+    if inside.starts_with(b"PAR1") {
+        let gzip = packing == Packing::Gzip;
+        return Recognised::Foreign(if gzip { &foreign::GZIP_PARQUET } else { &foreign::ZSTD_PARQUET });
+    }
+    match plain(name, &inside) {
+        Some(Recognised::Known(Format::Text(Packing::Plain))) => Recognised::Known(Format::Text(packing)),
+        Some(other) => other,
+        None => Recognised::Foreign(if packing == Packing::Gzip { &foreign::GZIP } else { &foreign::ZSTD }),
+    }
+}
+
+fn packing(head: &[u8]) -> Packing {
+    if head.starts_with(&[0x1f, 0x8b]) {
+        Packing::Gzip
+    } else if head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+        Packing::Zstd
+    } else {
+        Packing::Plain
+    }
+}
+
+/// The first bytes of what a beginning is compressed of; none if it is damaged.
+fn beginning(packing: Packing, head: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    // The end is missing, which is an error after the bytes that there are.
+    let _ = match super::unpack::unpack(packing, head) {
+        Ok(reader) => reader.take(HEAD as u64).read_to_end(&mut out),
+        Err(error) => Err(error),
+    };
+    out
+}
+
+/// Whether bytes could begin a table of text: UTF-8, UTF-16 with its mark, or an encoding of one byte a letter.
+fn is_text(head: &[u8]) -> bool {
+    let marked = head.starts_with(&[0xff, 0xfe]) || head.starts_with(&[0xfe, 0xff]);
+    let control = |byte: &u8| matches!(byte, 0..=8 | 14..=31 | 127);
+    marked || (!head.is_empty() && !head.iter().any(control))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn name_of(name: &str, head: &[u8]) -> &'static str {
+        match recognise(name, head, &head[head.len().saturating_sub(TAIL)..]) {
+            Recognised::Foreign(foreign) => foreign.name,
+            Recognised::Known(Format::Parquet) => "Parquet",
+            Recognised::Known(Format::Text(Packing::Plain)) => "text",
+            Recognised::Known(Format::Text(Packing::Gzip)) => "gzip text",
+            Recognised::Known(Format::Text(Packing::Zstd)) => "zstd text",
+            Recognised::Bytes => "bytes",
+        }
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        writer.write_all(bytes).unwrap();
+        writer.finish().unwrap()
+    }
+
+    #[test]
+    fn bytes_tell_formats_whatever_the_ending() {
+        let sas = b"\0\0\0\0\0\0\0\0\0\0\0\0\xc2\xea\x81\x60\xb3\x14\x11\xcf\xbd\x92\x08\0\x09\xc7\x31\x8c\x18\x1f\x10\x11";
+        let cases: [(&[u8], &str); 24] = [
+            (b"PAR1\x15\x04 and more", "Parquet"),
+            (b"id,t\n1,2\n", "text"),
+            (b"\xff\xfei\0d\0", "text"),
+            (b"stra\xdfe,t\n", "text"),
+            (b"<stata_dta><header>", "Stata"),
+            (b"\x73\x02\x01\0\x05\0", "Stata"),
+            (b"RDX3\nX\n\0\0\0\x03", "R data (.rda)"),
+            (b"X\n\0\0\0\x03\0\x04", "R object (.rds)"),
+            (b"ARROW1\0\0\xff\xff\xff\xff", "Feather (Arrow IPC)"),
+            (b"FEA1\0\0\0\0", "Feather (version 1)"),
+            (b"ORC\x0a", "ORC"),
+            (b"Obj\x01\x04\x14", "Avro"),
+            (b"$FL2@(#) SPSS DATA FILE\x02\0\0\0", "SPSS"),
+            (sas, "SAS"),
+            (b"HEADER RECORD*******LIBRARY HEADER RECORD!!!!!!!", "SAS transport"),
+            (b"PK\x03\x04\x14\0\0\0\x08\0[Content_Types].xml xl/workbook.xml", "Excel"),
+            (b"PK\x03\x04\x14\0\0\0\x08\0panel.csv", "zip archive"),
+            (b"{\"id\": 1, \"t\": 2}\n", "JSON"),
+            (b" [\n {\"id\":1}]", "JSON"),
+            (b"<!DOCTYPE html><html>", "HTML page"),
+            (b"<?xml version=\"1.0\"?><Error><Code>NoSuchKey", "XML document"),
+            (b"version https://git-lfs.github.com/spec/v1\noid", "Git LFS pointer"),
+            (b"SQLite format 3\0", "SQLite database"),
+            (b"\x00\x00\x00\x00\x00\x00", "bytes"),
+        ];
+        for (head, name) in cases {
+            assert_eq!(name_of("panel.csv", head), name, "{}", String::from_utf8_lossy(head));
+            if name != "Parquet" && name != "bytes" {
+                let wanted = if name == "text" { "gzip text" } else { name };
+                assert_eq!(name_of("panel.csv.gz", &gzip(head)), wanted);
+            }
+        }
+        assert_eq!(name_of("x", b"....PAR1"), "Parquet");
+        assert_eq!(name_of("x.parquet.gz", &gzip(b"PAR1\x15")), "Parquet file that is compressed as a whole");
+        assert_eq!(name_of("a", &zstd::encode_all(&b"id,t\n1,2\n"[..], 1).unwrap()), "zstd text");
+        assert_eq!(name_of("x.gz", &gzip(&[0; 90])), "gzip file");
+        assert_eq!(name_of("x.rds", b"BZh91AY&SY\x01\x02"), "R object (.rds)");
+        assert_eq!(name_of("x.csv.bz2", b"BZh91AY&SY\x01\x02"), "bzip2 file");
+        assert_eq!(name_of("x.fst", &[2; 40]), "fst");
+    }
+
+    #[test]
+    fn tables_of_text_are_no_other_format() {
+        for head in [
+            "{x},y\n1,2\n",
+            "[id],[t]\n1,2\n",
+            "<id>;<t>\n1;2\n",
+            "\"id\",\"t\"\n",
+            "id\tt\n",
+            "#id,t\n1,2\n",
+            "PARENT,t\n1,2\n",
+            "ORC,t\n1,2\n",
+        ] {
+            assert_eq!(name_of("x.csv", head.as_bytes()), "text", "{head}");
+        }
+    }
+}
