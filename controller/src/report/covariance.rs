@@ -13,6 +13,7 @@ use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
+use stagger_engine::disk;
 use stagger_engine::result::SavedResult;
 use stagger_estimator::symmetric::Symmetric;
 
@@ -51,7 +52,7 @@ pub(crate) fn read(
     columns: usize,
     checked: &Checked,
 ) -> Result<Symmetric, Failure> {
-    let mut open = File::open(path).map_err(|source| {
+    let (mut open, _) = disk::open(path).map_err(|source| {
         Failure::read(path, &source)
             .hint(format!("a result of many cells keeps its covariance in {COVARIANCE}, beside {RESULT}"))
     })?;

@@ -135,7 +135,7 @@ mod tests {
             (b"X\n\0\0\0\x03\0\x04", "R object (.rds)"),
             (b"ARROW1\0\0\xff\xff\xff\xff", "Feather (Arrow IPC)"),
             (b"FEA1\0\0\0\0", "Feather (version 1)"),
-            (b"ORC\x0a", "ORC"),
+            (b"ORC\x08\x03\x10", "ORC"),
             (b"Obj\x01\x04\x14", "Avro"),
             (b"$FL2@(#) SPSS DATA FILE\x02\0\0\0", "SPSS"),
             (sas, "SAS"),

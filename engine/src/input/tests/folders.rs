@@ -105,8 +105,8 @@ fn what_would_be_left_out_is_named() {
     {
         assert!(all.contains(name) && all.contains(what), "{name}: {all}");
     }
-    assert_eq!(refusal(&[&root.path().join("*")]).matches(" (").count(), 8);
-    assert_eq!(found(&[&root.path().join("*.parquet")]).unwrap_err().to_string().matches(" (").count(), 1);
+    assert_eq!(refusal(&[&root.path().join("*")]).matches("` (").count(), 8);
+    assert_eq!(found(&[&root.path().join("*.parquet")]).unwrap_err().to_string().matches("` (").count(), 1);
     assert_eq!(found(&[&root.path().join("a*.parquet")]).unwrap(), ["a.parquet"]);
     (0..20).for_each(|i| fs::write(root.path().join(format!("z{i}.json")), "{\"x\":1}").unwrap());
     assert!(refusal(&[root.path()]).ends_with("and 18 more"), "{}", refusal(&[root.path()]));
