@@ -26,6 +26,8 @@ pub const HEARTBEAT: f64 = 5.0;
 pub const BATCH_SECONDS: f64 = 1.0;
 /// Numbers that are tried to take a run whose controller writes.
 const TRIES: usize = 20;
+/// Bytes of an entry, at most: some hundred times those of its events.
+const ENTRY_BYTES: u64 = 256 << 20;
 /// Events of an entry, about.
 const BATCH_EVENTS: usize = 2_000;
 
@@ -173,6 +175,15 @@ pub async fn read_from(storage: &Storage, first: u64) -> Result<Vec<Entry>> {
     let listed = storage.list_async(keys::JOURNAL).await?;
     let mut out: Vec<Entry> = Vec::with_capacity(listed.len());
     for object in listed.iter().filter(|object| keys::entry_number(&object.key) >= Some(first)) {
+        if object.size > ENTRY_BYTES {
+            let text = format!(
+                "`{}` of `{}` has {} bytes, an entry at most {ENTRY_BYTES}",
+                object.key,
+                storage.url(),
+                object.size
+            );
+            return Err(EngineError::failed(text).with_hint("it is none that a run wrote; remove it"));
+        }
         let entry = entry_at(storage, &object.key).await?;
         let expected = out.len() as u64 + first;
         if entry.number != expected {
