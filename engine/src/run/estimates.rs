@@ -175,10 +175,16 @@ fn covariance(plan: &Plan, sums: Sums) -> Covariance {
     }
 }
 
-/// Two-way clusters: by one variable, by the other, by both.
+/// Two-way clusters: by one variable, by the other, by both. Eigenvalues mix all columns, so the shares enter per mean weight: else
+/// the repair would depend on the scale of the weights.
 fn two_ways(plan: &Plan, ways: [&ExtendedSums; 3], clusters: &[u64], plain: Covariance) -> Covariance {
-    let own =
-        |way: usize| ways[way].cross.clone().divided(plan.n as f64 / factor(plan, clusters[way])).to_mat();
+    let unit = mean_weight(plan, &plain.shares);
+    let scale = |column: usize| if (1..=plan.groups.len()).contains(&column) { unit } else { 1.0 };
+    let own = |way: usize| {
+        let divisor = plan.n as f64 / factor(plan, clusters[way]);
+        let sums = &ways[way].cross;
+        Mat::from_fn(sums.size(), sums.size(), |i, j| sums.get(i, j) / divisor / (scale(i) * scale(j)))
+    };
     let (a, b, ab) = (own(0), own(1), own(2));
     let both = two_way(&a, &b, &ab);
     let warning = (both.clipped > 0).then(|| {
@@ -187,9 +193,24 @@ fn two_ways(plan: &Plan, ways: [&ExtendedSums; 3], clusters: &[u64], plain: Cova
             both.clipped, both.smallest
         )
     });
-    let draws = (plan.draws > 0).then(|| gaussian_draws(&both.covariance, plan.n, plan.draws, plan.seed));
-    let matrix = Symmetric::from_mat(&both.covariance);
+    let draws = (plan.draws > 0).then(|| {
+        let draws = gaussian_draws(&both.covariance, plan.n, plan.draws, plan.seed);
+        Mat::from_fn(draws.nrows(), draws.ncols(), |b, column| draws[(b, column)] * scale(column))
+    });
+    let found = &both.covariance;
+    let matrix = Symmetric::from_fn(found.nrows(), |i, j| found[(i, j)] * (scale(i) * scale(j)));
     Covariance { matrix, draws, warnings: warning.into_iter().collect(), ..plain }
+}
+
+/// Mean weight of the units of the estimated groups; 1 without weights.
+fn mean_weight(plan: &Plan, shares: &[f64]) -> f64 {
+    if !plan.weighted {
+        return 1.0;
+    }
+    let estimated = plan.strata.iter().zip(&plan.units).filter(|(s, _)| plan.groups.contains(&s.cohort));
+    let units: u64 = estimated.map(|(_, units)| *units).sum();
+    let mean = shares.iter().sum::<f64>() * plan.n as f64 / units as f64;
+    if mean.is_finite() && mean > 0.0 { mean } else { 1.0 }
 }
 
 /// G/(G − 1) where it is asked for, else 1 (FORMULAS §5, few clusters).
