@@ -288,6 +288,8 @@ fn what_can_not_be_read_is_named() {
     );
     let bad = plain(',').replacen("\n1,3,3,", "\n1,3,3,n/k", 1);
     bench.refused("f.csv", bad, "", &["yname", "`y`", "`n/k", "row 3 (line 4)", "f.csv"]);
+    let bad = plain(',').replacen("\n1,3,3,", "\n1,third,3,", 1);
+    bench.refused("p.csv", bad, "", &["tname", "`t`", "`third`", "row 3 (line 4)"]);
     bench.refused("g.csv", plain(':'), "", &["--csv-delimiter ':'", "id:t:g:y:x"]);
     let latin = [&b"id,t,g,y,r\n"[..], &b"1,1,0,0.5,k\xf6ln\n"[..]].concat();
     bench.refused(
@@ -358,6 +360,11 @@ fn a_treatment_indicator_is_recognised() {
         format!("{},{},{},{}", r.unit, r.period, u8::from(treated), r.y)
     });
     bench.refused("back.csv", back, "", &["treatment indicator", "is treated in 3 but not in 6"]);
+    let dates = panel("id,t,g,y", |r| {
+        let treated = r.cohort > 0 && r.period >= r.cohort;
+        format!("{},2004-0{}-01,{},{}", r.unit, r.period, if treated { "yes" } else { "no" }, r.y)
+    });
+    bench.refused("dates.csv", dates, "", &["treatment indicator", "2004-03-01 and 2004-05-01"]);
     // Two periods: a cohort of 1 is read as before.
     let two = panel("id,t,g,y", |r| format!("{},{},{},{}", r.unit, r.period, usize::from(r.cohort > 0), r.y));
     let two: String = two

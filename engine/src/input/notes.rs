@@ -43,6 +43,15 @@ impl Source {
         Ok(())
     }
 
+    /// Refuses a column that holds numbers in a CSV file, and something else between them.
+    ///
+    /// # Errors
+    /// As [`Source::numbers_alone`].
+    pub(crate) fn mostly_numbers(&self, argument: &str, column: &str) -> Result<()> {
+        let is_mixed = self.layouts().any(|(_, layout)| layout.mixed().any(|(name, _)| name == column));
+        if is_mixed { self.numbers_alone(argument, column) } else { Ok(()) }
+    }
+
     /// What is to be said of CSV files that were read otherwise than one may expect, one line each.
     pub fn notes(&self) -> Vec<String> {
         let mut out = Vec::new();

@@ -74,7 +74,11 @@ impl PeriodScale {
                 match calendar::find((tname, &times.written), (gname, &groups.written), asked) {
                     Ok(Found::Numbers) => Ok(Self::Written),
                     Ok(Found::Calendar(calendar)) => Ok(Self::Calendar(calendar)),
-                    Err(unclear) => Err(EngineError::input(unclear.found).with_hint(unclear.hint)),
+                    Err(unclear) => {
+                        source.mostly_numbers("tname", tname)?;
+                        source.mostly_numbers("gname", gname)?;
+                        Err(EngineError::input(unclear.found).with_hint(unclear.hint))
+                    }
                 }
             }
         }
