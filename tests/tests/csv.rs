@@ -365,13 +365,12 @@ fn a_treatment_indicator_is_recognised() {
         format!("{},2004-0{}-01,{},{}", r.unit, r.period, if treated { "yes" } else { "no" }, r.y)
     });
     bench.refused("dates.csv", dates, "", &["treatment indicator", "2004-03-01 and 2004-05-01"]);
-    // Two periods: a cohort of 1 is read as before.
-    let two = panel("id,t,g,y", |r| format!("{},{},{},{}", r.unit, r.period, usize::from(r.cohort > 0), r.y));
-    let two: String = two
-        .lines()
-        .filter(|line| !["3", "4", "5", "6"].contains(&line.split(',').nth(1).unwrap_or("")))
-        .map(|line| format!("{line}\n"))
-        .collect();
+    // Two periods, neither of them 1: the indicator is read as treatment in the later one.
+    let two = panel("id,t,g,y", |r| {
+        format!("{},{},{},{}", r.unit, r.period + 2000, usize::from(r.cohort > 0), r.y)
+    });
+    let early = |line: &&str| !["3", "4", "5", "6"].iter().any(|late| line.contains(&format!(",200{late},")));
+    let two: String = two.lines().filter(early).map(|line| format!("{line}\n")).collect();
     bench.result("two.csv", two, "");
 }
 
