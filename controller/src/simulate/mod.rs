@@ -171,10 +171,11 @@ impl SimulateArgs {
     /// Checks every argument but `--out`.
     fn check(&self) -> Result<(), SimulateError> {
         self.check_size()?;
+        self.check_model()?;
         self.check_design()
     }
 
-    /// Checks sizes, sharing and order.
+    /// Checks sizes, and files.
     fn check_size(&self) -> Result<(), SimulateError> {
         let (units, periods) = (self.units, u64::from(self.periods));
         let many_rows = format!("at most {} for --periods {periods}", i64::MAX as u64 / periods.max(1));
@@ -187,9 +188,6 @@ impl SimulateArgs {
             "every column of a file is compressed at a time, which takes memory",
         )?;
         let few_cohorts = format!("at most {} for --periods {periods}", periods.saturating_sub(1));
-        let few_clusters = format!("between 1 and {}", units.min(i32::MAX as u64));
-        let few_files = format!("at most {units}, the number of units");
-        let last_period = i64::from(self.first_period) + i64::from(self.periods);
         check(units >= 1, "--units", units.to_string(), "at least 1", "for example --units 1000")?;
         check(
             periods >= 2,
@@ -209,6 +207,19 @@ impl SimulateArgs {
         check(cohorts >= 1, "--cohorts", cohorts.to_string(), "at least 1", "for example --cohorts 1")?;
         let hint = "a cohort is first treated in the second period or later, and no two in the same";
         check(u64::from(cohorts) < periods, "--cohorts", cohorts.to_string(), &few_cohorts, hint)?;
+        let few_files = format!("at most {units}, the number of units");
+        let files = self.files;
+        check(files >= 1, "--files", files.to_string(), "at least 1", "1 writes one file, more a folder")?;
+        check(files <= units, "--files", files.to_string(), &few_files, "ask for fewer files")?;
+        let rows = self.row_group_rows();
+        check(rows >= 1, "--row-group-rows", rows.to_string(), "at least 1", "leave it out for 131072")
+    }
+
+    /// Checks shares, periods, clusters and the outcome's model.
+    fn check_model(&self) -> Result<(), SimulateError> {
+        let few_clusters = format!("between 1 and {}", self.units.min(i32::MAX as u64));
+        let last_period = i64::from(self.first_period) + i64::from(self.periods);
+        let periods = self.periods;
         let never = self.never_share;
         let hint = "0.1 leaves a tenth of the units never treated";
         check(
@@ -226,7 +237,7 @@ impl SimulateArgs {
         let fits = last_period <= i64::from(i32::MAX) + 1;
         check(fits, "--first-period", self.first_period.to_string(), &latest, hint)?;
         if let Some(clusters) = self.clusters {
-            let fits = clusters >= 1 && u64::from(clusters) <= units && clusters <= i32::MAX as u32;
+            let fits = clusters >= 1 && u64::from(clusters) <= self.units && clusters <= i32::MAX as u32;
             check(
                 fits,
                 "--clusters",
@@ -244,12 +255,7 @@ impl SimulateArgs {
         )?;
         let noise = self.noise;
         let hint = "0 gives outcomes without noise";
-        check(noise.is_finite() && noise >= 0.0, "--noise", noise.to_string(), "at least 0", hint)?;
-        let files = self.files;
-        check(files >= 1, "--files", files.to_string(), "at least 1", "1 writes one file, more a folder")?;
-        check(files <= units, "--files", files.to_string(), &few_files, "ask for fewer files")?;
-        let rows = self.row_group_rows();
-        check(rows >= 1, "--row-group-rows", rows.to_string(), "at least 1", "leave it out for 131072")
+        check(noise.is_finite() && noise >= 0.0, "--noise", noise.to_string(), "at least 0", hint)
     }
 
     /// Checks the options that make other data than a balanced panel, and that they do not contradict each other.
