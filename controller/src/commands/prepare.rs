@@ -1,5 +1,6 @@
 //! `stagger prepare`.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -27,6 +28,7 @@ pub(crate) fn prepare(args: &PrepareArgs) -> Result<(), Failure> {
     let request = PrepareRequest::new(args)?;
     interrupt::install();
     interrupt::resumes();
+    refuse_foreign(&request.out)?;
     let storage = Storage::open(&request.out).map_err(stagger_engine::error::EngineError::from)?;
     let specs: Vec<(Option<&str>, &RunSpec)> =
         request.specs.iter().map(|(name, spec)| (name.as_deref(), spec)).collect();
@@ -51,6 +53,24 @@ pub(crate) fn prepare(args: &PrepareArgs) -> Result<(), Failure> {
     });
     progress.finish();
     report(args, &made?, &storage.url(), begin.elapsed())
+}
+
+/// Refuses a folder that holds something other than a store, or one that is being made.
+fn refuse_foreign(out: &str) -> Result<(), Failure> {
+    let folder = Path::new(out);
+    if folder.exists() && !folder.is_dir() {
+        return Err(Failure::input(format!("--out {out} is a file, not a folder")).hint("give a new folder"));
+    }
+    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(()) };
+    let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let names: Vec<String> =
+        names.filter(|name| !name.starts_with(".stagger-") && name != "lost+found").collect();
+    let ours = ["manifest.json", "_prepare", "shards"];
+    if names.is_empty() || names.iter().any(|name| ours.contains(&name.as_str())) {
+        return Ok(());
+    }
+    Err(Failure::input(format!("--out {out} is not empty and holds no store, but {}", names[0]))
+        .hint("give a new folder"))
 }
 
 fn by_workers(

@@ -124,6 +124,10 @@ impl EventLog {
 fn open(path: &Path, overwrite: &Overwrite) -> Result<File, Failure> {
     let shown = path.display();
     overwrite.refuse_input(path)?;
+    if std::fs::symlink_metadata(path).is_ok() && !path.exists() {
+        return Err(Failure::input(format!("--events {shown} is a link to nothing"))
+            .hint("remove it, or give another name"));
+    }
     let mut options = File::options();
     // A pipe that nobody reads is an error, and not waited for.
     let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
@@ -211,6 +215,51 @@ mod tests {
         log.add(1.0, &RunEvent::Finished);
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(text.as_bytes(), log.finish());
+    }
+
+    #[test]
+    fn a_file_of_somebody_elses_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("notes.txt"), "my notes\n").unwrap();
+        std::fs::write(at("data.csv"), "id,time\n").unwrap();
+        std::fs::write(at("old.jsonl"), record(1.0, &RunEvent::Finished)).unwrap();
+        std::os::unix::fs::symlink(at("data.csv"), at("link.jsonl")).unwrap();
+        std::os::unix::fs::symlink(at("nowhere"), at("dangling")).unwrap();
+        let pipe = at("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        let overwrite = Overwrite::new("--events", false, &[at("data.csv")]);
+        let forced = Overwrite { force: true, ..overwrite.clone() };
+        let refused = |name: &str, overwrite: &Overwrite| {
+            let failure = EventLog::new(Some(&at(name)), overwrite).err().expect(name).to_string();
+            failure.replace(&folder.path().display().to_string(), "DIR")
+        };
+        let all = ["notes.txt", "data.csv", "link.jsonl", "dangling", "pipe", ""]
+            .map(|name| refused(name, &overwrite));
+        insta::assert_snapshot!(all.concat() + &refused("data.csv", &forced), @"
+        error: --events DIR/notes.txt: stagger did not write the file that is there
+        hint: give another name, or --force to replace it
+        error: --events DIR/data.csv is an input
+        hint: give another name
+        error: --events DIR/link.jsonl is an input
+        hint: give another name
+        error: --events DIR/dangling is a link to nothing
+        hint: remove it, or give another name
+        error: --events DIR/pipe is a pipe that nobody reads
+        hint: start the reader first, or give a file
+        error: --events DIR/ is a folder, not a file
+        error: --events DIR/data.csv is an input
+        hint: give another name
+        ");
+        assert_eq!(std::fs::read_to_string(at("notes.txt")).unwrap(), "my notes\n");
+        assert_eq!(std::fs::read_to_string(at("data.csv")).unwrap(), "id,time\n");
+
+        // An event log gives way, but not to two runs at a time.
+        let log = EventLog::new(Some(&at("old.jsonl")), &overwrite).unwrap();
+        assert_eq!(std::fs::metadata(at("old.jsonl")).unwrap().len(), 0);
+        assert!(refused("old.jsonl", &overwrite).contains("is being written by another run"));
+        drop(log);
+        EventLog::new(Some(&at("notes.txt")), &forced).unwrap();
     }
 
     /// Every kind there is; one that is added does not compile here before somebody has thought of its description.

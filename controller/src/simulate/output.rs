@@ -1,11 +1,12 @@
 //! Where the panel goes: written under a temporary name beside it and renamed when all is well.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{SimulateArgs, SimulateError};
+use crate::report::folder::random_name;
 
 /// The files being written. Dropped before [`Output::commit`], it takes away what is there.
 pub(super) struct Output {
@@ -15,6 +16,8 @@ pub(super) struct Output {
     truth_temporary: PathBuf,
     folder: bool,
     committed: bool,
+    /// Held while the files are written: what nobody holds is a leftover.
+    _lock: File,
 }
 
 impl Output {
@@ -41,26 +44,21 @@ impl Output {
             }
             _ => {}
         }
-        let hidden = |name: OsString| {
-            let mut hidden = OsString::from(".");
-            hidden.push(name);
-            hidden.push(".tmp");
-            hidden
-        };
         let truth = truth_path(&path);
-        let output = Self {
-            temporary: path.with_file_name(hidden(name.to_owned())),
-            truth_temporary: path.with_file_name(hidden(truth.file_name().unwrap_or(name).to_owned())),
+        let truth_name = truth.file_name().unwrap_or(name).to_owned();
+        clear(&path, name);
+        clear(&truth, &truth_name);
+        let temporary = path.with_file_name(hidden(name));
+        let lock = make(&temporary, folder).map_err(SimulateError::write(&path))?;
+        Ok(Self {
+            temporary,
+            truth_temporary: path.with_file_name(hidden(&truth_name)),
             truth,
             folder,
             committed: false,
+            _lock: lock,
             path: path.clone(),
-        };
-        output.remove();
-        if folder {
-            fs::create_dir(&output.temporary).map_err(SimulateError::write(&path))?;
-        }
-        Ok(output)
+        })
     }
 
     /// Opens file number `index` of the panel for writing.
@@ -68,7 +66,7 @@ impl Output {
         if self.folder {
             File::create(self.temporary.join(part_name(index)))
         } else {
-            File::create(&self.temporary)
+            File::options().write(true).open(&self.temporary)
         }
     }
 
@@ -91,20 +89,62 @@ impl Output {
         Ok(())
     }
 
-    /// Removes the temporary files, also those of a run that was killed; only names that this module gives.
+    /// Removes the temporary files.
     fn remove(&self) {
         let _ = fs::remove_file(&self.truth_temporary);
-        if !self.folder {
-            let _ = fs::remove_file(&self.temporary);
-            return;
-        }
-        for entry in fs::read_dir(&self.temporary).into_iter().flatten().flatten() {
-            if entry.file_name().to_string_lossy().starts_with("part-") {
-                let _ = fs::remove_file(entry.path());
-            }
-        }
-        let _ = fs::remove_dir(&self.temporary);
+        remove(&self.temporary);
     }
+}
+
+/// `.NAME.`, digits that nobody can guess, `.tmp`.
+fn hidden(name: &OsStr) -> OsString {
+    let mut hidden = OsString::from(".");
+    hidden.push(name);
+    hidden.push(random_name(".", ".tmp"));
+    hidden
+}
+
+/// Makes a temporary file or folder, new in any case, and locks it until it is closed.
+fn make(temporary: &Path, folder: bool) -> io::Result<File> {
+    let file = if folder {
+        fs::create_dir(temporary)?;
+        File::open(temporary)?
+    } else {
+        File::create_new(temporary)?
+    };
+    // Where nothing can be locked, leftovers stay instead.
+    let _ = file.try_lock();
+    Ok(file)
+}
+
+/// Removes what runs that were killed have left of a file: names of ours that no process holds.
+fn clear(path: &Path, name: &OsStr) {
+    let beginning = format!(".{}.", name.to_string_lossy());
+    let Some(parent) = path.parent() else { return };
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let found = entry.file_name().to_string_lossy().into_owned();
+        let mark = found.strip_prefix(&beginning).and_then(|rest| rest.strip_suffix("tmp"));
+        let is_mark = |mark: &str| mark.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'.');
+        let gone = || File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
+        if mark.is_some_and(is_mark) && gone() {
+            remove(&entry.path());
+        }
+    }
+}
+
+/// Removes a temporary file, or a folder with its parts; only names that this module gives.
+fn remove(temporary: &Path) {
+    if !fs::symlink_metadata(temporary).is_ok_and(|found| found.is_dir()) {
+        let _ = fs::remove_file(temporary);
+        return;
+    }
+    for entry in fs::read_dir(temporary).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with("part-") {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    let _ = fs::remove_dir(temporary);
 }
 
 impl Drop for Output {

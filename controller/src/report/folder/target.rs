@@ -40,6 +40,10 @@ impl Target {
             return Err(Failure::input(format!("--out {shown}: no kind of place is called \"{scheme}\""))
                 .hint("give a folder, or s3://BUCKET/PREFIX"));
         }
+        if given.to_str().is_some_and(|text| text.starts_with("s3:/")) {
+            return Err(Failure::input(format!("--out {shown} has one slash where S3's addresses have two"))
+                .hint("the form is s3://BUCKET/PREFIX; ./s3:/ is a folder"));
+        }
         match fs::metadata(given) {
             Ok(found) if found.is_dir() => {
                 let path = fs::canonicalize(given).map_err(|source| Failure::write(given, &source))?;
