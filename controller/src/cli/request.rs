@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use stagger_engine::panel_store::PanelStore;
 use stagger_engine::run::RunOptions;
-use stagger_engine::spec::RunSpec;
+use stagger_engine::spec::{MissingCohort, RunSpec};
 
 use super::run_args::{DataArgs, RunArgs, RunningArgs};
 use super::spec::{Window, given, specification};
@@ -138,6 +138,9 @@ fn fill(columns: &mut DataArgs, store: &PanelStore) {
     give(&mut columns.tname, &keys.time);
     give(&mut columns.gname, &keys.group);
     give(&mut columns.pname, keys.eligibility.as_deref().unwrap_or_default());
+    if keys.missing_cohort == MissingCohort::Drop {
+        give(&mut columns.missing_cohort, "drop");
+    }
     columns.panel = columns.panel.or(Some(!store.manifest.cross_sections));
     let mut outcomes = store.manifest.fields.iter().filter(|field| field.outcome);
     if let (Some(only), None) = (outcomes.next(), outcomes.next()) {

@@ -248,7 +248,7 @@ fn boot_type(args: &InferenceArgs) -> Result<(), Failure> {
     match word("boot_type", &args.boot_type, "either \"multiplier\" or \"weighted\"", &words)? {
         Some(false) => {
             Err(Failure::input("boot_type = weighted re-estimates every draw and is not supported")
-                .hint("the multiplier bootstrap is: boot_type = multiplier, the default"))
+                .hint("--boot-type multiplier, the default, is"))
         }
         _ => Ok(()),
     }
@@ -265,7 +265,7 @@ fn anticipation(args: &EstimatorArgs, default: &RunSpec) -> Result<f64, Failure>
         return Err(Failure::input(format!(
             "triple differences have no anticipation, as in R's triplediff; received anticipation {periods} with pname {pname}"
         ))
-        .hint("leave out anticipation, or pname"));
+        .hint("leave out --anticipation, or --pname"));
     }
     Ok(periods)
 }
@@ -395,9 +395,9 @@ mod tests {
         error: biters must be at least 1; received 0
         hint: --bstrap false gives analytic standard errors
         error: triple differences have no anticipation, as in R's triplediff; received anticipation 1 with pname eligible
-        hint: leave out anticipation, or pname
+        hint: leave out --anticipation, or --pname
         error: boot_type = weighted re-estimates every draw and is not supported
-        hint: the multiplier bootstrap is: boot_type = multiplier, the default
+        hint: --boot-type multiplier, the default, is
         error: boot_type must be either "multiplier" or "weighted"; received "wild"
         "#);
     }

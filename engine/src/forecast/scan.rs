@@ -114,7 +114,9 @@ impl Counts {
         let strata = distinct_strata(workers.iter().flat_map(|w| w.strata.list.iter().copied()));
         let periods = distinct(workers.iter().flat_map(|w| w.periods.list.iter().copied()));
         if periods.is_empty() {
-            return Err(EngineError::input("no row has a period").with_hint("check tname"));
+            return Err(
+                EngineError::input("no row has a period").with_hint("name the period column: --tname COLUMN")
+            );
         }
         let mut rows = vec![0; strata.len() * periods.len()];
         for worker in workers {

@@ -7,6 +7,7 @@ use crate::calendar::{Calendar, show as show_period};
 use crate::error::{EngineError, Result};
 use crate::input::with_f64;
 use crate::panel::Stratum;
+use crate::spec::MissingCohort;
 
 /// Strata that one thread has met, in the order it met them.
 #[derive(Default)]
@@ -109,14 +110,16 @@ pub(crate) fn stratum_varies(
             show(first),
             show(second)
         ))
-        .with_hint("pname must be constant in time");
+        .with_hint("the column of --pname must be constant in time");
     }
     let show = |stratum: Stratum| match stratum.cohort.is_infinite() {
         true => "never treated".to_owned(),
         false => show_period(calendar, stratum.cohort),
     };
     EngineError::input(format!("the cohort varies within {unit}: {} and {}", show(first), show(second)))
-        .with_hint("gname must be constant in time: the first period in which the unit is treated")
+        .with_hint(
+            "the column of --gname must be constant in time: the first period in which the unit is treated",
+        )
 }
 
 fn code<T>(list: &mut Vec<T>, value: T, what: &str, hint: &str) -> Result<u16> {
@@ -134,7 +137,8 @@ pub(crate) fn key_columns(columns: &Columns) -> Vec<String> {
     names
 }
 
-/// Calls `each(periods, cohorts, eligibilities)` with a batch of the [`key_columns`]; eligibilities are all 1 without a column.
+/// Calls `each(periods, cohorts, eligibilities)` with a batch of the [`key_columns`]; eligibilities are all 1 without a column,
+/// and missing, as for rows that are dropped, where a missing cohort costs its row.
 pub(crate) fn with_keys<T>(
     columns: &Columns,
     arrays: &[ArrayRef],
@@ -144,6 +148,13 @@ pub(crate) fn with_keys<T>(
     each: impl FnOnce(&[f64], &[f64], &[f64]) -> Result<T>,
 ) -> Result<T> {
     let [times, groups, eligible] = scratch;
+    let each = |times: &[f64], groups: &[f64], eligible: &[f64]| {
+        if columns.missing_cohort == MissingCohort::Never || !groups.iter().any(|group| group.is_nan()) {
+            return each(times, groups, eligible);
+        }
+        let known = groups.iter().zip(eligible).map(|(g, e)| if g.is_nan() { f64::NAN } else { *e });
+        each(times, groups, &known.collect::<Vec<f64>>())
+    };
     columns.scale.with(&arrays[0], &names[0], times, |times| {
         columns.scale.with(&arrays[1], &names[1], groups, |groups| match arrays.get(2) {
             Some(array) => with_f64(array, &names[2], eligible, |eligible| {

@@ -37,7 +37,7 @@ use crate::events::RunEvent;
 use crate::input::{ColumnKind, KeyKind, LevelKind, Role, Selection, Source, expand, with_f64};
 use crate::panel::Panel;
 use crate::run::{Progress, cores, of_specifications};
-use crate::spec::RunSpec;
+use crate::spec::{MissingCohort, RunSpec};
 
 /// Names of the columns that specifications need, by what they are for.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -47,6 +47,9 @@ pub(crate) struct Columns {
     pub(crate) time: String,
     pub(crate) group: String,
     pub(crate) eligibility: Option<String>,
+    /// What rows without a cohort are.
+    #[serde(default)]
+    pub(crate) missing_cohort: MissingCohort,
     pub(crate) outcomes: Vec<String>,
     /// Raw columns of the formulas.
     pub(crate) covariates: Vec<Covariate>,
@@ -79,7 +82,8 @@ impl Wanted<'_> {
     /// Whether two specifications find the same units and periods in the same rows.
     pub(crate) fn shares_keys(&self, other: &Self) -> bool {
         let keys = |s: &RunSpec| {
-            (s.panel, s.tunit, s.idname.clone(), s.tname.clone(), s.gname.clone(), s.pname.clone())
+            let rules = (s.panel, s.tunit, s.missing_cohort);
+            (rules, s.idname.clone(), s.tname.clone(), s.gname.clone(), s.pname.clone())
         };
         keys(self.spec) == keys(other.spec) && self.spec.csv == other.spec.csv
     }
@@ -147,6 +151,7 @@ impl Columns {
         self.time.clone_from(&spec.tname);
         self.group.clone_from(&spec.gname);
         self.eligibility.clone_from(&spec.pname);
+        self.missing_cohort = spec.missing_cohort;
         Ok(())
     }
 

@@ -103,9 +103,8 @@ pub(super) fn order(keys: &Keys, threads: usize) -> Result<Order> {
     let strata = distinct_strata(keys.tables.iter().flat_map(|t| t.strata.list.iter().copied()));
     let periods = distinct(keys.tables.iter().flat_map(|t| t.periods.list.iter().copied()));
     if periods.is_empty() {
-        return Err(
-            EngineError::input("no row has both a unit and a period").with_hint("check idname and tname")
-        );
+        return Err(EngineError::input("no row has both a unit and a period")
+            .with_hint("name the columns of unit and period: --idname COLUMN --tname COLUMN"));
     }
     let stratum_of: Vec<Vec<u16>> =
         keys.tables.iter().map(|t| stratum_codes(&t.strata.list, &strata)).collect();

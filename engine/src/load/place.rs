@@ -240,7 +240,7 @@ impl Pass<'_> {
                             return Err(EngineError::input(
                                 "a text covariate has more than 100000 different values",
                             )
-                            .with_hint("factors in xformla must have few levels"));
+                            .with_hint("a factor() in --xformla must have few levels"));
                         }
                         scratch.known_texts.insert(text.to_owned(), code);
                         code

@@ -102,7 +102,9 @@ fn arrange(source: &Source, workers: Vec<Worker>, threads: usize) -> Result<(Key
     let strata = distinct_strata(workers.iter().flat_map(|w| w.strata.list.iter().copied()));
     let periods = distinct(workers.iter().flat_map(|w| w.periods.list.iter().copied()));
     if periods.is_empty() {
-        return Err(EngineError::input("no row has a period").with_hint("check tname"));
+        return Err(
+            EngineError::input("no row has a period").with_hint("name the period column: --tname COLUMN")
+        );
     }
     let cohortless_rows = workers.iter().map(|w| w.strata.cohortless_rows).sum();
     let rows = source.rows();

@@ -9,6 +9,7 @@ use crate::error::{EngineError, Result};
 use crate::input::KeyKind;
 use crate::load::Remarks;
 use crate::panel::{RowKind, Stratum};
+use crate::spec::MissingCohort;
 
 /// Version of the store's format; another one is refused.
 pub const FORMAT: u32 = 1;
@@ -68,6 +69,9 @@ pub struct KeyColumns {
     /// What the numbers of periods and cohorts mean, where they are dates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calendar: Option<Calendar>,
+    /// What rows without a cohort are.
+    #[serde(default, skip_serializing_if = "MissingCohort::is_default")]
+    pub missing_cohort: MissingCohort,
 }
 
 /// A stratum and its rows.

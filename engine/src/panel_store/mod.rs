@@ -8,7 +8,7 @@ mod verify;
 pub(crate) mod write;
 
 use crate::error::{EngineError, Result};
-use crate::spec::{RunSpec, TimeUnit};
+use crate::spec::{MissingCohort, RunSpec, TimeUnit};
 use crate::store::{Storage, StoreErrorKind};
 
 pub use manifest::{FORMAT, Field, FieldKind, InputEntry, KeyColumns, Manifest, ShardEntry, StratumEntry};
@@ -136,6 +136,11 @@ impl PanelStore {
         if let (Some(asked), true) = (out.tunit, out.tunit != unit) {
             let known = unit.map_or("none", TimeUnit::name);
             return Err(self.prepared_with("tunit", asked.name(), known));
+        }
+        if out.missing_cohort != columns.missing_cohort {
+            let word = |rule: MissingCohort| if rule == MissingCohort::Drop { "drop" } else { "never" };
+            let (own, known) = (word(out.missing_cohort), word(columns.missing_cohort));
+            return Err(self.prepared_with("missing_cohort", own, known));
         }
         if out.panel == self.manifest.cross_sections {
             return Err(self.prepared_with("panel", &out.panel.to_string(), &(!out.panel).to_string()));

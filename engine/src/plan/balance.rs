@@ -92,8 +92,8 @@ impl Sample {
             cohorts: raw.clone(),
         };
         let roles: Vec<CohortRole> = raw.iter().map(|&cohort| self.role_before(panel, cohort)).collect();
-        let planned = plan_balanced(&table, &roles, &rules(panel, spec))
-            .map_err(|e| input_error(&e, Some(e.hint().to_owned())))?;
+        let planned =
+            plan_balanced(&table, &roles, &rules(panel, spec)).map_err(|e| input_error(&e, e.hint()))?;
         self.warnings.extend(planned.warnings);
         reasons.extend(planned.dropped_rows.into_iter().filter(|(_, rows)| *rows > 0));
         self.periods = planned.periods.iter().map(|&p| self.periods[p]).collect();

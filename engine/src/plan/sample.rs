@@ -15,7 +15,7 @@ use crate::load::treatment;
 use crate::panel::{Panel, RowKind};
 use crate::result::{Dropped, MissingValues};
 use crate::shard::{Segment, Shard};
-use crate::spec::RunSpec;
+use crate::spec::{MissingCohort, RunSpec};
 use crate::survey::{Counts, Survey};
 
 /// Fewest units of a sub-group of a two-period triple difference (FORMULAS §7.2).
@@ -88,7 +88,7 @@ impl Sample {
         let mut warnings = panel.remarks.notes.clone();
         if panel.cohortless_rows > 0 {
             warnings.push(format!(
-                "{} rows have no value in `{}` and count as never treated",
+                "{} rows have no value in `{}` and count as never treated; --missing-cohort drop leaves them out, as R does",
                 panel.cohortless_rows, spec.gname
             ));
         }
@@ -199,14 +199,9 @@ impl Sample {
     ) {
         let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
         let missing = missing_rows(panel);
-        let keyless = match (&spec.pname, panel.rows) {
-            (Some(_), RowKind::Unit) => "missing unit, period or eligibility",
-            (Some(_), RowKind::Observation) => "missing period or eligibility",
-            (None, RowKind::Unit) => "missing unit or period",
-            (None, RowKind::Observation) => "missing period",
-        };
+        let keyless = keyless(spec, panel.rows);
         if panel.keyless_rows > 0 {
-            reasons.insert(keyless.into(), panel.keyless_rows);
+            reasons.insert(keyless, panel.keyless_rows);
         }
         if missing > 0 {
             reasons.insert("missing or infinite values".into(), missing);
@@ -249,12 +244,12 @@ impl Sample {
             .collect();
         let roles: Vec<CohortRole> = raw.iter().map(|&cohort| self.role_of(panel, cohort)).collect();
         let warnings = check_group_sizes(&raw, &roles, &sizes, named, spec.control_group)
-            .map_err(|e| input_error(&e, Some(e.hint().to_owned())))?;
+            .map_err(|e| input_error(&e, e.hint()))?;
         if self.two_period
             && let Some(warning) = warnings.first()
         {
-            return Err(EngineError::input(format!("a group is too small: {warning}"))
-                .with_hint("use fewer covariates"));
+            let hint = (named > 0).then(|| "fewer covariates in --xformla".to_owned());
+            return Err(input_error(&format!("a group is too small: {warning}"), hint));
         }
         self.warnings.extend(warnings);
         if spec.pname.is_some() { self.check_subgroups(panel, &raw) } else { Ok(()) }
@@ -305,6 +300,21 @@ impl Sample {
 fn missing_rows(panel: &Panel) -> u64 {
     let sum = |counts: &[u64]| counts.iter().sum::<u64>();
     sum(&panel.census.present) - sum(&panel.census.complete)
+}
+
+/// What rows that have no place in the panel miss.
+fn keyless(spec: &RunSpec, rows: RowKind) -> String {
+    let of = [
+        (rows == RowKind::Unit, "unit"),
+        (true, "period"),
+        (spec.missing_cohort == MissingCohort::Drop, "cohort"),
+        (spec.pname.is_some(), "eligibility"),
+    ];
+    let names: Vec<&str> = of.into_iter().filter_map(|(needed, name)| needed.then_some(name)).collect();
+    match names.as_slice() {
+        [several @ .., last] if !several.is_empty() => format!("missing {} or {last}", several.join(", ")),
+        _ => "missing period".to_owned(),
+    }
 }
 
 /// Distinct raw cohorts, ascending.
@@ -368,8 +378,7 @@ fn clean(panel: &Panel, spec: &RunSpec, warnings: &mut Vec<String>) -> Result<Cl
         cohorts: raw.clone(),
     };
     let planned = plan_sample(&table, &rules(panel, spec)).map_err(|e| {
-        treatment::constant(panel, spec, &e.to_string())
-            .unwrap_or_else(|| input_error(&e, Some(e.hint().to_owned())))
+        treatment::constant(panel, spec, &e.to_string()).unwrap_or_else(|| input_error(&e, e.hint()))
     })?;
     warnings.extend(planned.warnings);
     let periods: Vec<usize> = planned.periods.iter().map(|&p| observed[p]).collect();

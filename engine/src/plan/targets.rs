@@ -35,7 +35,9 @@ impl Targets {
             return Err(EngineError::input(
                 "no valid groups: no cohort is treated within the periods that are left",
             )
-            .with_hint("gname must hold the first treated period of each unit, 0 for never treated"));
+            .with_hint(
+                "the column of --gname must hold the first treated period of each unit, 0 for never treated",
+            ));
         }
         let builder = Builder { panel, sample, raw: &raw, known: &known, triple: spec.pname.is_some() };
         let mut targets = Vec::new();

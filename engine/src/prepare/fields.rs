@@ -135,7 +135,7 @@ pub(crate) fn check_texts(count: usize) -> Result<()> {
         return Ok(());
     }
     Err(EngineError::input(format!("a text covariate has more than {MOST_TEXTS} different values"))
-        .with_hint("factors in xformla must have few levels"))
+        .with_hint("a factor() in --xformla must have few levels"))
 }
 
 /// A cluster's hash as a slot holds it: two hashes in 2^64 would read as "not set" or "missing".

@@ -92,7 +92,7 @@ impl Order {
         };
         if let Some(other) = wanted.iter().find(|w| !w.shares_keys(first)) {
             return Err(EngineError::input(format!(
-                "a store has one idname, tname, gname, pname, panel and way of reading CSV files, but specification `{}` names others than the first",
+                "a store has one --idname, --tname, --gname, --pname, --panel, --missing-cohort and way of reading CSV files, but specification `{}` names others than the first",
                 other.name.unwrap_or_default()
             ))
             .with_hint("prepare a store for each"));
@@ -113,6 +113,7 @@ impl Order {
             eligibility: columns.eligibility.clone(),
             ids: columns.kind(&columns.id),
             calendar: columns.scale.calendar().cloned(),
+            missing_cohort: columns.missing_cohort,
         };
         let cross_sections = !first.spec.panel;
         let fingerprint = fingerprint(&source, &keys, &fields, cross_sections, &first.spec.csv)?;

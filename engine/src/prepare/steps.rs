@@ -149,9 +149,8 @@ impl Common {
         let texts: Vec<String> = texts.into_iter().cloned().collect();
         check_texts(texts.len())?;
         if periods.is_empty() {
-            return Err(
-                EngineError::input("no row has both a unit and a period").with_hint("check idname and tname")
-            );
+            return Err(EngineError::input("no row has both a unit and a period")
+                .with_hint("name the columns of unit and period: --idname COLUMN --tname COLUMN"));
         }
         // A combined mapper is in one object for every run of partitions; it counts once.
         let sum = |of: fn(&Header) -> u64| -> u64 {
@@ -176,7 +175,9 @@ impl Common {
     pub(crate) fn of_scans(scanned: &[Scanned], rows: u64) -> Result<Self> {
         let periods = distinct(scanned.iter().flat_map(|s| s.periods.iter().copied()));
         if periods.is_empty() {
-            return Err(EngineError::input("no row has a period").with_hint("check tname"));
+            return Err(
+                EngineError::input("no row has a period").with_hint("name the period column: --tname COLUMN")
+            );
         }
         let keyless_rows = scanned.iter().map(|s| s.keyless_rows).sum();
         let texts: BTreeSet<&String> = scanned.iter().flat_map(|s| &s.texts).collect();

@@ -1,6 +1,7 @@
 //! The cleaning steps on a table of counts, one method a step (FORMULAS §1.3-1.5).
 
 use super::{CohortRole, CohortTable, SampleError, SamplePlan, SampleRules};
+use crate::label::label;
 use crate::options::ControlGroup;
 
 /// A sample in the making: live periods and roles, narrowed step by step.
@@ -77,7 +78,8 @@ impl<'a> Draft<'a> {
         };
         let last_cohort = self.table.cohorts[last];
         if rules.needs_never_treated && control == ControlGroup::NeverTreated {
-            return Err(SampleError::NoNeverTreated { last_cohort });
+            let estimated = self.plan.roles.iter().filter(|role| **role == CohortRole::Estimated);
+            return Err(SampleError::NoNeverTreated { last_cohort, others: estimated.count() > 1 });
         }
         let units = self.units_of(CohortRole::Estimated);
         let cut = last_cohort - self.anticipation;
@@ -110,7 +112,7 @@ impl<'a> Draft<'a> {
             }
             units += self.table.units[cohort];
             rows += self.rows_of(cohort);
-            labels.push(self.table.cohorts[cohort].to_string());
+            labels.push(label(self.table.cohorts[cohort]));
             self.plan.roles[cohort] = CohortRole::Dropped;
             self.drop_empty_periods();
         }
@@ -121,8 +123,9 @@ impl<'a> Draft<'a> {
         self.plan.dropped_units += units;
         self.plan.dropped_rows.push(("already treated in the first period".to_owned(), rows));
         self.plan.warnings.push(format!(
-            "dropped {units} units ({rows} rows) that were already treated in the first period, {first} \
+            "dropped {units} units ({rows} rows) that were already treated in the first period, {} \
              (anticipation = {}; cohorts: {})",
+            label(first),
             self.anticipation,
             labels.join(", ")
         ));
@@ -144,7 +147,7 @@ impl<'a> Draft<'a> {
     }
 
     fn say_last_cohort(&mut self, last: usize, control: ControlGroup, cut: f64, rows: u64) {
-        let (label, units) = (self.table.cohorts[last], self.table.units[last]);
+        let (label, units, cut) = (label(self.table.cohorts[last]), self.table.units[last], label(cut));
         let duty = match control {
             ControlGroup::NeverTreated => "is taken as never treated",
             ControlGroup::NotYetTreated => "serves only as a control",
@@ -202,7 +205,9 @@ impl<'a> Draft<'a> {
             *live &= *period < cut;
         }
         let after: u64 = (0..self.table.cohorts.len()).map(|c| self.rows_of(c)).sum();
-        self.plan.dropped_rows.push((format!("no comparison group from period {cut} on"), before - after));
+        self.plan
+            .dropped_rows
+            .push((format!("no comparison group from period {} on", label(cut)), before - after));
         self.plan.dropped_units += self.drop_empty_cohorts();
         self.drop_empty_periods();
         before - after

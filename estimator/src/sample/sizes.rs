@@ -1,10 +1,11 @@
 //! Groups too small to estimate from (FORMULAS §1.8).
 
 use super::{CohortRole, SampleError};
+use crate::label::label;
 use crate::options::ControlGroup;
 
 /// Covariates aside, R wants this many units of a group.
-const UNITS_BEYOND_COVARIATES: u64 = 5;
+pub(super) const UNITS_BEYOND_COVARIATES: u64 = 5;
 
 /// Groups named in a warning.
 const NAMED: usize = 10;
@@ -29,7 +30,9 @@ pub fn check_group_sizes(
     }
     let never: u64 = of(CohortRole::NeverTreated).sum();
     if control_group == ControlGroup::NeverTreated && never < required {
-        return Err(SampleError::NeverTreatedTooSmall { units: never, required });
+        let treated = |role: &&CohortRole| matches!(role, CohortRole::Estimated | CohortRole::ControlOnly);
+        let not_yet = roles.iter().filter(treated).count() > 1;
+        return Err(SampleError::NeverTreatedTooSmall { units: never, required, not_yet });
     }
     let mut small = small_cohorts(table_cohorts, roles, units, required);
     if roles.contains(&CohortRole::NeverTreated) && never < required {
@@ -57,7 +60,7 @@ fn small_cohorts(cohorts: &[f64], roles: &[CohortRole], units: &[u64], required:
     let treated = |role: CohortRole| matches!(role, CohortRole::Estimated | CohortRole::ControlOnly);
     let groups = cohorts.iter().zip(roles).zip(units);
     let small = groups.filter(|((_, role), units)| treated(**role) && **units < required);
-    small.map(|((cohort, _), units)| format!("{cohort} ({units})")).collect()
+    small.map(|((cohort, _), units)| format!("{} ({units})", label(*cohort))).collect()
 }
 
 #[cfg(test)]
@@ -85,7 +88,7 @@ mod tests {
         assert!(check([5, 0, 4, 2]).unwrap()[0].contains("2 (5)"));
         assert_eq!(
             check([5, 0, 3, 2]).unwrap_err(),
-            SampleError::NeverTreatedTooSmall { units: 5, required: 6 }
+            SampleError::NeverTreatedTooSmall { units: 5, required: 6, not_yet: false }
         );
         assert_eq!(check([0, 9, 3, 2]).unwrap_err(), SampleError::NoTreatedLeft { cohorts: 1, units: 14 });
     }

@@ -230,6 +230,7 @@ fn columns_of(store: &PanelStore, all: &[Wanted<'_>]) -> Result<Columns> {
         time: keys.time.clone(),
         group: keys.group.clone(),
         eligibility: keys.eligibility.clone(),
+        missing_cohort: keys.missing_cohort,
         ..Columns::default()
     };
     for wanted in all {
