@@ -103,12 +103,20 @@ fn aggregate_one(
     let input = cells.input(saved);
     let found = aggregate::aggregate(&input, kind, &options).map_err(|error| {
         let lost = lost::lost(saved, &input, kind, &options);
-        (refusal(saved, &input, kind, &options, &error, lost.as_ref()), lost)
+        (rewrite(saved, refusal(saved, &input, kind, &options, &error, lost.as_ref())), lost)
     })?;
     let left_out = lost::lost(saved, &input, kind, &options);
     summary(saved, extended, &found, &options, overrides)
         .map(|aggte| Aggte { left_out, ..aggte })
         .map_err(|error| (error, None))
+}
+
+/// An error with its periods and cohorts as they are written.
+fn rewrite(saved: &SavedResult, error: EngineError) -> EngineError {
+    let Some(calendar) = &saved.extended.calendar else { return error };
+    let all = saved.extended.periods.iter().chain(&saved.extended.groups);
+    let known: Vec<f64> = all.map(|period| period.0).collect();
+    error.rewritten(|text| calendar.relabel(text, &known))
 }
 
 /// The cells' numbers without their wrapping.

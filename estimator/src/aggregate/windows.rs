@@ -35,9 +35,10 @@ impl Window<'_> {
     pub(super) fn event_times(&self, options: &AggregateOptions) -> (Vec<f64>, Vec<Vec<usize>>) {
         let (balanced, low, high) = self.balance(options.balance_e);
         let mut egt: Vec<f64> = balanced.iter().map(|&k| self.event_time(k)).collect();
+        let near = self.near();
         egt.retain(|&e| {
-            let inside = |low: f64, high: f64| e >= low - SAME_EVENT_TIME && e <= high + SAME_EVENT_TIME;
-            inside(low, high) && inside(options.min_e, options.max_e)
+            let inside = |low: f64, high: f64, near: f64| e >= low - near && e <= high + near;
+            inside(low, high, near) && inside(options.min_e, options.max_e, near)
         });
         egt.sort_by(f64::total_cmp);
         egt.dedup_by(|next, kept| *next - *kept <= SAME_EVENT_TIME);
@@ -81,8 +82,15 @@ impl Window<'_> {
         };
         let last = self.kept.iter().map(|&k| self.input.time[k]).fold(f64::NEG_INFINITY, f64::max);
         let first = self.scale().first().copied().unwrap_or(f64::NAN);
-        let seen = |&k: &usize| last - self.input.group[k] >= q - SAME_EVENT_TIME;
+        let seen = |&k: &usize| last - self.input.group[k] >= q - self.near();
         (self.kept.iter().copied().filter(seen).collect(), q - last + first, q)
+    }
+
+    /// Distance within which a limit means an event time: limits such as 0.33 are written for fractions such as 1/3.
+    fn near(&self) -> f64 {
+        let scale = self.scale();
+        let step = scale.windows(2).map(|two| two[1] - two[0]).fold(f64::INFINITY, f64::min);
+        if step < 1.0 { SAME_EVENT_TIME.max(1e-2 * step) } else { SAME_EVENT_TIME }
     }
 
     fn event_time(&self, cell: usize) -> f64 {
@@ -143,6 +151,20 @@ mod tests {
         assert_eq!(at(5.0), (vec![-1.0, 2.0, 5.0], vec![vec![0], vec![1], vec![2]]));
         assert_eq!(at(2.0).0, [-4.0, -1.0, 2.0]);
         assert!(at(9.0).0.is_empty());
+    }
+
+    #[test]
+    fn limits_are_written_with_a_few_digits() {
+        let third = 1.0 / 3.0;
+        let (group, time) = ([third; 3], [0.0, third, 2.0 * third]);
+        let periods = [0.0, third, 2.0 * third];
+        let input =
+            AggregateInput { group: &group, time: &time, groups: &[third], periods: &periods, ..input() };
+        let window = Window { input: &input, kept: &[0, 1, 2] };
+        let options = AggregateOptions { min_e: -0.333, max_e: 0.333, ..Default::default() };
+        assert_eq!(window.event_times(&options).0.len(), 3);
+        let narrow = AggregateOptions { min_e: -0.3, max_e: 0.3, ..Default::default() };
+        assert_eq!(window.event_times(&narrow).0.len(), 1);
     }
 
     #[test]
