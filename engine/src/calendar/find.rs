@@ -159,7 +159,13 @@ fn found_unit(times: &Side<'_>, groups: &Side<'_>) -> Result<TimeUnit, Unclear> 
         }
     }
     let (days, cohorts) = (times.days(), relevant(times, groups));
-    let fits = |unit: &TimeUnit| anchor(&days, *unit).is_some() && anchor(&cohorts, *unit).is_some();
+    let fits = |unit: &TimeUnit| {
+        // Cohorts lie where periods do, or begin or end their unit.
+        let places = anchor(&days, *unit).map(|own| [own, Anchor::Start(0), Anchor::End(0)]);
+        places.is_some_and(|places| {
+            places.iter().any(|place| cohorts.iter().all(|day| lies(*day, *unit, *place)))
+        })
+    };
     let numbers = times.numbers.iter().chain(&groups.numbers).any(|&v| v != 0.0 && v.is_finite());
     let coarse = TimeUnit::ALL[..4].iter().copied().find(fits);
     match coarse {
@@ -179,16 +185,31 @@ fn relevant(times: &Side<'_>, groups: &Side<'_>) -> Vec<i64> {
     own
 }
 
+fn from_start(day: i64, unit: TimeUnit) -> i64 {
+    day - unit.first_day(unit.number(day))
+}
+
+fn from_end(day: i64, unit: TimeUnit) -> i64 {
+    unit.first_day(unit.number(day) + 1) - 1 - day
+}
+
+/// Whether a day lies at a place of its unit.
+fn lies(day: i64, unit: TimeUnit, place: Anchor) -> bool {
+    match place {
+        Anchor::Start(days) => from_start(day, unit) == days,
+        Anchor::End(days) => from_end(day, unit) == days,
+    }
+}
+
 /// Where in their units days lie, if at one place in all; no two of them are in one unit then.
 fn anchor(days: &[i64], unit: TimeUnit) -> Option<Anchor> {
-    let from_start = |day: &i64| day - unit.first_day(unit.number(*day));
-    let from_end = |day: &i64| unit.first_day(unit.number(*day) + 1) - 1 - day;
     let same = |of: &dyn Fn(&i64) -> i64| {
         let mut values = days.iter().map(of);
         let first = values.next().unwrap_or(0);
         values.all(|value| value == first).then_some(first)
     };
-    same(&from_start).map(Anchor::Start).or_else(|| same(&from_end).map(Anchor::End))
+    let start = same(&|day| from_start(*day, unit)).map(Anchor::Start);
+    start.or_else(|| same(&|day| from_end(*day, unit)).map(Anchor::End))
 }
 
 /// Whether days mostly follow each other.

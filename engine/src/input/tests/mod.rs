@@ -126,14 +126,15 @@ fn a_file_written_again_is_refused() {
 }
 
 #[test]
-fn files_of_two_schemas_are_refused_at_once() {
+fn files_of_two_schemas_are_refused_where_they_are_used() {
     let folder = tempfile::tempdir().unwrap();
     write(&folder.path().join("a.parquet"), vec![("x", numbers(0..3)), ("z", numbers(0..3))], 9);
     let single: ArrayRef = Arc::new(Float32Array::from(vec![1.5]));
     let text: ArrayRef = Arc::new(StringArray::from(vec!["n/a"]));
     write(&folder.path().join("b.parquet"), vec![("x", single), ("z", text)], 9);
-    assert!(open(folder.path(), &["x"]).is_ok());
-    let error = open(folder.path(), &["x", "z"]).err().unwrap().to_string();
+    let source = open(folder.path(), &["x", "z"]).unwrap();
+    assert_eq!(source.number("yname", "x"), Ok(()));
+    let error = source.number("yname", "z").unwrap_err().to_string();
     for part in ["column `z`", "Int64", "a.parquet", "Utf8", "b.parquet"] {
         assert!(error.contains(part), "{error}");
     }
