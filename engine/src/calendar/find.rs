@@ -6,7 +6,7 @@ use super::text::{Part, Style, Written};
 use super::{Anchor, Calendar, Labels, TimeUnit, iso};
 
 /// Numbers that are read as years.
-const YEARS: std::ops::RangeInclusive<f64> = 1.0..=9998.0;
+const YEARS: std::ops::RangeInclusive<f64> = 1000.0..=9998.0;
 /// Days after the last period in which a cohort's date still has to fit the unit; later ones are never treated, whatever their date.
 const AFTER: i64 = 366;
 /// Days between most periods of daily data, weekends included.
