@@ -242,7 +242,7 @@ impl Guess {
         Column {
             kind,
             computed: self.role == Role::Number,
-            pointed: self.pointed && kind == Kind::Float,
+            pointed: self.pointed && !self.shortest && kind == Kind::Float,
             odd: if comma { comma_odd } else { point_odd },
             numbers: self.numbers[slot],
             taken: if kind == Kind::Text { self.taken } else { BTreeMap::new() },
