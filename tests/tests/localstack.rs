@@ -115,3 +115,18 @@ fn functions_run_as_processes() {
     let output = check.arg(LocalStack::shared().url()).output().expect("LocalStack's Python runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+#[test]
+fn nobody_reaches_the_server_from_another_machine() {
+    let port: u16 = LocalStack::shared().url().rsplit(':').next().unwrap().trim_end_matches('/').parse().unwrap();
+    let listening = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
+    // Address and port in hexadecimal digits, then the other end, then the state: 0A listens.
+    let lines = listening("/proc/net/tcp") + &listening("/proc/net/tcp6");
+    let own: Vec<&str> = lines
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        .filter(|words| words.len() > 3 && words[3] == "0A" && words[1].ends_with(&format!(":{port:04X}")))
+        .map(|words| words[1])
+        .collect();
+    assert_eq!(own, [format!("0100007F:{port:04X}")], "127.0.0.1 alone");
+}

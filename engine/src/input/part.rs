@@ -21,8 +21,7 @@ pub(crate) struct Described {
     #[serde(default)]
     logged: bool,
     fingerprint: String,
-    /// What was found in a CSV file: how it is written, its types and chunks.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// What was found in a CSV file: how it is written, its types and chunks. Never left out: workers read a form without names.
     csv: Option<Layout>,
 }
 
@@ -90,5 +89,23 @@ impl Described {
         let format = if self.csv.is_some() { Format::Text(Packing::Plain) } else { Format::Parquet };
         let (path, hive) = (PathBuf::from(&self.path), self.hive.clone());
         Ok(InputPath { path, hive, remote, format, logged: self.logged })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_read_what_is_described_of_any_file() {
+        let file = |path: &str, csv| Described {
+            path: path.to_owned(),
+            hive: vec![("year".to_owned(), None)],
+            fingerprint: "f".to_owned(),
+            csv,
+        };
+        let files = vec![file("a.parquet", None), file("b.csv", Some(Layout::default())), file("c.parquet", None)];
+        let bytes = postcard::to_stdvec(&files).unwrap();
+        assert_eq!(postcard::from_bytes::<Vec<Described>>(&bytes).unwrap(), files);
     }
 }
