@@ -118,7 +118,8 @@ fn functions_run_as_processes() {
 
 #[test]
 fn nobody_reaches_the_server_from_another_machine() {
-    let port: u16 = LocalStack::shared().url().rsplit(':').next().unwrap().trim_end_matches('/').parse().unwrap();
+    let port: u16 =
+        LocalStack::shared().url().rsplit(':').next().unwrap().trim_end_matches('/').parse().unwrap();
     let listening = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
     // Address and port in hexadecimal digits, then the other end, then the state: 0A listens.
     let lines = listening("/proc/net/tcp") + &listening("/proc/net/tcp6");

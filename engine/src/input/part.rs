@@ -104,7 +104,8 @@ mod tests {
             fingerprint: "f".to_owned(),
             csv,
         };
-        let files = vec![file("a.parquet", None), file("b.csv", Some(Layout::default())), file("c.parquet", None)];
+        let files =
+            vec![file("a.parquet", None), file("b.csv", Some(Layout::default())), file("c.parquet", None)];
         let bytes = postcard::to_stdvec(&files).unwrap();
         assert_eq!(postcard::from_bytes::<Vec<Described>>(&bytes).unwrap(), files);
     }
