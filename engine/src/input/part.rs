@@ -101,6 +101,7 @@ mod tests {
         let file = |path: &str, csv| Described {
             path: path.to_owned(),
             hive: vec![("year".to_owned(), None)],
+            logged: false,
             fingerprint: "f".to_owned(),
             csv,
         };
