@@ -32,6 +32,7 @@ pub mod run;
 pub mod schedule;
 pub mod shard;
 pub mod sizes;
+pub mod sound;
 pub mod spec;
 pub mod store;
 pub mod survey;

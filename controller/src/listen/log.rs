@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use stagger_engine::disk;
 use stagger_engine::events::{EVENTS, RunEvent};
 use stagger_engine::printable::printable_json;
+use stagger_engine::sound;
 
 use crate::failure::Failure;
 use crate::interrupt;
@@ -68,6 +69,10 @@ pub(crate) fn parse(text: &str, name: &str) -> Result<Recording, Failure> {
             ))
             .hint("a newer stagger reads it"));
         }
+        let sound = sound::time(record.at).and_then(|()| sound::event(&record.event));
+        sound.map_err(|why| {
+            Failure::input(format!("line {} of {name} is no event of a run: {why}", index + 1))
+        })?;
         Ok((record.at, record.event))
     };
     text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).map(read).collect()

@@ -4,11 +4,10 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Float64Array};
-use arrow::datatypes::{DataType, Field, Float64Type, Schema};
+use arrow::array::{ArrayRef, Float64Array};
+use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
@@ -18,6 +17,7 @@ use stagger_engine::result::SavedResult;
 use stagger_estimator::symmetric::Symmetric;
 
 use super::checksums::Checked;
+use super::doubles::Doubles;
 use super::folder::RESULT;
 use super::tabular::{RUN_KEY, fingerprint};
 use crate::failure::Failure;
@@ -57,32 +57,18 @@ pub(crate) fn read(
             .hint(format!("a result of many cells keeps its covariance in {COVARIANCE}, beside {RESULT}"))
     })?;
     checked.compare_file(COVARIANCE, &mut open)?;
-    let damaged = |reason: String| Failure::input(format!("{} is damaged: {reason}", path.display()));
-    let builder =
-        ParquetRecordBatchReaderBuilder::try_new(open).map_err(|error| damaged(error.to_string()))?;
-    let run = builder.metadata().file_metadata().key_value_metadata();
-    let run = run.and_then(|pairs| pairs.iter().find(|pair| pair.key == RUN_KEY)?.value.clone());
-    if run.as_deref() != Some(fingerprint(saved).as_str()) {
-        return Err(Failure::input(format!("{} belongs to another run than {RESULT}", path.display()))
-            .hint("run it again with --out"));
-    }
+    let found = Doubles::open(path, open, saved)?;
     let expected = columns * (columns + 1) / 2;
-    let found = usize::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
-    if found != expected {
-        return Err(damaged(format!("it has {found} entries, expected {expected}")));
+    if found.names().len() != 1 || found.rows() != expected {
+        let (columns, rows) = (found.names().len(), found.rows());
+        return Err(
+            found.damaged(&format!("it has {rows} entries in {columns} columns, expected {expected} in one"))
+        );
     }
-    let values = fill(builder, expected).map_err(damaged)?;
-    Symmetric::from_triangle(columns, values).ok_or_else(|| damaged(format!("it has not {expected} entries")))
-}
-
-fn fill(builder: ParquetRecordBatchReaderBuilder<File>, expected: usize) -> Result<Vec<f64>, String> {
     let mut values = Vec::with_capacity(expected);
-    for batch in builder.build().map_err(|error| error.to_string())? {
-        let batch = batch.map_err(|error| error.to_string())?;
-        let column = batch.columns().first().and_then(|column| column.as_primitive_opt::<Float64Type>());
-        values.extend_from_slice(column.ok_or("its column is not of doubles")?.values());
-    }
-    Ok(values)
+    found.read(|_, _, own| values.extend_from_slice(own))?;
+    Symmetric::from_triangle(columns, values)
+        .ok_or_else(|| found.damaged(&format!("it has not {expected} entries")))
 }
 
 #[cfg(test)]

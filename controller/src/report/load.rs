@@ -4,20 +4,19 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use arrow::array::AsArray;
-use arrow::datatypes::Float64Type;
 use faer::Mat;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 use stagger_engine::disk;
 use stagger_engine::result::{MOST_VCOV, SavedResult};
+use stagger_engine::sound;
 
 use super::checksums::{CHECKSUMS, Checked};
 use super::covariance::{self, COVARIANCE};
+use super::doubles::Doubles;
 use super::folder::{RESULT, identity, settle};
 use super::save::DRAWS;
 use super::stdout::tell;
-use super::tabular::{RUN_KEY, extended_names, fingerprint};
+use super::tabular::extended_names;
 use crate::failure::Failure;
 
 /// A saved result and its draws.
@@ -73,14 +72,19 @@ fn load_checked(path: &Path) -> Result<(PathBuf, SavedResult, Checked), Failure>
     let text = disk::read_text(&file, disk::RECORD_BYTES).map_err(|source| {
         Failure::read(&file, &source).hint("give the folder that `stagger run --out` wrote")
     })?;
-    checked.compare(RESULT, text.as_bytes())?;
+    if let Err(changed) = checked.compare(RESULT, text.as_bytes()) {
+        // Which list it is says more than that something is not as it was written.
+        let told = parse(&text, &file)
+            .and_then(|saved| sound::lists(&saved).map_err(|reason| damaged(&file, &reason)));
+        return Err(told.err().unwrap_or(changed));
+    }
     let mut saved = parse(&text, &file)?;
     let columns = 1 + saved.extended.groups.len() + saved.result.att_gt.att.len();
     if saved.extended.covariance.is_empty() && columns > MOST_VCOV {
         saved.extended.covariance =
             covariance::read(&file.with_file_name(COVARIANCE), &saved, columns, &checked)?;
     }
-    check(&saved).map_err(|reason| damaged(&file, &reason))?;
+    sound::result(&saved).map_err(|reason| damaged(&file, &reason))?;
     if !checked.has_sums() {
         tell_unchecked(&file);
     }
@@ -130,30 +134,6 @@ fn damaged(file: &Path, reason: &str) -> Failure {
     Failure::input(format!("{} is damaged: {reason}", file.display()))
 }
 
-/// Checks that everything has the length that the rest relies on.
-fn check(saved: &SavedResult) -> Result<(), String> {
-    let (cells, extended) = (&saved.result.att_gt, &saved.extended);
-    let count = cells.att.len();
-    let columns = 1 + extended.groups.len() + count;
-    let lengths = [
-        ("att_gt.group", cells.group.len(), count),
-        ("att_gt.time", cells.time.len(), count),
-        ("att_gt.post", cells.post.len(), count),
-        ("att_gt.se", cells.se.len(), count),
-        ("att_gt.lci", cells.lci.len(), count),
-        ("att_gt.uci", cells.uci.len(), count),
-        ("extended.reference", extended.reference.len(), count),
-        ("extended.shares", extended.shares.len(), extended.groups.len()),
-        ("extended.covariance", extended.covariance.size(), columns),
-    ];
-    for (name, found, expected) in lengths {
-        if found != expected {
-            return Err(format!("{name} has {found} entries, expected {expected}"));
-        }
-    }
-    Ok(())
-}
-
 /// Reads `draws.parquet` and checks that it belongs to the result.
 fn load_draws(file: &Path, saved: &SavedResult, checked: &Checked) -> Result<Mat<f64>, Failure> {
     let (mut open, _) = disk::open(file).map_err(|source| {
@@ -162,48 +142,21 @@ fn load_draws(file: &Path, saved: &SavedResult, checked: &Checked) -> Result<Mat
             .hint("run it again with --out, or with --bstrap false for analytic standard errors")
     })?;
     checked.compare_file(DRAWS, &mut open)?;
-    let damaged = |reason: String| Failure::input(format!("{} is damaged: {reason}", file.display()));
-    let builder =
-        ParquetRecordBatchReaderBuilder::try_new(open).map_err(|error| damaged(error.to_string()))?;
-    let run = builder
-        .metadata()
-        .file_metadata()
-        .key_value_metadata()
-        .and_then(|pairs| pairs.iter().find(|pair| pair.key == RUN_KEY))
-        .and_then(|pair| pair.value.clone());
-    if run.as_deref() != Some(fingerprint(saved).as_str()) {
-        return Err(Failure::input(format!("{} belongs to another run than {RESULT}", file.display()))
-            .hint("run it again with --out"));
-    }
+    let found = Doubles::open(file, open, saved)?;
     let names = extended_names(saved);
-    let found: Vec<&String> = builder.schema().fields().iter().map(|field| field.name()).collect();
-    if found.len() != names.len() || found.iter().zip(&names).any(|(found, name)| *found != name) {
-        return Err(damaged("its columns are not those of the result".to_owned()));
+    if found.names().len() != names.len() || found.names().zip(&names).any(|(found, name)| found != name) {
+        return Err(found.damaged("its columns are not those of the result"));
     }
-    let rows = usize::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
-    if rows != saved.extended.spec.biters {
-        return Err(damaged(format!("it has {rows} draws, the run had {}", saved.extended.spec.biters)));
+    let (rows, biters) = (found.rows(), saved.extended.spec.biters);
+    if rows != biters {
+        return Err(found.damaged(&format!("it has {rows} draws, the run had {biters}")));
     }
-    fill(builder, rows, names.len()).map_err(damaged)
-}
-
-fn fill(
-    builder: ParquetRecordBatchReaderBuilder<File>,
-    rows: usize,
-    columns: usize,
-) -> Result<Mat<f64>, String> {
-    let mut draws = Mat::zeros(rows, columns);
-    let mut start = 0;
-    for batch in builder.build().map_err(|error| error.to_string())? {
-        let batch = batch.map_err(|error| error.to_string())?;
-        for (j, column) in batch.columns().iter().enumerate() {
-            let values = column.as_primitive_opt::<Float64Type>().ok_or("its columns are not doubles")?;
-            for (i, value) in values.values().iter().enumerate() {
-                draws[(start + i, j)] = *value;
-            }
+    let mut draws = Mat::zeros(rows, names.len());
+    found.read(|first, column, values| {
+        for (row, value) in (first..).zip(values) {
+            draws[(row, column)] = *value;
         }
-        start += batch.num_rows();
-    }
+    })?;
     Ok(draws)
 }
 
@@ -351,6 +304,35 @@ mod tests {
     }
 
     #[test]
+    fn lists_that_lack_an_entry_are_named() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("out");
+        saved_in(&folder, &output(fixture::bootstrap()));
+        let text = fs::read_to_string(folder.join(RESULT)).unwrap();
+        let sound: Value = serde_json::from_str(&text).unwrap();
+        let mut lists = Vec::new();
+        for list in ["group", "time", "post", "att", "se", "lci", "uci"] {
+            lists.push(format!("/att_gt/{list}"));
+        }
+        for kind in ["dynamic", "group", "calendar"] {
+            for list in ["egt", "att_egt", "se_egt", "lci_egt", "uci_egt"] {
+                lists.push(format!("/aggte/{kind}/{list}"));
+            }
+        }
+        for list in ["groups", "shares", "reference", "covariance", "covariance/0"] {
+            lists.push(format!("/extended/{list}"));
+        }
+        lists.extend(["/vcov".to_owned(), "/vcov/2".to_owned()]);
+        for list in lists {
+            let mut value = sound.clone();
+            value.pointer_mut(&list).and_then(Value::as_array_mut).expect(&list).pop().expect(&list);
+            fs::write(folder.join(RESULT), value.to_string()).unwrap();
+            let told = message(&folder, root.path());
+            assert!(told.contains("result.json is damaged: ") && told.contains("entries"), "{list}: {told}");
+        }
+    }
+
+    #[test]
     fn troubles_are_named() {
         let root = tempfile::tempdir().unwrap();
         let at = |name: &str| root.path().join(name);
@@ -388,7 +370,8 @@ mod tests {
         hint: run it again with --out, or take the folder from a copy
         error: DIR/out/draws.parquet belongs to another run than result.json
         hint: run it again with --out
-        error: DIR/out/draws.parquet is damaged: EOF: Parquet file too small. Size is 4 but need 8
+        error: DIR/out/draws.parquet is damaged: it has 4 bytes, which is too short
+        hint: run it again with --out
         error: can't read DIR/out/draws.parquet: no such file or directory
         hint: the run had bstrap: its draws.parquet must stand beside result.json
         hint: run it again with --out, or with --bstrap false for analytic standard errors

@@ -6,6 +6,7 @@ pub(crate) mod covariance;
 pub(crate) mod description;
 pub(crate) mod diagnostics;
 pub(crate) mod document;
+pub(crate) mod doubles;
 pub(crate) mod estimates;
 #[cfg(test)]
 pub(crate) mod fixture;

@@ -43,7 +43,7 @@ impl Rates {
             self.newest = whole;
             self.seconds.push_back(Second::default());
         }
-        if whole - self.newest > MOST as i64 {
+        if whole.saturating_sub(self.newest) > MOST as i64 {
             // A run that was left for hours: nothing happened in between.
             self.seconds.clear();
             self.seconds.push_back(self.quiet());
@@ -56,8 +56,8 @@ impl Rates {
         while self.seconds.len() > MOST {
             self.seconds.pop_front();
         }
-        let back = self.newest - whole;
-        let index = (self.seconds.len() as i64 - 1 - back).max(0) as usize;
+        let back = self.newest.saturating_sub(whole);
+        let index = (self.seconds.len() as i64 - 1).saturating_sub(back).max(0) as usize;
         &mut self.seconds[index]
     }
 
@@ -101,7 +101,7 @@ impl Rates {
 
     /// The last `count` seconds up to `now`, the newest last; what has not been told of is quiet.
     pub(crate) fn last(&self, count: usize, now: f64) -> Vec<Second> {
-        let quiet = ((now.floor() as i64 - self.newest).max(0) as usize).min(count);
+        let quiet = ((now.floor() as i64).saturating_sub(self.newest).max(0) as usize).min(count);
         let told = self.seconds.len().min(count - quiet);
         let mut out: Vec<Second> = self.seconds.iter().skip(self.seconds.len() - told).copied().collect();
         out.extend(std::iter::repeat_n(self.quiet(), quiet));

@@ -213,8 +213,11 @@ pub async fn last(storage: &Storage) -> Result<Option<Entry>> {
 
 async fn entry_at(storage: &Storage, key: &str) -> Result<Entry> {
     let (bytes, _) = storage.get_async(key, None).await?;
-    serde_json::from_slice(&bytes)
-        .map_err(|e| EngineError::failed(format!("`{key}` of `{}` can't be read: {e}", storage.url())))
+    let damaged =
+        |why: String| EngineError::failed(format!("`{key}` of `{}` can't be read: {why}", storage.url()));
+    let entry: Entry = serde_json::from_slice(&bytes).map_err(|e| damaged(e.to_string()))?;
+    crate::sound::entry(&entry).map_err(damaged)?;
+    Ok(entry)
 }
 
 /// Whether the controller that wrote an entry last seems to hold the run still.

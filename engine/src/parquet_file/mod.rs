@@ -17,6 +17,7 @@ mod tests;
 use std::fmt;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes, buf::Reader};
 use parquet::errors::ParquetError;
@@ -76,16 +77,21 @@ impl fmt::Display for Damage {
 impl std::error::Error for Damage {}
 
 /// A file of this machine, read at places: without a position that threads would share, and in one call each.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct LocalFile {
-    file: File,
+    file: Arc<File>,
     size: u64,
 }
 
 impl LocalFile {
     /// A file of `size` bytes.
     pub fn new(file: File, size: u64) -> Self {
-        Self { file, size }
+        Self { file: Arc::new(file), size }
+    }
+
+    /// Its bytes.
+    pub fn size(&self) -> u64 {
+        self.size
     }
 }
 

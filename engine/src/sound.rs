@@ -1,0 +1,338 @@
+//! What was saved and is read back: results, aggregations, events, entries of journals. Others may have changed it, by hand or by a
+//! fault of a disk, so lists that belong together and numbers that are counted to are checked once, here, before anything uses them.
+
+use crate::events::{Estimated, Outline, RunEvent, TaskDone};
+use crate::journal::{Entry, Summary};
+use crate::result::{Aggte, AttGt, Diagnostics, LostCells, Num, SavedResult, ScoreSummary};
+
+/// Counts and bytes beyond which nothing is counted; sums of them stay numbers of 64 bits.
+const MOST: u64 = 1 << 53;
+/// Seconds since 1970 of any run: to the year 5138.
+const LAST: f64 = 1e11;
+/// Specifications of a run, and tasks of a stage, at most.
+const MANY: usize = 1 << 24;
+/// Numbers of a summary of scores: quantiles and bins.
+const SCORES: (usize, usize) = (9, 50);
+
+/// What is wrong, for a message.
+pub type Checked = Result<(), String>;
+
+fn length(name: &str, found: usize, expected: usize) -> Checked {
+    if found == expected {
+        return Ok(());
+    }
+    Err(format!("{name} has {found} entries, expected {expected}"))
+}
+
+/// A list that may be left out.
+fn optional(name: &str, found: usize, expected: usize) -> Checked {
+    if found == 0 { Ok(()) } else { length(name, found, expected) }
+}
+
+fn count(name: &str, found: u64) -> Checked {
+    if found <= MOST { Ok(()) } else { Err(format!("{name} is {found}, which can't be")) }
+}
+
+fn finite(name: &str, found: f64) -> Checked {
+    if found.is_finite() { Ok(()) } else { Err(format!("{name} is no number")) }
+}
+
+fn level(name: &str, found: f64) -> Checked {
+    if found > 0.0 && found < 1.0 { Ok(()) } else { Err(format!("{name} is {found}, not between 0 and 1")) }
+}
+
+/// Seconds or dollars.
+fn amount(name: &str, found: f64) -> Checked {
+    if (0.0..=LAST).contains(&found) { Ok(()) } else { Err(format!("{name} is {found}, which can't be")) }
+}
+
+fn ascending(name: &str, list: &[Num]) -> Checked {
+    list.iter().try_for_each(|x| finite(name, x.0))?;
+    if list.windows(2).all(|pair| pair[0].0 < pair[1].0) {
+        Ok(())
+    } else {
+        Err(format!("{name} do not ascend"))
+    }
+}
+
+fn no_negative(name: &str, list: &[Num]) -> Checked {
+    match list.iter().find(|x| x.0 < 0.0) {
+        Some(x) => Err(format!("{name} holds {}, which can't be", x.0)),
+        None => Ok(()),
+    }
+}
+
+/// Checks the lists of cells.
+///
+/// # Errors
+/// The first list that does not fit, with its length and the one that it should have.
+pub fn cells(cells: &AttGt) -> Checked {
+    let expected = cells.att.len();
+    length("att_gt.group", cells.group.len(), expected)?;
+    length("att_gt.time", cells.time.len(), expected)?;
+    length("att_gt.post", cells.post.len(), expected)?;
+    length("att_gt.se", cells.se.len(), expected)?;
+    length("att_gt.lci", cells.lci.len(), expected)?;
+    length("att_gt.uci", cells.uci.len(), expected)?;
+    optional("att_gt.reason", cells.reason.len(), expected)?;
+    optional("att_gt.se_reason", cells.se_reason.len(), expected)?;
+    no_negative("att_gt.se", &cells.se)?;
+    cells.group.iter().try_for_each(|x| finite("a group of att_gt", x.0))?;
+    cells.time.iter().try_for_each(|x| finite("a time of att_gt", x.0))
+}
+
+/// Checks the lists of an aggregation.
+///
+/// # Errors
+/// As [`cells`].
+pub fn aggregation(own: &Aggte) -> Checked {
+    let kind = &own.kind;
+    if !["simple", "dynamic", "group", "calendar"].contains(&kind.as_str()) {
+        return Err(format!("an aggregation has the unknown type {kind:?}"));
+    }
+    let (name, expected) = (|list: &str| format!("{list} of the aggregation \"{kind}\""), own.egt.len());
+    length(&name("att_egt"), own.att_egt.len(), expected)?;
+    length(&name("se_egt"), own.se_egt.len(), expected)?;
+    length(&name("lci_egt"), own.lci_egt.len(), expected)?;
+    length(&name("uci_egt"), own.uci_egt.len(), expected)?;
+    optional(&name("reason_egt"), own.reason_egt.len(), expected)?;
+    own.left_out.as_ref().map_or(Ok(()), lost)?;
+    no_negative(&name("se_egt"), &own.se_egt)?;
+    own.egt.iter().try_for_each(|x| finite(&name("an entry of egt"), x.0))
+}
+
+fn lost(own: &LostCells) -> Checked {
+    let expected = own.group.len();
+    length("time of cells left out", own.time.len(), expected)?;
+    length("reason of cells left out", own.reason.len(), expected)?;
+    let counts = [own.post_cells, own.of_post_cells, own.units, own.of_units];
+    counts.into_iter().try_for_each(|n| count("a count of cells left out", n))
+}
+
+/// Checks a saved result.
+///
+/// # Errors
+/// As [`cells`], and numbers that can't be.
+pub fn result(saved: &SavedResult) -> Checked {
+    let columns = 1 + saved.extended.groups.len() + saved.result.att_gt.att.len();
+    length("extended.covariance", saved.extended.covariance.size(), columns)?;
+    lists(saved)
+}
+
+/// The same without the covariance, which may be in a file of its own.
+///
+/// # Errors
+/// As [`result`].
+pub fn lists(saved: &SavedResult) -> Checked {
+    let (result, extended) = (&saved.result, &saved.extended);
+    cells(&result.att_gt)?;
+    let (count_of_cells, groups) = (result.att_gt.att.len(), extended.groups.len());
+    length("extended.reference", extended.reference.len(), count_of_cells)?;
+    length("extended.shares", extended.shares.len(), groups)?;
+    ascending("extended.groups", &extended.groups)?;
+    ascending("extended.periods", &extended.periods)?;
+    if !result.vcov.is_empty() {
+        length("vcov", result.vcov.len(), count_of_cells)?;
+        result.vcov.iter().try_for_each(|row| length("a row of vcov", row.len(), count_of_cells))?;
+    }
+    for share in &extended.shares {
+        amount("a share of extended.shares", *share)?;
+    }
+    for (key, own) in &result.aggte {
+        aggregation(own)?;
+        if *key != own.kind {
+            return Err(format!("the aggregation {key:?} has type {:?}", own.kind));
+        }
+    }
+    result.not_aggregated.values().filter_map(|own| own.lost.as_ref()).try_for_each(lost)?;
+    numbers(saved)?;
+    result.diagnostics.as_ref().map_or(Ok(()), diagnostics)
+}
+
+fn numbers(saved: &SavedResult) -> Checked {
+    let (result, extended) = (&saved.result, &saved.extended);
+    level("alp", result.alp)?;
+    level("extended.spec.alp", extended.spec.alp)?;
+    amount("extended.spec.anticipation", extended.spec.anticipation)?;
+    if result.n == 0 {
+        return Err("n is 0, which can't be".into());
+    }
+    count("n", result.n)?;
+    count("clusters", extended.clusters.unwrap_or(1))?;
+    count("extended.spec.biters", extended.spec.biters as u64)?;
+    if extended.clusters == Some(0) {
+        return Err("clusters is 0, which can't be".into());
+    }
+    let dropped = &result.dropped;
+    count("dropped.rows", dropped.rows)?;
+    count("dropped.units", dropped.units)?;
+    dropped.reasons.values().try_for_each(|rows| count("a count of dropped.reasons", *rows))?;
+    extended
+        .cohort_units
+        .iter()
+        .try_for_each(|(_, units)| count("a count of extended.cohort_units", *units))?;
+    result.wald.map_or(Ok(()), |wald| count("wald.df", wald.df))
+}
+
+fn diagnostics(own: &Diagnostics) -> Checked {
+    for overlap in &own.overlap {
+        finite("a group of diagnostics.overlap", overlap.group.0)?;
+        finite("trimmed of diagnostics.overlap", overlap.trimmed)?;
+        scores(&overlap.treated)?;
+        scores(&overlap.untreated)?;
+    }
+    let balance = own.balance.iter();
+    balance
+        .flat_map(|balance| [balance.group, balance.time])
+        .try_for_each(|x| finite("a group or time of diagnostics.balance", x.0))
+}
+
+fn scores(own: &ScoreSummary) -> Checked {
+    length("quantiles of diagnostics.overlap", own.quantiles.len(), SCORES.0)?;
+    length("histogram of diagnostics.overlap", own.histogram.len(), SCORES.1)?;
+    count("n of diagnostics.overlap", own.n)?;
+    own.histogram.iter().try_for_each(|bin| count("a bin of diagnostics.overlap", *bin))
+}
+
+/// Checks the time of an event, in seconds since 1970.
+///
+/// # Errors
+/// No time of a run.
+pub fn time(at: f64) -> Checked {
+    if (0.0..=LAST).contains(&at) { Ok(()) } else { Err(format!("{at:e} is no time of a run")) }
+}
+
+/// Checks an event.
+///
+/// # Errors
+/// Lists that do not fit, and numbers that can't be.
+pub fn event(own: &RunEvent) -> Checked {
+    match own {
+        RunEvent::InputFound { files, rows, bytes } => {
+            count("files", *files as u64)?;
+            count("rows", *rows)?;
+            count("bytes", *bytes)
+        }
+        RunEvent::Planned { specs } => specs.iter().try_for_each(outline),
+        RunEvent::StageStarted { number, tasks, .. } => {
+            count("number", *number)?;
+            few("tasks", *tasks)
+        }
+        RunEvent::Workers { concurrency, .. } => few("concurrency", *concurrency),
+        RunEvent::Done(done) => task(done),
+        RunEvent::Failed { took, .. } => amount("took", *took),
+        RunEvent::StageDone { seconds, .. } => amount("seconds", *seconds),
+        RunEvent::Logits { round, active, converged, failed, .. } => {
+            [round, active, converged, failed].into_iter().try_for_each(|n| count("a count", *n as u64))
+        }
+        RunEvent::Estimated(found) => estimated(found),
+        RunEvent::Summary(own) => summary(own),
+        _ => Ok(()),
+    }
+}
+
+fn few(name: &str, found: usize) -> Checked {
+    if found <= MANY { Ok(()) } else { Err(format!("{name} is {found}, which can't be")) }
+}
+
+fn outline(own: &Outline) -> Checked {
+    let told = own.kind.len();
+    few("cells", own.cells)?;
+    length("group of an outline", own.group.len(), told)?;
+    length("time of an outline", own.time.len(), told)?;
+    if told > 0 {
+        length("kind of an outline", told, own.cells)?;
+    }
+    count("units", own.units)?;
+    count("draws", own.draws as u64)?;
+    own.group.iter().chain(&own.time).try_for_each(|x| finite("a group or time of an outline", x.0))
+}
+
+fn task(own: &TaskDone) -> Checked {
+    let seconds = [own.seconds.open, own.seconds.read, own.seconds.compute, own.seconds.write, own.took];
+    seconds.into_iter().chain(own.billed).try_for_each(|x| amount("seconds", x))?;
+    let counts =
+        [own.rows, own.bytes_read, own.bytes, own.requests, own.throttles, own.peak_memory, own.cached];
+    counts.into_iter().try_for_each(|n| count("a count", n))?;
+    few("done", own.done)?;
+    few("tasks", own.tasks)
+}
+
+fn estimated(own: &Estimated) -> Checked {
+    level("alp", own.alp)?;
+    cells(&own.att_gt)?;
+    own.simple.iter().chain(&own.dynamic).try_for_each(aggregation)
+}
+
+fn summary(own: &Summary) -> Checked {
+    [own.bytes_read, own.attempts, own.failures, own.throttled]
+        .into_iter()
+        .try_for_each(|n| count("a count", n))?;
+    [own.done, own.tasks, own.under_way].into_iter().try_for_each(|n| few("a count of tasks", n))?;
+    let cost = &own.cost;
+    [cost.spent, cost.reserved, cost.refused]
+        .into_iter()
+        .chain(cost.cap)
+        .try_for_each(|x| amount("a cost", x))
+}
+
+/// Checks an entry of a journal.
+///
+/// # Errors
+/// As [`event`].
+pub fn entry(own: &Entry) -> Checked {
+    time(own.at)?;
+    count("number", own.number)?;
+    count("epoch", own.epoch)?;
+    summary(&own.summary)?;
+    own.events.iter().try_for_each(|(at, told)| time(*at).and_then(|()| event(told)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_counts_beyond_any_run_are_refused() {
+        for at in [-1e300, 1e300, f64::NAN, f64::INFINITY, -1.0] {
+            time(at).expect_err("no time");
+        }
+        assert_eq!(time(1.8e9), Ok(()));
+        let done = |rows| RunEvent::Done(TaskDone { rows, ..TaskDone::default() });
+        assert_eq!(event(&done(1 << 40)), Ok(()));
+        event(&done(u64::MAX)).expect_err("no count");
+        let outline =
+            Outline { cells: 2, kind: vec![crate::events::CellKind::Estimate; 2], ..Outline::default() };
+        let told = event(&RunEvent::Planned { specs: vec![outline] });
+        assert_eq!(told, Err("group of an outline has 0 entries, expected 2".to_owned()));
+    }
+
+    #[test]
+    fn lists_of_different_lengths_are_named_with_both() {
+        let numbers = |count: usize| vec![Num(1.0); count];
+        let own = Aggte {
+            kind: "dynamic".into(),
+            min_e: None,
+            max_e: None,
+            balance_e: None,
+            na_rm: false,
+            overall_att: Num(1.0),
+            overall_se: Num(1.0),
+            overall_lci: Num(1.0),
+            overall_uci: Num(1.0),
+            overall_reason: None,
+            left_out: None,
+            reason_egt: Vec::new(),
+            egt: numbers(3),
+            att_egt: numbers(3),
+            se_egt: numbers(2),
+            lci_egt: numbers(3),
+            uci_egt: numbers(3),
+            crit: None,
+        };
+        let told = "se_egt of the aggregation \"dynamic\" has 2 entries, expected 3";
+        assert_eq!(aggregation(&own), Err(told.to_owned()));
+        let other = Aggte { kind: "odd".into(), ..own };
+        assert_eq!(aggregation(&other), Err("an aggregation has the unknown type \"odd\"".to_owned()));
+    }
+}
