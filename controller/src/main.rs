@@ -7,6 +7,8 @@ mod cli;
 mod commands;
 mod containers;
 mod failure;
+#[cfg(test)]
+mod fuzz;
 mod interrupt;
 mod lambda;
 mod listen;
@@ -25,6 +27,7 @@ use cli::refusal::Refusal;
 use cli::{Action, Cli};
 use failure::Failure;
 
+#[cfg(not(test))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,6 +1,7 @@
 //! Helpers of the end-to-end tests: they drive the `stagger` program as a user does and read R's reference values.
 //!
 //! - [`cli`]: find and run the program.
+//! - [`fuzz`]: mutated files, and what reading them must not do.
 //! - [`golden`]: the reference cases of `fixtures/golden`, read at run time.
 //! - [`compare`] and [`tolerance`]: a result against its reference, and how close is close enough.
 //! - [`judge`]: which of R's numbers has which counterpart.
@@ -23,6 +24,7 @@ pub mod bench;
 pub mod cli;
 pub mod compare;
 pub mod diagnosed;
+pub mod fuzz;
 pub mod golden;
 pub mod judge;
 pub mod lab;
