@@ -14,6 +14,7 @@ use stagger_engine::run::{RunFacts, RunOutput};
 
 use crate::listen::parse;
 use crate::report::aggregation::KINDS;
+use crate::report::checksums::CHECKSUMS;
 use crate::report::document::{Sources, document, html, latex, markdown};
 use crate::report::fixture;
 use crate::report::folder::{RESULT, Staging};
@@ -45,13 +46,16 @@ fn saved(name: &str) -> PathBuf {
         workers: None,
     };
     let output = RunOutput { saved, draws, facts };
-    save(Staging::prepare(&folder).expect("a folder"), &output, b"").expect("a result");
+    save(Staging::prepare(&folder, &[]).expect("a folder"), std::slice::from_ref(&output), b"")
+        .expect("a result");
+    // Without it what lies behind the checksums is reached.
+    std::fs::remove_file(folder.join(CHECKSUMS)).expect("checksums");
     folder
 }
 
 /// Everything that is made of a result.
-fn show(folder: &Path) {
-    let Ok(loaded) = load(folder) else { return };
+fn show(folder: &Path) -> bool {
+    let Ok(loaded) = load(folder) else { return false };
     let own = &loaded.saved;
     for kind in KINDS {
         let (options, overrides) = (AggregateOptions::default(), InferenceOverrides::default());
@@ -68,6 +72,7 @@ fn show(folder: &Path) {
     pictures(own);
     let document = document(&Sources { saved: own, run: None, timeline: None, title: None });
     drop((html(&document), markdown(&document, "pictures"), latex(&document, "pictures")));
+    true
 }
 
 fn pictures(own: &SavedResult) {
@@ -87,7 +92,7 @@ fn file_of_result(name: &'static str, file: &'static str) -> Target {
     let sound = std::fs::read(&path).expect("a file");
     Target::new(name, sound, move |bytes| {
         std::fs::write(&path, bytes).expect("a file");
-        show(&folder);
+        show(&folder)
     })
 }
 
@@ -106,11 +111,11 @@ fn events() -> Target {
     let chosen: Vec<&str> = lines.iter().take(40).chain(lines.iter().rev().take(12).rev()).copied().collect();
     Target::new("events", (chosen.join("\n") + "\n").into_bytes(), |bytes| {
         let text = String::from_utf8_lossy(bytes);
-        let Ok(events) = parse(&text, "events.jsonl") else { return };
+        let Ok(events) = parse(&text, "events.jsonl") else { return false };
         let mut view = RunView::new("x");
         events.iter().for_each(|(at, event)| view.update(*at, event));
         let _ = view.forecast(view.last);
-        let _ = crate::tui::picture("x", events, 1.0, (100, 30), 1);
+        crate::tui::picture("x", events, 1.0, (100, 30), 1).is_ok()
     })
 }
 

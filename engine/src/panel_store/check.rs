@@ -36,6 +36,8 @@ pub(super) fn manifest(own: &Manifest) -> Checked<()> {
         bounded("bytes of an input", input.bytes)?;
         bounded("rows of an input", input.rows)?;
     }
+    let rows = sum(own.strata.iter().flat_map(|s| &s.rows).copied())?;
+    same("rows of its strata, and rows without keys", rows + own.keyless_rows, own.input_rows)?;
     same("units of its strata", sum(own.strata.iter().map(|s| s.units))?, own.units)
 }
 

@@ -25,13 +25,13 @@ pub struct Target {
     pub sound: Vec<u8>,
     /// Makes the mutated bytes reach further: checksums that fit again.
     pub mend: Box<dyn Fn(Vec<u8>) -> Vec<u8>>,
-    /// Reads bytes; errors are as they should be.
-    pub read: Box<dyn Fn(&[u8])>,
+    /// Reads bytes; errors are as they should be. True if there was none.
+    pub read: Box<dyn Fn(&[u8]) -> bool>,
 }
 
 impl Target {
     /// A target whose mutations are handed on as they are.
-    pub fn new(name: &'static str, sound: Vec<u8>, read: impl Fn(&[u8]) + 'static) -> Self {
+    pub fn new(name: &'static str, sound: Vec<u8>, read: impl Fn(&[u8]) -> bool + 'static) -> Self {
         Self { name, sound, mend: Box::new(|bytes| bytes), read: Box::new(read) }
     }
 

@@ -217,7 +217,7 @@ fn read_all(child: &str, targets: &[fn() -> Target], time: Duration) {
         }
     };
     // What is started once (threads, runtimes) is no mutation's.
-    (target.read)(&target.sound);
+    assert!((target.read)(&target.sound), "{name}: the sound file is not read");
     let watched = watch(time);
     let before = LIVE.load(Ordering::Relaxed);
     BOUND.store(before.saturating_add(MEMORY), Ordering::Relaxed);
