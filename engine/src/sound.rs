@@ -76,6 +76,8 @@ pub fn cells(cells: &AttGt) -> Checked {
     length("att_gt.uci", cells.uci.len(), expected)?;
     optional("att_gt.reason", cells.reason.len(), expected)?;
     optional("att_gt.se_reason", cells.se_reason.len(), expected)?;
+    optional("att_gt.group_label", cells.group_label.len(), expected)?;
+    optional("att_gt.time_label", cells.time_label.len(), expected)?;
     no_negative("att_gt.se", &cells.se)?;
     cells.group.iter().try_for_each(|x| finite("a group of att_gt", x.0))?;
     cells.time.iter().try_for_each(|x| finite("a time of att_gt", x.0))
@@ -96,6 +98,7 @@ pub fn aggregation(own: &Aggte) -> Checked {
     length(&name("lci_egt"), own.lci_egt.len(), expected)?;
     length(&name("uci_egt"), own.uci_egt.len(), expected)?;
     optional(&name("reason_egt"), own.reason_egt.len(), expected)?;
+    optional(&name("egt_label"), own.egt_label.len(), expected)?;
     own.left_out.as_ref().map_or(Ok(()), lost)?;
     no_negative(&name("se_egt"), &own.se_egt)?;
     own.egt.iter().try_for_each(|x| finite(&name("an entry of egt"), x.0))
@@ -240,6 +243,8 @@ fn outline(own: &Outline) -> Checked {
     few("cells", own.cells)?;
     length("group of an outline", own.group.len(), told)?;
     length("time of an outline", own.time.len(), told)?;
+    optional("group_label of an outline", own.group_label.len(), told)?;
+    optional("time_label of an outline", own.time_label.len(), told)?;
     if told > 0 {
         length("kind of an outline", told, own.cells)?;
     }
@@ -309,27 +314,12 @@ mod tests {
 
     #[test]
     fn lists_of_different_lengths_are_named_with_both() {
-        let numbers = |count: usize| vec![Num(1.0); count];
-        let own = Aggte {
-            kind: "dynamic".into(),
-            min_e: None,
-            max_e: None,
-            balance_e: None,
-            na_rm: false,
-            overall_att: Num(1.0),
-            overall_se: Num(1.0),
-            overall_lci: Num(1.0),
-            overall_uci: Num(1.0),
-            overall_reason: None,
-            left_out: None,
-            reason_egt: Vec::new(),
-            egt: numbers(3),
-            att_egt: numbers(3),
-            se_egt: numbers(2),
-            lci_egt: numbers(3),
-            uci_egt: numbers(3),
-            crit: None,
-        };
+        let own = serde_json::json!({
+            "type": "dynamic", "na_rm": false, "cband": true, "warnings": [],
+            "overall_att": 1, "overall_se": 1, "overall_lci": 1, "overall_uci": 1,
+            "egt": [0, 1, 2], "att_egt": [1, 1, 1], "se_egt": [1, 1], "lci_egt": [1, 1, 1], "uci_egt": [1, 1, 1],
+        });
+        let own: Aggte = serde_json::from_value(own).unwrap();
         let told = "se_egt of the aggregation \"dynamic\" has 2 entries, expected 3";
         assert_eq!(aggregation(&own), Err(told.to_owned()));
         let other = Aggte { kind: "odd".into(), ..own };
