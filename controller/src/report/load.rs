@@ -1,6 +1,6 @@
 //! A saved result, read back for `stagger agg`.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
