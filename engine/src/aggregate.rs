@@ -59,7 +59,8 @@ pub(crate) fn aggregate_extended(saved: &mut SavedResult, extended: &Extended, o
     for kind in KINDS {
         match aggregate_one(saved, extended, kind, options, &InferenceOverrides::default()) {
             Ok(aggte) => saved.result.set_aggregation(aggte),
-            Err((error, lost)) => {
+            Err(failed) => {
+                let (error, lost) = *failed;
                 let not_given = NotAggregated { reason: error.to_string(), hint: error.hint(), lost };
                 saved.result.not_aggregated.insert(kind.to_owned(), not_given);
             }
@@ -81,11 +82,11 @@ pub fn aggregate_saved(
     options: &AggregateOptions,
     overrides: &InferenceOverrides,
 ) -> Result<Aggte> {
-    aggregate_one(saved, &extended(saved, draws)?, kind, options, overrides).map_err(|(error, _)| error)
+    aggregate_one(saved, &extended(saved, draws)?, kind, options, overrides).map_err(|failed| failed.0)
 }
 
 /// An aggregation, or why there is none and the cells that it lacks.
-type Aggregated = std::result::Result<Aggte, (EngineError, Option<LostCells>)>;
+type Aggregated = std::result::Result<Aggte, Box<(EngineError, Option<LostCells>)>>;
 
 fn aggregate_one(
     saved: &SavedResult,
@@ -96,19 +97,20 @@ fn aggregate_one(
 ) -> Aggregated {
     let kind: AggregateKind = kind.parse().map_err(|_| {
         let text = format!("type must be one of {}, not `{kind}`", KINDS.join(", "));
-        (EngineError::input(text), None)
+        Box::new((EngineError::input(text), None))
     })?;
     let options = options.applied(kind);
     let cells = Cells::of(saved);
     let input = cells.input(saved);
     let found = aggregate::aggregate(&input, kind, &options).map_err(|error| {
         let lost = lost::lost(saved, &input, kind, &options);
-        (rewrite(saved, refusal(saved, &input, kind, &options, &error, lost.as_ref())), lost)
+        let error = rewrite(saved, refusal(saved, &input, kind, &options, &error, lost.as_ref()));
+        Box::new((error, lost))
     })?;
     let left_out = lost::lost(saved, &input, kind, &options);
     summary(saved, extended, &found, &options, overrides)
         .map(|aggte| Aggte { left_out, ..aggte })
-        .map_err(|error| (error, None))
+        .map_err(|error| Box::new((error, None)))
 }
 
 /// An error with its periods and cohorts as they are written.

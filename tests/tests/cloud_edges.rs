@@ -74,7 +74,7 @@ fn what_never_answers_is_given_up_soon_and_says_what_to_set() {
 
 #[test]
 fn who_has_no_credentials_or_a_wrong_profile_hears_what_to_set() {
-    let home = tempfile::tempdir().unwrap();
+    let home = tempfile::tempdir().expect("as the test has made it");
     let home = path_str(home.path());
     let args = ["describe", "s3://bucket/panel.csv"];
     // The machine's own service, as where there is none.
@@ -103,16 +103,19 @@ fn entry(number: u64, epoch: u64, at: f64, state: &str, more: &str) -> String {
 }
 
 fn unix() -> f64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64()
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .expect("as the test has made it")
+        .as_secs_f64()
 }
 
 /// A folder of runs; what stands in their journals.
 fn runs(known: &[(&str, &[String])]) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    fs::create_dir_all(folder.path().join("names")).unwrap();
+    let folder = tempfile::tempdir().expect("as the test has made it");
+    fs::create_dir_all(folder.path().join("names")).expect("as the test has made it");
     for (name, entries) in known {
-        fs::write(folder.path().join("names").join(name), "\n").unwrap();
-        fs::create_dir_all(folder.path().join(name).join("journal")).unwrap();
+        fs::write(folder.path().join("names").join(name), "\n").expect("as the test has made it");
+        fs::create_dir_all(folder.path().join(name).join("journal")).expect("as the test has made it");
         entries.iter().enumerate().for_each(|(index, text)| write(folder.path(), name, index + 1, text));
     }
     folder
@@ -121,8 +124,8 @@ fn runs(known: &[(&str, &[String])]) -> tempfile::TempDir {
 fn write(runs: &Path, name: &str, number: usize, text: &str) {
     let journal = runs.join(name).join("journal");
     let whole = journal.join("entry");
-    fs::write(&whole, text).unwrap();
-    fs::rename(whole, journal.join(format!("{number:08}.json"))).unwrap();
+    fs::write(&whole, text).expect("as the test has made it");
+    fs::rename(whole, journal.join(format!("{number:08}.json"))).expect("as the test has made it");
 }
 
 #[test]
@@ -171,7 +174,7 @@ fn a_run_that_is_over_says_so_and_one_that_is_taken_up_elsewhere_is_followed() {
     let runs = runs(&[("done", &over), ("again", &resumed)]);
     let request = r#"{"version":"0.1.0","inputs":[],"specs":[],"stores":"x","command":[],"functions":[]}"#;
     for name in ["done", "again"] {
-        fs::write(runs.path().join(name).join("run.json"), request).unwrap();
+        fs::write(runs.path().join(name).join("run.json"), request).expect("as the test has made it");
     }
     let folder = path_str(runs.path());
     let watched = finish(&mut bare(&["watch", "done", "--plain", "--run-dir", folder], &[]));
@@ -180,11 +183,12 @@ fn a_run_that_is_over_says_so_and_one_that_is_taken_up_elsewhere_is_followed() {
     assert!(cancelled.stdout.contains("run done is finished already: nothing runs"), "{}", cancelled.stdout);
 
     let mut watching = bare(&["watch", "again", "--json", "--run-dir", folder], &[]);
-    let watching = watching.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let watching =
+        watching.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("as the test has made it");
     std::thread::sleep(Duration::from_secs(2));
     write(runs.path(), "again", 3, &entry(3, 2, now - 590.0, "finished", ""));
     let begin = Instant::now();
-    let told = watching.wait_with_output().unwrap();
+    let told = watching.wait_with_output().expect("as the test has made it");
     assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
     let told = String::from_utf8_lossy(&told.stdout).into_owned();
     assert!(told.contains("\"finished\"") && !told.contains("writes no more"), "{told}");
@@ -192,21 +196,21 @@ fn a_run_that_is_over_says_so_and_one_that_is_taken_up_elsewhere_is_followed() {
 
 /// A service that takes everything; the bodies of what it was sent.
 fn sns() -> (String, Receiver<String>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").expect("as the test has made it");
+    let url = format!("http://{}", listener.local_addr().expect("as the test has made it"));
     let (sender, bodies) = channel();
     std::thread::spawn(move || {
         for connection in listener.incoming().flatten() {
-            let mut reader = BufReader::new(connection.try_clone().unwrap());
+            let mut reader = BufReader::new(connection.try_clone().expect("as the test has made it"));
             let (mut length, mut line) = (0, String::new());
             while reader.read_line(&mut line).is_ok_and(|read| read > 2) {
                 if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
-                    length = value.trim().parse().unwrap();
+                    length = value.trim().parse().expect("as the test has made it");
                 }
                 line.clear();
             }
             let mut body = vec![0; length];
-            reader.read_exact(&mut body).unwrap();
+            reader.read_exact(&mut body).expect("as the test has made it");
             let _ = sender.send(String::from_utf8_lossy(&body).into_owned());
             let answer = "<PublishResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\"><PublishResult><MessageId>1</MessageId></PublishResult></PublishResponse>";
             let mut connection = connection;
@@ -223,10 +227,10 @@ fn sns() -> (String, Receiver<String>) {
 #[test]
 fn a_run_that_is_refused_before_it_begins_is_told_of() {
     const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:runs";
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("as the test has made it");
     let file = |name: &str, text: &str| {
         let path = folder.path().join(name);
-        fs::write(&path, text).unwrap();
+        fs::write(&path, text).expect("as the test has made it");
         path_str(&path).to_owned()
     };
     let missing = path_str(&folder.path().join("none.toml")).to_owned();
@@ -260,7 +264,7 @@ struct Account {
 impl Account {
     /// Stagger's three stacks, and what they hold.
     fn new() -> Self {
-        let account = Self { folder: tempfile::tempdir().unwrap() };
+        let account = Self { folder: tempfile::tempdir().expect("as the test has made it") };
         for stack in ["stagger", "stagger-code", "stagger-jobs"] {
             account.put(&format!("stacks/{stack}"), "Stagger: a stack");
         }
@@ -274,8 +278,8 @@ impl Account {
 
     fn put(&self, path: &str, text: &str) {
         let path = self.folder.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        fs::create_dir_all(path.parent().expect("as the test has made it")).expect("as the test has made it");
+        fs::write(path, text).expect("as the test has made it");
     }
 
     fn has(&self, path: &str) -> bool {
@@ -342,7 +346,7 @@ fn a_stack_of_that_name_that_is_anothers_is_not_touched() {
 fn settings_and_inputs_are_checked_before_a_stack_changes() {
     let account = Account::new();
     let zip = account.folder.path().join("bootstrap.zip");
-    fs::write(&zip, "x").unwrap();
+    fs::write(&zip, "x").expect("as the test has made it");
     let zip = path_str(&zip);
     let wrong: [(&[&str], &str); 7] = [
         (&["--set", "Smallmemory=1769"], "no parameter Smallmemory"),

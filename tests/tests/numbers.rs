@@ -73,8 +73,8 @@ fn assert_same_figures(what: &str, a: &Value, b: &Value, relative: f64) {
     }
     assert_close(
         &format!("{what} crit"),
-        a["crit"].as_f64().unwrap(),
-        b["crit"].as_f64().unwrap(),
+        a["crit"].as_f64().expect("a critical value"),
+        b["crit"].as_f64().expect("a critical value"),
         relative,
         1.0,
     );
@@ -87,7 +87,7 @@ fn selected(steep: f64, weight: impl Fn(f64, bool) -> f64) -> RecordBatch {
     let (mut y, mut x, mut w) = (Vec::new(), Vec::new(), Vec::new());
     for unit in 0..160_i64 {
         let own = random.normal();
-        let treated = random.uniform() < 1.0 / (1.0 + (-steep * own).exp());
+        let treated = random.uniform() < 1.0 / (1.0 + libm::exp(-steep * own));
         let level = random.normal();
         for period in 1..=2_i64 {
             id.push(unit + 1);
@@ -115,7 +115,7 @@ fn logit(x: &[f64], d: &[f64], w: &[f64]) -> [f64; 2] {
     for _ in 0..200 {
         let (mut g, mut h) = ([0.0; 2], [0.0; 3]);
         for ((x, d), w) in x.iter().zip(d).zip(w) {
-            let p = 1.0 / (1.0 + (-(b[0] + b[1] * x)).exp());
+            let p = 1.0 / (1.0 + libm::exp(-(b[0] + b[1] * x)));
             let (r, v) = (w * (d - p), w * p * (1.0 - p));
             g = [g[0] + r, g[1] + r * x];
             h = [h[0] + v, h[1] + v * x, h[2] + v * x * x];
@@ -135,7 +135,7 @@ fn by_hand(panel: &RecordBatch, weighted: bool) -> (f64, f64) {
     let (x, d) = (of("x"), of("group").iter().map(|g| f64::from(*g > 0.0)).collect::<Vec<f64>>());
     let w = if weighted { of("w") } else { vec![1.0; x.len()] };
     let b = logit(&x, &d, &w);
-    let p: Vec<f64> = x.iter().map(|x| 1.0 / (1.0 + (-(b[0] + b[1] * x)).exp())).collect();
+    let p: Vec<f64> = x.iter().map(|x| 1.0 / (1.0 + libm::exp(-(b[0] + b[1] * x)))).collect();
     let (mut treated, mut controls) = ([0.0; 2], [0.0; 2]);
     for i in 0..x.len() {
         let p = p[i].min(1.0 - 1e-6);

@@ -398,15 +398,13 @@ fn hints_name_nothing_that_can_not_help() {
     let refused = case.run(&always, "--bstrap false");
     assert!(!refused.stderr.contains("--anticipation"), "{}", refused.stderr);
     // Three never-treated units beside one cohort: nobody is not yet treated, and there is no covariate.
-    let few = with_values(&case.panel, "group", |row, g| {
-        if g == 0.0 && row / 5 > 8 {
-            3.0
-        } else if g == 4.0 {
-            3.0
-        } else {
-            g
-        }
-    });
+    let few = with_values(
+        &case.panel,
+        "group",
+        |row, g| {
+            if (g == 0.0 && row / 5 > 8) || g == 4.0 { 3.0 } else { g }
+        },
+    );
     let refused = case.run(&few, "--bstrap false");
     assert_eq!(refused.code, Some(2));
     assert!(!refused.stderr.contains("hint:"), "{}", refused.stderr);

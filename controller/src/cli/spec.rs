@@ -68,8 +68,8 @@ impl Window {
     /// What of it applies to which type, where that differs.
     pub(crate) fn note(&self) -> Option<String> {
         let given = [
-            self.min_e.is_finite().then(|| "--min-e to dynamic"),
-            self.max_e.is_finite().then(|| "--max-e to simple, group and dynamic"),
+            self.min_e.is_finite().then_some("--min-e to dynamic"),
+            self.max_e.is_finite().then_some("--max-e to simple, group and dynamic"),
             self.balance_e.map(|_| "--balance-e to dynamic"),
         ];
         let applied: Vec<&str> = given.into_iter().flatten().collect();

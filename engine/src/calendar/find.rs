@@ -241,8 +241,7 @@ fn check_numbers(times: &Side<'_>, groups: &Side<'_>, unit: TimeUnit) -> Result<
     let never = |value: f64| value == 0.0 || value == f64::INFINITY || value > *YEARS.end();
     let is_year = |value: f64| value == value.trunc() && YEARS.contains(&value);
     for (side, other, may_be_never) in [(times, groups, false), (groups, times, true)] {
-        let bad =
-            |&value: &f64| !(may_be_never && never(value)) && !(unit == TimeUnit::Year && is_year(value));
+        let bad = |&value: &f64| !(may_be_never && never(value) || unit == TimeUnit::Year && is_year(value));
         if let Some(value) = side.numbers.iter().copied().find(bad) {
             let example = if value == value.trunc() && YEARS.contains(&value) {
                 format!("{value:04}-01-01")

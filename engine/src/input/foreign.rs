@@ -172,9 +172,9 @@ fn markup(head: &[u8]) -> Option<&'static Foreign> {
         Some(&HTML)
     } else if lower.starts_with(b"<?xml") || lower.starts_with(b"<error>") {
         Some(&XML)
-    } else if text.starts_with(b"{") && matches!(second, Some(b'"' | b'}')) {
-        Some(&JSON)
-    } else if text.starts_with(b"[") && matches!(second, Some(b'{' | b'[' | b'"' | b'0'..=b'9' | b']')) {
+    } else if (text.starts_with(b"{") && matches!(second, Some(b'"' | b'}')))
+        || (text.starts_with(b"[") && matches!(second, Some(b'{' | b'[' | b'"' | b'0'..=b'9' | b']')))
+    {
         Some(&JSON)
     } else if text.get(..200).is_some_and(|start| start.windows(14).any(|w| w == b"SPSS PORT FILE")) {
         Some(&POR)

@@ -186,7 +186,7 @@ fn integers(array: &ArrayRef, column: &str, kind: KeyKind, out: &mut Vec<i64>) -
         _ => {
             let mut floats = Vec::new();
             let missing = with_f64(array, column, &mut floats, |values| integral(values, column, out))?;
-            return Ok(missing.then(|| present(array, column)).transpose()?);
+            return missing.then(|| present(array, column)).transpose();
         }
     }
     Ok(array.nulls().cloned())

@@ -478,7 +478,7 @@ mod tests {
 
     #[test]
     fn fractions_without_a_grid_are_the_most_exact_of_those_alike() {
-        let odd = [0.123_456_789, 0.777_123_123, 1.414_213_562];
+        let odd = [0.123_456_789, 0.777_123_123, 1.532_213_562];
         let mut values = single(&odd);
         values.extend(odd.iter().map(|v| (v.to_bits(), 1e-15f64.to_bits())));
         assert_eq!(nearest(values), odd);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use faer::Mat;
 use stagger_estimator::cells::Cell;
 use stagger_estimator::inference::{
-    Extended, InferenceOptions, gaussian_draws, infer_cells, two_way, wald_pretest,
+    CellInference, Extended, InferenceOptions, gaussian_draws, infer_cells, two_way, wald_pretest,
 };
 use stagger_estimator::symmetric::Symmetric;
 
@@ -69,24 +69,10 @@ pub(super) fn estimate(
         Reasons { reason: facts.estimate_reasons(), se_reason: facts.error_reasons(&inference, &raw_errors) };
     warnings.extend(reasons::warnings(plan, &found.reason, &found.se_reason));
     warnings.extend(covariance.warnings);
-    warnings.extend(inference.warnings);
+    warnings.extend(inference.warnings.iter().cloned());
     let covariance_of_cells = covariance.over_units.as_ref().unwrap_or(&extended.covariance);
     let vcov = |i: usize, j: usize| covariance_of_cells.get(first + i, first + j);
-    // The anticipation window is no pre-treatment period (FORMULAS §4).
-    let before = |c: &Cell| plan.period_labels[c.time] + spec.anticipation < c.group;
-    let pre: Vec<bool> = plan.cells.iter().map(before).collect();
-    let wald = (!plan.triple && (plan.cluster_variables == 0 || !spec.bstrap))
-        .then(|| wald_pretest(&att, &inference.se_analytic, &pre, vcov, plan.n))
-        .flatten();
-    let wald_reason = wald.is_none().then(|| facts.pretest_reason(&att, &inference.se_analytic, &pre, vcov));
-    warnings.extend(
-        wald_reason
-            .as_ref()
-            .filter(|_| facts.is_worth_a_warning())
-            .map(|reason| format!("no pre-test: {reason}")),
-    );
-    let (single, rests) = reasons::single_units(plan, &inference.se, wald.is_some());
-    warnings.extend(single);
+    let (wald, wald_reason) = pre_test(&facts, &att, &inference, vcov, &mut warnings);
     let mut saved = SavedResult {
         result: RunResult {
             estimator: if plan.triple { "ddd" } else { "att_gt" }.to_owned(),
@@ -97,26 +83,17 @@ pub(super) fn estimate(
             cband: inference.uniform,
             att_gt: att_gt(plan, &att, &inference.se, inference.crit, found),
             vcov: if att.len() <= MOST_VCOV { rows(vcov, &att) } else { Vec::new() },
-            wald: wald.map(|w| WaldTest { stat: Num(w.stat), df: w.df as u64, p: Num(w.p) }),
-            wald_reason: wald_reason.or(rests),
+            wald,
+            wald_reason,
             aggte: BTreeMap::new(),
             not_aggregated: BTreeMap::new(),
             dropped: plan.dropped.clone(),
             warnings,
             diagnostics,
         },
-        extended: ExtendedResult {
-            spec: RunSpec { cband: options.cband, ..spec.clone() },
-            periods: plan.period_labels.iter().copied().map(Num).collect(),
-            calendar: plan.calendar.clone(),
-            groups: plan.groups.iter().copied().map(Num).collect(),
-            shares,
-            clusters: covariance.clusters,
-            reference: plan.cells.iter().map(|c| c.reference).collect(),
-            covariance: Symmetric::default(),
-            cohort_units: cohort_units(panel, plan),
-        },
+        extended: extended_result(panel, plan, spec, shares, covariance.clusters),
     };
+    saved.extended.spec.cband = options.cband;
     saved.result.warnings.extend(few_units::cells(&saved, &inference.rescaled));
     progress.stage("aggregate", 1, |_| {
         aggregate_extended(&mut saved, &extended, &options_of(spec));
@@ -125,6 +102,51 @@ pub(super) fn estimate(
     relabel(panel, &mut saved.result);
     saved.extended.covariance = extended.covariance;
     Ok((saved, extended.draws))
+}
+
+/// The pre-test, or why there is none; also what it rests on, where that is little.
+fn pre_test(
+    facts: &Facts<'_>,
+    att: &[f64],
+    inference: &CellInference,
+    vcov: impl Fn(usize, usize) -> f64,
+    warnings: &mut Vec<String>,
+) -> (Option<WaldTest>, Option<String>) {
+    let (plan, spec) = (facts.plan, facts.spec);
+    // The anticipation window is no pre-treatment period (FORMULAS §4).
+    let before = |c: &Cell| plan.period_labels[c.time] + spec.anticipation < c.group;
+    let pre: Vec<bool> = plan.cells.iter().map(before).collect();
+    let wald = (!plan.triple && (plan.cluster_variables == 0 || !spec.bstrap))
+        .then(|| wald_pretest(att, &inference.se_analytic, &pre, &vcov, plan.n))
+        .flatten();
+    let reason = wald.is_none().then(|| facts.pretest_reason(att, &inference.se_analytic, &pre, vcov));
+    let told = reason.as_ref().filter(|_| facts.is_worth_a_warning());
+    warnings.extend(told.map(|reason| format!("no pre-test: {reason}")));
+    let (single, rests) = reasons::single_units(plan, &inference.se, wald.is_some());
+    warnings.extend(single);
+    let wald = wald.map(|w| WaldTest { stat: Num(w.stat), df: w.df as u64, p: Num(w.p) });
+    (wald, reason.or(rests))
+}
+
+/// What later aggregations need, but for the covariance, which this run's own still use.
+fn extended_result(
+    panel: &Panel,
+    plan: &Plan,
+    spec: &RunSpec,
+    shares: Vec<f64>,
+    clusters: Option<u64>,
+) -> ExtendedResult {
+    ExtendedResult {
+        spec: spec.clone(),
+        periods: plan.period_labels.iter().copied().map(Num).collect(),
+        calendar: plan.calendar.clone(),
+        groups: plan.groups.iter().copied().map(Num).collect(),
+        shares,
+        clusters,
+        reference: plan.cells.iter().map(|c| c.reference).collect(),
+        covariance: Symmetric::default(),
+        cohort_units: cohort_units(panel, plan),
+    }
 }
 
 /// Writes periods and cohorts in texts as the data have them.

@@ -155,7 +155,7 @@ impl GramFits {
 /// Whether scores near 1 fail a logit: those of the unweighted one alone, which without weights serves as the other too
 /// (FORMULAS §2.4); never those of triple differences (§7.1).
 fn gated(plan: &Plan, logit: &Logit) -> bool {
-    !plan.triple && !(plan.weighted && logit.weighted)
+    !(plan.triple || plan.weighted && logit.weighted)
 }
 
 pub(super) fn set_sums(plan: &Plan, gram: &GramPartial, set: usize, frame: usize) -> Option<GramSums> {

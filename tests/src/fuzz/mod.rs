@@ -17,6 +17,9 @@ mod process;
 pub use mutation::{Random, mutated};
 pub use process::{Bounded, fuzz, fuzz_within, scratch};
 
+/// What reads bytes; true if it found nothing wrong with them.
+pub type Reader = Box<dyn Fn(&[u8]) -> bool>;
+
 /// A file, and what reads it.
 pub struct Target {
     /// Its name, for the command that repeats a mutation.
@@ -26,7 +29,7 @@ pub struct Target {
     /// Makes the mutated bytes reach further: checksums that fit again.
     pub mend: Box<dyn Fn(Vec<u8>) -> Vec<u8>>,
     /// Reads bytes; errors are as they should be. True if there was none.
-    pub read: Box<dyn Fn(&[u8]) -> bool>,
+    pub read: Reader,
 }
 
 impl Target {

@@ -102,11 +102,11 @@ enum Trouble {
     Lock,
 }
 
+/// A file that is locked, with its device and inode.
+type Locked = (File, (u64, u64));
+
 /// Opens and locks what a path leads to, until both are the same; `None` where another holds it.
-fn locked(
-    open: impl Fn() -> Result<File, Failure>,
-    path: &Path,
-) -> Result<Option<(File, (u64, u64))>, Trouble> {
+fn locked(open: impl Fn() -> Result<File, Failure>, path: &Path) -> Result<Option<Locked>, Trouble> {
     for _ in 0..1000 {
         let file = open().map_err(Trouble::Open)?;
         match file.try_lock() {
