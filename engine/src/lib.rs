@@ -2,6 +2,7 @@
 #![allow(missing_docs)]
 
 pub mod aggregate;
+mod as_json;
 pub mod calendar;
 pub mod cell_names;
 pub mod cloud;

@@ -43,10 +43,10 @@ fn spec() -> RunSpec {
     }
 }
 
-/// Twelve units in four periods, in three cohorts.
+/// Twelve units in four periods: six never treated, which are just enough to be controls, and two cohorts.
 fn columns() -> Vec<(&'static str, ArrayRef)> {
     let rows = || (0..UNITS * PERIODS).map(|row| (row / PERIODS, row % PERIODS));
-    let group = |unit: usize| [0, 2002, 2003][unit % 3];
+    let group = |unit: usize| [0, 0, 2002, 2003][unit % 4];
     let number = |a: usize, b: usize| ((a * 37 + b * 11) % 17) as f64 * 0.31;
     vec![
         ("id", Arc::new(Int64Array::from_iter_values(rows().map(|(unit, _)| unit as i64 + 1)))),

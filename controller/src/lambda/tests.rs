@@ -273,7 +273,7 @@ fn missing_credentials_are_told_from_a_broken_network() {
     let (names, prices) = (["f".to_owned()], Prices::built_in().unwrap());
     let connected = LambdaInvoker::connect(clients, &names, &prices);
     let error = runtime().unwrap().block_on(connected).unwrap_err().to_string();
-    assert!(error.contains("no providers in chain") && error.contains("AWS_PROFILE"), "{error}");
+    assert!(error.contains("no credentials"), "{error}");
     let error = connect("http://127.0.0.1:1", &["f"]).unwrap_err().to_string();
     assert!(error.contains("AWS_ENDPOINT_URL"), "{error}");
 }

@@ -98,7 +98,7 @@ mod tests {
         let columns = saved.extended.covariance.size();
         let text =
             read(&path, &saved, columns + 1, &Checked::nothing(folder.path())).unwrap_err().to_string();
-        assert!(text.contains("has 136 entries, expected 153"), "{text}");
+        assert!(text.contains("has 136 entries in 1 columns, expected 153"), "{text}");
         let mut other = saved.clone();
         other.result.n += 1;
         let text = read(&path, &other, columns, &Checked::nothing(folder.path())).unwrap_err().to_string();

@@ -124,6 +124,7 @@ pub struct Plan {
     /// Clustered variances times G/(G − 1).
     pub cluster_factor: bool,
     /// What cleaning removed.
+    #[serde(with = "crate::as_json")]
     pub dropped: Dropped,
     /// Warnings so far.
     pub warnings: Vec<String>,

@@ -38,24 +38,9 @@ pub(crate) struct PrepareStage {
     /// Where the store is made.
     pub(crate) store: String,
     pub(crate) step: Step,
-    #[serde(with = "as_json")]
+    #[serde(with = "crate::as_json")]
     pub(crate) keys: KeyColumns,
     pub(crate) fields: Vec<StoreField>,
-}
-
-/// As text: what a manifest leaves out where it says nothing, a form without names of fields can't leave out.
-mod as_json {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
-
-    use crate::panel_store::KeyColumns;
-
-    pub(super) fn serialize<S: Serializer>(keys: &KeyColumns, serializer: S) -> Result<S::Ok, S::Error> {
-        serde_json::to_string(keys).map_err(ser::Error::custom)?.serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<KeyColumns, D::Error> {
-        serde_json::from_str(&String::deserialize(deserializer)?).map_err(de::Error::custom)
-    }
 }
 
 /// A step of a preparation.

@@ -91,6 +91,7 @@ pub(crate) struct Estimation {
     overlap: Option<OverlapPartial>,
     corrections: Vec<Fitted<Correction>>,
     estimates: Estimates,
+    #[serde(with = "crate::as_json")]
     diagnostics: Option<Diagnostics>,
     influence: InfluencePasses,
     passes: usize,

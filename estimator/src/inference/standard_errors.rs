@@ -156,11 +156,11 @@ mod tests {
 
     #[test]
     fn draws_that_take_few_values_are_scaled_by_their_deviation() {
-        // two units of equal size: the sum of their multipliers is −2, 0, 0 or 2, and its quartiles are chance
-        let draws: Vec<f64> = (0..1000).map(|b| [-2.0, 0.0, 0.0, 2.0][b % 4]).collect();
+        // two units, one twice the other: the sum of their multipliers takes four values, whose quartiles are no scale
+        let draws: Vec<f64> = (0..1000).map(|b| [-3.0, -1.0, 1.0, 3.0][b % 4]).collect();
         let scale = Scale::of(&draws, 4, DrawScale::Auto);
         assert!(scale.replaced() && scale.value == scale.deviation);
-        assert!((scale.deviation - (2.0f64 * 1000.0 / 999.0 / 4.0).sqrt()).abs() < 1e-12);
+        assert!((scale.deviation - (5.0f64 * 1000.0 / 999.0 / 4.0).sqrt()).abs() < 1e-12);
         let to_the_letter = Scale::of(&draws, 4, DrawScale::Iqr);
         assert!(!to_the_letter.replaced() && to_the_letter.value == to_the_letter.iqr);
         let normal: Vec<f64> = (0..1000).map(|b| normal_quantile((f64::from(b) + 0.5) / 1000.0)).collect();
