@@ -131,7 +131,7 @@ fn zstd_nested() -> Target {
     let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default()));
     let rows = UNITS * PERIODS;
     let cents = Decimal128Array::from_iter_values((0..rows).map(|row| (row as i128 * 7_919) % 1_000));
-    let some = Float64Array::from_iter((0..rows).map(|row| (row % 5 != 0).then_some(row as f64)));
+    let some = Float64Array::from_iter((0..rows).map(|row| (row != 9).then_some(row as f64)));
     let flags: ArrayRef = Arc::new(BooleanArray::from_iter((0..rows).map(|row| Some(row % 2 == 0))));
     let nested = StructArray::from(vec![(Arc::new(Field::new("flag", DataType::Boolean, true)), flags)]);
     let mut all = with(columns(), "y", Arc::new(cents.with_precision_and_scale(9, 2).expect("a decimal")));
@@ -144,7 +144,7 @@ fn text(separator: &str) -> Vec<u8> {
     let mut out = ["id", "time", "group", "y", "x"].join(separator) + "\n";
     for row in 0..UNITS * PERIODS {
         let (unit, period) = (row / PERIODS, row % PERIODS);
-        let group = [0, 2002, 2003][unit % 3];
+        let group = [0, 0, 2002, 2003][unit % 4];
         let y = ((unit * 37 + period * 11) % 17) as f64 * 0.31;
         let cells = [
             unit.to_string(),
