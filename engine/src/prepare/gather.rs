@@ -321,14 +321,7 @@ impl Gather<'_> {
         units: &[&Unit<'_>],
         assembly: &Assembly,
     ) -> std::result::Result<(ShardFile, ShardReport), GatherError> {
-        let mut segments: Vec<SegmentNote> = Vec::new();
-        for unit in units {
-            let stratum = usize::from(unit.stratum);
-            match segments.last_mut() {
-                Some(last) if last.stratum == stratum => last.units += 1,
-                _ => segments.push(SegmentNote { stratum, period: None, units: 1 }),
-            }
-        }
+        let segments = segments_of(units);
         let count = units.len();
         let shape = &assembly.shape;
         let mut fields = Vec::with_capacity(self.fields.len());
@@ -459,4 +452,17 @@ fn text(kind: KeyKind, id: Id<'_>) -> String {
         Id::Integer(id) => kind.show_integer(id),
         Id::Text(id) => show_bytes(id),
     }
+}
+
+/// Runs of units of one stratum.
+fn segments_of(units: &[&Unit<'_>]) -> Vec<SegmentNote> {
+    let mut segments: Vec<SegmentNote> = Vec::new();
+    for unit in units {
+        let stratum = usize::from(unit.stratum);
+        match segments.last_mut() {
+            Some(last) if last.stratum == stratum => last.units += 1,
+            _ => segments.push(SegmentNote { stratum, period: None, units: 1 }),
+        }
+    }
+    segments
 }

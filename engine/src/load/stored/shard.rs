@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array};
 use arrow::datatypes::{Float64Type, Int64Type, UInt64Type};
 use stagger_estimator::columns::AlignedVec;
 use stagger_estimator::lanes::LANES;
@@ -148,26 +148,30 @@ impl StoredShards {
             }
             _ => {
                 let numbers = array.as_primitive_opt::<Float64Type>().ok_or_else(wrong)?;
-                let mut at = 0;
-                for segment in segments {
-                    let own = &numbers.values()[at..at + segment.units];
-                    out[segment.start..segment.start + segment.units].copy_from_slice(own);
-                    at += segment.units;
-                }
-                if let Some(nulls) = numbers.nulls() {
-                    let mut row = 0;
-                    for segment in segments {
-                        for unit in segment.start..segment.start + segment.units {
-                            if nulls.is_null(row) {
-                                out[unit] = f64::NAN;
-                            }
-                            row += 1;
-                        }
-                    }
-                }
+                place_numbers(segments, numbers, &mut out);
             }
         }
         Ok((out, array.null_count() > 0))
+    }
+}
+
+/// Puts the numbers of a file's column in the segments' places; `NaN` where there is none.
+fn place_numbers(segments: &[Segment], numbers: &Float64Array, out: &mut AlignedVec) {
+    let mut at = 0;
+    for segment in segments {
+        let own = &numbers.values()[at..at + segment.units];
+        out[segment.start..segment.start + segment.units].copy_from_slice(own);
+        at += segment.units;
+    }
+    let Some(nulls) = numbers.nulls() else { return };
+    let mut row = 0;
+    for segment in segments {
+        for unit in segment.start..segment.start + segment.units {
+            if nulls.is_null(row) {
+                out[unit] = f64::NAN;
+            }
+            row += 1;
+        }
     }
 }
 
