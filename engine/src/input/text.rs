@@ -29,7 +29,7 @@ pub(crate) fn as_texts<T>(array: &ArrayRef, each: impl FnOnce(Texts<'_>) -> Resu
 /// Calls `each` with the values of a text or level column; bytes that are no text are shown as hexadecimal digits.
 ///
 /// # Errors
-/// As [`as_texts`].
+/// A type that has no text, and what `each` returns.
 pub fn with_texts<T>(array: &ArrayRef, each: impl FnOnce(Vec<Option<&str>>) -> Result<T>) -> Result<T> {
     as_texts(array, |texts| {
         if texts.iter().flatten().all(|text| std::str::from_utf8(text).is_ok()) {
