@@ -9,6 +9,7 @@ use super::format::Format;
 use super::names;
 use super::remote::{Buckets, OpenBucket, Remote};
 use crate::error::{EngineError, Result};
+use crate::panel_store::keys::MANIFEST;
 use crate::store::Storage;
 
 /// A data file and the columns that its folder names carry (`year=2004/…`).
@@ -105,8 +106,13 @@ pub(super) fn left_out(input: &str, mut left: Vec<(String, &'static str)>) -> En
         0 => String::new(),
         more => format!(" and {more} more"),
     };
+    let store = left.iter().find_map(|(name, _)| name.strip_suffix(MANIFEST)?.strip_suffix('/'));
+    let hint = match store {
+        Some(folder) => format!("`{folder}` seems to be a prepared store: give it as the input by itself"),
+        None => "a folder is read whole: convert or move these files, or name the others by a glob such as 'folder/*.parquet'".to_owned(),
+    };
     EngineError::input(format!("`{input}` holds files that can't be read: {}{more}", shown.join(", ")))
-        .with_hint("a folder is read whole: convert or move these files, or name the others by a glob such as 'folder/*.parquet'")
+        .with_hint(hint)
 }
 
 /// The error for a folder without data.
