@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use stagger_engine::cloud::Signal;
+use stagger_engine::signal::Signal;
 
 use crate::failure::Failure;
 use crate::listen::progress;

@@ -5,10 +5,9 @@ use serde::{Deserialize, Serialize};
 use stagger_estimator::cells::Cell;
 use stagger_estimator::options::EstMethod;
 
-use crate::journal::Summary;
 use crate::plan::Plan;
 use crate::result::{Aggte, AttGt, Num, RunResult};
-use crate::schedule::Function;
+use crate::schedule::Cost;
 use crate::worker::protocol::{FailureClass, ObjectRef, Phases};
 
 /// Version of the event log. A reader skips events and fields that it does not know, so only a change of what is there counts.
@@ -163,6 +162,50 @@ pub enum RunEvent {
 /// Receives events; called from any thread.
 pub type Observer<'a> = &'a (dyn Fn(&RunEvent) + Sync);
 
+/// The state of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    /// Under way, if its controller is.
+    #[default]
+    Running,
+    /// Stopped by a person, the cap or credentials.
+    Stopped,
+    /// A task can't be done.
+    Failed,
+    /// It has its result.
+    Finished,
+}
+
+/// A run in a few numbers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The state.
+    pub state: RunState,
+    /// Stage under way.
+    pub stage: String,
+    /// Tasks done of it.
+    pub done: usize,
+    /// Tasks in all of it.
+    pub tasks: usize,
+    /// Attempts under way.
+    pub under_way: usize,
+    /// Dollars.
+    pub cost: Cost,
+    /// Bytes that workers read, in all.
+    pub bytes_read: u64,
+    /// Attempts in all.
+    pub attempts: u64,
+    /// Attempts that failed, but for those that were turned away.
+    pub failures: u64,
+    /// Attempts that were turned away, as too many ran.
+    #[serde(default)]
+    pub throttled: u64,
+    /// Nothing is started until a person goes on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
+}
+
 /// A function that tasks run on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FunctionFacts {
@@ -172,13 +215,6 @@ pub struct FunctionFacts {
     pub memory_mb: u32,
     /// Seconds that an invocation may take.
     pub timeout: u64,
-}
-
-impl From<&Function> for FunctionFacts {
-    fn from(function: &Function) -> Self {
-        let Function { name, memory_mb, timeout, .. } = function;
-        Self { name: name.clone(), memory_mb: *memory_mb, timeout: timeout.as_secs() }
-    }
 }
 
 /// An attempt that has done its task.

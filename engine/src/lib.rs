@@ -32,6 +32,7 @@ pub mod result;
 pub mod run;
 pub mod schedule;
 pub mod shard;
+pub mod signal;
 pub mod sizes;
 pub mod sound;
 pub mod spec;

@@ -1,8 +1,7 @@
-//! What was saved and is read back: results, aggregations, events, entries of journals. Others may have changed it, by hand or by a
+//! What was saved and is read back: results, aggregations, events. Others may have changed it, by hand or by a
 //! fault of a disk, so lists that belong together and numbers that are counted to are checked once, here, before anything uses them.
 
-use crate::events::{Estimated, Outline, RunEvent, TaskDone};
-use crate::journal::{Entry, Summary};
+use crate::events::{Estimated, Outline, RunEvent, Summary, TaskDone};
 use crate::result::{Aggte, AttGt, Diagnostics, LostCells, Num, SavedResult, ScoreSummary};
 
 /// Counts and bytes beyond which nothing is counted; sums of them stay numbers of 64 bits.
@@ -29,7 +28,11 @@ fn optional(name: &str, found: usize, expected: usize) -> Checked {
     if found == 0 { Ok(()) } else { length(name, found, expected) }
 }
 
-fn count(name: &str, found: u64) -> Checked {
+/// Checks a count or a number of bytes.
+///
+/// # Errors
+/// More than anything is counted to, with its name and value.
+pub fn count(name: &str, found: u64) -> Checked {
     if found <= MOST { Ok(()) } else { Err(format!("{name} is {found}, which can't be")) }
 }
 
@@ -269,7 +272,11 @@ fn estimated(own: &Estimated) -> Checked {
     own.simple.iter().chain(&own.dynamic).try_for_each(aggregation)
 }
 
-fn summary(own: &Summary) -> Checked {
+/// Checks the summary of a run.
+///
+/// # Errors
+/// Numbers that can't be.
+pub fn summary(own: &Summary) -> Checked {
     [own.bytes_read, own.attempts, own.failures, own.throttled]
         .into_iter()
         .try_for_each(|n| count("a count", n))?;
@@ -279,18 +286,6 @@ fn summary(own: &Summary) -> Checked {
         .into_iter()
         .chain(cost.cap)
         .try_for_each(|x| amount("a cost", x))
-}
-
-/// Checks an entry of a journal.
-///
-/// # Errors
-/// As [`event`].
-pub fn entry(own: &Entry) -> Checked {
-    time(own.at)?;
-    count("number", own.number)?;
-    count("epoch", own.epoch)?;
-    summary(&own.summary)?;
-    own.events.iter().try_for_each(|(at, told)| time(*at).and_then(|()| event(told)))
 }
 
 #[cfg(test)]

@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use stagger_engine::cloud::{
-    CloudOptions, CloudOutput, Invoked, Invoker, Limits, Prefer, RunRequest, Settings, Signal, Threads,
-    resume, start,
+    CloudOptions, CloudOutput, Invoked, Invoker, Limits, RunRequest, Settings, Threads, resume, start,
 };
-use stagger_engine::journal::{RunState, Takeover, Writer};
+use stagger_engine::events::RunState;
+use stagger_engine::forecast::Prefer;
+use stagger_engine::journal::{Takeover, Writer};
 use stagger_engine::run::{RunOptions, run};
 use stagger_engine::schedule::{Function, Policy, Rates};
+use stagger_engine::signal::Signal;
 use stagger_engine::spec::RunSpec;
 use stagger_engine::worker::protocol::{Invocation, VERSION};
 

@@ -14,7 +14,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{BrotliLevel, Compression, Encoding, GzipLevel, ZstdLevel};
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder, WriterVersion};
 use stagger_engine::describe::{DescribeColumns, describe};
-use stagger_engine::events::RunEvent;
+use stagger_engine::events::{RunEvent, Summary};
 use stagger_engine::journal::{self, Journal, Takeover, Writer};
 use stagger_engine::panel_store::{Manifest, keys};
 use stagger_engine::prepare::{PrepareOptions, prepare};
@@ -268,7 +268,7 @@ fn journal_entry() -> Target {
             RunEvent::StageDone { number: 1, stage: "gram".into(), seconds: 2.5 },
         ];
         events.into_iter().for_each(|event| journal.add(1.8e9, event));
-        journal.flush(1.8e9 + 1.0, journal::Summary::default()).await.expect("an entry");
+        journal.flush(1.8e9 + 1.0, Summary::default()).await.expect("an entry");
     });
     let (sound, _) = storage.get("journal/00000002.json", None).expect("an entry");
     let read = move |bytes: &[u8]| {

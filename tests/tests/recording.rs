@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use stagger_engine::events::{CellKind, EVENTS, RunEvent};
-use stagger_engine::journal::RunState;
+use stagger_engine::events::{CellKind, EVENTS, RunEvent, RunState};
 use stagger_engine::worker::protocol::FailureClass;
 use stagger_tests::scale::recording::{BEGIN, Line, decompress, lines, path, text};
 

@@ -4,7 +4,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use stagger_engine::cloud::{PoolRequest, Prefer, RunRequest as Known};
+use stagger_engine::cloud::{PoolRequest, RunRequest as Known};
+use stagger_engine::forecast::Prefer;
 
 use super::pool::{no_pool, pool};
 use super::run_args::{OutputArgs, RunningArgs, WindowArgs};

@@ -5,7 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use stagger_engine::cloud::run_url;
 use stagger_engine::error::{EngineError, Result as EngineResult};
-use stagger_engine::journal::{self, Entry, RunState};
+use stagger_engine::events::RunState;
+use stagger_engine::journal::{self, Entry};
 use stagger_engine::store::{Storage, runtime};
 
 use crate::cli::workers::{JanitorArgs, runs};

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use stagger_engine::cloud::{read_request, run_url};
 use stagger_engine::error::{EngineError, Result as EngineResult};
-use stagger_engine::journal::{self, Entry, Listed, RunState, SILENCE};
+use stagger_engine::events::RunState;
+use stagger_engine::journal::{self, Entry, Listed, SILENCE};
 use stagger_engine::store::{Storage, runtime};
 
 use crate::cli::workers::{CancelArgs, ListArgs, runs};

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use stagger_engine::cloud::{read_request, run_url};
 use stagger_engine::disk;
 use stagger_engine::error::EngineError;
-use stagger_engine::events::RunEvent;
-use stagger_engine::journal::{self, Entry, HEARTBEAT, RunState, SILENCE};
+use stagger_engine::events::{RunEvent, RunState};
+use stagger_engine::journal::{self, Entry, HEARTBEAT, SILENCE};
 use stagger_engine::store::{Storage, runtime};
 
 use crate::cli::view_args::{ViewArgs, WatchArgs};

@@ -7,9 +7,9 @@ use stagger_engine::cloud::{
     self, CloudOptions, CloudOutput, Heavy, Invoker, Limits, RunRequest as Wanted, Settings, Threads,
 };
 use stagger_engine::error::EngineError;
-use stagger_engine::events::{Observer, RunEvent};
+use stagger_engine::events::{Observer, RunEvent, RunState};
 use stagger_engine::forecast::Prices;
-use stagger_engine::journal::{self, RunState, Takeover, Writer};
+use stagger_engine::journal::{self, Takeover, Writer};
 use stagger_engine::kernel::Kind;
 use stagger_engine::pool::Routed;
 use stagger_engine::prepare::{Prepared, default_memory};

@@ -182,8 +182,8 @@ fn holds_events(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use stagger_engine::events::Summary;
     use stagger_engine::events::TaskDone;
-    use stagger_engine::journal::Summary;
 
     use super::*;
 

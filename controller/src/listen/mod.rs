@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use stagger_engine::cloud::Signal;
 use stagger_engine::events::RunEvent;
+use stagger_engine::signal::Signal;
 
 use crate::failure::Failure;
 use crate::report::overwrite::Overwrite;

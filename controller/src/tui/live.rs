@@ -7,8 +7,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossterm::event::{self, Event};
 use ratatui::layout::Rect;
-use stagger_engine::cloud::Signal;
 use stagger_engine::events::RunEvent;
+use stagger_engine::signal::Signal;
 
 use super::app::{App, Effect, Mode};
 use super::panes::draw;
@@ -228,7 +228,7 @@ impl Loop {
             Effect::Retry if self.ended == Some(true) => Some((Left::Again, false)),
             Effect::Retry => {
                 if let Some(signal) = &self.signal {
-                    signal.hurry();
+                    signal.retry_now();
                 }
                 None
             }

@@ -7,8 +7,9 @@ use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier};
-use stagger_engine::events::{CellKind, Estimated, FunctionFacts, Outline, RunEvent, TaskDone};
-use stagger_engine::journal::{RunState, Summary};
+use stagger_engine::events::{
+    CellKind, Estimated, FunctionFacts, Outline, RunEvent, RunState, Summary, TaskDone,
+};
 use stagger_engine::result::{Aggte, AttGt, Num};
 use stagger_engine::schedule::Cost;
 use stagger_engine::worker::protocol::{FailureClass, Phases};

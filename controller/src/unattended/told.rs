@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use stagger_engine::cloud::run_url;
 use stagger_engine::error::EngineError;
-use stagger_engine::journal::{self, Entry, RunState};
+use stagger_engine::events::RunState;
+use stagger_engine::journal::{self, Entry};
 use stagger_engine::store::{Storage, runtime};
 
 use super::{Notice, Sns, check_topic};

@@ -12,8 +12,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 
-use stagger_engine::events::{FunctionFacts, RunEvent};
-use stagger_engine::journal::{RunState, Summary};
+use stagger_engine::events::{FunctionFacts, RunEvent, RunState, Summary};
 
 pub(crate) use cells::{CellState, SpecView};
 pub(crate) use errors::{ErrorGroup, Errors};

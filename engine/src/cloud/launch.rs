@@ -4,22 +4,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use faer::Mat;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::estimate::{State, encode, estimate, save};
-use super::heavy::Heavy;
+use super::request::{CloudOptions, CloudOutput, RunRequest};
 use super::session::{Cutting, Session, Settings};
 use super::size;
 use super::survey::Surveys;
 use super::{WorkerFailure, Workers};
 use crate::error::{EngineError, Result};
-use crate::events::{Estimated, FunctionFacts, Observer, Outline, RunEvent};
+use crate::events::{Estimated, FunctionFacts, Observer, Outline, RunEvent, RunState};
 use crate::forecast;
 use crate::input::{InputPath, expand};
-use crate::journal::{
-    Entry, Journal, RunState, Summary, Takeover, Writer, forget_cancel, is_there, keys, register,
-};
-use crate::kernel::Kind;
+use crate::journal::{Entry, Journal, forget_cancel, is_there, keys, register};
 use crate::load::{StoredShards, Wanted};
 use crate::panel::Panel;
 use crate::panel_store::PanelStore;
@@ -29,136 +26,11 @@ use crate::result::SavedResult;
 use crate::run::{
     Estimation, Progress, Scale, check, cluster_bound, cores, of_specifications, saved_results,
 };
-use crate::schedule::{Cost, Policy, Run};
+use crate::schedule::{Cost, Run};
 use crate::spec::RunSpec;
 use crate::store::{Condition, Storage, StoreErrorKind};
 use crate::worker::protocol::{ObjectRef, VERSION, Work};
 use crate::worker::{PanelObject, SpecObject, StageObject};
-
-/// What counts more.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Prefer {
-    /// Seconds.
-    #[default]
-    Time,
-    /// Dollars.
-    Cost,
-}
-
-/// How a run was to run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Limits {
-    /// Tasks at a time.
-    pub concurrency: Option<usize>,
-    /// Tasks of a stage.
-    pub n_partitions: Option<usize>,
-    /// Seconds or dollars.
-    pub prefer: Prefer,
-    /// Dollars that are never passed.
-    pub max_cost: Option<f64>,
-}
-
-/// What is asked for; with it alone a run can be taken up again.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RunRequest {
-    /// Version of the program.
-    pub version: String,
-    /// Files or a prepared store, as given.
-    pub inputs: Vec<String>,
-    /// Specifications and their names.
-    pub specs: Vec<(Option<String>, RunSpec)>,
-    /// Where stores of input files are made.
-    pub stores: String,
-    /// Words that started it.
-    pub command: Vec<String>,
-    /// Functions, by ascending memory; empty for threads.
-    pub functions: Vec<String>,
-    /// How it was to run, which a resume keeps unless it is told otherwise.
-    #[serde(default)]
-    pub limits: Limits,
-    /// Only a store is made, here.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub prepare: Option<String>,
-    /// Containers behind a queue, beside the functions or instead of them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pool: Option<PoolRequest>,
-}
-
-/// Containers that a run may use.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PoolRequest {
-    /// URL of the queue.
-    pub queue: String,
-    /// What its workers compute on.
-    pub kind: Kind,
-    /// Which tasks they get, beside functions.
-    pub heavy: Heavy,
-    /// Seconds that a task waits while no worker takes any.
-    pub patience: f64,
-    /// Dollars an hour of one worker.
-    pub hourly: f64,
-    /// Megabytes of memory of one worker.
-    pub memory_mb: u32,
-    /// All results must have the bits of one kind.
-    pub strict: bool,
-    /// Workers that AWS Batch starts for the run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub batch: Option<BatchRequest>,
-}
-
-/// Workers that AWS Batch starts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BatchRequest {
-    /// Job queue.
-    pub queue: String,
-    /// Job definition, with or without a revision.
-    pub definition: String,
-    /// How many.
-    pub workers: usize,
-}
-
-/// How it runs; nothing of it changes a bit of the result.
-#[derive(Clone, Debug)]
-pub struct CloudOptions {
-    /// Tasks at a time.
-    pub concurrency: usize,
-    /// Tasks of a stage.
-    pub n_partitions: Option<usize>,
-    /// Cells of an `Influence` pass.
-    pub max_cohorts: Option<usize>,
-    /// Seconds or dollars.
-    pub prefer: Prefer,
-    /// Dollars that are never passed.
-    pub max_cost: Option<f64>,
-    /// Threads of this process, for what it does itself.
-    pub threads: Option<usize>,
-    /// Which tasks are for a pool beside functions.
-    pub heavy: Heavy,
-    /// Policies of failures.
-    pub policy: Policy,
-    /// Who this controller is.
-    pub writer: Writer,
-    /// Whether a run that another controller holds is taken.
-    pub takeover: Takeover,
-}
-
-/// What a run on workers brings.
-#[derive(Debug)]
-pub struct CloudOutput {
-    /// Results and draws, one a specification.
-    pub outputs: Vec<(SavedResult, Option<Mat<f64>>)>,
-    /// Attempts, dollars, bytes.
-    pub summary: Summary,
-    /// Attempts still under way although nothing waits for them, and dollars that they may cost yet.
-    pub left: (usize, f64),
-    /// Inputs: path, bytes, rows.
-    pub files: Vec<(String, u64, u64)>,
-    /// Rows of the input, units, shards.
-    pub sizes: (u64, u64, usize),
-    /// The store, if only that was asked for.
-    pub prepared: Option<Prepared>,
-}
 
 /// Starts a run below `runs`, the address of all runs.
 ///

@@ -2,13 +2,14 @@
 //! the sums that workers leave in storage are added along the tree.
 //!
 //! - `invoker`: how a task reaches a worker. `session`: the loop around the state machine. `fold`: sums as they come.
-//! - `heavy`: which tasks are for a pool of containers. `estimate`: the passes of estimations. `launch`: a run from its request, or from where an earlier controller left it.
+//! - `heavy`: which tasks are for a pool of containers. `estimate`: the passes of estimations. `request`: a run's request and options. `launch`: a run from its request, or from where an earlier controller left it.
 
 mod estimate;
 mod fold;
 mod heavy;
 mod invoker;
 mod launch;
+mod request;
 mod session;
 pub(crate) mod size;
 mod survey;
@@ -23,11 +24,9 @@ pub use fold::Fold;
 pub(crate) use heavy::Cut;
 pub use heavy::{EC2_START, FARGATE_START, GPU_SPEED, Heavy, PoolFacts};
 pub use invoker::{Billed, Invoked, Invoker, Taken, Threads};
-pub use launch::{
-    BatchRequest, CloudOptions, CloudOutput, Limits, PoolRequest, Prefer, RunRequest, read_request, resume,
-    run_url, start,
-};
-pub use session::{Ground, Settings, Signal};
+pub use launch::{read_request, resume, run_url, start};
+pub use request::{BatchRequest, CloudOptions, CloudOutput, Limits, PoolRequest, RunRequest};
+pub use session::{Ground, Settings};
 
 /// Why workers did not do a stage.
 #[derive(Debug)]

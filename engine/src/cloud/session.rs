@@ -3,7 +3,6 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,11 +14,12 @@ use super::WorkerFailure;
 use super::fold;
 use super::invoker::{Invoked, Invoker, Taken};
 use crate::error::{EngineError, Result};
-use crate::events::{Observer, RunEvent, TaskDone};
-use crate::journal::{Journal, RunState, Summary, cancel_requested, keys};
+use crate::events::{Observer, RunEvent, RunState, Summary, TaskDone};
+use crate::journal::{Journal, cancel_requested, keys};
 use crate::kernel::Kind;
 use crate::reduce::Node;
 use crate::schedule::{Effect, Handled, Next, Order, Run, Stop};
+use crate::signal::Signal;
 use crate::store::{Clock, Condition, Storage, StoreErrorKind, StoreStats};
 use crate::worker::protocol::{
     Answer, FailureClass, Invocation, ObjectRef, PROTOCOL, TaskFailure, VERSION, Work,
@@ -30,63 +30,6 @@ use crate::worker::{Bundle, checksum};
 const TICK: Duration = Duration::from_millis(200);
 /// Sums and results read at a time.
 const READS: usize = 32;
-
-/// What the user wishes of a run under way; shared with whoever catches Ctrl-C and with the dashboard.
-#[derive(Clone, Debug, Default)]
-pub struct Signal(Arc<Wishes>);
-
-#[derive(Debug, Default)]
-struct Wishes {
-    /// 1: start nothing more; 2: wait for nothing either.
-    stop: AtomicU8,
-    paused: AtomicBool,
-    hurry: AtomicBool,
-}
-
-impl Signal {
-    /// Starts nothing more; a second time: waits for nothing either.
-    pub fn stop(&self) -> u8 {
-        self.0.stop.fetch_add(1, Ordering::SeqCst) + 1
-    }
-
-    /// Whether the run is to stop.
-    pub fn is_raised(&self) -> bool {
-        self.level() > 0
-    }
-
-    /// Forgets every wish: the run is taken up again.
-    pub fn clear(&self) {
-        self.0.stop.store(0, Ordering::SeqCst);
-        self.0.paused.store(false, Ordering::SeqCst);
-    }
-
-    /// Starts nothing until it is told to go on; tasks under way end. Returns whether it is paused now.
-    pub fn toggle_pause(&self) -> bool {
-        !self.0.paused.fetch_xor(true, Ordering::SeqCst)
-    }
-
-    /// Whether it is paused.
-    pub fn is_paused(&self) -> bool {
-        self.0.paused.load(Ordering::SeqCst)
-    }
-
-    /// Tries everything at once that waits to be tried again.
-    pub fn hurry(&self) {
-        self.0.hurry.store(true, Ordering::SeqCst);
-    }
-
-    fn level(&self) -> u8 {
-        self.0.stop.load(Ordering::SeqCst)
-    }
-
-    fn raise(&self, level: u8) {
-        self.0.stop.fetch_max(level, Ordering::SeqCst);
-    }
-
-    fn takes_hurry(&self) -> bool {
-        self.0.hurry.swap(false, Ordering::SeqCst)
-    }
-}
 
 /// What waits for futures: the runtime of all requests, or one of a simulation, whose time is virtual.
 pub enum Ground {
@@ -414,8 +357,8 @@ impl<'a> Session<'a> {
         }
         self.heed_pause();
         self.heed_queue();
-        if self.settings.signal.takes_hurry() {
-            self.run.hurry();
+        if self.settings.signal.takes_retry_now() {
+            self.run.retry_now();
         }
         if self.journal.is_due(now) {
             self.flush(RunState::Running).await?;

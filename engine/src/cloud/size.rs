@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::Prefer;
-use crate::forecast::{CloudRates, Functions, TaskLoad, stage_load};
+use crate::forecast::{CloudRates, Functions, Prefer, TaskLoad, stage_load};
 use crate::schedule::Function;
 
 /// Seconds of work that a task should have at least where the bill counts: below, its start and its requests do.

@@ -17,6 +17,7 @@ mod lambda;
 mod limit;
 mod memory;
 mod passes;
+mod prefer;
 mod preparation;
 mod prices;
 mod rates;
@@ -36,7 +37,6 @@ use std::sync::Arc;
 use serde::Serialize;
 use stagger_estimator::formula::{Atom, Formula};
 
-use crate::cloud::Prefer;
 use crate::error::{EngineError, Result};
 use crate::load::{StoredShards, Wanted, counted};
 use crate::panel::Panel;
@@ -49,6 +49,7 @@ pub use containers::{ContainerOptions, ContainerStage, ContainersForecast};
 pub use known::{Files, Known};
 pub(crate) use lambda::{cells_that_fit, pass_load, stage_load, task_memory};
 pub(crate) use limit::check_memory;
+pub use prefer::Prefer;
 pub use prices::Prices;
 pub use tasks::{CloudRates, Functions, Reading, StageLoad, TaskLoad, vcpus};
 

@@ -1,11 +1,11 @@
-//! What an entry of a journal holds: enough to take a run up, to bill it, and to show it again afterwards.
+//! An entry of a journal: enough to take a run up, to bill it, and to show it again afterwards.
 
 use serde::{Deserialize, Serialize};
 
-use crate::events::RunEvent;
-use crate::schedule::Cost;
+use crate::events::{RunEvent, Summary};
+use crate::sound::{self, Checked};
 
-/// Who writes a journal.
+/// The identity of a controller that writes a journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Writer {
     /// Machine.
@@ -16,50 +16,6 @@ pub struct Writer {
     pub mark: String,
 }
 
-/// Where a run is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RunState {
-    /// Under way, if its controller is.
-    #[default]
-    Running,
-    /// Stopped by a person, the cap or credentials.
-    Stopped,
-    /// A task can't be done.
-    Failed,
-    /// It has its result.
-    Finished,
-}
-
-/// A run in a few numbers.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Summary {
-    /// Where it is.
-    pub state: RunState,
-    /// Stage under way.
-    pub stage: String,
-    /// Tasks done of it.
-    pub done: usize,
-    /// Tasks in all of it.
-    pub tasks: usize,
-    /// Attempts under way.
-    pub under_way: usize,
-    /// Dollars.
-    pub cost: Cost,
-    /// Bytes that workers read, in all.
-    pub bytes_read: u64,
-    /// Attempts in all.
-    pub attempts: u64,
-    /// Attempts that failed, but for those that were turned away.
-    pub failures: u64,
-    /// Attempts that were turned away, as too many ran.
-    #[serde(default)]
-    pub throttled: u64,
-    /// Nothing is started until a person goes on.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub paused: bool,
-}
-
 /// Events in a batch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
@@ -68,7 +24,7 @@ pub struct Entry {
     pub version: u32,
     /// Position in the journal, from 1.
     pub number: u64,
-    /// How many controllers have taken the run, this one included.
+    /// Number of controllers that have taken the run, this one included.
     pub epoch: u64,
     /// The controller.
     pub writer: Writer,
@@ -78,4 +34,18 @@ pub struct Entry {
     pub summary: Summary,
     /// Seconds since 1970, and what happened.
     pub events: Vec<(f64, RunEvent)>,
+}
+
+impl Entry {
+    /// Checks the entry's own numbers, its summary and each of its events.
+    ///
+    /// # Errors
+    /// A time, count or list that can't be, as [`sound::event`] words it.
+    pub fn check(&self) -> Checked {
+        sound::time(self.at)?;
+        sound::count("number", self.number)?;
+        sound::count("epoch", self.epoch)?;
+        sound::summary(&self.summary)?;
+        self.events.iter().try_for_each(|(at, told)| sound::time(*at).and_then(|()| sound::event(told)))
+    }
 }

@@ -9,12 +9,12 @@ mod tests;
 
 use bytes::Bytes;
 
-pub use event::{Entry, RunState, Summary, Writer};
+pub use event::{Entry, Writer};
 pub use registry::{Listed, cancel_requested, list, register, request_cancel};
 pub(crate) use registry::{forget_cancel, is_there};
 
 use crate::error::{EngineError, Result};
-use crate::events::{EVENTS, RunEvent};
+use crate::events::{EVENTS, RunEvent, RunState, Summary};
 use crate::store::{Condition, Storage, StoreErrorKind};
 use crate::worker::protocol::VERSION;
 
@@ -216,7 +216,7 @@ async fn entry_at(storage: &Storage, key: &str) -> Result<Entry> {
     let damaged =
         |why: String| EngineError::failed(format!("`{key}` of `{}` can't be read: {why}", storage.url()));
     let entry: Entry = serde_json::from_slice(&bytes).map_err(|e| damaged(e.to_string()))?;
-    crate::sound::entry(&entry).map_err(damaged)?;
+    entry.check().map_err(damaged)?;
     Ok(entry)
 }
 

@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::executor::block_on;
 
-use super::{Journal, RunState, SILENCE, Summary, Takeover, Writer, keys, read};
+use super::{Journal, SILENCE, Takeover, Writer, keys, read};
 use crate::error::{EngineError, Result};
-use crate::events::RunEvent;
+use crate::events::{RunEvent, RunState, Summary};
 use crate::store::{
     ByteRange, Condition, MemoryStore, Object, ObjectInfo, Storage, Store, StoreError, StoreErrorKind,
     StoreResult,

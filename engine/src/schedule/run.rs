@@ -7,6 +7,7 @@ use super::concurrency::Concurrency;
 use super::cost::{Cost, Rates};
 use super::policy::{Failed, Policy, Remedy};
 use super::stage::{Effect, Handled, Stage, Status};
+use crate::events::FunctionFacts;
 use crate::worker::protocol::{FailureClass, TaskFailure, TaskReport, Work};
 
 /// Requests that a task is thought to make before any has told.
@@ -58,6 +59,13 @@ impl Function {
             Place::Lambda => rates.invocation(self.memory_mb, seconds),
             Place::Pool { hourly } => hourly * seconds / 3600.0,
         }
+    }
+}
+
+impl From<&Function> for FunctionFacts {
+    fn from(function: &Function) -> Self {
+        let Function { name, memory_mb, timeout, .. } = function;
+        Self { name: name.clone(), memory_mb: *memory_mb, timeout: timeout.as_secs() }
     }
 }
 
@@ -309,10 +317,10 @@ impl Run {
     }
 
     /// Tasks that wait to be tried again need not wait.
-    pub fn hurry(&mut self) {
+    pub fn retry_now(&mut self) {
         self.held = None;
         if let Some(stage) = &mut self.stage {
-            stage.hurry();
+            stage.retry_now();
         }
     }
 

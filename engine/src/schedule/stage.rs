@@ -185,7 +185,7 @@ impl Stage {
     }
 
     /// Everything that waits for its time is ready now.
-    pub(super) fn hurry(&mut self) {
+    pub(super) fn retry_now(&mut self) {
         while let Some(Reverse((_, task))) = self.delayed.pop() {
             self.ready[self.place(task)].push_back(task);
         }

@@ -276,7 +276,7 @@ fn a_damaged_sum_is_made_again_and_a_resumed_run_looks_first() {
 }
 
 #[test]
-fn a_paused_run_starts_nothing_and_hurry_ends_every_wait() {
+fn a_paused_run_starts_nothing_and_retry_now_ends_every_wait() {
     let mut run = run(1, None);
     run.begin(shards(0, 2), None, 1);
     let first = orders(&mut run, 0.0);
@@ -288,7 +288,7 @@ fn a_paused_run_starts_nothing_and_hurry_ends_every_wait() {
     assert_eq!(run.next(at + seconds(1.0)), Next::Wait(None), "paused");
     run.pause(false);
     assert_eq!(run.next(seconds(1.0)), Next::Wait(Some(at)), "its time has not come");
-    run.hurry();
+    run.retry_now();
     assert_eq!(order(&mut run, 1.0).work, first[0].work);
 }
 

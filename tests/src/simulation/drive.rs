@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use stagger_engine::cloud::{
-    CloudOptions, CloudOutput, Ground, Heavy, Invoker, Prefer, RunRequest, Settings, Signal, resume, start,
+    CloudOptions, CloudOutput, Ground, Heavy, Invoker, RunRequest, Settings, resume, start,
 };
 use stagger_engine::error::EngineError;
-use stagger_engine::events::RunEvent;
-use stagger_engine::journal::{Summary, Takeover, Writer};
+use stagger_engine::events::{RunEvent, Summary};
+use stagger_engine::forecast::Prefer;
+use stagger_engine::journal::{Takeover, Writer};
 use stagger_engine::pool::Routed;
 use stagger_engine::schedule::Policy;
+use stagger_engine::signal::Signal;
 use stagger_engine::store::Store as _;
 use stagger_engine::worker::protocol::{FailureClass, VERSION};
 

@@ -6,9 +6,9 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::time::Duration;
 
-use stagger_engine::events::{FunctionFacts, RunEvent};
+use stagger_engine::events::{FunctionFacts, RunEvent, RunState, Summary};
 use stagger_engine::forecast::Prices;
-use stagger_engine::journal::{BATCH_SECONDS, RunState, Summary, keys};
+use stagger_engine::journal::{BATCH_SECONDS, keys};
 use stagger_engine::reduce::Node;
 use stagger_engine::schedule::{Cost, Function, Next, Order, Policy, Rates, Run};
 use stagger_engine::worker::protocol::{Answer, ObjectRef, VERSION, Work};

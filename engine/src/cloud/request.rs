@@ -1,0 +1,128 @@
+//! The request of a run, which is saved so that another controller can take the run up, and the options of how it runs.
+
+use faer::Mat;
+use serde::{Deserialize, Serialize};
+
+use super::heavy::Heavy;
+use crate::events::Summary;
+use crate::forecast::Prefer;
+use crate::journal::{Takeover, Writer};
+use crate::kernel::Kind;
+use crate::prepare::Prepared;
+use crate::result::SavedResult;
+use crate::schedule::Policy;
+use crate::spec::RunSpec;
+
+/// The limits that a run was started with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Tasks at a time.
+    pub concurrency: Option<usize>,
+    /// Tasks of a stage.
+    pub n_partitions: Option<usize>,
+    /// The aim, seconds or dollars.
+    pub prefer: Prefer,
+    /// Dollars that are never passed.
+    pub max_cost: Option<f64>,
+}
+
+/// The request of a run; with it alone the run can be taken up again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunRequest {
+    /// Version of the program.
+    pub version: String,
+    /// Files or a prepared store, as given.
+    pub inputs: Vec<String>,
+    /// Specifications and their names.
+    pub specs: Vec<(Option<String>, RunSpec)>,
+    /// Where stores of input files are made.
+    pub stores: String,
+    /// Words that started it.
+    pub command: Vec<String>,
+    /// Functions, by ascending memory; empty for threads.
+    pub functions: Vec<String>,
+    /// Limits of its first start, which a resume keeps unless it is told otherwise.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Only a store is made, here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepare: Option<String>,
+    /// Containers behind a queue, beside the functions or instead of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<PoolRequest>,
+}
+
+/// Containers that a run may use.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PoolRequest {
+    /// URL of the queue.
+    pub queue: String,
+    /// Kind of processor that its workers compute on.
+    pub kind: Kind,
+    /// Which tasks they get, beside functions.
+    pub heavy: Heavy,
+    /// Seconds that a task waits while no worker takes any.
+    pub patience: f64,
+    /// Dollars an hour of one worker.
+    pub hourly: f64,
+    /// Megabytes of memory of one worker.
+    pub memory_mb: u32,
+    /// All results must have the bits of one kind.
+    pub strict: bool,
+    /// Workers that AWS Batch starts for the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchRequest>,
+}
+
+/// Workers that AWS Batch starts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchRequest {
+    /// Job queue.
+    pub queue: String,
+    /// Job definition, with or without a revision.
+    pub definition: String,
+    /// Number of workers.
+    pub workers: usize,
+}
+
+/// Options of how a run runs; none of them changes a bit of the result.
+#[derive(Clone, Debug)]
+pub struct CloudOptions {
+    /// Tasks at a time.
+    pub concurrency: usize,
+    /// Tasks of a stage.
+    pub n_partitions: Option<usize>,
+    /// Cells of an `Influence` pass.
+    pub max_cohorts: Option<usize>,
+    /// The aim, seconds or dollars.
+    pub prefer: Prefer,
+    /// Dollars that are never passed.
+    pub max_cost: Option<f64>,
+    /// Threads of this process, for what it does itself.
+    pub threads: Option<usize>,
+    /// Which tasks are for a pool beside functions.
+    pub heavy: Heavy,
+    /// Policies of failures.
+    pub policy: Policy,
+    /// Identity of this controller.
+    pub writer: Writer,
+    /// Rule for a run that another controller holds.
+    pub takeover: Takeover,
+}
+
+/// The output of a run on workers.
+#[derive(Debug)]
+pub struct CloudOutput {
+    /// Results and draws, one per specification.
+    pub outputs: Vec<(SavedResult, Option<Mat<f64>>)>,
+    /// Attempts, dollars, bytes.
+    pub summary: Summary,
+    /// Attempts still under way although nothing waits for them, and dollars that they may cost yet.
+    pub left: (usize, f64),
+    /// Inputs: path, bytes, rows.
+    pub files: Vec<(String, u64, u64)>,
+    /// Rows of the input, units, shards.
+    pub sizes: (u64, u64, usize),
+    /// The store, if only that was asked for.
+    pub prepared: Option<Prepared>,
+}
