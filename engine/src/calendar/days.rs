@@ -1,30 +1,30 @@
-//! Days of the Gregorian calendar, counted from 1 January of the year 1, which is day 1.
+//! Days of the Gregorian calendar, numbered from 1 January of the year 1, which is day 1.
 
-/// Day of 1 January 1970.
+/// The number of 1 January 1970.
 pub(crate) const EPOCH: i64 = 719_163;
 
 fn is_leap(year: i64) -> bool {
     (year.rem_euclid(4) == 0 && year.rem_euclid(100) != 0) || year.rem_euclid(400) == 0
 }
 
-/// Days before a year.
+/// Returns the number of days before a year.
 fn before_year(year: i64) -> i64 {
     let past = year - 1;
     365 * past + past.div_euclid(4) - past.div_euclid(100) + past.div_euclid(400)
 }
 
-/// Days of the year before a month.
+/// Returns the number of days of a year before a month.
 fn before_month(year: i64, month: i64) -> i64 {
     const BEFORE: [i64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
     BEFORE[(month - 1).clamp(0, 11) as usize] + i64::from(month > 2 && is_leap(year))
 }
 
-/// The day of a date.
+/// Returns the day number of a date.
 pub(crate) fn day_of(year: i64, month: i64, day: i64) -> i64 {
     before_year(year) + before_month(year, month) + day
 }
 
-/// Days of a month.
+/// Returns the number of days of a month.
 pub(super) fn days_of(year: i64, month: i64) -> i64 {
     match month {
         12 => 31,
@@ -32,7 +32,7 @@ pub(super) fn days_of(year: i64, month: i64) -> i64 {
     }
 }
 
-/// Year, month and day of the month of a day.
+/// Returns year, month and day of the month of a day number.
 pub(crate) fn date_of(day: i64) -> (i64, i64, i64) {
     // 400 years have 146,097 days; the estimate is at most one off.
     let mut year = (day * 400).div_euclid(146_097) + 1;
@@ -47,14 +47,14 @@ pub(crate) fn date_of(day: i64) -> (i64, i64, i64) {
     (year, month, of_year - before_month(year, month))
 }
 
-/// ISO 8601 year and week of a Monday.
+/// Returns the ISO 8601 year and week of the week that starts on `monday`.
 pub(super) fn iso_week(monday: i64) -> (i64, i64) {
     // A week belongs to the year of its Thursday.
     let (year, _, _) = date_of(monday + 3);
     (year, (monday + 3 - day_of(year, 1, 1)).div_euclid(7) + 1)
 }
 
-/// The Monday of an ISO week.
+/// Returns the day number of the Monday of an ISO 8601 week.
 pub(super) fn monday_of(year: i64, week: i64) -> i64 {
     // 4 January is always in the first week.
     let fourth = day_of(year, 1, 4);

@@ -1,30 +1,33 @@
-//! Which unit of the calendar the periods and cohorts of a data set have.
+//! Detection of the calendar unit of a data set's periods and cohorts.
 
 use std::collections::BTreeSet;
 
 use super::text::{Part, Style, Written};
 use super::{Anchor, Calendar, Labels, TimeUnit, iso};
 
-/// Numbers that are read as years.
+/// The numbers that are read as years.
 const YEARS: std::ops::RangeInclusive<f64> = 1000.0..=9998.0;
-/// Days after the last period in which a cohort's date still has to fit the unit; later ones are never treated, whatever their date.
+/// The number of days after the last period within which a cohort's date must fit the unit. Later cohorts are not
+/// treated in the data, whatever their date.
 const AFTER: i64 = 366;
-/// Days between most periods of daily data, weekends included.
+/// The largest gap, in days, between most periods of daily data, weekends included.
 const DAILY: i64 = 4;
 
-/// What the values of both columns are.
+/// The kind of values that the period and cohort columns hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// Numbers alone.
+    /// Only numbers.
     Numbers,
-    /// Periods of a calendar.
+    /// Periods of this calendar.
     Calendar(Calendar),
 }
 
-/// Why there is no unit: what was found, and what can be done.
+/// The reason why there is no unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Unclear {
+    /// The message: the values that were found.
     pub(crate) found: String,
+    /// The hint: the remedy.
     pub(crate) hint: String,
 }
 
@@ -57,7 +60,7 @@ impl<'a> Side<'a> {
         Ok(out)
     }
 
-    /// The days that all values but numbers stand for.
+    /// Returns the sorted, distinct days of all values other than numbers.
     fn days(&self) -> Vec<i64> {
         let parts = self.parts.iter().map(|part| part.unit.first_day(part.number));
         let mut days: Vec<i64> = self.instants.iter().map(|(day, _)| *day).chain(parts).collect();
@@ -70,13 +73,13 @@ impl<'a> Side<'a> {
         !self.instants.is_empty() || !self.parts.is_empty()
     }
 
-    /// Two times of one day, if there are any.
+    /// Returns two times of one day, if there are any.
     fn same_day(&self) -> Option<(Written, Written)> {
         let two = self.instants.windows(2).find(|two| two[0].0 == two[1].0)?;
         Some((Written::Instant(two[0].0, two[0].1), Written::Instant(two[1].0, two[1].1)))
     }
 
-    /// The first values for a message.
+    /// Returns the first values for a message.
     fn shown(&self) -> String {
         let instants = self.instants.iter().map(|&(day, time)| Written::Instant(day, time).to_string());
         let parts = self.parts.iter().map(|part| Written::Part((*part).clone()).to_string());
@@ -87,7 +90,8 @@ impl<'a> Side<'a> {
     }
 }
 
-/// Finds the calendar of the distinct `periods` and `cohorts`, in the unit that was `asked` for if one was.
+/// Finds the calendar of the distinct `periods` and `cohorts`, each given with its column's name. `asked` is the unit
+/// that the user has set, if any.
 pub(crate) fn find(
     (tname, periods): (&str, &BTreeSet<Written>),
     (gname, cohorts): (&str, &BTreeSet<Written>),
@@ -119,7 +123,7 @@ fn no_dates(times: &Side<'_>, unit: TimeUnit) -> Unclear {
     }
 }
 
-/// Refuses a unit that is finer than the text says.
+/// Refuses a unit that is finer than that of the text.
 fn finer_than_text(times: &Side<'_>, groups: &Side<'_>, unit: TimeUnit) -> Result<(), Unclear> {
     for side in [times, groups] {
         if let Some(part) = side.parts.iter().find(|part| part.unit < unit) {
@@ -137,7 +141,7 @@ fn finer_than_text(times: &Side<'_>, groups: &Side<'_>, unit: TimeUnit) -> Resul
     Ok(())
 }
 
-/// The unit of text that has one notation, else the coarsest one that every date fits.
+/// Returns the unit of the text if all values have one notation, and the coarsest unit that fits every date otherwise.
 fn found_unit(times: &Side<'_>, groups: &Side<'_>) -> Result<TimeUnit, Unclear> {
     let all = || times.parts.iter().chain(&groups.parts);
     if let Some(first) = all().next()
@@ -160,7 +164,7 @@ fn found_unit(times: &Side<'_>, groups: &Side<'_>) -> Result<TimeUnit, Unclear> 
     }
     let (days, cohorts) = (times.days(), relevant(times, groups));
     let fits = |unit: &TimeUnit| {
-        // Cohorts lie where periods do, or begin or end their unit.
+        // Cohorts lie where periods do, or at the start or end of their unit.
         let places = anchor(&days, *unit).map(|own| [own, Anchor::Start(0), Anchor::End(0)]);
         places.is_some_and(|places| {
             places.iter().any(|place| cohorts.iter().all(|day| lies(*day, *unit, *place)))
@@ -175,7 +179,7 @@ fn found_unit(times: &Side<'_>, groups: &Side<'_>) -> Result<TimeUnit, Unclear> 
     }
 }
 
-/// Days of the cohorts that have to fit: those between the first period and some time after the last.
+/// Returns the days of cohorts that must fit the unit: those between the first period and [`AFTER`] days past the last.
 fn relevant(times: &Side<'_>, groups: &Side<'_>) -> Vec<i64> {
     let days = times.days();
     let mut own = groups.days();
@@ -193,7 +197,7 @@ fn from_end(day: i64, unit: TimeUnit) -> i64 {
     unit.first_day(unit.number(day) + 1) - 1 - day
 }
 
-/// Whether a day lies at a place of its unit.
+/// Returns `true` if a day lies at a place of its unit.
 fn lies(day: i64, unit: TimeUnit, place: Anchor) -> bool {
     match place {
         Anchor::Start(days) => from_start(day, unit) == days,
@@ -201,7 +205,7 @@ fn lies(day: i64, unit: TimeUnit, place: Anchor) -> bool {
     }
 }
 
-/// Where in their units days lie, if at one place in all; no two of them are in one unit then.
+/// Returns the common place of days in their units, if they share one. No two of them are then in one unit.
 fn anchor(days: &[i64], unit: TimeUnit) -> Option<Anchor> {
     let same = |of: &dyn Fn(&i64) -> i64| {
         let mut values = days.iter().map(of);
@@ -212,7 +216,7 @@ fn anchor(days: &[i64], unit: TimeUnit) -> Option<Anchor> {
     start.or_else(|| same(&|day| from_end(*day, unit)).map(Anchor::End))
 }
 
-/// Whether days mostly follow each other.
+/// Returns `true` if most days follow each other.
 fn is_daily(days: &[i64]) -> bool {
     let gaps: Vec<i64> = days.windows(2).map(|two| two[1] - two[0]).collect();
     let short = gaps.iter().filter(|gap| **gap <= DAILY).count();
@@ -236,7 +240,7 @@ fn unclear(times: &Side<'_>, groups: &Side<'_>, days: &[i64]) -> Unclear {
     }
 }
 
-/// Refuses numbers beside dates that are no years of a calendar of years.
+/// Refuses numbers beside dates, unless they are years of a yearly calendar or mark never-treated cohorts.
 fn check_numbers(times: &Side<'_>, groups: &Side<'_>, unit: TimeUnit) -> Result<(), Unclear> {
     let never = |value: f64| value == 0.0 || value == f64::INFINITY || value > *YEARS.end();
     let is_year = |value: f64| value == value.trunc() && YEARS.contains(&value);
@@ -279,7 +283,7 @@ fn labels(times: &Side<'_>, groups: &Side<'_>, unit: TimeUnit) -> Labels {
     }
 }
 
-/// The one style of all text of this unit.
+/// Returns the notation that all text of this unit shares, if it does.
 fn style(times: &Side<'_>, groups: &Side<'_>, unit: TimeUnit) -> Option<Style> {
     let mut all = times.parts.iter().chain(&groups.parts);
     let first = all.next().filter(|part| part.unit == unit)?;

@@ -1,4 +1,4 @@
-//! Periods that are dates: whole numbers by their calendar unit, and labels as they are written.
+//! Periods that are dates: their numbers in calendar units, and their labels.
 
 mod days;
 mod find;
@@ -14,19 +14,19 @@ pub(crate) use find::{Found, find};
 pub use text::Style;
 pub(crate) use text::{Written, read};
 
-/// A unit of the calendar, from coarse to fine.
+/// A calendar unit; the order is from coarse to fine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TimeUnit {
-    /// Years; a period's number is the year.
+    /// Years; the number of a period is the year.
     Year,
-    /// Quarters, four times the year and the quarters before.
+    /// Quarters; the number is four times the year plus the quarters before in the year.
     Quarter,
-    /// Months, twelve times the year and the months before.
+    /// Months; the number is twelve times the year plus the months before in the year.
     Month,
-    /// Weeks from Monday to Sunday, the first with 1 January of the year 1.
+    /// Weeks from Monday to Sunday; the number is 1 for the week with 1 January of the year 1.
     Week,
-    /// Days, 1 January of the year 1 is day 1.
+    /// Days; the number is 1 for 1 January of the year 1.
     Day,
 }
 
@@ -34,7 +34,7 @@ impl TimeUnit {
     /// All units, from coarse to fine.
     pub const ALL: [Self; 5] = [Self::Year, Self::Quarter, Self::Month, Self::Week, Self::Day];
 
-    /// The name as it is given.
+    /// Returns the name of the unit in options and files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Year => "year",
@@ -45,7 +45,7 @@ impl TimeUnit {
         }
     }
 
-    /// Number of the unit that a day lies in; above 0 since the year 1.
+    /// Returns the number of the unit that holds a day; it is positive from the year 1 on.
     pub(crate) fn number(self, day: i64) -> i64 {
         let (year, month, _) = date_of(day);
         match self {
@@ -57,7 +57,7 @@ impl TimeUnit {
         }
     }
 
-    /// First day of a unit by its number.
+    /// Returns the first day of the unit with this number.
     pub(crate) fn first_day(self, number: i64) -> i64 {
         match self {
             Self::Year => day_of(number, 1, 1),
@@ -68,7 +68,7 @@ impl TimeUnit {
         }
     }
 
-    /// The unit's own way of writing a period.
+    /// Returns a period in the unit's default notation.
     fn write(self, number: i64) -> String {
         match self {
             Self::Year => number.to_string(),
@@ -83,7 +83,7 @@ impl TimeUnit {
     }
 }
 
-/// A day as ISO 8601 writes it.
+/// Returns a day in ISO 8601, as in 2020-01-31.
 pub(crate) fn iso(day: i64) -> String {
     let (year, month, day) = date_of(day);
     format!("{year:04}-{month:02}-{day:02}")
@@ -103,39 +103,40 @@ impl FromStr for TimeUnit {
     }
 }
 
-/// Where in its unit the day of every period lies.
+/// The place of a period's day within its unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Anchor {
-    /// So many days after the first.
+    /// The number of days after the unit's first day.
     Start(i64),
-    /// So many days before the last.
+    /// The number of days before the unit's last day.
     End(i64),
 }
 
-/// How periods are labelled.
+/// The notation of periods.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Labels {
-    /// As the unit is written: 2020, 2020Q1, 2020-01, 2020-W05, 2020-01-31.
+    /// The default notation of the unit: 2020, 2020Q1, 2020-01, 2020-W05, 2020-01-31.
     Unit,
-    /// As dates.
+    /// Dates at this place of the unit.
     Dates(Anchor),
-    /// As the text of the data.
+    /// The notation of the text in the data.
     Text(Style),
 }
 
-/// What the whole numbers of periods mean.
+/// The calendar that the whole numbers of periods count in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Calendar {
-    /// Event times are steps of it.
+    /// The unit of the calendar, which is one step of event time.
     pub unit: TimeUnit,
-    /// How a period is written.
+    /// The notation of a period.
     pub labels: Labels,
 }
 
 impl Calendar {
-    /// A period or cohort as it is written; whatever is no whole number of the calendar as a number.
+    /// Returns the label of a period or cohort; a value that is not a whole number of the calendar is shown as a
+    /// number.
     pub fn label(&self, period: f64) -> String {
         if !(period.is_finite() && period == period.trunc() && period.abs() < 1e9) {
             return period.to_string();
@@ -151,8 +152,8 @@ impl Calendar {
 }
 
 impl Calendar {
-    /// A message with its periods and cohorts as they are written: those of `known` that stand in it as numbers, counts of units and
-    /// rows left alone. Years read as they are.
+    /// Replaces the numbers of periods and cohorts in a message by their labels: those numbers that are in `known`,
+    /// except counts of units, rows, times or cells. Years stay as they are.
     pub(crate) fn relabel(&self, text: &str, known: &[f64]) -> String {
         if self.unit == TimeUnit::Year {
             return text.to_owned();
@@ -177,7 +178,7 @@ impl Calendar {
     }
 }
 
-/// A period or cohort for a message: by its calendar, if it has one.
+/// Returns a period or cohort for a message: its label if there is a calendar, the number otherwise.
 pub fn show(calendar: Option<&Calendar>, period: f64) -> String {
     calendar.map_or_else(|| period.to_string(), |calendar| calendar.label(period))
 }

@@ -1,21 +1,21 @@
-//! Periods that are written as text.
+//! Periods as text: parsing and formatting.
 
 use serde::{Deserialize, Serialize};
 
 use super::days::{date_of, day_of, days_of, iso_week, monday_of};
 use super::{TimeUnit, iso};
 
-/// How text writes a unit of the year.
+/// The notation of quarters, months or weeks in text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Style {
-    /// What stands between the year and the unit.
+    /// The text between the year and the number of the unit.
     pub between: String,
-    /// Whether numbers below ten have a leading zero; `None` where none was met.
+    /// `true` if numbers below ten have a leading zero; `None` if no such number was met.
     pub padded: Option<bool>,
 }
 
 impl Style {
-    /// A period in this style.
+    /// Formats a period in this notation.
     pub(super) fn write(&self, unit: TimeUnit, number: i64) -> String {
         let (year, part) = match unit {
             TimeUnit::Year => return number.to_string(),
@@ -31,7 +31,7 @@ impl Style {
         }
     }
 
-    /// The style of both, if there is one.
+    /// Returns the notation that fits both, if there is one.
     pub(super) fn join(self, other: &Self) -> Option<Self> {
         let padded = match (self.padded, other.padded) {
             (Some(a), Some(b)) if a != b => return None,
@@ -41,37 +41,40 @@ impl Style {
     }
 }
 
-/// A quarter, month or week as text has it.
+/// A quarter, month or week in text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Part {
+    /// The unit.
     pub(crate) unit: TimeUnit,
+    /// The number of the period in its unit; see [`TimeUnit`].
     pub(crate) number: i64,
+    /// The notation.
     pub(crate) style: Style,
 }
 
-/// A period or cohort as the data have it.
+/// A value of a period or cohort column, as the data have it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Written {
     /// No value.
     Missing,
-    /// A number, by its bits.
+    /// A number, as the bits of its `f64` so that values can be compared and hashed.
     Number(u64),
-    /// A day and the nanoseconds since its midnight.
+    /// A day, and the nanoseconds since its midnight.
     Instant(i64, i64),
-    /// A unit of the year.
+    /// A quarter, month or week.
     Part(Part),
     /// Text that is none of these.
     Unknown(String),
 }
 
 impl Written {
-    /// A number; NaN is missing.
+    /// Returns the value of a number; NaN is a missing value.
     pub(crate) fn number(value: f64) -> Self {
         if value.is_nan() { Self::Missing } else { Self::Number((value + 0.0).to_bits()) }
     }
 }
 
-/// Reads text: a number, a date with or without a time, a quarter, a month, a week, or nothing.
+/// Parses text as a number, a date with or without a time, a quarter, a month, a week, or a missing value.
 pub(crate) fn read(text: &str) -> Written {
     let text = text.trim();
     match text.to_ascii_lowercase().as_str() {
@@ -85,20 +88,20 @@ pub(crate) fn read(text: &str) -> Written {
     date(text).or_else(|| part(text)).unwrap_or_else(|| Written::Unknown(text.to_owned()))
 }
 
-/// The leading four digits, above 0, and what follows them.
+/// Splits off the leading four digits, a year above 0.
 fn year(text: &str) -> Option<(i64, &str)> {
     let digits = text.get(..4).filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))?;
     let year = digits.parse().ok().filter(|&year: &i64| year > 0)?;
     Some((year, &text[4..]))
 }
 
-/// One or two digits within a range, all of the text.
+/// Parses text that consists of one or two digits, as a number from 1 to `most`.
 fn number(text: &str, most: i64) -> Option<i64> {
     let short = (1..=2).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
     text.parse().ok().filter(|&number: &i64| short && (1..=most).contains(&number))
 }
 
-/// `2020-01-31`, `2020/01/31`, and a time after a blank or `T`.
+/// Parses `2020-01-31` or `2020/01/31`, with a time after a blank or `T` if there is one.
 fn date(text: &str) -> Option<Written> {
     let (year, rest) = year(text)?;
     let separator = rest.chars().next().filter(|c| matches!(c, '-' | '/' | '.'))?;
@@ -109,7 +112,8 @@ fn date(text: &str) -> Option<Written> {
     Some(Written::Instant(day_of(year, month, day), nanoseconds(time)?))
 }
 
-/// The nanoseconds of `08:30`, `08:30:00.25`, with or without an offset, which says nothing of the day that was written.
+/// Returns the nanoseconds since midnight of `08:30` or `08:30:00.25`. An offset is ignored, since it does not change
+/// the day that was written.
 fn nanoseconds(time: &str) -> Option<i64> {
     let time = time.trim().trim_end_matches(['Z', 'z']);
     let time = time.find(['+', '-']).map_or(time, |at| &time[..at]).trim();
@@ -127,7 +131,7 @@ fn nanoseconds(time: &str) -> Option<i64> {
     Some((seconds * 1e9) as i64)
 }
 
-/// `2020-01`, `2020m1`, `2020Q1`, `2020-Q1`, `2020w05`, `2020-W05`, and the like.
+/// Parses `2020-01`, `2020m1`, `2020Q1`, `2020-Q1`, `2020w05`, `2020-W05`, and the like.
 fn part(text: &str) -> Option<Written> {
     let (year, rest) = year(text)?;
     let digits = rest.find(|c: char| c.is_ascii_digit())?;
@@ -146,7 +150,7 @@ fn part(text: &str) -> Option<Written> {
         TimeUnit::Quarter => 4 * year + part - 1,
         _ => {
             let monday = monday_of(year, part);
-            // Not every year has 53 weeks.
+            // Not every year has a week 53.
             if iso_week(monday).0 != year {
                 return None;
             }
@@ -161,7 +165,7 @@ fn part(text: &str) -> Option<Written> {
     Some(Written::Part(Part { unit, number, style: Style { between: between.to_owned(), padded } }))
 }
 
-/// Text for a message.
+/// Formats the value for a message.
 impl std::fmt::Display for Written {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

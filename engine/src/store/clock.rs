@@ -1,4 +1,4 @@
-//! Time and chance as parameters, so that tests of retries neither wait nor vary.
+//! The clock and the random numbers of retries, as a parameter: tests of retries then neither wait nor vary.
 
 use std::fmt::Debug;
 use std::hash::{BuildHasher, RandomState};
@@ -7,38 +7,41 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-/// Where pauses and jitter come from.
+/// A source of time, pauses and random numbers.
 pub trait Clock: Debug + Send + Sync {
-    /// Time since some moment.
+    /// Returns the time since an arbitrary, fixed moment.
     fn now(&self) -> Duration;
 
-    /// Ready after `time`.
+    /// Returns a future that is ready after `time`.
     fn sleep(&self, time: Duration) -> BoxFuture<'static, ()>;
 
-    /// A number in [0, 1), another one each time.
+    /// Returns a uniform random number in [0, 1), another one at each call.
     fn fraction(&self) -> f64;
 
-    /// Seconds since 1970, for people and for other machines.
+    /// Returns the wall-clock time in seconds since 1970, for messages and for comparison with other machines.
     fn unix(&self) -> f64 {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         since.map_or(0.0, |since| since.as_secs_f64())
     }
 }
 
-/// The machine's clock. With `timer` it sleeps on the runtime's timer, else the thread itself sleeps.
+/// Returns the machine's clock. With `timer` it sleeps on the async runtime's timer; without it, it blocks the calling
+/// thread.
 pub fn system_clock(timer: bool) -> std::sync::Arc<dyn Clock> {
     std::sync::Arc::new(SystemClock::new(timer))
 }
 
-/// The machine's clock.
+/// The machine's clock, as [`system_clock`] returns it.
 #[derive(Debug)]
 pub(crate) struct SystemClock {
     start: Instant,
-    /// Sleeps on the runtime's timer; else the thread itself sleeps, as it does while it reads a file.
+    /// Sleeps on the async runtime's timer if set; otherwise the thread itself sleeps, as it does while it reads a
+    /// file.
     timer: bool,
 }
 
 impl SystemClock {
+    /// Returns a clock that starts now; see [`system_clock`] for `timer`.
     pub(crate) fn new(timer: bool) -> Self {
         Self { start: Instant::now(), timer }
     }
@@ -57,7 +60,8 @@ impl Clock for SystemClock {
     }
 
     fn fraction(&self) -> f64 {
-        // The standard library's hasher is seeded from the system: chance enough for jitter, without a dependency.
+        // The standard library seeds its hasher from the system, which is random enough for jitter and needs no
+        // dependency.
         let bits = RandomState::new().hash_one(self.start.elapsed().as_nanos()) >> 11;
         bits as f64 / (1u64 << 53) as f64
     }

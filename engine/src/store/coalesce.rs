@@ -1,11 +1,11 @@
-//! Which requests read a set of ranges: near ones together, very large ones in pieces.
+//! Merges and cuts byte ranges into requests: near ranges are read together, very large ones in pieces.
 
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 
-/// Requests that cover `ranges`, ascending and apart. Ranges nearer than `gap` bytes are read as one; those of twice `piece`
-/// bytes or more are cut evenly into pieces of at least `piece`.
+/// Returns the requests that cover `ranges`, ascending and disjoint. Ranges less than `gap` bytes apart are read as
+/// one; those of `2 * piece` bytes or more are cut evenly into pieces of at least `piece` bytes.
 pub(crate) fn requests(ranges: &[Range<u64>], gap: u64, piece: u64) -> Vec<Range<u64>> {
     let mut sorted: Vec<&Range<u64>> = ranges.iter().filter(|range| range.start < range.end).collect();
     sorted.sort_by_key(|range| range.start);
@@ -22,12 +22,13 @@ pub(crate) fn requests(ranges: &[Range<u64>], gap: u64, piece: u64) -> Vec<Range
 fn pieces(range: Range<u64>, piece: u64) -> impl Iterator<Item = Range<u64>> {
     let length = range.end - range.start;
     let count = (length / piece.max(1)).max(1);
-    // In 128 bits, as the product of a length and a count may not fit.
+    // The product of a length and a count may exceed 64 bits.
     let edge = move |i: u64| range.start + (u128::from(length) * u128::from(i) / u128::from(count)) as u64;
     (0..count).map(move |i| edge(i)..edge(i + 1))
 }
 
-/// The bytes of `range` out of what the requests brought; shared where they lie in one answer, else copied together.
+/// Returns the bytes of `range` out of the answers to `requests`. They share memory with the answer if one answer holds
+/// them all, and are copied together otherwise.
 pub(super) fn assemble(range: &Range<u64>, requests: &[Range<u64>], answers: &[Bytes]) -> Bytes {
     if range.start >= range.end {
         return Bytes::new();

@@ -1,4 +1,4 @@
-//! What every store promises, checked against a store: one suite for folders, memory and S3.
+//! The promises of every [`Store`] as one suite of checks, run against folders, memory and S3.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,15 +8,15 @@ use bytes::Bytes;
 
 use super::{ByteRange, Condition, ObjectInfo, Storage, Store, StoreError, StoreErrorKind};
 
-/// Writers that race in a check.
+/// The number of concurrent writers in a check.
 const WRITERS: usize = 8;
 
-/// How much is checked.
+/// The size of the checks.
 #[derive(Clone, Copy, Debug)]
 pub struct Extent {
-    /// Objects in the long list: over 1,000 makes S3 answer in pages.
+    /// The number of objects in the long listing; above 1,000, S3 answers in pages.
     pub keys: usize,
-    /// Increments that each of eight writers makes.
+    /// The number of increments that each of the eight writers makes.
     pub increments: usize,
 }
 
@@ -26,10 +26,10 @@ impl Default for Extent {
     }
 }
 
-/// Checks a store that is empty; leaves its objects behind.
+/// Checks every promise of an empty store. The objects of the checks stay in it.
 ///
 /// # Errors
-/// The first promise that is not kept, in words.
+/// Describes the first promise that is not kept.
 pub fn conformance(store: Arc<dyn Store>, extent: Extent) -> Result<(), String> {
     let suite = Suite { storage: Storage::new(store) };
     let checks: [(&str, Check<'_>); 11] = [
@@ -55,7 +55,7 @@ type Outcome = Result<(), String>;
 
 type Check<'a> = &'a dyn Fn(&Suite) -> Outcome;
 
-/// The store behind the patience of [`Storage`]: what is checked is the promise, not the weather.
+/// The store under test, behind the retries of [`Storage`]: passing failures of a network must not fail a check.
 struct Suite {
     storage: Storage,
 }
@@ -91,7 +91,7 @@ impl Suite {
         self.storage.get(key, None).map(|(bytes, _)| bytes.to_vec()).map_err(text)
     }
 
-    /// One request of the store itself, past `Storage`'s own joining and checking of ranges.
+    /// Sends one request to the store itself, without `Storage`'s merging and checking of ranges.
     fn range(&self, key: &str, range: ByteRange) -> Result<(Vec<u8>, ObjectInfo), String> {
         let object = self.storage.request(|store| store.get(key, range, None)).map_err(text)?;
         Ok((object.bytes.to_vec(), object.info))
@@ -187,7 +187,7 @@ impl Suite {
         equal("content", self.read("race")?, format!("writer {}", won[0]).into_bytes())
     }
 
-    /// Each writer appends a mark of its own: a lost reply is then told from another writer's success.
+    /// Lets every writer append marks of its own, so that a lost reply differs from another writer's success.
     fn increments(&self, each: usize) -> Outcome {
         self.write("count", b"")?;
         let results = race(|writer| (0..each).try_for_each(|i| self.append(&format!("{writer}.{i};"))));
@@ -255,7 +255,7 @@ impl Suite {
         parts.into_iter().collect::<Result<Vec<()>, String>>()?;
         let expected: Vec<String> = (0..count).map(|i| format!("many/{i:06}")).collect();
         equal("keys", self.keys("many/")?, expected)?;
-        // `-`, `/` and `0` are neighbours: the order is that of whole keys, not of folders.
+        // `-`, `/` and `0` are neighbours in ASCII: objects are ordered by whole keys, not by folders.
         for key in ["order/a-b", "order/a/b", "order/a0", "order/ab/c", "orders/x"] {
             self.write(key, b"x")?;
         }
@@ -273,7 +273,7 @@ fn owned(keys: &[&str]) -> Vec<String> {
     keys.iter().map(|&key| key.to_owned()).collect()
 }
 
-/// What eight writers at a time bring.
+/// Returns the results of eight writers that work at the same time.
 fn race<T: Send>(work: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let work = &work;
     thread::scope(|scope| {

@@ -1,5 +1,5 @@
-//! The variables that decide how AWS is reached, checked before the first request: the SDK passes over most wrong values without a
-//! word, and ends the program for some.
+//! Checks the environment variables that configure access to AWS before the first request: the SDK silently ignores
+//! most wrong values, and ends the program for some.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -7,11 +7,11 @@ use std::sync::OnceLock;
 
 use super::{StoreError, StoreErrorKind, StoreResult};
 
-/// What a variable's value must be.
+/// A rule for the value of an environment variable.
 struct Rule {
     name: &'static str,
     is_right: fn(&str) -> bool,
-    /// In words, after "it must be".
+    /// The description of right values, to follow "it must be".
     allowed: &'static str,
 }
 
@@ -24,7 +24,7 @@ const WHEN: &str = "when_supported or when_required";
 const ADDRESS: &str = "an address such as https://s3.example.com or http://127.0.0.1:4566";
 const FILE: &str = "the path of a file that is there";
 
-/// The rules, each for itself.
+/// The rules that concern one variable alone.
 const RULES: &[Rule] = &[
     rule("AWS_MAX_ATTEMPTS", is_attempts, "a whole number from 1 to 4294967295"),
     rule(
@@ -56,13 +56,14 @@ const RULES: &[Rule] = &[
     rule("STAGGER_BUCKET", is_bucket, "the name of a bucket, without s3://"),
 ];
 
-/// Looks a variable up.
+/// A function that looks up an environment variable.
 type Lookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
-/// Refuses the first variable of this process that means nothing.
+/// Refuses the first environment variable of this process whose value is invalid. The check runs once, and later calls
+/// return its result.
 ///
 /// # Errors
-/// [`StoreErrorKind::Environment`]: the variable, its value, and what it may be.
+/// [`StoreErrorKind::Environment`] with the variable, its value, and the values that it may have.
 pub fn check_environment() -> StoreResult<()> {
     static CHECKED: OnceLock<StoreResult<()>> = OnceLock::new();
     CHECKED.get_or_init(|| check(&|name| std::env::var_os(name))).clone()
@@ -81,7 +82,7 @@ fn check(lookup: Lookup<'_>) -> StoreResult<()> {
     check_profile(lookup)
 }
 
-/// The text of a variable without spaces around it; none where it is empty.
+/// Returns the value of a variable without surrounding spaces, or `None` if it is unset or empty.
 fn text(lookup: Lookup<'_>, name: &str, allowed: &str) -> StoreResult<Option<String>> {
     let Some(value) = lookup(name) else { return Ok(None) };
     match value.into_string() {
@@ -95,7 +96,7 @@ fn wrong(name: &str, value: &str, allowed: &str) -> StoreError {
         .with_hint(format!("it must be {allowed}; `unset {name}` leaves it to the default"))
 }
 
-/// A region is `us-east-1`; services other than Amazon's have names of their own for theirs.
+/// Checks the region: `us-east-1` and the like for Amazon; other services name their regions as they wish.
 fn check_region(lookup: Lookup<'_>) -> StoreResult<()> {
     let allowed = "the name of a region such as us-east-1";
     let endpoint = |name| text(lookup, name, ADDRESS).map(|value| value.is_some());
@@ -105,7 +106,7 @@ fn check_region(lookup: Lookup<'_>) -> StoreResult<()> {
         if is_region(&value) || (is_other && is_label(&value)) {
             continue;
         }
-        // A zone is told where a region is asked for more often than anything else.
+        // An availability zone is the most frequent wrong region.
         let zone = value.strip_suffix(|c: char| c.is_ascii_lowercase()).filter(|region| is_region(region));
         return Err(match zone {
             Some(region) => {
@@ -118,7 +119,8 @@ fn check_region(lookup: Lookup<'_>) -> StoreResult<()> {
     Ok(())
 }
 
-/// Half of a pair of keys is none, and what stands after it in the order of credentials would be taken.
+/// Refuses an access key without its secret and the reverse: the SDK would silently take the next source of
+/// credentials.
 fn check_keys(lookup: Lookup<'_>) -> StoreResult<()> {
     let (id, secret) = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY");
     let is_set = |name| lookup(name).is_some_and(|value| !value.to_string_lossy().trim().is_empty());
@@ -131,7 +133,8 @@ fn check_keys(lookup: Lookup<'_>) -> StoreResult<()> {
         .with_hint(format!("set both, or `unset {given}` to use a profile or a role")))
 }
 
-/// A profile that no file has; with keys in the environment nobody looks for it.
+/// Refuses a profile that no file contains. With access keys in the environment the SDK ignores the profile, and so
+/// does this check.
 fn check_profile(lookup: Lookup<'_>) -> StoreResult<()> {
     let Some(name) = text(lookup, "AWS_PROFILE", "the name of a profile")? else { return Ok(()) };
     if lookup("AWS_ACCESS_KEY_ID").is_some_and(|value| !value.is_empty()) {
@@ -164,7 +167,7 @@ fn check_profile(lookup: Lookup<'_>) -> StoreResult<()> {
     .with_hint(hint))
 }
 
-/// The files that hold profiles: those that are named, or those in the home folder.
+/// Returns the files of profiles: those that variables name, or those in the home folder.
 fn profile_files(lookup: Lookup<'_>) -> Vec<PathBuf> {
     let home = || lookup("HOME").or_else(|| lookup("USERPROFILE")).map(PathBuf::from).unwrap_or_default();
     let file = |variable: &str, name: &str| {
@@ -174,7 +177,7 @@ fn profile_files(lookup: Lookup<'_>) -> Vec<PathBuf> {
     vec![file("AWS_CONFIG_FILE", "config"), file("AWS_SHARED_CREDENTIALS_FILE", "credentials")]
 }
 
-/// Names of the sections `[profile name]` and `[name]`.
+/// Returns the names of the sections `[profile name]` and `[name]`.
 fn profiles(text: &str) -> Vec<String> {
     let section = |line: &str| {
         let inside = line.trim().strip_prefix('[')?.split(']').next()?.trim();
@@ -220,7 +223,7 @@ fn is_file(value: &str) -> bool {
     Path::new(value).is_file()
 }
 
-/// `http` or `https`, a host, and a port if there is one.
+/// Accepts `http` or `https`, a host, and a port if there is one.
 fn is_address(value: &str) -> bool {
     let lower = value.to_ascii_lowercase();
     let Some(rest) = lower.strip_prefix("http://").or_else(|| lower.strip_prefix("https://")) else {
@@ -228,7 +231,7 @@ fn is_address(value: &str) -> bool {
     };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let (host, port) = match authority.rsplit_once(':') {
-        // The colons of an address of IPv6 stand in brackets.
+        // The colons of an IPv6 address stand in brackets.
         Some((host, port)) if !port.contains(']') => (host, Some(port)),
         _ => (authority, None),
     };
@@ -237,7 +240,7 @@ fn is_address(value: &str) -> bool {
     !host.is_empty() && host.chars().all(plain) && port.is_none_or(is_port)
 }
 
-/// `us-east-1`, `us-gov-west-1`, `aws-global`
+/// Accepts region names of AWS: `us-east-1`, `us-gov-west-1`, `aws-global`.
 fn is_region(value: &str) -> bool {
     let parts: Vec<&str> = value.split('-').collect();
     let Some((number, words)) = parts.split_last() else { return false };
@@ -246,7 +249,7 @@ fn is_region(value: &str) -> bool {
     value == "aws-global" || (is_number && words.len() >= 2 && words.iter().all(is_word))
 }
 
-/// What can stand in a host's name.
+/// Accepts one label of a host name.
 fn is_label(value: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
     (1..=63).contains(&value.len())
@@ -255,7 +258,7 @@ fn is_label(value: &str) -> bool {
         && !value.ends_with('-')
 }
 
-/// The names that S3 gives, and other services with it.
+/// Accepts the bucket names of S3 and of services compatible with it.
 fn is_bucket(value: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
     (3..=255).contains(&value.len()) && value.bytes().all(plain)

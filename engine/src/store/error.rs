@@ -1,81 +1,83 @@
-//! What goes wrong with storage, by what can be done about it.
+//! Failures of storage, classified by the remedy.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::error::EngineError;
 
-/// What can be done about a [`StoreError`].
+/// The class of a [`StoreError`], which decides the remedy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreErrorKind {
-    /// No such object (or, without permission to list, none that can be told from it).
+    /// There is no such object, or the credentials may not list, in which case S3 answers a read of a missing object
+    /// with a refusal.
     NotFound,
-    /// Put if absent: there is one already.
+    /// A put with [`IfAbsent`](super::Condition::IfAbsent) met an existing object.
     Exists,
-    /// A pinned read or a compare-and-set: the object is another one now.
+    /// A pinned read or a compare-and-set met another version of the object.
     Changed,
-    /// Too many requests: slow down and try again.
+    /// Too many requests; a later attempt may succeed.
     Throttled,
-    /// The network or the service failed for now, or the reply was lost: try again.
+    /// The network or the service failed, or the reply was lost; another attempt may succeed.
     Unavailable,
-    /// Fewer or other bytes than were promised: try again.
+    /// Fewer or other bytes arrived than were promised; another attempt may succeed.
     Corrupt,
-    /// No permission.
+    /// The credentials do not permit the request.
     Denied,
-    /// No credentials, or expired ones.
+    /// There are no credentials, or they have expired.
     Credentials,
-    /// The bucket is elsewhere, or nowhere.
+    /// The bucket is in another region, or does not exist.
     Place,
-    /// A variable of the environment means nothing.
+    /// An environment variable has an invalid value.
     Environment,
-    /// No space left.
+    /// The disk or the quota is full.
     Full,
-    /// Anything else.
+    /// Any other failure.
     Other,
 }
 
-/// A failure of storage: what was done to which object, and what to do about it.
+/// A failure of storage. Its message names the action, the object and the reason; its hint names the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreError {
-    /// What can be done.
+    /// The class of the failure.
     pub kind: StoreErrorKind,
     message: String,
     hint: Option<String>,
-    /// Nothing answered at all, as where an address is wrong.
+    /// Nothing answered at all, as happens where an address is wrong.
     silent: bool,
 }
 
 impl StoreError {
-    /// An error; `message` says action, object and reason, in lower case without a full stop.
+    /// Returns an error without a hint. `message` names action, object and reason, in lower case and without a full
+    /// stop.
     pub fn new(kind: StoreErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), hint: None, silent: false }
     }
 
-    /// The same error with a hint.
+    /// Adds a hint.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// The same error, of a service that gave no answer at all.
+    /// Marks the error as one of a service that gave no answer at all.
     #[must_use]
     pub(super) fn without_answer(self) -> Self {
         Self { silent: true, ..self }
     }
 
-    /// The same error, of a service that has answered before.
+    /// Marks the error as one of a service that has answered before.
     #[must_use]
     pub(super) fn with_answer(self) -> Self {
         Self { silent: false, ..self }
     }
 
-    /// Whether no answer came at all.
+    /// Returns `true` if no answer came at all.
     pub(super) fn is_silent(&self) -> bool {
         self.silent
     }
 
-    /// The same error with how often it was tried, if more than once.
+    /// Adds the number of attempts and their duration to the message, if there was more than one attempt.
     #[must_use]
     pub(super) fn after(mut self, attempts: u32, elapsed: Duration) -> Self {
         if attempts > 1 {
@@ -85,12 +87,12 @@ impl StoreError {
         self
     }
 
-    /// What to do about it.
+    /// Returns the hint, if there is one.
     pub fn hint(&self) -> Option<&str> {
         self.hint.as_deref()
     }
 
-    /// Whether another attempt may succeed.
+    /// Returns `true` if another attempt may succeed.
     pub fn is_transient(&self) -> bool {
         use StoreErrorKind::{Corrupt, Throttled, Unavailable};
         matches!(self.kind, Throttled | Unavailable | Corrupt)

@@ -1,14 +1,15 @@
-//! When a read is so late that a second one is sent: Starling's model, scaled by what this machine has seen.
+//! Hedged reads: the delay after which a read counts as late and is sent a second time. The delay follows Starling's
+//! model, scaled by the latencies that this machine has seen.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::policy::Duplicate;
 
-/// Weight of a new read in what is remembered of the old ones.
+/// The weight of a new observation in the moving average of latencies.
 const MEMORY: f64 = 0.125;
 
-/// Expected times of reads, and the budget of duplicates.
+/// The expected durations of reads, and the budget of duplicates.
 #[derive(Debug)]
 pub(super) struct Expectation {
     model: Duplicate,
@@ -17,7 +18,8 @@ pub(super) struct Expectation {
 
 #[derive(Debug)]
 struct Seen {
-    /// Times that reads took, over those of the model: 1 on a worker in the bucket's region, 50 over a home's line.
+    /// The moving average of observed over modelled durations: about 1 on a worker in the bucket's region, 50 over a
+    /// home line.
     slowness: f64,
     reads: u64,
     duplicates: u64,
@@ -28,24 +30,25 @@ impl Expectation {
         Self { model, seen: Mutex::new(Seen { slowness: 1.0, reads: 0, duplicates: 0 }) }
     }
 
-    /// How long to wait for a read of so many bytes, with so many under way (itself included), before it counts as late.
+    /// Returns the time after which a read of `bytes` bytes counts as late while `under_way` reads, itself included,
+    /// are in flight.
     pub(super) fn late_after(&self, bytes: u64, under_way: u64) -> Duration {
         let slowness = self.seen().slowness;
         self.expected(bytes, under_way).mul_f64(slowness * self.model.multiple).max(self.model.earliest)
     }
 
-    /// Notes a read that was answered. One outlier must not make the next ones look early, so a read counts at most as a late
-    /// one.
+    /// Records the duration of an answered read. A read counts at most as a late one, so that one outlier does not make
+    /// the next reads look early.
     pub(super) fn note(&self, bytes: u64, under_way: u64, took: Duration) {
         let ratio = took.as_secs_f64() / self.expected(bytes, under_way).as_secs_f64();
         let mut seen = self.seen();
         let counted = ratio.min(seen.slowness * self.model.multiple);
-        // Never below the model: a read out of a nearby cache says nothing of the next one.
+        // The average never falls below the model: a read out of a nearby cache does not predict the next one.
         seen.slowness = (seen.slowness + MEMORY * (counted - seen.slowness)).max(1.0);
         seen.reads += 1;
     }
 
-    /// Whether the budget has room for a duplicate; takes it if so.
+    /// Takes one duplicate out of the budget; returns `false` if the budget is exhausted.
     pub(super) fn take_duplicate(&self) -> bool {
         let mut seen = self.seen();
         let allowed = self.model.ahead + seen.reads / self.model.one_in.max(1);
@@ -54,7 +57,8 @@ impl Expectation {
         room
     }
 
-    /// l + b / (t / c): latency, bytes, the machine's throughput shared by the reads under way.
+    /// Returns the modelled duration l + b / (t / c), with l the latency, b the bytes, t the machine's throughput and c
+    /// the reads in flight.
     fn expected(&self, bytes: u64, under_way: u64) -> Duration {
         let shared = self.model.throughput / under_way.max(1) as f64;
         self.model.latency + Duration::from_secs_f64(bytes as f64 / shared)

@@ -1,17 +1,17 @@
-//! Which keys can be written: those that mean the same object in a bucket and in a folder.
+//! The keys that may be written: those that name the same object in a bucket and in a folder.
 
 use super::{StoreError, StoreErrorKind, StoreResult};
 
-/// Start of names that the folder store keeps to itself: temporaries and the lock.
+/// The prefix of names that the local store reserves for temporary files and its lock.
 pub(super) const RESERVED: &str = ".stagger-";
 
-/// S3's limit, in bytes.
+/// The longest key that S3 accepts, in bytes.
 const LONGEST: usize = 1024;
 
-/// Refuses keys that a folder could not hold, or would hold somewhere else.
+/// Refuses keys that a folder cannot hold, or would hold in another place than the key says.
 ///
 /// # Errors
-/// Empty keys and parts (`/a`, `a//b`, `a/`), `.` and `..`, the reserved names, NUL, and keys over 1,024 bytes.
+/// Refuses empty keys and parts (`/a`, `a//b`, `a/`), `.` and `..`, reserved names, NUL, and keys over 1,024 bytes.
 pub(crate) fn check_key(key: &str) -> StoreResult<()> {
     let reason = if key.is_empty() {
         "it is empty"

@@ -1,8 +1,10 @@
-//! Objects as files below a folder, with S3's promises: whole or not at all, create once, compare and set.
+//! Objects as files in a folder, with S3's promises: a write is seen whole or not at all, an object can be created
+//! once, and compare-and-set is atomic.
 //!
-//! An object's ETag is its size and its time of change in nanoseconds: hashing the content would read gigabytes for a `head`.
-//! Writers of this store set that time themselves and never give one key the same time twice: the kernel's own stamp moves in
-//! ticks of milliseconds, within which two writers of equally many bytes would look alike.
+//! An object's ETag consists of its size and its modification time in nanoseconds, since a hash of the content would
+//! read gigabytes for a `head`. This store sets the modification time itself and never gives one key the same time
+//! twice: the kernel's own time stamps move in ticks of milliseconds, within which two writes of equal length would
+//! look alike.
 
 use std::fs::{self, DirBuilder, File, Metadata};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
@@ -18,20 +20,20 @@ use super::key::{RESERVED, check_key};
 use super::{ByteRange, Condition, Object, ObjectInfo, Store, StoreError, StoreErrorKind, StoreResult};
 use crate::disk;
 
-/// Rights on the files: they hold copies of data, whose owner may not want others to read them.
+/// Permissions of the files. They hold copies of data whose owner may not want others to read them.
 const FILE: u32 = 0o600;
-/// Rights on the folders.
+/// Permissions of the folders.
 const FOLDER: u32 = 0o700;
 
-/// A store in a folder. The folder need not exist; the first put creates it. What it creates is for its owner alone; folders
-/// that are there already keep their rights.
+/// A store in a folder. The folder need not exist: the first put creates it, readable by its owner alone. Folders that
+/// exist already keep their permissions.
 #[derive(Debug)]
 pub struct LocalStore {
     root: PathBuf,
 }
 
 impl LocalStore {
-    /// The store of a folder.
+    /// Returns the store of the folder `root`, without touching the disk.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
     }
@@ -41,7 +43,8 @@ impl LocalStore {
         Ok(self.root.join(key))
     }
 
-    /// Held while an object is replaced or removed, by any thread of any process: what is compared is what is replaced.
+    /// Locks the folder against every other thread and process while an object is replaced or removed, so that the
+    /// object that was compared is the one that is replaced.
     fn lock(&self) -> StoreResult<File> {
         let path = self.root.join(format!("{RESERVED}lock"));
         let failed = |e: &std::io::Error| failure("locking", &path, e);
@@ -54,7 +57,7 @@ impl LocalStore {
 
     fn open(&self, key: &str) -> StoreResult<(PathBuf, File, Metadata)> {
         let path = self.path(key)?;
-        // What is no file holds no object, and is not waited for.
+        // A pipe or a device holds no object, and must not be waited for.
         let (file, meta) = match disk::open(&path) {
             Err(e) if e.kind() == ErrorKind::InvalidInput => return Err(not_found(&path)),
             opened => opened.map_err(|e| failure("reading", &path, &e))?,
@@ -81,13 +84,13 @@ impl LocalStore {
         Ok(etag)
     }
 
-    /// Links instead of renaming: a link fails if there is a file, whoever made it.
+    /// Creates the object by a hard link: unlike a rename, a link fails if another writer was first.
     fn create(&self, temporary: &Temporary, path: &Path) -> StoreResult<String> {
         let etag = temporary.stamp(None)?;
         match fs::hard_link(&temporary.path, path) {
             Ok(()) => Ok(etag),
             Err(e) if e.kind() == ErrorKind::AlreadyExists => Err(exists(path)),
-            // File systems without links (exFAT, some network mounts) get the lock instead.
+            // File systems without hard links (exFAT, some network mounts) use the lock instead.
             Err(e) if matches!(e.kind(), ErrorKind::Unsupported | ErrorKind::PermissionDenied) => {
                 self.replace(temporary, path, &Condition::IfAbsent)
             }
@@ -97,7 +100,7 @@ impl LocalStore {
 
     fn put_now(&self, key: &str, bytes: &[u8], condition: &Condition) -> StoreResult<String> {
         let path = self.path(key)?;
-        // Spares writing what would be refused; the answer that counts is given below.
+        // This check only saves a needless write; the link below decides.
         if *condition == Condition::IfAbsent && path.exists() {
             return Err(exists(&path));
         }
@@ -115,7 +118,7 @@ impl LocalStore {
     fn walk(&self, folder: &Path, prefix: &str, found: &mut Vec<ObjectInfo>) -> StoreResult<()> {
         let entries = match fs::read_dir(folder) {
             Ok(entries) => entries,
-            // Removed since, or never there: no objects.
+            // The folder was removed meanwhile, or never existed: it holds no objects.
             Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(()),
             Err(e) => return Err(failure("listing", folder, &e)),
         };
@@ -132,7 +135,7 @@ impl LocalStore {
         Ok(())
     }
 
-    /// The key of a path below the root; none for temporaries and for names that are not UTF-8.
+    /// Returns the key of a path below the root, or `None` for temporary files and names that are not UTF-8.
     fn key(&self, path: &Path) -> Option<String> {
         let key = path.strip_prefix(&self.root).ok()?.to_str()?;
         let name = key.rsplit('/').next()?;
@@ -140,7 +143,7 @@ impl LocalStore {
     }
 }
 
-/// Whether keys below the folder `key` can start with `prefix`.
+/// Returns `true` if keys below the folder `key` can start with `prefix`.
 fn could_hold(key: &str, prefix: &str) -> bool {
     let folder = format!("{key}/");
     folder.starts_with(prefix) || prefix.starts_with(&folder)
@@ -179,7 +182,7 @@ impl Store for LocalStore {
     async fn list(&self, prefix: &str) -> StoreResult<Vec<ObjectInfo>> {
         let mut found = Vec::new();
         self.walk(&self.root, prefix, &mut found)?;
-        // Folders are walked in no order, and `a-b` sorts before `a/b`: only whole keys can be compared.
+        // The order of a walk is arbitrary, and `a-b` sorts before `a/b`: only whole keys can be compared.
         found.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(found)
     }
@@ -201,7 +204,8 @@ impl Store for LocalStore {
     }
 }
 
-/// A file with its bytes on disk, not yet under its name; removed when dropped, if it still has this one.
+/// A file whose bytes are on disk, but which is not yet under its final name. It is removed when dropped, unless it was
+/// renamed.
 struct Temporary {
     path: PathBuf,
     file: File,
@@ -212,7 +216,7 @@ impl Temporary {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let now = since_epoch(SystemTime::now()).as_nanos();
-        // The time tells apart processes of one number on two machines that share the folder.
+        // The time distinguishes equal process numbers on two machines that share the folder.
         let path = folder.join(format!("{RESERVED}tmp-{}-{count}-{now:x}", std::process::id()));
         let made = File::options().write(true).create_new(true).mode(FILE).open(&path);
         let file = made.map_err(|e| failure("writing", &path, &e))?;
@@ -222,12 +226,12 @@ impl Temporary {
         Ok(temporary)
     }
 
-    /// Gives the file a time after that of the file it replaces, and returns its ETag.
+    /// Gives the file a modification time after that of the file it replaces, and returns its ETag.
     fn stamp(&self, replaced: Option<&Metadata>) -> StoreResult<String> {
         let after = replaced.map(|meta| modified(meta) + Duration::from_nanos(1)).unwrap_or_default();
         let meta = self.set_modified(since_epoch(SystemTime::now()).max(after))?;
         match replaced {
-            // A file system that keeps whole or even seconds only.
+            // The file system keeps only whole or even seconds.
             Some(old) if modified(&meta) <= modified(old) => {
                 Ok(etag_of(&self.set_modified(modified(old) + Duration::from_secs(2))?))
             }
@@ -244,7 +248,7 @@ impl Temporary {
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // Renamed files are gone from here already; one that can't be removed is never listed.
+        // A renamed file is no longer at this path; one that cannot be removed is never listed.
         let _ = fs::remove_file(&self.path);
     }
 }
@@ -257,12 +261,13 @@ fn modified(meta: &Metadata) -> Duration {
     meta.modified().map(since_epoch).unwrap_or_default()
 }
 
-/// Size and time of change, in hexadecimal: what tells a file from the one before it, at the cost of a `stat`.
+/// Returns the ETag of a file: its size and modification time, in hexadecimal. They distinguish it from its predecessor
+/// at the cost of one `stat`.
 pub(crate) fn etag_of(meta: &Metadata) -> String {
     format!("{:x}-{:x}", meta.len(), modified(meta).as_nanos())
 }
 
-/// Creates a folder and those above it, for its owner alone, each entered durably into the one above.
+/// Creates a folder and its parents for their owner alone, and syncs each entry to disk.
 fn create_folders(folder: &Path) -> StoreResult<()> {
     if folder.is_dir() {
         return Ok(());
@@ -282,7 +287,8 @@ fn sync_folder(folder: &Path) -> StoreResult<()> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let synced = File::open(folder).and_then(|handle| handle.sync_all());
     match synced {
-        // Some network mounts can't; the file itself is on disk, and its name is as safe as they make it.
+        // Some network mounts cannot sync folders. The file itself is on disk, and its name is as durable as the mount
+        // makes it.
         Err(e) if matches!(e.kind(), ErrorKind::Unsupported | ErrorKind::InvalidInput) => Ok(()),
         Err(e) if e.kind() == ErrorKind::PermissionDenied => Ok(()),
         other => other.map_err(|e| failure("writing", folder, &e)),
@@ -313,7 +319,7 @@ fn failure(action: &str, path: &Path, error: &std::io::Error) -> StoreError {
                 .with_hint("free some space, or name another folder or a bucket")
         }
         ErrorKind::NotADirectory | ErrorKind::IsADirectory if action != "writing" => not_found(path),
-        // An interrupted call or a network mount that hangs.
+        // The call was interrupted, or a network mount hangs.
         ErrorKind::Interrupted | ErrorKind::TimedOut | ErrorKind::StaleNetworkFileHandle => {
             failed(StoreErrorKind::Unavailable, &error.to_string().to_lowercase())
         }

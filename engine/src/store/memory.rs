@@ -1,4 +1,4 @@
-//! Objects in memory: for tests, and for runs whose results need not outlive the process.
+//! A store in memory, for tests and for runs whose results need not outlive the process.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::key::check_key;
 use super::{ByteRange, Condition, Object, ObjectInfo, Store, StoreError, StoreErrorKind, StoreResult};
 
-/// A store in memory. ETags count the puts, so that equal contents written twice differ.
+/// A store in memory. ETags count the puts, so that equal contents written twice have different ETags.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     objects: Mutex<Objects>,
@@ -22,12 +22,12 @@ struct Objects {
 }
 
 impl MemoryStore {
-    /// An empty store.
+    /// Returns an empty store.
     pub fn new() -> Self {
         Self::default()
     }
 
-    // Every change is one insert or remove, so the map is whole even if a holder of the lock panicked.
+    // Every change is one insert or remove, so the map stays consistent even if a holder of the lock panicked.
     fn lock(&self) -> MutexGuard<'_, Objects> {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,8 +1,9 @@
-//! Objects by key: on S3, in a folder, in memory. Small on purpose: what a panel store and a run need, with the conditions that make
-//! retries and two writers harmless (DESIGN §5).
+//! Object storage: objects by key on S3, in a folder or in memory. The interface holds only what panel stores and runs
+//! need, with the conditional writes that make retries and concurrent writers harmless (DESIGN §5).
 
 mod clock;
 mod coalesce;
+/// The conformance suite that every store passes.
 #[doc(hidden)]
 pub mod conformance;
 mod environment;
@@ -44,33 +45,33 @@ pub use stats::StoreStats;
 pub use storage::Storage;
 pub use waiting::tell_of_waiting;
 
-/// Result of a store.
+/// The result of a storage operation.
 pub type StoreResult<T> = std::result::Result<T, StoreError>;
 
-/// What is known of an object without reading it.
+/// The metadata of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectInfo {
-    /// Key, relative to the store's root.
+    /// The key, relative to the store's root.
     pub key: String,
-    /// Bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// Changes whenever the content does.
+    /// The ETag, which changes whenever the content does.
     pub etag: String,
 }
 
-/// Which bytes of an object.
+/// A range of an object's bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ByteRange {
-    /// All of them.
+    /// All bytes.
     All,
-    /// From the first, to before the second.
+    /// The bytes from `start` to before `end`.
     Bounded(Range<u64>),
-    /// The last so many; all of a shorter object.
+    /// The last bytes, this number of them; all bytes of a shorter object.
     Suffix(u64),
 }
 
 impl ByteRange {
-    /// The bytes of an object of `size` bytes that the range names: none of them beyond its end.
+    /// Returns the range as offsets into an object of `size` bytes, cut at the object's end.
     pub(crate) fn within(&self, size: u64) -> Range<u64> {
         match self {
             Self::All => 0..size,
@@ -83,77 +84,81 @@ impl ByteRange {
     }
 }
 
-/// Bytes and the object they are of.
+/// The bytes of a read, and the metadata of their object.
 #[derive(Clone, Debug)]
 pub struct Object {
-    /// The bytes asked for.
+    /// The bytes that were requested.
     pub bytes: Bytes,
-    /// The whole object's size and ETag.
+    /// The metadata of the whole object.
     pub info: ObjectInfo,
 }
 
-/// When a put may replace what is there.
+/// The condition of a put.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// In any case.
+    /// The put replaces any existing object.
     Always,
-    /// If there is nothing: create once.
+    /// The put succeeds only if there is no object yet (create once).
     IfAbsent,
-    /// If the object has this ETag: compare and set.
+    /// The put succeeds only if the object has this ETag (compare and set).
     IfMatch(String),
 }
 
-/// Objects by key. One attempt each: retries, duplicated reads and the reading back of lost replies are [`Storage`]'s.
+/// An object store. Every call makes one attempt: retries, hedged reads and the resolution of lost replies belong to
+/// [`Storage`].
 #[async_trait]
 pub trait Store: Debug + Send + Sync {
-    /// Where the store's root is, for messages: `s3://bucket/prefix`, a folder, `memory:`.
+    /// Returns the address of the store's root for messages: `s3://bucket/prefix`, a folder, or `memory:`.
     fn url(&self) -> String;
 
-    /// Whether requests cost time and money: then they run side by side, on a runtime with timers.
+    /// Returns `true` if requests cost time and money. Such requests run concurrently, on an async runtime with timers.
     fn is_remote(&self) -> bool {
         false
     }
 
-    /// Reads bytes of an object, those of the range that it has; with `pin` only if it still has that ETag.
+    /// Reads the bytes of an object within a range; with `pin`, only if the object still has that ETag.
     ///
     /// # Errors
-    /// [`StoreErrorKind::NotFound`], [`StoreErrorKind::Changed`] if the pin does not match, or what the network brings.
+    /// [`StoreErrorKind::NotFound`], [`StoreErrorKind::Changed`] if the pin does not match, or a failure of the network
+    /// or service.
     async fn get(&self, key: &str, range: ByteRange, pin: Option<&str>) -> StoreResult<Object>;
 
-    /// Reads a whole object of at most `most` bytes; of a larger one only its size and ETag, without any bytes. Not a range on
-    /// purpose: a service may answer a range by the size that the object had a moment ago (LocalStack does).
+    /// Reads a whole object of at most `most` bytes; for a larger object, returns only its metadata without any bytes.
+    /// This is deliberately not a range request: a service may answer a range by the size that the object had a moment
+    /// ago (LocalStack does).
     ///
     /// # Errors
-    /// As [`Store::get`].
+    /// The same as of [`Store::get`].
     async fn get_small(&self, key: &str, most: u64, pin: Option<&str>) -> StoreResult<Object> {
         let _ = most;
         self.get(key, ByteRange::All, pin).await
     }
 
-    /// Writes an object whole, or not at all; returns its ETag.
+    /// Writes an object, whole or not at all, and returns its ETag.
     ///
     /// # Errors
-    /// [`StoreErrorKind::Exists`] or [`StoreErrorKind::Changed`] if the condition does not hold, or what the network brings.
+    /// [`StoreErrorKind::Exists`] or [`StoreErrorKind::Changed`] if the condition does not hold, or a failure of the
+    /// network or service.
     async fn put(&self, key: &str, bytes: Bytes, condition: Condition) -> StoreResult<String>;
 
-    /// Size and ETag of an object.
+    /// Returns the size and ETag of an object.
     ///
     /// # Errors
-    /// [`StoreErrorKind::NotFound`], or what the network brings.
+    /// [`StoreErrorKind::NotFound`], or a failure of the network or service.
     async fn head(&self, key: &str) -> StoreResult<ObjectInfo>;
 
-    /// All objects whose key starts with `prefix`, by key ascending (bytewise).
+    /// Returns all objects whose key starts with `prefix`, in ascending bytewise order of their keys.
     ///
     /// # Errors
-    /// What the network brings; an empty list is none.
+    /// A failure of the network or service; an empty list is not an error.
     async fn list(&self, prefix: &str) -> StoreResult<Vec<ObjectInfo>>;
 
-    /// Removes an object; one that is not there is no error.
+    /// Removes an object. It is not an error if there is none.
     ///
     /// # Errors
-    /// What the network brings.
+    /// A failure of the network or service.
     async fn delete(&self, key: &str) -> StoreResult<()>;
 
-    /// Removes what writers that were killed have left and no key names; S3 leaves nothing.
+    /// Removes temporary files of writers that were killed. S3 keeps none.
     async fn sweep(&self) {}
 }

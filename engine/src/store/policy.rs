@@ -1,81 +1,86 @@
-//! How patient, how wide and how suspicious requests are: every constant, with its reason.
+//! The policies of requests: attempts, pauses, sizes and hedging. Every constant states its reason.
 
 use std::time::Duration;
 
 use super::{StoreError, StoreErrorKind};
 
-/// Policies of a [`super::Storage`].
+/// The policies of a [`super::Storage`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
-    /// Attempts in all.
+    /// The largest number of attempts at one request.
     pub attempts: u32,
-    /// Attempts in all at bytes that are not what was promised: a damaged object stays damaged.
+    /// The largest number of attempts at a read that brings other bytes than promised: a damaged object stays damaged.
     pub attempts_if_corrupt: u32,
-    /// Attempts in all while nothing has ever answered: an address that is wrong stays wrong, and a person waits.
+    /// The largest number of attempts while nothing has ever answered: a wrong address stays wrong, and a person waits.
     pub attempts_if_silent: u32,
-    /// No attempt starts later than this after the first, likewise.
+    /// The time after the first attempt within which the last one must start, while nothing has ever answered.
     pub total_if_silent: Duration,
-    /// No attempt starts later than this after the first: temporary credentials that expired are reported while a person still
-    /// looks, and a task's own time limit (15 minutes on Lambda) leaves room for a second try elsewhere.
+    /// The time after the first attempt within which the last one must start. Expired credentials are thus reported
+    /// while a person still looks, and a task's time limit (15 minutes on Lambda) leaves room for a second try
+    /// elsewhere.
     pub total: Duration,
-    /// Upper end of the first pause, doubled by every further one.
+    /// The upper bound of the first pause; every further pause doubles it.
     pub pause: Duration,
-    /// The same after "slow down": a bucket that is over its rate needs time, not requests.
+    /// The upper bound of the first pause after a throttled request: a bucket over its request rate needs time, not
+    /// requests.
     pub pause_if_throttled: Duration,
-    /// Upper end of any pause.
+    /// The upper bound of every pause.
     pub longest_pause: Duration,
-    /// Ranges nearer than this are read as one.
+    /// Ranges less than this number of bytes apart are read as one.
     pub gap: u64,
-    /// Ranges are cut to pieces of at least this many bytes, and less than twice as many.
+    /// The size of pieces: ranges are cut into pieces of at least this number of bytes, and less than twice it.
     pub piece: u64,
-    /// Requests of one call under way at a time.
+    /// The number of concurrent requests of one call.
     pub width: usize,
-    /// When slow reads are sent twice; never, where `None`.
+    /// The hedging of slow reads, or `None` if reads are never sent twice.
     pub duplicate: Option<Duplicate>,
 }
 
-/// When a read is far past its expected time (Starling's model, AWS §1.2).
+/// The model of the time after which a read is sent a second time (Starling's model, AWS §1.2).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Duplicate {
-    /// Time to the first byte.
+    /// The time to the first byte.
     pub latency: Duration,
-    /// Bytes a second of this machine, shared by all reads under way.
+    /// The machine's throughput in bytes a second, shared by all reads in flight.
     pub throughput: f64,
-    /// A read is late after so many times its expected time …
+    /// The multiple of its expected time after which a read is late.
     pub multiple: f64,
-    /// … but not before this.
+    /// The time before which no read counts as late.
     pub earliest: Duration,
-    /// One duplicate for so many reads in the long run: a line that is slow as a whole must not carry everything twice.
+    /// The number of reads for each duplicate in the long run: a line that is slow as a whole must not carry everything
+    /// twice.
     pub one_in: u64,
-    /// Duplicates that may be sent before those reads have been.
+    /// The number of duplicates that may be sent ahead of that rate.
     pub ahead: u64,
 }
 
 impl Policy {
-    /// For stores whose requests cost time and money.
+    /// Returns the policy for stores whose requests cost time and money.
     pub fn remote() -> Self {
         Self {
-            // With the pauses below, 23 s of waiting in the mean, 46 s when throttled.
+            // With the pauses below this waits 23 s in the mean, 46 s when throttled.
             attempts: 10,
             attempts_if_corrupt: 6,
-            // Pauses of 0.75 s in the mean; of attempts that run into the limit of a connection, 5 s, two.
+            // The pauses add up to 0.75 s in the mean; two attempts that each run into the connection limit of 5 s fit
+            // before the total.
             attempts_if_silent: 5,
             total_if_silent: Duration::from_secs(10),
             total: Duration::from_secs(180),
             pause: Duration::from_millis(100),
             pause_if_throttled: Duration::from_millis(500),
             longest_pause: Duration::from_secs(20),
-            // A request takes 15 ms before its first byte, 1 MiB takes 7 ms: reading over a gap is no slower than asking twice.
+            // A request takes 15 ms to its first byte, and 1 MiB takes 7 ms: reading across a gap is no slower than
+            // asking twice.
             gap: 1 << 20,
-            // 8–16 MiB: the size AWS recommends; larger pieces gain nothing and lose more when one must be read again.
+            // AWS recommends 8–16 MiB; larger pieces gain nothing and lose more when one must be read again.
             piece: 8 << 20,
-            // Enough to fill a 10 Gbit/s line at 80 MB/s a connection.
+            // This fills a 10 Gbit/s line at 80 MB/s for each connection.
             width: 16,
             duplicate: Some(Duplicate {
                 latency: Duration::from_millis(15),
                 throughput: 150e6,
                 multiple: 4.0,
-                // Starling's slowest small reads took 0.25 s with duplicates; sooner, a duplicate rarely overtakes.
+                // Starling's slowest small reads took 0.25 s with duplicates; an earlier duplicate rarely overtakes.
                 earliest: Duration::from_millis(200),
                 one_in: 20,
                 ahead: 8,
@@ -83,12 +88,12 @@ impl Policy {
         }
     }
 
-    /// For folders and memory.
+    /// Returns the policy for folders and memory.
     pub fn local() -> Self {
         Self {
             attempts: 3,
             attempts_if_corrupt: 1,
-            // A call to the file system costs microseconds: only what lies in the same read-ahead window is read together.
+            // A call to the file system costs microseconds: only ranges in one read-ahead window are read together.
             gap: 64 << 10,
             piece: u64::MAX / 2,
             width: 1,
@@ -97,10 +102,11 @@ impl Policy {
         }
     }
 
-    /// How long to wait before another attempt, if there is to be one: full jitter, so that a thousand workers that were
-    /// throttled together do not come back together.
+    /// Returns the pause before the next attempt, or `None` if there is to be none. The pause has full jitter, so that
+    /// a thousand workers that were throttled together do not return together.
     ///
-    /// `failed` attempts were made (1 after the first), `elapsed` since the first began; `fraction` is uniform in [0, 1).
+    /// `failed` is the number of attempts made (1 after the first), `elapsed` the time since the first began, and
+    /// `fraction` a uniform random number in [0, 1).
     pub fn pause_after(
         &self,
         error: &StoreError,

@@ -1,4 +1,4 @@
-//! The runtime that carries requests to remote stores: one a process, started by the first of them.
+//! The async runtime that carries requests to remote stores. A process has one, which the first request starts.
 
 use std::sync::OnceLock;
 
@@ -6,13 +6,14 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::{StoreError, StoreErrorKind, StoreResult};
 
-/// Threads that move bytes between sockets and buffers: two keep up with 10 Gbit/s, and the engine's own threads need the rest.
+/// The number of threads that move bytes between sockets and buffers: two keep up with 10 Gbit/s, and the computation
+/// needs the other cores.
 const THREADS: usize = 2;
 
-/// The runtime of requests, and of what waits for them. A run on local files never calls this.
+/// Returns the async runtime of requests, and of whatever waits for them. A run on local files never starts it.
 ///
 /// # Errors
-/// The system gives no more threads or handles.
+/// The system grants no more threads or file descriptors.
 pub fn runtime() -> StoreResult<&'static Runtime> {
     static RUNTIME: OnceLock<Result<Runtime, String>> = OnceLock::new();
     let started = RUNTIME.get_or_init(|| {

@@ -1,31 +1,31 @@
-//! What a store was asked for, for the run's summary and its price.
+//! Counts of a store's requests, for the run's summary and its cost.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counts since a [`super::Storage`] was made; its clones count together.
+/// The counts since a [`super::Storage`] was made; its clones count together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StoreStats {
-    /// Reads sent, heads and duplicates included.
+    /// The number of reads sent, heads and duplicates included.
     pub gets: u64,
-    /// Writes sent.
+    /// The number of writes sent.
     pub puts: u64,
-    /// Lists sent; one of over 1,000 keys is several requests, counted as one.
+    /// The number of lists sent. A list of over 1,000 keys takes several requests, but counts as one.
     pub lists: u64,
-    /// Removals sent.
+    /// The number of removals sent.
     pub deletes: u64,
-    /// Bytes that reads brought, those between ranges included.
+    /// The bytes that reads brought, including those between merged ranges.
     pub bytes_read: u64,
-    /// Bytes of the writes that succeeded.
+    /// The bytes of the writes that succeeded.
     pub bytes_written: u64,
-    /// Attempts after the first.
+    /// The number of attempts after the first.
     pub retries: u64,
-    /// Reads sent a second time because the first was late.
+    /// The number of reads sent a second time because the first was late.
     pub duplicated_reads: u64,
-    /// Answers that said to slow down.
+    /// The number of throttled requests.
     pub throttles: u64,
 }
 
-/// The same, counted.
+/// The counters behind [`StoreStats`].
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     pub(super) gets: AtomicU64,

@@ -1,11 +1,12 @@
-//! Removes from a folder what writers that were killed have left: temporaries and empty folders.
+//! Removal of temporary files and empty folders that killed writers have left in a folder.
 
 use std::fs;
 use std::path::Path;
 
 use super::key::RESERVED;
 
-/// Removes temporaries of processes that are gone, and folders that hold nothing. What can't be removed is left.
+/// Removes temporary files of processes that no longer run, and empty folders. Returns `true` if the folder is empty
+/// afterwards; files that can't be removed stay.
 pub(super) fn sweep(folder: &Path) -> bool {
     let Ok(entries) = fs::read_dir(folder) else { return false };
     let mut empty = true;
@@ -19,13 +20,13 @@ pub(super) fn sweep(folder: &Path) -> bool {
     empty
 }
 
-/// Whether a file is a temporary whose writer, named by its process, is gone.
+/// Returns `true` for a temporary file whose writer, the process in its name, no longer runs.
 fn is_orphan(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let Some(rest) = name.strip_prefix(RESERVED).and_then(|rest| rest.strip_prefix("tmp-")) else {
         return false;
     };
     let process = rest.split('-').next().unwrap_or_default();
-    // Without /proc nobody can tell: the temporary stays.
+    // Without /proc the processes are unknown, and the file stays.
     Path::new("/proc/self").exists() && !Path::new("/proc").join(process).exists()
 }

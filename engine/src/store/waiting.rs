@@ -1,4 +1,4 @@
-//! A word to whoever waits: the first answer of a store that takes long.
+//! A notice to the user while a store's first answer takes long.
 
 use std::future::Future;
 use std::pin::pin;
@@ -8,27 +8,28 @@ use std::time::Duration;
 
 use futures::future::{Either, select};
 
-/// Told the address that does not answer; may be called from any thread.
+/// A function that is called with the address that does not answer; any thread may call it.
 pub(super) type Teller = fn(&str);
 
-/// A wait that a person notices.
+/// The wait after which a person wants to know.
 const LONG: Duration = Duration::from_secs(2);
 
 static TELLER: OnceLock<Teller> = OnceLock::new();
 
-/// Has this function called, once a process, when a remote store gives no answer for two seconds before it has ever given one.
+/// Registers a function that is called, once in a process, when a remote store that has never answered gives no answer
+/// for two seconds.
 pub fn tell_of_waiting(teller: fn(&str)) {
     let _ = TELLER.set(teller);
 }
 
-/// Whoever is to be told, as long as nothing was.
+/// Returns the registered function, unless it was called already.
 pub(super) fn teller() -> Option<Teller> {
     TELLER.get().copied().filter(|_| !TOLD.load(Ordering::Relaxed))
 }
 
 static TOLD: AtomicBool = AtomicBool::new(false);
 
-/// Waits for an answer and tells of it if that takes long. On the runtime of requests.
+/// Waits for an answer, and calls `teller` if that takes long. Must run on the async runtime of requests.
 pub(super) async fn told<T>(answer: impl Future<Output = T>, teller: Teller, url: &str) -> T {
     let answer = pin!(answer);
     let long = pin!(tokio::time::sleep(LONG));

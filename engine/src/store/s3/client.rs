@@ -1,4 +1,5 @@
-//! The SDK's client: credentials, region and endpoint from the usual places, patience left to our own policies.
+//! The SDK's client. Credentials, region and endpoint come from the usual places; retries and timeouts follow this
+//! crate's own policies.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -14,34 +15,34 @@ use tokio::sync::Mutex;
 
 use super::shared::shared_config;
 
-/// A connection in the region takes milliseconds; one across the world, half a second.
+/// The time limit of connecting: it takes milliseconds within a region, half a second across the world.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// To the first byte of an answer. S3's own p99.99 is about a second; a 500 may take ten.
+/// The time limit to the first byte of an answer. S3's own p99.99 is about a second; a 500 may take ten.
 const ANSWER: Duration = Duration::from_secs(20);
 
-/// A body that brings nothing for so long is given up.
+/// The time without any byte after which a body is given up.
 const STALL: Duration = Duration::from_secs(10);
 
-/// Slowest upload that is waited for, in bytes a second: a poor home line.
+/// The slowest upload that is waited for, in bytes a second: that of a poor home line.
 const SLOWEST_UPLOAD: u64 = 64 << 10;
 
-/// The client of this process: one pool of connections and one set of credentials for all buckets.
+/// The S3 client of this process, with one pool of connections and one set of credentials for all buckets.
 #[derive(Debug, Default)]
 pub(super) struct Clients {
     current: Mutex<Option<(u64, Client)>>,
-    /// Given by the caller: its credentials are not ours to renew.
+    /// The client was given by the caller, whose credentials must not be renewed here.
     fixed: bool,
 }
 
 impl Clients {
-    /// The one of the environment. Nothing is read before its first request.
+    /// Returns the process-wide client of the environment. Nothing is read before its first request.
     pub(super) fn shared() -> Arc<Self> {
         static SHARED: OnceLock<Arc<Clients>> = OnceLock::new();
         Arc::clone(SHARED.get_or_init(Arc::default))
     }
 
-    /// A caller's, which connects as ours does unless the caller has chosen how.
+    /// Returns a caller's client, which connects as the process-wide one does unless the caller has set an HTTP client.
     pub(super) fn fixed(client: &Client) -> Self {
         let config = patience(client.config().to_builder());
         let config =
@@ -49,7 +50,7 @@ impl Clients {
         Self { current: Mutex::new(Some((0, Client::from_conf(config.build())))), fixed: true }
     }
 
-    /// The client and its generation.
+    /// Returns the client and the generation of its credentials.
     pub(super) async fn get(&self) -> (u64, Client) {
         let mut current = self.current.lock().await;
         if let Some(held) = &*current {
@@ -58,7 +59,8 @@ impl Clients {
         current.insert((0, load().await)).clone()
     }
 
-    /// A client with credentials read anew, unless one came after that `generation` already; `None` if there can be none.
+    /// Returns a client with credentials read anew, unless credentials newer than `generation` were read already;
+    /// `None` for a caller's client.
     pub(super) async fn renewed(&self, generation: u64) -> Option<Client> {
         if self.fixed {
             return None;
@@ -79,8 +81,8 @@ async fn load() -> Client {
     Client::from_conf(patience(Builder::from(&shared)).force_path_style(style).build())
 }
 
-/// The SDK's own default, but for the cryptography: its choice is a C library that takes a minute to build and megabytes of a
-/// worker.
+/// Returns the HTTP client of all requests: the SDK's default, but with another cryptography library. The SDK's choice
+/// is a C library that takes a minute to build and adds megabytes to a worker.
 pub(crate) fn https() -> SharedHttpClient {
     HttpBuilder::new().build_with_connector_fn(|settings, components| {
         let mut connector = ConnectorBuilder::default()
@@ -92,7 +94,7 @@ pub(crate) fn https() -> SharedHttpClient {
     })
 }
 
-/// `bucket` in the path instead of the host: what services other than Amazon's expect.
+/// Returns `true` if requests name the bucket in the path instead of the host, as services other than Amazon's expect.
 fn path_style(asked: Option<&str>, endpoint: bool) -> bool {
     match asked.map(str::to_lowercase).as_deref() {
         Some("0" | "false" | "no" | "off") => false,
@@ -101,7 +103,7 @@ fn path_style(asked: Option<&str>, endpoint: bool) -> bool {
     }
 }
 
-/// One attempt each, with limits of time: attempts are counted, spaced and made again by `Storage` alone.
+/// Sets one attempt for each request, with time limits: `Storage` alone counts, spaces and repeats attempts.
 fn patience(config: Builder) -> Builder {
     config
         .retry_config(RetryConfig::disabled())
@@ -109,7 +111,7 @@ fn patience(config: Builder) -> Builder {
         .stalled_stream_protection(StalledStreamProtectionConfig::enabled().grace_period(STALL).build())
 }
 
-/// Limits of a request that sends so many bytes; an answer's body is watched for stalls instead.
+/// Returns the time limits of a request that sends `sent` bytes. The body of an answer is watched for stalls instead.
 pub(super) fn timeouts(sent: u64) -> TimeoutConfig {
     let upload = Duration::from_secs(sent / SLOWEST_UPLOAD);
     TimeoutConfig::builder()

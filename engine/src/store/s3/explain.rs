@@ -1,4 +1,4 @@
-//! What S3's refusals mean: their kind, in words, and what to do about it.
+//! Explanations of S3's refusals: their class, their message and their remedy.
 
 use std::error::Error;
 
@@ -7,28 +7,28 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use crate::store::{StoreError, StoreErrorKind};
 
-/// A request, as errors name it.
+/// A request, as error messages describe it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Request<'a> {
-    /// As IAM calls it, without `s3:`.
+    /// The action's name in IAM, without `s3:`.
     pub(super) action: &'static str,
     pub(super) bucket: &'a str,
-    /// Whole key, or the prefix of a list.
+    /// The whole key, or the prefix of a list.
     pub(super) key: &'a str,
-    /// What "precondition failed" means for it.
+    /// The class of a "precondition failed" answer to this request.
     pub(super) refused: StoreErrorKind,
 }
 
-/// What came instead of an answer.
+/// The service's answer to a request that failed.
 #[derive(Debug, Default)]
 pub(super) struct Failure {
-    /// HTTP status, where one came.
+    /// The HTTP status, if one came.
     pub(super) status: Option<u16>,
-    /// S3's error code; none in answers to HEAD.
+    /// S3's error code; answers to HEAD have none.
     pub(super) code: String,
-    /// S3's words.
+    /// S3's message.
     pub(super) message: String,
-    /// Where the bucket is, if the answer says so.
+    /// The bucket's region, if the answer names it.
     pub(super) region: Option<String>,
 }
 
@@ -37,7 +37,7 @@ impl Request<'_> {
         format!("s3://{}/{}", self.bucket, self.key)
     }
 
-    /// The resource, as a policy must name it.
+    /// Returns the resource as an IAM policy must name it.
     fn arn(&self) -> String {
         match self.action {
             "ListBucket" => format!("arn:aws:s3:::{}", self.bucket),
@@ -49,7 +49,7 @@ impl Request<'_> {
         StoreError::new(kind, format!("s3:{} on `{}`: {reason}", self.action, self.url()))
     }
 
-    /// The error for what the SDK says.
+    /// Returns the error that explains an error of the SDK.
     pub(super) fn explain<E>(&self, error: &SdkError<E>) -> StoreError
     where
         E: ProvideErrorMetadata + Error + 'static,
@@ -88,7 +88,7 @@ impl Request<'_> {
         }
     }
 
-    /// The error for an answer of the service.
+    /// Returns the error that explains an answer of the service.
     pub(super) fn refusal(&self, failure: &Failure) -> StoreError {
         use StoreErrorKind as Kind;
         let error = |kind| self.error(kind, &failure.words());
@@ -111,7 +111,7 @@ impl Request<'_> {
             }
             ("SlowDown" | "ServiceUnavailable" | "TooManyRequests" | "RequestLimitExceeded", _)
             | ("Throttling" | "ThrottlingException" | "RequestThrottled", _)
-            // Two conditional writes of one key at a time: one of them has to come again.
+            // Of two concurrent conditional writes of one key, one has to be repeated.
             | ("ConditionalRequestConflict" | "OperationAborted", _)
             | (_, 429 | 503) => error(Kind::Throttled),
             ("BadDigest" | "InvalidDigest" | "IncompleteBody" | "XAmzContentSHA256Mismatch", _)
@@ -120,13 +120,13 @@ impl Request<'_> {
             ("NotImplemented", _) | (_, 501) => error(Kind::Other)
                 .with_hint("the service must support If-None-Match and If-Match on writes, as S3 does"),
             ("PreconditionFailed", _) | (_, 412) => self.error(self.refused, self.precondition()),
-            // If-Match on an object that is gone.
+            // This answers If-Match on an object that is gone.
             (_, 404) if self.action == "PutObject" => self.error(self.refused, "the object is gone"),
             (_, 404) => self.error(Kind::NotFound, "no such object"),
             (_, 409) => error(Kind::Throttled),
             (_, 403) => self.denied(failure),
             (_, 500..) => error(Kind::Unavailable),
-            // HEAD's answers have no body to say why.
+            // Answers to HEAD have no body that could name the reason.
             ("", 400) | ("BadRequest", 400) => error(Kind::Other)
                 .with_hint("expired credentials or a bucket in another region are the usual reasons"),
             _ => error(Kind::Other),
@@ -143,7 +143,7 @@ impl Request<'_> {
     fn denied(&self, failure: &Failure) -> StoreError {
         let words = format!("s3:{} on {} is not allowed ({})", self.action, self.arn(), failure.words());
         let hint = match self.action {
-            // Without it S3 answers 403 where it would say 404.
+            // Without the right to list, S3 answers 403 in place of 404.
             "GetObject" => {
                 "allow it in the policy of the user or role; without s3:ListBucket an object that is missing looks the same"
             }
@@ -169,7 +169,7 @@ impl Request<'_> {
 }
 
 impl Failure {
-    /// Code and words, or the status where the service sent neither.
+    /// Returns code and message, or the status if the service sent neither.
     fn words(&self) -> String {
         let message = self.message.trim().trim_end_matches('.');
         match (self.code.is_empty(), message.is_empty()) {
@@ -184,7 +184,8 @@ impl Failure {
     }
 }
 
-/// What to look at where nothing answers: an address that is set, before anything else.
+/// Returns the hint for a service that does not answer: a configured endpoint is the first suspect, then a proxy, then
+/// the network.
 fn unreachable_hint(set: &dyn Fn(&str) -> Option<String>) -> String {
     for name in ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"] {
         if let Some(url) = set(name) {
@@ -200,7 +201,8 @@ fn unreachable_hint(set: &dyn Fn(&str) -> Option<String>) -> String {
     }
 }
 
-/// Why there are no credentials; where the machine itself was the last that was asked, none were found anywhere.
+/// Returns the reason why there are no credentials. If the machine's metadata service was the last source asked, none
+/// were found anywhere.
 pub(super) fn no_credentials(error: &(dyn Error + 'static)) -> String {
     let said = reasons(error);
     match said.contains("IMDS") || said.contains("no providers in chain") {
@@ -219,12 +221,12 @@ fn lacks_credentials(error: &(dyn Error + 'static)) -> bool {
     chain(error).any(|cause| cause.is::<CredentialsError>())
 }
 
-/// The causes of an error, the error itself first.
+/// Returns an error and its causes, the error itself first.
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |cause: &&'a (dyn Error + 'static)| (*cause).source())
 }
 
-/// What the causes say, each once, the SDK's own frame aside.
+/// Joins the messages of an error's causes, each once, without the SDK's outermost error.
 pub(super) fn reasons(error: &(dyn Error + 'static)) -> String {
     let mut said: Vec<String> = Vec::new();
     for cause in chain(error).skip(1) {

@@ -1,4 +1,4 @@
-//! Objects in a bucket of S3, or of a service that speaks its language.
+//! Objects in a bucket of S3, or of a service that is compatible with it.
 
 mod client;
 mod explain;
@@ -24,30 +24,32 @@ use super::environment::check_environment;
 use super::key::check_key;
 use super::{ByteRange, Condition, Object, ObjectInfo, Store, StoreError, StoreErrorKind, StoreResult};
 
-/// A bucket, or what is below a prefix of one. Region, credentials and endpoint come from the environment, the profile, SSO, a
-/// web identity or the machine's role, as for other programs on AWS; `AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_S3` name another
-/// service, which is then addressed by path (`STAGGER_S3_PATH_STYLE` says otherwise).
+/// A bucket, or the part of one below a prefix. Region, credentials and endpoint come from the environment, the
+/// profile, SSO, a web identity or the machine's role, as for other programs on AWS. `AWS_ENDPOINT_URL` and
+/// `AWS_ENDPOINT_URL_S3` name another service, which is then addressed by path unless `STAGGER_S3_PATH_STYLE` says
+/// otherwise.
 #[derive(Debug)]
 pub struct S3Store {
     bucket: String,
-    /// Empty, or ends in `/`.
+    /// The prefix of all keys: empty, or ending in `/`.
     root: String,
     clients: Arc<Clients>,
 }
 
 impl S3Store {
-    /// The store at `s3://bucket/prefix`. Nothing is asked before the first read or write.
+    /// Returns the store at `s3://bucket/prefix`. Nothing is requested before the first read or write.
     ///
     /// # Errors
-    /// Another scheme, no bucket, or variables of the environment that mean nothing.
+    /// Another scheme, no bucket, or environment variables with invalid values.
     pub fn open(url: &str) -> StoreResult<Self> {
         Self::at(url, Clients::shared())
     }
 
-    /// The same over a client of the caller, whose retries and timeouts are replaced by ours.
+    /// Returns the store at `s3://bucket/prefix` over a client of the caller, whose retries and timeouts are replaced
+    /// by this crate's.
     ///
     /// # Errors
-    /// As [`S3Store::open`].
+    /// The same as of [`S3Store::open`].
     pub fn with_client(url: &str, client: &Client) -> StoreResult<Self> {
         Self::at(url, Arc::new(Clients::fixed(client)))
     }
@@ -73,7 +75,8 @@ impl S3Store {
         Request { action, bucket: &self.bucket, key, refused: StoreErrorKind::Changed }
     }
 
-    /// Sends a request; once more with credentials read anew, if they had expired: whatever renews them may have done so since.
+    /// Sends a request, and once more with credentials read anew if they had expired: whatever renews them may have
+    /// done so since.
     async fn send<T, E, F>(&self, request: Request<'_>, send: impl Fn(Client) -> F) -> StoreResult<T>
     where
         F: Future<Output = Result<T, SdkError<E>>>,
@@ -84,7 +87,7 @@ impl S3Store {
             Ok(answer) => return Ok(answer),
             Err(error) => (matches!(error, SdkError::ServiceError(_)), request.explain(&error)),
         };
-        // Where there are none at all, asking again only takes time.
+        // Without any credentials, asking again only takes time.
         if !refused || error.kind != StoreErrorKind::Credentials {
             return Err(error);
         }
@@ -94,7 +97,7 @@ impl S3Store {
         }
     }
 
-    /// What is left of an object that has none of the bytes asked for: S3 refuses such ranges.
+    /// Returns an object without bytes for a range that holds none: S3 refuses such ranges.
     async fn nothing(&self, key: &str, range: &ByteRange, pin: Option<&str>) -> StoreResult<Object> {
         let info = self.head(key).await?;
         let full = self.full(key);
@@ -130,7 +133,7 @@ impl Store for S3Store {
         });
         match sent.await {
             Ok(answer) => body(request, key, answer).await,
-            // 416: the range starts behind the end, or the object is empty.
+            // Status 416: the range starts behind the end, or the object is empty.
             Err(e) if header.is_some() && e.to_string().contains("InvalidRange") => {
                 self.nothing(key, &range, pin).await
             }
@@ -146,7 +149,7 @@ impl Store for S3Store {
         });
         let mut answer = sent.await?;
         if answer.content_length().is_some_and(|size| size.unsigned_abs() > most) {
-            // Dropped with its connection, before more than a buffer of it has come.
+            // Dropping the body closes the connection before more than a buffer of it has come.
             answer.body = ByteStream::default();
         }
         body(request, key, answer).await
@@ -173,14 +176,14 @@ impl Store for S3Store {
         });
         match sent.await?.e_tag() {
             Some(etag) => Ok(unquoted(etag)),
-            // An error behind a status of success.
+            // Some services answer errors with a status of success.
             None => Err(request.error(StoreErrorKind::Unavailable, "the answer has no ETag")),
         }
     }
 
     async fn head(&self, key: &str) -> StoreResult<ObjectInfo> {
         let full = self.full(key);
-        // Heads are permitted as reads are.
+        // HEAD needs the permission of reads.
         let request = self.request("GetObject", &full);
         let sent = self.send(request, |client| client.head_object().bucket(&self.bucket).key(&full).send());
         let answer = sent.await?;
@@ -208,7 +211,7 @@ impl Store for S3Store {
                 break;
             }
         }
-        // As S3 does, but directory buckets don't.
+        // S3 sorts by key, but its directory buckets don't.
         found.sort_by(|a: &ObjectInfo, b| a.key.cmp(&b.key));
         Ok(found)
     }
@@ -218,7 +221,7 @@ impl Store for S3Store {
         let request = self.request("DeleteObject", &full);
         let sent = self.send(request, |client| client.delete_object().bucket(&self.bucket).key(&full).send());
         match sent.await {
-            // Some services say so; to us it is done.
+            // Some services report a missing object; the removal is done all the same.
             Err(e) if e.kind == StoreErrorKind::NotFound => Ok(()),
             other => other.map(|_| ()),
         }
@@ -235,7 +238,7 @@ impl S3Store {
     }
 }
 
-/// The answer's bytes, and what its headers say of the whole object.
+/// Returns the bytes of an answer, with the metadata that its headers give of the whole object.
 async fn body(request: Request<'_>, key: &str, answer: GetObjectOutput) -> StoreResult<Object> {
     let size = match answer.content_range().map(|range| range.rsplit('/').next()?.parse().ok()) {
         Some(total) => total,
@@ -246,7 +249,7 @@ async fn body(request: Request<'_>, key: &str, answer: GetObjectOutput) -> Store
     };
     let bytes = answer.body.collect().await.map_err(|error| {
         let reason = reasons(&error);
-        // What came is not what was promised; anything else is the connection's fault.
+        // These reasons mean wrong bytes; any other is a failure of the connection.
         let wrong =
             ["checksum", "length", "incomplete", "eof"].iter().any(|w| reason.to_lowercase().contains(w));
         let kind = if wrong { StoreErrorKind::Corrupt } else { StoreErrorKind::Unavailable };
@@ -255,7 +258,8 @@ async fn body(request: Request<'_>, key: &str, answer: GetObjectOutput) -> Store
     Ok(Object { bytes: bytes.into_bytes(), info: ObjectInfo { key: key.to_owned(), size, etag } })
 }
 
-/// The header that asks for a range; none for the whole object, and no request at all for no bytes.
+/// Returns the `Range` header for a range: `None` for the whole object, and an error for an empty range, which needs no
+/// request.
 fn range_header(range: &ByteRange) -> Result<Option<String>, ()> {
     match range {
         ByteRange::All => Ok(None),

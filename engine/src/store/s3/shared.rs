@@ -1,4 +1,5 @@
-//! What all services of AWS share: region, credentials, endpoint, as the environment and the user's files say.
+//! The configuration that all AWS services share: region, credentials and endpoint, from the environment and the user's
+//! files.
 
 use std::time::Duration;
 
@@ -14,11 +15,12 @@ use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::{BehaviorVersion, Region, SharedHttpClient};
 use aws_smithy_runtime_api::client::retries::classifiers::SharedRetryClassifier;
 
-/// The machine's own service answers in milliseconds where there is one; on a laptop nobody does, and a person waits.
+/// The time limit of the machine's metadata service. It answers in milliseconds where there is one; on a laptop nothing
+/// answers, and a person waits.
 const MACHINE: Duration = Duration::from_secs(1);
 
-/// Region, credentials and endpoint of the environment, over this client. Without a region, `us-east-1`: requests can't be signed
-/// without one, and a wrong one is answered with the right one.
+/// Returns region, credentials and endpoint of the environment, over the HTTP client `http`. The region defaults to
+/// `us-east-1`: requests can't be signed without one, and the answer to a wrong one names the right one.
 pub async fn shared_config(http: SharedHttpClient) -> SdkConfig {
     let provider =
         ProviderConfig::without_region().with_http_client(http.clone()).with_retry_config(retries());
@@ -34,11 +36,12 @@ pub async fn shared_config(http: SharedHttpClient) -> SdkConfig {
 }
 
 fn loader(http: SharedHttpClient) -> ConfigLoader {
-    // Left out, the retries of the environment are read by the SDK, which ends the program where it can't.
+    // Without explicit retries the SDK reads them from the environment, and ends the program where it can't.
     aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http).retry_config(retries())
 }
 
-/// Of requests for credentials; all others are counted by us. `AWS_MAX_ATTEMPTS` is checked before.
+/// Returns the retries of requests for credentials; those of all other requests are made by `Storage`.
+/// `AWS_MAX_ATTEMPTS` was checked before.
 fn retries() -> RetryConfig {
     let asked = std::env::var("AWS_MAX_ATTEMPTS").ok().and_then(|value| value.trim().parse::<u32>().ok());
     match asked.filter(|attempts| *attempts > 0) {
@@ -47,7 +50,7 @@ fn retries() -> RetryConfig {
     }
 }
 
-/// The machine's own service, which is not asked twice where nobody answers.
+/// Returns the client of the machine's metadata service, which is not asked twice if it does not answer.
 fn machine(provider: &ProviderConfig) -> imds::Client {
     let patient = ImdsResponseRetryClassifier::default().with_retry_connect_timeouts(false);
     imds::Client::builder()

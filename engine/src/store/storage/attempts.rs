@@ -1,4 +1,4 @@
-//! Requests made until they succeed or can't, and writes whose reply was lost.
+//! Repetition of requests until they succeed or fail for good, and resolution of writes whose reply was lost.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::store::stats::{Counters, add};
 use crate::store::waiting;
 use crate::store::{Condition, ObjectInfo, Store, StoreError, StoreErrorKind, StoreResult};
 
-/// A store, and what is needed to ask it more than once.
+/// A store with its policies, its clock and its counters.
 #[derive(Debug)]
 pub(super) struct Attempts {
     pub(super) store: Arc<dyn Store>,
@@ -23,7 +23,7 @@ pub(super) struct Attempts {
     pub(super) counters: Counters,
     pub(super) expectation: Option<Expectation>,
     pub(super) under_way: AtomicU64,
-    /// An answer has come, whatever it said: what is not reached from now on will be again.
+    /// An answer has come, whatever it said: a later failure to reach the service is then a passing one.
     answered: AtomicBool,
 }
 
@@ -34,7 +34,7 @@ impl Attempts {
         Self { store, policy, clock, counters, expectation, under_way, answered: AtomicBool::new(false) }
     }
 
-    /// Makes attempts until one succeeds, or fails for good.
+    /// Makes attempts until one succeeds or fails for good.
     pub(super) async fn retry<T, F>(&self, mut attempt: impl FnMut() -> F) -> StoreResult<T>
     where
         F: Future<Output = StoreResult<T>>,
@@ -58,7 +58,7 @@ impl Attempts {
         self.waited_for(tries).await
     }
 
-    /// Waits for an answer, and tells whoever wants to know while the first one does not come.
+    /// Waits for an answer, and reports the wait if the service has never answered.
     async fn waited_for<T>(&self, answer: impl Future<Output = StoreResult<T>>) -> StoreResult<T> {
         match waiting::teller().filter(|_| self.store.is_remote() && !self.answered.load(Ordering::Relaxed)) {
             Some(teller) => waiting::told(answer, teller, &self.store.url()).await,
@@ -66,7 +66,7 @@ impl Attempts {
         }
     }
 
-    /// Waits before another attempt; if there is to be none, the error with what was tried.
+    /// Waits before the next attempt; if there is to be none, returns the error with the number of attempts.
     async fn pause(&self, error: StoreError, failed: u32, start: Duration) -> StoreResult<()> {
         if error.kind == StoreErrorKind::Throttled {
             add(&self.counters.throttles, 1);
@@ -113,7 +113,8 @@ impl Attempts {
         .await
     }
 
-    /// Writes, and finds out whether a write whose reply was lost was carried out: its own repetition then meets what it wrote.
+    /// Writes an object, and finds out whether a write whose reply was lost was carried out: its repetition then meets
+    /// its own bytes.
     pub(super) async fn put(&self, key: &str, bytes: &Bytes, condition: &Condition) -> StoreResult<String> {
         self.waited_for(self.written_once(key, bytes, condition)).await
     }
@@ -133,7 +134,7 @@ impl Attempts {
             if lost && matches!(error.kind, StoreErrorKind::Exists | StoreErrorKind::Changed) {
                 return self.resolve(key, bytes, error).await;
             }
-            // A service that failed may have failed after the write.
+            // The service may have failed after the write.
             lost |= matches!(error.kind, StoreErrorKind::Unavailable | StoreErrorKind::Corrupt);
             failed += 1;
             if let Err(last) = self.pause(error, failed, start).await {
@@ -142,11 +143,11 @@ impl Attempts {
         }
     }
 
-    /// Success if the object in place is the one that was to be written; else the error.
+    /// Succeeds if the object in place is the one that was to be written; returns the error otherwise.
     async fn resolve(&self, key: &str, bytes: &Bytes, error: StoreError) -> StoreResult<String> {
         match self.head(key).await {
             Ok(info) if info.size == bytes.len() as u64 => {}
-            // Not known any better than before: not ours, gone, or out of reach.
+            // Nothing more is known: the object is another writer's, gone, or out of reach.
             _ => return Err(error),
         }
         match self.whole(key, None).await {

@@ -1,4 +1,4 @@
-//! Reads: checked, pinned, in pieces, and sent twice when late.
+//! Checked and pinned reads, in pieces, and hedged when late.
 
 use std::ops::Range;
 use std::pin::pin;
@@ -14,7 +14,7 @@ use crate::store::coalesce::{assemble, requests};
 use crate::store::stats::add;
 use crate::store::{ByteRange, Object, ObjectInfo, StoreError, StoreErrorKind, StoreResult};
 
-/// How often a read in pieces starts again because the object was replaced in between.
+/// The number of times a read in pieces starts again because the object was replaced meanwhile.
 const RESTARTS: u32 = 3;
 
 impl Attempts {
@@ -30,7 +30,8 @@ impl Attempts {
         }
     }
 
-    /// A small object comes with the first answer; of a large one it tells size and ETag, and pieces are read at the same time.
+    /// Reads an object. A small one comes with the first answer; for a large one, that answer gives size and ETag, and
+    /// concurrent reads bring its pieces.
     async fn pieces(&self, key: &str, pin: Option<&str>) -> StoreResult<(Bytes, ObjectInfo)> {
         let Object { bytes, info } = self.read(key, &ByteRange::All, pin).await?;
         if bytes.len() as u64 == info.size {
@@ -55,12 +56,12 @@ impl Attempts {
         let mut answers = Vec::with_capacity(requests.len());
         let mut pin = pin.map(str::to_owned);
         if pin.is_none() && requests.len() > 1 {
-            // The first answer says which state of the object the others must be of.
+            // The first answer fixes the version of the object that the others must have.
             let first = self.range(key, &requests[0], None).await?;
             answers.push(first.bytes);
             pin = Some(first.info.etag);
         }
-        // As one type: the compiler can't see that the closure's futures are sent between threads for every lifetime.
+        // Boxed to one type: the compiler can't see that the closure's futures are `Send` for every lifetime.
         let mut rest: Vec<BoxFuture<'_, StoreResult<Object>>> = Vec::new();
         for range in &requests[answers.len()..] {
             rest.push(self.range(key, range, pin.as_deref()).boxed());
@@ -91,7 +92,7 @@ impl Attempts {
         self.retry(|| self.read_or_duplicate(key, range, pin)).await
     }
 
-    /// One read, or two at the same time if the first is late.
+    /// Sends one read, and a second one if the first is late.
     async fn read_or_duplicate(
         &self,
         key: &str,
@@ -120,7 +121,7 @@ impl Attempts {
         Ok(object)
     }
 
-    /// One read, whose answer is checked against what was asked for.
+    /// Sends one read and checks its answer against the request.
     async fn read_once(&self, key: &str, range: &ByteRange, pin: Option<&str>) -> StoreResult<Object> {
         add(&self.counters.gets, 1);
         let most = self.policy.piece.saturating_mul(2);
@@ -138,7 +139,7 @@ impl Attempts {
                 format!("reading `{}`: {came} bytes came where {asked} were asked for", self.name(key)),
             ));
         }
-        // Not every service that speaks S3 heeds the condition.
+        // Not every service compatible with S3 honours the condition.
         if pin.is_some_and(|pin| pin != object.info.etag) {
             return Err(StoreError::new(
                 StoreErrorKind::Changed,
@@ -153,7 +154,7 @@ impl Attempts {
     }
 }
 
-/// The first answer of two that is one; an error that another attempt could not mend is.
+/// Returns the first of two answers that is final: a success, or an error that another attempt could not mend.
 async fn either<A, B>(first: A, second: B) -> StoreResult<Object>
 where
     A: Future<Output = StoreResult<Object>> + Unpin,
@@ -178,7 +179,7 @@ where
     }
 }
 
-/// Counts a read while it is under way, however it ends.
+/// A guard that counts a read as in flight until it is dropped.
 struct UnderWay<'a> {
     counter: &'a AtomicU64,
     count: u64,
