@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the benchmark table of the README, from a clean clone: builds, simulates, times ours and the peers.
+"""Makes the tables of docs/benchmarks.md, from a clean clone: builds, simulates, times ours and the peers.
 
     python3 bench/table.py                      # everything: some hours, 20 GB of memory for the peers
     python3 bench/table.py --no-large           # without the 10-million-unit panel
