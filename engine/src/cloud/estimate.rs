@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::session::{Cutting, Session, Sums};
+use super::session::{Session, StagePlan, Sums};
 use super::size::{self, Cut};
 use super::{CloudOptions, WorkerFailure, heavy};
 use crate::error::{EngineError, Result};
@@ -53,13 +53,13 @@ pub(super) fn estimate(
     shards: &Arc<StoredShards>,
     options: &CloudOptions,
 ) -> std::result::Result<(), WorkerFailure> {
-    let ground = Arc::clone(&session.settings.ground);
+    let runtime = Arc::clone(&session.settings.runtime);
     while let Some(pass) = next_pass(&state.estimations, shards.count()) {
         let (distinct, twins) = twins(&state.estimations, panels, &pass.wanted);
         let shares = distinct.iter().filter_map(|&i| share(&state.estimations[i], i)).collect();
         let stage = EstimateStage { panel: state.panel.clone(), shares, stride: pass.stride };
         let mut outcome = Ok(None);
-        ground.block_on(async {
+        runtime.block_on(async {
             outcome = run_pass(session, stage, state, shards, &pass, options).await;
             Ok(())
         })?;
@@ -68,7 +68,7 @@ pub(super) fn estimate(
             state.estimations[index].accept(sums.partials[twin].clone())?;
             state.estimations[index].news(index).into_iter().for_each(|event| session.note(event));
         }
-        ground.block_on(save(session, state))?;
+        runtime.block_on(save(session, state))?;
     }
     Ok(())
 }
@@ -117,8 +117,8 @@ async fn run_pass(
     let manifest = shards.manifest();
     let units = |index: usize| manifest.shards.get(index * pass.stride).map_or(0, |shard| shard.units);
     let heavy = options.heavy.of(facts, &units);
-    let cutting = Cutting { expected: Some(expected), sets, function, heavy };
-    session.stage(&name, &object, (0..tasks).map(work).collect(), cutting, Some(sums)).await
+    let plan = StagePlan { expected: Some(expected), sets, function, heavy };
+    session.stage(&name, &object, (0..tasks).map(work).collect(), plan, Some(sums)).await
 }
 
 /// Saves where the estimations are.

@@ -1,15 +1,23 @@
 //! A run on workers, from the controller's side: what [`crate::schedule::Run`] decides is carried out, every answer goes into the journal, and
 //! the sums that workers leave in storage are added along the tree.
 //!
-//! - `invoker`: how a task reaches a worker. `session`: the loop around the state machine. `fold`: sums as they come.
-//! - `heavy`: which tasks are for a pool of containers. `estimate`: the passes of estimations. `request`: a run's request and options. `launch`: a run from its request, or from where an earlier controller left it.
+//! - `launch`: a run from its request to its results, or from where an earlier controller left it. `request`: the request and the options.
+//! - `planning`: specifications and plans, with counts that workers take (`survey`). `preparation`: the store. `restore`: the state that an
+//!   earlier controller saved.
+//! - `session`: the loop around the state machine. `invoker`: how a task reaches a worker. `fold`: sums as they come. `estimate`: the passes
+//!   of estimations.
+//! - `heavy`: the tasks that are for a pool of containers. `runtime`: the runtime that requests wait with.
 
 mod estimate;
 mod fold;
 mod heavy;
 mod invoker;
 mod launch;
+mod planning;
+mod preparation;
 mod request;
+mod restore;
+mod runtime;
 mod session;
 pub(crate) mod size;
 mod survey;
@@ -24,9 +32,12 @@ pub use fold::Fold;
 pub(crate) use heavy::Cut;
 pub use heavy::{EC2_START, FARGATE_START, GPU_SPEED, Heavy, PoolFacts};
 pub use invoker::{Billed, Invoked, Invoker, Taken, Threads};
-pub use launch::{read_request, resume, run_url, start};
-pub use request::{BatchRequest, CloudOptions, CloudOutput, Limits, PoolRequest, RunRequest};
-pub use session::{Ground, Settings};
+pub use launch::{resume, start};
+pub use request::{
+    BatchRequest, CloudOptions, CloudOutput, Limits, PoolRequest, RunRequest, read_request, run_url,
+};
+pub use runtime::Runtime;
+pub use session::Settings;
 
 /// Why workers did not do a stage.
 #[derive(Debug)]

@@ -1,17 +1,20 @@
 //! The request of a run, which is saved so that another controller can take the run up, and the options of how it runs.
 
+use bytes::Bytes;
 use faer::Mat;
 use serde::{Deserialize, Serialize};
 
 use super::heavy::Heavy;
+use crate::error::{EngineError, Result};
 use crate::events::Summary;
 use crate::forecast::Prefer;
-use crate::journal::{Takeover, Writer};
+use crate::journal::{Takeover, Writer, is_there, keys};
 use crate::kernel::Kind;
 use crate::prepare::Prepared;
 use crate::result::SavedResult;
 use crate::schedule::Policy;
 use crate::spec::RunSpec;
+use crate::store::{Condition, Storage, StoreErrorKind};
 
 /// The limits that a run was started with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -125,4 +128,41 @@ pub struct CloudOutput {
     pub sizes: (u64, u64, usize),
     /// The store, if only that was asked for.
     pub prepared: Option<Prepared>,
+}
+
+/// Saves the request of a run that is started.
+///
+/// # Errors
+/// A run of this name that is there already.
+pub(super) async fn save_request(
+    storage: &Storage,
+    runs: &str,
+    name: &str,
+    request: &RunRequest,
+) -> Result<()> {
+    let json = serde_json::to_vec_pretty(request).map_err(|e| EngineError::failed(e.to_string()))?;
+    match storage.put_async(keys::RUN, Bytes::from(json), Condition::IfAbsent).await {
+        Ok(_) => Ok(()),
+        Err(e) if e.kind == StoreErrorKind::Exists => Err(is_there(runs, name)),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Reads the request that a run was started with.
+///
+/// # Errors
+/// A name that no run has.
+pub fn read_request(storage: &Storage, runs: &str, name: &str) -> Result<RunRequest> {
+    let (bytes, _) = storage.get(keys::RUN, None).map_err(|e| match e.kind {
+        StoreErrorKind::NotFound => EngineError::input(format!("there is no run `{name}` in `{runs}`"))
+            .with_hint("`stagger list` shows the runs there are"),
+        _ => e.into(),
+    })?;
+    serde_json::from_slice(&bytes)
+        .map_err(|e| EngineError::failed(format!("`{}` of the run `{name}` can't be read: {e}", keys::RUN)))
+}
+
+/// Returns the address of a run below `runs`, the address of all runs.
+pub fn run_url(runs: &str, name: &str) -> String {
+    format!("{}/{name}", runs.trim_end_matches('/'))
 }

@@ -1,7 +1,6 @@
 //! The loop around the state machine: it invokes, reads and writes what [`Run`] says, and hands every answer back to it.
 
 use std::fmt;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use super::WorkerFailure;
 use super::fold;
 use super::invoker::{Invoked, Invoker, Taken};
+use super::runtime::Runtime;
 use crate::error::{EngineError, Result};
 use crate::events::{Observer, RunEvent, RunState, Summary, TaskDone};
 use crate::journal::{Journal, cancel_requested, keys};
@@ -31,32 +31,6 @@ const TICK: Duration = Duration::from_millis(200);
 /// Sums and results read at a time.
 const READS: usize = 32;
 
-/// What waits for futures: the runtime of all requests, or one of a simulation, whose time is virtual.
-pub enum Ground {
-    /// The process's.
-    Shared,
-    /// Another one.
-    Own(tokio::runtime::Runtime),
-}
-
-impl fmt::Debug for Ground {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Shared => "Shared",
-            Self::Own(_) => "Own",
-        })
-    }
-}
-
-impl Ground {
-    pub(super) fn block_on<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        match self {
-            Self::Shared => crate::store::runtime()?.block_on(work),
-            Self::Own(runtime) => runtime.block_on(work),
-        }
-    }
-}
-
 /// What a session runs on.
 #[derive(Clone)]
 pub struct Settings {
@@ -64,8 +38,8 @@ pub struct Settings {
     pub invoker: Arc<dyn Invoker>,
     /// Time and chance.
     pub clock: Arc<dyn Clock>,
-    /// What waits.
-    pub ground: Arc<Ground>,
+    /// The runtime that waits for requests.
+    pub runtime: Arc<Runtime>,
     /// How storage is opened.
     pub open: crate::worker::OpenStorage,
     /// What the user wishes.
@@ -86,7 +60,7 @@ impl Settings {
         Self {
             invoker,
             clock: Arc::new(crate::store::SystemClock::new(true)),
-            ground: Arc::new(Ground::Shared),
+            runtime: Arc::new(Runtime::Shared),
             open: Arc::new(Storage::open),
             signal: Signal::default(),
             kind: None,
@@ -112,7 +86,7 @@ pub(super) struct Sums {
 
 /// What is known of a stage's tasks before they run.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Cutting {
+pub(super) struct StagePlan {
     /// How long one should take.
     pub(super) expected: Option<Duration>,
     /// Sets that the columns can be cut into; 0 and 1 mean none.
@@ -133,7 +107,7 @@ type Read = (Node, Result<Bundle>);
 pub(super) struct Session<'a> {
     pub(super) settings: Settings,
     pub(super) storage: Storage,
-    pub(super) observer: Observer<'a>,
+    observer: Observer<'a>,
     journal: Journal,
     run: Run,
     in_flight: FuturesUnordered<BoxFuture<'static, Answered>>,
@@ -190,6 +164,10 @@ impl<'a> Session<'a> {
             counted: StoreStats::default(),
             ended: false,
         }
+    }
+
+    pub(super) fn observer(&self) -> Observer<'a> {
+        self.observer
     }
 
     /// Dollars and attempts, for the summary that a person reads.
@@ -275,7 +253,7 @@ impl<'a> Session<'a> {
         name: &str,
         object: &ObjectRef,
         works: Vec<Work>,
-        Cutting { expected, sets, function, heavy }: Cutting,
+        StagePlan { expected, sets, function, heavy }: StagePlan,
         sums: Option<Sums>,
     ) -> std::result::Result<Option<Bundle>, WorkerFailure> {
         self.number += 1;
@@ -307,7 +285,7 @@ impl<'a> Session<'a> {
         let mut reads: FuturesUnordered<LocalBoxFuture<'static, Read>> = FuturesUnordered::new();
         let mut tasks_done = false;
         loop {
-            self.heed().await?;
+            self.poll_signals().await?;
             while let Some(node) = fold.as_mut().and_then(Fold::next_read) {
                 reads.push(self.read(node));
             }
@@ -344,7 +322,7 @@ impl<'a> Session<'a> {
     }
 
     /// What the journal and the user want now and then.
-    async fn heed(&mut self) -> Result<()> {
+    async fn poll_signals(&mut self) -> Result<()> {
         let now = self.unix();
         if now - self.looked_for_cancel >= crate::journal::HEARTBEAT / 2.0 {
             self.looked_for_cancel = now;
@@ -355,8 +333,8 @@ impl<'a> Session<'a> {
         if self.settings.signal.level() > 0 {
             self.run.cancel();
         }
-        self.heed_pause();
-        self.heed_queue();
+        self.poll_pause();
+        self.poll_queue();
         if self.settings.signal.takes_retry_now() {
             self.run.retry_now();
         }
@@ -367,7 +345,7 @@ impl<'a> Session<'a> {
     }
 
     /// Tells the schedule which attempts have left the queue: what waits there is not late.
-    fn heed_queue(&mut self) {
+    fn poll_queue(&mut self) {
         let now = self.settings.clock.now();
         let run = &mut self.run;
         self.waiting.retain(|(attempt, taken)| {
@@ -380,7 +358,7 @@ impl<'a> Session<'a> {
     }
 
     /// Whoever watches elsewhere hears of a pause too.
-    fn heed_pause(&mut self) {
+    fn poll_pause(&mut self) {
         let paused = self.settings.signal.is_paused();
         if paused != self.paused {
             let text = if paused { "paused: tasks under way end" } else { "going on after a pause" };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use stagger_estimator::linear::Standardization;
 
 use super::estimate::encode;
-use super::session::{Cutting, Session, Sums};
+use super::session::{Session, StagePlan, Sums};
 use super::size::{self, Cut};
 use super::{CloudOptions, WorkerFailure};
 use crate::error::{EngineError, Result};
@@ -86,10 +86,10 @@ impl Surveys<'_, '_> {
         let level = (shards / tasks).trailing_zeros();
         let work = |index| Work::Shards { node: Node { level, index }, part: None };
         let works: Vec<Work> = (0..tasks).map(work).collect();
-        let ground = Arc::clone(&self.session.settings.ground);
+        let runtime = Arc::clone(&self.session.settings.runtime);
         let session = &mut *self.session;
         let mut outcome = Ok(None);
-        ground.block_on(async {
+        runtime.block_on(async {
             let panel = session.put(object, keys::common).await?;
             let stage = EstimateStage { panel, shares: vec![share], stride: 1 };
             let stage = session.put(encode(&StageObject::Estimate(stage))?, keys::common).await?;
@@ -98,7 +98,7 @@ impl Surveys<'_, '_> {
                     name,
                     &stage,
                     works,
-                    Cutting { expected: Some(expected), sets: 1, ..Cutting::default() },
+                    StagePlan { expected: Some(expected), sets: 1, ..StagePlan::default() },
                     Some(Sums { shards, stride: 1 }),
                 )
                 .await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use stagger_engine::cloud::{
-    CloudOptions, CloudOutput, Ground, Heavy, Invoker, RunRequest, Settings, resume, start,
+    CloudOptions, CloudOutput, Heavy, Invoker, RunRequest, Runtime, Settings, resume, start,
 };
 use stagger_engine::error::EngineError;
 use stagger_engine::events::{RunEvent, Summary};
@@ -312,7 +312,7 @@ impl Driver<'_> {
             let _leave = Leave(&self.world.turns, command.id);
             let machine = Machine::new(self.world, &command);
             machine.adopt();
-            if let Ground::Own(runtime) = &*machine.ground {
+            if let Runtime::Own(runtime) = &*machine.runtime {
                 runtime.block_on(async { tokio::time::sleep(AFTERWARDS).await });
             }
         }
@@ -371,7 +371,7 @@ fn first_cap(plan: &Plan) -> Option<f64> {
 struct Machine {
     process: Arc<Process>,
     lambda: SimLambda,
-    ground: Arc<Ground>,
+    runtime: Arc<Runtime>,
 }
 
 impl Machine {
@@ -389,12 +389,12 @@ impl Machine {
         let clock = Arc::new(SimClock::new(runtime.handle().clone(), command.at, skew, seed));
         let process = Process::new(world, command.id, clock, command.dies);
         let lambda = SimLambda::new(&process);
-        Self { process, lambda, ground: Arc::new(Ground::Own(runtime)) }
+        Self { process, lambda, runtime: Arc::new(Runtime::Own(runtime)) }
     }
 
     /// Executions that an earlier controller asked for go on without it.
     fn adopt(&self) {
-        let Ground::Own(runtime) = &*self.ground else { return };
+        let Runtime::Own(runtime) = &*self.runtime else { return };
         let _context = runtime.enter();
         let left = std::mem::take(&mut *lock(&self.process.world.pending));
         left.into_values().for_each(|pending| self.lambda.later(pending));
@@ -403,8 +403,8 @@ impl Machine {
     fn settings(&self) -> Settings {
         let process = Arc::clone(&self.process);
         let functions: Arc<dyn Invoker> = Arc::new(self.lambda.clone());
-        let invoker = match (&process.world.plan.pool, &*self.ground) {
-            (Some(plan), Ground::Own(runtime)) => {
+        let invoker = match (&process.world.plan.pool, &*self.runtime) {
+            (Some(plan), Runtime::Own(runtime)) => {
                 let _context = runtime.enter();
                 let pool = SimPool::new(&process, &self.lambda, plan);
                 Arc::new(Routed::new(functions, Arc::new(pool))) as Arc<dyn Invoker>
@@ -414,7 +414,7 @@ impl Machine {
         Settings {
             invoker,
             clock: Arc::new(Shared(Arc::clone(&self.process.clock))),
-            ground: Arc::clone(&self.ground),
+            runtime: Arc::clone(&self.runtime),
             open: Arc::new(move |url: &str| of_controller(&process, url)),
             signal: Signal::default(),
             kind: None,

@@ -1,0 +1,115 @@
+//! The store of a run: the one that is named, or one that is prepared from the run's files, by its workers or by this process.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::estimate::encode;
+use super::request::{CloudOptions, RunRequest};
+use super::session::{Session, StagePlan};
+use super::size;
+use super::{WorkerFailure, Workers};
+use crate::error::{EngineError, Result};
+use crate::events::RunEvent;
+use crate::input::{InputPath, expand};
+use crate::journal::keys;
+use crate::panel_store::PanelStore;
+use crate::prepare::{PrepareOptions, Prepared, fingerprint_of, prepare_by};
+use crate::spec::RunSpec;
+use crate::store::Storage;
+use crate::worker::StageObject;
+use crate::worker::protocol::Work;
+
+/// Opens the store to read: the one that is named, or that of the files, which is prepared where it is not there.
+///
+/// # Errors
+/// Bad input; a task that can't be done; storage that fails.
+pub(super) fn open_store(
+    session: &mut Session<'_>,
+    request: &RunRequest,
+    options: &CloudOptions,
+) -> std::result::Result<PanelStore, WorkerFailure> {
+    let open = Arc::clone(&session.settings.open);
+    let open = |url: &str| open(url).map_err(EngineError::from);
+    if let [input] = request.inputs.as_slice()
+        && let Some(store) = PanelStore::of_address(input, &open)?
+    {
+        return Ok(store);
+    }
+    let fingerprint = fingerprint_of(&request.inputs, &named_specs(request))?;
+    let storage = open(&format!("{}/{fingerprint}", request.stores.trim_end_matches('/')))?;
+    let url = storage.url();
+    let text = match PanelStore::find(&storage)? {
+        Some(_) => format!("reading the prepared store `{url}` of this input"),
+        None => format!("the input is prepared first, in `{url}`, where later runs find it"),
+    };
+    session.note(RunEvent::Note { text });
+    prepare_store(session, request, &storage, options)?;
+    Ok(PanelStore::open(storage)?)
+}
+
+fn named_specs(request: &RunRequest) -> Vec<(Option<&str>, &RunSpec)> {
+    request.specs.iter().map(|(name, spec)| (name.as_deref(), spec)).collect()
+}
+
+/// Makes the store of the request's files, or finds it made.
+///
+/// # Errors
+/// As [`open_store`].
+pub(super) fn prepare_store(
+    session: &mut Session<'_>,
+    request: &RunRequest,
+    storage: &Storage,
+    options: &CloudOptions,
+) -> Result<Prepared> {
+    // Files of this machine are out of the workers' reach, and those on Lambda read Parquet only.
+    let local = !request.inputs.iter().all(|input| input.starts_with("s3://"));
+    let here = storage.is_remote() && (local || expand(&request.inputs)?.iter().any(InputPath::is_text));
+    let functions = size::homes(session.settings.invoker.functions());
+    let memory = functions.first().map_or(0, |function| u64::from(function.memory_mb) << 20);
+    let prepare_options = match here {
+        true => PrepareOptions { threads: options.threads, ..PrepareOptions::default() },
+        // A worker does one task at a time; as many tasks as workers, if memory asks for fewer.
+        false => PrepareOptions {
+            threads: Some(1),
+            memory_limit: Some(memory),
+            partitions: options.n_partitions,
+            least_tasks: options.concurrency,
+            ..PrepareOptions::default()
+        },
+    };
+    let observer = session.observer();
+    let executor = SessionExecutor(RefCell::new(session));
+    let workers: Option<&dyn Workers> = if here { None } else { Some(&executor) };
+    prepare_by(workers, &request.inputs, &named_specs(request), storage, &prepare_options, observer)
+}
+
+/// The workers of a session, which do the tasks of a preparation.
+struct SessionExecutor<'a, 'b>(RefCell<&'a mut Session<'b>>);
+
+impl Workers for SessionExecutor<'_, '_> {
+    fn run(
+        &self,
+        name: &str,
+        stage: &StageObject,
+        works: Vec<Work>,
+    ) -> std::result::Result<(), WorkerFailure> {
+        let mut session = self.0.borrow_mut();
+        let runtime = Arc::clone(&session.settings.runtime);
+        let mut outcome = Ok(None);
+        let bytes = encode(stage)?;
+        runtime.block_on(async {
+            let object = session.put(bytes, keys::common).await?;
+            outcome = session.stage(name, &object, works, StagePlan::default(), None).await;
+            Ok(())
+        })?;
+        outcome.map(|_| ())
+    }
+
+    fn results(&self, works: &[Work]) -> Result<Vec<Bytes>> {
+        let session = self.0.borrow();
+        let runtime = Arc::clone(&session.settings.runtime);
+        runtime.block_on(session.results(works))
+    }
+}
