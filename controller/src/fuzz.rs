@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use faer::Mat;
 use harness::{Bounded, Target, fuzz, scratch};
 use stagger_engine::aggregate::{AggregateOptions, InferenceOverrides, aggregate_saved};
+use stagger_engine::event_log::parse;
 use stagger_engine::result::SavedResult;
 use stagger_engine::run::{RunFacts, RunOutput};
 
-use crate::listen::parse;
 use crate::report::aggregation::KINDS;
 use crate::report::checksums::CHECKSUMS;
 use crate::report::document::{Sources, document, html, latex, markdown};

@@ -41,6 +41,7 @@ fn small_pages() {
 
 fn main() -> ExitCode {
     small_pages();
+    tui::restore_on_panic(stagger_engine::parquet_file::is_caught);
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     let cli = match cli::parse(words.iter().cloned()) {
         Ok(cli) => cli,

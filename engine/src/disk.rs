@@ -1,6 +1,7 @@
 //! Files of this machine, opened only where they are files: a FIFO would wait for its writer for ever, a device has no end.
 
 use std::fs::{self, File, Metadata};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
@@ -11,6 +12,11 @@ use rustix::fs::OFlags;
 pub const TEXT_BYTES: u64 = 16 << 20;
 /// Most bytes of a file that a run wrote: a result with the covariance of thousands of cells, an event log.
 pub const RECORD_BYTES: u64 = 2 << 30;
+
+/// Returns a file name that nobody can guess: `prefix`, the 16 hexadecimal digits of 64 random bits of the system, `suffix`.
+pub fn random_name(prefix: &str, suffix: &str) -> String {
+    format!("{prefix}{:016x}{suffix}", RandomState::new().hash_one(std::process::id()))
+}
 
 /// Opens a regular file for reading, with what the system knows of it.
 ///

@@ -2,12 +2,13 @@
 
 use std::io::Read;
 
+use stagger_engine::event_log::{Recording, parse};
+
 use crate::cli::view_args::DemoArgs;
 use crate::commands::watch::{overwrites, replay};
 use crate::failure::Failure;
-use crate::listen::parse;
 use crate::report::stdout::print;
-use crate::tui::{self, Recording};
+use crate::tui;
 use crate::unattended::Scratch;
 
 /// A run of a thousand workers with every kind of fault, recorded from the simulation of docs/scale.md
@@ -28,7 +29,7 @@ pub(crate) fn demo(args: &DemoArgs) -> Result<(), Failure> {
 }
 
 fn recorded() -> Result<Recording, Failure> {
-    parse(&recorded_text()?, "the recording")
+    Ok(parse(&recorded_text()?, "the recording")?)
 }
 
 /// The recorded run as it is in a file.
@@ -68,5 +69,61 @@ fn act(words: Vec<std::ffi::OsString>) -> Result<(), Failure> {
         Ok(cli) => crate::act(cli),
         Err(crate::cli::refusal::Refusal::Mistake(failure)) => Err(failure),
         Err(crate::cli::refusal::Refusal::Help(_)) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stagger_engine::events::RunEvent;
+
+    use super::*;
+
+    /// Every kind there is; one that is added does not compile here before somebody has thought of its description.
+    fn kind(event: &RunEvent) -> &'static str {
+        match event {
+            RunEvent::Opened { .. } => "opened",
+            RunEvent::Workers { .. } => "workers",
+            RunEvent::InputFound { .. } => "input_found",
+            RunEvent::Planned { .. } => "planned",
+            RunEvent::StageStarted { .. } => "stage_started",
+            RunEvent::Invoked { .. } => "invoked",
+            RunEvent::Done(_) => "done",
+            RunEvent::Failed { .. } => "failed",
+            RunEvent::StageDone { .. } => "stage_done",
+            RunEvent::Logits { .. } => "logits",
+            RunEvent::Solved { .. } => "solved",
+            RunEvent::Estimated(_) => "estimated",
+            RunEvent::State { .. } => "state",
+            RunEvent::Note { .. } => "note",
+            RunEvent::Warning { .. } => "warning",
+            RunEvent::Summary(_) => "summary",
+            RunEvent::Stopped { .. } => "stopped",
+            RunEvent::Finished => "finished",
+            RunEvent::Unknown => "unknown",
+        }
+    }
+
+    #[test]
+    fn every_event_of_the_recorded_run_is_described_with_its_fields() {
+        let described = include_str!("../../../docs/events.md");
+        let text = recorded_text().unwrap();
+        let mut kinds = std::collections::BTreeSet::new();
+        for (line, (_, event)) in text.lines().zip(parse(&text, "the recording").unwrap()) {
+            let kind = kind(&event);
+            if !kinds.insert(kind) {
+                continue;
+            }
+            let row =
+                described.lines().find(|row| row.starts_with('|') && row.contains(&format!("`{kind}`")));
+            let row = row.unwrap_or_else(|| panic!("docs/events.md does not describe `{kind}`"));
+            let value: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).unwrap();
+            for field in value.keys().filter(|key| !["v", "at", "event"].contains(&key.as_str())) {
+                assert!(
+                    row.contains(&format!("`{field}`")),
+                    "docs/events.md does not describe `{field}` of `{kind}`"
+                );
+            }
+        }
+        assert!(kinds.len() >= 15, "{kinds:?}");
     }
 }

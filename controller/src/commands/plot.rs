@@ -4,16 +4,16 @@ use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use stagger_engine::aggregate::{AggregateOptions, InferenceOverrides, aggregate_saved};
+use stagger_engine::event_log::EVENTS_FILE;
 use stagger_engine::result::{Aggte, SavedResult};
 use stagger_pictures::terminal::{self, Colours};
-use stagger_pictures::{Figure, MOST_PIXELS, charts};
+use stagger_pictures::{charts, Figure, MARK, MOST_PIXELS};
 
 use crate::cli::picture_args::PlotArgs;
 use crate::cli::spec::Window;
 use crate::failure::Failure;
-use crate::listen::EVENTS_FILE;
 use crate::report::load::{load, load_result};
-use crate::report::overwrite::{Kind as Replaced, MARK, Overwrite};
+use crate::report::overwrite::{Kind as Replaced, Overwrite};
 use crate::report::pictures::events;
 use crate::report::pictures::files::{self, Form};
 use crate::report::pictures::{Kind, Named, balance, by_cohort, by_period, cells, event_study, overlap};

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use stagger_engine::events::RunEvent;
+use stagger_engine::numbers::{counted, grouped};
 use stagger_engine::panel_store::{Manifest, PanelStore, Verification};
 use stagger_engine::prepare::{PrepareOptions, Prepared, prepare as make};
 use stagger_engine::spec::RunSpec;
@@ -18,7 +19,6 @@ use crate::interrupt;
 use crate::listen::How;
 use crate::listen::progress::{Progress, Show, erase};
 use crate::report::stdout::{print, print_json, tell};
-use crate::report::text::{counted, grouped};
 
 /// Makes a store, or checks one.
 pub(crate) fn prepare(args: &PrepareArgs) -> Result<(), Failure> {

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use stagger_engine::result::SavedResult;
+use stagger_pictures::MARK;
 
 use crate::cli::picture_args::ReportArgs;
 use crate::failure::Failure;
 use crate::report::document::{Document, Sources, document, html, latex, markdown};
 use crate::report::load::{checked, load_result};
-use crate::report::overwrite::{Kind, MARK, Overwrite};
+use crate::report::overwrite::{Kind, Overwrite};
 use crate::report::pictures::events;
 use crate::report::pictures::files::{DENSITY, Form, in_column, write, write_table};
 use crate::report::save::{CELLS_CSV, RUN, aggregation_file};

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use stagger_engine::aggregate::{AggregateOptions, aggregate_all};
 use stagger_engine::events::{Observer, RunEvent};
+use stagger_engine::numbers::counted;
 use stagger_engine::result::{MOST_VCOV, RunResult};
 use stagger_engine::run::{PREPARED_FIRST, RunOutput, RunsOutput, run as estimate, run_all};
 use stagger_engine::spec::RunSpec;
@@ -20,7 +21,6 @@ use crate::report::estimates::{heading, run_report};
 use crate::report::folder::Staging;
 use crate::report::save::save;
 use crate::report::stdout::{json_line, print, tell as tell_line};
-use crate::report::text::counted;
 use crate::unattended::{Scratch, refused, told, try_place, upload};
 
 /// Estimates, prints and saves.

@@ -1,20 +1,31 @@
 //! `stagger simulate`.
 
+use std::time::Instant;
+
 use crate::failure::Failure;
-use crate::report::overwrite::{Kind, MARK, Overwrite};
-use crate::simulate::{self, SimulateArgs, SimulateError, truth_path};
+use crate::report::overwrite::{Kind, Overwrite};
+use crate::report::stdout::{print, tell};
+use crate::simulate::{self, MARK, SimulateArgs, SimulateError, Written, truth_path};
 
 /// What a file of true effects holds, and no other.
 const TRUTH: &str = "\"arguments\":{\"units\":";
 
-/// Writes a synthetic panel.
+/// Writes a synthetic panel, and says what was written: its path on stdout, the rest on stderr.
 pub(crate) fn simulate(args: &SimulateArgs) -> Result<(), Failure> {
     let overwrite = Overwrite { option: "--out", force: args.force, inputs: Vec::new() };
     if args.files == 1 && !args.out.is_dir() {
         overwrite.check(&args.out, Kind::Marked(MARK))?;
     }
     overwrite.check(&truth_path(&args.out), Kind::Marked(TRUTH))?;
-    simulate::run(args).map_err(failure)
+    let start = Instant::now();
+    let Written { bytes, rows, .. } = simulate::simulate(args).map_err(failure)?;
+    let files = if args.files == 1 { "1 file".to_owned() } else { format!("{} files", args.files) };
+    let (megabytes, seconds) = (bytes as f64 / 1e6, start.elapsed().as_secs_f64());
+    // There is nobody to tell where these streams are closed.
+    tell(&format!("wrote {files}, {rows} rows, {megabytes:.1} MB in {seconds:.1} s"));
+    tell(&format!("true effects in {}", truth_path(&args.out).display()));
+    let _ = print(&format!("{}\n", args.out.display()));
+    Ok(())
 }
 
 fn failure(error: SimulateError) -> Failure {

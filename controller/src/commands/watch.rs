@@ -8,21 +8,23 @@ use std::time::{Duration, Instant};
 use stagger_engine::cloud::{read_request, run_url};
 use stagger_engine::disk;
 use stagger_engine::error::EngineError;
+use stagger_engine::event_log::{EVENTS_FILE, Recording, parse, record};
 use stagger_engine::events::{RunEvent, RunState};
 use stagger_engine::journal::{self, Entry, HEARTBEAT, SILENCE};
 use stagger_engine::store::{Storage, runtime};
+use stagger_pictures::MARK;
 
 use crate::cli::view_args::{ViewArgs, WatchArgs};
 use crate::cli::workers::runs;
 use crate::commands::runs::{age, state_of};
 use crate::failure::Failure;
-use crate::listen::{EVENTS_FILE, How, Lines, is_terminal, parse, record};
+use crate::listen::{How, Lines, is_terminal};
 use crate::report::folder::RESULT;
 use crate::report::load::checked;
-use crate::report::overwrite::{Kind, MARK, Overwrite};
+use crate::report::overwrite::{Kind, Overwrite};
 use crate::report::pictures::files::write;
 use crate::report::stdout::{print, tell};
-use crate::tui::{self, Recording, unix};
+use crate::tui::{self, unix};
 
 /// How often the journal is looked at.
 const LOOK: Duration = Duration::from_millis(500);
@@ -50,7 +52,7 @@ pub(crate) fn watch(args: &WatchArgs) -> Result<(), Failure> {
     }
     if ended.is_some() || args.view.picture.is_some() {
         let left = entries.last().filter(|last| ended.is_none() && unix() - last.at > SILENCE);
-        let events = tui::recording(&entries).into_iter().chain(left.map(|last| gone(&args.run, last)));
+        let events = journal::recording(&entries).into_iter().chain(left.map(|last| gone(&args.run, last)));
         return replay(&args.run, events.collect(), &args.view);
     }
     let (sender, news) = channel();
@@ -142,7 +144,7 @@ fn follow(
         for entry in &new {
             (next, heard, told) = (entry.number + 1, Instant::now(), false);
             last = Some(entry.clone());
-            if tui::of_entry(entry).into_iter().any(|event| sender.send(event).is_err()) {
+            if entry.recording().into_iter().any(|event| sender.send(event).is_err()) {
                 return;
             }
         }

@@ -7,10 +7,12 @@ use stagger_engine::cloud::{
     self, CloudOptions, CloudOutput, Heavy, Invoker, Limits, RunRequest as Wanted, Settings, Threads,
 };
 use stagger_engine::error::EngineError;
+use stagger_engine::event_log::Recording;
 use stagger_engine::events::{Observer, RunEvent, RunState};
 use stagger_engine::forecast::Prices;
 use stagger_engine::journal::{self, Takeover, Writer};
 use stagger_engine::kernel::Kind;
+use stagger_engine::numbers::grouped;
 use stagger_engine::pool::Routed;
 use stagger_engine::prepare::{Prepared, default_memory};
 use stagger_engine::run::{InputFile, RunFacts, RunOutput, StageFacts, WorkerFacts};
@@ -29,8 +31,7 @@ use crate::interrupt;
 use crate::lambda::LambdaInvoker;
 use crate::listen::{Ended, How, Listeners};
 use crate::report::stdout::print;
-use crate::report::text::grouped;
-use crate::tui::{Left, Recording, recording};
+use crate::tui::Left;
 use crate::unattended::{refused, told};
 
 /// Estimates on workers; one result a specification, in their order, and what is left of its listeners.
@@ -125,7 +126,7 @@ impl Watched<'_> {
         let read = || -> Result<Recording, EngineError> {
             let storage = Storage::open(&cloud::run_url(self.runs, self.name))?;
             let runtime = stagger_engine::store::runtime()?;
-            Ok(recording(&runtime.block_on(journal::read(&storage))?))
+            Ok(journal::recording(&runtime.block_on(journal::read(&storage))?))
         };
         // Without its past a dashboard is still one.
         read().unwrap_or_default()

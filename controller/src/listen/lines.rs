@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use stagger_engine::events::RunEvent;
+use stagger_engine::numbers::counted;
 
-use crate::report::text::counted;
 use crate::view::{Level, RunView, told};
 
 /// Seconds from which a stage of a short run is worth a line.

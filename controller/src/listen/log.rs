@@ -1,4 +1,4 @@
-//! The event log: one JSON object a line, `{"v":1,"at":…,"event":"stage_done",…}` (docs/events.md).
+//! The event log of a run as it is written: to the file that `--events` names, and for the folder of the result.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, BufRead, BufReader, Read as _, Write};
@@ -7,76 +7,20 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
 use stagger_engine::disk;
-use stagger_engine::events::{EVENTS, RunEvent};
-use stagger_engine::printable::printable_json;
-use stagger_engine::sound;
+use stagger_engine::event_log::{is_event, record};
+use stagger_engine::events::RunEvent;
 
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::report::overwrite::Overwrite;
 use crate::report::stdout::tell;
-use crate::tui::Recording;
 
-/// The event log in the folder of a result.
-pub(crate) const EVENTS_FILE: &str = "events.jsonl";
 /// Bytes up to which single attempts are kept for the folder of a result; of longer runs their journal has them.
 const MOST: usize = 64 << 20;
 
 /// Bytes in which the first line of a log ends.
 const LONGEST: u64 = 1 << 20;
-
-/// A line.
-#[derive(Serialize)]
-struct Record<'a> {
-    v: u32,
-    at: f64,
-    #[serde(flatten)]
-    event: &'a RunEvent,
-}
-
-/// A line that is read.
-#[derive(Deserialize)]
-struct Read {
-    v: u32,
-    at: f64,
-    #[serde(flatten)]
-    event: RunEvent,
-}
-
-/// An event of a moment as a line, its end included.
-pub(crate) fn record(at: f64, event: &RunEvent) -> String {
-    let record = Record { v: EVENTS, at: (at * 1e3).round() / 1e3, event };
-    // An event is made of numbers and texts: nothing in it can't be JSON.
-    printable_json(&serde_json::to_string(&record).unwrap_or_default()).into_owned() + "\n"
-}
-
-/// The events of a log; `name` is for messages. A last line without an end was cut when its writer died, and tells nothing.
-pub(crate) fn parse(text: &str, name: &str) -> Result<Recording, Failure> {
-    let whole = text.rfind('\n').map_or(0, |end| end + 1);
-    let cut = serde_json::from_str::<Read>(&text[whole..]).is_err();
-    let text = if cut && whole > 0 { &text[..whole] } else { text };
-    let read = |(index, line): (usize, &str)| {
-        let record: Read = serde_json::from_str(line).map_err(|error| {
-            Failure::input(format!("line {} of {name} is no event: {error}", index + 1))
-                .hint("an event log has one JSON object a line; docs/events.md describes it")
-        })?;
-        if record.v > EVENTS {
-            return Err(Failure::input(format!(
-                "{name} has events of version {}, this program knows {EVENTS}",
-                record.v
-            ))
-            .hint("a newer stagger reads it"));
-        }
-        let sound = sound::time(record.at).and_then(|()| sound::event(&record.event));
-        sound.map_err(|why| {
-            Failure::input(format!("line {} of {name} is no event of a run: {why}", index + 1))
-        })?;
-        Ok((record.at, record.event))
-    };
-    text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).map(read).collect()
-}
 
 /// Where events are written.
 pub(crate) struct EventLog {
@@ -177,40 +121,12 @@ fn holds_events(path: &Path) -> bool {
     let mut line = Vec::new();
     let read = disk::open(path)
         .and_then(|(file, _)| BufReader::new(file.take(LONGEST)).read_until(b'\n', &mut line));
-    read.is_ok() && serde_json::from_slice::<Read>(&line).is_ok()
+    read.is_ok() && is_event(&line)
 }
 
 #[cfg(test)]
 mod tests {
-    use stagger_engine::events::Summary;
-    use stagger_engine::events::TaskDone;
-
     use super::*;
-
-    #[test]
-    fn a_line_reads_back() {
-        let events = [
-            RunEvent::Done(TaskDone { attempt: 3, took: 0.25, done: 1, tasks: 2, ..TaskDone::default() }),
-            RunEvent::Summary(Summary { attempts: 7, ..Summary::default() }),
-            RunEvent::Finished,
-        ];
-        let text: String = events.iter().map(|event| record(1.5, event)).collect();
-        let read = parse(&text, "x").unwrap();
-        assert_eq!(read, events.map(|event| (1.5, event)));
-        assert!(record(1.0, &RunEvent::Finished).starts_with("{\"v\":1,\"at\":1.0,\"event\":\"finished\""));
-    }
-
-    #[test]
-    fn later_events_are_skipped_and_later_versions_refused() {
-        let read = parse("{\"v\":1,\"at\":2.0,\"event\":\"told_by_aliens\",\"x\":1}\n", "x").unwrap();
-        assert_eq!(read, [(2.0, RunEvent::Unknown)]);
-        let refused = |text: &str| parse(text, "x").expect_err(text).to_string();
-        insta::assert_snapshot!(refused("{\"v\":9,\"at\":2.0,\"event\":\"finished\"}"), @"
-        error: x has events of version 9, this program knows 1
-        hint: a newer stagger reads it
-        ");
-        assert!(refused("hello").starts_with("error: line 1 of x is no event"));
-    }
 
     #[test]
     fn events_go_to_a_file_at_once() {
@@ -265,54 +181,5 @@ mod tests {
         assert!(refused("old.jsonl", &overwrite).contains("is being written by another run"));
         drop(log);
         EventLog::new(Some(&at("notes.txt")), &forced).unwrap();
-    }
-
-    /// Every kind there is; one that is added does not compile here before somebody has thought of its description.
-    fn kind(event: &RunEvent) -> &'static str {
-        match event {
-            RunEvent::Opened { .. } => "opened",
-            RunEvent::Workers { .. } => "workers",
-            RunEvent::InputFound { .. } => "input_found",
-            RunEvent::Planned { .. } => "planned",
-            RunEvent::StageStarted { .. } => "stage_started",
-            RunEvent::Invoked { .. } => "invoked",
-            RunEvent::Done(_) => "done",
-            RunEvent::Failed { .. } => "failed",
-            RunEvent::StageDone { .. } => "stage_done",
-            RunEvent::Logits { .. } => "logits",
-            RunEvent::Solved { .. } => "solved",
-            RunEvent::Estimated(_) => "estimated",
-            RunEvent::State { .. } => "state",
-            RunEvent::Note { .. } => "note",
-            RunEvent::Warning { .. } => "warning",
-            RunEvent::Summary(_) => "summary",
-            RunEvent::Stopped { .. } => "stopped",
-            RunEvent::Finished => "finished",
-            RunEvent::Unknown => "unknown",
-        }
-    }
-
-    #[test]
-    fn every_event_of_the_recorded_run_is_described_with_its_fields() {
-        let described = include_str!("../../../docs/events.md");
-        let text = crate::commands::demo::recorded_text().unwrap();
-        let mut kinds = std::collections::BTreeSet::new();
-        for (line, (_, event)) in text.lines().zip(parse(&text, "the recording").unwrap()) {
-            let kind = kind(&event);
-            if !kinds.insert(kind) {
-                continue;
-            }
-            let row =
-                described.lines().find(|row| row.starts_with('|') && row.contains(&format!("`{kind}`")));
-            let row = row.unwrap_or_else(|| panic!("docs/events.md does not describe `{kind}`"));
-            let value: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).unwrap();
-            for field in value.keys().filter(|key| !["v", "at", "event"].contains(&key.as_str())) {
-                assert!(
-                    row.contains(&format!("`{field}`")),
-                    "docs/events.md does not describe `{field}` of `{kind}`"
-                );
-            }
-        }
-        assert!(kinds.len() >= 15, "{kinds:?}");
     }
 }

@@ -10,16 +10,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use stagger_engine::event_log::Recording;
 use stagger_engine::events::RunEvent;
 use stagger_engine::signal::Signal;
 
 use crate::failure::Failure;
+use crate::interrupt;
 use crate::report::overwrite::Overwrite;
 use crate::report::stdout::tell;
-use crate::tui::{Dashboard, Left, Recording, Theme, unix};
+use crate::tui::{Dashboard, Left, Theme, unix};
 
 pub(crate) use lines::Lines;
-pub(crate) use log::{EVENTS_FILE, EventLog, parse, record};
+use log::EventLog;
 use progress::{Progress, Show, erase};
 
 /// Whether a dashboard is shown.
@@ -96,7 +98,7 @@ impl Listeners {
         let workers = signal.is_some();
         let log = EventLog::new(how.events.as_deref(), &how.overwrite)?;
         let dashboard =
-            how.opens(workers).then(|| Dashboard::open(name, how.theme(), signal, &past())).transpose()?;
+            how.opens(workers).then(|| Dashboard::open(name, how.theme(), signal, &past(), interrupt::raise)).transpose()?;
         if how.tui == Tui::Always && dashboard.is_none() && !how.quiet && !how.plain {
             eprintln!("note: no dashboard, as this is no terminal");
         }

@@ -10,10 +10,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use stagger_engine::events::RunEvent;
+use stagger_engine::numbers::{counted, grouped};
 use stagger_engine::printable::printable;
 
 use crate::report::stdout::tell;
-use crate::report::text::{counted, grouped};
 
 /// How often the line is drawn.
 const TICK: Duration = Duration::from_millis(100);

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use stagger_engine::numbers::percent;
 use stagger_engine::result::{Aggte, NotAggregated, Num, SavedResult};
 
 use super::estimates::{SIGNIFICANCE, band_heading, critical_value};
 use super::settings::{references, settings};
-use super::text::{Reasons, Row, Table, label, percent, written};
+use super::text::{Reasons, Row, Table, label, written};
 
 pub(crate) use stagger_engine::result::KINDS;
 

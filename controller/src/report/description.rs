@@ -1,9 +1,10 @@
 //! What `stagger describe` prints.
 
 use stagger_engine::describe::{CohortDescription, ColumnDescription, Description, PanelDescription};
+use stagger_engine::numbers::counted;
 use stagger_engine::result::Num;
 
-use super::text::{columns, counted, field, label, label_at, short, wrapped};
+use super::text::{columns, field, label, label_at, short, wrapped};
 
 /// Periods side by side in one table, so that it is not wider than a terminal.
 const PERIODS_ABREAST: usize = 8;

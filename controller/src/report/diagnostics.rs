@@ -1,8 +1,9 @@
 //! Overlap and balance as a person reads them: the worst first, the rest in `result.json`.
 
+use stagger_engine::numbers::counted;
 use stagger_engine::result::{Balance, Diagnostics, Num, Overlap};
 
-use super::text::{columns, counted, label};
+use super::text::{columns, label};
 
 /// Propensity scores shown.
 const SHOWN: usize = 12;

@@ -1,14 +1,13 @@
 //! The result of a run as a person reads it: R's `summary(att_gt)`, then the aggregations, then what was done and dropped.
 
+use stagger_engine::numbers::{counted, grouped, percent};
 use stagger_engine::result::{Num, RunResult, SavedResult};
 use stagger_engine::spec::RunSpec;
 
 use super::aggregation::{Bands, effects_table, overall_table};
 use super::diagnostics::diagnostics_report;
 use super::settings::{estimand, kind, references, settings, title};
-use super::text::{
-    Reasons, Row, Table, counted, field, grouped, percent, period_label, short, wrapped, written,
-};
+use super::text::{Reasons, Row, Table, field, period_label, short, wrapped, written};
 
 /// R's line below every table.
 pub(crate) const SIGNIFICANCE: &str = "---\nSignif. codes: '*' confidence band does not cover 0\n";

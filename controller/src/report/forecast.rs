@@ -4,8 +4,9 @@ use stagger_engine::forecast::{
     Backend, BackendForecast, ContainerStage, ContainersForecast, Ends, Forecast, InputFacts, LAMBDA_MB,
     ShuffleFacts, SpecFacts, StageForecast,
 };
+use stagger_engine::numbers::{counted, grouped};
 
-use super::text::{columns, counted, field, grouped, wrapped};
+use super::text::{columns, field, wrapped};
 
 /// A forecast as a person reads it.
 pub(crate) fn forecast_report(forecast: &Forecast) -> String {

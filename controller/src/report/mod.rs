@@ -17,6 +17,7 @@ pub(crate) mod overwrite;
 pub(crate) mod pictures;
 pub(crate) mod save;
 pub(crate) mod settings;
+pub(crate) mod staging;
 pub(crate) mod stdout;
 pub(crate) mod tabular;
 pub(crate) mod text;

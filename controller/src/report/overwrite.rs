@@ -10,9 +10,6 @@ use crate::failure::Failure;
 /// Bytes at a file's beginning and end in which its mark is looked for.
 const LOOKED_AT: u64 = 64 << 10;
 
-/// The mark in documents and pictures of ours.
-pub(crate) use stagger_pictures::MARK;
-
 /// What a file must be to be replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind<'a> {
@@ -118,6 +115,8 @@ fn first_line(bytes: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
+    use stagger_pictures::MARK;
+
     use super::*;
 
     #[test]

@@ -16,6 +16,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use serde::Serialize;
+use stagger_engine::event_log::EVENTS_FILE;
 use stagger_engine::result::SavedResult;
 use stagger_engine::run::{RunFacts, RunOutput};
 use stagger_engine::spec::RunSpec;
@@ -28,7 +29,6 @@ use super::pictures::files::natural_svg;
 use super::pictures::{Named, cells, event_study};
 use super::tabular::{aggregation_csv, as_io, cells_csv, cells_parquet, draws_parquet};
 use crate::failure::Failure;
-use crate::listen::EVENTS_FILE;
 
 /// File of the bootstrap draws.
 pub(crate) const DRAWS: &str = "draws.parquet";

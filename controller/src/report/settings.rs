@@ -1,9 +1,10 @@
 //! What was estimated and how, in words: papers, titles, and the lines of settings.
 
+use stagger_engine::numbers::{counted, grouped};
 use stagger_engine::result::SavedResult;
 use stagger_engine::spec::{BasePeriod, ControlGroup, DrawScale, EstMethod, FixWeights, Multiplier, RunSpec};
 
-use super::text::{counted, field, grouped, wrapped};
+use super::text::{field, wrapped};
 
 /// Papers to cite.
 pub(crate) fn references(spec: &RunSpec) -> String {

@@ -224,31 +224,6 @@ pub(crate) fn short(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
-/// A count with its noun: `1 unit`, `2,500 rows`.
-pub(crate) fn counted(count: u64, noun: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{} {noun}{plural}", grouped(count))
-}
-
-/// A whole number in groups of three digits.
-pub(crate) fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// `95` of 0.05, without the noise of binary fractions.
-pub(crate) fn percent(alp: f64) -> String {
-    let text = format!("{:.6}", 100.0 * (1.0 - alp));
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
 /// `name  text`, broken at blanks to 80 columns, with the text's lines under each other.
 pub(crate) fn field(name: &str, text: &str) -> String {
     const NAMES: usize = 20;
@@ -334,12 +309,6 @@ mod tests {
 
     #[test]
     fn words_and_numbers() {
-        assert_eq!(grouped(1_234_567), "1,234,567");
-        assert_eq!(counted(1, "unit"), "1 unit");
-        assert_eq!(counted(2500, "row"), "2,500 rows");
-        assert_eq!(percent(0.05), "95");
-        assert_eq!(percent(0.001), "99.9");
-        assert_eq!(percent(0.1), "90");
         assert_eq!(label(Num(2004.0)), "2004");
         assert_eq!(label(Num(-0.0)), "0");
         assert_eq!(label(Num(0.25)), "0.25");

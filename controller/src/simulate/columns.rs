@@ -14,8 +14,7 @@ use parquet::schema::types::ColumnPath;
 use super::layout::{Order, RowGroup};
 use super::model::{Model, Unit, WEIGHT_UNIT};
 use super::truth::Tally;
-use super::{Compression, IdType, Layout, SimulateArgs};
-use crate::report::overwrite::MARK;
+use super::{Compression, IdType, Layout, MARK, SimulateArgs};
 
 /// The columns of the panel; rows may be missing, values never are.
 pub(super) fn schema(args: &SimulateArgs) -> SchemaRef {

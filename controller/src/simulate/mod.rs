@@ -23,16 +23,18 @@ mod tests;
 mod truth;
 mod write;
 
-use crate::report::stdout::{print, tell};
 use std::io;
 use std::path::PathBuf;
-use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 pub(crate) use error::SimulateError;
 pub(crate) use output::truth_path;
+pub(crate) use write::Written;
+
+/// The text in the metadata of every panel file that says who made it: a program that finds it there may replace the file.
+pub(crate) const MARK: &str = "made by stagger; the next one of this name replaces it";
 
 /// Write a synthetic staggered panel as Parquet, with its true effects beside it.
 ///
@@ -309,21 +311,11 @@ fn is_zero(share: &f64) -> bool {
     *share == 0.0
 }
 
-/// Writes the panel, and says what was written: its path on stdout, the rest on stderr.
-pub(crate) fn run(args: &SimulateArgs) -> Result<(), SimulateError> {
-    let start = Instant::now();
-    let write::Written { bytes, rows, .. } = simulate(args)?;
-    let files = if args.files == 1 { "1 file".to_owned() } else { format!("{} files", args.files) };
-    let (megabytes, seconds) = (bytes as f64 / 1e6, start.elapsed().as_secs_f64());
-    // There is nobody to tell where these streams are closed.
-    tell(&format!("wrote {files}, {rows} rows, {megabytes:.1} MB in {seconds:.1} s"));
-    tell(&format!("true effects in {}", output::truth_path(&args.out).display()));
-    let _ = print(&format!("{}\n", args.out.display()));
-    Ok(())
-}
-
 /// Writes the panel and its truth.
-fn simulate(args: &SimulateArgs) -> Result<write::Written, SimulateError> {
+///
+/// # Errors
+/// Arguments that contradict each other, and files that can't be written.
+pub(crate) fn simulate(args: &SimulateArgs) -> Result<Written, SimulateError> {
     args.check()?;
     let order = layout::Order::new(args);
     let row_groups =

@@ -5,8 +5,9 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use stagger_engine::disk::random_name;
+
 use super::{SimulateArgs, SimulateError};
-use crate::report::folder::random_name;
 
 /// The files being written. Dropped before [`Output::commit`], it takes away what is there.
 pub(super) struct Output {

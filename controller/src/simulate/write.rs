@@ -29,12 +29,14 @@ const MOST_THREADS: usize = 16;
 /// Bytes gathered before a system call.
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// What was written.
+/// The size of a panel that was written.
 #[derive(Debug)]
-pub(super) struct Written {
-    pub(super) bytes: u64,
+pub(crate) struct Written {
+    /// Bytes of all its files.
+    pub(crate) bytes: u64,
     /// Rows, without those that are missing.
-    pub(super) rows: u64,
+    pub(crate) rows: u64,
+    /// Counts of units and rows, for the true effects.
     pub(super) tally: Tally,
 }
 

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossterm::event::{self, Event};
 use ratatui::layout::Rect;
+use stagger_engine::event_log::Recording;
 use stagger_engine::events::RunEvent;
 use stagger_engine::signal::Signal;
 
 use super::app::{App, Effect, Mode};
 use super::panes::draw;
-use super::replay::Recording;
 use super::terminal::{Screen, closes, restore};
 use super::theme::Theme;
 use crate::failure::Failure;
@@ -56,12 +56,14 @@ pub(crate) fn unix() -> f64 {
 }
 
 impl Dashboard {
-    /// Opens it for a run with a past, if it has one; `signal` is how the run is paused and stopped, if it can be.
+    /// Opens the dashboard of a run with a past, if it has one. `signal` pauses and stops a run that can be; `interrupt` ends the process of one
+    /// that can't.
     pub(crate) fn open(
         name: &str,
         theme: Theme,
         signal: Option<Signal>,
         past: &Recording,
+        interrupt: fn(),
     ) -> Result<Self, Failure> {
         let screen = Screen::take().map_err(|error| {
             Failure::failed(format!("the dashboard can't have the terminal: {error}"))
@@ -72,7 +74,7 @@ impl Dashboard {
         let mut app = App::new(RunView::new(name), theme, mode);
         past.iter().for_each(|(at, event)| app.event(*at, event));
         app.now = unix();
-        let own = Loop { screen, app, receiver, signal, ended: None };
+        let own = Loop { screen, app, receiver, signal, interrupt, ended: None };
         let thread = std::thread::Builder::new().name("stagger-tui".to_owned());
         let thread = thread
             .spawn(move || own.run())
@@ -124,6 +126,7 @@ struct Loop {
     app: App,
     receiver: Receiver<Message>,
     signal: Option<Signal>,
+    interrupt: fn(),
     /// The run has ended, failed or not.
     ended: Option<bool>,
 }
@@ -215,7 +218,7 @@ impl Loop {
                     Some(signal) => (0..1 + u8::from(abandon)).for_each(|_| {
                         signal.stop();
                     }),
-                    None => crate::interrupt::raise(),
+                    None => (self.interrupt)(),
                 }
                 None
             }

@@ -6,12 +6,13 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::layout::Rect;
+use stagger_engine::event_log::Recording;
 use stagger_engine::events::RunEvent;
 
 use super::app::{App, Mode};
 use super::live::FRAME;
 use super::panes::draw;
-use super::replay::{Player, Recording};
+use super::replay::Player;
 use super::theme::{Colors, Theme};
 use crate::failure::Failure;
 use crate::view::RunView;

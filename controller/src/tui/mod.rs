@@ -20,6 +20,6 @@ mod theme;
 pub(crate) use live::{Dashboard, Left, unix};
 pub(crate) use measure::measure;
 pub(crate) use picture::picture;
-pub(crate) use replay::{Recording, follow, of_entry, play, recording};
-pub(crate) use terminal::{close, is_open, restore};
+pub(crate) use replay::{follow, play};
+pub(crate) use terminal::{close, is_open, restore, restore_on_panic};
 pub(crate) use theme::Theme;

@@ -6,13 +6,14 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::{Buffer, Cell};
 use ratatui::style::{Color, Modifier};
+use stagger_engine::event_log::Recording;
+use stagger_pictures::MARK;
 
 use super::app::{App, Mode, Tab};
 use super::panes::draw;
-use super::replay::{Player, Recording};
+use super::replay::Player;
 use super::theme::{Colors, Theme};
 use crate::failure::Failure;
-use crate::report::overwrite::MARK;
 use crate::view::RunView;
 
 /// Pixels of a character.

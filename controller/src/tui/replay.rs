@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use crossterm::event::{self, Event};
 use ratatui::layout::Rect;
+use stagger_engine::event_log::Recording;
 use stagger_engine::events::RunEvent;
-use stagger_engine::journal::Entry;
 
 use super::app::{App, Effect, Mode};
 use super::live::{FRAME, unix};
@@ -18,20 +18,6 @@ use crate::view::RunView;
 
 /// Seconds that a replay takes at most, unless a person asks for another speed.
 const LONGEST: f64 = 60.0;
-
-/// Events with their times, in order.
-pub(crate) type Recording = Vec<(f64, RunEvent)>;
-
-/// The events of a journal.
-pub(crate) fn recording(entries: &[Entry]) -> Recording {
-    entries.iter().flat_map(of_entry).collect()
-}
-
-/// The events of an entry, and where the run was after them.
-pub(crate) fn of_entry(entry: &Entry) -> Recording {
-    let summary = (entry.at, RunEvent::Summary(entry.summary.clone()));
-    entry.events.iter().cloned().chain([summary]).collect()
-}
 
 /// A speed at which a run of so many seconds is over soon.
 pub(crate) fn speed_for(seconds: f64) -> f64 {

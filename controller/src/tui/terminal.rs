@@ -4,7 +4,6 @@
 
 use stagger_engine::printable::printable;
 use std::io::{self, Stderr, Write};
-use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossterm::cursor::{Hide, Show};
@@ -14,7 +13,6 @@ use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_ra
 use ratatui::Frame;
 use ratatui::backend::CrosstermBackend;
 use ratatui::buffer::Buffer;
-use stagger_engine::parquet_file::is_caught;
 
 /// Whether the terminal is ours.
 static TAKEN: AtomicBool = AtomicBool::new(false);
@@ -27,7 +25,6 @@ pub(crate) struct Screen {
 impl Screen {
     /// Takes the terminal.
     pub(crate) fn take() -> io::Result<Self> {
-        restore_on_panic();
         enable_raw_mode()?;
         TAKEN.store(true, Ordering::SeqCst);
         let entered = execute!(io::stderr(), EnterAlternateScreen, EnableMouseCapture, Hide);
@@ -84,19 +81,17 @@ pub(crate) fn restore() {
     }
 }
 
-/// A panic's message must land on a screen that shows it.
-fn restore_on_panic() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let told = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            if is_caught() {
-                return;
-            }
-            restore();
-            told(info);
-        }));
-    });
+/// Gives the terminal back before a panic is reported from now on, so that its message lands on a screen that shows it. A panic is left
+/// alone where `is_caught` returns true.
+pub(crate) fn restore_on_panic(is_caught: fn() -> bool) {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if is_caught() {
+            return;
+        }
+        restore();
+        report(info);
+    }));
 }
 
 /// What is on a screen, line by line, without the blanks at their ends.

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
-use crate::interrupt::{self, Left};
 use crate::report::folder::private_folder;
+use crate::report::staging::{self, Leftover};
 
 /// A folder in the system's one for such things: new, under a name that nobody can guess, for its owner alone. It goes when
 /// it is dropped, and when the command is interrupted.
@@ -23,7 +23,7 @@ impl Scratch {
             Failure::failed(format!("can't make a folder in {}: {source}", parent.display()))
                 .hint("name another place for temporary files in TMPDIR")
         })?;
-        interrupt::removes(Left::Tree(path.clone()));
+        staging::remove_on_interrupt(Leftover::Tree(path.clone()));
         Ok(Self(path))
     }
 
@@ -42,7 +42,7 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         // What can't be removed is in the folder that the system clears.
         let _ = fs::remove_dir_all(&self.0);
-        interrupt::keeps(&self.0);
+        staging::keep_on_interrupt(&self.0);
     }
 }
 

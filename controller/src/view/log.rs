@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 
 use stagger_engine::events::RunEvent;
+use stagger_engine::numbers::counted;
 use stagger_engine::worker::protocol::FailureClass;
 
-use crate::report::text::counted;
 
 /// Lines that are remembered.
 const MOST: usize = 5_000;

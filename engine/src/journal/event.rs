@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::event_log::Recording;
 use crate::events::{RunEvent, Summary};
 use crate::sound::{self, Checked};
 
@@ -48,4 +49,15 @@ impl Entry {
         sound::summary(&self.summary)?;
         self.events.iter().try_for_each(|(at, told)| sound::time(*at).and_then(|()| sound::event(told)))
     }
+
+    /// Returns the events of the entry, and after them its summary as an event.
+    pub fn recording(&self) -> Recording {
+        let summary = (self.at, RunEvent::Summary(self.summary.clone()));
+        self.events.iter().cloned().chain([summary]).collect()
+    }
+}
+
+/// Returns the events of a journal.
+pub fn recording(entries: &[Entry]) -> Recording {
+    entries.iter().flat_map(Entry::recording).collect()
 }

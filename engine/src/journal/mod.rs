@@ -9,7 +9,7 @@ mod tests;
 
 use bytes::Bytes;
 
-pub use event::{Entry, Writer};
+pub use event::{Entry, Writer, recording};
 pub use registry::{Listed, cancel_requested, list, register, request_cancel};
 pub(crate) use registry::{forget_cancel, is_there};
 

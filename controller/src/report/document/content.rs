@@ -1,6 +1,7 @@
 //! Sections of a report.
 
 use serde_json::Value;
+use stagger_engine::numbers::{counted, grouped, percent};
 use stagger_engine::result::{Num, SavedResult};
 use stagger_pictures::Figure;
 use stagger_pictures::charts::{self, Timeline};
@@ -9,7 +10,7 @@ use super::{Block, Document, Picture, facts, method, numbers};
 use crate::report::estimates::{cohort_label, pretest_outcome};
 use crate::report::pictures::{Named, balance, by_cohort, by_period, cells, event_study, overlap};
 use crate::report::settings::estimand;
-use crate::report::text::{counted, grouped, percent, period_label, short};
+use crate::report::text::{period_label, short};
 
 /// What a report is made of.
 pub(crate) struct Sources<'a> {

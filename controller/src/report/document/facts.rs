@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
+use stagger_engine::numbers::{counted, grouped};
+
 use super::{Block, Table};
-use crate::report::text::{counted, grouped};
 
 /// The section on the run; none without its facts.
 pub(super) fn section(blocks: &mut Vec<Block>, run: Option<&Value>) {

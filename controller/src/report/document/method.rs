@@ -1,12 +1,13 @@
 //! What was done, in words, and the papers that it comes from.
 
+use stagger_engine::numbers::{counted, grouped, percent};
 use stagger_engine::result::SavedResult;
 use stagger_engine::spec::{BasePeriod, ControlGroup, EstMethod, FixWeights, Multiplier, RunSpec};
 
 use super::{Block, Formula};
 use crate::report::aggregation::Bands;
 use crate::report::settings::{covariates, design_paper, estimand, kind, method_paper};
-use crate::report::text::{counted, grouped, percent, short};
+use crate::report::text::short;
 
 const ATT: Formula = Formula {
     plain: "ATT(g,t) = E[ Y_t(g) − Y_t(0) | G = g ]",

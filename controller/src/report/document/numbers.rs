@@ -1,5 +1,6 @@
 //! Tables of a report.
 
+use stagger_engine::numbers::percent;
 use stagger_engine::result::{self, Num, SavedResult};
 
 use super::Table;
@@ -9,7 +10,7 @@ use crate::report::diagnostics::{
 };
 use crate::report::estimates::cell_rows;
 use crate::report::settings::estimand;
-use crate::report::text::{Reasons, Row, decimals, label, percent, shown};
+use crate::report::text::{Reasons, Row, decimals, label, shown};
 
 /// Scores in a table; the rest is in the result.
 const MOST_SCORES: usize = 20;

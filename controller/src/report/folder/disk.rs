@@ -1,12 +1,12 @@
 //! Changes of folders, one call each: a test can stop after any of them, as a kill does.
 
 use std::fs::{self, DirBuilder};
-use std::hash::{BuildHasher, RandomState};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use stagger_engine::disk::random_name;
 
 /// The file system, and in tests the number of changes after which the process dies.
 #[derive(Debug, Default)]
@@ -86,11 +86,6 @@ pub(crate) fn private_folder(parent: &Path, prefix: &str, suffix: &str) -> io::R
         }
     }
     Err(ErrorKind::AlreadyExists.into())
-}
-
-/// A name with 64 bits that the system's own random numbers have made.
-pub(crate) fn random_name(prefix: &str, suffix: &str) -> String {
-    format!("{prefix}{:016x}{suffix}", RandomState::new().hash_one(std::process::id()))
 }
 
 /// What tells a file or folder from every other: its device and its number there.

@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::OWN;
 use super::target::Target;
 use crate::failure::Failure;
-use crate::interrupt::{self, Left};
+use crate::report::staging::{self, Leftover};
 
 /// A lock on a folder, or on a file beside it that goes with the lock.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ impl Lock {
         let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let text = format!("process {} on {}\n", std::process::id(), host.trim());
         let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(text.as_bytes()));
-        interrupt::removes(Left::File(path.to_owned()));
+        staging::remove_on_interrupt(Leftover::File(path.to_owned()));
         Ok(Self { _file: file, beside: Some(path.to_owned()), locked: path.to_owned(), identity })
     }
 
@@ -87,7 +87,7 @@ impl Drop for Lock {
             if self.holds() {
                 let _ = fs::remove_file(path);
             }
-            interrupt::keeps(path);
+            staging::keep_on_interrupt(path);
         }
     }
 }

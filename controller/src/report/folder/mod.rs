@@ -20,16 +20,18 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use stagger_engine::disk::random_name;
+
 use self::disk::{Disk, file_names, is_taken, sync};
 use self::lock::Lock;
 use self::replace::{alike, keep, retire, unkeep};
 use self::target::{Made, Target};
 use crate::failure::Failure;
-use crate::interrupt::{self, Left};
 use crate::report::checksums::{self, CHECKSUMS};
 use crate::report::save::is_ours;
+use crate::report::staging::{self, Leftover};
 
-pub(crate) use disk::{identity, private_folder, random_name};
+pub(crate) use disk::{identity, private_folder};
 pub(crate) use inside::settle;
 
 /// File by which an earlier result is known.
@@ -195,7 +197,7 @@ impl Staging {
             sync(&part.staged);
         }
         sync(&self.staged);
-        interrupt::commit(&self.target.given, &self.staged, || self.put())
+        staging::commit(&self.target.given, &self.staged, || self.put())
     }
 
     fn put(&self) -> Result<(), Failure> {
@@ -256,7 +258,7 @@ impl Staging {
 impl Drop for Staging {
     fn drop(&mut self) {
         // Gone already after a commit, or what a person still has in it stays.
-        interrupt::keeps(&self.staged);
+        staging::keep_on_interrupt(&self.staged);
         let _ = retire(&Disk::default(), &self.staged, &self.target.path, &any_own);
     }
 }
@@ -309,7 +311,7 @@ fn usual_mode(parent: &Path) -> io::Result<fs::Permissions> {
 
 fn make(parent: &Path, prefix: &str) -> io::Result<PathBuf> {
     let staged = private_folder(parent, prefix, PARTIAL)?;
-    interrupt::removes(Left::Tree(staged.clone()));
+    staging::remove_on_interrupt(Leftover::Tree(staged.clone()));
     Ok(staged)
 }
 
@@ -351,7 +353,7 @@ fn clear(folder: &Path, is_left: impl Fn(&str) -> bool, target: &Path) {
 }
 
 fn remove(folder: &Path) {
-    interrupt::keeps(folder);
+    staging::keep_on_interrupt(folder);
     if is_taken(folder) {
         let _ = fs::remove_dir_all(folder);
     }

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use super::disk::{file_names, is_taken};
 use super::{OWN, RESULT};
 use crate::failure::Failure;
-use crate::interrupt::{self, Left};
 use crate::report::checksums::{self, CHECKSUMS};
 use crate::report::save::is_ours;
+use crate::report::staging::{self, Leftover};
 
 /// What a file system puts into its own root.
 const OF_MOUNTS: &str = "lost+found";
@@ -191,7 +191,7 @@ pub(super) struct Made(Vec<PathBuf>);
 
 impl Made {
     fn add(&mut self, folder: PathBuf) {
-        interrupt::removes(Left::Folder(folder.clone()));
+        staging::remove_on_interrupt(Leftover::Folder(folder.clone()));
         self.0.push(folder);
     }
 }
@@ -199,7 +199,7 @@ impl Made {
 impl Drop for Made {
     fn drop(&mut self) {
         for folder in self.0.iter().rev() {
-            interrupt::keeps(folder);
+            staging::keep_on_interrupt(folder);
             let _ = fs::remove_dir(folder);
         }
     }

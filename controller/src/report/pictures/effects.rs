@@ -1,5 +1,6 @@
 //! Charts of effects: by event time, by cell, by cohort, by period.
 
+use stagger_engine::numbers::{counted, percent};
 use stagger_engine::result::{Aggte, Num, SavedResult};
 use stagger_engine::spec::BasePeriod;
 use stagger_estimator::inference::pointwise_critical_value;
@@ -8,7 +9,7 @@ use stagger_pictures::charts::{self, Cohort, Cohorts, Effects, Estimate, EventSt
 
 use crate::report::aggregation::Bands;
 use crate::report::settings::{controls, estimand, method};
-use crate::report::text::{counted, percent, period_label, short};
+use crate::report::text::{period_label, short};
 
 /// A result among several.
 #[derive(Clone, Debug)]

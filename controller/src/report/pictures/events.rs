@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use stagger_engine::event_log::{EVENTS_FILE, parse};
 use stagger_pictures::charts::{Outcome, Span, Timeline};
 
 use crate::failure::Failure;
-use crate::listen::{EVENTS_FILE, parse};
 use crate::report::load::checked;
 use crate::view::{self, RunView};
 

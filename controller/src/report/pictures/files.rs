@@ -4,11 +4,11 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-use stagger_pictures::{Figure, Scene, png, scene, svg};
+use stagger_engine::disk::random_name;
+use stagger_pictures::{png, scene, svg, Figure, MARK, Scene};
 
 use crate::failure::Failure;
-use crate::report::folder::random_name;
-use crate::report::overwrite::{Kind, MARK, Overwrite};
+use crate::report::overwrite::{Kind, Overwrite};
 
 /// Pixels of a PNG for every unit of the plane: sharp on paper.
 pub(crate) const DENSITY: f64 = 2.0;

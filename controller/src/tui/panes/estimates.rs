@@ -4,6 +4,7 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::Line;
 use stagger_engine::events::Outline;
+use stagger_engine::numbers::percent;
 use stagger_engine::result::Aggte;
 use stagger_estimator::inference::pointwise_critical_value;
 use stagger_pictures::charts::{self, Estimate, EventStudy, Series};
@@ -12,7 +13,6 @@ use stagger_pictures::terminal;
 use super::super::app::{App, Tab};
 use super::table::{framed, lines, part, plain, table};
 use super::words::label;
-use crate::report::text::percent;
 use crate::view::CellState;
 
 /// The cohort of a cell as it is written.
