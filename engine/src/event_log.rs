@@ -61,7 +61,8 @@ fn parse_line(line: &str, number: usize, name: &str) -> Result<(f64, RunEvent)> 
         return Err(EngineError::input(text).with_hint("a newer stagger reads it"));
     }
     let sound = sound::time(read.at).and_then(|()| sound::event(&read.event));
-    sound.map_err(|why| EngineError::input(format!("line {number} of {name} is no event of a run: {why}")))?;
+    sound
+        .map_err(|why| EngineError::input(format!("line {number} of {name} is no event of a run: {why}")))?;
     Ok((read.at, read.event))
 }
 

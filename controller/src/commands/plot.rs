@@ -7,7 +7,7 @@ use stagger_engine::aggregate::{AggregateOptions, InferenceOverrides, aggregate_
 use stagger_engine::event_log::EVENTS_FILE;
 use stagger_engine::result::{Aggte, SavedResult};
 use stagger_pictures::terminal::{self, Colours};
-use stagger_pictures::{charts, Figure, MARK, MOST_PIXELS};
+use stagger_pictures::{Figure, MARK, MOST_PIXELS, charts};
 
 use crate::cli::picture_args::PlotArgs;
 use crate::cli::spec::Window;

@@ -97,8 +97,10 @@ impl Listeners {
     ) -> Result<Self, Failure> {
         let workers = signal.is_some();
         let log = EventLog::new(how.events.as_deref(), &how.overwrite)?;
-        let dashboard =
-            how.opens(workers).then(|| Dashboard::open(name, how.theme(), signal, &past(), interrupt::raise)).transpose()?;
+        let dashboard = how
+            .opens(workers)
+            .then(|| Dashboard::open(name, how.theme(), signal, &past(), interrupt::raise))
+            .transpose()?;
         if how.tui == Tui::Always && dashboard.is_none() && !how.quiet && !how.plain {
             eprintln!("note: no dashboard, as this is no terminal");
         }

@@ -6,7 +6,6 @@ use stagger_engine::events::RunEvent;
 use stagger_engine::numbers::counted;
 use stagger_engine::worker::protocol::FailureClass;
 
-
 /// Lines that are remembered.
 const MOST: usize = 5_000;
 

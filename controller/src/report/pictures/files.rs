@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use stagger_engine::disk::random_name;
-use stagger_pictures::{png, scene, svg, Figure, MARK, Scene};
+use stagger_pictures::{Figure, MARK, Scene, png, scene, svg};
 
 use crate::failure::Failure;
 use crate::report::overwrite::{Kind, Overwrite};
