@@ -1,10 +1,10 @@
-//! Columns that have two values for a file, by the names of its folders.
+//! Refusal of a column to which the names of a file's folders give two values.
 
 use super::file::SourceFile;
 use crate::error::EngineError;
 
 impl SourceFile {
-    /// The error for a column that two folders give different values.
+    /// Returns the error for a column to which two of the file's folders give different values, if there are two.
     pub(super) fn contradiction(&self, column: &str) -> Option<EngineError> {
         let mut values = self.input.hive.iter().filter(|(name, _)| name == column).map(|(_, value)| value);
         let first = values.next()?;

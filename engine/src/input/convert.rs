@@ -1,4 +1,4 @@
-//! Arrow columns as the few kinds of values the engine works with.
+//! Conversion of Arrow columns to the kinds of values that the estimators use, and hashes of keys.
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::datatypes::{
@@ -11,7 +11,7 @@ use super::source::{ColumnKind, kind_of};
 use super::text::{keys, parsed};
 use crate::error::{EngineError, Result};
 
-/// Canonical hash of an integer key: XXH3-128 of a tag byte and the value (DESIGN §3).
+/// Returns the canonical hash of an integer key: XXH3-128 of a tag byte and the little-endian value (DESIGN §3).
 #[inline]
 pub fn hash_integer(value: i64) -> u128 {
     let mut bytes = [b'i'; 9];
@@ -19,7 +19,7 @@ pub fn hash_integer(value: i64) -> u128 {
     xxh3_128(&bytes)
 }
 
-/// Canonical hash of a text key.
+/// Returns the canonical hash of a text key: XXH3-128 of a tag byte and the text. `buffer` is scratch space.
 pub fn hash_bytes(text: &[u8], buffer: &mut Vec<u8>) -> u128 {
     buffer.clear();
     buffer.push(b's');
@@ -27,7 +27,11 @@ pub fn hash_bytes(text: &[u8], buffer: &mut Vec<u8>) -> u128 {
     xxh3_128(buffer)
 }
 
-/// Calls `each` with the column as `f64`, missing values as NaN; `scratch` is used where a copy is needed.
+/// Calls `each` with the column's values as `f64`, missing ones as NaN. `scratch` holds the values where a copy is
+/// needed; `column` is the name for messages.
+///
+/// # Errors
+/// A column or a text that is not numeric, and the errors of `each`.
 pub fn with_f64<T>(
     array: &ArrayRef,
     column: &str,
@@ -101,12 +105,12 @@ pub fn with_f64<T>(
     each(scratch)
 }
 
-/// A dictionary's values.
+/// Returns a dictionary's values as `f64`.
 fn numbers(array: &ArrayRef, column: &str) -> Result<Vec<f64>> {
     with_f64(array, column, &mut Vec::new(), |values| Ok(values.to_vec()))
 }
 
-/// Decimals: integers divided by a power of ten.
+/// Appends decimals: integers divided by a power of ten.
 fn scaled(values: impl Iterator<Item = f64>, scale: i8, scratch: &mut Vec<f64>) {
     let divisor = 10f64.powi(i32::from(scale));
     scratch.extend(values.map(|value| value / divisor));
@@ -116,7 +120,7 @@ fn copy_booleans(values: &BooleanArray, scratch: &mut Vec<f64>) {
     scratch.extend((0..values.len()).map(|row| f64::from(values.value(row))));
 }
 
-/// The error for a column that is no number.
+/// Returns the error for a column that is not numeric.
 fn wrong_type(column: &str, data_type: &DataType) -> EngineError {
     let hint = match data_type {
         DataType::Date32

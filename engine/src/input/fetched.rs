@@ -1,25 +1,25 @@
-//! The parts of a Parquet file that were read, for the parquet crate to read as the file.
+//! The fetched parts of a remote Parquet file, presented to the parquet crate as a file.
 
 use bytes::buf::Reader;
 use bytes::{Buf, Bytes};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 
-/// The parts of a file that were fetched, as a file.
+/// The fetched parts of a file.
 #[derive(Clone, Debug)]
 pub(crate) struct Fetched {
     size: u64,
-    /// Position and bytes, ascending.
+    /// The parts: position and bytes, ascending.
     parts: Vec<(u64, Bytes)>,
 }
 
 impl Fetched {
-    /// A file of `size` bytes with parts by position, ascending.
+    /// Returns a file of `size` bytes of which `parts` were fetched, ascending by position.
     pub(crate) fn new(size: u64, parts: Vec<(u64, Bytes)>) -> Self {
         Self { size, parts }
     }
 
-    /// From `start` to the end of the part that holds it.
+    /// Returns the bytes from `start` to the end of the part that holds it.
     fn from(&self, start: u64) -> parquet::errors::Result<Bytes> {
         let after = self.parts.partition_point(|(first, _)| *first <= start);
         let part = after.checked_sub(1).map(|at| &self.parts[at]);

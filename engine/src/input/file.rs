@@ -1,4 +1,4 @@
-//! One opened file: its schema, what it was when it was opened, and the columns that its folders carry.
+//! An opened input file: its schema, its state when it was opened, and the columns that the names of its folders give.
 
 use std::fs::{File, Metadata};
 use std::io::{Read, Seek, SeekFrom};
@@ -22,13 +22,13 @@ use crate::error::{EngineError, Result};
 use crate::parquet_file::{self, LocalFile};
 use crate::store::{StoreErrorKind, local_etag};
 
-/// Where a file's rows are, to be read when asked for: behind a footer, or in lines of text.
+/// The rows of a file, to be read on demand: described by a Parquet footer or by the layout of a CSV file.
 pub(super) enum Content {
     Parquet(ArrowReaderMetadata),
     Csv(CsvFile),
 }
 
-/// An opened file.
+/// An opened input file.
 pub(super) struct SourceFile {
     pub(super) input: InputPath,
     pub(super) schema: SchemaRef,
@@ -38,12 +38,12 @@ pub(super) struct SourceFile {
 }
 
 impl SourceFile {
-    /// Opens a file: the footer of a Parquet file; a CSV file is looked through once.
+    /// Opens a file: reads the footer of a Parquet file, or makes the first pass over a CSV file.
     pub(super) fn open(input: InputPath, selection: &Selection) -> Result<Self> {
         Self::open_known(input, selection, None)
     }
 
-    /// The same of a file that another process has looked through.
+    /// Opens a file; `known` is the layout of a CSV file that another process has found.
     pub(super) fn open_known(
         input: InputPath,
         selection: &Selection,
@@ -83,7 +83,7 @@ impl SourceFile {
             let name = input.name();
             match remote.footer(|reason| no_parquet(&name, reason)) {
                 Ok((meta, info)) => return Self::open_parquet(input, meta, info.size, info.etag),
-                // The first bytes tell damage from another format.
+                // The first bytes show whether the file is damaged or has another format.
                 Err(error) if error.is_input() => broken = Some(error),
                 Err(error) => return Err(error),
             }
@@ -96,7 +96,7 @@ impl SourceFile {
         match (input.is_text(), broken) {
             (true, _) => Self::open_text(input, info.size, info.etag, selection, known),
             (false, Some(error)) => Err(error),
-            // Parquet under an ending of text.
+            // The file is Parquet under an extension of text.
             (false, None) => Self::open_remote(input, remote, selection, known),
         }
     }
@@ -127,13 +127,13 @@ impl SourceFile {
         no_shard(&meta, &input.name())?;
         let schema = Arc::clone(meta.schema());
         if input.logged {
-            // Some writers of tables keep the partition columns in the files too; there the log says the same.
+            // Some writers of tables keep the partition columns in the files too, where the log repeats them.
             input.hive.retain(|(name, _)| schema.field_with_name(name).is_err());
         }
         Ok(Self { input, schema, content: Content::Parquet(meta), bytes, fingerprint })
     }
 
-    /// The bytes of the file's text from `position` on, if it is still the one that was opened first.
+    /// Returns the file's text from byte `position` on, if the file has not changed since it was opened.
     pub(super) fn stream(&self, position: u64) -> Result<Box<dyn Read + Send>> {
         match self.input.format {
             Format::Text(packing) if packing != Packing::Plain => {
@@ -153,12 +153,12 @@ impl SourceFile {
         Ok(Box::new(handle))
     }
 
-    /// Whether [`SourceFile::stream`] can start anywhere at little cost.
+    /// Returns `true` if [`SourceFile::stream`] can start anywhere at little cost.
     pub(super) fn is_seekable(&self) -> bool {
         !matches!(self.input.format, Format::Text(packing) if packing != Packing::Plain)
     }
 
-    /// Ranges of a remote file, if it is still the one that was opened first.
+    /// Fetches ranges of a remote file, if it has not changed since it was opened.
     pub(super) fn fetch(&self, remote: &Remote, ranges: Vec<Range<u64>>) -> Result<Fetched> {
         remote.fetch(self.bytes, &self.fingerprint, ranges).map_err(|error| match error.kind {
             StoreErrorKind::Changed => self.changed(None),
@@ -166,10 +166,10 @@ impl SourceFile {
         })
     }
 
-    /// Opens a local file again, if it is still the one that was opened first.
+    /// Opens a local file again, if it has not changed since it was opened.
     ///
     /// # Errors
-    /// The file is gone, or was written since: its footer and what was read already may be another table's.
+    /// The file is gone, or was written again: its footer, and rows read already, may belong to another table.
     pub(super) fn reopen(&self) -> Result<LocalFile> {
         Ok(LocalFile::new(self.handle()?, self.bytes))
     }
@@ -182,7 +182,7 @@ impl SourceFile {
         Err(self.changed(Some(meta.len())))
     }
 
-    /// The error for a file that is not what it was; `bytes` is its size now, where that is known.
+    /// Returns the error for a file that has changed; `bytes` is its present size, if known.
     pub(super) fn changed(&self, bytes: Option<u64>) -> EngineError {
         let now = match bytes {
             Some(bytes) if bytes != self.bytes => {
@@ -196,12 +196,12 @@ impl SourceFile {
         )
     }
 
-    /// Value of a column that the folders' names carry.
+    /// Returns the value that the names of the file's folders give to a column.
     pub(super) fn hive(&self, column: &str) -> Option<&Option<String>> {
         self.input.hive.iter().find(|(name, _)| name == column).map(|(_, value)| value)
     }
 
-    /// The same as so many rows.
+    /// Returns that value as a column of `rows` rows.
     pub(super) fn hive_array(&self, column: &str, rows: usize) -> Result<ArrayRef> {
         let value = self
             .hive(column)
@@ -215,7 +215,7 @@ impl SourceFile {
     }
 }
 
-/// Refuses shards of a prepared store: as input their rows would count again, or be taken for another panel's.
+/// Refuses shards of a prepared store: as input their rows would count twice, or be taken for another panel's.
 fn no_shard(meta: &ArrowReaderMetadata, name: &str) -> Result<()> {
     let pairs = meta.metadata().file_metadata().key_value_metadata();
     if !pairs.is_some_and(|pairs| pairs.iter().any(|pair| pair.key == crate::panel_store::NOTE)) {
@@ -233,7 +233,7 @@ fn unreadable(input: &InputPath, error: &std::io::Error) -> EngineError {
     EngineError::input(format!("`{}`: {error}", input.name()))
 }
 
-/// The format that a file is read in: its bytes decide, not its ending.
+/// Returns the format of a file: its bytes decide, not its extension.
 fn format(input: &InputPath, recognised: Recognised) -> Result<Format> {
     let promised = format_of(&file_name(&input.path));
     match recognised {
@@ -243,7 +243,7 @@ fn format(input: &InputPath, recognised: Recognised) -> Result<Format> {
         }
         Recognised::Known(format) => Ok(format),
         Recognised::Foreign(foreign) => Err(foreign.refuse(&input.name())),
-        // Text with stray bytes, which the reader names.
+        // This is text with stray bytes, which the CSV reader names.
         Recognised::Bytes if input.is_text() => Ok(input.format),
         Recognised::Bytes => Err(EngineError::input(format!(
             "`{}`: not a Parquet file: it neither begins nor ends as one (`PAR1`), and is of no format that is known",

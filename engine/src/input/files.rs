@@ -1,5 +1,5 @@
-//! Which files an input names. All of them: what can't be read is refused by name, what is no data is known as such, and nothing counts
-//! twice.
+//! The files that an input names. Every file is accounted for: files that can't be read are refused by name, files that
+//! hold no data are recognised, and no file counts twice.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -12,48 +12,48 @@ use crate::error::{EngineError, Result};
 use crate::panel_store::keys::MANIFEST;
 use crate::store::Storage;
 
-/// A data file and the columns that its folder names carry (`year=2004/…`).
+/// A data file, and the columns that the names of its folders give (`year=2004/…`).
 #[derive(Clone, Debug)]
 pub struct InputPath {
-    /// Path as opened, or `s3://bucket/key`.
+    /// The path, or `s3://bucket/key`.
     pub path: PathBuf,
-    /// Hive columns: name and value, `None` for Hive's null.
+    /// The columns of the folders' names: name and value, `None` for Hive's null.
     pub hive: Vec<(String, Option<String>)>,
-    /// Where to read it, if not on this machine.
+    /// The object, if the file is on S3.
     pub(super) remote: Option<Remote>,
-    /// How its rows are written, as far as name or bytes told before it was opened.
+    /// The format, as far as the name or the first bytes tell.
     pub(super) format: Format,
-    /// Whether a table's log carries the columns of `hive`, which the file may hold too.
+    /// `true` if the log of a table gives the columns of `hive`, which the file may hold too.
     pub(super) logged: bool,
 }
 
 impl InputPath {
-    /// Path or address, for messages and manifests.
+    /// Returns the path or address, for messages and manifests.
     pub fn name(&self) -> String {
         self.path.display().to_string()
     }
 
-    /// What follows the last dot of the name, that of a compressed file aside; in lower case.
+    /// Returns the extension in lower case, without that of a compression.
     pub(super) fn extension(&self) -> String {
         names::plain_ending(&file_name(&self.path))
     }
 
-    /// Whether the file is text: CSV or TSV, compressed perhaps.
+    /// Returns `true` if the file is text: CSV or TSV, possibly compressed.
     pub(crate) fn is_text(&self) -> bool {
         matches!(self.format, Format::Text(_))
     }
 }
 
-/// Lists the files of all inputs: files as given, the data files below folders and matches of globs by name; on this machine or,
-/// with `s3://`, on S3. Of a Delta table the files of its newest version.
+/// Lists the files of all inputs: files as given, the data files below folders, and the matches of globs, by name.
+/// Inputs are local or, with `s3://`, on S3. Of a Delta table the files of its newest version are listed.
 ///
 /// # Errors
-/// Inputs that name nothing, what can't be listed or read, and files that two names lead to.
+/// Inputs that name nothing, files that can't be listed or read, and files that two names lead to.
 pub fn expand(inputs: &[String]) -> Result<Vec<InputPath>> {
     expand_in(inputs, &|bucket| Storage::open(&format!("s3://{bucket}")))
 }
 
-/// The same, with buckets opened by `open`.
+/// Lists the files of all inputs as [`expand`] does, with buckets opened by `open`.
 pub(super) fn expand_in(inputs: &[String], open: OpenBucket<'_>) -> Result<Vec<InputPath>> {
     let mut buckets = Buckets::new(open);
     let mut listing = Listing::default();
@@ -75,7 +75,7 @@ pub(super) fn expand_in(inputs: &[String], open: OpenBucket<'_>) -> Result<Vec<I
     Ok(found)
 }
 
-/// Refuses objects that are named twice; files of this machine were told apart as they were found.
+/// Refuses objects that are named twice. Local files were compared when they were found.
 fn once(found: &[InputPath]) -> Result<()> {
     let mut seen = HashMap::new();
     for input in found.iter().filter(|input| input.remote.is_some()) {
@@ -86,7 +86,7 @@ fn once(found: &[InputPath]) -> Result<()> {
     Ok(())
 }
 
-/// The error for a file that two names lead to.
+/// Returns the error for a file that two names lead to.
 pub(super) fn twice(first: &str, second: &str) -> EngineError {
     let message = match first == second {
         true => format!("`{first}` is named twice: its rows would count twice"),
@@ -96,7 +96,7 @@ pub(super) fn twice(first: &str, second: &str) -> EngineError {
         .with_hint("name each file once; for a folder with links, name its files by a glob")
 }
 
-/// The error for files of an input that would be left out: all of them, or the first ten and a count.
+/// Returns the error for files of an input that would be left out, with the first ten by name.
 pub(super) fn left_out(input: &str, mut left: Vec<(String, &'static str)>) -> EngineError {
     const SHOWN: usize = 10;
     left.sort();
@@ -115,18 +115,18 @@ pub(super) fn left_out(input: &str, mut left: Vec<(String, &'static str)>) -> En
         .with_hint(hint)
 }
 
-/// The error for a folder without data.
+/// Returns the error for a folder without data.
 pub(super) fn no_data(input: &str) -> EngineError {
     EngineError::input(format!("`{input}`: no data file in this folder"))
         .with_hint("looked for Parquet (.parquet, .parq, .pq, .pqt or without an ending) and text (.csv, .tsv, .txt, .tab, .psv, also .gz and .zst)")
 }
 
-/// The last part of a path.
+/// Returns the last part of a path.
 pub(super) fn file_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// The columns that the folders of a path carry.
+/// Returns the columns that the names of a path's folders give.
 pub(super) fn hive_columns(path: &Path) -> Vec<(String, Option<String>)> {
     let Some(parent) = path.parent() else { return Vec::new() };
     parent
@@ -140,7 +140,7 @@ pub(super) fn hive_columns(path: &Path) -> Vec<(String, Option<String>)> {
         .collect()
 }
 
-/// A text without its `%20`.
+/// Decodes percent-encoded characters such as `%20`.
 pub(super) fn percent_decode(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());

@@ -1,4 +1,4 @@
-//! Folders and globs of this machine, walked to their files.
+//! Listing of local folders and globs.
 
 use std::collections::HashMap;
 use std::fs::Metadata;
@@ -14,27 +14,28 @@ use super::tables::{LocalTable, LocalTables, not_in_table};
 use crate::disk;
 use crate::error::{EngineError, Result};
 
-/// What the inputs of one run have led to so far.
+/// The files that the inputs of a run have led to so far.
 #[derive(Default)]
 pub(super) struct Listing {
     tables: LocalTables,
-    /// Files by device, inode, size and time of change: file systems without inodes give all files one.
+    /// The files by device, inode, size and modification time: file systems without inodes give all files the same one.
     files: HashMap<(u64, u64, u64, i64, i64), PathBuf>,
     found: Vec<InputPath>,
 }
 
-/// A walk of one input.
+/// The walk over one input.
 struct Walk<'a> {
     listing: &'a mut Listing,
-    /// Folders by the system's name, and the name that led there.
+    /// The folders by canonical path, with the name that led to each.
     folders: HashMap<PathBuf, PathBuf>,
-    /// What its folders' names are read from: below the input, or all of a glob's match.
+    /// The folder below which folders' names give columns: the input itself, or empty for a glob, whose whole matches
+    /// count.
     root: PathBuf,
     left: Vec<(String, &'static str)>,
 }
 
 impl Listing {
-    /// The files that an input names.
+    /// Returns the files that an input names.
     pub(super) fn expand(&mut self, input: &str) -> Result<Vec<InputPath>> {
         let path = Path::new(input);
         match std::fs::metadata(path) {
@@ -79,7 +80,7 @@ impl Listing {
         if paths.is_empty() {
             return Err(EngineError::input(format!("`{pattern}`: no file matches")));
         }
-        // What lies below a folder that matches is found from there.
+        // The walk below finds the contents of a folder that matches.
         paths.sort();
         let mut tops: Vec<PathBuf> = Vec::new();
         for path in paths {
@@ -105,7 +106,7 @@ impl Listing {
         }
     }
 
-    /// The table that a file is in, and its path there.
+    /// Returns the table that holds a file, and the file's path in it.
     fn table_of(&mut self, path: &Path) -> Result<Option<(Rc<LocalTable>, String)>> {
         let Some(folder) = system_name(path.parent().unwrap_or(Path::new("")))? else { return Ok(None) };
         let linked = system_name(path)?;
@@ -119,7 +120,7 @@ impl Listing {
         Ok(None)
     }
 
-    /// Adds a file, unless another name has led to it.
+    /// Adds a file; refuses one that another name has led to.
     fn add(&mut self, input: InputPath, meta: &Metadata) -> Result<()> {
         let identity = (meta.dev(), meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec());
         if let Some(first) = self.files.insert(identity, input.path.clone()) {
@@ -131,7 +132,7 @@ impl Listing {
 }
 
 impl Walk<'_> {
-    /// A file or folder of the input: what its name says, and what is below. `top` if the input names it.
+    /// Takes a file, or walks a folder. `top` is `true` if the input names it.
     fn entry(&mut self, path: &Path, top: bool) -> Result<()> {
         let meta = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
         let name = file_name(path);
@@ -184,7 +185,7 @@ impl Walk<'_> {
         paths.iter().try_for_each(|path| self.entry(path, false))
     }
 
-    /// The files of a table's newest version that lie below `folder`.
+    /// Adds the files of a table's newest version that lie below `folder`.
     fn table(&mut self, folder: &Path, system: &Path, table: &LocalTable) -> Result<()> {
         let inside = system.strip_prefix(&table.root).unwrap_or(Path::new(""));
         for (below, file) in &table.snapshot.files {
@@ -203,7 +204,7 @@ impl Walk<'_> {
     }
 }
 
-/// A folder's name without links, from the root on; `None` if it is gone.
+/// Returns the canonical path of a folder, or `None` if it is gone.
 fn system_name(path: &Path) -> Result<Option<PathBuf>> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     match std::fs::canonicalize(path) {

@@ -1,4 +1,4 @@
-//! What footers tell before a row is read: ranges of values, and bytes to read.
+//! Facts that footers give before any row is read: ranges of values, and bytes to read.
 
 use arrow::datatypes::DataType;
 use parquet::basic::{ConvertedType, LogicalType};
@@ -10,8 +10,8 @@ use super::source::{Chunk, Source};
 use crate::parquet_file::range_of;
 
 impl Source {
-    /// Smallest and largest value of an integer column in a chunk, missing values aside. From the footer (or a folder's name): true
-    /// bounds, though a writer may leave them wider than need be. `None` for other types and where the footer has none.
+    /// Returns bounds of an integer column in a chunk, missing values aside. They come from the footer or a folder's
+    /// name, and are valid though not always tight. `None` for other types, and if the footer has none.
     pub fn statistics(&self, chunk: &Chunk, column: &str) -> Option<(i128, i128)> {
         let file = &self.files[chunk.file];
         let Ok(field) = file.schema.field_with_name(column) else {
@@ -29,7 +29,8 @@ impl Source {
         integer_bounds(leaves(meta.metadata().row_group(chunk.row_group), root).next()?)
     }
 
-    /// Bytes to read for columns of a chunk: compressed ones of a Parquet file, 8 a value of a CSV file.
+    /// Returns the number of bytes to read for columns of a chunk: the compressed bytes of a Parquet file, 8 for each
+    /// value of a CSV file.
     pub fn column_bytes(&self, chunk: &Chunk, columns: &[String]) -> u64 {
         let file = &self.files[chunk.file];
         match &file.content {
@@ -38,7 +39,7 @@ impl Source {
                 let roots = file.roots(columns).into_iter();
                 roots.flat_map(|root| leaves(group, root)).filter_map(|c| length(c, file.bytes)).sum()
             }
-            // Lines are read whole, whatever is asked of them.
+            // Lines are read whole, whichever columns are wanted.
             Content::Csv(_) => {
                 let own = columns.iter().filter(|c| file.schema.field_with_name(c).is_ok()).count();
                 8 * own as u64 * chunk.rows as u64
@@ -47,12 +48,12 @@ impl Source {
     }
 }
 
-/// Bytes of a column chunk; `None` where the footer says what can't be, which is an error once it is read.
+/// Returns the bytes of a column chunk; `None` if the footer is invalid, which is an error once the chunk is read.
 fn length(column: &ColumnChunkMetaData, size: u64) -> Option<u64> {
     range_of(column, size).ok().map(|range| range.end - range.start)
 }
 
-/// The Parquet columns of the schema's field `root`: one, or several of a nested field.
+/// Returns the Parquet columns of the schema's field `root`: one, or several for a nested field.
 pub(super) fn leaves(group: &RowGroupMetaData, root: usize) -> impl Iterator<Item = &ColumnChunkMetaData> {
     let schema = group.schema_descr_ptr();
     let columns = group.columns().iter().enumerate();
@@ -69,7 +70,7 @@ fn is_integer(data_type: &DataType) -> bool {
 fn integer_bounds(column: &ColumnChunkMetaData) -> Option<(i128, i128)> {
     let statistics = column.statistics()?;
     let unsigned = is_unsigned(column);
-    // Old writers compared unsigned values as if they had a sign.
+    // Old writers compared unsigned values as signed ones.
     if unsigned && statistics.is_min_max_deprecated() {
         return None;
     }

@@ -1,4 +1,4 @@
-//! Formats that people have and that are not read: their names, how their files begin, and a line that converts one.
+//! Formats that are recognised but not read: their names, their first bytes, and a command that converts them.
 
 use std::path::Path;
 
@@ -7,11 +7,11 @@ use crate::error::EngineError;
 /// A format that is not read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Foreign {
-    /// Its name.
+    /// The format's name.
     pub(super) name: &'static str,
-    /// Endings by which it goes where the first bytes don't tell.
+    /// The extensions that identify the format if the first bytes do not.
     endings: &'static [&'static str],
-    /// The command that makes a readable file of `{in}`; `{out}` is that file without an ending.
+    /// The command that makes a readable file of `{in}`; `{out}` is the name of that file without an extension.
     command: &'static str,
 }
 
@@ -69,7 +69,7 @@ formats! {
     HIVE_TEXT: "Hive text table, which has ^A between its fields and no names of columns", [], "write it again as Parquet: CREATE TABLE panel STORED AS PARQUET AS SELECT * FROM the_table";
 }
 
-/// Beginnings that are enough.
+/// First bytes that identify a format by themselves.
 static MAGIC: &[(&[u8], &Foreign)] = &[
     (b"<stata_dta>", &STATA),
     (b"RDX2\n", &RDA),
@@ -108,9 +108,9 @@ static MAGIC: &[(&[u8], &Foreign)] = &[
     (b"\0\x01\0\0Standard ", &ACCESS),
 ];
 
-/// The format whose files begin so.
+/// Returns the format that a file's first bytes identify.
 pub(super) fn by_bytes(name: &str, head: &[u8]) -> Option<&'static Foreign> {
-    // Few letters may begin the names of a table's columns too.
+    // A few letters may also begin the column names of a table.
     let text = head.iter().take(128).all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace());
     let begins = |magic: &[u8]| {
         let letters = magic.len() <= 4 && magic.iter().all(u8::is_ascii_graphic);
@@ -120,16 +120,16 @@ pub(super) fn by_bytes(name: &str, head: &[u8]) -> Option<&'static Foreign> {
     known.or_else(|| archive(name, head)).or_else(|| binary(head)).or_else(|| markup(head))
 }
 
-/// The format that a file's ending is of, for bytes that tell nothing.
+/// Returns the format of a file's extension, for files whose bytes tell nothing.
 pub(super) fn by_ending(name: &str) -> Option<&'static Foreign> {
     let ending = Path::new(name).extension()?.to_str()?.to_lowercase();
     ALL.iter().find(|foreign| foreign.endings.contains(&ending.as_str())).copied()
 }
 
-/// Archives and compressed files, which other formats are inside.
+/// Recognises archives and compressed files, which may hold other formats.
 fn archive(name: &str, head: &[u8]) -> Option<&'static Foreign> {
     if head.starts_with(b"BZh") || head.starts_with(b"\xfd7zXZ") {
-        // R writes its own files so.
+        // R writes its own files in this way.
         let r = by_ending(name).filter(|foreign| [&RDA, &RDS].contains(foreign));
         return Some(r.unwrap_or(if head.starts_with(b"BZh") { &BZIP2 } else { &XZ }));
     }
@@ -151,7 +151,7 @@ fn archive(name: &str, head: &[u8]) -> Option<&'static Foreign> {
     }
 }
 
-/// Formats that more than their first bytes tell.
+/// Recognises formats that need more than their first bytes.
 fn binary(head: &[u8]) -> Option<&'static Foreign> {
     match head {
         [105 | 108 | 110..=115, 1 | 2, 1, 0, ..] => Some(&STATA),
@@ -162,7 +162,7 @@ fn binary(head: &[u8]) -> Option<&'static Foreign> {
     }
 }
 
-/// JSON, HTML and the like: text that is no table.
+/// Recognises JSON, HTML and the like: text that is not a table.
 fn markup(head: &[u8]) -> Option<&'static Foreign> {
     let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
     let text = head.trim_ascii_start();
@@ -184,13 +184,13 @@ fn markup(head: &[u8]) -> Option<&'static Foreign> {
 }
 
 impl Foreign {
-    /// The error for a file in this format.
+    /// Returns the error for a file in this format.
     pub(super) fn refuse(&self, path: &str) -> EngineError {
         EngineError::input(format!("`{path}`: its format is {}, which is not read", self.name))
             .with_hint(self.hint(path))
     }
 
-    /// What to do with the file `path` first.
+    /// Returns the hint for the file `path`: the command that converts it.
     pub(super) fn hint(&self, path: &str) -> String {
         let path = if is_simple(path) { path } else { "FILE" };
         let stem = Path::new(path).with_extension("");
@@ -202,7 +202,7 @@ impl Foreign {
     }
 }
 
-/// Whether a path can stand in a command between quotes.
+/// Returns `true` if a path can be quoted in a command.
 fn is_simple(path: &str) -> bool {
     path.chars().all(|c| c.is_alphanumeric() || "/._-+=, @:".contains(c))
         && !path.starts_with('-')

@@ -1,22 +1,23 @@
-//! What a file is, by its bytes: endings are habits, and downloads, partial copies and other programs don't keep them.
+//! Recognition of a file's format by its bytes. Extensions are habits that downloads, partial copies and other programs
+//! don't keep.
 
 use std::io::Read;
 
 use super::foreign::{self, Foreign};
 
-/// First bytes that are looked at: they hold a tar header, and the beginning of what a gzip file holds.
+/// The number of first bytes that are examined: they hold a tar header, and the start of a gzip file's content.
 pub(super) const HEAD: usize = 4096;
-/// Last bytes that are looked at.
+/// The number of last bytes that are examined.
 pub(super) const TAIL: usize = 4;
 
-/// How the rows of a file are written.
+/// The format of a data file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     Parquet,
     Text(Packing),
 }
 
-/// How a whole file is compressed.
+/// The compression of a whole file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Packing {
     Plain,
@@ -24,18 +25,18 @@ pub(super) enum Packing {
     Zstd,
 }
 
-/// What a file's bytes say.
+/// The format that a file's bytes show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Recognised {
     /// A format that is read.
     Known(Format),
-    /// A format that is not, known by name.
+    /// A format that is not read, but known by name.
     Foreign(&'static Foreign),
-    /// Neither text nor bytes that we know.
+    /// Neither text nor a known format.
     Bytes,
 }
 
-/// What a file is whose first and last bytes these are. Whatever begins or ends as Parquet is Parquet, damaged perhaps.
+/// Recognises a file by its first and last bytes. A file that begins or ends as Parquet is Parquet, possibly damaged.
 pub(super) fn recognise(name: &str, head: &[u8], tail: &[u8]) -> Recognised {
     if head.starts_with(b"PAR1") || tail.ends_with(b"PAR1") {
         return Recognised::Known(Format::Parquet);
@@ -56,7 +57,7 @@ fn plain(name: &str, head: &[u8]) -> Option<Recognised> {
     foreign::by_ending(name).map(Recognised::Foreign)
 }
 
-/// What is inside: tables as text are read, other formats are named as what they are inside.
+/// Recognises the content of a compressed file: text is read, other formats are named.
 fn packed(name: &str, packing: Packing, head: &[u8]) -> Recognised {
     let inside = beginning(packing, head);
     if inside.starts_with(b"PAR1") {
@@ -80,10 +81,10 @@ fn packing(head: &[u8]) -> Packing {
     }
 }
 
-/// The first bytes of what a beginning is compressed of; none if it is damaged.
+/// Decompresses the first bytes of a file; returns none if it is damaged.
 fn beginning(packing: Packing, head: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    // The end is missing, which is an error after the bytes that there are.
+    // The input is cut off, which is an error after the bytes that it holds.
     let _ = match super::unpack::unpack(packing, head) {
         Ok(reader) => reader.take(HEAD as u64).read_to_end(&mut out),
         Err(error) => Err(error),
@@ -91,7 +92,8 @@ fn beginning(packing: Packing, head: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Whether bytes could begin a table of text: UTF-8, UTF-16 with its mark, or an encoding of one byte a letter.
+/// Returns `true` if bytes could begin a text table: UTF-8, UTF-16 with its byte order mark, or an encoding with one
+/// byte for each character.
 fn is_text(head: &[u8]) -> bool {
     let marked = head.starts_with(&[0xff, 0xfe]) || head.starts_with(&[0xfe, 0xff]);
     let control = |byte: &u8| matches!(byte, 0..=8 | 14..=31 | 127);

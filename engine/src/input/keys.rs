@@ -12,33 +12,33 @@ use super::convert::{hash_bytes, hash_integer, with_f64};
 use super::text::{Texts, as_texts, show_bytes};
 use crate::error::{EngineError, Result};
 
-/// How the identifiers of a column are compared, the same in all files of a data set.
+/// The type of identifiers of a column, common to all files of a data set. It decides how they are compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyKind {
-    /// Whole numbers of 64 bits with a sign.
+    /// Signed 64-bit integers.
     #[default]
     Integer,
-    /// Whole numbers of 64 bits without a sign, kept as the same bits.
+    /// Unsigned 64-bit integers, stored as the same bits.
     Unsigned,
-    /// Decimal numbers of any length, kept as their digits. Those that fit 64 bits hash as integers.
+    /// Decimal numbers of any length, stored as their digits. Those that fit 64 bits hash as integers.
     Decimal,
     /// Text or bytes.
     Text,
 }
 
 impl KeyKind {
-    /// Whether identifiers are kept as bytes of any length.
+    /// Returns `true` if identifiers are stored as bytes of any length.
     pub fn is_text(self) -> bool {
         matches!(self, Self::Decimal | Self::Text)
     }
 
-    /// Whether the type of the column that keeps them says all of the kind.
+    /// Returns `true` if the type of the stored column implies the kind.
     pub(crate) fn is_plain(&self) -> bool {
         matches!(self, Self::Integer | Self::Text)
     }
 
-    /// An integer key as people write it.
+    /// Formats an integer key.
     pub(crate) fn show_integer(self, id: i64) -> String {
         match self {
             Self::Unsigned => (id as u64).to_string(),
@@ -46,7 +46,7 @@ impl KeyKind {
         }
     }
 
-    /// Canonical hash of a key that is kept as bytes.
+    /// Returns the canonical hash of a key that is stored as bytes. `buffer` is scratch space.
     pub(crate) fn hash(self, bytes: &[u8], buffer: &mut Vec<u8>) -> u128 {
         match self {
             Self::Decimal => match std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok()) {
@@ -58,29 +58,29 @@ impl KeyKind {
     }
 }
 
-/// Keys of units or clusters of a batch of rows.
+/// The keys of units or clusters in a batch of rows.
 #[derive(Debug)]
 pub enum IdColumn<'a> {
-    /// Numbers of 64 bits.
+    /// Keys of 64 bits.
     Integers {
-        /// Arbitrary where missing.
+        /// The keys; arbitrary in rows without one.
         ids: &'a [i64],
-        /// Rows without one; `None` if all have one.
+        /// The rows without a key; `None` if every row has one.
         nulls: Option<NullBuffer>,
-        /// How they are shown.
+        /// The kind, which decides how keys are shown.
         kind: KeyKind,
     },
-    /// Bytes; `None` for missing.
+    /// Keys of bytes.
     Texts {
-        /// One a row.
+        /// The key of each row; `None` if it is missing.
         ids: Texts<'a>,
-        /// How they are hashed.
+        /// The kind, which decides how keys are hashed.
         kind: KeyKind,
     },
 }
 
 impl IdColumn<'_> {
-    /// Rows.
+    /// Returns the number of rows.
     pub fn len(&self) -> usize {
         match self {
             Self::Integers { ids, .. } => ids.len(),
@@ -88,12 +88,12 @@ impl IdColumn<'_> {
         }
     }
 
-    /// Whether there are no rows.
+    /// Returns `true` if there are no rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether a row has no identifier.
+    /// Returns `true` if a row has no key.
     #[inline]
     pub fn is_missing(&self, row: usize) -> bool {
         match self {
@@ -102,7 +102,7 @@ impl IdColumn<'_> {
         }
     }
 
-    /// Canonical hash of a row's identifier; that of nothing where it is missing.
+    /// Returns the canonical hash of a row's key, and an arbitrary one if the key is missing.
     #[inline]
     pub fn hash(&self, row: usize, buffer: &mut Vec<u8>) -> u128 {
         match self {
@@ -111,7 +111,7 @@ impl IdColumn<'_> {
         }
     }
 
-    /// End of the rows from `row` on that have the same identifier, or none.
+    /// Returns the end of the run of rows from `row` on that have the same key, or none.
     pub fn run_end(&self, row: usize) -> usize {
         match self {
             Self::Integers { ids, nulls: None, .. } => end_of(ids.len(), row, |at| ids[at] == ids[row]),
@@ -122,7 +122,7 @@ impl IdColumn<'_> {
         }
     }
 
-    /// A row's identifier for a message.
+    /// Formats a row's key for a message.
     pub fn show(&self, row: usize) -> String {
         match self {
             Self::Integers { ids, kind, .. } => kind.show_integer(ids[row]),
@@ -135,10 +135,11 @@ fn end_of(length: usize, row: usize, same: impl Fn(usize) -> bool) -> usize {
     (row + 1..length).find(|&at| !same(at)).unwrap_or(length)
 }
 
-/// Calls `each` with the column as keys of the kind that its data set has. Missing values, NaN and infinities are no keys.
+/// Calls `each` with the column as keys of `kind`. Missing values, NaN and infinities are missing keys. `scratch` holds
+/// the keys where a copy is needed.
 ///
 /// # Errors
-/// A value that is no key of this kind, and what `each` returns.
+/// A value that is not a key of this kind, and the errors of `each`.
 pub fn with_ids<T>(
     array: &ArrayRef,
     column: &str,
@@ -157,7 +158,7 @@ pub fn with_ids<T>(
     each(IdColumn::Integers { ids: scratch, nulls, kind })
 }
 
-/// Appends the column's integers; returns which rows have none.
+/// Appends the column's integers, and returns the mask of rows that have one.
 fn integers(array: &ArrayRef, column: &str, kind: KeyKind, out: &mut Vec<i64>) -> Result<Option<NullBuffer>> {
     macro_rules! copy {
         ($type:ty) => {{
@@ -192,14 +193,14 @@ fn integers(array: &ArrayRef, column: &str, kind: KeyKind, out: &mut Vec<i64>) -
     Ok(array.nulls().cloned())
 }
 
-/// Rows that hold a finite number.
+/// Returns the mask of rows that hold a finite number.
 fn present(array: &ArrayRef, column: &str) -> Result<NullBuffer> {
     with_f64(array, column, &mut Vec::new(), |values| {
         Ok(NullBuffer::from_iter(values.iter().map(|value| value.is_finite())))
     })
 }
 
-/// The integers of a dictionary's rows.
+/// Appends the integers of a dictionary's rows.
 fn of_dictionary(
     array: &ArrayRef,
     column: &str,
@@ -224,7 +225,7 @@ fn of_dictionary(
     })
 }
 
-/// Whole numbers that are written as text: the values of folders.
+/// Appends whole numbers that are written as text, as the values of folders are.
 fn written(array: &ArrayRef, column: &str, out: &mut Vec<i64>) -> Result<Option<NullBuffer>> {
     as_texts(array, |texts| {
         let mut there = Vec::with_capacity(texts.len());
@@ -241,7 +242,7 @@ fn written(array: &ArrayRef, column: &str, out: &mut Vec<i64>) -> Result<Option<
     })
 }
 
-/// Unsigned integers, as bits or, beside integers with a sign, as numbers.
+/// Appends unsigned integers: as bits or, beside signed integers of other files, as numbers.
 fn unsigned(array: &ArrayRef, column: &str, kind: KeyKind, out: &mut Vec<i64>) -> Result<()> {
     let values = array.as_primitive::<UInt64Type>();
     for (row, &value) in values.values().iter().enumerate() {
@@ -258,7 +259,7 @@ fn unsigned(array: &ArrayRef, column: &str, kind: KeyKind, out: &mut Vec<i64>) -
     Ok(())
 }
 
-/// Appends whole numbers; returns whether some value is none.
+/// Appends whole numbers, and returns `true` if some value is missing.
 fn integral(values: &[f64], column: &str, out: &mut Vec<i64>) -> Result<bool> {
     let mut missing = false;
     for &value in values {

@@ -1,42 +1,42 @@
-//! What names tell: which files of a folder are data, which stand beside data, and which must be looked into.
+//! Classification of files by name: data, files beside data, and files whose bytes must tell.
 
 use super::format::{Format, Packing, Recognised};
 
-/// Endings of Parquet files.
+/// Extensions of Parquet files.
 const PARQUET: [&str; 4] = ["parquet", "parq", "pq", "pqt"];
-/// Endings of tables as text; those of compression may follow.
+/// Extensions of text tables; those of a compression may follow.
 const TEXT: [&str; 5] = ["csv", "tsv", "txt", "tab", "psv"];
-/// Endings of whole files that are compressed.
+/// Extensions of compressed files.
 const PACKED: [&str; 5] = [".gz", ".gzip", ".bgz", ".zst", ".zstd"];
-/// Endings that writers of Parquet add for the codec inside.
+/// Extensions that writers of Parquet add for the codec of the pages.
 const CODECS: [&str; 10] =
     ["gz", "gzip", "snappy", "zst", "zstd", "lz4", "lz4_raw", "br", "brotli", "uncompressed"];
-/// Endings of what is written about data, not of data.
+/// Extensions of files about data.
 const BESIDE: [&str; 24] = [
     "md", "rst", "sql", "crc", "md5", "sha1", "sha256", "sha512", "sig", "r", "rmd", "qmd", "py", "ipynb",
     "jl", "do", "ado", "sh", "toml", "yaml", "yml", "bib", "docx", "pdf",
 ];
-/// Names that begin so are documents, whatever their ending.
+/// Names that start with one of these are documents, whatever their extension.
 const DOCUMENTS: [&str; 8] =
     ["readme", "license", "licence", "copying", "notice", "changelog", "citation", "contributing"];
-/// Lists of checksums, and what desktops leave behind.
+/// Lists of checksums, and files that desktop systems leave.
 const LISTS: [&str; 7] =
     ["md5sum", "sha1sum", "sha256sum", "sha512sum", "checksum", "thumbs.db", "desktop.ini"];
-/// What writers of tables leave beside them under a name that begins with `_`.
+/// Files that writers of tables leave beside data, under a name that begins with `_`.
 const MARKS: [&str; 5] = ["_success", "_metadata", "_common_metadata", "_committed_", "_started_"];
 
-/// What a file's name says of it.
+/// The class of a file by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Named {
-    /// Rows in this format.
+    /// Data in this format.
     Data(Format),
-    /// No data: it is passed over.
+    /// No data: the file is skipped.
     Beside,
-    /// Nothing: its bytes must tell.
+    /// Unknown: the file's bytes must tell.
     Unknown,
 }
 
-/// What the name of a file of `bytes` bytes in a folder says.
+/// Classifies a file of `bytes` bytes in a folder by its name.
 pub(super) fn by_name(name: &str, bytes: u64) -> Named {
     let lower = name.to_lowercase();
     if is_beside(&lower) {
@@ -44,14 +44,14 @@ pub(super) fn by_name(name: &str, bytes: u64) -> Named {
     }
     let format = format_of(&lower);
     match format {
-        // Hive leaves empty parts; marks of folders on S3 are empty too.
+        // Hive leaves empty parts; markers of folders on S3 are empty too.
         None if bytes == 0 && (ending(&lower).is_none() || lower.ends_with("_$folder$")) => Named::Beside,
         Some(format) if !lower.starts_with('_') => Named::Data(format),
         _ => Named::Unknown,
     }
 }
 
-/// The format that a name's ending promises.
+/// Returns the format that a name's extension promises.
 pub(super) fn format_of(name: &str) -> Option<Format> {
     let lower = name.to_lowercase();
     let inside = unpacked(&lower);
@@ -67,14 +67,14 @@ pub(super) fn format_of(name: &str) -> Option<Format> {
     TEXT.contains(&ending).then_some(Format::Text(packing))
 }
 
-/// The ending of a name, without that of compression, in lower case.
+/// Returns the extension of a name in lower case, without that of a compression.
 pub(super) fn plain_ending(name: &str) -> String {
     let lower = name.to_lowercase();
     ending(unpacked(&lower)).unwrap_or_default().to_owned()
 }
 
-/// The format of a file in a folder whose name says nothing, by its bytes; or what it is, where it isn't read. A copy of a part under
-/// another name (`part.parquet.bak`) is none: its rows would count twice.
+/// Returns the format of a file in a folder whose name tells nothing, by its bytes, or the reason why it is not read. A
+/// copy of a part under another name (`part.parquet.bak`) is not read: its rows would count twice.
 pub(super) fn by_bytes(name: &str, recognised: Recognised) -> Result<Format, &'static str> {
     let lower = name.to_lowercase();
     let hidden = lower.starts_with('_');
@@ -90,7 +90,7 @@ pub(super) fn by_bytes(name: &str, recognised: Recognised) -> Result<Format, &'s
     }
 }
 
-/// Whether the folders of this name hold no data: hidden ones, and those that writers keep their own things in.
+/// Returns `true` if folders of this name hold no data: hidden ones, and those in which writers keep their own files.
 pub(super) fn is_passed_folder(name: &str) -> bool {
     name.starts_with('.') || (name.starts_with('_') && !name.contains('='))
 }
@@ -105,7 +105,7 @@ fn is_beside(lower: &str) -> bool {
         || begins(&DOCUMENTS)
 }
 
-/// Whether the last ending is a codec's or a writer's counter (`part.c000`).
+/// Returns `true` if the last extension is a codec's or a writer's counter (`part.c000`).
 fn is_codec(lower: &str) -> bool {
     let last = lower.rsplit('.').next().unwrap_or_default();
     let counter = |digits: &str| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());

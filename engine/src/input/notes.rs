@@ -1,4 +1,4 @@
-//! What CSV files have that a person may not expect: cells that are no numbers, texts that look like missing values.
+//! Surprises in CSV files: cells that are not numbers, and texts that look like missing values.
 
 use super::csv::{Layout, place};
 use super::file::{Content, SourceFile};
@@ -6,7 +6,7 @@ use super::source::Source;
 use crate::error::{EngineError, Result};
 
 impl Source {
-    /// The CSV files.
+    /// Returns the CSV files with their layouts.
     fn layouts(&self) -> impl Iterator<Item = (&SourceFile, &Layout)> {
         self.files.iter().filter_map(|file| match &file.content {
             Content::Csv(csv) => Some((file, &csv.layout)),
@@ -14,15 +14,15 @@ impl Source {
         })
     }
 
-    /// Whether some file is CSV.
+    /// Returns `true` if some file is CSV.
     pub(crate) fn has_text(&self) -> bool {
         self.layouts().next().is_some()
     }
 
-    /// Refuses a column that is needed as a number, but holds something else in a CSV file.
+    /// Refuses a column that is needed as a number if a CSV file holds something else in it.
     ///
     /// # Errors
-    /// The first such cell, with its file, row and text.
+    /// Names the first such cell with its file, row and text.
     pub(crate) fn numbers_alone(&self, argument: &str, column: &str) -> Result<()> {
         for (file, layout) in self.layouts() {
             let Some(cell) = layout.odd_text(column) else { continue };
@@ -43,16 +43,16 @@ impl Source {
         Ok(())
     }
 
-    /// Refuses a column that holds numbers in a CSV file, and something else between them.
+    /// Refuses a column that holds both numbers and other text in a CSV file.
     ///
     /// # Errors
-    /// As [`Source::numbers_alone`].
+    /// The same as of [`Source::numbers_alone`].
     pub(crate) fn mostly_numbers(&self, argument: &str, column: &str) -> Result<()> {
         let is_mixed = self.layouts().any(|(_, layout)| layout.mixed().any(|(name, _)| name == column));
         if is_mixed { self.numbers_alone(argument, column) } else { Ok(()) }
     }
 
-    /// What is to be said of CSV files that were read otherwise than one may expect, one line each.
+    /// Returns notes for the user about CSV files that were read in a way that one may not expect, one line each.
     pub fn notes(&self) -> Vec<String> {
         let mut out = Vec::new();
         let mut taken: Vec<(&str, &str, u64)> = Vec::new();

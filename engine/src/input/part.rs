@@ -1,4 +1,5 @@
-//! Some files of an input that another process has opened: what a worker needs to read the chunks of one task, and no footer more.
+//! A part of an input that another process has opened: a worker reads the chunks of its task without opening other
+//! files.
 
 use std::path::PathBuf;
 
@@ -13,7 +14,7 @@ use super::source::{Chunk, Source};
 use crate::error::Result;
 use crate::store::{Storage, StoreResult};
 
-/// A file as it was when the input was opened.
+/// An input file as it was when the input was opened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Described {
     path: String,
@@ -21,12 +22,12 @@ pub(crate) struct Described {
     #[serde(default)]
     logged: bool,
     fingerprint: String,
-    /// What was found in a CSV file: how it is written, its types and chunks. Never left out: workers read a form without names.
+    /// The layout of a CSV file. It must always be serialized: workers read a format without field names.
     csv: Option<Layout>,
 }
 
 impl Source {
-    /// All files, for [`Source::part`] elsewhere.
+    /// Describes all files, for [`Source::part`] in another process.
     pub(crate) fn described(&self) -> Vec<Described> {
         let describe = |file: &SourceFile| Described {
             path: file.input.name(),
@@ -41,11 +42,11 @@ impl Source {
         self.files.iter().map(describe).collect()
     }
 
-    /// Opens the files of the chunks `wanted` of an input whose chunks are all known; the numbers of chunks stay. Only those chunks can
-    /// be read.
+    /// Opens the files of the chunks `wanted` out of all `chunks` of an input. Chunks keep their numbers; only the
+    /// wanted ones can be read. `open` opens the store of a bucket.
     ///
     /// # Errors
-    /// A file that can't be read, or is another one by now.
+    /// A file that can't be read, or has changed.
     pub(crate) fn part(
         files: &[Described],
         chunks: &[Chunk],
@@ -75,7 +76,7 @@ impl Source {
 }
 
 impl Described {
-    /// Path or address.
+    /// Returns the path or address.
     pub(crate) fn path(&self) -> &str {
         &self.path
     }
@@ -85,7 +86,7 @@ impl Described {
             Some((bucket, key)) => Some(Remote::at(open(&format!("s3://{bucket}"))?, key)),
             None => None,
         };
-        // The file was opened where the input was listed; its bytes say again what it is.
+        // The extension was checked when the input was listed; the file's bytes decide again.
         let format = if self.csv.is_some() { Format::Text(Packing::Plain) } else { Format::Parquet };
         let (path, hive) = (PathBuf::from(&self.path), self.hive.clone());
         Ok(InputPath { path, hive, remote, format, logged: self.logged })

@@ -1,4 +1,4 @@
-//! The first and last bytes of a file, to know what it is.
+//! Recognition of a local file by its first and last bytes.
 
 use std::fs::File;
 use std::io;
@@ -9,13 +9,13 @@ use super::files::file_name;
 use super::format::{HEAD, Recognised, TAIL, recognise};
 use crate::disk;
 
-/// What a file of this machine is.
+/// Recognises the format of a local file.
 pub(super) fn peek(path: &Path) -> io::Result<Recognised> {
     let (file, meta) = disk::open(path)?;
     peek_into(&file_name(path), &file, meta.len())
 }
 
-/// What an opened file of `bytes` bytes is.
+/// Recognises the format of an opened file of `bytes` bytes.
 pub(super) fn peek_into(name: &str, file: &File, bytes: u64) -> io::Result<Recognised> {
     let mut head = vec![0; HEAD.min(usize::try_from(bytes).unwrap_or(HEAD))];
     file.read_exact_at(&mut head, 0)?;

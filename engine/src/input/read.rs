@@ -1,4 +1,4 @@
-//! Columns of a chunk, batch by batch.
+//! Reading of a chunk's columns, batch by batch.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,14 +13,15 @@ use super::source::{Chunk, Source};
 use crate::error::{EngineError, Result};
 use crate::parquet_file::{self, Damage, range_of};
 
-/// Rows of a batch: a few hundred kilobytes of columns, so that a batch stays in the second cache.
+/// The number of rows of a batch: a few hundred kilobytes of columns, so that a batch stays in the L2 cache.
 pub(super) const BATCH_ROWS: usize = 8192;
 
 impl Source {
-    /// Reads columns of a chunk batch by batch: `each(first row within the chunk, columns in the order asked)`.
+    /// Reads columns of a chunk batch by batch, and calls `each(first row within the chunk, columns in the given
+    /// order)`.
     ///
     /// # Errors
-    /// Damaged or changed files, and what `each` returns.
+    /// Damaged or changed files, and the errors of `each`.
     pub fn read(
         &self,
         chunk: &Chunk,
@@ -30,11 +31,12 @@ impl Source {
         self.read_rows(chunk, 0..chunk.rows, columns, each)
     }
 
-    /// Reads columns of the rows `rows` of a chunk (counted from its first), else as [`Source::read`]. Pages before the first row
-    /// are skipped, not decoded; from S3 the chunk's columns are fetched whole, so ask there for all the rows at once.
+    /// Reads columns of the rows `rows` of a chunk, counted from its first; otherwise as [`Source::read`]. Pages before
+    /// the first row are skipped without decoding. From S3 the chunk's columns are fetched whole, so all rows should be
+    /// read in one call.
     ///
     /// # Errors
-    /// As [`Source::read`].
+    /// The same as of [`Source::read`].
     pub fn read_rows(
         &self,
         chunk: &Chunk,
@@ -75,7 +77,7 @@ impl SourceFile {
         columns.iter().map(column).collect()
     }
 
-    /// Positions in the schema of those columns that the file itself holds.
+    /// Returns the positions in the schema of those columns that the file itself holds.
     pub(super) fn roots(&self, columns: &[String]) -> Vec<usize> {
         let fields = self.schema.fields().iter().enumerate();
         fields
@@ -85,7 +87,7 @@ impl SourceFile {
     }
 }
 
-/// What to decode of a Parquet file.
+/// A read of rows of a Parquet file.
 struct Request<'a> {
     file: &'a SourceFile,
     meta: &'a ArrowReaderMetadata,
@@ -112,7 +114,7 @@ impl Request<'_> {
         parquet_file::read(bytes, &request, |damage| self.broken(damage), deliver)
     }
 
-    /// Where the columns' bytes are in the file.
+    /// Returns the byte ranges of the columns.
     fn ranges(&self) -> Result<Vec<Range<u64>>> {
         let group = self.meta.metadata().row_group(self.chunk.row_group);
         let columns = self.file.roots(self.columns).into_iter().flat_map(|root| leaves(group, root));

@@ -1,4 +1,4 @@
-//! Input on S3: which objects an address names, their footers, and the column chunks of a row group.
+//! Input on S3: the objects that an address names, their footers, and the column chunks of a row group.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -19,27 +19,28 @@ use crate::parallel::map;
 use crate::parquet_file::{TAIL, footer_length, parse};
 use crate::store::{ObjectInfo, Storage, StoreError, StoreErrorKind, StoreResult};
 
-/// First read of a footer: holds that of a file with some hundred column chunks, and costs as much as a smaller read.
+/// The size of the first read of a footer: it holds a footer with some hundred column chunks, and costs no more than a
+/// smaller read.
 const FOOTER: u64 = 64 << 10;
 
-/// Objects that are looked into at a time.
+/// The number of objects that are examined concurrently.
 const WIDTH: usize = 16;
 
-/// `*` stays within a folder, as in the shell; `**` does not.
+/// The rules of globs: `*` stays within a folder, as in the shell; `**` does not.
 const MATCHING: MatchOptions = MatchOptions {
     case_sensitive: true,
     require_literal_separator: true,
     require_literal_leading_dot: false,
 };
 
-/// An object of the input.
+/// An object of the input, with its store.
 #[derive(Clone, Debug)]
 pub(super) struct Remote {
     storage: Storage,
     key: String,
 }
 
-/// Opens the store of a bucket.
+/// A function that opens the store of a bucket.
 pub(super) type OpenBucket<'a> = &'a dyn Fn(&str) -> StoreResult<Storage>;
 
 /// The buckets that inputs name, each opened once.
@@ -53,7 +54,7 @@ impl<'a> Buckets<'a> {
         Self { open, opened: BTreeMap::new() }
     }
 
-    /// The objects that `s3://bucket/key`, `s3://bucket/prefix/` or a glob names, by key.
+    /// Returns the objects that `s3://bucket/key`, `s3://bucket/prefix/` or a glob names, by key.
     pub(super) fn expand(&mut self, input: &str) -> Result<Vec<InputPath>> {
         let rest = input.strip_prefix("s3://").unwrap_or(input);
         let (name, key) = rest.split_once('/').unwrap_or((rest, ""));
@@ -81,7 +82,7 @@ impl Bucket<'_> {
     fn object_or_folder(&self, input: &str, key: &str) -> Result<Vec<InputPath>> {
         match self.storage.head(key) {
             Ok(info) => Ok(vec![self.object(key, info.size)?]),
-            // Spark writes folders that are called `x.parquet`.
+            // Spark writes folders with names such as `x.parquet`.
             Err(missing) if missing.kind == StoreErrorKind::NotFound => {
                 let below = self.below(input, &format!("{key}/"))?;
                 if below.is_empty() { Err(failure(missing)) } else { Ok(below) }
@@ -90,7 +91,7 @@ impl Bucket<'_> {
         }
     }
 
-    /// The object that an input names.
+    /// Returns the object that an input names.
     fn object(&self, key: &str, size: u64) -> Result<InputPath> {
         if let Some((prefix, table)) = RemoteTables::new(self.storage, self.name, key, &[]).above(key)? {
             let address = format!("s3://{}/{key}", self.name);
@@ -116,14 +117,14 @@ impl Bucket<'_> {
         if found.is_empty() { Err(no_data(input)) } else { Ok(found) }
     }
 
-    /// The data files below a folder, with the columns that the folders below it carry.
+    /// Returns the data files below a folder, with the columns that the names of the folders below it give.
     fn below(&self, input: &str, folder: &str) -> Result<Vec<InputPath>> {
         let listed = self.storage.list(folder).map_err(failure)?;
         let below = |object: &ObjectInfo| object.key.starts_with(folder).then_some(folder.len());
         self.data(input, folder, &listed, below, folder.len())
     }
 
-    /// The objects that a pattern matches, and the data files below the folders that it matches.
+    /// Returns the objects that a glob matches, and the data files below the folders that it matches.
     fn matches(&self, input: &str, pattern: &str) -> Result<Vec<InputPath>> {
         let literal = pattern.find(['*', '?', '[']).unwrap_or(pattern.len());
         let pattern_of = |text: &str| {
@@ -133,7 +134,7 @@ impl Bucket<'_> {
         let wanted = pattern_of(pattern.trim_end_matches('/'))?;
         let matches = |name: &str| wanted.matches_with(name, MATCHING);
         let listed = self.storage.list(&pattern[..literal]).map_err(failure)?;
-        // Where the name of the match ends, and what lies below it begins.
+        // The offset in the key at which the match ends, and the names below it start.
         let matched = |object: &ObjectInfo| {
             let key = object.key.as_str();
             let folder = key.match_indices('/').map(|(at, _)| at).find(|at| matches(&key[..*at]));
@@ -147,8 +148,9 @@ impl Bucket<'_> {
         if found.is_empty() { Err(no_data(input)) } else { Ok(found) }
     }
 
-    /// The data among the objects listed by `prefix`: of those that `below` knows, what follows the byte that it gives must not be hidden.
-    /// Columns are read from what follows `columns` bytes.
+    /// Returns the data among the objects listed by `prefix`. `below` gives the offset in a key after which the names
+    /// of folders must not be hidden, or `None` for an object that is not part of the input. The names of folders after
+    /// `columns` bytes give columns.
     fn data(
         &self,
         input: &str,
@@ -182,7 +184,7 @@ impl Bucket<'_> {
         Ok(found)
     }
 
-    /// Those objects whose names say nothing, by their first and last bytes.
+    /// Classifies objects whose names tell nothing by their first and last bytes.
     fn told_by_bytes(&self, input: &str, unknown: &[&ObjectInfo], columns: usize) -> Result<Vec<InputPath>> {
         let told = map(WIDTH, unknown.len(), |at| self.peek(&unknown[at].key, unknown[at].size))?;
         let (mut found, mut left) = (Vec::new(), Vec::new());
@@ -220,28 +222,28 @@ impl Bucket<'_> {
     }
 }
 
-/// Whether the object `name` of a folder lies in a folder that holds no data.
+/// Returns `true` if the object `name` lies in a folder without data.
 fn is_hidden(name: &str) -> bool {
     name.rsplit_once('/').is_some_and(|(folders, _)| folders.split('/').any(is_passed_folder))
 }
 
 impl Remote {
-    /// The object `key` of a bucket.
+    /// Returns the object `key` of a store.
     pub(super) fn at(storage: Storage, key: &str) -> Self {
         Self { storage, key: key.to_owned() }
     }
 
-    /// Size and ETag.
+    /// Returns size and ETag.
     pub(super) fn head(&self) -> Result<ObjectInfo> {
         self.storage.head(&self.key).map_err(failure)
     }
 
-    /// The object's bytes from `position` on, as long as it is the one with this ETag.
+    /// Returns a stream of the object's bytes from `position` on, which fails once the object no longer has this ETag.
     pub(super) fn stream(&self, size: u64, etag: &str, position: u64) -> RemoteStream {
         RemoteStream { remote: self.clone(), size, etag: etag.to_owned(), position, block: Bytes::new() }
     }
 
-    /// What an object of `size` bytes is, by its first and last bytes.
+    /// Recognises the format of an object of `size` bytes by its first and last bytes.
     pub(super) fn peek(&self, size: u64) -> Result<Recognised> {
         let (head, tail) = (0..size.min(HEAD as u64), size.saturating_sub(format::TAIL as u64)..size);
         let name = self.key.rsplit('/').next().unwrap_or(&self.key);
@@ -253,7 +255,7 @@ impl Remote {
         Ok(recognise(name, part(0), part(1)))
     }
 
-    /// The footer of a Parquet file; `broken` makes the error of one that is none.
+    /// Reads the footer of a Parquet file; `broken` makes the error of an invalid one.
     pub(super) fn footer(
         &self,
         broken: impl Fn(&str) -> EngineError,
@@ -274,7 +276,7 @@ impl Remote {
         Ok((parse(&footer, info.size).map_err(|damage| broken(&damage.to_string()))?, info))
     }
 
-    /// Ranges of the object, if it is still the one with this ETag.
+    /// Fetches ranges of the object, if it still has this ETag.
     pub(super) fn fetch(&self, size: u64, etag: &str, mut ranges: Vec<Range<u64>>) -> StoreResult<Fetched> {
         ranges.sort_by_key(|range| range.start);
         let bytes = self.storage.get_ranges(&self.key, Some(etag), &ranges)?;
@@ -283,10 +285,10 @@ impl Remote {
     }
 }
 
-/// Bytes of an object that are read in order: a request costs as much as some megabytes.
+/// The block size of sequential reads: a request costs as much time as some megabytes.
 const BLOCK: u64 = 8 << 20;
 
-/// An object read in order, a block a request.
+/// A sequential read of an object, with one request for each block.
 pub(super) struct RemoteStream {
     remote: Remote,
     size: u64,
@@ -311,7 +313,7 @@ impl Read for RemoteStream {
     }
 }
 
-/// What keeps input from being read: the user's to mend, unless the network or the service failed.
+/// Converts an error of storage: it is the user's input that must change, unless the network or the service failed.
 pub(super) fn failure(error: StoreError) -> EngineError {
     if error.is_transient() {
         return error.into();

@@ -1,4 +1,4 @@
-//! Opened input: schemas checked against each other, rows cut into chunks.
+//! The opened input: all files, and their rows cut into chunks.
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
@@ -13,45 +13,46 @@ use super::types::ColumnType;
 use crate::error::{EngineError, Result, closest};
 use crate::parallel::for_each;
 
-/// Footers read from S3 at a time: ten thousand files take a minute.
+/// The number of footers that are read from S3 concurrently: ten thousand files take a minute.
 const OPENING: usize = 16;
 
-/// What a column's values are to us.
+/// The kind of a column's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ColumnKind {
     /// Integers, floats, decimals, logicals.
     Number,
-    /// Text, plain or dictionary.
+    /// Text, plain or dictionary-encoded.
     Text,
-    /// Bytes, of any length or one.
+    /// Bytes, of variable or fixed length.
     Bytes,
-    /// Anything else: dates, lists, structs.
+    /// Any other type: dates, lists, structs.
     Other,
 }
 
-/// A run of rows of one file, read as a whole by one task.
+/// Consecutive rows of one file, which one task reads as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chunk {
-    /// Index of the file.
+    /// The index of the file.
     pub file: usize,
-    /// Row group of a Parquet file; so many rows of a CSV file.
+    /// The row group of a Parquet file, or the number of the block of rows of a CSV file.
     pub row_group: usize,
-    /// Rows.
+    /// The number of rows.
     pub rows: usize,
-    /// Position of the first row in the file.
+    /// The position of the first row in the file.
     pub first_row: u64,
 }
 
-/// An input file as a manifest names it.
+/// The facts of an input file that a manifest records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputFileInfo {
-    /// Path or `s3://` address.
+    /// The path or `s3://` address.
     pub url: String,
-    /// Size.
+    /// The size in bytes.
     pub bytes: u64,
-    /// Changes whenever the file does: ETag of an object, size and time of change of a local file.
+    /// The fingerprint, which changes whenever the file does: the ETag of an object, or size and modification time of a
+    /// local file.
     pub fingerprint: String,
-    /// Rows.
+    /// The number of rows.
     pub rows: u64,
 }
 
@@ -61,7 +62,7 @@ pub struct Source {
     pub(super) chunks: Vec<Chunk>,
 }
 
-/// Kind of an Arrow type.
+/// Returns the kind of an Arrow type.
 pub(super) fn kind_of(data_type: &DataType) -> ColumnKind {
     match data_type {
         DataType::Dictionary(_, values) => kind_of(values),
@@ -76,19 +77,19 @@ pub(super) fn kind_of(data_type: &DataType) -> ColumnKind {
 }
 
 impl Source {
-    /// Opens every file for the columns `needed`, all of them if there are none, as numbers where they can be read so.
+    /// Opens every file for the columns `needed`, or for all columns if there are none, as numbers where possible.
     ///
     /// # Errors
-    /// As [`Source::select`].
+    /// The same as of [`Source::select`].
     pub fn open(inputs: Vec<InputPath>, needed: &[String]) -> Result<Self> {
         Self::select(inputs, &Selection::of(needed))
     }
 
-    /// Opens every file for some columns; CSV files are looked through once.
+    /// Opens every file for a selection of columns. CSV files are read through once.
     ///
     /// # Errors
-    /// A file that can't be read, or that has a column of the selection twice. Columns that a file lacks, or has with another type, are
-    /// left to those who know what they are for ([`Source::number`], [`Source::keys`]).
+    /// A file that can't be read, or that has a column of the selection twice. Columns that a file lacks, or has with
+    /// another type, are refused by the checks of their use ([`Source::number`], [`Source::keys`]).
     pub fn select(inputs: Vec<InputPath>, selection: &Selection) -> Result<Self> {
         let mut files = open_files(inputs, selection)?;
         csv::unify(&mut files, selection);
@@ -121,27 +122,27 @@ impl Source {
         chunks
     }
 
-    /// The chunks, in the order of files and rows.
+    /// Returns the chunks, in the order of files and rows.
     pub fn chunks(&self) -> &[Chunk] {
         &self.chunks
     }
 
-    /// Rows of all files.
+    /// Returns the number of rows in all files.
     pub fn rows(&self) -> u64 {
         self.chunks.iter().map(|c| c.rows as u64).sum()
     }
 
-    /// Bytes of all files.
+    /// Returns the size of all files, in bytes.
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|f| f.bytes).sum()
     }
 
-    /// Names and sizes of the files, and rows of each.
+    /// Returns name, size in bytes and number of rows of each file.
     pub fn files(&self) -> Vec<(String, u64, u64)> {
         self.inputs().into_iter().map(|file| (file.url, file.bytes, file.rows)).collect()
     }
 
-    /// Every file with its size, its state and its rows, in the order of the input.
+    /// Returns the facts of every file, in the order of the input.
     pub fn inputs(&self) -> Vec<InputFileInfo> {
         let mut infos: Vec<InputFileInfo> = self.files.iter().map(SourceFile::info).collect();
         for chunk in &self.chunks {
@@ -150,17 +151,17 @@ impl Source {
         infos
     }
 
-    /// Path of a chunk's file, for messages.
+    /// Returns the path of a chunk's file, for messages.
     pub fn path(&self, chunk: &Chunk) -> String {
         self.files[chunk.file].input.name()
     }
 
-    /// Names of all columns of the first file, those of its folders included.
+    /// Returns the names of all columns of the first file, including those of its folders.
     pub fn column_names(&self) -> Vec<String> {
         self.files.first().map(SourceFile::column_names).unwrap_or_default()
     }
 
-    /// Type of a column as Arrow names it; where files differ all of them, in the order of the files.
+    /// Returns the Arrow name of a column's type; if files differ, the names of all types in the order of the files.
     pub fn type_name(&self, column: &str) -> Option<String> {
         let mut names: Vec<String> = Vec::new();
         for file in &self.files {
@@ -179,7 +180,8 @@ impl Source {
     /// Refuses a column that some file lacks.
     ///
     /// # Errors
-    /// The file, with the nearest names as a hint; and a column that is in a file and in its folders' names.
+    /// Names the file and, as a hint, the most similar column names. A column that is both in a file and in its
+    /// folders' names is an error too.
     pub fn all_have(&self, argument: &str, column: &str) -> Result<()> {
         match self.files.iter().find(|file| file.column(column).is_none()) {
             Some(file) => Err(missing(argument, column, file)),
@@ -190,18 +192,18 @@ impl Source {
         }
     }
 
-    /// Whether the file of a chunk has a column.
+    /// Returns `true` if the file of a chunk has a column.
     pub(crate) fn has(&self, chunk: &Chunk, column: &str) -> bool {
         self.files[chunk.file].column(column).is_some()
     }
 
-    /// Refuses a column that a file and its folders' names, or two of those, have different values for.
+    /// Refuses a column to which a file and its folders' names, or two of those, give different values.
     fn one_place(&self, column: &str) -> Result<()> {
         self.files.iter().find_map(|file| file.contradiction(column)).map_or(Ok(()), Err)
     }
 }
 
-/// Opens the files in order; those on S3 side by side, as each waits for its footer.
+/// Opens the files in order; those on S3 concurrently, as each waits for its footer.
 fn open_files(inputs: Vec<InputPath>, selection: &Selection) -> Result<Vec<SourceFile>> {
     if inputs.iter().all(|input| input.remote.is_none()) {
         return inputs.into_iter().map(|input| SourceFile::open(input, selection)).collect();
@@ -209,7 +211,7 @@ fn open_files(inputs: Vec<InputPath>, selection: &Selection) -> Result<Vec<Sourc
     let slots: Vec<OnceLock<SourceFile>> = inputs.iter().map(|_| OnceLock::new()).collect();
     let open = |(): &mut (), at: usize| {
         let file = SourceFile::open(inputs[at].clone(), selection)?;
-        // Each slot is filled once, by the thread that took its number.
+        // Each slot is set once, by the thread that took its number.
         let _ = slots[at].set(file);
         Ok(())
     };
@@ -233,7 +235,7 @@ impl SourceFile {
     }
 }
 
-/// The error for a column that a file does not have.
+/// Returns the error for a column that a file does not have.
 fn missing(argument: &str, column: &str, file: &SourceFile) -> EngineError {
     let names: BTreeSet<String> = file.column_names().into_iter().collect();
     let near = closest(column, names.iter().map(String::as_str));

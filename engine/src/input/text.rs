@@ -1,4 +1,4 @@
-//! Columns as text, whatever their type: levels, names and codes, exactly as the values are.
+//! Columns of any type as exact text: levels, names and codes.
 
 use std::sync::Arc;
 
@@ -8,28 +8,29 @@ use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type};
 
 use crate::error::{EngineError, Result};
 
-/// Values as bytes, dictionary decoded; `None` for missing.
+/// The values of a column as bytes, dictionaries decoded; `None` for missing values.
 pub type Texts<'a> = Vec<Option<&'a [u8]>>;
 
-/// Keys of a dictionary, arbitrary where a row is missing; `None` if it has no values, so that all are.
+/// Returns a dictionary's keys, arbitrary in rows without a value; `None` if the dictionary is empty, so that every row
+/// is missing.
 pub(super) fn keys(dictionary: &dyn AnyDictionaryArray) -> Option<Vec<usize>> {
     (!dictionary.values().is_empty()).then(|| dictionary.normalized_keys())
 }
 
-/// Calls `each` with a column's values as they are written: text and bytes as they are, numbers by their digits, dates as ISO has them.
+/// Calls `each` with a column's values as text: text and bytes unchanged, numbers by their digits, dates in ISO 8601.
 ///
 /// # Errors
-/// A type that has no text, and what `each` returns.
+/// A type without a text form, and the errors of `each`.
 pub(crate) fn as_texts<T>(array: &ArrayRef, each: impl FnOnce(Texts<'_>) -> Result<T>) -> Result<T> {
     let written = written(array)?;
     let texts = texts(written.as_ref().unwrap_or(array))?;
     each(texts)
 }
 
-/// Calls `each` with the values of a text or level column; bytes that are no text are shown as hexadecimal digits.
+/// Calls `each` with the values of a text or level column. Bytes that are not UTF-8 are shown as hexadecimal digits.
 ///
 /// # Errors
-/// A type that has no text, and what `each` returns.
+/// A type without a text form, and the errors of `each`.
 pub fn with_texts<T>(array: &ArrayRef, each: impl FnOnce(Vec<Option<&str>>) -> Result<T>) -> Result<T> {
     as_texts(array, |texts| {
         if texts.iter().flatten().all(|text| std::str::from_utf8(text).is_ok()) {
@@ -41,7 +42,7 @@ pub fn with_texts<T>(array: &ArrayRef, each: impl FnOnce(Vec<Option<&str>>) -> R
     })
 }
 
-/// Bytes for a message: text where they are text, 16 others as a UUID, the rest as hexadecimal digits.
+/// Formats bytes for a message: as text if they are text, 16 other bytes as a UUID, and the rest as hexadecimal digits.
 pub(crate) fn show_bytes(bytes: &[u8]) -> String {
     if let Ok(text) = std::str::from_utf8(bytes)
         && !text.chars().any(char::is_control)
@@ -61,12 +62,12 @@ pub(crate) fn show_bytes(bytes: &[u8]) -> String {
     out
 }
 
-/// A number as it is written where it stands beside text.
+/// Formats a number as it stands beside text.
 pub(super) fn show_number(value: f64) -> String {
     (value + 0.0).to_string()
 }
 
-/// Values of another type than text or bytes as text; `None` for those.
+/// Converts values of other types to text; returns `None` for text and bytes.
 fn written(array: &ArrayRef) -> Result<Option<ArrayRef>> {
     let unlike =
         |e: arrow::error::ArrowError| EngineError::input(format!("a column can't be read as text: {e}"));
@@ -98,7 +99,7 @@ fn written(array: &ArrayRef) -> Result<Option<ArrayRef>> {
 }
 
 fn floats(array: &ArrayRef) -> Result<StringArray> {
-    // A single-precision number is written with the digits that tell it from its neighbours.
+    // A single-precision number is written with the digits that distinguish it from its neighbours.
     let single = |values: &mut dyn Iterator<Item = Option<f32>>| -> StringArray {
         values.map(|v| v.filter(|v| !v.is_nan()).map(|v| (v + 0.0).to_string())).collect()
     };
@@ -119,13 +120,13 @@ fn half_to_single(value: <Float16Type as arrow::datatypes::ArrowPrimitiveType>::
     value.to_f32()
 }
 
-/// Digits of a decimal number without zeros that say nothing.
+/// Removes trailing zeros of a decimal number.
 fn plain_decimal(text: &str) -> String {
     let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text };
     if text == "-0" { "0".to_owned() } else { text.to_owned() }
 }
 
-/// Order of two decimal numbers by their digits, which may be more than any number type has.
+/// Compares two decimal numbers by their digits, which may exceed every number type.
 pub(crate) fn compare_decimals(a: &str, b: &str) -> std::cmp::Ordering {
     let parts = |text: &str| {
         let (negative, digits) = match text.strip_prefix('-') {
@@ -146,7 +147,7 @@ pub(crate) fn compare_decimals(a: &str, b: &str) -> std::cmp::Ordering {
     if negative { size.reverse() } else { size }
 }
 
-/// Values of a text or byte column, or a dictionary of these.
+/// Returns the values of a text or byte column, or of a dictionary of these.
 fn texts(array: &ArrayRef) -> Result<Texts<'_>> {
     fn bytes(text: Option<&str>) -> Option<&[u8]> {
         text.map(str::as_bytes)
@@ -171,10 +172,11 @@ fn texts(array: &ArrayRef) -> Result<Texts<'_>> {
     }
 }
 
-/// Numbers that are written as text, missing ones as NaN: the values of folders, and text columns of a CSV file.
+/// Appends numbers that are written as text, missing ones as NaN: the values of folders, and text columns of a CSV
+/// file.
 ///
 /// # Errors
-/// Text that is no number.
+/// Text that is not a number.
 pub(super) fn parsed(array: &ArrayRef, column: &str, out: &mut Vec<f64>) -> Result<()> {
     as_texts(array, |texts| {
         for text in texts {

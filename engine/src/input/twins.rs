@@ -1,14 +1,14 @@
-//! Columns that are asked for by a name which is not theirs alone.
+//! Refusal of ambiguous column names.
 
 use super::file::SourceFile;
 use super::source::Source;
 use crate::error::{EngineError, Result};
 
 impl Source {
-    /// Refuses a column that a file has twice, or whose name another column has but for case and blanks.
+    /// Refuses a column that a file has twice, or whose name differs from another column's only in case or blanks.
     ///
     /// # Errors
-    /// The file, and both positions.
+    /// Names the file and both positions.
     pub(super) fn no_twins(&self, column: &str) -> Result<()> {
         self.files.iter().try_for_each(|file| file.no_twins(column))
     }
@@ -47,7 +47,7 @@ impl SourceFile {
     }
 }
 
-/// 1st, 2nd, 3rd.
+/// Formats an ordinal number: 1st, 2nd, 3rd.
 fn ordinal(number: usize) -> String {
     let ending = match (number % 10, number % 100) {
         (_, 11..=13) => "th",

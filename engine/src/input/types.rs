@@ -1,4 +1,4 @@
-//! One type for a column over all files of a data set: parts that were written with other types are read alike, and what can't be is
+//! One type for a column over all files of a data set. Compatible types are read in one way; incompatible ones are
 //! refused with both files and types.
 
 use arrow::datatypes::DataType;
@@ -8,40 +8,40 @@ use super::keys::KeyKind;
 use super::source::{ColumnKind, Source};
 use crate::error::{EngineError, Result};
 
-/// Decimal digits that 64 bits always hold.
+/// The number of decimal digits that 64 bits always hold.
 pub(super) const SHORT: u8 = 18;
-/// Decimal digits that a double tells apart.
+/// The number of decimal digits that an `f64` distinguishes.
 const EXACT: u8 = 15;
-/// Whole numbers up to this one are doubles.
+/// The largest whole number up to which all whole numbers are exact as `f64`.
 const WHOLE: i128 = 1 << 53;
 
-/// What a column is in one file.
+/// The type of a column in one file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ColumnType<'a> {
-    /// A column of the file.
+    /// A column of the file, with its Arrow type.
     Own(&'a DataType),
-    /// The value that the file's folder has for it; `None` for Hive's null.
+    /// A value that the name of the file's folder gives; `None` for Hive's null.
     Folder(Option<&'a str>),
 }
 
-/// Types that are read alike.
+/// Classes of types that are read in the same way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Base {
-    /// Missing in every row: goes with everything.
+    /// Every row is missing: compatible with all types.
     Nothing,
-    /// Whole numbers that fit 64 bits with a sign, logicals and floats.
+    /// Signed integers of up to 64 bits, logicals and floats.
     Number,
-    /// Whole numbers without a sign, of up to 32 bits.
+    /// Unsigned integers of up to 32 bits.
     ShortUnsigned,
-    /// Whole numbers of 64 bits without a sign.
+    /// Unsigned integers of 64 bits.
     Unsigned,
     /// Decimal numbers of more digits.
     Decimal,
     /// Text.
     Text,
-    /// Bytes of any length.
+    /// Bytes of variable length.
     Bytes,
-    /// As many bytes in every row.
+    /// Bytes of fixed length.
     Fixed,
     /// Dates and times.
     Date,
@@ -49,29 +49,29 @@ enum Base {
     Other,
 }
 
-/// How periods and cohorts are read.
+/// The way in which periods and cohorts are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PeriodType {
-    /// Numbers that are what they are.
+    /// Exact numbers.
     Exact,
     /// Numbers of a type that does not hold fractions exactly.
     Inexact,
-    /// Dates, or text that may be dates.
+    /// Dates, or text that may hold dates.
     Calendar,
 }
 
-/// How the levels of a factor are told apart.
+/// The type of a factor's levels, which decides how they are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LevelKind {
-    /// Numbers that doubles hold exactly.
+    /// Numbers that are exact as `f64`.
     Number,
-    /// Numbers that they don't.
+    /// Numbers that are not exact as `f64`, compared by their digits.
     Code,
     /// Text.
     Text,
 }
 
-/// Whether a type is one of whole numbers.
+/// Returns `true` for types of whole numbers that fit 64 bits.
 pub(super) fn is_whole(data_type: &DataType) -> bool {
     match data_type {
         DataType::Decimal32(_, scale) | DataType::Decimal64(_, scale) => *scale == 0,
@@ -90,7 +90,7 @@ impl ColumnType<'_> {
         }
     }
 
-    /// Whether every value is a number.
+    /// Returns `true` if every value is a number.
     fn is_number(self) -> bool {
         match self {
             Self::Own(data_type) => super::source::kind_of(data_type) == ColumnKind::Number,
@@ -98,7 +98,7 @@ impl ColumnType<'_> {
         }
     }
 
-    /// How a period or cohort of this type is read; `None` if it is none.
+    /// Returns the way in which periods or cohorts of this type are read; `None` if the type can't hold them.
     fn period(self) -> Option<PeriodType> {
         match self {
             Self::Folder(_) if self.is_number() => Some(PeriodType::Exact),
@@ -123,7 +123,7 @@ impl ColumnType<'_> {
         }
     }
 
-    /// The type for a message, or the folder's value.
+    /// Formats the type, or the folder's value, for a message.
     pub(crate) fn show(self) -> String {
         match self {
             Self::Own(data_type) => format!("type {data_type}"),
@@ -149,13 +149,13 @@ fn base_of(data_type: &DataType) -> Base {
     }
 }
 
-/// Whether text is a whole number as it would be written again.
+/// Returns `true` if text is the canonical spelling of a whole number.
 fn is_plain_integer(text: &str) -> bool {
     text.parse::<i64>().is_ok_and(|value| value.to_string() == text)
 }
 
 impl SourceFile {
-    /// What a column is in this file.
+    /// Returns the type of a column in this file.
     pub(crate) fn column(&self, name: &str) -> Option<ColumnType<'_>> {
         match self.schema.field_with_name(name) {
             Ok(field) => Some(ColumnType::Own(field.data_type())),
@@ -165,12 +165,12 @@ impl SourceFile {
 }
 
 impl Source {
-    /// A column in every file that has it.
+    /// Returns the files that have a column, with its type in each.
     fn parts<'a>(&'a self, column: &'a str) -> impl Iterator<Item = (&'a SourceFile, ColumnType<'a>)> {
         self.files.iter().filter_map(move |file| Some((file, file.column(column)?)))
     }
 
-    /// The bases of a column over all files, each once.
+    /// Returns the classes of a column's types over all files, each once.
     fn bases(&self, argument: &str, column: &str) -> Result<Vec<Base>> {
         self.all_have(argument, column)?;
         let mut bases: Vec<Base> = self.parts(column).map(|(_, part)| part.base()).collect();
@@ -180,10 +180,10 @@ impl Source {
         Ok(bases)
     }
 
-    /// Refuses a column that is no number in some file.
+    /// Refuses a column that is not numeric in some file.
     ///
     /// # Errors
-    /// A file without the column, one in which it is no number, or two that disagree.
+    /// A file that lacks the column, one in which it is not numeric, or two whose types are incompatible.
     pub fn number(&self, argument: &str, column: &str) -> Result<()> {
         self.all_have(argument, column)?;
         self.numbers_alone(argument, column)?;
@@ -197,10 +197,10 @@ impl Source {
         }
     }
 
-    /// How the periods or cohorts of a column are read: as the part that needs most care asks.
+    /// Returns the way in which the periods or cohorts of a column are read: the file that needs most care decides.
     ///
     /// # Errors
-    /// A file without the column, or in which it can't be a period.
+    /// A file that lacks the column, or in which it can't hold periods.
     pub fn periods(&self, argument: &str, column: &str) -> Result<PeriodType> {
         self.all_have(argument, column)?;
         let types: Option<Vec<PeriodType>> = self.parts(column).map(|(_, part)| part.period()).collect();
@@ -210,10 +210,10 @@ impl Source {
         }
     }
 
-    /// What a variable of a formula is by itself: a number, or text, which is a factor.
+    /// Returns the kind of a formula's variable: a number, or text, which is a factor.
     ///
     /// # Errors
-    /// A column that some file lacks, or that is neither.
+    /// A column that some file lacks, or that has another type.
     pub fn variable(&self, argument: &str, column: &str) -> Result<ColumnKind> {
         self.all_have(argument, column)?;
         if self.parts(column).all(|(_, part)| part.is_number()) {
@@ -223,10 +223,10 @@ impl Source {
         Ok(ColumnKind::Text)
     }
 
-    /// How the levels of a factor are told apart.
+    /// Returns the type of a factor's levels.
     ///
     /// # Errors
-    /// As [`Source::variable`].
+    /// The same as of [`Source::variable`].
     pub fn levels(&self, argument: &str, column: &str) -> Result<LevelKind> {
         let bases = self.bases(argument, column)?;
         if bases.iter().any(|base| *base > Base::Decimal) {
@@ -236,10 +236,10 @@ impl Source {
         Ok(if self.fits_doubles(column) { LevelKind::Number } else { LevelKind::Code })
     }
 
-    /// How identifiers are compared.
+    /// Returns the type of a column's identifiers.
     ///
     /// # Errors
-    /// As [`Source::variable`].
+    /// The same as of [`Source::variable`].
     pub fn keys(&self, argument: &str, column: &str) -> Result<KeyKind> {
         let bases = self.bases(argument, column)?;
         if bases.iter().any(|base| *base > Base::Decimal) {
@@ -253,7 +253,7 @@ impl Source {
         })
     }
 
-    /// Refuses a column whose files can't all be read as text, or as bytes.
+    /// Refuses a column that can't be read as text, or as bytes, in all files.
     fn as_text(&self, argument: &str, column: &str) -> Result<()> {
         if self.parts(column).any(|(_, part)| part.base() == Base::Other) {
             return Err(self.wrong_type(argument, column));
@@ -272,7 +272,7 @@ impl Source {
         }
     }
 
-    /// Whether all whole and decimal numbers of a column are doubles, by their type or the footers.
+    /// Returns `true` if all whole and decimal numbers of a column are exact as `f64`, by their type or the footers.
     fn fits_doubles(&self, column: &str) -> bool {
         let short = |data_type: &DataType| match data_type {
             DataType::Int64 | DataType::UInt64 => false,
@@ -297,7 +297,7 @@ impl Source {
         self.chunks.iter().all(|chunk| fits(chunk.file) || bounded(chunk))
     }
 
-    /// The error for a column that has a type which can't be used for an argument.
+    /// Returns the error for a column whose type does not fit an argument.
     pub(crate) fn wrong_type(&self, argument: &str, column: &str) -> EngineError {
         let found = self.parts(column).find(|(_, part)| part.base() != Base::Nothing);
         let (shown, base) =
@@ -313,7 +313,7 @@ impl Source {
     }
 }
 
-/// The error for two files in which a column has types that can't be read alike.
+/// Returns the error for two files in which a column has incompatible types.
 pub(crate) fn differ(
     column: &str,
     (first, of_first): (&SourceFile, ColumnType<'_>),

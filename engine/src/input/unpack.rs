@@ -1,48 +1,51 @@
-//! Compressed text, unpacked while it is read, and only as far as a table of its size can go.
+//! Decompression of text as a stream, bounded against decompression bombs.
 
 use std::io::{self, BufReader, ErrorKind, Read};
 
 use super::format::Packing;
 
-/// A file may unpack to so many bytes whatever its size …
+/// The number of bytes that a file may decompress to whatever its size.
 const FREE: u64 = 1 << 30;
-/// … and beyond to so many times its size. Tables that repeat themselves come to a tenth of that; a bomb has 1,000 times and more.
+/// The largest ratio of decompressed to compressed size beyond [`FREE`]. Repetitive tables reach a tenth of it; a bomb
+/// has 1,000 and more.
 const TIMES: u64 = 500;
 
-/// Bytes read at a time.
+/// The number of bytes read at once.
 const BLOCK: usize = 256 << 10;
 
-/// The bytes that a file is compressed of, from the beginning of what `packed` still has.
+/// Decompresses a stream from its start.
 pub(super) fn unpack<'a>(
     packing: Packing,
     packed: impl Read + Send + 'a,
 ) -> io::Result<Box<dyn Read + Send + 'a>> {
     Ok(match packing {
         Packing::Plain => Box::new(packed),
-        // A gzip file may be several, one after the other.
+        // A gzip file may consist of several members.
         Packing::Gzip => Box::new(flate2::read::MultiGzDecoder::new(packed)),
         Packing::Zstd => Box::new(zstd::Decoder::new(packed)?),
     })
 }
 
-/// The bytes that a file of `size` bytes is compressed of, from byte `position` of them on; what is before is unpacked and left out.
+/// Decompresses a file of `size` bytes, and returns the text from byte `position` on. The bytes before are decompressed
+/// and discarded.
 ///
 /// # Errors
-/// Damage before `position`; the reader's own are damage behind it, and more bytes than a table of this size can have.
+/// Damage before `position`. Damage behind it, and more bytes than a table of this size can have, are errors of the
+/// returned reader.
 pub(super) fn unpacked(
     packing: Packing,
     packed: impl Read + Send + 'static,
     size: u64,
     position: u64,
 ) -> io::Result<Box<dyn Read + Send>> {
-    // Records are cut from large blocks; decoders ask for less.
+    // The CSV reader takes large blocks; decoders ask for less.
     let reader = unpack(packing, BufReader::with_capacity(BLOCK, packed))?;
     let mut bounded = Bounded { reader, given: 0, most: size.saturating_mul(TIMES).max(FREE) };
     io::copy(&mut (&mut bounded).take(position), &mut io::sink())?;
     Ok(Box::new(bounded))
 }
 
-/// Unpacked bytes, up to a number of them.
+/// A reader that fails beyond a number of bytes.
 struct Bounded {
     reader: Box<dyn Read + Send>,
     given: u64,

@@ -3,7 +3,6 @@
 
 mod clock;
 mod coalesce;
-/// The conformance suite that every store passes.
 #[doc(hidden)]
 pub mod conformance;
 mod environment;

@@ -1,4 +1,4 @@
-//! Rows of a CSV file as Arrow columns, a batch at a time.
+//! Decoding of CSV rows into Arrow columns, batch by batch.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -18,11 +18,12 @@ use crate::input::file::SourceFile;
 use crate::input::read::BATCH_ROWS;
 use crate::input::source::Chunk;
 
-/// Readings that are kept to be gone on with.
+/// The number of open cursors that are kept for later reads.
 const KEPT: usize = 32;
 
 impl CsvFile {
-    /// Reads columns of some rows of a chunk, batch by batch.
+    /// Reads the `wanted` columns of the rows `rows` of a chunk, counted from its first, and calls `deliver` with each
+    /// batch.
     pub(in crate::input) fn read(
         &self,
         file: &SourceFile,
@@ -54,7 +55,7 @@ impl CsvFile {
         Ok(())
     }
 
-    /// Moves on by a row.
+    /// Advances by one row.
     fn advance(&self, file: &SourceFile, cursor: &mut Cursor) -> Result<()> {
         cursor.row += 1;
         match cursor.records.next() {
@@ -64,7 +65,7 @@ impl CsvFile {
         }
     }
 
-    /// A reading of which the next row is `row` of the file.
+    /// Returns a cursor whose next row is `row` of the file.
     fn cursor(&self, file: &SourceFile, chunk: &Chunk, row: u64) -> Result<Cursor> {
         let layout = &self.layout;
         let start = layout.chunks.get(chunk.row_group).copied();
@@ -84,26 +85,26 @@ impl CsvFile {
         Ok(cursor)
     }
 
-    /// The kept reading that has come nearest to a row.
+    /// Takes the kept cursor that is nearest before a row.
     fn nearest(&self, row: u64) -> Option<Cursor> {
         let mut idle = self.idle.lock().unwrap_or_else(|e| e.into_inner());
         let (at, _) = idle.iter().enumerate().filter(|(_, c)| c.row <= row).max_by_key(|(_, c)| c.row)?;
         Some(idle.swap_remove(at))
     }
 
-    /// A reading from the first row on.
+    /// Returns a cursor at the first row.
     fn begin(&self, file: &SourceFile) -> Result<Cursor> {
         let layout = &self.layout;
         let stream: Stream = layout.stream(file, layout.mark)?;
         let mut cursor = Cursor { records: Records::new(stream, layout.marks, layout.mark), row: 0 };
-        // The header is no row.
+        // The header does not count as a row.
         self.advance(file, &mut cursor)?;
         cursor.row = 0;
         Ok(cursor)
     }
 }
 
-/// Values of one column of a batch.
+/// The builder of one column of a batch.
 enum Values {
     Nothing(usize),
     Boolean(BooleanBuilder),
@@ -125,7 +126,7 @@ impl Values {
         }
     }
 
-    /// Adds a cell; `None` if it is not what it was when the file was looked through.
+    /// Appends a cell; returns `None` if the cell does not fit the type found at the first pass.
     fn add(&mut self, raw: &[u8], missing: &Missing, comma: bool) -> Option<()> {
         if let Self::Text(out) = self {
             let text = if missing.text(raw) { None } else { Some(std::str::from_utf8(raw).ok()?) };
@@ -168,12 +169,12 @@ impl Values {
     }
 }
 
-/// A batch under way.
+/// A batch that is being filled.
 struct Batch<'a> {
     schema: SchemaRef,
     missing: &'a Missing,
     comma: bool,
-    /// Place of each column in a record.
+    /// The position of each column in a record.
     places: Vec<usize>,
     values: Vec<Values>,
     rows: usize,

@@ -1,15 +1,15 @@
-//! Cells of a CSV file as numbers, and how they are spelled.
+//! Parsing of CSV cells, and tests for their canonical spelling.
 
-/// A whole number as it is written.
+/// A whole number, and its spelling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Number {
-    /// Its value, if 64 bits with a sign hold it.
+    /// The value, or `None` if it exceeds a signed 64-bit integer.
     pub(super) value: Option<i64>,
-    /// It is written as it would be again: no sign `+`, no zeros before.
+    /// `true` if the text is the one that the value would be written as: no sign `+` and no leading zeros.
     pub(super) canonical: bool,
 }
 
-/// A cell of digits alone, with or without a sign.
+/// Parses a cell that consists of digits, with a sign or without.
 pub(super) fn integer(cell: &[u8]) -> Option<Number> {
     let (sign, digits) = match cell {
         [sign @ (b'-' | b'+'), rest @ ..] => (Some(*sign), rest),
@@ -22,14 +22,14 @@ pub(super) fn integer(cell: &[u8]) -> Option<Number> {
     let mut value = Some(0i64);
     for &digit in digits {
         let digit = i64::from(digit - b'0');
-        // Downwards, where there is room for one more.
+        // Negative numbers reach one further than positive ones.
         value = value.and_then(|v| v.checked_mul(10)?.checked_sub(digit));
     }
     let value = value.and_then(|v| if sign == Some(b'-') { Some(v) } else { v.checked_neg() });
     Some(Number { value, canonical })
 }
 
-/// A cell as a number whose decimals follow `mark`; NaN where it says so.
+/// Parses a cell as a number with the decimal mark `mark`. Texts such as `nan` give NaN.
 pub(super) fn decimal(cell: &[u8], mark: u8) -> Option<f64> {
     let text = std::str::from_utf8(cell).ok()?;
     if mark == b'.' {
@@ -45,13 +45,13 @@ pub(super) fn decimal(cell: &[u8], mark: u8) -> Option<f64> {
     }
 }
 
-/// Whether a number is written as it would be again: shortest, and with a decimal point always.
+/// Tests whether `cell` is the shortest spelling of `value`, and whether it is the shortest with a decimal point.
 pub(super) fn canonical(cell: &[u8], value: f64) -> (bool, bool) {
     let text = std::str::from_utf8(cell).unwrap_or_default();
     (format!("{value}") == text, format!("{value:?}") == text)
 }
 
-/// A cell as a logical value.
+/// Parses a cell as a logical value, in any case of letters.
 pub(super) fn boolean(cell: &[u8]) -> Option<bool> {
     if cell.eq_ignore_ascii_case(b"true") {
         return Some(true);

@@ -1,4 +1,4 @@
-//! What a column of a CSV file is, from its cells: guessed while the file is looked through once.
+//! Inference of a CSV column's type from its cells, during the one pass over the file.
 
 use std::collections::BTreeMap;
 
@@ -7,70 +7,77 @@ use serde::{Deserialize, Serialize};
 use super::cell::{Number, boolean, canonical, decimal, integer};
 use super::options::Role;
 
-/// Spellings of a missing value where no option names others.
+/// The texts that mean a missing value unless an option names others.
 const MISSING: [&[u8]; 6] = [b"NA", b"NaN", b"nan", b"NULL", b"null", b"."];
 
-/// Whole numbers up to this one are told apart as floats.
+/// The largest whole number up to which all whole numbers are exact as `f64`.
 const EXACT: u64 = 1 << 53;
 
-/// How the cells of a column are read.
+/// The type of a column's cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Kind {
-    /// All are missing.
+    /// Every cell is missing.
     Nothing,
+    /// Logical values.
     Boolean,
+    /// Signed 64-bit integers.
     Integer,
-    /// Whole numbers, some of which need 64 bits without a sign.
+    /// Whole numbers of which some need an unsigned 64-bit integer.
     Unsigned,
+    /// Floating-point numbers.
     Float,
+    /// Text.
     Text,
 }
 
-/// A cell, and where it stands.
+/// A cell with its position.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Cell {
-    /// Row of the data, from 1.
+    /// The row of the data, from 1.
     pub(crate) row: u64,
-    /// Line of the file, from 1.
+    /// The line of the file, from 1.
     pub(crate) line: u64,
+    /// The cell's text, shortened for messages.
     pub(crate) text: String,
 }
 
-/// A column of the file that is read.
+/// A column that is read, with the facts that the first pass found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Column {
+    /// The column's name.
     pub(crate) name: String,
-    /// Place among the fields of a record.
+    /// The position among the fields of a record.
     pub(crate) field: usize,
-    /// It is computed with, where it is a number.
+    /// `true` if the column is needed as a number.
     pub(crate) computed: bool,
+    /// The type of its values.
     pub(crate) kind: Kind,
-    /// Whole numbers are all written as `1.0`, others as they are shortest with a decimal point.
+    /// `true` if every number is spelled with a decimal point: whole ones as `1.0`, others in their shortest form.
     pub(crate) pointed: bool,
-    /// The first cell that is no number.
+    /// The first cell that is not a number.
     pub(crate) odd: Option<Cell>,
-    /// Cells that are numbers.
+    /// The number of cells that are numbers.
     pub(crate) numbers: u64,
-    /// Rows of a column of text in which a spelling of a missing value stands without quotes, by spelling.
+    /// The number of rows of a text column that hold an unquoted spelling of a missing value, by spelling.
     pub(crate) taken: BTreeMap<String, u64>,
-    /// By chunk: least and largest of whole numbers.
+    /// The smallest and largest whole number of each chunk.
     pub(crate) bounds: Vec<Option<(i64, i64)>>,
 }
 
-/// Which cells are missing.
+/// The spellings of missing values.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Missing {
-    /// Texts that were given; `None` for the usual ones.
+    /// The spellings that an option gives; `None` for the usual ones.
     pub(crate) given: Option<Vec<String>>,
 }
 
 impl Missing {
-    /// Whether a cell is missing in a column of numbers.
+    /// Returns `true` if a cell of a numeric column is missing.
     pub(super) fn number(&self, cell: &[u8]) -> bool {
         cell.is_empty() || self.spelled(cell)
     }
 
-    /// Whether a cell is missing in a column of text: empty, or of the texts that were given.
+    /// Returns `true` if a cell of a text column is missing: if it is empty, or one of the given spellings.
     pub(super) fn text(&self, cell: &[u8]) -> bool {
         cell.is_empty() || (self.given.is_some() && self.spelled(cell.trim_ascii()))
     }
@@ -83,7 +90,7 @@ impl Missing {
     }
 }
 
-/// What is known of a column so far.
+/// The inference of a column's type, cell by cell.
 #[derive(Debug)]
 pub(super) struct Guess {
     role: Role,
@@ -91,21 +98,21 @@ pub(super) struct Guess {
     field: usize,
     any: bool,
     integers: bool,
-    /// All are whole numbers without a sign.
+    /// `true` while all are canonical whole numbers without a sign.
     unsigned: bool,
-    /// All are numbers with a decimal point, or a decimal comma.
+    /// `true` while all are numbers with a decimal point; likewise `comma`.
     pub(super) point: bool,
     pub(super) comma: bool,
-    /// A number that has one.
+    /// The first number with a decimal point that is not one with a decimal comma; likewise `with_comma`.
     pub(super) with_point: Option<Cell>,
     pub(super) with_comma: Option<Cell>,
     booleans: Option<[bool; 2]>,
-    /// All numbers are written as they would be again, whole ones without or with `.0`.
+    /// `true` while all numbers are canonical: whole ones without `.0`, or with it for `pointed`.
     shortest: bool,
     pointed: bool,
-    /// All are whole and tell themselves from their neighbours as floats.
+    /// `true` while all are whole and exact as `f64`.
     whole: bool,
-    /// Some whole number does not, as a float.
+    /// `true` once some whole number is not exact as `f64`.
     beyond: bool,
     odd: [Option<Cell>; 2],
     numbers: [u64; 2],
@@ -150,12 +157,12 @@ impl Guess {
         self.field
     }
 
-    /// Begins the next chunk.
+    /// Starts the next chunk.
     pub(super) fn begin_chunk(&mut self) {
         self.bounds.push(None);
     }
 
-    /// Looks at the cell of the next row; `at` makes the place for a message.
+    /// Takes the cell of the next row; `at` makes the position for a message.
     pub(super) fn add(&mut self, raw: &[u8], quoted: bool, missing: &Missing, at: &dyn Fn() -> Cell) {
         let cell = raw.trim_ascii();
         if missing.number(cell) {
@@ -168,7 +175,7 @@ impl Guess {
                     }
                 }
             }
-            // In quotes it is text, if the column turns out to be.
+            // A quoted spelling is text, if the column turns out to be text.
             return;
         }
         self.any = true;
@@ -198,7 +205,7 @@ impl Guess {
     fn other(&mut self, cell: &[u8], at: &dyn Fn() -> Cell) {
         (self.integers, self.unsigned) = (false, false);
         if let (Some(seen), true) = (&mut self.booleans, boolean(cell).is_some()) {
-            // `true` beside `TRUE` is one spelling more than there are values.
+            // A column with both `true` and `TRUE` has more spellings than values, and is text.
             seen[usize::from(cell[0].is_ascii_uppercase())] = true;
             self.odd.iter_mut().for_each(|odd| *odd = odd.take().or_else(|| Some(at())));
             (self.point, self.comma) = (false, false);
@@ -223,7 +230,7 @@ impl Guess {
         self.spelling(cell, point);
     }
 
-    /// How codes that are no plain whole numbers are written.
+    /// Tracks the spelling of codes that are not plain whole numbers.
     fn spelling(&mut self, cell: &[u8], point: Option<f64>) {
         if self.role == Role::Number {
             return;
@@ -234,7 +241,7 @@ impl Guess {
         self.whole &= point.is_some_and(|value| value == value.trunc() && value.abs() < EXACT as f64);
     }
 
-    /// What the column is, with numbers written with `,` or `.` before their decimals.
+    /// Returns the column with its type; `comma` says that decimals follow a comma.
     pub(super) fn finish(self, comma: bool) -> Column {
         let kind = self.kind(comma);
         let slot = usize::from(comma);

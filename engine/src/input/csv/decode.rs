@@ -1,19 +1,19 @@
-//! Text of any encoding as UTF-8, while it is read.
+//! Decoding of text in other encodings to UTF-8, as a stream.
 
 use std::io::{self, Read};
 
 use super::options::Encoding;
 
-/// Bytes read at a time.
+/// The number of bytes read at once.
 const BLOCK: usize = 64 << 10;
 
-/// What windows-1252 has at 0x80 to 0x9f; where it has nothing, Latin-1's control characters stay.
+/// The characters of windows-1252 at 0x80 to 0x9f. Where it has none, those of Latin-1 stay.
 const WINDOWS: [char; 32] = [
     '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}', '\u{90}',
     '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
 ];
 
-/// Encoding that a byte order mark at the start tells, and the mark's length.
+/// Returns the encoding that a byte order mark at the start names, and the mark's length.
 pub(super) fn marked(start: &[u8]) -> Option<(Encoding, usize)> {
     match start {
         [0xef, 0xbb, 0xbf, ..] => Some((Encoding::Utf8, 3)),
@@ -23,7 +23,7 @@ pub(super) fn marked(start: &[u8]) -> Option<(Encoding, usize)> {
     }
 }
 
-/// UTF-16 without a mark: every second byte of plain text is zero.
+/// Recognises UTF-16 without a byte order mark: every second byte of plain text is zero.
 pub(super) fn unmarked(start: &[u8]) -> Option<Encoding> {
     let zeros = |from: usize| start.iter().skip(from).step_by(2).take(32).filter(|byte| **byte == 0).count();
     match (zeros(0), zeros(1)) {
@@ -33,12 +33,12 @@ pub(super) fn unmarked(start: &[u8]) -> Option<Encoding> {
     }
 }
 
-/// A stream of text in another encoding than UTF-8, as UTF-8. What is no text of the encoding becomes U+FFFD.
+/// A stream of text that decodes another encoding to UTF-8. Invalid sequences become U+FFFD.
 pub(super) struct Decoded<R> {
     input: R,
     encoding: Encoding,
     raw: Vec<u8>,
-    /// Bytes of a character that is not complete.
+    /// The bytes of an incomplete character.
     rest: Vec<u8>,
     out: Vec<u8>,
     at: usize,
@@ -49,7 +49,7 @@ impl<R: Read> Decoded<R> {
         Self { input, encoding, raw: vec![0; BLOCK], rest: Vec::new(), out: Vec::new(), at: 0 }
     }
 
-    /// Decodes the next block; `false` at the end.
+    /// Decodes the next block; returns `false` at the end.
     fn refill(&mut self) -> io::Result<bool> {
         (self.at, self.out) = (0, std::mem::take(&mut self.out));
         self.out.clear();
@@ -99,11 +99,11 @@ fn push(out: &mut Vec<u8>, letter: char) {
     out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
 }
 
-/// Decodes whole characters; returns the bytes of one that is cut.
+/// Decodes whole characters, and returns the bytes of an incomplete one.
 fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16, out: &mut Vec<u8>) -> Vec<u8> {
     let mut units: Vec<u16> = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect();
     let mut rest = bytes[2 * units.len()..].to_vec();
-    // The first half of a pair waits for the second.
+    // The first half of a surrogate pair waits for the second.
     if units.last().is_some_and(|last| (0xd800..0xdc00).contains(last)) {
         units.pop();
         rest = bytes[2 * units.len()..].to_vec();

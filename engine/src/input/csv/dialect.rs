@@ -1,14 +1,15 @@
-//! How a CSV file is written, from its first lines: the separator, and the quotes.
+//! Detection of a CSV file's separator and quotes from its first lines.
 
 use super::options::CsvOptions;
 use super::records::{Marks, Records};
 
-/// Separators that are looked for, the likeliest first.
+/// The separators that are tried, the likeliest first.
 const DELIMITERS: [u8; 5] = [b',', b';', b'\t', b'|', b' '];
-/// Records that are looked at.
+/// The number of records that are examined.
 const LOOKED_AT: usize = 50;
 
-/// Separator and quotes of a file that begins with `head`, of which the last line may be cut; `tabs` says that its name promises tabs.
+/// Returns separator and quotes of a file that starts with `head`, whose last line may be incomplete. `tabs` is `true`
+/// if the file's name promises tabs.
 pub(super) fn detect(head: &[u8], options: &CsvOptions, tabs: bool) -> Marks {
     let quote = quote(head);
     if let Some(delimiter) = options.delimiter.and_then(|c| u8::try_from(c).ok()) {
@@ -20,7 +21,7 @@ pub(super) fn detect(head: &[u8], options: &CsvOptions, tabs: bool) -> Marks {
     for delimiter in std::iter::once(first).chain(others) {
         let marks = Marks { delimiter, quote };
         let (names, fits) = look(head, marks);
-        // A separator that all lines have as often counts most, then one that gives more names.
+        // A separator that occurs equally often in every line counts most, then one that yields more names.
         let score = match (names, fits) {
             (0 | 1, _) => 0,
             (names, true) if delimiter != b' ' => 1_000_000 + names,
@@ -35,14 +36,14 @@ pub(super) fn detect(head: &[u8], options: &CsvOptions, tabs: bool) -> Marks {
     best.1
 }
 
-/// Fields of the first record, and whether the next ones have as many.
+/// Returns the number of fields of the first record, and `true` if the next records have the same number.
 fn look(head: &[u8], marks: Marks) -> (usize, bool) {
     let mut records = Records::new(head, marks, 0);
     let mut counts = Vec::new();
     while counts.len() < LOOKED_AT && matches!(records.next(), Ok(true)) {
         counts.push(records.fields.len());
     }
-    // The last one may be cut.
+    // The last record may be incomplete.
     if counts.len() > 2 && counts.len() < LOOKED_AT {
         counts.pop();
     }
@@ -50,14 +51,14 @@ fn look(head: &[u8], marks: Marks) -> (usize, bool) {
     (names, counts.iter().all(|count| *count == names))
 }
 
-/// Single quotes, where the first name stands in them.
+/// Returns the quote character: single quotes if the first name stands in them.
 fn quote(head: &[u8]) -> u8 {
     let line = head.split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
     let names = |quote: u8| line.iter().filter(|byte| **byte == quote).count();
     if line.first() == Some(&b'\'') && names(b'\'') >= 2 && names(b'"') == 0 { b'\'' } else { b'"' }
 }
 
-/// The mark that a header of one column seems to be separated by.
+/// Returns the character that seems to separate the names of a header with one field.
 pub(super) fn seeming(line: &str) -> Option<char> {
     let marks = line.chars().filter(|c| c.is_ascii_punctuation() && !"_.\"'()[]".contains(*c));
     let mut counts: Vec<(usize, char)> = Vec::new();

@@ -1,4 +1,4 @@
-//! The first reading of a CSV file: header, rows, types of the columns that are wanted, places of the chunks.
+//! The first pass over a CSV file: header, rows, types of the wanted columns, and positions of the chunks.
 
 use std::io::Read;
 
@@ -12,15 +12,16 @@ use super::{CHUNK_ROWS, Layout, Start, Stream, stopped};
 use crate::error::{EngineError, Result};
 use crate::input::file::SourceFile;
 
-/// Bytes of the start that show how a file is written.
+/// The number of bytes at the start that the dialect is detected from.
 const HEAD: u64 = 64 << 10;
-/// Letters of a line that a message shows.
+/// The number of characters of a line that a message shows.
 const SHOWN: usize = 80;
 
-/// Looks through a file.
+/// Makes the first pass over a file.
 ///
 /// # Errors
-/// A file that is no table: no header, records of other lengths than the header, letters of another encoding, with the line of each.
+/// A file that is not a table: without a header, with records of other lengths than the header's, or with characters of
+/// another encoding. The message names the line.
 pub(in crate::input) fn open(file: &SourceFile, selection: &Selection) -> Result<Layout> {
     let name = file.input.name();
     let options = &selection.csv;
@@ -47,7 +48,7 @@ pub(in crate::input) fn open(file: &SourceFile, selection: &Selection) -> Result
     look.finish(guesses)
 }
 
-/// The encoding, and the length of a mark before the text.
+/// Returns the encoding, and the length of a byte order mark.
 fn encoding(head: &[u8], options: &CsvOptions) -> (Encoding, usize) {
     let marked = marked(head);
     match (options.encoding, marked) {
@@ -77,7 +78,7 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
-    /// Reads the names; returns a guess for each column that is wanted.
+    /// Reads the header, and returns the inference of each wanted column.
     fn header(&mut self) -> Result<Vec<Guess>> {
         let read = self.records.next().map_err(|stop| stopped(self.name, stop))?;
         if !read {
@@ -97,7 +98,7 @@ impl Look<'_> {
         Ok(wanted.map(|(field, name, role)| Guess::new(name, field, role)).collect())
     }
 
-    /// Refuses a first line that holds no names.
+    /// Refuses a first line that does not hold column names.
     fn check_names(&self) -> Result<()> {
         let names = &self.layout.names;
         let asked = &self.selection.columns;
@@ -136,7 +137,7 @@ impl Look<'_> {
         Ok(())
     }
 
-    /// Looks at all rows.
+    /// Examines all rows.
     fn rows(&mut self, mut guesses: Vec<Guess>) -> Result<Vec<Guess>> {
         let (mut row, count) = (0u64, self.layout.names.len());
         let utf8 = self.layout.encoding == Encoding::Utf8;
@@ -177,7 +178,7 @@ impl Look<'_> {
         Ok(self.layout)
     }
 
-    /// Whether numbers have decimal commas.
+    /// Returns `true` if decimals follow a comma.
     fn has_commas(&self, guesses: &[Guess]) -> Result<bool> {
         let numbers = || guesses.iter().filter(|guess| guess.role() == Role::Number);
         let comma = numbers().find_map(|g| Some((g, g.with_comma.as_ref().filter(|_| g.comma)?)));
@@ -228,7 +229,7 @@ impl Look<'_> {
     }
 }
 
-/// Row and line for a message.
+/// Formats row and line for a message.
 pub(in crate::input) fn place(row: u64, line: u64) -> String {
     format!("row {row} (line {line})")
 }
@@ -241,7 +242,7 @@ fn separator(marks: Marks) -> String {
     }
 }
 
-/// The start of a text, for a message.
+/// Shortens a text for a message.
 fn shorten(text: &str) -> String {
     match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{} …", &text[..end]),

@@ -1,5 +1,5 @@
-//! CSV files: looked through once for their columns' types and the places of their chunks, then read chunk by chunk. Memory is that of
-//! the rows under way, whatever the size of the file and the number of its columns.
+//! CSV files. A first pass infers the types of the columns and the positions of the chunks; later passes read chunk by
+//! chunk. Memory is that of the rows in progress, whatever the size of the file and the number of its columns.
 
 mod batch;
 mod cell;
@@ -27,44 +27,44 @@ pub use options::{CsvOptions, Encoding, Role, Selection};
 use records::{Marks, Records, Stop};
 pub(super) use unify::unify;
 
-/// Rows of a chunk.
+/// The number of rows of a chunk.
 const CHUNK_ROWS: usize = 65_536;
 
-/// A stream that records are read from.
+/// The stream that records are read from.
 type Stream = Box<dyn Read + Send>;
 
-/// A chunk: its rows, and the byte of the file at which the first begins.
+/// A chunk: the number of its rows, and the position of its first byte in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Start {
     pub(super) rows: usize,
     position: u64,
 }
 
-/// What was found of a file by looking through it; what another process needs to read the same.
+/// The layout of a CSV file, as the first pass found it. Another process needs no more to read the same rows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Layout {
     encoding: Encoding,
-    /// Bytes of the mark before the text.
+    /// The length of the byte order mark.
     mark: u64,
     marks: Marks,
-    /// Decimals follow a comma.
+    /// `true` if decimals follow a comma.
     comma: bool,
     missing: Missing,
-    /// Names of all columns.
+    /// The names of all columns.
     names: Vec<String>,
-    /// Those that are read.
+    /// The columns that are read.
     columns: Vec<Column>,
     pub(super) chunks: Vec<Start>,
 }
 
-/// An opened file.
+/// An opened CSV file.
 pub(super) struct CsvFile {
     pub(super) layout: Layout,
-    /// Readings of a file that can't be entered in the middle, to be gone on with.
+    /// The idle cursors of a file that cannot be entered in the middle, to be continued by later reads.
     idle: Mutex<Vec<Cursor>>,
 }
 
-/// A reading that has come to a row of the file.
+/// An open read at a row of the file.
 struct Cursor {
     records: Records<Stream>,
     row: u64,
@@ -77,7 +77,7 @@ impl CsvFile {
 }
 
 impl Layout {
-    /// Names and types of the columns; those that are not read count as text.
+    /// Returns names and types of the columns; those that are not read count as text.
     pub(super) fn schema(&self) -> Schema {
         let field = |(place, name): (usize, &String)| {
             let kind = self.columns.iter().find(|column| column.field == place).map(|column| column.kind);
@@ -86,36 +86,37 @@ impl Layout {
         Schema::new(self.names.iter().enumerate().map(field).collect::<Vec<_>>())
     }
 
-    /// A column that is read.
+    /// Returns a column that is read.
     pub(super) fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|column| column.name == name)
     }
 
-    /// The first cell of a column of text that is no number.
+    /// Returns the first cell of a text column that is not a number.
     pub(super) fn odd_text(&self, name: &str) -> Option<&Cell> {
         self.column(name).filter(|column| column.kind == Kind::Text)?.odd.as_ref()
     }
 
-    /// Rows of a column of text by spelling of what could have been a missing value, in order.
+    /// Returns the possible spellings of missing values in text columns: column, spelling and number of rows, in order.
     pub(super) fn taken(&self) -> impl Iterator<Item = (&str, &str, u64)> {
         self.columns.iter().flat_map(|column| {
             column.taken.iter().map(|(text, rows)| (column.name.as_str(), text.as_str(), *rows))
         })
     }
 
-    /// Columns to compute with that are text, though some cells are numbers, with a cell that is none.
+    /// Returns the columns that are needed as numbers and hold both numbers and text, each with its first cell that is
+    /// not a number.
     pub(super) fn mixed(&self) -> impl Iterator<Item = (&str, &Cell)> {
         let mixed = self.columns.iter().filter(|c| c.computed && c.kind == Kind::Text && c.numbers > 0);
         mixed.filter_map(|column| Some((column.name.as_str(), column.odd.as_ref()?)))
     }
 
-    /// Least and largest whole number of a column in a chunk.
+    /// Returns the smallest and largest whole number of a column in a chunk.
     pub(super) fn bounds(&self, chunk: usize, name: &str) -> Option<(i128, i128)> {
         let (least, most) = (*self.column(name)?.bounds.get(chunk)?)?;
         Some((least.into(), most.into()))
     }
 
-    /// The stream of the file's text from a byte on.
+    /// Returns the file's text from a byte position on.
     fn stream(&self, file: &SourceFile, position: u64) -> Result<Stream> {
         let stream = file.stream(position)?;
         Ok(match self.encoding {
@@ -130,7 +131,7 @@ impl Layout {
 }
 
 impl Kind {
-    /// The Arrow type of the column's values.
+    /// Returns the Arrow type of the column's values.
     pub(super) fn data_type(self) -> DataType {
         match self {
             Self::Nothing => DataType::Null,
@@ -143,7 +144,7 @@ impl Kind {
     }
 }
 
-/// The error for a file that can't be cut into records.
+/// Returns the error for a file that can't be split into records.
 fn stopped(name: &str, stop: Stop) -> EngineError {
     match stop {
         Stop::Io(error) => match error.downcast::<EngineError>() {

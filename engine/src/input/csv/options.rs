@@ -1,82 +1,85 @@
-//! How CSV files are written: what is given by options, the rest is found by looking.
+//! Options of CSV files. Whatever they leave open is detected.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// Letters of a CSV file as bytes.
+/// The character encoding of a CSV file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Encoding {
     /// UTF-8, with or without a byte order mark.
     #[default]
     #[serde(rename = "utf-8")]
     Utf8,
-    /// UTF-16, lower byte first.
+    /// UTF-16, little-endian.
     #[serde(rename = "utf-16le")]
     Utf16Le,
-    /// UTF-16, higher byte first.
+    /// UTF-16, big-endian.
     #[serde(rename = "utf-16be")]
     Utf16Be,
-    /// Latin-1 in the form that Windows has: windows-1252.
+    /// Latin-1 as Windows extends it (windows-1252).
     #[serde(rename = "latin1")]
     Latin1,
 }
 
-/// What is said of CSV files; `None` where it is to be found by looking. Part of a specification: it changes what is read.
+/// The options of CSV files; `None` where the value is detected. They are part of a specification, since they change
+/// what is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CsvOptions {
-    /// Character between two fields, of one byte.
+    /// The character between two fields, of one byte.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delimiter: Option<char>,
-    /// Character before the decimals, `.` or `,`.
+    /// The decimal mark, `.` or `,`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decimal: Option<char>,
-    /// Encoding of the text.
+    /// The encoding of the text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encoding: Option<Encoding>,
-    /// Texts that stand for a missing value in every column; without them `NA` and its like do in columns of numbers.
+    /// The texts that mean a missing value in every column. Without them `NA` and the like do so in numeric columns.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub na: Option<Vec<String>>,
 }
 
 impl CsvOptions {
-    /// Whether nothing is said.
+    /// Returns `true` if no option is set.
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// What a column is read for; decides how its cells are taken in a CSV file, which has no types.
+/// The use of a column. It decides the type of the column's cells in a CSV file, which has no types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// To be computed with: what can be read as a number is one.
+    /// The column is computed with: every cell that can be read as a number is one.
     Number,
-    /// Levels of a factor: what is written differently differs.
+    /// The column holds levels of a factor: different spellings are different levels.
     Level,
-    /// Identifiers of units or clusters: the same, and numbers are whole.
+    /// The column holds identifiers of units or clusters: different spellings are different keys, and numbers are
+    /// whole.
     Key,
 }
 
-/// The columns to read of an input, what each is for, and how its CSV files are written.
+/// The columns to read of an input with the use of each, and the options of its CSV files.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
-    /// Columns by name; all of them if empty.
+    /// The use of each column, by name; empty for all columns.
     pub(crate) columns: BTreeMap<String, Role>,
+    /// The options of CSV files.
     pub(crate) csv: CsvOptions,
-    /// Columns that nobody asked for are read too.
+    /// `true` if the other columns are read too, as numbers.
     pub(crate) all: bool,
 }
 
 impl Selection {
-    /// Numbers of these columns; of all if there are none.
+    /// Selects these columns as numbers, or all columns if there are none.
     pub fn of(columns: &[String]) -> Self {
         let columns: BTreeMap<String, Role> =
             columns.iter().map(|name| (name.clone(), Role::Number)).collect();
         Self { all: columns.is_empty(), columns, csv: CsvOptions::default() }
     }
 
-    /// Adds a column; one that is computed with anywhere is a number everywhere.
+    /// Adds a column. A column with several uses is a number if one of them computes with it.
     pub fn add(&mut self, name: &str, role: Role) {
         let known = self.columns.entry(name.to_owned()).or_insert(role);
         *known = match (*known, role) {
@@ -86,7 +89,7 @@ impl Selection {
         };
     }
 
-    /// What a column is read for; `None` if it is not read.
+    /// Returns the use of a column, or `None` if it is not read.
     pub(super) fn role(&self, name: &str) -> Option<Role> {
         self.columns.get(name).copied().or(self.all.then_some(Role::Number))
     }

@@ -1,16 +1,16 @@
-//! A stream of text cut into records and fields.
+//! Splitting of text into records and fields, as a stream.
 
 use std::borrow::Cow;
 use std::io::Read;
 
 use serde::{Deserialize, Serialize};
 
-/// Bytes of a record at most: longer ones are quotes that nobody closes.
+/// The largest record, in bytes: longer ones come from a quote that is never closed.
 const LONGEST: usize = 64 << 20;
-/// Bytes read at a time, and room at the start.
+/// The number of bytes read at once, and the initial size of the buffer.
 const BLOCK: usize = 1 << 20;
 
-/// Characters with a meaning.
+/// The characters with a meaning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Marks {
     pub(super) delimiter: u8,
@@ -18,35 +18,35 @@ pub(crate) struct Marks {
 }
 
 impl Marks {
-    /// Whether any number of delimiters is one.
+    /// Returns `true` if consecutive separators count as one.
     fn joins(self) -> bool {
         self.delimiter == b' '
     }
 }
 
-/// A field of the record that was read last.
+/// A field of the current record.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Field {
     start: usize,
     end: usize,
-    /// It stands in quotes.
+    /// `true` if the field stands in quotes.
     pub(super) quoted: bool,
-    /// Quotes within are doubled.
+    /// `true` if the field holds doubled quotes.
     doubled: bool,
 }
 
-/// Why there is no next record.
+/// The reason why a record can't be read.
 #[derive(Debug)]
 pub(super) enum Stop {
     /// Reading failed.
     Io(std::io::Error),
-    /// A record has no end within the bytes that one may have.
+    /// A record exceeds the largest size.
     Endless,
-    /// A quote is opened in this line and never closed.
+    /// A quote that opens in this line is never closed.
     Open(u64),
 }
 
-/// Records of a stream of UTF-8.
+/// The records of a stream of UTF-8 text.
 pub(super) struct Records<R> {
     input: R,
     marks: Marks,
@@ -54,28 +54,28 @@ pub(super) struct Records<R> {
     start: usize,
     end: usize,
     finished: bool,
-    /// Bytes of the stream before the buffer.
+    /// The number of bytes of the stream before the buffer.
     before: u64,
-    /// Lines before the next record.
+    /// The number of lines before the next record.
     lines: u64,
-    /// The last line ended in CR: an LF that follows belongs to it.
+    /// `true` if the last line ended in CR: a following LF belongs to it.
     after_cr: bool,
-    /// Line in which the last record starts.
+    /// The line in which the current record starts.
     pub(super) line: u64,
-    /// Byte at which the last record starts.
+    /// The position of the byte at which the current record starts.
     pub(super) position: u64,
     pub(super) fields: Vec<Field>,
 }
 
 enum Cut {
-    /// Ends before this place of the buffer.
+    /// The record ends before this place in the buffer.
     At(usize),
     Incomplete,
     Open,
 }
 
 impl<R: Read> Records<R> {
-    /// Records of `input`, which begins at byte `position` of the whole.
+    /// Returns the records of `input`, which starts at byte `position` of the file.
     pub(super) fn new(input: R, marks: Marks, position: u64) -> Self {
         Self {
             input,
@@ -93,7 +93,7 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// Reads the next record into `fields`; empty lines are passed over. `false` at the end.
+    /// Reads the next record into `fields`, skipping empty lines; returns `false` at the end.
     pub(super) fn next(&mut self) -> Result<bool, Stop> {
         loop {
             if self.skip_empty_lines() {
@@ -116,7 +116,7 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// Passes over line ends; `false` if nothing follows them in the buffer.
+    /// Skips line ends; returns `false` if nothing follows them in the buffer.
     fn skip_empty_lines(&mut self) -> bool {
         while self.start < self.end {
             match self.buffer[self.start] {
@@ -162,7 +162,7 @@ impl<R: Read> Records<R> {
         Ok(())
     }
 
-    /// Finds the fields of the record at the start of the buffer.
+    /// Splits the record at the start of the buffer into fields.
     fn cut(&mut self) -> Cut {
         let Marks { delimiter, quote } = self.marks;
         let bytes = &self.buffer[..self.end];
@@ -207,7 +207,7 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// The text of a field of the last record.
+    /// Returns the text of a field of the current record, with doubled quotes resolved.
     pub(super) fn bytes(&self, index: usize) -> Cow<'_, [u8]> {
         let field = self.fields[index];
         let bytes = &self.buffer[field.start..field.end];
@@ -225,7 +225,7 @@ impl<R: Read> Records<R> {
         Cow::Owned(out)
     }
 
-    /// The last record as it stands, for messages.
+    /// Returns the current record as it stands in the file, for messages.
     pub(super) fn text(&self) -> String {
         let (first, last) = (self.fields.first(), self.fields.last());
         let start = first.map_or(0, |field| field.start - usize::from(field.quoted));
@@ -234,7 +234,7 @@ impl<R: Read> Records<R> {
     }
 }
 
-/// Place of the quote that closes a field, and whether quotes before are doubled.
+/// Returns the place of the quote that closes a field, and `true` if the field holds doubled quotes.
 fn close(bytes: &[u8], from: usize, quote: u8, finished: bool) -> Option<(usize, bool)> {
     let (mut at, mut doubled) = (from, false);
     loop {
@@ -242,7 +242,7 @@ fn close(bytes: &[u8], from: usize, quote: u8, finished: bool) -> Option<(usize,
         match bytes.get(at + 1) {
             Some(next) if *next == quote => (at, doubled) = (at + 2, true),
             Some(_) => return Some((at, doubled)),
-            // Whether it closes is told by the next byte; at the end of the file it does.
+            // The next byte decides whether the quote closes the field; at the end of the file it does.
             None => return finished.then_some((at, doubled)),
         }
     }

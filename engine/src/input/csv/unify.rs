@@ -1,10 +1,11 @@
-//! Codes of several CSV files: what is one spelling in one part and another in the next is read as text in all.
+//! One type for the codes of several CSV files: a column that files would read in different ways is text in all of
+//! them.
 
 use super::column::Kind;
 use super::options::{Role, Selection};
 use crate::input::file::{Content, SourceFile};
 
-/// Makes columns of codes that files would read differently text in all of them.
+/// Turns columns of codes into text in all files, if the files would read them in different ways.
 pub(in crate::input) fn unify(files: &mut [SourceFile], selection: &Selection) {
     for (name, role) in selection.columns.iter().filter(|(_, role)| **role != Role::Number) {
         let mut kinds: Vec<(Kind, bool)> = Vec::new();
@@ -21,7 +22,7 @@ pub(in crate::input) fn unify(files: &mut [SourceFile], selection: &Selection) {
     }
 }
 
-/// Whether files with these kinds of a column read its codes alike.
+/// Returns `true` if files with these types of a column read its codes in the same way.
 fn alike(kinds: &[(Kind, bool)], role: Role) -> bool {
     let plain = |&(kind, pointed): &(Kind, bool)| match kind {
         Kind::Integer | Kind::Unsigned => true,

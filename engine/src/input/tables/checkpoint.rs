@@ -1,4 +1,4 @@
-//! Checkpoints of a Delta log: the actions of all versions before, as rows of a Parquet file.
+//! Checkpoints of a Delta log: the actions of all earlier versions, as rows of a Parquet file.
 
 use std::collections::BTreeMap;
 
@@ -10,13 +10,13 @@ use super::delta::{Action, DeletionVector, FileAction, Metadata, Protocol};
 use crate::error::EngineError;
 use crate::parquet_file;
 
-/// Rows of a batch: each is a file with its statistics.
+/// The number of rows of a batch: each is a file with its statistics.
 const BATCH_ROWS: usize = 4096;
 
-/// Columns that are read.
+/// The columns that are read.
 const COLUMNS: [&str; 3] = ["add", "metaData", "protocol"];
 
-/// The actions of a checkpoint, or why they can't be read.
+/// Reads the actions of a checkpoint; the error is the reason why it can't be read.
 pub(super) fn read(bytes: Bytes) -> Result<Vec<Action>, String> {
     let metadata = parquet_file::open(&bytes).map_err(|damage| damage.to_string())?;
     let fields = metadata.schema().fields().iter().enumerate();

@@ -8,7 +8,7 @@ use super::{DELTA_LOG, Folder, checkpoint, unread};
 use crate::error::{EngineError, Result};
 use crate::input::files::percent_decode;
 
-/// Features of reader version 3 that change nothing of what is read here, or that are looked for by themselves.
+/// The features of reader version 3 that do not matter here, or that are checked separately.
 const FEATURES: [&str; 7] = [
     "columnMapping",
     "deletionVectors",
@@ -19,21 +19,21 @@ const FEATURES: [&str; 7] = [
     "vacuumProtocolCheck",
 ];
 
-/// Files of a table's version.
+/// The files of a table's version.
 #[derive(Debug, Default)]
 pub(in crate::input) struct Snapshot {
-    /// Files by path below the table's folder.
+    /// The files by path below the table's folder.
     pub(in crate::input) files: BTreeMap<String, TableFile>,
 }
 
-/// What a table's log says of a file.
+/// The log's facts of a file.
 #[derive(Clone, Debug, Default)]
 pub(in crate::input) struct TableFile {
-    /// Values of the partition columns; `None` for a missing one.
+    /// The values of the partition columns; `None` for a missing one.
     pub(in crate::input) columns: Vec<(String, Option<String>)>,
 }
 
-/// A line of a commit, or a row of a checkpoint.
+/// An action: a line of a commit, or a row of a checkpoint.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Action {
@@ -75,19 +75,20 @@ pub(super) struct Protocol {
     pub(super) reader_features: Option<Vec<String>>,
 }
 
-/// What the log has said so far.
+/// The state of the table after the actions so far.
 #[derive(Default)]
 struct Replay {
-    /// By path and the deletion vector's name.
+    /// The files by path and the deletion vector's name.
     files: BTreeMap<(String, String), FileAction>,
     metadata: Option<Metadata>,
     protocol: Option<Protocol>,
 }
 
-/// The files of the newest version of a table, from the names of what is in its log.
+/// Returns the files of the newest version of a table; `names` are the names of the files in its log.
 ///
 /// # Errors
-/// A log with gaps or damage, and tables that need more than their files: deletion vectors, renamed columns, unknown features.
+/// A log with gaps or damage, and tables that need more than their files: deletion vectors, renamed columns, unknown
+/// features.
 pub(super) fn snapshot(table: &dyn Folder, names: &[String]) -> Result<Snapshot> {
     let damaged = |what: String| unread(&table.name(), &format!("whose log can't be replayed: {what}"));
     let log = Names::new(names);
@@ -122,11 +123,11 @@ pub(super) fn snapshot(table: &dyn Folder, names: &[String]) -> Result<Snapshot>
     replay.finish(&table.name())
 }
 
-/// What the log's folder holds, by version.
+/// The files of the log, by version.
 #[derive(Default)]
 struct Names<'a> {
     commits: BTreeSet<u64>,
-    /// Parts of checkpoints, and how many there must be.
+    /// The parts of checkpoints, by version and number of parts.
     checkpoints: BTreeMap<(u64, u64), Vec<&'a str>>,
 }
 
@@ -143,7 +144,7 @@ impl<'a> Names<'a> {
                         log.part(version, of, name);
                     }
                 }
-                // Other checkpoints and compacted commits repeat what the commits say.
+                // Other checkpoints and compacted commits repeat the commits.
                 _ => {}
             }
         }
@@ -161,14 +162,14 @@ impl<'a> Names<'a> {
         self.commits.last().copied().max(checkpoint)
     }
 
-    /// The newest checkpoint that is whole.
+    /// Returns the newest complete checkpoint.
     fn checkpoint(&self) -> Option<(u64, &[&'a str])> {
         let whole = self.checkpoints.iter().rev().find(|((_, of), parts)| parts.len() as u64 == *of);
         whole.map(|((version, _), parts)| (*version, parts.as_slice()))
     }
 }
 
-/// A number of `digits` digits.
+/// Parses a number of exactly `digits` digits.
 fn number(text: &str, digits: usize) -> Option<u64> {
     (text.len() == digits && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok()).flatten()
 }
@@ -215,7 +216,7 @@ fn key(action: &FileAction) -> (String, String) {
     (action.path.clone(), name.unwrap_or_default())
 }
 
-/// Refuses tables whose files don't hold what the table's columns say.
+/// Refuses tables whose files do not hold the table's columns.
 fn readable(table: &str, protocol: &Protocol, metadata: &Metadata) -> Result<()> {
     let mode = metadata.configuration.get("delta.columnMapping.mode").cloned().flatten();
     if let Some(mode) = mode.filter(|mode| mode != "none") {
@@ -240,7 +241,7 @@ fn readable(table: &str, protocol: &Protocol, metadata: &Metadata) -> Result<()>
     }
 }
 
-/// The path of a file below the table's folder.
+/// Returns the path of a file below the table's folder.
 fn below(table: &str, path: &str) -> Result<String> {
     let decoded = percent_decode(path);
     let outside = decoded.contains("://")
@@ -258,13 +259,13 @@ fn columns(
     mut values: BTreeMap<String, Option<String>>,
 ) -> Vec<(String, Option<String>)> {
     let names = metadata.partition_columns.iter();
-    // An empty text is how the log writes a missing value.
+    // The log writes a missing value as an empty text.
     names
         .map(|name| (name.clone(), values.remove(name).flatten().filter(|value| !value.is_empty())))
         .collect()
 }
 
-/// The error for a file that the newest version has and the folder has not.
+/// Returns the error for a file that the newest version has and the folder lacks.
 pub(super) fn gone(table: &str, path: &str) -> EngineError {
     EngineError::input(format!("the Delta table `{table}` has the file `{path}`, which is not there"))
         .with_hint("copy the whole folder of the table again, or repair it with FSCK REPAIR TABLE")

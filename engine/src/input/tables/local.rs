@@ -1,4 +1,4 @@
-//! Tables in folders of this machine.
+//! Tables in local folders.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -10,25 +10,26 @@ use super::{Folder, Snapshot, delta, is_log, table_at};
 use crate::disk;
 use crate::error::{EngineError, Result};
 
-/// A table's folder and its state.
+/// A table's folder and its snapshot.
 #[derive(Debug)]
 pub(in crate::input) struct LocalTable {
-    /// The folder, as the system calls it.
+    /// The folder's canonical path.
     pub(in crate::input) root: PathBuf,
+    /// The files of the newest version.
     pub(in crate::input) snapshot: Snapshot,
 }
 
-/// Tables by folder, each looked for once.
+/// The tables by folder, each looked for once.
 #[derive(Default)]
 pub(in crate::input) struct LocalTables {
     known: HashMap<PathBuf, Option<Rc<LocalTable>>>,
 }
 
 impl LocalTables {
-    /// The table that the folder is, if it is one; `folder` as the system calls it.
+    /// Returns the table that a folder is, if it is one; `folder` is a canonical path.
     ///
     /// # Errors
-    /// A table that is not read.
+    /// A table that can't be read.
     pub(in crate::input) fn at(&mut self, folder: &Path) -> Result<Option<Rc<LocalTable>>> {
         if let Some(known) = self.known.get(folder) {
             return Ok(known.clone());
@@ -39,10 +40,10 @@ impl LocalTables {
         Ok(table)
     }
 
-    /// The nearest table that the folder is, or is in.
+    /// Returns the nearest table that the folder is, or is in.
     ///
     /// # Errors
-    /// As [`LocalTables::at`].
+    /// The same as of [`LocalTables::at`].
     pub(in crate::input) fn above(&mut self, folder: &Path) -> Result<Option<Rc<LocalTable>>> {
         for folder in folder.ancestors() {
             if let Some(table) = self.at(folder)? {
@@ -54,7 +55,7 @@ impl LocalTables {
 }
 
 impl LocalTable {
-    /// The error for a file that is gone.
+    /// Returns the error for a file that is gone.
     pub(in crate::input) fn gone(&self, path: &str) -> EngineError {
         delta::gone(&self.root.display().to_string(), path)
     }
@@ -71,7 +72,7 @@ impl Folder for OnDisk<'_> {
         let folder = self.0.join(below);
         let entries = match std::fs::read_dir(&folder) {
             Ok(entries) => entries,
-            // Files above the input that are none of ours; the log of a table must be read.
+            // Folders above the input may be unreadable; the log of a table must be readable.
             Err(error) if is_log(below) && error.kind() == std::io::ErrorKind::PermissionDenied => {
                 return Err(failed(&folder, &error));
             }

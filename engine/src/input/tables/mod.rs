@@ -1,5 +1,5 @@
-//! Folders that are tables: which of their files count is written in a log, not in the folder. Delta tables are read as of their newest
-//! version; Iceberg, Hudi and what Spark's streams write are refused by name.
+//! Folders that are tables: a log, not the folder, says which files count. Delta tables are read as of their newest
+//! version. Iceberg tables, Hudi tables and the output of Spark streams are refused by name.
 
 mod checkpoint;
 mod delta;
@@ -12,25 +12,25 @@ pub(super) use remote::RemoteTables;
 
 use crate::error::{EngineError, Result};
 
-/// Folder of a Delta table's log.
+/// The folder of a Delta table's log.
 const DELTA_LOG: &str = "_delta_log";
-/// End of the names of an Iceberg table's states.
+/// The end of the names of an Iceberg table's metadata files.
 const ICEBERG: &str = ".metadata.json";
 
-/// The files of one folder, wherever it is.
+/// A folder, local or remote.
 trait Folder {
-    /// Its name, for messages.
+    /// Returns the folder's name, for messages.
     fn name(&self) -> String;
-    /// Names of what is in its folder `below`; none if there is no such folder.
+    /// Returns the names of the entries of its folder `below`; none if there is no such folder.
     fn names(&self, below: &str) -> Result<Vec<String>>;
-    /// Reads a file of it.
+    /// Reads a file of the folder.
     fn read(&self, path: &str) -> Result<bytes::Bytes>;
 }
 
-/// The state of the table that the folder is, if it is one.
+/// Returns the snapshot of the table that the folder is, if it is one.
 ///
 /// # Errors
-/// A table in a format that is not read, or one whose log can't be.
+/// A table in a format that is not read, or one whose log can't be read.
 fn table_at(folder: &dyn Folder) -> Result<Option<Snapshot>> {
     let log = folder.names(DELTA_LOG)?;
     if !log.is_empty() {
@@ -50,7 +50,7 @@ fn table_at(folder: &dyn Folder) -> Result<Option<Snapshot>> {
     }
 }
 
-/// The state with the greatest number (`v3.metadata.json`, `00003-….metadata.json`).
+/// Returns the metadata file with the greatest number (`v3.metadata.json`, `00003-….metadata.json`).
 fn newest(states: &[String]) -> Option<&String> {
     let number = |name: &str| -> u64 {
         let digits = name.trim_start_matches('v').split(|c: char| !c.is_ascii_digit()).next();
@@ -89,7 +89,7 @@ fn stream(table: &str) -> EngineError {
     refused(table, "the output of a Spark stream (`_spark_metadata`)", &command)
 }
 
-/// The error for a Delta table that needs what is not read.
+/// Returns the error for a Delta table with features that are not read.
 fn unread(table: &str, what: &str) -> EngineError {
     let command = format!(
         "duckdb -c \"INSTALL delta; LOAD delta; COPY (FROM delta_scan('{}')) TO 'panel.parquet'\"",
@@ -99,7 +99,7 @@ fn unread(table: &str, what: &str) -> EngineError {
         .with_hint(format!("write its rows to a file and give that: {command}"))
 }
 
-/// The error for a file that its table no longer has.
+/// Returns the error for a file that its table no longer has.
 pub(super) fn not_in_table(file: &str, table: &str) -> EngineError {
     EngineError::input(format!(
         "`{file}` is no part of the Delta table `{table}` any more: its rows were deleted or replaced"

@@ -10,18 +10,18 @@ use crate::error::Result;
 use crate::input::remote::failure;
 use crate::store::{ObjectInfo, Storage, StoreErrorKind};
 
-/// Tables of a bucket by prefix (empty, or with a slash at its end), each looked for once.
+/// The tables of a bucket by prefix (empty, or ending in a slash), each looked for once.
 pub(in crate::input) struct RemoteTables<'a> {
     storage: &'a Storage,
     bucket: &'a str,
-    /// What was listed, by key, and the prefix that it was listed by: what lies below it need not be asked for again.
+    /// The objects that were listed, by key, and the prefix of that list: objects below it need no further request.
     listed: &'a [ObjectInfo],
     prefix: &'a str,
     known: HashMap<String, Option<Rc<Snapshot>>>,
 }
 
 impl<'a> RemoteTables<'a> {
-    /// Tables of a bucket of which the objects below `prefix` are listed.
+    /// Returns the tables of a bucket whose objects below `prefix` are listed.
     pub(in crate::input) fn new(
         storage: &'a Storage,
         bucket: &'a str,
@@ -31,7 +31,7 @@ impl<'a> RemoteTables<'a> {
         Self { storage, bucket, listed, prefix, known: HashMap::new() }
     }
 
-    /// The table that the prefix is, if it is one.
+    /// Returns the table that the prefix is, if it is one.
     fn at(&mut self, prefix: &str) -> Result<Option<Rc<Snapshot>>> {
         if let Some(known) = self.known.get(prefix) {
             return Ok(known.clone());
@@ -41,10 +41,10 @@ impl<'a> RemoteTables<'a> {
         Ok(table)
     }
 
-    /// The nearest table that an object is in, with its prefix.
+    /// Returns the nearest table that holds an object, with its prefix.
     ///
     /// # Errors
-    /// A table that is not read.
+    /// A table that can't be read.
     pub(in crate::input) fn above(&mut self, key: &str) -> Result<Option<(String, Rc<Snapshot>)>> {
         let slashes = key.match_indices('/').map(|(at, _)| at + 1).rev().chain([0]);
         for prefix in slashes.map(|end| &key[..end]) {
@@ -57,10 +57,10 @@ impl<'a> RemoteTables<'a> {
 }
 
 impl RemoteTables<'_> {
-    /// Refuses tables of which files below the listed prefix are missing.
+    /// Refuses tables with missing files below the listed prefix.
     ///
     /// # Errors
-    /// The first such file.
+    /// Names the first such file.
     pub(in crate::input) fn all_there(&self, listed: &[ObjectInfo]) -> Result<()> {
         for (root, table) in self.known.iter().filter_map(|(root, table)| Some((root, table.as_ref()?))) {
             for path in table.files.keys() {
@@ -95,7 +95,7 @@ impl Folder for InBucket<'_> {
         }
         match self.tables.storage.list(&folder) {
             Ok(listed) => Ok(listed.iter().filter_map(name).collect()),
-            // Rights may end at the prefix that was named: then there is no table to see above it.
+            // The credentials may not reach above the prefix that was named: then no table above it is visible.
             Err(error) if error.kind == StoreErrorKind::Denied => Ok(Vec::new()),
             Err(error) => Err(failure(error)),
         }
