@@ -1,13 +1,15 @@
-//! Fields as JSON text, for `#[serde(with = "crate::as_json")]`: what such a type leaves out where it says nothing, a form without names of
-//! fields (postcard) can't leave out.
+//! Serialization of fields as JSON text, for `#[serde(with = "crate::as_json")]`. Types that skip empty fields can't
+//! otherwise be written in a format without field names (postcard).
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
+/// Serializes a value as a string of JSON.
 pub(crate) fn serialize<T: Serialize, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
     serde_json::to_string(value).map_err(ser::Error::custom)?.serialize(serializer)
 }
 
+/// Deserializes a value from a string of JSON.
 pub(crate) fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<T, D::Error> {

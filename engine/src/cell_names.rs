@@ -1,12 +1,12 @@
-//! Cells by name: each by itself where they are few, by cohort where they are many.
+//! Names of cells in messages: one by one if they are few, by cohort if they are many.
 
 use stagger_estimator::label::label;
 
-/// Cells that are named one by one.
+/// The number of cells up to which each is named.
 const FEW: usize = 6;
 
-/// Names some of the cells, ascending, of which `group` and `time` hold the labels: `(3, 2), (3, 3)`, or
-/// `cohort 3 in 2 to 6; cohorts 5, 7 in 2, 4 to 6`. None is left out.
+/// Names the cells `cells` (ascending indices into the labels `group` and `time`): `(3, 2), (3, 3)`, or `cohort 3 in 2
+/// to 6; cohorts 5, 7 in 2, 4 to 6`. All of them are named.
 pub fn name_cells(group: &[f64], time: &[f64], cells: &[usize]) -> String {
     if cells.len() <= FEW {
         let one = |&k: &usize| format!("({}, {})", label(group[k]), label(time[k]));
@@ -28,7 +28,7 @@ pub fn name_cells(group: &[f64], time: &[f64], cells: &[usize]) -> String {
     by_periods.iter().map(phrase).collect::<Vec<_>>().join("; ")
 }
 
-/// Periods of one cohort's cells: `2, 4 to 6`. Cells that follow each other are of periods that do.
+/// Formats the periods of one cohort's cells: `2, 4 to 6`. Consecutive cells have consecutive periods.
 fn spans(time: &[f64], cells: &[usize]) -> String {
     let span = |cells: &[usize]| match cells {
         [one] => label(time[*one]),

@@ -1,4 +1,5 @@
-//! Files of this machine, opened only where they are files: a FIFO would wait for its writer for ever, a device has no end.
+//! Local files, opened only if they are regular files: a FIFO would block until it has a writer, and a device has no
+//! end.
 
 use std::fs::{self, File, Metadata};
 use std::hash::{BuildHasher, RandomState};
@@ -8,9 +9,9 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-/// Most bytes of a run file or a list of prices: a text that people write.
+/// The largest run file or price list, in bytes: texts that people write.
 pub const TEXT_BYTES: u64 = 16 << 20;
-/// Most bytes of a file that a run wrote: a result with the covariance of thousands of cells, an event log.
+/// The largest file that a run wrote, in bytes: a result with the covariance of thousands of cells, or an event log.
 pub const RECORD_BYTES: u64 = 2 << 30;
 
 /// Returns a file name that nobody can guess: `prefix`, the 16 hexadecimal digits of 64 random bits of the system, `suffix`.
@@ -18,13 +19,13 @@ pub fn random_name(prefix: &str, suffix: &str) -> String {
     format!("{prefix}{:016x}{suffix}", RandomState::new().hash_one(std::process::id()))
 }
 
-/// Opens a regular file for reading, with what the system knows of it.
+/// Opens a regular file for reading, and returns its metadata too.
 ///
 /// # Errors
-/// As [`File::open`], and [`ErrorKind::InvalidInput`] for folders, FIFOs, sockets and devices, which are named as what they are. None of them is
-/// waited for.
+/// The errors of [`File::open`], and [`ErrorKind::InvalidInput`] for folders, FIFOs, sockets and devices, with the kind
+/// in the message. None of them blocks.
 pub fn open(path: &Path) -> io::Result<(File, Metadata)> {
-    // Opening some devices does something; so they are told before.
+    // Opening some devices has effects, so the type is checked before.
     check_regular(&fs::metadata(path)?)?;
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
     let file = File::options().read(true).custom_flags(flags.cast_signed()).open(path)?;
@@ -33,10 +34,10 @@ pub fn open(path: &Path) -> io::Result<(File, Metadata)> {
     Ok((file, meta))
 }
 
-/// Refuses what is no regular file.
+/// Refuses everything but regular files.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidInput`], with the kind of thing that it is.
+/// [`ErrorKind::InvalidInput`], with the kind of the file.
 pub fn check_regular(meta: &Metadata) -> io::Result<()> {
     match irregular(meta) {
         None => Ok(()),
@@ -46,7 +47,7 @@ pub fn check_regular(meta: &Metadata) -> io::Result<()> {
     }
 }
 
-/// The kind of thing that is no regular file; `None` of a file.
+/// Returns the kind of a file that is not regular; `None` for regular files.
 fn irregular(meta: &Metadata) -> Option<&'static str> {
     let kind = meta.file_type();
     if kind.is_file() {
@@ -62,10 +63,10 @@ fn irregular(meta: &Metadata) -> Option<&'static str> {
     }
 }
 
-/// All bytes of a regular file of at most `most` bytes.
+/// Reads a regular file of at most `most` bytes.
 ///
 /// # Errors
-/// As [`open`], and a file that is larger, or grows beyond.
+/// The errors of [`open`], and a file that is larger or grows beyond `most` bytes.
 pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let (file, meta) = open(path)?;
     if meta.len() > most {
@@ -79,10 +80,10 @@ pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     }
 }
 
-/// The text of a regular file of at most `most` bytes.
+/// Reads the text of a regular file of at most `most` bytes.
 ///
 /// # Errors
-/// As [`read`], and bytes that are no UTF-8.
+/// The errors of [`read`], and bytes that are not UTF-8.
 pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
     String::from_utf8(read(path, most)?)
         .map_err(|_| io::Error::new(ErrorKind::InvalidData, "the file is no text in UTF-8"))

@@ -1,20 +1,20 @@
-//! Errors that name what is wrong, where, and what to do about it.
+//! Errors that name the fault, its place and the remedy.
 
 use std::fmt;
 
 use crate::store::StoreErrorKind;
 use crate::worker::protocol::FailureClass;
 
-/// Whose fault an error is; decides the exit status.
+/// The cause of an error, which decides the exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// Bad arguments or bad input: exit status 2.
+    /// Bad arguments or bad input, with exit status 2.
     Input,
-    /// The run failed: exit status 1.
+    /// A failed run, with exit status 1.
     Failed,
 }
 
-/// An error of the engine: a message in lower case without a full stop, and a hint where there is one.
+/// An error: a message in lower case without a full stop, and usually a hint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineError {
     kind: ErrorKind,
@@ -29,31 +29,31 @@ impl EngineError {
         Self { kind, message, hint: None, storage: None, class: None }
     }
 
-    /// Bad arguments or bad input.
+    /// Returns an error of bad arguments or bad input.
     pub fn input(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Input, message.into())
     }
 
-    /// A run that could not be finished.
+    /// Returns an error of a run that could not be finished.
     pub fn failed(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Failed, message.into())
     }
 
-    /// The same error with a hint.
+    /// Adds a hint.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// The same error with its place before the message.
+    /// Puts the place before the message.
     #[must_use]
     pub fn in_context(mut self, place: &str) -> Self {
         self.message = format!("{place}: {}", self.message);
         self
     }
 
-    /// The same error with its message and its hint changed.
+    /// Applies `change` to the message and the hint.
     #[must_use]
     pub(crate) fn rewritten(mut self, change: impl Fn(&str) -> String) -> Self {
         self.message = change(&self.message);
@@ -61,36 +61,36 @@ impl EngineError {
         self
     }
 
-    /// The same error with what storage had to do with it.
+    /// Records the class of the storage failure behind the error.
     #[must_use]
     pub fn with_storage(mut self, kind: StoreErrorKind) -> Self {
         self.storage = Some(kind);
         self
     }
 
-    /// What storage had to do with it, if it had.
+    /// Returns the class of the storage failure behind the error, if there is one.
     pub fn storage(&self) -> Option<StoreErrorKind> {
         self.storage
     }
 
-    /// The same error with what a run can do about the task that met it, where its kind does not say.
+    /// Records the failure class of the task that met the error, if its kind does not imply the class.
     #[must_use]
     pub fn with_class(mut self, class: FailureClass) -> Self {
         self.class = Some(class);
         self
     }
 
-    /// What a run can do about the task that met it.
+    /// Returns the recorded failure class.
     pub(crate) fn class(&self) -> Option<FailureClass> {
         self.class
     }
 
-    /// What to do about it.
+    /// Returns the hint.
     pub fn hint(&self) -> Option<String> {
         self.hint.clone()
     }
 
-    /// Whether arguments or input are to blame.
+    /// Returns `true` if arguments or input are the cause.
     pub fn is_input(&self) -> bool {
         self.kind == ErrorKind::Input
     }
@@ -104,10 +104,10 @@ impl fmt::Display for EngineError {
 
 impl std::error::Error for EngineError {}
 
-/// Result of the engine.
+/// The result of a fallible operation.
 pub type Result<T> = std::result::Result<T, EngineError>;
 
-/// The names nearest to `wanted`, for a hint.
+/// Returns up to three `names` that are most similar to `wanted`, for a hint.
 pub fn closest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let mut scored: Vec<(f64, &str)> = names
         .into_iter()

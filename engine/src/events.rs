@@ -1,5 +1,5 @@
-//! What a run tells its listeners: the journal, the progress line, the dashboard, the event log. All of them read the same events, so
-//! what the dashboard shows live it can show again from a journal. `docs/events.md` describes them for other programs.
+//! The events of a run, for its listeners: the journal, the progress line, the dashboard and the event log. All of them
+//! read the same events, so the dashboard can replay a journal. `docs/events.md` describes them for other programs.
 
 use serde::{Deserialize, Serialize};
 use stagger_estimator::cells::Cell;
@@ -10,146 +10,146 @@ use crate::result::{Aggte, AttGt, Num, RunResult};
 use crate::schedule::Cost;
 use crate::worker::protocol::{FailureClass, ObjectRef, Phases};
 
-/// Version of the event log. A reader skips events and fields that it does not know, so only a change of what is there counts.
+/// The version of the event log. Readers skip unknown events and fields, so only a change of existing ones counts.
 pub const EVENTS: u32 = 1;
 
-/// Cells up to which plans and estimates are told; of more, only the numbers are.
+/// The number of cells up to which events carry plans and estimates; beyond it they carry only the number.
 const MOST_CELLS: usize = 5_000;
 
-/// One event. Listeners can't slow or change a run.
+/// An event of a run. Listeners can't slow or change a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum RunEvent {
-    /// A controller took the run.
+    /// A controller took over the run.
     Opened {
-        /// Version of the program.
+        /// The version of the program.
         version: String,
     },
-    /// What the tasks run on.
+    /// The workers of the run are known.
     Workers {
-        /// `threads`, `lambda`, `queue` or `both`.
+        /// The kind of workers: `threads`, `lambda`, `queue` or `both`.
         backend: String,
-        /// By ascending memory.
+        /// The functions, by ascending memory.
         functions: Vec<FunctionFacts>,
-        /// Tasks at a time, at most.
+        /// The largest number of concurrent tasks.
         concurrency: usize,
     },
     /// The input was opened.
     InputFound {
-        /// Number of files.
+        /// The number of files.
         files: usize,
-        /// Rows in all files.
+        /// The number of rows in all files.
         rows: u64,
-        /// Bytes of all files.
+        /// The size of all files in bytes.
         bytes: u64,
     },
-    /// What is to be estimated is known.
+    /// The estimations are planned.
     Planned {
-        /// One a specification.
+        /// The outline of each specification.
         specs: Vec<Outline>,
     },
     /// A stage began.
     StageStarted {
-        /// Number of the stage in the run.
+        /// The number of the stage in the run.
         number: u64,
-        /// Its name.
+        /// The name of the stage.
         stage: String,
-        /// Its tasks at first.
+        /// The number of its tasks at first.
         tasks: usize,
-        /// What they have in common, on workers.
+        /// The object that its tasks share, on workers.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         object: Option<ObjectRef>,
     },
     /// An attempt started.
     Invoked {
-        /// Attempt, numbered over the run.
+        /// The number of the attempt in the run.
         attempt: u64,
-        /// Task, in words.
+        /// The task, in words.
         task: String,
-        /// How many attempts there were, this one included.
+        /// The number of attempts at the task, this one included.
         number: u32,
-        /// Function; empty for threads of the controller.
+        /// The function; empty for threads of the controller.
         function: String,
-        /// Another one is under way.
+        /// `true` if another attempt at the task is running.
         backup: bool,
     },
-    /// An attempt has done its task.
+    /// An attempt completed its task.
     Done(TaskDone),
     /// An attempt failed.
     Failed {
-        /// Attempt; 0 for a result that turned out to be damaged when it was read.
+        /// The attempt; 0 for a result that proved damaged when it was read.
         attempt: u64,
-        /// Why.
+        /// The class of the failure.
         class: FailureClass,
-        /// What happened.
+        /// The message.
         message: String,
-        /// Shard or file and row group, if known.
+        /// The shard, or the file and row group, if known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         place: Option<String>,
-        /// What a person can do.
+        /// The hint for the user.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         hint: Option<String>,
-        /// What is done about it.
+        /// The reaction of the run.
         remedy: String,
-        /// Seconds that it took as the controller saw it.
+        /// The duration in seconds as the controller measured it.
         took: f64,
     },
-    /// A stage is done.
+    /// A stage is complete.
     StageDone {
-        /// Number.
+        /// The number of the stage.
         number: u64,
-        /// Name.
+        /// The name of the stage.
         stage: String,
-        /// Wall seconds.
+        /// The wall time in seconds.
         seconds: f64,
     },
-    /// A round of the propensity scores is done (FORMULAS §2.3).
+    /// An iteration of the propensity scores is complete (FORMULAS §2.3).
     Logits {
-        /// Specification, from 0.
+        /// The specification, from 0.
         spec: usize,
-        /// Rounds so far over all shards.
+        /// The number of iterations so far over all shards.
         round: usize,
-        /// Logits that want another round.
+        /// The number of logits that need another iteration.
         active: usize,
-        /// Logits that have converged.
+        /// The number of logits that have converged.
         converged: usize,
-        /// Logits that can't be fitted.
+        /// The number of logits that can't be fitted.
         failed: usize,
     },
     /// Point estimates are known.
     Solved {
-        /// Specification, from 0.
+        /// The specification, from 0.
         spec: usize,
-        /// ATT(g,t) of each cell of the plan; `null` where it can't be estimated.
+        /// ATT(g,t) of each cell of the plan; `null` if it can't be estimated.
         att: Vec<Num>,
     },
     /// Standard errors and bands are known.
     Estimated(Box<Estimated>),
-    /// The estimations are as in this object; nothing before it needs to be done again.
+    /// The state of the estimations was saved as this object, and nothing before it needs to be repeated.
     State {
         /// The object.
         object: ObjectRef,
     },
-    /// What the run does, where a user may wonder.
+    /// A note on what the run does, where a user may wonder.
     Note {
-        /// Text.
+        /// The text.
         text: String,
     },
-    /// Something the user should know.
+    /// A warning for the user.
     Warning {
-        /// Text.
+        /// The text.
         text: String,
     },
-    /// Where the run is; now and then. In a journal every entry has one instead.
+    /// The progress of the run, from time to time. In a journal every entry has one instead.
     Summary(Summary),
     /// The run stopped before its end.
     Stopped {
-        /// Why.
+        /// The reason.
         reason: String,
-        /// What a person can do.
+        /// The hint for the user.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         hint: Option<String>,
-        /// Whether it can go on.
+        /// `true` if the run can be resumed.
         resumable: bool,
     },
     /// The run has its result.
@@ -159,7 +159,7 @@ pub enum RunEvent {
     Unknown,
 }
 
-/// Receives events; called from any thread.
+/// A function that receives events; any thread may call it.
 pub type Observer<'a> = &'a (dyn Fn(&RunEvent) + Sync);
 
 /// The state of a run.
@@ -206,94 +206,94 @@ pub struct Summary {
     pub paused: bool,
 }
 
-/// A function that tasks run on.
+/// A Lambda function that tasks run on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FunctionFacts {
-    /// Name.
+    /// The name.
     pub name: String,
-    /// Memory, in Lambda's megabytes (MiB).
+    /// The memory in Lambda's megabytes (MiB).
     pub memory_mb: u32,
-    /// Seconds that an invocation may take.
+    /// The time limit of an invocation, in seconds.
     pub timeout: u64,
 }
 
-/// An attempt that has done its task.
+/// The facts of an attempt that completed its task.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TaskDone {
-    /// Attempt.
+    /// The attempt.
     pub attempt: u64,
-    /// Seconds by phase.
+    /// The seconds by phase.
     pub seconds: Phases,
-    /// Seconds that it took as the controller saw it.
+    /// The duration in seconds as the controller measured it.
     pub took: f64,
-    /// Seconds billed, if known.
+    /// The billed seconds, if known.
     pub billed: Option<f64>,
-    /// Units or rows.
+    /// The number of units or rows.
     pub rows: u64,
-    /// Bytes read.
+    /// The number of bytes read.
     pub bytes_read: u64,
-    /// Bytes of the result.
+    /// The size of the result in bytes.
     pub bytes: u64,
-    /// Requests sent to storage.
+    /// The number of requests to storage.
     pub requests: u64,
-    /// Answers of storage to slow down.
+    /// The number of requests that storage throttled.
     pub throttles: u64,
-    /// Peak memory of the worker, bytes.
+    /// The peak memory of the worker in bytes.
     pub peak_memory: u64,
-    /// Shards it still had.
+    /// The number of shards that the worker still had in memory.
     pub cached: u64,
-    /// The result was there already.
+    /// `true` if the result existed already.
     pub found: bool,
-    /// The task was done by another attempt already.
+    /// `true` if another attempt had completed the task already.
     pub ignored: bool,
-    /// Tasks of the stage that are done now.
+    /// The number of completed tasks of the stage.
     pub done: usize,
-    /// Tasks of the stage now: it has more where tasks were split or sums are added by workers.
+    /// The number of tasks of the stage, which grows when tasks are split or workers add sums.
     pub tasks: usize,
 }
 
-/// What a specification will estimate.
+/// The outline of a specification's estimation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Outline {
-    /// Its name, if it has one.
+    /// The name of the specification, if it has one.
     pub name: Option<String>,
-    /// Estimator, as computed.
+    /// The estimator, as computed.
     pub method: EstMethod,
-    /// Triple differences.
+    /// `true` for triple differences.
     pub triple: bool,
-    /// Units used (rows in cross sections).
+    /// The number of units used (rows in cross sections).
     pub units: u64,
-    /// Shards of the panel.
+    /// The number of shards of the panel.
     pub shards: usize,
-    /// Number of cells; `group`, `time` and `kind` are empty where they are too many to tell.
+    /// The number of cells; `group`, `time` and `kind` are empty if there are more than 5,000.
     pub cells: usize,
-    /// Draws of the bootstrap.
+    /// The number of bootstrap draws.
     pub draws: usize,
-    /// First treated period of each cell.
+    /// The first treated period of each cell.
     pub group: Vec<Num>,
-    /// Period of each cell.
+    /// The period of each cell.
     pub time: Vec<Num>,
-    /// Groups as they are written, where periods are dates; empty otherwise.
+    /// The labels of the groups if periods are dates; empty otherwise.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub group_label: Vec<String>,
-    /// Periods as they are written, where they are dates; empty otherwise.
+    /// The labels of the periods if they are dates; empty otherwise.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub time_label: Vec<String>,
-    /// What each cell is.
+    /// The kind of each cell.
     pub kind: Vec<CellKind>,
 }
 
-/// What is known of a cell before any estimate.
+/// The kind of a cell, known before any estimate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CellKind {
-    /// To be estimated.
+    /// The cell is to be estimated.
     Estimate,
-    /// The base period of a universal base: zero by definition.
+    /// The cell is the base period of a universal base: zero by definition.
     Reference,
-    /// It has no control units.
+    /// The cell has no control units.
     NoControls,
 }
 
@@ -308,7 +308,7 @@ impl CellKind {
 }
 
 impl Outline {
-    /// The outline of a plan.
+    /// Returns the outline of a plan.
     pub(crate) fn new(name: Option<&str>, plan: &Plan, shards: usize) -> Self {
         let told: &[Cell] = if plan.cells.len() > MOST_CELLS { &[] } else { &plan.cells };
         Self {
@@ -328,7 +328,7 @@ impl Outline {
     }
 }
 
-/// Labels of cells, where periods are dates.
+/// Returns labels of cells, if periods are dates.
 fn labels(cells: &[Cell], plan: &Plan, of: &dyn Fn(&Cell) -> f64) -> Vec<String> {
     match &plan.calendar {
         Some(calendar) => cells.iter().map(|cell| calendar.label(of(cell))).collect(),
@@ -336,15 +336,15 @@ fn labels(cells: &[Cell], plan: &Plan, of: &dyn Fn(&Cell) -> f64) -> Vec<String>
     }
 }
 
-/// What a specification has estimated.
+/// The estimates of a specification.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Estimated {
-    /// Specification, from 0.
+    /// The specification, from 0.
     pub spec: usize,
-    /// Significance level.
+    /// The significance level.
     pub alp: f64,
-    /// Cells; empty where they are too many to tell.
+    /// The estimates of the cells; empty if there are too many cells.
     pub att_gt: AttGt,
     /// The simple aggregate, if there is one.
     pub simple: Option<Aggte>,
@@ -353,7 +353,7 @@ pub struct Estimated {
 }
 
 impl Estimated {
-    /// The estimates of a result, without what only its files need.
+    /// Returns the estimates of a result that listeners need.
     pub(crate) fn new(spec: usize, result: &RunResult) -> Self {
         let told = result.att_gt.att.len() <= MOST_CELLS;
         Self {
@@ -366,7 +366,7 @@ impl Estimated {
     }
 }
 
-/// Point estimates, or nothing where the cells are too many to tell.
+/// Returns the event of point estimates, or `None` if there are too many cells.
 pub(crate) fn solved(spec: usize, att: &[f64]) -> Option<RunEvent> {
     let told = att.len() <= MOST_CELLS;
     told.then(|| RunEvent::Solved { spec, att: att.iter().map(|&att| Num(att)).collect() })

@@ -1,4 +1,5 @@
-//! What is said of estimates that few units carry: their draws take few values, so quartiles are no scale (FORMULAS §5).
+//! Warnings about estimates that few units carry: their draws take few distinct values, so that quartiles are a poor
+//! scale (FORMULAS §5).
 
 use stagger_estimator::aggregate::Aggregate;
 use stagger_estimator::inference::Rescaled;
@@ -6,12 +7,12 @@ use stagger_estimator::label::label;
 
 use crate::result::SavedResult;
 
-/// Estimates named in a warning.
+/// The number of estimates that a warning names.
 const NAMED: usize = 12;
-/// Cohorts named in a warning, the smallest first.
+/// The number of cohorts that a warning names, the smallest first.
 const COHORTS: usize = 6;
 
-/// Of the cells.
+/// Returns the warning about cells, if any were rescaled.
 pub(crate) fn cells(saved: &SavedResult, rescaled: &[Rescaled]) -> Option<String> {
     let cells = &saved.result.att_gt;
     let name = |index: usize| format!("({}, {})", label(cells.group[index].0), label(cells.time[index].0));
@@ -19,7 +20,7 @@ pub(crate) fn cells(saved: &SavedResult, rescaled: &[Rescaled]) -> Option<String
     warning(saved, "cells (group, time)", rescaled, &name, groups)
 }
 
-/// Of an aggregation: index 0 is the overall effect.
+/// Returns the warning about an aggregation, if any of its estimates were rescaled; index 0 is the overall effect.
 pub(crate) fn aggregate(saved: &SavedResult, found: &Aggregate, rescaled: &[Rescaled]) -> Option<String> {
     let name = |index: usize| match index.checked_sub(1) {
         None => "overall".to_owned(),
@@ -58,7 +59,7 @@ fn warning(
     ))
 }
 
-/// The smallest cohorts of the estimates, with their units, and the clusters where draws are theirs.
+/// Describes the smallest cohorts of the estimates with their units, and the clusters if draws are made for clusters.
 fn carriers(saved: &SavedResult, groups: Vec<f64>) -> String {
     let units = |group: f64| {
         let all = &saved.extended.cohort_units;

@@ -1,12 +1,15 @@
-//! Work on the threads of this process.
+//! Parallel loops on the threads of this process.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::error::Result;
 
-/// Runs `work(state, item)` for items `0..items` on `threads` threads, each with its own state. Items are taken in order;
-/// of several errors the one of the lowest item is returned, so that messages don't depend on timing.
+/// Runs `work(state, item)` for the items `0..items` on `threads` threads, each with its own state, and returns the
+/// states. Items are started in order.
+///
+/// # Errors
+/// Of several errors the one of the lowest item, so that messages don't depend on timing.
 pub fn for_each<S: Send>(
     threads: usize,
     items: usize,
@@ -23,7 +26,7 @@ pub fn for_each<S: Send>(
                 return own;
             }
             if let Err(error) = work(&mut own, item) {
-                // Later items need not start; earlier ones are under way already.
+                // Later items need not start; earlier ones are in progress already.
                 next.store(items, Ordering::Relaxed);
                 let mut slot = failed.lock().unwrap_or_else(|e| e.into_inner());
                 match &*slot {
@@ -50,7 +53,10 @@ pub fn for_each<S: Send>(
     }
 }
 
-/// `work(item)` for items `0..items`, results in the order of the items.
+/// Runs `work(item)` for the items `0..items` on `threads` threads, and returns the results in the order of the items.
+///
+/// # Errors
+/// Of several errors the one of the lowest item.
 pub fn map<T: Send>(
     threads: usize,
     items: usize,

@@ -1,13 +1,13 @@
-//! Texts from data, file names, journals and manifests as they may reach a terminal, a log or a report: control characters, with which
-//! such a text could set titles, erase lines or type answers, are shown instead of obeyed. This is the one place that does it.
+//! Display of texts from data, file names, journals and manifests in a terminal, a log or a report. Control characters
+//! in them, which could set titles, erase lines or type answers, are made visible. No other place does this.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// The text with every control character but line ends and tabs as `\x1b` or `\u{202e}`.
+/// Returns the text with every control character, except line ends and tabs, as `\x1b` or `\u{202e}`.
 ///
-/// Besides the controls of ASCII and of Latin-1 these are the marks that reverse the direction of what follows, and the separators of
-/// lines and paragraphs.
+/// Control characters are those of ASCII and Latin-1, the marks that reverse the direction of text, and the separators
+/// of lines and paragraphs.
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_obeyed) {
         return Cow::Borrowed(text);
@@ -25,7 +25,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// A line of JSON with the same characters as JSON escapes them; the writer has escaped those of ASCII already.
+/// Returns a line of JSON with the same characters as JSON escapes; the writer has escaped those of ASCII already.
 pub fn printable_json(line: &str) -> Cow<'_, str> {
     if !line.chars().any(is_obeyed) {
         return Cow::Borrowed(line);
@@ -40,7 +40,7 @@ pub fn printable_json(line: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Whether a terminal may do something else with a character than show it.
+/// Returns `true` if a terminal may interpret a character instead of showing it.
 fn is_obeyed(letter: char) -> bool {
     match letter {
         '\n' | '\t' => false,

@@ -1,5 +1,6 @@
-//! The reduction tree: partials are added along a binary tree whose shape depends on the number of shards alone, never in
-//! order of arrival, so that the sums have the same bits whoever computes which shard when (DESIGN §3).
+//! The reduction tree. Partials are added along a binary tree whose shape depends only on the number of shards, never
+//! on the order of arrival. The sums thus have the same bits whichever worker computes which shard, and whenever
+//! (DESIGN §3).
 
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -7,48 +8,48 @@ use std::sync::Mutex;
 
 use crate::partial::Partial;
 
-/// A subtree: shards `index << level .. (index + 1) << level`.
+/// A node of the tree, which covers the shards `index << level .. (index + 1) << level`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Node {
-    /// Height; 0 is one shard.
+    /// The height; 0 for a single shard.
     pub level: u32,
-    /// Position among the nodes of its level.
+    /// The position among the nodes of its level.
     pub index: usize,
 }
 
 impl Node {
-    /// The shards below.
+    /// Returns the shards below the node.
     pub fn shards(self) -> std::ops::Range<usize> {
         self.index << self.level..(self.index + 1) << self.level
     }
 
-    /// The subtree of a greater height that it belongs to.
+    /// Returns the ancestor at a greater or equal height.
     pub(crate) fn ancestor(self, level: u32) -> Self {
         Self { level, index: self.index >> (level - self.level) }
     }
 
-    /// Its two halves; `None` for one shard.
+    /// Returns the two children, or `None` for a single shard.
     pub(crate) fn children(self) -> Option<[Self; 2]> {
         let level = self.level.checked_sub(1)?;
         Some([0, 1].map(|half| Self { level, index: self.index * 2 + half }))
     }
 
-    /// The subtree of it and its sibling.
+    /// Returns the parent.
     #[must_use]
     pub fn parent(self) -> Self {
         Self { level: self.level + 1, index: self.index / 2 }
     }
 
-    /// The other half of its parent.
+    /// Returns the other child of the parent.
     #[must_use]
     pub fn sibling(self) -> Self {
         Self { index: self.index ^ 1, ..self }
     }
 }
 
-/// What is added along the tree.
+/// A value that is added along the tree.
 pub trait Merge {
-    /// Adds what follows.
+    /// Adds the value of the next subtree on the right.
     fn merge(&mut self, next: &Self);
 }
 
@@ -58,7 +59,8 @@ impl Merge for Partial {
     }
 }
 
-/// Merges consecutive shards of one task to maximal aligned subtrees: partials, or what stands for them on a device.
+/// A stack that merges consecutive shards of one task to maximal aligned subtrees. The values are partials, or handles
+/// of partials on a device.
 #[derive(Debug)]
 pub struct SubtreeStack<T = Partial>(Vec<(Node, T)>);
 
@@ -69,10 +71,11 @@ impl<T> Default for SubtreeStack<T> {
 }
 
 impl<T> SubtreeStack<T> {
-    /// Takes the sums of a subtree, most often one shard; subtrees ascend. `merge` adds the right subtree's sums to the left one's.
+    /// Adds the sums of a subtree, usually a single shard; subtrees must come in ascending order. `merge` adds the
+    /// right subtree's sums to the left one's.
     ///
     /// # Errors
-    /// Those of `merge`; what it was given is lost.
+    /// The errors of `merge`; the values that it was given are lost.
     pub fn push_with<E>(
         &mut self,
         node: Node,
@@ -90,24 +93,26 @@ impl<T> SubtreeStack<T> {
         Ok(())
     }
 
-    /// The subtrees, in the order of their shards.
+    /// Returns the subtrees, in the order of their shards.
     pub fn into_nodes(self) -> Vec<(Node, T)> {
         self.0
     }
 }
 
 impl<T: Merge> SubtreeStack<T> {
+    /// Adds the sums of a single shard.
     pub(crate) fn push(&mut self, shard: usize, sums: T) {
         let merge = |mut left: T, right: T| {
             left.merge(&right);
             Ok::<T, std::convert::Infallible>(left)
         };
-        // Adding can't fail.
+        // Addition can't fail.
         let Ok(()) = self.push_with(Node { level: 0, index: shard }, sums, merge);
     }
 }
 
-/// Collects subtrees in any order and merges siblings as they meet; at most one partial a level and gap is held.
+/// A reduction that takes subtrees in any order and merges siblings as they meet. It holds at most one partial for each
+/// level and gap.
 #[derive(Debug)]
 pub struct Reduction<T = Partial> {
     waiting: Mutex<HashMap<Node, T>>,
@@ -120,7 +125,7 @@ impl<T> Default for Reduction<T> {
 }
 
 impl<T: Merge> Reduction<T> {
-    /// Takes a subtree; what arrives twice is ignored.
+    /// Adds a subtree; a second arrival of the same one is ignored.
     pub fn add(&self, node: Node, partial: T, root_level: u32) {
         let (mut node, mut partial) = (node, partial);
         loop {
@@ -146,17 +151,17 @@ impl<T: Merge> Reduction<T> {
         }
     }
 
-    /// Subtrees that wait for their neighbours.
+    /// Returns the number of subtrees that wait for their siblings.
     pub fn len(&self) -> usize {
         self.waiting.lock().unwrap_or_else(|e| e.into_inner()).len()
     }
 
-    /// Whether nothing has arrived yet.
+    /// Returns `true` if nothing has arrived yet.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The sum over all shards, once every subtree has arrived.
+    /// Returns the sum over all shards, once every subtree has arrived.
     pub fn into_root(self) -> Option<T> {
         let mut waiting = self.waiting.into_inner().unwrap_or_else(|e| e.into_inner());
         if waiting.len() != 1 {

@@ -1,9 +1,10 @@
-//! Sizes as people write them.
+//! Parsing of sizes in bytes.
 
-/// Bytes of `1GB`, `512 MiB`, `2e9`: units of 1,000 with B, of 1,024 with iB or alone.
+/// Returns the bytes of `1GB`, `512 MiB` or `2e9`: a unit with B means powers of 1,000, one with iB or without B powers
+/// of 1,024.
 ///
 /// # Errors
-/// A text that is no positive size, with an example of one.
+/// A text that is not a positive size, with an example of one.
 pub fn parse_size(text: &str) -> Result<u64, String> {
     let wrong = || "expected a size such as 1GB or 512MiB".to_owned();
     let text = text.trim();
@@ -21,7 +22,7 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
         _ => return Err(wrong()),
     };
     let bytes = digits.trim().parse::<f64>().map_err(|_| wrong())? * unit;
-    // Beyond, a number of bytes means nothing.
+    // Larger numbers of bytes have no use.
     if bytes > 0.0 && bytes < 1e18 { Ok(bytes as u64) } else { Err(wrong()) }
 }
 

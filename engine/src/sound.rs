@@ -1,19 +1,19 @@
-//! What was saved and is read back: results, aggregations, events. Others may have changed it, by hand or by a
-//! fault of a disk, so lists that belong together and numbers that are counted to are checked once, here, before anything uses them.
+//! Checks of data that was saved and is read back: results, aggregations, events. They may have been changed by hand or
+//! by a faulty disk. Parallel lists and counts are therefore checked here once, before anything uses them.
 
 use crate::events::{Estimated, Outline, RunEvent, Summary, TaskDone};
 use crate::result::{Aggte, AttGt, Diagnostics, LostCells, Num, SavedResult, ScoreSummary};
 
-/// Counts and bytes beyond which nothing is counted; sums of them stay numbers of 64 bits.
+/// The largest count or number of bytes; sums of such counts fit 64 bits.
 const MOST: u64 = 1 << 53;
-/// Seconds since 1970 of any run: to the year 5138.
+/// The latest time of a run, in seconds since 1970: the year 5138.
 const LAST: f64 = 1e11;
-/// Specifications of a run, and tasks of a stage, at most.
+/// The largest number of specifications of a run, and of tasks of a stage.
 const MANY: usize = 1 << 24;
-/// Numbers of a summary of scores: quantiles and bins.
+/// The numbers of quantiles and histogram bins of a summary of scores.
 const SCORES: (usize, usize) = (9, 50);
 
-/// What is wrong, for a message.
+/// The result of a check; the error says what is wrong.
 pub type Checked = Result<(), String>;
 
 fn length(name: &str, found: usize, expected: usize) -> Checked {
@@ -23,7 +23,7 @@ fn length(name: &str, found: usize, expected: usize) -> Checked {
     Err(format!("{name} has {found} entries, expected {expected}"))
 }
 
-/// A list that may be left out.
+/// Checks the length of a list that may be left out.
 fn optional(name: &str, found: usize, expected: usize) -> Checked {
     if found == 0 { Ok(()) } else { length(name, found, expected) }
 }
@@ -44,7 +44,7 @@ fn level(name: &str, found: f64) -> Checked {
     if found > 0.0 && found < 1.0 { Ok(()) } else { Err(format!("{name} is {found}, not between 0 and 1")) }
 }
 
-/// Seconds or dollars.
+/// Checks a number of seconds or dollars.
 fn amount(name: &str, found: f64) -> Checked {
     if (0.0..=LAST).contains(&found) { Ok(()) } else { Err(format!("{name} is {found}, which can't be")) }
 }
@@ -65,10 +65,10 @@ fn no_negative(name: &str, list: &[Num]) -> Checked {
     }
 }
 
-/// Checks the lists of cells.
+/// Checks the lists of the cells' estimates.
 ///
 /// # Errors
-/// The first list that does not fit, with its length and the one that it should have.
+/// Names the first list of a wrong length, with both lengths.
 pub fn cells(cells: &AttGt) -> Checked {
     let expected = cells.att.len();
     length("att_gt.group", cells.group.len(), expected)?;
@@ -89,7 +89,7 @@ pub fn cells(cells: &AttGt) -> Checked {
 /// Checks the lists of an aggregation.
 ///
 /// # Errors
-/// As [`cells`].
+/// Those of [`cells`].
 pub fn aggregation(own: &Aggte) -> Checked {
     let kind = &own.kind;
     if !["simple", "dynamic", "group", "calendar"].contains(&kind.as_str()) {
@@ -118,17 +118,17 @@ fn lost(own: &LostCells) -> Checked {
 /// Checks a saved result.
 ///
 /// # Errors
-/// As [`cells`], and numbers that can't be.
+/// Those of [`cells`], and impossible numbers.
 pub fn result(saved: &SavedResult) -> Checked {
     let columns = 1 + saved.extended.groups.len() + saved.result.att_gt.att.len();
     length("extended.covariance", saved.extended.covariance.size(), columns)?;
     lists(saved)
 }
 
-/// The same without the covariance, which may be in a file of its own.
+/// Checks a saved result except its covariance, which may be in a file of its own.
 ///
 /// # Errors
-/// As [`result`].
+/// Those of [`result`].
 pub fn lists(saved: &SavedResult) -> Checked {
     let (result, extended) = (&saved.result, &saved.extended);
     cells(&result.att_gt)?;
@@ -203,7 +203,7 @@ fn scores(own: &ScoreSummary) -> Checked {
 /// Checks the time of an event, in seconds since 1970.
 ///
 /// # Errors
-/// No time of a run.
+/// A time at which no run can have been.
 pub fn time(at: f64) -> Checked {
     if (0.0..=LAST).contains(&at) { Ok(()) } else { Err(format!("{at:e} is no time of a run")) }
 }
@@ -211,7 +211,7 @@ pub fn time(at: f64) -> Checked {
 /// Checks an event.
 ///
 /// # Errors
-/// Lists that do not fit, and numbers that can't be.
+/// Lists of wrong lengths, and impossible numbers.
 pub fn event(own: &RunEvent) -> Checked {
     match own {
         RunEvent::InputFound { files, rows, bytes } => {

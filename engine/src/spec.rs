@@ -1,4 +1,4 @@
-//! What to estimate: one specification, under R `did`'s argument names.
+//! The specification of an estimation, with the argument names of the R package `did`.
 
 pub use crate::input::{CsvOptions, Encoding};
 use serde::{Deserialize, Serialize};
@@ -8,103 +8,104 @@ pub use stagger_estimator::options::{
     BasePeriod, ControlGroup, DrawScale, EstMethod, FixWeights, Multiplier,
 };
 
-/// One specification. Field names are R `did`'s arguments; defaults are R's, but for `scale` (the standard deviation of the
-/// draws where few units carry an estimate) and `seed` (fixed).
+/// A specification. Field names are the arguments of R `did`. Defaults are R's, except `scale` (standard errors use the
+/// standard deviation of the draws where few units carry an estimate) and `seed` (fixed).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RunSpec {
-    /// Outcome column.
+    /// The column of the outcome.
     pub yname: String,
-    /// Period column.
+    /// The column of the period.
     pub tname: String,
-    /// Unit column.
+    /// The column of the unit.
     pub idname: String,
-    /// Column of the first treated period; 0, missing or infinite means never treated.
+    /// The column of the first treated period; 0, missing or infinite means never treated.
     pub gname: String,
-    /// Column of eligibility (1 eligible, 0 not): triple differences, as R `triplediff`.
+    /// The column of eligibility (1 eligible, 0 not): triple differences, as in R `triplediff`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pname: Option<String>,
-    /// R formula of the covariates, `None` for `~1`.
+    /// The R formula of the covariates; `None` for `~1`.
     pub xformla: Option<String>,
-    /// Column of sampling weights.
+    /// The column of sampling weights.
     pub weightsname: Option<String>,
-    /// Cluster columns; the unit column may be among them and adds nothing.
+    /// The columns of clusters. The unit column may be among them and has no effect.
     pub clustervars: Vec<String>,
-    /// Two-by-two estimator.
+    /// The two-by-two estimator.
     pub est_method: EstMethod,
-    /// Comparison units.
+    /// The comparison group.
     pub control_group: ControlGroup,
-    /// Periods before treatment in which units may already react; a whole number ≥ 0.
+    /// The number of periods before treatment in which units may already react; a whole number ≥ 0.
     pub anticipation: f64,
-    /// Base period of pre-treatment cells.
+    /// The base period of pre-treatment cells.
     pub base_period: BasePeriod,
-    /// Period that weights are taken from; `None` = the cell's earlier period.
+    /// The period that weights are taken from; `None` for the cell's earlier period.
     pub fix_weights: Option<FixWeights>,
-    /// Unit in which event times count where periods are dates; the one that the dates have if absent.
+    /// The unit of event times if periods are dates; `None` for the unit of the dates.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tunit: Option<TimeUnit>,
-    /// Units are followed over time.
+    /// `true` for a panel, in which units are followed over time; `false` for repeated cross sections.
     pub panel: bool,
-    /// Keep units that miss periods.
+    /// `true` keeps units that lack periods.
     pub allow_unbalanced_panel: bool,
-    /// Standard errors from the multiplier bootstrap.
+    /// `true` for standard errors from the multiplier bootstrap, `false` for analytic ones.
     pub bstrap: bool,
-    /// Bootstrap draws.
+    /// The number of bootstrap draws.
     pub biters: usize,
-    /// Simultaneous confidence bands (needs `bstrap`).
+    /// `true` for simultaneous confidence bands, which need `bstrap`.
     pub cband: bool,
-    /// Significance level.
+    /// The significance level.
     pub alp: f64,
-    /// Seed of the multipliers.
+    /// The seed of the multipliers.
     pub seed: u64,
-    /// Distribution of the multipliers.
+    /// The distribution of the multipliers.
     pub multiplier: Multiplier,
-    /// Smallest event time of the `dynamic` aggregation; no limit if absent.
+    /// The smallest event time of the `dynamic` aggregation; `None` for no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_e: Option<f64>,
-    /// Largest event time of the `simple`, `group` and `dynamic` aggregations; no limit if absent.
+    /// The largest event time of the `simple`, `group` and `dynamic` aggregations; `None` for no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_e: Option<f64>,
-    /// Event time up to which the `dynamic` aggregation holds the groups fixed.
+    /// The event time up to which the `dynamic` aggregation holds the groups fixed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub balance_e: Option<f64>,
-    /// Aggregations leave out cells that could not be estimated; without it there is none over such cells.
+    /// `true` lets aggregations leave out cells that could not be estimated; otherwise there is no aggregation over
+    /// such cells.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub na_rm: bool,
-    /// What a row without a cohort is.
+    /// The treatment of rows without a cohort.
     #[serde(skip_serializing_if = "MissingCohort::is_default")]
     pub missing_cohort: MissingCohort,
-    /// Scale of the draws.
+    /// The scale estimate of the draws, from which standard errors follow.
     pub scale: DrawScale,
-    /// Clustered variances times G/(G − 1), G clusters.
+    /// `true` multiplies clustered variances by G/(G − 1), with G clusters.
     pub cluster_factor: bool,
-    /// Compute overlap, balance, effective sample sizes and condition numbers too.
+    /// `true` adds overlap, balance, effective sample sizes and condition numbers to the result.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub diagnostics: bool,
-    /// How CSV files are written, where that is not to be found by looking.
+    /// The options of CSV files.
     #[serde(skip_serializing_if = "CsvOptions::is_default")]
     pub csv: CsvOptions,
 }
 
-/// What a row is whose cohort is missing.
+/// The treatment of rows whose cohort is missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MissingCohort {
-    /// One of a unit that is never treated.
+    /// Their units are never treated.
     #[default]
     Never,
-    /// One that is dropped, as R does.
+    /// The rows are dropped, as in R.
     Drop,
 }
 
 impl MissingCohort {
-    /// Whether it is the default, which specifications need not tell.
+    /// Returns `true` for the default, which specifications leave out.
     pub fn is_default(&self) -> bool {
         *self == Self::Never
     }
 }
 
-/// Seed used when none is given; printed with every bootstrap result.
+/// The seed if none is given; every bootstrap result shows it.
 pub const DEFAULT_SEED: u64 = 20_210_101;
 
 impl Default for RunSpec {

@@ -46,7 +46,7 @@ impl Source {
     /// Refuses a column that holds both numbers and other text in a CSV file.
     ///
     /// # Errors
-    /// The same as of [`Source::numbers_alone`].
+    /// Those of [`Source::numbers_alone`].
     pub(crate) fn mostly_numbers(&self, argument: &str, column: &str) -> Result<()> {
         let is_mixed = self.layouts().any(|(_, layout)| layout.mixed().any(|(name, _)| name == column));
         if is_mixed { self.numbers_alone(argument, column) } else { Ok(()) }

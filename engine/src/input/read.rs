@@ -36,7 +36,7 @@ impl Source {
     /// read in one call.
     ///
     /// # Errors
-    /// The same as of [`Source::read`].
+    /// Those of [`Source::read`].
     pub fn read_rows(
         &self,
         chunk: &Chunk,

@@ -80,7 +80,7 @@ impl Source {
     /// Opens every file for the columns `needed`, or for all columns if there are none, as numbers where possible.
     ///
     /// # Errors
-    /// The same as of [`Source::select`].
+    /// Those of [`Source::select`].
     pub fn open(inputs: Vec<InputPath>, needed: &[String]) -> Result<Self> {
         Self::select(inputs, &Selection::of(needed))
     }

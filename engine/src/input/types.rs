@@ -226,7 +226,7 @@ impl Source {
     /// Returns the type of a factor's levels.
     ///
     /// # Errors
-    /// The same as of [`Source::variable`].
+    /// Those of [`Source::variable`].
     pub fn levels(&self, argument: &str, column: &str) -> Result<LevelKind> {
         let bases = self.bases(argument, column)?;
         if bases.iter().any(|base| *base > Base::Decimal) {
@@ -239,7 +239,7 @@ impl Source {
     /// Returns the type of a column's identifiers.
     ///
     /// # Errors
-    /// The same as of [`Source::variable`].
+    /// Those of [`Source::variable`].
     pub fn keys(&self, argument: &str, column: &str) -> Result<KeyKind> {
         let bases = self.bases(argument, column)?;
         if bases.iter().any(|base| *base > Base::Decimal) {

@@ -1,4 +1,5 @@
-//! The one place where panics of the crates that decode files are caught: what they don't check of damaged bytes is an error here.
+//! The one place that catches panics of the decoding crates: they don't check damaged bytes everywhere, and here a
+//! panic becomes an error.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,16 +11,17 @@ thread_local! {
     static CAUGHT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether a panic of this thread is caught where a file is decoded: hooks that tell of panics, or give a terminal back, leave it alone.
+/// Returns `true` while this thread decodes a file, so that a panic would be caught. Panic hooks that print, or restore
+/// a terminal, must then do nothing.
 pub fn is_caught() -> bool {
     CAUGHT.get()
 }
 
-/// Decodes. A panic in it is damage, and nothing is printed of it.
+/// Runs `decode`. A panic in it becomes damage, and nothing is printed.
 pub(super) fn caught<T>(decode: impl FnOnce() -> T) -> Result<T, Damage> {
     stay_quiet();
     CAUGHT.set(true);
-    // What it worked on is not looked at again.
+    // The closure's data is not used again after a panic.
     let result = catch_unwind(AssertUnwindSafe(decode));
     CAUGHT.set(false);
     result.map_err(|panic| {
@@ -30,7 +32,7 @@ pub(super) fn caught<T>(decode: impl FnOnce() -> T) -> Result<T, Damage> {
     })
 }
 
-/// Wraps the process's hook once, so that it is not called for what is caught.
+/// Wraps the panic hook of the process once, so that it is not called for panics that are caught.
 fn stay_quiet() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

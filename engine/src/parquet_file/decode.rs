@@ -1,4 +1,4 @@
-//! Rows of a row group, batch by batch.
+//! Decoding of a row group's rows, batch by batch.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,27 +15,27 @@ use super::caught::caught;
 use super::pages::Guarded;
 use crate::error::{EngineError, Result};
 
-/// What to decode of a file.
+/// A request to decode rows of a file.
 #[derive(Clone, Debug)]
 pub struct Request<'a> {
-    /// Its footer, as [`open`](super::open) gave it.
+    /// The file's footer, as [`open`](super::open) returned it.
     pub metadata: &'a ArrowReaderMetadata,
-    /// Bytes of the file.
+    /// The size of the file in bytes.
     pub size: u64,
-    /// Row group.
+    /// The index of the row group.
     pub row_group: usize,
-    /// Columns, as positions in the schema.
+    /// The columns, as positions in the schema.
     pub roots: &'a [usize],
-    /// Rows, counted from the first of the row group.
+    /// The rows, counted from the first of the row group.
     pub rows: Range<usize>,
-    /// Rows of a batch, at most.
+    /// The largest number of rows of a batch.
     pub batch_rows: usize,
 }
 
-/// Decodes rows and calls `deliver` with each batch; `broken` makes the error of a file that is damaged.
+/// Decodes rows and calls `deliver` with each batch; `broken` makes the error of a damaged file.
 ///
 /// # Errors
-/// Bytes that are no rows of these columns, in whatever way, and what `deliver` returns.
+/// Bytes that are not rows of these columns, whatever the damage, and the errors of `deliver`.
 pub fn read<R: ChunkReader + 'static>(
     bytes: R,
     request: &Request<'_>,
@@ -59,7 +59,7 @@ pub fn read<R: ChunkReader + 'static>(
 }
 
 impl Request<'_> {
-    /// Decodes until all is there or `deliver` returns false.
+    /// Decodes until all rows are delivered or `deliver` returns `false`.
     fn decode<R: ChunkReader + 'static>(
         &self,
         bytes: &Arc<R>,
@@ -122,7 +122,7 @@ impl Request<'_> {
         caught(build)?.map_err(|e| Damage::of(&e))
     }
 
-    /// The same damage with its column: the first one that can't be read alone. Files are damaged rarely, so it may take its time.
+    /// Adds to the damage the first column that can't be read by itself. Damaged files are rare, so this may take time.
     fn locate<R: ChunkReader + 'static>(&self, bytes: &Arc<R>, damage: Damage) -> Damage {
         if damage.column.is_some() {
             return damage;

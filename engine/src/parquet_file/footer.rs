@@ -1,5 +1,5 @@
-//! Footers: looked at before the parquet crate reserves memory and recurses by what they say, and checked afterwards, once, for all
-//! that is read by them later.
+//! Footers. They are examined before the parquet crate decodes them, since it reserves memory and recurses as they say,
+//! and are checked once afterwards for all later reads.
 
 use std::sync::Arc;
 
@@ -12,30 +12,32 @@ use super::Damage;
 use super::caught::caught;
 use super::thrift::{I32, LIST, Read, Reader, STRUCT, Unsound};
 
-/// Length of a footer and magic number, at the end of a file; the magic number alone is at its start, too.
+/// The number of bytes of the footer's length and the magic number at the end of a file. The magic number alone is also
+/// at its start.
 pub(crate) const TAIL: u64 = 8;
 const MAGIC: &[u8; 4] = b"PAR1";
 const ENCRYPTED: &[u8; 4] = b"PARE";
 
-/// Bytes of a footer, at most: one of 10,000 columns in 50 row groups has some 60 million.
+/// The largest footer, in bytes: one of 10,000 columns in 50 row groups has about 60 million.
 const LONGEST: u64 = 256 << 20;
-/// Nesting of columns, at most; the crate's conversions recurse.
+/// The deepest nesting of columns; the crate's conversions recurse.
 const DEEPEST: usize = 64;
-/// Columns and groups of columns, at most.
+/// The largest number of columns and groups of columns.
 const WIDEST: usize = 1 << 20;
-/// Bytes of a row group in a footer, at least: memory is reserved by their number.
+/// The smallest number of bytes of a row group in a footer: the crate reserves memory by the number of row groups.
 const LEAST_ROW_GROUP: usize = 8;
-/// Rows of a row group, at most: positions in it are numbers of 32 bits.
+/// The largest number of rows of a row group: positions in it are 32-bit numbers.
 const MOST_ROWS: i64 = i32::MAX as i64;
-/// Rows a byte of their row group, at most; what is compressed best, a number that is always the same, comes to some thousand.
+/// The largest number of rows for each byte of their row group. The best compression, of a constant, reaches some
+/// thousand.
 const ROWS_A_BYTE: i64 = 4_096;
-/// Rows of which nothing is asked.
+/// The number of rows up to which that ratio is not checked.
 const FEW_ROWS: i64 = 1 << 20;
 
-/// Bytes of the footer before the last eight ones, told by them; `size` is that of the file.
+/// Returns the length of the footer before the last eight bytes `tail` of a file of `size` bytes.
 ///
 /// # Errors
-/// A file that does not end like one of Parquet, or is shorter than its footer.
+/// A file that does not end as Parquet does, or is shorter than its footer.
 pub(crate) fn footer_length(tail: &[u8], size: u64) -> Result<u64, Damage> {
     let [a, b, c, d, magic @ ..] = tail else { return Err(Damage::new("it is too short")) };
     if magic == ENCRYPTED {
@@ -60,7 +62,7 @@ pub(crate) fn footer_length(tail: &[u8], size: u64) -> Result<u64, Damage> {
 /// Reads and checks the footer of a file.
 ///
 /// # Errors
-/// A file that is none of Parquet, truncated or damaged.
+/// A file that is not Parquet, is truncated or is damaged.
 pub fn open(file: &impl ChunkReader) -> Result<ArrowReaderMetadata, Damage> {
     let size = file.len();
     if size < TAIL + MAGIC.len() as u64 {
@@ -74,10 +76,10 @@ pub fn open(file: &impl ChunkReader) -> Result<ArrowReaderMetadata, Damage> {
     parse(&read(size - TAIL - length, length)?, size)
 }
 
-/// The same of a footer's bytes, the last eight of the file left out.
+/// Decodes and checks the bytes of a footer, without the last eight of the file.
 ///
 /// # Errors
-/// A footer that is damaged, or that says what can't be.
+/// A footer that is damaged or contradicts the file.
 pub(crate) fn parse(footer: &Bytes, size: u64) -> Result<ArrowReaderMetadata, Damage> {
     look(footer).map_err(|trouble| match trouble {
         Trouble::Deep => Damage::new(format!("its columns are nested more than {DEEPEST} deep")),
@@ -93,7 +95,7 @@ pub(crate) fn parse(footer: &Bytes, size: u64) -> Result<ArrowReaderMetadata, Da
     caught(decode)?.map_err(|e| Damage::of(&e))
 }
 
-/// What is found in a footer that must not be decoded.
+/// The reasons why a footer must not be decoded.
 #[derive(Debug, PartialEq, Eq)]
 enum Trouble {
     Deep,
@@ -107,7 +109,7 @@ impl From<Unsound> for Trouble {
     }
 }
 
-/// Walks over a footer without reserving or recursing by what it says.
+/// Walks over a footer without reserving memory or recursing as it says.
 fn look(footer: &[u8]) -> Result<(), Trouble> {
     let (mut reader, mut last) = (Reader::new(footer), 0);
     while let Some((number, kind)) = reader.field(&mut last)? {
@@ -127,7 +129,7 @@ fn look(footer: &[u8]) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// Follows the tree of the schema, which is told as a list of nodes that each say how many of the next ones are below.
+/// Follows the tree of the schema, which is a list of nodes that each give the number of their children.
 fn look_at_schema(reader: &mut Reader<'_>) -> Result<(), Trouble> {
     let (kind, count) = reader.list()?;
     if kind != STRUCT {
@@ -136,7 +138,7 @@ fn look_at_schema(reader: &mut Reader<'_>) -> Result<(), Trouble> {
     if count > WIDEST {
         return Err(Trouble::Wide);
     }
-    // By level: nodes that are still to come.
+    // The number of nodes still to come, by level.
     let mut open: Vec<usize> = vec![1];
     for left in (0..count).rev() {
         match open.last_mut() {
@@ -153,7 +155,7 @@ fn look_at_schema(reader: &mut Reader<'_>) -> Result<(), Trouble> {
         while open.last() == Some(&0) {
             open.pop();
         }
-        // The root is no column.
+        // The root does not count as a column.
         if open.len() > DEEPEST + 1 {
             return Err(Trouble::Deep);
         }
@@ -161,7 +163,7 @@ fn look_at_schema(reader: &mut Reader<'_>) -> Result<(), Trouble> {
     if open.is_empty() { Ok(()) } else { Err(Unsound::Wrong.into()) }
 }
 
-/// Number of nodes below a node of the schema.
+/// Returns the number of children of a schema node.
 fn children(reader: &mut Reader<'_>) -> Read<usize> {
     let (mut last, mut children) = (0, 0);
     while let Some((number, kind)) = reader.field(&mut last)? {
@@ -173,8 +175,8 @@ fn children(reader: &mut Reader<'_>) -> Read<usize> {
     Ok(children)
 }
 
-/// Checks what a footer says of rows and bytes against the file. Columns are checked when they are read: what nobody asks for refuses
-/// no file.
+/// Checks the footer's numbers of rows and bytes against the file. Columns are checked when they are read, so that
+/// unused columns refuse no file.
 fn check(metadata: &ParquetMetaData, size: u64) -> Result<(), Damage> {
     let mut rows = 0i64;
     for (number, group) in metadata.row_groups().iter().enumerate() {
@@ -189,7 +191,7 @@ fn check(metadata: &ParquetMetaData, size: u64) -> Result<(), Damage> {
     Ok(())
 }
 
-/// Rows of a row group that its bytes can hold.
+/// Returns the number of rows of a row group, if its bytes can hold them.
 fn rows_of(group: &RowGroupMetaData, size: u64) -> Result<i64, String> {
     let rows = group.num_rows();
     if !(0..=MOST_ROWS).contains(&rows) {
@@ -207,7 +209,7 @@ fn rows_of(group: &RowGroupMetaData, size: u64) -> Result<i64, String> {
 mod tests {
     use super::*;
 
-    /// A schema as a list of nodes with so many children each.
+    /// Returns a schema as a list of nodes with these numbers of children.
     fn schema(children: &[u8]) -> Vec<u8> {
         let mut out = vec![0x29, 0xfc];
         let mut count = children.len();

@@ -1,39 +1,40 @@
-//! The header of a page.
+//! Headers of pages.
 
 use super::thrift::{I32, Read, Reader, STRUCT, Unsound};
 
-/// What a page holds.
+/// The type of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Values, with their levels, compressed as a whole.
+    /// Values with their levels, compressed together.
     Data,
-    /// Values, with their levels before them, which are never compressed.
+    /// Values, preceded by their levels, which are never compressed.
     DataV2,
-    /// Entries that indices of other pages mean.
+    /// Dictionary entries, which indices in other pages refer to.
     Dictionary,
-    /// Nothing that is read.
+    /// Another page, which is not read.
     Other,
 }
 
-/// What the header of a page says.
+/// The header of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PageHeader {
+    /// The type of the page.
     pub(super) kind: Kind,
-    /// Bytes of the header.
+    /// The length of the header in bytes.
     pub(super) length: usize,
-    /// Bytes of the page before it was compressed.
+    /// The size of the page in bytes before compression.
     pub(super) size: u64,
-    /// Bytes of the page in the file.
+    /// The size of the page in the file, in bytes.
     pub(super) stored: u64,
-    /// Values, missing ones included, or entries.
+    /// The number of values, missing ones included, or of dictionary entries.
     pub(super) values: u64,
-    /// Bytes in front that are not compressed.
+    /// The number of bytes at the start that are not compressed.
     pub(super) levels: usize,
-    /// Whether the rest is.
+    /// `true` if the remaining bytes are compressed.
     pub(super) compressed: bool,
 }
 
-/// Of a struct within the header, what is looked at.
+/// The examined fields of a struct within the header.
 #[derive(Default)]
 struct Inner {
     values: u64,
@@ -42,7 +43,7 @@ struct Inner {
 }
 
 impl PageHeader {
-    /// Reads a header from the start of `bytes`.
+    /// Parses a header from the start of `bytes`.
     ///
     /// # Errors
     /// [`Unsound::Short`] if the bytes end within it.
@@ -85,10 +86,10 @@ impl PageHeader {
     }
 }
 
-/// A page's own struct: values come first, in pages of the second version lengths of levels are 5 and 6, and 7 says whether the rest
-/// is compressed.
+/// Parses the struct of a page's type. Field 1 is the number of values; in pages of the second version fields 5 and 6
+/// are the lengths of levels, and field 7 says whether the rest is compressed.
 fn inner(reader: &mut Reader<'_>, second: bool) -> Read<Inner> {
-    /// Type of a logical that is false.
+    /// The type of a logical field that is false.
     const FALSE: u8 = 2;
     let (mut out, mut last) = (Inner::default(), 0);
     while let Some((number, type_)) = reader.field(&mut last)? {

@@ -1,8 +1,9 @@
-//! Parquet files that nobody need have meant well: every footer and every page that the program reads passes here.
+//! Reading of Parquet files from untrusted sources: every footer and every page that the program reads passes through
+//! here.
 //!
-//! Footers are looked at before they are decoded and checked afterwards (`footer`), headers of pages before their pages are
-//! decompressed (`pages`), and what the decoders don't check themselves and panic at is caught (`caught`). So bytes of any kind come to
-//! an error or to values, in memory that the rows account for.
+//! Footers are examined before they are decoded and checked afterwards (`footer`), headers of pages are checked before
+//! their pages are decompressed (`pages`), and panics of the decoders are caught (`caught`). Any bytes thus lead to an
+//! error or to values, in memory proportional to the rows.
 
 mod caught;
 mod decode;
@@ -29,7 +30,7 @@ pub use footer::open;
 pub(crate) use footer::{TAIL, footer_length, parse};
 pub(crate) use pages::range_of;
 
-/// What is wrong with a file's bytes.
+/// Damage of a file: the reason, and the column if it is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
     column: Option<String>,
@@ -45,7 +46,7 @@ impl Damage {
         Self { column: Some(name.to_owned()), reason: reason.into() }
     }
 
-    /// What a decoder says, without the names that errors get on their way.
+    /// Returns the damage that a decoder reports, without the prefixes that errors collect on their way.
     fn of(error: &dyn std::error::Error) -> Self {
         let text = error.to_string();
         let text = text.lines().next().unwrap_or_default();
@@ -76,7 +77,7 @@ impl fmt::Display for Damage {
 
 impl std::error::Error for Damage {}
 
-/// A file of this machine, read at places: without a position that threads would share, and in one call each.
+/// A local file that is read at given positions, in one call for each read: threads share no file position.
 #[derive(Clone, Debug)]
 pub struct LocalFile {
     file: Arc<File>,
@@ -84,12 +85,12 @@ pub struct LocalFile {
 }
 
 impl LocalFile {
-    /// A file of `size` bytes.
+    /// Returns a file of `size` bytes.
     pub fn new(file: File, size: u64) -> Self {
         Self { file: Arc::new(file), size }
     }
 
-    /// Its bytes.
+    /// Returns the size in bytes.
     pub fn size(&self) -> u64 {
         self.size
     }

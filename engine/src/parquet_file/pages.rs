@@ -1,5 +1,6 @@
-//! The bytes of column chunks on their way to the parquet crate. It asks for the header of a page, then for the page: the header is
-//! checked against the rows and the type of its column in between, so that no page takes more memory than its rows can need.
+//! The bytes of column chunks on their way to the parquet crate. The crate asks for the header of a page, then for the
+//! page. In between, the header is checked against the rows and the type of its column, so that no page takes more
+//! memory than its rows can need.
 
 use std::collections::HashMap;
 use std::io::{self, Read};
@@ -17,25 +18,26 @@ use super::footer::TAIL;
 use super::header::{Kind, PageHeader};
 use super::thrift::Unsound;
 
-/// First read for a header; those with statistics of long texts are longer.
+/// The size of the first read of a header; headers with statistics of long texts are longer.
 const HEADER: usize = 256;
-/// Bytes of a header, at most.
+/// The largest header, in bytes.
 const LONGEST_HEADER: usize = 1 << 20;
-/// Bytes that a page may take beside its values: blocks of an encoding are filled up, levels have lengths.
+/// The number of bytes that a page may take beside its values: encodings pad their blocks, and levels have lengths.
 const BESIDE: u64 = 64 << 10;
-/// Bytes of levels, indices and lengths for one value, at most.
+/// The largest number of bytes of levels, indices and lengths for one value.
 const A_VALUE: u64 = 16;
-/// Bytes of texts in a page, at least that many are taken …
+/// The number of bytes of texts that every page may hold.
 const TEXTS: u64 = 16 << 20;
-/// … and so many more for each value, and for each byte that they were compressed to.
+/// The number of further bytes of texts for each value, or each compressed byte if those are fewer.
 const A_TEXT: u64 = 1 << 10;
-/// Bytes of a value of fixed length, at most: decimals have 32, UUIDs 16.
+/// The largest value of fixed length, in bytes: decimals have 32, UUIDs 16.
 const WIDEST: i32 = 1 << 10;
-/// Entries of a dictionary, at least that many are taken; a column has no more than it has values, but for categories that no row has.
+/// The number of entries that every dictionary may have. A column has no more entries than values, except for
+/// categories that occur in no row.
 const ENTRIES: u64 = 1 << 20;
-/// Compressed bytes may be some more than what they are made of.
+/// The number of bytes by which compressed data may exceed the original.
 const OVERHEAD: u64 = 1 << 10;
-/// What an unbounded decoder may make of a page without being watched.
+/// The number of bytes up to which an unbounded decoder may expand a page unchecked.
 const UNWATCHED: u64 = 16 << 20;
 
 /// A column chunk that is read.
@@ -43,27 +45,27 @@ const UNWATCHED: u64 = 16 << 20;
 struct Column {
     range: Range<u64>,
     values: u64,
-    /// Bytes of a value; `None` for texts.
+    /// The size of a value in bytes; `None` for texts.
     width: Option<u64>,
     codec: Compression,
     name: String,
 }
 
-/// What a header has said of a page whose decoder knows no bound.
+/// The claim of a header about a page whose decoder has no bound.
 #[derive(Clone, Copy, Debug)]
 struct Claim {
     size: u64,
-    /// Bytes in front that are not compressed.
+    /// The number of bytes at the start that are not compressed.
     levels: usize,
     codec: Compression,
 }
 
-/// Column chunks of a row group, with their pages checked on the way.
+/// The column chunks of a row group, whose pages are checked as they are read.
 pub(super) struct Guarded<R> {
     bytes: Arc<R>,
     columns: Arc<[Column]>,
     claims: Arc<Mutex<HashMap<u64, Claim>>>,
-    /// What was found first: errors lose what they were made of on their way through the decoders.
+    /// The first damage that was found: errors lose their structure on their way through the decoders.
     found: Arc<Mutex<Option<Damage>>>,
 }
 
@@ -78,7 +80,7 @@ impl<R> Clone for Guarded<R> {
     }
 }
 
-/// Where a column chunk lies in a file of `size` bytes.
+/// Returns the byte range of a column chunk in a file of `size` bytes.
 pub(crate) fn range_of(column: &ColumnChunkMetaData, size: u64) -> Result<Range<u64>, Damage> {
     let start = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
     let length = column.compressed_size();
@@ -94,10 +96,10 @@ pub(crate) fn range_of(column: &ColumnChunkMetaData, size: u64) -> Result<Range<
 }
 
 impl<R: ChunkReader> Guarded<R> {
-    /// The columns `leaves` of a row group, in a file of `size` bytes.
+    /// Returns the columns `leaves` of a row group in a file of `size` bytes.
     ///
     /// # Errors
-    /// A footer whose places, sizes or counts of these columns can't be.
+    /// A footer with impossible places, sizes or counts of these columns.
     pub(super) fn new(
         bytes: Arc<R>,
         group: &RowGroupMetaData,
@@ -116,7 +118,7 @@ impl<R: ChunkReader> Guarded<R> {
         Ok(Self { bytes, columns: columns.into(), claims: Arc::default(), found: Arc::default() })
     }
 
-    /// What was found wrong, if it was found here.
+    /// Returns the damage that was found here, if any.
     pub(super) fn found(&self) -> Option<Damage> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -133,7 +135,7 @@ impl<R: ChunkReader> Guarded<R> {
         self.columns.get(after.checked_sub(1)?).filter(|column| start < column.range.end)
     }
 
-    /// The header of the page at `start`, checked: bytes that begin with it.
+    /// Checks the header of the page at `start`; returns bytes that begin with it.
     fn checked(&self, start: u64) -> parquet::errors::Result<Bytes> {
         let Some(column) = self.column(start) else {
             return Err(ParquetError::EOF(format!("byte {start} lies outside of the columns read")));
@@ -148,7 +150,7 @@ impl<R: ChunkReader> Guarded<R> {
         Ok(bytes)
     }
 
-    /// The bytes from a page's start on, at least to the end of its header, and the header.
+    /// Returns the bytes from a page's start to at least the end of its header, and the header.
     fn header(&self, column: &Column, start: u64) -> parquet::errors::Result<(Bytes, PageHeader)> {
         let room = usize::try_from(column.range.end - start).unwrap_or(usize::MAX);
         let mut length = HEADER.min(room);
@@ -193,7 +195,7 @@ impl Column {
         Ok(Self { range, values: values.unsigned_abs(), width, codec: column.compression(), name })
     }
 
-    /// Checks a page's header, `room` bytes before the end of the chunk.
+    /// Checks the header of a page; `room` is the number of bytes from the page to the end of the chunk.
     fn check(&self, header: &PageHeader, room: u64) -> Result<(), String> {
         let (size, stored) = (header.size, header.stored);
         if header.kind == Kind::Other {
@@ -223,7 +225,7 @@ impl Column {
         Ok(())
     }
 
-    /// Bytes that a page of so many values can need, compressed to `stored`.
+    /// Returns the largest size of a page of `values` values that takes `stored` bytes in the file.
     fn bound(&self, values: u64, stored: u64) -> u64 {
         match self.width {
             Some(width) => BESIDE + values * (2 * width + A_VALUE),
@@ -231,10 +233,11 @@ impl Column {
         }
     }
 
-    /// What to look at while a page is decompressed: nothing where its decoder keeps to the size that it is told.
+    /// Returns the claim to check when a page is decompressed; `None` if its decoder respects the size that it is
+    /// given.
     fn claim(&self, header: &PageHeader) -> Option<Claim> {
         let (expands, codec) = match self.codec {
-            // A byte of deflate makes 1,032 at most, one of LZ4 255.
+            // One byte of deflate expands to 1,032 at most, one of LZ4 to 255.
             Compression::GZIP(_) => (1_032, self.codec),
             Compression::LZ4 => (255, self.codec),
             Compression::BROTLI(_) => (u64::MAX, self.codec),
@@ -256,12 +259,13 @@ impl<R: ChunkReader> Length for Guarded<R> {
 impl<R: ChunkReader> ChunkReader for Guarded<R> {
     type T = Header<R>;
 
-    /// The header of a page; what is asked for without being read need not be one.
+    /// Returns a reader of a page's header. Nothing is checked before it is read, as the crate may ask for other places
+    /// without reading them.
     fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
         Ok(Header { file: self.clone(), start, bytes: None })
     }
 
-    /// A page.
+    /// Returns a page.
     fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
         let column = self.column(start).filter(|column| length as u64 <= column.range.end - start);
         let empty = length == 0 && start <= self.bytes.len();
@@ -283,7 +287,7 @@ impl<R: ChunkReader> ChunkReader for Guarded<R> {
     }
 }
 
-/// The header of a page, fetched and checked when its first byte is read.
+/// The header of a page, which is fetched and checked when its first byte is read.
 pub(super) struct Header<R> {
     file: Guarded<R>,
     start: u64,
@@ -303,7 +307,7 @@ impl<R: ChunkReader> Read for Header<R> {
 }
 
 impl Claim {
-    /// Decompresses a page, to see whether it is longer than it says, and keeps nothing of it.
+    /// Decompresses a page, discarding the result, and returns `true` if it is longer than it claims.
     fn is_exceeded(&self, page: &[u8]) -> bool {
         let Some(packed) = page.get(self.levels..) else { return false };
         let room = self.size - (self.levels as u64).min(self.size);
@@ -316,7 +320,7 @@ impl Claim {
     }
 }
 
-/// Bytes of a stream, counted to a little over `most`; up to the first that can't be decoded.
+/// Counts the bytes of a stream to a little over `most`, or to the first that can't be decoded.
 fn count(mut stream: impl Read, most: u64) -> u64 {
     let (mut buffer, mut counted) = ([0; 16 << 10], 0u64);
     while counted <= most {

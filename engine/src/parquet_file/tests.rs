@@ -1,4 +1,4 @@
-//! Files that are made to mislead: every one is an error by name, and none costs memory that its rows don't account for.
+//! Misleading files: every one is an error that names the damage, and none takes memory out of proportion to its rows.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::error::EngineError;
 
 const ROWS: usize = 160;
 
-/// A panel of 160 rows with columns `id`, `y` and `name`.
+/// Returns a panel of 160 rows with columns `id`, `y` and `name`.
 fn panel(properties: WriterPropertiesBuilder) -> Vec<u8> {
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("id", Arc::new(Int64Array::from_iter_values(0..ROWS as i64))),
@@ -30,7 +30,7 @@ fn plain() -> WriterPropertiesBuilder {
     WriterProperties::builder().set_dictionary_enabled(false)
 }
 
-/// Rows that are read of a file, or what is wrong with it.
+/// Returns the number of rows that are read of a file, or its damage.
 fn rows(file: &[u8]) -> std::result::Result<usize, String> {
     let file = Bytes::copy_from_slice(file);
     let metadata = open(&file).map_err(|damage| damage.to_string())?;
@@ -51,13 +51,13 @@ fn rows(file: &[u8]) -> std::result::Result<usize, String> {
     Ok(found)
 }
 
-/// The footer's bytes.
+/// Returns the range of the footer's bytes.
 fn footer(file: &[u8]) -> std::ops::Range<usize> {
     let end = file.len() - 8;
     end - u32::from_le_bytes(file[end..end + 4].try_into().unwrap()) as usize..end
 }
 
-/// The file with the only place in its footer that holds `old` holding `new`, of the same length.
+/// Replaces `old` by `new`, of the same length, in the footer of a file.
 fn forge(file: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
     let range = footer(file);
     let places: Vec<usize> =
@@ -70,7 +70,7 @@ fn forge(file: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A number as Thrift writes it.
+/// Encodes a number as Thrift does.
 fn varint(value: i64) -> Vec<u8> {
     let mut rest = ((value << 1) ^ (value >> 63)) as u64;
     let mut out = Vec::new();
@@ -144,7 +144,7 @@ fn places_outside_of_the_file_are_refused() {
     }
 }
 
-/// A file of a column `y` with one page of 160 values: `stored` bytes by a codec, which claim `size` bytes.
+/// Returns a file of a column `y` with one page of 160 values: `stored` bytes by a codec, which claim `size` bytes.
 fn page(codec_number: i64, stored: &[u8], size: i64, checksum: Option<u32>) -> Vec<u8> {
     let mut file = b"PAR1".to_vec();
     let mut page = vec![0x15, 0x00, 0x15];
@@ -187,7 +187,7 @@ fn page(codec_number: i64, stored: &[u8], size: i64, checksum: Option<u32>) -> V
     file
 }
 
-/// Zeros, compressed.
+/// Returns compressed zeros.
 fn zeros(codec: Compression, count: usize) -> Vec<u8> {
     use std::io::Write;
     let zeros = vec![0; count];

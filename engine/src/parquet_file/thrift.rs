@@ -1,28 +1,28 @@
-//! Thrift's compact protocol, as far as footers and page headers must be looked at before the parquet crate takes them: it reserves
-//! memory and recurses by what they say.
+//! Thrift's compact protocol, as far as footers and page headers must be examined before the parquet crate decodes
+//! them: it reserves memory and recurses as they say.
 
-/// Nesting of structs and lists in a footer or a header; sound ones have six levels.
+/// The deepest nesting of structs and lists in a footer or a header; valid ones have six levels.
 const DEEPEST: usize = 24;
 
-/// The reason why bytes are no sound structure.
+/// The reason why bytes are not a valid structure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unsound {
-    /// They end within it.
+    /// The bytes end within the structure.
     Short,
-    /// They can't mean what they say.
+    /// The bytes contradict the protocol.
     Wrong,
 }
 
-/// Result of reading a structure.
+/// The result of parsing a structure.
 pub(super) type Read<T> = Result<T, Unsound>;
 
-/// Types of fields and elements, as the protocol numbers them.
+/// The types of fields and elements, with their numbers in the protocol.
 pub(super) const I32: u8 = 5;
 const BINARY: u8 = 8;
 pub(super) const LIST: u8 = 9;
 pub(super) const STRUCT: u8 = 12;
 
-/// A reader over bytes.
+/// A parser over bytes.
 #[derive(Clone, Debug)]
 pub(super) struct Reader<'a> {
     bytes: &'a [u8],
@@ -30,12 +30,12 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Starts at the first byte.
+    /// Returns a parser at the first byte.
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0 }
     }
 
-    /// Bytes read so far.
+    /// Returns the number of bytes parsed so far.
     pub(super) fn position(&self) -> usize {
         self.at
     }
@@ -55,7 +55,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// An unsigned number of variable length.
+    /// Parses an unsigned number of variable length.
     fn varint(&mut self) -> Read<u64> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
@@ -68,18 +68,19 @@ impl<'a> Reader<'a> {
         Err(Unsound::Wrong)
     }
 
-    /// A signed number of variable length.
+    /// Parses a signed number of variable length.
     pub(super) fn integer(&mut self) -> Read<i64> {
         let value = self.varint()?;
         Ok((value >> 1) as i64 ^ -((value & 1) as i64))
     }
 
-    /// A signed number of 32 bits.
+    /// Parses a signed 32-bit number.
     pub(super) fn int32(&mut self) -> Read<i32> {
         i32::try_from(self.integer()?).map_err(|_| Unsound::Wrong)
     }
 
-    /// The next field of a struct: number and type; `None` at its end. `last` is the number of the field before.
+    /// Parses the head of a struct's next field: its number and type, or `None` at the end. `last` is the number of the
+    /// previous field.
     pub(super) fn field(&mut self, last: &mut i16) -> Read<Option<(i16, u8)>> {
         let head = self.byte()?;
         let kind = head & 0x0f;
@@ -94,21 +95,21 @@ impl<'a> Reader<'a> {
         Ok(Some((number, kind)))
     }
 
-    /// The head of a list: type and number of its elements.
+    /// Parses the head of a list: the type and number of its elements.
     pub(super) fn list(&mut self) -> Read<(u8, usize)> {
         let head = self.byte()?;
         let count = match head >> 4 {
             15 => usize::try_from(self.varint()?).map_err(|_| Unsound::Wrong)?,
             short => usize::from(short),
         };
-        // Every element takes a byte at least.
+        // Every element takes at least one byte.
         if count > self.bytes.len() - self.at {
             return Err(Unsound::Short);
         }
         Ok((head & 0x0f, count))
     }
 
-    /// Passes over a field's value.
+    /// Skips a field's value.
     pub(super) fn skip(&mut self, kind: u8) -> Read<()> {
         self.skip_within(kind, DEEPEST)
     }
@@ -116,7 +117,7 @@ impl<'a> Reader<'a> {
     fn skip_within(&mut self, kind: u8, deep: usize) -> Read<()> {
         let deeper = deep.checked_sub(1).ok_or(Unsound::Wrong)?;
         match kind {
-            // Logicals of a struct are in the field's type.
+            // A struct's logical fields are part of the field's type.
             1 | 2 => Ok(()),
             3 => self.pass(1),
             4..=6 => self.varint().map(|_| ()),
@@ -138,7 +139,7 @@ impl<'a> Reader<'a> {
 
     fn skip_element(&mut self, kind: u8, deep: usize) -> Read<()> {
         match kind {
-            // Logicals of a list are bytes.
+            // Logical elements of a list are bytes.
             1 | 2 => self.pass(1),
             other => self.skip_within(other, deep),
         }

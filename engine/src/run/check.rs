@@ -1,4 +1,4 @@
-//! Arguments that are missing, out of range or contradict each other.
+//! Refusal of arguments that are missing, out of range or contradictory.
 
 use stagger_estimator::formula::{self, Formula};
 
@@ -6,10 +6,11 @@ use crate::error::{EngineError, Result};
 use crate::plan::input_error;
 use crate::spec::{FixWeights, RunSpec};
 
-/// Draws beyond which no standard error becomes better: its Monte Carlo error is 1.17/√B (FORMULAS §5).
+/// The largest number of draws. More would not improve a standard error: its Monte Carlo error is 1.17/√B (FORMULAS
+/// §5).
 const MOST_DRAWS: usize = 1_000_000_000;
 
-/// Checks a specification; returns the parsed formula.
+/// Checks a specification, and returns its parsed formula.
 pub(crate) fn check(spec: &RunSpec) -> Result<Formula> {
     for (argument, value) in [("yname", &spec.yname), ("tname", &spec.tname), ("gname", &spec.gname)] {
         if value.is_empty() {
@@ -55,7 +56,7 @@ pub(crate) fn check(spec: &RunSpec) -> Result<Formula> {
     formula::parse(text).map_err(|e| input_error(&format!("xformla `{text}`: {e}"), e.hint()))
 }
 
-/// What does not go with cross sections or triple differences.
+/// Refuses arguments that do not go with cross sections or triple differences.
 fn check_kind(spec: &RunSpec) -> Result<()> {
     let fixed = match spec.fix_weights {
         Some(FixWeights::BasePeriod) => Some("base_period"),

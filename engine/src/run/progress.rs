@@ -1,4 +1,4 @@
-//! Tells who listens where a run in this process is.
+//! Progress of a run in this process, reported to an observer.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -8,28 +8,30 @@ use crate::error::Result;
 use crate::events::{Observer, RunEvent, TaskDone};
 use crate::worker::protocol::Phases;
 
-/// Where a run is: stages so far, and who listens.
+/// The progress of a run: the stages so far, and the observer.
 pub(crate) struct Progress<'a> {
+    /// The receiver of the events.
     pub(crate) observer: Observer<'a>,
+    /// The stages so far, with their times.
     pub(crate) stages: Vec<StageFacts>,
-    /// Stages that somebody else has told of.
+    /// The number of earlier stages that were reported elsewhere.
     before: u64,
-    /// Tasks of all stages so far.
+    /// The number of tasks of all stages so far.
     attempts: u64,
 }
 
 impl<'a> Progress<'a> {
-    /// Nothing is done yet.
+    /// Returns the progress of a run at its start.
     pub(crate) fn new(observer: Observer<'a>) -> Self {
         Self::after(observer, 0)
     }
 
-    /// So many stages were done elsewhere.
+    /// Returns the progress of a run after `before` stages that were reported elsewhere.
     pub(crate) fn after(observer: Observer<'a>, before: u64) -> Self {
         Self { observer, stages: Vec::new(), before, attempts: 0 }
     }
 
-    /// Runs one stage and records its time.
+    /// Runs one stage of `tasks` tasks, reports it and records its time.
     pub(crate) fn stage<T>(
         &mut self,
         name: &str,
@@ -50,17 +52,17 @@ impl<'a> Progress<'a> {
     }
 }
 
-/// A stage under way, for the threads that do its tasks.
+/// A stage in progress, for the threads that do its tasks.
 pub(crate) struct Watch<'a> {
     observer: Observer<'a>,
-    /// Number of the first task, over the run.
+    /// The number of the first task in the run.
     first: u64,
     tasks: usize,
     done: AtomicUsize,
 }
 
 impl Watch<'_> {
-    /// Does the task of this index; `work` returns its result and the rows it went through.
+    /// Runs the task of this index; `work` returns its result and the number of rows that it read.
     pub(crate) fn task<T>(
         &self,
         index: usize,
@@ -81,7 +83,7 @@ impl Watch<'_> {
         Ok(out)
     }
 
-    /// A task is done that nothing more is known of.
+    /// Reports a completed task without any facts.
     pub(crate) fn tick(&self) {
         self.tell(0, 0.0, 0);
     }

@@ -1,58 +1,58 @@
-//! What a run has cost, what the attempts under way may cost yet, and whether another one would pass the cap.
+//! The cost of a run: dollars spent, dollars that running attempts may still cost, and the cap.
 
 use serde::{Deserialize, Serialize};
 
-/// Prices of what a run pays for, in dollars.
+/// Prices in dollars.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rates {
-    /// A gigabyte of memory for a second.
+    /// The price of a gigabyte of memory for a second.
     pub gb_second: f64,
-    /// An invocation.
+    /// The price of an invocation.
     pub invocation: f64,
-    /// A read of storage.
+    /// The price of a read request to storage.
     pub get: f64,
-    /// A write of storage.
+    /// The price of a write request to storage.
     pub put: f64,
 }
 
 impl Rates {
-    /// Threads of this machine, folders of this machine.
+    /// No price at all: threads and folders of this machine.
     pub const FREE: Self = Self { gb_second: 0.0, invocation: 0.0, get: 0.0, put: 0.0 };
 
-    /// Dollars of an invocation of a function of `memory_mb` megabytes.
+    /// Returns the dollars of an invocation of `seconds` seconds of a function with `memory_mb` megabytes.
     pub fn invocation(&self, memory_mb: u32, seconds: f64) -> f64 {
         self.invocation + f64::from(memory_mb) / 1024.0 * seconds * self.gb_second
     }
 }
 
-/// Dollars of a run.
+/// The cost of a run in dollars.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
-    /// Invocations that ended, as billed where the bill is known.
+    /// The cost of completed invocations, as billed if the bill is known.
     pub spent: f64,
-    /// What those under way may cost at most, each until it gives up by itself.
+    /// The most that running invocations may cost, each until its time limit.
     pub reserved: f64,
-    /// The cap; none where absent.
+    /// The cap; `None` without a cap.
     pub cap: Option<f64>,
-    /// What the attempt may cost that the cap did not allow.
+    /// The possible cost of the attempt that the cap refused.
     #[serde(default)]
     pub refused: f64,
 }
 
 impl Cost {
-    /// Whether an attempt that may cost `most` can start without the cap ever being passed.
+    /// Returns `true` if an attempt that may cost `most` can start without any risk of exceeding the cap.
     pub fn allows(&self, most: f64) -> bool {
         self.cap.is_none_or(|cap| self.spent + self.reserved + most <= cap)
     }
 
-    /// An attempt that may cost `most` starts.
+    /// Reserves `most` for an attempt that starts.
     pub fn reserve(&mut self, most: f64) {
         self.reserved += most;
     }
 
-    /// It ended and cost `dollars`.
+    /// Replaces the reserve `most` of an attempt that ended by its cost `dollars`.
     pub fn settle(&mut self, most: f64, dollars: f64) {
-        // Floating point must not leave a rest below zero once nothing is under way.
+        // Rounding must not leave a negative reserve once nothing is running.
         self.reserved = (self.reserved - most).max(0.0);
         self.spent += dollars;
     }

@@ -127,7 +127,7 @@ pub trait Store: Debug + Send + Sync {
     /// ago (LocalStack does).
     ///
     /// # Errors
-    /// The same as of [`Store::get`].
+    /// Those of [`Store::get`].
     async fn get_small(&self, key: &str, most: u64, pin: Option<&str>) -> StoreResult<Object> {
         let _ = most;
         self.get(key, ByteRange::All, pin).await

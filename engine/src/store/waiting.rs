@@ -16,8 +16,8 @@ const LONG: Duration = Duration::from_secs(2);
 
 static TELLER: OnceLock<Teller> = OnceLock::new();
 
-/// Registers a function that is called, once in a process, when a remote store that has never answered gives no answer
-/// for two seconds.
+/// Registers a function that is called, once in the life of the program, when a remote store that has never answered
+/// gives no answer for two seconds.
 pub fn tell_of_waiting(teller: fn(&str)) {
     let _ = TELLER.set(teller);
 }

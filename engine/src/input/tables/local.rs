@@ -43,7 +43,7 @@ impl LocalTables {
     /// Returns the nearest table that the folder is, or is in.
     ///
     /// # Errors
-    /// The same as of [`LocalTables::at`].
+    /// Those of [`LocalTables::at`].
     pub(in crate::input) fn above(&mut self, folder: &Path) -> Result<Option<Rc<LocalTable>>> {
         for folder in folder.ancestors() {
             if let Some(table) = self.at(folder)? {

@@ -1,4 +1,4 @@
-//! Types of CSV columns by what they are for, and readings that go on where another stopped.
+//! Types of CSV columns by the use of the columns, and reads that continue where another stopped.
 
 use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::DataType;

@@ -1,4 +1,4 @@
-//! Folders of parts under every name that people and programs give them, and what must not count.
+//! Folders of parts under every name that people and programs give them, and files that must not count.
 
 use std::fs;
 use std::io::Write;
@@ -29,7 +29,7 @@ fn gzip(text: &str) -> Vec<u8> {
     writer.finish().unwrap()
 }
 
-/// Three rows of `x` a part.
+/// Writes three rows of `x` to each file.
 fn parts(folder: &Path, files: &[&str]) {
     for (part, name) in files.iter().enumerate() {
         let first = 3 * part as i64;
@@ -182,7 +182,7 @@ fn a_column_in_two_places_is_refused_where_it_is_used() {
     assert!(error.to_string().contains("`y=1` and `y=2`"), "{error}");
 }
 
-/// A Delta table of three files, of which the second was removed.
+/// Writes a Delta table of three files, of which the second was removed.
 fn delta(root: &Path, partitioned: bool) {
     let files = ["g=1/a.parquet", "g=1/b.parquet", "g=2/c.parquet"];
     parts(root, &files);
@@ -244,7 +244,7 @@ fn checkpoints_stand_for_the_versions_before() {
     assert!(refusal(&[root.path()]).contains("00000000000000000000.json` is missing"));
 }
 
-/// A checkpoint with one row of the protocol, one of the schema, and one a file.
+/// Writes a checkpoint with one row for the protocol, one for the schema, and one for each file.
 fn checkpoint(path: &Path, files: &[&str]) {
     use arrow::array::{ArrayRef, Int32Builder, ListBuilder, MapBuilder, StringBuilder, StructArray};
     use arrow::buffer::NullBuffer;

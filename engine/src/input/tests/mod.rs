@@ -1,4 +1,4 @@
-//! What is read back of small files that the tests write.
+//! Tests that read small files which they have written.
 
 mod csv;
 mod folders;
@@ -39,7 +39,7 @@ fn open(input: &Path, needed: &[&str]) -> crate::error::Result<Source> {
     Source::open(expand(&[input.display().to_string()])?, &names(needed))
 }
 
-/// Rows read in each call, with the position that they were given at.
+/// Returns the values read, each with the position that it was delivered at.
 fn values(source: &Source, chunk: usize, rows: std::ops::Range<usize>, column: &str) -> Vec<(usize, i64)> {
     let mut out = Vec::new();
     let read = source.read_rows(&source.chunks()[chunk], rows, &names(&[column]), |first, arrays| {

@@ -1,4 +1,4 @@
-//! The same from a bucket: one in memory, that counts what is read of it.
+//! Tests that read from a bucket in memory, which counts the bytes read.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::input::Source;
 use crate::input::files::{InputPath, expand_in};
 use crate::store::{Condition, MemoryStore, Storage};
 
-/// A bucket in which these keys hold something.
+/// Returns a bucket in which these keys hold something.
 fn bucket(keys: &[&str]) -> Storage {
     let storage = Storage::new(Arc::new(MemoryStore::new()));
     keys.iter().for_each(|key| put(&storage, key, b"x"));

@@ -49,7 +49,7 @@ impl S3Store {
     /// by this crate's.
     ///
     /// # Errors
-    /// The same as of [`S3Store::open`].
+    /// Those of [`S3Store::open`].
     pub fn with_client(url: &str, client: &Client) -> StoreResult<Self> {
         Self::at(url, Arc::new(Clients::fixed(client)))
     }

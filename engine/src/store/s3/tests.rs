@@ -1,4 +1,4 @@
-//! The store against a server that answers from a script: what is sent, and what becomes of each answer.
+//! The S3 store against a server that answers from a script: the requests that are sent, and the result of each answer.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,7 +11,7 @@ use aws_sdk_s3::config::{Credentials, Region};
 use super::*;
 use crate::store::runtime::runtime;
 
-/// Answers one request a connection; returns the requests' heads, in lower case.
+/// A server that answers one request on each connection, and returns the heads of the requests in lower case.
 struct Server {
     url: String,
     thread: JoinHandle<Vec<String>>,
@@ -64,7 +64,7 @@ fn store(endpoint: &str) -> S3Store {
     S3Store::with_client("s3://bucket/root", &Client::from_conf(config)).unwrap()
 }
 
-/// The result of a call, and the requests that it made.
+/// Returns the result of a call, and the requests that it made.
 fn ask<T>(
     answers: Vec<String>,
     call: impl AsyncFnOnce(&S3Store) -> StoreResult<T>,
@@ -195,7 +195,7 @@ fn urls_name_a_bucket() {
     }
 }
 
-/// Has no credentials to give.
+/// A provider without credentials.
 #[derive(Debug)]
 struct Nobody;
 

@@ -81,7 +81,7 @@ impl Storage {
     /// Reads a whole object. A large one is read from a remote store in concurrent pieces, all of one version of it.
     ///
     /// # Errors
-    /// The same as of [`Store::get`], after retries.
+    /// Those of [`Store::get`], after retries.
     pub fn get(&self, key: &str, pin: Option<&str>) -> StoreResult<(Bytes, ObjectInfo)> {
         self.wait(self.inner.whole(key, pin))
     }
@@ -89,7 +89,7 @@ impl Storage {
     /// Reads the last `bytes` bytes of an object.
     ///
     /// # Errors
-    /// The same as of [`Store::get`], after retries.
+    /// Those of [`Store::get`], after retries.
     pub fn get_suffix(&self, key: &str, bytes: u64) -> StoreResult<(Bytes, ObjectInfo)> {
         self.wait(self.inner.suffix(key, bytes))
     }
@@ -98,7 +98,7 @@ impl Storage {
     /// concurrently, all of one version of the object.
     ///
     /// # Errors
-    /// The same as of [`Store::get`], after retries; a range beyond the object's end is an error too.
+    /// Those of [`Store::get`], after retries; a range beyond the object's end is an error too.
     pub fn get_ranges(&self, key: &str, pin: Option<&str>, ranges: &[Range<u64>]) -> StoreResult<Vec<Bytes>> {
         self.wait(self.inner.ranges(key, pin, ranges))
     }
@@ -108,7 +108,7 @@ impl Storage {
     /// mark of the writer.
     ///
     /// # Errors
-    /// The same as of [`Store::put`], after retries.
+    /// Those of [`Store::put`], after retries.
     pub fn put(&self, key: &str, bytes: Bytes, condition: Condition) -> StoreResult<String> {
         self.wait(self.inner.put(key, &bytes, &condition))
     }
@@ -116,7 +116,7 @@ impl Storage {
     /// Returns the size and ETag of an object.
     ///
     /// # Errors
-    /// The same as of [`Store::head`], after retries.
+    /// Those of [`Store::head`], after retries.
     pub fn head(&self, key: &str) -> StoreResult<ObjectInfo> {
         self.wait(self.inner.head(key))
     }
@@ -124,7 +124,7 @@ impl Storage {
     /// Returns all objects whose key starts with `prefix`, by key.
     ///
     /// # Errors
-    /// The same as of [`Store::list`], after retries.
+    /// Those of [`Store::list`], after retries.
     pub fn list(&self, prefix: &str) -> StoreResult<Vec<ObjectInfo>> {
         self.wait(self.inner.list(prefix))
     }
@@ -132,7 +132,7 @@ impl Storage {
     /// Removes an object; it is not an error if there is none.
     ///
     /// # Errors
-    /// The same as of [`Store::delete`], after retries.
+    /// Those of [`Store::delete`], after retries.
     pub fn delete(&self, key: &str) -> StoreResult<()> {
         self.wait(self.inner.delete(key))
     }
@@ -147,7 +147,7 @@ impl Storage {
     /// Reads a whole object as [`Storage::get`] does, for async code on the caller's runtime.
     ///
     /// # Errors
-    /// The same as of [`Storage::get`].
+    /// Those of [`Storage::get`].
     pub async fn get_async(&self, key: &str, pin: Option<&str>) -> StoreResult<(Bytes, ObjectInfo)> {
         self.inner.whole(key, pin).await
     }
@@ -155,7 +155,7 @@ impl Storage {
     /// Writes an object as [`Storage::put`] does, for async code.
     ///
     /// # Errors
-    /// The same as of [`Storage::put`].
+    /// Those of [`Storage::put`].
     pub async fn put_async(&self, key: &str, bytes: Bytes, condition: Condition) -> StoreResult<String> {
         self.inner.put(key, &bytes, &condition).await
     }
@@ -163,7 +163,7 @@ impl Storage {
     /// Lists objects as [`Storage::list`] does, for async code.
     ///
     /// # Errors
-    /// The same as of [`Storage::list`].
+    /// Those of [`Storage::list`].
     pub async fn list_async(&self, prefix: &str) -> StoreResult<Vec<ObjectInfo>> {
         self.inner.list(prefix).await
     }
@@ -171,7 +171,7 @@ impl Storage {
     /// Removes an object as [`Storage::delete`] does, for async code.
     ///
     /// # Errors
-    /// The same as of [`Storage::delete`].
+    /// Those of [`Storage::delete`].
     pub async fn delete_async(&self, key: &str) -> StoreResult<()> {
         self.inner.delete(key).await
     }

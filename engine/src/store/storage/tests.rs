@@ -15,18 +15,18 @@ use crate::store::{
     StoreResult,
 };
 
-/// What happens to the next request of a kind.
+/// The fate of the next request of a kind.
 #[derive(Debug)]
 enum Fault {
-    /// Nothing: passes.
+    /// It succeeds.
     None,
-    /// Fails before anything is done.
+    /// It fails before anything is done.
     Fails(StoreErrorKind),
-    /// Is carried out; the reply is lost.
+    /// It is carried out, but the reply is lost.
     LosesReply,
-    /// A read that brings a byte less.
+    /// It is a read that brings one byte too few.
     Short,
-    /// A read that never ends.
+    /// It is a read that never ends.
     Hangs,
     /// Another writer puts these bytes first; then the request is carried out.
     Preceded(&'static [u8]),
@@ -118,7 +118,7 @@ impl Store for FaultyStore {
     }
 }
 
-/// Moves only when it is slept on, and then at once.
+/// A clock that moves only when it is slept on, and then at once.
 #[derive(Debug, Default)]
 struct TestClock {
     slept: Arc<Mutex<Vec<Duration>>>,
