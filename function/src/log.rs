@@ -1,4 +1,5 @@
-//! Logs: one JSON object a line on standard error, which Lambda hands to CloudWatch. Never an event's content: it may hold secrets.
+//! Logs: one JSON object per line on standard error, which Lambda hands to CloudWatch. An event's content is never
+//! logged: it may hold secrets.
 
 use std::io::Write;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 use stagger_engine::printable::printable_json;
 use stagger_engine::worker::protocol::Answer;
 
-/// One line for an invocation.
+/// Writes one line for an invocation.
 pub(crate) fn invocation(request: &str, took: Duration, answer: &Answer) {
     let milliseconds = took.as_micros() as f64 / 1e3;
     let common = |level: &str| json!({ "level": level, "message": "task", "requestId": request, "milliseconds": milliseconds });
@@ -27,7 +28,7 @@ pub(crate) fn invocation(request: &str, took: Duration, answer: &Answer) {
     write(&line);
 }
 
-/// Panics in the same form: CloudWatch would make a record of each line of the usual one.
+/// Logs panics in the same form: of the usual one CloudWatch would make a record per line.
 pub(crate) fn panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(|place| format!("{}:{}", place.file(), place.line()));
@@ -36,7 +37,8 @@ pub(crate) fn panics() {
     }));
 }
 
-/// In one write, so that lines of several threads don't mix. A log that can't be written must not fail the work.
+/// Writes a line in one write, so that lines of several threads don't mix. A log that can't be written must not fail
+/// the work.
 fn write(line: &Value) {
     let _ = std::io::stderr().write_all(format!("{}\n", printable_json(&line.to_string())).as_bytes());
 }

@@ -1,4 +1,4 @@
-//! The worker on AWS Lambda: takes a task from the Runtime API, has the engine do it, answers.
+//! The worker on AWS Lambda: it takes a task from the Runtime API, has the engine do it, and answers.
 
 mod log;
 
@@ -14,9 +14,9 @@ use stagger_engine::worker::{Guard, Places, Worker, WorkerOptions};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How often memory is looked at while a task runs.
+/// The time between two checks of memory while a task runs.
 const LOOK: Duration = Duration::from_millis(10);
-/// Time for an answer to leave before a process ends that has no memory left.
+/// The time for an answer to leave before a process ends that has no memory left.
 const LEAVE: Duration = Duration::from_millis(100);
 
 fn main() -> Result<(), Error> {
@@ -33,7 +33,7 @@ fn main() -> Result<(), Error> {
     })
 }
 
-/// One invocation. The engine blocks, so it has a thread of its own.
+/// Handles one invocation. The engine blocks, so it has a thread of its own.
 async fn invoke(worker: Arc<Worker>, guard: Guard, event: LambdaEvent<Value>) -> Result<Answer, Error> {
     let begin = Instant::now();
     let answer = match serde_json::from_value::<Invocation>(event.payload) {

@@ -1,11 +1,11 @@
-//! Arguments, and what the environment says in their place.
+//! Arguments, and the environment variable that stands in for one.
 
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use stagger_engine::sizes::parse_size;
 
-/// What tasks are computed on.
+/// The device that tasks are computed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Device {
     /// An NVIDIA GPU; what has no kernel there is done on the processor
@@ -44,7 +44,10 @@ pub(crate) struct Args {
     pub(crate) hidden: u64,
 }
 
-/// The queue, if neither the argument nor the environment is missing.
+/// Returns the URL of the queue, from the argument or else from the environment.
+///
+/// # Errors
+/// Neither names a queue, or the name is no URL; the text is for a person.
 pub(crate) fn queue(args: &Args, environment: Option<String>) -> Result<String, String> {
     let given = args.queue.clone().or(environment).map(|url| url.trim().to_owned());
     let url = given.filter(|url| !url.is_empty()).ok_or_else(|| {
@@ -59,12 +62,12 @@ pub(crate) fn queue(args: &Args, environment: Option<String>) -> Result<String, 
 }
 
 impl Args {
-    /// Time without a task after which the worker ends.
+    /// Returns the time without a task after which the worker ends.
     pub(crate) fn idle(&self) -> Duration {
         Duration::from_secs(self.idle)
     }
 
-    /// Tasks at a time.
+    /// Returns the number of tasks at a time.
     pub(crate) fn at_once(&self) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         match (self.threads, self.device) {

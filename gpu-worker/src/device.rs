@@ -1,4 +1,4 @@
-//! What tasks are computed on.
+//! The kernel that the arguments ask for.
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use stagger_gpu_worker::cuda::CudaKernel;
 
 use crate::args::{Args, Device};
 
-/// The kernels that the arguments ask for.
+/// Returns the kernel that the arguments ask for.
 ///
 /// # Errors
-/// No driver, no device, no compiler for its kernels: each by name.
+/// No driver, no device, or no compiler for its kernels: each by name.
 pub(crate) fn kernel(args: &Args) -> Result<Arc<dyn Kernel>, EngineError> {
     Ok(match args.device {
         Device::Cpu => Arc::new(CpuKernel),

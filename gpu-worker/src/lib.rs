@@ -1,3 +1,3 @@
-//! What the worker in a container has besides the engine: passes on an NVIDIA GPU.
+//! Passes on an NVIDIA GPU, for the worker in a container.
 
 pub mod cuda;

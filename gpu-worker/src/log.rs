@@ -1,4 +1,4 @@
-//! Logs: one JSON object a line on standard error. Never a message's content: it may hold secrets.
+//! Logs: one JSON object per line on standard error. A message's content is never logged: it may hold secrets.
 
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,7 +9,7 @@ use stagger_engine::pool::{Message, Moment, Reply};
 use stagger_engine::printable::printable_json;
 use stagger_engine::worker::protocol::Answer;
 
-/// What happens to a worker, as a line.
+/// Writes a line for an event of a worker.
 pub(crate) fn moment(worker: &str, moment: &Moment<'_>, device: Option<DeviceMemory>) {
     let mut line = match moment {
         Moment::Took(message) => json!({ "level": "INFO", "message": "took", "task": task(message) }),
@@ -48,7 +48,7 @@ fn answered(message: &Message, reply: &Reply) -> Value {
     line
 }
 
-/// What happens to the process.
+/// Writes a line for an event of the process.
 pub(crate) fn note(message: &str, more: Value) {
     let mut line = json!({ "level": "INFO", "message": message });
     if let (Some(line), Value::Object(more)) = (line.as_object_mut(), more) {
@@ -57,7 +57,7 @@ pub(crate) fn note(message: &str, more: Value) {
     write(line);
 }
 
-/// Panics in the same form.
+/// Logs panics in the same form.
 pub(crate) fn panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(|place| format!("{}:{}", place.file(), place.line()));
@@ -66,7 +66,8 @@ pub(crate) fn panics() {
     }));
 }
 
-/// In one write, so that lines of several threads don't mix. A log that can't be written must not fail the work.
+/// Writes a line in one write, so that lines of several threads don't mix. A log that can't be written must not fail
+/// the work.
 fn write(mut line: Value) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
     line["time"] = ((now * 1e3).round() / 1e3).into();

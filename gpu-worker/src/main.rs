@@ -1,4 +1,5 @@
-//! The worker in a container: takes tasks from a queue, has the engine do them, answers, and leaves when there is nothing to do.
+//! The worker in a container: it takes tasks from a queue, has the engine do them, answers, and leaves when there is
+//! nothing to do.
 
 mod args;
 mod device;
@@ -68,7 +69,7 @@ fn reason(left: Left) -> &'static str {
     }
 }
 
-/// Works at the queue, several tasks at a time, until all have a reason to leave or one can't use the queue.
+/// Works at the queue, several tasks at a time, until all threads have a reason to leave or one can't use the queue.
 fn serve(args: &Args, url: &str, kernel: Arc<dyn Kernel>) -> Result<Left, TaskFailure> {
     let of_engine = |e: stagger_engine::store::StoreError| stagger_engine::error::EngineError::from(e).into();
     let runtime = runtime().map_err(|e| -> TaskFailure { of_engine(e) })?;
@@ -119,7 +120,7 @@ fn serve(args: &Args, url: &str, kernel: Arc<dyn Kernel>) -> Result<Left, TaskFa
     })
 }
 
-/// Host and process, as far as they have names.
+/// Returns host and process number, as the worker's name.
 fn worker_name() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
     let host = host.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_else(|| "worker".to_owned());

@@ -1,4 +1,4 @@
-//! The passes of estimations on workers: one stage a pass, its sums handed to every estimation that wants them.
+//! The passes of estimations on workers: one stage per pass, whose sums go to every estimation that takes part.
 
 use std::sync::Arc;
 
@@ -18,23 +18,25 @@ use crate::run::{Estimation, twins};
 use crate::worker::protocol::{ObjectRef, Work};
 use crate::worker::{EstimateStage, Share, StageObject};
 
-/// Estimations of specifications that share their passes, between two of them. A run that is taken up starts from here, on whatever
-/// machine: solutions are in it, as other processors might solve to other last digits.
+/// The estimations of specifications that share their passes, between two of them. A resumed run starts from here on
+/// whatever machine: solutions are in it, as other processors might solve to other last digits.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct State {
     /// The panel as its specifications see it.
     pub(super) panel: ObjectRef,
+    /// The estimation of each specification, in order.
     pub(super) estimations: Vec<Estimation>,
 }
 
-/// A pass: which estimations take part, and how many shards it goes through, every so many.
+/// A pass: the estimations that take part, the number of its shards, and the distance between them.
 struct Pass {
     wanted: Vec<usize>,
     shards: usize,
     stride: usize,
 }
 
-/// The pass to make next: samples first, all of the same size together; then the passes over all shards, together.
+/// Returns the pass to make next: samples first, all of the same size together; then the passes over all shards,
+/// together. `None` once no estimation wants one.
 fn next_pass(estimations: &[Estimation], shards: usize) -> Option<Pass> {
     let sample = |e: &Estimation| e.request().map(|request| request.sample);
     let wants = |sample: Option<usize>| sample.map_or(shards, |n| n.next_power_of_two().min(shards));
@@ -121,14 +123,14 @@ async fn run_pass(
     session.stage(&name, &object, (0..tasks).map(work).collect(), plan, Some(sums)).await
 }
 
-/// Saves where the estimations are.
+/// Saves the state of the estimations.
 pub(super) async fn save(session: &mut Session<'_>, state: &State) -> Result<()> {
     let object = session.put(encode(state)?, keys::state).await?;
     session.note(RunEvent::State { object });
     session.flush(RunState::Running).await
 }
 
-/// Bytes of an object of the run.
+/// Encodes an object of the run (postcard).
 pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
     postcard::to_stdvec(value)
         .map_err(|e| EngineError::failed(format!("an object of the run can't be written: {e}")))

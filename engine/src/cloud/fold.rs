@@ -1,4 +1,5 @@
-//! The sums of a stage as they come: read from storage a few at a time, added along the tree, never many in memory at once.
+//! The sums of a stage as they come: read from storage a few at a time and added along the tree, so that never many
+//! are in memory at once.
 
 use std::collections::BTreeMap;
 
@@ -6,24 +7,26 @@ use crate::reduce::{Merge, Node, Reduction};
 
 /// Reads under way at a time.
 const READS: usize = 128;
-/// Bytes of sums that wait for their neighbours, about; then only the leftmost one that is missing is read, which leaves one a level.
+/// Bytes, about, of sums that wait for their neighbours. Beyond them only the leftmost missing sum is read, which
+/// leaves one per level.
 const HELD: u64 = 32 << 20;
 
 /// The sum over a stage's shards, under way.
 #[derive(Debug)]
 pub struct Fold<T> {
     root: u32,
-    /// Subtrees whose sum is in storage and not read yet, by first shard; their bytes.
+    /// Subtrees whose sum is in storage and not read yet, by first shard, with its bytes.
     ready: BTreeMap<usize, (Node, u64)>,
     reduction: Reduction<T>,
     reading: usize,
-    /// All sums before this shard were taken, and the runs of shards after it that were too: end by start.
+    /// The shard before which all sums were taken.
     frontier: usize,
+    /// Runs of shards after the frontier whose sums were taken too: end by start.
     ahead: BTreeMap<usize, usize>,
 }
 
 impl<T: Merge> Fold<T> {
-    /// Over so many shards.
+    /// Returns the empty sum over `shards` shards.
     pub fn new(shards: usize) -> Self {
         Self {
             root: shards.next_power_of_two().trailing_zeros(),
@@ -35,16 +38,17 @@ impl<T: Merge> Fold<T> {
         }
     }
 
-    /// A subtree's sum can be read.
+    /// Adds a subtree whose sum of `bytes` bytes is in storage.
     pub fn ready(&mut self, node: Node, bytes: u64) {
         self.ready.insert(node.shards().start, (node, bytes));
     }
 
-    /// The sum to read next, in the order of the shards: neighbours meet soon, and few wait.
+    /// Returns the sum to read next, in the order of the shards, so that neighbours meet soon and few wait; `None`
+    /// while enough are being read.
     pub fn next_read(&mut self) -> Option<Node> {
         let (&first, &(node, bytes)) = self.ready.first_key_value()?;
         let held = (self.reduction.len() + self.reading + 1) as u64 * bytes.max(1);
-        // What comes in no order would pile up: of a thousand sums under way most wait for one another.
+        // Sums that come in no order would pile up: of a thousand under way most wait for one another.
         let waits = held > HELD && (self.reading > 0 || first > self.frontier);
         if self.reading >= READS || waits {
             return None;
@@ -58,23 +62,23 @@ impl<T: Merge> Fold<T> {
         Some(node)
     }
 
-    /// A sum was read.
+    /// Adds a sum that was read.
     pub fn add(&mut self, node: Node, bundle: T) {
         self.reading -= 1;
         self.reduction.add(node, bundle, self.root);
     }
 
-    /// A sum could not be read; it will be ready again.
+    /// Notes that a sum could not be read; the caller makes it ready again.
     pub fn failed(&mut self) {
         self.reading -= 1;
     }
 
-    /// Whether nothing is left to read.
+    /// Returns whether nothing is left to read.
     pub fn is_idle(&self) -> bool {
         self.reading == 0 && self.ready.is_empty()
     }
 
-    /// The sum over all shards, once every one was added.
+    /// Returns the sum over all shards, once every one was added.
     pub fn into_root(self) -> Option<T> {
         self.reduction.into_root()
     }

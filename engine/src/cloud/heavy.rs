@@ -1,4 +1,4 @@
-//! Which tasks go to the pool beside the functions: those that their forecast calls heavy.
+//! The rule for tasks that go to the pool beside the functions: those that their forecast calls heavy.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,48 +9,48 @@ use crate::reduce::Node;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Heavy {
-    /// None is.
+    /// No task is heavy.
     #[default]
     Never,
-    /// Those of more units, or rows of cross sections, than this.
+    /// Tasks of more units, or rows of cross sections, than this.
     Rows(u64),
-    /// Those that read more bytes than this.
+    /// Tasks that read more bytes than this.
     Bytes(u64),
-    /// Those that should take a function of one vCPU more seconds than this.
+    /// Tasks that should take a function of one vCPU more seconds than this.
     Seconds(f64),
-    /// Those of stages that the pool should have done sooner than functions, the start of its containers included.
+    /// Tasks of stages that the pool should finish sooner than functions, the start of its containers included.
     Auto(PoolFacts),
 }
 
-/// What is thought of a pool's containers.
+/// Assumptions about a pool's containers.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PoolFacts {
-    /// How many there will be.
+    /// The number of containers.
     pub workers: usize,
-    /// Seconds until the first of them takes a task, from the run's beginning.
+    /// Seconds from the beginning of the run until the first of them takes a task.
     pub start: f64,
-    /// How many times as fast as one vCPU each computes.
+    /// The speed of each as a multiple of one vCPU's.
     pub speed: f64,
 }
 
-/// How many times as fast as a whole vCPU a GPU is thought to compute. An assumption, from the limits of bandwidth and FP64 of an H100
+/// The assumed speed of a GPU as a multiple of a whole vCPU's, from the limits of bandwidth and FP64 of an H100
 /// against those of a core; to be measured.
 pub const GPU_SPEED: f64 = 40.0;
 /// Seconds until an EC2 instance that Batch has to start takes a task: "a few minutes" (AWS.md §2.4).
 pub const EC2_START: f64 = 240.0;
-/// Seconds until a container on Fargate does (AWS.md §2.4).
+/// Seconds until a container on Fargate takes a task (AWS.md §2.4).
 pub const FARGATE_START: f64 = 45.0;
 
 /// A pass that is cut into tasks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cut<'a> {
-    /// What one shard asks.
+    /// The load of one shard.
     pub(crate) one: &'a TaskLoad,
     /// Shards of the pass.
     pub(crate) shards: usize,
     /// Tasks that they are cut into.
     pub(crate) tasks: usize,
-    /// Functions at a time.
+    /// Functions that run at a time.
     pub(crate) concurrency: usize,
     /// Seconds since the run began.
     pub(crate) elapsed: f64,
@@ -60,7 +60,8 @@ pub(crate) struct Cut<'a> {
 const ONE_VCPU: f64 = 1769.0;
 
 impl Heavy {
-    /// Whether each of the pass's tasks is for the pool; `units` gives the units of a shard of the pass.
+    /// Returns, for each of the pass's tasks, whether it is for the pool; `units` gives the units of a shard of the
+    /// pass.
     pub(crate) fn of(self, cut: Cut<'_>, units: &dyn Fn(usize) -> u64) -> Vec<bool> {
         let level = (cut.shards / cut.tasks.max(1)).max(1).trailing_zeros();
         let node = |index| Node { level, index };
@@ -84,7 +85,7 @@ impl Cut<'_> {
         self.task().seconds(&CloudRates::of(1), 1.0)
     }
 
-    /// Whether the pool should be done before functions would.
+    /// Returns whether the pool should be done before functions would be.
     fn sooner(&self, pool: PoolFacts) -> bool {
         let rates = CloudRates::of(1);
         let functions = Functions { concurrency: self.concurrency.max(1), megabytes: ONE_VCPU };
@@ -92,7 +93,7 @@ impl Cut<'_> {
         self.pool_seconds(pool, &rates) < there
     }
 
-    /// Seconds until the pool would be done.
+    /// Returns the seconds until the pool would be done.
     pub(crate) fn pool_seconds(&self, pool: PoolFacts, rates: &CloudRates) -> f64 {
         let rounds = self.tasks.div_ceil(pool.workers.max(1)) as f64;
         (pool.start - self.elapsed).max(0.0) + rounds * self.task().seconds(rates, pool.speed)

@@ -1,4 +1,4 @@
-//! How a task reaches a worker and its answer comes back.
+//! The trait that carries tasks to workers and their answers back, and its implementation by threads.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -12,58 +12,58 @@ use crate::schedule::{Function, Rates};
 use crate::worker::protocol::{Answer, FailureClass, Invocation, TaskFailure};
 use crate::worker::{Places, Worker, WorkerOptions};
 
-/// What an invocation is billed, as the platform tells.
+/// The bill of an invocation, as the platform reports it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Billed {
-    /// Seconds.
+    /// Billed seconds.
     pub seconds: f64,
-    /// Most memory that the environment had, bytes.
+    /// The most memory that the environment had, bytes.
     pub peak_memory: u64,
-    /// Seconds of a cold start; none where it was warm.
+    /// Seconds of a cold start; absent where the environment was warm.
     pub init: Option<f64>,
 }
 
-/// What came of an invocation.
+/// The outcome of an invocation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Invoked {
-    /// The worker's answer, or what stands for one that never came.
+    /// The worker's answer, or a failure that stands for one that never came.
     pub answer: Answer,
     /// The bill, if it is known.
     pub billed: Option<Billed>,
 }
 
-/// The sign that a worker has taken an attempt, given by whoever carries it. Clones are the same sign.
+/// A signal that a worker has taken an attempt, raised by the invoker. Clones are the same signal.
 #[derive(Clone, Debug, Default)]
 pub struct Taken(Arc<AtomicBool>);
 
 impl Taken {
-    /// Says so.
+    /// Raises the signal.
     pub fn tell(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
 
-    /// Whether it was said.
+    /// Returns whether the signal was raised.
     pub fn is_told(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
 }
 
-/// Carries tasks to workers. An invocation is one attempt: retries are the state machine's.
+/// A carrier of tasks to workers. An invocation is one attempt: retries are the state machine's.
 #[async_trait]
 pub trait Invoker: Debug + Send + Sync {
-    /// What tasks run on, for messages.
+    /// Returns the kind of place that tasks run on, for messages.
     fn name(&self) -> &str;
 
-    /// The functions, by ascending memory.
+    /// Returns the functions, by ascending memory.
     fn functions(&self) -> Vec<Function>;
 
-    /// What is paid for.
+    /// Returns the prices of everything that is paid for.
     fn rates(&self) -> Rates;
 
-    /// Has function number `function` do a task. Always answers, at the latest some time after `limit`.
+    /// Has function number `function` do a task. It always answers, some time after `limit` at the latest.
     async fn invoke(&self, function: usize, invocation: Invocation, limit: Duration) -> Invoked;
 
-    /// The same for a task that may wait for a worker: tells when one has taken it.
+    /// Does the same for a task that may wait for a worker, and raises `taken` when one has taken it.
     async fn invoke_told(
         &self,
         function: usize,
@@ -75,20 +75,20 @@ pub trait Invoker: Debug + Send + Sync {
         self.invoke(function, invocation, limit).await
     }
 
-    /// The run begins, before any task: what takes minutes to start can start now.
+    /// Begins the run at address `run`, before any task: anything that takes minutes to start can start now.
     ///
     /// # Errors
-    /// What can't be started.
+    /// A service that can't be started.
     async fn begin(&self, run: &str) -> Result<(), TaskFailure> {
         let _ = run;
         Ok(())
     }
 
-    /// Nothing more will be asked of it: what runs can stop.
+    /// Ends the run: no task will follow, and anything that was started for it can stop.
     async fn end(&self) {}
 }
 
-/// The threads of this process, as workers.
+/// The threads of this process as workers.
 #[derive(Debug)]
 pub struct Threads {
     worker: Arc<Worker>,
@@ -96,11 +96,11 @@ pub struct Threads {
     memory: u64,
 }
 
-/// Threads have no time limit; this one is never reached.
+/// The time limit of threads, which is never reached.
 const FOREVER: Duration = Duration::from_secs(7 * 24 * 3600);
 
 impl Threads {
-    /// So many threads, which keep decoded shards up to a share of `memory` bytes.
+    /// Returns `threads` threads, which keep decoded shards up to a share of `memory` bytes.
     pub fn new(threads: usize, memory: u64) -> Self {
         // Their messages come from this process, which may keep a run in a folder.
         let places = Places::anywhere();

@@ -1,10 +1,10 @@
-//! A run on workers, from the controller's side: what [`crate::schedule::Run`] decides is carried out, every answer goes into the journal, and
+//! A run on workers, from the controller's side: the decisions of [`crate::schedule::Run`] are carried out, every answer goes into the journal, and
 //! the sums that workers leave in storage are added along the tree.
 //!
-//! - `launch`: a run from its request to its results, or from where an earlier controller left it. `request`: the request and the options.
+//! - `launch`: a run from its request to its results, or from the point at which an earlier controller left it. `request`: the request and the options.
 //! - `planning`: specifications and plans, with counts that workers take (`survey`). `preparation`: the store. `restore`: the state that an
 //!   earlier controller saved.
-//! - `session`: the loop around the state machine. `invoker`: how a task reaches a worker. `fold`: sums as they come. `estimate`: the passes
+//! - `session`: the loop around the state machine. `invoker`: the trait that carries tasks to workers. `fold`: sums as they come. `estimate`: the passes
 //!   of estimations.
 //! - `heavy`: the tasks that are for a pool of containers. `runtime`: the runtime that requests wait with.
 
@@ -39,17 +39,17 @@ pub use request::{
 pub use runtime::Runtime;
 pub use session::Settings;
 
-/// Why workers did not do a stage.
+/// The reason why workers did not do a stage.
 #[derive(Debug)]
 pub(crate) enum WorkerFailure {
     /// A task can't be done.
     Task {
-        /// The task.
+        /// The name of the task.
         task: String,
-        /// Why.
+        /// The reason.
         failure: TaskFailure,
     },
-    /// Anything else.
+    /// Any other error.
     Engine(EngineError),
 }
 
@@ -68,9 +68,12 @@ impl From<EngineError> for WorkerFailure {
     }
 }
 
-/// Who does the tasks of a stage, if not the threads of this process.
+/// An executor of a stage's tasks other than the threads of this process.
 pub(crate) trait Workers {
-    /// Does a stage.
+    /// Does all tasks of a stage.
+    ///
+    /// # Errors
+    /// A task that can't be done, or an error of the run itself.
     fn run(
         &self,
         name: &str,
@@ -78,6 +81,9 @@ pub(crate) trait Workers {
         works: Vec<Work>,
     ) -> std::result::Result<(), WorkerFailure>;
 
-    /// What the tasks of the last stage wrote, in the order given.
+    /// Returns the objects that tasks of the last stage wrote, in the order given.
+    ///
+    /// # Errors
+    /// Storage that fails.
     fn results(&self, works: &[Work]) -> Result<Vec<Bytes>>;
 }

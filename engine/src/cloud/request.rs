@@ -23,31 +23,31 @@ pub struct Limits {
     pub concurrency: Option<usize>,
     /// Tasks of a stage.
     pub n_partitions: Option<usize>,
-    /// The aim, seconds or dollars.
+    /// The aim: few seconds or few dollars.
     pub prefer: Prefer,
-    /// Dollars that are never passed.
+    /// The most dollars that the run may cost.
     pub max_cost: Option<f64>,
 }
 
-/// The request of a run; with it alone the run can be taken up again.
+/// The request of a run; with it alone the run can be resumed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunRequest {
-    /// Version of the program.
+    /// The version of the program that started it.
     pub version: String,
     /// Files or a prepared store, as given.
     pub inputs: Vec<String>,
     /// Specifications and their names.
     pub specs: Vec<(Option<String>, RunSpec)>,
-    /// Where stores of input files are made.
+    /// The address below which stores of input files are made.
     pub stores: String,
-    /// Words that started it.
+    /// The words of the command that started it.
     pub command: Vec<String>,
-    /// Functions, by ascending memory; empty for threads.
+    /// The names of the functions, by ascending memory; empty for threads.
     pub functions: Vec<String>,
     /// Limits of its first start, which a resume keeps unless it is told otherwise.
     #[serde(default)]
     pub limits: Limits,
-    /// Only a store is made, here.
+    /// The address of the store, where the run only prepares one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prepare: Option<String>,
     /// Containers behind a queue, beside the functions or instead of them.
@@ -58,19 +58,19 @@ pub struct RunRequest {
 /// Containers that a run may use.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PoolRequest {
-    /// URL of the queue.
+    /// The URL of the queue.
     pub queue: String,
-    /// Kind of processor that its workers compute on.
+    /// The kind of processor that its workers compute on.
     pub kind: Kind,
-    /// Which tasks they get, beside functions.
+    /// The rule for the tasks that they get, beside functions.
     pub heavy: Heavy,
     /// Seconds that a task waits while no worker takes any.
     pub patience: f64,
-    /// Dollars an hour of one worker.
+    /// Dollars per hour of one worker.
     pub hourly: f64,
     /// Megabytes of memory of one worker.
     pub memory_mb: u32,
-    /// All results must have the bits of one kind.
+    /// True if all results must have the bits of one kind of processor.
     pub strict: bool,
     /// Workers that AWS Batch starts for the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -80,36 +80,36 @@ pub struct PoolRequest {
 /// Workers that AWS Batch starts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchRequest {
-    /// Job queue.
+    /// The job queue.
     pub queue: String,
-    /// Job definition, with or without a revision.
+    /// The job definition, with or without a revision.
     pub definition: String,
-    /// Number of workers.
+    /// The number of workers.
     pub workers: usize,
 }
 
-/// Options of how a run runs; none of them changes a bit of the result.
+/// The options of how a run is executed; none of them changes a bit of the result.
 #[derive(Clone, Debug)]
 pub struct CloudOptions {
     /// Tasks at a time.
     pub concurrency: usize,
-    /// Tasks of a stage.
+    /// Tasks of a stage; chosen by the forecast if absent.
     pub n_partitions: Option<usize>,
-    /// Cells of an `Influence` pass.
+    /// The most cells of an `Influence` pass; all if absent.
     pub max_cohorts: Option<usize>,
-    /// The aim, seconds or dollars.
+    /// The aim: few seconds or few dollars.
     pub prefer: Prefer,
-    /// Dollars that are never passed.
+    /// The most dollars that the run may cost; unlimited if absent.
     pub max_cost: Option<f64>,
-    /// Threads of this process, for what it does itself.
+    /// Threads of this process, for the work that it does itself.
     pub threads: Option<usize>,
-    /// Which tasks are for a pool beside functions.
+    /// The rule for tasks that go to a pool beside functions.
     pub heavy: Heavy,
-    /// Policies of failures.
+    /// The policies for failures.
     pub policy: Policy,
-    /// Identity of this controller.
+    /// The identity of this controller.
     pub writer: Writer,
-    /// Rule for a run that another controller holds.
+    /// The rule for a run that another controller holds.
     pub takeover: Takeover,
 }
 

@@ -23,6 +23,7 @@ impl fmt::Debug for Runtime {
 }
 
 impl Runtime {
+    /// Waits for `work` and returns its result.
     pub(super) fn block_on<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         match self {
             Self::Shared => crate::store::runtime()?.block_on(work),

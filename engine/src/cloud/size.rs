@@ -1,30 +1,31 @@
-//! How many tasks a stage is cut into: as many as make it quick, or as few as make it cheap.
+//! The number of tasks that a stage is cut into: as many as make it quick, or as few as make it cheap.
 
 use std::time::Duration;
 
 use crate::forecast::{CloudRates, Functions, Prefer, TaskLoad, stage_load};
 use crate::schedule::Function;
 
-/// Seconds of work that a task should have at least where the bill counts: below, its start and its requests do.
+/// The least seconds of work of a task where the bill counts: below, its start and its requests dominate.
 const CHEAP: f64 = 20.0;
 /// Megabytes of a function with one vCPU, which is all that a task uses.
 const ONE_VCPU: f64 = 1769.0;
 
-/// What the cut depends on besides the work.
+/// The options that a stage is cut by.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cut {
     /// Tasks at a time.
     pub(crate) concurrency: usize,
-    /// Seconds or dollars.
+    /// The quantity to minimise: seconds or dollars.
     pub(crate) prefer: Prefer,
-    /// Tasks, if somebody says.
+    /// The number of tasks that a person asked for, if any.
     pub(crate) wanted: Option<usize>,
 }
 
-/// Tasks of a stage over `shards` shards that each ask `one`: a power of two, so that each is a subtree of the reduction.
+/// Returns the number of tasks of a stage over `shards` shards, each of which takes `one`: a power of two, so that
+/// each task is a subtree of the reduction.
 ///
-/// For time it is the cut that the forecast finds quickest. It may have more tasks than run at a time: of 1,000 workers a cut in 512
-/// leaves half idle, and one in 4,096 takes five rounds of an eighth.
+/// For time it is the cut that the forecast finds quickest. It may have more tasks than run at a time: of 1,000
+/// workers a cut into 512 leaves half idle, and one into 4,096 takes five rounds of an eighth.
 pub(crate) fn tasks(shards: usize, one: &TaskLoad, cut: Cut) -> usize {
     let most = shards.next_power_of_two();
     if let Some(wanted) = cut.wanted {
@@ -47,22 +48,22 @@ pub(crate) fn tasks(shards: usize, one: &TaskLoad, cut: Cut) -> usize {
     }
 }
 
-/// Seconds that a task over its share of the shards should take, as the controller sees it.
+/// Returns the time that a task over its share of the shards should take, as the controller sees it.
 pub(super) fn expected(one: &TaskLoad, shards: usize, tasks: usize) -> Duration {
     let rates = CloudRates::of(1);
     let task = one.over(shards.div_ceil(tasks.max(1)));
     Duration::from_secs_f64(task.seconds(&rates, 1.0) + rates.invoke)
 }
 
-/// Share of a function's memory that a bound may reach: the worker's guard acts beyond it.
+/// The share of a function's memory that a bound may reach: the worker's guard acts beyond it.
 const USABLE: f64 = 0.9;
 
-/// Bytes of a function that tasks may be planned to take.
+/// Returns the bytes of a function that tasks may be planned to take.
 pub(super) fn usable(function: &Function) -> u64 {
     ((u64::from(function.memory_mb) << 20) as f64 * USABLE) as u64
 }
 
-/// The functions that tasks are sized for: a pool beside others only takes what they could do too.
+/// Returns the functions that tasks are sized for: a pool beside functions takes only tasks that they could do too.
 pub(super) fn homes(mut functions: Vec<Function>) -> Vec<Function> {
     if functions.len() > 1 {
         functions.retain(|function| !function.is_pool());
@@ -70,7 +71,7 @@ pub(super) fn homes(mut functions: Vec<Function>) -> Vec<Function> {
     functions
 }
 
-/// The smallest function that has so much memory; the largest, where none has.
+/// Returns the index of the smallest function with `bytes` bytes of usable memory; of the largest, where none has.
 pub(super) fn function(functions: &[Function], bytes: u64) -> usize {
     let fits = functions.iter().position(|function| usable(function) >= bytes);
     fits.unwrap_or(functions.len().saturating_sub(1))

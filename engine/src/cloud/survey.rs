@@ -1,4 +1,5 @@
-//! Counts that planning needs of all shards, taken by workers: planning stops where it wants one, and begins again when it is known.
+//! Counts that planning needs of all shards, taken by workers. Planning stops where it needs one that is not known,
+//! and begins again once it is.
 
 use std::sync::Arc;
 
@@ -20,17 +21,20 @@ use crate::task::StageInput;
 use crate::worker::protocol::Work;
 use crate::worker::{EstimateStage, PanelObject, Share, StageObject};
 
-/// Counts of the panels of a run.
+/// The counts of a run's panel.
 pub(super) struct Surveys<'a, 'b> {
+    /// The session that has workers take them.
     pub(super) session: &'a mut Session<'b>,
     /// The panel without plans.
     pub(super) object: &'a PanelObject,
+    /// The store's shards.
     pub(super) shards: &'a Arc<StoredShards>,
+    /// The options that stages are cut by.
     pub(super) options: &'a CloudOptions,
 }
 
 impl Surveys<'_, '_> {
-    /// Plans a specification over its panel.
+    /// Plans a specification over its panel; returns the panel and the value that `plan` made.
     pub(super) fn plan<T>(
         &mut self,
         spec: usize,
@@ -56,7 +60,7 @@ impl Surveys<'_, '_> {
         }
     }
 
-    /// Rows by stratum and period: the manifest's, where no row that is there lacks a value.
+    /// Returns rows by stratum and period: the manifest's, where no row that is there lacks a value.
     fn census(&mut self, spec: usize) -> std::result::Result<Census, WorkerFailure> {
         if self.shards.is_whole(spec) && !self.shards.has_weights(spec) {
             return Ok(self.shards.census());

@@ -1,4 +1,5 @@
-//! What containers beside the functions would take over, and their price: by the run's own rule ([`Heavy`]), their start included.
+//! The tasks that containers beside the functions would take over, and their price: by the run's own rule
+//! ([`Heavy`]), their start included.
 
 use serde::Serialize;
 
@@ -9,52 +10,53 @@ use crate::cloud::{Cut, Heavy, PoolFacts};
 /// Containers that a run may use.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ContainerOptions {
-    /// Which tasks they get.
+    /// The rule for the tasks that they get.
     pub heavy: Heavy,
-    /// How many, how fast, and when they are there.
+    /// Their number, speed and start.
     pub facts: PoolFacts,
-    /// Dollars an hour of one.
+    /// Dollars per hour of one container.
     pub hourly: f64,
 }
 
-/// Containers in a plan.
+/// The containers' part of a forecast.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ContainersForecast {
-    /// How many.
+    /// The number of containers.
     pub workers: usize,
-    /// Dollars an hour of one.
+    /// Dollars per hour of one container.
     pub hourly: f64,
     /// Seconds until the first takes a task; tasks wait, or are Lambda's, until then.
     pub start: f64,
     /// Stages of which some tasks are theirs.
     pub stages: Vec<ContainerStage>,
-    /// From their start to the end of their last stage, in dollars.
+    /// Dollars from their start to the end of their last stage.
     pub dollars: Ends<f64>,
 }
 
 /// A stage of which some tasks are for containers; all its passes together.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ContainerStage {
-    /// Name.
+    /// The name of the stage.
     pub stage: String,
-    /// Tasks for containers in the likely case, of so many in all.
+    /// Tasks for containers in the likely case.
     pub tasks: usize,
-    /// See `tasks`.
+    /// All tasks of the stage in the likely case.
     pub of: usize,
-    /// Wall seconds of these tasks, waiting for the containers included.
+    /// Wall-clock seconds of the containers' tasks, waiting for the containers included.
     pub seconds: Ends<f64>,
-    /// Wall seconds that Lambda would take for the whole stage.
+    /// Wall-clock seconds that Lambda would take for the whole stage.
     pub lambda_seconds: Ends<f64>,
 }
 
-/// One way a run may go: seconds and tasks by stage, in order, and when the containers are done.
+/// One course of a run: by stage in order its tasks for containers, all its tasks, and its seconds with containers
+/// and on Lambda; then the second at which the containers are done.
 #[derive(Default)]
 struct Course {
     stages: Vec<(String, usize, usize, f64, f64)>,
     last: f64,
 }
 
-/// Goes through the stages of the three scenarios.
+/// Forecasts the containers' part from the stages of the three scenarios.
 pub(super) fn containers(
     options: &ContainerOptions,
     functions: &Functions,

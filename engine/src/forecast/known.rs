@@ -1,4 +1,5 @@
-//! What is known of a panel before its values are read: a store's manifest, or the one that the files' store would have.
+//! The counts of a panel before its values are read: a store's manifest, or an estimate of the one that the files'
+//! store would have.
 
 use std::sync::Arc;
 
@@ -9,20 +10,23 @@ use crate::store::{MemoryStore, Storage};
 
 use super::scan;
 
-/// A panel's counts.
+/// The counts of a panel.
 #[derive(Clone, Debug)]
 pub struct Known {
+    /// The store; of files one without shards.
     pub(crate) store: PanelStore,
+    /// The files, where there is no store yet.
     pub(crate) files: Option<Files>,
+    /// The assumptions that the counts rest on, as sentences.
     pub(crate) notes: Vec<String>,
 }
 
 /// The files of a panel that is not prepared yet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Files {
-    /// How many.
+    /// The number of files.
     pub count: usize,
-    /// Rows of each row group, in order.
+    /// The rows of each row group, in order.
     pub chunks: Vec<usize>,
     /// Bytes of the columns that are read.
     pub bytes: u64,
@@ -30,17 +34,18 @@ pub struct Files {
     pub key_bytes: u64,
     /// Bytes of the largest row group's columns.
     pub largest_chunk: u64,
-    /// Footers show that the rows of a unit lie together.
+    /// True if footers show that the rows of a unit lie together.
     pub together: bool,
-    /// Units are named by text.
+    /// True if units are named by text.
     pub text_ids: bool,
-    /// Bytes of memory by which a run decides whether it takes the files as they are; `None` for files that are not local.
+    /// Bytes of memory by which a run decides whether it reads the files without preparing them; `None` for files
+    /// that are not local.
     pub direct: Option<u64>,
 }
 
 impl Known {
-    /// What the inputs of a run tell: the manifest of a store, or of files the footers and their period, cohort and
-    /// eligibility columns, which are read once.
+    /// Returns the counts of a run's inputs: those in the manifest of a store; of files those in the footers and in
+    /// the period, cohort and eligibility columns, which are read once.
     ///
     /// # Errors
     /// As a run on them, as far as it can be told without the values.
@@ -51,23 +56,26 @@ impl Known {
         }
     }
 
-    /// What the manifest of a store tells.
+    /// Returns the counts in the manifest of a store.
     pub(crate) fn of_store(store: PanelStore) -> Self {
         Self { store, files: None, notes: Vec::new() }
     }
 
-    /// A panel that is made up: a manifest without shards behind it and, where it has yet to be prepared, its files.
+    /// Returns the counts of a made-up panel: a manifest without shards behind it and, where it has yet to be
+    /// prepared, its files.
     pub fn made_up(manifest: Manifest, files: Option<Files>) -> Self {
         let storage = Storage::new(Arc::new(MemoryStore::default()));
         Self { store: PanelStore::of_manifest(storage, manifest), files, notes: Vec::new() }
     }
 
+    /// Returns the manifest of the store.
     pub(crate) fn manifest(&self) -> &Manifest {
         &self.store.manifest
     }
 }
 
 impl Files {
+    /// Returns the rows of all row groups.
     pub(crate) fn rows(&self) -> u64 {
         self.chunks.iter().map(|&rows| rows as u64).sum()
     }

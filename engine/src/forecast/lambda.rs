@@ -1,5 +1,6 @@
-//! The forecast of a run on AWS Lambda: the tasks that `cloud/size.rs` cuts a stage into, one function each, from a store on S3.
-//! Nothing is kept between tasks, although warm environments keep decoded shards: that is luck, and not forecast.
+//! The forecast of a run on AWS Lambda: the tasks that `cloud/size.rs` cuts a stage into, one function each, from a
+//! store on S3. Nothing is kept between tasks, although warm environments keep decoded shards: that is luck, and not
+//! forecast.
 
 use super::known::Files;
 use super::memory::{Memory, largest};
@@ -20,12 +21,12 @@ use crate::run::{CLUSTER_BYTES, column_passes};
 use crate::store::Policy;
 use crate::task::StageInput;
 
-/// Bytes of a plan and of a stage's input; an assumption, small beside a shard.
+/// Bytes of a plan and of a stage's input: an assumption, small beside a shard.
 const PLAN: f64 = 20e3;
 /// Bytes of a shard's entry in the manifest. Measured: 146.
 const ENTRY: f64 = 150.0;
 
-/// The run on functions.
+/// Forecasts the run on functions.
 pub(super) fn forecast(planned: &Planned<'_>) -> BackendForecast {
     let options = planned.options;
     let manifest = planned.known.manifest();
@@ -64,7 +65,7 @@ pub(super) fn forecast(planned: &Planned<'_>) -> BackendForecast {
     }
 }
 
-/// Every stage's tasks in the three scenarios.
+/// Returns every stage's tasks in the three scenarios.
 pub(super) fn loads(planned: &Planned<'_>, shuffle: &mut Option<ShuffleFacts>) -> Ends<Vec<StageLoad>> {
     let manifest = planned.known.manifest();
     let stages = Stages { planned, memory: Memory::new(manifest, &planned.shards) };
@@ -77,7 +78,7 @@ fn functions_of(planned: &Planned<'_>) -> Functions {
     Functions { concurrency: options.concurrency, megabytes: options.worker_memory as f64 / LAMBDA_MB as f64 }
 }
 
-/// Rows of a forecast from the tasks of its stages.
+/// The functions that the rows of a forecast are computed for.
 struct Run {
     functions: Functions,
 }
@@ -188,7 +189,7 @@ fn step_load(step: Step) -> StageLoad {
     }
 }
 
-/// A pass in so many tasks, each over a subtree of its shards.
+/// Returns the stage of a pass in `tasks` tasks, each over a subtree of its shards; `one` is the load of one shard.
 pub(crate) fn stage_load(stage: &str, shards: usize, tasks: usize, one: TaskLoad) -> StageLoad {
     StageLoad {
         stage: stage.to_owned(),
@@ -202,7 +203,7 @@ pub(crate) fn stage_load(stage: &str, shards: usize, tasks: usize, one: TaskLoad
     }
 }
 
-/// A task over one shard: `compute` nanoseconds and `sum` bytes.
+/// Returns the load of a task over one shard: `compute` nanoseconds and `sum` bytes written.
 fn shard_load(shards: usize, read: Read, compute: f64, sum: u64) -> TaskLoad {
     TaskLoad {
         parts: 1,
@@ -216,7 +217,7 @@ fn shard_load(shards: usize, read: Read, compute: f64, sum: u64) -> TaskLoad {
     }
 }
 
-/// What one shard of a pass asks of a function that keeps nothing.
+/// Returns the load of one shard of a pass, on a function that keeps nothing.
 pub(crate) fn pass_load<'a>(
     shards: &StoredShards,
     shares: impl IntoIterator<Item = (&'a Plan, &'a StageInput)>,
@@ -232,7 +233,8 @@ pub(crate) fn pass_load<'a>(
     shard_load(count, reads.shard(needs), nanoseconds, sum)
 }
 
-/// Upper bound of the memory of a function's task over `own` shards. Clusters are bounded by the slices that a run cuts them into.
+/// Returns an upper bound on the memory of a function's task over `own` shards, bytes. Clusters are bounded by the
+/// slices that a run cuts them into.
 pub(crate) fn task_memory<'a>(
     shards: &StoredShards,
     shares: impl IntoIterator<Item = (&'a Plan, &'a StageInput)>,
@@ -254,7 +256,8 @@ pub(crate) fn task_memory<'a>(
     Memory::new(shards.manifest(), shards).function(&pass, own as u64) + clusters
 }
 
-/// The most cells of an `Influence` pass with which a task on one shard fits; `None` where all do, or where fewer would not help.
+/// Returns the most cells of an `Influence` pass with which a task on one shard fits in `memory` bytes; `None` where
+/// all do, or where fewer would not help.
 pub(crate) fn cells_that_fit(plan: &Plan, shards: &StoredShards, memory: u64) -> Option<usize> {
     let fits = |cells: usize| {
         let passes = column_passes(plan, Some(cells));

@@ -1,4 +1,4 @@
-//! Whether a run keeps its memory limit, asked once its plan is known and before anything is computed.
+//! The check of a run against its memory limit, made once its plan is known and before anything is computed.
 
 use crate::error::Result;
 use crate::load::Wanted;
@@ -9,16 +9,17 @@ use crate::spec::RunSpec;
 
 use super::{Backend, ForecastOptions, Known, Prices, forecast_of, size};
 
-/// The share of a limit up to which the sums of cells and draws are too small to matter, as a divisor.
+/// The divisor of a limit below which the sums of cells and draws are too small to matter.
 const MATTERS: u64 = 16;
-/// Bytes of such sums that a process takes whatever its limit: it is not less than tens of megabytes anyway.
+/// Bytes of such sums that are never checked: no process has less than tens of megabytes.
 const SMALL: u64 = 16 << 20;
 
-/// Refuses a run whose cells and draws take more memory than the limit, or than the machine has where no limit is given; else returns
-/// how many cells its `Influence` passes may take at a time, all if absent. The bound is that of `stagger plan`, with the same figures.
+/// Refuses a run whose cells and draws take more memory than the limit, or than the machine has where no limit is
+/// given. Else returns the most cells that its `Influence` passes may take at a time, all if absent. The bound is
+/// that of `stagger plan`, with the same figures.
 ///
 /// # Errors
-/// The stage, its bound and the limit.
+/// The run does not fit: the stage, its bound and the limit.
 pub(crate) fn check_memory(
     input: &Input<'_>,
     wanted: &[Wanted<'_>],

@@ -1,4 +1,4 @@
-//! Upper bounds of memory: what a task holds, and what a process takes for it.
+//! Upper bounds on memory: of the bytes that a task holds, and of those that a process takes for it.
 
 use crate::load::StoredShards;
 use crate::panel_store::Manifest;
@@ -9,7 +9,7 @@ use super::passes::Pass;
 use super::rates::{ALLOCATOR, BASE, FUNCTION, HELD, LARGE, PREPARE, THREAD, UNIT, WAITING};
 use super::reads::columns_of;
 
-/// The largest shard and the panel, in memory.
+/// The sizes of the largest shard and of the panel in memory.
 pub(crate) struct Memory {
     /// Bytes of the largest shard's columns once decoded.
     shard: u64,
@@ -17,7 +17,7 @@ pub(crate) struct Memory {
     file: u64,
     /// Bytes of all shards in memory.
     panel: u64,
-    /// Its units.
+    /// Units of the largest shard.
     units: u64,
     /// Units of all shards.
     all: u64,
@@ -25,13 +25,14 @@ pub(crate) struct Memory {
     levels: u64,
 }
 
-/// The shard of which a stage's task holds most.
+/// Returns the index of the shard with most units, on which a stage's task holds most.
 pub(crate) fn largest(manifest: &Manifest) -> usize {
     let sizes = manifest.shards.iter().map(|s| s.units).enumerate();
     sizes.max_by_key(|(index, units)| (*units, std::cmp::Reverse(*index))).map_or(0, |(index, _)| index)
 }
 
 impl Memory {
+    /// Returns the sizes of a store.
     pub(crate) fn new(manifest: &Manifest, shards: &StoredShards) -> Self {
         let panel = shards.memory();
         let entry = manifest.shards.get(largest(manifest));
@@ -46,18 +47,18 @@ impl Memory {
         }
     }
 
-    /// Bytes of all shards in memory.
+    /// Returns the bytes of all shards in memory.
     pub(crate) fn panel(&self) -> u64 {
         self.panel
     }
 
-    /// What a task on one shard holds: the file's bytes, the columns decoded and put in place, its work space, its sums and the
-    /// result they are merged to.
+    /// Returns the bytes that a task on one shard holds: the file, the columns decoded and put in place, its work
+    /// space, its sums and the result that they are merged into.
     fn task(&self, pass: &Pass) -> u64 {
         self.file + 2 * self.shard + pass.size.space + 2 * pass.size.partial
     }
 
-    /// A process whose threads run tasks of a stage, beside `held` bytes of shards that stay.
+    /// Returns the bytes of a process whose threads run tasks of a stage, beside `held` bytes of shards that stay.
     pub(crate) fn process(&self, pass: &Pass, threads: u64, held: u64) -> u64 {
         let tasks = threads.min(pass.shards as u64).max(1);
         let tree = (self.levels + tasks) * pass.size.partial;
@@ -68,13 +69,14 @@ impl Memory {
             + self.clusters(pass.size.cluster, tasks, self.levels)
     }
 
-    /// The process that makes the result of `bytes` of sums, beside `held` bytes of shards that stay.
+    /// Returns the bytes of the process that makes the result of `bytes` of sums, beside `held` bytes of shards that
+    /// stay.
     pub(crate) fn result(&self, bytes: u64, held: u64) -> u64 {
         BASE + THREAD + (held as f64 * HELD) as u64 + bytes
     }
 
-    /// Cluster sums of tasks under way and of subtrees that wait, at the number of clusters at which they are largest: it is not known
-    /// before they are counted. `each` is the bytes of one cluster's.
+    /// Returns the bytes of the cluster sums of tasks under way and of subtrees that wait, at the number of clusters
+    /// at which they are largest: it is not known before they are counted. `each` is the bytes of one cluster's sums.
     fn clusters(&self, each: u64, tasks: u64, levels: u64) -> u64 {
         if each == 0 {
             return 0;
@@ -90,7 +92,8 @@ impl Memory {
         counts.chain([self.all]).map(held).max().unwrap_or(0)
     }
 
-    /// A function that runs a task over `shards` shards, one after the other: subtrees wait, and are encoded at the end.
+    /// Returns the bytes of a function that runs a task over `shards` shards, one after the other: subtrees wait, and
+    /// are encoded at the end.
     pub(crate) fn function(&self, pass: &Pass, shards: u64) -> u64 {
         let levels = u64::from(shards.max(1).ilog2()) + 1;
         let task = self.file + 2 * self.shard + pass.size.space + (levels + 2) * pass.size.partial;
@@ -98,13 +101,14 @@ impl Memory {
     }
 }
 
-/// Bytes from the system for what a task holds: several times as many, but for what is given back as soon as it is free.
+/// Returns the bytes that the allocator takes from the system for `bytes` that a task holds: several times as many,
+/// but for those that are given back as soon as they are free.
 fn allocated(bytes: u64) -> u64 {
     bytes.saturating_add((bytes.min(LARGE) as f64 * (ALLOCATOR - 1.0)) as u64)
 }
 
-/// A process that reads files as they are: wide rows and the rows that wait for their place, or all rows twice where they are
-/// put in order.
+/// Returns the bytes of a process that reads files without preparing them: wide rows and the rows that wait for their
+/// place, or all rows twice where they are put in order.
 pub(crate) fn direct(manifest: &Manifest, files: &Files, threads: u64) -> u64 {
     let columns: u64 = manifest.fields.iter().map(|f| columns_of(manifest, f) as u64).sum();
     let rows = files.rows();
@@ -119,7 +123,8 @@ pub(crate) fn direct(manifest: &Manifest, files: &Files, threads: u64) -> u64 {
     BASE + held + threads * (chunk + THREAD)
 }
 
-/// A process, or a function, of tasks that hold `task` bytes by the formulas of `prepare/shuffle.rs`.
+/// Returns the bytes of a process, or of a function, with tasks that hold `task` bytes each by the formulas of
+/// `prepare/shuffle.rs`.
 pub(crate) fn preparation(task: u64, threads: u64) -> u64 {
     PREPARE + threads * task
 }

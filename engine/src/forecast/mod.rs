@@ -1,15 +1,20 @@
-//! What a run will take, before anything is spent: cells, comparisons, stages, tasks, a bound of memory for each, bytes, requests,
-//! seconds and dollars — on the threads of this machine and on AWS Lambda.
+//! The forecast of a run before anything is spent: cells, comparisons, stages, tasks, a bound on the memory of each,
+//! bytes, requests, seconds and dollars, on the threads of this machine and on AWS Lambda.
 //!
-//! Nothing of the data is read but the manifest of a store, or the footers and the period and cohort columns of files. The plan is the
-//! run's own ([`crate::plan::Plan`]) over the panel's counts, so cells, warnings and refusals are those of the run.
+//! Of the data only the manifest of a store is read, or the footers and the period and cohort columns of files. The
+//! plan is the run's own ([`crate::plan::Plan`]) over the panel's counts, so cells, warnings and refusals are those
+//! of the run.
 //!
-//! - `known`, `scan`: the counts. `passes`: what the run will ask for. `reads`, `size`, `work`, `memory`: what a pass costs.
-//! - `limit`: the same question asked by a run of its own plan.
-//! - `threads`, `lambda`, `preparation`: the same on the two backends. `containers`: what a pool beside Lambda takes over. `tasks`: what one task on Lambda asks, and how long stages take. `rates`, `prices`: every constant and its source.
+//! - `known`, `scan`: the counts. `passes`: the passes that the run will make. `reads`, `size`, `work`, `memory`: the
+//!   costs of a pass.
+//! - `limit`: the check of a run's own plan against its memory limit.
+//! - `threads`, `lambda`, `preparation`: the stages on the two backends. `containers`: the tasks that a pool beside
+//!   Lambda takes over. `tasks`: the load of one task on Lambda, and the duration of stages. `rates`, `prices`: every
+//!   constant and its source.
 //!
-//! Forecasts have three ends: low, likely, high. What is not known before a run — how many rounds the logits take, how many clusters
-//! there are — differs between them, and so do the rates. Memory has one: an upper bound.
+//! Forecasts have three ends: low, likely, high. Quantities that are not known before a run, such as the rounds of
+//! the logits and the number of clusters, differ between them, and so do the rates. Memory has one value: an upper
+//! bound.
 
 mod containers;
 mod known;
@@ -56,18 +61,18 @@ pub use tasks::{CloudRates, Functions, Reading, StageLoad, TaskLoad, vcpus};
 /// Bytes of Lambda's megabyte.
 pub const LAMBDA_MB: u64 = 1 << 20;
 
-/// Low, likely, high.
+/// The low, the likely and the high value of a quantity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Ends<T> {
-    /// If all goes well.
+    /// The value if all goes well.
     pub low: T,
-    /// What to expect.
+    /// The value to expect.
     pub likely: T,
-    /// If it does not.
+    /// The value if it does not go well.
     pub high: T,
 }
 
-/// Where tasks run.
+/// The place where tasks run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Backend {
@@ -77,37 +82,37 @@ pub enum Backend {
     Lambda,
 }
 
-/// What is planned for.
+/// The options of a forecast.
 #[derive(Clone, Debug)]
 pub struct ForecastOptions {
-    /// Backends to plan for; one that is alone must fit.
+    /// The backends to forecast. If there is one only, the run must fit its memory.
     pub backends: Vec<Backend>,
-    /// Threads; all cores if absent.
+    /// The number of threads; all cores if absent.
     pub threads: Option<usize>,
-    /// Bytes that the process may use; most of the machine's if absent, and then nothing is refused for it.
+    /// Bytes that the process may use. If absent most of the machine's, and no run is refused for its memory.
     pub memory_limit: Option<u64>,
-    /// Tasks of a stage.
+    /// The number of tasks of a stage; chosen by the forecast if absent.
     pub n_partitions: Option<usize>,
-    /// Cells of an `Influence` task.
+    /// The most cells of an `Influence` task; all if absent.
     pub max_cohorts: Option<usize>,
-    /// Prepared stores of files are kept on S3.
+    /// True if prepared stores of files are kept on S3.
     pub remote_stores: bool,
     /// Bytes of a function.
     pub worker_memory: u64,
-    /// Functions at a time.
+    /// Functions that run at a time.
     pub concurrency: usize,
-    /// Whether stages are cut for time or for cost.
+    /// The quantity that stages are cut for: time or cost.
     pub prefer: Prefer,
-    /// Rounds of the logits, if they are known.
+    /// Rounds of the logits over all shards, if they are known.
     pub rounds: Option<usize>,
-    /// What things cost.
+    /// The list of prices.
     pub prices: Prices,
-    /// Containers beside the functions.
+    /// Containers beside the functions, if there are any.
     pub containers: Option<ContainerOptions>,
 }
 
 impl ForecastOptions {
-    /// Both backends, a function of 1,769 MB (one vCPU), 1,000 of them at a time.
+    /// Returns the options for both backends, with a function of 1,769 MB (one vCPU), 1,000 of them at a time.
     pub fn new(prices: Prices) -> Self {
         Self {
             backends: vec![Backend::Threads, Backend::Lambda],
@@ -126,38 +131,38 @@ impl ForecastOptions {
     }
 }
 
-/// A plan with its price. Its JSON is what `stagger plan --json` prints: keys never change, sizes are bytes, times seconds, prices in
-/// the currency of the price list; every count and amount is a number.
+/// A plan with its price. Its JSON is the output of `stagger plan --json`: keys never change, sizes are bytes, times
+/// seconds, prices in the currency of the price list; every count and amount is a number.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Forecast {
-    /// What is read.
+    /// The input.
     pub input: InputFacts,
-    /// What is estimated, by specification.
+    /// The plan of each specification.
     pub specs: Vec<SpecFacts>,
-    /// What it takes, by backend.
+    /// The forecast for each backend.
     pub backends: Vec<BackendForecast>,
-    /// Where the prices are from.
+    /// The prices that it was made with, and their date.
     pub prices: Prices,
-    /// What the forecast takes for granted.
+    /// The assumptions of the forecast, as sentences.
     pub notes: Vec<String>,
 }
 
 /// The input, as far as it is known.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct InputFacts {
-    /// A prepared store; else files.
+    /// True for a prepared store, false for files.
     pub prepared: bool,
-    /// Input files.
+    /// The number of input files.
     pub files: usize,
     /// Rows of the input.
     pub rows: u64,
-    /// Units; rows of cross sections.
+    /// Units, or rows of cross sections.
     pub units: u64,
-    /// Rows have no unit: repeated cross sections.
+    /// True if rows have no unit: repeated cross sections.
     pub cross_sections: bool,
-    /// Periods.
+    /// The number of periods.
     pub periods: usize,
-    /// Cohorts × eligibilities.
+    /// The number of strata: cohorts × eligibilities.
     pub strata: usize,
     /// Shards of the store.
     pub shards: usize,
@@ -165,52 +170,52 @@ pub struct InputFacts {
     pub bytes: u64,
 }
 
-/// A specification's plan.
+/// The plan of a specification.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SpecFacts {
-    /// Its name among several.
+    /// Its name, where there are several.
     pub name: Option<String>,
-    /// Units used; rows of cross sections.
+    /// Units used, or rows of cross sections.
     pub n: u64,
-    /// ATT(g,t)s.
+    /// The number of ATT(g,t)s.
     pub cells: usize,
-    /// Two-by-two comparisons behind them.
+    /// The number of two-by-two comparisons behind them.
     pub comparisons: usize,
     /// Columns of the design, the intercept included.
     pub regressors: usize,
-    /// Propensity scores.
+    /// The number of propensity scores that are fitted.
     pub logits: usize,
     /// Bootstrap draws.
     pub draws: usize,
-    /// What the run will warn of.
+    /// The warnings that the run will give.
     pub warnings: Vec<String>,
 }
 
-/// What a backend takes.
+/// The forecast of a run on one backend.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct BackendForecast {
-    /// Which.
+    /// The backend.
     pub backend: Backend,
-    /// Threads, or functions at a time.
+    /// The number of threads, or of functions at a time.
     pub workers: usize,
-    /// Memory of the process, or of a function.
+    /// Bytes of the process, or of a function.
     pub worker_memory: u64,
     /// Stages in order.
     pub stages: Vec<StageForecast>,
-    /// The largest bound of memory.
+    /// The largest memory bound of all stages, bytes.
     pub peak_memory: u64,
-    /// All stages.
+    /// Amounts of all stages together.
     pub total: Amounts,
-    /// Storing the prepared panel for a month.
+    /// The price of storing the prepared panel for a month.
     pub storage_month: f64,
-    /// How rows get to their shards, where they are not there yet.
+    /// The shuffle of rows to their shards, where they have to be shuffled.
     pub shuffle: Option<ShuffleFacts>,
-    /// Cells of an `Influence` pass at most, so that it fits.
+    /// The most cells that an `Influence` pass may take so that it fits; all if absent.
     #[serde(skip)]
     pub max_cells: Option<usize>,
-    /// Why it can't run here.
+    /// The reason why the run can't be done on this backend, if it can't.
     pub refused: Option<String>,
-    /// What containers beside the functions would take over.
+    /// The tasks that containers beside the functions would take over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub containers: Option<ContainersForecast>,
 }
@@ -218,65 +223,70 @@ pub struct BackendForecast {
 /// A stage, all its passes together.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StageForecast {
-    /// Name.
+    /// The name of the stage.
     pub stage: String,
     /// Tasks of a pass.
     pub tasks: usize,
-    /// Passes.
+    /// The number of passes.
     pub passes: Ends<u64>,
-    /// Upper bound of the memory of the process, or of the function, that runs its largest task.
+    /// An upper bound on the memory of the process, or of the function, that runs its largest task, bytes.
     pub memory: u64,
-    /// Shard, mapper or partition of that task.
+    /// The shard, mapper or partition of that task.
     pub largest: usize,
-    /// What it takes.
+    /// The amounts that it takes.
     #[serde(flatten)]
     pub amounts: Amounts,
 }
 
-/// Amounts of a stage, or of all.
+/// Amounts of a stage, or of all stages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Amounts {
     /// Bytes read from files or the store.
     pub bytes_read: Ends<u64>,
     /// Bytes written to the store.
     pub bytes_written: Ends<u64>,
-    /// Reads and heads of objects.
+    /// Requests that read an object or its head.
     pub gets: Ends<u64>,
-    /// Writes of objects.
+    /// Requests that write an object.
     pub puts: Ends<u64>,
     /// Invocations of the function.
     pub invocations: Ends<u64>,
     /// Billed gigabyte-seconds.
     pub gb_seconds: Ends<f64>,
-    /// Wall seconds.
+    /// Wall-clock seconds.
     pub seconds: Ends<f64>,
-    /// Price, storage aside.
+    /// The price, storage aside.
     pub dollars: Ends<f64>,
 }
 
-/// The shuffle of a preparation, and what the other number of stages would cost.
+/// The shuffle of a preparation, and the cost of the other number of stages.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ShuffleFacts {
-    /// Objects that rows are scattered to.
+    /// The number of objects that rows are scattered to.
     pub mappers: usize,
-    /// Partitions of the hashes.
+    /// The number of partitions of the units' hashes.
     pub partitions: usize,
-    /// Units are put together before they are scattered.
+    /// True if the rows of each unit are joined before they are scattered.
     pub together: bool,
-    /// Stages: 1, or 2 with a combining one between.
+    /// The number of stages: 1, or 2 with a combining one between.
     pub stages: u8,
-    /// Requests of one stage, in dollars.
+    /// The price of the requests of one stage.
     pub one_stage: f64,
-    /// Requests of two, at their best cut.
+    /// The price of the requests of two stages, at their best cut.
     pub two_stages: f64,
 }
 
-/// Everything that the backends' forecasts come from.
+/// The plans and counts that the backends' forecasts are made from.
 pub(crate) struct Planned<'a> {
+    /// The panel's counts.
     pub(crate) known: &'a Known,
+    /// The options of the forecast.
     pub(crate) options: &'a ForecastOptions,
+    /// The store's shards as the specifications see them; their values are never read.
     pub(crate) shards: Arc<StoredShards>,
+    /// The plan of each specification.
     pub(crate) plans: Vec<Plan>,
+    /// The passes that count before the first stage.
     pub(crate) counting: passes::Counting,
 }
 
@@ -324,7 +334,7 @@ pub fn forecast_of(
     })
 }
 
-/// The tasks of every stage on Lambda, in the three scenarios: what a simulation of the run goes through.
+/// Returns the tasks of every stage on Lambda in the three scenarios, which a simulation of the run goes through.
 ///
 /// # Errors
 /// As [`forecast`].
@@ -336,7 +346,7 @@ pub fn workload(
     with_planned(known, specs, options, |planned, _, _| Ok(lambda::loads(planned, &mut None)))
 }
 
-/// Plans, and hands plan, specifications and notes on.
+/// Plans the run, and passes plan, specifications and notes to `then`.
 fn with_planned<T>(
     known: &Known,
     specs: &[(Option<&str>, &RunSpec)],
@@ -374,7 +384,7 @@ fn refusal(backend: &BackendForecast) -> EngineError {
     EngineError::input(backend.refused.clone().unwrap_or_default()).with_hint(hint)
 }
 
-/// The plans of all specifications over the counts.
+/// Returns the plans of all specifications over the counts.
 fn plan<'a>(
     known: &'a Known,
     wanted: &[Wanted<'_>],
@@ -408,7 +418,7 @@ fn plan<'a>(
     Ok(Planned { known, options, shards, plans, counting })
 }
 
-/// Levels of the factors of a formula: those of a store's texts, or a guess.
+/// Returns the number of levels of each factor of a formula: that of a store's texts, or a guess.
 fn levels(
     known: &Known,
     panel: &Panel,
@@ -461,17 +471,19 @@ fn spec_facts(plan: &Plan, wanted: &Wanted<'_>) -> SpecFacts {
 }
 
 impl Planned<'_> {
-    /// The passes of all specifications together in a scenario, over `max_cells` cells at a time.
+    /// Returns the passes of all specifications together in a scenario, over at most `max_cells` cells at a time.
     pub(crate) fn passes(&self, scenario: &passes::Scenario, max_cells: Option<usize>) -> Vec<passes::Pass> {
         let shards = self.known.manifest().shards.len();
         let of = |plan| passes::passes(plan, shards, max_cells, scenario);
         passes::shared(self.plans.iter().map(of).collect())
     }
 
+    /// Returns the low, the likely and the high scenario.
     pub(crate) fn scenarios(&self) -> [passes::Scenario; 3] {
         passes::Scenario::all(self.known.manifest().units, self.options.rounds)
     }
 
+    /// Returns the bytes that the process may use.
     pub(crate) fn memory_limit(&self) -> u64 {
         self.options.memory_limit.unwrap_or_else(default_memory)
     }

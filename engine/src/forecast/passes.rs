@@ -1,5 +1,5 @@
-//! The passes that a run will make over the shards, in order: those of `run/steps.rs`, with as many rounds of the logits and slices
-//! of the clusters as a scenario says, and what each needs.
+//! The passes that a run will make over the shards, in order: those of `run/steps.rs`, with the rounds of the logits
+//! and the slices of the clusters of a scenario.
 
 use std::borrow::Cow;
 
@@ -12,21 +12,21 @@ use super::rates::{FEW_CLUSTERS, ROUNDS, SAMPLE_ROUNDS};
 use super::size::{self, Size};
 use super::work;
 
-/// What a scenario leaves open in the three ends of a forecast.
+/// A value of everything that is not known before a run, for one of the three ends of a forecast.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Scenario {
     /// Rounds of the logits over all shards.
     pub(crate) rounds: usize,
     /// Rounds on the sample.
     pub(crate) sample_rounds: usize,
-    /// Distinct clusters at most.
+    /// The most distinct clusters.
     pub(crate) clusters: u64,
-    /// Which of the three spreads of rates: low, likely, high.
+    /// The end whose rates are used: 0 low, 1 likely, 2 high.
     pub(crate) spread: usize,
 }
 
 impl Scenario {
-    /// Low, likely, high; `rounds` where they are known.
+    /// Returns the low, the likely and the high scenario; `rounds` where they are known.
     pub(crate) fn all(units: u64, rounds: Option<usize>) -> [Self; 3] {
         [0, 1, 2].map(|spread| Self {
             rounds: rounds.unwrap_or(ROUNDS[spread]),
@@ -40,17 +40,17 @@ impl Scenario {
 /// One pass of one specification, or of several that share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Pass {
-    /// Name of the stage; of several, as the run joins them.
+    /// The name of the stage; of several stages, joined as the run joins them.
     pub(crate) stage: Cow<'static, str>,
-    /// Shards it goes through.
+    /// Shards that it goes through.
     pub(crate) shards: usize,
-    /// Whether the shards are a sample, spread evenly.
+    /// True if the shards are a sample, spread evenly.
     pub(crate) sample: bool,
-    /// What it reads of each.
+    /// The columns that it reads of each shard.
     pub(crate) needs: Needs,
     /// Nanoseconds of one core over all shards, reading aside.
     pub(crate) work: f64,
-    /// Bytes of its sums.
+    /// Bytes of its sums and work space.
     pub(crate) size: Size,
 }
 
@@ -65,7 +65,7 @@ impl Pass {
     }
 }
 
-/// The passes of a specification.
+/// Returns the passes of a specification.
 pub(crate) fn passes(plan: &Plan, shards: usize, max_cells: Option<usize>, scenario: &Scenario) -> Vec<Pass> {
     let mut out = Vec::new();
     let full = |input: &StageInput| {
@@ -113,7 +113,8 @@ pub(crate) fn passes(plan: &Plan, shards: usize, max_cells: Option<usize>, scena
     out
 }
 
-/// The `Influence` pass of a specification that takes most memory: over the first two sets of at most `max_cells` cells.
+/// Returns the `Influence` pass of a specification that takes most memory: that over the first two sets of at most
+/// `max_cells` cells.
 pub(crate) fn widest(
     plan: &Plan,
     shards: usize,
@@ -130,7 +131,7 @@ pub(crate) fn widest(
     Some(Pass { stage: input.stage().into(), shards, sample: false, needs, work: 0.0, size })
 }
 
-/// The `Influence` passes: sets of columns, each in slices of the clusters.
+/// Returns the `Influence` passes: sets of columns, each in slices of the clusters.
 fn influence(plan: &Plan, max_cells: Option<usize>, scenario: &Scenario) -> Vec<StageInput> {
     let clustered = plan.cluster_variables > 0;
     let held = scenario.clusters.saturating_mul(plan.extended_columns() as u64 * 8 * 3);
@@ -148,7 +149,8 @@ fn influence(plan: &Plan, max_cells: Option<usize>, scenario: &Scenario) -> Vec<
     column_passes(plan, max_cells).into_iter().flat_map(of).collect()
 }
 
-/// Several specifications take every pass together, as `run/stages.rs` has it; samples are each one's own.
+/// Joins the passes of several specifications, which make every pass together, as `run/stages.rs` has it; samples are
+/// each one's own.
 pub(crate) fn shared(all: Vec<Vec<Pass>>) -> Vec<Pass> {
     let mut queues: Vec<std::collections::VecDeque<Pass>> = all.into_iter().map(Into::into).collect();
     let mut out = Vec::new();
@@ -170,11 +172,11 @@ pub(crate) fn shared(all: Vec<Vec<Pass>>) -> Vec<Pass> {
     out
 }
 
-/// Passes before the first stage that count what the manifest does not know.
+/// Passes before the first stage that count quantities which the manifest does not hold.
 pub(crate) struct Counting {
-    /// Some row lacks a value, or there are weights: rows are counted.
+    /// True if rows are counted: some row lacks a value, or there are weights.
     pub(crate) census: bool,
-    /// Some row lacks a value: units are counted.
+    /// True if units are counted: some row lacks a value.
     pub(crate) units: bool,
     /// Factors of all specifications, whose levels are looked for one after the other.
     pub(crate) factors: usize,
@@ -183,7 +185,7 @@ pub(crate) struct Counting {
 }
 
 impl Counting {
-    /// Their passes; the last ones take what is kept in memory.
+    /// Returns the passes; the last ones use the shards that are kept in memory.
     pub(crate) fn passes(&self, shards: usize) -> Vec<Pass> {
         let pass = |stage: &'static str, needs| Pass {
             stage: stage.into(),

@@ -8,7 +8,7 @@ use super::tasks::Reading;
 use crate::prepare::{HEADER, READS_AT_ONCE, ROW_TASK, Requests, Shape, Shuffle};
 use crate::store::Policy;
 
-/// Bytes of a file's footer, about. Measured: 80 kB for 8 columns and 77 row groups.
+/// Bytes, about, of a file's footer. Measured: 80 kB for 8 columns and 77 row groups.
 const FILE_FOOTER: f64 = 80e3;
 
 /// A stage before its backend gives it seconds.
@@ -36,26 +36,28 @@ pub(crate) struct Step {
     pub(crate) memory: u64,
 }
 
-/// The stages, and how rows are shuffled.
+/// The stages of a preparation, and the shuffle of its rows.
 pub(crate) struct Preparation {
+    /// Stages in order.
     pub(crate) steps: Vec<Step>,
+    /// The shuffle; `None` for cross sections, whose rows stay in order.
     pub(crate) shuffle: Option<ShuffleFacts>,
 }
 
-/// Where and how wide a preparation is.
+/// The backend that a preparation runs on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct How {
     /// Threads of a process, or of a function.
     pub(crate) threads: usize,
     /// Bytes of its memory.
     pub(crate) memory: u64,
-    /// Requests cost money.
+    /// True if the store is on S3, where requests cost money.
     pub(crate) remote: bool,
-    /// Tasks a stage at least, where each has enough to do.
+    /// The least number of tasks of a stage, where each has enough to do.
     pub(crate) least_tasks: usize,
 }
 
-/// What preparing `files` takes.
+/// Forecasts the preparation of `files`.
 pub(crate) fn preparation(known: &Known, files: &Files, how: How, prices: &Prices) -> Preparation {
     if known.manifest().cross_sections {
         return Preparation { steps: cross_sections(known, files, how.threads), shuffle: None };
@@ -158,17 +160,17 @@ fn shuffled(known: &Known, files: &Files, shuffle: &Shuffle, workers: bool) -> V
     steps
 }
 
-/// Requests of the controller that go side by side.
+/// Returns the reading of a controller whose requests go side by side.
 fn side_by_side(gets: f64, bytes: f64) -> Reading {
     Reading { bytes, gets, waits: libm::ceil(gets / READS_AT_ONCE as f64) }
 }
 
-/// Memory of a mapper; of a smaller object than the plan's if there is no more.
+/// Returns the memory of a mapper, bytes; less than planned if there is one only and its object is small.
 fn held(memory: u64, scattered: u64, mappers: usize) -> u64 {
     if mappers > 1 { memory } else { memory.min(4 * scattered + (8 << 20)) }
 }
 
-/// Bytes of wide records: identifier, stratum, and a slot a value.
+/// Returns the bytes of all wide records: identifier, stratum, and a slot per value.
 fn wide(known: &Known) -> f64 {
     let manifest = known.manifest();
     let slots: usize = manifest.fields.iter().map(|f| super::reads::columns_of(manifest, f)).sum();

@@ -1,4 +1,4 @@
-//! The dated list of prices: in the repository for one region, from a file of the same keys for another.
+//! The dated list of prices: the built-in one holds for one region; a file with the same keys serves for another.
 
 use std::path::Path;
 
@@ -8,40 +8,40 @@ use toml::{Table, Value};
 use crate::disk;
 use crate::error::{EngineError, Result};
 
-/// The list of the repository.
+/// The text of the built-in list.
 const BUILT_IN: &str = include_str!("../../prices/us-east-1.toml");
 
-/// Prices in dollars (or what `currency` says), each of one unit.
+/// Prices in dollars (or in `currency`), each of one unit.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Prices {
-    /// Day of the list, `YYYY-MM-DD`.
+    /// The day of the list, `YYYY-MM-DD`.
     pub date: String,
-    /// Region that it holds in.
+    /// The AWS region that it holds in.
     pub region: String,
-    /// What they are in.
+    /// The currency of the prices.
     pub currency: String,
-    /// A second of a gigabyte (10⁹ bytes as AWS bills: 1,024 MB are 1 GB) of a function on arm64.
+    /// A second of a gigabyte of a function on arm64; AWS bills 1,024 MB as 1 GB.
     pub gb_second: f64,
     /// The same on x86-64. Not in every list: `plan` needs only the other one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub x86_gb_second: Option<f64>,
     /// An invocation.
     pub invocation: f64,
-    /// An object written.
+    /// A request that writes an object.
     pub put: f64,
-    /// An object or a part of one read, or its head.
+    /// A request that reads an object, a part of one, or its head.
     pub get: f64,
-    /// A list of up to 1,000 keys.
+    /// A request that lists up to 1,000 keys.
     pub list: f64,
     /// A gigabyte stored for a month.
     pub storage_gb_month: f64,
     /// An hour of a container with a GPU; 0 where a list has none.
     pub gpu_hour: f64,
-    /// An hour of a container without one; 0 where a list has none.
+    /// An hour of a container without a GPU; 0 where a list has none.
     pub cpu_hour: f64,
 }
 
-/// Units a price may be of, and how many things each is.
+/// The units that a price may have, and the number of things in each.
 const UNITS: [(&str, f64); 5] = [
     ("GB-second", 1.0),
     ("GB-month", 1.0),
@@ -51,7 +51,7 @@ const UNITS: [(&str, f64); 5] = [
 ];
 
 impl Prices {
-    /// The list of the repository: us-east-1.
+    /// Returns the built-in list: us-east-1.
     ///
     /// # Errors
     /// None in a program that was tested.
@@ -96,7 +96,7 @@ impl Prices {
     }
 }
 
-/// Keys of a list; those of tables with a point.
+/// The keys of a list. A key of a table follows the name of the table and a point.
 const KEYS: [&str; 12] = [
     "date",
     "region",
@@ -112,14 +112,14 @@ const KEYS: [&str; 12] = [
     "containers.cpu",
 ];
 
-/// A list under reading.
+/// A list that is being read.
 struct List<'a> {
     file: &'a str,
     table: &'a Table,
 }
 
 impl List<'_> {
-    /// The price of an hour of a container, where the list has one.
+    /// Returns the price of an hour of a container, where the list has one.
     fn hour(&self, key: &str) -> Result<f64> {
         match self.has("containers", key) {
             true => self.price("containers", key, "hour"),
@@ -132,7 +132,7 @@ impl List<'_> {
             .with_hint("engine/prices/us-east-1.toml of the repository shows every key with its unit")
     }
 
-    /// Refuses keys that nothing reads: a slip would leave the price at nothing without a word.
+    /// Refuses keys that are not read: a misspelt key would leave its price at zero without a word.
     fn known(&self) -> Result<()> {
         for (name, value) in self.table {
             let names: Vec<String> = match value {
@@ -166,7 +166,7 @@ impl List<'_> {
         self.table.get(group).is_some_and(|table| table.get(name).is_some())
     }
 
-    /// The price of one thing.
+    /// Returns the price of one thing.
     fn price(&self, group: &str, name: &str, unit: &str) -> Result<f64> {
         let key = format!("{group}.{name}");
         let entry = match self.table.get(group).and_then(|table| table.get(name)) {

@@ -1,4 +1,5 @@
-//! Bytes and requests of passes over a store's shards: which columns, where in the file, near ones together.
+//! Bytes and requests of passes over a store's shards: the columns that are read, their places in the file, and
+//! requests for adjacent ones together.
 
 use std::ops::Range;
 
@@ -15,23 +16,27 @@ pub(crate) struct Reads<'a> {
     manifest: &'a Manifest,
     shards: &'a StoredShards,
     policy: Policy,
-    /// Shards that stay in memory once they were read: the first ones.
+    /// The number of shards that stay in memory once they were read: the first ones.
     kept: usize,
+    /// For each of these, whether it was read.
     read: Vec<bool>,
 }
 
-/// What reading brought.
+/// The amounts of a read.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Read {
+    /// Bytes.
     pub(crate) bytes: f64,
+    /// Requests.
     pub(crate) gets: f64,
-    /// Requests of a shard that wait for each other.
+    /// Requests of a shard that wait for each other; the others go side by side.
     pub(crate) waits: f64,
     /// Values that were decoded.
     pub(crate) values: f64,
 }
 
 impl Read {
+    /// Adds another read's amounts; `waits` stays.
     pub(crate) fn add(&mut self, other: Self) {
         self.bytes += other.bytes;
         self.gets += other.gets;
@@ -44,12 +49,13 @@ impl Read {
 }
 
 impl<'a> Reads<'a> {
-    /// Reads by a policy of the store; the first `kept` shards are read once.
+    /// Returns a store read by the policy of its storage; the first `kept` shards are read once.
     pub(crate) fn new(manifest: &'a Manifest, shards: &'a StoredShards, policy: Policy, kept: usize) -> Self {
         Self { manifest, shards, policy, kept, read: vec![false; kept.min(manifest.shards.len())] }
     }
 
-    /// One pass; `keeps` once what is kept is known to be final (`load/stored.rs`).
+    /// Returns the reads of one pass. `keeps` is true once the columns to keep are known to be final
+    /// (`load/stored.rs`).
     pub(crate) fn pass(&mut self, pass: &Pass, keeps: bool) -> Read {
         let all = self.manifest.shards.len();
         let stride = (all / pass.shards.max(1)).max(1);
@@ -67,12 +73,12 @@ impl<'a> Reads<'a> {
         out
     }
 
-    /// Everything, once.
+    /// Returns the reads of all shards, once.
     pub(crate) fn everything(&self) -> Read {
         self.shard(Needs::ALL).times(self.manifest.shards.len() as f64)
     }
 
-    /// A shard of mean size.
+    /// Returns the reads of a shard of mean size.
     pub(crate) fn shard(&self, needs: Needs) -> Read {
         let manifest = self.manifest;
         let count = manifest.shards.len().max(1) as u64;
@@ -91,7 +97,8 @@ impl<'a> Reads<'a> {
         Read { bytes: footer + bytes as f64, gets: 1.0 + requests.len() as f64, waits: 2.0, values }
     }
 
-    /// Bytes of a mean shard's columns that are wanted, in the order of the file (`panel_store/write.rs`), and how many columns.
+    /// Returns the byte ranges of a mean shard's columns that are needed, in the order of the file
+    /// (`panel_store/write.rs`), and the number of columns.
     fn ranges(&self, needs: Needs) -> (Vec<Range<u64>>, usize) {
         let manifest = self.manifest;
         let count = manifest.shards.len().max(1) as u64;
@@ -116,7 +123,7 @@ impl<'a> Reads<'a> {
     }
 }
 
-/// Columns of a variable in a shard.
+/// Returns the number of columns of a variable in a shard.
 pub(crate) fn columns_of(manifest: &Manifest, field: &Field) -> usize {
     let by_period = (field.outcome || field.varies) && !manifest.cross_sections;
     if by_period { manifest.periods.len() } else { 1 }

@@ -1,4 +1,4 @@
-//! Stages of three scenarios, put together as the stages of a forecast.
+//! Stages of three scenarios, combined into the stages of a forecast.
 
 use super::prices::Prices;
 use super::{Amounts, Ends, StageForecast};
@@ -22,6 +22,7 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    /// Adds another pass of the stage: amounts add, memory is that of the larger task.
     fn add(&mut self, other: &Self) {
         if other.memory > self.memory {
             (self.memory, self.largest) = (other.memory, other.largest);
@@ -38,7 +39,7 @@ impl Row {
         self.seconds += other.seconds;
     }
 
-    /// The price by a list; requests cost nothing in a folder.
+    /// Returns the price by a list; requests cost nothing in a folder.
     fn dollars(&self, prices: &Prices, remote: bool) -> f64 {
         let requests = self.gets * prices.get + self.puts * prices.put + self.lists * prices.list;
         let requests = if remote { requests } else { 0.0 };
@@ -46,12 +47,12 @@ impl Row {
     }
 }
 
-/// Rows of the low, the likely and the high scenario.
+/// The rows of the low, the likely and the high scenario.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scenarios(pub(crate) [Vec<Row>; 3]);
 
 impl Scenarios {
-    /// Stages in the order in which they first appear, and all of them together.
+    /// Returns the stages in the order in which they first appear, and the amounts of all of them together.
     pub(crate) fn stages(&self, prices: &Prices, remote: bool) -> (Vec<StageForecast>, Amounts) {
         let mut names: Vec<&str> = Vec::new();
         for row in self.0.iter().flatten() {
@@ -105,7 +106,7 @@ fn counts(ends: &[Row; 3], of: impl Fn(&Row) -> f64) -> Ends<u64> {
     Ends { low: whole(&ends[0]), likely: whole(&ends[1]), high: whole(&ends[2]) }
 }
 
-/// The stage whose bound is over a limit by most.
+/// Returns the stage whose bound exceeds a limit by most; `None` if no stage does.
 pub(crate) fn over(stages: &[StageForecast], limit: u64) -> Option<&StageForecast> {
     stages.iter().filter(|stage| stage.memory > limit).max_by_key(|stage| stage.memory)
 }

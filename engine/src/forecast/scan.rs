@@ -1,5 +1,5 @@
-//! Files that are not prepared: one read of period, cohort and eligibility counts the rows by stratum and period; the manifest
-//! that their store would have is estimated from them and from the footers.
+//! Files that are not prepared: one read of period, cohort and eligibility counts the rows by stratum and period.
+//! From these counts and the footers the manifest of the store that they would be prepared to is estimated.
 
 use std::collections::HashMap;
 
@@ -16,9 +16,9 @@ use crate::prepare::{Order, row_shard_count, shard_count, units_together};
 use crate::run::{check, direct_memory};
 use crate::spec::RunSpec;
 
-/// Rows of a row group that are looked at for variables that vary in time.
+/// Rows of a row group that are searched for variables that vary in time.
 const LOOKED_AT: usize = 8192;
-/// Row groups that are looked at, spread evenly.
+/// Row groups that are searched, spread evenly.
 const LOOKS: usize = 4;
 
 /// Counts the rows of files.
@@ -56,7 +56,7 @@ type Key = (u64, u64, u64);
 /// A thread's codes of a stratum and a period.
 type Codes = (u16, u16);
 
-/// What one thread has met; rows by its own codes.
+/// The counts of one thread; rows by its own codes.
 #[derive(Default)]
 struct Worker {
     strata: StrataMet,
@@ -133,7 +133,7 @@ impl Counts {
     }
 }
 
-/// By variable: whether some unit that was met in two places has two values, and what is to be said of it.
+/// Returns for each variable whether some unit that was found in two places has two values, and the notes on it.
 fn variation(order: &Order) -> Result<(Vec<bool>, Vec<String>)> {
     let mut varies = vec![false; order.fields.len()];
     let looked: Vec<usize> = (0..order.fields.len())
@@ -266,16 +266,17 @@ fn manifest(order: &Order, files: &Files, counts: Counts, varies: &[bool]) -> Ma
     }
 }
 
-/// Bytes of `values` values of a variable in the store: 8 each, or what the files take for them where that is less.
+/// Returns the bytes of `values` values of a variable in the store: 8 each, or their bytes in the files where those
+/// are fewer.
 fn field_bytes(order: &Order, field: &StoreField, values: u64) -> u64 {
     let names = std::slice::from_ref(&field.name);
     let own: u64 = order.source.chunks().iter().map(|c| order.source.column_bytes(c, names)).sum();
-    // Values that repeat within a unit are stored once a unit, where nothing is left that repeats.
+    // Values that repeat within a unit are stored once per unit, after which nothing repeats any more.
     let rows = order.source.rows().max(1);
     if values >= rows || order.cross_sections { own.min(8 * values) } else { 8 * values }
 }
 
-/// Bytes of the identifiers: as many bits as their range has, and a little; rows are numbered.
+/// Returns the bytes of the identifiers: as many bits as their range has, and a few more; rows are numbered.
 fn id_bytes(order: &Order, files: &Files, units: u64) -> u64 {
     let bounds = order.source.chunks().iter().map(|c| order.source.statistics(c, &order.columns.id));
     let all: Option<Vec<(i128, i128)>> = bounds.collect();

@@ -1,4 +1,4 @@
-//! Bytes of the sums of a stage, and of the space in which a task computes them.
+//! Bytes of the sums of a stage, and of the work space in which a task computes them.
 
 use stagger_estimator::subset_sums::BLOCK;
 
@@ -7,14 +7,15 @@ use crate::task::StageInput;
 
 /// Bytes of a value.
 const VALUE: u64 = 8;
-/// Values by which the scores of one group of a slot are counted: head, bins of the index, bins of the score.
+/// Values that hold the scores of one group of a slot: head, bins of the index, bins of the score.
 const OVERLAP: u64 = 4 + 1024 + 50;
 
-/// Draws beyond which a bound is no longer told apart.
+/// The number of draws beyond which a bound no longer grows.
 const MOST_DRAWS: u64 = 1 << 40;
 
-/// Upper bound of the bytes in which a controller turns the sums of all stages into the result: covariance of the extended
-/// columns, the matrices that the pre-test solves with, and the draws as sums, as a matrix and by estimate.
+/// Returns an upper bound on the bytes in which a controller turns the sums of all stages into the result: covariance
+/// of the extended columns, the matrices that the pre-test solves with, and the draws as sums, as a matrix and by
+/// estimate.
 pub(crate) fn aggregate(plan: &Plan) -> u64 {
     let width = plan.extended_columns() as u64;
     let draws = (plan.draws as u64).min(MOST_DRAWS);
@@ -27,7 +28,7 @@ pub(crate) fn aggregate(plan: &Plan) -> u64 {
         .saturating_add(3 * VALUE * draws.saturating_mul(width))
 }
 
-/// Bytes of the sums of all `Influence` passes, of which one triangle is kept.
+/// Returns the bytes of the sums of all `Influence` passes, of which one triangle is kept.
 fn sums(plan: &Plan) -> u64 {
     let width = plan.extended_columns() as u64;
     let ways = match plan.cluster_variables {
@@ -46,13 +47,14 @@ pub(crate) struct Size {
     pub(crate) partial: u64,
     /// Bytes of a task's work space: the block, Ψ, running sums.
     pub(crate) space: u64,
-    /// Bytes of what the passes of the stage have brought, which the controller keeps.
+    /// Bytes of the sums of the stage's passes, which the controller keeps.
     pub(crate) held: u64,
-    /// Bytes of the sums of one cluster, in all ways of clustering; 0 without.
+    /// Bytes of the sums of one cluster, in all ways of clustering; 0 without clusters.
     pub(crate) cluster: u64,
 }
 
 impl Size {
+    /// Returns the size of two specifications that share a pass: sums add, work space is used in turns.
     pub(crate) fn and(self, other: Self) -> Self {
         Self {
             partial: self.partial + other.partial,
@@ -63,7 +65,7 @@ impl Size {
     }
 }
 
-/// Sizes of a stage's partial and work space.
+/// Returns the size of a stage's partial and work space.
 pub(crate) fn of(plan: &Plan, input: &StageInput) -> Size {
     let (k, c) = (plan.regressors() as u64, plan.design_columns() as u64);
     let (t, logits) = (plan.outcome_columns() as u64, plan.comparisons.logits.len() as u64);
@@ -80,7 +82,7 @@ pub(crate) fn of(plan: &Plan, input: &StageInput) -> Size {
             plan.combined().iter().map(|cell| (cell.len() + cell.len() * cell.len()) as u64).sum()
         }
         StageInput::Influence { columns, draws, clusters: slice, .. } => {
-            // More draws than fit anywhere: the bound only has to be beyond every limit.
+            // For more draws than fit anywhere the bound only has to be beyond every limit.
             return influence(plan, columns, (*draws as u64).min(MOST_DRAWS), slice.is_some(), block);
         }
     };
@@ -102,11 +104,11 @@ fn influence(plan: &Plan, columns: &[usize], draws: u64, clustered: bool, block:
     Size {
         partial: VALUE * (width * width).saturating_add(draws.saturating_mul(width)),
         held: sums(plan),
-        // A key, and a value a column.
+        // A key, and a value per column.
         cluster: if clustered { ways * VALUE * (width + 1) } else { 0 },
         space: block + VALUE * (BLOCK as u64 * 2 * padded + draws.next_multiple_of(64) * padded)
             + VALUE * widest * widest
-            // Bits of a block's units, and one byte a draw and group.
+            // Bits of a block's units, and one byte per draw and group.
             + draws.div_ceil(64) * BLOCK as u64 * VALUE + 8 * draws,
     }
 }

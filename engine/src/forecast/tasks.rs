@@ -1,5 +1,6 @@
-//! What one task of a stage asks of its function, and how long stages of such tasks take: one model for the forecast, for the cut of a
-//! stage into tasks (`cloud/size.rs`) and, task by task in virtual time, for the simulation of docs/scale.md.
+//! The load that one task of a stage puts on its function, and the duration of stages of such tasks: one model for
+//! the forecast, for the cut of a stage into tasks (`cloud/size.rs`) and, task by task in virtual time, for the
+//! simulation of docs/scale.md.
 
 use super::rates;
 use crate::schedule::reduce_level;
@@ -38,7 +39,7 @@ pub struct CloudRates {
 }
 
 impl CloudRates {
-    /// Rates of an end: 0 low, 1 likely, 2 high seconds.
+    /// Returns the rates of an end: 0 low, 1 likely, 2 high seconds.
     pub fn of(end: usize) -> Self {
         let end = end.min(2);
         let [gets, puts] = rates::PARTITION.map(|rate| rate * rates::PARTITIONS[end]);
@@ -61,7 +62,8 @@ impl CloudRates {
     }
 }
 
-/// Whole vCPUs that a task gets of a function: it runs on one thread, so more than one is of no use to it.
+/// Returns the whole vCPUs that a task gets of a function of `megabytes`: it runs on one thread, so it has no use for
+/// more than one.
 pub fn vcpus(megabytes: f64) -> f64 {
     (megabytes / rates::VCPU_MB).min(1.0)
 }
@@ -83,18 +85,18 @@ impl Reading {
     }
 }
 
-/// What a task asks of its function.
+/// The load that a task puts on its function.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct TaskLoad {
-    /// Shards, or sums, one after the other: while one is computed the next is read.
+    /// The number of shards, or of sums, that it goes through: while one is computed the next is read.
     pub parts: usize,
-    /// What is read first: the stage's input, the panel's plan, the manifest.
+    /// The first read: the stage's input, the panel's plan, the manifest.
     pub opening: Reading,
-    /// Reading a part.
+    /// The read of a part.
     pub part: Reading,
-    /// Nanoseconds of the measured machine that decode a part …
+    /// Nanoseconds of the measured machine that decode a part.
     pub decode: f64,
-    /// … and compute with it.
+    /// Nanoseconds of the measured machine that compute with a part.
     pub compute: f64,
     /// Bytes written.
     pub written: f64,
@@ -103,45 +105,46 @@ pub struct TaskLoad {
 }
 
 impl TaskLoad {
-    /// The same over so many parts.
+    /// Returns the same load over `parts` parts.
     #[must_use]
     pub fn over(self, parts: usize) -> Self {
         Self { parts, ..self }
     }
 
-    /// Reads of storage.
+    /// Returns the read requests to storage.
     pub fn gets(&self) -> f64 {
         self.opening.gets + self.parts as f64 * self.part.gets
     }
 
-    /// Bytes read.
+    /// Returns the bytes read.
     pub fn bytes(&self) -> f64 {
         self.opening.bytes + self.parts as f64 * self.part.bytes
     }
 
-    /// Seconds before the first part is asked for.
+    /// Returns the seconds before the first part is asked for.
     pub fn opening_seconds(&self, rates: &CloudRates) -> f64 {
         self.opening.seconds(rates)
     }
 
-    /// Seconds until a part is there, of decoding it, and of computing with it.
+    /// Returns the seconds until a part is there, of decoding it, and of computing with it.
     pub fn part_seconds(&self, rates: &CloudRates, vcpus: f64) -> [f64; 3] {
         let core = rates.nanosecond / vcpus.max(1e-3);
         [self.part.seconds(rates), self.decode * core, self.compute * core]
     }
 
-    /// Seconds of writing: one object after the other.
+    /// Returns the seconds of writing: one object after the other.
     pub fn writing_seconds(&self, rates: &CloudRates) -> f64 {
         self.written / rates.network
             + if self.puts > 0.0 { rates.write * self.waves_of_writes() } else { 0.0 }
     }
 
-    /// Objects are written one after the other.
+    /// Returns the number of writes that wait for each other: all, as objects are written one after the other.
     fn waves_of_writes(&self) -> f64 {
         self.puts
     }
 
-    /// Seconds of all, on one function. Decoding takes the core from the part before, waiting does not.
+    /// Returns the seconds of the whole task on one function. Decoding takes the core from the part before, waiting
+    /// does not.
     pub fn seconds(&self, rates: &CloudRates, vcpus: f64) -> f64 {
         let [read, decode, compute] = self.part_seconds(rates, vcpus);
         let between = self.parts.saturating_sub(1) as f64 * (decode + read.max(compute));
@@ -153,47 +156,48 @@ impl TaskLoad {
 /// A stage of equal tasks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StageLoad {
-    /// Name.
+    /// The name of the stage.
     pub stage: String,
-    /// Tasks.
+    /// The number of tasks.
     pub tasks: usize,
-    /// Shards that a pass goes through; `None` for a step of a preparation, whose results are not added.
+    /// The shards that a pass goes through; `None` for a step of a preparation, whose results are not added.
     pub shards: Option<usize>,
-    /// A task.
+    /// The load of a task.
     pub each: TaskLoad,
-    /// What the controller reads besides sums.
+    /// The reads of the controller besides sums.
     pub controller: Reading,
     /// Objects that the controller writes or removes before and after, one after the other.
     pub controller_writes: f64,
-    /// Upper bound of a function's memory.
+    /// An upper bound on a function's memory, bytes.
     pub memory: u64,
-    /// Shard, mapper or partition of the largest task.
+    /// The shard, mapper or partition of the largest task.
     pub largest: usize,
 }
 
-/// Functions that stages run on.
+/// The functions that stages run on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Functions {
-    /// At a time.
+    /// Functions that run at a time.
     pub concurrency: usize,
-    /// Lambda's megabytes.
+    /// The memory of each, in Lambda's megabytes.
     pub megabytes: f64,
 }
 
 impl StageLoad {
-    /// Bytes of a task's sums; none in a preparation.
+    /// Returns the bytes of a task's sums; zero in a preparation.
     pub fn sum(&self) -> f64 {
         if self.shards.is_some() { self.each.written } else { 0.0 }
     }
 
-    /// Reduce tasks that the schedule adds, and how many sums each adds.
+    /// Returns the number of reduce tasks that the schedule adds, and the number of sums that each adds; `None` if it
+    /// adds none.
     pub fn reduction(&self) -> Option<(usize, usize)> {
         self.shards?;
         let level = reduce_level(self.tasks, self.sum() as u64, 0)?;
         Some((self.tasks.div_ceil(1 << level), 1 << level))
     }
 
-    /// What a reduce task asks: its sums are read one after the other.
+    /// Returns the load of a reduce task, whose sums are read one after the other.
     pub fn reduce_load(&self, children: usize) -> TaskLoad {
         let sum = self.sum();
         TaskLoad {
@@ -207,7 +211,7 @@ impl StageLoad {
         }
     }
 
-    /// Sums that the controller reads.
+    /// Returns the number of sums that the controller reads.
     pub fn objects(&self) -> f64 {
         match (self.shards, self.reduction()) {
             (None, _) => 0.0,
@@ -216,7 +220,8 @@ impl StageLoad {
         }
     }
 
-    /// Wall seconds: starting tasks, doing them in so many rounds, never faster than storage answers; reduce tasks; the controller.
+    /// Returns wall-clock seconds: of starting tasks, of doing them in rounds, never faster than storage answers; of
+    /// reduce tasks; of the controller.
     pub fn seconds(&self, rates: &CloudRates, functions: &Functions) -> f64 {
         let vcpus = vcpus(functions.megabytes);
         let round = |tasks: usize, load: &TaskLoad| {
@@ -227,7 +232,7 @@ impl StageLoad {
             let rounds = tasks.div_ceil(at_once) as f64;
             let span = (tasks as f64 / rates.invocations).max(begin + (rounds - 1.0) * own) + own;
             let requests = (load.gets() / rates.requests.0).max(load.puts / rates.requests.1);
-            // Those of the last round delay the stage.
+            // Stragglers of the last round delay the stage.
             let one = 1.0 - libm::pow(1.0 - rates.stragglers, at_once as f64);
             span.max(tasks as f64 * requests + rates.invoke) + one * rates::STRAGGLER_DELAY * own
         };
@@ -236,7 +241,7 @@ impl StageLoad {
         round(self.tasks, &self.each) + reduce + self.controller_seconds(rates)
     }
 
-    /// Seconds of the controller between stages and of its reads of sums.
+    /// Returns the seconds of the controller between stages, its reads of sums included.
     pub fn controller_seconds(&self, rates: &CloudRates) -> f64 {
         let objects = self.objects();
         let sums = match objects > 0.0 {
@@ -252,24 +257,24 @@ impl StageLoad {
             + rates.solve
     }
 
-    /// Seconds that functions are billed for, attempts that are made again aside.
+    /// Returns the seconds that functions are billed for, repeated attempts aside.
     pub fn billed(&self, rates: &CloudRates, functions: &Functions) -> f64 {
         let vcpus = vcpus(functions.megabytes);
         let reduce = self
             .reduction()
             .map_or(0.0, |(tasks, children)| tasks as f64 * self.reduce_load(children).seconds(rates, vcpus));
-        // Where storage can't follow, functions wait for it.
+        // Functions wait for storage where it can't follow.
         let at_once = self.tasks.min(functions.concurrency) as f64;
         let starved = self.tasks as f64 * self.each.gets() / rates.requests.0 - at_once / rates.invocations;
         (self.tasks as f64 * self.each.seconds(rates, vcpus)).max(at_once * starved) + reduce
     }
 
-    /// Invocations.
+    /// Returns the number of invocations.
     pub fn invocations(&self) -> f64 {
         (self.tasks + self.reduction().map_or(0, |(tasks, _)| tasks)) as f64
     }
 
-    /// Reads by functions and by the controller.
+    /// Returns the reads by functions and by the controller.
     pub fn gets(&self) -> f64 {
         let reduce = self
             .reduction()
@@ -277,13 +282,13 @@ impl StageLoad {
         self.tasks as f64 * self.each.gets() + reduce + self.objects() + self.controller.gets
     }
 
-    /// Writes by functions, and by the controller what lies between two stages.
+    /// Returns the writes by functions, and those of the controller between two stages.
     pub fn puts(&self) -> f64 {
         let reduce = self.reduction().map_or(0, |(tasks, _)| tasks) as f64;
         self.tasks as f64 * self.each.puts + reduce + rates::CONTROLLER_WRITES
     }
 
-    /// Bytes read by functions.
+    /// Returns the bytes read by functions.
     pub fn bytes_read(&self) -> f64 {
         let reduce = self
             .reduction()
@@ -291,7 +296,7 @@ impl StageLoad {
         self.tasks as f64 * self.each.bytes() + reduce
     }
 
-    /// Bytes written by functions.
+    /// Returns the bytes written by functions.
     pub fn bytes_written(&self) -> f64 {
         let reduce = self.reduction().map_or(0, |(tasks, _)| tasks) as f64;
         self.tasks as f64 * self.each.written + reduce * self.sum()

@@ -13,7 +13,7 @@ use crate::load::room;
 use crate::run::cores;
 use crate::store::Policy;
 
-/// The run on this machine.
+/// Forecasts the run on the threads of this machine.
 pub(super) fn forecast(planned: &Planned<'_>) -> BackendForecast {
     let options = planned.options;
     let threads = options.threads.unwrap_or_else(cores).max(1);
@@ -58,12 +58,12 @@ pub(super) fn forecast(planned: &Planned<'_>) -> BackendForecast {
     }
 }
 
-/// Bytes as a person reads them.
+/// Returns bytes as a person reads them.
 pub(super) fn megabytes(bytes: u64) -> String {
     format!("{} MB", bytes.div_ceil(1_000_000))
 }
 
-/// The task that is the largest of its stage.
+/// Returns the name of the largest task of a stage.
 pub(super) fn place(stage: &str, largest: usize) -> String {
     match stage {
         "scatter" => format!("mapper {largest}"),
@@ -74,21 +74,23 @@ pub(super) fn place(stage: &str, largest: usize) -> String {
     }
 }
 
-/// Sets of cells that a pass is cut into at most: every pair of them is a pass.
+/// The most sets of cells that a pass is cut into: every pair of them is a pass.
 const MOST_SETS: usize = 64;
 
+/// The process that runs everything.
 struct Process<'a> {
     planned: &'a Planned<'a>,
     threads: usize,
     limit: u64,
     memory: Memory,
     remote: bool,
-    /// Cells of an `Influence` pass.
+    /// The most cells of an `Influence` pass; all if absent.
     max_cells: Option<usize>,
 }
 
 impl Process<'_> {
-    /// Cells of an `Influence` pass: all, or as many as keep the pass within the limit, unless the user says.
+    /// Returns the most cells of an `Influence` pass: the user's number, or as many as keep the pass within the
+    /// limit; `None` for all.
     fn fitting_cells(&self) -> Option<usize> {
         let plans = &self.planned.plans;
         let cells = plans.iter().map(|plan| plan.cells.len()).max().unwrap_or(0);
@@ -101,7 +103,7 @@ impl Process<'_> {
             let bytes = widest.map(|pass| self.memory.process(&pass, self.threads as u64, held));
             bytes.max().unwrap_or(0) <= self.limit
         };
-        // Where the result itself does not fit, cutting the passes is of no use.
+        // If the result itself does not fit, cutting the passes is of no use.
         if self.max_cells.is_some() || self.memory.result(result, held) > self.limit || fits(None) {
             return self.max_cells;
         }
@@ -111,7 +113,7 @@ impl Process<'_> {
         Some(cells.div_ceil(found))
     }
 
-    /// Bytes of the shards that stay in memory.
+    /// Returns the bytes of the shards that stay in memory.
     fn held(&self) -> u64 {
         let (panel, room) = (self.memory.panel(), room(self.limit));
         let shards = self.planned.known.manifest().shards.len() as u64;
@@ -121,7 +123,7 @@ impl Process<'_> {
         }
     }
 
-    /// Whether the files are read as they are (`run/data.rs`).
+    /// Returns whether the files are read without preparing them (`run/data.rs`).
     fn is_direct(&self) -> bool {
         let needs = self.planned.known.files.as_ref().and_then(|files| files.direct);
         needs.is_some_and(|bytes| bytes <= self.limit)
@@ -139,13 +141,13 @@ impl Process<'_> {
         }
     }
 
-    /// Wall seconds of so many nanoseconds of one core, cut into tasks.
+    /// Returns the wall-clock seconds of `work` nanoseconds of one core, cut into `tasks` tasks.
     fn seconds(&self, work: f64, tasks: usize, scenario: &Scenario) -> f64 {
         let threads = self.threads.min(tasks.max(1)) as f64;
         work * 1e-9 * CPU_SPREAD[scenario.spread] / threads
     }
 
-    /// Files that fit in memory: two reads, then passes over what is there.
+    /// Returns the stages on files that fit in memory: two reads, then passes over the panel in memory.
     fn direct(&self, files: &Files, scenario: &Scenario) -> Vec<Row> {
         let manifest = self.planned.known.manifest();
         let (rows, units) = (files.rows() as f64, manifest.units as f64);
@@ -181,7 +183,8 @@ impl Process<'_> {
         out
     }
 
-    /// Standard errors, pre-test and aggregations from the sums of all passes, one specification after the other.
+    /// Returns the stage of standard errors, pre-test and aggregations from the sums of all passes, one specification
+    /// after the other.
     fn aggregate(&self, held: u64, scenario: &Scenario) -> Row {
         let plans = &self.planned.plans;
         let largest = plans.iter().map(size::aggregate).max().unwrap_or(0);
@@ -232,7 +235,7 @@ impl Process<'_> {
         preparation.steps.into_iter().map(row).collect()
     }
 
-    /// Passes over a store, all of it in memory or its first shards.
+    /// Returns the stages of passes over a store, all of it in memory or its first shards.
     fn stored(&self, scenario: &Scenario) -> Vec<Row> {
         let manifest = self.planned.known.manifest();
         let policy = if self.remote { Policy::remote() } else { Policy::local() };

@@ -1,4 +1,5 @@
-//! Nanoseconds of one core that the sums of a stage take: operations counted by stratum, times the rates of `rates.rs`.
+//! Nanoseconds of one core that the sums of a stage take: operations counted by stratum, times the rates of
+//! `rates.rs`.
 
 use stagger_estimator::influence::Role;
 
@@ -7,7 +8,7 @@ use crate::panel::RowKind;
 use crate::plan::Plan;
 use crate::task::StageInput;
 
-/// Work of a stage over all shards.
+/// Returns the work of a stage over all shards, nanoseconds.
 pub(crate) fn of(plan: &Plan, input: &StageInput) -> f64 {
     match input {
         StageInput::Gram => gram(plan),
@@ -25,7 +26,7 @@ pub(crate) fn of(plan: &Plan, input: &StageInput) -> f64 {
     }
 }
 
-/// Work of standard errors, pre-test and aggregations.
+/// Returns the work of standard errors, pre-test and aggregations, nanoseconds.
 pub(crate) fn aggregate(plan: &Plan) -> f64 {
     let width = plan.extended_columns() as f64;
     let pre = plan.cells.iter().filter(|cell| !cell.post).count() as f64;
@@ -33,7 +34,7 @@ pub(crate) fn aggregate(plan: &Plan) -> f64 {
     COVARIANCE * width * width + PRE_TEST * tested.powi(3) + QUANTILE * plan.draws as f64 * width
 }
 
-/// Share of a stratum's units whose rows enter a frame: in cross sections those of one period.
+/// Returns the share of a stratum's units whose rows enter a frame: in cross sections those of one period.
 fn share(plan: &Plan, frame: usize) -> f64 {
     match (plan.rows, plan.comparisons.frames[frame].rows) {
         (RowKind::Observation, Some(_)) => 1.0 / plan.periods.len().max(1) as f64,
@@ -53,7 +54,7 @@ fn gram(plan: &Plan) -> f64 {
     keys.map(|&(stratum, frame)| units(plan, stratum) * share(plan, frame)).sum::<f64>() * each
 }
 
-/// Treated rows and control rows that enter the logits, over all of them.
+/// Returns treated rows and control rows that enter the logits, over all of them.
 fn logit_rows(plan: &Plan) -> (f64, f64) {
     let mut out = (0.0, 0.0);
     for logit in &plan.comparisons.logits {
@@ -66,20 +67,20 @@ fn logit_rows(plan: &Plan) -> (f64, f64) {
     out
 }
 
-/// Scores, gradient and Hessian of one round.
+/// Returns the work of scores, gradient and Hessian of one round.
 fn score_rows(plan: &Plan) -> f64 {
     let c = plan.design_columns() as f64;
     let (treated, controls) = logit_rows(plan);
     (treated + controls) * (SCORE + ROW * c + PRODUCT * (c * c / 2.0 + c))
 }
 
-/// Odds-weighted products of the controls.
+/// Returns the work of the odds-weighted products of the controls.
 fn odds(plan: &Plan) -> f64 {
     let (c, t) = (plan.design_columns() as f64, plan.outcome_columns() as f64);
     logit_rows(plan).1 * PRODUCT * (c * c / 2.0 + c * t)
 }
 
-/// Influence values of the sides that strata enter, for some of the extended columns.
+/// Returns the work of the influence values of the sides that strata enter, for some of the extended columns.
 fn parts(plan: &Plan, wanted: &dyn Fn(usize) -> bool) -> f64 {
     let c = plan.design_columns() as f64;
     let of = |(stratum, parts): (usize, &Vec<stagger_estimator::influence::Part>)| {

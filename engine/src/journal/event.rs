@@ -1,4 +1,4 @@
-//! An entry of a journal: enough to take a run up, to bill it, and to show it again afterwards.
+//! The entry of a journal: enough to resume a run, to bill it, and to replay it afterwards.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,34 +6,35 @@ use crate::event_log::Recording;
 use crate::events::{RunEvent, Summary};
 use crate::sound::{self, Checked};
 
-/// The identity of a controller that writes a journal.
+/// The controller that writes a journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Writer {
-    /// Machine.
+    /// The name of its machine.
     pub host: String,
-    /// Process.
+    /// The number of its process.
     pub pid: u32,
-    /// Tells apart processes of one number: equal bytes of two writers would look like one's (decision 0009).
+    /// A mark that tells apart processes of the same number: equal bytes of two writers would look like those of one
+    /// (decision 0009).
     pub mark: String,
 }
 
-/// Events in a batch.
+/// A batch of events: one object of a journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Version of the events ([`EVENTS`](crate::events::EVENTS)).
+    /// The version of the events ([`EVENTS`](crate::events::EVENTS)).
     #[serde(default)]
     pub version: u32,
-    /// Position in the journal, from 1.
+    /// The position in the journal, from 1.
     pub number: u64,
-    /// Number of controllers that have taken the run, this one included.
+    /// The number of controllers that have taken the run, this one included.
     pub epoch: u64,
-    /// The controller.
+    /// The controller that wrote the entry.
     pub writer: Writer,
-    /// Seconds since 1970 by its clock.
+    /// The time of writing, in seconds since 1970 by the writer's clock.
     pub at: f64,
     /// The run after these events.
     pub summary: Summary,
-    /// Seconds since 1970, and what happened.
+    /// Events with their times, in seconds since 1970.
     pub events: Vec<(f64, RunEvent)>,
 }
 

@@ -1,41 +1,42 @@
-//! Every key of a run, built here and nowhere else. Objects that are many lie under two hexadecimal digits of a hash, so that
-//! requests spread over S3's partitions of a bucket (AWS.md §2.3).
+//! The keys of all objects of a run, which are built here and nowhere else. Where there are many objects they lie
+//! under two hexadecimal digits of a hash, so that requests spread over S3's partitions of a bucket (AWS.md §2.3).
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::reduce::Node;
 use crate::worker::protocol::{Part, Work};
 
-/// What the run is: request, versions, store. Written once, first.
+/// The description of the run: request, versions, store. It is written once, first.
 pub const RUN: &str = "run.json";
 
-/// Entries of the journal.
+/// The prefix of the entries of the journal.
 pub const JOURNAL: &str = "journal/";
 
-/// An entry of the journal, numbered from 1.
+/// Returns the key of an entry of the journal, numbered from 1.
 pub fn entry(number: u64) -> String {
     format!("{JOURNAL}{number:08}.json")
 }
 
-/// The number of an entry's key.
+/// Returns the number of an entry from its key; `None` for any other key.
 pub fn entry_number(key: &str) -> Option<u64> {
     key.strip_prefix(JOURNAL)?.strip_suffix(".json")?.parse().ok()
 }
 
-/// Something that tasks have in common, by the checksum of its bytes.
+/// Returns the key of an object that tasks have in common, by the checksum of its bytes.
 pub fn common(checksum: &str) -> String {
     format!("common/{checksum}")
 }
 
-/// The state of the estimations after so many stages.
+/// Returns the key of the estimations' state between two passes, by the checksum of its bytes.
 pub fn state(checksum: &str) -> String {
     format!("state/{checksum}")
 }
 
-/// Results of tasks, of all stages.
+/// The prefix of the results of all tasks of all stages.
 pub const RESULTS: &str = "results/";
 
-/// What a task writes. The sum over a subtree has one key, whoever adds it up.
+/// Returns the key of a task's result; `stage` is the checksum of the stage's common object. The sum over a subtree
+/// has one key, whichever task makes it.
 pub fn result(stage: &str, work: &Work) -> String {
     let name = match work {
         Work::Shards { node, part: Some(Part { sets, a, b }) } => format!("{}-{sets}.{a}.{b}", subtree(node)),

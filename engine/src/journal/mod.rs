@@ -1,5 +1,6 @@
-//! The journal of a run: batches of events, each an object of its own that is created once. Whoever creates entry n + 1 has seen
-//! entry n, so the journal is its own fence: a controller that finds an entry which is not its own has lost the run.
+//! The journal of a run: batches of events, each an object of its own that is created once. A controller creates
+//! entry n + 1 only after it has read entry n, so the journal is its own fence: a controller that finds an entry of
+//! another one has lost the run.
 
 mod event;
 pub mod keys;
@@ -18,17 +19,17 @@ use crate::events::{EVENTS, RunEvent, RunState, Summary};
 use crate::store::{Condition, Storage, StoreErrorKind};
 use crate::worker::protocol::VERSION;
 
-/// A controller that has not written for so many seconds is taken for gone; it writes every [`HEARTBEAT`].
+/// Seconds without an entry after which a controller is taken for gone; it writes one every [`HEARTBEAT`].
 pub const SILENCE: f64 = 30.0;
 /// Seconds after which a controller writes an entry even if nothing happened.
 pub const HEARTBEAT: f64 = 5.0;
-/// Seconds between entries while things happen.
+/// Seconds between entries while events occur.
 pub const BATCH_SECONDS: f64 = 1.0;
-/// Numbers that are tried to take a run whose controller writes.
+/// The number of times that a controller tries to take a run whose controller is writing.
 const TRIES: usize = 20;
-/// Bytes of an entry, at most: some hundred times those of its events.
+/// The most bytes of an entry that is read: some hundred times those of its events.
 const ENTRY_BYTES: u64 = 256 << 20;
-/// Events of an entry, about.
+/// The number of events, about, at which an entry is written before it is due.
 const BATCH_EVENTS: usize = 2_000;
 
 /// A journal that this process writes.
@@ -42,17 +43,18 @@ pub struct Journal {
     written: f64,
 }
 
-/// Whether to take a run that another controller seems to hold.
+/// The conditions under which a controller takes a run that another one seems to hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Takeover {
     /// Only if that controller is gone.
     IfGone,
-    /// In any case: it loses the run at its next entry.
+    /// In any case: the other one loses the run at its next entry.
     Force,
 }
 
 impl Journal {
-    /// Takes the run: reads what happened, and writes that it is ours now.
+    /// Takes the run: reads its entries, which it returns, and writes one that says that it is ours now. `now` is in
+    /// seconds since 1970.
     ///
     /// # Errors
     /// Another controller holds it, or storage that fails.
@@ -76,7 +78,7 @@ impl Journal {
             journal.add(now, RunEvent::Opened { version: VERSION.to_owned() });
             let summary = history.last().map_or_else(Summary::default, |last| last.summary.clone());
             let summary = Summary { state: RunState::Running, under_way: 0, paused: false, ..summary };
-            // Whoever holds the run may write in this moment: then its entry is read, and the next number is tried.
+            // The holder of the run may write in this moment: then its entry is read, and the next number is tried.
             if journal.wrote(now, summary).await? {
                 return Ok((journal, history));
             }
@@ -85,17 +87,17 @@ impl Journal {
             .with_hint("try again, or cancel the run first"))
     }
 
-    /// How many controllers have taken the run, this one included.
+    /// Returns the number of controllers that have taken the run, this one included.
     pub fn epoch(&self) -> u64 {
         self.epoch
     }
 
-    /// Notes an event; it is written with the next batch.
+    /// Adds an event at a time in seconds since 1970; it is written with the next batch.
     pub fn add(&mut self, now: f64, event: RunEvent) {
         self.pending.push((now, event));
     }
 
-    /// Whether a batch is due.
+    /// Returns whether a batch is due.
     pub fn is_due(&self, now: f64) -> bool {
         let age = now - self.written;
         age >= HEARTBEAT
@@ -103,7 +105,7 @@ impl Journal {
             || (!self.pending.is_empty() && age >= BATCH_SECONDS)
     }
 
-    /// Writes what is pending.
+    /// Writes the events that wait, and the state of the run after them.
     ///
     /// # Errors
     /// Another controller has taken the run, or storage that fails.
@@ -115,7 +117,7 @@ impl Journal {
         Err(lost(&other))
     }
 
-    /// Writes what is pending; false if another one has written there.
+    /// Writes the events that wait; returns false if another controller has written this entry.
     async fn wrote(&mut self, now: f64, summary: Summary) -> Result<bool> {
         let entry = Entry {
             version: EVENTS,
@@ -140,7 +142,7 @@ impl Journal {
     }
 }
 
-/// Notes that a run has stopped whose controller is gone; false if another one holds it after all.
+/// Writes that a run has stopped, where its controller is gone. Returns false if a controller holds it after all.
 ///
 /// # Errors
 /// Storage that fails, or an entry that can't be read.
@@ -154,12 +156,12 @@ pub async fn close(storage: Storage, writer: Writer, now: f64, reason: &str, hin
     Ok(true)
 }
 
-/// A run that somebody holds is no error here.
+/// Turns the error of a run that is held into `false`, and passes errors of storage on.
 fn only_held(error: EngineError) -> Result<bool> {
     if error.storage().is_none() { Ok(false) } else { Err(error) }
 }
 
-/// All entries of a journal.
+/// Reads all entries of a journal, in order.
 ///
 /// # Errors
 /// Storage that fails, or an entry that can't be read.
@@ -167,7 +169,7 @@ pub async fn read(storage: &Storage) -> Result<Vec<Entry>> {
     read_from(storage, 1).await
 }
 
-/// The entries of a journal from this number on.
+/// Reads the entries of a journal from number `first` on, in order.
 ///
 /// # Errors
 /// Storage that fails, or an entry that can't be read.
@@ -199,7 +201,7 @@ pub async fn read_from(storage: &Storage, first: u64) -> Result<Vec<Entry>> {
     Ok(out)
 }
 
-/// The last entry of a journal, if it has one.
+/// Reads the last entry of a journal; `None` if it has none.
 ///
 /// # Errors
 /// Storage that fails, or an entry that can't be read.
@@ -220,7 +222,7 @@ async fn entry_at(storage: &Storage, key: &str) -> Result<Entry> {
     Ok(entry)
 }
 
-/// Whether the controller that wrote an entry last seems to hold the run still.
+/// Returns whether the controller that wrote the last entry seems to hold the run still.
 fn holds(last: &Entry, own: &Writer, now: f64) -> bool {
     if last.summary.state != RunState::Running {
         return false;

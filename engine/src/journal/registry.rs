@@ -1,4 +1,4 @@
-//! The runs below one address: which there are, where each is, and the wish that one be cancelled.
+//! The runs below one address: their names, the state of each, and requests to cancel them.
 
 use bytes::Bytes;
 use futures::stream::{StreamExt, iter};
@@ -8,25 +8,25 @@ use super::{Entry, last};
 use crate::error::{EngineError, Result};
 use crate::store::{Condition, Storage, StoreErrorKind};
 
-/// Names of the runs, one empty object each: a list of everything below them would be long.
+/// The prefix of the runs' names, one empty object each: a list of everything below the runs would be long.
 const NAMES: &str = "names/";
 
-/// The wish to cancel a run.
+/// The request to cancel a run.
 const CANCEL: &str = "cancel.json";
 
-/// Runs that are looked at at a time: each is two requests that wait.
+/// Runs that are read at a time: each takes two requests.
 const AT_ONCE: usize = 32;
 
 /// A run and its last entry.
 #[derive(Debug)]
 pub struct Listed {
-    /// Its name.
+    /// The name of the run.
     pub name: String,
-    /// Its last entry; none if it ended before the first, and an error where that can't be read.
+    /// Its last entry; `None` if it ended before the first, and an error where it can't be read.
     pub last: Result<Option<Entry>>,
 }
 
-/// Notes a new run.
+/// Registers the name of a new run.
 ///
 /// # Errors
 /// Another run of that name, or storage that fails.
@@ -39,13 +39,13 @@ pub async fn register(runs: &Storage, name: &str) -> Result<()> {
     }
 }
 
-/// The refusal of a name that a run has.
+/// Returns the error that refuses a name which a run has already.
 pub(crate) fn is_there(runs: &str, name: &str) -> EngineError {
     EngineError::input(format!("there is a run `{name}` in `{runs}` already"))
         .with_hint("`stagger resume` takes it up; give another --run-name for a new one")
 }
 
-/// All runs, by name. One that can't be read costs no other.
+/// Lists all runs by name. A run that can't be read is listed with its error.
 ///
 /// # Errors
 /// Storage whose list of names can't be read.
@@ -66,13 +66,13 @@ pub async fn list(runs: &Storage, open: &dyn Fn(&str) -> Result<Storage>) -> Res
     Ok(iter(looked).buffered(AT_ONCE).collect().await)
 }
 
-/// How a run is to be cancelled.
+/// A request to cancel a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Wish {
     abandon: bool,
 }
 
-/// Asks the controller of a run to stop: once tasks under way have ended, or at once.
+/// Asks the controller of a run to stop: once tasks under way have ended or, with `abandon`, at once.
 ///
 /// # Errors
 /// Storage that fails.
@@ -82,7 +82,7 @@ pub async fn request_cancel(run: &Storage, abandon: bool) -> Result<()> {
     Ok(())
 }
 
-/// Whether someone asked for it, and whether at once.
+/// Returns the request to cancel a run, if there is one; true means at once.
 ///
 /// # Errors
 /// Storage that fails.
@@ -94,7 +94,10 @@ pub async fn cancel_requested(run: &Storage) -> Result<Option<bool>> {
     }
 }
 
-/// Forgets the wish: the run is taken up again.
+/// Deletes the request to cancel, as the run is resumed.
+///
+/// # Errors
+/// Storage that fails.
 pub(crate) async fn forget_cancel(run: &Storage) -> Result<()> {
     run.delete_async(CANCEL).await?;
     Ok(())

@@ -1,4 +1,4 @@
-//! The controller's side of a pool: an attempt is a message, a sign of life and an answer.
+//! The controller's side of a pool: an attempt is a message, signs of life and an answer.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,28 +17,30 @@ use crate::store::{Clock, Condition, Storage, StoreErrorKind};
 use crate::worker::OpenStorage;
 use crate::worker::protocol::{Answer, FailureClass, Invocation, TaskFailure};
 
-/// How a pool is used.
+/// The settings of a pool as a controller uses it.
 #[derive(Clone, Debug)]
 pub struct PoolSettings {
     /// The controller's mark: signs and answers for it lie below.
     pub mark: String,
-    /// What is known of its workers, as of a function.
+    /// The pool's workers, described as a function.
     pub function: Function,
-    /// What is paid for besides workers.
+    /// Prices of everything that is paid for besides the workers.
     pub rates: Rates,
-    /// For how long a task waits while no worker takes any.
+    /// The time that a task waits while no worker takes any.
     pub patience: Duration,
-    /// A worker that has not shown for so long that it lives is gone.
+    /// The time without a sign of life after which a worker is taken for gone.
     pub silence: Duration,
 }
 
-/// Seconds after which a message of a controller that died without a word is not worth doing.
+/// Seconds after which a message is not worth doing, whose controller died without a sign.
 const LONGEST: f64 = 86_400.0;
-/// How often answers are looked for: short tasks are answered soon, and a list costs $0.000005.
+/// Times between two lists of answers, for short tasks and for longer ones: short tasks are answered soon, and a list
+/// costs $0.000005.
 const LOOK: [Duration; 2] = [Duration::from_millis(150), Duration::from_millis(500)];
-/// A task that takes longer than this is not short.
+/// The longest time of a short task.
 const SHORT: Duration = Duration::from_secs(5);
-/// An answer is waited for so long beyond the attempt's limit: the worker gives up at the limit, but looks at it between shards.
+/// The time beyond the attempt's limit for which an answer is waited for: the worker gives up at the limit, but
+/// checks it only between shards.
 const MARGIN: Duration = Duration::from_secs(60);
 
 /// Containers behind a queue. Clones are the same pool.
@@ -54,19 +56,20 @@ struct Inner {
     settings: PoolSettings,
     next: AtomicU64,
     seen: Mutex<Seen>,
-    /// Whoever looks for answers does so for all that wait.
+    /// The lock of the task that lists answers: it does so for all that wait.
     looking: futures::lock::Mutex<()>,
 }
 
-/// What the last look found.
+/// The result of the last list.
 #[derive(Debug, Default)]
 struct Seen {
     at: Option<Duration>,
-    /// By message: its last sign of life, when that was first seen, when the first one was seen; whether the answer is there.
+    /// By message: its last sign of life, the times at which that one and the first one were seen, and whether the
+    /// answer is there.
     messages: BTreeMap<u64, Signs>,
-    /// When a worker last took a task, or showed that it lives.
+    /// The time at which a worker last took a task, or showed that it lives.
     taken: Option<Duration>,
-    /// The run whose tasks these are.
+    /// The address of the run whose tasks these are.
     run: Option<String>,
 }
 
@@ -88,7 +91,7 @@ impl fmt::Debug for Pool {
 }
 
 impl Pool {
-    /// A pool that nothing was asked of yet.
+    /// Returns a pool that has sent nothing yet.
     pub fn new(
         queue: Arc<dyn Queue>,
         open: OpenStorage,
@@ -193,7 +196,8 @@ impl Inner {
         }
     }
 
-    /// Answers in the place of a worker, so that whoever takes the message later does not do the task; unless one has just answered.
+    /// Answers in the place of a worker, so that a worker that takes the message later does not do the task; returns
+    /// the worker's answer if it has just come.
     async fn given_up(
         &self,
         storage: &Storage,
@@ -213,12 +217,12 @@ impl Inner {
         };
         match storage.put_async(&message.answer(), reply.encode(), Condition::IfAbsent).await {
             Err(e) if e.kind == StoreErrorKind::Exists => self.answered(storage, message).await,
-            // Not said, it costs a task that nobody waits for.
+            // If it can't be written, a worker may do a task that nobody waits for.
             _ => Err(failure),
         }
     }
 
-    /// Lists what there is for this controller, unless somebody has just done so.
+    /// Lists the signs and answers for this controller, unless another task has just done so.
     async fn look(&self, storage: &Storage) -> Result<(), TaskFailure> {
         let _looking = self.looking.lock().await;
         let now = self.clock.now();
@@ -232,7 +236,7 @@ impl Inner {
         for info in listed {
             let Some((number, is_answer)) = message::about(&info.key) else { continue };
             let signs = seen.messages.entry(number).or_default();
-            // What was seen before is no news, nor what comes late to it.
+            // A message that was seen before is no news, and neither is a sign that comes after its answer.
             let mut news = signs.first.is_none();
             signs.first.get_or_insert(now);
             if is_answer {
@@ -248,7 +252,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Fails if nobody will answer any more; `since` is when a worker last took any task, or the message was sent.
+    /// Fails if no worker will answer any more; `since` is the time at which a worker last took any task, or the
+    /// message was sent.
     fn gone(&self, signs: &Signs, since: Duration, limit: Duration) -> Result<(), TaskFailure> {
         let (now, settings) = (self.clock.now(), &self.settings);
         let Some(first) = signs.first else {
@@ -274,17 +279,17 @@ impl Inner {
         let reply: Reply = serde_json::from_slice(&bytes).map_err(|e| {
             TaskFailure::new(FailureClass::Corrupt, format!("the answer can't be read: {e}")).at(key.clone())
         })?;
-        // What stays is swept with the run's other objects.
+        // Objects that stay are swept with the run's other ones.
         for key in [key, message.taken()] {
             let _ = storage.delete_async(&key).await;
         }
-        // A worker shares its price among the tasks that it does at a time.
+        // The price of a worker is shared among the tasks that it does at a time.
         let seconds = reply.seconds / f64::from(reply.at_once.max(1));
         let billed = Billed { seconds, peak_memory: reply.peak_memory, init: None };
         Ok(Invoked { answer: reply.answer, billed: Some(billed) })
     }
 
-    /// Tells workers that nobody waits for them.
+    /// Tells workers that the controller waits for no message any more.
     async fn end(&self) {
         let Some(run) = self.seen().run.clone() else { return };
         let Ok(storage) = (self.open)(&run) else { return };

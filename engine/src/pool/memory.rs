@@ -1,4 +1,4 @@
-//! A queue in memory, for tests: on any clock, with deliveries that run out.
+//! A queue in memory, for tests: on any clock, with messages that become visible again.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use super::queue::{Delivery, Queue, QueueResult};
 use crate::store::Clock;
 
-/// How often a receiver that waits looks again.
+/// The time between two checks of a receiver that waits.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// A queue in memory. Clones are the same queue.
@@ -34,23 +34,23 @@ struct Entry {
 }
 
 impl MemoryQueue {
-    /// An empty queue.
+    /// Returns an empty queue.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self { held: Arc::default(), clock }
     }
 
-    /// The same queue as somebody with another clock sees it.
+    /// Returns the same queue seen by a user with another clock.
     #[must_use]
     pub fn with_clock(&self, clock: Arc<dyn Clock>) -> Self {
         Self { held: Arc::clone(&self.held), clock }
     }
 
-    /// Messages that were not deleted.
+    /// Returns the number of messages that were not deleted.
     pub fn len(&self) -> usize {
         self.lock().messages.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether the queue has no message.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -1,54 +1,57 @@
-//! What goes through the queue, and what is answered beside the run.
+//! The messages of a queue, and the replies that workers write beside the run's objects.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::worker::protocol::{Answer, Invocation};
 
-/// One attempt at a task, for whoever takes it.
+/// One attempt at a task, for any worker at the queue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Message {
     /// The task.
     pub invocation: Invocation,
-    /// The controller that waits for the answer.
+    /// The mark of the controller that waits for the answer.
     pub mark: String,
-    /// Number of the message among that controller's.
+    /// The number of the message among that controller's.
     pub number: u64,
-    /// Seconds since 1970 after which nobody waits for it, whatever became of its controller.
+    /// Seconds since 1970 after which no controller waits for it any more.
     pub until: f64,
 }
 
 impl Message {
-    /// Key below the run of the sign that a worker has taken it; written again while the worker lives.
+    /// Returns the key, below the run, of the sign that a worker has taken the message. The worker writes it again
+    /// while it lives.
     pub fn taken(&self) -> String {
         format!("{}.taken", key(&self.mark, self.number))
     }
 
-    /// Key below the run of the answer; created once.
+    /// Returns the key, below the run, of the answer, which is created once.
     pub fn answer(&self) -> String {
         format!("{}.answer", key(&self.mark, self.number))
     }
 
-    /// Key below the run of the sign that its controller waits for nothing any more.
+    /// Returns the key, below the run, of the sign that the controller waits for no message any more.
     pub fn over(&self) -> String {
         over(&self.mark)
     }
 }
 
-/// Below this lie all signs and answers for a controller.
+/// Returns the prefix of all signs and answers for a controller.
 pub(super) fn prefix(mark: &str) -> String {
     format!("queue/{mark}/")
 }
 
+/// Returns the common start of the keys of a message's sign and answer.
 pub(super) fn key(mark: &str, number: u64) -> String {
     format!("{}{number:08}", prefix(mark))
 }
 
+/// Returns the key of the sign that a controller waits for no message any more.
 pub(super) fn over(mark: &str) -> String {
     format!("{}over", prefix(mark))
 }
 
-/// Number of the message that a key is about, and whether it is the answer.
+/// Returns the number of the message that a key belongs to, and whether it is the answer's key.
 pub(super) fn about(key: &str) -> Option<(u64, bool)> {
     let name = key.rsplit('/').next()?;
     let (number, kind) = name.split_once('.')?;
@@ -58,33 +61,34 @@ pub(super) fn about(key: &str) -> Option<(u64, bool)> {
 /// A worker's sign of life.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Taken {
-    /// Which worker.
+    /// The name of the worker.
     pub(super) worker: String,
-    /// How often it has said so.
+    /// The number of times that it has written the sign.
     pub(super) beats: u64,
 }
 
-/// A worker's answer.
+/// A worker's answer to a message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reply {
-    /// What came of the task.
+    /// The answer to the task.
     pub answer: Answer,
-    /// Which worker.
+    /// The name of the worker.
     pub worker: String,
-    /// Seconds that the task took it.
+    /// Seconds that the task took.
     pub seconds: f64,
-    /// Tasks that it does at a time.
+    /// Tasks that the worker's process does at a time.
     pub at_once: u32,
-    /// Most memory that its process had, bytes.
+    /// The most memory that its process had, bytes.
     pub peak_memory: u64,
-    /// Bytes of its device's memory in use, at most so far; none on a processor.
+    /// The most bytes of its device's memory that were in use so far; absent on a processor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_memory: Option<u64>,
 }
 
 impl Reply {
+    /// Encodes the reply as JSON.
     pub(super) fn encode(&self) -> Bytes {
-        // Numbers, texts and lists of them: serde_json has no reason to refuse.
+        // Numbers, texts and lists of them: serde_json can't fail.
         serde_json::to_vec(self).unwrap_or_default().into()
     }
 }

@@ -1,4 +1,5 @@
-//! Tasks through a work queue: a pool of plain containers — on AWS Batch, ECS, Kubernetes, SLURM — does the same tasks as functions do.
+//! Tasks through a work queue: a pool of plain containers (on AWS Batch, ECS, Kubernetes or SLURM) does the same
+//! tasks as functions do.
 //!
 //! ```text
 //! controller                                   queue                            worker (gpu-worker, a process)
@@ -7,12 +8,12 @@
 //!      ◄── list queue/<mark>/, get ───────────────────────────────────────────  queue/<mark>/<n>.answer   created once
 //! ```
 //!
-//! A message is one attempt. A message that comes a second time lost its worker: whoever gets it answers so, and the state machine
-//! counts the attempt and makes another one, as with functions. Answers lie beside the run's other objects, so a pool needs a queue
-//! and storage and nothing else.
+//! A message is one attempt. A message that is delivered a second time has lost its worker: the next receiver answers
+//! that, and the state machine counts the attempt and makes another one, as with functions. Answers lie beside the
+//! run's other objects, so a pool needs a queue and storage and nothing else.
 //!
-//! - `queue`: the trait, with `memory` for tests and `sqs`. `message`: what is sent and answered.
-//! - `serve`: a worker's loop. `invoker`: the controller's side. `routed`: functions and a pool behind one invoker.
+//! - `queue`: the trait, with `memory` for tests and `sqs`. `message`: messages and replies.
+//! - `serve`: a worker's loop. `invoker`: the controller's side. `routed`: functions and a pool as one invoker.
 
 mod invoker;
 mod memory;

@@ -7,24 +7,25 @@ use async_trait::async_trait;
 
 use crate::worker::protocol::TaskFailure;
 
-/// What comes of asking a queue.
+/// The result of a request to a queue.
 pub type QueueResult<T> = Result<T, TaskFailure>;
 
-/// A message that was received: it stays hidden from others for a while, and is there again unless it is deleted.
+/// A message that was received. It stays hidden from other receivers for a while, and is there again unless it is
+/// deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// What was sent.
+    /// The text that was sent.
     pub body: String,
-    /// Names this delivery to the queue.
+    /// The queue's name for this delivery.
     pub receipt: String,
-    /// How many times it was delivered, this one included.
+    /// The number of times that the message was delivered, this one included.
     pub times: u32,
 }
 
-/// Messages in no particular order. Errors have a class: whoever asks decides whether to ask again.
+/// A queue of messages in no particular order. Errors have a class, by which the caller decides whether to try again.
 #[async_trait]
 pub trait Queue: Debug + Send + Sync {
-    /// Where it is, for messages.
+    /// Returns the address of the queue, for messages to people.
     fn name(&self) -> String;
 
     /// Adds a message.
@@ -33,13 +34,13 @@ pub trait Queue: Debug + Send + Sync {
     /// A queue that is not there, may not be used or does not answer.
     async fn send(&self, body: &str) -> QueueResult<()>;
 
-    /// A message, which is hidden from others for `hidden` from now on; waits for one up to `wait`.
+    /// Receives a message, which is hidden from other receivers for `hidden` from now on; waits for one up to `wait`.
     ///
     /// # Errors
     /// As [`Queue::send`].
     async fn receive(&self, wait: Duration, hidden: Duration) -> QueueResult<Option<Delivery>>;
 
-    /// Hides a message for `hidden` from now on; zero gives it back.
+    /// Hides a message for `hidden` from now on; zero makes it visible again.
     ///
     /// # Errors
     /// As [`Queue::send`]; a receipt that is too old.

@@ -1,4 +1,4 @@
-//! Functions, and a pool beside them, as one invoker: the pool is the last function.
+//! Functions and a pool beside them as one invoker, whose last function is the pool.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::cloud::{Invoked, Invoker, Taken};
 use crate::schedule::{Function, Rates};
 use crate::worker::protocol::{Invocation, TaskFailure};
 
-/// Functions and a pool.
+/// Functions and a pool as one invoker.
 #[derive(Debug)]
 pub struct Routed {
     functions: Arc<dyn Invoker>,
@@ -17,7 +17,7 @@ pub struct Routed {
 }
 
 impl Routed {
-    /// These functions, and this pool for what is heavy.
+    /// Returns an invoker of these functions, and of this pool for heavy tasks.
     pub fn new(functions: Arc<dyn Invoker>, pool: Arc<dyn Invoker>) -> Self {
         Self { functions, pool }
     }

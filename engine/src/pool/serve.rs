@@ -1,4 +1,4 @@
-//! A worker's loop: takes messages, has tasks done, shows that it lives, answers, leaves.
+//! A worker's loop: it receives messages, has tasks done, shows that it lives, answers and leaves.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use crate::store::{Clock, Condition, Storage, StoreErrorKind, check_key};
 use crate::worker::protocol::{Answer, FailureClass, Invocation, TaskFailure};
 use crate::worker::{OpenStorage, Worker, is_missing, peak_memory};
 
-/// Does tasks, wherever.
+/// An executor of tasks.
 #[async_trait]
 pub trait Hands: Send + Sync {
-    /// Does one.
+    /// Does one task.
     async fn work(&self, invocation: Invocation) -> Answer;
 
-    /// Most bytes of device memory in use so far.
+    /// Returns the most bytes of device memory in use so far; `None` on a processor.
     fn device_memory(&self) -> Option<u64> {
         None
     }
@@ -34,7 +34,7 @@ pub struct Threaded {
 }
 
 impl Threaded {
-    /// Has this worker do the tasks.
+    /// Returns an executor that has `worker` do the tasks.
     pub fn new(worker: Worker) -> Self {
         Self { worker: Arc::new(worker) }
     }
@@ -56,58 +56,58 @@ impl Hands for Threaded {
     }
 }
 
-/// Tells a worker to leave: it gives its task back and ends.
+/// A signal that tells a worker to leave: it gives its task back and ends. Clones are the same signal.
 #[derive(Clone, Debug, Default)]
 pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    /// From now on.
+    /// Raises the signal.
     pub fn raise(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
 
-    /// Whether it was told.
+    /// Returns whether the signal was raised.
     pub fn is_raised(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
 }
 
-/// How a worker behaves.
+/// The settings of a worker at a queue.
 #[derive(Clone, Debug)]
 pub struct AttendantSettings {
-    /// What it calls itself.
+    /// The worker's name, for signs and replies.
     pub name: String,
     /// Tasks that its process does at a time.
     pub at_once: u32,
-    /// For how long a message is hidden from others, unless its worker says that it lives.
+    /// The time for which a message is hidden from other receivers, unless its worker shows that it lives.
     pub hidden: Duration,
-    /// It leaves after so long without a message.
+    /// The time without a message after which it leaves.
     pub idle: Duration,
-    /// It leaves at once when the queue is empty and the run that it worked for is over.
+    /// True if it leaves at once when the queue is empty and the run that it worked for is over.
     pub leaves_with_run: bool,
 }
 
-/// Why a worker left.
+/// The reason why a worker left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Left {
-    /// There was nothing to do for a while.
+    /// There was nothing to do for the time that the settings give.
     Idle,
     /// The run that it worked for is over.
     Over,
-    /// It was told to.
+    /// It was told to leave.
     Told,
 }
 
-/// What happens to a worker, for its log.
+/// An event of a worker, for its log.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Moment<'a> {
     /// It took a message.
     Took(&'a Message),
-    /// It answered one.
+    /// It answered a message.
     Answered(&'a Message, &'a Reply),
     /// It passed over a message, for a reason.
     Passed(String),
-    /// The queue could not be asked; it will be again.
+    /// A request to the queue failed and will be tried again.
     Again(&'a TaskFailure),
 }
 
@@ -132,21 +132,21 @@ impl fmt::Debug for Attendant {
 
 /// The longest that SQS waits for a message.
 const WAIT: Duration = Duration::from_secs(20);
-/// The same for a worker whose run may be over by then.
+/// The longest that a worker waits for a message when its run may be over by then.
 const NEAR: Duration = Duration::from_secs(5);
-/// How often a worker looks whether it was told to leave.
+/// The time between two checks for the signal to leave.
 const TICK: Duration = Duration::from_millis(250);
-/// Signs of life while a message is hidden once: two may get lost.
+/// Signs of life in the time for which a message is hidden once: two may get lost.
 const BEATS: u32 = 3;
-/// A controller takes a worker that is silent for 90 s for gone.
+/// The longest time between two signs of life: a controller takes a worker that is silent for 90 s for gone.
 const RARELY: Duration = Duration::from_secs(20);
-/// A worker looks at a task's limit between two shards; beyond it by so much it hangs.
+/// The time beyond a task's limit after which it hangs: a worker checks the limit only between two shards.
 const MARGIN: Duration = Duration::from_secs(60);
-/// Times that a queue which does not answer is asked again, with pauses from this one on, doubled.
+/// The number of retries of a queue that fails, and the first pause between them, which doubles.
 const PATIENCE: (u32, Duration) = (8, Duration::from_millis(500));
 
 impl Attendant {
-    /// A worker that has taken nothing yet.
+    /// Returns a worker that has taken nothing yet.
     pub fn new(
         queue: Arc<dyn Queue>,
         hands: Arc<dyn Hands>,
@@ -158,7 +158,7 @@ impl Attendant {
         Self { queue, hands, open, clock, settings, stop }
     }
 
-    /// Works until there is nothing to do, or it is told to leave.
+    /// Works until there is nothing to do, or it is told to leave; reports every event to `told`.
     ///
     /// # Errors
     /// A queue that can't be used.
@@ -171,12 +171,12 @@ impl Attendant {
                 return Ok(Left::Told);
             }
             let left = (since + self.settings.idle).saturating_sub(self.clock.now());
-            // Between the looks for messages it asks whether the run that it worked for is over.
+            // Between two requests for messages it checks whether the run that it worked for is over.
             let wait = if last.is_some() { NEAR } else { WAIT };
             match self.received(wait.min(left)).await {
                 Ok(Some(delivery)) => {
                     failures = 0;
-                    // What is no message of a run keeps nobody here.
+                    // A text that is no message of a run does not keep the worker here.
                     if let Some(message) = self.attend(delivery, told).await {
                         (last, since) = (Some(message), self.clock.now());
                     }
@@ -206,12 +206,12 @@ impl Attendant {
         }
     }
 
-    /// The next message, in pieces of waiting that let it hear that it should leave.
+    /// Receives the next message, unless the worker is told to leave meanwhile.
     async fn received(&self, wait: Duration) -> Result<Option<Delivery>, TaskFailure> {
         let receive = Box::pin(self.queue.receive(wait, self.settings.hidden));
         match select(receive, Box::pin(self.told_to_leave())).await {
             Either::Left((received, _)) => received,
-            // What may have been on its way stays hidden for a while and is there again.
+            // A message that was on its way stays hidden for a while and is there again.
             Either::Right(((), _)) => Ok(None),
         }
     }
@@ -222,7 +222,7 @@ impl Attendant {
         }
     }
 
-    /// One message, from its receipt to its answer; the message, if it was one of a run.
+    /// Handles one message, from its receipt to its answer; returns it if it was one of a run.
     async fn attend(&self, delivery: Delivery, told: &(dyn Fn(Moment<'_>) + Sync)) -> Option<Message> {
         let message: Message = match serde_json::from_str(&delivery.body) {
             Ok(message) => message,
@@ -234,7 +234,7 @@ impl Attendant {
         };
         match self.attended(&delivery, &message, told).await {
             Ok(()) => {
-                // Not deleted, it comes back and is answered once more, which nobody reads.
+                // If it is not deleted, it comes back and is answered once more, which nobody reads.
                 if let Err(failure) = self.queue.delete(&delivery.receipt).await {
                     told(Moment::Again(&failure));
                 }
@@ -273,7 +273,7 @@ impl Attendant {
         self.answer(&storage, message, &self.reply(answer, seconds), told).await
     }
 
-    /// Has the task done, and shows meanwhile that it lives.
+    /// Has the task done, and shows meanwhile that the worker lives.
     async fn done(&self, storage: &Storage, delivery: &Delivery, message: &Message) -> Answer {
         let work = self.hands.work(message.invocation.clone());
         let beats = Box::pin(self.beats(storage, delivery, message));
@@ -290,14 +290,14 @@ impl Attendant {
         }
     }
 
-    /// Signs of life, for as long as they are waited for: a task that hangs must not keep its place for ever.
+    /// Writes signs of life for as long as they are waited for: a task that hangs must not keep its place for ever.
     async fn beats(&self, storage: &Storage, delivery: &Delivery, message: &Message) {
         let longest = Duration::from_secs(message.invocation.seconds.into()) + MARGIN;
         let until = self.clock.now() + longest;
         for beats in 1.. {
             let sign = Taken { worker: self.settings.name.clone(), beats };
             let bytes = Bytes::from(serde_json::to_vec(&sign).unwrap_or_default());
-            // One that gets lost is made up for by the next.
+            // A lost sign is made up for by the next one.
             let _ = storage.put_async(&message.taken(), bytes, Condition::Always).await;
             self.clock.sleep((self.settings.hidden / BEATS).min(RARELY)).await;
             if self.clock.now() > until || exists(storage, &message.answer()).await.unwrap_or(false) {

@@ -13,16 +13,17 @@ use aws_sdk_sqs::types::MessageSystemAttributeName;
 use super::queue::{Delivery, Queue, QueueResult};
 use crate::worker::protocol::{FailureClass, TaskFailure};
 
-/// The longest that SQS waits for a message, and that it hides one.
+/// The most seconds that SQS waits for a message, and that it hides one.
 const LONGEST: (u64, u64) = (20, 12 * 3600);
-/// Attempts at a request; SQS answers in milliseconds, so a few cost nothing.
+/// Attempts per request; SQS answers in milliseconds, so a few cost nothing.
 const ATTEMPTS: u32 = 4;
 
-/// A connection that is dead must not be waited for: a request takes 20 s at most, the longest that a message is waited for.
+/// The time limit of a connection. A dead connection must not be waited for.
 const CONNECT: Duration = Duration::from_secs(10);
+/// The time limit of an attempt: the longest that a message is waited for, and as much again.
 const ATTEMPT: Duration = Duration::from_secs(40);
 
-/// A standard queue, by its URL.
+/// A standard queue of Amazon SQS, by its URL.
 #[derive(Clone, Debug)]
 pub struct SqsQueue {
     client: Client,
@@ -30,7 +31,8 @@ pub struct SqsQueue {
 }
 
 impl SqsQueue {
-    /// The queue at a URL, with these credentials and endpoint. Its region is the URL's where that names one.
+    /// Returns the queue at a URL, with these credentials and this endpoint. Its region is the URL's where that names
+    /// one.
     pub fn new(shared: &aws_config::SdkConfig, url: &str) -> Self {
         let mut config = aws_sdk_sqs::config::Builder::from(shared)
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
@@ -43,7 +45,7 @@ impl SqsQueue {
         Self { client: Client::from_conf(config.build()), url: url.to_owned() }
     }
 
-    /// The same with what the environment says.
+    /// Returns the queue at a URL, with the credentials and endpoint of the environment.
     pub async fn connect(url: &str) -> Self {
         let shared = crate::store::shared_config(crate::store::https()).await.into_builder();
         let still = StalledStreamProtectionConfig::disabled();
@@ -75,7 +77,7 @@ impl SqsQueue {
     }
 }
 
-/// `https://sqs.eu-west-1.amazonaws.com/…` names its region; other endpoints don't.
+/// Returns the region that a URL names, as in `https://sqs.eu-west-1.amazonaws.com/…`; other endpoints name none.
 fn region_of(url: &str) -> Option<&str> {
     let host = url.split_once("://")?.1.split('/').next()?;
     host.strip_prefix("sqs.")?

@@ -1,14 +1,15 @@
-//! How many attempts are under way at a time: more while all goes well, half as many when the cloud says to slow down (AIMD).
+//! The number of attempts that may be under way at a time: it rises while attempts succeed and is halved when the
+//! cloud throttles them (additive increase, multiplicative decrease: AIMD).
 
 use std::time::Duration;
 
-/// Throttles within this time of each other are one: they answer the same burst.
+/// Throttles within this time of each other count as one: they answer the same burst.
 const BURST: Duration = Duration::from_millis(500);
-/// A whole round of successes raises the limit by this share of itself, one at least: a function that is reserved a few must not be asked
-/// for hundreds again and again.
+/// The share of itself by which a whole round of successes raises the limit, by one at least: a function with a small
+/// reserved concurrency must not be asked for hundreds of attempts again and again.
 const RAISE: f64 = 1.0 / 16.0;
 
-/// The limit, within 1 and the most that the user allows.
+/// The limit, between 1 and the most that the user allows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Concurrency {
     most: f64,
@@ -17,23 +18,23 @@ pub struct Concurrency {
 }
 
 impl Concurrency {
-    /// Starts at the most: functions of an account start a thousand at once (AWS.md §2.1).
+    /// Returns a limit that starts at the most: functions of an account start a thousand at once (AWS.md §2.1).
     pub fn new(most: usize) -> Self {
         let most = most.max(1) as f64;
         Self { most, limit: most, halved: None }
     }
 
-    /// Attempts that may be under way.
+    /// Returns the number of attempts that may be under way.
     pub fn limit(&self) -> usize {
         self.limit as usize
     }
 
-    /// An attempt was answered.
+    /// Raises the limit after an attempt that was answered.
     pub fn succeeded(&mut self) {
         self.limit = (self.limit + RAISE.max(1.0 / self.limit)).min(self.most);
     }
 
-    /// The cloud said to slow down, with `under_way` attempts running.
+    /// Halves the limit after the cloud has throttled an attempt, with `under_way` attempts running.
     pub fn throttled(&mut self, now: Duration, under_way: usize) {
         if self.halved.is_some_and(|at| now < at + BURST) {
             return;

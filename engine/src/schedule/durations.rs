@@ -1,13 +1,13 @@
-//! The median of how long tasks took, in a fixed few bytes however many they are.
+//! The median of tasks' durations, in a fixed amount of memory whatever their number.
 
 use std::time::Duration;
 
-/// Buckets, each 5 % wider than the one before, from a millisecond to an hour.
+/// The number of buckets, each 5 % wider than the one before, from a millisecond to an hour.
 const BUCKETS: usize = 312;
 const RATIO: f64 = 1.05;
 const FIRST: f64 = 1e-3;
 
-/// Counts by length.
+/// Counts of durations by bucket.
 #[derive(Clone, Debug)]
 pub(super) struct Durations {
     counts: Vec<u32>,
@@ -21,6 +21,7 @@ impl Default for Durations {
 }
 
 impl Durations {
+    /// Adds a duration.
     pub(super) fn add(&mut self, took: Duration) {
         let seconds = took.as_secs_f64().max(FIRST);
         let bucket = (libm::log(seconds / FIRST) / libm::log(RATIO)) as usize;
@@ -28,7 +29,7 @@ impl Durations {
         self.all += 1;
     }
 
-    /// The median, to 5 %; `None` while there is nothing.
+    /// Returns the median, to 5 %; `None` while there is no duration.
     pub(super) fn median(&self) -> Option<Duration> {
         let mut below = 0;
         let bucket = self.counts.iter().position(|&count| {

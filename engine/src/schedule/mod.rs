@@ -1,8 +1,10 @@
-//! The run as a state machine: which task to invoke next, on which function, and what to do about every answer. Pure: it does no
-//! I/O, and time and chance are handed in, so that a simulation drives it through years of faults in a minute.
+//! The run as a state machine: it decides which task to invoke next, on which function, and how to answer every
+//! result. It is pure: it does no I/O, and time and random numbers are arguments, so that a simulation drives it
+//! through years of faults in a minute.
 //!
 //! - [`Run`]: one stage after the other, its tasks, attempts under way, the cap.
-//! - [`policy`]: retry, escalation, splitting, backup, quarantine, with every constant. [`concurrency`]: AIMD. [`cost`]: dollars.
+//! - [`policy`]: retry, escalation, splitting, backup, quarantine, with every constant. [`concurrency`]: additive
+//!   increase, multiplicative decrease (AIMD). [`cost`]: dollars.
 
 pub mod concurrency;
 pub mod cost;

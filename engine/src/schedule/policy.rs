@@ -1,4 +1,5 @@
-//! How a run answers failures, slowness and cost: pure functions, with every constant and its reason in [`Policy`].
+//! The policies of a run for failures, slowness and cost: pure functions, with every constant and its reason in
+//! [`Policy`].
 
 use std::time::Duration;
 
@@ -7,29 +8,31 @@ use crate::worker::protocol::FailureClass;
 /// Constants of a run's policies.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
-    /// Attempts of a task that got lost or brought damaged bytes, until it is split or given up (Dask's allowed-failures: 3).
+    /// Attempts of a task that got lost or brought damaged bytes, until it is split or given up (Dask's
+    /// allowed-failures: 3).
     pub attempts: u32,
-    /// Upper end of the first pause after a failure; doubled by every further one.
+    /// The upper end of the first pause after a failure; every further failure doubles it.
     pub pause: Duration,
-    /// Upper end of any pause. A function that is throttled is free again within seconds.
+    /// The upper end of any pause. A function that is throttled is free again within seconds.
     pub longest_pause: Duration,
-    /// Pause while credentials are renewed, and for how long a run waits for them before it stops, resumable.
+    /// The pause while credentials are renewed, and the time for which a run waits for them before it stops,
+    /// resumable.
     pub credentials: (Duration, Duration),
-    /// Tasks of a stage from which on backup tasks are worth it (Cubed: 10).
+    /// The number of tasks of a stage from which on backup tasks pay (Cubed: 10).
     pub backup_tasks: usize,
-    /// Share of a stage that must be done before (Spark 4 raised its default to 0.9; our stages are short).
+    /// The share of a stage that must be done before (Spark 4 raised its default to 0.9; our stages are short).
     pub backup_share: f64,
-    /// A task is late after so many times the median (Cubed and Spark 4: 3).
+    /// The multiple of the median beyond which a task is late (Cubed and Spark 4: 3).
     pub backup_multiple: f64,
-    /// … and not before this: below, starting a function costs more than waiting.
+    /// The duration below which no task is late: starting a function would cost more than waiting.
     pub backup_earliest: Duration,
-    /// Backups of a stage at most, as a share of its tasks: what is slow as a whole must not be done twice.
+    /// The most backups of a stage, as a share of its tasks: a stage that is slow as a whole must not be done twice.
     pub backup_most: f64,
-    /// An attempt may take so many times the median of its stage before the worker gives up by itself …
+    /// The multiple of the stage's median after which an attempt gives up by itself.
     pub limit_multiple: f64,
-    /// … but this at least.
+    /// The least time that an attempt has in any case.
     pub limit_least: Duration,
-    /// Nothing is sent to a pool for so long after nobody was there.
+    /// The time for which no task is sent to a pool after no worker took one.
     pub absence: Duration,
 }
 
@@ -52,38 +55,38 @@ impl Default for Policy {
     }
 }
 
-/// What to do about a failed attempt.
+/// The remedy for a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remedy {
-    /// The same again, after a pause of at most this; jitter is the caller's.
+    /// The same attempt again, after a pause of at most this; the caller adds jitter.
     Again(Duration),
-    /// On the next larger function.
+    /// An attempt on the next larger function.
     Larger,
-    /// In smaller pieces.
+    /// Smaller tasks.
     Split,
-    /// Nothing helps: the place is given up and named, and the run fails.
+    /// Nothing helps: the shard is given up and named, and the run fails.
     Quarantine,
     /// No attempt can succeed: the run fails at once.
     GiveUp,
 }
 
-/// What is known of a task when an attempt fails.
+/// The state of a task when an attempt fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failed {
-    /// Why.
+    /// The class of the failure.
     pub class: FailureClass,
     /// Failures so far that count against the task, this one included.
     pub failures: u32,
-    /// Answers to slow down so far, this one included if it is one.
+    /// Throttled attempts so far, this one included if it is one.
     pub throttles: u32,
-    /// A larger function is configured.
+    /// True if a larger function is configured.
     pub larger: bool,
-    /// The task has smaller pieces.
+    /// True if the task can be split.
     pub splits: bool,
 }
 
 impl Policy {
-    /// What to do about a failed attempt (AWS.md §5: classes 1 to 5, 9, 10).
+    /// Returns the remedy for a failed attempt (AWS.md §5: classes 1 to 5, 9, 10).
     pub fn remedy(&self, failed: Failed) -> Remedy {
         match failed.class {
             FailureClass::Data | FailureClass::Permanent => Remedy::GiveUp,
@@ -94,7 +97,7 @@ impl Policy {
             // Machines come and go; that says nothing of the task.
             FailureClass::Returned => Remedy::Again(self.pause),
             FailureClass::OutOfMemory if failed.larger => Remedy::Larger,
-            // The same work on the same function takes as long and as much as before.
+            // The same work on the same function takes as much time and memory as before.
             FailureClass::OutOfMemory | FailureClass::TimedOut if failed.splits => Remedy::Split,
             FailureClass::TimedOut if failed.larger => Remedy::Larger,
             FailureClass::OutOfMemory
@@ -111,7 +114,8 @@ impl Policy {
         }
     }
 
-    /// Whether a task that a pool did not do, the last time for this reason, goes to a function instead.
+    /// Returns whether a task that a pool failed to do goes to a function instead; `class` is that of the last
+    /// failure.
     pub fn leaves_pool(&self, class: FailureClass, failures: u32) -> bool {
         match class {
             FailureClass::Absent | FailureClass::OutOfMemory => true,
@@ -127,17 +131,18 @@ impl Policy {
         self.pause.saturating_mul(1 << count.saturating_sub(1).min(16)).min(self.longest_pause)
     }
 
-    /// Whether enough of a stage is done for backups.
+    /// Returns whether enough of a stage is done for backups.
     pub fn may_be_late(&self, done: usize, tasks: usize) -> bool {
         tasks >= self.backup_tasks && done as f64 >= self.backup_share * tasks as f64
     }
 
-    /// Whether an attempt under way for `age` deserves a backup, in a stage of which `done` of `tasks` are done in `median` each.
+    /// Returns whether an attempt under way for `age` deserves a backup, in a stage of which `done` of `tasks` are
+    /// done in `median` each.
     pub fn is_late(&self, age: Duration, median: Duration, done: usize, tasks: usize) -> bool {
         self.may_be_late(done, tasks) && age > self.backup_earliest.max(median.mul_f64(self.backup_multiple))
     }
 
-    /// Time after which an attempt gives up by itself, of at most what the function allows.
+    /// Returns the time after which an attempt gives up by itself; at most the `function`'s own limit.
     pub fn limit(&self, median: Option<Duration>, function: Duration) -> Duration {
         let own = median.map(|m| m.mul_f64(self.limit_multiple).max(self.limit_least));
         own.map_or(function, |own| own.min(function))

@@ -1,4 +1,4 @@
-//! The tasks of one stage: what waits, what is done, what is cut up, and which sums workers add.
+//! The tasks of one stage: their states, the pieces that they are split into, and the sums that workers add.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -8,19 +8,21 @@ use super::durations::Durations;
 use crate::reduce::Node;
 use crate::worker::protocol::{Part, TaskFailure, Work};
 
-/// Objects of a stage that the controller reads itself: more are added by workers first.
+/// The most sums of a stage that the controller reads itself: of more, workers add some first.
 ///
-/// 128 of them are read at a time, so that these take half a second; a round of reduce tasks takes as long, and has stragglers.
+/// It reads 128 at a time, so that these take half a second; a round of reduce tasks takes as long, and has
+/// stragglers.
 const CONTROLLER_OBJECTS: usize = 4096;
-/// Bytes of the same: a quarter of a second at 60 MB/s, where workers read a stage's sums at all their lines together.
+/// The most bytes of these sums: a quarter of a second at 60 MB/s, where workers read a stage's sums over all their
+/// connections together.
 const CONTROLLER_BYTES: u64 = 16 << 20;
-/// Subtrees that one reduce task adds, at most: each is a read that waits for the one before.
+/// The most subtrees that one reduce task adds: each is a read that waits for the one before.
 const MOST_CHILDREN: usize = 64;
 
-/// What came of an answer, for whoever drives the run.
+/// The consequence of an answer, for the driver of the run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// A subtree's sum is there, to be read by the controller.
+    /// A subtree's sum is in storage, to be read by the controller.
     Sum(Node),
     /// A task is done that brings no sum, or whose sum is added by a worker.
     Done,
@@ -28,16 +30,16 @@ pub enum Effect {
     Ignored,
 }
 
-/// What was done about a failure.
+/// The response to a failure.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Handled {
-    /// Again at this time.
+    /// The task is tried again at this time.
     Again(Duration),
-    /// Again on a larger function.
+    /// The task is tried again on the larger function of this index.
     Larger(usize),
-    /// Again on a function instead of the pool.
+    /// The task is tried again on the function of this index instead of the pool.
     Elsewhere(usize),
-    /// In so many pieces.
+    /// The task is split into this number of pieces.
     Split(usize),
     /// The run fails.
     Fatal(TaskFailure),
@@ -45,50 +47,63 @@ pub enum Handled {
     Ignored,
 }
 
+/// The state of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Status {
+    /// No attempt is under way.
     Waiting,
+    /// An attempt is under way.
     Running,
+    /// Its result is in storage.
     Done,
+    /// Smaller tasks have taken its place.
     Split,
 }
 
+/// A task of a stage.
 #[derive(Clone, Debug)]
 pub(super) struct Task {
+    /// The work to do.
     pub(super) work: Work,
+    /// Its state.
     pub(super) status: Status,
     /// Attempts so far.
     pub(super) attempts: u32,
     /// Failures that count against it.
     pub(super) failures: u32,
+    /// Attempts that were throttled.
     pub(super) throttles: u32,
-    /// Function, by size; where it is done, unless it is the pool's.
+    /// The index of the function that does it, unless the pool does.
     pub(super) function: usize,
-    /// It is for the pool beside the functions.
+    /// True if it is for the pool beside the functions.
     pub(super) pool: bool,
-    /// A backup was started.
+    /// True if a backup attempt was started.
     pub(super) backup: bool,
 }
 
 /// A stage under way.
 #[derive(Clone, Debug)]
 pub(super) struct Stage {
+    /// All tasks, those that were split included; a task's number is its index here.
     pub(super) tasks: Vec<Task>,
     /// Tasks to start: those for functions, those for the pool.
     ready: [VecDeque<u32>; 2],
+    /// Tasks to start later, by time.
     delayed: BinaryHeap<Reverse<(Duration, u32)>>,
-    /// Tasks that are done, and those that are to be done.
+    /// The number of tasks that are done.
     pub(super) done: usize,
+    /// The number of tasks that are to be done.
     pub(super) total: usize,
     /// Backup attempts so far.
     pub(super) backups: usize,
-    /// By place: of functions, of the pool beside them. One is many times as fast as the other.
+    /// Durations of tasks on functions and on the pool beside them, which may be many times as fast.
     pub(super) durations: [Durations; 2],
-    /// What a task should take, before any is done.
+    /// The forecast of a task's duration, used before any task is done.
     pub(super) expected: Option<Duration>,
-    /// Sets that the columns can be cut into.
+    /// The number of sets that the columns can be cut into.
     sets: usize,
-    /// Height at which the controller takes over, once it is known.
+    /// The level of the tree at which the controller reads sums, once it is known; `Some(None)` where no worker adds
+    /// any.
     reduce_at: Option<Option<u32>>,
     /// Subtrees by the sum that a reduce task will add them to.
     children: HashMap<Node, Vec<Node>>,
@@ -97,6 +112,7 @@ pub(super) struct Stage {
 }
 
 impl Stage {
+    /// Returns a stage without tasks.
     pub(super) fn new(sets: usize, expected: Option<Duration>) -> Self {
         Self {
             tasks: Vec::new(),
@@ -130,11 +146,12 @@ impl Stage {
         });
     }
 
+    /// Returns whether every task is done.
     pub(super) fn is_done(&self) -> bool {
         self.done == self.total
     }
 
-    /// The next task to start, on the pool or on a function.
+    /// Returns the next task to start, on the pool or on a function.
     pub(super) fn ready(&mut self, now: Duration, pool: bool) -> Option<usize> {
         while let Some(Reverse((at, task))) = self.delayed.peek().copied() {
             if at > now {
@@ -145,7 +162,7 @@ impl Stage {
         }
         let ready = &mut self.ready[usize::from(pool)];
         while let Some(task) = ready.front().copied() {
-            // What was done, split or taken elsewhere meanwhile needs no attempt here.
+            // A task that was done, split or moved meanwhile needs no attempt here.
             let own = &self.tasks[task as usize];
             if own.status == Status::Waiting && own.pool == pool {
                 return Some(task as usize);
@@ -159,43 +176,46 @@ impl Stage {
         usize::from(self.tasks[task as usize].pool)
     }
 
-    /// Takes the task that [`Stage::ready`] named.
+    /// Takes the task that [`Stage::ready`] returned.
     pub(super) fn take(&mut self, pool: bool) -> Option<usize> {
         let task = self.ready[usize::from(pool)].pop_front()? as usize;
         self.tasks[task].status = Status::Running;
         Some(task)
     }
 
-    /// What waits for the pool is for functions now.
+    /// Moves all tasks that wait for the pool to functions.
     pub(super) fn leave_pool(&mut self, now: Duration) {
         while let Some(task) = self.ready(now, true) {
             self.home(task);
         }
     }
 
-    /// A task that is ready for the pool is for a function now.
+    /// Moves a task that is ready for the pool to a function.
     pub(super) fn home(&mut self, task: usize) {
         self.tasks[task].pool = false;
         self.ready[0].push_back(task as u32);
     }
 
-    /// When the next waiting task becomes ready.
+    /// Returns the time at which the next delayed task becomes ready.
     pub(super) fn wakes(&self) -> Option<Duration> {
         self.delayed.peek().map(|Reverse((at, _))| *at)
     }
 
-    /// Everything that waits for its time is ready now.
+    /// Makes every delayed task ready now.
     pub(super) fn retry_now(&mut self) {
         while let Some(Reverse((_, task))) = self.delayed.pop() {
             self.ready[self.place(task)].push_back(task);
         }
     }
 
+    /// Delays a task until `at`.
     pub(super) fn again(&mut self, task: usize, at: Duration) {
         self.tasks[task].status = Status::Waiting;
         self.delayed.push(Reverse((at, task as u32)));
     }
 
+    /// Marks a task as done with a result of `bytes` bytes; may add the reduce task that it was the last one missing
+    /// for.
     pub(super) fn done(&mut self, task: usize, bytes: u64) -> Effect {
         self.tasks[task].status = Status::Done;
         self.done += 1;
@@ -241,7 +261,7 @@ impl Stage {
         Effect::Done
     }
 
-    /// Whether a task has smaller pieces.
+    /// Returns whether a task can be split.
     pub(super) fn splits(&self, task: usize) -> bool {
         match &self.tasks[task].work {
             Work::Shards { node, part: None } => node.level > 0 || self.sets > 1,
@@ -250,7 +270,8 @@ impl Stage {
         }
     }
 
-    /// Cuts a task: in two halves; one shard by pairs of column sets, which are cut finer if that is not enough.
+    /// Splits a task and returns the number of its pieces: two halves of its subtree; of one shard pairs of column
+    /// sets, which are cut finer if that is not enough.
     pub(super) fn split(&mut self, task: usize) -> usize {
         let Task { function, pool, .. } = self.tasks[task];
         let pieces: Vec<Work> = match self.tasks[task].work {
@@ -273,7 +294,7 @@ impl Stage {
         count
     }
 
-    /// Finer parts take the place of all coarser ones of a shard.
+    /// Removes all coarser parts of a shard, whose place finer ones take.
     fn drop_parts(&mut self, node: Node, sets: u16, except: usize) {
         let of = |work: &Work| matches!(work, Work::Shards { node: own, part: Some(p) } if *own == node && p.sets == sets);
         for (index, task) in self.tasks.iter_mut().enumerate() {
@@ -294,7 +315,8 @@ fn parts(node: Node, sets: u16) -> Vec<Work> {
     Part::all(sets).into_iter().map(|part| Work::Shards { node, part: Some(part) }).collect()
 }
 
-/// Height at which the controller reads sums: that of the tasks while their sums are few and small; else workers add them first.
+/// Returns the level of the tree to which workers add sums before the controller reads them; `None` while the tasks'
+/// own sums are few and small enough.
 pub(crate) fn reduce_level(tasks: usize, bytes: u64, level: u32) -> Option<u32> {
     let fits = |children: usize| {
         let objects = tasks.div_ceil(children);
@@ -303,7 +325,7 @@ pub(crate) fn reduce_level(tasks: usize, bytes: u64, level: u32) -> Option<u32> 
     if fits(1) || tasks < 4 {
         return None;
     }
-    // With as many sums a task as there are tasks, neither the workers nor the controller have most of the work.
+    // With as many sums per task as there are tasks, neither the workers nor the controller have most of the work.
     let mut children = (1usize << (tasks.ilog2() / 2)).min(MOST_CHILDREN);
     while !fits(children) && children < MOST_CHILDREN && children * 2 < tasks {
         children *= 2;

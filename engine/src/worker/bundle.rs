@@ -1,4 +1,4 @@
-//! Partials of one subtree for every specification that shares the pass, as one object.
+//! The partials of one subtree for every specification that shares the pass, as one object.
 
 use bytes::Bytes;
 
@@ -10,11 +10,12 @@ use crate::store::StoreErrorKind;
 
 const MAGIC: &[u8; 16] = b"stagger bundle 2";
 
-/// Whose bits partials have: one kind's, or several kinds' where some of the sums were made by either.
+/// The kinds of kernel that made partials: one, or several where they were added from sums of different kinds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Kinds(u64);
 
 impl Kinds {
+    /// Returns the set of one kind.
     pub(crate) fn of(kind: Kind) -> Self {
         Self(match kind {
             Kind::Cpu => 1,
@@ -22,20 +23,23 @@ impl Kinds {
         })
     }
 
+    /// Returns the union of two sets.
     pub(crate) fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Whether two results of one task must have the same bytes: both were made by the same kind alone.
+    /// Returns whether two results of one task must have the same bytes: both were made by the same kind alone.
     fn binds(self, other: Self) -> bool {
         self == other && self.0.count_ones() == 1
     }
 }
 
-/// Partials, one a share of the stage.
+/// Partials of one subtree, one per share of the stage.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Bundle {
+    /// The kinds of kernel that made them.
     pub(crate) kinds: Kinds,
+    /// The partials, in the order of the stage's shares.
     pub(crate) partials: Vec<Partial>,
 }
 
@@ -47,6 +51,8 @@ impl Merge for Bundle {
 }
 
 impl Bundle {
+    /// Encodes the bundle: a 16-byte tag, the kinds, the number of partials, and each partial after its length (all
+    /// words little-endian `u64`).
     pub(crate) fn encode(&self) -> Bytes {
         let parts: Vec<Vec<u8>> = self.partials.iter().map(Partial::encode).collect();
         let mut out = Vec::with_capacity(32 + parts.iter().map(|p| p.len() + 8).sum::<usize>());
@@ -60,6 +66,8 @@ impl Bundle {
         out.into()
     }
 
+    /// Decodes a bundle.
+    ///
     /// # Errors
     /// Bytes that are no bundle, or a damaged one.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
@@ -91,7 +99,8 @@ fn parts(bytes: &[u8]) -> Option<(Kinds, Vec<&[u8]>)> {
     rest.is_empty().then_some((kinds, out))
 }
 
-/// Whether an earlier attempt's object can be used: a bundle whose checksums fit, or what a preparation wrote, which is JSON.
+/// Returns whether an earlier attempt's object can be used: a bundle whose checksums fit, or the JSON that a
+/// preparation wrote.
 pub(super) fn is_whole(bytes: &[u8]) -> bool {
     if bytes.starts_with(MAGIC) {
         return Bundle::decode(bytes).is_ok();
@@ -99,7 +108,8 @@ pub(super) fn is_whole(bytes: &[u8]) -> bool {
     serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok()
 }
 
-/// Whether two whole results of one task contradict each other. Kinds of kernels round differently, so what either made may stay.
+/// Returns whether two whole results of one task contradict each other. Kinds of kernel round differently, so a
+/// result of either may stay.
 pub(super) fn contradict(known: &[u8], own: &[u8]) -> bool {
     let kinds = |bytes| parts(bytes).map(|(kinds, _)| kinds);
     match (kinds(known), kinds(own)) {

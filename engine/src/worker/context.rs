@@ -1,4 +1,4 @@
-//! What tasks have in common, as objects of the run: the panel as its specifications see it, and the input of a stage.
+//! The objects of a run that tasks have in common: the panel as its specifications see it, and the input of a stage.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::run::check;
 use crate::spec::RunSpec;
 use crate::task::StageInput;
 
-/// A stage's common object.
+/// The common object of a stage's tasks.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum StageObject {
     /// A pass of an estimation.
@@ -31,38 +31,38 @@ pub(crate) enum StageObject {
     Prepare(Box<PrepareStage>),
 }
 
-/// A pass over the shards for every specification that wants it.
+/// A pass over the shards for every specification that takes part.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct EstimateStage {
     /// The panel ([`PanelObject`]).
     pub(crate) panel: ObjectRef,
-    /// What each specification wants.
+    /// The input of each specification that takes part.
     pub(crate) shares: Vec<Share>,
-    /// Every so many shards one is read: 1 for all, more for a sample.
+    /// The distance between the shards that are read: 1 for all of them, more for a sample.
     pub(crate) stride: usize,
 }
 
 /// One specification's part in a pass.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Share {
-    /// Which specification of the panel's.
+    /// The index of the specification in the panel object.
     pub(crate) spec: usize,
-    /// What is wanted.
+    /// The stage's input: which sums to take, at which coefficients.
     pub(crate) input: StageInput,
-    /// Constants of the design, which a run finds out on its way.
+    /// Centres and scales of the design's columns, which a run determines in its first passes.
     pub(crate) standardization: Standardization,
     /// See [`Plan::outcome_center`].
     pub(crate) outcome_center: f64,
-    /// Extended columns that every task takes: ones and cohort shares.
+    /// The number of leading extended columns that every task takes: ones and cohort shares.
     pub(crate) fixed: usize,
 }
 
 /// A panel and the specifications that read it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct PanelObject {
-    /// Where the store is.
+    /// The address of the panel store.
     pub(crate) store: String,
-    /// Fingerprint of it.
+    /// The fingerprint of its manifest.
     pub(crate) manifest: String,
     /// The specifications, in order.
     pub(crate) specs: Vec<SpecObject>,
@@ -71,17 +71,21 @@ pub(crate) struct PanelObject {
 /// A specification and its plan.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct SpecObject {
-    /// Its name among several.
+    /// Its name, where there are several specifications.
     pub(crate) name: Option<String>,
-    /// The specification, as JSON: it leaves out what is not set.
+    /// The specification as JSON, which leaves out every option that is not set.
     pub(crate) spec: String,
-    /// Its plan; none before there is one, while counts are taken for it.
+    /// Its plan; absent while the counts that planning needs are being taken.
     pub(crate) plan: Option<Plan>,
-    /// Levels of its factors: by atom, code of each value's bits.
+    /// Levels of its factors: by atom, the bits of each value and the code that replaces it.
     pub(crate) recodes: Vec<(usize, Vec<(u64, f64)>)>,
 }
 
 impl SpecObject {
+    /// Returns the object of a specification.
+    ///
+    /// # Errors
+    /// A specification that can't be written as JSON.
     pub(crate) fn new(
         name: Option<&str>,
         spec: &RunSpec,
@@ -98,22 +102,32 @@ impl SpecObject {
         Ok(Self { name: name.map(str::to_owned), spec: json, plan, recodes })
     }
 
+    /// Parses the specification.
+    ///
+    /// # Errors
+    /// JSON that is no specification.
     pub(crate) fn spec(&self) -> Result<RunSpec> {
         serde_json::from_str(&self.spec)
             .map_err(|e| EngineError::failed(format!("a damaged specification: {e}")))
     }
 }
 
-/// A panel that is open.
+/// A panel that is open, with its specifications' plans.
 #[derive(Debug)]
 pub(crate) struct OpenPanel {
+    /// The store's shards as the specifications see them.
     pub(crate) shards: Arc<StoredShards>,
+    /// The plan of each specification; `None` before it is planned.
     pub(crate) plans: Vec<Option<Plan>>,
+    /// Decoded shards of this panel that are kept between tasks.
     pub(crate) cache: ShardCache,
 }
 
 impl PanelObject {
     /// Opens the store's shards as these specifications see them.
+    ///
+    /// # Errors
+    /// A store that was prepared again since, or a specification that does not fit it.
     pub(crate) fn shards(&self, store: PanelStore) -> Result<Arc<StoredShards>> {
         if store.checksum() != self.manifest {
             return Err(EngineError::input(format!(
@@ -139,14 +153,15 @@ impl PanelObject {
     }
 }
 
-/// What an environment keeps: the last panel and the last stage.
+/// The objects that an environment keeps between invocations: the last panel and the last stage.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     panel: Option<Known<OpenPanel>>,
     stage: Option<Known<StageObject>>,
 }
 
-/// Something that was read, and whose it is: a checksum alone would let a run use what it doesn't hold.
+/// An object that was read, and the run that it was read in. The checksum alone would let a run use an object that it
+/// does not hold.
 #[derive(Debug)]
 struct Known<T> {
     run: String,
@@ -163,7 +178,8 @@ impl<T> Known<T> {
         }
     }
 
-    /// The value, if it is the object that is wanted; one that was read in another run only if this run holds it as well.
+    /// Returns the value if it is the wanted object. A value that was read in another run is used only if this run
+    /// holds the object as well.
     fn of(known: &mut Option<Self>, attempt: &Attempt<'_>, wanted: &ObjectRef) -> Outcome<Option<Arc<T>>> {
         let Some(known) = known.as_mut().filter(|known| known.checksum == wanted.checksum) else {
             return Ok(None);
@@ -177,7 +193,7 @@ impl<T> Known<T> {
 }
 
 impl Worker {
-    /// The stage's common object.
+    /// Returns the stage's common object, read or kept from an earlier invocation.
     pub(super) fn stage(&self, attempt: &mut Attempt<'_>) -> Outcome<Arc<StageObject>> {
         let wanted = &attempt.invocation.stage;
         if let Some(stage) = Known::of(&mut self.kept().stage, attempt, wanted)? {
@@ -190,13 +206,13 @@ impl Worker {
         Ok(stage)
     }
 
-    /// The panel, open.
+    /// Returns the panel, open.
     pub(super) fn panel(&self, attempt: &mut Attempt<'_>, wanted: &ObjectRef) -> Outcome<Arc<OpenPanel>> {
         if let Some(panel) = Known::of(&mut self.kept().panel, attempt, wanted)? {
             attempt.count(panel.shards.storage());
             return Ok(panel);
         }
-        // What is kept of another panel makes room first.
+        // Another panel's memory is freed before this one is opened.
         self.kept().panel = None;
         let begin = Instant::now();
         let object: PanelObject = object(attempt, wanted)?;
@@ -211,13 +227,13 @@ impl Worker {
     }
 }
 
-/// Reads an object that a message names.
+/// Reads and decodes an object that a message names.
 fn object<T: for<'de> Deserialize<'de>>(attempt: &Attempt<'_>, wanted: &ObjectRef) -> Outcome<T> {
     let bytes = bytes(attempt, wanted)?;
     postcard::from_bytes(&bytes).map_err(|e| damaged(wanted, &format!("can't be read: {e}")))
 }
 
-/// The bytes of it, which have the checksum that the message says.
+/// Reads the bytes of an object, which must have the checksum that the message gives.
 fn bytes(attempt: &Attempt<'_>, wanted: &ObjectRef) -> Outcome<Bytes> {
     check_object(wanted)?;
     let (bytes, _) = attempt.run.get(&wanted.key, None).map_err(EngineError::from)?;

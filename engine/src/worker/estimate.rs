@@ -1,4 +1,4 @@
-//! A task of a pass: reads the shards of a subtree one after the other, the next one while it computes, and sums them.
+//! A task of a pass: reads the shards of a subtree in order, the next one while it computes, and sums them.
 
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -21,9 +21,14 @@ use crate::shard::Shard;
 use crate::survey::Survey;
 use crate::task::StageInput;
 
-/// Shards as all specifications of a panel see one, whether it was kept, and seconds that it took.
+/// The index of a shard, the shard as each specification of the panel sees it, whether it was kept from an earlier
+/// task, and the seconds that it took.
 type Loaded = Outcome<(usize, Arc<Vec<Shard>>, bool, f64)>;
 
+/// Computes the partials of a subtree, one per share of the stage, and returns them as an encoded [`Bundle`].
+///
+/// # Errors
+/// A shard that can't be read, or a limit of time or memory; the shard is the failure's place.
 pub(super) fn run(
     attempt: &mut Attempt<'_>,
     panel: &OpenPanel,
@@ -100,7 +105,8 @@ pub(super) fn run(
     Ok(Bundle { kinds: Kinds::of(kernel.kind()), partials }.encode())
 }
 
-/// A share with its plan as the run has it by now, and with the columns of the task.
+/// Returns a share's specification, its plan with the constants that the run has determined by now, and its input
+/// restricted to the task's columns.
 fn planned(panel: &OpenPanel, share: &Share, part: Option<Part>) -> Outcome<(usize, Plan, StageInput)> {
     let unplanned = || EngineError::failed("a pass of a specification that has no plan");
     let mut plan = panel.plans[share.spec].clone().ok_or_else(unplanned)?;
@@ -113,7 +119,7 @@ fn planned(panel: &OpenPanel, share: &Share, part: Option<Part>) -> Outcome<(usi
     Ok((share.spec, plan, input))
 }
 
-/// Counts for a plan that is not there yet.
+/// Takes counts for a specification that has no plan yet.
 fn counted(
     attempt: &mut Attempt<'_>,
     panel: &OpenPanel,

@@ -1,26 +1,27 @@
-//! Memory of this process, and a limit that is reached in good order: with an answer, before the kernel ends it without one.
+//! Memory of this process, and a limit below the kernel's own: a task that reaches it fails with an answer, before
+//! the process is killed without one.
 
 use super::protocol::{FailureClass, TaskFailure};
 
-/// Share of the process's memory that tasks may fill; the rest is what a single allocation may take between two looks.
+/// The share of the process's memory that tasks may fill; the rest is for allocations between two checks.
 const USABLE: f64 = 0.92;
 
-/// Share at which a process answers and ends, whatever it is at.
+/// The share of the memory at which a watched process answers and ends in the midst of a task.
 const LAST: f64 = 0.97;
 
-/// Watches the memory of this process.
+/// A limit on the resident memory of this process.
 #[derive(Clone, Copy, Debug)]
 pub struct Guard {
     limit: Option<u64>,
 }
 
 impl Guard {
-    /// A guard of a process of so many bytes; of none, where the process has no limit of its own.
+    /// Returns the guard of a process of `memory` bytes; one that never fails where the process has no limit.
     pub fn new(memory: Option<u64>) -> Self {
         Self { limit: memory.map(|bytes| (bytes as f64 * USABLE) as u64) }
     }
 
-    /// The last look before the kernel's: for whoever watches a task that can't look for itself, in the midst of its work.
+    /// Returns a guard with a higher limit, for a thread that watches a task which can't check its memory itself.
     pub fn last(memory: Option<u64>) -> Self {
         Self { limit: memory.map(|bytes| (bytes as f64 * LAST) as u64) }
     }
@@ -48,12 +49,12 @@ impl Guard {
     }
 }
 
-/// Bytes of memory that the process has now; 0 where the system does not tell.
+/// Returns the bytes of memory that the process has now; 0 where the system does not tell.
 pub fn resident_memory() -> u64 {
     status("VmRSS:")
 }
 
-/// Most bytes of memory that the process had; 0 where the system does not tell.
+/// Returns the most bytes of memory that the process had; 0 where the system does not tell.
 pub fn peak_memory() -> u64 {
     status("VmHWM:")
 }

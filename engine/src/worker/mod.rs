@@ -1,8 +1,9 @@
-//! A worker: one task an invocation, from the objects that the invocation names to one object more. The same on AWS Lambda, in a
-//! container and on the threads of the controller; what the shells add is how a message arrives (DESIGN §5).
+//! A worker: one task per invocation, from the objects that the invocation names to one object more. It is the same
+//! on AWS Lambda, in a container and on the threads of the controller; the shells add only the way in which a message
+//! arrives (DESIGN §5).
 //!
-//! What an environment keeps between invocations — the panel's schema, the stage's input, decoded shards — saves time and never
-//! changes a bit.
+//! The state that an environment keeps between invocations (the panel's schema, the stage's input, decoded shards)
+//! saves time and never changes a bit of a result.
 
 mod bundle;
 mod context;
@@ -30,21 +31,21 @@ pub use guard::{Guard, peak_memory, resident_memory};
 pub use places::{BUCKETS, Places};
 use protocol::{Answer, FailureClass, Invocation, PROTOCOL, Phases, TaskFailure, TaskReport, VERSION, Work};
 
-/// Opens storage by its address; tests have other ones than S3 and folders.
+/// A function that opens storage by its URL. Tests pass one that opens storage in memory.
 pub type OpenStorage = Arc<dyn Fn(&str) -> StoreResult<Storage> + Send + Sync>;
 
-/// What a worker may use.
+/// The resources that a worker may use.
 #[derive(Clone)]
 pub struct WorkerOptions {
     /// Bytes of memory of the whole process; unbounded where absent.
     pub memory: Option<u64>,
     /// Bytes of decoded shards to keep between invocations.
     pub cache: u64,
-    /// How storage is opened.
+    /// The function that opens storage.
     pub open: OpenStorage,
-    /// Which addresses it opens at all.
+    /// The addresses that the worker may open.
     pub places: Places,
-    /// What computes.
+    /// The kernel that computes passes.
     pub kernel: Arc<dyn Kernel>,
 }
 
@@ -57,11 +58,11 @@ impl fmt::Debug for WorkerOptions {
     }
 }
 
-/// Share of a function's memory that decoded shards may fill between invocations.
+/// The share of a function's memory that decoded shards may fill between invocations.
 const CACHED: f64 = 0.35;
 
 impl WorkerOptions {
-    /// For a process that has `memory` bytes to itself. It opens nothing but S3.
+    /// Returns the options of a process that has `memory` bytes to itself. It opens nothing but S3.
     pub fn with_memory(memory: Option<u64>) -> Self {
         let cache = memory.map_or(0, |bytes| (bytes as f64 * CACHED) as u64);
         let places = Places::default();
@@ -69,7 +70,7 @@ impl WorkerOptions {
     }
 }
 
-/// A worker and what it keeps.
+/// A worker and the state that it keeps between invocations.
 #[derive(Debug)]
 pub struct Worker {
     options: WorkerOptions,
@@ -78,34 +79,43 @@ pub struct Worker {
 
 /// One invocation under way: its storage, its clock, its counts.
 pub(crate) struct Attempt<'a> {
+    /// The resources of the worker.
     pub(crate) options: &'a WorkerOptions,
+    /// The message that is answered.
     pub(crate) invocation: &'a Invocation,
+    /// Storage at the run's address.
     pub(crate) run: Storage,
+    /// The guard of the process's memory.
     pub(crate) guard: Guard,
+    /// The time at which the invocation began.
     begin: Instant,
+    /// The counts of the run's storage at that time.
     before: StoreStats,
-    /// Storages other than the run's, and their counts before.
+    /// Storages other than the run's, and their counts at the time they were opened.
     others: Mutex<Vec<(Storage, StoreStats)>>,
+    /// Seconds so far, by what they were spent on.
     pub(crate) phases: Phases,
+    /// Units, or rows of cross sections, that were computed so far.
     pub(crate) rows: u64,
+    /// Shards that were in memory from an earlier task.
     pub(crate) cached: u64,
 }
 
-/// What a task comes to.
+/// The result of a task, or of a part of it.
 pub(crate) type Outcome<T> = std::result::Result<T, TaskFailure>;
 
 impl Worker {
-    /// A worker that has done nothing yet.
+    /// Returns a worker that has done nothing yet.
     pub fn new(options: WorkerOptions) -> Self {
         Self { options, kept: Mutex::default() }
     }
 
-    /// Memory of the device that it computes on, where that is not the process's.
+    /// Returns the memory of the device that it computes on; `None` where that is the process's own.
     pub fn device_memory(&self) -> Option<crate::kernel::DeviceMemory> {
         self.options.kernel.memory()
     }
 
-    /// Does one task. Never panics: what goes wrong is in the answer.
+    /// Does one task. It never panics: a failure, and a panic too, is in the answer.
     pub fn handle(&self, invocation: &Invocation) -> Answer {
         let work = || self.attempt(invocation);
         catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(panic.as_ref()))).into()
@@ -201,7 +211,7 @@ impl Attempt<'_> {
         ))
     }
 
-    /// What computes: what this worker has, or the processor where the run wants its bits.
+    /// Returns the kernel that computes the task: this worker's own, or the processor's where the run wants its bits.
     fn kernel(&self) -> Outcome<Arc<dyn Kernel>> {
         let own = &self.options.kernel;
         match self.invocation.kind {
@@ -219,7 +229,10 @@ impl Attempt<'_> {
         }
     }
 
-    /// Opens storage other than the run's to be read, and counts what is asked of it.
+    /// Opens storage other than the run's for reading, and counts its requests.
+    ///
+    /// # Errors
+    /// An address that the worker may not read, or storage that can't be opened.
     pub(crate) fn open(&self, url: &str) -> Outcome<Storage> {
         self.options.places.check_read(url)?;
         let storage = (self.options.open)(url).map_err(crate::error::EngineError::from)?;
@@ -227,13 +240,13 @@ impl Attempt<'_> {
         Ok(storage)
     }
 
-    /// Counts what is asked of a storage from now on.
+    /// Counts the requests of a storage from now on.
     pub(crate) fn count(&self, storage: &Storage) {
         let before = storage.stats();
         self.others.lock().unwrap_or_else(PoisonError::into_inner).push((storage.clone(), before));
     }
 
-    /// The result of an earlier attempt.
+    /// Returns the report of an earlier attempt's result, if there is a whole one.
     fn found(&self, key: &str) -> Outcome<Option<TaskReport>> {
         match self.run.get(key, None) {
             Ok((bytes, _)) if bundle::is_whole(&bytes) => Ok(Some(self.report(key, &bytes, true))),
@@ -243,7 +256,7 @@ impl Attempt<'_> {
         }
     }
 
-    /// Writes the result and tells of it.
+    /// Writes the result and reports it.
     fn write(&mut self, key: &str, bytes: Bytes) -> Outcome<TaskReport> {
         let begin = Instant::now();
         let found = self.put(key, &bytes);
@@ -251,8 +264,11 @@ impl Attempt<'_> {
         Ok(self.report(key, &bytes, found?))
     }
 
-    /// Writes a result, once; whether it was there. One that is there must be the same, as the bits depend on nothing but the task;
-    /// one that was damaged where it lies makes room.
+    /// Writes a result once and returns whether it was there already. One that is there must be the same, as the bits
+    /// depend on nothing but the task; one that was damaged in storage is replaced.
+    ///
+    /// # Errors
+    /// Another whole result under the same key, or storage that fails.
     pub(crate) fn put(&self, key: &str, bytes: &Bytes) -> Outcome<bool> {
         let mut condition = Condition::IfAbsent;
         for _ in 0..REPLACEMENTS {
@@ -303,15 +319,16 @@ impl Attempt<'_> {
     }
 }
 
-/// Times that a damaged result is replaced while others do the same.
+/// The number of times that a damaged result is replaced while other workers do the same.
 const REPLACEMENTS: usize = 4;
 
-/// Whether a write met what is there already, or not any more.
+/// Returns whether a conditional write failed on the state of the object: it exists, has changed, or is gone.
 fn is_taken(kind: StoreErrorKind) -> bool {
     matches!(kind, StoreErrorKind::Exists | StoreErrorKind::Changed | StoreErrorKind::NotFound)
 }
 
-/// Whether an object is not there: without the right to list, S3 answers 403 for that.
+/// Returns whether an error means that an object is absent. Without the right to list a bucket, S3 answers 403 in
+/// place of 404.
 pub(crate) fn is_missing(kind: StoreErrorKind) -> bool {
     matches!(kind, StoreErrorKind::NotFound | StoreErrorKind::Denied)
 }
@@ -326,7 +343,7 @@ fn differs(key: &str, known: &Bytes, own: &Bytes) -> TaskFailure {
     )
 }
 
-/// XXH3-128 in hexadecimal digits.
+/// Returns the XXH3-128 of bytes as 32 hexadecimal digits.
 pub(crate) fn checksum(bytes: &[u8]) -> String {
     format!("{:032x}", xxh3_128(bytes))
 }

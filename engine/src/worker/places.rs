@@ -1,4 +1,5 @@
-//! Where a worker reads and writes: what a message or an object of a run names is judged here before anything is opened.
+//! The addresses that a worker may read and write. Whatever a message or an object of a run names is checked here
+//! before anything is opened.
 
 use std::sync::Arc;
 
@@ -7,32 +8,32 @@ use super::{OpenStorage, Outcome};
 use crate::journal::keys;
 use crate::store::{Storage, StoreError, StoreErrorKind, check_key};
 
-/// The variable that names a worker's buckets, separated by commas: its own, which it also writes to, by name; those of inputs, which
-/// it reads, as ARNs of objects (`arn:aws:s3:::bucket/prefix/*`).
+/// The environment variable with a worker's buckets, separated by commas: its own buckets, which it also writes to,
+/// by name; buckets of inputs, which it only reads, as ARNs of objects (`arn:aws:s3:::bucket/prefix/*`).
 pub const BUCKETS: &str = "STAGGER_BUCKETS";
 
-/// Digits of an object's checksum.
+/// The number of hexadecimal digits of an object's checksum.
 const DIGITS: usize = 32;
 
-/// The places that a worker uses, whatever it is told.
+/// The addresses that a worker may use, whatever a message says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Places {
-    /// Folders too, and whatever else its storage opens.
+    /// Folders too, and every other address that storage can be opened at.
     anywhere: bool,
     /// Buckets that it may write to; all where neither these nor inputs are named.
     own: Vec<String>,
-    /// Patterns of buckets that it may read besides.
+    /// Patterns of buckets that it may only read.
     inputs: Vec<String>,
 }
 
 impl Places {
-    /// All places, folders included: for workers whose messages come from their own process.
+    /// Returns all places, folders included: for workers whose messages come from their own process.
     pub fn anywhere() -> Self {
         Self { anywhere: true, ..Self::default() }
     }
 
-    /// Objects on S3, in the buckets that a list names if it names any ([`BUCKETS`]). An entry that is neither a name nor an ARN of
-    /// S3 permits nothing.
+    /// Returns the objects on S3 in the buckets of a list ([`BUCKETS`]); in all buckets if the list is empty. An
+    /// entry that is neither a name nor an ARN of S3 permits nothing.
     pub fn named(list: &str) -> Self {
         let mut out = Self::default();
         for entry in list.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
@@ -47,12 +48,12 @@ impl Places {
         out
     }
 
-    /// Those that the environment names.
+    /// Returns the places that the environment variable [`BUCKETS`] names.
     pub fn of_environment() -> Self {
         Self::named(&std::env::var(BUCKETS).unwrap_or_default())
     }
 
-    /// Opens storage by its address, where objects may be written there.
+    /// Returns a function that opens storage by its address, if objects may be written there.
     pub fn opener(self) -> OpenStorage {
         Arc::new(move |url| {
             self.check_written(url)
@@ -95,14 +96,14 @@ impl Places {
         }
     }
 
-    /// Whether a bucket is the worker's own, or none is named.
+    /// Returns whether a bucket is the worker's own, or no bucket is named.
     fn owns(&self, bucket: &str) -> bool {
         let unbounded = self.own.is_empty() && self.inputs.is_empty();
         unbounded || self.own.iter().any(|own| own == bucket)
     }
 }
 
-/// Bucket and key of an address on S3.
+/// Splits an address on S3 into bucket and key.
 fn parts(url: &str) -> Outcome<(&str, &str)> {
     let rest = url.strip_prefix("s3://").ok_or_else(|| refused(url, "workers use objects on S3 alone"))?;
     let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
@@ -121,7 +122,11 @@ fn refused(url: &str, why: &str) -> TaskFailure {
         .with_hint("runs, stores and inputs of workers are s3://bucket/prefix, in the bucket of the stack or below its --input")
 }
 
-/// Refuses a common object that does not lie where the run's common objects lie: its checksum is part of the keys of results.
+/// Refuses a common object that does not lie where the run's common objects lie: its checksum is part of the keys of
+/// results.
+///
+/// # Errors
+/// Permanent: another key, or a checksum that is not 32 hexadecimal digits.
 pub(super) fn check_object(object: &ObjectRef) -> Outcome<()> {
     let checksum = &object.checksum;
     let is_sum = checksum.len() == DIGITS && checksum.bytes().all(|digit| digit.is_ascii_hexdigit());
@@ -134,7 +139,7 @@ pub(super) fn check_object(object: &ObjectRef) -> Outcome<()> {
     ))
 }
 
-/// Whether a pattern, in which `*` stands for any letters and `?` for one, is the whole text.
+/// Returns whether a pattern matches the whole text; `*` stands for any characters and `?` for one.
 fn matches(pattern: &str, text: &str) -> bool {
     let mut letters = pattern.chars();
     match letters.next() {
@@ -182,7 +187,7 @@ mod tests {
             let failure = if written { places.check_written(url) } else { places.check_read(url) };
             assert!(failure.unwrap_err().message.contains(url), "{url}");
         }
-        // What can't be understood opens nothing.
+        // An entry that can't be understood permits nothing.
         assert!(Places::named("arn:aws:s3").check_read("s3://any/x").is_err());
     }
 

@@ -1,4 +1,4 @@
-//! What a controller asks of a worker, and what the worker answers: small JSON, whoever carries it.
+//! The messages between a controller and a worker, as small JSON that any carrier can take.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,86 +11,86 @@ use crate::prepare::Conflict;
 use crate::reduce::Node;
 use crate::store::StoreErrorKind;
 
-/// Version of the messages and of the objects that workers share; another one is refused.
+/// The version of the messages and of the objects that workers share. A worker refuses every other one.
 pub const PROTOCOL: u32 = 1;
 
-/// Version of the program. Workers of another version may compute other bits, so they are refused too.
+/// The version of the program. Workers of another version may compute other bits, so they refuse the task too.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// An object that a message names instead of holding it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ObjectRef {
-    /// Key below the run.
+    /// Its key below the run's address.
     pub key: String,
-    /// XXH3-128 of its bytes.
+    /// XXH3-128 of its bytes, as 32 hexadecimal digits.
     pub checksum: String,
 }
 
-/// One invocation of a worker.
+/// One invocation of a worker: a task, and all that is needed to do it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Invocation {
     /// [`PROTOCOL`] of the controller.
     pub protocol: u32,
     /// [`VERSION`] of the controller.
     pub version: String,
-    /// Where the run's objects are.
+    /// The address of the run's objects, such as `s3://bucket/runs/name`.
     pub run: String,
-    /// What all tasks of the stage have in common.
+    /// The object with the input that all tasks of the stage have in common.
     pub stage: ObjectRef,
     /// The task.
     pub work: Work,
-    /// Look for the result of an earlier attempt first.
+    /// True if the worker is to look for the result of an earlier attempt first.
     pub look: bool,
     /// Seconds after which the worker gives up by itself.
     pub seconds: u32,
-    /// Whose bits the run wants; any, where it does not say (`--strict-bits`).
+    /// The kind of kernel whose bits the run wants (`--strict-bits`); any kind where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<Kind>,
 }
 
-/// What one task does.
+/// A task: its step and the part of the data that it covers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Work {
-    /// The partials of the shards of a subtree.
+    /// Computes the partials of the shards of a subtree.
     Shards {
         /// The subtree.
         node: Node,
-        /// Of the columns of `Influence`, which pairs of sets; all without.
+        /// The pair of column sets that an `Influence` task is restricted to; all columns where absent.
         part: Option<Part>,
     },
-    /// Adds partials that are there already.
+    /// Adds partials that are in storage already.
     Reduce {
         /// The subtree whose partial is to be made.
         node: Node,
         /// The subtrees that it consists of, in order, each whole or in parts.
         children: Vec<(Node, Option<Part>)>,
     },
-    /// Reads rows and scatters them.
+    /// Reads rows and scatters them to partitions; the number is the mapper's.
     Scatter(usize),
-    /// Joins blocks of several mappers.
+    /// Joins blocks of several mappers; the number is the combiner's.
     Combine(usize),
-    /// Makes the shards of some partitions.
+    /// Makes the shards of some partitions; the number is the partition range's.
     Gather(usize),
-    /// Counts the rows of a chunk of cross sections.
+    /// Counts the rows of a row group of cross sections.
     Scan(usize),
     /// Makes some shards of cross sections.
     Rows(usize),
 }
 
-/// A pair of sets of extended columns, of `sets` sets in all; a set with itself where both are the same.
+/// A pair of sets of extended columns; a set with itself where both are the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Part {
-    /// Number of sets that the columns are cut into.
+    /// The number of sets that the columns are cut into.
     pub sets: u16,
-    /// One set.
+    /// One set, from 0.
     pub a: u16,
     /// The other one, not before it.
     pub b: u16,
 }
 
 impl Part {
-    /// All pairs of `sets` sets.
+    /// Returns all pairs of `sets` sets, ordered: `sets` (`sets` + 1) / 2 of them.
     pub fn all(sets: u16) -> Vec<Self> {
         (0..sets).flat_map(|a| (a..sets).map(move |b| Self { sets, a, b })).collect()
     }
@@ -123,7 +123,7 @@ impl fmt::Display for Work {
 /// Seconds of a task by what they were spent on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Phases {
-    /// Opening what the stage has in common.
+    /// Opening the objects that the stage's tasks have in common.
     pub open: f64,
     /// Waiting for bytes and decoding them.
     pub read: f64,
@@ -134,70 +134,70 @@ pub struct Phases {
 }
 
 impl Phases {
-    /// All of them together.
+    /// Returns the sum of all phases.
     pub fn all(&self) -> Duration {
         let seconds = self.open + self.read + self.compute + self.write;
         Duration::try_from_secs_f64(seconds).unwrap_or_default()
     }
 }
 
-/// What a worker tells of a task it has done.
+/// A worker's account of a task that it has done.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TaskReport {
-    /// Key of what it wrote.
+    /// The key of the object that it wrote.
     pub key: String,
-    /// XXH3-128 of it.
+    /// XXH3-128 of the object, as 32 hexadecimal digits.
     pub checksum: String,
-    /// Bytes of it.
+    /// The size of the object, bytes.
     pub bytes: u64,
-    /// Units, or rows, that it went through.
+    /// The units, or rows of cross sections, that the task went through.
     pub rows: u64,
     /// Bytes read from storage.
     pub bytes_read: u64,
-    /// Reads sent to storage.
+    /// Read requests sent to storage.
     pub gets: u64,
-    /// Writes sent to storage.
+    /// Write requests sent to storage.
     pub puts: u64,
     /// Answers of storage to slow down.
     pub throttles: u64,
-    /// Seconds.
+    /// Seconds by phase.
     pub seconds: Phases,
-    /// Peak of the process's resident memory, bytes.
+    /// The peak of the process's resident memory, bytes.
     pub peak_memory: u64,
     /// Shards that were in memory from an earlier task.
     pub cached: u64,
-    /// An earlier attempt's result was found.
+    /// True if an earlier attempt's result was found in place of computing it.
     pub found: bool,
 }
 
-/// What can be done about a task that failed; decided where it failed.
+/// The class of a failed task, which decides about retries (AWS.md §5). It is set where the task failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureClass {
-    /// Too many at a time: slow down.
+    /// Too many requests at a time: slow down.
     Throttled,
-    /// It took longer than it may.
+    /// The task took longer than it may.
     TimedOut,
-    /// It needs more memory.
+    /// The task needs more memory.
     OutOfMemory,
-    /// It ended without an answer, or the answer was lost.
+    /// The worker ended without an answer, or the answer was lost.
     Lost,
-    /// Bytes were not what was promised.
+    /// Bytes did not have their checksum or format.
     Corrupt,
-    /// Credentials expired, or are none.
+    /// Credentials expired, or there are none.
     Credentials,
-    /// Nobody was there to do it.
+    /// No worker took the task.
     Absent,
-    /// Its worker had to leave and gave it back.
+    /// The worker had to leave and gave the task back.
     Returned,
     /// The data are at fault: never tried again.
     Data,
-    /// Anything else that another attempt can't mend.
+    /// Any other failure that another attempt can't mend.
     Permanent,
 }
 
 impl FailureClass {
-    /// Name, for logs and errors.
+    /// Returns the name, for logs and errors.
     pub fn name(self) -> &'static str {
         match self {
             Self::Throttled => "throttled",
@@ -231,43 +231,43 @@ impl From<StoreErrorKind> for FailureClass {
     }
 }
 
-/// Why a task has no result.
+/// The reason why a task has no result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskFailure {
-    /// What can be done.
+    /// The class, which decides about another attempt.
     pub class: FailureClass,
-    /// What happened, in lower case without a full stop.
+    /// The event, in lower case without a full stop.
     pub message: String,
-    /// What a person can do.
+    /// The next step for a person, if there is one.
     pub hint: Option<String>,
-    /// Shard or file and row group at which it happened, if it is known.
+    /// The shard, or the file and row group, at which it happened, if it is known.
     pub place: Option<String>,
-    /// Rows of the input that contradict each other, to be looked up by whoever has all of it.
+    /// Two rows of the input that contradict each other, to be looked up by the reader of all files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conflict: Option<Box<Conflict>>,
 }
 
 impl TaskFailure {
-    /// A failure of a class.
+    /// Returns a failure of a class, without hint or place.
     pub fn new(class: FailureClass, message: impl Into<String>) -> Self {
         Self { class, message: message.into(), hint: None, place: None, conflict: None }
     }
 
-    /// The same with a hint.
+    /// Returns the same failure with a hint.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// The same with its place.
+    /// Returns the same failure with its place.
     #[must_use]
     pub fn at(mut self, place: impl Into<String>) -> Self {
         self.place = Some(place.into());
         self
     }
 
-    /// As the error that ends a run.
+    /// Converts it to the error that ends a run; `task` names the task.
     pub fn into_error(self, task: &str) -> EngineError {
         let place = self.place.map(|place| format!(" ({place})")).unwrap_or_default();
         let message = format!("{task}{place}: {}", self.message);
@@ -301,9 +301,9 @@ impl From<EngineError> for TaskFailure {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
-    /// It is done.
+    /// The task is done.
     Done(TaskReport),
-    /// It is not.
+    /// The task failed.
     Failed(TaskFailure),
 }
 

@@ -1,5 +1,5 @@
-//! A reduce task: adds the partials of subtrees that follow each other, along the tree. Where partials are large this keeps them off
-//! the controller's line.
+//! A reduce task: adds the partials of adjacent subtrees along the reduction tree. Large partials stay off the
+//! controller's network connection this way.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,9 +13,13 @@ use crate::error::EngineError;
 use crate::journal::keys;
 use crate::reduce::{Node, Reduction};
 
-/// A stage, and how its panel is opened should it be needed.
+/// A stage, and the function that opens its panel should a partial have to be computed again.
 type Stage<'a> = (&'a EstimateStage, &'a dyn Fn(&mut Attempt<'_>) -> Outcome<Arc<OpenPanel>>);
 
+/// Adds the partials of `children` to that of `node` and returns it as an encoded [`Bundle`].
+///
+/// # Errors
+/// A partial that is missing and can't be computed again, or a limit of time or memory.
 pub(super) fn run(
     attempt: &mut Attempt<'_>,
     (stage, panel): Stage<'_>,
@@ -46,7 +50,8 @@ fn first(bundles: Vec<Bundle>) -> Outcome<Bundle> {
     bundles.into_iter().next().ok_or_else(lost)
 }
 
-/// A partial; one that is gone or damaged is made again here, as its own task is done and would not be started again.
+/// Returns a child's partials. Lost or damaged ones are computed again here: their own task is done and would not be
+/// started again.
 fn bundle(
     attempt: &mut Attempt<'_>,
     (stage, panel): Stage<'_>,
@@ -69,7 +74,10 @@ fn bundle(
 }
 
 impl EstimateStage {
-    /// The whole partials of a subtree from those of its column sets.
+    /// Assembles the whole partials of a subtree from those of its pairs of column sets.
+    ///
+    /// # Errors
+    /// Parts that do not fit together.
     pub(crate) fn assembled(&self, parts: &[Part], bundles: Vec<Bundle>) -> Outcome<Bundle> {
         let mut out = Vec::with_capacity(self.shares.len());
         for (index, share) in self.shares.iter().enumerate() {

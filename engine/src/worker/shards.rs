@@ -1,4 +1,4 @@
-//! Decoded shards that an environment keeps between tasks, up to a bound of bytes.
+//! Decoded shards that an environment keeps between tasks, up to a limit of bytes.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,20 +15,26 @@ pub(crate) struct ShardCache {
     kept: Mutex<VecDeque<Kept>>,
 }
 
+/// A shard in memory.
 #[derive(Debug)]
 struct Kept {
     index: usize,
-    /// What of the shard was read.
+    /// The columns that were read of it.
     needs: Needs,
     shards: Arc<Vec<Shard>>,
 }
 
 impl ShardCache {
+    /// Returns an empty cache of at most `bytes` bytes.
     pub(crate) fn new(bytes: u64) -> Self {
         Self { bytes, kept: Mutex::default() }
     }
 
-    /// A shard with at least what is needed of it, and whether it was there.
+    /// Returns a shard, as each specification sees it, with at least the columns that are needed, and whether it was
+    /// in the cache.
+    ///
+    /// # Errors
+    /// A shard that can't be read.
     pub(crate) fn load(
         &self,
         all: &StoredShards,
@@ -42,7 +48,7 @@ impl ShardCache {
                 self.keep(all, known);
                 return Ok((shards, true));
             }
-            // What was wanted before will be wanted again.
+            // Columns that were needed before will be needed again.
             wanted = known.needs.or(needs);
         }
         let shards = all.load(index, wanted)?;

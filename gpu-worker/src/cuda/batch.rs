@@ -1,8 +1,8 @@
-//! A pass on a device: shards are gathered to batches, a batch's sums are made by a few launches and added along the reduction tree
-//! on the device.
+//! A pass on a device: shards are gathered into batches, a batch's sums are made by a few launches and added along
+//! the reduction tree on the device.
 //!
-//! What a launch sums over is cut by the shard alone, and each sum has its place and order; so neither the size of batches nor what is
-//! kept on the device changes a bit.
+//! The rows that a launch sums over depend on the shard alone, and each sum has its place and order; so neither the
+//! size of batches nor the shards that stay on the device change a bit.
 
 use std::sync::Arc;
 
@@ -19,14 +19,14 @@ use super::error::Result;
 use super::memory::{Resident, ShardMemory};
 use super::program::Program;
 
-/// Rows of a batch, all of whose shards are on the device: a launch that fills it several times over.
+/// Rows of a batch whose shards are all on the device: a launch of them fills it several times over.
 const ROWS: usize = 1 << 20;
 /// Rows of a batch of shards that come from the host: while one is computed the next is copied.
 const COPIED_ROWS: usize = 1 << 18;
-/// Values that a block of `merge` and `fill` takes.
+/// Values that a block of `merge` and `fill` handles.
 const VALUES_OF_BLOCK: usize = 4 * THREADS as usize;
 
-/// Sizes of a shard's sums.
+/// The sizes of a shard's sums, in values of 8 bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shape {
     /// Values that are added.
@@ -41,21 +41,21 @@ impl Shape {
     }
 }
 
-/// What a stage sums.
+/// A stage of an estimation, as a device sums it.
 pub(super) trait Stage {
-    /// Sizes of its sums.
+    /// Returns the sizes of its sums.
     fn shape(&self) -> Shape;
 
-    /// What of a shard it reads.
+    /// Returns the columns of a shard that it reads.
     fn needs(&self) -> Needs;
 
-    /// A program without shards.
+    /// Returns a program without shards.
     fn program(&self) -> Program;
 
     /// Adds a shard, whose sums start at word `sums` of the batch's.
     fn add(&self, program: &mut Program, shard: &Resident, sums: usize);
 
-    /// The partial of values that the device summed.
+    /// Returns the partial of `values` that the device summed.
     fn partial(&self, values: Vec<f64>) -> Partial;
 }
 
@@ -80,12 +80,13 @@ pub(super) struct DevicePass<'a, S> {
     checksum: u128,
     stage: S,
     batch: Vec<(usize, Resident)>,
-    /// Whether all shards of the batch were on the device.
+    /// True if all shards of the batch were on the device.
     kept: bool,
     stack: SubtreeStack<Sums>,
 }
 
 impl<'a, S: Stage> DevicePass<'a, S> {
+    /// Returns a pass without shards; `checksum` names the expanded values of shards under the plan.
     pub(super) fn new(
         (bounded, memory): (&'a Bounded, &'a ShardMemory),
         plan: &'a Plan,
@@ -107,11 +108,11 @@ impl<'a, S: Stage> DevicePass<'a, S> {
         let rows: usize = self.batch.iter().map(|(_, shard)| shard.rows()).sum();
         let bytes: u64 = self.batch.iter().map(|(_, shard)| shard.bytes()).sum();
         let sums = (self.batch.len() * self.stage.shape().values()) as u64 * WORD;
-        // What a batch holds besides the shards that are kept is a quarter of what may be used.
+        // Everything that a batch holds besides the shards that stay is a quarter of the limit.
         rows >= if self.kept { ROWS } else { COPIED_ROWS } || bytes + 8 * sums > self.bounded.limit / 8
     }
 
-    /// Queues everything of the batch.
+    /// Queues all work of the batch.
     fn flush(&mut self) -> Result<()> {
         let batch = std::mem::take(&mut self.batch);
         self.kept = true;
@@ -169,7 +170,8 @@ impl<'a, S: Stage> DevicePass<'a, S> {
         self.bounded.device.launch(Function::Fill, grid, &words, work)
     }
 
-    /// Adds siblings level by level, as long as both are there: one launch a level. What is left goes onto the stack.
+    /// Adds siblings level by level, as long as both are there, with one launch per level. Nodes that are left go
+    /// onto the stack.
     fn merge_leaves(&mut self, mut nodes: Vec<(Node, Sums)>) -> Result<()> {
         loop {
             let (mut next, mut pairs) = (Vec::with_capacity(nodes.len()), Vec::new());
@@ -200,7 +202,7 @@ impl<'a, S: Stage> DevicePass<'a, S> {
         Ok(())
     }
 
-    /// Adds right sums to left ones, which are listed in turns.
+    /// Adds right sums to left ones; `pairs` holds their addresses in turns.
     fn merge(&self, pairs: &[u64]) -> Result<()> {
         let shape = self.stage.shape();
         let table = self.bounded.buffer(Queue::Compute, pairs.len(), "descriptors")?;

@@ -9,13 +9,13 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::error::{CudaError, Result};
 use super::source::source;
 
-/// Products are fused where the sources say so, and nowhere else.
+/// Compiler options: products are fused with sums where the sources say so, and nowhere else.
 const OPTIONS: [&str; 1] = ["--fmad=false"];
 
-/// PTX for a compute capability.
+/// Returns PTX for a compute capability.
 ///
 /// # Errors
-/// No compiler on this machine and nothing kept of one, or kernels that do not compile.
+/// No compiler on this machine and no earlier result of one, or kernels that do not compile.
 pub(super) fn ptx(major: u32, minor: u32) -> Result<String> {
     let architecture = format!("compute_{major}{minor}");
     let text = source();
@@ -55,14 +55,14 @@ fn compile(text: &str, architecture: &str) -> Result<String> {
     })
 }
 
-/// The user's folder for compiled kernels.
+/// Returns the user's folder for compiled kernels.
 fn cache_folder() -> Option<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")))?;
     Some(cache.join("stagger").join("kernels"))
 }
 
-/// What this compiler made before; what any did, where there is none.
+/// Returns an earlier result of this compiler; of any compiler, where there is none on this machine.
 fn find(folder: &Path, name: &str, version: Option<&str>) -> Option<String> {
     let wanted = match version {
         Some(version) => format!("{name}-{version}.ptx"),
@@ -79,7 +79,7 @@ fn find(folder: &Path, name: &str, version: Option<&str>) -> Option<String> {
     std::fs::read_to_string(folder.join(wanted)).ok().filter(|text| text.contains(".entry"))
 }
 
-/// Keeps it for the next start. A folder that can't be written costs that start a second, and no more.
+/// Keeps PTX for the next start. A folder that can't be written costs that start a second, and no more.
 fn keep(folder: &Path, name: &str, text: &str) {
     let temporary = folder.join(format!("{name}.{}", std::process::id()));
     let written = std::fs::create_dir_all(folder)
@@ -103,7 +103,7 @@ mod tests {
         assert_eq!(find(folder.path(), "abc", Some("12.1")), None);
         assert_eq!(find(folder.path(), "abc", None).unwrap(), ".entry one");
         assert_eq!(find(folder.path(), "abd", None), None);
-        // A write that was cut off is no result.
+        // A file that was not written to its end is no result.
         keep(folder.path(), "cut-12.9.ptx", "// nothing");
         assert_eq!(find(folder.path(), "cut", Some("12.9")), None);
     }

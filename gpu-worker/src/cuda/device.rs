@@ -1,5 +1,5 @@
-//! What the passes need of a device: memory, copies, launches. The driver's implementation is in `driver`, one that needs no GPU in
-//! `emulated`.
+//! The device as passes use it: memory, copies, launches. The driver's implementation is in `driver`, one that needs
+//! no GPU in `emulated`.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -28,16 +28,16 @@ pub enum Function {
     Cross,
     /// Sums over units whose bit is 1.
     Draws,
-    /// Sums of tiles to sums of shards.
+    /// Sums of tiles added to sums of shards.
     Fold,
-    /// Sums of two subtrees.
+    /// Sums of two subtrees added.
     Merge,
     /// Starting values.
     Fill,
 }
 
 impl Function {
-    /// All of them.
+    /// All kernels.
     pub const ALL: [Self; 9] = [
         Self::LogitScores,
         Self::OddsScores,
@@ -50,7 +50,7 @@ impl Function {
         Self::Fill,
     ];
 
-    /// Name in the sources.
+    /// Returns the name in the sources.
     pub fn name(self) -> &'static str {
         match self {
             Self::LogitScores => "logit_scores",
@@ -65,7 +65,7 @@ impl Function {
         }
     }
 
-    /// Bytes of shared memory of a block, as the sources count on.
+    /// Returns the bytes of shared memory of a block, as the sources expect.
     pub fn shared(self) -> u32 {
         let doubles = match self {
             Self::LogitScores | Self::OddsScores => THREADS,
@@ -78,50 +78,51 @@ impl Function {
     }
 }
 
-/// What a launch cannot do without: for the share of a device's peaks that it reaches.
+/// The least work of a launch, from which the share of a device's peaks that it reaches is computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Work {
-    /// Bytes read and written once each.
+    /// Bytes that must be read or written, each once.
     pub bytes: f64,
     /// Double-precision operations; a fused product and sum are two.
     pub operations: f64,
 }
 
 impl Work {
-    /// Adds what another part takes.
+    /// Adds the work of another part: `values` values of 8 bytes, and operations.
     pub fn add(&mut self, values: usize, operations: usize) {
         self.bytes += values as f64 * WORD as f64;
         self.operations += operations as f64;
     }
 }
 
-/// What is done in the order in which it is asked for. Two queues know nothing of each other but through [`Device::fence`].
+/// A queue of a device, which works in order. The two queues wait for each other only at [`Device::fence`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Queue {
     /// Copies of shards.
     Copy,
-    /// Everything else.
+    /// All other work.
     Compute,
 }
 
-/// A device. Work is queued and errors of it may show later; `download` waits.
+/// A device. Work is queued and its errors may show later; `download` waits.
 pub trait Device: Debug + Send + Sync {
-    /// Its name, for logs.
+    /// Returns the device's name, for logs.
     fn name(&self) -> String;
 
-    /// Bytes of its memory that are free for use.
+    /// Returns the bytes of its memory that are free for use.
     fn available(&self) -> u64;
 
-    /// Address of so many words, for use on `queue` from now on.
+    /// Allocates `words` words and returns their address, for use on `queue` from now on.
     ///
     /// # Errors
     /// No memory left.
     fn allocate(&self, queue: Queue, words: usize) -> Result<u64>;
 
-    /// Gives memory back once all that is queued for computing is done.
+    /// Frees memory once all work that is queued for computing is done.
     fn release(&self, address: u64);
 
-    /// Copies words to `address`; `fill` writes all of them to memory that is copied from, before this returns.
+    /// Copies `words` words to `address`; `fill` writes all of them to the memory that is copied from, before this
+    /// returns.
     ///
     /// # Errors
     /// The driver's.
@@ -133,26 +134,26 @@ pub trait Device: Debug + Send + Sync {
         fill: &mut dyn FnMut(&mut [u64]),
     ) -> Result<()>;
 
-    /// Waits for all that is queued for computing, then copies from `address`.
+    /// Waits for all work that is queued for computing, then copies from `address`.
     ///
     /// # Errors
     /// The driver's, those of earlier work among them.
     fn download(&self, address: u64, out: &mut [f64]) -> Result<()>;
 
-    /// Queues `grid` blocks of a kernel; `words` is the kernel's structure of arguments, `work` for whoever measures.
+    /// Queues `grid` blocks of a kernel; `words` is the kernel's structure of arguments, `work` is for measurements.
     ///
     /// # Errors
     /// The driver's.
     fn launch(&self, function: Function, grid: u32, words: &[u64], work: Work) -> Result<()>;
 
-    /// What is queued for computing from now on waits for the copies queued so far.
+    /// Makes work that is queued for computing from now on wait for the copies queued so far.
     ///
     /// # Errors
     /// The driver's.
     fn fence(&self) -> Result<()>;
 }
 
-/// Bytes of device memory, as passes use it.
+/// Bytes of device memory in use by passes.
 #[derive(Debug, Default)]
 pub struct Usage {
     used: AtomicU64,
@@ -160,12 +161,12 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Bytes in use.
+    /// Returns the bytes in use.
     pub fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// Most bytes that were in use.
+    /// Returns the most bytes that were in use.
     pub fn peak(&self) -> u64 {
         self.peak.load(Ordering::Relaxed)
     }
@@ -176,18 +177,18 @@ impl Usage {
     }
 }
 
-/// A device with a bound on the memory that is used of it.
+/// A device with a limit on the memory that is used of it.
 #[derive(Clone, Debug)]
 pub struct Bounded {
     /// The device.
     pub device: Arc<dyn Device>,
     /// Bytes in use.
     pub usage: Arc<Usage>,
-    /// Bytes that may be in use.
+    /// The most bytes that may be in use.
     pub limit: u64,
 }
 
-/// Words in a device's memory, given back when dropped.
+/// Words in a device's memory, freed when dropped.
 #[derive(Debug)]
 pub struct Buffer {
     device: Arc<dyn Device>,
@@ -197,13 +198,13 @@ pub struct Buffer {
 }
 
 impl Bounded {
-    /// At most `limit` bytes of a device; all that is free where absent.
+    /// Returns a device of which at most `limit` bytes are used; all that is free where absent.
     pub fn new(device: Arc<dyn Device>, limit: Option<u64>) -> Self {
         let limit = limit.unwrap_or(u64::MAX).min(device.available());
         Self { device, usage: Arc::default(), limit }
     }
 
-    /// Memory for so many words; at least one, so that every buffer has an address.
+    /// Allocates `words` words, at least one, so that every buffer has an address; `what` names its use in errors.
     ///
     /// # Errors
     /// More than the bound, or than the device has.
@@ -225,17 +226,17 @@ impl Bounded {
 }
 
 impl Buffer {
-    /// Where it starts.
+    /// Returns the address of its first word.
     pub fn address(&self) -> u64 {
         self.address
     }
 
-    /// Address of a word of it.
+    /// Returns the address of one of its words.
     pub fn at(&self, word: usize) -> u64 {
         self.address + word as u64 * WORD
     }
 
-    /// Its size.
+    /// Returns its size in words.
     pub fn words(&self) -> usize {
         self.words
     }

@@ -1,7 +1,7 @@
 //! The device behind NVIDIA's driver.
 //!
-//! Memory comes from the driver's pool in the order of the queues, copies start from page-locked memory so that they run beside
-//! computing, and nothing waits but `download` and a copy whose page-locked memory is still being read.
+//! Memory comes from the driver's pool in the order of the queues, copies start from page-locked memory so that they
+//! run beside computing, and no call waits but `download` and a copy whose page-locked memory is still being read.
 #![allow(unsafe_code)]
 
 use std::collections::{HashMap, VecDeque};
@@ -19,11 +19,11 @@ use super::compile;
 use super::device::{Device, Function, Queue, THREADS, WORD, Work};
 use super::error::{CudaError, Result};
 
-/// Most page-locked pieces for shards: one is filled while the other is read.
+/// The most page-locked pieces for shards: one is filled while the other is read.
 const SHARD_PIECES: usize = 2;
-/// Most page-locked pieces for descriptors: a pass may queue many batches before the first is done.
+/// The most page-locked pieces for descriptors: a pass may queue many batches before the first is done.
 const DESCRIPTOR_PIECES: usize = 64;
-/// Words of a kernel's arguments at most.
+/// The most words of a kernel's arguments.
 const ARGUMENTS: usize = 8;
 
 /// A GPU.
@@ -40,6 +40,7 @@ pub struct Gpu {
     measured: Mutex<Option<Vec<Measured>>>,
 }
 
+/// A launch between two events.
 #[derive(Debug)]
 struct Measured {
     function: Function,
@@ -50,15 +51,15 @@ struct Measured {
 /// A launch that was measured.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
-    /// Which kernel.
+    /// The kernel.
     pub function: Function,
-    /// What it could not do without.
+    /// The least work of the launch.
     pub work: Work,
     /// Seconds on the device.
     pub seconds: f64,
 }
 
-/// What a device can reach at most.
+/// The highest rates that a device can reach.
 #[derive(Clone, Copy, Debug)]
 pub struct Peaks {
     /// Bytes of its memory a second.
@@ -74,7 +75,7 @@ struct Arguments([u64; ARGUMENTS]);
 // SAFETY: plain words without padding; a kernel is given as many of them as its structure has.
 unsafe impl DeviceRepr for Arguments {}
 
-/// Page-locked memory, and when it was copied from.
+/// Page-locked memory, and the event after which it was copied from.
 #[derive(Debug)]
 struct Piece {
     memory: PinnedHostSlice<u64>,
@@ -100,7 +101,7 @@ fn failed(what: &'static str) -> impl Fn(DriverError) -> CudaError {
 }
 
 impl Gpu {
-    /// Device number `ordinal` of this machine, with the kernels compiled for it.
+    /// Opens device number `ordinal` of this machine, with the kernels compiled for it.
     ///
     /// # Errors
     /// No driver, no such device, no compiler and no earlier result of it, or whatever the driver says. Never a panic.
@@ -147,7 +148,7 @@ impl Gpu {
         *self.measured.lock().unwrap_or_else(PoisonError::into_inner) = Some(Vec::new());
     }
 
-    /// What was measured, once it is done; measuring ends.
+    /// Ends measuring, waits for the launches, and returns their times.
     ///
     /// # Errors
     /// The driver's.
@@ -161,7 +162,7 @@ impl Gpu {
         all.collect::<std::result::Result<_, _>>().map_err(failed("measuring"))
     }
 
-    /// What the device can reach, by its clocks.
+    /// Returns the rates that the device can reach, by its clocks.
     ///
     /// # Errors
     /// The driver's.
@@ -197,7 +198,7 @@ impl Gpu {
     }
 }
 
-/// Freed memory stays in the pool: giving it back to the system and taking it again would cost more than a pass.
+/// Keeps freed memory in the pool: giving it back to the system and taking it again would cost more than a pass.
 fn keep_freed_memory(context: &CudaContext) -> std::result::Result<(), DriverError> {
     let mut all = u64::MAX;
     let attribute = CUmemPool_attribute_enum::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
@@ -211,7 +212,7 @@ fn keep_freed_memory(context: &CudaContext) -> std::result::Result<(), DriverErr
 }
 
 impl Ring {
-    /// A piece of at least so many words that nothing reads any more.
+    /// Returns a piece of at least `words` words that is not being read any more.
     fn take(&mut self, context: &Arc<CudaContext>, words: usize) -> std::result::Result<Piece, DriverError> {
         let free = self.pieces.front().is_some_and(|piece| piece.copied.is_complete());
         let reusable = free || self.pieces.len() >= self.most;

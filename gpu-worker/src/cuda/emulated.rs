@@ -1,7 +1,9 @@
-//! The kernels on a processor: compiled by the system's C compiler behind `kernels/host.h`, threads of a block one after the other.
+//! The kernels on a processor: compiled by the system's C compiler behind `kernels/host.h`, with the threads of a
+//! block one after the other.
 //!
-//! What a device forbids shows here as an error or as NaN: memory that was never written, writing beyond a buffer or a block's shared
-//! memory, a barrier that some threads miss; and with the order of threads and blocks turned around the bits must stay.
+//! Mistakes that a device forbids show here as an error or as NaN: reading memory that was never written, writing
+//! beyond a buffer or a block's shared memory, a barrier that some threads miss. With the order of threads and blocks
+//! reversed the bits must stay.
 
 use std::collections::BTreeMap;
 use std::ffi::c_void;
@@ -16,9 +18,9 @@ use super::error::{CudaError, Result};
 use super::source::source;
 
 const HOST: &str = include_str!("../../kernels/host.h");
-/// A NaN that no computation makes: memory before it is written, and around every buffer.
+/// A NaN that no computation makes: the content of memory before it is written, and around every buffer.
 const UNWRITTEN: u64 = 0x7ff8_dead_dead_dead;
-/// Words before and after every buffer that nobody may touch.
+/// Words before and after every buffer that no kernel may write.
 const FENCE: usize = 32;
 const OPTIONS: [&str; 8] = [
     "-O2",
@@ -34,14 +36,14 @@ const OPTIONS: [&str; 8] = [
 /// The order in which threads and blocks take turns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Turns {
-    /// As they are numbered.
+    /// In the order of their numbers.
     #[default]
     Forwards,
     /// The last one first.
     Backwards,
 }
 
-/// A device that is none.
+/// A device emulated by the processor.
 #[derive(Debug)]
 pub struct Emulated {
     compiled: Arc<Compiled>,
@@ -52,21 +54,21 @@ pub struct Emulated {
 #[derive(Debug)]
 struct Compiled {
     library: Library,
-    /// The emulation has one set of threads.
+    /// The lock of a launch: the emulation has one set of threads.
     busy: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
 struct Memory {
-    /// By address, fences included.
+    /// Buffers by address, fences included.
     buffers: BTreeMap<u64, Box<[u64]>>,
     available: u64,
-    /// What was done wrong, to be told at the next opportunity.
+    /// The first mistake that was found, to be reported at the next call.
     damage: Option<String>,
 }
 
 impl Emulated {
-    /// A device with so many bytes, and the kernels as they are.
+    /// Returns a device with `available` bytes, and the kernels as they are.
     ///
     /// # Errors
     /// No C compiler, or kernels that it refuses.
@@ -76,7 +78,7 @@ impl Emulated {
         Ok(Self::with(compiled, available, turns))
     }
 
-    /// The same with kernels of another text, for tests that must find them wrong.
+    /// Returns a device with kernels of another text, for tests that must find them wrong.
     ///
     /// # Errors
     /// No C compiler, or kernels that it refuses.
@@ -89,7 +91,7 @@ impl Emulated {
         Self { compiled, turns, memory }
     }
 
-    /// Buffers that were not given back.
+    /// Returns the number of buffers that were not freed.
     pub fn buffers(&self) -> usize {
         self.lock().buffers.len()
     }
@@ -173,7 +175,7 @@ impl Compiled {
 }
 
 impl Memory {
-    /// The words from an address on, which must lie in a buffer.
+    /// Returns the words from an address on, which must lie in a buffer.
     fn words(&mut self, address: u64, count: usize) -> Option<&mut [u64]> {
         let (start, buffer) = self.buffers.range_mut(..=address).next_back()?;
         let first = FENCE + ((address - start) / 8) as usize;

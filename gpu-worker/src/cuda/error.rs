@@ -1,10 +1,10 @@
-//! What can go wrong with a device, and what to do about it.
+//! Errors of a device, each with a hint.
 
 use stagger_engine::error::EngineError;
 use stagger_engine::worker::protocol::FailureClass;
 use thiserror::Error;
 
-/// Result of a device.
+/// The result of a call to a device.
 pub type Result<T> = std::result::Result<T, CudaError>;
 
 /// An error of a device or of the libraries that drive it.
@@ -13,24 +13,24 @@ pub enum CudaError {
     /// No NVIDIA driver on this machine.
     #[error("the NVIDIA driver library libcuda was not found")]
     NoDriver,
-    /// A driver, but nothing that it drives.
+    /// A driver, but no device that it drives.
     #[error("the NVIDIA driver found no device: {0}")]
     NoDevice(String),
-    /// No compiler for the kernels, and no earlier result of it.
+    /// No compiler for the kernels, and no earlier result of one.
     #[error("the CUDA compiler library libnvrtc was not found")]
     NoCompiler,
     /// Kernels that do not compile for the device.
     #[error("the kernels do not compile for {architecture}: {log}")]
     Compile {
-        /// Architecture they were compiled for.
+        /// The architecture that they were compiled for.
         architecture: String,
-        /// What the compiler says.
+        /// The compiler's messages.
         log: String,
     },
-    /// Memory that is not there.
+    /// Not enough device memory.
     #[error("the device has no {wanted} bytes left for {what}: {used} of {limit} are in use")]
     OutOfMemory {
-        /// What it was wanted for.
+        /// The use that it was wanted for.
         what: &'static str,
         /// Bytes wanted.
         wanted: u64,
@@ -42,15 +42,15 @@ pub enum CudaError {
     /// Any other failure of the driver.
     #[error("{what} failed on the device: {reason}")]
     Failed {
-        /// What was tried.
+        /// The action that failed.
         what: &'static str,
-        /// What the driver says.
+        /// The driver's reason.
         reason: String,
     },
 }
 
 impl CudaError {
-    /// What to do about it.
+    /// Returns the next step for a person.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::NoDriver => {

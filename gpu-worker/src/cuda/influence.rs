@@ -20,25 +20,25 @@ use super::program::{BitSource, Fold, Matrix, Program, ScoreKind, Scores};
 use super::stages::FrameColumns;
 use super::table::Word;
 
-/// Draws of a block.
+/// Draws per word of multiplier bits.
 const WORD_DRAWS: usize = 64;
 
 /// The columns of Ψ that the units of a stratum and period enter, and their parts, column by column.
 type Entered = (Vec<(usize, Role)>, Vec<SegmentPart>);
 
-/// What decides which columns a segment's units enter.
+/// A stratum and, in cross sections, a period: they decide which columns a segment's units enter.
 type StratumPeriod = (usize, Option<usize>);
 
-/// ΨᵀΨ and draws over units.
+/// The stage of ΨᵀΨ and draws over units.
 pub(super) struct InfluenceStage<'a> {
     plan: &'a Plan,
     columns: Columns<'a>,
     draws: usize,
-    /// The same for every shard, and costly where there are many cells.
+    /// Columns by stratum and period: the same for every shard, and costly where there are many cells.
     entered: RefCell<HashMap<StratumPeriod, Rc<Entered>>>,
 }
 
-/// What parts of a segment share: frames by their number, scores by frame, logit and arm.
+/// Descriptors that parts of a segment share: frames by number, scores by frame, logit and arm.
 #[derive(Default)]
 struct Shared {
     frames: HashMap<usize, FrameColumns>,
@@ -46,6 +46,7 @@ struct Shared {
 }
 
 impl<'a> InfluenceStage<'a> {
+    /// Returns the stage for some extended columns and `draws` draws.
     pub(super) fn new(plan: &'a Plan, columns: Columns<'a>, draws: usize) -> Self {
         Self { plan, columns, draws, entered: RefCell::default() }
     }
@@ -96,7 +97,7 @@ impl<'a> InfluenceStage<'a> {
         }
     }
 
-    /// Describes a part; whether there is one.
+    /// Describes a part and returns true, or false if the segment has none.
     fn part(
         &self,
         program: &mut Program,

@@ -1,4 +1,4 @@
-//! The kernel of a device: which stages it computes, and what it keeps between them.
+//! The kernel of a device: the stages that it computes, and the shards that it keeps between them.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use super::influence::InfluenceStage;
 use super::memory::{ShardMemory, checksum};
 use super::stages::{GramStage, Logits, MomentsStage, PropensityStage};
 
-/// Passes on a device. `Gram`, `Propensity`, `Moments`, and `Influence` over units are its own; `Omega`, `Overlap`, counts, and
-/// `Influence` with clusters, whose keys a device has no use for, are [`CpuKernel`]'s.
+/// Passes on a device. `Gram`, `Propensity`, `Moments`, and `Influence` over units are its own; `Omega`, `Overlap`,
+/// counts, and `Influence` with clusters, whose keys a device has no use for, are [`CpuKernel`]'s.
 #[derive(Debug)]
 pub struct CudaKernel {
     bounded: Bounded,
@@ -25,15 +25,16 @@ pub struct CudaKernel {
 }
 
 impl CudaKernel {
-    /// Passes on the first GPU of this machine, in at most `limit` bytes of its memory.
+    /// Opens the first GPU of this machine, for passes in at most `limit` bytes of its memory.
     ///
     /// # Errors
-    /// No driver, no device, no compiler for the kernels: each with what to do about it. Never a panic.
+    /// No driver, no device, no compiler for the kernels: each with a hint. Never a panic.
     pub fn open(limit: Option<u64>) -> Result<Self, CudaError> {
         Ok(Self::new(Arc::new(Gpu::open(0)?), limit))
     }
 
-    /// Passes on a device, in at most `limit` bytes of its memory; in all that is free where absent.
+    /// Returns the kernel of a device, for passes in at most `limit` bytes of its memory; in all that is free where
+    /// absent.
     pub fn new(device: Arc<dyn Device>, limit: Option<u64>) -> Self {
         let bounded = Bounded::new(device, limit);
         Self { shards: ShardMemory::new(&bounded), bounded }

@@ -1,4 +1,5 @@
-//! Shards in the device's memory, kept across rounds and stages up to a bound; the one used least recently makes room.
+//! Shards in the device's memory, kept across rounds and stages up to a limit; the one used least recently makes
+//! room.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -13,15 +14,15 @@ use stagger_engine::shard::Shard;
 use super::device::{Bounded, Buffer, Queue, WORD};
 use super::error::Result;
 
-/// Takes runs of values and where they go.
+/// A function that takes a run of values and the place of its first one.
 type Put<'a> = &'a mut dyn FnMut(usize, &[f64]);
 
 /// Rows that are worth a thread.
 const ROWS_OF_THREAD: usize = 2_048;
-/// Threads that expand one shard at most: memory is the bound beyond.
+/// The most threads that expand one shard: beyond them memory is the limit.
 const THREADS: usize = 6;
 
-/// Ranges of segments of about as many rows each, one a thread.
+/// Returns ranges of segments of about as many rows each, one per thread.
 fn pieces(expansion: &Expansion) -> Vec<Range<usize>> {
     let rows: usize = expansion.segments.iter().map(|segment| segment.rows).sum();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -41,15 +42,19 @@ fn pieces(expansion: &Expansion) -> Vec<Range<usize>> {
     out
 }
 
-/// A shard by its content and everything else that its expanded values depend on.
+/// A shard's name, and the checksum of everything else that its expanded values depend on.
 type Key = (ShardName, u128);
 
 /// An expanded shard on the device.
 #[derive(Clone, Debug)]
 pub(super) struct Resident {
+    /// The places of its segments and frames.
     pub(super) expansion: Arc<Expansion>,
+    /// Designs, weights and shares of all segments.
     pub(super) design: Arc<Buffer>,
+    /// Outcomes of all segments, where a stage has needed them.
     pub(super) outcomes: Option<Arc<Buffer>>,
+    /// Keys of the units that the multiplier bits are drawn by, where a stage has needed them.
     pub(super) keys: Option<Arc<Buffer>>,
 }
 
@@ -62,12 +67,12 @@ impl Resident {
         [Some(&self.design), self.outcomes.as_ref(), self.keys.as_ref()].into_iter().flatten()
     }
 
-    /// Bytes on the device.
+    /// Returns its bytes on the device.
     pub(super) fn bytes(&self) -> u64 {
         self.buffers().map(|buffer| buffer.words() as u64 * WORD).sum()
     }
 
-    /// Rows of its segments.
+    /// Returns the rows of its segments.
     pub(super) fn rows(&self) -> usize {
         self.expansion.segments.iter().map(|segment| segment.rows).sum()
     }
@@ -81,22 +86,22 @@ struct Kept {
     hits: u64,
 }
 
-/// Shards that a device keeps.
+/// The shards that a device keeps.
 #[derive(Debug)]
 pub(super) struct ShardMemory {
     bounded: Bounded,
-    /// Bytes of shards that are kept.
+    /// The most bytes of shards that are kept.
     bound: u64,
     kept: Mutex<Kept>,
 }
 
 impl ShardMemory {
-    /// Half of what may be used: batches under way have the rest.
+    /// Returns an empty memory of half the limit: batches under way have the rest.
     pub(super) fn new(bounded: &Bounded) -> Self {
         Self { bounded: bounded.clone(), bound: bounded.limit / 2, kept: Mutex::default() }
     }
 
-    /// Shards that were there when they were wanted.
+    /// Returns the number of times that a shard was there when it was wanted.
     pub(super) fn hits(&self) -> u64 {
         self.lock().hits
     }
@@ -105,7 +110,8 @@ impl ShardMemory {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A shard with what is needed of it, and whether it was there; what is not is on its way when this returns.
+    /// Returns a shard with the columns that are needed of it, and whether it was there. Columns that were not are on
+    /// their way when this returns.
     ///
     /// # Errors
     /// The device's.
@@ -164,7 +170,7 @@ impl ShardMemory {
         Ok(resident)
     }
 
-    /// Values of all segments, made by several threads: one alone is slower than the copy to the device.
+    /// Copies values of all segments, made by several threads: one alone is slower than the copy to the device.
     fn copy(
         &self,
         expansion: &Expansion,
@@ -238,7 +244,7 @@ impl Kept {
     }
 }
 
-/// What names the expanded values of shards under a plan.
+/// Returns the checksum that names the expanded values of shards under a plan.
 ///
 /// # Errors
 /// A plan that can't be written.

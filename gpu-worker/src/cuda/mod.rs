@@ -1,4 +1,5 @@
-//! Passes on an NVIDIA GPU, through the driver's library as it is found at run time; nothing of CUDA is needed to build this.
+//! Passes on an NVIDIA GPU, through the driver's library as it is found at run time; no part of CUDA is needed to
+//! build this.
 //!
 //! ```text
 //! Shard ── memory ──► expanded columns on the device, kept under the shard's name
@@ -7,7 +8,8 @@
 //!                     Partial
 //! ```
 //!
-//! Kernels are C that both NVRTC and a C compiler understand (`kernels/`): [`device::Device`] is the driver, or for tests the processor.
+//! The kernels are C that both NVRTC and a C compiler understand (`kernels/`); [`device::Device`] is the driver or,
+//! for tests, the processor.
 
 mod batch;
 mod compile;

@@ -1,4 +1,5 @@
-//! What a batch of shards has the kernels do: tables of descriptors, written while nothing has an address yet, and the launches.
+//! The work of the kernels on a batch of shards: tables of descriptors, written while nothing has an address yet, and
+//! the launches.
 
 use std::collections::HashMap;
 
@@ -6,7 +7,7 @@ use super::device::{Bounded, Buffer, Function, Queue, Work};
 use super::error::Result;
 use super::table::{Bases, Table, Word};
 
-/// Rows of a tile of scores and influence values: a few a thread.
+/// Rows of a tile of scores and influence values: a few per thread.
 const SCORE_ROWS: usize = 512;
 /// Rows of a tile of cross products, enough to make their last sum cheap.
 const CROSS_ROWS: usize = 4096;
@@ -16,43 +17,56 @@ const CROSS_WIDTH: usize = 32;
 const BIT_UNITS: usize = 64;
 /// Units of a tile of draws.
 const DRAW_UNITS: usize = 4096;
-/// Columns and 64-draw blocks of a block of draws.
+/// Columns of a block of draws.
 const DRAW_COLUMNS: usize = 16;
+/// Words of 64 draws of a block of draws.
 const DRAW_BLOCKS: usize = 4;
 
-/// Columns of equal length.
+/// Columns of equal length, in words of 8 bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Matrix {
+    /// The first word of the first column.
     pub(super) at: Word,
-    /// Between columns.
+    /// Words between the starts of two columns.
     pub(super) stride: usize,
+    /// The number of columns.
     pub(super) count: usize,
 }
 
-/// Sums of tiles, `stride` words apart.
+/// Sums of tiles.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TileSums {
+    /// The first word of the first tile's sums.
     pub(super) at: Word,
+    /// The number of tiles.
     pub(super) tiles: usize,
+    /// Words between the sums of two tiles.
     pub(super) stride: usize,
 }
 
-/// Where sums of tiles go.
+/// Sums of tiles, and the matrix of a shard's sums that they are added to.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fold {
+    /// The sums of tiles.
     pub(super) from: TileSums,
+    /// Rows of the sums of a tile.
     pub(super) rows: usize,
+    /// Columns of the sums of a tile.
     pub(super) columns: usize,
+    /// True if only the upper triangle is added.
     pub(super) upper: bool,
+    /// The first word of the matrix that is added to.
     pub(super) to: Word,
+    /// Words between two rows of that matrix.
     pub(super) stride: usize,
-    /// Places of rows and columns.
+    /// Numbers of the rows and of the columns in that matrix; [`Word::Null`] where they are in order.
     pub(super) places: [Word; 2],
+    /// True if the greatest value is kept in place of the sum.
     pub(super) greatest: bool,
 }
 
 impl Fold {
-    /// Rows and columns that go to the places of their numbers, `stride` apart.
+    /// Returns the fold of rows and columns that are in order in a matrix with `stride` words per row.
     pub(super) fn dense(from: TileSums, rows: usize, columns: usize, to: Word, stride: usize) -> Self {
         let places = [Word::Null; 2];
         Self { from, rows, columns, upper: false, to, stride, places, greatest: false }
@@ -62,15 +76,19 @@ impl Fold {
 /// Rows of one logit in one frame.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scores {
-    /// Index of the frame's descriptor.
+    /// The index of the frame's descriptor.
     pub(super) frame: usize,
+    /// The number of rows.
     pub(super) rows: usize,
+    /// The coefficients.
     pub(super) beta: Word,
+    /// True for the treated rows, false for the controls.
     pub(super) treated: bool,
+    /// True if rows count as used or unused in place of by their weights.
     pub(super) unweighted: bool,
 }
 
-/// Which kernel scores come from.
+/// The kernel that makes scores.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum ScoreKind {
     /// Residuals and variances.
@@ -81,7 +99,7 @@ pub(super) enum ScoreKind {
 }
 
 impl ScoreKind {
-    /// Columns it writes, and sums of a tile.
+    /// Returns the number of columns that it writes, and of sums per tile.
     fn sizes(self) -> (usize, usize) {
         match self {
             Self::Logit => (2, 4),
@@ -97,16 +115,18 @@ impl ScoreKind {
     }
 }
 
-/// Multiplier bits of a pass.
+/// The multiplier bits of a pass.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct BitSource {
+    /// The hashed seed ([`Bits::parameters`](stagger_estimator::multipliers::Bits::parameters)).
     pub(super) base: u64,
+    /// The probability of a bit in units of 2⁻⁶⁴.
     pub(super) probability: u64,
-    /// Blocks of 64 draws.
+    /// Words of 64 draws per unit.
     pub(super) blocks: usize,
 }
 
-/// Descriptors of a batch.
+/// The descriptors of a batch.
 #[derive(Debug, Default)]
 pub(super) struct Program {
     regressors: usize,
@@ -134,12 +154,12 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// Nothing yet, with designs of so many regressors and scores of one kind.
+    /// Returns an empty program for designs of `regressors` regressors, with scores of one kind.
     pub(super) fn new(regressors: usize, kind: ScoreKind) -> Self {
         Self { regressors, kind, ..Self::default() }
     }
 
-    /// The same with multiplier bits.
+    /// Returns the same program with multiplier bits.
     pub(super) fn drawing(self, bits: BitSource) -> Self {
         Self { bits, ..self }
     }
@@ -153,12 +173,12 @@ impl Program {
         Word::Constant(at)
     }
 
-    /// Numbers that kernels read; equal ones are held once.
+    /// Adds numbers that kernels read, and returns their place; equal ones are held once.
     pub(super) fn floats(&mut self, values: &[f64]) -> Word {
         self.constant(values.iter().map(|v| v.to_bits()).collect())
     }
 
-    /// The same by a name, of which every one has its numbers.
+    /// Does the same by a name that stands for the same numbers each time; `make` is called at its first use.
     pub(super) fn floats_of(&mut self, name: [usize; 3], make: impl FnOnce() -> Vec<f64>) -> Word {
         if let Some(known) = self.named.get(&name) {
             return *known;
@@ -168,7 +188,7 @@ impl Program {
         made
     }
 
-    /// Places that kernels read.
+    /// Adds places that kernels read.
     pub(super) fn places(&mut self, values: &[usize]) -> Word {
         self.constant(values.iter().map(|&v| v as u64).collect())
     }
@@ -183,7 +203,7 @@ impl Program {
         self.work.entry(function).or_default().add(values, operations);
     }
 
-    /// Describes a segment in a frame; its index.
+    /// Describes a segment in a frame and returns its index.
     pub(super) fn frame(
         &mut self,
         design: Word,
@@ -195,7 +215,7 @@ impl Program {
         self.frames.push(&[design, used, weights, outcomes, Word::Count(rows)])
     }
 
-    /// Scores of a logit's rows: its columns, and the sums of its tiles.
+    /// Describes the scores of a logit's rows; returns their columns and the sums of their tiles.
     pub(super) fn scores(&mut self, scores: Scores) -> (Matrix, TileSums) {
         let Scores { frame, rows, beta, treated, unweighted } = scores;
         let (columns, sums) = self.kind.sizes();
@@ -210,7 +230,8 @@ impl Program {
         (Matrix { at, stride: rows, count: columns }, TileSums { at: out, tiles, stride: sums })
     }
 
-    /// Products of columns over rows; with `upper` those of one set with itself, of which the upper triangle is wanted.
+    /// Describes products of columns over rows, and returns the sums of their tiles. With `upper` they are those of
+    /// one set with itself, of which the upper triangle is used.
     pub(super) fn cross(
         &mut self,
         (left, right): (Matrix, Matrix),
@@ -247,18 +268,19 @@ impl Program {
         TileSums { at, tiles, stride }
     }
 
-    /// A column of the influence values under way: where it starts from, and how many of the parts described before make it up.
+    /// Describes a column of the influence values: the values that it starts from, and the number of parts, described
+    /// just before, that are added.
     pub(super) fn psi_column(&mut self, source: Word, parts: usize) -> usize {
         let first = self.psi_parts.rows - parts;
         self.psi_columns.push(&[source, Word::Count(first), Word::Count(parts)])
     }
 
-    /// A side of a comparison.
+    /// Describes a side of a comparison.
     pub(super) fn psi_part(&mut self, row: [Word; 8]) {
         self.psi_parts.push(&row);
     }
 
-    /// Influence values of a segment, in the columns described last.
+    /// Describes the influence values of a segment, in the columns described last, and returns them.
     pub(super) fn psi(&mut self, columns: usize, rows: usize) -> Matrix {
         let at = self.scratch(columns * rows);
         let first = self.psi_columns.rows - columns;
@@ -271,7 +293,8 @@ impl Program {
         Matrix { at, stride: rows, count: columns }
     }
 
-    /// Sums of columns over the units whose bit is 1: one row a draw, whole blocks of 64.
+    /// Describes sums of columns over the units whose bit is 1, and returns the sums of their tiles: one row per
+    /// draw, in whole blocks of 64.
     pub(super) fn draws(&mut self, psi: Matrix, keys: Word, units: usize) -> TileSums {
         let blocks = self.bits.blocks;
         let words = self.scratch(units * blocks);
@@ -295,7 +318,7 @@ impl Program {
         TileSums { at, tiles, stride }
     }
 
-    /// Adds sums of tiles to those of a shard, after what the same group was given before. What different groups are given goes to
+    /// Adds sums of tiles to those of a shard, after the earlier folds of the same group. Different groups must have
     /// different places.
     pub(super) fn fold(&mut self, group: usize, fold: Fold) {
         if fold.rows * fold.columns > 0 && fold.from.tiles > 0 {
@@ -305,7 +328,7 @@ impl Program {
         }
     }
 
-    /// Words of scratch memory so far.
+    /// Returns the words of scratch memory so far.
     pub(super) fn scratch_words(&self) -> usize {
         self.scratch
     }
@@ -334,7 +357,7 @@ impl Program {
         (items, groups)
     }
 
-    /// Queues it all; the sums are those of the batch, and hold what adding starts from.
+    /// Queues all work; the sums are those of the batch, and hold the values that adding starts from.
     ///
     /// # Errors
     /// The device's.
@@ -384,7 +407,7 @@ impl Program {
         Ok(())
     }
 
-    /// The launches of a batch, in their order, given the addresses of the tables in theirs.
+    /// Returns the launches of a batch in their order, given the addresses of the tables in theirs.
     fn launches(&self, addresses: &[u64; TABLES], groups: usize) -> [Launch; 6] {
         let [frames, parts, score_tiles, segments, columns, psi_parts, psi_tiles, ..] = *addresses;
         let [.., bit_segments, bit_tiles, items, tiles, draw_items, draw_tiles, folds, fold_groups] =
@@ -408,7 +431,7 @@ impl Program {
     }
 }
 
-/// Tables of a batch.
+/// The number of tables of a batch.
 const TABLES: usize = 15;
 
 /// A kernel, its blocks and its arguments.

@@ -1,6 +1,6 @@
 //! The kernels' sources, in the order in which they are compiled as one.
 
-/// What every kernel shares, then the kernels: name and text.
+/// Name and text of each file: the header that every kernel uses, then the kernels.
 pub const SOURCES: [(&str, &str); 6] = [
     ("common.h", include_str!("../../kernels/common.h")),
     ("scores.cu", include_str!("../../kernels/scores.cu")),
@@ -10,7 +10,7 @@ pub const SOURCES: [(&str, &str); 6] = [
     ("fold.cu", include_str!("../../kernels/fold.cu")),
 ];
 
-/// All of them as one text; compilers name the file and line of what they find.
+/// Returns all files as one text; compilers name the file and line of what they find.
 pub fn source() -> String {
     let numbered = |(name, text): &(&str, &str)| format!("#line 1 \"{name}\"\n{text}");
     SOURCES.iter().map(numbered).collect()

@@ -14,13 +14,16 @@ use super::memory::Resident;
 use super::program::{Fold, Matrix, Program, ScoreKind, Scores};
 use super::table::Word;
 
-/// A segment in a frame, on the device.
+/// The columns of a segment in a frame, on the device.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FrameColumns {
-    /// Index of its descriptor.
+    /// The index of its descriptor.
     pub(super) index: usize,
+    /// The number of rows.
     pub(super) rows: usize,
+    /// The columns of the design.
     pub(super) design: Matrix,
+    /// The weights of the rows.
     pub(super) weights: Word,
     /// Outcomes from the second on.
     pub(super) outcomes: Matrix,
@@ -49,13 +52,14 @@ impl FrameColumns {
         Matrix { count: plan.regressors(), ..self.design }
     }
 
-    /// Products of the design with itself to `to`, and with the outcomes to `outcomes_to`.
+    /// Adds products of the design with itself to `to`.
     fn products(&self, program: &mut Program, group: usize, weights: Word, to: Word) {
         let columns = self.design.count;
         let sums = program.cross((self.design, self.design), weights, self.rows, true);
         program.fold(group, Fold { upper: true, ..Fold::dense(sums, columns, columns, to, columns) });
     }
 
+    /// Adds products of the design with the outcomes to `to`.
     fn outcome_products(&self, program: &mut Program, group: usize, weights: Word, to: Word) {
         let (columns, outcomes) = (self.design.count, self.outcomes.count);
         if outcomes == 0 {
@@ -67,8 +71,9 @@ impl FrameColumns {
     }
 }
 
-/// XᵀWX, XᵀX and XᵀWY of every (stratum, frame).
+/// The stage of XᵀWX, XᵀX and XᵀWY of every (stratum, frame).
 pub(super) struct GramStage<'a> {
+    /// The plan.
     pub(super) plan: &'a Plan,
 }
 
@@ -107,7 +112,7 @@ impl Stage for GramStage<'_> {
     }
 }
 
-/// Logits of a pass, by stratum.
+/// The logits of a pass, by stratum.
 pub(super) struct Logits<'a> {
     plan: &'a Plan,
     betas: &'a [Option<Vec<f64>>],
@@ -115,6 +120,7 @@ pub(super) struct Logits<'a> {
 }
 
 impl<'a> Logits<'a> {
+    /// Returns the logits of a plan at coefficients `betas`; `None` for a logit that takes no part.
     pub(super) fn new(plan: &'a Plan, betas: &'a [Option<Vec<f64>>]) -> Self {
         Self { plan, betas, parts: expanded::logits(plan, betas) }
     }
@@ -139,8 +145,9 @@ impl<'a> Logits<'a> {
     }
 }
 
-/// Gradient, Hessian, deviance and extremes of the active logits.
+/// The stage of gradient, Hessian, deviance and extremes of the active logits.
 pub(super) struct PropensityStage<'a> {
+    /// The logits.
     pub(super) logits: Logits<'a>,
 }
 
@@ -195,8 +202,9 @@ impl Stage for PropensityStage<'_> {
     }
 }
 
-/// Odds-weighted cross products of the controls, Hessians at the end.
+/// The stage of odds-weighted cross products of the controls, with Hessians at the end.
 pub(super) struct MomentsStage<'a> {
+    /// The logits.
     pub(super) logits: Logits<'a>,
 }
 

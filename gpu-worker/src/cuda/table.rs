@@ -1,26 +1,30 @@
-//! Tables of descriptors, whose addresses are known only when they are all written.
+//! Tables of descriptors, whose addresses are known only when all of them are written.
 
 use super::device::WORD;
 
-/// A field of a descriptor.
+/// A field of a descriptor, 8 bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Word {
+    /// A number.
     Count(usize),
+    /// A truth value: 0 or 1.
     Flag(bool),
+    /// A double.
     Float(f64),
     /// An address that is known.
     Address(u64),
-    /// Word of the batch's scratch memory.
+    /// A word of the batch's scratch memory.
     Scratch(usize),
-    /// Word of the batch's sums.
+    /// A word of the batch's sums.
     Sums(usize),
-    /// Word of the batch's constants.
+    /// A word of the batch's constants.
     Constant(usize),
+    /// The address 0.
     Null,
 }
 
 impl Word {
-    /// The address so many words further.
+    /// Returns the address `words` words further.
     pub(super) fn after(self, words: usize) -> Self {
         match self {
             Self::Address(address) => Self::Address(address + words as u64 * WORD),
@@ -35,19 +39,22 @@ impl Word {
 /// A table of descriptors: rows of words.
 #[derive(Debug, Default)]
 pub(super) struct Table {
+    /// The words of all rows.
     pub(super) words: Vec<Word>,
+    /// The number of rows.
     pub(super) rows: usize,
 }
 
 impl Table {
-    /// Adds a descriptor; its index.
+    /// Adds a descriptor and returns its index.
     pub(super) fn push(&mut self, row: &[Word]) -> usize {
         self.words.extend_from_slice(row);
         self.rows += 1;
         self.rows - 1
     }
 
-    /// Descriptors of the tiles of `rows` rows; `out` gives each one's place.
+    /// Adds descriptors of the tiles of `rows` rows of item `of`, `each` rows per tile, and returns their number;
+    /// `out` gives each tile's place.
     pub(super) fn tiles(
         &mut self,
         of: usize,
@@ -65,15 +72,18 @@ impl Table {
     }
 }
 
-/// Where memory starts.
+/// The addresses at which the kinds of memory start.
 pub(super) struct Bases {
+    /// Of constants.
     pub(super) constants: u64,
+    /// Of scratch memory.
     pub(super) scratch: u64,
+    /// Of sums.
     pub(super) sums: u64,
 }
 
 impl Bases {
-    /// The word with its address.
+    /// Returns a word with its address.
     pub(super) fn word(&self, word: Word) -> u64 {
         let place = |base: u64, at: usize| base + at as u64 * WORD;
         match word {
