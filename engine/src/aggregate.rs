@@ -1,4 +1,4 @@
-//! Aggregations from a saved result alone: every one is a linear map of the extended columns (FORMULAS §6).
+//! Aggregations of a saved result, without the data: each is a linear map of the extended columns Ψ (FORMULAS §6).
 
 mod lost;
 
@@ -14,19 +14,19 @@ use crate::spec::RunSpec;
 
 pub use stagger_estimator::aggregate::AggregateOptions;
 
-/// Why the overall effect of a window is missing.
+/// Reason of a missing overall effect: no event time of the window lies at or after treatment.
 const NO_POST: &str = "the window has no event time at or after 0";
 
-/// Settings of an aggregation that differ from the run's.
+/// Settings of inference for an aggregation, each in place of the run's.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct InferenceOverrides {
-    /// Significance level.
+    /// Significance level, between 0 and 1; `None`: the run's.
     pub alp: Option<f64>,
-    /// Simultaneous bands.
+    /// Simultaneous (uniform) bands instead of pointwise ones; `None`: the run's.
     pub cband: Option<bool>,
 }
 
-/// The window and the rule about missing cells that a specification asks for.
+/// Returns the window of event times and the rule about missing cells that a specification asks for.
 pub fn options_of(spec: &RunSpec) -> AggregateOptions {
     AggregateOptions {
         min_e: spec.min_e.unwrap_or(f64::NEG_INFINITY),
@@ -36,11 +36,11 @@ pub fn options_of(spec: &RunSpec) -> AggregateOptions {
     }
 }
 
-/// The four aggregations of a result, in place of those that it has. One that can't be had is missing, with its reason
-/// among the result's and a warning.
+/// Computes all four aggregations of a result and replaces those that it holds. An aggregation that can't be computed
+/// is left out; its reason goes to the result's `not_aggregated` and warnings.
 ///
 /// # Errors
-/// A damaged result, as [`aggregate_saved`].
+/// A damaged result, as for [`aggregate_saved`].
 pub fn aggregate_all(
     saved: &mut SavedResult,
     draws: Option<&Mat<f64>>,
@@ -51,7 +51,7 @@ pub fn aggregate_all(
     Ok(())
 }
 
-/// The same with the extended columns at hand.
+/// Does the same as [`aggregate_all`] with extended columns that the caller has already.
 pub(crate) fn aggregate_extended(saved: &mut SavedResult, extended: &Extended, options: &AggregateOptions) {
     saved.result.not_aggregated.clear();
     saved.result.warnings.retain(|warning| !lost::is_warning(warning));
@@ -70,11 +70,12 @@ pub(crate) fn aggregate_extended(saved: &mut SavedResult, extended: &Extended, o
     saved.result.warnings.extend(warnings);
 }
 
-/// Aggregates a saved result; standard errors and bands come from its draws where it has them. Limits that the type has no
-/// use for are not applied.
+/// Aggregates a saved result. Standard errors and bands come from its bootstrap draws where it has them. Limits that
+/// the type does not use are not applied.
 ///
 /// # Errors
-/// A type that there is none of, cells that can't be estimated without `na_rm`, and a window without a cell.
+/// An unknown type, cells that can't be estimated without `na_rm`, a window without a cell, a significance level
+/// outside (0, 1), and a damaged result.
 pub fn aggregate_saved(
     saved: &SavedResult,
     draws: Option<&Mat<f64>>,
@@ -85,7 +86,7 @@ pub fn aggregate_saved(
     aggregate_one(saved, &extended(saved, draws)?, kind, options, overrides).map_err(|failed| failed.0)
 }
 
-/// An aggregation, or why there is none and the cells that it lacks.
+/// An aggregation, or the error that explains its absence with the cells that it lacks.
 type Aggregated = std::result::Result<Aggte, Box<(EngineError, Option<LostCells>)>>;
 
 fn aggregate_one(
@@ -113,7 +114,7 @@ fn aggregate_one(
         .map_err(|error| Box::new((error, None)))
 }
 
-/// An error with its periods and cohorts as they are written.
+/// Writes the periods and cohorts in an error as the data have them.
 fn rewrite(saved: &SavedResult, error: EngineError) -> EngineError {
     let Some(calendar) = &saved.extended.calendar else { return error };
     let all = saved.extended.periods.iter().chain(&saved.extended.groups);
@@ -121,7 +122,7 @@ fn rewrite(saved: &SavedResult, error: EngineError) -> EngineError {
     error.rewritten(|text| calendar.relabel(text, &known))
 }
 
-/// The cells' numbers without their wrapping.
+/// The numbers of the cells, as plain slices.
 struct Cells {
     group: Vec<f64>,
     time: Vec<f64>,
@@ -155,7 +156,8 @@ impl Cells {
     }
 }
 
-/// The error of an aggregation that there is none of, with what goes with the cells that it lacks.
+/// Builds the error of an aggregation that can't be computed, with the shares of units, cells and weight that the lost
+/// cells take along.
 fn refusal(
     saved: &SavedResult,
     input: &AggregateInput<'_>,
@@ -166,7 +168,7 @@ fn refusal(
 ) -> EngineError {
     let Some(lost) = lost else { return input_error(error, error.hint()) };
     let text = format!("{error}: {}", lost::described(saved, lost));
-    // What leaves nothing is no help.
+    // A hint that leaves no cell at all would not help.
     let lenient = AggregateOptions { na_rm: true, ..*options };
     let helps = aggregate::aggregate(input, kind, &lenient).is_ok();
     input_error(&text, error.hint().filter(|_| helps))
@@ -232,7 +234,7 @@ fn summary(
     })
 }
 
-/// Groups and periods as they are written, where they are dates.
+/// Groups and periods as the data have them, where periods are dates; empty otherwise.
 fn labels(saved: &SavedResult, kind: AggregateKind, egt: &[f64]) -> Vec<String> {
     match (&saved.extended.calendar, kind) {
         (Some(calendar), AggregateKind::Group | AggregateKind::Calendar) => {

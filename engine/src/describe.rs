@@ -1,4 +1,4 @@
-//! What an input looks like before fitting: columns, periods, cohorts × periods, balance, missing values, weights.
+//! Description of an input before any fit: columns, periods, cohorts × periods, balance, missing values, weights.
 
 use arrow::array::{Array, ArrayRef};
 use serde::Serialize;
@@ -15,7 +15,7 @@ use crate::result::Num;
 use crate::run::Progress;
 use crate::spec::RunSpec;
 
-/// Which columns play which part; those not given are not looked for.
+/// Names of the columns by their role; a role without a name is not examined.
 #[derive(Clone, Debug, Default)]
 pub struct DescribeColumns {
     /// Period column.
@@ -28,7 +28,7 @@ pub struct DescribeColumns {
     pub yname: Option<String>,
     /// Weight column.
     pub weightsname: Option<String>,
-    /// How CSV files are written.
+    /// Settings of CSV files: separator, quotes, missing values.
     pub csv: CsvOptions,
 }
 
@@ -50,48 +50,48 @@ pub struct ColumnDescription {
     pub mean: Option<Num>,
 }
 
-/// Units and rows of one cohort.
+/// Counts of one cohort.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CohortDescription {
     /// First treated period; `null` for never treated.
     pub group: Num,
-    /// The same as it is written, where periods are dates.
+    /// The cohort's label in the data, where periods are dates.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
     /// Units with a complete row.
     pub units: u64,
-    /// Complete rows by period.
+    /// Complete rows, one count for each period.
     pub rows: Vec<u64>,
 }
 
-/// The panel that id, period and cohort columns make.
+/// The panel that the columns of unit, period and cohort form.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PanelDescription {
-    /// Units.
+    /// Number of units.
     pub units: u64,
     /// Periods, ascending.
     pub periods: Vec<Num>,
     /// Unit of the periods, where they are dates.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_unit: Option<TimeUnit>,
-    /// Periods as they are written, where they are dates; empty otherwise.
+    /// Labels of the periods in the data, where periods are dates; empty otherwise.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub period_label: Vec<String>,
     /// Cohorts, ascending; never treated last.
     pub cohorts: Vec<CohortDescription>,
-    /// Every unit has a row in every period.
+    /// True if every unit has a row in every period.
     pub balanced: bool,
-    /// Rows that units lack to be balanced.
+    /// Number of rows that are missing from a balanced panel of these units.
     pub absent_rows: u64,
-    /// Rows with a missing value in the outcome or weight.
+    /// Number of rows without a value in the outcome or weight.
     pub incomplete_rows: u64,
-    /// Rows without unit or period.
+    /// Number of rows without unit, period or, for triple differences, eligibility.
     pub keyless_rows: u64,
-    /// Whether weights vary within units; `None` without weights.
+    /// True if weights vary within units; `None` without weights.
     pub weights_vary: Option<bool>,
 }
 
-/// What an input looks like.
+/// Result of [`describe`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Description {
     /// Number of files.
@@ -107,7 +107,7 @@ pub struct Description {
 }
 
 impl DescribeColumns {
-    /// All columns, those with a part as it wants them.
+    /// All columns; those with a role are read as their role demands.
     fn selection(&self) -> Selection {
         let mut out = Selection::of(&[]);
         out.csv.clone_from(&self.csv);
@@ -118,7 +118,10 @@ impl DescribeColumns {
     }
 }
 
-/// Describes an input.
+/// Describes an input: every column of its files and, where unit, period and cohort are named, the panel.
+///
+/// # Errors
+/// Files that can't be read, and columns that are missing or of a type that their role does not allow.
 pub fn describe(inputs: &[String], columns: &DescribeColumns) -> Result<Description> {
     let source = Source::select(expand(inputs)?, &columns.selection())?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -135,7 +138,8 @@ pub fn describe(inputs: &[String], columns: &DescribeColumns) -> Result<Descript
         }
     }
     let names = source.column_names();
-    // Lines of text are read whole, whatever is wanted of them; of other files each column is read by itself.
+    // Text files are read line by line whichever columns are needed, so that one pass reads all of them; of other files
+    // each column is read by itself.
     let together = if source.has_text() { names.len().max(1) } else { 1 };
     let groups: Vec<&[String]> = names.chunks(together).collect();
     let described = parallel::map(threads, groups.len(), |group| describe_columns(&source, groups[group]))?;
@@ -155,7 +159,7 @@ pub fn describe(inputs: &[String], columns: &DescribeColumns) -> Result<Descript
     })
 }
 
-/// What has been seen of a column.
+/// Running counts and sums of one column.
 struct Tally<'a> {
     name: &'a str,
     is_number: bool,
@@ -203,7 +207,7 @@ impl<'a> Tally<'a> {
     }
 }
 
-/// Describes columns in one reading.
+/// Describes several columns in one pass over the input.
 fn describe_columns(source: &Source, names: &[String]) -> Result<Vec<ColumnDescription>> {
     let mut tallies: Vec<Tally<'_>> = names.iter().map(|name| Tally::new(source, name)).collect();
     let mut scratch = Vec::new();

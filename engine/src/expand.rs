@@ -1,4 +1,4 @@
-//! Blocks of a shard as the kernels want them: design, weights and outcomes of one frame.
+//! Blocks of a shard in the form that kernels read: design, weights and outcomes of one frame.
 
 use stagger_estimator::block::{Block, multiply, standardize, subtract};
 use stagger_estimator::columns::{Columns, padded};
@@ -9,11 +9,12 @@ use stagger_estimator::subset_sums::BLOCK;
 use crate::plan::{Plan, ShareWeight};
 use crate::shard::{Segment, Shard};
 
-/// Work space for one block.
+/// Work space for one block of at most `BLOCK` units.
 pub(crate) struct BlockSpace {
     design: Columns,
     outcomes: Columns,
-    /// Units used, rows used in the frame, weights, product of the parts of a design column.
+    /// Four columns: mask of used units, mask of used rows in the frame, weights, product of the parts of a design
+    /// column.
     rows: Columns,
     padded: usize,
     units: usize,
@@ -24,10 +25,11 @@ const UNITS: usize = 0;
 const USED: usize = 1;
 const WEIGHTS: usize = 2;
 const PRODUCT: usize = 3;
-/// Column of the outcome in blocks of levels; zeros stand before it.
+/// Column of the outcome in blocks of levels; the column before it holds zeros.
 const LEVEL: usize = 1;
 
 impl BlockSpace {
+    /// Allocates the columns for the design and outcomes of a plan.
     pub(crate) fn new(plan: &Plan) -> Self {
         Self {
             design: Columns::zeros(BLOCK, plan.design_columns()),
@@ -39,7 +41,7 @@ impl BlockSpace {
         }
     }
 
-    /// Takes the units of a segment from row `start` on; sets the mask of used units.
+    /// Starts a block: the units of a segment from row `start` on, at most `BLOCK`. Sets the mask of used units.
     pub(crate) fn begin(&mut self, plan: &Plan, shard: &Shard, segment: &Segment, start: usize) {
         self.units = (segment.start + segment.units - start).min(BLOCK);
         self.padded = padded(self.units);
@@ -54,22 +56,23 @@ impl BlockSpace {
         }
     }
 
-    /// Units of the block, padding aside.
+    /// Number of units in the block, without padding.
     pub(crate) fn units(&self) -> usize {
         self.units
     }
 
-    /// Units of the block, padded to whole lanes.
+    /// Number of rows in the block: its units, padded to whole lanes.
     pub(crate) fn rows(&self) -> usize {
         self.padded
     }
 
-    /// 1 for units that are used, else 0.
+    /// Mask of used units: 1 for units that are used, else 0; one value for each row.
     pub(crate) fn used(&self) -> &[f64] {
         &self.rows.col(UNITS)[..self.padded]
     }
 
-    /// Writes the weight by which every unit counts in its cohort's share.
+    /// Writes the weight of every unit in its cohort's share (FORMULAS §6) to the first [`rows`](Self::rows) values of
+    /// `out`.
     pub(crate) fn share_weights(&self, plan: &Plan, shard: &Shard, segment: &Segment, out: &mut [f64]) {
         let units = self.used();
         let Some(weights) = &shard.weights else {
@@ -95,7 +98,8 @@ impl BlockSpace {
         }
     }
 
-    /// Outcomes of the kept periods less the first one's, where differences are taken.
+    /// Loads the outcomes of the kept periods minus that of the first one, where the row model is differences;
+    /// otherwise does nothing.
     pub(crate) fn load_differences(&mut self, plan: &Plan, shard: &Shard, segment: &Segment) {
         let (rows, start) = (self.padded, self.start);
         let (RowModel::Differences, Some(&first)) = (plan.model, plan.periods.first()) else { return };
@@ -106,7 +110,7 @@ impl BlockSpace {
         }
     }
 
-    /// Rows, weights, design and, in levels, outcomes of a frame.
+    /// Loads the rows, weights, design and, in levels, outcomes of a frame.
     pub(crate) fn load_frame(&mut self, plan: &Plan, shard: &Shard, segment: &Segment, frame: &Frame) {
         let (rows, start) = (self.padded, self.start);
         let units = self.rows.col(UNITS)[..rows].to_vec();
@@ -126,7 +130,7 @@ impl BlockSpace {
         self.rows.col_mut(USED)[..rows].copy_from_slice(&used);
     }
 
-    /// 1 for the units whose row the frame takes.
+    /// Mask of the units whose row the frame uses.
     fn frame_rows(
         &self,
         plan: &Plan,
@@ -173,7 +177,7 @@ impl BlockSpace {
         }
     }
 
-    /// The block in the frame loaded last.
+    /// The block in the frame that was loaded last.
     pub(crate) fn block(&self, plan: &Plan) -> Block<'_> {
         let rows = self.padded;
         Block {
@@ -187,7 +191,7 @@ impl BlockSpace {
     }
 }
 
-/// Whether a frame may leave out rows of units that are used.
+/// Tells if a frame may leave out rows of units that are used.
 pub(crate) fn masks_rows(shard: &Shard, segment: &Segment, frame: &Frame) -> bool {
     frame.rows.is_some() && shard.incomplete.is_some() && segment.period.is_none()
 }

@@ -1,4 +1,4 @@
-//! Factor levels, over the units that are used: levels that no used row has get no column (FORMULAS §1.9).
+//! Factor levels over the units that are used: a level that no used row has gets no design column (FORMULAS §1.9).
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -13,10 +13,13 @@ use crate::plan::SampleMask;
 use crate::shard::{Shard, ShardColumn};
 use crate::survey::{Counts, Survey};
 
-/// More levels than this make a design that no cell can estimate.
+/// Largest number of levels: a design with more could not be estimated in any cell.
 const MOST_LEVELS: usize = 2_000;
 
 /// Replaces the values of every factor by the index of their level; returns the number of levels by column name.
+///
+/// # Errors
+/// More than [`MOST_LEVELS`] levels, numbers beyond 2^53 as levels, and shards that can't be read.
 pub(crate) fn encode(
     panel: &mut Panel,
     mask: &SampleMask,
@@ -62,7 +65,8 @@ pub(crate) fn encode(
     Ok(found)
 }
 
-/// Refuses numbers of which several may have become one: a store keeps variables that nobody asked for as a factor as doubles.
+/// Refuses numbers beyond 2^53, where several codes may have become one: a store keeps variables that were not prepared
+/// as factors as doubles.
 fn check_exact(name: &str, values: &BTreeSet<u64>) -> Result<()> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     match values.iter().map(|bits| f64::from_bits(*bits)).find(|value| value.abs() > EXACT) {
@@ -76,7 +80,7 @@ fn check_exact(name: &str, values: &BTreeSet<u64>) -> Result<()> {
     }
 }
 
-/// Numbers ascend, `codes` too; texts are in the order of their bytes.
+/// Sorts levels: numbers ascending (those in `codes` too), texts by their bytes.
 fn sorted_levels(values: BTreeSet<u64>, texts: Option<Arc<Vec<String>>>, codes: bool) -> Vec<u64> {
     let mut levels: Vec<u64> = values.into_iter().collect();
     match texts {
@@ -89,7 +93,7 @@ fn sorted_levels(values: BTreeSet<u64>, texts: Option<Arc<Vec<String>>>, codes: 
     levels
 }
 
-/// By atom: the index of each value's level.
+/// Atoms that are factors, each with the index of every value's level, by the value's bits.
 pub(crate) type Recodes = Vec<(usize, HashMap<u64, f64>)>;
 
 /// Replaces the values of a shard's factors by the index of their level.
@@ -97,7 +101,8 @@ pub(crate) fn recode(shard: &mut Shard, recodes: &Recodes) {
     recodes.iter().for_each(|(atom, codes)| recode_column(&mut shard.atoms[*atom], codes));
 }
 
-/// Values outside the sample have no level; they get one past the last, which matches no design column.
+/// Replaces values by level indices. Values outside the sample have no level: they get one past the last, which matches
+/// no design column.
 fn recode_column(column: &mut ShardColumn, codes: &HashMap<u64, f64>) {
     let recode = |values: &mut Arc<AlignedVec>| {
         for value in Arc::make_mut(values).iter_mut() {

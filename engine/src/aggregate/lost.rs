@@ -1,4 +1,5 @@
-//! What aggregations lack: cells that could not be estimated, what goes with them, and standard errors that are zero.
+//! Losses of aggregations: cells that could not be estimated, the units and weight that go with them, and standard
+//! errors that are zero.
 
 use std::collections::BTreeMap;
 
@@ -14,12 +15,12 @@ const NOT_GIVEN: &str = "not aggregated: ";
 /// Begins the warning on an aggregation that leaves cells out.
 const LEFT_OUT: &str = "left out of aggregations: ";
 
-/// Whether a warning is one of [`warnings`].
+/// Tells if a warning is one of [`warnings`].
 pub(super) fn is_warning(text: &str) -> bool {
     text.starts_with(NOT_GIVEN) || text.starts_with(LEFT_OUT)
 }
 
-/// The cells without an estimate among those that an aggregation is taken over; none if there are none.
+/// Returns the cells without an estimate among those that an aggregation is taken over; `None` if all have one.
 pub(super) fn lost(
     saved: &SavedResult,
     input: &AggregateInput<'_>,
@@ -48,12 +49,12 @@ pub(super) fn lost(
     })
 }
 
-/// p_g of a group.
+/// Share p_g of a group among the treated (FORMULAS §6).
 fn share(input: &AggregateInput<'_>, group: f64) -> f64 {
     input.groups.iter().zip(input.shares).find(|(g, _)| **g == group).map_or(0.0, |(_, share)| *share)
 }
 
-/// Units of the groups that lose all their cells after treatment, and of all groups that have some.
+/// Counts the units of groups that lose all their cells after treatment, and those of all groups that have such cells.
 fn units(saved: &SavedResult, input: &AggregateInput<'_>, cells: &[usize]) -> (u64, u64) {
     let (mut lost, mut all) = (0, 0);
     let post: Vec<usize> = cells.iter().copied().filter(|&k| input.group[k] <= input.time[k]).collect();
@@ -69,12 +70,12 @@ fn units(saved: &SavedResult, input: &AggregateInput<'_>, cells: &[usize]) -> (u
     (lost, all)
 }
 
-/// What goes with the lost cells, then the cells by reason.
+/// Words the shares that go with the lost cells, then the cells by reason.
 pub(super) fn described(saved: &SavedResult, lost: &LostCells) -> String {
     format!("{}: {}", shares(saved, lost), named(saved, lost))
 }
 
-/// `22 of 44 treated units, 4 of 6 post-treatment cells, 66.7% of the post-treatment weight`.
+/// Words the shares, as in `22 of 44 treated units, 4 of 6 post-treatment cells, 66.7% of the post-treatment weight`.
 fn shares(saved: &SavedResult, lost: &LostCells) -> String {
     if lost.post_cells == 0 {
         return format!("{} before treatment", counted(lost.group.len(), "cell"));
@@ -92,7 +93,7 @@ fn shares(saved: &SavedResult, lost: &LostCells) -> String {
     parts.join(", ")
 }
 
-/// The cells, by reason.
+/// Names the cells, grouped by reason.
 fn named(saved: &SavedResult, lost: &LostCells) -> String {
     let cells = &saved.result.att_gt;
     let place = |i: usize| {
@@ -110,7 +111,7 @@ fn named(saved: &SavedResult, lost: &LostCells) -> String {
     by_reason.iter().map(phrase).collect::<Vec<_>>().join("; ")
 }
 
-/// One warning for all aggregations that lack the same.
+/// Returns the warnings on missing and incomplete aggregations: one for all aggregations that lack the same cells.
 pub(super) fn warnings(saved: &SavedResult) -> Vec<String> {
     let mut told: Vec<(String, Vec<&str>)> = Vec::new();
     let mut tell = |text: String, kind: &'static str| match told.iter_mut().find(|(known, _)| *known == text)
@@ -134,7 +135,7 @@ pub(super) fn warnings(saved: &SavedResult) -> Vec<String> {
     told.into_iter().map(|(text, kinds)| text.replacen("KINDS", &kinds.join(", "), 1)).collect()
 }
 
-/// Why an estimate that is there has no standard error.
+/// Returns the reason why an existing estimate has no standard error; `None` if it has one.
 pub(super) fn no_error(saved: &SavedResult, estimand: &Estimand, se: f64) -> Option<String> {
     if !se.is_nan() {
         return None;

@@ -1,8 +1,10 @@
-//! A shard as kernels of a device read it: the blocks of `expand` one below the other, column after column, and what each enters.
+//! Expansion of a shard into the columns that the kernels of a device read: the blocks of `expand` below each other,
+//! column by column, with their offsets.
 //!
-//! The used segments of a shard are expanded in every frame in which their stratum enters something. Values come in two parts:
-//! the design's (covariates, masks, weights, shares), which every stage reads, and the outcomes', which the fits of logits do without.
-//! Values are those of the processor's kernels, bit for bit, as the same code makes them.
+//! The used segments of a shard are expanded in every frame in which their stratum enters some sum. Values come in two
+//! arrays: those of the design (covariates, masks, weights, shares), which every stage reads, and those of the
+//! outcomes, which the fits of logits do not read. They are the processor's values bit for bit, because the same code
+//! computes them.
 
 use std::ops::Range;
 
@@ -19,59 +21,61 @@ use crate::plan::Plan;
 use crate::shard::{Segment, Shard};
 use crate::task::{InfluenceInputs, LogitPart, SegmentPart, influence_parts, logit_parts, segment_columns};
 
-/// A used segment.
+/// A used segment: the offsets of its columns in the two arrays.
 #[derive(Clone, Debug)]
 pub struct ExpandedSegment {
-    /// Its place in the shard.
+    /// The segment of the shard.
     pub segment: Segment,
-    /// Rows of its columns: its units, padded with zeros to whole lanes.
+    /// Number of rows of its columns: its units, padded with zeros to whole lanes.
     pub rows: usize,
-    /// Where the mask of used units starts among the design's values, as the first of the segment's.
+    /// Offset of the mask of used units in the design array; the first of the segment's columns.
     pub units_at: usize,
-    /// Where the segment's outcomes start, among the outcomes' values.
+    /// Offset of the segment's outcomes in the outcome array.
     pub outcomes_at: usize,
-    /// Where the weights start by which units count in their cohort's share; the mask's place where they all count once.
+    /// Offset in the design array of the weights of units in their cohort's share; `units_at` where every unit counts
+    /// as 1.
     pub shares_at: usize,
-    /// Its frames, among those of the shard.
+    /// Indices of its frames in [`Expansion::frames`].
     pub frames: Range<usize>,
 }
 
-/// A segment in one frame.
+/// A segment in one frame: the offsets of its columns.
 #[derive(Clone, Copy, Debug)]
 pub struct ExpandedFrame {
-    /// Index of the expanded segment.
+    /// Index of the segment in [`Expansion::segments`].
     pub segment: usize,
-    /// Index of the stratum.
+    /// Index of its stratum in the plan.
     pub stratum: usize,
-    /// Index of the frame.
+    /// Index of the frame in the plan's comparisons.
     pub frame: usize,
-    /// Rows of its columns, which follow each other.
+    /// Number of rows of its columns, which follow each other.
     pub rows: usize,
-    /// Where the design columns start, among the design's values.
+    /// Offset of the design columns in the design array.
     pub design_at: usize,
-    /// Where the mask of used rows starts, among the design's values.
+    /// Offset of the mask of used rows in the design array.
     pub used_at: usize,
-    /// Where the weights start, among the design's values; the mask's place without a weight column.
+    /// Offset of the weights in the design array; `used_at` without a weight column.
     pub weights_at: usize,
-    /// Where the outcome columns from the second on start, among the outcomes' values; the first one is zero everywhere.
+    /// Offset in the outcome array of the outcome columns from the second on; the first column is zero everywhere and
+    /// not stored.
     pub outcomes_at: usize,
 }
 
-/// Where everything of a shard goes.
+/// Layout of a shard's expanded columns.
 #[derive(Clone, Debug, Default)]
 pub struct Expansion {
-    /// Used segments, in the order of the shard.
+    /// The used segments, in the order of the shard.
     pub segments: Vec<ExpandedSegment>,
-    /// Segments × frames, segment by segment, frames ascending.
+    /// Segments × frames: segment by segment, frames ascending.
     pub frames: Vec<ExpandedFrame>,
-    /// Number of the design's values.
+    /// Length of the design array.
     pub design_values: usize,
-    /// Number of the outcomes' values.
+    /// Length of the outcome array.
     pub outcome_values: usize,
 }
 
 impl Expansion {
-    /// The places of a shard's columns under a plan.
+    /// Lays out the columns of a shard under a plan.
     pub fn new(plan: &Plan, shard: &Shard) -> Self {
         let by_stratum = frames_of_strata(plan);
         let mut out = Self::default();
@@ -122,7 +126,7 @@ impl Expansion {
         self.design_values - values
     }
 
-    /// Hands over the design's values of some segments: `put(at, values)` for runs of them.
+    /// Computes the design values of some segments: calls `put(offset, values)` with consecutive runs of them.
     pub fn fill_design(
         &self,
         plan: &Plan,
@@ -145,7 +149,8 @@ impl Expansion {
         });
     }
 
-    /// Hands over the outcomes' values of some segments, of a shard that has its outcomes.
+    /// Computes the outcome values of some segments: calls `put(offset, values)` with consecutive runs of them. The
+    /// shard must have its outcomes.
     pub fn fill_outcomes(
         &self,
         plan: &Plan,
@@ -208,7 +213,7 @@ impl ExpandedFrame {
     }
 }
 
-/// Whether units of the segment count in their cohort's share by anything but 1.
+/// Tells if some unit of the segment counts in its cohort's share with a weight other than 1.
 fn has_shares(plan: &Plan, shard: &Shard, segment: &Segment) -> bool {
     let share = |(_, role): &(usize, Role)| *role == Role::Share;
     shard.weights.is_some() && plan.stratum_columns[segment.stratum].iter().any(share)
@@ -236,10 +241,11 @@ fn frames_of_strata(plan: &Plan) -> Vec<Vec<usize>> {
     out
 }
 
-/// Names everything of a plan that expanded values depend on, besides the shard: as long as it stays, a device may keep them.
+/// Returns a hash of everything in a plan that expanded values depend on, besides the shard. A device may keep the
+/// values while it stays the same.
 ///
 /// # Errors
-/// A plan that can't be written, which none is.
+/// A plan that can't be serialized, which does not happen in practice.
 pub fn checksum(plan: &Plan) -> Result<u128> {
     let frames = (frames_of_strata(plan), &plan.comparisons.frames);
     let sample = (&plan.mask, &plan.periods, plan.model, plan.weighted, plan.share_weight);
@@ -249,24 +255,25 @@ pub fn checksum(plan: &Plan) -> Result<u128> {
     Ok(xxh3_128(&bytes))
 }
 
-/// By stratum: the active logits that it enters, each with its frame, ordered by frame.
+/// Returns, for each stratum, the active logits that it enters with its frame in each, ordered by frame. `betas` holds
+/// the coefficients by logit, `None` for an inactive one.
 pub fn logits(plan: &Plan, betas: &[Option<Vec<f64>>]) -> Vec<Vec<(usize, LogitPart)>> {
     logit_parts(plan, betas).0
 }
 
-/// What an `Influence` pass takes of its stage.
+/// The parts of an `Influence` stage's input that decide which columns of Ψ a segment enters.
 #[derive(Clone, Copy, Debug)]
 pub struct Columns<'a> {
-    /// Corrections by comparison.
+    /// Corrections of the influence function for the nuisance estimates, by comparison.
     pub corrections: &'a [Option<Correction>],
-    /// Coefficients by logit.
+    /// Coefficients by logit; `None` for an inactive one.
     pub betas: &'a [Option<Vec<f64>>],
-    /// Extended columns of the partial, ascending.
+    /// Indices of the extended columns Ψ in the partial, ascending.
     pub columns: &'a [usize],
 }
 
-/// The columns of Ψ that a segment's units enter: their positions among the partial's columns, ascending, and the parts that make
-/// them up, each with the column's position among these.
+/// Returns the columns of Ψ that a segment's units enter: their positions in the partial, ascending, with the role of
+/// the stratum in each; and the parts that add up to them, each with its column's position in the first list.
 pub fn influence(
     plan: &Plan,
     segment: &Segment,

@@ -1,7 +1,7 @@
-//! What computes the sums of a pass over shards: the processor's kernels, or those of a device behind the same trait.
+//! Kernels compute the sums of a pass over shards: on the processor, or on a device behind the same trait.
 //!
-//! A kernel's own bits never change: they depend on the plan, the stage and the shard alone. Those of two kinds of kernels agree to
-//! 1e-12, relative to the size of what is summed; results in storage say which kinds made them.
+//! The bits of a kernel depend on the plan, the stage and the shard alone. Two kinds of kernels agree to 1e-12,
+//! relative to the size of what is summed; results in storage record the kinds that made them.
 
 #[doc(hidden)]
 pub mod conformance;
@@ -19,19 +19,19 @@ use crate::reduce::{Node, SubtreeStack};
 use crate::shard::Shard;
 use crate::task::{StageInput, shard_partial};
 
-/// Whose bits a partial has.
+/// Kind of the machine that computed a partial: it decides the bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// A processor's, whichever.
+    /// Any processor.
     #[default]
     Cpu,
-    /// An NVIDIA GPU's.
+    /// An NVIDIA GPU.
     Cuda,
 }
 
 impl Kind {
-    /// Name, as in `--device`.
+    /// Returns the name, as in `--device`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Cpu => "cpu",
@@ -40,76 +40,76 @@ impl Kind {
     }
 }
 
-/// A shard by its content: what a device may keep of it across stages and rounds.
+/// Identity of a shard's content, under which a device may keep it across stages and rounds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ShardName {
-    /// Checksum of the panel as its specifications see it.
+    /// Checksum of the panel as the run's specifications see it.
     pub panel: String,
-    /// Which specification sees it.
+    /// Index of the specification that reads it.
     pub spec: usize,
-    /// Which shard of the panel.
+    /// Index of the shard in the panel.
     pub index: usize,
 }
 
-/// A shard, and its name where it has one.
+/// A shard and, where it has one, its name.
 #[derive(Clone, Copy, Debug)]
 pub struct Named<'a> {
-    /// Its columns; those that the stage needs are there.
+    /// The shard; it has at least the columns that the stage reads.
     pub shard: &'a Shard,
-    /// Under which a device may keep it.
+    /// Name under which a device may keep the shard; `None`: it may not.
     pub name: Option<&'a ShardName>,
 }
 
-/// Memory of a device.
+/// Memory use of a device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeviceMemory {
     /// Bytes in use by shards and sums.
     pub used: u64,
-    /// Most bytes that were in use.
+    /// Largest number of bytes in use so far.
     pub peak: u64,
-    /// Bytes that may be in use.
+    /// Number of bytes that may be in use.
     pub limit: u64,
-    /// Shards that were there already when they were wanted, since the kernel was made.
+    /// Number of shards that were found in memory when a pass needed them, since the kernel was made.
     pub kept: u64,
 }
 
-/// Computes passes.
+/// A way to compute passes.
 pub trait Kernel: fmt::Debug + Send + Sync {
-    /// Whose bits they are.
+    /// Returns the kind, which decides the bits.
     fn kind(&self) -> Kind;
 
-    /// What it runs on, for logs.
+    /// Returns the name of the machine it runs on, for logs.
     fn device(&self) -> String;
 
-    /// Memory of its device, where that is not the process's.
+    /// Returns the memory use of its device; `None` where that is the memory of the process.
     fn memory(&self) -> Option<DeviceMemory> {
         None
     }
 
-    /// Begins a pass of a stage.
+    /// Starts a pass of one stage.
     ///
     /// # Errors
-    /// A device that fails.
+    /// A failure of the device.
     fn pass<'a>(&'a self, plan: &'a Plan, input: &'a StageInput) -> Result<Box<dyn Pass + 'a>>;
 }
 
-/// A pass under way: shards in, sums out.
+/// A pass under way: takes shards, returns sums.
 pub trait Pass {
-    /// Adds shard number `index` of the pass; indices ascend without gaps. `memory` keeps multiplier bits for the next
-    /// specification on the same shard, and may be left alone.
+    /// Adds shard number `index` of the pass; the indices ascend without gaps. `memory` may keep multiplier bits for
+    /// the next specification that reads the same shard.
     ///
     /// # Errors
-    /// A device that fails, or whose memory one shard does not fit.
+    /// A failure of the device, or a shard that does not fit its memory.
     fn add(&mut self, index: usize, shard: Named<'_>, memory: &mut Option<BitMemory>) -> Result<()>;
 
-    /// The sums, merged to maximal aligned subtrees of the reduction tree.
+    /// Returns the sums, merged to maximal aligned subtrees of the reduction tree.
     ///
     /// # Errors
-    /// A device that fails.
+    /// A failure of the device.
     fn finish(self: Box<Self>) -> Result<Vec<(Node, Partial)>>;
 }
 
-/// The kernels of `estimator`, on the thread that calls.
+/// The kernels of the crate `estimator`, on the calling thread.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CpuKernel;
 

@@ -1,5 +1,5 @@
-//! Covariates that can't be computed from the values that are there, like the logarithm of 0: looked up in the input, as the panel
-//! does not know rows any more.
+//! Covariates that can't be computed from existing values, like the logarithm of 0. Their rows are looked up in the
+//! input, because the panel no longer knows rows.
 
 use stagger_estimator::formula::{Atom, Expr};
 
@@ -10,7 +10,7 @@ use crate::input::{Source, with_f64};
 use crate::panel::Panel;
 use crate::parallel;
 
-/// Adds the rows of each computed covariate that has some to the panel's remarks.
+/// Adds the rows in which a computed covariate has no value to the panel's remarks, for each covariate with such rows.
 pub(super) fn locate(panel: &mut Panel, wanted: &Wanted<'_>, source: &Source, threads: usize) -> Result<()> {
     for (atom, &[rows, _]) in wanted.formula.atoms().iter().zip(&panel.census.computed) {
         if let (Atom::Numeric(expression), true) = (atom, rows > 0) {
@@ -21,7 +21,7 @@ pub(super) fn locate(panel: &mut Panel, wanted: &Wanted<'_>, source: &Source, th
     Ok(())
 }
 
-/// Rows in which all columns of an expression have values, but the expression has none.
+/// Finds the rows in which all columns of an expression have values, but the expression itself has none.
 fn look_up(expression: &Expr, source: &Source, threads: usize) -> Result<Gap> {
     let names: Vec<String> = expression.columns().into_iter().map(str::to_owned).collect();
     let workers = parallel::for_each(threads, source.chunks().len(), Gap::default, |gap, index| {

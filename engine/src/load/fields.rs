@@ -1,4 +1,4 @@
-//! Which fields of the placed rows a specification reads, and how its atoms come from them.
+//! Fields of the placed rows that a specification reads, and the way from fields to atoms of its formula.
 
 use std::collections::BTreeSet;
 
@@ -8,28 +8,37 @@ use super::slots::{FieldKind, Slots};
 use super::{Columns, Wanted};
 use crate::error::{EngineError, Result};
 
-/// How an atom of the formula comes from the fields.
+/// The way from fields to one atom of the formula.
 #[derive(Debug)]
 pub(crate) struct AtomPlan {
-    /// Fields it reads.
+    /// Indices of the fields it reads.
     pub(crate) fields: Vec<usize>,
-    /// Value from those fields' values; `None` for the field itself.
+    /// Expression over those fields with their column names; `None` if the atom is the field itself.
     pub(crate) expression: Option<(Expr, Vec<String>)>,
+    /// True if the values are codes of interned texts.
     pub(crate) text: bool,
-    /// The texts are numbers of many digits.
+    /// True if those texts are numbers of too many digits for a double.
     pub(crate) code: bool,
 }
 
-/// The fields that one specification reads.
+/// Indices of the fields that one specification reads.
 #[derive(Debug)]
 pub(crate) struct FieldUse {
+    /// Field of the outcome.
     pub(crate) outcome: usize,
+    /// The atoms of the formula, in its order.
     pub(crate) atoms: Vec<AtomPlan>,
+    /// Field of the weight.
     pub(crate) weight: Option<usize>,
+    /// Fields of the cluster variables beyond the unit, in the specification's order.
     pub(crate) clusters: Vec<usize>,
 }
 
 impl FieldUse {
+    /// Finds the fields of a specification among the slots.
+    ///
+    /// # Errors
+    /// A text column in an expression of the formula, and columns without a field (a defect).
     pub(crate) fn of(columns: &Columns, wanted: &Wanted<'_>, slots: &Slots) -> Result<Self> {
         let find = |name: &str, fits: &dyn Fn(FieldKind) -> bool| {
             slots
@@ -53,7 +62,7 @@ impl FieldUse {
         })
     }
 
-    /// Fields whose missing values make a row incomplete.
+    /// Returns the fields whose missing values make a row incomplete.
     pub(crate) fn fields(&self) -> BTreeSet<usize> {
         let atoms = self.atoms.iter().flat_map(|a| a.fields.iter().copied());
         atoms.chain([self.outcome]).chain(self.weight).chain(self.clusters.iter().copied()).collect()
@@ -77,7 +86,8 @@ fn atom_plans(columns: &Columns, formula: &Formula, field_of: FindField<'_>) -> 
         .collect()
 }
 
-/// A column as it is. One that is used as a factor and as a number has two fields, where its numbers have too many digits.
+/// An atom that is a column by itself. A column whose numbers have too many digits has two fields if it is used as a
+/// factor and as a number.
 fn levels(columns: &Columns, name: &str, factor: bool, field_of: FindField<'_>) -> Result<AtomPlan> {
     let mut known = columns.covariates.iter().filter(|c| c.name == name);
     let wanted = columns.covariates.iter().find(|c| c.name == name && c.code == factor);

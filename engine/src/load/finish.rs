@@ -1,4 +1,5 @@
-//! Rows become columns: atoms of the formula evaluated, missing values marked, constants kept once, rows counted.
+//! Third step of loading: rows become columns. Atoms of the formula are evaluated, missing values marked, constants
+//! stored once, rows counted.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -17,18 +18,18 @@ use crate::parallel;
 use crate::shard::{PeriodBits, Segment, Shard, ShardColumn};
 use crate::survey::Surveyor;
 
-/// Rows transposed at a time; their slots stay in the first cache.
+/// Number of rows transposed at a time; their slots stay in the first-level cache.
 const TILE: usize = 64;
 
 /// Slots of one shard as columns; NaN where missing.
 pub(super) struct RawShard {
-    /// One column a slot.
+    /// One column for each slot.
     pub(super) columns: Vec<AlignedVec>,
-    /// Per slot: whether some unit has no value.
+    /// By slot: true if some unit has no value.
     pub(super) gaps: Vec<bool>,
-    /// Units × periods that have no row; `None` if all have.
+    /// Units × periods without a row; `None` if all have one.
     pub(super) absent: Option<PeriodBits>,
-    /// Per field: whether two values of a unit differ.
+    /// By field: true if two values of some unit differ.
     pub(super) varies: Vec<bool>,
 }
 
@@ -143,7 +144,7 @@ fn transpose(buffer: &Buffer, slots: &Slots, segments: &[Segment], rows: usize, 
     RawShard { columns, gaps, absent, varies }
 }
 
-/// Whether some unit has two different values (missing ones aside).
+/// Tells if some unit has two different values (missing ones aside).
 fn field_varies(field: &Field, columns: &[AlignedVec], rows: usize, periods: usize) -> bool {
     if field.kind == FieldKind::Outcome {
         return true;
@@ -157,7 +158,7 @@ fn field_varies(field: &Field, columns: &[AlignedVec], rows: usize, periods: usi
 
 pub(super) struct Builder<'a> {
     pub(super) slots: &'a Slots,
-    /// By field: whether it varies in some shard of the panel.
+    /// By field: true if it varies in some shard of the panel.
     pub(super) varies: &'a [bool],
     pub(super) periods: usize,
     pub(super) segments: &'a [Segment],
@@ -167,13 +168,14 @@ pub(super) struct Builder<'a> {
 /// A shard as one specification sees it.
 pub(super) struct Built {
     pub(super) shard: Shard,
-    /// Units × periods that have no row; `None` if all have.
+    /// Units × periods without a row; `None` if all have one.
     absent: Option<Arc<PeriodBits>>,
-    /// As [`Census::computed`].
+    /// Same as [`Census::computed`].
     computed: Vec<[u64; 2]>,
 }
 
-/// A specification's atoms that are computed, its mask, and by atom the rows that lack the computed value alone.
+/// A specification's computed atoms, its mask of incomplete rows, and by atom the rows that lack the computed value
+/// alone.
 type Evaluated = (Vec<Option<ShardColumn>>, Option<PeriodBits>, Vec<[u64; 2]>);
 
 impl Builder<'_> {
@@ -241,7 +243,7 @@ impl Builder<'_> {
         self.slots.fields.iter().map(of).collect()
     }
 
-    /// A field's columns; one column where it turned out constant in all shards.
+    /// Returns the columns of a field; a single one if it is constant in all shards.
     fn collect(
         &self,
         index: usize,
@@ -273,7 +275,8 @@ impl Builder<'_> {
         ShardColumn::Constant(Arc::new(merged))
     }
 
-    /// A field that is constant in this shard, but varies in another: a column a period, missing where there is no row.
+    /// Repeats a field that is constant in this shard but varies in another: one column for each period, missing where
+    /// there is no row.
     fn spread(&self, values: Arc<AlignedVec>, absent: Option<&PeriodBits>) -> ShardColumn {
         let of = |period: usize| match absent {
             None => Arc::clone(&values),
@@ -286,7 +289,7 @@ impl Builder<'_> {
         ShardColumn::ByPeriod((0..self.periods).map(of).collect())
     }
 
-    /// The atoms that are expressions (`None`: a field as it is), and what makes rows incomplete.
+    /// Evaluates the atoms that are expressions (`None`: the atom is a field as it is), and marks the incomplete rows.
     fn evaluate(
         &self,
         used: &FieldUse,
@@ -311,7 +314,8 @@ impl Builder<'_> {
         (atoms, incomplete, computed)
     }
 
-    /// Rows in which an atom's value is missing and none that it is computed from, and those of them in which it is infinite.
+    /// Counts the rows that have all values an atom is computed from but not the atom's, and those of them in which it
+    /// is infinite.
     fn lacks_alone(
         &self,
         plan: &AtomPlan,
@@ -402,7 +406,7 @@ fn cluster_keys(field: &Field, column: &ShardColumn) -> Option<Arc<Vec<u64>>> {
 }
 
 impl Built {
-    /// Counts of the rows of the shard.
+    /// Counts the rows of the shard.
     pub(super) fn count(&self, periods: usize) -> Census {
         count(self, periods)
     }
@@ -447,12 +451,12 @@ fn count(built: &Built, periods: usize) -> Census {
     census
 }
 
-/// A slot holds a cluster key where others hold the bits of a number.
+/// Returns a cluster key: its slot holds the key where others hold the bits of a number.
 fn cluster_key(value: f64) -> u64 {
     super::slots::held(value)
 }
 
-/// The same column with 0 where values are missing; a column that others hold is copied.
+/// Replaces missing values by 0; a column that others share is copied.
 fn zero_missing(column: ShardColumn) -> ShardColumn {
     let zero = |mut values: Arc<AlignedVec>| {
         if values.iter().any(|v| v.is_nan()) {

@@ -1,4 +1,4 @@
-//! Values that are missing, by column: how many rows, and where the first is.
+//! Missing values by column: the number of rows, and the position of the first.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::input::with_f64;
 
-/// Rows without a value in a column.
+/// The rows without a value in a column.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
-    /// Rows.
+    /// Number of rows.
     pub rows: u64,
-    /// Those of them that are infinite.
+    /// Number of those rows that are infinite.
     pub infinite: u64,
-    /// Number of the file and row in it, from 1, of the first; `None` where that is not known.
+    /// Index of the file and row number in it, from 1, of the first such row; `None` where it is not known.
     pub first: Option<(usize, u64)>,
 }
 
@@ -30,7 +30,7 @@ impl Gap {
         };
     }
 
-    /// Counts a row.
+    /// Counts one row; `place` is the index of its file and its number in it, from 1.
     pub(crate) fn add(&mut self, infinite: bool, place: (usize, u64)) {
         self.merge(&Self { rows: 1, infinite: u64::from(infinite), first: Some(place) });
     }
@@ -42,17 +42,17 @@ impl Gap {
 pub struct Gaps(BTreeMap<String, Gap>);
 
 impl Gaps {
-    /// Whether no value is missing.
+    /// Tells if no value is missing.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The rows of a column.
+    /// Returns the rows of a column; `None` if no value is missing.
     pub fn of(&self, column: &str) -> Option<Gap> {
         self.0.get(column).copied()
     }
 
-    /// Counts some rows of a column that are read together, of which the first has the number `row` (from 0) in file `file`.
+    /// Counts the rows of a column in a batch; the first row of the batch has number `row` (from 0) in file `file`.
     ///
     /// # Errors
     /// A column that can't be read.
@@ -84,7 +84,7 @@ impl Gaps {
         Ok(())
     }
 
-    /// Adds the rows of a column.
+    /// Adds rows of a column.
     pub(crate) fn merge_column(&mut self, column: &str, gap: &Gap) {
         if gap.rows > 0 {
             self.0.entry(column.to_owned()).or_default().merge(gap);
@@ -92,22 +92,21 @@ impl Gaps {
     }
 
     /// Adds the rows of another part of the data.
-    /// Adds the rows of another part of the data.
     pub(crate) fn merge(&mut self, other: &Self) {
         other.0.iter().for_each(|(column, gap)| self.merge_column(column, gap));
     }
 
-    /// Adds columns of the same rows; those that are known stay as they are.
+    /// Adds columns of the same rows; columns that are present stay as they are.
     pub(crate) fn complete(&mut self, others: Self) {
         for (column, gap) in others.0 {
             self.0.entry(column).or_insert(gap);
         }
     }
 
-    /// Notes the columns of a batch, each once.
+    /// Counts the rows of all columns of a batch, each column once.
     ///
     /// # Errors
-    /// As [`Gaps::note`].
+    /// Those of [`Gaps::note`].
     pub(crate) fn note_all<'a>(
         &mut self,
         columns: impl Iterator<Item = (&'a str, &'a ArrayRef)>,
@@ -125,20 +124,21 @@ impl Gaps {
     }
 }
 
-/// What is to be said of the input, whoever reads it: rows without values, and what was read otherwise than one may expect.
+/// Findings about the input that every reader of it reports: rows without values, and values read otherwise than one
+/// may expect.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Remarks {
     /// Rows without a value, by column.
     #[serde(skip_serializing_if = "Gaps::is_empty")]
     pub gaps: Gaps,
-    /// Warnings of the input.
+    /// Warnings about the input.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
 
 impl Remarks {
-    /// Whether there is nothing to be said.
+    /// Tells if there is nothing to report.
     pub fn is_empty(&self) -> bool {
         self.gaps.is_empty() && self.notes.is_empty()
     }

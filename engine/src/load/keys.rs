@@ -1,4 +1,4 @@
-//! First pass: which units there are, and which unit and period every row belongs to.
+//! First pass over the rows: finds the units, and the unit and period of every row.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -11,12 +11,13 @@ use crate::error::{EngineError, Result};
 use crate::input::{IdColumn, Source, hash_integer, with_ids};
 use crate::parallel;
 
-/// Marks rows without unit, period or eligibility.
+/// Code of rows without unit, period or eligibility.
 pub(super) const NO_UNIT: u32 = u32::MAX;
-/// Rows of a chunk that memory is reserved for at once; a footer may claim more than there are.
+/// Largest number of a chunk's rows that memory is reserved for at once; a damaged footer may claim more rows than
+/// there are.
 pub(super) const EXPECTED: usize = 4 << 20;
 
-/// Keys are hashes already, or nearly: one multiplication spreads them.
+/// Hasher of unit keys. They are hashes already, or nearly, so that one multiplication spreads them.
 #[derive(Default)]
 pub(crate) struct KeyHasher(u64);
 
@@ -43,7 +44,7 @@ impl Hasher for KeyHasher {
 
 type KeyMap<K> = HashMap<K, u32, BuildHasherDefault<KeyHasher>>;
 
-/// Units that one thread has met, in the order it met them.
+/// Units that one thread has found, in order of appearance.
 #[derive(Default)]
 pub(super) struct UnitTable {
     /// Canonical hash of each unit.
@@ -52,9 +53,9 @@ pub(super) struct UnitTable {
     pub(super) stratum: Vec<u16>,
     pub(super) strata: StrataMet,
     pub(super) periods: PeriodsMet,
-    /// Rows of missing unit, period or eligibility.
+    /// Number of rows without unit, period or eligibility.
     pub(super) keyless_rows: u64,
-    /// Integer ids only ascend so far: one larger than the last is a new unit, and no map is needed.
+    /// True as long as integer ids ascend: an id larger than the last is a new unit, and no map is needed.
     ascending: bool,
     integers: KeyMap<i64>,
     texts: KeyMap<u128>,
@@ -62,15 +63,15 @@ pub(super) struct UnitTable {
     buffer: Vec<u8>,
 }
 
-/// Rows of a chunk as runs of one unit.
+/// Rows of a chunk as runs of rows of one unit.
 pub(super) struct ChunkKeys {
-    /// Thread whose [`UnitTable`] numbers the units.
+    /// Index of the thread whose [`UnitTable`] numbers the units.
     pub(super) table: usize,
     /// Unit of each run.
     pub(super) units: Vec<u32>,
-    /// First row of each run; empty if every run is one row.
+    /// First row of each run; empty if every run has one row.
     pub(super) starts: Vec<u32>,
-    /// Period codes, cyclic within a run if shorter than the chunk.
+    /// Period codes; one pattern for all runs where they repeat it.
     pub(super) periods: PeriodCodes,
 }
 
@@ -78,7 +79,7 @@ pub(super) struct ChunkKeys {
 pub(super) enum PeriodCodes {
     /// Every run repeats these periods.
     Pattern(Vec<u16>),
-    /// One code a row.
+    /// One code for each row.
     Rows(Vec<u16>),
 }
 
@@ -86,7 +87,7 @@ pub(super) enum PeriodCodes {
 pub(super) struct Keys {
     pub(super) tables: Vec<UnitTable>,
     pub(super) chunks: Vec<ChunkKeys>,
-    /// Valid rows.
+    /// Number of rows with unit, period and eligibility.
     pub(super) rows: u64,
     /// Rows without unit, period or eligibility, by column.
     pub(super) gaps: Gaps,
@@ -168,7 +169,7 @@ impl Run<'_> {
         &self.keys.times[self.rows.clone()]
     }
 
-    /// Whether all rows have one stratum, a period and an eligibility.
+    /// Tells if all rows have the same stratum, a period and an eligibility.
     fn is_plain(&self) -> bool {
         let first = self.rows.start;
         let same = |values: &[f64]| {
@@ -221,7 +222,7 @@ impl RunBuilder {
         Ok(())
     }
 
-    /// Adds rows of one unit and one stratum, all with a period.
+    /// Adds rows that share one unit and one stratum, all with a period.
     fn add_run(&mut self, table: &mut UnitTable, run: &Run<'_>) -> Result<()> {
         if run.ids.is_missing(run.rows.start) {
             self.skip(table, run.rows.len());
@@ -266,7 +267,7 @@ impl RunBuilder {
         table.periods.codes(run.times(), &mut self.periods)
     }
 
-    /// Passes over rows without unit or period.
+    /// Skips rows without unit or period.
     fn skip(&mut self, table: &mut UnitTable, rows: usize) {
         table.keyless_rows += rows as u64;
         self.starts.push(self.periods.len() as u32);

@@ -1,4 +1,4 @@
-//! Key columns of both kinds of rows: strata and periods as one thread meets them.
+//! Strata and periods as one thread finds them in the key columns, for rows of panels and of cross sections.
 
 use arrow::array::ArrayRef;
 
@@ -9,25 +9,30 @@ use crate::input::with_f64;
 use crate::panel::Stratum;
 use crate::spec::MissingCohort;
 
-/// Strata that one thread has met, in the order it met them.
+/// Strata that one thread has found, in order of appearance; a stratum's code is its position.
 #[derive(Default)]
 pub(crate) struct StrataMet {
+    /// The strata.
     pub(crate) list: Vec<Stratum>,
-    /// Rows whose cohort is missing, counted as never treated.
+    /// Number of rows whose cohort is missing, counted as never treated.
     pub(crate) cohortless_rows: u64,
-    /// How cohorts are written.
+    /// Calendar of the cohorts, where they are dates: for messages.
     pub(crate) calendar: Option<Calendar>,
 }
 
 impl StrataMet {
-    /// The stratum that a row's cohort and eligibility mean.
+    /// Returns the stratum of a row from its cohort and eligibility. A missing, zero or infinite cohort means never
+    /// treated (FORMULAS §1).
     pub(crate) fn read(group: f64, eligibility: f64) -> Stratum {
         let cohort =
             if group.is_nan() || group == 0.0 || group == f64::INFINITY { f64::INFINITY } else { group };
         Stratum { cohort, eligible: eligibility != 0.0 }
     }
 
-    /// Code of a row's stratum.
+    /// Returns the code of a row's stratum; a new stratum gets the next code.
+    ///
+    /// # Errors
+    /// A negative cohort, and more than 10,000 strata.
     pub(crate) fn code(&mut self, group: f64, eligibility: f64) -> Result<u16> {
         let stratum = Self::read(group, eligibility);
         if let Some(code) = self.list.iter().position(|known| *known == stratum) {
@@ -45,26 +50,30 @@ impl StrataMet {
 }
 
 impl Columns {
-    /// No strata yet, of cohorts that are written as these columns have them.
+    /// Returns an empty table of strata, with the calendar of these columns.
     pub(crate) fn strata_met(&self) -> StrataMet {
         StrataMet { calendar: self.scale.calendar().cloned(), ..StrataMet::default() }
     }
 
-    /// A period or cohort for a message.
+    /// Words a period or cohort for a message.
     pub(crate) fn show_period(&self, period: f64) -> String {
         show_period(self.scale.calendar(), period)
     }
 }
 
-/// Periods that one thread has met, in the order it met them.
+/// Periods that one thread has found, in order of appearance; a period's code is its position.
 #[derive(Default)]
 pub(crate) struct PeriodsMet {
+    /// The periods.
     pub(crate) list: Vec<f64>,
     last: usize,
 }
 
 impl PeriodsMet {
-    /// Appends the codes of a run's periods, which mostly are consecutive.
+    /// Appends the codes of a run's periods, which are mostly consecutive.
+    ///
+    /// # Errors
+    /// More than 10,000 periods.
     pub(crate) fn codes(&mut self, times: &[f64], out: &mut Vec<u16>) -> Result<()> {
         let first = self.code(times[0])? as usize;
         if self.list.get(first..first + times.len()) == Some(times) {
@@ -79,9 +88,12 @@ impl PeriodsMet {
         Ok(())
     }
 
-    /// Code of a row's period.
+    /// Returns the code of a row's period; a new period gets the next code.
+    ///
+    /// # Errors
+    /// More than 10,000 periods.
     pub(crate) fn code(&mut self, time: f64) -> Result<u16> {
-        // Panels mostly step from a period to the next one met.
+        // Panels mostly step from a period to the one that was found next.
         let next = self.last + 1;
         if self.list.get(next) == Some(&time) {
             self.last = next;
@@ -96,7 +108,7 @@ impl PeriodsMet {
     }
 }
 
-/// The error for a unit in two strata.
+/// Returns the error for a unit whose rows lie in two strata; `unit` names it in the message.
 pub(crate) fn stratum_varies(
     unit: &str,
     first: Stratum,
@@ -130,15 +142,15 @@ fn code<T>(list: &mut Vec<T>, value: T, what: &str, hint: &str) -> Result<u16> {
     Ok((list.len() - 1) as u16)
 }
 
-/// Names of the key columns: period, cohort and, for triple differences, eligibility.
+/// Returns the names of the key columns: period, cohort and, for triple differences, eligibility.
 pub(crate) fn key_columns(columns: &Columns) -> Vec<String> {
     let mut names = vec![columns.time.clone(), columns.group.clone()];
     names.extend(columns.eligibility.clone());
     names
 }
 
-/// Calls `each(periods, cohorts, eligibilities)` with a batch of the [`key_columns`]; eligibilities are all 1 without a column,
-/// and missing, as for rows that are dropped, where a missing cohort costs its row.
+/// Calls `each(periods, cohorts, eligibilities)` with a batch of the [`key_columns`], one value for each row.
+/// Eligibilities are all 1 without such a column, and missing where a missing cohort makes the row be dropped.
 pub(crate) fn with_keys<T>(
     columns: &Columns,
     arrays: &[ArrayRef],
@@ -170,7 +182,7 @@ pub(crate) fn with_keys<T>(
     })
 }
 
-/// Refuses an eligibility other than 0 and 1; missing ones cost their row later.
+/// Refuses an eligibility other than 0 and 1; rows without one are dropped later.
 fn check_eligibility(values: &[f64], name: &str, first_row: u64) -> Result<()> {
     match values.iter().position(|&v| !(v.is_nan() || v == 0.0 || v == 1.0)) {
         None => Ok(()),
@@ -183,6 +195,7 @@ fn check_eligibility(values: &[f64], name: &str, first_row: u64) -> Result<()> {
     }
 }
 
+/// Appends the file's path to the message of an error; kind and hint stay.
 pub(crate) fn in_file(error: EngineError, path: &str) -> EngineError {
     let out = if error.is_input() {
         EngineError::input(format!("{error} (file `{path}`)"))

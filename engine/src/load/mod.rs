@@ -1,9 +1,12 @@
-//! From long rows in any order to wide shards in the canonical order (DESIGN §4), in two passes over the input.
+//! Loading of a panel: from long rows in any order to wide shards in the canonical order (DESIGN §4), in two passes
+//! over the input.
 //!
-//! 1. `keys`: ids, periods and cohorts alone. They give the units, and with them the shard and position of every unit (`order`).
+//! 1. `keys` reads ids, periods and cohorts alone. They give the units, and with them the shard and position of every
+//! unit (`order`).
 //!    Repeated cross sections have no units: `rows` orders the rows themselves.
-//! 2. `values`: outcomes, covariates, weights and clusters go straight to their final place, one row a unit (`place`).
-//! 3. `finish`: each shard's rows become columns; what is missing is marked, what is constant in time is kept once. Several
+//! 2. `place` writes outcomes, covariates, weights and clusters straight to their final place, one row for each unit.
+//! 3. `finish` turns each shard's rows into columns, marks missing values and stores once what is constant in time.
+//! Several
 //!    specifications share the columns; each has its own mask of missing values.
 
 mod computed;
@@ -39,27 +42,32 @@ use crate::panel::Panel;
 use crate::run::{Progress, cores, of_specifications};
 use crate::spec::{MissingCohort, RunSpec};
 
-/// Names of the columns that specifications need, by what they are for.
+/// Names of the columns that the specifications read, by role.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Columns {
-    /// Empty in cross sections.
+    /// Unit; empty in cross sections.
     pub(crate) id: String,
+    /// Period.
     pub(crate) time: String,
+    /// Cohort: the first treated period.
     pub(crate) group: String,
+    /// Eligibility of triple differences.
     pub(crate) eligibility: Option<String>,
-    /// What rows without a cohort are.
+    /// Treatment of rows without a cohort.
     #[serde(default)]
     pub(crate) missing_cohort: MissingCohort,
+    /// Outcomes of all specifications.
     pub(crate) outcomes: Vec<String>,
     /// Raw columns of the formulas.
     pub(crate) covariates: Vec<Covariate>,
+    /// Weights of all specifications.
     pub(crate) weights: Vec<String>,
-    /// Cluster columns other than the unit, and which cluster variable of its specification each is.
+    /// Cluster columns other than the unit, each with its position among its specification's cluster variables.
     pub(crate) clusters: Vec<(String, usize)>,
-    /// How the identifiers of units and clusters are compared, by column.
+    /// Comparison of the identifiers of units and clusters, by column.
     #[serde(default)]
     pub(crate) kinds: BTreeMap<String, KeyKind>,
-    /// How periods and cohorts become numbers.
+    /// Conversion of periods and cohorts to numbers.
     #[serde(default)]
     pub(crate) scale: PeriodScale,
 }
@@ -67,19 +75,21 @@ pub(crate) struct Columns {
 /// A specification and its parsed formula.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted<'a> {
-    /// Its name among several.
+    /// Name of the specification among several; `None` for a single one.
     pub(crate) name: Option<&'a str>,
+    /// The specification.
     pub(crate) spec: &'a RunSpec,
+    /// Its parsed formula.
     pub(crate) formula: &'a Formula,
 }
 
 impl Wanted<'_> {
-    /// Cluster variables beyond the unit.
+    /// Returns the cluster variables other than the unit.
     pub(crate) fn clusters(&self) -> Vec<String> {
         self.spec.clustervars.iter().filter(|c| **c != self.spec.idname).cloned().collect()
     }
 
-    /// Whether two specifications find the same units and periods in the same rows.
+    /// Tells if two specifications find the same units and periods in the same rows.
     pub(crate) fn shares_keys(&self, other: &Self) -> bool {
         let keys = |s: &RunSpec| {
             let rules = (s.panel, s.tunit, s.missing_cohort);
@@ -95,18 +105,23 @@ fn insert<T: PartialEq>(list: &mut Vec<T>, item: T) {
     }
 }
 
-/// A raw column of the formula.
+/// A raw column of a formula.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Covariate {
+    /// Name of the column.
     pub(crate) name: String,
-    /// Its values are text, or numbers of too many digits as text.
+    /// True if its values are text, or numbers of too many digits that are kept as text.
     pub(crate) text: bool,
-    /// They are such numbers.
+    /// True if they are such numbers.
     #[serde(default)]
     pub(crate) code: bool,
 }
 
 impl Columns {
+    /// Resolves the columns of all specifications in a source.
+    ///
+    /// # Errors
+    /// A column that is missing or of a type that its role does not allow.
     pub(crate) fn resolve(all: &[Wanted<'_>], source: &Source) -> Result<Self> {
         let mut columns = Self::default();
         for wanted in all {
@@ -161,7 +176,7 @@ impl Columns {
         Ok(())
     }
 
-    /// How the identifiers of a column are compared.
+    /// Returns the comparison of a column's identifiers.
     pub(crate) fn kind(&self, column: &str) -> KeyKind {
         self.kinds.get(column).copied().unwrap_or_default()
     }
@@ -181,7 +196,7 @@ impl Columns {
         }
     }
 
-    /// Adds the columns of an atom as the atom reads them: numbers, or levels.
+    /// Adds the columns of an atom in the form that it reads: numbers or levels.
     fn covariates(&mut self, atom: &Atom, source: &Source) -> Result<()> {
         let names = match atom {
             Atom::Factor(name) => {
@@ -200,7 +215,7 @@ impl Columns {
     }
 }
 
-/// Columns that the specifications read, and what each is for.
+/// Returns the columns that the specifications read, each with its role, and the settings of CSV files.
 pub(crate) fn selection(all: &[Wanted<'_>]) -> Selection {
     let mut out = Selection::default();
     for Wanted { spec, formula, .. } in all {
@@ -222,7 +237,7 @@ pub(crate) fn selection(all: &[Wanted<'_>]) -> Selection {
     out
 }
 
-/// Columns that the specifications read.
+/// Returns the names of the columns that the specifications read, sorted, each once.
 pub(crate) fn needed(all: &[Wanted<'_>]) -> Vec<String> {
     let mut names = Vec::new();
     for Wanted { spec, formula, .. } in all {
@@ -236,7 +251,7 @@ pub(crate) fn needed(all: &[Wanted<'_>]) -> Vec<String> {
     names
 }
 
-/// The same, of columns that are resolved.
+/// Returns the same names as [`needed`] for columns that are resolved.
 pub(crate) fn needed_names(columns: &Columns) -> Vec<String> {
     let Columns { id, time, group, eligibility, outcomes, covariates, weights, clusters, .. } = columns;
     let keys = [id, time, group].into_iter().filter(|name| !name.is_empty());
@@ -248,7 +263,10 @@ pub(crate) fn needed_names(columns: &Columns) -> Vec<String> {
     names
 }
 
-/// Reads the panel of one specification.
+/// Loads the panel of one specification.
+///
+/// # Errors
+/// Files that can't be read, columns that do not fit their role, and rows that form no panel.
 pub(crate) fn load(
     inputs: &[String],
     wanted: Wanted<'_>,
@@ -259,7 +277,11 @@ pub(crate) fn load(
     panels.pop().ok_or_else(|| EngineError::failed("no panel was loaded"))
 }
 
-/// Reads the rows once for specifications that share their keys ([`Wanted::shares_keys`]); one panel each, with common columns.
+/// Reads the rows once for specifications that share their keys ([`Wanted::shares_keys`]). Returns one panel for each;
+/// they share columns.
+///
+/// # Errors
+/// Those of [`load`].
 pub(crate) fn load_all(
     inputs: &[String],
     all: &[Wanted<'_>],
@@ -270,7 +292,10 @@ pub(crate) fn load_all(
     load_source(&source, all, threads, progress)
 }
 
-/// The same from files that are open already, with the columns that the specifications need.
+/// Does the same as [`load_all`] with files that are open already.
+///
+/// # Errors
+/// Those of [`load`].
 pub(crate) fn load_source(
     source: &Source,
     all: &[Wanted<'_>],
@@ -301,7 +326,7 @@ pub(crate) fn load_source(
     Ok(panels)
 }
 
-/// Both passes over the rows.
+/// Runs both passes over the rows.
 fn read(
     source: &Source,
     columns: &Columns,

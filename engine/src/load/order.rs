@@ -1,7 +1,8 @@
-//! Shard and position of every unit: the canonical order (DESIGN §3).
+//! Canonical order: the shard and position of every unit (DESIGN §3).
 //!
-//! A shard is a range of hash prefixes. Inside it units are ordered by raw cohort, eligibility, then hash, so that a block holds one
-//! stratum. Equal hashes are one unit: with 128 bits two of a billion units collide with a probability of 1e-21.
+//! A shard is a range of hash prefixes. Inside it units are ordered by raw cohort, eligibility, then hash, so that a
+//! block holds one stratum. Units with equal hashes are the same unit: with 128 bits two of a billion units collide
+//! with a probability of 1e-21.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -15,28 +16,30 @@ use crate::panel::{RowKind, Stratum};
 use crate::parallel;
 use crate::shard::Segment;
 
-/// Units of a shard, on average: a shard's columns fit the second cache of a core in part, its partials are small.
+/// Average number of units in a shard: its columns fit the second-level cache of a core in part, and its partials are
+/// small.
 const UNITS: u64 = 16_384;
-/// Panels of fewer than a million units have this many shards, as long as those are not tiny: workers share them better.
+/// Number of shards of a panel with fewer than a million units, unless they would be tiny: workers share them better.
 const FEW: u64 = 64;
-/// Units of a shard in such a panel, at least half as many.
+/// Number of units in a shard of such a panel; at least half of it.
 const LEAST_UNITS: u64 = 4_096;
-/// Beyond this many shards they grow instead: each costs requests in every pass (AWS.md §2.5) …
+/// Beyond this number of shards their size grows instead, because each costs requests in every pass (AWS.md §2.5) …
 const MANY: u64 = 4_096;
-/// … up to so many units, about 64 MB at 128 bytes each, which a function holds a few times.
+/// … up to this number of units, about 64 MB at 128 bytes each, of which a function's memory holds a few.
 const MOST_UNITS: u64 = 1 << 19;
 
-/// Shards of so many units, or rows of cross sections: a power of two that depends on the data's size alone.
+/// Returns the number of shards for this number of units, or of rows of cross sections: a power of two that depends on
+/// the size of the data alone.
 pub fn shards_of(units: u64) -> usize {
     let shards = |each: u64| units.div_ceil(each).max(1).next_power_of_two();
     let few = shards(LEAST_UNITS).min(FEW);
     shards(UNITS).min(MANY).max(few).max(shards(MOST_UNITS)) as usize
 }
 
-/// Units of one shard, in order.
+/// The units of one shard, in order.
 pub(super) struct ShardOrder {
     pub(super) segments: Vec<Segment>,
-    /// Rows, padding included.
+    /// Number of rows, padding included.
     pub(super) rows: usize,
     /// Multiplier key of every row; 0 for padding.
     pub(super) keys: Vec<u64>,
@@ -44,27 +47,27 @@ pub(super) struct ShardOrder {
 
 /// The canonical order of all units.
 pub(super) struct Order {
-    /// What a row of a shard is.
+    /// Unit or observation: the meaning of a shard's row.
     pub(super) rows: RowKind,
-    /// Strata, by cohort and eligibility ascending.
+    /// Strata, by cohort and eligibility, ascending.
     pub(super) strata: Vec<Stratum>,
     /// Periods, ascending.
     pub(super) periods: Vec<f64>,
-    /// Periods that a row of a shard has: all, or its own in cross sections.
+    /// Number of periods in a row of a shard: all of them, or one in cross sections.
     pub(super) row_periods: usize,
-    /// Per table: index of each of its period codes in `periods`.
+    /// By table: index of each of its period codes in `periods`.
     pub(super) period_of: Vec<Vec<u16>>,
     pub(super) shards: Vec<ShardOrder>,
-    /// Bits of a position that give the row within the shard.
+    /// Number of bits of a position that hold the row within the shard.
     pub(super) row_bits: u32,
-    /// Per table: position of each unit, `shard << row_bits | row`.
+    /// By table: position of each unit, `shard << row_bits | row`.
     pub(super) positions: Vec<Vec<AtomicU32>>,
     pub(super) units: u64,
     pub(super) keyless_rows: u64,
     pub(super) cohortless_rows: u64,
 }
 
-/// Periods of all threads, ascending.
+/// Returns the distinct periods of all threads, ascending.
 pub(crate) fn distinct(lists: impl Iterator<Item = f64>) -> Vec<f64> {
     let mut all: Vec<f64> = lists.collect();
     all.sort_by(f64::total_cmp);
@@ -72,7 +75,7 @@ pub(crate) fn distinct(lists: impl Iterator<Item = f64>) -> Vec<f64> {
     all
 }
 
-/// Strata of all threads, by cohort and eligibility.
+/// Returns the distinct strata of all threads, by cohort and eligibility.
 pub(crate) fn distinct_strata(lists: impl Iterator<Item = Stratum>) -> Vec<Stratum> {
     let mut all: Vec<Stratum> = lists.collect();
     all.sort_by(|a, b| a.cohort.total_cmp(&b.cohort).then(a.eligible.cmp(&b.eligible)));
@@ -80,12 +83,12 @@ pub(crate) fn distinct_strata(lists: impl Iterator<Item = Stratum>) -> Vec<Strat
     all
 }
 
-/// Index in `global` of each of a thread's strata.
+/// Returns the index in `global` of each stratum of a thread.
 pub(crate) fn stratum_codes(local: &[Stratum], global: &[Stratum]) -> Vec<u16> {
     local.iter().map(|s| global.iter().position(|known| known == s).unwrap_or_default() as u16).collect()
 }
 
-/// Index in `global` of each of a thread's periods.
+/// Returns the index in `global` of each period of a thread. `global` ascends and holds them all.
 pub(crate) fn codes(local: &[f64], global: &[f64]) -> Vec<u16> {
     local.iter().map(|value| global.partition_point(|known| known < value) as u16).collect()
 }
@@ -154,7 +157,7 @@ fn shard_of(hash: u128, shards: usize) -> usize {
     if shards == 1 { 0 } else { (hash >> (128 - shards.trailing_zeros())) as usize }
 }
 
-/// Units by shard: start of each shard's units, and the units.
+/// Units by shard: the position of each shard's first unit, and the units.
 fn bucket(hashes: &[u128], shards: usize) -> (Vec<u32>, Vec<u32>) {
     let mut starts = vec![0u32; shards + 1];
     for &hash in hashes {
@@ -197,7 +200,7 @@ fn arrange(
     for entry in entries.iter() {
         match previous {
             Some(known) if known.hash == entry.hash => {
-                // Two threads may have met one unit, in different strata.
+                // Two threads may have found the same unit in different strata.
                 if known.stratum != entry.stratum {
                     let label = |e: &Entry| strata[e.stratum as usize];
                     return Err(stratum_varies("a unit", label(known), label(entry), calendar));
@@ -227,7 +230,7 @@ fn arrange(
     Ok(ShardOrder { rows, segments, keys })
 }
 
-/// Segments of a shard with `counts` units a stratum, and its rows.
+/// Segments of a shard with `counts[stratum]` units in each stratum, and its number of rows.
 fn segments(counts: &[usize]) -> (Vec<Segment>, usize) {
     let mut rows = 0;
     let mut segments = Vec::new();

@@ -1,4 +1,4 @@
-//! Second pass: every value to its final place, whatever the order of the rows.
+//! Second pass over the rows: writes every value to its final place, in whichever order the rows come.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -15,7 +15,7 @@ use crate::error::{EngineError, Result};
 use crate::input::{Chunk, IdColumn, KeyKind, Source, hash_integer, with_ids, with_texts};
 use crate::parallel;
 
-/// Rows of all units, shard by shard, and the texts that covariates hold codes of.
+/// Rows of all units, shard by shard, and the texts that coded covariates stand for.
 pub(super) struct Placed {
     pub(super) slots: Slots,
     pub(super) buffers: Vec<Buffer>,
@@ -29,7 +29,8 @@ struct Interner {
     codes: HashMap<String, u32>,
 }
 
-/// Reads all values. A field that turns out to vary in time restarts the pass with a slot a period for it.
+/// Reads all values. If a field turns out to vary in time, the pass starts again with one slot for each period of that
+/// field.
 pub(super) fn place(
     source: &Source,
     columns: &Columns,
@@ -64,7 +65,7 @@ pub(super) fn place(
     }
 }
 
-/// Slots of outcomes that were written: fewer than rows means that two rows share a unit and a period.
+/// Counts the outcome slots that were written: fewer than the rows means that two rows share a unit and a period.
 fn set_outcomes(slots: &Slots, buffers: &[Buffer], periods: usize) -> u64 {
     let set = |row: &[AtomicU64]| {
         row[..periods].iter().filter(|s| s.load(Ordering::Relaxed) != UNSET).count() as u64
@@ -82,7 +83,7 @@ struct Pass<'a> {
     interner: &'a Mutex<Interner>,
 }
 
-/// Memory a thread reuses between batches.
+/// Memory that a thread reuses between batches.
 #[derive(Default)]
 struct Scratch {
     numbers: Vec<f64>,
@@ -94,7 +95,7 @@ struct Scratch {
 }
 
 impl Pass<'_> {
-    /// Reads all rows; returns which lack a value.
+    /// Reads all rows; returns those without a value, by column.
     fn run(&self, threads: usize) -> Result<Gaps> {
         let names: Vec<String> = self.slots.fields.iter().map(|f| f.name.clone()).collect();
         let threads_read =
@@ -287,10 +288,10 @@ impl Pass<'_> {
         .with_hint("a panel has one row a unit and period; for repeated cross sections set --panel false")
     }
 
-    /// The entry of a row, as text for a message.
+    /// Returns the entry of a row as text, for a message.
     fn text_at(&self, column: &str, chunk: &Chunk, row: usize) -> String {
         let mut text = String::new();
-        // A file that can't be read again leaves the message without the entry.
+        // If the file can't be read again, the message lacks the entry.
         let _ = self.source.read(chunk, &[column.to_owned()], |first, arrays| {
             if (first..first + arrays[0].len()).contains(&row) {
                 text = with_texts(&arrays[0], |texts| Ok(texts[row - first].unwrap_or_default().to_owned()))?;
@@ -300,7 +301,7 @@ impl Pass<'_> {
         text
     }
 
-    /// The first unit, by file and row, that is in two clusters of a variable.
+    /// Finds the first unit, by file and row, that lies in two clusters of a variable.
     fn two_clusters(&self, columns: &Columns, field: &Field) -> Result<()> {
         let FieldKind::Cluster { dimension } = field.kind else { return Ok(()) };
         let mut seen: HashMap<u32, (u64, usize, usize)> = HashMap::new();
@@ -356,8 +357,8 @@ impl Pass<'_> {
     }
 }
 
-/// Puts a value into a slot that all rows of a unit share; `false` if another value is there. `alone` says that no other
-/// row has this unit, so that no other thread writes the slot.
+/// Writes a value to a slot that all rows of a unit share; returns `false` if it holds another value. `alone` says that
+/// no other row has this unit, so that no other thread writes the slot.
 #[inline]
 fn settle(slot: &AtomicU64, value: u64, alone: bool) -> bool {
     let known = slot.load(Ordering::Relaxed);
@@ -374,8 +375,8 @@ fn settle(slot: &AtomicU64, value: u64, alone: bool) -> bool {
     }
 }
 
-/// Slot of a cluster in one dimension, from the lower half of its hash. Two bits are given up so that no key looks like "missing",
-/// "not set" or, decoded as a number, NaN.
+/// Returns the slot of a cluster in one dimension, from the lower half of its hash. Two bits are given up so that no
+/// key equals the codes for "missing" and "not set" or, decoded as a number, is NaN.
 pub(super) fn cluster_key(hash: u64, dimension: usize) -> u64 {
     ((hash ^ (dimension as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)) >> 2) | 1 << 62
 }
@@ -407,12 +408,12 @@ fn encode_clusters(
     })
 }
 
-/// Where a batch of rows lies.
+/// Position of a batch of rows.
 struct Batch<'a> {
     keys: &'a ChunkKeys,
-    /// First row in the chunk.
+    /// Number of its first row in the chunk.
     first_row: usize,
-    /// First period, where every run of the chunk has the same consecutive periods.
+    /// First period, if all runs of the chunk have the same consecutive periods.
     first_period: Option<u16>,
 }
 
@@ -463,7 +464,7 @@ impl<'a> Runs<'a> {
 }
 
 impl PeriodCodes {
-    /// First period of all runs if they have the same consecutive periods.
+    /// Returns the first period of all runs if they have the same consecutive periods.
     fn consecutive(&self, periods: &[u16]) -> Option<u16> {
         let PeriodCodes::Pattern(pattern) = self else { return None };
         let first = *periods.get(*pattern.first()? as usize)?;
@@ -471,7 +472,7 @@ impl PeriodCodes {
         pattern.iter().enumerate().all(steps).then_some(first)
     }
 
-    /// Code of a row, for a run that starts at `run_start`.
+    /// Returns the code of a row, for a run that starts at `run_start`.
     #[inline]
     fn at(&self, row: usize, run_start: usize) -> u16 {
         match self {

@@ -1,7 +1,8 @@
-//! What every kernel promises, checked against a kernel: its sums are the processor's to 1e-12 of what is summed, and its bits depend
-//! on plan, stage and shards alone.
+//! Conformance suite of kernels. A kernel's sums must agree with those of the processor to 1e-12 of the sum of absolute
+//! terms, and its bits must depend on plan, stage and shards alone.
 //!
-//! A case is a whole estimation: every pass that it asks for is made by both kernels, and goes on with the processor's sums.
+//! A case is a whole estimation: both kernels compute every pass that it asks for, and the estimation goes on with the
+//! processor's sums.
 
 mod panels;
 mod scale;
@@ -23,15 +24,15 @@ use crate::task::StageInput;
 
 pub use self::panels::{Case, Layout};
 
-/// Largest difference from the processor's sums, relative to the sum of the absolute terms.
+/// Largest allowed difference from the processor's sums, relative to the sum of the absolute terms.
 pub const TOLERANCE: f64 = 1e-12;
 
-/// What a check found where nothing was wrong.
+/// Summary of a check that found no fault.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Report {
-    /// Passes that were compared.
+    /// Number of passes that were compared.
     pub passes: usize,
-    /// Largest difference from the processor's sums, relative to the sum of the absolute terms.
+    /// Largest difference found from the processor's sums, relative to the sum of the absolute terms.
     pub worst: f64,
 }
 
@@ -42,7 +43,8 @@ impl Report {
     }
 }
 
-/// Cases that cover every stage, model, estimator and column count, of panels of about `units` units with up to `covariates` covariates.
+/// Returns cases that cover every stage, row model, estimator and column count, on panels of about `units` units with
+/// up to `covariates` covariates.
 pub fn cases(units: usize, covariates: usize) -> Vec<Case> {
     let base = || Case { units, ..Case::default() };
     let methods = [EstMethod::Dr, EstMethod::Ipw, EstMethod::Reg];
@@ -68,16 +70,16 @@ pub fn cases(units: usize, covariates: usize) -> Vec<Case> {
 /// Checks a kernel on a case.
 ///
 /// # Errors
-/// The first promise that is not kept, in words.
+/// The first property that does not hold, in words.
 pub fn check(kernel: &dyn Kernel, case: &Case) -> Result<Report, String> {
     let suite = Suite::new(kernel, case)?;
     suite.run().map_err(|reason| format!("{case:?}: {reason}"))
 }
 
-/// Checks a kernel on many cases.
+/// Checks a kernel on several cases.
 ///
 /// # Errors
-/// The first promise that is not kept, in words.
+/// The first property that does not hold, in words.
 pub fn conformance(kernel: &dyn Kernel, cases: &[Case]) -> Result<Report, String> {
     let mut out = Report::default();
     for case in cases {
@@ -86,7 +88,7 @@ pub fn conformance(kernel: &dyn Kernel, cases: &[Case]) -> Result<Report, String
     Ok(out)
 }
 
-/// A hash of all bits of a kernel's sums on a case: equal on any two devices of one kind.
+/// Returns a hash of all bits of a kernel's sums on a case: equal on any two devices of one kind.
 ///
 /// # Errors
 /// A device that fails.
@@ -100,16 +102,16 @@ pub fn fingerprint(kernel: &dyn Kernel, case: &Case) -> Result<u128, String> {
     Ok(xxh3_128(&bytes))
 }
 
-/// The passes of an estimation, to be made again and again.
+/// The passes of one estimation, recorded so that they can be repeated.
 #[derive(Debug)]
 pub struct Workload {
-    /// All shards, in order.
+    /// All shards of the panel, in order.
     pub shards: Vec<Shard>,
-    /// The passes: plan, input, and how far the shards of each lie apart.
+    /// The passes: plan, input, and the stride between the shards that each reads.
     pub passes: Vec<(Plan, StageInput, usize)>,
 }
 
-/// What an estimation has a kernel do.
+/// Records the passes that an estimation asks of a kernel.
 ///
 /// # Errors
 /// A device that fails.
@@ -124,10 +126,10 @@ pub fn workload(kernel: &dyn Kernel, case: &Case) -> Result<Workload, String> {
     Ok(Workload { shards, passes })
 }
 
-/// Units of shards that are looked at alone, besides the panel's.
+/// Numbers of units in shards that are checked one by one, besides the panel's own shards.
 const ODD_SIZES: [usize; 7] = [0, 1, 2, 7, 8, 9, 241];
 
-/// Makes a pass over shards that lie so many apart.
+/// Computes a pass over shards that lie `stride` (the last argument) apart.
 type MakePass<'a> = dyn FnMut(&Plan, &StageInput, &[&Shard], usize) -> Result<Partial, String> + 'a;
 
 struct Suite<'a> {
@@ -135,7 +137,7 @@ struct Suite<'a> {
     case: &'a Case,
     panel: Panel,
     plan: Plan,
-    /// Names panels of different suites apart.
+    /// Keeps panels of different suites apart in a device's memory.
     name: String,
 }
 
@@ -168,7 +170,7 @@ impl<'a> Suite<'a> {
         Ok(report)
     }
 
-    /// The passes of an estimation, each over its shards, which lie so many apart.
+    /// Runs an estimation, with `pass` computing each of its passes.
     fn estimate(&self, pass: &mut MakePass<'_>) -> Result<(), String> {
         let shards = self.shards();
         let scale = Scale { shards: shards.len(), clusters: 0, max_cells: None };
@@ -184,7 +186,7 @@ impl<'a> Suite<'a> {
         Ok(())
     }
 
-    /// One pass by both kernels; the processor's sums.
+    /// Computes one pass by both kernels and compares; returns the processor's sums.
     fn pass(
         &self,
         plan: &Plan,
@@ -211,7 +213,7 @@ impl<'a> Suite<'a> {
         Ok((expected, report))
     }
 
-    /// Shards of a few units, down to none.
+    /// Compares the kernels on shards of a few units, down to none.
     fn odd(&self, plan: &Plan, input: &StageInput) -> Result<Report, String> {
         let mut report = Report::default();
         for size in ODD_SIZES {
@@ -225,7 +227,7 @@ impl<'a> Suite<'a> {
     }
 }
 
-/// The sums over shards, a power of two of them, made by passes that are cut at some of them.
+/// Returns the sums over shards, whose number is a power of two, computed by passes that are cut at `cuts`.
 fn sums(
     kernel: &dyn Kernel,
     plan: &Plan,
@@ -272,7 +274,7 @@ fn compare(
     let mut worst = 0f64;
     for (at, ((a, b), scale)) in expected.iter().zip(&found).zip(&scales).enumerate() {
         let error = if a == b { 0.0 } else { (a - b).abs() / scale };
-        // A difference that is no number is no small one.
+        // A comparison with NaN is false: NaN must fail here.
         if error.is_nan() || error > TOLERANCE {
             return Err(format!("value {at} of {}: {b}, not {a} (terms sum to {scale})", found.len()));
         }

@@ -1,4 +1,4 @@
-//! Panels in memory, from a seed: what the suite's passes run over.
+//! Panels in memory, generated from a seed, for the passes of the conformance suite.
 
 use std::sync::Arc;
 
@@ -12,52 +12,52 @@ use crate::shard::{PeriodBits, Segment, Shard, ShardColumn};
 use crate::spec::{ControlGroup, EstMethod, FixWeights, RunSpec};
 use crate::survey::Surveyor;
 
-/// Which rows there are and how they enter.
+/// The rows of a panel and the form in which they enter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
-    /// Units with all their periods.
+    /// Units that have a row in all periods.
     Balanced,
-    /// The same; each period with the weights of its own (levels).
+    /// The same with weights that change from period to period (row model: levels).
     Varying,
-    /// Units that miss some periods.
+    /// Units without a row in some periods.
     Unbalanced,
-    /// Rows without units, some of them missing.
+    /// Repeated cross sections: rows without units, some of them missing.
     CrossSections,
-    /// Units, half of every cohort eligible.
+    /// Triple differences: units, half of every cohort eligible.
     Triple,
 }
 
 /// A panel and its specification.
 #[derive(Clone, Debug)]
 pub struct Case {
-    /// Which rows.
+    /// Layout of the rows.
     pub layout: Layout,
-    /// Units; rows of a period in cross sections.
+    /// Number of units; in cross sections, number of rows in each period.
     pub units: usize,
-    /// Covariates besides the intercept.
+    /// Number of covariates besides the intercept.
     pub covariates: usize,
-    /// With sampling weights.
+    /// True for sampling weights.
     pub weighted: bool,
-    /// Covariates and weights that differ between periods: several frames.
+    /// True for covariates and weights that differ between periods: several frames.
     pub vary: bool,
-    /// Estimator.
+    /// Estimator of a cell.
     pub method: EstMethod,
-    /// Controls.
+    /// Comparison group.
     pub controls: ControlGroup,
-    /// Periods.
+    /// Number of periods.
     pub periods: usize,
-    /// First treated periods, besides never.
+    /// First treated periods of the treated cohorts.
     pub cohorts: Vec<usize>,
-    /// Share of the units that are never treated.
+    /// Share of the units that are never treated, between 0 and 1.
     pub untreated: f64,
-    /// Shards, a power of two.
+    /// Number of shards, a power of two.
     pub shards: usize,
-    /// Draws.
+    /// Number of bootstrap draws; 0 for none.
     pub draws: usize,
 }
 
 impl Default for Case {
-    /// 600 units over 5 periods, treated in 3, in 4 or never, 2 covariates, doubly robust.
+    /// 600 units over 5 periods, treated in period 3, in period 4 or never; 2 covariates; doubly robust.
     fn default() -> Self {
         Self {
             layout: Layout::Balanced,
@@ -76,7 +76,7 @@ impl Default for Case {
     }
 }
 
-/// SplitMix64.
+/// SplitMix64 (Steele, Lea & Flood 2014).
 struct Random(u64);
 
 impl Random {
@@ -91,14 +91,14 @@ impl Random {
         (self.bits() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// Mean 0, variance 1, bounded.
+    /// Noise of mean 0 and variance 1, bounded.
     fn noise(&mut self) -> f64 {
         (0..4).map(|_| self.uniform()).sum::<f64>() * 1.73 - 3.46
     }
 }
 
 impl Case {
-    /// The specification; column names are those of no file.
+    /// Returns the specification of the case; its column names belong to no file.
     pub fn spec(&self) -> RunSpec {
         let name = |wanted: bool, name: &str| wanted.then(|| name.to_owned());
         RunSpec {
@@ -120,10 +120,10 @@ impl Case {
         }
     }
 
-    /// The formula: a product stands for the last of several covariates.
+    /// Returns the formula; its last term is a product if there are more than two covariates.
     ///
     /// # Errors
-    /// None: it parses.
+    /// None in practice: the formula is valid.
     pub fn formula(&self) -> Result<Formula, String> {
         let mut terms: Vec<String> = (1..=self.covariates).map(|n| format!("x{n}")).collect();
         if let (Some(last), true) = (terms.last_mut(), self.covariates > 2) {
@@ -139,10 +139,10 @@ impl Case {
         cohorts.flat_map(|cohort| sides.iter().map(move |&eligible| Stratum { cohort, eligible })).collect()
     }
 
-    /// The panel in memory.
+    /// Generates the panel in memory.
     ///
     /// # Errors
-    /// A formula that does not parse.
+    /// None in practice: the formula is valid.
     pub fn panel(&self) -> Result<Panel, String> {
         let strata = self.strata();
         let atoms = self.formula()?.atoms().len();
@@ -176,7 +176,7 @@ impl Case {
         })
     }
 
-    /// A shard of so many units with `atoms` covariates; every seed gives others.
+    /// Generates a shard of `units` units with `atoms` covariates from `seed`.
     pub fn shard(&self, atoms: usize, units: usize, seed: u64) -> Shard {
         let mut random = Random(seed.wrapping_mul(0x5dee_ce66) ^ 0x1234_5678_9abc_def0);
         let segments = self.segments(units, &mut random);
@@ -209,7 +209,7 @@ impl Case {
         shard
     }
 
-    /// Units of a shard by stratum, of uneven sizes; in cross sections by period too.
+    /// Segments of a shard: its units by stratum, in uneven numbers; in cross sections by period as well.
     fn segments(&self, units: usize, random: &mut Random) -> Vec<Segment> {
         let cross = self.layout == Layout::CrossSections;
         let strata = self.strata().len();
@@ -217,7 +217,7 @@ impl Case {
         let mut counts = vec![0usize; strata];
         for unit in 0..units {
             let any = random.bits() as usize;
-            // The never treated come last; of the first units every stratum has one.
+            // The never treated come last; the first units go to one stratum each, so that none is empty.
             let at = match random.uniform() < self.untreated {
                 _ if unit < strata => unit,
                 true => strata - 1 - any % never,
@@ -278,7 +278,7 @@ impl Case {
     }
 }
 
-/// Leaves out one row in twelve.
+/// Removes one row in twelve, at random.
 fn spoil(shard: &mut Shard, periods: usize, random: &mut Random) {
     let mut bits = PeriodBits::new(shard.rows, periods);
     for segment in &shard.segments {
@@ -311,5 +311,5 @@ fn count(shard: &Shard, periods: usize, census: &mut Census) {
     }
 }
 
-/// Padding is a whole number of lanes.
+/// The layout of segments relies on padding to 8 lanes.
 const _: () = assert!(LANES == 8);

@@ -1,4 +1,4 @@
-//! Partials as plain values, and the sums of the absolute terms of each: what differences between kernels are measured against.
+//! Partials as plain values, and the sum of absolute terms of each value: the scale of differences between kernels.
 
 use stagger_estimator::lanes::exp;
 use stagger_estimator::linear::dot;
@@ -9,7 +9,7 @@ use crate::plan::Plan;
 use crate::shard::Shard;
 use crate::task::StageInput;
 
-/// Triangles completed, so that kernels may leave the lower ones as they like.
+/// Returns all values of a partial. Triangles are completed, since a kernel may leave the lower ones undefined.
 pub(super) fn values(plan: &Plan, partial: &Partial) -> Vec<f64> {
     match partial {
         Partial::Gram(gram) => (0..plan.gram_keys.len())
@@ -34,7 +34,7 @@ pub(super) fn values(plan: &Plan, partial: &Partial) -> Vec<f64> {
     }
 }
 
-/// The scale of every value of a partial, of shards whose sums it is.
+/// Returns the scale of every value of `whole`, a partial with the sums over `shards`.
 pub(super) fn scales(plan: &Plan, input: &StageInput, shards: &[&Shard], whole: &Partial) -> Vec<f64> {
     let own = values(plan, whole);
     if let (StageInput::Influence { .. }, Partial::Influence(sums)) = (input, whole) {
@@ -44,12 +44,13 @@ pub(super) fn scales(plan: &Plan, input: &StageInput, shards: &[&Shard], whole: 
     for shard in shards {
         Absolute::new(plan, shard).add(input, &mut out);
     }
-    // What is not summed here — extremes, counts — is its own scale.
+    // Values that are not sums of terms, like extremes and counts, are their own scale.
     out.iter_mut().zip(&own).filter(|(scale, _)| **scale == 0.0).for_each(|(scale, own)| *scale = own.abs());
     out
 }
 
-/// By Cauchy and Schwarz: the products' diagonal has no cancellation, and its first entry is the number of units.
+/// Bounds the scale by the Cauchy–Schwarz inequality: the diagonal of the products has no cancellation, and its first
+/// entry is the number of units.
 fn influence_scales(columns: usize, cross: &[f64], values: usize) -> Vec<f64> {
     let size = |column: usize| cross[column * columns + column].sqrt();
     let units = cross.first().copied().unwrap_or(0.0).sqrt();
@@ -61,7 +62,7 @@ fn influence_scales(columns: usize, cross: &[f64], values: usize) -> Vec<f64> {
         .collect()
 }
 
-/// The columns of a shard, and sums of absolute terms over them, one row after the other.
+/// The expanded columns of a shard, and sums of absolute terms over them, row by row.
 struct Absolute<'a> {
     plan: &'a Plan,
     expansion: Expansion,
