@@ -1,4 +1,4 @@
-//! A panel in memory: shards and what is known of them all.
+//! The panel: shards, and the counts and facts about all of them.
 
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -11,17 +11,17 @@ use crate::parallel;
 use crate::shard::{Shard, ShardColumn};
 use crate::survey::Surveyor;
 
-/// Units that share cohort and eligibility.
+/// A set of units with the same cohort and eligibility.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stratum {
-    /// Raw cohort; infinity for never treated.
+    /// Cohort as the data have it: the first treated period; infinity for never treated.
     #[serde(with = "cohort")]
     pub cohort: f64,
-    /// Eligibility of triple differences; `true` without.
+    /// Eligibility in triple differences; `true` without.
     pub eligible: bool,
 }
 
-/// A cohort as it is stored: JSON has no infinity.
+/// Serialization of a cohort: JSON has no infinity.
 mod cohort {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -34,39 +34,40 @@ mod cohort {
     }
 }
 
-/// What a row of the shards is.
+/// Meaning of a shard's row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RowKind {
     /// A unit with all its periods.
     Unit,
-    /// A row of the input: repeated cross sections.
+    /// A row of the input, in repeated cross sections.
     Observation,
 }
 
-/// Counts of rows by stratum and period, filled while shards are built; the partial of the census.
+/// Counts of rows by stratum and period, filled while shards are built; the partial of the census stage.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Census {
-    /// `strata × periods`: rows of the input.
+    /// Rows of the input, `strata × periods`, row-major.
     pub present: Vec<u64>,
-    /// `strata × periods`: rows without a missing value.
+    /// Rows without a missing value, `strata × periods`, row-major.
     pub complete: Vec<u64>,
-    /// Units of each stratum with at least one complete row.
+    /// Number of units of each stratum with at least one complete row.
     pub units: Vec<u64>,
-    /// Σ weights over complete rows.
+    /// Sum of the weights of complete rows.
     pub weight: f64,
     /// Smallest weight of a complete row.
     pub least_weight: f64,
-    /// By atom of the formula: rows that have all values that it is computed from, but not its own, and those in which it is infinite.
+    /// By atom of the formula: the number of rows that have all values it is computed from but not the atom's, and the
+    /// number of those in which it is infinite.
     #[serde(default)]
     pub computed: Vec<[u64; 2]>,
-    /// Smallest weight above 0 of a complete row.
+    /// Smallest positive weight of a complete row.
     pub least_positive_weight: f64,
     /// Largest weight of a complete row.
     pub greatest_weight: f64,
 }
 
 impl Census {
-    /// Zero counts.
+    /// Returns counts of zero for this number of strata and periods.
     pub fn new(strata: usize, periods: usize) -> Self {
         Self {
             present: vec![0; strata * periods],
@@ -92,7 +93,7 @@ impl Census {
 
     /// Adds the counts of another part of the data.
     pub fn merge(&mut self, other: &Self) {
-        // A shard counts the strata up to its last one.
+        // A shard counts the strata up to its last one only.
         let add = |a: &mut [u64], b: &[u64]| a.iter_mut().zip(b).for_each(|(x, y)| *x += y);
         add(&mut self.present, &other.present);
         add(&mut self.complete, &other.complete);
@@ -106,7 +107,7 @@ impl Census {
     }
 }
 
-/// What of a shard is wanted besides covariates, weights and the mask of missing values.
+/// Columns of a shard that a pass needs besides covariates, weights and the mask of missing values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Needs {
     /// Outcomes.
@@ -118,15 +119,15 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// Everything.
+    /// All columns.
     pub const ALL: Self = Self { outcomes: true, keys: true, clusters: true };
 
-    /// Whether all of the other is among it.
+    /// Tells if these columns include all of the other's.
     pub fn covers(self, other: Self) -> bool {
         self.or(other) == self
     }
 
-    /// What one or the other wants.
+    /// Returns the columns of both.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self {
@@ -137,63 +138,63 @@ impl Needs {
     }
 }
 
-/// Shards by hash prefix, or by row number; a power of two of them.
+/// The shards of a panel, a power of two of them: ranges of hash prefixes, or of row numbers in cross sections.
 #[derive(Debug)]
 pub enum Shards {
-    /// All in memory.
+    /// All shards, in memory.
     Memory(Vec<Shard>),
-    /// Read from a panel store whenever they are wanted.
+    /// Shards of a panel store, read whenever they are needed.
     Stored {
         /// The shards of all specifications that read the store together.
         shards: Arc<StoredShards>,
-        /// Which of the specifications this panel is of.
+        /// Index of this panel's specification among them.
         specification: usize,
     },
 }
 
-/// A panel: its shards and what is known of them all.
+/// A panel: its shards, and the counts and facts about all of them.
 #[derive(Debug)]
 pub struct Panel {
-    /// What a row of the shards is.
+    /// Meaning of a shard's row.
     pub rows: RowKind,
-    /// Its shards.
+    /// The shards.
     pub shards: Shards,
     /// Periods of the input, ascending.
     pub periods: Vec<f64>,
-    /// Strata, by cohort and eligibility ascending.
+    /// Strata, by cohort and eligibility, ascending.
     pub strata: Vec<Stratum>,
-    /// Units of the input; rows in cross sections.
+    /// Number of units in the input; of rows in cross sections.
     pub units: u64,
-    /// Rows of the input.
+    /// Number of rows in the input.
     pub input_rows: u64,
-    /// Rows without unit, period or eligibility.
+    /// Number of rows without unit, period or eligibility.
     pub keyless_rows: u64,
-    /// Rows whose missing cohort was read as never treated.
+    /// Number of rows whose missing cohort was read as never treated.
     pub cohortless_rows: u64,
-    /// Row counts.
+    /// Counts of rows by stratum and period.
     pub census: Census,
-    /// Whether some atom of the formula varies in time.
+    /// True if some atom of the formula varies in time.
     pub atoms_vary: bool,
-    /// Whether weights vary in time.
+    /// True if weights vary in time.
     pub weights_vary: bool,
-    /// Per atom: whether its values are codes of `interned` text, still in the order met.
+    /// By atom: true if its values are codes of `interned` texts, in order of appearance until levels are known.
     pub text_atoms: Vec<bool>,
-    /// Per atom: whether these texts are numbers of many digits, whose levels are in the order of the numbers.
+    /// By atom: true if these texts are numbers of many digits, whose levels sort as numbers.
     pub code_atoms: Vec<bool>,
-    /// Text values of factors, by code.
+    /// Texts of factors, by code.
     pub interned: Arc<Vec<String>>,
-    /// What is to be said of the input.
+    /// Findings about the input that are reported to the user.
     pub remarks: Remarks,
-    /// What the numbers of periods and cohorts mean, where they are dates.
+    /// Calendar of periods and cohorts, where they are dates.
     pub calendar: Option<Calendar>,
     /// Path, bytes and rows of every input file.
     pub files: Vec<(String, u64, u64)>,
-    /// Who takes counts over its shards.
+    /// The one who computes counts over the shards: this process or workers.
     pub surveyor: Surveyor,
 }
 
 impl Panel {
-    /// Number of shards.
+    /// Returns the number of shards.
     pub fn shard_count(&self) -> usize {
         match &self.shards {
             Shards::Memory(shards) => shards.len(),
@@ -201,7 +202,7 @@ impl Panel {
         }
     }
 
-    /// A message with its periods and cohorts as they are written.
+    /// Writes the periods and cohorts in a message as the data have them.
     pub(crate) fn relabel(&self, text: &str) -> String {
         let Some(calendar) = &self.calendar else { return text.to_owned() };
         let cohorts = self.strata.iter().map(|stratum| stratum.cohort);
@@ -209,12 +210,15 @@ impl Panel {
         calendar.relabel(text, &known)
     }
 
-    /// An error, the same way.
+    /// Does the same as [`relabel`](Self::relabel) in an error.
     pub(crate) fn rewrite(&self, error: EngineError) -> EngineError {
         error.rewritten(|text| self.relabel(text))
     }
 
-    /// A shard with at least what is wanted of it.
+    /// Returns a shard that has at least the columns of `needs`.
+    ///
+    /// # Errors
+    /// A stored shard that can't be read.
     pub(crate) fn shard(&self, index: usize, needs: Needs) -> Result<Cow<'_, Shard>> {
         match &self.shards {
             Shards::Memory(shards) => Ok(Cow::Borrowed(&shards[index])),
@@ -224,7 +228,10 @@ impl Panel {
         }
     }
 
-    /// `each(shard)` for all shards, results in their order.
+    /// Returns `each(shard)` for all shards, in their order.
+    ///
+    /// # Errors
+    /// A stored shard that can't be read.
     pub(crate) fn map_shards<T: Send>(
         &self,
         threads: usize,
@@ -234,7 +241,7 @@ impl Panel {
         parallel::map(threads, self.shard_count(), |index| Ok(each(&*self.shard(index, needs)?)))
     }
 
-    /// By atom of the formula: whether it varies in time; empty where shards have not been seen.
+    /// Tells for each atom of the formula if it varies in time; empty without shards.
     pub(crate) fn varying_atoms(&self) -> Vec<bool> {
         match &self.shards {
             Shards::Memory(shards) => {
@@ -244,7 +251,7 @@ impl Panel {
         }
     }
 
-    /// Whether no row that is there lacks a value.
+    /// Tells if every existing row has all its values.
     pub(crate) fn is_whole(&self) -> bool {
         match &self.shards {
             Shards::Memory(shards) => shards.iter().all(|s| s.incomplete.is_none()),
@@ -252,7 +259,7 @@ impl Panel {
         }
     }
 
-    /// Whether weights have yet to be summed.
+    /// Tells if the panel has sampling weights.
     pub(crate) fn has_weights(&self) -> bool {
         match &self.shards {
             Shards::Memory(shards) => shards.first().is_some_and(|s| s.weights.is_some()),
@@ -268,7 +275,7 @@ impl Panel {
         }
     }
 
-    /// Notes which variables vary in time, as its shards have it.
+    /// Sets `atoms_vary` and `weights_vary` from the shards in memory.
     pub(crate) fn note_variation(&mut self) {
         if let Shards::Memory(shards) = &self.shards {
             let first = shards.first();
@@ -277,7 +284,7 @@ impl Panel {
         }
     }
 
-    /// Whether another specification's panel of the same data leaves out the same rows.
+    /// Tells if another specification's panel of the same data leaves out the same rows.
     pub(crate) fn same_rows(&self, other: &Self) -> bool {
         match (&self.shards, &other.shards) {
             (Shards::Memory(own), Shards::Memory(others)) => {

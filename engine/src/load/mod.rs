@@ -2,12 +2,10 @@
 //! over the input.
 //!
 //! 1. `keys` reads ids, periods and cohorts alone. They give the units, and with them the shard and position of every
-//! unit (`order`).
-//!    Repeated cross sections have no units: `rows` orders the rows themselves.
+//!    unit (`order`). Repeated cross sections have no units: `rows` orders the rows themselves.
 //! 2. `place` writes outcomes, covariates, weights and clusters straight to their final place, one row for each unit.
 //! 3. `finish` turns each shard's rows into columns, marks missing values and stores once what is constant in time.
-//! Several
-//!    specifications share the columns; each has its own mask of missing values.
+//!    Several specifications share the columns; each has its own mask of missing values.
 
 mod computed;
 pub(crate) mod fields;

@@ -1,7 +1,8 @@
-//! First pass over repeated cross sections: no unit to look for, rows stay where the files have them (DESIGN §4).
+//! First pass over repeated cross sections: there are no units to find, and rows keep the order of the files (DESIGN
+//! §4).
 //!
-//! A shard is a range of row numbers, counted over the files by name. Inside it rows are ordered by stratum and period, then
-//! row number, so that a block holds one stratum and period.
+//! A shard is a range of row numbers, counted over the files in the order of their names. Inside it rows are ordered by
+//! stratum and period, then row number, so that a block holds one stratum and period.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -18,10 +19,10 @@ use crate::panel::{RowKind, Stratum};
 use crate::parallel;
 use crate::shard::Segment;
 
-/// Marks rows without period or eligibility.
+/// Code of rows without period or eligibility.
 const NO_CODE: u16 = u16::MAX;
 
-/// Codes of the rows of one chunk, of its thread's lists.
+/// Codes of the rows of one chunk, as positions in the lists of its thread.
 struct ChunkCodes {
     strata: Vec<u16>,
     periods: Vec<u16>,
@@ -86,13 +87,13 @@ impl ChunkCodes {
     }
 }
 
-/// Global codes of a chunk's rows: `stratum · periods + period`, `u32::MAX` where there is none.
+/// Codes of all rows over all threads: `stratum · periods + period`, `u32::MAX` for rows without either.
 struct Layout {
-    /// First row number of every chunk.
+    /// Number of the first row of every chunk.
     first_rows: Vec<u64>,
     codes: Vec<Vec<u32>>,
     shards: usize,
-    /// Rows of a shard.
+    /// Number of rows in a shard.
     per_shard: u64,
     strata: Vec<Stratum>,
     periods: Vec<f64>,
@@ -138,7 +139,7 @@ fn arrange(source: &Source, workers: Vec<Worker>, threads: usize) -> Result<(Key
     Ok((Keys { tables: Vec::new(), chunks, rows: rows - keyless_rows, gaps }, order))
 }
 
-/// Every row is its own unit with one period.
+/// Keys of a chunk in which every row is a unit of its own with one period.
 fn chunk_keys(table: usize, codes: &[u32]) -> ChunkKeys {
     let units = codes.iter().zip(0..).map(|(&code, row)| if code == u32::MAX { NO_UNIT } else { row });
     ChunkKeys { table, units: units.collect(), starts: Vec::new(), periods: PeriodCodes::Pattern(vec![0]) }

@@ -1,65 +1,73 @@
-//! Rows of the row-major buffers that values are written to before they become columns.
+//! Row-major buffers of slots, which hold values before they become columns.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::Columns;
 
-/// A NaN that no computation makes. Values are stored exclusive-or'ed with it, so that memory fresh from the system, all
-/// zero, reads as "not set".
+/// Bits of a NaN that no computation returns. Values are stored after exclusive or with it, so that fresh memory from
+/// the system, which is all zero, reads as "not set".
 const MARK: u64 = 0xfff4_5354_4147_4752;
-/// What a slot holds before anything is written.
+/// Content of a slot before anything is written.
 pub(crate) const UNSET: u64 = 0;
-/// What a slot holds for a missing value.
+/// Content of a slot for a missing value.
 pub(crate) const MISSING: u64 = 0x7ff8_0000_0000_0000 ^ MARK;
 
-/// A value as a slot holds it; NaN and infinities are missing, −0 is 0.
+/// Encodes a value for a slot: NaN and infinities become missing, −0 becomes 0.
 #[inline]
 pub(crate) fn encode(value: f64) -> u64 {
     if value.is_finite() { (value + 0.0).to_bits() ^ MARK } else { MISSING }
 }
 
-/// The value of a slot; NaN if missing or not set.
+/// Decodes a slot: its value, NaN if missing or not set.
 #[inline]
 pub(crate) fn decode(slot: u64) -> f64 {
     f64::from_bits(slot ^ MARK)
 }
 
-/// What a slot held, from its decoded value.
+/// Returns the slot's content from its decoded value.
 pub(crate) fn held(value: f64) -> u64 {
     value.to_bits() ^ MARK
 }
 
-/// What a field of a row holds.
+/// Content of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FieldKind {
+    /// An outcome.
     Outcome,
+    /// A covariate; with `text` true the code of an interned text, else a number.
     Covariate { text: bool },
+    /// A sampling weight.
     Weight,
+    /// The key of a cluster variable, the `dimension`th of its specification.
     Cluster { dimension: usize },
 }
 
-/// One variable of the row of a unit.
+/// One variable in the row of a unit.
 #[derive(Debug)]
 pub(crate) struct Field {
+    /// Name of its column.
     pub(crate) name: String,
+    /// Content.
     pub(crate) kind: FieldKind,
-    /// First slot.
+    /// Position of its first slot in the row.
     pub(crate) offset: usize,
-    /// One slot a period; else one slot in all.
+    /// True if the field has one slot for each period, else it has a single slot.
     pub(crate) by_period: bool,
-    /// Set when a field taken for constant was found to vary, or to be missing somewhere.
+    /// Set when a field with a single slot was found to vary, or to be missing somewhere.
     pub(crate) varies: AtomicBool,
 }
 
-/// Fields of a unit's row.
+/// The fields in the row of a unit.
 #[derive(Debug)]
 pub(crate) struct Slots {
+    /// The fields: outcomes, covariates, weights, clusters.
     pub(crate) fields: Vec<Field>,
+    /// Number of slots in a row.
     pub(crate) stride: usize,
 }
 
 impl Slots {
-    /// Lays out the fields; those for which `by_period` says so get a slot a period.
+    /// Lays out the fields; those for which `by_period(index)` is true, and outcomes, get one slot for each period.
     pub(crate) fn new(columns: &Columns, periods: usize, by_period: &dyn Fn(usize) -> bool) -> Self {
         let outcomes = columns.outcomes.iter().map(|y| (y.clone(), FieldKind::Outcome));
         let covariates =
@@ -85,16 +93,16 @@ impl Slots {
         Self { fields, stride }
     }
 
-    /// Whether a field taken for constant turned out not to be.
+    /// Tells if a field with a single slot was found to vary.
     pub(crate) fn any_varies(&self) -> bool {
         self.fields.iter().any(|f| f.varies.load(Ordering::Relaxed))
     }
 }
 
-/// Row-major slots of one shard.
+/// Slots of one shard, row-major: rows × stride.
 pub(crate) type Buffer = Vec<AtomicU64>;
 
-/// A buffer of unset slots.
+/// Allocates a buffer of slots that are not set.
 pub(crate) fn buffer(slots: usize) -> Buffer {
     (0..slots).map(|_| AtomicU64::new(UNSET)).collect()
 }

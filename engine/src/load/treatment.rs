@@ -1,4 +1,5 @@
-//! A treatment indicator where the cohort is wanted: recognised once something is wrong, with what would make the cohort of it.
+//! Treatment indicators given in place of the cohort: recognised once an error occurs, and answered with code that
+//! makes the cohort column.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +12,7 @@ use crate::input::{Source, with_f64};
 use crate::panel::{Panel, RowKind};
 use crate::spec::RunSpec;
 
-/// Texts of which the second word of each pair says that a unit is treated.
+/// Texts that mean untreated (`false`) or treated (`true`).
 const WORDS: [(&[&str], bool); 2] = [
     (
         &[
@@ -54,24 +55,25 @@ const WORDS: [(&[&str], bool); 2] = [
     ),
 ];
 
-/// A period: bits that sort as its numbers do, nothing for dates and text, and how it is written.
+/// A period: bits that sort like its number (0 for dates and text), and its text in the data.
 type Time = (u64, String);
 
-/// Periods that a message names at most.
+/// Largest number of periods that a message names.
 const NAMED: usize = 8;
 
-/// The error that says what is wrong with a cohort column that holds an indicator; another error as it is.
+/// Replaces an error by one that explains a cohort column with an indicator; other errors stay as they are.
 pub(crate) fn explain(error: EngineError, source: &Source, all: &[Wanted<'_>]) -> EngineError {
     let Some(wanted) = all.first().filter(|_| error.is_input()) else { return error };
-    // Whatever can't be read now is what the error is about.
+    // If the columns can't be read now, the error is about that.
     match Indicator::find(source, wanted.spec) {
-        // A constant column of 0 and 1 may be cohorts: the error is about something else.
+        // A constant column of 0 and 1 may be cohorts: then the error is about something else.
         Ok(Some(indicator)) if indicator.quoted || indicator.turns => indicator.describe(wanted.spec),
         _ => error,
     }
 }
 
-/// The same of a panel in which every unit keeps its value, after what `error` says; `None` if its cohorts are no indicator.
+/// Returns the same explanation for a panel in which every unit keeps its value, in the context of `error`; `None` if
+/// its cohorts can't be an indicator.
 pub(crate) fn constant(panel: &Panel, spec: &RunSpec, error: &str) -> Option<EngineError> {
     let treated = panel.strata.iter().filter(|s| s.cohort.is_finite());
     let (mut any, mut only) = (false, true);
@@ -98,22 +100,22 @@ pub(crate) fn constant(panel: &Panel, spec: &RunSpec, error: &str) -> Option<Eng
     Some(indicator.describe(spec).in_context(error))
 }
 
-/// What was found of an indicator.
+/// An indicator that was recognised.
 struct Indicator {
     off: String,
     on: String,
-    /// Its values are text.
+    /// True if its values are text.
     quoted: bool,
-    /// Periods in which units are treated first.
+    /// Periods in which units are first treated.
     starts: BTreeSet<Time>,
-    /// It turns on within units.
+    /// True if it turns on within units.
     turns: bool,
     /// A unit in which it turns off again: the unit, a treated period and a later untreated one.
     reversal: Option<(String, String, String)>,
     first_of_all: Option<Time>,
 }
 
-/// What one unit has been seen with.
+/// Values found in one unit.
 #[derive(Default)]
 struct Seen {
     first_on: Option<Time>,
@@ -137,7 +139,7 @@ impl Indicator {
         Ok(Some(out))
     }
 
-    /// Reads units and periods.
+    /// Reads units, periods and the indicator of all rows.
     fn look(&mut self, source: &Source, spec: &RunSpec) -> Result<()> {
         let mut names = vec![spec.tname.clone(), spec.gname.clone()];
         names.extend(spec.panel.then(|| spec.idname.clone()));
@@ -204,7 +206,7 @@ impl Indicator {
         EngineError::input(text).with_hint(self.hint(spec))
     }
 
-    /// The periods in which units are treated first.
+    /// Words the periods in which units are first treated.
     fn periods(&self) -> String {
         let mut all: Vec<String> = self.starts.iter().map(|(_, name)| name.clone()).collect();
         let more = all.len().saturating_sub(NAMED);
@@ -217,7 +219,7 @@ impl Indicator {
         format!("{word} {list}")
     }
 
-    /// A line that makes the cohort column.
+    /// Words the code that makes the cohort column.
     fn hint(&self, spec: &RunSpec) -> String {
         let column = |name: &str| {
             let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '_')
@@ -251,7 +253,7 @@ impl Indicator {
         )
     }
 
-    /// A period that is not the first one.
+    /// Returns an example of a period that is not the first one.
     fn example(&self) -> String {
         let first = self.first_of_all.as_ref().and_then(|(_, name)| name.parse::<f64>().ok());
         first.map_or_else(|| "2004".to_owned(), |first| (first + 1.0).to_string())
@@ -273,7 +275,7 @@ fn time(value: f64) -> Time {
     (ordered(value), value.to_string())
 }
 
-/// The periods of some rows; `None` where one is missing. Dates and text sort as they are written.
+/// Returns the periods of some rows; `None` where one is missing. Dates and text sort by their text.
 fn times(array: &ArrayRef, column: &str) -> Vec<Option<Time>> {
     let numbers = with_f64(array, column, &mut Vec::new(), |values| {
         Ok(values.iter().map(|&value| value.is_finite().then(|| time(value))).collect())
@@ -284,7 +286,7 @@ fn times(array: &ArrayRef, column: &str) -> Vec<Option<Time>> {
     })
 }
 
-/// The two values of a column that holds no others, the one of treated units last, and whether they are text.
+/// Returns the two values of a column that holds no others, that of treated units last, and true if they are text.
 fn two_values(source: &Source, column: &str) -> Result<Option<(String, String, bool)>> {
     let mut met: BTreeSet<String> = BTreeSet::new();
     let (mut text, mut more) = (false, false);
@@ -326,18 +328,18 @@ fn two_values(source: &Source, column: &str) -> Result<Option<(String, String, b
     })
 }
 
-/// Whether a text says that a unit is treated.
+/// Returns true for a text that means treated, false for one that means untreated, `None` for others.
 fn meaning(text: &str) -> Option<bool> {
     let word = text.trim().to_lowercase();
     WORDS.iter().find(|(words, _)| words.contains(&word.as_str())).map(|(_, on)| *on)
 }
 
-/// A value as text; empty if missing.
+/// Returns a value as text; empty if missing.
 fn shown(array: &ArrayRef, row: usize) -> String {
     array_value_to_string(array, row).unwrap_or_default()
 }
 
-/// Bits of a number that sort as numbers do.
+/// Returns the bits of a number, changed so that they sort like numbers.
 fn ordered(value: f64) -> u64 {
     let bits = value.to_bits();
     if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }

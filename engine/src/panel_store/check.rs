@@ -1,18 +1,19 @@
-//! What a manifest and its shards must say of each other: indices of one are used in the other, and a checksum does not tell who made it.
+//! Consistency of a manifest with itself and with its shards. Indices of one are used in the other, and a checksum does
+//! not show who wrote them.
 
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 
 use super::manifest::{FieldKind, Manifest, StratumEntry};
 use super::write::{SegmentNote, ShardNote};
 
-/// Bytes and units that are beyond any store; sums of them stay numbers of 64 bits.
+/// Largest number of bytes or units in a store; sums of such numbers still fit 64 bits.
 const MOST: u64 = 1 << 50;
-/// Rows of a shard, at most: positions in it are numbers of 32 bits.
+/// Largest number of rows in a shard: positions in it have 32 bits.
 const MOST_ROWS: u64 = i32::MAX as u64;
 
 type Checked<T> = Result<T, String>;
 
-/// Checks a manifest against itself.
+/// Checks that a manifest agrees with itself.
 pub(super) fn manifest(own: &Manifest) -> Checked<()> {
     ascending("periods", &own.periods, |a, b| a < b && a.is_finite() && b.is_finite())?;
     if own.periods.iter().any(|period| !period.is_finite()) {
@@ -106,7 +107,7 @@ fn shards(own: &Manifest) -> Checked<()> {
     same("units of its shards", sum(own.shards.iter().map(|s| s.units))?, own.units)
 }
 
-/// Checks what a shard says of itself against the manifest; returns its rows.
+/// Checks that a shard's description of itself agrees with the manifest; returns its number of rows.
 pub(super) fn rows(
     own: &Manifest,
     index: usize,

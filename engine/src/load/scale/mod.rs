@@ -1,7 +1,8 @@
-//! How the values of the period and cohort columns become the numbers that cells are labelled with.
+//! Conversion of the values in the period and cohort columns to the numbers that label cells.
 //!
-//! Whole numbers and doubles are what they are. Dates and text are read once before: their unit depends on all values of both columns.
-//! So are fractions of single precision, which are matched within what their type can tell apart.
+//! Whole numbers and doubles stay as they are. Dates and texts take a pass of their own before, because their unit
+//! depends on all values of both columns. So do fractions in single precision: those that their type can't tell apart
+//! become one number.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -17,26 +18,26 @@ use crate::error::{EngineError, Result};
 use crate::input::{PeriodType, Source, with_bytes, with_f64};
 use crate::parallel;
 
-/// Different values of a column beyond which they are no periods.
+/// Largest number of different values in a column of periods or cohorts.
 const MOST: usize = 10_000;
-/// Parts of one that fractions may count, in order of preference: quarters, months, weeks, days, decimals.
+/// Denominators of fractions, in order of preference: quarters, months, weeks, days, decimals.
 const PARTS: [f64; 16] =
     [1.0, 2.0, 3.0, 4.0, 6.0, 12.0, 24.0, 48.0, 52.0, 5.0, 10.0, 20.0, 100.0, 365.0, 1000.0, 10_000.0];
-/// A grid is told from chance if its cells are so many times as wide as what a type can't tell apart.
+/// Largest doubt about a value, relative to the width of a grid's cell, at which the grid can't be chance.
 const CLEAR: f64 = 0.1;
 
-/// How values become numbers.
+/// Way in which values become numbers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum PeriodScale {
-    /// They are numbers.
+    /// They are numbers already.
     #[default]
     Plain,
-    /// The nearest of these, which ascend.
+    /// Each becomes the nearest of these, which ascend.
     Nearest(Vec<f64>),
     /// They are numbers, some of them written as text.
     Written,
-    /// By the calendar.
+    /// They are dates, numbered by the calendar.
     Calendar(Calendar),
 }
 
@@ -44,12 +45,12 @@ pub(crate) enum PeriodScale {
 #[derive(Default)]
 struct Column {
     written: BTreeSet<Written>,
-    /// Bits of finite numbers, and what their type can't tell apart.
+    /// Bits of the finite numbers, each with the bits of the difference that its type can't tell.
     numbers: BTreeSet<(u64, u64)>,
 }
 
 impl PeriodScale {
-    /// Finds the scale of the columns `tname` and `gname`, in the unit that was `asked` for if one was.
+    /// Finds the scale of the columns `tname` and `gname`, in the unit `asked` if one is given.
     ///
     /// # Errors
     /// Columns that can't be periods, and periods without a clear unit.
@@ -84,7 +85,7 @@ impl PeriodScale {
         }
     }
 
-    /// The calendar, if periods have one.
+    /// Returns the calendar, if periods are dates.
     pub(crate) fn calendar(&self) -> Option<&Calendar> {
         match self {
             Self::Calendar(calendar) => Some(calendar),
@@ -92,7 +93,7 @@ impl PeriodScale {
         }
     }
 
-    /// Calls `each` with a column's values as numbers, missing ones as NaN.
+    /// Calls `each` with a column's values as numbers; missing ones are NaN.
     pub(crate) fn with<T>(
         &self,
         array: &ArrayRef,
@@ -112,7 +113,7 @@ impl PeriodScale {
     }
 }
 
-/// A number that is written in some way; text that is none was refused before.
+/// Returns the number that a text or number stands for; other texts were refused before.
 fn plain(value: &Written) -> f64 {
     match value {
         Written::Number(bits) => f64::from_bits(*bits),
@@ -120,7 +121,7 @@ fn plain(value: &Written) -> f64 {
     }
 }
 
-/// Number of a value in the calendar. Numbers were checked to be years or to mean never.
+/// Returns the number of a value in the calendar. Numbers were checked before: they are years or mean never treated.
 fn number(calendar: &Calendar, value: Written) -> Result<f64> {
     let unit = calendar.unit;
     Ok(match value {
@@ -139,7 +140,7 @@ fn number(calendar: &Calendar, value: Written) -> Result<f64> {
     })
 }
 
-/// Values of the period column and of the cohort column, collected by `of` from each batch.
+/// Returns the distinct values of the period column and of the cohort column; `of` collects them from each batch.
 fn scan(
     source: &Source,
     names: [&str; 2],
@@ -191,7 +192,7 @@ fn numbers_of(array: &ArrayRef, name: &str, column: &mut Column) -> Result<()> {
     })
 }
 
-/// What a type can't tell apart from a value, with the rounding of one operation.
+/// Returns the function from a value to the difference that its type can't tell, with the rounding of one operation.
 fn doubt(data_type: &DataType) -> Box<dyn Fn(f64) -> f64> {
     match data_type {
         DataType::Dictionary(_, values) => doubt(values),
@@ -208,7 +209,8 @@ fn doubt(data_type: &DataType) -> Box<dyn Fn(f64) -> f64> {
     }
 }
 
-/// One value for those that can't be told apart: on the grid of equal parts of one that all of them fit, else the most exact of them.
+/// Returns one value for all that can't be told apart: on the coarsest grid of equal parts of one that fits them all;
+/// without such a grid, the most exact of them.
 fn nearest(values: BTreeSet<(u64, u64)>) -> Vec<f64> {
     let values: Vec<(f64, f64)> =
         values.into_iter().map(|(value, doubt)| (f64::from_bits(value), f64::from_bits(doubt))).collect();
@@ -244,7 +246,7 @@ fn merged(mut values: Vec<(f64, f64)>) -> Vec<f64> {
     out.into_iter().map(|(value, _)| value).collect()
 }
 
-/// The nearest of `values`, which ascend, to each number; 0, infinities and NaN stay.
+/// Returns the nearest of `values`, which ascend, to each number; 0, infinities and NaN stay.
 fn all_near(own: &[f64], values: &[f64]) -> Vec<f64> {
     let near = |value: f64| {
         let at = values.partition_point(|known| *known < value);
@@ -259,7 +261,8 @@ fn all_near(own: &[f64], values: &[f64]) -> Vec<f64> {
     own.iter().map(|&value| if value.is_finite() && value != 0.0 { near(value) } else { value }).collect()
 }
 
-/// Calls `of` with the values of a column as they are written, equal neighbours once, and returns what it says row by row.
+/// Calls `of` with the values of a column in the form that the data have, once for equal neighbours; returns its
+/// answers row by row.
 fn map<T: Copy>(array: &ArrayRef, column: &str, of: &mut dyn FnMut(Written) -> Result<T>) -> Result<Vec<T>> {
     match array.data_type() {
         DataType::Dictionary(_, _) => of_dictionary(array, column, of),
@@ -300,7 +303,7 @@ fn of_dictionary<T: Copy>(
     if dictionary.values().is_empty() {
         return Ok(vec![missing; array.len()]);
     }
-    // Values that no row has don't count.
+    // Values of the dictionary that no row has don't count.
     let keys = dictionary.normalized_keys();
     let used = arrow::compute::take(
         dictionary.values(),
@@ -330,13 +333,14 @@ fn texts<T: Copy>(array: &ArrayRef, of: &mut dyn FnMut(Written) -> Result<T>) ->
     })
 }
 
-/// How an instant becomes the day that its zone has.
+/// Rule by which an instant becomes the day in its time zone.
 #[derive(Clone, Copy)]
 enum Shift {
     None,
-    /// Seconds to add.
+    /// Adds this number of seconds.
     Seconds(i64),
-    /// The nearest midnight, so many seconds added before: a zone by its name, whose offset changes over the year.
+    /// Adds this number of seconds and takes the midnight before: for zones given by name, whose offset changes over
+    /// the year.
     Midnight(i64),
 }
 
@@ -357,7 +361,7 @@ impl Shift {
     }
 }
 
-/// Whether a zone of the Pacific lies before UTC.
+/// Tells if a zone of the Pacific lies west of UTC.
 fn is_american(zone: &str) -> bool {
     [
         "Honolulu",
@@ -378,7 +382,7 @@ fn is_american(zone: &str) -> bool {
     .any(|name| zone.contains(name))
 }
 
-/// Seconds of `+05:30`.
+/// Parses an offset like `+05:30` or `-0800`; returns seconds.
 fn offset(zone: &str) -> Option<i64> {
     let (sign, rest) = match zone.as_bytes().first()? {
         b'+' => (1, &zone[1..]),
@@ -415,7 +419,7 @@ fn timestamps<T: Copy>(
     }
 }
 
-/// Instants that are counted since 1970, so many ticks a day.
+/// Reads instants that are counted since 1970 in ticks, `per_day` of them in a day.
 fn dates<P: ArrowPrimitiveType, T: Copy>(
     array: &PrimitiveArray<P>,
     wide: impl Fn(P::Native) -> i128,

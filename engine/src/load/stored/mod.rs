@@ -1,4 +1,4 @@
-//! Panels of a prepared store: shards are read when they are wanted, or all of them at once where memory allows it.
+//! Panels of a prepared store: shards are read when they are needed, or all of them at once where memory allows.
 
 mod shard;
 
@@ -20,39 +20,43 @@ use crate::shard::Shard;
 use crate::store::Storage;
 use crate::survey::{Counts, Survey, Surveyor};
 
-/// Memory of tasks, partials and draws, which shards kept in memory leave alone.
+/// Bytes of memory for tasks, partials and draws, reserved before shards are kept in memory.
 const BESIDE: u64 = 128 << 20;
-/// Share of the rest that these shards may take by their columns; allocations are rounded up.
+/// Share of the rest that columns of kept shards may take; allocations are rounded up.
 const KEPT: f64 = 0.65;
 
-/// Bytes of shards that may be kept under a memory limit.
+/// Returns the number of bytes that kept shards may take under a memory limit of `memory` bytes.
 pub(crate) fn room(memory: u64) -> u64 {
     (memory.saturating_sub(BESIDE) as f64 * KEPT) as u64
 }
 
-/// The shards of a store as some specifications see them.
+/// The shards of a store as several specifications see them.
 #[derive(Debug)]
 pub struct StoredShards {
     store: PanelStore,
     columns: Columns,
     uses: Vec<FieldUse>,
-    /// Index of each field of the slots among the store's.
+    /// By field of the slots: its index among the store's fields.
     fields: Vec<usize>,
-    /// What each field is to the specifications.
+    /// By field of the slots: its content.
     roles: Vec<FieldKind>,
-    /// By field: whether it varies in time in some shard.
+    /// By field: true if it varies in time in some shard.
     varies: Vec<bool>,
-    /// By field: whether a row that is there may lack it.
+    /// By field: true if some existing row lacks it.
     missing: Vec<bool>,
-    /// Codes of the store's texts.
+    /// Code of each text in the store.
     texts: HashMap<String, u32>,
     /// By specification: the levels of its factors, once they are known.
     recodes: Vec<OnceLock<Recodes>>,
-    /// Shards that stay in memory once they were read: the first ones.
+    /// Shards that stay in memory after they were read: the first ones.
     kept: Vec<OnceLock<Arc<Vec<Shard>>>>,
 }
 
 impl StoredShards {
+    /// Resolves the columns of the specifications in a store.
+    ///
+    /// # Errors
+    /// Columns that the store does not have, or not in the form that a specification needs.
     pub(crate) fn new(store: PanelStore, all: &[Wanted<'_>]) -> Result<Self> {
         let columns = columns_of(&store, all)?;
         let slots = Slots::new(&columns, 1, &|_| false);
@@ -88,32 +92,32 @@ impl StoredShards {
         })
     }
 
-    /// Number of shards.
+    /// Returns the number of shards.
     pub(crate) fn count(&self) -> usize {
         self.store.manifest.shards.len()
     }
 
-    /// Bytes of one shard in memory, for all specifications, in the mean.
+    /// Returns the mean number of bytes that one shard takes in memory, for all specifications.
     pub(crate) fn shard_memory(&self) -> u64 {
         self.memory() / self.count().max(1) as u64
     }
 
-    /// What is known of them all.
+    /// Returns the store's manifest.
     pub(crate) fn manifest(&self) -> &Manifest {
         &self.store.manifest
     }
 
-    /// Where the shards are.
+    /// Returns the storage that holds the shards.
     pub(crate) fn storage(&self) -> &Storage {
         self.store.storage()
     }
 
-    /// The levels of a specification's factors, if they are known.
+    /// Returns the levels of a specification's factors; empty if they are not known yet.
     pub(crate) fn recodes(&self, specification: usize) -> Recodes {
         self.recodes[specification].get().cloned().unwrap_or_default()
     }
 
-    /// Whether no row that a specification reads lacks a value.
+    /// Tells if every row that a specification reads has all its values.
     pub(crate) fn is_whole(&self, specification: usize) -> bool {
         let used = &self.uses[specification];
         !self.store.manifest.unbalanced
@@ -121,18 +125,19 @@ impl StoredShards {
             && used.fields().iter().all(|&field| !self.missing[field])
     }
 
-    /// By atom of a specification: whether it varies in time.
+    /// Tells for each atom of a specification if it varies in time.
     pub(crate) fn varying_atoms(&self, specification: usize) -> Vec<bool> {
         let atoms = self.uses[specification].atoms.iter();
         atoms.map(|atom| atom.fields.iter().any(|&field| self.varies[field])).collect()
     }
 
-    /// Whether a specification has sampling weights.
+    /// Tells if a specification has sampling weights.
     pub(crate) fn has_weights(&self, specification: usize) -> bool {
         self.uses[specification].weight.is_some()
     }
 
-    /// Whether two specifications leave out the same rows; not where it would have to be looked at.
+    /// Tells if two specifications leave out the same rows. Where only the rows themselves could tell, the answer is
+    /// false.
     pub(crate) fn same_rows(&self, a: usize, b: usize) -> bool {
         let gaps = |specification: usize| {
             let used = &self.uses[specification];
@@ -148,7 +153,10 @@ impl StoredShards {
         gaps(a) == gaps(b)
     }
 
-    /// Counts a shard, as a specification sees it.
+    /// Computes the counts of a survey over one shard, as a specification sees it.
+    ///
+    /// # Errors
+    /// A shard that can't be read, or that contradicts the manifest.
     pub(crate) fn survey(&self, index: usize, specification: usize, survey: &Survey) -> Result<Counts> {
         let manifest = &self.store.manifest;
         let built = self.build(index, survey.needs())?;
@@ -163,13 +171,13 @@ impl StoredShards {
         })
     }
 
-    /// Sets the levels of a specification's factors.
+    /// Sets the levels of a specification's factors; only the first call has an effect.
     pub(crate) fn recode(&self, specification: usize, recodes: Recodes) {
         // A specification is planned once.
         let _ = self.recodes[specification].set(recodes);
     }
 
-    /// Bytes of all shards in memory, for all specifications.
+    /// Returns the number of bytes that all shards take in memory, for all specifications.
     pub(crate) fn memory(&self) -> u64 {
         let manifest = &self.store.manifest;
         let periods = if manifest.cross_sections { 1 } else { manifest.periods.len() as u64 };
@@ -185,7 +193,10 @@ impl StoredShards {
         manifest.units * per_unit
     }
 
-    /// A shard as every specification sees it, with at least what is wanted of it.
+    /// Reads a shard as every specification sees it; it has at least the columns of `needs`.
+    ///
+    /// # Errors
+    /// A shard that can't be read, or that contradicts the manifest.
     pub(crate) fn load(&self, index: usize, needs: Needs) -> Result<Arc<Vec<Shard>>> {
         let Some(kept) = self.kept.get(index).filter(|_| self.recodes.iter().all(|r| r.get().is_some()))
         else {
@@ -211,7 +222,7 @@ impl StoredShards {
     }
 }
 
-/// The kinds of a store's variables that a field can be read from.
+/// Kinds of a store's fields that a field of the slots can be read from.
 fn kinds_of(kind: FieldKind) -> &'static [panel_store::FieldKind] {
     use panel_store::FieldKind::{Cluster, Code, Number, Text};
     match kind {
@@ -221,7 +232,7 @@ fn kinds_of(kind: FieldKind) -> &'static [panel_store::FieldKind] {
     }
 }
 
-/// The columns that specifications read, as the store has them.
+/// Returns the columns that the specifications read, as the store has them.
 fn columns_of(store: &PanelStore, all: &[Wanted<'_>]) -> Result<Columns> {
     use panel_store::FieldKind::{Cluster, Number};
     let keys = &store.manifest.columns;
@@ -264,7 +275,7 @@ fn columns_of(store: &PanelStore, all: &[Wanted<'_>]) -> Result<Columns> {
     Ok(out)
 }
 
-/// The variables of an atom as the store has them.
+/// Returns the variables of an atom as the store has them.
 fn covariates(store: &PanelStore, atom: &Atom) -> Result<Vec<Covariate>> {
     use panel_store::FieldKind::{Code, Number, Text};
     let has = |name: &str, kind| store.manifest.field(name, kind).is_some();
@@ -284,7 +295,10 @@ fn covariates(store: &PanelStore, atom: &Atom) -> Result<Vec<Covariate>> {
     }
 }
 
-/// Opens the panels of specifications that read a store together, in memory if `memory` bytes allow it.
+/// Opens the panels of specifications that read one store; their shards go to memory if `memory` bytes allow.
+///
+/// # Errors
+/// Those of [`StoredShards::new`], and shards that can't be read.
 pub(crate) fn open(
     store: PanelStore,
     all: &[Wanted<'_>],
@@ -333,6 +347,7 @@ pub(crate) fn open(
 }
 
 impl StoredShards {
+    /// Returns the row counts of the manifest; all rows count as complete.
     pub(crate) fn census(&self) -> Census {
         let mut out = Census::new(self.store.manifest.strata.len(), self.store.manifest.periods.len());
         let periods = self.store.manifest.periods.len();
@@ -344,7 +359,7 @@ impl StoredShards {
         out
     }
 
-    /// The panel of a specification, without counts yet.
+    /// Returns the panel of a specification, with all counts 0.
     pub(crate) fn panel(self: &Arc<Self>, specification: usize, in_memory: bool) -> Panel {
         let manifest = &self.store.manifest;
         let used = &self.uses[specification];
@@ -376,7 +391,10 @@ impl StoredShards {
     }
 }
 
-/// The panels of a store's counts alone: what a plan is made from that reads no shard.
+/// Returns the panels of a store with the counts of its manifest: enough for a plan, without a shard being read.
+///
+/// # Errors
+/// Those of [`StoredShards::new`].
 pub(crate) fn counted(store: PanelStore, all: &[Wanted<'_>]) -> Result<(Arc<StoredShards>, Vec<Panel>)> {
     let shards = Arc::new(StoredShards::new(store, all)?);
     let panel = |specification| Panel { census: shards.census(), ..shards.panel(specification, true) };
@@ -385,7 +403,7 @@ pub(crate) fn counted(store: PanelStore, all: &[Wanted<'_>]) -> Result<(Arc<Stor
 }
 
 impl StoredShards {
-    /// By variable of the manifest: whether a reading with these needs takes its columns.
+    /// Tells for each field of the manifest if a read with these needs includes its columns.
     pub(crate) fn takes(&self, needs: Needs) -> Vec<bool> {
         let mut out = vec![false; self.store.manifest.fields.len()];
         for (slot, &field) in self.fields.iter().enumerate() {
@@ -394,8 +412,8 @@ impl StoredShards {
         out
     }
 
-    /// Whether a reading with these needs takes most bytes of a shard: then all of it comes at once, in half the requests and without
-    /// waiting for the footer first.
+    /// Tells if a read with these needs includes most bytes of a shard. Then all of it is read at once: half the
+    /// requests, and no wait for the footer.
     pub(crate) fn takes_most(&self, needs: Needs) -> bool {
         let manifest = &self.store.manifest;
         let all: u64 = manifest.fields.iter().map(|field| field.bytes).sum();

@@ -1,4 +1,4 @@
-//! One shard of a store: which columns to read for what is wanted, and how they become the columns of the specifications.
+//! Shards of a store: the columns to read for given needs, and their conversion to the columns of the specifications.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -20,11 +20,11 @@ use crate::panel_store::read::OpenShard;
 use crate::panel_store::write::{column_name, id_name, present_name};
 use crate::shard::{PeriodBits, Segment};
 
-/// Or what a shard says that can't be.
+/// A value, or the contradiction that was found in a shard.
 type Checked<T> = std::result::Result<T, String>;
 
 impl StoredShards {
-    /// Reads a shard; outcomes that nobody needs are zeros.
+    /// Reads a shard; outcomes that are not needed become zeros.
     pub(super) fn build(&self, index: usize, needs: Needs) -> Result<Vec<Built>> {
         let manifest = &self.store.manifest;
         let periods = if manifest.cross_sections { 1 } else { manifest.periods.len() };
@@ -63,7 +63,7 @@ impl StoredShards {
                 let ids = arrays.first().and_then(Option::as_ref);
                 unit_keys(ids, manifest.columns.ids, &segments, rows).map_err(wrong)?
             }
-            // Never looked at, but sliced with the other columns.
+            // The keys are not used, but are sliced with the other columns.
             false => vec![0; rows],
         };
         let builder = Builder { slots: &slots, varies: &self.varies, periods, segments: &segments, rows };
@@ -105,7 +105,7 @@ impl StoredShards {
         names
     }
 
-    /// A column with its padding, and whether some unit has no value.
+    /// Reads a column with its padding, and tells if some unit has no value.
     fn column(
         &self,
         kind: FieldKind,
@@ -155,7 +155,7 @@ impl StoredShards {
     }
 }
 
-/// Puts the numbers of a file's column in the segments' places; `NaN` where there is none.
+/// Copies the numbers of a file's column to the places of the segments; NaN where there is none.
 fn place_numbers(segments: &[Segment], numbers: &Float64Array, out: &mut AlignedVec) {
     let mut at = 0;
     for segment in segments {
@@ -175,7 +175,7 @@ fn place_numbers(segments: &[Segment], numbers: &Float64Array, out: &mut Aligned
     }
 }
 
-/// A field that is not read: zeros, missing where there is no row.
+/// Adds a field that is not read: zeros, missing where there is no row.
 fn unread(raw: &mut RawShard, rows: usize, periods: Option<usize>) {
     for period in 0..periods.unwrap_or(1) {
         let mut zeros = AlignedVec::zeros(rows);
@@ -191,7 +191,7 @@ fn unread(raw: &mut RawShard, rows: usize, periods: Option<usize>) {
     }
 }
 
-/// Writes `value(row)` for all units, padding left out.
+/// Writes `value(row)` for all units; padding stays as it is.
 fn spread(segments: &[Segment], out: &mut AlignedVec, mut value: impl FnMut(usize) -> f64) {
     let mut row = 0;
     for segment in segments {
@@ -202,14 +202,14 @@ fn spread(segments: &[Segment], out: &mut AlignedVec, mut value: impl FnMut(usiz
     }
 }
 
-/// Where the columns of a field are among those read.
+/// Positions of a field's columns among those read.
 #[derive(Clone, Debug, Default)]
 struct FieldColumns {
     constant: Option<Range<usize>>,
     by_period: Option<Range<usize>>,
 }
 
-/// Columns to read of every shard; a shard lacks those that it has in another form.
+/// Columns to read from every shard; a shard lacks those that it has in the other form.
 struct Names {
     all: Vec<String>,
     fields: Vec<FieldColumns>,
@@ -217,7 +217,7 @@ struct Names {
 }
 
 impl Names {
-    /// Whether a shard has a field's values by period; in cross sections, whether some row lacks it.
+    /// Tells if a shard has a field's values by period; in cross sections, if some row lacks it.
     fn has_periods(&self, field: usize, arrays: &[Option<ArrayRef>]) -> bool {
         let first = |range: &Option<Range<usize>>| arrays[range.as_ref()?.start].as_ref();
         let of = &self.fields[field];
@@ -261,7 +261,7 @@ fn absent_rows(
                 }
                 row += 1;
             }
-            // Padding has no row either, as where a panel is read from its rows.
+            // Padding has no row either, as in a panel that is read from its rows.
         }
     }
     if let Some(bits) = &mut bits {
