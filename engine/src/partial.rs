@@ -1,4 +1,4 @@
-//! Partials: what a task returns, mergeable, with a versioned encoding and a checksum.
+//! Partials: mergeable results of tasks, with a versioned encoding and a checksum.
 
 use stagger_estimator::diagnostics::OverlapPartial;
 use stagger_estimator::influence::{ClusterPartial, InfluencePartial};
@@ -14,23 +14,23 @@ use crate::survey::Counts;
 /// Sums of the `Influence` stage: over units, and by cluster for each cluster variable.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InfluenceSums {
-    /// ΨᵀΨ and draws over units.
+    /// ΨᵀΨ and the bootstrap draws, over units (FORMULAS §4, §5).
     pub units: InfluencePartial,
-    /// Cluster sums, one a way of clustering.
+    /// Sums by cluster, one partial for each cluster variable.
     pub clusters: Vec<ClusterPartial>,
 }
 
-/// Products of [ones, estimates] of every cell that has several estimates.
+/// Sums of the `Omega` stage: products of [1, estimates] of every cell that combines several estimates (FORMULAS §7.3).
 #[derive(Clone, Debug, PartialEq)]
 pub struct OmegaSums {
-    /// Estimates of each cell.
+    /// Number of estimates in each cell.
     pub sizes: Vec<usize>,
-    /// By cell: sums of the estimates' influence values, then their products, row by row.
+    /// By cell: the sums of the k estimates' influence values, then their k × k products, row-major.
     pub sums: Vec<f64>,
 }
 
 impl OmegaSums {
-    /// Zero sums for cells with these estimates.
+    /// Returns zero sums for cells with these estimates.
     pub fn new(cells: &[Vec<usize>]) -> Self {
         let sizes: Vec<usize> = cells.iter().map(Vec::len).collect();
         let sums = vec![0.0; sizes.iter().map(|k| k + k * k).sum()];
@@ -41,20 +41,21 @@ impl OmegaSums {
         self.sizes[..cell].iter().map(|k| k + k * k).sum()
     }
 
-    /// Adds to an estimate's sum.
+    /// Adds `value` to the sum of an estimate's influence values.
     pub fn add_sum(&mut self, cell: usize, estimate: usize, value: f64) {
         let at = self.start(cell) + estimate;
         self.sums[at] += value;
     }
 
-    /// Adds to a product.
+    /// Adds `value` to the sum of the products of estimates `a` and `b`.
     pub fn add_product(&mut self, cell: usize, a: usize, b: usize, value: f64) {
         let size = self.sizes[cell];
         let at = self.start(cell) + size + a * size + b;
         self.sums[at] += value;
     }
 
-    /// Ω of a cell: the covariance of its estimates' influence values over `n` units, centred, with n − 1 (FORMULAS §7.3).
+    /// Returns Ω of a cell, k × k, row-major: the covariance of its estimates' influence values over `n` units,
+    /// centred, with n − 1 (FORMULAS §7.3).
     pub fn covariance(&self, cell: usize, n: f64) -> Vec<f64> {
         let (start, size) = (self.start(cell), self.sizes[cell]);
         let (sums, products) = self.sums[start..start + size + size * size].split_at(size);
@@ -69,27 +70,27 @@ impl OmegaSums {
     }
 }
 
-/// What a task returns for a subtree of shards.
+/// Result of a task for a subtree of shards; one variant for each stage.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Partial {
-    /// Cross products by (stratum, frame).
+    /// Cross products of design and outcomes, by stratum and frame.
     Gram(GramPartial),
-    /// One round of all active logits.
+    /// Gradient, Hessian and deviance of one round of all active logits (FORMULAS §3.1).
     Propensity(PropensityPartial),
-    /// Odds-weighted cross products.
+    /// Odds-weighted cross products, by side of a comparison.
     Moments(MomentsPartial),
     /// Sums over influence values.
     Influence(InfluenceSums),
-    /// Covariances by control cohort.
+    /// Sums for the covariances of estimates by control cohort.
     Omega(OmegaSums),
-    /// Distribution of propensity scores.
+    /// Distribution of propensity scores, by comparison.
     Overlap(OverlapPartial),
-    /// Counts before there is a plan.
+    /// Counts over the panel, taken before there is a plan.
     Survey(Counts),
 }
 
 impl Partial {
-    /// Adds the partial of the sibling subtree. Both are of one stage, so their shapes agree.
+    /// Adds the partial of the sibling subtree. Both belong to one stage, so that their shapes agree.
     pub fn merge(&mut self, other: &Self) {
         match (self, other) {
             (Partial::Gram(a), Partial::Gram(b)) => a.merge(b),
@@ -106,7 +107,7 @@ impl Partial {
         }
     }
 
-    /// Bytes: magic, version, kind, fields as little-endian words, checksum of all before.
+    /// Encodes the partial: magic, version, kind, fields as little-endian 64-bit words, XXH3-64 of all bytes before.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Writer(Vec::new());
         out.0.extend_from_slice(MAGIC);
@@ -158,7 +159,7 @@ impl Partial {
             }
             Partial::Survey(counts) => {
                 out.count(6);
-                // Counts are plain integers and a few floats: nothing of them can fail.
+                // Counts are integers and a few floats: their serialization can't fail.
                 out.0.extend_from_slice(&postcard::to_stdvec(counts).unwrap_or_default());
             }
         }
@@ -167,10 +168,10 @@ impl Partial {
         out.0
     }
 
-    /// The partial that `bytes` encode.
+    /// Decodes a partial.
     ///
     /// # Errors
-    /// Anything but the very bytes of [`Partial::encode`] in this version.
+    /// Bytes other than those that [`Partial::encode`] of this version writes.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
         let (body, sum) = bytes.split_last_chunk::<8>().ok_or_else(|| damaged("too short"))?;
         if xxh3_64(body) != u64::from_le_bytes(*sum) {

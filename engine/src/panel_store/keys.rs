@@ -1,49 +1,51 @@
-//! Every key of a panel store and of its making, built here and nowhere else.
+//! Keys of the objects of a panel store and of its preparation; no other module builds such keys.
 //!
-//! Objects that are many lie under two hexadecimal digits of a hash, so that requests spread over S3's partitions of a bucket.
+//! Objects that are numerous lie under two hexadecimal digits of a hash, so that requests spread over the partitions
+//! that S3 makes of a bucket.
 
 use xxhash_rust::xxh3::xxh3_64;
 
-/// What a store is: schema, counts, shards. Written last, so that a half-made store is none.
+/// Manifest: schema, counts, shards. It is written last, so that an unfinished store has none.
 pub const MANIFEST: &str = "manifest.json";
 
-/// Says that a store is under way, and of which inputs and columns; the first of two preparations writes it. Gone when the store is done.
+/// Mark of a preparation under way, with the fingerprint of its inputs and columns. The first of two preparations
+/// writes it; it is removed when the store is complete.
 pub const UNDER_WAY: &str = "_prepare/under-way.json";
 
-/// Everything that is needed only while a store is made.
+/// Prefix of all objects that only the preparation needs.
 pub const WORK: &str = "_prepare/";
 
-/// Shards.
+/// Prefix of the shards.
 pub const SHARDS: &str = "shards/";
 
 fn spread(name: &str) -> String {
     format!("{:02x}", xxh3_64(name.as_bytes()) & 0xff)
 }
 
-/// A shard, a Parquet file.
+/// Returns the key of a shard, a Parquet file.
 pub fn shard(index: usize) -> String {
     let name = format!("{index:06}");
     format!("{SHARDS}{}/{name}.parquet", spread(&name))
 }
 
-/// The plan of a preparation of inputs and columns with this fingerprint.
+/// Returns the key of the shuffle plan of a preparation with this fingerprint of inputs and columns.
 pub fn plan(fingerprint: &str) -> String {
     format!("{WORK}{fingerprint}/plan.json")
 }
 
-/// What a mapper scattered; `plan` is the digest of the plan it belongs to.
+/// Returns the key of a mapper's scatter object; `plan` is the digest of the shuffle plan.
 pub fn scattered(plan: &str, mapper: usize) -> String {
     let name = format!("{mapper:06}");
     format!("{WORK}{plan}/scatter/{}/{name}", spread(&name))
 }
 
-/// Blocks of some mappers for some partitions, put together.
+/// Returns the key of a combiner's object: blocks of some mappers for some partitions.
 pub fn combined(plan: &str, combiner: usize) -> String {
     let name = format!("{combiner:06}");
     format!("{WORK}{plan}/combine/{}/{name}", spread(&name))
 }
 
-/// What a gather task made: the entries of its shards.
+/// Returns the key of a gather task's report: the entries of its shards.
 pub fn gathered(plan: &str, task: usize) -> String {
     let name = format!("{task:06}");
     format!("{WORK}{plan}/gather/{}/{name}.json", spread(&name))

@@ -1,4 +1,4 @@
-//! The manifest of a panel store: what its shards hold, counted once for every specification that will read it.
+//! The manifest of a panel store: a description of its shards, with counts for every specification that will read it.
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
@@ -11,25 +11,25 @@ use crate::load::Remarks;
 use crate::panel::{RowKind, Stratum};
 use crate::spec::MissingCohort;
 
-/// Version of the store's format; another one is refused.
+/// Version of the store's format; others are refused.
 pub const FORMAT: u32 = 1;
 
-/// How a column's values are kept.
+/// Form in which a column's values are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FieldKind {
-    /// A number: outcomes, covariates, weights.
+    /// Numbers: outcomes, covariates, weights.
     Number,
-    /// Text: factors.
+    /// Texts: factors.
     Text,
-    /// Numbers of more digits than a double has, as text: factors.
+    /// Numbers with more digits than a double holds, stored as texts: factors.
     Code,
-    /// The hash of a cluster's identifier.
+    /// Hashes of cluster identifiers.
     Cluster,
 }
 
 impl FieldKind {
-    /// Whether values are codes of texts.
+    /// Tells if values are codes of texts.
     pub(crate) fn is_text(self) -> bool {
         matches!(self, Self::Text | Self::Code)
     }
@@ -38,52 +38,52 @@ impl FieldKind {
 /// A variable of the panel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Field {
-    /// Column of the input.
+    /// Name of its column in the input.
     pub name: String,
-    /// How it is kept.
+    /// Form of its values.
     pub kind: FieldKind,
-    /// Always one column a period, whatever its values are.
+    /// True for outcomes, which always have one column for each period.
     pub outcome: bool,
-    /// Some unit has two different values.
+    /// True if some unit has two different values.
     pub varies: bool,
-    /// Some row that is there has no value.
+    /// True if some existing row has no value.
     pub missing: bool,
-    /// Bytes of its columns in all shards.
+    /// Number of bytes of its columns in all shards.
     pub bytes: u64,
 }
 
-/// Names of the columns that make the panel.
+/// Names of the columns that form the panel.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyColumns {
     /// Unit; empty in cross sections.
     pub id: String,
     /// Period.
     pub time: String,
-    /// First treated period.
+    /// Cohort: the first treated period.
     pub group: String,
     /// Eligibility of triple differences.
     pub eligibility: Option<String>,
-    /// How identifiers are compared, where their column does not say it.
+    /// Comparison of the identifiers, where the type of their column leaves it open.
     #[serde(default, skip_serializing_if = "KeyKind::is_plain")]
     pub ids: KeyKind,
-    /// What the numbers of periods and cohorts mean, where they are dates.
+    /// Calendar of periods and cohorts, where they are dates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calendar: Option<Calendar>,
-    /// What rows without a cohort are.
+    /// Treatment of rows without a cohort.
     #[serde(default, skip_serializing_if = "MissingCohort::is_default")]
     pub missing_cohort: MissingCohort,
 }
 
-/// A stratum and its rows.
+/// A stratum and its counts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StratumEntry {
-    /// Raw cohort; `None` for never treated.
+    /// Cohort as the data have it; `None` for never treated.
     pub cohort: Option<f64>,
     /// Eligibility; true without such a column.
     pub eligible: bool,
-    /// Units with a row; rows in cross sections.
+    /// Number of units with a row; of rows in cross sections.
     pub units: u64,
-    /// Rows by period.
+    /// Number of rows in each period.
     pub rows: Vec<u64>,
 }
 
@@ -97,15 +97,15 @@ impl StratumEntry {
 /// A shard's file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardEntry {
-    /// Units; rows in cross sections.
+    /// Number of units; of rows in cross sections.
     pub units: u64,
-    /// Bytes of the file.
+    /// Number of bytes of the file.
     pub bytes: u64,
-    /// Bytes of its footer, with the length and the magic number after it.
+    /// Number of bytes of its footer, including the length and the magic number after it.
     pub footer: u64,
-    /// XXH3-128 of the file.
+    /// XXH3-128 of the file, in hexadecimal digits.
     pub checksum: String,
-    /// XXH3-128 of the footer.
+    /// XXH3-128 of the footer, in hexadecimal digits.
     pub footer_checksum: String,
 }
 
@@ -114,24 +114,24 @@ pub struct ShardEntry {
 pub struct InputEntry {
     /// Path or URL.
     pub url: String,
-    /// Bytes.
+    /// Number of bytes.
     pub bytes: u64,
-    /// ETag, or size and time of change of a local file.
+    /// ETag; for a local file its size and time of change.
     pub etag: String,
-    /// Rows.
+    /// Number of rows.
     pub rows: u64,
 }
 
-/// The manifest. Its JSON holds nothing that depends on when, where or by how many tasks the store was made.
+/// The manifest. Its JSON depends on neither the time and place of the preparation nor the number of its tasks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// [`FORMAT`] of the writer.
+    /// [`FORMAT`] of the program that wrote it.
     pub format: u32,
     /// Digest of inputs and columns.
     pub fingerprint: String,
-    /// Whether a row of a shard is a row of the input: repeated cross sections.
+    /// True if a row of a shard is a row of the input: repeated cross sections.
     pub cross_sections: bool,
-    /// Columns that make the panel.
+    /// Columns that form the panel.
     pub columns: KeyColumns,
     /// Periods, ascending.
     pub periods: Vec<f64>,
@@ -141,24 +141,24 @@ pub struct Manifest {
     pub fields: Vec<Field>,
     /// Texts of all text variables, ascending.
     pub texts: Vec<String>,
-    /// Units; rows in cross sections.
+    /// Number of units; of rows in cross sections.
     pub units: u64,
-    /// Rows of the input.
+    /// Number of rows in the input.
     pub input_rows: u64,
-    /// Rows without unit, period or eligibility.
+    /// Number of rows without unit, period or eligibility.
     pub keyless_rows: u64,
-    /// Rows whose missing cohort was read as never treated.
+    /// Number of rows whose missing cohort was read as never treated.
     pub cohortless_rows: u64,
-    /// What is to be said of the input.
+    /// Findings about the input that are reported to the user.
     #[serde(default, skip_serializing_if = "Remarks::is_empty")]
     pub remarks: Remarks,
-    /// Bytes of the identifiers in all shards.
+    /// Number of bytes of the identifiers in all shards.
     pub id_bytes: u64,
-    /// Some unit has no row in some period.
+    /// True if some unit has no row in some period.
     pub unbalanced: bool,
     /// Input files.
     pub inputs: Vec<InputEntry>,
-    /// Shards, in order; a power of two of them.
+    /// Shards, in order; their number is a power of two.
     pub shards: Vec<ShardEntry>,
 }
 
@@ -175,22 +175,22 @@ struct Sealed {
 }
 
 impl Manifest {
-    /// What a row of a shard is.
+    /// Returns the meaning of a shard's row.
     pub fn rows(&self) -> RowKind {
         if self.cross_sections { RowKind::Observation } else { RowKind::Unit }
     }
 
-    /// Bytes of all shards.
+    /// Returns the number of bytes of all shards.
     pub fn bytes(&self) -> u64 {
         self.shards.iter().map(|s| s.bytes).sum()
     }
 
-    /// A variable by name and kind.
+    /// Returns the index of a variable by name and form.
     pub fn field(&self, name: &str, kind: FieldKind) -> Option<usize> {
         self.fields.iter().position(|f| f.name == name && f.kind == kind)
     }
 
-    /// The manifest as it is stored.
+    /// Returns the bytes that are stored: JSON with a checksum.
     ///
     /// # Errors
     /// Numbers that JSON can't hold.
@@ -207,7 +207,7 @@ impl Manifest {
     /// Reads a stored manifest of the store at `url`.
     ///
     /// # Errors
-    /// Another format, or content that does not have its own checksum.
+    /// Another format, a checksum that does not fit, and contents that contradict each other.
     pub fn decode(bytes: &[u8], url: &str) -> Result<Self> {
         let damaged = |why: String| {
             EngineError::input(format!("`{}` of the store `{url}` can't be used: {why}", keys::MANIFEST))

@@ -1,4 +1,4 @@
-//! A panel store: shards of wide rows as Parquet files in the canonical order, and a manifest (DESIGN §4, docs/guide).
+//! Panel store: shards of wide rows as Parquet files in the canonical order, and a manifest (DESIGN §4, docs/guide).
 
 mod check;
 pub mod keys;
@@ -15,19 +15,19 @@ pub use manifest::{FORMAT, Field, FieldKind, InputEntry, KeyColumns, Manifest, S
 pub use verify::Verification;
 pub(crate) use write::NOTE;
 
-/// A store that is complete.
+/// A complete panel store.
 #[derive(Clone, Debug)]
 pub struct PanelStore {
     storage: Storage,
-    /// What it holds.
+    /// Description of its shards.
     pub manifest: Manifest,
 }
 
 impl PanelStore {
-    /// The manifest in a place, if there is one.
+    /// Returns the manifest in a storage, if there is one.
     ///
     /// # Errors
-    /// A manifest that can't be used, or storage that fails.
+    /// A manifest that can't be used, and storage that fails.
     pub fn find(storage: &Storage) -> Result<Option<Manifest>> {
         match storage.get(keys::MANIFEST, None) {
             Ok((bytes, _)) => Manifest::decode(&bytes, &storage.url()).map(Some),
@@ -39,7 +39,7 @@ impl PanelStore {
     /// Opens a store.
     ///
     /// # Errors
-    /// A place without a manifest, or with one that can't be used.
+    /// A storage without a manifest, and a manifest that can't be used.
     pub fn open(storage: Storage) -> Result<Self> {
         match Self::find(&storage)? {
             Some(manifest) => Ok(Self { storage, manifest }),
@@ -48,10 +48,11 @@ impl PanelStore {
         }
     }
 
-    /// The store that an input names: a folder or an `s3://` prefix with a manifest in it.
+    /// Opens the store that an input names: a folder or an `s3://` prefix with a manifest in it; `None` for other
+    /// inputs.
     ///
     /// # Errors
-    /// A manifest that can't be used, or storage that fails.
+    /// A manifest that can't be used, an unfinished store, and storage that fails.
     pub fn of_input(inputs: &[String]) -> Result<Option<Self>> {
         let [input] = inputs else { return Ok(None) };
         let names_files = input.contains(['*', '?', '[']) || input.ends_with(".parquet");
@@ -62,7 +63,7 @@ impl PanelStore {
         Self::in_place(Storage::open(input)?)
     }
 
-    /// The same by any kind of storage.
+    /// Does the same with `open` as the way to open a storage, which allows other kinds of storage.
     pub(crate) fn of_address(input: &str, open: &dyn Fn(&str) -> Result<Storage>) -> Result<Option<Self>> {
         let is_folder = input.contains("://") || std::path::Path::new(input).is_dir();
         if input.contains(['*', '?', '[']) || input.ends_with(".parquet") || !is_folder {
@@ -75,7 +76,7 @@ impl PanelStore {
         if let Some(manifest) = Self::find(&storage)? {
             return Ok(Some(Self { storage, manifest }));
         }
-        // Its shards are Parquet files: as an input folder they would give wrong results.
+        // The shards are Parquet files: read as a folder of input files they would give wrong results.
         match storage.head(keys::UNDER_WAY) {
             Ok(_) => Err(EngineError::input(format!("the store `{}` is not finished", storage.url()))
                 .with_hint("give the `stagger prepare` command again; it goes on where it was stopped")),
@@ -84,30 +85,30 @@ impl PanelStore {
         }
     }
 
-    /// A store of which the manifest is known already, or made up.
+    /// Returns a store whose manifest is known already, or made up.
     pub(crate) fn of_manifest(storage: Storage, manifest: Manifest) -> Self {
         Self { storage, manifest }
     }
 
-    /// What names its content: two stores of the same inputs and columns are the same, byte for byte.
+    /// Returns the digest that names the content: two stores of the same inputs and columns are equal byte for byte.
     pub fn checksum(&self) -> &str {
         &self.manifest.fingerprint
     }
 
-    /// Where it is.
+    /// Returns the address.
     pub fn url(&self) -> String {
         self.storage.url()
     }
 
-    /// The storage it is in.
+    /// Returns the storage that holds it.
     pub fn storage(&self) -> &Storage {
         &self.storage
     }
 
-    /// Fills in what a specification leaves out and the store knows, and refuses what it does not have.
+    /// Completes a specification with the columns that the store knows.
     ///
     /// # Errors
-    /// Columns that the store was not prepared with, by name.
+    /// Columns and settings that differ from those of the preparation, by name.
     pub fn complete(&self, spec: &RunSpec) -> Result<RunSpec> {
         let mut out = spec.clone();
         let columns = &self.manifest.columns;
@@ -156,10 +157,10 @@ impl PanelStore {
         .with_hint("the order of units and the strata depend on it: prepare another store")
     }
 
-    /// A variable that a specification names.
+    /// Returns the index of a variable that a specification names.
     ///
     /// # Errors
-    /// One that the store does not have.
+    /// A variable that the store does not have.
     pub fn field(&self, argument: &str, name: &str, kind: FieldKind) -> Result<usize> {
         self.manifest.field(name, kind).ok_or_else(|| {
             let fits = |f: &&Field| (f.kind == FieldKind::Cluster) == (kind == FieldKind::Cluster);

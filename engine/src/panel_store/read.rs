@@ -1,4 +1,4 @@
-//! Reads columns of a shard: the footer once, then the bytes of the columns that are wanted.
+//! Reading of a shard's columns: first the footer, then the bytes of the columns asked for.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,15 +16,16 @@ use crate::input::Fetched;
 use crate::parquet_file::{self, Damage, TAIL, range_of};
 use crate::store::StoreErrorKind;
 
-/// A shard whose footer was read.
+/// A shard whose footer has been read.
 #[derive(Clone, Debug)]
 pub(crate) struct OpenShard {
     index: usize,
     key: String,
     metadata: ArrowReaderMetadata,
     rows: usize,
+    /// Description of the shard from the file's metadata: segments and checksums.
     pub(crate) note: ShardNote,
-    /// All of the file, where it was read at once.
+    /// The bytes of the whole file, if it was read at once.
     whole: Option<Bytes>,
 }
 
@@ -35,7 +36,8 @@ fn slice(file: &Bytes, range: &Range<u64>) -> Option<Bytes> {
 }
 
 impl PanelStore {
-    /// Reads the footer of a shard; with `whole` all of it, which is one request in place of two that wait for each other.
+    /// Reads the footer of a shard; with `whole` the whole file, in one request in place of two that wait for each
+    /// other.
     ///
     /// # Errors
     /// A shard that is missing, or not the one that the manifest names.
@@ -70,7 +72,7 @@ impl PanelStore {
         Ok(OpenShard { index, key, metadata, rows, note, whole })
     }
 
-    /// Reads columns of a shard by name, in the order asked; `None` for one that it does not have.
+    /// Reads columns of a shard by name, in the order asked for; `None` for a column that it does not have.
     ///
     /// # Errors
     /// A shard that is missing or damaged.
@@ -145,7 +147,7 @@ impl PanelStore {
         Ok(indices.iter().map(place).collect())
     }
 
-    /// The footer of a shard, which has the checksum that it should have.
+    /// Parses the footer of a shard, whose checksum has been compared before.
     fn parse(&self, key: &str, footer: &Bytes, size: u64) -> Result<ArrowReaderMetadata> {
         let broken = |damage: Damage| self.contradicts(key, &damage.to_string());
         let end = footer.len().saturating_sub(TAIL as usize);
@@ -156,7 +158,8 @@ impl PanelStore {
         }
     }
 
-    /// The error for a shard that is whole, but says something else than the manifest: one of them was made or changed by hand.
+    /// Returns the error for a shard that is intact but contradicts the manifest: one of the two was made or changed by
+    /// hand.
     pub(crate) fn contradicts(&self, key: &str, why: &str) -> EngineError {
         EngineError::input(format!("the store `{}` is damaged: shard `{key}`: {why}", self.url()))
             .with_hint("remove the store and prepare it again")

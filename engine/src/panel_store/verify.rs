@@ -1,4 +1,4 @@
-//! Checks a store against its manifest: every byte of every shard, and the counts.
+//! Verification of a store against its manifest: every byte of every shard, and the counts.
 
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -6,22 +6,23 @@ use super::{PanelStore, keys};
 use crate::error::Result;
 use crate::parallel;
 
-/// What a check found.
+/// Result of [`PanelStore::verify`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Verification {
-    /// Shards.
+    /// Number of shards.
     pub shards: usize,
-    /// Bytes read.
+    /// Number of bytes read.
     pub bytes: u64,
-    /// What is wrong, by shard.
+    /// Damage, in words; at most one entry for each shard and one for the counts.
     pub damage: Vec<String>,
 }
 
 impl PanelStore {
-    /// Reads every shard whole and compares sizes, checksums and counts with the manifest; `done` is called after each.
+    /// Reads every shard whole and compares sizes, checksums and counts with the manifest. Calls `done` after each
+    /// shard.
     ///
     /// # Errors
-    /// Storage that fails; a shard that is missing or differs is damage, not an error.
+    /// Storage that fails; a shard that is missing or differs counts as damage, not as an error.
     pub fn verify(&self, threads: usize, done: &(dyn Fn() + Sync)) -> Result<Verification> {
         let found = parallel::map(threads, self.manifest.shards.len(), |index| {
             let found = self.verify_shard(index);

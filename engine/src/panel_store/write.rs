@@ -1,4 +1,5 @@
-//! A shard as a Parquet file that any tool reads: one row a unit, constant variables once, the others one column a period.
+//! Writing of a shard as a Parquet file that any tool reads: one row for each unit; variables that are constant in time
+//! have one column, others one for each period.
 
 use std::sync::Arc;
 
@@ -22,28 +23,31 @@ use crate::load::slots::{MISSING, UNSET, decode};
 use crate::panel::Stratum;
 use crate::prepare::fields::StoreField;
 
-/// Key of [`ShardNote`] in the file's metadata.
+/// Key of the [`ShardNote`] in the file's metadata.
 pub(crate) const NOTE: &str = "stagger.shard";
-/// Column of row numbers in cross sections.
+/// Name of the column of row numbers in cross sections.
 pub(crate) const ROW: &str = "@row";
-/// Values of a column that decide how it is written.
+/// Number of first values of a column that decide its encoding.
 const TRIED: usize = 4096;
-/// Compression must save this share of a column, or decoding is not worth the time.
+/// Share of a column that compression must save to be worth the time of decoding.
 const WORTHWHILE: f64 = 0.15;
 
-/// Units of one stratum, in the shard's order.
+/// A run of units of one stratum, in the shard's order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SegmentNote {
+    /// Index of the stratum.
     pub(crate) stratum: usize,
-    /// In cross sections.
+    /// Index of the period, in cross sections.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) period: Option<usize>,
+    /// Number of units; of rows in cross sections.
     pub(crate) units: usize,
 }
 
-/// What a shard's file says of itself.
+/// Description of a shard in the metadata of its own file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ShardNote {
+    /// Segments, in the order of the rows.
     pub(crate) segments: Vec<SegmentNote>,
     /// XXH3-64 of every column's bytes, in the order of the columns, as hexadecimal digits.
     pub(crate) columns: Vec<String>,
@@ -51,46 +55,63 @@ pub(crate) struct ShardNote {
 
 /// Identifiers of a shard's units, or numbers of its rows.
 pub(crate) enum ShardIds {
+    /// Integer identifiers of units.
     Integers(Vec<i64>),
+    /// Text identifiers of units, as bytes.
     Texts(Vec<Vec<u8>>),
+    /// Numbers of rows, in cross sections.
     Rows(Vec<i64>),
 }
 
-/// Slots of a variable.
+/// Slots of a variable, one for each unit.
 pub(crate) enum FieldValues {
+    /// One column for all periods.
     Constant(Vec<u64>),
+    /// One column for each period.
     ByPeriod(Vec<Vec<u64>>),
 }
 
 /// A shard to be written.
 pub(crate) struct ShardData<'a> {
+    /// Columns that form the panel.
     pub(crate) columns: &'a KeyColumns,
+    /// Variables, in the order of `values`.
     pub(crate) fields: &'a [StoreField],
+    /// Periods, ascending.
     pub(crate) periods: &'a [f64],
+    /// Strata, by cohort and eligibility.
     pub(crate) strata: &'a [Stratum],
+    /// Segments, in the order of the rows.
     pub(crate) segments: Vec<SegmentNote>,
+    /// Identifiers of the rows.
     pub(crate) ids: ShardIds,
+    /// Slots of every variable.
     pub(crate) values: Vec<FieldValues>,
-    /// By period: whether each unit has a row; `None` if all have.
+    /// By period: true for each unit that has a row; `None` if all have.
     pub(crate) present: Option<Vec<Vec<bool>>>,
     /// Texts by code.
     pub(crate) texts: &'a [String],
 }
 
-/// A shard's file, what the manifest says of it, and the bytes of each variable and of the identifiers.
+/// A shard's file, its entry in the manifest, and the bytes that its columns take.
 pub(crate) struct ShardFile {
+    /// Content of the file.
     pub(crate) bytes: Bytes,
+    /// Entry in the manifest.
     pub(crate) entry: ShardEntry,
+    /// By variable: number of bytes of its columns.
     pub(crate) field_bytes: Vec<u64>,
+    /// Number of bytes of the identifiers.
     pub(crate) id_bytes: u64,
 }
 
-/// A column's name in a shard: a single `@` is ours, so that no two columns get one name.
+/// Returns the name of an input's column in a shard. A single `@` begins the names that the store adds, so that no two
+/// columns share a name.
 fn plain_name(name: &str) -> String {
     name.replace('@', "@@")
 }
 
-/// Name of a variable's column, of a period if it has one a period.
+/// Returns the name of a variable's column; `period` is that of the column, if there is one for each period.
 pub(crate) fn column_name(keys: &KeyColumns, name: &str, kind: FieldKind, period: Option<f64>) -> String {
     let is_key =
         [&keys.id, &keys.time, &keys.group].into_iter().chain(&keys.eligibility).any(|key| key == name);
@@ -104,12 +125,12 @@ pub(crate) fn column_name(keys: &KeyColumns, name: &str, kind: FieldKind, period
     format!("{}{role}{period}", plain_name(name))
 }
 
-/// Name of the column of the units, or of the rows' numbers.
+/// Returns the name of the column of units, or of row numbers.
 pub(crate) fn id_name(keys: &KeyColumns, cross_sections: bool) -> String {
     if cross_sections { ROW.to_owned() } else { plain_name(&keys.id) }
 }
 
-/// Name of the column that says whether units have a row in a period.
+/// Returns the name of the column that tells if units have a row in a period.
 pub(crate) fn present_name(period: f64) -> String {
     format!("@present@{period}")
 }
@@ -117,7 +138,7 @@ pub(crate) fn present_name(period: f64) -> String {
 struct Columns {
     fields: Vec<ArrowField>,
     arrays: Vec<ArrayRef>,
-    /// Variable of each column; `None` for those that are none.
+    /// By column: the part of the shard that it belongs to.
     owners: Vec<Owner>,
 }
 
@@ -138,6 +159,9 @@ impl Columns {
 }
 
 /// Writes a shard. The bytes depend on the data alone.
+///
+/// # Errors
+/// Columns that the Parquet writer refuses, and texts without a code.
 pub(crate) fn write(data: &ShardData<'_>) -> Result<ShardFile> {
     let columns = arrange(data)?;
     let failed =
@@ -179,13 +203,13 @@ pub(crate) fn write(data: &ShardData<'_>) -> Result<ShardFile> {
     Ok(ShardFile { bytes: Bytes::from(bytes), entry, field_bytes, id_bytes })
 }
 
-/// Bytes of the footer, its length and the magic number, from the file's end.
+/// Number of bytes of the footer, its length and the magic number, from the end of the file.
 fn footer_length(bytes: &[u8]) -> Option<usize> {
     let length = bytes.get(bytes.len().checked_sub(8)?..bytes.len() - 4)?;
     Some(u32::from_le_bytes(length.try_into().ok()?) as usize + 8)
 }
 
-/// Columns in the file's order: keys, then what every stage reads, then outcomes.
+/// Returns the columns in the file's order: keys, then those that every stage reads, then outcomes.
 fn arrange(data: &ShardData<'_>) -> Result<Columns> {
     let mut out = Columns { fields: Vec::new(), arrays: Vec::new(), owners: Vec::new() };
     let ids: ArrayRef = match &data.ids {
@@ -218,7 +242,7 @@ fn arrange(data: &ShardData<'_>) -> Result<Columns> {
     Ok(out)
 }
 
-/// Identifiers as text, or as bytes where some of them are none.
+/// Identifiers as texts; as bytes if some are not UTF-8.
 fn texts(ids: &[Vec<u8>]) -> ArrayRef {
     let text: std::result::Result<Vec<&str>, _> = ids.iter().map(|id| std::str::from_utf8(id)).collect();
     match text {
@@ -227,7 +251,7 @@ fn texts(ids: &[Vec<u8>]) -> ArrayRef {
     }
 }
 
-/// Cohort, eligibility and, in cross sections, the period: for people, as the note has them too.
+/// Adds cohort, eligibility and, in cross sections, the period: for people who read the file, as the note has them too.
 fn strata(data: &ShardData<'_>, out: &mut Columns) {
     let spread = |value: &dyn Fn(&SegmentNote) -> f64| -> ArrayRef {
         let values = data.segments.iter().flat_map(|s| std::iter::repeat_n(value(s), s.units));
@@ -267,8 +291,8 @@ fn array(kind: FieldKind, slots: &[u64], texts: &[String]) -> Result<ArrayRef> {
     })
 }
 
-/// How each column is written, decided by its first values: few different ones as a dictionary, compressible ones compressed,
-/// the rest as they are, which is read fastest (measured: docs/decisions/0011).
+/// Decides the encoding of each column by its first values: a dictionary for few different values, compression where it
+/// saves enough, otherwise plain values, which are read fastest (measured: docs/decisions/0011).
 fn properties(columns: &Columns) -> Result<WriterProperties> {
     let mut out = WriterProperties::builder()
         .set_created_by("stagger".to_owned())
@@ -294,7 +318,7 @@ fn properties(columns: &Columns) -> Result<WriterProperties> {
     Ok(out.build())
 }
 
-/// Whether a dictionary, and whether compression is worth it for a column of 8-byte values.
+/// Tells if a dictionary, and if compression, is worth it for a column of 8-byte values.
 fn tried(array: &ArrayRef) -> Result<(bool, bool)> {
     let sample = array.slice(0, array.len().min(TRIED)).to_data();
     let Some(buffer) = sample.buffers().first().filter(|_| sample.data_type() != &DataType::Boolean) else {

@@ -1,4 +1,4 @@
-//! What balancing removes, and the second look at controls and cohorts after it (FORMULAS §1.6).
+//! Losses by balancing, and the second choice of controls and cohorts after it (FORMULAS §1.6).
 
 use stagger_estimator::sample::{CohortRole, CohortTable, plan_balanced};
 
@@ -8,14 +8,14 @@ use crate::error::Result;
 use crate::panel::Panel;
 use crate::spec::RunSpec;
 
-/// The cohorts as they were before units were dropped, and what was dropped.
+/// The cohorts before units were dropped to balance the panel, and the rows that were dropped.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Balance {
     /// Role of each stratum before.
     roles: Vec<CohortRole>,
-    /// Complete rows of the kept periods, by stratum.
+    /// Number of complete rows in the kept periods, by stratum.
     complete: Vec<u64>,
-    /// Rows of units that are not observed in every kept period.
+    /// Number of rows of units that are not observed in every kept period.
     pub(super) rows: u64,
 }
 
@@ -33,7 +33,8 @@ impl Balance {
 }
 
 impl Sample {
-    /// Counts what balancing removed, names the cohorts that it removed as a whole, and looks again for controls and cohorts.
+    /// Counts the rows that balancing removed, warns of cohorts that it removed as a whole, and chooses controls and
+    /// cohorts again.
     pub(super) fn settle_balance(
         &mut self,
         panel: &Panel,
@@ -68,7 +69,7 @@ impl Sample {
         self.look_again(panel, spec, reasons)
     }
 
-    /// Cohorts that were used and have no unit left, and the units that they had.
+    /// Cohorts that were used and have no unit left, each with the number of units that it had.
     fn lost(&self, panel: &Panel) -> Vec<(f64, u64)> {
         let lost = |&cohort: &f64| {
             let used = |s: &usize| self.balance.roles[*s] != CohortRole::Dropped;
@@ -79,8 +80,8 @@ impl Sample {
         cohorts(panel).iter().filter_map(lost).collect()
     }
 
-    /// Steps 4 and 5 on the units that are left. Units stay those that are observed in every period kept so far, though some of
-    /// these periods may go.
+    /// Steps 4 and 5 of FORMULAS §1 on the units that are left. These stay the units that are observed in every period
+    /// kept so far, though some of the periods may go.
     fn look_again(&mut self, panel: &Panel, spec: &RunSpec, reasons: &mut Vec<(String, u64)>) -> Result<()> {
         let raw = cohorts(panel);
         let units: Vec<u64> =
@@ -116,7 +117,7 @@ impl Sample {
         roles.into_iter().find(|role| *role != CohortRole::Dropped).unwrap_or(CohortRole::Dropped)
     }
 
-    /// Says which cohorts have rows, none of which is complete.
+    /// Warns of cohorts that have rows, but no complete one.
     fn warn_of_missing(&mut self, panel: &Panel) {
         let all = panel.periods.len();
         let sum = |counts: &[u64], cohort: f64| -> u64 {
@@ -139,7 +140,7 @@ impl Sample {
         }
     }
 
-    /// Of a sub-group without units: that it lost them in balancing, where it had any.
+    /// Explains a sub-group without units by its losses in balancing; empty if it had none.
     pub(super) fn lost_in_balancing(&self, panel: &Panel, cohort: f64, eligible: bool) -> String {
         let own = strata_of(panel, cohort).into_iter().filter(|&s| panel.strata[s].eligible == eligible);
         let (mut had, mut left) = (0, 0);

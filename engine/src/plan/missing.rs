@@ -1,4 +1,4 @@
-//! What is said of missing values, and of covariates that vary in time.
+//! Messages about missing values, and about covariates that vary in time.
 
 use stagger_estimator::comparison::RowModel;
 use stagger_estimator::formula::{Atom, Formula};
@@ -8,7 +8,8 @@ use crate::panel::Panel;
 use crate::result::{MissingValues, RowPlace};
 use crate::spec::RunSpec;
 
-/// Where a specification's values are missing: outcome, covariates, weights, clusters, eligibility, unit, period.
+/// Finds the missing values of a specification, by column: outcome, covariates, weights, clusters, eligibility, unit,
+/// period.
 pub(super) fn located(panel: &Panel, spec: &RunSpec, formula: &Formula) -> Vec<MissingValues> {
     let mut columns: Vec<String> = vec![spec.yname.clone()];
     columns.extend(formula.variables());
@@ -40,7 +41,7 @@ fn located_in(panel: &Panel, column: String, gap: &Gap) -> MissingValues {
     MissingValues { column, rows: gap.rows, infinite: gap.infinite, first: gap.first.map(place) }
 }
 
-/// The same as the end of a sentence, beginning with a colon; nothing if nothing is known.
+/// Words the missing values as the end of a sentence, beginning with a colon; empty if there are none.
 pub(super) fn sentence(missing: &[MissingValues]) -> String {
     let one = |values: &MissingValues| {
         let MissingValues { column, rows, infinite, first } = values;
@@ -56,7 +57,8 @@ pub(super) fn sentence(missing: &[MissingValues]) -> String {
     if parts.is_empty() { String::new() } else { format!(": {}", parts.join("; ")) }
 }
 
-/// The note that covariates vary in time and which value counts, where rows are differences between two periods.
+/// Returns the note that covariates vary in time, and which value counts, where rows are differences between two
+/// periods.
 pub(super) fn variation(panel: &Panel, formula: &Formula, model: RowModel) -> Option<String> {
     if !panel.atoms_vary || model == RowModel::Levels {
         return None;

@@ -1,4 +1,4 @@
-//! From a panel's counts to everything a run will compute: sample, design, cells, comparisons, columns (FORMULAS §1–§2).
+//! Plan of a run, from the counts of a panel: sample, design, cells, comparisons, extended columns (FORMULAS §1–§2).
 
 mod balance;
 mod missing;
@@ -32,18 +32,18 @@ use sample::Sample;
 pub use sample::SampleMask;
 use targets::Targets;
 
-/// Which weight of a unit counts for its cohort's share (FORMULAS §6, §7.3).
+/// Weight of a unit in its cohort's share (FORMULAS §6, §7.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ShareWeight {
-    /// That of the first period, or of the row in cross sections.
+    /// Weight in the first period; in cross sections that of the row.
     FirstPeriod,
-    /// The mean over the unit's rows.
+    /// Mean of the weights in the unit's rows.
     MeanOfRows,
-    /// That of the unit's first row.
+    /// Weight in the unit's first row.
     FirstRow,
 }
 
-/// The columns that sums are over.
+/// Names of the columns that the sums of a plan are over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceColumns {
     outcome: String,
@@ -51,96 +51,108 @@ pub struct SourceColumns {
     weights: Option<String>,
 }
 
-/// What a run computes.
+/// Plan of one specification over one panel: everything that its passes compute. Workers receive it; only
+/// `standardization` and `outcome_center` are set later, by the first stage.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Plan {
-    /// Units used.
+    /// Units that are used.
     pub mask: SampleMask,
     /// Columns of outcome, covariates and weights.
     pub source: SourceColumns,
-    /// What a row of the shards is.
+    /// Meaning of a shard's row.
     pub rows: RowKind,
-    /// How outcomes enter.
+    /// Form in which outcomes enter: differences or levels.
     pub model: RowModel,
-    /// Some used unit misses some period.
+    /// True if some used unit has no row in some kept period.
     pub unbalanced: bool,
-    /// Triple differences.
+    /// True for triple differences.
     pub triple: bool,
-    /// Triple differences of two groups and two periods.
+    /// True for triple differences of two groups and two periods (FORMULAS §7.2).
     pub two_period: bool,
-    /// Kept periods, as indices into the panel's.
+    /// Kept periods, ascending, as indices into the panel's.
     pub periods: Vec<usize>,
-    /// Their labels.
+    /// Kept periods as numbers.
     pub period_labels: Vec<f64>,
-    /// What these mean, where they are dates.
+    /// Calendar of periods and cohorts, where they are dates.
     pub calendar: Option<Calendar>,
     /// Strata of the panel.
     pub strata: Vec<Stratum>,
-    /// Used units of each stratum.
+    /// Number of used units in each stratum.
     pub units: Vec<u64>,
-    /// Used units in all: n. Rows in cross sections.
+    /// Number n of used units; of rows in cross sections.
     pub n: u64,
     /// Estimated groups, ascending.
     pub groups: Vec<f64>,
-    /// Cells in R's order.
+    /// Cells (g, t), in R's order.
     pub cells: Vec<Cell>,
-    /// Comparisons and nuisances.
+    /// Comparisons of the cells, with their nuisance estimates.
     pub comparisons: ComparisonPlan,
-    /// Cells whose standard error is centred, with n − 1: two-period triple differences, and those combined over control
-    /// cohorts (FORMULAS §7.2, §7.3).
+    /// By cell: true if its standard error is centred, with n − 1. This holds for two-period triple differences and for
+    /// cells combined over control cohorts (FORMULAS §7.2, §7.3).
     pub centred: Vec<bool>,
-    /// (stratum, frame) pairs of the `Gram` stage, ascending.
+    /// Pairs (stratum, frame) of the `Gram` stage, ascending.
     pub gram_keys: Vec<(usize, usize)>,
-    /// Design columns.
+    /// Columns of the design matrix.
     pub design: Design,
     /// Centres and scales of the design columns; set by the first stage.
     pub standardization: Standardization,
-    /// Taken off outcomes in levels, which keeps the digits of those whose level is large; 0 without an intercept.
+    /// Constant that is subtracted from outcomes in levels, to keep the digits of those with a large level; 0 without
+    /// an intercept.
     pub outcome_center: f64,
-    /// Estimator, as computed: `reg` where the design is the intercept alone.
+    /// Estimator that is computed: `reg` where the design is the intercept alone.
     pub method: EstMethod,
-    /// The design is the intercept alone and the estimator has a propensity score: its guard is on the share of treated.
+    /// True if the design is the intercept alone and the estimator asked for has a propensity score: then the overlap
+    /// guard checks the share of treated units.
     pub guards_share: bool,
-    /// A weight column is given.
+    /// True if there is a weight column.
     pub weighted: bool,
-    /// Multiplies every weight: a power of two that brings the largest near 1, as no figure depends on their scale.
+    /// Factor of every weight: a power of two that brings the largest near 1. No result depends on the scale of
+    /// weights.
     pub weight_factor: f64,
-    /// The weight that counts for shares.
+    /// Weight of a unit in its cohort's share.
     pub share_weight: ShareWeight,
-    /// Extended columns of each stratum: position and meaning.
+    /// By stratum: the extended columns Ψ that it enters, as position and role.
     pub stratum_columns: Vec<Vec<(usize, Role)>>,
-    /// Sides of comparisons that each stratum enters, by extended column.
+    /// By stratum: the sides of comparisons that it enters, by extended column.
     pub stratum_parts: Vec<Vec<Part>>,
-    /// Overlap and balance are asked for.
+    /// True if diagnostics of overlap and balance are asked for.
     pub diagnostics: bool,
-    /// Bootstrap draws by multipliers; 0 for none.
+    /// Number of bootstrap draws; 0 for none.
     pub draws: usize,
-    /// Seed of the multipliers.
+    /// Seed of the bootstrap multipliers.
     pub seed: u64,
-    /// Values of the multipliers.
+    /// Distribution of the bootstrap multipliers: two points.
     pub multiplier: TwoPoint,
-    /// Cluster variables beyond the unit.
+    /// Number of cluster variables other than the unit.
     pub cluster_variables: usize,
-    /// Clustered variances times G/(G − 1).
+    /// True if clustered variances are multiplied by G/(G − 1).
     pub cluster_factor: bool,
-    /// What cleaning removed.
+    /// Rows and units that the sample leaves out, with reasons.
     #[serde(with = "crate::as_json")]
     pub dropped: Dropped,
-    /// Warnings so far.
+    /// Warnings about the sample.
     pub warnings: Vec<String>,
-    /// Simultaneous bands are possible (more than two periods).
+    /// True if simultaneous bands are possible: more than two periods.
     pub allows_band: bool,
 }
 
 impl Plan {
-    /// Plans a specification over a panel. Factor levels are counted over the sample and replace their values in the shards.
+    /// Plans a specification over a panel. Factor levels are counted over the sample, and their indices replace the
+    /// values in the shards.
+    ///
+    /// # Errors
+    /// A sample that is empty or too small, specifications without a valid cell, factors with too many levels, and
+    /// shards that can't be read.
     pub fn new(panel: &mut Panel, spec: &RunSpec, formula: &Formula, threads: usize) -> Result<Self> {
         let sample = Sample::new(panel, spec, formula, threads).map_err(|e| panel.rewrite(e))?;
         let levels = levels::encode(panel, &sample.mask, &sample.periods, formula, threads)?;
         Self::with_levels(panel, spec, formula, sample, &levels)
     }
 
-    /// Plans over a panel of counts alone, whose factors have so many levels.
+    /// Plans over a panel of counts alone; `levels` holds the number of levels of each factor.
+    ///
+    /// # Errors
+    /// Those of [`Plan::new`], without reading shards.
     pub(crate) fn counted(
         panel: &mut Panel,
         spec: &RunSpec,
@@ -254,7 +266,8 @@ impl Plan {
         plan
     }
 
-    /// Sides of comparisons that each stratum enters; `column` gives an estimate's column.
+    /// Returns, for each stratum, the sides of comparisons that it enters. `column` gives the extended column of an
+    /// estimate; estimates without one are left out.
     pub fn parts(&self, column: &dyn Fn(usize) -> Option<usize>) -> Vec<Vec<Part>> {
         let mut out: Vec<Vec<Part>> = self.units.iter().map(|_| Vec::new()).collect();
         for (comparison, c) in self.comparisons.comparisons.iter().enumerate() {
@@ -289,7 +302,7 @@ impl Plan {
         (0..self.units.len()).map(of).collect()
     }
 
-    /// Estimates of each cell that has several, to be combined over control cohorts (FORMULAS §7.3).
+    /// Returns the estimates of each cell that has several, to be combined over control cohorts (FORMULAS §7.3).
     pub fn combined(&self) -> Vec<Vec<usize>> {
         let mut by_cell: Vec<Vec<usize>> = vec![Vec::new(); self.cells.len()];
         for (estimate, &cell) in self.comparisons.estimates.iter().enumerate() {
@@ -299,7 +312,8 @@ impl Plan {
         by_cell
     }
 
-    /// Whether the sums of a stage over the same rows are those of another plan's.
+    /// Tells if the sums of a stage over the same rows are equal to those of another plan, so that one pass serves
+    /// both.
     pub(crate) fn sums_as(&self, other: &Self, input: &StageInput) -> bool {
         let (own, others) = (&self.comparisons, &other.comparisons);
         let data = self.source.formula == other.source.formula
@@ -324,14 +338,14 @@ impl Plan {
         data && design && strata
     }
 
-    /// Brings weights to the scale of the sums.
+    /// Multiplies weights by `weight_factor`.
     pub fn scale_weights(&self, weights: &mut [f64]) {
         if self.weight_factor != 1.0 {
             weights.iter_mut().for_each(|weight| *weight *= self.weight_factor);
         }
     }
 
-    /// Whether rows of a segment enter a frame.
+    /// Tells if rows of a segment enter a frame.
     pub fn enters(&self, segment: &Segment, frame: usize) -> bool {
         match (segment.period, self.comparisons.frames[frame].rows) {
             (Some(own), Some(rows)) => self.periods[rows] == own,
@@ -339,37 +353,38 @@ impl Plan {
         }
     }
 
-    /// Regressors.
+    /// Returns the number of regressors.
     pub fn regressors(&self) -> usize {
         self.design.columns.len()
     }
 
-    /// Design columns of a block: the regressors and, without an intercept, the ones column.
+    /// Returns the number of design columns in a block: the regressors and, without an intercept, a column of ones.
     pub fn design_columns(&self) -> usize {
         self.regressors() + usize::from(self.standardization.intercept.is_none())
     }
 
-    /// Outcome columns of a block: one a period, or zeros and the level.
+    /// Returns the number of outcome columns in a block: one for each period in differences; two in levels, zeros and
+    /// the outcome.
     pub fn outcome_columns(&self) -> usize {
         if self.model == RowModel::Differences { self.periods.len() } else { 2 }
     }
 
-    /// Index of the ones column.
+    /// Returns the index of the column of ones in the design.
     pub fn ones(&self) -> usize {
         self.standardization.intercept.unwrap_or(self.regressors())
     }
 
-    /// Extended columns: ones, shares, cells.
+    /// Returns the number of extended columns Ψ: ones, shares, cells.
     pub fn extended_columns(&self) -> usize {
         1 + self.groups.len() + self.cells.len()
     }
 
-    /// Sizes of the `Gram` sums.
+    /// Returns the shape of the `Gram` sums.
     pub fn gram_shape(&self) -> GramShape {
         GramShape { columns: self.design_columns(), periods: self.outcome_columns(), weighted: self.weighted }
     }
 
-    /// Position of a (stratum, frame) pair among the `Gram` keys.
+    /// Returns the position of a pair (stratum, frame) among the keys of the `Gram` stage.
     pub fn gram_key(&self, stratum: usize, frame: usize) -> Option<usize> {
         self.gram_keys.binary_search(&(stratum, frame)).ok()
     }
@@ -380,7 +395,7 @@ fn centred(comparisons: &ComparisonPlan, cells: usize, two_period: bool) -> Vec<
     (0..cells).map(|cell| two_period || estimates(cell) > 1).collect()
 }
 
-/// An input error from an error of the estimator.
+/// Returns an input error from an error of the estimator, with its hint.
 pub(crate) fn input_error(error: &dyn std::fmt::Display, hint: Option<String>) -> EngineError {
     let out = EngineError::input(error.to_string());
     match hint {

@@ -1,4 +1,4 @@
-//! Which rows and units a specification uses (FORMULAS §1), decided from the census.
+//! Sample of a specification: the rows and units that it uses (FORMULAS §1), chosen from the census.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -18,30 +18,31 @@ use crate::shard::{Segment, Shard};
 use crate::spec::{MissingCohort, RunSpec};
 use crate::survey::{Counts, Survey};
 
-/// Fewest units of a sub-group of a two-period triple difference (FORMULAS §7.2).
+/// Smallest number of units in a sub-group of a two-period triple difference (FORMULAS §7.2).
 const SUBGROUP_UNITS: u64 = 5;
 
-/// Which units of a panel a specification uses: masks over strata and periods, so that shards stay the same for all.
+/// Units of a panel that a specification uses, as masks over strata and periods, so that all specifications share the
+/// shards.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SampleMask {
     /// Role of each stratum.
     pub roles: Vec<CohortRole>,
     /// Kept periods, as bits.
     pub periods: Vec<u64>,
-    /// Units that miss a needed period are not used.
+    /// True if a unit must be observed in every needed period.
     pub whole: bool,
     /// Periods that a unit needs then, as bits: the kept ones, and those that were given up after balancing.
     pub needed: Vec<u64>,
 }
 
 impl SampleMask {
-    /// Whether some unit of the segment can be used.
+    /// Tells if some unit of the segment can be used.
     pub fn uses(&self, segment: &Segment) -> bool {
         self.roles[segment.stratum] != CohortRole::Dropped
             && segment.period.is_none_or(|period| self.periods[period / 64] >> (period % 64) & 1 == 1)
     }
 
-    /// Whether a unit of a used segment is used: complete in every needed period, or in some kept one.
+    /// Tells if a unit of a used segment is used: observed in every needed period if `whole`, else in some kept one.
     #[inline]
     pub fn counts(&self, shard: &Shard, segment: &Segment, row: usize) -> bool {
         if let Some(period) = segment.period {
@@ -60,29 +61,35 @@ impl SampleMask {
 /// The sample of a specification.
 #[derive(Clone, Debug)]
 pub(crate) struct Sample {
+    /// Units that are used.
     pub(crate) mask: SampleMask,
     /// Kept periods, as indices into the panel's.
     pub(crate) periods: Vec<usize>,
-    /// How outcomes enter.
+    /// Form in which outcomes enter.
     pub(crate) model: RowModel,
-    /// Some used unit misses some kept period.
+    /// True if some used unit is not observed in some kept period.
     pub(crate) unbalanced: bool,
-    /// Used units of each stratum.
+    /// Number of used units in each stratum.
     pub(crate) units: Vec<u64>,
-    /// Used units in all.
+    /// Number of used units.
     pub(crate) n: u64,
-    /// Two groups and two periods of a triple difference.
+    /// True for triple differences of two groups and two periods.
     pub(crate) two_period: bool,
-    /// Cohorts before balancing, and what it removed.
+    /// Cohorts before balancing, and the rows that it removed.
     pub(super) balance: Balance,
-    /// Multiplies the weights: a power of two.
+    /// Factor of the weights, a power of two.
     pub(crate) weight_factor: f64,
+    /// Rows and units that are left out, with reasons.
     pub(crate) dropped: Dropped,
+    /// Warnings about the sample.
     pub(crate) warnings: Vec<String>,
 }
 
 impl Sample {
-    /// Cleans the sample of a specification.
+    /// Chooses the sample of a specification.
+    ///
+    /// # Errors
+    /// Weights out of range, an empty sample, a sample without control or treated units, and groups that are too small.
     pub(crate) fn new(panel: &mut Panel, spec: &RunSpec, formula: &Formula, threads: usize) -> Result<Self> {
         let weight_factor = weights::factor(panel, spec)?;
         let mut warnings = panel.remarks.notes.clone();
@@ -118,7 +125,7 @@ impl Sample {
         Ok(sample)
     }
 
-    /// The switch of FORMULAS §1.6, and units of each stratum.
+    /// Chooses the row model by the rule of FORMULAS §1.6, and counts the units of each stratum.
     fn choose_model(&mut self, panel: &Panel, spec: &RunSpec, threads: usize) -> Result<()> {
         self.mask.whole = !spec.allow_unbalanced_panel;
         self.units = count_units(panel, &self.mask, threads)?;
@@ -155,7 +162,7 @@ impl Sample {
         Ok(())
     }
 
-    /// Complete rows of the kept strata and periods.
+    /// Number of complete rows in the kept strata and periods.
     fn complete_rows(&self, panel: &Panel) -> u64 {
         let all = panel.periods.len();
         (0..panel.strata.len())
@@ -164,7 +171,7 @@ impl Sample {
             .sum()
     }
 
-    /// Rows that the estimates use.
+    /// Number of rows that the estimates use.
     fn used_rows(&self, panel: &Panel) -> u64 {
         match (panel.rows, self.unbalanced) {
             (RowKind::Unit, false) => self.n * self.periods.len() as u64,
@@ -172,7 +179,7 @@ impl Sample {
         }
     }
 
-    /// Says how many rows lack values, and where; returns the latter.
+    /// Warns of rows without values; returns their columns and places.
     fn warn_of_missing_rows(
         &mut self,
         panel: &Panel,
@@ -217,7 +224,7 @@ impl Sample {
             Dropped { rows: panel.input_rows - used, units: panel.units - self.n, reasons, missing: located };
     }
 
-    /// Too small groups (FORMULAS §1.8, §7.2), and the sub-groups of triple differences.
+    /// Checks the sizes of groups (FORMULAS §1.8, §7.2) and of the sub-groups of triple differences.
     fn check_sizes(&mut self, panel: &Panel, spec: &RunSpec, named: usize) -> Result<()> {
         let raw = cohorts(panel);
         let rows_of = |cohort: f64, counts: &dyn Fn(usize) -> u64| -> u64 {
@@ -231,7 +238,8 @@ impl Sample {
         let levels = self.model == RowModel::Levels;
         let complete =
             |s: usize| -> u64 { self.periods.iter().map(|&p| panel.census.complete[s * all + p]).sum() };
-        // Where units miss periods, or there are none, a group's size is its rows by period.
+        // Where units are not observed in every period, or there are no units, the size of a group is its rows divided
+        // by the number of periods.
         let sizes: Vec<u64> = raw
             .iter()
             .map(|&cohort| {
@@ -296,13 +304,13 @@ impl Sample {
     }
 }
 
-/// Rows of the input with a missing value.
+/// Number of input rows with a missing value.
 fn missing_rows(panel: &Panel) -> u64 {
     let sum = |counts: &[u64]| counts.iter().sum::<u64>();
     sum(&panel.census.present) - sum(&panel.census.complete)
 }
 
-/// What rows that have no place in the panel miss.
+/// Names the key columns whose missing values cost a row its place in the panel.
 fn keyless(spec: &RunSpec, rows: RowKind) -> String {
     let of = [
         (rows == RowKind::Unit, "unit"),
@@ -317,21 +325,21 @@ fn keyless(spec: &RunSpec, rows: RowKind) -> String {
     }
 }
 
-/// Distinct raw cohorts, ascending.
+/// Returns the distinct cohorts in the data, ascending.
 pub(crate) fn cohorts(panel: &Panel) -> Vec<f64> {
     let mut all: Vec<f64> = panel.strata.iter().map(|s| s.cohort).collect();
     all.dedup();
     all
 }
 
-/// Strata of a raw cohort.
+/// Returns the strata of a cohort.
 pub(crate) fn strata_of(panel: &Panel, cohort: f64) -> Vec<usize> {
     (0..panel.strata.len()).filter(|&s| panel.strata[s].cohort == cohort).collect()
 }
 
-/// With two periods and a treatment indicator in place of the cohort, as R `drdid` and two-period `ddd` take it, the
-/// treated are read as treated in the later period. A 1 that is itself a period is a cohort, but for triple differences, whose
-/// reference takes indicators on periods 1 and 2.
+/// Reads a treatment indicator in place of the cohort where there are two periods, as R `drdid` and two-period `ddd`
+/// do: treated units are then treated in the later period. A 1 that is itself a period is a cohort, except in triple
+/// differences, whose reference reads indicators on periods 1 and 2.
 fn read_treatment_dummy(panel: &mut Panel, spec: &RunSpec) -> Option<String> {
     let ([first, later], [treated, never]) =
         (panel.periods[..].try_into().ok()?, <[f64; 2]>::try_from(cohorts(panel)).ok()?);
@@ -410,7 +418,7 @@ pub(super) fn bits_of(periods: &[usize], all: usize) -> Vec<u64> {
     bits
 }
 
-/// Units that are used where no row lacks a value: those of the census.
+/// Number of used units where no row lacks a value: that of the census.
 fn whole_units(panel: &Panel, mask: &SampleMask) -> Vec<u64> {
     let periods = panel.periods.len();
     let kept = |period: &usize| mask.periods[period / 64] >> (period % 64) & 1 == 1;

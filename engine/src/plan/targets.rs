@@ -1,4 +1,5 @@
-//! From cells to the estimates they need: one comparison a cell, or three for every control cohort of a triple difference.
+//! Estimates that the cells need: one comparison for each cell, or three for each control cohort of a triple
+//! difference.
 
 use stagger_estimator::cells::{Cell, CellRules, cells};
 use stagger_estimator::comparison::{Contrast, Target};
@@ -10,7 +11,7 @@ use crate::error::{EngineError, Result};
 use crate::panel::Panel;
 use crate::spec::RunSpec;
 
-/// The cells of a specification and the estimates behind them.
+/// The cells of a specification and the estimates that they need.
 pub(super) struct Targets {
     pub(super) cells: Vec<Cell>,
     pub(super) targets: Vec<Target>,
@@ -61,7 +62,7 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    /// Used strata of some cohorts, of one eligibility.
+    /// Used strata of some cohorts, with one eligibility.
     fn strata(&self, cohorts: &[usize], eligible: bool) -> Vec<usize> {
         let of = |&cohort: &usize| strata_of(self.panel, self.raw[cohort]);
         let used = |s: &usize| {
@@ -70,7 +71,7 @@ impl Builder<'_> {
         cohorts.iter().flat_map(of).filter(used).collect()
     }
 
-    /// Terms of every estimate of a cell.
+    /// Contrasts of every estimate of a cell.
     fn estimates(&self, cell: &Cell) -> Vec<Vec<Contrast>> {
         let Some(&treated) = self.strata(&[cell.cohort], true).first() else { return Vec::new() };
         if !self.triple {
@@ -88,7 +89,7 @@ impl Builder<'_> {
         self.control_cohorts(cell).into_iter().map(triple).collect()
     }
 
-    /// Control cohorts of a cell; those never treated are one.
+    /// Control cohorts of a cell; all that are never treated count as one.
     fn control_cohorts(&self, cell: &Cell) -> Vec<Vec<usize>> {
         let (never, later): (Vec<usize>, Vec<usize>) =
             cell.controls.iter().partition(|&&c| self.known[c].1 == CohortRole::NeverTreated);

@@ -1,18 +1,19 @@
-//! The scale of sampling weights: no figure depends on it, and their products must neither overflow nor vanish.
+//! Scale of sampling weights: no result depends on it, and products of weights must neither overflow nor vanish.
 
 use crate::error::{EngineError, Result};
 use crate::panel::Panel;
 use crate::spec::RunSpec;
 
-/// Binary exponents of the largest weight within which weights are taken as they are.
+/// Binary exponents of the largest weight for which weights stay as they are.
 const PLAIN: std::ops::RangeInclusive<i32> = -10..=10;
-/// Binary exponents that may lie between the smallest and the largest weight: squares of their ratio are still numbers.
+/// Largest difference between the binary exponents of the largest and the smallest weight, so that squares of their
+/// ratio are finite.
 const WIDEST: i32 = 450;
-/// Largest binary exponent of a factor; weights below are numbers of few digits, and stay what they are.
+/// Largest binary exponent of a factor; smaller weights have few digits, and stay as they are.
 const LARGEST_FACTOR: i32 = 1000;
 
-/// The power of two that brings the largest weight near 1; 1 without weights, and where they are near it already. It comes from the
-/// extremes of the whole input, so it is the same however rows are cut into parts.
+/// Returns the power of two that brings the largest weight near 1; 1 without weights, or where the largest is near 1
+/// already. It depends on the extremes of the whole input only, not on the cut into shards.
 ///
 /// # Errors
 /// Weights that are negative, all zero, or too far apart.

@@ -1,20 +1,22 @@
-//! Long or wide records of units side by side: one row of slots a unit, whatever the order the records come in.
+//! Assembly of records to one row of slots for each unit, in whichever order long or wide records come.
 
 use crate::load::slots::{MISSING, UNSET};
 
-/// Where a unit's values lie in its row.
+/// Positions of a unit's values in its row of slots.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Shape {
+    /// Number of periods.
     pub(crate) periods: usize,
-    /// By field: one slot a period.
+    /// By field: true for one slot in each period, false for a single slot.
     pub(crate) by_period: Vec<bool>,
-    /// By field: first slot.
+    /// By field: position of its first slot.
     pub(crate) offsets: Vec<usize>,
+    /// Number of slots in a row.
     pub(crate) stride: usize,
 }
 
 impl Shape {
-    /// Fields side by side.
+    /// Lays out the fields, one after the other.
     pub(crate) fn new(periods: usize, by_period: &[bool]) -> Self {
         let mut stride = 0;
         let offsets = by_period
@@ -28,41 +30,48 @@ impl Shape {
         Self { periods, by_period: by_period.to_vec(), offsets, stride }
     }
 
-    /// The slot of a field in a period.
+    /// Returns the position of a field's slot for a period.
     #[inline]
     pub(crate) fn slot(&self, field: usize, period: usize) -> usize {
         self.offsets[field] + if self.by_period[field] { period } else { 0 }
     }
 }
 
-/// Rows of slots, one a unit. Field 0 is an outcome: its slot says whether a unit has a row in a period.
+/// Rows of slots, one for each unit. Field 0 is an outcome: its slot tells if the unit has a row in a period.
 pub(crate) struct Assembly {
+    /// Positions of the values in a row.
     pub(crate) shape: Shape,
+    /// Slots of all units: units × stride, row-major.
     pub(crate) slots: Vec<u64>,
-    /// By field taken for constant: a second value or a missing one was met.
+    /// By field with a single slot: true if a second value or a missing one was found.
     pub(crate) differs: Vec<bool>,
 }
 
 /// Two rows of one unit in one period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Twice {
+    /// Index of the unit.
     pub(crate) unit: usize,
+    /// Index of the period.
     pub(crate) period: usize,
 }
 
 impl Assembly {
-    /// Rows without values.
+    /// Allocates rows for this number of units; no slot is set.
     pub(crate) fn new(shape: Shape, units: usize) -> Self {
         Self { slots: vec![UNSET; units * shape.stride], differs: vec![false; shape.by_period.len()], shape }
     }
 
-    /// Units × slots of a unit.
+    /// Returns the slots of a unit.
     #[inline]
     pub(crate) fn row(&self, unit: usize) -> &[u64] {
         &self.slots[unit * self.shape.stride..(unit + 1) * self.shape.stride]
     }
 
-    /// Places one field of records `(unit, period, value)`.
+    /// Writes one field of records `(unit, period, value)`.
+    ///
+    /// # Errors
+    /// A second row of a unit in a period, found for field 0.
     #[inline]
     pub(crate) fn place(
         &mut self,
@@ -90,13 +99,13 @@ impl Assembly {
         Ok(())
     }
 
-    /// Whether a unit has a row in a period.
+    /// Tells if a unit has a row in a period.
     #[inline]
     pub(crate) fn present(&self, unit: usize, period: usize) -> bool {
         self.slots[unit * self.shape.stride + self.shape.offsets[0] + period] != UNSET
     }
 
-    /// Whether every unit has one value of a field in all its rows.
+    /// Tells if every unit has the same value of a field in all its rows.
     pub(crate) fn is_constant(&self, field: usize, units: usize) -> bool {
         if !self.shape.by_period[field] {
             return true;
@@ -110,7 +119,7 @@ impl Assembly {
         })
     }
 
-    /// Whether some unit has two different values, missing ones aside.
+    /// Tells if some unit has two different values, missing ones aside.
     pub(crate) fn varies(&self, field: usize, units: usize) -> bool {
         self.shape.by_period[field]
             && (0..units).any(|unit| {

@@ -1,12 +1,14 @@
-//! What a mapper scatters: one object with a header of offsets, then a block of records for every partition (DESIGN §4).
+//! Objects of the shuffle: a mapper's object has a header of offsets, then a block of records for every partition
+//! (DESIGN §4).
 //!
 //! ```text
 //! "STGSCAT1" | length of the header, u64 | XXH3-64 of the header, u64 | header, JSON | blocks of partition 0 | of partition 1 | …
 //! ```
-//! A combiner's object has the same form: some partitions alone, and in each the blocks of several mappers.
+//! A combiner's object has the same form with some of the partitions; each holds the blocks of several mappers.
 //!
-//! A block is columns: identifiers (64-bit integers; or lengths as u32, then UTF-8 bytes), strata (u16), periods (u16, long records only),
-//! then every value column (u64 slots), each padded to 8 bytes. All numbers are little-endian.
+//! A block consists of columns: identifiers (64-bit integers; or lengths as u32, then UTF-8 bytes), strata (u16),
+//! periods (u16, long records only), then every value column (u64 slots), each padded to 8 bytes. All numbers are
+//! little-endian.
 
 use std::ops::Range;
 
@@ -18,26 +20,27 @@ use crate::error::{EngineError, Result};
 use crate::load::Gaps;
 
 const MAGIC: &[u8; 8] = b"STGSCAT1";
-/// Bytes before the header's JSON.
+/// Number of bytes before the header's JSON.
 pub(crate) const PREAMBLE: usize = 24;
 
-/// What an object holds.
+/// Header of an object: its partitions and mappers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Contents {
-    /// Number of its first partition.
+    /// Number of the first partition in the object.
     pub(crate) first: usize,
-    /// Its mappers; a scatter object has one.
+    /// Headers of its mappers; a scatter object has one.
     pub(crate) members: Vec<Header>,
 }
 
 impl Contents {
-    /// Partitions it has blocks of.
+    /// Returns the partitions whose blocks the object holds.
     pub(crate) fn partitions(&self) -> Range<usize> {
         let count = self.members.first().map_or(0, |m| m.records.len());
         self.first..self.first + count
     }
 
-    /// Where the blocks of a run of its partitions are, from the start of an object whose header has `length` bytes.
+    /// Returns the byte range of the blocks of some consecutive partitions, in an object whose header has `length`
+    /// bytes.
     pub(crate) fn range(&self, length: usize, partitions: Range<usize>) -> Range<u64> {
         let at = |partition: usize| {
             let before: u64 = self.members.iter().map(|m| m.offsets[partition - self.first]).sum();
@@ -47,31 +50,32 @@ impl Contents {
     }
 }
 
-/// What the codes of a mapper's records mean, and how long its blocks are.
+/// Header of one mapper: the meaning of the codes in its records, and the lengths of its blocks.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Header {
-    /// Cohort (`None`: never treated) and eligibility by stratum code.
+    /// Cohort (`None`: never treated) and eligibility, by stratum code.
     pub(crate) strata: Vec<(Option<f64>, bool)>,
-    /// Periods by code.
+    /// Periods, by code.
     pub(crate) periods: Vec<f64>,
-    /// Texts by code.
+    /// Texts, by code.
     pub(crate) texts: Vec<String>,
-    /// Identifiers are text.
+    /// True if identifiers are texts.
     pub(crate) text_ids: bool,
-    /// Wide records: by field, whether there is a value column for every period. `None`: long records, one value column a field.
+    /// By field of wide records: true if there is a value column for every period. `None` for long records, with one
+    /// value column for each field.
     pub(crate) wide: Option<Vec<bool>>,
-    /// Input rows with unit, period and eligibility.
+    /// Number of input rows with unit, period and eligibility.
     pub(crate) rows: u64,
-    /// Input rows without.
+    /// Number of input rows without one of them.
     pub(crate) keyless_rows: u64,
-    /// Rows whose missing cohort was read as never treated.
+    /// Number of rows whose missing cohort was read as never treated.
     pub(crate) cohortless_rows: u64,
     /// Rows without a value, by column.
     #[serde(default, skip_serializing_if = "Gaps::is_empty")]
     pub(crate) gaps: Gaps,
-    /// Records by partition.
+    /// Number of records, by partition.
     pub(crate) records: Vec<u32>,
-    /// Sum of the bytes of the blocks before each, and of all.
+    /// Sum of the bytes of the blocks before each block, and of all blocks: partitions + 1 values.
     pub(crate) offsets: Vec<u64>,
     /// XXH3-64 of every block.
     pub(crate) checksums: Vec<u64>,
@@ -80,22 +84,27 @@ pub(crate) struct Header {
 /// Identifiers of records.
 #[derive(Clone, Debug)]
 pub(crate) enum Ids {
+    /// Integers.
     Integers(Vec<i64>),
+    /// Texts: their lengths in bytes, and the bytes one after the other.
     Texts { lengths: Vec<u32>, bytes: Vec<u8> },
 }
 
-/// Records of one partition as they are met.
+/// Records of one partition, collected by a mapper.
 #[derive(Clone, Debug)]
 pub(crate) struct BlockWriter {
+    /// Identifiers.
     pub(crate) ids: Ids,
+    /// Stratum codes.
     pub(crate) strata: Vec<u16>,
-    /// Empty for wide records.
+    /// Period codes; empty for wide records.
     pub(crate) periods: Vec<u16>,
+    /// Value columns of slots.
     pub(crate) values: Vec<Vec<u64>>,
 }
 
 impl BlockWriter {
-    /// A block of records with `columns` values, room for `records` of them.
+    /// Returns an empty block whose records have `columns` values, with room for `records` of them.
     pub(crate) fn new(text_ids: bool, columns: usize, records: usize) -> Self {
         let ids = match text_ids {
             true => Ids::Texts { lengths: Vec::with_capacity(records), bytes: Vec::new() },
@@ -109,7 +118,7 @@ impl BlockWriter {
         }
     }
 
-    /// Records so far.
+    /// Returns the number of records so far.
     pub(crate) fn len(&self) -> usize {
         self.strata.len()
     }
@@ -148,19 +157,22 @@ fn extend<const N: usize>(out: &mut Vec<u8>, values: impl Iterator<Item = [u8; N
     pad(out);
 }
 
-/// Blocks start at multiples of 8 after the header, so their columns do.
+/// Blocks start at multiples of 8 after the header, and so do their columns.
 fn pad(out: &mut Vec<u8>) {
     out.resize(out.len().next_multiple_of(8), 0);
 }
 
-/// Puts a mapper's object together; `header` needs no offsets and checksums.
+/// Encodes a mapper's object; `header` needs no records, offsets and checksums yet.
+///
+/// # Errors
+/// A header that can't be serialized.
 pub(crate) fn encode(mut header: Header, blocks: Vec<BlockWriter>) -> Result<Bytes> {
     header.records = blocks.iter().map(|block| block.len() as u32).collect();
     header.offsets = vec![0];
     for block in &blocks {
         header.offsets.push(header.offsets.last().copied().unwrap_or_default() + block.bytes() as u64);
     }
-    // The checksums are known last, and the longest ones tell how much room they need.
+    // The checksums are known last; room is left for the longest ones.
     header.checksums = vec![u64::MAX; blocks.len()];
     let mut contents = Contents { first: 0, members: vec![header] };
     let room = json(&contents)?.len().next_multiple_of(8);
@@ -176,7 +188,11 @@ pub(crate) fn encode(mut header: Header, blocks: Vec<BlockWriter>) -> Result<Byt
     Ok(Bytes::from(out))
 }
 
-/// An object of contents and the bytes of its blocks, partition by partition.
+/// Encodes an object from its header and the bytes of its blocks, partition by partition; `bytes` is their total
+/// number.
+///
+/// # Errors
+/// A header that can't be serialized.
 pub(crate) fn join<'a>(
     contents: &Contents,
     data: impl Iterator<Item = &'a [u8]>,
@@ -195,7 +211,7 @@ fn json(contents: &Contents) -> Result<Vec<u8>> {
         .map_err(|e| EngineError::failed(format!("a scatter header can't be written: {e}")))
 }
 
-/// Writes the header over the blanks that were left for it; those that remain keep the blocks at multiples of 8.
+/// Writes the header over the blanks that were left for it; remaining blanks keep the blocks at multiples of 8.
 fn write_header(contents: &Contents, room: usize, out: &mut [u8]) -> Result<()> {
     let json = json(contents)?;
     out[PREAMBLE..PREAMBLE + json.len()].copy_from_slice(&json);
@@ -206,7 +222,10 @@ fn write_header(contents: &Contents, room: usize, out: &mut [u8]) -> Result<()> 
     Ok(())
 }
 
-/// Length of the header's JSON, from the first [`PREAMBLE`] bytes.
+/// Returns the length of the header's JSON, from the first [`PREAMBLE`] bytes of an object.
+///
+/// # Errors
+/// Bytes that are not a scatter object's.
 pub(crate) fn header_length(bytes: &[u8], key: &str) -> Result<usize> {
     match (bytes.get(..8), bytes.get(8..16)) {
         (Some(magic), Some(length)) if magic == MAGIC => Ok(u64_at(length, 0) as usize),
@@ -214,7 +233,10 @@ pub(crate) fn header_length(bytes: &[u8], key: &str) -> Result<usize> {
     }
 }
 
-/// The contents of an object that starts with `bytes`.
+/// Decodes the header of an object that starts with `bytes`.
+///
+/// # Errors
+/// A header that is cut short or whose checksum does not fit.
 pub(crate) fn decode_header(bytes: &[u8], key: &str) -> Result<Contents> {
     let length = header_length(bytes, key)?;
     let json =
@@ -225,6 +247,7 @@ pub(crate) fn decode_header(bytes: &[u8], key: &str) -> Result<Contents> {
     serde_json::from_slice(json).map_err(|e| damaged(key, &e.to_string()))
 }
 
+/// Returns the error for an object that can't be used.
 pub(crate) fn damaged(key: &str, why: &str) -> EngineError {
     EngineError::failed(format!("`{key}` can't be used: {why}"))
         .with_hint("remove the store's `_prepare` folder and prepare again")
@@ -250,19 +273,24 @@ pub(crate) struct Block {
 #[derive(Clone, Debug)]
 enum IdPlace {
     Integers,
-    /// Start of each text, and the end of the last.
+    /// Start of each text, and the end of the last one.
     Texts(Vec<usize>),
 }
 
-/// An identifier of a record.
+/// Identifier of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Id<'a> {
+    /// An integer.
     Integer(i64),
+    /// A text, as bytes.
     Text(&'a [u8]),
 }
 
 impl Block {
-    /// Reads the block of a partition.
+    /// Decodes the block of a partition.
+    ///
+    /// # Errors
+    /// A checksum that does not fit.
     pub(crate) fn decode(header: &Header, partition: usize, bytes: Bytes, key: &str) -> Result<Self> {
         if xxh3_64(&bytes) != header.checksums[partition] {
             return Err(damaged(key, &format!("the checksum of its block {partition} does not fit")));
@@ -288,11 +316,12 @@ impl Block {
         Ok(Self { bytes, records, ids, strata, periods, values })
     }
 
-    /// Records.
+    /// Returns the number of records.
     pub(crate) fn len(&self) -> usize {
         self.records
     }
 
+    /// Returns the identifier of a record.
     #[inline]
     pub(crate) fn id(&self, record: usize) -> Id<'_> {
         match &self.ids {
@@ -306,17 +335,19 @@ impl Block {
         u16::from_le_bytes([self.bytes[start + 2 * record], self.bytes[start + 2 * record + 1]])
     }
 
+    /// Returns the stratum code of a record.
     #[inline]
     pub(crate) fn stratum(&self, record: usize) -> u16 {
         self.code(self.strata, record)
     }
 
+    /// Returns the period code of a record; long records only.
     #[inline]
     pub(crate) fn period(&self, record: usize) -> u16 {
         self.code(self.periods, record)
     }
 
-    /// A value column.
+    /// Returns a value column.
     #[inline]
     pub(crate) fn values(&self, column: usize) -> Slots<'_> {
         let start = self.values + 8 * self.records * column;
@@ -324,11 +355,12 @@ impl Block {
     }
 }
 
-/// One value a record, as [`crate::load::slots`] encodes them.
+/// A value column: one slot for each record, as [`crate::load::slots`] encodes values.
 #[derive(Clone, Copy)]
 pub(crate) struct Slots<'a>(&'a [u8]);
 
 impl Slots<'_> {
+    /// Returns the slot of a record.
     #[inline]
     pub(crate) fn at(&self, record: usize) -> u64 {
         u64_at(self.0, 8 * record)

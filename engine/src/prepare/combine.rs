@@ -1,5 +1,5 @@
-//! The second stage of a shuffle of many mappers and partitions: blocks of some mappers for some partitions in one object, so that
-//! fewer and larger reads remain (AWS.md §1.2).
+//! Second stage of a shuffle with many mappers and partitions: a combiner puts the blocks of some mappers for some
+//! partitions into one object, so that gather tasks make fewer and larger reads (AWS.md §1.2).
 
 use std::ops::Range;
 
@@ -14,11 +14,13 @@ use crate::store::Storage;
 /// Mappers and partitions of one combiner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CombineTask {
+    /// Indices of the mappers whose objects it reads.
     pub(crate) mappers: Range<usize>,
+    /// Partitions whose blocks it copies.
     pub(crate) partitions: Range<usize>,
 }
 
-/// The combiners: every `cut.0` mappers with every `cut.1` partitions.
+/// Returns the combiners: each takes `cut.0` mappers and `cut.1` partitions.
 pub(crate) fn tasks(mappers: usize, partitions: usize, cut: (usize, usize)) -> Vec<CombineTask> {
     let runs = |count: usize, each: usize| {
         (0..count.div_ceil(each)).map(move |run| run * each..((run + 1) * each).min(count))
@@ -32,7 +34,10 @@ pub(crate) fn tasks(mappers: usize, partitions: usize, cut: (usize, usize)) -> V
         .collect()
 }
 
-/// Puts an object together from the mappers' objects `keys`.
+/// Builds a combiner's object from the mappers' objects `keys`.
+///
+/// # Errors
+/// Objects that can't be read.
 pub(crate) fn run(storage: &Storage, keys: &[String], task: &CombineTask) -> Result<Bytes> {
     let mut members = Vec::with_capacity(task.mappers.len());
     let mut parts: Vec<(Bytes, Vec<u64>)> = Vec::with_capacity(task.mappers.len());
@@ -58,7 +63,7 @@ pub(crate) fn run(storage: &Storage, keys: &[String], task: &CombineTask) -> Res
     join(&Contents { first: task.partitions.start, members }, data, size)
 }
 
-/// A mapper's header with some of its partitions.
+/// Restricts a mapper's header to some of its partitions.
 fn restrict(mut header: Header, partitions: Range<usize>) -> Header {
     let base = header.offsets[partitions.start];
     header.offsets =

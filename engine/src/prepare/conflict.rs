@@ -1,4 +1,4 @@
-//! Rows that contradict each other, found where units meet; the place in the input is looked up afterwards.
+//! Rows that contradict each other: found where a unit's rows meet, looked up in the input afterwards.
 
 use std::collections::HashMap;
 
@@ -8,26 +8,26 @@ use crate::error::{EngineError, Result};
 use crate::input::{IdColumn, Source, with_ids, with_texts};
 use crate::load::Columns;
 
-/// What was found, by unit.
+/// A contradiction between rows of one unit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Conflict {
     /// Two rows in one period.
     Duplicate {
-        /// The unit.
+        /// Identifier of the unit.
         id: String,
         /// The period.
         period: f64,
     },
-    /// Two clusters of one variable.
+    /// Two clusters in one cluster variable.
     Clusters {
-        /// The unit.
+        /// Identifier of the unit.
         id: String,
-        /// The cluster variable.
+        /// Column of the cluster variable.
         column: String,
     },
 }
 
-/// Two rows of a unit in a period.
+/// Returns the error for two rows of a unit in a period; `place` is that of the second row.
 fn duplicate_at(columns: &Columns, id: &str, period: f64, place: &str) -> EngineError {
     EngineError::input(format!(
         "duplicate rows: `{}` {id} has two rows in `{}` {}{place}",
@@ -39,7 +39,7 @@ fn duplicate_at(columns: &Columns, id: &str, period: f64, place: &str) -> Engine
 }
 
 impl Conflict {
-    /// The error, with file and row of the second of the rows.
+    /// Returns the error, with file and row of the second row where the input can be read again.
     pub(crate) fn describe(&self, source: &Source, columns: &Columns) -> EngineError {
         match self {
             Conflict::Duplicate { id, period } => {
@@ -51,7 +51,7 @@ impl Conflict {
     }
 }
 
-/// Calls `each(file, row in the file, arrays)` for the rows of a unit.
+/// Calls `each(file, row in the file, row in the batch, arrays)` for the rows of a unit.
 fn rows_of(
     source: &Source,
     columns: &Columns,
@@ -82,7 +82,7 @@ fn matching(ids: &IdColumn<'_>, wanted: &str) -> Vec<usize> {
 
 fn second_row(source: &Source, columns: &Columns, id: &str, period: f64) -> Option<String> {
     let (mut seen, mut place, mut times) = (0, None, Vec::new());
-    // A file that can't be read again leaves the message without the place.
+    // If the file can't be read again, the message lacks the place.
     let _ = rows_of(source, columns, id, &[&columns.time], |file, number, row, arrays| {
         let own = columns.scale.with(&arrays[0], &columns.time, &mut times, |times| Ok(times[row]))?;
         if own == period {

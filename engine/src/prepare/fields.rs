@@ -1,4 +1,4 @@
-//! The variables of a store under way, and their values as slots.
+//! Variables of a store that is being prepared, and their values as slots.
 
 use std::collections::HashMap;
 
@@ -11,20 +11,21 @@ use crate::load::Columns;
 use crate::load::slots::{MISSING, encode};
 use crate::panel_store::FieldKind;
 
-/// Texts of a factor beyond which it is none.
+/// Largest number of texts in a factor.
 const MOST_TEXTS: usize = 100_000;
 
-/// A variable to be kept.
+/// A variable that the store will hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StoreField {
-    /// Column of the input.
+    /// Name of its column in the input.
     pub(crate) name: String,
+    /// Form of its values.
     pub(crate) kind: FieldKind,
-    /// Always one column a period.
+    /// True for outcomes, which always have one column for each period.
     pub(crate) outcome: bool,
 }
 
-/// The variables of the columns that specifications name: outcomes first, each once.
+/// Returns the variables of the columns that specifications name: outcomes first, each once.
 pub(crate) fn store_fields(columns: &Columns) -> Vec<StoreField> {
     let mut out: Vec<StoreField> = Vec::new();
     let mut add = |name: &str, kind: FieldKind, outcome: bool| {
@@ -46,7 +47,7 @@ pub(crate) fn store_fields(columns: &Columns) -> Vec<StoreField> {
     out
 }
 
-/// Turns columns into slots; texts get codes in the order met.
+/// Encoder of columns to slots; texts get codes in the order of appearance.
 #[derive(Default)]
 pub(crate) struct Encoder {
     codes: HashMap<String, u32>,
@@ -56,7 +57,10 @@ pub(crate) struct Encoder {
 }
 
 impl Encoder {
-    /// Appends the slots of a column of `columns`.
+    /// Appends the slots of a column.
+    ///
+    /// # Errors
+    /// A column of another type, and more than [`MOST_TEXTS`] texts.
     pub(crate) fn encode(
         &mut self,
         columns: &Columns,
@@ -111,7 +115,7 @@ impl Encoder {
         })
     }
 
-    /// Adds, for texts met since, their index among all texts, which ascend.
+    /// Adds to `known`, for texts that are new since the last call, their index in `all`, which ascends.
     pub(crate) fn extend_translation(&self, all: &[String], known: &mut Vec<f64>) {
         if known.len() == self.codes.len() {
             return;
@@ -122,7 +126,7 @@ impl Encoder {
         }
     }
 
-    /// Texts by code.
+    /// Returns the texts by code.
     pub(crate) fn into_texts(self) -> Vec<String> {
         let mut texts: Vec<(u32, String)> = self.codes.into_iter().map(|(text, code)| (code, text)).collect();
         texts.sort_unstable();
@@ -130,6 +134,7 @@ impl Encoder {
     }
 }
 
+/// Refuses more texts than a factor can have.
 pub(crate) fn check_texts(count: usize) -> Result<()> {
     if count <= MOST_TEXTS {
         return Ok(());
@@ -138,7 +143,7 @@ pub(crate) fn check_texts(count: usize) -> Result<()> {
         .with_hint("a factor() in --xformla must have few levels"))
 }
 
-/// A cluster's hash as a slot holds it: two hashes in 2^64 would read as "not set" or "missing".
+/// Returns the slot of a cluster's hash; two hashes of 2^64 would read as "not set" or "missing" and become 1.
 fn cluster_slot(hash: u64) -> u64 {
     if hash == MISSING || hash == crate::load::slots::UNSET { 1 } else { hash }
 }

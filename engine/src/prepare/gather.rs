@@ -1,4 +1,5 @@
-//! A gather task: the records of a run of partitions become shards, units in the canonical order (DESIGN §3, §4).
+//! Gather tasks: the records of consecutive partitions become shards, with units in the canonical order (DESIGN §3,
+//! §4).
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
@@ -24,71 +25,92 @@ use crate::panel_store::{FieldKind, KeyColumns, ShardEntry};
 use crate::parallel;
 use crate::store::Storage;
 
-/// What a mapper's codes are among all.
+/// Translation of a mapper's codes to those of the whole panel.
 pub(crate) struct Codes {
+    /// By stratum code of the mapper: index of the stratum.
     pub(crate) strata: Vec<u16>,
+    /// By period code of the mapper: index of the period.
     pub(crate) periods: Vec<u16>,
+    /// By text code of the mapper: index of the text.
     pub(crate) texts: Vec<u32>,
 }
 
 /// An object of a mapper or a combiner.
 pub(crate) struct Scattered {
+    /// Key of the object.
     pub(crate) key: String,
+    /// Its header.
     pub(crate) contents: Contents,
-    /// Bytes of the header's JSON.
+    /// Number of bytes of the header's JSON.
     pub(crate) length: usize,
-    /// By member.
+    /// Translation of codes, by mapper in the object.
     pub(crate) codes: Vec<Codes>,
 }
 
-/// Records of a partition from one mapper, and what their codes mean.
+/// Records of a partition from one mapper, and the meaning of their codes.
 struct Part<'a> {
     header: &'a Header,
     codes: &'a Codes,
     block: Block,
 }
 
-/// What all gather tasks have in common.
+/// Input that all gather tasks share.
 pub(crate) struct Gather<'a> {
+    /// Columns that form the panel.
     pub(crate) keys: &'a KeyColumns,
+    /// Variables of the store.
     pub(crate) fields: &'a [StoreField],
+    /// Strata, by cohort and eligibility.
     pub(crate) strata: &'a [Stratum],
+    /// Periods, ascending.
     pub(crate) periods: &'a [f64],
     /// Texts by code, ascending.
     pub(crate) texts: &'a [String],
+    /// Number of partitions, a power of two.
     pub(crate) partitions: usize,
+    /// Number of shards, a power of two.
     pub(crate) shards: usize,
+    /// Objects of the last stage before.
     pub(crate) scattered: &'a [Scattered],
 }
 
-/// What is known of one variable in one shard.
+/// Facts about one variable in one shard.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FieldReport {
+    /// True if some unit has two different values.
     pub(crate) varies: bool,
+    /// True if some existing row has no value.
     pub(crate) missing: bool,
+    /// Number of bytes of its columns.
     pub(crate) bytes: u64,
 }
 
-/// What a task says of a shard it has written.
+/// Report of a task about a shard that it has written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ShardReport {
+    /// The shard's entry in the manifest.
     pub(crate) entry: ShardEntry,
-    /// Units by stratum.
+    /// Number of units, by stratum.
     pub(crate) units: Vec<u64>,
-    /// Rows by stratum and period.
+    /// Number of rows, `strata × periods`, row-major.
     pub(crate) rows: Vec<u64>,
+    /// Facts about each variable.
     pub(crate) fields: Vec<FieldReport>,
+    /// Number of bytes of the identifiers.
     pub(crate) id_bytes: u64,
+    /// True if some unit has no row in some period.
     pub(crate) unbalanced: bool,
     /// Rows of cross sections without a value, by column.
     #[serde(default, skip_serializing_if = "Gaps::is_empty")]
     pub(crate) gaps: Gaps,
 }
 
-/// Why a task has no result.
+/// Reason why a task has no result.
 #[derive(Debug)]
 pub(crate) enum GatherError {
+    /// Rows that contradict each other.
     Conflict(Conflict),
+    /// Any other error.
     Engine(EngineError),
 }
 
@@ -98,7 +120,7 @@ impl From<EngineError> for GatherError {
     }
 }
 
-/// A record's place: record of its block, row of its unit, period.
+/// Position of a record: its number in the block, the row of its unit, its period.
 #[derive(Clone, Copy)]
 struct Place {
     record: u32,
@@ -114,18 +136,21 @@ struct Unit<'a> {
 }
 
 impl Gather<'_> {
-    /// Number of tasks: a partition each, or a shard each where there are fewer.
+    /// Returns the number of tasks: one for each partition, or for each shard where there are fewer shards.
     pub(crate) fn tasks(&self) -> usize {
         self.partitions.min(self.shards)
     }
 
-    /// Shards of a task.
+    /// Returns the shards of a task.
     pub(crate) fn shards_of(&self, task: usize) -> std::ops::Range<usize> {
         let each = self.shards / self.tasks();
         task * each..(task + 1) * each
     }
 
-    /// Builds the shards of a task; `each` gets them in order.
+    /// Builds the shards of a task and calls `each(shard, file)` for them in order; returns their reports.
+    ///
+    /// # Errors
+    /// Rows that contradict each other, and objects that can't be read.
     pub(crate) fn run(
         &self,
         storage: &Storage,
@@ -136,7 +161,7 @@ impl Gather<'_> {
         let shards = self.shards_of(task);
         let sorted: Vec<Sorted> =
             parts.iter().map(|part| self.sort(&part.block, shards.start, shards.len())).collect();
-        // A variable that varies in one shard of the data mostly does in the next.
+        // A variable that varies in one shard mostly does in the next.
         let mut by_period: Vec<bool> = self.fields.iter().map(|f| f.outcome).collect();
         let mut reports = Vec::with_capacity(shards.len());
         for (local, shard) in shards.enumerate() {
@@ -184,7 +209,7 @@ impl Gather<'_> {
         Ok(out)
     }
 
-    /// Records of a block by shard.
+    /// Sorts the records of a block by shard.
     fn sort(&self, block: &Block, first: usize, shards: usize) -> Sorted {
         let mut buffer = Vec::new();
         let own: Vec<u16> = (0..block.len())
@@ -234,7 +259,7 @@ impl Gather<'_> {
         self.write(&ordered, &assembly)
     }
 
-    /// Units of a shard in the order met, and the places of all its records by block.
+    /// Returns the units of a shard in the order of appearance, and the positions of all its records by block.
     fn units<'b>(
         &self,
         parts: &'b [Part<'_>],
@@ -277,7 +302,7 @@ impl Gather<'_> {
         Ok((units, places))
     }
 
-    /// Places one variable of all records.
+    /// Writes one variable of all records.
     fn place(
         &self,
         assembly: &mut Assembly,
@@ -386,7 +411,7 @@ impl Gather<'_> {
         ShardIds::Integers(units.iter().filter_map(integer).collect())
     }
 
-    /// The one value of each unit.
+    /// The single value of each unit.
     fn constant(&self, assembly: &Assembly, field: usize, units: usize) -> Vec<u64> {
         let shape = &assembly.shape;
         let period = |unit| match shape.by_period[field] {
@@ -396,7 +421,8 @@ impl Gather<'_> {
         (0..units).map(|unit| assembly.row(unit)[shape.slot(field, period(unit))]).collect()
     }
 
-    /// Rows by stratum and period and, where some unit lacks one, which units have which.
+    /// Counts the rows by stratum and period; where some unit lacks a row, returns also which units have one in each
+    /// period.
     fn rows(&self, segments: &[SegmentNote], assembly: &Assembly) -> (Vec<u64>, Option<Vec<Vec<bool>>>) {
         let periods = self.periods.len();
         let units: usize = segments.iter().map(|s| s.units).sum();
@@ -428,7 +454,7 @@ impl Gather<'_> {
     }
 }
 
-/// Records of a block by shard.
+/// Records of a block, sorted by shard.
 struct Sorted {
     starts: Vec<u32>,
     records: Vec<u32>,
