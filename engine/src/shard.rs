@@ -1,33 +1,33 @@
-//! A shard: units of a range of hash prefixes as columns, in the canonical order; or rows of a cross section.
+//! Shard: the columns of units in a range of hash prefixes, in the canonical order; or of rows in a cross section.
 
 use std::sync::Arc;
 
 use stagger_estimator::columns::AlignedVec;
 
-/// Units of one stratum inside a shard; in cross sections the rows of one stratum and period.
+/// Consecutive units of one stratum in a shard; in cross sections the rows of one stratum and period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
     /// Index of the stratum.
     pub stratum: usize,
-    /// Index of the period of all rows, in cross sections.
+    /// Index of the period of all its rows, in cross sections.
     pub period: Option<usize>,
-    /// First row; a whole number of lanes.
+    /// Index of the first row, a multiple of the lanes.
     pub start: usize,
-    /// Units; rows after them, up to the next whole lane, are padding.
+    /// Number of units. The rows after them, up to a multiple of the lanes, are padding.
     pub units: usize,
 }
 
-/// A variable that may vary in time.
+/// A variable that may vary in time; values by row.
 #[derive(Clone, Debug)]
 pub enum ShardColumn {
-    /// One value a unit.
+    /// One value for each unit.
     Constant(Arc<AlignedVec>),
-    /// One column a period.
+    /// One column for each period.
     ByPeriod(Vec<Arc<AlignedVec>>),
 }
 
 impl ShardColumn {
-    /// Values in a period.
+    /// Returns the values in a period.
     #[inline]
     pub fn at(&self, period: usize) -> &[f64] {
         match self {
@@ -36,13 +36,13 @@ impl ShardColumn {
         }
     }
 
-    /// Whether it varies in time.
+    /// Tells if the variable varies in time.
     pub fn varies(&self) -> bool {
         matches!(self, ShardColumn::ByPeriod(_))
     }
 }
 
-/// One bit a unit and period.
+/// One bit for each unit and period.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeriodBits {
     words: Vec<u64>,
@@ -50,71 +50,72 @@ pub struct PeriodBits {
 }
 
 impl PeriodBits {
-    /// All bits 0.
+    /// Returns bits that are all 0, rows × periods.
     pub fn new(rows: usize, periods: usize) -> Self {
         let per_row = periods.div_ceil(64);
         Self { words: vec![0; rows * per_row], per_row }
     }
 
-    /// Sets a bit.
+    /// Sets the bit of a row and period.
     pub fn set(&mut self, row: usize, period: usize) {
         self.words[row * self.per_row + period / 64] |= 1 << (period % 64);
     }
 
-    /// Sets the bits that `other`, of the same shape, has.
+    /// Sets the bits that are set in `other`, which has the same shape.
     pub fn add(&mut self, other: &Self) {
         self.words.iter_mut().zip(&other.words).for_each(|(a, b)| *a |= b);
     }
 
-    /// Reads a bit.
+    /// Returns the bit of a row and period.
     #[inline]
     pub fn get(&self, row: usize, period: usize) -> bool {
         self.words[row * self.per_row + period / 64] >> (period % 64) & 1 == 1
     }
 
-    /// The words of a row.
+    /// Returns the words of a row: period p is bit p mod 64 of word p / 64.
     #[inline]
     pub fn row(&self, row: usize) -> &[u64] {
         &self.words[row * self.per_row..(row + 1) * self.per_row]
     }
 }
 
-/// Columns of the units of one shard. Missing values are stored as 0 and marked in `incomplete`; padding is 0.
+/// The units of one shard as columns. Missing values are stored as 0 and marked in `incomplete`; padding is 0.
 ///
-/// A row of a cross section is a unit with one period, the segment's. Columns are shared by the specifications of a run.
+/// A row of a cross section is a unit with one period, that of its segment. The specifications of a run share the
+/// columns.
 #[derive(Clone, Debug)]
 pub struct Shard {
-    /// Strata, ascending.
+    /// Segments, by stratum and period ascending.
     pub segments: Vec<Segment>,
-    /// Rows, padding included.
+    /// Number of rows, padding included.
     pub rows: usize,
     /// Multiplier key of every unit: the lower half of its hash.
     pub keys: Arc<Vec<u64>>,
-    /// One column a period; one in all in cross sections.
+    /// Outcomes, one column for each period; a single one in cross sections.
     pub outcomes: Vec<Arc<AlignedVec>>,
-    /// One an atom of the formula: its value, or the code of its level.
+    /// Atoms of the formula: their values, or the codes of their levels.
     pub atoms: Vec<ShardColumn>,
     /// Sampling weights.
     pub weights: Option<ShardColumn>,
-    /// Cluster keys, one vector a cluster variable.
+    /// Cluster keys, one vector for each cluster variable.
     pub clusters: Vec<Arc<Vec<u64>>>,
     /// Units × periods without a complete row; `None` if all are complete.
     pub incomplete: Option<PeriodBits>,
 }
 
 impl Shard {
-    /// Units, or rows of a cross section.
+    /// Returns the number of units; of rows in a cross section.
     pub fn units(&self) -> usize {
         self.segments.iter().map(|segment| segment.units).sum()
     }
 
-    /// Outcomes of a segment's units in a period.
+    /// Returns the outcomes of all rows in a period; in cross sections in the period of the segment.
     #[inline]
     pub fn outcome(&self, segment: &Segment, period: usize) -> &[f64] {
         &self.outcomes[if segment.period.is_some() { 0 } else { period }]
     }
 
-    /// Whether the row of a unit and period is there and complete.
+    /// Tells if the row of a unit and period exists and is complete.
     #[inline]
     pub fn observed(&self, segment: &Segment, row: usize, period: usize) -> bool {
         match segment.period {

@@ -1,5 +1,6 @@
-//! Counts over all shards that planning needs and the manifest does not have: of rows without missing values, of used units, of the
-//! levels of factors, of clusters. Mergeable, so that workers take them where the panel is too large to be read here.
+//! Surveys: counts over all shards that planning needs and the manifest does not have, of rows without missing values,
+//! used units, factor levels and clusters. Counts are mergeable, so that workers can compute them where the panel is
+//! too large for this process.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -13,42 +14,42 @@ use crate::reduce::Merge;
 use crate::shard::{Shard, ShardColumn};
 use crate::task::keys_by_way;
 
-/// Clusters that are counted; where there are more, the number of units is the bound.
+/// Largest number of clusters that are counted; beyond it the number of units serves as the bound.
 const MOST_CLUSTERS: usize = 4_000_000;
 
-/// What is to be counted.
+/// A count over all shards.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Survey {
     /// Rows and weights by stratum and period.
     Census,
     /// Units of each stratum that a specification uses.
     Units {
-        /// Its sample.
+        /// Units that the specification uses.
         mask: SampleMask,
     },
     /// Distinct values of an atom of the formula.
     Levels {
-        /// The sample.
+        /// Units that the specification uses.
         mask: SampleMask,
-        /// Kept periods.
+        /// Kept periods, as indices into the panel's.
         periods: Vec<usize>,
-        /// The atom.
+        /// Index of the atom.
         atom: usize,
     },
-    /// Distinct clusters of any way of clustering.
+    /// Distinct clusters in all ways of clustering together.
     Clusters,
 }
 
-/// What was counted.
+/// Result of a [`Survey`], one variant for each kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Counts {
-    /// See [`Survey::Census`].
+    /// Rows and weights by stratum and period.
     Census(Census),
-    /// See [`Survey::Units`].
+    /// Number of used units in each stratum.
     Units(Vec<u64>),
-    /// Bits of the values.
+    /// Bits of the distinct values.
     Levels(BTreeSet<u64>),
-    /// Keys of the clusters; `None` where they are too many to be counted.
+    /// Keys of the clusters; `None` where there are too many to count.
     Clusters(Option<BTreeSet<u64>>),
 }
 
@@ -66,19 +67,20 @@ impl Merge for Counts {
                     *own = None;
                 }
             }
-            // A stage asks for one kind.
+            // All tasks of a stage compute one kind.
             _ => {}
         }
     }
 }
 
 impl Survey {
-    /// What of a shard it reads.
+    /// Returns the columns of a shard that the survey reads.
     pub(crate) fn needs(&self) -> Needs {
         Needs { clusters: matches!(self, Self::Clusters), ..Needs::default() }
     }
 
-    /// Counts one shard of a panel of so many strata. A census is taken where shards are built (`load/finish.rs`), which know more.
+    /// Counts one shard of a panel with this number of strata. A census is taken where shards are built
+    /// (`load/finish.rs`), which knows the absent rows.
     pub(crate) fn of_shard(&self, shard: &Shard, strata: usize) -> Counts {
         match self {
             Self::Census => Counts::Census(Census::default()),
@@ -124,13 +126,13 @@ fn levels(shard: &Shard, mask: &SampleMask, periods: &[usize], atom: usize) -> B
     values
 }
 
-/// Who counts.
+/// Place where counts are computed.
 #[derive(Debug, Default)]
 pub enum Surveyor {
     /// The threads of this process.
     #[default]
     Here,
-    /// Workers: planning stops at a count that is not known, and is begun again when it is.
+    /// Workers: planning stops at the first unknown count, and starts again once it is known.
     Elsewhere(Mutex<Answers>),
 }
 
@@ -142,12 +144,12 @@ pub struct Answers {
 }
 
 impl Surveyor {
-    /// Workers that have counted so far.
+    /// Returns the surveyor for workers, with the counts known so far.
     pub(crate) fn elsewhere(known: Vec<(Survey, Counts)>) -> Self {
         Self::Elsewhere(Mutex::new(Answers { known, wanted: None }))
     }
 
-    /// The count that planning stopped at.
+    /// Returns the count that planning stopped at.
     pub(crate) fn wanted(&self) -> Option<Survey> {
         match self {
             Self::Here => None,
@@ -157,7 +159,11 @@ impl Surveyor {
 }
 
 impl Panel {
-    /// Takes a count over all shards.
+    /// Returns a count over all shards.
+    ///
+    /// # Errors
+    /// Shards that can't be read; with workers also a count that is not known yet, which [`Surveyor::wanted`] then
+    /// returns.
     pub(crate) fn survey(&self, threads: usize, survey: &Survey) -> Result<Counts> {
         let Surveyor::Elsewhere(answers) = &self.surveyor else {
             let strata = self.strata.len();

@@ -35,11 +35,17 @@ pub(crate) enum FieldKind {
     /// An outcome.
     Outcome,
     /// A covariate; with `text` true the code of an interned text, else a number.
-    Covariate { text: bool },
+    Covariate {
+        /// True for a text.
+        text: bool,
+    },
     /// A sampling weight.
     Weight,
     /// The key of a cluster variable, the `dimension`th of its specification.
-    Cluster { dimension: usize },
+    Cluster {
+        /// Position among the specification's cluster variables.
+        dimension: usize,
+    },
 }
 
 /// One variable in the row of a unit.

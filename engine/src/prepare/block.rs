@@ -87,7 +87,12 @@ pub(crate) enum Ids {
     /// Integers.
     Integers(Vec<i64>),
     /// Texts: their lengths in bytes, and the bytes one after the other.
-    Texts { lengths: Vec<u32>, bytes: Vec<u8> },
+    Texts {
+        /// Length of each text in bytes.
+        lengths: Vec<u32>,
+        /// Bytes of all texts.
+        bytes: Vec<u8>,
+    },
 }
 
 /// Records of one partition, collected by a mapper.

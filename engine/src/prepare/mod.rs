@@ -1,13 +1,14 @@
-//! `prepare`: from long files of any layout to a panel store, within a bound of memory (DESIGN §4).
+//! Preparation of a panel store from long files of any layout, within a bound of memory (DESIGN §4).
 //!
-//! 1. `scatter`: each mapper reads some row groups once and writes one object with a block for every partition of the hashes.
-//!    Where footers show units together it puts them side by side first.
-//! 2. `combine`, where requests would cost more than another pass: blocks of several mappers for several partitions in one object.
-//! 3. `gather`: each task reads its partitions' blocks and writes their shards.
-//! 4. The manifest is written; then what was needed on the way is removed.
+//! 1. `scatter`: each mapper reads some row groups once and writes one object with a block for every partition of the
+//!    hashes. Where footers show that a unit's rows are together, the mapper puts them side by side first.
+//! 2. `combine`, where requests would cost more than another pass: blocks of several mappers for several partitions in
+//!    one object.
+//! 3. `gather`: each task reads the blocks of its partitions and writes their shards.
+//! 4. The manifest is written; then the objects of the steps before are removed.
 //!
-//! Repeated cross sections need no shuffle: `rows` reads each shard where it lies. Every step leaves what it made under a name that its
-//! content decides, so that a preparation that was killed goes on where it was.
+//! Repeated cross sections need no shuffle: `rows` reads each shard from the files directly. Every step stores its
+//! result under a name that its content decides, so that a preparation that was killed continues where it stopped.
 
 pub(crate) mod assemble;
 mod block;
@@ -42,44 +43,55 @@ pub use shuffle::{Requests, Shuffle};
 pub use space::default_memory;
 pub(crate) use steps::{HEADER, PrepareStage, READS_AT_ONCE, ROW_TASK, work};
 
-/// How to prepare; no option changes a byte of the store.
+/// Options of a preparation; none of them changes a byte of the store.
 #[derive(Clone, Debug, Default)]
 pub struct PrepareOptions {
-    /// Threads; all cores if absent.
+    /// Number of threads; `None`: all cores.
     pub threads: Option<usize>,
-    /// Bytes that the process may use; most of the machine's if absent.
+    /// Number of bytes that the process may use; `None`: most of the memory that the machine has available.
     pub memory_limit: Option<u64>,
-    /// Tasks of a stage; as memory asks if absent.
+    /// Number of partitions, and so of tasks in a stage; `None`: chosen by memory.
     pub partitions: Option<usize>,
-    /// Mappers and partitions that a combiner of a two-stage shuffle takes; by cost if absent.
+    /// Numbers of mappers and of partitions that one combiner of a two-stage shuffle takes; `None`: chosen by cost.
     pub combine: Option<(usize, usize)>,
-    /// Tasks of a stage at least, as far as each has a few megabytes to do: workers that would otherwise be idle.
+    /// Smallest number of tasks in a stage, as far as each has a few megabytes to process: with fewer, workers would be
+    /// idle.
     pub least_tasks: usize,
 }
 
-/// A store that was made or found.
+/// Result of [`prepare`]: a store that was made or found.
 #[derive(Debug)]
 pub struct Prepared {
-    /// Its manifest.
+    /// Manifest of the store.
     pub manifest: Manifest,
-    /// It was there already, of the same inputs and columns.
+    /// True if the store existed already, with the same inputs and columns.
     pub reused: bool,
-    /// How long the stages took; none if it was there.
+    /// Facts about the stages; empty if the store existed.
     pub stages: Vec<StageFacts>,
 }
 
-/// The input, opened, and what of it is kept.
+/// The opened input, and the columns of it that the store will hold.
 pub(crate) struct Order {
+    /// The input files.
     pub(crate) source: Source,
+    /// Columns that the specifications read.
     pub(crate) columns: Columns,
+    /// Columns that form the panel.
     pub(crate) keys: KeyColumns,
+    /// Variables that the store will hold.
     pub(crate) fields: Vec<StoreField>,
+    /// True for repeated cross sections.
     pub(crate) cross_sections: bool,
+    /// Digest of the inputs and columns.
     pub(crate) fingerprint: String,
 }
 
 impl Order {
     /// Opens the inputs of specifications that share their keys.
+    ///
+    /// # Errors
+    /// Invalid specifications, specifications with different keys, files that can't be read, and columns that do not
+    /// fit their role.
     pub(crate) fn new(inputs: &[String], specs: &[(Option<&str>, &RunSpec)]) -> Result<Self> {
         let formulas = specs.iter().map(|(_, spec)| check(spec)).collect::<Result<Vec<_>>>()?;
         let wanted: Vec<Wanted<'_>> = specs
@@ -120,6 +132,7 @@ impl Order {
         Ok(Self { source, columns, keys, fields, cross_sections, fingerprint })
     }
 
+    /// Returns the entries of the input files for the manifest.
     pub(crate) fn inputs(&self) -> Vec<InputEntry> {
         let entry = |input: crate::input::InputFileInfo| InputEntry {
             url: input.url,
@@ -131,7 +144,7 @@ impl Order {
     }
 }
 
-/// A local path from the root on: `panel.parquet` of two folders are two inputs.
+/// Absolute form of a local path: `panel.parquet` in two folders are two inputs.
 fn whole_path(url: &str) -> String {
     if url.starts_with("s3://") {
         return url.to_owned();
@@ -157,15 +170,15 @@ fn fingerprint(
     Ok(format!("{:032x}", xxh3_128(&json)))
 }
 
-/// Digest of the inputs and columns of specifications, without preparing anything.
+/// Returns the digest of the inputs and columns of specifications, without preparing a store.
 ///
 /// # Errors
-/// As [`prepare`].
+/// Those of [`prepare`] for arguments and input.
 pub fn fingerprint_of(inputs: &[String], specs: &[(Option<&str>, &RunSpec)]) -> Result<String> {
     Order::new(inputs, specs).map(|order| order.fingerprint)
 }
 
-/// Refuses a store within an input folder or prefix: its shards would be input the next time.
+/// Refuses a store inside an input folder or prefix: its shards would be input the next time.
 fn apart(inputs: &[String], store: &str) -> Result<()> {
     let place = |path: &str| match path.starts_with("s3://") {
         true => std::path::PathBuf::from(path),
@@ -184,11 +197,11 @@ fn apart(inputs: &[String], store: &str) -> Result<()> {
     }
 }
 
-/// Makes the store of some specifications' columns, or finds it made. Specifications must share their keys; outcomes,
-/// covariates, weights and clusters of all are kept.
+/// Prepares the store of the columns that some specifications read, or finds it complete. The specifications must share
+/// their keys; outcomes, covariates, weights and clusters of all are stored.
 ///
 /// # Errors
-/// Bad arguments or input as for a run; a store of other inputs or columns in that place; storage that fails.
+/// Invalid arguments or input, as for a run; a store of other inputs or columns in that place; storage that fails.
 pub fn prepare(
     inputs: &[String],
     specs: &[(Option<&str>, &RunSpec)],
@@ -199,7 +212,7 @@ pub fn prepare(
     prepare_by(None, inputs, specs, storage, options, observer)
 }
 
-/// The same by workers, if there are any.
+/// Does the same as [`prepare`] on `workers`, if there are any.
 pub(crate) fn prepare_by(
     workers: Option<&dyn Workers>,
     inputs: &[String],
@@ -227,7 +240,7 @@ pub(crate) fn prepare_by(
         Ok(manifest) => return Ok(Prepared { manifest, reused: false, stages: progress.stages }),
         Err(error) => error,
     };
-    // Another process that prepares the same has finished, and has removed what was needed on the way.
+    // Another process that prepares the same store has completed it, and has removed the objects of the steps.
     if error.storage() == Some(StoreErrorKind::NotFound)
         && let Some(manifest) = PanelStore::find(storage)?
         && manifest.fingerprint == order.fingerprint

@@ -1,4 +1,5 @@
-//! Repeated cross sections: shards are ranges of row numbers, read where they lie; nothing is scattered (DESIGN §4).
+//! Preparation of repeated cross sections: shards are ranges of row numbers, read from the files directly; nothing is
+//! scattered (DESIGN §4).
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -17,34 +18,47 @@ use crate::panel::Stratum;
 use crate::panel_store::KeyColumns;
 use crate::panel_store::write::{FieldValues, SegmentNote, ShardData, ShardIds, write};
 
-/// Strata, periods and texts of some rows.
+/// Strata, periods, texts and counts of some rows.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Scanned {
+    /// Strata, in the order of appearance.
     pub(crate) strata: Vec<Stratum>,
+    /// Periods, in the order of appearance.
     pub(crate) periods: Vec<f64>,
+    /// Texts of factors, in the order of appearance.
     pub(crate) texts: Vec<String>,
+    /// Number of rows without period or eligibility.
     pub(crate) keyless_rows: u64,
+    /// Number of rows whose missing cohort was read as never treated.
     pub(crate) cohortless_rows: u64,
 }
 
-/// What all tasks have in common.
+/// Input that all tasks share.
 pub(crate) struct Rows<'a> {
+    /// The input files.
     pub(crate) source: &'a Source,
+    /// Columns that the specifications read.
     pub(crate) columns: &'a Columns,
+    /// Columns that form the panel.
     pub(crate) keys: &'a KeyColumns,
+    /// Variables of the store.
     pub(crate) fields: &'a [StoreField],
 }
 
-/// All strata, periods and texts, and the cut into shards.
+/// Strata, periods and texts of all rows, and the cut into shards.
 pub(crate) struct RowShards<'a> {
+    /// Strata, by cohort and eligibility.
     pub(crate) strata: &'a [Stratum],
+    /// Periods, ascending.
     pub(crate) periods: &'a [f64],
+    /// Texts, ascending.
     pub(crate) texts: &'a [String],
-    /// Rows of a shard.
+    /// Number of rows in a shard.
     pub(crate) per_shard: u64,
 }
 
-/// A batch: number of its first row over all files, periods, cohorts, eligibilities, columns of the variables.
+/// A batch of rows: number of the first row over all files; period, cohort and eligibility of each row; columns of the
+/// variables.
 struct Batch<'a> {
     first: u64,
     times: &'a [f64],
@@ -55,6 +69,9 @@ struct Batch<'a> {
 
 impl Rows<'_> {
     /// Finds the strata, periods and texts of a chunk.
+    ///
+    /// # Errors
+    /// A chunk that can't be read, and values that do not fit the role of their column.
     pub(crate) fn scan(&self, chunk: usize) -> Result<Scanned> {
         let (mut strata, mut periods) = (StrataMet::default(), PeriodsMet::default());
         let mut out = Scanned::default();
@@ -122,7 +139,10 @@ impl Rows<'_> {
         Ok(gaps)
     }
 
-    /// Builds some shards that follow each other; `each` gets them in order.
+    /// Builds consecutive shards and calls `each(shard, file)` for them in order; returns their reports.
+    ///
+    /// # Errors
+    /// Chunks that can't be read, and values that do not fit the role of their column.
     pub(crate) fn shards(
         &self,
         all: &RowShards<'_>,
@@ -156,7 +176,7 @@ impl Rows<'_> {
         while builder.shard < shards.end {
             reports.push(builder.finish(&mut each)?);
         }
-        // The rows of a task are those of its shards together.
+        // Missing values are counted over the rows of the task; the first of its shards reports them.
         if let Some(first) = reports.first_mut() {
             first.gaps = gaps;
         }
@@ -164,7 +184,7 @@ impl Rows<'_> {
     }
 }
 
-/// A task's codes of texts become those of all texts.
+/// Translates a task's codes of texts to those of all texts.
 fn translate(encoder: &Encoder, all: &[String], known: &mut Vec<f64>, slots: &mut [u64]) {
     encoder.extend_translation(all, known);
     for slot in slots.iter_mut().filter(|slot| **slot != MISSING) {
@@ -178,12 +198,12 @@ impl Batch<'_> {
     }
 }
 
-/// Rows of one shard by stratum and period.
+/// Rows of one shard, by stratum and period.
 struct Builder<'a> {
     rows: &'a Rows<'a>,
     all: &'a RowShards<'a>,
     shard: usize,
-    /// By stratum and period.
+    /// Rows by indices of stratum and period.
     kinds: BTreeMap<(usize, usize), Kind>,
 }
 
@@ -213,7 +233,7 @@ impl<'a> Builder<'a> {
         kind.values.iter_mut().zip(slots).for_each(|(own, slots)| own.push(slots[row]));
     }
 
-    /// Writes the shard and begins the next.
+    /// Writes the shard and starts the next one.
     fn finish(&mut self, each: &mut impl FnMut(usize, Bytes) -> Result<()>) -> Result<ShardReport> {
         let kinds = std::mem::take(&mut self.kinds);
         let (strata, periods) = (self.all.strata.len(), self.all.periods.len());

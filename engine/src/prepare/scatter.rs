@@ -1,7 +1,7 @@
-//! A mapper: reads its rows once and sorts them into partitions by the hash of the unit (DESIGN §4).
+//! Scatter tasks: a mapper reads its rows once and sorts them into partitions by the hash of the unit (DESIGN §4).
 //!
-//! Where footers show that units are together, a mapper puts a unit's rows side by side first: wide records are fewer and hold
-//! what is constant in time once.
+//! Where footers show that a unit's rows are together, a mapper puts them side by side first: wide records are fewer,
+//! and hold once what is constant in time.
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
@@ -22,37 +22,42 @@ use crate::load::keys::KeyHasher;
 use crate::load::met::{PeriodsMet, StrataMet, in_file, key_columns, stratum_varies, with_keys};
 use crate::load::{Columns, Gaps};
 
-/// Rows of one chunk.
+/// Consecutive rows of one chunk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Piece {
     /// Index of the chunk.
     pub(crate) chunk: usize,
-    /// Rows of it.
+    /// Range of its rows.
     pub(crate) rows: Range<usize>,
 }
 
-/// What a mapper reads.
+/// Rows that one mapper reads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ScatterTask {
+    /// The rows, as pieces of chunks.
     pub(crate) pieces: Vec<Piece>,
 }
 
-/// What all mappers have in common.
+/// Input that all mappers share.
 pub(crate) struct Scatter<'a> {
+    /// The input files.
     pub(crate) source: &'a Source,
+    /// Columns that the specifications read.
     pub(crate) columns: &'a Columns,
+    /// Variables of the store.
     pub(crate) fields: &'a [StoreField],
-    /// Partitions, a power of two.
+    /// Number of partitions, a power of two.
     pub(crate) partitions: usize,
-    /// Units are put together before they are scattered.
+    /// True if a unit's rows are put side by side before they are scattered.
     pub(crate) pivot: bool,
+    /// True if identifiers of units are texts.
     pub(crate) text_ids: bool,
 }
 
-/// Marks rows without unit, period or eligibility.
+/// Partition of rows without unit, period or eligibility.
 const NOWHERE: u16 = u16::MAX;
 
-/// Partition of a hash: its leading bits.
+/// Returns the partition of a hash: its leading bits.
 #[inline]
 pub(crate) fn partition_of(hash: u128, partitions: usize) -> usize {
     if partitions == 1 { 0 } else { (hash >> (128 - partitions.trailing_zeros())) as usize }
@@ -60,6 +65,9 @@ pub(crate) fn partition_of(hash: u128, partitions: usize) -> usize {
 
 impl Scatter<'_> {
     /// Runs one mapper; returns its object.
+    ///
+    /// # Errors
+    /// Rows that contradict each other, chunks that can't be read, and values that do not fit the role of their column.
     pub(crate) fn run(&self, task: &ScatterTask) -> std::result::Result<Bytes, GatherError> {
         let rows = task.pieces.iter().map(|p| p.rows.len()).sum();
         if self.pivot {
@@ -72,7 +80,7 @@ impl Scatter<'_> {
         Ok(out.finish()?)
     }
 
-    /// Reads the rows; returns which lack a value.
+    /// Reads the rows; returns those without a value, by column.
     fn read(&self, task: &ScatterTask, each: &mut dyn FnMut(&Batch<'_>) -> Result<()>) -> Result<Gaps> {
         let keys = key_columns(self.columns);
         let mut names = keys.clone();
@@ -99,7 +107,7 @@ impl Scatter<'_> {
     }
 }
 
-/// Rows as they are read.
+/// A batch of rows: period, cohort, eligibility and unit of each row; columns of the variables.
 struct Batch<'a> {
     times: &'a [f64],
     groups: &'a [f64],
@@ -126,7 +134,7 @@ struct Met {
 }
 
 impl Met {
-    /// Codes of a row's stratum and period.
+    /// Returns the codes of a row's stratum and period.
     fn codes(&mut self, batch: &Batch<'_>, row: usize) -> Result<(u16, u16)> {
         let (group, eligible) = (batch.groups[row], batch.eligible[row]);
         self.rows += 1;
@@ -157,14 +165,14 @@ impl Met {
     }
 }
 
-/// Long records: every row goes to its partition as it is.
+/// Long records: every row goes to its partition unchanged.
 struct Long<'a> {
     of: &'a Scatter<'a>,
     met: Met,
     encoder: Encoder,
     blocks: Vec<BlockWriter>,
     partitions: Vec<u16>,
-    /// Rows of the batch by partition, and where each partition's start.
+    /// Rows of the batch by partition, and the position of each partition's first row.
     order: Vec<u32>,
     starts: Vec<u32>,
     slots: Vec<u64>,
@@ -174,7 +182,7 @@ struct Long<'a> {
 
 impl<'a> Long<'a> {
     fn new(of: &'a Scatter<'a>, rows: usize) -> Self {
-        // Hashes spread evenly; a little more spares most blocks from growing.
+        // Hashes spread evenly; some extra room spares most blocks from growing.
         let room = rows / of.partitions + rows / of.partitions / 16 + 64;
         Self {
             of,
@@ -212,7 +220,7 @@ impl<'a> Long<'a> {
         Ok(())
     }
 
-    /// Partition, stratum and period of every row.
+    /// Finds partition, stratum and period of every row.
     fn keys(&mut self, batch: &Batch<'_>) -> Result<()> {
         self.partitions.clear();
         self.codes.clear();
@@ -230,7 +238,7 @@ impl<'a> Long<'a> {
         Ok(())
     }
 
-    /// Sorts the rows of the batch by partition, their order kept.
+    /// Sorts the rows of the batch by partition; their order within a partition stays.
     fn sort(&mut self) {
         let count = self.of.partitions;
         self.starts.clear();
@@ -284,7 +292,7 @@ fn push_text(out: &mut Ids, id: &[u8]) {
     }
 }
 
-/// Wide records: rows are kept until all are there, then put side by side by unit.
+/// Wide records: rows are collected until all are read, then put side by side by unit.
 struct Pivot<'a> {
     of: &'a Scatter<'a>,
     met: Met,

@@ -1,93 +1,98 @@
-//! How rows get to their shards: mappers, partitions and stages, within the memory and at the least cost of requests (AWS.md §1.2).
+//! Plan of the shuffle from rows to shards: mappers, partitions and stages, within the memory and at the lowest cost of
+//! requests (AWS.md §1.2).
 
 use serde::{Deserialize, Serialize};
 
 use super::scatter::{Piece, ScatterTask};
 use crate::input::Source;
 
-/// A mapper's object where memory allows it: large enough that requests and opens cost little.
+/// Bytes of a mapper's object where memory allows: large enough that requests cost little.
 const OBJECT: u64 = 64 << 20;
-/// The same of a worker that is one of many.
+/// The same for a worker that is one of many.
 const WORKER_OBJECT: u64 = 256 << 20;
-/// Records of a partition where memory allows it.
+/// Bytes of a partition's records where memory allows.
 const PARTITION: u64 = 128 << 20;
 /// Bytes that are worth a worker of their own.
 const WORTH: u64 = 16 << 20;
-/// Smallest of either: below, requests cost more than memory.
+/// Smallest size of an object or a partition in bytes: below it, requests cost more than memory.
 const LEAST: u64 = 1 << 20;
-/// Memory of a mapper, in sizes of its object: blocks, the object put together, and a batch.
+/// Memory of a mapper, in sizes of its object: the blocks, the encoded object, and a batch.
 const MAPPER_COPIES: f64 = 3.2;
-/// The same where units are put together first: rows, slots, blocks, the object.
+/// The same where a unit's rows are put side by side first: rows, slots, blocks, the object.
 const PIVOT_COPIES: f64 = 4.2;
 /// Memory of a gather task, in sizes of its records: the records, their order, a shard's slots and columns.
 const GATHER_COPIES: f64 = 2.4;
-/// Memory of a combiner, in sizes of its object: the blocks, the same in order, the object.
+/// Memory of a combiner, in sizes of its object: the blocks as read, the blocks in order, the object.
 const COMBINE_COPIES: f64 = 3.0;
-/// What a process needs besides its tasks: code, footers, buffers of the allocator.
+/// Bytes that a process needs besides its tasks: code, footers, buffers of the allocator.
 pub(crate) const BASE: u64 = 88 << 20;
 
-/// Requests of a shuffle and their price.
+/// Numbers of requests that a shuffle makes.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Requests {
-    /// Reads.
+    /// Number of reads (GET).
     pub gets: u64,
-    /// Writes.
+    /// Number of writes (PUT).
     pub puts: u64,
 }
 
-/// The plan of a preparation. It changes memory and requests, never a byte of the store.
+/// Plan of the shuffle of a preparation. It decides memory and requests, and no byte of the store.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Shuffle {
-    /// Digest of inputs and columns.
+    /// Digest of the inputs and columns.
     pub(crate) fingerprint: String,
-    /// What each mapper reads.
+    /// Rows that each mapper reads.
     pub(crate) mappers: Vec<ScatterTask>,
-    /// Partitions, a power of two.
+    /// Number of partitions, a power of two.
     pub partitions: usize,
-    /// Units are put together before they are scattered, as footers show them together.
+    /// True if a unit's rows are put side by side before they are scattered, since footers show them together.
     pub pivot: bool,
-    /// Mappers and partitions that a combiner takes together; `None` for one stage.
+    /// Numbers of mappers and of partitions that one combiner takes; `None` for a shuffle of one stage.
     pub combine: Option<(usize, usize)>,
-    /// Bytes scattered, at most.
+    /// Upper bound of the bytes scattered.
     pub scattered: u64,
-    /// Memory of a mapper, at most.
+    /// Upper bound of the memory of a mapper, in bytes.
     pub mapper_memory: u64,
-    /// Memory of a gather task, at most.
+    /// Upper bound of the memory of a gather task, in bytes.
     pub gather_memory: u64,
-    /// Requests in one stage and in two, at the best cut.
+    /// Requests of a shuffle in one stage and in two, the latter at its best cut.
     pub requests: (Requests, Requests),
 }
 
 impl Shuffle {
-    /// Memory that a process with so many threads takes.
+    /// Returns the bytes of memory that a process with this number of threads takes.
     pub(crate) fn least_memory(&self, threads: usize) -> u64 {
         BASE + threads as u64 * self.mapper_memory.max(self.gather_memory)
     }
 }
 
-/// What the plan depends on.
+/// Sizes and limits that decide the plan of a shuffle.
 pub(crate) struct Shape<'a> {
-    /// Rows of the row groups.
+    /// Number of rows in each row group.
     pub(crate) chunks: &'a [usize],
-    /// Footers show that the rows of a unit are together ([`units_together`]).
+    /// True if footers show that the rows of a unit are together ([`units_together`]).
     pub(crate) together: bool,
+    /// Number of variables.
     pub(crate) fields: usize,
+    /// True if identifiers of units are texts.
     pub(crate) text_ids: bool,
+    /// Number of threads.
     pub(crate) threads: usize,
+    /// Number of bytes that the process may use.
     pub(crate) memory_limit: u64,
-    /// Requests cost money: the store is on S3.
+    /// True if requests cost money: the store is on S3.
     pub(crate) remote: bool,
-    /// Tasks a stage, if a test or a person says.
+    /// Number of partitions, if a test or a person sets it.
     pub(crate) partitions: Option<usize>,
-    /// The cut of a second stage, if a test says.
+    /// Cut of a second stage, if a test sets it.
     pub(crate) combine: Option<(usize, usize)>,
-    /// Tasks a stage at least, where each has enough to do.
+    /// Smallest number of tasks in a stage, where each has enough to do.
     pub(crate) least_tasks: usize,
 }
 
 impl Shape<'_> {
     fn record(&self) -> u64 {
-        // Lengths of text identifiers are not known before they are read.
+        // The lengths of text identifiers are not known before they are read.
         let id = if self.text_ids { 28 } else { 8 };
         id + 4 + 8 * self.fields as u64
     }
@@ -96,14 +101,14 @@ impl Shape<'_> {
         (self.memory_limit.saturating_sub(BASE) / self.threads as u64).max(4 * LEAST)
     }
 
-    /// The plan.
+    /// Returns the plan; `fingerprint` is the digest of inputs and columns.
     pub(crate) fn plan(&self, fingerprint: &str) -> Shuffle {
         let pivot = self.together;
         let rows: u64 = self.chunks.iter().map(|&rows| rows as u64).sum();
         let scattered = rows * self.record();
         let copies = if pivot { PIVOT_COPIES } else { MAPPER_COPIES };
-        // Mappers and partitions of workers are half as many as workers, and larger: their blocks are requests, of which one partition
-        // of S3 answers a few thousand a second.
+        // Workers get half as many mappers and partitions as there are workers, and larger ones: their blocks are
+        // requests, of which a partition of S3 answers a few thousand a second.
         let largest = if self.least_tasks > 0 { WORKER_OBJECT } else { OBJECT };
         let object = ((self.task_memory() as f64 / copies) as u64).clamp(LEAST, largest);
         let share = ((self.task_memory() as f64 / GATHER_COPIES) as u64).clamp(LEAST, PARTITION);
@@ -114,7 +119,7 @@ impl Shape<'_> {
         let partitions =
             self.partitions.unwrap_or_else(|| needed.max(spread) as usize).next_power_of_two().min(1 << 14);
         let most = (object / self.record()).max(1) as usize;
-        // Who asks for partitions asks for tasks of the other stage too.
+        // A number of partitions that is asked for applies to the tasks of the other stage as well.
         let mapping = self.partitions.or((worth > 0).then_some(worth as usize));
         let wanted = mapping.map_or(usize::MAX, |n| (rows as usize).div_ceil(n));
         let mappers = self.mappers(most.min(wanted.max(1)));
@@ -136,7 +141,7 @@ impl Shape<'_> {
         }
     }
 
-    /// Runs of row groups of about `rows` rows; larger ones are cut.
+    /// Cuts the row groups into runs of about `rows` rows; larger row groups are divided.
     fn mappers(&self, rows: usize) -> Vec<ScatterTask> {
         let mut out = Vec::new();
         let (mut pieces, mut room) = (Vec::new(), rows);
@@ -164,7 +169,7 @@ impl Shape<'_> {
     }
 }
 
-/// Whether footers show that the rows of a unit are in one row group, or in two that follow each other.
+/// Tells if footers show that the rows of every unit are in one row group, or in two that follow each other.
 pub(crate) fn units_together(source: &Source, id: &str) -> bool {
     let chunks = source.chunks();
     if chunks.len() == 1 {
@@ -177,14 +182,16 @@ pub(crate) fn units_together(source: &Source, id: &str) -> bool {
 }
 
 impl Requests {
-    /// Dollars by S3's list prices, which only the choice of stages uses; `plan` has the price file.
+    /// Cost in dollars at S3's list prices, used only to choose between one stage and two; forecasts read the price
+    /// file.
     fn cost(self) -> f64 {
         self.gets as f64 * 0.4e-6 + self.puts as f64 * 5e-6
     }
 }
 
-/// Requests of one stage (2·s·r reads) and of two at their best cut: with mappers in `1/p` groups and partitions in `1/f` groups,
-/// 2·(s/p + r/f) reads and 1/(p·f) combiners (Starling §4.2), `least` of them at least, so that each fits in memory.
+/// Returns the requests of one stage (2·s·r reads for s mappers and r partitions) and of two stages at their best cut.
+/// With mappers in `1/p` groups and partitions in `1/f` groups these are 2·(s/p + r/f) reads and 1/(p·f) combiners
+/// (Starling §4.2), of which there are at least `least`, so that each fits in memory.
 fn requests(mappers: u64, partitions: u64, least: u64) -> (Requests, (Requests, (usize, usize))) {
     let one = Requests { gets: 2 * mappers * partitions, puts: mappers };
     let mut best = (one, (mappers as usize, partitions as usize));

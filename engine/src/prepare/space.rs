@@ -1,15 +1,16 @@
-//! What the machine has: memory, and room on the disk.
+//! Resources of the machine: memory, and free space on the disk.
 
 use super::shuffle::Shuffle;
 use crate::error::{EngineError, Result};
 use crate::store::Storage;
 
-/// Share of the memory that is free when nothing else is said.
+/// Share of the available memory that a run may use by default.
 const SHARE: f64 = 0.75;
-/// Where nothing can be found out.
+/// Bytes of memory that are assumed if the system does not tell.
 const UNKNOWN: u64 = 2 << 30;
 
-/// Bytes of memory that a run may use if nobody says: most of what is available, or of what a container allows.
+/// Returns the bytes of memory that a run may use by default: most of the memory that is available, or that a container
+/// or `ulimit -v` allows.
 pub fn default_memory() -> u64 {
     let available = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
         let line = text.lines().find(|line| line.starts_with("MemAvailable:"))?;
@@ -24,14 +25,17 @@ pub fn default_memory() -> u64 {
     (bytes as f64 * SHARE) as u64
 }
 
-/// Refuses a store in a folder whose disk has no room for it.
+/// Refuses a store in a folder whose disk has too little free space; `input` is the size of the input in bytes.
+///
+/// # Errors
+/// Too little free space; both numbers are named.
 pub(crate) fn check(storage: &Storage, shuffle: &Shuffle, input: u64) -> Result<()> {
     let url = storage.url();
     if url.starts_with("s3:") {
         return Ok(());
     }
     let mut folder = std::path::PathBuf::from(&url);
-    // The folder itself is made by the first write.
+    // The first write creates the folder itself.
     while !folder.exists() && folder.pop() {}
     let Ok(stat) = rustix::fs::statvfs(&folder) else { return Ok(()) };
     let free = stat.f_bavail * stat.f_frsize;

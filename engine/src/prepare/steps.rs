@@ -1,5 +1,5 @@
-//! A preparation's tasks, the same on the threads of this process and on workers: each writes what it makes below the store, under a
-//! name that its content decides, and tells in a few bytes what that is.
+//! Tasks of a preparation, the same on the threads of this process and on workers. Each task stores its result below
+//! the store, under a name that its content decides, and returns a short report.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -25,35 +25,80 @@ use crate::store::{Condition, Storage, StoreErrorKind};
 use crate::worker::protocol::{FailureClass, TaskFailure, Work};
 use crate::worker::{Attempt, Outcome};
 
-/// Bytes of a scatter object's start that hold the header of most.
+/// Number of bytes at the start of a scatter object that hold most headers.
 pub(crate) const HEADER: u64 = 64 << 10;
-/// Headers read at a time: each is a request that waits.
+/// Number of headers read at the same time: each is a request that waits.
 pub(crate) const READS_AT_ONCE: usize = 16;
-/// Shards that a task of cross sections makes.
+/// Number of shards that one task of cross sections builds.
 pub(crate) const ROW_TASK: usize = 32;
 
-/// What the tasks of one step of a preparation have in common.
+/// Input that the tasks of one step of a preparation share.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct PrepareStage {
-    /// Where the store is made.
+    /// Address of the store.
     pub(crate) store: String,
+    /// The step.
     pub(crate) step: Step,
+    /// Columns that form the panel.
     #[serde(with = "crate::as_json")]
     pub(crate) keys: KeyColumns,
+    /// Variables of the store.
     pub(crate) fields: Vec<StoreField>,
 }
 
 /// A step of a preparation.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Step {
-    Scatter { input: Input, shuffle: Shuffle, digest: String, text_ids: bool },
-    Combine { digest: String, mappers: usize, partitions: usize, cut: (usize, usize) },
-    Gather { digest: String, objects: Objects, common: Common, partitions: usize },
-    Scan { input: Input },
-    Rows { input: Input, common: Common, fingerprint: String },
+    /// Mappers read the input and sort its rows into partitions.
+    Scatter {
+        /// The input.
+        input: Input,
+        /// Plan of the shuffle.
+        shuffle: Shuffle,
+        /// Digest of the plan.
+        digest: String,
+        /// True if identifiers of units are texts.
+        text_ids: bool,
+    },
+    /// Combiners put the blocks of several mappers into one object.
+    Combine {
+        /// Digest of the plan.
+        digest: String,
+        /// Number of mappers.
+        mappers: usize,
+        /// Number of partitions.
+        partitions: usize,
+        /// Numbers of mappers and of partitions that one combiner takes.
+        cut: (usize, usize),
+    },
+    /// Gather tasks build the shards of a panel.
+    Gather {
+        /// Digest of the plan.
+        digest: String,
+        /// Objects of the step before.
+        objects: Objects,
+        /// Facts that all shards share.
+        common: Common,
+        /// Number of partitions.
+        partitions: usize,
+    },
+    /// Chunks of cross sections are read for strata, periods and texts.
+    Scan {
+        /// The input.
+        input: Input,
+    },
+    /// Shards of cross sections are built.
+    Rows {
+        /// The input.
+        input: Input,
+        /// Facts that all shards share.
+        common: Common,
+        /// Digest of inputs and columns.
+        fingerprint: String,
+    },
 }
 
-/// The input as workers open it.
+/// The input in a form that workers can open.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Input {
     files: Vec<Described>,
@@ -62,6 +107,7 @@ pub(crate) struct Input {
 }
 
 impl Input {
+    /// Describes the input of an order.
     pub(crate) fn new(order: &Order) -> Self {
         Self {
             files: order.source.described(),
@@ -84,19 +130,29 @@ impl Input {
     }
 }
 
-/// The objects that gather tasks read: those of the mappers, or of the combiners.
+/// Objects that gather tasks read: those of the mappers, or those of the combiners.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Objects {
+    /// Objects of this number of mappers.
     Scattered(usize),
-    Combined { mappers: usize, partitions: usize, cut: (usize, usize) },
+    /// Objects of the combiners.
+    Combined {
+        /// Number of mappers.
+        mappers: usize,
+        /// Number of partitions.
+        partitions: usize,
+        /// Numbers of mappers and of partitions that one combiner takes.
+        cut: (usize, usize),
+    },
 }
 
 impl Objects {
+    /// Returns the keys of all objects; `digest` is that of the shuffle plan.
     pub(crate) fn keys(&self, digest: &str) -> Vec<String> {
         self.keys_of(digest, &(0..usize::MAX))
     }
 
-    /// Keys of the objects that hold some of these partitions.
+    /// Returns the keys of the objects that hold some of the partitions `wanted`.
     pub(crate) fn keys_of(&self, digest: &str, wanted: &Range<usize>) -> Vec<String> {
         match *self {
             Self::Scattered(count) => (0..count).map(|task| keys::scattered(digest, task)).collect(),
@@ -110,22 +166,31 @@ impl Objects {
     }
 }
 
-/// What the shards have in common, once all rows were seen.
+/// Facts that all shards share, known once all rows have been read.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Common {
+    /// Strata, by cohort and eligibility.
     pub(crate) strata: Vec<Stratum>,
+    /// Periods, ascending.
     pub(crate) periods: Vec<f64>,
+    /// Texts, ascending.
     pub(crate) texts: Vec<String>,
+    /// Number of rows with unit, period and eligibility.
     pub(crate) rows: u64,
+    /// Number of rows without one of them.
     pub(crate) keyless_rows: u64,
+    /// Number of rows whose missing cohort was read as never treated.
     pub(crate) cohortless_rows: u64,
-    /// Rows of panels without a value, by column; those of cross sections are told with their shards.
+    /// Rows of panels without a value, by column; for cross sections the reports on shards hold them.
     #[serde(default)]
     pub(crate) gaps: Gaps,
 }
 
 impl Common {
-    /// From the headers of all objects.
+    /// Collects the facts from the headers of all objects.
+    ///
+    /// # Errors
+    /// No row with unit and period, and too many texts.
     pub(crate) fn of_headers(headers: &[(Contents, usize)]) -> Result<Self> {
         let members = || headers.iter().flat_map(|(contents, _)| &contents.members);
         let strata = distinct_strata(members().flat_map(|h| h.strata.iter().map(stratum)));
@@ -137,7 +202,7 @@ impl Common {
             return Err(EngineError::input("no row has both a unit and a period")
                 .with_hint("name the columns of unit and period: --idname COLUMN --tname COLUMN"));
         }
-        // A combined mapper is in one object for every run of partitions; it counts once.
+        // The header of a combined mapper is in one object for every run of partitions; it counts once.
         let sum = |of: fn(&Header) -> u64| -> u64 {
             let first = headers.iter().filter(|(contents, _)| contents.first == 0);
             first.flat_map(|(contents, _)| &contents.members).map(of).sum()
@@ -156,7 +221,10 @@ impl Common {
         })
     }
 
-    /// From the counts of all chunks of cross sections.
+    /// Collects the facts from the scans of all chunks of cross sections; `rows` is the number of input rows.
+    ///
+    /// # Errors
+    /// No row with a period, and too many texts.
     pub(crate) fn of_scans(scanned: &[Scanned], rows: u64) -> Result<Self> {
         let periods = distinct(scanned.iter().flat_map(|s| s.periods.iter().copied()));
         if periods.is_empty() {
@@ -179,7 +247,7 @@ impl Common {
         })
     }
 
-    /// An object with what a mapper's codes are among all.
+    /// Returns an object with the translation of its mappers' codes.
     pub(crate) fn scattered(&self, key: String, (contents, length): (Contents, usize)) -> Scattered {
         let codes = contents.members.iter().map(|member| self.codes_of(member)).collect();
         Scattered { key, contents, length, codes }
@@ -200,7 +268,7 @@ fn stratum(&(cohort, eligible): &(Option<f64>, bool)) -> Stratum {
     Stratum { cohort: cohort.unwrap_or(f64::INFINITY), eligible }
 }
 
-/// The contents of a scatter object and the length of its header's JSON.
+/// Returns the header of a scatter object and the length of its JSON.
 pub(super) fn header(storage: &Storage, key: &str) -> Result<(Contents, usize)> {
     let size = storage.head(key)?.size;
     let read = |end: u64| -> Result<Bytes> {
@@ -216,24 +284,24 @@ pub(super) fn header(storage: &Storage, key: &str) -> Result<(Contents, usize)> 
     Ok((decode_header(&start, key)?, length))
 }
 
-/// The headers of objects, in their order.
+/// Returns the headers of objects, in the order of `keys`.
 pub(super) fn headers(storage: &Storage, keys: &[String], threads: usize) -> Result<Vec<(Contents, usize)>> {
     let threads = if storage.is_remote() { threads.max(READS_AT_ONCE) } else { threads };
     parallel::map(threads, keys.len(), |index| header(storage, &keys[index]))
 }
 
-/// Partitions of a gather task.
+/// Returns the partitions of a gather task.
 pub(super) fn partitions_of(partitions: usize, shards: usize, task: usize) -> Range<usize> {
     let each = partitions / partitions.min(shards).max(1);
     task * each..(task + 1) * each
 }
 
-/// Threads that read objects of a storage side by side: its requests wait, not the processor.
+/// Returns the number of threads that read objects of a storage at the same time: requests wait, not the processor.
 pub(super) fn readers(storage: &Storage) -> usize {
     if storage.is_remote() { READS_AT_ONCE } else { 1 }
 }
 
-/// Whether an object is there. Without the right to list, S3 answers 403 for one that is not.
+/// Tells if an object exists. Without the right to list, S3 answers 403 for one that does not.
 pub(super) fn exists(storage: &Storage, key: &str) -> Result<bool> {
     match storage.head(key) {
         Ok(_) => Ok(true),
@@ -242,7 +310,7 @@ pub(super) fn exists(storage: &Storage, key: &str) -> Result<bool> {
     }
 }
 
-/// One mapper: its object, unless it is there.
+/// Runs one mapper, unless its object exists; returns the object's key.
 pub(super) fn scatter(
     scatter: &Scatter<'_>,
     storage: &Storage,
@@ -257,7 +325,7 @@ pub(super) fn scatter(
     Ok(key)
 }
 
-/// One combiner: its object, unless it is there.
+/// Runs one combiner, unless its object exists; returns the object's key.
 pub(super) fn combine(
     storage: &Storage,
     digest: &str,
@@ -274,7 +342,7 @@ pub(super) fn combine(
     Ok(key)
 }
 
-/// One gather task: its shards, unless they are there.
+/// Runs one gather task, unless its report exists; returns the reports on its shards.
 pub(super) fn gather(
     gather: &Gather<'_>,
     storage: &Storage,
@@ -290,7 +358,7 @@ pub(super) fn gather(
     Ok(reports)
 }
 
-/// The shards of some rows of cross sections, unless they are there.
+/// Runs one task of cross sections, unless its report exists; returns the reports on its shards.
 pub(super) fn rows(
     rows: &Rows<'_>,
     all: &RowShards<'_>,
@@ -319,7 +387,7 @@ fn put_report(storage: &Storage, key: &str, reports: &[ShardReport]) -> Result<(
     Ok(())
 }
 
-/// What an earlier attempt has made; one that can't be read is made again.
+/// Returns the report of an earlier attempt; one that can't be read is made again.
 fn report(storage: &Storage, key: &str) -> Result<Option<Vec<ShardReport>>> {
     match storage.get(key, None) {
         Ok((bytes, _)) => Ok(serde_json::from_slice(&bytes).ok()),
@@ -328,7 +396,7 @@ fn report(storage: &Storage, key: &str) -> Result<Option<Vec<ShardReport>>> {
     }
 }
 
-/// The cut of cross sections into shards.
+/// Returns the cut of cross sections into shards.
 pub(super) fn row_shards(common: &Common, rows: u64, shards: usize) -> RowShards<'_> {
     RowShards {
         strata: &common.strata,
@@ -407,7 +475,7 @@ pub(crate) fn work(attempt: &mut Attempt<'_>, stage: &PrepareStage, work: &Work)
 }
 
 impl Input {
-    /// The chunks that hold some rows, counted over all.
+    /// Returns the chunks that hold some of the rows, which are counted over all chunks.
     fn chunks_of(&self, rows: std::ops::Range<u64>) -> Vec<usize> {
         let mut first = 0;
         let mut out = Vec::new();
@@ -421,7 +489,7 @@ impl Input {
         out
     }
 
-    /// Files and row groups, for messages.
+    /// Names files and row groups, for messages.
     fn place(&self, chunks: impl IntoIterator<Item = usize>) -> String {
         let named = chunks.into_iter().map(|index| {
             let chunk = &self.chunks[index];
@@ -431,7 +499,7 @@ impl Input {
     }
 }
 
-/// Rows that contradict each other; the controller, which has all of the input, finds out where they are.
+/// Failure for rows that contradict each other. The controller has the whole input and looks up their place.
 fn conflicting(conflict: Conflict) -> TaskFailure {
     let mut failure = TaskFailure::new(FailureClass::Data, "rows contradict each other");
     failure.conflict = Some(Box::new(conflict));

@@ -1,7 +1,7 @@
-//! The cause of a comparison that can't be estimated, told from the cross products of its arms: which column is constant or
-//! repeats others, whose rows are too few.
+//! Cause of a comparison that can't be estimated, found in the cross products of its arms: a column that is constant or
+//! repeats others, or an arm with too few rows.
 //!
-//! The guards of FORMULAS §2.4 say that a system is singular or that scores reach 1; what makes them so is in the data.
+//! The guards of FORMULAS §2.4 report a singular system or scores near 1; this module looks for the reason in the data.
 
 use std::borrow::Cow;
 
@@ -13,14 +13,14 @@ use stagger_estimator::outcome::GramSums;
 use super::fit::{GramFits, set_sums, stratum_sums};
 use crate::plan::Plan;
 
-/// Variance of a column, relative to its mean square, that is rounding.
+/// Largest variance of a column, relative to its mean square, that counts as rounding.
 const CONSTANT: f64 = 1e-12;
-/// Squared part of a column beyond the others, relative to the column, that is rounding.
+/// Largest squared part of a column beyond the others, relative to the column, that counts as rounding.
 const DEPENDENT: f64 = 1e-12;
-/// A coefficient of a dependent column that is rounding.
+/// Largest coefficient of a dependent column that counts as rounding.
 const NO_PART: f64 = 1e-6;
 
-/// The cause of a failure in place of its symptom, where one is found; what has no deeper cause stays as it is.
+/// Returns the cause of a failure in place of its symptom, where one is found; other reasons stay as they are.
 pub(super) fn cause(
     plan: &Plan,
     fits: &GramFits,
@@ -63,7 +63,7 @@ impl<'a> Arms<'a> {
         }
     }
 
-    /// Fewer controls than columns: of a period where rows have one each.
+    /// Reports fewer controls than columns; where each row has one period, of the controls in a period.
     fn few_controls(&self) -> Option<String> {
         let columns = self.plan.regressors();
         let least = self.controls.iter().map(|sums| self.rows(sums)).min_by(f64::total_cmp)?;
@@ -71,7 +71,7 @@ impl<'a> Arms<'a> {
         (least < columns as f64).then(|| format!("{least} {what} for {columns} columns"))
     }
 
-    /// Fewer treated than columns, where the treated have a regression of their own.
+    /// Reports fewer treated than columns, where the treated have a regression of their own.
     fn few_treated(&self) -> Option<String> {
         self.comparison.sides.iter().find(|side| side.treated_fit.is_some())?;
         let columns = self.plan.regressors();
@@ -87,7 +87,7 @@ impl<'a> Arms<'a> {
         })
     }
 
-    /// A column that is the same for all controls while the treated have others.
+    /// Reports columns that are the same for all controls while the treated have other values.
     fn same_controls(&self) -> Option<String> {
         let (controls, treated) =
             (total(self.controls.iter().cloned())?, total(self.treated.iter().cloned())?);
@@ -125,7 +125,7 @@ impl<'a> Arms<'a> {
             })
     }
 
-    /// Columns that are constant among some rows, or else one that the others give.
+    /// Reports the columns that are constant among some rows, or else one that is a combination of others.
     fn found(&self, sums: Option<&GramSums>, whom: &str) -> Option<String> {
         let sums = sums?;
         if self.rows(sums) < 2.0 {
@@ -143,13 +143,14 @@ impl<'a> Arms<'a> {
         self.dependent(sums).map(|phrase| format!("{phrase} for {whom}"))
     }
 
-    /// A constant column repeats the intercept; without one a column of zeros is singular.
+    /// Tells if a column makes the system singular: a constant one repeats the intercept; without an intercept a column
+    /// of zeros does.
     fn spoils(&self, sums: &GramSums, j: usize) -> bool {
         let constant = self.constant(sums, j);
         if self.plan.standardization.intercept.is_some() { constant.is_some() } else { constant == Some(0.0) }
     }
 
-    /// A column that is a combination of those before it, and of which.
+    /// Reports a column that is a combination of the columns before it, with their names.
     fn dependent(&self, sums: &GramSums) -> Option<String> {
         let k = self.plan.regressors();
         let gram = raw(&leading(&sums.unweighted, sums.shape.columns, k), k, &self.plan.standardization);
@@ -169,7 +170,7 @@ impl<'a> Arms<'a> {
         format!("{} is {}", self.name(j), label(self.constant(sums, j).unwrap_or(f64::NAN)))
     }
 
-    /// The value of a column that is the same in all rows.
+    /// Returns the value of a column that is the same in all rows.
     fn constant(&self, sums: &GramSums, j: usize) -> Option<f64> {
         let (columns, ones) = (sums.shape.columns, self.plan.ones());
         let rows = self.rows(sums);
@@ -178,7 +179,7 @@ impl<'a> Arms<'a> {
         let Standardization { center, scale, .. } = &self.plan.standardization;
         let constant = rows >= 1.0 && square - mean * mean <= CONSTANT * square;
         let value = center[j] + scale[j] * mean;
-        // What is left of two numbers that cancel.
+        // A difference of two numbers that cancel leaves rounding.
         let noise = 1e-9 * (center[j].abs() + (scale[j] * mean).abs());
         constant.then(|| if value.abs() <= noise { 0.0 } else { value })
     }
@@ -209,20 +210,20 @@ fn total(all: impl Iterator<Item = GramSums>) -> Option<GramSums> {
     })
 }
 
-/// XᵀX with columns as they are, each divided by its length.
+/// XᵀX of the columns before standardization, each divided by its length.
 fn raw(gram: &[f64], k: usize, standardization: &Standardization) -> Vec<f64> {
     let raw = standardization.raw_gram(gram, k);
     let length = |j: usize| raw[(j, j)].sqrt();
     (0..k * k).map(|at| raw[(at / k, at % k)] / (length(at / k) * length(at % k))).collect()
 }
 
-/// The first column, the intercept before all others, that is a combination of columns before it, and those that it is made
-/// of. `gram` has a unit diagonal.
+/// Finds the first column that is a combination of columns before it, with these columns; the intercept comes before
+/// all others. `gram` is k × k with a unit diagonal.
 fn combination(gram: &[f64], k: usize, intercept: Option<usize>) -> Option<(usize, Vec<usize>)> {
     let mut order: Vec<usize> = (0..k).collect();
     order.sort_by_key(|&j| (Some(j) != intercept, j));
     let mut rest = gram.to_vec();
-    // Of every column, what it is made of: coefficients on the columns before it.
+    // By column: its coefficients on the columns before it.
     let mut parts: Vec<Vec<f64>> = vec![vec![0.0; k]; k];
     for (place, &j) in order.iter().enumerate() {
         let left = rest[j * k + j];

@@ -1,4 +1,4 @@
-//! Where a run's panel comes from: files that fit in memory, a prepared store, or a store prepared now.
+//! Source of a run's panel: files that fit in memory, a prepared store, or a store that is prepared first.
 
 use std::borrow::Cow;
 
@@ -14,24 +14,33 @@ use crate::store::Storage;
 
 use super::{Progress, RunOptions};
 
-/// What a process needs beside the panel: code, footers, tasks, partials, draws.
+/// Bytes that a process needs besides the panel: code, footers, tasks, partials, draws.
 const BESIDE: u64 = 96 << 20;
 
-/// Beginning of the note that a store is about to be made.
+/// Start of the note that a store will be prepared first.
 pub const PREPARED_FIRST: &str = "the input is prepared first";
 
 /// The input of a run.
 pub(crate) enum Input<'a> {
+    /// Paths and patterns of files.
     Files(&'a [String]),
+    /// A prepared store.
     Store(Box<PanelStore>),
 }
 
 impl<'a> Input<'a> {
+    /// Opens the store that the inputs name, or takes them as files.
+    ///
+    /// # Errors
+    /// A store that can't be used.
     pub(crate) fn open(inputs: &'a [String]) -> Result<Self> {
         Ok(PanelStore::of_input(inputs)?.map_or(Self::Files(inputs), |store| Self::Store(Box::new(store))))
     }
 
-    /// A specification with what the store knows of it.
+    /// Completes a specification with the columns that a store knows.
+    ///
+    /// # Errors
+    /// Those of [`PanelStore::complete`].
     pub(crate) fn complete(&self, spec: &RunSpec) -> Result<RunSpec> {
         match self {
             Self::Files(_) => Ok(spec.clone()),
@@ -39,7 +48,10 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// The panels of specifications that share their keys.
+    /// Loads the panels of specifications that share their keys. Files that do not fit in memory are prepared first.
+    ///
+    /// # Errors
+    /// Files or stores that can't be read, and columns that do not fit their role.
     pub(crate) fn load(
         &self,
         wanted: &[Wanted<'_>],
@@ -64,7 +76,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// Bytes that a run on local files themselves would take, by their footers.
+/// Returns the bytes of memory that a run on local files would take, estimated from their footers.
 pub(crate) fn direct_memory(source: &Source, wanted: &[Wanted<'_>]) -> u64 {
     let Some(first) = wanted.first() else { return 0 };
     let mut outcomes: Vec<&str> = wanted.iter().map(|w| w.spec.yname.as_str()).collect();
@@ -73,15 +85,15 @@ pub(crate) fn direct_memory(source: &Source, wanted: &[Wanted<'_>]) -> u64 {
     let columns = needed(wanted).len() as u64;
     let rows = source.rows();
     if !first.spec.panel {
-        // Every row has every column, twice while they are put in order.
+        // Every row has every column, twice while the rows are put in order.
         return rows * (8 * columns + 24) + BESIDE;
     }
-    // A row's outcome, its unit and its period; a unit's other columns, its identifier and its place.
+    // A row has its outcome, unit and period; a unit its other columns, identifier and position.
     let units = rows / periods(source, &first.spec.tname);
     rows * (8 * outcomes.len() as u64 + 6) + units * (8 * columns + 48) + BESIDE
 }
 
-/// Periods as far as footers show them; few where they don't.
+/// Returns the number of periods as far as footers show it; a small number otherwise.
 fn periods(source: &Source, tname: &str) -> u64 {
     let bounds = source.chunks().iter().map(|chunk| source.statistics(chunk, tname));
     let all: Option<Vec<(i128, i128)>> = bounds.collect();
@@ -122,7 +134,7 @@ fn prepared(
     PanelStore::open(storage)
 }
 
-/// The user's folder for prepared stores.
+/// Returns the user's folder for prepared stores.
 fn cache_folder() -> Option<String> {
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| format!("{home}/.cache")))?;

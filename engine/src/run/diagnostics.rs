@@ -1,4 +1,4 @@
-//! From sums to the diagnostics that a person reads: overlap by logit, balance by comparison.
+//! Diagnostics for people, from the sums of the passes: overlap by logit, balance by comparison.
 
 use stagger_estimator::comparison::{Comparison, Side};
 use stagger_estimator::diagnostics::{OverlapPartial, Scores};
@@ -14,15 +14,16 @@ use crate::result::{Balance, CovariateBalance, Diagnostics, Num, Overlap, ScoreS
 /// Levels of the quantiles of a score, between minimum and maximum.
 const LEVELS: [f64; 7] = [0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99];
 
-/// The sums that diagnostics are made of.
+/// Sums that diagnostics are computed from.
 pub(super) struct Sources<'a> {
     pub(super) plan: &'a Plan,
     pub(super) fits: &'a GramFits,
     pub(super) moments: Option<&'a MomentsPartial>,
     pub(super) overlap: Option<&'a OverlapPartial>,
-    /// By logit: it was fitted.
+    /// By logit: true if it was fitted.
     pub(super) fitted: &'a [bool],
-    /// By logit: its scores were counted, be it fitted or refused for them; never those of guards.
+    /// By logit: true if its scores were counted, either because it was fitted or because they made it fail; never for
+    /// guards.
     pub(super) shown: &'a [bool],
 }
 
@@ -65,7 +66,7 @@ impl Sources<'_> {
         self.plan.comparisons.frames[frame].rows.map(|rows| Num(self.plan.period_labels[rows]))
     }
 
-    /// Cohorts of a set of strata.
+    /// Returns the cohorts of a set of strata, in words.
     fn labels(&self, set: usize) -> Vec<String> {
         let label = |&stratum: &usize| {
             let own = &self.plan.strata[stratum];

@@ -1,4 +1,4 @@
-//! From influence sums to the saved result: covariance, standard errors, bands, pre-test, aggregations.
+//! From the sums of all passes to the saved result: covariance, standard errors, bands, pre-test, aggregations.
 
 use std::collections::BTreeMap;
 
@@ -21,10 +21,10 @@ use crate::plan::Plan;
 use crate::result::{AttGt, ExtendedResult, MOST_VCOV, Num, RunResult, SavedResult, WaldTest};
 use crate::spec::RunSpec;
 
-/// Extended covariance with draws, and what it took.
+/// Covariance and draws of the extended columns Ψ, with what they are based on.
 struct Covariance {
     matrix: Symmetric,
-    /// ΨᵀΨ/n over units, where that is R's V although draws are by cluster.
+    /// ΨᵀΨ/n over units, where this is R's V although the draws are by cluster (FORMULAS §4).
     over_units: Option<Symmetric>,
     draws: Option<Mat<f64>>,
     draw_units: u64,
@@ -33,7 +33,7 @@ struct Covariance {
     warnings: Vec<String>,
 }
 
-/// Standard errors, bands, tests and aggregations from the sums of all passes.
+/// Computes standard errors, bands, tests and aggregations from the sums of all passes.
 pub(super) fn estimate(
     panel: &Panel,
     spec: &RunSpec,
@@ -58,7 +58,7 @@ pub(super) fn estimate(
         cband: spec.cband && (plan.allows_band || plan.triple),
         scale: spec.scale,
     };
-    // With clusters the standard error is that of their sums (FORMULAS §7.3).
+    // With clusters the standard error is that of the cluster sums (FORMULAS §7.3).
     let centred: &[bool] = if plan.cluster_variables == 0 { &plan.centred } else { &[] };
     let inference = infer_cells(&extended, &att, plan.groups.len(), centred, &options);
     let first = 1 + plan.groups.len();
@@ -104,7 +104,7 @@ pub(super) fn estimate(
     Ok((saved, extended.draws))
 }
 
-/// The pre-test, or why there is none; also what it rests on, where that is little.
+/// Returns the pre-test, and the reason why there is none or why it rests on little.
 fn pre_test(
     facts: &Facts<'_>,
     att: &[f64],
@@ -113,7 +113,7 @@ fn pre_test(
     warnings: &mut Vec<String>,
 ) -> (Option<WaldTest>, Option<String>) {
     let (plan, spec) = (facts.plan, facts.spec);
-    // The anticipation window is no pre-treatment period (FORMULAS §4).
+    // The anticipation window is not a pre-treatment period (FORMULAS §4).
     let before = |c: &Cell| plan.period_labels[c.time] + spec.anticipation < c.group;
     let pre: Vec<bool> = plan.cells.iter().map(before).collect();
     let wald = (!plan.triple && (plan.cluster_variables == 0 || !spec.bstrap))
@@ -128,7 +128,7 @@ fn pre_test(
     (wald, reason.or(rests))
 }
 
-/// What later aggregations need, but for the covariance, which this run's own still use.
+/// Returns what later aggregations need, without the covariance, which the aggregations of this run still use.
 fn extended_result(
     panel: &Panel,
     plan: &Plan,
@@ -149,7 +149,7 @@ fn extended_result(
     }
 }
 
-/// Writes periods and cohorts in texts as the data have them.
+/// Writes the periods and cohorts in texts as the data have them.
 fn relabel(panel: &Panel, result: &mut RunResult) {
     if panel.calendar.is_none() {
         return;
@@ -159,17 +159,17 @@ fn relabel(panel: &Panel, result: &mut RunResult) {
     reasons.flatten().for_each(|text| *text = panel.relabel(text));
 }
 
-/// Reasons by cell.
+/// Reasons by cell for a missing estimate and for a missing standard error.
 struct Reasons {
     reason: Vec<Option<String>>,
     se_reason: Vec<Option<String>>,
 }
 
-/// Covariance and draws of the extended columns from their sums.
+/// Computes covariance and draws of the extended columns from their sums.
 fn covariance(plan: &Plan, sums: Sums) -> Covariance {
     let n = plan.n as f64;
     let Sums { units, mut ways, clusters } = sums;
-    // The products with the column of ones; those of the share columns are n p_g (FORMULAS §6).
+    // Products with the column of ones; those of the share columns are n p_g (FORMULAS §6).
     let totals: Vec<f64> = units.cross.row(0).collect();
     let plain = Covariance {
         matrix: Symmetric::default(),
@@ -197,8 +197,9 @@ fn covariance(plan: &Plan, sums: Sums) -> Covariance {
     }
 }
 
-/// Two-way clusters: by one variable, by the other, by both. Eigenvalues mix all columns, so the shares enter per mean weight: else
-/// the repair would depend on the scale of the weights.
+/// Covariance with two-way clusters, from the sums by one variable, by the other and by both. Eigenvalues mix all
+/// columns, so that shares enter relative to the mean weight: otherwise the repair would depend on the scale of the
+/// weights.
 fn two_ways(plan: &Plan, ways: [&ExtendedSums; 3], clusters: &[u64], plain: Covariance) -> Covariance {
     let unit = mean_weight(plan, &plain.shares);
     let scale = |column: usize| if (1..=plan.groups.len()).contains(&column) { unit } else { 1.0 };
@@ -224,7 +225,7 @@ fn two_ways(plan: &Plan, ways: [&ExtendedSums; 3], clusters: &[u64], plain: Cova
     Covariance { matrix, draws, warnings: warning.into_iter().collect(), ..plain }
 }
 
-/// Mean weight of the units of the estimated groups; 1 without weights.
+/// Mean weight of the units in the estimated groups; 1 without weights.
 fn mean_weight(plan: &Plan, shares: &[f64]) -> f64 {
     if !plan.weighted {
         return 1.0;
@@ -241,7 +242,7 @@ fn factor(plan: &Plan, clusters: u64) -> f64 {
     if plan.cluster_factor && clusters > 1.0 { clusters / (clusters - 1.0) } else { 1.0 }
 }
 
-/// The draws times a factor.
+/// Multiplies the draws by a factor.
 fn scaled(mut matrix: Mat<f64>, factor: f64) -> Mat<f64> {
     if factor != 1.0 {
         matrix.col_iter_mut().for_each(|column| column.iter_mut().for_each(|value| *value *= factor));
@@ -249,7 +250,7 @@ fn scaled(mut matrix: Mat<f64>, factor: f64) -> Mat<f64> {
     matrix
 }
 
-/// Σ v Ψ of every draw from the sums over units whose bit is 1.
+/// Σ v Ψ of every draw, draws × columns, from the sums over the units whose multiplier bit is 1.
 fn draws(plan: &Plan, sums: &ExtendedSums, totals: &[f64]) -> Option<Mat<f64>> {
     let (two, columns) = (plan.multiplier, sums.cross.size());
     (sums.draws > 0).then(|| {
@@ -287,7 +288,7 @@ fn rows(vcov: impl Fn(usize, usize) -> f64, att: &[f64]) -> Vec<Vec<Num>> {
     (0..att.len()).map(|i| (0..att.len()).map(|j| entry(i, j)).collect()).collect()
 }
 
-/// Used units by raw cohort.
+/// Used units by cohort in the data.
 fn cohort_units(panel: &Panel, plan: &Plan) -> Vec<(Num, u64)> {
     let mut out: Vec<(Num, u64)> = Vec::new();
     for (stratum, &units) in panel.strata.iter().zip(&plan.units).filter(|(_, units)| **units > 0) {

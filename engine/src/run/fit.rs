@@ -1,4 +1,4 @@
-//! From sums to fits and corrections: the solving between the stages.
+//! Fits and corrections from the sums of a stage: the systems that are solved between the stages.
 
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -16,14 +16,14 @@ use super::cause::cause;
 use crate::partial::OmegaSums;
 use crate::plan::Plan;
 
-/// mean(D) from here on fails the overlap guard of a design without covariates (FORMULAS §2.4.2).
+/// Smallest mean(D) that fails the overlap guard of a design without covariates (FORMULAS §2.4.2).
 const OVERLAP: f64 = 0.999;
 
-/// A fit, or why there is none.
+/// A fit, or the reason why there is none.
 pub(super) type Fitted<T> = std::result::Result<T, Cow<'static, str>>;
 
-/// Centres and scales of the design, from a sample: any constants do, but near the means and deviations the normal
-/// equations keep their digits.
+/// Sets centres and scales of the design from a sample. Any constants are valid; near the means and deviations the
+/// normal equations keep their digits.
 pub(super) fn standardize(plan: &mut Plan, sample: &GramPartial) {
     let Some(sums) = group_sums(sample, 0..plan.gram_keys.len()) else { return };
     let (columns, ones) = (plan.design_columns(), plan.ones());
@@ -41,7 +41,7 @@ pub(super) fn standardize(plan: &mut Plan, sample: &GramPartial) {
         let mean = sums.unweighted[ones * columns + j] / count;
         let square = sums.unweighted[j * columns + j] / count;
         let spread = (square - mean * mean).max(0.0).sqrt();
-        // A column that is constant in the sample keeps its place; only its size is taken out.
+        // A column that is constant in the sample keeps its centre of 0; only its size is divided out.
         let scale = if spread > 1e-8 * mean.abs() { spread } else { mean.abs() };
         if out.intercept.is_some() && spread > 1e-8 * mean.abs() {
             out.center[j] = mean;
@@ -50,7 +50,7 @@ pub(super) fn standardize(plan: &mut Plan, sample: &GramPartial) {
     }
 }
 
-/// Whether any constants but 0 and 1 would be of use.
+/// Tells if constants other than 0 and 1 can be of use.
 pub(crate) fn wants_standardization(plan: &Plan) -> bool {
     let covariates = plan.regressors() > 1 || plan.standardization.intercept.is_none();
     (covariates || plan.model != RowModel::Differences) && !plan.gram_keys.is_empty()
@@ -60,10 +60,10 @@ pub(crate) fn wants_standardization(plan: &Plan) -> bool {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct GramFits {
     pub(super) gram: GramPartial,
-    /// By regression.
+    /// Outcome regressions, by regression of the plan.
     outcomes: Vec<Fitted<OutcomeFit>>,
-    /// By comparison: the columns that enter; `None` for all. Triple differences drop collinear covariates, where did
-    /// refuses them (FORMULAS §7.1).
+    /// By comparison: true for the columns that enter; `None` for all. Triple differences drop collinear covariates
+    /// where did refuses them (FORMULAS §7.1).
     kept: Vec<Option<Vec<bool>>>,
 }
 
@@ -85,7 +85,7 @@ impl GramFits {
         Self { gram, outcomes, kept }
     }
 
-    /// What is said of covariates that are left out.
+    /// Returns the warning on covariates that are left out.
     pub(super) fn warning(&self, plan: &Plan) -> Option<String> {
         let dropped = |j: &usize| self.kept.iter().flatten().any(|kept| !kept[*j]);
         let names: Vec<&str> =
@@ -93,7 +93,7 @@ impl GramFits {
         (!names.is_empty()).then(|| format!("left out as collinear: {}", names.join(", ")))
     }
 
-    /// Starting states of the logits: the mean score and no slopes.
+    /// Returns the starting states of the logits: the mean score and no slopes.
     pub(super) fn start(&self, plan: &Plan) -> Vec<LogitState> {
         (0..plan.comparisons.logits.len())
             .map(|logit| {
@@ -113,12 +113,12 @@ impl GramFits {
             .collect()
     }
 
-    /// Rows that a logit is fitted on.
+    /// Returns the number of rows that a logit is fitted on.
     pub(super) fn rows(&self, plan: &Plan, logit: &Logit) -> f64 {
         self.total(plan, logit, |sums, one| sums.unweighted[one])
     }
 
-    /// The power of two that brings the mean weight of a logit's rows nearest to 1.
+    /// Returns the power of two that brings the mean weight of a logit's rows nearest to 1.
     fn unit(&self, plan: &Plan, logit: &Logit) -> f64 {
         if !(plan.weighted && logit.weighted) {
             return 1.0;
@@ -152,8 +152,8 @@ impl GramFits {
     }
 }
 
-/// Whether scores near 1 fail a logit: those of the unweighted one alone, which without weights serves as the other too
-/// (FORMULAS §2.4); never those of triple differences (§7.1).
+/// Tells if scores near 1 fail a logit. Only those of the unweighted logit do, which without weights serves as the
+/// other as well (FORMULAS §2.4); in triple differences none do (§7.1).
 fn gated(plan: &Plan, logit: &Logit) -> bool {
     !(plan.triple || plan.weighted && logit.weighted)
 }
@@ -183,7 +183,7 @@ fn fit_regression(
     Ok(fit_outcome(&sums, plan.regressors(), &plan.standardization, kept)?)
 }
 
-/// The columns of triple differences of many periods that are not collinear in the sample (FORMULAS §7.3).
+/// Columns that are not collinear in the sample, for triple differences of more than two periods (FORMULAS §7.3).
 fn kept_everywhere(plan: &Plan, gram: &GramPartial) -> Option<Vec<bool>> {
     if !plan.triple {
         return None;
@@ -192,7 +192,7 @@ fn kept_everywhere(plan: &Plan, gram: &GramPartial) -> Option<Vec<bool>> {
     kept_of(plan, &sums)
 }
 
-/// The columns of a comparison of two periods that are not collinear among its rows (FORMULAS §7.1).
+/// Columns that are not collinear among the rows of a two-period comparison (FORMULAS §7.1).
 fn kept_columns(plan: &Plan, gram: &GramPartial, comparison: &Comparison) -> Option<Vec<bool>> {
     let sums = comparison
         .sides
@@ -238,7 +238,7 @@ fn flat_start(plan: &Plan, gram: &GramPartial, logit: usize) -> Option<Vec<f64>>
     Some(beta)
 }
 
-/// Everything that the estimates are made of.
+/// Fits and sums that the corrections of the comparisons are computed from.
 pub(super) struct Solver<'a> {
     pub(super) plan: &'a Plan,
     pub(super) fits: &'a GramFits,
@@ -247,14 +247,14 @@ pub(super) struct Solver<'a> {
 }
 
 impl Solver<'_> {
-    /// Corrections of all comparisons.
+    /// Computes the corrections of all comparisons.
     pub(super) fn corrections(&self) -> Vec<Fitted<Correction>> {
         let found =
             |index| self.correction(index).map_err(|reason| cause(self.plan, self.fits, index, reason));
         (0..self.plan.comparisons.comparisons.len()).map(found).collect()
     }
 
-    /// The guards of FORMULAS §2.4 in R's order, then the estimate.
+    /// Checks the guards of FORMULAS §2.4 in R's order, then computes the estimate.
     fn correction(&self, index: usize) -> Fitted<Correction> {
         let plan = self.plan;
         let c = &plan.comparisons.comparisons[index];
@@ -305,7 +305,7 @@ impl Solver<'_> {
         Ok(fit_comparison(plan.method, &nuisances, plan.n as f64)?)
     }
 
-    /// Rows of the treated and the controls; an error where a group of a period has none.
+    /// Returns the numbers of treated and control rows; an error if a group has none in a period.
     fn check_rows(&self, c: &Comparison) -> Fitted<(f64, f64)> {
         let plan = self.plan;
         let (columns, ones) = (plan.design_columns(), plan.ones());
@@ -344,14 +344,14 @@ impl Solver<'_> {
     }
 }
 
-/// Estimates from the comparisons they consist of, and what each cell takes from them.
+/// Estimates as sums of comparisons, and their weights in the cells.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Estimates {
-    /// By estimate: Σ sign · comparison, or why there is none.
+    /// By estimate: Σ sign · comparison; `None` if a comparison failed.
     values: Vec<Option<f64>>,
     /// By estimate: its weight in its cell.
     weights: Vec<f64>,
-    /// By cell.
+    /// Reasons by cell that can't be estimated.
     pub(super) failures: BTreeMap<usize, Cow<'static, str>>,
 }
 
@@ -379,7 +379,7 @@ impl Estimates {
         out
     }
 
-    /// Weights of the control cohorts of each combined cell: Ω⁻¹1 / 1'Ω⁻¹1 (FORMULAS §7.3).
+    /// Sets the weights of the control cohorts in each combined cell: Ω⁻¹1 / 1'Ω⁻¹1 (FORMULAS §7.3).
     pub(super) fn combine(&mut self, plan: &Plan, omega: &OmegaSums) {
         for (at, estimates) in plan.combined().into_iter().enumerate() {
             let size = estimates.len();
@@ -399,7 +399,7 @@ impl Estimates {
         }
     }
 
-    /// ATT by cell.
+    /// Returns ATT by cell; NaN where it can't be estimated.
     pub(super) fn att(&self, plan: &Plan) -> Vec<f64> {
         let mut att: Vec<f64> = plan.cells.iter().map(|c| if c.reference { 0.0 } else { f64::NAN }).collect();
         for (estimate, &cell) in plan.comparisons.estimates.iter().enumerate() {
@@ -411,7 +411,8 @@ impl Estimates {
         att
     }
 
-    /// Corrections as they enter the cells (`combined`), or the estimates before they are combined.
+    /// Returns the corrections multiplied by their factors in the cells (`combined`), or in the estimates before these
+    /// are combined.
     pub(super) fn factored(
         &self,
         plan: &Plan,

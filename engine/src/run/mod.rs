@@ -1,4 +1,4 @@
-//! A run in one process: stage after stage, each a set of tasks whose partials are added along a fixed tree.
+//! A run in one process: stages in sequence, each a set of tasks whose partials are added along a fixed tree.
 
 mod cause;
 mod check;
@@ -37,113 +37,114 @@ pub(crate) use stages::twins;
 pub(crate) use steps::{CLUSTER_BYTES, SAMPLE, SCALE_SHARDS, column_passes};
 pub(crate) use steps::{Estimation, Scale};
 
-/// How to run; no option changes a bit of the result.
+/// Options of a run; none of them changes a bit of the result.
 #[derive(Clone, Debug, Default)]
 pub struct RunOptions {
-    /// Threads; all cores if absent.
+    /// Number of threads; `None`: all cores.
     pub threads: Option<usize>,
-    /// Tasks of a stage; as many as shards if absent.
+    /// Number of tasks in a stage; `None`: as many as shards.
     pub n_partitions: Option<usize>,
-    /// Cells of an `Influence` task; all of them if absent.
+    /// Largest number of cells in an `Influence` task; `None`: all of them.
     pub max_cohorts: Option<usize>,
-    /// Bytes that the process may use; most of the machine's if absent. Input beyond it is prepared first.
+    /// Number of bytes that the process may use; `None`: most of the memory that the machine has available. Larger
+    /// input is prepared first.
     pub memory_limit: Option<u64>,
-    /// Where prepared stores of such input are kept, a folder or `s3://` prefix; the user's cache folder if absent.
+    /// Folder or `s3://` prefix for the prepared stores of such input; `None`: the user's cache folder.
     pub stores: Option<String>,
 }
 
 /// One input file.
 #[derive(Clone, Debug, Serialize)]
 pub struct InputFile {
-    /// Path as opened.
+    /// Path as it was opened.
     pub path: String,
-    /// Size.
+    /// Number of bytes.
     pub bytes: u64,
-    /// Rows.
+    /// Number of rows.
     pub rows: u64,
 }
 
-/// How one stage went.
+/// Facts about one stage.
 #[derive(Clone, Debug, Serialize)]
 pub struct StageFacts {
-    /// Name.
+    /// Name of the stage.
     pub stage: String,
-    /// Tasks.
+    /// Number of tasks.
     pub tasks: usize,
-    /// Wall seconds.
+    /// Wall time in seconds.
     pub seconds: f64,
 }
 
-/// How the run went; nothing of it is in the result.
+/// Facts about a run; none of them is part of the result.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunFacts {
     /// Input files.
     pub inputs: Vec<InputFile>,
-    /// Rows of the input.
+    /// Number of rows in the input.
     pub rows: u64,
-    /// Units of the input.
+    /// Number of units in the input.
     pub units: u64,
-    /// Shards.
+    /// Number of shards.
     pub shards: usize,
-    /// Threads.
+    /// Number of threads.
     pub threads: usize,
     /// Stages in order.
     pub stages: Vec<StageFacts>,
-    /// Wall seconds in all.
+    /// Wall time of the whole run in seconds.
     pub seconds: f64,
-    /// The workers, if the run was not one of this process alone.
+    /// Facts about the workers, if the run used any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workers: Option<WorkerFacts>,
 }
 
-/// What workers did for a run.
+/// Facts about the work of workers for a run.
 #[derive(Clone, Debug, Serialize)]
 pub struct WorkerFacts {
-    /// What they were.
+    /// Name of the service that ran them.
     pub backend: String,
-    /// Tasks, those done again included.
+    /// Number of attempts, retries included.
     pub attempts: u64,
-    /// Of these, those that failed.
+    /// Number of attempts that failed.
     pub failures: u64,
-    /// Of these, those that were turned away, as too many ran.
+    /// Number of attempts that were turned away because too many were running.
     pub throttled: u64,
-    /// Of these, those beside a slow one.
+    /// Number of attempts that backed up a slow one.
     pub backups: u64,
-    /// Highest peak of a worker's memory, bytes.
+    /// Highest peak of a worker's memory, in bytes.
     pub peak_memory: u64,
-    /// Bytes that they read.
+    /// Number of bytes that they read.
     pub bytes_read: u64,
-    /// Cost.
+    /// Cost in US dollars.
     pub dollars: f64,
 }
 
-/// Result of a run, its draws and its facts.
+/// Result of a run, with its draws and facts.
 #[derive(Debug)]
 pub struct RunOutput {
     /// The result.
     pub saved: SavedResult,
-    /// `draws × (1 + groups + cells)`: Σ v Ψ of every draw; `None` without bootstrap.
+    /// Σ v Ψ of every draw, `draws × (1 + groups + cells)`; `None` without bootstrap.
     pub draws: Option<Mat<f64>>,
-    /// How it went.
+    /// Facts about the run.
     pub facts: RunFacts,
 }
 
-/// Results of several specifications, and what sharing the passes saved.
+/// Results of several specifications, and the passes that sharing saved.
 #[derive(Debug)]
 pub struct RunsOutput {
-    /// One a specification, in their order.
+    /// Results, one for each specification, in their order.
     pub outputs: Vec<RunOutput>,
-    /// Passes over the data that were made for all of them together.
+    /// Number of passes over the data that were made for all of them together.
     pub passes: usize,
-    /// Passes that their own runs would have made.
+    /// Number of passes that a run of its own for each would have made.
     pub separate_passes: usize,
 }
 
-/// Estimates several specifications on the same files. Those that name the same units, periods, cohorts and eligibility read
-/// the data together and share every pass. Every result has the bits of its own run.
+/// Estimates several specifications on the same files. Those with the same units, periods, cohorts and eligibility read
+/// the data together and share every pass. Every result has the bits of a run of its own.
 ///
 /// # Errors
-/// As [`run`]; the message names the specification, where it has a name.
+/// Those of [`run`]; the message names the specification, where it has a name.
 pub fn run_all(
     inputs: &[String],
     specs: &[(Option<&str>, &RunSpec)],
@@ -191,7 +192,7 @@ fn run_groups(
     Ok(RunsOutput { outputs: outputs.into_iter().flatten().collect(), passes, separate_passes })
 }
 
-/// Specifications that can read the data together, by their numbers.
+/// Groups the specifications, by index, that can read the data together.
 fn sharing(wanted: &[Wanted<'_>]) -> Vec<Vec<usize>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for (index, own) in wanted.iter().enumerate() {
@@ -203,10 +204,10 @@ fn sharing(wanted: &[Wanted<'_>]) -> Vec<Vec<usize>> {
     groups
 }
 
-/// Specifications named in an error.
+/// Largest number of specifications named in an error.
 const MOST_NAMES: usize = 8;
 
-/// The error of the named ones of several specifications.
+/// Adds the names of the specifications that an error concerns.
 pub(crate) fn of_specifications(error: EngineError, names: &[Option<&str>]) -> EngineError {
     let known: Vec<String> = names.iter().flatten().map(|name| format!("`{name}`")).collect();
     match known.as_slice() {
@@ -221,9 +222,13 @@ pub(crate) fn of_specifications(error: EngineError, names: &[Option<&str>]) -> E
     }
 }
 
-/// Reads of the input for keys, then for values.
+/// Number of passes for loading: one for keys, one for values.
 const LOADING_PASSES: usize = 2;
 
+/// Runs specifications that share their keys.
+///
+/// # Errors
+/// Those of [`run_all`].
 pub(crate) fn run_group(
     input: &Input<'_>,
     wanted: &[Wanted<'_>],
@@ -296,7 +301,8 @@ fn facts(panel: &Panel, threads: usize, stages: &[StageFacts], seconds: f64) -> 
     }
 }
 
-/// Standard errors, bands and aggregations of estimations that are done.
+/// Computes standard errors, bands and aggregations of estimations whose passes are complete. Returns each result with
+/// its draws.
 pub(crate) fn saved_results(
     panels: &[Panel],
     specs: &[RunSpec],
@@ -308,7 +314,10 @@ pub(crate) fn saved_results(
         .collect()
 }
 
-/// Upper bound of the number of clusters in any way of clustering.
+/// Returns an upper bound of the number of clusters in any way of clustering.
+///
+/// # Errors
+/// Shards that can't be read.
 pub(crate) fn cluster_bound(panel: &Panel, threads: usize) -> Result<u64> {
     match panel.survey(threads, &Survey::Clusters)? {
         Counts::Clusters(Some(keys)) => Ok(keys.len() as u64),
@@ -316,10 +325,10 @@ pub(crate) fn cluster_bound(panel: &Panel, threads: usize) -> Result<u64> {
     }
 }
 
-/// Estimates a specification on files or a prepared store.
+/// Estimates a specification on files or on a prepared store.
 ///
 /// # Errors
-/// Bad arguments or input ([`EngineError::is_input`]), named with file, column and values.
+/// Invalid arguments or input ([`EngineError::is_input`]), named with file, column and values.
 pub fn run(
     inputs: &[String],
     spec: &RunSpec,
@@ -330,6 +339,7 @@ pub fn run(
     all.outputs.pop().ok_or_else(|| EngineError::failed("the run gave no result"))
 }
 
+/// Returns the number of cores that the process may use.
 pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }

@@ -1,4 +1,4 @@
-//! Why a cell has no estimate or no standard error, and why there is no pre-test.
+//! Reasons of missing estimates, missing standard errors and missing pre-tests, in words.
 
 use std::collections::BTreeMap;
 
@@ -12,18 +12,18 @@ use crate::cell_names::name_cells;
 use crate::plan::Plan;
 use crate::spec::RunSpec;
 
-/// The base period of a universal base.
+/// Reason of the missing standard error in the base period of a universal base.
 const REFERENCE: &str = "base period: zero by definition";
-/// Begins what in a reason differs from cell to cell.
+/// Start of the part of a reason that differs from cell to cell.
 const PLACE: &str = " (periods ";
-/// A difference, relative to the largest, that is rounding.
+/// Largest difference, relative to the largest, that counts as rounding.
 const SAME: f64 = 1e-12;
-/// Cells among which the one that depends on others is looked for: it takes their cube of steps.
+/// Largest number of cells among which a dependent one is looked for: the search takes their cube of operations.
 const MOST_SOLVED: usize = 500;
-/// Distance of a correlation from 1 that is rounding.
+/// Largest distance of a correlation from 1 that counts as rounding.
 const REPEATS: f64 = 1e-10;
 
-/// What reasons are told from.
+/// Results that the reasons are derived from.
 #[derive(Clone, Copy)]
 pub(super) struct Facts<'a> {
     pub(super) plan: &'a Plan,
@@ -32,19 +32,19 @@ pub(super) struct Facts<'a> {
     pub(super) spec: &'a RunSpec,
 }
 
-/// Labels of all cells.
+/// Returns groups and periods of all cells.
 pub(super) fn cell_labels(plan: &Plan) -> (Vec<f64>, Vec<f64>) {
     plan.cells.iter().map(|c| (c.group, plan.period_labels[c.time])).unzip()
 }
 
 impl Facts<'_> {
-    /// Why each cell has no estimate; `None` where it has one.
+    /// Returns by cell the reason of a missing estimate; `None` where there is an estimate.
     pub(super) fn estimate_reasons(&self) -> Vec<Option<String>> {
         let failures = &self.estimates.failures;
         (0..self.plan.cells.len()).map(|cell| failures.get(&cell).map(|reason| reason.to_string())).collect()
     }
 
-    /// Why each cell has no standard error; `None` where it has one.
+    /// Returns by cell the reason of a missing standard error; `None` where there is one.
     pub(super) fn error_reasons(&self, inference: &CellInference, raw_errors: &[f64]) -> Vec<Option<String>> {
         let plan = self.plan;
         let of = |cell: usize| {
@@ -69,7 +69,7 @@ impl Facts<'_> {
         (0..plan.cells.len()).map(of).collect()
     }
 
-    /// What makes all influence values of a cell zero.
+    /// Explains why all influence values of a cell are zero.
     fn equal(&self, cell: usize) -> Option<String> {
         let (plan, fits) = (self.plan, self.fits?);
         let own = |c: &&Comparison| plan.comparisons.estimates[c.estimate] == cell;
@@ -101,14 +101,14 @@ impl Facts<'_> {
         })
     }
 
-    /// Whether a pre-test is missing because of the data, rather than by R's rules.
+    /// Tells if a pre-test is missing because of the data, not by R's rules.
     pub(super) fn is_worth_a_warning(&self) -> bool {
         let plan = self.plan;
         let by_rule = plan.triple || (plan.cluster_variables > 0 && self.spec.bstrap);
         !by_rule && plan.cells.iter().any(|cell| !cell.post && !cell.reference)
     }
 
-    /// Why there is no pre-test, from what it would be of: cells before treatment and their covariance.
+    /// Returns the reason why there is no pre-test, from the cells before treatment and their covariance.
     pub(super) fn pretest_reason(
         &self,
         att: &[f64],
@@ -154,10 +154,10 @@ impl Facts<'_> {
     }
 }
 
-/// How an outcome changes in one arm of a comparison.
+/// Change of an outcome in one arm of a comparison.
 struct Change {
     mean: f64,
-    /// It changes for nobody, given that its changes are what the covariates predict.
+    /// True if the outcome changes for no unit, provided that the covariates predict its changes.
     none: bool,
 }
 
@@ -178,7 +178,7 @@ fn changes(plan: &Plan, fits: &GramFits, comparison: &Comparison) -> Option<[Cha
     }))
 }
 
-/// Warnings on cells without an estimate and on standard errors that are missing, each with all its cells.
+/// Returns the warnings on missing estimates and missing standard errors, each with all its cells.
 pub(super) fn warnings(
     plan: &Plan,
     reasons: &[Option<String>],
@@ -212,7 +212,7 @@ pub(super) fn warnings(
     out
 }
 
-/// Cells whose influence function is another's, up to a factor, or a combination of those before.
+/// Names the cells whose influence function is a multiple of another's, or a combination of those before.
 fn repeats(
     vcov: &dyn Fn(usize, usize) -> f64,
     tested: &[usize],
@@ -231,7 +231,7 @@ fn repeats(
     out
 }
 
-/// The first cell with no variance beyond that of the cells before it.
+/// Returns the first cell without variance beyond that of the cells before it.
 fn dependent(vcov: &dyn Fn(usize, usize) -> f64, tested: &[usize]) -> Option<usize> {
     let n = tested.len();
     let scale = |i: usize| vcov(tested[i], tested[i]).sqrt();
@@ -251,8 +251,8 @@ fn dependent(vcov: &dyn Fn(usize, usize) -> f64, tested: &[usize]) -> Option<usi
     None
 }
 
-/// Cohorts of one unit, whose cells' standard errors hold none of its variance; a warning on each with all its cells.
-/// The second is what the pre-test rests on, where it does on such cells.
+/// Returns a warning for each cohort of one unit, with all its cells: their standard errors contain none of the unit's
+/// variance. The second value explains that the pre-test rests on such cells, where it does.
 pub(super) fn single_units(plan: &Plan, se: &[f64], tested: bool) -> (Vec<String>, Option<String>) {
     let (group, time) = cell_labels(plan);
     let (mut out, mut under) = (Vec::new(), Vec::new());

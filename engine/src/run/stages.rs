@@ -1,4 +1,5 @@
-//! Makes the passes: tasks of a stage on threads, partials reduced. Estimations that want a pass at the same time share it.
+//! Passes on the threads of this process: the tasks of a stage are computed and their partials reduced. Estimations
+//! that need a pass at the same time share it.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -16,22 +17,24 @@ use crate::reduce::Reduction;
 use crate::shard::Shard;
 use crate::task::{StageInput, Task, run_task};
 
-/// The invoker of this process: tasks go to its threads.
+/// Runner of passes on the threads of this process.
 pub(crate) struct Threads {
+    /// Number of threads.
     pub(crate) threads: usize,
-    /// Tasks a stage is cut into, if the user says.
+    /// Number of tasks in a stage, if the user sets it.
     pub(crate) tasks: Option<usize>,
 }
 
-/// One estimation's part in a pass.
+/// Part of one estimation in a pass.
 struct Share<'a> {
     estimation: &'a Estimation,
     input: &'a StageInput,
     panel: &'a Panel,
 }
 
-/// Of the estimations that want a pass, those whose sums differ, and for each which of those it shares: the same stage of
-/// the same strata, design and rows gives the same sums whatever the method.
+/// Among the estimations that need a pass, returns those whose sums differ, and for each estimation the position of the
+/// one whose sums it shares. The same stage over the same strata, design and rows has the same sums whatever the
+/// method.
 pub(crate) fn twins(
     estimations: &[Estimation],
     panels: &[Panel],
@@ -55,7 +58,7 @@ pub(crate) fn twins(
 }
 
 impl Threads {
-    /// Makes passes until no estimation wants one; returns how many there were over all shards.
+    /// Makes passes until no estimation needs one; returns the number of passes over all shards.
     pub(crate) fn drive(
         &self,
         estimations: &mut [Estimation],
@@ -81,7 +84,7 @@ impl Threads {
         }
     }
 
-    /// Serves an estimation's wishes for samples, which are too small to be worth sharing.
+    /// Makes the passes over samples that an estimation asks for; these are too small to be worth sharing.
     fn samples(&self, estimation: &mut Estimation, panel: &Panel) -> Result<()> {
         while let Some(request) = estimation.request() {
             let Some(count) = request.sample else { return Ok(()) };
@@ -126,7 +129,8 @@ impl Threads {
         (0..tasks).map(|t| shards * t / tasks..shards * (t + 1) / tasks).collect()
     }
 
-    /// Runs the tasks of all shares over every `stride`-th shard and reduces each share's partials along its tree.
+    /// Runs the tasks of all shares over every `stride`-th shard, and reduces the partials of each share along its
+    /// tree.
     fn reduce(
         &self,
         shares: &[Share<'_>],
@@ -139,7 +143,7 @@ impl Threads {
         let reductions: Vec<Reduction> = shares.iter().map(|_| Reduction::default()).collect();
         let needs = shares.iter().map(|share| share.input.needs()).fold(Needs::default(), Needs::or);
         let run = |range: &Range<usize>| -> Result<((), u64)> {
-            // Several specifications go through a shard while it is near.
+            // Several specifications read a shard one after the other while it is in the cache.
             let ranges = if shares.len() == 1 {
                 vec![range.clone()]
             } else {
@@ -180,7 +184,7 @@ impl Threads {
     }
 }
 
-/// Each one's partial, copied only where several share it.
+/// Hands the partials to the estimations; copies one only where several share it.
 fn handed_out(partials: Vec<Partial>, twins: &[usize]) -> Vec<Partial> {
     let mut left: Vec<Option<Partial>> = partials.into_iter().map(Some).collect();
     let mut out = Vec::with_capacity(twins.len());
@@ -191,7 +195,7 @@ fn handed_out(partials: Vec<Partial>, twins: &[usize]) -> Vec<Partial> {
     out
 }
 
-/// The name of a task, as workers have it.
+/// Returns the name of a task in events, the same as on workers.
 fn named(shards: &Range<usize>) -> String {
     match shards.len() {
         1 => format!("shard {}", shards.start),
@@ -199,7 +203,7 @@ fn named(shards: &Range<usize>) -> String {
     }
 }
 
-/// The stored shard read last: specifications that share a pass take turns on it.
+/// The stored shard that was read last: specifications that share a pass read it in turn.
 #[derive(Default)]
 struct Loaded {
     last: Option<(usize, Arc<Vec<Shard>>)>,
@@ -214,7 +218,7 @@ impl Loaded {
         let all = match &self.last {
             Some((last, all)) if *last == index => Arc::clone(all),
             _ => {
-                // What was read before is let go before more is read.
+                // The shard read before is freed before the next one is read.
                 self.last = None;
                 shards.load(index, needs)?
             }

@@ -1,5 +1,5 @@
-//! The estimation of one specification as a state machine: it asks for passes over the data and takes their sums, and never
-//! sees the data. Several of them share each pass, whoever makes it.
+//! Estimation of one specification as a state machine: it asks for passes over the data, takes their sums, and never
+//! sees the data. Several estimations share each pass, on threads and on workers alike.
 
 use serde::{Deserialize, Serialize};
 use stagger_estimator::diagnostics::OverlapPartial;
@@ -18,49 +18,51 @@ use crate::plan::Plan;
 use crate::result::Diagnostics;
 use crate::task::{ClusterSlice, StageInput};
 
-/// Shards that constants of the design are taken from.
+/// Number of shards that the constants of the design are computed from.
 pub(crate) const SCALE_SHARDS: usize = 8;
-/// Share of the shards, as a divisor, that logits are started on.
+/// Divisor of the number of shards: the part on which logits are started.
 pub(crate) const SAMPLE: usize = 16;
-/// Rounds on the sample; more gain nothing, as the sample's own error remains.
+/// Number of rounds on the sample; more rounds do not help, since the sampling error remains.
 const SAMPLE_ROUNDS: usize = 4;
 /// Bytes that cluster sums may take in one pass.
 pub(crate) const CLUSTER_BYTES: u64 = 256 << 20;
 
-/// A pass that is wanted.
+/// A pass that an estimation needs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Request {
+    /// Stage and its input.
     pub(crate) input: StageInput,
-    /// Number of shards, spread evenly, that make a sample; `None` for all.
+    /// Number of shards, spread evenly, that form a sample; `None` for all shards.
     pub(crate) sample: Option<usize>,
 }
 
-/// What the passes run on.
+/// Sizes that decide the cut into passes.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Scale {
+    /// Number of shards.
     pub(crate) shards: usize,
     /// Upper bound of the number of clusters.
     pub(crate) clusters: u64,
-    /// Cells of an `Influence` pass at most.
+    /// Largest number of cells in an `Influence` pass; `None` for all.
     pub(crate) max_cells: Option<usize>,
 }
 
-/// Sums over units and, with clusters, by every way of clustering, over all extended columns.
+/// Sums over all extended columns: over units and, with clusters, by every way of clustering.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Sums {
     pub(super) units: ExtendedSums,
     pub(super) ways: Vec<ExtendedSums>,
-    /// Clusters of each way.
+    /// Number of clusters in each way of clustering.
     pub(super) clusters: Vec<u64>,
 }
 
-/// What is left when all passes are done.
+/// Results of an estimation whose passes are complete.
 pub(super) struct Finished {
     pub(super) plan: Plan,
     pub(super) estimates: Estimates,
     pub(super) diagnostics: Option<Diagnostics>,
     pub(super) sums: Sums,
-    /// Cross products, from which reasons are told.
+    /// Cross products, from which reasons are derived.
     pub(super) fits: Option<GramFits>,
 }
 
@@ -77,7 +79,7 @@ enum Step {
     Done,
 }
 
-/// One specification under way.
+/// Estimation of one specification.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Estimation {
     plan: Plan,
@@ -98,6 +100,7 @@ pub(crate) struct Estimation {
 }
 
 impl Estimation {
+    /// Starts an estimation; it asks for its first pass.
     pub(crate) fn new(plan: Plan, scale: Scale) -> Self {
         let influence = InfluencePasses::new(&plan, &scale);
         let mut out = Self {
@@ -124,17 +127,20 @@ impl Estimation {
         out
     }
 
-    /// The plan, with the constants of the design once they are known.
+    /// Returns the plan, with the constants of the design once they are known.
     pub(crate) fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    /// The pass that is wanted next; `None` when all are done.
+    /// Returns the next pass that is needed; `None` when all are complete.
     pub(crate) fn request(&self) -> Option<&Request> {
         self.request.as_ref()
     }
 
-    /// Takes the sums of the pass that was asked for.
+    /// Takes the sums of the pass that was asked for, and moves on to the next one.
+    ///
+    /// # Errors
+    /// A partial of another stage.
     pub(crate) fn accept(&mut self, partial: Partial) -> Result<()> {
         let sample = self.request.take().is_some_and(|request| request.sample.is_some());
         self.passes += usize::from(!sample);
@@ -181,7 +187,7 @@ impl Estimation {
         Ok(())
     }
 
-    /// What the pass that was just taken has brought, for whoever listens.
+    /// Returns the events about the pass that was just taken; `spec` is the index of the specification.
     pub(crate) fn news(&self, spec: usize) -> Vec<RunEvent> {
         let count = |is: fn(&LogitState) -> bool| self.states.iter().filter(|state| is(state)).count();
         let logits = || RunEvent::Logits {
@@ -199,12 +205,12 @@ impl Estimation {
         }
     }
 
-    /// Passes over all shards so far.
+    /// Returns the number of passes over all shards so far.
     pub(crate) fn passes(&self) -> usize {
         self.passes
     }
 
-    /// The sums of all passes.
+    /// Returns the results; all passes must be complete.
     pub(super) fn finish(self) -> Finished {
         let Self { plan, estimates, diagnostics, influence, fits, .. } = self;
         Finished { plan, estimates, diagnostics, sums: influence.sums, fits }
@@ -219,7 +225,7 @@ impl Estimation {
         self.ask(StageInput::Gram, None);
     }
 
-    /// Rounds on a sample bring the logits near their end.
+    /// Starts a round of logits on a sample; such rounds bring the coefficients near their final values.
     fn enter_sample(&mut self, round: usize, tried: Vec<LogitState>) {
         let shards = self.scale.shards / SAMPLE;
         match active_input(&tried).filter(|_| shards > 0 && round < SAMPLE_ROUNDS) {
@@ -259,7 +265,7 @@ impl Estimation {
         self.ask(StageInput::Moments { betas }, None);
     }
 
-    /// Scores are counted where they are asked for, those of logits that were refused for them too.
+    /// Scores are counted where diagnostics ask for them, including those of logits that failed because of them.
     fn enter_overlap(&mut self) {
         let betas = self.shown_betas();
         if !self.plan.diagnostics || betas.iter().all(Option::is_none) {
@@ -331,10 +337,10 @@ impl Estimation {
     }
 }
 
-/// Share of rows with low scores from which they are worth a warning (FORMULAS §7.1).
+/// Share of rows with low scores above which a warning is given (FORMULAS §7.1).
 const LOW_SCORES: f64 = 0.05;
 
-/// Triplediff's warning in place of did's overlap guard.
+/// Returns triplediff's warning, in place of did's overlap guard.
 fn low_scores(plan: &Plan, fits: &GramFits, moments: &MomentsPartial) -> Option<String> {
     let logits = plan.comparisons.logits.iter().enumerate().filter(|(_, logit)| logit.weighted);
     let many = logits.filter(|(index, logit)| {
@@ -361,16 +367,16 @@ fn advance(states: &mut [LogitState], sums: &PropensityPartial) {
     }
 }
 
-/// The passes of the `Influence` stage and the sums they have brought.
+/// The passes of the `Influence` stage, and their sums so far.
 #[derive(Debug, Serialize, Deserialize)]
 struct InfluencePasses {
-    /// Columns of each pass, and whether their draws belong to it.
+    /// Columns of each pass, and true if the draws of these columns belong to it.
     passes: Vec<(Vec<usize>, bool)>,
     slices: u64,
     unit_draws: usize,
     cluster_draws: usize,
     bits: Bits,
-    /// By way of clustering: sums over the slices of clusters so far, in the pass under way.
+    /// By way of clustering: sums over the slices of clusters so far, in the current pass.
     slice_sums: Vec<InfluencePartial>,
     sums: Sums,
 }
@@ -383,13 +389,13 @@ impl InfluencePasses {
             1 => 1,
             _ => 3,
         };
-        // Two-way draws are Gaussian, from the covariance.
+        // Two-way draws are Gaussian, computed from the covariance.
         let unit_draws = if ways == 0 { plan.draws } else { 0 };
         let cluster_draws = if ways == 1 { plan.draws } else { 0 };
-        // Root, the sum under way and each thread's shard hold clusters at one time.
+        // Clusters are in memory three times: in the root, in the current sum and in each thread's shard.
         let held = scale.clusters.saturating_mul(width as u64 * 8 * 3);
         let passes = column_passes(plan, scale.max_cells);
-        // The sums of a pass over all columns are taken as they are.
+        // The sums of a single pass over all columns replace these zeros.
         let zero = |draws| match passes.len() {
             1 => ExtendedSums::new(0, 0),
             _ => ExtendedSums::new(width, draws),
@@ -407,7 +413,7 @@ impl InfluencePasses {
         }
     }
 
-    /// Columns and draws over units of a pass.
+    /// Returns the columns of a pass, and the number of its draws over units.
     fn pass(&self, pass: usize) -> Option<(Vec<usize>, usize)> {
         let (columns, own) = self.passes.get(pass)?;
         Some((columns.clone(), if *own { self.unit_draws } else { 0 }))
@@ -439,7 +445,7 @@ impl InfluencePasses {
                 }
             }
         }
-        // Every pass of columns sees all clusters, slice by slice.
+        // Every pass of columns covers all clusters, slice by slice.
         if pass == 0 {
             for (count, own) in self.sums.clusters.iter_mut().zip(&sums.clusters) {
                 *count += own.keys.len() as u64;
@@ -448,8 +454,9 @@ impl InfluencePasses {
     }
 }
 
-/// Extended columns of the passes: all at once, or with at most `max_cells` cells a set every pair of sets, since cells
-/// share controls and the blocks between sets are not zero. Draws belong to the passes of one set.
+/// Returns the extended columns of the passes, each with true if draws belong to it: a single pass over all columns,
+/// or, with at most `max_cells` cells in a set, a pass for every pair of sets, since cells share controls and the
+/// blocks between sets are not zero. Draws belong to the passes over one set.
 pub(crate) fn column_passes(plan: &Plan, max_cells: Option<usize>) -> Vec<(Vec<usize>, bool)> {
     let fixed = 1 + plan.groups.len();
     let all: Vec<usize> = (fixed..plan.extended_columns()).collect();

@@ -1,35 +1,35 @@
-//! Sums of the `Influence` passes over all extended columns.
+//! Sums of the `Influence` passes over all extended columns Ψ.
 
 use serde::{Deserialize, Serialize};
 use stagger_estimator::influence::InfluencePartial;
 use stagger_estimator::symmetric::Symmetric;
 
-/// ΨᵀΨ over all extended columns, of which one triangle is kept, and the draws' sums.
+/// ΨᵀΨ over all extended columns, one triangle of it, and the sums for the draws.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct ExtendedSums {
-    /// ΨᵀΨ.
+    /// ΨᵀΨ, columns × columns.
     pub(super) cross: Symmetric,
-    /// Number of draws; 0 without.
+    /// Number of draws; 0 without bootstrap.
     pub(super) draws: usize,
-    /// `draws × columns`: sums over the units, or clusters, whose multiplier bit is 1.
+    /// Sums over the units, or clusters, whose multiplier bit is 1: `draws × columns`, row-major.
     pub(super) bit_sums: Vec<f64>,
 }
 
 impl ExtendedSums {
-    /// Zero sums.
+    /// Returns zero sums.
     pub(super) fn new(columns: usize, draws: usize) -> Self {
         let cross = Symmetric::from_fn(columns, |_, _| 0.0);
         Self { cross, draws, bit_sums: vec![0.0; draws * columns] }
     }
 
-    /// The sums of a pass over all columns.
+    /// Returns the sums of a pass over all columns.
     pub(super) fn whole(part: InfluencePartial) -> Self {
         let columns = part.columns;
         let cross = Symmetric::from_fn(columns, |i, j| part.cross[i * columns + j]);
         Self { cross, draws: part.draws, bit_sums: part.bit_sums }
     }
 
-    /// Puts the sums of a pass over `columns` (ascending) in their place among all.
+    /// Writes the sums of a pass over `columns` (ascending) to their places.
     pub(super) fn place(&mut self, part: &InfluencePartial, columns: &[usize]) {
         for (i, &row) in columns.iter().enumerate() {
             for (j, &column) in columns[..=i].iter().enumerate() {

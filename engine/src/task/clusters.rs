@@ -1,4 +1,4 @@
-//! Cluster sums of a shard. Where clusters are many, a pass takes a slice of them, so that memory stays bounded.
+//! Cluster sums of a shard. Where clusters are numerous, a pass takes a slice of them, so that memory stays bounded.
 
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -9,37 +9,37 @@ use stagger_estimator::influence::ClusterPartial;
 use crate::plan::Plan;
 use crate::shard::Shard;
 
-/// Clusters whose keys leave `index` when divided by `count`.
+/// The clusters whose keys have the remainder `index` when divided by `count`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterSlice {
-    /// Which slice.
+    /// Index of the slice.
     pub index: u64,
     /// Number of slices.
     pub count: u64,
 }
 
-/// Marks units whose cluster is in another slice.
+/// Row of units whose cluster is in another slice.
 const ELSEWHERE: u32 = u32::MAX;
 
-/// Ways of clustering: the variable, or with two of them each and their intersection.
+/// Sums by way of clustering: one cluster variable, or two of them and their intersection.
 pub(super) struct ClusterSums {
     ways: Vec<Way>,
 }
 
 struct Way {
     partial: ClusterPartial,
-    /// Row of the partial for every unit of the shard.
+    /// By unit of the shard: its row in the partial.
     rows: Vec<u32>,
 }
 
-/// Key of the intersection of two clusters.
+/// Returns the key of the intersection of two clusters.
 pub(crate) fn intersection(a: u64, b: u64) -> u64 {
     let mut z = a ^ b.rotate_left(29).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
     z ^ (z >> 32)
 }
 
-/// Cluster keys of every unit, one vector a way of clustering.
+/// Returns the cluster keys of every unit, one vector for each way of clustering.
 pub(crate) fn keys_by_way(shard: &Shard) -> Vec<Vec<u64>> {
     let mut ways: Vec<Vec<u64>> = shard.clusters.iter().map(|keys| keys.to_vec()).collect();
     if let [a, b] = shard.clusters.as_slice() {

@@ -1,4 +1,4 @@
-//! The `Influence` and `Omega` stages: influence values live inside a block and are consumed there.
+//! The `Influence` and `Omega` stages: influence values are computed for one block at a time and summed at once.
 
 use stagger_estimator::columns::{Columns, padded};
 use stagger_estimator::cross_products::{add_cross_symmetric, mirror};
@@ -15,12 +15,17 @@ use crate::partial::{InfluenceSums, OmegaSums};
 use crate::plan::Plan;
 use crate::shard::{Segment, Shard};
 
+/// Input of an `Influence` pass over one shard.
 pub(crate) struct Inputs<'a> {
+    /// Corrections of the influence function, by comparison.
     pub(crate) corrections: &'a [Option<Correction>],
+    /// Coefficients, by logit.
     pub(crate) betas: &'a [Option<Vec<f64>>],
-    /// Extended columns of the partial.
+    /// Indices of the extended columns of the partial, ascending.
     pub(crate) columns: &'a [usize],
+    /// Number of draws over units.
     pub(crate) draws: usize,
+    /// Slice of clusters to sum by; `None` without clusters.
     pub(crate) clusters: Option<&'a ClusterSlice>,
 }
 
@@ -60,7 +65,7 @@ pub(super) fn influence(
     InfluenceSums { units: out, clusters: clusters.map(ClusterSums::into_partials).unwrap_or_default() }
 }
 
-/// What a segment's units enter, of the columns of the partial `columns`.
+/// Returns the parts that a segment's units enter; `columns` are the positions in the partial of the block's columns.
 pub(crate) fn influence_parts(
     plan: &Plan,
     segment: &Segment,
@@ -72,7 +77,7 @@ pub(crate) fn influence_parts(
     })
 }
 
-/// Columns of the partial that a segment's units enter, ascending.
+/// Returns the positions in the partial of the columns that a segment's units enter, ascending, each with its role.
 pub(crate) fn segment_columns(plan: &Plan, segment: &Segment, inputs: &Inputs<'_>) -> Vec<(usize, Role)> {
     let parts = &plan.stratum_parts[segment.stratum];
     let enters = |column: usize| {
@@ -90,8 +95,8 @@ pub(crate) fn segment_columns(plan: &Plan, segment: &Segment, inputs: &Inputs<'_
         .collect()
 }
 
-/// Covariances of the estimates of one cell by control cohort: for every cell that has several, the products of
-/// [ones, estimates].
+/// Sums for the covariances of estimates by control cohort: for every cell with several estimates, the products of [1,
+/// estimates] (FORMULAS §7.3).
 pub(super) fn omega(
     plan: &Plan,
     shard: &Shard,
@@ -142,8 +147,8 @@ pub(super) fn omega(
 }
 
 impl OmegaSums {
-    /// Adds the products of the ones with the columns `places` of a block, and of these with each other; `position` gives
-    /// the estimate's position in the cell.
+    /// Adds the products of the ones with the columns `places` of a block, and of these columns with each other.
+    /// `position` gives the position of an estimate in its cell.
     fn add(
         &mut self,
         cell: usize,
@@ -170,17 +175,17 @@ impl OmegaSums {
 /// A side of a comparison that a segment's units enter.
 #[derive(Clone, Copy, Debug)]
 pub struct SegmentPart {
-    /// Column of the block's Ψ.
+    /// Position of the column in the block's Ψ.
     pub place: usize,
     /// Index of the side's frame.
     pub frame: usize,
     /// Index of the comparison's logit.
     pub logit: Option<usize>,
-    /// The side.
+    /// The side, with its comparison and arm.
     pub part: Part,
 }
 
-/// The parts of a segment by frame, then logit, so that both are loaded as seldom as possible.
+/// Parts of a segment, sorted by frame, then logit, so that both are loaded as seldom as possible.
 fn segment_parts(
     plan: &Plan,
     corrections: &[Option<Correction>],
@@ -223,7 +228,7 @@ impl<'a> Work<'a> {
         Self { plan, shard, corrections, betas, block, space }
     }
 
-    /// Fills Ψ of the block that starts at a row.
+    /// Fills Ψ for the block that starts at row `start`.
     fn fill(
         &mut self,
         segment: &Segment,

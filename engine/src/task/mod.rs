@@ -1,4 +1,4 @@
-//! `run_task`: the one function that turns (task, shards) into partials, wherever it runs.
+//! Tasks: `run_task` computes the partials of a stage over some shards, on every kind of worker.
 
 mod clusters;
 mod influence;
@@ -27,10 +27,10 @@ pub(crate) use influence::{Inputs as InfluenceInputs, influence_parts, segment_c
 pub use nuisances::LogitPart;
 pub(crate) use nuisances::logit_parts;
 
-/// What a stage needs besides the plan: the solutions of the stages before.
+/// Input of a stage besides the plan: the solutions of the stages before it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum StageInput {
-    /// Cross products of all keys.
+    /// Cross products of all pairs of stratum and frame.
     Gram,
     /// One round of the logits that are still active.
     Propensity {
@@ -47,7 +47,7 @@ pub enum StageInput {
         /// Coefficients by logit; `None` for guard logits and those without scores to show.
         betas: Vec<Option<Vec<f64>>>,
     },
-    /// Covariances of the estimates of a cell by control cohort (not-yet-treated triple differences).
+    /// Covariances of the estimates of a cell by control cohort (triple differences with not-yet-treated controls).
     Omega {
         /// Corrections by comparison, with the comparison's sign.
         corrections: Vec<Option<Correction>>,
@@ -58,21 +58,22 @@ pub enum StageInput {
     Survey(Survey),
     /// Sums over influence values.
     Influence {
-        /// Corrections by comparison, with its sign and its estimate's weight; `None` where the cell is not estimable.
+        /// Corrections by comparison, multiplied by its sign and by its estimate's weight; `None` where the cell can't
+        /// be estimated.
         corrections: Vec<Option<Correction>>,
         /// Coefficients by logit.
         betas: Vec<Option<Vec<f64>>>,
-        /// The extended columns to sum over, ascending; all of them unless memory asks for a pair of cell sets at a time.
+        /// The extended columns to sum over, ascending: all of them, or a pair of cell sets where memory is short.
         columns: Vec<usize>,
-        /// Draws over units (0 with clusters, whose draws come from the cluster sums).
+        /// Number of draws over units; 0 with clusters, whose draws come from the cluster sums.
         draws: usize,
-        /// The clusters whose sums are wanted.
+        /// Slice of clusters to sum by; `None` without clusters.
         clusters: Option<ClusterSlice>,
     },
 }
 
 impl StageInput {
-    /// What of a shard the stage reads.
+    /// Returns the columns of a shard that the stage reads.
     pub fn needs(&self) -> Needs {
         match self {
             StageInput::Gram | StageInput::Moments { .. } => Needs { outcomes: true, ..Needs::default() },
@@ -85,7 +86,7 @@ impl StageInput {
         }
     }
 
-    /// Name of the stage.
+    /// Returns the name of the stage.
     pub fn stage(&self) -> &'static str {
         match self {
             StageInput::Gram => "gram",
@@ -102,21 +103,22 @@ impl StageInput {
     }
 }
 
-/// A task: a stage over a range of shards.
+/// A task: one stage over a range of shards.
 #[derive(Clone, Debug)]
 pub struct Task<'a> {
-    /// Stage and its input.
+    /// Stage, with its input.
     pub input: &'a StageInput,
-    /// Shards, by index.
+    /// Indices of the shards.
     pub shards: Range<usize>,
 }
 
-/// Computes the partials of a task's shards, merged to maximal aligned subtrees of the reduction tree. Pure: the same
-/// bytes whatever ran before, however shards are grouped. `shard` gives a shard by index; `memory` keeps multiplier bits for the
-/// next specification on the same shards.
+/// Computes the partials of a task's shards, merged to maximal aligned subtrees of the reduction tree. The result is a
+/// pure function of plan, input and shards: the same bytes whatever ran before, and however shards are grouped into
+/// tasks. `shard` returns a shard by index; `memory` keeps multiplier bits for the next specification that reads the
+/// same shards.
 ///
 /// # Errors
-/// A shard that can't be had.
+/// A shard that can't be read.
 pub fn run_task<'a>(
     plan: &Plan,
     task: &Task<'_>,
@@ -130,7 +132,7 @@ pub fn run_task<'a>(
     Ok(stack.into_nodes())
 }
 
-/// One shard's partial, by the processor's kernels.
+/// Computes the partial of one shard with the processor's kernels.
 pub(crate) fn shard_partial(
     plan: &Plan,
     input: &StageInput,

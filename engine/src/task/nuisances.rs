@@ -1,4 +1,4 @@
-//! The stages that fit nuisances: `Gram`, `Propensity`, `Moments`.
+//! The stages that fit the nuisance functions: `Gram`, `Propensity`, `Moments`, `Overlap`.
 
 use stagger_estimator::diagnostics::{OverlapPartial, OverlapSpace};
 use stagger_estimator::moments::{MomentsPartial, MomentsShape, MomentsSpace, add_moments};
@@ -26,7 +26,7 @@ pub(super) fn blocks(
     }
 }
 
-/// What each stratum enters, ordered by frame.
+/// Items that each stratum enters, with their frame, ordered by frame.
 pub(crate) struct ByStratum<T>(pub(crate) Vec<Vec<(usize, T)>>);
 
 impl<T> ByStratum<T> {
@@ -38,7 +38,7 @@ impl<T> ByStratum<T> {
         self.0[segment.stratum].iter().any(|(frame, _)| plan.enters(segment, *frame))
     }
 
-    /// Loads one frame after the other and calls `each` for what the block's stratum enters in it.
+    /// Loads one frame after the other and calls `each` for the items that the block's stratum enters in it.
     fn visit(
         &self,
         plan: &Plan,
@@ -83,18 +83,19 @@ pub(super) fn gram(plan: &Plan, shard: &Shard) -> GramPartial {
     out
 }
 
-/// One stratum's part in a logit.
+/// The part of one stratum in a logit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogitPart {
     /// Index of the logit.
     pub logit: usize,
-    /// Position of the frame among the logit's.
+    /// Position of the frame among the logit's frames.
     pub side: usize,
-    /// The stratum is the treated one, else among the controls.
+    /// True if the stratum is the treated one, false if it is among the controls.
     pub treated: bool,
 }
 
-/// The logits each stratum enters.
+/// Returns the active logits that each stratum enters. `betas` holds the coefficients by logit, `None` for an inactive
+/// one.
 pub(crate) fn logit_parts(plan: &Plan, betas: &[Option<Vec<f64>>]) -> ByStratum<LogitPart> {
     let mut out = ByStratum::new(plan);
     for (index, logit) in plan.comparisons.logits.iter().enumerate() {

@@ -1,5 +1,6 @@
-//! `Influence` over some of its columns: a pair of column sets at a time, as cells share controls and the products between two sets
-//! are not zero (DESIGN §3). A task is cut like this when even one shard's partial is too large for a worker.
+//! `Influence` tasks over some of the extended columns. Columns are cut into sets, and a task takes a pair of sets,
+//! since cells share controls and the products between two sets are not zero (DESIGN §3). Tasks are cut like this when
+//! even one shard's partial is too large for a worker.
 
 use stagger_estimator::influence::{ClusterPartial, InfluencePartial};
 
@@ -9,7 +10,8 @@ use crate::partial::{InfluenceSums, Partial};
 use crate::worker::protocol::Part;
 
 impl StageInput {
-    /// Sets that the columns can be cut into at most, given the number of columns that every pair takes.
+    /// Returns the largest number of sets that the columns can be cut into; `fixed` is the number of columns that every
+    /// pair includes.
     pub(crate) fn sets(&self, fixed: usize) -> usize {
         match self {
             Self::Influence { columns, .. } => columns.iter().filter(|&&c| c >= fixed).count(),
@@ -17,23 +19,23 @@ impl StageInput {
         }
     }
 
-    /// The same over the columns of a pair of sets; the first `fixed` extended columns belong to every pair. Other stages have no
-    /// columns and stay whole.
+    /// Returns the same input restricted to the columns of a pair of sets. The first `fixed` extended columns belong to
+    /// every pair. Stages without columns stay whole.
     pub(crate) fn restricted(&self, part: Part, fixed: usize) -> Self {
         let mut out = self.clone();
         if let Self::Influence { columns, draws, .. } = &mut out {
             let taken = positions(columns, part, fixed);
             *columns = taken.iter().map(|&at| columns[at]).collect();
-            // A set's draws come with the pair of itself.
+            // The draws of a set belong to the pair of the set with itself.
             *draws = if part.a == part.b { *draws } else { 0 };
         }
         out
     }
 
-    /// The whole partial from those of all pairs of sets; of a stage without columns each of them is whole.
+    /// Assembles the whole partial from those of all pairs of sets; in a stage without columns each of them is whole.
     ///
     /// # Errors
-    /// Partials of another stage.
+    /// Partials of another stage, and no partial.
     pub(crate) fn assembled<'a>(
         &self,
         mut parts: impl Iterator<Item = (Part, &'a Partial)>,
@@ -59,7 +61,7 @@ impl StageInput {
     }
 }
 
-/// Which of the columns a pair of sets takes, ascending.
+/// Positions of the columns that a pair of sets includes, ascending.
 fn positions(columns: &[usize], part: Part, fixed: usize) -> Vec<usize> {
     let first = columns.iter().position(|&c| c >= fixed).unwrap_or(columns.len());
     let own = columns.len() - first;
@@ -84,7 +86,7 @@ fn empty(columns: usize, draws: usize, like: &InfluenceSums) -> InfluenceSums {
     }
 }
 
-/// Puts the sums of some columns in their place among all.
+/// Writes the sums of some columns to their places in the sums of all columns.
 pub(crate) fn place(all: &mut InfluencePartial, part: &InfluencePartial, columns: &[usize]) {
     for (i, &row) in columns.iter().enumerate() {
         for (j, &column) in columns.iter().enumerate() {
