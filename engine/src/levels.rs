@@ -19,7 +19,7 @@ const MOST_LEVELS: usize = 2_000;
 /// Replaces the values of every factor by the index of their level; returns the number of levels by column name.
 ///
 /// # Errors
-/// More than [`MOST_LEVELS`] levels, numbers beyond 2^53 as levels, and shards that can't be read.
+/// More than `MOST_LEVELS` levels, numbers beyond 2^53 as levels, and shards that can't be read.
 pub(crate) fn encode(
     panel: &mut Panel,
     mask: &SampleMask,

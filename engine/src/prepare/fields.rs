@@ -60,7 +60,7 @@ impl Encoder {
     /// Appends the slots of a column.
     ///
     /// # Errors
-    /// A column of another type, and more than [`MOST_TEXTS`] texts.
+    /// A column of another type, and more than `MOST_TEXTS` texts.
     pub(crate) fn encode(
         &mut self,
         columns: &Columns,
