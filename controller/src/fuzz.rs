@@ -1,22 +1,18 @@
 //! Mutated results, event logs and draws come to an error or to a report: no panic, no hang, no memory beyond a bound.
 
-#[allow(unreachable_pub, unused_imports)]
-#[path = "../../tests/src/fuzz/mod.rs"]
-mod harness;
-
 use std::path::{Path, PathBuf};
 
 use faer::Mat;
-use harness::{Bounded, Target, fuzz, scratch};
 use stagger_engine::aggregate::{AggregateOptions, InferenceOverrides, aggregate_saved};
 use stagger_engine::event_log::parse;
 use stagger_engine::result::SavedResult;
 use stagger_engine::run::{RunFacts, RunOutput};
+use stagger_test_support::fuzz::{Bounded, Target, fuzz, scratch};
+use stagger_test_support::results;
 
 use crate::report::aggregation::KINDS;
 use crate::report::checksums::CHECKSUMS;
 use crate::report::document::{Sources, document, html, latex, markdown};
-use crate::report::fixture;
 use crate::report::folder::{RESULT, Staging};
 use crate::report::load::load;
 use crate::report::pictures::files::natural_svg;
@@ -31,7 +27,7 @@ static ALLOCATOR: Bounded = Bounded;
 /// A saved result of few draws, in a folder of this process's own.
 fn saved(name: &str) -> PathBuf {
     let folder = scratch(name).join("result");
-    let mut saved = fixture::bootstrap();
+    let mut saved: SavedResult = results::bootstrap();
     saved.extended.spec.biters = 20;
     let columns = saved.extended.covariance.size();
     let draws = Some(Mat::from_fn(20, columns, |i, j| ((i * 31 + j * 7) % 13) as f64 - 6.0));

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use stagger_engine::cloud::{
-    CloudOptions, CloudOutput, Invoked, Invoker, Limits, RunRequest, Settings, Threads, resume, start,
+    CloudOptions, CloudOutput, Invoked, Invoker, RunRequest, Settings, Threads, resume, start,
 };
 use stagger_engine::events::RunState;
 use stagger_engine::forecast::Prefer;
@@ -19,33 +19,18 @@ use stagger_engine::schedule::{Function, Policy, Rates};
 use stagger_engine::signal::Signal;
 use stagger_engine::spec::RunSpec;
 use stagger_engine::worker::protocol::{Invocation, VERSION};
+use stagger_test_support::runs;
 
-const MPDTA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/mpdta.parquet");
+fn inputs() -> [String; 1] {
+    [stagger_test_support::mpdta().display().to_string()]
+}
 
 fn spec() -> RunSpec {
-    RunSpec {
-        yname: "lemp".into(),
-        tname: "year".into(),
-        idname: "countyreal".into(),
-        gname: "first.treat".into(),
-        xformla: Some("~ lpop".into()),
-        biters: 100,
-        ..RunSpec::default()
-    }
+    RunSpec { xformla: Some("~ lpop".into()), biters: 100, ..runs::mpdta_spec() }
 }
 
 fn request(folder: &Path, specs: Vec<(Option<String>, RunSpec)>) -> RunRequest {
-    RunRequest {
-        version: VERSION.into(),
-        inputs: vec![MPDTA.into()],
-        specs,
-        stores: folder.join("panels").display().to_string(),
-        command: Vec::new(),
-        functions: Vec::new(),
-        limits: Limits::default(),
-        prepare: None,
-        pool: None,
-    }
+    runs::request(VERSION, &inputs(), &specs, &folder.join("panels").display().to_string())
 }
 
 fn options() -> CloudOptions {
@@ -68,7 +53,7 @@ fn json(output: &CloudOutput) -> Vec<String> {
 }
 
 fn direct(spec: &RunSpec) -> String {
-    let output = run(&[MPDTA.into()], spec, &RunOptions::default(), &|_| {}).unwrap();
+    let output = run(&inputs(), spec, &RunOptions::default(), &|_| {}).unwrap();
     serde_json::to_string(&output.saved.result).unwrap()
 }
 

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
+use stagger_test_support::tables::write_parquet;
 use tempfile::TempDir;
 
 use crate::cli::estimate;
 use crate::layouts::{hive, row_groups, shuffled, split};
-use crate::tables::write_parquet;
 
 /// A table in memory, a folder for its layouts, and specifications.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use crate::tables::{is_balanced, read_parquet};
+use stagger_test_support::tables::{is_balanced, read_parquet};
 
 /// One reference case: one line of `fixtures/golden/*.jsonl`.
 #[derive(Clone, Debug)]

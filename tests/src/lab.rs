@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use arrow::array::RecordBatch;
 use serde_json::Value;
+use stagger_test_support::panels::COLUMNS;
+use stagger_test_support::tables::write_parquet;
 use tempfile::TempDir;
 
 use crate::cli::estimate;
 use crate::compare::{assert_all_close, floats};
-use crate::panels::COLUMNS;
-use crate::tables::write_parquet;
 use crate::tolerance::ROUNDING;
 
 /// A folder of panels.

@@ -8,8 +8,8 @@ use arrow::datatypes::DataType;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{WriterProperties, WriterVersion};
 
-use crate::panels::Random;
-use crate::tables::{
+use stagger_test_support::panels::Random;
+use stagger_test_support::tables::{
     numbers, rows, rows_where, with_type, without_column, write_csv, write_parquet, write_parquet_with,
 };
 

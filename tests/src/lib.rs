@@ -1,11 +1,9 @@
 //! Helpers of the end-to-end tests: they drive the `stagger` program as a user does and read R's reference values.
 //!
 //! - [`cli`]: find and run the program.
-//! - [`fuzz`]: mutated files, and what reading them must not do.
 //! - [`golden`]: the reference cases of `fixtures/golden`, read at run time.
 //! - [`compare`] and [`tolerance`]: a result against its reference, and how close is close enough.
 //! - [`judge`]: which of R's numbers has which counterpart.
-//! - [`panels`] and [`tables`]: simulate small panels; read, reshape and write them.
 //! - [`mod@bench`]: one table in many layouts, and results that must be the same bytes.
 //! - [`lab`]: estimates on tables in memory, and whether two results are the same.
 //! - [`layouts`]: the same rows in other files, orders, encodings and types.
@@ -24,14 +22,12 @@ pub mod bench;
 pub mod cli;
 pub mod compare;
 pub mod diagnosed;
-pub mod fuzz;
 pub mod golden;
 pub mod judge;
 pub mod lab;
 pub mod layouts;
 pub mod localstack;
 pub mod matrix;
-pub mod panels;
 pub mod proxy;
 pub mod pty;
 pub mod queue;
@@ -42,5 +38,4 @@ pub mod simulation;
 pub mod spoiled;
 pub mod stack;
 pub mod stores;
-pub mod tables;
 pub mod tolerance;

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
 use serde_json::Value;
+use stagger_test_support::tables::numbers;
 
 use crate::compare::{assert_close, floats};
-use crate::tables::numbers;
 use crate::tolerance::CLOSED_FORM;
 
 /// Rows and what is to be estimated from them.
@@ -171,8 +171,8 @@ impl Place {
 mod tests {
     use super::*;
     use crate::golden::case;
-    use crate::tables::{floats as number_column, ints, read_parquet, table};
     use serde_json::json;
+    use stagger_test_support::tables::{floats as number_column, ints, read_parquet, table};
 
     #[test]
     fn four_means() {

@@ -2,7 +2,7 @@
 
 use arrow::array::RecordBatch;
 
-use crate::tables::numbers;
+use stagger_test_support::tables::numbers;
 
 /// Controls with a score from here on weigh nothing.
 pub const TRIM: f64 = 0.995;
@@ -225,8 +225,9 @@ fn solve(mut system: Vec<Vec<f64>>) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
+    use stagger_test_support::tables::{floats, ints, table};
+
     use super::*;
-    use crate::tables::{floats, ints, table};
 
     /// Treated and controls by a covariate that is 0 or 1: scores are shares.
     #[test]

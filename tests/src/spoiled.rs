@@ -4,11 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
+use stagger_test_support::panels::{COLUMNS, Panel};
+use stagger_test_support::tables::write_parquet;
 use tempfile::TempDir;
 
 use crate::cli::{self, Output, estimate_args, path_str};
-use crate::panels::{COLUMNS, Panel};
-use crate::tables::write_parquet;
 
 /// A panel to spoil, and the folder that it lies in.
 #[derive(Debug)]

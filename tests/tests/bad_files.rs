@@ -5,13 +5,13 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use stagger_tests::cli::{self, command, estimate_args, note, path_str, words};
-use stagger_tests::layouts::encodings;
-use stagger_tests::panels::{COLUMNS, Panel};
-use stagger_tests::spoiled::Spoiled;
-use stagger_tests::tables::{
+use stagger_test_support::panels::{COLUMNS, Panel};
+use stagger_test_support::tables::{
     numbers, rows, texts, with_column, with_type, without_column, write_parquet, write_parquet_with,
 };
+use stagger_tests::cli::{self, command, estimate_args, note, path_str, words};
+use stagger_tests::layouts::encodings;
+use stagger_tests::spoiled::Spoiled;
 
 #[test]
 fn empty_inputs() {

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Date32Array, Int64Array, RecordBatch};
 use arrow::compute::concat_batches;
 use serde_json::Value;
-use stagger_tests::cli::{Output, estimate};
-use stagger_tests::compare::{entries, floats};
-use stagger_tests::panels::Panel;
-use stagger_tests::spoiled::Spoiled;
-use stagger_tests::tables::{
+use stagger_test_support::panels::Panel;
+use stagger_test_support::tables::{
     column, floats as numbers_column, numbers, rows, rows_where, table, texts, with_column, with_values,
     write_parquet,
 };
+use stagger_tests::cli::{Output, estimate};
+use stagger_tests::compare::{entries, floats};
+use stagger_tests::spoiled::Spoiled;
 
 /// The warnings of a result, joined.
 fn warnings(result: &Value) -> String {

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::compute::concat_batches;
 use serde_json::Value;
+use stagger_test_support::panels::{Panel, ragged};
+use stagger_test_support::tables::{
+    ints, numbers, rows, rows_where, texts, with_column, with_values, without_column, write_parquet,
+};
 use stagger_tests::cli::estimate;
 use stagger_tests::compare::floats;
 use stagger_tests::lab::assert_cells_within;
-use stagger_tests::panels::{Panel, ragged};
 use stagger_tests::spoiled::Spoiled;
-use stagger_tests::tables::{
-    ints, numbers, rows, rows_where, texts, with_column, with_values, without_column, write_parquet,
-};
 use stagger_tests::tolerance::ROUNDING;
 
 const PNAME: &str = "--pname eligible";

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use stagger_test_support::panels::{COLUMNS, Panel};
 use stagger_tests::cli::{self, Output, command, estimate, path_str, run, words, workspace};
 use stagger_tests::golden::{case, data};
-use stagger_tests::panels::{COLUMNS, Panel};
 use tempfile::TempDir;
 
 /// The README's example.
@@ -331,7 +331,7 @@ fn saved_folder_is_complete() {
     for (key, value) in printed.as_object().expect("an object") {
         assert_eq!(&result[key], value, "result.json and --json disagree on {key}");
     }
-    let draws = stagger_tests::tables::read_parquet(&saved.join("draws.parquet"));
+    let draws = stagger_test_support::tables::read_parquet(&saved.join("draws.parquet"));
     assert_eq!(draws.num_rows(), 120);
     // A second run replaces the result; without draws their file goes.
     estimate(&data("mpdta"), &format!("{MPDTA} --bstrap false --out {}", path_str(&saved))).success();

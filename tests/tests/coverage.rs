@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use serde_json::Value;
+use stagger_test_support::panels::COLUMNS;
 use stagger_tests::cli::{self, estimate, note, path_str, words};
 use stagger_tests::compare::floats;
-use stagger_tests::panels::COLUMNS;
 
 /// Simulated panels.
 const PANELS: u64 = 1000;

@@ -6,9 +6,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use serde_json::Value;
+use stagger_test_support::tables::numbers;
 use stagger_tests::cli::{Output, run, words};
 use stagger_tests::spoiled::Spoiled;
-use stagger_tests::tables::numbers;
 
 const NAMES: &str = "--yname y --tname t --idname id --gname g --bstrap false";
 

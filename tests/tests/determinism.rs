@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
+use stagger_test_support::panels::{COLUMNS, Panel};
+use stagger_test_support::tables::{
+    column, numbers, read_parquet, texts, with_column, with_values, write_parquet,
+};
 use stagger_tests::bench::{Bench, assert_same};
 use stagger_tests::cli::{self, command, estimate, estimate_args, note, path_str};
 use stagger_tests::compare::assert_all_close;
 use stagger_tests::golden::data;
 use stagger_tests::layouts::{csv, encodings, shuffled, split, typed, written};
-use stagger_tests::panels::{COLUMNS, Panel};
-use stagger_tests::tables::{column, numbers, read_parquet, texts, with_column, with_values, write_parquet};
 use stagger_tests::tolerance::ROUNDING;
 
 /// Specifications that reach different code: weights, clusters, time-varying covariates, factors, both control groups.

@@ -5,12 +5,12 @@
 use std::path::PathBuf;
 
 use arrow::array::RecordBatch;
+use stagger_test_support::panels::{Panel, ragged};
+use stagger_test_support::tables::read_parquet;
 use stagger_tests::bench::{Bench, assert_same};
 use stagger_tests::cli::{self, command, estimate, estimate_args};
 use stagger_tests::golden::data;
 use stagger_tests::layouts::{csv, encodings, written};
-use stagger_tests::panels::{Panel, ragged};
-use stagger_tests::tables::read_parquet;
 
 const COLUMNS: &str = "--yname y --tname time --gname group --biters 200 --bstrap true";
 const ID: &str = "--idname id";

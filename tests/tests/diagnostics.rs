@@ -4,17 +4,17 @@ use std::path::Path;
 
 use arrow::array::RecordBatch;
 use serde_json::Value;
+use stagger_test_support::panels::Panel;
+use stagger_test_support::tables::{
+    floats as number_column, ints, numbers, read_parquet, rows_where, table, with_column, with_values,
+};
 use stagger_tests::bench::{Bench, assert_same};
 use stagger_tests::cli::estimate;
 use stagger_tests::compare::{assert_all_close, assert_close, floats};
 use stagger_tests::diagnosed::{Checked, SUMMED, entries, labels, number};
 use stagger_tests::golden::data;
 use stagger_tests::lab::Lab;
-use stagger_tests::panels::Panel;
 use stagger_tests::scores::{Subject, distinct};
-use stagger_tests::tables::{
-    floats as number_column, ints, numbers, read_parquet, rows_where, table, with_column, with_values,
-};
 
 const MPDTA: &str = "--yname lemp --tname year --idname countyreal --gname first.treat";
 const PANEL: &str = "--yname y --tname time --idname id --gname group";

@@ -21,7 +21,8 @@ use stagger_engine::prepare::{PrepareOptions, prepare};
 use stagger_engine::run::{RunOptions, run};
 use stagger_engine::spec::RunSpec;
 use stagger_engine::store::{Condition, MemoryStore, Storage, runtime};
-use stagger_tests::fuzz::{Bounded, Target, fuzz, fuzz_within, scratch};
+use stagger_test_support::fuzz::{Bounded, Target, fuzz, fuzz_within, scratch};
+use stagger_test_support::runs;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 #[global_allocator]
@@ -32,14 +33,10 @@ const PERIODS: usize = 4;
 
 fn spec() -> RunSpec {
     RunSpec {
-        yname: "y".into(),
-        tname: "time".into(),
-        idname: "id".into(),
-        gname: "group".into(),
         xformla: Some("~ x".into()),
         est_method: stagger_engine::spec::EstMethod::Reg,
         bstrap: false,
-        ..RunSpec::default()
+        ..runs::spec("y", "time", "id", "group")
     }
 }
 

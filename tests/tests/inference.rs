@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use serde_json::Value;
+use stagger_test_support::panels::{COLUMNS, Panel, ragged};
+use stagger_test_support::tables::{
+    column, ints, numbers, numbers_of, read_parquet, rows_where, with_column, write_parquet,
+};
 use stagger_tests::cli::{estimate, path_str};
 use stagger_tests::compare::{assert_all_close, assert_close, floats, rows};
 use stagger_tests::golden::data;
 use stagger_tests::matrix::{Rows, add, block, eigenvalues, frobenius, second_moments, trace};
-use stagger_tests::panels::{COLUMNS, Panel, ragged};
-use stagger_tests::tables::{
-    column, ints, numbers, numbers_of, read_parquet, rows_where, with_column, write_parquet,
-};
 use stagger_tests::tolerance::{IQR_SE_SD, MONTE_CARLO_SDS, ROUNDING, bootstrap_se};
 
 fn folder() -> tempfile::TempDir {

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use arrow::array::RecordBatch;
 use serde_json::Value;
+use stagger_test_support::panels::{Panel, ragged};
+use stagger_test_support::tables::{ints, numbers, read_parquet, rows, with_column, with_values};
 use stagger_tests::cli::estimate;
 use stagger_tests::compare::{assert_all_close, assert_close, floats};
 use stagger_tests::golden::data;
 use stagger_tests::lab::{Lab, assert_cells_within, assert_estimates_within};
-use stagger_tests::panels::{Panel, ragged};
 use stagger_tests::reference::Sample;
-use stagger_tests::tables::{ints, numbers, read_parquet, rows, with_column, with_values};
 use stagger_tests::tolerance::{CLOSED_FORM, IQR_SE_SD, MONTE_CARLO_SDS, REFIT};
 
 const COLUMNS: &str = "--yname y --tname time --gname group";

@@ -5,10 +5,10 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use stagger_test_support::panels::Random;
 use stagger_tests::bench::assert_same;
 use stagger_tests::cli::{command, estimate, finish, note, path_str, words, workspace};
 use stagger_tests::localstack::LocalStack;
-use stagger_tests::panels::Random;
 use stagger_tests::proxy::{Fault, FaultyProxy, Plan, Rule};
 use stagger_tests::stack::Stack;
 

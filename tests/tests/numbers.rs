@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use arrow::array::RecordBatch;
 use serde_json::Value;
-use stagger_tests::cli::{Output, estimate, path_str};
-use stagger_tests::compare::{assert_all_close, assert_close, entries, floats};
-use stagger_tests::panels::{COLUMNS, Panel, ragged};
-use stagger_tests::tables::{
+use stagger_test_support::panels::{COLUMNS, Panel, ragged};
+use stagger_test_support::tables::{
     floats as float_column, ints, numbers, rows, rows_where, table, with_column, with_values, write_parquet,
 };
+use stagger_tests::cli::{Output, estimate, path_str};
+use stagger_tests::compare::{assert_all_close, assert_close, entries, floats};
 use tempfile::TempDir;
 
 /// A folder of panels.
@@ -82,7 +82,7 @@ fn assert_same_figures(what: &str, a: &Value, b: &Value, relative: f64) {
 
 /// 160 units over two periods, half of them treated in 2; the chance of treatment rises with x, the weights `w` with it too.
 fn selected(steep: f64, weight: impl Fn(f64, bool) -> f64) -> RecordBatch {
-    let mut random = stagger_tests::panels::Random::new(5);
+    let mut random = stagger_test_support::panels::Random::new(5);
     let (mut id, mut time, mut group) = (Vec::new(), Vec::new(), Vec::new());
     let (mut y, mut x, mut w) = (Vec::new(), Vec::new(), Vec::new());
     for unit in 0..160_i64 {

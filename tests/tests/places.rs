@@ -5,10 +5,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use stagger_test_support::panels::{COLUMNS, Panel};
+use stagger_test_support::tables::write_parquet;
 use stagger_tests::cli::{self, Output, command, estimate_args, path_str, words};
-use stagger_tests::panels::{COLUMNS, Panel};
 use stagger_tests::spoiled::Spoiled;
-use stagger_tests::tables::write_parquet;
 
 /// A panel and a result of it in `result`.
 fn saved() -> Spoiled {

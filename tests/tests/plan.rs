@@ -8,9 +8,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::Value;
+use stagger_test_support::panels::{COLUMNS, Panel};
+use stagger_test_support::tables::write_parquet;
 use stagger_tests::cli::{Output, command, path_str, run, words, workspace};
-use stagger_tests::panels::{COLUMNS, Panel};
-use stagger_tests::tables::write_parquet;
 use tempfile::TempDir;
 
 const MPDTA: &str = "--yname lemp --tname year --idname countyreal --gname first.treat --xformla '~ lpop'";

@@ -3,14 +3,14 @@
 
 use arrow::array::RecordBatch;
 use serde_json::Value;
+use stagger_test_support::panels::{COLUMNS, Panel};
+use stagger_test_support::tables::{
+    floats as number_column, ints, numbers, read_parquet, rows_where, table, with_column, with_values,
+};
 use stagger_tests::cli::estimate;
 use stagger_tests::compare::{assert_all_close, assert_close, entries, floats};
 use stagger_tests::golden::data;
 use stagger_tests::lab::{Lab, assert_estimates_within, assert_same_estimates};
-use stagger_tests::panels::{COLUMNS, Panel};
-use stagger_tests::tables::{
-    floats as number_column, ints, numbers, read_parquet, rows_where, table, with_column, with_values,
-};
 use stagger_tests::tolerance::{REFIT, ROUNDING};
 
 /// Methods, control groups and weights, each in one specification at least.
@@ -147,7 +147,7 @@ fn counted(counts: &[(i64, i64, usize)]) -> RecordBatch {
         counts.iter().flat_map(|&(g, x, n)| std::iter::repeat_n((g, x), n)).collect();
     let cells: Vec<(usize, i64)> =
         (0..units.len()).flat_map(|unit| (1..=4).map(move |time| (unit, time))).collect();
-    let mut random = stagger_tests::panels::Random::new(9);
+    let mut random = stagger_test_support::panels::Random::new(9);
     table(vec![
         ("id", ints(cells.iter().map(|(unit, _)| *unit as i64))),
         ("time", ints(cells.iter().map(|(_, time)| *time))),
@@ -284,7 +284,7 @@ fn nearly_collinear_covariates() {
 fn factors_are_indicators() {
     let (lab, panel) = (Lab::new(), read_parquet(&data("panel_w")));
     let region = numbers(&panel, "region");
-    let text = stagger_tests::tables::texts(region.iter().map(|r| format!("region {r}")));
+    let text = stagger_test_support::tables::texts(region.iter().map(|r| format!("region {r}")));
     let mut wide = with_column(&panel, "name", text);
     let mut levels = region.clone();
     levels.sort_by(f64::total_cmp);

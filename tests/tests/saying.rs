@@ -4,12 +4,12 @@ use std::fs;
 
 use arrow::array::RecordBatch;
 use serde_json::Value;
+use stagger_test_support::panels::{COLUMNS, Panel};
+use stagger_test_support::tables::{floats as numbers_column, numbers, rows_where, with_column, with_values};
 use stagger_tests::cli::{Output, path_str, run, words};
 use stagger_tests::compare::{assert_close, entries};
 use stagger_tests::lab::Lab;
-use stagger_tests::panels::{COLUMNS, Panel};
 use stagger_tests::spoiled::Spoiled;
-use stagger_tests::tables::{floats as numbers_column, numbers, rows_where, with_column, with_values};
 
 /// Runs the words of a line.
 fn stagger(line: &str) -> Output {
@@ -350,7 +350,7 @@ fn hints_can_be_followed_as_they_stand() {
         let ids = numbers(&panel, "id");
         let keep = |row: usize| times[row] != ids[row] % 5.0 + 1.0;
         let rows: Vec<usize> = (0..panel.num_rows()).filter(|&row| keep(row)).collect();
-        stagger_tests::tables::rows(&panel, rows)
+        stagger_test_support::tables::rows(&panel, rows)
     };
     let cases: [(&RecordBatch, &str); 4] = [
         (&three, "--bstrap false"),

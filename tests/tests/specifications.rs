@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use serde_json::Value;
+use stagger_test_support::panels::{Panel, Random, ragged};
+use stagger_test_support::tables::{floats, ints, numbers, texts, with_column, with_values, write_parquet};
 use stagger_tests::bench::assert_same;
 use stagger_tests::cli::{self, Output, path_str, words};
-use stagger_tests::panels::{Panel, Random, ragged};
-use stagger_tests::tables::{floats, ints, numbers, texts, with_column, with_values, write_parquet};
 use tempfile::TempDir;
 
 /// A table, and specifications of it: options by name.

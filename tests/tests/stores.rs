@@ -4,12 +4,12 @@
 use std::path::Path;
 
 use arrow::array::RecordBatch;
+use stagger_test_support::panels::{Panel, ragged};
+use stagger_test_support::tables::{floats, numbers, read_parquet, with_column};
 use stagger_tests::bench::{Bench, assert_same};
 use stagger_tests::cli::estimate;
 use stagger_tests::golden::data;
-use stagger_tests::panels::{Panel, ragged};
 use stagger_tests::stores::{prepare, shards};
-use stagger_tests::tables::{floats, numbers, read_parquet, with_column};
 
 const COLUMNS: &str = "--yname y --tname time --gname group --biters 100 --bstrap true";
 /// No store fits in this, so that it is read shard by shard; preparing takes what it needs at least.

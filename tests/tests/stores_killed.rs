@@ -3,9 +3,9 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use stagger_test_support::panels::{Panel, Random};
 use stagger_tests::bench::Bench;
 use stagger_tests::cli::{estimate, note};
-use stagger_tests::panels::{Panel, Random};
 use stagger_tests::stores::{files, prepare, prepare_command};
 
 const OPTIONS: &str = "--yname y --tname time --gname group --xformla '~ x1 + xt' --bstrap false";

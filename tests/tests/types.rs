@@ -11,14 +11,14 @@ use arrow::array::{
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, TimeUnit, i256};
 use serde_json::Value;
+use stagger_test_support::panels::{COLUMNS, Panel};
+use stagger_test_support::tables::{
+    ints, numbers, rows_where, texts, with_column, with_type, without_column, write_csv, write_parquet,
+};
 use stagger_tests::cli::estimate;
 use stagger_tests::compare::floats;
 use stagger_tests::lab::{Lab, assert_same_estimates};
-use stagger_tests::panels::{COLUMNS, Panel};
 use stagger_tests::stores::prepare;
-use stagger_tests::tables::{
-    ints, numbers, rows_where, texts, with_column, with_type, without_column, write_csv, write_parquet,
-};
 
 fn default_panel() -> RecordBatch {
     Panel::default().simulate()
@@ -425,7 +425,7 @@ fn dates_come_from_tables_and_folders_too() {
             .collect();
         write_parquet(
             &folder.join("part.parquet"),
-            &without_column(&stagger_tests::tables::rows(&months, rows), "time"),
+            &without_column(&stagger_test_support::tables::rows(&months, rows), "time"),
         );
     }
     let own = on(&root, "");
@@ -487,7 +487,7 @@ fn fractions_of_single_precision_keep_their_event_times() {
     let plain = lab.run(&panel, "");
     let twelfths = |column: &str| {
         let of = |v: i64| if v == 0 { 0.0 } else { 2001.0 + v as f64 / 12.0 };
-        stagger_tests::tables::floats(whole(&panel, column).into_iter().map(of))
+        stagger_test_support::tables::floats(whole(&panel, column).into_iter().map(of))
     };
     let exact = with_column(&with_column(&panel, "time", twelfths("time")), "group", twelfths("group"));
     for (time, group) in [

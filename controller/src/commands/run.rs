@@ -234,12 +234,14 @@ pub(crate) fn say(quiet: bool, line: &str) {
 
 #[cfg(test)]
 mod tests {
+    use stagger_engine::result::SavedResult;
+    use stagger_test_support::results;
+
     use super::*;
-    use crate::report::fixture;
 
     #[test]
     fn a_named_line_is_the_line_of_its_own_run_with_the_name_first() {
-        let result = fixture::troubled().result;
+        let result = results::troubled::<SavedResult>().result;
         let own = result_line(None, &result).unwrap();
         let named = result_line(Some("a \"b\""), &result).unwrap();
         assert_eq!(named, format!("{{\"spec\":\"a \\\"b\\\"\",{}", &own[1..]));

@@ -152,12 +152,13 @@ pub(super) fn window(aggte: &Aggte) -> String {
 
 #[cfg(test)]
 mod tests {
+    use stagger_test_support::results;
+
     use super::*;
-    use crate::report::fixture;
 
     #[test]
     fn report_of_one_aggregation() {
-        let saved = fixture::bootstrap();
+        let saved: SavedResult = results::bootstrap();
         let mut dynamic = saved.result.aggte["dynamic"].clone();
         dynamic.balance_e = Some(Num(1.0));
         insta::assert_snapshot!(aggregation_report(&saved, &dynamic, 0.05, Bands::Simultaneous), @r#"
@@ -194,7 +195,7 @@ mod tests {
 
     #[test]
     fn simple_has_no_effects() {
-        let saved = fixture::bootstrap();
+        let saved: SavedResult = results::bootstrap();
         assert!(effects_table(&saved.result.aggte["simple"], 0.05, Bands::Pointwise).is_none());
     }
 

@@ -73,12 +73,13 @@ pub(crate) fn read(
 
 #[cfg(test)]
 mod tests {
+    use stagger_test_support::results;
+
     use super::*;
-    use crate::report::fixture;
 
     #[test]
     fn a_triangle_is_the_whole_matrix_again() {
-        let saved = fixture::bootstrap();
+        let saved = results::bootstrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(COVARIANCE);
         write(&saved, File::create(&path).unwrap()).unwrap();
@@ -91,7 +92,7 @@ mod tests {
 
     #[test]
     fn another_run_and_another_size_are_refused() {
-        let saved = fixture::bootstrap();
+        let saved = results::bootstrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(COVARIANCE);
         write(&saved, File::create(&path).unwrap()).unwrap();

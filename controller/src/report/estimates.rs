@@ -181,12 +181,13 @@ fn warnings(result: &RunResult) -> String {
 
 #[cfg(test)]
 mod tests {
+    use stagger_test_support::results;
+
     use super::*;
-    use crate::report::fixture;
 
     #[test]
     fn bootstrap_run() {
-        insta::assert_snapshot!(run_report(&fixture::bootstrap()), @r#"
+        insta::assert_snapshot!(run_report(&results::bootstrap()), @r#"
         Reference: Callaway, B. and Sant'Anna, P. H. C. (2021).
           "Difference-in-Differences with Multiple Time Periods." Journal of
           Econometrics 225(2), 200-230.
@@ -243,7 +244,7 @@ mod tests {
 
     #[test]
     fn analytic_run_with_universal_base() {
-        let report = run_report(&fixture::universal());
+        let report = run_report(&results::universal());
         insta::assert_snapshot!(report, @r#"
         Reference: Callaway, B. and Sant'Anna, P. H. C. (2021).
           "Difference-in-Differences with Multiple Time Periods." Journal of
@@ -305,7 +306,7 @@ mod tests {
 
     #[test]
     fn nothing_is_wider_than_80_columns() {
-        for saved in [fixture::bootstrap(), fixture::universal(), fixture::troubled()] {
+        for saved in [results::bootstrap(), results::universal(), results::troubled()] {
             for line in run_report(&saved).lines() {
                 assert!(line.chars().count() <= 80, "{line}");
             }
@@ -314,7 +315,7 @@ mod tests {
 
     #[test]
     fn troubles_are_told() {
-        let report = run_report(&fixture::troubled());
+        let report = run_report(&results::troubled());
         let tail: Vec<&str> = report.lines().skip_while(|line| !line.starts_with("P-value")).collect();
         insta::assert_snapshot!(tail.join("\n"), @"
         P-value for pre-test of parallel trends assumption: not given, as in R, with
@@ -348,7 +349,7 @@ mod tests {
 
     #[test]
     fn triple_differences_of_cross_sections() {
-        let saved = fixture::triple();
+        let saved = results::triple();
         insta::assert_snapshot!(said(&saved), @r#"
         Reference: Ortiz-Villavicencio, M. and Sant'Anna, P. H. C. (2025). "Better
         Method: doubly robust. Sant'Anna, P. H. C. and Zhao, J. (2020). "Doubly Robust
@@ -381,7 +382,7 @@ mod tests {
 
     #[test]
     fn unbalanced_panels_say_so() {
-        let mut saved = fixture::troubled();
+        let mut saved: SavedResult = results::troubled();
         saved.extended.spec.allow_unbalanced_panel = true;
         let report = run_report(&saved);
         for line in [

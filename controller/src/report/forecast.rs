@@ -254,83 +254,26 @@ fn size(bytes: u64) -> String {
 mod tests {
     use stagger_engine::cloud::{Heavy, PoolFacts};
     use stagger_engine::forecast::{ContainerOptions, Files, ForecastOptions, Known, Prices, forecast_of};
-    use stagger_engine::panel_store::{
-        FORMAT, Field, FieldKind, KeyColumns, Manifest, ShardEntry, StratumEntry,
-    };
     use stagger_engine::spec::RunSpec;
+    use stagger_test_support::manifests::PreparedPanel;
+    use stagger_test_support::runs;
 
     use super::*;
-
-    /// 100 million units over ten periods, four cohorts and the never treated, one covariate.
-    fn billion() -> Manifest {
-        let (periods, units, shards) = (10u32, 100_000_000u64, 8192u64);
-        let field = |name: &str, outcome: bool| Field {
-            name: name.into(),
-            kind: FieldKind::Number,
-            outcome,
-            varies: outcome,
-            missing: false,
-            bytes: 8 * units * if outcome { u64::from(periods) } else { 1 },
-        };
-        let stratum = |cohort: Option<f64>| StratumEntry {
-            cohort,
-            eligible: true,
-            units: units / 5,
-            rows: vec![units / 5; periods as usize],
-        };
-        let shard = ShardEntry {
-            units: units.div_ceil(shards),
-            bytes: 1_140_000,
-            footer: 2_500,
-            checksum: String::new(),
-            footer_checksum: String::new(),
-        };
-        Manifest {
-            format: FORMAT,
-            fingerprint: String::new(),
-            cross_sections: false,
-            columns: KeyColumns {
-                id: "id".into(),
-                time: "t".into(),
-                group: "g".into(),
-                ..KeyColumns::default()
-            },
-            periods: (1..=periods).map(f64::from).collect(),
-            strata: [Some(4.0), Some(5.0), Some(6.0), Some(7.0), None].map(stratum).into(),
-            fields: vec![field("y", true), field("x", false)],
-            texts: Vec::new(),
-            units,
-            input_rows: units * u64::from(periods),
-            keyless_rows: 0,
-            cohortless_rows: 0,
-            remarks: Default::default(),
-            id_bytes: 5 * units,
-            unbalanced: false,
-            inputs: Vec::new(),
-            shards: vec![shard; shards as usize],
-        }
-    }
 
     fn report(files: Option<Files>) -> String {
         report_with(files, None)
     }
 
     fn report_with(files: Option<Files>, containers: Option<ContainerOptions>) -> String {
-        let spec = RunSpec {
-            yname: "y".into(),
-            tname: "t".into(),
-            idname: "id".into(),
-            gname: "g".into(),
-            xformla: Some("~ x".into()),
-            ..RunSpec::default()
-        };
+        let spec = RunSpec { xformla: Some("~ x1".into()), ..runs::spec("y", "time", "id", "group") };
         let options = ForecastOptions {
             threads: Some(16),
             memory_limit: Some(16_000_000_000),
             containers,
             ..ForecastOptions::new(Prices::built_in().unwrap())
         };
-        let found = forecast_of(&Known::made_up(billion(), files), &[(None, &spec)], &options).unwrap();
+        let known = Known::made_up(PreparedPanel::billion().manifest(), files);
+        let found = forecast_of(&known, &[(None, &spec)], &options).unwrap();
         forecast_report(&found)
     }
 

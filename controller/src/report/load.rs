@@ -163,10 +163,10 @@ fn load_draws(file: &Path, saved: &SavedResult, checked: &Checked) -> Result<Mat
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
     use crate::report::folder::Staging;
     use crate::report::save::save;
     use stagger_engine::run::{RunFacts, RunOutput};
+    use stagger_test_support::results;
 
     fn output(saved: SavedResult) -> RunOutput {
         let columns = saved.extended.covariance.size();
@@ -203,7 +203,7 @@ mod tests {
     fn a_saved_result_reads_back_to_the_bit() {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("out");
-        let written = output(fixture::bootstrap());
+        let written = output(results::bootstrap());
         saved_in(&folder, &written);
         for path in [folder.clone(), folder.join(RESULT)] {
             let loaded = load(&path).unwrap();
@@ -274,7 +274,7 @@ mod tests {
     #[test]
     fn cells_without_an_estimate_read_back() {
         let root = tempfile::tempdir().unwrap();
-        let mut saved = fixture::universal();
+        let mut saved: SavedResult = results::universal();
         saved.extended.covariance.set(5, 5, f64::NAN);
         saved_in(&root.path().join("out"), &output(saved));
         let loaded = load(&root.path().join("out")).unwrap();
@@ -286,7 +286,7 @@ mod tests {
     #[test]
     fn triple_differences_of_cross_sections_read_back() {
         let root = tempfile::tempdir().unwrap();
-        let written = output(fixture::triple());
+        let written = output(results::triple());
         saved_in(&root.path().join("out"), &written);
         let loaded = load(&root.path().join("out")).unwrap();
         assert_eq!(loaded.saved.extended.spec, written.saved.extended.spec);
@@ -297,8 +297,8 @@ mod tests {
     fn a_second_run_leaves_nothing_of_the_first() {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("out");
-        saved_in(&folder, &output(fixture::bootstrap()));
-        saved_in(&folder, &output(fixture::universal()));
+        saved_in(&folder, &output(results::bootstrap()));
+        saved_in(&folder, &output(results::universal()));
         assert!(!folder.join(DRAWS).exists());
         assert!(!load(&folder).unwrap().saved.extended.spec.bstrap);
     }
@@ -307,7 +307,7 @@ mod tests {
     fn lists_that_lack_an_entry_are_named() {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("out");
-        saved_in(&folder, &output(fixture::bootstrap()));
+        saved_in(&folder, &output(results::bootstrap()));
         let text = fs::read_to_string(folder.join(RESULT)).unwrap();
         let sound: Value = serde_json::from_str(&text).unwrap();
         let mut lists = Vec::new();
@@ -336,8 +336,8 @@ mod tests {
     fn troubles_are_named() {
         let root = tempfile::tempdir().unwrap();
         let at = |name: &str| root.path().join(name);
-        saved_in(&at("out"), &output(fixture::bootstrap()));
-        let mut other = fixture::bootstrap();
+        saved_in(&at("out"), &output(results::bootstrap()));
+        let mut other: SavedResult = results::bootstrap();
         other.extended.spec.seed = 1;
         saved_in(&at("other"), &output(other));
         fs::create_dir(at("empty")).unwrap();

@@ -8,8 +8,6 @@ pub(crate) mod diagnostics;
 pub(crate) mod document;
 pub(crate) mod doubles;
 pub(crate) mod estimates;
-#[cfg(test)]
-pub(crate) mod fixture;
 pub(crate) mod folder;
 pub(crate) mod forecast;
 pub(crate) mod load;

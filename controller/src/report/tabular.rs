@@ -224,8 +224,9 @@ pub(crate) fn as_io(path: &Path, error: ParquetError) -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use stagger_test_support::results;
+
     use super::*;
-    use crate::report::fixture;
 
     fn text(write: impl Fn(&mut dyn Write) -> io::Result<()>) -> String {
         let mut bytes = Vec::new();
@@ -235,7 +236,7 @@ mod tests {
 
     #[test]
     fn missing_numbers_are_empty_fields() {
-        let csv = text(|out| cells_csv(&fixture::universal().result.att_gt, out));
+        let csv = text(|out| cells_csv(&results::universal::<SavedResult>().result.att_gt, out));
         insta::assert_snapshot!(csv.lines().take(3).collect::<Vec<_>>().join("\n"), @"
         group,time,post,att,se,lci,uci,reason
         2004,2003,false,0,,,,
@@ -245,7 +246,8 @@ mod tests {
 
     #[test]
     fn aggregation_has_its_overall_effect_first() {
-        let csv = text(|out| aggregation_csv(&fixture::bootstrap().result.aggte["group"], out));
+        let csv =
+            text(|out| aggregation_csv(&results::bootstrap::<SavedResult>().result.aggte["group"], out));
         insta::assert_snapshot!(csv, @"
         type,overall,egt,att,se,lci,uci,reason
         group,true,,-0.032819597162241,0.0119807293351703,-0.05630139516769724,-0.009337799156784753,
@@ -266,7 +268,7 @@ mod tests {
 
     #[test]
     fn extended_columns_are_named_in_order() {
-        let names = extended_names(&fixture::bootstrap());
+        let names = extended_names(&results::bootstrap());
         assert_eq!(names.len(), 16);
         assert_eq!(&names[..5], ["ones", "share_2004", "share_2006", "share_2007", "att_2004_2004"]);
     }

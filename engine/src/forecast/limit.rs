@@ -51,46 +51,26 @@ pub(crate) fn check_memory(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
-    use parquet::arrow::ArrowWriter;
+    use stagger_test_support::panels::Panel;
+    use stagger_test_support::runs;
 
     use super::*;
     use crate::run::run;
 
     /// Forty cohorts over 42 periods: 1,640 cells of 280 units.
     fn many_cells(folder: &std::path::Path) -> String {
-        let (units, periods) = (280i64, 42i64);
-        let rows = || (0..units).flat_map(|unit| (1..=periods).map(move |t| (unit, t)));
-        let cohort = |unit: i64| if unit % 7 == 0 { 0 } else { 2 + unit % 40 };
-        let noise = |unit: i64, t: i64| (((unit * 131 + t * 17) * 7919 % 1009) as f64) / 1009.0;
-        let columns: Vec<(&str, ArrayRef)> = vec![
-            ("id", Arc::new(Int64Array::from_iter_values(rows().map(|(unit, _)| unit)))),
-            ("t", Arc::new(Int64Array::from_iter_values(rows().map(|(_, t)| t)))),
-            ("g", Arc::new(Int64Array::from_iter_values(rows().map(|(unit, _)| cohort(unit))))),
-            ("y", Arc::new(Float64Array::from_iter_values(rows().map(|(unit, t)| noise(unit, t))))),
-        ];
-        let batch = RecordBatch::try_from_iter(columns).unwrap();
-        let path = folder.join("many.parquet");
-        let mut writer =
-            ArrowWriter::try_new(std::fs::File::create(&path).unwrap(), batch.schema(), None).unwrap();
-        writer.write(&batch).unwrap();
-        writer.close().unwrap();
-        path.display().to_string()
+        let cohorts = (0..280).map(|unit| if unit % 7 == 0 { 0 } else { 2 + unit % 40 }).collect();
+        let panel = Panel { units: 280, periods: 42, cohorts, ..Panel::default() };
+        panel.write(folder, "many").display().to_string()
     }
 
     fn spec(draws: usize) -> RunSpec {
-        let name = |text: &str| text.to_owned();
+        let bootstrap = draws > 0;
         RunSpec {
-            yname: name("y"),
-            tname: name("t"),
-            idname: name("id"),
-            gname: name("g"),
-            bstrap: draws > 0,
-            cband: draws > 0,
+            bstrap: bootstrap,
+            cband: bootstrap,
             biters: draws,
-            ..RunSpec::default()
+            ..runs::spec("y", "time", "id", "group")
         }
     }
 

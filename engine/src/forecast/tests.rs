@@ -1,50 +1,24 @@
 //! Forecasts against runs and against what is known of made-up panels.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
-use parquet::arrow::ArrowWriter;
+use stagger_test_support::manifests::PreparedPanel;
+use stagger_test_support::panels::Panel;
+use stagger_test_support::runs;
 
 use super::*;
-use crate::panel_store::{
-    FORMAT, Field, FieldKind, KeyColumns, Manifest, PanelStore, ShardEntry, StratumEntry,
-};
+use crate::panel_store::{Manifest, PanelStore};
 use crate::prepare::{PrepareOptions, prepare};
 use crate::run::{Input, RunOptions, run_group};
 use crate::store::Storage;
 
 fn spec() -> RunSpec {
-    RunSpec {
-        yname: "y".into(),
-        tname: "t".into(),
-        idname: "id".into(),
-        gname: "g".into(),
-        xformla: Some("~ x".into()),
-        biters: 20,
-        ..RunSpec::default()
-    }
+    RunSpec { xformla: Some("~ x1".into()), biters: 20, ..runs::spec("y", "time", "id", "group") }
 }
 
 /// Units treated in 3, in 4 or never, as a file.
-fn write(path: &Path, units: i64, periods: i64) {
-    let rows = || (0..units).flat_map(|unit| (1..=periods).map(move |t| (unit, t)));
-    let noise = |a: i64, b: i64| {
-        let bits = ((a * 7 + b + 1) as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        ((bits ^ (bits >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 11) as f64 / (1u64 << 53) as f64
-    };
-    let columns: Vec<(&str, ArrayRef)> = vec![
-        ("id", Arc::new(Int64Array::from_iter_values(rows().map(|(unit, _)| unit)))),
-        ("t", Arc::new(Int64Array::from_iter_values(rows().map(|(_, t)| t)))),
-        ("g", Arc::new(Int64Array::from_iter_values(rows().map(|(unit, _)| [0, 3, 4][(unit % 3) as usize])))),
-        ("y", Arc::new(Float64Array::from_iter_values(rows().map(|(unit, t)| noise(unit, t))))),
-        ("x", Arc::new(Float64Array::from_iter_values(rows().map(|(unit, _)| noise(unit, -1))))),
-    ];
-    let batch = RecordBatch::try_from_iter(columns).unwrap();
-    let mut writer =
-        ArrowWriter::try_new(std::fs::File::create(path).unwrap(), batch.schema(), None).unwrap();
-    writer.write(&batch).unwrap();
-    writer.close().unwrap();
+fn write(folder: &Path, units: usize, periods: usize) -> String {
+    Panel { units, periods, ..Panel::default() }.write(folder, "panel").display().to_string()
 }
 
 fn options(memory: Option<u64>, rounds: Option<usize>) -> ForecastOptions {
@@ -67,9 +41,7 @@ fn threads(known: &Known, spec: &RunSpec, options: &ForecastOptions) -> BackendF
 #[test]
 fn bytes_and_requests_are_those_of_the_run() {
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("panel.parquet");
-    write(&file, 280_000, 4);
-    let inputs = [file.display().to_string()];
+    let inputs = [write(folder.path(), 280_000, 4)];
     let storage = Storage::open(&folder.path().join("store").display().to_string()).unwrap();
     prepare(&inputs, &[(None, &spec())], &storage, &PrepareOptions::default(), &|_| {}).unwrap();
     // All in memory, some of it, nothing of it; with draws and without.
@@ -99,9 +71,7 @@ fn bytes_and_requests_are_those_of_the_run() {
 #[test]
 fn files_are_counted_as_their_store_counts_them() {
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("panel.parquet");
-    write(&file, 30_000, 5);
-    let inputs = [file.display().to_string()];
+    let inputs = [write(folder.path(), 30_000, 5)];
     let storage = Storage::open(&folder.path().join("store").display().to_string()).unwrap();
     let made = prepare(&inputs, &[(None, &spec())], &storage, &PrepareOptions::default(), &|_| {}).unwrap();
     let own = spec();
@@ -116,53 +86,8 @@ fn files_are_counted_as_their_store_counts_them() {
     assert!((0.9..1.15).contains(&ratio), "{} bytes are forecast, {} are", guess.bytes(), true_one.bytes());
 }
 
-/// A hundred million units over ten periods.
 fn billion() -> Manifest {
-    let (periods, units, shards) = (10, 100_000_000u64, 8192u64);
-    let cohorts = [Some(4.0), Some(5.0), Some(6.0), Some(7.0), None];
-    let field = |name: &str, outcome: bool| Field {
-        name: name.into(),
-        kind: FieldKind::Number,
-        outcome,
-        varies: outcome,
-        missing: false,
-        bytes: 8 * units * if outcome { periods } else { 1 },
-    };
-    let own = units / cohorts.len() as u64;
-    let shard = ShardEntry {
-        units: units / shards + 1,
-        bytes: 1_300_000,
-        footer: 2_500,
-        checksum: String::new(),
-        footer_checksum: String::new(),
-    };
-    Manifest {
-        format: FORMAT,
-        fingerprint: String::new(),
-        cross_sections: false,
-        columns: KeyColumns { id: "id".into(), time: "t".into(), group: "g".into(), ..KeyColumns::default() },
-        periods: (1..=periods).map(|t| t as f64).collect(),
-        strata: cohorts
-            .iter()
-            .map(|&cohort| StratumEntry {
-                cohort,
-                eligible: true,
-                units: own,
-                rows: vec![own; periods as usize],
-            })
-            .collect(),
-        fields: vec![field("y", true), field("x", false)],
-        texts: Vec::new(),
-        units,
-        input_rows: units * periods,
-        keyless_rows: 0,
-        cohortless_rows: 0,
-        remarks: crate::load::Remarks::default(),
-        id_bytes: 5 * units,
-        unbalanced: false,
-        inputs: Vec::new(),
-        shards: vec![shard; shards as usize],
-    }
+    PreparedPanel::billion().manifest()
 }
 
 fn lambda(known: &Known, change: impl Fn(&mut ForecastOptions)) -> Result<BackendForecast> {

@@ -2,8 +2,10 @@
 
 use stagger_engine::forecast::{Files, Known};
 use stagger_engine::load::shards_of;
-use stagger_engine::panel_store::{FORMAT, Field, FieldKind, KeyColumns, Manifest, ShardEntry, StratumEntry};
+use stagger_engine::panel_store::Manifest;
 use stagger_engine::spec::RunSpec;
+use stagger_test_support::manifests::{PreparedPanel, ShardSize};
+use stagger_test_support::runs;
 
 /// Periods of every scenario.
 const PERIODS: u64 = 10;
@@ -79,75 +81,32 @@ pub fn scenarios() -> Vec<Scenario> {
     ]
 }
 
+fn covariates() -> Vec<String> {
+    (1..=COVARIATES).map(|i| format!("x{i}")).collect()
+}
+
 /// Doubly robust, never-treated controls, 1,000 draws: 72 cells.
 pub fn spec() -> RunSpec {
-    let covariates: Vec<String> = (1..=COVARIATES).map(|i| format!("x{i}")).collect();
-    RunSpec {
-        yname: "y".into(),
-        tname: "time".into(),
-        idname: "id".into(),
-        gname: "group".into(),
-        xformla: Some(format!("~ {}", covariates.join(" + "))),
-        ..RunSpec::default()
-    }
+    let formula = format!("~ {}", covariates().join(" + "));
+    RunSpec { xformla: Some(formula), ..runs::spec("y", "time", "id", "group") }
 }
 
 /// Eight cohorts and a tenth that is never treated.
 fn manifest(units: u64) -> Manifest {
-    let shards = shards_of(units) as u64;
-    let field = |name: String, outcome: bool| Field {
-        name,
-        kind: FieldKind::Number,
-        outcome,
-        varies: outcome,
-        missing: false,
-        bytes: 8 * units * if outcome { PERIODS } else { 1 },
+    let shards = shards_of(units);
+    let units_of = |cohort: Option<u64>| if cohort.is_some() { units * 9 / 80 } else { units / 10 };
+    let mut panel = PreparedPanel {
+        keys: ["id", "time", "group"],
+        periods: PERIODS,
+        cohorts: (3..=10).map(Some).chain([None]).map(|cohort| (cohort, units_of(cohort))).collect(),
+        covariates: covariates(),
+        id_bytes: (ID * units as f64) as u64,
+        shards,
+        shard: ShardSize { units: units / shards as u64, bytes: 0, footer: FOOTER },
     };
-    let fields: Vec<Field> = std::iter::once(field("y".into(), true))
-        .chain((1..=COVARIATES).map(|i| field(format!("x{i}"), false)))
-        .collect();
-    let id_bytes = (ID * units as f64) as u64;
-    let stratum = |cohort: Option<u32>| {
-        let own = if cohort.is_some() { units * 9 / 80 } else { units / 10 };
-        StratumEntry {
-            cohort: cohort.map(f64::from),
-            eligible: true,
-            units: own,
-            rows: vec![own; PERIODS as usize],
-        }
-    };
-    let bytes = fields.iter().map(|f| f.bytes).sum::<u64>() + id_bytes;
-    let shard = ShardEntry {
-        units: units / shards,
-        bytes: bytes / shards + FOOTER,
-        footer: FOOTER,
-        checksum: String::new(),
-        footer_checksum: String::new(),
-    };
-    Manifest {
-        format: FORMAT,
-        fingerprint: String::new(),
-        cross_sections: false,
-        columns: KeyColumns {
-            id: "id".into(),
-            time: "time".into(),
-            group: "group".into(),
-            ..KeyColumns::default()
-        },
-        periods: (1..=PERIODS).map(|t| t as f64).collect(),
-        strata: (3..=10).map(Some).chain([None]).map(stratum).collect(),
-        fields,
-        texts: Vec::new(),
-        units,
-        input_rows: units * PERIODS,
-        keyless_rows: 0,
-        cohortless_rows: 0,
-        remarks: Default::default(),
-        id_bytes,
-        unbalanced: false,
-        inputs: Vec::new(),
-        shards: vec![shard; shards as usize],
-    }
+    let bytes = panel.fields().iter().map(|(_, bytes)| bytes).sum::<u64>() + panel.id_bytes;
+    panel.shard.bytes = bytes / shards as u64 + FOOTER;
+    panel.manifest()
 }
 
 fn files(rows: u64, raw: Raw) -> Files {

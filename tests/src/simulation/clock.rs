@@ -6,11 +6,11 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use stagger_engine::store::Clock;
+use stagger_test_support::panels::Random;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::lambda::Environment;
-use crate::panels::Random;
 
 /// Seconds since 1970 at virtual time 0.
 const EPOCH: f64 = 1.8e9;

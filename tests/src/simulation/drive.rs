@@ -18,6 +18,7 @@ use stagger_engine::schedule::Policy;
 use stagger_engine::signal::Signal;
 use stagger_engine::store::Store as _;
 use stagger_engine::worker::protocol::{FailureClass, VERSION};
+use stagger_test_support::runs;
 
 use super::clock::{Shared, SimClock};
 use super::faults::{Ending, Fault, Plan, Seen};
@@ -473,17 +474,7 @@ fn texts(output: &CloudOutput) -> Vec<String> {
 }
 
 fn request(world: &World) -> RunRequest {
-    RunRequest {
-        version: VERSION.to_owned(),
-        inputs: world.case.inputs.clone(),
-        specs: world.case.specs.clone(),
-        stores: "sim://stores".to_owned(),
-        command: Vec::new(),
-        functions: Vec::new(),
-        limits: Default::default(),
-        prepare: None,
-        pool: None,
-    }
+    runs::request(VERSION, &world.case.inputs, &world.case.specs, "sim://stores")
 }
 
 fn options(world: &World, changes: &Changes, command: &Command) -> CloudOptions {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::panels::Random;
+use stagger_test_support::panels::Random;
 
 /// Something that goes wrong (AWS.md §5), at the moments and as often as a seed says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

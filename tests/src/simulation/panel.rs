@@ -10,11 +10,12 @@ use stagger_engine::prepare::{PrepareOptions, prepare};
 use stagger_engine::run::{RunOptions, run};
 use stagger_engine::spec::{ControlGroup, EstMethod, RunSpec};
 use stagger_engine::store::{Condition, MemoryStore, Storage, Store};
+use stagger_test_support::panels::Panel;
+use stagger_test_support::runs;
+use stagger_test_support::tables::write_parquet;
 use tempfile::TempDir;
 
 use super::store::ROOT;
-use crate::panels::Panel;
-use crate::tables::write_parquet;
 
 /// Units of a panel of 16 shards.
 const UNITS: usize = 33_000;
@@ -85,14 +86,7 @@ pub(super) fn cases() -> &'static [Arc<Case>] {
 }
 
 fn spec() -> RunSpec {
-    RunSpec {
-        yname: "y".into(),
-        tname: "time".into(),
-        idname: "id".into(),
-        gname: "group".into(),
-        biters: 20,
-        ..RunSpec::default()
-    }
+    RunSpec { biters: 20, ..runs::spec("y", "time", "id", "group") }
 }
 
 fn named(specs: Vec<RunSpec>) -> Vec<(Option<String>, RunSpec)> {

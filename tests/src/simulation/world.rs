@@ -118,7 +118,7 @@ impl Process {
     }
 
     pub(super) fn between(&self, least: f64, most: f64) -> f64 {
-        least + (most - least) * self.clock.draw(crate::panels::Random::uniform)
+        least + (most - least) * self.clock.draw(stagger_test_support::panels::Random::uniform)
     }
 
     pub(super) fn tell(&self, what: impl FnOnce() -> String) {

@@ -4,21 +4,21 @@ use serde_json::json;
 use stagger_engine::result::{
     Balance, CovariateBalance, Diagnostics, Num, Overlap, SavedResult, ScoreSummary,
 };
+use stagger_test_support::results;
 
 use super::*;
-use crate::report::fixture;
 
 fn of(saved: &SavedResult) -> Document {
     document(&Sources { saved, run: None, timeline: None, title: None })
 }
 
 fn all() -> [SavedResult; 5] {
-    [fixture::bootstrap(), fixture::universal(), fixture::troubled(), fixture::triple(), diagnosed()]
+    [results::bootstrap(), results::universal(), results::troubled(), results::triple(), diagnosed()]
 }
 
 /// With overlap, balance and names that every form has to escape.
 fn diagnosed() -> SavedResult {
-    let mut saved = fixture::bootstrap();
+    let mut saved: SavedResult = results::bootstrap();
     saved.extended.spec.yname = r#"a_b & "c" <d> \e {f} $g% #h ~i ^j|k [l] *m* –n −o 中"#.into();
     let scores = |bin: usize| {
         let histogram = (0..50).map(|at| u64::from(at == bin) * 9 + 1).collect();
@@ -60,19 +60,19 @@ fn markdown_of_a_run() {
             "workers": {"backend": "lambda", "attempts": 1200, "failures": 3, "bytes_read": 1_500_000, "dollars": 0.0123},
         },
     });
-    let saved = fixture::bootstrap();
+    let saved = results::bootstrap();
     let document = document(&Sources { saved: &saved, run: Some(&run), timeline: None, title: None });
     insta::assert_snapshot!("bootstrap_md", markdown(&document, "pictures"));
 }
 
 #[test]
 fn markdown_of_a_run_with_drops_and_warnings() {
-    insta::assert_snapshot!("troubled_md", markdown(&of(&fixture::troubled()), "pictures"));
+    insta::assert_snapshot!("troubled_md", markdown(&of(&results::troubled()), "pictures"));
 }
 
 #[test]
 fn latex_of_triple_differences() {
-    insta::assert_snapshot!("triple_tex", latex(&of(&fixture::triple()), "pictures"));
+    insta::assert_snapshot!("triple_tex", latex(&of(&results::triple()), "pictures"));
 }
 
 #[test]

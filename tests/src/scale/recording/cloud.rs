@@ -6,10 +6,10 @@ use stagger_engine::schedule::Function;
 use stagger_engine::worker::protocol::{
     Answer, FailureClass, ObjectRef, Phases, TaskFailure, TaskReport, Work,
 };
+use stagger_test_support::panels::Random;
 
 use super::milliseconds;
 use super::steps::{Fault, Step, units};
-use crate::panels::Random;
 use crate::scale::model::{Environment, Environments};
 
 /// Environments that a function starts at once, and those that follow a second: a new account's.

@@ -6,9 +6,10 @@ use stagger_engine::events::{Estimated, Outline, RunEvent};
 use stagger_engine::result::Num;
 use stagger_engine::run::{RunOptions, run};
 use stagger_engine::spec::RunSpec;
+use stagger_test_support::panels::Panel;
+use stagger_test_support::runs;
 
 use super::steps::{SHARDS, UNITS};
-use crate::panels::Panel;
 
 /// Units of the small panel: enough for every cell to be estimated well.
 const SMALL: usize = 9_000;
@@ -35,14 +36,8 @@ pub(super) fn estimates() -> Estimates {
         seed: 21,
     };
     let path = panel.write(folder.path(), "panel");
-    let spec = RunSpec {
-        yname: "y".into(),
-        tname: "time".into(),
-        idname: "id".into(),
-        gname: "group".into(),
-        xformla: Some("~ x1 + x2 + xt + w".into()),
-        ..RunSpec::default()
-    };
+    let spec =
+        RunSpec { xformla: Some("~ x1 + x2 + xt + w".into()), ..runs::spec("y", "time", "id", "group") };
     let told = Mutex::new(Estimates::default());
     let observer = |event: &RunEvent| take(&mut told.lock().expect("no panic"), event);
     let options = RunOptions { memory_limit: Some(u64::MAX), ..RunOptions::default() };

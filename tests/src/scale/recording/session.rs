@@ -12,12 +12,12 @@ use stagger_engine::journal::{BATCH_SECONDS, keys};
 use stagger_engine::reduce::Node;
 use stagger_engine::schedule::{Cost, Function, Next, Order, Policy, Rates, Run};
 use stagger_engine::worker::protocol::{Answer, ObjectRef, VERSION, Work};
+use stagger_test_support::panels::Random;
 
 use super::cloud::{Asked, Cloud, Played};
 use super::estimates::{Estimates, estimates};
 use super::steps::{CROWDED, Fault, KILLED, KILLED_AFTER, STEPS, Step};
 use super::{NAME, milliseconds};
-use crate::panels::Random;
 
 /// Seed of everything that chance decides.
 const SEED: u64 = 20_261_121;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use stagger_engine::reduce::Node;
 use stagger_engine::worker::protocol::Work;
 
-use crate::panels::Random;
+use stagger_test_support::panels::Random;
 
 /// Units of the panel.
 pub(super) const UNITS: u64 = 100_000_000;

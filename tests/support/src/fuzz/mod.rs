@@ -8,8 +8,6 @@
 //! STAGGER_FUZZ_ONLY=snappy:1234 cargo test --workspace --test fuzz   # one again
 //! STAGGER_FUZZ_MUTATIONS=20000 cargo test --workspace --test fuzz    # as CI does
 //! ```
-//!
-//! The standard library is all that it needs: the controller's own tests take it by its path.
 
 mod mutation;
 mod process;
