@@ -3,6 +3,7 @@
 mod lost;
 
 use faer::Mat;
+pub use stagger_estimator::aggregate::AggregateOptions;
 use stagger_estimator::aggregate::{self, Aggregate, AggregateError, AggregateInput, AggregateKind};
 use stagger_estimator::inference::{Extended, InferenceOptions, infer_aggregate, pointwise_critical_value};
 
@@ -11,8 +12,6 @@ use crate::few_units;
 use crate::plan::input_error;
 use crate::result::{Aggte, KINDS, LostCells, NotAggregated, Num, SavedResult};
 use crate::spec::RunSpec;
-
-pub use stagger_estimator::aggregate::AggregateOptions;
 
 /// Reason of a missing overall effect: no event time of the window lies at or after treatment.
 const NO_POST: &str = "the window has no event time at or after 0";
@@ -52,7 +51,7 @@ pub fn aggregate_all(
 }
 
 /// Does the same as [`aggregate_all`] with extended columns that the caller has already.
-pub(crate) fn aggregate_extended(saved: &mut SavedResult, extended: &Extended, options: &AggregateOptions) {
+pub fn aggregate_extended(saved: &mut SavedResult, extended: &Extended, options: &AggregateOptions) {
     saved.result.not_aggregated.clear();
     saved.result.warnings.retain(|warning| !lost::is_warning(warning));
     saved.result.clear_aggregations();

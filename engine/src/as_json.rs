@@ -5,14 +5,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
 /// Serializes a value as a string of JSON.
-pub(crate) fn serialize<T: Serialize, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+pub fn serialize<T: Serialize, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
     serde_json::to_string(value).map_err(ser::Error::custom)?.serialize(serializer)
 }
 
 /// Deserializes a value from a string of JSON.
-pub(crate) fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<T, D::Error> {
+pub fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
     serde_json::from_str(&String::deserialize(deserializer)?).map_err(de::Error::custom)
 }
 

@@ -7,13 +7,12 @@ use stagger_estimator::formula;
 use crate::calendar::TimeUnit;
 use crate::error::{EngineError, Result};
 use crate::input::{CsvOptions, Role, Selection, Source, expand, with_f64};
-use crate::load;
 use crate::panel::Panel;
-use crate::parallel;
 use crate::plan::input_error;
 use crate::result::Num;
 use crate::run::Progress;
 use crate::spec::RunSpec;
+use crate::{load, parallel};
 
 /// Names of the columns by their role; a role without a name is not examined.
 #[derive(Clone, Debug, Default)]

@@ -55,7 +55,7 @@ impl EngineError {
 
     /// Applies `change` to the message and the hint.
     #[must_use]
-    pub(crate) fn rewritten(mut self, change: impl Fn(&str) -> String) -> Self {
+    pub fn rewritten(mut self, change: impl Fn(&str) -> String) -> Self {
         self.message = change(&self.message);
         self.hint = self.hint.map(|hint| change(&hint));
         self
@@ -81,7 +81,7 @@ impl EngineError {
     }
 
     /// Returns the recorded failure class.
-    pub(crate) fn class(&self) -> Option<FailureClass> {
+    pub fn class(&self) -> Option<FailureClass> {
         self.class
     }
 

@@ -309,7 +309,7 @@ impl CellKind {
 
 impl Outline {
     /// Returns the outline of a plan.
-    pub(crate) fn new(name: Option<&str>, plan: &Plan, shards: usize) -> Self {
+    pub fn new(name: Option<&str>, plan: &Plan, shards: usize) -> Self {
         let told: &[Cell] = if plan.cells.len() > MOST_CELLS { &[] } else { &plan.cells };
         Self {
             name: name.map(str::to_owned),
@@ -354,7 +354,7 @@ pub struct Estimated {
 
 impl Estimated {
     /// Returns the estimates of a result that listeners need.
-    pub(crate) fn new(spec: usize, result: &RunResult) -> Self {
+    pub fn new(spec: usize, result: &RunResult) -> Self {
         let told = result.att_gt.att.len() <= MOST_CELLS;
         Self {
             spec,
@@ -367,7 +367,7 @@ impl Estimated {
 }
 
 /// Returns the event of point estimates, or `None` if there are too many cells.
-pub(crate) fn solved(spec: usize, att: &[f64]) -> Option<RunEvent> {
+pub fn solved(spec: usize, att: &[f64]) -> Option<RunEvent> {
     let told = att.len() <= MOST_CELLS;
     told.then(|| RunEvent::Solved { spec, att: att.iter().map(|&att| Num(att)).collect() })
 }

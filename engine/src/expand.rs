@@ -10,7 +10,7 @@ use crate::plan::{Plan, ShareWeight};
 use crate::shard::{Segment, Shard};
 
 /// Work space for one block of at most `BLOCK` units.
-pub(crate) struct BlockSpace {
+pub struct BlockSpace {
     design: Columns,
     outcomes: Columns,
     /// Four columns: mask of used units, mask of used rows in the frame, weights, product of the parts of a design
@@ -30,7 +30,7 @@ const LEVEL: usize = 1;
 
 impl BlockSpace {
     /// Allocates the columns for the design and outcomes of a plan.
-    pub(crate) fn new(plan: &Plan) -> Self {
+    pub fn new(plan: &Plan) -> Self {
         Self {
             design: Columns::zeros(BLOCK, plan.design_columns()),
             outcomes: Columns::zeros(BLOCK, plan.outcome_columns()),
@@ -42,7 +42,7 @@ impl BlockSpace {
     }
 
     /// Starts a block: the units of a segment from row `start` on, at most `BLOCK`. Sets the mask of used units.
-    pub(crate) fn begin(&mut self, plan: &Plan, shard: &Shard, segment: &Segment, start: usize) {
+    pub fn begin(&mut self, plan: &Plan, shard: &Shard, segment: &Segment, start: usize) {
         self.units = (segment.start + segment.units - start).min(BLOCK);
         self.padded = padded(self.units);
         self.start = start;
@@ -57,23 +57,23 @@ impl BlockSpace {
     }
 
     /// Number of units in the block, without padding.
-    pub(crate) fn units(&self) -> usize {
+    pub fn units(&self) -> usize {
         self.units
     }
 
     /// Number of rows in the block: its units, padded to whole lanes.
-    pub(crate) fn rows(&self) -> usize {
+    pub fn rows(&self) -> usize {
         self.padded
     }
 
     /// Mask of used units: 1 for units that are used, else 0; one value for each row.
-    pub(crate) fn used(&self) -> &[f64] {
+    pub fn used(&self) -> &[f64] {
         &self.rows.col(UNITS)[..self.padded]
     }
 
     /// Writes the weight of every unit in its cohort's share (FORMULAS §6) to the first [`rows`](Self::rows) values of
     /// `out`.
-    pub(crate) fn share_weights(&self, plan: &Plan, shard: &Shard, segment: &Segment, out: &mut [f64]) {
+    pub fn share_weights(&self, plan: &Plan, shard: &Shard, segment: &Segment, out: &mut [f64]) {
         let units = self.used();
         let Some(weights) = &shard.weights else {
             out[..units.len()].copy_from_slice(units);
@@ -100,7 +100,7 @@ impl BlockSpace {
 
     /// Loads the outcomes of the kept periods minus that of the first one, where the row model is differences;
     /// otherwise does nothing.
-    pub(crate) fn load_differences(&mut self, plan: &Plan, shard: &Shard, segment: &Segment) {
+    pub fn load_differences(&mut self, plan: &Plan, shard: &Shard, segment: &Segment) {
         let (rows, start) = (self.padded, self.start);
         let (RowModel::Differences, Some(&first)) = (plan.model, plan.periods.first()) else { return };
         let base = &shard.outcome(segment, first)[start..start + rows];
@@ -111,7 +111,7 @@ impl BlockSpace {
     }
 
     /// Loads the rows, weights, design and, in levels, outcomes of a frame.
-    pub(crate) fn load_frame(&mut self, plan: &Plan, shard: &Shard, segment: &Segment, frame: &Frame) {
+    pub fn load_frame(&mut self, plan: &Plan, shard: &Shard, segment: &Segment, frame: &Frame) {
         let (rows, start) = (self.padded, self.start);
         let units = self.rows.col(UNITS)[..rows].to_vec();
         let used = self.frame_rows(plan, shard, segment, frame, units);
@@ -178,7 +178,7 @@ impl BlockSpace {
     }
 
     /// The block in the frame that was loaded last.
-    pub(crate) fn block(&self, plan: &Plan) -> Block<'_> {
+    pub fn block(&self, plan: &Plan) -> Block<'_> {
         let rows = self.padded;
         Block {
             design: self.design.view(rows, self.design.count()),
@@ -192,7 +192,7 @@ impl BlockSpace {
 }
 
 /// Tells if a frame may leave out rows of units that are used.
-pub(crate) fn masks_rows(shard: &Shard, segment: &Segment, frame: &Frame) -> bool {
+pub fn masks_rows(shard: &Shard, segment: &Segment, frame: &Frame) -> bool {
     frame.rows.is_some() && shard.incomplete.is_some() && segment.period.is_none()
 }
 

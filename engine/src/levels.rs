@@ -20,7 +20,7 @@ const MOST_LEVELS: usize = 2_000;
 ///
 /// # Errors
 /// More than `MOST_LEVELS` levels, numbers beyond 2^53 as levels, and shards that can't be read.
-pub(crate) fn encode(
+pub fn encode(
     panel: &mut Panel,
     mask: &SampleMask,
     periods: &[usize],
@@ -94,10 +94,10 @@ fn sorted_levels(values: BTreeSet<u64>, texts: Option<Arc<Vec<String>>>, codes: 
 }
 
 /// Atoms that are factors, each with the index of every value's level, by the value's bits.
-pub(crate) type Recodes = Vec<(usize, HashMap<u64, f64>)>;
+pub type Recodes = Vec<(usize, HashMap<u64, f64>)>;
 
 /// Replaces the values of a shard's factors by the index of their level.
-pub(crate) fn recode(shard: &mut Shard, recodes: &Recodes) {
+pub fn recode(shard: &mut Shard, recodes: &Recodes) {
     recodes.iter().for_each(|(atom, codes)| recode_column(&mut shard.atoms[*atom], codes));
 }
 

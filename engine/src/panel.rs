@@ -1,8 +1,9 @@
 //! The panel: shards, and the counts and facts about all of them.
 
-use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use crate::calendar::Calendar;
 use crate::error::{EngineError, Result};
@@ -82,7 +83,7 @@ impl Census {
     }
 
     /// Counts the weight of a complete row.
-    pub(crate) fn weigh(&mut self, weight: f64) {
+    pub fn weigh(&mut self, weight: f64) {
         self.weight += weight;
         self.least_weight = self.least_weight.min(weight);
         self.greatest_weight = self.greatest_weight.max(weight);
@@ -203,7 +204,7 @@ impl Panel {
     }
 
     /// Writes the periods and cohorts in a message as the data have them.
-    pub(crate) fn relabel(&self, text: &str) -> String {
+    pub fn relabel(&self, text: &str) -> String {
         let Some(calendar) = &self.calendar else { return text.to_owned() };
         let cohorts = self.strata.iter().map(|stratum| stratum.cohort);
         let known: Vec<f64> = self.periods.iter().copied().chain(cohorts).collect();
@@ -211,7 +212,7 @@ impl Panel {
     }
 
     /// Does the same as [`relabel`](Self::relabel) in an error.
-    pub(crate) fn rewrite(&self, error: EngineError) -> EngineError {
+    pub fn rewrite(&self, error: EngineError) -> EngineError {
         error.rewritten(|text| self.relabel(text))
     }
 
@@ -219,7 +220,7 @@ impl Panel {
     ///
     /// # Errors
     /// A stored shard that can't be read.
-    pub(crate) fn shard(&self, index: usize, needs: Needs) -> Result<Cow<'_, Shard>> {
+    pub fn shard(&self, index: usize, needs: Needs) -> Result<Cow<'_, Shard>> {
         match &self.shards {
             Shards::Memory(shards) => Ok(Cow::Borrowed(&shards[index])),
             Shards::Stored { shards, specification } => {
@@ -232,7 +233,7 @@ impl Panel {
     ///
     /// # Errors
     /// A stored shard that can't be read.
-    pub(crate) fn map_shards<T: Send>(
+    pub fn map_shards<T: Send>(
         &self,
         threads: usize,
         needs: Needs,
@@ -242,7 +243,7 @@ impl Panel {
     }
 
     /// Tells for each atom of the formula if it varies in time; empty without shards.
-    pub(crate) fn varying_atoms(&self) -> Vec<bool> {
+    pub fn varying_atoms(&self) -> Vec<bool> {
         match &self.shards {
             Shards::Memory(shards) => {
                 shards.first().map(|s| s.atoms.iter().map(ShardColumn::varies).collect()).unwrap_or_default()
@@ -252,7 +253,7 @@ impl Panel {
     }
 
     /// Tells if every existing row has all its values.
-    pub(crate) fn is_whole(&self) -> bool {
+    pub fn is_whole(&self) -> bool {
         match &self.shards {
             Shards::Memory(shards) => shards.iter().all(|s| s.incomplete.is_none()),
             Shards::Stored { shards, specification } => shards.is_whole(*specification),
@@ -260,7 +261,7 @@ impl Panel {
     }
 
     /// Tells if the panel has sampling weights.
-    pub(crate) fn has_weights(&self) -> bool {
+    pub fn has_weights(&self) -> bool {
         match &self.shards {
             Shards::Memory(shards) => shards.first().is_some_and(|s| s.weights.is_some()),
             Shards::Stored { shards, specification } => shards.has_weights(*specification),
@@ -268,7 +269,7 @@ impl Panel {
     }
 
     /// Adds a shard in memory and its counts.
-    pub(crate) fn add(&mut self, census: Census, shard: Shard) {
+    pub fn add(&mut self, census: Census, shard: Shard) {
         self.census.merge(&census);
         if let Shards::Memory(shards) = &mut self.shards {
             shards.push(shard);
@@ -276,7 +277,7 @@ impl Panel {
     }
 
     /// Sets `atoms_vary` and `weights_vary` from the shards in memory.
-    pub(crate) fn note_variation(&mut self) {
+    pub fn note_variation(&mut self) {
         if let Shards::Memory(shards) = &self.shards {
             let first = shards.first();
             self.atoms_vary = first.is_some_and(|s| s.atoms.iter().any(ShardColumn::varies));
@@ -285,7 +286,7 @@ impl Panel {
     }
 
     /// Tells if another specification's panel of the same data leaves out the same rows.
-    pub(crate) fn same_rows(&self, other: &Self) -> bool {
+    pub fn same_rows(&self, other: &Self) -> bool {
         match (&self.shards, &other.shards) {
             (Shards::Memory(own), Shards::Memory(others)) => {
                 own.len() == others.len() && own.iter().zip(others).all(|(a, b)| a.incomplete == b.incomplete)

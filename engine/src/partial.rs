@@ -309,8 +309,9 @@ impl Reader<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn sample(values: &[f64], keys: &[u64]) -> Vec<Partial> {
         let n = values.len();

@@ -2,9 +2,10 @@
 //! on the order of arrival. The sums thus have the same bits whichever worker computes which shard, and whenever
 //! (DESIGN §3).
 
-use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Mutex;
+
+use serde::{Deserialize, Serialize};
 
 use crate::partial::Partial;
 
@@ -24,12 +25,12 @@ impl Node {
     }
 
     /// Returns the ancestor at a greater or equal height.
-    pub(crate) fn ancestor(self, level: u32) -> Self {
+    pub fn ancestor(self, level: u32) -> Self {
         Self { level, index: self.index >> (level - self.level) }
     }
 
     /// Returns the two children, or `None` for a single shard.
-    pub(crate) fn children(self) -> Option<[Self; 2]> {
+    pub fn children(self) -> Option<[Self; 2]> {
         let level = self.level.checked_sub(1)?;
         Some([0, 1].map(|half| Self { level, index: self.index * 2 + half }))
     }
@@ -101,7 +102,7 @@ impl<T> SubtreeStack<T> {
 
 impl<T: Merge> SubtreeStack<T> {
     /// Adds the sums of a single shard.
-    pub(crate) fn push(&mut self, shard: usize, sums: T) {
+    pub fn push(&mut self, shard: usize, sums: T) {
         let merge = |mut left: T, right: T| {
             left.merge(&right);
             Ok::<T, std::convert::Infallible>(left)
@@ -173,9 +174,10 @@ impl<T: Merge> Reduction<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
     use stagger_estimator::propensity::PropensityPartial;
+
+    use super::*;
 
     /// Values whose sum depends on the order of addition.
     fn leaf(index: usize) -> Partial {

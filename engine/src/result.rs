@@ -243,8 +243,9 @@ pub const KINDS: [&str; 4] = ["simple", "dynamic", "group", "calendar"];
 
 /// Serialization of aggregations by type, with `null` for those that are not given.
 mod given {
-    use super::{Aggte, BTreeMap, KINDS};
     use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::{Aggte, BTreeMap, KINDS};
 
     pub(super) fn serialize<S: Serializer>(
         aggte: &BTreeMap<String, Aggte>,
@@ -306,14 +307,14 @@ pub struct RunResult {
 
 impl RunResult {
     /// Removes the aggregations and their warnings.
-    pub(crate) fn clear_aggregations(&mut self) {
+    pub fn clear_aggregations(&mut self) {
         let told = |warning: &String| KINDS.iter().any(|kind| warning.starts_with(&of_aggregation(kind)));
         self.warnings.retain(|warning| !told(warning));
         self.aggte.clear();
     }
 
     /// Adds an aggregation and its warnings.
-    pub(crate) fn set_aggregation(&mut self, aggte: Aggte) {
+    pub fn set_aggregation(&mut self, aggte: Aggte) {
         let prefix = of_aggregation(&aggte.kind);
         self.warnings.extend(aggte.warnings.iter().map(|warning| format!("{prefix}{warning}")));
         self.aggte.insert(aggte.kind.clone(), aggte);

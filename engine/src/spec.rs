@@ -1,12 +1,12 @@
 //! The specification of an estimation, with the argument names of the R package `did`.
 
-pub use crate::input::{CsvOptions, Encoding};
 use serde::{Deserialize, Serialize};
-
-pub use crate::calendar::TimeUnit;
 pub use stagger_estimator::options::{
     BasePeriod, ControlGroup, DrawScale, EstMethod, FixWeights, Multiplier,
 };
+
+pub use crate::calendar::TimeUnit;
+pub use crate::input::{CsvOptions, Encoding};
 
 /// A specification. Field names are the arguments of R `did`. Defaults are R's, except `scale` (standard errors use the
 /// standard deviation of the draws where few units carry an estimate) and `seed` (fixed).

@@ -75,13 +75,13 @@ impl Merge for Counts {
 
 impl Survey {
     /// Returns the columns of a shard that the survey reads.
-    pub(crate) fn needs(&self) -> Needs {
+    pub fn needs(&self) -> Needs {
         Needs { clusters: matches!(self, Self::Clusters), ..Needs::default() }
     }
 
     /// Counts one shard of a panel with this number of strata. A census is taken where shards are built
     /// (`load/finish.rs`), which knows the absent rows.
-    pub(crate) fn of_shard(&self, shard: &Shard, strata: usize) -> Counts {
+    pub fn of_shard(&self, shard: &Shard, strata: usize) -> Counts {
         match self {
             Self::Census => Counts::Census(Census::default()),
             Self::Units { mask } => Counts::Units(units(shard, mask, strata)),
@@ -145,12 +145,12 @@ pub struct Answers {
 
 impl Surveyor {
     /// Returns the surveyor for workers, with the counts known so far.
-    pub(crate) fn elsewhere(known: Vec<(Survey, Counts)>) -> Self {
+    pub fn elsewhere(known: Vec<(Survey, Counts)>) -> Self {
         Self::Elsewhere(Mutex::new(Answers { known, wanted: None }))
     }
 
     /// Returns the count that planning stopped at.
-    pub(crate) fn wanted(&self) -> Option<Survey> {
+    pub fn wanted(&self) -> Option<Survey> {
         match self {
             Self::Here => None,
             Self::Elsewhere(answers) => answers.lock().unwrap_or_else(PoisonError::into_inner).wanted.clone(),
@@ -164,7 +164,7 @@ impl Panel {
     /// # Errors
     /// Shards that can't be read; with workers also a count that is not known yet, which [`Surveyor::wanted`] then
     /// returns.
-    pub(crate) fn survey(&self, threads: usize, survey: &Survey) -> Result<Counts> {
+    pub fn survey(&self, threads: usize, survey: &Survey) -> Result<Counts> {
         let Surveyor::Elsewhere(answers) = &self.surveyor else {
             let strata = self.strata.len();
             let counts = self.map_shards(threads, survey.needs(), |shard| survey.of_shard(shard, strata))?;

@@ -1,6 +1,8 @@
 //! Kernels of one block, in nanoseconds a unit: `cargo bench -p stagger-estimator`.
 #![allow(missing_docs)] // criterion_group! makes a public function
 
+use std::hint::black_box;
+
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use stagger_estimator::block::Block;
 use stagger_estimator::columns::Columns;
@@ -10,7 +12,6 @@ use stagger_estimator::multipliers::{Bits, Domain, TwoPoint};
 use stagger_estimator::options::Multiplier;
 use stagger_estimator::propensity::{PropensityPartial, PropensitySpace, add_logit};
 use stagger_estimator::subset_sums::{BLOCK, BitSpace, DrawSums};
-use std::hint::black_box;
 
 fn columns(count: usize) -> Columns {
     let mut out = Columns::zeros(BLOCK, count);

@@ -1,8 +1,9 @@
 //! The (g,t) cells of a specification: periods compared and cohorts compared with (FORMULAS §2.1, §2.2).
 
+use serde::{Deserialize, Serialize};
+
 use crate::options::{BasePeriod, ControlGroup};
 use crate::sample::CohortRole;
-use serde::{Deserialize, Serialize};
 
 /// The options that decide a cell's base period and controls.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -111,9 +112,10 @@ fn controls(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use CohortRole::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     const T: [f64; 5] = [1.0, 2.0, 3.0, 4.0, 6.0];
 

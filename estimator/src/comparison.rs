@@ -7,8 +7,9 @@
 //! with its own outcome, and a comparison has a post side and a pre side (§3.4) — cross sections, unbalanced panels,
 //! `fix_weights = varying`. Triple differences are three comparisons with signs (§7.1).
 
-use crate::options::{EstMethod, FixWeights};
 use serde::{Deserialize, Serialize};
+
+use crate::options::{EstMethod, FixWeights};
 
 /// Which rows enter a sum, and where their covariates and weights come from: indices of periods, 0 where constant in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -108,10 +108,11 @@ multiversion! {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::columns::Columns;
     use crate::dispatch::{self, Level};
-    use proptest::prelude::*;
 
     fn filled(rows: usize, count: usize, seed: u64) -> Columns {
         let mut columns = Columns::zeros(rows, count);

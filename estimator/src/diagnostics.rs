@@ -1,5 +1,7 @@
 //! Overlap of the propensity scores: their distribution among treated and controls, as mergeable counts.
 
+use serde::{Deserialize, Serialize};
+
 use crate::block::Block;
 use crate::columns::{Columns, View};
 use crate::dispatch::multiversion;
@@ -7,7 +9,6 @@ use crate::lanes::LANES;
 use crate::moments::{TRIM, score_rows};
 use crate::propensity::linear_index;
 use crate::subset_sums::BLOCK;
-use serde::{Deserialize, Serialize};
 
 /// Bins of the index η = ln(p/(1 − p)), from which quantiles are read.
 const INDEX_BINS: usize = 1024;

@@ -170,8 +170,9 @@ pub fn ln_one_to_two(y: F8) -> F8 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     proptest! {
         #[test]

@@ -1,7 +1,8 @@
 //! A dense matrix as it is stored: rows, columns, values row by row. For fields with `#[serde(with = "crate::matrix")]`.
 
 use faer::Mat;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub(crate) fn serialize<S: Serializer>(matrix: &Mat<f64>, serializer: S) -> Result<S::Ok, S::Error> {
     let (rows, columns) = (matrix.nrows(), matrix.ncols());

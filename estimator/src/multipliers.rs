@@ -5,10 +5,11 @@
 //! uniforms are compared with the probability, most significant first, so the probability is exact to 2⁻⁶⁴.
 //! Draws are therefore additive over shards, and the same for every layout of the data.
 
+use serde::{Deserialize, Serialize};
+
 use crate::dispatch::multiversion;
 use crate::lanes::LANES;
 use crate::options::Multiplier;
-use serde::{Deserialize, Serialize};
 
 /// What the key names; keeps units and clusters of equal keys apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,12 +180,13 @@ fn fill_words(base: u64, probability: u64, keys: &[u64; LANES], out: &mut [[u64;
 /// multiplications, and the compiler shuffles the lanes of interleaved ones.
 #[cfg(target_arch = "x86_64")]
 mod avx512 {
-    use super::{LANES, PCG_MULTIPLIER, generators};
     use std::arch::x86_64::{
         __m512i, _mm512_add_epi64, _mm512_mullo_epi64, _mm512_or_si512, _mm512_rorv_epi32, _mm512_set1_epi64,
         _mm512_setr_epi64, _mm512_setzero_si512, _mm512_slli_epi64, _mm512_srli_epi64, _mm512_storeu_si512,
         _mm512_ternarylogic_epi64, _mm512_test_epi64_mask, _mm512_xor_si512,
     };
+
+    use super::{LANES, PCG_MULTIPLIER, generators};
 
     pub(super) const WIDE: usize = 4;
 
@@ -253,10 +255,11 @@ mod avx512 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::dispatch::Level;
     use rand::Rng;
     use rand_pcg::Pcg32;
+
+    use super::*;
+    use crate::dispatch::Level;
 
     /// Seeds of a key: (state, stream) of the generator of its draws `64·block..64·(block + 1)`.
     fn seeds(base: u64, key: u64, block: u64) -> (u64, u64) {

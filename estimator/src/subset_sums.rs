@@ -311,8 +311,9 @@ multiversion! {
 /// The inner loop by 512-bit intrinsics: left to itself the compiler may gather over draws, at half the speed.
 #[cfg(target_arch = "x86_64")]
 mod avx512 {
-    use crate::lanes::F8;
     use std::arch::x86_64::{__m512d, _mm512_add_pd, _mm512_load_pd, _mm512_store_pd};
+
+    use crate::lanes::F8;
 
     #[inline]
     #[target_feature(enable = "avx512f")]
@@ -354,11 +355,12 @@ mod avx512 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::columns::Columns;
     use crate::multipliers::{Domain, TwoPoint};
     use crate::options::Multiplier;
-    use proptest::prelude::*;
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]

@@ -4,9 +4,8 @@ use tiny_skia::{
     Color, FillRule, LineCap, Paint, Path, PathBuilder, Pixmap, Stroke as Pen, StrokeDash, Transform,
 };
 
-use crate::MARK;
-use crate::font;
 use crate::scene::{Anchor, Fill, Ink, Point, Scene, Shape, Stroke, Text};
+use crate::{MARK, font};
 
 /// Pixels along the longer edge beyond which a picture is not drawn: hundreds of megabytes.
 pub const MOST_PIXELS: u32 = 10_000;

@@ -165,8 +165,9 @@ pub fn assert_all_close(what: &str, a: &Value, b: &Value, relative: f64, scale: 
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     const EXACT: Allowed = Allowed { relative: 1e-9, scale: 0.0 };
 

@@ -5,7 +5,6 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
-
 use stagger_test_support::tables::{is_balanced, read_parquet};
 
 /// One reference case: one line of `fixtures/golden/*.jsonl`.

@@ -7,7 +7,6 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::DataType;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{WriterProperties, WriterVersion};
-
 use stagger_test_support::panels::Random;
 use stagger_test_support::tables::{
     numbers, rows, rows_where, with_type, without_column, write_csv, write_parquet, write_parquet_with,

@@ -32,16 +32,15 @@ use hyper::header::{CONNECTION, EXPECT, HeaderMap, RANGE};
 use hyper::service::service_fn;
 use hyper::{Request, Response, client, server};
 use hyper_util::rt::TokioIo;
+use plan::{Asked, Hit, Ledger};
+pub use plan::{Fault, Plan, Rule};
+use replies::{AnyError, Body, bad_gateway, can_spoil, error_reply, short, slow, truncated, unchanged};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::time::sleep;
 
 use crate::localstack::http::authority;
-use plan::{Asked, Hit, Ledger};
-use replies::{AnyError, Body, bad_gateway, can_spoil, error_reply, short, slow, truncated, unchanged};
-
-pub use plan::{Fault, Plan, Rule};
 
 /// A proxy that runs until it is dropped, on threads of its own: tests need not be asynchronous.
 #[derive(Debug)]

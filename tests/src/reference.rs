@@ -169,10 +169,11 @@ impl Place {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::golden::case;
     use serde_json::json;
     use stagger_test_support::tables::{floats as number_column, ints, read_parquet, table};
+
+    use super::*;
+    use crate::golden::case;
 
     #[test]
     fn four_means() {

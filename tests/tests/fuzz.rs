@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int32Array, Int64Array, RecordBatch,
+    ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray,
+    StructArray,
 };
-use arrow::array::{StringArray, StructArray};
 use arrow::datatypes::{DataType, Field};
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;

@@ -184,10 +184,11 @@ fn notes(args: &RunArgs, spec: &RunSpec) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::cli::run_file::{RunFile, parse};
     use crate::cli::specs::lay;
-    use std::path::Path;
 
     const STUDY: &str =
         "data = '/panel.parquet'\nyname = 'lemp'\ntname = 'year'\nidname = 'county'\ngname = 'g'\n";

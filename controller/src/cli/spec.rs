@@ -294,10 +294,11 @@ fn draws(args: &InferenceArgs) -> Result<Option<usize>, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::cli::run_file::{RunFile, parse};
     use crate::cli::specs::lay;
-    use std::path::Path;
 
     const STUDY: &str = "yname = 'lemp'\ntname = 'year'\nidname = 'county'\ngname = 'g'\n";
 

@@ -14,9 +14,10 @@ use crate::cli::spec::Window;
 use crate::failure::Failure;
 use crate::report::load::{load, load_result};
 use crate::report::overwrite::{Kind as Replaced, Overwrite};
-use crate::report::pictures::events;
 use crate::report::pictures::files::{self, Form};
-use crate::report::pictures::{Kind, Named, balance, by_cohort, by_period, cells, event_study, overlap};
+use crate::report::pictures::{
+    Kind, Named, balance, by_cohort, by_period, cells, event_study, events, overlap,
+};
 use crate::report::stdout::print_coloured;
 
 /// Pixels below which nothing can be read.

@@ -1,8 +1,7 @@
 //! `stagger report`: a saved result as one document, or as tables.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use serde_json::Value;
 use stagger_engine::result::SavedResult;

@@ -25,14 +25,13 @@ use crate::cli::request::{RunRequest, Specification, places};
 use crate::cli::spec::Window;
 use crate::cli::workers::{CONCURRENCY, On, ResumeArgs, WorkersRequest, functions, runs};
 use crate::commands::run::{Folder, aggregate_in, say, sent, show};
-use crate::containers;
 use crate::failure::Failure;
-use crate::interrupt;
 use crate::lambda::LambdaInvoker;
 use crate::listen::{Ended, How, Listeners};
 use crate::report::stdout::print;
 use crate::tui::Left;
 use crate::unattended::{refused, told};
+use crate::{containers, interrupt};
 
 /// Estimates on workers; one result a specification, in their order, and what is left of its listeners.
 pub(crate) fn compute(

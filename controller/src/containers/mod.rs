@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+pub(crate) use batch::{Batch, end_jobs};
 use stagger_engine::cloud::{Invoked, Invoker, PoolRequest, Taken};
 use stagger_engine::error::EngineError;
 use stagger_engine::forecast::Prices;
@@ -15,8 +16,6 @@ use stagger_engine::pool::{Pool, PoolSettings, Queue, SqsQueue};
 use stagger_engine::schedule::{Function, Place, Rates};
 use stagger_engine::store::{Storage, runtime, system_clock};
 use stagger_engine::worker::protocol::{Invocation, TaskFailure};
-
-pub(crate) use batch::{Batch, end_jobs};
 
 use crate::failure::Failure;
 use crate::lambda::Clients;

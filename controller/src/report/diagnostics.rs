@@ -134,8 +134,9 @@ fn cell(b: &Balance) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use stagger_engine::result::{CovariateBalance, ScoreSummary};
+
+    use super::*;
 
     fn scores(top: f64) -> ScoreSummary {
         let quantiles = (0..9).map(|q| Num(top * f64::from(q) / 8.0)).collect();

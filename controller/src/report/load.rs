@@ -6,9 +6,8 @@ use std::sync::{Mutex, PoisonError};
 
 use faer::Mat;
 use serde_json::Value;
-use stagger_engine::disk;
 use stagger_engine::result::{MOST_VCOV, SavedResult};
-use stagger_engine::sound;
+use stagger_engine::{disk, sound};
 
 use super::checksums::{CHECKSUMS, Checked};
 use super::covariance::{self, COVARIANCE};
@@ -162,11 +161,12 @@ fn load_draws(file: &Path, saved: &SavedResult, checked: &Checked) -> Result<Mat
 
 #[cfg(test)]
 mod tests {
+    use stagger_engine::run::{RunFacts, RunOutput};
+    use stagger_test_support::results;
+
     use super::*;
     use crate::report::folder::Staging;
     use crate::report::save::save;
-    use stagger_engine::run::{RunFacts, RunOutput};
-    use stagger_test_support::results;
 
     fn output(saved: SavedResult) -> RunOutput {
         let columns = saved.extended.covariance.size();

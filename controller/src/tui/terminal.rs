@@ -2,7 +2,6 @@
 //!
 //! It is drawn on stderr, so that results on stdout can go into a pipe or a file.
 
-use stagger_engine::printable::printable;
 use std::io::{self, Stderr, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,6 +12,7 @@ use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_ra
 use ratatui::Frame;
 use ratatui::backend::CrosstermBackend;
 use ratatui::buffer::Buffer;
+use stagger_engine::printable::printable;
 
 /// Whether the terminal is ours.
 static TAKEN: AtomicBool = AtomicBool::new(false);

@@ -1,7 +1,7 @@
 //! Days of the Gregorian calendar, numbered from 1 January of the year 1, which is day 1.
 
 /// The number of 1 January 1970.
-pub(crate) const EPOCH: i64 = 719_163;
+pub const EPOCH: i64 = 719_163;
 
 fn is_leap(year: i64) -> bool {
     (year.rem_euclid(4) == 0 && year.rem_euclid(100) != 0) || year.rem_euclid(400) == 0
@@ -20,7 +20,7 @@ fn before_month(year: i64, month: i64) -> i64 {
 }
 
 /// Returns the day number of a date.
-pub(crate) fn day_of(year: i64, month: i64, day: i64) -> i64 {
+pub fn day_of(year: i64, month: i64, day: i64) -> i64 {
     before_year(year) + before_month(year, month) + day
 }
 
@@ -33,7 +33,7 @@ pub(super) fn days_of(year: i64, month: i64) -> i64 {
 }
 
 /// Returns year, month and day of the month of a day number.
-pub(crate) fn date_of(day: i64) -> (i64, i64, i64) {
+pub fn date_of(day: i64) -> (i64, i64, i64) {
     // 400 years have 146,097 days; the estimate is at most one off.
     let mut year = (day * 400).div_euclid(146_097) + 1;
     while before_year(year) >= day {

@@ -15,7 +15,7 @@ const DAILY: i64 = 4;
 
 /// The kind of values that the period and cohort columns hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub enum Found {
     /// Only numbers.
     Numbers,
     /// Periods of this calendar.
@@ -24,11 +24,11 @@ pub(crate) enum Found {
 
 /// The reason why there is no unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Unclear {
+pub struct Unclear {
     /// The message: the values that were found.
-    pub(crate) found: String,
+    pub found: String,
     /// The hint: the remedy.
-    pub(crate) hint: String,
+    pub hint: String,
 }
 
 /// The distinct values of one column.
@@ -92,7 +92,7 @@ impl<'a> Side<'a> {
 
 /// Finds the calendar of the distinct `periods` and `cohorts`, each given with its column's name. `asked` is the unit
 /// that the user has set, if any.
-pub(crate) fn find(
+pub fn find(
     (tname, periods): (&str, &BTreeSet<Written>),
     (gname, cohorts): (&str, &BTreeSet<Written>),
     asked: Option<TimeUnit>,

@@ -7,12 +7,10 @@ mod text;
 use std::fmt;
 use std::str::FromStr;
 
+pub use days::{EPOCH, date_of, day_of};
+pub use find::{Found, find};
 use serde::{Deserialize, Serialize};
-
-pub(crate) use days::{EPOCH, date_of, day_of};
-pub(crate) use find::{Found, find};
-pub use text::Style;
-pub(crate) use text::{Written, read};
+pub use text::{Style, Written, read};
 
 /// A calendar unit; the order is from coarse to fine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -46,7 +44,7 @@ impl TimeUnit {
     }
 
     /// Returns the number of the unit that holds a day; it is positive from the year 1 on.
-    pub(crate) fn number(self, day: i64) -> i64 {
+    pub fn number(self, day: i64) -> i64 {
         let (year, month, _) = date_of(day);
         match self {
             Self::Year => year,
@@ -58,7 +56,7 @@ impl TimeUnit {
     }
 
     /// Returns the first day of the unit with this number.
-    pub(crate) fn first_day(self, number: i64) -> i64 {
+    pub fn first_day(self, number: i64) -> i64 {
         match self {
             Self::Year => day_of(number, 1, 1),
             Self::Quarter => day_of(number.div_euclid(4), 3 * number.rem_euclid(4) + 1, 1),
@@ -84,7 +82,7 @@ impl TimeUnit {
 }
 
 /// Returns a day in ISO 8601, as in 2020-01-31.
-pub(crate) fn iso(day: i64) -> String {
+pub fn iso(day: i64) -> String {
     let (year, month, day) = date_of(day);
     format!("{year:04}-{month:02}-{day:02}")
 }
@@ -154,7 +152,7 @@ impl Calendar {
 impl Calendar {
     /// Replaces the numbers of periods and cohorts in a message by their labels: those numbers that are in `known`,
     /// except counts of units, rows, times or cells. Years stay as they are.
-    pub(crate) fn relabel(&self, text: &str, known: &[f64]) -> String {
+    pub fn relabel(&self, text: &str, known: &[f64]) -> String {
         if self.unit == TimeUnit::Year {
             return text.to_owned();
         }

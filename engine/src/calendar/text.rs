@@ -43,18 +43,18 @@ impl Style {
 
 /// A quarter, month or week in text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Part {
+pub struct Part {
     /// The unit.
-    pub(crate) unit: TimeUnit,
+    pub unit: TimeUnit,
     /// The number of the period in its unit; see [`TimeUnit`].
-    pub(crate) number: i64,
+    pub number: i64,
     /// The notation.
-    pub(crate) style: Style,
+    pub style: Style,
 }
 
 /// A value of a period or cohort column, as the data have it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Written {
+pub enum Written {
     /// No value.
     Missing,
     /// A number, as the bits of its `f64` so that values can be compared and hashed.
@@ -69,13 +69,13 @@ pub(crate) enum Written {
 
 impl Written {
     /// Returns the value of a number; NaN is a missing value.
-    pub(crate) fn number(value: f64) -> Self {
+    pub fn number(value: f64) -> Self {
         if value.is_nan() { Self::Missing } else { Self::Number((value + 0.0).to_bits()) }
     }
 }
 
 /// Parses text as a number, a date with or without a time, a quarter, a month, a week, or a missing value.
-pub(crate) fn read(text: &str) -> Written {
+pub fn read(text: &str) -> Written {
     let text = text.trim();
     match text.to_ascii_lowercase().as_str() {
         "" | "." | "na" | "nan" | "nat" | "null" | "none" | "<na>" => return Written::Missing,

@@ -43,17 +43,17 @@ pub const FARGATE_START: f64 = 45.0;
 
 /// A pass that is cut into tasks.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Cut<'a> {
+pub struct Cut<'a> {
     /// The load of one shard.
-    pub(crate) one: &'a TaskLoad,
+    pub one: &'a TaskLoad,
     /// Shards of the pass.
-    pub(crate) shards: usize,
+    pub shards: usize,
     /// Tasks that they are cut into.
-    pub(crate) tasks: usize,
+    pub tasks: usize,
     /// Functions that run at a time.
-    pub(crate) concurrency: usize,
+    pub concurrency: usize,
     /// Seconds since the run began.
-    pub(crate) elapsed: f64,
+    pub elapsed: f64,
 }
 
 /// Megabytes of a function with one vCPU.
@@ -62,7 +62,7 @@ const ONE_VCPU: f64 = 1769.0;
 impl Heavy {
     /// Returns, for each of the pass's tasks, whether it is for the pool; `units` gives the units of a shard of the
     /// pass.
-    pub(crate) fn of(self, cut: Cut<'_>, units: &dyn Fn(usize) -> u64) -> Vec<bool> {
+    pub fn of(self, cut: Cut<'_>, units: &dyn Fn(usize) -> u64) -> Vec<bool> {
         let level = (cut.shards / cut.tasks.max(1)).max(1).trailing_zeros();
         let node = |index| Node { level, index };
         let nodes = || (0..cut.tasks).map(node);
@@ -94,7 +94,7 @@ impl Cut<'_> {
     }
 
     /// Returns the seconds until the pool would be done.
-    pub(crate) fn pool_seconds(&self, pool: PoolFacts, rates: &CloudRates) -> f64 {
+    pub fn pool_seconds(&self, pool: PoolFacts, rates: &CloudRates) -> f64 {
         let rounds = self.tasks.div_ceil(pool.workers.max(1)) as f64;
         (pool.start - self.elapsed).max(0.0) + rounds * self.task().seconds(rates, pool.speed)
     }

@@ -19,18 +19,12 @@ mod request;
 mod restore;
 mod runtime;
 mod session;
-pub(crate) mod size;
+pub mod size;
 mod survey;
 
 use bytes::Bytes;
-
-use crate::error::{EngineError, Result};
-use crate::worker::StageObject;
-use crate::worker::protocol::{TaskFailure, Work};
-
 pub use fold::Fold;
-pub(crate) use heavy::Cut;
-pub use heavy::{EC2_START, FARGATE_START, GPU_SPEED, Heavy, PoolFacts};
+pub use heavy::{Cut, EC2_START, FARGATE_START, GPU_SPEED, Heavy, PoolFacts};
 pub use invoker::{Billed, Invoked, Invoker, Taken, Threads};
 pub use launch::{resume, start};
 pub use request::{
@@ -39,9 +33,13 @@ pub use request::{
 pub use runtime::Runtime;
 pub use session::Settings;
 
+use crate::error::{EngineError, Result};
+use crate::worker::StageObject;
+use crate::worker::protocol::{TaskFailure, Work};
+
 /// The reason why workers did not do a stage.
 #[derive(Debug)]
-pub(crate) enum WorkerFailure {
+pub enum WorkerFailure {
     /// A task can't be done.
     Task {
         /// The name of the task.
@@ -69,7 +67,7 @@ impl From<EngineError> for WorkerFailure {
 }
 
 /// An executor of a stage's tasks other than the threads of this process.
-pub(crate) trait Workers {
+pub trait Workers {
     /// Does all tasks of a stage.
     ///
     /// # Errors

@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use stagger_estimator::formula::Formula;
 
-use super::WorkerFailure;
 use super::estimate::{State, encode, save};
 use super::preparation::open_store;
 use super::request::{CloudOptions, RunRequest};
 use super::session::Session;
-use super::size;
 use super::survey::Surveys;
+use super::{WorkerFailure, size};
 use crate::error::{EngineError, Result};
 use crate::events::RunEvent;
 use crate::forecast;

@@ -9,10 +9,9 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, LocalBoxFuture};
 use futures::stream::{FuturesUnordered, StreamExt};
 
-use super::WorkerFailure;
-use super::fold;
 use super::invoker::{Invoked, Invoker, Taken};
 use super::runtime::Runtime;
+use super::{WorkerFailure, fold};
 use crate::error::{EngineError, Result};
 use crate::events::{Observer, RunEvent, RunState, Summary, TaskDone};
 use crate::journal::{Journal, cancel_requested, keys};

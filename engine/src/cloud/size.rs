@@ -12,13 +12,13 @@ const ONE_VCPU: f64 = 1769.0;
 
 /// The options that a stage is cut by.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Cut {
+pub struct Cut {
     /// Tasks at a time.
-    pub(crate) concurrency: usize,
+    pub concurrency: usize,
     /// The quantity to minimise: seconds or dollars.
-    pub(crate) prefer: Prefer,
+    pub prefer: Prefer,
     /// The number of tasks that a person asked for, if any.
-    pub(crate) wanted: Option<usize>,
+    pub wanted: Option<usize>,
 }
 
 /// Returns the number of tasks of a stage over `shards` shards, each of which takes `one`: a power of two, so that
@@ -26,7 +26,7 @@ pub(crate) struct Cut {
 ///
 /// For time it is the cut that the forecast finds quickest. It may have more tasks than run at a time: of 1,000
 /// workers a cut into 512 leaves half idle, and one into 4,096 takes five rounds of an eighth.
-pub(crate) fn tasks(shards: usize, one: &TaskLoad, cut: Cut) -> usize {
+pub fn tasks(shards: usize, one: &TaskLoad, cut: Cut) -> usize {
     let most = shards.next_power_of_two();
     if let Some(wanted) = cut.wanted {
         return wanted.next_power_of_two().clamp(1, most);

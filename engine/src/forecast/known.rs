@@ -3,22 +3,21 @@
 
 use std::sync::Arc;
 
+use super::scan;
 use crate::error::Result;
 use crate::panel_store::{Manifest, PanelStore};
 use crate::spec::RunSpec;
 use crate::store::{MemoryStore, Storage};
 
-use super::scan;
-
 /// The counts of a panel.
 #[derive(Clone, Debug)]
 pub struct Known {
     /// The store; of files one without shards.
-    pub(crate) store: PanelStore,
+    pub store: PanelStore,
     /// The files, where there is no store yet.
-    pub(crate) files: Option<Files>,
+    pub files: Option<Files>,
     /// The assumptions that the counts rest on, as sentences.
-    pub(crate) notes: Vec<String>,
+    pub notes: Vec<String>,
 }
 
 /// The files of a panel that is not prepared yet.
@@ -57,7 +56,7 @@ impl Known {
     }
 
     /// Returns the counts in the manifest of a store.
-    pub(crate) fn of_store(store: PanelStore) -> Self {
+    pub fn of_store(store: PanelStore) -> Self {
         Self { store, files: None, notes: Vec::new() }
     }
 
@@ -69,14 +68,14 @@ impl Known {
     }
 
     /// Returns the manifest of the store.
-    pub(crate) fn manifest(&self) -> &Manifest {
+    pub fn manifest(&self) -> &Manifest {
         &self.store.manifest
     }
 }
 
 impl Files {
     /// Returns the rows of all row groups.
-    pub(crate) fn rows(&self) -> u64 {
+    pub fn rows(&self) -> u64 {
         self.chunks.iter().map(|&rows| rows as u64).sum()
     }
 }

@@ -190,7 +190,7 @@ fn step_load(step: Step) -> StageLoad {
 }
 
 /// Returns the stage of a pass in `tasks` tasks, each over a subtree of its shards; `one` is the load of one shard.
-pub(crate) fn stage_load(stage: &str, shards: usize, tasks: usize, one: TaskLoad) -> StageLoad {
+pub fn stage_load(stage: &str, shards: usize, tasks: usize, one: TaskLoad) -> StageLoad {
     StageLoad {
         stage: stage.to_owned(),
         tasks,
@@ -218,7 +218,7 @@ fn shard_load(shards: usize, read: Read, compute: f64, sum: u64) -> TaskLoad {
 }
 
 /// Returns the load of one shard of a pass, on a function that keeps nothing.
-pub(crate) fn pass_load<'a>(
+pub fn pass_load<'a>(
     shards: &StoredShards,
     shares: impl IntoIterator<Item = (&'a Plan, &'a StageInput)>,
 ) -> TaskLoad {
@@ -235,7 +235,7 @@ pub(crate) fn pass_load<'a>(
 
 /// Returns an upper bound on the memory of a function's task over `own` shards, bytes. Clusters are bounded by the
 /// slices that a run cuts them into.
-pub(crate) fn task_memory<'a>(
+pub fn task_memory<'a>(
     shards: &StoredShards,
     shares: impl IntoIterator<Item = (&'a Plan, &'a StageInput)>,
     own: usize,
@@ -258,7 +258,7 @@ pub(crate) fn task_memory<'a>(
 
 /// Returns the most cells of an `Influence` pass with which a task on one shard fits in `memory` bytes; `None` where
 /// all do, or where fewer would not help.
-pub(crate) fn cells_that_fit(plan: &Plan, shards: &StoredShards, memory: u64) -> Option<usize> {
+pub fn cells_that_fit(plan: &Plan, shards: &StoredShards, memory: u64) -> Option<usize> {
     let fits = |cells: usize| {
         let passes = column_passes(plan, Some(cells));
         let widest = passes.into_iter().map(|(columns, _)| columns).max_by_key(Vec::len).unwrap_or_default();

@@ -1,13 +1,12 @@
 //! The check of a run against its memory limit, made once its plan is known and before anything is computed.
 
+use super::{Backend, ForecastOptions, Known, Prices, forecast_of, size};
 use crate::error::Result;
 use crate::load::Wanted;
 use crate::plan::Plan;
 use crate::prepare::default_memory;
 use crate::run::{Input, RunOptions, cores};
 use crate::spec::RunSpec;
-
-use super::{Backend, ForecastOptions, Known, Prices, forecast_of, size};
 
 /// The divisor of a limit below which the sums of cells and draws are too small to matter.
 const MATTERS: u64 = 16;
@@ -20,7 +19,7 @@ const SMALL: u64 = 16 << 20;
 ///
 /// # Errors
 /// The run does not fit: the stage, its bound and the limit.
-pub(crate) fn check_memory(
+pub fn check_memory(
     input: &Input<'_>,
     wanted: &[Wanted<'_>],
     plans: &[Plan],

@@ -1,16 +1,15 @@
 //! Upper bounds on memory: of the bytes that a task holds, and of those that a process takes for it.
 
-use crate::load::StoredShards;
-use crate::panel_store::Manifest;
-use crate::run::CLUSTER_BYTES;
-
 use super::known::Files;
 use super::passes::Pass;
 use super::rates::{ALLOCATOR, BASE, FUNCTION, HELD, LARGE, PREPARE, THREAD, UNIT, WAITING};
 use super::reads::columns_of;
+use crate::load::StoredShards;
+use crate::panel_store::Manifest;
+use crate::run::CLUSTER_BYTES;
 
 /// The sizes of the largest shard and of the panel in memory.
-pub(crate) struct Memory {
+pub struct Memory {
     /// Bytes of the largest shard's columns once decoded.
     shard: u64,
     /// Bytes of its file.
@@ -26,14 +25,14 @@ pub(crate) struct Memory {
 }
 
 /// Returns the index of the shard with most units, on which a stage's task holds most.
-pub(crate) fn largest(manifest: &Manifest) -> usize {
+pub fn largest(manifest: &Manifest) -> usize {
     let sizes = manifest.shards.iter().map(|s| s.units).enumerate();
     sizes.max_by_key(|(index, units)| (*units, std::cmp::Reverse(*index))).map_or(0, |(index, _)| index)
 }
 
 impl Memory {
     /// Returns the sizes of a store.
-    pub(crate) fn new(manifest: &Manifest, shards: &StoredShards) -> Self {
+    pub fn new(manifest: &Manifest, shards: &StoredShards) -> Self {
         let panel = shards.memory();
         let entry = manifest.shards.get(largest(manifest));
         let share = entry.map_or(0.0, |s| s.units as f64 / manifest.units.max(1) as f64);
@@ -48,7 +47,7 @@ impl Memory {
     }
 
     /// Returns the bytes of all shards in memory.
-    pub(crate) fn panel(&self) -> u64 {
+    pub fn panel(&self) -> u64 {
         self.panel
     }
 
@@ -59,7 +58,7 @@ impl Memory {
     }
 
     /// Returns the bytes of a process whose threads run tasks of a stage, beside `held` bytes of shards that stay.
-    pub(crate) fn process(&self, pass: &Pass, threads: u64, held: u64) -> u64 {
+    pub fn process(&self, pass: &Pass, threads: u64, held: u64) -> u64 {
         let tasks = threads.min(pass.shards as u64).max(1);
         let tree = (self.levels + tasks) * pass.size.partial;
         BASE + (held as f64 * HELD) as u64
@@ -71,7 +70,7 @@ impl Memory {
 
     /// Returns the bytes of the process that makes the result of `bytes` of sums, beside `held` bytes of shards that
     /// stay.
-    pub(crate) fn result(&self, bytes: u64, held: u64) -> u64 {
+    pub fn result(&self, bytes: u64, held: u64) -> u64 {
         BASE + THREAD + (held as f64 * HELD) as u64 + bytes
     }
 
@@ -94,7 +93,7 @@ impl Memory {
 
     /// Returns the bytes of a function that runs a task over `shards` shards, one after the other: subtrees wait, and
     /// are encoded at the end.
-    pub(crate) fn function(&self, pass: &Pass, shards: u64) -> u64 {
+    pub fn function(&self, pass: &Pass, shards: u64) -> u64 {
         let levels = u64::from(shards.max(1).ilog2()) + 1;
         let task = self.file + 2 * self.shard + pass.size.space + (levels + 2) * pass.size.partial;
         FUNCTION + (task as f64 * ALLOCATOR / 2.0) as u64 + self.clusters(pass.size.cluster, 1, levels)
@@ -109,7 +108,7 @@ fn allocated(bytes: u64) -> u64 {
 
 /// Returns the bytes of a process that reads files without preparing them: wide rows and the rows that wait for their
 /// place, or all rows twice where they are put in order.
-pub(crate) fn direct(manifest: &Manifest, files: &Files, threads: u64) -> u64 {
+pub fn direct(manifest: &Manifest, files: &Files, threads: u64) -> u64 {
     let columns: u64 = manifest.fields.iter().map(|f| columns_of(manifest, f) as u64).sum();
     let rows = files.rows();
     let held = if manifest.cross_sections {
@@ -125,6 +124,6 @@ pub(crate) fn direct(manifest: &Manifest, files: &Files, threads: u64) -> u64 {
 
 /// Returns the bytes of a process, or of a function, with tasks that hold `task` bytes each by the formulas of
 /// `prepare/shuffle.rs`.
-pub(crate) fn preparation(task: u64, threads: u64) -> u64 {
+pub fn preparation(task: u64, threads: u64) -> u64 {
     PREPARE + threads * task
 }

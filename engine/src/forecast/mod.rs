@@ -39,8 +39,15 @@ mod work;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use containers::{ContainerOptions, ContainerStage, ContainersForecast};
+pub use known::{Files, Known};
+pub use lambda::{cells_that_fit, pass_load, stage_load, task_memory};
+pub use limit::check_memory;
+pub use prefer::Prefer;
+pub use prices::Prices;
 use serde::Serialize;
 use stagger_estimator::formula::{Atom, Formula};
+pub use tasks::{CloudRates, Functions, Reading, StageLoad, TaskLoad, vcpus};
 
 use crate::error::{EngineError, Result};
 use crate::load::{StoredShards, Wanted, counted};
@@ -49,14 +56,6 @@ use crate::plan::Plan;
 use crate::prepare::default_memory;
 use crate::run::{check, cores, of_specifications};
 use crate::spec::RunSpec;
-
-pub use containers::{ContainerOptions, ContainerStage, ContainersForecast};
-pub use known::{Files, Known};
-pub(crate) use lambda::{cells_that_fit, pass_load, stage_load, task_memory};
-pub(crate) use limit::check_memory;
-pub use prefer::Prefer;
-pub use prices::Prices;
-pub use tasks::{CloudRates, Functions, Reading, StageLoad, TaskLoad, vcpus};
 
 /// Bytes of Lambda's megabyte.
 pub const LAMBDA_MB: u64 = 1 << 20;
@@ -277,17 +276,17 @@ pub struct ShuffleFacts {
 }
 
 /// The plans and counts that the backends' forecasts are made from.
-pub(crate) struct Planned<'a> {
+pub struct Planned<'a> {
     /// The panel's counts.
-    pub(crate) known: &'a Known,
+    pub known: &'a Known,
     /// The options of the forecast.
-    pub(crate) options: &'a ForecastOptions,
+    pub options: &'a ForecastOptions,
     /// The store's shards as the specifications see them; their values are never read.
-    pub(crate) shards: Arc<StoredShards>,
+    pub shards: Arc<StoredShards>,
     /// The plan of each specification.
-    pub(crate) plans: Vec<Plan>,
+    pub plans: Vec<Plan>,
     /// The passes that count before the first stage.
-    pub(crate) counting: passes::Counting,
+    pub counting: passes::Counting,
 }
 
 /// Forecasts a run on files or a prepared store.
@@ -472,19 +471,19 @@ fn spec_facts(plan: &Plan, wanted: &Wanted<'_>) -> SpecFacts {
 
 impl Planned<'_> {
     /// Returns the passes of all specifications together in a scenario, over at most `max_cells` cells at a time.
-    pub(crate) fn passes(&self, scenario: &passes::Scenario, max_cells: Option<usize>) -> Vec<passes::Pass> {
+    pub fn passes(&self, scenario: &passes::Scenario, max_cells: Option<usize>) -> Vec<passes::Pass> {
         let shards = self.known.manifest().shards.len();
         let of = |plan| passes::passes(plan, shards, max_cells, scenario);
         passes::shared(self.plans.iter().map(of).collect())
     }
 
     /// Returns the low, the likely and the high scenario.
-    pub(crate) fn scenarios(&self) -> [passes::Scenario; 3] {
+    pub fn scenarios(&self) -> [passes::Scenario; 3] {
         passes::Scenario::all(self.known.manifest().units, self.options.rounds)
     }
 
     /// Returns the bytes that the process may use.
-    pub(crate) fn memory_limit(&self) -> u64 {
+    pub fn memory_limit(&self) -> u64 {
         self.options.memory_limit.unwrap_or_else(default_memory)
     }
 }

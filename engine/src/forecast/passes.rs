@@ -3,31 +3,30 @@
 
 use std::borrow::Cow;
 
+use super::rates::{FEW_CLUSTERS, ROUNDS, SAMPLE_ROUNDS};
+use super::size::{self, Size};
+use super::work;
 use crate::panel::Needs;
 use crate::plan::Plan;
 use crate::run::{CLUSTER_BYTES, SAMPLE, SCALE_SHARDS, column_passes, wants_standardization};
 use crate::task::{ClusterSlice, StageInput};
 
-use super::rates::{FEW_CLUSTERS, ROUNDS, SAMPLE_ROUNDS};
-use super::size::{self, Size};
-use super::work;
-
 /// A value of everything that is not known before a run, for one of the three ends of a forecast.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Scenario {
+pub struct Scenario {
     /// Rounds of the logits over all shards.
-    pub(crate) rounds: usize,
+    pub rounds: usize,
     /// Rounds on the sample.
-    pub(crate) sample_rounds: usize,
+    pub sample_rounds: usize,
     /// The most distinct clusters.
-    pub(crate) clusters: u64,
+    pub clusters: u64,
     /// The end whose rates are used: 0 low, 1 likely, 2 high.
-    pub(crate) spread: usize,
+    pub spread: usize,
 }
 
 impl Scenario {
     /// Returns the low, the likely and the high scenario; `rounds` where they are known.
-    pub(crate) fn all(units: u64, rounds: Option<usize>) -> [Self; 3] {
+    pub fn all(units: u64, rounds: Option<usize>) -> [Self; 3] {
         [0, 1, 2].map(|spread| Self {
             rounds: rounds.unwrap_or(ROUNDS[spread]),
             sample_rounds: SAMPLE_ROUNDS[spread],
@@ -39,19 +38,19 @@ impl Scenario {
 
 /// One pass of one specification, or of several that share it.
 #[derive(Clone, Debug)]
-pub(crate) struct Pass {
+pub struct Pass {
     /// The name of the stage; of several stages, joined as the run joins them.
-    pub(crate) stage: Cow<'static, str>,
+    pub stage: Cow<'static, str>,
     /// Shards that it goes through.
-    pub(crate) shards: usize,
+    pub shards: usize,
     /// True if the shards are a sample, spread evenly.
-    pub(crate) sample: bool,
+    pub sample: bool,
     /// The columns that it reads of each shard.
-    pub(crate) needs: Needs,
+    pub needs: Needs,
     /// Nanoseconds of one core over all shards, reading aside.
-    pub(crate) work: f64,
+    pub work: f64,
     /// Bytes of its sums and work space.
-    pub(crate) size: Size,
+    pub size: Size,
 }
 
 impl Pass {
@@ -66,7 +65,7 @@ impl Pass {
 }
 
 /// Returns the passes of a specification.
-pub(crate) fn passes(plan: &Plan, shards: usize, max_cells: Option<usize>, scenario: &Scenario) -> Vec<Pass> {
+pub fn passes(plan: &Plan, shards: usize, max_cells: Option<usize>, scenario: &Scenario) -> Vec<Pass> {
     let mut out = Vec::new();
     let full = |input: &StageInput| {
         let needs = input.needs();
@@ -115,12 +114,7 @@ pub(crate) fn passes(plan: &Plan, shards: usize, max_cells: Option<usize>, scena
 
 /// Returns the `Influence` pass of a specification that takes most memory: that over the first two sets of at most
 /// `max_cells` cells.
-pub(crate) fn widest(
-    plan: &Plan,
-    shards: usize,
-    max_cells: Option<usize>,
-    scenario: &Scenario,
-) -> Option<Pass> {
+pub fn widest(plan: &Plan, shards: usize, max_cells: Option<usize>, scenario: &Scenario) -> Option<Pass> {
     let fixed = 1 + plan.groups.len();
     let most = max_cells.map_or(usize::MAX, |cells| fixed.saturating_add(2 * cells));
     let columns: Vec<usize> = (0..plan.extended_columns().min(most)).collect();
@@ -151,7 +145,7 @@ fn influence(plan: &Plan, max_cells: Option<usize>, scenario: &Scenario) -> Vec<
 
 /// Joins the passes of several specifications, which make every pass together, as `run/stages.rs` has it; samples are
 /// each one's own.
-pub(crate) fn shared(all: Vec<Vec<Pass>>) -> Vec<Pass> {
+pub fn shared(all: Vec<Vec<Pass>>) -> Vec<Pass> {
     let mut queues: Vec<std::collections::VecDeque<Pass>> = all.into_iter().map(Into::into).collect();
     let mut out = Vec::new();
     while queues.iter().any(|queue| !queue.is_empty()) {
@@ -173,20 +167,20 @@ pub(crate) fn shared(all: Vec<Vec<Pass>>) -> Vec<Pass> {
 }
 
 /// Passes before the first stage that count quantities which the manifest does not hold.
-pub(crate) struct Counting {
+pub struct Counting {
     /// True if rows are counted: some row lacks a value, or there are weights.
-    pub(crate) census: bool,
+    pub census: bool,
     /// True if units are counted: some row lacks a value.
-    pub(crate) units: bool,
+    pub units: bool,
     /// Factors of all specifications, whose levels are looked for one after the other.
-    pub(crate) factors: usize,
+    pub factors: usize,
     /// Specifications with clusters, which are counted.
-    pub(crate) clustered: usize,
+    pub clustered: usize,
 }
 
 impl Counting {
     /// Returns the passes; the last ones use the shards that are kept in memory.
-    pub(crate) fn passes(&self, shards: usize) -> Vec<Pass> {
+    pub fn passes(&self, shards: usize) -> Vec<Pass> {
         let pass = |stage: &'static str, needs| Pass {
             stage: stage.into(),
             shards,

@@ -13,52 +13,52 @@ const FILE_FOOTER: f64 = 80e3;
 
 /// A stage before its backend gives it seconds.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Step {
-    pub(crate) stage: &'static str,
-    pub(crate) tasks: usize,
+pub struct Step {
+    pub stage: &'static str,
+    pub tasks: usize,
     /// Bytes and requests of files, which cost money only where they are on S3.
-    pub(crate) input_bytes: f64,
-    pub(crate) input_gets: f64,
-    pub(crate) read: f64,
-    pub(crate) written: f64,
-    pub(crate) gets: f64,
-    pub(crate) puts: f64,
-    pub(crate) lists: f64,
+    pub input_bytes: f64,
+    pub input_gets: f64,
+    pub read: f64,
+    pub written: f64,
+    pub gets: f64,
+    pub puts: f64,
+    pub lists: f64,
     /// Requests of a task on a worker that wait for each other; the others go side by side.
-    pub(crate) waits: f64,
+    pub waits: f64,
     /// What the controller reads before and after, where workers do the tasks.
-    pub(crate) controller: Reading,
+    pub controller: Reading,
     /// Objects that the controller writes or removes, one after the other.
-    pub(crate) controller_writes: f64,
+    pub controller_writes: f64,
     /// Nanoseconds of one core.
-    pub(crate) work: f64,
+    pub work: f64,
     /// Bytes of memory that its largest task holds.
-    pub(crate) memory: u64,
+    pub memory: u64,
 }
 
 /// The stages of a preparation, and the shuffle of its rows.
-pub(crate) struct Preparation {
+pub struct Preparation {
     /// Stages in order.
-    pub(crate) steps: Vec<Step>,
+    pub steps: Vec<Step>,
     /// The shuffle; `None` for cross sections, whose rows stay in order.
-    pub(crate) shuffle: Option<ShuffleFacts>,
+    pub shuffle: Option<ShuffleFacts>,
 }
 
 /// The backend that a preparation runs on.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct How {
+pub struct How {
     /// Threads of a process, or of a function.
-    pub(crate) threads: usize,
+    pub threads: usize,
     /// Bytes of its memory.
-    pub(crate) memory: u64,
+    pub memory: u64,
     /// True if the store is on S3, where requests cost money.
-    pub(crate) remote: bool,
+    pub remote: bool,
     /// The least number of tasks of a stage, where each has enough to do.
-    pub(crate) least_tasks: usize,
+    pub least_tasks: usize,
 }
 
 /// Forecasts the preparation of `files`.
-pub(crate) fn preparation(known: &Known, files: &Files, how: How, prices: &Prices) -> Preparation {
+pub fn preparation(known: &Known, files: &Files, how: How, prices: &Prices) -> Preparation {
     if known.manifest().cross_sections {
         return Preparation { steps: cross_sections(known, files, how.threads), shuffle: None };
     }

@@ -3,16 +3,15 @@
 
 use std::ops::Range;
 
+use super::passes::Pass;
+use super::rates::{KEY_COLUMN, PAGE_HEADER};
 use crate::load::StoredShards;
 use crate::panel::Needs;
 use crate::panel_store::{Field, Manifest};
 use crate::store::{Policy, coalesced};
 
-use super::passes::Pass;
-use super::rates::{KEY_COLUMN, PAGE_HEADER};
-
 /// The shards of a store as passes read them.
-pub(crate) struct Reads<'a> {
+pub struct Reads<'a> {
     manifest: &'a Manifest,
     shards: &'a StoredShards,
     policy: Policy,
@@ -24,20 +23,20 @@ pub(crate) struct Reads<'a> {
 
 /// The amounts of a read.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Read {
+pub struct Read {
     /// Bytes.
-    pub(crate) bytes: f64,
+    pub bytes: f64,
     /// Requests.
-    pub(crate) gets: f64,
+    pub gets: f64,
     /// Requests of a shard that wait for each other; the others go side by side.
-    pub(crate) waits: f64,
+    pub waits: f64,
     /// Values that were decoded.
-    pub(crate) values: f64,
+    pub values: f64,
 }
 
 impl Read {
     /// Adds another read's amounts; `waits` stays.
-    pub(crate) fn add(&mut self, other: Self) {
+    pub fn add(&mut self, other: Self) {
         self.bytes += other.bytes;
         self.gets += other.gets;
         self.values += other.values;
@@ -50,13 +49,13 @@ impl Read {
 
 impl<'a> Reads<'a> {
     /// Returns a store read by the policy of its storage; the first `kept` shards are read once.
-    pub(crate) fn new(manifest: &'a Manifest, shards: &'a StoredShards, policy: Policy, kept: usize) -> Self {
+    pub fn new(manifest: &'a Manifest, shards: &'a StoredShards, policy: Policy, kept: usize) -> Self {
         Self { manifest, shards, policy, kept, read: vec![false; kept.min(manifest.shards.len())] }
     }
 
     /// Returns the reads of one pass. `keeps` is true once the columns to keep are known to be final
     /// (`load/stored.rs`).
-    pub(crate) fn pass(&mut self, pass: &Pass, keeps: bool) -> Read {
+    pub fn pass(&mut self, pass: &Pass, keeps: bool) -> Read {
         let all = self.manifest.shards.len();
         let stride = (all / pass.shards.max(1)).max(1);
         let mut whole = 0;
@@ -74,12 +73,12 @@ impl<'a> Reads<'a> {
     }
 
     /// Returns the reads of all shards, once.
-    pub(crate) fn everything(&self) -> Read {
+    pub fn everything(&self) -> Read {
         self.shard(Needs::ALL).times(self.manifest.shards.len() as f64)
     }
 
     /// Returns the reads of a shard of mean size.
-    pub(crate) fn shard(&self, needs: Needs) -> Read {
+    pub fn shard(&self, needs: Needs) -> Read {
         let manifest = self.manifest;
         let count = manifest.shards.len().max(1) as u64;
         let footer = manifest.shards.iter().map(|s| s.footer).sum::<u64>() as f64 / count as f64;
@@ -124,7 +123,7 @@ impl<'a> Reads<'a> {
 }
 
 /// Returns the number of columns of a variable in a shard.
-pub(crate) fn columns_of(manifest: &Manifest, field: &Field) -> usize {
+pub fn columns_of(manifest: &Manifest, field: &Field) -> usize {
     let by_period = (field.outcome || field.varies) && !manifest.cross_sections;
     if by_period { manifest.periods.len() } else { 1 }
 }

@@ -5,20 +5,20 @@ use super::{Amounts, Ends, StageForecast};
 
 /// A pass, or several of one stage, in one scenario.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Row {
-    pub(crate) stage: String,
-    pub(crate) tasks: usize,
-    pub(crate) passes: f64,
-    pub(crate) memory: u64,
-    pub(crate) largest: usize,
-    pub(crate) bytes_read: f64,
-    pub(crate) bytes_written: f64,
-    pub(crate) gets: f64,
-    pub(crate) puts: f64,
-    pub(crate) lists: f64,
-    pub(crate) invocations: f64,
-    pub(crate) gb_seconds: f64,
-    pub(crate) seconds: f64,
+pub struct Row {
+    pub stage: String,
+    pub tasks: usize,
+    pub passes: f64,
+    pub memory: u64,
+    pub largest: usize,
+    pub bytes_read: f64,
+    pub bytes_written: f64,
+    pub gets: f64,
+    pub puts: f64,
+    pub lists: f64,
+    pub invocations: f64,
+    pub gb_seconds: f64,
+    pub seconds: f64,
 }
 
 impl Row {
@@ -49,11 +49,11 @@ impl Row {
 
 /// The rows of the low, the likely and the high scenario.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Scenarios(pub(crate) [Vec<Row>; 3]);
+pub struct Scenarios(pub [Vec<Row>; 3]);
 
 impl Scenarios {
     /// Returns the stages in the order in which they first appear, and the amounts of all of them together.
-    pub(crate) fn stages(&self, prices: &Prices, remote: bool) -> (Vec<StageForecast>, Amounts) {
+    pub fn stages(&self, prices: &Prices, remote: bool) -> (Vec<StageForecast>, Amounts) {
         let mut names: Vec<&str> = Vec::new();
         for row in self.0.iter().flatten() {
             if !names.contains(&row.stage.as_str()) {
@@ -107,6 +107,6 @@ fn counts(ends: &[Row; 3], of: impl Fn(&Row) -> f64) -> Ends<u64> {
 }
 
 /// Returns the stage whose bound exceeds a limit by most; `None` if no stage does.
-pub(crate) fn over(stages: &[StageForecast], limit: u64) -> Option<&StageForecast> {
+pub fn over(stages: &[StageForecast], limit: u64) -> Option<&StageForecast> {
     stages.iter().filter(|stage| stage.memory > limit).max_by_key(|stage| stage.memory)
 }

@@ -16,7 +16,7 @@ const MOST_DRAWS: u64 = 1 << 40;
 /// Returns an upper bound on the bytes in which a controller turns the sums of all stages into the result: covariance
 /// of the extended columns, the matrices that the pre-test solves with, and the draws as sums, as a matrix and by
 /// estimate.
-pub(crate) fn aggregate(plan: &Plan) -> u64 {
+pub fn aggregate(plan: &Plan) -> u64 {
     let width = plan.extended_columns() as u64;
     let draws = (plan.draws as u64).min(MOST_DRAWS);
     let pre = plan.cells.iter().filter(|cell| !cell.post).count() as u64;
@@ -42,20 +42,20 @@ fn sums(plan: &Plan) -> u64 {
 
 /// Memory of a stage beside the shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Size {
+pub struct Size {
     /// Bytes of one partial.
-    pub(crate) partial: u64,
+    pub partial: u64,
     /// Bytes of a task's work space: the block, Ψ, running sums.
-    pub(crate) space: u64,
+    pub space: u64,
     /// Bytes of the sums of the stage's passes, which the controller keeps.
-    pub(crate) held: u64,
+    pub held: u64,
     /// Bytes of the sums of one cluster, in all ways of clustering; 0 without clusters.
-    pub(crate) cluster: u64,
+    pub cluster: u64,
 }
 
 impl Size {
     /// Returns the size of two specifications that share a pass: sums add, work space is used in turns.
-    pub(crate) fn and(self, other: Self) -> Self {
+    pub fn and(self, other: Self) -> Self {
         Self {
             partial: self.partial + other.partial,
             space: self.space.max(other.space),
@@ -66,7 +66,7 @@ impl Size {
 }
 
 /// Returns the size of a stage's partial and work space.
-pub(crate) fn of(plan: &Plan, input: &StageInput) -> Size {
+pub fn of(plan: &Plan, input: &StageInput) -> Size {
     let (k, c) = (plan.regressors() as u64, plan.design_columns() as u64);
     let (t, logits) = (plan.outcome_columns() as u64, plan.comparisons.logits.len() as u64);
     let slots = plan.comparisons.slots.len() as u64;

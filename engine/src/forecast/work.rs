@@ -9,7 +9,7 @@ use crate::plan::Plan;
 use crate::task::StageInput;
 
 /// Returns the work of a stage over all shards, nanoseconds.
-pub(crate) fn of(plan: &Plan, input: &StageInput) -> f64 {
+pub fn of(plan: &Plan, input: &StageInput) -> f64 {
     match input {
         StageInput::Gram => gram(plan),
         StageInput::Propensity { .. } => score_rows(plan),
@@ -27,7 +27,7 @@ pub(crate) fn of(plan: &Plan, input: &StageInput) -> f64 {
 }
 
 /// Returns the work of standard errors, pre-test and aggregations, nanoseconds.
-pub(crate) fn aggregate(plan: &Plan) -> f64 {
+pub fn aggregate(plan: &Plan) -> f64 {
     let width = plan.extended_columns() as f64;
     let pre = plan.cells.iter().filter(|cell| !cell.post).count() as f64;
     let tested = if plan.triple { 0.0 } else { pre };

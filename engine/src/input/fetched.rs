@@ -7,7 +7,7 @@ use parquet::file::reader::{ChunkReader, Length};
 
 /// The fetched parts of a file.
 #[derive(Clone, Debug)]
-pub(crate) struct Fetched {
+pub struct Fetched {
     size: u64,
     /// The parts: position and bytes, ascending.
     parts: Vec<(u64, Bytes)>,
@@ -15,7 +15,7 @@ pub(crate) struct Fetched {
 
 impl Fetched {
     /// Returns a file of `size` bytes of which `parts` were fetched, ascending by position.
-    pub(crate) fn new(size: u64, parts: Vec<(u64, Bytes)>) -> Self {
+    pub fn new(size: u64, parts: Vec<(u64, Bytes)>) -> Self {
         Self { size, parts }
     }
 

@@ -39,7 +39,7 @@ impl InputPath {
     }
 
     /// Returns `true` if the file is text: CSV or TSV, possibly compressed.
-    pub(crate) fn is_text(&self) -> bool {
+    pub fn is_text(&self) -> bool {
         matches!(self.format, Format::Text(_))
     }
 }

@@ -34,12 +34,12 @@ impl KeyKind {
     }
 
     /// Returns `true` if the type of the stored column implies the kind.
-    pub(crate) fn is_plain(&self) -> bool {
+    pub fn is_plain(&self) -> bool {
         matches!(self, Self::Integer | Self::Text)
     }
 
     /// Formats an integer key.
-    pub(crate) fn show_integer(self, id: i64) -> String {
+    pub fn show_integer(self, id: i64) -> String {
         match self {
             Self::Unsigned => (id as u64).to_string(),
             _ => id.to_string(),
@@ -47,7 +47,7 @@ impl KeyKind {
     }
 
     /// Returns the canonical hash of a key that is stored as bytes. `buffer` is scratch space.
-    pub(crate) fn hash(self, bytes: &[u8], buffer: &mut Vec<u8>) -> u128 {
+    pub fn hash(self, bytes: &[u8], buffer: &mut Vec<u8>) -> u128 {
         match self {
             Self::Decimal => match std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok()) {
                 Some(integer) => hash_integer(integer),

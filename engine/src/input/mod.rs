@@ -26,13 +26,12 @@ mod unpack;
 
 pub use convert::{hash_bytes, hash_integer, with_f64};
 pub use csv::{CsvOptions, Encoding, Role, Selection};
-pub(crate) use fetched::Fetched;
+pub use fetched::Fetched;
 pub use files::{InputPath, expand};
 pub use keys::{IdColumn, KeyKind, with_ids};
-pub(crate) use part::Described;
+pub use part::Described;
 pub use source::{Chunk, ColumnKind, InputFileInfo, Source};
-pub use text::{Texts, with_texts};
-pub(crate) use text::{as_texts as with_bytes, compare_decimals, show_bytes};
+pub use text::{Texts, as_texts as with_bytes, compare_decimals, show_bytes, with_texts};
 pub use types::{LevelKind, PeriodType};
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ impl Source {
     }
 
     /// Returns `true` if some file is CSV.
-    pub(crate) fn has_text(&self) -> bool {
+    pub fn has_text(&self) -> bool {
         self.layouts().next().is_some()
     }
 
@@ -23,7 +23,7 @@ impl Source {
     ///
     /// # Errors
     /// Names the first such cell with its file, row and text.
-    pub(crate) fn numbers_alone(&self, argument: &str, column: &str) -> Result<()> {
+    pub fn numbers_alone(&self, argument: &str, column: &str) -> Result<()> {
         for (file, layout) in self.layouts() {
             let Some(cell) = layout.odd_text(column) else { continue };
             let hint = match cell.text.contains(',') {
@@ -47,7 +47,7 @@ impl Source {
     ///
     /// # Errors
     /// Those of [`Source::numbers_alone`].
-    pub(crate) fn mostly_numbers(&self, argument: &str, column: &str) -> Result<()> {
+    pub fn mostly_numbers(&self, argument: &str, column: &str) -> Result<()> {
         let is_mixed = self.layouts().any(|(_, layout)| layout.mixed().any(|(name, _)| name == column));
         if is_mixed { self.numbers_alone(argument, column) } else { Ok(()) }
     }

@@ -16,7 +16,7 @@ use crate::store::{Storage, StoreResult};
 
 /// An input file as it was when the input was opened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Described {
+pub struct Described {
     path: String,
     hive: Vec<(String, Option<String>)>,
     #[serde(default)]
@@ -28,7 +28,7 @@ pub(crate) struct Described {
 
 impl Source {
     /// Describes all files, for [`Source::part`] in another process.
-    pub(crate) fn described(&self) -> Vec<Described> {
+    pub fn described(&self) -> Vec<Described> {
         let describe = |file: &SourceFile| Described {
             path: file.input.name(),
             hive: file.input.hive.clone(),
@@ -47,7 +47,7 @@ impl Source {
     ///
     /// # Errors
     /// A file that can't be read, or has changed.
-    pub(crate) fn part(
+    pub fn part(
         files: &[Described],
         chunks: &[Chunk],
         wanted: impl IntoIterator<Item = usize>,
@@ -77,7 +77,7 @@ impl Source {
 
 impl Described {
     /// Returns the path or address.
-    pub(crate) fn path(&self) -> &str {
+    pub fn path(&self) -> &str {
         &self.path
     }
 

@@ -193,7 +193,7 @@ impl Source {
     }
 
     /// Returns `true` if the file of a chunk has a column.
-    pub(crate) fn has(&self, chunk: &Chunk, column: &str) -> bool {
+    pub fn has(&self, chunk: &Chunk, column: &str) -> bool {
         self.files[chunk.file].column(column).is_some()
     }
 

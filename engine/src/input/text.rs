@@ -21,7 +21,7 @@ pub(super) fn keys(dictionary: &dyn AnyDictionaryArray) -> Option<Vec<usize>> {
 ///
 /// # Errors
 /// A type without a text form, and the errors of `each`.
-pub(crate) fn as_texts<T>(array: &ArrayRef, each: impl FnOnce(Texts<'_>) -> Result<T>) -> Result<T> {
+pub fn as_texts<T>(array: &ArrayRef, each: impl FnOnce(Texts<'_>) -> Result<T>) -> Result<T> {
     let written = written(array)?;
     let texts = texts(written.as_ref().unwrap_or(array))?;
     each(texts)
@@ -43,7 +43,7 @@ pub fn with_texts<T>(array: &ArrayRef, each: impl FnOnce(Vec<Option<&str>>) -> R
 }
 
 /// Formats bytes for a message: as text if they are text, 16 other bytes as a UUID, and the rest as hexadecimal digits.
-pub(crate) fn show_bytes(bytes: &[u8]) -> String {
+pub fn show_bytes(bytes: &[u8]) -> String {
     if let Ok(text) = std::str::from_utf8(bytes)
         && !text.chars().any(char::is_control)
     {
@@ -127,7 +127,7 @@ fn plain_decimal(text: &str) -> String {
 }
 
 /// Compares two decimal numbers by their digits, which may exceed every number type.
-pub(crate) fn compare_decimals(a: &str, b: &str) -> std::cmp::Ordering {
+pub fn compare_decimals(a: &str, b: &str) -> std::cmp::Ordering {
     let parts = |text: &str| {
         let (negative, digits) = match text.strip_prefix('-') {
             Some(rest) => (true, rest.to_owned()),

@@ -17,7 +17,7 @@ const WHOLE: i128 = 1 << 53;
 
 /// The type of a column in one file.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum ColumnType<'a> {
+pub enum ColumnType<'a> {
     /// A column of the file, with its Arrow type.
     Own(&'a DataType),
     /// A value that the name of the file's folder gives; `None` for Hive's null.
@@ -124,7 +124,7 @@ impl ColumnType<'_> {
     }
 
     /// Formats the type, or the folder's value, for a message.
-    pub(crate) fn show(self) -> String {
+    pub fn show(self) -> String {
         match self {
             Self::Own(data_type) => format!("type {data_type}"),
             Self::Folder(Some(value)) => format!("the folder value `{value}`"),
@@ -156,7 +156,7 @@ fn is_plain_integer(text: &str) -> bool {
 
 impl SourceFile {
     /// Returns the type of a column in this file.
-    pub(crate) fn column(&self, name: &str) -> Option<ColumnType<'_>> {
+    pub fn column(&self, name: &str) -> Option<ColumnType<'_>> {
         match self.schema.field_with_name(name) {
             Ok(field) => Some(ColumnType::Own(field.data_type())),
             Err(_) => self.hive(name).map(|value| ColumnType::Folder(value.as_deref())),
@@ -298,7 +298,7 @@ impl Source {
     }
 
     /// Returns the error for a column whose type does not fit an argument.
-    pub(crate) fn wrong_type(&self, argument: &str, column: &str) -> EngineError {
+    pub fn wrong_type(&self, argument: &str, column: &str) -> EngineError {
         let found = self.parts(column).find(|(_, part)| part.base() != Base::Nothing);
         let (shown, base) =
             found.map_or((String::new(), Base::Other), |(_, part)| (part.show(), part.base()));
@@ -314,7 +314,7 @@ impl Source {
 }
 
 /// Returns the error for two files in which a column has incompatible types.
-pub(crate) fn differ(
+pub fn differ(
     column: &str,
     (first, of_first): (&SourceFile, ColumnType<'_>),
     (second, of_second): (&SourceFile, ColumnType<'_>),

@@ -9,10 +9,8 @@ mod registry;
 mod tests;
 
 use bytes::Bytes;
-
 pub use event::{Entry, Writer, recording};
-pub use registry::{Listed, cancel_requested, list, register, request_cancel};
-pub(crate) use registry::{forget_cancel, is_there};
+pub use registry::{Listed, cancel_requested, forget_cancel, is_there, list, register, request_cancel};
 
 use crate::error::{EngineError, Result};
 use crate::events::{EVENTS, RunEvent, RunState, Summary};

@@ -40,7 +40,7 @@ pub async fn register(runs: &Storage, name: &str) -> Result<()> {
 }
 
 /// Returns the error that refuses a name which a run has already.
-pub(crate) fn is_there(runs: &str, name: &str) -> EngineError {
+pub fn is_there(runs: &str, name: &str) -> EngineError {
     EngineError::input(format!("there is a run `{name}` in `{runs}` already"))
         .with_hint("`stagger resume` takes it up; give another --run-name for a new one")
 }
@@ -98,7 +98,7 @@ pub async fn cancel_requested(run: &Storage) -> Result<Option<bool>> {
 ///
 /// # Errors
 /// Storage that fails.
-pub(crate) async fn forget_cancel(run: &Storage) -> Result<()> {
+pub async fn forget_cancel(run: &Storage) -> Result<()> {
     run.delete_async(CANCEL).await?;
     Ok(())
 }

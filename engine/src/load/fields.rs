@@ -10,28 +10,28 @@ use crate::error::{EngineError, Result};
 
 /// The way from fields to one atom of the formula.
 #[derive(Debug)]
-pub(crate) struct AtomPlan {
+pub struct AtomPlan {
     /// Indices of the fields it reads.
-    pub(crate) fields: Vec<usize>,
+    pub fields: Vec<usize>,
     /// Expression over those fields with their column names; `None` if the atom is the field itself.
-    pub(crate) expression: Option<(Expr, Vec<String>)>,
+    pub expression: Option<(Expr, Vec<String>)>,
     /// True if the values are codes of interned texts.
-    pub(crate) text: bool,
+    pub text: bool,
     /// True if those texts are numbers of too many digits for a double.
-    pub(crate) code: bool,
+    pub code: bool,
 }
 
 /// Indices of the fields that one specification reads.
 #[derive(Debug)]
-pub(crate) struct FieldUse {
+pub struct FieldUse {
     /// Field of the outcome.
-    pub(crate) outcome: usize,
+    pub outcome: usize,
     /// The atoms of the formula, in its order.
-    pub(crate) atoms: Vec<AtomPlan>,
+    pub atoms: Vec<AtomPlan>,
     /// Field of the weight.
-    pub(crate) weight: Option<usize>,
+    pub weight: Option<usize>,
     /// Fields of the cluster variables beyond the unit, in the specification's order.
-    pub(crate) clusters: Vec<usize>,
+    pub clusters: Vec<usize>,
 }
 
 impl FieldUse {
@@ -39,7 +39,7 @@ impl FieldUse {
     ///
     /// # Errors
     /// A text column in an expression of the formula, and columns without a field (a defect).
-    pub(crate) fn of(columns: &Columns, wanted: &Wanted<'_>, slots: &Slots) -> Result<Self> {
+    pub fn of(columns: &Columns, wanted: &Wanted<'_>, slots: &Slots) -> Result<Self> {
         let find = |name: &str, fits: &dyn Fn(FieldKind) -> bool| {
             slots
                 .fields
@@ -63,7 +63,7 @@ impl FieldUse {
     }
 
     /// Returns the fields whose missing values make a row incomplete.
-    pub(crate) fn fields(&self) -> BTreeSet<usize> {
+    pub fn fields(&self) -> BTreeSet<usize> {
         let atoms = self.atoms.iter().flat_map(|a| a.fields.iter().copied());
         atoms.chain([self.outcome]).chain(self.weight).chain(self.clusters.iter().copied()).collect()
     }

@@ -21,7 +21,7 @@ pub struct Gap {
 
 impl Gap {
     /// Adds the rows of another part of the data.
-    pub(crate) fn merge(&mut self, other: &Self) {
+    pub fn merge(&mut self, other: &Self) {
         self.rows += other.rows;
         self.infinite += other.infinite;
         self.first = match (self.first, other.first) {
@@ -31,7 +31,7 @@ impl Gap {
     }
 
     /// Counts one row; `place` is the index of its file and its number in it, from 1.
-    pub(crate) fn add(&mut self, infinite: bool, place: (usize, u64)) {
+    pub fn add(&mut self, infinite: bool, place: (usize, u64)) {
         self.merge(&Self { rows: 1, infinite: u64::from(infinite), first: Some(place) });
     }
 }
@@ -56,7 +56,7 @@ impl Gaps {
     ///
     /// # Errors
     /// A column that can't be read.
-    pub(crate) fn note(&mut self, column: &str, array: &ArrayRef, file: usize, row: u64) -> Result<()> {
+    pub fn note(&mut self, column: &str, array: &ArrayRef, file: usize, row: u64) -> Result<()> {
         let data_type = array.data_type();
         let nulls = array.null_count();
         if nulls == 0 && (data_type.is_integer() || data_type.is_string() || data_type.is_binary()) {
@@ -85,19 +85,19 @@ impl Gaps {
     }
 
     /// Adds rows of a column.
-    pub(crate) fn merge_column(&mut self, column: &str, gap: &Gap) {
+    pub fn merge_column(&mut self, column: &str, gap: &Gap) {
         if gap.rows > 0 {
             self.0.entry(column.to_owned()).or_default().merge(gap);
         }
     }
 
     /// Adds the rows of another part of the data.
-    pub(crate) fn merge(&mut self, other: &Self) {
+    pub fn merge(&mut self, other: &Self) {
         other.0.iter().for_each(|(column, gap)| self.merge_column(column, gap));
     }
 
     /// Adds columns of the same rows; columns that are present stay as they are.
-    pub(crate) fn complete(&mut self, others: Self) {
+    pub fn complete(&mut self, others: Self) {
         for (column, gap) in others.0 {
             self.0.entry(column).or_insert(gap);
         }
@@ -107,7 +107,7 @@ impl Gaps {
     ///
     /// # Errors
     /// Those of [`Gaps::note`].
-    pub(crate) fn note_all<'a>(
+    pub fn note_all<'a>(
         &mut self,
         columns: impl Iterator<Item = (&'a str, &'a ArrayRef)>,
         file: usize,

@@ -19,7 +19,7 @@ pub(super) const EXPECTED: usize = 4 << 20;
 
 /// Hasher of unit keys. They are hashes already, or nearly, so that one multiplication spreads them.
 #[derive(Default)]
-pub(crate) struct KeyHasher(u64);
+pub struct KeyHasher(u64);
 
 impl Hasher for KeyHasher {
     fn finish(&self) -> u64 {

@@ -11,19 +11,19 @@ use crate::spec::MissingCohort;
 
 /// Strata that one thread has found, in order of appearance; a stratum's code is its position.
 #[derive(Default)]
-pub(crate) struct StrataMet {
+pub struct StrataMet {
     /// The strata.
-    pub(crate) list: Vec<Stratum>,
+    pub list: Vec<Stratum>,
     /// Number of rows whose cohort is missing, counted as never treated.
-    pub(crate) cohortless_rows: u64,
+    pub cohortless_rows: u64,
     /// Calendar of the cohorts, where they are dates: for messages.
-    pub(crate) calendar: Option<Calendar>,
+    pub calendar: Option<Calendar>,
 }
 
 impl StrataMet {
     /// Returns the stratum of a row from its cohort and eligibility. A missing, zero or infinite cohort means never
     /// treated (FORMULAS §1).
-    pub(crate) fn read(group: f64, eligibility: f64) -> Stratum {
+    pub fn read(group: f64, eligibility: f64) -> Stratum {
         let cohort =
             if group.is_nan() || group == 0.0 || group == f64::INFINITY { f64::INFINITY } else { group };
         Stratum { cohort, eligible: eligibility != 0.0 }
@@ -33,7 +33,7 @@ impl StrataMet {
     ///
     /// # Errors
     /// A negative cohort, and more than 10,000 strata.
-    pub(crate) fn code(&mut self, group: f64, eligibility: f64) -> Result<u16> {
+    pub fn code(&mut self, group: f64, eligibility: f64) -> Result<u16> {
         let stratum = Self::read(group, eligibility);
         if let Some(code) = self.list.iter().position(|known| *known == stratum) {
             return Ok(code as u16);
@@ -51,21 +51,21 @@ impl StrataMet {
 
 impl Columns {
     /// Returns an empty table of strata, with the calendar of these columns.
-    pub(crate) fn strata_met(&self) -> StrataMet {
+    pub fn strata_met(&self) -> StrataMet {
         StrataMet { calendar: self.scale.calendar().cloned(), ..StrataMet::default() }
     }
 
     /// Words a period or cohort for a message.
-    pub(crate) fn show_period(&self, period: f64) -> String {
+    pub fn show_period(&self, period: f64) -> String {
         show_period(self.scale.calendar(), period)
     }
 }
 
 /// Periods that one thread has found, in order of appearance; a period's code is its position.
 #[derive(Default)]
-pub(crate) struct PeriodsMet {
+pub struct PeriodsMet {
     /// The periods.
-    pub(crate) list: Vec<f64>,
+    pub list: Vec<f64>,
     last: usize,
 }
 
@@ -74,7 +74,7 @@ impl PeriodsMet {
     ///
     /// # Errors
     /// More than 10,000 periods.
-    pub(crate) fn codes(&mut self, times: &[f64], out: &mut Vec<u16>) -> Result<()> {
+    pub fn codes(&mut self, times: &[f64], out: &mut Vec<u16>) -> Result<()> {
         let first = self.code(times[0])? as usize;
         if self.list.get(first..first + times.len()) == Some(times) {
             out.extend((first..first + times.len()).map(|code| code as u16));
@@ -92,7 +92,7 @@ impl PeriodsMet {
     ///
     /// # Errors
     /// More than 10,000 periods.
-    pub(crate) fn code(&mut self, time: f64) -> Result<u16> {
+    pub fn code(&mut self, time: f64) -> Result<u16> {
         // Panels mostly step from a period to the one that was found next.
         let next = self.last + 1;
         if self.list.get(next) == Some(&time) {
@@ -109,7 +109,7 @@ impl PeriodsMet {
 }
 
 /// Returns the error for a unit whose rows lie in two strata; `unit` names it in the message.
-pub(crate) fn stratum_varies(
+pub fn stratum_varies(
     unit: &str,
     first: Stratum,
     second: Stratum,
@@ -143,7 +143,7 @@ fn code<T>(list: &mut Vec<T>, value: T, what: &str, hint: &str) -> Result<u16> {
 }
 
 /// Returns the names of the key columns: period, cohort and, for triple differences, eligibility.
-pub(crate) fn key_columns(columns: &Columns) -> Vec<String> {
+pub fn key_columns(columns: &Columns) -> Vec<String> {
     let mut names = vec![columns.time.clone(), columns.group.clone()];
     names.extend(columns.eligibility.clone());
     names
@@ -151,7 +151,7 @@ pub(crate) fn key_columns(columns: &Columns) -> Vec<String> {
 
 /// Calls `each(periods, cohorts, eligibilities)` with a batch of the [`key_columns`], one value for each row.
 /// Eligibilities are all 1 without such a column, and missing where a missing cohort makes the row be dropped.
-pub(crate) fn with_keys<T>(
+pub fn with_keys<T>(
     columns: &Columns,
     arrays: &[ArrayRef],
     names: &[String],
@@ -196,7 +196,7 @@ fn check_eligibility(values: &[f64], name: &str, first_row: u64) -> Result<()> {
 }
 
 /// Appends the file's path to the message of an error; kind and hint stay.
-pub(crate) fn in_file(error: EngineError, path: &str) -> EngineError {
+pub fn in_file(error: EngineError, path: &str) -> EngineError {
     let out = if error.is_input() {
         EngineError::input(format!("{error} (file `{path}`)"))
     } else {

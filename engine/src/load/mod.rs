@@ -8,30 +8,28 @@
 //!    Several specifications share the columns; each has its own mask of missing values.
 
 mod computed;
-pub(crate) mod fields;
+pub mod fields;
 mod finish;
-pub(crate) mod gaps;
-pub(crate) mod keys;
-pub(crate) mod met;
+pub mod gaps;
+pub mod keys;
+pub mod met;
 mod order;
 mod place;
 mod rows;
 mod scale;
-pub(crate) mod slots;
+pub mod slots;
 mod stored;
-pub(crate) mod treatment;
+pub mod treatment;
 
 use std::collections::BTreeMap;
 
 use arrow::array::ArrayRef;
 pub use gaps::{Gap, Gaps, Remarks};
-pub use order::shards_of;
-pub(crate) use order::{codes, distinct, distinct_strata, stratum_codes};
-pub(crate) use scale::PeriodScale;
+pub use order::{codes, distinct, distinct_strata, shards_of, stratum_codes};
+pub use scale::PeriodScale;
 use serde::{Deserialize, Serialize};
 use stagger_estimator::formula::{Atom, Formula};
-pub use stored::StoredShards;
-pub(crate) use stored::{counted, open as open_store, room};
+pub use stored::{StoredShards, counted, open as open_store, room};
 
 use crate::error::{EngineError, Result};
 use crate::events::RunEvent;
@@ -42,53 +40,53 @@ use crate::spec::{MissingCohort, RunSpec};
 
 /// Names of the columns that the specifications read, by role.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Columns {
+pub struct Columns {
     /// Unit; empty in cross sections.
-    pub(crate) id: String,
+    pub id: String,
     /// Period.
-    pub(crate) time: String,
+    pub time: String,
     /// Cohort: the first treated period.
-    pub(crate) group: String,
+    pub group: String,
     /// Eligibility of triple differences.
-    pub(crate) eligibility: Option<String>,
+    pub eligibility: Option<String>,
     /// Treatment of rows without a cohort.
     #[serde(default)]
-    pub(crate) missing_cohort: MissingCohort,
+    pub missing_cohort: MissingCohort,
     /// Outcomes of all specifications.
-    pub(crate) outcomes: Vec<String>,
+    pub outcomes: Vec<String>,
     /// Raw columns of the formulas.
-    pub(crate) covariates: Vec<Covariate>,
+    pub covariates: Vec<Covariate>,
     /// Weights of all specifications.
-    pub(crate) weights: Vec<String>,
+    pub weights: Vec<String>,
     /// Cluster columns other than the unit, each with its position among its specification's cluster variables.
-    pub(crate) clusters: Vec<(String, usize)>,
+    pub clusters: Vec<(String, usize)>,
     /// Comparison of the identifiers of units and clusters, by column.
     #[serde(default)]
-    pub(crate) kinds: BTreeMap<String, KeyKind>,
+    pub kinds: BTreeMap<String, KeyKind>,
     /// Conversion of periods and cohorts to numbers.
     #[serde(default)]
-    pub(crate) scale: PeriodScale,
+    pub scale: PeriodScale,
 }
 
 /// A specification and its parsed formula.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Wanted<'a> {
+pub struct Wanted<'a> {
     /// Name of the specification among several; `None` for a single one.
-    pub(crate) name: Option<&'a str>,
+    pub name: Option<&'a str>,
     /// The specification.
-    pub(crate) spec: &'a RunSpec,
+    pub spec: &'a RunSpec,
     /// Its parsed formula.
-    pub(crate) formula: &'a Formula,
+    pub formula: &'a Formula,
 }
 
 impl Wanted<'_> {
     /// Returns the cluster variables other than the unit.
-    pub(crate) fn clusters(&self) -> Vec<String> {
+    pub fn clusters(&self) -> Vec<String> {
         self.spec.clustervars.iter().filter(|c| **c != self.spec.idname).cloned().collect()
     }
 
     /// Tells if two specifications find the same units and periods in the same rows.
-    pub(crate) fn shares_keys(&self, other: &Self) -> bool {
+    pub fn shares_keys(&self, other: &Self) -> bool {
         let keys = |s: &RunSpec| {
             let rules = (s.panel, s.tunit, s.missing_cohort);
             (rules, s.idname.clone(), s.tname.clone(), s.gname.clone(), s.pname.clone())
@@ -105,14 +103,14 @@ fn insert<T: PartialEq>(list: &mut Vec<T>, item: T) {
 
 /// A raw column of a formula.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Covariate {
+pub struct Covariate {
     /// Name of the column.
-    pub(crate) name: String,
+    pub name: String,
     /// True if its values are text, or numbers of too many digits that are kept as text.
-    pub(crate) text: bool,
+    pub text: bool,
     /// True if they are such numbers.
     #[serde(default)]
-    pub(crate) code: bool,
+    pub code: bool,
 }
 
 impl Columns {
@@ -120,7 +118,7 @@ impl Columns {
     ///
     /// # Errors
     /// A column that is missing or of a type that its role does not allow.
-    pub(crate) fn resolve(all: &[Wanted<'_>], source: &Source) -> Result<Self> {
+    pub fn resolve(all: &[Wanted<'_>], source: &Source) -> Result<Self> {
         let mut columns = Self::default();
         for wanted in all {
             columns.add(wanted, source).map_err(|e| of_specifications(e, &[wanted.name]))?;
@@ -175,12 +173,12 @@ impl Columns {
     }
 
     /// Returns the comparison of a column's identifiers.
-    pub(crate) fn kind(&self, column: &str) -> KeyKind {
+    pub fn kind(&self, column: &str) -> KeyKind {
         self.kinds.get(column).copied().unwrap_or_default()
     }
 
     /// Calls `each` with a column's values as numbers; those of the period column are periods.
-    pub(crate) fn numbers<T>(
+    pub fn numbers<T>(
         &self,
         array: &ArrayRef,
         column: &str,
@@ -214,7 +212,7 @@ impl Columns {
 }
 
 /// Returns the columns that the specifications read, each with its role, and the settings of CSV files.
-pub(crate) fn selection(all: &[Wanted<'_>]) -> Selection {
+pub fn selection(all: &[Wanted<'_>]) -> Selection {
     let mut out = Selection::default();
     for Wanted { spec, formula, .. } in all {
         out.csv.clone_from(&spec.csv);
@@ -236,7 +234,7 @@ pub(crate) fn selection(all: &[Wanted<'_>]) -> Selection {
 }
 
 /// Returns the names of the columns that the specifications read, sorted, each once.
-pub(crate) fn needed(all: &[Wanted<'_>]) -> Vec<String> {
+pub fn needed(all: &[Wanted<'_>]) -> Vec<String> {
     let mut names = Vec::new();
     for Wanted { spec, formula, .. } in all {
         let keys = [&spec.idname, &spec.tname, &spec.gname, &spec.yname];
@@ -250,7 +248,7 @@ pub(crate) fn needed(all: &[Wanted<'_>]) -> Vec<String> {
 }
 
 /// Returns the same names as [`needed`] for columns that are resolved.
-pub(crate) fn needed_names(columns: &Columns) -> Vec<String> {
+pub fn needed_names(columns: &Columns) -> Vec<String> {
     let Columns { id, time, group, eligibility, outcomes, covariates, weights, clusters, .. } = columns;
     let keys = [id, time, group].into_iter().filter(|name| !name.is_empty());
     let mut names: Vec<String> = keys.chain(eligibility).chain(outcomes).chain(weights).cloned().collect();
@@ -265,7 +263,7 @@ pub(crate) fn needed_names(columns: &Columns) -> Vec<String> {
 ///
 /// # Errors
 /// Files that can't be read, columns that do not fit their role, and rows that form no panel.
-pub(crate) fn load(
+pub fn load(
     inputs: &[String],
     wanted: Wanted<'_>,
     threads: usize,
@@ -280,7 +278,7 @@ pub(crate) fn load(
 ///
 /// # Errors
 /// Those of [`load`].
-pub(crate) fn load_all(
+pub fn load_all(
     inputs: &[String],
     all: &[Wanted<'_>],
     threads: usize,
@@ -294,7 +292,7 @@ pub(crate) fn load_all(
 ///
 /// # Errors
 /// Those of [`load`].
-pub(crate) fn load_source(
+pub fn load_source(
     source: &Source,
     all: &[Wanted<'_>],
     threads: usize,

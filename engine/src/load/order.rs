@@ -68,7 +68,7 @@ pub(super) struct Order {
 }
 
 /// Returns the distinct periods of all threads, ascending.
-pub(crate) fn distinct(lists: impl Iterator<Item = f64>) -> Vec<f64> {
+pub fn distinct(lists: impl Iterator<Item = f64>) -> Vec<f64> {
     let mut all: Vec<f64> = lists.collect();
     all.sort_by(f64::total_cmp);
     all.dedup();
@@ -76,7 +76,7 @@ pub(crate) fn distinct(lists: impl Iterator<Item = f64>) -> Vec<f64> {
 }
 
 /// Returns the distinct strata of all threads, by cohort and eligibility.
-pub(crate) fn distinct_strata(lists: impl Iterator<Item = Stratum>) -> Vec<Stratum> {
+pub fn distinct_strata(lists: impl Iterator<Item = Stratum>) -> Vec<Stratum> {
     let mut all: Vec<Stratum> = lists.collect();
     all.sort_by(|a, b| a.cohort.total_cmp(&b.cohort).then(a.eligible.cmp(&b.eligible)));
     all.dedup();
@@ -84,12 +84,12 @@ pub(crate) fn distinct_strata(lists: impl Iterator<Item = Stratum>) -> Vec<Strat
 }
 
 /// Returns the index in `global` of each stratum of a thread.
-pub(crate) fn stratum_codes(local: &[Stratum], global: &[Stratum]) -> Vec<u16> {
+pub fn stratum_codes(local: &[Stratum], global: &[Stratum]) -> Vec<u16> {
     local.iter().map(|s| global.iter().position(|known| known == s).unwrap_or_default() as u16).collect()
 }
 
 /// Returns the index in `global` of each period of a thread. `global` ascends and holds them all.
-pub(crate) fn codes(local: &[f64], global: &[f64]) -> Vec<u16> {
+pub fn codes(local: &[f64], global: &[f64]) -> Vec<u16> {
     local.iter().map(|value| global.partition_point(|known| known < value) as u16).collect()
 }
 

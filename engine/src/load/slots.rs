@@ -8,30 +8,30 @@ use super::Columns;
 /// the system, which is all zero, reads as "not set".
 const MARK: u64 = 0xfff4_5354_4147_4752;
 /// Content of a slot before anything is written.
-pub(crate) const UNSET: u64 = 0;
+pub const UNSET: u64 = 0;
 /// Content of a slot for a missing value.
-pub(crate) const MISSING: u64 = 0x7ff8_0000_0000_0000 ^ MARK;
+pub const MISSING: u64 = 0x7ff8_0000_0000_0000 ^ MARK;
 
 /// Encodes a value for a slot: NaN and infinities become missing, −0 becomes 0.
 #[inline]
-pub(crate) fn encode(value: f64) -> u64 {
+pub fn encode(value: f64) -> u64 {
     if value.is_finite() { (value + 0.0).to_bits() ^ MARK } else { MISSING }
 }
 
 /// Decodes a slot: its value, NaN if missing or not set.
 #[inline]
-pub(crate) fn decode(slot: u64) -> f64 {
+pub fn decode(slot: u64) -> f64 {
     f64::from_bits(slot ^ MARK)
 }
 
 /// Returns the slot's content from its decoded value.
-pub(crate) fn held(value: f64) -> u64 {
+pub fn held(value: f64) -> u64 {
     value.to_bits() ^ MARK
 }
 
 /// Content of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FieldKind {
+pub enum FieldKind {
     /// An outcome.
     Outcome,
     /// A covariate; with `text` true the code of an interned text, else a number.
@@ -50,31 +50,31 @@ pub(crate) enum FieldKind {
 
 /// One variable in the row of a unit.
 #[derive(Debug)]
-pub(crate) struct Field {
+pub struct Field {
     /// Name of its column.
-    pub(crate) name: String,
+    pub name: String,
     /// Content.
-    pub(crate) kind: FieldKind,
+    pub kind: FieldKind,
     /// Position of its first slot in the row.
-    pub(crate) offset: usize,
+    pub offset: usize,
     /// True if the field has one slot for each period, else it has a single slot.
-    pub(crate) by_period: bool,
+    pub by_period: bool,
     /// Set when a field with a single slot was found to vary, or to be missing somewhere.
-    pub(crate) varies: AtomicBool,
+    pub varies: AtomicBool,
 }
 
 /// The fields in the row of a unit.
 #[derive(Debug)]
-pub(crate) struct Slots {
+pub struct Slots {
     /// The fields: outcomes, covariates, weights, clusters.
-    pub(crate) fields: Vec<Field>,
+    pub fields: Vec<Field>,
     /// Number of slots in a row.
-    pub(crate) stride: usize,
+    pub stride: usize,
 }
 
 impl Slots {
     /// Lays out the fields; those for which `by_period(index)` is true, and outcomes, get one slot for each period.
-    pub(crate) fn new(columns: &Columns, periods: usize, by_period: &dyn Fn(usize) -> bool) -> Self {
+    pub fn new(columns: &Columns, periods: usize, by_period: &dyn Fn(usize) -> bool) -> Self {
         let outcomes = columns.outcomes.iter().map(|y| (y.clone(), FieldKind::Outcome));
         let covariates =
             columns.covariates.iter().map(|c| (c.name.clone(), FieldKind::Covariate { text: c.text }));
@@ -100,16 +100,16 @@ impl Slots {
     }
 
     /// Tells if a field with a single slot was found to vary.
-    pub(crate) fn any_varies(&self) -> bool {
+    pub fn any_varies(&self) -> bool {
         self.fields.iter().any(|f| f.varies.load(Ordering::Relaxed))
     }
 }
 
 /// Slots of one shard, row-major: rows × stride.
-pub(crate) type Buffer = Vec<AtomicU64>;
+pub type Buffer = Vec<AtomicU64>;
 
 /// Allocates a buffer of slots that are not set.
-pub(crate) fn buffer(slots: usize) -> Buffer {
+pub fn buffer(slots: usize) -> Buffer {
     (0..slots).map(|_| AtomicU64::new(UNSET)).collect()
 }
 

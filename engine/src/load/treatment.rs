@@ -62,7 +62,7 @@ type Time = (u64, String);
 const NAMED: usize = 8;
 
 /// Replaces an error by one that explains a cohort column with an indicator; other errors stay as they are.
-pub(crate) fn explain(error: EngineError, source: &Source, all: &[Wanted<'_>]) -> EngineError {
+pub fn explain(error: EngineError, source: &Source, all: &[Wanted<'_>]) -> EngineError {
     let Some(wanted) = all.first().filter(|_| error.is_input()) else { return error };
     // If the columns can't be read now, the error is about that.
     match Indicator::find(source, wanted.spec) {
@@ -74,7 +74,7 @@ pub(crate) fn explain(error: EngineError, source: &Source, all: &[Wanted<'_>]) -
 
 /// Returns the same explanation for a panel in which every unit keeps its value, in the context of `error`; `None` if
 /// its cohorts can't be an indicator.
-pub(crate) fn constant(panel: &Panel, spec: &RunSpec, error: &str) -> Option<EngineError> {
+pub fn constant(panel: &Panel, spec: &RunSpec, error: &str) -> Option<EngineError> {
     let treated = panel.strata.iter().filter(|s| s.cohort.is_finite());
     let (mut any, mut only) = (false, true);
     treated.for_each(|stratum| (any, only) = (true, only && stratum.cohort == 1.0));

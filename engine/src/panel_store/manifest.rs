@@ -30,7 +30,7 @@ pub enum FieldKind {
 
 impl FieldKind {
     /// Tells if values are codes of texts.
-    pub(crate) fn is_text(self) -> bool {
+    pub fn is_text(self) -> bool {
         matches!(self, Self::Text | Self::Code)
     }
 }

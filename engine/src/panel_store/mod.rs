@@ -3,17 +3,17 @@
 mod check;
 pub mod keys;
 mod manifest;
-pub(crate) mod read;
+pub mod read;
 mod verify;
-pub(crate) mod write;
+pub mod write;
+
+pub use manifest::{FORMAT, Field, FieldKind, InputEntry, KeyColumns, Manifest, ShardEntry, StratumEntry};
+pub use verify::Verification;
+pub use write::NOTE;
 
 use crate::error::{EngineError, Result};
 use crate::spec::{MissingCohort, RunSpec, TimeUnit};
 use crate::store::{Storage, StoreErrorKind};
-
-pub use manifest::{FORMAT, Field, FieldKind, InputEntry, KeyColumns, Manifest, ShardEntry, StratumEntry};
-pub use verify::Verification;
-pub(crate) use write::NOTE;
 
 /// A complete panel store.
 #[derive(Clone, Debug)]
@@ -64,7 +64,7 @@ impl PanelStore {
     }
 
     /// Does the same with `open` as the way to open a storage, which allows other kinds of storage.
-    pub(crate) fn of_address(input: &str, open: &dyn Fn(&str) -> Result<Storage>) -> Result<Option<Self>> {
+    pub fn of_address(input: &str, open: &dyn Fn(&str) -> Result<Storage>) -> Result<Option<Self>> {
         let is_folder = input.contains("://") || std::path::Path::new(input).is_dir();
         if input.contains(['*', '?', '[']) || input.ends_with(".parquet") || !is_folder {
             return Ok(None);
@@ -86,7 +86,7 @@ impl PanelStore {
     }
 
     /// Returns a store whose manifest is known already, or made up.
-    pub(crate) fn of_manifest(storage: Storage, manifest: Manifest) -> Self {
+    pub fn of_manifest(storage: Storage, manifest: Manifest) -> Self {
         Self { storage, manifest }
     }
 

@@ -18,13 +18,13 @@ use crate::store::StoreErrorKind;
 
 /// A shard whose footer has been read.
 #[derive(Clone, Debug)]
-pub(crate) struct OpenShard {
+pub struct OpenShard {
     index: usize,
     key: String,
     metadata: ArrowReaderMetadata,
     rows: usize,
     /// Description of the shard from the file's metadata: segments and checksums.
-    pub(crate) note: ShardNote,
+    pub note: ShardNote,
     /// The bytes of the whole file, if it was read at once.
     whole: Option<Bytes>,
 }
@@ -41,7 +41,7 @@ impl PanelStore {
     ///
     /// # Errors
     /// A shard that is missing, or not the one that the manifest names.
-    pub(crate) fn open_shard(&self, index: usize, whole: bool) -> Result<OpenShard> {
+    pub fn open_shard(&self, index: usize, whole: bool) -> Result<OpenShard> {
         let manifest: &Manifest = &self.manifest;
         let entry = &manifest.shards[index];
         let key = keys::shard(index);
@@ -76,7 +76,7 @@ impl PanelStore {
     ///
     /// # Errors
     /// A shard that is missing or damaged.
-    pub(crate) fn read_columns(&self, shard: &OpenShard, names: &[String]) -> Result<Vec<Option<ArrayRef>>> {
+    pub fn read_columns(&self, shard: &OpenShard, names: &[String]) -> Result<Vec<Option<ArrayRef>>> {
         let schema = shard.metadata.schema();
         let indices: Vec<Option<usize>> = names.iter().map(|name| schema.index_of(name).ok()).collect();
         let mut wanted: Vec<usize> = indices.iter().flatten().copied().collect();
@@ -160,7 +160,7 @@ impl PanelStore {
 
     /// Returns the error for a shard that is intact but contradicts the manifest: one of the two was made or changed by
     /// hand.
-    pub(crate) fn contradicts(&self, key: &str, why: &str) -> EngineError {
+    pub fn contradicts(&self, key: &str, why: &str) -> EngineError {
         EngineError::input(format!("the store `{}` is damaged: shard `{key}`: {why}", self.url()))
             .with_hint("remove the store and prepare it again")
     }

@@ -24,9 +24,9 @@ use crate::panel::Stratum;
 use crate::prepare::fields::StoreField;
 
 /// Key of the [`ShardNote`] in the file's metadata.
-pub(crate) const NOTE: &str = "stagger.shard";
+pub const NOTE: &str = "stagger.shard";
 /// Name of the column of row numbers in cross sections.
-pub(crate) const ROW: &str = "@row";
+pub const ROW: &str = "@row";
 /// Number of first values of a column that decide its encoding.
 const TRIED: usize = 4096;
 /// Share of a column that compression must save to be worth the time of decoding.
@@ -34,27 +34,27 @@ const WORTHWHILE: f64 = 0.15;
 
 /// A run of units of one stratum, in the shard's order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct SegmentNote {
+pub struct SegmentNote {
     /// Index of the stratum.
-    pub(crate) stratum: usize,
+    pub stratum: usize,
     /// Index of the period, in cross sections.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) period: Option<usize>,
+    pub period: Option<usize>,
     /// Number of units; of rows in cross sections.
-    pub(crate) units: usize,
+    pub units: usize,
 }
 
 /// Description of a shard in the metadata of its own file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ShardNote {
+pub struct ShardNote {
     /// Segments, in the order of the rows.
-    pub(crate) segments: Vec<SegmentNote>,
+    pub segments: Vec<SegmentNote>,
     /// XXH3-64 of every column's bytes, in the order of the columns, as hexadecimal digits.
-    pub(crate) columns: Vec<String>,
+    pub columns: Vec<String>,
 }
 
 /// Identifiers of a shard's units, or numbers of its rows.
-pub(crate) enum ShardIds {
+pub enum ShardIds {
     /// Integer identifiers of units.
     Integers(Vec<i64>),
     /// Text identifiers of units, as bytes.
@@ -64,7 +64,7 @@ pub(crate) enum ShardIds {
 }
 
 /// Slots of a variable, one for each unit.
-pub(crate) enum FieldValues {
+pub enum FieldValues {
     /// One column for all periods.
     Constant(Vec<u64>),
     /// One column for each period.
@@ -72,37 +72,37 @@ pub(crate) enum FieldValues {
 }
 
 /// A shard to be written.
-pub(crate) struct ShardData<'a> {
+pub struct ShardData<'a> {
     /// Columns that form the panel.
-    pub(crate) columns: &'a KeyColumns,
+    pub columns: &'a KeyColumns,
     /// Variables, in the order of `values`.
-    pub(crate) fields: &'a [StoreField],
+    pub fields: &'a [StoreField],
     /// Periods, ascending.
-    pub(crate) periods: &'a [f64],
+    pub periods: &'a [f64],
     /// Strata, by cohort and eligibility.
-    pub(crate) strata: &'a [Stratum],
+    pub strata: &'a [Stratum],
     /// Segments, in the order of the rows.
-    pub(crate) segments: Vec<SegmentNote>,
+    pub segments: Vec<SegmentNote>,
     /// Identifiers of the rows.
-    pub(crate) ids: ShardIds,
+    pub ids: ShardIds,
     /// Slots of every variable.
-    pub(crate) values: Vec<FieldValues>,
+    pub values: Vec<FieldValues>,
     /// By period: true for each unit that has a row; `None` if all have.
-    pub(crate) present: Option<Vec<Vec<bool>>>,
+    pub present: Option<Vec<Vec<bool>>>,
     /// Texts by code.
-    pub(crate) texts: &'a [String],
+    pub texts: &'a [String],
 }
 
 /// A shard's file, its entry in the manifest, and the bytes that its columns take.
-pub(crate) struct ShardFile {
+pub struct ShardFile {
     /// Content of the file.
-    pub(crate) bytes: Bytes,
+    pub bytes: Bytes,
     /// Entry in the manifest.
-    pub(crate) entry: ShardEntry,
+    pub entry: ShardEntry,
     /// By variable: number of bytes of its columns.
-    pub(crate) field_bytes: Vec<u64>,
+    pub field_bytes: Vec<u64>,
     /// Number of bytes of the identifiers.
-    pub(crate) id_bytes: u64,
+    pub id_bytes: u64,
 }
 
 /// Returns the name of an input's column in a shard. A single `@` begins the names that the store adds, so that no two
@@ -112,7 +112,7 @@ fn plain_name(name: &str) -> String {
 }
 
 /// Returns the name of a variable's column; `period` is that of the column, if there is one for each period.
-pub(crate) fn column_name(keys: &KeyColumns, name: &str, kind: FieldKind, period: Option<f64>) -> String {
+pub fn column_name(keys: &KeyColumns, name: &str, kind: FieldKind, period: Option<f64>) -> String {
     let is_key =
         [&keys.id, &keys.time, &keys.group].into_iter().chain(&keys.eligibility).any(|key| key == name);
     let role = match kind {
@@ -126,12 +126,12 @@ pub(crate) fn column_name(keys: &KeyColumns, name: &str, kind: FieldKind, period
 }
 
 /// Returns the name of the column of units, or of row numbers.
-pub(crate) fn id_name(keys: &KeyColumns, cross_sections: bool) -> String {
+pub fn id_name(keys: &KeyColumns, cross_sections: bool) -> String {
     if cross_sections { ROW.to_owned() } else { plain_name(&keys.id) }
 }
 
 /// Returns the name of the column that tells if units have a row in a period.
-pub(crate) fn present_name(period: f64) -> String {
+pub fn present_name(period: f64) -> String {
     format!("@present@{period}")
 }
 
@@ -162,7 +162,7 @@ impl Columns {
 ///
 /// # Errors
 /// Columns that the Parquet writer refuses, and texts without a code.
-pub(crate) fn write(data: &ShardData<'_>) -> Result<ShardFile> {
+pub fn write(data: &ShardData<'_>) -> Result<ShardFile> {
     let columns = arrange(data)?;
     let failed =
         |e: parquet::errors::ParquetError| EngineError::failed(format!("a shard can't be written: {e}"));

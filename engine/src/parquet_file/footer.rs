@@ -14,7 +14,7 @@ use super::thrift::{I32, LIST, Read, Reader, STRUCT, Unsound};
 
 /// The number of bytes of the footer's length and the magic number at the end of a file. The magic number alone is also
 /// at its start.
-pub(crate) const TAIL: u64 = 8;
+pub const TAIL: u64 = 8;
 const MAGIC: &[u8; 4] = b"PAR1";
 const ENCRYPTED: &[u8; 4] = b"PARE";
 
@@ -38,7 +38,7 @@ const FEW_ROWS: i64 = 1 << 20;
 ///
 /// # Errors
 /// A file that does not end as Parquet does, or is shorter than its footer.
-pub(crate) fn footer_length(tail: &[u8], size: u64) -> Result<u64, Damage> {
+pub fn footer_length(tail: &[u8], size: u64) -> Result<u64, Damage> {
     let [a, b, c, d, magic @ ..] = tail else { return Err(Damage::new("it is too short")) };
     if magic == ENCRYPTED {
         return Err(Damage::new("its footer is encrypted, which this version can't read"));
@@ -80,7 +80,7 @@ pub fn open(file: &impl ChunkReader) -> Result<ArrowReaderMetadata, Damage> {
 ///
 /// # Errors
 /// A footer that is damaged or contradicts the file.
-pub(crate) fn parse(footer: &Bytes, size: u64) -> Result<ArrowReaderMetadata, Damage> {
+pub fn parse(footer: &Bytes, size: u64) -> Result<ArrowReaderMetadata, Damage> {
     look(footer).map_err(|trouble| match trouble {
         Trouble::Deep => Damage::new(format!("its columns are nested more than {DEEPEST} deep")),
         Trouble::Wide => Damage::new(format!("it claims more than {WIDEST} columns")),

@@ -20,15 +20,14 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes, buf::Reader};
-use parquet::errors::ParquetError;
-use parquet::file::reader::{ChunkReader, Length};
-
+use bytes::buf::Reader;
+use bytes::{Buf, Bytes};
 pub use caught::is_caught;
 pub use decode::{Request, read};
-pub use footer::open;
-pub(crate) use footer::{TAIL, footer_length, parse};
-pub(crate) use pages::range_of;
+pub use footer::{TAIL, footer_length, open, parse};
+pub use pages::range_of;
+use parquet::errors::ParquetError;
+use parquet::file::reader::{ChunkReader, Length};
 
 /// Damage of a file: the reason, and the column if it is known.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -81,7 +81,7 @@ impl<R> Clone for Guarded<R> {
 }
 
 /// Returns the byte range of a column chunk in a file of `size` bytes.
-pub(crate) fn range_of(column: &ColumnChunkMetaData, size: u64) -> Result<Range<u64>, Damage> {
+pub fn range_of(column: &ColumnChunkMetaData, size: u64) -> Result<Range<u64>, Damage> {
     let start = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
     let length = column.compressed_size();
     let range = u64::try_from(start).ok().zip(u64::try_from(length).ok());

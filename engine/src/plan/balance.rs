@@ -10,7 +10,7 @@ use crate::spec::RunSpec;
 
 /// The cohorts before units were dropped to balance the panel, and the rows that were dropped.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Balance {
+pub struct Balance {
     /// Role of each stratum before.
     roles: Vec<CohortRole>,
     /// Number of complete rows in the kept periods, by stratum.

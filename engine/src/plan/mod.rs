@@ -6,9 +6,11 @@ mod sample;
 mod targets;
 mod weights;
 
-use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
+use sample::Sample;
+pub use sample::SampleMask;
+use serde::{Deserialize, Serialize};
 use stagger_estimator::cells::Cell;
 use stagger_estimator::comparison::{ComparisonPlan, NuisanceRules, RowModel};
 use stagger_estimator::formula::{Design, Formula};
@@ -18,6 +20,7 @@ use stagger_estimator::multipliers::TwoPoint;
 use stagger_estimator::options::EstMethod;
 use stagger_estimator::outcome::GramShape;
 use stagger_estimator::sample::CohortRole;
+use targets::Targets;
 
 use crate::calendar::Calendar;
 use crate::error::{EngineError, Result};
@@ -27,10 +30,6 @@ use crate::result::Dropped;
 use crate::shard::Segment;
 use crate::spec::RunSpec;
 use crate::task::StageInput;
-
-use sample::Sample;
-pub use sample::SampleMask;
-use targets::Targets;
 
 /// Weight of a unit in its cohort's share (FORMULAS §6, §7.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,7 +152,7 @@ impl Plan {
     ///
     /// # Errors
     /// Those of [`Plan::new`], without reading shards.
-    pub(crate) fn counted(
+    pub fn counted(
         panel: &mut Panel,
         spec: &RunSpec,
         formula: &Formula,
@@ -314,7 +313,7 @@ impl Plan {
 
     /// Tells if the sums of a stage over the same rows are equal to those of another plan, so that one pass serves
     /// both.
-    pub(crate) fn sums_as(&self, other: &Self, input: &StageInput) -> bool {
+    pub fn sums_as(&self, other: &Self, input: &StageInput) -> bool {
         let (own, others) = (&self.comparisons, &other.comparisons);
         let data = self.source.formula == other.source.formula
             && self.source.weights == other.source.weights
@@ -396,7 +395,7 @@ fn centred(comparisons: &ComparisonPlan, cells: usize, two_period: bool) -> Vec<
 }
 
 /// Returns an input error from an error of the estimator, with its hint.
-pub(crate) fn input_error(error: &dyn std::fmt::Display, hint: Option<String>) -> EngineError {
+pub fn input_error(error: &dyn std::fmt::Display, hint: Option<String>) -> EngineError {
     let out = EngineError::input(error.to_string());
     match hint {
         Some(hint) => out.with_hint(hint),

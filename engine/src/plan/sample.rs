@@ -1,8 +1,8 @@
 //! Sample of a specification: the rows and units that it uses (FORMULAS §1), chosen from the census.
 
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use stagger_estimator::comparison::RowModel;
 use stagger_estimator::formula::Formula;
 use stagger_estimator::options::FixWeights;
@@ -60,29 +60,29 @@ impl SampleMask {
 
 /// The sample of a specification.
 #[derive(Clone, Debug)]
-pub(crate) struct Sample {
+pub struct Sample {
     /// Units that are used.
-    pub(crate) mask: SampleMask,
+    pub mask: SampleMask,
     /// Kept periods, as indices into the panel's.
-    pub(crate) periods: Vec<usize>,
+    pub periods: Vec<usize>,
     /// Form in which outcomes enter.
-    pub(crate) model: RowModel,
+    pub model: RowModel,
     /// True if some used unit is not observed in some kept period.
-    pub(crate) unbalanced: bool,
+    pub unbalanced: bool,
     /// Number of used units in each stratum.
-    pub(crate) units: Vec<u64>,
+    pub units: Vec<u64>,
     /// Number of used units.
-    pub(crate) n: u64,
+    pub n: u64,
     /// True for triple differences of two groups and two periods.
-    pub(crate) two_period: bool,
+    pub two_period: bool,
     /// Cohorts before balancing, and the rows that it removed.
     pub(super) balance: Balance,
     /// Factor of the weights, a power of two.
-    pub(crate) weight_factor: f64,
+    pub weight_factor: f64,
     /// Rows and units that are left out, with reasons.
-    pub(crate) dropped: Dropped,
+    pub dropped: Dropped,
     /// Warnings about the sample.
-    pub(crate) warnings: Vec<String>,
+    pub warnings: Vec<String>,
 }
 
 impl Sample {
@@ -90,7 +90,7 @@ impl Sample {
     ///
     /// # Errors
     /// Weights out of range, an empty sample, a sample without control or treated units, and groups that are too small.
-    pub(crate) fn new(panel: &mut Panel, spec: &RunSpec, formula: &Formula, threads: usize) -> Result<Self> {
+    pub fn new(panel: &mut Panel, spec: &RunSpec, formula: &Formula, threads: usize) -> Result<Self> {
         let weight_factor = weights::factor(panel, spec)?;
         let mut warnings = panel.remarks.notes.clone();
         if panel.cohortless_rows > 0 {
@@ -326,14 +326,14 @@ fn keyless(spec: &RunSpec, rows: RowKind) -> String {
 }
 
 /// Returns the distinct cohorts in the data, ascending.
-pub(crate) fn cohorts(panel: &Panel) -> Vec<f64> {
+pub fn cohorts(panel: &Panel) -> Vec<f64> {
     let mut all: Vec<f64> = panel.strata.iter().map(|s| s.cohort).collect();
     all.dedup();
     all
 }
 
 /// Returns the strata of a cohort.
-pub(crate) fn strata_of(panel: &Panel, cohort: f64) -> Vec<usize> {
+pub fn strata_of(panel: &Panel, cohort: f64) -> Vec<usize> {
     (0..panel.strata.len()).filter(|&s| panel.strata[s].cohort == cohort).collect()
 }
 

@@ -4,20 +4,20 @@ use crate::load::slots::{MISSING, UNSET};
 
 /// Positions of a unit's values in its row of slots.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Shape {
+pub struct Shape {
     /// Number of periods.
-    pub(crate) periods: usize,
+    pub periods: usize,
     /// By field: true for one slot in each period, false for a single slot.
-    pub(crate) by_period: Vec<bool>,
+    pub by_period: Vec<bool>,
     /// By field: position of its first slot.
-    pub(crate) offsets: Vec<usize>,
+    pub offsets: Vec<usize>,
     /// Number of slots in a row.
-    pub(crate) stride: usize,
+    pub stride: usize,
 }
 
 impl Shape {
     /// Lays out the fields, one after the other.
-    pub(crate) fn new(periods: usize, by_period: &[bool]) -> Self {
+    pub fn new(periods: usize, by_period: &[bool]) -> Self {
         let mut stride = 0;
         let offsets = by_period
             .iter()
@@ -32,39 +32,39 @@ impl Shape {
 
     /// Returns the position of a field's slot for a period.
     #[inline]
-    pub(crate) fn slot(&self, field: usize, period: usize) -> usize {
+    pub fn slot(&self, field: usize, period: usize) -> usize {
         self.offsets[field] + if self.by_period[field] { period } else { 0 }
     }
 }
 
 /// Rows of slots, one for each unit. Field 0 is an outcome: its slot tells if the unit has a row in a period.
-pub(crate) struct Assembly {
+pub struct Assembly {
     /// Positions of the values in a row.
-    pub(crate) shape: Shape,
+    pub shape: Shape,
     /// Slots of all units: units × stride, row-major.
-    pub(crate) slots: Vec<u64>,
+    pub slots: Vec<u64>,
     /// By field with a single slot: true if a second value or a missing one was found.
-    pub(crate) differs: Vec<bool>,
+    pub differs: Vec<bool>,
 }
 
 /// Two rows of one unit in one period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Twice {
+pub struct Twice {
     /// Index of the unit.
-    pub(crate) unit: usize,
+    pub unit: usize,
     /// Index of the period.
-    pub(crate) period: usize,
+    pub period: usize,
 }
 
 impl Assembly {
     /// Allocates rows for this number of units; no slot is set.
-    pub(crate) fn new(shape: Shape, units: usize) -> Self {
+    pub fn new(shape: Shape, units: usize) -> Self {
         Self { slots: vec![UNSET; units * shape.stride], differs: vec![false; shape.by_period.len()], shape }
     }
 
     /// Returns the slots of a unit.
     #[inline]
-    pub(crate) fn row(&self, unit: usize) -> &[u64] {
+    pub fn row(&self, unit: usize) -> &[u64] {
         &self.slots[unit * self.shape.stride..(unit + 1) * self.shape.stride]
     }
 
@@ -73,7 +73,7 @@ impl Assembly {
     /// # Errors
     /// A second row of a unit in a period, found for field 0.
     #[inline]
-    pub(crate) fn place(
+    pub fn place(
         &mut self,
         field: usize,
         records: impl Iterator<Item = (usize, usize, u64)>,
@@ -101,12 +101,12 @@ impl Assembly {
 
     /// Tells if a unit has a row in a period.
     #[inline]
-    pub(crate) fn present(&self, unit: usize, period: usize) -> bool {
+    pub fn present(&self, unit: usize, period: usize) -> bool {
         self.slots[unit * self.shape.stride + self.shape.offsets[0] + period] != UNSET
     }
 
     /// Tells if every unit has the same value of a field in all its rows.
-    pub(crate) fn is_constant(&self, field: usize, units: usize) -> bool {
+    pub fn is_constant(&self, field: usize, units: usize) -> bool {
         if !self.shape.by_period[field] {
             return true;
         }
@@ -120,7 +120,7 @@ impl Assembly {
     }
 
     /// Tells if some unit has two different values, missing ones aside.
-    pub(crate) fn varies(&self, field: usize, units: usize) -> bool {
+    pub fn varies(&self, field: usize, units: usize) -> bool {
         self.shape.by_period[field]
             && (0..units).any(|unit| {
                 let start = self.shape.offsets[field];

@@ -21,27 +21,27 @@ use crate::load::Gaps;
 
 const MAGIC: &[u8; 8] = b"STGSCAT1";
 /// Number of bytes before the header's JSON.
-pub(crate) const PREAMBLE: usize = 24;
+pub const PREAMBLE: usize = 24;
 
 /// Header of an object: its partitions and mappers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Contents {
+pub struct Contents {
     /// Number of the first partition in the object.
-    pub(crate) first: usize,
+    pub first: usize,
     /// Headers of its mappers; a scatter object has one.
-    pub(crate) members: Vec<Header>,
+    pub members: Vec<Header>,
 }
 
 impl Contents {
     /// Returns the partitions whose blocks the object holds.
-    pub(crate) fn partitions(&self) -> Range<usize> {
+    pub fn partitions(&self) -> Range<usize> {
         let count = self.members.first().map_or(0, |m| m.records.len());
         self.first..self.first + count
     }
 
     /// Returns the byte range of the blocks of some consecutive partitions, in an object whose header has `length`
     /// bytes.
-    pub(crate) fn range(&self, length: usize, partitions: Range<usize>) -> Range<u64> {
+    pub fn range(&self, length: usize, partitions: Range<usize>) -> Range<u64> {
         let at = |partition: usize| {
             let before: u64 = self.members.iter().map(|m| m.offsets[partition - self.first]).sum();
             (PREAMBLE + length) as u64 + before
@@ -52,38 +52,38 @@ impl Contents {
 
 /// Header of one mapper: the meaning of the codes in its records, and the lengths of its blocks.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Header {
+pub struct Header {
     /// Cohort (`None`: never treated) and eligibility, by stratum code.
-    pub(crate) strata: Vec<(Option<f64>, bool)>,
+    pub strata: Vec<(Option<f64>, bool)>,
     /// Periods, by code.
-    pub(crate) periods: Vec<f64>,
+    pub periods: Vec<f64>,
     /// Texts, by code.
-    pub(crate) texts: Vec<String>,
+    pub texts: Vec<String>,
     /// True if identifiers are texts.
-    pub(crate) text_ids: bool,
+    pub text_ids: bool,
     /// By field of wide records: true if there is a value column for every period. `None` for long records, with one
     /// value column for each field.
-    pub(crate) wide: Option<Vec<bool>>,
+    pub wide: Option<Vec<bool>>,
     /// Number of input rows with unit, period and eligibility.
-    pub(crate) rows: u64,
+    pub rows: u64,
     /// Number of input rows without one of them.
-    pub(crate) keyless_rows: u64,
+    pub keyless_rows: u64,
     /// Number of rows whose missing cohort was read as never treated.
-    pub(crate) cohortless_rows: u64,
+    pub cohortless_rows: u64,
     /// Rows without a value, by column.
     #[serde(default, skip_serializing_if = "Gaps::is_empty")]
-    pub(crate) gaps: Gaps,
+    pub gaps: Gaps,
     /// Number of records, by partition.
-    pub(crate) records: Vec<u32>,
+    pub records: Vec<u32>,
     /// Sum of the bytes of the blocks before each block, and of all blocks: partitions + 1 values.
-    pub(crate) offsets: Vec<u64>,
+    pub offsets: Vec<u64>,
     /// XXH3-64 of every block.
-    pub(crate) checksums: Vec<u64>,
+    pub checksums: Vec<u64>,
 }
 
 /// Identifiers of records.
 #[derive(Clone, Debug)]
-pub(crate) enum Ids {
+pub enum Ids {
     /// Integers.
     Integers(Vec<i64>),
     /// Texts: their lengths in bytes, and the bytes one after the other.
@@ -97,20 +97,20 @@ pub(crate) enum Ids {
 
 /// Records of one partition, collected by a mapper.
 #[derive(Clone, Debug)]
-pub(crate) struct BlockWriter {
+pub struct BlockWriter {
     /// Identifiers.
-    pub(crate) ids: Ids,
+    pub ids: Ids,
     /// Stratum codes.
-    pub(crate) strata: Vec<u16>,
+    pub strata: Vec<u16>,
     /// Period codes; empty for wide records.
-    pub(crate) periods: Vec<u16>,
+    pub periods: Vec<u16>,
     /// Value columns of slots.
-    pub(crate) values: Vec<Vec<u64>>,
+    pub values: Vec<Vec<u64>>,
 }
 
 impl BlockWriter {
     /// Returns an empty block whose records have `columns` values, with room for `records` of them.
-    pub(crate) fn new(text_ids: bool, columns: usize, records: usize) -> Self {
+    pub fn new(text_ids: bool, columns: usize, records: usize) -> Self {
         let ids = match text_ids {
             true => Ids::Texts { lengths: Vec::with_capacity(records), bytes: Vec::new() },
             false => Ids::Integers(Vec::with_capacity(records)),
@@ -124,7 +124,7 @@ impl BlockWriter {
     }
 
     /// Returns the number of records so far.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.strata.len()
     }
 
@@ -171,7 +171,7 @@ fn pad(out: &mut Vec<u8>) {
 ///
 /// # Errors
 /// A header that can't be serialized.
-pub(crate) fn encode(mut header: Header, blocks: Vec<BlockWriter>) -> Result<Bytes> {
+pub fn encode(mut header: Header, blocks: Vec<BlockWriter>) -> Result<Bytes> {
     header.records = blocks.iter().map(|block| block.len() as u32).collect();
     header.offsets = vec![0];
     for block in &blocks {
@@ -198,11 +198,7 @@ pub(crate) fn encode(mut header: Header, blocks: Vec<BlockWriter>) -> Result<Byt
 ///
 /// # Errors
 /// A header that can't be serialized.
-pub(crate) fn join<'a>(
-    contents: &Contents,
-    data: impl Iterator<Item = &'a [u8]>,
-    bytes: usize,
-) -> Result<Bytes> {
+pub fn join<'a>(contents: &Contents, data: impl Iterator<Item = &'a [u8]>, bytes: usize) -> Result<Bytes> {
     let room = json(contents)?.len().next_multiple_of(8);
     let mut out = Vec::with_capacity(PREAMBLE + room + bytes);
     out.resize(PREAMBLE + room, b' ');
@@ -231,7 +227,7 @@ fn write_header(contents: &Contents, room: usize, out: &mut [u8]) -> Result<()> 
 ///
 /// # Errors
 /// Bytes that are not a scatter object's.
-pub(crate) fn header_length(bytes: &[u8], key: &str) -> Result<usize> {
+pub fn header_length(bytes: &[u8], key: &str) -> Result<usize> {
     match (bytes.get(..8), bytes.get(8..16)) {
         (Some(magic), Some(length)) if magic == MAGIC => Ok(u64_at(length, 0) as usize),
         _ => Err(damaged(key, "it is no scatter object")),
@@ -242,7 +238,7 @@ pub(crate) fn header_length(bytes: &[u8], key: &str) -> Result<usize> {
 ///
 /// # Errors
 /// A header that is cut short or whose checksum does not fit.
-pub(crate) fn decode_header(bytes: &[u8], key: &str) -> Result<Contents> {
+pub fn decode_header(bytes: &[u8], key: &str) -> Result<Contents> {
     let length = header_length(bytes, key)?;
     let json =
         bytes.get(PREAMBLE..PREAMBLE + length).ok_or_else(|| damaged(key, "its header is cut short"))?;
@@ -253,7 +249,7 @@ pub(crate) fn decode_header(bytes: &[u8], key: &str) -> Result<Contents> {
 }
 
 /// Returns the error for an object that can't be used.
-pub(crate) fn damaged(key: &str, why: &str) -> EngineError {
+pub fn damaged(key: &str, why: &str) -> EngineError {
     EngineError::failed(format!("`{key}` can't be used: {why}"))
         .with_hint("remove the store's `_prepare` folder and prepare again")
 }
@@ -266,7 +262,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 
 /// Records of one partition from one mapper.
 #[derive(Clone, Debug)]
-pub(crate) struct Block {
+pub struct Block {
     bytes: Bytes,
     records: usize,
     ids: IdPlace,
@@ -284,7 +280,7 @@ enum IdPlace {
 
 /// Identifier of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Id<'a> {
+pub enum Id<'a> {
     /// An integer.
     Integer(i64),
     /// A text, as bytes.
@@ -296,7 +292,7 @@ impl Block {
     ///
     /// # Errors
     /// A checksum that does not fit.
-    pub(crate) fn decode(header: &Header, partition: usize, bytes: Bytes, key: &str) -> Result<Self> {
+    pub fn decode(header: &Header, partition: usize, bytes: Bytes, key: &str) -> Result<Self> {
         if xxh3_64(&bytes) != header.checksums[partition] {
             return Err(damaged(key, &format!("the checksum of its block {partition} does not fit")));
         }
@@ -322,13 +318,13 @@ impl Block {
     }
 
     /// Returns the number of records.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.records
     }
 
     /// Returns the identifier of a record.
     #[inline]
-    pub(crate) fn id(&self, record: usize) -> Id<'_> {
+    pub fn id(&self, record: usize) -> Id<'_> {
         match &self.ids {
             IdPlace::Integers => Id::Integer(u64_at(&self.bytes, 8 * record) as i64),
             IdPlace::Texts(starts) => Id::Text(&self.bytes[starts[record]..starts[record + 1]]),
@@ -342,19 +338,19 @@ impl Block {
 
     /// Returns the stratum code of a record.
     #[inline]
-    pub(crate) fn stratum(&self, record: usize) -> u16 {
+    pub fn stratum(&self, record: usize) -> u16 {
         self.code(self.strata, record)
     }
 
     /// Returns the period code of a record; long records only.
     #[inline]
-    pub(crate) fn period(&self, record: usize) -> u16 {
+    pub fn period(&self, record: usize) -> u16 {
         self.code(self.periods, record)
     }
 
     /// Returns a value column.
     #[inline]
-    pub(crate) fn values(&self, column: usize) -> Slots<'_> {
+    pub fn values(&self, column: usize) -> Slots<'_> {
         let start = self.values + 8 * self.records * column;
         Slots(&self.bytes[start..start + 8 * self.records])
     }
@@ -362,12 +358,12 @@ impl Block {
 
 /// A value column: one slot for each record, as [`crate::load::slots`] encodes values.
 #[derive(Clone, Copy)]
-pub(crate) struct Slots<'a>(&'a [u8]);
+pub struct Slots<'a>(&'a [u8]);
 
 impl Slots<'_> {
     /// Returns the slot of a record.
     #[inline]
-    pub(crate) fn at(&self, record: usize) -> u64 {
+    pub fn at(&self, record: usize) -> u64 {
         u64_at(self.0, 8 * record)
     }
 }

@@ -13,15 +13,15 @@ use crate::store::Storage;
 
 /// Mappers and partitions of one combiner.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct CombineTask {
+pub struct CombineTask {
     /// Indices of the mappers whose objects it reads.
-    pub(crate) mappers: Range<usize>,
+    pub mappers: Range<usize>,
     /// Partitions whose blocks it copies.
-    pub(crate) partitions: Range<usize>,
+    pub partitions: Range<usize>,
 }
 
 /// Returns the combiners: each takes `cut.0` mappers and `cut.1` partitions.
-pub(crate) fn tasks(mappers: usize, partitions: usize, cut: (usize, usize)) -> Vec<CombineTask> {
+pub fn tasks(mappers: usize, partitions: usize, cut: (usize, usize)) -> Vec<CombineTask> {
     let runs = |count: usize, each: usize| {
         (0..count.div_ceil(each)).map(move |run| run * each..((run + 1) * each).min(count))
     };
@@ -38,7 +38,7 @@ pub(crate) fn tasks(mappers: usize, partitions: usize, cut: (usize, usize)) -> V
 ///
 /// # Errors
 /// Objects that can't be read.
-pub(crate) fn run(storage: &Storage, keys: &[String], task: &CombineTask) -> Result<Bytes> {
+pub fn run(storage: &Storage, keys: &[String], task: &CombineTask) -> Result<Bytes> {
     let mut members = Vec::with_capacity(task.mappers.len());
     let mut parts: Vec<(Bytes, Vec<u64>)> = Vec::with_capacity(task.mappers.len());
     let keys = &keys[task.mappers.clone()];

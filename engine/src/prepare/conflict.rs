@@ -40,7 +40,7 @@ fn duplicate_at(columns: &Columns, id: &str, period: f64, place: &str) -> Engine
 
 impl Conflict {
     /// Returns the error, with file and row of the second row where the input can be read again.
-    pub(crate) fn describe(&self, source: &Source, columns: &Columns) -> EngineError {
+    pub fn describe(&self, source: &Source, columns: &Columns) -> EngineError {
         match self {
             Conflict::Duplicate { id, period } => {
                 let place = second_row(source, columns, id, *period);

@@ -421,12 +421,12 @@ impl<'a> Driver<'a> {
 }
 
 /// Shards of a panel: as many for these data, whoever cuts them.
-pub(crate) fn shard_count(rows: u64, periods: usize) -> usize {
+pub fn shard_count(rows: u64, periods: usize) -> usize {
     shards_of(rows.div_ceil(periods as u64))
 }
 
 /// The same of cross sections.
-pub(crate) fn row_shard_count(rows: u64) -> usize {
+pub fn row_shard_count(rows: u64) -> usize {
     shards_of(rows)
 }
 

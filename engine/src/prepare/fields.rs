@@ -16,17 +16,17 @@ const MOST_TEXTS: usize = 100_000;
 
 /// A variable that the store will hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct StoreField {
+pub struct StoreField {
     /// Name of its column in the input.
-    pub(crate) name: String,
+    pub name: String,
     /// Form of its values.
-    pub(crate) kind: FieldKind,
+    pub kind: FieldKind,
     /// True for outcomes, which always have one column for each period.
-    pub(crate) outcome: bool,
+    pub outcome: bool,
 }
 
 /// Returns the variables of the columns that specifications name: outcomes first, each once.
-pub(crate) fn store_fields(columns: &Columns) -> Vec<StoreField> {
+pub fn store_fields(columns: &Columns) -> Vec<StoreField> {
     let mut out: Vec<StoreField> = Vec::new();
     let mut add = |name: &str, kind: FieldKind, outcome: bool| {
         if !out.iter().any(|f| f.name == name && f.kind == kind) {
@@ -49,7 +49,7 @@ pub(crate) fn store_fields(columns: &Columns) -> Vec<StoreField> {
 
 /// Encoder of columns to slots; texts get codes in the order of appearance.
 #[derive(Default)]
-pub(crate) struct Encoder {
+pub struct Encoder {
     codes: HashMap<String, u32>,
     numbers: Vec<f64>,
     integers: Vec<i64>,
@@ -61,7 +61,7 @@ impl Encoder {
     ///
     /// # Errors
     /// A column of another type, and more than `MOST_TEXTS` texts.
-    pub(crate) fn encode(
+    pub fn encode(
         &mut self,
         columns: &Columns,
         field: &StoreField,
@@ -116,7 +116,7 @@ impl Encoder {
     }
 
     /// Adds to `known`, for texts that are new since the last call, their index in `all`, which ascends.
-    pub(crate) fn extend_translation(&self, all: &[String], known: &mut Vec<f64>) {
+    pub fn extend_translation(&self, all: &[String], known: &mut Vec<f64>) {
         if known.len() == self.codes.len() {
             return;
         }
@@ -127,7 +127,7 @@ impl Encoder {
     }
 
     /// Returns the texts by code.
-    pub(crate) fn into_texts(self) -> Vec<String> {
+    pub fn into_texts(self) -> Vec<String> {
         let mut texts: Vec<(u32, String)> = self.codes.into_iter().map(|(text, code)| (code, text)).collect();
         texts.sort_unstable();
         texts.into_iter().map(|(_, text)| text).collect()
@@ -135,7 +135,7 @@ impl Encoder {
 }
 
 /// Refuses more texts than a factor can have.
-pub(crate) fn check_texts(count: usize) -> Result<()> {
+pub fn check_texts(count: usize) -> Result<()> {
     if count <= MOST_TEXTS {
         return Ok(());
     }

@@ -26,25 +26,25 @@ use crate::parallel;
 use crate::store::Storage;
 
 /// Translation of a mapper's codes to those of the whole panel.
-pub(crate) struct Codes {
+pub struct Codes {
     /// By stratum code of the mapper: index of the stratum.
-    pub(crate) strata: Vec<u16>,
+    pub strata: Vec<u16>,
     /// By period code of the mapper: index of the period.
-    pub(crate) periods: Vec<u16>,
+    pub periods: Vec<u16>,
     /// By text code of the mapper: index of the text.
-    pub(crate) texts: Vec<u32>,
+    pub texts: Vec<u32>,
 }
 
 /// An object of a mapper or a combiner.
-pub(crate) struct Scattered {
+pub struct Scattered {
     /// Key of the object.
-    pub(crate) key: String,
+    pub key: String,
     /// Its header.
-    pub(crate) contents: Contents,
+    pub contents: Contents,
     /// Number of bytes of the header's JSON.
-    pub(crate) length: usize,
+    pub length: usize,
     /// Translation of codes, by mapper in the object.
-    pub(crate) codes: Vec<Codes>,
+    pub codes: Vec<Codes>,
 }
 
 /// Records of a partition from one mapper, and the meaning of their codes.
@@ -55,59 +55,59 @@ struct Part<'a> {
 }
 
 /// Input that all gather tasks share.
-pub(crate) struct Gather<'a> {
+pub struct Gather<'a> {
     /// Columns that form the panel.
-    pub(crate) keys: &'a KeyColumns,
+    pub keys: &'a KeyColumns,
     /// Variables of the store.
-    pub(crate) fields: &'a [StoreField],
+    pub fields: &'a [StoreField],
     /// Strata, by cohort and eligibility.
-    pub(crate) strata: &'a [Stratum],
+    pub strata: &'a [Stratum],
     /// Periods, ascending.
-    pub(crate) periods: &'a [f64],
+    pub periods: &'a [f64],
     /// Texts by code, ascending.
-    pub(crate) texts: &'a [String],
+    pub texts: &'a [String],
     /// Number of partitions, a power of two.
-    pub(crate) partitions: usize,
+    pub partitions: usize,
     /// Number of shards, a power of two.
-    pub(crate) shards: usize,
+    pub shards: usize,
     /// Objects of the last stage before.
-    pub(crate) scattered: &'a [Scattered],
+    pub scattered: &'a [Scattered],
 }
 
 /// Facts about one variable in one shard.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct FieldReport {
+pub struct FieldReport {
     /// True if some unit has two different values.
-    pub(crate) varies: bool,
+    pub varies: bool,
     /// True if some existing row has no value.
-    pub(crate) missing: bool,
+    pub missing: bool,
     /// Number of bytes of its columns.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
 }
 
 /// Report of a task about a shard that it has written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ShardReport {
+pub struct ShardReport {
     /// The shard's entry in the manifest.
-    pub(crate) entry: ShardEntry,
+    pub entry: ShardEntry,
     /// Number of units, by stratum.
-    pub(crate) units: Vec<u64>,
+    pub units: Vec<u64>,
     /// Number of rows, `strata × periods`, row-major.
-    pub(crate) rows: Vec<u64>,
+    pub rows: Vec<u64>,
     /// Facts about each variable.
-    pub(crate) fields: Vec<FieldReport>,
+    pub fields: Vec<FieldReport>,
     /// Number of bytes of the identifiers.
-    pub(crate) id_bytes: u64,
+    pub id_bytes: u64,
     /// True if some unit has no row in some period.
-    pub(crate) unbalanced: bool,
+    pub unbalanced: bool,
     /// Rows of cross sections without a value, by column.
     #[serde(default, skip_serializing_if = "Gaps::is_empty")]
-    pub(crate) gaps: Gaps,
+    pub gaps: Gaps,
 }
 
 /// Reason why a task has no result.
 #[derive(Debug)]
-pub(crate) enum GatherError {
+pub enum GatherError {
     /// Rows that contradict each other.
     Conflict(Conflict),
     /// Any other error.
@@ -137,12 +137,12 @@ struct Unit<'a> {
 
 impl Gather<'_> {
     /// Returns the number of tasks: one for each partition, or for each shard where there are fewer shards.
-    pub(crate) fn tasks(&self) -> usize {
+    pub fn tasks(&self) -> usize {
         self.partitions.min(self.shards)
     }
 
     /// Returns the shards of a task.
-    pub(crate) fn shards_of(&self, task: usize) -> std::ops::Range<usize> {
+    pub fn shards_of(&self, task: usize) -> std::ops::Range<usize> {
         let each = self.shards / self.tasks();
         task * each..(task + 1) * each
     }
@@ -151,7 +151,7 @@ impl Gather<'_> {
     ///
     /// # Errors
     /// Rows that contradict each other, and objects that can't be read.
-    pub(crate) fn run(
+    pub fn run(
         &self,
         storage: &Storage,
         task: usize,

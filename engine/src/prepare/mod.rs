@@ -10,12 +10,12 @@
 //! Repeated cross sections need no shuffle: `rows` reads each shard from the files directly. Every step stores its
 //! result under a name that its content decides, so that a preparation that was killed continues where it stopped.
 
-pub(crate) mod assemble;
+pub mod assemble;
 mod block;
 mod combine;
 mod conflict;
 mod drive;
-pub(crate) mod fields;
+pub mod fields;
 mod gather;
 mod rows;
 mod scatter;
@@ -23,6 +23,12 @@ mod shuffle;
 mod space;
 mod steps;
 
+pub use conflict::Conflict;
+pub use drive::{row_shard_count, shard_count};
+use fields::{StoreField, store_fields};
+pub use shuffle::{BASE, Requests, Shape, Shuffle, units_together};
+pub use space::default_memory;
+pub use steps::{HEADER, PrepareStage, READS_AT_ONCE, ROW_TASK, work};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::cloud::Workers;
@@ -34,14 +40,6 @@ use crate::panel_store::{FORMAT, InputEntry, KeyColumns, Manifest, PanelStore};
 use crate::run::{Progress, StageFacts, check};
 use crate::spec::RunSpec;
 use crate::store::{Storage, StoreErrorKind};
-use fields::{StoreField, store_fields};
-
-pub use conflict::Conflict;
-pub(crate) use drive::{row_shard_count, shard_count};
-pub(crate) use shuffle::{BASE, Shape, units_together};
-pub use shuffle::{Requests, Shuffle};
-pub use space::default_memory;
-pub(crate) use steps::{HEADER, PrepareStage, READS_AT_ONCE, ROW_TASK, work};
 
 /// Options of a preparation; none of them changes a byte of the store.
 #[derive(Clone, Debug, Default)]
@@ -71,19 +69,19 @@ pub struct Prepared {
 }
 
 /// The opened input, and the columns of it that the store will hold.
-pub(crate) struct Order {
+pub struct Order {
     /// The input files.
-    pub(crate) source: Source,
+    pub source: Source,
     /// Columns that the specifications read.
-    pub(crate) columns: Columns,
+    pub columns: Columns,
     /// Columns that form the panel.
-    pub(crate) keys: KeyColumns,
+    pub keys: KeyColumns,
     /// Variables that the store will hold.
-    pub(crate) fields: Vec<StoreField>,
+    pub fields: Vec<StoreField>,
     /// True for repeated cross sections.
-    pub(crate) cross_sections: bool,
+    pub cross_sections: bool,
     /// Digest of the inputs and columns.
-    pub(crate) fingerprint: String,
+    pub fingerprint: String,
 }
 
 impl Order {
@@ -92,7 +90,7 @@ impl Order {
     /// # Errors
     /// Invalid specifications, specifications with different keys, files that can't be read, and columns that do not
     /// fit their role.
-    pub(crate) fn new(inputs: &[String], specs: &[(Option<&str>, &RunSpec)]) -> Result<Self> {
+    pub fn new(inputs: &[String], specs: &[(Option<&str>, &RunSpec)]) -> Result<Self> {
         let formulas = specs.iter().map(|(_, spec)| check(spec)).collect::<Result<Vec<_>>>()?;
         let wanted: Vec<Wanted<'_>> = specs
             .iter()
@@ -133,7 +131,7 @@ impl Order {
     }
 
     /// Returns the entries of the input files for the manifest.
-    pub(crate) fn inputs(&self) -> Vec<InputEntry> {
+    pub fn inputs(&self) -> Vec<InputEntry> {
         let entry = |input: crate::input::InputFileInfo| InputEntry {
             url: input.url,
             bytes: input.bytes,
@@ -213,7 +211,7 @@ pub fn prepare(
 }
 
 /// Does the same as [`prepare`] on `workers`, if there are any.
-pub(crate) fn prepare_by(
+pub fn prepare_by(
     workers: Option<&dyn Workers>,
     inputs: &[String],
     specs: &[(Option<&str>, &RunSpec)],

@@ -20,41 +20,41 @@ use crate::panel_store::write::{FieldValues, SegmentNote, ShardData, ShardIds, w
 
 /// Strata, periods, texts and counts of some rows.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Scanned {
+pub struct Scanned {
     /// Strata, in the order of appearance.
-    pub(crate) strata: Vec<Stratum>,
+    pub strata: Vec<Stratum>,
     /// Periods, in the order of appearance.
-    pub(crate) periods: Vec<f64>,
+    pub periods: Vec<f64>,
     /// Texts of factors, in the order of appearance.
-    pub(crate) texts: Vec<String>,
+    pub texts: Vec<String>,
     /// Number of rows without period or eligibility.
-    pub(crate) keyless_rows: u64,
+    pub keyless_rows: u64,
     /// Number of rows whose missing cohort was read as never treated.
-    pub(crate) cohortless_rows: u64,
+    pub cohortless_rows: u64,
 }
 
 /// Input that all tasks share.
-pub(crate) struct Rows<'a> {
+pub struct Rows<'a> {
     /// The input files.
-    pub(crate) source: &'a Source,
+    pub source: &'a Source,
     /// Columns that the specifications read.
-    pub(crate) columns: &'a Columns,
+    pub columns: &'a Columns,
     /// Columns that form the panel.
-    pub(crate) keys: &'a KeyColumns,
+    pub keys: &'a KeyColumns,
     /// Variables of the store.
-    pub(crate) fields: &'a [StoreField],
+    pub fields: &'a [StoreField],
 }
 
 /// Strata, periods and texts of all rows, and the cut into shards.
-pub(crate) struct RowShards<'a> {
+pub struct RowShards<'a> {
     /// Strata, by cohort and eligibility.
-    pub(crate) strata: &'a [Stratum],
+    pub strata: &'a [Stratum],
     /// Periods, ascending.
-    pub(crate) periods: &'a [f64],
+    pub periods: &'a [f64],
     /// Texts, ascending.
-    pub(crate) texts: &'a [String],
+    pub texts: &'a [String],
     /// Number of rows in a shard.
-    pub(crate) per_shard: u64,
+    pub per_shard: u64,
 }
 
 /// A batch of rows: number of the first row over all files; period, cohort and eligibility of each row; columns of the
@@ -72,7 +72,7 @@ impl Rows<'_> {
     ///
     /// # Errors
     /// A chunk that can't be read, and values that do not fit the role of their column.
-    pub(crate) fn scan(&self, chunk: usize) -> Result<Scanned> {
+    pub fn scan(&self, chunk: usize) -> Result<Scanned> {
         let (mut strata, mut periods) = (StrataMet::default(), PeriodsMet::default());
         let mut out = Scanned::default();
         let text: Vec<&StoreField> = self.fields.iter().filter(|f| f.kind.is_text()).collect();
@@ -143,7 +143,7 @@ impl Rows<'_> {
     ///
     /// # Errors
     /// Chunks that can't be read, and values that do not fit the role of their column.
-    pub(crate) fn shards(
+    pub fn shards(
         &self,
         all: &RowShards<'_>,
         shards: Range<usize>,

@@ -24,34 +24,34 @@ use crate::load::{Columns, Gaps};
 
 /// Consecutive rows of one chunk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Piece {
+pub struct Piece {
     /// Index of the chunk.
-    pub(crate) chunk: usize,
+    pub chunk: usize,
     /// Range of its rows.
-    pub(crate) rows: Range<usize>,
+    pub rows: Range<usize>,
 }
 
 /// Rows that one mapper reads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ScatterTask {
+pub struct ScatterTask {
     /// The rows, as pieces of chunks.
-    pub(crate) pieces: Vec<Piece>,
+    pub pieces: Vec<Piece>,
 }
 
 /// Input that all mappers share.
-pub(crate) struct Scatter<'a> {
+pub struct Scatter<'a> {
     /// The input files.
-    pub(crate) source: &'a Source,
+    pub source: &'a Source,
     /// Columns that the specifications read.
-    pub(crate) columns: &'a Columns,
+    pub columns: &'a Columns,
     /// Variables of the store.
-    pub(crate) fields: &'a [StoreField],
+    pub fields: &'a [StoreField],
     /// Number of partitions, a power of two.
-    pub(crate) partitions: usize,
+    pub partitions: usize,
     /// True if a unit's rows are put side by side before they are scattered.
-    pub(crate) pivot: bool,
+    pub pivot: bool,
     /// True if identifiers of units are texts.
-    pub(crate) text_ids: bool,
+    pub text_ids: bool,
 }
 
 /// Partition of rows without unit, period or eligibility.
@@ -59,7 +59,7 @@ const NOWHERE: u16 = u16::MAX;
 
 /// Returns the partition of a hash: its leading bits.
 #[inline]
-pub(crate) fn partition_of(hash: u128, partitions: usize) -> usize {
+pub fn partition_of(hash: u128, partitions: usize) -> usize {
     if partitions == 1 { 0 } else { (hash >> (128 - partitions.trailing_zeros())) as usize }
 }
 
@@ -68,7 +68,7 @@ impl Scatter<'_> {
     ///
     /// # Errors
     /// Rows that contradict each other, chunks that can't be read, and values that do not fit the role of their column.
-    pub(crate) fn run(&self, task: &ScatterTask) -> std::result::Result<Bytes, GatherError> {
+    pub fn run(&self, task: &ScatterTask) -> std::result::Result<Bytes, GatherError> {
         let rows = task.pieces.iter().map(|p| p.rows.len()).sum();
         if self.pivot {
             let mut out = Pivot::new(self);

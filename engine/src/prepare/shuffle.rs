@@ -25,7 +25,7 @@ const GATHER_COPIES: f64 = 2.4;
 /// Memory of a combiner, in sizes of its object: the blocks as read, the blocks in order, the object.
 const COMBINE_COPIES: f64 = 3.0;
 /// Bytes that a process needs besides its tasks: code, footers, buffers of the allocator.
-pub(crate) const BASE: u64 = 88 << 20;
+pub const BASE: u64 = 88 << 20;
 
 /// Numbers of requests that a shuffle makes.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,9 +40,9 @@ pub struct Requests {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Shuffle {
     /// Digest of the inputs and columns.
-    pub(crate) fingerprint: String,
+    pub fingerprint: String,
     /// Rows that each mapper reads.
-    pub(crate) mappers: Vec<ScatterTask>,
+    pub mappers: Vec<ScatterTask>,
     /// Number of partitions, a power of two.
     pub partitions: usize,
     /// True if a unit's rows are put side by side before they are scattered, since footers show them together.
@@ -61,33 +61,33 @@ pub struct Shuffle {
 
 impl Shuffle {
     /// Returns the bytes of memory that a process with this number of threads takes.
-    pub(crate) fn least_memory(&self, threads: usize) -> u64 {
+    pub fn least_memory(&self, threads: usize) -> u64 {
         BASE + threads as u64 * self.mapper_memory.max(self.gather_memory)
     }
 }
 
 /// Sizes and limits that decide the plan of a shuffle.
-pub(crate) struct Shape<'a> {
+pub struct Shape<'a> {
     /// Number of rows in each row group.
-    pub(crate) chunks: &'a [usize],
+    pub chunks: &'a [usize],
     /// True if footers show that the rows of a unit are together ([`units_together`]).
-    pub(crate) together: bool,
+    pub together: bool,
     /// Number of variables.
-    pub(crate) fields: usize,
+    pub fields: usize,
     /// True if identifiers of units are texts.
-    pub(crate) text_ids: bool,
+    pub text_ids: bool,
     /// Number of threads.
-    pub(crate) threads: usize,
+    pub threads: usize,
     /// Number of bytes that the process may use.
-    pub(crate) memory_limit: u64,
+    pub memory_limit: u64,
     /// True if requests cost money: the store is on S3.
-    pub(crate) remote: bool,
+    pub remote: bool,
     /// Number of partitions, if a test or a person sets it.
-    pub(crate) partitions: Option<usize>,
+    pub partitions: Option<usize>,
     /// Cut of a second stage, if a test sets it.
-    pub(crate) combine: Option<(usize, usize)>,
+    pub combine: Option<(usize, usize)>,
     /// Smallest number of tasks in a stage, where each has enough to do.
-    pub(crate) least_tasks: usize,
+    pub least_tasks: usize,
 }
 
 impl Shape<'_> {
@@ -102,7 +102,7 @@ impl Shape<'_> {
     }
 
     /// Returns the plan; `fingerprint` is the digest of inputs and columns.
-    pub(crate) fn plan(&self, fingerprint: &str) -> Shuffle {
+    pub fn plan(&self, fingerprint: &str) -> Shuffle {
         let pivot = self.together;
         let rows: u64 = self.chunks.iter().map(|&rows| rows as u64).sum();
         let scattered = rows * self.record();
@@ -170,7 +170,7 @@ impl Shape<'_> {
 }
 
 /// Tells if footers show that the rows of every unit are in one row group, or in two that follow each other.
-pub(crate) fn units_together(source: &Source, id: &str) -> bool {
+pub fn units_together(source: &Source, id: &str) -> bool {
     let chunks = source.chunks();
     if chunks.len() == 1 {
         return true;

@@ -29,7 +29,7 @@ pub fn default_memory() -> u64 {
 ///
 /// # Errors
 /// Too little free space; both numbers are named.
-pub(crate) fn check(storage: &Storage, shuffle: &Shuffle, input: u64) -> Result<()> {
+pub fn check(storage: &Storage, shuffle: &Shuffle, input: u64) -> Result<()> {
     let url = storage.url();
     if url.starts_with("s3:") {
         return Ok(());

@@ -26,29 +26,29 @@ use crate::worker::protocol::{FailureClass, TaskFailure, Work};
 use crate::worker::{Attempt, Outcome};
 
 /// Number of bytes at the start of a scatter object that hold most headers.
-pub(crate) const HEADER: u64 = 64 << 10;
+pub const HEADER: u64 = 64 << 10;
 /// Number of headers read at the same time: each is a request that waits.
-pub(crate) const READS_AT_ONCE: usize = 16;
+pub const READS_AT_ONCE: usize = 16;
 /// Number of shards that one task of cross sections builds.
-pub(crate) const ROW_TASK: usize = 32;
+pub const ROW_TASK: usize = 32;
 
 /// Input that the tasks of one step of a preparation share.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct PrepareStage {
+pub struct PrepareStage {
     /// Address of the store.
-    pub(crate) store: String,
+    pub store: String,
     /// The step.
-    pub(crate) step: Step,
+    pub step: Step,
     /// Columns that form the panel.
     #[serde(with = "crate::as_json")]
-    pub(crate) keys: KeyColumns,
+    pub keys: KeyColumns,
     /// Variables of the store.
-    pub(crate) fields: Vec<StoreField>,
+    pub fields: Vec<StoreField>,
 }
 
 /// A step of a preparation.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) enum Step {
+pub enum Step {
     /// Mappers read the input and sort its rows into partitions.
     Scatter {
         /// The input.
@@ -100,7 +100,7 @@ pub(crate) enum Step {
 
 /// The input in a form that workers can open.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Input {
+pub struct Input {
     files: Vec<Described>,
     chunks: Vec<Chunk>,
     columns: Columns,
@@ -108,7 +108,7 @@ pub(crate) struct Input {
 
 impl Input {
     /// Describes the input of an order.
-    pub(crate) fn new(order: &Order) -> Self {
+    pub fn new(order: &Order) -> Self {
         Self {
             files: order.source.described(),
             chunks: order.source.chunks().to_vec(),
@@ -132,7 +132,7 @@ impl Input {
 
 /// Objects that gather tasks read: those of the mappers, or those of the combiners.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) enum Objects {
+pub enum Objects {
     /// Objects of this number of mappers.
     Scattered(usize),
     /// Objects of the combiners.
@@ -148,12 +148,12 @@ pub(crate) enum Objects {
 
 impl Objects {
     /// Returns the keys of all objects; `digest` is that of the shuffle plan.
-    pub(crate) fn keys(&self, digest: &str) -> Vec<String> {
+    pub fn keys(&self, digest: &str) -> Vec<String> {
         self.keys_of(digest, &(0..usize::MAX))
     }
 
     /// Returns the keys of the objects that hold some of the partitions `wanted`.
-    pub(crate) fn keys_of(&self, digest: &str, wanted: &Range<usize>) -> Vec<String> {
+    pub fn keys_of(&self, digest: &str, wanted: &Range<usize>) -> Vec<String> {
         match *self {
             Self::Scattered(count) => (0..count).map(|task| keys::scattered(digest, task)).collect(),
             Self::Combined { mappers, partitions, cut } => combine::tasks(mappers, partitions, cut)
@@ -168,22 +168,22 @@ impl Objects {
 
 /// Facts that all shards share, known once all rows have been read.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Common {
+pub struct Common {
     /// Strata, by cohort and eligibility.
-    pub(crate) strata: Vec<Stratum>,
+    pub strata: Vec<Stratum>,
     /// Periods, ascending.
-    pub(crate) periods: Vec<f64>,
+    pub periods: Vec<f64>,
     /// Texts, ascending.
-    pub(crate) texts: Vec<String>,
+    pub texts: Vec<String>,
     /// Number of rows with unit, period and eligibility.
-    pub(crate) rows: u64,
+    pub rows: u64,
     /// Number of rows without one of them.
-    pub(crate) keyless_rows: u64,
+    pub keyless_rows: u64,
     /// Number of rows whose missing cohort was read as never treated.
-    pub(crate) cohortless_rows: u64,
+    pub cohortless_rows: u64,
     /// Rows of panels without a value, by column; for cross sections the reports on shards hold them.
     #[serde(default)]
-    pub(crate) gaps: Gaps,
+    pub gaps: Gaps,
 }
 
 impl Common {
@@ -191,7 +191,7 @@ impl Common {
     ///
     /// # Errors
     /// No row with unit and period, and too many texts.
-    pub(crate) fn of_headers(headers: &[(Contents, usize)]) -> Result<Self> {
+    pub fn of_headers(headers: &[(Contents, usize)]) -> Result<Self> {
         let members = || headers.iter().flat_map(|(contents, _)| &contents.members);
         let strata = distinct_strata(members().flat_map(|h| h.strata.iter().map(stratum)));
         let periods = distinct(members().flat_map(|h| h.periods.iter().copied()));
@@ -225,7 +225,7 @@ impl Common {
     ///
     /// # Errors
     /// No row with a period, and too many texts.
-    pub(crate) fn of_scans(scanned: &[Scanned], rows: u64) -> Result<Self> {
+    pub fn of_scans(scanned: &[Scanned], rows: u64) -> Result<Self> {
         let periods = distinct(scanned.iter().flat_map(|s| s.periods.iter().copied()));
         if periods.is_empty() {
             return Err(
@@ -248,7 +248,7 @@ impl Common {
     }
 
     /// Returns an object with the translation of its mappers' codes.
-    pub(crate) fn scattered(&self, key: String, (contents, length): (Contents, usize)) -> Scattered {
+    pub fn scattered(&self, key: String, (contents, length): (Contents, usize)) -> Scattered {
         let codes = contents.members.iter().map(|member| self.codes_of(member)).collect();
         Scattered { key, contents, length, codes }
     }
@@ -407,7 +407,7 @@ pub(super) fn row_shards(common: &Common, rows: u64, shards: usize) -> RowShards
 }
 
 /// Does one task of a step on a worker; returns what it tells, as JSON.
-pub(crate) fn work(attempt: &mut Attempt<'_>, stage: &PrepareStage, work: &Work) -> Outcome<Bytes> {
+pub fn work(attempt: &mut Attempt<'_>, stage: &PrepareStage, work: &Work) -> Outcome<Bytes> {
     attempt.options.places.check_written(&stage.store)?;
     let storage = attempt.open(&stage.store)?;
     let told = |error: GatherError| match error {

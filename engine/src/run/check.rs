@@ -11,7 +11,7 @@ use crate::spec::{FixWeights, RunSpec};
 const MOST_DRAWS: usize = 1_000_000_000;
 
 /// Checks a specification, and returns its parsed formula.
-pub(crate) fn check(spec: &RunSpec) -> Result<Formula> {
+pub fn check(spec: &RunSpec) -> Result<Formula> {
     for (argument, value) in [("yname", &spec.yname), ("tname", &spec.tname), ("gname", &spec.gname)] {
         if value.is_empty() {
             return Err(EngineError::input(format!("argument \"{argument}\" is missing, with no default")));

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::{Progress, RunOptions};
 use crate::error::{EngineError, Result};
 use crate::events::RunEvent;
 use crate::input::{Source, expand};
@@ -12,8 +13,6 @@ use crate::prepare::{PrepareOptions, default_memory, fingerprint_of, prepare};
 use crate::spec::RunSpec;
 use crate::store::Storage;
 
-use super::{Progress, RunOptions};
-
 /// Bytes that a process needs besides the panel: code, footers, tasks, partials, draws.
 const BESIDE: u64 = 96 << 20;
 
@@ -21,7 +20,7 @@ const BESIDE: u64 = 96 << 20;
 pub const PREPARED_FIRST: &str = "the input is prepared first";
 
 /// The input of a run.
-pub(crate) enum Input<'a> {
+pub enum Input<'a> {
     /// Paths and patterns of files.
     Files(&'a [String]),
     /// A prepared store.
@@ -33,7 +32,7 @@ impl<'a> Input<'a> {
     ///
     /// # Errors
     /// A store that can't be used.
-    pub(crate) fn open(inputs: &'a [String]) -> Result<Self> {
+    pub fn open(inputs: &'a [String]) -> Result<Self> {
         Ok(PanelStore::of_input(inputs)?.map_or(Self::Files(inputs), |store| Self::Store(Box::new(store))))
     }
 
@@ -41,7 +40,7 @@ impl<'a> Input<'a> {
     ///
     /// # Errors
     /// Those of [`PanelStore::complete`].
-    pub(crate) fn complete(&self, spec: &RunSpec) -> Result<RunSpec> {
+    pub fn complete(&self, spec: &RunSpec) -> Result<RunSpec> {
         match self {
             Self::Files(_) => Ok(spec.clone()),
             Self::Store(store) => store.complete(spec),
@@ -52,7 +51,7 @@ impl<'a> Input<'a> {
     ///
     /// # Errors
     /// Files or stores that can't be read, and columns that do not fit their role.
-    pub(crate) fn load(
+    pub fn load(
         &self,
         wanted: &[Wanted<'_>],
         threads: usize,
@@ -77,7 +76,7 @@ impl<'a> Input<'a> {
 }
 
 /// Returns the bytes of memory that a run on local files would take, estimated from their footers.
-pub(crate) fn direct_memory(source: &Source, wanted: &[Wanted<'_>]) -> u64 {
+pub fn direct_memory(source: &Source, wanted: &[Wanted<'_>]) -> u64 {
     let Some(first) = wanted.first() else { return 0 };
     let mut outcomes: Vec<&str> = wanted.iter().map(|w| w.spec.yname.as_str()).collect();
     outcomes.sort_unstable();

@@ -1,9 +1,9 @@
 //! Fits and corrections from the sums of a stage: the systems that are solved between the stages.
 
-use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use stagger_estimator::comparison::{Comparison, Logit, RowModel};
 use stagger_estimator::linear::{self, independent_columns};
 use stagger_estimator::moments::{
@@ -51,7 +51,7 @@ pub(super) fn standardize(plan: &mut Plan, sample: &GramPartial) {
 }
 
 /// Tells if constants other than 0 and 1 can be of use.
-pub(crate) fn wants_standardization(plan: &Plan) -> bool {
+pub fn wants_standardization(plan: &Plan) -> bool {
     let covariates = plan.regressors() > 1 || plan.standardization.intercept.is_none();
     (covariates || plan.model != RowModel::Differences) && !plan.gram_keys.is_empty()
 }

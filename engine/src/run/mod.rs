@@ -14,9 +14,15 @@ mod sums;
 
 use std::time::Instant;
 
+pub use check::check;
+pub use data::{Input, PREPARED_FIRST, direct_memory};
 use faer::Mat;
+pub use fit::wants_standardization;
+pub use progress::{Progress, Watch};
 use serde::Serialize;
+pub use stages::twins;
 use stagger_estimator::formula::Formula;
+pub use steps::{CLUSTER_BYTES, Estimation, SAMPLE, SCALE_SHARDS, Scale, column_passes};
 
 use crate::error::{EngineError, Result};
 use crate::events::{Estimated, Observer, Outline, RunEvent};
@@ -27,15 +33,6 @@ use crate::plan::Plan;
 use crate::result::SavedResult;
 use crate::spec::RunSpec;
 use crate::survey::{Counts, Survey};
-
-pub(crate) use check::check;
-pub use data::PREPARED_FIRST;
-pub(crate) use data::{Input, direct_memory};
-pub(crate) use fit::wants_standardization;
-pub(crate) use progress::{Progress, Watch};
-pub(crate) use stages::twins;
-pub(crate) use steps::{CLUSTER_BYTES, SAMPLE, SCALE_SHARDS, column_passes};
-pub(crate) use steps::{Estimation, Scale};
 
 /// Options of a run; none of them changes a bit of the result.
 #[derive(Clone, Debug, Default)]
@@ -208,7 +205,7 @@ fn sharing(wanted: &[Wanted<'_>]) -> Vec<Vec<usize>> {
 const MOST_NAMES: usize = 8;
 
 /// Adds the names of the specifications that an error concerns.
-pub(crate) fn of_specifications(error: EngineError, names: &[Option<&str>]) -> EngineError {
+pub fn of_specifications(error: EngineError, names: &[Option<&str>]) -> EngineError {
     let known: Vec<String> = names.iter().flatten().map(|name| format!("`{name}`")).collect();
     match known.as_slice() {
         [] => error,
@@ -229,7 +226,7 @@ const LOADING_PASSES: usize = 2;
 ///
 /// # Errors
 /// Those of [`run_all`].
-pub(crate) fn run_group(
+pub fn run_group(
     input: &Input<'_>,
     wanted: &[Wanted<'_>],
     options: &RunOptions,
@@ -303,7 +300,7 @@ fn facts(panel: &Panel, threads: usize, stages: &[StageFacts], seconds: f64) -> 
 
 /// Computes standard errors, bands and aggregations of estimations whose passes are complete. Returns each result with
 /// its draws.
-pub(crate) fn saved_results(
+pub fn saved_results(
     panels: &[Panel],
     specs: &[RunSpec],
     estimations: Vec<Estimation>,
@@ -318,7 +315,7 @@ pub(crate) fn saved_results(
 ///
 /// # Errors
 /// Shards that can't be read.
-pub(crate) fn cluster_bound(panel: &Panel, threads: usize) -> Result<u64> {
+pub fn cluster_bound(panel: &Panel, threads: usize) -> Result<u64> {
     match panel.survey(threads, &Survey::Clusters)? {
         Counts::Clusters(Some(keys)) => Ok(keys.len() as u64),
         _ => Ok(panel.units),
@@ -340,6 +337,6 @@ pub fn run(
 }
 
 /// Returns the number of cores that the process may use.
-pub(crate) fn cores() -> usize {
+pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }

@@ -9,11 +9,11 @@ use crate::events::{Observer, RunEvent, TaskDone};
 use crate::worker::protocol::Phases;
 
 /// The progress of a run: the stages so far, and the observer.
-pub(crate) struct Progress<'a> {
+pub struct Progress<'a> {
     /// The receiver of the events.
-    pub(crate) observer: Observer<'a>,
+    pub observer: Observer<'a>,
     /// The stages so far, with their times.
-    pub(crate) stages: Vec<StageFacts>,
+    pub stages: Vec<StageFacts>,
     /// The number of earlier stages that were reported elsewhere.
     before: u64,
     /// The number of tasks of all stages so far.
@@ -22,17 +22,17 @@ pub(crate) struct Progress<'a> {
 
 impl<'a> Progress<'a> {
     /// Returns the progress of a run at its start.
-    pub(crate) fn new(observer: Observer<'a>) -> Self {
+    pub fn new(observer: Observer<'a>) -> Self {
         Self::after(observer, 0)
     }
 
     /// Returns the progress of a run after `before` stages that were reported elsewhere.
-    pub(crate) fn after(observer: Observer<'a>, before: u64) -> Self {
+    pub fn after(observer: Observer<'a>, before: u64) -> Self {
         Self { observer, stages: Vec::new(), before, attempts: 0 }
     }
 
     /// Runs one stage of `tasks` tasks, reports it and records its time.
-    pub(crate) fn stage<T>(
+    pub fn stage<T>(
         &mut self,
         name: &str,
         tasks: usize,
@@ -53,7 +53,7 @@ impl<'a> Progress<'a> {
 }
 
 /// A stage in progress, for the threads that do its tasks.
-pub(crate) struct Watch<'a> {
+pub struct Watch<'a> {
     observer: Observer<'a>,
     /// The number of the first task in the run.
     first: u64,
@@ -63,12 +63,7 @@ pub(crate) struct Watch<'a> {
 
 impl Watch<'_> {
     /// Runs the task of this index; `work` returns its result and the number of rows that it read.
-    pub(crate) fn task<T>(
-        &self,
-        index: usize,
-        name: String,
-        work: impl FnOnce() -> Result<(T, u64)>,
-    ) -> Result<T> {
+    pub fn task<T>(&self, index: usize, name: String, work: impl FnOnce() -> Result<(T, u64)>) -> Result<T> {
         let attempt = self.first + index as u64;
         (self.observer)(&RunEvent::Invoked {
             attempt,
@@ -84,7 +79,7 @@ impl Watch<'_> {
     }
 
     /// Reports a completed task without any facts.
-    pub(crate) fn tick(&self) {
+    pub fn tick(&self) {
         self.tell(0, 0.0, 0);
     }
 

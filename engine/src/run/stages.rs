@@ -18,11 +18,11 @@ use crate::shard::Shard;
 use crate::task::{StageInput, Task, run_task};
 
 /// Runner of passes on the threads of this process.
-pub(crate) struct Threads {
+pub struct Threads {
     /// Number of threads.
-    pub(crate) threads: usize,
+    pub threads: usize,
     /// Number of tasks in a stage, if the user sets it.
-    pub(crate) tasks: Option<usize>,
+    pub tasks: Option<usize>,
 }
 
 /// Part of one estimation in a pass.
@@ -35,11 +35,7 @@ struct Share<'a> {
 /// Among the estimations that need a pass, returns those whose sums differ, and for each estimation the position of the
 /// one whose sums it shares. The same stage over the same strata, design and rows has the same sums whatever the
 /// method.
-pub(crate) fn twins(
-    estimations: &[Estimation],
-    panels: &[Panel],
-    wanted: &[usize],
-) -> (Vec<usize>, Vec<usize>) {
+pub fn twins(estimations: &[Estimation], panels: &[Panel], wanted: &[usize]) -> (Vec<usize>, Vec<usize>) {
     let mut distinct: Vec<usize> = Vec::new();
     let twin = |i: usize, distinct: &mut Vec<usize>| {
         let same = |&j: &usize| {
@@ -59,7 +55,7 @@ pub(crate) fn twins(
 
 impl Threads {
     /// Makes passes until no estimation needs one; returns the number of passes over all shards.
-    pub(crate) fn drive(
+    pub fn drive(
         &self,
         estimations: &mut [Estimation],
         panels: &[Panel],

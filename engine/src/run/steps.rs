@@ -19,32 +19,32 @@ use crate::result::Diagnostics;
 use crate::task::{ClusterSlice, StageInput};
 
 /// Number of shards that the constants of the design are computed from.
-pub(crate) const SCALE_SHARDS: usize = 8;
+pub const SCALE_SHARDS: usize = 8;
 /// Divisor of the number of shards: the part on which logits are started.
-pub(crate) const SAMPLE: usize = 16;
+pub const SAMPLE: usize = 16;
 /// Number of rounds on the sample; more rounds do not help, since the sampling error remains.
 const SAMPLE_ROUNDS: usize = 4;
 /// Bytes that cluster sums may take in one pass.
-pub(crate) const CLUSTER_BYTES: u64 = 256 << 20;
+pub const CLUSTER_BYTES: u64 = 256 << 20;
 
 /// A pass that an estimation needs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Request {
+pub struct Request {
     /// Stage and its input.
-    pub(crate) input: StageInput,
+    pub input: StageInput,
     /// Number of shards, spread evenly, that form a sample; `None` for all shards.
-    pub(crate) sample: Option<usize>,
+    pub sample: Option<usize>,
 }
 
 /// Sizes that decide the cut into passes.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) struct Scale {
+pub struct Scale {
     /// Number of shards.
-    pub(crate) shards: usize,
+    pub shards: usize,
     /// Upper bound of the number of clusters.
-    pub(crate) clusters: u64,
+    pub clusters: u64,
     /// Largest number of cells in an `Influence` pass; `None` for all.
-    pub(crate) max_cells: Option<usize>,
+    pub max_cells: Option<usize>,
 }
 
 /// Sums over all extended columns: over units and, with clusters, by every way of clustering.
@@ -81,7 +81,7 @@ enum Step {
 
 /// Estimation of one specification.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Estimation {
+pub struct Estimation {
     plan: Plan,
     scale: Scale,
     step: Step,
@@ -101,7 +101,7 @@ pub(crate) struct Estimation {
 
 impl Estimation {
     /// Starts an estimation; it asks for its first pass.
-    pub(crate) fn new(plan: Plan, scale: Scale) -> Self {
+    pub fn new(plan: Plan, scale: Scale) -> Self {
         let influence = InfluencePasses::new(&plan, &scale);
         let mut out = Self {
             plan,
@@ -128,12 +128,12 @@ impl Estimation {
     }
 
     /// Returns the plan, with the constants of the design once they are known.
-    pub(crate) fn plan(&self) -> &Plan {
+    pub fn plan(&self) -> &Plan {
         &self.plan
     }
 
     /// Returns the next pass that is needed; `None` when all are complete.
-    pub(crate) fn request(&self) -> Option<&Request> {
+    pub fn request(&self) -> Option<&Request> {
         self.request.as_ref()
     }
 
@@ -141,7 +141,7 @@ impl Estimation {
     ///
     /// # Errors
     /// A partial of another stage.
-    pub(crate) fn accept(&mut self, partial: Partial) -> Result<()> {
+    pub fn accept(&mut self, partial: Partial) -> Result<()> {
         let sample = self.request.take().is_some_and(|request| request.sample.is_some());
         self.passes += usize::from(!sample);
         match (std::mem::replace(&mut self.step, Step::Done), partial) {
@@ -188,7 +188,7 @@ impl Estimation {
     }
 
     /// Returns the events about the pass that was just taken; `spec` is the index of the specification.
-    pub(crate) fn news(&self, spec: usize) -> Vec<RunEvent> {
+    pub fn news(&self, spec: usize) -> Vec<RunEvent> {
         let count = |is: fn(&LogitState) -> bool| self.states.iter().filter(|state| is(state)).count();
         let logits = || RunEvent::Logits {
             spec,
@@ -206,7 +206,7 @@ impl Estimation {
     }
 
     /// Returns the number of passes over all shards so far.
-    pub(crate) fn passes(&self) -> usize {
+    pub fn passes(&self) -> usize {
         self.passes
     }
 
@@ -457,7 +457,7 @@ impl InfluencePasses {
 /// Returns the extended columns of the passes, each with true if draws belong to it: a single pass over all columns,
 /// or, with at most `max_cells` cells in a set, a pass for every pair of sets, since cells share controls and the
 /// blocks between sets are not zero. Draws belong to the passes over one set.
-pub(crate) fn column_passes(plan: &Plan, max_cells: Option<usize>) -> Vec<(Vec<usize>, bool)> {
+pub fn column_passes(plan: &Plan, max_cells: Option<usize>) -> Vec<(Vec<usize>, bool)> {
     let fixed = 1 + plan.groups.len();
     let all: Vec<usize> = (fixed..plan.extended_columns()).collect();
     let sets: Vec<&[usize]> = all.chunks(max_cells.unwrap_or(all.len()).max(1)).collect();

@@ -18,5 +18,4 @@ mod tests;
 pub use cost::{Cost, Rates};
 pub use policy::Policy;
 pub use run::{Function, Next, Order, Place, Run, Stop};
-pub(crate) use stage::reduce_level;
-pub use stage::{Effect, Handled};
+pub use stage::{Effect, Handled, reduce_level};

@@ -317,7 +317,7 @@ fn parts(node: Node, sets: u16) -> Vec<Work> {
 
 /// Returns the level of the tree to which workers add sums before the controller reads them; `None` while the tasks'
 /// own sums are few and small enough.
-pub(crate) fn reduce_level(tasks: usize, bytes: u64, level: u32) -> Option<u32> {
+pub fn reduce_level(tasks: usize, bytes: u64, level: u32) -> Option<u32> {
     let fits = |children: usize| {
         let objects = tasks.div_ceil(children);
         objects <= CONTROLLER_OBJECTS && objects as u64 * bytes <= CONTROLLER_BYTES

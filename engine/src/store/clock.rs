@@ -33,7 +33,7 @@ pub fn system_clock(timer: bool) -> std::sync::Arc<dyn Clock> {
 
 /// The machine's clock, as [`system_clock`] returns it.
 #[derive(Debug)]
-pub(crate) struct SystemClock {
+pub struct SystemClock {
     start: Instant,
     /// Sleeps on the async runtime's timer if set; otherwise the thread itself sleeps, as it does while it reads a
     /// file.
@@ -42,7 +42,7 @@ pub(crate) struct SystemClock {
 
 impl SystemClock {
     /// Returns a clock that starts now; see [`system_clock`] for `timer`.
-    pub(crate) fn new(timer: bool) -> Self {
+    pub fn new(timer: bool) -> Self {
         Self { start: Instant::now(), timer }
     }
 }

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 /// Returns the requests that cover `ranges`, ascending and disjoint. Ranges less than `gap` bytes apart are read as
 /// one; those of `2 * piece` bytes or more are cut evenly into pieces of at least `piece` bytes.
-pub(crate) fn requests(ranges: &[Range<u64>], gap: u64, piece: u64) -> Vec<Range<u64>> {
+pub fn requests(ranges: &[Range<u64>], gap: u64, piece: u64) -> Vec<Range<u64>> {
     let mut sorted: Vec<&Range<u64>> = ranges.iter().filter(|range| range.start < range.end).collect();
     sorted.sort_by_key(|range| range.start);
     let mut merged: Vec<Range<u64>> = Vec::new();

@@ -12,7 +12,7 @@ const LONGEST: usize = 1024;
 ///
 /// # Errors
 /// Refuses empty keys and parts (`/a`, `a//b`, `a/`), `.` and `..`, reserved names, NUL, and keys over 1,024 bytes.
-pub(crate) fn check_key(key: &str) -> StoreResult<()> {
+pub fn check_key(key: &str) -> StoreResult<()> {
     let reason = if key.is_empty() {
         "it is empty"
     } else if key.len() > LONGEST {

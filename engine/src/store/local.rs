@@ -263,7 +263,7 @@ fn modified(meta: &Metadata) -> Duration {
 
 /// Returns the ETag of a file: its size and modification time, in hexadecimal. They distinguish it from its predecessor
 /// at the cost of one `stat`.
-pub(crate) fn etag_of(meta: &Metadata) -> String {
+pub fn etag_of(meta: &Metadata) -> String {
     format!("{:x}-{:x}", meta.len(), modified(meta).as_nanos())
 }
 

@@ -24,21 +24,17 @@ use std::ops::Range;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-
-pub use clock::Clock;
-pub(crate) use clock::SystemClock;
-pub use clock::system_clock;
-pub(crate) use coalesce::requests as coalesced;
+pub use clock::{Clock, SystemClock, system_clock};
+pub use coalesce::requests as coalesced;
 pub use environment::check_environment;
 pub use error::{StoreError, StoreErrorKind};
-pub(crate) use key::check_key;
-pub use local::LocalStore;
-pub(crate) use local::etag_of as local_etag;
+pub use key::check_key;
+pub use local::{LocalStore, etag_of as local_etag};
 pub use memory::MemoryStore;
 pub use policy::{Duplicate, Policy};
 pub use runtime::runtime;
 #[cfg(feature = "queue")]
-pub(crate) use s3::https;
+pub use s3::https;
 pub use s3::{S3Store, shared_config};
 pub use stats::StoreStats;
 pub use storage::Storage;
@@ -71,7 +67,7 @@ pub enum ByteRange {
 
 impl ByteRange {
     /// Returns the range as offsets into an object of `size` bytes, cut at the object's end.
-    pub(crate) fn within(&self, size: u64) -> Range<u64> {
+    pub fn within(&self, size: u64) -> Range<u64> {
         match self {
             Self::All => 0..size,
             Self::Bounded(range) => {

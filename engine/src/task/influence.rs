@@ -16,17 +16,17 @@ use crate::plan::Plan;
 use crate::shard::{Segment, Shard};
 
 /// Input of an `Influence` pass over one shard.
-pub(crate) struct Inputs<'a> {
+pub struct Inputs<'a> {
     /// Corrections of the influence function, by comparison.
-    pub(crate) corrections: &'a [Option<Correction>],
+    pub corrections: &'a [Option<Correction>],
     /// Coefficients, by logit.
-    pub(crate) betas: &'a [Option<Vec<f64>>],
+    pub betas: &'a [Option<Vec<f64>>],
     /// Indices of the extended columns of the partial, ascending.
-    pub(crate) columns: &'a [usize],
+    pub columns: &'a [usize],
     /// Number of draws over units.
-    pub(crate) draws: usize,
+    pub draws: usize,
     /// Slice of clusters to sum by; `None` without clusters.
-    pub(crate) clusters: Option<&'a ClusterSlice>,
+    pub clusters: Option<&'a ClusterSlice>,
 }
 
 pub(super) fn influence(
@@ -66,7 +66,7 @@ pub(super) fn influence(
 }
 
 /// Returns the parts that a segment's units enter; `columns` are the positions in the partial of the block's columns.
-pub(crate) fn influence_parts(
+pub fn influence_parts(
     plan: &Plan,
     segment: &Segment,
     inputs: &Inputs<'_>,
@@ -78,7 +78,7 @@ pub(crate) fn influence_parts(
 }
 
 /// Returns the positions in the partial of the columns that a segment's units enter, ascending, each with its role.
-pub(crate) fn segment_columns(plan: &Plan, segment: &Segment, inputs: &Inputs<'_>) -> Vec<(usize, Role)> {
+pub fn segment_columns(plan: &Plan, segment: &Segment, inputs: &Inputs<'_>) -> Vec<(usize, Role)> {
     let parts = &plan.stratum_parts[segment.stratum];
     let enters = |column: usize| {
         parts.iter().any(|part| {

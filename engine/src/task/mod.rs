@@ -5,10 +5,13 @@ mod influence;
 mod nuisances;
 mod parts;
 
-use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::ops::Range;
 
+pub use clusters::{ClusterSlice, keys_by_way};
+pub use influence::{Inputs as InfluenceInputs, SegmentPart, influence_parts, segment_columns};
+pub use nuisances::{LogitPart, logit_parts};
+use serde::{Deserialize, Serialize};
 use stagger_estimator::moments::Correction;
 use stagger_estimator::subset_sums::BitMemory;
 
@@ -19,13 +22,6 @@ use crate::plan::Plan;
 use crate::reduce::{Node, SubtreeStack};
 use crate::shard::Shard;
 use crate::survey::Survey;
-
-pub use clusters::ClusterSlice;
-pub(crate) use clusters::keys_by_way;
-pub use influence::SegmentPart;
-pub(crate) use influence::{Inputs as InfluenceInputs, influence_parts, segment_columns};
-pub use nuisances::LogitPart;
-pub(crate) use nuisances::logit_parts;
 
 /// Input of a stage besides the plan: the solutions of the stages before it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -133,7 +129,7 @@ pub fn run_task<'a>(
 }
 
 /// Computes the partial of one shard with the processor's kernels.
-pub(crate) fn shard_partial(
+pub fn shard_partial(
     plan: &Plan,
     input: &StageInput,
     shard: &Shard,

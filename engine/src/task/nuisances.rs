@@ -27,7 +27,7 @@ pub(super) fn blocks(
 }
 
 /// Items that each stratum enters, with their frame, ordered by frame.
-pub(crate) struct ByStratum<T>(pub(crate) Vec<Vec<(usize, T)>>);
+pub struct ByStratum<T>(pub Vec<Vec<(usize, T)>>);
 
 impl<T> ByStratum<T> {
     fn new(plan: &Plan) -> Self {
@@ -96,7 +96,7 @@ pub struct LogitPart {
 
 /// Returns the active logits that each stratum enters. `betas` holds the coefficients by logit, `None` for an inactive
 /// one.
-pub(crate) fn logit_parts(plan: &Plan, betas: &[Option<Vec<f64>>]) -> ByStratum<LogitPart> {
+pub fn logit_parts(plan: &Plan, betas: &[Option<Vec<f64>>]) -> ByStratum<LogitPart> {
     let mut out = ByStratum::new(plan);
     for (index, logit) in plan.comparisons.logits.iter().enumerate() {
         if betas[index].is_none() {

@@ -12,7 +12,7 @@ use crate::worker::protocol::Part;
 impl StageInput {
     /// Returns the largest number of sets that the columns can be cut into; `fixed` is the number of columns that every
     /// pair includes.
-    pub(crate) fn sets(&self, fixed: usize) -> usize {
+    pub fn sets(&self, fixed: usize) -> usize {
         match self {
             Self::Influence { columns, .. } => columns.iter().filter(|&&c| c >= fixed).count(),
             _ => 1,
@@ -21,7 +21,7 @@ impl StageInput {
 
     /// Returns the same input restricted to the columns of a pair of sets. The first `fixed` extended columns belong to
     /// every pair. Stages without columns stay whole.
-    pub(crate) fn restricted(&self, part: Part, fixed: usize) -> Self {
+    pub fn restricted(&self, part: Part, fixed: usize) -> Self {
         let mut out = self.clone();
         if let Self::Influence { columns, draws, .. } = &mut out {
             let taken = positions(columns, part, fixed);
@@ -36,7 +36,7 @@ impl StageInput {
     ///
     /// # Errors
     /// Partials of another stage, and no partial.
-    pub(crate) fn assembled<'a>(
+    pub fn assembled<'a>(
         &self,
         mut parts: impl Iterator<Item = (Part, &'a Partial)>,
         fixed: usize,
@@ -87,7 +87,7 @@ fn empty(columns: usize, draws: usize, like: &InfluenceSums) -> InfluenceSums {
 }
 
 /// Writes the sums of some columns to their places in the sums of all columns.
-pub(crate) fn place(all: &mut InfluencePartial, part: &InfluencePartial, columns: &[usize]) {
+pub fn place(all: &mut InfluencePartial, part: &InfluencePartial, columns: &[usize]) {
     for (i, &row) in columns.iter().enumerate() {
         for (j, &column) in columns.iter().enumerate() {
             all.cross[row * all.columns + column] = part.cross[i * part.columns + j];

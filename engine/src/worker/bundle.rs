@@ -12,11 +12,11 @@ const MAGIC: &[u8; 16] = b"stagger bundle 2";
 
 /// The kinds of kernel that made partials: one, or several where they were added from sums of different kinds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Kinds(u64);
+pub struct Kinds(u64);
 
 impl Kinds {
     /// Returns the set of one kind.
-    pub(crate) fn of(kind: Kind) -> Self {
+    pub fn of(kind: Kind) -> Self {
         Self(match kind {
             Kind::Cpu => 1,
             Kind::Cuda => 2,
@@ -24,7 +24,7 @@ impl Kinds {
     }
 
     /// Returns the union of two sets.
-    pub(crate) fn and(self, other: Self) -> Self {
+    pub fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
@@ -36,11 +36,11 @@ impl Kinds {
 
 /// Partials of one subtree, one per share of the stage.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Bundle {
+pub struct Bundle {
     /// The kinds of kernel that made them.
-    pub(crate) kinds: Kinds,
+    pub kinds: Kinds,
     /// The partials, in the order of the stage's shares.
-    pub(crate) partials: Vec<Partial>,
+    pub partials: Vec<Partial>,
 }
 
 impl Merge for Bundle {
@@ -53,7 +53,7 @@ impl Merge for Bundle {
 impl Bundle {
     /// Encodes the bundle: a 16-byte tag, the kinds, the number of partials, and each partial after its length (all
     /// words little-endian `u64`).
-    pub(crate) fn encode(&self) -> Bytes {
+    pub fn encode(&self) -> Bytes {
         let parts: Vec<Vec<u8>> = self.partials.iter().map(Partial::encode).collect();
         let mut out = Vec::with_capacity(32 + parts.iter().map(|p| p.len() + 8).sum::<usize>());
         out.extend_from_slice(MAGIC);
@@ -70,7 +70,7 @@ impl Bundle {
     ///
     /// # Errors
     /// Bytes that are no bundle, or a damaged one.
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
         let (kinds, parts) = parts(bytes).ok_or_else(|| {
             EngineError::failed("damaged partials: they end too soon").with_storage(StoreErrorKind::Corrupt)
         })?;

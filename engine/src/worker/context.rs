@@ -24,7 +24,7 @@ use crate::task::StageInput;
 
 /// The common object of a stage's tasks.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) enum StageObject {
+pub enum StageObject {
     /// A pass of an estimation.
     Estimate(EstimateStage),
     /// A step of a preparation.
@@ -33,52 +33,52 @@ pub(crate) enum StageObject {
 
 /// A pass over the shards for every specification that takes part.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct EstimateStage {
+pub struct EstimateStage {
     /// The panel ([`PanelObject`]).
-    pub(crate) panel: ObjectRef,
+    pub panel: ObjectRef,
     /// The input of each specification that takes part.
-    pub(crate) shares: Vec<Share>,
+    pub shares: Vec<Share>,
     /// The distance between the shards that are read: 1 for all of them, more for a sample.
-    pub(crate) stride: usize,
+    pub stride: usize,
 }
 
 /// One specification's part in a pass.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Share {
+pub struct Share {
     /// The index of the specification in the panel object.
-    pub(crate) spec: usize,
+    pub spec: usize,
     /// The stage's input: which sums to take, at which coefficients.
-    pub(crate) input: StageInput,
+    pub input: StageInput,
     /// Centres and scales of the design's columns, which a run determines in its first passes.
-    pub(crate) standardization: Standardization,
+    pub standardization: Standardization,
     /// See [`Plan::outcome_center`].
-    pub(crate) outcome_center: f64,
+    pub outcome_center: f64,
     /// The number of leading extended columns that every task takes: ones and cohort shares.
-    pub(crate) fixed: usize,
+    pub fixed: usize,
 }
 
 /// A panel and the specifications that read it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct PanelObject {
+pub struct PanelObject {
     /// The address of the panel store.
-    pub(crate) store: String,
+    pub store: String,
     /// The fingerprint of its manifest.
-    pub(crate) manifest: String,
+    pub manifest: String,
     /// The specifications, in order.
-    pub(crate) specs: Vec<SpecObject>,
+    pub specs: Vec<SpecObject>,
 }
 
 /// A specification and its plan.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct SpecObject {
+pub struct SpecObject {
     /// Its name, where there are several specifications.
-    pub(crate) name: Option<String>,
+    pub name: Option<String>,
     /// The specification as JSON, which leaves out every option that is not set.
-    pub(crate) spec: String,
+    pub spec: String,
     /// Its plan; absent while the counts that planning needs are being taken.
-    pub(crate) plan: Option<Plan>,
+    pub plan: Option<Plan>,
     /// Levels of its factors: by atom, the bits of each value and the code that replaces it.
-    pub(crate) recodes: Vec<(usize, Vec<(u64, f64)>)>,
+    pub recodes: Vec<(usize, Vec<(u64, f64)>)>,
 }
 
 impl SpecObject {
@@ -86,12 +86,7 @@ impl SpecObject {
     ///
     /// # Errors
     /// A specification that can't be written as JSON.
-    pub(crate) fn new(
-        name: Option<&str>,
-        spec: &RunSpec,
-        plan: Option<Plan>,
-        recodes: &Recodes,
-    ) -> Result<Self> {
+    pub fn new(name: Option<&str>, spec: &RunSpec, plan: Option<Plan>, recodes: &Recodes) -> Result<Self> {
         let json = serde_json::to_string(spec).map_err(|e| EngineError::failed(e.to_string()))?;
         let sorted = |codes: &HashMap<u64, f64>| {
             let mut codes: Vec<(u64, f64)> = codes.iter().map(|(bits, code)| (*bits, *code)).collect();
@@ -106,7 +101,7 @@ impl SpecObject {
     ///
     /// # Errors
     /// JSON that is no specification.
-    pub(crate) fn spec(&self) -> Result<RunSpec> {
+    pub fn spec(&self) -> Result<RunSpec> {
         serde_json::from_str(&self.spec)
             .map_err(|e| EngineError::failed(format!("a damaged specification: {e}")))
     }
@@ -114,13 +109,13 @@ impl SpecObject {
 
 /// A panel that is open, with its specifications' plans.
 #[derive(Debug)]
-pub(crate) struct OpenPanel {
+pub struct OpenPanel {
     /// The store's shards as the specifications see them.
-    pub(crate) shards: Arc<StoredShards>,
+    pub shards: Arc<StoredShards>,
     /// The plan of each specification; `None` before it is planned.
-    pub(crate) plans: Vec<Option<Plan>>,
+    pub plans: Vec<Option<Plan>>,
     /// Decoded shards of this panel that are kept between tasks.
-    pub(crate) cache: ShardCache,
+    pub cache: ShardCache,
 }
 
 impl PanelObject {
@@ -128,7 +123,7 @@ impl PanelObject {
     ///
     /// # Errors
     /// A store that was prepared again since, or a specification that does not fit it.
-    pub(crate) fn shards(&self, store: PanelStore) -> Result<Arc<StoredShards>> {
+    pub fn shards(&self, store: PanelStore) -> Result<Arc<StoredShards>> {
         if store.checksum() != self.manifest {
             return Err(EngineError::input(format!(
                 "the store `{}` is another one than when the run began",

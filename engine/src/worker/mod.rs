@@ -19,17 +19,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+pub use bundle::{Bundle, Kinds};
 use bytes::Bytes;
+pub use context::{EstimateStage, PanelObject, Share, SpecObject, StageObject};
+pub use guard::{Guard, peak_memory, resident_memory};
+pub use places::{BUCKETS, Places};
+use protocol::{Answer, FailureClass, Invocation, PROTOCOL, Phases, TaskFailure, TaskReport, VERSION, Work};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::kernel::{CpuKernel, Kernel, Kind};
 use crate::store::{Condition, Storage, StoreErrorKind, StoreResult, StoreStats};
-
-pub(crate) use bundle::{Bundle, Kinds};
-pub(crate) use context::{EstimateStage, PanelObject, Share, SpecObject, StageObject};
-pub use guard::{Guard, peak_memory, resident_memory};
-pub use places::{BUCKETS, Places};
-use protocol::{Answer, FailureClass, Invocation, PROTOCOL, Phases, TaskFailure, TaskReport, VERSION, Work};
 
 /// A function that opens storage by its URL. Tests pass one that opens storage in memory.
 pub type OpenStorage = Arc<dyn Fn(&str) -> StoreResult<Storage> + Send + Sync>;
@@ -78,15 +77,15 @@ pub struct Worker {
 }
 
 /// One invocation under way: its storage, its clock, its counts.
-pub(crate) struct Attempt<'a> {
+pub struct Attempt<'a> {
     /// The resources of the worker.
-    pub(crate) options: &'a WorkerOptions,
+    pub options: &'a WorkerOptions,
     /// The message that is answered.
-    pub(crate) invocation: &'a Invocation,
+    pub invocation: &'a Invocation,
     /// Storage at the run's address.
-    pub(crate) run: Storage,
+    pub run: Storage,
     /// The guard of the process's memory.
-    pub(crate) guard: Guard,
+    pub guard: Guard,
     /// The time at which the invocation began.
     begin: Instant,
     /// The counts of the run's storage at that time.
@@ -94,15 +93,15 @@ pub(crate) struct Attempt<'a> {
     /// Storages other than the run's, and their counts at the time they were opened.
     others: Mutex<Vec<(Storage, StoreStats)>>,
     /// Seconds so far, by what they were spent on.
-    pub(crate) phases: Phases,
+    pub phases: Phases,
     /// Units, or rows of cross sections, that were computed so far.
-    pub(crate) rows: u64,
+    pub rows: u64,
     /// Shards that were in memory from an earlier task.
-    pub(crate) cached: u64,
+    pub cached: u64,
 }
 
 /// The result of a task, or of a part of it.
-pub(crate) type Outcome<T> = std::result::Result<T, TaskFailure>;
+pub type Outcome<T> = std::result::Result<T, TaskFailure>;
 
 impl Worker {
     /// Returns a worker that has done nothing yet.
@@ -200,7 +199,7 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> TaskFailure {
 
 impl Attempt<'_> {
     /// Fails once the time that the invocation may take is over.
-    pub(crate) fn in_time(&self) -> Outcome<()> {
+    pub fn in_time(&self) -> Outcome<()> {
         let limit = Duration::from_secs(self.invocation.seconds.into());
         if self.begin.elapsed() <= limit {
             return Ok(());
@@ -233,7 +232,7 @@ impl Attempt<'_> {
     ///
     /// # Errors
     /// An address that the worker may not read, or storage that can't be opened.
-    pub(crate) fn open(&self, url: &str) -> Outcome<Storage> {
+    pub fn open(&self, url: &str) -> Outcome<Storage> {
         self.options.places.check_read(url)?;
         let storage = (self.options.open)(url).map_err(crate::error::EngineError::from)?;
         self.count(&storage);
@@ -241,7 +240,7 @@ impl Attempt<'_> {
     }
 
     /// Counts the requests of a storage from now on.
-    pub(crate) fn count(&self, storage: &Storage) {
+    pub fn count(&self, storage: &Storage) {
         let before = storage.stats();
         self.others.lock().unwrap_or_else(PoisonError::into_inner).push((storage.clone(), before));
     }
@@ -269,7 +268,7 @@ impl Attempt<'_> {
     ///
     /// # Errors
     /// Another whole result under the same key, or storage that fails.
-    pub(crate) fn put(&self, key: &str, bytes: &Bytes) -> Outcome<bool> {
+    pub fn put(&self, key: &str, bytes: &Bytes) -> Outcome<bool> {
         let mut condition = Condition::IfAbsent;
         for _ in 0..REPLACEMENTS {
             match self.run.put(key, bytes.clone(), condition) {
@@ -329,7 +328,7 @@ fn is_taken(kind: StoreErrorKind) -> bool {
 
 /// Returns whether an error means that an object is absent. Without the right to list a bucket, S3 answers 403 in
 /// place of 404.
-pub(crate) fn is_missing(kind: StoreErrorKind) -> bool {
+pub fn is_missing(kind: StoreErrorKind) -> bool {
     matches!(kind, StoreErrorKind::NotFound | StoreErrorKind::Denied)
 }
 
@@ -344,6 +343,6 @@ fn differs(key: &str, known: &Bytes, own: &Bytes) -> TaskFailure {
 }
 
 /// Returns the XXH3-128 of bytes as 32 hexadecimal digits.
-pub(crate) fn checksum(bytes: &[u8]) -> String {
+pub fn checksum(bytes: &[u8]) -> String {
     format!("{:032x}", xxh3_128(bytes))
 }

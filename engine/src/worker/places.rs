@@ -66,7 +66,7 @@ impl Places {
     ///
     /// # Errors
     /// Permanent: a folder, another kind of storage, a whole bucket, a part `..`, or a bucket that is not the worker's own.
-    pub(crate) fn check_written(&self, url: &str) -> Outcome<()> {
+    pub fn check_written(&self, url: &str) -> Outcome<()> {
         if self.anywhere {
             return Ok(());
         }
@@ -82,7 +82,7 @@ impl Places {
     ///
     /// # Errors
     /// Permanent: as for what is written, but inputs' buckets may be read.
-    pub(crate) fn check_read(&self, url: &str) -> Outcome<()> {
+    pub fn check_read(&self, url: &str) -> Outcome<()> {
         if self.anywhere {
             return Ok(());
         }

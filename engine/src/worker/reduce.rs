@@ -78,7 +78,7 @@ impl EstimateStage {
     ///
     /// # Errors
     /// Parts that do not fit together.
-    pub(crate) fn assembled(&self, parts: &[Part], bundles: Vec<Bundle>) -> Outcome<Bundle> {
+    pub fn assembled(&self, parts: &[Part], bundles: Vec<Bundle>) -> Outcome<Bundle> {
         let mut out = Vec::with_capacity(self.shares.len());
         for (index, share) in self.shares.iter().enumerate() {
             let own = parts.iter().zip(&bundles).map(|(part, bundle)| (*part, &bundle.partials[index]));

@@ -10,7 +10,7 @@ use crate::shard::Shard;
 
 /// Shards by index, the one used last at the end.
 #[derive(Debug)]
-pub(crate) struct ShardCache {
+pub struct ShardCache {
     bytes: u64,
     kept: Mutex<VecDeque<Kept>>,
 }
@@ -26,7 +26,7 @@ struct Kept {
 
 impl ShardCache {
     /// Returns an empty cache of at most `bytes` bytes.
-    pub(crate) fn new(bytes: u64) -> Self {
+    pub fn new(bytes: u64) -> Self {
         Self { bytes, kept: Mutex::default() }
     }
 
@@ -35,12 +35,7 @@ impl ShardCache {
     ///
     /// # Errors
     /// A shard that can't be read.
-    pub(crate) fn load(
-        &self,
-        all: &StoredShards,
-        index: usize,
-        needs: Needs,
-    ) -> Result<(Arc<Vec<Shard>>, bool)> {
+    pub fn load(&self, all: &StoredShards, index: usize, needs: Needs) -> Result<(Arc<Vec<Shard>>, bool)> {
         let mut wanted = needs;
         if let Some(known) = self.take(index) {
             if known.needs.covers(needs) {

@@ -135,8 +135,9 @@ impl<'a> Weights<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn input<'a>(att: &'a [f64], shares: &'a [f64]) -> AggregateInput<'a> {
         AggregateInput {

@@ -12,12 +12,10 @@ mod windows;
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-
 pub use error::AggregateError;
-pub use linear::{Estimand, LinearMap};
-
 use linear::Weights;
+pub use linear::{Estimand, LinearMap};
+use serde::{Deserialize, Serialize};
 use windows::Window;
 
 /// What is aggregated: one entry per cell, and the groups' shares.

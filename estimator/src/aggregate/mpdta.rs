@@ -1,7 +1,8 @@
 //! R `did` 2.5.1 on `mpdta` (`lemp`, `xformla = ~1`, never treated, varying base): cells, variance, aggregates.
 
-use super::{AggregateInput, AggregateKind, AggregateOptions};
 use AggregateKind::{Calendar, Dynamic, Group, Simple};
+
+use super::{AggregateInput, AggregateKind, AggregateOptions};
 
 pub(crate) const GROUP: [f64; 12] =
     [2004.0, 2004.0, 2004.0, 2004.0, 2006.0, 2006.0, 2006.0, 2006.0, 2007.0, 2007.0, 2007.0, 2007.0];

@@ -1,10 +1,11 @@
 //! From terms to the columns of the design matrix, as R's `model.matrix` numbers and names them.
 
+use serde::{Deserialize, Serialize};
+
 use super::Formula;
 use super::error::FormulaError;
 use super::terms::{Term, is_contrast};
 use super::variable::Variable;
-use serde::{Deserialize, Serialize};
 
 /// Most columns of a design.
 pub const MAX_COLUMNS: usize = 2_000;

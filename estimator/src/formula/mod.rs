@@ -47,10 +47,9 @@ use std::str::FromStr;
 pub use design::{Design, DesignColumn, LevelSource, MAX_COLUMNS, Part};
 pub use error::FormulaError;
 pub use expr::{Expr, Function};
-pub use variable::Atom;
-
 use node::Node;
 use terms::{Expansion, Term};
+pub use variable::Atom;
 use variable::Variable;
 
 /// A parsed formula. Its `Display` text parses to the same formula.

@@ -44,10 +44,11 @@ pub(super) fn order_statistic(values: &mut [f64], p: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::inference::Scale;
     use crate::options::DrawScale;
-    use proptest::prelude::*;
 
     fn critical_value(columns: &[Vec<f64>], alp: f64, n: u64) -> Option<f64> {
         let scales: Vec<f64> = columns.iter().map(|c| Scale::of(c, n, DrawScale::Iqr).value).collect();

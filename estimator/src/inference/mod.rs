@@ -234,10 +234,11 @@ fn suspicious(crit: f64) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use faer::Mat;
+
     use super::*;
     use crate::aggregate::{AggregateKind, AggregateOptions, aggregate, mpdta};
     use crate::symmetric::Symmetric;
-    use faer::Mat;
 
     const ANALYTIC: InferenceOptions =
         InferenceOptions { alp: 0.05, bstrap: false, cband: false, scale: DrawScale::Auto };

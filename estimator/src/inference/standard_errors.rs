@@ -123,8 +123,9 @@ fn unless_negligible(se: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn ext(psi: &[[f64; 2]]) -> Extended {
         let n = psi.len() as f64;

@@ -55,8 +55,9 @@ pub(super) fn compose(vectors: &Mat<f64>, values: &[f64], f: impl Fn(f64) -> f64
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn diagonal(values: &[f64]) -> Mat<f64> {
         Mat::from_fn(values.len(), values.len(), |i, j| if i == j { values[i] } else { 0.0 })

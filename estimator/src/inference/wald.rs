@@ -75,9 +75,10 @@ fn norm_1(matrix: &Mat<f64>) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::aggregate::mpdta;
-    use proptest::prelude::*;
 
     fn close(found: f64, expected: f64, tolerance: f64) {
         assert!((found / expected - 1.0).abs() < tolerance, "{found} vs {expected}");

@@ -1,5 +1,7 @@
 //! Influence values of the units of one block, one column an estimate they enter.
 
+use serde::{Deserialize, Serialize};
+
 use crate::block::Block;
 use crate::columns::{Columns, View};
 use crate::dispatch::multiversion;
@@ -7,7 +9,6 @@ use crate::lanes::{F8, LANES};
 use crate::moments::{Arm, score_rows};
 use crate::propensity::linear_index;
 use crate::subset_sums::BLOCK;
-use serde::{Deserialize, Serialize};
 
 /// What a column of a stratum's Ψ is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,12 +1,12 @@
 //! Cluster sums of influence values, and what becomes of them: SᵀS and cluster-keyed draws (FORMULAS §4–§5).
 
+use serde::{Deserialize, Serialize};
+
+use super::InfluencePartial;
 use crate::columns::{Columns, padded};
 use crate::cross_products::{add_cross_symmetric, mirror};
 use crate::multipliers::Bits;
 use crate::subset_sums::{BLOCK, BitSpace, DrawSums};
-use serde::{Deserialize, Serialize};
-
-use super::InfluencePartial;
 
 /// Sums of the extended columns by cluster, clusters in the order of their keys.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -106,9 +106,11 @@ pub fn clusters_to_sums(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use proptest::prelude::*;
     use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
 
     fn partial(rows: &[(u64, f64)]) -> ClusterPartial {
         let mut by_key = BTreeMap::new();

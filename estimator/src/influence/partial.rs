@@ -1,10 +1,11 @@
 //! `Influence`: ΨᵀΨ and the bootstrap sums over the extended columns.
 
+use serde::{Deserialize, Serialize};
+
 use crate::columns::View;
 use crate::cross_products::add_cross_symmetric;
 use crate::multipliers::Bits;
 use crate::subset_sums::{BitSpace, DrawSums};
-use serde::{Deserialize, Serialize};
 
 /// Sums over all extended columns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,10 +1,11 @@
 //! ATT and correction vectors of one comparison.
 
+use serde::{Deserialize, Serialize};
+
 use super::LogitMoments;
 use crate::linear::{self, dot, times};
 use crate::options::EstMethod;
 use crate::outcome::{GramSums, OutcomeFit};
-use serde::{Deserialize, Serialize};
 
 /// Everything the influence values of the treated or the controls of one side need. With e = Y − x'β (Y a difference or a
 /// level) and p the propensity score, a row's value is

@@ -1,5 +1,7 @@
 //! `Moments`: the odds-weighted cross products of the controls and the Hessian of every logit at its final coefficients.
 
+use serde::{Deserialize, Serialize};
+
 use crate::block::Block;
 use crate::columns::{Columns, View};
 use crate::cross_products::{add_cross, add_cross_symmetric, mirror, scale_columns};
@@ -7,7 +9,6 @@ use crate::dispatch::multiversion;
 use crate::lanes::{F8, LANES};
 use crate::propensity::{linear_indices, logistic};
 use crate::subset_sums::BLOCK;
-use serde::{Deserialize, Serialize};
 
 /// Largest score (FORMULAS §3.1): p ← min(p, 1 − 1e-6).
 const SCORE_CAP: f64 = 1.0 - 1e-6;

@@ -1,10 +1,11 @@
 //! `Gram`: XᵀWX, XᵀX and XᵀWY of every (stratum, frame).
 
+use serde::{Deserialize, Serialize};
+
 use crate::block::Block;
 use crate::columns::Columns;
 use crate::cross_products::{add_cross, add_cross_symmetric, mirror, scale_columns};
 use crate::subset_sums::BLOCK;
-use serde::{Deserialize, Serialize};
 
 /// Sizes of the sums of one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
+use serde::{Deserialize, Serialize};
+
 use super::LogitSums;
 use crate::linear;
-use serde::{Deserialize, Serialize};
 
 /// Index at which the trimming score 0.995 is reached: log(0.995/0.005).
 pub const ODDS_LIMIT_SCORE: f64 = 5.293_304_824_724_492;

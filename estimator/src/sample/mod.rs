@@ -7,13 +7,12 @@ mod draft;
 mod error;
 mod sizes;
 
-use serde::{Deserialize, Serialize};
-
+use draft::Draft;
 pub use error::SampleError;
+use serde::{Deserialize, Serialize};
 pub use sizes::check_group_sizes;
 
 use crate::options::ControlGroup;
-use draft::Draft;
 
 /// Rows left after missing values were dropped, by raw cohort × period (FORMULAS §1.1).
 #[derive(Clone, Debug, PartialEq)]
@@ -127,8 +126,9 @@ fn validate(table: &CohortTable, rules: &SampleRules) -> Result<(), SampleError>
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     const INF: f64 = f64::INFINITY;
 
@@ -147,8 +147,7 @@ mod tests {
     }
 
     use CohortRole::*;
-    use ControlGroup::NeverTreated as Nt;
-    use ControlGroup::NotYetTreated as Nyt;
+    use ControlGroup::{NeverTreated as Nt, NotYetTreated as Nyt};
 
     #[test]
     fn zero_and_infinity_and_late_cohorts_are_never_treated() {

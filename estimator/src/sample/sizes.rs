@@ -65,8 +65,9 @@ fn small_cohorts(cohorts: &[f64], roles: &[CohortRole], units: &[u64], required:
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use CohortRole::*;
+
+    use super::*;
 
     const COHORTS: [f64; 4] = [2.0, 3.0, 9.0, f64::INFINITY];
     const ROLES: [CohortRole; 4] = [Estimated, Dropped, NeverTreated, NeverTreated];

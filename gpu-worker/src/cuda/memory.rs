@@ -254,8 +254,9 @@ pub(super) fn checksum(plan: &Plan) -> stagger_engine::error::Result<u128> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use stagger_engine::shard::Segment;
+
+    use super::*;
 
     fn expansion(rows: &[usize]) -> Expansion {
         let segment = |(stratum, &rows): (usize, &usize)| ExpandedSegment {

@@ -4,12 +4,12 @@ mod canvas;
 mod grid;
 mod panel;
 
+use canvas::Letters;
 pub use grid::{Cell, Colours, Grid};
+use panel::{Frame, panel};
 
 use crate::figure::{Figure, Key, Sample, Ticks};
 use crate::scene::Ink;
-use canvas::Letters;
-use panel::{Frame, panel};
 
 /// How to draw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

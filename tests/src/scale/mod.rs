@@ -15,7 +15,6 @@ pub mod simulation;
 
 pub use scenarios::{Scenario, scenarios};
 pub use simulation::{Outcome, StageOutcome, simulate};
-
 use stagger_engine::forecast::{Ends, ForecastOptions, Prices, StageLoad, forecast_of, workload};
 
 /// The forecast's totals and the tasks that the simulation goes through.

@@ -1,7 +1,6 @@
 //! How the run went, from `run.json`, as far as it tells.
 
 use serde_json::Value;
-
 use stagger_engine::numbers::{counted, grouped};
 
 use super::{Block, Table};

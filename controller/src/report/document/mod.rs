@@ -20,7 +20,6 @@ pub(crate) use content::{Sources, document};
 pub(crate) use html::html;
 pub(crate) use latex::latex;
 pub(crate) use markdown::markdown;
-
 use stagger_pictures::Figure;
 
 /// A report.

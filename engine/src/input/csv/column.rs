@@ -15,7 +15,7 @@ const EXACT: u64 = 1 << 53;
 
 /// The type of a column's cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// Every cell is missing.
     Nothing,
     /// Logical values.
@@ -32,43 +32,43 @@ pub(crate) enum Kind {
 
 /// A cell with its position.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Cell {
+pub struct Cell {
     /// The row of the data, from 1.
-    pub(crate) row: u64,
+    pub row: u64,
     /// The line of the file, from 1.
-    pub(crate) line: u64,
+    pub line: u64,
     /// The cell's text, shortened for messages.
-    pub(crate) text: String,
+    pub text: String,
 }
 
 /// A column that is read, with the facts that the first pass found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Column {
+pub struct Column {
     /// The column's name.
-    pub(crate) name: String,
+    pub name: String,
     /// The position among the fields of a record.
-    pub(crate) field: usize,
+    pub field: usize,
     /// `true` if the column is needed as a number.
-    pub(crate) computed: bool,
+    pub computed: bool,
     /// The type of its values.
-    pub(crate) kind: Kind,
+    pub kind: Kind,
     /// `true` if every number is spelled with a decimal point: whole ones as `1.0`, others in their shortest form.
-    pub(crate) pointed: bool,
+    pub pointed: bool,
     /// The first cell that is not a number.
-    pub(crate) odd: Option<Cell>,
+    pub odd: Option<Cell>,
     /// The number of cells that are numbers.
-    pub(crate) numbers: u64,
+    pub numbers: u64,
     /// The number of rows of a text column that hold an unquoted spelling of a missing value, by spelling.
-    pub(crate) taken: BTreeMap<String, u64>,
+    pub taken: BTreeMap<String, u64>,
     /// The smallest and largest whole number of each chunk.
-    pub(crate) bounds: Vec<Option<(i64, i64)>>,
+    pub bounds: Vec<Option<(i64, i64)>>,
 }
 
 /// The spellings of missing values.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Missing {
+pub struct Missing {
     /// The spellings that an option gives; `None` for the usual ones.
-    pub(crate) given: Option<Vec<String>>,
+    pub given: Option<Vec<String>>,
 }
 
 impl Missing {

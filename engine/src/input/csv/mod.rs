@@ -15,17 +15,17 @@ use std::io::Read;
 use std::sync::Mutex;
 
 use arrow::datatypes::{DataType, Field, Schema};
-use serde::{Deserialize, Serialize};
-
-use super::file::SourceFile;
-use crate::error::{EngineError, Result};
 pub(super) use column::{Cell, Kind};
 use column::{Column, Missing};
 use decode::Decoded;
 pub(super) use look::{open, place};
 pub use options::{CsvOptions, Encoding, Role, Selection};
 use records::{Marks, Records, Stop};
+use serde::{Deserialize, Serialize};
 pub(super) use unify::unify;
+
+use super::file::SourceFile;
+use crate::error::{EngineError, Result};
 
 /// The number of rows of a chunk.
 const CHUNK_ROWS: usize = 65_536;
@@ -42,7 +42,7 @@ pub(super) struct Start {
 
 /// The layout of a CSV file, as the first pass found it. Another process needs no more to read the same rows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Layout {
+pub struct Layout {
     encoding: Encoding,
     /// The length of the byte order mark.
     mark: u64,

@@ -64,11 +64,11 @@ pub enum Role {
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     /// The use of each column, by name; empty for all columns.
-    pub(crate) columns: BTreeMap<String, Role>,
+    pub columns: BTreeMap<String, Role>,
     /// The options of CSV files.
-    pub(crate) csv: CsvOptions,
+    pub csv: CsvOptions,
     /// `true` if the other columns are read too, as numbers.
-    pub(crate) all: bool,
+    pub all: bool,
 }
 
 impl Selection {

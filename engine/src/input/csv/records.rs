@@ -12,7 +12,7 @@ const BLOCK: usize = 1 << 20;
 
 /// The characters with a meaning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Marks {
+pub struct Marks {
     pub(super) delimiter: u8,
     pub(super) quote: u8,
 }

@@ -273,8 +273,9 @@ pub(super) fn gone(table: &str, path: &str) -> EngineError {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use bytes::Bytes;
+
+    use super::*;
 
     struct Log(BTreeMap<String, String>);
 

@@ -246,10 +246,11 @@ fn checkpoints_stand_for_the_versions_before() {
 
 /// Writes a checkpoint with one row for the protocol, one for the schema, and one for each file.
 fn checkpoint(path: &Path, files: &[&str]) {
+    use std::sync::Arc;
+
     use arrow::array::{ArrayRef, Int32Builder, ListBuilder, MapBuilder, StringBuilder, StructArray};
     use arrow::buffer::NullBuffer;
     use arrow::datatypes::{DataType, Field};
-    use std::sync::Arc;
     let rows = files.len() + 2;
     let structure = |columns: Vec<(&str, ArrayRef)>, valid: Vec<bool>| -> ArrayRef {
         let (fields, arrays): (Vec<_>, Vec<_>) = columns

@@ -29,7 +29,7 @@ const CLEAR: f64 = 0.1;
 /// Way in which values become numbers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum PeriodScale {
+pub enum PeriodScale {
     /// They are numbers already.
     #[default]
     Plain,
@@ -54,7 +54,7 @@ impl PeriodScale {
     ///
     /// # Errors
     /// Columns that can't be periods, and periods without a clear unit.
-    pub(crate) fn find(
+    pub fn find(
         source: &Source,
         (tname, gname): (&str, &str),
         asked: Option<TimeUnit>,
@@ -86,7 +86,7 @@ impl PeriodScale {
     }
 
     /// Returns the calendar, if periods are dates.
-    pub(crate) fn calendar(&self) -> Option<&Calendar> {
+    pub fn calendar(&self) -> Option<&Calendar> {
         match self {
             Self::Calendar(calendar) => Some(calendar),
             _ => None,
@@ -94,7 +94,7 @@ impl PeriodScale {
     }
 
     /// Calls `each` with a column's values as numbers; missing ones are NaN.
-    pub(crate) fn with<T>(
+    pub fn with<T>(
         &self,
         array: &ArrayRef,
         column: &str,

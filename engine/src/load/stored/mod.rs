@@ -26,7 +26,7 @@ const BESIDE: u64 = 128 << 20;
 const KEPT: f64 = 0.65;
 
 /// Returns the number of bytes that kept shards may take under a memory limit of `memory` bytes.
-pub(crate) fn room(memory: u64) -> u64 {
+pub fn room(memory: u64) -> u64 {
     (memory.saturating_sub(BESIDE) as f64 * KEPT) as u64
 }
 
@@ -57,7 +57,7 @@ impl StoredShards {
     ///
     /// # Errors
     /// Columns that the store does not have, or not in the form that a specification needs.
-    pub(crate) fn new(store: PanelStore, all: &[Wanted<'_>]) -> Result<Self> {
+    pub fn new(store: PanelStore, all: &[Wanted<'_>]) -> Result<Self> {
         let columns = columns_of(&store, all)?;
         let slots = Slots::new(&columns, 1, &|_| false);
         let manifest = &store.manifest;
@@ -93,32 +93,32 @@ impl StoredShards {
     }
 
     /// Returns the number of shards.
-    pub(crate) fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.store.manifest.shards.len()
     }
 
     /// Returns the mean number of bytes that one shard takes in memory, for all specifications.
-    pub(crate) fn shard_memory(&self) -> u64 {
+    pub fn shard_memory(&self) -> u64 {
         self.memory() / self.count().max(1) as u64
     }
 
     /// Returns the store's manifest.
-    pub(crate) fn manifest(&self) -> &Manifest {
+    pub fn manifest(&self) -> &Manifest {
         &self.store.manifest
     }
 
     /// Returns the storage that holds the shards.
-    pub(crate) fn storage(&self) -> &Storage {
+    pub fn storage(&self) -> &Storage {
         self.store.storage()
     }
 
     /// Returns the levels of a specification's factors; empty if they are not known yet.
-    pub(crate) fn recodes(&self, specification: usize) -> Recodes {
+    pub fn recodes(&self, specification: usize) -> Recodes {
         self.recodes[specification].get().cloned().unwrap_or_default()
     }
 
     /// Tells if every row that a specification reads has all its values.
-    pub(crate) fn is_whole(&self, specification: usize) -> bool {
+    pub fn is_whole(&self, specification: usize) -> bool {
         let used = &self.uses[specification];
         !self.store.manifest.unbalanced
             && used.atoms.iter().all(|atom| atom.expression.is_none())
@@ -126,19 +126,19 @@ impl StoredShards {
     }
 
     /// Tells for each atom of a specification if it varies in time.
-    pub(crate) fn varying_atoms(&self, specification: usize) -> Vec<bool> {
+    pub fn varying_atoms(&self, specification: usize) -> Vec<bool> {
         let atoms = self.uses[specification].atoms.iter();
         atoms.map(|atom| atom.fields.iter().any(|&field| self.varies[field])).collect()
     }
 
     /// Tells if a specification has sampling weights.
-    pub(crate) fn has_weights(&self, specification: usize) -> bool {
+    pub fn has_weights(&self, specification: usize) -> bool {
         self.uses[specification].weight.is_some()
     }
 
     /// Tells if two specifications leave out the same rows. Where only the rows themselves could tell, the answer is
     /// false.
-    pub(crate) fn same_rows(&self, a: usize, b: usize) -> bool {
+    pub fn same_rows(&self, a: usize, b: usize) -> bool {
         let gaps = |specification: usize| {
             let used = &self.uses[specification];
             let fields: Vec<usize> = used.fields().into_iter().filter(|&f| self.missing[f]).collect();
@@ -157,7 +157,7 @@ impl StoredShards {
     ///
     /// # Errors
     /// A shard that can't be read, or that contradicts the manifest.
-    pub(crate) fn survey(&self, index: usize, specification: usize, survey: &Survey) -> Result<Counts> {
+    pub fn survey(&self, index: usize, specification: usize, survey: &Survey) -> Result<Counts> {
         let manifest = &self.store.manifest;
         let built = self.build(index, survey.needs())?;
         let own = &built[specification];
@@ -172,13 +172,13 @@ impl StoredShards {
     }
 
     /// Sets the levels of a specification's factors; only the first call has an effect.
-    pub(crate) fn recode(&self, specification: usize, recodes: Recodes) {
+    pub fn recode(&self, specification: usize, recodes: Recodes) {
         // A specification is planned once.
         let _ = self.recodes[specification].set(recodes);
     }
 
     /// Returns the number of bytes that all shards take in memory, for all specifications.
-    pub(crate) fn memory(&self) -> u64 {
+    pub fn memory(&self) -> u64 {
         let manifest = &self.store.manifest;
         let periods = if manifest.cross_sections { 1 } else { manifest.periods.len() as u64 };
         let columns = |field: &panel_store::Field| {
@@ -197,7 +197,7 @@ impl StoredShards {
     ///
     /// # Errors
     /// A shard that can't be read, or that contradicts the manifest.
-    pub(crate) fn load(&self, index: usize, needs: Needs) -> Result<Arc<Vec<Shard>>> {
+    pub fn load(&self, index: usize, needs: Needs) -> Result<Arc<Vec<Shard>>> {
         let Some(kept) = self.kept.get(index).filter(|_| self.recodes.iter().all(|r| r.get().is_some()))
         else {
             return self.read(index, needs).map(Arc::new);
@@ -299,7 +299,7 @@ fn covariates(store: &PanelStore, atom: &Atom) -> Result<Vec<Covariate>> {
 ///
 /// # Errors
 /// Those of [`StoredShards::new`], and shards that can't be read.
-pub(crate) fn open(
+pub fn open(
     store: PanelStore,
     all: &[Wanted<'_>],
     threads: usize,
@@ -348,7 +348,7 @@ pub(crate) fn open(
 
 impl StoredShards {
     /// Returns the row counts of the manifest; all rows count as complete.
-    pub(crate) fn census(&self) -> Census {
+    pub fn census(&self) -> Census {
         let mut out = Census::new(self.store.manifest.strata.len(), self.store.manifest.periods.len());
         let periods = self.store.manifest.periods.len();
         for (index, stratum) in self.store.manifest.strata.iter().enumerate() {
@@ -360,7 +360,7 @@ impl StoredShards {
     }
 
     /// Returns the panel of a specification, with all counts 0.
-    pub(crate) fn panel(self: &Arc<Self>, specification: usize, in_memory: bool) -> Panel {
+    pub fn panel(self: &Arc<Self>, specification: usize, in_memory: bool) -> Panel {
         let manifest = &self.store.manifest;
         let used = &self.uses[specification];
         let varies = |field: usize| self.varies[field];
@@ -395,7 +395,7 @@ impl StoredShards {
 ///
 /// # Errors
 /// Those of [`StoredShards::new`].
-pub(crate) fn counted(store: PanelStore, all: &[Wanted<'_>]) -> Result<(Arc<StoredShards>, Vec<Panel>)> {
+pub fn counted(store: PanelStore, all: &[Wanted<'_>]) -> Result<(Arc<StoredShards>, Vec<Panel>)> {
     let shards = Arc::new(StoredShards::new(store, all)?);
     let panel = |specification| Panel { census: shards.census(), ..shards.panel(specification, true) };
     let panels = (0..all.len()).map(panel).collect();
@@ -404,7 +404,7 @@ pub(crate) fn counted(store: PanelStore, all: &[Wanted<'_>]) -> Result<(Arc<Stor
 
 impl StoredShards {
     /// Tells for each field of the manifest if a read with these needs includes its columns.
-    pub(crate) fn takes(&self, needs: Needs) -> Vec<bool> {
+    pub fn takes(&self, needs: Needs) -> Vec<bool> {
         let mut out = vec![false; self.store.manifest.fields.len()];
         for (slot, &field) in self.fields.iter().enumerate() {
             out[field] |= self.wants(slot, needs);
@@ -414,7 +414,7 @@ impl StoredShards {
 
     /// Tells if a read with these needs includes most bytes of a shard. Then all of it is read at once: half the
     /// requests, and no wait for the footer.
-    pub(crate) fn takes_most(&self, needs: Needs) -> bool {
+    pub fn takes_most(&self, needs: Needs) -> bool {
         let manifest = &self.store.manifest;
         let all: u64 = manifest.fields.iter().map(|field| field.bytes).sum();
         let wanted = manifest.fields.iter().zip(self.takes(needs)).filter(|(_, taken)| *taken);

@@ -9,7 +9,8 @@ use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{Builder, SharedHttpClient, StalledStreamProtectionConfig};
 use aws_smithy_http_client::proxy::ProxyConfig;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::{Builder as HttpBuilder, ConnectorBuilder};
 use tokio::sync::Mutex;
 
@@ -83,7 +84,7 @@ async fn load() -> Client {
 
 /// Returns the HTTP client of all requests: the SDK's default, but with another cryptography library. The SDK's choice
 /// is a C library that takes a minute to build and adds megabytes to a worker.
-pub(crate) fn https() -> SharedHttpClient {
+pub fn https() -> SharedHttpClient {
     HttpBuilder::new().build_with_connector_fn(|settings, components| {
         let mut connector = ConnectorBuilder::default()
             .tls_provider(Provider::Rustls(CryptoMode::Ring))

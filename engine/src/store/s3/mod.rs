@@ -16,7 +16,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 
 #[cfg(feature = "queue")]
-pub(crate) use self::client::https;
+pub use self::client::https;
 use self::client::{Clients, timeouts};
 use self::explain::{Request, reasons};
 pub use self::shared::shared_config;

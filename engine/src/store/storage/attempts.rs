@@ -11,8 +11,7 @@ use crate::store::clock::Clock;
 use crate::store::hedge::Expectation;
 use crate::store::policy::Policy;
 use crate::store::stats::{Counters, add};
-use crate::store::waiting;
-use crate::store::{Condition, ObjectInfo, Store, StoreError, StoreErrorKind, StoreResult};
+use crate::store::{Condition, ObjectInfo, Store, StoreError, StoreErrorKind, StoreResult, waiting};
 
 /// A store with its policies, its clock and its counters.
 #[derive(Debug)]

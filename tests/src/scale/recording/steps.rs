@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use stagger_engine::reduce::Node;
 use stagger_engine::worker::protocol::Work;
-
 use stagger_test_support::panels::Random;
 
 /// Units of the panel.
