@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use faer::Mat;
 use stagger_engine::aggregate::{AggregateOptions, InferenceOverrides, aggregate_saved};
 use stagger_engine::event_log::parse;
+use stagger_engine::facts::{RunFacts, RunOutput};
 use stagger_engine::result::SavedResult;
-use stagger_engine::run::{RunFacts, RunOutput};
 use stagger_test_support::fuzz::{Bounded, Target, fuzz, scratch};
 use stagger_test_support::results;
 

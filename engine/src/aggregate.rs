@@ -7,9 +7,8 @@ pub use stagger_estimator::aggregate::AggregateOptions;
 use stagger_estimator::aggregate::{self, Aggregate, AggregateError, AggregateInput, AggregateKind};
 use stagger_estimator::inference::{Extended, InferenceOptions, infer_aggregate, pointwise_critical_value};
 
-use crate::error::{EngineError, Result};
+use crate::error::{EngineError, Result, input_error};
 use crate::few_units;
-use crate::plan::input_error;
 use crate::result::{Aggte, KINDS, LostCells, NotAggregated, Num, SavedResult};
 use crate::spec::RunSpec;
 

@@ -5,12 +5,12 @@ use serde::Serialize;
 use stagger_estimator::formula;
 
 use crate::calendar::TimeUnit;
-use crate::error::{EngineError, Result};
-use crate::input::{CsvOptions, Role, Selection, Source, expand, with_f64};
+use crate::csv_options::{CsvOptions, Role, Selection};
+use crate::error::{EngineError, Result, input_error};
+use crate::input::{Source, expand, with_f64};
 use crate::panel::Panel;
-use crate::plan::input_error;
+use crate::progress::Progress;
 use crate::result::Num;
-use crate::run::Progress;
 use crate::spec::RunSpec;
 use crate::{load, parallel};
 

@@ -1,20 +1,20 @@
 //! The events of a run, for its listeners: the journal, the progress line, the dashboard and the event log. All of them
 //! read the same events, so the dashboard can replay a journal. `docs/events.md` describes them for other programs.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
-use stagger_estimator::cells::Cell;
 use stagger_estimator::options::EstMethod;
 
-use crate::plan::Plan;
+use crate::cost::Cost;
+use crate::error::FailureClass;
 use crate::result::{Aggte, AttGt, Num, RunResult};
-use crate::schedule::Cost;
-use crate::worker::protocol::{FailureClass, ObjectRef, Phases};
 
 /// The version of the event log. Readers skip unknown events and fields, so only a change of existing ones counts.
 pub const EVENTS: u32 = 1;
 
 /// The number of cells up to which events carry plans and estimates; beyond it they carry only the number.
-const MOST_CELLS: usize = 5_000;
+pub const MOST_CELLS: usize = 5_000;
 
 /// An event of a run. Listeners can't slow or change a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -297,45 +297,6 @@ pub enum CellKind {
     NoControls,
 }
 
-impl CellKind {
-    fn of(cell: &Cell) -> Self {
-        match (cell.reference, cell.controls.is_empty()) {
-            (true, _) => Self::Reference,
-            (false, true) => Self::NoControls,
-            (false, false) => Self::Estimate,
-        }
-    }
-}
-
-impl Outline {
-    /// Returns the outline of a plan.
-    pub fn new(name: Option<&str>, plan: &Plan, shards: usize) -> Self {
-        let told: &[Cell] = if plan.cells.len() > MOST_CELLS { &[] } else { &plan.cells };
-        Self {
-            name: name.map(str::to_owned),
-            method: plan.method,
-            triple: plan.triple,
-            units: plan.n,
-            shards,
-            cells: plan.cells.len(),
-            draws: plan.draws,
-            group: told.iter().map(|cell| Num(cell.group)).collect(),
-            group_label: labels(told, plan, &|cell| cell.group),
-            time_label: labels(told, plan, &|cell| plan.period_labels[cell.time]),
-            time: told.iter().map(|cell| Num(plan.period_labels[cell.time])).collect(),
-            kind: told.iter().map(CellKind::of).collect(),
-        }
-    }
-}
-
-/// Returns labels of cells, if periods are dates.
-fn labels(cells: &[Cell], plan: &Plan, of: &dyn Fn(&Cell) -> f64) -> Vec<String> {
-    match &plan.calendar {
-        Some(calendar) => cells.iter().map(|cell| calendar.label(of(cell))).collect(),
-        None => Vec::new(),
-    }
-}
-
 /// The estimates of a specification.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -366,8 +327,32 @@ impl Estimated {
     }
 }
 
-/// Returns the event of point estimates, or `None` if there are too many cells.
-pub fn solved(spec: usize, att: &[f64]) -> Option<RunEvent> {
-    let told = att.len() <= MOST_CELLS;
-    told.then(|| RunEvent::Solved { spec, att: att.iter().map(|&att| Num(att)).collect() })
+/// An object that a message names instead of holding it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ObjectRef {
+    /// Its key below the run's address.
+    pub key: String,
+    /// XXH3-128 of its bytes, as 32 hexadecimal digits.
+    pub checksum: String,
+}
+
+/// Seconds of a task by what they were spent on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Phases {
+    /// Opening the objects that the stage's tasks have in common.
+    pub open: f64,
+    /// Waiting for bytes and decoding them.
+    pub read: f64,
+    /// Computing.
+    pub compute: f64,
+    /// Writing the result.
+    pub write: f64,
+}
+
+impl Phases {
+    /// Returns the sum of all phases.
+    pub fn all(&self) -> Duration {
+        let seconds = self.open + self.read + self.compute + self.write;
+        Duration::try_from_secs_f64(seconds).unwrap_or_default()
+    }
 }

@@ -9,7 +9,7 @@ use stagger_estimator::formula::{Atom, Formula};
 use crate::error::{EngineError, Result};
 use crate::input::compare_decimals;
 use crate::panel::{Panel, Shards};
-use crate::plan::SampleMask;
+use crate::sample_mask::SampleMask;
 use crate::shard::{Shard, ShardColumn};
 use crate::survey::{Counts, Survey};
 

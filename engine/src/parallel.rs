@@ -75,3 +75,8 @@ pub fn map<T: Send>(
     )?;
     Ok(slots.into_iter().filter_map(|slot| slot.into_inner().unwrap_or_else(|e| e.into_inner())).collect())
 }
+
+/// Returns the number of cores that the process may use.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}

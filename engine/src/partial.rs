@@ -89,9 +89,9 @@ pub enum Partial {
     Survey(Counts),
 }
 
-impl Partial {
+impl Merge for Partial {
     /// Adds the partial of the sibling subtree. Both belong to one stage, so that their shapes agree.
-    pub fn merge(&mut self, other: &Self) {
+    fn merge(&mut self, other: &Self) {
         match (self, other) {
             (Partial::Gram(a), Partial::Gram(b)) => a.merge(b),
             (Partial::Propensity(a), Partial::Propensity(b)) => a.merge(b),
@@ -106,7 +106,9 @@ impl Partial {
             _ => debug_assert!(false, "partials of two stages"),
         }
     }
+}
 
+impl Partial {
     /// Encodes the partial: magic, version, kind, fields as little-endian 64-bit words, XXH3-64 of all bytes before.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Writer(Vec::new());

@@ -7,8 +7,6 @@ use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 
-use crate::partial::Partial;
-
 /// A node of the tree, which covers the shards `index << level .. (index + 1) << level`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Node {
@@ -54,16 +52,10 @@ pub trait Merge {
     fn merge(&mut self, next: &Self);
 }
 
-impl Merge for Partial {
-    fn merge(&mut self, next: &Self) {
-        Self::merge(self, next);
-    }
-}
-
 /// A stack that merges consecutive shards of one task to maximal aligned subtrees. The values are partials, or handles
 /// of partials on a device.
 #[derive(Debug)]
-pub struct SubtreeStack<T = Partial>(Vec<(Node, T)>);
+pub struct SubtreeStack<T>(Vec<(Node, T)>);
 
 impl<T> Default for SubtreeStack<T> {
     fn default() -> Self {
@@ -115,7 +107,7 @@ impl<T: Merge> SubtreeStack<T> {
 /// A reduction that takes subtrees in any order and merges siblings as they meet. It holds at most one partial for each
 /// level and gap.
 #[derive(Debug)]
-pub struct Reduction<T = Partial> {
+pub struct Reduction<T> {
     waiting: Mutex<HashMap<Node, T>>,
 }
 
@@ -172,32 +164,53 @@ impl<T: Merge> Reduction<T> {
     }
 }
 
+/// A pair of sets of extended columns; a set with itself where both are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Part {
+    /// The number of sets that the columns are cut into.
+    pub sets: u16,
+    /// One set, from 0.
+    pub a: u16,
+    /// The other one, not before it.
+    pub b: u16,
+}
+
+impl Part {
+    /// Returns all pairs of `sets` sets, ordered: `sets` (`sets` + 1) / 2 of them.
+    pub fn all(sets: u16) -> Vec<Self> {
+        (0..sets).flat_map(|a| (a..sets).map(move |b| Self { sets, a, b })).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use stagger_estimator::propensity::PropensityPartial;
 
     use super::*;
 
-    /// Values whose sum depends on the order of addition.
-    fn leaf(index: usize) -> Partial {
-        let value = if index.is_multiple_of(3) { 1e16 } else { 1.0 + index as f64 };
-        Partial::Propensity(PropensityPartial {
-            regressors: 0,
-            sums: vec![value],
-            extremes: vec![index as f64],
-        })
+    /// A sum that depends on the order of addition.
+    #[derive(Clone, Debug, PartialEq)]
+    struct Sum(f64);
+
+    impl Merge for Sum {
+        fn merge(&mut self, next: &Self) {
+            self.0 += next.0;
+        }
     }
 
-    fn reduce(level: u32, order: &[usize], cuts: &[usize]) -> Partial {
-        let reduction: Reduction = Reduction::default();
+    fn leaf(index: usize) -> Sum {
+        Sum(if index.is_multiple_of(3) { 1e16 } else { 1.0 + index as f64 })
+    }
+
+    fn reduce(level: u32, order: &[usize], cuts: &[usize]) -> Sum {
+        let reduction = Reduction::default();
         let mut bounds: Vec<usize> = cuts.iter().map(|c| c % (1 << level)).chain([0, 1 << level]).collect();
         bounds.sort_unstable();
         bounds.dedup();
         let mut tasks: Vec<_> = bounds.windows(2).map(|w| w[0]..w[1]).collect();
         tasks.sort_by_key(|range| order[range.start]);
         for range in tasks {
-            let mut stack: SubtreeStack = SubtreeStack::default();
+            let mut stack = SubtreeStack::default();
             range.for_each(|shard| stack.push(shard, leaf(shard)));
             for (node, partial) in stack.into_nodes() {
                 reduction.add(node, partial, level);

@@ -6,7 +6,7 @@ pub use stagger_estimator::options::{
 };
 
 pub use crate::calendar::TimeUnit;
-pub use crate::input::{CsvOptions, Encoding};
+use crate::csv_options::CsvOptions;
 
 /// A specification. Field names are the arguments of R `did`. Defaults are R's, except `scale` (standard errors use the
 /// standard deviation of the draws where few units carry an estimate) and `seed` (fixed).

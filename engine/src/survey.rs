@@ -7,12 +7,12 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use crate::cluster_keys::keys_by_way;
 use crate::error::{EngineError, Result};
 use crate::panel::{Census, Needs, Panel};
-use crate::plan::SampleMask;
 use crate::reduce::Merge;
+use crate::sample_mask::SampleMask;
 use crate::shard::{Shard, ShardColumn};
-use crate::task::keys_by_way;
 
 /// Largest number of clusters that are counted; beyond it the number of units serves as the bound.
 const MOST_CLUSTERS: usize = 4_000_000;

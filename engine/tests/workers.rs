@@ -11,11 +11,12 @@ use async_trait::async_trait;
 use stagger_engine::cloud::{
     CloudOptions, CloudOutput, Invoked, Invoker, RunRequest, Settings, Threads, resume, start,
 };
+use stagger_engine::cost::Rates;
 use stagger_engine::events::RunState;
 use stagger_engine::forecast::Prefer;
 use stagger_engine::journal::{Takeover, Writer};
 use stagger_engine::run::{RunOptions, run};
-use stagger_engine::schedule::{Function, Policy, Rates};
+use stagger_engine::schedule::{Function, Policy};
 use stagger_engine::signal::Signal;
 use stagger_engine::spec::RunSpec;
 use stagger_engine::worker::protocol::{Invocation, VERSION};

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use lambda_runtime::{Error, LambdaEvent, Runtime, service_fn};
 use serde_json::Value;
-use stagger_engine::worker::protocol::{Answer, FailureClass, Invocation, TaskFailure};
+use stagger_engine::error::FailureClass;
+use stagger_engine::worker::protocol::{Answer, Invocation, TaskFailure};
 use stagger_engine::worker::{Guard, Places, Worker, WorkerOptions};
 
 /// The kernels allocate per shard and thread; the system's allocator makes them wait for each other.

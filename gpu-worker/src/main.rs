@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use clap::Parser;
 use serde_json::json;
+use stagger_engine::error::FailureClass;
 use stagger_engine::kernel::Kernel;
 use stagger_engine::pool::{Attendant, AttendantSettings, Hands, Left, Queue, SqsQueue, Stop, Threaded};
 use stagger_engine::prepare::default_memory;
 use stagger_engine::printable::printable;
 use stagger_engine::store::{runtime, system_clock};
-use stagger_engine::worker::protocol::{FailureClass, TaskFailure};
+use stagger_engine::worker::protocol::TaskFailure;
 use stagger_engine::worker::{Places, Worker, WorkerOptions};
 
 use crate::args::Args;

@@ -15,6 +15,7 @@ use parquet::basic::{BrotliLevel, Compression, Encoding, GzipLevel, ZstdLevel};
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder, WriterVersion};
 use stagger_engine::describe::{DescribeColumns, describe};
 use stagger_engine::events::{RunEvent, Summary};
+use stagger_engine::input::prepared::MANIFEST;
 use stagger_engine::journal::{self, Journal, Takeover, Writer};
 use stagger_engine::panel_store::{Manifest, keys};
 use stagger_engine::prepare::{PrepareOptions, prepare};
@@ -175,7 +176,7 @@ fn store(name: &'static str) -> (PathBuf, Vec<u8>, Vec<u8>) {
     let options = PrepareOptions { threads: Some(1), ..PrepareOptions::default() };
     let inputs = [input.display().to_string()];
     prepare(&inputs, &[(None, &spec())], &storage, &options, &|_| {}).expect("a store");
-    let manifest = std::fs::read(place.join(keys::MANIFEST)).expect("a manifest");
+    let manifest = std::fs::read(place.join(MANIFEST)).expect("a manifest");
     let shard = std::fs::read(place.join(keys::shard(0))).expect("a shard");
     (place, manifest, shard)
 }
@@ -196,7 +197,7 @@ fn sealed(bytes: &[u8]) -> Vec<u8> {
 fn manifest() -> Target {
     let (place, manifest, _) = store("manifest");
     let read = move |bytes: &[u8]| {
-        std::fs::write(place.join(keys::MANIFEST), bytes).expect("a manifest");
+        std::fs::write(place.join(MANIFEST), bytes).expect("a manifest");
         read_store(&place)
     };
     let target = Target::new("manifest", manifest, read);
@@ -228,7 +229,7 @@ fn shard() -> Target {
         let footer = &bytes[bytes.len() - entry.footer as usize..];
         entry.footer_checksum = format!("{:032x}", xxh3_128(footer));
         let manifest = manifest.encode().expect("a manifest");
-        std::fs::write(place.join(keys::MANIFEST), manifest).expect("a manifest");
+        std::fs::write(place.join(MANIFEST), manifest).expect("a manifest");
         std::fs::write(place.join(keys::shard(0)), bytes).expect("a shard");
         read_store(&place)
     };

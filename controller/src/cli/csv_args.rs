@@ -1,7 +1,7 @@
 //! Arguments that say how CSV files are written; what is not said is found by looking.
 
 use clap::Args;
-use stagger_engine::spec::{CsvOptions, Encoding};
+use stagger_engine::csv_options::{CsvOptions, Encoding};
 
 use super::spec::given;
 use super::values::{toml_text, toml_texts};

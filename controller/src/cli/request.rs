@@ -155,6 +155,7 @@ fn running(args: &RunningArgs) -> Result<RunOptions, Failure> {
         max_cohorts: args.max_cohorts,
         memory_limit: args.memory_limit,
         stores: args.store_dir.clone(),
+        check_memory: Some(stagger_engine::forecast::check_memory),
     })
 }
 

@@ -3,9 +3,10 @@
 use serde::Serialize;
 use stagger_engine::aggregate::{AggregateOptions, aggregate_all};
 use stagger_engine::events::{Observer, RunEvent};
+use stagger_engine::facts::{RunOutput, RunsOutput};
 use stagger_engine::numbers::counted;
 use stagger_engine::result::{MOST_VCOV, RunResult};
-use stagger_engine::run::{PREPARED_FIRST, RunOutput, RunsOutput, run as estimate, run_all};
+use stagger_engine::run::{PREPARED_FIRST, run as estimate, run_all};
 use stagger_engine::spec::RunSpec;
 
 use crate::cli::request::{RunRequest, Specification};

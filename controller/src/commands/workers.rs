@@ -9,13 +9,13 @@ use stagger_engine::cloud::{
 use stagger_engine::error::EngineError;
 use stagger_engine::event_log::Recording;
 use stagger_engine::events::{Observer, RunEvent, RunState};
+use stagger_engine::facts::{InputFile, RunFacts, RunOutput, StageFacts, WorkerFacts};
 use stagger_engine::forecast::Prices;
 use stagger_engine::journal::{self, Takeover, Writer};
 use stagger_engine::kernel::Kind;
 use stagger_engine::numbers::grouped;
 use stagger_engine::pool::Routed;
 use stagger_engine::prepare::{Prepared, default_memory};
-use stagger_engine::run::{InputFile, RunFacts, RunOutput, StageFacts, WorkerFacts};
 use stagger_engine::schedule::Policy;
 use stagger_engine::spec::RunSpec;
 use stagger_engine::store::Storage;

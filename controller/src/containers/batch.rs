@@ -7,7 +7,8 @@ use aws_sdk_batch::Client;
 use aws_sdk_batch::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_batch::types::{ArrayProperties, ContainerOverrides, JobStatus, KeyValuePair};
 use stagger_engine::cloud::BatchRequest;
-use stagger_engine::worker::protocol::{FailureClass, TaskFailure};
+use stagger_engine::error::FailureClass;
+use stagger_engine::worker::protocol::TaskFailure;
 
 use crate::failure::Failure;
 

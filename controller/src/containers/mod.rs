@@ -10,10 +10,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 pub(crate) use batch::{Batch, end_jobs};
 use stagger_engine::cloud::{Invoked, Invoker, PoolRequest, Taken};
+use stagger_engine::cost::Rates;
 use stagger_engine::error::EngineError;
 use stagger_engine::forecast::Prices;
 use stagger_engine::pool::{Pool, PoolSettings, Queue, SqsQueue};
-use stagger_engine::schedule::{Function, Place, Rates};
+use stagger_engine::schedule::{Function, Place};
 use stagger_engine::store::{Storage, runtime, system_clock};
 use stagger_engine::worker::protocol::{Invocation, TaskFailure};
 

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationOutput;
+use stagger_engine::cost::Rates;
 use stagger_engine::forecast::Prices;
-use stagger_engine::schedule::{Function, Rates};
+use stagger_engine::schedule::Function;
 use stagger_engine::worker::protocol::TaskFailure;
 
 use super::refused::Call;

@@ -10,11 +10,12 @@ use aws_sdk_lambda::types::LogType;
 use aws_smithy_types::base64;
 use futures::future::try_join_all;
 use stagger_engine::cloud::{Invoked, Invoker};
-use stagger_engine::error::EngineError;
+use stagger_engine::cost::Rates;
+use stagger_engine::error::{EngineError, FailureClass};
 use stagger_engine::forecast::Prices;
-use stagger_engine::schedule::{Function, Rates};
+use stagger_engine::schedule::Function;
 use stagger_engine::store::runtime;
-use stagger_engine::worker::protocol::{Answer, FailureClass, Invocation, TaskFailure};
+use stagger_engine::worker::protocol::{Answer, Invocation, TaskFailure};
 use tokio::task::JoinSet;
 
 use super::client::{Clients, raise_open_files};

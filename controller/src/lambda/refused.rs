@@ -6,7 +6,8 @@ use std::error::Error;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
 use serde::Deserialize;
-use stagger_engine::worker::protocol::{FailureClass, TaskFailure};
+use stagger_engine::error::FailureClass;
+use stagger_engine::worker::protocol::TaskFailure;
 
 /// A request, as errors name it.
 #[derive(Clone, Copy, Debug)]

@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 use stagger_engine::cloud::Invoked;
-use stagger_engine::worker::protocol::{Answer, FailureClass, TaskFailure};
+use stagger_engine::error::FailureClass;
+use stagger_engine::worker::protocol::{Answer, TaskFailure};
 
 use super::report::{Report, last_words};
 

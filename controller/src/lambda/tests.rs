@@ -8,10 +8,12 @@ use aws_credential_types::provider::{ProvideCredentials, future};
 use aws_sdk_lambda::config::{BehaviorVersion, Builder, Credentials, Region};
 use aws_smithy_types::base64;
 use stagger_engine::cloud::{Invoked, Invoker};
+use stagger_engine::error::FailureClass;
+use stagger_engine::events::ObjectRef;
 use stagger_engine::forecast::Prices;
 use stagger_engine::store::runtime;
 use stagger_engine::worker::protocol::{
-    Answer, FailureClass, Invocation, ObjectRef, PROTOCOL, TaskFailure, TaskReport, VERSION, Work,
+    Answer, Invocation, PROTOCOL, TaskFailure, TaskReport, VERSION, Work,
 };
 
 use super::scripted::{answer, serve};

@@ -63,8 +63,8 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
+    use stagger_engine::error::FailureClass;
     use stagger_engine::events::TaskDone;
-    use stagger_engine::worker::protocol::FailureClass;
 
     use super::*;
 

@@ -161,7 +161,7 @@ fn load_draws(file: &Path, saved: &SavedResult, checked: &Checked) -> Result<Mat
 
 #[cfg(test)]
 mod tests {
-    use stagger_engine::run::{RunFacts, RunOutput};
+    use stagger_engine::facts::{RunFacts, RunOutput};
     use stagger_test_support::results;
 
     use super::*;

@@ -17,8 +17,8 @@ use std::path::Path;
 
 use serde::Serialize;
 use stagger_engine::event_log::EVENTS_FILE;
+use stagger_engine::facts::{RunFacts, RunOutput};
 use stagger_engine::result::SavedResult;
-use stagger_engine::run::{RunFacts, RunOutput};
 use stagger_engine::spec::RunSpec;
 use stagger_pictures::Figure;
 

@@ -7,12 +7,12 @@ use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier};
+use stagger_engine::cost::Cost;
+use stagger_engine::error::FailureClass;
 use stagger_engine::events::{
-    CellKind, Estimated, FunctionFacts, Outline, RunEvent, RunState, Summary, TaskDone,
+    CellKind, Estimated, FunctionFacts, Outline, Phases, RunEvent, RunState, Summary, TaskDone,
 };
 use stagger_engine::result::{Aggte, AttGt, Num};
-use stagger_engine::schedule::Cost;
-use stagger_engine::worker::protocol::{FailureClass, Phases};
 
 use super::app::{App, Effect, Mode, Popup, Tab};
 use super::panes::draw;

@@ -1,7 +1,7 @@
 //! Colours and signs. A colour never says anything alone: every state has a sign of its own, in ASCII too.
 
 use ratatui::style::{Color, Modifier, Style};
-use stagger_engine::worker::protocol::FailureClass;
+use stagger_engine::error::FailureClass;
 use stagger_pictures::Ink;
 
 use crate::view::{CellState, Level, Outcome, Span};

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use stagger_engine::error::FailureClass;
 use stagger_engine::events::RunEvent;
-use stagger_engine::worker::protocol::FailureClass;
 
 /// Places that a group remembers.
 const PLACES: usize = 8;

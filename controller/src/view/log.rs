@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
+use stagger_engine::error::FailureClass;
 use stagger_engine::events::RunEvent;
 use stagger_engine::numbers::counted;
-use stagger_engine::worker::protocol::FailureClass;
 
 /// Lines that are remembered.
 const MOST: usize = 5_000;

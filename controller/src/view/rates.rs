@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
+use stagger_engine::error::FailureClass;
 use stagger_engine::events::TaskDone;
-use stagger_engine::worker::protocol::FailureClass;
 
 /// Seconds that are remembered.
 const MOST: usize = 3_600;

@@ -1,7 +1,7 @@
 //! A stage: how far it is, what its workers' time went into.
 
-use stagger_engine::events::TaskDone;
-use stagger_engine::worker::protocol::{FailureClass, Phases};
+use stagger_engine::error::FailureClass;
+use stagger_engine::events::{Phases, TaskDone};
 
 /// One stage.
 #[derive(Clone, Debug, Default)]

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
-use stagger_engine::worker::protocol::FailureClass;
+use stagger_engine::error::FailureClass;
 
 /// Attempts kept; of longer runs the oldest are forgotten.
 const MOST: usize = 200_000;

@@ -1,8 +1,8 @@
 //! The sums of a run's events.
 
-use stagger_engine::events::{CellKind, Estimated, FunctionFacts, Outline, RunEvent, TaskDone};
+use stagger_engine::error::FailureClass;
+use stagger_engine::events::{CellKind, Estimated, FunctionFacts, Outline, Phases, RunEvent, TaskDone};
 use stagger_engine::result::{AttGt, Num};
-use stagger_engine::worker::protocol::{FailureClass, Phases};
 
 use super::{BINS, CellState, Level, Outcome, Phase, RunView};
 

@@ -8,14 +8,14 @@ use super::session::{Session, StagePlan, Sums};
 use super::size::{self, Cut};
 use super::{CloudOptions, WorkerFailure, heavy};
 use crate::error::{EngineError, Result};
-use crate::events::{RunEvent, RunState};
+use crate::events::{ObjectRef, RunEvent, RunState};
 use crate::forecast;
 use crate::journal::keys;
 use crate::load::StoredShards;
 use crate::panel::Panel;
 use crate::reduce::Node;
 use crate::run::{Estimation, twins};
-use crate::worker::protocol::{ObjectRef, Work};
+use crate::worker::protocol::Work;
 use crate::worker::{EstimateStage, Share, StageObject};
 
 /// The estimations of specifications that share their passes, between two of them. A resumed run starts from here on

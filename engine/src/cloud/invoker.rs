@@ -8,8 +8,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
-use crate::schedule::{Function, Rates};
-use crate::worker::protocol::{Answer, FailureClass, Invocation, TaskFailure};
+use crate::cost::Rates;
+use crate::error::FailureClass;
+use crate::schedule::Function;
+use crate::worker::protocol::{Answer, Invocation, TaskFailure};
 use crate::worker::{Places, Worker, WorkerOptions};
 
 /// The bill of an invocation, as the platform reports it.

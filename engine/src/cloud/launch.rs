@@ -11,16 +11,20 @@ use super::preparation::prepare_store;
 use super::request::{CloudOptions, CloudOutput, RunRequest, read_request, run_url, save_request};
 use super::restore::{last_attempt, last_stage, last_state, restore};
 use super::session::{Session, Settings};
-use crate::error::{EngineError, Result};
-use crate::events::{Estimated, FunctionFacts, Observer, Outline, RunEvent, RunState};
+use crate::cost::Cost;
+use crate::error::{EngineError, Result, of_specifications};
+use crate::events::{Estimated, FunctionFacts, Observer, RunEvent, RunState};
 use crate::journal::{Entry, Journal, forget_cancel, register};
+use crate::outline::outline;
 use crate::panel::Panel;
 use crate::panel_store::KeyColumns;
 use crate::prepare::Prepared;
+use crate::progress::Progress;
 use crate::result::SavedResult;
-use crate::run::{Estimation, Progress, check, of_specifications, saved_results};
-use crate::schedule::{Cost, Run};
+use crate::run::{Estimation, saved_results};
+use crate::schedule::Run;
 use crate::spec::RunSpec;
+use crate::spec_check::check;
 use crate::store::Storage;
 use crate::worker::protocol::VERSION;
 
@@ -159,7 +163,7 @@ fn compute(
     };
     let outlined = request.specs.iter().zip(&state.estimations);
     let outline = |((name, _), own): (&(Option<String>, RunSpec), &Estimation)| {
-        Outline::new(name.as_deref(), own.plan(), shards.count())
+        outline(name.as_deref(), own.plan(), shards.count())
     };
     session.note(RunEvent::Planned { specs: outlined.map(outline).collect() });
     estimate(session, &mut state, &panels, &shards, options)?;

@@ -9,6 +9,7 @@
 //! - `heavy`: the tasks that are for a pool of containers. `runtime`: the runtime that requests wait with.
 
 mod estimate;
+mod executor;
 mod fold;
 mod heavy;
 mod invoker;
@@ -22,7 +23,6 @@ mod session;
 pub mod size;
 mod survey;
 
-use bytes::Bytes;
 pub use fold::Fold;
 pub use heavy::{Cut, EC2_START, FARGATE_START, GPU_SPEED, Heavy, PoolFacts};
 pub use invoker::{Billed, Invoked, Invoker, Taken, Threads};
@@ -33,9 +33,8 @@ pub use request::{
 pub use runtime::Runtime;
 pub use session::Settings;
 
-use crate::error::{EngineError, Result};
-use crate::worker::StageObject;
-use crate::worker::protocol::{TaskFailure, Work};
+use crate::error::EngineError;
+use crate::worker::protocol::TaskFailure;
 
 /// The reason why workers did not do a stage.
 #[derive(Debug)]
@@ -64,24 +63,4 @@ impl From<EngineError> for WorkerFailure {
     fn from(error: EngineError) -> Self {
         Self::Engine(error)
     }
-}
-
-/// An executor of a stage's tasks other than the threads of this process.
-pub trait Workers {
-    /// Does all tasks of a stage.
-    ///
-    /// # Errors
-    /// A task that can't be done, or an error of the run itself.
-    fn run(
-        &self,
-        name: &str,
-        stage: &StageObject,
-        works: Vec<Work>,
-    ) -> std::result::Result<(), WorkerFailure>;
-
-    /// Returns the objects that tasks of the last stage wrote, in the order given.
-    ///
-    /// # Errors
-    /// Storage that fails.
-    fn results(&self, works: &[Work]) -> Result<Vec<Bytes>>;
 }

@@ -11,16 +11,18 @@ use super::request::{CloudOptions, RunRequest};
 use super::session::Session;
 use super::survey::Surveys;
 use super::{WorkerFailure, size};
-use crate::error::{EngineError, Result};
+use crate::error::{EngineError, Result, of_specifications};
 use crate::events::RunEvent;
 use crate::forecast;
 use crate::journal::keys;
 use crate::load::{StoredShards, Wanted};
 use crate::panel::Panel;
 use crate::panel_store::PanelStore;
+use crate::parallel::cores;
 use crate::plan::Plan;
-use crate::run::{Estimation, Scale, check, cluster_bound, cores, of_specifications};
+use crate::run::{Estimation, Scale, cluster_bound};
 use crate::spec::RunSpec;
+use crate::spec_check::check;
 use crate::worker::{PanelObject, SpecObject};
 
 /// A run that is ready for its next pass.

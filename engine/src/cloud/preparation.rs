@@ -1,24 +1,18 @@
 //! The store of a run: the one that is named, or one that is prepared from the run's files, by its workers or by this process.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
-use super::estimate::encode;
+use super::executor::SessionExecutor;
 use super::request::{CloudOptions, RunRequest};
-use super::session::{Session, StagePlan};
-use super::{WorkerFailure, Workers, size};
+use super::session::Session;
+use super::{WorkerFailure, size};
 use crate::error::{EngineError, Result};
 use crate::events::RunEvent;
 use crate::input::{InputPath, expand};
-use crate::journal::keys;
 use crate::panel_store::PanelStore;
-use crate::prepare::{PrepareOptions, Prepared, fingerprint_of, prepare_by};
+use crate::prepare::{PrepareOptions, Prepared, fingerprint_of, prepare, prepare_by};
 use crate::spec::RunSpec;
 use crate::store::Storage;
-use crate::worker::StageObject;
-use crate::worker::protocol::Work;
 
 /// Opens the store to read: the one that is named, or that of the files, which is prepared where it is not there.
 ///
@@ -79,36 +73,10 @@ pub(super) fn prepare_store(
         },
     };
     let observer = session.observer();
-    let executor = SessionExecutor(RefCell::new(session));
-    let workers: Option<&dyn Workers> = if here { None } else { Some(&executor) };
-    prepare_by(workers, &request.inputs, &named_specs(request), storage, &prepare_options, observer)
-}
-
-/// The workers of a session, which do the tasks of a preparation.
-struct SessionExecutor<'a, 'b>(RefCell<&'a mut Session<'b>>);
-
-impl Workers for SessionExecutor<'_, '_> {
-    fn run(
-        &self,
-        name: &str,
-        stage: &StageObject,
-        works: Vec<Work>,
-    ) -> std::result::Result<(), WorkerFailure> {
-        let mut session = self.0.borrow_mut();
-        let runtime = Arc::clone(&session.settings.runtime);
-        let mut outcome = Ok(None);
-        let bytes = encode(stage)?;
-        runtime.block_on(async {
-            let object = session.put(bytes, keys::common).await?;
-            outcome = session.stage(name, &object, works, StagePlan::default(), None).await;
-            Ok(())
-        })?;
-        outcome.map(|_| ())
+    let named = named_specs(request);
+    if here {
+        return prepare(&request.inputs, &named, storage, &prepare_options, observer);
     }
-
-    fn results(&self, works: &[Work]) -> Result<Vec<Bytes>> {
-        let session = self.0.borrow();
-        let runtime = Arc::clone(&session.settings.runtime);
-        runtime.block_on(session.results(works))
-    }
+    let executor = SessionExecutor::new(session);
+    prepare_by(&executor, &request.inputs, &named, storage, &prepare_options, observer)
 }

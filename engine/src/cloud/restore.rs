@@ -7,11 +7,10 @@ use super::estimate::State;
 use super::planning::PlannedRun;
 use super::session::Session;
 use crate::error::{EngineError, Result};
-use crate::events::RunEvent;
+use crate::events::{ObjectRef, RunEvent};
 use crate::journal::Entry;
 use crate::panel_store::PanelStore;
 use crate::store::Storage;
-use crate::worker::protocol::ObjectRef;
 use crate::worker::{PanelObject, checksum};
 
 /// Restores a run from a state that an earlier controller saved.

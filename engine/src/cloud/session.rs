@@ -12,17 +12,15 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use super::invoker::{Invoked, Invoker, Taken};
 use super::runtime::Runtime;
 use super::{WorkerFailure, fold};
-use crate::error::{EngineError, Result};
-use crate::events::{Observer, RunEvent, RunState, Summary, TaskDone};
+use crate::error::{EngineError, FailureClass, Result};
+use crate::events::{ObjectRef, Observer, RunEvent, RunState, Summary, TaskDone};
 use crate::journal::{Journal, cancel_requested, keys};
 use crate::kernel::Kind;
 use crate::reduce::Node;
 use crate::schedule::{Effect, Handled, Next, Order, Run, Stop};
 use crate::signal::Signal;
 use crate::store::{Clock, Condition, Storage, StoreErrorKind, StoreStats};
-use crate::worker::protocol::{
-    Answer, FailureClass, Invocation, ObjectRef, PROTOCOL, TaskFailure, VERSION, Work,
-};
+use crate::worker::protocol::{Answer, Invocation, PROTOCOL, TaskFailure, VERSION, Work};
 use crate::worker::{Bundle, checksum};
 
 /// How often signals of the user are looked at.

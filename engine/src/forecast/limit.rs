@@ -3,9 +3,10 @@
 use super::{Backend, ForecastOptions, Known, Prices, forecast_of, size};
 use crate::error::Result;
 use crate::load::Wanted;
+use crate::parallel::cores;
 use crate::plan::Plan;
 use crate::prepare::default_memory;
-use crate::run::{Input, RunOptions, cores};
+use crate::run::{Input, RunOptions};
 use crate::spec::RunSpec;
 
 /// The divisor of a limit below which the sums of cells and draws are too small to matter.
@@ -74,7 +75,12 @@ mod tests {
     }
 
     fn options(megabytes: u64) -> RunOptions {
-        RunOptions { threads: Some(1), memory_limit: Some(megabytes * 1_000_000), ..RunOptions::default() }
+        RunOptions {
+            threads: Some(1),
+            memory_limit: Some(megabytes * 1_000_000),
+            check_memory: Some(check_memory),
+            ..RunOptions::default()
+        }
     }
 
     #[test]
@@ -106,14 +112,14 @@ mod tests {
         let inputs = [many_cells(folder.path())];
         let whole = run(&inputs, &spec(40), &options(4000), &|_| {}).unwrap();
         let cut = run(&inputs, &spec(40), &options(110), &|_| {}).unwrap();
-        let passes = |output: &crate::run::RunOutput| {
+        let passes = |output: &crate::facts::RunOutput| {
             output.facts.stages.iter().filter(|stage| stage.stage == "influence").count()
         };
         assert_eq!(passes(&whole), 1);
         assert!(passes(&cut) > 1, "{:?}", cut.facts.stages);
-        let text = |output: &crate::run::RunOutput| serde_json::to_string(&output.saved.result).unwrap();
+        let text = |output: &crate::facts::RunOutput| serde_json::to_string(&output.saved.result).unwrap();
         assert_eq!(text(&cut), text(&whole));
-        let bits = |output: &crate::run::RunOutput| {
+        let bits = |output: &crate::facts::RunOutput| {
             output.saved.extended.covariance.triangle().iter().map(|v| v.to_bits()).collect::<Vec<u64>>()
         };
         assert_eq!(bits(&cut), bits(&whole));
@@ -129,7 +135,7 @@ mod tests {
             (1_000_000_000_000, "at most 1000000000"),
             (usize::MAX, "at most"),
         ] {
-            let error = run(&inputs, &spec(draws), &RunOptions::default(), &|_| {}).unwrap_err();
+            let error = run(&inputs, &spec(draws), &options(4_000), &|_| {}).unwrap_err();
             assert!(error.is_input() && error.to_string().contains(reason), "{error}");
         }
     }

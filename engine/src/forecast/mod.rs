@@ -49,13 +49,14 @@ use serde::Serialize;
 use stagger_estimator::formula::{Atom, Formula};
 pub use tasks::{CloudRates, Functions, Reading, StageLoad, TaskLoad, vcpus};
 
-use crate::error::{EngineError, Result};
+use crate::error::{EngineError, Result, of_specifications};
 use crate::load::{StoredShards, Wanted, counted};
 use crate::panel::Panel;
+use crate::parallel::cores;
 use crate::plan::Plan;
 use crate::prepare::default_memory;
-use crate::run::{check, cores, of_specifications};
 use crate::spec::RunSpec;
+use crate::spec_check::check;
 
 /// Bytes of Lambda's megabyte.
 pub const LAMBDA_MB: u64 = 1 << 20;

@@ -13,8 +13,9 @@ use crate::panel_store::{FORMAT, Field, FieldKind, Manifest, ShardEntry, Stratum
 use crate::parallel;
 use crate::prepare::fields::StoreField;
 use crate::prepare::{Order, row_shard_count, shard_count, units_together};
-use crate::run::{check, direct_memory};
+use crate::run::direct_memory;
 use crate::spec::RunSpec;
+use crate::spec_check::check;
 
 /// Rows of a row group that are searched for variables that vary in time.
 const LOOKED_AT: usize = 8192;

@@ -10,6 +10,7 @@ use super::*;
 use crate::panel_store::{Manifest, PanelStore};
 use crate::prepare::{PrepareOptions, prepare};
 use crate::run::{Input, RunOptions, run_group};
+use crate::spec_check::check;
 use crate::store::Storage;
 
 fn spec() -> RunSpec {

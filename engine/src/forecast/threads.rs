@@ -9,7 +9,7 @@ use super::reads::{Read, Reads};
 use super::rows::{Row, Scenarios, over};
 use super::{Backend, BackendForecast, Planned, ShuffleFacts, passes, size, work};
 use crate::load::room;
-use crate::run::cores;
+use crate::parallel::cores;
 use crate::store::Policy;
 
 /// Forecasts the run on the threads of this machine.

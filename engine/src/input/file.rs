@@ -9,7 +9,8 @@ use arrow::array::{ArrayRef, DictionaryArray, Int32Array, StringArray, new_null_
 use arrow::datatypes::{DataType, Int32Type, Schema, SchemaRef};
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 
-use super::csv::{self, CsvFile, Layout, Selection};
+use super::csv;
+use super::csv::{CsvFile, Layout};
 use super::fetched::Fetched;
 use super::files::{InputPath, file_name};
 use super::format::{Format, Packing, Recognised};
@@ -17,6 +18,7 @@ use super::names::format_of;
 use super::peek::peek_into;
 use super::remote::{Remote, failure};
 use super::unpack::unpacked;
+use crate::csv_options::Selection;
 use crate::disk;
 use crate::error::{EngineError, Result};
 use crate::parquet_file::{self, LocalFile};
@@ -218,7 +220,7 @@ impl SourceFile {
 /// Refuses shards of a prepared store: as input their rows would count twice, or be taken for another panel's.
 fn no_shard(meta: &ArrowReaderMetadata, name: &str) -> Result<()> {
     let pairs = meta.metadata().file_metadata().key_value_metadata();
-    if !pairs.is_some_and(|pairs| pairs.iter().any(|pair| pair.key == crate::panel_store::NOTE)) {
+    if !pairs.is_some_and(|pairs| pairs.iter().any(|pair| pair.key == crate::input::prepared::NOTE)) {
         return Ok(());
     }
     Err(EngineError::input(format!("`{name}` is a shard of a prepared store, which is no input by itself"))

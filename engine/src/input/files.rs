@@ -9,7 +9,7 @@ use super::format::Format;
 use super::names;
 use super::remote::{Buckets, OpenBucket, Remote};
 use crate::error::{EngineError, Result};
-use crate::panel_store::keys::MANIFEST;
+use crate::input::prepared::MANIFEST;
 use crate::store::Storage;
 
 /// A data file, and the columns that the names of its folders give (`year=2004/…`).

@@ -15,6 +15,7 @@ mod names;
 mod notes;
 mod part;
 mod peek;
+pub mod prepared;
 mod read;
 mod remote;
 mod source;
@@ -25,7 +26,6 @@ mod types;
 mod unpack;
 
 pub use convert::{hash_bytes, hash_integer, with_f64};
-pub use csv::{CsvOptions, Encoding, Role, Selection};
 pub use fetched::Fetched;
 pub use files::{InputPath, expand};
 pub use keys::{IdColumn, KeyKind, with_ids};

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::csv::{Layout, Selection};
+use super::csv::Layout;
 use super::file::{Content, SourceFile};
 use super::files::InputPath;
 use super::format::{Format, Packing};
 use super::remote::Remote;
 use super::source::{Chunk, Source};
+use crate::csv_options::Selection;
 use crate::error::Result;
 use crate::store::{Storage, StoreResult};
 

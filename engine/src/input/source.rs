@@ -6,10 +6,11 @@ use std::sync::OnceLock;
 use arrow::datatypes::DataType;
 use serde::{Deserialize, Serialize};
 
-use super::csv::{self, Selection};
+use super::csv;
 use super::file::{Content, SourceFile};
 use super::files::InputPath;
 use super::types::ColumnType;
+use crate::csv_options::Selection;
 use crate::error::{EngineError, Result, closest};
 use crate::parallel::for_each;
 

@@ -3,8 +3,8 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::reduce::Node;
-use crate::worker::protocol::{Part, Work};
+use crate::reduce::{Node, Part};
+use crate::worker::protocol::Work;
 
 /// The description of the run: request, versions, store. It is written once, first.
 pub const RUN: &str = "run.json";

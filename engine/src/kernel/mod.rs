@@ -116,7 +116,7 @@ pub struct CpuKernel;
 struct CpuPass<'a> {
     plan: &'a Plan,
     input: &'a StageInput,
-    stack: SubtreeStack,
+    stack: SubtreeStack<Partial>,
 }
 
 impl Kernel for CpuKernel {

@@ -31,11 +31,13 @@ use serde::{Deserialize, Serialize};
 use stagger_estimator::formula::{Atom, Formula};
 pub use stored::{StoredShards, counted, open as open_store, room};
 
-use crate::error::{EngineError, Result};
+use crate::csv_options::{Role, Selection};
+use crate::error::{EngineError, Result, of_specifications};
 use crate::events::RunEvent;
-use crate::input::{ColumnKind, KeyKind, LevelKind, Role, Selection, Source, expand, with_f64};
+use crate::input::{ColumnKind, KeyKind, LevelKind, Source, expand, with_f64};
 use crate::panel::Panel;
-use crate::run::{Progress, cores, of_specifications};
+use crate::parallel::cores;
+use crate::progress::Progress;
 use crate::spec::{MissingCohort, RunSpec};
 
 /// Names of the columns that the specifications read, by role.

@@ -5,9 +5,6 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Manifest: schema, counts, shards. It is written last, so that an unfinished store has none.
-pub const MANIFEST: &str = "manifest.json";
-
 /// Mark of a preparation under way, with the fingerprint of its inputs and columns. The first of two preparations
 /// writes it; it is removed when the store is complete.
 pub const UNDER_WAY: &str = "_prepare/under-way.json";

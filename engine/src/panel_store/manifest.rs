@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::{check, keys};
+use super::check;
 use crate::calendar::Calendar;
 use crate::error::{EngineError, Result};
 use crate::input::KeyKind;
+use crate::input::prepared::MANIFEST;
 use crate::load::Remarks;
 use crate::panel::{RowKind, Stratum};
 use crate::spec::MissingCohort;
@@ -210,7 +211,7 @@ impl Manifest {
     /// Another format, a checksum that does not fit, and contents that contradict each other.
     pub fn decode(bytes: &[u8], url: &str) -> Result<Self> {
         let damaged = |why: String| {
-            EngineError::input(format!("`{}` of the store `{url}` can't be used: {why}", keys::MANIFEST))
+            EngineError::input(format!("`{}` of the store `{url}` can't be used: {why}", MANIFEST))
                 .with_hint("remove the store and prepare it again")
         };
         let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|e| damaged(e.to_string()))?;

@@ -9,7 +9,6 @@ pub mod write;
 
 pub use manifest::{FORMAT, Field, FieldKind, InputEntry, KeyColumns, Manifest, ShardEntry, StratumEntry};
 pub use verify::Verification;
-pub use write::NOTE;
 
 use crate::error::{EngineError, Result};
 use crate::spec::{MissingCohort, RunSpec, TimeUnit};
@@ -29,7 +28,7 @@ impl PanelStore {
     /// # Errors
     /// A manifest that can't be used, and storage that fails.
     pub fn find(storage: &Storage) -> Result<Option<Manifest>> {
-        match storage.get(keys::MANIFEST, None) {
+        match storage.get(crate::input::prepared::MANIFEST, None) {
             Ok((bytes, _)) => Manifest::decode(&bytes, &storage.url()).map(Some),
             Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),

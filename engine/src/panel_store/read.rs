@@ -9,10 +9,11 @@ use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::manifest::Manifest;
-use super::write::{NOTE, ShardNote};
+use super::write::ShardNote;
 use super::{PanelStore, check, keys};
 use crate::error::{EngineError, Result};
 use crate::input::Fetched;
+use crate::input::prepared::NOTE;
 use crate::parquet_file::{self, Damage, TAIL, range_of};
 use crate::store::StoreErrorKind;
 

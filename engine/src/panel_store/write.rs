@@ -19,12 +19,11 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::manifest::{FieldKind, KeyColumns, ShardEntry};
 use crate::error::{EngineError, Result};
+use crate::input::prepared::NOTE;
 use crate::load::slots::{MISSING, UNSET, decode};
 use crate::panel::Stratum;
 use crate::prepare::fields::StoreField;
 
-/// Key of the [`ShardNote`] in the file's metadata.
-pub const NOTE: &str = "stagger.shard";
 /// Name of the column of row numbers in cross sections.
 pub const ROW: &str = "@row";
 /// Number of first values of a column that decide its encoding.

@@ -2,10 +2,10 @@
 
 use stagger_estimator::sample::{CohortRole, CohortTable, plan_balanced};
 
-use super::input_error;
-use super::sample::{Sample, SampleMask, bits_of, cohorts, rules, strata_of};
-use crate::error::Result;
+use super::sample::{Sample, bits_of, cohorts, rules, strata_of};
+use crate::error::{Result, input_error};
 use crate::panel::Panel;
+use crate::sample_mask::SampleMask;
 use crate::spec::RunSpec;
 
 /// The cohorts before units were dropped to balance the panel, and the rows that were dropped.

@@ -9,7 +9,6 @@ mod weights;
 use std::collections::HashMap;
 
 use sample::Sample;
-pub use sample::SampleMask;
 use serde::{Deserialize, Serialize};
 use stagger_estimator::cells::Cell;
 use stagger_estimator::comparison::{ComparisonPlan, NuisanceRules, RowModel};
@@ -23,10 +22,11 @@ use stagger_estimator::sample::CohortRole;
 use targets::Targets;
 
 use crate::calendar::Calendar;
-use crate::error::{EngineError, Result};
+use crate::error::{Result, input_error};
 use crate::levels;
 use crate::panel::{Panel, RowKind, Stratum};
 use crate::result::Dropped;
+use crate::sample_mask::SampleMask;
 use crate::shard::Segment;
 use crate::spec::RunSpec;
 use crate::task::StageInput;
@@ -392,13 +392,4 @@ impl Plan {
 fn centred(comparisons: &ComparisonPlan, cells: usize, two_period: bool) -> Vec<bool> {
     let estimates = |cell: usize| comparisons.estimates.iter().filter(|&&c| c == cell).count();
     (0..cells).map(|cell| two_period || estimates(cell) > 1).collect()
-}
-
-/// Returns an input error from an error of the estimator, with its hint.
-pub fn input_error(error: &dyn std::fmt::Display, hint: Option<String>) -> EngineError {
-    let out = EngineError::input(error.to_string());
-    match hint {
-        Some(hint) => out.with_hint(hint),
-        None => out,
-    }
 }

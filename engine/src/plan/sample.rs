@@ -2,61 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
 use stagger_estimator::comparison::RowModel;
 use stagger_estimator::formula::Formula;
 use stagger_estimator::options::FixWeights;
 use stagger_estimator::sample::{CohortRole, CohortTable, SampleRules, check_group_sizes, plan_sample};
 
 use super::balance::Balance;
-use super::{input_error, missing, weights};
-use crate::error::{EngineError, Result};
+use super::{missing, weights};
+use crate::error::{EngineError, Result, input_error};
 use crate::load::treatment;
 use crate::panel::{Panel, RowKind};
 use crate::result::{Dropped, MissingValues};
-use crate::shard::{Segment, Shard};
+use crate::sample_mask::SampleMask;
 use crate::spec::{MissingCohort, RunSpec};
 use crate::survey::{Counts, Survey};
 
 /// Smallest number of units in a sub-group of a two-period triple difference (FORMULAS §7.2).
 const SUBGROUP_UNITS: u64 = 5;
-
-/// Units of a panel that a specification uses, as masks over strata and periods, so that all specifications share the
-/// shards.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SampleMask {
-    /// Role of each stratum.
-    pub roles: Vec<CohortRole>,
-    /// Kept periods, as bits.
-    pub periods: Vec<u64>,
-    /// True if a unit must be observed in every needed period.
-    pub whole: bool,
-    /// Periods that a unit needs then, as bits: the kept ones, and those that were given up after balancing.
-    pub needed: Vec<u64>,
-}
-
-impl SampleMask {
-    /// Tells if some unit of the segment can be used.
-    pub fn uses(&self, segment: &Segment) -> bool {
-        self.roles[segment.stratum] != CohortRole::Dropped
-            && segment.period.is_none_or(|period| self.periods[period / 64] >> (period % 64) & 1 == 1)
-    }
-
-    /// Tells if a unit of a used segment is used: observed in every needed period if `whole`, else in some kept one.
-    #[inline]
-    pub fn counts(&self, shard: &Shard, segment: &Segment, row: usize) -> bool {
-        if let Some(period) = segment.period {
-            return shard.observed(segment, row, period);
-        }
-        shard.incomplete.as_ref().is_none_or(|bits| {
-            let own = bits.row(row).iter();
-            match self.whole {
-                true => own.zip(&self.needed).all(|(b, p)| b & p == 0),
-                false => own.zip(&self.periods).any(|(b, p)| !b & p != 0),
-            }
-        })
-    }
-}
 
 /// The sample of a specification.
 #[derive(Clone, Debug)]

@@ -12,10 +12,12 @@ use bytes::Bytes;
 use super::message::{self, Message, Reply};
 use super::queue::Queue;
 use crate::cloud::{Billed, Invoked, Invoker, Taken};
-use crate::schedule::{Function, Rates};
+use crate::cost::Rates;
+use crate::error::FailureClass;
+use crate::schedule::Function;
 use crate::store::{Clock, Condition, Storage, StoreErrorKind};
 use crate::worker::OpenStorage;
-use crate::worker::protocol::{Answer, FailureClass, Invocation, TaskFailure};
+use crate::worker::protocol::{Answer, Invocation, TaskFailure};
 
 /// The settings of a pool as a controller uses it.
 #[derive(Clone, Debug)]

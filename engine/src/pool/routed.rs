@@ -6,7 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::cloud::{Invoked, Invoker, Taken};
-use crate::schedule::{Function, Rates};
+use crate::cost::Rates;
+use crate::schedule::Function;
 use crate::worker::protocol::{Invocation, TaskFailure};
 
 /// Functions and a pool as one invoker.

@@ -11,8 +11,9 @@ use futures::future::{Either, select};
 
 use super::message::{Message, Reply, Taken};
 use super::queue::{Delivery, Queue};
+use crate::error::FailureClass;
 use crate::store::{Clock, Condition, Storage, StoreErrorKind, check_key};
-use crate::worker::protocol::{Answer, FailureClass, Invocation, TaskFailure};
+use crate::worker::protocol::{Answer, Invocation, TaskFailure};
 use crate::worker::{OpenStorage, Worker, is_missing, peak_memory};
 
 /// An executor of tasks.

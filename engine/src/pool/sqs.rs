@@ -11,7 +11,8 @@ use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::MessageSystemAttributeName;
 
 use super::queue::{Delivery, Queue, QueueResult};
-use crate::worker::protocol::{FailureClass, TaskFailure};
+use crate::error::FailureClass;
+use crate::worker::protocol::TaskFailure;
 
 /// The most seconds that SQS waits for a message, and that it hides one.
 const LONGEST: (u64, u64) = (20, 12 * 3600);

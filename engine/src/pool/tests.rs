@@ -11,13 +11,14 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::cloud::{Invoked, Invoker};
+use crate::cost::Rates;
+use crate::error::FailureClass;
+use crate::events::ObjectRef;
 use crate::reduce::Node;
-use crate::schedule::{Function, Place, Rates};
+use crate::schedule::{Function, Place};
 use crate::store::{Clock, MemoryStore, Storage};
 use crate::worker::OpenStorage;
-use crate::worker::protocol::{
-    Answer, FailureClass, Invocation, ObjectRef, PROTOCOL, TaskFailure, TaskReport, VERSION, Work,
-};
+use crate::worker::protocol::{Answer, Invocation, PROTOCOL, TaskFailure, TaskReport, VERSION, Work};
 
 /// The runtime's time, which stands still while anybody works.
 #[derive(Debug)]

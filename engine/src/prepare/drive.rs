@@ -1,51 +1,37 @@
-//! Drives a preparation: on the threads of this process, or on workers.
-
-use std::sync::Mutex;
+//! Drives a preparation: which steps there are, and what one needs of the one before.
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::conflict::Conflict;
-use super::gather::{Gather, GatherError, Scattered, ShardReport};
-use super::rows::{Rows, Scanned};
-use super::scatter::Scatter;
+use super::executor::{Executor, PrepareTask, StepFailure, decode};
+use super::fields::StoreField;
+use super::gather::ShardReport;
+use super::rows::Scanned;
 use super::shuffle::{Shape, Shuffle, units_together};
-use super::steps::{self, Common, Input, Objects, PrepareStage, ROW_TASK, Step, readers, row_shards};
+use super::steps::{self, Common, Input, Objects, PrepareStage, ROW_TASK, Step, readers};
 use super::{Order, PrepareOptions, combine, space};
-use crate::cloud::{WorkerFailure, Workers};
 use crate::error::{EngineError, Result};
-use crate::events::RunEvent;
+use crate::events::{Observer, RunEvent};
+use crate::input::prepared::MANIFEST;
 use crate::load::{Remarks, shards_of};
+use crate::panel::Stratum;
 use crate::panel_store::{FORMAT, Field, Manifest, StratumEntry, keys};
 use crate::parallel;
-use crate::run::{Progress, cores};
 use crate::store::{Condition, Storage, StoreErrorKind};
-use crate::worker::StageObject;
-use crate::worker::protocol::{TaskFailure, Work};
 
 pub(super) struct Driver<'a> {
-    order: &'a Order,
-    storage: &'a Storage,
-    options: &'a PrepareOptions,
-    threads: usize,
-    /// Who does the tasks, if not the threads of this process.
-    workers: Option<&'a dyn Workers>,
+    pub(super) order: &'a Order,
+    pub(super) storage: &'a Storage,
+    pub(super) options: &'a PrepareOptions,
+    pub(super) threads: usize,
+    pub(super) executor: &'a dyn Executor,
 }
 
-impl<'a> Driver<'a> {
-    pub(super) fn new(
-        order: &'a Order,
-        storage: &'a Storage,
-        options: &'a PrepareOptions,
-        workers: Option<&'a dyn Workers>,
-    ) -> Self {
-        Self { order, storage, options, threads: options.threads.unwrap_or_else(cores).max(1), workers }
-    }
-
-    pub(super) fn run(&self, progress: &mut Progress<'_>) -> Result<Manifest> {
+impl Driver<'_> {
+    pub(super) fn run(&self, observer: Observer<'_>) -> Result<Manifest> {
         let source = &self.order.source;
-        (progress.observer)(&RunEvent::InputFound {
+        observer(&RunEvent::InputFound {
             files: source.inputs().len(),
             rows: source.rows(),
             bytes: source.bytes(),
@@ -53,15 +39,15 @@ impl<'a> Driver<'a> {
         self.only_ours()?;
         self.claim()?;
         let (common, reports) =
-            if self.order.cross_sections { self.cross_sections(progress)? } else { self.panel(progress)? };
+            if self.order.cross_sections { self.cross_sections()? } else { self.panel(observer)? };
         let manifest = self.manifest(common, reports);
         let bytes = Bytes::from(manifest.encode()?);
-        self.storage.put(keys::MANIFEST, bytes, Condition::Always)?;
+        self.storage.put(MANIFEST, bytes, Condition::Always)?;
         clean(self.storage)?;
         Ok(manifest)
     }
 
-    fn panel(&self, progress: &mut Progress<'_>) -> Result<(Common, Vec<ShardReport>)> {
+    fn panel(&self, observer: Observer<'_>) -> Result<(Common, Vec<ShardReport>)> {
         let shuffle = self.shuffle()?;
         space::check(self.storage, &shuffle, self.order.source.bytes())?;
         if let Some(limit) =
@@ -73,16 +59,16 @@ impl<'a> Driver<'a> {
                 self.threads,
                 shuffle.least_memory(self.threads) / 1_000_000
             );
-            (progress.observer)(&RunEvent::Note { text });
+            observer(&RunEvent::Note { text });
         }
         let digest = digest(&shuffle)?;
         let mappers = shuffle.mappers.len();
-        self.scatter(&shuffle, &digest, progress)?;
+        self.scatter(&shuffle, &digest)?;
         let objects = match shuffle.combine {
             None => Objects::Scattered(mappers),
-            Some(cut) => self.combine(mappers, shuffle.partitions, cut, &digest, progress)?,
+            Some(cut) => self.combine(mappers, shuffle.partitions, cut, &digest)?,
         };
-        self.gather((&shuffle, &digest), objects, progress)
+        self.gather((&shuffle, &digest), objects)
     }
 
     /// The plan: the one under way if it is of the same inputs and columns and fits the memory, else a new one.
@@ -156,56 +142,12 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Runs tasks that may find rows which contradict each other; of several such tasks the first one's are told, with their place.
-    fn tell_conflicts<T>(
-        &self,
-        work: impl FnOnce(&(dyn Fn(usize, GatherError) -> EngineError + Sync)) -> Result<T>,
-    ) -> Result<T> {
-        let conflicts: Mutex<Option<(usize, Conflict)>> = Mutex::new(None);
-        let result = work(&|task, error| match error {
-            GatherError::Engine(error) => error,
-            GatherError::Conflict(conflict) => {
-                let mut first = conflicts.lock().unwrap_or_else(|e| e.into_inner());
-                if first.as_ref().is_none_or(|(known, _)| task < *known) {
-                    *first = Some((task, conflict));
-                }
-                EngineError::input("rows contradict each other")
-            }
-        });
-        match (result, conflicts.into_inner().unwrap_or_else(|e| e.into_inner())) {
-            (Err(_), Some((_, conflict))) => Err(conflict.describe(&self.order.source, &self.order.columns)),
-            (result, _) => result,
-        }
-    }
-
-    fn scatter(&self, shuffle: &Shuffle, digest: &str, progress: &mut Progress<'_>) -> Result<()> {
-        let source = &self.order.source;
-        let tasks = shuffle.mappers.len();
+    fn scatter(&self, shuffle: &Shuffle, digest: &str) -> Result<()> {
         let text_ids = self.order.columns.kind(&self.order.columns.id).is_text();
-        if let Some(workers) = self.workers {
-            let (input, shuffle, digest) = (Input::new(self.order), shuffle.clone(), digest.to_owned());
-            let step = Step::Scatter { input, shuffle, digest, text_ids };
-            return self.elsewhere(workers, "scatter", step, (0..tasks).map(Work::Scatter).collect());
-        }
-        let scatter = Scatter {
-            source,
-            columns: &self.order.columns,
-            fields: &self.order.fields,
-            partitions: shuffle.partitions,
-            pivot: shuffle.pivot,
-            text_ids,
-        };
-        tracked(progress, "scatter", tasks, |done| {
-            self.tell_conflicts(|told| {
-                parallel::map(self.threads, tasks, |mapper| {
-                    let made = steps::scatter(&scatter, self.storage, (shuffle, digest), mapper);
-                    made.map_err(|e| told(mapper, e))?;
-                    done();
-                    Ok(())
-                })
-            })
-        })?;
-        Ok(())
+        let tasks = shuffle.mappers.len();
+        let (input, shuffle, digest) = (Input::new(self.order), shuffle.clone(), digest.to_owned());
+        let step = Step::Scatter { input, shuffle, digest, text_ids };
+        self.execute("scatter", step, &tasks_of(tasks, PrepareTask::Scatter))
     }
 
     fn combine(
@@ -214,21 +156,10 @@ impl<'a> Driver<'a> {
         partitions: usize,
         cut: (usize, usize),
         digest: &str,
-        progress: &mut Progress<'_>,
     ) -> Result<Objects> {
         let tasks = combine::tasks(mappers, partitions, cut).len();
-        if let Some(workers) = self.workers {
-            let step = Step::Combine { digest: digest.to_owned(), mappers, partitions, cut };
-            self.elsewhere(workers, "combine", step, (0..tasks).map(Work::Combine).collect())?;
-        } else {
-            tracked(progress, "combine", tasks, |done| {
-                parallel::map(self.threads, tasks, |task| {
-                    steps::combine(self.storage, digest, (mappers, partitions, cut), task)?;
-                    done();
-                    Ok(())
-                })
-            })?;
-        }
+        let step = Step::Combine { digest: digest.to_owned(), mappers, partitions, cut };
+        self.execute("combine", step, &tasks_of(tasks, PrepareTask::Combine))?;
         Ok(Objects::Combined { mappers, partitions, cut })
     }
 
@@ -236,148 +167,61 @@ impl<'a> Driver<'a> {
         &self,
         (shuffle, digest): (&Shuffle, &str),
         objects: Objects,
-        progress: &mut Progress<'_>,
     ) -> Result<(Common, Vec<ShardReport>)> {
-        let keys = objects.keys(digest);
-        let headers = steps::headers(self.storage, &keys, self.threads)?;
+        let headers = steps::headers(self.storage, &objects.keys(digest), self.threads)?;
         let common = Common::of_headers(&headers)?;
-        let shards = shard_count(common.rows, common.periods.len());
         let partitions = shuffle.partitions;
-        if let Some(workers) = self.workers {
-            drop(headers);
-            let tasks = partitions.min(shards);
-            let step =
-                Step::Gather { digest: digest.to_owned(), objects, common: common.clone(), partitions };
-            let works: Vec<Work> = (0..tasks).map(Work::Gather).collect();
-            let reports: Vec<Vec<ShardReport>> = self.results(workers, "gather", step, works)?;
-            return Ok((common, reports.into_iter().flatten().collect()));
-        }
-        let scattered: Vec<Scattered> =
-            keys.into_iter().zip(headers).map(|(key, header)| common.scattered(key, header)).collect();
-        let gather = Gather {
-            keys: &self.order.keys,
-            fields: &self.order.fields,
-            strata: &common.strata,
-            periods: &common.periods,
-            texts: &common.texts,
+        let tasks = partitions.min(shard_count(common.rows, common.periods.len()));
+        let step = Step::Gather {
+            digest: digest.to_owned(),
+            objects,
+            common: common.clone(),
             partitions,
-            shards,
-            scattered: &scattered,
+            headers: Some(headers),
         };
-        let reports = tracked(progress, "gather", gather.tasks(), |done| {
-            self.tell_conflicts(|told| {
-                parallel::map(self.threads, gather.tasks(), |task| {
-                    let made = steps::gather(&gather, self.storage, digest, task);
-                    let reports = made.map_err(|e| told(task, e))?;
-                    done();
-                    Ok(reports)
-                })
-            })
-        })?;
-        drop(scattered);
+        let reports: Vec<Vec<ShardReport>> =
+            self.results("gather", step, &tasks_of(tasks, PrepareTask::Gather))?;
         Ok((common, reports.into_iter().flatten().collect()))
     }
 
-    fn cross_sections(&self, progress: &mut Progress<'_>) -> Result<(Common, Vec<ShardReport>)> {
-        let Order { source, columns, keys, fields, .. } = self.order;
-        let chunks = source.chunks().len();
-        let shards = row_shard_count(source.rows());
-        let tasks = shards.div_ceil(ROW_TASK);
-        let fingerprint = &self.order.fingerprint;
-        if let Some(workers) = self.workers {
-            let input = Input::new(self.order);
-            let works = (0..chunks).map(Work::Scan).collect();
-            let scanned: Vec<Scanned> =
-                self.results(workers, "scan", Step::Scan { input: input.clone() }, works)?;
-            let common = Common::of_scans(&scanned, source.rows())?;
-            let step = Step::Rows { input, common: common.clone(), fingerprint: fingerprint.clone() };
-            let works = (0..tasks).map(Work::Rows).collect();
-            let reports: Vec<Vec<ShardReport>> = self.results(workers, "rows", step, works)?;
-            return Ok((common, reports.into_iter().flatten().collect()));
-        }
-        let rows = Rows { source, columns, keys, fields };
-        let scanned = tracked(progress, "scan", chunks, |done| {
-            parallel::map(self.threads, chunks, |chunk| {
-                let found = rows.scan(chunk)?;
-                done();
-                Ok(found)
-            })
-        })?;
+    fn cross_sections(&self) -> Result<(Common, Vec<ShardReport>)> {
+        let source = &self.order.source;
+        let input = Input::new(self.order);
+        let chunks = tasks_of(source.chunks().len(), PrepareTask::Scan);
+        let scanned: Vec<Scanned> = self.results("scan", Step::Scan { input: input.clone() }, &chunks)?;
         let common = Common::of_scans(&scanned, source.rows())?;
-        let all = row_shards(&common, source.rows(), shards);
-        let reports = tracked(progress, "rows", tasks, |done| {
-            parallel::map(self.threads, tasks, |task| {
-                let reports = steps::rows(&rows, &all, self.storage, (fingerprint, shards), task)?;
-                done();
-                Ok(reports)
-            })
-        })?;
+        let tasks = row_shard_count(source.rows()).div_ceil(ROW_TASK);
+        let fingerprint = self.order.fingerprint.clone();
+        let step = Step::Rows { input, common: common.clone(), fingerprint };
+        let reports: Vec<Vec<ShardReport>> =
+            self.results("rows", step, &tasks_of(tasks, PrepareTask::Rows))?;
         Ok((common, reports.into_iter().flatten().collect()))
     }
 
-    /// Has workers do a step.
-    fn elsewhere(&self, workers: &dyn Workers, name: &str, step: Step, works: Vec<Work>) -> Result<()> {
-        let object = StageObject::Prepare(Box::new(PrepareStage {
+    /// Has a step done.
+    fn execute(&self, name: &str, step: Step, tasks: &[PrepareTask]) -> Result<()> {
+        let stage = PrepareStage {
             store: self.storage.url(),
             step,
             keys: self.order.keys.clone(),
             fields: self.order.fields.clone(),
-        }));
-        workers.run(name, &object, works).map_err(|failure| self.describe(failure))
-    }
-
-    /// The same, and what they tell.
-    fn results<T: DeserializeOwned>(
-        &self,
-        workers: &dyn Workers,
-        name: &str,
-        step: Step,
-        works: Vec<Work>,
-    ) -> Result<Vec<T>> {
-        self.elsewhere(workers, name, step, works.clone())?;
-        let results = workers.results(&works)?;
-        let decode = |bytes: &Bytes| {
-            serde_json::from_slice(bytes)
-                .map_err(|e| EngineError::failed(format!("a result of stage {name} can't be read: {e}")))
         };
-        results.iter().map(decode).collect()
+        self.executor.execute(name, stage, tasks).map_err(|failure| match failure {
+            StepFailure::Conflict(conflict) => conflict.describe(&self.order.source, &self.order.columns),
+            StepFailure::Engine(error) => error,
+        })
     }
 
-    /// The error of a worker's task; rows that contradict each other are looked up in the whole input.
-    fn describe(&self, failure: WorkerFailure) -> EngineError {
-        match failure {
-            WorkerFailure::Task { failure: TaskFailure { conflict: Some(conflict), .. }, .. } => {
-                conflict.describe(&self.order.source, &self.order.columns)
-            }
-            other => other.into(),
-        }
+    /// Has a step done, and reads what its tasks tell.
+    fn results<T: DeserializeOwned>(&self, name: &str, step: Step, tasks: &[PrepareTask]) -> Result<Vec<T>> {
+        self.execute(name, step, tasks)?;
+        self.executor.results(tasks)?.iter().map(|bytes| decode(name, bytes)).collect()
     }
 
     fn manifest(&self, common: Common, reports: Vec<ShardReport>) -> Manifest {
         let periods = common.periods.len();
-        let mut strata: Vec<StratumEntry> = common
-            .strata
-            .iter()
-            .map(|s| StratumEntry {
-                cohort: s.cohort.is_finite().then_some(s.cohort),
-                eligible: s.eligible,
-                units: 0,
-                rows: vec![0; periods],
-            })
-            .collect();
-        let mut fields: Vec<Field> = self
-            .order
-            .fields
-            .iter()
-            .map(|f| Field {
-                name: f.name.clone(),
-                kind: f.kind,
-                outcome: f.outcome,
-                varies: false,
-                missing: false,
-                bytes: 0,
-            })
-            .collect();
+        let mut strata = empty_strata(&common);
+        let mut fields = empty_fields(&self.order.fields);
         let (mut units, mut id_bytes, mut unbalanced) = (0, 0, false);
         let mut shards = Vec::with_capacity(reports.len());
         let mut remarks = Remarks { gaps: common.gaps, notes: self.order.source.notes() };
@@ -430,14 +274,32 @@ pub fn row_shard_count(rows: u64) -> usize {
     shards_of(rows)
 }
 
-/// Runs a stage and tells of every task that is done.
-fn tracked<T>(
-    progress: &mut Progress<'_>,
-    stage: &str,
-    tasks: usize,
-    work: impl FnOnce(&(dyn Fn() + Sync)) -> Result<T>,
-) -> Result<T> {
-    progress.stage(stage, tasks, |watch| work(&|| watch.tick()))
+fn tasks_of(count: usize, task: fn(usize) -> PrepareTask) -> Vec<PrepareTask> {
+    (0..count).map(task).collect()
+}
+
+/// The strata before anything is counted.
+fn empty_strata(common: &Common) -> Vec<StratumEntry> {
+    let entry = |s: &Stratum| StratumEntry {
+        cohort: s.cohort.is_finite().then_some(s.cohort),
+        eligible: s.eligible,
+        units: 0,
+        rows: vec![0; common.periods.len()],
+    };
+    common.strata.iter().map(entry).collect()
+}
+
+/// The fields before anything is known of their values.
+fn empty_fields(fields: &[StoreField]) -> Vec<Field> {
+    let field = |f: &StoreField| Field {
+        name: f.name.clone(),
+        kind: f.kind,
+        outcome: f.outcome,
+        varies: false,
+        missing: false,
+        bytes: 0,
+    };
+    fields.iter().map(field).collect()
 }
 
 fn digest(shuffle: &Shuffle) -> Result<String> {

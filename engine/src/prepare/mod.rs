@@ -15,6 +15,7 @@ mod block;
 mod combine;
 mod conflict;
 mod drive;
+mod executor;
 pub mod fields;
 mod gather;
 mod rows;
@@ -22,23 +23,29 @@ mod scatter;
 mod shuffle;
 mod space;
 mod steps;
+mod threads;
 
 pub use conflict::Conflict;
 pub use drive::{row_shard_count, shard_count};
+pub use executor::{Executor, PrepareTask, StepFailure};
 use fields::{StoreField, store_fields};
+pub use gather::GatherError;
 pub use shuffle::{BASE, Requests, Shape, Shuffle, units_together};
 pub use space::default_memory;
-pub use steps::{HEADER, PrepareStage, READS_AT_ONCE, ROW_TASK, work};
+pub use steps::{HEADER, Opened, PrepareStage, READS_AT_ONCE, ROW_TASK, compute};
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::cloud::Workers;
+use crate::csv_options::CsvOptions;
 use crate::error::{EngineError, Result};
 use crate::events::Observer;
-use crate::input::{CsvOptions, Source, expand};
+use crate::facts::StageFacts;
+use crate::input::{Source, expand};
 use crate::load::{Columns, Wanted, selection, treatment};
 use crate::panel_store::{FORMAT, InputEntry, KeyColumns, Manifest, PanelStore};
-use crate::run::{Progress, StageFacts, check};
+use crate::parallel::cores;
+use crate::progress::Progress;
 use crate::spec::RunSpec;
+use crate::spec_check::check;
 use crate::store::{Storage, StoreErrorKind};
 
 /// Options of a preparation; none of them changes a byte of the store.
@@ -207,12 +214,24 @@ pub fn prepare(
     options: &PrepareOptions,
     observer: Observer<'_>,
 ) -> Result<Prepared> {
-    prepare_by(None, inputs, specs, storage, options, observer)
+    apart(inputs, &storage.url())?;
+    let order = Order::new(inputs, specs)?;
+    if let Some(found) = find(&order, storage)? {
+        return Ok(found);
+    }
+    let threads = options.threads.unwrap_or_else(cores).max(1);
+    let executor = threads::Threads::new(&order, storage, threads, Progress::new(observer));
+    let driver = drive::Driver { order: &order, storage, options, threads, executor: &executor };
+    let made = driver.run(observer);
+    finish(made, executor.into_stages(), &order, specs, storage)
 }
 
-/// Does the same as [`prepare`] on `workers`, if there are any.
+/// Does the same as [`prepare`] by another executor than the threads of this process.
+///
+/// # Errors
+/// Those of [`prepare`].
 pub fn prepare_by(
-    workers: Option<&dyn Workers>,
+    executor: &dyn Executor,
     inputs: &[String],
     specs: &[(Option<&str>, &RunSpec)],
     storage: &Storage,
@@ -221,21 +240,38 @@ pub fn prepare_by(
 ) -> Result<Prepared> {
     apart(inputs, &storage.url())?;
     let order = Order::new(inputs, specs)?;
-    if let Some(manifest) = PanelStore::find(storage)? {
-        if manifest.fingerprint != order.fingerprint {
-            return Err(EngineError::input(format!(
-                "the store `{}` holds a panel of other inputs or other columns",
-                storage.url()
-            ))
-            .with_hint("choose another place, or remove it first"));
-        }
-        drive::clean(storage)?;
-        return Ok(Prepared { manifest, reused: true, stages: Vec::new() });
+    if let Some(found) = find(&order, storage)? {
+        return Ok(found);
     }
-    let mut progress = Progress::new(observer);
-    let made = drive::Driver::new(&order, storage, options, workers).run(&mut progress);
+    let threads = options.threads.unwrap_or_else(cores).max(1);
+    let made = drive::Driver { order: &order, storage, options, threads, executor }.run(observer);
+    finish(made, Vec::new(), &order, specs, storage)
+}
+
+/// The store, if it is there already.
+fn find(order: &Order, storage: &Storage) -> Result<Option<Prepared>> {
+    let Some(manifest) = PanelStore::find(storage)? else { return Ok(None) };
+    if manifest.fingerprint != order.fingerprint {
+        return Err(EngineError::input(format!(
+            "the store `{}` holds a panel of other inputs or other columns",
+            storage.url()
+        ))
+        .with_hint("choose another place, or remove it first"));
+    }
+    drive::clean(storage)?;
+    Ok(Some(Prepared { manifest, reused: true, stages: Vec::new() }))
+}
+
+/// The store that was made, or the reason why there is none.
+fn finish(
+    made: Result<Manifest>,
+    stages: Vec<StageFacts>,
+    order: &Order,
+    specs: &[(Option<&str>, &RunSpec)],
+    storage: &Storage,
+) -> Result<Prepared> {
     let error = match made {
-        Ok(manifest) => return Ok(Prepared { manifest, reused: false, stages: progress.stages }),
+        Ok(manifest) => return Ok(Prepared { manifest, reused: false, stages }),
         Err(error) => error,
     };
     // Another process that prepares the same store has completed it, and has removed the objects of the steps.
@@ -245,7 +281,7 @@ pub fn prepare_by(
     {
         return Ok(Prepared { manifest, reused: true, stages: Vec::new() });
     }
-    drive::forget(storage, &order, &error);
+    drive::forget(storage, order, &error);
     let formulas = specs.iter().map(|(_, spec)| check(spec)).collect::<Result<Vec<_>>>()?;
     let wanted = specs.iter().zip(&formulas).map(|(&(name, spec), formula)| Wanted { name, spec, formula });
     Err(treatment::explain(error, &order.source, &wanted.collect::<Vec<_>>()))

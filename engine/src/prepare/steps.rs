@@ -1,4 +1,4 @@
-//! Tasks of a preparation, the same on the threads of this process and on workers. Each task stores its result below
+//! Tasks of a preparation, the same for every executor. Each task stores its result below
 //! the store, under a name that its content decides, and returns a short report.
 
 use std::collections::BTreeSet;
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::block::{Contents, Header, PREAMBLE, decode_header, header_length};
-use super::conflict::Conflict;
+use super::executor::PrepareTask;
 use super::fields::{StoreField, check_texts};
 use super::gather::{Codes, Gather, GatherError, Scattered, ShardReport};
 use super::rows::{RowShards, Rows, Scanned};
@@ -21,9 +21,7 @@ use crate::load::{Columns, Gaps, codes, distinct, distinct_strata, needed_names,
 use crate::panel::Stratum;
 use crate::panel_store::{KeyColumns, keys};
 use crate::parallel;
-use crate::store::{Condition, Storage, StoreErrorKind};
-use crate::worker::protocol::{FailureClass, TaskFailure, Work};
-use crate::worker::{Attempt, Outcome};
+use crate::store::{Condition, Storage, StoreErrorKind, StoreResult};
 
 /// Number of bytes at the start of a scatter object that hold most headers.
 pub const HEADER: u64 = 64 << 10;
@@ -81,6 +79,9 @@ pub enum Step {
         common: Common,
         /// Number of partitions.
         partitions: usize,
+        /// Headers of the objects, for tasks of the process that has read them.
+        #[serde(skip)]
+        headers: Option<Vec<(Contents, usize)>>,
     },
     /// Chunks of cross sections are read for strata, periods and texts.
     Scan {
@@ -116,17 +117,17 @@ impl Input {
         }
     }
 
-    fn open(&self, attempt: &Attempt<'_>, chunks: impl IntoIterator<Item = usize>) -> Outcome<Source> {
-        let names = needed_names(&self.columns);
-        let chunks: Vec<usize> = chunks.into_iter().collect();
-        for &chunk in &chunks {
-            attempt.options.places.check_read(self.files[self.chunks[chunk].file].path())?;
-        }
-        Ok(Source::part(&self.files, &self.chunks, chunks, &names, &|url| {
-            let storage = (attempt.options.open)(url)?;
-            attempt.count(&storage);
-            Ok(storage)
-        })?)
+    /// Opens the files of some chunks; `open` opens storage by its address.
+    ///
+    /// # Errors
+    /// Storage that can't be opened.
+    pub fn open(&self, chunks: Vec<usize>, open: &dyn Fn(&str) -> StoreResult<Storage>) -> Result<Source> {
+        Source::part(&self.files, &self.chunks, chunks, &needed_names(&self.columns), open)
+    }
+
+    /// The path of the file of a chunk.
+    pub fn path(&self, chunk: usize) -> &str {
+        self.files[self.chunks[chunk].file].path()
     }
 }
 
@@ -406,75 +407,129 @@ pub(super) fn row_shards(common: &Common, rows: u64, shards: usize) -> RowShards
     }
 }
 
-/// Does one task of a step on a worker; returns what it tells, as JSON.
-pub fn work(attempt: &mut Attempt<'_>, stage: &PrepareStage, work: &Work) -> Outcome<Bytes> {
-    attempt.options.places.check_written(&stage.store)?;
-    let storage = attempt.open(&stage.store)?;
-    let told = |error: GatherError| match error {
-        GatherError::Engine(error) => TaskFailure::from(error),
-        GatherError::Conflict(conflict) => conflicting(conflict),
-    };
-    match (&stage.step, work) {
-        (Step::Scatter { input, shuffle, digest, text_ids }, &Work::Scatter(mapper)) => {
-            let pieces = &shuffle.mappers[mapper].pieces;
-            let source = input.open(attempt, pieces.iter().map(|piece| piece.chunk))?;
+/// Whatever of a step is open already: its input, and the objects of a gather step.
+#[derive(Clone, Copy)]
+pub struct Opened<'a> {
+    /// The input, or the chunks of it that the task reads.
+    pub source: Option<&'a Source>,
+    /// The objects that gather tasks read; a task reads the headers itself where they are absent.
+    pub scattered: Option<&'a [Scattered]>,
+}
+
+/// Does one task of a step; returns JSON that tells what it made.
+///
+/// # Errors
+/// Rows that contradict each other, bad input, storage that fails; a task of another step.
+pub fn compute(
+    stage: &PrepareStage,
+    task: PrepareTask,
+    opened: Opened<'_>,
+    storage: &Storage,
+) -> std::result::Result<Bytes, GatherError> {
+    let source = || opened.source.ok_or_else(|| EngineError::failed(format!("{task} has no input")));
+    match (&stage.step, task) {
+        (Step::Scatter { input, shuffle, digest, text_ids }, PrepareTask::Scatter(mapper)) => {
             let mapping = Scatter {
-                source: &source,
+                source: source()?,
                 columns: &input.columns,
                 fields: &stage.fields,
                 partitions: shuffle.partitions,
                 pivot: shuffle.pivot,
                 text_ids: *text_ids,
             };
-            let place = |failure: TaskFailure| failure.at(input.place(pieces.iter().map(|p| p.chunk)));
-            json(&scatter(&mapping, &storage, (shuffle, digest), mapper).map_err(told).map_err(place)?)
+            json(&scatter(&mapping, storage, (shuffle, digest), mapper)?)
         }
-        (Step::Combine { digest, mappers, partitions, cut }, &Work::Combine(task)) => {
-            json(&combine(&storage, digest, (*mappers, *partitions, *cut), task)?)
+        (Step::Combine { digest, mappers, partitions, cut }, PrepareTask::Combine(task)) => {
+            json(&combine(storage, digest, (*mappers, *partitions, *cut), task)?)
         }
-        (Step::Gather { digest, objects, common, partitions }, &Work::Gather(task)) => {
-            let shards = super::shard_count(common.rows, common.periods.len());
+        (Step::Gather { .. }, PrepareTask::Gather(task)) => gather_task(stage, task, opened, storage),
+        (Step::Scan { input }, PrepareTask::Scan(chunk)) => {
+            json(&stage.reading(input, source()?).scan(chunk)?)
+        }
+        (Step::Rows { input, common, fingerprint }, PrepareTask::Rows(task)) => {
+            let (total, shards) = input.row_shards();
+            let reading = stage.reading(input, source()?);
+            json(&rows(&reading, &row_shards(common, total, shards), storage, (fingerprint, shards), task)?)
+        }
+        (_, task) => Err(EngineError::failed(format!("{task} is no task of this step")).into()),
+    }
+}
+
+fn gather_task(
+    stage: &PrepareStage,
+    task: usize,
+    opened: Opened<'_>,
+    storage: &Storage,
+) -> std::result::Result<Bytes, GatherError> {
+    let Step::Gather { digest, objects, common, partitions, .. } = &stage.step else {
+        return Err(EngineError::failed(format!("partition {task} is no task of this step")).into());
+    };
+    let shards = super::shard_count(common.rows, common.periods.len());
+    let own: Vec<Scattered>;
+    let scattered = match opened.scattered {
+        Some(all) => all,
+        None => {
             // Of combined objects most hold other partitions: their headers would be requests for nothing.
             let keys = objects.keys_of(digest, &partitions_of(*partitions, shards, task));
-            let headers = headers(&storage, &keys, 1)?;
-            let scattered: Vec<Scattered> =
-                keys.into_iter().zip(headers).map(|(key, header)| common.scattered(key, header)).collect();
-            let gathering = Gather {
-                keys: &stage.keys,
-                fields: &stage.fields,
-                strata: &common.strata,
-                periods: &common.periods,
-                texts: &common.texts,
-                partitions: *partitions,
-                shards,
-                scattered: &scattered,
-            };
-            json(&gather(&gathering, &storage, digest, task).map_err(told)?)
+            let headers = headers(storage, &keys, 1)?;
+            own = keys.into_iter().zip(headers).map(|(key, header)| common.scattered(key, header)).collect();
+            &own
         }
-        (Step::Scan { input }, &Work::Scan(chunk)) => {
-            let source = input.open(attempt, [chunk])?;
-            let rows =
-                Rows { source: &source, columns: &input.columns, keys: &stage.keys, fields: &stage.fields };
-            json(&rows.scan(chunk).map_err(|e| TaskFailure::from(e).at(input.place([chunk])))?)
+    };
+    let gathering = Gather {
+        keys: &stage.keys,
+        fields: &stage.fields,
+        strata: &common.strata,
+        periods: &common.periods,
+        texts: &common.texts,
+        partitions: *partitions,
+        shards,
+        scattered,
+    };
+    json(&gather(&gathering, storage, digest, task)?)
+}
+
+impl PrepareStage {
+    fn reading<'a>(&'a self, input: &'a Input, source: &'a Source) -> Rows<'a> {
+        Rows { source, columns: &input.columns, keys: &self.keys, fields: &self.fields }
+    }
+
+    /// The input that a task reads, with the numbers of its chunks; `None` for tasks that read no input.
+    pub fn input_of(&self, task: PrepareTask) -> Option<(&Input, Vec<usize>)> {
+        match (&self.step, task) {
+            (Step::Scatter { input, shuffle, .. }, PrepareTask::Scatter(mapper)) => {
+                let pieces = &shuffle.mappers.get(mapper)?.pieces;
+                Some((input, pieces.iter().map(|piece| piece.chunk).collect()))
+            }
+            (Step::Scan { input }, PrepareTask::Scan(chunk)) => Some((input, vec![chunk])),
+            (Step::Rows { input, common, .. }, PrepareTask::Rows(task)) => {
+                let (total, shards) = input.row_shards();
+                let per_shard = row_shards(common, total, shards).per_shard;
+                let own = task * ROW_TASK..((task + 1) * ROW_TASK).min(shards);
+                Some((input, input.chunks_of(own.start as u64 * per_shard..own.end as u64 * per_shard)))
+            }
+            _ => None,
         }
-        (Step::Rows { input, common, fingerprint }, &Work::Rows(task)) => {
-            let total = input.chunks.iter().map(|chunk| chunk.rows as u64).sum();
-            let shards = super::row_shard_count(total);
-            let all = row_shards(common, total, shards);
-            let own = task * ROW_TASK..((task + 1) * ROW_TASK).min(shards);
-            let chunks = input.chunks_of(own.start as u64 * all.per_shard..own.end as u64 * all.per_shard);
-            let source = input.open(attempt, chunks)?;
-            let reading =
-                Rows { source: &source, columns: &input.columns, keys: &stage.keys, fields: &stage.fields };
-            json(&rows(&reading, &all, &storage, (fingerprint, shards), task)?)
-        }
-        (_, work) => {
-            Err(TaskFailure::new(FailureClass::Permanent, format!("{work} is no task of this step")))
+    }
+
+    /// Files and row groups at which a task of scattered or counted rows has failed, for messages.
+    pub fn place(&self, task: PrepareTask) -> Option<String> {
+        match task {
+            PrepareTask::Scatter(_) | PrepareTask::Scan(_) => {
+                self.input_of(task).map(|(input, chunks)| input.place(chunks))
+            }
+            _ => None,
         }
     }
 }
 
 impl Input {
+    /// Rows of cross sections, and shards that they are cut into.
+    fn row_shards(&self) -> (u64, usize) {
+        let total = self.chunks.iter().map(|chunk| chunk.rows as u64).sum();
+        (total, super::row_shard_count(total))
+    }
+
     /// Returns the chunks that hold some of the rows, which are counted over all chunks.
     fn chunks_of(&self, rows: std::ops::Range<u64>) -> Vec<usize> {
         let mut first = 0;
@@ -499,14 +554,7 @@ impl Input {
     }
 }
 
-/// Failure for rows that contradict each other. The controller has the whole input and looks up their place.
-fn conflicting(conflict: Conflict) -> TaskFailure {
-    let mut failure = TaskFailure::new(FailureClass::Data, "rows contradict each other");
-    failure.conflict = Some(Box::new(conflict));
-    failure
-}
-
-fn json<T: Serialize>(value: &T) -> Outcome<Bytes> {
+fn json<T: Serialize>(value: &T) -> std::result::Result<Bytes, GatherError> {
     let bytes = serde_json::to_vec(value).map_err(|e| EngineError::failed(e.to_string()))?;
     Ok(bytes.into())
 }

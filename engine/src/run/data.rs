@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Progress, RunOptions};
+use super::RunOptions;
 use crate::error::{EngineError, Result};
 use crate::events::RunEvent;
 use crate::input::{Source, expand};
@@ -10,6 +10,7 @@ use crate::load::{self, Wanted, needed, open_store, selection};
 use crate::panel::Panel;
 use crate::panel_store::PanelStore;
 use crate::prepare::{PrepareOptions, default_memory, fingerprint_of, prepare};
+use crate::progress::Progress;
 use crate::spec::RunSpec;
 use crate::store::Storage;
 

@@ -9,7 +9,6 @@ use stagger_estimator::inference::{
 };
 use stagger_estimator::symmetric::Symmetric;
 
-use super::Progress;
 use super::reasons::{self, Facts};
 use super::steps::{Finished, Sums};
 use super::sums::ExtendedSums;
@@ -18,6 +17,7 @@ use crate::error::Result;
 use crate::few_units;
 use crate::panel::Panel;
 use crate::plan::Plan;
+use crate::progress::Progress;
 use crate::result::{AttGt, ExtendedResult, MOST_VCOV, Num, RunResult, SavedResult, WaldTest};
 use crate::spec::RunSpec;
 

@@ -1,12 +1,10 @@
 //! A run in one process: stages in sequence, each a set of tasks whose partials are added along a fixed tree.
 
 mod cause;
-mod check;
 mod data;
 mod diagnostics;
 mod estimates;
 mod fit;
-mod progress;
 mod reasons;
 mod stages;
 mod steps;
@@ -14,24 +12,25 @@ mod sums;
 
 use std::time::Instant;
 
-pub use check::check;
 pub use data::{Input, PREPARED_FIRST, direct_memory};
 use faer::Mat;
 pub use fit::wants_standardization;
-pub use progress::{Progress, Watch};
-use serde::Serialize;
 pub use stages::twins;
 use stagger_estimator::formula::Formula;
 pub use steps::{CLUSTER_BYTES, Estimation, SAMPLE, SCALE_SHARDS, Scale, column_passes};
 
-use crate::error::{EngineError, Result};
-use crate::events::{Estimated, Observer, Outline, RunEvent};
-use crate::forecast::check_memory;
+use crate::error::{EngineError, Result, of_specifications};
+use crate::events::{Estimated, Observer, RunEvent};
+use crate::facts::{InputFile, RunFacts, RunOutput, RunsOutput, StageFacts};
 use crate::load::Wanted;
+use crate::outline::outline;
 use crate::panel::Panel;
+use crate::parallel::cores;
 use crate::plan::Plan;
+use crate::progress::Progress;
 use crate::result::SavedResult;
 use crate::spec::RunSpec;
+use crate::spec_check::check;
 use crate::survey::{Counts, Survey};
 
 /// Options of a run; none of them changes a bit of the result.
@@ -48,94 +47,12 @@ pub struct RunOptions {
     pub memory_limit: Option<u64>,
     /// Folder or `s3://` prefix for the prepared stores of such input; `None`: the user's cache folder.
     pub stores: Option<String>,
+    /// Asked once the plans are known, before the first pass; every run passes where it is absent.
+    pub check_memory: Option<MemoryCheck>,
 }
 
-/// One input file.
-#[derive(Clone, Debug, Serialize)]
-pub struct InputFile {
-    /// Path as it was opened.
-    pub path: String,
-    /// Number of bytes.
-    pub bytes: u64,
-    /// Number of rows.
-    pub rows: u64,
-}
-
-/// Facts about one stage.
-#[derive(Clone, Debug, Serialize)]
-pub struct StageFacts {
-    /// Name of the stage.
-    pub stage: String,
-    /// Number of tasks.
-    pub tasks: usize,
-    /// Wall time in seconds.
-    pub seconds: f64,
-}
-
-/// Facts about a run; none of them is part of the result.
-#[derive(Clone, Debug, Serialize)]
-pub struct RunFacts {
-    /// Input files.
-    pub inputs: Vec<InputFile>,
-    /// Number of rows in the input.
-    pub rows: u64,
-    /// Number of units in the input.
-    pub units: u64,
-    /// Number of shards.
-    pub shards: usize,
-    /// Number of threads.
-    pub threads: usize,
-    /// Stages in order.
-    pub stages: Vec<StageFacts>,
-    /// Wall time of the whole run in seconds.
-    pub seconds: f64,
-    /// Facts about the workers, if the run used any.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub workers: Option<WorkerFacts>,
-}
-
-/// Facts about the work of workers for a run.
-#[derive(Clone, Debug, Serialize)]
-pub struct WorkerFacts {
-    /// Name of the service that ran them.
-    pub backend: String,
-    /// Number of attempts, retries included.
-    pub attempts: u64,
-    /// Number of attempts that failed.
-    pub failures: u64,
-    /// Number of attempts that were turned away because too many were running.
-    pub throttled: u64,
-    /// Number of attempts that backed up a slow one.
-    pub backups: u64,
-    /// Highest peak of a worker's memory, in bytes.
-    pub peak_memory: u64,
-    /// Number of bytes that they read.
-    pub bytes_read: u64,
-    /// Cost in US dollars.
-    pub dollars: f64,
-}
-
-/// Result of a run, with its draws and facts.
-#[derive(Debug)]
-pub struct RunOutput {
-    /// The result.
-    pub saved: SavedResult,
-    /// Σ v Ψ of every draw, `draws × (1 + groups + cells)`; `None` without bootstrap.
-    pub draws: Option<Mat<f64>>,
-    /// Facts about the run.
-    pub facts: RunFacts,
-}
-
-/// Results of several specifications, and the passes that sharing saved.
-#[derive(Debug)]
-pub struct RunsOutput {
-    /// Results, one for each specification, in their order.
-    pub outputs: Vec<RunOutput>,
-    /// Number of passes over the data that were made for all of them together.
-    pub passes: usize,
-    /// Number of passes that a run of its own for each would have made.
-    pub separate_passes: usize,
-}
+/// Refuses a run that takes more memory than its limit, or returns the number of cells that its `Influence` passes may take at a time.
+pub type MemoryCheck = fn(&Input<'_>, &[Wanted<'_>], &[Plan], &RunOptions) -> Result<Option<usize>>;
 
 /// Estimates several specifications on the same files. Those with the same units, periods, cohorts and eligibility read
 /// the data together and share every pass. Every result has the bits of a run of its own.
@@ -201,24 +118,6 @@ fn sharing(wanted: &[Wanted<'_>]) -> Vec<Vec<usize>> {
     groups
 }
 
-/// Largest number of specifications named in an error.
-const MOST_NAMES: usize = 8;
-
-/// Adds the names of the specifications that an error concerns.
-pub fn of_specifications(error: EngineError, names: &[Option<&str>]) -> EngineError {
-    let known: Vec<String> = names.iter().flatten().map(|name| format!("`{name}`")).collect();
-    match known.as_slice() {
-        [] => error,
-        [one] => error.in_context(&format!("specification {one}")),
-        several if several.len() <= MOST_NAMES => {
-            error.in_context(&format!("specifications {}, which read the same rows", several.join(", ")))
-        }
-        [first, rest @ ..] => {
-            error.in_context(&format!("specification {first} and {} that read the same rows", rest.len()))
-        }
-    }
-}
-
 /// Number of passes for loading: one for keys, one for values.
 const LOADING_PASSES: usize = 2;
 
@@ -243,13 +142,15 @@ pub fn run_group(
         };
         panels.iter_mut().zip(wanted).map(plan).collect::<Result<Vec<Plan>>>()
     })?;
-    let max_cells = check_memory(input, wanted, &plans, options)?;
+    let max_cells = match options.check_memory {
+        Some(check) => check(input, wanted, &plans, options)?,
+        None => options.max_cohorts,
+    };
     for text in plans.iter().flat_map(|plan| &plan.warnings) {
         observer(&RunEvent::Warning { text: text.clone() });
     }
     let outlines = plans.iter().zip(&panels).zip(wanted);
-    let specs =
-        outlines.map(|((plan, panel), own)| Outline::new(own.name, plan, panel.shard_count())).collect();
+    let specs = outlines.map(|((plan, panel), own)| outline(own.name, plan, panel.shard_count())).collect();
     observer(&RunEvent::Planned { specs });
     let mut estimations: Vec<Estimation> = plans
         .into_iter()
@@ -334,9 +235,4 @@ pub fn run(
 ) -> Result<RunOutput> {
     let mut all = run_all(inputs, &[(None, spec)], options, observer)?;
     all.outputs.pop().ok_or_else(|| EngineError::failed("the run gave no result"))
-}
-
-/// Returns the number of cores that the process may use.
-pub fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use stagger_estimator::subset_sums::BitMemory;
 
 use super::steps::Estimation;
-use super::{Progress, Watch};
 use crate::error::{EngineError, Result};
 use crate::panel::{Needs, Panel, Shards};
 use crate::parallel;
 use crate::partial::Partial;
+use crate::progress::{Progress, Watch};
 use crate::reduce::Reduction;
 use crate::shard::Shard;
 use crate::task::{StageInput, Task, run_task};
@@ -136,7 +136,7 @@ impl Threads {
     ) -> Result<Vec<Partial>> {
         let shards = tasks.last().map_or(0, |range| range.end);
         let root = shards.next_power_of_two().trailing_zeros();
-        let reductions: Vec<Reduction> = shares.iter().map(|_| Reduction::default()).collect();
+        let reductions: Vec<Reduction<Partial>> = shares.iter().map(|_| Reduction::default()).collect();
         let needs = shares.iter().map(|share| share.input.needs()).fold(Needs::default(), Needs::or);
         let run = |range: &Range<usize>| -> Result<((), u64)> {
             // Several specifications read a shard one after the other while it is in the cache.

@@ -7,7 +7,6 @@
 //!   increase, multiplicative decrease (AIMD). [`cost`]: dollars.
 
 pub mod concurrency;
-pub mod cost;
 mod durations;
 pub mod policy;
 mod run;
@@ -15,7 +14,6 @@ mod stage;
 #[cfg(test)]
 mod tests;
 
-pub use cost::{Cost, Rates};
 pub use policy::Policy;
 pub use run::{Function, Next, Order, Place, Run, Stop};
 pub use stage::{Effect, Handled, reduce_level};

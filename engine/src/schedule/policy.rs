@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::worker::protocol::FailureClass;
+use crate::error::FailureClass;
 
 /// Constants of a run's policies.
 #[derive(Clone, Debug, PartialEq)]

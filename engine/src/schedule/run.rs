@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::concurrency::Concurrency;
-use super::cost::{Cost, Rates};
 use super::policy::{Failed, Policy, Remedy};
 use super::stage::{Effect, Handled, Stage, Status};
+use crate::cost::{Cost, Rates};
+use crate::error::FailureClass;
 use crate::events::FunctionFacts;
-use crate::worker::protocol::{FailureClass, TaskFailure, TaskReport, Work};
+use crate::worker::protocol::{TaskFailure, TaskReport, Work};
 
 /// Requests that a task is thought to make before any has told.
 const TASK_GETS: u32 = 100;

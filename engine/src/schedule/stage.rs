@@ -5,8 +5,8 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::time::Duration;
 
 use super::durations::Durations;
-use crate::reduce::Node;
-use crate::worker::protocol::{Part, TaskFailure, Work};
+use crate::reduce::{Node, Part};
+use crate::worker::protocol::{TaskFailure, Work};
 
 /// The most sums of a stage that the controller reads itself: of more, workers add some first.
 ///

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Cost, Effect, Function, Handled, Next, Order, Policy, Rates, Run, Stop};
+use super::{Effect, Function, Handled, Next, Order, Policy, Run, Stop};
+use crate::cost::{Cost, Rates};
+use crate::error::FailureClass;
 use crate::reduce::Node;
-use crate::worker::protocol::{FailureClass, TaskFailure, TaskReport, Work};
+use crate::worker::protocol::{TaskFailure, TaskReport, Work};
 
 const RATES: Rates = Rates { gb_second: 1.0, invocation: 0.0, get: 0.0, put: 0.0 };
 
@@ -405,7 +407,7 @@ fn what_waits_in_a_queue_is_not_late() {
     let mut run = Run::new(vec![queue], RATES, 100, Cost::default(), Policy::default());
     run.begin(shards(0, 12), None, 1);
     let all = orders(&mut run, 0.0);
-    let quick = crate::worker::protocol::Phases { compute: 1.0, ..Default::default() };
+    let quick = crate::events::Phases { compute: 1.0, ..Default::default() };
     for order in &all[..10] {
         run.on_taken(order.attempt, seconds(0.1));
         run.on_report(
@@ -446,7 +448,7 @@ fn a_fast_pool_sets_no_limits_to_functions() {
     let mut run = beside(1);
     run.begin_routed(0, shards(0, 13), None, 1, |task| task < 12);
     let started = orders(&mut run, 0.0);
-    let quick = crate::worker::protocol::Phases { compute: 0.1, ..Default::default() };
+    let quick = crate::events::Phases { compute: 0.1, ..Default::default() };
     for order in started.iter().filter(|order| order.function == 1) {
         let report = TaskReport { seconds: quick, ..TaskReport::default() };
         run.on_report(order.attempt, &report, 0.0, seconds(5.0));

@@ -3,8 +3,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::error::EngineError;
-
 /// The class of a [`StoreError`], which decides the remedy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreErrorKind {
@@ -40,8 +38,8 @@ pub enum StoreErrorKind {
 pub struct StoreError {
     /// The class of the failure.
     pub kind: StoreErrorKind,
-    message: String,
-    hint: Option<String>,
+    pub message: String,
+    pub hint: Option<String>,
     /// Nothing answered at all, as happens where an address is wrong.
     silent: bool,
 }
@@ -106,17 +104,3 @@ impl fmt::Display for StoreError {
 }
 
 impl std::error::Error for StoreError {}
-
-impl From<StoreError> for EngineError {
-    fn from(error: StoreError) -> Self {
-        let out = match error.kind {
-            StoreErrorKind::Environment => EngineError::input(error.message),
-            _ => EngineError::failed(error.message),
-        };
-        let out = out.with_storage(error.kind);
-        match error.hint {
-            Some(hint) => out.with_hint(hint),
-            None => out,
-        }
-    }
-}

@@ -8,7 +8,7 @@ mod parts;
 use std::borrow::Cow;
 use std::ops::Range;
 
-pub use clusters::{ClusterSlice, keys_by_way};
+pub use clusters::ClusterSlice;
 pub use influence::{Inputs as InfluenceInputs, SegmentPart, influence_parts, segment_columns};
 pub use nuisances::{LogitPart, logit_parts};
 use serde::{Deserialize, Serialize};

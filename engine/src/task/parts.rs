@@ -7,7 +7,7 @@ use stagger_estimator::influence::{ClusterPartial, InfluencePartial};
 use super::StageInput;
 use crate::error::{EngineError, Result};
 use crate::partial::{InfluenceSums, Partial};
-use crate::worker::protocol::Part;
+use crate::reduce::Part;
 
 impl StageInput {
     /// Returns the largest number of sets that the columns can be cut into; `fixed` is the number of columns that every

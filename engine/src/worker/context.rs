@@ -9,17 +9,18 @@ use serde::{Deserialize, Serialize};
 use stagger_estimator::linear::Standardization;
 
 use super::places::check_object;
-use super::protocol::{FailureClass, ObjectRef, TaskFailure};
+use super::protocol::TaskFailure;
 use super::shards::ShardCache;
 use super::{Attempt, Outcome, Worker, checksum};
-use crate::error::{EngineError, Result};
+use crate::error::{EngineError, FailureClass, Result};
+use crate::events::ObjectRef;
 use crate::levels::Recodes;
 use crate::load::{StoredShards, Wanted};
 use crate::panel_store::PanelStore;
 use crate::plan::Plan;
 use crate::prepare::PrepareStage;
-use crate::run::check;
 use crate::spec::RunSpec;
+use crate::spec_check::check;
 use crate::task::StageInput;
 
 /// The common object of a stage's tasks.
@@ -247,8 +248,9 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
+    use crate::events::Phases;
     use crate::store::{Condition, MemoryStore, Storage};
-    use crate::worker::protocol::{Invocation, PROTOCOL, Phases, VERSION, Work};
+    use crate::worker::protocol::{Invocation, PROTOCOL, VERSION, Work};
     use crate::worker::{Guard, Places, WorkerOptions};
 
     fn invocation(run: &str, stage: &ObjectRef) -> Invocation {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use stagger_estimator::subset_sums::BitMemory;
 
 use super::context::{EstimateStage, OpenPanel, Share};
-use super::protocol::{Part, TaskFailure};
+use super::protocol::TaskFailure;
 use super::{Attempt, Bundle, Kinds, Outcome};
 use crate::error::EngineError;
 use crate::kernel::{Kind, Named, ShardName};
@@ -16,7 +16,7 @@ use crate::panel::Needs;
 use crate::panel_store::keys;
 use crate::partial::Partial;
 use crate::plan::Plan;
-use crate::reduce::{Node, SubtreeStack};
+use crate::reduce::{Node, Part, SubtreeStack};
 use crate::shard::Shard;
 use crate::survey::Survey;
 use crate::task::StageInput;

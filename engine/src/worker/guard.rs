@@ -1,7 +1,8 @@
 //! Memory of this process, and a limit below the kernel's own: a task that reaches it fails with an answer, before
 //! the process is killed without one.
 
-use super::protocol::{FailureClass, TaskFailure};
+use super::protocol::TaskFailure;
+use crate::error::FailureClass;
 
 /// The share of the process's memory that tasks may fill; the rest is for allocations between two checks.
 const USABLE: f64 = 0.92;

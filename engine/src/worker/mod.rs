@@ -10,6 +10,7 @@ mod context;
 mod estimate;
 mod guard;
 mod places;
+mod prepare;
 pub mod protocol;
 mod reduce;
 mod shards;
@@ -24,9 +25,11 @@ use bytes::Bytes;
 pub use context::{EstimateStage, PanelObject, Share, SpecObject, StageObject};
 pub use guard::{Guard, peak_memory, resident_memory};
 pub use places::{BUCKETS, Places};
-use protocol::{Answer, FailureClass, Invocation, PROTOCOL, Phases, TaskFailure, TaskReport, VERSION, Work};
+use protocol::{Answer, Invocation, PROTOCOL, TaskFailure, TaskReport, VERSION, Work};
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::error::FailureClass;
+use crate::events::Phases;
 use crate::kernel::{CpuKernel, Kernel, Kind};
 use crate::store::{Condition, Storage, StoreErrorKind, StoreResult, StoreStats};
 
@@ -163,7 +166,7 @@ impl Worker {
                 let panel = |attempt: &mut Attempt<'_>| self.panel(attempt, &stage.panel);
                 reduce::run(attempt, (stage, &panel), *node, children)
             }
-            (work, StageObject::Prepare(stage)) => crate::prepare::work(attempt, stage, work),
+            (work, StageObject::Prepare(stage)) => prepare::run(attempt, stage, work),
             (work, StageObject::Estimate(_)) => {
                 Err(TaskFailure::new(FailureClass::Permanent, format!("{work} is no task of this stage")))
             }

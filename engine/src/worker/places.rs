@@ -3,8 +3,10 @@
 
 use std::sync::Arc;
 
-use super::protocol::{FailureClass, ObjectRef, TaskFailure};
+use super::protocol::TaskFailure;
 use super::{OpenStorage, Outcome};
+use crate::error::FailureClass;
+use crate::events::ObjectRef;
 use crate::journal::keys;
 use crate::store::{Storage, StoreError, StoreErrorKind, check_key};
 

@@ -1,30 +1,20 @@
 //! The messages between a controller and a worker, as small JSON that any carrier can take.
 
 use std::fmt;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::EngineError;
+use crate::error::{EngineError, FailureClass};
+use crate::events::{ObjectRef, Phases};
 use crate::kernel::Kind;
-use crate::prepare::Conflict;
-use crate::reduce::Node;
-use crate::store::StoreErrorKind;
+use crate::prepare::{Conflict, PrepareTask};
+use crate::reduce::{Node, Part};
 
 /// The version of the messages and of the objects that workers share. A worker refuses every other one.
 pub const PROTOCOL: u32 = 1;
 
 /// The version of the program. Workers of another version may compute other bits, so they refuse the task too.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-/// An object that a message names instead of holding it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct ObjectRef {
-    /// Its key below the run's address.
-    pub key: String,
-    /// XXH3-128 of its bytes, as 32 hexadecimal digits.
-    pub checksum: String,
-}
 
 /// One invocation of a worker: a task, and all that is needed to do it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -78,24 +68,6 @@ pub enum Work {
     Rows(usize),
 }
 
-/// A pair of sets of extended columns; a set with itself where both are the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Part {
-    /// The number of sets that the columns are cut into.
-    pub sets: u16,
-    /// One set, from 0.
-    pub a: u16,
-    /// The other one, not before it.
-    pub b: u16,
-}
-
-impl Part {
-    /// Returns all pairs of `sets` sets, ordered: `sets` (`sets` + 1) / 2 of them.
-    pub fn all(sets: u16) -> Vec<Self> {
-        (0..sets).flat_map(|a| (a..sets).map(move |b| Self { sets, a, b })).collect()
-    }
-}
-
 impl fmt::Display for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shards = |node: &Node| {
@@ -111,33 +83,40 @@ impl fmt::Display for Work {
                 write!(f, "{}, column sets {} and {} of {}", shards(node), part.a + 1, part.b + 1, part.sets)
             }
             Self::Reduce { node, .. } => write!(f, "the sum over {}", shards(node)),
-            Self::Scatter(task) => write!(f, "mapper {task}"),
-            Self::Combine(task) => write!(f, "combiner {task}"),
-            Self::Gather(task) => write!(f, "partition {task}"),
-            Self::Scan(task) => write!(f, "row group {task}"),
-            Self::Rows(task) => write!(f, "rows {task}"),
+            Self::Scatter(task) => PrepareTask::Scatter(*task).fmt(f),
+            Self::Combine(task) => PrepareTask::Combine(*task).fmt(f),
+            Self::Gather(task) => PrepareTask::Gather(*task).fmt(f),
+            Self::Scan(task) => PrepareTask::Scan(*task).fmt(f),
+            Self::Rows(task) => PrepareTask::Rows(*task).fmt(f),
         }
     }
 }
 
-/// Seconds of a task by what they were spent on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Phases {
-    /// Opening the objects that the stage's tasks have in common.
-    pub open: f64,
-    /// Waiting for bytes and decoding them.
-    pub read: f64,
-    /// Computing.
-    pub compute: f64,
-    /// Writing the result.
-    pub write: f64,
+impl From<PrepareTask> for Work {
+    fn from(task: PrepareTask) -> Self {
+        match task {
+            PrepareTask::Scatter(task) => Self::Scatter(task),
+            PrepareTask::Combine(task) => Self::Combine(task),
+            PrepareTask::Gather(task) => Self::Gather(task),
+            PrepareTask::Scan(task) => Self::Scan(task),
+            PrepareTask::Rows(task) => Self::Rows(task),
+        }
+    }
 }
 
-impl Phases {
-    /// Returns the sum of all phases.
-    pub fn all(&self) -> Duration {
-        let seconds = self.open + self.read + self.compute + self.write;
-        Duration::try_from_secs_f64(seconds).unwrap_or_default()
+impl TryFrom<&Work> for PrepareTask {
+    /// The task belongs to an estimation.
+    type Error = ();
+
+    fn try_from(work: &Work) -> Result<Self, ()> {
+        match *work {
+            Work::Scatter(task) => Ok(Self::Scatter(task)),
+            Work::Combine(task) => Ok(Self::Combine(task)),
+            Work::Gather(task) => Ok(Self::Gather(task)),
+            Work::Scan(task) => Ok(Self::Scan(task)),
+            Work::Rows(task) => Ok(Self::Rows(task)),
+            Work::Shards { .. } | Work::Reduce { .. } => Err(()),
+        }
     }
 }
 
@@ -168,67 +147,6 @@ pub struct TaskReport {
     pub cached: u64,
     /// True if an earlier attempt's result was found in place of computing it.
     pub found: bool,
-}
-
-/// The class of a failed task, which decides about retries (AWS.md §5). It is set where the task failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FailureClass {
-    /// Too many requests at a time: slow down.
-    Throttled,
-    /// The task took longer than it may.
-    TimedOut,
-    /// The task needs more memory.
-    OutOfMemory,
-    /// The worker ended without an answer, or the answer was lost.
-    Lost,
-    /// Bytes did not have their checksum or format.
-    Corrupt,
-    /// Credentials expired, or there are none.
-    Credentials,
-    /// No worker took the task.
-    Absent,
-    /// The worker had to leave and gave the task back.
-    Returned,
-    /// The data are at fault: never tried again.
-    Data,
-    /// Any other failure that another attempt can't mend.
-    Permanent,
-}
-
-impl FailureClass {
-    /// Returns the name, for logs and errors.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Throttled => "throttled",
-            Self::TimedOut => "timed out",
-            Self::OutOfMemory => "out of memory",
-            Self::Lost => "lost",
-            Self::Corrupt => "corrupt",
-            Self::Credentials => "credentials",
-            Self::Absent => "absent",
-            Self::Returned => "returned",
-            Self::Data => "data error",
-            Self::Permanent => "permanent",
-        }
-    }
-}
-
-impl From<StoreErrorKind> for FailureClass {
-    fn from(kind: StoreErrorKind) -> Self {
-        use StoreErrorKind::{
-            Changed, Corrupt, Credentials, Denied, Environment, Exists, Full, NotFound, Other, Place,
-        };
-        match kind {
-            // Storage was asked many times already: the worker's place may be the reason, another one may do better.
-            StoreErrorKind::Throttled => Self::Throttled,
-            StoreErrorKind::Unavailable => Self::Lost,
-            Corrupt => Self::Corrupt,
-            Credentials => Self::Credentials,
-            Changed => Self::Data,
-            NotFound | Exists | Denied | Place | Environment | Full | Other => Self::Permanent,
-        }
-    }
 }
 
 /// The reason why a task has no result.

@@ -7,11 +7,11 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::context::{EstimateStage, OpenPanel};
-use super::protocol::{FailureClass, Part, TaskFailure, Work};
+use super::protocol::{TaskFailure, Work};
 use super::{Attempt, Bundle, Kinds, Outcome, estimate, is_missing};
-use crate::error::EngineError;
+use crate::error::{EngineError, FailureClass};
 use crate::journal::keys;
-use crate::reduce::{Node, Reduction};
+use crate::reduce::{Node, Part, Reduction};
 
 /// A stage, and the function that opens its panel should a partial have to be computed again.
 type Stage<'a> = (&'a EstimateStage, &'a dyn Fn(&mut Attempt<'_>) -> Outcome<Arc<OpenPanel>>);

@@ -1,7 +1,6 @@
 //! Errors of a device, each with a hint.
 
-use stagger_engine::error::EngineError;
-use stagger_engine::worker::protocol::FailureClass;
+use stagger_engine::error::{EngineError, FailureClass};
 use thiserror::Error;
 
 /// The result of a call to a device.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use stagger_engine::cloud::{
     CloudOptions, CloudOutput, Heavy, Invoker, RunRequest, Runtime, Settings, resume, start,
 };
-use stagger_engine::error::EngineError;
+use stagger_engine::error::{EngineError, FailureClass};
 use stagger_engine::events::{RunEvent, Summary};
 use stagger_engine::forecast::Prefer;
 use stagger_engine::journal::{Takeover, Writer};
@@ -17,7 +17,7 @@ use stagger_engine::pool::Routed;
 use stagger_engine::schedule::Policy;
 use stagger_engine::signal::Signal;
 use stagger_engine::store::Store as _;
-use stagger_engine::worker::protocol::{FailureClass, VERSION};
+use stagger_engine::worker::protocol::VERSION;
 use stagger_test_support::runs;
 
 use super::clock::{Shared, SimClock};

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use stagger_engine::input::prepared::MANIFEST;
 use stagger_engine::panel_store::{Manifest, PanelStore, keys};
 use stagger_engine::prepare::{PrepareOptions, prepare};
 use stagger_engine::run::{RunOptions, run};
@@ -62,13 +63,13 @@ impl Case {
             self.others.iter().map(|(key, bytes)| (format!("{PLACE}{key}"), bytes.clone())).collect();
         if disguised {
             let manifest = |objects: &Objects| {
-                Manifest::decode(&objects[keys::MANIFEST], PLACE).expect("the manifest of a store")
+                Manifest::decode(&objects[MANIFEST], PLACE).expect("the manifest of a store")
             };
             let fingerprint = manifest(&self.objects).fingerprint;
             let manifest = Manifest { fingerprint, ..manifest(&self.others) };
             let bytes = manifest.encode().expect("a manifest");
-            out.retain(|(key, _)| !key.ends_with(keys::MANIFEST));
-            out.push((format!("{PLACE}{}", keys::MANIFEST), bytes.into()));
+            out.retain(|(key, _)| !key.ends_with(MANIFEST));
+            out.push((format!("{PLACE}{}", MANIFEST), bytes.into()));
         }
         out
     }

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use stagger_engine::cloud::{Invoked, Invoker, Taken};
+use stagger_engine::cost::Rates;
 use stagger_engine::pool::{
     Attendant, AttendantSettings, Hands, MemoryQueue, Moment, Pool, PoolSettings, Queue, Stop,
 };
-use stagger_engine::schedule::{Function, Place, Rates};
+use stagger_engine::schedule::{Function, Place};
 use stagger_engine::store::Clock;
 use stagger_engine::worker::protocol::{Answer, Invocation};
 use tokio::time::{sleep, timeout};

@@ -13,7 +13,7 @@ use aws_smithy_runtime_api::client::interceptors::Intercept;
 use aws_smithy_runtime_api::client::interceptors::context::BeforeDeserializationInterceptorContextRef;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
-use stagger_engine::worker::protocol::FailureClass;
+use stagger_engine::error::FailureClass;
 
 use super::check::{Check, Status};
 use crate::lambda::{Call, NO_CREDENTIALS, no_credentials};

@@ -3,7 +3,8 @@
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{InvocationType, LogType};
-use stagger_engine::worker::protocol::{Answer, Invocation, ObjectRef, PROTOCOL, TaskFailure, VERSION, Work};
+use stagger_engine::events::ObjectRef;
+use stagger_engine::worker::protocol::{Answer, Invocation, PROTOCOL, TaskFailure, VERSION, Work};
 
 use super::check::{Check, Status};
 use crate::lambda::{Call, FunctionSettings, answer_of, settings_of};
@@ -121,10 +122,9 @@ async fn version(client: &Client, region: &str, function: &FunctionSettings) -> 
 fn judged(check: &str, answer: Answer) -> Check {
     let failure = match answer {
         Answer::Failed(failure) => failure,
-        Answer::Done(_) => TaskFailure::new(
-            stagger_engine::worker::protocol::FailureClass::Permanent,
-            "it did a task of protocol 0",
-        ),
+        Answer::Done(_) => {
+            TaskFailure::new(stagger_engine::error::FailureClass::Permanent, "it did a task of protocol 0")
+        }
     };
     match worker_version(&failure.message) {
         Some((version, protocol)) if version == VERSION && protocol == PROTOCOL => {
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn other_versions_and_other_functions_fail() {
         let check = |message: &str| {
-            let class = stagger_engine::worker::protocol::FailureClass::Permanent;
+            let class = stagger_engine::error::FailureClass::Permanent;
             judged("invoke f", Answer::Failed(TaskFailure::new(class, message)))
         };
         let old = check("the controller is version 1 (protocol 0), the worker version 0.0.9 (protocol 1)");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::cell::{Number, boolean, canonical, decimal, integer};
-use super::options::Role;
+use crate::csv_options::Role;
 
 /// The texts that mean a missing value unless an option names others.
 const MISSING: [&[u8]; 6] = [b"NA", b"NaN", b"nan", b"NULL", b"null", b"."];

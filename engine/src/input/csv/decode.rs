@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use super::options::Encoding;
+use crate::csv_options::Encoding;
 
 /// The number of bytes read at once.
 const BLOCK: usize = 64 << 10;

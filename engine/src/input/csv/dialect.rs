@@ -1,7 +1,7 @@
 //! Detection of a CSV file's separator and quotes from its first lines.
 
-use super::options::CsvOptions;
 use super::records::{Marks, Records};
+use crate::csv_options::CsvOptions;
 
 /// The separators that are tried, the likeliest first.
 const DELIMITERS: [u8; 5] = [b',', b';', b'\t', b'|', b' '];

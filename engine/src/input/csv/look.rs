@@ -6,9 +6,9 @@ use super::cell::{decimal, integer};
 use super::column::{Cell, Guess, Missing};
 use super::decode::{Decoded, marked, unmarked};
 use super::dialect::{detect, seeming};
-use super::options::{CsvOptions, Encoding, Role, Selection};
 use super::records::{Marks, Records};
 use super::{CHUNK_ROWS, Layout, Start, Stream, stopped};
+use crate::csv_options::{CsvOptions, Encoding, Role, Selection};
 use crate::error::{EngineError, Result};
 use crate::input::file::SourceFile;
 

@@ -7,7 +7,6 @@ mod column;
 mod decode;
 mod dialect;
 mod look;
-mod options;
 mod records;
 mod unify;
 
@@ -19,12 +18,12 @@ pub(super) use column::{Cell, Kind};
 use column::{Column, Missing};
 use decode::Decoded;
 pub(super) use look::{open, place};
-pub use options::{CsvOptions, Encoding, Role, Selection};
 use records::{Marks, Records, Stop};
 use serde::{Deserialize, Serialize};
 pub(super) use unify::unify;
 
 use super::file::SourceFile;
+use crate::csv_options::Encoding;
 use crate::error::{EngineError, Result};
 
 /// The number of rows of a chunk.

@@ -2,7 +2,7 @@
 //! them.
 
 use super::column::Kind;
-use super::options::{Role, Selection};
+use crate::csv_options::{Role, Selection};
 use crate::input::file::{Content, SourceFile};
 
 /// Turns columns of codes into text in all files, if the files would read them in different ways.

@@ -4,7 +4,8 @@ use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::DataType;
 
 use super::{fs, names};
-use crate::input::{Role, Selection, Source, expand};
+use crate::csv_options::{Role, Selection};
+use crate::input::{Source, expand};
 
 fn read(texts: &[&str], role: Role) -> (Vec<DataType>, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();

@@ -3,10 +3,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use super::StageFacts;
 use crate::error::Result;
-use crate::events::{Observer, RunEvent, TaskDone};
-use crate::worker::protocol::Phases;
+use crate::events::{Observer, Phases, RunEvent, TaskDone};
+use crate::facts::StageFacts;
 
 /// The progress of a run: the stages so far, and the observer.
 pub struct Progress<'a> {

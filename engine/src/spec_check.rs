@@ -2,8 +2,7 @@
 
 use stagger_estimator::formula::{self, Formula};
 
-use crate::error::{EngineError, Result};
-use crate::plan::input_error;
+use crate::error::{EngineError, Result, input_error};
 use crate::spec::{FixWeights, RunSpec};
 
 /// The largest number of draws. More would not improve a standard error: its Monte Carlo error is 1.17/√B (FORMULAS
