@@ -3,7 +3,7 @@
 mod lost;
 
 use faer::Mat;
-pub use stagger_estimator::aggregate::AggregateOptions;
+
 use stagger_estimator::aggregate::{self, Aggregate, AggregateError, AggregateInput, AggregateKind};
 use stagger_estimator::inference::{Extended, InferenceOptions, infer_aggregate, pointwise_critical_value};
 
@@ -11,6 +11,8 @@ use crate::error::{EngineError, Result, input_error};
 use crate::few_units;
 use crate::result::{Aggte, KINDS, LostCells, NotAggregated, Num, SavedResult};
 use crate::spec::RunSpec;
+
+pub use stagger_estimator::aggregate::AggregateOptions;
 
 /// Reason of a missing overall effect: no event time of the window lies at or after treatment.
 const NO_POST: &str = "the window has no event time at or after 0";

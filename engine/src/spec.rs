@@ -1,12 +1,13 @@
 //! The specification of an estimation, with the argument names of the R package `did`.
 
 use serde::{Deserialize, Serialize};
+
+use crate::csv_options::CsvOptions;
+
+pub use crate::calendar::TimeUnit;
 pub use stagger_estimator::options::{
     BasePeriod, ControlGroup, DrawScale, EstMethod, FixWeights, Multiplier,
 };
-
-pub use crate::calendar::TimeUnit;
-use crate::csv_options::CsvOptions;
 
 /// A specification. Field names are the arguments of R `did`. Defaults are R's, except `scale` (standard errors use the
 /// standard deviation of the draws where few units carry an estimate) and `seed` (fixed).

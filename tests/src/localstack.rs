@@ -12,9 +12,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-pub use bucket::Bucket;
-
 use crate::cli::workspace;
+
+pub use bucket::Bucket;
 
 /// Status with which `localstack/up` ends if another program has the port.
 const PORT_TAKEN: i32 = 3;

@@ -33,7 +33,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, client, server};
 use hyper_util::rt::TokioIo;
 use plan::{Asked, Hit, Ledger};
-pub use plan::{Fault, Plan, Rule};
+
 use replies::{AnyError, Body, bad_gateway, can_spoil, error_reply, short, slow, truncated, unchanged};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
@@ -41,6 +41,8 @@ use tokio::runtime::Runtime;
 use tokio::time::sleep;
 
 use crate::localstack::http::authority;
+
+pub use plan::{Fault, Plan, Rule};
 
 /// A proxy that runs until it is dropped, on threads of its own: tests need not be asynchronous.
 #[derive(Debug)]

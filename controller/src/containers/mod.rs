@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-pub(crate) use batch::{Batch, end_jobs};
+
 use stagger_engine::cloud::{Invoked, Invoker, PoolRequest, Taken};
 use stagger_engine::cost::Rates;
 use stagger_engine::error::EngineError;
@@ -20,6 +20,8 @@ use stagger_engine::worker::protocol::{Invocation, TaskFailure};
 
 use crate::failure::Failure;
 use crate::lambda::Clients;
+
+pub(crate) use batch::{Batch, end_jobs};
 
 /// The longest that a container may take for a task: no platform sets a limit, so this one keeps a task that hangs from being waited
 /// for all night.

@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-pub(crate) use lines::Lines;
 use log::EventLog;
 use progress::{Progress, Show, erase};
 use stagger_engine::event_log::Recording;
@@ -22,6 +21,8 @@ use crate::interrupt;
 use crate::report::overwrite::Overwrite;
 use crate::report::stdout::tell;
 use crate::tui::{Dashboard, Left, Theme, unix};
+
+pub(crate) use lines::Lines;
 
 /// Whether a dashboard is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

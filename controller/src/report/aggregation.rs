@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use stagger_engine::numbers::percent;
-pub(crate) use stagger_engine::result::KINDS;
+
 use stagger_engine::result::{Aggte, NotAggregated, Num, SavedResult};
 
 use super::estimates::{SIGNIFICANCE, band_heading, critical_value};
 use super::settings::{references, settings};
 use super::text::{Reasons, Row, Table, label, written};
+
+pub(crate) use stagger_engine::result::KINDS;
 
 /// What `stagger agg` prints.
 pub(crate) fn aggregation_report(saved: &SavedResult, aggte: &Aggte, alp: f64, bands: Bands) -> String {

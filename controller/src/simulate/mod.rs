@@ -27,9 +27,11 @@ use std::io;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+
+use serde::Serialize;
+
 pub(crate) use error::SimulateError;
 pub(crate) use output::truth_path;
-use serde::Serialize;
 pub(crate) use write::Written;
 
 /// The text in the metadata of every panel file that says who made it: a program that finds it there may replace the file.

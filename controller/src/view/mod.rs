@@ -12,6 +12,8 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 
+use stagger_engine::events::{FunctionFacts, RunEvent, RunState, Summary};
+
 pub(crate) use cells::{CellState, SpecView};
 pub(crate) use errors::{ErrorGroup, Errors};
 pub(crate) use forecast::Forecast;
@@ -19,7 +21,6 @@ pub(crate) use log::{Level, Line, Log, told};
 pub(crate) use memory::{BINS, Memory, Peak};
 pub(crate) use rates::{Rates, Second};
 pub(crate) use stages::StageView;
-use stagger_engine::events::{FunctionFacts, RunEvent, RunState, Summary};
 pub(crate) use tasks::{Outcome, Span, Tasks};
 
 /// Bytes of Lambda's megabyte.

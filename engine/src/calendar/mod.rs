@@ -7,9 +7,10 @@ mod text;
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 pub use days::{EPOCH, date_of, day_of};
 pub use find::{Found, find};
-use serde::{Deserialize, Serialize};
 pub use text::{Style, Written, read};
 
 /// A calendar unit; the order is from coarse to fine.

@@ -23,6 +23,9 @@ mod session;
 pub mod size;
 mod survey;
 
+use crate::error::EngineError;
+use crate::worker::protocol::TaskFailure;
+
 pub use fold::Fold;
 pub use heavy::{Cut, EC2_START, FARGATE_START, GPU_SPEED, Heavy, PoolFacts};
 pub use invoker::{Billed, Invoked, Invoker, Taken, Threads};
@@ -32,9 +35,6 @@ pub use request::{
 };
 pub use runtime::Runtime;
 pub use session::Settings;
-
-use crate::error::EngineError;
-use crate::worker::protocol::TaskFailure;
 
 /// The reason why workers did not do a stage.
 #[derive(Debug)]

@@ -39,15 +39,8 @@ mod work;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub use containers::{ContainerOptions, ContainerStage, ContainersForecast};
-pub use known::{Files, Known};
-pub use lambda::{cells_that_fit, pass_load, stage_load, task_memory};
-pub use limit::check_memory;
-pub use prefer::Prefer;
-pub use prices::Prices;
 use serde::Serialize;
 use stagger_estimator::formula::{Atom, Formula};
-pub use tasks::{CloudRates, Functions, Reading, StageLoad, TaskLoad, vcpus};
 
 use crate::error::{EngineError, Result, of_specifications};
 use crate::load::{StoredShards, Wanted, counted};
@@ -57,6 +50,14 @@ use crate::plan::Plan;
 use crate::prepare::default_memory;
 use crate::spec::RunSpec;
 use crate::spec_check::check;
+
+pub use containers::{ContainerOptions, ContainerStage, ContainersForecast};
+pub use known::{Files, Known};
+pub use lambda::{cells_that_fit, pass_load, stage_load, task_memory};
+pub use limit::check_memory;
+pub use prefer::Prefer;
+pub use prices::Prices;
+pub use tasks::{CloudRates, Functions, Reading, StageLoad, TaskLoad, vcpus};
 
 /// Bytes of Lambda's megabyte.
 pub const LAMBDA_MB: u64 = 1 << 20;

@@ -9,13 +9,14 @@ mod registry;
 mod tests;
 
 use bytes::Bytes;
-pub use event::{Entry, Writer, recording};
-pub use registry::{Listed, cancel_requested, forget_cancel, is_there, list, register, request_cancel};
 
 use crate::error::{EngineError, Result};
 use crate::events::{EVENTS, RunEvent, RunState, Summary};
 use crate::store::{Condition, Storage, StoreErrorKind};
 use crate::worker::protocol::VERSION;
+
+pub use event::{Entry, Writer, recording};
+pub use registry::{Listed, cancel_requested, forget_cancel, is_there, list, register, request_cancel};
 
 /// Seconds without an entry after which a controller is taken for gone; it writes one every [`HEARTBEAT`].
 pub const SILENCE: f64 = 30.0;

@@ -24,12 +24,9 @@ pub mod treatment;
 use std::collections::BTreeMap;
 
 use arrow::array::ArrayRef;
-pub use gaps::{Gap, Gaps, Remarks};
-pub use order::{codes, distinct, distinct_strata, shards_of, stratum_codes};
-pub use scale::PeriodScale;
+
 use serde::{Deserialize, Serialize};
 use stagger_estimator::formula::{Atom, Formula};
-pub use stored::{StoredShards, counted, open as open_store, room};
 
 use crate::csv_options::{Role, Selection};
 use crate::error::{EngineError, Result, of_specifications};
@@ -39,6 +36,11 @@ use crate::panel::Panel;
 use crate::parallel::cores;
 use crate::progress::Progress;
 use crate::spec::{MissingCohort, RunSpec};
+
+pub use gaps::{Gap, Gaps, Remarks};
+pub use order::{codes, distinct, distinct_strata, shards_of, stratum_codes};
+pub use scale::PeriodScale;
+pub use stored::{StoredShards, counted, open as open_store, room};
 
 /// Names of the columns that the specifications read, by role.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

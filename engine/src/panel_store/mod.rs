@@ -7,12 +7,12 @@ pub mod read;
 mod verify;
 pub mod write;
 
-pub use manifest::{FORMAT, Field, FieldKind, InputEntry, KeyColumns, Manifest, ShardEntry, StratumEntry};
-pub use verify::Verification;
-
 use crate::error::{EngineError, Result};
 use crate::spec::{MissingCohort, RunSpec, TimeUnit};
 use crate::store::{Storage, StoreErrorKind};
+
+pub use manifest::{FORMAT, Field, FieldKind, InputEntry, KeyColumns, Manifest, ShardEntry, StratumEntry};
+pub use verify::Verification;
 
 /// A complete panel store.
 #[derive(Clone, Debug)]

@@ -22,12 +22,14 @@ use std::sync::Arc;
 
 use bytes::buf::Reader;
 use bytes::{Buf, Bytes};
+
+use parquet::errors::ParquetError;
+use parquet::file::reader::{ChunkReader, Length};
+
 pub use caught::is_caught;
 pub use decode::{Request, read};
 pub use footer::{TAIL, footer_length, open, parse};
 pub use pages::range_of;
-use parquet::errors::ParquetError;
-use parquet::file::reader::{ChunkReader, Length};
 
 /// Damage of a file: the reason, and the column if it is known.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -25,14 +25,8 @@ mod space;
 mod steps;
 mod threads;
 
-pub use conflict::Conflict;
-pub use drive::{row_shard_count, shard_count};
-pub use executor::{Executor, PrepareTask, StepFailure};
 use fields::{StoreField, store_fields};
-pub use gather::GatherError;
-pub use shuffle::{BASE, Requests, Shape, Shuffle, units_together};
-pub use space::default_memory;
-pub use steps::{HEADER, Opened, PrepareStage, READS_AT_ONCE, ROW_TASK, compute};
+
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::csv_options::CsvOptions;
@@ -47,6 +41,14 @@ use crate::progress::Progress;
 use crate::spec::RunSpec;
 use crate::spec_check::check;
 use crate::store::{Storage, StoreErrorKind};
+
+pub use conflict::Conflict;
+pub use drive::{row_shard_count, shard_count};
+pub use executor::{Executor, PrepareTask, StepFailure};
+pub use gather::GatherError;
+pub use shuffle::{BASE, Requests, Shape, Shuffle, units_together};
+pub use space::default_memory;
+pub use steps::{HEADER, Opened, PrepareStage, READS_AT_ONCE, ROW_TASK, compute};
 
 /// Options of a preparation; none of them changes a byte of the store.
 #[derive(Clone, Debug, Default)]

@@ -12,12 +12,9 @@ mod sums;
 
 use std::time::Instant;
 
-pub use data::{Input, PREPARED_FIRST, direct_memory};
 use faer::Mat;
-pub use fit::wants_standardization;
-pub use stages::twins;
+
 use stagger_estimator::formula::Formula;
-pub use steps::{CLUSTER_BYTES, Estimation, SAMPLE, SCALE_SHARDS, Scale, column_passes};
 
 use crate::error::{EngineError, Result, of_specifications};
 use crate::events::{Estimated, Observer, RunEvent};
@@ -32,6 +29,11 @@ use crate::result::SavedResult;
 use crate::spec::RunSpec;
 use crate::spec_check::check;
 use crate::survey::{Counts, Survey};
+
+pub use data::{Input, PREPARED_FIRST, direct_memory};
+pub use fit::wants_standardization;
+pub use stages::twins;
+pub use steps::{CLUSTER_BYTES, Estimation, SAMPLE, SCALE_SHARDS, Scale, column_passes};
 
 /// Options of a run; none of them changes a bit of the result.
 #[derive(Clone, Debug, Default)]

@@ -24,6 +24,7 @@ use std::ops::Range;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+
 pub use clock::{Clock, SystemClock, system_clock};
 pub use coalesce::requests as coalesced;
 pub use environment::check_environment;

@@ -8,9 +8,6 @@ mod parts;
 use std::borrow::Cow;
 use std::ops::Range;
 
-pub use clusters::ClusterSlice;
-pub use influence::{Inputs as InfluenceInputs, SegmentPart, influence_parts, segment_columns};
-pub use nuisances::{LogitPart, logit_parts};
 use serde::{Deserialize, Serialize};
 use stagger_estimator::moments::Correction;
 use stagger_estimator::subset_sums::BitMemory;
@@ -22,6 +19,10 @@ use crate::plan::Plan;
 use crate::reduce::{Node, SubtreeStack};
 use crate::shard::Shard;
 use crate::survey::Survey;
+
+pub use clusters::ClusterSlice;
+pub use influence::{Inputs as InfluenceInputs, SegmentPart, influence_parts, segment_columns};
+pub use nuisances::{LogitPart, logit_parts};
 
 /// Input of a stage besides the plan: the solutions of the stages before it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

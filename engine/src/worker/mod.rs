@@ -20,11 +20,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-pub use bundle::{Bundle, Kinds};
 use bytes::Bytes;
-pub use context::{EstimateStage, PanelObject, Share, SpecObject, StageObject};
-pub use guard::{Guard, peak_memory, resident_memory};
-pub use places::{BUCKETS, Places};
+
 use protocol::{Answer, Invocation, PROTOCOL, TaskFailure, TaskReport, VERSION, Work};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -32,6 +29,11 @@ use crate::error::FailureClass;
 use crate::events::Phases;
 use crate::kernel::{CpuKernel, Kernel, Kind};
 use crate::store::{Condition, Storage, StoreErrorKind, StoreResult, StoreStats};
+
+pub use bundle::{Bundle, Kinds};
+pub use context::{EstimateStage, PanelObject, Share, SpecObject, StageObject};
+pub use guard::{Guard, peak_memory, resident_memory};
+pub use places::{BUCKETS, Places};
 
 /// A function that opens storage by its URL. Tests pass one that opens storage in memory.
 pub type OpenStorage = Arc<dyn Fn(&str) -> StoreResult<Storage> + Send + Sync>;

@@ -12,11 +12,13 @@ mod windows;
 use std::fmt;
 use std::str::FromStr;
 
-pub use error::AggregateError;
 use linear::Weights;
-pub use linear::{Estimand, LinearMap};
+
 use serde::{Deserialize, Serialize};
 use windows::Window;
+
+pub use error::AggregateError;
+pub use linear::{Estimand, LinearMap};
 
 /// What is aggregated: one entry per cell, and the groups' shares.
 #[derive(Clone, Copy, Debug)]

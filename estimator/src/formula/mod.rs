@@ -44,13 +44,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
+use node::Node;
+use terms::{Expansion, Term};
+
+use variable::Variable;
+
 pub use design::{Design, DesignColumn, LevelSource, MAX_COLUMNS, Part};
 pub use error::FormulaError;
 pub use expr::{Expr, Function};
-use node::Node;
-use terms::{Expansion, Term};
 pub use variable::Atom;
-use variable::Variable;
 
 /// A parsed formula. Its `Display` text parses to the same formula.
 #[derive(Debug, Clone, PartialEq)]

@@ -9,14 +9,14 @@ mod standard_errors;
 mod two_way;
 mod wald;
 
+use crate::aggregate::{Aggregate, Estimand};
+use crate::options::DrawScale;
+
 pub use bands::{critical_value, normal_quantile, pointwise_critical_value};
 pub use gaussian::gaussian_draws;
 pub use standard_errors::{Extended, NEGLIGIBLE, Scale, analytic_se, bootstrap_se, draws_of, nonzero};
 pub use two_way::{TwoWay, two_way};
 pub use wald::{Wald, chi_squared_tail, rcond_1norm, wald_pretest};
-
-use crate::aggregate::{Aggregate, Estimand};
-use crate::options::DrawScale;
 
 /// R warns about simultaneous critical values from here on.
 const SUSPICIOUS_CRITICAL_VALUE: f64 = 7.0;

@@ -8,11 +8,13 @@ mod error;
 mod sizes;
 
 use draft::Draft;
-pub use error::SampleError;
+
 use serde::{Deserialize, Serialize};
-pub use sizes::check_group_sizes;
 
 use crate::options::ControlGroup;
+
+pub use error::SampleError;
+pub use sizes::check_group_sizes;
 
 /// Rows left after missing values were dropped, by raw cohort × period (FORMULAS §1.1).
 #[derive(Clone, Debug, PartialEq)]

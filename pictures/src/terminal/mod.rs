@@ -5,11 +5,13 @@ mod grid;
 mod panel;
 
 use canvas::Letters;
-pub use grid::{Cell, Colours, Grid};
+
 use panel::{Frame, panel};
 
 use crate::figure::{Figure, Key, Sample, Ticks};
 use crate::scene::Ink;
+
+pub use grid::{Cell, Colours, Grid};
 
 /// How to draw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,9 +13,10 @@ pub mod report;
 pub mod scenarios;
 pub mod simulation;
 
+use stagger_engine::forecast::{Ends, ForecastOptions, Prices, StageLoad, forecast_of, workload};
+
 pub use scenarios::{Scenario, scenarios};
 pub use simulation::{Outcome, StageOutcome, simulate};
-use stagger_engine::forecast::{Ends, ForecastOptions, Prices, StageLoad, forecast_of, workload};
 
 /// The forecast's totals and the tasks that the simulation goes through.
 #[derive(Clone, Debug)]

@@ -16,11 +16,12 @@ mod markdown;
 mod method;
 mod numbers;
 
+use stagger_pictures::Figure;
+
 pub(crate) use content::{Sources, document};
 pub(crate) use html::html;
 pub(crate) use latex::latex;
 pub(crate) use markdown::markdown;
-use stagger_pictures::Figure;
 
 /// A report.
 #[derive(Clone, Debug)]

@@ -20,8 +20,6 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-pub(crate) use disk::{identity, private_folder};
-pub(crate) use inside::settle;
 use stagger_engine::disk::random_name;
 
 use self::disk::{Disk, file_names, is_taken, sync};
@@ -32,6 +30,9 @@ use crate::failure::Failure;
 use crate::report::checksums::{self, CHECKSUMS};
 use crate::report::save::is_ours;
 use crate::report::staging::{self, Leftover};
+
+pub(crate) use disk::{identity, private_folder};
+pub(crate) use inside::settle;
 
 /// File by which an earlier result is known.
 pub(crate) const RESULT: &str = "result.json";

@@ -14,17 +14,20 @@ use std::io::Read;
 use std::sync::Mutex;
 
 use arrow::datatypes::{DataType, Field, Schema};
-pub(super) use column::{Cell, Kind};
+
 use column::{Column, Missing};
 use decode::Decoded;
-pub(super) use look::{open, place};
+
 use records::{Marks, Records, Stop};
 use serde::{Deserialize, Serialize};
-pub(super) use unify::unify;
 
 use super::file::SourceFile;
 use crate::csv_options::Encoding;
 use crate::error::{EngineError, Result};
+
+pub(super) use column::{Cell, Kind};
+pub(super) use look::{open, place};
+pub(super) use unify::unify;
 
 /// The number of rows of a chunk.
 const CHUNK_ROWS: usize = 65_536;

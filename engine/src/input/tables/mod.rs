@@ -6,11 +6,11 @@ mod delta;
 mod local;
 mod remote;
 
+use crate::error::{EngineError, Result};
+
 pub(super) use delta::{Snapshot, TableFile};
 pub(super) use local::{LocalTable, LocalTables};
 pub(super) use remote::RemoteTables;
-
-use crate::error::{EngineError, Result};
 
 /// The folder of a Delta table's log.
 const DELTA_LOG: &str = "_delta_log";

@@ -10,7 +10,6 @@ mod scale;
 use stagger_estimator::subset_sums::BitMemory;
 use xxhash_rust::xxh3::xxh3_128;
 
-pub use self::panels::{Case, Layout};
 use self::scale::{scales, values};
 use super::{CpuKernel, Kernel, Named, ShardName};
 use crate::error::EngineError;
@@ -22,6 +21,8 @@ use crate::run::{Estimation, Scale};
 use crate::shard::Shard;
 use crate::spec::{ControlGroup, EstMethod};
 use crate::task::StageInput;
+
+pub use self::panels::{Case, Layout};
 
 /// Largest allowed difference from the processor's sums, relative to the sum of the absolute terms.
 pub const TOLERANCE: f64 = 1e-12;

@@ -15,14 +15,16 @@ use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 
-#[cfg(feature = "queue")]
-pub use self::client::https;
 use self::client::{Clients, timeouts};
 use self::explain::{Request, reasons};
-pub use self::shared::shared_config;
+
 use super::environment::check_environment;
 use super::key::check_key;
 use super::{ByteRange, Condition, Object, ObjectInfo, Store, StoreError, StoreErrorKind, StoreResult};
+
+#[cfg(feature = "queue")]
+pub use self::client::https;
+pub use self::shared::shared_config;
 
 /// A bucket, or the part of one below a prefix. Region, credentials and endpoint come from the environment, the
 /// profile, SSO, a web identity or the machine's role, as for other programs on AWS. `AWS_ENDPOINT_URL` and
