@@ -19,7 +19,7 @@ const STATUS_INTERRUPTED: u8 = 130;
 ///
 /// The message is lower case without a full stop, as it follows `error: `.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
+pub struct Failure {
     message: String,
     hints: Vec<String>,
     status: u8,
@@ -27,17 +27,17 @@ pub(crate) struct Failure {
 
 impl Failure {
     /// Bad arguments or bad input: exit status 2.
-    pub(crate) fn input(message: impl Into<String>) -> Self {
+    pub fn input(message: impl Into<String>) -> Self {
         Self { message: message.into(), hints: Vec::new(), status: STATUS_INPUT }
     }
 
     /// Anything else that stopped the command: exit status 1.
-    pub(crate) fn failed(message: impl Into<String>) -> Self {
+    pub fn failed(message: impl Into<String>) -> Self {
         Self { message: message.into(), hints: Vec::new(), status: STATUS_FAILED }
     }
 
     /// A file that could not be written.
-    pub(crate) fn write(path: &Path, source: &io::Error) -> Self {
+    pub fn write(path: &Path, source: &io::Error) -> Self {
         let failure = Self::failed(format!("can't write {}: {}", path.display(), reason(source)));
         match source.kind() {
             io::ErrorKind::StorageFull => failure.hint("free some space, or give another folder with --out"),
@@ -49,28 +49,28 @@ impl Failure {
     }
 
     /// A file that could not be read.
-    pub(crate) fn read(path: &Path, source: &io::Error) -> Self {
+    pub fn read(path: &Path, source: &io::Error) -> Self {
         Self::input(format!("can't read {}: {}", path.display(), reason(source)))
     }
 
     /// A result that could not be printed.
-    pub(crate) fn print_to_stdout(source: &io::Error) -> Self {
+    pub fn print_to_stdout(source: &io::Error) -> Self {
         Self::failed(format!("can't write to stdout: {}", reason(source)))
     }
 
     /// Says where it went wrong, before the message.
-    pub(crate) fn within(self, place: &str) -> Self {
+    pub fn within(self, place: &str) -> Self {
         Self { message: format!("{place}: {}", self.message), ..self }
     }
 
     /// Adds a `hint:` line.
-    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
     }
 
     /// Adds a `hint:` line where there is one.
-    pub(crate) fn maybe_hint(self, hint: Option<String>) -> Self {
+    pub fn maybe_hint(self, hint: Option<String>) -> Self {
         match hint {
             Some(hint) => self.hint(hint),
             None => self,
@@ -78,22 +78,22 @@ impl Failure {
     }
 
     /// The same failure of a command that was stopped by Ctrl-C: its status says so.
-    pub(crate) fn interrupted(self) -> Self {
+    pub fn interrupted(self) -> Self {
         Self { status: STATUS_INTERRUPTED, ..self }
     }
 
     /// What happened, without hints.
-    pub(crate) fn message(&self) -> &str {
+    pub fn message(&self) -> &str {
         &self.message
     }
 
     /// The process's exit status.
-    pub(crate) fn status(&self) -> u8 {
+    pub fn status(&self) -> u8 {
         self.status
     }
 
     /// Writes the lines to stderr; there is nobody to tell if that fails.
-    pub(crate) fn print(&self) {
+    pub fn print(&self) {
         let _ = write!(io::stderr().lock(), "{}", printable(&self.to_string()));
     }
 }

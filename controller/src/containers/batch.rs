@@ -22,7 +22,7 @@ const ALIVE: [JobStatus; 5] =
 
 /// Jobs for one run.
 #[derive(Debug)]
-pub(crate) struct Batch {
+pub struct Batch {
     client: Client,
     request: BatchRequest,
     queue_url: String,
@@ -31,7 +31,7 @@ pub(crate) struct Batch {
 
 impl Batch {
     /// Jobs of this queue and definition, whose workers take tasks from `queue_url`.
-    pub(crate) fn new(shared: &SdkConfig, request: BatchRequest, queue_url: &str) -> Self {
+    pub fn new(shared: &SdkConfig, request: BatchRequest, queue_url: &str) -> Self {
         Self { client: Client::new(shared), request, queue_url: queue_url.to_owned(), job: Mutex::default() }
     }
 
@@ -39,7 +39,7 @@ impl Batch {
     ///
     /// # Errors
     /// A queue or definition that is not there, or may not be used.
-    pub(crate) async fn begin(&self, run: &str) -> Result<(), TaskFailure> {
+    pub async fn begin(&self, run: &str) -> Result<(), TaskFailure> {
         let name = run.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
         let variable = KeyValuePair::builder().name("STAGGER_QUEUE").value(&self.queue_url).build();
         let mut call = self
@@ -60,7 +60,7 @@ impl Batch {
     }
 
     /// Ends what is left of them: workers have been told already, and those that still start would find nothing to do.
-    pub(crate) async fn end(&self) {
+    pub async fn end(&self) {
         let Some(job) = self.job().take() else { return };
         // They end by themselves when their queue stays empty; so a refusal costs minutes, not the result.
         let _ = self.client.terminate_job().job_id(job).reason(OVER).send().await;
@@ -75,7 +75,7 @@ impl Batch {
 ///
 /// # Errors
 /// A queue that is not there, or may not be looked at.
-pub(crate) async fn end_jobs(shared: &SdkConfig, queue: &str, run: &str) -> Result<usize, Failure> {
+pub async fn end_jobs(shared: &SdkConfig, queue: &str, run: &str) -> Result<usize, Failure> {
     let (client, name, mut ended_jobs) = (Client::new(shared), job_name(run), 0);
     for status in ALIVE {
         let mut pages = client.list_jobs().job_queue(queue).job_status(status).into_paginator().send();

@@ -21,7 +21,7 @@ use stagger_engine::worker::protocol::{Invocation, TaskFailure};
 use crate::failure::Failure;
 use crate::lambda::Clients;
 
-pub(crate) use batch::{Batch, end_jobs};
+pub use batch::{Batch, end_jobs};
 
 /// The longest that a container may take for a task: no platform sets a limit, so this one keeps a task that hangs from being waited
 /// for all night.
@@ -31,7 +31,7 @@ const SILENCE: Duration = Duration::from_secs(90);
 
 /// A pool, and the jobs that fill it.
 #[derive(Debug)]
-pub(crate) struct Containers {
+pub struct Containers {
     pool: Pool,
     batch: Option<Batch>,
 }
@@ -40,7 +40,7 @@ pub(crate) struct Containers {
 ///
 /// # Errors
 /// No runtime for requests.
-pub(crate) fn open(request: &PoolRequest) -> Result<Arc<dyn Invoker>, Failure> {
+pub fn open(request: &PoolRequest) -> Result<Arc<dyn Invoker>, Failure> {
     let runtime = runtime().map_err(EngineError::from)?;
     let prices = Prices::built_in()?;
     let (queue, batch) = runtime.block_on(async {

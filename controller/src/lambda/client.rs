@@ -25,7 +25,7 @@ const OTHER_FILES: u64 = 256;
 
 /// The client of this process and its credentials.
 #[derive(Debug)]
-pub(crate) struct Clients {
+pub struct Clients {
     current: Mutex<(u64, Client)>,
     /// Given by the caller: its credentials are not ours to renew.
     fixed: bool,
@@ -36,7 +36,7 @@ pub(crate) struct Clients {
 
 impl Clients {
     /// The one of the environment.
-    pub(crate) async fn of_environment() -> Self {
+    pub async fn of_environment() -> Self {
         let http = https();
         let shared = shared_config(&http).await;
         let region = shared.region().map(ToString::to_string).unwrap_or_default();
@@ -45,7 +45,7 @@ impl Clients {
 
     /// A caller's.
     #[cfg(test)]
-    pub(crate) fn fixed(config: Builder) -> Self {
+    pub fn fixed(config: Builder) -> Self {
         let http = https();
         let client = Client::from_conf(patience(config).http_client(http.clone()).build());
         let region = client.config().region().map(ToString::to_string).unwrap_or_default();
@@ -53,22 +53,22 @@ impl Clients {
     }
 
     /// Credentials, region and endpoint, for other services.
-    pub(crate) async fn shared_config(&self) -> SdkConfig {
+    pub async fn shared_config(&self) -> SdkConfig {
         shared_config(&self.http).await
     }
 
     /// Where requests go.
-    pub(crate) fn region(&self) -> &str {
+    pub fn region(&self) -> &str {
         &self.region
     }
 
     /// The client and its generation.
-    pub(crate) async fn get(&self) -> (u64, Client) {
+    pub async fn get(&self) -> (u64, Client) {
         self.current.lock().await.clone()
     }
 
     /// Reads credentials anew, unless that was done after that `generation` already: whatever renews them may have done so since.
-    pub(crate) async fn renew(&self, generation: u64) {
+    pub async fn renew(&self, generation: u64) {
         let mut current = self.current.lock().await;
         if !self.fixed && current.0 == generation {
             *current = (generation + 1, client(&shared_config(&self.http).await));
@@ -96,7 +96,7 @@ fn patience(config: Builder) -> Builder {
 }
 
 /// One pool, unbounded, of as many connections as there are invocations at a time; ring as for S3.
-pub(crate) fn https() -> SharedHttpClient {
+pub fn https() -> SharedHttpClient {
     let resolver = Remembering::default();
     HttpBuilder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = ConnectorBuilder::default()
@@ -110,7 +110,7 @@ pub(crate) fn https() -> SharedHttpClient {
 
 /// Lets this process have a connection to each of so many invocations, as far as the system allows: many shells start with 256 or
 /// 1,024 open files. Returns how many invocations there is room for.
-pub(crate) fn raise_open_files(invocations: u64) -> u64 {
+pub fn raise_open_files(invocations: u64) -> u64 {
     let wanted = invocations + OTHER_FILES;
     let limit = getrlimit(Resource::Nofile);
     let most = limit.maximum.unwrap_or(u64::MAX);

@@ -14,24 +14,24 @@ use crate::failure::Failure;
 
 /// What Lambda says of a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct FunctionSettings {
+pub struct FunctionSettings {
     /// As the user names it: a name, with or without a qualifier, or an ARN.
-    pub(crate) name: String,
+    pub name: String,
     /// As a policy must name it.
-    pub(crate) arn: String,
+    pub arn: String,
     /// Lambda's megabytes.
-    pub(crate) memory_mb: u32,
-    pub(crate) timeout: Duration,
+    pub memory_mb: u32,
+    pub timeout: Duration,
     /// `arm64` or `x86_64`.
-    pub(crate) architecture: String,
+    pub architecture: String,
     /// `Active`, or why not.
-    pub(crate) state: String,
+    pub state: String,
     /// Lambda's reason for a state other than that.
-    pub(crate) reason: String,
+    pub reason: String,
 }
 
 /// Asks for a function's settings.
-pub(crate) async fn settings_of(
+pub async fn settings_of(
     client: &Client,
     region: &str,
     name: &str,
@@ -58,12 +58,12 @@ impl FunctionSettings {
     }
 
     /// Whether it can be invoked now. After weeks without an invocation a function is `Inactive`; the next one wakes it.
-    pub(crate) fn is_active(&self) -> bool {
+    pub fn is_active(&self) -> bool {
         matches!(self.state.as_str(), "Active" | "Inactive")
     }
 
     /// Refuses a function that can't be invoked.
-    pub(crate) fn check(&self) -> Result<(), Failure> {
+    pub fn check(&self) -> Result<(), Failure> {
         if self.is_active() {
             return Ok(());
         }

@@ -34,7 +34,7 @@ const MOST: u64 = 10_000;
 
 /// Functions on AWS Lambda, invoked one task at a time.
 #[derive(Debug)]
-pub(crate) struct LambdaInvoker {
+pub struct LambdaInvoker {
     shared: Arc<Shared>,
     rates: Rates,
 }
@@ -53,14 +53,14 @@ impl LambdaInvoker {
     /// # Errors
     /// A function that does not exist, may not be looked at, is not active, or is of another architecture than the others; prices
     /// without one for their architecture; no credentials.
-    pub(crate) fn open(names: &[String], prices: &Prices) -> Result<Self, Failure> {
+    pub fn open(names: &[String], prices: &Prices) -> Result<Self, Failure> {
         raise_open_files(MOST);
         let runtime = runtime().map_err(EngineError::from)?;
         runtime.block_on(async { Self::connect(Clients::of_environment().await, names, prices).await })
     }
 
     /// The same over these clients.
-    pub(crate) async fn connect(
+    pub async fn connect(
         clients: Clients,
         names: &[String],
         prices: &Prices,
@@ -169,7 +169,7 @@ impl Shared {
 }
 
 /// What a function that was reached has answered, and what it costs.
-pub(crate) fn answer_of(function: &str, out: &InvokeOutput) -> Invoked {
+pub fn answer_of(function: &str, out: &InvokeOutput) -> Invoked {
     let log = out.log_result().and_then(|tail| base64::decode(tail).ok()).unwrap_or_default();
     let log = String::from_utf8_lossy(&log);
     let payload = out.payload().map(Blob::as_ref).unwrap_or_default();

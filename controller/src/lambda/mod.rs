@@ -13,13 +13,13 @@ mod reply;
 mod report;
 mod resolve;
 #[cfg(test)]
-pub(crate) mod scripted;
+pub mod scripted;
 #[cfg(test)]
 mod tests;
 
 #[cfg(test)]
-pub(crate) use client::https;
-pub(crate) use client::{Clients, raise_open_files};
-pub(crate) use functions::{FunctionSettings, settings_of};
-pub(crate) use invoker::{LambdaInvoker, answer_of};
-pub(crate) use refused::{Call, NO_CREDENTIALS, no_credentials, reasons};
+pub use client::https;
+pub use client::{Clients, raise_open_files};
+pub use functions::{FunctionSettings, settings_of};
+pub use invoker::{LambdaInvoker, answer_of};
+pub use refused::{Call, NO_CREDENTIALS, no_credentials, reasons};

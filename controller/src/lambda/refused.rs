@@ -11,13 +11,13 @@ use stagger_engine::worker::protocol::TaskFailure;
 
 /// A request, as errors name it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Call<'a> {
+pub struct Call<'a> {
     /// As IAM calls it: `lambda:InvokeFunction`.
-    pub(crate) action: &'static str,
+    pub action: &'static str,
     /// Name or ARN of the function; `*` for the account.
-    pub(crate) resource: &'a str,
+    pub resource: &'a str,
     /// Where it was sent.
-    pub(crate) region: &'a str,
+    pub region: &'a str,
 }
 
 /// What came instead of an answer.
@@ -43,7 +43,7 @@ impl Call<'_> {
     }
 
     /// The failure for what the SDK says.
-    pub(crate) fn explain<E>(&self, error: &SdkError<E>) -> TaskFailure
+    pub fn explain<E>(&self, error: &SdkError<E>) -> TaskFailure
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
@@ -176,7 +176,7 @@ impl Refused {
     }
 }
 
-pub(crate) const NO_CREDENTIALS: &str = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or sign in with \
+pub const NO_CREDENTIALS: &str = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or sign in with \
      `aws sso login`; on AWS, give the machine a role";
 const EXPIRED: &str = "get new ones (`aws sso login`, or whatever set AWS_SESSION_TOKEN) and resume";
 
@@ -186,7 +186,7 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
 }
 
 /// Why there are no credentials; where the machine itself was the last that was asked, none were found anywhere.
-pub(crate) fn no_credentials(error: &(dyn Error + 'static)) -> String {
+pub fn no_credentials(error: &(dyn Error + 'static)) -> String {
     let said = reasons(error);
     match said.contains("IMDS") || said.contains("no providers in chain") {
         true => {
@@ -197,7 +197,7 @@ pub(crate) fn no_credentials(error: &(dyn Error + 'static)) -> String {
 }
 
 /// What the causes say, each once, the SDK's own frame aside.
-pub(crate) fn reasons(error: &(dyn Error + 'static)) -> String {
+pub fn reasons(error: &(dyn Error + 'static)) -> String {
     let mut said: Vec<String> = Vec::new();
     for cause in chain(error).skip(1) {
         // The credential chain tells of each provider on a line of its own.

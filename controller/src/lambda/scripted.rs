@@ -5,10 +5,10 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 
 /// Sends the answer, or what a dead server sends.
-pub(crate) type Script = Box<dyn Fn(&str) -> String + Send + Sync>;
+pub type Script = Box<dyn Fn(&str) -> String + Send + Sync>;
 
 /// Answers one request a connection, each on a thread of its own; tells the requests' heads, in lower case.
-pub(crate) fn serve(script: Script) -> (String, Receiver<String>) {
+pub fn serve(script: Script) -> (String, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let (tell, told) = channel();
@@ -39,7 +39,7 @@ fn read(stream: &TcpStream) -> String {
 }
 
 /// An HTTP answer.
-pub(crate) fn answer(status: u16, headers: &str, body: &str) -> String {
+pub fn answer(status: u16, headers: &str, body: &str) -> String {
     format!(
         "HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n{body}",
         body.len()
@@ -47,7 +47,7 @@ pub(crate) fn answer(status: u16, headers: &str, body: &str) -> String {
 }
 
 /// What points clients at such a server.
-pub(crate) fn shared_config(url: &str) -> aws_config::SdkConfig {
+pub fn shared_config(url: &str) -> aws_config::SdkConfig {
     use aws_config::{BehaviorVersion, Region};
     use aws_credential_types::Credentials;
     use aws_credential_types::provider::SharedCredentialsProvider;

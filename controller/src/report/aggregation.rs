@@ -10,10 +10,10 @@ use super::estimates::{SIGNIFICANCE, band_heading, critical_value};
 use super::settings::{references, settings};
 use super::text::{Reasons, Row, Table, label, written};
 
-pub(crate) use stagger_engine::result::KINDS;
+pub use stagger_engine::result::KINDS;
 
 /// What `stagger agg` prints.
-pub(crate) fn aggregation_report(saved: &SavedResult, aggte: &Aggte, alp: f64, bands: Bands) -> String {
+pub fn aggregation_report(saved: &SavedResult, aggte: &Aggte, alp: f64, bands: Bands) -> String {
     let mut text = references(&saved.extended.spec);
     text.push('\n');
     let one = BTreeMap::from([(aggte.kind.clone(), aggte.clone())]);
@@ -38,7 +38,7 @@ pub(crate) fn aggregation_report(saved: &SavedResult, aggte: &Aggte, alp: f64, b
 
 /// Whether bands hold for all estimates at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Bands {
+pub enum Bands {
     /// All at once, from the bootstrap.
     Simultaneous,
     /// Each by itself.
@@ -47,7 +47,7 @@ pub(crate) enum Bands {
 
 impl Bands {
     /// Asked for, and not fallen back to the normal quantile.
-    pub(crate) fn of(simultaneous: bool, crit: Option<Num>, alp: f64) -> Self {
+    pub fn of(simultaneous: bool, crit: Option<Num>, alp: f64) -> Self {
         // The quantile itself is not needed: bands over several cells are wider than it, or equal to it after a fall-back.
         let pointwise = crit.is_none_or(|crit| crit.is_na() || upper_tail(crit.0) >= alp / 2.0 - 1e-12);
         if simultaneous && !pointwise { Self::Simultaneous } else { Self::Pointwise }
@@ -60,7 +60,7 @@ fn upper_tail(x: f64) -> f64 {
 }
 
 /// One line an aggregation: its overall effect, or that there is none.
-pub(crate) fn overall_table(
+pub fn overall_table(
     aggregations: &BTreeMap<String, Aggte>,
     not_given: &BTreeMap<String, NotAggregated>,
     alp: f64,
@@ -110,7 +110,7 @@ pub(super) fn overall_label(aggte: &Aggte) -> String {
 }
 
 /// The effects by event time, group or period; `None` for the simple aggregation.
-pub(crate) fn effects_table(aggte: &Aggte, alp: f64, bands: Bands) -> Option<String> {
+pub fn effects_table(aggte: &Aggte, alp: f64, bands: Bands) -> Option<String> {
     let (title, key) = match aggte.kind.as_str() {
         "dynamic" => ("Dynamic effects (event study)", "Event time"),
         "group" => ("Group effects", "Group"),

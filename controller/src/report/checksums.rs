@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 use crate::failure::Failure;
 
 /// The file of the checksums.
-pub(crate) const CHECKSUMS: &str = "checksums.json";
+pub const CHECKSUMS: &str = "checksums.json";
 /// How they are made.
 const ALGORITHM: &str = "xxh3-128";
 /// A list of a dozen files is a thousand bytes.
@@ -20,7 +20,7 @@ const MOST: u64 = 1 << 20;
 
 /// The files of one result, with a checksum each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Checksums {
+pub struct Checksums {
     algorithm: String,
     /// Digits by name.
     files: BTreeMap<String, String>,
@@ -28,12 +28,12 @@ pub(crate) struct Checksums {
 
 impl Checksums {
     /// Names of the files.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+    pub fn names(&self) -> impl Iterator<Item = &str> {
         self.files.keys().map(String::as_str)
     }
 
     /// Whether a file is one of the result's.
-    pub(crate) fn lists(&self, name: &str) -> bool {
+    pub fn lists(&self, name: &str) -> bool {
         self.files.contains_key(name)
     }
 }
@@ -42,7 +42,7 @@ impl Checksums {
 ///
 /// # Errors
 /// Those of the file system.
-pub(crate) fn write(folder: &Path) -> io::Result<()> {
+pub fn write(folder: &Path) -> io::Result<()> {
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -85,7 +85,7 @@ fn digits(sum: u128) -> String {
 ///
 /// # Errors
 /// A damaged list.
-pub(crate) fn read(folder: &Path) -> Result<Option<Checksums>, Failure> {
+pub fn read(folder: &Path) -> Result<Option<Checksums>, Failure> {
     use std::io::Read;
     let path = folder.join(CHECKSUMS);
     let file = match disk::open(&path) {
@@ -111,7 +111,7 @@ fn damaged(path: &Path, reason: &str) -> Failure {
 
 /// A folder whose files are compared with their checksums as they are read.
 #[derive(Clone, Debug)]
-pub(crate) struct Checked {
+pub struct Checked {
     folder: PathBuf,
     sums: Option<Checksums>,
 }
@@ -121,17 +121,17 @@ impl Checked {
     ///
     /// # Errors
     /// A damaged list.
-    pub(crate) fn open(folder: &Path) -> Result<Self, Failure> {
+    pub fn open(folder: &Path) -> Result<Self, Failure> {
         Ok(Self { folder: folder.to_owned(), sums: read(folder)? })
     }
 
     /// Files that belong to no result.
-    pub(crate) fn nothing(folder: &Path) -> Self {
+    pub fn nothing(folder: &Path) -> Self {
         Self { folder: folder.to_owned(), sums: None }
     }
 
     /// Whether there is something to compare with.
-    pub(crate) fn has_sums(&self) -> bool {
+    pub fn has_sums(&self) -> bool {
         self.sums.is_some()
     }
 
@@ -139,7 +139,7 @@ impl Checked {
     ///
     /// # Errors
     /// Without its file, or with other bytes than were written.
-    pub(crate) fn read(&self, name: &str) -> Result<Vec<u8>, Failure> {
+    pub fn read(&self, name: &str) -> Result<Vec<u8>, Failure> {
         let path = self.folder.join(name);
         let bytes = disk::read(&path, disk::RECORD_BYTES).map_err(|source| Failure::read(&path, &source))?;
         self.compare(name, &bytes)?;
@@ -150,7 +150,7 @@ impl Checked {
     ///
     /// # Errors
     /// Other bytes than were written.
-    pub(crate) fn compare(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
+    pub fn compare(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
         self.sums.as_ref().map_or(Ok(()), |sums| self.matches(sums, name, &digits(xxh3_128(bytes))))
     }
 
@@ -158,7 +158,7 @@ impl Checked {
     ///
     /// # Errors
     /// Other bytes than were written, or a file that can't be read.
-    pub(crate) fn compare_file(&self, name: &str, file: &mut File) -> Result<(), Failure> {
+    pub fn compare_file(&self, name: &str, file: &mut File) -> Result<(), Failure> {
         let Some(sums) = &self.sums else { return Ok(()) };
         let failed = |source: io::Error| Failure::read(&self.folder.join(name), &source);
         let sum = sum_of(file).map_err(failed)?;

@@ -23,13 +23,13 @@ use super::tabular::{RUN_KEY, fingerprint};
 use crate::failure::Failure;
 
 /// File of the covariance of more than [`stagger_engine::result::MOST_VCOV`] columns.
-pub(crate) const COVARIANCE: &str = "covariance.parquet";
+pub const COVARIANCE: &str = "covariance.parquet";
 
 /// Entries in one batch.
 const BATCH: usize = 1 << 16;
 
 /// Writes the lower triangle, row by row, as one column of doubles.
-pub(crate) fn write(saved: &SavedResult, file: File) -> Result<File, ParquetError> {
+pub fn write(saved: &SavedResult, file: File) -> Result<File, ParquetError> {
     let schema = Arc::new(Schema::new(vec![Field::new("covariance", DataType::Float64, false)]));
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
@@ -46,7 +46,7 @@ pub(crate) fn write(saved: &SavedResult, file: File) -> Result<File, ParquetErro
 }
 
 /// Reads the covariance of `columns` extended columns, both triangles.
-pub(crate) fn read(
+pub fn read(
     path: &Path,
     saved: &SavedResult,
     columns: usize,

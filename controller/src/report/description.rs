@@ -10,7 +10,7 @@ use super::text::{columns, field, label, label_at, short, wrapped};
 const PERIODS_ABREAST: usize = 8;
 
 /// An input as a person reads it.
-pub(crate) fn description_report(description: &Description) -> String {
+pub fn description_report(description: &Description) -> String {
     let input = [
         counted(description.files as u64, "file"),
         format!("{} rows", description.rows),

@@ -14,7 +14,7 @@ pub(super) const MAXIMUM: usize = 8;
 pub(super) const IMBALANCE: f64 = 0.1;
 
 /// What `--diagnostics` adds to the report.
-pub(crate) fn diagnostics_report(diagnostics: &Diagnostics) -> String {
+pub fn diagnostics_report(diagnostics: &Diagnostics) -> String {
     let mut text = String::new();
     if !diagnostics.overlap.is_empty() {
         text += &overlap(&diagnostics.overlap);

@@ -18,7 +18,7 @@ use crate::failure::Failure;
 const BATCH: usize = 1 << 16;
 
 /// An opened file.
-pub(crate) struct Doubles {
+pub struct Doubles {
     path: PathBuf,
     file: LocalFile,
     metadata: ArrowReaderMetadata,
@@ -29,7 +29,7 @@ impl Doubles {
     ///
     /// # Errors
     /// A file that is damaged, or of another run.
-    pub(crate) fn open(path: &Path, file: File, saved: &SavedResult) -> Result<Self, Failure> {
+    pub fn open(path: &Path, file: File, saved: &SavedResult) -> Result<Self, Failure> {
         let size = file.metadata().map_err(|source| Failure::read(path, &source))?.len();
         let file = LocalFile::new(file, size);
         let metadata = parquet_file::open(&file).map_err(|damage| damaged(path, &damage.to_string()))?;
@@ -43,17 +43,17 @@ impl Doubles {
     }
 
     /// What is wrong with it.
-    pub(crate) fn damaged(&self, reason: &str) -> Failure {
+    pub fn damaged(&self, reason: &str) -> Failure {
         damaged(&self.path, reason)
     }
 
     /// Names of its columns.
-    pub(crate) fn names(&self) -> impl ExactSizeIterator<Item = &String> {
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &String> {
         self.metadata.schema().fields().iter().map(|field| field.name())
     }
 
     /// Its rows.
-    pub(crate) fn rows(&self) -> usize {
+    pub fn rows(&self) -> usize {
         usize::try_from(self.metadata.metadata().file_metadata().num_rows()).unwrap_or(0)
     }
 
@@ -61,7 +61,7 @@ impl Doubles {
     ///
     /// # Errors
     /// A file that is damaged.
-    pub(crate) fn read(&self, mut each: impl FnMut(usize, usize, &[f64])) -> Result<(), Failure> {
+    pub fn read(&self, mut each: impl FnMut(usize, usize, &[f64])) -> Result<(), Failure> {
         let roots: Vec<usize> = (0..self.names().len()).collect();
         let mut first = 0;
         for (row_group, group) in self.metadata.metadata().row_groups().iter().enumerate() {

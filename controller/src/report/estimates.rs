@@ -10,17 +10,17 @@ use super::settings::{estimand, kind, references, settings, title};
 use super::text::{Reasons, Row, Table, field, period_label, short, wrapped, written};
 
 /// R's line below every table.
-pub(crate) const SIGNIFICANCE: &str = "---\nSignif. codes: '*' confidence band does not cover 0\n";
+pub const SIGNIFICANCE: &str = "---\nSignif. codes: '*' confidence band does not cover 0\n";
 
 /// Line over the report of a specification among several.
-pub(crate) fn heading(name: &str) -> String {
+pub fn heading(name: &str) -> String {
     let title = format!("Specification {name}");
     let line = "=".repeat(title.chars().count());
     format!("{title}\n{line}\n\n")
 }
 
 /// What `stagger run` prints.
-pub(crate) fn run_report(saved: &SavedResult) -> String {
+pub fn run_report(saved: &SavedResult) -> String {
     let result = &saved.result;
     let spec = &saved.extended.spec;
     let mut text = references(spec);
@@ -48,7 +48,7 @@ pub(crate) fn run_report(saved: &SavedResult) -> String {
 }
 
 /// `[95% Simult. Conf. Band]`
-pub(crate) fn band_heading(alp: f64, bands: Bands) -> String {
+pub fn band_heading(alp: f64, bands: Bands) -> String {
     let kind = match bands {
         Bands::Simultaneous => "Simult.",
         Bands::Pointwise => "Pointwise",
@@ -112,7 +112,7 @@ pub(super) fn pretest_outcome(saved: &SavedResult) -> String {
 }
 
 /// The critical value of the bands over `what`.
-pub(crate) fn critical_value(crit: f64, bands: Bands, what: &str, alp: f64) -> String {
+pub fn critical_value(crit: f64, bands: Bands, what: &str, alp: f64) -> String {
     let kind = match bands {
         Bands::Simultaneous => format!("simultaneous over all {what}"),
         Bands::Pointwise => "pointwise".to_owned(),

@@ -9,7 +9,7 @@ use stagger_engine::numbers::{counted, grouped};
 use super::text::{columns, field, wrapped};
 
 /// A forecast as a person reads it.
-pub(crate) fn forecast_report(forecast: &Forecast) -> String {
+pub fn forecast_report(forecast: &Forecast) -> String {
     let mut text = field("Input:", &input(&forecast.input));
     for spec in &forecast.specs {
         text += &estimates(spec);

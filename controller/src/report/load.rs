@@ -20,14 +20,14 @@ use crate::failure::Failure;
 
 /// A saved result and its draws.
 #[derive(Debug)]
-pub(crate) struct Loaded {
-    pub(crate) saved: SavedResult,
+pub struct Loaded {
+    pub saved: SavedResult,
     /// The draws of the bootstrap, if the run had one.
-    pub(crate) draws: Option<Mat<f64>>,
+    pub draws: Option<Mat<f64>>,
 }
 
 /// Reads the folder that `--out` wrote, or the `result.json` in it.
-pub(crate) fn load(path: &Path) -> Result<Loaded, Failure> {
+pub fn load(path: &Path) -> Result<Loaded, Failure> {
     unmoved(path, || {
         let (file, saved, checked) = load_checked(path)?;
         let draws = || load_draws(&file.with_file_name(DRAWS), &saved, &checked);
@@ -49,12 +49,12 @@ fn unmoved<T>(path: &Path, read: impl Fn() -> Result<T, Failure>) -> Result<T, F
 }
 
 /// Reads the result alone, for what needs no draws; with the path of its `result.json`.
-pub(crate) fn load_result(path: &Path) -> Result<(PathBuf, SavedResult), Failure> {
+pub fn load_result(path: &Path) -> Result<(PathBuf, SavedResult), Failure> {
     unmoved(path, || load_checked(path).map(|(file, saved, _)| (file, saved)))
 }
 
 /// The folder that a path to a result is of, with what its files are compared with.
-pub(crate) fn checked(path: &Path) -> Result<Checked, Failure> {
+pub fn checked(path: &Path) -> Result<Checked, Failure> {
     let folder = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     settle(folder)?;

@@ -12,7 +12,7 @@ const LOOKED_AT: u64 = 64 << 10;
 
 /// What a file must be to be replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind<'a> {
+pub enum Kind<'a> {
     /// A picture, a document or a panel with our mark.
     Marked(&'a str),
     /// A table with these columns: it holds no mark, and nobody else names its columns so.
@@ -21,18 +21,18 @@ pub(crate) enum Kind<'a> {
 
 /// What is done about files that are there.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Overwrite {
+pub struct Overwrite {
     /// The argument that names the file, for messages.
-    pub(crate) option: &'static str,
+    pub option: &'static str,
     /// Replace what another program wrote, too.
-    pub(crate) force: bool,
+    pub force: bool,
     /// Files that the command reads, which it never replaces.
-    pub(crate) inputs: Vec<PathBuf>,
+    pub inputs: Vec<PathBuf>,
 }
 
 impl Overwrite {
     /// Of an option, with the command's inputs: files, or folders of results.
-    pub(crate) fn new(option: &'static str, force: bool, inputs: &[impl AsRef<Path>]) -> Self {
+    pub fn new(option: &'static str, force: bool, inputs: &[impl AsRef<Path>]) -> Self {
         let inputs = inputs.iter().map(|path| path.as_ref().to_owned()).collect();
         Self { option, force, inputs }
     }
@@ -41,7 +41,7 @@ impl Overwrite {
     ///
     /// # Errors
     /// Exit status 2: a folder, a device, a link to nothing, an input, or a file that somebody else wrote.
-    pub(crate) fn check(&self, path: &Path, kind: Kind<'_>) -> Result<PathBuf, Failure> {
+    pub fn check(&self, path: &Path, kind: Kind<'_>) -> Result<PathBuf, Failure> {
         let (option, shown) = (self.option, path.display());
         let Ok(found) = fs::metadata(path) else {
             if fs::symlink_metadata(path).is_ok() {
@@ -70,7 +70,7 @@ impl Overwrite {
     ///
     /// # Errors
     /// Exit status 2.
-    pub(crate) fn refuse_input(&self, path: &Path) -> Result<(), Failure> {
+    pub fn refuse_input(&self, path: &Path) -> Result<(), Failure> {
         let this = identity(path);
         if this.is_some() && self.inputs.iter().any(|input| identity(input) == this) {
             return Err(Failure::input(format!("{} {} is an input", self.option, path.display()))
@@ -80,7 +80,7 @@ impl Overwrite {
     }
 
     /// The refusal of a file that somebody else wrote.
-    pub(crate) fn foreign(&self, path: &Path) -> Failure {
+    pub fn foreign(&self, path: &Path) -> Failure {
         Failure::input(format!(
             "{} {}: stagger did not write the file that is there",
             self.option,

@@ -31,14 +31,14 @@ use super::tabular::{aggregation_csv, as_io, cells_csv, cells_parquet, draws_par
 use crate::failure::Failure;
 
 /// File of the bootstrap draws.
-pub(crate) const DRAWS: &str = "draws.parquet";
+pub const DRAWS: &str = "draws.parquet";
 /// File of ATT(g,t).
-pub(crate) const CELLS_CSV: &str = "att_gt.csv";
+pub const CELLS_CSV: &str = "att_gt.csv";
 const CELLS_PARQUET: &str = "att_gt.parquet";
 const EVENT_STUDY: &str = "event_study.svg";
 const CELLS_SVG: &str = "att_gt.svg";
 /// File of how the run went.
-pub(crate) const RUN: &str = "run.json";
+pub const RUN: &str = "run.json";
 
 /// `run.json`: how the result came about. Unlike the result it holds paths, times and a version.
 #[derive(Serialize)]
@@ -52,7 +52,7 @@ struct RunRecord<'a> {
 ///
 /// # Errors
 /// Those of the file system; nothing is in place then.
-pub(crate) fn save(folder: Staging, outputs: &[RunOutput], events: &[u8]) -> Result<(), Failure> {
+pub fn save(folder: Staging, outputs: &[RunOutput], events: &[u8]) -> Result<(), Failure> {
     if folder.parts().len() != outputs.len() {
         return Err(Failure::failed(format!(
             "{} results for {} folders",
@@ -108,12 +108,12 @@ fn write_pictures(folder: &Part, saved: &SavedResult) -> Result<(), Failure> {
 }
 
 /// `aggte_dynamic.csv`
-pub(crate) fn aggregation_file(kind: &str) -> String {
+pub fn aggregation_file(kind: &str) -> String {
     format!("aggte_{kind}.csv")
 }
 
 /// Whether a file of an earlier result is replaced or removed.
-pub(crate) fn is_ours(name: &str) -> bool {
+pub fn is_ours(name: &str) -> bool {
     [RESULT, CELLS_CSV, CELLS_PARQUET, COVARIANCE, DRAWS, RUN, EVENTS_FILE, EVENT_STUDY, CELLS_SVG]
         .contains(&name)
         || KINDS.iter().any(|kind| aggregation_file(kind) == name)

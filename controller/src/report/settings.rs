@@ -7,7 +7,7 @@ use stagger_engine::spec::{BasePeriod, ControlGroup, DrawScale, EstMethod, FixWe
 use super::text::{field, wrapped};
 
 /// Papers to cite.
-pub(crate) fn references(spec: &RunSpec) -> String {
+pub fn references(spec: &RunSpec) -> String {
     let method = format!("{}. {}", method(spec), method_paper(spec));
     wrapped("Reference: ", 2, design_paper(spec)) + &wrapped("Method: ", 2, &method)
 }
@@ -70,7 +70,7 @@ pub(super) fn kind(spec: &RunSpec) -> Option<&'static str> {
 }
 
 /// How it was estimated.
-pub(crate) fn settings(saved: &SavedResult) -> String {
+pub fn settings(saved: &SavedResult) -> String {
     let spec = &saved.extended.spec;
     let control = controls(spec);
     let base = match spec.base_period {

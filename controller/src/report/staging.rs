@@ -8,7 +8,7 @@ use crate::failure::Failure;
 
 /// Something that an interrupt must not leave behind.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Leftover {
+pub enum Leftover {
     /// A folder of files that are not in place yet.
     Tree(PathBuf),
     /// A lock.
@@ -35,7 +35,7 @@ impl Leftover {
 
 /// The output of this process.
 #[derive(Debug)]
-pub(crate) struct Output {
+pub struct Output {
     leftovers: Vec<Leftover>,
     /// The folder of the complete result.
     committed: Option<PathBuf>,
@@ -47,33 +47,33 @@ static OUTPUT: Mutex<Output> = Mutex::new(Output { leftovers: Vec::new(), commit
 
 impl Output {
     /// Removes the leftovers, the last one first.
-    pub(crate) fn remove_leftovers(&self) {
+    pub fn remove_leftovers(&self) {
         self.leftovers.iter().rev().for_each(Leftover::remove);
     }
 
     /// Returns the folder of the complete result, unless that is sent elsewhere.
-    pub(crate) fn committed(&self) -> Option<&Path> {
+    pub fn committed(&self) -> Option<&Path> {
         self.committed.as_deref()
     }
 
     /// Returns true once the result is complete, wherever it goes from there.
-    pub(crate) fn is_complete(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
         self.complete
     }
 }
 
 /// Returns the output, and keeps files from being put in place as long as the guard lives.
-pub(crate) fn lock() -> MutexGuard<'static, Output> {
+pub fn lock() -> MutexGuard<'static, Output> {
     OUTPUT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Makes an interrupt remove a leftover.
-pub(crate) fn remove_on_interrupt(leftover: Leftover) {
+pub fn remove_on_interrupt(leftover: Leftover) {
     lock().leftovers.push(leftover);
 }
 
 /// Makes an interrupt leave a path alone: it is gone, or in place.
-pub(crate) fn keep_on_interrupt(path: &Path) {
+pub fn keep_on_interrupt(path: &Path) {
     lock().leftovers.retain(|leftover| leftover.path() != path);
 }
 
@@ -81,7 +81,7 @@ pub(crate) fn keep_on_interrupt(path: &Path) {
 ///
 /// # Errors
 /// Those of `put`; the output is not complete then.
-pub(crate) fn commit(
+pub fn commit(
     target: &Path,
     staged: &Path,
     put: impl FnOnce() -> Result<(), Failure>,
@@ -95,6 +95,6 @@ pub(crate) fn commit(
 }
 
 /// Takes note that the complete result is sent elsewhere and is not kept in its folder.
-pub(crate) fn send_elsewhere() {
+pub fn send_elsewhere() {
     lock().committed = None;
 }

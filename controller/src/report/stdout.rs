@@ -8,12 +8,12 @@ use stagger_engine::printable::{printable, printable_json};
 use crate::failure::Failure;
 
 /// Prints a text, with its control characters shown instead of obeyed.
-pub(crate) fn print(text: &str) -> Result<(), Failure> {
+pub fn print(text: &str) -> Result<(), Failure> {
     print_coloured(&printable(text))
 }
 
 /// Prints a text that holds the colours of a picture, whose words were made printable before.
-pub(crate) fn print_coloured(text: &str) -> Result<(), Failure> {
+pub fn print_coloured(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::print_to_stdout(&error)),
@@ -22,18 +22,18 @@ pub(crate) fn print_coloured(text: &str) -> Result<(), Failure> {
 }
 
 /// Prints one line of JSON.
-pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+pub fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     print(&json_line(value)?)
 }
 
 /// One line of JSON.
-pub(crate) fn json_line(value: &impl Serialize) -> Result<String, Failure> {
+pub fn json_line(value: &impl Serialize) -> Result<String, Failure> {
     serde_json::to_string(value)
         .map(|line| printable_json(&line).into_owned() + "\n")
         .map_err(|error| Failure::failed(format!("can't write the result as JSON: {error}")))
 }
 
 /// Writes a line to standard error, with its control characters shown instead of obeyed; there is nobody to tell if that fails.
-pub(crate) fn tell(line: &str) {
+pub fn tell(line: &str) {
     let _ = writeln!(io::stderr(), "{}", printable(line));
 }

@@ -20,10 +20,10 @@ use stagger_engine::result::{Aggte, AttGt, Balance, Num, Overlap, SavedResult};
 use stagger_estimator::label::precise;
 
 /// Key under which a Parquet file of draws names the run that it belongs to.
-pub(crate) const RUN_KEY: &str = "stagger.run";
+pub const RUN_KEY: &str = "stagger.run";
 
 /// ATT(g,t) as CSV.
-pub(crate) fn cells_csv(cells: &AttGt, out: &mut dyn Write) -> io::Result<()> {
+pub fn cells_csv(cells: &AttGt, out: &mut dyn Write) -> io::Result<()> {
     let labelled = !cells.group_label.is_empty();
     let more = if labelled { ",group_label,time_label" } else { "" };
     writeln!(out, "group,time,post,att,se,lci,uci,reason{more}")?;
@@ -46,7 +46,7 @@ pub(crate) fn cells_csv(cells: &AttGt, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// An aggregation as CSV: the overall effect first, then one line an event time, group or period.
-pub(crate) fn aggregation_csv(aggte: &Aggte, out: &mut dyn Write) -> io::Result<()> {
+pub fn aggregation_csv(aggte: &Aggte, out: &mut dyn Write) -> io::Result<()> {
     let labelled = !aggte.egt_label.is_empty();
     let (more, none) = if labelled { (",egt_label", ",") } else { ("", "") };
     writeln!(out, "type,overall,egt,att,se,lci,uci,reason{more}")?;
@@ -80,7 +80,7 @@ fn csv_label(number: Num) -> String {
 }
 
 /// Propensity scores as CSV: one line a score and side, with its quantiles.
-pub(crate) fn overlap_csv(all: &[Overlap], out: &mut dyn Write) -> io::Result<()> {
+pub fn overlap_csv(all: &[Overlap], out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "group,controls,period,side,n,trimmed,min,q01,q05,q25,q50,q75,q95,q99,max")?;
     for o in all {
         let period = o.period.map(csv_label).unwrap_or_default();
@@ -101,7 +101,7 @@ pub(crate) fn overlap_csv(all: &[Overlap], out: &mut dyn Write) -> io::Result<()
 }
 
 /// Balance as CSV: one line a comparison and covariate.
-pub(crate) fn balance_csv(all: &[Balance], out: &mut dyn Write) -> io::Result<()> {
+pub fn balance_csv(all: &[Balance], out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "group,time,controls,period,covariate,before,after")?;
     for b in all {
         let period = b.period.map(csv_label).unwrap_or_default();
@@ -131,7 +131,7 @@ fn csv_text(text: &str) -> String {
 }
 
 /// ATT(g,t) as Parquet.
-pub(crate) fn cells_parquet(cells: &AttGt, file: File) -> Result<File, ParquetError> {
+pub fn cells_parquet(cells: &AttGt, file: File) -> Result<File, ParquetError> {
     let numbers = |values: &[Num]| -> ArrayRef {
         Arc::new(values.iter().map(|value| Some(value.0).filter(|x| x.is_finite())).collect::<Float64Array>())
     };
@@ -154,7 +154,7 @@ pub(crate) fn cells_parquet(cells: &AttGt, file: File) -> Result<File, ParquetEr
 }
 
 /// The draws as Parquet, one row a draw and one column an extended column.
-pub(crate) fn draws_parquet(saved: &SavedResult, draws: &Mat<f64>, file: File) -> Result<File, ParquetError> {
+pub fn draws_parquet(saved: &SavedResult, draws: &Mat<f64>, file: File) -> Result<File, ParquetError> {
     let names = extended_names(saved);
     if names.len() != draws.ncols() {
         return Err(ParquetError::General(format!(
@@ -192,7 +192,7 @@ fn write_parquet(
 }
 
 /// Names of the extended columns: ones, cohort shares, cells.
-pub(crate) fn extended_names(saved: &SavedResult) -> Vec<String> {
+pub fn extended_names(saved: &SavedResult) -> Vec<String> {
     let cells = &saved.result.att_gt;
     let exact = |label: &Num| format!("{}", label.0 + 0.0);
     let shares = saved.extended.groups.iter().map(|group| format!("share_{}", exact(group)));
@@ -201,7 +201,7 @@ pub(crate) fn extended_names(saved: &SavedResult) -> Vec<String> {
 }
 
 /// What draws and result of one run have in common and those of another run do not.
-pub(crate) fn fingerprint(saved: &SavedResult) -> String {
+pub fn fingerprint(saved: &SavedResult) -> String {
     serde_json::json!({
         "spec": saved.extended.spec,
         "n": saved.result.n,
@@ -212,7 +212,7 @@ pub(crate) fn fingerprint(saved: &SavedResult) -> String {
 }
 
 /// A Parquet error in the words of the file's trouble, if it was one of input or output.
-pub(crate) fn as_io(path: &Path, error: ParquetError) -> io::Error {
+pub fn as_io(path: &Path, error: ParquetError) -> io::Error {
     match error {
         ParquetError::External(source) => match source.downcast::<io::Error>() {
             Ok(source) => *source,

@@ -16,23 +16,23 @@ const STD_ERROR: &str = "Std. Error";
 
 /// One line of a table of estimates.
 #[derive(Clone, Debug)]
-pub(crate) struct Row {
+pub struct Row {
     /// What is estimated: group and time, event time, or the aggregation.
-    pub(crate) keys: Vec<String>,
+    pub keys: Vec<String>,
     /// Estimate, standard error, and both ends of the band.
-    pub(crate) numbers: [f64; 4],
+    pub numbers: [f64; 4],
     /// Said behind the line.
-    pub(crate) note: String,
+    pub note: String,
 }
 
 impl Row {
     /// A line from the result's numbers: estimate, standard error, both ends of the band.
-    pub(crate) fn new(keys: Vec<String>, numbers: [Num; 4]) -> Self {
+    pub fn new(keys: Vec<String>, numbers: [Num; 4]) -> Self {
         Self { keys, numbers: numbers.map(|number| number.0), note: String::new() }
     }
 
     /// The same with a remark.
-    pub(crate) fn noted(self, note: impl Into<String>) -> Self {
+    pub fn noted(self, note: impl Into<String>) -> Self {
         Self { note: note.into(), ..self }
     }
 
@@ -45,19 +45,19 @@ impl Row {
 
 /// A table of estimates with their standard errors and bands.
 #[derive(Clone, Debug)]
-pub(crate) struct Table<'a> {
+pub struct Table<'a> {
     /// Headings of the keys.
-    pub(crate) keys: &'a [&'a str],
+    pub keys: &'a [&'a str],
     /// Heading of the estimates.
-    pub(crate) estimate: &'a str,
+    pub estimate: &'a str,
     /// Heading over both ends of the band.
-    pub(crate) band: String,
-    pub(crate) rows: Vec<Row>,
+    pub band: String,
+    pub rows: Vec<Row>,
 }
 
 impl Table<'_> {
     /// The table's lines.
-    pub(crate) fn render(&self) -> String {
+    pub fn render(&self) -> String {
         let decimals = decimals(&self.rows);
         let cells: Vec<[String; 4]> =
             self.rows.iter().map(|row| row.numbers.map(|x| shown(x, decimals))).collect();
@@ -99,7 +99,7 @@ impl Table<'_> {
 }
 
 /// A table of texts: the first `left` columns are words, the others numbers.
-pub(crate) fn columns(headings: &[&str], left: usize, rows: &[Vec<String>]) -> String {
+pub fn columns(headings: &[&str], left: usize, rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
         cells.chain([headings[column].chars().count()]).max().unwrap_or(0)
@@ -159,27 +159,27 @@ pub(super) fn shown(value: f64, decimals: Option<usize>) -> String {
 }
 
 /// A period, group or event time as people write it.
-pub(crate) fn label(value: Num) -> String {
+pub fn label(value: Num) -> String {
     label::label(value.0)
 }
 
 /// The labels of one table, with the decimals that tell them apart.
-pub(crate) fn labels(values: &[Num]) -> Vec<String> {
+pub fn labels(values: &[Num]) -> Vec<String> {
     label::labels(&values.iter().map(|value| value.0).collect::<Vec<f64>>())
 }
 
 /// The periods or groups of one table: as they are written, where they are dates.
-pub(crate) fn written(labels_of: &[String], values: &[Num]) -> Vec<String> {
+pub fn written(labels_of: &[String], values: &[Num]) -> Vec<String> {
     if labels_of.len() == values.len() { labels_of.to_vec() } else { labels(values) }
 }
 
 /// Reasons of what is missing in a table, numbered in the order in which they appear.
 #[derive(Debug, Default)]
-pub(crate) struct Reasons(Vec<String>);
+pub struct Reasons(Vec<String>);
 
 impl Reasons {
     /// The mark of a line with a reason: `(1)`.
-    pub(crate) fn mark(&mut self, reason: &str) -> String {
+    pub fn mark(&mut self, reason: &str) -> String {
         let known = self.0.iter().position(|known| known == reason);
         let place = known.unwrap_or_else(|| {
             self.0.push(reason.to_owned());
@@ -189,23 +189,23 @@ impl Reasons {
     }
 
     /// Every reason behind its mark.
-    pub(crate) fn notes(&self) -> Vec<String> {
+    pub fn notes(&self) -> Vec<String> {
         self.0.iter().enumerate().map(|(place, reason)| format!("({}) {reason}", place + 1)).collect()
     }
 
     /// The lines below a table.
-    pub(crate) fn lines(&self) -> String {
+    pub fn lines(&self) -> String {
         self.notes().iter().map(|note| wrapped("", 4, note)).collect()
     }
 }
 
 /// The period or group of an estimate as it is written; its number where periods are no dates.
-pub(crate) fn label_at(labels: &[String], place: usize, value: Num) -> String {
+pub fn label_at(labels: &[String], place: usize, value: Num) -> String {
     labels.get(place).cloned().unwrap_or_else(|| label(value))
 }
 
 /// A period or cohort of a result as it is written.
-pub(crate) fn period_label(saved: &SavedResult, value: Num) -> String {
+pub fn period_label(saved: &SavedResult, value: Num) -> String {
     match &saved.extended.calendar {
         Some(calendar) if value.0.is_finite() => calendar.label(value.0),
         _ => label(value),
@@ -213,7 +213,7 @@ pub(crate) fn period_label(saved: &SavedResult, value: Num) -> String {
 }
 
 /// A number with a few significant digits, for sentences.
-pub(crate) fn short(value: f64) -> String {
+pub fn short(value: f64) -> String {
     if value.is_nan() {
         return "NA".to_owned();
     }
@@ -225,13 +225,13 @@ pub(crate) fn short(value: f64) -> String {
 }
 
 /// `name  text`, broken at blanks to 80 columns, with the text's lines under each other.
-pub(crate) fn field(name: &str, text: &str) -> String {
+pub fn field(name: &str, text: &str) -> String {
     const NAMES: usize = 20;
     wrapped(&format!("{name:<NAMES$}"), NAMES, text)
 }
 
 /// `lead` and the words of `text`, broken at blanks to 80 columns; later lines are indented.
-pub(crate) fn wrapped(lead: &str, indent: usize, text: &str) -> String {
+pub fn wrapped(lead: &str, indent: usize, text: &str) -> String {
     let mut lines = String::new();
     let mut line = lead.to_owned();
     let mut empty = true;

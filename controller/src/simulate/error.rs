@@ -7,7 +7,7 @@ use parquet::errors::ParquetError;
 
 /// A simulation that wrote nothing.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum SimulateError {
+pub enum SimulateError {
     /// An argument outside its range.
     #[error("{option} is {given} but must be {allowed}")]
     Argument {
@@ -52,12 +52,12 @@ pub(crate) enum SimulateError {
 
 impl SimulateError {
     /// Whether the arguments are at fault (exit status 2) rather than the system (1).
-    pub(crate) fn is_input(&self) -> bool {
+    pub fn is_input(&self) -> bool {
         matches!(self, Self::Argument { .. } | Self::OutKind { .. })
     }
 
     /// What to do about it, for a `hint:` line.
-    pub(crate) fn hint(&self) -> Option<String> {
+    pub fn hint(&self) -> Option<String> {
         match self {
             Self::Argument { hint, .. } => Some((*hint).to_owned()),
             Self::OutKind { .. } => Some("remove it, or give another path with --out".to_owned()),

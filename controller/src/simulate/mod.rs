@@ -30,12 +30,12 @@ use clap::{Args, ValueEnum};
 
 use serde::Serialize;
 
-pub(crate) use error::SimulateError;
-pub(crate) use output::truth_path;
-pub(crate) use write::Written;
+pub use error::SimulateError;
+pub use output::truth_path;
+pub use write::Written;
 
 /// The text in the metadata of every panel file that says who made it: a program that finds it there may replace the file.
-pub(crate) const MARK: &str = "made by stagger; the next one of this name replaces it";
+pub const MARK: &str = "made by stagger; the next one of this name replaces it";
 
 /// Write a synthetic staggered panel as Parquet, with its true effects beside it.
 ///
@@ -48,31 +48,31 @@ pub(crate) const MARK: &str = "made by stagger; the next one of this name replac
 ///   stagger simulate --units 1000000 --periods 10 --cohorts 8 --covariates 4 --out panel.parquet
 #[derive(Args, Clone, Debug, Serialize)]
 #[command(verbatim_doc_comment)]
-pub(crate) struct SimulateArgs {
+pub struct SimulateArgs {
     /// Number of units; the panel has units × periods rows, fewer with --missing-share
     #[arg(long, value_name = "N")]
-    pub(crate) units: u64,
+    pub units: u64,
     /// Number of periods, 2 at least
     #[arg(long, value_name = "T")]
-    pub(crate) periods: u32,
+    pub periods: u32,
     /// Number of treated cohorts, less than the number of periods
     #[arg(long, value_name = "K")]
-    pub(crate) cohorts: u32,
+    pub cohorts: u32,
     /// Number of covariates x1 … xP; 0 for none
     #[arg(long, value_name = "P")]
-    pub(crate) covariates: u32,
+    pub covariates: u32,
     /// Share of units that are never treated, from 0 to below 1
     #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
-    pub(crate) never_share: f64,
+    pub never_share: f64,
     /// Seed; the same seed gives the same rows in every layout
     #[arg(long, default_value_t = 1)]
-    pub(crate) seed: u64,
+    pub seed: u64,
     /// Number of files; above 1, --out is a folder of part-00000.parquet, part-00001.parquet, …
     #[arg(long, value_name = "F", default_value_t = 1)]
-    pub(crate) files: u64,
+    pub files: u64,
     /// Order of the rows
     #[arg(long, value_enum, default_value_t = Layout::Sorted)]
-    pub(crate) layout: Layout,
+    pub layout: Layout,
     /// For triple differences: share of eligible units, between 0 and 1, in a column `partition`
     ///
     /// Eligibility does not depend on the cohort. Only eligible units of treated cohorts have effects, and the true
@@ -80,53 +80,53 @@ pub(crate) struct SimulateArgs {
     /// differences are biased, those of the eligible alone too, and triple differences are not.
     #[arg(long, value_name = "SHARE")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) eligible_share: Option<f64>,
+    pub eligible_share: Option<f64>,
     /// Repeated cross sections: every row is another unit, in every period --units of the same population; no `id`
     #[arg(long)]
     #[serde(skip_serializing_if = "is_off")]
-    pub(crate) cross_sections: bool,
+    pub cross_sections: bool,
     /// Unbalanced panel: every row is left out with this probability, from 0 to below 1
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     #[serde(skip_serializing_if = "is_zero")]
-    pub(crate) missing_share: f64,
+    pub missing_share: f64,
     /// Value of `time` in the first period, for example 2004
     #[arg(long, value_name = "TIME", default_value_t = 1, allow_negative_numbers = true)]
-    pub(crate) first_period: i32,
+    pub first_period: i32,
     /// Number of clusters, which share a random level and trend [default: one for every 50 units]
     #[arg(long, value_name = "C")]
-    pub(crate) clusters: Option<u32>,
+    pub clusters: Option<u32>,
     /// Let the covariates change from period to period
     #[arg(long)]
-    pub(crate) time_varying_covariates: bool,
+    pub time_varying_covariates: bool,
     /// Effect of treatment on the first cohort in its first period; it grows by as much every period
     #[arg(long, value_name = "SIZE", default_value_t = 1.0, allow_negative_numbers = true)]
-    pub(crate) effect: f64,
+    pub effect: f64,
     /// Standard deviation of the outcome's noise; 0 for none
     #[arg(long, value_name = "SD", default_value_t = 1.0)]
-    pub(crate) noise: f64,
+    pub noise: f64,
     /// Rows of a row group, rounded down to whole units in the sorted layout [default: 131072, fewer with very many covariates]
     #[arg(long, value_name = "R")]
-    pub(crate) row_group_rows: Option<u64>,
+    pub row_group_rows: Option<u64>,
     /// Compression of the files
     #[arg(long, value_enum, default_value_t = Compression::Zstd)]
-    pub(crate) compression: Compression,
+    pub compression: Compression,
     /// Type of the id column: 1, 2, … or u0000000001, u0000000002, …
     #[arg(long, value_enum, default_value_t = IdType::Int)]
-    pub(crate) id_type: IdType,
+    pub id_type: IdType,
     /// Where to write, for example panel.parquet
     #[arg(long, value_name = "PATH")]
     #[serde(skip)]
-    pub(crate) out: PathBuf,
+    pub out: PathBuf,
     /// Replace a file that another program wrote
     #[arg(long)]
     #[serde(skip)]
-    pub(crate) force: bool,
+    pub force: bool,
 }
 
 /// Order of the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Layout {
+pub enum Layout {
     /// By id, then time; files hold whole units
     Sorted,
     /// In no order
@@ -138,7 +138,7 @@ pub(crate) enum Layout {
 /// Compression of the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Compression {
+pub enum Compression {
     /// Zstandard, level 1
     Zstd,
     /// Snappy
@@ -150,7 +150,7 @@ pub(crate) enum Compression {
 /// Type of the id column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum IdType {
+pub enum IdType {
     /// 64-bit integers from 1
     Int,
     /// Strings
@@ -316,7 +316,7 @@ fn is_zero(share: &f64) -> bool {
 ///
 /// # Errors
 /// Arguments that contradict each other, and files that can't be written.
-pub(crate) fn simulate(args: &SimulateArgs) -> Result<Written, SimulateError> {
+pub fn simulate(args: &SimulateArgs) -> Result<Written, SimulateError> {
     args.check()?;
     let order = layout::Order::new(args);
     let row_groups =

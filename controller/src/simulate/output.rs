@@ -157,7 +157,7 @@ impl Drop for Output {
 }
 
 /// `panel.parquet` → `panel.truth.json`, beside the panel so that a folder holds nothing but the panel.
-pub(crate) fn truth_path(out: &Path) -> PathBuf {
+pub fn truth_path(out: &Path) -> PathBuf {
     let stem =
         if out.extension().is_some_and(|extension| extension == "parquet") { out.file_stem() } else { None };
     let mut name = stem.or(out.file_name()).unwrap_or_default().to_owned();

@@ -31,11 +31,11 @@ const BUFFER_BYTES: usize = 1 << 20;
 
 /// The size of a panel that was written.
 #[derive(Debug)]
-pub(crate) struct Written {
+pub struct Written {
     /// Bytes of all its files.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
     /// Rows, without those that are missing.
-    pub(crate) rows: u64,
+    pub rows: u64,
     /// Counts of units and rows, for the true effects.
     pub(super) tally: Tally,
 }

@@ -11,7 +11,7 @@ use crate::view::RunView;
 
 /// The panes that fill the screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Tab {
+pub enum Tab {
     Overview,
     Stages,
     Cells,
@@ -24,7 +24,7 @@ pub(crate) enum Tab {
 }
 
 impl Tab {
-    pub(crate) const ALL: [Self; 9] = [
+    pub const ALL: [Self; 9] = [
         Self::Overview,
         Self::Stages,
         Self::Cells,
@@ -36,7 +36,7 @@ impl Tab {
         Self::Estimates,
     ];
 
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Overview => "Overview",
             Self::Stages => "Stages",
@@ -51,7 +51,7 @@ impl Tab {
     }
 
     /// What its rows can be sorted by.
-    pub(crate) fn orders(self) -> &'static [&'static str] {
+    pub fn orders(self) -> &'static [&'static str] {
         match self {
             Self::Tasks => &["start", "seconds", "task", "outcome"],
             Self::Stages => &["order", "seconds", "failures"],
@@ -64,7 +64,7 @@ impl Tab {
 
 /// What stands in front.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Popup {
+pub enum Popup {
     Help,
     /// Whether to leave a run under way: detach or cancel.
     Leave,
@@ -73,7 +73,7 @@ pub(crate) enum Popup {
 
 /// What the run can be asked for from here.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Mode {
+pub enum Mode {
     /// A run of this process, on workers: it pauses, retries, is cancelled.
     Run,
     /// A run of this process alone: it can only be ended.
@@ -86,7 +86,7 @@ pub(crate) enum Mode {
 
 /// What the terminal's owner has to do after an input.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Effect {
+pub enum Effect {
     None,
     /// Leaves; the screen stays as it is if asked.
     Quit {
@@ -107,38 +107,38 @@ pub(crate) enum Effect {
 
 /// The dashboard.
 #[derive(Clone, Debug)]
-pub(crate) struct App {
+pub struct App {
     live: RunView,
     /// What was shown when it was frozen.
     frozen: Option<Box<(RunView, f64)>>,
     /// Now, seconds since 1970: of the run, in a replay.
-    pub(crate) now: f64,
-    pub(crate) theme: Theme,
-    pub(crate) mode: Mode,
-    pub(crate) tab: Tab,
-    pub(crate) popup: Option<Popup>,
+    pub now: f64,
+    pub theme: Theme,
+    pub mode: Mode,
+    pub tab: Tab,
+    pub popup: Option<Popup>,
     /// Row that is chosen, by tab.
     rows: [usize; Tab::ALL.len()],
     /// First column shown, by tab.
     columns: [usize; Tab::ALL.len()],
     orders: [usize; Tab::ALL.len()],
-    pub(crate) reverse: bool,
-    pub(crate) filter: String,
+    pub reverse: bool,
+    pub filter: String,
     /// The filter is being typed.
-    pub(crate) typing: bool,
-    pub(crate) errors_only: bool,
+    pub typing: bool,
+    pub errors_only: bool,
     /// Specification shown.
     spec: usize,
     /// Seconds that the task stream spans; all without.
-    pub(crate) zoom: Option<f64>,
-    pub(crate) paused: bool,
-    pub(crate) cancelling: bool,
+    pub zoom: Option<f64>,
+    pub paused: bool,
+    pub cancelling: bool,
     /// What was said last in answer to a key.
-    pub(crate) said: Option<String>,
+    pub said: Option<String>,
 }
 
 impl App {
-    pub(crate) fn new(view: RunView, theme: Theme, mode: Mode) -> Self {
+    pub fn new(view: RunView, theme: Theme, mode: Mode) -> Self {
         Self {
             live: view,
             frozen: None,
@@ -163,25 +163,25 @@ impl App {
     }
 
     /// Takes an event of the run.
-    pub(crate) fn event(&mut self, at: f64, event: &RunEvent) {
+    pub fn event(&mut self, at: f64, event: &RunEvent) {
         self.live.update(at, event);
         self.now = self.now.max(at);
     }
 
     /// Shows another state of the run: a replay that went back.
-    pub(crate) fn replace(&mut self, view: RunView, now: f64) {
+    pub fn replace(&mut self, view: RunView, now: f64) {
         (self.live, self.now) = (view, now);
     }
 
     /// What is shown, and when it was so.
-    pub(crate) fn shown(&self) -> (&RunView, f64) {
+    pub fn shown(&self) -> (&RunView, f64) {
         match &self.frozen {
             Some(frozen) => (&frozen.0, frozen.1),
             None => (&self.live, self.now),
         }
     }
 
-    pub(crate) fn is_frozen(&self) -> bool {
+    pub fn is_frozen(&self) -> bool {
         self.frozen.is_some()
     }
 
@@ -190,26 +190,26 @@ impl App {
     }
 
     /// The row that is chosen in the tab shown.
-    pub(crate) fn row(&self) -> usize {
+    pub fn row(&self) -> usize {
         self.rows[self.index()]
     }
 
-    pub(crate) fn column(&self) -> usize {
+    pub fn column(&self) -> usize {
         self.columns[self.index()]
     }
 
     /// What the rows of a tab are sorted by.
-    pub(crate) fn order(&self, tab: Tab) -> usize {
+    pub fn order(&self, tab: Tab) -> usize {
         self.orders[tab as usize]
     }
 
     /// The specification shown, by its place.
-    pub(crate) fn spec(&self) -> usize {
+    pub fn spec(&self) -> usize {
         self.spec.min(self.shown().0.specs.len().saturating_sub(1))
     }
 
     /// Whether a text passes the filter.
-    pub(crate) fn passes(&self, text: &str) -> bool {
+    pub fn passes(&self, text: &str) -> bool {
         let (wanted, inverse) = match self.filter.strip_prefix('!') {
             Some(rest) => (rest, true),
             None => (self.filter.as_str(), false),
@@ -229,7 +229,7 @@ impl App {
     }
 
     /// A key was pressed, on a screen of this size.
-    pub(crate) fn key(&mut self, event: KeyEvent, area: Rect) -> Effect {
+    pub fn key(&mut self, event: KeyEvent, area: Rect) -> Effect {
         if event.kind == KeyEventKind::Release {
             return Effect::None;
         }
@@ -404,7 +404,7 @@ impl App {
     }
 
     /// The mouse did something, on a screen of this size.
-    pub(crate) fn mouse(&mut self, event: MouseEvent, area: Rect) -> Effect {
+    pub fn mouse(&mut self, event: MouseEvent, area: Rect) -> Effect {
         let at = Position { x: event.column, y: event.row };
         match event.kind {
             MouseEventKind::ScrollUp => self.move_row(-3),

@@ -4,7 +4,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 /// What a key asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Action {
+pub enum Action {
     Quit,
     QuitKeepScreen,
     Help,
@@ -36,16 +36,16 @@ pub(crate) enum Action {
 }
 
 /// A line of the help: the keys, what they do, what they ask for.
-pub(crate) struct Binding {
-    pub(crate) keys: &'static [Key],
-    pub(crate) shown: &'static str,
-    pub(crate) does: &'static str,
-    pub(crate) action: Action,
+pub struct Binding {
+    pub keys: &'static [Key],
+    pub shown: &'static str,
+    pub does: &'static str,
+    pub action: Action,
 }
 
 /// A key by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Key {
+pub enum Key {
     Char(char),
     Ctrl(char),
     Code(KeyCode),
@@ -72,7 +72,7 @@ macro_rules! bind {
 }
 
 /// Every key; digits choose tabs and are handled beside it.
-pub(crate) const BINDINGS: &[Binding] = &[
+pub const BINDINGS: &[Binding] = &[
     bind!([Key::Code(KeyCode::Tab)], "Tab", "next pane", Action::NextTab),
     bind!([Key::Code(KeyCode::BackTab)], "Shift-Tab", "pane before", Action::PreviousTab),
     bind!([Key::Code(KeyCode::Up), Key::Char('k')], "up k", "line up", Action::Up),
@@ -103,7 +103,7 @@ pub(crate) const BINDINGS: &[Binding] = &[
 ];
 
 /// What a key asks for.
-pub(crate) fn action(event: KeyEvent) -> Option<Action> {
+pub fn action(event: KeyEvent) -> Option<Action> {
     if let KeyCode::Char(digit @ '1'..='9') = event.code {
         return Some(Action::Tab(digit as usize - '1' as usize));
     }

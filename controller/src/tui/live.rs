@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How somebody left the dashboard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Left {
+pub enum Left {
     /// The run was over, or was cancelled.
     Closed,
     /// The run goes on without it.
@@ -45,20 +45,20 @@ enum Message {
 }
 
 /// A dashboard that is open.
-pub(crate) struct Dashboard {
+pub struct Dashboard {
     sender: Mutex<Sender<Message>>,
     thread: JoinHandle<Left>,
 }
 
 /// Seconds since 1970.
-pub(crate) fn unix() -> f64 {
+pub fn unix() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
 impl Dashboard {
     /// Opens the dashboard of a run with a past, if it has one. `signal` pauses and stops a run that can be; `interrupt` ends the process of one
     /// that can't.
-    pub(crate) fn open(
+    pub fn open(
         name: &str,
         theme: Theme,
         signal: Option<Signal>,
@@ -83,7 +83,7 @@ impl Dashboard {
     }
 
     /// Takes an event of this moment. Never waits for the screen.
-    pub(crate) fn observe(&self, event: &RunEvent) {
+    pub fn observe(&self, event: &RunEvent) {
         self.send(Message::Event(unix(), Box::new(event.clone())));
     }
 
@@ -93,17 +93,17 @@ impl Dashboard {
     }
 
     /// Whether it was left while the run goes on.
-    pub(crate) fn is_left(&self) -> bool {
+    pub fn is_left(&self) -> bool {
         self.thread.is_finished() || closes()
     }
 
     /// The run has ended.
-    pub(crate) fn ended(&self, failed: bool) {
+    pub fn ended(&self, failed: bool) {
         self.send(Message::Ended { failed });
     }
 
     /// Stays open until somebody leaves.
-    pub(crate) fn wait(self) -> Left {
+    pub fn wait(self) -> Left {
         // Reading from a terminal that is gone may never return: such a thread is not waited for.
         let mut patience = PATIENCE;
         while !self.thread.is_finished() {

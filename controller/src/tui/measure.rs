@@ -60,7 +60,7 @@ fn enlarged(events: Recording) -> Recording {
 }
 
 /// A table of times from a key to its frame, and of what ten frames a second take.
-pub(crate) fn measure(events: Recording) -> Result<String, Failure> {
+pub fn measure(events: Recording) -> Result<String, Failure> {
     let events = enlarged(events);
     let tasks = events.iter().filter(|(_, event)| matches!(event, RunEvent::Done(_))).count();
     let mut out = format!(

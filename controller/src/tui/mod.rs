@@ -17,9 +17,9 @@ mod terminal;
 mod tests;
 mod theme;
 
-pub(crate) use live::{Dashboard, Left, unix};
-pub(crate) use measure::measure;
-pub(crate) use picture::picture;
-pub(crate) use replay::{follow, play};
-pub(crate) use terminal::{close, is_open, restore, restore_on_panic};
-pub(crate) use theme::Theme;
+pub use live::{Dashboard, Left, unix};
+pub use measure::measure;
+pub use picture::picture;
+pub use replay::{follow, play};
+pub use terminal::{close, is_open, restore, restore_on_panic};
+pub use theme::Theme;

@@ -24,7 +24,7 @@ const GROUND: &str = "#15181e";
 const INK: &str = "#d8dce3";
 
 /// The dashboard as a recording shows it at a share of its time, `columns` × `rows` characters, on the pane of this number.
-pub(crate) fn picture(
+pub fn picture(
     name: &str,
     events: Recording,
     share: f64,

@@ -20,7 +20,7 @@ use crate::view::RunView;
 const LONGEST: f64 = 60.0;
 
 /// A speed at which a run of so many seconds is over soon.
-pub(crate) fn speed_for(seconds: f64) -> f64 {
+pub fn speed_for(seconds: f64) -> f64 {
     let mut speed = 1.0;
     while seconds / speed > LONGEST {
         speed *= 2.0;
@@ -75,7 +75,7 @@ impl Player {
 }
 
 /// Plays a recording on the terminal until somebody leaves.
-pub(crate) fn play(
+pub fn play(
     name: &str,
     events: Recording,
     theme: Theme,
@@ -106,7 +106,7 @@ pub(crate) fn play(
 }
 
 /// Follows a run of another process; `cancel` asks its controller to stop.
-pub(crate) fn follow(
+pub fn follow(
     name: &str,
     theme: Theme,
     news: &Receiver<(f64, RunEvent)>,

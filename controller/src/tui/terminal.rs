@@ -18,13 +18,13 @@ use stagger_engine::printable::printable;
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// The terminal, while it is ours.
-pub(crate) struct Screen {
-    pub(crate) terminal: ratatui::Terminal<CrosstermBackend<Stderr>>,
+pub struct Screen {
+    pub terminal: ratatui::Terminal<CrosstermBackend<Stderr>>,
 }
 
 impl Screen {
     /// Takes the terminal.
-    pub(crate) fn take() -> io::Result<Self> {
+    pub fn take() -> io::Result<Self> {
         enable_raw_mode()?;
         TAKEN.store(true, Ordering::SeqCst);
         let entered = execute!(io::stderr(), EnterAlternateScreen, EnableMouseCapture, Hide);
@@ -39,7 +39,7 @@ impl Screen {
     }
 
     /// Gives it back, and leaves behind what is shown last, if asked.
-    pub(crate) fn leave(mut self, keep: bool, draw: impl FnOnce(&mut Frame<'_>)) {
+    pub fn leave(mut self, keep: bool, draw: impl FnOnce(&mut Frame<'_>)) {
         let last = if keep { self.terminal.draw(draw).ok().map(|frame| text(frame.buffer)) } else { None };
         drop(self);
         if let Some(text) = last {
@@ -58,7 +58,7 @@ impl Drop for Screen {
 static CLOSE: AtomicBool = AtomicBool::new(false);
 
 /// Has the dashboard close.
-pub(crate) fn close() {
+pub fn close() {
     CLOSE.store(true, Ordering::SeqCst);
 }
 
@@ -68,12 +68,12 @@ pub(super) fn closes() -> bool {
 }
 
 /// Whether the terminal is ours.
-pub(crate) fn is_open() -> bool {
+pub fn is_open() -> bool {
     TAKEN.load(Ordering::SeqCst)
 }
 
 /// Gives the terminal back, if it is ours: called twice it does nothing the second time.
-pub(crate) fn restore() {
+pub fn restore() {
     if TAKEN.swap(false, Ordering::SeqCst) {
         // Nothing better can be done about a terminal that takes no orders.
         let _ = execute!(io::stderr(), DisableMouseCapture, LeaveAlternateScreen, Show);
@@ -83,7 +83,7 @@ pub(crate) fn restore() {
 
 /// Gives the terminal back before a panic is reported from now on, so that its message lands on a screen that shows it. A panic is left
 /// alone where `is_caught` returns true.
-pub(crate) fn restore_on_panic(is_caught: fn() -> bool) {
+pub fn restore_on_panic(is_caught: fn() -> bool) {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         if is_caught() {
@@ -95,7 +95,7 @@ pub(crate) fn restore_on_panic(is_caught: fn() -> bool) {
 }
 
 /// What is on a screen, line by line, without the blanks at their ends.
-pub(crate) fn text(buffer: &Buffer) -> String {
+pub fn text(buffer: &Buffer) -> String {
     let area = buffer.area;
     let line = |y: u16| {
         let cells = (area.x..area.right()).map(|x| buffer[(x, y)].symbol());

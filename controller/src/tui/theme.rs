@@ -8,7 +8,7 @@ use crate::view::{CellState, Level, Outcome, Span};
 
 /// How many colours the terminal has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Colors {
+pub enum Colors {
     /// None: signs and weight alone.
     None,
     /// The terminal's own sixteen.
@@ -37,15 +37,15 @@ const STAGES: [Hue; 7] = [SKY, ORANGE, GREEN, PURPLE, BLUE, YELLOW, VERMILION];
 
 /// Colours and signs of a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Theme {
-    pub(crate) colors: Colors,
+pub struct Theme {
+    pub colors: Colors,
     /// Only characters that every terminal has.
-    pub(crate) ascii: bool,
+    pub ascii: bool,
 }
 
 impl Theme {
     /// What the environment says of the terminal (no-color.org; `COLORTERM`, `TERM`, locale).
-    pub(crate) fn detect(get: impl Fn(&str) -> Option<String>) -> Self {
+    pub fn detect(get: impl Fn(&str) -> Option<String>) -> Self {
         let said = |name: &str| get(name).filter(|value| !value.is_empty());
         let term = said("TERM").unwrap_or_default();
         let colors = if said("NO_COLOR").is_some() || term == "dumb" {
@@ -72,41 +72,41 @@ impl Theme {
         }
     }
 
-    pub(crate) fn good(self) -> Style {
+    pub fn good(self) -> Style {
         self.hue(GREEN)
     }
 
-    pub(crate) fn warning(self) -> Style {
+    pub fn warning(self) -> Style {
         self.hue(ORANGE).add_modifier(Modifier::BOLD)
     }
 
-    pub(crate) fn bad(self) -> Style {
+    pub fn bad(self) -> Style {
         self.hue(VERMILION).add_modifier(Modifier::BOLD)
     }
 
-    pub(crate) fn accent(self) -> Style {
+    pub fn accent(self) -> Style {
         self.hue(SKY)
     }
 
     /// What is there but matters less.
-    pub(crate) fn faint(self) -> Style {
+    pub fn faint(self) -> Style {
         match self.colors {
             Colors::None => Style::new().add_modifier(Modifier::DIM),
             _ => self.hue(GREY),
         }
     }
 
-    pub(crate) fn title(self) -> Style {
+    pub fn title(self) -> Style {
         Style::new().add_modifier(Modifier::BOLD)
     }
 
     /// The pane or row that has the keys.
-    pub(crate) fn chosen(self) -> Style {
+    pub fn chosen(self) -> Style {
         Style::new().add_modifier(Modifier::REVERSED)
     }
 
     /// A colour of a chart.
-    pub(crate) fn ink(self, ink: Ink) -> Style {
+    pub fn ink(self, ink: Ink) -> Style {
         match ink {
             Ink::Black | Ink::White => Style::new(),
             Ink::Grey | Ink::Pale => self.faint(),
@@ -121,17 +121,17 @@ impl Theme {
     }
 
     /// A stage, by its place in the run.
-    pub(crate) fn stage(self, index: usize) -> Style {
+    pub fn stage(self, index: usize) -> Style {
         self.hue(STAGES[index % STAGES.len()])
     }
 
     /// The sign of a stage: its letter, so that stages are told apart without colour.
-    pub(crate) fn stage_sign(self, name: &str) -> char {
+    pub fn stage_sign(self, name: &str) -> char {
         name.chars().find(char::is_ascii_alphabetic).unwrap_or('?')
     }
 
     /// How an attempt looks in its lane.
-    pub(crate) fn span(self, span: &Span, name: &str) -> (char, Style) {
+    pub fn span(self, span: &Span, name: &str) -> (char, Style) {
         let stage = self.stage(span.stage);
         let pick = |plain: char, fine: char| if self.ascii { plain } else { fine };
         match span.outcome {
@@ -149,7 +149,7 @@ impl Theme {
     }
 
     /// How a cell looks in the grid.
-    pub(crate) fn cell(self, cell: CellState) -> (&'static str, Style) {
+    pub fn cell(self, cell: CellState) -> (&'static str, Style) {
         let pick = |plain: &'static str, fine: &'static str| if self.ascii { plain } else { fine };
         match cell {
             CellState::Pending => (pick(".", "·"), self.faint()),
@@ -166,7 +166,7 @@ impl Theme {
         }
     }
 
-    pub(crate) fn level(self, level: Level) -> (&'static str, Style) {
+    pub fn level(self, level: Level) -> (&'static str, Style) {
         match level {
             Level::Info => (" ", Style::new()),
             Level::Warning => ("!", self.warning()),
@@ -175,14 +175,14 @@ impl Theme {
     }
 
     /// A bar of `width` characters, `share` of it full.
-    pub(crate) fn bar(self, share: f64, width: usize) -> String {
+    pub fn bar(self, share: f64, width: usize) -> String {
         let full = (share.clamp(0.0, 1.0) * width as f64).round() as usize;
         let (on, off) = if self.ascii { ("#", "-") } else { ("█", "░") };
         on.repeat(full) + &off.repeat(width - full)
     }
 
     /// Heights of a row of values, against the largest one.
-    pub(crate) fn sparkline(self, values: &[f64], most: f64) -> String {
+    pub fn sparkline(self, values: &[f64], most: f64) -> String {
         let signs: &[char] = if self.ascii {
             &[' ', '.', ':', '-', '=', '+', '*', '#']
         } else {

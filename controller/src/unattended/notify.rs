@@ -14,13 +14,13 @@ const SUBJECT: usize = 100;
 
 /// What is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Notice {
+pub struct Notice {
     /// The run.
-    pub(crate) run: String,
+    pub run: String,
     /// `finished`, `failed`, `stopped`.
-    pub(crate) state: &'static str,
+    pub state: &'static str,
     /// More, a fact a line.
-    pub(crate) lines: Vec<String>,
+    pub lines: Vec<String>,
 }
 
 impl Notice {
@@ -39,7 +39,7 @@ impl Notice {
 
 /// A topic.
 #[derive(Debug)]
-pub(crate) struct Sns {
+pub struct Sns {
     client: Client,
     topic: String,
 }
@@ -49,7 +49,7 @@ impl Sns {
     ///
     /// # Errors
     /// A text that is no ARN of a topic.
-    pub(crate) fn open(topic: &str) -> Result<Self, Failure> {
+    pub fn open(topic: &str) -> Result<Self, Failure> {
         check(topic)?;
         check_environment().map_err(EngineError::from)?;
         let runtime = runtime().map_err(EngineError::from)?;
@@ -58,7 +58,7 @@ impl Sns {
     }
 
     /// The same with these credentials.
-    pub(crate) fn new(shared: &SdkConfig, topic: &str) -> Self {
+    pub fn new(shared: &SdkConfig, topic: &str) -> Self {
         Self { client: Client::new(shared), topic: topic.to_owned() }
     }
 
@@ -66,7 +66,7 @@ impl Sns {
     ///
     /// # Errors
     /// A topic that is not there, or may not be used.
-    pub(crate) fn send(&self, notice: &Notice) -> Result<(), Failure> {
+    pub fn send(&self, notice: &Notice) -> Result<(), Failure> {
         let call =
             self.client.publish().topic_arn(&self.topic).subject(notice.subject()).message(notice.text());
         let sent = runtime().map_err(EngineError::from)?.block_on(call.send());
@@ -77,7 +77,7 @@ impl Sns {
     ///
     /// # Errors
     /// A topic that is not there, or a service that can't be reached.
-    pub(crate) fn find(&self) -> Result<(), Failure> {
+    pub fn find(&self) -> Result<(), Failure> {
         let call = self.client.get_topic_attributes().topic_arn(&self.topic);
         match runtime().map_err(EngineError::from)?.block_on(call.send()) {
             Ok(_) => Ok(()),
@@ -108,7 +108,7 @@ fn is_denied(code: Option<&str>) -> bool {
 }
 
 /// Refuses what is no ARN of a topic, before a run that would end without a word.
-pub(crate) fn check(topic: &str) -> Result<(), Failure> {
+pub fn check(topic: &str) -> Result<(), Failure> {
     let parts: Vec<&str> = topic.split(':').collect();
     match parts.as_slice() {
         ["arn", _, "sns", region, account, name]

@@ -5,7 +5,7 @@ use stagger_engine::result::Num;
 
 /// Where a cell is.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum CellState {
+pub enum CellState {
     /// No stage has begun that goes into it.
     Pending,
     /// Its sums are being added.
@@ -24,7 +24,7 @@ pub(crate) enum CellState {
 
 impl CellState {
     /// −1, 0 or 1: the sign of an effect whose band leaves out zero.
-    pub(crate) fn significance(self) -> Option<i8> {
+    pub fn significance(self) -> Option<i8> {
         match self {
             Self::Done { lower, .. } if lower > 0.0 => Some(1),
             Self::Done { upper, .. } if upper < 0.0 => Some(-1),
@@ -34,7 +34,7 @@ impl CellState {
     }
 
     /// The estimate, if there is one.
-    pub(crate) fn att(self) -> Option<f64> {
+    pub fn att(self) -> Option<f64> {
         match self {
             Self::Solved { att } | Self::Done { att, .. } => Some(att),
             _ => None,
@@ -44,14 +44,14 @@ impl CellState {
 
 /// One specification.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct SpecView {
-    pub(crate) outline: Outline,
+pub struct SpecView {
+    pub outline: Outline,
     /// By cell of the outline.
-    pub(crate) cells: Vec<CellState>,
+    pub cells: Vec<CellState>,
     /// By round of the propensity scores: its number, logits still active, converged, failed.
-    pub(crate) logits: Vec<[usize; 4]>,
+    pub logits: Vec<[usize; 4]>,
     /// Its estimates, once they are there.
-    pub(crate) estimated: Option<Box<Estimated>>,
+    pub estimated: Option<Box<Estimated>>,
 }
 
 impl SpecView {
@@ -96,7 +96,7 @@ impl SpecView {
     }
 
     /// First treated periods, ascending, and periods, ascending: the axes of the grid.
-    pub(crate) fn axes(&self) -> (Vec<f64>, Vec<f64>) {
+    pub fn axes(&self) -> (Vec<f64>, Vec<f64>) {
         let ascending = |values: &[Num]| {
             let mut out: Vec<f64> = values.iter().map(|x| x.0).collect();
             out.sort_by(f64::total_cmp);
@@ -107,7 +107,7 @@ impl SpecView {
     }
 
     /// The cell of a cohort and a period, by its place in the outline.
-    pub(crate) fn cell(&self, group: f64, time: f64) -> Option<usize> {
+    pub fn cell(&self, group: f64, time: f64) -> Option<usize> {
         let places = self.outline.group.iter().zip(&self.outline.time);
         places.into_iter().position(|(g, t)| g.0 == group && t.0 == time)
     }

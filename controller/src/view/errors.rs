@@ -10,25 +10,25 @@ const PLACES: usize = 8;
 
 /// Failures of one cause.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct ErrorGroup {
-    pub(crate) class: FailureClass,
+pub struct ErrorGroup {
+    pub class: FailureClass,
     /// The message of the first one.
-    pub(crate) message: String,
-    pub(crate) count: u64,
-    pub(crate) first: f64,
-    pub(crate) last: f64,
+    pub message: String,
+    pub count: u64,
+    pub first: f64,
+    pub last: f64,
     /// Stage and task, or file and row group, of the first ones that differ.
-    pub(crate) places: Vec<String>,
+    pub places: Vec<String>,
     /// What was done about them, and how often.
-    pub(crate) remedies: BTreeMap<String, u64>,
-    pub(crate) hint: Option<String>,
+    pub remedies: BTreeMap<String, u64>,
+    pub hint: Option<String>,
     /// Nothing helped.
-    pub(crate) fatal: bool,
+    pub fatal: bool,
 }
 
 impl ErrorGroup {
     /// What a person can do.
-    pub(crate) fn advice(&self) -> String {
+    pub fn advice(&self) -> String {
         if let Some(hint) = &self.hint {
             return hint.clone();
         }
@@ -58,7 +58,7 @@ impl ErrorGroup {
 
 /// All failures.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Errors {
+pub struct Errors {
     groups: Vec<(String, ErrorGroup)>,
 }
 
@@ -121,14 +121,14 @@ impl Errors {
     }
 
     /// Groups, those that end runs first, then by their number.
-    pub(crate) fn groups(&self) -> Vec<&ErrorGroup> {
+    pub fn groups(&self) -> Vec<&ErrorGroup> {
         let mut out: Vec<&ErrorGroup> = self.groups.iter().map(|(_, group)| group).collect();
         out.sort_by_key(|group| (!group.fatal, std::cmp::Reverse(group.count)));
         out
     }
 
     /// Failures in all.
-    pub(crate) fn count(&self) -> u64 {
+    pub fn count(&self) -> u64 {
         self.groups.iter().map(|(_, group)| group.count).sum()
     }
 }

@@ -12,11 +12,11 @@ const ROUNDS: usize = 3;
 
 /// What is left.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Forecast {
+pub struct Forecast {
     /// Seconds; none before anything is known.
-    pub(crate) seconds: Option<f64>,
+    pub seconds: Option<f64>,
     /// Dollars in all at the end.
-    pub(crate) dollars: Option<f64>,
+    pub dollars: Option<f64>,
 }
 
 /// Whether a stage goes over all shards for the estimates.

@@ -11,7 +11,7 @@ const MOST: usize = 5_000;
 
 /// How much a line matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Level {
+pub enum Level {
     /// What goes as it should.
     Info,
     /// What a person should know.
@@ -22,15 +22,15 @@ pub(crate) enum Level {
 
 /// One line.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Line {
-    pub(crate) at: f64,
-    pub(crate) level: Level,
-    pub(crate) text: String,
+pub struct Line {
+    pub at: f64,
+    pub level: Level,
+    pub text: String,
 }
 
 /// The last lines.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Log {
+pub struct Log {
     lines: VecDeque<Line>,
 }
 
@@ -52,13 +52,13 @@ impl Log {
     }
 
     /// All lines, the newest last.
-    pub(crate) fn lines(&self) -> impl DoubleEndedIterator<Item = &Line> + ExactSizeIterator {
+    pub fn lines(&self) -> impl DoubleEndedIterator<Item = &Line> + ExactSizeIterator {
         self.lines.iter()
     }
 }
 
 /// The line of an event that is worth one.
-pub(crate) fn told(event: &RunEvent) -> Option<(Level, String)> {
+pub fn told(event: &RunEvent) -> Option<(Level, String)> {
     let info = |text: String| Some((Level::Info, text));
     match event {
         RunEvent::Opened { version } => info(format!("controller of version {version} took the run")),

@@ -1,35 +1,35 @@
 //! Peak memory of workers against what they may use.
 
 /// Bins of the histogram: each a twentieth of the limit, the last one for what is over it.
-pub(crate) const BINS: usize = 21;
+pub const BINS: usize = 21;
 /// Worst ones that are remembered.
 const WORST: usize = 16;
 
 /// One task's peak.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Peak {
-    pub(crate) task: String,
-    pub(crate) function: String,
+pub struct Peak {
+    pub task: String,
+    pub function: String,
     /// Bytes.
-    pub(crate) peak: u64,
-    pub(crate) limit: u64,
+    pub peak: u64,
+    pub limit: u64,
 }
 
 impl Peak {
     /// Share of the limit.
-    pub(crate) fn share(&self) -> f64 {
+    pub fn share(&self) -> f64 {
         self.peak as f64 / self.limit.max(1) as f64
     }
 }
 
 /// Peaks of all tasks.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Memory {
-    pub(crate) bins: [u64; BINS],
+pub struct Memory {
+    pub bins: [u64; BINS],
     /// The highest shares, in descending order.
-    pub(crate) worst: Vec<Peak>,
+    pub worst: Vec<Peak>,
     /// The highest peak, whether its limit is known or not.
-    pub(crate) highest: u64,
+    pub highest: u64,
 }
 
 impl Memory {
@@ -49,7 +49,7 @@ impl Memory {
     }
 
     /// Tasks that told their peak.
-    pub(crate) fn count(&self) -> u64 {
+    pub fn count(&self) -> u64 {
         self.bins.iter().sum()
     }
 }

@@ -14,21 +14,21 @@ mod tests;
 
 use stagger_engine::events::{FunctionFacts, RunEvent, RunState, Summary};
 
-pub(crate) use cells::{CellState, SpecView};
-pub(crate) use errors::{ErrorGroup, Errors};
-pub(crate) use forecast::Forecast;
-pub(crate) use log::{Level, Line, Log, told};
-pub(crate) use memory::{BINS, Memory, Peak};
-pub(crate) use rates::{Rates, Second};
-pub(crate) use stages::StageView;
-pub(crate) use tasks::{Outcome, Span, Tasks};
+pub use cells::{CellState, SpecView};
+pub use errors::{ErrorGroup, Errors};
+pub use forecast::Forecast;
+pub use log::{Level, Line, Log, told};
+pub use memory::{BINS, Memory, Peak};
+pub use rates::{Rates, Second};
+pub use stages::StageView;
+pub use tasks::{Outcome, Span, Tasks};
 
 /// Bytes of Lambda's megabyte.
 const LAMBDA_MB: u64 = 1 << 20;
 
 /// Where a run is, for a person.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) enum Phase {
+pub enum Phase {
     /// No event has come.
     #[default]
     Waiting,
@@ -42,64 +42,64 @@ pub(crate) enum Phase {
 
 impl Phase {
     /// Whether nothing more will happen by itself.
-    pub(crate) fn is_over(&self) -> bool {
+    pub fn is_over(&self) -> bool {
         matches!(self, Self::Finished | Self::Stopped { .. })
     }
 }
 
 /// A run, as far as its events tell.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct RunView {
+pub struct RunView {
     /// Its name.
-    pub(crate) name: String,
-    pub(crate) phase: Phase,
+    pub name: String,
+    pub phase: Phase,
     /// First and last event, seconds since 1970.
-    pub(crate) begun: Option<f64>,
-    pub(crate) last: f64,
+    pub begun: Option<f64>,
+    pub last: f64,
     /// `threads` or `lambda`; empty for a run of one process.
-    pub(crate) backend: String,
-    pub(crate) functions: Vec<FunctionFacts>,
+    pub backend: String,
+    pub functions: Vec<FunctionFacts>,
     /// Tasks at a time, at most.
-    pub(crate) concurrency: usize,
+    pub concurrency: usize,
     /// Controllers that have taken the run.
-    pub(crate) controllers: usize,
+    pub controllers: usize,
     /// Files, rows, bytes of the input.
-    pub(crate) input: (usize, u64, u64),
-    pub(crate) specs: Vec<SpecView>,
-    pub(crate) stages: Vec<StageView>,
-    pub(crate) tasks: Tasks,
-    pub(crate) memory: Memory,
-    pub(crate) rates: Rates,
-    pub(crate) errors: Errors,
-    pub(crate) log: Log,
+    pub input: (usize, u64, u64),
+    pub specs: Vec<SpecView>,
+    pub stages: Vec<StageView>,
+    pub tasks: Tasks,
+    pub memory: Memory,
+    pub rates: Rates,
+    pub errors: Errors,
+    pub log: Log,
     /// Dollars, attempts, failures: what the controller says.
-    pub(crate) summary: Summary,
+    pub summary: Summary,
 }
 
 impl RunView {
     /// A run of this name that nothing is known of.
-    pub(crate) fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         Self { name: name.to_owned(), ..Self::default() }
     }
 
     /// Seconds since the first event.
-    pub(crate) fn elapsed(&self, now: f64) -> f64 {
+    pub fn elapsed(&self, now: f64) -> f64 {
         let end = if self.phase.is_over() { self.last } else { now.max(self.last) };
         self.begun.map_or(0.0, |begun| (end - begun).max(0.0))
     }
 
     /// The stage under way, or the last one.
-    pub(crate) fn stage(&self) -> Option<&StageView> {
+    pub fn stage(&self) -> Option<&StageView> {
         self.stages.last()
     }
 
     /// What is left, by what was.
-    pub(crate) fn forecast(&self, now: f64) -> Forecast {
+    pub fn forecast(&self, now: f64) -> Forecast {
         Forecast::of(self, now)
     }
 
     /// Takes an event of this moment.
-    pub(crate) fn update(&mut self, at: f64, event: &RunEvent) {
+    pub fn update(&mut self, at: f64, event: &RunEvent) {
         self.begun.get_or_insert(at);
         self.last = self.last.max(at);
         if self.phase == Phase::Waiting {
@@ -222,7 +222,7 @@ impl RunView {
     }
 
     /// Attempts, failures and attempts that were turned away: the controller's count, or ours where it has told none.
-    pub(crate) fn attempts(&self) -> (u64, u64, u64) {
+    pub fn attempts(&self) -> (u64, u64, u64) {
         let own = self.stages.iter().fold((0, 0, 0), |(a, f, t), stage| {
             (a + stage.attempts, f + stage.failures, t + stage.throttled)
         });

@@ -10,30 +10,30 @@ const MOST: usize = 3_600;
 
 /// One second of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Second {
-    pub(crate) tasks: u64,
-    pub(crate) rows: u64,
-    pub(crate) bytes: u64,
-    pub(crate) requests: u64,
+pub struct Second {
+    pub tasks: u64,
+    pub rows: u64,
+    pub bytes: u64,
+    pub requests: u64,
     /// Attempts that were turned away (429).
-    pub(crate) throttled: u64,
+    pub throttled: u64,
     /// Answers of storage to slow down (503).
-    pub(crate) slowed: u64,
+    pub slowed: u64,
     /// Most attempts under way.
-    pub(crate) under_way: usize,
+    pub under_way: usize,
     /// Dollars so far.
-    pub(crate) dollars: f64,
+    pub dollars: f64,
 }
 
 /// The seconds of a run, the last one at the back.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Rates {
+pub struct Rates {
     seconds: VecDeque<Second>,
     /// Whole second since 1970 of the back.
     newest: i64,
     /// Attempts under way now.
     current: usize,
-    pub(crate) total: Second,
+    pub total: Second,
 }
 
 impl Rates {
@@ -100,7 +100,7 @@ impl Rates {
     }
 
     /// The last `count` seconds up to `now`, the newest last; what has not been told of is quiet.
-    pub(crate) fn last(&self, count: usize, now: f64) -> Vec<Second> {
+    pub fn last(&self, count: usize, now: f64) -> Vec<Second> {
         let quiet = ((now.floor() as i64).saturating_sub(self.newest).max(0) as usize).min(count);
         let told = self.seconds.len().min(count - quiet);
         let mut out: Vec<Second> = self.seconds.iter().skip(self.seconds.len() - told).copied().collect();

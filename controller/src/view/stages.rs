@@ -5,29 +5,29 @@ use stagger_engine::events::{Phases, TaskDone};
 
 /// One stage.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct StageView {
-    pub(crate) number: u64,
-    pub(crate) name: String,
-    pub(crate) done: usize,
-    pub(crate) tasks: usize,
-    pub(crate) begun: f64,
+pub struct StageView {
+    pub number: u64,
+    pub name: String,
+    pub done: usize,
+    pub tasks: usize,
+    pub begun: f64,
     /// Wall seconds, once it is done.
-    pub(crate) seconds: Option<f64>,
+    pub seconds: Option<f64>,
     /// A controller left it before it was done.
-    pub(crate) left: bool,
-    pub(crate) attempts: u64,
-    pub(crate) again: u64,
-    pub(crate) backups: u64,
-    pub(crate) failures: u64,
-    pub(crate) throttled: u64,
-    pub(crate) rows: u64,
-    pub(crate) bytes_read: u64,
+    pub left: bool,
+    pub attempts: u64,
+    pub again: u64,
+    pub backups: u64,
+    pub failures: u64,
+    pub throttled: u64,
+    pub rows: u64,
+    pub bytes_read: u64,
     /// Seconds of all workers.
-    pub(crate) phases: Phases,
+    pub phases: Phases,
     /// Seconds that attempts took beyond what their workers tell: on the way, starting, waiting.
-    pub(crate) wait: f64,
+    pub wait: f64,
     /// The slowest task and its seconds.
-    pub(crate) worst: Option<(String, f64)>,
+    pub worst: Option<(String, f64)>,
 }
 
 impl StageView {
@@ -74,7 +74,7 @@ impl StageView {
     }
 
     /// Share of its tasks that are done.
-    pub(crate) fn share(&self) -> f64 {
+    pub fn share(&self) -> f64 {
         if self.seconds.is_some() {
             return 1.0;
         }
@@ -82,12 +82,12 @@ impl StageView {
     }
 
     /// Seconds so far.
-    pub(crate) fn elapsed(&self, now: f64) -> f64 {
+    pub fn elapsed(&self, now: f64) -> f64 {
         self.seconds.unwrap_or((now - self.begun).max(0.0))
     }
 
     /// Worker seconds by what they went into: opening, reading, computing, writing, waiting.
-    pub(crate) fn profile(&self) -> [f64; 5] {
+    pub fn profile(&self) -> [f64; 5] {
         let Phases { open, read, compute, write } = self.phases;
         [open, read, compute, write, self.wait]
     }

@@ -10,7 +10,7 @@ const MOST: usize = 200_000;
 
 /// What came of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub enum Outcome {
     Running,
     Done,
     Failed(FailureClass),
@@ -20,32 +20,32 @@ pub(crate) enum Outcome {
 
 /// One attempt.
 #[derive(Clone, Debug)]
-pub(crate) struct Span {
-    pub(crate) attempt: u64,
-    pub(crate) lane: usize,
+pub struct Span {
+    pub attempt: u64,
+    pub lane: usize,
     /// Index of its stage.
-    pub(crate) stage: usize,
-    pub(crate) task: String,
-    pub(crate) function: String,
-    pub(crate) begin: f64,
-    pub(crate) end: Option<f64>,
+    pub stage: usize,
+    pub task: String,
+    pub function: String,
+    pub begin: f64,
+    pub end: Option<f64>,
     /// There were attempts before.
-    pub(crate) again: bool,
+    pub again: bool,
     /// Another one was under way.
-    pub(crate) backup: bool,
-    pub(crate) outcome: Outcome,
+    pub backup: bool,
+    pub outcome: Outcome,
 }
 
 impl Span {
     /// Seconds it took, or has taken so far.
-    pub(crate) fn seconds(&self, now: f64) -> f64 {
+    pub fn seconds(&self, now: f64) -> f64 {
         (self.end.unwrap_or(now) - self.begin).max(0.0)
     }
 }
 
 /// All attempts that are remembered.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Tasks {
+pub struct Tasks {
     spans: Vec<Span>,
     /// By lane: its spans in order.
     lanes: Vec<Vec<usize>>,
@@ -128,22 +128,22 @@ impl Tasks {
     }
 
     /// Attempts under way.
-    pub(crate) fn under_way(&self) -> usize {
+    pub fn under_way(&self) -> usize {
         self.running.len()
     }
 
     /// Worker slots that were ever taken at one time.
-    pub(crate) fn lanes(&self) -> usize {
+    pub fn lanes(&self) -> usize {
         self.lanes.len()
     }
 
     /// All attempts, by their start.
-    pub(crate) fn all(&self) -> &[Span] {
+    pub fn all(&self) -> &[Span] {
         &self.spans
     }
 
     /// The attempt of a lane that takes most of the seconds from `from` to `to`.
-    pub(crate) fn within(&self, lane: usize, from: f64, to: f64) -> Option<&Span> {
+    pub fn within(&self, lane: usize, from: f64, to: f64) -> Option<&Span> {
         let lane = self.lanes.get(lane)?;
         // Spans of a lane don't overlap, so their ends ascend as their beginnings do.
         let first = lane.partition_point(|&index| self.spans[index].end.is_some_and(|end| end <= from));

@@ -21,7 +21,7 @@ mod message;
 mod queue;
 mod routed;
 mod serve;
-#[cfg(feature = "queue")]
+
 mod sqs;
 #[cfg(test)]
 mod tests;
@@ -32,5 +32,5 @@ pub use message::{Message, Reply};
 pub use queue::{Delivery, Queue, QueueResult};
 pub use routed::Routed;
 pub use serve::{Attendant, AttendantSettings, Hands, Left, Moment, Stop, Threaded};
-#[cfg(feature = "queue")]
+
 pub use sqs::SqsQueue;

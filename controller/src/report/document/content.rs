@@ -13,18 +13,18 @@ use crate::report::settings::estimand;
 use crate::report::text::{period_label, short};
 
 /// What a report is made of.
-pub(crate) struct Sources<'a> {
-    pub(crate) saved: &'a SavedResult,
+pub struct Sources<'a> {
+    pub saved: &'a SavedResult,
     /// `run.json`, if it is there.
-    pub(crate) run: Option<&'a Value>,
+    pub run: Option<&'a Value>,
     /// Tasks, if the run left a log.
-    pub(crate) timeline: Option<&'a Timeline>,
+    pub timeline: Option<&'a Timeline>,
     /// In place of what was estimated.
-    pub(crate) title: Option<&'a str>,
+    pub title: Option<&'a str>,
 }
 
 /// The report on a result.
-pub(crate) fn document(sources: &Sources<'_>) -> Document {
+pub fn document(sources: &Sources<'_>) -> Document {
     let saved = sources.saved;
     let mut blocks = vec![];
     effects(&mut blocks, saved);

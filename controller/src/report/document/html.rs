@@ -8,7 +8,7 @@ use crate::report::pictures::files::column_svg;
 const STYLE: &str = include_str!("report.css");
 
 /// The file.
-pub(crate) fn html(document: &Document) -> String {
+pub fn html(document: &Document) -> String {
     let title = escape(&document.title);
     let mut out = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\

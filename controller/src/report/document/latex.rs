@@ -25,7 +25,7 @@ const PREAMBLE: &str = r"\documentclass[11pt]{article}
 ";
 
 /// The file; pictures are `folder/NAME.png`.
-pub(crate) fn latex(document: &Document, folder: &str) -> String {
+pub fn latex(document: &Document, folder: &str) -> String {
     let mut out = format!(
         "% {MARK}\n{PREAMBLE}\\title{{{}}}\n\\author{{{}}}\n\\date{{}}\n\\begin{{document}}\n\\maketitle\n\n\\textbf{{{}}}\n",
         escape(&document.title),

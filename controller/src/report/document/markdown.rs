@@ -5,7 +5,7 @@ use stagger_pictures::MARK;
 use super::{Block, Document, Table};
 
 /// The file; pictures are `folder/NAME.svg`.
-pub(crate) fn markdown(document: &Document, folder: &str) -> String {
+pub fn markdown(document: &Document, folder: &str) -> String {
     let mut out = format!(
         "# {}\n\n{}\n\n**{}**\n",
         escape(&document.title),

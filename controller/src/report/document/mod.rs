@@ -18,25 +18,25 @@ mod numbers;
 
 use stagger_pictures::Figure;
 
-pub(crate) use content::{Sources, document};
-pub(crate) use html::html;
-pub(crate) use latex::latex;
-pub(crate) use markdown::markdown;
+pub use content::{Sources, document};
+pub use html::html;
+pub use latex::latex;
+pub use markdown::markdown;
 
 /// A report.
 #[derive(Clone, Debug)]
-pub(crate) struct Document {
-    pub(crate) title: String,
+pub struct Document {
+    pub title: String,
     /// What was estimated from what, below the title.
-    pub(crate) subtitle: String,
+    pub subtitle: String,
     /// The result in a sentence.
-    pub(crate) result: String,
-    pub(crate) blocks: Vec<Block>,
+    pub result: String,
+    pub blocks: Vec<Block>,
 }
 
 /// A part of a report.
 #[derive(Clone, Debug)]
-pub(crate) enum Block {
+pub enum Block {
     Heading(String),
     Paragraph(String),
     List(Vec<String>),
@@ -47,33 +47,33 @@ pub(crate) enum Block {
 
 /// A formula for those who read characters, and for LaTeX.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Formula {
-    pub(crate) plain: &'static str,
-    pub(crate) tex: &'static str,
+pub struct Formula {
+    pub plain: &'static str,
+    pub tex: &'static str,
 }
 
 /// A table; the first `left` columns are words.
 #[derive(Clone, Debug)]
-pub(crate) struct Table {
-    pub(crate) caption: String,
-    pub(crate) headings: Vec<String>,
-    pub(crate) left: usize,
-    pub(crate) rows: Vec<Vec<String>>,
-    pub(crate) note: String,
+pub struct Table {
+    pub caption: String,
+    pub headings: Vec<String>,
+    pub left: usize,
+    pub rows: Vec<Vec<String>>,
+    pub note: String,
 }
 
 /// A picture.
 #[derive(Clone, Debug)]
-pub(crate) struct Picture {
+pub struct Picture {
     /// Name of its file, where it is one.
-    pub(crate) name: &'static str,
-    pub(crate) caption: String,
-    pub(crate) figure: Figure,
+    pub name: &'static str,
+    pub caption: String,
+    pub figure: Figure,
 }
 
 impl Document {
     /// The pictures, in order.
-    pub(crate) fn pictures(&self) -> impl Iterator<Item = &Picture> {
+    pub fn pictures(&self) -> impl Iterator<Item = &Picture> {
         self.blocks.iter().filter_map(|block| match block {
             Block::Picture(picture) => Some(picture),
             _ => None,

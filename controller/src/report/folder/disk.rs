@@ -76,7 +76,7 @@ impl Disk {
 ///
 /// # Errors
 /// Those of `mkdir`; a name that is taken is none.
-pub(crate) fn private_folder(parent: &Path, prefix: &str, suffix: &str) -> io::Result<PathBuf> {
+pub fn private_folder(parent: &Path, prefix: &str, suffix: &str) -> io::Result<PathBuf> {
     for _ in 0..100 {
         let path = parent.join(random_name(prefix, suffix));
         match DirBuilder::new().mode(0o700).create(&path) {
@@ -89,7 +89,7 @@ pub(crate) fn private_folder(parent: &Path, prefix: &str, suffix: &str) -> io::R
 }
 
 /// What tells a file or folder from every other: its device and its number there.
-pub(crate) fn identity(path: &Path) -> Option<(u64, u64)> {
+pub fn identity(path: &Path) -> Option<(u64, u64)> {
     fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
 }
 

@@ -93,7 +93,7 @@ fn absent(done: io::Result<()>) -> io::Result<()> {
 ///
 /// # Errors
 /// One that can't be finished: the files are not those of one result.
-pub(crate) fn settle(folder: &Path) -> Result<(), Failure> {
+pub fn settle(folder: &Path) -> Result<(), Failure> {
     let begin = Instant::now();
     while let Some(target) = unfinished(folder) {
         let failed = |why: &str| {

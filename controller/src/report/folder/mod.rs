@@ -31,11 +31,11 @@ use crate::report::checksums::{self, CHECKSUMS};
 use crate::report::save::is_ours;
 use crate::report::staging::{self, Leftover};
 
-pub(crate) use disk::{identity, private_folder};
-pub(crate) use inside::settle;
+pub use disk::{identity, private_folder};
+pub use inside::settle;
 
 /// File by which an earlier result is known.
-pub(crate) const RESULT: &str = "result.json";
+pub const RESULT: &str = "result.json";
 /// Beginning of the names that are our own beside and in a target.
 const OWN: &str = ".stagger-";
 /// End of the name of a folder that is being written.
@@ -45,7 +45,7 @@ const TRIAL: usize = 64 << 10;
 
 /// A result's folder, or several in one, being written.
 #[derive(Debug)]
-pub(crate) struct Staging {
+pub struct Staging {
     target: Target,
     staged: PathBuf,
     /// The mode that the folder gets in the end, where there is none to replace.
@@ -62,14 +62,14 @@ pub(crate) struct Staging {
 
 /// The folder of one result as it is being written.
 #[derive(Debug)]
-pub(crate) struct Part {
+pub struct Part {
     staged: PathBuf,
     target: PathBuf,
 }
 
 impl Part {
     /// Writes a file whole, down to the disk; errors name its final path.
-    pub(crate) fn write(
+    pub fn write(
         &self,
         name: &str,
         write: impl FnOnce(File) -> io::Result<File>,
@@ -88,7 +88,7 @@ impl Staging {
     /// # Errors
     /// Exit status 2 for a place that is none or holds something else, or that another run writes; 1 for one that can't be
     /// written.
-    pub(crate) fn prepare(out: &Path, names: &[&str]) -> Result<Self, Failure> {
+    pub fn prepare(out: &Path, names: &[&str]) -> Result<Self, Failure> {
         let mut target = Target::resolve(out)?;
         let made = target.make_parents()?;
         let locks = lock(&target, names)?;
@@ -118,7 +118,7 @@ impl Staging {
     }
 
     /// The folders, in the order of their names.
-    pub(crate) fn parts(&self) -> &[Part] {
+    pub fn parts(&self) -> &[Part] {
         &self.parts
     }
 
@@ -139,7 +139,7 @@ impl Staging {
     ///
     /// # Errors
     /// Exit status 1, as of a disk that is full.
-    pub(crate) fn check_room(&self, bytes: u64) -> Result<(), Failure> {
+    pub fn check_room(&self, bytes: u64) -> Result<(), Failure> {
         // Where the system can't tell, writing will.
         let Ok(found) = rustix::fs::statvfs(&self.staged) else { return Ok(()) };
         let free = found.f_bavail.saturating_mul(found.f_frsize);
@@ -190,7 +190,7 @@ impl Staging {
     ///
     /// # Errors
     /// Those of the file system, and a target that is not the one of the beginning any more.
-    pub(crate) fn commit(self) -> Result<(), Failure> {
+    pub fn commit(self) -> Result<(), Failure> {
         let failed = |source: io::Error| Failure::write(&self.target.given, &source);
         for part in &self.parts {
             checksums::write(&part.staged).map_err(failed)?;

@@ -10,7 +10,7 @@ use crate::report::diagnostics::{against, greatest_control};
 use crate::report::text::label;
 
 /// Propensity scores; `None` without any.
-pub(crate) fn overlap(saved: &SavedResult) -> Option<Figure> {
+pub fn overlap(saved: &SavedResult) -> Option<Figure> {
     let all = &saved.result.diagnostics.as_ref()?.overlap;
     if all.is_empty() {
         return None;
@@ -46,7 +46,7 @@ fn score(o: &result::Overlap) -> Score {
 }
 
 /// Standardised mean differences; `None` without covariates.
-pub(crate) fn balance(saved: &SavedResult) -> Option<Figure> {
+pub fn balance(saved: &SavedResult) -> Option<Figure> {
     let all = &saved.result.diagnostics.as_ref()?.balance;
     let mut covariates: Vec<Covariate> = Vec::new();
     let mut places: BTreeMap<&str, usize> = BTreeMap::new();

@@ -13,14 +13,14 @@ use crate::report::text::{period_label, short};
 
 /// A result among several.
 #[derive(Clone, Debug)]
-pub(crate) struct Named<'a> {
-    pub(crate) name: String,
-    pub(crate) saved: &'a SavedResult,
-    pub(crate) aggte: &'a Aggte,
+pub struct Named<'a> {
+    pub name: String,
+    pub saved: &'a SavedResult,
+    pub aggte: &'a Aggte,
 }
 
 /// Effects by event time of one result, or of several side by side.
-pub(crate) fn event_study(results: &[Named<'_>]) -> Figure {
+pub fn event_study(results: &[Named<'_>]) -> Figure {
     let series = results.iter().map(series).collect();
     let mut study = EventStudy { series, level: "95".to_owned(), ..EventStudy::default() };
     if let Some(first) = results.first() {
@@ -80,7 +80,7 @@ fn estimate(at: Num, [att, se, low, high]: [Num; 4], bands: Bands, alp: f64) -> 
 }
 
 /// ATT(g,t), a panel for every cohort.
-pub(crate) fn cells(saved: &SavedResult) -> Figure {
+pub fn cells(saved: &SavedResult) -> Figure {
     let (cells, spec) = (&saved.result.att_gt, &saved.extended.spec);
     let alp = saved.result.alp;
     let bands = Bands::of(spec.bstrap && spec.cband, Some(saved.result.crit), alp);
@@ -111,13 +111,13 @@ pub(crate) fn cells(saved: &SavedResult) -> Figure {
 }
 
 /// Effects by cohort.
-pub(crate) fn by_cohort(saved: &SavedResult, aggte: &Aggte) -> Figure {
+pub fn by_cohort(saved: &SavedResult, aggte: &Aggte) -> Figure {
     let title = format!("Effect on {} by cohort", saved.extended.spec.yname);
     effects(saved, aggte, title, "Cohort (first treated period)")
 }
 
 /// Effects by period.
-pub(crate) fn by_period(saved: &SavedResult, aggte: &Aggte) -> Figure {
+pub fn by_period(saved: &SavedResult, aggte: &Aggte) -> Figure {
     let spec = &saved.extended.spec;
     effects(saved, aggte, format!("Effect on {} by period", spec.yname), &spec.tname)
 }
@@ -162,7 +162,7 @@ fn sample_and_overall(saved: &SavedResult, aggte: &Aggte) -> String {
 }
 
 /// The overall effect in words.
-pub(crate) fn overall(saved: &SavedResult, aggte: &Aggte) -> String {
+pub fn overall(saved: &SavedResult, aggte: &Aggte) -> String {
     if aggte.overall_att.is_na() {
         return "no overall effect could be estimated".to_owned();
     }

@@ -10,7 +10,7 @@ use crate::report::load::checked;
 use crate::view::{self, RunView};
 
 /// Reads the log beside a result; `None` where there is none, or where it tells of no task.
-pub(crate) fn read(folder: &Path) -> Result<Option<Timeline>, Failure> {
+pub fn read(folder: &Path) -> Result<Option<Timeline>, Failure> {
     let path = folder.join(EVENTS_FILE);
     if !path.exists() {
         return Ok(None);

@@ -11,18 +11,18 @@ use crate::failure::Failure;
 use crate::report::overwrite::{Kind, Overwrite};
 
 /// Pixels of a PNG for every unit of the plane: sharp on paper.
-pub(crate) const DENSITY: f64 = 2.0;
+pub const DENSITY: f64 = 2.0;
 
 /// The forms of pictures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
+pub enum Form {
     Svg,
     Png,
 }
 
 impl Form {
     /// The form that a file's name asks for.
-    pub(crate) fn of(path: &Path) -> Result<Self, Failure> {
+    pub fn of(path: &Path) -> Result<Self, Failure> {
         let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
         match extension.as_deref() {
             Some("svg") => Ok(Self::Svg),
@@ -40,7 +40,7 @@ impl Form {
     }
 
     /// The figure as a file of that form: `width` × `height` in pixels, or the natural size.
-    pub(crate) fn bytes(self, figure: &Figure, size: (Option<f64>, Option<f64>)) -> Result<Vec<u8>, Failure> {
+    pub fn bytes(self, figure: &Figure, size: (Option<f64>, Option<f64>)) -> Result<Vec<u8>, Failure> {
         match self {
             Self::Svg => Ok(svg(&sized(figure, size, 1.0)).into_bytes()),
             Self::Png => png(&sized(figure, size, DENSITY), DENSITY)
@@ -65,19 +65,19 @@ fn sized(figure: &Figure, (width, height): (Option<f64>, Option<f64>), density: 
 const COLUMN: f64 = 760.0;
 
 /// Width and height of a figure in a report: what is wider than the column becomes higher instead of smaller.
-pub(crate) fn in_column(figure: &Figure) -> (f64, f64) {
+pub fn in_column(figure: &Figure) -> (f64, f64) {
     let (width, height) = figure.natural_size();
     if width <= COLUMN { (width, height) } else { (COLUMN, height * (width / COLUMN).min(1.4)) }
 }
 
 /// The figure as SVG for a report.
-pub(crate) fn column_svg(figure: &Figure) -> String {
+pub fn column_svg(figure: &Figure) -> String {
     let (width, height) = in_column(figure);
     svg(&scene(figure, width, height))
 }
 
 /// The figure as SVG of its natural size.
-pub(crate) fn natural_svg(figure: &Figure) -> String {
+pub fn natural_svg(figure: &Figure) -> String {
     svg(&sized(figure, (None, None), 1.0))
 }
 
@@ -85,7 +85,7 @@ pub(crate) fn natural_svg(figure: &Figure) -> String {
 ///
 /// # Errors
 /// A file that is not to be replaced, or that can't be written.
-pub(crate) fn write(path: &Path, bytes: &[u8], overwrite: &Overwrite) -> Result<(), Failure> {
+pub fn write(path: &Path, bytes: &[u8], overwrite: &Overwrite) -> Result<(), Failure> {
     put(&overwrite.check(path, Kind::Marked(MARK))?, bytes)
 }
 
@@ -93,7 +93,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8], overwrite: &Overwrite) -> Result<
 ///
 /// # Errors
 /// A file that is not a table of these columns, or that can't be written.
-pub(crate) fn write_table(path: &Path, bytes: &[u8], overwrite: &Overwrite) -> Result<(), Failure> {
+pub fn write_table(path: &Path, bytes: &[u8], overwrite: &Overwrite) -> Result<(), Failure> {
     put(&overwrite.check(path, Kind::Table(bytes))?, bytes)
 }
 

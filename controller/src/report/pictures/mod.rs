@@ -2,15 +2,15 @@
 
 mod diagnostics;
 mod effects;
-pub(crate) mod events;
-pub(crate) mod files;
+pub mod events;
+pub mod files;
 
-pub(crate) use diagnostics::{balance, overlap};
-pub(crate) use effects::{Named, by_cohort, by_period, cells, event_study};
+pub use diagnostics::{balance, overlap};
+pub use effects::{Named, by_cohort, by_period, cells, event_study};
 
 /// The kinds of charts, by the names of `--kind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// Effects by event time.
     EventStudy,
     /// ATT(g,t), a panel for every cohort.
@@ -29,7 +29,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// Names, in the order of the help.
-    pub(crate) const NAMES: [(&'static str, Kind); 7] = [
+    pub const NAMES: [(&'static str, Kind); 7] = [
         ("event-study", Kind::EventStudy),
         ("gt", Kind::Cells),
         ("group", Kind::Group),
@@ -40,7 +40,7 @@ impl Kind {
     ];
 
     /// The kind of that name; other programs say `dynamic` and `eventstudy`.
-    pub(crate) fn named(text: &str) -> Option<Kind> {
+    pub fn named(text: &str) -> Option<Kind> {
         let name = match text {
             "dynamic" | "eventstudy" | "event_study" | "event" => "event-study",
             "att-gt" | "att_gt" => "gt",
@@ -50,7 +50,7 @@ impl Kind {
     }
 
     /// Its name.
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         Self::NAMES.into_iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
     }
 }
