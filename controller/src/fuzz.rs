@@ -3,23 +3,22 @@
 use std::path::{Path, PathBuf};
 
 use faer::Mat;
-use stagger_engine::aggregate::{AggregateOptions, InferenceOverrides, aggregate_saved};
-use stagger_engine::event_log::parse;
-use stagger_engine::facts::{RunFacts, RunOutput};
-use stagger_engine::result::SavedResult;
+use stagger_dashboard::view::RunView;
+use stagger_estimation::aggregate::{InferenceOverrides, aggregate_saved};
+use stagger_estimator::aggregate::AggregateOptions;
+use stagger_model::event_log::parse;
+use stagger_model::facts::{RunFacts, RunOutput};
+use stagger_model::result::{KINDS, SavedResult};
+use stagger_report::checksums::CHECKSUMS;
+use stagger_report::document::{Sources, document, html, latex, markdown};
+use stagger_report::folder::{RESULT, Staging};
+use stagger_report::load::load;
+use stagger_report::pictures::files::natural_svg;
+use stagger_report::pictures::{Named, balance, by_cohort, by_period, cells, event_study, overlap};
+use stagger_report::save::{DRAWS, save};
+use stagger_report::tabular::{aggregation_csv, cells_csv};
 use stagger_test_support::fuzz::{Bounded, Target, fuzz, scratch};
 use stagger_test_support::results;
-
-use crate::report::aggregation::KINDS;
-use crate::report::checksums::CHECKSUMS;
-use crate::report::document::{Sources, document, html, latex, markdown};
-use crate::report::folder::{RESULT, Staging};
-use crate::report::load::load;
-use crate::report::pictures::files::natural_svg;
-use crate::report::pictures::{Named, balance, by_cohort, by_period, cells, event_study, overlap};
-use crate::report::save::{DRAWS, save};
-use crate::report::tabular::{aggregation_csv, cells_csv};
-use crate::view::RunView;
 
 #[global_allocator]
 static ALLOCATOR: Bounded = Bounded;
@@ -111,7 +110,7 @@ fn events() -> Target {
         let mut view = RunView::new("x");
         events.iter().for_each(|(at, event)| view.update(*at, event));
         let _ = view.forecast(view.last);
-        crate::tui::picture("x", events, 1.0, (100, 30), 1).is_ok()
+        stagger_dashboard::tui::picture("x", events, 1.0, (100, 30), 1).is_ok()
     })
 }
 

@@ -2,12 +2,13 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use stagger_engine::signal::Signal;
+use stagger_dashboard::tui;
+use stagger_model::signal::Signal;
+use stagger_report::staging;
+use stagger_report::staging::Output;
+use stagger_report::stdout::tell;
 
 use crate::listen::progress;
-use crate::report::staging::{self, Output};
-use crate::report::stdout::tell;
-use crate::tui;
 
 /// Exit status of a process ended by Ctrl-C: 128 + SIGINT.
 const STATUS: i32 = 130;

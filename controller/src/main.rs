@@ -5,19 +5,12 @@
 
 mod cli;
 mod commands;
-mod containers;
-mod failure;
 #[cfg(test)]
 mod fuzz;
 mod interrupt;
-mod lambda;
 mod listen;
-mod report;
 mod simd;
-mod simulate;
-mod tui;
 mod unattended;
-mod view;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -25,7 +18,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use cli::refusal::Refusal;
 use cli::{Action, Cli};
-use failure::Failure;
+use stagger_model::failure::Failure;
 
 #[cfg(not(test))]
 #[global_allocator]
@@ -41,7 +34,7 @@ fn small_pages() {
 
 fn main() -> ExitCode {
     small_pages();
-    tui::restore_on_panic(stagger_engine::parquet_file::is_caught);
+    stagger_dashboard::tui::restore_on_panic(stagger_records::parquet_file::is_caught);
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     let cli = match cli::parse(words.iter().cloned()) {
         Ok(cli) => cli,
@@ -53,8 +46,8 @@ fn main() -> ExitCode {
     if let Err(failure) = simd::force() {
         return refuse(&failure);
     }
-    stagger_engine::store::tell_of_waiting(|url| {
-        report::stdout::tell(&format!("note: no answer from {url} yet; still trying"));
+    stagger_storage::tell_of_waiting(|url| {
+        stagger_report::stdout::tell(&format!("note: no answer from {url} yet; still trying"));
     });
     match act(cli) {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,8 +1,7 @@
 //! `STAGGER_SIMD=portable|avx2|avx512` forces an instruction set; results are the same with each.
 
 use stagger_estimator::dispatch::{self, Level};
-
-use crate::failure::Failure;
+use stagger_model::failure::Failure;
 
 /// Applies the environment variable, if set. A level above the processor's is lowered to the best one.
 pub(crate) fn force() -> Result<(), Failure> {

@@ -5,8 +5,8 @@ use std::io::Write;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use stagger_engine::printable::printable_json;
-use stagger_engine::worker::protocol::Answer;
+use stagger_model::printable::printable_json;
+use stagger_protocol::messages::Answer;
 
 /// Writes one line for an invocation.
 pub(crate) fn invocation(request: &str, took: Duration, answer: &Answer) {

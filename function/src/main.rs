@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use lambda_runtime::{Error, LambdaEvent, Runtime, service_fn};
 use serde_json::Value;
-use stagger_engine::error::FailureClass;
-use stagger_engine::worker::protocol::{Answer, Invocation, TaskFailure};
-use stagger_engine::worker::{Guard, Places, Worker, WorkerOptions};
+use stagger_model::error::FailureClass;
+use stagger_protocol::messages::{Answer, Invocation, TaskFailure};
+use stagger_worker::{Guard, Places, Worker, WorkerOptions};
 
 /// The kernels allocate per shard and thread; the system's allocator makes them wait for each other.
 #[global_allocator]

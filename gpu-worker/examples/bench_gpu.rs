@@ -9,12 +9,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-use stagger_engine::error::EngineError;
-use stagger_engine::kernel::conformance::{Case, Workload, workload};
-use stagger_engine::kernel::{Kernel, Named, ShardName};
+use stagger_estimation::kernel::conformance::{Case, Workload, workload};
+use stagger_estimation::kernel::{Kernel, Named, ShardName};
 use stagger_gpu_worker::cuda::CudaKernel;
 use stagger_gpu_worker::cuda::device::{Device, Function, Work};
 use stagger_gpu_worker::cuda::driver::{Gpu, Peaks, Timing};
+use stagger_model::error::EngineError;
 
 /// Rounds of which the fastest counts.
 const ROUNDS: usize = 5;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use stagger_engine::sizes::parse_size;
+use stagger_model::sizes::parse_size;
 
 /// The device that tasks are computed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

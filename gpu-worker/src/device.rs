@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use stagger_engine::error::EngineError;
-use stagger_engine::kernel::{CpuKernel, Kernel};
+use stagger_estimation::kernel::{CpuKernel, Kernel};
 use stagger_gpu_worker::cuda::CudaKernel;
+use stagger_model::error::EngineError;
 
 use crate::args::{Args, Device};
 

@@ -4,10 +4,10 @@ use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use stagger_engine::kernel::DeviceMemory;
-use stagger_engine::pool::{Message, Moment, Reply};
-use stagger_engine::printable::printable_json;
-use stagger_engine::worker::protocol::Answer;
+use stagger_estimation::kernel::DeviceMemory;
+use stagger_model::printable::printable_json;
+use stagger_protocol::messages::Answer;
+use stagger_queue::{Message, Moment, Reply};
 
 /// Writes a line for an event of a worker.
 pub(crate) fn moment(worker: &str, moment: &Moment<'_>, device: Option<DeviceMemory>) {

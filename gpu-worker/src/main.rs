@@ -11,14 +11,14 @@ use std::time::Duration;
 
 use clap::Parser;
 use serde_json::json;
-use stagger_engine::error::FailureClass;
-use stagger_engine::kernel::Kernel;
-use stagger_engine::pool::{Attendant, AttendantSettings, Hands, Left, Queue, SqsQueue, Stop, Threaded};
-use stagger_engine::prepare::default_memory;
-use stagger_engine::printable::printable;
-use stagger_engine::store::{runtime, system_clock};
-use stagger_engine::worker::protocol::TaskFailure;
-use stagger_engine::worker::{Places, Worker, WorkerOptions};
+use stagger_estimation::kernel::Kernel;
+use stagger_model::error::FailureClass;
+use stagger_model::printable::printable;
+use stagger_panel::prepare::default_memory;
+use stagger_protocol::messages::TaskFailure;
+use stagger_queue::{Attendant, AttendantSettings, Hands, Left, Queue, SqsQueue, Stop, Threaded};
+use stagger_storage::{runtime, system_clock};
+use stagger_worker::{Places, Worker, WorkerOptions};
 
 use crate::args::Args;
 
@@ -72,7 +72,7 @@ fn reason(left: Left) -> &'static str {
 
 /// Works at the queue, several tasks at a time, until all threads have a reason to leave or one can't use the queue.
 fn serve(args: &Args, url: &str, kernel: Arc<dyn Kernel>) -> Result<Left, TaskFailure> {
-    let of_engine = |e: stagger_engine::store::StoreError| stagger_engine::error::EngineError::from(e).into();
+    let of_engine = |e: stagger_storage::StoreError| stagger_model::error::EngineError::from(e).into();
     let runtime = runtime().map_err(|e| -> TaskFailure { of_engine(e) })?;
     let memory = args.memory_limit.unwrap_or_else(default_memory);
     let name = worker_name();

@@ -4,9 +4,8 @@
 
 use std::sync::Arc;
 
-use stagger_engine::error::EngineError;
-use stagger_engine::kernel::Kernel;
-use stagger_engine::kernel::conformance::{Case, Layout, cases, check, conformance, fingerprint};
+use stagger_estimation::kernel::Kernel;
+use stagger_estimation::kernel::conformance::{Case, Layout, cases, check, conformance, fingerprint};
 use stagger_estimator::lanes::LANES;
 use stagger_estimator::multipliers::{Bits, Domain, TwoPoint};
 use stagger_estimator::options::Multiplier;
@@ -14,6 +13,7 @@ use stagger_gpu_worker::cuda::device::{Bounded, Device, Function, Queue, Work};
 use stagger_gpu_worker::cuda::emulated::{Emulated, Turns};
 use stagger_gpu_worker::cuda::source::source;
 use stagger_gpu_worker::cuda::{CudaError, CudaKernel};
+use stagger_model::error::EngineError;
 
 const ROOM: u64 = 1 << 30;
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use stagger_engine::kernel::conformance::{Case, Layout, cases, conformance, fingerprint};
+use stagger_estimation::kernel::conformance::{Case, Layout, cases, conformance, fingerprint};
 use stagger_gpu_worker::cuda::CudaKernel;
 use stagger_gpu_worker::cuda::emulated::{Emulated, Turns};
 

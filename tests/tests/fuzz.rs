@@ -13,15 +13,16 @@ use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{BrotliLevel, Compression, Encoding, GzipLevel, ZstdLevel};
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder, WriterVersion};
-use stagger_engine::describe::{DescribeColumns, describe};
-use stagger_engine::events::{RunEvent, Summary};
-use stagger_engine::input::prepared::MANIFEST;
-use stagger_engine::journal::{self, Journal, Takeover, Writer};
-use stagger_engine::panel_store::{Manifest, keys};
-use stagger_engine::prepare::{PrepareOptions, prepare};
-use stagger_engine::run::{RunOptions, run};
-use stagger_engine::spec::RunSpec;
-use stagger_engine::store::{Condition, MemoryStore, Storage, runtime};
+use stagger_coordinator::journal;
+use stagger_coordinator::journal::{Journal, Takeover, Writer};
+use stagger_estimation::local::{RunOptions, run};
+use stagger_model::events::{RunEvent, Summary};
+use stagger_model::spec::RunSpec;
+use stagger_panel::describe::{DescribeColumns, describe};
+use stagger_panel::panel_store::{Manifest, keys};
+use stagger_panel::prepare::{PrepareOptions, prepare};
+use stagger_records::prepared::MANIFEST;
+use stagger_storage::{Condition, MemoryStore, Storage, runtime};
 use stagger_test_support::fuzz::{Bounded, Target, fuzz, fuzz_within, scratch};
 use stagger_test_support::runs;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
@@ -35,7 +36,7 @@ const PERIODS: usize = 4;
 fn spec() -> RunSpec {
     RunSpec {
         xformla: Some("~ x".into()),
-        est_method: stagger_engine::spec::EstMethod::Reg,
+        est_method: stagger_estimator::options::EstMethod::Reg,
         bstrap: false,
         ..runs::spec("y", "time", "id", "group")
     }
@@ -262,7 +263,7 @@ fn journal_entry() -> Target {
         let (mut journal, _) = opened.expect("a journal");
         let events = [
             RunEvent::StageStarted { number: 1, stage: "gram".into(), tasks: 8, object: None },
-            RunEvent::Done(stagger_engine::events::TaskDone { rows: 100, took: 0.5, ..Default::default() }),
+            RunEvent::Done(stagger_model::events::TaskDone { rows: 100, took: 0.5, ..Default::default() }),
             RunEvent::StageDone { number: 1, stage: "gram".into(), seconds: 2.5 },
         ];
         events.into_iter().for_each(|event| journal.add(1.8e9, event));

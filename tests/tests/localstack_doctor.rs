@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
-use stagger_engine::worker::protocol::{PROTOCOL, VERSION};
+use stagger_protocol::messages::{PROTOCOL, VERSION};
 use stagger_tests::cli::{Output, command, finish};
 use stagger_tests::localstack::http::request;
 use stagger_tests::localstack::{LocalStack, environment, python};

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Builder, Credentials, Region};
-use stagger_engine::store::S3Store;
-use stagger_engine::store::conformance::{Extent, conformance};
+use stagger_storage::S3Store;
+use stagger_storage::conformance::{Extent, conformance};
 use stagger_tests::bench::assert_same;
 use stagger_tests::cli::{Output, command, estimate, finish, note, path_str, words};
 use stagger_tests::localstack::{Bucket, LocalStack, environment};

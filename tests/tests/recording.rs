@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use stagger_engine::error::FailureClass;
-use stagger_engine::events::{CellKind, EVENTS, RunEvent, RunState};
+use stagger_model::error::FailureClass;
+use stagger_model::events::{CellKind, EVENTS, RunEvent, RunState};
 use stagger_tests::scale::recording::{BEGIN, Line, decompress, lines, path, text};
 
 /// Bytes that the program may carry for it.

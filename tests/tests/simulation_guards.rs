@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use stagger_engine::schedule::Policy;
+use stagger_schedule::Policy;
 use stagger_tests::simulation::{Changes, Ending, Fault, Guard, Outcome, Plan, Second, Seen, simulate_plan};
 
 /// The case without covariates, in as many tasks as shards.

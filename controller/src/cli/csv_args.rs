@@ -1,11 +1,11 @@
 //! Arguments that say how CSV files are written; what is not said is found by looking.
 
 use clap::Args;
-use stagger_engine::csv_options::{CsvOptions, Encoding};
+use stagger_model::csv_options::{CsvOptions, Encoding};
+use stagger_model::failure::Failure;
 
 use super::spec::given;
 use super::values::{toml_text, toml_texts};
-use crate::failure::Failure;
 
 /// How CSV files are written.
 #[derive(Args, Clone, Debug, Default, PartialEq)]

@@ -21,6 +21,7 @@ pub(crate) mod workers;
 use std::ffi::OsString;
 
 use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+use stagger_simulate::SimulateArgs;
 
 use self::csv_args::CsvArgs;
 use self::doctor_args::DoctorArgs;
@@ -32,7 +33,6 @@ use self::run_args::{RunArgs, WindowArgs};
 use self::values::{boolean, number};
 use self::view_args::{DemoArgs, WatchArgs};
 use self::workers::{CancelArgs, JanitorArgs, ListArgs, ResumeArgs};
-use crate::simulate::SimulateArgs;
 
 const EXAMPLES: &str = "\
 Examples:

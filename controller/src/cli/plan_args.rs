@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use clap::Args;
-use stagger_engine::forecast::{Backend, ContainerOptions, ForecastOptions, LAMBDA_MB, Prices};
+use stagger_forecast::{Backend, ContainerOptions, ForecastOptions, LAMBDA_MB, Prices};
+use stagger_model::failure::Failure;
 
 use super::pool::{facts, no_pool, pool};
 use super::request::{RunRequest, Specification};
@@ -11,7 +12,6 @@ use super::run_args::{RunArgs, RunningArgs};
 use super::run_file::resolve;
 use super::spec::given;
 use super::values::{size, whole};
-use crate::failure::Failure;
 
 /// Least and most memory of a function, in Lambda's megabytes.
 const FUNCTION_MB: std::ops::RangeInclusive<u64> = 128..=10_240;

@@ -1,15 +1,14 @@
 //! Containers behind a queue: which, for what, and at what price.
 
-use stagger_engine::cloud::{
-    BatchRequest, EC2_START, FARGATE_START, GPU_SPEED, Heavy, PoolFacts, PoolRequest,
-};
-use stagger_engine::forecast::Prices;
-use stagger_engine::kernel::Kind;
+use stagger_coordinator::{BatchRequest, PoolRequest};
+use stagger_estimation::kernel::Kind;
+use stagger_forecast::Prices;
+use stagger_forecast::heavy::{EC2_START, FARGATE_START, GPU_SPEED, Heavy, PoolFacts};
+use stagger_model::failure::Failure;
 
 use super::run_args::RunningArgs;
 use super::spec::given;
 use super::values::size;
-use crate::failure::Failure;
 
 /// The queue that `infra/` made.
 const QUEUE: &str = "STAGGER_QUEUE";

@@ -1,7 +1,8 @@
 //! Arguments of `stagger prepare`: the columns of `run`, and where the store goes.
 
 use clap::Args;
-use stagger_engine::spec::RunSpec;
+use stagger_model::failure::Failure;
+use stagger_model::spec::RunSpec;
 
 use super::csv_args::CsvArgs;
 use super::run_args::{DataArgs, RunArgs, RunningArgs};
@@ -10,7 +11,6 @@ use super::spec::specification;
 use super::specs::Named;
 use super::values::{boolean, name, number, positive, size, threads};
 use super::workers::WorkersRequest;
-use crate::failure::Failure;
 
 /// Arguments of `stagger prepare`.
 #[derive(Args, Clone, Debug, Default)]

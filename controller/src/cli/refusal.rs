@@ -1,8 +1,7 @@
 //! clap's refusals in the words of all other errors: one `error:` line and `hint:` lines.
 
 use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
-
-use crate::failure::Failure;
+use stagger_model::failure::Failure;
 
 /// A command line that asks for help, or makes a mistake.
 #[derive(Debug)]

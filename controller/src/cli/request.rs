@@ -3,17 +3,18 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use stagger_engine::panel_store::PanelStore;
-use stagger_engine::run::RunOptions;
-use stagger_engine::spec::{MissingCohort, RunSpec};
+use stagger_aws::notify::check_topic;
+use stagger_estimation::local::RunOptions;
+use stagger_model::failure::Failure;
+use stagger_model::spec::{MissingCohort, RunSpec};
+use stagger_panel::panel_store::PanelStore;
 
 use super::run_args::{DataArgs, RunArgs, RunningArgs};
 use super::spec::{Window, given, specification};
 use super::specs::Named;
 use super::workers::{WorkersRequest, new_name};
-use crate::failure::Failure;
 use crate::listen::How;
-use crate::unattended::{Stamp, check_place, check_topic, filled, is_remote};
+use crate::unattended::{Stamp, check_place, filled, is_remote};
 
 /// Fewer draws than this give standard errors and bands of little worth.
 const FEW_DRAWS: u64 = 100;
@@ -155,7 +156,7 @@ fn running(args: &RunningArgs) -> Result<RunOptions, Failure> {
         max_cohorts: args.max_cohorts,
         memory_limit: args.memory_limit,
         stores: args.store_dir.clone(),
-        check_memory: Some(stagger_engine::forecast::check_memory),
+        check_memory: Some(stagger_forecast::check_memory),
     })
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use stagger_report::overwrite::Overwrite;
 
 use super::csv_args::CsvArgs;
 use super::values::{
@@ -13,7 +14,6 @@ use super::values::{
     toml_size, toml_text, toml_texts, toml_threads, toml_whole, whole,
 };
 use crate::listen::{How, Tui};
-use crate::report::overwrite::Overwrite;
 
 /// Gives a group of arguments its keys, a reader for each from a run file, and the laying of one group over another.
 macro_rules! keys {

@@ -17,15 +17,14 @@
 
 use std::path::{Path, PathBuf};
 
-use stagger_engine::disk;
-use stagger_engine::error::{EngineError, closest};
-use stagger_engine::store::Storage;
+use stagger_model::error::{EngineError, closest};
+use stagger_model::failure::Failure;
+use stagger_storage::{Storage, disk};
 use toml::{Table, Value};
 
 use super::names::canonical;
 use super::run_args::RunArgs;
 use super::specs::{self, Named};
-use crate::failure::Failure;
 
 /// Table of specifications that share the passes over the data.
 const SPEC: &str = "spec";

@@ -1,13 +1,11 @@
 //! From arguments to a specification: what is missing, what is out of range, and R's defaults for the rest.
 
-use stagger_engine::aggregate::AggregateOptions;
-use stagger_engine::spec::{
-    BasePeriod, ControlGroup, DrawScale, EstMethod, FixWeights, MissingCohort, Multiplier, RunSpec, TimeUnit,
-};
-use stagger_estimator::aggregate::AggregateKind;
+use stagger_estimator::aggregate::{AggregateKind, AggregateOptions};
+use stagger_estimator::options::{BasePeriod, ControlGroup, DrawScale, EstMethod, FixWeights, Multiplier};
+use stagger_model::failure::Failure;
+use stagger_model::spec::{MissingCohort, RunSpec, TimeUnit};
 
 use super::run_args::{DataArgs, EstimatorArgs, InferenceArgs, RunArgs, WindowArgs};
-use crate::failure::Failure;
 
 /// Which cells the aggregations use.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use stagger_engine::error::closest;
+use stagger_model::error::closest;
+use stagger_model::failure::Failure;
 use toml::{Table, Value};
 
 use super::names::canonical;
 use super::run_args::RunArgs;
 use super::run_file::{RunFile, arguments};
-use crate::failure::Failure;
 
 /// Label of a specification.
 const NAME: &str = "name";

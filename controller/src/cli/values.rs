@@ -1,6 +1,6 @@
 //! Values of arguments, from the command line and from a run file.
 
-use stagger_engine::sizes::parse_size;
+use stagger_model::sizes::parse_size;
 use toml::Value;
 
 /// `true` or `false` as R, Python and TOML write them, and the words and digits that people type in their place; anything else is

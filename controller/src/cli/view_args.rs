@@ -1,9 +1,9 @@
 //! Arguments of `stagger watch` and `stagger demo`.
 
 use clap::Args;
+use stagger_model::failure::Failure;
 
 use super::values::{boolean, number};
-use crate::failure::Failure;
 
 /// How a run is shown that is not this process's.
 #[derive(Args, Clone, Debug, Default)]

@@ -4,14 +4,14 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use stagger_engine::cloud::{PoolRequest, RunRequest as Known};
-use stagger_engine::forecast::Prefer;
+use stagger_coordinator::{PoolRequest, RunRequest as Known};
+use stagger_forecast::Prefer;
+use stagger_model::failure::Failure;
 
 use super::pool::{no_pool, pool};
 use super::run_args::{OutputArgs, RunningArgs, WindowArgs};
 use super::spec::given;
 use super::values::{boolean, name, number, positive, threads};
-use crate::failure::Failure;
 use crate::unattended::{Stamp, filled};
 
 /// Functions at a time, if nobody says: what AWS gives an account at first (AWS.md §2.1).

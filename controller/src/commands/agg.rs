@@ -2,15 +2,17 @@
 
 use std::path::Path;
 
-use stagger_engine::aggregate::{AggregateOptions, InferenceOverrides, aggregate_saved};
+use stagger_estimation::aggregate::{InferenceOverrides, aggregate_saved};
+use stagger_estimator::aggregate::AggregateOptions;
+use stagger_model::failure::Failure;
+use stagger_model::result::KINDS;
+use stagger_report::aggregation::{Bands, aggregation_report};
+use stagger_report::load::load;
+use stagger_report::stdout::{print, print_json};
 
 use super::run::say;
 use crate::cli::AggArgs;
 use crate::cli::spec::{Window, level};
-use crate::failure::Failure;
-use crate::report::aggregation::{Bands, KINDS, aggregation_report};
-use crate::report::load::load;
-use crate::report::stdout::{print, print_json};
 
 /// Aggregates and prints.
 pub(crate) fn agg(args: &AggArgs) -> Result<(), Failure> {

@@ -2,13 +2,13 @@
 
 use std::io::Read;
 
-use stagger_engine::event_log::{Recording, parse};
+use stagger_dashboard::tui;
+use stagger_model::event_log::{Recording, parse};
+use stagger_model::failure::Failure;
+use stagger_report::stdout::print;
 
 use crate::cli::view_args::DemoArgs;
 use crate::commands::watch::{overwrites, replay};
-use crate::failure::Failure;
-use crate::report::stdout::print;
-use crate::tui;
 use crate::unattended::Scratch;
 
 /// A run of a thousand workers with every kind of fault, recorded from the simulation of docs/scale.md
@@ -74,7 +74,7 @@ fn act(words: Vec<std::ffi::OsString>) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use stagger_engine::events::RunEvent;
+    use stagger_model::events::RunEvent;
 
     use super::*;
 

@@ -1,11 +1,11 @@
 //! `stagger describe`: what an input looks like before anything is fitted.
 
-use stagger_engine::describe::{DescribeColumns, describe as look};
+use stagger_model::failure::Failure;
+use stagger_panel::describe::{DescribeColumns, describe as look};
+use stagger_report::description::description_report;
+use stagger_report::stdout::{print, print_json};
 
 use crate::cli::DescribeArgs;
-use crate::failure::Failure;
-use crate::report::description::description_report;
-use crate::report::stdout::{print, print_json};
 
 /// Looks and prints.
 pub(crate) fn describe(args: &DescribeArgs) -> Result<(), Failure> {

@@ -10,16 +10,16 @@ use std::time::Duration;
 
 use aws_sdk_lambda::config::timeout::TimeoutConfig;
 use serde::Serialize;
-use stagger_engine::error::EngineError;
-use stagger_engine::store::{check_environment, runtime};
-use stagger_engine::worker::protocol::VERSION;
+use stagger_aws::lambda::{Clients, raise_open_files};
+use stagger_model::error::EngineError;
+use stagger_model::failure::Failure;
+use stagger_protocol::messages::VERSION;
+use stagger_report::stdout::{print, print_json};
+use stagger_storage::{check_environment, runtime};
 
 use self::account::Watch;
 use self::check::{Check, Status, failures, text};
 use crate::cli::doctor_args::{DoctorArgs, DoctorRequest};
-use crate::failure::Failure;
-use crate::lambda::{Clients, raise_open_files};
-use crate::report::stdout::{print, print_json};
 
 /// How long one answer is waited for; a cold start has at most ten seconds of it.
 const PATIENCE: Duration = Duration::from_secs(30);

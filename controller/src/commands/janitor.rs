@@ -3,20 +3,20 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
-use stagger_engine::cloud::run_url;
-use stagger_engine::error::{EngineError, Result as EngineResult};
-use stagger_engine::events::RunState;
-use stagger_engine::journal::{self, Entry};
-use stagger_engine::store::{Storage, runtime};
+use stagger_aws::containers::end_jobs;
+use stagger_aws::lambda::Clients;
+use stagger_aws::notify::{Notice, Sns};
+use stagger_coordinator::journal::Entry;
+use stagger_coordinator::{journal, run_url};
+use stagger_model::error::{EngineError, Result as EngineResult};
+use stagger_model::events::RunState;
+use stagger_model::failure::Failure;
+use stagger_report::stdout::{print, print_json};
+use stagger_storage::{Storage, runtime};
 
 use crate::cli::workers::{JanitorArgs, runs};
 use crate::commands::runs::unreadable;
 use crate::commands::workers::writer;
-use crate::containers::end_jobs;
-use crate::failure::Failure;
-use crate::lambda::Clients;
-use crate::report::stdout::{print, print_json};
-use crate::unattended::{Notice, Sns};
 
 /// Seconds without a sign of life, if nobody says: a controller writes every five.
 const SILENT: f64 = 900.0;

@@ -1,13 +1,13 @@
 //! `stagger plan`.
 
-use stagger_engine::forecast::forecast;
-use stagger_engine::spec::RunSpec;
+use stagger_forecast::forecast;
+use stagger_model::failure::Failure;
+use stagger_model::spec::RunSpec;
+use stagger_report::forecast::forecast_report;
+use stagger_report::stdout::{print, print_json};
 
 use crate::cli::plan_args::{PlanArgs, PlanRequest};
-use crate::failure::Failure;
 use crate::interrupt;
-use crate::report::forecast::forecast_report;
-use crate::report::stdout::{print, print_json};
 
 /// Forecasts and prints.
 pub(crate) fn plan(args: PlanArgs) -> Result<(), Failure> {

@@ -3,22 +3,23 @@
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
-use stagger_engine::aggregate::{AggregateOptions, InferenceOverrides, aggregate_saved};
-use stagger_engine::event_log::EVENTS_FILE;
-use stagger_engine::result::{Aggte, SavedResult};
+use stagger_estimation::aggregate::{InferenceOverrides, aggregate_saved};
+use stagger_estimator::aggregate::AggregateOptions;
+use stagger_model::event_log::EVENTS_FILE;
+use stagger_model::failure::Failure;
+use stagger_model::result::{Aggte, SavedResult};
 use stagger_pictures::terminal::{self, Colours};
 use stagger_pictures::{Figure, MARK, MOST_PIXELS, charts};
+use stagger_report::load::{load, load_result};
+use stagger_report::overwrite::{Kind as Replaced, Overwrite};
+use stagger_report::pictures::files::Form;
+use stagger_report::pictures::{
+    Kind, Named, balance, by_cohort, by_period, cells, event_study, events, files, overlap,
+};
+use stagger_report::stdout::print_coloured;
 
 use crate::cli::picture_args::PlotArgs;
 use crate::cli::spec::Window;
-use crate::failure::Failure;
-use crate::report::load::{load, load_result};
-use crate::report::overwrite::{Kind as Replaced, Overwrite};
-use crate::report::pictures::files::{self, Form};
-use crate::report::pictures::{
-    Kind, Named, balance, by_cohort, by_period, cells, event_study, events, overlap,
-};
-use crate::report::stdout::print_coloured;
 
 /// Pixels below which nothing can be read.
 const LEAST_PIXELS: usize = 100;

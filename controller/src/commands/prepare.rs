@@ -4,21 +4,21 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use stagger_engine::events::RunEvent;
-use stagger_engine::numbers::{counted, grouped};
-use stagger_engine::panel_store::{Manifest, PanelStore, Verification};
-use stagger_engine::prepare::{PrepareOptions, Prepared, prepare as make};
-use stagger_engine::spec::RunSpec;
-use stagger_engine::store::Storage;
+use stagger_model::events::RunEvent;
+use stagger_model::failure::Failure;
+use stagger_model::numbers::{counted, grouped};
+use stagger_model::spec::RunSpec;
+use stagger_panel::panel_store::{Manifest, PanelStore, Verification};
+use stagger_panel::prepare::{PrepareOptions, Prepared, prepare as make};
+use stagger_report::stdout::{print, print_json, tell};
+use stagger_storage::Storage;
 
 use crate::cli::prepare_args::{PrepareArgs, PrepareRequest};
 use crate::cli::workers::WorkersRequest;
 use crate::commands::workers;
-use crate::failure::Failure;
 use crate::interrupt;
 use crate::listen::How;
 use crate::listen::progress::{Progress, Show, erase};
-use crate::report::stdout::{print, print_json, tell};
 
 /// Makes a store, or checks one.
 pub(crate) fn prepare(args: &PrepareArgs) -> Result<(), Failure> {
@@ -29,7 +29,7 @@ pub(crate) fn prepare(args: &PrepareArgs) -> Result<(), Failure> {
     interrupt::install();
     interrupt::resumes();
     refuse_foreign(&request.out)?;
-    let storage = Storage::open(&request.out).map_err(stagger_engine::error::EngineError::from)?;
+    let storage = Storage::open(&request.out).map_err(stagger_model::error::EngineError::from)?;
     let specs: Vec<(Option<&str>, &RunSpec)> =
         request.specs.iter().map(|(name, spec)| (name.as_deref(), spec)).collect();
     let options = PrepareOptions {
@@ -164,7 +164,7 @@ fn verify(args: &PrepareArgs) -> Result<(), Failure> {
     let [place] = args.data.as_slice() else {
         return Err(Failure::input("--verify checks one store").hint("stagger prepare STORE --verify"));
     };
-    let storage = Storage::open(place).map_err(stagger_engine::error::EngineError::from)?;
+    let storage = Storage::open(place).map_err(stagger_model::error::EngineError::from)?;
     let store = PanelStore::open(storage)?;
     let threads = args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let found = store.verify(threads, &|| {})?;

@@ -4,18 +4,18 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use serde_json::Value;
-use stagger_engine::result::SavedResult;
+use stagger_model::failure::Failure;
+use stagger_model::result::SavedResult;
 use stagger_pictures::MARK;
+use stagger_report::document::{Document, Sources, document, html, latex, markdown};
+use stagger_report::load::{checked, load_result};
+use stagger_report::overwrite::{Kind, Overwrite};
+use stagger_report::pictures::events;
+use stagger_report::pictures::files::{DENSITY, Form, in_column, write, write_table};
+use stagger_report::save::{CELLS_CSV, RUN, aggregation_file};
+use stagger_report::tabular::{aggregation_csv, balance_csv, cells_csv, overlap_csv};
 
 use crate::cli::picture_args::ReportArgs;
-use crate::failure::Failure;
-use crate::report::document::{Document, Sources, document, html, latex, markdown};
-use crate::report::load::{checked, load_result};
-use crate::report::overwrite::{Kind, Overwrite};
-use crate::report::pictures::events;
-use crate::report::pictures::files::{DENSITY, Form, in_column, write, write_table};
-use crate::report::save::{CELLS_CSV, RUN, aggregation_file};
-use crate::report::tabular::{aggregation_csv, balance_csv, cells_csv, overlap_csv};
 
 /// The forms of reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

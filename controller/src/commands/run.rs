@@ -1,27 +1,28 @@
 //! `stagger run`.
 
 use serde::Serialize;
-use stagger_engine::aggregate::{AggregateOptions, aggregate_all};
-use stagger_engine::events::{Observer, RunEvent};
-use stagger_engine::facts::{RunOutput, RunsOutput};
-use stagger_engine::numbers::counted;
-use stagger_engine::result::{MOST_VCOV, RunResult};
-use stagger_engine::run::{PREPARED_FIRST, run as estimate, run_all};
-use stagger_engine::spec::RunSpec;
+use stagger_estimation::aggregate::aggregate_all;
+use stagger_estimation::local::{PREPARED_FIRST, run as estimate, run_all};
+use stagger_estimator::aggregate::AggregateOptions;
+use stagger_model::events::{Observer, RunEvent};
+use stagger_model::facts::{RunOutput, RunsOutput};
+use stagger_model::failure::Failure;
+use stagger_model::numbers::counted;
+use stagger_model::result::{MOST_VCOV, RunResult};
+use stagger_model::spec::RunSpec;
+use stagger_report::covariance::COVARIANCE;
+use stagger_report::estimates::{heading, run_report};
+use stagger_report::folder::Staging;
+use stagger_report::save::save;
+use stagger_report::stdout::{json_line, print, tell as tell_line};
 
 use crate::cli::request::{RunRequest, Specification};
 use crate::cli::run_args::RunArgs;
 use crate::cli::run_file;
 use crate::cli::spec::Window;
 use crate::commands::workers;
-use crate::failure::Failure;
 use crate::interrupt;
 use crate::listen::{Ended, Listeners};
-use crate::report::covariance::COVARIANCE;
-use crate::report::estimates::{heading, run_report};
-use crate::report::folder::Staging;
-use crate::report::save::save;
-use crate::report::stdout::{json_line, print, tell as tell_line};
 use crate::unattended::{Scratch, refused, told, try_place, upload};
 
 /// Estimates, prints and saves.
@@ -235,7 +236,7 @@ pub(crate) fn say(quiet: bool, line: &str) {
 
 #[cfg(test)]
 mod tests {
-    use stagger_engine::result::SavedResult;
+    use stagger_model::result::SavedResult;
     use stagger_test_support::results;
 
     use super::*;

@@ -3,15 +3,15 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
-use stagger_engine::cloud::{read_request, run_url};
-use stagger_engine::error::{EngineError, Result as EngineResult};
-use stagger_engine::events::RunState;
-use stagger_engine::journal::{self, Entry, Listed, SILENCE};
-use stagger_engine::store::{Storage, runtime};
+use stagger_coordinator::journal::{Entry, Listed, SILENCE};
+use stagger_coordinator::{journal, read_request, run_url};
+use stagger_model::error::{EngineError, Result as EngineResult};
+use stagger_model::events::RunState;
+use stagger_model::failure::Failure;
+use stagger_report::stdout::{print, print_json};
+use stagger_storage::{Storage, runtime};
 
 use crate::cli::workers::{CancelArgs, ListArgs, runs};
-use crate::failure::Failure;
-use crate::report::stdout::{print, print_json};
 
 /// How often a run is looked at that is to stop.
 const LOOK: Duration = Duration::from_millis(500);

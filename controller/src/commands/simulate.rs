@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use crate::failure::Failure;
-use crate::report::overwrite::{Kind, Overwrite};
-use crate::report::stdout::{print, tell};
-use crate::simulate::{self, MARK, SimulateArgs, SimulateError, Written, truth_path};
+use stagger_model::failure::Failure;
+use stagger_report::overwrite::{Kind, Overwrite};
+use stagger_report::stdout::{print, tell};
+use stagger_simulate::{MARK, SimulateArgs, SimulateError, Written, truth_path};
 
 /// What a file of true effects holds, and no other.
 const TRUTH: &str = "\"arguments\":{\"units\":";
@@ -18,7 +18,7 @@ pub(crate) fn simulate(args: &SimulateArgs) -> Result<(), Failure> {
     }
     overwrite.check(&truth_path(&args.out), Kind::Marked(TRUTH))?;
     let start = Instant::now();
-    let Written { bytes, rows, .. } = simulate::simulate(args).map_err(failure)?;
+    let Written { bytes, rows, .. } = stagger_simulate::simulate(args).map_err(failure)?;
     let files = if args.files == 1 { "1 file".to_owned() } else { format!("{} files", args.files) };
     let (megabytes, seconds) = (bytes as f64 / 1e6, start.elapsed().as_secs_f64());
     // There is nobody to tell where these streams are closed.

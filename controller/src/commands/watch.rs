@@ -5,26 +5,26 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use stagger_engine::cloud::{read_request, run_url};
-use stagger_engine::disk;
-use stagger_engine::error::EngineError;
-use stagger_engine::event_log::{EVENTS_FILE, Recording, parse, record};
-use stagger_engine::events::{RunEvent, RunState};
-use stagger_engine::journal::{self, Entry, HEARTBEAT, SILENCE};
-use stagger_engine::store::{Storage, runtime};
+use stagger_coordinator::journal::{Entry, HEARTBEAT, SILENCE};
+use stagger_coordinator::{journal, read_request, run_url};
+use stagger_dashboard::tui;
+use stagger_dashboard::tui::unix;
+use stagger_model::error::EngineError;
+use stagger_model::event_log::{EVENTS_FILE, Recording, parse, record};
+use stagger_model::events::{RunEvent, RunState};
+use stagger_model::failure::Failure;
 use stagger_pictures::MARK;
+use stagger_report::folder::RESULT;
+use stagger_report::load::checked;
+use stagger_report::overwrite::{Kind, Overwrite};
+use stagger_report::pictures::files::write;
+use stagger_report::stdout::{print, tell};
+use stagger_storage::{Storage, disk, runtime};
 
 use crate::cli::view_args::{ViewArgs, WatchArgs};
 use crate::cli::workers::runs;
 use crate::commands::runs::{age, state_of};
-use crate::failure::Failure;
 use crate::listen::{How, Lines, is_terminal};
-use crate::report::folder::RESULT;
-use crate::report::load::checked;
-use crate::report::overwrite::{Kind, Overwrite};
-use crate::report::pictures::files::write;
-use crate::report::stdout::{print, tell};
-use crate::tui::{self, unix};
 
 /// How often the journal is looked at.
 const LOOK: Duration = Duration::from_millis(500);
@@ -186,7 +186,7 @@ fn text(lines: &mut Lines, at: f64, event: &RunEvent) -> Option<String> {
     let line = lines.line(at, event);
     let own = match event {
         RunEvent::Note { .. } | RunEvent::Warning { .. } | RunEvent::Stopped { .. } | RunEvent::Finished => {
-            crate::view::told(event).map(|(_, text)| text)
+            stagger_dashboard::view::told(event).map(|(_, text)| text)
         }
         _ => None,
     };

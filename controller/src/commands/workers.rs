@@ -3,35 +3,37 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use stagger_engine::cloud::{
-    self, CloudOptions, CloudOutput, Heavy, Invoker, Limits, RunRequest as Wanted, Settings, Threads,
+use stagger_aws::containers;
+use stagger_aws::lambda::LambdaInvoker;
+use stagger_coordinator::journal::{Takeover, Writer};
+use stagger_coordinator::routed::Routed;
+use stagger_coordinator::{
+    CloudOptions, CloudOutput, Invoker, Limits, RunRequest as Wanted, Settings, Threads, journal,
 };
-use stagger_engine::error::EngineError;
-use stagger_engine::event_log::Recording;
-use stagger_engine::events::{Observer, RunEvent, RunState};
-use stagger_engine::facts::{InputFile, RunFacts, RunOutput, StageFacts, WorkerFacts};
-use stagger_engine::forecast::Prices;
-use stagger_engine::journal::{self, Takeover, Writer};
-use stagger_engine::kernel::Kind;
-use stagger_engine::numbers::grouped;
-use stagger_engine::pool::Routed;
-use stagger_engine::prepare::{Prepared, default_memory};
-use stagger_engine::schedule::Policy;
-use stagger_engine::spec::RunSpec;
-use stagger_engine::store::Storage;
-use stagger_engine::worker::protocol::VERSION;
+use stagger_dashboard::tui::Left;
+use stagger_estimation::kernel::Kind;
+use stagger_forecast::Prices;
+use stagger_forecast::heavy::Heavy;
+use stagger_model::error::EngineError;
+use stagger_model::event_log::Recording;
+use stagger_model::events::{Observer, RunEvent, RunState};
+use stagger_model::facts::{InputFile, RunFacts, RunOutput, StageFacts, WorkerFacts};
+use stagger_model::failure::Failure;
+use stagger_model::numbers::grouped;
+use stagger_model::spec::RunSpec;
+use stagger_panel::prepare::{Prepared, default_memory};
+use stagger_protocol::messages::VERSION;
+use stagger_report::stdout::print;
+use stagger_schedule::Policy;
+use stagger_storage::Storage;
 
 use crate::cli::request::{RunRequest, Specification, places};
 use crate::cli::spec::Window;
 use crate::cli::workers::{CONCURRENCY, On, ResumeArgs, WorkersRequest, functions, runs};
 use crate::commands::run::{Folder, aggregate_in, say, sent, show};
-use crate::failure::Failure;
-use crate::lambda::LambdaInvoker;
+use crate::interrupt;
 use crate::listen::{Ended, How, Listeners};
-use crate::report::stdout::print;
-use crate::tui::Left;
 use crate::unattended::{refused, told};
-use crate::{containers, interrupt};
 
 /// Estimates on workers; one result a specification, in their order, and what is left of its listeners.
 pub(crate) fn compute(
@@ -51,7 +53,7 @@ pub(crate) fn compute(
     say(request.quiet, &format!("run {} in {}", workers.name, workers.runs));
     let watched = Watched { how: &request.how, runs: &workers.runs, name: &workers.name };
     let (output, facts, ended) = watched.run(&settings, &options, |observer| {
-        cloud::start(&workers.runs, &workers.name, &wanted, &settings, &options, observer)
+        stagger_coordinator::start(&workers.runs, &workers.name, &wanted, &settings, &options, observer)
     })?;
     Ok((results(output, &facts), ended))
 }
@@ -72,7 +74,7 @@ pub(crate) fn prepare(
     say(how.quiet, &format!("run {} in {}", workers.name, workers.runs));
     let watched = Watched { how, runs: &workers.runs, name: &workers.name };
     let (output, _, mut ended) = watched.run(&settings, &options, |observer| {
-        cloud::start(&workers.runs, &workers.name, &wanted, &settings, &options, observer)
+        stagger_coordinator::start(&workers.runs, &workers.name, &wanted, &settings, &options, observer)
     })?;
     ended.wait();
     output.prepared.ok_or_else(|| Failure::failed("the preparation brought no store"))
@@ -123,8 +125,8 @@ impl Watched<'_> {
     /// What the journal knows of it: nothing of a new run.
     fn past(&self) -> Recording {
         let read = || -> Result<Recording, EngineError> {
-            let storage = Storage::open(&cloud::run_url(self.runs, self.name))?;
-            let runtime = stagger_engine::store::runtime()?;
+            let storage = Storage::open(&stagger_coordinator::run_url(self.runs, self.name))?;
+            let runtime = stagger_storage::runtime()?;
             Ok(journal::recording(&runtime.block_on(journal::read(&storage))?))
         };
         // Without its past a dashboard is still one.
@@ -147,7 +149,7 @@ impl Watched<'_> {
             settings.signal.clear();
             let listeners =
                 Listeners::start(self.how, self.name, Some(settings.signal.clone()), || self.past())?;
-            found = cloud::resume(self.runs, self.name, settings, options, &|event| {
+            found = stagger_coordinator::resume(self.runs, self.name, settings, options, &|event| {
                 stages.observe(event, &listeners);
             })
             .map(|(_, output)| output);
@@ -320,8 +322,9 @@ pub(crate) fn resume(args: ResumeArgs) -> Result<(), Failure> {
 /// The run that is taken up, as a request like any other.
 fn taken_up(args: &ResumeArgs) -> Result<(Storage, RunRequest, Wanted), Failure> {
     let runs = runs(args.run_dir.clone())?;
-    let storage = Storage::open(&cloud::run_url(&runs, &args.run)).map_err(EngineError::from)?;
-    let known = cloud::read_request(&storage, &runs, &args.run)?;
+    let storage =
+        Storage::open(&stagger_coordinator::run_url(&runs, &args.run)).map_err(EngineError::from)?;
+    let known = stagger_coordinator::read_request(&storage, &runs, &args.run)?;
     let names = match &args.function {
         None => known.functions.clone(),
         Some(names) => functions(Some(names.clone()))?,
@@ -338,7 +341,7 @@ fn taken_up(args: &ResumeArgs) -> Result<(Storage, RunRequest, Wanted), Failure>
     let request = RunRequest {
         inputs: known.inputs.clone(),
         specs: specs.collect(),
-        options: stagger_engine::run::RunOptions { threads: args.threads, ..Default::default() },
+        options: stagger_estimation::local::RunOptions { threads: args.threads, ..Default::default() },
         workers: Some(WorkersRequest::again(&runs, &args.run, on, &known)),
         out,
         upload,
@@ -352,7 +355,7 @@ fn taken_up(args: &ResumeArgs) -> Result<(Storage, RunRequest, Wanted), Failure>
 
 /// Says what a resume finds where that is no run which was left under way.
 fn tell_state(storage: &Storage, run: &str, quiet: bool) -> Result<(), Failure> {
-    let runtime = stagger_engine::store::runtime().map_err(EngineError::from)?;
+    let runtime = stagger_storage::runtime().map_err(EngineError::from)?;
     let last = runtime.block_on(journal::last(storage))?;
     match last.map(|last| last.summary.state) {
         Some(RunState::Finished) => {
@@ -392,7 +395,7 @@ fn resumed(args: &ResumeArgs, request: &RunRequest, known: &Wanted) -> Result<()
     interrupt::stops(&args.run, settings.signal.clone());
     let watched = Watched { how: &request.how, runs, name: &args.run };
     let (output, facts, mut ended) = watched.run(&settings, &options, |observer| {
-        cloud::resume(runs, &args.run, &settings, &options, observer).map(|(_, output)| output)
+        stagger_coordinator::resume(runs, &args.run, &settings, &options, observer).map(|(_, output)| output)
     })?;
     if output.prepared.is_some() {
         ended.wait();

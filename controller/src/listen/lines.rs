@@ -2,10 +2,9 @@
 
 use std::collections::HashSet;
 
-use stagger_engine::events::RunEvent;
-use stagger_engine::numbers::counted;
-
-use crate::view::{Level, RunView, told};
+use stagger_dashboard::view::{Level, RunView, told};
+use stagger_model::events::RunEvent;
+use stagger_model::numbers::counted;
 
 /// Seconds from which a stage of a short run is worth a line.
 const LONG: f64 = 2.0;
@@ -63,8 +62,8 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
-    use stagger_engine::error::FailureClass;
-    use stagger_engine::events::TaskDone;
+    use stagger_model::error::FailureClass;
+    use stagger_model::events::TaskDone;
 
     use super::*;
 

@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::Errno;
-use stagger_engine::disk;
-use stagger_engine::event_log::{is_event, record};
-use stagger_engine::events::RunEvent;
+use stagger_model::event_log::{is_event, record};
+use stagger_model::events::RunEvent;
+use stagger_model::failure::Failure;
+use stagger_report::overwrite::Overwrite;
+use stagger_report::stdout::tell;
+use stagger_storage::disk;
 
-use crate::failure::Failure;
 use crate::interrupt;
-use crate::report::overwrite::Overwrite;
-use crate::report::stdout::tell;
 
 /// Bytes up to which single attempts are kept for the folder of a result; of longer runs their journal has them.
 const MOST: usize = 64 << 20;

@@ -12,15 +12,15 @@ use std::time::Duration;
 
 use log::EventLog;
 use progress::{Progress, Show, erase};
-use stagger_engine::event_log::Recording;
-use stagger_engine::events::RunEvent;
-use stagger_engine::signal::Signal;
+use stagger_dashboard::tui::{Dashboard, Left, Theme, unix};
+use stagger_model::event_log::Recording;
+use stagger_model::events::RunEvent;
+use stagger_model::failure::Failure;
+use stagger_model::signal::Signal;
+use stagger_report::overwrite::Overwrite;
+use stagger_report::stdout::tell;
 
-use crate::failure::Failure;
 use crate::interrupt;
-use crate::report::overwrite::Overwrite;
-use crate::report::stdout::tell;
-use crate::tui::{Dashboard, Left, Theme, unix};
 
 pub(crate) use lines::Lines;
 

@@ -9,11 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use stagger_engine::events::RunEvent;
-use stagger_engine::numbers::{counted, grouped};
-use stagger_engine::printable::printable;
-
-use crate::report::stdout::tell;
+use stagger_model::events::RunEvent;
+use stagger_model::numbers::{counted, grouped};
+use stagger_model::printable::printable;
+use stagger_report::stdout::tell;
 
 /// How often the line is drawn.
 const TICK: Duration = Duration::from_millis(100);
@@ -203,7 +202,7 @@ fn memory() -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use stagger_engine::events::TaskDone;
+    use stagger_model::events::TaskDone;
 
     use super::*;
 

@@ -2,8 +2,9 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use stagger_model::failure::Failure;
+
 use crate::cli::workers::date;
-use crate::failure::Failure;
 
 /// What stands for a placeholder: the moment at which the command began, and the run's name.
 #[derive(Clone, Debug, PartialEq, Eq)]

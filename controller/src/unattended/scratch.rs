@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::failure::Failure;
-use crate::report::folder::private_folder;
-use crate::report::staging::{self, Leftover};
+use stagger_model::failure::Failure;
+use stagger_report::folder::private_folder;
+use stagger_report::staging;
+use stagger_report::staging::Leftover;
 
 /// A folder in the system's one for such things: new, under a name that nobody can guess, for its owner alone. It goes when
 /// it is dropped, and when the command is interrupted.

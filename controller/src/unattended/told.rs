@@ -3,15 +3,15 @@
 use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
-use stagger_engine::cloud::run_url;
-use stagger_engine::error::EngineError;
-use stagger_engine::events::RunState;
-use stagger_engine::journal::{self, Entry};
-use stagger_engine::store::{Storage, runtime};
+use stagger_aws::notify::{Notice, Sns, check_topic};
+use stagger_coordinator::journal::Entry;
+use stagger_coordinator::{journal, run_url};
+use stagger_model::error::EngineError;
+use stagger_model::events::RunState;
+use stagger_model::failure::Failure;
+use stagger_storage::{Storage, runtime};
 
-use super::{Notice, Sns, check_topic};
 use crate::cli::request::RunRequest;
-use crate::failure::Failure;
 
 /// Does the work, and tells the request's topic how it ended. The topic is looked for first. One that can't be told in the end fails
 /// a run that went well: nobody would hear of it.

@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use stagger_engine::error::EngineError;
-use stagger_engine::event_log::EVENTS_FILE;
-use stagger_engine::store::{Condition, Policy, S3Store, Storage, StoreErrorKind, runtime, system_clock};
-
-use crate::failure::Failure;
+use stagger_model::error::EngineError;
+use stagger_model::event_log::EVENTS_FILE;
+use stagger_model::failure::Failure;
+use stagger_storage::{Condition, Policy, S3Store, Storage, StoreErrorKind, runtime, system_clock};
 
 /// How long a place may take to answer, whatever takes it so long: credentials, names, a line.
 const PATIENCE: Duration = Duration::from_secs(15);

@@ -3,14 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use stagger_engine::error::EngineError;
-use stagger_engine::store::{Condition, Storage};
+use stagger_model::error::EngineError;
+use stagger_model::failure::Failure;
+use stagger_report::checksums::CHECKSUMS;
+use stagger_report::folder::RESULT;
+use stagger_storage::{Condition, Storage};
 
 use crate::commands::report::html_of;
-use crate::failure::Failure;
 use crate::interrupt;
-use crate::report::checksums::CHECKSUMS;
-use crate::report::folder::RESULT;
 
 /// The report beside a result.
 const REPORT: &str = "report.html";

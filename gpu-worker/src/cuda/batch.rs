@@ -6,13 +6,13 @@
 
 use std::sync::Arc;
 
-use stagger_engine::error::Result as EngineResult;
-use stagger_engine::kernel::{Named, Pass};
-use stagger_engine::panel::Needs;
-use stagger_engine::partial::Partial;
-use stagger_engine::plan::Plan;
-use stagger_engine::reduce::{Node, SubtreeStack};
+use stagger_estimation::kernel::{Named, Pass};
+use stagger_estimation::partial::Partial;
+use stagger_estimation::plan::Plan;
 use stagger_estimator::subset_sums::BitMemory;
+use stagger_model::error::Result as EngineResult;
+use stagger_model::reduction::{Node, SubtreeStack};
+use stagger_panel::panel::Needs;
 
 use super::device::{Bounded, Buffer, Function, Queue, THREADS, WORD, Work};
 use super::error::Result;

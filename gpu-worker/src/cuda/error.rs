@@ -1,6 +1,6 @@
 //! Errors of a device, each with a hint.
 
-use stagger_engine::error::{EngineError, FailureClass};
+use stagger_model::error::{EngineError, FailureClass};
 use thiserror::Error;
 
 /// The result of a call to a device.
@@ -88,7 +88,7 @@ impl From<CudaError> for EngineError {
 
 #[cfg(test)]
 mod tests {
-    use stagger_engine::worker::protocol::TaskFailure;
+    use stagger_protocol::messages::TaskFailure;
 
     use super::*;
 

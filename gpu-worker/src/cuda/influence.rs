@@ -4,15 +4,16 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use stagger_engine::kernel::expanded::{self, Columns, ExpandedSegment};
-use stagger_engine::panel::Needs;
-use stagger_engine::partial::{InfluenceSums, Partial};
-use stagger_engine::plan::Plan;
-use stagger_engine::shard::Segment;
-use stagger_engine::task::SegmentPart;
+use stagger_estimation::kernel::expanded;
+use stagger_estimation::kernel::expanded::{Columns, ExpandedSegment};
+use stagger_estimation::partial::{InfluenceSums, Partial};
+use stagger_estimation::passes::SegmentPart;
+use stagger_estimation::plan::Plan;
 use stagger_estimator::cross_products::mirror;
 use stagger_estimator::influence::{InfluencePartial, Role};
 use stagger_estimator::multipliers::{Bits, Domain};
+use stagger_panel::panel::Needs;
+use stagger_panel::shard::Segment;
 
 use super::batch::{Shape, Stage};
 use super::memory::Resident;

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use stagger_engine::error::Result as EngineResult;
-use stagger_engine::kernel::expanded::Columns;
-use stagger_engine::kernel::{CpuKernel, DeviceMemory, Kernel, Kind, Pass};
-use stagger_engine::plan::Plan;
-use stagger_engine::task::StageInput;
+use stagger_estimation::kernel::expanded::Columns;
+use stagger_estimation::kernel::{CpuKernel, DeviceMemory, Kernel, Kind, Pass};
+use stagger_estimation::passes::StageInput;
+use stagger_estimation::plan::Plan;
+use stagger_model::error::Result as EngineResult;
 
 use super::batch::{DevicePass, Stage};
 use super::device::{Bounded, Device};

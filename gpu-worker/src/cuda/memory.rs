@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use stagger_engine::kernel::expanded::{self, ExpandedSegment, Expansion};
-use stagger_engine::kernel::{Named, ShardName};
-use stagger_engine::panel::Needs;
-use stagger_engine::plan::Plan;
-use stagger_engine::shard::Shard;
+use stagger_estimation::kernel::expanded::{ExpandedSegment, Expansion};
+use stagger_estimation::kernel::{Named, ShardName, expanded};
+use stagger_estimation::plan::Plan;
+use stagger_panel::panel::Needs;
+use stagger_panel::shard::Shard;
 
 use super::device::{Bounded, Buffer, Queue, WORD};
 use super::error::Result;
@@ -248,13 +248,13 @@ impl Kept {
 ///
 /// # Errors
 /// A plan that can't be written.
-pub(super) fn checksum(plan: &Plan) -> stagger_engine::error::Result<u128> {
+pub(super) fn checksum(plan: &Plan) -> stagger_model::error::Result<u128> {
     expanded::checksum(plan)
 }
 
 #[cfg(test)]
 mod tests {
-    use stagger_engine::shard::Segment;
+    use stagger_panel::shard::Segment;
 
     use super::*;
 

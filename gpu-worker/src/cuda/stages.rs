@@ -1,13 +1,14 @@
 //! The stages that fit nuisances, as programs for a device: `Gram`, `Propensity`, `Moments`.
 
-use stagger_engine::kernel::expanded::{self, ExpandedFrame};
-use stagger_engine::panel::Needs;
-use stagger_engine::partial::Partial;
-use stagger_engine::plan::Plan;
-use stagger_engine::task::LogitPart;
+use stagger_estimation::kernel::expanded;
+use stagger_estimation::kernel::expanded::ExpandedFrame;
+use stagger_estimation::partial::Partial;
+use stagger_estimation::passes::LogitPart;
+use stagger_estimation::plan::Plan;
 use stagger_estimator::moments::{MomentsPartial, MomentsShape};
 use stagger_estimator::outcome::GramPartial;
 use stagger_estimator::propensity::PropensityPartial;
+use stagger_panel::panel::Needs;
 
 use super::batch::{Shape, Stage};
 use super::memory::Resident;

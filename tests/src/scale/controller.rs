@@ -10,16 +10,16 @@ use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 use futures::StreamExt;
-use stagger_engine::cloud::Fold;
-use stagger_engine::cost::{Cost, Rates};
-use stagger_engine::events::{Phases, RunEvent, RunState, Summary, TaskDone};
-use stagger_engine::journal::{Journal, Takeover, Writer};
-use stagger_engine::partial::{InfluenceSums, Partial};
-use stagger_engine::reduce::Node;
-use stagger_engine::schedule::{Effect, Function, Next, Order, Policy, Run};
-use stagger_engine::store::{Condition, Storage};
-use stagger_engine::worker::protocol::{TaskReport, Work};
+use stagger_coordinator::Fold;
+use stagger_coordinator::journal::{Journal, Takeover, Writer};
+use stagger_estimation::partial::{InfluenceSums, Partial};
 use stagger_estimator::influence::InfluencePartial;
+use stagger_model::cost::{Cost, Rates};
+use stagger_model::events::{Phases, RunEvent, RunState, Summary, TaskDone};
+use stagger_model::reduction::Node;
+use stagger_protocol::messages::{TaskReport, Work};
+use stagger_schedule::{Effect, Function, Next, Order, Policy, Run};
+use stagger_storage::{Condition, Storage};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -99,7 +99,7 @@ pub async fn stage(tasks: usize, draws: usize, folder: &Path) -> Outcome<Measure
     journal.flush(begin.elapsed().as_secs_f64(), summary(&run)).await?;
     let seconds = begin.elapsed().as_secs_f64();
     fold.into_root().ok_or_else(|| Error::other("a sum is missing"))?;
-    Ok(Measured { reports, seconds, peak: stagger_engine::worker::peak_memory() })
+    Ok(Measured { reports, seconds, peak: stagger_worker::peak_memory() })
 }
 
 fn summary(run: &Run) -> Summary {

@@ -1,4 +1,4 @@
-//! Runs on AWS Lambda at scale, simulated: the run's own state machine ([`stagger_engine::schedule::Run`]) is driven through virtual
+//! Runs on AWS Lambda at scale, simulated: the run's own state machine ([`stagger_schedule::Run`]) is driven through virtual
 //! time, against models of Lambda, S3 and the controller. What tasks ask for is the forecast's ([`workload`]), from measured rates.
 //! Nothing here is a measurement of AWS.
 //!
@@ -13,7 +13,7 @@ pub mod report;
 pub mod scenarios;
 pub mod simulation;
 
-use stagger_engine::forecast::{Ends, ForecastOptions, Prices, StageLoad, forecast_of, workload};
+use stagger_forecast::{Ends, ForecastOptions, Prices, StageLoad, forecast_of, workload};
 
 pub use scenarios::{Scenario, scenarios};
 pub use simulation::{Outcome, StageOutcome, simulate};
@@ -49,7 +49,7 @@ pub fn planned(scenario: &Scenario) -> Planned {
 /// Without the built-in prices.
 pub fn options(scenario: &Scenario) -> ForecastOptions {
     ForecastOptions {
-        backends: vec![stagger_engine::forecast::Backend::Lambda],
+        backends: vec![stagger_forecast::Backend::Lambda],
         concurrency: scenario.concurrency,
         ..ForecastOptions::new(Prices::built_in().expect("the built-in prices"))
     }

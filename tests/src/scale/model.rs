@@ -1,6 +1,6 @@
 //! Models of S3, of Lambda's environments and of the controller's line, in virtual time.
 
-use stagger_engine::forecast::CloudRates;
+use stagger_forecast::CloudRates;
 
 /// Chance that depends on a seed alone (SplitMix64).
 #[derive(Clone, Debug)]
@@ -22,7 +22,7 @@ impl Chance {
     }
 }
 
-/// Requests a second of S3's partitions: above the rate it answers 503, and [`stagger_engine::store::Policy`] says when to ask again.
+/// Requests a second of S3's partitions: above the rate it answers 503, and [`stagger_storage::Policy`] says when to ask again.
 #[derive(Clone, Debug)]
 pub struct Bucket {
     rate: f64,

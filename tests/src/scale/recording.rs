@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stagger_engine::events::{EVENTS, RunEvent};
+use stagger_model::events::{EVENTS, RunEvent};
 
 use crate::cli::workspace;
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use stagger_engine::forecast::{CloudRates, Functions, LAMBDA_MB, Prices, StageLoad};
+use stagger_forecast::{CloudRates, Functions, LAMBDA_MB, Prices, StageLoad};
 
 use super::{Outcome, Planned, Scenario, StageOutcome, options, planned, scenarios, simulate};
 use crate::scale::simulation::Assumptions;

@@ -1,9 +1,9 @@
 //! The panels of docs/scale.md: counts and bytes as `stagger simulate` and `stagger prepare` make them, scaled.
 
-use stagger_engine::forecast::{Files, Known};
-use stagger_engine::load::shards_of;
-use stagger_engine::panel_store::Manifest;
-use stagger_engine::spec::RunSpec;
+use stagger_forecast::{Files, Known};
+use stagger_model::spec::RunSpec;
+use stagger_panel::load::shards_of;
+use stagger_panel::panel_store::Manifest;
 use stagger_test_support::manifests::{PreparedPanel, ShardSize};
 use stagger_test_support::runs;
 

@@ -4,13 +4,13 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::time::Duration;
 
-use stagger_engine::cost::{Cost, Rates};
-use stagger_engine::error::FailureClass;
-use stagger_engine::forecast::{CloudRates, Functions, Prices, StageLoad, TaskLoad, vcpus};
-use stagger_engine::reduce::Node;
-use stagger_engine::schedule::{Effect, Function, Next, Order, Policy, Run};
-use stagger_engine::store::{Policy as StorePolicy, StoreError, StoreErrorKind};
-use stagger_engine::worker::protocol::{TaskFailure, TaskReport, Work};
+use stagger_forecast::{CloudRates, Functions, Prices, StageLoad, TaskLoad, vcpus};
+use stagger_model::cost::{Cost, Rates};
+use stagger_model::error::FailureClass;
+use stagger_model::reduction::Node;
+use stagger_protocol::messages::{TaskFailure, TaskReport, Work};
+use stagger_schedule::{Effect, Function, Next, Order, Policy, Run};
+use stagger_storage::{Policy as StorePolicy, StoreError, StoreErrorKind};
 
 use super::model::{Bucket, Chance, Environment, Environments, Server};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use stagger_engine::store::Clock;
+use stagger_storage::Clock;
 use stagger_test_support::panels::Random;
 use tokio::runtime::Handle;
 use tokio::time::Instant;

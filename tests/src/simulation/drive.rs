@@ -6,18 +6,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use stagger_engine::cloud::{
-    CloudOptions, CloudOutput, Heavy, Invoker, RunRequest, Runtime, Settings, resume, start,
-};
-use stagger_engine::error::{EngineError, FailureClass};
-use stagger_engine::events::{RunEvent, Summary};
-use stagger_engine::forecast::Prefer;
-use stagger_engine::journal::{Takeover, Writer};
-use stagger_engine::pool::Routed;
-use stagger_engine::schedule::Policy;
-use stagger_engine::signal::Signal;
-use stagger_engine::store::Store as _;
-use stagger_engine::worker::protocol::VERSION;
+use stagger_coordinator::journal::{Takeover, Writer};
+use stagger_coordinator::routed::Routed;
+use stagger_coordinator::{CloudOptions, CloudOutput, Invoker, RunRequest, Runtime, Settings, resume, start};
+use stagger_forecast::Prefer;
+use stagger_forecast::heavy::Heavy;
+use stagger_model::error::{EngineError, FailureClass};
+use stagger_model::events::{RunEvent, Summary};
+use stagger_model::signal::Signal;
+use stagger_protocol::messages::VERSION;
+use stagger_schedule::Policy;
+use stagger_storage::Store as _;
 use stagger_test_support::runs;
 
 use super::clock::{Shared, SimClock};

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use stagger_engine::cloud::{Billed, Invoked, Invoker};
-use stagger_engine::cost::Rates;
-use stagger_engine::error::FailureClass;
-use stagger_engine::journal::keys;
-use stagger_engine::schedule::Function;
-use stagger_engine::store::{StoreError, StoreErrorKind, StoreResult};
-use stagger_engine::worker::protocol::{Answer, Invocation, TaskFailure, Work};
-use stagger_engine::worker::{Places, Worker, WorkerOptions};
+use stagger_coordinator::{Billed, Invoked, Invoker};
+use stagger_model::cost::Rates;
+use stagger_model::error::FailureClass;
+use stagger_protocol::keys;
+use stagger_protocol::messages::{Answer, Invocation, TaskFailure, Work};
+use stagger_schedule::Function;
+use stagger_storage::{StoreError, StoreErrorKind, StoreResult};
+use stagger_worker::{Places, Worker, WorkerOptions};
 use tokio::time::sleep;
 
 use super::bundle;

@@ -5,12 +5,13 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use stagger_engine::input::prepared::MANIFEST;
-use stagger_engine::panel_store::{Manifest, PanelStore, keys};
-use stagger_engine::prepare::{PrepareOptions, prepare};
-use stagger_engine::run::{RunOptions, run};
-use stagger_engine::spec::{ControlGroup, EstMethod, RunSpec};
-use stagger_engine::store::{Condition, MemoryStore, Storage, Store};
+use stagger_estimation::local::{RunOptions, run};
+use stagger_estimator::options::{ControlGroup, EstMethod};
+use stagger_model::spec::RunSpec;
+use stagger_panel::panel_store::{Manifest, PanelStore, keys};
+use stagger_panel::prepare::{PrepareOptions, prepare};
+use stagger_records::prepared::MANIFEST;
+use stagger_storage::{Condition, MemoryStore, Storage, Store};
 use stagger_test_support::panels::Panel;
 use stagger_test_support::runs;
 use stagger_test_support::tables::write_parquet;
@@ -152,7 +153,7 @@ impl Place {
             let specs: Vec<(Option<&str>, &RunSpec)> = specs.iter().map(|spec| (None, spec)).collect();
             let inputs = [file.display().to_string()];
             prepare(&inputs, &specs, &storage, &PrepareOptions::default(), &|_| {}).expect("a store");
-            let read = |info: stagger_engine::store::ObjectInfo| {
+            let read = |info: stagger_storage::ObjectInfo| {
                 let (bytes, _) = storage.get(&info.key, None).expect("an object");
                 (info.key, bytes)
             };

@@ -6,14 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use stagger_engine::cloud::{Invoked, Invoker, Taken};
-use stagger_engine::cost::Rates;
-use stagger_engine::pool::{
-    Attendant, AttendantSettings, Hands, MemoryQueue, Moment, Pool, PoolSettings, Queue, Stop,
-};
-use stagger_engine::schedule::{Function, Place};
-use stagger_engine::store::Clock;
-use stagger_engine::worker::protocol::{Answer, Invocation};
+use stagger_coordinator::pool::{Pool, PoolSettings};
+use stagger_coordinator::{Invoked, Invoker, Taken};
+use stagger_model::cost::Rates;
+use stagger_protocol::messages::{Answer, Invocation};
+use stagger_queue::{Attendant, AttendantSettings, Hands, MemoryQueue, Moment, Queue, Stop};
+use stagger_schedule::{Function, Place};
+use stagger_storage::Clock;
 use tokio::time::{sleep, timeout};
 
 use super::clock::Shared;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use stagger_engine::store::{
+use stagger_storage::{
     ByteRange, Condition, Object, ObjectInfo, Policy, Storage, Store, StoreError, StoreErrorKind, StoreResult,
 };
 

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use stagger_engine::pool::MemoryQueue;
-use stagger_engine::store::{Condition, MemoryStore, Store, StoreError, StoreErrorKind, StoreResult};
-use stagger_engine::worker::protocol::Invocation;
+use stagger_protocol::messages::Invocation;
+use stagger_queue::MemoryQueue;
+use stagger_storage::{Condition, MemoryStore, Store, StoreError, StoreErrorKind, StoreResult};
 
 use super::clock::SimClock;
 use super::faults::{Ending, Fault, Plan, Seen};
@@ -266,7 +266,7 @@ impl World {
     }
 
     pub(super) async fn object(&self, key: &str) -> Option<Bytes> {
-        let read = self.memory.get(key, stagger_engine::store::ByteRange::All, None).await;
+        let read = self.memory.get(key, stagger_storage::ByteRange::All, None).await;
         read.ok().map(|object| object.bytes)
     }
 }

@@ -13,10 +13,10 @@ use aws_smithy_runtime_api::client::interceptors::Intercept;
 use aws_smithy_runtime_api::client::interceptors::context::BeforeDeserializationInterceptorContextRef;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
-use stagger_engine::error::FailureClass;
+use stagger_aws::lambda::{Call, NO_CREDENTIALS, no_credentials};
+use stagger_model::error::FailureClass;
 
 use super::check::{Check, Status};
-use crate::lambda::{Call, NO_CREDENTIALS, no_credentials};
 
 /// Credentials that end sooner than this end within a long run.
 const SHORT: Duration = Duration::from_secs(15 * 60);

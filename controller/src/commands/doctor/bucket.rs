@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use stagger_engine::store::{ByteRange, Condition, S3Store, Store, StoreResult};
+use stagger_storage::{ByteRange, Condition, S3Store, Store, StoreResult};
 
 use super::check::{Check, Status};
 
@@ -34,9 +34,9 @@ pub(super) async fn bucket(name: Option<&str>) -> Check {
 /// What is wrong with a bucket.
 #[derive(Debug)]
 enum Trouble {
-    Refused(stagger_engine::store::StoreError),
+    Refused(stagger_storage::StoreError),
     /// The object could not be removed.
-    Left(String, stagger_engine::store::StoreError),
+    Left(String, stagger_storage::StoreError),
     Differs,
 }
 

@@ -1,8 +1,8 @@
 //! One line of the doctor's report.
 
 use serde::Serialize;
-use stagger_engine::store::StoreError;
-use stagger_engine::worker::protocol::TaskFailure;
+use stagger_protocol::messages::TaskFailure;
+use stagger_storage::StoreError;
 
 /// How a check came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

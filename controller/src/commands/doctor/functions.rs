@@ -3,11 +3,11 @@
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{InvocationType, LogType};
-use stagger_engine::events::ObjectRef;
-use stagger_engine::worker::protocol::{Answer, Invocation, PROTOCOL, TaskFailure, VERSION, Work};
+use stagger_aws::lambda::{Call, FunctionSettings, answer_of, settings_of};
+use stagger_model::events::ObjectRef;
+use stagger_protocol::messages::{Answer, Invocation, PROTOCOL, TaskFailure, VERSION, Work};
 
 use super::check::{Check, Status};
-use crate::lambda::{Call, FunctionSettings, answer_of, settings_of};
 
 const DEPLOY: &str = "deploy the worker of this version: `function/build`, then `infra/deploy`";
 
@@ -123,7 +123,7 @@ fn judged(check: &str, answer: Answer) -> Check {
     let failure = match answer {
         Answer::Failed(failure) => failure,
         Answer::Done(_) => {
-            TaskFailure::new(stagger_engine::error::FailureClass::Permanent, "it did a task of protocol 0")
+            TaskFailure::new(stagger_model::error::FailureClass::Permanent, "it did a task of protocol 0")
         }
     };
     match worker_version(&failure.message) {
@@ -178,7 +178,7 @@ fn alike(all: &[FunctionSettings]) -> Option<Check> {
 
 #[cfg(test)]
 mod tests {
-    use stagger_engine::worker::{Worker, WorkerOptions};
+    use stagger_worker::{Worker, WorkerOptions};
 
     use super::*;
 
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn other_versions_and_other_functions_fail() {
         let check = |message: &str| {
-            let class = stagger_engine::error::FailureClass::Permanent;
+            let class = stagger_model::error::FailureClass::Permanent;
             judged("invoke f", Answer::Failed(TaskFailure::new(class, message)))
         };
         let old = check("the controller is version 1 (protocol 0), the worker version 0.0.9 (protocol 1)");

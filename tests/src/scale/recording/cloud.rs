@@ -1,11 +1,11 @@
 //! What becomes of an attempt: its answer, its bill, and when it ends. A model with chance of its own; nothing here is measured.
 
-use stagger_engine::error::FailureClass;
-use stagger_engine::events::{ObjectRef, Phases};
-use stagger_engine::forecast::CloudRates;
-use stagger_engine::journal::keys;
-use stagger_engine::schedule::Function;
-use stagger_engine::worker::protocol::{Answer, TaskFailure, TaskReport, Work};
+use stagger_forecast::CloudRates;
+use stagger_model::error::FailureClass;
+use stagger_model::events::{ObjectRef, Phases};
+use stagger_protocol::keys;
+use stagger_protocol::messages::{Answer, TaskFailure, TaskReport, Work};
+use stagger_schedule::Function;
 use stagger_test_support::panels::Random;
 
 use super::milliseconds;

@@ -2,10 +2,10 @@
 
 use std::sync::Mutex;
 
-use stagger_engine::events::{Estimated, Outline, RunEvent};
-use stagger_engine::result::Num;
-use stagger_engine::run::{RunOptions, run};
-use stagger_engine::spec::RunSpec;
+use stagger_estimation::local::{RunOptions, run};
+use stagger_model::events::{Estimated, Outline, RunEvent};
+use stagger_model::result::Num;
+use stagger_model::spec::RunSpec;
 use stagger_test_support::panels::Panel;
 use stagger_test_support::runs;
 

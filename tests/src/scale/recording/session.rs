@@ -6,13 +6,14 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::time::Duration;
 
-use stagger_engine::cost::{Cost, Rates};
-use stagger_engine::events::{FunctionFacts, ObjectRef, RunEvent, RunState, Summary};
-use stagger_engine::forecast::Prices;
-use stagger_engine::journal::{BATCH_SECONDS, keys};
-use stagger_engine::reduce::Node;
-use stagger_engine::schedule::{Function, Next, Order, Policy, Run};
-use stagger_engine::worker::protocol::{Answer, VERSION, Work};
+use stagger_coordinator::journal::BATCH_SECONDS;
+use stagger_forecast::Prices;
+use stagger_model::cost::{Cost, Rates};
+use stagger_model::events::{FunctionFacts, ObjectRef, RunEvent, RunState, Summary};
+use stagger_model::reduction::Node;
+use stagger_protocol::keys;
+use stagger_protocol::messages::{Answer, VERSION, Work};
+use stagger_schedule::{Function, Next, Order, Policy, Run};
 use stagger_test_support::panels::Random;
 
 use super::cloud::{Asked, Cloud, Played};

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use stagger_engine::reduce::Node;
-use stagger_engine::worker::protocol::Work;
+use stagger_model::reduction::Node;
+use stagger_protocol::messages::Work;
 use stagger_test_support::panels::Random;
 
 /// Units of the panel.

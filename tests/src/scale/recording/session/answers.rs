@@ -1,11 +1,11 @@
 //! Answers as they come to the controller, and what is told of them.
 
-use stagger_engine::error::FailureClass;
-use stagger_engine::events::{RunEvent, TaskDone};
-use stagger_engine::journal::keys;
-use stagger_engine::reduce::Node;
-use stagger_engine::schedule::{Effect, Handled};
-use stagger_engine::worker::protocol::{Answer, TaskFailure, TaskReport, Work};
+use stagger_model::error::FailureClass;
+use stagger_model::events::{RunEvent, TaskDone};
+use stagger_model::reduction::Node;
+use stagger_protocol::keys;
+use stagger_protocol::messages::{Answer, TaskFailure, TaskReport, Work};
+use stagger_schedule::{Effect, Handled};
 
 use super::{Coming, READ, Session, duration};
 use crate::scale::recording::cloud::Played;

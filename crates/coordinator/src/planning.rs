@@ -1,0 +1,184 @@
+//! Planning of a run on workers: the store is made or found, specifications are completed from it and planned, and the first state is
+//! saved.
+
+use std::sync::Arc;
+
+use stagger_estimation::estimate::saved::cluster_bound;
+use stagger_estimation::estimate::steps::{Estimation, Scale};
+use stagger_estimation::plan::Plan;
+use stagger_estimator::formula::Formula;
+use stagger_forecast::cut;
+use stagger_model::error::{EngineError, Result, of_specifications};
+use stagger_model::events::RunEvent;
+use stagger_model::parallel::cores;
+use stagger_model::spec::RunSpec;
+use stagger_model::spec_check::check;
+use stagger_panel::load::{StoredShards, Wanted};
+use stagger_panel::panel::Panel;
+use stagger_panel::panel_store::PanelStore;
+use stagger_protocol::keys;
+use stagger_protocol::objects::{PanelObject, SpecObject, encode};
+
+use super::WorkerFailure;
+use super::estimate::{State, save};
+use super::preparation::open_store;
+use super::request::{CloudOptions, RunRequest};
+use super::session::Session;
+use super::survey::Surveys;
+
+/// A run that is ready for its next pass.
+pub(super) struct PlannedRun {
+    /// The estimations, as saved.
+    pub(super) state: State,
+    /// The panel of each specification.
+    pub(super) panels: Vec<Panel>,
+    /// The shards of the store, as the specifications read them.
+    pub(super) shards: Arc<StoredShards>,
+}
+
+/// A specification with the store's columns where it names none, and its parsed formula.
+struct CompleteSpec<'a> {
+    name: Option<&'a str>,
+    spec: RunSpec,
+    formula: Formula,
+}
+
+impl CompleteSpec<'_> {
+    fn wanted(&self) -> Wanted<'_> {
+        Wanted { name: self.name, spec: &self.spec, formula: &self.formula }
+    }
+}
+
+/// The plan of one specification.
+struct SpecPlan {
+    panel: Panel,
+    plan: Plan,
+    /// Upper bound of the number of clusters; 0 where clusters are not counted.
+    clusters: u64,
+}
+
+/// Prepares where that is needed, plans, and saves the first state.
+///
+/// # Errors
+/// Bad input or specifications; a task that can't be done; storage that fails.
+pub(super) fn plan_run(
+    session: &mut Session<'_>,
+    request: &RunRequest,
+    options: &CloudOptions,
+) -> std::result::Result<PlannedRun, WorkerFailure> {
+    let store = open_store(session, request, options)?;
+    let specs = complete_specs(request, &store)?;
+    let wanted: Vec<Wanted<'_>> = specs.iter().map(CompleteSpec::wanted).collect();
+    check_shared_keys(&wanted)?;
+    let unplanned = wanted.iter().map(|own| SpecObject::new(own.name, own.spec, None, &Vec::new()));
+    let mut object = PanelObject {
+        store: store.url(),
+        manifest: store.checksum().to_owned(),
+        specs: unplanned.collect::<Result<Vec<_>>>()?,
+    };
+    let shards = Arc::new(StoredShards::new(store, &wanted)?);
+    let planned = plan_specs(Surveys { session, object: &object, shards: &shards, options }, &wanted)?;
+    for text in planned.iter().flat_map(|own| &own.plan.warnings) {
+        session.note(RunEvent::Warning { text: text.clone() });
+    }
+    object.specs = planned_objects(&wanted, &planned, &shards)?;
+    let mut panels = Vec::with_capacity(planned.len());
+    let mut estimations = Vec::with_capacity(planned.len());
+    for own in planned {
+        panels.push(own.panel);
+        estimations.push(estimation(session, own.plan, own.clusters, &shards, options));
+    }
+    let state = save_first_state(session, &object, estimations)?;
+    Ok(PlannedRun { state, panels, shards })
+}
+
+/// Completes the specifications from the store, then checks them.
+fn complete_specs<'a>(request: &'a RunRequest, store: &PanelStore) -> Result<Vec<CompleteSpec<'a>>> {
+    let mut specs = Vec::with_capacity(request.specs.len());
+    for (name, spec) in &request.specs {
+        let name = name.as_deref();
+        specs.push((name, store.complete(spec).map_err(|e| of_specifications(e, &[name]))?));
+    }
+    let complete = |(name, spec): (Option<&'a str>, RunSpec)| {
+        let formula = check(&spec).map_err(|e| of_specifications(e, &[name]))?;
+        Ok(CompleteSpec { name, spec, formula })
+    };
+    specs.into_iter().map(complete).collect()
+}
+
+/// Refuses specifications that can't share the passes of one run.
+fn check_shared_keys(wanted: &[Wanted<'_>]) -> Result<()> {
+    match wanted.iter().find(|own| !own.shares_keys(&wanted[0])) {
+        None => Ok(()),
+        Some(other) => Err(EngineError::input(format!(
+            "specification `{}` names other units, periods, cohorts or eligibility than the first",
+            other.name.unwrap_or_default()
+        ))
+        .with_hint("give it a run of its own")),
+    }
+}
+
+/// Plans every specification; workers take the counts that a plan needs.
+fn plan_specs(
+    mut surveys: Surveys<'_, '_>,
+    wanted: &[Wanted<'_>],
+) -> std::result::Result<Vec<SpecPlan>, WorkerFailure> {
+    let threads = surveys.options.threads.unwrap_or_else(cores).max(1);
+    let mut planned = Vec::with_capacity(wanted.len());
+    for (index, wanted) in wanted.iter().enumerate() {
+        let (panel, (plan, clusters)) = surveys
+            .plan(index, &|panel| {
+                let plan = Plan::new(panel, wanted.spec, wanted.formula, threads)?;
+                let bound = if plan.cluster_variables > 0 { cluster_bound(panel, threads)? } else { 0 };
+                Ok((plan, bound))
+            })
+            .map_err(|failure| match failure {
+                WorkerFailure::Engine(e) => of_specifications(e, &[wanted.name]).into(),
+                task => task,
+            })?;
+        planned.push(SpecPlan { panel, plan, clusters });
+    }
+    Ok(planned)
+}
+
+/// The specifications and their plans, as workers read them.
+fn planned_objects(
+    wanted: &[Wanted<'_>],
+    planned: &[SpecPlan],
+    shards: &StoredShards,
+) -> Result<Vec<SpecObject>> {
+    let object = |(index, (wanted, own)): (usize, (&Wanted<'_>, &SpecPlan))| {
+        SpecObject::new(wanted.name, wanted.spec, Some(own.plan.clone()), &shards.recodes(index))
+    };
+    wanted.iter().zip(planned).enumerate().map(object).collect()
+}
+
+/// The estimation of a plan, with as many cells in a pass as the largest function has the memory for.
+fn estimation(
+    session: &Session<'_>,
+    plan: Plan,
+    clusters: u64,
+    shards: &StoredShards,
+    options: &CloudOptions,
+) -> Estimation {
+    let functions = cut::homes(session.settings.invoker.functions());
+    let largest = functions.last().map_or(u64::MAX, cut::usable);
+    let max_cells = options.max_cohorts.or_else(|| stagger_forecast::cells_that_fit(&plan, shards, largest));
+    Estimation::new(plan, Scale { shards: shards.count(), clusters, max_cells })
+}
+
+/// Puts the panel with its plans where workers find it, and saves the estimations before their first pass.
+fn save_first_state(
+    session: &mut Session<'_>,
+    object: &PanelObject,
+    estimations: Vec<Estimation>,
+) -> Result<State> {
+    let bytes = encode(object)?;
+    let runtime = Arc::clone(&session.settings.runtime);
+    runtime.block_on(async {
+        let panel = session.put(bytes, keys::common).await?;
+        let state = State { panel, estimations };
+        save(session, &state).await?;
+        Ok(state)
+    })
+}

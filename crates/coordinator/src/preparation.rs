@@ -1,0 +1,84 @@
+//! The store of a run: the one that is named, or one that is prepared from the run's files, by its workers or by this process.
+
+use std::sync::Arc;
+
+use stagger_forecast::cut;
+use stagger_model::error::{EngineError, Result};
+use stagger_model::events::RunEvent;
+use stagger_model::spec::RunSpec;
+use stagger_panel::panel_store::PanelStore;
+use stagger_panel::prepare::{PrepareOptions, Prepared, fingerprint_of, prepare, prepare_by};
+use stagger_records::{InputPath, expand};
+use stagger_storage::Storage;
+
+use super::WorkerFailure;
+use super::executor::SessionExecutor;
+use super::request::{CloudOptions, RunRequest};
+use super::session::Session;
+
+/// Opens the store to read: the one that is named, or that of the files, which is prepared where it is not there.
+///
+/// # Errors
+/// Bad input; a task that can't be done; storage that fails.
+pub(super) fn open_store(
+    session: &mut Session<'_>,
+    request: &RunRequest,
+    options: &CloudOptions,
+) -> std::result::Result<PanelStore, WorkerFailure> {
+    let open = Arc::clone(&session.settings.open);
+    let open = |url: &str| open(url).map_err(EngineError::from);
+    if let [input] = request.inputs.as_slice()
+        && let Some(store) = PanelStore::of_address(input, &open)?
+    {
+        return Ok(store);
+    }
+    let fingerprint = fingerprint_of(&request.inputs, &named_specs(request))?;
+    let storage = open(&format!("{}/{fingerprint}", request.stores.trim_end_matches('/')))?;
+    let url = storage.url();
+    let text = match PanelStore::find(&storage)? {
+        Some(_) => format!("reading the prepared store `{url}` of this input"),
+        None => format!("the input is prepared first, in `{url}`, where later runs find it"),
+    };
+    session.note(RunEvent::Note { text });
+    prepare_store(session, request, &storage, options)?;
+    Ok(PanelStore::open(storage)?)
+}
+
+fn named_specs(request: &RunRequest) -> Vec<(Option<&str>, &RunSpec)> {
+    request.specs.iter().map(|(name, spec)| (name.as_deref(), spec)).collect()
+}
+
+/// Makes the store of the request's files, or finds it made.
+///
+/// # Errors
+/// As [`open_store`].
+pub(super) fn prepare_store(
+    session: &mut Session<'_>,
+    request: &RunRequest,
+    storage: &Storage,
+    options: &CloudOptions,
+) -> Result<Prepared> {
+    // Files of this machine are out of the workers' reach, and those on Lambda read Parquet only.
+    let local = !request.inputs.iter().all(|input| input.starts_with("s3://"));
+    let here = storage.is_remote() && (local || expand(&request.inputs)?.iter().any(InputPath::is_text));
+    let functions = cut::homes(session.settings.invoker.functions());
+    let memory = functions.first().map_or(0, |function| u64::from(function.memory_mb) << 20);
+    let prepare_options = match here {
+        true => PrepareOptions { threads: options.threads, ..PrepareOptions::default() },
+        // A worker does one task at a time; as many tasks as workers, if memory asks for fewer.
+        false => PrepareOptions {
+            threads: Some(1),
+            memory_limit: Some(memory),
+            partitions: options.n_partitions,
+            least_tasks: options.concurrency,
+            ..PrepareOptions::default()
+        },
+    };
+    let observer = session.observer();
+    let named = named_specs(request);
+    if here {
+        return prepare(&request.inputs, &named, storage, &prepare_options, observer);
+    }
+    let executor = SessionExecutor::new(session);
+    prepare_by(&executor, &request.inputs, &named, storage, &prepare_options, observer)
+}

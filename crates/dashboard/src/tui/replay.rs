@@ -1,0 +1,160 @@
+//! A run that is over, or one of another process: its journal, played or followed.
+
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use crossterm::event::{self, Event};
+use ratatui::layout::Rect;
+use stagger_model::event_log::Recording;
+use stagger_model::events::RunEvent;
+use stagger_model::failure::Failure;
+
+use super::app::{App, Effect, Mode};
+use super::live::{FRAME, unix};
+use super::panes::draw;
+use super::terminal::{Screen, closes};
+use super::theme::Theme;
+use crate::view::RunView;
+
+/// Seconds that a replay takes at most, unless a person asks for another speed.
+const LONGEST: f64 = 60.0;
+
+/// A speed at which a run of so many seconds is over soon.
+pub fn speed_for(seconds: f64) -> f64 {
+    let mut speed = 1.0;
+    while seconds / speed > LONGEST {
+        speed *= 2.0;
+    }
+    speed
+}
+
+/// A recording and where it is.
+pub(super) struct Player {
+    name: String,
+    events: Recording,
+    /// Events that have been shown.
+    next: usize,
+    at: f64,
+}
+
+impl Player {
+    pub(super) fn new(name: &str, mut events: Recording) -> Self {
+        // Controllers of different hosts may have different clocks; within one the order is that of the journal.
+        events.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let at = events.first().map_or(0.0, |(at, _)| *at);
+        Self { name: name.to_owned(), events, next: 0, at }
+    }
+
+    /// Moves by so many seconds of the run.
+    pub(super) fn pass(&mut self, app: &mut App, seconds: f64) {
+        let (first, last) = (self.begin(), self.end());
+        self.at = (self.at + seconds).clamp(first, last);
+        if seconds < 0.0 {
+            self.next = 0;
+            app.replace(RunView::new(&self.name), first);
+        }
+        while let Some((at, event)) = self.events.get(self.next).filter(|(at, _)| *at <= self.at) {
+            app.event(*at, event);
+            self.next += 1;
+        }
+        app.now = self.at;
+    }
+
+    fn begin(&self) -> f64 {
+        self.events.first().map_or(0.0, |(at, _)| *at)
+    }
+
+    fn end(&self) -> f64 {
+        self.events.last().map_or(0.0, |(at, _)| *at)
+    }
+
+    /// Seconds from its first event to its last.
+    pub(super) fn seconds(&self) -> f64 {
+        self.end() - self.begin()
+    }
+}
+
+/// Plays a recording on the terminal until somebody leaves.
+pub fn play(
+    name: &str,
+    events: Recording,
+    theme: Theme,
+    speed: Option<f64>,
+    at_end: bool,
+) -> Result<(), Failure> {
+    let mut player = Player::new(name, events);
+    let speed = speed.unwrap_or_else(|| speed_for(player.seconds()));
+    let mut app = App::new(RunView::new(name), theme, Mode::Replay { speed, paused: false });
+    player.pass(&mut app, if at_end { f64::MAX } else { 0.0 });
+    let mut last = Instant::now();
+    show(&mut app, |app, effect| {
+        let passed = last.elapsed().as_secs_f64();
+        last = Instant::now();
+        let Mode::Replay { speed, paused } = &mut app.mode else { return };
+        match effect {
+            Effect::ReplayPause => *paused = !*paused,
+            Effect::Speed(times) => *speed = (*speed * times).clamp(1.0 / 16.0, 65_536.0),
+            _ => {}
+        }
+        let moved = match effect {
+            Effect::Seek(seconds) => seconds,
+            _ if *paused => 0.0,
+            _ => passed * *speed,
+        };
+        player.pass(app, moved);
+    })
+}
+
+/// Follows a run of another process; `cancel` asks its controller to stop.
+pub fn follow(
+    name: &str,
+    theme: Theme,
+    news: &Receiver<(f64, RunEvent)>,
+    cancel: impl Fn(bool) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut app = App::new(RunView::new(name), theme, Mode::Watch);
+    show(&mut app, |app, effect| {
+        if let Effect::Cancel { abandon } = effect
+            && let Err(failure) = cancel(abandon)
+        {
+            app.cancelling = false;
+            app.said = Some(failure.to_string().lines().next().unwrap_or_default().to_owned());
+        }
+        while let Ok((at, event)) = news.try_recv() {
+            app.event(at, &event);
+        }
+        app.now = unix();
+    })
+}
+
+/// Shows an app until somebody leaves; `step` is called before every frame, and with what keys ask for.
+fn show(app: &mut App, mut step: impl FnMut(&mut App, Effect)) -> Result<(), Failure> {
+    let lost = |error: std::io::Error| Failure::failed(format!("the terminal is lost: {error}"));
+    let mut screen = Screen::take().map_err(lost)?;
+    loop {
+        step(app, Effect::None);
+        if closes() {
+            return Ok(());
+        }
+        screen.terminal.draw(|frame| draw(frame, app)).map_err(lost)?;
+        let mut wait = FRAME;
+        while event::poll(wait).map_err(lost)? {
+            wait = Duration::ZERO;
+            let size = screen.terminal.size().map_err(lost)?;
+            let area = Rect::new(0, 0, size.width, size.height);
+            let effect = match event::read().map_err(lost)? {
+                Event::Key(key) => app.key(key, area),
+                Event::Mouse(mouse) => app.mouse(mouse, area),
+                _ => Effect::None,
+            };
+            match effect {
+                Effect::Quit { keep } => {
+                    screen.leave(keep, |frame| draw(frame, app));
+                    return Ok(());
+                }
+                Effect::None => {}
+                effect => step(app, effect),
+            }
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! From the sums of all passes to the saved result: covariance, standard errors, bands, pre-test, aggregations.
+
+use std::collections::BTreeMap;
+
+use faer::Mat;
+use stagger_estimator::cells::Cell;
+use stagger_estimator::inference::{
+    CellInference, Extended, InferenceOptions, gaussian_draws, infer_cells, two_way, wald_pretest,
+};
+use stagger_estimator::symmetric::Symmetric;
+use stagger_model::error::Result;
+use stagger_model::few_units;
+use stagger_model::progress::Progress;
+use stagger_model::result::{AttGt, ExtendedResult, MOST_VCOV, Num, RunResult, SavedResult, WaldTest};
+use stagger_model::spec::RunSpec;
+use stagger_panel::panel::Panel;
+
+use super::reasons::{self, Facts};
+use super::steps::{Finished, Sums};
+use super::sums::ExtendedSums;
+use crate::aggregate::{aggregate_extended, options_of};
+use crate::plan::Plan;
+
+/// Covariance and draws of the extended columns Ψ, with what they are based on.
+struct Covariance {
+    matrix: Symmetric,
+    /// ΨᵀΨ/n over units, where this is R's V although the draws are by cluster (FORMULAS §4).
+    over_units: Option<Symmetric>,
+    draws: Option<Mat<f64>>,
+    draw_units: u64,
+    clusters: Option<u64>,
+    shares: Vec<f64>,
+    warnings: Vec<String>,
+}
+
+/// Computes standard errors, bands, tests and aggregations from the sums of all passes.
+pub fn estimate(
+    panel: &Panel,
+    spec: &RunSpec,
+    finished: Finished,
+    progress: &mut Progress<'_>,
+) -> Result<(SavedResult, Option<Mat<f64>>)> {
+    let Finished { plan, estimates, diagnostics, sums, fits } = finished;
+    let plan = &plan;
+    let covariance = covariance(plan, sums);
+    let mut warnings = plan.warnings.clone();
+    let att = estimates.att(plan);
+    let shares = covariance.shares.clone();
+    let extended = Extended {
+        n: plan.n,
+        covariance: covariance.matrix,
+        draws: covariance.draws,
+        n_draw_units: covariance.draw_units,
+    };
+    let options = InferenceOptions {
+        alp: spec.alp,
+        bstrap: spec.bstrap,
+        cband: spec.cband && (plan.allows_band || plan.triple),
+        scale: spec.scale,
+    };
+    // With clusters the standard error is that of the cluster sums (FORMULAS §7.3).
+    let centred: &[bool] = if plan.cluster_variables == 0 { &plan.centred } else { &[] };
+    let inference = infer_cells(&extended, &att, plan.groups.len(), centred, &options);
+    let first = 1 + plan.groups.len();
+    let raw = |cell: usize| extended.covariance.get(first + cell, first + cell).max(0.0) / extended.n as f64;
+    let raw_errors: Vec<f64> = (0..plan.cells.len()).map(|cell| raw(cell).sqrt()).collect();
+    let facts = Facts { plan, estimates: &estimates, fits: fits.as_ref(), spec };
+    let found =
+        Reasons { reason: facts.estimate_reasons(), se_reason: facts.error_reasons(&inference, &raw_errors) };
+    warnings.extend(reasons::warnings(plan, &found.reason, &found.se_reason));
+    warnings.extend(covariance.warnings);
+    warnings.extend(inference.warnings.iter().cloned());
+    let covariance_of_cells = covariance.over_units.as_ref().unwrap_or(&extended.covariance);
+    let vcov = |i: usize, j: usize| covariance_of_cells.get(first + i, first + j);
+    let (wald, wald_reason) = pre_test(&facts, &att, &inference, vcov, &mut warnings);
+    let mut saved = SavedResult {
+        result: RunResult {
+            estimator: if plan.triple { "ddd" } else { "att_gt" }.to_owned(),
+            time_unit: plan.calendar.as_ref().map(|calendar| calendar.unit),
+            n: plan.n,
+            alp: spec.alp,
+            crit: Num(inference.crit),
+            cband: inference.uniform,
+            att_gt: att_gt(plan, &att, &inference.se, inference.crit, found),
+            vcov: if att.len() <= MOST_VCOV { rows(vcov, &att) } else { Vec::new() },
+            wald,
+            wald_reason,
+            aggte: BTreeMap::new(),
+            not_aggregated: BTreeMap::new(),
+            dropped: plan.dropped.clone(),
+            warnings,
+            diagnostics,
+        },
+        extended: extended_result(panel, plan, spec, shares, covariance.clusters),
+    };
+    saved.extended.spec.cband = options.cband;
+    saved.result.warnings.extend(few_units::cells(&saved, &inference.rescaled));
+    progress.stage("aggregate", 1, |_| {
+        aggregate_extended(&mut saved, &extended, &options_of(spec));
+        Ok(())
+    })?;
+    relabel(panel, &mut saved.result);
+    saved.extended.covariance = extended.covariance;
+    Ok((saved, extended.draws))
+}
+
+/// Returns the pre-test, and the reason why there is none or why it rests on little.
+fn pre_test(
+    facts: &Facts<'_>,
+    att: &[f64],
+    inference: &CellInference,
+    vcov: impl Fn(usize, usize) -> f64,
+    warnings: &mut Vec<String>,
+) -> (Option<WaldTest>, Option<String>) {
+    let (plan, spec) = (facts.plan, facts.spec);
+    // The anticipation window is not a pre-treatment period (FORMULAS §4).
+    let before = |c: &Cell| plan.period_labels[c.time] + spec.anticipation < c.group;
+    let pre: Vec<bool> = plan.cells.iter().map(before).collect();
+    let wald = (!plan.triple && (plan.cluster_variables == 0 || !spec.bstrap))
+        .then(|| wald_pretest(att, &inference.se_analytic, &pre, &vcov, plan.n))
+        .flatten();
+    let reason = wald.is_none().then(|| facts.pretest_reason(att, &inference.se_analytic, &pre, vcov));
+    let told = reason.as_ref().filter(|_| facts.is_worth_a_warning());
+    warnings.extend(told.map(|reason| format!("no pre-test: {reason}")));
+    let (single, rests) = reasons::single_units(plan, &inference.se, wald.is_some());
+    warnings.extend(single);
+    let wald = wald.map(|w| WaldTest { stat: Num(w.stat), df: w.df as u64, p: Num(w.p) });
+    (wald, reason.or(rests))
+}
+
+/// Returns what later aggregations need, without the covariance, which the aggregations of this run still use.
+fn extended_result(
+    panel: &Panel,
+    plan: &Plan,
+    spec: &RunSpec,
+    shares: Vec<f64>,
+    clusters: Option<u64>,
+) -> ExtendedResult {
+    ExtendedResult {
+        spec: spec.clone(),
+        periods: plan.period_labels.iter().copied().map(Num).collect(),
+        calendar: plan.calendar.clone(),
+        groups: plan.groups.iter().copied().map(Num).collect(),
+        shares,
+        clusters,
+        reference: plan.cells.iter().map(|c| c.reference).collect(),
+        covariance: Symmetric::default(),
+        cohort_units: cohort_units(panel, plan),
+    }
+}
+
+/// Writes the periods and cohorts in texts as the data have them.
+fn relabel(panel: &Panel, result: &mut RunResult) {
+    if panel.calendar.is_none() {
+        return;
+    }
+    result.warnings.iter_mut().for_each(|text| *text = panel.relabel(text));
+    let reasons = result.att_gt.reason.iter_mut().chain(&mut result.att_gt.se_reason);
+    reasons.flatten().for_each(|text| *text = panel.relabel(text));
+}
+
+/// Reasons by cell for a missing estimate and for a missing standard error.
+struct Reasons {
+    reason: Vec<Option<String>>,
+    se_reason: Vec<Option<String>>,
+}
+
+/// Computes covariance and draws of the extended columns from their sums.
+fn covariance(plan: &Plan, sums: Sums) -> Covariance {
+    let n = plan.n as f64;
+    let Sums { units, mut ways, clusters } = sums;
+    // Products with the column of ones; those of the share columns are n p_g (FORMULAS §6).
+    let totals: Vec<f64> = units.cross.row(0).collect();
+    let plain = Covariance {
+        matrix: Symmetric::default(),
+        over_units: None,
+        draws: None,
+        draw_units: plan.n,
+        clusters: clusters.first().copied(),
+        shares: totals[1..=plan.groups.len()].iter().map(|sum| sum / n).collect(),
+        warnings: Vec::new(),
+    };
+    match (ways.len(), ways.pop()) {
+        (1, Some(one)) => {
+            let factor = factor(plan, clusters[0]);
+            let draws = draws(plan, &one, &totals).map(|draws| scaled(draws, factor.sqrt()));
+            // R clusters V only without bootstrap (FORMULAS §4).
+            let over_units = (plan.draws > 0).then(|| units.cross.divided(n));
+            let matrix = one.cross.divided(n / factor);
+            Covariance { matrix, over_units, draws, draw_units: clusters[0], ..plain }
+        }
+        (3, Some(both)) => two_ways(plan, [&ways[0], &ways[1], &both], &clusters, plain),
+        _ => {
+            let draws = draws(plan, &units, &totals);
+            Covariance { matrix: units.cross.divided(n), draws, ..plain }
+        }
+    }
+}
+
+/// Covariance with two-way clusters, from the sums by one variable, by the other and by both. Eigenvalues mix all
+/// columns, so that shares enter relative to the mean weight: otherwise the repair would depend on the scale of the
+/// weights.
+fn two_ways(plan: &Plan, ways: [&ExtendedSums; 3], clusters: &[u64], plain: Covariance) -> Covariance {
+    let unit = mean_weight(plan, &plain.shares);
+    let scale = |column: usize| if (1..=plan.groups.len()).contains(&column) { unit } else { 1.0 };
+    let own = |way: usize| {
+        let divisor = plan.n as f64 / factor(plan, clusters[way]);
+        let sums = &ways[way].cross;
+        Mat::from_fn(sums.size(), sums.size(), |i, j| sums.get(i, j) / divisor / (scale(i) * scale(j)))
+    };
+    let (a, b, ab) = (own(0), own(1), own(2));
+    let both = two_way(&a, &b, &ab);
+    let warning = (both.clipped > 0).then(|| {
+        format!(
+            "the two-way clustered covariance had {} negative eigenvalues (smallest {:.3e}), set to 0",
+            both.clipped, both.smallest
+        )
+    });
+    let draws = (plan.draws > 0).then(|| {
+        let draws = gaussian_draws(&both.covariance, plan.n, plan.draws, plan.seed);
+        Mat::from_fn(draws.nrows(), draws.ncols(), |b, column| draws[(b, column)] * scale(column))
+    });
+    let found = &both.covariance;
+    let matrix = Symmetric::from_fn(found.nrows(), |i, j| found[(i, j)] * (scale(i) * scale(j)));
+    Covariance { matrix, draws, warnings: warning.into_iter().collect(), ..plain }
+}
+
+/// Mean weight of the units in the estimated groups; 1 without weights.
+fn mean_weight(plan: &Plan, shares: &[f64]) -> f64 {
+    if !plan.weighted {
+        return 1.0;
+    }
+    let estimated = plan.strata.iter().zip(&plan.units).filter(|(s, _)| plan.groups.contains(&s.cohort));
+    let units: u64 = estimated.map(|(_, units)| *units).sum();
+    let mean = shares.iter().sum::<f64>() * plan.n as f64 / units as f64;
+    if mean.is_finite() && mean > 0.0 { mean } else { 1.0 }
+}
+
+/// G/(G − 1) where it is asked for, else 1 (FORMULAS §5, few clusters).
+fn factor(plan: &Plan, clusters: u64) -> f64 {
+    let clusters = clusters as f64;
+    if plan.cluster_factor && clusters > 1.0 { clusters / (clusters - 1.0) } else { 1.0 }
+}
+
+/// Multiplies the draws by a factor.
+fn scaled(mut matrix: Mat<f64>, factor: f64) -> Mat<f64> {
+    if factor != 1.0 {
+        matrix.col_iter_mut().for_each(|column| column.iter_mut().for_each(|value| *value *= factor));
+    }
+    matrix
+}
+
+/// Σ v Ψ of every draw, draws × columns, from the sums over the units whose multiplier bit is 1.
+fn draws(plan: &Plan, sums: &ExtendedSums, totals: &[f64]) -> Option<Mat<f64>> {
+    let (two, columns) = (plan.multiplier, sums.cross.size());
+    (sums.draws > 0).then(|| {
+        Mat::from_fn(sums.draws, columns, |draw, column| {
+            two.low * totals[column] + (two.high - two.low) * sums.bit_sums[draw * columns + column]
+        })
+    })
+}
+
+fn att_gt(plan: &Plan, att: &[f64], se: &[f64], crit: f64, reasons: Reasons) -> AttGt {
+    let band = |sign: f64| att.iter().zip(se).map(|(a, s)| Num(a + sign * crit * s)).collect();
+    let labels = |of: &dyn Fn(&Cell) -> f64| match &plan.calendar {
+        Some(calendar) => plan.cells.iter().map(|cell| calendar.label(of(cell))).collect(),
+        None => Vec::new(),
+    };
+    AttGt {
+        group_label: labels(&|cell| cell.group),
+        time_label: labels(&|cell| plan.period_labels[cell.time]),
+        group: plan.cells.iter().map(|c| Num(c.group)).collect(),
+        time: plan.cells.iter().map(|c| Num(plan.period_labels[c.time])).collect(),
+        post: plan.cells.iter().map(|c| c.post).collect(),
+        att: att.iter().copied().map(Num).collect(),
+        se: se.iter().copied().map(Num).collect(),
+        lci: band(-1.0),
+        uci: band(1.0),
+        reason: reasons.reason,
+        se_reason: reasons.se_reason,
+    }
+}
+
+fn rows(vcov: impl Fn(usize, usize) -> f64, att: &[f64]) -> Vec<Vec<Num>> {
+    let entry = |i: usize, j: usize| {
+        if att[i].is_nan() || att[j].is_nan() { Num::NA } else { Num(vcov(i, j)) }
+    };
+    (0..att.len()).map(|i| (0..att.len()).map(|j| entry(i, j)).collect()).collect()
+}
+
+/// Used units by cohort in the data.
+fn cohort_units(panel: &Panel, plan: &Plan) -> Vec<(Num, u64)> {
+    let mut out: Vec<(Num, u64)> = Vec::new();
+    for (stratum, &units) in panel.strata.iter().zip(&plan.units).filter(|(_, units)| **units > 0) {
+        match out.last_mut() {
+            Some((cohort, total)) if cohort.0 == stratum.cohort => *total += units,
+            _ => out.push((Num(stratum.cohort), units)),
+        }
+    }
+    out
+}

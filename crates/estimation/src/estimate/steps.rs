@@ -1,0 +1,473 @@
+//! Estimation of one specification as a state machine: it asks for passes over the data, takes their sums, and never
+//! sees the data. Several estimations share each pass, on threads and on workers alike.
+
+use serde::{Deserialize, Serialize};
+use stagger_estimator::diagnostics::OverlapPartial;
+use stagger_estimator::influence::{InfluencePartial, clusters_to_sums};
+use stagger_estimator::moments::{Correction, MomentsPartial};
+use stagger_estimator::multipliers::{Bits, Domain};
+use stagger_estimator::propensity::{LogitFit, LogitState, PropensityPartial, fit_step};
+use stagger_model::error::{EngineError, Result};
+use stagger_model::events::RunEvent;
+use stagger_model::result::Diagnostics;
+
+use super::diagnostics::Sources;
+use super::fit::{Estimates, Fitted, GramFits, Solver, standardize, wants_standardization};
+use super::sums::ExtendedSums;
+use crate::outline::solved;
+use crate::partial::{InfluenceSums, Partial};
+use crate::passes::{ClusterSlice, StageInput};
+use crate::plan::Plan;
+
+/// Number of shards that the constants of the design are computed from.
+pub const SCALE_SHARDS: usize = 8;
+/// Divisor of the number of shards: the part on which logits are started.
+pub const SAMPLE: usize = 16;
+/// Number of rounds on the sample; more rounds do not help, since the sampling error remains.
+const SAMPLE_ROUNDS: usize = 4;
+/// Bytes that cluster sums may take in one pass.
+pub const CLUSTER_BYTES: u64 = 256 << 20;
+
+/// A pass that an estimation needs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Request {
+    /// Stage and its input.
+    pub input: StageInput,
+    /// Number of shards, spread evenly, that form a sample; `None` for all shards.
+    pub sample: Option<usize>,
+}
+
+/// Sizes that decide the cut into passes.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Scale {
+    /// Number of shards.
+    pub shards: usize,
+    /// Upper bound of the number of clusters.
+    pub clusters: u64,
+    /// Largest number of cells in an `Influence` pass; `None` for all.
+    pub max_cells: Option<usize>,
+}
+
+/// Sums over all extended columns: over units and, with clusters, by every way of clustering.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Sums {
+    pub(super) units: ExtendedSums,
+    pub(super) ways: Vec<ExtendedSums>,
+    /// Number of clusters in each way of clustering.
+    pub(super) clusters: Vec<u64>,
+}
+
+/// Results of an estimation whose passes are complete.
+pub struct Finished {
+    pub(super) plan: Plan,
+    pub(super) estimates: Estimates,
+    pub(super) diagnostics: Option<Diagnostics>,
+    pub(super) sums: Sums,
+    /// Cross products, from which reasons are derived.
+    pub(super) fits: Option<GramFits>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum Step {
+    Scale,
+    Gram,
+    Sample { round: usize, tried: Vec<LogitState> },
+    Propensity,
+    Moments,
+    Overlap,
+    Omega,
+    Influence { pass: usize, slice: u64 },
+    Done,
+}
+
+/// Estimation of one specification.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Estimation {
+    plan: Plan,
+    scale: Scale,
+    step: Step,
+    request: Option<Request>,
+    fits: Option<GramFits>,
+    states: Vec<LogitState>,
+    betas: Vec<Option<Vec<f64>>>,
+    moments: Option<MomentsPartial>,
+    overlap: Option<OverlapPartial>,
+    corrections: Vec<Fitted<Correction>>,
+    estimates: Estimates,
+    #[serde(with = "stagger_model::as_json")]
+    diagnostics: Option<Diagnostics>,
+    influence: InfluencePasses,
+    passes: usize,
+}
+
+impl Estimation {
+    /// Starts an estimation; it asks for its first pass.
+    pub fn new(plan: Plan, scale: Scale) -> Self {
+        let influence = InfluencePasses::new(&plan, &scale);
+        let mut out = Self {
+            plan,
+            scale,
+            step: Step::Scale,
+            request: None,
+            fits: None,
+            states: Vec::new(),
+            betas: Vec::new(),
+            moments: None,
+            overlap: None,
+            diagnostics: None,
+            corrections: Vec::new(),
+            estimates: Estimates::default(),
+            influence,
+            passes: 0,
+        };
+        if wants_standardization(&out.plan) {
+            out.ask(StageInput::Gram, Some(SCALE_SHARDS.min(out.scale.shards)));
+        } else {
+            out.enter_gram();
+        }
+        out
+    }
+
+    /// Returns the plan, with the constants of the design once they are known.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Returns the next pass that is needed; `None` when all are complete.
+    pub fn request(&self) -> Option<&Request> {
+        self.request.as_ref()
+    }
+
+    /// Takes the sums of the pass that was asked for, and moves on to the next one.
+    ///
+    /// # Errors
+    /// A partial of another stage.
+    pub fn accept(&mut self, partial: Partial) -> Result<()> {
+        let sample = self.request.take().is_some_and(|request| request.sample.is_some());
+        self.passes += usize::from(!sample);
+        match (std::mem::replace(&mut self.step, Step::Done), partial) {
+            (Step::Scale, Partial::Gram(sample)) => {
+                standardize(&mut self.plan, &sample);
+                self.enter_gram();
+            }
+            (Step::Gram, Partial::Gram(gram)) => {
+                let fits = GramFits::new(&self.plan, gram);
+                let warning = fits.warning(&self.plan);
+                self.plan.warnings.extend(warning);
+                self.states = fits.start(&self.plan);
+                self.fits = Some(fits);
+                let tried = self.states.clone();
+                self.enter_sample(0, tried);
+            }
+            (Step::Sample { round, mut tried }, Partial::Propensity(sums)) => {
+                advance(&mut tried, &sums);
+                self.enter_sample(round + 1, tried);
+            }
+            (Step::Propensity, Partial::Propensity(sums)) => {
+                advance(&mut self.states, &sums);
+                self.enter_propensity();
+            }
+            (Step::Moments, Partial::Moments(sums)) => {
+                self.moments = Some(sums);
+                self.enter_overlap();
+            }
+            (Step::Overlap, Partial::Overlap(sums)) => {
+                self.overlap = Some(sums);
+                self.solve();
+            }
+            (Step::Omega, Partial::Omega(sums)) => {
+                self.estimates.combine(&self.plan, &sums);
+                self.enter_influence(0, 0);
+            }
+            (Step::Influence { pass, slice }, Partial::Influence(sums)) => {
+                self.influence.add(&self.plan, (pass, slice), sums);
+                self.enter_influence(pass, slice + 1);
+            }
+            _ => return Err(EngineError::failed("a stage returned another stage's partial")),
+        }
+        Ok(())
+    }
+
+    /// Returns the events about the pass that was just taken; `spec` is the index of the specification.
+    pub fn news(&self, spec: usize) -> Vec<RunEvent> {
+        let count = |is: fn(&LogitState) -> bool| self.states.iter().filter(|state| is(state)).count();
+        let logits = || RunEvent::Logits {
+            spec,
+            round: self.states.iter().map(|state| state.round).max().unwrap_or(0),
+            active: count(LogitState::active),
+            converged: count(|state| matches!(state.fit, Some(LogitFit::Fitted(_)))),
+            failed: count(|state| matches!(state.fit, Some(LogitFit::Failed(_)))),
+        };
+        let solved = || solved(spec, &self.estimates.att(&self.plan));
+        match self.step {
+            Step::Propensity | Step::Moments => vec![logits()],
+            Step::Influence { pass: 0, slice: 0 } => solved().into_iter().collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Returns the number of passes over all shards so far.
+    pub fn passes(&self) -> usize {
+        self.passes
+    }
+
+    /// Returns the results; all passes must be complete.
+    pub fn finish(self) -> Finished {
+        let Self { plan, estimates, diagnostics, influence, fits, .. } = self;
+        Finished { plan, estimates, diagnostics, sums: influence.sums, fits }
+    }
+
+    fn ask(&mut self, input: StageInput, sample: Option<usize>) {
+        self.request = Some(Request { input, sample });
+    }
+
+    fn enter_gram(&mut self) {
+        self.step = Step::Gram;
+        self.ask(StageInput::Gram, None);
+    }
+
+    /// Starts a round of logits on a sample; such rounds bring the coefficients near their final values.
+    fn enter_sample(&mut self, round: usize, tried: Vec<LogitState>) {
+        let shards = self.scale.shards / SAMPLE;
+        match active_input(&tried).filter(|_| shards > 0 && round < SAMPLE_ROUNDS) {
+            Some(input) => {
+                self.step = Step::Sample { round, tried };
+                self.ask(input, Some(shards));
+            }
+            None => {
+                if round > 0 {
+                    for (state, tried) in self.states.iter_mut().zip(&tried).filter(|(s, _)| s.active()) {
+                        *state = tried.restarted(&state.beta);
+                    }
+                }
+                self.enter_propensity();
+            }
+        }
+    }
+
+    fn enter_propensity(&mut self) {
+        if let Some(input) = active_input(&self.states) {
+            self.step = Step::Propensity;
+            return self.ask(input, None);
+        }
+        self.betas = self
+            .states
+            .iter()
+            .map(|state| match &state.fit {
+                Some(LogitFit::Fitted(beta)) => Some(beta.clone()),
+                _ => None,
+            })
+            .collect();
+        let betas = self.weighing_betas();
+        if betas.iter().all(Option::is_none) {
+            return self.enter_overlap();
+        }
+        self.step = Step::Moments;
+        self.ask(StageInput::Moments { betas }, None);
+    }
+
+    /// Scores are counted where diagnostics ask for them, including those of logits that failed because of them.
+    fn enter_overlap(&mut self) {
+        let betas = self.shown_betas();
+        if !self.plan.diagnostics || betas.iter().all(Option::is_none) {
+            return self.solve();
+        }
+        self.step = Step::Overlap;
+        self.ask(StageInput::Overlap { betas }, None);
+    }
+
+    /// Coefficients of the logits that weight something; guard logits do not.
+    fn weighing_betas(&self) -> Vec<Option<Vec<f64>>> {
+        let logits = self.betas.iter().zip(&self.plan.comparisons.logits);
+        logits.map(|(beta, logit)| beta.clone().filter(|_| logit.weighted)).collect()
+    }
+
+    /// Coefficients of the same logits at which their scores are shown.
+    fn shown_betas(&self) -> Vec<Option<Vec<f64>>> {
+        let logits = self.states.iter().zip(&self.plan.comparisons.logits);
+        logits.map(|(state, logit)| state.shown().filter(|_| logit.weighted).cloned()).collect()
+    }
+
+    fn solve(&mut self) {
+        let moments = self.moments.as_ref();
+        if let Some(fits) = &self.fits {
+            let logits: Vec<LogitFit> = self
+                .states
+                .iter()
+                .map(|s| s.fit.clone().unwrap_or(LogitFit::Failed("propensity score not fitted".into())))
+                .collect();
+            let solver = Solver { plan: &self.plan, fits, logits: &logits, moments };
+            self.corrections = solver.corrections();
+            if self.plan.diagnostics {
+                let fitted: Vec<bool> = self.betas.iter().map(Option::is_some).collect();
+                let overlap = self.overlap.as_ref();
+                let shown: Vec<bool> = self.shown_betas().iter().map(Option::is_some).collect();
+                let sources =
+                    Sources { plan: &self.plan, fits, moments, overlap, fitted: &fitted, shown: &shown };
+                self.diagnostics = Some(sources.diagnostics());
+            }
+        }
+        if let (true, Some(fits), Some(moments)) = (self.plan.triple, &self.fits, moments) {
+            let warning = low_scores(&self.plan, fits, moments);
+            self.plan.warnings.extend(warning);
+        }
+        self.estimates = Estimates::new(&self.plan, &self.corrections);
+        if self.plan.combined().is_empty() {
+            return self.enter_influence(0, 0);
+        }
+        self.step = Step::Omega;
+        let corrections = self.estimates.factored(&self.plan, &self.corrections, false);
+        self.ask(StageInput::Omega { corrections, betas: self.betas.clone() }, None);
+    }
+
+    fn enter_influence(&mut self, pass: usize, slice: u64) {
+        let (pass, slice) = if slice == self.influence.slices { (pass + 1, 0) } else { (pass, slice) };
+        let Some((columns, draws)) = self.influence.pass(pass) else {
+            self.step = Step::Done;
+            return;
+        };
+        let input = StageInput::Influence {
+            corrections: self.estimates.factored(&self.plan, &self.corrections, true),
+            betas: self.betas.clone(),
+            columns,
+            draws,
+            clusters: self.influence.slice(slice),
+        };
+        self.step = Step::Influence { pass, slice };
+        self.ask(input, None);
+    }
+}
+
+/// Share of rows with low scores above which a warning is given (FORMULAS §7.1).
+const LOW_SCORES: f64 = 0.05;
+
+/// Returns triplediff's warning, in place of did's overlap guard.
+fn low_scores(plan: &Plan, fits: &GramFits, moments: &MomentsPartial) -> Option<String> {
+    let logits = plan.comparisons.logits.iter().enumerate().filter(|(_, logit)| logit.weighted);
+    let many = logits.filter(|(index, logit)| {
+        let first = plan.comparisons.first_slot(*index);
+        let low: f64 = (first..first + logit.frames.len()).map(|slot| moments.slot(slot).low).sum();
+        low > LOW_SCORES * fits.rows(plan, logit)
+    });
+    let count = many.count();
+    (count > 0).then(|| {
+        format!(
+            "{count} propensity scores lie below 0.001 for more than 5 % of their units: overlap may be poor"
+        )
+    })
+}
+
+fn active_input(states: &[LogitState]) -> Option<StageInput> {
+    let betas: Vec<Option<Vec<f64>>> = states.iter().map(|s| s.active().then(|| s.beta.clone())).collect();
+    betas.iter().any(Option::is_some).then_some(StageInput::Propensity { betas })
+}
+
+fn advance(states: &mut [LogitState], sums: &PropensityPartial) {
+    for (index, state) in states.iter_mut().enumerate().filter(|(_, s)| s.active()) {
+        fit_step(state, &sums.logit(index));
+    }
+}
+
+/// The passes of the `Influence` stage, and their sums so far.
+#[derive(Debug, Serialize, Deserialize)]
+struct InfluencePasses {
+    /// Columns of each pass, and true if the draws of these columns belong to it.
+    passes: Vec<(Vec<usize>, bool)>,
+    slices: u64,
+    unit_draws: usize,
+    cluster_draws: usize,
+    bits: Bits,
+    /// By way of clustering: sums over the slices of clusters so far, in the current pass.
+    slice_sums: Vec<InfluencePartial>,
+    sums: Sums,
+}
+
+impl InfluencePasses {
+    fn new(plan: &Plan, scale: &Scale) -> Self {
+        let width = plan.extended_columns();
+        let ways = match plan.cluster_variables {
+            0 => 0,
+            1 => 1,
+            _ => 3,
+        };
+        // Two-way draws are Gaussian, computed from the covariance.
+        let unit_draws = if ways == 0 { plan.draws } else { 0 };
+        let cluster_draws = if ways == 1 { plan.draws } else { 0 };
+        // Clusters are in memory three times: in the root, in the current sum and in each thread's shard.
+        let held = scale.clusters.saturating_mul(width as u64 * 8 * 3);
+        let passes = column_passes(plan, scale.max_cells);
+        // The sums of a single pass over all columns replace these zeros.
+        let zero = |draws| match passes.len() {
+            1 => ExtendedSums::new(0, 0),
+            _ => ExtendedSums::new(width, draws),
+        };
+        let sums =
+            Sums { units: zero(unit_draws), ways: vec![zero(cluster_draws); ways], clusters: vec![0; ways] };
+        Self {
+            passes,
+            slices: if ways == 0 { 1 } else { held.div_ceil(CLUSTER_BYTES).max(1) },
+            unit_draws,
+            cluster_draws,
+            bits: Bits::new(plan.seed, Domain::Cluster, plan.multiplier),
+            slice_sums: Vec::new(),
+            sums,
+        }
+    }
+
+    /// Returns the columns of a pass, and the number of its draws over units.
+    fn pass(&self, pass: usize) -> Option<(Vec<usize>, usize)> {
+        let (columns, own) = self.passes.get(pass)?;
+        Some((columns.clone(), if *own { self.unit_draws } else { 0 }))
+    }
+
+    fn slice(&self, index: u64) -> Option<ClusterSlice> {
+        (!self.sums.ways.is_empty()).then_some(ClusterSlice { index, count: self.slices })
+    }
+
+    fn add(&mut self, plan: &Plan, (pass, slice): (usize, u64), sums: InfluenceSums) {
+        let (columns, own) = &self.passes[pass];
+        let single = self.passes.len() == 1;
+        match single {
+            true => self.sums.units = ExtendedSums::whole(sums.units),
+            false => self.sums.units.place(&sums.units, columns),
+        }
+        let draws = if *own { self.cluster_draws } else { 0 };
+        if slice == 0 {
+            self.slice_sums = vec![InfluencePartial::new(columns.len(), draws); self.sums.ways.len()];
+        }
+        for (part, clusters) in self.slice_sums.iter_mut().zip(&sums.clusters) {
+            part.merge(&clusters_to_sums(clusters, plan.extended_columns(), draws, &self.bits));
+        }
+        if slice + 1 == self.slices {
+            for (way, part) in self.sums.ways.iter_mut().zip(std::mem::take(&mut self.slice_sums)) {
+                match single {
+                    true => *way = ExtendedSums::whole(part),
+                    false => way.place(&part, columns),
+                }
+            }
+        }
+        // Every pass of columns covers all clusters, slice by slice.
+        if pass == 0 {
+            for (count, own) in self.sums.clusters.iter_mut().zip(&sums.clusters) {
+                *count += own.keys.len() as u64;
+            }
+        }
+    }
+}
+
+/// Returns the extended columns of the passes, each with true if draws belong to it: a single pass over all columns,
+/// or, with at most `max_cells` cells in a set, a pass for every pair of sets, since cells share controls and the
+/// blocks between sets are not zero. Draws belong to the passes over one set.
+pub fn column_passes(plan: &Plan, max_cells: Option<usize>) -> Vec<(Vec<usize>, bool)> {
+    let fixed = 1 + plan.groups.len();
+    let all: Vec<usize> = (fixed..plan.extended_columns()).collect();
+    let sets: Vec<&[usize]> = all.chunks(max_cells.unwrap_or(all.len()).max(1)).collect();
+    let mut passes = Vec::new();
+    for (i, a) in sets.iter().enumerate() {
+        passes.push(((0..fixed).chain(a.iter().copied()).collect(), true));
+        for b in &sets[i + 1..] {
+            passes.push(((0..fixed).chain(a.iter().copied()).chain(b.iter().copied()).collect(), false));
+        }
+    }
+    passes
+}

@@ -1,0 +1,208 @@
+//! A run in one process: stages in sequence, each a set of tasks whose partials are added along a fixed tree.
+
+mod data;
+pub mod threads;
+
+use std::time::Instant;
+
+use stagger_estimator::formula::Formula;
+use stagger_model::error::{EngineError, Result, of_specifications};
+use stagger_model::events::{Estimated, Observer, RunEvent};
+use stagger_model::facts::{InputFile, RunFacts, RunOutput, RunsOutput, StageFacts};
+use stagger_model::parallel::cores;
+use stagger_model::progress::Progress;
+use stagger_model::spec::RunSpec;
+use stagger_model::spec_check::check;
+use stagger_panel::load::Wanted;
+use stagger_panel::panel::Panel;
+
+use crate::estimate::saved::cluster_bound;
+
+use crate::outline::outline;
+use crate::plan::Plan;
+
+pub use crate::estimate::fit::wants_standardization;
+pub use crate::estimate::shared_sums::twins;
+pub use crate::estimate::steps::{CLUSTER_BYTES, Estimation, SAMPLE, SCALE_SHARDS, Scale, column_passes};
+pub use data::{Input, PREPARED_FIRST, direct_memory};
+
+/// Options of a run; none of them changes a bit of the result.
+#[derive(Clone, Debug, Default)]
+pub struct RunOptions {
+    /// Number of threads; `None`: all cores.
+    pub threads: Option<usize>,
+    /// Number of tasks in a stage; `None`: as many as shards.
+    pub n_partitions: Option<usize>,
+    /// Largest number of cells in an `Influence` task; `None`: all of them.
+    pub max_cohorts: Option<usize>,
+    /// Number of bytes that the process may use; `None`: most of the memory that the machine has available. Larger
+    /// input is prepared first.
+    pub memory_limit: Option<u64>,
+    /// Folder or `s3://` prefix for the prepared stores of such input; `None`: the user's cache folder.
+    pub stores: Option<String>,
+    /// Asked once the plans are known, before the first pass; every run passes where it is absent.
+    pub check_memory: Option<MemoryCheck>,
+}
+
+/// Refuses a run that takes more memory than its limit, or returns the number of cells that its `Influence` passes may take at a time.
+pub type MemoryCheck = fn(&Input<'_>, &[Wanted<'_>], &[Plan], &RunOptions) -> Result<Option<usize>>;
+
+/// Estimates several specifications on the same files. Those with the same units, periods, cohorts and eligibility read
+/// the data together and share every pass. Every result has the bits of a run of its own.
+///
+/// # Errors
+/// Those of [`run`]; the message names the specification, where it has a name.
+pub fn run_all(
+    inputs: &[String],
+    specs: &[(Option<&str>, &RunSpec)],
+    options: &RunOptions,
+    observer: Observer<'_>,
+) -> Result<RunsOutput> {
+    let found = run_groups(inputs, specs, options, observer);
+    observer(&match &found {
+        Ok(_) => RunEvent::Finished,
+        Err(error) => RunEvent::Stopped { reason: error.to_string(), hint: error.hint(), resumable: false },
+    });
+    found
+}
+
+fn run_groups(
+    inputs: &[String],
+    specs: &[(Option<&str>, &RunSpec)],
+    options: &RunOptions,
+    observer: Observer<'_>,
+) -> Result<RunsOutput> {
+    let source = Input::open(inputs)?;
+    let completed: Vec<RunSpec> = specs
+        .iter()
+        .map(|(name, spec)| source.complete(spec).map_err(|e| of_specifications(e, &[*name])))
+        .collect::<Result<_>>()?;
+    let specs: Vec<(Option<&str>, &RunSpec)> =
+        specs.iter().zip(&completed).map(|((name, _), spec)| (*name, spec)).collect();
+    let formulas: Vec<Formula> = specs
+        .iter()
+        .map(|(name, spec)| check(spec).map_err(|e| of_specifications(e, &[*name])))
+        .collect::<Result<_>>()?;
+    let wanted: Vec<Wanted<'_>> =
+        specs.iter().zip(&formulas).map(|(&(name, spec), formula)| Wanted { name, spec, formula }).collect();
+    let mut outputs: Vec<Option<RunOutput>> = specs.iter().map(|_| None).collect();
+    let (mut passes, mut separate_passes) = (0, 0);
+    for group in sharing(&wanted) {
+        let members: Vec<Wanted<'_>> = group.iter().map(|&index| wanted[index]).collect();
+        let shared = run_group(&source, &members, options, observer)?;
+        passes += shared.passes;
+        separate_passes += shared.separate_passes;
+        for (index, output) in group.into_iter().zip(shared.outputs) {
+            outputs[index] = Some(output);
+        }
+    }
+    Ok(RunsOutput { outputs: outputs.into_iter().flatten().collect(), passes, separate_passes })
+}
+
+/// Groups the specifications, by index, that can read the data together.
+fn sharing(wanted: &[Wanted<'_>]) -> Vec<Vec<usize>> {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for (index, own) in wanted.iter().enumerate() {
+        match groups.iter_mut().find(|group| wanted[group[0]].shares_keys(own)) {
+            Some(group) => group.push(index),
+            None => groups.push(vec![index]),
+        }
+    }
+    groups
+}
+
+/// Number of passes for loading: one for keys, one for values.
+const LOADING_PASSES: usize = 2;
+
+/// Runs specifications that share their keys.
+///
+/// # Errors
+/// Those of [`run_all`].
+pub fn run_group(
+    input: &Input<'_>,
+    wanted: &[Wanted<'_>],
+    options: &RunOptions,
+    observer: Observer<'_>,
+) -> Result<RunsOutput> {
+    let begin = Instant::now();
+    let threads = options.threads.unwrap_or_else(cores).max(1);
+    let mut progress = Progress::new(observer);
+    let mut panels = input.load(wanted, threads, options, &mut progress)?;
+    let plans = progress.stage("plan", 1, |_| {
+        let plan = |(panel, wanted): (&mut Panel, &Wanted<'_>)| {
+            Plan::new(panel, wanted.spec, wanted.formula, threads)
+                .map_err(|e| of_specifications(e, &[wanted.name]))
+        };
+        panels.iter_mut().zip(wanted).map(plan).collect::<Result<Vec<Plan>>>()
+    })?;
+    let max_cells = match options.check_memory {
+        Some(check) => check(input, wanted, &plans, options)?,
+        None => options.max_cohorts,
+    };
+    for text in plans.iter().flat_map(|plan| &plan.warnings) {
+        observer(&RunEvent::Warning { text: text.clone() });
+    }
+    let outlines = plans.iter().zip(&panels).zip(wanted);
+    let specs = outlines.map(|((plan, panel), own)| outline(own.name, plan, panel.shard_count())).collect();
+    observer(&RunEvent::Planned { specs });
+    let mut estimations: Vec<Estimation> = plans
+        .into_iter()
+        .zip(&panels)
+        .map(|(plan, panel)| {
+            let clusters = if plan.cluster_variables > 0 { cluster_bound(panel, threads)? } else { 0 };
+            let scale = Scale { shards: panel.shard_count(), clusters, max_cells };
+            Ok(Estimation::new(plan, scale))
+        })
+        .collect::<Result<_>>()?;
+    let invoker = crate::local::threads::Threads { threads, tasks: options.n_partitions };
+    let driven = invoker.drive(&mut estimations, &panels, &mut progress)?;
+    let separate_passes = estimations.iter().map(|e| LOADING_PASSES + e.passes()).sum();
+    let mut saved = Vec::new();
+    for ((estimation, panel), wanted) in estimations.into_iter().zip(&panels).zip(wanted) {
+        let found =
+            crate::estimate::result::estimate(panel, wanted.spec, estimation.finish(), &mut progress)?;
+        observer(&RunEvent::Estimated(Box::new(Estimated::new(saved.len(), &found.0.result))));
+        saved.push(found);
+    }
+    let stages = progress.stages;
+    let outputs = saved
+        .into_iter()
+        .zip(&panels)
+        .map(|((saved, draws), panel)| {
+            let facts = facts(panel, threads, &stages, begin.elapsed().as_secs_f64());
+            RunOutput { saved, draws, facts }
+        })
+        .collect();
+    Ok(RunsOutput { outputs, passes: LOADING_PASSES + driven, separate_passes })
+}
+
+fn facts(panel: &Panel, threads: usize, stages: &[StageFacts], seconds: f64) -> RunFacts {
+    RunFacts {
+        inputs: panel
+            .files
+            .iter()
+            .map(|(path, bytes, rows)| InputFile { path: path.clone(), bytes: *bytes, rows: *rows })
+            .collect(),
+        rows: panel.input_rows,
+        units: panel.units,
+        shards: panel.shard_count(),
+        threads,
+        stages: stages.to_vec(),
+        seconds,
+        workers: None,
+    }
+}
+
+/// Estimates a specification on files or on a prepared store.
+///
+/// # Errors
+/// Invalid arguments or input ([`EngineError::is_input`]), named with file, column and values.
+pub fn run(
+    inputs: &[String],
+    spec: &RunSpec,
+    options: &RunOptions,
+    observer: Observer<'_>,
+) -> Result<RunOutput> {
+    let mut all = run_all(inputs, &[(None, spec)], options, observer)?;
+    all.outputs.pop().ok_or_else(|| EngineError::failed("the run gave no result"))
+}

@@ -1,0 +1,48 @@
+//! Events that tell of a plan and of its point estimates.
+
+use stagger_estimator::cells::Cell;
+use stagger_model::events::{CellKind, MOST_CELLS, Outline, RunEvent};
+use stagger_model::result::Num;
+
+use crate::plan::Plan;
+
+/// The outline of a plan; `shards` is the number of shards of its panel.
+pub fn outline(name: Option<&str>, plan: &Plan, shards: usize) -> Outline {
+    let told: &[Cell] = if plan.cells.len() > MOST_CELLS { &[] } else { &plan.cells };
+    Outline {
+        name: name.map(str::to_owned),
+        method: plan.method,
+        triple: plan.triple,
+        units: plan.n,
+        shards,
+        cells: plan.cells.len(),
+        draws: plan.draws,
+        group: told.iter().map(|cell| Num(cell.group)).collect(),
+        group_label: labels(told, plan, &|cell| cell.group),
+        time_label: labels(told, plan, &|cell| plan.period_labels[cell.time]),
+        time: told.iter().map(|cell| Num(plan.period_labels[cell.time])).collect(),
+        kind: told.iter().map(cell_kind).collect(),
+    }
+}
+
+fn cell_kind(cell: &Cell) -> CellKind {
+    match (cell.reference, cell.controls.is_empty()) {
+        (true, _) => CellKind::Reference,
+        (false, true) => CellKind::NoControls,
+        (false, false) => CellKind::Estimate,
+    }
+}
+
+/// Labels of cells, where periods are dates.
+fn labels(cells: &[Cell], plan: &Plan, of: &dyn Fn(&Cell) -> f64) -> Vec<String> {
+    match &plan.calendar {
+        Some(calendar) => cells.iter().map(|cell| calendar.label(of(cell))).collect(),
+        None => Vec::new(),
+    }
+}
+
+/// Point estimates, or nothing where the cells are too many to tell.
+pub fn solved(spec: usize, att: &[f64]) -> Option<RunEvent> {
+    let told = att.len() <= MOST_CELLS;
+    told.then(|| RunEvent::Solved { spec, att: att.iter().map(|&att| Num(att)).collect() })
+}

@@ -1,0 +1,186 @@
+//! The stages that fit the nuisance functions: `Gram`, `Propensity`, `Moments`, `Overlap`.
+
+use stagger_estimator::diagnostics::{OverlapPartial, OverlapSpace};
+use stagger_estimator::moments::{MomentsPartial, MomentsShape, MomentsSpace, add_moments};
+use stagger_estimator::outcome::{GramPartial, GramSpace};
+use stagger_estimator::propensity::{PropensityPartial, PropensitySpace, add_logit};
+use stagger_estimator::subset_sums::BLOCK;
+use stagger_panel::shard::{Segment, Shard};
+
+use crate::block::BlockSpace;
+use crate::plan::Plan;
+
+/// Calls `each(space, segment)` for every block of the used segments.
+pub(super) fn blocks(
+    plan: &Plan,
+    shard: &Shard,
+    space: &mut BlockSpace,
+    wanted: impl Fn(&Segment) -> bool,
+    mut each: impl FnMut(&mut BlockSpace, &Segment),
+) {
+    for segment in shard.segments.iter().filter(|s| plan.mask.uses(s) && wanted(s)) {
+        for start in (segment.start..segment.start + segment.units).step_by(BLOCK) {
+            space.begin(plan, shard, segment, start);
+            each(space, segment);
+        }
+    }
+}
+
+/// Items that each stratum enters, with their frame, ordered by frame.
+pub struct ByStratum<T>(pub Vec<Vec<(usize, T)>>);
+
+impl<T> ByStratum<T> {
+    fn new(plan: &Plan) -> Self {
+        Self(plan.units.iter().map(|_| Vec::new()).collect())
+    }
+
+    fn wants(&self, plan: &Plan, segment: &Segment) -> bool {
+        self.0[segment.stratum].iter().any(|(frame, _)| plan.enters(segment, *frame))
+    }
+
+    /// Loads one frame after the other and calls `each` for the items that the block's stratum enters in it.
+    fn visit(
+        &self,
+        plan: &Plan,
+        shard: &Shard,
+        segment: &Segment,
+        space: &mut BlockSpace,
+        mut each: impl FnMut(&BlockSpace, &T),
+    ) {
+        let mut loaded = None;
+        for (frame, item) in &self.0[segment.stratum] {
+            if !plan.enters(segment, *frame) {
+                continue;
+            }
+            if loaded.replace(*frame) != Some(*frame) {
+                space.load_frame(plan, shard, segment, &plan.comparisons.frames[*frame]);
+            }
+            each(space, item);
+        }
+    }
+}
+
+pub(super) fn gram(plan: &Plan, shard: &Shard) -> GramPartial {
+    let mut out = GramPartial::new(plan.gram_keys.len(), plan.gram_shape());
+    let mut space = GramSpace::new(plan.design_columns());
+    let mut keys = ByStratum::new(plan);
+    for (key, &(stratum, frame)) in plan.gram_keys.iter().enumerate() {
+        keys.0[stratum].push((frame, key));
+    }
+    let mut block_space = BlockSpace::new(plan);
+    blocks(
+        plan,
+        shard,
+        &mut block_space,
+        |s| keys.wants(plan, s),
+        |block, segment| {
+            block.load_differences(plan, shard, segment);
+            keys.visit(plan, shard, segment, block, |block, &key| {
+                out.add_block(key, &block.block(plan), &mut space);
+            });
+        },
+    );
+    out
+}
+
+/// The part of one stratum in a logit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogitPart {
+    /// Index of the logit.
+    pub logit: usize,
+    /// Position of the frame among the logit's frames.
+    pub side: usize,
+    /// True if the stratum is the treated one, false if it is among the controls.
+    pub treated: bool,
+}
+
+/// Returns the active logits that each stratum enters. `betas` holds the coefficients by logit, `None` for an inactive
+/// one.
+pub fn logit_parts(plan: &Plan, betas: &[Option<Vec<f64>>]) -> ByStratum<LogitPart> {
+    let mut out = ByStratum::new(plan);
+    for (index, logit) in plan.comparisons.logits.iter().enumerate() {
+        if betas[index].is_none() {
+            continue;
+        }
+        for (side, &frame) in logit.frames.iter().enumerate() {
+            out.0[logit.treated].push((frame, LogitPart { logit: index, side, treated: true }));
+            for &stratum in &plan.comparisons.sets[logit.controls] {
+                out.0[stratum].push((frame, LogitPart { logit: index, side, treated: false }));
+            }
+        }
+    }
+    for parts in &mut out.0 {
+        parts.sort_by_key(|(frame, part)| (*frame, part.logit));
+    }
+    out
+}
+
+pub(super) fn propensity(plan: &Plan, shard: &Shard, betas: &[Option<Vec<f64>>]) -> PropensityPartial {
+    let mut out = PropensityPartial::new(betas.len(), plan.regressors());
+    let mut space = PropensitySpace::new(plan.regressors());
+    let parts = logit_parts(plan, betas);
+    blocks(
+        plan,
+        shard,
+        &mut BlockSpace::new(plan),
+        |s| parts.wants(plan, s),
+        |block, segment| {
+            parts.visit(plan, shard, segment, block, |block, part| {
+                let Some(beta) = &betas[part.logit] else { return };
+                let block = block.block(plan);
+                let weighted = plan.comparisons.logits[part.logit].weighted;
+                let weights = if weighted { block.weights } else { block.used };
+                add_logit(&mut out, part.logit, &block, weights, part.treated, beta, &mut space);
+            });
+        },
+    );
+    out
+}
+
+pub(super) fn moments(plan: &Plan, shard: &Shard, betas: &[Option<Vec<f64>>]) -> MomentsPartial {
+    let shape = MomentsShape {
+        columns: plan.design_columns(),
+        regressors: plan.regressors(),
+        periods: plan.outcome_columns(),
+    };
+    let mut out = MomentsPartial::new(plan.comparisons.slots.len(), shape);
+    let mut space = MomentsSpace::new(plan.design_columns());
+    let parts = logit_parts(plan, betas);
+    blocks(
+        plan,
+        shard,
+        &mut BlockSpace::new(plan),
+        |s| parts.wants(plan, s),
+        |block, segment| {
+            if parts.0[segment.stratum].iter().any(|(_, part)| !part.treated) {
+                block.load_differences(plan, shard, segment);
+            }
+            parts.visit(plan, shard, segment, block, |block, part| {
+                let Some(beta) = &betas[part.logit] else { return };
+                let slot = plan.comparisons.first_slot(part.logit) + part.side;
+                add_moments(&mut out, slot, &block.block(plan), part.treated, beta, &mut space);
+            });
+        },
+    );
+    out
+}
+
+pub(super) fn overlap(plan: &Plan, shard: &Shard, betas: &[Option<Vec<f64>>]) -> OverlapPartial {
+    let mut out = OverlapPartial::new(plan.comparisons.slots.len());
+    let mut space = OverlapSpace::default();
+    let parts = logit_parts(plan, betas);
+    blocks(
+        plan,
+        shard,
+        &mut BlockSpace::new(plan),
+        |s| parts.wants(plan, s),
+        |block, segment| {
+            parts.visit(plan, shard, segment, block, |block, part| {
+                let Some(beta) = &betas[part.logit] else { return };
+                let slot = plan.comparisons.first_slot(part.logit) + part.side;
+                out.add_block(slot, &block.block(plan), part.treated, beta, &mut space);
+            });
+        },
+    );
+    out
+}

@@ -1,0 +1,395 @@
+//! Plan of a run, from the counts of a panel: sample, design, cells, comparisons, extended columns (FORMULAS §1–§2).
+
+mod balance;
+mod missing;
+mod sample;
+mod targets;
+mod weights;
+
+use std::collections::HashMap;
+
+use sample::Sample;
+use serde::{Deserialize, Serialize};
+use stagger_estimator::cells::Cell;
+use stagger_estimator::comparison::{ComparisonPlan, NuisanceRules, RowModel};
+use stagger_estimator::formula::{Design, Formula};
+use stagger_estimator::influence::{Part, Role};
+use stagger_estimator::linear::Standardization;
+use stagger_estimator::multipliers::TwoPoint;
+use stagger_estimator::options::EstMethod;
+use stagger_estimator::outcome::GramShape;
+use stagger_estimator::sample::CohortRole;
+use stagger_model::calendar::Calendar;
+use stagger_model::error::{Result, input_error};
+use stagger_model::result::Dropped;
+use stagger_model::spec::RunSpec;
+use stagger_panel::levels;
+use stagger_panel::panel::{Panel, RowKind, Stratum};
+use stagger_panel::sample_mask::SampleMask;
+use stagger_panel::shard::Segment;
+use targets::Targets;
+
+use crate::passes::StageInput;
+
+/// Weight of a unit in its cohort's share (FORMULAS §6, §7.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ShareWeight {
+    /// Weight in the first period; in cross sections that of the row.
+    FirstPeriod,
+    /// Mean of the weights in the unit's rows.
+    MeanOfRows,
+    /// Weight in the unit's first row.
+    FirstRow,
+}
+
+/// Names of the columns that the sums of a plan are over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceColumns {
+    outcome: String,
+    formula: Option<String>,
+    weights: Option<String>,
+}
+
+/// Plan of one specification over one panel: everything that its passes compute. Workers receive it; only
+/// `standardization` and `outcome_center` are set later, by the first stage.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Plan {
+    /// Units that are used.
+    pub mask: SampleMask,
+    /// Columns of outcome, covariates and weights.
+    pub source: SourceColumns,
+    /// Meaning of a shard's row.
+    pub rows: RowKind,
+    /// Form in which outcomes enter: differences or levels.
+    pub model: RowModel,
+    /// True if some used unit has no row in some kept period.
+    pub unbalanced: bool,
+    /// True for triple differences.
+    pub triple: bool,
+    /// True for triple differences of two groups and two periods (FORMULAS §7.2).
+    pub two_period: bool,
+    /// Kept periods, ascending, as indices into the panel's.
+    pub periods: Vec<usize>,
+    /// Kept periods as numbers.
+    pub period_labels: Vec<f64>,
+    /// Calendar of periods and cohorts, where they are dates.
+    pub calendar: Option<Calendar>,
+    /// Strata of the panel.
+    pub strata: Vec<Stratum>,
+    /// Number of used units in each stratum.
+    pub units: Vec<u64>,
+    /// Number n of used units; of rows in cross sections.
+    pub n: u64,
+    /// Estimated groups, ascending.
+    pub groups: Vec<f64>,
+    /// Cells (g, t), in R's order.
+    pub cells: Vec<Cell>,
+    /// Comparisons of the cells, with their nuisance estimates.
+    pub comparisons: ComparisonPlan,
+    /// By cell: true if its standard error is centred, with n − 1. This holds for two-period triple differences and for
+    /// cells combined over control cohorts (FORMULAS §7.2, §7.3).
+    pub centred: Vec<bool>,
+    /// Pairs (stratum, frame) of the `Gram` stage, ascending.
+    pub gram_keys: Vec<(usize, usize)>,
+    /// Columns of the design matrix.
+    pub design: Design,
+    /// Centres and scales of the design columns; set by the first stage.
+    pub standardization: Standardization,
+    /// Constant that is subtracted from outcomes in levels, to keep the digits of those with a large level; 0 without
+    /// an intercept.
+    pub outcome_center: f64,
+    /// Estimator that is computed: `reg` where the design is the intercept alone.
+    pub method: EstMethod,
+    /// True if the design is the intercept alone and the estimator asked for has a propensity score: then the overlap
+    /// guard checks the share of treated units.
+    pub guards_share: bool,
+    /// True if there is a weight column.
+    pub weighted: bool,
+    /// Factor of every weight: a power of two that brings the largest near 1. No result depends on the scale of
+    /// weights.
+    pub weight_factor: f64,
+    /// Weight of a unit in its cohort's share.
+    pub share_weight: ShareWeight,
+    /// By stratum: the extended columns Ψ that it enters, as position and role.
+    pub stratum_columns: Vec<Vec<(usize, Role)>>,
+    /// By stratum: the sides of comparisons that it enters, by extended column.
+    pub stratum_parts: Vec<Vec<Part>>,
+    /// True if diagnostics of overlap and balance are asked for.
+    pub diagnostics: bool,
+    /// Number of bootstrap draws; 0 for none.
+    pub draws: usize,
+    /// Seed of the bootstrap multipliers.
+    pub seed: u64,
+    /// Distribution of the bootstrap multipliers: two points.
+    pub multiplier: TwoPoint,
+    /// Number of cluster variables other than the unit.
+    pub cluster_variables: usize,
+    /// True if clustered variances are multiplied by G/(G − 1).
+    pub cluster_factor: bool,
+    /// Rows and units that the sample leaves out, with reasons.
+    #[serde(with = "stagger_model::as_json")]
+    pub dropped: Dropped,
+    /// Warnings about the sample.
+    pub warnings: Vec<String>,
+    /// True if simultaneous bands are possible: more than two periods.
+    pub allows_band: bool,
+}
+
+impl Plan {
+    /// Plans a specification over a panel. Factor levels are counted over the sample, and their indices replace the
+    /// values in the shards.
+    ///
+    /// # Errors
+    /// A sample that is empty or too small, specifications without a valid cell, factors with too many levels, and
+    /// shards that can't be read.
+    pub fn new(panel: &mut Panel, spec: &RunSpec, formula: &Formula, threads: usize) -> Result<Self> {
+        let sample = Sample::new(panel, spec, formula, threads).map_err(|e| panel.rewrite(e))?;
+        let levels = levels::encode(panel, &sample.mask, &sample.periods, formula, threads)?;
+        Self::with_levels(panel, spec, formula, sample, &levels)
+    }
+
+    /// Plans over a panel of counts alone; `levels` holds the number of levels of each factor.
+    ///
+    /// # Errors
+    /// Those of [`Plan::new`], without reading shards.
+    pub fn counted(
+        panel: &mut Panel,
+        spec: &RunSpec,
+        formula: &Formula,
+        levels: &HashMap<String, usize>,
+    ) -> Result<Self> {
+        let sample = Sample::new(panel, spec, formula, 1).map_err(|e| panel.rewrite(e))?;
+        Self::with_levels(panel, spec, formula, sample, levels)
+    }
+
+    fn with_levels(
+        panel: &Panel,
+        spec: &RunSpec,
+        formula: &Formula,
+        sample: Sample,
+        levels: &HashMap<String, usize>,
+    ) -> Result<Self> {
+        let design = formula
+            .design(&|name| levels.get(name).copied())
+            .map_err(|e| input_error(&format!("xformla: {e}"), e.hint()))?;
+        let labels: Vec<f64> = sample.periods.iter().map(|&p| panel.periods[p]).collect();
+        let targets = Targets::new(panel, spec, &sample, &labels).map_err(|e| panel.rewrite(e))?;
+        let mut plan = Self::assemble(panel, spec, sample, labels, design, targets);
+        plan.warnings.iter_mut().for_each(|warning| *warning = panel.relabel(warning));
+        plan.calendar.clone_from(&panel.calendar);
+        Ok(plan)
+    }
+
+    fn assemble(
+        panel: &Panel,
+        spec: &RunSpec,
+        sample: Sample,
+        period_labels: Vec<f64>,
+        design: Design,
+        targets: Targets,
+    ) -> Self {
+        let intercept = design.columns.iter().position(|c| c.parts.is_empty());
+        let intercept_only = intercept.is_some() && design.columns.len() == 1;
+        let rules = NuisanceRules {
+            method: spec.est_method,
+            model: sample.model,
+            covariates_vary: panel.atoms_vary,
+            weights_vary: panel.weights_vary,
+            weighted: spec.weightsname.is_some(),
+            unbalanced: sample.unbalanced,
+            fix_weights: spec.fix_weights,
+            guarded: spec.pname.is_none(),
+            intercept_only,
+        };
+        let Targets { cells, targets } = targets;
+        let comparisons = ComparisonPlan::new(&targets, &rules);
+        let mut groups: Vec<f64> = cells.iter().map(|c| c.group).collect();
+        groups.dedup();
+        let regressors = design.columns.len();
+        let triple = spec.pname.is_some();
+        let clusters = spec.clustervars.iter().filter(|c| **c != spec.idname).count();
+        let mut plan = Self {
+            gram_keys: comparisons.gram_keys(),
+            stratum_columns: Vec::new(),
+            stratum_parts: Vec::new(),
+            standardization: Standardization {
+                center: vec![0.0; regressors],
+                scale: vec![1.0; regressors],
+                intercept,
+            },
+            outcome_center: 0.0,
+            method: if intercept_only { EstMethod::Reg } else { spec.est_method },
+            guards_share: intercept_only && spec.est_method != EstMethod::Reg && !triple,
+            weighted: spec.weightsname.is_some(),
+            weight_factor: sample.weight_factor,
+            share_weight: match (sample.unbalanced, triple) {
+                (false, _) => ShareWeight::FirstPeriod,
+                (true, false) => ShareWeight::MeanOfRows,
+                (true, true) => ShareWeight::FirstRow,
+            },
+            draws: if spec.bstrap { spec.biters } else { 0 },
+            diagnostics: spec.diagnostics,
+            seed: spec.seed,
+            multiplier: TwoPoint::of(spec.multiplier),
+            cluster_variables: clusters,
+            cluster_factor: spec.cluster_factor,
+            allows_band: sample.periods.len() > 2,
+            centred: centred(&comparisons, cells.len(), sample.two_period),
+            source: SourceColumns {
+                outcome: spec.yname.clone(),
+                formula: spec.xformla.clone(),
+                weights: spec.weightsname.clone(),
+            },
+            rows: panel.rows,
+            strata: panel.strata.clone(),
+            mask: sample.mask,
+            model: sample.model,
+            unbalanced: sample.unbalanced,
+            triple,
+            two_period: sample.two_period,
+            periods: sample.periods,
+            period_labels,
+            calendar: None,
+            units: sample.units,
+            n: sample.n,
+            groups,
+            cells,
+            comparisons,
+            design,
+            dropped: sample.dropped,
+            warnings: sample.warnings,
+        };
+        let fixed = 1 + plan.groups.len();
+        plan.stratum_parts = plan.parts(&|estimate| Some(fixed + plan.comparisons.estimates[estimate]));
+        plan.stratum_columns = plan.columns();
+        plan
+    }
+
+    /// Returns, for each stratum, the sides of comparisons that it enters. `column` gives the extended column of an
+    /// estimate; estimates without one are left out.
+    pub fn parts(&self, column: &dyn Fn(usize) -> Option<usize>) -> Vec<Vec<Part>> {
+        let mut out: Vec<Vec<Part>> = self.units.iter().map(|_| Vec::new()).collect();
+        for (comparison, c) in self.comparisons.comparisons.iter().enumerate() {
+            let Some(column) = column(c.estimate) else { continue };
+            for side in 0..c.sides.len() {
+                out[c.treated].push(Part { column, comparison, side, treated: true });
+                for &stratum in &self.comparisons.sets[c.controls] {
+                    out[stratum].push(Part { column, comparison, side, treated: false });
+                }
+            }
+        }
+        out
+    }
+
+    fn columns(&self) -> Vec<Vec<(usize, Role)>> {
+        let of = |stratum: usize| {
+            if self.mask.roles[stratum] == CohortRole::Dropped {
+                return Vec::new();
+            }
+            let mut columns = vec![(0, Role::Ones)];
+            let label = self.strata[stratum].cohort;
+            let group = self.groups.iter().position(|&g| g == label);
+            if let (CohortRole::Estimated, Some(group)) = (self.mask.roles[stratum], group) {
+                columns.push((1 + group, Role::Share));
+            }
+            let mut estimates: Vec<usize> = self.stratum_parts[stratum].iter().map(|p| p.column).collect();
+            estimates.sort_unstable();
+            estimates.dedup();
+            columns.extend(estimates.into_iter().map(|column| (column, Role::Estimate)));
+            columns
+        };
+        (0..self.units.len()).map(of).collect()
+    }
+
+    /// Returns the estimates of each cell that has several, to be combined over control cohorts (FORMULAS §7.3).
+    pub fn combined(&self) -> Vec<Vec<usize>> {
+        let mut by_cell: Vec<Vec<usize>> = vec![Vec::new(); self.cells.len()];
+        for (estimate, &cell) in self.comparisons.estimates.iter().enumerate() {
+            by_cell[cell].push(estimate);
+        }
+        by_cell.retain(|estimates| estimates.len() > 1);
+        by_cell
+    }
+
+    /// Tells if the sums of a stage over the same rows are equal to those of another plan, so that one pass serves
+    /// both.
+    pub fn sums_as(&self, other: &Self, input: &StageInput) -> bool {
+        let (own, others) = (&self.comparisons, &other.comparisons);
+        let data = self.source.formula == other.source.formula
+            && self.source.weights == other.source.weights
+            && (matches!(input, StageInput::Propensity { .. })
+                || self.source.outcome == other.source.outcome);
+        let design = self.mask == other.mask
+            && self.periods == other.periods
+            && self.model == other.model
+            && self.design == other.design
+            && self.standardization == other.standardization
+            && self.outcome_center == other.outcome_center
+            && self.weight_factor == other.weight_factor
+            && own.frames == others.frames;
+        let strata = match input {
+            StageInput::Gram => self.gram_keys == other.gram_keys,
+            StageInput::Propensity { .. } | StageInput::Moments { .. } | StageInput::Overlap { .. } => {
+                own.sets == others.sets && own.logits == others.logits
+            }
+            StageInput::Omega { .. } | StageInput::Survey(_) | StageInput::Influence { .. } => false,
+        };
+        data && design && strata
+    }
+
+    /// Multiplies weights by `weight_factor`.
+    pub fn scale_weights(&self, weights: &mut [f64]) {
+        if self.weight_factor != 1.0 {
+            weights.iter_mut().for_each(|weight| *weight *= self.weight_factor);
+        }
+    }
+
+    /// Tells if rows of a segment enter a frame.
+    pub fn enters(&self, segment: &Segment, frame: usize) -> bool {
+        match (segment.period, self.comparisons.frames[frame].rows) {
+            (Some(own), Some(rows)) => self.periods[rows] == own,
+            _ => true,
+        }
+    }
+
+    /// Returns the number of regressors.
+    pub fn regressors(&self) -> usize {
+        self.design.columns.len()
+    }
+
+    /// Returns the number of design columns in a block: the regressors and, without an intercept, a column of ones.
+    pub fn design_columns(&self) -> usize {
+        self.regressors() + usize::from(self.standardization.intercept.is_none())
+    }
+
+    /// Returns the number of outcome columns in a block: one for each period in differences; two in levels, zeros and
+    /// the outcome.
+    pub fn outcome_columns(&self) -> usize {
+        if self.model == RowModel::Differences { self.periods.len() } else { 2 }
+    }
+
+    /// Returns the index of the column of ones in the design.
+    pub fn ones(&self) -> usize {
+        self.standardization.intercept.unwrap_or(self.regressors())
+    }
+
+    /// Returns the number of extended columns Ψ: ones, shares, cells.
+    pub fn extended_columns(&self) -> usize {
+        1 + self.groups.len() + self.cells.len()
+    }
+
+    /// Returns the shape of the `Gram` sums.
+    pub fn gram_shape(&self) -> GramShape {
+        GramShape { columns: self.design_columns(), periods: self.outcome_columns(), weighted: self.weighted }
+    }
+
+    /// Returns the position of a pair (stratum, frame) among the keys of the `Gram` stage.
+    pub fn gram_key(&self, stratum: usize, frame: usize) -> Option<usize> {
+        self.gram_keys.binary_search(&(stratum, frame)).ok()
+    }
+}
+
+fn centred(comparisons: &ComparisonPlan, cells: usize, two_period: bool) -> Vec<bool> {
+    let estimates = |cell: usize| comparisons.estimates.iter().filter(|&&c| c == cell).count();
+    (0..cells).map(|cell| two_period || estimates(cell) > 1).collect()
+}

@@ -1,0 +1,278 @@
+//! The forecast of a run on AWS Lambda: the tasks that `cloud/size.rs` cuts a stage into, one function each, from a
+//! store on S3. Nothing is kept between tasks, although warm environments keep decoded shards: that is luck, and not
+//! forecast.
+
+use stagger_estimation::estimate::steps::{CLUSTER_BYTES, column_passes};
+use stagger_estimation::passes::StageInput;
+use stagger_estimation::plan::Plan;
+use stagger_panel::load::StoredShards;
+use stagger_panel::panel::Needs;
+use stagger_storage::Policy;
+
+use super::known::Files;
+use super::memory::{Memory, largest};
+use super::passes::{Pass, Scenario};
+use super::preparation::{How, Step, preparation};
+use super::rates::{CONTROLLER_WRITES, DECODE, FUNCTION};
+use super::reads::{Read, Reads};
+use super::rows::{Row, Scenarios, over};
+use super::size::Size;
+use super::tasks::{CloudRates, Functions, Reading, StageLoad, TaskLoad};
+use super::threads::{megabytes, place};
+use super::{Backend, BackendForecast, Ends, LAMBDA_MB, Planned, ShuffleFacts, size, work};
+use crate::cut::{Cut, tasks};
+
+/// Bytes of a plan and of a stage's input: an assumption, small beside a shard.
+const PLAN: f64 = 20e3;
+/// Bytes of a shard's entry in the manifest. Measured: 146.
+const ENTRY: f64 = 150.0;
+
+/// Forecasts the run on functions.
+pub(super) fn forecast(planned: &Planned<'_>) -> BackendForecast {
+    let options = planned.options;
+    let manifest = planned.known.manifest();
+    let mut shuffle = None;
+    let loads = loads(planned, &mut shuffle);
+    let run = Run { functions: functions_of(planned) };
+    let ends = [(0, &loads.low), (1, &loads.likely), (2, &loads.high)];
+    let scenarios = Scenarios(ends.map(|(end, loads)| run.rows(loads, end)));
+    let (stages, total) = scenarios.stages(&options.prices, true);
+    let peak_memory = stages.iter().map(|stage| stage.memory).max().unwrap_or(0);
+    let refused = over(&stages, options.worker_memory).map(|stage| {
+        format!(
+            "stage {} may take {} of memory for the task of {}, but a function has {} ({} MB of Lambda)",
+            stage.stage,
+            megabytes(stage.memory),
+            place(&stage.stage, stage.largest),
+            megabytes(options.worker_memory),
+            options.worker_memory / LAMBDA_MB
+        )
+    });
+    BackendForecast {
+        backend: Backend::Lambda,
+        workers: stages.iter().map(|stage| stage.tasks).max().unwrap_or(0).min(options.concurrency),
+        worker_memory: options.worker_memory,
+        stages,
+        peak_memory,
+        total,
+        storage_month: manifest.bytes() as f64 / 1e9 * options.prices.storage_gb_month,
+        shuffle,
+        max_cells: planned.options.max_cohorts,
+        refused,
+        containers: options.containers.map(|containers| {
+            let loads = [&loads.low[..], &loads.likely[..], &loads.high[..]];
+            super::containers::containers(&containers, &functions_of(planned), loads, manifest.units)
+        }),
+    }
+}
+
+/// Returns every stage's tasks in the three scenarios.
+pub(super) fn loads(planned: &Planned<'_>, shuffle: &mut Option<ShuffleFacts>) -> Ends<Vec<StageLoad>> {
+    let manifest = planned.known.manifest();
+    let stages = Stages { planned, memory: Memory::new(manifest, &planned.shards) };
+    let [low, likely, high] = planned.scenarios().map(|scenario| stages.all(&scenario, shuffle));
+    Ends { low, likely, high }
+}
+
+fn functions_of(planned: &Planned<'_>) -> Functions {
+    let options = planned.options;
+    Functions { concurrency: options.concurrency, megabytes: options.worker_memory as f64 / LAMBDA_MB as f64 }
+}
+
+/// The functions that the rows of a forecast are computed for.
+struct Run {
+    functions: Functions,
+}
+
+impl Run {
+    fn rows(&self, loads: &[StageLoad], end: usize) -> Vec<Row> {
+        let rates = CloudRates::of(end);
+        let gigabytes = self.functions.megabytes / 1024.0;
+        // Environments that were there for an earlier stage.
+        let mut warm = 0;
+        let mut out = Vec::with_capacity(loads.len());
+        for load in loads {
+            let at_once = load.tasks.min(self.functions.concurrency);
+            let new = at_once.saturating_sub(warm);
+            warm = warm.max(at_once);
+            let billed = load.billed(&rates, &self.functions) * rates.again + new as f64 * rates.cold_billed;
+            out.push(Row {
+                stage: load.stage.clone(),
+                tasks: load.tasks,
+                passes: 1.0,
+                memory: load.memory,
+                largest: load.largest,
+                bytes_read: load.bytes_read(),
+                bytes_written: load.bytes_written(),
+                gets: load.gets(),
+                puts: load.puts(),
+                lists: 0.0,
+                invocations: load.invocations() * rates.again,
+                gb_seconds: billed * gigabytes,
+                seconds: load.seconds(&rates, &self.functions) + if new > 0 { rates.cold } else { 0.0 },
+            });
+        }
+        if let Some(first) = out.first_mut() {
+            // The manifest and the inputs are looked for; the run's own file and the end of its journal are written.
+            (first.gets, first.puts, first.lists) = (first.gets + 2.0, first.puts + 3.0, first.lists + 2.0);
+        }
+        out
+    }
+}
+
+struct Stages<'a> {
+    planned: &'a Planned<'a>,
+    memory: Memory,
+}
+
+impl Stages<'_> {
+    fn all(&self, scenario: &Scenario, shuffle: &mut Option<ShuffleFacts>) -> Vec<StageLoad> {
+        let mut out = match &self.planned.known.files {
+            Some(files) => self.prepared(files, shuffle),
+            None => Vec::new(),
+        };
+        let manifest = self.planned.known.manifest();
+        let reads = Reads::new(manifest, &self.planned.shards, Policy::remote(), 0);
+        let mut passes = self.planned.counting.passes(manifest.shards.len());
+        passes.extend(self.planned.passes(scenario, self.planned.options.max_cohorts));
+        out.extend(passes.iter().map(|pass| self.pass(pass, reads.shard(pass.needs))));
+        out
+    }
+
+    fn pass(&self, pass: &Pass, read: Read) -> StageLoad {
+        let options = self.planned.options;
+        let manifest = self.planned.known.manifest();
+        let compute = pass.work / pass.shards.max(1) as f64;
+        let one = shard_load(manifest.shards.len(), read, compute, pass.size.partial);
+        let cut =
+            Cut { concurrency: options.concurrency, prefer: options.prefer, wanted: options.n_partitions };
+        let tasks = tasks(pass.shards, &one, cut);
+        let each = pass.shards.div_ceil(tasks);
+        StageLoad {
+            memory: self.memory.function(pass, each as u64),
+            largest: largest(manifest),
+            ..stage_load(&pass.stage, pass.shards, tasks, one)
+        }
+    }
+
+    fn prepared(&self, files: &Files, shuffle: &mut Option<ShuffleFacts>) -> Vec<StageLoad> {
+        let options = self.planned.options;
+        // As `cloud/launch.rs` has it.
+        let how =
+            How { threads: 1, memory: options.worker_memory, remote: true, least_tasks: options.concurrency };
+        let preparation = preparation(self.planned.known, files, how, &options.prices);
+        *shuffle = preparation.shuffle;
+        preparation.steps.into_iter().map(step_load).collect()
+    }
+}
+
+fn step_load(step: Step) -> StageLoad {
+    let tasks = step.tasks.max(1) as f64;
+    let bytes = (step.input_bytes + step.read) / tasks;
+    StageLoad {
+        stage: step.stage.to_owned(),
+        tasks: step.tasks,
+        shards: None,
+        each: TaskLoad {
+            parts: 1,
+            opening: Reading { bytes: PLAN, gets: 1.0, waits: 1.0 },
+            part: Reading { bytes, gets: (step.input_gets + step.gets) / tasks, waits: step.waits },
+            decode: 0.0,
+            compute: step.work / tasks,
+            written: step.written / tasks,
+            // Each task tells what it did in an object of the run.
+            puts: step.puts / tasks + 1.0,
+        },
+        controller: step.controller,
+        controller_writes: CONTROLLER_WRITES + step.controller_writes,
+        memory: FUNCTION + step.memory,
+        largest: 0,
+    }
+}
+
+/// Returns the stage of a pass in `tasks` tasks, each over a subtree of its shards; `one` is the load of one shard.
+pub fn stage_load(stage: &str, shards: usize, tasks: usize, one: TaskLoad) -> StageLoad {
+    StageLoad {
+        stage: stage.to_owned(),
+        tasks,
+        shards: Some(shards),
+        each: one.over(shards.div_ceil(tasks.max(1))),
+        controller: Reading::default(),
+        controller_writes: CONTROLLER_WRITES,
+        memory: 0,
+        largest: 0,
+    }
+}
+
+/// Returns the load of a task over one shard: `compute` nanoseconds and `sum` bytes written.
+fn shard_load(shards: usize, read: Read, compute: f64, sum: u64) -> TaskLoad {
+    TaskLoad {
+        parts: 1,
+        // The stage's input, the plan, the manifest.
+        opening: Reading { bytes: 2.0 * PLAN + ENTRY * shards as f64, gets: 3.0, waits: 3.0 },
+        part: Reading { bytes: read.bytes, gets: read.gets, waits: read.waits },
+        decode: read.values * DECODE,
+        compute,
+        written: sum as f64,
+        puts: 1.0,
+    }
+}
+
+/// Returns the load of one shard of a pass, on a function that keeps nothing.
+pub fn pass_load<'a>(
+    shards: &StoredShards,
+    shares: impl IntoIterator<Item = (&'a Plan, &'a StageInput)>,
+) -> TaskLoad {
+    let reads = Reads::new(shards.manifest(), shards, Policy::remote(), 0);
+    let count = shards.manifest().shards.len();
+    let (mut needs, mut nanoseconds, mut sum) = (Needs::default(), 0.0, 0);
+    for (plan, input) in shares {
+        needs = needs.or(input.needs());
+        nanoseconds += work::of(plan, input) / count.max(1) as f64;
+        sum += size::of(plan, input).partial;
+    }
+    shard_load(count, reads.shard(needs), nanoseconds, sum)
+}
+
+/// Returns an upper bound on the memory of a function's task over `own` shards, bytes. Clusters are bounded by the
+/// slices that a run cuts them into.
+pub fn task_memory<'a>(
+    shards: &StoredShards,
+    shares: impl IntoIterator<Item = (&'a Plan, &'a StageInput)>,
+    own: usize,
+) -> u64 {
+    let mut all = Size::default();
+    for (plan, input) in shares {
+        all = all.and(size::of(plan, input));
+    }
+    let clusters = if all.cluster > 0 { CLUSTER_BYTES } else { 0 };
+    let pass = Pass {
+        stage: "".into(),
+        shards: own,
+        sample: false,
+        needs: Needs::ALL,
+        work: 0.0,
+        size: Size { cluster: 0, ..all },
+    };
+    Memory::new(shards.manifest(), shards).function(&pass, own as u64) + clusters
+}
+
+/// Returns the most cells of an `Influence` pass with which a task on one shard fits in `memory` bytes; `None` where
+/// all do, or where fewer would not help.
+pub fn cells_that_fit(plan: &Plan, shards: &StoredShards, memory: u64) -> Option<usize> {
+    let fits = |cells: usize| {
+        let passes = column_passes(plan, Some(cells));
+        let widest = passes.into_iter().map(|(columns, _)| columns).max_by_key(Vec::len).unwrap_or_default();
+        let input = StageInput::Influence {
+            corrections: Vec::new(),
+            betas: Vec::new(),
+            columns: widest,
+            draws: if plan.cluster_variables > 0 { 0 } else { plan.draws },
+            clusters: None,
+        };
+        task_memory(shards, [(plan, &input)], 1) <= memory
+    };
+    let all = plan.cells.len().max(1);
+    let cuts = std::iter::successors(Some(all), |&cells| (cells > 1).then_some(cells.div_ceil(2)));
+    cuts.into_iter().find(|&cells| fits(cells)).filter(|&cells| cells < all)
+}

@@ -1,0 +1,201 @@
+//! The passes that a run will make over the shards, in order: those of `run/steps.rs`, with the rounds of the logits
+//! and the slices of the clusters of a scenario.
+
+use std::borrow::Cow;
+
+use stagger_estimation::estimate::fit::wants_standardization;
+use stagger_estimation::estimate::steps::{CLUSTER_BYTES, SAMPLE, SCALE_SHARDS, column_passes};
+use stagger_estimation::passes::{ClusterSlice, StageInput};
+use stagger_estimation::plan::Plan;
+use stagger_panel::panel::Needs;
+
+use super::rates::{FEW_CLUSTERS, ROUNDS, SAMPLE_ROUNDS};
+use super::size::{self, Size};
+use super::work;
+
+/// A value of everything that is not known before a run, for one of the three ends of a forecast.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scenario {
+    /// Rounds of the logits over all shards.
+    pub rounds: usize,
+    /// Rounds on the sample.
+    pub sample_rounds: usize,
+    /// The most distinct clusters.
+    pub clusters: u64,
+    /// The end whose rates are used: 0 low, 1 likely, 2 high.
+    pub spread: usize,
+}
+
+impl Scenario {
+    /// Returns the low, the likely and the high scenario; `rounds` where they are known.
+    pub fn all(units: u64, rounds: Option<usize>) -> [Self; 3] {
+        [0, 1, 2].map(|spread| Self {
+            rounds: rounds.unwrap_or(ROUNDS[spread]),
+            sample_rounds: SAMPLE_ROUNDS[spread],
+            clusters: [1, FEW_CLUSTERS, u64::MAX][spread].min(units),
+            spread,
+        })
+    }
+}
+
+/// One pass of one specification, or of several that share it.
+#[derive(Clone, Debug)]
+pub struct Pass {
+    /// The name of the stage; of several stages, joined as the run joins them.
+    pub stage: Cow<'static, str>,
+    /// Shards that it goes through.
+    pub shards: usize,
+    /// True if the shards are a sample, spread evenly.
+    pub sample: bool,
+    /// The columns that it reads of each shard.
+    pub needs: Needs,
+    /// Nanoseconds of one core over all shards, reading aside.
+    pub work: f64,
+    /// Bytes of its sums and work space.
+    pub size: Size,
+}
+
+impl Pass {
+    fn join(&mut self, other: Self) {
+        self.needs = self.needs.or(other.needs);
+        self.work += other.work;
+        self.size = self.size.and(other.size);
+        if self.stage != other.stage {
+            self.stage = format!("{} + {}", self.stage, other.stage).into();
+        }
+    }
+}
+
+/// Returns the passes of a specification.
+pub fn passes(plan: &Plan, shards: usize, max_cells: Option<usize>, scenario: &Scenario) -> Vec<Pass> {
+    let mut out = Vec::new();
+    let full = |input: &StageInput| {
+        let needs = input.needs();
+        Pass {
+            stage: input.stage().into(),
+            shards,
+            sample: false,
+            needs,
+            work: work::of(plan, input),
+            size: size::of(plan, input),
+        }
+    };
+    let sampled = |stage: &'static str, input: &StageInput, count: usize| {
+        let count = count.next_power_of_two().min(shards);
+        let all = full(input);
+        Pass {
+            stage: stage.into(),
+            shards: count,
+            sample: true,
+            work: all.work * count as f64 / shards.max(1) as f64,
+            ..all
+        }
+    };
+    if wants_standardization(plan) {
+        out.push(sampled("scale", &StageInput::Gram, SCALE_SHARDS.min(shards)));
+    }
+    out.push(full(&StageInput::Gram));
+    let betas = || vec![None; plan.comparisons.logits.len()];
+    if !plan.comparisons.logits.is_empty() {
+        let propensity = StageInput::Propensity { betas: betas() };
+        for _ in 0..if shards / SAMPLE > 0 { scenario.sample_rounds } else { 0 } {
+            out.push(sampled("sample", &propensity, shards / SAMPLE));
+        }
+        out.extend((0..scenario.rounds).map(|_| full(&propensity)));
+        out.push(full(&StageInput::Moments { betas: betas() }));
+        if plan.diagnostics {
+            out.push(full(&StageInput::Overlap { betas: betas() }));
+        }
+    }
+    if !plan.combined().is_empty() {
+        out.push(full(&StageInput::Omega { corrections: Vec::new(), betas: betas() }));
+    }
+    out.extend(influence(plan, max_cells, scenario).iter().map(full));
+    out
+}
+
+/// Returns the `Influence` pass of a specification that takes most memory: that over the first two sets of at most
+/// `max_cells` cells.
+pub fn widest(plan: &Plan, shards: usize, max_cells: Option<usize>, scenario: &Scenario) -> Option<Pass> {
+    let fixed = 1 + plan.groups.len();
+    let most = max_cells.map_or(usize::MAX, |cells| fixed.saturating_add(2 * cells));
+    let columns: Vec<usize> = (0..plan.extended_columns().min(most)).collect();
+    let input = influence(plan, None, scenario).into_iter().next()?;
+    let StageInput::Influence { corrections, betas, draws, clusters, .. } = input else { return None };
+    let input = StageInput::Influence { corrections, betas, columns, draws, clusters };
+    let (needs, size) = (input.needs(), size::of(plan, &input));
+    Some(Pass { stage: input.stage().into(), shards, sample: false, needs, work: 0.0, size })
+}
+
+/// Returns the `Influence` passes: sets of columns, each in slices of the clusters.
+fn influence(plan: &Plan, max_cells: Option<usize>, scenario: &Scenario) -> Vec<StageInput> {
+    let clustered = plan.cluster_variables > 0;
+    let held = scenario.clusters.saturating_mul(plan.extended_columns() as u64 * 8 * 3);
+    let slices = if clustered { held.div_ceil(CLUSTER_BYTES).max(1) } else { 1 };
+    let draws = if clustered { 0 } else { plan.draws };
+    let of = |(columns, own): (Vec<usize>, bool)| {
+        (0..slices).map(move |index| StageInput::Influence {
+            corrections: Vec::new(),
+            betas: Vec::new(),
+            columns: columns.clone(),
+            draws: if own { draws } else { 0 },
+            clusters: clustered.then_some(ClusterSlice { index, count: slices }),
+        })
+    };
+    column_passes(plan, max_cells).into_iter().flat_map(of).collect()
+}
+
+/// Joins the passes of several specifications, which make every pass together, as `run/stages.rs` has it; samples are
+/// each one's own.
+pub fn shared(all: Vec<Vec<Pass>>) -> Vec<Pass> {
+    let mut queues: Vec<std::collections::VecDeque<Pass>> = all.into_iter().map(Into::into).collect();
+    let mut out = Vec::new();
+    while queues.iter().any(|queue| !queue.is_empty()) {
+        let mut together: Option<Pass> = None;
+        for queue in &mut queues {
+            while queue.front().is_some_and(|pass| pass.sample) {
+                out.extend(queue.pop_front());
+            }
+            if let Some(pass) = queue.pop_front() {
+                match &mut together {
+                    Some(known) => known.join(pass),
+                    None => together = Some(pass),
+                }
+            }
+        }
+        out.extend(together);
+    }
+    out
+}
+
+/// Passes before the first stage that count quantities which the manifest does not hold.
+pub struct Counting {
+    /// True if rows are counted: some row lacks a value, or there are weights.
+    pub census: bool,
+    /// True if units are counted: some row lacks a value.
+    pub units: bool,
+    /// Factors of all specifications, whose levels are looked for one after the other.
+    pub factors: usize,
+    /// Specifications with clusters, which are counted.
+    pub clustered: usize,
+}
+
+impl Counting {
+    /// Returns the passes; the last ones use the shards that are kept in memory.
+    pub fn passes(&self, shards: usize) -> Vec<Pass> {
+        let pass = |stage: &'static str, needs| Pass {
+            stage: stage.into(),
+            shards,
+            sample: false,
+            needs,
+            work: 0.0,
+            size: Size::default(),
+        };
+        let clusters = Needs { clusters: true, ..Needs::default() };
+        let plain = |stage| pass(stage, Needs::default());
+        std::iter::repeat_n(plain("census"), usize::from(self.census))
+            .chain(std::iter::repeat_n(plain("plan"), usize::from(self.units) + self.factors))
+            .chain(std::iter::repeat_n(pass("clusters", clusters), self.clustered))
+            .collect()
+    }
+}

@@ -1,0 +1,113 @@
+//! Bytes of the sums of a stage, and of the work space in which a task computes them.
+
+use stagger_estimation::passes::StageInput;
+use stagger_estimation::plan::Plan;
+use stagger_estimator::subset_sums::BLOCK;
+
+/// Bytes of a value.
+const VALUE: u64 = 8;
+/// Values that hold the scores of one group of a slot: head, bins of the index, bins of the score.
+const OVERLAP: u64 = 4 + 1024 + 50;
+
+/// The number of draws beyond which a bound no longer grows.
+const MOST_DRAWS: u64 = 1 << 40;
+
+/// Returns an upper bound on the bytes in which a controller turns the sums of all stages into the result: covariance
+/// of the extended columns, the matrices that the pre-test solves with, and the draws as sums, as a matrix and by
+/// estimate.
+pub fn aggregate(plan: &Plan) -> u64 {
+    let width = plan.extended_columns() as u64;
+    let draws = (plan.draws as u64).min(MOST_DRAWS);
+    let pre = plan.cells.iter().filter(|cell| !cell.post).count() as u64;
+    let tested = if plan.triple { 0 } else { pre };
+    // The eigenvalues of two-way clusters take full matrices.
+    let two_ways = if plan.cluster_variables > 1 { 8 * width * width } else { 0 };
+    sums(plan)
+        .saturating_add(VALUE * (4 * tested * tested + two_ways))
+        .saturating_add(3 * VALUE * draws.saturating_mul(width))
+}
+
+/// Returns the bytes of the sums of all `Influence` passes, of which one triangle is kept.
+fn sums(plan: &Plan) -> u64 {
+    let width = plan.extended_columns() as u64;
+    let ways = match plan.cluster_variables {
+        0 => 1,
+        1 => 2,
+        _ => 4,
+    };
+    let draws = (plan.draws as u64).min(MOST_DRAWS);
+    VALUE * (ways * width * (width + 1) / 2).saturating_add(draws.saturating_mul(width))
+}
+
+/// Memory of a stage beside the shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    /// Bytes of one partial.
+    pub partial: u64,
+    /// Bytes of a task's work space: the block, Ψ, running sums.
+    pub space: u64,
+    /// Bytes of the sums of the stage's passes, which the controller keeps.
+    pub held: u64,
+    /// Bytes of the sums of one cluster, in all ways of clustering; 0 without clusters.
+    pub cluster: u64,
+}
+
+impl Size {
+    /// Returns the size of two specifications that share a pass: sums add, work space is used in turns.
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            partial: self.partial + other.partial,
+            space: self.space.max(other.space),
+            held: self.held + other.held,
+            cluster: self.cluster + other.cluster,
+        }
+    }
+}
+
+/// Returns the size of a stage's partial and work space.
+pub fn of(plan: &Plan, input: &StageInput) -> Size {
+    let (k, c) = (plan.regressors() as u64, plan.design_columns() as u64);
+    let (t, logits) = (plan.outcome_columns() as u64, plan.comparisons.logits.len() as u64);
+    let slots = plan.comparisons.slots.len() as u64;
+    let block = BLOCK as u64 * VALUE * (2 * c + t + 4 + 8);
+    let values = match input {
+        StageInput::Gram => plan.gram_keys.len() as u64 * plan.gram_shape().len() as u64,
+        StageInput::Propensity { .. } => logits * (k + k * k + 1 + 3),
+        StageInput::Moments { .. } => slots * (k * k + c * c + c * t + 2),
+        StageInput::Overlap { .. } => slots * 2 * (OVERLAP + 2),
+        // Levels and clusters are not known before they are counted.
+        StageInput::Survey(_) => (plan.strata.len() * (2 * plan.periods.len() + 1)) as u64,
+        StageInput::Omega { .. } => {
+            plan.combined().iter().map(|cell| (cell.len() + cell.len() * cell.len()) as u64).sum()
+        }
+        StageInput::Influence { columns, draws, clusters: slice, .. } => {
+            // For more draws than fit anywhere the bound only has to be beyond every limit.
+            return influence(plan, columns, (*draws as u64).min(MOST_DRAWS), slice.is_some(), block);
+        }
+    };
+    Size { partial: values * VALUE, space: block, ..Size::default() }
+}
+
+fn influence(plan: &Plan, columns: &[usize], draws: u64, clustered: bool, block: u64) -> Size {
+    let width = columns.len() as u64;
+    let entered = |stratum: &Vec<(usize, _)>| {
+        stratum.iter().filter(|(column, _)| columns.binary_search(column).is_ok()).count() as u64
+    };
+    let widest = plan.stratum_columns.iter().map(entered).max().unwrap_or(0);
+    let ways = match plan.cluster_variables {
+        0 => 0,
+        1 => 1,
+        _ => 3,
+    };
+    let padded = widest.next_multiple_of(8);
+    Size {
+        partial: VALUE * (width * width).saturating_add(draws.saturating_mul(width)),
+        held: sums(plan),
+        // A key, and a value per column.
+        cluster: if clustered { ways * VALUE * (width + 1) } else { 0 },
+        space: block + VALUE * (BLOCK as u64 * 2 * padded + draws.next_multiple_of(64) * padded)
+            + VALUE * widest * widest
+            // Bits of a block's units, and one byte per draw and group.
+            + draws.div_ceil(64) * BLOCK as u64 * VALUE + 8 * draws,
+    }
+}

@@ -1,0 +1,305 @@
+//! The load that one task of a stage puts on its function, and the duration of stages of such tasks: one model for
+//! the forecast, for the cut of a stage into tasks (`cloud/size.rs`) and, task by task in virtual time, for the
+//! simulation of docs/scale.md.
+
+use stagger_schedule::reduce_level;
+
+use super::rates;
+
+/// Rates of the cloud and of the line to it, in one of the three ends of a forecast. Sources are in `rates.rs`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CloudRates {
+    /// Bytes a second between a function and storage.
+    pub network: f64,
+    /// Seconds to the first byte of a read.
+    pub latency: f64,
+    /// Seconds until a write is answered, its bytes aside.
+    pub write: f64,
+    /// Seconds of an invocation around its handler.
+    pub invoke: f64,
+    /// Seconds until a new environment runs.
+    pub cold: f64,
+    /// Seconds of that which are billed.
+    pub cold_billed: f64,
+    /// Invocations a second that the controller starts.
+    pub invocations: f64,
+    /// Environments at once, and those that follow a second.
+    pub environments: (f64, f64),
+    /// Reads and writes a second that storage answers.
+    pub requests: (f64, f64),
+    /// Bytes a second on the controller's line.
+    pub controller: f64,
+    /// Seconds of a whole vCPU for a nanosecond of the measured machine.
+    pub nanosecond: f64,
+    /// Seconds that the controller solves between two stages.
+    pub solve: f64,
+    /// Attempts a task.
+    pub again: f64,
+    /// Share of attempts that are stragglers.
+    pub stragglers: f64,
+}
+
+impl CloudRates {
+    /// Returns the rates of an end: 0 low, 1 likely, 2 high seconds.
+    pub fn of(end: usize) -> Self {
+        let end = end.min(2);
+        let [gets, puts] = rates::PARTITION.map(|rate| rate * rates::PARTITIONS[end]);
+        Self {
+            network: rates::NETWORK[end],
+            latency: rates::LATENCY[end],
+            write: rates::WRITE[end],
+            invoke: rates::INVOKE[end],
+            cold: rates::COLD[end],
+            cold_billed: rates::COLD_BILLED,
+            invocations: rates::INVOCATIONS[end],
+            environments: (rates::AT_ONCE, rates::RAMP),
+            requests: (gets, puts),
+            controller: rates::CONTROLLER[end],
+            nanosecond: 1e-9 * rates::CPU_SPREAD[end] * rates::VCPU_FACTOR,
+            solve: rates::SOLVE,
+            again: rates::AGAIN[end],
+            stragglers: rates::STRAGGLERS[end],
+        }
+    }
+}
+
+/// Returns the whole vCPUs that a task gets of a function of `megabytes`: it runs on one thread, so it has no use for
+/// more than one.
+pub fn vcpus(megabytes: f64) -> f64 {
+    (megabytes / rates::VCPU_MB).min(1.0)
+}
+
+/// Reading from storage.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Reading {
+    /// Bytes.
+    pub bytes: f64,
+    /// Requests.
+    pub gets: f64,
+    /// Requests that wait for each other; the others go side by side.
+    pub waits: f64,
+}
+
+impl Reading {
+    fn seconds(self, rates: &CloudRates) -> f64 {
+        self.bytes / rates.network + self.waits * rates.latency
+    }
+}
+
+/// The load that a task puts on its function.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct TaskLoad {
+    /// The number of shards, or of sums, that it goes through: while one is computed the next is read.
+    pub parts: usize,
+    /// The first read: the stage's input, the panel's plan, the manifest.
+    pub opening: Reading,
+    /// The read of a part.
+    pub part: Reading,
+    /// Nanoseconds of the measured machine that decode a part.
+    pub decode: f64,
+    /// Nanoseconds of the measured machine that compute with a part.
+    pub compute: f64,
+    /// Bytes written.
+    pub written: f64,
+    /// Objects written.
+    pub puts: f64,
+}
+
+impl TaskLoad {
+    /// Returns the same load over `parts` parts.
+    #[must_use]
+    pub fn over(self, parts: usize) -> Self {
+        Self { parts, ..self }
+    }
+
+    /// Returns the read requests to storage.
+    pub fn gets(&self) -> f64 {
+        self.opening.gets + self.parts as f64 * self.part.gets
+    }
+
+    /// Returns the bytes read.
+    pub fn bytes(&self) -> f64 {
+        self.opening.bytes + self.parts as f64 * self.part.bytes
+    }
+
+    /// Returns the seconds before the first part is asked for.
+    pub fn opening_seconds(&self, rates: &CloudRates) -> f64 {
+        self.opening.seconds(rates)
+    }
+
+    /// Returns the seconds until a part is there, of decoding it, and of computing with it.
+    pub fn part_seconds(&self, rates: &CloudRates, vcpus: f64) -> [f64; 3] {
+        let core = rates.nanosecond / vcpus.max(1e-3);
+        [self.part.seconds(rates), self.decode * core, self.compute * core]
+    }
+
+    /// Returns the seconds of writing: one object after the other.
+    pub fn writing_seconds(&self, rates: &CloudRates) -> f64 {
+        self.written / rates.network
+            + if self.puts > 0.0 { rates.write * self.waves_of_writes() } else { 0.0 }
+    }
+
+    /// Returns the number of writes that wait for each other: all, as objects are written one after the other.
+    fn waves_of_writes(&self) -> f64 {
+        self.puts
+    }
+
+    /// Returns the seconds of the whole task on one function. Decoding takes the core from the part before, waiting
+    /// does not.
+    pub fn seconds(&self, rates: &CloudRates, vcpus: f64) -> f64 {
+        let [read, decode, compute] = self.part_seconds(rates, vcpus);
+        let between = self.parts.saturating_sub(1) as f64 * (decode + read.max(compute));
+        let first = if self.parts > 0 { read + decode + compute } else { 0.0 };
+        self.opening_seconds(rates) + first + between + self.writing_seconds(rates)
+    }
+}
+
+/// A stage of equal tasks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StageLoad {
+    /// The name of the stage.
+    pub stage: String,
+    /// The number of tasks.
+    pub tasks: usize,
+    /// The shards that a pass goes through; `None` for a step of a preparation, whose results are not added.
+    pub shards: Option<usize>,
+    /// The load of a task.
+    pub each: TaskLoad,
+    /// The reads of the controller besides sums.
+    pub controller: Reading,
+    /// Objects that the controller writes or removes before and after, one after the other.
+    pub controller_writes: f64,
+    /// An upper bound on a function's memory, bytes.
+    pub memory: u64,
+    /// The shard, mapper or partition of the largest task.
+    pub largest: usize,
+}
+
+/// The functions that stages run on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Functions {
+    /// Functions that run at a time.
+    pub concurrency: usize,
+    /// The memory of each, in Lambda's megabytes.
+    pub megabytes: f64,
+}
+
+impl StageLoad {
+    /// Returns the bytes of a task's sums; zero in a preparation.
+    pub fn sum(&self) -> f64 {
+        if self.shards.is_some() { self.each.written } else { 0.0 }
+    }
+
+    /// Returns the number of reduce tasks that the schedule adds, and the number of sums that each adds; `None` if it
+    /// adds none.
+    pub fn reduction(&self) -> Option<(usize, usize)> {
+        self.shards?;
+        let level = reduce_level(self.tasks, self.sum() as u64, 0)?;
+        Some((self.tasks.div_ceil(1 << level), 1 << level))
+    }
+
+    /// Returns the load of a reduce task, whose sums are read one after the other.
+    pub fn reduce_load(&self, children: usize) -> TaskLoad {
+        let sum = self.sum();
+        TaskLoad {
+            parts: children,
+            opening: Reading { bytes: 0.0, gets: 1.0, waits: 1.0 },
+            part: Reading { bytes: sum, gets: 1.0, waits: 1.0 },
+            decode: sum * rates::COPY,
+            compute: sum * rates::COPY,
+            written: sum,
+            puts: 1.0,
+        }
+    }
+
+    /// Returns the number of sums that the controller reads.
+    pub fn objects(&self) -> f64 {
+        match (self.shards, self.reduction()) {
+            (None, _) => 0.0,
+            (_, Some((tasks, _))) => tasks as f64,
+            _ => self.tasks as f64,
+        }
+    }
+
+    /// Returns wall-clock seconds: of starting tasks, of doing them in rounds, never faster than storage answers; of
+    /// reduce tasks; of the controller.
+    pub fn seconds(&self, rates: &CloudRates, functions: &Functions) -> f64 {
+        let vcpus = vcpus(functions.megabytes);
+        let round = |tasks: usize, load: &TaskLoad| {
+            let at_once = tasks.min(functions.concurrency).max(1);
+            let own = rates.invoke + load.seconds(rates, vcpus);
+            let (first, ramp) = rates.environments;
+            let begin = (at_once as f64 / rates.invocations).max((at_once as f64 - first) / ramp);
+            let rounds = tasks.div_ceil(at_once) as f64;
+            let span = (tasks as f64 / rates.invocations).max(begin + (rounds - 1.0) * own) + own;
+            let requests = (load.gets() / rates.requests.0).max(load.puts / rates.requests.1);
+            // Stragglers of the last round delay the stage.
+            let one = 1.0 - libm::pow(1.0 - rates.stragglers, at_once as f64);
+            span.max(tasks as f64 * requests + rates.invoke) + one * rates::STRAGGLER_DELAY * own
+        };
+        let reduce =
+            self.reduction().map_or(0.0, |(tasks, children)| round(tasks, &self.reduce_load(children)));
+        round(self.tasks, &self.each) + reduce + self.controller_seconds(rates)
+    }
+
+    /// Returns the seconds of the controller between stages, its reads of sums included.
+    pub fn controller_seconds(&self, rates: &CloudRates) -> f64 {
+        let objects = self.objects();
+        let sums = match objects > 0.0 {
+            true => {
+                let waiting = objects / rates::CONTROLLER_READS * rates.latency;
+                rates.latency + waiting.max(objects * self.sum() / rates.controller)
+            }
+            false => 0.0,
+        };
+        sums + self.controller.bytes / rates.controller
+            + self.controller.waits * rates.latency
+            + self.controller_writes * rates.write
+            + rates.solve
+    }
+
+    /// Returns the seconds that functions are billed for, repeated attempts aside.
+    pub fn billed(&self, rates: &CloudRates, functions: &Functions) -> f64 {
+        let vcpus = vcpus(functions.megabytes);
+        let reduce = self
+            .reduction()
+            .map_or(0.0, |(tasks, children)| tasks as f64 * self.reduce_load(children).seconds(rates, vcpus));
+        // Functions wait for storage where it can't follow.
+        let at_once = self.tasks.min(functions.concurrency) as f64;
+        let starved = self.tasks as f64 * self.each.gets() / rates.requests.0 - at_once / rates.invocations;
+        (self.tasks as f64 * self.each.seconds(rates, vcpus)).max(at_once * starved) + reduce
+    }
+
+    /// Returns the number of invocations.
+    pub fn invocations(&self) -> f64 {
+        (self.tasks + self.reduction().map_or(0, |(tasks, _)| tasks)) as f64
+    }
+
+    /// Returns the reads by functions and by the controller.
+    pub fn gets(&self) -> f64 {
+        let reduce = self
+            .reduction()
+            .map_or(0.0, |(tasks, children)| tasks as f64 * self.reduce_load(children).gets());
+        self.tasks as f64 * self.each.gets() + reduce + self.objects() + self.controller.gets
+    }
+
+    /// Returns the writes by functions, and those of the controller between two stages.
+    pub fn puts(&self) -> f64 {
+        let reduce = self.reduction().map_or(0, |(tasks, _)| tasks) as f64;
+        self.tasks as f64 * self.each.puts + reduce + rates::CONTROLLER_WRITES
+    }
+
+    /// Returns the bytes read by functions.
+    pub fn bytes_read(&self) -> f64 {
+        let reduce = self
+            .reduction()
+            .map_or(0.0, |(tasks, children)| tasks as f64 * self.reduce_load(children).bytes());
+        self.tasks as f64 * self.each.bytes() + reduce
+    }
+
+    /// Returns the bytes written by functions.
+    pub fn bytes_written(&self) -> f64 {
+        let reduce = self.reduction().map_or(0, |(tasks, _)| tasks) as f64;
+        self.tasks as f64 * self.each.written + reduce * self.sum()
+    }
+}

@@ -1,0 +1,342 @@
+//! First pass over the rows: finds the units, and the unit and period of every row.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::ops::Range;
+
+use stagger_model::error::{EngineError, Result};
+use stagger_model::parallel;
+use stagger_records::{IdColumn, Source, hash_integer, with_ids};
+
+use super::Columns;
+use super::gaps::Gaps;
+use super::met::{PeriodsMet, StrataMet, in_file, key_columns, stratum_varies, with_keys};
+
+/// Code of rows without unit, period or eligibility.
+pub(super) const NO_UNIT: u32 = u32::MAX;
+/// Largest number of a chunk's rows that memory is reserved for at once; a damaged footer may claim more rows than
+/// there are.
+pub(super) const EXPECTED: usize = 4 << 20;
+
+/// Hasher of unit keys. They are hashes already, or nearly, so that one multiplication spreads them.
+#[derive(Default)]
+pub struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(u64::from(byte));
+        }
+    }
+    fn write_u64(&mut self, value: u64) {
+        let mixed = (self.0 ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ (mixed >> 32);
+    }
+    fn write_i64(&mut self, value: i64) {
+        self.write_u64(value as u64);
+    }
+    fn write_u128(&mut self, value: u128) {
+        self.write_u64(value as u64);
+    }
+}
+
+type KeyMap<K> = HashMap<K, u32, BuildHasherDefault<KeyHasher>>;
+
+/// Units that one thread has found, in order of appearance.
+#[derive(Default)]
+pub(super) struct UnitTable {
+    /// Canonical hash of each unit.
+    pub(super) hashes: Vec<u128>,
+    /// Stratum of each unit, an index into `strata`.
+    pub(super) stratum: Vec<u16>,
+    pub(super) strata: StrataMet,
+    pub(super) periods: PeriodsMet,
+    /// Number of rows without unit, period or eligibility.
+    pub(super) keyless_rows: u64,
+    /// True as long as integer ids ascend: an id larger than the last is a new unit, and no map is needed.
+    ascending: bool,
+    integers: KeyMap<i64>,
+    texts: KeyMap<u128>,
+    ids: Vec<i64>,
+    buffer: Vec<u8>,
+}
+
+/// Rows of a chunk as runs of rows of one unit.
+pub(super) struct ChunkKeys {
+    /// Index of the thread whose [`UnitTable`] numbers the units.
+    pub(super) table: usize,
+    /// Unit of each run.
+    pub(super) units: Vec<u32>,
+    /// First row of each run; empty if every run has one row.
+    pub(super) starts: Vec<u32>,
+    /// Period codes; one pattern for all runs where they repeat it.
+    pub(super) periods: PeriodCodes,
+}
+
+/// Period of each row, as a code of the thread's table.
+pub(super) enum PeriodCodes {
+    /// Every run repeats these periods.
+    Pattern(Vec<u16>),
+    /// One code for each row.
+    Rows(Vec<u16>),
+}
+
+/// Result of the pass.
+pub(super) struct Keys {
+    pub(super) tables: Vec<UnitTable>,
+    pub(super) chunks: Vec<ChunkKeys>,
+    /// Number of rows with unit, period and eligibility.
+    pub(super) rows: u64,
+    /// Rows without unit, period or eligibility, by column.
+    pub(super) gaps: Gaps,
+}
+
+struct Worker {
+    table: UnitTable,
+    chunks: Vec<(usize, ChunkKeys)>,
+    gaps: Gaps,
+    scratch: (Vec<i64>, [Vec<f64>; 3]),
+}
+
+/// Reads ids, periods, cohorts and eligibility of all chunks.
+pub(super) fn scan(source: &Source, columns: &Columns, threads: usize) -> Result<Keys> {
+    let key_names = key_columns(columns);
+    let names: Vec<String> = key_names.iter().chain([&columns.id]).cloned().collect();
+    let kind = columns.kind(&columns.id);
+    let fresh = || Worker {
+        table: UnitTable { ascending: true, strata: columns.strata_met(), ..UnitTable::default() },
+        chunks: Vec::new(),
+        gaps: Gaps::default(),
+        scratch: Default::default(),
+    };
+    let workers = parallel::for_each(threads, source.chunks().len(), fresh, |worker, index| {
+        let chunk = &source.chunks()[index];
+        let mut builder = RunBuilder::new(chunk.rows);
+        source.read(chunk, &names, |row, arrays| {
+            let first_row = chunk.first_row + row as u64;
+            let columns_read = names.iter().map(String::as_str).zip(arrays);
+            worker.gaps.note_all(columns_read, chunk.file, first_row)?;
+            let (integers, scratch) = &mut worker.scratch;
+            let table = &mut worker.table;
+            let (keys, id) = arrays.split_at(key_names.len());
+            with_keys(columns, keys, &key_names, first_row, scratch, |times, groups, eligible| {
+                with_ids(&id[0], &columns.id, kind, integers, |ids| {
+                    builder.add(table, &ids, &Batch { times, groups, eligible })
+                })
+            })
+            .map_err(|e| in_file(e, &source.path(chunk)))
+        })?;
+        worker.chunks.push((index, builder.finish()));
+        Ok(())
+    })?;
+    let mut tables = Vec::with_capacity(workers.len());
+    let mut chunks = Vec::with_capacity(source.chunks().len());
+    let mut gaps = Gaps::default();
+    for (table, worker) in workers.into_iter().enumerate() {
+        chunks.extend(worker.chunks.into_iter().map(|(index, keys)| (index, ChunkKeys { table, ..keys })));
+        gaps.merge(&worker.gaps);
+        tables.push(worker.table);
+    }
+    chunks.sort_by_key(|(index, _)| *index);
+    let keyless: u64 = tables.iter().map(|t| t.keyless_rows).sum();
+    Ok(Keys {
+        tables,
+        chunks: chunks.into_iter().map(|(_, keys)| keys).collect(),
+        rows: source.rows() - keyless,
+        gaps,
+    })
+}
+
+/// Key columns of a batch of rows.
+struct Batch<'a> {
+    times: &'a [f64],
+    groups: &'a [f64],
+    eligible: &'a [f64],
+}
+
+/// Rows of one unit in a batch.
+struct Run<'a> {
+    ids: &'a IdColumn<'a>,
+    keys: &'a Batch<'a>,
+    /// Rows in the batch.
+    rows: Range<usize>,
+}
+
+impl Run<'_> {
+    fn times(&self) -> &[f64] {
+        &self.keys.times[self.rows.clone()]
+    }
+
+    /// Tells if all rows have the same stratum, a period and an eligibility.
+    fn is_plain(&self) -> bool {
+        let first = self.rows.start;
+        let same = |values: &[f64]| {
+            values[self.rows.clone()]
+                .iter()
+                .fold(true, |all, v| all & (v.to_bits() == values[first].to_bits()))
+        };
+        same(self.keys.groups)
+            && same(self.keys.eligible)
+            && !self.keys.eligible[first].is_nan()
+            && self.times().iter().all(|t| t.is_finite())
+    }
+}
+
+/// Collects the runs of a chunk.
+struct RunBuilder {
+    units: Vec<u32>,
+    starts: Vec<u32>,
+    periods: Vec<u16>,
+    last_integer: Option<i64>,
+    last_text: Option<u128>,
+}
+
+impl RunBuilder {
+    fn new(rows: usize) -> Self {
+        Self {
+            units: Vec::new(),
+            starts: Vec::new(),
+            periods: Vec::with_capacity(rows.min(EXPECTED)),
+            last_integer: None,
+            last_text: None,
+        }
+    }
+
+    fn add(&mut self, table: &mut UnitTable, ids: &IdColumn<'_>, keys: &Batch<'_>) -> Result<()> {
+        let mut row = 0;
+        while row < keys.times.len() {
+            let end = ids.run_end(row);
+            let run = Run { ids, keys, rows: row..end };
+            if run.is_plain() {
+                self.add_run(table, &run)?;
+            } else {
+                for at in row..end {
+                    let run = Run { ids, keys, rows: at..at + 1 };
+                    if run.is_plain() { self.add_run(table, &run)? } else { self.skip(table, 1) }
+                }
+            }
+            row = end;
+        }
+        Ok(())
+    }
+
+    /// Adds rows that share one unit and one stratum, all with a period.
+    fn add_run(&mut self, table: &mut UnitTable, run: &Run<'_>) -> Result<()> {
+        if run.ids.is_missing(run.rows.start) {
+            self.skip(table, run.rows.len());
+            return Ok(());
+        }
+        let (continues, key) = match run.ids {
+            IdColumn::Integers { ids, .. } => {
+                let id = ids[run.rows.start];
+                (self.last_integer.replace(id) == Some(id), None)
+            }
+            IdColumn::Texts { .. } => {
+                let hash = run.ids.hash(run.rows.start, &mut table.buffer);
+                (self.last_text.replace(hash) == Some(hash), Some(hash))
+            }
+        };
+        let first = run.rows.start;
+        let stratum = table.strata.code(run.keys.groups[first], run.keys.eligible[first])?;
+        if run.keys.groups[first].is_nan() {
+            table.strata.cohortless_rows += run.rows.len() as u64;
+        }
+        if !continues {
+            let unit = match (run.ids, key) {
+                (_, Some(hash)) => table.text_unit(hash, stratum)?,
+                (IdColumn::Integers { ids, .. }, None) => table.integer_unit(ids[first], stratum)?,
+                (IdColumn::Texts { .. }, None) => NO_UNIT,
+            };
+            self.starts.push(self.periods.len() as u32);
+            self.units.push(unit);
+        }
+        let unit = *self.units.last().unwrap_or(&NO_UNIT);
+        if table.stratum[unit as usize] != stratum {
+            let name = run.ids.show(first);
+            let known = table.stratum[unit as usize];
+            let label = |code: u16| table.strata.list[code as usize];
+            return Err(stratum_varies(
+                &format!("unit {name}"),
+                label(known),
+                label(stratum),
+                table.strata.calendar.as_ref(),
+            ));
+        }
+        table.periods.codes(run.times(), &mut self.periods)
+    }
+
+    /// Skips rows without unit or period.
+    fn skip(&mut self, table: &mut UnitTable, rows: usize) {
+        table.keyless_rows += rows as u64;
+        self.starts.push(self.periods.len() as u32);
+        self.units.push(NO_UNIT);
+        self.periods.resize(self.periods.len() + rows, 0);
+        self.last_integer = None;
+        self.last_text = None;
+    }
+
+    fn finish(mut self) -> ChunkKeys {
+        let rows = self.periods.len();
+        let single = self.units.len() == rows;
+        let length = if single { 1 } else { self.starts.get(1).map_or(rows, |&s| s as usize) };
+        let regular = length > 0
+            && rows.is_multiple_of(length)
+            && self.units.len() == rows / length
+            && (single || self.starts.iter().enumerate().all(|(run, &start)| start as usize == run * length))
+            && self.periods.chunks(length).all(|run| run == &self.periods[..length]);
+        let periods = if regular {
+            self.periods.truncate(length);
+            PeriodCodes::Pattern(self.periods.clone())
+        } else {
+            PeriodCodes::Rows(self.periods)
+        };
+        if single {
+            self.starts = Vec::new();
+        }
+        self.starts.shrink_to_fit();
+        self.units.shrink_to_fit();
+        ChunkKeys { table: 0, units: self.units, starts: self.starts, periods }
+    }
+}
+
+impl UnitTable {
+    fn integer_unit(&mut self, id: i64, stratum: u16) -> Result<u32> {
+        if self.ascending {
+            if self.ids.last().is_none_or(|&last| id > last) {
+                self.ids.push(id);
+                return self.push(hash_integer(id), stratum);
+            }
+            self.integers = self.ids.drain(..).zip(0..).collect();
+            self.ids = Vec::new();
+            self.ascending = false;
+        }
+        if let Some(&unit) = self.integers.get(&id) {
+            return Ok(unit);
+        }
+        let unit = self.push(hash_integer(id), stratum)?;
+        self.integers.insert(id, unit);
+        Ok(unit)
+    }
+
+    fn text_unit(&mut self, hash: u128, stratum: u16) -> Result<u32> {
+        if let Some(&unit) = self.texts.get(&hash) {
+            return Ok(unit);
+        }
+        let unit = self.push(hash, stratum)?;
+        self.texts.insert(hash, unit);
+        Ok(unit)
+    }
+
+    fn push(&mut self, hash: u128, stratum: u16) -> Result<u32> {
+        let unit = self.hashes.len();
+        if unit >= NO_UNIT as usize {
+            return Err(EngineError::input("more than four billion units in one process"));
+        }
+        self.hashes.push(hash);
+        self.stratum.push(stratum);
+        Ok(unit as u32)
+    }
+}

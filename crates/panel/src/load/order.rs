@@ -1,0 +1,255 @@
+//! Canonical order: the shard and position of every unit (DESIGN §3).
+//!
+//! A shard is a range of hash prefixes. Inside it units are ordered by raw cohort, eligibility, then hash, so that a
+//! block holds one stratum. Units with equal hashes are the same unit: with 128 bits two of a billion units collide
+//! with a probability of 1e-21.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use stagger_estimator::lanes::LANES;
+use stagger_model::calendar::Calendar;
+use stagger_model::error::{EngineError, Result};
+use stagger_model::parallel;
+
+use super::keys::Keys;
+use super::met::stratum_varies;
+use crate::panel::{RowKind, Stratum};
+use crate::shard::Segment;
+
+/// Average number of units in a shard: its columns fit the second-level cache of a core in part, and its partials are
+/// small.
+const UNITS: u64 = 16_384;
+/// Number of shards of a panel with fewer than a million units, unless they would be tiny: workers share them better.
+const FEW: u64 = 64;
+/// Number of units in a shard of such a panel; at least half of it.
+const LEAST_UNITS: u64 = 4_096;
+/// Beyond this number of shards their size grows instead, because each costs requests in every pass (AWS.md §2.5) …
+const MANY: u64 = 4_096;
+/// … up to this number of units, about 64 MB at 128 bytes each, of which a function's memory holds a few.
+const MOST_UNITS: u64 = 1 << 19;
+
+/// Returns the number of shards for this number of units, or of rows of cross sections: a power of two that depends on
+/// the size of the data alone.
+pub fn shards_of(units: u64) -> usize {
+    let shards = |each: u64| units.div_ceil(each).max(1).next_power_of_two();
+    let few = shards(LEAST_UNITS).min(FEW);
+    shards(UNITS).min(MANY).max(few).max(shards(MOST_UNITS)) as usize
+}
+
+/// The units of one shard, in order.
+pub(super) struct ShardOrder {
+    pub(super) segments: Vec<Segment>,
+    /// Number of rows, padding included.
+    pub(super) rows: usize,
+    /// Multiplier key of every row; 0 for padding.
+    pub(super) keys: Vec<u64>,
+}
+
+/// The canonical order of all units.
+pub(super) struct Order {
+    /// Unit or observation: the meaning of a shard's row.
+    pub(super) rows: RowKind,
+    /// Strata, by cohort and eligibility, ascending.
+    pub(super) strata: Vec<Stratum>,
+    /// Periods, ascending.
+    pub(super) periods: Vec<f64>,
+    /// Number of periods in a row of a shard: all of them, or one in cross sections.
+    pub(super) row_periods: usize,
+    /// By table: index of each of its period codes in `periods`.
+    pub(super) period_of: Vec<Vec<u16>>,
+    pub(super) shards: Vec<ShardOrder>,
+    /// Number of bits of a position that hold the row within the shard.
+    pub(super) row_bits: u32,
+    /// By table: position of each unit, `shard << row_bits | row`.
+    pub(super) positions: Vec<Vec<AtomicU32>>,
+    pub(super) units: u64,
+    pub(super) keyless_rows: u64,
+    pub(super) cohortless_rows: u64,
+}
+
+/// Returns the distinct periods of all threads, ascending.
+pub fn distinct(lists: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut all: Vec<f64> = lists.collect();
+    all.sort_by(f64::total_cmp);
+    all.dedup();
+    all
+}
+
+/// Returns the distinct strata of all threads, by cohort and eligibility.
+pub fn distinct_strata(lists: impl Iterator<Item = Stratum>) -> Vec<Stratum> {
+    let mut all: Vec<Stratum> = lists.collect();
+    all.sort_by(|a, b| a.cohort.total_cmp(&b.cohort).then(a.eligible.cmp(&b.eligible)));
+    all.dedup();
+    all
+}
+
+/// Returns the index in `global` of each stratum of a thread.
+pub fn stratum_codes(local: &[Stratum], global: &[Stratum]) -> Vec<u16> {
+    local.iter().map(|s| global.iter().position(|known| known == s).unwrap_or_default() as u16).collect()
+}
+
+/// Returns the index in `global` of each period of a thread. `global` ascends and holds them all.
+pub fn codes(local: &[f64], global: &[f64]) -> Vec<u16> {
+    local.iter().map(|value| global.partition_point(|known| known < value) as u16).collect()
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    hash: u128,
+    stratum: u16,
+    table: u16,
+    unit: u32,
+}
+
+/// Orders the units of all tables.
+pub(super) fn order(keys: &Keys, threads: usize) -> Result<Order> {
+    let strata = distinct_strata(keys.tables.iter().flat_map(|t| t.strata.list.iter().copied()));
+    let periods = distinct(keys.tables.iter().flat_map(|t| t.periods.list.iter().copied()));
+    if periods.is_empty() {
+        return Err(EngineError::input("no row has both a unit and a period")
+            .with_hint("name the columns of unit and period: --idname COLUMN --tname COLUMN"));
+    }
+    let stratum_of: Vec<Vec<u16>> =
+        keys.tables.iter().map(|t| stratum_codes(&t.strata.list, &strata)).collect();
+    let calendar = keys.tables.first().and_then(|table| table.strata.calendar.as_ref());
+    let shards = shards_of(keys.rows.div_ceil(periods.len() as u64));
+    let buckets =
+        parallel::map(threads, keys.tables.len(), |table| Ok(bucket(&keys.tables[table].hashes, shards)))?;
+    let positions: Vec<Vec<AtomicU32>> =
+        keys.tables.iter().map(|t| t.hashes.iter().map(|_| AtomicU32::new(u32::MAX)).collect()).collect();
+    let row_bits = row_bits(&buckets, shards, strata.len());
+    if shards as u64 > 1 << (32 - row_bits) {
+        return Err(EngineError::input(format!("{} rows are too many for one process", keys.rows)));
+    }
+    let ordered = parallel::map(threads, shards, |shard| {
+        let mut entries = Vec::new();
+        for (table, (starts, units)) in buckets.iter().enumerate() {
+            for &unit in &units[starts[shard] as usize..starts[shard + 1] as usize] {
+                let known = &keys.tables[table];
+                entries.push(Entry {
+                    hash: known.hashes[unit as usize],
+                    stratum: stratum_of[table][known.stratum[unit as usize] as usize],
+                    table: table as u16,
+                    unit,
+                });
+            }
+        }
+        arrange(&mut entries, shard, row_bits, (&strata, calendar), &positions)
+    })?;
+    let units = ordered.iter().flat_map(|s| &s.segments).map(|s| s.units as u64).sum();
+    Ok(Order {
+        rows: RowKind::Unit,
+        period_of: keys.tables.iter().map(|t| codes(&t.periods.list, &periods)).collect(),
+        strata,
+        row_periods: periods.len(),
+        periods,
+        shards: ordered,
+        row_bits,
+        positions,
+        units,
+        keyless_rows: keys.tables.iter().map(|t| t.keyless_rows).sum(),
+        cohortless_rows: keys.tables.iter().map(|t| t.strata.cohortless_rows).sum(),
+    })
+}
+
+/// Shard of a hash: its leading bits.
+fn shard_of(hash: u128, shards: usize) -> usize {
+    if shards == 1 { 0 } else { (hash >> (128 - shards.trailing_zeros())) as usize }
+}
+
+/// Units by shard: the position of each shard's first unit, and the units.
+fn bucket(hashes: &[u128], shards: usize) -> (Vec<u32>, Vec<u32>) {
+    let mut starts = vec![0u32; shards + 1];
+    for &hash in hashes {
+        starts[shard_of(hash, shards) + 1] += 1;
+    }
+    for shard in 0..shards {
+        starts[shard + 1] += starts[shard];
+    }
+    let mut next = starts.clone();
+    let mut units = vec![0u32; hashes.len()];
+    for (unit, &hash) in hashes.iter().enumerate() {
+        let slot = &mut next[shard_of(hash, shards)];
+        units[*slot as usize] = unit as u32;
+        *slot += 1;
+    }
+    (starts, units)
+}
+
+fn row_bits(buckets: &[(Vec<u32>, Vec<u32>)], shards: usize, strata: usize) -> u32 {
+    let largest = (0..shards)
+        .map(|shard| {
+            buckets.iter().map(|(starts, _)| (starts[shard + 1] - starts[shard]) as usize).sum::<usize>()
+        })
+        .max()
+        .unwrap_or(0);
+    // Every stratum is padded to whole lanes.
+    (largest + strata * LANES + 1).next_power_of_two().trailing_zeros()
+}
+
+fn arrange(
+    entries: &mut [Entry],
+    shard: usize,
+    row_bits: u32,
+    (strata, calendar): (&[Stratum], Option<&Calendar>),
+    positions: &[Vec<AtomicU32>],
+) -> Result<ShardOrder> {
+    entries.sort_unstable_by_key(|e| e.hash);
+    let mut counts = vec![0usize; strata.len()];
+    let mut previous: Option<&Entry> = None;
+    for entry in entries.iter() {
+        match previous {
+            Some(known) if known.hash == entry.hash => {
+                // Two threads may have found the same unit in different strata.
+                if known.stratum != entry.stratum {
+                    let label = |e: &Entry| strata[e.stratum as usize];
+                    return Err(stratum_varies("a unit", label(known), label(entry), calendar));
+                }
+            }
+            _ => counts[entry.stratum as usize] += 1,
+        }
+        previous = Some(entry);
+    }
+    let (segments, rows) = segments(&counts);
+    let mut next = vec![0usize; strata.len()];
+    for segment in &segments {
+        next[segment.stratum] = segment.start;
+    }
+    let mut keys = vec![0u64; rows];
+    let mut previous: Option<u128> = None;
+    for entry in entries.iter() {
+        let row = &mut next[entry.stratum as usize];
+        if previous != Some(entry.hash) {
+            keys[*row] = entry.hash as u64;
+            *row += 1;
+            previous = Some(entry.hash);
+        }
+        let position = ((shard as u32) << row_bits) | (*row - 1) as u32;
+        positions[entry.table as usize][entry.unit as usize].store(position, Ordering::Relaxed);
+    }
+    Ok(ShardOrder { rows, segments, keys })
+}
+
+/// Segments of a shard with `counts[stratum]` units in each stratum, and its number of rows.
+fn segments(counts: &[usize]) -> (Vec<Segment>, usize) {
+    let mut rows = 0;
+    let mut segments = Vec::new();
+    for (stratum, &units) in counts.iter().enumerate() {
+        if units > 0 {
+            segments.push(Segment { stratum, period: None, start: rows, units });
+            rows = (rows + units).next_multiple_of(LANES);
+        }
+    }
+    (segments, rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_are_few_of_little_and_large_of_much() {
+        let sizes = [500, 200_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000, 10_000_000_000];
+        assert_eq!(sizes.map(shards_of), [1, 64, 64, 1024, 4096, 4096, 32_768]);
+    }
+}

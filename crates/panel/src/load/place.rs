@@ -1,0 +1,483 @@
+//! Second pass over the rows: writes every value to its final place, in whichever order the rows come.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow::array::ArrayRef;
+use stagger_model::error::{EngineError, Result};
+use stagger_model::parallel;
+use stagger_records::{Chunk, IdColumn, KeyKind, Source, hash_integer, with_ids, with_texts};
+
+use super::Columns;
+use super::gaps::Gaps;
+use super::keys::{ChunkKeys, Keys, NO_UNIT, PeriodCodes};
+use super::order::Order;
+use super::slots::{Buffer, Field, FieldKind, MISSING, Slots, UNSET, buffer, encode};
+
+/// Rows of all units, shard by shard, and the texts that coded covariates stand for.
+pub(super) struct Placed {
+    pub(super) slots: Slots,
+    pub(super) buffers: Vec<Buffer>,
+    pub(super) interned: Vec<String>,
+    /// Rows without a value, by column.
+    pub(super) gaps: Gaps,
+}
+
+#[derive(Default)]
+struct Interner {
+    codes: HashMap<String, u32>,
+}
+
+/// Reads all values. If a field turns out to vary in time, the pass starts again with one slot for each period of that
+/// field.
+pub(super) fn place(
+    source: &Source,
+    columns: &Columns,
+    keys: &Keys,
+    order: &Order,
+    threads: usize,
+) -> Result<Placed> {
+    let interner = Mutex::new(Interner::default());
+    let mut by_period: Vec<bool> = Vec::new();
+    loop {
+        let slots = Slots::new(columns, order.row_periods, &|field| by_period.get(field) == Some(&true));
+        let buffers = parallel::map(threads, order.shards.len(), |shard| {
+            Ok(buffer(order.shards[shard].rows * slots.stride))
+        })?;
+        let pass =
+            Pass { source, columns, keys, order, slots: &slots, buffers: &buffers, interner: &interner };
+        let gaps = pass.run(threads)?;
+        if !slots.any_varies() {
+            let interner = std::mem::take(&mut *interner.lock().unwrap_or_else(|e| e.into_inner()));
+            let mut texts: Vec<(u32, String)> = interner.codes.into_iter().map(|(t, c)| (c, t)).collect();
+            texts.sort_unstable();
+            let interned = texts.into_iter().map(|(_, text)| text).collect();
+            if set_outcomes(&slots, &buffers, order.row_periods) != keys.rows {
+                return Err(pass.duplicate(columns));
+            }
+            return Ok(Placed { slots, buffers, interned, gaps });
+        }
+        for field in slots.fields.iter().filter(|f| f.varies.load(Ordering::Relaxed)) {
+            pass.two_clusters(columns, field)?;
+        }
+        by_period = slots.fields.iter().map(|f| f.by_period || f.varies.load(Ordering::Relaxed)).collect();
+    }
+}
+
+/// Counts the outcome slots that were written: fewer than the rows means that two rows share a unit and a period.
+fn set_outcomes(slots: &Slots, buffers: &[Buffer], periods: usize) -> u64 {
+    let set = |row: &[AtomicU64]| {
+        row[..periods].iter().filter(|s| s.load(Ordering::Relaxed) != UNSET).count() as u64
+    };
+    buffers.iter().map(|b| b.chunks(slots.stride).map(set).sum::<u64>()).sum()
+}
+
+struct Pass<'a> {
+    source: &'a Source,
+    columns: &'a Columns,
+    keys: &'a Keys,
+    order: &'a Order,
+    slots: &'a Slots,
+    buffers: &'a [Buffer],
+    interner: &'a Mutex<Interner>,
+}
+
+/// Memory that a thread reuses between batches.
+#[derive(Default)]
+struct Scratch {
+    numbers: Vec<f64>,
+    integers: Vec<i64>,
+    encoded: Vec<u64>,
+    known_texts: HashMap<String, u32>,
+    buffer: Vec<u8>,
+    gaps: Gaps,
+}
+
+impl Pass<'_> {
+    /// Reads all rows; returns those without a value, by column.
+    fn run(&self, threads: usize) -> Result<Gaps> {
+        let names: Vec<String> = self.slots.fields.iter().map(|f| f.name.clone()).collect();
+        let threads_read =
+            parallel::for_each(threads, self.source.chunks().len(), Scratch::default, |scratch, index| {
+                if self.slots.any_varies() {
+                    return Ok(());
+                }
+                let chunk = &self.source.chunks()[index];
+                let keys = &self.keys.chunks[index];
+                let first_period = keys.periods.consecutive(&self.order.period_of[keys.table]);
+                let mut runs = Runs::new(keys);
+                self.source.read(chunk, &names, |row, arrays| {
+                    let batch = Batch { keys, first_row: row, first_period };
+                    let read = names.iter().map(String::as_str).zip(arrays);
+                    scratch.gaps.note_all(read, chunk.file, chunk.first_row + row as u64)?;
+                    for (field, array) in self.slots.fields.iter().zip(arrays) {
+                        self.place_field(field, array, &batch, &mut runs.clone(), scratch)?;
+                    }
+                    runs.advance(arrays.first().map_or(0, |a| a.len()));
+                    Ok(())
+                })
+            })?;
+        let mut gaps = Gaps::default();
+        threads_read.iter().for_each(|own| gaps.merge(&own.gaps));
+        Ok(gaps)
+    }
+
+    fn place_field(
+        &self,
+        field: &Field,
+        array: &ArrayRef,
+        batch: &Batch<'_>,
+        runs: &mut Runs<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        let mut encoded = std::mem::take(&mut scratch.encoded);
+        encoded.clear();
+        match field.kind {
+            FieldKind::Covariate { text: true } => self.encode_texts(array, scratch, &mut encoded)?,
+            FieldKind::Cluster { dimension } => {
+                let kind = self.columns.kind(&field.name);
+                encode_clusters(field, (dimension, kind), array, scratch, &mut encoded)?
+            }
+            _ => self.columns.numbers(array, &field.name, &mut scratch.numbers, |values| {
+                encoded.extend(values.iter().map(|&value| encode(value)));
+                Ok(())
+            })?,
+        }
+        if field.by_period {
+            self.scatter_by_period(field, batch, &encoded, runs);
+        } else {
+            self.scatter_constant(field, batch, &encoded, runs);
+        }
+        scratch.encoded = encoded;
+        Ok(())
+    }
+
+    /// Calls `each(slots of the unit, rows of the batch, first row of the run in the chunk)` for every run of a batch.
+    #[inline(always)]
+    fn for_runs(
+        &self,
+        batch: &Batch<'_>,
+        rows: usize,
+        runs: &mut Runs<'_>,
+        mut each: impl FnMut(&[AtomicU64], std::ops::Range<usize>, usize),
+    ) {
+        let positions = &self.order.positions[batch.keys.table];
+        let mut row = 0;
+        while row < rows {
+            let run = runs.current();
+            let end = (run.end - batch.first_row).min(rows);
+            if run.unit != NO_UNIT {
+                let position = positions[run.unit as usize].load(Ordering::Relaxed);
+                each(self.slots_of(position), row..end, run.start);
+            }
+            row = end;
+            if row < rows {
+                runs.next();
+            }
+        }
+    }
+
+    fn scatter_by_period(&self, field: &Field, batch: &Batch<'_>, values: &[u64], runs: &mut Runs<'_>) {
+        let codes = &self.order.period_of[batch.keys.table];
+        self.for_runs(batch, values.len(), runs, |slots, rows, run_start| {
+            let slots = &slots[field.offset..];
+            let consecutive = match batch.first_period {
+                Some(first) => slots.get(first as usize + batch.first_row + rows.start - run_start..),
+                None => None,
+            };
+            match consecutive {
+                Some(slots) => {
+                    for (slot, &value) in slots.iter().zip(&values[rows]) {
+                        slot.store(value, Ordering::Relaxed);
+                    }
+                }
+                None => {
+                    for row in rows {
+                        let period = codes[batch.keys.periods.at(batch.first_row + row, run_start) as usize];
+                        slots[period as usize].store(values[row], Ordering::Relaxed);
+                    }
+                }
+            }
+        });
+    }
+
+    fn scatter_constant(&self, field: &Field, batch: &Batch<'_>, values: &[u64], runs: &mut Runs<'_>) {
+        let all_periods = self.order.row_periods;
+        let mut constant = true;
+        self.for_runs(batch, values.len(), runs, |slots, rows, _| {
+            let own = &values[rows];
+            let first = own[0];
+            let differs = own.iter().fold(0, |differs, value| differs | (value ^ first));
+            constant &= differs == 0
+                && first != MISSING
+                && settle(&slots[field.offset], first, own.len() == all_periods);
+        });
+        if !constant {
+            field.varies.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn slots_of(&self, position: u32) -> &[AtomicU64] {
+        let shard = (u64::from(position) >> self.order.row_bits) as usize;
+        let row = (u64::from(position) & ((1 << self.order.row_bits) - 1)) as usize;
+        &self.buffers[shard][row * self.slots.stride..(row + 1) * self.slots.stride]
+    }
+
+    fn encode_texts(&self, array: &ArrayRef, scratch: &mut Scratch, out: &mut Vec<u64>) -> Result<()> {
+        with_texts(array, |texts| {
+            for text in texts {
+                let Some(text) = text else {
+                    out.push(MISSING);
+                    continue;
+                };
+                let code = match scratch.known_texts.get(text) {
+                    Some(&code) => code,
+                    None => {
+                        let mut interner = self.interner.lock().unwrap_or_else(|e| e.into_inner());
+                        let fresh = interner.codes.len() as u32;
+                        let code = *interner.codes.entry(text.to_owned()).or_insert(fresh);
+                        if interner.codes.len() > 100_000 {
+                            return Err(EngineError::input(
+                                "a text covariate has more than 100000 different values",
+                            )
+                            .with_hint("a factor() in --xformla must have few levels"));
+                        }
+                        scratch.known_texts.insert(text.to_owned(), code);
+                        code
+                    }
+                };
+                out.push(encode(f64::from(code)));
+            }
+            Ok(())
+        })
+    }
+
+    /// Finds the first row, by file and row, whose unit and period an earlier row has.
+    fn duplicate(&self, columns: &Columns) -> EngineError {
+        let mut seen = std::collections::HashSet::new();
+        for (index, chunk) in self.source.chunks().iter().enumerate() {
+            let keys = &self.keys.chunks[index];
+            let mut runs = Runs::new(keys);
+            for row in 0..chunk.rows {
+                let run = runs.current();
+                if run.unit != NO_UNIT {
+                    let position =
+                        self.order.positions[keys.table][run.unit as usize].load(Ordering::Relaxed);
+                    let period = self.order.period_of[keys.table][keys.periods.at(row, run.start) as usize];
+                    if !seen.insert((position, period)) {
+                        return self.describe_duplicate(columns, chunk, row, period);
+                    }
+                }
+                runs.advance(1);
+            }
+        }
+        EngineError::failed("rows were counted twice")
+    }
+
+    fn describe_duplicate(&self, columns: &Columns, chunk: &Chunk, row: usize, period: u16) -> EngineError {
+        EngineError::input(format!(
+            "duplicate rows: `{}` {} has two rows in `{}` {} (the second is row {} of `{}`)",
+            columns.id,
+            self.text_at(&columns.id, chunk, row),
+            columns.time,
+            columns.show_period(self.order.periods[period as usize]),
+            chunk.first_row + row as u64 + 1,
+            self.source.path(chunk)
+        ))
+        .with_hint("a panel has one row a unit and period; for repeated cross sections set --panel false")
+    }
+
+    /// Returns the entry of a row as text, for a message.
+    fn text_at(&self, column: &str, chunk: &Chunk, row: usize) -> String {
+        let mut text = String::new();
+        // If the file can't be read again, the message lacks the entry.
+        let _ = self.source.read(chunk, &[column.to_owned()], |first, arrays| {
+            if (first..first + arrays[0].len()).contains(&row) {
+                text = with_texts(&arrays[0], |texts| Ok(texts[row - first].unwrap_or_default().to_owned()))?;
+            }
+            Ok(())
+        });
+        text
+    }
+
+    /// Finds the first unit, by file and row, that lies in two clusters of a variable.
+    fn two_clusters(&self, columns: &Columns, field: &Field) -> Result<()> {
+        let FieldKind::Cluster { dimension } = field.kind else { return Ok(()) };
+        let mut seen: HashMap<u32, (u64, usize, usize)> = HashMap::new();
+        let mut scratch = Scratch::default();
+        let kind = columns.kind(&field.name);
+        for (index, chunk) in self.source.chunks().iter().enumerate() {
+            let keys = &self.keys.chunks[index];
+            let positions = &self.order.positions[keys.table];
+            let mut runs = Runs::new(keys);
+            self.source.read(chunk, std::slice::from_ref(&field.name), |first, arrays| {
+                let mut encoded = Vec::new();
+                encode_clusters(field, (dimension, kind), &arrays[0], &mut scratch, &mut encoded)?;
+                for (row, &key) in encoded.iter().enumerate() {
+                    let unit = runs.current().unit;
+                    runs.advance(1);
+                    if unit == NO_UNIT || key == MISSING {
+                        continue;
+                    }
+                    let position = positions[unit as usize].load(Ordering::Relaxed);
+                    let known = *seen.entry(position).or_insert((key, index, first + row));
+                    if known.0 != key {
+                        return Err(self.describe_clusters(
+                            columns,
+                            field,
+                            (known.1, known.2),
+                            (index, first + row),
+                        ));
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    fn describe_clusters(
+        &self,
+        columns: &Columns,
+        field: &Field,
+        first: (usize, usize),
+        second: (usize, usize),
+    ) -> EngineError {
+        let chunk = |at: (usize, usize)| &self.source.chunks()[at.0];
+        EngineError::input(format!(
+            "the cluster variable `{}` varies within unit {}: {} and {} (file `{}`)",
+            field.name,
+            self.text_at(&columns.id, chunk(second), second.1),
+            self.text_at(&field.name, chunk(first), first.1),
+            self.text_at(&field.name, chunk(second), second.1),
+            self.source.path(chunk(second))
+        ))
+        .with_hint("every unit must stay in one cluster in all its rows")
+    }
+}
+
+/// Writes a value to a slot that all rows of a unit share; returns `false` if it holds another value. `alone` says that
+/// no other row has this unit, so that no other thread writes the slot.
+#[inline]
+fn settle(slot: &AtomicU64, value: u64, alone: bool) -> bool {
+    let known = slot.load(Ordering::Relaxed);
+    if known != UNSET {
+        return known == value;
+    }
+    if alone {
+        slot.store(value, Ordering::Relaxed);
+        return true;
+    }
+    match slot.compare_exchange(UNSET, value, Ordering::Relaxed, Ordering::Relaxed) {
+        Ok(_) => true,
+        Err(other) => other == value,
+    }
+}
+
+/// Returns the slot of a cluster in one dimension, from the lower half of its hash. Two bits are given up so that no
+/// key equals the codes for "missing" and "not set" or, decoded as a number, is NaN.
+pub(super) fn cluster_key(hash: u64, dimension: usize) -> u64 {
+    ((hash ^ (dimension as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)) >> 2) | 1 << 62
+}
+
+fn encode_clusters(
+    field: &Field,
+    (dimension, kind): (usize, KeyKind),
+    array: &ArrayRef,
+    scratch: &mut Scratch,
+    out: &mut Vec<u64>,
+) -> Result<()> {
+    let key = |hash: u128| cluster_key(hash as u64, dimension);
+    let buffer = &mut scratch.buffer;
+    with_ids(array, &field.name, kind, &mut scratch.integers, |ids| {
+        match &ids {
+            IdColumn::Integers { ids, nulls: None, .. } => {
+                let mut last: Option<(i64, u64)> = None;
+                out.extend(ids.iter().map(|&id| match last {
+                    Some((known, slot)) if known == id => slot,
+                    _ => last.insert((id, key(hash_integer(id)))).1,
+                }));
+            }
+            _ => out.extend((0..ids.len()).map(|row| match ids.is_missing(row) {
+                true => MISSING,
+                false => key(ids.hash(row, buffer)),
+            })),
+        }
+        Ok(())
+    })
+}
+
+/// Position of a batch of rows.
+struct Batch<'a> {
+    keys: &'a ChunkKeys,
+    /// Number of its first row in the chunk.
+    first_row: usize,
+    /// First period, if all runs of the chunk have the same consecutive periods.
+    first_period: Option<u16>,
+}
+
+/// One run of rows of a unit within a chunk.
+#[derive(Clone, Copy)]
+struct Run {
+    unit: u32,
+    start: usize,
+    end: usize,
+}
+
+/// Cursor over the runs of a chunk.
+#[derive(Clone)]
+struct Runs<'a> {
+    keys: &'a ChunkKeys,
+    run: usize,
+    row: usize,
+}
+
+impl<'a> Runs<'a> {
+    fn new(keys: &'a ChunkKeys) -> Self {
+        Self { keys, run: 0, row: 0 }
+    }
+
+    #[inline]
+    fn current(&self) -> Run {
+        let unit = self.keys.units.get(self.run).copied().unwrap_or(NO_UNIT);
+        if self.keys.starts.is_empty() {
+            return Run { unit, start: self.run, end: self.run + 1 };
+        }
+        let start = self.keys.starts.get(self.run).map_or(usize::MAX, |&s| s as usize);
+        let end = self.keys.starts.get(self.run + 1).map_or(usize::MAX, |&s| s as usize);
+        Run { unit, start, end }
+    }
+
+    #[inline]
+    fn next(&mut self) {
+        self.run += 1;
+    }
+
+    /// Moves on by `rows` rows.
+    fn advance(&mut self, rows: usize) {
+        self.row += rows;
+        while self.current().end <= self.row && self.run < self.keys.units.len() {
+            self.run += 1;
+        }
+    }
+}
+
+impl PeriodCodes {
+    /// Returns the first period of all runs if they have the same consecutive periods.
+    fn consecutive(&self, periods: &[u16]) -> Option<u16> {
+        let PeriodCodes::Pattern(pattern) = self else { return None };
+        let first = *periods.get(*pattern.first()? as usize)?;
+        let steps = |(step, &code): (usize, &u16)| periods.get(code as usize) == Some(&(first + step as u16));
+        pattern.iter().enumerate().all(steps).then_some(first)
+    }
+
+    /// Returns the code of a row, for a run that starts at `run_start`.
+    #[inline]
+    fn at(&self, row: usize, run_start: usize) -> u16 {
+        match self {
+            PeriodCodes::Pattern(pattern) => pattern[row - run_start],
+            PeriodCodes::Rows(rows) => rows[row],
+        }
+    }
+}

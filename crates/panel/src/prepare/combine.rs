@@ -1,0 +1,87 @@
+//! Second stage of a shuffle with many mappers and partitions: a combiner puts the blocks of some mappers for some
+//! partitions into one object, so that gather tasks make fewer and larger reads (AWS.md §1.2).
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use stagger_model::error::Result;
+use stagger_model::parallel;
+use stagger_storage::Storage;
+
+use super::block::{Contents, Header, join};
+use super::steps::{header, readers};
+
+/// Mappers and partitions of one combiner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CombineTask {
+    /// Indices of the mappers whose objects it reads.
+    pub mappers: Range<usize>,
+    /// Partitions whose blocks it copies.
+    pub partitions: Range<usize>,
+}
+
+/// Returns the combiners: each takes `cut.0` mappers and `cut.1` partitions.
+pub fn tasks(mappers: usize, partitions: usize, cut: (usize, usize)) -> Vec<CombineTask> {
+    let runs = |count: usize, each: usize| {
+        (0..count.div_ceil(each)).map(move |run| run * each..((run + 1) * each).min(count))
+    };
+    let (by_mapper, by_partition) = (cut.0.max(1), cut.1.max(1));
+    runs(mappers, by_mapper)
+        .flat_map(|own| {
+            runs(partitions, by_partition)
+                .map(move |partitions| CombineTask { mappers: own.clone(), partitions })
+        })
+        .collect()
+}
+
+/// Builds a combiner's object from the mappers' objects `keys`.
+///
+/// # Errors
+/// Objects that can't be read.
+pub fn run(storage: &Storage, keys: &[String], task: &CombineTask) -> Result<Bytes> {
+    let mut members = Vec::with_capacity(task.mappers.len());
+    let mut parts: Vec<(Bytes, Vec<u64>)> = Vec::with_capacity(task.mappers.len());
+    let keys = &keys[task.mappers.clone()];
+    let read = parallel::map(readers(storage), keys.len(), |index| {
+        let (contents, length) = header(storage, &keys[index])?;
+        let range = contents.range(length, task.partitions.clone());
+        Ok((contents, storage.get_ranges(&keys[index], None, std::slice::from_ref(&range))?))
+    })?;
+    for (contents, mut bytes) in read {
+        for member in contents.members {
+            let member = restrict(member, task.partitions.clone());
+            parts.push((bytes.pop().unwrap_or_default(), member.offsets.clone()));
+            members.push(member);
+        }
+    }
+    let size = parts.iter().map(|(bytes, _)| bytes.len()).sum();
+    let data = (0..task.partitions.len()).flat_map(|partition| {
+        parts
+            .iter()
+            .map(move |(bytes, offsets)| &bytes[offsets[partition] as usize..offsets[partition + 1] as usize])
+    });
+    join(&Contents { first: task.partitions.start, members }, data, size)
+}
+
+/// Restricts a mapper's header to some of its partitions.
+fn restrict(mut header: Header, partitions: Range<usize>) -> Header {
+    let base = header.offsets[partitions.start];
+    header.offsets =
+        header.offsets[partitions.start..=partitions.end].iter().map(|offset| offset - base).collect();
+    header.records = header.records[partitions.clone()].to_vec();
+    header.checksums = header.checksums[partitions].to_vec();
+    header
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_block_is_combined_once() {
+        let tasks = tasks(5, 8, (2, 3));
+        assert_eq!(tasks.len(), 3 * 3);
+        let blocks: usize = tasks.iter().map(|t| t.mappers.len() * t.partitions.len()).sum();
+        assert_eq!(blocks, 5 * 8);
+    }
+}

@@ -1,0 +1,116 @@
+//! Rows that contradict each other: found where a unit's rows meet, looked up in the input afterwards.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+use stagger_model::error::{EngineError, Result};
+use stagger_records::{IdColumn, Source, with_ids, with_texts};
+
+use crate::load::Columns;
+
+/// A contradiction between rows of one unit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Conflict {
+    /// Two rows in one period.
+    Duplicate {
+        /// Identifier of the unit.
+        id: String,
+        /// The period.
+        period: f64,
+    },
+    /// Two clusters in one cluster variable.
+    Clusters {
+        /// Identifier of the unit.
+        id: String,
+        /// Column of the cluster variable.
+        column: String,
+    },
+}
+
+/// Returns the error for two rows of a unit in a period; `place` is that of the second row.
+fn duplicate_at(columns: &Columns, id: &str, period: f64, place: &str) -> EngineError {
+    EngineError::input(format!(
+        "duplicate rows: `{}` {id} has two rows in `{}` {}{place}",
+        columns.id,
+        columns.time,
+        columns.show_period(period)
+    ))
+    .with_hint("a panel has one row a unit and period; for repeated cross sections set --panel false")
+}
+
+impl Conflict {
+    /// Returns the error, with file and row of the second row where the input can be read again.
+    pub fn describe(&self, source: &Source, columns: &Columns) -> EngineError {
+        match self {
+            Conflict::Duplicate { id, period } => {
+                let place = second_row(source, columns, id, *period);
+                duplicate_at(columns, id, *period, &place.unwrap_or_default())
+            }
+            Conflict::Clusters { id, column } => clusters(source, columns, id, column),
+        }
+    }
+}
+
+/// Calls `each(file, row in the file, row in the batch, arrays)` for the rows of a unit.
+fn rows_of(
+    source: &Source,
+    columns: &Columns,
+    id: &str,
+    others: &[&str],
+    mut each: impl FnMut(String, u64, usize, &[arrow::array::ArrayRef]) -> Result<()>,
+) -> Result<()> {
+    let mut names = vec![columns.id.clone()];
+    names.extend(others.iter().map(|&name| name.to_owned()));
+    let (mut integers, kind) = (Vec::new(), columns.kind(&columns.id));
+    for chunk in source.chunks() {
+        source.read(chunk, &names, |first, arrays| {
+            let rows: Vec<usize> =
+                with_ids(&arrays[0], &columns.id, kind, &mut integers, |ids| Ok(matching(&ids, id)))?;
+            for row in rows {
+                each(source.path(chunk), chunk.first_row + (first + row) as u64 + 1, row, &arrays[1..])?;
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// Rows of the unit that messages call `wanted`.
+fn matching(ids: &IdColumn<'_>, wanted: &str) -> Vec<usize> {
+    (0..ids.len()).filter(|&row| !ids.is_missing(row) && ids.show(row) == wanted).collect()
+}
+
+fn second_row(source: &Source, columns: &Columns, id: &str, period: f64) -> Option<String> {
+    let (mut seen, mut place, mut times) = (0, None, Vec::new());
+    // If the file can't be read again, the message lacks the place.
+    let _ = rows_of(source, columns, id, &[&columns.time], |file, number, row, arrays| {
+        let own = columns.scale.with(&arrays[0], &columns.time, &mut times, |times| Ok(times[row]))?;
+        if own == period {
+            seen += 1;
+            if seen == 2 {
+                place = Some(format!(" (the second is row {number} of `{file}`)"));
+            }
+        }
+        Ok(())
+    });
+    place
+}
+
+fn clusters(source: &Source, columns: &Columns, id: &str, column: &str) -> EngineError {
+    let mut found: HashMap<String, ()> = HashMap::new();
+    let (mut values, mut place) = (Vec::new(), String::new());
+    let _ = rows_of(source, columns, id, &[column], |file, _, row, arrays| {
+        let text = with_texts(&arrays[0], |texts| Ok(texts[row].unwrap_or_default().to_owned()))?;
+        if !text.is_empty() && found.insert(text.clone(), ()).is_none() {
+            values.push(text);
+            place = format!(" (file `{file}`)");
+        }
+        Ok(())
+    });
+    values.truncate(2);
+    EngineError::input(format!(
+        "the cluster variable `{column}` varies within unit {id}: {}{place}",
+        values.join(" and ")
+    ))
+    .with_hint("every unit must stay in one cluster in all its rows")
+}

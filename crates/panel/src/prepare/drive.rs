@@ -1,0 +1,334 @@
+//! Drives a preparation: which steps there are, and what one needs of the one before.
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use stagger_model::error::{EngineError, Result};
+use stagger_model::events::{Observer, RunEvent};
+use stagger_model::parallel;
+use stagger_records::prepared::MANIFEST;
+use stagger_storage::{Condition, Storage, StoreErrorKind};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::executor::{Executor, PrepareTask, StepFailure, decode};
+use super::fields::StoreField;
+use super::gather::ShardReport;
+use super::rows::Scanned;
+use super::shuffle::{Shape, Shuffle, units_together};
+use super::steps::{self, Common, Input, Objects, PrepareStage, ROW_TASK, Step, readers};
+use super::{Order, PrepareOptions, combine, space};
+use crate::load::{Remarks, shards_of};
+use crate::panel::Stratum;
+use crate::panel_store::{FORMAT, Field, Manifest, StratumEntry, keys};
+
+pub(super) struct Driver<'a> {
+    pub(super) order: &'a Order,
+    pub(super) storage: &'a Storage,
+    pub(super) options: &'a PrepareOptions,
+    pub(super) threads: usize,
+    pub(super) executor: &'a dyn Executor,
+}
+
+impl Driver<'_> {
+    pub(super) fn run(&self, observer: Observer<'_>) -> Result<Manifest> {
+        let source = &self.order.source;
+        observer(&RunEvent::InputFound {
+            files: source.inputs().len(),
+            rows: source.rows(),
+            bytes: source.bytes(),
+        });
+        self.only_ours()?;
+        self.claim()?;
+        let (common, reports) =
+            if self.order.cross_sections { self.cross_sections()? } else { self.panel(observer)? };
+        let manifest = self.manifest(common, reports);
+        let bytes = Bytes::from(manifest.encode()?);
+        self.storage.put(MANIFEST, bytes, Condition::Always)?;
+        clean(self.storage)?;
+        Ok(manifest)
+    }
+
+    fn panel(&self, observer: Observer<'_>) -> Result<(Common, Vec<ShardReport>)> {
+        let shuffle = self.shuffle()?;
+        space::check(self.storage, &shuffle, self.order.source.bytes())?;
+        if let Some(limit) =
+            self.options.memory_limit.filter(|&limit| limit < shuffle.least_memory(self.threads))
+        {
+            let text = format!(
+                "a memory limit of {} MB is less than {} threads take, about {} MB",
+                limit / 1_000_000,
+                self.threads,
+                shuffle.least_memory(self.threads) / 1_000_000
+            );
+            observer(&RunEvent::Note { text });
+        }
+        let digest = digest(&shuffle)?;
+        let mappers = shuffle.mappers.len();
+        self.scatter(&shuffle, &digest)?;
+        let objects = match shuffle.combine {
+            None => Objects::Scattered(mappers),
+            Some(cut) => self.combine(mappers, shuffle.partitions, cut, &digest)?,
+        };
+        self.gather((&shuffle, &digest), objects)
+    }
+
+    /// The plan: the one under way if it is of the same inputs and columns and fits the memory, else a new one.
+    fn shuffle(&self) -> Result<Shuffle> {
+        let source = &self.order.source;
+        let id = &self.order.columns.id;
+        let chunks: Vec<usize> = source.chunks().iter().map(|chunk| chunk.rows).collect();
+        let shape = Shape {
+            chunks: &chunks,
+            together: units_together(source, id),
+            fields: self.order.fields.len(),
+            text_ids: self.order.columns.kind(id).is_text(),
+            threads: self.threads,
+            memory_limit: self.options.memory_limit.unwrap_or_else(space::default_memory),
+            remote: self.storage.url().starts_with("s3:"),
+            partitions: self.options.partitions,
+            combine: self.options.combine,
+            least_tasks: self.options.least_tasks,
+        };
+        let own = shape.plan(&self.order.fingerprint);
+        let key = keys::plan(&self.order.fingerprint);
+        match self.storage.get(&key, None) {
+            Ok((bytes, _)) => {
+                if let Ok(known) = serde_json::from_slice::<Shuffle>(&bytes)
+                    && known.mapper_memory <= own.mapper_memory
+                    && known.gather_memory <= own.gather_memory
+                {
+                    return Ok(known);
+                }
+            }
+            Err(error) if error.kind == StoreErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+        let json = serde_json::to_vec(&own).map_err(|e| EngineError::failed(e.to_string()))?;
+        self.storage.put(&key, Bytes::from(json), Condition::Always)?;
+        Ok(own)
+    }
+
+    /// Takes the place: the first of two preparations of different inputs or columns has it.
+    fn claim(&self) -> Result<()> {
+        let mark = Bytes::from(format!("{{\"fingerprint\":\"{}\"}}\n", self.order.fingerprint));
+        match self.storage.put(keys::UNDER_WAY, mark.clone(), Condition::IfAbsent) {
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind == StoreErrorKind::Exists => {}
+            Err(error) => return Err(error.into()),
+        }
+        match self.storage.get(keys::UNDER_WAY, None) {
+            Ok((known, _)) if known == mark => Ok(()),
+            // Finished since: there is a store now.
+            Err(error) if error.kind == StoreErrorKind::NotFound => self.claim(),
+            Err(error) => Err(error.into()),
+            Ok(_) => Err(EngineError::input(format!(
+                "in `{}` a store of other inputs or other columns is under way, or was not finished",
+                self.storage.url()
+            ))
+            .with_hint("choose another place, finish that one with its own command, or remove it")),
+        }
+    }
+
+    /// Refuses a place where other things lie.
+    fn only_ours(&self) -> Result<()> {
+        let ours = |key: &str| key.starts_with(keys::WORK) || key.starts_with(keys::SHARDS);
+        match self.storage.list("")?.into_iter().find(|object| !ours(&object.key)) {
+            None => Ok(()),
+            Some(other) => Err(EngineError::input(format!(
+                "`{}` holds `{}`, which is no part of a store",
+                self.storage.url(),
+                other.key
+            ))
+            .with_hint("choose an empty place for the store")),
+        }
+    }
+
+    fn scatter(&self, shuffle: &Shuffle, digest: &str) -> Result<()> {
+        let text_ids = self.order.columns.kind(&self.order.columns.id).is_text();
+        let tasks = shuffle.mappers.len();
+        let (input, shuffle, digest) = (Input::new(self.order), shuffle.clone(), digest.to_owned());
+        let step = Step::Scatter { input, shuffle, digest, text_ids };
+        self.execute("scatter", step, &tasks_of(tasks, PrepareTask::Scatter))
+    }
+
+    fn combine(
+        &self,
+        mappers: usize,
+        partitions: usize,
+        cut: (usize, usize),
+        digest: &str,
+    ) -> Result<Objects> {
+        let tasks = combine::tasks(mappers, partitions, cut).len();
+        let step = Step::Combine { digest: digest.to_owned(), mappers, partitions, cut };
+        self.execute("combine", step, &tasks_of(tasks, PrepareTask::Combine))?;
+        Ok(Objects::Combined { mappers, partitions, cut })
+    }
+
+    fn gather(
+        &self,
+        (shuffle, digest): (&Shuffle, &str),
+        objects: Objects,
+    ) -> Result<(Common, Vec<ShardReport>)> {
+        let headers = steps::headers(self.storage, &objects.keys(digest), self.threads)?;
+        let common = Common::of_headers(&headers)?;
+        let partitions = shuffle.partitions;
+        let tasks = partitions.min(shard_count(common.rows, common.periods.len()));
+        let step = Step::Gather {
+            digest: digest.to_owned(),
+            objects,
+            common: common.clone(),
+            partitions,
+            headers: Some(headers),
+        };
+        let reports: Vec<Vec<ShardReport>> =
+            self.results("gather", step, &tasks_of(tasks, PrepareTask::Gather))?;
+        Ok((common, reports.into_iter().flatten().collect()))
+    }
+
+    fn cross_sections(&self) -> Result<(Common, Vec<ShardReport>)> {
+        let source = &self.order.source;
+        let input = Input::new(self.order);
+        let chunks = tasks_of(source.chunks().len(), PrepareTask::Scan);
+        let scanned: Vec<Scanned> = self.results("scan", Step::Scan { input: input.clone() }, &chunks)?;
+        let common = Common::of_scans(&scanned, source.rows())?;
+        let tasks = row_shard_count(source.rows()).div_ceil(ROW_TASK);
+        let fingerprint = self.order.fingerprint.clone();
+        let step = Step::Rows { input, common: common.clone(), fingerprint };
+        let reports: Vec<Vec<ShardReport>> =
+            self.results("rows", step, &tasks_of(tasks, PrepareTask::Rows))?;
+        Ok((common, reports.into_iter().flatten().collect()))
+    }
+
+    /// Has a step done.
+    fn execute(&self, name: &str, step: Step, tasks: &[PrepareTask]) -> Result<()> {
+        let stage = PrepareStage {
+            store: self.storage.url(),
+            step,
+            keys: self.order.keys.clone(),
+            fields: self.order.fields.clone(),
+        };
+        self.executor.execute(name, stage, tasks).map_err(|failure| match failure {
+            StepFailure::Conflict(conflict) => conflict.describe(&self.order.source, &self.order.columns),
+            StepFailure::Engine(error) => error,
+        })
+    }
+
+    /// Has a step done, and reads what its tasks tell.
+    fn results<T: DeserializeOwned>(&self, name: &str, step: Step, tasks: &[PrepareTask]) -> Result<Vec<T>> {
+        self.execute(name, step, tasks)?;
+        self.executor.results(tasks)?.iter().map(|bytes| decode(name, bytes)).collect()
+    }
+
+    fn manifest(&self, common: Common, reports: Vec<ShardReport>) -> Manifest {
+        let periods = common.periods.len();
+        let mut strata = empty_strata(&common);
+        let mut fields = empty_fields(&self.order.fields);
+        let (mut units, mut id_bytes, mut unbalanced) = (0, 0, false);
+        let mut shards = Vec::with_capacity(reports.len());
+        let mut remarks = Remarks { gaps: common.gaps, notes: self.order.source.notes() };
+        for report in reports {
+            remarks.gaps.merge(&report.gaps);
+            for (index, stratum) in strata.iter_mut().enumerate() {
+                stratum.units += report.units[index];
+                let own = &report.rows[index * periods..(index + 1) * periods];
+                stratum.rows.iter_mut().zip(own).for_each(|(all, rows)| *all += rows);
+            }
+            for (field, own) in fields.iter_mut().zip(&report.fields) {
+                field.varies |= own.varies;
+                field.missing |= own.missing;
+                field.bytes += own.bytes;
+            }
+            units += report.entry.units;
+            id_bytes += report.id_bytes;
+            unbalanced |= report.unbalanced;
+            shards.push(report.entry);
+        }
+        Manifest {
+            format: FORMAT,
+            fingerprint: self.order.fingerprint.clone(),
+            cross_sections: self.order.cross_sections,
+            columns: self.order.keys.clone(),
+            periods: common.periods,
+            strata,
+            fields,
+            texts: common.texts,
+            units,
+            input_rows: self.order.source.rows(),
+            keyless_rows: common.keyless_rows,
+            cohortless_rows: common.cohortless_rows,
+            remarks,
+            id_bytes,
+            unbalanced,
+            inputs: self.order.inputs(),
+            shards,
+        }
+    }
+}
+
+/// Shards of a panel: as many for these data, whoever cuts them.
+pub fn shard_count(rows: u64, periods: usize) -> usize {
+    shards_of(rows.div_ceil(periods as u64))
+}
+
+/// The same of cross sections.
+pub fn row_shard_count(rows: u64) -> usize {
+    shards_of(rows)
+}
+
+fn tasks_of(count: usize, task: fn(usize) -> PrepareTask) -> Vec<PrepareTask> {
+    (0..count).map(task).collect()
+}
+
+/// The strata before anything is counted.
+fn empty_strata(common: &Common) -> Vec<StratumEntry> {
+    let entry = |s: &Stratum| StratumEntry {
+        cohort: s.cohort.is_finite().then_some(s.cohort),
+        eligible: s.eligible,
+        units: 0,
+        rows: vec![0; common.periods.len()],
+    };
+    common.strata.iter().map(entry).collect()
+}
+
+/// The fields before anything is known of their values.
+fn empty_fields(fields: &[StoreField]) -> Vec<Field> {
+    let field = |f: &StoreField| Field {
+        name: f.name.clone(),
+        kind: f.kind,
+        outcome: f.outcome,
+        varies: false,
+        missing: false,
+        bytes: 0,
+    };
+    fields.iter().map(field).collect()
+}
+
+fn digest(shuffle: &Shuffle) -> Result<String> {
+    let json = serde_json::to_vec(shuffle).map_err(|e| EngineError::failed(e.to_string()))?;
+    Ok(format!("{:016x}", xxh3_64(&json)))
+}
+
+/// Removes what a preparation needed on its way.
+pub(super) fn clean(storage: &Storage) -> Result<()> {
+    let mut objects = storage.list(keys::WORK)?;
+    // The mark goes last: whoever finds it finds all that belongs to it.
+    objects.sort_by_key(|object| object.key == keys::UNDER_WAY);
+    let marks = objects.split_off(objects.partition_point(|object| object.key != keys::UNDER_WAY));
+    let threads = if storage.is_remote() { 4 * readers(storage) } else { 1 };
+    parallel::map(threads, objects.len(), |index| Ok(storage.delete(&objects[index].key)?))?;
+    for mark in marks {
+        storage.delete(&mark.key)?;
+    }
+    storage.sweep();
+    Ok(())
+}
+
+/// After bad input nothing is worth keeping: it will not be the same input that succeeds. What belongs to others stays.
+pub(super) fn forget(storage: &Storage, order: &Order, error: &EngineError) {
+    let own = storage
+        .get(keys::UNDER_WAY, None)
+        .is_ok_and(|(mark, _)| String::from_utf8_lossy(&mark).contains(&order.fingerprint));
+    if error.is_input() && own {
+        // The error that is told is the first one.
+        let _ = clean(storage);
+    }
+}

@@ -1,0 +1,104 @@
+//! The executor of this process: the tasks of a step go to its threads.
+
+use std::cell::RefCell;
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use stagger_model::error::{EngineError, Result};
+use stagger_model::facts::StageFacts;
+use stagger_model::parallel;
+use stagger_model::progress::Progress;
+use stagger_storage::Storage;
+
+use super::Order;
+use super::conflict::Conflict;
+use super::executor::{Executor, PrepareTask, StepFailure};
+use super::gather::{GatherError, Scattered};
+use super::steps::{self, Opened, PrepareStage, Step};
+
+/// Threads that do a preparation's tasks on the input as it is open already.
+pub(super) struct Threads<'a> {
+    order: &'a Order,
+    storage: &'a Storage,
+    threads: usize,
+    progress: RefCell<Progress<'a>>,
+    /// What the tasks of the last step told.
+    told: RefCell<Vec<Bytes>>,
+}
+
+impl<'a> Threads<'a> {
+    pub(super) fn new(
+        order: &'a Order,
+        storage: &'a Storage,
+        threads: usize,
+        progress: Progress<'a>,
+    ) -> Self {
+        Self { order, storage, threads, progress: RefCell::new(progress), told: RefCell::default() }
+    }
+
+    /// How long the steps took.
+    pub(super) fn into_stages(self) -> Vec<StageFacts> {
+        self.progress.into_inner().stages
+    }
+}
+
+impl Executor for Threads<'_> {
+    fn execute(
+        &self,
+        name: &str,
+        mut stage: PrepareStage,
+        tasks: &[PrepareTask],
+    ) -> std::result::Result<(), StepFailure> {
+        let scattered = scattered(&mut stage);
+        let opened = Opened { source: Some(&self.order.source), scattered: scattered.as_deref() };
+        let conflicts = FirstConflict::default();
+        let made = self.progress.borrow_mut().stage(name, tasks.len(), |watch| {
+            parallel::map(self.threads, tasks.len(), |index| {
+                let made = steps::compute(&stage, tasks[index], opened, self.storage);
+                let made = made.map_err(|error| conflicts.keep(index, error))?;
+                watch.tick();
+                Ok(made)
+            })
+        });
+        *self.told.borrow_mut() = conflicts.or(made)?;
+        Ok(())
+    }
+
+    fn results(&self, _tasks: &[PrepareTask]) -> Result<Vec<Bytes>> {
+        Ok(self.told.take())
+    }
+}
+
+/// The objects of a gather step, from headers that were read already.
+fn scattered(stage: &mut PrepareStage) -> Option<Vec<Scattered>> {
+    let Step::Gather { digest, objects, common, headers, .. } = &mut stage.step else { return None };
+    let headers = headers.take()?;
+    Some(objects.keys(digest).into_iter().zip(headers).map(|(key, h)| common.scattered(key, h)).collect())
+}
+
+/// Of several tasks that find rows which contradict each other, the first one's are told.
+#[derive(Default)]
+struct FirstConflict(Mutex<Option<(usize, Conflict)>>);
+
+impl FirstConflict {
+    /// The error that ends the step; a conflict is kept aside if it is the first.
+    fn keep(&self, task: usize, error: GatherError) -> EngineError {
+        match error {
+            GatherError::Engine(error) => error,
+            GatherError::Conflict(conflict) => {
+                let mut first = self.0.lock().unwrap_or_else(|e| e.into_inner());
+                if first.as_ref().is_none_or(|(known, _)| task < *known) {
+                    *first = Some((task, conflict));
+                }
+                EngineError::input("rows contradict each other")
+            }
+        }
+    }
+
+    fn or<T>(self, made: Result<T>) -> std::result::Result<T, StepFailure> {
+        match (made, self.0.into_inner().unwrap_or_else(|e| e.into_inner())) {
+            (Err(_), Some((_, conflict))) => Err(StepFailure::Conflict(Box::new(conflict))),
+            (made, _) => made.map_err(StepFailure::Engine),
+        }
+    }
+}

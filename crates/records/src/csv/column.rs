@@ -1,0 +1,279 @@
+//! Inference of a CSV column's type from its cells, during the one pass over the file.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use stagger_model::csv_options::Role;
+
+use super::cell::{Number, boolean, canonical, decimal, integer};
+
+/// The texts that mean a missing value unless an option names others.
+const MISSING: [&[u8]; 6] = [b"NA", b"NaN", b"nan", b"NULL", b"null", b"."];
+
+/// The largest whole number up to which all whole numbers are exact as `f64`.
+const EXACT: u64 = 1 << 53;
+
+/// The type of a column's cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kind {
+    /// Every cell is missing.
+    Nothing,
+    /// Logical values.
+    Boolean,
+    /// Signed 64-bit integers.
+    Integer,
+    /// Whole numbers of which some need an unsigned 64-bit integer.
+    Unsigned,
+    /// Floating-point numbers.
+    Float,
+    /// Text.
+    Text,
+}
+
+/// A cell with its position.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cell {
+    /// The row of the data, from 1.
+    pub row: u64,
+    /// The line of the file, from 1.
+    pub line: u64,
+    /// The cell's text, shortened for messages.
+    pub text: String,
+}
+
+/// A column that is read, with the facts that the first pass found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Column {
+    /// The column's name.
+    pub name: String,
+    /// The position among the fields of a record.
+    pub field: usize,
+    /// `true` if the column is needed as a number.
+    pub computed: bool,
+    /// The type of its values.
+    pub kind: Kind,
+    /// `true` if every number is spelled with a decimal point: whole ones as `1.0`, others in their shortest form.
+    pub pointed: bool,
+    /// The first cell that is not a number.
+    pub odd: Option<Cell>,
+    /// The number of cells that are numbers.
+    pub numbers: u64,
+    /// The number of rows of a text column that hold an unquoted spelling of a missing value, by spelling.
+    pub taken: BTreeMap<String, u64>,
+    /// The smallest and largest whole number of each chunk.
+    pub bounds: Vec<Option<(i64, i64)>>,
+}
+
+/// The spellings of missing values.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missing {
+    /// The spellings that an option gives; `None` for the usual ones.
+    pub given: Option<Vec<String>>,
+}
+
+impl Missing {
+    /// Returns `true` if a cell of a numeric column is missing.
+    pub(super) fn number(&self, cell: &[u8]) -> bool {
+        cell.is_empty() || self.spelled(cell)
+    }
+
+    /// Returns `true` if a cell of a text column is missing: if it is empty, or one of the given spellings.
+    pub(super) fn text(&self, cell: &[u8]) -> bool {
+        cell.is_empty() || (self.given.is_some() && self.spelled(cell.trim_ascii()))
+    }
+
+    fn spelled(&self, cell: &[u8]) -> bool {
+        match &self.given {
+            None => MISSING.contains(&cell),
+            Some(given) => given.iter().any(|text| text.as_bytes() == cell),
+        }
+    }
+}
+
+/// The inference of a column's type, cell by cell.
+#[derive(Debug)]
+pub(super) struct Guess {
+    role: Role,
+    name: String,
+    field: usize,
+    any: bool,
+    integers: bool,
+    /// `true` while all are canonical whole numbers without a sign.
+    unsigned: bool,
+    /// `true` while all are numbers with a decimal point; likewise `comma`.
+    pub(super) point: bool,
+    pub(super) comma: bool,
+    /// The first number with a decimal point that is not one with a decimal comma; likewise `with_comma`.
+    pub(super) with_point: Option<Cell>,
+    pub(super) with_comma: Option<Cell>,
+    booleans: Option<[bool; 2]>,
+    /// `true` while all numbers are canonical: whole ones without `.0`, or with it for `pointed`.
+    shortest: bool,
+    pointed: bool,
+    /// `true` while all are whole and exact as `f64`.
+    whole: bool,
+    /// `true` once some whole number is not exact as `f64`.
+    beyond: bool,
+    odd: [Option<Cell>; 2],
+    numbers: [u64; 2],
+    taken: BTreeMap<String, u64>,
+    bounds: Vec<Option<(i64, i64)>>,
+}
+
+impl Guess {
+    pub(super) fn new(name: &str, field: usize, role: Role) -> Self {
+        Self {
+            role,
+            name: name.to_owned(),
+            field,
+            any: false,
+            integers: true,
+            unsigned: true,
+            point: true,
+            comma: true,
+            with_point: None,
+            with_comma: None,
+            booleans: Some([false; 2]),
+            shortest: true,
+            pointed: true,
+            whole: true,
+            beyond: false,
+            odd: [None, None],
+            numbers: [0; 2],
+            taken: BTreeMap::new(),
+            bounds: Vec::new(),
+        }
+    }
+
+    pub(super) fn role(&self) -> Role {
+        self.role
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn field(&self) -> usize {
+        self.field
+    }
+
+    /// Starts the next chunk.
+    pub(super) fn begin_chunk(&mut self) {
+        self.bounds.push(None);
+    }
+
+    /// Takes the cell of the next row; `at` makes the position for a message.
+    pub(super) fn add(&mut self, raw: &[u8], quoted: bool, missing: &Missing, at: &dyn Fn() -> Cell) {
+        let cell = raw.trim_ascii();
+        if missing.number(cell) {
+            if !cell.is_empty() && !quoted && missing.given.is_none() {
+                let text = String::from_utf8_lossy(cell);
+                match self.taken.get_mut(text.as_ref()) {
+                    Some(rows) => *rows += 1,
+                    None => {
+                        self.taken.insert(text.into_owned(), 1);
+                    }
+                }
+            }
+            // A quoted spelling is text, if the column turns out to be text.
+            return;
+        }
+        self.any = true;
+        match integer(cell) {
+            Some(Number { value, canonical }) => self.whole_number(cell, value, canonical),
+            None => self.other(cell, at),
+        }
+    }
+
+    fn whole_number(&mut self, cell: &[u8], value: Option<i64>, canonical: bool) {
+        self.booleans = None;
+        self.pointed = false;
+        self.shortest &= canonical;
+        self.unsigned &= canonical && cell.first() != Some(&b'-');
+        self.numbers.iter_mut().for_each(|count| *count += 1);
+        self.beyond |= value.is_none_or(|value| value.unsigned_abs() > EXACT);
+        let Some(value) = value else {
+            self.integers = false;
+            self.unsigned &= std::str::from_utf8(cell).is_ok_and(|text| text.parse::<u64>().is_ok());
+            return;
+        };
+        if let Some(bounds) = self.bounds.last_mut() {
+            *bounds = Some(bounds.map_or((value, value), |(a, b)| (a.min(value), b.max(value))));
+        }
+    }
+
+    fn other(&mut self, cell: &[u8], at: &dyn Fn() -> Cell) {
+        (self.integers, self.unsigned) = (false, false);
+        if let (Some(seen), true) = (&mut self.booleans, boolean(cell).is_some()) {
+            // A column with both `true` and `TRUE` has more spellings than values, and is text.
+            seen[usize::from(cell[0].is_ascii_uppercase())] = true;
+            self.odd.iter_mut().for_each(|odd| *odd = odd.take().or_else(|| Some(at())));
+            (self.point, self.comma) = (false, false);
+            return;
+        }
+        self.booleans = None;
+        let (point, comma) = (decimal(cell, b'.'), decimal(cell, b','));
+        for (slot, number) in [point.is_some(), comma.is_some()].into_iter().enumerate() {
+            self.numbers[slot] += u64::from(number);
+            if !number && self.odd[slot].is_none() {
+                self.odd[slot] = Some(at());
+            }
+        }
+        self.point &= point.is_some();
+        self.comma &= comma.is_some();
+        if point.is_some() && comma.is_none() && self.with_point.is_none() {
+            self.with_point = Some(at());
+        }
+        if comma.is_some() && point.is_none() && self.with_comma.is_none() {
+            self.with_comma = Some(at());
+        }
+        self.spelling(cell, point);
+    }
+
+    /// Tracks the spelling of codes that are not plain whole numbers.
+    fn spelling(&mut self, cell: &[u8], point: Option<f64>) {
+        if self.role == Role::Number {
+            return;
+        }
+        let (shortest, pointed) = point.map_or((false, false), |value| canonical(cell, value));
+        self.shortest &= shortest;
+        self.pointed &= pointed;
+        self.whole &= point.is_some_and(|value| value == value.trunc() && value.abs() < EXACT as f64);
+    }
+
+    /// Returns the column with its type; `comma` says that decimals follow a comma.
+    pub(super) fn finish(self, comma: bool) -> Column {
+        let kind = self.kind(comma);
+        let slot = usize::from(comma);
+        let [point_odd, comma_odd] = self.odd;
+        Column {
+            kind,
+            computed: self.role == Role::Number,
+            pointed: self.pointed && !self.shortest && kind == Kind::Float,
+            odd: if comma { comma_odd } else { point_odd },
+            numbers: self.numbers[slot],
+            taken: if kind == Kind::Text { self.taken } else { BTreeMap::new() },
+            bounds: if kind == Kind::Integer { self.bounds } else { Vec::new() },
+            name: self.name,
+            field: self.field,
+        }
+    }
+
+    fn kind(&self, comma: bool) -> Kind {
+        let booleans = self.booleans.is_some_and(|seen| seen != [true; 2]);
+        let number = if comma { self.comma } else { self.point };
+        match self.role {
+            _ if !self.any => Kind::Nothing,
+            Role::Number if self.booleans.is_some() => Kind::Boolean,
+            _ if booleans => Kind::Boolean,
+            Role::Number if self.integers => Kind::Integer,
+            Role::Number if number => Kind::Float,
+            Role::Number => Kind::Text,
+            _ if self.integers && self.shortest => Kind::Integer,
+            _ if self.unsigned => Kind::Unsigned,
+            Role::Key if self.point && self.pointed && self.whole => Kind::Float,
+            Role::Level if self.point && !self.beyond && (self.shortest || self.pointed) => Kind::Float,
+            Role::Key | Role::Level => Kind::Text,
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! CSV files. A first pass infers the types of the columns and the positions of the chunks; later passes read chunk by
+//! chunk. Memory is that of the rows in progress, whatever the size of the file and the number of its columns.
+
+mod batch;
+mod cell;
+mod column;
+mod decode;
+mod dialect;
+mod look;
+mod records;
+mod unify;
+
+use std::io::Read;
+use std::sync::Mutex;
+
+use arrow::datatypes::{DataType, Field, Schema};
+
+use column::{Column, Missing};
+use decode::Decoded;
+
+use records::{Marks, Records, Stop};
+use serde::{Deserialize, Serialize};
+use stagger_model::csv_options::Encoding;
+use stagger_model::error::{EngineError, Result};
+
+use super::file::SourceFile;
+
+pub(super) use column::{Cell, Kind};
+pub(super) use look::{open, place};
+pub(super) use unify::unify;
+
+/// The number of rows of a chunk.
+const CHUNK_ROWS: usize = 65_536;
+
+/// The stream that records are read from.
+type Stream = Box<dyn Read + Send>;
+
+/// A chunk: the number of its rows, and the position of its first byte in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Start {
+    pub(super) rows: usize,
+    position: u64,
+}
+
+/// The layout of a CSV file, as the first pass found it. Another process needs no more to read the same rows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Layout {
+    encoding: Encoding,
+    /// The length of the byte order mark.
+    mark: u64,
+    marks: Marks,
+    /// `true` if decimals follow a comma.
+    comma: bool,
+    missing: Missing,
+    /// The names of all columns.
+    names: Vec<String>,
+    /// The columns that are read.
+    columns: Vec<Column>,
+    pub(super) chunks: Vec<Start>,
+}
+
+/// An opened CSV file.
+pub(super) struct CsvFile {
+    pub(super) layout: Layout,
+    /// The idle cursors of a file that cannot be entered in the middle, to be continued by later reads.
+    idle: Mutex<Vec<Cursor>>,
+}
+
+/// An open read at a row of the file.
+struct Cursor {
+    records: Records<Stream>,
+    row: u64,
+}
+
+impl CsvFile {
+    pub(super) fn new(layout: Layout) -> Self {
+        Self { layout, idle: Mutex::new(Vec::new()) }
+    }
+}
+
+impl Layout {
+    /// Returns names and types of the columns; those that are not read count as text.
+    pub(super) fn schema(&self) -> Schema {
+        let field = |(place, name): (usize, &String)| {
+            let kind = self.columns.iter().find(|column| column.field == place).map(|column| column.kind);
+            Field::new(name, kind.map_or(DataType::Utf8, Kind::data_type), true)
+        };
+        Schema::new(self.names.iter().enumerate().map(field).collect::<Vec<_>>())
+    }
+
+    /// Returns a column that is read.
+    pub(super) fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// Returns the first cell of a text column that is not a number.
+    pub(super) fn odd_text(&self, name: &str) -> Option<&Cell> {
+        self.column(name).filter(|column| column.kind == Kind::Text)?.odd.as_ref()
+    }
+
+    /// Returns the possible spellings of missing values in text columns: column, spelling and number of rows, in order.
+    pub(super) fn taken(&self) -> impl Iterator<Item = (&str, &str, u64)> {
+        self.columns.iter().flat_map(|column| {
+            column.taken.iter().map(|(text, rows)| (column.name.as_str(), text.as_str(), *rows))
+        })
+    }
+
+    /// Returns the columns that are needed as numbers and hold both numbers and text, each with its first cell that is
+    /// not a number.
+    pub(super) fn mixed(&self) -> impl Iterator<Item = (&str, &Cell)> {
+        let mixed = self.columns.iter().filter(|c| c.computed && c.kind == Kind::Text && c.numbers > 0);
+        mixed.filter_map(|column| Some((column.name.as_str(), column.odd.as_ref()?)))
+    }
+
+    /// Returns the smallest and largest whole number of a column in a chunk.
+    pub(super) fn bounds(&self, chunk: usize, name: &str) -> Option<(i128, i128)> {
+        let (least, most) = (*self.column(name)?.bounds.get(chunk)?)?;
+        Some((least.into(), most.into()))
+    }
+
+    /// Returns the file's text from a byte position on.
+    fn stream(&self, file: &SourceFile, position: u64) -> Result<Stream> {
+        let stream = file.stream(position)?;
+        Ok(match self.encoding {
+            Encoding::Utf8 => stream,
+            other => Box::new(Decoded::new(stream, other)),
+        })
+    }
+
+    fn is_seekable(&self, file: &SourceFile) -> bool {
+        self.encoding == Encoding::Utf8 && file.is_seekable()
+    }
+}
+
+impl Kind {
+    /// Returns the Arrow type of the column's values.
+    pub(super) fn data_type(self) -> DataType {
+        match self {
+            Self::Nothing => DataType::Null,
+            Self::Boolean => DataType::Boolean,
+            Self::Integer => DataType::Int64,
+            Self::Unsigned => DataType::UInt64,
+            Self::Float => DataType::Float64,
+            Self::Text => DataType::Utf8,
+        }
+    }
+}
+
+/// Returns the error for a file that can't be split into records.
+fn stopped(name: &str, stop: Stop) -> EngineError {
+    match stop {
+        Stop::Io(error) => match error.downcast::<EngineError>() {
+            Ok(error) => error,
+            Err(error) => EngineError::input(format!("`{name}`: {error}")),
+        },
+        Stop::Endless => EngineError::input(format!("`{name}`: a record of more than 64 MB"))
+            .with_hint("a quote may be missing, or the file is no text"),
+        Stop::Open(line) => {
+            EngineError::input(format!("`{name}`: the quote that opens in line {line} is never closed"))
+                .with_hint("quotes within a field are doubled: \"6\"\" nails\"")
+        }
+    }
+}

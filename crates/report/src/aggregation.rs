@@ -1,0 +1,211 @@
+//! Tables of aggregated effects, as R's `summary(aggte)`.
+
+use std::collections::BTreeMap;
+
+use stagger_model::numbers::percent;
+
+use stagger_model::result::{Aggte, NotAggregated, Num, SavedResult};
+
+use super::estimates::{SIGNIFICANCE, band_heading, critical_value};
+use super::settings::{references, settings};
+use super::text::{Reasons, Row, Table, label, written};
+
+pub use stagger_model::result::KINDS;
+
+/// What `stagger agg` prints.
+pub fn aggregation_report(saved: &SavedResult, aggte: &Aggte, alp: f64, bands: Bands) -> String {
+    let mut text = references(&saved.extended.spec);
+    text.push('\n');
+    let one = BTreeMap::from([(aggte.kind.clone(), aggte.clone())]);
+    text += &overall_table(&one, &BTreeMap::new(), alp);
+    if let Some(effects) = effects_table(aggte, alp, bands) {
+        text.push('\n');
+        text += &effects;
+    }
+    text += SIGNIFICANCE;
+    text.push('\n');
+    text += &settings(saved);
+    if let Some(crit) = aggte.crit {
+        let what = match aggte.kind.as_str() {
+            "dynamic" => "event times",
+            "group" => "groups",
+            _ => "periods",
+        };
+        text += &critical_value(crit.0, bands, what, alp);
+    }
+    text
+}
+
+/// Whether bands hold for all estimates at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bands {
+    /// All at once, from the bootstrap.
+    Simultaneous,
+    /// Each by itself.
+    Pointwise,
+}
+
+impl Bands {
+    /// Asked for, and not fallen back to the normal quantile.
+    pub fn of(simultaneous: bool, crit: Option<Num>, alp: f64) -> Self {
+        // The quantile itself is not needed: bands over several cells are wider than it, or equal to it after a fall-back.
+        let pointwise = crit.is_none_or(|crit| crit.is_na() || upper_tail(crit.0) >= alp / 2.0 - 1e-12);
+        if simultaneous && !pointwise { Self::Simultaneous } else { Self::Pointwise }
+    }
+}
+
+/// P(Z > x) of the standard normal distribution.
+fn upper_tail(x: f64) -> f64 {
+    0.5 * libm::erfc(x / std::f64::consts::SQRT_2)
+}
+
+/// One line an aggregation: its overall effect, or that there is none.
+pub fn overall_table(
+    aggregations: &BTreeMap<String, Aggte>,
+    not_given: &BTreeMap<String, NotAggregated>,
+    alp: f64,
+) -> String {
+    let (rows, reasons) = overall_rows(aggregations, not_given);
+    let band = format!("[{}% Conf. Int.]", percent(alp));
+    let table = Table { keys: &["Aggregation"], estimate: "ATT", band, rows };
+    format!("Overall effects:\n{}{}", table.render(), reasons.lines())
+}
+
+/// The lines of overall effects, and the reasons of what is missing in them.
+pub(super) fn overall_rows(
+    aggregations: &BTreeMap<String, Aggte>,
+    not_given: &BTreeMap<String, NotAggregated>,
+) -> (Vec<Row>, Reasons) {
+    let mut reasons = Reasons::default();
+    let row = |kind: &&str| {
+        if let Some(aggte) = aggregations.get(*kind) {
+            let numbers = [aggte.overall_att, aggte.overall_se, aggte.overall_lci, aggte.overall_uci];
+            let row = Row::new(vec![overall_label(aggte)], numbers);
+            return Some(match &aggte.overall_reason {
+                Some(reason) => row.noted(reasons.mark(reason)),
+                None => row,
+            });
+        }
+        let why = not_given.get(*kind)?;
+        let hint = why.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+        Some(
+            Row::new(vec![(*kind).to_owned()], [Num::NA; 4])
+                .noted(reasons.mark(&format!("{}{hint}", why.reason))),
+        )
+    };
+    (KINDS.iter().filter_map(row).collect(), reasons)
+}
+
+/// What an overall effect is of, with the window that was applied.
+pub(super) fn overall_label(aggte: &Aggte) -> String {
+    let window = window(aggte);
+    match aggte.kind.as_str() {
+        kind if !window.is_empty() => format!("{kind}{window}"),
+        "simple" => "simple (all post-treatment cells)".to_owned(),
+        "dynamic" => "dynamic (event times >= 0)".to_owned(),
+        "group" => "group (average over groups)".to_owned(),
+        "calendar" => "calendar (average over time)".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+/// The effects by event time, group or period; `None` for the simple aggregation.
+pub fn effects_table(aggte: &Aggte, alp: f64, bands: Bands) -> Option<String> {
+    let (title, key) = match aggte.kind.as_str() {
+        "dynamic" => ("Dynamic effects (event study)", "Event time"),
+        "group" => ("Group effects", "Group"),
+        "calendar" => ("Calendar time effects", "Time"),
+        _ => return None,
+    };
+    let (rows, reasons) = effect_rows(aggte);
+    let table = Table { keys: &[key], estimate: "Estimate", band: band_heading(alp, bands), rows };
+    Some(format!("{title}{}:\n{}{}", window(aggte), table.render(), reasons.lines()))
+}
+
+/// The lines of effects by event time, group or period, and the reasons of what is missing in them.
+pub(super) fn effect_rows(aggte: &Aggte) -> (Vec<Row>, Reasons) {
+    let mut reasons = Reasons::default();
+    let row = |(i, key): (usize, String)| {
+        let numbers = [aggte.att_egt[i], aggte.se_egt[i], aggte.lci_egt[i], aggte.uci_egt[i]];
+        let row = Row::new(vec![key], numbers);
+        match aggte.reason_egt.get(i).and_then(Option::as_ref) {
+            Some(reason) => row.noted(reasons.mark(reason)),
+            None => row,
+        }
+    };
+    (written(&aggte.egt_label, &aggte.egt).into_iter().enumerate().map(row).collect(), reasons)
+}
+
+/// The arguments that were applied and are not R's defaults: `, balance_e 1`.
+pub(super) fn window(aggte: &Aggte) -> String {
+    let limits = [("min_e", aggte.min_e), ("max_e", aggte.max_e), ("balance_e", aggte.balance_e)];
+    let mut text = String::new();
+    for (name, value) in limits {
+        if let Some(e) = value.filter(|e| e.0.is_finite()) {
+            text += &format!(", {name} {}", label(e));
+        }
+    }
+    if aggte.na_rm && aggte.left_out.is_some() {
+        text += ", na_rm";
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use stagger_test_support::results;
+
+    use super::*;
+
+    #[test]
+    fn report_of_one_aggregation() {
+        let saved: SavedResult = results::bootstrap();
+        let mut dynamic = saved.result.aggte["dynamic"].clone();
+        dynamic.balance_e = Some(Num(1.0));
+        insta::assert_snapshot!(aggregation_report(&saved, &dynamic, 0.05, Bands::Simultaneous), @r#"
+        Reference: Callaway, B. and Sant'Anna, P. H. C. (2021).
+          "Difference-in-Differences with Multiple Time Periods." Journal of
+          Econometrics 225(2), 200-230.
+        Method: doubly robust. Sant'Anna, P. H. C. and Zhao, J. (2020). "Doubly Robust
+          Difference-in-Differences Estimators." Journal of Econometrics 219(1),
+          101-122.
+
+        Overall effects:
+         Aggregation               ATT  Std. Error  [95% Conf. Int.]
+         dynamic, balance_e 1  -0.0804      0.0205  -0.1205  -0.0402  *
+
+        Dynamic effects (event study), balance_e 1:
+         Event time  Estimate  Std. Error  [95% Simult. Conf. Band]
+                 -3    0.0267      0.0143      -0.0092       0.0626
+                 -2   -0.0036      0.0130      -0.0363       0.0290
+                 -1   -0.0232      0.0146      -0.0599       0.0134
+                  0   -0.0211      0.0118      -0.0506       0.0085
+                  1   -0.0530      0.0163      -0.0939      -0.0121  *
+                  2   -0.1404      0.0388      -0.2378      -0.0430  *
+                  3   -0.1069      0.0336      -0.1912      -0.0226  *
+        ---
+        Signif. codes: '*' confidence band does not cover 0
+
+        Control group:      never treated, anticipation periods: 0
+        Estimation method:  doubly robust; covariates: ~ lpop
+        Base period:        varying
+        Standard errors:    multiplier bootstrap, 5,000 Rademacher draws, seed 20210101
+        Critical value:     2.511, simultaneous over all event times, at the 5% level
+        "#);
+    }
+
+    #[test]
+    fn simple_has_no_effects() {
+        let saved: SavedResult = results::bootstrap();
+        assert!(effects_table(&saved.result.aggte["simple"], 0.05, Bands::Pointwise).is_none());
+    }
+
+    #[test]
+    fn bands_fall_back() {
+        let quantile = Some(Num(1.959963984540054));
+        assert_eq!(Bands::of(true, quantile, 0.05), Bands::Pointwise);
+        assert_eq!(Bands::of(true, Some(Num(2.5)), 0.05), Bands::Simultaneous);
+        assert_eq!(Bands::of(false, Some(Num(2.5)), 0.05), Bands::Pointwise);
+        assert_eq!(Bands::of(true, None, 0.05), Bands::Pointwise);
+    }
+}

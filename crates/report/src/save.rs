@@ -1,0 +1,140 @@
+//! `--out DIR`: the result for programs and people, and what `agg` needs later.
+//!
+//! | file | what |
+//! |---|---|
+//! | `result.json` | the object of `--json` with the covariance of the extended columns, shares, periods, specification |
+//! | `att_gt.csv`, `att_gt.parquet` | ATT(g,t) |
+//! | `aggte_TYPE.csv` | one a kind of aggregation |
+//! | `covariance.parquet` | that covariance, where there are more than 500 columns |
+//! | `draws.parquet` | bootstrap draws, one column an extended column |
+//! | `event_study.svg`, `att_gt.svg` | pictures: effects by event time, ATT(g,t) by cohort |
+//! | `events.jsonl` | what happened when (docs/events.md) |
+//! | `run.json` | version, specification, inputs and their fingerprint, counts, timings |
+//! | `checksums.json` | a checksum of each of the others (`checksums`) |
+
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use serde::Serialize;
+use stagger_model::event_log::EVENTS_FILE;
+use stagger_model::facts::{RunFacts, RunOutput};
+use stagger_model::failure::Failure;
+use stagger_model::result::{KINDS, SavedResult};
+use stagger_model::spec::RunSpec;
+use stagger_pictures::Figure;
+
+use super::covariance::{self, COVARIANCE};
+use super::folder::{Part, RESULT, Staging};
+use super::pictures::files::natural_svg;
+use super::pictures::{Named, cells, event_study};
+use super::tabular::{aggregation_csv, as_io, cells_csv, cells_parquet, draws_parquet};
+
+/// File of the bootstrap draws.
+pub const DRAWS: &str = "draws.parquet";
+/// File of ATT(g,t).
+pub const CELLS_CSV: &str = "att_gt.csv";
+const CELLS_PARQUET: &str = "att_gt.parquet";
+const EVENT_STUDY: &str = "event_study.svg";
+const CELLS_SVG: &str = "att_gt.svg";
+/// File of how the run went.
+pub const RUN: &str = "run.json";
+
+/// `run.json`: how the result came about. Unlike the result it holds paths, times and a version.
+#[derive(Serialize)]
+struct RunRecord<'a> {
+    version: &'static str,
+    spec: &'a RunSpec,
+    facts: &'a RunFacts,
+}
+
+/// Writes the files of the results, a folder each, and puts them in place when all are complete.
+///
+/// # Errors
+/// Those of the file system; nothing is in place then.
+pub fn save(folder: Staging, outputs: &[RunOutput], events: &[u8]) -> Result<(), Failure> {
+    if folder.parts().len() != outputs.len() {
+        return Err(Failure::failed(format!(
+            "{} results for {} folders",
+            outputs.len(),
+            folder.parts().len()
+        )));
+    }
+    for (part, output) in folder.parts().iter().zip(outputs) {
+        write_all(part, output, events)?;
+    }
+    folder.commit()
+}
+
+fn write_all(folder: &Part, output: &RunOutput, events: &[u8]) -> Result<(), Failure> {
+    let result = &output.saved.result;
+    let record = RunRecord {
+        version: env!("CARGO_PKG_VERSION"),
+        spec: &output.saved.extended.spec,
+        facts: &output.facts,
+    };
+    write_text(folder, CELLS_CSV, |out| cells_csv(&result.att_gt, out))?;
+    for (kind, aggte) in &result.aggte {
+        write_text(folder, &aggregation_file(kind), |out| aggregation_csv(aggte, out))?;
+    }
+    write_pictures(folder, &output.saved)?;
+    write_text(folder, RUN, |out| json(out, &record, true))?;
+    write_text(folder, RESULT, |out| json(out, &output.saved, false))?;
+    folder.write(CELLS_PARQUET, |file| {
+        cells_parquet(&result.att_gt, file).map_err(|error| as_io(Path::new(CELLS_PARQUET), error))
+    })?;
+    write_text(folder, EVENTS_FILE, |out| out.write_all(events))?;
+    if output.saved.extended.covariance_is_apart() {
+        folder.write(COVARIANCE, |file| {
+            covariance::write(&output.saved, file).map_err(|error| as_io(Path::new(COVARIANCE), error))
+        })?;
+    }
+    if let Some(draws) = &output.draws {
+        folder.write(DRAWS, |file| {
+            draws_parquet(&output.saved, draws, file).map_err(|error| as_io(Path::new(DRAWS), error))
+        })?;
+    }
+    Ok(())
+}
+
+fn write_pictures(folder: &Part, saved: &SavedResult) -> Result<(), Failure> {
+    let write = |name: &str, figure: &Figure| {
+        write_text(folder, name, |out| out.write_all(natural_svg(figure).as_bytes()))
+    };
+    if let Some(aggte) = saved.result.aggte.get("dynamic") {
+        write(EVENT_STUDY, &event_study(&[Named { name: String::new(), saved, aggte }]))?;
+    }
+    write(CELLS_SVG, &cells(saved))
+}
+
+/// `aggte_dynamic.csv`
+pub fn aggregation_file(kind: &str) -> String {
+    format!("aggte_{kind}.csv")
+}
+
+/// Whether a file of an earlier result is replaced or removed.
+pub fn is_ours(name: &str) -> bool {
+    [RESULT, CELLS_CSV, CELLS_PARQUET, COVARIANCE, DRAWS, RUN, EVENTS_FILE, EVENT_STUDY, CELLS_SVG]
+        .contains(&name)
+        || KINDS.iter().any(|kind| aggregation_file(kind) == name)
+}
+
+fn write_text(
+    folder: &Part,
+    name: &str,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), Failure> {
+    folder.write(name, |file| {
+        let mut out = BufWriter::new(file);
+        write(&mut out)?;
+        out.into_inner().map_err(io::IntoInnerError::into_error)
+    })
+}
+
+fn json(out: &mut dyn Write, value: &impl Serialize, pretty: bool) -> io::Result<()> {
+    if pretty {
+        serde_json::to_writer_pretty(&mut *out, value)?;
+    } else {
+        serde_json::to_writer(&mut *out, value)?;
+    }
+    writeln!(out)
+}

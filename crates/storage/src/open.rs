@@ -1,0 +1,13 @@
+//! Opening storage by its address.
+
+use std::sync::Arc;
+
+use crate::{Storage, StoreErrorKind, StoreResult};
+/// A function that opens storage by its URL. Tests pass one that opens storage in memory.
+pub type OpenStorage = Arc<dyn Fn(&str) -> StoreResult<Storage> + Send + Sync>;
+
+/// Returns whether an error means that an object is absent. Without the right to list a bucket, S3 answers 403 in
+/// place of 404.
+pub fn is_missing(kind: StoreErrorKind) -> bool {
+    matches!(kind, StoreErrorKind::NotFound | StoreErrorKind::Denied)
+}

@@ -1,0 +1,144 @@
+//! A task of a pass: reads the shards of a subtree in order, the next one while it computes, and sums them.
+
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::time::Instant;
+
+use bytes::Bytes;
+use stagger_estimation::kernel::{Kind, Named, ShardName};
+use stagger_estimation::partial::Partial;
+use stagger_estimation::passes::StageInput;
+use stagger_estimation::plan::Plan;
+use stagger_estimator::subset_sums::BitMemory;
+use stagger_model::error::EngineError;
+use stagger_model::reduction::{Node, Part, SubtreeStack};
+use stagger_panel::panel::Needs;
+use stagger_panel::panel_store::keys;
+use stagger_panel::shard::Shard;
+use stagger_panel::survey::Survey;
+use stagger_protocol::bundle::{Bundle, Kinds};
+use stagger_protocol::messages::TaskFailure;
+use stagger_protocol::objects::{EstimateStage, Share};
+
+use super::context::OpenPanel;
+use super::{Attempt, Outcome};
+
+/// The index of a shard, the shard as each specification of the panel sees it, whether it was kept from an earlier
+/// task, and the seconds that it took.
+type Loaded = Outcome<(usize, Arc<Vec<Shard>>, bool, f64)>;
+
+/// Computes the partials of a subtree, one per share of the stage, and returns them as an encoded [`Bundle`].
+///
+/// # Errors
+/// A shard that can't be read, or a limit of time or memory; the shard is the failure's place.
+pub(super) fn run(
+    attempt: &mut Attempt<'_>,
+    panel: &OpenPanel,
+    stage: &EstimateStage,
+    node: Node,
+    part: Option<Part>,
+) -> Outcome<Bytes> {
+    if let [Share { spec, input: StageInput::Survey(survey), .. }] = stage.shares.as_slice() {
+        return counted(attempt, panel, (*spec, survey, stage.stride), node);
+    }
+    let shares = stage.shares.iter().map(|share| planned(panel, share, part)).collect::<Outcome<Vec<_>>>()?;
+    let needs = shares.iter().map(|(_, _, input)| input.needs()).fold(Needs::default(), Needs::or);
+    let kernel = attempt.kernel()?;
+    let mut passes = shares
+        .iter()
+        .map(|(_, plan, input)| kernel.pass(plan, input))
+        .collect::<Result<Vec<_>, EngineError>>()?;
+    let each = panel.shards.shard_memory();
+    let load = |index: usize| -> Loaded {
+        let begin = Instant::now();
+        let place = || keys::shard(index * stage.stride);
+        let (shards, kept) = panel
+            .cache
+            .load(&panel.shards, index * stage.stride, needs)
+            .map_err(|e| TaskFailure::from(e).at(place()))?;
+        Ok((index, shards, kept, begin.elapsed().as_secs_f64()))
+    };
+    let mut sum = |attempt: &mut Attempt<'_>, loaded: Loaded| -> Outcome<()> {
+        let (index, shards, kept, seconds) = loaded?;
+        let at = |failure: TaskFailure| failure.at(keys::shard(index * stage.stride));
+        attempt.phases.read += seconds;
+        attempt.cached += u64::from(kept);
+        attempt.in_time().map_err(at)?;
+        // The next shard is under way; decoding holds it twice.
+        attempt.guard.check(2 * each).map_err(at)?;
+        let begin = Instant::now();
+        let mut memory = (shares.len() > 1).then(BitMemory::default);
+        for ((spec, _, _), pass) in shares.iter().zip(&mut passes) {
+            let name =
+                ShardName { panel: stage.panel.checksum.clone(), spec: *spec, index: index * stage.stride };
+            pass.add(index, Named { shard: &shards[*spec], name: Some(&name) }, &mut memory)?;
+        }
+        attempt.rows += shards.first().map_or(0, |shard| shard.units() as u64);
+        attempt.phases.compute += begin.elapsed().as_secs_f64();
+        attempt.guard.check(0).map_err(at)
+    };
+    if panel.shards.storage().is_remote() && node.shards().len() > 1 {
+        // While one shard is computed, the next one is fetched.
+        std::thread::scope(|scope| {
+            let (sender, receiver) = sync_channel(0);
+            scope.spawn(move || {
+                for index in node.shards() {
+                    let loaded = load(index);
+                    let failed = loaded.is_err();
+                    // Nobody listens any more after a failure.
+                    if sender.send(loaded).is_err() || failed {
+                        break;
+                    }
+                }
+            });
+            receiver.into_iter().try_for_each(|loaded| sum(attempt, loaded))
+        })?;
+    } else {
+        node.shards().try_for_each(|index| sum(attempt, load(index)))?;
+    }
+    let begin = Instant::now();
+    let lost = || EngineError::failed("a task over no shards");
+    let mut partials = Vec::with_capacity(passes.len());
+    for pass in passes {
+        let (_, partial) = pass.finish()?.pop().ok_or_else(lost)?;
+        partials.push(partial);
+    }
+    attempt.phases.compute += begin.elapsed().as_secs_f64();
+    Ok(Bundle { kinds: Kinds::of(kernel.kind()), partials }.encode())
+}
+
+/// Returns a share's specification, its plan with the constants that the run has determined by now, and its input
+/// restricted to the task's columns.
+fn planned(panel: &OpenPanel, share: &Share, part: Option<Part>) -> Outcome<(usize, Plan, StageInput)> {
+    let unplanned = || EngineError::failed("a pass of a specification that has no plan");
+    let mut plan = panel.plans[share.spec].clone().ok_or_else(unplanned)?;
+    plan.standardization = share.standardization.clone();
+    plan.outcome_center = share.outcome_center;
+    let input = match part {
+        Some(part) => share.input.restricted(part, share.fixed),
+        None => share.input.clone(),
+    };
+    Ok((share.spec, plan, input))
+}
+
+/// Takes counts for a specification that has no plan yet.
+fn counted(
+    attempt: &mut Attempt<'_>,
+    panel: &OpenPanel,
+    (spec, survey, stride): (usize, &Survey, usize),
+    node: Node,
+) -> Outcome<Bytes> {
+    let mut stack = SubtreeStack::default();
+    for index in node.shards() {
+        let at = |failure: TaskFailure| failure.at(keys::shard(index * stride));
+        attempt.in_time().map_err(at)?;
+        attempt.guard.check(2 * panel.shards.shard_memory()).map_err(at)?;
+        let begin = Instant::now();
+        let counts = panel.shards.survey(index * stride, spec, survey).map_err(|e| at(e.into()))?;
+        attempt.phases.read += begin.elapsed().as_secs_f64();
+        stack.push(index, Partial::Survey(counts));
+    }
+    let lost = || EngineError::failed("a task over no shards");
+    let (_, partial) = stack.into_nodes().pop().ok_or_else(lost)?;
+    Ok(Bundle { kinds: Kinds::of(Kind::Cpu), partials: vec![partial] }.encode())
+}

@@ -1,0 +1,341 @@
+//! A worker: one task per invocation, from the objects that the invocation names to one object more. It is the same
+//! on AWS Lambda, in a container and on the threads of the controller; the shells add only the way in which a message
+//! arrives (DESIGN §5).
+//!
+//! The state that an environment keeps between invocations (the panel's schema, the stage's input, decoded shards)
+//! saves time and never changes a bit of a result.
+
+mod context;
+mod estimate;
+mod guard;
+mod places;
+mod prepare;
+mod reduce;
+mod shards;
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use stagger_estimation::kernel::{CpuKernel, Kernel, Kind};
+use stagger_model::error::FailureClass;
+use stagger_model::events::Phases;
+
+use stagger_protocol::messages::{Answer, Invocation, PROTOCOL, TaskFailure, TaskReport, VERSION, Work};
+use stagger_protocol::objects::checksum;
+
+use stagger_storage::open::{OpenStorage, is_missing};
+use stagger_storage::{Condition, Storage, StoreErrorKind, StoreStats};
+
+pub use guard::{Guard, peak_memory, resident_memory};
+pub use places::{BUCKETS, Places};
+pub use stagger_protocol::bundle::{Bundle, Kinds};
+pub use stagger_protocol::objects::{EstimateStage, PanelObject, Share, SpecObject, StageObject};
+
+/// The resources that a worker may use.
+#[derive(Clone)]
+pub struct WorkerOptions {
+    /// Bytes of memory of the whole process; unbounded where absent.
+    pub memory: Option<u64>,
+    /// Bytes of decoded shards to keep between invocations.
+    pub cache: u64,
+    /// The function that opens storage.
+    pub open: OpenStorage,
+    /// The addresses that the worker may open.
+    pub places: Places,
+    /// The kernel that computes passes.
+    pub kernel: Arc<dyn Kernel>,
+}
+
+impl fmt::Debug for WorkerOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { memory, cache, places, kernel, .. } = self;
+        let mut out = f.debug_struct("WorkerOptions");
+        out.field("memory", memory).field("cache", cache).field("places", places);
+        out.field("kernel", kernel).finish_non_exhaustive()
+    }
+}
+
+/// The share of a function's memory that decoded shards may fill between invocations.
+const CACHED: f64 = 0.35;
+
+impl WorkerOptions {
+    /// Returns the options of a process that has `memory` bytes to itself. It opens nothing but S3.
+    pub fn with_memory(memory: Option<u64>) -> Self {
+        let cache = memory.map_or(0, |bytes| (bytes as f64 * CACHED) as u64);
+        let places = Places::default();
+        Self { memory, cache, open: Arc::new(Storage::open), places, kernel: Arc::new(CpuKernel) }
+    }
+}
+
+/// A worker and the state that it keeps between invocations.
+#[derive(Debug)]
+pub struct Worker {
+    options: WorkerOptions,
+    kept: Mutex<context::Kept>,
+}
+
+/// One invocation under way: its storage, its clock, its counts.
+pub struct Attempt<'a> {
+    /// The resources of the worker.
+    pub options: &'a WorkerOptions,
+    /// The message that is answered.
+    pub invocation: &'a Invocation,
+    /// Storage at the run's address.
+    pub run: Storage,
+    /// The guard of the process's memory.
+    pub guard: Guard,
+    /// The time at which the invocation began.
+    begin: Instant,
+    /// The counts of the run's storage at that time.
+    before: StoreStats,
+    /// Storages other than the run's, and their counts at the time they were opened.
+    others: Mutex<Vec<(Storage, StoreStats)>>,
+    /// Seconds so far, by what they were spent on.
+    pub phases: Phases,
+    /// Units, or rows of cross sections, that were computed so far.
+    pub rows: u64,
+    /// Shards that were in memory from an earlier task.
+    pub cached: u64,
+}
+
+/// The result of a task, or of a part of it.
+pub type Outcome<T> = std::result::Result<T, TaskFailure>;
+
+impl Worker {
+    /// Returns a worker that has done nothing yet.
+    pub fn new(options: WorkerOptions) -> Self {
+        Self { options, kept: Mutex::default() }
+    }
+
+    /// Returns the memory of the device that it computes on; `None` where that is the process's own.
+    pub fn device_memory(&self) -> Option<stagger_estimation::kernel::DeviceMemory> {
+        self.options.kernel.memory()
+    }
+
+    /// Does one task. It never panics: a failure, and a panic too, is in the answer.
+    pub fn handle(&self, invocation: &Invocation) -> Answer {
+        let work = || self.attempt(invocation);
+        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(panic.as_ref()))).into()
+    }
+
+    fn attempt(&self, invocation: &Invocation) -> Outcome<TaskReport> {
+        same_version(invocation)?;
+        self.options.places.check_written(&invocation.run)?;
+        places::check_object(&invocation.stage)?;
+        let run = (self.options.open)(&invocation.run)
+            .map_err(|e| TaskFailure::from(stagger_model::error::EngineError::from(e)))?;
+        let mut attempt = Attempt {
+            options: &self.options,
+            invocation,
+            before: run.stats(),
+            run,
+            guard: Guard::new(self.options.memory),
+            begin: Instant::now(),
+            others: Mutex::default(),
+            phases: Phases::default(),
+            rows: 0,
+            cached: 0,
+        };
+        let key = self.key(invocation);
+        if invocation.look
+            && let Some(report) = attempt.found(&key)?
+        {
+            return Ok(report);
+        }
+        let bytes = self.work(&mut attempt)?;
+        attempt.write(&key, bytes)
+    }
+
+    fn key(&self, invocation: &Invocation) -> String {
+        stagger_protocol::keys::result(&invocation.stage.checksum, &invocation.work)
+    }
+
+    fn work(&self, attempt: &mut Attempt<'_>) -> Outcome<Bytes> {
+        let stage = self.stage(attempt)?;
+        match (&attempt.invocation.work, &*stage) {
+            (Work::Shards { node, part }, StageObject::Estimate(stage)) => {
+                let panel = self.panel(attempt, &stage.panel)?;
+                estimate::run(attempt, &panel, stage, *node, *part)
+            }
+            (Work::Reduce { node, children }, StageObject::Estimate(stage)) => {
+                let panel = |attempt: &mut Attempt<'_>| self.panel(attempt, &stage.panel);
+                reduce::run(attempt, (stage, &panel), *node, children)
+            }
+            (work, StageObject::Prepare(stage)) => prepare::run(attempt, stage, work),
+            (work, StageObject::Estimate(_)) => {
+                Err(TaskFailure::new(FailureClass::Permanent, format!("{work} is no task of this stage")))
+            }
+        }
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, context::Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Refuses a controller of another version: it may expect other bits.
+fn same_version(invocation: &Invocation) -> Outcome<()> {
+    if invocation.protocol == PROTOCOL && invocation.version == VERSION {
+        return Ok(());
+    }
+    Err(TaskFailure::new(
+        FailureClass::Permanent,
+        format!(
+            "the controller is version {} (protocol {}), the worker version {VERSION} (protocol {PROTOCOL})",
+            invocation.version, invocation.protocol
+        ),
+    )
+    .with_hint("deploy the worker of the controller's version: `function/build`, then `infra/deploy`"))
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> TaskFailure {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
+    TaskFailure::new(FailureClass::Lost, format!("the worker panicked: {text}"))
+        .with_hint("this is a bug of stagger: please report it with the run's journal")
+}
+
+impl Attempt<'_> {
+    /// Fails once the time that the invocation may take is over.
+    pub fn in_time(&self) -> Outcome<()> {
+        let limit = Duration::from_secs(self.invocation.seconds.into());
+        if self.begin.elapsed() <= limit {
+            return Ok(());
+        }
+        Err(TaskFailure::new(
+            FailureClass::TimedOut,
+            format!("not done after {} s, the time that the controller gave it", limit.as_secs()),
+        ))
+    }
+
+    /// Returns the kernel that computes the task: this worker's own, or the processor's where the run wants its bits.
+    fn kernel(&self) -> Outcome<Arc<dyn Kernel>> {
+        let own = &self.options.kernel;
+        match self.invocation.kind {
+            Some(Kind::Cpu) if own.kind() != Kind::Cpu => Ok(Arc::new(CpuKernel)),
+            Some(wanted) if wanted != own.kind() => Err(TaskFailure::new(
+                FailureClass::Permanent,
+                format!(
+                    "the run wants the bits of {}, this worker computes on {}",
+                    wanted.name(),
+                    own.device()
+                ),
+            )
+            .with_hint("leave out --strict-bits, or let workers of one device take its tasks")),
+            _ => Ok(Arc::clone(own)),
+        }
+    }
+
+    /// Opens storage other than the run's for reading, and counts its requests.
+    ///
+    /// # Errors
+    /// An address that the worker may not read, or storage that can't be opened.
+    pub fn open(&self, url: &str) -> Outcome<Storage> {
+        self.options.places.check_read(url)?;
+        let storage = (self.options.open)(url).map_err(stagger_model::error::EngineError::from)?;
+        self.count(&storage);
+        Ok(storage)
+    }
+
+    /// Counts the requests of a storage from now on.
+    pub fn count(&self, storage: &Storage) {
+        let before = storage.stats();
+        self.others.lock().unwrap_or_else(PoisonError::into_inner).push((storage.clone(), before));
+    }
+
+    /// Returns the report of an earlier attempt's result, if there is a whole one.
+    fn found(&self, key: &str) -> Outcome<Option<TaskReport>> {
+        match self.run.get(key, None) {
+            Ok((bytes, _)) if stagger_protocol::bundle::is_whole(&bytes) => {
+                Ok(Some(self.report(key, &bytes, true)))
+            }
+            Ok(_) => Ok(None),
+            Err(e) if is_missing(e.kind) => Ok(None),
+            Err(e) => Err(stagger_model::error::EngineError::from(e).into()),
+        }
+    }
+
+    /// Writes the result and reports it.
+    fn write(&mut self, key: &str, bytes: Bytes) -> Outcome<TaskReport> {
+        let begin = Instant::now();
+        let found = self.put(key, &bytes);
+        self.phases.write += begin.elapsed().as_secs_f64();
+        Ok(self.report(key, &bytes, found?))
+    }
+
+    /// Writes a result once and returns whether it was there already. One that is there must be the same, as the bits
+    /// depend on nothing but the task; one that was damaged in storage is replaced.
+    ///
+    /// # Errors
+    /// Another whole result under the same key, or storage that fails.
+    pub fn put(&self, key: &str, bytes: &Bytes) -> Outcome<bool> {
+        let mut condition = Condition::IfAbsent;
+        for _ in 0..REPLACEMENTS {
+            match self.run.put(key, bytes.clone(), condition) {
+                Ok(_) => return Ok(false),
+                Err(e) if is_taken(e.kind) => {}
+                Err(e) => return Err(stagger_model::error::EngineError::from(e).into()),
+            }
+            condition = match self.run.get(key, None) {
+                Ok((known, _)) if known == *bytes => return Ok(true),
+                Ok((known, _)) if stagger_protocol::bundle::is_whole(&known) => {
+                    return if stagger_protocol::bundle::contradict(&known, bytes) {
+                        Err(differs(key, &known, bytes))
+                    } else {
+                        Ok(true)
+                    };
+                }
+                Ok((_, info)) => Condition::IfMatch(info.etag),
+                Err(e) if is_missing(e.kind) => Condition::IfAbsent,
+                Err(e) => return Err(stagger_model::error::EngineError::from(e).into()),
+            };
+        }
+        Err(TaskFailure::new(FailureClass::Lost, format!("`{key}` of the run is replaced over and over")))
+    }
+
+    fn report(&self, key: &str, bytes: &[u8], found: bool) -> TaskReport {
+        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = std::iter::once((self.run.stats(), self.before))
+            .chain(others.iter().map(|(storage, before)| (storage.stats(), *before)));
+        let mut out = TaskReport {
+            key: key.to_owned(),
+            checksum: checksum(bytes),
+            bytes: bytes.len() as u64,
+            rows: self.rows,
+            seconds: self.phases,
+            peak_memory: peak_memory(),
+            cached: self.cached,
+            found,
+            ..TaskReport::default()
+        };
+        for (now, before) in counts {
+            out.bytes_read += now.bytes_read - before.bytes_read;
+            out.gets += now.gets - before.gets;
+            out.puts += now.puts - before.puts;
+            out.throttles += now.throttles - before.throttles;
+        }
+        out
+    }
+}
+
+/// The number of times that a damaged result is replaced while other workers do the same.
+const REPLACEMENTS: usize = 4;
+
+/// Returns whether a conditional write failed on the state of the object: it exists, has changed, or is gone.
+fn is_taken(kind: StoreErrorKind) -> bool {
+    matches!(kind, StoreErrorKind::Exists | StoreErrorKind::Changed | StoreErrorKind::NotFound)
+}
+
+fn differs(key: &str, known: &Bytes, own: &Bytes) -> TaskFailure {
+    TaskFailure::new(
+        FailureClass::Permanent,
+        format!("`{key}` of the run holds {} other bytes than these {}", known.len(), own.len()),
+    )
+    .with_hint(
+        "something else wrote into the run's folder, or two workers compute different bits; start a new run",
+    )
+}

@@ -1,0 +1,46 @@
+//! A task of a preparation.
+
+use bytes::Bytes;
+use stagger_model::error::FailureClass;
+use stagger_panel::prepare::{GatherError, Opened, PrepareStage, PrepareTask, compute};
+use stagger_protocol::messages::{TaskFailure, Work};
+use stagger_records::Source;
+
+use super::{Attempt, Outcome};
+
+/// Does one task of a step; returns JSON that tells what it made.
+pub(super) fn run(attempt: &mut Attempt<'_>, stage: &PrepareStage, work: &Work) -> Outcome<Bytes> {
+    attempt.options.places.check_written(&stage.store)?;
+    let storage = attempt.open(&stage.store)?;
+    let task = PrepareTask::try_from(work)
+        .map_err(|()| TaskFailure::new(FailureClass::Permanent, format!("{work} is no task of this step")))?;
+    let source = open(attempt, stage, task)?;
+    compute(stage, task, Opened { source: source.as_ref(), scattered: None }, &storage).map_err(|error| {
+        let failure = match error {
+            GatherError::Engine(error) => TaskFailure::from(error),
+            GatherError::Conflict(conflict) => {
+                let mut failure = TaskFailure::new(FailureClass::Data, "rows contradict each other");
+                failure.conflict = Some(Box::new(conflict));
+                failure
+            }
+        };
+        match stage.place(task) {
+            Some(place) => failure.at(place),
+            None => failure,
+        }
+    })
+}
+
+/// The part of the input that the task reads.
+fn open(attempt: &Attempt<'_>, stage: &PrepareStage, task: PrepareTask) -> Outcome<Option<Source>> {
+    let Some((input, chunks)) = stage.input_of(task) else { return Ok(None) };
+    for &chunk in &chunks {
+        attempt.options.places.check_read(input.path(chunk))?;
+    }
+    let source = input.open(chunks, &|url| {
+        let storage = (attempt.options.open)(url)?;
+        attempt.count(&storage);
+        Ok(storage)
+    })?;
+    Ok(Some(source))
+}
