@@ -165,7 +165,8 @@ def schedules_submit_what_batch_takes(batch: Api, template: Template) -> None:
 
 def the_controller_names_its_jobs_as_permissions_expect(batch: Api, template: Template) -> None:
     """A job without the tag could be started and never ended: AWS would tell only when it is too late."""
-    sources = [path.read_text() for path in INFRA.parent.glob("controller/src/**/*.rs")]
+    sources = [path.read_text() for path in INFRA.parent.glob("crates/aws/src/**/*.rs")]
+    assert sources, "no sources of the AWS clients"
     if any("submit_job(" in each for each in sources):
         assert any('"stagger-run"' in each for each in sources), 'submit_job without the tag "stagger-run", by which TerminateJob is allowed'
 

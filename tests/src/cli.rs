@@ -93,11 +93,10 @@ fn is_fresh(program: &Path) -> bool {
     let Ok(built) = program.metadata().and_then(|meta| meta.modified()) else { return false };
     let newer =
         |path: &Path| path.metadata().and_then(|m| m.modified()).map_or(true, |changed| changed > built);
-    let mut folders: Vec<PathBuf> =
-        ["estimator/src", "engine/src", "controller/src", "function/src", "gpu-worker/src"]
-            .iter()
-            .map(|f| workspace().join(f))
-            .collect();
+    let mut folders: Vec<PathBuf> = ["crates", "controller/src", "function/src", "gpu-worker/src"]
+        .iter()
+        .map(|f| workspace().join(f))
+        .collect();
     while let Some(folder) = folders.pop() {
         let Ok(entries) = std::fs::read_dir(&folder) else { return false };
         for path in entries.flatten().map(|entry| entry.path()) {

@@ -122,7 +122,8 @@ fn refused(line: &str) -> String {
 fn refusals() {
     let folder = folder();
     let prices = folder.path().join("prices.toml");
-    let built_in = std::fs::read_to_string(workspace().join("engine/prices/us-east-1.toml")).expect("prices");
+    let built_in =
+        std::fs::read_to_string(workspace().join("crates/forecast/prices/us-east-1.toml")).expect("prices");
     let short: Vec<&str> = built_in.lines().filter(|line| !line.starts_with("get")).collect();
     std::fs::write(&prices, short.join("\n")).expect("a price file");
     let (data, prices) = (example(), path_str(&prices).to_owned());
@@ -143,7 +144,8 @@ fn refusals() {
 #[test]
 fn own_prices_are_multiplied_with() {
     let folder = folder();
-    let built_in = std::fs::read_to_string(workspace().join("engine/prices/us-east-1.toml")).expect("prices");
+    let built_in =
+        std::fs::read_to_string(workspace().join("crates/forecast/prices/us-east-1.toml")).expect("prices");
     let dearer = built_in.replace("0.0000133334", "0.0133334").replace("us-east-1\"", "moon-1\"");
     let path = folder.path().join("prices.toml");
     std::fs::write(&path, dearer).expect("a price file");

@@ -127,8 +127,9 @@ impl List<'_> {
     }
 
     fn wrong(&self, key: &str, what: &str) -> EngineError {
-        EngineError::input(format!("prices: {key} of {} {what}", self.file))
-            .with_hint("engine/prices/us-east-1.toml of the repository shows every key with its unit")
+        EngineError::input(format!("prices: {key} of {} {what}", self.file)).with_hint(
+            "crates/forecast/prices/us-east-1.toml of the repository shows every key with its unit",
+        )
     }
 
     /// Refuses keys that are not read: a misspelt key would leave its price at zero without a word.

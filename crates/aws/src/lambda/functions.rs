@@ -111,7 +111,7 @@ pub(super) fn rates(architecture: &str, prices: &Prices) -> Result<Rates, Failur
         Failure::input(format!(
             "prices: lambda.x86_gb_second is missing, and the functions are {architecture}"
         ))
-        .hint("engine/prices/us-east-1.toml of the repository shows every key with its unit")
+        .hint("crates/forecast/prices/us-east-1.toml of the repository shows every key with its unit")
     })?;
     Ok(Rates { gb_second, invocation: prices.invocation, get: prices.get, put: prices.put })
 }
