@@ -18,6 +18,7 @@ use stagger_coordinator::journal::{Journal, Takeover, Writer};
 use stagger_estimation::local::{RunOptions, run};
 use stagger_model::events::{RunEvent, Summary};
 use stagger_model::spec::RunSpec;
+use stagger_model::spec_check::CheckedSpec;
 use stagger_panel::describe::{DescribeColumns, describe};
 use stagger_panel::panel_store::{Manifest, keys};
 use stagger_panel::prepare::{PrepareOptions, prepare};
@@ -176,7 +177,14 @@ fn store(name: &'static str) -> (PathBuf, Vec<u8>, Vec<u8>) {
     let storage = Storage::open(&place.display().to_string()).expect("a folder");
     let options = PrepareOptions { threads: Some(1), ..PrepareOptions::default() };
     let inputs = [input.display().to_string()];
-    prepare(&inputs, &[(None, &spec())], &storage, &options, &|_| {}).expect("a store");
+    prepare(
+        &inputs,
+        &[CheckedSpec::new(None, spec()).expect("a specification")],
+        &storage,
+        &options,
+        &|_| {},
+    )
+    .expect("a store");
     let manifest = std::fs::read(place.join(MANIFEST)).expect("a manifest");
     let shard = std::fs::read(place.join(keys::shard(0))).expect("a shard");
     (place, manifest, shard)

@@ -8,6 +8,7 @@ use stagger_model::events::RunEvent;
 use stagger_model::failure::Failure;
 use stagger_model::numbers::{counted, grouped};
 use stagger_model::spec::RunSpec;
+use stagger_model::spec_check::CheckedSpec;
 use stagger_panel::panel_store::{Manifest, PanelStore, Verification};
 use stagger_panel::prepare::{PrepareOptions, Prepared, prepare as make};
 use stagger_report::stdout::{print, print_json, tell};
@@ -44,7 +45,8 @@ pub(crate) fn prepare(args: &PrepareArgs) -> Result<(), Failure> {
         return report(args, &made, &storage.url(), begin.elapsed());
     }
     let progress = Progress::start(show(args));
-    let made = make(&request.inputs, &specs, &storage, &options, &|event| {
+    let checked = CheckedSpec::check_all(&specs)?;
+    let made = make(&request.inputs, &checked, &storage, &options, &|event| {
         progress.observe(event);
         if let (RunEvent::Note { text }, false) = (event, args.quiet.unwrap_or(false)) {
             erase();

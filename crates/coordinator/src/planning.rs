@@ -6,16 +6,13 @@ use std::sync::Arc;
 use stagger_estimation::estimate::saved::cluster_bound;
 use stagger_estimation::estimate::steps::{Estimation, Scale};
 use stagger_estimation::plan::Plan;
-use stagger_estimator::formula::Formula;
 use stagger_forecast::cut;
 use stagger_model::error::{EngineError, Result, of_specifications};
 use stagger_model::events::RunEvent;
 use stagger_model::parallel::cores;
-use stagger_model::spec::RunSpec;
-use stagger_model::spec_check::check;
-use stagger_panel::load::{StoredShards, Wanted};
+use stagger_model::spec_check::CheckedSpec;
+use stagger_panel::load::StoredShards;
 use stagger_panel::panel::Panel;
-use stagger_panel::panel_store::PanelStore;
 use stagger_protocol::keys;
 use stagger_protocol::objects::{PanelObject, SpecObject, encode};
 
@@ -36,19 +33,6 @@ pub(super) struct PlannedRun {
     pub(super) shards: Arc<StoredShards>,
 }
 
-/// A specification with the store's columns where it names none, and its parsed formula.
-struct CompleteSpec<'a> {
-    name: Option<&'a str>,
-    spec: RunSpec,
-    formula: Formula,
-}
-
-impl CompleteSpec<'_> {
-    fn wanted(&self) -> Wanted<'_> {
-        Wanted { name: self.name, spec: &self.spec, formula: &self.formula }
-    }
-}
-
 /// The plan of one specification.
 struct SpecPlan {
     panel: Panel,
@@ -67,10 +51,9 @@ pub(super) fn plan_run(
     options: &CloudOptions,
 ) -> std::result::Result<PlannedRun, WorkerFailure> {
     let store = open_store(session, request, options)?;
-    let specs = complete_specs(request, &store)?;
-    let wanted: Vec<Wanted<'_>> = specs.iter().map(CompleteSpec::wanted).collect();
+    let wanted = CheckedSpec::complete_all(&request.named_specs(), |spec| store.complete(spec))?;
     check_shared_keys(&wanted)?;
-    let unplanned = wanted.iter().map(|own| SpecObject::new(own.name, own.spec, None, &Vec::new()));
+    let unplanned = wanted.iter().map(|own| SpecObject::new(own.name(), &own.spec, None, &Vec::new()));
     let mut object = PanelObject {
         store: store.url(),
         manifest: store.checksum().to_owned(),
@@ -92,27 +75,13 @@ pub(super) fn plan_run(
     Ok(PlannedRun { state, panels, shards })
 }
 
-/// Completes the specifications from the store, then checks them.
-fn complete_specs<'a>(request: &'a RunRequest, store: &PanelStore) -> Result<Vec<CompleteSpec<'a>>> {
-    let mut specs = Vec::with_capacity(request.specs.len());
-    for (name, spec) in &request.specs {
-        let name = name.as_deref();
-        specs.push((name, store.complete(spec).map_err(|e| of_specifications(e, &[name]))?));
-    }
-    let complete = |(name, spec): (Option<&'a str>, RunSpec)| {
-        let formula = check(&spec).map_err(|e| of_specifications(e, &[name]))?;
-        Ok(CompleteSpec { name, spec, formula })
-    };
-    specs.into_iter().map(complete).collect()
-}
-
 /// Refuses specifications that can't share the passes of one run.
-fn check_shared_keys(wanted: &[Wanted<'_>]) -> Result<()> {
+fn check_shared_keys(wanted: &[CheckedSpec]) -> Result<()> {
     match wanted.iter().find(|own| !own.shares_keys(&wanted[0])) {
         None => Ok(()),
         Some(other) => Err(EngineError::input(format!(
             "specification `{}` names other units, periods, cohorts or eligibility than the first",
-            other.name.unwrap_or_default()
+            other.name().unwrap_or_default()
         ))
         .with_hint("give it a run of its own")),
     }
@@ -121,19 +90,19 @@ fn check_shared_keys(wanted: &[Wanted<'_>]) -> Result<()> {
 /// Plans every specification; workers take the counts that a plan needs.
 fn plan_specs(
     mut surveys: Surveys<'_, '_>,
-    wanted: &[Wanted<'_>],
+    wanted: &[CheckedSpec],
 ) -> std::result::Result<Vec<SpecPlan>, WorkerFailure> {
     let threads = surveys.options.threads.unwrap_or_else(cores).max(1);
     let mut planned = Vec::with_capacity(wanted.len());
     for (index, wanted) in wanted.iter().enumerate() {
         let (panel, (plan, clusters)) = surveys
             .plan(index, &|panel| {
-                let plan = Plan::new(panel, wanted.spec, wanted.formula, threads)?;
+                let plan = Plan::new(panel, &wanted.spec, &wanted.formula, threads)?;
                 let bound = if plan.cluster_variables > 0 { cluster_bound(panel, threads)? } else { 0 };
                 Ok((plan, bound))
             })
             .map_err(|failure| match failure {
-                WorkerFailure::Engine(e) => of_specifications(e, &[wanted.name]).into(),
+                WorkerFailure::Engine(e) => of_specifications(e, &[wanted.name()]).into(),
                 task => task,
             })?;
         planned.push(SpecPlan { panel, plan, clusters });
@@ -143,12 +112,12 @@ fn plan_specs(
 
 /// The specifications and their plans, as workers read them.
 fn planned_objects(
-    wanted: &[Wanted<'_>],
+    wanted: &[CheckedSpec],
     planned: &[SpecPlan],
     shards: &StoredShards,
 ) -> Result<Vec<SpecObject>> {
-    let object = |(index, (wanted, own)): (usize, (&Wanted<'_>, &SpecPlan))| {
-        SpecObject::new(wanted.name, wanted.spec, Some(own.plan.clone()), &shards.recodes(index))
+    let object = |(index, (wanted, own)): (usize, (&CheckedSpec, &SpecPlan))| {
+        SpecObject::new(wanted.name(), &wanted.spec, Some(own.plan.clone()), &shards.recodes(index))
     };
     wanted.iter().zip(planned).enumerate().map(object).collect()
 }

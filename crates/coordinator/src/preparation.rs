@@ -5,7 +5,7 @@ use std::sync::Arc;
 use stagger_forecast::cut;
 use stagger_model::error::{EngineError, Result};
 use stagger_model::events::RunEvent;
-use stagger_model::spec::RunSpec;
+use stagger_model::spec_check::CheckedSpec;
 use stagger_panel::panel_store::PanelStore;
 use stagger_panel::prepare::{PrepareOptions, Prepared, fingerprint_of, prepare, prepare_by};
 use stagger_records::{InputPath, expand};
@@ -32,7 +32,7 @@ pub(super) fn open_store(
     {
         return Ok(store);
     }
-    let fingerprint = fingerprint_of(&request.inputs, &named_specs(request))?;
+    let fingerprint = fingerprint_of(&request.inputs, &CheckedSpec::check_all(&request.named_specs())?)?;
     let storage = open(&format!("{}/{fingerprint}", request.stores.trim_end_matches('/')))?;
     let url = storage.url();
     let text = match PanelStore::find(&storage)? {
@@ -42,10 +42,6 @@ pub(super) fn open_store(
     session.note(RunEvent::Note { text });
     prepare_store(session, request, &storage, options)?;
     Ok(PanelStore::open(storage)?)
-}
-
-fn named_specs(request: &RunRequest) -> Vec<(Option<&str>, &RunSpec)> {
-    request.specs.iter().map(|(name, spec)| (name.as_deref(), spec)).collect()
 }
 
 /// Makes the store of the request's files, or finds it made.
@@ -75,10 +71,10 @@ pub(super) fn prepare_store(
         },
     };
     let observer = session.observer();
-    let named = named_specs(request);
+    let specs = CheckedSpec::check_all(&request.named_specs())?;
     if here {
-        return prepare(&request.inputs, &named, storage, &prepare_options, observer);
+        return prepare(&request.inputs, &specs, storage, &prepare_options, observer);
     }
     let executor = SessionExecutor::new(session);
-    prepare_by(&executor, &request.inputs, &named, storage, &prepare_options, observer)
+    prepare_by(&executor, &request.inputs, &specs, storage, &prepare_options, observer)
 }

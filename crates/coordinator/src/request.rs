@@ -56,6 +56,13 @@ pub struct RunRequest {
     pub pool: Option<PoolRequest>,
 }
 
+impl RunRequest {
+    /// Returns the specifications with their names.
+    pub fn named_specs(&self) -> Vec<(Option<&str>, &RunSpec)> {
+        self.specs.iter().map(|(name, spec)| (name.as_deref(), spec)).collect()
+    }
+}
+
 /// Containers that a run may use.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PoolRequest {

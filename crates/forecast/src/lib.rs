@@ -43,12 +43,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use stagger_estimation::plan::Plan;
-use stagger_estimator::formula::{Atom, Formula};
+use stagger_estimator::formula::Atom;
 use stagger_model::error::{EngineError, Result, of_specifications};
 use stagger_model::parallel::cores;
 use stagger_model::spec::RunSpec;
-use stagger_model::spec_check::check;
-use stagger_panel::load::{StoredShards, Wanted, counted};
+use stagger_model::spec_check::CheckedSpec;
+use stagger_panel::load::{StoredShards, counted};
 use stagger_panel::panel::Panel;
 use stagger_panel::prepare::default_memory;
 
@@ -353,22 +353,9 @@ fn with_planned<T>(
     known: &Known,
     specs: &[(Option<&str>, &RunSpec)],
     options: &ForecastOptions,
-    then: impl FnOnce(&Planned<'_>, &[Wanted<'_>], Vec<String>) -> Result<T>,
+    then: impl FnOnce(&Planned<'_>, &[CheckedSpec], Vec<String>) -> Result<T>,
 ) -> Result<T> {
-    let completed: Vec<RunSpec> = specs
-        .iter()
-        .map(|(name, spec)| known.store.complete(spec).map_err(|e| of_specifications(e, &[*name])))
-        .collect::<Result<_>>()?;
-    let formulas: Vec<Formula> = specs
-        .iter()
-        .zip(&completed)
-        .map(|((name, _), spec)| check(spec).map_err(|e| of_specifications(e, &[*name])))
-        .collect::<Result<_>>()?;
-    let wanted: Vec<Wanted<'_>> = specs
-        .iter()
-        .zip(completed.iter().zip(&formulas))
-        .map(|(&(name, _), (spec, formula))| Wanted { name, spec, formula })
-        .collect();
+    let wanted = CheckedSpec::complete_all(specs, |spec| known.store.complete(spec))?;
     let mut notes = known.notes.clone();
     let planned = plan(known, &wanted, options, &mut notes)?;
     then(&planned, &wanted, notes)
@@ -389,7 +376,7 @@ fn refusal(backend: &BackendForecast) -> EngineError {
 /// Returns the plans of all specifications over the counts.
 fn plan<'a>(
     known: &'a Known,
-    wanted: &[Wanted<'_>],
+    wanted: &[CheckedSpec],
     options: &'a ForecastOptions,
     notes: &mut Vec<String>,
 ) -> Result<Planned<'a>> {
@@ -403,8 +390,8 @@ fn plan<'a>(
     for (panel, wanted) in panels.iter_mut().zip(wanted) {
         let levels = levels(known, panel, wanted, notes);
         factors += levels.len();
-        let plan = Plan::counted(panel, wanted.spec, wanted.formula, &levels);
-        plans.push(plan.map_err(|e| of_specifications(e, &[wanted.name]))?);
+        let plan = Plan::counted(panel, &wanted.spec, &wanted.formula, &levels);
+        plans.push(plan.map_err(|e| of_specifications(e, &[wanted.name()]))?);
     }
     let clustered = plans.iter().filter(|plan| plan.cluster_variables > 0).count();
     if clustered > 0 {
@@ -424,7 +411,7 @@ fn plan<'a>(
 fn levels(
     known: &Known,
     panel: &Panel,
-    wanted: &Wanted<'_>,
+    wanted: &CheckedSpec,
     notes: &mut Vec<String>,
 ) -> HashMap<String, usize> {
     let texts = known.manifest().texts.len();
@@ -459,9 +446,9 @@ fn input_facts(known: &Known) -> InputFacts {
     }
 }
 
-fn spec_facts(plan: &Plan, wanted: &Wanted<'_>) -> SpecFacts {
+fn spec_facts(plan: &Plan, wanted: &CheckedSpec) -> SpecFacts {
     SpecFacts {
-        name: wanted.name.map(str::to_owned),
+        name: wanted.name().map(str::to_owned),
         n: plan.n,
         cells: plan.cells.len(),
         comparisons: plan.comparisons.comparisons.len(),

@@ -5,7 +5,7 @@ use stagger_estimation::plan::Plan;
 use stagger_model::error::Result;
 use stagger_model::parallel::cores;
 use stagger_model::spec::RunSpec;
-use stagger_panel::load::Wanted;
+use stagger_model::spec_check::CheckedSpec;
 use stagger_panel::prepare::default_memory;
 
 use super::{Backend, ForecastOptions, Known, Prices, forecast_of, size};
@@ -23,7 +23,7 @@ const SMALL: u64 = 16 << 20;
 /// The run does not fit: the stage, its bound and the limit.
 pub fn check_memory(
     input: &Input<'_>,
-    wanted: &[Wanted<'_>],
+    wanted: &[CheckedSpec],
     plans: &[Plan],
     options: &RunOptions,
 ) -> Result<Option<usize>> {
@@ -32,7 +32,7 @@ pub fn check_memory(
     if bytes < (limit / MATTERS).max(SMALL) {
         return Ok(options.max_cohorts);
     }
-    let specs: Vec<(Option<&str>, &RunSpec)> = wanted.iter().map(|w| (w.name, w.spec)).collect();
+    let specs: Vec<(Option<&str>, &RunSpec)> = wanted.iter().map(|w| (w.name(), &w.spec)).collect();
     let known = match input {
         Input::Files(inputs) => Known::of_inputs(inputs, &specs, options.threads.unwrap_or_else(cores))?,
         Input::Store(store) => Known::of_store(store.as_ref().clone()),

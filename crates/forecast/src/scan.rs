@@ -7,9 +7,9 @@ use stagger_estimation::local::direct_memory;
 use stagger_model::error::{EngineError, Result};
 use stagger_model::parallel;
 use stagger_model::spec::RunSpec;
-use stagger_model::spec_check::check;
+use stagger_model::spec_check::CheckedSpec;
 use stagger_panel::load::met::{PeriodsMet, StrataMet, in_file, key_columns, with_keys};
-use stagger_panel::load::{Remarks, Wanted, codes, distinct, distinct_strata, stratum_codes};
+use stagger_panel::load::{Remarks, codes, distinct, distinct_strata, stratum_codes};
 use stagger_panel::panel_store::{FORMAT, Field, FieldKind, Manifest, ShardEntry, StratumEntry};
 use stagger_panel::prepare::fields::StoreField;
 use stagger_panel::prepare::{Order, row_shard_count, shard_count, units_together};
@@ -25,12 +25,10 @@ const LOOKS: usize = 4;
 
 /// Counts the rows of files.
 pub(super) fn known(inputs: &[String], specs: &[(Option<&str>, &RunSpec)], threads: usize) -> Result<Known> {
-    let order = Order::new(inputs, specs)?;
+    let wanted = CheckedSpec::check_all(specs)?;
+    let order = Order::new(inputs, &wanted)?;
     let counts = Counts::read(&order, threads)?;
     let (varies, mut notes) = variation(&order)?;
-    let formulas = specs.iter().map(|(_, spec)| check(spec)).collect::<Result<Vec<_>>>()?;
-    let wanted: Vec<Wanted<'_>> =
-        specs.iter().zip(&formulas).map(|(&(name, spec), formula)| Wanted { name, spec, formula }).collect();
     let local = !inputs.iter().any(|input| input.starts_with("s3://"));
     let direct = local.then(|| direct_memory(&order.source, &wanted));
     let files = files(&order, direct)?;

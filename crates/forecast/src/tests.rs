@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use stagger_estimation::local::{Input, RunOptions, run_group};
-use stagger_model::spec_check::check;
 use stagger_panel::panel_store::{Manifest, PanelStore};
 use stagger_panel::prepare::{PrepareOptions, prepare};
 use stagger_storage::Storage;
@@ -34,8 +33,7 @@ fn options(memory: Option<u64>, rounds: Option<usize>) -> ForecastOptions {
 
 /// The threads' forecast, whether or not it fits.
 fn threads(known: &Known, spec: &RunSpec, options: &ForecastOptions) -> BackendForecast {
-    let formula = check(spec).unwrap();
-    let wanted = [Wanted { name: None, spec, formula: &formula }];
+    let wanted = [CheckedSpec::new(None, spec.clone()).unwrap()];
     threads::forecast(&plan(known, &wanted, options, &mut Vec::new()).unwrap())
 }
 
@@ -44,15 +42,21 @@ fn bytes_and_requests_are_those_of_the_run() {
     let folder = tempfile::tempdir().unwrap();
     let inputs = [write(folder.path(), 280_000, 4)];
     let storage = Storage::open(&folder.path().join("store").display().to_string()).unwrap();
-    prepare(&inputs, &[(None, &spec())], &storage, &PrepareOptions::default(), &|_| {}).unwrap();
+    prepare(
+        &inputs,
+        &[CheckedSpec::new(None, spec()).unwrap()],
+        &storage,
+        &PrepareOptions::default(),
+        &|_| {},
+    )
+    .unwrap();
     // All in memory, some of it, nothing of it; with draws and without.
     for (memory, bstrap) in [(1 << 30, true), (20_000_000, true), (1, true), (1, false)] {
         let storage = Storage::open(&storage.url()).unwrap();
         let spec = RunSpec { bstrap, cband: bstrap, ..spec() };
         let store = PanelStore::open(storage.clone()).unwrap();
         let known = Known { store: store.clone(), files: None, notes: Vec::new() };
-        let formula = check(&spec).unwrap();
-        let wanted = [Wanted { name: None, spec: &spec, formula: &formula }];
+        let wanted = [CheckedSpec::new(None, spec.clone()).unwrap()];
         let run = RunOptions { threads: Some(1), memory_limit: Some(memory), ..RunOptions::default() };
         let output = run_group(&Input::Store(Box::new(store)), &wanted, &run, &|_| {}).unwrap();
         let rounds =
@@ -74,7 +78,14 @@ fn files_are_counted_as_their_store_counts_them() {
     let folder = tempfile::tempdir().unwrap();
     let inputs = [write(folder.path(), 30_000, 5)];
     let storage = Storage::open(&folder.path().join("store").display().to_string()).unwrap();
-    let made = prepare(&inputs, &[(None, &spec())], &storage, &PrepareOptions::default(), &|_| {}).unwrap();
+    let made = prepare(
+        &inputs,
+        &[CheckedSpec::new(None, spec()).unwrap()],
+        &storage,
+        &PrepareOptions::default(),
+        &|_| {},
+    )
+    .unwrap();
     let own = spec();
     let known = Known::of_inputs(&inputs, &[(None, &own)], 1).unwrap();
     let (guess, true_one) = (known.manifest(), &made.manifest);

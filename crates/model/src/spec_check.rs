@@ -3,12 +3,76 @@
 use stagger_estimator::formula::{self, Formula};
 use stagger_estimator::options::FixWeights;
 
-use crate::error::{EngineError, Result, input_error};
+use crate::error::{EngineError, Result, input_error, of_specifications};
 use crate::spec::RunSpec;
 
 /// The largest number of draws. More would not improve a standard error: its Monte Carlo error is 1.17/√B (FORMULAS
 /// §5).
 const MOST_DRAWS: usize = 1_000_000_000;
+
+/// A specification whose arguments were checked, with its parsed formula. It is owned, so that one value goes with a run
+/// from its arguments to its result.
+#[derive(Clone, Debug)]
+pub struct CheckedSpec {
+    name: Option<String>,
+    /// The specification.
+    pub spec: RunSpec,
+    /// Its parsed formula.
+    pub formula: Formula,
+}
+
+impl CheckedSpec {
+    /// Checks a specification; `name` tells it from others.
+    ///
+    /// # Errors
+    /// Arguments that are missing, out of range or contradictory, in the context of the name.
+    pub fn new(name: Option<&str>, spec: RunSpec) -> Result<Self> {
+        let formula = check(&spec).map_err(|e| of_specifications(e, &[name]))?;
+        Ok(Self { name: name.map(str::to_owned), spec, formula })
+    }
+
+    /// Completes specifications one after the other, as a prepared store knows some of their columns, then checks them.
+    ///
+    /// # Errors
+    /// Those of `complete` and of [`Self::new`], in the context of the name.
+    pub fn complete_all(
+        specs: &[(Option<&str>, &RunSpec)],
+        complete: impl Fn(&RunSpec) -> Result<RunSpec>,
+    ) -> Result<Vec<Self>> {
+        let completed = specs
+            .iter()
+            .map(|&(name, spec)| Ok((name, complete(spec).map_err(|e| of_specifications(e, &[name]))?)))
+            .collect::<Result<Vec<_>>>()?;
+        completed.into_iter().map(|(name, spec)| Self::new(name, spec)).collect()
+    }
+
+    /// Checks specifications that name all their columns.
+    ///
+    /// # Errors
+    /// Those of [`Self::new`].
+    pub fn check_all(specs: &[(Option<&str>, &RunSpec)]) -> Result<Vec<Self>> {
+        specs.iter().map(|&(name, spec)| Self::new(name, spec.clone())).collect()
+    }
+
+    /// Returns the name among several specifications; `None` for a single one.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Returns the cluster variables other than the unit.
+    pub fn clusters(&self) -> Vec<String> {
+        self.spec.clustervars.iter().filter(|c| **c != self.spec.idname).cloned().collect()
+    }
+
+    /// Tells if two specifications find the same units and periods in the same rows.
+    pub fn shares_keys(&self, other: &Self) -> bool {
+        let keys = |s: &RunSpec| {
+            let rules = (s.panel, s.tunit, s.missing_cohort);
+            (rules, s.idname.clone(), s.tname.clone(), s.gname.clone(), s.pname.clone())
+        };
+        keys(&self.spec) == keys(&other.spec) && self.spec.csv == other.spec.csv
+    }
+}
 
 /// Checks a specification, and returns its parsed formula.
 pub fn check(spec: &RunSpec) -> Result<Formula> {

@@ -2,14 +2,14 @@
 
 use arrow::array::{Array, ArrayRef};
 use serde::Serialize;
-use stagger_estimator::formula;
 use stagger_model::calendar::TimeUnit;
 use stagger_model::csv_options::{CsvOptions, Role, Selection};
-use stagger_model::error::{EngineError, Result, input_error};
+use stagger_model::error::{EngineError, Result};
 use stagger_model::parallel;
 use stagger_model::progress::Progress;
 use stagger_model::result::Num;
 use stagger_model::spec::RunSpec;
+use stagger_model::spec_check::CheckedSpec;
 use stagger_records::{Source, expand, with_f64};
 
 use crate::load;
@@ -244,10 +244,8 @@ fn describe_panel(
         csv: columns.csv.clone(),
         ..RunSpec::default()
     };
-    let formula = formula::parse("~1").map_err(|e| input_error(&e, e.hint()))?;
     let mut silent = Progress::new(&|_| {});
-    let wanted = load::Wanted { name: None, spec: &spec, formula: &formula };
-    let panel = load::load(inputs, wanted, threads, &mut silent)?;
+    let panel = load::load(inputs, &CheckedSpec::new(None, spec)?, threads, &mut silent)?;
     if panel.shard_count() == 0 {
         return Err(EngineError::failed("the panel has no shard"));
     }

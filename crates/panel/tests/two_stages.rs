@@ -9,6 +9,7 @@ use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray}
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 use stagger_model::spec::RunSpec;
+use stagger_model::spec_check::CheckedSpec;
 use stagger_panel::prepare::{PrepareOptions, prepare};
 use stagger_storage::{MemoryStore, Storage};
 
@@ -55,7 +56,14 @@ fn shards(path: &Path, options: &PrepareOptions) -> (BTreeMap<String, Vec<u8>>, 
         ..RunSpec::default()
     };
     let input = [path.display().to_string()];
-    let made = prepare(&input, &[(None, &spec)], &storage, options, &|_| {}).expect("a store");
+    let made = prepare(
+        &input,
+        &[CheckedSpec::new(None, spec.clone()).expect("a specification")],
+        &storage,
+        options,
+        &|_| {},
+    )
+    .expect("a store");
     let stages = made.stages.into_iter().map(|stage| stage.stage).collect();
     let objects = storage.list("").expect("a list");
     assert!(objects.iter().all(|o| !o.key.starts_with("_prepare/")), "nothing is left of the way");

@@ -10,9 +10,9 @@ use stagger_estimator::linear::Standardization;
 use stagger_model::error::{EngineError, Result};
 use stagger_model::events::ObjectRef;
 use stagger_model::spec::RunSpec;
-use stagger_model::spec_check::check;
+use stagger_model::spec_check::CheckedSpec;
 use stagger_panel::levels::Recodes;
-use stagger_panel::load::{StoredShards, Wanted};
+use stagger_panel::load::StoredShards;
 use stagger_panel::panel_store::PanelStore;
 use stagger_panel::prepare::PrepareStage;
 use xxhash_rust::xxh3::xxh3_128;
@@ -114,14 +114,8 @@ impl PanelObject {
             ))
             .with_hint("it was prepared again since: start a new run"));
         }
-        let specs = self.specs.iter().map(SpecObject::spec).collect::<Result<Vec<_>>>()?;
-        let formulas = specs.iter().map(check).collect::<Result<Vec<_>>>()?;
-        let wanted: Vec<Wanted<'_>> = self
-            .specs
-            .iter()
-            .zip(specs.iter().zip(&formulas))
-            .map(|(object, (spec, formula))| Wanted { name: object.name.as_deref(), spec, formula })
-            .collect();
+        let checked = |object: &SpecObject| CheckedSpec::new(object.name.as_deref(), object.spec()?);
+        let wanted = self.specs.iter().map(checked).collect::<Result<Vec<_>>>()?;
         let shards = StoredShards::new(store, &wanted)?;
         for (index, spec) in self.specs.iter().enumerate() {
             let codes = |(atom, codes): &(usize, Vec<(u64, f64)>)| (*atom, codes.iter().copied().collect());

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use stagger_estimation::local::{RunOptions, run};
 use stagger_estimator::options::{ControlGroup, EstMethod};
 use stagger_model::spec::RunSpec;
+use stagger_model::spec_check::CheckedSpec;
 use stagger_panel::panel_store::{Manifest, PanelStore, keys};
 use stagger_panel::prepare::{PrepareOptions, prepare};
 use stagger_records::prepared::MANIFEST;
@@ -152,7 +153,14 @@ impl Place {
             let storage = Storage::open(&place.display().to_string()).expect("a folder");
             let specs: Vec<(Option<&str>, &RunSpec)> = specs.iter().map(|spec| (None, spec)).collect();
             let inputs = [file.display().to_string()];
-            prepare(&inputs, &specs, &storage, &PrepareOptions::default(), &|_| {}).expect("a store");
+            prepare(
+                &inputs,
+                &CheckedSpec::check_all(&specs).expect("specifications"),
+                &storage,
+                &PrepareOptions::default(),
+                &|_| {},
+            )
+            .expect("a store");
             let read = |info: stagger_storage::ObjectInfo| {
                 let (bytes, _) = storage.get(&info.key, None).expect("an object");
                 (info.key, bytes)

@@ -6,8 +6,9 @@ use stagger_model::error::{EngineError, Result};
 use stagger_model::events::RunEvent;
 use stagger_model::progress::Progress;
 use stagger_model::spec::RunSpec;
+use stagger_model::spec_check::CheckedSpec;
 use stagger_panel::load;
-use stagger_panel::load::{Wanted, needed, open_store, selection};
+use stagger_panel::load::{needed, open_store, selection};
 use stagger_panel::panel::Panel;
 use stagger_panel::panel_store::PanelStore;
 use stagger_panel::prepare::{PrepareOptions, default_memory, fingerprint_of, prepare};
@@ -56,7 +57,7 @@ impl<'a> Input<'a> {
     /// Files or stores that can't be read, and columns that do not fit their role.
     pub fn load(
         &self,
-        wanted: &[Wanted<'_>],
+        wanted: &[CheckedSpec],
         threads: usize,
         options: &RunOptions,
         progress: &mut Progress<'_>,
@@ -79,7 +80,7 @@ impl<'a> Input<'a> {
 }
 
 /// Returns the bytes of memory that a run on local files would take, estimated from their footers.
-pub fn direct_memory(source: &Source, wanted: &[Wanted<'_>]) -> u64 {
+pub fn direct_memory(source: &Source, wanted: &[CheckedSpec]) -> u64 {
     let Some(first) = wanted.first() else { return 0 };
     let mut outcomes: Vec<&str> = wanted.iter().map(|w| w.spec.yname.as_str()).collect();
     outcomes.sort_unstable();
@@ -109,14 +110,13 @@ fn periods(source: &Source, tname: &str) -> u64 {
 /// Prepares the store of the specifications' columns in the folder for such stores, or finds it there.
 fn prepared(
     inputs: &[String],
-    wanted: &[Wanted<'_>],
+    wanted: &[CheckedSpec],
     threads: usize,
     memory: u64,
     options: &RunOptions,
     progress: &mut Progress<'_>,
 ) -> Result<PanelStore> {
-    let specs: Vec<(Option<&str>, &RunSpec)> = wanted.iter().map(|w| (w.name, w.spec)).collect();
-    let fingerprint = fingerprint_of(inputs, &specs)?;
+    let fingerprint = fingerprint_of(inputs, wanted)?;
     let folder = options.stores.clone().or_else(cache_folder).ok_or_else(|| {
         EngineError::failed("the input does not fit in memory, and there is no folder to prepare it in")
             .with_hint("name one with --store-dir")
@@ -131,7 +131,7 @@ fn prepared(
     (progress.observer)(&RunEvent::Note { text });
     let prepare_options =
         PrepareOptions { threads: Some(threads), memory_limit: Some(memory), ..PrepareOptions::default() };
-    let made = prepare(inputs, &specs, &storage, &prepare_options, progress.observer)?;
+    let made = prepare(inputs, wanted, &storage, &prepare_options, progress.observer)?;
     progress.stages.extend(made.stages);
     PanelStore::open(storage)
 }

@@ -5,15 +5,13 @@ pub mod threads;
 
 use std::time::Instant;
 
-use stagger_estimator::formula::Formula;
 use stagger_model::error::{EngineError, Result, of_specifications};
 use stagger_model::events::{Estimated, Observer, RunEvent};
 use stagger_model::facts::{InputFile, RunFacts, RunOutput, RunsOutput, StageFacts};
 use stagger_model::parallel::cores;
 use stagger_model::progress::Progress;
 use stagger_model::spec::RunSpec;
-use stagger_model::spec_check::check;
-use stagger_panel::load::Wanted;
+use stagger_model::spec_check::CheckedSpec;
 use stagger_panel::panel::Panel;
 
 use crate::estimate::saved::cluster_bound;
@@ -45,7 +43,7 @@ pub struct RunOptions {
 }
 
 /// Refuses a run that takes more memory than its limit, or returns the number of cells that its `Influence` passes may take at a time.
-pub type MemoryCheck = fn(&Input<'_>, &[Wanted<'_>], &[Plan], &RunOptions) -> Result<Option<usize>>;
+pub type MemoryCheck = fn(&Input<'_>, &[CheckedSpec], &[Plan], &RunOptions) -> Result<Option<usize>>;
 
 /// Estimates several specifications on the same files. Those with the same units, periods, cohorts and eligibility read
 /// the data together and share every pass. Every result has the bits of a run of its own.
@@ -73,22 +71,11 @@ fn run_groups(
     observer: Observer<'_>,
 ) -> Result<RunsOutput> {
     let source = Input::open(inputs)?;
-    let completed: Vec<RunSpec> = specs
-        .iter()
-        .map(|(name, spec)| source.complete(spec).map_err(|e| of_specifications(e, &[*name])))
-        .collect::<Result<_>>()?;
-    let specs: Vec<(Option<&str>, &RunSpec)> =
-        specs.iter().zip(&completed).map(|((name, _), spec)| (*name, spec)).collect();
-    let formulas: Vec<Formula> = specs
-        .iter()
-        .map(|(name, spec)| check(spec).map_err(|e| of_specifications(e, &[*name])))
-        .collect::<Result<_>>()?;
-    let wanted: Vec<Wanted<'_>> =
-        specs.iter().zip(&formulas).map(|(&(name, spec), formula)| Wanted { name, spec, formula }).collect();
+    let wanted = CheckedSpec::complete_all(specs, |spec| source.complete(spec))?;
     let mut outputs: Vec<Option<RunOutput>> = specs.iter().map(|_| None).collect();
     let (mut passes, mut separate_passes) = (0, 0);
     for group in sharing(&wanted) {
-        let members: Vec<Wanted<'_>> = group.iter().map(|&index| wanted[index]).collect();
+        let members: Vec<CheckedSpec> = group.iter().map(|&index| wanted[index].clone()).collect();
         let shared = run_group(&source, &members, options, observer)?;
         passes += shared.passes;
         separate_passes += shared.separate_passes;
@@ -100,7 +87,7 @@ fn run_groups(
 }
 
 /// Groups the specifications, by index, that can read the data together.
-fn sharing(wanted: &[Wanted<'_>]) -> Vec<Vec<usize>> {
+fn sharing(wanted: &[CheckedSpec]) -> Vec<Vec<usize>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for (index, own) in wanted.iter().enumerate() {
         match groups.iter_mut().find(|group| wanted[group[0]].shares_keys(own)) {
@@ -120,7 +107,7 @@ const LOADING_PASSES: usize = 2;
 /// Those of [`run_all`].
 pub fn run_group(
     input: &Input<'_>,
-    wanted: &[Wanted<'_>],
+    wanted: &[CheckedSpec],
     options: &RunOptions,
     observer: Observer<'_>,
 ) -> Result<RunsOutput> {
@@ -129,9 +116,9 @@ pub fn run_group(
     let mut progress = Progress::new(observer);
     let mut panels = input.load(wanted, threads, options, &mut progress)?;
     let plans = progress.stage("plan", 1, |_| {
-        let plan = |(panel, wanted): (&mut Panel, &Wanted<'_>)| {
-            Plan::new(panel, wanted.spec, wanted.formula, threads)
-                .map_err(|e| of_specifications(e, &[wanted.name]))
+        let plan = |(panel, wanted): (&mut Panel, &CheckedSpec)| {
+            Plan::new(panel, &wanted.spec, &wanted.formula, threads)
+                .map_err(|e| of_specifications(e, &[wanted.name()]))
         };
         panels.iter_mut().zip(wanted).map(plan).collect::<Result<Vec<Plan>>>()
     })?;
@@ -143,7 +130,7 @@ pub fn run_group(
         observer(&RunEvent::Warning { text: text.clone() });
     }
     let outlines = plans.iter().zip(&panels).zip(wanted);
-    let specs = outlines.map(|((plan, panel), own)| outline(own.name, plan, panel.shard_count())).collect();
+    let specs = outlines.map(|((plan, panel), own)| outline(own.name(), plan, panel.shard_count())).collect();
     observer(&RunEvent::Planned { specs });
     let mut estimations: Vec<Estimation> = plans
         .into_iter()
@@ -160,7 +147,7 @@ pub fn run_group(
     let mut saved = Vec::new();
     for ((estimation, panel), wanted) in estimations.into_iter().zip(&panels).zip(wanted) {
         let found =
-            crate::estimate::result::estimate(panel, wanted.spec, estimation.finish(), &mut progress)?;
+            crate::estimate::result::estimate(panel, &wanted.spec, estimation.finish(), &mut progress)?;
         observer(&RunEvent::Estimated(Box::new(Estimated::new(saved.len(), &found.0.result))));
         saved.push(found);
     }

@@ -4,14 +4,14 @@
 use stagger_estimator::formula::{Atom, Expr};
 use stagger_model::error::Result;
 use stagger_model::parallel;
+use stagger_model::spec_check::CheckedSpec;
 use stagger_records::{Source, with_f64};
 
-use super::Wanted;
 use super::gaps::Gap;
 use crate::panel::Panel;
 
 /// Adds the rows in which a computed covariate has no value to the panel's remarks, for each covariate with such rows.
-pub(super) fn locate(panel: &mut Panel, wanted: &Wanted<'_>, source: &Source, threads: usize) -> Result<()> {
+pub(super) fn locate(panel: &mut Panel, wanted: &CheckedSpec, source: &Source, threads: usize) -> Result<()> {
     for (atom, &[rows, _]) in wanted.formula.atoms().iter().zip(&panel.census.computed) {
         if let (Atom::Numeric(expression), true) = (atom, rows > 0) {
             let gap = look_up(expression, source, threads)?;

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use stagger_estimator::formula::{Atom, Expr, Formula};
 use stagger_model::error::{EngineError, Result};
+use stagger_model::spec_check::CheckedSpec;
 
+use super::Columns;
 use super::slots::{FieldKind, Slots};
-use super::{Columns, Wanted};
 
 /// The way from fields to one atom of the formula.
 #[derive(Debug)]
@@ -39,7 +40,7 @@ impl FieldUse {
     ///
     /// # Errors
     /// A text column in an expression of the formula, and columns without a field (a defect).
-    pub fn of(columns: &Columns, wanted: &Wanted<'_>, slots: &Slots) -> Result<Self> {
+    pub fn of(columns: &Columns, wanted: &CheckedSpec, slots: &Slots) -> Result<Self> {
         let find = |name: &str, fits: &dyn Fn(FieldKind) -> bool| {
             slots
                 .fields
@@ -54,7 +55,7 @@ impl FieldUse {
         };
         Ok(Self {
             outcome: find(&wanted.spec.yname, &|kind| kind == FieldKind::Outcome)?,
-            atoms: atom_plans(columns, wanted.formula, &|name, text| {
+            atoms: atom_plans(columns, &wanted.formula, &|name, text| {
                 find(name, &|kind| kind == FieldKind::Covariate { text })
             })?,
             weight,

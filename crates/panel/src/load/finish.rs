@@ -7,13 +7,14 @@ use std::sync::{Arc, Mutex};
 use stagger_estimator::columns::AlignedVec;
 use stagger_model::error::{EngineError, Result};
 use stagger_model::parallel;
+use stagger_model::spec_check::CheckedSpec;
 
+use super::Columns;
 use super::fields::{AtomPlan, FieldUse};
 use super::gaps::Remarks;
 use super::order::Order;
 use super::place::Placed;
 use super::slots::{Buffer, Field, FieldKind, MISSING, Slots, UNSET, decode};
-use super::{Columns, Wanted};
 use crate::panel::{Census, Panel, Shards};
 use crate::shard::{PeriodBits, Segment, Shard, ShardColumn};
 use crate::survey::Surveyor;
@@ -36,7 +37,7 @@ pub(super) struct RawShard {
 /// Builds the panels of all specifications from the placed rows.
 pub(super) fn finish(
     columns: &Columns,
-    all: &[Wanted<'_>],
+    all: &[CheckedSpec],
     order: Order,
     placed: Placed,
     threads: usize,

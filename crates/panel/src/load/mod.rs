@@ -26,13 +26,14 @@ use std::collections::BTreeMap;
 use arrow::array::ArrayRef;
 
 use serde::{Deserialize, Serialize};
-use stagger_estimator::formula::{Atom, Formula};
+use stagger_estimator::formula::Atom;
 use stagger_model::csv_options::{Role, Selection};
 use stagger_model::error::{EngineError, Result, of_specifications};
 use stagger_model::events::RunEvent;
 use stagger_model::parallel::cores;
 use stagger_model::progress::Progress;
-use stagger_model::spec::{MissingCohort, RunSpec};
+use stagger_model::spec::MissingCohort;
+use stagger_model::spec_check::CheckedSpec;
 use stagger_records::{ColumnKind, KeyKind, LevelKind, Source, expand, with_f64};
 
 use crate::panel::Panel;
@@ -72,33 +73,6 @@ pub struct Columns {
     pub scale: PeriodScale,
 }
 
-/// A specification and its parsed formula.
-#[derive(Clone, Copy, Debug)]
-pub struct Wanted<'a> {
-    /// Name of the specification among several; `None` for a single one.
-    pub name: Option<&'a str>,
-    /// The specification.
-    pub spec: &'a RunSpec,
-    /// Its parsed formula.
-    pub formula: &'a Formula,
-}
-
-impl Wanted<'_> {
-    /// Returns the cluster variables other than the unit.
-    pub fn clusters(&self) -> Vec<String> {
-        self.spec.clustervars.iter().filter(|c| **c != self.spec.idname).cloned().collect()
-    }
-
-    /// Tells if two specifications find the same units and periods in the same rows.
-    pub fn shares_keys(&self, other: &Self) -> bool {
-        let keys = |s: &RunSpec| {
-            let rules = (s.panel, s.tunit, s.missing_cohort);
-            (rules, s.idname.clone(), s.tname.clone(), s.gname.clone(), s.pname.clone())
-        };
-        keys(self.spec) == keys(other.spec) && self.spec.csv == other.spec.csv
-    }
-}
-
 fn insert<T: PartialEq>(list: &mut Vec<T>, item: T) {
     if !list.contains(&item) {
         list.push(item);
@@ -122,10 +96,10 @@ impl Columns {
     ///
     /// # Errors
     /// A column that is missing or of a type that its role does not allow.
-    pub fn resolve(all: &[Wanted<'_>], source: &Source) -> Result<Self> {
+    pub fn resolve(all: &[CheckedSpec], source: &Source) -> Result<Self> {
         let mut columns = Self::default();
         for wanted in all {
-            columns.add(wanted, source).map_err(|e| of_specifications(e, &[wanted.name]))?;
+            columns.add(wanted, source).map_err(|e| of_specifications(e, &[wanted.name()]))?;
         }
         if let Some(first) = all.first() {
             let names = (columns.time.as_str(), columns.group.as_str());
@@ -134,8 +108,8 @@ impl Columns {
         Ok(columns)
     }
 
-    fn add(&mut self, wanted: &Wanted<'_>, source: &Source) -> Result<()> {
-        let spec = wanted.spec;
+    fn add(&mut self, wanted: &CheckedSpec, source: &Source) -> Result<()> {
+        let spec = &wanted.spec;
         if spec.panel {
             self.keys("idname", &spec.idname, source)?;
         }
@@ -216,9 +190,9 @@ impl Columns {
 }
 
 /// Returns the columns that the specifications read, each with its role, and the settings of CSV files.
-pub fn selection(all: &[Wanted<'_>]) -> Selection {
+pub fn selection(all: &[CheckedSpec]) -> Selection {
     let mut out = Selection::default();
-    for Wanted { spec, formula, .. } in all {
+    for CheckedSpec { spec, formula, .. } in all {
         out.csv.clone_from(&spec.csv);
         let keys = spec.clustervars.iter().chain([&spec.idname]).filter(|name| !name.is_empty());
         keys.for_each(|name| out.add(name, Role::Key));
@@ -238,9 +212,9 @@ pub fn selection(all: &[Wanted<'_>]) -> Selection {
 }
 
 /// Returns the names of the columns that the specifications read, sorted, each once.
-pub fn needed(all: &[Wanted<'_>]) -> Vec<String> {
+pub fn needed(all: &[CheckedSpec]) -> Vec<String> {
     let mut names = Vec::new();
-    for Wanted { spec, formula, .. } in all {
+    for CheckedSpec { spec, formula, .. } in all {
         let keys = [&spec.idname, &spec.tname, &spec.gname, &spec.yname];
         names.extend(keys.into_iter().filter(|name| !name.is_empty()).cloned());
         names.extend(spec.clustervars.iter().chain(&spec.weightsname).chain(&spec.pname).cloned());
@@ -269,22 +243,22 @@ pub fn needed_names(columns: &Columns) -> Vec<String> {
 /// Files that can't be read, columns that do not fit their role, and rows that form no panel.
 pub fn load(
     inputs: &[String],
-    wanted: Wanted<'_>,
+    wanted: &CheckedSpec,
     threads: usize,
     progress: &mut Progress<'_>,
 ) -> Result<Panel> {
-    let mut panels = load_all(inputs, &[wanted], threads, progress)?;
+    let mut panels = load_all(inputs, std::slice::from_ref(wanted), threads, progress)?;
     panels.pop().ok_or_else(|| EngineError::failed("no panel was loaded"))
 }
 
-/// Reads the rows once for specifications that share their keys ([`Wanted::shares_keys`]). Returns one panel for each;
+/// Reads the rows once for specifications that share their keys ([`CheckedSpec::shares_keys`]). Returns one panel for each;
 /// they share columns.
 ///
 /// # Errors
 /// Those of [`load`].
 pub fn load_all(
     inputs: &[String],
-    all: &[Wanted<'_>],
+    all: &[CheckedSpec],
     threads: usize,
     progress: &mut Progress<'_>,
 ) -> Result<Vec<Panel>> {
@@ -298,7 +272,7 @@ pub fn load_all(
 /// Those of [`load`].
 pub fn load_source(
     source: &Source,
-    all: &[Wanted<'_>],
+    all: &[CheckedSpec],
     threads: usize,
     progress: &mut Progress<'_>,
 ) -> Result<Vec<Panel>> {
@@ -313,7 +287,7 @@ pub fn load_source(
             EngineError::input("the input has no rows").with_hint("check that the files hold the panel")
         );
     }
-    let names: Vec<Option<&str>> = all.iter().map(|wanted| wanted.name).collect();
+    let names: Vec<Option<&str>> = all.iter().map(|wanted| wanted.name()).collect();
     let mut panels = read(source, &columns, all, threads, progress)
         .map_err(|e| of_specifications(treatment::explain(e, source, all), &names))?;
     for (panel, wanted) in panels.iter_mut().zip(all) {
@@ -330,7 +304,7 @@ pub fn load_source(
 fn read(
     source: &Source,
     columns: &Columns,
-    all: &[Wanted<'_>],
+    all: &[CheckedSpec],
     threads: usize,
     progress: &mut Progress<'_>,
 ) -> Result<Vec<Panel>> {

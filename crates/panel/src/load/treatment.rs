@@ -7,9 +7,9 @@ use arrow::array::ArrayRef;
 use arrow::util::display::array_value_to_string;
 use stagger_model::error::{EngineError, Result};
 use stagger_model::spec::RunSpec;
+use stagger_model::spec_check::CheckedSpec;
 use stagger_records::{Source, with_f64};
 
-use super::Wanted;
 use crate::panel::{Panel, RowKind};
 
 /// Texts that mean untreated (`false`) or treated (`true`).
@@ -62,12 +62,12 @@ type Time = (u64, String);
 const NAMED: usize = 8;
 
 /// Replaces an error by one that explains a cohort column with an indicator; other errors stay as they are.
-pub fn explain(error: EngineError, source: &Source, all: &[Wanted<'_>]) -> EngineError {
+pub fn explain(error: EngineError, source: &Source, all: &[CheckedSpec]) -> EngineError {
     let Some(wanted) = all.first().filter(|_| error.is_input()) else { return error };
     // If the columns can't be read now, the error is about that.
-    match Indicator::find(source, wanted.spec) {
+    match Indicator::find(source, &wanted.spec) {
         // A constant column of 0 and 1 may be cohorts: then the error is about something else.
-        Ok(Some(indicator)) if indicator.quoted || indicator.turns => indicator.describe(wanted.spec),
+        Ok(Some(indicator)) if indicator.quoted || indicator.turns => indicator.describe(&wanted.spec),
         _ => error,
     }
 }

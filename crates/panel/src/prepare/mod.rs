@@ -33,14 +33,13 @@ use stagger_model::events::Observer;
 use stagger_model::facts::StageFacts;
 use stagger_model::parallel::cores;
 use stagger_model::progress::Progress;
-use stagger_model::spec::RunSpec;
-use stagger_model::spec_check::check;
+use stagger_model::spec_check::CheckedSpec;
 use stagger_records::{Source, expand};
 use stagger_storage::{Storage, StoreErrorKind};
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::load::{Columns, Wanted, selection, treatment};
+use crate::load::{Columns, selection, treatment};
 use crate::panel_store::{FORMAT, InputEntry, KeyColumns, Manifest, PanelStore};
 
 pub use conflict::Conflict;
@@ -100,26 +99,20 @@ impl Order {
     /// # Errors
     /// Invalid specifications, specifications with different keys, files that can't be read, and columns that do not
     /// fit their role.
-    pub fn new(inputs: &[String], specs: &[(Option<&str>, &RunSpec)]) -> Result<Self> {
-        let formulas = specs.iter().map(|(_, spec)| check(spec)).collect::<Result<Vec<_>>>()?;
-        let wanted: Vec<Wanted<'_>> = specs
-            .iter()
-            .zip(&formulas)
-            .map(|(&(name, spec), formula)| Wanted { name, spec, formula })
-            .collect();
+    pub fn new(inputs: &[String], wanted: &[CheckedSpec]) -> Result<Self> {
         let Some(first) = wanted.first() else {
             return Err(EngineError::input("nothing says which columns to keep"));
         };
         if let Some(other) = wanted.iter().find(|w| !w.shares_keys(first)) {
             return Err(EngineError::input(format!(
                 "a store has one --idname, --tname, --gname, --pname, --panel, --missing-cohort and way of reading CSV files, but specification `{}` names others than the first",
-                other.name.unwrap_or_default()
+                other.name().unwrap_or_default()
             ))
             .with_hint("prepare a store for each"));
         }
-        let source = Source::select(expand(inputs)?, &selection(&wanted))?;
+        let source = Source::select(expand(inputs)?, &selection(wanted))?;
         let columns =
-            Columns::resolve(&wanted, &source).map_err(|e| treatment::explain(e, &source, &wanted))?;
+            Columns::resolve(wanted, &source).map_err(|e| treatment::explain(e, &source, wanted))?;
         if source.rows() == 0 {
             return Err(
                 EngineError::input("the input has no rows").with_hint("check that the files hold the panel")
@@ -182,7 +175,7 @@ fn fingerprint(
 ///
 /// # Errors
 /// Those of [`prepare`] for arguments and input.
-pub fn fingerprint_of(inputs: &[String], specs: &[(Option<&str>, &RunSpec)]) -> Result<String> {
+pub fn fingerprint_of(inputs: &[String], specs: &[CheckedSpec]) -> Result<String> {
     Order::new(inputs, specs).map(|order| order.fingerprint)
 }
 
@@ -212,7 +205,7 @@ fn apart(inputs: &[String], store: &str) -> Result<()> {
 /// Invalid arguments or input, as for a run; a store of other inputs or columns in that place; storage that fails.
 pub fn prepare(
     inputs: &[String],
-    specs: &[(Option<&str>, &RunSpec)],
+    specs: &[CheckedSpec],
     storage: &Storage,
     options: &PrepareOptions,
     observer: Observer<'_>,
@@ -236,7 +229,7 @@ pub fn prepare(
 pub fn prepare_by(
     executor: &dyn Executor,
     inputs: &[String],
-    specs: &[(Option<&str>, &RunSpec)],
+    specs: &[CheckedSpec],
     storage: &Storage,
     options: &PrepareOptions,
     observer: Observer<'_>,
@@ -270,7 +263,7 @@ fn finish(
     made: Result<Manifest>,
     stages: Vec<StageFacts>,
     order: &Order,
-    specs: &[(Option<&str>, &RunSpec)],
+    specs: &[CheckedSpec],
     storage: &Storage,
 ) -> Result<Prepared> {
     let error = match made {
@@ -285,7 +278,5 @@ fn finish(
         return Ok(Prepared { manifest, reused: true, stages: Vec::new() });
     }
     drive::forget(storage, order, &error);
-    let formulas = specs.iter().map(|(_, spec)| check(spec)).collect::<Result<Vec<_>>>()?;
-    let wanted = specs.iter().zip(&formulas).map(|(&(name, spec), formula)| Wanted { name, spec, formula });
-    Err(treatment::explain(error, &order.source, &wanted.collect::<Vec<_>>()))
+    Err(treatment::explain(error, &order.source, specs))
 }

@@ -9,11 +9,12 @@ use stagger_estimator::formula::Atom;
 use stagger_model::error::{EngineError, Result, of_specifications};
 use stagger_model::parallel;
 use stagger_model::progress::Progress;
+use stagger_model::spec_check::CheckedSpec;
 use stagger_storage::Storage;
 
 use super::fields::FieldUse;
 use super::slots::{FieldKind, Slots};
-use super::{Columns, Covariate, Wanted, insert};
+use super::{Columns, Covariate, insert};
 use crate::levels::{Recodes, recode};
 use crate::panel::{Census, Needs, Panel, RowKind, Shards, Stratum};
 use crate::panel_store::{self, Manifest, PanelStore};
@@ -57,7 +58,7 @@ impl StoredShards {
     ///
     /// # Errors
     /// Columns that the store does not have, or not in the form that a specification needs.
-    pub fn new(store: PanelStore, all: &[Wanted<'_>]) -> Result<Self> {
+    pub fn new(store: PanelStore, all: &[CheckedSpec]) -> Result<Self> {
         let columns = columns_of(&store, all)?;
         let slots = Slots::new(&columns, 1, &|_| false);
         let manifest = &store.manifest;
@@ -74,7 +75,7 @@ impl StoredShards {
         let uses = all
             .iter()
             .map(|wanted| {
-                FieldUse::of(&columns, wanted, &slots).map_err(|e| of_specifications(e, &[wanted.name]))
+                FieldUse::of(&columns, wanted, &slots).map_err(|e| of_specifications(e, &[wanted.name()]))
             })
             .collect::<Result<_>>()?;
         let texts = manifest.texts.iter().zip(0..).map(|(text, code)| (text.clone(), code)).collect();
@@ -233,7 +234,7 @@ fn kinds_of(kind: FieldKind) -> &'static [panel_store::FieldKind] {
 }
 
 /// Returns the columns that the specifications read, as the store has them.
-fn columns_of(store: &PanelStore, all: &[Wanted<'_>]) -> Result<Columns> {
+fn columns_of(store: &PanelStore, all: &[CheckedSpec]) -> Result<Columns> {
     use panel_store::FieldKind::{Cluster, Number};
     let keys = &store.manifest.columns;
     let mut out = Columns {
@@ -245,7 +246,7 @@ fn columns_of(store: &PanelStore, all: &[Wanted<'_>]) -> Result<Columns> {
         ..Columns::default()
     };
     for wanted in all {
-        let named = |e: EngineError| of_specifications(e, &[wanted.name]);
+        let named = |e: EngineError| of_specifications(e, &[wanted.name()]);
         let yname = &wanted.spec.yname;
         let outcome = store.field("yname", yname, Number).map_err(named)?;
         if !store.manifest.fields[outcome].outcome {
@@ -301,7 +302,7 @@ fn covariates(store: &PanelStore, atom: &Atom) -> Result<Vec<Covariate>> {
 /// Those of [`StoredShards::new`], and shards that can't be read.
 pub fn open(
     store: PanelStore,
-    all: &[Wanted<'_>],
+    all: &[CheckedSpec],
     threads: usize,
     memory: u64,
     progress: &mut Progress<'_>,
@@ -395,7 +396,7 @@ impl StoredShards {
 ///
 /// # Errors
 /// Those of [`StoredShards::new`].
-pub fn counted(store: PanelStore, all: &[Wanted<'_>]) -> Result<(Arc<StoredShards>, Vec<Panel>)> {
+pub fn counted(store: PanelStore, all: &[CheckedSpec]) -> Result<(Arc<StoredShards>, Vec<Panel>)> {
     let shards = Arc::new(StoredShards::new(store, all)?);
     let panel = |specification| Panel { census: shards.census(), ..shards.panel(specification, true) };
     let panels = (0..all.len()).map(panel).collect();
