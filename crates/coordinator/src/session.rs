@@ -17,7 +17,7 @@ use stagger_protocol::bundle::Bundle;
 use stagger_protocol::keys;
 use stagger_protocol::messages::{Answer, Invocation, PROTOCOL, TaskFailure, VERSION, Work};
 use stagger_protocol::objects::checksum;
-use stagger_schedule::{Effect, Handled, Next, Order, Run, Stop};
+use stagger_schedule::{Effect, Handled, Next, NewAttempt, Run, Stop};
 use stagger_storage::{Clock, Condition, Storage, StoreErrorKind, StoreStats};
 
 use super::invoker::{Invoked, Invoker, Taken};
@@ -367,7 +367,7 @@ impl<'a> Session<'a> {
         self.run.pause(paused);
     }
 
-    fn invoke(&mut self, order: Order) {
+    fn invoke(&mut self, order: NewAttempt) {
         self.attempts += 1;
         let function = self.run.functions()[order.function].name.clone();
         self.note(RunEvent::Invoked {
@@ -389,7 +389,7 @@ impl<'a> Session<'a> {
             kind: self.settings.kind,
         };
         let (invoker, clock) = (Arc::clone(&self.settings.invoker), Arc::clone(&self.settings.clock));
-        let Order { attempt, function, limit, .. } = order;
+        let NewAttempt { attempt, function, limit, .. } = order;
         let (begun, taken) = (clock.now(), Taken::default());
         if self.run.functions()[function].is_pool() {
             self.waiting.push((attempt, taken.clone()));

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::time::Duration;
 
+use stagger_model::error::FailureClass;
 use stagger_model::reduction::{Node, Part};
 use stagger_protocol::messages::{TaskFailure, Work};
 
@@ -187,12 +188,12 @@ impl Stage {
     /// Moves all tasks that wait for the pool to functions.
     pub(super) fn leave_pool(&mut self, now: Duration) {
         while let Some(task) = self.ready(now, true) {
-            self.home(task);
+            self.move_to_function(task);
         }
     }
 
     /// Moves a task that is ready for the pool to a function.
-    pub(super) fn home(&mut self, task: usize) {
+    pub(super) fn move_to_function(&mut self, task: usize) {
         self.tasks[task].pool = false;
         self.ready[0].push_back(task as u32);
     }
@@ -213,6 +214,28 @@ impl Stage {
     pub(super) fn again(&mut self, task: usize, at: Duration) {
         self.tasks[task].status = Status::Waiting;
         self.delayed.push(Reverse((at, task as u32)));
+    }
+
+    /// Counts a failure against a task, unless it says nothing about it; its attempts start anew, without a backup.
+    pub(super) fn count_failure(&mut self, task: usize, class: FailureClass) {
+        let own = &mut self.tasks[task];
+        match class {
+            FailureClass::Throttled => own.throttles += 1,
+            FailureClass::Credentials | FailureClass::Returned => {}
+            _ => own.failures += 1,
+        }
+        own.backup = false;
+    }
+
+    /// Moves a task to the next larger function, and returns that.
+    pub(super) fn climb(&mut self, task: usize, now: Duration) -> usize {
+        let own = &mut self.tasks[task];
+        own.function += 1;
+        // What it lacked counts against the smaller function, not against the task.
+        own.failures = 0;
+        let function = own.function;
+        self.again(task, now);
+        function
     }
 
     /// Marks a task as done with a result of `bytes` bytes; may add the reduce task that it was the last one missing

@@ -7,7 +7,7 @@ use stagger_model::error::FailureClass;
 use stagger_model::reduction::Node;
 use stagger_protocol::messages::{TaskFailure, TaskReport, Work};
 
-use super::{Effect, Function, Handled, Next, Order, Policy, Run, Stop};
+use super::{Effect, Function, Handled, Next, NewAttempt, Policy, Run, Stop};
 
 const RATES: Rates = Rates { gb_second: 1.0, invocation: 0.0, get: 0.0, put: 0.0 };
 
@@ -31,14 +31,14 @@ fn shards(level: u32, tasks: usize) -> Vec<Work> {
     (0..tasks).map(|index| Work::Shards { node: Node { level, index }, part: None }).collect()
 }
 
-fn order(run: &mut Run, now: f64) -> Order {
+fn order(run: &mut Run, now: f64) -> NewAttempt {
     match run.next(seconds(now)) {
         Next::Invoke(order) => order,
         other => panic!("{other:?}"),
     }
 }
 
-fn orders(run: &mut Run, now: f64) -> Vec<Order> {
+fn orders(run: &mut Run, now: f64) -> Vec<NewAttempt> {
     let mut out = Vec::new();
     while let Next::Invoke(order) = run.next(seconds(now)) {
         out.push(order);

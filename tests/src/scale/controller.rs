@@ -18,7 +18,7 @@ use stagger_model::cost::{Cost, Rates};
 use stagger_model::events::{Phases, RunEvent, RunState, Summary, TaskDone};
 use stagger_model::reduction::Node;
 use stagger_protocol::messages::{TaskReport, Work};
-use stagger_schedule::{Effect, Function, Next, Order, Policy, Run};
+use stagger_schedule::{Effect, Function, Next, NewAttempt, Policy, Run};
 use stagger_storage::{Condition, Storage};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -65,7 +65,7 @@ pub async fn stage(tasks: usize, draws: usize, folder: &Path) -> Outcome<Measure
     run.begin(works.collect(), None, 1);
     let mut fold: Fold<Partial> = Fold::new(tasks);
     let mut chance = Chance::new(1);
-    let mut under_way: Vec<Order> = Vec::new();
+    let mut under_way: Vec<NewAttempt> = Vec::new();
     let begin = Instant::now();
     let mut reports = 0;
     loop {
@@ -107,7 +107,7 @@ fn summary(run: &Run) -> Summary {
     Summary { state: RunState::Running, done, tasks, under_way: run.under_way(), ..Summary::default() }
 }
 
-fn invoked(order: &Order) -> RunEvent {
+fn invoked(order: &NewAttempt) -> RunEvent {
     RunEvent::Invoked {
         attempt: order.attempt,
         task: order.work.to_string(),
@@ -117,12 +117,12 @@ fn invoked(order: &Order) -> RunEvent {
     }
 }
 
-fn report(order: &Order, bytes: u64) -> TaskReport {
+fn report(order: &NewAttempt, bytes: u64) -> TaskReport {
     let seconds = Phases { open: 0.05, read: 0.4, compute: 0.1, write: 0.04 };
     TaskReport { key: format!("results/00/{}", order.work), bytes, seconds, ..TaskReport::default() }
 }
 
-fn done(order: &Order, report: &TaskReport) -> RunEvent {
+fn done(order: &NewAttempt, report: &TaskReport) -> RunEvent {
     RunEvent::Done(TaskDone {
         attempt: order.attempt,
         seconds: report.seconds,

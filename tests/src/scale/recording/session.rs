@@ -13,7 +13,7 @@ use stagger_model::events::{FunctionFacts, ObjectRef, RunEvent, RunState, Summar
 use stagger_model::reduction::Node;
 use stagger_protocol::keys;
 use stagger_protocol::messages::{Answer, VERSION, Work};
-use stagger_schedule::{Function, Next, Order, Policy, Run};
+use stagger_schedule::{Function, Next, NewAttempt, Policy, Run};
 use stagger_test_support::panels::Random;
 
 use super::cloud::{Asked, Cloud, Played};
@@ -328,9 +328,9 @@ impl Session {
         }
     }
 
-    fn invoke(&mut self, order: Order) {
+    fn invoke(&mut self, order: NewAttempt) {
         self.told.attempts += 1;
-        let Order { attempt, work, number, function, limit, look, backup } = order;
+        let NewAttempt { attempt, work, number, function, limit, look, backup } = order;
         let name = self.run.functions()[function].name.clone();
         let task = self.name(&work);
         self.note(RunEvent::Invoked { attempt, task, number, function: name, backup });
