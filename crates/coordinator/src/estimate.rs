@@ -110,7 +110,7 @@ async fn run_pass(
         name += " (sample)";
     }
     let bytes = encode(&StageObject::Estimate(stage))?;
-    let object = session.put(bytes, keys::common).await?;
+    let object = session.objects.put(bytes, keys::common).await?;
     let level = (pass.shards / tasks).trailing_zeros();
     let sums = Sums { shards: pass.shards, stride: pass.stride };
     let work = |index| Work::Shards { node: Node { level, index }, part: None };
@@ -121,12 +121,12 @@ async fn run_pass(
     let units = |index: usize| manifest.shards.get(index * pass.stride).map_or(0, |shard| shard.units);
     let heavy = options.heavy.of(facts, &units);
     let plan = StagePlan { expected: Some(expected), sets, function, heavy };
-    session.stage(&name, &object, (0..tasks).map(work).collect(), plan, Some(sums)).await
+    session.run_stage(&name, &object, (0..tasks).map(work).collect(), plan, Some(sums)).await
 }
 
 /// Saves the state of the estimations.
 pub(super) async fn save(session: &mut Session<'_>, state: &State) -> Result<()> {
-    let object = session.put(encode(state)?, keys::state).await?;
+    let object = session.objects.put(encode(state)?, keys::state).await?;
     session.note(RunEvent::State { object });
     session.flush(RunState::Running).await
 }

@@ -34,8 +34,8 @@ impl Executor for SessionExecutor<'_, '_> {
         let bytes = encode(&StageObject::Prepare(Box::new(stage)))?;
         let mut outcome = Ok(None);
         runtime.block_on(async {
-            let object = session.put(bytes, keys::common).await?;
-            outcome = session.stage(name, &object, works(tasks), StagePlan::default(), None).await;
+            let object = session.objects.put(bytes, keys::common).await?;
+            outcome = session.run_stage(name, &object, works(tasks), StagePlan::default(), None).await;
             Ok(())
         })?;
         match outcome {

@@ -26,7 +26,8 @@ use super::planning::{PlannedRun, plan_run};
 use super::preparation::prepare_store;
 use super::request::{CloudOptions, CloudOutput, RunRequest, read_request, run_url, save_request};
 use super::restore::{last_attempt, last_stage, last_state, restore};
-use super::session::{Session, Settings};
+use super::session::Session;
+use super::settings::Settings;
 use crate::journal::{Entry, Journal, forget_cancel, register};
 
 /// Starts a run below `runs`, the address of all runs.
@@ -96,7 +97,7 @@ fn execute(
     observer: Observer<'_>,
 ) -> Result<CloudOutput> {
     let mut session = open_session(storage, (journal, &history), settings, options, observer);
-    let (invoker, url) = (&settings.invoker, session.storage.url());
+    let (invoker, url) = (&settings.invoker, session.objects.url());
     let started = settings.runtime.block_on(async { Ok(invoker.begin(&url).await) })?;
     let outcome = match started {
         Ok(()) => compute(&mut session, request, &history, options),

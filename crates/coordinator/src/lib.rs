@@ -24,6 +24,7 @@ mod restore;
 pub mod routed;
 mod runtime;
 mod session;
+mod settings;
 mod survey;
 
 use stagger_model::error::EngineError;
@@ -36,7 +37,7 @@ pub use request::{
     BatchRequest, CloudOptions, CloudOutput, Limits, PoolRequest, RunRequest, read_request, run_url,
 };
 pub use runtime::Runtime;
-pub use session::Settings;
+pub use settings::Settings;
 pub use stagger_forecast::heavy::{Cut, EC2_START, FARGATE_START, GPU_SPEED, Heavy, PoolFacts};
 
 /// The reason why workers did not do a stage.

@@ -145,7 +145,7 @@ fn save_first_state(
     let bytes = encode(object)?;
     let runtime = Arc::clone(&session.settings.runtime);
     runtime.block_on(async {
-        let panel = session.put(bytes, keys::common).await?;
+        let panel = session.objects.put(bytes, keys::common).await?;
         let state = State { panel, estimations };
         save(session, &state).await?;
         Ok(state)

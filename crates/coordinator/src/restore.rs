@@ -21,8 +21,8 @@ pub(super) fn restore(
     session: &Session<'_>,
     object: &ObjectRef,
 ) -> std::result::Result<PlannedRun, WorkerFailure> {
-    let state: State = read(&session.storage, object)?;
-    let panel: PanelObject = read(&session.storage, &state.panel)?;
+    let state: State = read(session.objects.storage(), object)?;
+    let panel: PanelObject = read(session.objects.storage(), &state.panel)?;
     let store = PanelStore::open((session.settings.open)(&panel.store).map_err(EngineError::from)?)?;
     let shards = panel.shards(store)?;
     let panels = (0..panel.specs.len()).map(|spec| shards.panel(spec, false)).collect();

@@ -93,11 +93,11 @@ impl Surveys<'_, '_> {
         let session = &mut *self.session;
         let mut outcome = Ok(None);
         runtime.block_on(async {
-            let panel = session.put(object, keys::common).await?;
+            let panel = session.objects.put(object, keys::common).await?;
             let stage = EstimateStage { panel, shares: vec![share], stride: 1 };
-            let stage = session.put(encode(&StageObject::Estimate(stage))?, keys::common).await?;
+            let stage = session.objects.put(encode(&StageObject::Estimate(stage))?, keys::common).await?;
             outcome = session
-                .stage(
+                .run_stage(
                     name,
                     &stage,
                     works,
