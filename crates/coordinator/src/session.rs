@@ -19,6 +19,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::LocalBoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
+use stagger_model::error::{EngineError, Result};
+use stagger_model::events::{ObjectRef, Observer, RunEvent, RunState, Summary};
+use stagger_protocol::bundle::Bundle;
+use stagger_protocol::messages::Work;
+use stagger_schedule::{Next, Run};
+use stagger_storage::Storage;
 
 use self::accounts::Accounts;
 use self::in_flight::InFlight;
@@ -26,17 +32,12 @@ use self::objects::{ReadSum, RunObjects};
 use self::recorder::Recorder;
 use self::signals::Polled;
 use self::stage::CurrentStage;
-pub(super) use self::stage::{StagePlan, Sums};
-use super::WorkerFailure;
-use super::fold;
+
 use super::settings::Settings;
-use stagger_model::error::{EngineError, Result};
-use stagger_model::events::{ObjectRef, Observer, RunEvent, RunState, Summary};
+use super::{WorkerFailure, fold};
 use crate::journal::Journal;
-use stagger_schedule::{Next, Run};
-use stagger_storage::Storage;
-use stagger_protocol::bundle::Bundle;
-use stagger_protocol::messages::Work;
+
+pub(super) use self::stage::{StagePlan, Sums};
 
 /// Time between two looks at the user's wishes.
 const TICK: Duration = Duration::from_millis(200);

@@ -3,12 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::invoker::Invoker;
-use super::runtime::Runtime;
 use stagger_estimation::kernel::Kind;
 use stagger_model::signal::Signal;
-use stagger_storage::{Clock, Storage, SystemClock};
 use stagger_storage::open::OpenStorage;
+use stagger_storage::{Clock, Storage, SystemClock};
+
+use super::invoker::Invoker;
+use super::runtime::Runtime;
 
 /// The surroundings of a session: workers, clock, storage, the user.
 #[derive(Clone)]

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use stagger_model::error::FailureClass;
+use stagger_model::reduction::Node;
+use stagger_protocol::messages::{TaskFailure, TaskReport, Work};
+
 use super::attempts::Attempt;
 use super::policy::{Failed, Remedy};
 use super::run::{Run, Stop};
 use super::stage::{Effect, Handled, Status};
-use stagger_model::error::FailureClass;
-use stagger_model::reduction::Node;
-use stagger_protocol::messages::{TaskFailure, TaskReport, Work};
 
 impl Run {
     /// Notes that a worker has taken the task of an attempt from a queue.

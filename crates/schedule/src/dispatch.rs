@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use stagger_protocol::messages::Work;
+
 use super::attempts::Attempt;
 use super::run::{Run, Stop};
-use stagger_protocol::messages::Work;
 
 /// An attempt to be started.
 #[derive(Clone, Debug, PartialEq)]

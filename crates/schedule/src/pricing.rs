@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use stagger_model::cost::{Cost, Rates};
+
 use super::function::Function;
 use super::policy::Policy;
 use super::stage::Stage;
-use stagger_model::cost::{Cost, Rates};
 
 /// Requests that a task is thought to make before any has told.
 const TASK_GETS: f64 = 100.0;

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use stagger_model::cost::{Cost, Rates};
+use stagger_protocol::messages::{TaskFailure, Work};
+
 use super::attempts::Attempts;
 use super::concurrency::Concurrency;
 use super::function::Function;
 use super::policy::Policy;
 use super::pricing::{Budget, Pricing};
 use super::stage::Stage;
-use stagger_model::cost::{Cost, Rates};
-use stagger_protocol::messages::{TaskFailure, Work};
 
 /// Why a run ends before its time.
 #[derive(Clone, Debug, PartialEq)]

@@ -7,7 +7,7 @@ use stagger_model::error::FailureClass;
 use stagger_model::reduction::Node;
 use stagger_protocol::messages::{TaskFailure, TaskReport, Work};
 
-use super::{Effect, Function, Handled, Next, NewAttempt, Policy, Run, Stop};
+use super::{Effect, Function, Handled, NewAttempt, Next, Policy, Run, Stop};
 
 const RATES: Rates = Rates { gb_second: 1.0, invocation: 0.0, get: 0.0, put: 0.0 };
 

@@ -18,7 +18,7 @@ use stagger_model::cost::{Cost, Rates};
 use stagger_model::events::{Phases, RunEvent, RunState, Summary, TaskDone};
 use stagger_model::reduction::Node;
 use stagger_protocol::messages::{TaskReport, Work};
-use stagger_schedule::{Effect, Function, Next, NewAttempt, Policy, Run};
+use stagger_schedule::{Effect, Function, NewAttempt, Next, Policy, Run};
 use stagger_storage::{Condition, Storage};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

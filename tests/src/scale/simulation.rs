@@ -9,7 +9,7 @@ use stagger_model::cost::{Cost, Rates};
 use stagger_model::error::FailureClass;
 use stagger_model::reduction::Node;
 use stagger_protocol::messages::{TaskFailure, TaskReport, Work};
-use stagger_schedule::{Effect, Function, Next, NewAttempt, Policy, Run};
+use stagger_schedule::{Effect, Function, NewAttempt, Next, Policy, Run};
 use stagger_storage::{Policy as StorePolicy, StoreError, StoreErrorKind};
 
 use super::model::{Bucket, Chance, Environment, Environments, Server};

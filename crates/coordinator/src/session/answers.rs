@@ -1,15 +1,16 @@
 //! The answers of workers: each is billed, handed to the state machine and noted.
 
-use super::in_flight::Answered;
-use super::{Fold, Session};
-use crate::invoker::{Billed, Invoked};
 use stagger_model::error::{FailureClass, Result};
 use stagger_model::events::{RunEvent, TaskDone};
 use stagger_model::reduction::Node;
-use stagger_schedule::{Effect, Handled};
-use stagger_storage::StoreErrorKind;
 use stagger_protocol::bundle::Bundle;
 use stagger_protocol::messages::{Answer, TaskFailure, TaskReport};
+use stagger_schedule::{Effect, Handled};
+use stagger_storage::StoreErrorKind;
+
+use super::in_flight::Answered;
+use super::{Fold, Session};
+use crate::invoker::{Billed, Invoked};
 
 impl Session<'_> {
     /// Takes the answer to an attempt.

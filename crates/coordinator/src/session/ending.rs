@@ -1,11 +1,12 @@
 //! The end of a run before its time: the reason, in words, and whether the run can go on.
 
-use super::Session;
-use crate::WorkerFailure;
 use stagger_model::cost::Cost;
 use stagger_model::error::{EngineError, Result};
 use stagger_model::events::{RunEvent, RunState};
 use stagger_schedule::Stop;
+
+use super::Session;
+use crate::WorkerFailure;
 
 /// The end of a run before its time.
 struct Ending {

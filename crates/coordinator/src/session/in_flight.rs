@@ -6,12 +6,12 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
+use stagger_model::events::RunEvent;
+use stagger_protocol::messages::{Invocation, PROTOCOL, VERSION};
+use stagger_schedule::NewAttempt;
 
 use super::Session;
 use crate::invoker::{Invoked, Taken};
-use stagger_model::events::RunEvent;
-use stagger_schedule::NewAttempt;
-use stagger_protocol::messages::{Invocation, PROTOCOL, VERSION};
 
 /// An answer, and the attempt that it is to.
 pub(super) struct Answered {

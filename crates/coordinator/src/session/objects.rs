@@ -4,15 +4,14 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use futures::stream::{self, StreamExt};
-
 use stagger_model::error::Result;
 use stagger_model::events::ObjectRef;
-use stagger_protocol::keys;
 use stagger_model::reduction::Node;
-use stagger_storage::{Condition, Storage, StoreErrorKind};
-use stagger_protocol::messages::Work;
 use stagger_protocol::bundle::Bundle;
+use stagger_protocol::keys;
+use stagger_protocol::messages::Work;
 use stagger_protocol::objects::checksum;
+use stagger_storage::{Condition, Storage, StoreErrorKind};
 
 /// Results read at a time.
 const READS: usize = 32;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use stagger_model::error::Result;
 use stagger_model::events::{Observer, RunEvent, Summary};
-use crate::journal::Journal;
 use stagger_storage::Clock;
+
+use crate::journal::Journal;
 
 /// Tells events to a listener and writes them to the journal.
 pub(super) struct Recorder<'a> {

@@ -1,8 +1,9 @@
 //! The wishes of the user, from this process or from storage, and the times when the journal is due.
 
-use super::Session;
 use stagger_model::error::Result;
 use stagger_model::events::{RunEvent, RunState};
+
+use super::Session;
 use crate::journal::{HEARTBEAT, cancel_requested};
 
 /// The state of the wishes as the run has followed them.

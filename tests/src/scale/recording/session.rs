@@ -13,7 +13,7 @@ use stagger_model::events::{FunctionFacts, ObjectRef, RunEvent, RunState, Summar
 use stagger_model::reduction::Node;
 use stagger_protocol::keys;
 use stagger_protocol::messages::{Answer, VERSION, Work};
-use stagger_schedule::{Function, Next, NewAttempt, Policy, Run};
+use stagger_schedule::{Function, NewAttempt, Next, Policy, Run};
 use stagger_test_support::panels::Random;
 
 use super::cloud::{Asked, Cloud, Played};
