@@ -1,11 +1,10 @@
-//! The passes that a run will make over the shards, in order: those of `run/steps.rs`, with the rounds of the logits
-//! and the slices of the clusters of a scenario.
+//! The passes that a run will make over the shards, in order: the estimation's own sequence, with the rounds of the logits
+//! and the clusters of a scenario.
 
 use std::borrow::Cow;
 
-use stagger_estimation::estimate::fit::wants_standardization;
-use stagger_estimation::estimate::steps::{CLUSTER_BYTES, SAMPLE, SCALE_SHARDS, column_passes};
-use stagger_estimation::passes::{ClusterSlice, StageInput};
+use stagger_estimation::estimate::sequence::{ExpectedPass, Unknowns, expected_passes, influence_passes};
+use stagger_estimation::passes::StageInput;
 use stagger_estimation::plan::Plan;
 use stagger_panel::panel::Needs;
 
@@ -55,6 +54,13 @@ pub struct Pass {
     pub size: Size,
 }
 
+impl Scenario {
+    fn unknowns(&self) -> Unknowns {
+        let Self { rounds, sample_rounds, clusters, .. } = *self;
+        Unknowns { rounds, sample_rounds, clusters }
+    }
+}
+
 impl Pass {
     fn join(&mut self, other: Self) {
         self.needs = self.needs.or(other.needs);
@@ -68,50 +74,20 @@ impl Pass {
 
 /// Returns the passes of a specification.
 pub fn passes(plan: &Plan, shards: usize, max_cells: Option<usize>, scenario: &Scenario) -> Vec<Pass> {
-    let mut out = Vec::new();
-    let full = |input: &StageInput| {
-        let needs = input.needs();
-        Pass {
-            stage: input.stage().into(),
-            shards,
-            sample: false,
-            needs,
-            work: work::of(plan, input),
-            size: size::of(plan, input),
-        }
-    };
-    let sampled = |stage: &'static str, input: &StageInput, count: usize| {
-        let count = count.next_power_of_two().min(shards);
-        let all = full(input);
+    let of = |expected: ExpectedPass| {
+        let ExpectedPass { stage, input, sample } = expected;
+        let count = sample.map_or(shards, |count| count.next_power_of_two().min(shards));
+        let work = work::of(plan, &input);
         Pass {
             stage: stage.into(),
             shards: count,
-            sample: true,
-            work: all.work * count as f64 / shards.max(1) as f64,
-            ..all
+            sample: sample.is_some(),
+            needs: input.needs(),
+            work: if sample.is_some() { work * count as f64 / shards.max(1) as f64 } else { work },
+            size: size::of(plan, &input),
         }
     };
-    if wants_standardization(plan) {
-        out.push(sampled("scale", &StageInput::Gram, SCALE_SHARDS.min(shards)));
-    }
-    out.push(full(&StageInput::Gram));
-    let betas = || vec![None; plan.comparisons.logits.len()];
-    if !plan.comparisons.logits.is_empty() {
-        let propensity = StageInput::Propensity { betas: betas() };
-        for _ in 0..if shards / SAMPLE > 0 { scenario.sample_rounds } else { 0 } {
-            out.push(sampled("sample", &propensity, shards / SAMPLE));
-        }
-        out.extend((0..scenario.rounds).map(|_| full(&propensity)));
-        out.push(full(&StageInput::Moments { betas: betas() }));
-        if plan.diagnostics {
-            out.push(full(&StageInput::Overlap { betas: betas() }));
-        }
-    }
-    if !plan.combined().is_empty() {
-        out.push(full(&StageInput::Omega { corrections: Vec::new(), betas: betas() }));
-    }
-    out.extend(influence(plan, max_cells, scenario).iter().map(full));
-    out
+    expected_passes(plan, shards, max_cells, &scenario.unknowns()).into_iter().map(of).collect()
 }
 
 /// Returns the `Influence` pass of a specification that takes most memory: that over the first two sets of at most
@@ -120,32 +96,14 @@ pub fn widest(plan: &Plan, shards: usize, max_cells: Option<usize>, scenario: &S
     let fixed = 1 + plan.groups.len();
     let most = max_cells.map_or(usize::MAX, |cells| fixed.saturating_add(2 * cells));
     let columns: Vec<usize> = (0..plan.extended_columns().min(most)).collect();
-    let input = influence(plan, None, scenario).into_iter().next()?;
+    let input = influence_passes(plan, None, scenario.clusters).into_iter().next()?;
     let StageInput::Influence { corrections, betas, draws, clusters, .. } = input else { return None };
     let input = StageInput::Influence { corrections, betas, columns, draws, clusters };
     let (needs, size) = (input.needs(), size::of(plan, &input));
     Some(Pass { stage: input.stage().into(), shards, sample: false, needs, work: 0.0, size })
 }
 
-/// Returns the `Influence` passes: sets of columns, each in slices of the clusters.
-fn influence(plan: &Plan, max_cells: Option<usize>, scenario: &Scenario) -> Vec<StageInput> {
-    let clustered = plan.cluster_variables > 0;
-    let held = scenario.clusters.saturating_mul(plan.extended_columns() as u64 * 8 * 3);
-    let slices = if clustered { held.div_ceil(CLUSTER_BYTES).max(1) } else { 1 };
-    let draws = if clustered { 0 } else { plan.draws };
-    let of = |(columns, own): (Vec<usize>, bool)| {
-        (0..slices).map(move |index| StageInput::Influence {
-            corrections: Vec::new(),
-            betas: Vec::new(),
-            columns: columns.clone(),
-            draws: if own { draws } else { 0 },
-            clusters: clustered.then_some(ClusterSlice { index, count: slices }),
-        })
-    };
-    column_passes(plan, max_cells).into_iter().flat_map(of).collect()
-}
-
-/// Joins the passes of several specifications, which make every pass together, as `run/stages.rs` has it; samples are
+/// Joins the passes of several specifications, which make every pass together, as a run does; samples are
 /// each one's own.
 pub fn shared(all: Vec<Vec<Pass>>) -> Vec<Pass> {
     let mut queues: Vec<std::collections::VecDeque<Pass>> = all.into_iter().map(Into::into).collect();

@@ -7,9 +7,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use stagger_estimation::kernel::{Kind, Named, ShardName};
 use stagger_estimation::partial::Partial;
-use stagger_estimation::passes::StageInput;
+use stagger_estimation::passes::{StageInput, TaskSums};
 use stagger_estimation::plan::Plan;
-use stagger_estimator::subset_sums::BitMemory;
 use stagger_model::error::EngineError;
 use stagger_model::reduction::{Node, Part, SubtreeStack};
 use stagger_panel::panel::Needs;
@@ -44,10 +43,7 @@ pub(super) fn run(
     let shares = stage.shares.iter().map(|share| planned(panel, share, part)).collect::<Outcome<Vec<_>>>()?;
     let needs = shares.iter().map(|(_, _, input)| input.needs()).fold(Needs::default(), Needs::or);
     let kernel = attempt.kernel()?;
-    let mut passes = shares
-        .iter()
-        .map(|(_, plan, input)| kernel.pass(plan, input))
-        .collect::<Result<Vec<_>, EngineError>>()?;
+    let mut sums = TaskSums::begin(kernel.as_ref(), shares.iter().map(|(_, plan, input)| (plan, input)))?;
     let each = panel.shards.shard_memory();
     let load = |index: usize| -> Loaded {
         let begin = Instant::now();
@@ -58,7 +54,7 @@ pub(super) fn run(
             .map_err(|e| TaskFailure::from(e).at(place()))?;
         Ok((index, shards, kept, begin.elapsed().as_secs_f64()))
     };
-    let mut sum = |attempt: &mut Attempt<'_>, loaded: Loaded| -> Outcome<()> {
+    let mut sum = |loaded: Loaded| -> Outcome<()> {
         let (index, shards, kept, seconds) = loaded?;
         let at = |failure: TaskFailure| failure.at(keys::shard(index * stage.stride));
         attempt.phases.read += seconds;
@@ -67,44 +63,50 @@ pub(super) fn run(
         // The next shard is under way; decoding holds it twice.
         attempt.guard.check(2 * each).map_err(at)?;
         let begin = Instant::now();
-        let mut memory = (shares.len() > 1).then(BitMemory::default);
-        for ((spec, _, _), pass) in shares.iter().zip(&mut passes) {
+        for (place, (spec, _, _)) in shares.iter().enumerate() {
             let name =
                 ShardName { panel: stage.panel.checksum.clone(), spec: *spec, index: index * stage.stride };
-            pass.add(index, Named { shard: &shards[*spec], name: Some(&name) }, &mut memory)?;
+            sums.add(index, place, Named { shard: &shards[*spec], name: Some(&name) })?;
         }
         attempt.rows += shards.first().map_or(0, |shard| shard.units() as u64);
         attempt.phases.compute += begin.elapsed().as_secs_f64();
         attempt.guard.check(0).map_err(at)
     };
-    if panel.shards.storage().is_remote() && node.shards().len() > 1 {
-        // While one shard is computed, the next one is fetched.
-        std::thread::scope(|scope| {
-            let (sender, receiver) = sync_channel(0);
-            scope.spawn(move || {
-                for index in node.shards() {
-                    let loaded = load(index);
-                    let failed = loaded.is_err();
-                    // Nobody listens any more after a failure.
-                    if sender.send(loaded).is_err() || failed {
-                        break;
-                    }
-                }
-            });
-            receiver.into_iter().try_for_each(|loaded| sum(attempt, loaded))
-        })?;
-    } else {
-        node.shards().try_for_each(|index| sum(attempt, load(index)))?;
-    }
+    let ahead = panel.shards.storage().is_remote() && node.shards().len() > 1;
+    for_each_shard(node, ahead, load, &mut sum)?;
     let begin = Instant::now();
     let lost = || EngineError::failed("a task over no shards");
-    let mut partials = Vec::with_capacity(passes.len());
-    for pass in passes {
-        let (_, partial) = pass.finish()?.pop().ok_or_else(lost)?;
-        partials.push(partial);
-    }
+    let roots = sums.finish()?.into_iter().map(|mut nodes| Ok(nodes.pop().ok_or_else(lost)?.1));
+    let partials = roots.collect::<Result<Vec<Partial>, EngineError>>()?;
     attempt.phases.compute += begin.elapsed().as_secs_f64();
     Ok(Bundle { kinds: Kinds::of(kernel.kind()), partials }.encode())
+}
+
+/// Loads the shards of a subtree one after the other and passes each to `sum`; while one is computed the next one is
+/// fetched, if `ahead` says so.
+fn for_each_shard(
+    node: Node,
+    ahead: bool,
+    load: impl Fn(usize) -> Loaded + Send,
+    mut sum: impl FnMut(Loaded) -> Outcome<()>,
+) -> Outcome<()> {
+    if !ahead {
+        return node.shards().try_for_each(|index| sum(load(index)));
+    }
+    std::thread::scope(|scope| {
+        let (sender, receiver) = sync_channel(0);
+        scope.spawn(move || {
+            for index in node.shards() {
+                let loaded = load(index);
+                let failed = loaded.is_err();
+                // Nobody listens any more after a failure.
+                if sender.send(loaded).is_err() || failed {
+                    break;
+                }
+            }
+        });
+        receiver.into_iter().try_for_each(sum)
+    })
 }
 
 /// Returns a share's specification, its plan with the constants that the run has determined by now, and its input

@@ -6,6 +6,7 @@ pub mod fit;
 pub mod reasons;
 pub mod result;
 pub mod saved;
+pub mod sequence;
 pub mod shared_sums;
 pub mod steps;
 pub mod sums;

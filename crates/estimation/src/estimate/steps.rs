@@ -13,6 +13,7 @@ use stagger_model::result::Diagnostics;
 
 use super::diagnostics::Sources;
 use super::fit::{Estimates, Fitted, GramFits, Solver, standardize, wants_standardization};
+use super::sequence::cluster_slices;
 use super::sums::ExtendedSums;
 use crate::outline::solved;
 use crate::partial::{InfluenceSums, Partial};
@@ -393,8 +394,6 @@ impl InfluencePasses {
         // Two-way draws are Gaussian, computed from the covariance.
         let unit_draws = if ways == 0 { plan.draws } else { 0 };
         let cluster_draws = if ways == 1 { plan.draws } else { 0 };
-        // Clusters are in memory three times: in the root, in the current sum and in each thread's shard.
-        let held = scale.clusters.saturating_mul(width as u64 * 8 * 3);
         let passes = column_passes(plan, scale.max_cells);
         // The sums of a single pass over all columns replace these zeros.
         let zero = |draws| match passes.len() {
@@ -405,7 +404,7 @@ impl InfluencePasses {
             Sums { units: zero(unit_draws), ways: vec![zero(cluster_draws); ways], clusters: vec![0; ways] };
         Self {
             passes,
-            slices: if ways == 0 { 1 } else { held.div_ceil(CLUSTER_BYTES).max(1) },
+            slices: cluster_slices(plan, scale.clusters),
             unit_draws,
             cluster_draws,
             bits: Bits::new(plan.seed, Domain::Cluster, plan.multiplier),

@@ -15,7 +15,9 @@ use stagger_model::spec_check::CheckedSpec;
 use stagger_panel::panel::Panel;
 
 use crate::estimate::saved::cluster_bound;
+use crate::estimate::sequence::run_passes;
 
+use crate::local::threads::Threads;
 use crate::outline::outline;
 use crate::plan::Plan;
 
@@ -141,8 +143,10 @@ pub fn run_group(
             Ok(Estimation::new(plan, scale))
         })
         .collect::<Result<_>>()?;
-    let invoker = crate::local::threads::Threads { threads, tasks: options.n_partitions };
-    let driven = invoker.drive(&mut estimations, &panels, &mut progress)?;
+    let shards = panels.first().map_or(0, Panel::shard_count);
+    let mut runner =
+        Threads { threads, tasks: options.n_partitions, panels: &panels, progress: &mut progress };
+    let driven = run_passes(&mut runner, &mut estimations, &panels, shards)?;
     let separate_passes = estimations.iter().map(|e| LOADING_PASSES + e.passes()).sum();
     let mut saved = Vec::new();
     for ((estimation, panel), wanted) in estimations.into_iter().zip(&panels).zip(wanted) {

@@ -5,170 +5,120 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-use stagger_estimator::subset_sums::BitMemory;
 use stagger_model::error::{EngineError, Result};
+use stagger_model::events::RunEvent;
 use stagger_model::parallel;
 use stagger_model::progress::{Progress, Watch};
-use stagger_model::reduction::Reduction;
+use stagger_model::reduction::{Node, Reduction};
 use stagger_panel::panel::{Needs, Panel, Shards};
 use stagger_panel::shard::Shard;
 
+use crate::estimate::sequence::{NextPass, PassRunner};
 use crate::estimate::steps::Estimation;
-use crate::local::twins;
+use crate::kernel::{CpuKernel, Named};
 use crate::partial::Partial;
-use crate::passes::{StageInput, Task, run_task};
+use crate::passes::{StageInput, TaskSums};
+use crate::plan::Plan;
 
 /// Runner of passes on the threads of this process.
-pub struct Threads {
+pub struct Threads<'a, 'b> {
     /// Number of threads.
     pub threads: usize,
     /// Number of tasks in a stage, if the user sets it.
     pub tasks: Option<usize>,
+    /// The panel of each estimation.
+    pub panels: &'a [Panel],
+    /// The progress that stages are told to.
+    pub progress: &'a mut Progress<'b>,
 }
 
 /// Part of one estimation in a pass.
 struct Share<'a> {
-    estimation: &'a Estimation,
+    plan: &'a Plan,
     input: &'a StageInput,
     panel: &'a Panel,
 }
 
-impl Threads {
-    /// Makes passes until no estimation needs one; returns the number of passes over all shards.
-    pub fn drive(
-        &self,
-        estimations: &mut [Estimation],
-        panels: &[Panel],
-        progress: &mut Progress<'_>,
-    ) -> Result<usize> {
-        let mut passes = 0;
-        loop {
-            for (estimation, panel) in estimations.iter_mut().zip(panels) {
-                self.samples(estimation, panel)?;
-            }
-            let wanted: Vec<usize> =
-                (0..estimations.len()).filter(|&i| estimations[i].request().is_some()).collect();
-            if wanted.is_empty() {
-                return Ok(passes);
-            }
-            let partials = self.pass(estimations, panels, &wanted, progress)?;
-            for (index, partial) in wanted.into_iter().zip(partials) {
-                estimations[index].accept(partial)?;
-                estimations[index].news(index).iter().for_each(progress.observer);
-            }
-            passes += 1;
-        }
-    }
+impl PassRunner for Threads<'_, '_> {
+    type Error = EngineError;
 
-    /// Makes the passes over samples that an estimation asks for; these are too small to be worth sharing.
-    fn samples(&self, estimation: &mut Estimation, panel: &Panel) -> Result<()> {
-        while let Some(request) = estimation.request() {
-            let Some(count) = request.sample else { return Ok(()) };
-            let count = count.next_power_of_two().min(panel.shard_count());
-            let stride = panel.shard_count() / count;
-            let share = Share { estimation, input: &request.input, panel };
-            let mut partials = self.reduce(&[share], &self.cut(count), stride, None)?;
-            let partial = partials.pop().ok_or_else(|| EngineError::failed("a sample was lost"))?;
-            estimation.accept(partial)?;
-        }
-        Ok(())
-    }
-
-    fn pass(
-        &self,
-        estimations: &[Estimation],
-        panels: &[Panel],
-        wanted: &[usize],
-        progress: &mut Progress<'_>,
-    ) -> Result<Vec<Partial>> {
-        let (distinct, twins) = twins(estimations, panels, wanted);
-        let shares: Vec<Share<'_>> = distinct
-            .iter()
-            .filter_map(|&i| {
-                let estimation = &estimations[i];
-                let input = &estimation.request()?.input;
-                Some(Share { estimation, input, panel: &panels[i] })
-            })
-            .collect();
-        let Some(first) = shares.first() else { return Ok(Vec::new()) };
-        let tasks = self.cut(first.panel.shard_count());
-        let mut names: Vec<&str> = shares.iter().map(|s| s.input.stage()).collect();
-        names.dedup();
-        let name = names.join(" + ");
-        let partials =
-            progress.stage(&name, tasks.len(), |watch| self.reduce(&shares, &tasks, 1, Some(watch)))?;
-        Ok(handed_out(partials, &twins))
-    }
-
-    fn cut(&self, shards: usize) -> Vec<Range<usize>> {
-        let tasks = self.tasks.unwrap_or(shards).clamp(1, shards);
-        (0..tasks).map(|t| shards * t / tasks..shards * (t + 1) / tasks).collect()
-    }
-
-    /// Runs the tasks of all shares over every `stride`-th shard, and reduces the partials of each share along its
-    /// tree.
-    fn reduce(
-        &self,
-        shares: &[Share<'_>],
-        tasks: &[Range<usize>],
-        stride: usize,
-        watch: Option<&Watch<'_>>,
-    ) -> Result<Vec<Partial>> {
-        let shards = tasks.last().map_or(0, |range| range.end);
-        let root = shards.next_power_of_two().trailing_zeros();
-        let reductions: Vec<Reduction<Partial>> = shares.iter().map(|_| Reduction::default()).collect();
-        let needs = shares.iter().map(|share| share.input.needs()).fold(Needs::default(), Needs::or);
-        let run = |range: &Range<usize>| -> Result<((), u64)> {
-            // Several specifications read a shard one after the other while it is in the cache.
-            let ranges = if shares.len() == 1 {
-                vec![range.clone()]
-            } else {
-                range.clone().map(|shard| shard..shard + 1).collect()
-            };
-            let mut rows = 0;
-            for range in ranges {
-                let mut memory = (shares.len() > 1).then(BitMemory::default);
-                let mut loaded = Loaded::default();
-                for (share, reduction) in shares.iter().zip(&reductions) {
-                    let task = Task { input: share.input, shards: range.clone() };
-                    let shard = |index: usize| {
-                        let shard = loaded.shard(share.panel, index * stride, needs)?;
-                        rows += shard.units() as u64;
-                        Ok(shard)
-                    };
-                    for (node, partial) in run_task(share.estimation.plan(), &task, shard, &mut memory)? {
-                        reduction.add(node, partial, root);
-                    }
-                }
-            }
-            Ok(((), rows))
+    fn run(&mut self, pass: &NextPass, estimations: &[Estimation]) -> Result<Vec<Partial>> {
+        let share = |&i: &usize| {
+            let input = &estimations[i].request()?.input;
+            Some(Share { plan: estimations[i].plan(), input, panel: &self.panels[i] })
         };
-        parallel::for_each(
-            self.threads,
-            tasks.len(),
-            || (),
-            |(), index| match watch {
-                Some(watch) => watch.task(index, named(&tasks[index]), || run(&tasks[index])),
-                None => run(&tasks[index]).map(|_| ()),
-            },
-        )?;
-        let roots = reductions.into_iter().zip(shares).map(|(reduction, share)| {
-            let lost = || EngineError::failed(format!("stage {} lost a partial", share.input.stage()));
-            reduction.into_root().ok_or_else(lost)
-        });
-        roots.collect()
+        let shares: Vec<Share<'_>> = pass.distinct.iter().filter_map(share).collect();
+        let tasks = cut(pass.shards, self.tasks);
+        // A sample is too small to be a stage of its own.
+        if pass.sample {
+            return reduce(&shares, &tasks, (self.threads, pass.stride), None);
+        }
+        let stage = pass.stage(estimations);
+        self.progress
+            .stage(&stage, tasks.len(), |watch| reduce(&shares, &tasks, (self.threads, 1), Some(watch)))
+    }
+
+    fn passed(&mut self, _: &[Estimation], events: Vec<RunEvent>) -> Result<()> {
+        events.iter().for_each(self.progress.observer);
+        Ok(())
     }
 }
 
-/// Hands the partials to the estimations; copies one only where several share it.
-fn handed_out(partials: Vec<Partial>, twins: &[usize]) -> Vec<Partial> {
-    let mut left: Vec<Option<Partial>> = partials.into_iter().map(Some).collect();
-    let mut out = Vec::with_capacity(twins.len());
-    for (at, &twin) in twins.iter().enumerate() {
-        let again = twins[at + 1..].contains(&twin);
-        out.extend(if again { left[twin].clone() } else { left[twin].take() });
+/// Cuts the shards of a pass into tasks; one task per shard if the user does not say otherwise.
+fn cut(shards: usize, tasks: Option<usize>) -> Vec<Range<usize>> {
+    let tasks = tasks.unwrap_or(shards).clamp(1, shards);
+    (0..tasks).map(|t| shards * t / tasks..shards * (t + 1) / tasks).collect()
+}
+
+/// Computes the tasks of all shares over every `stride`-th shard, and reduces the partials of each share along its tree.
+fn reduce(
+    shares: &[Share<'_>],
+    tasks: &[Range<usize>],
+    (threads, stride): (usize, usize),
+    watch: Option<&Watch<'_>>,
+) -> Result<Vec<Partial>> {
+    let shards = tasks.last().map_or(0, |range| range.end);
+    let root = shards.next_power_of_two().trailing_zeros();
+    let reductions: Vec<Reduction<Partial>> = shares.iter().map(|_| Reduction::default()).collect();
+    let run = |range: &Range<usize>| -> Result<((), u64)> {
+        let (sums, rows) = compute(shares, range.clone(), stride)?;
+        for (reduction, nodes) in reductions.iter().zip(sums) {
+            nodes.into_iter().for_each(|(node, partial)| reduction.add(node, partial, root));
+        }
+        Ok(((), rows))
+    };
+    parallel::for_each(
+        threads,
+        tasks.len(),
+        || (),
+        |(), index| match watch {
+            Some(watch) => watch.task(index, named(&tasks[index]), || run(&tasks[index])),
+            None => run(&tasks[index]).map(|_| ()),
+        },
+    )?;
+    let roots = reductions.into_iter().zip(shares).map(|(reduction, share)| {
+        let lost = || EngineError::failed(format!("stage {} lost a partial", share.input.stage()));
+        reduction.into_root().ok_or_else(lost)
+    });
+    roots.collect()
+}
+
+/// The subtrees of each share, and the number of rows that were read.
+type Computed = (Vec<Vec<(Node, Partial)>>, u64);
+
+/// Computes one task. Several specifications read a shard one after the other while it is in the cache.
+fn compute(shares: &[Share<'_>], range: Range<usize>, stride: usize) -> Result<Computed> {
+    let needs = shares.iter().map(|share| share.input.needs()).fold(Needs::default(), Needs::or);
+    let mut sums = TaskSums::begin(&CpuKernel, shares.iter().map(|share| (share.plan, share.input)))?;
+    let (mut rows, mut loaded) = (0, Loaded::default());
+    for index in range {
+        for (place, share) in shares.iter().enumerate() {
+            let shard = loaded.shard(share.panel, index * stride, needs)?;
+            rows += shard.units() as u64;
+            sums.add(index, place, Named { shard: &shard, name: None })?;
+        }
     }
-    out
+    Ok((sums.finish()?, rows))
 }
 
 /// Returns the name of a task in events, the same as on workers.

@@ -1,18 +1,14 @@
-//! Tasks: `run_task` computes the partials of a stage over some shards, on every kind of worker.
+//! Passes over shards: the input of a stage, and the partial of a shard. `task` computes a task, on every kind of worker.
 
 mod clusters;
 mod influence;
 mod nuisances;
 mod parts;
-
-use std::borrow::Cow;
-use std::ops::Range;
+mod task;
 
 use serde::{Deserialize, Serialize};
 use stagger_estimator::moments::Correction;
 use stagger_estimator::subset_sums::BitMemory;
-use stagger_model::error::Result;
-use stagger_model::reduction::{Node, SubtreeStack};
 use stagger_panel::panel::Needs;
 use stagger_panel::shard::Shard;
 use stagger_panel::survey::Survey;
@@ -23,6 +19,7 @@ use crate::plan::Plan;
 pub use clusters::ClusterSlice;
 pub use influence::{Inputs as InfluenceInputs, SegmentPart, influence_parts, segment_columns};
 pub use nuisances::{LogitPart, logit_parts};
+pub use task::TaskSums;
 
 /// Input of a stage besides the plan: the solutions of the stages before it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -98,35 +95,6 @@ impl StageInput {
             StageInput::Influence { .. } => "influence",
         }
     }
-}
-
-/// A task: one stage over a range of shards.
-#[derive(Clone, Debug)]
-pub struct Task<'a> {
-    /// Stage, with its input.
-    pub input: &'a StageInput,
-    /// Indices of the shards.
-    pub shards: Range<usize>,
-}
-
-/// Computes the partials of a task's shards, merged to maximal aligned subtrees of the reduction tree. The result is a
-/// pure function of plan, input and shards: the same bytes whatever ran before, and however shards are grouped into
-/// tasks. `shard` returns a shard by index; `memory` keeps multiplier bits for the next specification that reads the
-/// same shards.
-///
-/// # Errors
-/// A shard that can't be read.
-pub fn run_task<'a>(
-    plan: &Plan,
-    task: &Task<'_>,
-    mut shard: impl FnMut(usize) -> Result<Cow<'a, Shard>>,
-    memory: &mut Option<BitMemory>,
-) -> Result<Vec<(Node, Partial)>> {
-    let mut stack = SubtreeStack::default();
-    for index in task.shards.clone() {
-        stack.push(index, shard_partial(plan, task.input, &*shard(index)?, memory));
-    }
-    Ok(stack.into_nodes())
 }
 
 /// Computes the partial of one shard with the processor's kernels.
