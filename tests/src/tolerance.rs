@@ -1,6 +1,6 @@
 //! How close to R is close enough, and why.
 //!
-//! R's own numbers are not exact, and the tolerances follow what limits each of them (`FORMULAS.md` §3.6):
+//! R's own numbers are not exact, and the tolerances follow what limits each of them (FORMULAS §3.6):
 //!
 //! - Without covariates, and for outcome regression, every step is a closed form: both sides are right to rounding,
 //!   and the reference files hold 15 significant digits. What is left is the conditioning of `X'WX`: [`CLOSED_FORM`].

@@ -12,7 +12,7 @@ use super::values::size;
 
 /// The queue that `infra/` made.
 const QUEUE: &str = "STAGGER_QUEUE";
-/// Seconds that a task waits for a container, if nobody says: an EC2 instance takes a few minutes to start (AWS.md §2.4).
+/// Seconds that a task waits for a container, if nobody says: an EC2 instance takes a few minutes to start (PLATFORM §2.4).
 const PATIENCE: f64 = 300.0;
 /// The longest that anybody may want to wait.
 const LONGEST: f64 = 86_400.0;

@@ -36,9 +36,9 @@ pub struct PoolFacts {
 /// The assumed speed of a GPU as a multiple of a whole vCPU's, from the limits of bandwidth and FP64 of an H100
 /// against those of a core; to be measured.
 pub const GPU_SPEED: f64 = 40.0;
-/// Seconds until an EC2 instance that Batch has to start takes a task: "a few minutes" (AWS.md §2.4).
+/// Seconds until an EC2 instance that Batch has to start takes a task: "a few minutes" (PLATFORM §2.4).
 pub const EC2_START: f64 = 240.0;
-/// Seconds until a container on Fargate takes a task (AWS.md §2.4).
+/// Seconds until a container on Fargate takes a task (PLATFORM §2.4).
 pub const FARGATE_START: f64 = 45.0;
 
 /// A pass that is cut into tasks.

@@ -85,22 +85,22 @@ pub(super) const KEY_COLUMN: u64 = 200;
 /// Bytes around the values of a column: the page's header.
 pub(super) const PAGE_HEADER: u64 = 24;
 
-/// Megabytes (2²⁰ bytes) of a function's memory that come with one vCPU (AWS.md §2.1).
+/// Megabytes (2²⁰ bytes) of a function's memory that come with one vCPU (PLATFORM §2.1).
 pub(super) const VCPU_MB: f64 = 1769.0;
-/// CPU seconds on a whole vCPU for one of the measured machine (AWS.md §3: doubled).
+/// CPU seconds on a whole vCPU for one of the measured machine (PLATFORM §3: doubled).
 pub(super) const VCPU_FACTOR: f64 = 2.0;
-/// Bytes a second between a function and S3: 78 MB/s are documented, 50 where others share it (AWS.md §2.1, §3). Low
+/// Bytes a second between a function and S3: 78 MB/s are documented, 50 where others share it (PLATFORM §2.1, §3). Low
 /// seconds first.
 pub(super) const NETWORK: [f64; 3] = [78e6, 60e6, 40e6];
-/// Seconds to the first byte of a request (AWS.md §1.2).
+/// Seconds to the first byte of a request (PLATFORM §1.2).
 pub(super) const LATENCY: [f64; 3] = [0.010, 0.015, 0.030];
 /// Seconds until a written object is stored: three zones have it before S3 answers. An assumption: twice a read's
 /// first byte.
 pub(super) const WRITE: [f64; 3] = [0.020, 0.030, 0.060];
-/// Seconds until a new function runs: 20 ms of start are billed (AWS.md §2.1); the rest, for the place it runs in, is
+/// Seconds until a new function runs: 20 ms of start are billed (PLATFORM §2.1); the rest, for the place it runs in, is
 /// an assumption.
 pub(super) const COLD: [f64; 3] = [0.1, 0.2, 0.6];
-/// Seconds of a cold start that are billed (AWS.md §2.1).
+/// Seconds of a cold start that are billed (PLATFORM §2.1).
 pub(super) const COLD_BILLED: f64 = 0.02;
 /// Seconds of an invocation around its handler: a signed request there, the answer back. An assumption, for a
 /// controller in Europe or America near the region to one across an ocean.
@@ -108,13 +108,13 @@ pub(super) const INVOKE: [f64; 3] = [0.015, 0.030, 0.150];
 /// Invocations a second that one controller starts. Measured with `scale --invocations`: the AWS SDK signs and sends
 /// 4,400 to 6,300 requests a second on the two slow cores of the measured machine, which serve them too (plain HTTP,
 /// 500 and 1,000 under way). Likely is half of that, for TLS and the handshakes of new connections, which were not
-/// measured. The 230 to 290 a second of AWS.md §1.2 are a Python program's, and the high end here.
+/// measured. The 230 to 290 a second of PLATFORM §1.1 are a Python program's, and the high end here.
 pub(super) const INVOCATIONS: [f64; 3] = [4000.0, 2000.0, 250.0];
-/// Environments that a function has at once (AWS.md §2.1).
+/// Environments that a function has at once (PLATFORM §2.1).
 pub(super) const AT_ONCE: f64 = 1000.0;
-/// Environments that follow each second: 1,000 every ten seconds (AWS.md §2.1).
+/// Environments that follow each second: 1,000 every ten seconds (PLATFORM §2.1).
 pub(super) const RAMP: f64 = 100.0;
-/// Reads and writes a second of one partition of a bucket (AWS.md §2.3). S3 splits a partition only after it was busy
+/// Reads and writes a second of one partition of a bucket (PLATFORM §2.3). S3 splits a partition only after it was busy
 /// for half an hour, so a run meets one; keys lie under 256 prefixes, so a bucket that S3 has split serves them all:
 /// the low end.
 pub(super) const PARTITION: [f64; 2] = [5500.0, 3500.0];
@@ -135,7 +135,7 @@ pub(super) const STRAGGLER_DELAY: f64 = 1.5;
 pub(super) const CONTROLLER_WRITES: f64 = 3.0;
 /// Seconds that the controller solves between two stages. An assumption: a few small systems per cell.
 pub(super) const SOLVE: f64 = 0.005;
-/// Bytes of a function that does nothing yet: 16 MB (AWS.md §2.1), a client of S3 and its buffers. An assumption.
+/// Bytes of a function that does nothing yet: 16 MB (PLATFORM §2.1), a client of S3 and its buffers. An assumption.
 pub(super) const FUNCTION: u64 = 64 * MIB;
 /// Attempts per task: backup tasks and retries run some tasks twice. An assumption.
 pub(super) const AGAIN: [f64; 3] = [1.0, 1.02, 1.15];

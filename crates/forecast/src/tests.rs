@@ -115,7 +115,7 @@ fn a_billion_rows_cost_cents_on_lambda() {
     let mut manifest = billion();
     manifest.shards.truncate(stagger_panel::load::shards_of(manifest.units));
     let planned = lambda(&Known::made_up(manifest, None), |_| {}).unwrap();
-    // AWS.md §3: at most $0.10 and 10 s from a prepared store, for six scans with 1,000 draws.
+    // PLATFORM §3: at most $0.10 and 10 s from a prepared store, for six scans with 1,000 draws.
     let (seconds, dollars) = (planned.total.seconds, planned.total.dollars);
     assert!(dollars.likely < 0.1 && dollars.likely > 0.005, "{dollars:?}");
     assert!(seconds.likely < 60.0, "{seconds:?}");

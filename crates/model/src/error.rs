@@ -132,7 +132,7 @@ pub fn closest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Ve
     scored.into_iter().take(3).map(|(_, name)| name.to_owned()).collect()
 }
 
-/// The class of a failed task, which decides about retries (AWS.md §5). It is set where the task failed.
+/// The class of a failed task, which decides about retries (PLATFORM §5). It is set where the task failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureClass {

@@ -103,7 +103,7 @@ pub enum RunEvent {
         /// The wall time in seconds.
         seconds: f64,
     },
-    /// An iteration of the propensity scores is complete (FORMULAS §2.3).
+    /// An iteration of the propensity scores is complete (FORMULAS §3.1).
     Logits {
         /// The specification, from 0.
         spec: usize,

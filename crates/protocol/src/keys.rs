@@ -1,5 +1,5 @@
 //! The keys of all objects of a run, which are built here and nowhere else. Where there are many objects they lie
-//! under two hexadecimal digits of a hash, so that requests spread over S3's partitions of a bucket (AWS.md §2.3).
+//! under two hexadecimal digits of a hash, so that requests spread over S3's partitions of a bucket (PLATFORM §2.3).
 
 use stagger_model::reduction::{Node, Part};
 use xxhash_rust::xxh3::xxh3_64;

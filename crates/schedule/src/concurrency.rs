@@ -18,7 +18,7 @@ pub struct Concurrency {
 }
 
 impl Concurrency {
-    /// Returns a limit that starts at the most: functions of an account start a thousand at once (AWS.md §2.1).
+    /// Returns a limit that starts at the most: functions of an account start a thousand at once (PLATFORM §2.1).
     pub fn new(most: usize) -> Self {
         let most = most.max(1) as f64;
         Self { most, limit: most, halved: None }

@@ -86,7 +86,7 @@ pub struct Failed {
 }
 
 impl Policy {
-    /// Returns the remedy for a failed attempt (AWS.md §5: classes 1 to 5, 9, 10).
+    /// Returns the remedy for a failed attempt (PLATFORM §5: classes 1 to 5, 9, 10).
     pub fn remedy(&self, failed: Failed) -> Remedy {
         match failed.class {
             FailureClass::Data | FailureClass::Permanent => Remedy::GiveUp,

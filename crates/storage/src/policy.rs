@@ -36,7 +36,7 @@ pub struct Policy {
     pub duplicate: Option<Duplicate>,
 }
 
-/// The model of the time after which a read is sent a second time (Starling's model, AWS §1.2).
+/// The model of the time after which a read is sent a second time (Starling's model, PLATFORM §1.2).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Duplicate {
     /// The time to the first byte.

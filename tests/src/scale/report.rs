@@ -60,19 +60,23 @@ fn assumptions() -> String {
     let mb = |bytes: f64| format!("{:.0} MB/s", bytes / 1e6);
     [
         "| | low | likely | high | source |\n|---|---|---|---|---|\n".to_owned(),
-        line("line between a function and S3", &|r| mb(r.network), "AWS.md §2.1 (625 Mbit/s documented), §3"),
-        line("first byte of a read", &|r| ms(r.latency), "AWS.md §1.2 (Starling)"),
+        line(
+            "line between a function and S3",
+            &|r| mb(r.network),
+            "PLATFORM §2.1 (625 Mbit/s documented), §3",
+        ),
+        line("first byte of a read", &|r| ms(r.latency), "PLATFORM §1.2 (Starling)"),
         line("answer to a write", &|r| ms(r.write), "assumption: twice a read"),
         line(
             "S3, reads a second",
             &|r| format!("{:.0}", r.requests.0),
-            "AWS.md §2.3: 5,500 a partition; a bucket that S3 has not split yet is one",
+            "PLATFORM §2.3: 5,500 a partition; a bucket that S3 has not split yet is one",
         ),
-        line("S3, writes a second", &|r| format!("{:.0}", r.requests.1), "AWS.md §2.3: 3,500 a partition"),
+        line("S3, writes a second", &|r| format!("{:.0}", r.requests.1), "PLATFORM §2.3: 3,500 a partition"),
         line(
             "invocations a second",
             &|r| format!("{:.0}", r.invocations),
-            "measured: `--invocations`; high is AWS.md §1.2",
+            "measured: `--invocations`; high is PLATFORM §1.1",
         ),
         line(
             "an invocation around its handler",
@@ -82,17 +86,17 @@ fn assumptions() -> String {
         line(
             "cold start",
             &|r| ms(r.cold),
-            "AWS.md §2.1 for the 20 ms that are billed; the rest is an assumption",
+            "PLATFORM §2.1 for the 20 ms that are billed; the rest is an assumption",
         ),
         line(
             "new environments",
             &|r| format!("{:.0}, then {:.0}/s", r.environments.0, r.environments.1),
-            "AWS.md §2.1",
+            "PLATFORM §2.1",
         ),
         line(
             "a vCPU against the measured core",
             &|r| format!("1/{:.1}", r.nanosecond * 1e9),
-            "AWS.md §3: half; other processors, other data",
+            "PLATFORM §3: half; other processors, other data",
         ),
         line(
             "attempts 5 times as slow",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use stagger_test_support::panels::Random;
 
-/// Something that goes wrong (AWS.md §5), at the moments and as often as a seed says.
+/// Something that goes wrong (PLATFORM §5), at the moments and as often as a seed says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fault {
     /// Storage says to slow down.

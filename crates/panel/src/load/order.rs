@@ -23,7 +23,7 @@ const UNITS: u64 = 16_384;
 const FEW: u64 = 64;
 /// Number of units in a shard of such a panel; at least half of it.
 const LEAST_UNITS: u64 = 4_096;
-/// Beyond this number of shards their size grows instead, because each costs requests in every pass (AWS.md §2.5) …
+/// Beyond this number of shards their size grows instead, because each costs requests in every pass (PLATFORM §2.2) …
 const MANY: u64 = 4_096;
 /// … up to this number of units, about 64 MB at 128 bytes each, of which a function's memory holds a few.
 const MOST_UNITS: u64 = 1 << 19;

@@ -1,5 +1,5 @@
 //! Second stage of a shuffle with many mappers and partitions: a combiner puts the blocks of some mappers for some
-//! partitions into one object, so that gather tasks make fewer and larger reads (AWS.md §1.2).
+//! partitions into one object, so that gather tasks make fewer and larger reads (PLATFORM §1.2).
 
 use std::ops::Range;
 

@@ -1,5 +1,5 @@
 //! Plan of the shuffle from rows to shards: mappers, partitions and stages, within the memory and at the lowest cost of
-//! requests (AWS.md §1.2).
+//! requests (PLATFORM §1.2).
 
 use serde::{Deserialize, Serialize};
 use stagger_records::Source;
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn two_stages_cost_what_the_formulas_say() {
-        // 512 × 128: $0.057 in one stage; 5120 × 1280: $5.24 in one, $0.073 in two with p = 1/20, f = 1/64 (AWS.md §1.2).
+        // 512 × 128: $0.057 in one stage; 5120 × 1280: $5.24 in one, $0.073 in two with p = 1/20, f = 1/64 (PLATFORM §1.2).
         let (one, _) = requests(512, 128, 1);
         assert!((one.cost() - 0.055).abs() < 0.005, "{one:?}");
         let (one, (two, _)) = requests(5120, 1280, 1);
