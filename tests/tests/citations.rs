@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use regex::Regex;
+use stagger_tests::cli::workspace;
 
 /// Folders that hold no sources: what is built, and what tests write.
 const SKIPPED: [&str; 4] = ["target", "out", "node_modules", "__pycache__"];
@@ -25,7 +26,7 @@ const PIECES: [&str; 2] = ["tests/src/scale/head.md", "tests/src/scale/tail.md"]
 type Sections = BTreeMap<&'static str, BTreeSet<String>>;
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the repository")
+    workspace().canonicalize().expect("the repository")
 }
 
 /// Texts of the repository by path from its root.
