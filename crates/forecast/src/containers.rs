@@ -4,7 +4,8 @@
 use serde::Serialize;
 
 use super::Ends;
-use super::tasks::{CloudRates, Functions, StageLoad};
+use super::cloud_rates::CloudRates;
+use super::tasks::{Functions, StageLoad};
 use crate::heavy::{Cut, Heavy, PoolFacts};
 
 /// Containers that a run may use.

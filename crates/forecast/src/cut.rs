@@ -53,7 +53,7 @@ pub fn tasks(shards: usize, one: &TaskLoad, cut: Cut) -> usize {
 pub fn expected(one: &TaskLoad, shards: usize, tasks: usize) -> Duration {
     let rates = CloudRates::of(1);
     let task = one.over(shards.div_ceil(tasks.max(1)));
-    Duration::from_secs_f64(task.seconds(&rates, 1.0) + rates.invoke)
+    Duration::from_secs_f64(task.seconds(&rates, 1.0) + rates.functions.invoke)
 }
 
 /// The share of a function's memory that a bound may reach: the worker's guard acts beyond it.

@@ -9,6 +9,7 @@ use stagger_panel::load::StoredShards;
 use stagger_panel::panel::Needs;
 use stagger_storage::Policy;
 
+use super::cloud_rates::CloudRates;
 use super::known::Files;
 use super::memory::{Memory, largest};
 use super::passes::{Pass, Scenario};
@@ -17,7 +18,7 @@ use super::rates::{CONTROLLER_WRITES, DECODE, FUNCTION};
 use super::reads::{Read, Reads};
 use super::rows::{Row, Scenarios, over};
 use super::size::Size;
-use super::tasks::{CloudRates, Functions, Reading, StageLoad, TaskLoad};
+use super::tasks::{Functions, Reading, StageLoad, TaskLoad};
 use super::threads::{megabytes, place};
 use super::{Backend, BackendForecast, Ends, LAMBDA_MB, Planned, ShuffleFacts, size, work};
 use crate::cut::{Cut, tasks};
@@ -95,7 +96,7 @@ impl Run {
             let at_once = load.tasks.min(self.functions.concurrency);
             let new = at_once.saturating_sub(warm);
             warm = warm.max(at_once);
-            let billed = load.billed(&rates, &self.functions) * rates.again + new as f64 * rates.cold_billed;
+            let billed = load.billed(&rates, &self.functions) * rates.attempts.per_task + new as f64 * rates.functions.cold_billed;
             out.push(Row {
                 stage: load.stage.clone(),
                 tasks: load.tasks,
@@ -107,9 +108,9 @@ impl Run {
                 gets: load.gets(),
                 puts: load.puts(),
                 lists: 0.0,
-                invocations: load.invocations() * rates.again,
+                invocations: load.invocations() * rates.attempts.per_task,
                 gb_seconds: billed * gigabytes,
-                seconds: load.seconds(&rates, &self.functions) + if new > 0 { rates.cold } else { 0.0 },
+                seconds: load.seconds(&rates, &self.functions) + if new > 0 { rates.functions.cold } else { 0.0 },
             });
         }
         if let Some(first) = out.first_mut() {

@@ -9,13 +9,14 @@
 //!   costs of a pass.
 //! - `limit`: the check of a run's own plan against its memory limit.
 //! - `threads`, `lambda`, `preparation`: the stages on the two backends. `containers`: the tasks that a pool beside
-//!   Lambda takes over. `tasks`: the load of one task on Lambda, and the duration of stages. `rates`, `prices`: every
-//!   constant and its source.
+//!   Lambda takes over. `tasks`: the load of one task on Lambda, and the duration of stages. `cloud_rates`:
+//!   rates of the cloud in one scenario. `rates`, `prices`: every constant and its source.
 //!
 //! Forecasts have three ends: low, likely, high. Quantities that are not known before a run, such as the rounds of
 //! the logits and the number of clusters, differ between them, and so do the rates. Memory has one value: an upper
 //! bound.
 
+mod cloud_rates;
 mod containers;
 pub mod cut;
 pub mod heavy;
@@ -52,13 +53,14 @@ use stagger_panel::load::{StoredShards, counted};
 use stagger_panel::panel::Panel;
 use stagger_panel::prepare::default_memory;
 
+pub use cloud_rates::{AttemptRates, CloudRates, ControllerRates, FunctionRates, StorageRates};
 pub use containers::{ContainerOptions, ContainerStage, ContainersForecast};
 pub use known::{Files, Known};
 pub use lambda::{cells_that_fit, pass_load, stage_load, task_memory};
 pub use limit::check_memory;
 pub use prefer::Prefer;
 pub use prices::Prices;
-pub use tasks::{CloudRates, Functions, Reading, StageLoad, TaskLoad, vcpus};
+pub use tasks::{Functions, Reading, StageLoad, TaskLoad, vcpus};
 
 /// Bytes of Lambda's megabyte.
 pub const LAMBDA_MB: u64 = 1 << 20;

@@ -4,64 +4,8 @@
 
 use stagger_schedule::reduce_level;
 
+use super::cloud_rates::{CloudRates, FunctionRates};
 use super::rates;
-
-/// Rates of the cloud and of the line to it, in one of the three ends of a forecast. Sources are in `rates.rs`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct CloudRates {
-    /// Bytes a second between a function and storage.
-    pub network: f64,
-    /// Seconds to the first byte of a read.
-    pub latency: f64,
-    /// Seconds until a write is answered, its bytes aside.
-    pub write: f64,
-    /// Seconds of an invocation around its handler.
-    pub invoke: f64,
-    /// Seconds until a new environment runs.
-    pub cold: f64,
-    /// Seconds of that which are billed.
-    pub cold_billed: f64,
-    /// Invocations a second that the controller starts.
-    pub invocations: f64,
-    /// Environments at once, and those that follow a second.
-    pub environments: (f64, f64),
-    /// Reads and writes a second that storage answers.
-    pub requests: (f64, f64),
-    /// Bytes a second on the controller's line.
-    pub controller: f64,
-    /// Seconds of a whole vCPU for a nanosecond of the measured machine.
-    pub nanosecond: f64,
-    /// Seconds that the controller solves between two stages.
-    pub solve: f64,
-    /// Attempts a task.
-    pub again: f64,
-    /// Share of attempts that are stragglers.
-    pub stragglers: f64,
-}
-
-impl CloudRates {
-    /// Returns the rates of an end: 0 low, 1 likely, 2 high seconds.
-    pub fn of(end: usize) -> Self {
-        let end = end.min(2);
-        let [gets, puts] = rates::PARTITION.map(|rate| rate * rates::PARTITIONS[end]);
-        Self {
-            network: rates::NETWORK[end],
-            latency: rates::LATENCY[end],
-            write: rates::WRITE[end],
-            invoke: rates::INVOKE[end],
-            cold: rates::COLD[end],
-            cold_billed: rates::COLD_BILLED,
-            invocations: rates::INVOCATIONS[end],
-            environments: (rates::AT_ONCE, rates::RAMP),
-            requests: (gets, puts),
-            controller: rates::CONTROLLER[end],
-            nanosecond: 1e-9 * rates::CPU_SPREAD[end] * rates::VCPU_FACTOR,
-            solve: rates::SOLVE,
-            again: rates::AGAIN[end],
-            stragglers: rates::STRAGGLERS[end],
-        }
-    }
-}
 
 /// Returns the whole vCPUs that a task gets of a function of `megabytes`: it runs on one thread, so it has no use for
 /// more than one.
@@ -82,7 +26,7 @@ pub struct Reading {
 
 impl Reading {
     fn seconds(self, rates: &CloudRates) -> f64 {
-        self.bytes / rates.network + self.waits * rates.latency
+        self.bytes / rates.storage.bandwidth + self.waits * rates.storage.latency
     }
 }
 
@@ -129,14 +73,14 @@ impl TaskLoad {
 
     /// Returns the seconds until a part is there, of decoding it, and of computing with it.
     pub fn part_seconds(&self, rates: &CloudRates, vcpus: f64) -> [f64; 3] {
-        let core = rates.nanosecond / vcpus.max(1e-3);
+        let core = rates.functions.nanosecond / vcpus.max(1e-3);
         [self.part.seconds(rates), self.decode * core, self.compute * core]
     }
 
     /// Returns the seconds of writing: one object after the other.
     pub fn writing_seconds(&self, rates: &CloudRates) -> f64 {
-        self.written / rates.network
-            + if self.puts > 0.0 { rates.write * self.waves_of_writes() } else { 0.0 }
+        self.written / rates.storage.bandwidth
+            + if self.puts > 0.0 { rates.storage.write * self.waves_of_writes() } else { 0.0 }
     }
 
     /// Returns the number of writes that wait for each other: all, as objects are written one after the other.
@@ -227,15 +171,15 @@ impl StageLoad {
         let vcpus = vcpus(functions.megabytes);
         let round = |tasks: usize, load: &TaskLoad| {
             let at_once = tasks.min(functions.concurrency).max(1);
-            let own = rates.invoke + load.seconds(rates, vcpus);
-            let (first, ramp) = rates.environments;
-            let begin = (at_once as f64 / rates.invocations).max((at_once as f64 - first) / ramp);
+            let own = rates.functions.invoke + load.seconds(rates, vcpus);
+            let FunctionRates { at_once: first, ramp, .. } = rates.functions;
+            let begin = (at_once as f64 / rates.controller.invocations).max((at_once as f64 - first) / ramp);
             let rounds = tasks.div_ceil(at_once) as f64;
-            let span = (tasks as f64 / rates.invocations).max(begin + (rounds - 1.0) * own) + own;
-            let requests = (load.gets() / rates.requests.0).max(load.puts / rates.requests.1);
+            let span = (tasks as f64 / rates.controller.invocations).max(begin + (rounds - 1.0) * own) + own;
+            let requests = (load.gets() / rates.storage.gets).max(load.puts / rates.storage.puts);
             // Stragglers of the last round delay the stage.
-            let one = 1.0 - libm::pow(1.0 - rates.stragglers, at_once as f64);
-            span.max(tasks as f64 * requests + rates.invoke) + one * rates::STRAGGLER_DELAY * own
+            let one = 1.0 - libm::pow(1.0 - rates.attempts.stragglers, at_once as f64);
+            span.max(tasks as f64 * requests + rates.functions.invoke) + one * rates::STRAGGLER_DELAY * own
         };
         let reduce =
             self.reduction().map_or(0.0, |(tasks, children)| round(tasks, &self.reduce_load(children)));
@@ -247,15 +191,15 @@ impl StageLoad {
         let objects = self.objects();
         let sums = match objects > 0.0 {
             true => {
-                let waiting = objects / rates::CONTROLLER_READS * rates.latency;
-                rates.latency + waiting.max(objects * self.sum() / rates.controller)
+                let waiting = objects / rates::CONTROLLER_READS * rates.storage.latency;
+                rates.storage.latency + waiting.max(objects * self.sum() / rates.controller.bandwidth)
             }
             false => 0.0,
         };
-        sums + self.controller.bytes / rates.controller
-            + self.controller.waits * rates.latency
-            + self.controller_writes * rates.write
-            + rates.solve
+        sums + self.controller.bytes / rates.controller.bandwidth
+            + self.controller.waits * rates.storage.latency
+            + self.controller_writes * rates.storage.write
+            + rates.controller.solve
     }
 
     /// Returns the seconds that functions are billed for, repeated attempts aside.
@@ -266,7 +210,7 @@ impl StageLoad {
             .map_or(0.0, |(tasks, children)| tasks as f64 * self.reduce_load(children).seconds(rates, vcpus));
         // Functions wait for storage where it can't follow.
         let at_once = self.tasks.min(functions.concurrency) as f64;
-        let starved = self.tasks as f64 * self.each.gets() / rates.requests.0 - at_once / rates.invocations;
+        let starved = self.tasks as f64 * self.each.gets() / rates.storage.gets - at_once / rates.controller.invocations;
         (self.tasks as f64 * self.each.seconds(rates, vcpus)).max(at_once * starved) + reduce
     }
 

@@ -1,6 +1,6 @@
 //! Models of S3, of Lambda's environments and of the controller's line, in virtual time.
 
-use stagger_forecast::CloudRates;
+use stagger_forecast::FunctionRates;
 
 /// Chance that depends on a seed alone (SplitMix64).
 #[derive(Clone, Debug)]
@@ -63,7 +63,7 @@ pub struct Environments {
     pub all: usize,
     most: usize,
     room: f64,
-    rates: (f64, f64),
+    rates: FunctionRates,
     last: f64,
 }
 
@@ -80,15 +80,14 @@ pub enum Environment {
 
 impl Environments {
     /// None yet, of an account that has at most `most`.
-    pub fn new(most: usize, rates: &CloudRates) -> Self {
-        let (at_once, _) = rates.environments;
-        Self { idle: 0, all: 0, most, room: at_once, rates: rates.environments, last: 0.0 }
+    pub fn new(most: usize, rates: FunctionRates) -> Self {
+        Self { idle: 0, all: 0, most, room: rates.at_once, rates, last: 0.0 }
     }
 
     /// One for an invocation.
     pub fn take(&mut self, now: f64) -> Environment {
-        let (at_once, each) = self.rates;
-        self.room = (self.room + (now - self.last).max(0.0) * each).min(at_once);
+        let FunctionRates { at_once, ramp, .. } = self.rates;
+        self.room = (self.room + (now - self.last).max(0.0) * ramp).min(at_once);
         self.last = now;
         if self.idle > 0 {
             self.idle -= 1;

@@ -62,48 +62,48 @@ fn assumptions() -> String {
         "| | low | likely | high | source |\n|---|---|---|---|---|\n".to_owned(),
         line(
             "line between a function and S3",
-            &|r| mb(r.network),
+            &|r| mb(r.storage.bandwidth),
             "PLATFORM §2.1 (625 Mbit/s documented), §3",
         ),
-        line("first byte of a read", &|r| ms(r.latency), "PLATFORM §1.2 (Starling)"),
-        line("answer to a write", &|r| ms(r.write), "assumption: twice a read"),
+        line("first byte of a read", &|r| ms(r.storage.latency), "PLATFORM §1.2 (Starling)"),
+        line("answer to a write", &|r| ms(r.storage.write), "assumption: twice a read"),
         line(
             "S3, reads a second",
-            &|r| format!("{:.0}", r.requests.0),
+            &|r| format!("{:.0}", r.storage.gets),
             "PLATFORM §2.3: 5,500 a partition; a bucket that S3 has not split yet is one",
         ),
-        line("S3, writes a second", &|r| format!("{:.0}", r.requests.1), "PLATFORM §2.3: 3,500 a partition"),
+        line("S3, writes a second", &|r| format!("{:.0}", r.storage.puts), "PLATFORM §2.3: 3,500 a partition"),
         line(
             "invocations a second",
-            &|r| format!("{:.0}", r.invocations),
+            &|r| format!("{:.0}", r.controller.invocations),
             "measured: `--invocations`; high is PLATFORM §1.1",
         ),
         line(
             "an invocation around its handler",
-            &|r| ms(r.invoke),
+            &|r| ms(r.functions.invoke),
             "assumption: near the region to across an ocean",
         ),
         line(
             "cold start",
-            &|r| ms(r.cold),
+            &|r| ms(r.functions.cold),
             "PLATFORM §2.1 for the 20 ms that are billed; the rest is an assumption",
         ),
         line(
             "new environments",
-            &|r| format!("{:.0}, then {:.0}/s", r.environments.0, r.environments.1),
+            &|r| format!("{:.0}, then {:.0}/s", r.functions.at_once, r.functions.ramp),
             "PLATFORM §2.1",
         ),
         line(
             "a vCPU against the measured core",
-            &|r| format!("1/{:.1}", r.nanosecond * 1e9),
+            &|r| format!("1/{:.1}", r.functions.nanosecond * 1e9),
             "PLATFORM §3: half; other processors, other data",
         ),
         line(
             "attempts 5 times as slow",
-            &|r| format!("{:.1} %", r.stragglers * 100.0),
+            &|r| format!("{:.1} %", r.attempts.stragglers * 100.0),
             "assumption; Starling duplicated 0.3 % of its reads",
         ),
-        line("the controller's line", &|r| mb(r.controller), "assumption: 100 Mbit/s to 1 Gbit/s"),
+        line("the controller's line", &|r| mb(r.controller.bandwidth), "assumption: 100 Mbit/s to 1 Gbit/s"),
     ]
     .concat()
 }
@@ -143,14 +143,14 @@ fn summary(runs: &[Run]) -> String {
 type Variation = (&'static str, fn(&mut CloudRates, &CloudRates));
 
 const VARIATIONS: [Variation; 8] = [
-    ("S3's partitions", |own, end| own.requests = end.requests),
-    ("stragglers", |own, end| own.stragglers = end.stragglers),
-    ("invocations a second", |own, end| own.invocations = end.invocations),
-    ("an invocation around its handler", |own, end| own.invoke = end.invoke),
-    ("line between functions and S3", |own, end| own.network = end.network),
-    ("S3's latency", |own, end| (own.latency, own.write) = (end.latency, end.write)),
-    ("speed of a vCPU", |own, end| own.nanosecond = end.nanosecond),
-    ("the controller's line", |own, end| own.controller = end.controller),
+    ("S3's partitions", |own, end| (own.storage.gets, own.storage.puts) = (end.storage.gets, end.storage.puts)),
+    ("stragglers", |own, end| own.attempts.stragglers = end.attempts.stragglers),
+    ("invocations a second", |own, end| own.controller.invocations = end.controller.invocations),
+    ("an invocation around its handler", |own, end| own.functions.invoke = end.functions.invoke),
+    ("line between functions and S3", |own, end| own.storage.bandwidth = end.storage.bandwidth),
+    ("S3's latency", |own, end| (own.storage.latency, own.storage.write) = (end.storage.latency, end.storage.write)),
+    ("speed of a vCPU", |own, end| own.functions.nanosecond = end.functions.nanosecond),
+    ("the controller's line", |own, end| own.controller.bandwidth = end.controller.bandwidth),
 ];
 
 fn variations(runs: &[Run]) -> String {

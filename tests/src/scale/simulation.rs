@@ -156,9 +156,9 @@ pub fn simulate(loads: &[StageLoad], functions: Functions, prices: &Prices, assu
         now: 0.0,
         heap: BinaryHeap::new(),
         events: Vec::new(),
-        environments: Environments::new(functions.concurrency, &assumed.rates),
-        gets: Bucket::new(assumed.rates.requests.0),
-        puts: Bucket::new(assumed.rates.requests.1),
+        environments: Environments::new(functions.concurrency, assumed.rates.functions),
+        gets: Bucket::new(assumed.rates.storage.gets),
+        puts: Bucket::new(assumed.rates.storage.puts),
         chance: Chance::new(assumed.seed),
         attempts: BTreeMap::new(),
         sender: Server::default(),
@@ -189,7 +189,7 @@ impl Simulation<'_> {
         let begun = self.now;
         let refused = self.gets.refused + self.puts.refused;
         let expected = load.each.seconds(&self.assumed.rates, vcpus(self.functions.megabytes));
-        self.run.begin(works(load), Some(Duration::from_secs_f64(expected + self.assumed.rates.invoke)), 1);
+        self.run.begin(works(load), Some(Duration::from_secs_f64(expected + self.assumed.rates.functions.invoke)), 1);
         self.passed = begun;
         while !self.drive(load, begun) {
             // What happens at workers is no news for the state machine.
@@ -247,7 +247,7 @@ impl Simulation<'_> {
         self.journal.0 += 1;
         if self.journal.0 >= ENTRY.0 || self.now - self.journal.1 >= ENTRY.1 {
             self.journal = (0, self.now);
-            self.sender.serve(self.now, self.assumed.rates.write);
+            self.sender.serve(self.now, self.assumed.rates.storage.write);
             self.out.dollars += self.prices.put;
         }
     }
@@ -263,7 +263,7 @@ impl Simulation<'_> {
         };
         self.out.attempts += 1;
         self.out.backups += u64::from(order.backup);
-        let slow = if self.chance.fraction() < self.assumed.rates.stragglers { SLOW } else { 1.0 };
+        let slow = if self.chance.fraction() < self.assumed.rates.attempts.stragglers { SLOW } else { 1.0 };
         let part = load.part_seconds(&self.assumed.rates, vcpus(self.functions.megabytes)).map(|s| s * slow);
         let attempt = Attempt {
             load,
@@ -277,8 +277,8 @@ impl Simulation<'_> {
             cold: false,
         };
         self.attempts.insert(order.attempt, attempt);
-        let sent = self.sender.serve(self.now, 1.0 / self.assumed.rates.invocations);
-        self.at(sent + self.assumed.rates.invoke / 2.0, Event::Arrives(order.attempt));
+        let sent = self.sender.serve(self.now, 1.0 / self.assumed.rates.controller.invocations);
+        self.at(sent + self.assumed.rates.functions.invoke / 2.0, Event::Arrives(order.attempt));
     }
 
     fn happens(&mut self, event: Event, load: &StageLoad) {
@@ -300,13 +300,13 @@ impl Simulation<'_> {
         let rates = self.assumed.rates;
         let Some(attempt) = self.attempts.get_mut(&number) else { return };
         attempt.cold = environment == Environment::Cold;
-        let cold = if attempt.cold { rates.cold } else { 0.0 };
+        let cold = if attempt.cold { rates.functions.cold } else { 0.0 };
         attempt.begun = self.now + cold;
         attempt.computed = attempt.begun + attempt.load.opening_seconds(&rates);
         let (begun, throttled) = (attempt.computed, environment == Environment::None);
         attempt.throttled = throttled;
         if throttled {
-            self.at(self.now + rates.invoke / 2.0, Event::Answers(number));
+            self.at(self.now + rates.functions.invoke / 2.0, Event::Answers(number));
         } else {
             self.gets.admits(self.now, self.attempts[&number].load.opening.gets);
             self.at(begun, Event::Asks(number));
@@ -330,7 +330,7 @@ impl Simulation<'_> {
             let pause =
                 StorePolicy::remote().pause_after(&error, attempt.refusals.min(9), Duration::ZERO, fraction);
             let pause = pause.map_or(1.0, |pause| pause.as_secs_f64());
-            self.at(now + rates.latency + pause, Event::Asks(number));
+            self.at(now + rates.storage.latency + pause, Event::Asks(number));
             return;
         }
         attempt.refusals = 0;
@@ -353,13 +353,13 @@ impl Simulation<'_> {
     fn ends(&mut self, number: u64) {
         self.environments.give_back();
         let Some(attempt) = self.attempts.get(&number) else { return };
-        let cold = if attempt.cold { self.assumed.rates.cold_billed } else { 0.0 };
+        let cold = if attempt.cold { self.assumed.rates.functions.cold_billed } else { 0.0 };
         self.out.billed += ceil_ms(self.now - attempt.begun + cold);
         self.out.bytes += attempt.load.bytes();
         let (gets, puts) = (attempt.load.gets(), attempt.load.puts);
         self.out.requests += gets + puts;
         self.out.dollars += gets * self.prices.get + puts * self.prices.put;
-        self.at(self.now + self.assumed.rates.invoke / 2.0, Event::Answers(number));
+        self.at(self.now + self.assumed.rates.functions.invoke / 2.0, Event::Answers(number));
     }
 
     fn answers(&mut self, number: u64, load: &StageLoad) {
@@ -389,8 +389,8 @@ impl Simulation<'_> {
             self.reading += 1;
             self.out.requests += 1.0;
             self.out.dollars += self.prices.get;
-            let first = self.now + self.assumed.rates.latency;
-            let done = self.line.serve(first, bytes / self.assumed.rates.controller);
+            let first = self.now + self.assumed.rates.storage.latency;
+            let done = self.line.serve(first, bytes / self.assumed.rates.controller.bandwidth);
             self.at(done, Event::Read);
         }
     }

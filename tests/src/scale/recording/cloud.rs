@@ -1,6 +1,6 @@
 //! What becomes of an attempt: its answer, its bill, and when it ends. A model with chance of its own; nothing here is measured.
 
-use stagger_forecast::CloudRates;
+use stagger_forecast::{CloudRates, FunctionRates};
 use stagger_model::error::FailureClass;
 use stagger_model::events::{ObjectRef, Phases};
 use stagger_protocol::keys;
@@ -60,8 +60,9 @@ pub(super) struct Cloud {
 
 impl Cloud {
     pub(super) fn new(seed: u64, concurrency: usize) -> Self {
-        let rates = CloudRates { environments: ENVIRONMENTS, ..CloudRates::of(1) };
-        Self { environments: Environments::new(concurrency, &rates), random: Random::new(seed) }
+        let (at_once, ramp) = ENVIRONMENTS;
+        let rates = FunctionRates { at_once, ramp, ..CloudRates::of(1).functions };
+        Self { environments: Environments::new(concurrency, rates), random: Random::new(seed) }
     }
 
     /// A number with a median of 1.
