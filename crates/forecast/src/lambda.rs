@@ -16,7 +16,7 @@ use super::passes::{Pass, Scenario};
 use super::preparation::{How, Step, preparation};
 use super::rates::{CONTROLLER_WRITES, DECODE, FUNCTION};
 use super::reads::{Read, Reads};
-use super::rows::{Row, Scenarios, over};
+use super::rows::{Row, Scenarios, Traffic, over};
 use super::size::Size;
 use super::tasks::{Functions, Reading, StageLoad, TaskLoad};
 use super::threads::{megabytes, place};
@@ -96,26 +96,31 @@ impl Run {
             let at_once = load.tasks.min(self.functions.concurrency);
             let new = at_once.saturating_sub(warm);
             warm = warm.max(at_once);
-            let billed = load.billed(&rates, &self.functions) * rates.attempts.per_task + new as f64 * rates.functions.cold_billed;
+            let billed = load.billed(&rates, &self.functions) * rates.attempts.per_task
+                + new as f64 * rates.functions.cold_billed;
             out.push(Row {
                 stage: load.stage.clone(),
                 tasks: load.tasks,
                 passes: 1.0,
                 memory: load.memory,
                 largest: load.largest,
-                bytes_read: load.bytes_read(),
-                bytes_written: load.bytes_written(),
-                gets: load.gets(),
-                puts: load.puts(),
-                lists: 0.0,
+                traffic: Traffic {
+                    bytes_read: load.bytes_read(),
+                    bytes_written: load.bytes_written(),
+                    gets: load.gets(),
+                    puts: load.puts(),
+                    lists: 0.0,
+                },
                 invocations: load.invocations() * rates.attempts.per_task,
                 gb_seconds: billed * gigabytes,
-                seconds: load.seconds(&rates, &self.functions) + if new > 0 { rates.functions.cold } else { 0.0 },
+                seconds: load.seconds(&rates, &self.functions)
+                    + if new > 0 { rates.functions.cold } else { 0.0 },
             });
         }
         if let Some(first) = out.first_mut() {
             // The manifest and the inputs are looked for; the run's own file and the end of its journal are written.
-            (first.gets, first.puts, first.lists) = (first.gets + 2.0, first.puts + 3.0, first.lists + 2.0);
+            let Traffic { gets, puts, lists, .. } = &mut first.traffic;
+            (*gets, *puts, *lists) = (*gets + 2.0, *puts + 3.0, *lists + 2.0);
         }
         out
     }
@@ -169,7 +174,8 @@ impl Stages<'_> {
 
 fn step_load(step: Step) -> StageLoad {
     let tasks = step.tasks.max(1) as f64;
-    let bytes = (step.input_bytes + step.read) / tasks;
+    let Step { input, traffic, .. } = &step;
+    let bytes = (input.bytes + traffic.bytes_read) / tasks;
     StageLoad {
         stage: step.stage.to_owned(),
         tasks: step.tasks,
@@ -177,12 +183,12 @@ fn step_load(step: Step) -> StageLoad {
         each: TaskLoad {
             parts: 1,
             opening: Reading { bytes: PLAN, gets: 1.0, waits: 1.0 },
-            part: Reading { bytes, gets: (step.input_gets + step.gets) / tasks, waits: step.waits },
+            part: Reading { bytes, gets: (input.gets + traffic.gets) / tasks, waits: step.waits },
             decode: 0.0,
             compute: step.work / tasks,
-            written: step.written / tasks,
+            written: traffic.bytes_written / tasks,
             // Each task tells what it did in an object of the run.
-            puts: step.puts / tasks + 1.0,
+            puts: traffic.puts / tasks + 1.0,
         },
         controller: step.controller,
         controller_writes: CONTROLLER_WRITES + step.controller_writes,

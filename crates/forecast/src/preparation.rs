@@ -7,6 +7,7 @@ use super::ShuffleFacts;
 use super::known::{Files, Known};
 use super::prices::Prices;
 use super::rates::{COPY, KEY_ROW, SHUFFLE};
+use super::rows::Traffic;
 use super::tasks::Reading;
 
 /// Bytes, about, of a file's footer. Measured: 80 kB for 8 columns and 77 row groups.
@@ -15,19 +16,17 @@ const FILE_FOOTER: f64 = 80e3;
 /// A stage before its backend gives it seconds.
 #[derive(Clone, Debug, Default)]
 pub struct Step {
+    /// The name of the stage.
     pub stage: &'static str,
+    /// The number of tasks.
     pub tasks: usize,
-    /// Bytes and requests of files, which cost money only where they are on S3.
-    pub input_bytes: f64,
-    pub input_gets: f64,
-    pub read: f64,
-    pub written: f64,
-    pub gets: f64,
-    pub puts: f64,
-    pub lists: f64,
+    /// Reads of files, which cost money only where they are on S3.
+    pub input: InputReads,
+    /// Reads and writes of the store and of the run's objects.
+    pub traffic: Traffic,
     /// Requests of a task on a worker that wait for each other; the others go side by side.
     pub waits: f64,
-    /// What the controller reads before and after, where workers do the tasks.
+    /// Reads of the controller before and after, where workers do the tasks.
     pub controller: Reading,
     /// Objects that the controller writes or removes, one after the other.
     pub controller_writes: f64,
@@ -35,6 +34,15 @@ pub struct Step {
     pub work: f64,
     /// Bytes of memory that its largest task holds.
     pub memory: u64,
+}
+
+/// Reads of files.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct InputReads {
+    /// Bytes.
+    pub bytes: f64,
+    /// Requests.
+    pub gets: f64,
 }
 
 /// The stages of a preparation, and the shuffle of its rows.
@@ -85,80 +93,135 @@ pub fn preparation(known: &Known, files: &Files, how: How, prices: &Prices) -> P
         one_stage: price(shuffle.requests.0),
         two_stages: price(shuffle.requests.1),
     };
-    Preparation { steps: shuffled(known, files, &shuffle, how.least_tasks > 0), shuffle: Some(facts) }
+    let shuffled = Shuffled { known, files, shuffle: &shuffle };
+    Preparation { steps: shuffled.steps(how.least_tasks > 0), shuffle: Some(facts) }
 }
 
-fn shuffled(known: &Known, files: &Files, shuffle: &Shuffle, workers: bool) -> Vec<Step> {
-    let manifest = known.manifest();
-    let (rows, fields) = (files.rows() as f64, manifest.fields.len() as f64);
-    let work = rows * (SHUFFLE[0] + SHUFFLE[1] * fields);
-    let mappers = shuffle.mappers.len() as f64;
-    let scattered = if shuffle.pivot { wide(known) } else { shuffle.scattered as f64 };
-    let gathers = shuffle.partitions.min(manifest.shards.len());
-    let pieces: usize = shuffle.mappers.iter().map(|mapper| mapper.pieces.len()).sum();
-    // A row group that two mappers share is fetched by both.
-    let fetched = files.bytes as f64 * pieces as f64 / files.chunks.len().max(1) as f64;
-    let wide = READS_AT_ONCE as f64;
-    let mut steps = vec![Step {
-        stage: "scatter",
-        tasks: shuffle.mappers.len(),
-        input_bytes: fetched,
-        input_gets: pieces as f64 + fetched / Policy::remote().piece as f64 + mappers,
-        written: scattered,
-        gets: mappers,
-        puts: mappers + 1.0,
-        // An earlier attempt's object is looked for; then one row group after the other.
-        waits: 1.0 + pieces as f64 / mappers,
-        // Footers of the files; the place is claimed, the plan written.
-        controller: side_by_side(2.0 * files.count as f64, FILE_FOOTER * files.count as f64),
-        controller_writes: 2.0,
-        work,
-        memory: held(shuffle.mapper_memory, shuffle.scattered, shuffle.mappers.len()),
-        ..Step::default()
-    }];
-    // Objects that are gathered from: all, and those that hold a partition.
-    let (mut objects, mut own) = (mappers, mappers);
-    if let Some((by_mapper, by_partition)) = shuffle.combine {
-        let groups = shuffle.mappers.len().div_ceil(by_mapper.max(1));
-        let ranges = shuffle.partitions.div_ceil(by_partition.max(1));
+/// A preparation that shuffles the rows of `files`.
+struct Shuffled<'a> {
+    known: &'a Known,
+    files: &'a Files,
+    shuffle: &'a Shuffle,
+}
+
+/// The objects that are gathered from.
+struct Sources {
+    /// All of them.
+    all: f64,
+    /// Those that hold rows of one partition.
+    of_partition: f64,
+}
+
+impl Shuffled<'_> {
+    /// Returns scatter, combine where the shuffle has two stages, and gather; `workers` is true where functions do the tasks.
+    fn steps(&self, workers: bool) -> Vec<Step> {
+        let mappers = self.mappers();
+        let mut steps = vec![self.scatter()];
+        let mut sources = Sources { all: mappers, of_partition: mappers };
+        if let Some((by_mapper, by_partition)) = self.shuffle.combine {
+            let groups = self.shuffle.mappers.len().div_ceil(by_mapper.max(1));
+            let ranges = self.shuffle.partitions.div_ceil(by_partition.max(1));
+            steps.push(self.combine(groups, ranges, by_mapper));
+            sources = Sources { all: (groups * ranges) as f64, of_partition: groups as f64 };
+        }
+        steps.push(self.gather(&sources, workers));
+        steps
+    }
+
+    fn mappers(&self) -> f64 {
+        self.shuffle.mappers.len() as f64
+    }
+
+    /// Returns the bytes of all rows once they are scattered.
+    fn scattered(&self) -> f64 {
+        if self.shuffle.pivot { wide(self.known) } else { self.shuffle.scattered as f64 }
+    }
+
+    /// Returns the nanoseconds of one core that reading or placing all rows takes.
+    fn work(&self) -> f64 {
+        let fields = self.known.manifest().fields.len() as f64;
+        self.files.rows() as f64 * (SHUFFLE[0] + SHUFFLE[1] * fields)
+    }
+
+    /// Returns the stage that reads rows and writes one object per mapper.
+    fn scatter(&self) -> Step {
+        let Self { files, shuffle, .. } = self;
+        let mappers = self.mappers();
+        let pieces: usize = shuffle.mappers.iter().map(|mapper| mapper.pieces.len()).sum();
+        // A row group that two mappers share is fetched by both.
+        let fetched = files.bytes as f64 * pieces as f64 / files.chunks.len().max(1) as f64;
+        let gets = pieces as f64 + fetched / Policy::remote().piece as f64 + mappers;
+        Step {
+            stage: "scatter",
+            tasks: shuffle.mappers.len(),
+            input: InputReads { bytes: fetched, gets },
+            traffic: Traffic {
+                bytes_written: self.scattered(),
+                gets: mappers,
+                puts: mappers + 1.0,
+                ..Traffic::default()
+            },
+            // An earlier attempt's object is looked for; then one row group after the other.
+            waits: 1.0 + pieces as f64 / mappers,
+            // Footers of the files; the place is claimed, the plan written.
+            controller: side_by_side(2.0 * files.count as f64, FILE_FOOTER * files.count as f64),
+            controller_writes: 2.0,
+            work: self.work(),
+            memory: held(shuffle.mapper_memory, shuffle.scattered, shuffle.mappers.len()),
+        }
+    }
+
+    /// Returns the stage that joins blocks of `by_mapper` mappers, over `ranges` ranges of partitions.
+    fn combine(&self, groups: usize, ranges: usize, by_mapper: usize) -> Step {
+        let scattered = self.scattered();
         let tasks = groups * ranges;
-        (objects, own) = (tasks as f64, groups as f64);
-        let reads = mappers * ranges as f64;
-        steps.push(Step {
+        let reads = self.mappers() * ranges as f64;
+        Step {
             stage: "combine",
             tasks,
-            read: scattered + reads * HEADER as f64,
-            written: scattered,
-            // The size, the header and the blocks of each mapper.
-            gets: 3.0 * reads + tasks as f64,
-            puts: tasks as f64,
-            waits: 1.0 + 3.0 * libm::ceil(by_mapper as f64 / wide),
+            traffic: Traffic {
+                bytes_read: scattered + reads * HEADER as f64,
+                bytes_written: scattered,
+                // The size, the header and the blocks of each mapper.
+                gets: 3.0 * reads + tasks as f64,
+                puts: tasks as f64,
+                ..Traffic::default()
+            },
+            waits: 1.0 + 3.0 * libm::ceil(by_mapper as f64 / READS_AT_ONCE as f64),
             work: scattered * COPY,
             memory: (3.0 * scattered / tasks.max(1) as f64) as u64,
             ..Step::default()
-        });
+        }
     }
-    let reads = own * gathers as f64;
-    // A process reads the headers once; of functions each does.
-    let headers = if workers { reads } else { objects };
-    let left = objects + mappers + gathers as f64;
-    steps.push(Step {
-        stage: "gather",
-        tasks: gathers,
-        read: scattered + headers * HEADER as f64,
-        written: manifest.bytes() as f64,
-        gets: 2.0 * headers + reads + gathers as f64,
-        puts: (manifest.shards.len() + gathers + 1) as f64,
-        lists: 1.0 + libm::floor(left / 1000.0),
-        waits: 1.0 + 3.0 * libm::ceil(own / wide),
-        // Headers before, what tasks tell after; the manifest is written, what was needed on the way removed.
-        controller: side_by_side(2.0 * objects + gathers as f64, objects * HEADER as f64),
-        controller_writes: 1.0 + left / (4.0 * wide),
-        work,
-        memory: shuffle.gather_memory,
-        ..Step::default()
-    });
-    steps
+
+    /// Returns the stage that makes the shards from the rows of their partitions.
+    fn gather(&self, sources: &Sources, workers: bool) -> Step {
+        let (manifest, at_once) = (self.known.manifest(), READS_AT_ONCE as f64);
+        let tasks = self.shuffle.partitions.min(manifest.shards.len());
+        let Sources { all, of_partition } = *sources;
+        let reads = of_partition * tasks as f64;
+        // A process reads the headers once; of functions each does.
+        let headers = if workers { reads } else { all };
+        let left = all + self.mappers() + tasks as f64;
+        Step {
+            stage: "gather",
+            tasks,
+            traffic: Traffic {
+                bytes_read: self.scattered() + headers * HEADER as f64,
+                bytes_written: manifest.bytes() as f64,
+                gets: 2.0 * headers + reads + tasks as f64,
+                puts: (manifest.shards.len() + tasks + 1) as f64,
+                lists: 1.0 + libm::floor(left / 1000.0),
+            },
+            waits: 1.0 + 3.0 * libm::ceil(of_partition / at_once),
+            // Headers before, the tasks' reports after; the manifest is written, intermediate objects are removed.
+            controller: side_by_side(2.0 * all + tasks as f64, all * HEADER as f64),
+            controller_writes: 1.0 + left / (4.0 * at_once),
+            work: self.work(),
+            memory: self.shuffle.gather_memory,
+            ..Step::default()
+        }
+    }
 }
 
 /// Returns the reading of a controller whose requests go side by side.
@@ -192,8 +255,7 @@ fn cross_sections(known: &Known, files: &Files, threads: usize) -> Vec<Step> {
         Step {
             stage: "scan",
             tasks: chunks,
-            input_bytes: files.key_bytes as f64,
-            input_gets: 2.0 * chunks as f64,
+            input: InputReads { bytes: files.key_bytes as f64, gets: 2.0 * chunks as f64 },
             waits: 2.0,
             controller: side_by_side(
                 2.0 * files.count as f64 + chunks as f64,
@@ -207,18 +269,19 @@ fn cross_sections(known: &Known, files: &Files, threads: usize) -> Vec<Step> {
         Step {
             stage: "rows",
             tasks,
-            input_bytes: files.bytes as f64,
-            input_gets: (chunks + tasks) as f64 + pieces,
-            written: manifest.bytes() as f64,
-            gets: tasks as f64,
-            puts: (shards + tasks + 1) as f64,
-            lists: 1.0,
+            input: InputReads { bytes: files.bytes as f64, gets: (chunks + tasks) as f64 + pieces },
+            traffic: Traffic {
+                bytes_written: manifest.bytes() as f64,
+                gets: tasks as f64,
+                puts: (shards + tasks + 1) as f64,
+                lists: 1.0,
+                ..Traffic::default()
+            },
             waits: 1.0 + chunks as f64 / tasks.max(1) as f64,
             controller: side_by_side(tasks as f64, 0.0),
             controller_writes: 1.0 + tasks as f64 / READS_AT_ONCE as f64,
             work: rows * (SHUFFLE[0] + SHUFFLE[1] * manifest.fields.len() as f64),
             memory: batch + 8 * shard + (16 << 20),
-            ..Step::default()
         },
     ]
 }

@@ -6,19 +6,54 @@ use super::{Amounts, Ends, StageForecast};
 /// A pass, or several of one stage, in one scenario.
 #[derive(Clone, Debug, Default)]
 pub struct Row {
+    /// The name of the stage.
     pub stage: String,
+    /// Tasks of a pass.
     pub tasks: usize,
+    /// The number of passes.
     pub passes: f64,
+    /// An upper bound on the memory of the process, or of the function, that runs its largest task, bytes.
     pub memory: u64,
+    /// The shard, mapper or partition of that task.
     pub largest: usize,
-    pub bytes_read: f64,
-    pub bytes_written: f64,
-    pub gets: f64,
-    pub puts: f64,
-    pub lists: f64,
+    /// Reads and writes.
+    pub traffic: Traffic,
+    /// Invocations of functions.
     pub invocations: f64,
+    /// Billed gigabyte-seconds.
     pub gb_seconds: f64,
+    /// Wall-clock seconds.
     pub seconds: f64,
+}
+
+/// Bytes and requests between workers and storage.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Traffic {
+    /// Bytes read.
+    pub bytes_read: f64,
+    /// Bytes written.
+    pub bytes_written: f64,
+    /// Requests that read an object or its head.
+    pub gets: f64,
+    /// Requests that write an object.
+    pub puts: f64,
+    /// Requests that list keys.
+    pub lists: f64,
+}
+
+impl Traffic {
+    fn add(&mut self, other: &Self) {
+        self.bytes_read += other.bytes_read;
+        self.bytes_written += other.bytes_written;
+        self.gets += other.gets;
+        self.puts += other.puts;
+        self.lists += other.lists;
+    }
+
+    /// Returns the price of the requests by a list.
+    fn dollars(&self, prices: &Prices) -> f64 {
+        self.gets * prices.get + self.puts * prices.put + self.lists * prices.list
+    }
 }
 
 impl Row {
@@ -29,11 +64,7 @@ impl Row {
         }
         self.tasks = self.tasks.max(other.tasks);
         self.passes += other.passes;
-        self.bytes_read += other.bytes_read;
-        self.bytes_written += other.bytes_written;
-        self.gets += other.gets;
-        self.puts += other.puts;
-        self.lists += other.lists;
+        self.traffic.add(&other.traffic);
         self.invocations += other.invocations;
         self.gb_seconds += other.gb_seconds;
         self.seconds += other.seconds;
@@ -41,8 +72,7 @@ impl Row {
 
     /// Returns the price by a list; requests cost nothing in a folder.
     fn dollars(&self, prices: &Prices, remote: bool) -> f64 {
-        let requests = self.gets * prices.get + self.puts * prices.put + self.lists * prices.list;
-        let requests = if remote { requests } else { 0.0 };
+        let requests = if remote { self.traffic.dollars(prices) } else { 0.0 };
         self.gb_seconds * prices.gb_second + self.invocations * prices.invocation + requests
     }
 }
@@ -86,10 +116,10 @@ impl Scenarios {
 
 fn amounts(ends: &[Row; 3], prices: &Prices, remote: bool) -> Amounts {
     Amounts {
-        bytes_read: counts(ends, |row| row.bytes_read),
-        bytes_written: counts(ends, |row| row.bytes_written),
-        gets: counts(ends, |row| row.gets),
-        puts: counts(ends, |row| row.puts),
+        bytes_read: counts(ends, |row| row.traffic.bytes_read),
+        bytes_written: counts(ends, |row| row.traffic.bytes_written),
+        gets: counts(ends, |row| row.traffic.gets),
+        puts: counts(ends, |row| row.traffic.puts),
         invocations: counts(ends, |row| row.invocations),
         gb_seconds: values(ends, |row| row.gb_seconds),
         seconds: values(ends, |row| row.seconds),

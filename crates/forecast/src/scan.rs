@@ -10,6 +10,7 @@ use stagger_model::spec::RunSpec;
 use stagger_model::spec_check::CheckedSpec;
 use stagger_panel::load::met::{PeriodsMet, StrataMet, in_file, key_columns, with_keys};
 use stagger_panel::load::{Remarks, codes, distinct, distinct_strata, stratum_codes};
+use stagger_panel::panel::Stratum;
 use stagger_panel::panel_store::{FORMAT, Field, FieldKind, Manifest, ShardEntry, StratumEntry};
 use stagger_panel::prepare::fields::StoreField;
 use stagger_panel::prepare::{Order, row_shard_count, shard_count, units_together};
@@ -43,7 +44,7 @@ pub(super) fn known(inputs: &[String], specs: &[(Option<&str>, &RunSpec)], threa
 
 /// Rows by stratum and period.
 struct Counts {
-    strata: Vec<stagger_panel::panel::Stratum>,
+    strata: Vec<Stratum>,
     periods: Vec<f64>,
     /// `strata × periods`.
     rows: Vec<u64>,
@@ -199,52 +200,16 @@ fn files(order: &Order, direct: Option<u64>) -> Result<Files> {
     })
 }
 
-/// The manifest that the store of the files would have, as far as can be told.
+/// Returns the manifest that the store of the files would have, as far as can be told.
 fn manifest(order: &Order, files: &Files, counts: Counts, varies: &[bool]) -> Manifest {
     let periods = counts.periods.len();
     let rows: u64 = counts.rows.iter().sum();
-    let strata: Vec<StratumEntry> = counts
-        .strata
-        .iter()
-        .zip(counts.rows.chunks(periods))
-        .map(|(stratum, rows)| StratumEntry {
-            cohort: stratum.cohort.is_finite().then_some(stratum.cohort),
-            eligible: stratum.eligible,
-            units: if order.cross_sections {
-                rows.iter().sum()
-            } else {
-                rows.iter().copied().max().unwrap_or(0)
-            },
-            rows: rows.to_vec(),
-        })
-        .collect();
+    let strata = strata(order, &counts);
     let units: u64 = strata.iter().map(|s| s.units).sum();
-    let fields: Vec<Field> = order
-        .fields
-        .iter()
-        .zip(varies)
-        .map(|(field, &varies)| Field {
-            name: field.name.clone(),
-            kind: field.kind,
-            outcome: field.outcome,
-            varies: varies || field.outcome,
-            missing: false,
-            bytes: field_bytes(order, field, if field.outcome || varies { rows } else { units }),
-        })
-        .collect();
+    let fields = fields(order, varies, rows, units);
     let count = if order.cross_sections { row_shard_count(rows) } else { shard_count(rows, periods) };
     let id_bytes = id_bytes(order, files, units);
-    let columns: usize =
-        fields.iter().map(|f| if f.outcome || f.varies { periods } else { 1 }).sum::<usize>() + 2;
-    let footer = FOOTER + FOOTER_COLUMN * columns as u64;
-    let bytes = (fields.iter().map(|f| f.bytes).sum::<u64>() + id_bytes) / count as u64 + footer;
-    let shard = |index: u64| ShardEntry {
-        units: units * (index + 1) / count as u64 - units * index / count as u64,
-        bytes,
-        footer,
-        checksum: String::new(),
-        footer_checksum: String::new(),
-    };
+    let shards = shards(&fields, (units, periods), id_bytes, count);
     Manifest {
         format: FORMAT,
         fingerprint: order.fingerprint.clone(),
@@ -262,8 +227,53 @@ fn manifest(order: &Order, files: &Files, counts: Counts, varies: &[bool]) -> Ma
         remarks: Remarks::default(),
         id_bytes,
         inputs: order.inputs(),
-        shards: (0..count as u64).map(shard).collect(),
+        shards,
     }
+}
+
+/// Returns the strata with their rows. A stratum of a panel has as many units as rows in its fullest period.
+fn strata(order: &Order, counts: &Counts) -> Vec<StratumEntry> {
+    let units = |rows: &[u64]| match order.cross_sections {
+        true => rows.iter().sum(),
+        false => rows.iter().copied().max().unwrap_or(0),
+    };
+    let rows = counts.rows.chunks(counts.periods.len());
+    let entry = |(stratum, rows): (&Stratum, &[u64])| StratumEntry {
+        cohort: stratum.cohort.is_finite().then_some(stratum.cohort),
+        eligible: stratum.eligible,
+        units: units(rows),
+        rows: rows.to_vec(),
+    };
+    counts.strata.iter().zip(rows).map(entry).collect()
+}
+
+/// Returns the variables of the store.
+fn fields(order: &Order, varies: &[bool], rows: u64, units: u64) -> Vec<Field> {
+    let entry = |(field, &varies): (&StoreField, &bool)| Field {
+        name: field.name.clone(),
+        kind: field.kind,
+        outcome: field.outcome,
+        varies: varies || field.outcome,
+        missing: false,
+        bytes: field_bytes(order, field, if field.outcome || varies { rows } else { units }),
+    };
+    order.fields.iter().zip(varies).map(entry).collect()
+}
+
+/// Returns `count` shards of equal size, of all `units` over all `periods`.
+fn shards(fields: &[Field], (units, periods): (u64, usize), id_bytes: u64, count: usize) -> Vec<ShardEntry> {
+    let columns: usize =
+        fields.iter().map(|f| if f.outcome || f.varies { periods } else { 1 }).sum::<usize>() + 2;
+    let footer = FOOTER + FOOTER_COLUMN * columns as u64;
+    let bytes = (fields.iter().map(|f| f.bytes).sum::<u64>() + id_bytes) / count as u64 + footer;
+    let entry = |index: u64| ShardEntry {
+        units: units * (index + 1) / count as u64 - units * index / count as u64,
+        bytes,
+        footer,
+        checksum: String::new(),
+        footer_checksum: String::new(),
+    };
+    (0..count as u64).map(entry).collect()
 }
 
 /// Returns the bytes of `values` values of a variable in the store: 8 each, or their bytes in the files where those

@@ -210,7 +210,8 @@ impl StageLoad {
             .map_or(0.0, |(tasks, children)| tasks as f64 * self.reduce_load(children).seconds(rates, vcpus));
         // Functions wait for storage where it can't follow.
         let at_once = self.tasks.min(functions.concurrency) as f64;
-        let starved = self.tasks as f64 * self.each.gets() / rates.storage.gets - at_once / rates.controller.invocations;
+        let starved = self.tasks as f64 * self.each.gets() / rates.storage.gets
+            - at_once / rates.controller.invocations;
         (self.tasks as f64 * self.each.seconds(rates, vcpus)).max(at_once * starved) + reduce
     }
 

@@ -10,7 +10,7 @@ use super::passes::{Pass, Scenario};
 use super::preparation::{How, preparation};
 use super::rates::{COLUMN, CPU_SPREAD, DECODE, KEY_ROW, ORDER_ROW, PLACE};
 use super::reads::{Read, Reads};
-use super::rows::{Row, Scenarios, over};
+use super::rows::{Row, Scenarios, Traffic, over};
 use super::{Backend, BackendForecast, Planned, ShuffleFacts, passes, size, work};
 
 /// Forecasts the run on the threads of this machine.
@@ -161,7 +161,7 @@ impl Process<'_> {
             tasks,
             passes: 1.0,
             memory,
-            bytes_read: bytes as f64,
+            traffic: Traffic { bytes_read: bytes as f64, ..Traffic::default() },
             seconds: self.seconds(work, tasks, scenario),
             ..Row::default()
         };
@@ -224,11 +224,7 @@ impl Process<'_> {
             tasks: step.tasks,
             passes: 1.0,
             memory: prepared_memory(step.memory, self.threads.min(step.tasks) as u64),
-            bytes_read: step.input_bytes + step.read,
-            bytes_written: step.written,
-            gets: step.gets,
-            puts: step.puts,
-            lists: step.lists,
+            traffic: Traffic { bytes_read: step.input.bytes + step.traffic.bytes_read, ..step.traffic },
             seconds: self.seconds(step.work, step.tasks, scenario),
             ..Row::default()
         };
@@ -266,7 +262,7 @@ impl Process<'_> {
         out.push(self.aggregate(held, scenario));
         if let Some(first) = out.first_mut() {
             // The manifest, read once to find the store and once to open it.
-            first.gets += 2.0;
+            first.traffic.gets += 2.0;
         }
         out
     }
@@ -286,8 +282,7 @@ impl Process<'_> {
         let tasks = self.tasks(pass.shards);
         Row {
             memory: self.memory.process(pass, self.threads as u64, held),
-            bytes_read: read.bytes,
-            gets: read.gets,
+            traffic: Traffic { bytes_read: read.bytes, gets: read.gets, ..Traffic::default() },
             seconds: self.seconds(pass.work + read.values * DECODE, tasks, scenario),
             ..self.pass(pass, tasks, scenario)
         }
