@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::device::{Bounded, Buffer, Function, Queue, Work};
 use super::error::Result;
-use super::table::{Bases, Table, Word};
+use super::table::{Bases, Constants, Table, Word};
 
 /// Rows of a tile of scores and influence values: a few per thread.
 const SCORE_ROWS: usize = 512;
@@ -132,25 +132,50 @@ pub(super) struct Program {
     regressors: usize,
     kind: ScoreKind,
     bits: BitSource,
-    constants: Vec<u64>,
-    known: HashMap<Vec<u64>, usize>,
-    named: HashMap<[usize; 3], Word>,
+    constants: Constants,
+    /// Words of scratch memory so far.
     scratch: usize,
+    /// The least work of each kernel.
     work: HashMap<Function, Work>,
     frames: Table,
-    score_parts: Table,
-    score_tiles: Table,
-    psi_segments: Table,
-    psi_columns: Table,
-    psi_parts: Table,
-    psi_tiles: Table,
+    scores: ScoreTables,
+    psi: PsiTables,
+    cross: CrossTables,
+    draws: DrawTables,
+    /// Folds and their groups.
+    folds: Vec<(usize, Fold)>,
+}
+
+/// Descriptors of scores.
+#[derive(Debug, Default)]
+struct ScoreTables {
+    parts: Table,
+    tiles: Table,
+}
+
+/// Descriptors of influence values.
+#[derive(Debug, Default)]
+struct PsiTables {
+    segments: Table,
+    columns: Table,
+    parts: Table,
+    tiles: Table,
+}
+
+/// Descriptors of cross products.
+#[derive(Debug, Default)]
+struct CrossTables {
+    items: Table,
+    tiles: Table,
+}
+
+/// Descriptors of multiplier bits, and of the sums over units whose bit is 1.
+#[derive(Debug, Default)]
+struct DrawTables {
     bit_segments: Table,
     bit_tiles: Table,
-    cross_items: Table,
-    cross_tiles: Table,
-    draw_items: Table,
-    draw_tiles: Table,
-    folds: Vec<(usize, Fold)>,
+    items: Table,
+    tiles: Table,
 }
 
 impl Program {
@@ -164,33 +189,19 @@ impl Program {
         Self { bits, ..self }
     }
 
-    fn constant(&mut self, words: Vec<u64>) -> Word {
-        let Self { constants, known, .. } = self;
-        let at = *known.entry(words).or_insert_with_key(|words| {
-            constants.extend(words);
-            constants.len() - words.len()
-        });
-        Word::Constant(at)
-    }
-
     /// Adds numbers that kernels read, and returns their place; equal ones are held once.
     pub(super) fn floats(&mut self, values: &[f64]) -> Word {
-        self.constant(values.iter().map(|v| v.to_bits()).collect())
+        self.constants.floats(values)
     }
 
     /// Does the same by a name that stands for the same numbers each time; `make` is called at its first use.
     pub(super) fn floats_of(&mut self, name: [usize; 3], make: impl FnOnce() -> Vec<f64>) -> Word {
-        if let Some(known) = self.named.get(&name) {
-            return *known;
-        }
-        let made = self.floats(&make());
-        self.named.insert(name, made);
-        made
+        self.constants.floats_of(name, make)
     }
 
     /// Adds places that kernels read.
     pub(super) fn places(&mut self, values: &[usize]) -> Word {
-        self.constant(values.iter().map(|&v| v as u64).collect())
+        self.constants.places(values)
     }
 
     fn scratch(&mut self, words: usize) -> Word {
@@ -224,9 +235,9 @@ impl Program {
         let values = rows * (self.regressors + 2 + columns);
         self.note(self.kind.function(), values, rows * (2 * self.regressors + 60));
         let row = [Word::Count(frame), beta, Word::Flag(treated), Word::Flag(unweighted), at];
-        let part = self.score_parts.push(&row);
+        let part = self.scores.parts.push(&row);
         let out = self.scratch(rows.div_ceil(SCORE_ROWS) * sums);
-        let tiles = self.score_tiles.tiles(part, rows, SCORE_ROWS, |tile| out.after(tile * sums));
+        let tiles = self.scores.tiles.tiles(part, rows, SCORE_ROWS, |tile| out.after(tile * sums));
         (Matrix { at, stride: rows, count: columns }, TileSums { at: out, tiles, stride: sums })
     }
 
@@ -249,7 +260,7 @@ impl Program {
             count(right.stride),
             count(right.count),
         ];
-        let item = self.cross_items.push(&row);
+        let item = self.cross.items.push(&row);
         let products = if upper { left.count * (left.count + 1) / 2 } else { left.count * right.count };
         let columns = left.count + if upper { 0 } else { right.count };
         self.note(Function::Cross, rows * columns, 2 * rows * products);
@@ -261,7 +272,7 @@ impl Program {
                 for j in (if upper { i } else { 0 }..right.count).step_by(CROSS_WIDTH) {
                     let own = CROSS_ROWS.min(rows - first);
                     let out = at.after(tile * stride);
-                    self.cross_tiles.push(&[count(item), count(first), count(own), count(i), count(j), out]);
+                    self.cross.tiles.push(&[count(item), count(first), count(own), count(i), count(j), out]);
                 }
             }
         }
@@ -271,25 +282,25 @@ impl Program {
     /// Describes a column of the influence values: the values that it starts from, and the number of parts, described
     /// just before, that are added.
     pub(super) fn psi_column(&mut self, source: Word, parts: usize) -> usize {
-        let first = self.psi_parts.rows - parts;
-        self.psi_columns.push(&[source, Word::Count(first), Word::Count(parts)])
+        let first = self.psi.parts.rows - parts;
+        self.psi.columns.push(&[source, Word::Count(first), Word::Count(parts)])
     }
 
     /// Describes a side of a comparison.
     pub(super) fn psi_part(&mut self, row: [Word; 8]) {
-        self.psi_parts.push(&row);
+        self.psi.parts.push(&row);
     }
 
     /// Describes the influence values of a segment, in the columns described last, and returns them.
     pub(super) fn psi(&mut self, columns: usize, rows: usize) -> Matrix {
         let at = self.scratch(columns * rows);
-        let first = self.psi_columns.rows - columns;
+        let first = self.psi.columns.rows - columns;
         // Outcomes are about as many as columns; each column has a part of four linear indices, or two.
         let values = rows * (2 * columns + self.regressors + 2);
         self.note(Function::Psi, values, rows * columns * (8 * self.regressors + 12));
         let row = [Word::Count(first), Word::Count(columns), Word::Count(rows), at];
-        let segment = self.psi_segments.push(&row);
-        self.psi_tiles.tiles(segment, rows, SCORE_ROWS, |_| Word::Null);
+        let segment = self.psi.segments.push(&row);
+        self.psi.tiles.tiles(segment, rows, SCORE_ROWS, |_| Word::Null);
         Matrix { at, stride: rows, count: columns }
     }
 
@@ -300,9 +311,9 @@ impl Program {
         let words = self.scratch(units * blocks);
         self.note(Function::Bits, units * (blocks + 1), 0);
         self.note(Function::Draws, units * (blocks + psi.count), 2 * units * 64 * blocks * psi.count);
-        let segment = self.bit_segments.push(&[keys, words]);
-        self.bit_tiles.tiles(segment, units, BIT_UNITS, |_| Word::Null);
-        let item = self.draw_items.push(&[psi.at, Word::Count(psi.stride), Word::Count(psi.count), words]);
+        let segment = self.draws.bit_segments.push(&[keys, words]);
+        self.draws.bit_tiles.tiles(segment, units, BIT_UNITS, |_| Word::Null);
+        let item = self.draws.items.push(&[psi.at, Word::Count(psi.stride), Word::Count(psi.count), words]);
         let (tiles, stride) = (units.div_ceil(DRAW_UNITS), blocks * 64 * psi.count);
         let at = self.scratch(tiles * stride);
         for tile in 0..tiles {
@@ -311,7 +322,7 @@ impl Program {
                 for block in (0..blocks).step_by(DRAW_BLOCKS) {
                     let place = [item, first, DRAW_UNITS.min(units - first), column, block].map(Word::Count);
                     let [a, b, c, d, e] = place;
-                    self.draw_tiles.push(&[a, b, c, d, e, at.after(tile * stride)]);
+                    self.draws.tiles.push(&[a, b, c, d, e, at.after(tile * stride)]);
                 }
             }
         }
@@ -365,35 +376,35 @@ impl Program {
         let (fold_items, fold_groups) = self.fold_tables();
         let tables: [&Table; TABLES] = [
             &self.frames,
-            &self.score_parts,
-            &self.score_tiles,
-            &self.psi_segments,
-            &self.psi_columns,
-            &self.psi_parts,
-            &self.psi_tiles,
-            &self.bit_segments,
-            &self.bit_tiles,
-            &self.cross_items,
-            &self.cross_tiles,
-            &self.draw_items,
-            &self.draw_tiles,
+            &self.scores.parts,
+            &self.scores.tiles,
+            &self.psi.segments,
+            &self.psi.columns,
+            &self.psi.parts,
+            &self.psi.tiles,
+            &self.draws.bit_segments,
+            &self.draws.bit_tiles,
+            &self.cross.items,
+            &self.cross.tiles,
+            &self.draws.items,
+            &self.draws.tiles,
             &fold_items,
             &fold_groups,
         ];
-        let words = self.constants.len() + tables.iter().map(|t| t.words.len()).sum::<usize>();
+        let words = self.constants.words().len() + tables.iter().map(|t| t.words.len()).sum::<usize>();
         let memory = bounded.buffer(Queue::Compute, words, "descriptors")?;
         let scratch = bounded.buffer(Queue::Compute, self.scratch, "a batch of shards")?;
         let bases = Bases { constants: memory.address(), scratch: scratch.address(), sums: sums.address() };
         bounded.device.upload(Queue::Compute, memory.address(), words, &mut |out| {
-            let (constants, mut rest) = out.split_at_mut(self.constants.len());
-            constants.copy_from_slice(&self.constants);
+            let (constants, mut rest) = out.split_at_mut(self.constants.words().len());
+            constants.copy_from_slice(self.constants.words());
             for table in tables {
                 let (own, next) = rest.split_at_mut(table.words.len());
                 own.iter_mut().zip(&table.words).for_each(|(out, word)| *out = bases.word(*word));
                 rest = next;
             }
         })?;
-        let mut at = self.constants.len();
+        let mut at = self.constants.words().len();
         let addresses = tables.map(|table| {
             at += table.words.len();
             memory.at(at - table.words.len())
@@ -417,15 +428,15 @@ impl Program {
         let launch = |function, blocks, words: &[u64]| Launch { function, blocks, words: words.to_vec() };
         let psi = [frames, segments, columns, psi_parts, psi_tiles, k];
         [
-            launch(self.kind.function(), self.score_tiles.rows, &[frames, parts, score_tiles, k]),
-            launch(Function::Psi, self.psi_tiles.rows, &psi),
+            launch(self.kind.function(), self.scores.tiles.rows, &[frames, parts, score_tiles, k]),
+            launch(Function::Psi, self.psi.tiles.rows, &psi),
             launch(
                 Function::Bits,
-                self.bit_tiles.rows,
+                self.draws.bit_tiles.rows,
                 &[bit_segments, bit_tiles, base, probability, blocks],
             ),
-            launch(Function::Cross, self.cross_tiles.rows, &[items, tiles]),
-            launch(Function::Draws, self.draw_tiles.rows, &[draw_items, draw_tiles, blocks]),
+            launch(Function::Cross, self.cross.tiles.rows, &[items, tiles]),
+            launch(Function::Draws, self.draws.tiles.rows, &[draw_items, draw_tiles, blocks]),
             launch(Function::Fold, groups, &[folds, fold_groups]),
         ]
     }

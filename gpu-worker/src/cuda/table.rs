@@ -1,5 +1,7 @@
 //! Tables of descriptors, whose addresses are known only when all of them are written.
 
+use std::collections::HashMap;
+
 use super::device::WORD;
 
 /// A field of a descriptor, 8 bytes.
@@ -69,6 +71,52 @@ impl Table {
             self.push(&[Word::Count(of), Word::Count(first), Word::Count(own), out(tile)]);
         }
         tiles
+    }
+}
+
+/// Constants of a batch, each held once.
+#[derive(Debug, Default)]
+pub(super) struct Constants {
+    words: Vec<u64>,
+    /// The first word of runs of words that are held.
+    known: HashMap<Vec<u64>, usize>,
+    /// Constants by their names.
+    named: HashMap<[usize; 3], Word>,
+}
+
+impl Constants {
+    /// Returns all words.
+    pub(super) fn words(&self) -> &[u64] {
+        &self.words
+    }
+
+    fn add(&mut self, words: Vec<u64>) -> Word {
+        let Self { words: all, known, .. } = self;
+        let at = *known.entry(words).or_insert_with_key(|words| {
+            all.extend(words);
+            all.len() - words.len()
+        });
+        Word::Constant(at)
+    }
+
+    /// Adds numbers, and returns their place; equal ones are held once.
+    pub(super) fn floats(&mut self, values: &[f64]) -> Word {
+        self.add(values.iter().map(|v| v.to_bits()).collect())
+    }
+
+    /// Does the same by a name that stands for the same numbers each time; `make` is called at its first use.
+    pub(super) fn floats_of(&mut self, name: [usize; 3], make: impl FnOnce() -> Vec<f64>) -> Word {
+        if let Some(known) = self.named.get(&name) {
+            return *known;
+        }
+        let made = self.floats(&make());
+        self.named.insert(name, made);
+        made
+    }
+
+    /// Adds places.
+    pub(super) fn places(&mut self, values: &[usize]) -> Word {
+        self.add(values.iter().map(|&v| v as u64).collect())
     }
 }
 
