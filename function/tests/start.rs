@@ -61,7 +61,7 @@ impl Function {
         self.calls.recv_timeout(PATIENCE).expect("the worker calls")
     }
 
-    /// How long it took until the worker asked for its first event.
+    /// Returns the time that the worker took until it asked for its first event.
     fn ready(&self) -> Duration {
         let first = self.call();
         assert!(first.path.ends_with("/runtime/invocation/next"), "{}", first.path);

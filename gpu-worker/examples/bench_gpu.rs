@@ -1,4 +1,4 @@
-//! How fast a GPU makes the passes of an estimation, and what share of its peaks each kernel reaches.
+//! Times of the passes of an estimation on a GPU, and the share of its peaks that each kernel reaches.
 //!
 //! usage: cargo run --release -p stagger-gpu-worker --example bench_gpu [-- UNITS ...]      1000000 10000000 by default
 //!

@@ -1,4 +1,4 @@
-/* What all kernels share. The sources are the common subset of C and CUDA: NVRTC compiles them for a device, the system's C compiler
+/* Definitions for all kernels. The sources are the common subset of C and CUDA: NVRTC compiles them for a device, the system's C compiler
  * behind host.h for tests. Products are fused where fma() says so and nowhere else (--fmad=false, -ffp-contract=off), and no sum
  * depends on the order in which blocks run: the bits are decided here, not by a compiler or a device.
  *

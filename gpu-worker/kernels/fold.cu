@@ -84,7 +84,7 @@ struct fill_args {
   i64 all;
 };
 
-/* What adding and comparing start from. */
+/* The values that adding and comparing start from. */
 KERNEL(fill, 128) {
   i64 e;
   for (e = (i64)blockIdx.x * blockDim.x + threadIdx.x; e < a.all; e += (i64)gridDim.x * blockDim.x)

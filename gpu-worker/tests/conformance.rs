@@ -53,7 +53,8 @@ fn the_order_of_threads_and_blocks_changes_no_bit() {
     }
 }
 
-/// What the suite must find: a lost part, a wrong sign, another generator, a lost barrier, an exponential that is a little off.
+/// Mistakes that the suite must find: a lost part, a wrong sign, another generator, a lost barrier, an exponential
+/// that is a little off.
 const MISTAKES: [(&str, &str); 8] = [
     ("for (g = 1; g < groups; g++)", "for (g = 1; g < groups - 1; g++)"),
     ("w * (part.treated ? q : 0.0 - p)", "w * (part.treated ? q : p)"),

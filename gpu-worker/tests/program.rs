@@ -32,7 +32,7 @@ fn a_queue_must_be_named() {
     }
 }
 
-/// Where there is no GPU, or no driver for it, that is said by name.
+/// A machine without a GPU, or without a driver for it, gives an error that names it.
 #[test]
 fn a_missing_device_is_an_error_and_no_panic() {
     if std::path::Path::new("/dev/nvidia0").exists() {

@@ -83,7 +83,7 @@ mod tests {
     use super::*;
     use crate::Reading;
 
-    /// A shard of so many nanoseconds on the measured machine, half a vCPU's.
+    /// A shard that takes `seconds` on a vCPU, which is half as fast as the measured machine.
     fn shard(seconds: f64, sum: f64) -> TaskLoad {
         let part = Reading { bytes: 0.0, gets: 0.1, waits: 0.0 };
         TaskLoad { parts: 1, part, compute: seconds * 0.5e9, written: sum, puts: 1.0, ..TaskLoad::default() }

@@ -105,7 +105,7 @@ mod tests {
     use super::*;
     use crate::Reading;
 
-    /// A shard of so many seconds of a vCPU.
+    /// A shard that takes a vCPU `seconds`.
     fn shard(seconds: f64) -> TaskLoad {
         let part = Reading { bytes: 1e6, gets: 0.1, waits: 0.0 };
         TaskLoad { parts: 1, part, compute: seconds * 0.5e9, written: 1e3, puts: 1.0, ..TaskLoad::default() }
