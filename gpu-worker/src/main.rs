@@ -109,7 +109,7 @@ fn serve(args: &Args, url: &str, kernel: Arc<dyn Kernel>) -> Result<Left, TaskFa
         });
         let (mut last, mut panics) = (None, 0);
         for attendant in attendants.collect::<Vec<_>>() {
-            // A panic of one is in the log; the others go on.
+            // The panic of one thread is in the log; the others go on.
             match attendant.await {
                 Ok(left) => last = Some(left?),
                 Err(_) => panics += 1,

@@ -110,7 +110,7 @@ fn plan_specs(
     Ok(planned)
 }
 
-/// The specifications and their plans, as workers read them.
+/// Returns the specifications and their plans, as workers read them.
 fn planned_objects(
     wanted: &[CheckedSpec],
     planned: &[SpecPlan],
@@ -122,7 +122,7 @@ fn planned_objects(
     wanted.iter().zip(planned).enumerate().map(object).collect()
 }
 
-/// The estimation of a plan, with as many cells in a pass as the largest function has the memory for.
+/// Returns the estimation of a plan, with as many cells per pass as the largest function has the memory for.
 fn estimation(
     session: &Session<'_>,
     plan: Plan,

@@ -174,7 +174,7 @@ impl Inner {
             let pause = LOOK[usize::from(self.clock.now() > sent + SHORT)];
             self.clock.sleep(pause).await;
             if let Err(failure) = self.look(&storage).await {
-                // Workers go on meanwhile: storage that is slow for a while must not have everything done again.
+                // Workers go on meanwhile: a short failure of storage must not cause every task to be done again.
                 let since = self.seen().at.unwrap_or_default().max(sent);
                 let passing = !matches!(failure.class, FailureClass::Permanent | FailureClass::Data);
                 if passing && self.clock.now() < since + self.settings.silence {
@@ -207,7 +207,7 @@ impl Inner {
         message: &Message,
         failure: TaskFailure,
     ) -> Result<Invoked, TaskFailure> {
-        // It is no sign of a worker.
+        // The controller's own answer must not count as a sign of a worker.
         self.seen().messages.entry(message.number).or_default().first.get_or_insert(self.clock.now());
         let answer = Answer::Failed(failure.clone());
         let reply = Reply {
@@ -297,7 +297,7 @@ impl Inner {
         let Some(run) = self.seen().run.clone() else { return };
         let Ok(storage) = (self.open)(&run) else { return };
         let key = message::over(&self.settings.mark);
-        // Without it they leave a little later.
+        // Without this sign workers leave a little later.
         let _ = storage.put_async(&key, Bytes::from_static(b"{}"), Condition::Always).await;
     }
 
@@ -317,7 +317,7 @@ fn absent(queue: &str, patience: Duration) -> TaskFailure {
 fn of_store(error: stagger_storage::StoreError) -> TaskFailure {
     let kind = error.kind;
     let mut failure: TaskFailure = stagger_model::error::EngineError::from(error).into();
-    // A worker may have been writing it just now.
+    // A worker may be writing the object at this moment.
     if kind == StoreErrorKind::NotFound {
         failure.class = FailureClass::Lost;
     }

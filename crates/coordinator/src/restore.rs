@@ -43,7 +43,7 @@ fn read<T: for<'de> Deserialize<'de>>(storage: &Storage, object: &ObjectRef) -> 
         .map_err(|e| EngineError::failed(format!("`{}` of the run can't be read: {e}", object.key)))
 }
 
-/// The number of the last stage that began; 0 if none did.
+/// Returns the number of the last stage that began; 0 if none did.
 pub(super) fn last_stage(history: &[Entry]) -> u64 {
     let numbers = history.iter().flat_map(|entry| &entry.events).filter_map(|(_, event)| match event {
         RunEvent::StageStarted { number, .. } => Some(*number),
@@ -52,7 +52,7 @@ pub(super) fn last_stage(history: &[Entry]) -> u64 {
     numbers.max().unwrap_or(0)
 }
 
-/// The number of the last attempt; 0 if there was none.
+/// Returns the number of the last attempt; 0 if there was none.
 pub(super) fn last_attempt(history: &[Entry]) -> u64 {
     let numbers = history.iter().flat_map(|entry| &entry.events).filter_map(|(_, event)| match event {
         RunEvent::Invoked { attempt, .. } => Some(*attempt),
@@ -61,7 +61,7 @@ pub(super) fn last_attempt(history: &[Entry]) -> u64 {
     numbers.max().unwrap_or(0)
 }
 
-/// The last state that the journal names.
+/// Returns the last state that the journal names.
 pub(super) fn last_state(history: &[Entry]) -> Option<ObjectRef> {
     history.iter().rev().flat_map(|entry| entry.events.iter().rev()).find_map(|(_, event)| match event {
         RunEvent::State { object } => Some(object.clone()),

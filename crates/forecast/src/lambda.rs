@@ -89,7 +89,7 @@ impl Run {
     fn rows(&self, loads: &[StageLoad], end: usize) -> Vec<Row> {
         let rates = CloudRates::of(end);
         let gigabytes = self.functions.megabytes / 1024.0;
-        // Environments that were there for an earlier stage.
+        // Environments that an earlier stage has started.
         let mut warm = 0;
         let mut out = Vec::with_capacity(loads.len());
         for load in loads {
@@ -187,7 +187,7 @@ fn step_load(step: Step) -> StageLoad {
             decode: 0.0,
             compute: step.work / tasks,
             written: traffic.bytes_written / tasks,
-            // Each task tells what it did in an object of the run.
+            // Each task writes a report as an object of the run.
             puts: traffic.puts / tasks + 1.0,
         },
         controller: step.controller,

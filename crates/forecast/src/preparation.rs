@@ -200,7 +200,7 @@ impl Shuffled<'_> {
         let tasks = self.shuffle.partitions.min(manifest.shards.len());
         let Sources { all, of_partition } = *sources;
         let reads = of_partition * tasks as f64;
-        // A process reads the headers once; of functions each does.
+        // A process reads the headers once; every function reads them itself.
         let headers = if workers { reads } else { all };
         let left = all + self.mappers() + tasks as f64;
         Step {

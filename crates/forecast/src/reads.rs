@@ -85,7 +85,7 @@ impl<'a> Reads<'a> {
         let footer = manifest.shards.iter().map(|s| s.footer).sum::<u64>() as f64 / count as f64;
         let (ranges, columns) = self.ranges(needs);
         let values = columns as f64 * manifest.units as f64 / count as f64;
-        // `load/stored/shard.rs`: of a store whose requests wait, a shard that is wanted for the most part comes as a whole.
+        // A shard of which most is needed is read as a whole where requests have latency (`load/stored/shard.rs`).
         if self.policy.width > 1 && self.shards.takes_most(needs) {
             let bytes = manifest.shards.iter().map(|s| s.bytes).sum::<u64>() / count;
             let pieces =

@@ -182,7 +182,8 @@ impl From<StoreErrorKind> for FailureClass {
             Changed, Corrupt, Credentials, Denied, Environment, Exists, Full, NotFound, Other, Place,
         };
         match kind {
-            // Storage was asked many times already: the worker's place may be the reason, another one may do better.
+            // The request was retried many times already: the reason may lie in the worker's environment, and another
+            // one may do better.
             StoreErrorKind::Throttled => Self::Throttled,
             StoreErrorKind::Unavailable => Self::Lost,
             Corrupt => Self::Corrupt,

@@ -229,7 +229,7 @@ impl Attendant {
         let message: Message = match serde_json::from_str(&delivery.body) {
             Ok(message) => message,
             Err(e) => {
-                // It comes back until the queue puts it aside.
+                // It is delivered again until the queue moves it to its dead-letter queue.
                 told(Moment::Passed(format!("a message can't be read: {e}")));
                 return None;
             }

@@ -92,7 +92,7 @@ impl Policy {
             FailureClass::Data | FailureClass::Permanent => Remedy::GiveUp,
             FailureClass::Throttled => Remedy::Again(self.doubled(failed.throttles)),
             FailureClass::Credentials => Remedy::Again(self.credentials.0),
-            // A queue waits long enough by itself.
+            // The pool has waited long enough already.
             FailureClass::Absent => Remedy::Again(Duration::ZERO),
             // Machines come and go; that says nothing of the task.
             FailureClass::Returned => Remedy::Again(self.pause),
@@ -108,7 +108,7 @@ impl Policy {
             {
                 Remedy::Again(self.doubled(failed.failures))
             }
-            // One piece of several may be the one that kills its worker: find it.
+            // One shard of several may be the one that kills its worker: splitting finds it.
             _ if failed.splits => Remedy::Split,
             _ => Remedy::Quarantine,
         }

@@ -175,13 +175,13 @@ impl Gpu {
         let bus = value(Attribute::CU_DEVICE_ATTRIBUTE_GLOBAL_MEMORY_BUS_WIDTH)? / 8.0;
         let processors = value(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
         let capability = self.context.compute_capability().map_err(failed("asking the device"))?;
-        // Fused operations a clock and multiprocessor (CUDA C++ Programming Guide, arithmetic instructions).
+        // Fused operations per clock and multiprocessor (CUDA C++ Programming Guide, arithmetic instructions).
         let lanes = match capability {
             (6, 0) | (7, 0) | (8, 0) => 32.0,
             (9, 0) | (10, 0) => 64.0,
             _ => 2.0,
         };
-        // Two transfers a clock; two operations fused.
+        // Two transfers per clock; a fused operation is two operations.
         Ok(Peaks { bandwidth: 2.0 * memory_clock * bus, operations: 2.0 * lanes * processors * clock })
     }
 
@@ -235,7 +235,7 @@ impl Device for Gpu {
     }
 
     fn available(&self) -> u64 {
-        // Room for the driver's own: modules, pinned tables, what other processes take meanwhile.
+        // Room for the driver's modules and pinned tables, and for other processes.
         const SPARED: u64 = 512 << 20;
         self.context.mem_get_info().map_or(0, |(free, _)| (free as u64).saturating_sub(SPARED))
     }

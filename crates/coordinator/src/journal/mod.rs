@@ -227,7 +227,7 @@ fn holds(last: &Entry, own: &Writer, now: f64) -> bool {
     if last.summary.state != RunState::Running {
         return false;
     }
-    // Of a process of this machine it is known whether it lives.
+    // A process of this machine can be checked for.
     let gone = last.writer.host == own.host && !is_alive(last.writer.pid);
     !gone && now - last.at < SILENCE
 }
