@@ -17,6 +17,7 @@ use super::session::{Session, StagePlan};
 pub(super) struct SessionExecutor<'a, 'b>(RefCell<&'a mut Session<'b>>);
 
 impl<'a, 'b> SessionExecutor<'a, 'b> {
+    /// Returns the executor of a session.
     pub(super) fn new(session: &'a mut Session<'b>) -> Self {
         Self(RefCell::new(session))
     }
