@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use stagger_estimation::kernel::{CpuKernel, Kernel};
-use stagger_gpu_worker::cuda::CudaKernel;
+use stagger_cuda::CudaKernel;
 use stagger_model::error::EngineError;
 
 use crate::args::{Args, Device};

@@ -1,10 +1,10 @@
-//! The same on a GPU: `cargo test -p stagger-gpu-worker --test gpu --release -- --ignored --nocapture`.
+//! The kernels' conformance on a GPU: `cargo test -p stagger-gpu-worker --test gpu --release -- --ignored --nocapture`.
 
 use std::sync::Arc;
 
 use stagger_estimation::kernel::conformance::{Case, Layout, cases, conformance, fingerprint};
-use stagger_gpu_worker::cuda::CudaKernel;
-use stagger_gpu_worker::cuda::emulated::{Emulated, Turns};
+use stagger_cuda::CudaKernel;
+use stagger_cuda::emulated::{Emulated, Turns};
 
 #[test]
 #[ignore = "needs a GPU"]

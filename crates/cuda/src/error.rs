@@ -88,15 +88,13 @@ impl From<CudaError> for EngineError {
 
 #[cfg(test)]
 mod tests {
-    use stagger_protocol::messages::TaskFailure;
-
     use super::*;
 
     #[test]
     fn what_a_device_can_not_do_another_machine_may() {
-        let class = |error: CudaError| TaskFailure::from(EngineError::from(error)).class;
-        assert_eq!(class(CudaError::NoDriver), FailureClass::Permanent);
+        let class = |error: CudaError| EngineError::from(error).class();
+        assert_eq!(class(CudaError::NoDriver), Some(FailureClass::Permanent));
         let full = CudaError::OutOfMemory { what: "a shard", wanted: 2, used: 0, limit: 1 };
-        assert_eq!(class(full), FailureClass::OutOfMemory);
+        assert_eq!(class(full), Some(FailureClass::OutOfMemory));
     }
 }

@@ -17,7 +17,7 @@ use super::device::{Device, Function, Queue, THREADS, Work};
 use super::error::{CudaError, Result};
 use super::source::source;
 
-const HOST: &str = include_str!("../../kernels/host.h");
+const HOST: &str = include_str!("../kernels/host.h");
 /// A NaN that no computation makes: the content of memory before it is written, and around every buffer.
 const UNWRITTEN: u64 = 0x7ff8_dead_dead_dead;
 /// Words before and after every buffer that no kernel may write.
