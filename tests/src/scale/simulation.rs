@@ -189,7 +189,11 @@ impl Simulation<'_> {
         let begun = self.now;
         let refused = self.gets.refused + self.puts.refused;
         let expected = load.each.seconds(&self.assumed.rates, vcpus(self.functions.megabytes));
-        self.run.begin(works(load), Some(Duration::from_secs_f64(expected + self.assumed.rates.functions.invoke)), 1);
+        self.run.begin(
+            works(load),
+            Some(Duration::from_secs_f64(expected + self.assumed.rates.functions.invoke)),
+            1,
+        );
         self.passed = begun;
         while !self.drive(load, begun) {
             // What happens at workers is no news for the state machine.
