@@ -9,11 +9,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-use stagger_estimation::kernel::conformance::{Case, Workload, workload};
-use stagger_estimation::kernel::{Kernel, Named, ShardName};
 use stagger_cuda::CudaKernel;
 use stagger_cuda::device::{Device, Function, Work};
 use stagger_cuda::driver::{Gpu, Peaks, Timing};
+use stagger_estimation::kernel::conformance::{Case, Workload, workload};
+use stagger_estimation::kernel::{Kernel, Named, ShardName};
 use stagger_model::error::EngineError;
 
 /// Rounds of which the fastest counts.

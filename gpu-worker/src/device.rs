@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use stagger_estimation::kernel::{CpuKernel, Kernel};
 use stagger_cuda::CudaKernel;
+use stagger_estimation::kernel::{CpuKernel, Kernel};
 use stagger_model::error::EngineError;
 
 use crate::args::{Args, Device};

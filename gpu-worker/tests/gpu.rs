@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use stagger_estimation::kernel::conformance::{Case, Layout, cases, conformance, fingerprint};
 use stagger_cuda::CudaKernel;
 use stagger_cuda::emulated::{Emulated, Turns};
+use stagger_estimation::kernel::conformance::{Case, Layout, cases, conformance, fingerprint};
 
 #[test]
 #[ignore = "needs a GPU"]

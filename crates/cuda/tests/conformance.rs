@@ -4,15 +4,15 @@
 
 use std::sync::Arc;
 
+use stagger_cuda::device::{Bounded, Device, Function, Queue, Work};
+use stagger_cuda::emulated::{Emulated, Turns};
+use stagger_cuda::source::source;
+use stagger_cuda::{CudaError, CudaKernel};
 use stagger_estimation::kernel::Kernel;
 use stagger_estimation::kernel::conformance::{Case, Layout, cases, check, conformance, fingerprint};
 use stagger_estimator::lanes::LANES;
 use stagger_estimator::multipliers::{Bits, Domain, TwoPoint};
 use stagger_estimator::options::Multiplier;
-use stagger_cuda::device::{Bounded, Device, Function, Queue, Work};
-use stagger_cuda::emulated::{Emulated, Turns};
-use stagger_cuda::source::source;
-use stagger_cuda::{CudaError, CudaKernel};
 use stagger_model::error::EngineError;
 
 const ROOM: u64 = 1 << 30;

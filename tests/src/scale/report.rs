@@ -72,7 +72,11 @@ fn assumptions() -> String {
             &|r| format!("{:.0}", r.storage.gets),
             "PLATFORM §2.3: 5,500 a partition; a bucket that S3 has not split yet is one",
         ),
-        line("S3, writes a second", &|r| format!("{:.0}", r.storage.puts), "PLATFORM §2.3: 3,500 a partition"),
+        line(
+            "S3, writes a second",
+            &|r| format!("{:.0}", r.storage.puts),
+            "PLATFORM §2.3: 3,500 a partition",
+        ),
         line(
             "invocations a second",
             &|r| format!("{:.0}", r.controller.invocations),
@@ -143,12 +147,16 @@ fn summary(runs: &[Run]) -> String {
 type Variation = (&'static str, fn(&mut CloudRates, &CloudRates));
 
 const VARIATIONS: [Variation; 8] = [
-    ("S3's partitions", |own, end| (own.storage.gets, own.storage.puts) = (end.storage.gets, end.storage.puts)),
+    ("S3's partitions", |own, end| {
+        (own.storage.gets, own.storage.puts) = (end.storage.gets, end.storage.puts)
+    }),
     ("stragglers", |own, end| own.attempts.stragglers = end.attempts.stragglers),
     ("invocations a second", |own, end| own.controller.invocations = end.controller.invocations),
     ("an invocation around its handler", |own, end| own.functions.invoke = end.functions.invoke),
     ("line between functions and S3", |own, end| own.storage.bandwidth = end.storage.bandwidth),
-    ("S3's latency", |own, end| (own.storage.latency, own.storage.write) = (end.storage.latency, end.storage.write)),
+    ("S3's latency", |own, end| {
+        (own.storage.latency, own.storage.write) = (end.storage.latency, end.storage.write)
+    }),
     ("speed of a vCPU", |own, end| own.functions.nanosecond = end.functions.nanosecond),
     ("the controller's line", |own, end| own.controller.bandwidth = end.controller.bandwidth),
 ];
