@@ -66,21 +66,21 @@ fn assumptions() -> String {
             "PLATFORM §2.1 (625 Mbit/s documented), §3",
         ),
         line("first byte of a read", &|r| ms(r.storage.latency), "PLATFORM §1.2 (Starling)"),
-        line("answer to a write", &|r| ms(r.storage.write), "assumption: twice a read"),
+        line("reply to a write", &|r| ms(r.storage.write), "assumption: twice a read"),
         line(
             "S3, reads a second",
             &|r| format!("{:.0}", r.storage.gets),
-            "PLATFORM §2.3: 5,500 a partition; a bucket that S3 has not split yet is one",
+            "PLATFORM §2.3: 5,500 per partition; a bucket that S3 has not split yet is one partition",
         ),
         line(
             "S3, writes a second",
             &|r| format!("{:.0}", r.storage.puts),
-            "PLATFORM §2.3: 3,500 a partition",
+            "PLATFORM §2.3: 3,500 per partition",
         ),
         line(
             "invocations a second",
             &|r| format!("{:.0}", r.controller.invocations),
-            "measured: `--invocations`; high is PLATFORM §1.1",
+            "measured with `--invocations`; the high end is from PLATFORM §1.1",
         ),
         line(
             "an invocation around its handler",
@@ -98,12 +98,12 @@ fn assumptions() -> String {
             "PLATFORM §2.1",
         ),
         line(
-            "a vCPU against the measured core",
+            "a vCPU relative to the measured core",
             &|r| format!("1/{:.1}", r.functions.nanosecond * 1e9),
-            "PLATFORM §3: half; other processors, other data",
+            "PLATFORM §3: half; other processors and other data differ",
         ),
         line(
-            "attempts 5 times as slow",
+            "attempts that are 5 times as slow",
             &|r| format!("{:.1} %", r.attempts.stragglers * 100.0),
             "assumption; Starling duplicated 0.3 % of its reads",
         ),
@@ -163,8 +163,8 @@ const VARIATIONS: [Variation; 8] = [
 
 fn variations(runs: &[Run]) -> String {
     let shown: Vec<&Run> = runs.iter().filter(|run| run.scenario.name != "b′").collect();
-    let mut text = "\n### What the seconds depend on\n\nEach line has one assumption at its low and its high end, the others likely, and the \
-                    tasks as planned for likely: seconds.\n\n|"
+    let mut text = "\n### What the seconds depend on\n\nIn each row one assumption is at its low and its high end, and the others are likely. The \
+                    tasks are those planned for the likely case. The figures are seconds.\n\n|"
         .to_owned();
     shown.iter().for_each(|run| text += &format!(" | ({})", run.scenario.name));
     text += &format!(" |\n|---{}|\n", "|---".repeat(shown.len()));
@@ -186,7 +186,7 @@ fn variations(runs: &[Run]) -> String {
 fn stages(run: &Run) -> String {
     let likely = &run.ends[1];
     let mut text = format!(
-        "\n### ({}) {}\n\n| stage | tasks | backups | seconds | of which after the last task | read | requests | 503 | seconds billed | dollars |\n\
+        "\n### ({}) {}\n\n| stage | tasks | backups | seconds | of these after the last task | read | requests | 503 | seconds billed | dollars |\n\
          |---|---|---|---|---|---|---|---|---|---|\n",
         run.scenario.name, run.scenario.title
     );
