@@ -11,7 +11,7 @@ use stagger_estimator::symmetric::Symmetric;
 use stagger_model::error::Result;
 use stagger_model::few_units;
 use stagger_model::progress::Progress;
-use stagger_model::result::{AttGt, ExtendedResult, MOST_VCOV, Num, RunResult, SavedResult, WaldTest};
+use stagger_model::result::{AttGt, Diagnostics, ExtendedResult, MOST_VCOV, Num, RunResult, SavedResult, WaldTest};
 use stagger_model::spec::RunSpec;
 use stagger_panel::panel::Panel;
 
@@ -42,59 +42,19 @@ pub fn estimate(
 ) -> Result<(SavedResult, Option<Mat<f64>>)> {
     let Finished { plan, estimates, diagnostics, sums, fits } = finished;
     let plan = &plan;
-    let covariance = covariance(plan, sums);
-    let mut warnings = plan.warnings.clone();
-    let att = estimates.att(plan);
-    let shares = covariance.shares.clone();
-    let extended = Extended {
-        n: plan.n,
-        covariance: covariance.matrix,
-        draws: covariance.draws,
-        n_draw_units: covariance.draw_units,
-    };
-    let options = InferenceOptions {
-        alp: spec.alp,
-        bstrap: spec.bstrap,
-        cband: spec.cband && (plan.allows_band || plan.triple),
-        scale: spec.scale,
-    };
-    // With clusters the standard error is that of the cluster sums (FORMULAS §7.3).
-    let centred: &[bool] = if plan.cluster_variables == 0 { &plan.centred } else { &[] };
-    let inference = infer_cells(&extended, &att, plan.groups.len(), centred, &options);
-    let first = 1 + plan.groups.len();
-    let raw = |cell: usize| extended.covariance.get(first + cell, first + cell).max(0.0) / extended.n as f64;
-    let raw_errors: Vec<f64> = (0..plan.cells.len()).map(|cell| raw(cell).sqrt()).collect();
+    let Covariance { matrix, over_units, draws, draw_units, clusters, shares, warnings } =
+        covariance(plan, sums);
+    let extended = Extended { n: plan.n, covariance: matrix, draws, n_draw_units: draw_units };
+    let options = inference_options(plan, spec);
     let facts = Facts { plan, estimates: &estimates, fits: fits.as_ref(), spec };
-    let found =
-        Reasons { reason: facts.estimate_reasons(), se_reason: facts.error_reasons(&inference, &raw_errors) };
-    warnings.extend(reasons::warnings(plan, &found.reason, &found.se_reason));
-    warnings.extend(covariance.warnings);
-    warnings.extend(inference.warnings.iter().cloned());
-    let covariance_of_cells = covariance.over_units.as_ref().unwrap_or(&extended.covariance);
-    let vcov = |i: usize, j: usize| covariance_of_cells.get(first + i, first + j);
-    let (wald, wald_reason) = pre_test(&facts, &att, &inference, vcov, &mut warnings);
+    let mut cells = CellResults::new(&facts, &extended, over_units.as_ref(), &options, warnings);
+    let rescaled = std::mem::take(&mut cells.inference.rescaled);
     let mut saved = SavedResult {
-        result: RunResult {
-            estimator: if plan.triple { "ddd" } else { "att_gt" }.to_owned(),
-            time_unit: plan.calendar.as_ref().map(|calendar| calendar.unit),
-            n: plan.n,
-            alp: spec.alp,
-            crit: Num(inference.crit),
-            cband: inference.uniform,
-            att_gt: att_gt(plan, &att, &inference.se, inference.crit, found),
-            vcov: if att.len() <= MOST_VCOV { rows(vcov, &att) } else { Vec::new() },
-            wald,
-            wald_reason,
-            aggte: BTreeMap::new(),
-            not_aggregated: BTreeMap::new(),
-            dropped: plan.dropped.clone(),
-            warnings,
-            diagnostics,
-        },
-        extended: extended_result(panel, plan, spec, shares, covariance.clusters),
+        result: cells.into_result(plan, spec, diagnostics),
+        extended: extended_result(panel, plan, spec, shares, clusters),
     };
     saved.extended.spec.cband = options.cband;
-    saved.result.warnings.extend(few_units::cells(&saved, &inference.rescaled));
+    saved.result.warnings.extend(few_units::cells(&saved, &rescaled));
     progress.stage("aggregate", 1, |_| {
         aggregate_extended(&mut saved, &extended, &options_of(spec));
         Ok(())
@@ -102,6 +62,81 @@ pub fn estimate(
     relabel(panel, &mut saved.result);
     saved.extended.covariance = extended.covariance;
     Ok((saved, extended.draws))
+}
+
+/// Returns the settings of inference; bands are simultaneous only where the sample allows them.
+fn inference_options(plan: &Plan, spec: &RunSpec) -> InferenceOptions {
+    InferenceOptions {
+        alp: spec.alp,
+        bstrap: spec.bstrap,
+        cband: spec.cband && (plan.allows_band || plan.triple),
+        scale: spec.scale,
+    }
+}
+
+/// Estimates of the cells with their inference, reasons and warnings.
+struct CellResults {
+    /// ATT(g,t) by cell; NaN where it can't be estimated.
+    att: Vec<f64>,
+    inference: CellInference,
+    reasons: Reasons,
+    /// Covariance of the cells, cells × cells; empty if there are too many.
+    vcov: Vec<Vec<Num>>,
+    wald: Option<WaldTest>,
+    wald_reason: Option<String>,
+    warnings: Vec<String>,
+}
+
+impl CellResults {
+    /// Computes the results of the cells from the covariance of the extended columns. `over_units` takes its place in
+    /// the covariance of the cells and the pre-test, where it is given; `covariance_warnings` are
+    /// those that came with it.
+    fn new(
+        facts: &Facts<'_>,
+        extended: &Extended,
+        over_units: Option<&Symmetric>,
+        options: &InferenceOptions,
+        covariance_warnings: Vec<String>,
+    ) -> Self {
+        let plan = facts.plan;
+        let att = facts.estimates.att(plan);
+        // With clusters the standard error is that of the cluster sums (FORMULAS §7.3).
+        let centred: &[bool] = if plan.cluster_variables == 0 { &plan.centred } else { &[] };
+        let inference = infer_cells(extended, &att, plan.groups.len(), centred, options);
+        let reasons = Reasons::new(facts, extended, &inference);
+        let mut warnings = plan.warnings.clone();
+        warnings.extend(reasons::warnings(plan, &reasons.reason, &reasons.se_reason));
+        warnings.extend(covariance_warnings);
+        warnings.extend(inference.warnings.iter().cloned());
+        let first = 1 + plan.groups.len();
+        let covariance = over_units.unwrap_or(&extended.covariance);
+        let vcov = |i: usize, j: usize| covariance.get(first + i, first + j);
+        let (wald, wald_reason) = pre_test(facts, &att, &inference, vcov, &mut warnings);
+        let vcov = if att.len() <= MOST_VCOV { rows(vcov, &att) } else { Vec::new() };
+        Self { att, inference, reasons, vcov, wald, wald_reason, warnings }
+    }
+
+    /// Returns the result of the run, without aggregations yet.
+    fn into_result(self, plan: &Plan, spec: &RunSpec, diagnostics: Option<Diagnostics>) -> RunResult {
+        let Self { att, inference, reasons, vcov, wald, wald_reason, warnings } = self;
+        RunResult {
+            estimator: if plan.triple { "ddd" } else { "att_gt" }.to_owned(),
+            time_unit: plan.calendar.as_ref().map(|calendar| calendar.unit),
+            n: plan.n,
+            alp: spec.alp,
+            crit: Num(inference.crit),
+            cband: inference.uniform,
+            att_gt: att_gt(plan, &att, &inference.se, inference.crit, reasons),
+            vcov,
+            wald,
+            wald_reason,
+            aggte: BTreeMap::new(),
+            not_aggregated: BTreeMap::new(),
+            dropped: plan.dropped.clone(),
+            warnings,
+            diagnostics,
+        }
+    }
 }
 
 /// Returns the pre-test, and the reason why there is none or why it rests on little.
@@ -163,6 +198,16 @@ fn relabel(panel: &Panel, result: &mut RunResult) {
 struct Reasons {
     reason: Vec<Option<String>>,
     se_reason: Vec<Option<String>>,
+}
+
+impl Reasons {
+    fn new(facts: &Facts<'_>, extended: &Extended, inference: &CellInference) -> Self {
+        let (plan, first) = (facts.plan, 1 + facts.plan.groups.len());
+        let variance = |cell: usize| extended.covariance.get(first + cell, first + cell).max(0.0);
+        let errors: Vec<f64> =
+            (0..plan.cells.len()).map(|cell| (variance(cell) / extended.n as f64).sqrt()).collect();
+        Self { reason: facts.estimate_reasons(), se_reason: facts.error_reasons(inference, &errors) }
+    }
 }
 
 /// Computes covariance and draws of the extended columns from their sums.

@@ -42,12 +42,29 @@ pub enum ShareWeight {
     FirstRow,
 }
 
+impl ShareWeight {
+    /// Returns the weight that R's did and triplediff use (FORMULAS §6, §7.3).
+    fn of(unbalanced: bool, triple: bool) -> Self {
+        match (unbalanced, triple) {
+            (false, _) => Self::FirstPeriod,
+            (true, false) => Self::MeanOfRows,
+            (true, true) => Self::FirstRow,
+        }
+    }
+}
+
 /// Names of the columns that the sums of a plan are over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceColumns {
     outcome: String,
     formula: Option<String>,
     weights: Option<String>,
+}
+
+impl SourceColumns {
+    fn of(spec: &RunSpec) -> Self {
+        Self { outcome: spec.yname.clone(), formula: spec.xformla.clone(), weights: spec.weightsname.clone() }
+    }
 }
 
 /// Plan of one specification over one panel: everything that its passes compute. Workers receive it; only
@@ -188,58 +205,31 @@ impl Plan {
         design: Design,
         targets: Targets,
     ) -> Self {
-        let intercept = design.columns.iter().position(|c| c.parts.is_empty());
-        let intercept_only = intercept.is_some() && design.columns.len() == 1;
-        let rules = NuisanceRules {
-            method: spec.est_method,
-            model: sample.model,
-            covariates_vary: panel.atoms_vary,
-            weights_vary: panel.weights_vary,
-            weighted: spec.weightsname.is_some(),
-            unbalanced: sample.unbalanced,
-            fix_weights: spec.fix_weights,
-            guarded: spec.pname.is_none(),
-            intercept_only,
-        };
-        let Targets { cells, targets } = targets;
-        let comparisons = ComparisonPlan::new(&targets, &rules);
-        let mut groups: Vec<f64> = cells.iter().map(|c| c.group).collect();
-        groups.dedup();
-        let regressors = design.columns.len();
+        let intercept_only = design.columns.len() == 1 && intercept_of(&design).is_some();
         let triple = spec.pname.is_some();
-        let clusters = spec.clustervars.iter().filter(|c| **c != spec.idname).count();
-        let mut plan = Self {
+        let Targets { cells, targets } = targets;
+        let rules = nuisance_rules(panel, spec, &sample, intercept_only);
+        let comparisons = ComparisonPlan::new(&targets, &rules);
+        let plan = Self {
             gram_keys: comparisons.gram_keys(),
             stratum_columns: Vec::new(),
             stratum_parts: Vec::new(),
-            standardization: Standardization {
-                center: vec![0.0; regressors],
-                scale: vec![1.0; regressors],
-                intercept,
-            },
+            standardization: no_standardization(&design),
             outcome_center: 0.0,
             method: if intercept_only { EstMethod::Reg } else { spec.est_method },
             guards_share: intercept_only && spec.est_method != EstMethod::Reg && !triple,
             weighted: spec.weightsname.is_some(),
             weight_factor: sample.weight_factor,
-            share_weight: match (sample.unbalanced, triple) {
-                (false, _) => ShareWeight::FirstPeriod,
-                (true, false) => ShareWeight::MeanOfRows,
-                (true, true) => ShareWeight::FirstRow,
-            },
+            share_weight: ShareWeight::of(sample.unbalanced, triple),
             draws: if spec.bstrap { spec.biters } else { 0 },
             diagnostics: spec.diagnostics,
             seed: spec.seed,
             multiplier: TwoPoint::of(spec.multiplier),
-            cluster_variables: clusters,
+            cluster_variables: spec.clustervars.iter().filter(|c| **c != spec.idname).count(),
             cluster_factor: spec.cluster_factor,
             allows_band: sample.periods.len() > 2,
             centred: centred(&comparisons, cells.len(), sample.two_period),
-            source: SourceColumns {
-                outcome: spec.yname.clone(),
-                formula: spec.xformla.clone(),
-                weights: spec.weightsname.clone(),
-            },
+            source: SourceColumns::of(spec),
             rows: panel.rows,
             strata: panel.strata.clone(),
             mask: sample.mask,
@@ -252,17 +242,22 @@ impl Plan {
             calendar: None,
             units: sample.units,
             n: sample.n,
-            groups,
+            groups: groups_of(&cells),
             cells,
             comparisons,
             design,
             dropped: sample.dropped,
             warnings: sample.warnings,
         };
-        let fixed = 1 + plan.groups.len();
-        plan.stratum_parts = plan.parts(&|estimate| Some(fixed + plan.comparisons.estimates[estimate]));
-        plan.stratum_columns = plan.columns();
-        plan
+        plan.with_columns()
+    }
+
+    /// Sets the extended columns that each stratum enters, from the comparisons.
+    fn with_columns(mut self) -> Self {
+        let fixed = 1 + self.groups.len();
+        self.stratum_parts = self.parts(&|estimate| Some(fixed + self.comparisons.estimates[estimate]));
+        self.stratum_columns = self.columns();
+        self
     }
 
     /// Returns, for each stratum, the sides of comparisons that it enters. `column` gives the extended column of an
@@ -387,6 +382,39 @@ impl Plan {
     pub fn gram_key(&self, stratum: usize, frame: usize) -> Option<usize> {
         self.gram_keys.binary_search(&(stratum, frame)).ok()
     }
+}
+
+/// Index of the intercept among the design columns.
+fn intercept_of(design: &Design) -> Option<usize> {
+    design.columns.iter().position(|c| c.parts.is_empty())
+}
+
+/// Centres of 0 and scales of 1, which leave the design as it is.
+fn no_standardization(design: &Design) -> Standardization {
+    let count = design.columns.len();
+    Standardization { center: vec![0.0; count], scale: vec![1.0; count], intercept: intercept_of(design) }
+}
+
+/// Rules by which comparisons get their nuisance estimates (FORMULAS §3).
+fn nuisance_rules(panel: &Panel, spec: &RunSpec, sample: &Sample, intercept_only: bool) -> NuisanceRules {
+    NuisanceRules {
+        method: spec.est_method,
+        model: sample.model,
+        covariates_vary: panel.atoms_vary,
+        weights_vary: panel.weights_vary,
+        weighted: spec.weightsname.is_some(),
+        unbalanced: sample.unbalanced,
+        fix_weights: spec.fix_weights,
+        guarded: spec.pname.is_none(),
+        intercept_only,
+    }
+}
+
+/// Groups of the cells, ascending.
+fn groups_of(cells: &[Cell]) -> Vec<f64> {
+    let mut groups: Vec<f64> = cells.iter().map(|c| c.group).collect();
+    groups.dedup();
+    groups
 }
 
 fn centred(comparisons: &ComparisonPlan, cells: usize, two_period: bool) -> Vec<bool> {
