@@ -9,9 +9,9 @@ use stagger_estimator::aggregate::{
 use stagger_model::cell_names::name_cells;
 use stagger_model::result::{KINDS, LostCells, Num, SavedResult};
 
-/// Begins the warning on an aggregation that is not given.
+/// Start of the warning on an aggregation that is not given.
 const NOT_GIVEN: &str = "not aggregated: ";
-/// Begins the warning on an aggregation that leaves cells out.
+/// Start of the warning on an aggregation that leaves cells out.
 const LEFT_OUT: &str = "left out of aggregations: ";
 
 /// Tells if a warning is one of [`warnings`].

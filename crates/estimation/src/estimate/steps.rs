@@ -26,7 +26,7 @@ pub const SCALE_SHARDS: usize = 8;
 pub const SAMPLE: usize = 16;
 /// Number of rounds on the sample; more rounds do not help, since the sampling error remains.
 const SAMPLE_ROUNDS: usize = 4;
-/// Bytes that cluster sums may take in one pass.
+/// Largest number of bytes that cluster sums may take in one pass.
 pub const CLUSTER_BYTES: u64 = 256 << 20;
 
 /// A pass that an estimation needs.

@@ -52,7 +52,7 @@ pub(super) fn influence(
             work.fill(segment, start, &roles, &parts, &mut psi);
             let units = work.block.units();
             let view = psi.view(padded(units), roles.len());
-            // Without draws nobody asks for keys, and a stored shard has none.
+            // Without draws the keys are not used, and a stored shard has none.
             let keys = if inputs.draws > 0 { &shard.keys[start..start + units] } else { &[] };
             sums.add_block(view, keys, &bits, &mut bit_space);
             if let Some(clusters) = &mut clusters {

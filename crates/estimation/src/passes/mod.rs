@@ -43,7 +43,7 @@ pub enum StageInput {
     },
     /// Covariances of the estimates of a cell by control cohort (triple differences with not-yet-treated controls).
     Omega {
-        /// Corrections by comparison, with the comparison's sign.
+        /// Corrections by comparison, multiplied by its sign; `None` where the cell can't be estimated.
         corrections: Vec<Option<Correction>>,
         /// Coefficients by logit.
         betas: Vec<Option<Vec<f64>>>,

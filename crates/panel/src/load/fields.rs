@@ -70,7 +70,7 @@ impl FieldUse {
     }
 }
 
-/// Finds the field of a variable by its name and whether it is text.
+/// Function from the name of a variable to its field; the flag asks for texts.
 type FindField<'a> = &'a dyn Fn(&str, bool) -> Result<usize>;
 
 fn atom_plans(columns: &Columns, formula: &Formula, field_of: FindField<'_>) -> Result<Vec<AtomPlan>> {

@@ -89,7 +89,7 @@ pub struct StratumEntry {
 }
 
 impl StratumEntry {
-    /// The stratum.
+    /// Returns the stratum.
     pub fn stratum(&self) -> Stratum {
         Stratum { cohort: self.cohort.unwrap_or(f64::INFINITY), eligible: self.eligible }
     }
