@@ -1,7 +1,7 @@
 //! A panel: input columns become strata and shards, in memory or in a store on disk or S3.
 //!
-//! - `load`: from input files in memory. `prepare`: from input files to a panel store, by tasks that an executor does.
-//! - `panel_store`: the store's format, read and written. `shard`, `panel`, `survey`: what estimations go through.
+//! - `load` builds panels from input files in memory; `prepare` builds a panel store from them, by tasks of an executor.
+//! - `panel_store` reads and writes the store's format; `panel`, `shard` and `survey` are the data that estimations read.
 
 pub mod cluster_keys;
 pub mod describe;

@@ -1,4 +1,4 @@
-//! From partials to estimates: which pass comes next, what it solves, and the result at the end.
+//! From partials to estimates: the sequence of passes, the systems solved between them, and the result at the end.
 
 pub mod cause;
 pub mod diagnostics;

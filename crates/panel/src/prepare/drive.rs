@@ -1,4 +1,4 @@
-//! Drives a preparation: which steps there are, and what one needs of the one before.
+//! Sequence of a preparation: its steps, and the results that a step takes from the one before.
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -71,7 +71,8 @@ impl Driver<'_> {
         self.gather((&shuffle, &digest), objects)
     }
 
-    /// The plan: the one under way if it is of the same inputs and columns and fits the memory, else a new one.
+    /// Returns the plan of the shuffle: that of a preparation under way if it has the same inputs and columns and fits the
+    /// memory, otherwise a new one.
     fn shuffle(&self) -> Result<Shuffle> {
         let source = &self.order.source;
         let id = &self.order.columns.id;
@@ -107,7 +108,7 @@ impl Driver<'_> {
         Ok(own)
     }
 
-    /// Takes the place: the first of two preparations of different inputs or columns has it.
+    /// Marks the place as taken. Of two preparations of different inputs or columns the first one gets it.
     fn claim(&self) -> Result<()> {
         let mark = Bytes::from(format!("{{\"fingerprint\":\"{}\"}}\n", self.order.fingerprint));
         match self.storage.put(keys::UNDER_WAY, mark.clone(), Condition::IfAbsent) {
@@ -117,7 +118,7 @@ impl Driver<'_> {
         }
         match self.storage.get(keys::UNDER_WAY, None) {
             Ok((known, _)) if known == mark => Ok(()),
-            // Finished since: there is a store now.
+            // It has completed since: there is a store now.
             Err(error) if error.kind == StoreErrorKind::NotFound => self.claim(),
             Err(error) => Err(error.into()),
             Ok(_) => Err(EngineError::input(format!(
@@ -128,7 +129,7 @@ impl Driver<'_> {
         }
     }
 
-    /// Refuses a place where other things lie.
+    /// Refuses a place that holds objects which are not part of a store.
     fn only_ours(&self) -> Result<()> {
         let ours = |key: &str| key.starts_with(keys::WORK) || key.starts_with(keys::SHARDS);
         match self.storage.list("")?.into_iter().find(|object| !ours(&object.key)) {
@@ -198,7 +199,7 @@ impl Driver<'_> {
         Ok((common, reports.into_iter().flatten().collect()))
     }
 
-    /// Has a step done.
+    /// Runs a step on the executor.
     fn execute(&self, name: &str, step: Step, tasks: &[PrepareTask]) -> Result<()> {
         let stage = PrepareStage {
             store: self.storage.url(),
@@ -212,7 +213,7 @@ impl Driver<'_> {
         })
     }
 
-    /// Has a step done, and reads what its tasks tell.
+    /// Runs a step on the executor and returns the reports of its tasks.
     fn results<T: DeserializeOwned>(&self, name: &str, step: Step, tasks: &[PrepareTask]) -> Result<Vec<T>> {
         self.execute(name, step, tasks)?;
         self.executor.results(tasks)?.iter().map(|bytes| decode(name, bytes)).collect()
@@ -264,12 +265,12 @@ impl Driver<'_> {
     }
 }
 
-/// Shards of a panel: as many for these data, whoever cuts them.
+/// Returns the number of shards of a panel, which depends on its rows and periods alone.
 pub fn shard_count(rows: u64, periods: usize) -> usize {
     shards_of(rows.div_ceil(periods as u64))
 }
 
-/// The same of cross sections.
+/// Returns the number of shards of cross sections, which depends on their rows alone.
 pub fn row_shard_count(rows: u64) -> usize {
     shards_of(rows)
 }
@@ -278,7 +279,7 @@ fn tasks_of(count: usize, task: fn(usize) -> PrepareTask) -> Vec<PrepareTask> {
     (0..count).map(task).collect()
 }
 
-/// The strata before anything is counted.
+/// Strata with counts of 0.
 fn empty_strata(common: &Common) -> Vec<StratumEntry> {
     let entry = |s: &Stratum| StratumEntry {
         cohort: s.cohort.is_finite().then_some(s.cohort),
@@ -289,7 +290,7 @@ fn empty_strata(common: &Common) -> Vec<StratumEntry> {
     common.strata.iter().map(entry).collect()
 }
 
-/// The fields before anything is known of their values.
+/// Fields before any of their values is known.
 fn empty_fields(fields: &[StoreField]) -> Vec<Field> {
     let field = |f: &StoreField| Field {
         name: f.name.clone(),
@@ -307,10 +308,10 @@ fn digest(shuffle: &Shuffle) -> Result<String> {
     Ok(format!("{:016x}", xxh3_64(&json)))
 }
 
-/// Removes what a preparation needed on its way.
+/// Removes the objects that only the preparation needed.
 pub(super) fn clean(storage: &Storage) -> Result<()> {
     let mut objects = storage.list(keys::WORK)?;
-    // The mark goes last: whoever finds it finds all that belongs to it.
+    // The mark is removed last: as long as it exists, so do the objects that belong to it.
     objects.sort_by_key(|object| object.key == keys::UNDER_WAY);
     let marks = objects.split_off(objects.partition_point(|object| object.key != keys::UNDER_WAY));
     let threads = if storage.is_remote() { 4 * readers(storage) } else { 1 };
@@ -322,13 +323,14 @@ pub(super) fn clean(storage: &Storage) -> Result<()> {
     Ok(())
 }
 
-/// After bad input nothing is worth keeping: it will not be the same input that succeeds. What belongs to others stays.
+/// Removes the objects of a preparation that failed because of its input: corrected input will have another fingerprint.
+/// Objects of other preparations stay.
 pub(super) fn forget(storage: &Storage, order: &Order, error: &EngineError) {
     let own = storage
         .get(keys::UNDER_WAY, None)
         .is_ok_and(|(mark, _)| String::from_utf8_lossy(&mark).contains(&order.fingerprint));
     if error.is_input() && own {
-        // The error that is told is the first one.
+        // The first error is reported, not one of the removal.
         let _ = clean(storage);
     }
 }

@@ -1,5 +1,5 @@
-//! The boundary between a preparation and whoever computes its tasks: a preparation knows steps and tasks, an executor knows threads
-//! or workers.
+//! The boundary between a preparation and the computation of its tasks: a preparation knows steps and tasks, an executor
+//! knows threads or workers.
 
 use std::fmt;
 
@@ -16,11 +16,11 @@ pub enum PrepareTask {
     Scatter(usize),
     /// Joins blocks of several mappers.
     Combine(usize),
-    /// Makes the shards of some partitions.
+    /// Builds the shards of some partitions.
     Gather(usize),
-    /// Counts the rows of a chunk of cross sections.
+    /// Finds strata, periods and texts in a chunk of cross sections.
     Scan(usize),
-    /// Makes some shards of cross sections.
+    /// Builds some shards of cross sections.
     Rows(usize),
 }
 
@@ -36,12 +36,12 @@ impl fmt::Display for PrepareTask {
     }
 }
 
-/// The reason why a step is not done.
+/// The reason why a step did not complete.
 #[derive(Debug)]
 pub enum StepFailure {
-    /// Rows contradict each other; the preparation, which has all of the input, finds out where they are.
+    /// Rows contradict each other. The preparation has the whole input and looks up their place.
     Conflict(Box<Conflict>),
-    /// Anything else.
+    /// Any other error.
     Engine(EngineError),
 }
 
@@ -51,12 +51,12 @@ impl From<EngineError> for StepFailure {
     }
 }
 
-/// Computes the tasks of a preparation: on the threads of this process, or on workers.
+/// A way to compute the tasks of a preparation: on the threads of this process, or on workers.
 pub trait Executor {
-    /// Does all tasks of a step, named `name` for those who watch.
+    /// Computes all tasks of a step; events call the step `name`.
     ///
     /// # Errors
-    /// Rows that contradict each other, of the first such task; else what stopped the step.
+    /// Rows that contradict each other, those of the first such task; otherwise the error that stopped the step.
     fn execute(
         &self,
         name: &str,
@@ -64,14 +64,14 @@ pub trait Executor {
         tasks: &[PrepareTask],
     ) -> std::result::Result<(), StepFailure>;
 
-    /// The JSON in which each task of the last step tells what it made, in the order of the tasks.
+    /// Returns the reports of the tasks of the last step, each as JSON, in the order of `tasks`.
     ///
     /// # Errors
     /// Storage that fails.
     fn results(&self, tasks: &[PrepareTask]) -> Result<Vec<Bytes>>;
 }
 
-/// Reads what a task has told.
+/// Parses the report of a task.
 pub(super) fn decode<T: serde::de::DeserializeOwned>(name: &str, bytes: &Bytes) -> Result<T> {
     serde_json::from_slice(bytes)
         .map_err(|e| EngineError::failed(format!("a result of stage {name} can't be read: {e}")))

@@ -407,19 +407,19 @@ pub(super) fn row_shards(common: &Common, rows: u64, shards: usize) -> RowShards
     }
 }
 
-/// Whatever of a step is open already: its input, and the objects of a gather step.
+/// Parts of a step that are open already: its input, and the objects of a gather step.
 #[derive(Clone, Copy)]
 pub struct Opened<'a> {
-    /// The input, or the chunks of it that the task reads.
+    /// The input, or the chunks that the task reads.
     pub source: Option<&'a Source>,
-    /// The objects that gather tasks read; a task reads the headers itself where they are absent.
+    /// The objects that gather tasks read; `None`: each task reads the headers itself.
     pub scattered: Option<&'a [Scattered]>,
 }
 
-/// Does one task of a step; returns JSON that tells what it made.
+/// Computes one task of a step; returns its report as JSON.
 ///
 /// # Errors
-/// Rows that contradict each other, bad input, storage that fails; a task of another step.
+/// Rows that contradict each other, invalid input, storage that fails, and a task of another step.
 pub fn compute(
     stage: &PrepareStage,
     task: PrepareTask,
@@ -469,7 +469,7 @@ fn gather_task(
     let scattered = match opened.scattered {
         Some(all) => all,
         None => {
-            // Of combined objects most hold other partitions: their headers would be requests for nothing.
+            // Most combined objects hold other partitions: reading their headers would waste requests.
             let keys = objects.keys_of(digest, &partitions_of(*partitions, shards, task));
             let headers = headers(storage, &keys, 1)?;
             own = keys.into_iter().zip(headers).map(|(key, header)| common.scattered(key, header)).collect();

@@ -1,4 +1,4 @@
-//! The executor of this process: the tasks of a step go to its threads.
+//! Executor on the threads of this process.
 
 use std::cell::RefCell;
 use std::sync::Mutex;
@@ -16,13 +16,13 @@ use super::executor::{Executor, PrepareTask, StepFailure};
 use super::gather::{GatherError, Scattered};
 use super::steps::{self, Opened, PrepareStage, Step};
 
-/// Threads that do a preparation's tasks on the input as it is open already.
+/// Executor of a preparation on threads; all tasks share the input that is open already.
 pub(super) struct Threads<'a> {
     order: &'a Order,
     storage: &'a Storage,
     threads: usize,
     progress: RefCell<Progress<'a>>,
-    /// What the tasks of the last step told.
+    /// Reports of the tasks of the last step, as JSON.
     told: RefCell<Vec<Bytes>>,
 }
 
@@ -36,7 +36,7 @@ impl<'a> Threads<'a> {
         Self { order, storage, threads, progress: RefCell::new(progress), told: RefCell::default() }
     }
 
-    /// How long the steps took.
+    /// Returns the facts about the steps.
     pub(super) fn into_stages(self) -> Vec<StageFacts> {
         self.progress.into_inner().stages
     }
@@ -69,19 +69,19 @@ impl Executor for Threads<'_> {
     }
 }
 
-/// The objects of a gather step, from headers that were read already.
+/// Returns the objects of a gather step whose headers have been read already.
 fn scattered(stage: &mut PrepareStage) -> Option<Vec<Scattered>> {
     let Step::Gather { digest, objects, common, headers, .. } = &mut stage.step else { return None };
     let headers = headers.take()?;
     Some(objects.keys(digest).into_iter().zip(headers).map(|(key, h)| common.scattered(key, h)).collect())
 }
 
-/// Of several tasks that find rows which contradict each other, the first one's are told.
+/// The contradiction between rows that the first of several such tasks found.
 #[derive(Default)]
 struct FirstConflict(Mutex<Option<(usize, Conflict)>>);
 
 impl FirstConflict {
-    /// The error that ends the step; a conflict is kept aside if it is the first.
+    /// Returns the error that ends the step, and keeps a contradiction if it is that of the first task.
     fn keep(&self, task: usize, error: GatherError) -> EngineError {
         match error {
             GatherError::Engine(error) => error,
