@@ -11,7 +11,9 @@ use stagger_estimator::symmetric::Symmetric;
 use stagger_model::error::Result;
 use stagger_model::few_units;
 use stagger_model::progress::Progress;
-use stagger_model::result::{AttGt, Diagnostics, ExtendedResult, MOST_VCOV, Num, RunResult, SavedResult, WaldTest};
+use stagger_model::result::{
+    AttGt, Diagnostics, ExtendedResult, MOST_VCOV, Num, RunResult, SavedResult, WaldTest,
+};
 use stagger_model::spec::RunSpec;
 use stagger_panel::panel::Panel;
 
