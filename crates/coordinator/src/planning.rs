@@ -11,8 +11,8 @@ use stagger_model::error::{EngineError, Result, of_specifications};
 use stagger_model::events::RunEvent;
 use stagger_model::parallel::cores;
 use stagger_model::spec_check::CheckedSpec;
-use stagger_panel::load::StoredShards;
 use stagger_panel::panel::Panel;
+use stagger_panel::stored::StoredShards;
 use stagger_protocol::keys;
 use stagger_protocol::objects::{PanelObject, SpecObject, encode};
 

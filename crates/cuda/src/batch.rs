@@ -12,7 +12,7 @@ use stagger_estimation::plan::Plan;
 use stagger_estimator::subset_sums::BitMemory;
 use stagger_model::error::Result as EngineResult;
 use stagger_model::reduction::{Node, SubtreeStack};
-use stagger_panel::panel::Needs;
+use stagger_panel::strata::Needs;
 
 use super::device::{Bounded, Buffer, Function, Queue, THREADS, WORD, Work};
 use super::error::Result;

@@ -12,8 +12,8 @@ use stagger_estimation::plan::Plan;
 use stagger_estimator::cross_products::mirror;
 use stagger_estimator::influence::{InfluencePartial, Role};
 use stagger_estimator::multipliers::{Bits, Domain};
-use stagger_panel::panel::Needs;
 use stagger_panel::shard::Segment;
+use stagger_panel::strata::Needs;
 
 use super::batch::{Shape, Stage};
 use super::memory::Resident;

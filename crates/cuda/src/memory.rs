@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use stagger_estimation::kernel::expanded::{ExpandedSegment, Expansion};
 use stagger_estimation::kernel::{Named, ShardName, expanded};
 use stagger_estimation::plan::Plan;
-use stagger_panel::panel::Needs;
 use stagger_panel::shard::Shard;
+use stagger_panel::strata::Needs;
 
 use super::device::{Bounded, Buffer, Queue, WORD};
 use super::error::Result;

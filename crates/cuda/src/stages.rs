@@ -8,7 +8,7 @@ use stagger_estimation::plan::Plan;
 use stagger_estimator::moments::{MomentsPartial, MomentsShape};
 use stagger_estimator::outcome::GramPartial;
 use stagger_estimator::propensity::PropensityPartial;
-use stagger_panel::panel::Needs;
+use stagger_panel::strata::Needs;
 
 use super::batch::{Shape, Stage};
 use super::memory::Resident;

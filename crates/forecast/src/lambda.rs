@@ -5,8 +5,8 @@
 use stagger_estimation::estimate::steps::{CLUSTER_BYTES, column_passes};
 use stagger_estimation::passes::StageInput;
 use stagger_estimation::plan::Plan;
-use stagger_panel::load::StoredShards;
-use stagger_panel::panel::Needs;
+use stagger_panel::stored::StoredShards;
+use stagger_panel::strata::Needs;
 use stagger_storage::Policy;
 
 use super::cloud_rates::CloudRates;

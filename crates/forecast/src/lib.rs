@@ -49,9 +49,10 @@ use stagger_model::error::{EngineError, Result, of_specifications};
 use stagger_model::parallel::cores;
 use stagger_model::spec::RunSpec;
 use stagger_model::spec_check::CheckedSpec;
-use stagger_panel::load::{StoredShards, counted};
+use stagger_panel::open::counted;
 use stagger_panel::panel::Panel;
 use stagger_panel::prepare::default_memory;
+use stagger_panel::stored::StoredShards;
 
 pub use cloud_rates::{AttemptRates, CloudRates, ControllerRates, FunctionRates, StorageRates};
 pub use containers::{ContainerOptions, ContainerStage, ContainersForecast};

@@ -1,8 +1,8 @@
 //! Upper bounds on memory: of the bytes that a task holds, and of those that a process takes for it.
 
 use stagger_estimation::estimate::steps::CLUSTER_BYTES;
-use stagger_panel::load::StoredShards;
 use stagger_panel::panel_store::Manifest;
+use stagger_panel::stored::StoredShards;
 
 use super::known::Files;
 use super::passes::Pass;

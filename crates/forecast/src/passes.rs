@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use stagger_estimation::estimate::sequence::{ExpectedPass, Unknowns, expected_passes, influence_passes};
 use stagger_estimation::passes::StageInput;
 use stagger_estimation::plan::Plan;
-use stagger_panel::panel::Needs;
+use stagger_panel::strata::Needs;
 
 use super::rates::{FEW_CLUSTERS, ROUNDS, SAMPLE_ROUNDS};
 use super::size::{self, Size};

@@ -3,9 +3,9 @@
 
 use std::ops::Range;
 
-use stagger_panel::load::StoredShards;
-use stagger_panel::panel::Needs;
 use stagger_panel::panel_store::{Field, Manifest};
+use stagger_panel::stored::StoredShards;
+use stagger_panel::strata::Needs;
 use stagger_storage::{Policy, coalesced};
 
 use super::passes::Pass;

@@ -1,7 +1,7 @@
 //! The forecast of a run on the threads of one process.
 
 use stagger_model::parallel::cores;
-use stagger_panel::load::room;
+use stagger_panel::stored::room;
 use stagger_storage::Policy;
 
 use super::known::Files;
@@ -272,7 +272,7 @@ impl Process<'_> {
             stage: "".into(),
             shards,
             sample: false,
-            needs: stagger_panel::panel::Needs::ALL,
+            needs: stagger_panel::strata::Needs::ALL,
             work: 0.0,
             size: super::size::Size::default(),
         }

@@ -4,7 +4,7 @@
 use stagger_estimation::passes::StageInput;
 use stagger_estimation::plan::Plan;
 use stagger_estimator::influence::Role;
-use stagger_panel::panel::RowKind;
+use stagger_panel::strata::RowKind;
 
 use super::rates::{CLUSTER, COVARIANCE, DRAW, INFLUENCE, PRE_TEST, PRODUCT, QUANTILE, ROW, SCORE};
 

@@ -3,14 +3,13 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use stagger_estimator::columns::AlignedVec;
 use stagger_estimator::formula::{Atom, Formula};
 use stagger_model::error::{EngineError, Result};
 use stagger_records::compare_decimals;
 
 use crate::panel::{Panel, Shards};
+use crate::recode::{Recodes, recode};
 use crate::sample_mask::SampleMask;
-use crate::shard::{Shard, ShardColumn};
 use crate::survey::{Counts, Survey};
 
 /// Largest number of levels: a design with more could not be estimated in any cell.
@@ -91,26 +90,4 @@ fn sorted_levels(values: BTreeSet<u64>, texts: Option<Arc<Vec<String>>>, codes: 
         None => levels.sort_by(|a, b| f64::from_bits(*a).total_cmp(&f64::from_bits(*b))),
     }
     levels
-}
-
-/// Atoms that are factors, each with the index of every value's level, by the value's bits.
-pub type Recodes = Vec<(usize, HashMap<u64, f64>)>;
-
-/// Replaces the values of a shard's factors by the index of their level.
-pub fn recode(shard: &mut Shard, recodes: &Recodes) {
-    recodes.iter().for_each(|(atom, codes)| recode_column(&mut shard.atoms[*atom], codes));
-}
-
-/// Replaces values by level indices. Values outside the sample have no level: they get one past the last, which matches
-/// no design column.
-fn recode_column(column: &mut ShardColumn, codes: &HashMap<u64, f64>) {
-    let recode = |values: &mut Arc<AlignedVec>| {
-        for value in Arc::make_mut(values).iter_mut() {
-            *value = codes.get(&value.to_bits()).copied().unwrap_or(codes.len() as f64);
-        }
-    };
-    match column {
-        ShardColumn::Constant(values) => recode(values),
-        ShardColumn::ByPeriod(periods) => periods.iter_mut().for_each(recode),
-    }
 }

@@ -1,143 +1,18 @@
 //! The panel: shards, and the counts and facts about all of them.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
-use serde::{Deserialize, Serialize};
 use stagger_model::calendar::Calendar;
 use stagger_model::error::{EngineError, Result};
 use stagger_model::parallel;
+use stagger_model::reduction::Merge;
 
-use crate::load::{Remarks, StoredShards};
+use crate::gaps::Remarks;
 use crate::shard::{Shard, ShardColumn};
-use crate::survey::Surveyor;
-
-/// A set of units with the same cohort and eligibility.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Stratum {
-    /// Cohort as the data have it: the first treated period; infinity for never treated.
-    #[serde(with = "cohort")]
-    pub cohort: f64,
-    /// Eligibility in triple differences; `true` without.
-    pub eligible: bool,
-}
-
-/// Serialization of a cohort: JSON has no infinity.
-mod cohort {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(cohort: &f64, serializer: S) -> Result<S::Ok, S::Error> {
-        cohort.is_finite().then_some(*cohort).serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-        Ok(Option::<f64>::deserialize(deserializer)?.unwrap_or(f64::INFINITY))
-    }
-}
-
-/// Meaning of a shard's row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RowKind {
-    /// A unit with all its periods.
-    Unit,
-    /// A row of the input, in repeated cross sections.
-    Observation,
-}
-
-/// Counts of rows by stratum and period, filled while shards are built; the partial of the census stage.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Census {
-    /// Rows of the input, `strata × periods`, row-major.
-    pub present: Vec<u64>,
-    /// Rows without a missing value, `strata × periods`, row-major.
-    pub complete: Vec<u64>,
-    /// Number of units of each stratum with at least one complete row.
-    pub units: Vec<u64>,
-    /// Sum of the weights of complete rows.
-    pub weight: f64,
-    /// Smallest weight of a complete row.
-    pub least_weight: f64,
-    /// By atom of the formula: the number of rows that have all values it is computed from but not the atom's, and the
-    /// number of those in which it is infinite.
-    #[serde(default)]
-    pub computed: Vec<[u64; 2]>,
-    /// Smallest positive weight of a complete row.
-    pub least_positive_weight: f64,
-    /// Largest weight of a complete row.
-    pub greatest_weight: f64,
-}
-
-impl Census {
-    /// Returns counts of zero for this number of strata and periods.
-    pub fn new(strata: usize, periods: usize) -> Self {
-        Self {
-            present: vec![0; strata * periods],
-            complete: vec![0; strata * periods],
-            units: vec![0; strata],
-            weight: 0.0,
-            least_weight: f64::INFINITY,
-            computed: Vec::new(),
-            least_positive_weight: f64::INFINITY,
-            greatest_weight: f64::NEG_INFINITY,
-        }
-    }
-
-    /// Counts the weight of a complete row.
-    pub fn weigh(&mut self, weight: f64) {
-        self.weight += weight;
-        self.least_weight = self.least_weight.min(weight);
-        self.greatest_weight = self.greatest_weight.max(weight);
-        if weight > 0.0 {
-            self.least_positive_weight = self.least_positive_weight.min(weight);
-        }
-    }
-
-    /// Adds the counts of another part of the data.
-    pub fn merge(&mut self, other: &Self) {
-        // A shard counts the strata up to its last one only.
-        let add = |a: &mut [u64], b: &[u64]| a.iter_mut().zip(b).for_each(|(x, y)| *x += y);
-        add(&mut self.present, &other.present);
-        add(&mut self.complete, &other.complete);
-        add(&mut self.units, &other.units);
-        self.computed.resize(self.computed.len().max(other.computed.len()), [0; 2]);
-        self.computed.iter_mut().zip(&other.computed).for_each(|(own, more)| add(own, more));
-        self.weight += other.weight;
-        self.least_weight = self.least_weight.min(other.least_weight);
-        self.least_positive_weight = self.least_positive_weight.min(other.least_positive_weight);
-        self.greatest_weight = self.greatest_weight.max(other.greatest_weight);
-    }
-}
-
-/// Columns of a shard that a pass needs besides covariates, weights and the mask of missing values.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Needs {
-    /// Outcomes.
-    pub outcomes: bool,
-    /// Multiplier keys of units.
-    pub keys: bool,
-    /// Cluster keys.
-    pub clusters: bool,
-}
-
-impl Needs {
-    /// All columns.
-    pub const ALL: Self = Self { outcomes: true, keys: true, clusters: true };
-
-    /// Tells if these columns include all of the other's.
-    pub fn covers(self, other: Self) -> bool {
-        self.or(other) == self
-    }
-
-    /// Returns the columns of both.
-    #[must_use]
-    pub fn or(self, other: Self) -> Self {
-        Self {
-            outcomes: self.outcomes || other.outcomes,
-            keys: self.keys || other.keys,
-            clusters: self.clusters || other.clusters,
-        }
-    }
-}
+use crate::stored::StoredShards;
+use crate::strata::{Census, Needs, RowKind, Stratum};
+use crate::survey::{Counts, Survey, Surveyor};
 
 /// The shards of a panel, a power of two of them: ranges of hash prefixes, or of row numbers in cross sections.
 #[derive(Debug)]
@@ -296,5 +171,30 @@ impl Panel {
             }
             _ => false,
         }
+    }
+}
+
+impl Panel {
+    /// Returns a count over all shards.
+    ///
+    /// # Errors
+    /// Shards that can't be read; with workers also a count that is not known yet, which [`Surveyor::wanted`] then
+    /// returns.
+    pub fn survey(&self, threads: usize, survey: &Survey) -> Result<Counts> {
+        let Surveyor::Elsewhere(answers) = &self.surveyor else {
+            let strata = self.strata.len();
+            let counts = self.map_shards(threads, survey.needs(), |shard| survey.of_shard(shard, strata))?;
+            let sum = counts.into_iter().reduce(|mut sum, next| {
+                sum.merge(&next);
+                sum
+            });
+            return sum.ok_or_else(|| EngineError::failed("a panel without shards"));
+        };
+        let mut answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, counts)) = answers.known.iter().find(|(known, _)| known == survey) {
+            return Ok(counts.clone());
+        }
+        answers.wanted = Some(survey.clone());
+        Err(EngineError::failed("a count is not known yet"))
     }
 }

@@ -6,13 +6,12 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use stagger_model::error::{EngineError, Result};
 use stagger_model::reduction::Merge;
 
 use crate::cluster_keys::keys_by_way;
-use crate::panel::{Census, Needs, Panel};
 use crate::sample_mask::SampleMask;
 use crate::shard::{Shard, ShardColumn};
+use crate::strata::{Census, Needs};
 
 /// Largest number of clusters that are counted; beyond it the number of units serves as the bound.
 const MOST_CLUSTERS: usize = 4_000_000;
@@ -139,8 +138,8 @@ pub enum Surveyor {
 /// Counts that are known, and the one that planning stopped at.
 #[derive(Debug, Default)]
 pub struct Answers {
-    known: Vec<(Survey, Counts)>,
-    wanted: Option<Survey>,
+    pub known: Vec<(Survey, Counts)>,
+    pub wanted: Option<Survey>,
 }
 
 impl Surveyor {
@@ -155,30 +154,5 @@ impl Surveyor {
             Self::Here => None,
             Self::Elsewhere(answers) => answers.lock().unwrap_or_else(PoisonError::into_inner).wanted.clone(),
         }
-    }
-}
-
-impl Panel {
-    /// Returns a count over all shards.
-    ///
-    /// # Errors
-    /// Shards that can't be read; with workers also a count that is not known yet, which [`Surveyor::wanted`] then
-    /// returns.
-    pub fn survey(&self, threads: usize, survey: &Survey) -> Result<Counts> {
-        let Surveyor::Elsewhere(answers) = &self.surveyor else {
-            let strata = self.strata.len();
-            let counts = self.map_shards(threads, survey.needs(), |shard| survey.of_shard(shard, strata))?;
-            let sum = counts.into_iter().reduce(|mut sum, next| {
-                sum.merge(&next);
-                sum
-            });
-            return sum.ok_or_else(|| EngineError::failed("a panel without shards"));
-        };
-        let mut answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, counts)) = answers.known.iter().find(|(known, _)| known == survey) {
-            return Ok(counts.clone());
-        }
-        answers.wanted = Some(survey.clone());
-        Err(EngineError::failed("a count is not known yet"))
     }
 }

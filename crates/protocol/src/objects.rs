@@ -11,10 +11,10 @@ use stagger_model::error::{EngineError, Result};
 use stagger_model::events::ObjectRef;
 use stagger_model::spec::RunSpec;
 use stagger_model::spec_check::CheckedSpec;
-use stagger_panel::levels::Recodes;
-use stagger_panel::load::StoredShards;
 use stagger_panel::panel_store::PanelStore;
 use stagger_panel::prepare::PrepareStage;
+use stagger_panel::recode::Recodes;
+use stagger_panel::stored::StoredShards;
 use xxhash_rust::xxh3::xxh3_128;
 /// The common object of a stage's tasks.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -8,8 +8,8 @@ use serde::Deserialize;
 use stagger_estimation::plan::Plan;
 use stagger_model::error::{EngineError, FailureClass};
 use stagger_model::events::ObjectRef;
-use stagger_panel::load::StoredShards;
 use stagger_panel::panel_store::PanelStore;
+use stagger_panel::stored::StoredShards;
 use stagger_protocol::messages::TaskFailure;
 use stagger_protocol::objects::checksum;
 

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use stagger_model::error::Result;
-use stagger_panel::load::StoredShards;
-use stagger_panel::panel::Needs;
 use stagger_panel::shard::Shard;
+use stagger_panel::stored::StoredShards;
+use stagger_panel::strata::Needs;
 
 /// Shards by index, the one used last at the end.
 #[derive(Debug)]

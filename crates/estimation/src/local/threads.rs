@@ -10,8 +10,9 @@ use stagger_model::events::RunEvent;
 use stagger_model::parallel;
 use stagger_model::progress::{Progress, Watch};
 use stagger_model::reduction::{Node, Reduction};
-use stagger_panel::panel::{Needs, Panel, Shards};
+use stagger_panel::panel::{Panel, Shards};
 use stagger_panel::shard::Shard;
+use stagger_panel::strata::Needs;
 
 use crate::estimate::sequence::{NextPass, PassRunner};
 use crate::estimate::steps::Estimation;

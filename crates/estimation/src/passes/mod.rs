@@ -9,8 +9,8 @@ mod task;
 use serde::{Deserialize, Serialize};
 use stagger_estimator::moments::Correction;
 use stagger_estimator::subset_sums::BitMemory;
-use stagger_panel::panel::Needs;
 use stagger_panel::shard::Shard;
+use stagger_panel::strata::Needs;
 use stagger_panel::survey::Survey;
 
 use crate::partial::Partial;

@@ -42,7 +42,7 @@ impl Sample {
         reasons: &mut Vec<(String, u64)>,
     ) -> Result<()> {
         self.warn_of_missing(panel);
-        if !self.mask.whole || self.unbalanced || panel.rows == stagger_panel::panel::RowKind::Observation {
+        if !self.mask.whole || self.unbalanced || panel.rows == stagger_panel::strata::RowKind::Observation {
             return Ok(());
         }
         let complete: u64 = self.balance.used().map(|s| self.balance.complete[s]).sum();

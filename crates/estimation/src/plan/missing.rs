@@ -4,7 +4,7 @@ use stagger_estimator::comparison::RowModel;
 use stagger_estimator::formula::{Atom, Formula};
 use stagger_model::result::{MissingValues, RowPlace};
 use stagger_model::spec::RunSpec;
-use stagger_panel::load::Gap;
+use stagger_panel::gaps::Gap;
 use stagger_panel::panel::Panel;
 
 /// Finds the missing values of a specification, by column: outcome, covariates, weights, clusters, eligibility, unit,

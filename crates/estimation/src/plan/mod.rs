@@ -24,9 +24,10 @@ use stagger_model::error::{Result, input_error};
 use stagger_model::result::Dropped;
 use stagger_model::spec::RunSpec;
 use stagger_panel::levels;
-use stagger_panel::panel::{Panel, RowKind, Stratum};
+use stagger_panel::panel::Panel;
 use stagger_panel::sample_mask::SampleMask;
 use stagger_panel::shard::Segment;
+use stagger_panel::strata::{RowKind, Stratum};
 use targets::Targets;
 
 use crate::passes::StageInput;

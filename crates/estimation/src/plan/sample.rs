@@ -10,8 +10,9 @@ use stagger_model::error::{EngineError, Result, input_error};
 use stagger_model::result::{Dropped, MissingValues};
 use stagger_model::spec::{MissingCohort, RunSpec};
 use stagger_panel::load::treatment;
-use stagger_panel::panel::{Panel, RowKind};
+use stagger_panel::panel::Panel;
 use stagger_panel::sample_mask::SampleMask;
+use stagger_panel::strata::RowKind;
 use stagger_panel::survey::{Counts, Survey};
 
 use super::balance::Balance;

@@ -7,14 +7,14 @@ use stagger_model::parallel;
 use stagger_model::spec_check::CheckedSpec;
 use stagger_records::{Source, with_f64};
 
-use super::gaps::Gap;
+use crate::gaps::Gap;
 use crate::panel::Panel;
 
 /// Adds the rows in which a computed covariate has no value to the panel's remarks, for each covariate with such rows.
 pub(super) fn locate(panel: &mut Panel, wanted: &CheckedSpec, source: &Source, threads: usize) -> Result<()> {
     for (atom, &[rows, _]) in wanted.formula.atoms().iter().zip(&panel.census.computed) {
         if let (Atom::Numeric(expression), true) = (atom, rows > 0) {
-            let gap = look_up(expression, source, threads)?;
+            let gap = look_up(&expression, source, threads)?;
             panel.remarks.gaps.merge_column(&expression.to_string(), &gap);
         }
     }

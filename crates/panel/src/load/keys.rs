@@ -8,9 +8,9 @@ use stagger_model::error::{EngineError, Result};
 use stagger_model::parallel;
 use stagger_records::{IdColumn, Source, hash_integer, with_ids};
 
-use super::Columns;
-use super::gaps::Gaps;
 use super::met::{PeriodsMet, StrataMet, in_file, key_columns, stratum_varies, with_keys};
+use crate::columns::Columns;
+use crate::gaps::Gaps;
 
 /// Code of rows without unit, period or eligibility.
 pub(super) const NO_UNIT: u32 = u32::MAX;

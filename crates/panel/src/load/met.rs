@@ -6,8 +6,8 @@ use stagger_model::error::{EngineError, Result};
 use stagger_model::spec::MissingCohort;
 use stagger_records::with_f64;
 
-use super::Columns;
-use crate::panel::Stratum;
+use crate::columns::Columns;
+use crate::strata::Stratum;
 
 /// Strata that one thread has found, in order of appearance; a stratum's code is its position.
 #[derive(Default)]

@@ -13,8 +13,8 @@ use stagger_model::parallel;
 
 use super::keys::Keys;
 use super::met::stratum_varies;
-use crate::panel::{RowKind, Stratum};
 use crate::shard::Segment;
+use crate::strata::{RowKind, Stratum, distinct_strata, stratum_codes};
 
 /// Average number of units in a shard: its columns fit the second-level cache of a core in part, and its partials are
 /// small.
@@ -73,19 +73,6 @@ pub fn distinct(lists: impl Iterator<Item = f64>) -> Vec<f64> {
     all.sort_by(f64::total_cmp);
     all.dedup();
     all
-}
-
-/// Returns the distinct strata of all threads, by cohort and eligibility.
-pub fn distinct_strata(lists: impl Iterator<Item = Stratum>) -> Vec<Stratum> {
-    let mut all: Vec<Stratum> = lists.collect();
-    all.sort_by(|a, b| a.cohort.total_cmp(&b.cohort).then(a.eligible.cmp(&b.eligible)));
-    all.dedup();
-    all
-}
-
-/// Returns the index in `global` of each stratum of a thread.
-pub fn stratum_codes(local: &[Stratum], global: &[Stratum]) -> Vec<u16> {
-    local.iter().map(|s| global.iter().position(|known| known == s).unwrap_or_default() as u16).collect()
 }
 
 /// Returns the index in `global` of each period of a thread. `global` ascends and holds them all.

@@ -9,11 +9,12 @@ use stagger_model::error::{EngineError, Result};
 use stagger_model::parallel;
 use stagger_records::{Chunk, IdColumn, KeyKind, Source, hash_integer, with_ids, with_texts};
 
-use super::Columns;
-use super::gaps::Gaps;
 use super::keys::{ChunkKeys, Keys, NO_UNIT, PeriodCodes};
 use super::order::Order;
-use super::slots::{Buffer, Field, FieldKind, MISSING, Slots, UNSET, buffer, encode};
+use crate::columns::Columns;
+use crate::gaps::Gaps;
+use crate::slot::{MISSING, UNSET, cluster_key, encode};
+use crate::slots::{Buffer, Field, FieldKind, Slots, buffer};
 
 /// Rows of all units, shard by shard, and the texts that coded covariates stand for.
 pub(super) struct Placed {
@@ -373,12 +374,6 @@ fn settle(slot: &AtomicU64, value: u64, alone: bool) -> bool {
         Ok(_) => true,
         Err(other) => other == value,
     }
-}
-
-/// Returns the slot of a cluster in one dimension, from the lower half of its hash. Two bits are given up so that no
-/// key equals the codes for "missing" and "not set" or, decoded as a number, is NaN.
-pub(super) fn cluster_key(hash: u64, dimension: usize) -> u64 {
-    ((hash ^ (dimension as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)) >> 2) | 1 << 62
 }
 
 fn encode_clusters(

@@ -11,13 +11,13 @@ use stagger_model::error::{EngineError, Result};
 use stagger_model::parallel;
 use stagger_records::{Source, hash_integer};
 
-use super::Columns;
-use super::gaps::Gaps;
 use super::keys::{ChunkKeys, EXPECTED, Keys, NO_UNIT, PeriodCodes};
 use super::met::{PeriodsMet, StrataMet, in_file, key_columns, with_keys};
-use super::order::{Order, ShardOrder, codes, distinct, distinct_strata, shards_of, stratum_codes};
-use crate::panel::{RowKind, Stratum};
+use super::order::{Order, ShardOrder, codes, distinct, shards_of};
+use crate::columns::Columns;
+use crate::gaps::Gaps;
 use crate::shard::Segment;
+use crate::strata::{RowKind, Stratum, distinct_strata, stratum_codes};
 
 /// Code of rows without period or eligibility.
 const NO_CODE: u16 = u16::MAX;

@@ -10,7 +10,8 @@ use stagger_model::spec::RunSpec;
 use stagger_model::spec_check::CheckedSpec;
 use stagger_records::{Source, with_f64};
 
-use crate::panel::{Panel, RowKind};
+use crate::panel::Panel;
+use crate::strata::RowKind;
 
 /// Texts that mean untreated (`false`) or treated (`true`).
 const WORDS: [(&[&str], bool); 2] = [

@@ -9,8 +9,8 @@ use stagger_records::prepared::MANIFEST;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::check;
-use crate::load::Remarks;
-use crate::panel::{RowKind, Stratum};
+use crate::gaps::Remarks;
+use crate::strata::{RowKind, Stratum};
 
 /// Version of the store's format; others are refused.
 pub const FORMAT: u32 = 1;

@@ -1,6 +1,7 @@
 //! Panel store: shards of wide rows as Parquet files in the canonical order, and a manifest (DESIGN §4, docs/guide).
 
 mod check;
+pub mod fields;
 pub mod keys;
 mod manifest;
 pub mod read;

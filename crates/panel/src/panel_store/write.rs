@@ -20,9 +20,9 @@ use stagger_records::prepared::NOTE;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::manifest::{FieldKind, KeyColumns, ShardEntry};
-use crate::load::slots::{MISSING, UNSET, decode};
-use crate::panel::Stratum;
-use crate::prepare::fields::StoreField;
+use crate::panel_store::fields::StoreField;
+use crate::slot::{MISSING, UNSET, decode};
+use crate::strata::Stratum;
 
 /// Name of the column of row numbers in cross sections.
 pub const ROW: &str = "@row";

@@ -1,6 +1,6 @@
 //! Assembly of records to one row of slots for each unit, in whichever order long or wide records come.
 
-use crate::load::slots::{MISSING, UNSET};
+use crate::slot::{MISSING, UNSET};
 
 /// Positions of a unit's values in its row of slots.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use stagger_model::error::{EngineError, Result};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::load::Gaps;
+use crate::gaps::Gaps;
 
 const MAGIC: &[u8; 8] = b"STGSCAT1";
 /// Number of bytes before the header's JSON.
@@ -356,7 +356,7 @@ impl Block {
     }
 }
 
-/// A value column: one slot for each record, as [`crate::load::slots`] encodes values.
+/// A value column: one slot for each record, as [`crate::slots`] encodes values.
 #[derive(Clone, Copy)]
 pub struct Slots<'a>(&'a [u8]);
 

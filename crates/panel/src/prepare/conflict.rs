@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use stagger_model::error::{EngineError, Result};
 use stagger_records::{IdColumn, Source, with_ids, with_texts};
 
-use crate::load::Columns;
+use crate::columns::Columns;
 
 /// A contradiction between rows of one unit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

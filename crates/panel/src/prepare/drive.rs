@@ -10,15 +10,16 @@ use stagger_storage::{Condition, Storage, StoreErrorKind};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::executor::{Executor, PrepareTask, StepFailure, decode};
-use super::fields::StoreField;
 use super::gather::ShardReport;
 use super::rows::Scanned;
 use super::shuffle::{Shape, Shuffle, units_together};
 use super::steps::{self, Common, Input, Objects, PrepareStage, ROW_TASK, Step, readers};
 use super::{Order, PrepareOptions, combine, space};
-use crate::load::{Remarks, shards_of};
-use crate::panel::Stratum;
+use crate::gaps::Remarks;
+use crate::load::shards_of;
+use crate::panel_store::fields::StoreField;
 use crate::panel_store::{FORMAT, Field, Manifest, StratumEntry, keys};
+use crate::strata::Stratum;
 
 pub(super) struct Driver<'a> {
     pub(super) order: &'a Order,

@@ -3,27 +3,16 @@
 use std::collections::HashMap;
 
 use arrow::array::ArrayRef;
-use serde::{Deserialize, Serialize};
 use stagger_model::error::{EngineError, Result};
 use stagger_records::{KeyKind, with_ids, with_texts};
 
-use crate::load::Columns;
-use crate::load::slots::{MISSING, encode};
+use crate::columns::Columns;
 use crate::panel_store::FieldKind;
+use crate::prepare::StoreField;
+use crate::slot::{MISSING, encode};
 
 /// Largest number of texts in a factor.
 const MOST_TEXTS: usize = 100_000;
-
-/// A variable that the store will hold.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoreField {
-    /// Name of its column in the input.
-    pub name: String,
-    /// Form of its values.
-    pub kind: FieldKind,
-    /// True for outcomes, which always have one column for each period.
-    pub outcome: bool,
-}
 
 /// Returns the variables of the columns that specifications name: outcomes first, each once.
 pub fn store_fields(columns: &Columns) -> Vec<StoreField> {
@@ -145,5 +134,5 @@ pub fn check_texts(count: usize) -> Result<()> {
 
 /// Returns the slot of a cluster's hash; two hashes of 2^64 would read as "not set" or "missing" and become 1.
 fn cluster_slot(hash: u64) -> u64 {
-    if hash == MISSING || hash == crate::load::slots::UNSET { 1 } else { hash }
+    if hash == MISSING || hash == crate::slot::UNSET { 1 } else { hash }
 }

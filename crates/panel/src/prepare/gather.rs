@@ -15,15 +15,15 @@ use stagger_storage::Storage;
 use super::assemble::{Assembly, Shape, Twice};
 use super::block::{Block, Contents, Header, Id};
 use super::conflict::Conflict;
-use super::fields::StoreField;
 use super::steps::{partitions_of, readers};
-use crate::load::Gaps;
+use crate::gaps::Gaps;
 use crate::load::keys::KeyHasher;
 use crate::load::met::stratum_varies;
-use crate::load::slots::{MISSING, UNSET, decode, encode};
-use crate::panel::Stratum;
+use crate::panel_store::fields::StoreField;
 use crate::panel_store::write::{FieldValues, SegmentNote, ShardData, ShardFile, ShardIds, write};
 use crate::panel_store::{FieldKind, KeyColumns, ShardEntry};
+use crate::slot::{MISSING, UNSET, decode, encode};
+use crate::strata::Stratum;
 
 /// Translation of a mapper's codes to those of the whole panel.
 pub struct Codes {

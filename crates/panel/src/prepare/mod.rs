@@ -25,7 +25,7 @@ mod space;
 mod steps;
 mod threads;
 
-use fields::{StoreField, store_fields};
+use fields::store_fields;
 
 use stagger_model::csv_options::CsvOptions;
 use stagger_model::error::{EngineError, Result};
@@ -39,7 +39,9 @@ use stagger_storage::{Storage, StoreErrorKind};
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::load::{Columns, selection, treatment};
+use crate::columns::{Columns, selection};
+use crate::load::treatment;
+use crate::panel_store::fields::StoreField;
 use crate::panel_store::{FORMAT, InputEntry, KeyColumns, Manifest, PanelStore};
 
 pub use conflict::Conflict;

@@ -9,14 +9,16 @@ use serde::{Deserialize, Serialize};
 use stagger_model::error::Result;
 use stagger_records::Source;
 
-use super::fields::{Encoder, StoreField};
+use super::fields::Encoder;
 use super::gather::{FieldReport, ShardReport};
+use crate::columns::Columns;
+use crate::gaps::Gaps;
 use crate::load::met::{PeriodsMet, StrataMet, in_file, key_columns, with_keys};
-use crate::load::slots::{MISSING, decode, encode};
-use crate::load::{Columns, Gaps};
-use crate::panel::Stratum;
 use crate::panel_store::KeyColumns;
+use crate::panel_store::fields::StoreField;
 use crate::panel_store::write::{FieldValues, SegmentNote, ShardData, ShardIds, write};
+use crate::slot::{MISSING, decode, encode};
+use crate::strata::Stratum;
 
 /// Strata, periods, texts and counts of some rows.
 #[derive(Debug, Default, Serialize, Deserialize)]

@@ -16,11 +16,13 @@ use stagger_records::{Chunk, IdColumn, Source, show_bytes, with_ids};
 use super::assemble::{Assembly, Shape};
 use super::block::{self, BlockWriter, Header, Ids};
 use super::conflict::Conflict;
-use super::fields::{Encoder, StoreField};
+use super::fields::Encoder;
 use super::gather::GatherError;
+use crate::columns::Columns;
+use crate::gaps::Gaps;
 use crate::load::keys::KeyHasher;
 use crate::load::met::{PeriodsMet, StrataMet, in_file, key_columns, stratum_varies, with_keys};
-use crate::load::{Columns, Gaps};
+use crate::panel_store::fields::StoreField;
 
 /// Consecutive rows of one chunk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

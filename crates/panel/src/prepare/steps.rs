@@ -13,15 +13,18 @@ use stagger_storage::{Condition, Storage, StoreErrorKind, StoreResult};
 
 use super::block::{Contents, Header, PREAMBLE, decode_header, header_length};
 use super::executor::PrepareTask;
-use super::fields::{StoreField, check_texts};
+use super::fields::check_texts;
 use super::gather::{Codes, Gather, GatherError, Scattered, ShardReport};
 use super::rows::{RowShards, Rows, Scanned};
 use super::scatter::Scatter;
 use super::shuffle::Shuffle;
 use super::{Order, combine};
-use crate::load::{Columns, Gaps, codes, distinct, distinct_strata, needed_names, stratum_codes};
-use crate::panel::Stratum;
+use crate::columns::{Columns, needed_names};
+use crate::gaps::Gaps;
+use crate::load::{codes, distinct};
+use crate::panel_store::fields::StoreField;
 use crate::panel_store::{KeyColumns, keys};
+use crate::strata::{Stratum, distinct_strata, stratum_codes};
 
 /// Number of bytes at the start of a scatter object that hold most headers.
 pub const HEADER: u64 = 64 << 10;

@@ -7,9 +7,10 @@ use stagger_estimator::formula::{self, Formula};
 use stagger_estimator::lanes::LANES;
 use stagger_estimator::options::{ControlGroup, EstMethod, FixWeights};
 use stagger_model::spec::RunSpec;
-use stagger_panel::load::Remarks;
-use stagger_panel::panel::{Census, Panel, RowKind, Shards, Stratum};
+use stagger_panel::gaps::Remarks;
+use stagger_panel::panel::{Panel, Shards};
 use stagger_panel::shard::{PeriodBits, Segment, Shard, ShardColumn};
+use stagger_panel::strata::{Census, RowKind, Stratum};
 use stagger_panel::survey::Surveyor;
 
 /// The rows of a panel and the form in which they enter.

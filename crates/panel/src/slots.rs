@@ -2,32 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::Columns;
-
-/// Bits of a NaN that no computation returns. Values are stored after exclusive or with it, so that fresh memory from
-/// the system, which is all zero, reads as "not set".
-const MARK: u64 = 0xfff4_5354_4147_4752;
-/// Content of a slot before anything is written.
-pub const UNSET: u64 = 0;
-/// Content of a slot for a missing value.
-pub const MISSING: u64 = 0x7ff8_0000_0000_0000 ^ MARK;
-
-/// Encodes a value for a slot: NaN and infinities become missing, −0 becomes 0.
-#[inline]
-pub fn encode(value: f64) -> u64 {
-    if value.is_finite() { (value + 0.0).to_bits() ^ MARK } else { MISSING }
-}
-
-/// Decodes a slot: its value, NaN if missing or not set.
-#[inline]
-pub fn decode(slot: u64) -> f64 {
-    f64::from_bits(slot ^ MARK)
-}
-
-/// Returns the slot's content from its decoded value.
-pub fn held(value: f64) -> u64 {
-    value.to_bits() ^ MARK
-}
+use crate::columns::Columns;
+use crate::slot::UNSET;
 
 /// Content of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +91,7 @@ pub fn buffer(slots: usize) -> Buffer {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::slot::{MISSING, UNSET, decode, encode};
 
     #[test]
     fn no_value_reads_as_unset_or_missing() {

@@ -6,8 +6,8 @@ use stagger_estimator::formula::{Atom, Expr, Formula};
 use stagger_model::error::{EngineError, Result};
 use stagger_model::spec_check::CheckedSpec;
 
-use super::Columns;
 use super::slots::{FieldKind, Slots};
+use crate::columns::Columns;
 
 /// The way from fields to one atom of the formula.
 #[derive(Debug)]

@@ -7,19 +7,17 @@ use std::sync::{Arc, OnceLock};
 
 use stagger_estimator::formula::Atom;
 use stagger_model::error::{EngineError, Result, of_specifications};
-use stagger_model::parallel;
-use stagger_model::progress::Progress;
 use stagger_model::spec_check::CheckedSpec;
 use stagger_storage::Storage;
 
-use super::fields::FieldUse;
-use super::slots::{FieldKind, Slots};
-use super::{Columns, Covariate, insert};
-use crate::levels::{Recodes, recode};
-use crate::panel::{Census, Needs, Panel, RowKind, Shards, Stratum};
+use crate::columns::{Columns, Covariate, insert};
+use crate::fields::FieldUse;
 use crate::panel_store::{self, Manifest, PanelStore};
+use crate::recode::{Recodes, recode};
 use crate::shard::Shard;
-use crate::survey::{Counts, Survey, Surveyor};
+use crate::slots::{FieldKind, Slots};
+use crate::strata::{Census, Needs};
+use crate::survey::{Counts, Survey};
 
 /// Bytes of memory for tasks, partials and draws, reserved before shards are kept in memory.
 const BESIDE: u64 = 128 << 20;
@@ -34,15 +32,15 @@ pub fn room(memory: u64) -> u64 {
 /// The shards of a store as several specifications see them.
 #[derive(Debug)]
 pub struct StoredShards {
-    store: PanelStore,
+    pub store: PanelStore,
     columns: Columns,
-    uses: Vec<FieldUse>,
+    pub uses: Vec<FieldUse>,
     /// By field of the slots: its index among the store's fields.
     fields: Vec<usize>,
     /// By field of the slots: its content.
     roles: Vec<FieldKind>,
     /// By field: true if it varies in time in some shard.
-    varies: Vec<bool>,
+    pub varies: Vec<bool>,
     /// By field: true if some existing row lacks it.
     missing: Vec<bool>,
     /// Code of each text in the store.
@@ -50,7 +48,7 @@ pub struct StoredShards {
     /// By specification: the levels of its factors, once they are known.
     recodes: Vec<OnceLock<Recodes>>,
     /// Shards that stay in memory after they were read: the first ones.
-    kept: Vec<OnceLock<Arc<Vec<Shard>>>>,
+    pub kept: Vec<OnceLock<Arc<Vec<Shard>>>>,
 }
 
 impl StoredShards {
@@ -294,113 +292,6 @@ fn covariates(store: &PanelStore, atom: &Atom) -> Result<Vec<Covariate>> {
         Atom::Factor(name) => Ok(vec![of(name)?]),
         Atom::Numeric(expression) => expression.columns().into_iter().map(of).collect(),
     }
-}
-
-/// Opens the panels of specifications that read one store; their shards go to memory if `memory` bytes allow.
-///
-/// # Errors
-/// Those of [`StoredShards::new`], and shards that can't be read.
-pub fn open(
-    store: PanelStore,
-    all: &[CheckedSpec],
-    threads: usize,
-    memory: u64,
-    progress: &mut Progress<'_>,
-) -> Result<Vec<Panel>> {
-    let mut shards = StoredShards::new(store, all)?;
-    let room = room(memory);
-    let size = shards.memory();
-    if size > room {
-        let fits = shards.count() as u64 * room / size.max(1);
-        shards.kept = (0..fits).map(|_| OnceLock::new()).collect();
-    }
-    let in_memory = size <= room;
-    let shards = Arc::new(shards);
-    let panel = |specification: usize| shards.panel(specification, in_memory);
-    let mut panels: Vec<Panel> = (0..all.len()).map(panel).collect();
-    let count = shards.count();
-    if in_memory {
-        let built = progress.stage("shards", count, |_| {
-            parallel::map(threads, count, |index| shards.build(index, Needs::ALL))
-        })?;
-        for built in built {
-            for (panel, built) in panels.iter_mut().zip(built) {
-                panel.add(built.count(panel.periods.len()), built.shard);
-            }
-        }
-    } else if panels.iter().enumerate().any(|(s, panel)| !shards.is_whole(s) || panel.has_weights()) {
-        let counts = progress.stage("census", count, |_| {
-            parallel::map(threads, count, |index| {
-                let built = shards.build(index, Needs::default())?;
-                Ok(built
-                    .iter()
-                    .map(|b| b.count(shards.store.manifest.periods.len()))
-                    .collect::<Vec<Census>>())
-            })
-        })?;
-        for counts in counts {
-            panels.iter_mut().zip(counts).for_each(|(panel, census)| panel.census.merge(&census));
-        }
-    } else {
-        panels.iter_mut().for_each(|panel| panel.census = shards.census());
-    }
-    Ok(panels)
-}
-
-impl StoredShards {
-    /// Returns the row counts of the manifest; all rows count as complete.
-    pub fn census(&self) -> Census {
-        let mut out = Census::new(self.store.manifest.strata.len(), self.store.manifest.periods.len());
-        let periods = self.store.manifest.periods.len();
-        for (index, stratum) in self.store.manifest.strata.iter().enumerate() {
-            out.units[index] = stratum.units;
-            out.present[index * periods..(index + 1) * periods].copy_from_slice(&stratum.rows);
-        }
-        out.complete.clone_from(&out.present);
-        out
-    }
-
-    /// Returns the panel of a specification, with all counts 0.
-    pub fn panel(self: &Arc<Self>, specification: usize, in_memory: bool) -> Panel {
-        let manifest = &self.store.manifest;
-        let used = &self.uses[specification];
-        let varies = |field: usize| self.varies[field];
-        Panel {
-            rows: manifest.rows(),
-            shards: match in_memory {
-                true => Shards::Memory(Vec::new()),
-                false => Shards::Stored { shards: Arc::clone(self), specification },
-            },
-            periods: manifest.periods.clone(),
-            strata: manifest.strata.iter().map(|s| s.stratum()).collect::<Vec<Stratum>>(),
-            units: manifest.units,
-            input_rows: manifest.input_rows,
-            keyless_rows: manifest.keyless_rows,
-            cohortless_rows: manifest.cohortless_rows,
-            census: Census::new(manifest.strata.len(), manifest.periods.len()),
-            atoms_vary: manifest.rows() == RowKind::Unit
-                && used.atoms.iter().any(|atom| atom.fields.iter().any(|&f| varies(f))),
-            weights_vary: used.weight.is_some_and(varies),
-            text_atoms: used.atoms.iter().map(|a| a.text).collect(),
-            code_atoms: used.atoms.iter().map(|a| a.code).collect(),
-            interned: Arc::new(manifest.texts.clone()),
-            calendar: manifest.columns.calendar.clone(),
-            files: manifest.inputs.iter().map(|i| (i.url.clone(), i.bytes, i.rows)).collect(),
-            remarks: manifest.remarks.clone(),
-            surveyor: Surveyor::Here,
-        }
-    }
-}
-
-/// Returns the panels of a store with the counts of its manifest: enough for a plan, without a shard being read.
-///
-/// # Errors
-/// Those of [`StoredShards::new`].
-pub fn counted(store: PanelStore, all: &[CheckedSpec]) -> Result<(Arc<StoredShards>, Vec<Panel>)> {
-    let shards = Arc::new(StoredShards::new(store, all)?);
-    let panel = |specification| Panel { census: shards.census(), ..shards.panel(specification, true) };
-    let panels = (0..all.len()).map(panel).collect();
-    Ok((shards, panels))
 }
 
 impl StoredShards {

@@ -11,21 +11,21 @@ use stagger_model::error::Result;
 use stagger_records::{KeyKind, hash_integer};
 
 use super::StoredShards;
-use crate::load::finish::{Builder, Built, RawShard};
-use crate::load::place::cluster_key;
-use crate::load::slots::{FieldKind, Slots, UNSET, decode};
-use crate::panel::Needs;
+use crate::build::{Builder, Built, RawShard};
 use crate::panel_store::keys;
 use crate::panel_store::read::OpenShard;
 use crate::panel_store::write::{column_name, id_name, present_name};
 use crate::shard::{PeriodBits, Segment};
+use crate::slot::{UNSET, cluster_key, decode};
+use crate::slots::{FieldKind, Slots};
+use crate::strata::Needs;
 
 /// A value, or the contradiction that was found in a shard.
 type Checked<T> = std::result::Result<T, String>;
 
 impl StoredShards {
     /// Reads a shard; outcomes that are not needed become zeros.
-    pub(super) fn build(&self, index: usize, needs: Needs) -> Result<Vec<Built>> {
+    pub fn build(&self, index: usize, needs: Needs) -> Result<Vec<Built>> {
         let manifest = &self.store.manifest;
         let periods = if manifest.cross_sections { 1 } else { manifest.periods.len() };
         let opened = self.store.open_shard(index, self.storage().is_remote() && self.takes_most(needs))?;
