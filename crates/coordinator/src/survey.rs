@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use stagger_estimation::partial::Partial;
-use stagger_estimation::passes::StageInput;
+use stagger_estimation::stage::StageInput;
 use stagger_estimator::linear::Standardization;
 use stagger_forecast::cut;
 use stagger_forecast::cut::Cut;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use stagger_estimation::kernel::expanded::Columns;
 use stagger_estimation::kernel::{CpuKernel, DeviceMemory, Kernel, Kind, Pass};
-use stagger_estimation::passes::StageInput;
 use stagger_estimation::plan::Plan;
+use stagger_estimation::stage::StageInput;
 use stagger_model::error::Result as EngineResult;
 
 use super::batch::{DevicePass, Stage};

@@ -9,3 +9,4 @@ pub mod outline;
 pub mod partial;
 pub mod passes;
 pub mod plan;
+pub mod stage;

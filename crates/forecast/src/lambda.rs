@@ -3,8 +3,8 @@
 //! forecast.
 
 use stagger_estimation::estimate::steps::{CLUSTER_BYTES, column_passes};
-use stagger_estimation::passes::StageInput;
 use stagger_estimation::plan::Plan;
+use stagger_estimation::stage::StageInput;
 use stagger_panel::stored::StoredShards;
 use stagger_panel::strata::Needs;
 use stagger_storage::Policy;

@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 
 use stagger_estimation::estimate::sequence::{ExpectedPass, Unknowns, expected_passes, influence_passes};
-use stagger_estimation::passes::StageInput;
 use stagger_estimation::plan::Plan;
+use stagger_estimation::stage::StageInput;
 use stagger_panel::strata::Needs;
 
 use super::rates::{FEW_CLUSTERS, ROUNDS, SAMPLE_ROUNDS};

@@ -10,16 +10,11 @@ use stagger_model::spec::RunSpec;
 use stagger_model::spec_check::CheckedSpec;
 use stagger_panel::gaps::Remarks;
 use stagger_panel::load::met::{PeriodsMet, StrataMet, in_file, key_columns, with_keys};
-use stagger_panel::load::Remarks;
-use stagger_panel::load::codes;
-use stagger_panel::load::distinct;
-use stagger_panel::load::distinct_strata;
-use stagger_panel::load::stratum_codes;
-use stagger_panel::panel::Stratum;
+use stagger_panel::load::{codes, distinct};
 use stagger_panel::panel_store::fields::StoreField;
 use stagger_panel::panel_store::{FORMAT, Field, FieldKind, Manifest, ShardEntry, StratumEntry};
 use stagger_panel::prepare::{Order, row_shard_count, shard_count, units_together};
-use stagger_panel::strata::{distinct_strata, stratum_codes};
+use stagger_panel::strata::{Stratum, distinct_strata, stratum_codes};
 use stagger_records::with_ids;
 
 use super::known::{Files, Known};

@@ -1,7 +1,7 @@
 //! Bytes of the sums of a stage, and of the work space in which a task computes them.
 
-use stagger_estimation::passes::StageInput;
 use stagger_estimation::plan::Plan;
+use stagger_estimation::stage::StageInput;
 use stagger_estimator::subset_sums::BLOCK;
 
 /// Bytes of a value.

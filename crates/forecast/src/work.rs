@@ -1,8 +1,8 @@
 //! Nanoseconds of one core that the sums of a stage take: operations counted by stratum, times the rates of
 //! `rates.rs`.
 
-use stagger_estimation::passes::StageInput;
 use stagger_estimation::plan::Plan;
+use stagger_estimation::stage::StageInput;
 use stagger_estimator::influence::Role;
 use stagger_panel::strata::RowKind;
 

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use stagger_estimation::passes::StageInput;
 use stagger_estimation::plan::Plan;
+use stagger_estimation::stage::StageInput;
 use stagger_estimator::linear::Standardization;
 use stagger_model::error::{EngineError, Result};
 use stagger_model::events::ObjectRef;

@@ -5,10 +5,11 @@ use std::sync::mpsc::sync_channel;
 use std::time::Instant;
 
 use bytes::Bytes;
+use stagger_estimation::kernel::task::TaskSums;
 use stagger_estimation::kernel::{Kind, Named, ShardName};
 use stagger_estimation::partial::Partial;
-use stagger_estimation::passes::{StageInput, TaskSums};
 use stagger_estimation::plan::Plan;
+use stagger_estimation::stage::StageInput;
 use stagger_model::error::EngineError;
 use stagger_model::reduction::{Node, Part, SubtreeStack};
 use stagger_panel::panel_store::keys;

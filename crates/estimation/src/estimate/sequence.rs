@@ -9,8 +9,8 @@ use super::fit::wants_standardization;
 use super::shared_sums::twins;
 use super::steps::{CLUSTER_BYTES, Estimation, SAMPLE, SCALE_SHARDS, column_passes};
 use crate::partial::Partial;
-use crate::passes::{ClusterSlice, StageInput};
 use crate::plan::Plan;
+use crate::stage::{ClusterSlice, StageInput};
 
 /// A pass that is to be made now.
 #[derive(Clone, Debug)]

@@ -17,8 +17,8 @@ use super::sequence::cluster_slices;
 use super::sums::ExtendedSums;
 use crate::outline::solved;
 use crate::partial::{InfluenceSums, Partial};
-use crate::passes::{ClusterSlice, StageInput};
 use crate::plan::Plan;
+use crate::stage::{ClusterSlice, StageInput};
 
 /// Number of shards that the constants of the design are computed from.
 pub const SCALE_SHARDS: usize = 8;

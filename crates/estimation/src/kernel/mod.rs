@@ -6,6 +6,7 @@
 #[doc(hidden)]
 pub mod conformance;
 pub mod expanded;
+pub mod task;
 
 use std::fmt;
 
@@ -16,8 +17,9 @@ use stagger_model::reduction::{Node, SubtreeStack};
 use stagger_panel::shard::Shard;
 
 use crate::partial::Partial;
-use crate::passes::{StageInput, shard_partial};
+use crate::passes::shard_partial;
 use crate::plan::Plan;
+use crate::stage::StageInput;
 
 /// Kind of the machine that computed a partial: it decides the bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -16,10 +16,11 @@ use stagger_panel::strata::Needs;
 
 use crate::estimate::sequence::{NextPass, PassRunner};
 use crate::estimate::steps::Estimation;
+use crate::kernel::task::TaskSums;
 use crate::kernel::{CpuKernel, Named};
 use crate::partial::Partial;
-use crate::passes::{StageInput, TaskSums};
 use crate::plan::Plan;
+use crate::stage::StageInput;
 
 /// Runner of passes on the threads of this process.
 pub struct Threads<'a, 'b> {

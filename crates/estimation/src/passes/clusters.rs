@@ -2,22 +2,13 @@
 
 use std::collections::HashMap;
 
-use serde::{Deserialize, Serialize};
 use stagger_estimator::columns::View;
 use stagger_estimator::influence::ClusterPartial;
 use stagger_panel::cluster_keys::keys_by_way;
 use stagger_panel::shard::Shard;
 
 use crate::plan::Plan;
-
-/// The clusters whose keys have the remainder `index` when divided by `count`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ClusterSlice {
-    /// Index of the slice.
-    pub index: u64,
-    /// Number of slices.
-    pub count: u64,
-}
+use crate::stage::ClusterSlice;
 
 /// Row of units whose cluster is in another slice.
 const ELSEWHERE: u32 = u32::MAX;

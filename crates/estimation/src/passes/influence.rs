@@ -10,10 +10,11 @@ use stagger_estimator::multipliers::{Bits, Domain};
 use stagger_estimator::subset_sums::{BLOCK, BitMemory, BitSpace};
 use stagger_panel::shard::{Segment, Shard};
 
-use super::clusters::{ClusterSlice, ClusterSums};
+use super::clusters::ClusterSums;
 use crate::block::BlockSpace;
 use crate::partial::{InfluenceSums, OmegaSums};
 use crate::plan::Plan;
+use crate::stage::ClusterSlice;
 
 /// Input of an `Influence` pass over one shard.
 pub struct Inputs<'a> {

@@ -6,8 +6,8 @@ use stagger_estimator::influence::{ClusterPartial, InfluencePartial};
 use stagger_model::error::{EngineError, Result};
 use stagger_model::reduction::Part;
 
-use super::StageInput;
 use crate::partial::{InfluenceSums, Partial};
+use crate::stage::StageInput;
 
 impl StageInput {
     /// Returns the largest number of sets that the columns can be cut into; `fixed` is the number of columns that every

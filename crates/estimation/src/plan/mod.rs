@@ -30,7 +30,7 @@ use stagger_panel::shard::Segment;
 use stagger_panel::strata::{RowKind, Stratum};
 use targets::Targets;
 
-use crate::passes::StageInput;
+use crate::stage::StageInput;
 
 /// Weight of a unit in its cohort's share (FORMULAS §6, §7.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

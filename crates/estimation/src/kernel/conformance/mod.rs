@@ -19,8 +19,8 @@ use self::scale::{scales, values};
 use super::{CpuKernel, Kernel, Named, ShardName};
 use crate::estimate::steps::{Estimation, Scale};
 use crate::partial::Partial;
-use crate::passes::StageInput;
 use crate::plan::Plan;
+use crate::stage::StageInput;
 
 pub use self::panels::{Case, Layout};
 

@@ -6,8 +6,8 @@ use stagger_panel::shard::Shard;
 
 use super::super::expanded::{self, ExpandedFrame, Expansion};
 use crate::partial::Partial;
-use crate::passes::StageInput;
 use crate::plan::Plan;
+use crate::stage::StageInput;
 
 /// Returns all values of a partial. Triangles are completed, since a kernel may leave the lower ones undefined.
 pub(super) fn values(plan: &Plan, partial: &Partial) -> Vec<f64> {

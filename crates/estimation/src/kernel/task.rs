@@ -5,10 +5,10 @@ use stagger_estimator::subset_sums::BitMemory;
 use stagger_model::error::Result;
 use stagger_model::reduction::Node;
 
-use super::StageInput;
 use crate::kernel::{Kernel, Named, Pass};
 use crate::partial::Partial;
 use crate::plan::Plan;
+use crate::stage::StageInput;
 
 /// The sums of a task so far, one set per specification that shares the pass. They are a pure function of plan, input and
 /// shards: the same bytes whatever ran before, and however shards are grouped into tasks.
