@@ -33,6 +33,37 @@ pub enum StoreErrorKind {
     Other,
 }
 
+/// A state of an object that refuses a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ObjectState {
+    /// There is no object.
+    Absent,
+    /// There is an object already.
+    Present,
+    /// The object is another version than the one that was pinned.
+    Changed,
+}
+
+impl ObjectState {
+    /// Returns the class of the error for an object in this state.
+    pub(super) fn kind(self) -> StoreErrorKind {
+        match self {
+            Self::Absent => StoreErrorKind::NotFound,
+            Self::Present => StoreErrorKind::Exists,
+            Self::Changed => StoreErrorKind::Changed,
+        }
+    }
+
+    /// Returns the state in words, to follow the address of the object and a colon.
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Self::Absent => "no such object",
+            Self::Present => "there is an object already",
+            Self::Changed => "the object is another one now",
+        }
+    }
+}
+
 /// A failure of storage. Its message names the action, the object and the reason; its hint names the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreError {
@@ -49,6 +80,11 @@ impl StoreError {
     /// stop.
     pub fn new(kind: StoreErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), hint: None, silent: false }
+    }
+
+    /// Returns the error for the state of the object at `address`.
+    pub(super) fn of_object(state: ObjectState, address: &str) -> Self {
+        Self::new(state.kind(), format!("`{address}`: {}", state.words()))
     }
 
     /// Adds a hint.

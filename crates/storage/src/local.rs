@@ -16,6 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use super::error::ObjectState;
 use super::key::{RESERVED, check_key};
 use super::{ByteRange, Condition, Object, ObjectInfo, Store, StoreError, StoreErrorKind, StoreResult};
 use crate::disk;
@@ -296,15 +297,15 @@ fn sync_folder(folder: &Path) -> StoreResult<()> {
 }
 
 fn not_found(path: &Path) -> StoreError {
-    StoreError::new(StoreErrorKind::NotFound, format!("`{}`: no such object", path.display()))
+    StoreError::of_object(ObjectState::Absent, &path.display().to_string())
 }
 
 fn exists(path: &Path) -> StoreError {
-    StoreError::new(StoreErrorKind::Exists, format!("`{}`: there is an object already", path.display()))
+    StoreError::of_object(ObjectState::Present, &path.display().to_string())
 }
 
 fn changed(path: &Path) -> StoreError {
-    StoreError::new(StoreErrorKind::Changed, format!("`{}`: the object is another one now", path.display()))
+    StoreError::of_object(ObjectState::Changed, &path.display().to_string())
 }
 
 fn failure(action: &str, path: &Path, error: &std::io::Error) -> StoreError {

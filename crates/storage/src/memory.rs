@@ -6,8 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use super::error::ObjectState;
 use super::key::check_key;
-use super::{ByteRange, Condition, Object, ObjectInfo, Store, StoreError, StoreErrorKind, StoreResult};
+use super::{ByteRange, Condition, Object, ObjectInfo, Store, StoreError, StoreResult};
 
 /// A store in memory. ETags count the puts, so that equal contents written twice have different ETags.
 #[derive(Debug, Default)]
@@ -34,9 +35,8 @@ impl MemoryStore {
 
     fn find(&self, key: &str) -> StoreResult<Object> {
         let objects = self.lock();
-        let (bytes, etag) = objects.by_key.get(key).ok_or_else(|| {
-            StoreError::new(StoreErrorKind::NotFound, format!("`memory:{key}`: no such object"))
-        })?;
+        let found = objects.by_key.get(key);
+        let (bytes, etag) = found.ok_or_else(|| refused(ObjectState::Absent, key))?;
         Ok(Object {
             bytes: bytes.clone(),
             info: ObjectInfo { key: key.to_owned(), size: bytes.len() as u64, etag: etag.clone() },
@@ -53,7 +53,7 @@ impl Store for MemoryStore {
     async fn get(&self, key: &str, range: ByteRange, pin: Option<&str>) -> StoreResult<Object> {
         let mut object = self.find(key)?;
         if pin.is_some_and(|pin| pin != object.info.etag) {
-            return Err(changed(key));
+            return Err(refused(ObjectState::Changed, key));
         }
         let within = range.within(object.info.size);
         object.bytes = object.bytes.slice(within.start as usize..within.end as usize);
@@ -66,12 +66,11 @@ impl Store for MemoryStore {
         let present = objects.by_key.get(key).map(|(_, etag)| etag.as_str());
         match condition {
             Condition::IfAbsent if present.is_some() => {
-                return Err(StoreError::new(
-                    StoreErrorKind::Exists,
-                    format!("`memory:{key}`: there is an object already"),
-                ));
+                return Err(refused(ObjectState::Present, key));
             }
-            Condition::IfMatch(etag) if present != Some(etag.as_str()) => return Err(changed(key)),
+            Condition::IfMatch(etag) if present != Some(etag.as_str()) => {
+                return Err(refused(ObjectState::Changed, key));
+            }
             _ => {}
         }
         objects.puts += 1;
@@ -102,6 +101,7 @@ impl Store for MemoryStore {
     }
 }
 
-fn changed(key: &str) -> StoreError {
-    StoreError::new(StoreErrorKind::Changed, format!("`memory:{key}`: the object is another one now"))
+/// Returns the error for the state of an object.
+fn refused(state: ObjectState, key: &str) -> StoreError {
+    StoreError::of_object(state, &format!("memory:{key}"))
 }

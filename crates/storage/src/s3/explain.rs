@@ -5,6 +5,7 @@ use std::error::Error;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
+use crate::error::ObjectState;
 use crate::{StoreError, StoreErrorKind};
 
 /// A request, as error messages describe it.
@@ -15,8 +16,8 @@ pub(super) struct Request<'a> {
     pub(super) bucket: &'a str,
     /// The whole key, or the prefix of a list.
     pub(super) key: &'a str,
-    /// The class of a "precondition failed" answer to this request.
-    pub(super) refused: StoreErrorKind,
+    /// The state of the object that a "precondition failed" answer to this request means.
+    pub(super) refused: ObjectState,
 }
 
 /// The service's answer to a request that failed.
@@ -47,6 +48,11 @@ impl Request<'_> {
 
     pub(super) fn error(&self, kind: StoreErrorKind, reason: &str) -> StoreError {
         StoreError::new(kind, format!("s3:{} on `{}`: {reason}", self.action, self.url()))
+    }
+
+    /// Returns the error for the state of the object.
+    pub(super) fn in_state(&self, state: ObjectState) -> StoreError {
+        self.error(state.kind(), state.words())
     }
 
     /// Returns the error that explains an error of the SDK.
@@ -119,10 +125,10 @@ impl Request<'_> {
             ("RequestTimeout" | "RequestTimeoutException" | "InternalError", _) => error(Kind::Unavailable),
             ("NotImplemented", _) | (_, 501) => error(Kind::Other)
                 .with_hint("the service must support If-None-Match and If-Match on writes, as S3 does"),
-            ("PreconditionFailed", _) | (_, 412) => self.error(self.refused, self.precondition()),
+            ("PreconditionFailed", _) | (_, 412) => self.in_state(self.refused),
             // This answers If-Match on an object that is gone.
-            (_, 404) if self.action == "PutObject" => self.error(self.refused, "the object is gone"),
-            (_, 404) => self.error(Kind::NotFound, "no such object"),
+            (_, 404) if self.action == "PutObject" => self.error(self.refused.kind(), "the object is gone"),
+            (_, 404) => self.in_state(ObjectState::Absent),
             (_, 409) => error(Kind::Throttled),
             (_, 403) => self.denied(failure),
             (_, 500..) => error(Kind::Unavailable),
@@ -130,13 +136,6 @@ impl Request<'_> {
             ("", 400) | ("BadRequest", 400) => error(Kind::Other)
                 .with_hint("expired credentials or a bucket in another region are the usual reasons"),
             _ => error(Kind::Other),
-        }
-    }
-
-    fn precondition(&self) -> &'static str {
-        match self.refused {
-            StoreErrorKind::Exists => "there is an object already",
-            _ => "the object is another one now",
         }
     }
 
@@ -243,9 +242,9 @@ mod tests {
     use super::*;
 
     const READ: Request<'_> =
-        Request { action: "GetObject", bucket: "b", key: "k", refused: StoreErrorKind::Changed };
+        Request { action: "GetObject", bucket: "b", key: "k", refused: ObjectState::Changed };
     const WRITE: Request<'_> =
-        Request { action: "PutObject", bucket: "b", key: "k", refused: StoreErrorKind::Exists };
+        Request { action: "PutObject", bucket: "b", key: "k", refused: ObjectState::Present };
 
     fn failure(status: u16, code: &str, message: &str) -> Failure {
         Failure { status: Some(status), code: code.into(), message: message.into(), region: None }
@@ -281,7 +280,7 @@ mod tests {
         }
         assert_eq!(kind(WRITE, 412, "PreconditionFailed"), Kind::Exists);
         assert_eq!(kind(WRITE, 409, "ConditionalRequestConflict"), Kind::Throttled);
-        let swap = Request { refused: Kind::Changed, ..WRITE };
+        let swap = Request { refused: ObjectState::Changed, ..WRITE };
         assert_eq!(kind(swap, 404, "NoSuchKey"), Kind::Changed);
     }
 

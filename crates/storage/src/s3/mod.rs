@@ -19,6 +19,7 @@ use self::client::{Clients, timeouts};
 use self::explain::{Request, reasons};
 
 use super::environment::check_environment;
+use super::error::ObjectState;
 use super::key::check_key;
 use super::{ByteRange, Condition, Object, ObjectInfo, Store, StoreError, StoreErrorKind, StoreResult};
 
@@ -73,7 +74,7 @@ impl S3Store {
     }
 
     fn request<'a>(&'a self, action: &'static str, key: &'a str) -> Request<'a> {
-        Request { action, bucket: &self.bucket, key, refused: StoreErrorKind::Changed }
+        Request { action, bucket: &self.bucket, key, refused: ObjectState::Changed }
     }
 
     /// Sends a request, and once more with credentials read anew if they had expired: whatever renews them may have
@@ -104,7 +105,7 @@ impl S3Store {
         let full = self.full(key);
         let request = self.request("GetObject", &full);
         if pin.is_some_and(|pin| pin != info.etag) {
-            return Err(request.error(StoreErrorKind::Changed, "the object is another one now"));
+            return Err(request.in_state(ObjectState::Changed));
         }
         if range.within(info.size).is_empty() {
             return Ok(Object { bytes: Bytes::new(), info });
@@ -160,8 +161,8 @@ impl Store for S3Store {
         check_key(key)?;
         let full = self.full(key);
         let refused = match condition {
-            Condition::IfAbsent => StoreErrorKind::Exists,
-            _ => StoreErrorKind::Changed,
+            Condition::IfAbsent => ObjectState::Present,
+            _ => ObjectState::Changed,
         };
         let request = Request { refused, ..self.request("PutObject", &full) };
         let limits = timeouts(bytes.len() as u64);
@@ -192,7 +193,7 @@ impl Store for S3Store {
             (Some(size), Some(etag)) => {
                 Ok(ObjectInfo { key: key.to_owned(), size: size.unsigned_abs(), etag: unquoted(etag) })
             }
-            _ => Err(request.error(StoreErrorKind::Corrupt, "the answer has no size or no ETag")),
+            _ => Err(incomplete(request)),
         }
     }
 
@@ -239,6 +240,11 @@ impl S3Store {
     }
 }
 
+/// Returns the error for an answer without the headers that describe the object.
+fn incomplete(request: Request<'_>) -> StoreError {
+    request.error(StoreErrorKind::Corrupt, "the answer has no size or no ETag")
+}
+
 /// Returns the bytes of an answer, with the metadata that its headers give of the whole object.
 async fn body(request: Request<'_>, key: &str, answer: GetObjectOutput) -> StoreResult<Object> {
     let size = match answer.content_range().map(|range| range.rsplit('/').next()?.parse().ok()) {
@@ -246,7 +252,7 @@ async fn body(request: Request<'_>, key: &str, answer: GetObjectOutput) -> Store
         None => answer.content_length().map(i64::unsigned_abs),
     };
     let (Some(size), Some(etag)) = (size, answer.e_tag().map(unquoted)) else {
-        return Err(request.error(StoreErrorKind::Corrupt, "the answer has no size or no ETag"));
+        return Err(incomplete(request));
     };
     let bytes = answer.body.collect().await.map_err(|error| {
         let reason = reasons(&error);

@@ -18,6 +18,9 @@ use super::runtime::runtime;
 use super::stats::StoreStats;
 use super::{Condition, LocalStore, ObjectInfo, S3Store, Store, StoreError, StoreErrorKind, StoreResult};
 
+/// The hint for an invalid address.
+const FORMS: &str = "name a folder or s3://bucket/prefix";
+
 /// A store with the policies around it: retries, pinned and checked reads, hedged slow reads, and resolution of lost
 /// replies.
 ///
@@ -42,10 +45,10 @@ impl Storage {
                 StoreErrorKind::Other,
                 format!("`{url}`: no kind of store is called `{scheme}`"),
             )
-            .with_hint("name a folder or s3://bucket/prefix")),
+            .with_hint(FORMS)),
             None if url.is_empty() => {
                 Err(StoreError::new(StoreErrorKind::Other, "the place of the store is empty")
-                    .with_hint("name a folder or s3://bucket/prefix"))
+                    .with_hint(FORMS))
             }
             None => Ok(Self::new(Arc::new(LocalStore::new(url)))),
         }

@@ -11,6 +11,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::attempts::Attempts;
 use crate::coalesce::{assemble, requests};
+use crate::error::ObjectState;
 use crate::stats::add;
 use crate::{ByteRange, Object, ObjectInfo, StoreError, StoreErrorKind, StoreResult};
 
@@ -141,10 +142,7 @@ impl Attempts {
         }
         // Not every service compatible with S3 honours the condition.
         if pin.is_some_and(|pin| pin != object.info.etag) {
-            return Err(StoreError::new(
-                StoreErrorKind::Changed,
-                format!("`{}`: the object is another one now", self.name(key)),
-            ));
+            return Err(StoreError::of_object(ObjectState::Changed, &self.name(key)));
         }
         Ok(object)
     }
