@@ -10,6 +10,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::source::{ColumnKind, kind_of};
 use super::text::{keys, parsed};
+use super::types::MUST_BE_NUMERIC;
 
 /// Returns the canonical hash of an integer key: XXH3-128 of a tag byte and the little-endian value (DESIGN §3).
 #[inline]
@@ -44,57 +45,7 @@ pub fn with_f64<T>(
         return each(values.values());
     }
     scratch.clear();
-    macro_rules! copy {
-        ($type:ty) => {{
-            let values = array.as_primitive::<$type>();
-            scratch.extend(values.values().iter().map(|&v| v as f64));
-        }};
-    }
-    match array.data_type() {
-        DataType::Float64 => copy!(Float64Type),
-        DataType::Float32 => copy!(Float32Type),
-        DataType::Int64 => copy!(Int64Type),
-        DataType::Int32 => copy!(Int32Type),
-        DataType::Int16 => copy!(Int16Type),
-        DataType::Int8 => copy!(Int8Type),
-        DataType::UInt64 => copy!(UInt64Type),
-        DataType::UInt32 => copy!(UInt32Type),
-        DataType::UInt16 => copy!(UInt16Type),
-        DataType::UInt8 => copy!(UInt8Type),
-        DataType::Boolean => copy_booleans(array.as_boolean(), scratch),
-        DataType::Float16 => {
-            scratch.extend(array.as_primitive::<Float16Type>().values().iter().map(|v| v.to_f64()));
-        }
-        DataType::Decimal32(_, scale) => {
-            let values = array.as_primitive::<Decimal32Type>().values();
-            scaled(values.iter().map(|&v| v as f64), *scale, scratch);
-        }
-        DataType::Decimal64(_, scale) => {
-            let values = array.as_primitive::<Decimal64Type>().values();
-            scaled(values.iter().map(|&v| v as f64), *scale, scratch);
-        }
-        DataType::Decimal128(_, scale) => {
-            let values = array.as_primitive::<Decimal128Type>().values();
-            scaled(values.iter().map(|&v| v as f64), *scale, scratch);
-        }
-        DataType::Decimal256(_, scale) => {
-            let values = array.as_primitive::<Decimal256Type>().values();
-            scaled(values.iter().map(|v| v.to_string().parse().unwrap_or(f64::NAN)), *scale, scratch);
-        }
-        DataType::Null => scratch.resize(array.len(), f64::NAN),
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => parsed(array, column, scratch)?,
-        other if kind_of(other) != ColumnKind::Other => {
-            let Some(dictionary) = array.as_any_dictionary_opt() else {
-                return Err(wrong_type(column, other));
-            };
-            let values = numbers(dictionary.values(), column)?;
-            match keys(dictionary) {
-                Some(keys) => scratch.extend(keys.into_iter().map(|key| values[key])),
-                None => scratch.resize(array.len(), f64::NAN),
-            }
-        }
-        other => return Err(wrong_type(column, other)),
-    }
+    append(array, column, scratch)?;
     if let Some(nulls) = array.nulls() {
         for (row, value) in scratch.iter_mut().enumerate() {
             if nulls.is_null(row) {
@@ -103,6 +54,63 @@ pub fn with_f64<T>(
         }
     }
     each(scratch)
+}
+
+/// Appends the column's values as `f64`, with arbitrary values in missing rows.
+fn append(array: &ArrayRef, column: &str, out: &mut Vec<f64>) -> Result<()> {
+    macro_rules! copy {
+        ($type:ty) => {{
+            let values = array.as_primitive::<$type>();
+            out.extend(values.values().iter().map(|&v| v as f64));
+        }};
+    }
+    macro_rules! copy_decimals {
+        ($type:ty, $scale:expr) => {{
+            let values = array.as_primitive::<$type>().values();
+            scaled(values.iter().map(|&v| v as f64), *$scale, out);
+        }};
+    }
+    match array.data_type() {
+        DataType::Float64 => copy!(Float64Type),
+        DataType::Float32 => copy!(Float32Type),
+        DataType::Float16 => {
+            out.extend(array.as_primitive::<Float16Type>().values().iter().map(|v| v.to_f64()));
+        }
+        DataType::Int64 => copy!(Int64Type),
+        DataType::Int32 => copy!(Int32Type),
+        DataType::Int16 => copy!(Int16Type),
+        DataType::Int8 => copy!(Int8Type),
+        DataType::UInt64 => copy!(UInt64Type),
+        DataType::UInt32 => copy!(UInt32Type),
+        DataType::UInt16 => copy!(UInt16Type),
+        DataType::UInt8 => copy!(UInt8Type),
+        DataType::Decimal32(_, scale) => copy_decimals!(Decimal32Type, scale),
+        DataType::Decimal64(_, scale) => copy_decimals!(Decimal64Type, scale),
+        DataType::Decimal128(_, scale) => copy_decimals!(Decimal128Type, scale),
+        DataType::Decimal256(_, scale) => {
+            let values = array.as_primitive::<Decimal256Type>().values();
+            scaled(values.iter().map(|v| v.to_string().parse().unwrap_or(f64::NAN)), *scale, out);
+        }
+        DataType::Boolean => copy_booleans(array.as_boolean(), out),
+        DataType::Null => out.resize(array.len(), f64::NAN),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => parsed(array, column, out)?,
+        other if kind_of(other) != ColumnKind::Other => append_dictionary(array, column, out)?,
+        other => return Err(wrong_type(column, other)),
+    }
+    Ok(())
+}
+
+/// Appends the values of a dictionary's rows; refuses other arrays.
+fn append_dictionary(array: &ArrayRef, column: &str, out: &mut Vec<f64>) -> Result<()> {
+    let Some(dictionary) = array.as_any_dictionary_opt() else {
+        return Err(wrong_type(column, array.data_type()));
+    };
+    let values = numbers(dictionary.values(), column)?;
+    match keys(dictionary) {
+        Some(keys) => out.extend(keys.into_iter().map(|key| values[key])),
+        None => out.resize(array.len(), f64::NAN),
+    }
+    Ok(())
 }
 
 /// Returns a dictionary's values as `f64`.
@@ -130,7 +138,7 @@ fn wrong_type(column: &str, data_type: &DataType) -> EngineError {
         | DataType::Time64(_) => {
             "convert dates to numbers first, for instance to the year or to months since a start"
         }
-        _ => "it must be numeric",
+        _ => MUST_BE_NUMERIC,
     };
     EngineError::input(format!("column `{column}` has type {data_type}, which is not a number"))
         .with_hint(hint)

@@ -6,6 +6,7 @@ use arrow::array::{AnyDictionaryArray, Array, ArrayRef, AsArray, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type};
 use stagger_model::error::{EngineError, Result};
+use super::types::MUST_BE_NUMERIC;
 
 /// The values of a column as bytes, dictionaries decoded; `None` for missing values.
 pub type Texts<'a> = Vec<Option<&'a [u8]>>;
@@ -189,7 +190,7 @@ pub(super) fn parsed(array: &ArrayRef, column: &str, out: &mut Vec<f64>) -> Resu
                     "column `{column}` holds `{}`, which is no number",
                     show_bytes(text)
                 ))
-                .with_hint("it must be numeric")
+                .with_hint(MUST_BE_NUMERIC)
             })?);
         }
         Ok(())

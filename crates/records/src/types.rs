@@ -8,6 +8,8 @@ use super::file::SourceFile;
 use super::keys::KeyKind;
 use super::source::{ColumnKind, Source};
 
+/// The hint for a column that is not numeric.
+pub(super) const MUST_BE_NUMERIC: &str = "it must be numeric";
 /// The number of decimal digits that 64 bits always hold.
 pub(super) const SHORT: u8 = 18;
 /// The number of decimal digits that an `f64` distinguishes.
@@ -306,7 +308,7 @@ impl Source {
             ("idname" | "clustervars", _) => "identifiers must be numbers, text or bytes",
             ("xformla", Base::Date) => "convert dates to numbers first, or take them as levels by factor()",
             (_, Base::Date) => "convert dates to numbers first, for instance to days since a start",
-            _ => "it must be numeric",
+            _ => MUST_BE_NUMERIC,
         };
         EngineError::input(format!("{argument}: column `{column}` has {shown}, which can't be used here"))
             .with_hint(hint)
