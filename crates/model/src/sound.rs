@@ -1,6 +1,8 @@
 //! Checks of data that was saved and is read back: results, aggregations, events. They may have been changed by hand or
 //! by a faulty disk. Parallel lists and counts are therefore checked here once, before anything uses them.
 
+use std::fmt::Display;
+
 use crate::events::{Estimated, Outline, RunEvent, Summary, TaskDone};
 use crate::result::{Aggte, AttGt, Diagnostics, LostCells, Num, SavedResult, ScoreSummary};
 
@@ -33,7 +35,12 @@ fn optional(name: &str, found: usize, expected: usize) -> Checked {
 /// # Errors
 /// More than anything is counted to, with its name and value.
 pub fn count(name: &str, found: u64) -> Checked {
-    if found <= MOST { Ok(()) } else { Err(format!("{name} is {found}, which can't be")) }
+    if found <= MOST { Ok(()) } else { Err(impossible(name, found)) }
+}
+
+/// Returns the message for a value that is out of range.
+fn impossible(name: &str, found: impl Display) -> String {
+    format!("{name} is {found}, which can't be")
 }
 
 fn finite(name: &str, found: f64) -> Checked {
@@ -46,7 +53,7 @@ fn level(name: &str, found: f64) -> Checked {
 
 /// Checks a number of seconds or dollars.
 fn amount(name: &str, found: f64) -> Checked {
-    if (0.0..=LAST).contains(&found) { Ok(()) } else { Err(format!("{name} is {found}, which can't be")) }
+    if (0.0..=LAST).contains(&found) { Ok(()) } else { Err(impossible(name, found)) }
 }
 
 fn ascending(name: &str, list: &[Num]) -> Checked {
@@ -161,13 +168,13 @@ fn numbers(saved: &SavedResult) -> Checked {
     level("extended.spec.alp", extended.spec.alp)?;
     amount("extended.spec.anticipation", extended.spec.anticipation)?;
     if result.n == 0 {
-        return Err("n is 0, which can't be".into());
+        return Err(impossible("n", 0));
     }
     count("n", result.n)?;
     count("clusters", extended.clusters.unwrap_or(1))?;
     count("extended.spec.biters", extended.spec.biters as u64)?;
     if extended.clusters == Some(0) {
-        return Err("clusters is 0, which can't be".into());
+        return Err(impossible("clusters", 0));
     }
     let dropped = &result.dropped;
     count("dropped.rows", dropped.rows)?;
@@ -238,7 +245,7 @@ pub fn event(own: &RunEvent) -> Checked {
 }
 
 fn few(name: &str, found: usize) -> Checked {
-    if found <= MANY { Ok(()) } else { Err(format!("{name} is {found}, which can't be")) }
+    if found <= MANY { Ok(()) } else { Err(impossible(name, found)) }
 }
 
 fn outline(own: &Outline) -> Checked {

@@ -5,6 +5,8 @@ use bytes::{Buf, Bytes};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 
+use crate::parquet_file::out_of_range;
+
 /// The fetched parts of a file.
 #[derive(Clone, Debug)]
 pub struct Fetched {
@@ -25,7 +27,7 @@ impl Fetched {
         let part = after.checked_sub(1).map(|at| &self.parts[at]);
         match part.map(|(first, bytes)| (usize::try_from(start - first), bytes)) {
             Some((Ok(skip), bytes)) if skip <= bytes.len() => Ok(bytes.slice(skip..)),
-            _ => Err(ParquetError::EOF(format!("byte {start} lies outside of the columns read"))),
+            _ => Err(out_of_range(start)),
         }
     }
 }

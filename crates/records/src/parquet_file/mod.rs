@@ -78,6 +78,11 @@ impl fmt::Display for Damage {
 
 impl std::error::Error for Damage {}
 
+/// Returns the error for a byte of a file that was not asked for.
+pub(crate) fn out_of_range(start: u64) -> ParquetError {
+    ParquetError::EOF(format!("byte {start} lies outside of the columns read"))
+}
+
 /// A local file that is read at given positions, in one call for each read: threads share no file position.
 #[derive(Clone, Debug)]
 pub struct LocalFile {

@@ -13,10 +13,10 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use parquet::file::reader::{ChunkReader, Length};
 
-use super::Damage;
 use super::footer::TAIL;
 use super::header::{Kind, PageHeader};
 use super::thrift::Unsound;
+use super::{Damage, out_of_range};
 
 /// The size of the first read of a header; headers with statistics of long texts are longer.
 const HEADER: usize = 256;
@@ -138,7 +138,7 @@ impl<R: ChunkReader> Guarded<R> {
     /// Checks the header of the page at `start`; returns bytes that begin with it.
     fn checked(&self, start: u64) -> parquet::errors::Result<Bytes> {
         let Some(column) = self.column(start) else {
-            return Err(ParquetError::EOF(format!("byte {start} lies outside of the columns read")));
+            return Err(out_of_range(start));
         };
         let (bytes, header) = self.header(column, start)?;
         let body = start + header.length as u64;
@@ -272,7 +272,7 @@ impl<R: ChunkReader> ChunkReader for Guarded<R> {
         let Some(column) = column else {
             return match empty {
                 true => Ok(Bytes::new()),
-                false => Err(ParquetError::EOF(format!("byte {start} lies outside of the columns read"))),
+                false => Err(out_of_range(start)),
             };
         };
         let bytes = self.bytes.get_bytes(start, length)?;

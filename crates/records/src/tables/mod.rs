@@ -63,11 +63,16 @@ fn is_log(name: &str) -> bool {
     name == DELTA_LOG
 }
 
+/// Returns the hint for a table that is not read; `command` exports its rows.
+fn export_hint(command: &str) -> String {
+    format!("write its rows to a file and give that: {command}")
+}
+
 fn refused(table: &str, format: &str, command: &str) -> EngineError {
     EngineError::input(format!(
         "`{table}` is {format}: its folder holds files that the table no longer has, and which ones is not read"
     ))
-    .with_hint(format!("write its rows to a file and give that: {command}"))
+    .with_hint(export_hint(command))
 }
 
 fn iceberg(table: &str, state: &str) -> EngineError {
@@ -95,8 +100,7 @@ fn unread(table: &str, what: &str) -> EngineError {
         "duckdb -c \"INSTALL delta; LOAD delta; COPY (FROM delta_scan('{}')) TO 'panel.parquet'\"",
         table.trim_end_matches('/')
     );
-    EngineError::input(format!("`{table}` is a Delta table {what}"))
-        .with_hint(format!("write its rows to a file and give that: {command}"))
+    EngineError::input(format!("`{table}` is a Delta table {what}")).with_hint(export_hint(&command))
 }
 
 /// Returns the error for a file that its table no longer has.
