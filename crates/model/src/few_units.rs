@@ -35,6 +35,7 @@ pub fn aggregate(saved: &SavedResult, found: &Aggregate, rescaled: &[Rescaled]) 
     warning(saved, "estimates", rescaled, &name, groups)
 }
 
+/// Returns the warning about rescaled estimates, if there are any.
 fn warning(
     saved: &SavedResult,
     what: &str,

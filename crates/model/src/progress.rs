@@ -82,6 +82,7 @@ impl Watch<'_> {
         self.tell(0, 0.0, 0);
     }
 
+    /// Reports a completed task.
     fn tell(&self, attempt: u64, took: f64, rows: u64) {
         let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
         let seconds = Phases { compute: took, ..Phases::default() };

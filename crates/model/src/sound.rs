@@ -18,6 +18,7 @@ const SCORES: (usize, usize) = (9, 50);
 /// The result of a check; the error says what is wrong.
 pub type Checked = Result<(), String>;
 
+/// Checks the length of a list.
 fn length(name: &str, found: usize, expected: usize) -> Checked {
     if found == expected {
         return Ok(());
@@ -47,6 +48,7 @@ fn finite(name: &str, found: f64) -> Checked {
     if found.is_finite() { Ok(()) } else { Err(format!("{name} is no number")) }
 }
 
+/// Checks a significance level.
 fn level(name: &str, found: f64) -> Checked {
     if found > 0.0 && found < 1.0 { Ok(()) } else { Err(format!("{name} is {found}, not between 0 and 1")) }
 }
@@ -244,6 +246,7 @@ pub fn event(own: &RunEvent) -> Checked {
     }
 }
 
+/// Checks a number of tasks, specifications or cells.
 fn few(name: &str, found: usize) -> Checked {
     if found <= MANY { Ok(()) } else { Err(impossible(name, found)) }
 }

@@ -145,6 +145,7 @@ impl SourceFile {
         }
     }
 
+    /// Returns the file's bytes from `position` on, as they are stored.
     fn raw(&self, position: u64) -> Result<Box<dyn Read + Send>> {
         if let Some(remote) = &self.input.remote {
             return Ok(Box::new(remote.stream(self.bytes, &self.fingerprint, position)));
@@ -175,6 +176,7 @@ impl SourceFile {
         Ok(LocalFile::new(self.handle()?, self.bytes))
     }
 
+    /// Opens a local file again, if it has not changed.
     fn handle(&self) -> Result<File> {
         let (handle, meta) = open_local(&self.input)?;
         if local_etag(&meta) == self.fingerprint {

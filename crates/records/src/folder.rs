@@ -48,6 +48,7 @@ impl Listing {
         Ok(std::mem::take(&mut self.found))
     }
 
+    /// Adds a file that an input names.
     fn named(&mut self, path: &Path, meta: &Metadata) -> Result<()> {
         regular(path, meta)?;
         if let Some((table, below)) = self.table_of(path)? {
@@ -69,6 +70,7 @@ impl Listing {
         self.add(local(path, hive_columns(path), format), meta)
     }
 
+    /// Adds the files that a glob matches.
     fn glob(&mut self, pattern: &str) -> Result<()> {
         let matches = glob::glob(pattern)
             .map_err(|e| EngineError::input(format!("`{pattern}`: not a valid glob: {}", e.msg)))?;
@@ -92,6 +94,7 @@ impl Listing {
         self.walk(pattern, Path::new(""), &tops)
     }
 
+    /// Adds the files below the folders `tops`.
     fn walk(&mut self, input: &str, root: &Path, tops: &[PathBuf]) -> Result<()> {
         let mut walk =
             Walk { listing: self, folders: HashMap::new(), root: root.to_owned(), left: Vec::new() };
@@ -169,6 +172,7 @@ impl Walk<'_> {
         self.listing.add(local(path, hive, format), &meta)
     }
 
+    /// Walks the entries of a folder, or takes the files of the table that it is.
     fn folder(&mut self, folder: &Path) -> Result<()> {
         let Some(system) = system_name(folder)? else { return Ok(()) };
         if let Some(first) = self.folders.insert(system.clone(), folder.to_owned()) {
@@ -215,6 +219,7 @@ fn system_name(path: &Path) -> Result<Option<PathBuf>> {
     }
 }
 
+/// Refuses everything but regular files.
 fn regular(path: &Path, meta: &Metadata) -> Result<()> {
     disk::check_regular(meta).map_err(|error| {
         EngineError::input(format!("`{}`: {error}", path.display()))
@@ -222,6 +227,7 @@ fn regular(path: &Path, meta: &Metadata) -> Result<()> {
     })
 }
 
+/// Returns the error for a link to a folder that was read already.
 fn led_back(folder: &Path, first: &Path) -> EngineError {
     EngineError::input(format!(
         "`{}` is a link to `{}`, which is read already: its rows would count twice",

@@ -73,12 +73,14 @@ impl<'a> Buckets<'a> {
     }
 }
 
+/// A bucket with its name.
 struct Bucket<'a> {
     name: &'a str,
     storage: &'a Storage,
 }
 
 impl Bucket<'_> {
+    /// Returns the object `key`, or the data files below the folder of that name.
     fn object_or_folder(&self, input: &str, key: &str) -> Result<Vec<InputPath>> {
         match self.storage.head(key) {
             Ok(info) => Ok(vec![self.object(key, info.size)?]),
@@ -112,6 +114,7 @@ impl Bucket<'_> {
         Ok(self.input(key, key, format))
     }
 
+    /// Returns the data files below a folder; refuses one without data.
     fn folder(&self, input: &str, folder: &str) -> Result<Vec<InputPath>> {
         let found = self.below(input, folder)?;
         if found.is_empty() { Err(no_data(input)) } else { Ok(found) }

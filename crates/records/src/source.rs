@@ -103,6 +103,7 @@ impl Source {
         Ok(source)
     }
 
+    /// Cuts the rows of all files into chunks.
     fn cut(&self) -> Vec<Chunk> {
         let mut chunks = Vec::new();
         for (file, opened) in self.files.iter().enumerate() {

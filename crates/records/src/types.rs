@@ -83,6 +83,7 @@ pub(super) fn is_whole(data_type: &DataType) -> bool {
 }
 
 impl ColumnType<'_> {
+    /// Returns the class of the type.
     fn base(self) -> Base {
         match self {
             Self::Own(data_type) => base_of(data_type),
@@ -135,6 +136,7 @@ impl ColumnType<'_> {
     }
 }
 
+/// Returns the class of an Arrow type.
 fn base_of(data_type: &DataType) -> Base {
     match data_type {
         DataType::Dictionary(_, values) => base_of(values),

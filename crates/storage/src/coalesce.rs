@@ -19,6 +19,7 @@ pub fn requests(ranges: &[Range<u64>], gap: u64, piece: u64) -> Vec<Range<u64>> 
     merged.into_iter().flat_map(|range| pieces(range, piece)).collect()
 }
 
+/// Cuts a range evenly into pieces of at least `piece` bytes.
 fn pieces(range: Range<u64>, piece: u64) -> impl Iterator<Item = Range<u64>> {
     let length = range.end - range.start;
     let count = (length / piece.max(1)).max(1);

@@ -91,6 +91,7 @@ fn text(lookup: Lookup<'_>, name: &str, allowed: &str) -> StoreResult<Option<Str
     }
 }
 
+/// Returns the error for an invalid value.
 fn wrong(name: &str, value: &str, allowed: &str) -> StoreError {
     StoreError::new(StoreErrorKind::Environment, format!("{name} is `{}`", value.escape_debug()))
         .with_hint(format!("it must be {allowed}; `unset {name}` leaves it to the default"))

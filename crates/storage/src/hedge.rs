@@ -16,12 +16,15 @@ pub(super) struct Expectation {
     seen: Mutex<Seen>,
 }
 
+/// The observations so far.
 #[derive(Debug)]
 struct Seen {
     /// The moving average of observed over modelled durations: about 1 on a worker in the bucket's region, 50 over a
     /// home line.
     slowness: f64,
+    /// The number of answered reads.
     reads: u64,
+    /// The number of duplicates sent.
     duplicates: u64,
 }
 

@@ -39,6 +39,7 @@ impl LocalStore {
         Self { root: root.into() }
     }
 
+    /// Returns the path of a key.
     fn path(&self, key: &str) -> StoreResult<PathBuf> {
         check_key(key)?;
         Ok(self.root.join(key))
@@ -56,6 +57,7 @@ impl LocalStore {
         Ok(file)
     }
 
+    /// Opens the file of a key, without waiting for pipes and devices.
     fn open(&self, key: &str) -> StoreResult<(PathBuf, File, Metadata)> {
         let path = self.path(key)?;
         // A pipe or a device holds no object, and must not be waited for.
@@ -66,6 +68,7 @@ impl LocalStore {
         Ok((path, file, meta))
     }
 
+    /// Renames a temporary file to `path` under the lock, if the condition holds, and returns its ETag.
     fn replace(&self, temporary: &Temporary, path: &Path, condition: &Condition) -> StoreResult<String> {
         let _lock = self.lock()?;
         let present = match fs::metadata(path) {
@@ -99,6 +102,7 @@ impl LocalStore {
         }
     }
 
+    /// Writes an object; see [`Store::put`].
     fn put_now(&self, key: &str, bytes: &[u8], condition: &Condition) -> StoreResult<String> {
         let path = self.path(key)?;
         // This check only saves a needless write; the link below decides.
@@ -116,6 +120,7 @@ impl LocalStore {
         Ok(etag)
     }
 
+    /// Adds the objects below `folder` whose keys start with `prefix` to `found`.
     fn walk(&self, folder: &Path, prefix: &str, found: &mut Vec<ObjectInfo>) -> StoreResult<()> {
         let entries = match fs::read_dir(folder) {
             Ok(entries) => entries,
@@ -284,6 +289,7 @@ fn create_folders(folder: &Path) -> StoreResult<()> {
     }
 }
 
+/// Makes the names of a folder's files durable.
 fn sync_folder(folder: &Path) -> StoreResult<()> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let synced = File::open(folder).and_then(|handle| handle.sync_all());
@@ -308,6 +314,7 @@ fn changed(path: &Path) -> StoreError {
     StoreError::of_object(ObjectState::Changed, &path.display().to_string())
 }
 
+/// Returns the error for a failed call to the file system.
 fn failure(action: &str, path: &Path, error: &std::io::Error) -> StoreError {
     let failed = |kind, why: &str| StoreError::new(kind, format!("{action} `{}`: {why}", path.display()));
     match error.kind() {

@@ -16,6 +16,7 @@ pub struct MemoryStore {
     objects: Mutex<Objects>,
 }
 
+/// The objects with their ETags, and the number of puts so far.
 #[derive(Debug, Default)]
 struct Objects {
     by_key: BTreeMap<String, (Bytes, String)>,

@@ -40,6 +40,7 @@ pub(super) struct Counters {
 }
 
 impl Counters {
+    /// Returns the present counts.
     pub(super) fn snapshot(&self) -> StoreStats {
         let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         StoreStats {
@@ -56,6 +57,7 @@ impl Counters {
     }
 }
 
+/// Adds to a counter.
 pub(super) fn add(counter: &AtomicU64, by: u64) {
     counter.fetch_add(by, Ordering::Relaxed);
 }

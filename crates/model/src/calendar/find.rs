@@ -116,6 +116,7 @@ pub fn find(
     Ok(Found::Calendar(Calendar { unit, labels: labels(&times, &groups, unit) }))
 }
 
+/// Returns the error for a unit that was asked for while all periods are numbers.
 fn no_dates(times: &Side<'_>, unit: TimeUnit) -> Unclear {
     Unclear {
         found: format!("tunit is {unit}, but column `{}` holds numbers ({})", times.column, times.shown()),
@@ -189,10 +190,12 @@ fn relevant(times: &Side<'_>, groups: &Side<'_>) -> Vec<i64> {
     own
 }
 
+/// Returns the number of days from the start of the unit that holds a day.
 fn from_start(day: i64, unit: TimeUnit) -> i64 {
     day - unit.first_day(unit.number(day))
 }
 
+/// Returns the number of days to the end of the unit that holds a day.
 fn from_end(day: i64, unit: TimeUnit) -> i64 {
     unit.first_day(unit.number(day) + 1) - 1 - day
 }
@@ -223,6 +226,7 @@ fn is_daily(days: &[i64]) -> bool {
     gaps.contains(&1) && 2 * short > gaps.len()
 }
 
+/// Returns the error for dates that fit no unit.
 fn unclear(times: &Side<'_>, groups: &Side<'_>, days: &[i64]) -> Unclear {
     let gaps: BTreeSet<i64> = days.windows(2).map(|two| two[1] - two[0]).collect();
     let of = |gap: Option<&i64>| gap.copied().unwrap_or(0);
@@ -266,6 +270,7 @@ fn check_numbers(times: &Side<'_>, groups: &Side<'_>, unit: TimeUnit) -> Result<
     Ok(())
 }
 
+/// Returns the label format: that of the data if all periods share one, and the unit's own otherwise.
 fn labels(times: &Side<'_>, groups: &Side<'_>, unit: TimeUnit) -> Labels {
     let numbers = times.numbers.iter().any(|v| v.is_finite());
     if numbers || (!times.instants.is_empty() && !times.parts.is_empty()) {

@@ -82,6 +82,7 @@ impl Missing {
         cell.is_empty() || (self.given.is_some() && self.spelled(cell.trim_ascii()))
     }
 
+    /// Returns `true` for a spelling of a missing value.
     fn spelled(&self, cell: &[u8]) -> bool {
         match &self.given {
             None => MISSING.contains(&cell),
@@ -185,6 +186,7 @@ impl Guess {
         }
     }
 
+    /// Takes a cell that is a whole number.
     fn whole_number(&mut self, cell: &[u8], value: Option<i64>, canonical: bool) {
         self.booleans = None;
         self.pointed = false;
@@ -202,6 +204,7 @@ impl Guess {
         }
     }
 
+    /// Takes a cell that is not a whole number.
     fn other(&mut self, cell: &[u8], at: &dyn Fn() -> Cell) {
         (self.integers, self.unsigned) = (false, false);
         if let (Some(seen), true) = (&mut self.booleans, boolean(cell).is_some()) {
@@ -259,6 +262,7 @@ impl Guess {
         }
     }
 
+    /// Returns the type that all cells fit.
     fn kind(&self, comma: bool) -> Kind {
         let booleans = self.booleans.is_some_and(|seen| seen != [true; 2]);
         let number = if comma { self.comma } else { self.point };

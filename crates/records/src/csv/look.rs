@@ -71,6 +71,7 @@ fn decoded(bytes: &[u8], encoding: Encoding) -> std::io::Result<Vec<u8>> {
     Ok(out)
 }
 
+/// The first pass over a file.
 struct Look<'a> {
     name: &'a str,
     selection: &'a Selection,
@@ -168,6 +169,7 @@ impl Look<'_> {
         Ok(guesses)
     }
 
+    /// Returns the layout once all rows were examined.
     fn finish(mut self, guesses: Vec<Guess>) -> Result<Layout> {
         self.layout.comma = match (self.selection.csv.decimal, self.layout.marks.delimiter) {
             (Some(mark), _) => mark == ',',
@@ -200,6 +202,7 @@ impl Look<'_> {
         .with_hint("say which is right: --csv-decimal ',' or --csv-decimal '.'"))
     }
 
+    /// Returns the error for a record with another number of fields than the header.
     fn ragged(&self, row: u64) -> EngineError {
         let (own, all) = (self.records.fields.len(), self.layout.names.len());
         let text = self.records.text();
@@ -220,6 +223,7 @@ impl Look<'_> {
         .with_hint(hint)
     }
 
+    /// Returns the error for bytes that are not UTF-8.
     fn no_utf8(&self, place: &str, bytes: &[u8]) -> EngineError {
         EngineError::input(format!(
             "`{}`: {place} is no text in UTF-8: `{}`",

@@ -127,6 +127,7 @@ impl Layout {
         })
     }
 
+    /// Returns `true` if a read can start at any byte.
     fn is_seekable(&self, file: &SourceFile) -> bool {
         self.encoding == Encoding::Utf8 && file.is_seekable()
     }

@@ -67,10 +67,13 @@ pub(super) struct Records<R> {
     pub(super) fields: Vec<Field>,
 }
 
+/// The result of looking for the end of a record in the buffer.
 enum Cut {
     /// The record ends before this place in the buffer.
     At(usize),
+    /// The buffer ends within the record.
     Incomplete,
+    /// A quote is not closed before the end of the file.
     Open,
 }
 
@@ -133,6 +136,7 @@ impl<R: Read> Records<R> {
         false
     }
 
+    /// Counts the lines of the current record.
     fn count_lines(&mut self, end: usize) {
         let record = &self.buffer[self.start..end];
         self.after_cr = record.last() == Some(&b'\r');
@@ -143,6 +147,7 @@ impl<R: Read> Records<R> {
         };
     }
 
+    /// Reads more bytes into the buffer, which grows if a record fills it.
     fn fill(&mut self) -> std::io::Result<()> {
         self.buffer.copy_within(self.start..self.end, 0);
         self.before += self.start as u64;

@@ -70,6 +70,7 @@ impl Request<'_> {
         decoded.map_err(|damage| guarded.found().unwrap_or(damage))
     }
 
+    /// Decodes from checked pages, and checks the number of rows.
     fn decode_guarded<R: ChunkReader + 'static>(
         &self,
         bytes: &Guarded<R>,
@@ -94,6 +95,7 @@ impl Request<'_> {
         }
     }
 
+    /// Returns the column chunks of the request, whose pages are checked as they are read.
     fn guarded<R: ChunkReader + 'static>(&self, bytes: &Arc<R>) -> std::result::Result<Guarded<R>, Damage> {
         let schema = self.metadata.parquet_schema();
         let group = self.metadata.metadata().row_group(self.row_group);
@@ -102,6 +104,7 @@ impl Request<'_> {
         Guarded::new(Arc::clone(bytes), group, &leaves, self.size)
     }
 
+    /// Returns the parquet crate's reader of the request.
     fn reader<R: ChunkReader + 'static>(
         &self,
         guarded: Guarded<R>,

@@ -59,6 +59,7 @@ impl Damage {
     }
 }
 
+/// Returns a text with its first letter in lower case.
 fn lower(text: &str) -> String {
     let mut letters = text.chars();
     match letters.next() {

@@ -123,6 +123,7 @@ impl<R: ChunkReader> Guarded<R> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Records damage, and returns the error that passes it through the decoders.
     fn broken(&self, column: &Column, reason: impl Into<String>) -> ParquetError {
         let damage = Damage::of_column(&column.name, reason);
         let text = damage.to_string();
@@ -130,6 +131,7 @@ impl<R: ChunkReader> Guarded<R> {
         ParquetError::General(text)
     }
 
+    /// Returns the column chunk that holds the byte `start`.
     fn column(&self, start: u64) -> Option<&Column> {
         let after = self.columns.partition_point(|column| column.range.start <= start);
         self.columns.get(after.checked_sub(1)?).filter(|column| start < column.range.end)

@@ -43,6 +43,7 @@ pub(super) struct Action {
     pub(super) protocol: Option<Protocol>,
 }
 
+/// The addition or removal of a file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct FileAction {
@@ -52,6 +53,7 @@ pub(super) struct FileAction {
     pub(super) deletion_vector: Option<DeletionVector>,
 }
 
+/// The rows of a file that are deleted without the file saying so.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct DeletionVector {
@@ -59,6 +61,7 @@ pub(super) struct DeletionVector {
     pub(super) offset: Option<i64>,
 }
 
+/// The schema and settings of a table, as far as they matter here.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Metadata {
@@ -68,6 +71,7 @@ pub(super) struct Metadata {
     pub(super) configuration: BTreeMap<String, Option<String>>,
 }
 
+/// The features that a reader must know.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Protocol {
@@ -175,6 +179,7 @@ fn number(text: &str, digits: usize) -> Option<u64> {
 }
 
 impl Replay {
+    /// Applies an action to the state.
     fn take(&mut self, action: Action) {
         if let Some(remove) = action.remove {
             self.files.remove(&key(&remove));
@@ -186,6 +191,7 @@ impl Replay {
         self.protocol = action.protocol.or(self.protocol.take());
     }
 
+    /// Returns the snapshot, after all actions.
     fn finish(self, table: &str) -> Result<Snapshot> {
         let (Some(metadata), Some(protocol)) = (self.metadata, self.protocol) else {
             return Err(unread(table, "whose log names no schema or no protocol"));

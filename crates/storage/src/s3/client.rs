@@ -74,6 +74,7 @@ impl Clients {
     }
 }
 
+/// Returns a client with credentials, region and endpoint read anew.
 async fn load() -> Client {
     let shared = shared_config(https()).await;
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());

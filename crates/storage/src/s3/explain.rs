@@ -13,6 +13,7 @@ use crate::{StoreError, StoreErrorKind};
 pub(super) struct Request<'a> {
     /// The action's name in IAM, without `s3:`.
     pub(super) action: &'static str,
+    /// The bucket's name.
     pub(super) bucket: &'a str,
     /// The whole key, or the prefix of a list.
     pub(super) key: &'a str,
@@ -46,6 +47,7 @@ impl Request<'_> {
         }
     }
 
+    /// Returns an error of this request.
     pub(super) fn error(&self, kind: StoreErrorKind, reason: &str) -> StoreError {
         StoreError::new(kind, format!("s3:{} on `{}`: {reason}", self.action, self.url()))
     }
@@ -139,6 +141,7 @@ impl Request<'_> {
         }
     }
 
+    /// Returns the error for missing permissions, with the action and the resource that a policy must allow.
     fn denied(&self, failure: &Failure) -> StoreError {
         let words = format!("s3:{} on {} is not allowed ({})", self.action, self.arn(), failure.words());
         let hint = match self.action {
@@ -151,6 +154,7 @@ impl Request<'_> {
         StoreError::new(StoreErrorKind::Denied, words).with_hint(hint)
     }
 
+    /// Returns the error for a bucket in another region, which it names if the answer does.
     fn elsewhere(&self, failure: &Failure) -> StoreError {
         let told = || failure.message.split("expecting '").nth(1)?.split('\'').next().map(str::to_owned);
         match failure.region.clone().or_else(told) {

@@ -69,10 +69,12 @@ impl S3Store {
         Ok(Self { bucket: bucket.to_owned(), root, clients })
     }
 
+    /// Returns the key of an object in the bucket.
     fn full(&self, key: &str) -> String {
         format!("{}{key}", self.root)
     }
 
+    /// Returns the description of a request for error messages.
     fn request<'a>(&'a self, action: &'static str, key: &'a str) -> Request<'a> {
         Request { action, bucket: &self.bucket, key, refused: ObjectState::Changed }
     }
@@ -231,6 +233,7 @@ impl Store for S3Store {
 }
 
 impl S3Store {
+    /// Returns the metadata of a listed object, with its key relative to the root.
     fn listed(&self, object: &aws_sdk_s3::types::Object) -> Option<ObjectInfo> {
         Some(ObjectInfo {
             key: object.key()?.strip_prefix(&self.root)?.to_owned(),

@@ -88,6 +88,7 @@ impl Attempts {
         }
     }
 
+    /// Returns size and ETag, after retries.
     pub(super) async fn head(&self, key: &str) -> StoreResult<ObjectInfo> {
         self.retry(|| {
             add(&self.counters.gets, 1);
@@ -96,6 +97,7 @@ impl Attempts {
         .await
     }
 
+    /// Lists objects, after retries.
     pub(super) async fn list(&self, prefix: &str) -> StoreResult<Vec<ObjectInfo>> {
         self.retry(|| {
             add(&self.counters.lists, 1);
@@ -104,6 +106,7 @@ impl Attempts {
         .await
     }
 
+    /// Removes an object, after retries.
     pub(super) async fn delete(&self, key: &str) -> StoreResult<()> {
         self.retry(|| {
             add(&self.counters.deletes, 1);
@@ -118,6 +121,7 @@ impl Attempts {
         self.waited_for(self.written_once(key, bytes, condition)).await
     }
 
+    /// Writes an object with retries, and resolves a lost reply.
     async fn written_once(&self, key: &str, bytes: &Bytes, condition: &Condition) -> StoreResult<String> {
         let start = self.clock.now();
         let (mut failed, mut lost) = (0, false);
@@ -155,6 +159,7 @@ impl Attempts {
         }
     }
 
+    /// Counts the bytes of a successful write, and passes on its ETag.
     fn written(&self, bytes: &Bytes, etag: String) -> String {
         add(&self.counters.bytes_written, bytes.len() as u64);
         etag

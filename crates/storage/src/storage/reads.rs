@@ -19,6 +19,7 @@ use crate::{ByteRange, Object, ObjectInfo, StoreError, StoreErrorKind, StoreResu
 const RESTARTS: u32 = 3;
 
 impl Attempts {
+    /// Reads a whole object, and starts again if it is replaced meanwhile and not pinned.
     pub(super) async fn whole(&self, key: &str, pin: Option<&str>) -> StoreResult<(Bytes, ObjectInfo)> {
         let mut restarts = 0;
         loop {
@@ -42,11 +43,13 @@ impl Attempts {
         Ok((parts.into_iter().next().unwrap_or_default(), info))
     }
 
+    /// Reads the last `bytes` bytes of an object.
     pub(super) async fn suffix(&self, key: &str, bytes: u64) -> StoreResult<(Bytes, ObjectInfo)> {
         let object = self.read(key, &ByteRange::Suffix(bytes), None).await?;
         Ok((object.bytes, object.info))
     }
 
+    /// Reads ranges of one version of an object, merged and cut by the policy.
     pub(super) async fn ranges(
         &self,
         key: &str,
@@ -72,6 +75,7 @@ impl Attempts {
         Ok(ranges.iter().map(|range| assemble(range, &requests, &answers)).collect())
     }
 
+    /// Reads a range, all of which must exist.
     async fn range(&self, key: &str, range: &Range<u64>, pin: Option<&str>) -> StoreResult<Object> {
         let object = self.read(key, &ByteRange::Bounded(range.clone()), pin).await?;
         if object.bytes.len() as u64 == range.end - range.start {
@@ -89,6 +93,7 @@ impl Attempts {
         ))
     }
 
+    /// Reads with retries, and with a duplicate if late.
     async fn read(&self, key: &str, range: &ByteRange, pin: Option<&str>) -> StoreResult<Object> {
         self.retry(|| self.read_or_duplicate(key, range, pin)).await
     }
@@ -147,6 +152,7 @@ impl Attempts {
         Ok(object)
     }
 
+    /// Returns the address of an object for messages.
     fn name(&self, key: &str) -> String {
         format!("{}/{key}", self.store.url().trim_end_matches('/'))
     }
