@@ -91,6 +91,49 @@ impl Missing {
     }
 }
 
+/// The cells of a column as numbers with one decimal mark.
+#[derive(Debug)]
+struct Decimals {
+    /// `true` while every cell is a number.
+    all: bool,
+    /// The number of cells that are numbers.
+    numbers: u64,
+    /// The first cell that is not a number.
+    odd: Option<Cell>,
+    /// The first cell that is a number with this mark, but not with the other one.
+    distinct: Option<Cell>,
+}
+
+impl Decimals {
+    fn new() -> Self {
+        Self { all: true, numbers: 0, odd: None, distinct: None }
+    }
+
+    /// Takes a cell that is not a whole number: `own` says that it is a number with this mark, `other` with the other one.
+    fn add(&mut self, own: bool, other: bool, at: &dyn Fn() -> Cell) {
+        self.numbers += u64::from(own);
+        if !own {
+            self.all = false;
+            self.odd.get_or_insert_with(at);
+        } else if !other {
+            self.distinct.get_or_insert_with(at);
+        }
+    }
+}
+
+/// The spelling of a column's numbers, which decides if codes can be read as numbers.
+#[derive(Debug)]
+struct Spelling {
+    /// `true` while all numbers are canonical, whole ones without `.0`.
+    shortest: bool,
+    /// `true` while all numbers are canonical, whole ones with `.0`.
+    pointed: bool,
+    /// `true` while all are whole and exact as `f64`.
+    whole: bool,
+    /// `true` once some whole number is not exact as `f64`.
+    beyond: bool,
+}
+
 /// The inference of a column's type, cell by cell.
 #[derive(Debug)]
 pub(super) struct Guess {
@@ -101,22 +144,13 @@ pub(super) struct Guess {
     integers: bool,
     /// `true` while all are canonical whole numbers without a sign.
     unsigned: bool,
-    /// `true` while all are numbers with a decimal point; likewise `comma`.
-    pub(super) point: bool,
-    pub(super) comma: bool,
-    /// The first number with a decimal point that is not one with a decimal comma; likewise `with_comma`.
-    pub(super) with_point: Option<Cell>,
-    pub(super) with_comma: Option<Cell>,
+    /// The cells as numbers with a decimal point.
+    point: Decimals,
+    /// The cells as numbers with a decimal comma.
+    comma: Decimals,
+    /// The spellings of logical values so far, lower and upper case; `None` once another cell was met.
     booleans: Option<[bool; 2]>,
-    /// `true` while all numbers are canonical: whole ones without `.0`, or with it for `pointed`.
-    shortest: bool,
-    pointed: bool,
-    /// `true` while all are whole and exact as `f64`.
-    whole: bool,
-    /// `true` once some whole number is not exact as `f64`.
-    beyond: bool,
-    odd: [Option<Cell>; 2],
-    numbers: [u64; 2],
+    spelling: Spelling,
     taken: BTreeMap<String, u64>,
     bounds: Vec<Option<(i64, i64)>>,
 }
@@ -130,17 +164,10 @@ impl Guess {
             any: false,
             integers: true,
             unsigned: true,
-            point: true,
-            comma: true,
-            with_point: None,
-            with_comma: None,
+            point: Decimals::new(),
+            comma: Decimals::new(),
             booleans: Some([false; 2]),
-            shortest: true,
-            pointed: true,
-            whole: true,
-            beyond: false,
-            odd: [None, None],
-            numbers: [0; 2],
+            spelling: Spelling { shortest: true, pointed: true, whole: true, beyond: false },
             taken: BTreeMap::new(),
             bounds: Vec::new(),
         }
@@ -156,6 +183,16 @@ impl Guess {
 
     pub(super) fn field(&self) -> usize {
         self.field
+    }
+
+    /// Returns the first number with this decimal mark alone, if all cells are numbers with the mark; `comma` selects it.
+    pub(super) fn distinct(&self, comma: bool) -> Option<&Cell> {
+        let decimals = self.decimals(comma);
+        decimals.distinct.as_ref().filter(|_| decimals.all)
+    }
+
+    fn decimals(&self, comma: bool) -> &Decimals {
+        if comma { &self.comma } else { &self.point }
     }
 
     /// Starts the next chunk.
@@ -189,11 +226,12 @@ impl Guess {
     /// Takes a cell that is a whole number.
     fn whole_number(&mut self, cell: &[u8], value: Option<i64>, canonical: bool) {
         self.booleans = None;
-        self.pointed = false;
-        self.shortest &= canonical;
+        self.spelling.pointed = false;
+        self.spelling.shortest &= canonical;
         self.unsigned &= canonical && cell.first() != Some(&b'-');
-        self.numbers.iter_mut().for_each(|count| *count += 1);
-        self.beyond |= value.is_none_or(|value| value.unsigned_abs() > EXACT);
+        self.point.numbers += 1;
+        self.comma.numbers += 1;
+        self.spelling.beyond |= value.is_none_or(|value| value.unsigned_abs() > EXACT);
         let Some(value) = value else {
             self.integers = false;
             self.unsigned &= std::str::from_utf8(cell).is_ok_and(|text| text.parse::<u64>().is_ok());
@@ -210,51 +248,39 @@ impl Guess {
         if let (Some(seen), true) = (&mut self.booleans, boolean(cell).is_some()) {
             // A column with both `true` and `TRUE` has more spellings than values, and is text.
             seen[usize::from(cell[0].is_ascii_uppercase())] = true;
-            self.odd.iter_mut().for_each(|odd| *odd = odd.take().or_else(|| Some(at())));
-            (self.point, self.comma) = (false, false);
+            self.point.add(false, false, at);
+            self.comma.add(false, false, at);
             return;
         }
         self.booleans = None;
         let (point, comma) = (decimal(cell, b'.'), decimal(cell, b','));
-        for (slot, number) in [point.is_some(), comma.is_some()].into_iter().enumerate() {
-            self.numbers[slot] += u64::from(number);
-            if !number && self.odd[slot].is_none() {
-                self.odd[slot] = Some(at());
-            }
-        }
-        self.point &= point.is_some();
-        self.comma &= comma.is_some();
-        if point.is_some() && comma.is_none() && self.with_point.is_none() {
-            self.with_point = Some(at());
-        }
-        if comma.is_some() && point.is_none() && self.with_comma.is_none() {
-            self.with_comma = Some(at());
-        }
-        self.spelling(cell, point);
+        self.point.add(point.is_some(), comma.is_some(), at);
+        self.comma.add(comma.is_some(), point.is_some(), at);
+        self.add_spelling(cell, point);
     }
 
     /// Tracks the spelling of codes that are not plain whole numbers.
-    fn spelling(&mut self, cell: &[u8], point: Option<f64>) {
+    fn add_spelling(&mut self, cell: &[u8], point: Option<f64>) {
         if self.role == Role::Number {
             return;
         }
         let (shortest, pointed) = point.map_or((false, false), |value| canonical(cell, value));
-        self.shortest &= shortest;
-        self.pointed &= pointed;
-        self.whole &= point.is_some_and(|value| value == value.trunc() && value.abs() < EXACT as f64);
+        self.spelling.shortest &= shortest;
+        self.spelling.pointed &= pointed;
+        self.spelling.whole &=
+            point.is_some_and(|value| value == value.trunc() && value.abs() < EXACT as f64);
     }
 
     /// Returns the column with its type; `comma` says that decimals follow a comma.
     pub(super) fn finish(self, comma: bool) -> Column {
         let kind = self.kind(comma);
-        let slot = usize::from(comma);
-        let [point_odd, comma_odd] = self.odd;
+        let decimals = if comma { self.comma } else { self.point };
         Column {
             kind,
             computed: self.role == Role::Number,
-            pointed: self.pointed && !self.shortest && kind == Kind::Float,
-            odd: if comma { comma_odd } else { point_odd },
-            numbers: self.numbers[slot],
+            pointed: self.spelling.pointed && !self.spelling.shortest && kind == Kind::Float,
+            odd: decimals.odd,
+            numbers: decimals.numbers,
             taken: if kind == Kind::Text { self.taken } else { BTreeMap::new() },
             bounds: if kind == Kind::Integer { self.bounds } else { Vec::new() },
             name: self.name,
@@ -265,7 +291,8 @@ impl Guess {
     /// Returns the type that all cells fit.
     fn kind(&self, comma: bool) -> Kind {
         let booleans = self.booleans.is_some_and(|seen| seen != [true; 2]);
-        let number = if comma { self.comma } else { self.point };
+        let (number, point) = (self.decimals(comma).all, self.point.all);
+        let Spelling { shortest, pointed, whole, beyond } = self.spelling;
         match self.role {
             _ if !self.any => Kind::Nothing,
             Role::Number if self.booleans.is_some() => Kind::Boolean,
@@ -273,10 +300,10 @@ impl Guess {
             Role::Number if self.integers => Kind::Integer,
             Role::Number if number => Kind::Float,
             Role::Number => Kind::Text,
-            _ if self.integers && self.shortest => Kind::Integer,
+            _ if self.integers && shortest => Kind::Integer,
             _ if self.unsigned => Kind::Unsigned,
-            Role::Key if self.point && self.pointed && self.whole => Kind::Float,
-            Role::Level if self.point && !self.beyond && (self.shortest || self.pointed) => Kind::Float,
+            Role::Key if point && pointed && whole => Kind::Float,
+            Role::Level if point && !beyond && (shortest || pointed) => Kind::Float,
             Role::Key | Role::Level => Kind::Text,
         }
     }

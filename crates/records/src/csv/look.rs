@@ -184,8 +184,8 @@ impl Look<'_> {
     /// Returns `true` if decimals follow a comma.
     fn has_commas(&self, guesses: &[Guess]) -> Result<bool> {
         let numbers = || guesses.iter().filter(|guess| guess.role() == Role::Number);
-        let comma = numbers().find_map(|g| Some((g, g.with_comma.as_ref().filter(|_| g.comma)?)));
-        let point = numbers().find_map(|g| Some((g, g.with_point.as_ref().filter(|_| g.point)?)));
+        let comma = numbers().find_map(|g| Some((g, g.distinct(true)?)));
+        let point = numbers().find_map(|g| Some((g, g.distinct(false)?)));
         let (Some((of_comma, comma)), Some((of_point, point))) = (comma, point) else {
             return Ok(comma.is_some());
         };
