@@ -69,7 +69,9 @@ impl ObjectState {
 pub struct StoreError {
     /// The class of the failure.
     pub kind: StoreErrorKind,
+    /// The action, the object and the reason, in lower case without a full stop.
     pub message: String,
+    /// The remedy, if there is one.
     pub hint: Option<String>,
     /// Nothing answered at all, as happens where an address is wrong.
     silent: bool,
