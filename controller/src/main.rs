@@ -10,6 +10,7 @@ mod fuzz;
 mod interrupt;
 mod listen;
 mod simd;
+mod stamp;
 mod unattended;
 
 use std::ffi::OsString;
@@ -17,7 +18,6 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use cli::refusal::Refusal;
-use cli::{Action, Cli};
 use stagger_model::failure::Failure;
 
 #[cfg(not(test))]
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
     stagger_storage::tell_of_waiting(|url| {
         stagger_report::stdout::tell(&format!("note: no answer from {url} yet; still trying"));
     });
-    match act(cli) {
+    match commands::act(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => refuse(&failure),
     }
@@ -63,26 +63,6 @@ fn help(error: &clap::Error) -> ExitCode {
         _ => error.print(),
     };
     ExitCode::SUCCESS
-}
-
-pub(crate) fn act(cli: Cli) -> Result<(), Failure> {
-    match cli.action {
-        Action::Run(args) => commands::run::run(*args),
-        Action::Prepare(args) => commands::prepare::prepare(&args),
-        Action::Plan(args) => commands::plan::plan(*args),
-        Action::Resume(args) => commands::workers::resume(*args),
-        Action::Watch(args) => commands::watch::watch(&args),
-        Action::Janitor(args) => commands::janitor::janitor(&args),
-        Action::Cancel(args) => commands::runs::cancel(&args),
-        Action::List(args) => commands::runs::list(&args),
-        Action::Agg(args) => commands::agg::agg(&args),
-        Action::Plot(args) => commands::plot::plot(&args),
-        Action::Report(args) => commands::report::report(&args),
-        Action::Describe(args) => commands::describe::describe(&args),
-        Action::Doctor(args) => commands::doctor::doctor(args),
-        Action::Demo(args) => commands::demo::demo(&args),
-        Action::Simulate(args) => commands::simulate::simulate(&args),
-    }
 }
 
 fn refuse(failure: &Failure) -> ExitCode {

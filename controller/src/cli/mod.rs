@@ -3,6 +3,7 @@
 pub(crate) mod argv;
 pub(crate) mod csv_args;
 pub(crate) mod doctor_args;
+pub(crate) mod named;
 pub(crate) mod names;
 pub(crate) mod picture_args;
 pub(crate) mod plan_args;

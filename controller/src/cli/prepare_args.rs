@@ -6,9 +6,9 @@ use stagger_model::spec::RunSpec;
 
 use super::csv_args::CsvArgs;
 use super::run_args::{DataArgs, RunArgs, RunningArgs};
+use super::named::Named;
 use super::run_file::resolve;
 use super::spec::specification;
-use super::specs::Named;
 use super::values::{boolean, name, number, positive, size, threads};
 use super::workers::WorkersRequest;
 

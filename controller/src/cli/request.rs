@@ -9,12 +9,13 @@ use stagger_model::failure::Failure;
 use stagger_model::spec::{MissingCohort, RunSpec};
 use stagger_panel::panel_store::PanelStore;
 
+use super::named::Named;
 use super::run_args::{DataArgs, RunArgs, RunningArgs};
 use super::spec::{Window, given, specification};
-use super::specs::Named;
 use super::workers::{WorkersRequest, new_name};
 use crate::listen::How;
-use crate::unattended::{Stamp, check_place, filled, is_remote};
+use crate::stamp::{Stamp, filled};
+use crate::unattended::{check_place, is_remote};
 
 /// Fewer draws than this give standard errors and bands of little worth.
 const FEW_DRAWS: u64 = 100;
@@ -189,7 +190,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::cli::run_file::{RunFile, parse};
+    use crate::cli::run_file::parse;
     use crate::cli::specs::lay;
 
     const STUDY: &str =
@@ -197,7 +198,7 @@ mod tests {
 
     fn request(more: &str) -> Result<RunRequest, Failure> {
         let file = parse(&format!("{STUDY}{more}"), Path::new("study.toml"))?;
-        RunRequest::new(lay(&RunArgs::default(), file)?)
+        RunRequest::new(lay(&RunArgs::default(), &file.common, file.specs)?)
     }
 
     fn refused(more: &str) -> String {
@@ -244,7 +245,7 @@ mod tests {
         ]
         .map(refused)
         .join("");
-        let none = RunRequest::new(lay(&RunArgs::default(), RunFile::default()).unwrap());
+        let none = RunRequest::new(lay(&RunArgs::default(), &RunArgs::default(), Vec::new()).unwrap());
         let all = all + &none.expect_err("no input").to_string();
         insta::assert_snapshot!(all, @r#"
         error: run_dir must be on S3 for workers to reach it; received "/here"

@@ -17,17 +17,15 @@
 
 use std::path::{Path, PathBuf};
 
-use stagger_model::error::{EngineError, closest};
-use stagger_model::failure::Failure;
-use stagger_storage::{Storage, disk};
+use stagger_storage::disk;
+use stagger_model::error::EngineError;
+use stagger_storage::Storage;
 use toml::{Table, Value};
 
-use super::names::canonical;
+use super::named::{Named, SPECS, arguments};
 use super::run_args::RunArgs;
-use super::specs::{self, Named};
-
-/// Table of specifications that share the passes over the data.
-const SPEC: &str = "spec";
+use super::specs;
+use stagger_model::failure::Failure;
 
 /// A run file: its common keys, and its `[[spec]]` tables as they stand.
 #[derive(Debug, Default)]
@@ -53,7 +51,7 @@ pub(crate) fn resolve(mut flags: RunArgs) -> Result<Vec<Named>, Failure> {
                 .hint("run them one after the other"));
         }
     };
-    specs::lay(&flags, file)
+    specs::lay(&flags, &file.common, file.specs)
 }
 
 /// Reads a run file, from a folder or from S3.
@@ -104,7 +102,7 @@ fn remote(url: &str) -> Result<String, Failure> {
 /// A run file's text; `path` is for messages and for what the paths inside are relative to.
 pub(crate) fn parse(text: &str, path: &Path) -> Result<RunFile, Failure> {
     let mut table: Table = toml::from_str(text).map_err(|error| syntax(text, path, &error))?;
-    let tables = table.remove(SPEC).map(|value| tables(value, path)).transpose()?.unwrap_or_default();
+    let tables = table.remove(SPECS).map(|value| tables(value, path)).transpose()?.unwrap_or_default();
     let mut common = arguments(&table, &path.display().to_string())?;
     let mut specs = specs::read(tables, path)?;
     let folder = path.parent().unwrap_or(Path::new(""));
@@ -126,32 +124,6 @@ fn tables(value: Value, path: &Path) -> Result<Vec<Table>, Failure> {
         return Err(no_table());
     }
     tables.into_iter().map(|table| table.try_into().map_err(|_| no_table())).collect()
-}
-
-/// Arguments of a table; `place` names it in messages.
-pub(super) fn arguments(table: &Table, place: &str) -> Result<RunArgs, Failure> {
-    let mut args = RunArgs::default();
-    let mut seen: Vec<(String, &str)> = Vec::new();
-    for (key, value) in table {
-        let name = canonical(key);
-        if let Some((_, other)) = seen.iter().find(|(earlier, _)| *earlier == name) {
-            return Err(Failure::input(format!("{place}: {other} and {key} are the same argument, {name}")));
-        }
-        match args.set(&name, value) {
-            Some(Ok(())) => seen.push((name, key)),
-            Some(Err(reason)) => return Err(Failure::input(format!("{place}: {key} {reason}"))),
-            None => return Err(unknown(key, place)),
-        }
-    }
-    Ok(args)
-}
-
-fn unknown(key: &str, place: &str) -> Failure {
-    let failure = Failure::input(format!("{place}: unknown key {key}"));
-    match closest(&canonical(key), RunArgs::keys().chain([SPEC])).first() {
-        Some(near) => failure.hint(format!("did you mean {near}?")),
-        None => failure.hint("`stagger run --help` lists all keys"),
-    }
 }
 
 fn syntax(text: &str, path: &Path, error: &toml::de::Error) -> Failure {
@@ -191,7 +163,7 @@ mod tests {
 
     fn parsed(text: &str) -> Result<RunArgs, String> {
         parse(text, Path::new("studies/study.toml"))
-            .and_then(|file| specs::lay(&RunArgs::default(), file))
+            .and_then(|file| specs::lay(&RunArgs::default(), &file.common, file.specs))
             .map(|mut specs| specs.remove(0).args)
             .map_err(|failure| failure.to_string())
     }

@@ -295,14 +295,14 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::cli::run_file::{RunFile, parse};
+    use crate::cli::run_file::parse;
     use crate::cli::specs::lay;
 
     const STUDY: &str = "yname = 'lemp'\ntname = 'year'\nidname = 'county'\ngname = 'g'\n";
 
     fn checked(text: &str) -> Result<RunSpec, Failure> {
-        let file: RunFile = parse(text, Path::new("study.toml"))?;
-        specification(&lay(&RunArgs::default(), file)?.remove(0).args)
+        let file = parse(text, Path::new("study.toml"))?;
+        specification(&lay(&RunArgs::default(), &file.common, file.specs)?.remove(0).args)
     }
 
     fn spec(more: &str) -> RunSpec {

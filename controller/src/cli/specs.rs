@@ -6,20 +6,12 @@ use stagger_model::error::closest;
 use stagger_model::failure::Failure;
 use toml::{Table, Value};
 
+use super::named::{Named, arguments};
 use super::names::canonical;
 use super::run_args::RunArgs;
-use super::run_file::{RunFile, arguments};
 
 /// Label of a specification.
 const NAME: &str = "name";
-
-/// Arguments of one specification.
-#[derive(Debug)]
-pub(crate) struct Named {
-    /// Its name where the run file has several; the result carries it.
-    pub(crate) name: Option<String>,
-    pub(crate) args: RunArgs,
-}
 
 /// Reads the `[[spec]]` tables of a run file. A single one may hold any key, of several only what they may differ in.
 pub(super) fn read(mut tables: Vec<Table>, path: &Path) -> Result<Vec<Named>, Failure> {
@@ -92,12 +84,10 @@ fn common_keys(table: &Table, place: &str) -> Result<(), Failure> {
 }
 
 /// Lays the flags over every specification that is wanted, and these over the common keys.
-pub(super) fn lay(flags: &RunArgs, file: RunFile) -> Result<Vec<Named>, Failure> {
-    let several = file.specs.len() > 1;
-    wanted(&flags.chosen, &file.specs)?;
-    let common = file.common;
-    let specs =
-        if file.specs.is_empty() { vec![Named { name: None, args: RunArgs::default() }] } else { file.specs };
+pub(super) fn lay(flags: &RunArgs, common: &RunArgs, specs: Vec<Named>) -> Result<Vec<Named>, Failure> {
+    let several = specs.len() > 1;
+    wanted(&flags.chosen, &specs)?;
+    let specs = if specs.is_empty() { vec![Named { name: None, args: RunArgs::default() }] } else { specs };
     let chosen = |name: &Option<String>| {
         flags.chosen.is_empty() || name.as_ref().is_some_and(|name| flags.chosen.contains(name))
     };
@@ -133,7 +123,7 @@ mod tests {
 
     fn laid(text: &str, flags: RunArgs) -> Result<Vec<Named>, String> {
         parse(&format!("{STUDY}{text}"), Path::new("study.toml"))
-            .and_then(|file| lay(&flags, file))
+            .and_then(|file| lay(&flags, &file.common, file.specs))
             .map_err(|failure| failure.to_string())
     }
 

@@ -12,7 +12,7 @@ use super::pool::{no_pool, pool};
 use super::run_args::{OutputArgs, RunningArgs, WindowArgs};
 use super::spec::given;
 use super::values::{boolean, name, number, positive, threads};
-use crate::unattended::{Stamp, filled};
+use crate::stamp::{Stamp, date, filled};
 
 /// Functions at a time, if nobody says: what AWS gives an account at first (PLATFORM §2.1).
 pub(crate) const CONCURRENCY: usize = 1000;
@@ -258,18 +258,6 @@ pub(crate) fn new_name() -> String {
     format!("{year:04}{month:02}{day:02}-{hour:02}{minute:02}{second:02}-{suffix}")
 }
 
-/// Year, month and day of a number of days since 1970 (Howard Hinnant's civil_from_days).
-pub(crate) fn date(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
-}
-
 /// Arguments of `stagger resume`.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct ResumeArgs {
@@ -358,13 +346,6 @@ impl ResumeArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn days_are_dates() {
-        assert_eq!(date(0), (1970, 1, 1));
-        assert_eq!(date(11_016), (2000, 2, 29));
-        assert_eq!(date(20_778), (2026, 11, 21));
-    }
 
     #[test]
     fn names_sort_by_time_and_can_be_part_of_an_address() {

@@ -7,7 +7,11 @@ use stagger_model::event_log::{Recording, parse};
 use stagger_model::failure::Failure;
 use stagger_report::stdout::print;
 
+use crate::cli::refusal::Refusal;
 use crate::cli::view_args::DemoArgs;
+use crate::cli::{Action, Cli};
+use crate::commands::run::run;
+use crate::commands::simulate::simulate;
 use crate::commands::watch::{overwrites, replay};
 use crate::unattended::Scratch;
 
@@ -46,29 +50,31 @@ fn live(args: &DemoArgs) -> Result<(), Failure> {
     let within = |name: &str| folder.path().join(name).display().to_string();
     let panel = within("panel.parquet");
     let words = |line: &str| line.split_whitespace().map(Into::into).collect::<Vec<std::ffi::OsString>>();
-    let simulate = format!(
+    let simulation = format!(
         "simulate --units 400000 --periods 10 --cohorts 8 --covariates 4 --never-share 0.25 --seed 1 --out {panel}"
     );
-    act(words(&simulate))?;
+    act(words(&simulation))?;
     let plain = match (args.view.plain, args.view.ascii) {
         (true, _) => "--plain",
         (false, true) => "--tui --ascii",
         (false, false) => "--tui",
     };
-    let run = format!(
+    let line = format!(
         "run {panel} --yname y --tname time --idname id --gname group --run-dir {} --run-name live {plain}",
         within("runs")
     );
-    let mut run = words(&run);
-    run.extend(["--xformla".into(), "~ x1 + x2 + x3 + x4".into()]);
-    act(run)
+    let mut estimation = words(&line);
+    estimation.extend(["--xformla".into(), "~ x1 + x2 + x3 + x4".into()]);
+    act(estimation)
 }
 
+/// Carries out `stagger simulate` or `stagger run` with these words.
 fn act(words: Vec<std::ffi::OsString>) -> Result<(), Failure> {
     match crate::cli::parse(words) {
-        Ok(cli) => crate::act(cli),
-        Err(crate::cli::refusal::Refusal::Mistake(failure)) => Err(failure),
-        Err(crate::cli::refusal::Refusal::Help(_)) => Ok(()),
+        Ok(Cli { action: Action::Simulate(args) }) => simulate(&args),
+        Ok(Cli { action: Action::Run(args) }) => run(*args),
+        Err(Refusal::Mistake(failure)) => Err(failure),
+        Ok(_) | Err(Refusal::Help(_)) => Ok(()),
     }
 }
 

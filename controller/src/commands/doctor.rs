@@ -6,9 +6,7 @@ mod check;
 mod functions;
 
 use std::io::{self, IsTerminal};
-use std::time::Duration;
 
-use aws_sdk_lambda::config::timeout::TimeoutConfig;
 use serde::Serialize;
 use stagger_aws::lambda::{Clients, raise_open_files};
 use stagger_model::error::EngineError;
@@ -20,9 +18,6 @@ use stagger_storage::{check_environment, runtime};
 use self::account::Watch;
 use self::check::{Check, Status, failures, text};
 use crate::cli::doctor_args::{DoctorArgs, DoctorRequest};
-
-/// How long one answer is waited for; a cold start has at most ten seconds of it.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -56,11 +51,6 @@ fn signs() -> bool {
     io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Limits of a request.
-fn patience() -> TimeoutConfig {
-    TimeoutConfig::builder().operation_timeout(PATIENCE).build()
-}
-
 async fn examine(request: &DoctorRequest) -> Vec<Check> {
     let clients = Clients::of_environment().await;
     let region = clients.region();
@@ -72,7 +62,7 @@ async fn examine(request: &DoctorRequest) -> Vec<Check> {
     if known {
         let watch = Watch::default();
         let (_, client) = clients.get().await;
-        let config = client.config().to_builder().interceptor(watch.clone()).timeout_config(patience());
+        let config = client.config().to_builder().interceptor(watch.clone()).timeout_config(account::patience());
         let client = aws_sdk_lambda::Client::from_conf(config.build());
         checks.push(bucket::bucket(request.bucket.as_deref()).await);
         checks.extend(functions::functions(&client, region, &request.functions, request.concurrency).await);

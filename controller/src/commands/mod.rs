@@ -1,16 +1,44 @@
 //! The subcommands.
 
-pub(crate) mod agg;
+mod agg;
 pub(crate) mod demo;
-pub(crate) mod describe;
-pub(crate) mod doctor;
-pub(crate) mod janitor;
-pub(crate) mod plan;
-pub(crate) mod plot;
-pub(crate) mod prepare;
-pub(crate) mod report;
-pub(crate) mod run;
-pub(crate) mod runs;
-pub(crate) mod simulate;
-pub(crate) mod watch;
-pub(crate) mod workers;
+mod describe;
+mod doctor;
+mod janitor;
+mod output;
+mod plan;
+mod plot;
+mod prepare;
+mod report;
+mod run;
+mod runs;
+mod simulate;
+mod watch;
+mod workers;
+
+use crate::cli::{Action, Cli};
+use stagger_model::failure::Failure;
+
+/// Carries out a command.
+///
+/// # Errors
+/// Those of the command.
+pub(crate) fn act(cli: Cli) -> Result<(), Failure> {
+    match cli.action {
+        Action::Run(args) => run::run(*args),
+        Action::Prepare(args) => prepare::prepare(&args),
+        Action::Plan(args) => plan::plan(*args),
+        Action::Resume(args) => workers::resume(*args),
+        Action::Watch(args) => watch::watch(&args),
+        Action::Janitor(args) => janitor::janitor(&args),
+        Action::Cancel(args) => runs::cancel(&args),
+        Action::List(args) => runs::list(&args),
+        Action::Agg(args) => agg::agg(&args),
+        Action::Plot(args) => plot::plot(&args),
+        Action::Report(args) => report::report(&args),
+        Action::Describe(args) => describe::describe(&args),
+        Action::Doctor(args) => doctor::doctor(args),
+        Action::Demo(args) => demo::demo(&args),
+        Action::Simulate(args) => simulate::simulate(&args),
+    }
+}

@@ -1,21 +1,17 @@
 //! `stagger report`: a saved result as one document, or as tables.
 
-use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::path::Path;
 
-use serde_json::Value;
-use stagger_model::failure::Failure;
-use stagger_model::result::SavedResult;
 use stagger_pictures::MARK;
-use stagger_report::document::{Document, Sources, document, html, latex, markdown};
-use stagger_report::load::{checked, load_result};
-use stagger_report::overwrite::{Kind, Overwrite};
-use stagger_report::pictures::events;
-use stagger_report::pictures::files::{DENSITY, Form, in_column, write, write_table};
-use stagger_report::save::{CELLS_CSV, RUN, aggregation_file};
-use stagger_report::tabular::{aggregation_csv, balance_csv, cells_csv, overlap_csv};
 
 use crate::cli::picture_args::ReportArgs;
+use stagger_model::failure::Failure;
+use stagger_report::document::{html, latex, markdown};
+use stagger_report::html::{document_of, pictures, tables};
+use stagger_report::load::load_result;
+use stagger_report::overwrite::{Kind, Overwrite};
+use stagger_report::pictures::files::{Form, write};
+
 
 /// The forms of reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,67 +65,4 @@ pub(crate) fn report(args: &ReportArgs) -> Result<(), Failure> {
         }
         _ => write(out, html(&document).as_bytes(), &overwrite),
     }
-}
-
-/// A result in a folder as one HTML document.
-///
-/// # Errors
-/// A folder without a result, or with a damaged one.
-pub(crate) fn html_of(folder: &Path) -> Result<String, Failure> {
-    let (_, saved) = load_result(folder)?;
-    Ok(html(&document_of(folder, &saved, None)?))
-}
-
-fn document_of(folder: &Path, saved: &SavedResult, title: Option<&str>) -> Result<Document, Failure> {
-    let run = run_record(folder)?;
-    let timeline = events::read(folder)?;
-    Ok(document(&Sources { saved, run: run.as_ref(), timeline: timeline.as_ref(), title }))
-}
-
-/// `run.json`; a report does without one that is missing, or that no checksum shows to be damaged.
-fn run_record(folder: &Path) -> Result<Option<Value>, Failure> {
-    if !folder.join(RUN).is_file() {
-        return Ok(None);
-    }
-    Ok(serde_json::from_slice(&checked(folder)?.read(RUN)?).ok())
-}
-
-/// Writes the pictures to a folder beside the report, and returns its name.
-fn pictures(out: &Path, document: &Document, form: Form, overwrite: &Overwrite) -> Result<String, Failure> {
-    let name = format!("{}_pictures", out.file_stem().unwrap_or_default().to_string_lossy());
-    let folder = out.with_file_name(&name);
-    make(&folder)?;
-    let extension = if form == Form::Svg { "svg" } else { "png" };
-    for picture in document.pictures() {
-        let path = folder.join(format!("{}.{extension}", picture.name));
-        let (width, height) = in_column(&picture.figure);
-        let pixels = if form == Form::Png { DENSITY } else { 1.0 };
-        let size = (Some(width * pixels), Some(height * pixels));
-        write(&path, &form.bytes(&picture.figure, size)?, overwrite)?;
-    }
-    Ok(name)
-}
-
-fn make(folder: &Path) -> Result<(), Failure> {
-    fs::create_dir_all(folder).map_err(|source| Failure::write(folder, &source))
-}
-
-/// All tables as CSV.
-fn tables(folder: &Path, saved: &SavedResult, overwrite: &Overwrite) -> Result<(), Failure> {
-    make(folder)?;
-    let put = |name: &str, text: &dyn Fn(&mut Vec<u8>) -> io::Result<()>| {
-        let path: PathBuf = folder.join(name);
-        let mut bytes = Vec::new();
-        text(&mut bytes).map_err(|source| Failure::write(&path, &source))?;
-        write_table(&path, &bytes, overwrite)
-    };
-    put(CELLS_CSV, &|out| cells_csv(&saved.result.att_gt, out))?;
-    for (kind, aggte) in &saved.result.aggte {
-        put(&aggregation_file(kind), &|out| aggregation_csv(aggte, out))?;
-    }
-    if let Some(diagnostics) = &saved.result.diagnostics {
-        put("overlap.csv", &|out| overlap_csv(&diagnostics.overlap, out))?;
-        put("balance.csv", &|out| balance_csv(&diagnostics.balance, out))?;
-    }
-    Ok(())
 }

@@ -30,10 +30,10 @@ use stagger_storage::Storage;
 use crate::cli::request::{RunRequest, Specification, places};
 use crate::cli::spec::Window;
 use crate::cli::workers::{CONCURRENCY, On, ResumeArgs, WorkersRequest, functions, runs};
-use crate::commands::run::{Folder, aggregate_in, say, sent, show};
-use crate::interrupt;
+use crate::commands::output::{Folder, aggregate_in, say, sent, show};
 use crate::listen::{Ended, How, Listeners};
 use crate::unattended::{refused, told};
+use crate::interrupt;
 
 /// Estimates on workers; one result a specification, in their order, and what is left of its listeners.
 pub(crate) fn compute(

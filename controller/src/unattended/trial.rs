@@ -14,6 +14,11 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Attempts at a place that fails for now.
 const ATTEMPTS: u32 = 3;
 
+/// Whether results go to S3.
+pub(crate) fn is_remote(out: &str) -> bool {
+    out.starts_with("s3://")
+}
+
 /// Checks the form of `s3://BUCKET/PREFIX`, without asking anybody.
 ///
 /// # Errors

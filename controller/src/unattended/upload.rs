@@ -9,8 +9,8 @@ use stagger_report::checksums::CHECKSUMS;
 use stagger_report::folder::RESULT;
 use stagger_storage::{Condition, Storage};
 
-use crate::commands::report::html_of;
 use crate::interrupt;
+use stagger_report::html::html_of;
 
 /// The report beside a result.
 const REPORT: &str = "report.html";

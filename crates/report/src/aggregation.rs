@@ -6,7 +6,7 @@ use stagger_model::numbers::percent;
 
 use stagger_model::result::{Aggte, NotAggregated, Num, SavedResult};
 
-use super::estimates::{SIGNIFICANCE, band_heading, critical_value};
+use super::bands::{Bands, SIGNIFICANCE, band_heading, critical_value};
 use super::settings::{references, settings};
 use super::text::{Reasons, Row, Table, label, written};
 
@@ -34,29 +34,6 @@ pub fn aggregation_report(saved: &SavedResult, aggte: &Aggte, alp: f64, bands: B
         text += &critical_value(crit.0, bands, what, alp);
     }
     text
-}
-
-/// Whether bands hold for all estimates at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bands {
-    /// All at once, from the bootstrap.
-    Simultaneous,
-    /// Each by itself.
-    Pointwise,
-}
-
-impl Bands {
-    /// Asked for, and not fallen back to the normal quantile.
-    pub fn of(simultaneous: bool, crit: Option<Num>, alp: f64) -> Self {
-        // The quantile itself is not needed: bands over several cells are wider than it, or equal to it after a fall-back.
-        let pointwise = crit.is_none_or(|crit| crit.is_na() || upper_tail(crit.0) >= alp / 2.0 - 1e-12);
-        if simultaneous && !pointwise { Self::Simultaneous } else { Self::Pointwise }
-    }
-}
-
-/// P(Z > x) of the standard normal distribution.
-fn upper_tail(x: f64) -> f64 {
-    0.5 * libm::erfc(x / std::f64::consts::SQRT_2)
 }
 
 /// One line an aggregation: its overall effect, or that there is none.
@@ -198,14 +175,5 @@ mod tests {
     fn simple_has_no_effects() {
         let saved: SavedResult = results::bootstrap();
         assert!(effects_table(&saved.result.aggte["simple"], 0.05, Bands::Pointwise).is_none());
-    }
-
-    #[test]
-    fn bands_fall_back() {
-        let quantile = Some(Num(1.959963984540054));
-        assert_eq!(Bands::of(true, quantile, 0.05), Bands::Pointwise);
-        assert_eq!(Bands::of(true, Some(Num(2.5)), 0.05), Bands::Simultaneous);
-        assert_eq!(Bands::of(false, Some(Num(2.5)), 0.05), Bands::Pointwise);
-        assert_eq!(Bands::of(true, None, 0.05), Bands::Pointwise);
     }
 }

@@ -1,16 +1,14 @@
 //! The result of a run as a person reads it: R's `summary(att_gt)`, then the aggregations, then what was done and dropped.
 
-use stagger_model::numbers::{counted, grouped, percent};
+use stagger_model::numbers::{counted, grouped};
 use stagger_model::result::{Num, RunResult, SavedResult};
 use stagger_model::spec::RunSpec;
 
-use super::aggregation::{Bands, effects_table, overall_table};
+use super::aggregation::{effects_table, overall_table};
+use super::bands::{Bands, SIGNIFICANCE, band_heading, critical_value};
 use super::diagnostics::diagnostics_report;
 use super::settings::{estimand, kind, references, settings, title};
 use super::text::{Reasons, Row, Table, field, period_label, short, wrapped, written};
-
-/// R's line below every table.
-pub const SIGNIFICANCE: &str = "---\nSignif. codes: '*' confidence band does not cover 0\n";
 
 /// Line over the report of a specification among several.
 pub fn heading(name: &str) -> String {
@@ -45,15 +43,6 @@ pub fn run_report(saved: &SavedResult) -> String {
     text += &dropped(result, spec);
     text += &warnings(result);
     text
-}
-
-/// `[95% Simult. Conf. Band]`
-pub fn band_heading(alp: f64, bands: Bands) -> String {
-    let kind = match bands {
-        Bands::Simultaneous => "Simult.",
-        Bands::Pointwise => "Pointwise",
-    };
-    format!("[{}% {kind} Conf. Band]", percent(alp))
 }
 
 fn cell_bands(saved: &SavedResult) -> Bands {
@@ -109,15 +98,6 @@ pub(super) fn pretest_outcome(saved: &SavedResult) -> String {
             None => "not available".to_owned(),
         },
     }
-}
-
-/// The critical value of the bands over `what`.
-pub fn critical_value(crit: f64, bands: Bands, what: &str, alp: f64) -> String {
-    let kind = match bands {
-        Bands::Simultaneous => format!("simultaneous over all {what}"),
-        Bands::Pointwise => "pointwise".to_owned(),
-    };
-    field("Critical value:", &format!("{}, {kind}, at the {}% level", short(crit), percent(1.0 - alp)))
 }
 
 /// Whom it was estimated from.

@@ -1,6 +1,8 @@
 //! What a person or a program reads: tables, JSON, saved folders.
 
 pub mod aggregation;
+pub mod bands;
+pub mod bands;
 pub mod checksums;
 pub mod covariance;
 pub mod description;
@@ -10,6 +12,8 @@ pub mod doubles;
 pub mod estimates;
 pub mod folder;
 pub mod forecast;
+pub mod html;
+pub mod html;
 pub mod load;
 pub mod overwrite;
 pub mod pictures;

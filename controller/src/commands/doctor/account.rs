@@ -7,6 +7,7 @@ use aws_config::SdkConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_sdk_lambda::Client;
+use aws_sdk_lambda::config::timeout::TimeoutConfig;
 use aws_sdk_lambda::primitives::{DateTime, DateTimeFormat};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
@@ -17,6 +18,14 @@ use stagger_aws::lambda::{Call, NO_CREDENTIALS, no_credentials};
 use stagger_model::error::FailureClass;
 
 use super::check::{Check, Status};
+
+/// How long one answer is waited for; a cold start has at most ten seconds of it.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Returns the limits of a request.
+pub(super) fn patience() -> TimeoutConfig {
+    TimeoutConfig::builder().operation_timeout(PATIENCE).build()
+}
 
 /// Credentials that end sooner than this end within a long run.
 const SHORT: Duration = Duration::from_secs(15 * 60);
@@ -40,7 +49,7 @@ async fn identity(shared: &SdkConfig, found: &Credentials) -> Check {
     let mut detail = format!("key ending in {last}, from {}", source());
     let sts = aws_sdk_sts::config::Builder::from(shared)
         .retry_config(aws_sdk_sts::config::retry::RetryConfig::disabled())
-        .timeout_config(super::patience());
+        .timeout_config(patience());
     let sts = aws_sdk_sts::Client::from_conf(sts.build());
     let region = shared.region().map(ToString::to_string).unwrap_or_default();
     let call = Call { action: "sts:GetCallerIdentity", resource: "*", region: &region };

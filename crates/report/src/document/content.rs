@@ -6,7 +6,8 @@ use stagger_model::result::{Num, SavedResult};
 use stagger_pictures::Figure;
 use stagger_pictures::charts::{self, Timeline};
 
-use super::{Block, Document, Picture, facts, method, numbers};
+use super::model::{Block, Document, Picture};
+use super::{facts, method, numbers};
 use crate::estimates::{cohort_label, pretest_outcome};
 use crate::pictures::{Named, balance, by_cohort, by_period, cells, event_study, overlap};
 use crate::settings::estimand;

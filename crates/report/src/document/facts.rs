@@ -3,7 +3,7 @@
 use serde_json::Value;
 use stagger_model::numbers::{counted, grouped};
 
-use super::{Block, Table};
+use super::model::{Block, Table};
 
 /// The section on the run; none without its facts.
 pub(super) fn section(blocks: &mut Vec<Block>, run: Option<&Value>) {

@@ -2,7 +2,7 @@
 
 use stagger_pictures::{MARK, escape};
 
-use super::{Block, Document, Picture, Table};
+use super::model::{Block, Document, Picture, Table};
 use crate::pictures::files::column_svg;
 
 const STYLE: &str = include_str!("report.css");

@@ -2,7 +2,7 @@
 
 use stagger_pictures::MARK;
 
-use super::{Block, Document, Table};
+use super::model::{Block, Document, Table};
 
 /// Tables of more lines are broken over pages.
 const LONG: usize = 30;

@@ -2,7 +2,7 @@
 
 use stagger_pictures::MARK;
 
-use super::{Block, Document, Table};
+use super::model::{Block, Document, Table};
 
 /// The file; pictures are `folder/NAME.svg`.
 pub fn markdown(document: &Document, folder: &str) -> String {

@@ -5,8 +5,8 @@ use stagger_model::numbers::{counted, grouped, percent};
 use stagger_model::result::SavedResult;
 use stagger_model::spec::RunSpec;
 
-use super::{Block, Formula};
-use crate::aggregation::Bands;
+use super::model::{Block, Formula};
+use crate::bands::Bands;
 use crate::settings::{covariates, design_paper, estimand, kind, method_paper};
 use crate::text::short;
 

@@ -4,8 +4,9 @@ use stagger_model::numbers::percent;
 use stagger_model::result;
 use stagger_model::result::{Num, SavedResult};
 
-use super::Table;
-use crate::aggregation::{Bands, effect_rows, overall_rows, window};
+use super::model::Table;
+use crate::aggregation::{effect_rows, overall_rows, window};
+use crate::bands::Bands;
 use crate::diagnostics::{
     IMBALANCE, MAXIMUM, QUANTILES, against, difference, greatest_control, rows_of, worst,
 };

@@ -7,7 +7,7 @@ use stagger_model::result::{Aggte, Num, SavedResult};
 use stagger_pictures::Figure;
 use stagger_pictures::charts::{self, Cohort, Cohorts, Effects, Estimate, EventStudy, Series};
 
-use crate::aggregation::Bands;
+use crate::bands::Bands;
 use crate::settings::{controls, estimand, method};
 use crate::text::{period_label, short};
 

@@ -59,9 +59,16 @@ pub(crate) fn filled(argument: &str, text: &str, stamp: &Stamp) -> Result<String
     Ok(out + rest)
 }
 
-/// Whether results go to S3.
-pub(crate) fn is_remote(out: &str) -> bool {
-    out.starts_with("s3://")
+/// Year, month and day of a number of days since 1970 (Howard Hinnant's civil_from_days).
+pub(crate) fn date(days: u64) -> (u64, u64, u64) {
+    let shifted = days + 719_468;
+    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]
@@ -70,6 +77,13 @@ mod tests {
 
     fn stamp() -> Stamp {
         Stamp { seconds: 1_795_251_723, run: Some("nightly".to_owned()) }
+    }
+
+    #[test]
+    fn days_are_dates() {
+        assert_eq!(date(0), (1970, 1, 1));
+        assert_eq!(date(11_016), (2000, 2, 29));
+        assert_eq!(date(20_778), (2026, 11, 21));
     }
 
     #[test]
