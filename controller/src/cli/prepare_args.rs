@@ -5,8 +5,8 @@ use stagger_model::failure::Failure;
 use stagger_model::spec::RunSpec;
 
 use super::csv_args::CsvArgs;
-use super::run_args::{DataArgs, RunArgs, RunningArgs};
 use super::named::Named;
+use super::run_args::{DataArgs, RunArgs, RunningArgs};
 use super::run_file::resolve;
 use super::spec::specification;
 use super::values::{boolean, name, number, positive, size, threads};

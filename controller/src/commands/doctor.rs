@@ -62,7 +62,8 @@ async fn examine(request: &DoctorRequest) -> Vec<Check> {
     if known {
         let watch = Watch::default();
         let (_, client) = clients.get().await;
-        let config = client.config().to_builder().interceptor(watch.clone()).timeout_config(account::patience());
+        let config =
+            client.config().to_builder().interceptor(watch.clone()).timeout_config(account::patience());
         let client = aws_sdk_lambda::Client::from_conf(config.build());
         checks.push(bucket::bucket(request.bucket.as_deref()).await);
         checks.extend(functions::functions(&client, region, &request.functions, request.concurrency).await);

@@ -29,7 +29,11 @@ pub fn html_of(folder: &Path) -> Result<String, Failure> {
 ///
 /// # Errors
 /// An event log or a record of the run that is damaged.
-pub fn document_of(folder: &Path, saved: &SavedResult, title: Option<&str>) -> Result<Document, Failure> {
+pub fn document_of(
+    folder: &Path,
+    saved: &SavedResult,
+    title: Option<&str>,
+) -> Result<Document, Failure> {
     let run = run_record(folder)?;
     let timeline = events::read(folder)?;
     Ok(document(&Sources { saved, run: run.as_ref(), timeline: timeline.as_ref(), title }))
@@ -47,7 +51,12 @@ fn run_record(folder: &Path) -> Result<Option<Value>, Failure> {
 ///
 /// # Errors
 /// Those of the file system, and a file that is not to be replaced.
-pub fn pictures(out: &Path, document: &Document, form: Form, overwrite: &Overwrite) -> Result<String, Failure> {
+pub fn pictures(
+    out: &Path,
+    document: &Document,
+    form: Form,
+    overwrite: &Overwrite,
+) -> Result<String, Failure> {
     let name = format!("{}_pictures", out.file_stem().unwrap_or_default().to_string_lossy());
     let folder = out.with_file_name(&name);
     make(&folder)?;
