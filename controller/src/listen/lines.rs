@@ -29,7 +29,7 @@ impl Lines {
         let before = self.view.errors.groups().len();
         // Attempts that a long run has forgotten are of no use here: only stages and causes are.
         self.view.update(at, event);
-        let elapsed = at - self.view.begun.unwrap_or(at);
+        let elapsed = at - self.view.progress.begun.unwrap_or(at);
         let text = self.text(event, self.view.errors.groups().len() > before)?;
         Some(format!("[{elapsed:.1} s] {text}"))
     }
@@ -39,7 +39,7 @@ impl Lines {
             RunEvent::StageDone { number, stage, seconds } if self.workers || *seconds >= LONG => {
                 let view = self.view.stages.iter().rev().find(|known| known.number == *number);
                 let tasks = view.map_or(0, |view| view.tasks);
-                let failed = match view.map_or(0, |view| view.failures) {
+                let failed = match view.map_or(0, |view| view.attempts.failures) {
                     0 => String::new(),
                     n => format!(", {n} attempts failed"),
                 };

@@ -212,6 +212,13 @@ mod tests {
             assert_eq!(json(&loaded.saved), json(&written.saved));
             assert_eq!(loaded.draws, written.draws);
         }
+    }
+
+    #[test]
+    fn a_saved_result_has_its_files_and_the_record_of_its_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("out");
+        saved_in(&folder, &output(results::bootstrap()));
         let mut files: Vec<String> = fs::read_dir(&folder)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())

@@ -40,17 +40,7 @@ pub(super) const WEIGHT_UNIT: f64 = 1.0 / 1024.0;
 
 /// The process with its parameters.
 pub(super) struct Model {
-    seed: u64,
-    periods: usize,
-    first_period: i32,
-    clusters: u64,
-    noise: f64,
-    covariates_vary: bool,
-    /// Share of eligible units; all are where there is none.
-    eligible_share: Option<f64>,
-    /// Whether each row is another unit.
-    cross_sections: bool,
-    missing_share: f64,
+    design: Design,
     /// Period number at which each treated cohort is first treated, rising.
     starts: Vec<usize>,
     /// πⱼ of the never treated and of every cohort.
@@ -65,6 +55,37 @@ pub(super) struct Model {
     period_effects: Vec<f64>,
     /// ATT of every cohort in its first treated period.
     effects: Vec<f64>,
+}
+
+/// The arguments that the process needs as they were given.
+struct Design {
+    seed: u64,
+    periods: usize,
+    first_period: i32,
+    clusters: u64,
+    noise: f64,
+    covariates_vary: bool,
+    /// Share of eligible units; all are where there is none.
+    eligible_share: Option<f64>,
+    /// Each row is another unit.
+    cross_sections: bool,
+    missing_share: f64,
+}
+
+impl Design {
+    fn new(args: &SimulateArgs) -> Self {
+        Self {
+            seed: args.seed,
+            periods: args.periods as usize,
+            first_period: args.first_period,
+            clusters: u64::from(args.clusters()),
+            noise: args.noise,
+            covariates_vary: args.time_varying_covariates,
+            eligible_share: args.eligible_share,
+            cross_sections: args.cross_sections,
+            missing_share: args.missing_share,
+        }
+    }
 }
 
 /// What is constant within a unit.
@@ -100,15 +121,7 @@ impl Model {
         let selection: Vec<f64> =
             (0..=cohorts).map(|j| if j == 0 { 0.0 } else { 0.2 + 0.3 * j as f64 / cohorts as f64 }).collect();
         Self {
-            seed: args.seed,
-            periods,
-            first_period: args.first_period,
-            clusters: u64::from(args.clusters()),
-            noise: args.noise,
-            covariates_vary: args.time_varying_covariates,
-            eligible_share: args.eligible_share,
-            cross_sections: args.cross_sections,
-            missing_share: args.missing_share,
+            design: Design::new(args),
             starts,
             odds: if covariates == 0 { shares } else { odds(&shares, &selection) },
             selection,
@@ -125,12 +138,12 @@ impl Model {
 
     /// The number of periods.
     pub(super) fn periods(&self) -> usize {
-        self.periods
+        self.design.periods
     }
 
     /// The value of `time` in period number k.
     pub(super) fn time(&self, period: usize) -> i32 {
-        self.first_period + period as i32
+        self.design.first_period + period as i32
     }
 
     /// The value of `group`: the time of first treatment, 0 for the never treated.
@@ -145,18 +158,22 @@ impl Model {
 
     /// The unit, from 1, whose row belongs at unit `index`, from 0, and a period: in cross sections each has its own.
     pub(super) fn id(&self, index: u64, period: usize) -> u64 {
-        if self.cross_sections { index * self.periods as u64 + period as u64 + 1 } else { index + 1 }
+        if self.design.cross_sections {
+            index * self.design.periods as u64 + period as u64 + 1
+        } else {
+            index + 1
+        }
     }
 
     /// Whether the row of a unit in a period is left out.
     pub(super) fn is_missing(&self, id: u64, period: usize) -> bool {
-        let draw = || Stream::new(self.seed, Purpose::Missing, id, period as u64).uniform();
-        self.missing_share > 0.0 && draw() < self.missing_share
+        let draw = || Stream::new(self.design.seed, Purpose::Missing, id, period as u64).uniform();
+        self.design.missing_share > 0.0 && draw() < self.design.missing_share
     }
 
     /// Whether a row that is there is the first of its unit.
     pub(super) fn is_first_row(&self, id: u64, period: usize) -> bool {
-        self.cross_sections || (0..period).all(|earlier| self.is_missing(id, earlier))
+        self.design.cross_sections || (0..period).all(|earlier| self.is_missing(id, earlier))
     }
 
     /// The true ATT(g,t) of a treated cohort, of its eligible units.
@@ -167,29 +184,29 @@ impl Model {
 
     /// Draws unit `id` into `unit`, whose buffer is used again.
     pub(super) fn draw(&self, id: u64, unit: &mut Unit) {
-        let mut stream = Stream::new(self.seed, Purpose::Unit, id, 0);
+        let mut stream = Stream::new(self.design.seed, Purpose::Unit, id, 0);
         unit.id = id;
         unit.covariates.clear();
         unit.covariates.extend((0..self.direction.len()).map(|_| stream.normal()));
         unit.cohort = self.cohort(dot(&self.direction, &unit.covariates), stream.uniform());
-        let cluster = stream.below(self.clusters) + 1;
+        let cluster = stream.below(self.design.clusters) + 1;
         unit.cluster = cluster as i32;
         unit.weight = 512 + stream.below(1025) as u32;
         unit.level = 0.2 * unit.cohort as f64 + stream.normal();
         unit.slope = dot(&self.trends, &unit.covariates);
         self.draw_eligibility(unit);
-        if self.noise > 0.0 {
-            let mut stream = Stream::new(self.seed, Purpose::Cluster, cluster, 0);
-            unit.level += self.noise * 0.5 * stream.normal();
-            unit.slope += self.noise * 0.1 * stream.normal();
+        if self.design.noise > 0.0 {
+            let mut stream = Stream::new(self.design.seed, Purpose::Cluster, cluster, 0);
+            unit.level += self.design.noise * 0.5 * stream.normal();
+            unit.slope += self.design.noise * 0.1 * stream.normal();
         }
     }
 
     /// Draws whether the unit is eligible, and gives it the trends of its cohort and of the eligible.
     fn draw_eligibility(&self, unit: &mut Unit) {
         unit.eligible = true;
-        let Some(share) = self.eligible_share else { return };
-        unit.eligible = Stream::new(self.seed, Purpose::Eligible, unit.id, 0).uniform() < share;
+        let Some(share) = self.design.eligible_share else { return };
+        unit.eligible = Stream::new(self.design.seed, Purpose::Eligible, unit.id, 0).uniform() < share;
         if unit.eligible {
             unit.slope += ELIGIBLE_TREND + 0.5 * unit.slope;
         }
@@ -201,8 +218,10 @@ impl Model {
         let untreated = unit.level + self.period_effects[period] + unit.slope * period as f64;
         let treated = unit.cohort > 0 && unit.eligible;
         let expected = if treated { untreated + self.att(unit.cohort, period) } else { untreated };
-        if self.noise > 0.0 {
-            expected + self.noise * Stream::new(self.seed, Purpose::Row, unit.id, period as u64).normal()
+        if self.design.noise > 0.0 {
+            expected
+                + self.design.noise
+                    * Stream::new(self.design.seed, Purpose::Row, unit.id, period as u64).normal()
         } else {
             expected
         }
@@ -214,7 +233,11 @@ impl Model {
     /// takes it from, it carries the same information, so that the truth stays the truth.
     pub(super) fn covariate(&self, unit: &Unit, p: usize, period: usize) -> f64 {
         let first = unit.covariates[p];
-        if self.covariates_vary { first * (1.0 + 0.1 * period as f64) + 0.05 * period as f64 } else { first }
+        if self.design.covariates_vary {
+            first * (1.0 + 0.1 * period as f64) + 0.05 * period as f64
+        } else {
+            first
+        }
     }
 
     /// The cohort of a unit whose x points `score` along the direction of selection.

@@ -12,7 +12,8 @@ use stagger_model::events::RunEvent;
 use stagger_model::failure::Failure;
 use stagger_model::signal::Signal;
 
-use super::app::{App, Effect, Mode};
+use super::app::{App, Mode};
+use super::input::Effect;
 use super::panes::draw;
 use super::terminal::{Screen, closes, restore};
 use super::theme::Theme;
@@ -73,7 +74,7 @@ impl Dashboard {
         let mode = if signal.is_some() { Mode::Run } else { Mode::Alone };
         let mut app = App::new(RunView::new(name), theme, mode);
         past.iter().for_each(|(at, event)| app.event(*at, event));
-        app.now = unix();
+        app.set_now(unix());
         let own = Loop { screen, app, receiver, signal, interrupt, ended: None };
         let thread = std::thread::Builder::new().name("stagger-tui".to_owned());
         let thread = thread
@@ -162,7 +163,7 @@ impl Loop {
                 Ok(false) => dirty = self.ended.is_none() && !self.app.is_frozen(),
                 Err(_) => return Left::Detached,
             }
-            self.app.now = unix();
+            self.app.set_now(unix());
         }
     }
 
@@ -179,7 +180,7 @@ impl Loop {
                         (true, true) => "the run has stopped; r tries again, q closes",
                         (true, false) => "the run has stopped; q closes",
                     };
-                    self.app.said = Some(said.to_owned());
+                    self.app.control.said = Some(said.to_owned());
                 }
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => return any,
             }
@@ -224,7 +225,7 @@ impl Loop {
             }
             Effect::Pause => {
                 if let Some(signal) = &self.signal {
-                    self.app.paused = signal.toggle_pause();
+                    self.app.control.paused = signal.toggle_pause();
                 }
                 None
             }

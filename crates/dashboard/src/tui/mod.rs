@@ -1,10 +1,12 @@
 //! The dashboard. It reads a run's events, as any other listener: it can't slow or change a run, but for what its keys ask.
 //!
-//! - `app`: what is shown, and what keys and mouse change. `panes`: one file a pane, state → frame. `layout`, `keys`, `theme`: what both ask.
+//! - `app`: the state. `input`: what keys and mouse change of it. `panes`: one file for each pane, state → frame. `layout`, `keys`, `theme`: what both
+//!   ask.
 //! - `terminal`: the screen taken and given back. `live`: a run under way in this process. `replay`: a journal, followed or played.
 //! - `picture`: a frame as SVG. `measure`: how long frames take.
 
 mod app;
+mod input;
 mod keys;
 mod layout;
 mod live;

@@ -9,7 +9,8 @@ use stagger_model::event_log::Recording;
 use stagger_model::events::RunEvent;
 use stagger_model::failure::Failure;
 
-use super::app::{App, Effect, Mode};
+use super::app::{App, Mode};
+use super::input::Effect;
 use super::live::{FRAME, unix};
 use super::panes::draw;
 use super::terminal::{Screen, closes};
@@ -57,7 +58,7 @@ impl Player {
             app.event(*at, event);
             self.next += 1;
         }
-        app.now = self.at;
+        app.set_now(self.at);
     }
 
     fn begin(&self) -> f64 {
@@ -117,13 +118,13 @@ pub fn follow(
         if let Effect::Cancel { abandon } = effect
             && let Err(failure) = cancel(abandon)
         {
-            app.cancelling = false;
-            app.said = Some(failure.to_string().lines().next().unwrap_or_default().to_owned());
+            app.control.cancelling = false;
+            app.control.said = Some(failure.to_string().lines().next().unwrap_or_default().to_owned());
         }
         while let Ok((at, event)) = news.try_recv() {
             app.event(at, &event);
         }
-        app.now = unix();
+        app.set_now(unix());
     })
 }
 

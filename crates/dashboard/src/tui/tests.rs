@@ -14,7 +14,8 @@ use stagger_model::events::{
 };
 use stagger_model::result::{Aggte, AttGt, Num};
 
-use super::app::{App, Effect, Mode, Popup, Tab};
+use super::app::{App, Mode, Popup, Tab};
+use super::input::Effect;
 use super::panes::draw;
 use super::replay::Player;
 use super::terminal::text;
@@ -222,7 +223,7 @@ fn states() -> Vec<(&'static str, RunView, f64)> {
 
 fn app(view: &RunView, now: f64, colors: Colors, ascii: bool) -> App {
     let mut app = App::new(view.clone(), Theme { colors, ascii }, Mode::Run);
-    app.now = now;
+    app.set_now(now);
     app
 }
 
@@ -341,7 +342,7 @@ fn a_run_under_way_is_left_only_after_a_question() {
     assert_eq!(letters(&mut watch, "p"), [Effect::None]);
     assert!(watch.said.as_ref().is_some_and(|said| said.contains("only its own controller")));
     let (_, over, now) = states().swap_remove(3);
-    assert_eq!(over.phase, Phase::Finished);
+    assert_eq!(over.progress.phase, Phase::Finished);
     let mut own = app(&over, now, Colors::True, false);
     assert_eq!(letters(&mut own, "Q"), [Effect::Quit { keep: true }]);
     letters(&mut own, "c");
@@ -369,7 +370,7 @@ fn filters_sorting_and_failures_only() {
     letters(&mut app, "e");
     assert_eq!(super::panes::rows(&app), 5, "two lost, two out of memory, one turned away");
     letters(&mut app, "es");
-    assert_eq!(app.said.as_deref(), Some("sorted by seconds"));
+    assert_eq!(app.control.said.as_deref(), Some("sorted by seconds"));
     let longest = text(&screen(&app, (120, 40)));
     letters(&mut app, "S");
     assert_ne!(longest, text(&screen(&app, (120, 40))), "the other way round");
@@ -382,7 +383,7 @@ fn a_frozen_screen_stays_while_the_run_goes_on() {
     letters(&mut app, "f");
     let before = text(&screen(&app, (120, 40)));
     app.event(now + 1.0, &RunEvent::Finished);
-    app.now = now + 5.0;
+    app.set_now(now + 5.0);
     assert_eq!(before, text(&screen(&app, (120, 40))));
     letters(&mut app, "f");
     assert!(text(&screen(&app, (120, 40))).contains("finished"));

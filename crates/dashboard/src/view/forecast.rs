@@ -28,7 +28,7 @@ fn is_pass(stage: &StageView) -> bool {
 
 impl Forecast {
     pub(super) fn of(view: &RunView, now: f64) -> Self {
-        match view.phase {
+        match view.progress.phase {
             Phase::Waiting => return Self::default(),
             Phase::Finished | Phase::Stopped { .. } => {
                 return Self { seconds: Some(0.0), dollars: Some(view.summary.cost.spent) };

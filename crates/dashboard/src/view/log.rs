@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use stagger_model::error::FailureClass;
-use stagger_model::events::RunEvent;
+use stagger_model::events::{FunctionFacts, Outline, RunEvent};
 use stagger_model::numbers::counted;
 
 /// Lines that are remembered.
@@ -63,13 +63,7 @@ pub fn told(event: &RunEvent) -> Option<(Level, String)> {
     match event {
         RunEvent::Opened { version } => info(format!("controller of version {version} took the run")),
         RunEvent::Workers { backend, functions, concurrency } => {
-            let names: Vec<String> =
-                functions.iter().map(|f| format!("{} ({} MB)", f.name, f.memory_mb)).collect();
-            info(format!(
-                "on {backend}: {}; up to {} at a time",
-                names.join(", "),
-                counted(*concurrency as u64, "task")
-            ))
+            info(workers(backend, functions, *concurrency))
         }
         RunEvent::InputFound { files, rows, bytes } => info(format!(
             "input: {}, {}, {} MB",
@@ -77,13 +71,7 @@ pub fn told(event: &RunEvent) -> Option<(Level, String)> {
             counted(*rows, "row"),
             bytes / 1_000_000
         )),
-        RunEvent::Planned { specs } => {
-            let cells: usize = specs.iter().map(|spec| spec.cells).sum();
-            let units = specs.iter().map(|spec| spec.units).max().unwrap_or(0);
-            let of =
-                if specs.len() > 1 { format!(" of {} specifications", specs.len()) } else { String::new() };
-            info(format!("planned: {}{of}, {}", counted(cells as u64, "cell"), counted(units, "unit")))
-        }
+        RunEvent::Planned { specs } => info(planned(specs)),
         RunEvent::StageStarted { number, stage, tasks, .. } => {
             info(format!("stage {number} {stage}: {}", counted(*tasks as u64, "task")))
         }
@@ -103,8 +91,8 @@ pub fn told(event: &RunEvent) -> Option<(Level, String)> {
         RunEvent::Note { text } => info(text.clone()),
         RunEvent::Warning { text } => Some((Level::Warning, text.clone())),
         RunEvent::Failed { class, message, remedy, place, .. } => {
-            let place = place.as_ref().map(|place| format!(" ({place})")).unwrap_or_default();
             let level = if remedy == "given up" { Level::Error } else { Level::Warning };
+            let place = place.as_ref().map(|place| format!(" ({place})")).unwrap_or_default();
             let text = match class {
                 FailureClass::Throttled => format!("throttled: {message}; {remedy}"),
                 _ => format!("{}{place}: {message}; {remedy}", class.name()),
@@ -119,6 +107,18 @@ pub fn told(event: &RunEvent) -> Option<(Level, String)> {
         | RunEvent::Summary(_)
         | RunEvent::Unknown => None,
     }
+}
+
+fn workers(backend: &str, functions: &[FunctionFacts], concurrency: usize) -> String {
+    let names: Vec<String> = functions.iter().map(|f| format!("{} ({} MB)", f.name, f.memory_mb)).collect();
+    format!("on {backend}: {}; up to {} at a time", names.join(", "), counted(concurrency as u64, "task"))
+}
+
+fn planned(specs: &[Outline]) -> String {
+    let cells: usize = specs.iter().map(|spec| spec.cells).sum();
+    let units = specs.iter().map(|spec| spec.units).max().unwrap_or(0);
+    let of = if specs.len() > 1 { format!(" of {} specifications", specs.len()) } else { String::new() };
+    format!("planned: {}{of}, {}", counted(cells as u64, "cell"), counted(units, "unit"))
 }
 
 /// `text (17 times)` counts on.

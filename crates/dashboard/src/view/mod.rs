@@ -6,6 +6,7 @@ mod errors;
 mod forecast;
 mod log;
 mod memory;
+mod phase;
 mod rates;
 mod stages;
 mod tasks;
@@ -19,6 +20,7 @@ pub use errors::{ErrorGroup, Errors};
 pub use forecast::Forecast;
 pub use log::{Level, Line, Log, told};
 pub use memory::{BINS, Memory, Peak};
+pub use phase::{Phase, Progress};
 pub use rates::{Rates, Second};
 pub use stages::StageView;
 pub use tasks::{Outcome, Span, Tasks};
@@ -26,54 +28,63 @@ pub use tasks::{Outcome, Span, Tasks};
 /// Bytes of Lambda's megabyte.
 const LAMBDA_MB: u64 = 1 << 20;
 
-/// Where a run is, for a person.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub enum Phase {
-    /// No event has come.
-    #[default]
-    Waiting,
-    /// Under way.
-    Running,
-    /// It has its result.
-    Finished,
-    /// It ended before.
-    Stopped { reason: String, resumable: bool },
-}
-
-impl Phase {
-    /// Whether nothing more will happen by itself.
-    pub fn is_over(&self) -> bool {
-        matches!(self, Self::Finished | Self::Stopped { .. })
-    }
-}
-
 /// A run, as far as its events tell.
 #[derive(Clone, Debug, Default)]
 pub struct RunView {
-    /// Its name.
+    /// The name of the run.
     pub name: String,
-    pub phase: Phase,
-    /// First and last event, seconds since 1970.
-    pub begun: Option<f64>,
-    pub last: f64,
-    /// `threads` or `lambda`; empty for a run of one process.
-    pub backend: String,
-    pub functions: Vec<FunctionFacts>,
-    /// Tasks at a time, at most.
-    pub concurrency: usize,
-    /// Controllers that have taken the run.
-    pub controllers: usize,
-    /// Files, rows, bytes of the input.
-    pub input: (usize, u64, u64),
+    /// How far the run is, and when.
+    pub progress: Progress,
+    /// The workers of the run.
+    pub workers: Workers,
+    /// The input of the run.
+    pub input: Input,
+    /// The specifications, in their order.
     pub specs: Vec<SpecView>,
+    /// The stages so far, the one under way last.
     pub stages: Vec<StageView>,
+    /// The attempts.
     pub tasks: Tasks,
+    /// The memory that attempts took.
     pub memory: Memory,
+    /// The work of each second.
     pub rates: Rates,
+    /// The failures by cause.
     pub errors: Errors,
+    /// The last lines for a reader.
     pub log: Log,
-    /// Dollars, attempts, failures: what the controller says.
+    /// Dollars, attempts and failures as the controller counts them.
     pub summary: Summary,
+}
+
+/// The workers of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Workers {
+    /// `threads`, `lambda`, `queue` or `both`; empty for a run of one process.
+    pub backend: String,
+    /// The functions, by ascending memory.
+    pub functions: Vec<FunctionFacts>,
+    /// The most tasks at a time.
+    pub concurrency: usize,
+    /// The number of controllers that have taken the run.
+    pub controllers: usize,
+}
+
+impl Workers {
+    /// Returns the memory of a function in bytes; 0 where it is not known.
+    fn memory(&self, function: &str) -> u64 {
+        let named = self.functions.iter().find(|known| known.name == function);
+        named.map_or(0, |known| u64::from(known.memory_mb) * LAMBDA_MB)
+    }
+}
+
+/// The size of a run's input.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Input {
+    /// The number of files.
+    pub files: usize,
+    /// The rows of all files.
+    pub rows: u64,
 }
 
 impl RunView {
@@ -82,10 +93,9 @@ impl RunView {
         Self { name: name.to_owned(), ..Self::default() }
     }
 
-    /// Seconds since the first event.
+    /// Returns the seconds since the first event.
     pub fn elapsed(&self, now: f64) -> f64 {
-        let end = if self.phase.is_over() { self.last } else { now.max(self.last) };
-        self.begun.map_or(0.0, |begun| (end - begun).max(0.0))
+        self.progress.elapsed(now)
     }
 
     /// The stage under way, or the last one.
@@ -98,31 +108,46 @@ impl RunView {
         Forecast::of(self, now)
     }
 
-    /// Takes an event of this moment.
+    /// Takes an event of the time `at`, in seconds since 1970.
     pub fn update(&mut self, at: f64, event: &RunEvent) {
-        self.begun.get_or_insert(at);
-        self.last = self.last.max(at);
-        if self.phase == Phase::Waiting {
-            self.phase = Phase::Running;
-        }
+        self.progress.event(at);
         self.log.event(at, event);
         match event {
             RunEvent::Opened { .. } => self.opened(at),
             RunEvent::Workers { backend, functions, concurrency } => {
-                (self.backend, self.functions, self.concurrency) =
-                    (backend.clone(), functions.clone(), *concurrency);
+                let controllers = self.workers.controllers;
+                let (backend, functions, concurrency) = (backend.clone(), functions.clone(), *concurrency);
+                self.workers = Workers { backend, functions, concurrency, controllers };
             }
-            RunEvent::InputFound { files, rows, bytes } => self.input = (*files, *rows, *bytes),
-            RunEvent::Planned { specs } => {
-                // A run that is taken up tells again what it had told.
-                if !self.specs.iter().map(|own| &own.outline).eq(specs) {
-                    self.specs = specs.iter().map(SpecView::new).collect();
-                }
-            }
+            RunEvent::InputFound { files, rows, .. } => self.input = Input { files: *files, rows: *rows },
             RunEvent::StageStarted { number, stage, tasks, .. } => {
                 self.stages.push(StageView::new(*number, stage, *tasks, at));
                 self.specs.iter_mut().for_each(SpecView::begins);
             }
+            RunEvent::StageDone { seconds, .. } => {
+                if let Some(stage) = self.stages.last_mut() {
+                    stage.ends(at, *seconds);
+                }
+            }
+            RunEvent::Invoked { .. } | RunEvent::Done(_) | RunEvent::Failed { .. } => self.attempt(at, event),
+            RunEvent::Planned { .. } | RunEvent::Logits { .. } => self.estimates(event),
+            RunEvent::Solved { .. } | RunEvent::Estimated(_) => self.estimates(event),
+            RunEvent::Summary(summary) => self.summarised(summary),
+            RunEvent::Stopped { reason, hint, resumable } => {
+                if !resumable {
+                    self.errors.stopped(at, reason, hint.as_deref());
+                }
+                self.ended(at, Phase::Stopped { reason: reason.clone(), resumable: *resumable });
+            }
+            RunEvent::Finished => self.ended(at, Phase::Finished),
+            RunEvent::State { .. } | RunEvent::Note { .. } | RunEvent::Warning { .. } | RunEvent::Unknown => {
+            }
+        }
+    }
+
+    /// Takes the beginning or the end of an attempt.
+    fn attempt(&mut self, at: f64, event: &RunEvent) {
+        match event {
             RunEvent::Invoked { attempt, task, number, function, backup } => {
                 let stage = self.stages.len().saturating_sub(1);
                 self.tasks.begins(at, *attempt, (stage, task, function), *number > 1, *backup);
@@ -138,7 +163,7 @@ impl RunView {
                 }
                 self.rates.done(at, done, self.tasks.under_way());
                 if let Some(span) = task {
-                    let limit = self.limit(&span.function);
+                    let limit = self.workers.memory(&span.function);
                     self.memory.add(&span.task, &span.function, done.peak_memory, limit);
                 }
             }
@@ -151,9 +176,17 @@ impl RunView {
                 let stage = self.stages.last().map_or("", |stage| stage.name.as_str());
                 self.errors.add(at, event, stage, task.as_ref().map_or("", |task| &task.task));
             }
-            RunEvent::StageDone { seconds, .. } => {
-                if let Some(stage) = self.stages.last_mut() {
-                    stage.ends(at, *seconds);
+            _ => {}
+        }
+    }
+
+    /// Takes what is known of the specifications: their cells, and the estimates of these.
+    fn estimates(&mut self, event: &RunEvent) {
+        match event {
+            RunEvent::Planned { specs } => {
+                // A run that is taken up tells again what it had told.
+                if !self.specs.iter().map(|own| &own.outline).eq(specs) {
+                    self.specs = specs.iter().map(SpecView::new).collect();
                 }
             }
             RunEvent::Logits { spec, round, active, converged, failed } => {
@@ -171,29 +204,21 @@ impl RunView {
                     own.estimated(found);
                 }
             }
-            RunEvent::Summary(summary) => self.summarised(summary),
-            RunEvent::Stopped { reason, hint, resumable } => {
-                if !resumable {
-                    self.errors.stopped(at, reason, hint.as_deref());
-                }
-                self.phase = Phase::Stopped { reason: reason.clone(), resumable: *resumable };
-                self.tasks.abandon(at);
-                self.rates.under_way(at, 0);
-            }
-            RunEvent::Finished => {
-                self.phase = Phase::Finished;
-                self.tasks.abandon(at);
-                self.rates.under_way(at, 0);
-            }
-            RunEvent::State { .. } | RunEvent::Note { .. } | RunEvent::Warning { .. } | RunEvent::Unknown => {
-            }
+            _ => {}
         }
+    }
+
+    /// Takes the end of the run: no attempt will be heard of again.
+    fn ended(&mut self, at: f64, phase: Phase) {
+        self.progress.phase = phase;
+        self.tasks.abandon(at);
+        self.rates.under_way(at, 0);
     }
 
     /// A controller has taken the run: what an earlier one had under way is lost to it.
     fn opened(&mut self, at: f64) {
-        self.controllers += 1;
-        self.phase = Phase::Running;
+        self.workers.controllers += 1;
+        self.progress.phase = Phase::Running;
         self.tasks.abandon(at);
         if let Some(stage) = self.stages.last_mut().filter(|stage| stage.seconds.is_none()) {
             stage.left = true;
@@ -201,7 +226,7 @@ impl RunView {
     }
 
     fn summarised(&mut self, summary: &Summary) {
-        self.rates.dollars(self.last, summary.cost.spent);
+        self.rates.dollars(self.progress.last, summary.cost.spent);
         self.summary = summary.clone();
         let ended = match summary.state {
             RunState::Running => return,
@@ -210,21 +235,15 @@ impl RunView {
                 Phase::Stopped { reason: String::new(), resumable: summary.state == RunState::Stopped }
             }
         };
-        if !self.phase.is_over() {
-            self.phase = ended;
+        if !self.progress.phase.is_over() {
+            self.progress.phase = ended;
         }
-    }
-
-    /// The memory of a function, bytes; 0 where it is not known.
-    fn limit(&self, function: &str) -> u64 {
-        let named = self.functions.iter().find(|known| known.name == function);
-        named.map_or(0, |known| u64::from(known.memory_mb) * LAMBDA_MB)
     }
 
     /// Attempts, failures and attempts that were turned away: the controller's count, or ours where it has told none.
     pub fn attempts(&self) -> (u64, u64, u64) {
         let own = self.stages.iter().fold((0, 0, 0), |(a, f, t), stage| {
-            (a + stage.attempts, f + stage.failures, t + stage.throttled)
+            (a + stage.attempts.all, f + stage.attempts.failures, t + stage.attempts.throttled)
         });
         let told = (self.summary.attempts, self.summary.failures, self.summary.throttled);
         (own.0.max(told.0), own.1.max(told.1), own.2.max(told.2))

@@ -6,23 +6,49 @@ use stagger_model::events::{Phases, TaskDone};
 /// One stage.
 #[derive(Clone, Debug, Default)]
 pub struct StageView {
+    /// The number of the stage in the run.
     pub number: u64,
+    /// The name of the stage, such as `gram` or `moments + influence`.
     pub name: String,
+    /// The tasks that are done.
     pub done: usize,
+    /// The tasks of the stage.
     pub tasks: usize,
+    /// The time at which the stage began, in seconds since 1970.
     pub begun: f64,
-    /// Wall seconds, once it is done.
+    /// Wall seconds, once the stage is done.
     pub seconds: Option<f64>,
-    /// A controller left it before it was done.
+    /// A controller left the stage before it was done.
     pub left: bool,
-    pub attempts: u64,
+    /// The attempts at its tasks.
+    pub attempts: Attempts,
+    /// The work of the attempts that ended well.
+    pub work: Work,
+}
+
+/// The number of attempts of a stage, by kind.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Attempts {
+    /// All attempts.
+    pub all: u64,
+    /// Attempts at a task that had failed before.
     pub again: u64,
+    /// Attempts at a task while another one was under way.
     pub backups: u64,
+    /// Attempts that failed, except those that were turned away.
     pub failures: u64,
+    /// Attempts that were turned away, as too many ran.
     pub throttled: u64,
+}
+
+/// The work of the workers of a stage.
+#[derive(Clone, Debug, Default)]
+pub struct Work {
+    /// The rows that were read.
     pub rows: u64,
+    /// The bytes that were read.
     pub bytes_read: u64,
-    /// Seconds of all workers.
+    /// Seconds of all workers by what they went into.
     pub phases: Phases,
     /// Seconds that attempts took beyond what their workers tell: on the way, starting, waiting.
     pub wait: f64,
@@ -36,9 +62,9 @@ impl StageView {
     }
 
     pub(super) fn invoked(&mut self, again: bool, backup: bool) {
-        self.attempts += 1;
-        self.again += u64::from(again && !backup);
-        self.backups += u64::from(backup);
+        self.attempts.all += 1;
+        self.attempts.again += u64::from(again && !backup);
+        self.attempts.backups += u64::from(backup);
     }
 
     pub(super) fn done(&mut self, facts: &TaskDone, task: Option<&str>) {
@@ -47,23 +73,25 @@ impl StageView {
         } else {
             self.done = (self.done + 1).min(self.tasks);
         }
-        self.rows += facts.rows;
-        self.bytes_read += facts.bytes_read;
+        self.work.rows += facts.rows;
+        self.work.bytes_read += facts.bytes_read;
         let Phases { open, read, compute, write } = facts.seconds;
-        self.phases.open += open;
-        self.phases.read += read;
-        self.phases.compute += compute;
-        self.phases.write += write;
-        self.wait += (facts.took - open - read - compute - write).max(0.0);
-        if let Some(task) = task.filter(|_| self.worst.as_ref().is_none_or(|(_, took)| facts.took > *took)) {
-            self.worst = Some((task.to_owned(), facts.took));
+        self.work.phases.open += open;
+        self.work.phases.read += read;
+        self.work.phases.compute += compute;
+        self.work.phases.write += write;
+        self.work.wait += (facts.took - open - read - compute - write).max(0.0);
+        if let Some(task) =
+            task.filter(|_| self.work.worst.as_ref().is_none_or(|(_, took)| facts.took > *took))
+        {
+            self.work.worst = Some((task.to_owned(), facts.took));
         }
     }
 
     pub(super) fn failed(&mut self, class: FailureClass) {
         match class {
-            FailureClass::Throttled => self.throttled += 1,
-            _ => self.failures += 1,
+            FailureClass::Throttled => self.attempts.throttled += 1,
+            _ => self.attempts.failures += 1,
         }
     }
 
@@ -88,7 +116,7 @@ impl StageView {
 
     /// Worker seconds by what they went into: opening, reading, computing, writing, waiting.
     pub fn profile(&self) -> [f64; 5] {
-        let Phases { open, read, compute, write } = self.phases;
-        [open, read, compute, write, self.wait]
+        let Phases { open, read, compute, write } = self.work.phases;
+        [open, read, compute, write, self.work.wait]
     }
 }

@@ -75,8 +75,11 @@ fn attempts_take_the_first_free_lane_and_end_with_what_came_of_them() {
     let within = |from: f64, to: f64| view.tasks.within(0, from, to).map(|span| span.attempt);
     assert_eq!([within(0.0, 1.5), within(2.0, 2.4), within(2.4, 9.0)], [Some(1), None, Some(3)]);
     let stage = &view.stages[0];
-    assert_eq!((stage.attempts, stage.again, stage.backups, stage.failures), (5, 1, 1, 1));
-    assert_eq!(stage.worst, Some(("shard 1".to_owned(), 1.0)));
+    assert_eq!(
+        (stage.attempts.all, stage.attempts.again, stage.attempts.backups, stage.attempts.failures),
+        (5, 1, 1, 1)
+    );
+    assert_eq!(stage.work.worst, Some(("shard 1".to_owned(), 1.0)));
     assert!((stage.profile()[4] - 0.1).abs() < 1e-9, "what the worker does not tell is waiting");
 }
 
@@ -154,7 +157,7 @@ fn another_controller_leaves_what_the_first_had_under_way() {
     assert_eq!(view.tasks.all()[0].outcome, Outcome::Left);
     assert!(view.stages[0].left);
     view.update(10.0, &RunEvent::Stopped { reason: "cap".into(), hint: None, resumable: true });
-    assert_eq!(view.phase, Phase::Stopped { reason: "cap".into(), resumable: true });
+    assert_eq!(view.progress.phase, Phase::Stopped { reason: "cap".into(), resumable: true });
     assert_eq!(view.elapsed(99.0), 10.0, "time stands still when it is over");
 }
 

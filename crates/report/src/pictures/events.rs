@@ -38,11 +38,11 @@ fn timeline(run: &RunView) -> Timeline {
             })
         })
         .collect();
-    let begun = run.begun.unwrap_or(0.0);
+    let begun = run.progress.begun.unwrap_or(0.0);
     let span = |span: &view::Span| Span {
         lane: span.lane,
         begin: span.begin - begun,
-        end: span.end.unwrap_or(run.last) - begun,
+        end: span.end.unwrap_or(run.progress.last) - begun,
         stage: numbers.get(span.stage).copied().unwrap_or(0),
         outcome: outcome(span),
     };

@@ -27,7 +27,7 @@ fn amounts<'a>(app: &App, width: usize, whole: bool) -> Vec<Line<'a>> {
     let (attempts, failures, throttled) = view.attempts();
     let expected = view.forecast(now).dollars;
     let mut first = vec![part("spent ", theme.faint()), part(dollars(cost.spent), theme.title())];
-    if let Some(all) = expected.filter(|_| !view.phase.is_over()) {
+    if let Some(all) = expected.filter(|_| !view.progress.phase.is_over()) {
         first.push(part(format!("  about {} in all", dollars(all)), theme.faint()));
     }
     if cost.reserved > 0.0 {

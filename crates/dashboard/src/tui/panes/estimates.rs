@@ -32,7 +32,7 @@ pub(super) fn rows(app: &App) -> Vec<usize> {
     let outline = &spec.outline;
     let passes = |index: &usize| {
         let text = format!("{} {}", group_of(outline, *index), time_of(outline, *index));
-        app.passes(&text) && (!app.errors_only || spec.cells[*index] == CellState::Failed)
+        app.passes(&text) && (!app.filter.errors_only || spec.cells[*index] == CellState::Failed)
     };
     let mut out: Vec<usize> = (0..spec.cells.len()).filter(passes).collect();
     let size = |index: usize| match (app.order(Tab::Estimates), spec.cells[index]) {

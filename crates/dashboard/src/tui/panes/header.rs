@@ -9,7 +9,7 @@ use super::super::app::{App, Mode, Popup};
 use super::super::layout::tab_words;
 use super::table::{lines, part, plain};
 use super::words::{count, cut, dollars, seconds};
-use crate::view::{Phase, RunView};
+use crate::view::{Input, Phase, RunView};
 
 pub(super) fn header(frame: &mut Frame<'_>, area: Rect, app: &App) {
     let (view, now) = app.shown();
@@ -18,18 +18,20 @@ pub(super) fn header(frame: &mut Frame<'_>, area: Rect, app: &App) {
 
 fn run<'a>(app: &App, view: &RunView) -> Line<'a> {
     let theme = app.theme;
-    let (sign, word, style) = match &view.phase {
+    let (sign, word, style) = match &view.progress.phase {
         Phase::Waiting => (".", "waiting".to_owned(), theme.faint()),
-        Phase::Running if app.cancelling => {
+        Phase::Running if app.control.cancelling => {
             ("!", "stopping: tasks under way end".to_owned(), theme.warning())
         }
-        Phase::Running if app.paused || view.summary.paused => ("=", "paused".to_owned(), theme.warning()),
+        Phase::Running if app.control.paused || view.summary.paused => {
+            ("=", "paused".to_owned(), theme.warning())
+        }
         Phase::Running => (">", "running".to_owned(), theme.accent()),
         Phase::Finished => ("*", "finished".to_owned(), theme.good()),
         Phase::Stopped { resumable: true, .. } => ("!", "stopped, resumable".to_owned(), theme.warning()),
         Phase::Stopped { resumable: false, .. } => ("x", "failed".to_owned(), theme.bad()),
     };
-    let on = match (view.backend.as_str(), view.concurrency) {
+    let on = match (view.workers.backend.as_str(), view.workers.concurrency) {
         ("", _) => "this process".to_owned(),
         (backend, most) => format!("{backend}, up to {} at a time", count(most as u64)),
     };
@@ -46,20 +48,20 @@ fn run<'a>(app: &App, view: &RunView) -> Line<'a> {
         parts.push(part(format!("  {how}"), theme.warning()));
     }
     parts.push(part(format!("  {on}"), theme.faint()));
-    if view.controllers > 1 {
-        parts.push(part(format!("  {} controllers", view.controllers), theme.faint()));
+    if view.workers.controllers > 1 {
+        parts.push(part(format!("  {} controllers", view.workers.controllers), theme.faint()));
     }
     Line::from(parts)
 }
 
 fn specification<'a>(app: &App, view: &RunView) -> Line<'a> {
-    if let Phase::Stopped { reason, .. } = &view.phase
+    if let Phase::Stopped { reason, .. } = &view.progress.phase
         && !reason.is_empty()
     {
         return Line::from(part(reason.clone(), app.theme.bad()));
     }
     let Some(spec) = view.specs.get(app.spec()) else {
-        let (files, rows, _) = view.input;
+        let Input { files, rows } = view.input;
         let text = if files > 0 { format!("{files} files, {} rows", count(rows)) } else { String::new() };
         return Line::from(part(text, app.theme.faint()));
     };
@@ -88,13 +90,14 @@ fn progress<'a>(app: &App, view: &RunView, now: f64, width: u16) -> Line<'a> {
     let theme = app.theme;
     let forecast = view.forecast(now);
     let mut right = format!("  {}", seconds(view.elapsed(now)));
-    if let (Some(left), false) = (forecast.seconds, view.phase.is_over() || app.paused || view.summary.paused)
+    if let (Some(left), false) =
+        (forecast.seconds, view.progress.phase.is_over() || app.control.paused || view.summary.paused)
     {
         right += &format!(", about {} left", seconds(left));
     }
-    if view.backend == "lambda" || view.summary.cost.spent > 0.0 {
+    if view.workers.backend == "lambda" || view.summary.cost.spent > 0.0 {
         right += &format!("  {}", dollars(view.summary.cost.spent));
-        if let (Some(all), false) = (forecast.dollars, view.phase.is_over()) {
+        if let (Some(all), false) = (forecast.dollars, view.progress.phase.is_over()) {
             right += &format!(" of about {}", dollars(all));
         }
     }
@@ -120,10 +123,10 @@ pub(super) fn tabs(frame: &mut Frame<'_>, area: Rect, app: &App) {
 
 pub(super) fn footer(frame: &mut Frame<'_>, area: Rect, app: &App) {
     let theme = app.theme;
-    let line = if app.typing {
+    let line = if app.filter.typing {
         let cursor = if theme.ascii { "_" } else { "▏" };
-        Line::from(vec![part("filter: ", theme.title()), plain(format!("{}{cursor}", app.filter))])
-    } else if let Some(said) = &app.said {
+        Line::from(vec![part("filter: ", theme.title()), plain(format!("{}{cursor}", app.filter.text))])
+    } else if let Some(said) = &app.control.said {
         Line::from(part(said.clone(), theme.warning()))
     } else {
         keys(app)
@@ -134,10 +137,10 @@ pub(super) fn footer(frame: &mut Frame<'_>, area: Rect, app: &App) {
 fn keys<'a>(app: &App) -> Line<'a> {
     let theme = app.theme;
     let mut parts = Vec::new();
-    if !app.filter.is_empty() {
-        parts.push(part(format!("filter {}  ", app.filter), theme.warning()));
+    if !app.filter.text.is_empty() {
+        parts.push(part(format!("filter {}  ", app.filter.text), theme.warning()));
     }
-    if app.errors_only {
+    if app.filter.errors_only {
         parts.push(part("failures only  ", theme.warning()));
     }
     let hints: &[(&str, &str)] = match app.mode {

@@ -12,7 +12,8 @@ use crate::view::{Level, Line};
 /// Lines that pass the filter, the newest first.
 pub(super) fn rows(app: &App) -> Vec<&Line> {
     let (view, _) = app.shown();
-    let passes = |line: &&Line| app.passes(&line.text) && (!app.errors_only || line.level > Level::Info);
+    let passes =
+        |line: &&Line| app.passes(&line.text) && (!app.filter.errors_only || line.level > Level::Info);
     let mut out: Vec<&Line> = view.log.lines().rev().filter(passes).collect();
     if app.reverse {
         out.reverse();

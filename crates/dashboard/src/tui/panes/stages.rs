@@ -18,12 +18,13 @@ pub(super) fn rows(app: &App) -> Vec<usize> {
     let (view, now) = app.shown();
     let passes = |index: &usize| {
         let stage = &view.stages[*index];
-        app.passes(&stage.name) && (!app.errors_only || stage.failures + stage.throttled > 0)
+        app.passes(&stage.name)
+            && (!app.filter.errors_only || stage.attempts.failures + stage.attempts.throttled > 0)
     };
     let mut out: Vec<usize> = (0..view.stages.len()).filter(passes).collect();
     match app.order(Tab::Stages) {
         1 => out.sort_by(|&a, &b| view.stages[b].elapsed(now).total_cmp(&view.stages[a].elapsed(now))),
-        2 => out.sort_by_key(|&index| std::cmp::Reverse(view.stages[index].failures)),
+        2 => out.sort_by_key(|&index| std::cmp::Reverse(view.stages[index].attempts.failures)),
         _ => {}
     }
     if app.reverse {
@@ -59,8 +60,8 @@ fn short<'a>(app: &App, stage: &StageView, now: f64, width: usize) -> Line<'a> {
         plain(format!(" {:>6}", tasks_left(stage))),
         part(format!(" {:>6}", seconds(stage.elapsed(now))), theme.faint()),
     ];
-    if stage.failures > 0 {
-        parts.push(part(format!(" {} failed", stage.failures), theme.bad()));
+    if stage.attempts.failures > 0 {
+        parts.push(part(format!(" {} failed", stage.attempts.failures), theme.bad()));
     }
     Line::from(parts)
 }
@@ -131,10 +132,10 @@ fn whole<'a>(app: &App, stage: &StageView, now: f64) -> Line<'a> {
         part(format!("{sign} "), style),
         plain(format!("{:>11} ", format!("{}/{}", stage.done, stage.tasks))),
         plain(format!("{:>8} ", seconds(stage.elapsed(now)))),
-        part(format!("{:>6} {:>6} ", stage.again, stage.backups), theme.faint()),
-        part(format!("{:>6} ", stage.failures), loud(stage.failures)),
-        part(format!("{:>5} ", stage.throttled), loud(stage.throttled)),
-        plain(format!("{:>9} {:>8}", bytes(stage.bytes_read), count(stage.rows))),
+        part(format!("{:>6} {:>6} ", stage.attempts.again, stage.attempts.backups), theme.faint()),
+        part(format!("{:>6} ", stage.attempts.failures), loud(stage.attempts.failures)),
+        part(format!("{:>5} ", stage.attempts.throttled), loud(stage.attempts.throttled)),
+        plain(format!("{:>9} {:>8}", bytes(stage.work.bytes_read), count(stage.work.rows))),
     ])
 }
 
@@ -169,7 +170,7 @@ fn profile(frame: &mut Frame<'_>, area: Rect, app: &App, chosen: Option<&StageVi
             ])
         })
         .collect();
-    if let Some((task, took)) = &stage.worst {
+    if let Some((task, took)) = &stage.work.worst {
         out.push(Line::from(plain(format!("worst task: {task}, {}", seconds(*took)))));
     }
     lines(frame, inside, out);

@@ -15,7 +15,7 @@ const MARGIN: u16 = 5;
 /// The seconds that the stream shows.
 fn window(app: &App) -> (f64, f64) {
     let (view, now) = app.shown();
-    let begun = view.begun.unwrap_or(now);
+    let begun = view.progress.begun.unwrap_or(now);
     let end = begun + view.elapsed(now);
     let span = app.zoom.unwrap_or(end - begun).max(0.1);
     ((end - span).max(begun), end.max(begun + 0.1))
@@ -134,8 +134,8 @@ fn chosen(app: &App) -> Vec<usize> {
     let spans = view.tasks.all();
     let passes = |index: &usize| {
         let span = &spans[*index];
-        (!app.errors_only || matches!(span.outcome, Outcome::Failed(_) | Outcome::Left))
-            && (app.filter.is_empty()
+        (!app.filter.errors_only || matches!(span.outcome, Outcome::Failed(_) | Outcome::Left))
+            && (app.filter.text.is_empty()
                 || app.passes(&format!("{} {} {}", stage_name(view, span), span.task, outcome(span))))
     };
     let mut out: Vec<usize> = (0..spans.len()).rev().filter(passes).collect();
@@ -153,7 +153,7 @@ fn chosen(app: &App) -> Vec<usize> {
 
 /// Number of attempts in the list.
 pub(super) fn rows(app: &App) -> usize {
-    if app.filter.is_empty() && !app.errors_only {
+    if app.filter.text.is_empty() && !app.filter.errors_only {
         return app.shown().0.tasks.all().len();
     }
     chosen(app).len()

@@ -38,7 +38,9 @@ fn memory(frame: &mut Frame<'_>, area: Rect, app: &App) {
     let inside = framed(frame, area, app, &title);
     if memory.count() == 0 {
         let text = match memory.highest {
-            0 if view.backend.is_empty() => "of workers; this process tells by --monitor-interval".to_owned(),
+            0 if view.workers.backend.is_empty() => {
+                "of workers; this process tells by --monitor-interval".to_owned()
+            }
             0 => "no worker has told yet".to_owned(),
             peak => format!("highest peak {}", lambda_mb(peak)),
         };
