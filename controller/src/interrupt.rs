@@ -13,12 +13,12 @@ use crate::listen::progress;
 /// Exit status of a process ended by Ctrl-C: 128 + SIGINT.
 const STATUS: i32 = 130;
 
-/// What an interrupt has to tell, and the run that it stops.
+/// The facts of the command that an interrupt tells, and the run that it stops.
 #[derive(Debug)]
 struct Command {
     /// The same command goes on where it was.
     resumable: bool,
-    /// What stays of a command that was stopped.
+    /// Sentences about what stays of a command that was stopped.
     stays: Vec<String>,
     /// A run on workers, which stops in good order the first time.
     run: Option<(String, Signal)>,

@@ -4,9 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use stagger_model::failure::Failure;
 
-use crate::cli::workers::date;
-
-/// What stands for a placeholder: the moment at which the command began, and the run's name.
+/// The values of placeholders: the time at which the command began, and the run's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp {
     seconds: u64,

@@ -43,7 +43,7 @@ fn kebab(word: &str) -> String {
     }
 }
 
-/// Whether the word names a boolean of the command, without a value yet.
+/// Returns true if the word names a boolean of the command, without a value yet.
 fn is_boolean(command: &Command, word: &str) -> bool {
     command.get_arguments().filter(|argument| takes_optional_value(argument)).any(|argument| {
         match word.strip_prefix("--") {

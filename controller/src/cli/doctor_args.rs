@@ -24,7 +24,7 @@ pub(crate) struct DoctorArgs {
     json: Option<bool>,
 }
 
-/// What is looked at.
+/// The subject of the checks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DoctorRequest {
     /// None if nobody names one.

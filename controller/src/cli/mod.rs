@@ -1,4 +1,4 @@
-//! What a person types: arguments, run files, and their checks.
+//! The input of the user: arguments, run files, and their checks.
 
 pub(crate) mod argv;
 pub(crate) mod csv_args;

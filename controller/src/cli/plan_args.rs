@@ -29,7 +29,7 @@ pub(crate) struct PlanArgs {
     pub(crate) prices: Option<String>,
 }
 
-/// What is planned, and how it is told.
+/// A checked request of `stagger plan`.
 #[derive(Debug)]
 pub(crate) struct PlanRequest {
     /// Files, folders or globs, or a store.

@@ -121,7 +121,7 @@ fn heavy(args: &RunningArgs, kind: Kind, batch: Option<&BatchRequest>) -> Result
     }
 }
 
-/// What is thought of containers: those of Batch have to be started, others are there.
+/// Returns the assumptions about containers: those of AWS Batch have to be started, others run already.
 pub(crate) fn facts(kind: Kind, batch: Option<&BatchRequest>) -> PoolFacts {
     let speed = if kind == Kind::Cuda { GPU_SPEED } else { 1.0 };
     let start = match (batch, kind) {

@@ -75,13 +75,13 @@ pub(crate) struct PrepareArgs {
     pub(crate) monitor_interval: Option<f64>,
 }
 
-/// What is kept, of which inputs.
+/// A checked request of `stagger prepare`: the inputs, and the columns that are kept of them.
 #[derive(Debug)]
 pub(crate) struct PrepareRequest {
     pub(crate) inputs: Vec<String>,
     /// Specifications whose columns are kept.
     pub(crate) specs: Vec<(Option<String>, RunSpec)>,
-    /// Where the store goes.
+    /// The address of the store.
     pub(crate) out: String,
     /// The workers that make it, if not the threads of this process.
     pub(crate) workers: Option<WorkersRequest>,

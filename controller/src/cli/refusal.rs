@@ -13,7 +13,7 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    /// What clap says of `stagger SUBCOMMAND`.
+    /// Returns the answer to arguments of `stagger SUBCOMMAND` that clap did not accept.
     pub(crate) fn new(error: Error, subcommand: Option<&str>) -> Self {
         match error.kind() {
             ErrorKind::DisplayHelp

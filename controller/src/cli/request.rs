@@ -34,13 +34,13 @@ pub(crate) struct RunRequest {
     pub(crate) workers: Option<WorkersRequest>,
     /// Folder of the saved result on this machine.
     pub(crate) out: Option<PathBuf>,
-    /// Where on S3 it goes instead.
+    /// The address on S3 that the result is sent to instead.
     pub(crate) upload: Option<String>,
     /// Topic that is told how it ended.
     pub(crate) notify: Option<String>,
     pub(crate) json: bool,
     pub(crate) quiet: bool,
-    /// How it is shown while it is under way.
+    /// The choice of what is shown while the run is under way.
     pub(crate) how: How,
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct Specification {
     /// Its name where the run file has several.
     pub(crate) name: Option<String>,
     pub(crate) spec: RunSpec,
-    /// What to tell before the run starts.
+    /// Lines to say before the run starts.
     pub(crate) notes: Vec<String>,
 }
 
@@ -97,7 +97,7 @@ impl RunRequest {
     }
 }
 
-/// Where a result is saved: a folder, or a place on S3.
+/// Returns the place of a saved result: a folder, or an address on S3.
 pub(crate) fn places(out: Option<String>, run: &str) -> Result<(Option<PathBuf>, Option<String>), Failure> {
     let Some(out) = out else { return Ok((None, None)) };
     let out = filled("out", &out, &Stamp::now().of(run))?;

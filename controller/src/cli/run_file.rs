@@ -34,7 +34,7 @@ pub(crate) struct RunFile {
     pub(crate) specs: Vec<Named>,
 }
 
-/// Whether an input names a run file.
+/// Returns true if an input names a run file.
 pub(crate) fn is_run_file(input: &str) -> bool {
     Path::new(input).extension().is_some_and(|ending| ending.eq_ignore_ascii_case("toml"))
 }

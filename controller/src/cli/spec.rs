@@ -7,7 +7,7 @@ use stagger_model::spec::{MissingCohort, RunSpec, TimeUnit};
 
 use super::run_args::{DataArgs, EstimatorArgs, InferenceArgs, RunArgs, WindowArgs};
 
-/// Which cells the aggregations use.
+/// The cells that the aggregations use.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Window {
     pub(crate) min_e: f64,
@@ -63,7 +63,7 @@ impl Window {
         )))
     }
 
-    /// What of it applies to which type, where that differs.
+    /// Returns a note about bounds that apply to some types of aggregation only, if any does.
     pub(crate) fn note(&self) -> Option<String> {
         let given = [
             self.min_e.is_finite().then_some("--min-e to dynamic"),
@@ -75,7 +75,7 @@ impl Window {
             .then(|| format!("of the aggregations, {} applies; calendar has no window", applied.join(", ")))
     }
 
-    /// Whether it is R's default window, with which the run itself aggregates.
+    /// Returns true for R's default window, with which the run itself aggregates.
     pub(crate) fn is_default(&self) -> bool {
         *self == Self { min_e: f64::NEG_INFINITY, max_e: f64::INFINITY, balance_e: None, na_rm: false }
     }

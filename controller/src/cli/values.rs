@@ -162,7 +162,7 @@ pub(crate) fn toml_positive(value: &Value) -> Result<usize, String> {
     }
 }
 
-/// How a message shows a value of the file.
+/// Returns a value of the file as messages show it.
 fn shown(value: &Value) -> String {
     match value {
         Value::Array(_) => "a list".to_owned(),

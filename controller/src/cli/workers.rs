@@ -21,7 +21,7 @@ const BUCKET: &str = "STAGGER_BUCKET";
 /// Its functions.
 const FUNCTION: &str = "STAGGER_FUNCTION";
 
-/// What tasks run on.
+/// The backend that tasks run on.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum On {
     /// Threads of this machine, with a journal.
@@ -35,7 +35,7 @@ pub(crate) enum On {
 }
 
 impl On {
-    /// Whether workers are elsewhere, and so reach nothing of this machine.
+    /// Returns true if the workers are not on this machine, and so reach none of its files.
     pub(crate) fn is_remote(&self) -> bool {
         !matches!(self, Self::Threads)
     }
@@ -56,7 +56,7 @@ impl On {
         }
     }
 
-    /// What a run was started on, from what it kept of that.
+    /// Returns the backend of a run from the functions and containers in its request.
     pub(crate) fn again(functions: Vec<String>, pool: Option<PoolRequest>) -> Self {
         match (functions.is_empty(), pool) {
             (true, None) => Self::Threads,
@@ -75,7 +75,7 @@ pub(crate) struct WorkersRequest {
     pub(crate) runs: String,
     /// Name of this one.
     pub(crate) name: String,
-    /// Where stores of input files are made.
+    /// The address below which stores of input files are made.
     pub(crate) stores: String,
     pub(crate) concurrency: usize,
     pub(crate) prefer: Prefer,
@@ -198,7 +198,7 @@ fn whole(address: String) -> String {
     }
 }
 
-/// Where stores are made: in the bucket that functions may read, or beside the runs.
+/// Returns the address below which stores are made: in the bucket that functions may read, or beside the runs.
 fn stores(given: Option<String>, runs: &str) -> String {
     given.unwrap_or_else(|| match runs.strip_prefix("s3://").and_then(|rest| rest.split_once('/')) {
         Some((bucket, _)) => format!("s3://{bucket}/panels"),
@@ -206,7 +206,7 @@ fn stores(given: Option<String>, runs: &str) -> String {
     })
 }
 
-/// What the cut into tasks is for.
+/// Returns the aim of the cut into tasks: little time or little cost.
 pub(crate) fn prefer(given: Option<&str>) -> Result<Prefer, Failure> {
     match given {
         None | Some("time") => Ok(Prefer::Time),
@@ -241,7 +241,7 @@ fn run_name(given: Option<String>) -> Result<String, Failure> {
     )))
 }
 
-/// What lies beside the runs.
+/// Names that lie beside the runs and are no names of runs.
 const RESERVED: [&str; 2] = ["names", "panels"];
 
 /// `20261121-103012-kqzt`: sorts by time, and two of a second differ.

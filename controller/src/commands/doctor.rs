@@ -19,7 +19,7 @@ use self::account::Watch;
 use self::check::{Check, Status, failures, text};
 use crate::cli::doctor_args::{DoctorArgs, DoctorRequest};
 
-/// What `--json` prints.
+/// The object that `--json` prints.
 #[derive(Serialize)]
 struct Report<'a> {
     ok: bool,
@@ -46,7 +46,7 @@ pub(crate) fn doctor(args: DoctorArgs) -> Result<(), Failure> {
     }
 }
 
-/// Whether more than ASCII is shown.
+/// Returns true if more than ASCII may be shown.
 fn signs() -> bool {
     io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
@@ -77,7 +77,7 @@ async fn examine(request: &DoctorRequest) -> Vec<Check> {
     checks
 }
 
-/// Where requests go, if not to AWS.
+/// Returns a check that names the endpoint of requests, if they do not go to AWS.
 fn endpoint() -> Option<Check> {
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let named: Vec<String> = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_LAMBDA"]
@@ -87,7 +87,7 @@ fn endpoint() -> Option<Check> {
     (!named.is_empty()).then(|| Check::ok("endpoint", format!("not AWS: {}", named.join(", "))))
 }
 
-/// Whether the system lets this process have so many connections.
+/// Checks that the system allows this process a connection for each of `concurrency` invocations.
 fn connections(concurrency: usize) -> Check {
     let room = raise_open_files(concurrency as u64);
     let detail = format!("room for {} at a time", room.min(1_000_000));

@@ -32,7 +32,7 @@ pub(crate) fn sent(request: &RunRequest, saved: Option<Saved>) -> Result<(), Fai
     Ok(())
 }
 
-/// Where the results go: one is the folder itself, named ones are folders in it. On the way to S3 that is a folder of this
+/// The folder of the results: one result is the folder itself, named ones are folders in it. On the way to S3 it is a folder of this
 /// process alone.
 pub(crate) struct Folder {
     staging: Staging,
@@ -128,7 +128,7 @@ pub(crate) fn show(request: &RunRequest, outputs: &[RunOutput]) -> Result<(), Fa
     print(&text)
 }
 
-/// Why the object has no covariance of the cells, where it has none.
+/// Returns a note about the missing covariance of the cells, if the object has none.
 fn without_vcov(result: &RunResult) -> Vec<String> {
     let cells = result.att_gt.att.len();
     let text = || {

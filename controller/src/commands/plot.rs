@@ -56,7 +56,7 @@ pub(crate) fn plot(args: &PlotArgs) -> Result<(), Failure> {
     }
 }
 
-/// What is done about a file that is there already.
+/// Returns the rules for a file that is there already.
 fn overwrite(args: &PlotArgs) -> Overwrite {
     let inputs: Vec<PathBuf> = args.results.iter().map(|text| Given::new(text).path).collect();
     Overwrite::new("--out", args.force, &inputs)
@@ -180,7 +180,7 @@ fn aggregated(path: &Path, kind: &str, window: Window) -> Result<(SavedResult, A
     Ok((loaded.saved, aggte))
 }
 
-/// Why a result has no such aggregation.
+/// Returns the failure that says why a result has no such aggregation.
 fn without_aggregation(file: &Path, saved: &SavedResult, kind: &str) -> Failure {
     let known = saved.result.not_aggregated.get(kind);
     let why = known.map(|known| format!(": {}", known.reason)).unwrap_or_default();

@@ -94,7 +94,7 @@ fn show(args: &PrepareArgs) -> Show {
     }
 }
 
-/// What was made, for programs.
+/// The object that `--json` prints of a store that was made.
 #[derive(Serialize)]
 struct Made<'a> {
     store: &'a str,

@@ -13,9 +13,9 @@ use stagger_storage::{Storage, runtime};
 
 use crate::cli::workers::{CancelArgs, ListArgs, runs};
 
-/// How often a run is looked at that is to stop.
+/// The time between two looks at a run that is to stop.
 const LOOK: Duration = Duration::from_millis(500);
-/// How long a controller may take to notice, beside the tasks that it waits for.
+/// The time that a controller may take to stop, beside the tasks that it waits for.
 const PATIENCE: Duration = Duration::from_secs(900);
 
 fn open(url: &str) -> EngineResult<Storage> {
@@ -37,7 +37,7 @@ struct Line<'a> {
     silent: Option<f64>,
     host: Option<&'a str>,
     pid: Option<u32>,
-    /// Why nothing else is known of it.
+    /// The error that kept everything else from being known.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -101,7 +101,7 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Why there is nothing to cancel in a run of this state.
+/// Returns the reason why there is nothing to cancel in a run of this state.
 fn nothing_to_cancel(state: &str, run: &str) -> String {
     match state {
         "finished" => "is finished already: nothing runs, its result is there".to_owned(),

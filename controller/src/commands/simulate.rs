@@ -7,7 +7,7 @@ use stagger_report::overwrite::{Kind, Overwrite};
 use stagger_report::stdout::{print, tell};
 use stagger_simulate::{MARK, SimulateArgs, SimulateError, Written, truth_path};
 
-/// What a file of true effects holds, and no other.
+/// Text that every file of true effects holds, and no other file.
 const TRUTH: &str = "\"arguments\":{\"units\":";
 
 /// Writes a synthetic panel, and says what was written: its path on stdout, the rest on stderr.

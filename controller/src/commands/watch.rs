@@ -26,7 +26,7 @@ use crate::cli::workers::runs;
 use crate::commands::runs::{age, state_of};
 use crate::listen::{How, Lines, is_terminal};
 
-/// How often the journal is looked at.
+/// The time between two looks at the journal.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Shows a run.
@@ -80,7 +80,7 @@ fn logged(file: &Path) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// What is done about a picture's place, found out before anything is read.
+/// Checks that the picture may be written, before anything is read.
 ///
 /// # Errors
 /// A name that is no picture's, and a file that is not to be replaced.
@@ -121,7 +121,7 @@ fn entries(storage: &Storage, first: u64) -> Result<Vec<Entry>, Failure> {
     Ok(runtime.block_on(journal::read_from(storage, first))?)
 }
 
-/// What is to be said of a run whose controller has written nothing for long.
+/// Returns the event that stands for the end of a run whose controller has written nothing for long.
 fn gone(name: &str, last: &Entry) -> (f64, RunEvent) {
     let reason =
         format!("its controller (process {} on {}) writes no more", last.writer.pid, last.writer.host);
@@ -164,7 +164,7 @@ fn follow(
     }
 }
 
-/// Whether the controller of a run writes no more. Its clock may be another one than ours: what its entry says of the time counts only
+/// Returns true if the controller of a run writes no more. Its clock may differ from ours: the time in its entry counts only
 /// once nothing came while two heartbeats should have.
 fn is_silent(last: &Entry, heard: Instant) -> bool {
     let since = heard.elapsed().as_secs_f64();

@@ -122,7 +122,7 @@ struct Watched<'a> {
 }
 
 impl Watched<'_> {
-    /// What the journal knows of it: nothing of a new run.
+    /// Returns the events in the journal: none of a new run.
     fn past(&self) -> Recording {
         let read = || -> Result<Recording, EngineError> {
             let storage = Storage::open(&stagger_coordinator::run_url(self.runs, self.name))?;
@@ -170,7 +170,7 @@ impl Watched<'_> {
     }
 }
 
-/// What a run's events come to, for its record.
+/// The totals of a run's events, for its record.
 #[derive(Default)]
 struct Told {
     stages: Vec<StageFacts>,
@@ -262,7 +262,7 @@ fn facts(output: &CloudOutput, backend: &str, told: Told, seconds: f64) -> RunFa
     }
 }
 
-/// What tasks run on.
+/// Returns the invoker of a backend.
 fn invoker(on: &On, threads: Option<usize>) -> Result<Arc<dyn Invoker>, Failure> {
     match on {
         On::Threads => {
@@ -279,7 +279,7 @@ fn lambda(names: &[String]) -> Result<Arc<dyn Invoker>, Failure> {
     Ok(Arc::new(LambdaInvoker::open(names, &Prices::built_in()?)?))
 }
 
-/// What the run runs on, and whose bits it wants.
+/// Returns the settings of a run on a backend: its invoker, its writer, and the kind of worker whose bits it asks for.
 fn settings(on: &On, threads: Option<usize>) -> Result<Settings, Failure> {
     let kind = match on {
         On::Queue(pool) if pool.strict => Some(pool.kind),
@@ -299,7 +299,7 @@ fn absolute(inputs: &[String]) -> Vec<String> {
     inputs.iter().map(whole).collect()
 }
 
-/// Who this controller is.
+/// Returns the identity of this controller.
 pub(crate) fn writer() -> Writer {
     use std::hash::{BuildHasher, RandomState};
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();

@@ -9,7 +9,7 @@ use stagger_model::numbers::counted;
 /// Seconds from which a stage of a short run is worth a line.
 const LONG: f64 = 2.0;
 
-/// What has been told.
+/// The state of the lines: what has been told of the run.
 #[derive(Debug)]
 pub(crate) struct Lines {
     /// A run on workers tells every stage.

@@ -22,7 +22,7 @@ const MOST: usize = 64 << 20;
 /// Bytes in which the first line of a log ends.
 const LONGEST: u64 = 1 << 20;
 
-/// Where events are written.
+/// The event log of a run under way.
 pub(crate) struct EventLog {
     kept: Vec<u8>,
     sink: Option<(PathBuf, Box<dyn Write + Send>)>,
@@ -116,7 +116,7 @@ fn unopened(path: &Path, error: &io::Error) -> Failure {
     }
 }
 
-/// Whether the first line of a file is an event.
+/// Returns true if the first line of a file is an event.
 fn holds_events(path: &Path) -> bool {
     let mut line = Vec::new();
     let read = disk::open(path)

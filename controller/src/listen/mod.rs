@@ -1,4 +1,4 @@
-//! Who listens to a run: the dashboard, a line drawn over itself, lines of text, the event log. All read the same events.
+//! The listeners of a run: the dashboard, a line drawn over itself, lines of text, the event log. All read the same events.
 
 mod lines;
 mod log;
@@ -24,7 +24,7 @@ use crate::interrupt;
 
 pub(crate) use lines::Lines;
 
-/// Whether a dashboard is shown.
+/// The choice of a dashboard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Tui {
     /// For runs on workers.
@@ -34,20 +34,20 @@ pub(crate) enum Tui {
     Never,
 }
 
-/// How a run is shown.
+/// The choice of what is shown of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct How {
     pub(crate) quiet: bool,
     /// Lines of text only.
     pub(crate) plain: bool,
-    /// Whether a line may be drawn over itself.
+    /// A line may be drawn over itself.
     pub(crate) line: bool,
     pub(crate) tui: Tui,
     pub(crate) ascii: bool,
     pub(crate) monitor: Option<Duration>,
-    /// Where events go as they come; `-` is stderr.
+    /// The file that events are written to as they come; `-` is stderr.
     pub(crate) events: Option<PathBuf>,
-    /// What is done about a file that is there already.
+    /// The rules for a file that is there already.
     pub(crate) overwrite: Overwrite,
 }
 
@@ -58,7 +58,7 @@ impl How {
         Theme { ascii: theme.ascii || self.ascii, ..theme }
     }
 
-    /// Whether the dashboard opens: on a terminal that a person sits at.
+    /// Returns true if the dashboard opens: on a terminal that a person sits at.
     fn opens(&self, workers: bool) -> bool {
         let wanted = match self.tui {
             Tui::Always => true,
@@ -69,7 +69,7 @@ impl How {
     }
 }
 
-/// Whether a person can see stderr and has a keyboard.
+/// Returns true if stdin and stderr are a terminal: a person can see stderr and has a keyboard.
 pub(crate) fn is_terminal() -> bool {
     io::stderr().is_terminal() && io::stdin().is_terminal()
 }
@@ -159,7 +159,7 @@ pub(crate) struct Ended {
     /// The event log.
     pub(crate) events: Vec<u8>,
     dashboard: Option<Dashboard>,
-    /// What is said once the dashboard is closed.
+    /// Lines that are said once the dashboard is closed.
     lines: Vec<String>,
 }
 

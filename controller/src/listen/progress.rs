@@ -1,4 +1,4 @@
-//! What is happening, on stderr: a line drawn over itself on a terminal, log lines at an interval where asked for.
+//! Progress on stderr: a line drawn over itself on a terminal, log lines at an interval where asked for.
 //!
 //! The engine tells events; a thread of its own shows them, so that a long task does not freeze the clock.
 
@@ -14,7 +14,7 @@ use stagger_model::numbers::{counted, grouped};
 use stagger_model::printable::printable;
 use stagger_report::stdout::tell;
 
-/// How often the line is drawn.
+/// The time between two drawings of the line.
 const TICK: Duration = Duration::from_millis(100);
 /// Runs shorter than this show no line.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -25,7 +25,7 @@ const BAR: usize = 20;
 /// Characters of the line that is on the terminal.
 static DRAWN: AtomicUsize = AtomicUsize::new(0);
 
-/// What to show.
+/// The choice of lines.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Show {
     /// A line, where stderr is a terminal.
@@ -91,7 +91,7 @@ pub(crate) fn erase() {
     }
 }
 
-/// When to draw and when to log.
+/// The times at which the line is drawn and logged.
 #[derive(Debug)]
 struct Clock {
     show: Show,
@@ -104,7 +104,7 @@ impl Clock {
         Self { show, started: now, logged: now }
     }
 
-    /// How long to sleep.
+    /// Returns the time until the next look.
     fn tick(&self) -> Duration {
         if self.show.line { TICK } else { self.show.monitor.map_or(TICK, |interval| interval.min(TICK)) }
     }
@@ -129,7 +129,7 @@ fn draw(line: &str) {
     let _ = io::stderr().flush();
 }
 
-/// What is known of the run.
+/// The progress of the run, as its events tell it.
 #[derive(Debug, Default)]
 struct State {
     rows: u64,
@@ -137,7 +137,7 @@ struct State {
     stage: String,
     done: usize,
     tasks: usize,
-    /// When the stage began, from the start of the run.
+    /// The time at which the stage began, from the start of the run.
     since: Duration,
 }
 

@@ -33,7 +33,7 @@ impl Scratch {
         self.0.join("result")
     }
 
-    /// Where it is.
+    /// Returns the path of the folder.
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }

@@ -32,7 +32,7 @@ pub(crate) fn told(request: &RunRequest, work: impl FnOnce() -> Result<(), Failu
     }
 }
 
-/// What a run that was refused before it began is: its topic hears of that too.
+/// Tells the topic of a run that was refused before it began, and returns the failure.
 pub(crate) fn refused(topic: Option<&str>, run: Option<&str>, failure: Failure) -> Failure {
     let Some(topic) = topic.filter(|topic| check_topic(topic).is_ok()) else { return failure };
     let lines = failure.to_string().lines().map(str::to_owned).collect();

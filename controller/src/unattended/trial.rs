@@ -1,4 +1,4 @@
-//! Whether a place on S3 takes a result, found out before anything is computed.
+//! A trial of a place on S3, before anything is computed: does it take a result?
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use stagger_model::event_log::EVENTS_FILE;
 use stagger_model::failure::Failure;
 use stagger_storage::{Condition, Policy, S3Store, Storage, StoreErrorKind, runtime, system_clock};
 
-/// How long a place may take to answer, whatever takes it so long: credentials, names, a line.
+/// The time that a place may take to answer, whatever delays it: credentials, names, a line.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Attempts at a place that fails for now.
 const ATTEMPTS: u32 = 3;
 
-/// Whether results go to S3.
+/// Returns true if results go to S3.
 pub(crate) fn is_remote(out: &str) -> bool {
     out.starts_with("s3://")
 }
@@ -41,7 +41,7 @@ pub(crate) fn check_place(url: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Why a bucket can't have this name, by S3's rules.
+/// Returns the reason why a bucket can't have this name by S3's rules, if there is one.
 fn unnameable(bucket: &str) -> Option<&'static str> {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = bucket.as_bytes();

@@ -12,7 +12,7 @@ use crate::lambda::{Clients, reasons};
 /// The longest subject that SNS takes.
 const SUBJECT: usize = 100;
 
-/// What is told.
+/// A message about a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
     /// The run.

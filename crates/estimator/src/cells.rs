@@ -8,7 +8,7 @@ use crate::sample::CohortRole;
 /// The options that decide a cell's base period and controls.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CellRules {
-    /// Who serves as control.
+    /// The units that serve as controls.
     pub control_group: ControlGroup,
     /// Base period of pre-treatment cells.
     pub base_period: BasePeriod,

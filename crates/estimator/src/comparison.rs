@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::options::{EstMethod, FixWeights};
 
-/// Which rows enter a sum, and where their covariates and weights come from: indices of periods, 0 where constant in time.
+/// The rows that enter a sum, and the sources of their covariates and weights: indices of periods, 0 where constant in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Frame {
     /// Rows of this period; `None` for units with all their periods, whose outcomes are differenced.
@@ -24,7 +24,7 @@ pub struct Frame {
     pub needs_weight_row: bool,
 }
 
-/// How outcomes enter.
+/// The form in which outcomes enter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RowModel {
     /// Units, with the difference of two outcomes.
@@ -35,12 +35,12 @@ pub enum RowModel {
     Levels,
 }
 
-/// What decides frames and nuisances.
+/// The settings that decide frames and nuisance functions.
 #[derive(Clone, Copy, Debug)]
 pub struct NuisanceRules {
     /// Estimator.
     pub method: EstMethod,
-    /// How outcomes enter.
+    /// The form in which outcomes enter.
     pub model: RowModel,
     /// Covariates differ between periods for some unit.
     pub covariates_vary: bool,
@@ -50,7 +50,7 @@ pub struct NuisanceRules {
     pub weighted: bool,
     /// Some unit misses some period.
     pub unbalanced: bool,
-    /// Which period's weight counts.
+    /// The period whose weight counts.
     pub fix_weights: Option<FixWeights>,
     /// Scores near 1 in an unweighted logit fail a comparison (did; triple differences have no such guard).
     pub guarded: bool,
@@ -246,7 +246,7 @@ impl ComparisonPlan {
         Side { controls_fit, treated_fit, ..side }
     }
 
-    /// Whether `stratum` is in a set of strata.
+    /// Returns true if `stratum` is in a set of strata.
     pub fn contains(&self, set: usize, stratum: usize) -> bool {
         self.sets[set].binary_search(&stratum).is_ok()
     }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Level {
-    /// What the target guarantees; a fused multiply-add may be a library call.
+    /// The instructions that the target guarantees; a fused multiply-add may be a library call.
     Portable = 1,
     /// Two 256-bit registers for eight lanes.
     Avx2 = 2,

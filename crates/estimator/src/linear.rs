@@ -42,7 +42,7 @@ pub fn select(matrix: &[f64], n: usize, columns: &[usize]) -> Vec<f64> {
     columns.iter().flat_map(|&i| columns.iter().map(move |&j| matrix[i * n + j])).collect()
 }
 
-/// Which columns R's `qr(tol = 1e-6)` keeps, in their order: those whose part orthogonal to the columns kept before is not
+/// Returns for each of `n` columns whether R's `qr(tol = 1e-6)` keeps it: its part orthogonal to the columns kept before is not
 /// below 1e-6 of the raw column (FORMULAS §7.1). `gram` is XᵀX on the standardised scale.
 pub fn independent_columns(gram: &[f64], n: usize, standardization: &Standardization) -> Vec<bool> {
     let raw = standardization.raw_gram(gram, n);

@@ -11,7 +11,7 @@ use crate::dispatch::multiversion;
 use crate::lanes::LANES;
 use crate::options::Multiplier;
 
-/// What the key names; keeps units and clusters of equal keys apart.
+/// The kind of thing that the key names; it keeps units and clusters of equal keys apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Domain {
     /// Key of a unit.
@@ -82,7 +82,7 @@ impl Bits {
         }
     }
 
-    /// What a generator elsewhere needs for the same words: the hashed seed, and the probability in units of 2⁻⁶⁴.
+    /// Returns the parameters with which another generator gives the same words: the hashed seed, and the probability in units of 2⁻⁶⁴.
     pub fn parameters(&self) -> (u64, u64) {
         (self.base, self.probability)
     }

@@ -15,7 +15,7 @@ pub enum EstMethod {
     Ipw,
 }
 
-/// Which units a treated cohort is compared with (FORMULAS §2.2).
+/// The units that a treated cohort is compared with (FORMULAS §2.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ControlGroup {
@@ -37,7 +37,7 @@ pub enum BasePeriod {
     Universal,
 }
 
-/// Which period a unit's weight is taken from (FORMULAS §2.3); absent = the cell's earlier period.
+/// The period that a unit's weight is taken from (FORMULAS §2.3); absent = the cell's earlier period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FixWeights {
@@ -60,7 +60,7 @@ pub enum Multiplier {
     Mammen,
 }
 
-/// What the draws of an estimate are scaled by (FORMULAS §5).
+/// The scale of the draws of an estimate (FORMULAS §5).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DrawScale {

@@ -42,7 +42,7 @@ impl Symmetric {
         self.size
     }
 
-    /// Whether there is no entry.
+    /// Returns true if there is no entry.
     pub fn is_empty(&self) -> bool {
         self.size == 0
     }
@@ -91,7 +91,7 @@ impl Symmetric {
     }
 }
 
-/// Where an entry lies in the triangle.
+/// Returns the index of an entry in the triangle.
 fn place(i: usize, j: usize) -> usize {
     let (row, column) = (i.max(j), i.min(j));
     row * (row + 1) / 2 + column

@@ -1,4 +1,4 @@
-//! What a failed command tells the person: one `error:` line, `hint:` lines, and the exit status.
+//! The failure of a command: one `error:` line, `hint:` lines, and the exit status.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -82,7 +82,7 @@ impl Failure {
         Self { status: STATUS_INTERRUPTED, ..self }
     }
 
-    /// What happened, without hints.
+    /// Returns the message without hints.
     pub fn message(&self) -> &str {
         &self.message
     }

@@ -8,7 +8,7 @@ pub(crate) const LIMIT: f64 = 1e300;
 /// A chart.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figure {
-    /// What it shows.
+    /// The title.
     pub title: String,
     /// To the right.
     pub x: Axis,
@@ -16,7 +16,7 @@ pub struct Figure {
     pub y: Axis,
     /// Side by side, over the same axes.
     pub panels: Vec<Panel>,
-    /// What marks stand for.
+    /// The legend: the meaning of marks.
     pub legend: Vec<Key>,
     /// Said below.
     pub notes: Vec<String>,
@@ -25,16 +25,16 @@ pub struct Figure {
 /// One of the charts side by side.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Panel {
-    /// What tells it from the others.
+    /// The title, which tells the panel from the others.
     pub title: String,
-    /// What it holds, from below to above.
+    /// The layers, the lowest first.
     pub layers: Vec<Layer>,
 }
 
 /// An axis.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Axis {
-    /// What it measures.
+    /// The label: the quantity, and its unit if it has one.
     pub label: String,
     /// Least value shown.
     pub low: f64,
@@ -45,13 +45,13 @@ pub struct Axis {
 }
 
 impl Axis {
-    /// Whether the axis reaches a value.
+    /// Returns true if the axis reaches a value.
     pub(crate) fn holds(&self, value: f64) -> bool {
         (self.low..=self.high).contains(&value)
     }
 }
 
-/// Which ticks an axis has.
+/// The ticks of an axis.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ticks {
     /// Round numbers.
@@ -107,7 +107,7 @@ impl Marker {
     }
 }
 
-/// What an interval covers.
+/// The coverage of an interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cover {
     /// All estimates at once.
@@ -138,7 +138,7 @@ pub struct Tint {
     pub opacity: f64,
     /// Lines across it.
     pub hatch: Hatch,
-    /// Whether its edge is drawn.
+    /// The edge is drawn.
     pub edge: bool,
     /// Its letter on terminals; none asks for blocks.
     pub letter: Option<char>,
@@ -162,18 +162,18 @@ pub struct Bar {
 pub enum Layer {
     /// A line across the panel.
     Rule {
-        /// Whether it is level.
+        /// The line is horizontal; vertical otherwise.
         level: bool,
-        /// Where it crosses the other axis.
+        /// The value at which it crosses the other axis.
         at: f64,
-        /// How it is drawn.
+        /// The pattern of the line.
         dash: Dash,
     },
     /// Intervals of y at places of x.
     Intervals {
         /// Colour.
         ink: Ink,
-        /// What they cover.
+        /// The coverage of the intervals.
         cover: Cover,
         /// Place, lower and upper end.
         bounds: Vec<[f64; 3]>,
@@ -199,9 +199,9 @@ pub enum Layer {
 /// An entry of a legend.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Key {
-    /// What is explained.
+    /// The mark that is explained.
     pub sample: Sample,
-    /// What it stands for.
+    /// The meaning of the mark.
     pub label: String,
 }
 
@@ -211,7 +211,7 @@ impl Key {
     }
 }
 
-/// What a legend shows of a mark.
+/// A mark as a legend shows it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Sample {
     /// A sign.
@@ -240,7 +240,7 @@ pub(crate) fn range(values: impl Iterator<Item = f64>, also: f64) -> (f64, f64) 
     }
 }
 
-/// Whether a number has a place on an axis.
+/// Returns true if a number has a place on an axis: it is finite and not beyond any scale.
 pub(crate) fn drawable(value: f64) -> bool {
     value.abs() <= LIMIT
 }

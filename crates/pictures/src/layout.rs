@@ -1,4 +1,4 @@
-//! Where things of a figure go on a page.
+//! The places of the parts of a figure on a page.
 
 use crate::figure::{Figure, Key, Sample, Ticks};
 use crate::font::{self, LEADING};
@@ -192,7 +192,7 @@ fn sample_width(sample: Sample) -> f64 {
     }
 }
 
-/// Where panels may be, with the labels of their ticks.
+/// The area of the panels, with the labels of their ticks.
 struct Grid {
     left: f64,
     top: f64,

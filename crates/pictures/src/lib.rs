@@ -25,7 +25,7 @@ mod svg;
 pub mod terminal;
 mod ticks;
 
-/// What every picture says of itself, in a comment that nobody sees: a program that finds it there may replace the file.
+/// The text of a comment in every picture, which viewers do not show: a program that finds it there may replace the file.
 pub const MARK: &str = "made by stagger; the next one of this name replaces it";
 
 pub use figure::{Axis, Bar, Cover, Figure, Hatch, Key, Layer, Marker, Panel, Sample, Sign, Ticks, Tint};

@@ -216,7 +216,7 @@ impl Pen<'_> {
     }
 }
 
-/// Where a value is on its axis, from 0 to 1; what lies beyond stays at the end.
+/// Returns the place of a value on its axis, from 0 to 1; a value beyond an end is put at that end.
 pub(crate) fn share(axis: &Axis, value: f64) -> f64 {
     let share = (value - axis.low) / (axis.high - axis.low);
     if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.5 }

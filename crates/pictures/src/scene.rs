@@ -81,7 +81,7 @@ pub(crate) fn at(x: f64, y: f64) -> Point {
     Point { x, y }
 }
 
-/// How a line is drawn.
+/// The pattern of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dash {
     /// Without gaps.
@@ -137,7 +137,7 @@ impl Fill {
     }
 }
 
-/// Where a text's place is in the text.
+/// The part of a text that is at its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Anchor {
     /// At its left end.
@@ -151,11 +151,11 @@ pub enum Anchor {
 /// One line of text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Text {
-    /// What it says.
+    /// The content of the text.
     pub content: String,
     /// Its place on the base line.
     pub at: Point,
-    /// Where that is in the text.
+    /// The part of the text that is at its place.
     pub anchor: Anchor,
     /// Size of the font.
     pub size: f64,
@@ -165,7 +165,7 @@ pub struct Text {
     pub ink: Ink,
 }
 
-/// What is drawn.
+/// The geometry of a mark.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Shape {
     /// Separate lines.
@@ -215,13 +215,13 @@ pub struct Scene {
     pub width: f64,
     /// Height of the plane.
     pub height: f64,
-    /// How wide the picture is shown; its height follows.
+    /// The width at which the picture is shown; its height follows.
     pub shown: f64,
-    /// What it shows, for those who can't see it.
+    /// The title, for those who can't see the picture.
     pub title: String,
     /// More about it.
     pub description: String,
-    /// What is drawn, in order.
+    /// The marks, in the order in which they are drawn.
     pub marks: Vec<Mark>,
 }
 

@@ -12,7 +12,7 @@ use super::text::{Reasons, Row, Table, label, written};
 
 pub use stagger_model::result::KINDS;
 
-/// What `stagger agg` prints.
+/// Returns the text that `stagger agg` prints.
 pub fn aggregation_report(saved: &SavedResult, aggte: &Aggte, alp: f64, bands: Bands) -> String {
     let mut text = references(&saved.extended.spec);
     text.push('\n');
@@ -73,7 +73,7 @@ pub(super) fn overall_rows(
     (KINDS.iter().filter_map(row).collect(), reasons)
 }
 
-/// What an overall effect is of, with the window that was applied.
+/// Returns the label of an overall effect, with the window that was applied.
 pub(super) fn overall_label(aggte: &Aggte) -> String {
     let window = window(aggte);
     match aggte.kind.as_str() {

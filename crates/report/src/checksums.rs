@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 /// The file of the checksums.
 pub const CHECKSUMS: &str = "checksums.json";
-/// How they are made.
+/// The algorithm of the checksums.
 const ALGORITHM: &str = "xxh3-128";
 /// A list of a dozen files is a thousand bytes.
 const MOST: u64 = 1 << 20;
@@ -31,7 +31,7 @@ impl Checksums {
         self.files.keys().map(String::as_str)
     }
 
-    /// Whether a file is one of the result's.
+    /// Returns true if a file is one of the result's.
     pub fn lists(&self, name: &str) -> bool {
         self.files.contains_key(name)
     }
@@ -129,7 +129,7 @@ impl Checked {
         Self { folder: folder.to_owned(), sums: None }
     }
 
-    /// Whether there is something to compare with.
+    /// Returns true if the folder has checksums to compare with.
     pub fn has_sums(&self) -> bool {
         self.sums.is_some()
     }

@@ -1,4 +1,4 @@
-//! What `stagger describe` prints.
+//! The text that `stagger describe` prints.
 
 use stagger_model::numbers::counted;
 use stagger_model::result::Num;

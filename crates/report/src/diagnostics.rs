@@ -13,7 +13,7 @@ pub(super) const MAXIMUM: usize = 8;
 /// Differences from here on are usually called imbalance.
 pub(super) const IMBALANCE: f64 = 0.1;
 
-/// What `--diagnostics` adds to the report.
+/// Returns the section that `--diagnostics` adds to the report.
 pub fn diagnostics_report(diagnostics: &Diagnostics) -> String {
     let mut text = String::new();
     if !diagnostics.overlap.is_empty() {

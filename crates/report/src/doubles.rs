@@ -43,7 +43,7 @@ impl Doubles {
         Ok(Self { path: path.to_owned(), file, metadata })
     }
 
-    /// What is wrong with it.
+    /// Returns the failure of a damaged file.
     pub fn damaged(&self, reason: &str) -> Failure {
         damaged(&self.path, reason)
     }

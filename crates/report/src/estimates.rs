@@ -17,7 +17,7 @@ pub fn heading(name: &str) -> String {
     format!("{title}\n{line}\n\n")
 }
 
-/// What `stagger run` prints.
+/// Returns the text that `stagger run` prints.
 pub fn run_report(saved: &SavedResult) -> String {
     let result = &saved.result;
     let spec = &saved.extended.spec;
@@ -100,7 +100,7 @@ pub(super) fn pretest_outcome(saved: &SavedResult) -> String {
     }
 }
 
-/// Whom it was estimated from.
+/// Returns the lines of the sample: units, periods, cohorts.
 fn sample(saved: &SavedResult) -> String {
     let extended = &saved.extended;
     let noun = if extended.spec.panel { "unit" } else { "row" };

@@ -1,4 +1,4 @@
-//! What `stagger plan` prints.
+//! The text that `stagger plan` prints.
 
 use stagger_forecast::{
     Backend, BackendForecast, ContainerStage, ContainersForecast, Ends, Forecast, InputFacts, LAMBDA_MB,
@@ -119,7 +119,7 @@ fn backend_report(backend: &BackendForecast) -> String {
     text
 }
 
-/// What containers take over from functions.
+/// Returns the lines of the tasks that containers take over from functions.
 fn containers_report(containers: &ContainersForecast) -> String {
     let who = counted(containers.workers as u64, "container");
     if containers.stages.is_empty() {

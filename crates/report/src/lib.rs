@@ -1,4 +1,4 @@
-//! What a person or a program reads: tables, JSON, saved folders.
+//! The output for people and programs: tables, JSON, saved folders.
 
 pub mod aggregation;
 pub mod bands;

@@ -101,7 +101,7 @@ fn tell_unchecked(file: &Path) {
     }
 }
 
-/// What to give in place of a folder without a result; several specifications are saved in a folder each.
+/// Returns a hint at what to give in place of a folder without a result; several specifications are saved in a folder each.
 fn elsewhere(folder: &Path) -> String {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut results: Vec<String> = entries

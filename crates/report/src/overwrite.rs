@@ -1,4 +1,4 @@
-//! Which files may be replaced: those that this program wrote, which their content shows, and with `--force` any but an input.
+//! The files that may be replaced: those that this program wrote, which their content shows, and with `--force` any but an input.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -11,7 +11,7 @@ use super::folder::identity;
 /// Bytes at a file's beginning and end in which its mark is looked for.
 const LOOKED_AT: u64 = 64 << 10;
 
-/// What a file must be to be replaced.
+/// The kind that a file must be of to be replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind<'a> {
     /// A picture, a document or a panel with our mark.
@@ -20,7 +20,7 @@ pub enum Kind<'a> {
     Table(&'a [u8]),
 }
 
-/// What is done about files that are there.
+/// The rules for files that are there.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Overwrite {
     /// The argument that names the file, for messages.
@@ -91,7 +91,7 @@ impl Overwrite {
     }
 }
 
-/// Whether a file's content shows that it is ours.
+/// Returns true if a file's content shows that it is ours.
 fn is_own(path: &Path, kind: Kind<'_>) -> io::Result<bool> {
     let mut file = File::open(path)?;
     let mut head = Vec::new();

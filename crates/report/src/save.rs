@@ -111,7 +111,7 @@ pub fn aggregation_file(kind: &str) -> String {
     format!("aggte_{kind}.csv")
 }
 
-/// Whether a file of an earlier result is replaced or removed.
+/// Returns true if a file is one of a result's, which the next result replaces or removes.
 pub fn is_ours(name: &str) -> bool {
     [RESULT, CELLS_CSV, CELLS_PARQUET, COVARIANCE, DRAWS, RUN, EVENTS_FILE, EVENT_STUDY, CELLS_SVG]
         .contains(&name)

@@ -1,4 +1,4 @@
-//! What was estimated and how, in words: papers, titles, and the lines of settings.
+//! The settings of a result in words: papers, titles, and lines.
 
 use stagger_estimator::options::{BasePeriod, ControlGroup, DrawScale, EstMethod, FixWeights, Multiplier};
 use stagger_model::numbers::{counted, grouped};
@@ -45,12 +45,12 @@ pub(super) fn method_paper(spec: &RunSpec) -> &'static str {
     }
 }
 
-/// What a cell estimates, in short.
+/// Returns the short name of what a cell estimates.
 pub(super) fn estimand(spec: &RunSpec) -> &'static str {
     if spec.pname.is_some() { "DDD(g,t)" } else { "ATT(g,t)" }
 }
 
-/// What the cells estimate, and from which kind of data where it is no balanced panel.
+/// Returns the title of the cells: their estimand, and the kind of data where it is no balanced panel.
 pub(super) fn title(spec: &RunSpec) -> String {
     let effects = "Group-Time Average Treatment Effects";
     let effects =
@@ -70,7 +70,7 @@ pub(super) fn kind(spec: &RunSpec) -> Option<&'static str> {
     }
 }
 
-/// How it was estimated.
+/// Returns the lines of the estimator.
 pub fn settings(saved: &SavedResult) -> String {
     let spec = &saved.extended.spec;
     let control = controls(spec);
@@ -97,7 +97,7 @@ fn eligibility(spec: &RunSpec) -> String {
         .unwrap_or_default()
 }
 
-/// Whom the treated are compared with.
+/// Returns the name of the control group.
 pub(super) fn controls(spec: &RunSpec) -> &'static str {
     match spec.control_group {
         ControlGroup::NeverTreated => "never treated",

@@ -17,7 +17,7 @@ const STD_ERROR: &str = "Std. Error";
 /// One line of a table of estimates.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// What is estimated: group and time, event time, or the aggregation.
+    /// The keys of the estimate: group and time, event time, or the aggregation.
     pub keys: Vec<String>,
     /// Estimate, standard error, and both ends of the band.
     pub numbers: [f64; 4],

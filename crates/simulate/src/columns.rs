@@ -36,7 +36,7 @@ pub(super) fn schema(args: &SimulateArgs) -> SchemaRef {
     Arc::new(Schema::new(columns.map(|(name, kind)| Field::new(name, kind, false)).collect::<Vec<_>>()))
 }
 
-/// How the columns are encoded: dictionaries only where values repeat within a row group.
+/// Returns the encoding of the columns: dictionaries only where values repeat within a row group.
 pub(super) fn properties(args: &SimulateArgs) -> Result<WriterProperties, ParquetError> {
     let codec = match args.compression {
         Compression::Zstd => Codec::ZSTD(ZstdLevel::try_new(1)?),
@@ -70,7 +70,7 @@ pub(super) struct Encoded {
     pub(super) tally: Tally,
 }
 
-/// What a thread needs to make row groups.
+/// The maker of row groups that threads share.
 pub(super) struct Maker<'a> {
     pub(super) args: &'a SimulateArgs,
     pub(super) model: &'a Model,

@@ -1,4 +1,4 @@
-//! What can stop a simulation.
+//! The errors of a simulation.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,11 +13,11 @@ pub enum SimulateError {
     Argument {
         /// The flag, with its dashes.
         option: &'static str,
-        /// What the person gave.
+        /// The value that was given.
         given: String,
         /// The range, as it follows "must be".
         allowed: String,
-        /// What to do about it.
+        /// The remedy.
         hint: &'static str,
     },
     /// `--out` exists and is not what would be written.
@@ -25,11 +25,11 @@ pub enum SimulateError {
     OutKind {
         /// The value of `--out`.
         path: PathBuf,
-        /// What is there now.
+        /// The kind of thing that is there now.
         found: &'static str,
         /// The number of files asked for.
         files: u64,
-        /// What it would become.
+        /// The kind of thing that it would become.
         wanted: &'static str,
     },
     /// The system refused to write.
@@ -51,12 +51,12 @@ pub enum SimulateError {
 }
 
 impl SimulateError {
-    /// Whether the arguments are at fault (exit status 2) rather than the system (1).
+    /// Returns true if the arguments are at fault (exit status 2) rather than the system (1).
     pub fn is_input(&self) -> bool {
         matches!(self, Self::Argument { .. } | Self::OutKind { .. })
     }
 
-    /// What to do about it, for a `hint:` line.
+    /// Returns the remedy, for a `hint:` line.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Argument { hint, .. } => Some((*hint).to_owned()),

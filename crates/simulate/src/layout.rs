@@ -1,4 +1,4 @@
-//! Which row stands where: file, row group and position, for each layout.
+//! The place of each row: file, row group and position, for each layout.
 
 use std::ops::Range;
 

@@ -300,13 +300,13 @@ fn check(
     if holds { Ok(()) } else { Err(wrong()) }
 }
 
-/// Whether a flag was not given; serde hands over a reference.
+/// Returns true if a flag was not given; serde hands over a reference.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn is_off(flag: &bool) -> bool {
     !*flag
 }
 
-/// Whether a share was not given; serde hands over a reference.
+/// Returns true if a share was not given; serde hands over a reference.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn is_zero(share: &f64) -> bool {
     *share == 0.0

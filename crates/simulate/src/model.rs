@@ -88,7 +88,7 @@ impl Design {
     }
 }
 
-/// What is constant within a unit.
+/// The draws of a unit that are the same in every period.
 #[derive(Default)]
 pub(super) struct Unit {
     /// 1 … N.
@@ -101,7 +101,7 @@ pub(super) struct Unit {
     pub(super) cluster: i32,
     /// Weight in [`WEIGHT_UNIT`]s, 512 … 1536.
     pub(super) weight: u32,
-    /// Whether treatment has an effect on it.
+    /// Treatment has an effect on the unit.
     pub(super) eligible: bool,
     level: f64,
     slope: f64,
@@ -165,13 +165,13 @@ impl Model {
         }
     }
 
-    /// Whether the row of a unit in a period is left out.
+    /// Returns true if the row of a unit in a period is left out.
     pub(super) fn is_missing(&self, id: u64, period: usize) -> bool {
         let draw = || Stream::new(self.design.seed, Purpose::Missing, id, period as u64).uniform();
         self.design.missing_share > 0.0 && draw() < self.design.missing_share
     }
 
-    /// Whether a row that is there is the first of its unit.
+    /// Returns true if a row that is there is the first of its unit.
     pub(super) fn is_first_row(&self, id: u64, period: usize) -> bool {
         self.design.cross_sections || (0..period).all(|earlier| self.is_missing(id, earlier))
     }

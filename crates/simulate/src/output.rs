@@ -1,4 +1,4 @@
-//! Where the panel goes: written under a temporary name beside it and renamed when all is well.
+//! The files of the panel: written under a temporary name beside the final one and renamed when all is well.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};

@@ -7,7 +7,7 @@
 use rand::Rng;
 use rand_pcg::Pcg64Mcg;
 
-/// What a stream is for; streams with different purposes are unrelated.
+/// The purpose of a stream; streams with different purposes are unrelated.
 #[derive(Clone, Copy)]
 pub(super) enum Purpose {
     /// The effect of a period, shared by all units.
@@ -20,9 +20,9 @@ pub(super) enum Purpose {
     Cluster = 4,
     /// The round keys of the shuffle.
     Shuffle = 5,
-    /// Whether a unit is eligible.
+    /// The eligibility of a unit.
     Eligible = 6,
-    /// Whether a row is missing.
+    /// The draw that decides if a row is missing.
     Missing = 7,
 }
 
@@ -176,7 +176,7 @@ impl Permutation {
         }
     }
 
-    /// Where `index`, which must be below `len`, goes.
+    /// Returns the new place of `index`, which must be below `len`.
     pub(super) fn apply(&self, index: u64) -> u64 {
         debug_assert!(index < self.len, "index {index} of {}", self.len);
         let mut value = self.rounds(index);

@@ -1,4 +1,4 @@
-//! Whether Lambda can be reached as somebody: credentials, clock, quota.
+//! Checks of the account: credentials, clock, quota.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -19,7 +19,7 @@ use stagger_model::error::FailureClass;
 
 use super::check::{Check, Status};
 
-/// How long one answer is waited for; a cold start has at most ten seconds of it.
+/// The time limit of one request; a cold start has at most ten seconds of it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Returns the limits of a request.
@@ -32,7 +32,7 @@ const SHORT: Duration = Duration::from_secs(15 * 60);
 /// Seconds that the clock may be wrong without a word, and those from which on signatures are refused.
 const CLOCK: (f64, f64) = (60.0, 300.0);
 
-/// Who this is.
+/// Checks the credentials, and says whose they are.
 pub(super) async fn credentials(shared: &SdkConfig) -> Check {
     let Some(provider) = shared.credentials_provider() else {
         return Check::fail("credentials", "there are none", NO_CREDENTIALS);
@@ -76,7 +76,7 @@ async fn identity(shared: &SdkConfig, found: &Credentials) -> Check {
     }
 }
 
-/// Where credentials are from, in the order in which they are looked for.
+/// Returns the source of the credentials, in the order in which the SDK looks for them.
 fn source() -> String {
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     match (set("AWS_ACCESS_KEY_ID"), set("AWS_PROFILE")) {
@@ -117,7 +117,7 @@ impl Intercept for Watch {
     }
 }
 
-/// Whether signatures have the right time.
+/// Checks that the clock of this machine is right enough for signed requests.
 pub(super) fn clock(watch: &Watch) -> Check {
     clock_of(watch.ahead())
 }
@@ -144,7 +144,7 @@ fn clock_of(ahead: Option<f64>) -> Check {
     }
 }
 
-/// Whether the account allows so many invocations at a time.
+/// Checks that the account allows `concurrency` invocations at a time.
 pub(super) async fn quota(client: &Client, region: &str, concurrency: usize) -> Check {
     let call = Call { action: "lambda:GetAccountSettings", resource: "*", region };
     match client.get_account_settings().send().await {

@@ -1,4 +1,4 @@
-//! Whether the bucket can be used: list, put, get, delete. One attempt each: a doctor tells what happens, and retries would hide it.
+//! Checks of the bucket: list, put, get, delete. Each is tried once: a doctor tells what happens, and retries would hide it.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -7,7 +7,7 @@ use stagger_storage::{ByteRange, Condition, S3Store, Store, StoreResult};
 
 use super::check::{Check, Status};
 
-/// What is written and read back.
+/// The bytes that are written and read back.
 const CONTENT: &[u8] = b"stagger doctor";
 
 /// The check of a bucket.
@@ -31,7 +31,7 @@ pub(super) async fn bucket(name: Option<&str>) -> Check {
     }
 }
 
-/// What is wrong with a bucket.
+/// A trouble with a bucket.
 #[derive(Debug)]
 enum Trouble {
     Refused(stagger_storage::StoreError),

@@ -4,7 +4,7 @@ use serde::Serialize;
 use stagger_protocol::messages::TaskFailure;
 use stagger_storage::StoreError;
 
-/// How a check came out.
+/// The outcome of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Status {
@@ -54,12 +54,12 @@ impl Check {
         self
     }
 
-    /// What Lambda refused.
+    /// Returns a failed check with the refusal of Lambda.
     pub(super) fn refused(check: &str, failure: TaskFailure) -> Self {
         Self { hint: failure.hint, ..Self::new(check, Status::Fail, failure.message) }
     }
 
-    /// What S3 refused.
+    /// Returns a failed check with the refusal of S3.
     pub(super) fn unstored(check: &str, error: &StoreError) -> Self {
         Self { hint: error.hint().map(str::to_owned), ..Self::new(check, Status::Fail, error.to_string()) }
     }
@@ -89,7 +89,7 @@ pub(super) fn text(checks: &[Check], signs: bool) -> String {
     out
 }
 
-/// How many checks failed.
+/// Returns the number of checks that failed.
 pub(super) fn failures(checks: &[Check]) -> usize {
     checks.iter().filter(|check| check.status == Status::Fail).count()
 }

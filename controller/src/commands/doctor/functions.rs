@@ -1,4 +1,4 @@
-//! Whether the functions can do a run's tasks: there, active, alike, invocable, and of this version.
+//! Checks of the functions: there, active, alike, invocable, and of this version.
 
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::primitives::Blob;
@@ -99,7 +99,7 @@ fn settings(found: &FunctionSettings, reserved: Reserved, concurrency: usize) ->
     }
 }
 
-/// Whether a function may be invoked, and is of this version: a task of no protocol is refused by every worker, with its own
+/// Checks that a function may be invoked and is of this version: a task of no protocol is refused by every worker, with its own
 /// version in the refusal.
 async fn version(client: &Client, region: &str, function: &FunctionSettings) -> Check {
     let check = format!("invoke {}", function.name);

@@ -13,7 +13,7 @@ use stagger_protocol::messages::TaskFailure;
 
 /// The longest name that Batch gives a job.
 const NAME: usize = 128;
-/// What a person reads in the console of a job that was ended.
+/// The reason that the console of AWS Batch shows of a job that was ended.
 const OVER: &str = "the run is over";
 /// Statuses of jobs that have not ended.
 const ALIVE: [JobStatus; 5] =

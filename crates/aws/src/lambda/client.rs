@@ -57,7 +57,7 @@ impl Clients {
         shared_config(&self.http).await
     }
 
-    /// Where requests go.
+    /// Returns the region that requests go to.
     pub fn region(&self) -> &str {
         &self.region
     }
@@ -76,7 +76,7 @@ impl Clients {
     }
 }
 
-/// What all services share: credentials, region, endpoint.
+/// Returns the settings that all services share: credentials, region, endpoint.
 async fn shared_config(http: &SharedHttpClient) -> SdkConfig {
     stagger_storage::shared_config(http.clone()).await
 }

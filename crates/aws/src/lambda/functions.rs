@@ -1,4 +1,4 @@
-//! Which functions there are: memory, timeout, architecture, and whether they can be invoked.
+//! The settings of functions: memory, timeout, architecture, state.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use stagger_schedule::Function;
 
 use super::refused::Call;
 
-/// What Lambda says of a function.
+/// The settings of a function, as Lambda gives them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FunctionSettings {
     /// As the user names it: a name, with or without a qualifier, or an ARN.
@@ -53,7 +53,7 @@ impl FunctionSettings {
         }
     }
 
-    /// Whether it can be invoked now. After weeks without an invocation a function is `Inactive`; the next one wakes it.
+    /// Returns true if the function can be invoked now. After weeks without an invocation a function is `Inactive`; the next one wakes it.
     pub fn is_active(&self) -> bool {
         matches!(self.state.as_str(), "Active" | "Inactive")
     }
@@ -101,7 +101,7 @@ pub(super) fn ordered(mut all: Vec<FunctionSettings>) -> Result<Vec<FunctionSett
     }
 }
 
-/// What invocations of these functions cost.
+/// Returns the prices of invocations of functions of this architecture.
 pub(super) fn rates(architecture: &str, prices: &Prices) -> Result<Rates, Failure> {
     let gb_second = match architecture {
         "arm64" => Some(prices.gb_second),

@@ -24,7 +24,7 @@ use super::functions::{FunctionSettings, ordered, rates, settings_of};
 use super::refused::Call;
 use super::reply::Reply;
 
-/// How long an answer is waited for beyond the attempt's limit. A function that Lambda ends at its timeout has had up to ten
+/// The time that an answer is waited for beyond the attempt's limit. A function that Lambda ends at its timeout has had up to ten
 /// seconds for its start before, and its answer has a way to go; were the controller to give up first, the bill would be lost with
 /// the answer.
 const MARGIN: Duration = Duration::from_secs(30);
@@ -39,7 +39,7 @@ pub struct LambdaInvoker {
     rates: Rates,
 }
 
-/// What invocations under way hold.
+/// The state that invocations under way share.
 #[derive(Debug)]
 struct Shared {
     clients: Clients,
@@ -70,7 +70,7 @@ impl LambdaInvoker {
         Ok(Self { shared: Arc::new(Shared { clients, functions, margin: MARGIN }), rates })
     }
 
-    /// What Lambda says of the functions, by ascending memory.
+    /// Returns the settings of the functions, by ascending memory.
     #[cfg(test)]
     pub(super) fn settings(&self) -> &[FunctionSettings] {
         &self.shared.functions
@@ -164,7 +164,7 @@ impl Shared {
     }
 }
 
-/// What a function that was reached has answered, and what it costs.
+/// Returns the answer of a function that was reached, with its cost.
 pub fn answer_of(function: &str, out: &InvokeOutput) -> Invoked {
     let log = out.log_result().and_then(|tail| base64::decode(tail).ok()).unwrap_or_default();
     let log = String::from_utf8_lossy(&log);

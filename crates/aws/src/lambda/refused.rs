@@ -1,4 +1,4 @@
-//! What it means when Lambda itself refuses, or when nothing comes back at all: a class for the state machine, words and a hint for
+//! Failures of invocations that Lambda itself refused, or that brought no answer: a class for the state machine, words and a hint for
 //! people.
 
 use std::error::Error;
@@ -16,17 +16,17 @@ pub struct Call<'a> {
     pub action: &'static str,
     /// Name or ARN of the function; `*` for the account.
     pub resource: &'a str,
-    /// Where it was sent.
+    /// The region that the call was sent to.
     pub region: &'a str,
 }
 
-/// What came instead of an answer.
+/// The response of Lambda in place of an answer.
 #[derive(Debug, Default)]
 pub(super) struct Refused {
     pub(super) status: u16,
     pub(super) code: String,
     pub(super) message: String,
-    /// Which of Lambda's limits it was.
+    /// The limit of Lambda that was reached, as its `Reason` names it.
     pub(super) reason: String,
 }
 
@@ -147,7 +147,7 @@ impl Call<'_> {
     }
 }
 
-/// Whether an error code of the service says that the function itself can't run.
+/// Returns true if an error code of the service says that the function itself can't run.
 fn is_configuration(code: &str) -> bool {
     ["KMS", "EFS", "S3Files", "Invalid"].iter().any(|start| code.starts_with(start))
         || matches!(
@@ -185,7 +185,8 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
     std::iter::successors(Some(error), |cause: &&'a (dyn Error + 'static)| (*cause).source())
 }
 
-/// Why there are no credentials; where the machine itself was the last that was asked, none were found anywhere.
+/// Returns the reason why there are no credentials. Where the metadata service of the machine was the last that was asked, none were
+/// found anywhere.
 pub fn no_credentials(error: &(dyn Error + 'static)) -> String {
     let said = reasons(error);
     match said.contains("IMDS") || said.contains("no providers in chain") {
@@ -196,7 +197,7 @@ pub fn no_credentials(error: &(dyn Error + 'static)) -> String {
     }
 }
 
-/// What the causes say, each once, the SDK's own frame aside.
+/// Returns the messages of the causes of an error, each once, without the SDK's own outermost one.
 pub fn reasons(error: &(dyn Error + 'static)) -> String {
     let mut said: Vec<String> = Vec::new();
     for cause in chain(error).skip(1) {

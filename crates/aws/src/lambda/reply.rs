@@ -1,4 +1,4 @@
-//! What the answer of an invocation means when Lambda answers with success: the worker's own answer, or the end of its process.
+//! The meaning of an invocation that Lambda answers with success: the worker's own answer, or the end of its process.
 
 use serde::Deserialize;
 use stagger_coordinator::Invoked;
@@ -14,7 +14,7 @@ pub(super) struct Reply<'a> {
     pub(super) function: &'a str,
     /// `Handled` or `Unhandled`, where it failed.
     pub(super) error: Option<&'a str>,
-    /// What it answered, or what Lambda puts there if it did not.
+    /// The answer of the function, or the error object that Lambda puts in its place.
     pub(super) payload: &'a [u8],
     /// The last 4 KB of its log.
     pub(super) log: &'a str,
@@ -28,7 +28,7 @@ struct Failed {
     error_message: String,
 }
 
-/// How much of an answer that can't be understood is shown.
+/// Characters that are shown of an answer that can't be understood.
 const EXCERPT: usize = 200;
 
 impl Reply<'_> {
@@ -62,7 +62,7 @@ impl Reply<'_> {
         TaskFailure::new(class, format!("function `{}`: {what}", self.function))
     }
 
-    /// Why a function failed. Most specific first: a function that is killed is always an `ExitError` too.
+    /// Returns the failure of a function. Tests come most specific first: a function that is killed is always an `ExitError` too.
     fn failed(&self, report: Option<&Report>) -> TaskFailure {
         let body: Failed = serde_json::from_slice(self.payload).unwrap_or_default();
         let kind = match report.and_then(|report| report.error_type.as_deref()) {

@@ -3,7 +3,7 @@
 use stagger_coordinator::Billed;
 use stagger_forecast::LAMBDA_MB;
 
-/// What Lambda tells of an invocation, whichever way it ended.
+/// The `REPORT` line of an invocation, whichever way it ended.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Report {
     /// Seconds that are billed; those of a cold start are in them.
@@ -67,13 +67,13 @@ impl Report {
         }
     }
 
-    /// Whether all memory that the function has was in use.
+    /// Returns true if all memory of the function was in use.
     pub(super) fn is_full(&self) -> bool {
         self.memory_mb > 0 && self.peak_mb >= self.memory_mb
     }
 }
 
-/// How much of a log goes into a message.
+/// Lines of a log that go into a message.
 const LAST_LINES: usize = 3;
 /// Characters of it.
 const LAST_CHARS: usize = 400;
@@ -81,7 +81,7 @@ const LAST_CHARS: usize = 400;
 const PLATFORM: [&str; 7] =
     ["START RequestId:", "END RequestId:", "REPORT", "INIT_", "XRAY ", "{\"time\":", "RequestId:"];
 
-/// What a function printed last, on one line; nothing if it printed nothing.
+/// Returns the last lines that a function printed, on one line; an empty text if it printed nothing.
 pub(super) fn last_words(log: &str) -> String {
     let own = |line: &&str| {
         let platform = PLATFORM.iter().any(|start| line.starts_with(start));

@@ -46,7 +46,7 @@ pub fn answer(status: u16, headers: &str, body: &str) -> String {
     )
 }
 
-/// What points clients at such a server.
+/// Returns settings that send the requests of clients to such a server.
 pub fn shared_config(url: &str) -> aws_config::SdkConfig {
     use aws_config::{BehaviorVersion, Region};
     use aws_credential_types::Credentials;

@@ -46,7 +46,7 @@ impl Tab {
         }
     }
 
-    /// What its rows can be sorted by.
+    /// Returns the orders that its rows can have, by name.
     pub fn orders(self) -> &'static [&'static str] {
         match self {
             Self::Tasks => &["start", "seconds", "task", "outcome"],
@@ -58,16 +58,16 @@ impl Tab {
     }
 }
 
-/// What stands in front.
+/// A window in front of the panes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Popup {
     Help,
-    /// Whether to leave a run under way: detach or cancel.
+    /// The question how to leave a run under way: detach or cancel.
     Leave,
     Cancel,
 }
 
-/// What the run can be asked for from here.
+/// The relation to the run, which decides what it can be asked for from here.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Mode {
     /// A run of this process, on workers: it pauses, retries, is cancelled.
@@ -189,7 +189,7 @@ impl App {
         (self.watched.live, self.watched.now) = (view, now);
     }
 
-    /// What is shown, and when it was so.
+    /// Returns the run as it is shown, and the time of that in seconds since 1970.
     pub fn shown(&self) -> (&RunView, f64) {
         match &self.watched.frozen {
             Some(frozen) => (&frozen.0, frozen.1),
@@ -210,7 +210,7 @@ impl App {
         self.places[self.tab as usize].column
     }
 
-    /// What the rows of a tab are sorted by.
+    /// Returns the index of the order of a tab's rows in [`Tab::orders`].
     pub fn order(&self, tab: Tab) -> usize {
         self.places[tab as usize].order
     }

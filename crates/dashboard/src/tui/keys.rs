@@ -2,7 +2,7 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-/// What a key asks for.
+/// The request of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     Quit,
@@ -102,7 +102,7 @@ pub const BINDINGS: &[Binding] = &[
     bind!([Key::Code(KeyCode::Esc)], "Esc", "back", Action::Back),
 ];
 
-/// What a key asks for.
+/// Returns the request of a key, if it has a meaning.
 pub fn action(event: KeyEvent) -> Option<Action> {
     if let KeyCode::Char(digit @ '1'..='9') = event.code {
         return Some(Action::Tab(digit as usize - '1' as usize));

@@ -1,4 +1,4 @@
-//! Where things are on the screen: drawing and mouse ask the same functions.
+//! The places of things on the screen: drawing and mouse ask the same functions.
 
 use ratatui::layout::{Constraint, Layout, Position, Rect};
 

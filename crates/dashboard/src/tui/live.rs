@@ -22,11 +22,11 @@ use crate::view::RunView;
 /// Time between frames: ten a second.
 pub(super) const FRAME: Duration = Duration::from_millis(100);
 
-/// How often a thread that may not end is looked at, and how long it has to close the dashboard.
+/// The time between two looks at a thread that may not end, and the time that it has to close the dashboard.
 const LOOK: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How somebody left the dashboard.
+/// The way in which the dashboard was left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Left {
     /// The run was over, or was cancelled.
@@ -93,7 +93,7 @@ impl Dashboard {
         let _ = self.sender.lock().unwrap_or_else(PoisonError::into_inner).send(message);
     }
 
-    /// Whether it was left while the run goes on.
+    /// Returns true if the dashboard was left while the run goes on.
     pub fn is_left(&self) -> bool {
         self.thread.is_finished() || closes()
     }

@@ -1,4 +1,4 @@
-//! How long frames take: `stagger demo --measure`. A screen in memory, so that it is the dashboard that is measured.
+//! The time that frames take: `stagger demo --measure`. The screen is in memory, so that it is the dashboard that is measured.
 
 use std::time::{Duration, Instant};
 

@@ -14,7 +14,7 @@ use ratatui::backend::CrosstermBackend;
 use ratatui::buffer::Buffer;
 use stagger_model::printable::printable;
 
-/// Whether the terminal is ours.
+/// True while the terminal is ours.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// The terminal, while it is ours.
@@ -62,12 +62,12 @@ pub fn close() {
     CLOSE.store(true, Ordering::SeqCst);
 }
 
-/// Whether it is to close.
+/// Returns true if the dashboard is to close.
 pub(super) fn closes() -> bool {
     CLOSE.load(Ordering::SeqCst)
 }
 
-/// Whether the terminal is ours.
+/// Returns true while the terminal is ours.
 pub fn is_open() -> bool {
     TAKEN.load(Ordering::SeqCst)
 }
@@ -94,7 +94,7 @@ pub fn restore_on_panic(is_caught: fn() -> bool) {
     }));
 }
 
-/// What is on a screen, line by line, without the blanks at their ends.
+/// Returns the text on a screen, line by line, without the blanks at their ends.
 pub fn text(buffer: &Buffer) -> String {
     let area = buffer.area;
     let line = |y: u16| {

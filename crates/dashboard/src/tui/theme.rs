@@ -6,7 +6,7 @@ use stagger_pictures::Ink;
 
 use crate::view::{CellState, Level, Outcome, Span};
 
-/// How many colours the terminal has.
+/// The number of colours that the terminal has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Colors {
     /// None: signs and weight alone.
@@ -32,7 +32,7 @@ const VERMILION: Hue = Hue(213, 94, 0, 166, Color::Red);
 const PURPLE: Hue = Hue(204, 121, 167, 175, Color::Magenta);
 const GREY: Hue = Hue(140, 140, 140, 245, Color::DarkGray);
 
-/// What the colours of stages go through.
+/// The colours that stages take in turn.
 const STAGES: [Hue; 7] = [SKY, ORANGE, GREEN, PURPLE, BLUE, YELLOW, VERMILION];
 
 /// Colours and signs of a terminal.
@@ -44,7 +44,7 @@ pub struct Theme {
 }
 
 impl Theme {
-    /// What the environment says of the terminal (no-color.org; `COLORTERM`, `TERM`, locale).
+    /// Returns the theme that the environment asks for (no-color.org; `COLORTERM`, `TERM`, locale).
     pub fn detect(get: impl Fn(&str) -> Option<String>) -> Self {
         let said = |name: &str| get(name).filter(|value| !value.is_empty());
         let term = said("TERM").unwrap_or_default();
@@ -88,7 +88,7 @@ impl Theme {
         self.hue(SKY)
     }
 
-    /// What is there but matters less.
+    /// Returns the style of text that matters less.
     pub fn faint(self) -> Style {
         match self.colors {
             Colors::None => Style::new().add_modifier(Modifier::DIM),
@@ -130,7 +130,7 @@ impl Theme {
         name.chars().find(char::is_ascii_alphabetic).unwrap_or('?')
     }
 
-    /// How an attempt looks in its lane.
+    /// Returns the sign and the style of an attempt in its lane.
     pub fn span(self, span: &Span, name: &str) -> (char, Style) {
         let stage = self.stage(span.stage);
         let pick = |plain: char, fine: char| if self.ascii { plain } else { fine };
@@ -148,7 +148,7 @@ impl Theme {
         }
     }
 
-    /// How a cell looks in the grid.
+    /// Returns the sign and the style of a cell in the grid.
     pub fn cell(self, cell: CellState) -> (&'static str, Style) {
         let pick = |plain: &'static str, fine: &'static str| if self.ascii { plain } else { fine };
         match cell {

@@ -3,7 +3,7 @@
 use stagger_model::events::{CellKind, Estimated, Outline};
 use stagger_model::result::Num;
 
-/// Where a cell is.
+/// The state of a cell.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum CellState {
     /// No stage has begun that goes into it.

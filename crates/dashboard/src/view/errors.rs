@@ -19,7 +19,7 @@ pub struct ErrorGroup {
     pub last: f64,
     /// Stage and task, or file and row group, of the first ones that differ.
     pub places: Vec<String>,
-    /// What was done about them, and how often.
+    /// The remedies, with the number of failures that each was applied to.
     pub remedies: BTreeMap<String, u64>,
     pub hint: Option<String>,
     /// Nothing helped.
@@ -27,7 +27,7 @@ pub struct ErrorGroup {
 }
 
 impl ErrorGroup {
-    /// What a person can do.
+    /// Returns one thing that a person can do about it.
     pub fn advice(&self) -> String {
         if let Some(hint) = &self.hint {
             return hint.clone();

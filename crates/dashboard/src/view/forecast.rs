@@ -1,4 +1,4 @@
-//! What is left of a run, by what it has done: rough, and shown with a sign that says so.
+//! A forecast of the rest of a run from what it has done: rough, and shown with a sign that says so.
 //!
 //! The stages to come are known by the estimator (docs/architecture.md), but for the rounds of the propensity scores; each is thought
 //! to take as long, and to cost as much, as the mean of the passes so far.
@@ -10,7 +10,7 @@ use super::{Phase, RunView, StageView};
 /// Rounds over all shards that logits usually take after their start on a sample.
 const ROUNDS: usize = 3;
 
-/// What is left.
+/// The forecast of the rest of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Forecast {
     /// Seconds; none before anything is known.
@@ -19,7 +19,7 @@ pub struct Forecast {
     pub dollars: Option<f64>,
 }
 
-/// Whether a stage goes over all shards for the estimates.
+/// Returns true if a stage goes over all shards for the estimates.
 fn is_pass(stage: &StageView) -> bool {
     ["gram", "propensity", "moments", "overlap", "omega", "influence"]
         .iter()

@@ -1,4 +1,4 @@
-//! What happened, in words, for a person who reads along.
+//! The events in words, for a person who reads along.
 
 use std::collections::VecDeque;
 
@@ -9,14 +9,14 @@ use stagger_model::numbers::counted;
 /// Lines that are remembered.
 const MOST: usize = 5_000;
 
-/// How much a line matters.
+/// The weight of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// What goes as it should.
+    /// The run goes as it should.
     Info,
-    /// What a person should know.
+    /// A person should know of it.
     Warning,
-    /// What failed.
+    /// Something failed.
     Error,
 }
 

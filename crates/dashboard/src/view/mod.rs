@@ -1,4 +1,4 @@
-//! What a run looks like: its events added up into what a person wants to know. No drawing, no clock, no terminal: the dashboard draws
+//! The view of a run: its events added up into what a person wants to know. No drawing, no clock, no terminal: the dashboard draws
 //! it, the same from a live run, a journal or a recording.
 
 mod cells;
@@ -33,7 +33,7 @@ const LAMBDA_MB: u64 = 1 << 20;
 pub struct RunView {
     /// The name of the run.
     pub name: String,
-    /// How far the run is, and when.
+    /// The state of the run, with its first and last time.
     pub progress: Progress,
     /// The workers of the run.
     pub workers: Workers,
@@ -103,7 +103,7 @@ impl RunView {
         self.stages.last()
     }
 
-    /// What is left, by what was.
+    /// Returns the forecast of the rest of the run.
     pub fn forecast(&self, now: f64) -> Forecast {
         Forecast::of(self, now)
     }

@@ -26,7 +26,7 @@ impl Phase {
     }
 }
 
-/// How far a run is, and when; times are seconds since 1970.
+/// The state of a run with its first and last time; times are seconds since 1970.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
     /// The state of the run.

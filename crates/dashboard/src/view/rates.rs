@@ -1,4 +1,4 @@
-//! What happens a second: rows, bytes, requests, refusals, attempts under way, dollars.
+//! The work of each second: rows, bytes, requests, refusals, attempts under way, dollars.
 
 use std::collections::VecDeque;
 

@@ -8,7 +8,7 @@ use stagger_model::error::FailureClass;
 /// Attempts kept; of longer runs the oldest are forgotten.
 const MOST: usize = 200_000;
 
-/// What came of an attempt.
+/// The outcome of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Running,

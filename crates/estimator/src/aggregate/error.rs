@@ -1,4 +1,4 @@
-//! What cannot be aggregated.
+//! The errors of aggregations.
 
 use thiserror::Error;
 
@@ -35,7 +35,7 @@ pub enum AggregateError {
 }
 
 impl AggregateError {
-    /// What the user can do about it, where something can be done.
+    /// Returns what the user can do about it, if something can be done.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::UnknownKind { .. } => Some("use one of simple, dynamic, group, calendar".to_owned()),

@@ -20,7 +20,7 @@ use windows::Window;
 pub use error::AggregateError;
 pub use linear::{Estimand, LinearMap};
 
-/// What is aggregated: one entry per cell, and the groups' shares.
+/// The input of an aggregation: one entry per cell, and the groups' shares.
 #[derive(Clone, Copy, Debug)]
 pub struct AggregateInput<'a> {
     /// Group g of each cell.
@@ -37,7 +37,7 @@ pub struct AggregateInput<'a> {
     pub periods: &'a [f64],
 }
 
-/// Which parameter summarises the cells.
+/// The parameter that summarises the cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AggregateKind {
@@ -127,7 +127,7 @@ impl AggregateOptions {
 /// An aggregate: one overall number, and one per event time, group or period.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Aggregate {
-    /// What was aggregated.
+    /// The kind of aggregation.
     pub kind: AggregateKind,
     /// The overall parameter; its ATT is NaN where no event time e ≥ 0 is in the window.
     pub overall: Estimand,

@@ -1,4 +1,4 @@
-//! Which cells each aggregate is taken over (FORMULAS §6).
+//! The cells that each aggregate is taken over (FORMULAS §6).
 
 use super::{AggregateError, AggregateInput, AggregateKind, AggregateOptions};
 

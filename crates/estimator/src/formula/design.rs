@@ -10,12 +10,12 @@ use super::variable::Variable;
 /// Most columns of a design.
 pub const MAX_COLUMNS: usize = 2_000;
 
-/// What the design asks of the data.
+/// The questions that the design asks of the data.
 pub trait LevelSource {
     /// Number of levels of a column that is a factor: used through `factor()`, or holding text.
     fn count(&self, column: &str) -> Option<usize>;
 
-    /// Whether the column holds text (or truth values), so that R makes it a factor by itself.
+    /// Returns true if the column holds text (or truth values), so that R makes it a factor by itself.
     fn is_text(&self, column: &str) -> bool;
 
     /// The level's name, for column names; `level` counts from 0.
@@ -54,7 +54,7 @@ pub enum Part {
     },
 }
 
-/// How one variable enters: numbers, or the levels of one atom.
+/// The coding of one variable: numbers, or the levels of one atom.
 enum Coding {
     Numbers(Vec<usize>),
     Levels { column: String, atom: usize, count: usize },

@@ -1,7 +1,7 @@
-//! What can be wrong with a formula. Messages name the token and its position; [`FormulaError::hint`]
+//! The errors of formulas. Messages name the token and its position; [`FormulaError::hint`]
 //! says what to write instead.
 
-/// Why a formula was refused. Positions count characters from 1.
+/// The reason why a formula was refused. Positions count characters from 1.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 #[allow(missing_docs, reason = "the message of each variant is its documentation")]
@@ -63,7 +63,7 @@ pub enum FormulaError {
 }
 
 impl FormulaError {
-    /// What the user may write instead, without the leading `hint:`.
+    /// Returns what the user may write instead, without the leading `hint:`.
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::Empty => "write `~ 1` for no covariates".to_owned(),

@@ -111,7 +111,7 @@ impl Expr {
         }
     }
 
-    /// How tightly the outermost operator binds, loosest first (R's operator table).
+    /// Returns the precedence of the outermost operator, loosest first (R's operator table).
     fn precedence(&self) -> u8 {
         match self {
             Self::Add(..) | Self::Sub(..) => 1,

@@ -80,7 +80,7 @@ pub fn parse(text: &str) -> Result<Formula, FormulaError> {
 }
 
 impl Formula {
-    /// Whether the design has an intercept.
+    /// Returns true if the design has an intercept.
     pub fn intercept(&self) -> bool {
         self.intercept
     }

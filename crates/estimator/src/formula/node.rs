@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::variable::Variable;
 
-/// Whether an item of a sum is added or removed.
+/// The sign of an item of a sum: added or removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sign {
     Plus,

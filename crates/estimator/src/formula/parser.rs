@@ -48,7 +48,7 @@ impl Parser {
         self.peek().is_some_and(|token| token.is_symbol(symbol))
     }
 
-    /// Whether the token after the next one is `symbol`.
+    /// Returns true if the token after the next one is `symbol`.
     pub(super) fn then_is(&self, symbol: &str) -> bool {
         let after = self.tokens.get(self.next + 1);
         after.is_some_and(|placed| placed.token.is_symbol(symbol))

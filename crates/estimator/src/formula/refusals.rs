@@ -1,4 +1,4 @@
-//! What is refused, in which words, and that the bounds hold.
+//! Tests of the formulas that are refused, of the messages, and of the bounds.
 
 use super::tests::Data;
 use super::*;

@@ -32,7 +32,7 @@ pub(super) fn expand(root: &Node) -> Result<Expansion, FormulaError> {
     Ok(Expansion { intercept: encoder.intercept, variables: encoder.variables, terms })
 }
 
-/// Whether `variable` of term number `at` is coded by contrasts rather than by all its levels:
+/// Returns true if `variable` of term number `at` is coded by contrasts rather than by all its levels:
 /// iff what remains of the term without it is part of an earlier term, or is empty. R's `TermCode`
 /// (Chambers and Hastie, Statistical Models in S, p. 38). The case of no intercept comes on top.
 pub(super) fn is_contrast(terms: &[Term], at: usize, variable: usize) -> bool {
@@ -50,7 +50,7 @@ pub(super) fn without(term: &[usize], variable: usize) -> Term {
     others.collect()
 }
 
-/// Whether every variable of `part` is in `term`; both ascend.
+/// Returns true if every variable of `part` is in `term`; both ascend.
 fn contains(term: &[usize], part: &[usize]) -> bool {
     part.len() <= term.len() && part.iter().all(|v| term.binary_search(v).is_ok())
 }
@@ -63,7 +63,7 @@ fn union(a: &[usize], b: &[usize]) -> Term {
     term
 }
 
-/// How two lists of terms become one.
+/// A function that joins two lists of terms.
 type Join = fn(&mut Encoder, &[Term], &[Term]) -> Result<Vec<Term>, FormulaError>;
 
 struct Encoder {

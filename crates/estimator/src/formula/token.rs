@@ -118,7 +118,7 @@ impl Lexer {
         }
     }
 
-    /// How many characters an exponent takes before its digits; `None` if none follows.
+    /// Returns the number of characters of an exponent before its digits; `None` if none follows.
     fn exponent_sign_length(&self) -> Option<usize> {
         if !matches!(self.peek(0), Some('e' | 'E')) {
             return None;
@@ -175,7 +175,7 @@ fn continues_name(c: char) -> bool {
     c.is_alphanumeric() || c == '.' || c == '_'
 }
 
-/// Whether R refuses `word` as a bare column name.
+/// Returns true if R refuses `word` as a bare column name.
 pub(super) fn is_reserved(word: &str) -> bool {
     const WORDS: [&str; 19] = [
         "if",

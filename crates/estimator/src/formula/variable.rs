@@ -5,7 +5,7 @@ use std::fmt;
 use super::expr::{Expr, Function};
 use super::token::written_name;
 
-/// What must be known of a row before its design columns can be computed.
+/// A value that must be known of a row before its design columns can be computed.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Atom {
     /// A number that must be finite. A plain column may turn out to hold text; it is then a factor.

@@ -21,7 +21,7 @@ pub use wald::{Wald, chi_squared_tail, rcond_1norm, wald_pretest};
 /// R warns about simultaneous critical values from here on.
 const SUSPICIOUS_CRITICAL_VALUE: f64 = 7.0;
 
-/// How uncertainty is reported, under R's names.
+/// The options of inference, under R's names.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct InferenceOptions {
     /// One minus the confidence level.
@@ -54,11 +54,11 @@ pub struct CellInference {
     pub se_analytic: Vec<f64>,
     /// Critical value of the intervals.
     pub crit: f64,
-    /// Whether `crit` covers all cells at once.
+    /// `crit` covers all cells at once.
     pub uniform: bool,
     /// Cells that few units carry.
     pub rescaled: Vec<Rescaled>,
-    /// What the user should know.
+    /// Warnings for the user.
     pub warnings: Vec<String>,
 }
 
@@ -71,11 +71,11 @@ pub struct AggregateInference {
     pub se: Vec<f64>,
     /// Critical value of the intervals of `se`.
     pub crit: f64,
-    /// Whether `crit` covers all of them at once.
+    /// `crit` covers all estimates at once.
     pub uniform: bool,
     /// Estimates that few units carry; index 0 is the overall parameter, those of `se` follow.
     pub rescaled: Vec<Rescaled>,
-    /// What the user should know.
+    /// Warnings for the user.
     pub warnings: Vec<String>,
 }
 

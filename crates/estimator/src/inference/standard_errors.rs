@@ -83,7 +83,7 @@ impl Scale {
         Self { value, iqr, deviation }
     }
 
-    /// Whether the standard deviation has taken the place of the interquartile range.
+    /// Returns true if the standard deviation has taken the place of the interquartile range.
     pub fn replaced(&self) -> bool {
         self.value != self.iqr && !self.value.is_nan()
     }

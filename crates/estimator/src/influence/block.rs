@@ -10,7 +10,7 @@ use crate::moments::{Arm, score_rows};
 use crate::propensity::linear_index;
 use crate::subset_sums::BLOCK;
 
-/// What a column of a stratum's Ψ is.
+/// The meaning of a column of a stratum's Ψ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Role {
     /// 1 for every unit.
@@ -37,7 +37,7 @@ pub struct Part {
 /// One side of a comparison seen from a block.
 #[derive(Clone, Copy, Debug)]
 pub struct BlockRole<'a> {
-    /// Whether the block's units are the treated ones.
+    /// The block's units are the treated ones.
     pub treated: bool,
     /// Corrections of the block's units.
     pub arm: &'a Arm,

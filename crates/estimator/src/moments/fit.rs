@@ -19,7 +19,7 @@ pub struct Arm {
     pub beta: Vec<f64>,
     /// ±n over the sum of the arm's weights.
     pub gain: f64,
-    /// What is added (treated), or the mean residual (controls).
+    /// The constant that is added (treated), or the mean residual (controls).
     pub shift: f64,
     /// Effect of estimating the arm's own regression.
     pub u: Vec<f64>,

@@ -36,7 +36,7 @@ pub enum LogitFit {
     Failed(Cow<'static, str>),
 }
 
-/// Where one logit stands between rounds.
+/// The state of one logit between rounds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LogitState {
     /// Coefficients that the next round evaluates.
@@ -88,7 +88,7 @@ impl LogitState {
         Self { fit: Some(LogitFit::Failed(reason.into())), ..Self::new(Vec::new()) }
     }
 
-    /// Whether another round is needed.
+    /// Returns true if another round is needed.
     pub fn active(&self) -> bool {
         self.fit.is_none()
     }
@@ -183,7 +183,7 @@ fn no_overlap(gated: bool) -> &'static str {
     if gated { "overlap condition violated" } else { "covariates separate treated and controls" }
 }
 
-/// Whether the step of decrement `now`, after one of `before`, leaves no error worth another round.
+/// Returns true if the step of decrement `now`, after one of `before`, leaves no error worth another round.
 fn squares_away(before: f64, now: f64) -> bool {
     let rate = now / (before * before);
     before < 1.0 && now < 1e-2 && rate * now * now <= ERROR_LEFT

@@ -1,4 +1,4 @@
-//! What makes a sample unusable, said with the numbers that show it.
+//! The errors of samples that can't be used, with the numbers that show it.
 
 use thiserror::Error;
 
@@ -74,7 +74,7 @@ pub enum SampleError {
 }
 
 impl SampleError {
-    /// What the user can do about it, where something can be done.
+    /// Returns what the user can do about it, if something can be done.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Anticipation { .. } => {
@@ -117,7 +117,7 @@ impl SampleError {
     }
 }
 
-/// What helps against few never-treated units.
+/// Returns the options that help against few never-treated units.
 fn few_never_treated(covariates: bool, not_yet: bool) -> Option<String> {
     let ways = [(not_yet, "--control-group notyettreated"), (covariates, "fewer covariates in --xformla")];
     let ways: Vec<&str> = ways.into_iter().filter_map(|(helps, way)| helps.then_some(way)).collect();

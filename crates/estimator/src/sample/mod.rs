@@ -1,4 +1,4 @@
-//! Which cohorts and periods enter the estimate, decided from counts alone (FORMULAS §1.2-1.5).
+//! The cohorts and periods that enter the estimate, decided from counts alone (FORMULAS §1.2-1.5).
 //!
 //! The data are counted once, by raw cohort and period. Every specification's cleaning is then a mask over periods
 //! and a role per cohort, so a grid of specifications shares one reading of the data.
@@ -32,7 +32,7 @@ pub struct CohortTable {
 /// The options that decide who is kept.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SampleRules {
-    /// Who serves as control.
+    /// The units that serve as controls.
     pub control_group: ControlGroup,
     /// Periods before treatment in which units may already react, ≥ 0.
     pub anticipation: f64,
@@ -43,7 +43,7 @@ pub struct SampleRules {
     pub keeps_already_treated: bool,
 }
 
-/// What a raw cohort is to one specification.
+/// The role of a raw cohort in one specification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CohortRole {
@@ -66,7 +66,7 @@ pub struct SamplePlan {
     pub periods: Vec<usize>,
     /// Role of each cohort of the table.
     pub roles: Vec<CohortRole>,
-    /// What the user should know, with numbers.
+    /// Warnings for the user, with numbers.
     pub warnings: Vec<String>,
     /// Rows given up, by reason.
     pub dropped_rows: Vec<(String, u64)>,
@@ -75,7 +75,7 @@ pub struct SamplePlan {
 }
 
 impl SamplePlan {
-    /// Whether a simultaneous band makes sense: with two periods left `cband` is off (FORMULAS §1.7).
+    /// Returns true if a simultaneous band makes sense: with two periods left `cband` is off (FORMULAS §1.7).
     pub fn allows_band(&self) -> bool {
         self.periods.len() > 2
     }

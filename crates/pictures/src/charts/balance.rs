@@ -6,7 +6,7 @@ use crate::scene::{Dash, Ink};
 /// Balance of covariates.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Balance {
-    /// What it shows.
+    /// The title.
     pub title: String,
     /// One a covariate.
     pub covariates: Vec<Covariate>,

@@ -7,11 +7,11 @@ use crate::scene::Dash;
 /// ATT(g,t) of all cohorts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cohorts {
-    /// What it shows.
+    /// The title.
     pub title: String,
-    /// What periods are.
+    /// The label of the horizontal axis, which has the periods.
     pub x_label: String,
-    /// What is affected.
+    /// The label of the vertical axis: the effect, and on which outcome.
     pub y_label: String,
     /// Periods and cohorts as they are written, where that is not as numbers.
     pub labels: Vec<(f64, String)>,

@@ -6,13 +6,13 @@ use crate::figure::{Axis, Figure, Panel, Ticks, drawable, range};
 /// Effects by cohort or by period.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Effects {
-    /// What it shows.
+    /// The title.
     pub title: String,
-    /// What tells the effects apart.
+    /// The label of the horizontal axis: what tells the effects apart, such as cohorts.
     pub x_label: String,
-    /// What is affected.
+    /// The label of the vertical axis: the effect, and on which outcome.
     pub y_label: String,
-    /// What is at each place as it is written, where that is not as numbers.
+    /// The labels of places on the horizontal axis that are not written as numbers.
     pub labels: Vec<(f64, String)>,
     /// The effects.
     pub estimates: Vec<Estimate>,

@@ -27,7 +27,7 @@ impl Default for Estimate {
 }
 
 impl Estimate {
-    /// Whether it has a place in a picture.
+    /// Returns true if the estimate has a place in a picture.
     pub(crate) fn shown(&self) -> bool {
         drawable(self.at) && drawable(self.value)
     }
@@ -96,7 +96,7 @@ pub(crate) fn layers(estimates: &[Estimate], look: Look, shift: f64) -> Vec<Laye
     all
 }
 
-/// What legends say of the estimates that occur.
+/// Returns the keys of a legend for the kinds of estimates that occur.
 pub(crate) fn legend(estimates: &[&[Estimate]], look: Look, level: &str) -> Vec<Key> {
     let any = |test: &dyn Fn(&Estimate) -> bool| {
         estimates.iter().any(|all| all.iter().any(|e| e.shown() && test(e)))

@@ -7,9 +7,9 @@ use crate::scene::{Dash, Ink};
 /// Effects by event time.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EventStudy {
-    /// What it shows.
+    /// The title.
     pub title: String,
-    /// What is affected.
+    /// The label of the vertical axis: the effect, and on which outcome.
     pub y_label: String,
     /// One a result.
     pub series: Vec<Series>,

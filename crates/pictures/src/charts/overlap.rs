@@ -6,7 +6,7 @@ use crate::scene::{Dash, Ink};
 /// Propensity scores.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Overlap {
-    /// What it shows.
+    /// The title.
     pub title: String,
     /// One a fitted score, the most telling first if there are many.
     pub scores: Vec<Score>,
@@ -17,7 +17,7 @@ pub struct Overlap {
 /// Distribution of one score.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Score {
-    /// Who is compared with whom.
+    /// The name of the comparison: treated and controls.
     pub name: String,
     /// Counts of treated in bins of equal width over 0 to 1.
     pub treated: Vec<u64>,

@@ -8,7 +8,7 @@ use crate::scene::Ink;
 /// Tasks of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Timeline {
-    /// What it shows.
+    /// The title.
     pub title: String,
     /// Stages in the order in which they began.
     pub stages: Vec<String>,
@@ -27,13 +27,13 @@ pub struct Span {
     pub begin: f64,
     /// Seconds from the run's begin.
     pub end: f64,
-    /// Which of the stages.
+    /// The index of its stage in [`Timeline::stages`].
     pub stage: usize,
-    /// How it went.
+    /// The outcome of the attempt.
     pub outcome: Outcome,
 }
 
-/// How an attempt went.
+/// The outcome of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Its result was taken.

@@ -3,7 +3,7 @@
 use crate::figure::{Cover, Hatch, Marker, Sign, Tint};
 use crate::scene::Dash;
 
-/// Which characters there are.
+/// The set of characters.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Letters {
     pub(crate) ascii: bool,

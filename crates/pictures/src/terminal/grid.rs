@@ -7,7 +7,7 @@ use crate::scene::Ink;
 /// A character and its colour; none is that of the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cell {
-    /// What is shown.
+    /// The character that is shown.
     pub symbol: char,
     /// Its colour.
     pub ink: Option<Ink>,
@@ -24,7 +24,7 @@ pub struct Grid {
     rows: Vec<Vec<Cell>>,
 }
 
-/// Which colours a terminal is told.
+/// The colours that a terminal is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Colours {
     /// None, and no escape code at all.

@@ -13,7 +13,7 @@ use crate::scene::Ink;
 
 pub use grid::{Cell, Colours, Grid};
 
-/// How to draw.
+/// The options of a drawing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Characters a line.

@@ -7,7 +7,7 @@ use crate::render::share;
 use crate::scene::{Dash, Ink};
 use crate::ticks::{Tick, ticks};
 
-/// What all panels of a figure have in common.
+/// The properties that all panels of a figure share.
 pub(crate) struct Frame<'a> {
     x: &'a Axis,
     y: &'a Axis,
@@ -51,7 +51,7 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// Which of `count` equal parts of 0 to 1 holds the share.
+/// Returns the index of the one of `count` equal parts of 0 to 1 that holds the share.
 fn place(share: f64, count: usize) -> usize {
     ((share * count as f64) as usize).min(count.saturating_sub(1))
 }

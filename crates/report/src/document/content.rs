@@ -13,7 +13,7 @@ use crate::pictures::{Named, balance, by_cohort, by_period, cells, event_study, 
 use crate::settings::estimand;
 use crate::text::{period_label, short};
 
-/// What a report is made of.
+/// The sources of a report.
 pub struct Sources<'a> {
     pub saved: &'a SavedResult,
     /// `run.json`, if it is there.

@@ -1,4 +1,4 @@
-//! How the run went, from `run.json`, as far as it tells.
+//! The course of the run, from `run.json`, as far as it tells.
 
 use serde_json::Value;
 use stagger_model::numbers::{counted, grouped};

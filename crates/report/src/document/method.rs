@@ -1,4 +1,4 @@
-//! What was done, in words, and the papers that it comes from.
+//! The method in words, and the papers that it comes from.
 
 use stagger_estimator::options::{BasePeriod, ControlGroup, EstMethod, FixWeights, Multiplier};
 use stagger_model::numbers::{counted, grouped, percent};

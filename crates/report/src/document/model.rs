@@ -6,7 +6,7 @@ use stagger_pictures::Figure;
 #[derive(Clone, Debug)]
 pub struct Document {
     pub title: String,
-    /// What was estimated from what, below the title.
+    /// The estimand and its sample, below the title.
     pub subtitle: String,
     /// The result in a sentence.
     pub result: String,

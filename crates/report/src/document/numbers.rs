@@ -41,7 +41,7 @@ fn band(saved: &SavedResult, crit: Option<Num>) -> String {
     format!("{}% {kind}", percent(alp))
 }
 
-/// What the star means, and the reasons of what is missing.
+/// Returns the meaning of the star, and the reasons of what is missing.
 fn note(band: &str, reasons: &Reasons) -> String {
     let star = format!("* The {} does not cover zero.", band.trim_end_matches('s'));
     let reasons = reasons.notes().into_iter().map(|reason| format!(" {reason}."));

@@ -88,7 +88,7 @@ pub fn private_folder(parent: &Path, prefix: &str, suffix: &str) -> io::Result<P
     Err(ErrorKind::AlreadyExists.into())
 }
 
-/// What tells a file or folder from every other: its device and its number there.
+/// Returns the device of a file or folder and its inode there, which tell it from every other; none if it is not there.
 pub fn identity(path: &Path) -> Option<(u64, u64)> {
     fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
 }
@@ -103,7 +103,7 @@ pub(super) fn file_names(folder: &Path) -> io::Result<Vec<String>> {
     fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
 }
 
-/// Whether there is something of that name, a dangling link included.
+/// Returns true if there is something of that name, a dangling link included.
 pub(super) fn is_taken(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }

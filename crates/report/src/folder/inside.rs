@@ -23,7 +23,7 @@ use crate::save::is_ours;
 
 /// A complete result that is to be put in place.
 pub(super) const RECORD: &str = ".stagger-commit";
-/// How long a reader waits for the run that is putting files in place.
+/// The time that a reader waits for the run that is putting files in place.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Replaces the result in `target` by the one in `staged`, a folder in it.

@@ -19,7 +19,7 @@ pub(super) struct Lock {
     _file: File,
     /// The file to remove.
     beside: Option<PathBuf>,
-    /// What is locked, as a path leads to it.
+    /// The path of what is locked.
     locked: PathBuf,
     identity: (u64, u64),
 }
@@ -75,7 +75,7 @@ impl Lock {
         Ok(Self { _file: file, beside: Some(path.to_owned()), locked: path.to_owned(), identity })
     }
 
-    /// Whether the path still leads to what is locked.
+    /// Returns true if the path still leads to what is locked.
     pub(super) fn holds(&self) -> bool {
         super::disk::identity(&self.locked) == Some(self.identity)
     }

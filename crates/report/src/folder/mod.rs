@@ -242,7 +242,7 @@ impl Staging {
         }
     }
 
-    /// Whether a path below the target is a file of the results that are being written.
+    /// Returns true if a path below the target is a file of the results that are being written.
     fn is_own(&self, path: &Path) -> bool {
         match (self.names.is_empty(), path.iter().collect::<Vec<_>>().as_slice()) {
             (true, [name]) => is_own_name(name),
@@ -264,7 +264,7 @@ fn is_own_name(name: &OsStr) -> bool {
     name.to_str().is_some_and(|name| is_ours(name) || name == CHECKSUMS || name.starts_with(OWN))
 }
 
-/// Whether a path may be a file of any result, one of several included.
+/// Returns true if a path may be a file of any result, one of several included.
 fn any_own(path: &Path) -> bool {
     path.iter().count() <= 2 && path.file_name().is_some_and(is_own_name)
 }
@@ -320,7 +320,7 @@ fn beginning(name: &OsStr) -> String {
     format!(".{short}.")
 }
 
-/// Whether a folder must stay itself: somebody else's, or with rights that a new one would not have.
+/// Returns true if a folder must stay itself: it is somebody else's, or has rights that a new one would not have.
 fn stays(target: &Target) -> bool {
     let Ok(found) = fs::metadata(&target.path) else { return false };
     let another = found.uid() != rustix::process::geteuid().as_raw();
@@ -330,7 +330,7 @@ fn stays(target: &Target) -> bool {
     another || rights
 }
 
-/// Whether a folder beside the target is one that a killed run was writing.
+/// Returns true if a folder beside the target is one that a killed run was writing.
 fn is_leftover(found: &str, name: &OsStr) -> bool {
     let middle = found.strip_prefix(&beginning(name)).and_then(|rest| rest.strip_suffix(PARTIAL));
     middle.is_some_and(|mark| !mark.is_empty() && mark.bytes().all(|byte| byte.is_ascii_hexdigit()))

@@ -11,7 +11,7 @@ use super::disk::{Disk, is_taken};
 /// Files of a person's that are taken along; a folder with more is no result's.
 const MOST: usize = 10_000;
 
-/// Which paths below the target are the result's own.
+/// A test that tells the result's own paths below the target from others.
 pub(super) type Own<'a> = &'a dyn Fn(&Path) -> bool;
 
 /// Enters everything of `old` that is not the result's own in `new` too: files as links, folders as new ones.

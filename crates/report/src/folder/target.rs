@@ -1,4 +1,4 @@
-//! Which folder `--out` names, and whether it may be one of a result.
+//! The folder that `--out` names, and its tests: may it be one of a result?
 
 use std::ffi::OsString;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::save::is_ours;
 use crate::staging::Leftover;
 use crate::{checksums, staging};
 
-/// What a file system puts into its own root.
+/// A folder that file systems put into their own root.
 const OF_MOUNTS: &str = "lost+found";
 /// The first bytes of every `result.json`.
 const BEGINNING: &[u8] = b"{\"estimator\":";
@@ -179,7 +179,7 @@ fn foreign(given: &Path, name: &str, what: &str) -> Failure {
         .hint("move it elsewhere, or give a new folder")
 }
 
-/// Whether a file is a result of ours; one that a crash has left empty was.
+/// Returns true if a file is a result of ours; one that a crash has left empty was.
 fn is_result(path: &Path) -> bool {
     use std::io::Read;
     let mut head = Vec::new();

@@ -141,7 +141,7 @@ fn written(saved: &SavedResult) -> Vec<(f64, String)> {
     all.map(|period| (period.0, calendar.label(period.0))).collect()
 }
 
-/// How it was estimated, and from whom.
+/// Returns the notes below a picture: estimator, control group, bands.
 fn sample(saved: &SavedResult) -> String {
     let (spec, extended) = (&saved.extended.spec, &saved.extended);
     let noun = if spec.panel { "unit" } else { "row" };

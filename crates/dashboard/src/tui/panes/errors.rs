@@ -1,4 +1,4 @@
-//! What failed, by cause, with one thing that a person can do about each.
+//! The failures by cause, with one thing that a person can do about each.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};

@@ -1,4 +1,4 @@
-//! What is always on the screen: the run, its stage, the tabs, the keys.
+//! The lines that are always on the screen: the run, its stage, the tabs, the keys.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;

@@ -1,4 +1,4 @@
-//! What stands in front of the panes: help and questions.
+//! The windows in front of the panes: help and questions.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;

@@ -9,7 +9,7 @@ use super::table::{framed, lines, part, plain, table};
 use super::words::{bytes, count, cut, seconds};
 use crate::view::StageView;
 
-/// What worker seconds go into, and the sign of each.
+/// The parts of worker seconds, and the sign of each.
 const PHASES: [(&str, char); 5] =
     [("open", 'o'), ("read", 'r'), ("compute", 'c'), ("write", 'w'), ("wait", '.')];
 
@@ -139,7 +139,7 @@ fn whole<'a>(app: &App, stage: &StageView, now: f64) -> Line<'a> {
     ])
 }
 
-/// Where the seconds of workers went: of the chosen stage, beside those of the run.
+/// Draws the parts of worker seconds: of the chosen stage, beside those of the run.
 fn profile(frame: &mut Frame<'_>, area: Rect, app: &App, chosen: Option<&StageView>) {
     let (view, _) = app.shown();
     let Some(stage) = chosen else {

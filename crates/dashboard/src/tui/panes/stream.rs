@@ -107,7 +107,7 @@ fn busy(view: &RunView, now: f64, (from, step): (f64, f64), width: usize) -> Vec
     out
 }
 
-/// What the signs mean.
+/// Returns the meaning of the signs.
 fn signs<'a>(app: &App) -> Line<'a> {
     let (view, _) = app.shown();
     let theme = app.theme;

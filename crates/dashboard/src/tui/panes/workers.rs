@@ -98,7 +98,7 @@ fn worst(frame: &mut Frame<'_>, area: Rect, app: &App) {
     lines(frame, inside, passing.map(line).collect());
 }
 
-/// What is shown of rates: its name, the value of a second, how it is written.
+/// A rate that is shown: its name, its value in a second, and the function that writes it.
 type Row = (&'static str, fn(&Second) -> f64, fn(f64) -> String);
 
 fn number(x: f64) -> String {
