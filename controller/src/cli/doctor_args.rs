@@ -31,7 +31,9 @@ pub(crate) struct DoctorRequest {
     pub(crate) bucket: Option<String>,
     /// None at all if nobody names one.
     pub(crate) functions: Vec<String>,
+    /// Invocations at a time.
     pub(crate) concurrency: usize,
+    /// The checks are printed as JSON.
     pub(crate) json: bool,
 }
 

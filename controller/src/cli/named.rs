@@ -15,6 +15,7 @@ pub(super) const SPECS: &str = "spec";
 pub(crate) struct Named {
     /// Its name where the run file has several; the result carries it.
     pub(crate) name: Option<String>,
+    /// The arguments.
     pub(crate) args: RunArgs,
 }
 

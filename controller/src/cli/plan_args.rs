@@ -36,7 +36,9 @@ pub(crate) struct PlanRequest {
     pub(crate) inputs: Vec<String>,
     /// One at least.
     pub(crate) specs: Vec<Specification>,
+    /// The options of the forecast.
     pub(crate) options: ForecastOptions,
+    /// The forecast is printed as JSON.
     pub(crate) json: bool,
 }
 

@@ -78,6 +78,7 @@ pub(crate) struct PrepareArgs {
 /// A checked request of `stagger prepare`: the inputs, and the columns that are kept of them.
 #[derive(Debug)]
 pub(crate) struct PrepareRequest {
+    /// Files, folders or globs.
     pub(crate) inputs: Vec<String>,
     /// Specifications whose columns are kept.
     pub(crate) specs: Vec<(Option<String>, RunSpec)>,

@@ -29,6 +29,7 @@ pub(crate) struct RunRequest {
     pub(crate) inputs: Vec<String>,
     /// One at least.
     pub(crate) specs: Vec<Specification>,
+    /// The options of the estimation.
     pub(crate) options: RunOptions,
     /// The run on workers, if it is one.
     pub(crate) workers: Option<WorkersRequest>,
@@ -38,7 +39,9 @@ pub(crate) struct RunRequest {
     pub(crate) upload: Option<String>,
     /// Topic that is told how it ended.
     pub(crate) notify: Option<String>,
+    /// Results are printed as JSON.
     pub(crate) json: bool,
+    /// Nothing is said but errors.
     pub(crate) quiet: bool,
     /// The choice of what is shown while the run is under way.
     pub(crate) how: How,
@@ -49,6 +52,7 @@ pub(crate) struct RunRequest {
 pub(crate) struct Specification {
     /// Its name where the run file has several.
     pub(crate) name: Option<String>,
+    /// The specification.
     pub(crate) spec: RunSpec,
     /// Lines to say before the run starts.
     pub(crate) notes: Vec<String>,

@@ -30,7 +30,9 @@ use stagger_model::failure::Failure;
 /// A run file: its common keys, and its `[[spec]]` tables as they stand.
 #[derive(Debug, Default)]
 pub(crate) struct RunFile {
+    /// The keys above the tables.
     pub(crate) common: RunArgs,
+    /// The tables.
     pub(crate) specs: Vec<Named>,
 }
 

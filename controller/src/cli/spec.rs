@@ -10,9 +10,13 @@ use super::run_args::{DataArgs, EstimatorArgs, InferenceArgs, RunArgs, WindowArg
 /// The cells that the aggregations use.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Window {
+    /// The least event time; minus infinity for no bound.
     pub(crate) min_e: f64,
+    /// The greatest event time; infinity for no bound.
     pub(crate) max_e: f64,
+    /// The event time up to which groups must be observed.
     pub(crate) balance_e: Option<f64>,
+    /// Cells without an estimate are left out.
     pub(crate) na_rm: bool,
 }
 

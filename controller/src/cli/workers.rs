@@ -70,6 +70,7 @@ impl On {
 /// A run on workers.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct WorkersRequest {
+    /// The backend.
     pub(crate) on: On,
     /// Address of all runs.
     pub(crate) runs: String,
@@ -77,8 +78,11 @@ pub(crate) struct WorkersRequest {
     pub(crate) name: String,
     /// The address below which stores of input files are made.
     pub(crate) stores: String,
+    /// The most tasks at a time.
     pub(crate) concurrency: usize,
+    /// The aim of the cut into tasks.
     pub(crate) prefer: Prefer,
+    /// The dollars that the run never passes.
     pub(crate) max_cost: Option<f64>,
 }
 

@@ -20,6 +20,7 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
+    /// Returns the lines of a run that has not begun, on workers or not.
     pub(crate) fn new(workers: bool) -> Self {
         Self { workers, view: RunView::new(""), causes: HashSet::new() }
     }

@@ -47,6 +47,7 @@ impl EventLog {
         Ok(Self { kept: Vec::new(), sink })
     }
 
+    /// Writes an event of the time `at`, in seconds since 1970, and keeps it for the folder of the result.
     pub(crate) fn add(&mut self, at: f64, event: &RunEvent) {
         let line = record(at, event);
         let single = matches!(event, RunEvent::Invoked { .. } | RunEvent::Done(_) | RunEvent::Summary(_));

@@ -30,20 +30,26 @@ pub(crate) enum Tui {
     /// For runs on workers.
     #[default]
     Auto,
+    /// A dashboard for every run on a terminal.
     Always,
+    /// No dashboard.
     Never,
 }
 
 /// The choice of what is shown of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct How {
+    /// Nothing is said but errors.
     pub(crate) quiet: bool,
     /// Lines of text only.
     pub(crate) plain: bool,
     /// A line may be drawn over itself.
     pub(crate) line: bool,
+    /// The choice of a dashboard.
     pub(crate) tui: Tui,
+    /// Only ASCII is shown.
     pub(crate) ascii: bool,
+    /// The interval of log lines, if any are asked for.
     pub(crate) monitor: Option<Duration>,
     /// The file that events are written to as they come; `-` is stderr.
     pub(crate) events: Option<PathBuf>,

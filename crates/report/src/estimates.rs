@@ -100,7 +100,7 @@ pub(super) fn pretest_outcome(saved: &SavedResult) -> String {
     }
 }
 
-/// Returns the lines of the sample: units, periods, cohorts.
+/// Returns the lines on the sample: units, periods, cohorts.
 fn sample(saved: &SavedResult) -> String {
     let extended = &saved.extended;
     let noun = if extended.spec.panel { "unit" } else { "row" };

@@ -22,6 +22,7 @@ use super::tabular::extended_names;
 /// A saved result and its draws.
 #[derive(Debug)]
 pub struct Loaded {
+    /// The result.
     pub saved: SavedResult,
     /// The draws of the bootstrap, if the run had one.
     pub draws: Option<Mat<f64>>,

@@ -70,7 +70,7 @@ pub(super) fn kind(spec: &RunSpec) -> Option<&'static str> {
     }
 }
 
-/// Returns the lines of the estimator.
+/// Returns the lines of the settings: control group, base period, estimator, inference.
 pub fn settings(saved: &SavedResult) -> String {
     let spec = &saved.extended.spec;
     let control = controls(spec);

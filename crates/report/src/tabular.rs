@@ -200,7 +200,7 @@ pub fn extended_names(saved: &SavedResult) -> Vec<String> {
     std::iter::once("ones".to_owned()).chain(shares).chain(cells).collect()
 }
 
-/// Returns the names of the columns, which draws and result of one run have in common and those of another run do not.
+/// Returns a text that the draws and the result of one run have in common, and those of another run do not.
 pub fn fingerprint(saved: &SavedResult) -> String {
     serde_json::json!({
         "spec": saved.extended.spec,

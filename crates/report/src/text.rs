@@ -52,6 +52,7 @@ pub struct Table<'a> {
     pub estimate: &'a str,
     /// Heading over both ends of the band.
     pub band: String,
+    /// The lines.
     pub rows: Vec<Row>,
 }
 

@@ -71,7 +71,7 @@ struct Effects {
     att_egt: Vec<f64>,
 }
 
-/// Counts of the units that were drawn, by cohort: 0 is never treated.
+/// The units that were drawn and their weight, by cohort: 0 is never treated.
 #[derive(Serialize)]
 struct Cohorts {
     group: Vec<i32>,

@@ -21,6 +21,7 @@ pub struct FunctionSettings {
     pub arn: String,
     /// Lambda's megabytes.
     pub memory_mb: u32,
+    /// The time after which Lambda ends an invocation.
     pub timeout: Duration,
     /// `arm64` or `x86_64`.
     pub architecture: String,
@@ -101,7 +102,10 @@ pub(super) fn ordered(mut all: Vec<FunctionSettings>) -> Result<Vec<FunctionSett
     }
 }
 
-/// Returns the prices of invocations of functions of this architecture.
+/// Returns the prices in dollars of functions of this architecture and of the requests that they send.
+///
+/// # Errors
+/// An architecture that the list of prices does not have.
 pub(super) fn rates(architecture: &str, prices: &Prices) -> Result<Rates, Failure> {
     let gb_second = match architecture {
         "arm64" => Some(prices.gb_second),

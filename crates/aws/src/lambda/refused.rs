@@ -176,6 +176,7 @@ impl Refused {
     }
 }
 
+/// The hint where there are no credentials.
 pub const NO_CREDENTIALS: &str = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or sign in with \
      `aws sso login`; on AWS, give the machine a role";
 const EXPIRED: &str = "get new ones (`aws sso login`, or whatever set AWS_SESSION_TOKEN) and resume";

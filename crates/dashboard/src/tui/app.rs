@@ -8,18 +8,28 @@ use crate::view::RunView;
 /// The panes that fill the screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tab {
+    /// The most important panes, small.
     Overview,
+    /// The stages of the run.
     Stages,
+    /// The cells by cohort and period.
     Cells,
+    /// The attempts over time, one lane per worker slot.
     Tasks,
+    /// The memory and the rates of the workers.
     Workers,
+    /// The dollars spent, and where they went.
     Cost,
+    /// The failures by cause.
     Errors,
+    /// The events as lines.
     Log,
+    /// The estimates of the cells and their aggregations.
     Estimates,
 }
 
 impl Tab {
+    /// All tabs in the order in which they are shown.
     pub const ALL: [Self; 9] = [
         Self::Overview,
         Self::Stages,
@@ -32,6 +42,7 @@ impl Tab {
         Self::Estimates,
     ];
 
+    /// Returns the name of the tab.
     pub fn name(self) -> &'static str {
         match self {
             Self::Overview => "Overview",
@@ -61,9 +72,11 @@ impl Tab {
 /// A window in front of the panes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Popup {
+    /// The keys and their meaning.
     Help,
     /// The question how to leave a run under way: detach or cancel.
     Leave,
+    /// The question whether to cancel the run.
     Cancel,
 }
 
@@ -85,19 +98,25 @@ pub enum Mode {
 pub struct App {
     /// The run, as it is and as it is shown.
     pub(super) watched: Watched,
+    /// The colours and signs.
     pub theme: Theme,
+    /// The relation to the run.
     pub mode: Mode,
+    /// The tab that is shown.
     pub tab: Tab,
+    /// The window in front, if there is one.
     pub popup: Option<Popup>,
     /// The place within each tab, by its index.
     pub(super) places: [Place; Tab::ALL.len()],
     /// The rows are in reverse order.
     pub reverse: bool,
+    /// The choice of rows.
     pub filter: Filter,
     /// Index of the specification shown, which may be beyond the last one.
     pub(super) spec: usize,
     /// Seconds that the task stream spans; all of the run without a value.
     pub zoom: Option<f64>,
+    /// The requests to the run, and the last answer.
     pub control: Control,
 }
 
@@ -197,6 +216,7 @@ impl App {
         }
     }
 
+    /// Returns true if what is shown does not follow the run.
     pub fn is_frozen(&self) -> bool {
         self.watched.frozen.is_some()
     }
@@ -206,6 +226,7 @@ impl App {
         self.places[self.tab as usize].row
     }
 
+    /// Returns the index of the first column shown in the tab.
     pub fn column(&self) -> usize {
         self.places[self.tab as usize].column
     }

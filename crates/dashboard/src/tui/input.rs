@@ -11,21 +11,29 @@ use super::panes::{first_row, rows};
 /// A request to the owner of the terminal after an input.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Effect {
+    /// Nothing is asked for.
     None,
     /// Leaves; the screen stays as it is if asked.
     Quit {
+        /// The last frame stays on the terminal.
         keep: bool,
     },
     /// Leaves, and the run goes on.
     Detach,
+    /// Stops the run.
     Cancel {
+        /// Tasks under way are not waited for.
         abandon: bool,
     },
+    /// Pauses the run, or lets it go on.
     Pause,
+    /// Tries a run that has stopped again, or at once what waits.
     Retry,
     /// Moves a replay by so many seconds of the run.
     Seek(f64),
+    /// Pauses a replay, or lets it go on.
     ReplayPause,
+    /// Multiplies the speed of a replay.
     Speed(f64),
 }
 

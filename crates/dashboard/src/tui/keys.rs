@@ -5,49 +5,84 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 /// The request of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
+    /// Leave the dashboard.
     Quit,
+    /// Leave it, and keep the last frame on the terminal.
     QuitKeepScreen,
+    /// Show the keys.
     Help,
+    /// Show the tab to the right.
     NextTab,
+    /// Show the tab to the left.
     PreviousTab,
+    /// Show the tab of this index.
     Tab(usize),
+    /// Choose the row above.
     Up,
+    /// Choose the row below.
     Down,
+    /// Show columns to the left; go back in a replay.
     Left,
+    /// Show columns to the right; go on in a replay.
     Right,
+    /// Choose a row one page above.
     PageUp,
+    /// Choose a row one page below.
     PageDown,
+    /// Choose the first row.
     First,
+    /// Choose the last row.
     Last,
+    /// Type a filter.
     Filter,
+    /// Sort by the next order.
     Sort,
+    /// Reverse the order.
     Reverse,
+    /// Pause the run or the replay, or let it go on.
     Pause,
+    /// Freeze what is shown, or follow the run again.
     Freeze,
+    /// Try again.
     Retry,
+    /// Show errors only, or all.
     ErrorsOnly,
+    /// Ask whether to cancel the run.
     Cancel,
+    /// Show the next specification.
     Spec,
+    /// Show a shorter span of time.
     ZoomIn,
+    /// Show a longer span of time.
     ZoomOut,
+    /// Double the speed of a replay.
     Faster,
+    /// Halve the speed of a replay.
     Slower,
+    /// Show all rows.
     Back,
 }
 
 /// A line of the help: the keys, what they do, what they ask for.
 pub struct Binding {
+    /// The keys.
     pub keys: &'static [Key],
+    /// The names of the keys, as the help shows them.
     pub shown: &'static str,
+    /// The meaning of the keys, as the help shows it.
     pub does: &'static str,
+    /// The request of the keys.
     pub action: Action,
 }
 
 /// A key by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
+    /// A character without Control.
     Char(char),
+    /// A character with Control.
     Ctrl(char),
+    /// A key that is no character.
     Code(KeyCode),
 }
 

@@ -9,9 +9,13 @@ const HEADER: u16 = 3;
 
 /// The four parts of the screen.
 pub struct Screen {
+    /// The lines about the run.
     pub header: Rect,
+    /// The line of the tabs.
     pub tabs: Rect,
+    /// The panes.
     pub body: Rect,
+    /// The line of the keys.
     pub footer: Rect,
 }
 

@@ -19,6 +19,7 @@ static TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// The terminal, while it is ours.
 pub struct Screen {
+    /// The terminal that frames are drawn on.
     pub terminal: ratatui::Terminal<CrosstermBackend<Stderr>>,
 }
 

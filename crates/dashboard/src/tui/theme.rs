@@ -38,6 +38,7 @@ const STAGES: [Hue; 7] = [SKY, ORANGE, GREEN, PURPLE, BLUE, YELLOW, VERMILION];
 /// Colours and signs of a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Theme {
+    /// The number of colours.
     pub colors: Colors,
     /// Only characters that every terminal has.
     pub ascii: bool,
@@ -72,18 +73,22 @@ impl Theme {
         }
     }
 
+    /// Returns the style of what went well.
     pub fn good(self) -> Style {
         self.hue(GREEN)
     }
 
+    /// Returns the style of what a person should know.
     pub fn warning(self) -> Style {
         self.hue(ORANGE).add_modifier(Modifier::BOLD)
     }
 
+    /// Returns the style of failures.
     pub fn bad(self) -> Style {
         self.hue(VERMILION).add_modifier(Modifier::BOLD)
     }
 
+    /// Returns the style of what is chosen or stands out.
     pub fn accent(self) -> Style {
         self.hue(SKY)
     }
@@ -96,6 +101,7 @@ impl Theme {
         }
     }
 
+    /// Returns the style of titles.
     pub fn title(self) -> Style {
         Style::new().add_modifier(Modifier::BOLD)
     }
@@ -166,6 +172,7 @@ impl Theme {
         }
     }
 
+    /// Returns the sign and the style of a line in the log.
     pub fn level(self, level: Level) -> (&'static str, Style) {
         match level {
             Level::Info => (" ", Style::new()),

@@ -45,6 +45,7 @@ impl CellState {
 /// One specification.
 #[derive(Clone, Debug, Default)]
 pub struct SpecView {
+    /// The cells of the specification.
     pub outline: Outline,
     /// By cell of the outline.
     pub cells: Vec<CellState>,

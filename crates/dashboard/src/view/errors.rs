@@ -11,16 +11,21 @@ const PLACES: usize = 8;
 /// Failures of one cause.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ErrorGroup {
+    /// The class of the failures.
     pub class: FailureClass,
     /// The message of the first one.
     pub message: String,
+    /// The number of failures.
     pub count: u64,
+    /// The time of the first failure, in seconds since 1970.
     pub first: f64,
+    /// The time of the last failure, in seconds since 1970.
     pub last: f64,
     /// Stage and task, or file and row group, of the first ones that differ.
     pub places: Vec<String>,
     /// The remedies, with the number of failures that each was applied to.
     pub remedies: BTreeMap<String, u64>,
+    /// The hint that came with the last failure.
     pub hint: Option<String>,
     /// Nothing helped.
     pub fatal: bool,

@@ -23,8 +23,11 @@ pub enum Level {
 /// One line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line {
+    /// The time in seconds since 1970.
     pub at: f64,
+    /// The weight of the line.
     pub level: Level,
+    /// The text of the line.
     pub text: String,
 }
 

@@ -8,10 +8,13 @@ const WORST: usize = 16;
 /// One task's peak.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Peak {
+    /// The task, in words.
     pub task: String,
+    /// The name of the function.
     pub function: String,
     /// Bytes.
     pub peak: u64,
+    /// The memory of the function in bytes; 0 where it is not known.
     pub limit: u64,
 }
 
@@ -25,6 +28,7 @@ impl Peak {
 /// Peaks of all tasks.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
+    /// The number of attempts by share of the limit, in bins of equal width.
     pub bins: [u64; BINS],
     /// The highest shares, in descending order.
     pub worst: Vec<Peak>,

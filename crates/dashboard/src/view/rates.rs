@@ -11,9 +11,13 @@ const MOST: usize = 3_600;
 /// One second of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Second {
+    /// Attempts that ended well.
     pub tasks: u64,
+    /// Rows that these read.
     pub rows: u64,
+    /// Bytes that these read.
     pub bytes: u64,
+    /// Requests to storage that these sent.
     pub requests: u64,
     /// Attempts that were turned away (429).
     pub throttled: u64,
@@ -33,6 +37,7 @@ pub struct Rates {
     newest: i64,
     /// Attempts under way now.
     current: usize,
+    /// The sums over the whole run.
     pub total: Second,
 }
 

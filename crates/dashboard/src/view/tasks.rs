@@ -11,8 +11,11 @@ const MOST: usize = 200_000;
 /// The outcome of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
+    /// The attempt is under way.
     Running,
+    /// The task is done.
     Done,
+    /// The attempt failed.
     Failed(FailureClass),
     /// The run ended, or its controller did.
     Left,
@@ -21,18 +24,25 @@ pub enum Outcome {
 /// One attempt.
 #[derive(Clone, Debug)]
 pub struct Span {
+    /// The number of the attempt in the run.
     pub attempt: u64,
+    /// The index of the worker slot.
     pub lane: usize,
     /// Index of its stage.
     pub stage: usize,
+    /// The task, in words.
     pub task: String,
+    /// The name of the function; empty for threads of the controller.
     pub function: String,
+    /// The time of its start, in seconds since 1970.
     pub begin: f64,
+    /// The time of its end, in seconds since 1970; none while it is under way.
     pub end: Option<f64>,
     /// There were attempts before.
     pub again: bool,
     /// Another one was under way.
     pub backup: bool,
+    /// The outcome of the attempt.
     pub outcome: Outcome,
 }
 

@@ -15,6 +15,7 @@ use crate::text::{period_label, short};
 
 /// The sources of a report.
 pub struct Sources<'a> {
+    /// The result.
     pub saved: &'a SavedResult,
     /// `run.json`, if it is there.
     pub run: Option<&'a Value>,

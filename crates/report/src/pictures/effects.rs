@@ -14,8 +14,11 @@ use crate::text::{period_label, short};
 /// A result among several.
 #[derive(Clone, Debug)]
 pub struct Named<'a> {
+    /// The name of the result in the legend.
     pub name: String,
+    /// The result.
     pub saved: &'a SavedResult,
+    /// The aggregation that is shown.
     pub aggte: &'a Aggte,
 }
 
@@ -141,7 +144,7 @@ fn written(saved: &SavedResult) -> Vec<(f64, String)> {
     all.map(|period| (period.0, calendar.label(period.0))).collect()
 }
 
-/// Returns the notes below a picture: estimator, control group, bands.
+/// Returns the note on the sample below a picture: estimator, control group, units, periods.
 fn sample(saved: &SavedResult) -> String {
     let (spec, extended) = (&saved.extended.spec, &saved.extended);
     let noun = if spec.panel { "unit" } else { "row" };

@@ -16,7 +16,9 @@ pub const DENSITY: f64 = 2.0;
 /// The forms of pictures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
+    /// A vector picture.
     Svg,
+    /// A picture of pixels.
     Png,
 }
 
