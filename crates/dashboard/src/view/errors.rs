@@ -25,7 +25,7 @@ pub struct ErrorGroup {
     pub places: Vec<String>,
     /// The remedies, with the number of failures that each was applied to.
     pub remedies: BTreeMap<String, u64>,
-    /// The hint that came with the last failure.
+    /// The last hint that came with one of the failures.
     pub hint: Option<String>,
     /// Nothing helped.
     pub fatal: bool,
