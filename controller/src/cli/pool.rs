@@ -16,7 +16,7 @@ const QUEUE: &str = "STAGGER_QUEUE";
 const PATIENCE: f64 = 300.0;
 /// The longest that anybody may want to wait.
 const LONGEST: f64 = 86_400.0;
-/// Megabytes of a container's memory, if nobody says: those of the job definitions of `infra/`.
+/// Default megabytes of a container's memory: those of the job definitions of `infra/`.
 const MEMORY_MB: u32 = 15_360;
 
 /// The containers that the arguments name; `beside` functions, or instead of them.

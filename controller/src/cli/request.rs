@@ -47,7 +47,7 @@ pub(crate) struct RunRequest {
     pub(crate) how: How,
 }
 
-/// One specification and what is made of its estimates.
+/// One specification with its name and its notes.
 #[derive(Debug)]
 pub(crate) struct Specification {
     /// Its name where the run file has several.

@@ -18,7 +18,7 @@ use crate::cli::workers::{JanitorArgs, runs};
 use crate::commands::runs::unreadable;
 use crate::commands::workers::writer;
 
-/// Seconds without a sign of life, if nobody says: a controller writes every five.
+/// Default seconds without a sign of life: a controller writes every five.
 const SILENT: f64 = 900.0;
 
 /// A run that was ended, as `--json` prints it.

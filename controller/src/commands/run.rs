@@ -37,7 +37,7 @@ fn estimated(request: &RunRequest) -> Result<(), Failure> {
     printed
 }
 
-/// One result a specification, in their order, and what is left of its listeners.
+/// Estimates. Returns one result for each specification, in their order, and the rest of the listeners.
 fn compute(request: &RunRequest) -> Result<(Vec<RunOutput>, Ended), Failure> {
     if let Some(workers) = &request.workers {
         return workers::compute(request, workers);

@@ -35,7 +35,7 @@ use crate::listen::{Ended, How, Listeners};
 use crate::unattended::{refused, told};
 use crate::interrupt;
 
-/// Estimates on workers; one result a specification, in their order, and what is left of its listeners.
+/// Estimates on workers. Returns one result for each specification, in their order, and the rest of the listeners.
 pub(crate) fn compute(
     request: &RunRequest,
     workers: &WorkersRequest,

@@ -19,7 +19,7 @@ pub struct Notice {
     pub run: String,
     /// `finished`, `failed`, `stopped`.
     pub state: &'static str,
-    /// More, a fact a line.
+    /// Further facts, one on each line.
     pub lines: Vec<String>,
 }
 

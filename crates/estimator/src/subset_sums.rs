@@ -1,6 +1,6 @@
 //! Σ over units whose bit is 1, for every draw: the bootstrap as table look-ups.
 //!
-//! The sums of all subsets of a few units are tabulated; a draw then adds one table row a group instead of one row a unit.
+//! The sums of all subsets of a few units are tabulated; a draw then adds one table row per group instead of one row per unit.
 //! Columns come in slices of at most `MAX_SLICE` vectors, so that tables and accumulators stay in the nearest caches.
 
 use std::collections::HashMap;
@@ -87,7 +87,7 @@ impl DrawSums {
         Self { columns, narrow: all <= 2 * LANES, blocks, slices }
     }
 
-    /// Adds one block: `psi` has one row a unit (at most [`BLOCK`]), `keys` their multiplier keys.
+    /// Adds one block: `psi` has one row per unit (at most [`BLOCK`]), `keys` their multiplier keys.
     pub fn add_block(&mut self, psi: View<'_>, keys: &[u64], bits: &Bits, space: &mut BitSpace) {
         let units = keys.len().min(BLOCK);
         space.load(keys, bits, self.blocks);

@@ -10,7 +10,7 @@ use crate::{MARK, font};
 /// Pixels along the longer edge beyond which a picture is not drawn: hundreds of megabytes.
 pub const MOST_PIXELS: u32 = 10_000;
 
-/// The picture as a PNG file of so many pixels a unit as it is shown; `None` where it would be empty or too large.
+/// Returns the picture as a PNG file with `pixels` pixels per unit of the page; `None` where it would be empty or too large.
 pub fn png(scene: &Scene, pixels: f64) -> Option<Vec<u8>> {
     let shown_height = scene.shown * scene.height / scene.width;
     let (width, height) = (whole(scene.shown * pixels)?, whole(shown_height * pixels)?);

@@ -103,7 +103,7 @@ fn power(value: f64) -> String {
     }
 }
 
-/// Every so many of the ticks, that their labels do not touch.
+/// Returns every n-th of the ticks, with the least n at which their labels do not touch.
 fn thinned(all: Vec<Tick>, axis: &Axis, length: f64, room: impl Fn(&str) -> f64) -> Vec<Tick> {
     let touching = |every: usize| {
         let kept: Vec<&Tick> = all.iter().step_by(every).collect();

@@ -1,4 +1,4 @@
-//! `checksums.json`: what tells a result's files from damaged ones, and from those of another run.
+//! `checksums.json`, which tells a result's files from damaged ones, and from those of another run.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `result.json` | the object of `--json` with the covariance of the extended columns, shares, periods, specification |
 //! | `att_gt.csv`, `att_gt.parquet` | ATT(g,t) |
-//! | `aggte_TYPE.csv` | one a kind of aggregation |
+//! | `aggte_TYPE.csv` | one for each kind of aggregation |
 //! | `covariance.parquet` | that covariance, where there are more than 500 columns |
 //! | `draws.parquet` | bootstrap draws, one column an extended column |
 //! | `event_study.svg`, `att_gt.svg` | pictures: effects by event time, ATT(g,t) by cohort |

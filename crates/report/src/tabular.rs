@@ -79,7 +79,7 @@ fn csv_label(number: Num) -> String {
     if number.0.is_finite() { precise(number.0) } else { String::new() }
 }
 
-/// Propensity scores as CSV: one line a score and side, with its quantiles.
+/// Writes propensity scores as CSV: one line for each score and side, with its quantiles.
 pub fn overlap_csv(all: &[Overlap], out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "group,controls,period,side,n,trimmed,min,q01,q05,q25,q50,q75,q95,q99,max")?;
     for o in all {

@@ -144,7 +144,7 @@ pub(super) fn decimals(rows: &[Row]) -> Option<usize> {
     (decimals <= MOST_DECIMALS as f64 && largest < 1e12).then_some(decimals as usize)
 }
 
-/// A number with so many decimals, `NA` where R has it, and never a negative zero.
+/// Returns a number with this number of decimals, `NA` where R has it, and never a negative zero.
 pub(super) fn shown(value: f64, decimals: Option<usize>) -> String {
     if value.is_nan() {
         return "NA".to_owned();

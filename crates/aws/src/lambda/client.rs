@@ -108,7 +108,7 @@ pub fn https() -> SharedHttpClient {
     })
 }
 
-/// Lets this process have a connection to each of so many invocations, as far as the system allows: many shells start with 256 or
+/// Lets this process have a connection to each of `invocations`, as far as the system allows: many shells start with 256 or
 /// 1,024 open files. Returns how many invocations there is room for.
 pub fn raise_open_files(invocations: u64) -> u64 {
     let wanted = invocations + OTHER_FILES;

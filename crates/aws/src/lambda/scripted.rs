@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 /// Sends the answer, or what a dead server sends.
 pub type Script = Box<dyn Fn(&str) -> String + Send + Sync>;
 
-/// Answers one request a connection, each on a thread of its own; tells the requests' heads, in lower case.
+/// Answers one request on each connection, each on a thread of its own; tells the requests' heads, in lower case.
 pub fn serve(script: Script) -> (String, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

@@ -29,7 +29,7 @@ pub enum Effect {
     Pause,
     /// Tries a run that has stopped again, or at once what waits.
     Retry,
-    /// Moves a replay by so many seconds of the run.
+    /// Moves a replay by this number of seconds of the run.
     Seek(f64),
     /// Pauses a replay, or lets it go on.
     ReplayPause,

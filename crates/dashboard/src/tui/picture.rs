@@ -23,7 +23,7 @@ const MARGIN: f64 = 12.0;
 const GROUND: &str = "#15181e";
 const INK: &str = "#d8dce3";
 
-/// The dashboard as a recording shows it at a share of its time, `columns` × `rows` characters, on the pane of this number.
+/// Returns the dashboard as a recording shows it at a share of its time, `columns` × `rows` characters, on the pane of this number.
 pub fn picture(
     name: &str,
     events: Recording,
@@ -42,7 +42,7 @@ pub fn picture(
     Ok(svg(terminal.backend().buffer()))
 }
 
-/// A screen as SVG: one text element a run of cells that look alike.
+/// Returns a screen as SVG: one text element for each run of cells that look alike.
 pub(super) fn svg(buffer: &Buffer) -> String {
     let area = buffer.area;
     let (width, height) =

@@ -20,7 +20,7 @@ use crate::view::RunView;
 /// Seconds that a replay takes at most, unless a person asks for another speed.
 const LONGEST: f64 = 60.0;
 
-/// A speed at which a run of so many seconds is over soon.
+/// Returns a speed at which a run of this length is shown within a minute.
 pub fn speed_for(seconds: f64) -> f64 {
     let mut speed = 1.0;
     while seconds / speed > LONGEST {
@@ -46,7 +46,7 @@ impl Player {
         Self { name: name.to_owned(), events, next: 0, at }
     }
 
-    /// Moves by so many seconds of the run.
+    /// Moves by a number of seconds of the run, back if it is negative.
     pub(super) fn pass(&mut self, app: &mut App, seconds: f64) {
         let (first, last) = (self.begin(), self.end());
         self.at = (self.at + seconds).clamp(first, last);

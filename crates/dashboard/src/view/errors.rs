@@ -68,7 +68,7 @@ pub struct Errors {
 }
 
 impl Errors {
-    /// Takes a failure; other events are none of its.
+    /// Takes a failure; other events are left out.
     pub(super) fn add(&mut self, at: f64, event: &RunEvent, stage: &str, task: &str) {
         let RunEvent::Failed { class, message, place, hint, remedy, .. } = event else { return };
         let key = format!("{class:?} {}", cause(message));

@@ -101,7 +101,7 @@ impl StageView {
         self.begun = self.begun.min(at);
     }
 
-    /// Share of its tasks that are done.
+    /// Returns the share of its tasks that are done, from 0 to 1.
     pub fn share(&self) -> f64 {
         if self.seconds.is_some() {
             return 1.0;
@@ -109,12 +109,12 @@ impl StageView {
         self.done as f64 / self.tasks.max(1) as f64
     }
 
-    /// Seconds so far.
+    /// Returns the seconds that the stage took, or has taken until `now`.
     pub fn elapsed(&self, now: f64) -> f64 {
         self.seconds.unwrap_or((now - self.begun).max(0.0))
     }
 
-    /// Worker seconds by what they went into: opening, reading, computing, writing, waiting.
+    /// Returns worker seconds by what they went into: opening, reading, computing, writing, waiting.
     pub fn profile(&self) -> [f64; 5] {
         let Phases { open, read, compute, write } = self.work.phases;
         [open, read, compute, write, self.work.wait]

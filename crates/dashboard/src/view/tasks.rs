@@ -1,4 +1,4 @@
-//! Attempts over time: one lane a worker slot, so that gaps and stragglers can be seen.
+//! Attempts over time: one lane for each worker slot, so that gaps and stragglers can be seen.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};

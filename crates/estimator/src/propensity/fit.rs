@@ -1,4 +1,4 @@
-//! Newton steps of a logit, one a round, and the guards of FORMULAS §2.4.
+//! Newton steps of a logit, one per round, and the guards of FORMULAS §2.4.
 
 use std::borrow::Cow;
 

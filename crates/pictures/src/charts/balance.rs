@@ -8,13 +8,13 @@ use crate::scene::{Dash, Ink};
 pub struct Balance {
     /// The title.
     pub title: String,
-    /// One a covariate.
+    /// One for each covariate.
     pub covariates: Vec<Covariate>,
     /// Said below.
     pub notes: Vec<String>,
 }
 
-/// Standardised mean differences of one covariate, one a comparison.
+/// Standardised mean differences of one covariate, one for each comparison.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Covariate {
     /// Its name.
@@ -29,7 +29,7 @@ pub struct Covariate {
 const MOST: usize = 60;
 /// Differences from here on are usually called imbalance.
 const IMBALANCE: f64 = 0.1;
-/// Before and after stand so far above and below a covariate's line.
+/// Distance of before and after from a covariate's line, above and below.
 const APART: f64 = 0.14;
 
 /// The chart: large signs are the comparisons that differ most, small ones all others.

@@ -15,7 +15,7 @@ pub struct Cohorts {
     pub y_label: String,
     /// Periods and cohorts as they are written, where that is not as numbers.
     pub labels: Vec<(f64, String)>,
-    /// One a cohort, ascending.
+    /// One for each cohort, ascending.
     pub cohorts: Vec<Cohort>,
     /// Periods before treatment in which units may already react.
     pub anticipation: f64,
@@ -30,7 +30,7 @@ pub struct Cohorts {
 pub struct Cohort {
     /// First treated period.
     pub begins: f64,
-    /// One a period.
+    /// One for each period.
     pub estimates: Vec<Estimate>,
 }
 

@@ -11,7 +11,7 @@ pub struct EventStudy {
     pub title: String,
     /// The label of the vertical axis: the effect, and on which outcome.
     pub y_label: String,
-    /// One a result.
+    /// One for each result.
     pub series: Vec<Series>,
     /// Confidence level in percent.
     pub level: String,
@@ -24,7 +24,7 @@ pub struct EventStudy {
 pub struct Series {
     /// Its name among several.
     pub name: String,
-    /// One an event time.
+    /// One for each event time.
     pub estimates: Vec<Estimate>,
     /// Periods before treatment in which units may already react.
     pub anticipation: f64,

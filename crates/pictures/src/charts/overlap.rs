@@ -8,7 +8,7 @@ use crate::scene::{Dash, Ink};
 pub struct Overlap {
     /// The title.
     pub title: String,
-    /// One a fitted score, the most telling first if there are many.
+    /// One for each fitted score, the most telling first if there are many.
     pub scores: Vec<Score>,
     /// Said below.
     pub notes: Vec<String>,

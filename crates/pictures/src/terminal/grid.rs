@@ -103,7 +103,7 @@ impl Grid {
         }
     }
 
-    /// Entries of a symbol and a label, as many a line as fit.
+    /// Adds entries of a symbol and a label, as many on each line as fit.
     pub(crate) fn push_legend(&mut self, entries: &[(char, Ink, String)]) {
         let mut line: Vec<Cell> = Vec::new();
         for (symbol, ink, label) in entries {

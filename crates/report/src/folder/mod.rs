@@ -132,7 +132,7 @@ impl Staging {
         self.names.iter().map(part).collect()
     }
 
-    /// Refuses a disk that has less than so many bytes free.
+    /// Refuses a disk that has fewer bytes free.
     ///
     /// # Errors
     /// Exit status 1, as of a disk that is full.
@@ -297,7 +297,7 @@ fn stage(target: &Target) -> Result<(PathBuf, bool), Failure> {
     make(&target.path, OWN).map(|staged| (staged, true)).map_err(failed)
 }
 
-/// The rights that a folder gets there where nobody says.
+/// Returns the default rights of a new folder there.
 fn usual_mode(parent: &Path) -> io::Result<fs::Permissions> {
     let trial = parent.join(random_name(OWN, ".trial"));
     fs::create_dir(&trial)?;

@@ -1,4 +1,4 @@
-//! One file a pane. Each draws what it is handed and changes nothing: state → frame is a pure function.
+//! One file for each pane. Each draws what it is handed and changes nothing: state → frame is a pure function.
 
 mod cells;
 mod cost;

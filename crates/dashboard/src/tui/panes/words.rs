@@ -64,7 +64,7 @@ pub(super) fn time(unix: f64) -> String {
     format!("{:02}:{:02}:{:02}", whole / 3_600, whole / 60 % 60, whole % 60)
 }
 
-/// A text of at most so many characters; what is left out is marked.
+/// Returns a text cut to at most `width` characters; what is left out is marked.
 pub(super) fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
@@ -73,7 +73,7 @@ pub(super) fn cut(text: &str, width: usize) -> String {
     kept + &"..".chars().take(width).collect::<String>()
 }
 
-/// Lines of at most so many characters, broken between words where there are any.
+/// Returns lines of at most `width` characters, broken between words where there are any.
 pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     let width = width.max(1);
     let mut out = vec![String::new()];

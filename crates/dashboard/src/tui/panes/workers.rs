@@ -1,4 +1,4 @@
-//! Workers: memory against its limit, and what they do a second.
+//! Workers: memory against its limit, and their work of each second.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
