@@ -8,7 +8,7 @@ use stagger_model::failure::Failure;
 
 use super::pool::{facts, no_pool, pool};
 use super::request::{RunRequest, Specification};
-use super::run_args::{RunArgs, RunningArgs};
+use super::run_args::{ContainerArgs, RunArgs};
 use super::run_file::resolve;
 use super::spec::given;
 use super::values::{size, whole};
@@ -51,8 +51,8 @@ impl PlanRequest {
         };
         let mut named = resolve(args.run)?;
         let asked = named.first_mut().and_then(|named| given(&named.args.running.backend));
-        let containers = named.first().map(|named| containers(&named.args.running)).transpose()?.flatten();
-        named.iter_mut().for_each(|named| alone(&mut named.args.running));
+        let containers = named.first().map(|named| containers(&named.args)).transpose()?.flatten();
+        named.iter_mut().for_each(|named| alone(&mut named.args));
         let concurrency = named.first().and_then(|named| named.args.running.concurrency);
         let prefer = super::workers::prefer(
             named.first().and_then(|named| given(&named.args.running.prefer)).as_deref(),
@@ -91,30 +91,21 @@ fn backend_of(name: &str) -> Result<Backend, Failure> {
 }
 
 /// The containers of `--backend both`. A plan sends nothing, so it needs no queue.
-fn containers(args: &RunningArgs) -> Result<Option<ContainerOptions>, Failure> {
-    if given(&args.backend).as_deref() != Some("both") {
-        return no_pool(args).map(|()| None);
+fn containers(args: &RunArgs) -> Result<Option<ContainerOptions>, Failure> {
+    let RunArgs { running, containers, .. } = args;
+    if given(&running.backend).as_deref() != Some("both") {
+        return no_pool(containers).map(|()| None);
     }
-    let queue = Some(given(&args.queue).unwrap_or_else(|| "https://none".to_owned()));
-    let pool = pool(&RunningArgs { queue, ..args.clone() }, true)?;
+    let queue = Some(given(&containers.queue).unwrap_or_else(|| "https://none".to_owned()));
+    let pool = pool(&ContainerArgs { queue, ..containers.clone() }, true)?;
     let facts = facts(pool.kind, pool.batch.as_ref());
     Ok(Some(ContainerOptions { heavy: pool.heavy, facts, hourly: pool.hourly }))
 }
 
 /// Leaves out what says where a run runs.
-fn alone(args: &mut RunningArgs) {
-    *args = RunningArgs {
-        backend: None,
-        device: None,
-        queue: None,
-        gpu: None,
-        gpu_above: None,
-        strict_bits: None,
-        queue_patience: None,
-        queue_price: None,
-        batch: None,
-        ..std::mem::take(args)
-    };
+fn alone(args: &mut RunArgs) {
+    args.running.backend = None;
+    args.containers = ContainerArgs::default();
 }
 
 /// Memory of a function. Lambda counts in megabytes of 2^20 bytes and calls them MB: so does a size that ends in MB here, and a plain

@@ -6,7 +6,7 @@ use stagger_forecast::Prices;
 use stagger_forecast::heavy::{EC2_START, FARGATE_START, GPU_SPEED, Heavy, PoolFacts};
 use stagger_model::failure::Failure;
 
-use super::run_args::RunningArgs;
+use super::run_args::ContainerArgs;
 use super::spec::given;
 use super::values::size;
 
@@ -20,7 +20,7 @@ const LONGEST: f64 = 86_400.0;
 const MEMORY_MB: u32 = 15_360;
 
 /// The containers that the arguments name; `beside` functions, or instead of them.
-pub(crate) fn pool(args: &RunningArgs, beside: bool) -> Result<PoolRequest, Failure> {
+pub(crate) fn pool(args: &ContainerArgs, beside: bool) -> Result<PoolRequest, Failure> {
     let kind = device(args, beside)?;
     let batch = given(&args.batch).map(|text| batch(&text)).transpose()?;
     let heavy = match beside {
@@ -40,7 +40,7 @@ pub(crate) fn pool(args: &RunningArgs, beside: bool) -> Result<PoolRequest, Fail
 }
 
 /// Refuses what only runs on containers have.
-pub(crate) fn no_pool(args: &RunningArgs) -> Result<(), Failure> {
+pub(crate) fn no_pool(args: &ContainerArgs) -> Result<(), Failure> {
     let only = [
         ("queue", given(&args.queue).is_some()),
         ("gpu", given(&args.gpu).is_some()),
@@ -65,7 +65,7 @@ pub(crate) fn no_pool(args: &RunningArgs) -> Result<(), Failure> {
     }
 }
 
-fn queue(args: &RunningArgs) -> Result<String, Failure> {
+fn queue(args: &ContainerArgs) -> Result<String, Failure> {
     let environment = || std::env::var(QUEUE).ok().map(|url| url.trim().to_owned());
     let url = given(&args.queue).or_else(environment).filter(|url| !url.is_empty()).ok_or_else(|| {
         Failure::input("no queue is named to run on")
@@ -78,7 +78,7 @@ fn queue(args: &RunningArgs) -> Result<String, Failure> {
     }
 }
 
-fn device(args: &RunningArgs, beside: bool) -> Result<Kind, Failure> {
+fn device(args: &ContainerArgs, beside: bool) -> Result<Kind, Failure> {
     match given(&args.device).as_deref() {
         None if beside => Ok(Kind::Cuda),
         None | Some("cpu") => Ok(Kind::Cpu),
@@ -90,7 +90,7 @@ fn device(args: &RunningArgs, beside: bool) -> Result<Kind, Failure> {
     }
 }
 
-fn only_beside(args: &RunningArgs) -> Result<Heavy, Failure> {
+fn only_beside(args: &ContainerArgs) -> Result<Heavy, Failure> {
     for (name, set) in [("gpu", given(&args.gpu)), ("gpu_above", given(&args.gpu_above))] {
         if set.is_some() {
             return Err(Failure::input(format!("{name} chooses between Lambda and containers"))
@@ -100,7 +100,7 @@ fn only_beside(args: &RunningArgs) -> Result<Heavy, Failure> {
     Ok(Heavy::Never)
 }
 
-fn heavy(args: &RunningArgs, kind: Kind, batch: Option<&BatchRequest>) -> Result<Heavy, Failure> {
+fn heavy(args: &ContainerArgs, kind: Kind, batch: Option<&BatchRequest>) -> Result<Heavy, Failure> {
     match (given(&args.gpu).as_deref(), given(&args.gpu_above)) {
         (Some("off"), None) if batch.is_some() => {
             Err(Failure::input("gpu is \"off\", but batch starts containers, which would get no task")
@@ -177,7 +177,7 @@ fn hourly(price: Option<f64>, kind: Kind, batch: bool) -> Result<f64, Failure> {
     }
 }
 
-fn strict(args: &RunningArgs, kind: Kind, beside: bool) -> Result<bool, Failure> {
+fn strict(args: &ContainerArgs, kind: Kind, beside: bool) -> Result<bool, Failure> {
     let strict = args.strict_bits.unwrap_or(false);
     if strict && beside && kind == Kind::Cuda && given(&args.device).is_some() {
         return Err(Failure::input("strict_bits keeps a run on one kind of worker, and Lambda has no GPUs")
@@ -209,8 +209,8 @@ fn batch(text: &str) -> Result<BatchRequest, Failure> {
 mod tests {
     use super::*;
 
-    fn args(queue: &str) -> RunningArgs {
-        RunningArgs { queue: Some(queue.to_owned()), ..RunningArgs::default() }
+    fn args(queue: &str) -> ContainerArgs {
+        ContainerArgs { queue: Some(queue.to_owned()), ..ContainerArgs::default() }
     }
 
     #[test]
@@ -245,7 +245,7 @@ mod tests {
         assert!(matches!(beside.heavy, Heavy::Auto(facts) if facts.start == 0.0 && facts.speed == GPU_SPEED));
         let alone = pool(&args("https://q"), false).unwrap();
         assert_eq!((alone.kind, alone.heavy), (Kind::Cpu, Heavy::Never));
-        let jobs = RunningArgs { batch: Some("a:b:2".to_owned()), ..args("https://q") };
+        let jobs = ContainerArgs { batch: Some("a:b:2".to_owned()), ..args("https://q") };
         let jobs = pool(&jobs, true).unwrap();
         assert!(jobs.hourly > 0.1, "by the price list");
         assert!(matches!(jobs.heavy, Heavy::Auto(facts) if facts.start == EC2_START && facts.workers == 2));
@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn what_contradicts_itself_is_refused() {
         let text = |refused: Result<PoolRequest, Failure>| refused.unwrap_err().to_string();
-        let with = |change: fn(&mut RunningArgs)| {
+        let with = |change: fn(&mut ContainerArgs)| {
             let mut all = args("https://q");
             change(&mut all);
             all

@@ -6,7 +6,7 @@ use stagger_model::spec::RunSpec;
 
 use super::csv_args::CsvArgs;
 use super::named::Named;
-use super::run_args::{DataArgs, RunArgs, RunningArgs};
+use super::run_args::{ContainerArgs, DataArgs, RunArgs, RunningArgs};
 use super::run_file::resolve;
 use super::spec::specification;
 use super::values::{boolean, name, number, positive, size, threads};
@@ -40,6 +40,13 @@ pub(crate) struct PrepareArgs {
     /// No progress on stderr
     #[arg(long, short = 'q', value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean, help_heading = "Output")]
     pub(crate) quiet: Option<bool>,
+    #[command(flatten)]
+    pub(crate) running: PrepareRunningArgs,
+}
+
+/// The place and the limits of a preparation, and what is shown of it.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct PrepareRunningArgs {
     /// Threads [default: all cores]
     #[arg(long, value_name = "N", value_parser = threads, allow_negative_numbers = true, help_heading = "Running")]
     pub(crate) threads: Option<usize>,
@@ -121,15 +128,16 @@ impl PrepareRequest {
             let quoted: Vec<String> = keep.iter().map(|column| format!("`{column}`")).collect();
             specs.push((None, RunSpec { xformla: Some(format!("~ {}", quoted.join(" + "))), ..first }));
         }
-        let workers = WorkersRequest::of(&RunningArgs {
-            backend: args.backend.clone(),
-            function: args.function.clone(),
-            concurrency: args.concurrency,
-            max_cost: args.max_cost,
-            run_dir: args.run_dir.clone(),
-            run_name: args.run_name.clone(),
+        let running = RunningArgs {
+            backend: args.running.backend.clone(),
+            function: args.running.function.clone(),
+            concurrency: args.running.concurrency,
+            max_cost: args.running.max_cost,
+            run_dir: args.running.run_dir.clone(),
+            run_name: args.running.run_name.clone(),
             ..RunningArgs::default()
-        })?;
+        };
+        let workers = WorkersRequest::of(&running, &ContainerArgs::default())?;
         if workers.as_ref().is_some_and(|workers| workers.on.is_remote() && !out.starts_with("s3://")) {
             return Err(Failure::input(format!("workers can't write to \"{out}\""))
                 .hint("--out s3://BUCKET/PREFIX, below `panels/` of the bucket that `infra/` made"));

@@ -70,7 +70,7 @@ impl RunRequest {
                 ));
             }
         };
-        let workers = WorkersRequest::of(&shared.running)?;
+        let workers = WorkersRequest::of(&shared.running, &shared.containers)?;
         if let Some(store) = PanelStore::of_input(&shared.data)? {
             let elsewhere = workers.as_ref().is_some_and(|workers| workers.on.is_remote());
             if elsewhere && !store.url().starts_with("s3://") {
@@ -79,8 +79,8 @@ impl RunRequest {
             }
             named.iter_mut().for_each(|named| fill(&mut named.args.columns, &store));
         }
-        let monitor = shared.running.monitor_interval.map(interval).transpose()?;
-        let how = shared.output.how(shared.running.progress_bar, monitor, &shared.data);
+        let monitor = shared.progress.monitor_interval.map(interval).transpose()?;
+        let how = shared.output.how(shared.progress.progress_bar, monitor, &shared.data);
         let quiet = shared.output.quiet.unwrap_or(false);
         let name = workers.as_ref().map_or_else(new_name, |workers| workers.name.clone());
         let (out, upload) = places(given(&shared.output.out), &name)?;

@@ -310,6 +310,12 @@ pub(crate) struct RunningArgs {
     /// Name of the run [default: date, time and four letters]
     #[arg(long, value_name = "NAME")]
     pub(crate) run_name: Option<String>,
+}
+
+/// The containers that tasks run on, with `--backend queue` or `both`.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+#[command(next_help_heading = "Running")]
+pub(crate) struct ContainerArgs {
     /// What containers compute on: cpu or cuda [default: cpu; cuda with --backend both]
     #[arg(long, value_name = "DEVICE")]
     pub(crate) device: Option<String>,
@@ -334,6 +340,12 @@ pub(crate) struct RunningArgs {
     /// Containers that AWS Batch starts for the run and ends with it: job queue, job definition, how many [default: 1]
     #[arg(long, value_name = "QUEUE:DEFINITION[:N]")]
     pub(crate) batch: Option<String>,
+}
+
+/// The choice of what is shown while a run is under way.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+#[command(next_help_heading = "Running")]
+pub(crate) struct ProgressArgs {
     /// Show progress on a terminal [default: true]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
     pub(crate) progress_bar: Option<bool>,
@@ -355,6 +367,9 @@ keys!(RunningArgs {
     max_cost: toml_number,
     run_dir: toml_text,
     run_name: toml_text,
+});
+
+keys!(ContainerArgs {
     device: toml_text,
     queue: toml_text,
     gpu: toml_text,
@@ -363,9 +378,9 @@ keys!(RunningArgs {
     queue_patience: toml_number,
     queue_price: toml_number,
     batch: toml_text,
-    progress_bar: toml_boolean,
-    monitor_interval: toml_number,
 });
+
+keys!(ProgressArgs { progress_bar: toml_boolean, monitor_interval: toml_number });
 
 /// Arguments of `stagger run`.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
@@ -387,6 +402,10 @@ pub(crate) struct RunArgs {
     pub(crate) output: OutputArgs,
     #[command(flatten)]
     pub(crate) running: RunningArgs,
+    #[command(flatten)]
+    pub(crate) containers: ContainerArgs,
+    #[command(flatten)]
+    pub(crate) progress: ProgressArgs,
     /// Only this `[[spec]]` table of the run file; repeat it for more
     #[arg(long = "spec", value_name = "NAME", help_heading = "Run file")]
     pub(crate) chosen: Vec<String>,
@@ -395,10 +414,15 @@ pub(crate) struct RunArgs {
 impl RunArgs {
     /// Every key that a run file may hold, beside `[[spec]]`.
     pub(crate) fn keys() -> impl Iterator<Item = &'static str> {
-        ["data"]
+        ["data"].into_iter().chain(Self::specification_keys()).chain(Self::running_keys())
+    }
+
+    /// The keys that hold for the whole run.
+    fn running_keys() -> impl Iterator<Item = &'static str> {
+        [OutputArgs::KEYS, RunningArgs::KEYS, ContainerArgs::KEYS, ProgressArgs::KEYS]
             .into_iter()
-            .chain(Self::specification_keys())
-            .chain([OutputArgs::KEYS, RunningArgs::KEYS].into_iter().flatten().copied())
+            .flatten()
+            .copied()
     }
 
     /// The keys in which specifications of one run may differ.
@@ -422,6 +446,8 @@ impl RunArgs {
             .or_else(|| self.window.set(key, value))
             .or_else(|| self.output.set(key, value))
             .or_else(|| self.running.set(key, value))
+            .or_else(|| self.containers.set(key, value))
+            .or_else(|| self.progress.set(key, value))
     }
 
     /// These arguments, and those of `under` where none is given here.
@@ -435,6 +461,8 @@ impl RunArgs {
             window: self.window.over(under.window),
             output: self.output.over(under.output),
             running: self.running.over(under.running),
+            containers: self.containers.over(under.containers),
+            progress: self.progress.over(under.progress),
             chosen: if self.chosen.is_empty() { under.chosen } else { self.chosen },
         }
     }

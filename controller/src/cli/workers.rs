@@ -9,7 +9,7 @@ use stagger_forecast::Prefer;
 use stagger_model::failure::Failure;
 
 use super::pool::{no_pool, pool};
-use super::run_args::{OutputArgs, RunningArgs, WindowArgs};
+use super::run_args::{ContainerArgs, OutputArgs, RunningArgs, WindowArgs};
 use super::spec::given;
 use super::values::{boolean, name, number, positive, threads};
 use crate::stamp::{Stamp, date, filled};
@@ -88,14 +88,14 @@ pub(crate) struct WorkersRequest {
 
 impl WorkersRequest {
     /// The run on workers that the arguments ask for; none for a run of this process alone.
-    pub(crate) fn of(args: &RunningArgs) -> Result<Option<Self>, Failure> {
+    pub(crate) fn of(args: &RunningArgs, containers: &ContainerArgs) -> Result<Option<Self>, Failure> {
         let backend = given(&args.backend);
         let on = match backend.as_deref() {
             Some("lambda") => On::Lambda(functions(args.function.clone())?),
-            Some("queue") => On::Queue(pool(args, false)?),
-            Some("both") => On::Both(functions(args.function.clone())?, pool(args, true)?),
+            Some("queue") => On::Queue(pool(containers, false)?),
+            Some("both") => On::Both(functions(args.function.clone())?, pool(containers, true)?),
             None | Some("threads") if given(&args.run_dir).is_some() => On::Threads,
-            None | Some("threads") => return alone(args).and_then(|()| no_pool(args)).map(|()| None),
+            None | Some("threads") => return alone(args).and_then(|()| no_pool(containers)).map(|()| None),
             Some(other) => {
                 return Err(Failure::input(format!(
                     "backend must be \"threads\", \"lambda\", \"queue\" or \"both\"; received \"{other}\""
@@ -103,7 +103,7 @@ impl WorkersRequest {
             }
         };
         if on.pool().is_none() {
-            no_pool(args)?;
+            no_pool(containers)?;
         }
         let runs = runs(given(&args.run_dir))?;
         if on.is_remote() && !runs.starts_with("s3://") {

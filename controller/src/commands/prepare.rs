@@ -34,9 +34,9 @@ pub(crate) fn prepare(args: &PrepareArgs) -> Result<(), Failure> {
     let specs: Vec<(Option<&str>, &RunSpec)> =
         request.specs.iter().map(|(name, spec)| (name.as_deref(), spec)).collect();
     let options = PrepareOptions {
-        threads: args.threads,
-        memory_limit: args.memory_limit,
-        partitions: args.n_partitions,
+        threads: args.running.threads,
+        memory_limit: args.running.memory_limit,
+        partitions: args.running.n_partitions,
         ..PrepareOptions::default()
     };
     let begin = Instant::now();
@@ -82,15 +82,15 @@ fn by_workers(
 ) -> Result<Prepared, Failure> {
     let Show { line, monitor } = show(args);
     let watch = How { quiet: args.quiet.unwrap_or(false), line, monitor, ..How::default() };
-    let how = (args.n_partitions, args.threads);
+    let how = (args.running.n_partitions, args.running.threads);
     workers::prepare(on, &request.inputs, request.specs.clone(), &request.out, how, &watch)
 }
 
 fn show(args: &PrepareArgs) -> Show {
     let quiet = args.quiet.unwrap_or(false);
     Show {
-        line: args.progress_bar.unwrap_or(true) && !quiet,
-        monitor: args.monitor_interval.filter(|seconds| *seconds > 0.0).map(Duration::from_secs_f64),
+        line: args.running.progress_bar.unwrap_or(true) && !quiet,
+        monitor: args.running.monitor_interval.filter(|seconds| *seconds > 0.0).map(Duration::from_secs_f64),
     }
 }
 
@@ -168,7 +168,8 @@ fn verify(args: &PrepareArgs) -> Result<(), Failure> {
     };
     let storage = Storage::open(place).map_err(stagger_model::error::EngineError::from)?;
     let store = PanelStore::open(storage)?;
-    let threads = args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let threads =
+        args.running.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let found = store.verify(threads, &|| {})?;
     if args.json.unwrap_or(false) {
         print_json(&found)?;

@@ -3,14 +3,11 @@
 use std::collections::BTreeMap;
 
 use stagger_model::numbers::percent;
-
-use stagger_model::result::{Aggte, NotAggregated, Num, SavedResult};
+use stagger_model::result::{Aggte, KINDS, NotAggregated, Num, SavedResult};
 
 use super::bands::{Bands, SIGNIFICANCE, band_heading, critical_value};
 use super::settings::{references, settings};
 use super::text::{Reasons, Row, Table, label, written};
-
-pub use stagger_model::result::KINDS;
 
 /// Returns the text that `stagger agg` prints.
 pub fn aggregation_report(saved: &SavedResult, aggte: &Aggte, alp: f64, bands: Bands) -> String {
