@@ -11,10 +11,13 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 
+use super::args::{Compression, IdType, Layout, SimulateArgs};
 use super::layout::{Order, RowGroup};
 use super::model::{Model, Unit, WEIGHT_UNIT};
 use super::truth::Tally;
-use super::{Compression, IdType, Layout, MARK, SimulateArgs};
+
+/// The text in the metadata of every panel file that says who made it: a program that finds it there may replace the file.
+pub const MARK: &str = "made by stagger; the next one of this name replaces it";
 
 /// The columns of the panel; rows may be missing, values never are.
 pub(super) fn schema(args: &SimulateArgs) -> SchemaRef {

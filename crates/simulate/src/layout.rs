@@ -2,13 +2,9 @@
 
 use std::ops::Range;
 
+use super::args::{Layout, SimulateArgs};
 use super::random::Permutation;
-use super::{Layout, SimulateArgs};
 
-/// Rows of a row group where the person gives no number.
-const ROW_GROUP_ROWS: u64 = 131_072;
-/// Values of a row group at most where the person gives no number, so that memory stays small with many covariates.
-const ROW_GROUP_VALUES: u64 = 16 << 20;
 /// Parquet numbers the row groups of a file with 16 bits.
 const ROW_GROUPS_PER_FILE: u64 = i16::MAX as u64;
 
@@ -80,9 +76,4 @@ impl Order {
         };
         Ok((0..files).flat_map(of_file).collect())
     }
-}
-
-/// Rows of a row group for a panel with this many covariates, where the person gives no number.
-pub(super) fn default_row_group_rows(covariates: u32) -> u64 {
-    (ROW_GROUP_VALUES / (u64::from(covariates) + 6)).clamp(1024, ROW_GROUP_ROWS)
 }

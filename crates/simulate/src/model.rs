@@ -28,7 +28,7 @@
 //! In cross sections each row draws a unit of its own; a row that is missing is so by chance alone. Neither changes
 //! the truth.
 
-use super::SimulateArgs;
+use super::args::SimulateArgs;
 use super::random::{Purpose, Stream, normal_quantile};
 
 /// Trend of the last cohort beyond that of the never treated, where there are eligible units.

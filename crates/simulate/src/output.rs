@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use stagger_storage::disk::random_name;
 
-use super::{SimulateArgs, SimulateError};
+use super::args::SimulateArgs;
+use super::error::SimulateError;
 
 /// The files being written. Dropped before [`Output::commit`], it takes away what is there.
 pub(super) struct Output {

@@ -5,7 +5,7 @@ use std::iter;
 
 use serde::Serialize;
 
-use super::SimulateArgs;
+use super::args::SimulateArgs;
 use super::model::{Model, Unit, WEIGHT_UNIT};
 
 /// Units and weights of every cohort as they were drawn; adding is exact, so the order of adding does not matter.

@@ -17,12 +17,13 @@ use parquet::file::properties::WriterPropertiesPtr;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::TypePtr;
 
+use super::args::SimulateArgs;
 use super::columns::{self, Encoded, Maker};
+use super::error::SimulateError;
 use super::layout::{Order, RowGroup};
 use super::model::Model;
 use super::output::Output;
 use super::truth::Tally;
-use super::{SimulateArgs, SimulateError};
 
 /// Threads beyond this many wait for the disk.
 const MOST_THREADS: usize = 16;
