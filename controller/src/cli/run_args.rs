@@ -230,7 +230,7 @@ pub(crate) struct OutputArgs {
 }
 
 impl OutputArgs {
-    /// How a run is shown.
+    /// Returns the choice of what is shown of a run.
     pub(crate) fn how(
         &self,
         progress_bar: Option<bool>,

@@ -23,7 +23,7 @@ impl Leftover {
         path
     }
 
-    /// What can't be removed stays: the process ends.
+    /// Removes the leftover. One that can't be removed stays: the process ends.
     fn remove(&self) {
         let _ = match self {
             Self::Tree(path) => fs::remove_dir_all(path),
