@@ -26,10 +26,7 @@ mod write;
 
 use std::io;
 
-#[cfg(test)]
-use args::{Compression, IdType, Layout};
-
-pub use args::SimulateArgs;
+pub use args::{Compression, IdType, Layout, SimulateArgs};
 pub use columns::MARK;
 pub use error::SimulateError;
 pub use output::truth_path;

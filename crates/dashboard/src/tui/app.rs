@@ -7,7 +7,7 @@ use crate::view::RunView;
 
 /// The panes that fill the screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tab {
+pub(crate) enum Tab {
     /// The most important panes, small.
     Overview,
     /// The stages of the run.
@@ -30,7 +30,7 @@ pub enum Tab {
 
 impl Tab {
     /// All tabs in the order in which they are shown.
-    pub const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Overview,
         Self::Stages,
         Self::Cells,
@@ -43,7 +43,7 @@ impl Tab {
     ];
 
     /// Returns the name of the tab.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Overview => "Overview",
             Self::Stages => "Stages",
@@ -58,7 +58,7 @@ impl Tab {
     }
 
     /// Returns the orders that its rows can have, by name.
-    pub fn orders(self) -> &'static [&'static str] {
+    pub(crate) fn orders(self) -> &'static [&'static str] {
         match self {
             Self::Tasks => &["start", "seconds", "task", "outcome"],
             Self::Stages => &["order", "seconds", "failures"],
@@ -71,7 +71,7 @@ impl Tab {
 
 /// A window in front of the panes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Popup {
+pub(crate) enum Popup {
     /// The keys and their meaning.
     Help,
     /// The question how to leave a run under way: detach or cancel.
@@ -82,7 +82,7 @@ pub enum Popup {
 
 /// The relation to the run, which decides what it can be asked for from here.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// A run of this process, on workers: it pauses, retries, is cancelled.
     Run,
     /// A run of this process alone: it can only be ended.
@@ -95,29 +95,29 @@ pub enum Mode {
 
 /// The state of the dashboard.
 #[derive(Clone, Debug)]
-pub struct App {
+pub(crate) struct App {
     /// The run, as it is and as it is shown.
     pub(super) watched: Watched,
     /// The colours and signs.
-    pub theme: Theme,
+    pub(crate) theme: Theme,
     /// The relation to the run.
-    pub mode: Mode,
+    pub(crate) mode: Mode,
     /// The tab that is shown.
-    pub tab: Tab,
+    pub(crate) tab: Tab,
     /// The window in front, if there is one.
-    pub popup: Option<Popup>,
+    pub(crate) popup: Option<Popup>,
     /// The place within each tab, by its index.
     pub(super) places: [Place; Tab::ALL.len()],
     /// The rows are in reverse order.
-    pub reverse: bool,
+    pub(crate) reverse: bool,
     /// The choice of rows.
-    pub filter: Filter,
+    pub(crate) filter: Filter,
     /// Index of the specification shown, which may be beyond the last one.
     pub(super) spec: usize,
     /// Seconds that the task stream spans; all of the run without a value.
-    pub zoom: Option<f64>,
+    pub(crate) zoom: Option<f64>,
     /// The requests to the run, and the last answer.
-    pub control: Control,
+    pub(crate) control: Control,
 }
 
 /// The run that is watched.
@@ -143,13 +143,13 @@ pub(super) struct Place {
 
 /// The choice of rows.
 #[derive(Clone, Debug, Default)]
-pub struct Filter {
+pub(crate) struct Filter {
     /// The text that rows hold, or, after `!`, do not hold; empty for all.
-    pub text: String,
+    pub(crate) text: String,
     /// The text is being typed.
-    pub typing: bool,
+    pub(crate) typing: bool,
     /// Only rows of errors are shown.
-    pub errors_only: bool,
+    pub(crate) errors_only: bool,
 }
 
 impl Filter {
@@ -165,18 +165,18 @@ impl Filter {
 
 /// The requests to the run that were made here, and the last answer.
 #[derive(Clone, Debug, Default)]
-pub struct Control {
+pub(crate) struct Control {
     /// The run starts no more tasks.
-    pub paused: bool,
+    pub(crate) paused: bool,
     /// The run was asked to stop.
-    pub cancelling: bool,
+    pub(crate) cancelling: bool,
     /// The last answer to a key.
-    pub said: Option<String>,
+    pub(crate) said: Option<String>,
 }
 
 impl App {
     /// Returns the dashboard of a run, with its overview in front.
-    pub fn new(view: RunView, theme: Theme, mode: Mode) -> Self {
+    pub(crate) fn new(view: RunView, theme: Theme, mode: Mode) -> Self {
         Self {
             watched: Watched { live: view, frozen: None, now: 0.0 },
             theme,
@@ -193,23 +193,23 @@ impl App {
     }
 
     /// Sets the present, in seconds since 1970.
-    pub fn set_now(&mut self, now: f64) {
+    pub(crate) fn set_now(&mut self, now: f64) {
         self.watched.now = now;
     }
 
     /// Takes an event of the run.
-    pub fn event(&mut self, at: f64, event: &RunEvent) {
+    pub(crate) fn event(&mut self, at: f64, event: &RunEvent) {
         self.watched.live.update(at, event);
         self.watched.now = self.watched.now.max(at);
     }
 
     /// Shows another state of the run: a replay that went back.
-    pub fn replace(&mut self, view: RunView, now: f64) {
+    pub(crate) fn replace(&mut self, view: RunView, now: f64) {
         (self.watched.live, self.watched.now) = (view, now);
     }
 
     /// Returns the run as it is shown, and the time of that in seconds since 1970.
-    pub fn shown(&self) -> (&RunView, f64) {
+    pub(crate) fn shown(&self) -> (&RunView, f64) {
         match &self.watched.frozen {
             Some(frozen) => (&frozen.0, frozen.1),
             None => (&self.watched.live, self.watched.now),
@@ -217,32 +217,32 @@ impl App {
     }
 
     /// Returns true if what is shown does not follow the run.
-    pub fn is_frozen(&self) -> bool {
+    pub(crate) fn is_frozen(&self) -> bool {
         self.watched.frozen.is_some()
     }
 
     /// The row that is chosen in the tab shown.
-    pub fn row(&self) -> usize {
+    pub(crate) fn row(&self) -> usize {
         self.places[self.tab as usize].row
     }
 
     /// Returns the index of the first column shown in the tab.
-    pub fn column(&self) -> usize {
+    pub(crate) fn column(&self) -> usize {
         self.places[self.tab as usize].column
     }
 
     /// Returns the index of the order of a tab's rows in [`Tab::orders`].
-    pub fn order(&self, tab: Tab) -> usize {
+    pub(crate) fn order(&self, tab: Tab) -> usize {
         self.places[tab as usize].order
     }
 
     /// The specification shown, by its place.
-    pub fn spec(&self) -> usize {
+    pub(crate) fn spec(&self) -> usize {
         self.spec.min(self.shown().0.specs.len().saturating_sub(1))
     }
 
     /// Returns true if a text passes the filter.
-    pub fn passes(&self, text: &str) -> bool {
+    pub(crate) fn passes(&self, text: &str) -> bool {
         self.filter.passes(text)
     }
 }

@@ -10,7 +10,7 @@ use super::panes::{first_row, rows};
 
 /// A request to the owner of the terminal after an input.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Effect {
+pub(crate) enum Effect {
     /// Nothing is asked for.
     None,
     /// Leaves; the screen stays as it is if asked.
@@ -50,7 +50,7 @@ impl App {
     }
 
     /// A key was pressed, on a screen of this size.
-    pub fn key(&mut self, event: KeyEvent, area: Rect) -> Effect {
+    pub(crate) fn key(&mut self, event: KeyEvent, area: Rect) -> Effect {
         if event.kind == KeyEventKind::Release {
             return Effect::None;
         }
@@ -226,7 +226,7 @@ impl App {
     }
 
     /// The mouse did something, on a screen of this size.
-    pub fn mouse(&mut self, event: MouseEvent, area: Rect) -> Effect {
+    pub(crate) fn mouse(&mut self, event: MouseEvent, area: Rect) -> Effect {
         let at = Position { x: event.column, y: event.row };
         match event.kind {
             MouseEventKind::ScrollUp => self.move_row(-3),

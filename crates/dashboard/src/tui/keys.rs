@@ -4,7 +4,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 /// The request of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
+pub(crate) enum Action {
     /// Leave the dashboard.
     Quit,
     /// Leave it, and keep the last frame on the terminal.
@@ -64,20 +64,20 @@ pub enum Action {
 }
 
 /// A line of the help: the keys, what they do, what they ask for.
-pub struct Binding {
+pub(crate) struct Binding {
     /// The keys.
-    pub keys: &'static [Key],
+    pub(crate) keys: &'static [Key],
     /// The names of the keys, as the help shows them.
-    pub shown: &'static str,
+    pub(crate) shown: &'static str,
     /// The meaning of the keys, as the help shows it.
-    pub does: &'static str,
+    pub(crate) does: &'static str,
     /// The request of the keys.
-    pub action: Action,
+    pub(crate) action: Action,
 }
 
 /// A key by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Key {
+pub(crate) enum Key {
     /// A character without Control.
     Char(char),
     /// A character with Control.
@@ -107,7 +107,7 @@ macro_rules! bind {
 }
 
 /// Every key; digits choose tabs and are handled beside it.
-pub const BINDINGS: &[Binding] = &[
+pub(crate) const BINDINGS: &[Binding] = &[
     bind!([Key::Code(KeyCode::Tab)], "Tab", "next pane", Action::NextTab),
     bind!([Key::Code(KeyCode::BackTab)], "Shift-Tab", "pane before", Action::PreviousTab),
     bind!([Key::Code(KeyCode::Up), Key::Char('k')], "up k", "line up", Action::Up),
@@ -138,7 +138,7 @@ pub const BINDINGS: &[Binding] = &[
 ];
 
 /// Returns the request of a key, if it has a meaning.
-pub fn action(event: KeyEvent) -> Option<Action> {
+pub(crate) fn action(event: KeyEvent) -> Option<Action> {
     if let KeyCode::Char(digit @ '1'..='9') = event.code {
         return Some(Action::Tab(digit as usize - '1' as usize));
     }

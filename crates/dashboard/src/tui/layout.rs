@@ -8,31 +8,31 @@ use super::app::Tab;
 const HEADER: u16 = 3;
 
 /// The four parts of the screen.
-pub struct Screen {
+pub(crate) struct Screen {
     /// The lines about the run.
-    pub header: Rect,
+    pub(crate) header: Rect,
     /// The line of the tabs.
-    pub tabs: Rect,
+    pub(crate) tabs: Rect,
     /// The panes.
-    pub body: Rect,
+    pub(crate) body: Rect,
     /// The line of the keys.
-    pub footer: Rect,
+    pub(crate) footer: Rect,
 }
 
 /// Cuts the screen.
-pub fn screen(area: Rect) -> Screen {
+pub(crate) fn screen(area: Rect) -> Screen {
     let cuts = [Constraint::Length(HEADER), Constraint::Length(1), Constraint::Min(0), Constraint::Length(1)];
     let [header, tabs, body, footer] = Layout::vertical(cuts).areas(area);
     Screen { header, tabs, body, footer }
 }
 
 /// Rows that a page has.
-pub fn page(area: Rect) -> usize {
+pub(crate) fn page(area: Rect) -> usize {
     usize::from(screen(area).body.height.saturating_sub(4)).max(1)
 }
 
 /// The words of the tabs as they are written, and where each begins and ends.
-pub fn tab_words(width: u16) -> Vec<(Tab, String, u16, u16)> {
+pub(crate) fn tab_words(width: u16) -> Vec<(Tab, String, u16, u16)> {
     let whole: usize = Tab::ALL.iter().map(|tab| tab.name().len() + 3).sum();
     let short = whole > usize::from(width);
     let mut x = 0;
@@ -48,7 +48,7 @@ pub fn tab_words(width: u16) -> Vec<(Tab, String, u16, u16)> {
 }
 
 /// The tab that is written at a place.
-pub fn tab_at(area: Rect, at: Position) -> Option<Tab> {
+pub(crate) fn tab_at(area: Rect, at: Position) -> Option<Tab> {
     let tabs = screen(area).tabs;
     if !tabs.contains(at) {
         return None;
@@ -58,7 +58,7 @@ pub fn tab_at(area: Rect, at: Position) -> Option<Tab> {
 }
 
 /// The panes of the overview: more of them on a larger screen.
-pub fn overview(body: Rect) -> Vec<(Tab, Rect)> {
+pub(crate) fn overview(body: Rect) -> Vec<(Tab, Rect)> {
     let halves = |area: Rect, upper: u16| -> [Rect; 2] {
         Layout::vertical([Constraint::Percentage(upper), Constraint::Fill(1)]).areas(area)
     };
@@ -84,12 +84,12 @@ pub fn overview(body: Rect) -> Vec<(Tab, Rect)> {
 }
 
 /// The pane of the overview at a place.
-pub fn pane_at(area: Rect, at: Position) -> Option<Tab> {
+pub(crate) fn pane_at(area: Rect, at: Position) -> Option<Tab> {
     overview(screen(area).body).into_iter().find(|(_, pane)| pane.contains(at)).map(|(tab, _)| tab)
 }
 
 /// The row of a table in the body at a place, from the first one shown: below the frame and the head.
-pub fn row_at(area: Rect, at: Position) -> Option<usize> {
+pub(crate) fn row_at(area: Rect, at: Position) -> Option<usize> {
     let body = screen(area).body;
     let first = body.y + 2;
     (body.contains(at) && at.y >= first).then(|| usize::from(at.y - first))

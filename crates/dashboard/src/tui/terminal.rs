@@ -18,14 +18,14 @@ use stagger_model::printable::printable;
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// The terminal, while it is ours.
-pub struct Screen {
+pub(crate) struct Screen {
     /// The terminal that frames are drawn on.
-    pub terminal: ratatui::Terminal<CrosstermBackend<Stderr>>,
+    pub(crate) terminal: ratatui::Terminal<CrosstermBackend<Stderr>>,
 }
 
 impl Screen {
     /// Takes the terminal.
-    pub fn take() -> io::Result<Self> {
+    pub(crate) fn take() -> io::Result<Self> {
         enable_raw_mode()?;
         TAKEN.store(true, Ordering::SeqCst);
         let entered = execute!(io::stderr(), EnterAlternateScreen, EnableMouseCapture, Hide);
@@ -40,7 +40,7 @@ impl Screen {
     }
 
     /// Gives it back, and leaves behind what is shown last, if asked.
-    pub fn leave(mut self, keep: bool, draw: impl FnOnce(&mut Frame<'_>)) {
+    pub(crate) fn leave(mut self, keep: bool, draw: impl FnOnce(&mut Frame<'_>)) {
         let last = if keep { self.terminal.draw(draw).ok().map(|frame| text(frame.buffer)) } else { None };
         drop(self);
         if let Some(text) = last {
@@ -96,7 +96,7 @@ pub fn restore_on_panic(is_caught: fn() -> bool) {
 }
 
 /// Returns the text on a screen, line by line, without the blanks at their ends.
-pub fn text(buffer: &Buffer) -> String {
+pub(crate) fn text(buffer: &Buffer) -> String {
     let area = buffer.area;
     let line = |y: u16| {
         let cells = (area.x..area.right()).map(|x| buffer[(x, y)].symbol());

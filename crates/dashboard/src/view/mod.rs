@@ -22,7 +22,7 @@ pub use log::{Level, Line, Log, told};
 pub use memory::{BINS, Memory, Peak};
 pub use phase::{Phase, Progress};
 pub use rates::{Rates, Second};
-pub use stages::StageView;
+pub use stages::{Attempts, StageView, Work};
 pub use tasks::{Outcome, Span, Tasks};
 
 /// Bytes of Lambda's megabyte.

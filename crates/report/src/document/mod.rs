@@ -22,7 +22,7 @@ pub use content::{Sources, document};
 pub use html::html;
 pub use latex::latex;
 pub use markdown::markdown;
-pub use model::Document;
+pub use model::{Block, Document, Formula, Picture, Table};
 
 #[cfg(test)]
 mod tests;

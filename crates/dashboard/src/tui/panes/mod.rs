@@ -23,7 +23,7 @@ use super::layout;
 const LEAST: (u16, u16) = (40, 10);
 
 /// Draws the whole screen.
-pub fn draw(frame: &mut Frame<'_>, app: &App) {
+pub(crate) fn draw(frame: &mut Frame<'_>, app: &App) {
     let area = frame.area();
     if area.width < LEAST.0 || area.height < LEAST.1 {
         let text = format!("{}x{}, wants {}x{}", area.width, area.height, LEAST.0, LEAST.1);
@@ -73,7 +73,7 @@ fn small(frame: &mut Frame<'_>, area: Rect, app: &App, tab: Tab) {
 }
 
 /// Rows that the tab shown has, as it is filtered.
-pub fn rows(app: &App) -> usize {
+pub(crate) fn rows(app: &App) -> usize {
     match app.tab {
         Tab::Stages => stages::rows(app).len(),
         Tab::Tasks => stream::rows(app),
@@ -86,6 +86,6 @@ pub fn rows(app: &App) -> usize {
 }
 
 /// The first row of the tab's table that is on the screen.
-pub fn first_row(app: &App, area: Rect) -> usize {
+pub(crate) fn first_row(app: &App, area: Rect) -> usize {
     table::first(app.row(), rows(app), layout::screen(area).body)
 }
