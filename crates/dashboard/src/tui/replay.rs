@@ -21,7 +21,7 @@ use crate::view::RunView;
 const LONGEST: f64 = 60.0;
 
 /// Returns a speed at which a run of this length is shown within a minute.
-pub fn speed_for(seconds: f64) -> f64 {
+pub(crate) fn speed_for(seconds: f64) -> f64 {
     let mut speed = 1.0;
     while seconds / speed > LONGEST {
         speed *= 2.0;
