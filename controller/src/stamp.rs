@@ -12,13 +12,13 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
-    /// Now, of a run that has no name yet.
+    /// Returns the values at this moment, for a run that has no name yet.
     pub(crate) fn now() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         Self { seconds: since.map_or(0, |since| since.as_secs()), run: None }
     }
 
-    /// Of this run.
+    /// Returns the values for a run of this name.
     pub(crate) fn of(self, run: &str) -> Self {
         Self { run: Some(run.to_owned()), ..self }
     }

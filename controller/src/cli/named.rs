@@ -13,7 +13,7 @@ pub(super) const SPECS: &str = "spec";
 /// Arguments of one specification.
 #[derive(Debug)]
 pub(crate) struct Named {
-    /// Its name where the run file has several; the result carries it.
+    /// The name, where the run file has several; the result carries it.
     pub(crate) name: Option<String>,
     /// The arguments.
     pub(crate) args: RunArgs,

@@ -34,7 +34,7 @@ pub(crate) struct PlanArgs {
 pub(crate) struct PlanRequest {
     /// Files, folders or globs, or a store.
     pub(crate) inputs: Vec<String>,
-    /// One at least.
+    /// The specifications, at least one.
     pub(crate) specs: Vec<Specification>,
     /// The options of the forecast.
     pub(crate) options: ForecastOptions,
@@ -43,7 +43,7 @@ pub(crate) struct PlanRequest {
 }
 
 impl PlanRequest {
-    /// Checks the arguments.
+    /// Checks the arguments, and returns the request.
     pub(crate) fn new(args: PlanArgs) -> Result<Self, Failure> {
         let prices = match &args.prices {
             Some(file) => Prices::read(Path::new(file))?,

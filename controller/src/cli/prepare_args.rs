@@ -96,7 +96,7 @@ pub(crate) struct PrepareRequest {
 }
 
 impl PrepareRequest {
-    /// Checks the arguments.
+    /// Checks the arguments, and returns the request.
     pub(crate) fn new(args: &PrepareArgs) -> Result<Self, Failure> {
         let mut flags = RunArgs {
             data: args.data.clone(),

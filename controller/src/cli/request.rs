@@ -27,7 +27,7 @@ const DAY: f64 = 86_400.0;
 pub(crate) struct RunRequest {
     /// Files, folders or globs.
     pub(crate) inputs: Vec<String>,
-    /// One at least.
+    /// The specifications, at least one.
     pub(crate) specs: Vec<Specification>,
     /// The options of the estimation.
     pub(crate) options: RunOptions,
@@ -50,7 +50,7 @@ pub(crate) struct RunRequest {
 /// One specification with its name and its notes.
 #[derive(Debug)]
 pub(crate) struct Specification {
-    /// Its name where the run file has several.
+    /// The name, where the run file has several.
     pub(crate) name: Option<String>,
     /// The specification.
     pub(crate) spec: RunSpec,

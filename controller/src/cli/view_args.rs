@@ -61,7 +61,7 @@ impl ViewArgs {
         Err(Failure::input(format!("at must be between 0 and 1; received {}", self.at)))
     }
 
-    /// The speed, checked.
+    /// Checks the speed, and returns it.
     pub(crate) fn speed(&self) -> Result<Option<f64>, Failure> {
         match self.speed {
             Some(speed) if !(speed > 0.0 && speed.is_finite()) => {

@@ -40,7 +40,7 @@ impl On {
         !matches!(self, Self::Threads)
     }
 
-    /// The functions.
+    /// Returns the names of the functions; none without Lambda.
     pub(crate) fn functions(&self) -> &[String] {
         match self {
             Self::Lambda(names) | Self::Both(names, _) => names,
@@ -48,7 +48,7 @@ impl On {
         }
     }
 
-    /// The containers.
+    /// Returns the containers; none without a queue.
     pub(crate) fn pool(&self) -> Option<&PoolRequest> {
         match self {
             Self::Queue(pool) | Self::Both(_, pool) => Some(pool),
@@ -341,7 +341,7 @@ pub(crate) struct JanitorArgs {
 }
 
 impl ResumeArgs {
-    /// The cap, checked.
+    /// Checks the cap on dollars, and returns it.
     pub(crate) fn cap(&self) -> Result<Option<f64>, Failure> {
         self.max_cost.map(dollars).transpose()
     }

@@ -7,7 +7,7 @@ use stagger_report::stdout::{print, print_json};
 
 use crate::cli::DescribeArgs;
 
-/// Looks and prints.
+/// Describes the panel.
 pub(crate) fn describe(args: &DescribeArgs) -> Result<(), Failure> {
     let columns = DescribeColumns {
         tname: args.tname.clone(),

@@ -27,7 +27,7 @@ struct Report<'a> {
     checks: &'a [Check],
 }
 
-/// Checks and prints.
+/// Prints the checks; one that failed is a failure of the command.
 pub(crate) fn doctor(args: DoctorArgs) -> Result<(), Failure> {
     let request = DoctorRequest::new(args, |name| std::env::var(name).ok());
     check_environment().map_err(EngineError::from)?;

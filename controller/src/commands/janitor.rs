@@ -32,7 +32,7 @@ struct Ended {
     jobs: usize,
 }
 
-/// Ends them.
+/// Ends runs whose controller is gone.
 pub(crate) fn janitor(args: &JanitorArgs) -> Result<(), Failure> {
     let all = runs(args.run_dir.clone())?;
     let silent = args.silent.unwrap_or(SILENT);

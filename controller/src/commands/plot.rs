@@ -29,7 +29,7 @@ const MOST_CELLS: usize = 1000;
 /// A terminal's width where it does not tell.
 const COLUMNS: usize = 80;
 
-/// Draws.
+/// Draws pictures of saved results.
 pub(crate) fn plot(args: &PlotArgs) -> Result<(), Failure> {
     let kind = kind(&args.kind)?;
     let form = args.out.as_deref().map(|out| Form::of(Path::new(out))).transpose()?;

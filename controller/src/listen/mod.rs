@@ -162,7 +162,7 @@ impl Listeners {
 /// A run that has ended, and a dashboard that may still be open: results are saved before anybody is waited for.
 #[derive(Default)]
 pub(crate) struct Ended {
-    /// The event log.
+    /// The lines of the event log.
     pub(crate) events: Vec<u8>,
     dashboard: Option<Dashboard>,
     /// Lines that are said once the dashboard is closed.

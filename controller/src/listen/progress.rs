@@ -43,7 +43,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Starts to show.
+    /// Starts to show the progress of a run.
     pub(crate) fn start(show: Show) -> Self {
         let show = Show { line: show.line && io::stderr().is_terminal(), ..show };
         let started = Instant::now();

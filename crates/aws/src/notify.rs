@@ -15,9 +15,9 @@ const SUBJECT: usize = 100;
 /// A message about a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
-    /// The run.
+    /// The name of the run.
     pub run: String,
-    /// `finished`, `failed`, `stopped`.
+    /// The state of the run: `finished`, `failed` or `stopped`.
     pub state: &'static str,
     /// Further facts, one on each line.
     pub lines: Vec<String>,
@@ -37,7 +37,7 @@ impl Notice {
     }
 }
 
-/// A topic.
+/// A topic of Amazon SNS.
 #[derive(Debug)]
 pub struct Sns {
     client: Client,
@@ -57,7 +57,7 @@ impl Sns {
         Ok(Self::new(&shared, topic))
     }
 
-    /// The same with these credentials.
+    /// Returns the topic with credentials that the caller gives.
     pub fn new(shared: &SdkConfig, topic: &str) -> Self {
         Self { client: Client::new(shared), topic: topic.to_owned() }
     }

@@ -77,7 +77,7 @@ impl Failure {
         }
     }
 
-    /// The same failure of a command that was stopped by Ctrl-C: its status says so.
+    /// Returns the same failure with the exit status of a command that was stopped by Ctrl-C.
     pub fn interrupted(self) -> Self {
         Self { status: STATUS_INTERRUPTED, ..self }
     }

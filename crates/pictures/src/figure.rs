@@ -10,7 +10,7 @@ pub(crate) const LIMIT: f64 = 1e300;
 pub struct Figure {
     /// The title.
     pub title: String,
-    /// To the right.
+    /// The horizontal axis.
     pub x: Axis,
     /// Upwards; categories go down.
     pub y: Axis,
@@ -18,7 +18,7 @@ pub struct Figure {
     pub panels: Vec<Panel>,
     /// The legend: the meaning of marks.
     pub legend: Vec<Key>,
-    /// Said below.
+    /// Notes below the panels.
     pub notes: Vec<String>,
 }
 
@@ -40,7 +40,7 @@ pub struct Axis {
     pub low: f64,
     /// Greatest value shown.
     pub high: f64,
-    /// Its ticks.
+    /// The ticks.
     pub ticks: Ticks,
 }
 
@@ -86,12 +86,12 @@ impl Sign {
     pub(crate) const SERIES: [Sign; 4] = [Sign::Circle, Sign::Square, Sign::Triangle, Sign::Diamond];
 }
 
-/// A sign's look.
+/// The look of a sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Marker {
-    /// Colour.
+    /// The colour.
     pub ink: Ink,
-    /// Form.
+    /// The form.
     pub sign: Sign,
     /// Only its edge is drawn.
     pub hollow: bool,
@@ -129,31 +129,31 @@ pub enum Hatch {
     Upright,
 }
 
-/// An area's look.
+/// The look of an area.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tint {
-    /// Colour.
+    /// The colour.
     pub ink: Ink,
     /// 1 hides what is below.
     pub opacity: f64,
-    /// Lines across it.
+    /// The lines across the area.
     pub hatch: Hatch,
     /// The edge is drawn.
     pub edge: bool,
-    /// Its letter on terminals; none asks for blocks.
+    /// The letter of the area on terminals; none asks for blocks.
     pub letter: Option<char>,
 }
 
 /// A rectangle: left, right, lower and upper end.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bar {
-    /// From here to the right.
+    /// The left end.
     pub left: f64,
-    /// To here.
+    /// The right end.
     pub right: f64,
-    /// From here upwards.
+    /// The lower end.
     pub from: f64,
-    /// To here.
+    /// The upper end.
     pub to: f64,
 }
 
@@ -171,7 +171,7 @@ pub enum Layer {
     },
     /// Intervals of y at places of x.
     Intervals {
-        /// Colour.
+        /// The colour.
         ink: Ink,
         /// The coverage of the intervals.
         cover: Cover,

@@ -15,7 +15,7 @@ pub(crate) const FAMILIES: &str = "Liberation Sans, Arimo, Helvetica, Arial, san
 
 /// Height of capitals, in sizes.
 pub(crate) const CAPITALS: f64 = 0.716;
-/// From one base line to the next, in sizes.
+/// The distance from one base line to the next, in sizes.
 pub(crate) const LEADING: f64 = 1.3;
 
 /// Width of letters that the font lacks, in sizes: that of the widest scripts.

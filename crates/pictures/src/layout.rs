@@ -10,7 +10,7 @@ pub(crate) const PANEL: f64 = 12.0;
 pub(crate) const TICK: f64 = 11.0;
 pub(crate) const LEGEND: f64 = 11.5;
 pub(crate) const NOTE: f64 = 10.5;
-/// Around everything.
+/// The margin around everything.
 pub(crate) const MARGIN: f64 = 14.0;
 /// Length of a tick, and from there to its label.
 pub(crate) const TICK_LENGTH: f64 = 4.5;
@@ -63,7 +63,7 @@ pub(crate) struct KeyPlace {
     pub(crate) base: f64,
 }
 
-/// Everything's place.
+/// The places of all parts of a figure.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     pub(crate) width: f64,

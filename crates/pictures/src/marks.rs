@@ -21,7 +21,7 @@ pub(crate) fn outline(sign: Sign, centre: Point, radius: f64) -> Vec<Point> {
     corners.iter().copied().map(corner).collect()
 }
 
-/// Lines across rectangles.
+/// Returns the lines across rectangles.
 pub(crate) fn hatching(areas: &[Vec<Point>], hatch: Hatch) -> Vec<[Point; 2]> {
     if hatch == Hatch::Plain || areas.len() > MOST_AREAS {
         return Vec::new();

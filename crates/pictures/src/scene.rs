@@ -49,7 +49,7 @@ impl Ink {
         }
     }
 
-    /// Its name in classes of SVG, by which a page may change it.
+    /// Returns its name in classes of SVG, by which a page may change it.
     pub fn name(self) -> &'static str {
         match self {
             Ink::Black => "black",
@@ -70,9 +70,9 @@ impl Ink {
 /// A place: to the right and down, in units of one 96th of an inch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
-    /// To the right.
+    /// The distance to the right.
     pub x: f64,
-    /// Down.
+    /// The distance downwards.
     pub y: f64,
 }
 
@@ -103,14 +103,14 @@ impl Dash {
     }
 }
 
-/// A line's look.
+/// The look of a line.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Stroke {
-    /// Colour.
+    /// The colour.
     pub ink: Ink,
-    /// Width.
+    /// The width.
     pub width: f64,
-    /// Strokes and gaps.
+    /// The pattern of strokes and gaps.
     pub dash: Dash,
 }
 
@@ -121,17 +121,17 @@ impl Stroke {
     }
 }
 
-/// An area's look.
+/// The look of an area.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fill {
-    /// Colour.
+    /// The colour.
     pub ink: Ink,
     /// 1 hides what is below.
     pub opacity: f64,
 }
 
 impl Fill {
-    /// An opaque area.
+    /// Returns the look of an opaque area.
     pub(crate) fn opaque(ink: Ink) -> Self {
         Self { ink, opacity: 1.0 }
     }
@@ -153,7 +153,7 @@ pub enum Anchor {
 pub struct Text {
     /// The content of the text.
     pub content: String,
-    /// Its place on the base line.
+    /// The place on the base line.
     pub at: Point,
     /// The part of the text that is at its place.
     pub anchor: Anchor,
@@ -161,7 +161,7 @@ pub struct Text {
     pub size: f64,
     /// Read from below to above.
     pub upright: bool,
-    /// Colour.
+    /// The colour.
     pub ink: Ink,
 }
 
@@ -204,7 +204,7 @@ pub enum Shape {
 pub struct Mark {
     /// Name of its kind, a class in SVG.
     pub class: &'static str,
-    /// The thing.
+    /// The geometry.
     pub shape: Shape,
 }
 
@@ -219,7 +219,7 @@ pub struct Scene {
     pub shown: f64,
     /// The title, for those who can't see the picture.
     pub title: String,
-    /// More about it.
+    /// A description, for those who can't see the picture.
     pub description: String,
     /// The marks, in the order in which they are drawn.
     pub marks: Vec<Mark>,

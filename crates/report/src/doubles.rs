@@ -18,7 +18,7 @@ use super::tabular::{RUN_KEY, fingerprint};
 /// Rows decoded at a time.
 const BATCH: usize = 1 << 16;
 
-/// An opened file.
+/// An opened Parquet file of columns of doubles.
 pub struct Doubles {
     path: PathBuf,
     file: LocalFile,
@@ -53,7 +53,7 @@ impl Doubles {
         self.metadata.schema().fields().iter().map(|field| field.name())
     }
 
-    /// Its rows.
+    /// Returns the number of rows.
     pub fn rows(&self) -> usize {
         usize::try_from(self.metadata.metadata().file_metadata().num_rows()).unwrap_or(0)
     }

@@ -1,10 +1,10 @@
 //! A saved result in its folder as a report: the document, and the files of its forms.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use serde_json::Value;
+use stagger_model::failure::Failure;
 use stagger_model::result::SavedResult;
 
 use super::document::{Document, Sources, document, html};
@@ -14,7 +14,6 @@ use super::pictures::events;
 use super::pictures::files::{DENSITY, Form, in_column, write, write_table};
 use super::save::{CELLS_CSV, RUN, aggregation_file};
 use super::tabular::{aggregation_csv, balance_csv, cells_csv, overlap_csv};
-use stagger_model::failure::Failure;
 
 /// Returns the result in a folder as one HTML document.
 ///
@@ -29,11 +28,7 @@ pub fn html_of(folder: &Path) -> Result<String, Failure> {
 ///
 /// # Errors
 /// An event log or a record of the run that is damaged.
-pub fn document_of(
-    folder: &Path,
-    saved: &SavedResult,
-    title: Option<&str>,
-) -> Result<Document, Failure> {
+pub fn document_of(folder: &Path, saved: &SavedResult, title: Option<&str>) -> Result<Document, Failure> {
     let run = run_record(folder)?;
     let timeline = events::read(folder)?;
     Ok(document(&Sources { saved, run: run.as_ref(), timeline: timeline.as_ref(), title }))

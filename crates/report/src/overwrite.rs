@@ -32,7 +32,7 @@ pub struct Overwrite {
 }
 
 impl Overwrite {
-    /// Of an option, with the command's inputs: files, or folders of results.
+    /// Returns the rules for the file that an option names, with the command's inputs: files, or folders of results.
     pub fn new(option: &'static str, force: bool, inputs: &[impl AsRef<Path>]) -> Self {
         let inputs = inputs.iter().map(|path| path.as_ref().to_owned()).collect();
         Self { option, force, inputs }

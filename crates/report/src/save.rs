@@ -106,7 +106,7 @@ fn write_pictures(folder: &Part, saved: &SavedResult) -> Result<(), Failure> {
     write(CELLS_SVG, &cells(saved))
 }
 
-/// `aggte_dynamic.csv`
+/// Returns the file name of an aggregation: `aggte_dynamic.csv`.
 pub fn aggregation_file(kind: &str) -> String {
     format!("aggte_{kind}.csv")
 }

@@ -7,7 +7,7 @@ use stagger_model::spec::RunSpec;
 
 use super::text::{field, wrapped};
 
-/// Papers to cite.
+/// Returns the lines of the papers to cite.
 pub fn references(spec: &RunSpec) -> String {
     let method = format!("{}. {}", method(spec), method_paper(spec));
     wrapped("Reference: ", 2, design_paper(spec)) + &wrapped("Method: ", 2, &method)

@@ -22,7 +22,7 @@ use stagger_model::result::{Aggte, AttGt, Balance, Num, Overlap, SavedResult};
 /// Key under which a Parquet file of draws names the run that it belongs to.
 pub const RUN_KEY: &str = "stagger.run";
 
-/// ATT(g,t) as CSV.
+/// Writes ATT(g,t) as CSV.
 pub fn cells_csv(cells: &AttGt, out: &mut dyn Write) -> io::Result<()> {
     let labelled = !cells.group_label.is_empty();
     let more = if labelled { ",group_label,time_label" } else { "" };
@@ -130,7 +130,7 @@ fn csv_text(text: &str) -> String {
     }
 }
 
-/// ATT(g,t) as Parquet.
+/// Writes ATT(g,t) as Parquet.
 pub fn cells_parquet(cells: &AttGt, file: File) -> Result<File, ParquetError> {
     let numbers = |values: &[Num]| -> ArrayRef {
         Arc::new(values.iter().map(|value| Some(value.0).filter(|x| x.is_finite())).collect::<Float64Array>())

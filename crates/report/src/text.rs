@@ -31,7 +31,7 @@ impl Row {
         Self { keys, numbers: numbers.map(|number| number.0), note: String::new() }
     }
 
-    /// The same with a remark.
+    /// Returns the same row with a note.
     pub fn noted(self, note: impl Into<String>) -> Self {
         Self { note: note.into(), ..self }
     }
@@ -57,7 +57,7 @@ pub struct Table<'a> {
 }
 
 impl Table<'_> {
-    /// The table's lines.
+    /// Returns the lines of the table.
     pub fn render(&self) -> String {
         let decimals = decimals(&self.rows);
         let cells: Vec<[String; 4]> =

@@ -43,7 +43,7 @@ impl Clients {
         Self { current: Mutex::new((0, client(&shared))), fixed: false, http, region }
     }
 
-    /// A caller's.
+    /// Returns clients of a configuration that the caller gives.
     #[cfg(test)]
     pub fn fixed(config: Builder) -> Self {
         let http = https();

@@ -15,11 +15,11 @@ use super::refused::Call;
 /// The settings of a function, as Lambda gives them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FunctionSettings {
-    /// As the user names it: a name, with or without a qualifier, or an ARN.
+    /// The function as the user names it: a name, with or without a qualifier, or an ARN.
     pub name: String,
-    /// As a policy must name it.
+    /// The ARN, as a policy must name it.
     pub arn: String,
-    /// Lambda's megabytes.
+    /// The memory in Lambda's megabytes of 2^20 bytes.
     pub memory_mb: u32,
     /// The time after which Lambda ends an invocation.
     pub timeout: Duration,

@@ -59,8 +59,12 @@ impl LambdaInvoker {
         runtime.block_on(async { Self::connect(Clients::of_environment().await, names, prices).await })
     }
 
-    /// The same over these clients.
-    pub async fn connect(clients: Clients, names: &[String], prices: &Prices) -> Result<Self, Failure> {
+    /// Connects to the functions through these clients.
+    pub async fn connect(
+        clients: Clients,
+        names: &[String],
+        prices: &Prices,
+    ) -> Result<Self, Failure> {
         let (_, client) = clients.get().await;
         let asked = names.iter().map(|name| settings_of(&client, clients.region(), name));
         let found = try_join_all(asked).await.map_err(refused)?;

@@ -12,7 +12,7 @@ use stagger_protocol::messages::TaskFailure;
 /// A request, as errors name it.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
-    /// As IAM calls it: `lambda:InvokeFunction`.
+    /// The action as IAM calls it: `lambda:InvokeFunction`.
     pub action: &'static str,
     /// Name or ARN of the function; `*` for the account.
     pub resource: &'a str,

@@ -38,7 +38,7 @@ fn read(stream: &TcpStream) -> String {
     head + &body
 }
 
-/// An HTTP answer.
+/// Returns the text of an HTTP response.
 pub fn answer(status: u16, headers: &str, body: &str) -> String {
     format!(
         "HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n{body}",

@@ -19,7 +19,7 @@ pub(crate) struct Screen {
     pub(crate) footer: Rect,
 }
 
-/// Cuts the screen.
+/// Divides the screen into its four parts.
 pub(crate) fn screen(area: Rect) -> Screen {
     let cuts = [Constraint::Length(HEADER), Constraint::Length(1), Constraint::Min(0), Constraint::Length(1)];
     let [header, tabs, body, footer] = Layout::vertical(cuts).areas(area);

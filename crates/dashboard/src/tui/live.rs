@@ -51,7 +51,7 @@ pub struct Dashboard {
     thread: JoinHandle<Left>,
 }
 
-/// Seconds since 1970.
+/// Returns the present in seconds since 1970.
 pub fn unix() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }

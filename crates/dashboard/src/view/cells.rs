@@ -42,16 +42,16 @@ impl CellState {
     }
 }
 
-/// One specification.
+/// The view of one specification.
 #[derive(Clone, Debug, Default)]
 pub struct SpecView {
     /// The cells of the specification.
     pub outline: Outline,
-    /// By cell of the outline.
+    /// The state of each cell of the outline.
     pub cells: Vec<CellState>,
-    /// By round of the propensity scores: its number, logits still active, converged, failed.
+    /// For each round of the propensity scores its number, and the logits that are still active, have converged and have failed.
     pub logits: Vec<[usize; 4]>,
-    /// Its estimates, once they are there.
+    /// The estimates, once they are known.
     pub estimated: Option<Box<Estimated>>,
 }
 

@@ -27,7 +27,7 @@ pub struct ErrorGroup {
     pub remedies: BTreeMap<String, u64>,
     /// The last hint that came with one of the failures.
     pub hint: Option<String>,
-    /// Nothing helped.
+    /// The task was given up.
     pub fatal: bool,
 }
 
@@ -132,7 +132,7 @@ impl Errors {
         out
     }
 
-    /// Failures in all.
+    /// Returns the number of failures.
     pub fn count(&self) -> u64 {
         self.groups.iter().map(|(_, group)| group.count).sum()
     }

@@ -20,7 +20,7 @@ pub enum Level {
     Error,
 }
 
-/// One line.
+/// One line of the log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line {
     /// The time in seconds since 1970.
@@ -31,7 +31,7 @@ pub struct Line {
     pub text: String,
 }
 
-/// The last lines.
+/// The last lines of the log.
 #[derive(Clone, Debug, Default)]
 pub struct Log {
     lines: VecDeque<Line>,

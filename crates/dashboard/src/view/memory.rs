@@ -5,14 +5,14 @@ pub const BINS: usize = 21;
 /// Worst ones that are remembered.
 const WORST: usize = 16;
 
-/// One task's peak.
+/// The peak of memory of one attempt.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Peak {
     /// The task, in words.
     pub task: String,
     /// The name of the function.
     pub function: String,
-    /// Bytes.
+    /// The peak in bytes.
     pub peak: u64,
     /// The memory of the function in bytes; 0 where it is not known.
     pub limit: u64,

@@ -3,7 +3,7 @@
 use stagger_model::error::FailureClass;
 use stagger_model::events::{Phases, TaskDone};
 
-/// One stage.
+/// The view of one stage.
 #[derive(Clone, Debug, Default)]
 pub struct StageView {
     /// The number of the stage in the run.

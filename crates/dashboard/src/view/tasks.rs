@@ -137,7 +137,7 @@ impl Tasks {
         }
     }
 
-    /// Attempts under way.
+    /// Returns the number of attempts under way.
     pub fn under_way(&self) -> usize {
         self.running.len()
     }

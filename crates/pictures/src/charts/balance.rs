@@ -3,23 +3,23 @@
 use crate::figure::{Axis, Figure, Key, Layer, Marker, Panel, Sample, Sign, Ticks, drawable, range};
 use crate::scene::{Dash, Ink};
 
-/// Balance of covariates.
+/// A chart of the balance of covariates.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Balance {
     /// The title.
     pub title: String,
     /// One for each covariate.
     pub covariates: Vec<Covariate>,
-    /// Said below.
+    /// Notes below the chart.
     pub notes: Vec<String>,
 }
 
 /// Standardised mean differences of one covariate, one for each comparison.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Covariate {
-    /// Its name.
+    /// The name of the covariate.
     pub name: String,
-    /// Before weighting.
+    /// Differences before weighting.
     pub before: Vec<f64>,
     /// After weighting; none where nothing is weighted.
     pub after: Vec<f64>,

@@ -21,7 +21,7 @@ pub struct Cohorts {
     pub anticipation: f64,
     /// Confidence level in percent.
     pub level: String,
-    /// Said below.
+    /// Notes below the chart.
     pub notes: Vec<String>,
 }
 

@@ -18,11 +18,11 @@ pub struct Effects {
     pub estimates: Vec<Estimate>,
     /// Confidence level in percent.
     pub level: String,
-    /// Said below.
+    /// Notes below the chart.
     pub notes: Vec<String>,
 }
 
-/// The chart.
+/// Returns the figure of the chart.
 pub fn effects(chart: &Effects) -> Figure {
     let (low, high) = range(chart.estimates.iter().flat_map(Estimate::extent), 0.0);
     let places: Vec<f64> = chart.estimates.iter().map(|e| e.at).filter(|at| drawable(*at)).collect();

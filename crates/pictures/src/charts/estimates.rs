@@ -10,13 +10,13 @@ pub struct Estimate {
     pub at: f64,
     /// Estimate; not a number where there is none.
     pub value: f64,
-    /// Interval by itself.
+    /// The ends of the pointwise interval.
     pub pointwise: Option<[f64; 2]>,
     /// Interval that holds for all estimates at once.
     pub uniform: Option<[f64; 2]>,
     /// Zero by definition: what others are compared with.
     pub reference: bool,
-    /// After treatment.
+    /// The estimate is of a period after treatment.
     pub post: bool,
 }
 

@@ -15,14 +15,14 @@ pub struct EventStudy {
     pub series: Vec<Series>,
     /// Confidence level in percent.
     pub level: String,
-    /// Said below.
+    /// Notes below the chart.
     pub notes: Vec<String>,
 }
 
 /// Effects of one result.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Series {
-    /// Its name among several.
+    /// The name of the result among several.
     pub name: String,
     /// One for each event time.
     pub estimates: Vec<Estimate>,

@@ -3,14 +3,14 @@
 use crate::figure::{Axis, Bar, Figure, Hatch, Key, Layer, Panel, Sample, Ticks, Tint};
 use crate::scene::{Dash, Ink};
 
-/// Propensity scores.
+/// A chart of the overlap of propensity scores.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Overlap {
     /// The title.
     pub title: String,
     /// One for each fitted score, the most telling first if there are many.
     pub scores: Vec<Score>,
-    /// Said below.
+    /// Notes below the chart.
     pub notes: Vec<String>,
 }
 

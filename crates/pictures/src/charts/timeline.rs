@@ -14,14 +14,14 @@ pub struct Timeline {
     pub stages: Vec<String>,
     /// Attempts at tasks.
     pub spans: Vec<Span>,
-    /// Said below.
+    /// Notes below the chart.
     pub notes: Vec<String>,
 }
 
 /// An attempt at a task.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Span {
-    /// Slot, from 0.
+    /// The index of the worker slot.
     pub lane: usize,
     /// Seconds from the run's begin.
     pub begin: f64,
@@ -46,7 +46,7 @@ pub enum Outcome {
     Retry,
 }
 
-/// The chart.
+/// Returns the figure of the chart.
 pub fn timeline(chart: &Timeline) -> Figure {
     let known: Vec<&Span> = chart
         .spans

@@ -9,7 +9,7 @@ use crate::scene::Ink;
 pub struct Cell {
     /// The character that is shown.
     pub symbol: char,
-    /// Its colour.
+    /// The colour.
     pub ink: Option<Ink>,
 }
 
@@ -45,7 +45,7 @@ impl Grid {
         Self { width, rows: vec![vec![Cell::BLANK; width]; height] }
     }
 
-    /// Number of lines.
+    /// Returns the number of lines.
     pub fn height(&self) -> usize {
         self.rows.len()
     }

@@ -16,11 +16,11 @@ pub use grid::{Cell, Colours, Grid};
 /// The options of a drawing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Characters a line.
+    /// The width in characters.
     pub width: usize,
     /// Lines in all, where they are to be limited.
     pub height: Option<usize>,
-    /// ASCII alone.
+    /// Only ASCII is used.
     pub ascii: bool,
 }
 

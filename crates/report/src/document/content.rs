@@ -21,7 +21,7 @@ pub struct Sources<'a> {
     pub run: Option<&'a Value>,
     /// Tasks, if the run left a log.
     pub timeline: Option<&'a Timeline>,
-    /// In place of what was estimated.
+    /// The title, in place of one made from the estimand.
     pub title: Option<&'a str>,
 }
 

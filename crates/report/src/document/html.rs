@@ -7,7 +7,7 @@ use crate::pictures::files::column_svg;
 
 const STYLE: &str = include_str!("report.css");
 
-/// The file.
+/// Returns the report as one HTML file.
 pub fn html(document: &Document) -> String {
     let title = escape(&document.title);
     let mut out = format!(

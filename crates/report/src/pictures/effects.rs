@@ -113,13 +113,13 @@ pub fn cells(saved: &SavedResult) -> Figure {
     })
 }
 
-/// Effects by cohort.
+/// Returns the figure of effects by cohort.
 pub fn by_cohort(saved: &SavedResult, aggte: &Aggte) -> Figure {
     let title = format!("Effect on {} by cohort", saved.extended.spec.yname);
     effects(saved, aggte, title, "Cohort (first treated period)")
 }
 
-/// Effects by period.
+/// Returns the figure of effects by period.
 pub fn by_period(saved: &SavedResult, aggte: &Aggte) -> Figure {
     let spec = &saved.extended.spec;
     effects(saved, aggte, format!("Effect on {} by period", spec.yname), &spec.tname)
