@@ -109,7 +109,7 @@ fn events() -> Target {
         let Ok(events) = parse(&text, "events.jsonl") else { return false };
         let mut view = RunView::new("x");
         events.iter().for_each(|(at, event)| view.update(*at, event));
-        let _ = view.forecast(view.last);
+        let _ = view.forecast(view.progress.last);
         stagger_dashboard::tui::picture("x", events, 1.0, (100, 30), 1).is_ok()
     })
 }

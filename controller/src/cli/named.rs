@@ -1,11 +1,11 @@
 //! The arguments of one specification, as a table of a run file gives them.
 
 use stagger_model::error::closest;
+use stagger_model::failure::Failure;
 use toml::Table;
 
 use super::names::canonical;
 use super::run_args::RunArgs;
-use stagger_model::failure::Failure;
 
 /// Key of the tables of a run file that hold specifications.
 pub(super) const SPECS: &str = "spec";

@@ -17,15 +17,14 @@
 
 use std::path::{Path, PathBuf};
 
-use stagger_storage::disk;
 use stagger_model::error::EngineError;
-use stagger_storage::Storage;
+use stagger_model::failure::Failure;
+use stagger_storage::{Storage, disk};
 use toml::{Table, Value};
 
 use super::named::{Named, SPECS, arguments};
 use super::run_args::RunArgs;
 use super::specs;
-use stagger_model::failure::Failure;
 
 /// A run file: its common keys, and its `[[spec]]` tables as they stand.
 #[derive(Debug, Default)]

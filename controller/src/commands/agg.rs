@@ -4,14 +4,16 @@ use std::path::Path;
 
 use stagger_estimation::aggregate::{InferenceOverrides, aggregate_saved};
 use stagger_estimator::aggregate::AggregateOptions;
+use stagger_model::failure::Failure;
 use stagger_model::result::KINDS;
+use stagger_report::aggregation::aggregation_report;
+use stagger_report::bands::Bands;
+use stagger_report::load::load;
+use stagger_report::stdout::{print, print_json};
 
 use super::output::say;
 use crate::cli::AggArgs;
 use crate::cli::spec::{Window, level};
-use stagger_model::failure::Failure;
-use stagger_report::aggregation::aggregation_report;
-use stagger_report::bands::Bands;
 
 /// Aggregates and prints.
 pub(crate) fn agg(args: &AggArgs) -> Result<(), Failure> {

@@ -16,8 +16,9 @@ mod simulate;
 mod watch;
 mod workers;
 
-use crate::cli::{Action, Cli};
 use stagger_model::failure::Failure;
+
+use crate::cli::{Action, Cli};
 
 /// Carries out a command.
 ///

@@ -4,18 +4,18 @@ use serde::Serialize;
 use stagger_estimation::aggregate::aggregate_all;
 use stagger_estimator::aggregate::AggregateOptions;
 use stagger_model::facts::{RunOutput, RunsOutput};
+use stagger_model::failure::Failure;
 use stagger_model::numbers::counted;
 use stagger_model::result::{MOST_VCOV, RunResult};
 use stagger_model::spec::RunSpec;
-
-use crate::cli::request::{RunRequest, Specification};
-use crate::cli::spec::Window;
-use stagger_model::failure::Failure;
 use stagger_report::covariance::COVARIANCE;
 use stagger_report::estimates::{heading, run_report};
 use stagger_report::folder::Staging;
 use stagger_report::save::save;
 use stagger_report::stdout::{json_line, print, tell as tell_line};
+
+use crate::cli::request::{RunRequest, Specification};
+use crate::cli::spec::Window;
 use crate::unattended::{Scratch, try_place, upload};
 
 /// Sends the saved result where it belongs, and says where it is.

@@ -2,16 +2,15 @@
 
 use std::path::Path;
 
-use stagger_pictures::MARK;
-
-use crate::cli::picture_args::ReportArgs;
 use stagger_model::failure::Failure;
+use stagger_pictures::MARK;
 use stagger_report::document::{html, latex, markdown};
 use stagger_report::html::{document_of, pictures, tables};
 use stagger_report::load::load_result;
 use stagger_report::overwrite::{Kind, Overwrite};
 use stagger_report::pictures::files::{Form, write};
 
+use crate::cli::picture_args::ReportArgs;
 
 /// The forms of reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,9 @@
 //! `stagger run`.
 
+use stagger_estimation::local::{PREPARED_FIRST, run as estimate, run_all};
 use stagger_model::events::{Observer, RunEvent};
 use stagger_model::facts::{RunOutput, RunsOutput};
-use stagger_estimation::local::{PREPARED_FIRST, run as estimate, run_all};
+use stagger_model::failure::Failure;
 
 use super::output::{Folder, saving, say, sent, show, tell};
 use crate::cli::request::RunRequest;

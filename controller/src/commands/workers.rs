@@ -31,9 +31,9 @@ use crate::cli::request::{RunRequest, Specification, places};
 use crate::cli::spec::Window;
 use crate::cli::workers::{CONCURRENCY, On, ResumeArgs, WorkersRequest, functions, runs};
 use crate::commands::output::{Folder, aggregate_in, say, sent, show};
+use crate::interrupt;
 use crate::listen::{Ended, How, Listeners};
 use crate::unattended::{refused, told};
-use crate::interrupt;
 
 /// Estimates on workers. Returns one result for each specification, in their order, and the rest of the listeners.
 pub(crate) fn compute(

@@ -7,10 +7,10 @@ use stagger_model::error::EngineError;
 use stagger_model::failure::Failure;
 use stagger_report::checksums::CHECKSUMS;
 use stagger_report::folder::RESULT;
+use stagger_report::html::html_of;
 use stagger_storage::{Condition, Storage};
 
 use crate::interrupt;
-use stagger_report::html::html_of;
 
 /// The report beside a result.
 const REPORT: &str = "report.html";

@@ -2,7 +2,6 @@
 
 pub mod aggregation;
 pub mod bands;
-pub mod bands;
 pub mod checksums;
 pub mod covariance;
 pub mod description;
@@ -12,7 +11,6 @@ pub mod doubles;
 pub mod estimates;
 pub mod folder;
 pub mod forecast;
-pub mod html;
 pub mod html;
 pub mod load;
 pub mod overwrite;

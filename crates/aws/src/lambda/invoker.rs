@@ -60,11 +60,7 @@ impl LambdaInvoker {
     }
 
     /// Connects to the functions through these clients.
-    pub async fn connect(
-        clients: Clients,
-        names: &[String],
-        prices: &Prices,
-    ) -> Result<Self, Failure> {
+    pub async fn connect(clients: Clients, names: &[String], prices: &Prices) -> Result<Self, Failure> {
         let (_, client) = clients.get().await;
         let asked = names.iter().map(|name| settings_of(&client, clients.region(), name));
         let found = try_join_all(asked).await.map_err(refused)?;

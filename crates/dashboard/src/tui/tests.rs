@@ -275,7 +275,7 @@ fn questions_help_and_modes() {
     letters(&mut own, "f/lost");
     show("frozen, a filter is typed", &own, (80, 24));
     let mut replay = App::new(view.clone(), own.theme, Mode::Replay { speed: 4.0, paused: true });
-    replay.now = now;
+    replay.set_now(now);
     show("replay", &replay, (80, 24));
     show("too small", &replay, (30, 8));
     insta::assert_snapshot!(all);
@@ -334,19 +334,19 @@ fn a_run_under_way_is_left_only_after_a_question() {
     assert_eq!(letters(&mut own, "qd"), [Effect::None, Effect::Detach]);
     assert_eq!(letters(&mut own, "qx"), [Effect::None, Effect::None]);
     assert_eq!(letters(&mut own, "cy"), [Effect::None, Effect::Cancel { abandon: false }]);
-    assert!(own.cancelling);
+    assert!(own.control.cancelling);
     assert_eq!(letters(&mut own, "ca"), [Effect::None, Effect::Cancel { abandon: true }]);
     assert_eq!(letters(&mut own, "r"), [Effect::Retry]);
     let mut watch = App::new(view.clone(), own.theme, Mode::Watch);
     assert_eq!(letters(&mut watch, "q"), [Effect::Quit { keep: false }], "another process goes on by itself");
     assert_eq!(letters(&mut watch, "p"), [Effect::None]);
-    assert!(watch.said.as_ref().is_some_and(|said| said.contains("only its own controller")));
+    assert!(watch.control.said.as_ref().is_some_and(|said| said.contains("only its own controller")));
     let (_, over, now) = states().swap_remove(3);
     assert_eq!(over.progress.phase, Phase::Finished);
     let mut own = app(&over, now, Colors::True, false);
     assert_eq!(letters(&mut own, "Q"), [Effect::Quit { keep: true }]);
     letters(&mut own, "c");
-    assert_eq!((own.popup, own.said.as_deref()), (None, Some("the run is over")));
+    assert_eq!((own.popup, own.control.said.as_deref()), (None, Some("the run is over")));
 }
 
 #[test]
