@@ -14,7 +14,7 @@ use super::spec::given;
 use super::values::{boolean, name, number, positive, threads};
 use crate::stamp::{Stamp, date, filled};
 
-/// Functions at a time, if nobody says: what AWS gives an account at first (PLATFORM §2.1).
+/// Functions at a time by default: as many as AWS gives an account at first (PLATFORM §2.1).
 pub(crate) const CONCURRENCY: usize = 1000;
 /// The bucket that `infra/` made.
 const BUCKET: &str = "STAGGER_BUCKET";
