@@ -1,4 +1,4 @@
-//! The kernels' conformance on a GPU: `cargo test -p stagger-gpu-worker --test gpu --release -- --ignored --nocapture`.
+//! The kernels' conformance on a GPU: `cargo test -p stagger-gpu-worker --release --test gpu -- --ignored --nocapture`.
 
 use std::sync::Arc;
 

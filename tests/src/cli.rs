@@ -12,6 +12,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use stagger_test_support::system::{Signal, send};
 
 /// What a finished run left.
 #[derive(Clone, Debug)]
@@ -93,16 +94,14 @@ fn is_fresh(program: &Path) -> bool {
     let Ok(built) = program.metadata().and_then(|meta| meta.modified()) else { return false };
     let newer =
         |path: &Path| path.metadata().and_then(|m| m.modified()).map_or(true, |changed| changed > built);
-    let mut folders: Vec<PathBuf> = ["crates", "controller/src", "function/src", "gpu-worker/src"]
-        .iter()
-        .map(|f| workspace().join(f))
-        .collect();
+    let mut folders: Vec<PathBuf> =
+        ["crates", "controller", "function", "gpu-worker"].iter().map(|f| workspace().join(f)).collect();
     while let Some(folder) = folders.pop() {
         let Ok(entries) = std::fs::read_dir(&folder) else { return false };
         for path in entries.flatten().map(|entry| entry.path()) {
             if path.is_dir() {
                 folders.push(path);
-            } else if newer(&path) {
+            } else if path.iter().any(|part| part == "src") && newer(&path) {
                 return false;
             }
         }
@@ -146,12 +145,8 @@ pub fn interrupt_after(command: &mut Command, delay: Duration) -> Output {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().unwrap_or_else(|e| panic!("can't start {command:?}: {e}"));
     std::thread::sleep(delay);
-    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
-    assert!(
-        sent.is_ok_and(|status| status.success()),
-        "`{}` ended before it was interrupted",
-        line_of(command)
-    );
+    let sent = send(Signal::INT, child.id());
+    assert!(sent.is_ok(), "`{}` ended before it was interrupted", line_of(command));
     let since = Instant::now();
     let output = child.wait_with_output().expect("the child was started here");
     assert!(since.elapsed() < Duration::from_secs(10), "took {:?} to stop after Ctrl-C", since.elapsed());

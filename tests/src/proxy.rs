@@ -4,7 +4,7 @@
 //! between the client and its upstream. A fault counts once it has befallen a request, so a test can tell that each one of
 //! its plan did happen ([`FaultyProxy::fired`]): a fault that never fires tests nothing.
 //!
-//! ```no_run
+//! ```ignore
 //! use stagger_tests::localstack::LocalStack;
 //! use stagger_tests::proxy::{Fault, FaultyProxy, Plan, Rule};
 //!

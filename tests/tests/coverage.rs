@@ -21,9 +21,10 @@ struct Covered {
     overall: bool,
 }
 
-/// Takes about a minute in release mode: `cargo test --release -p stagger-tests --test coverage -- --ignored`.
+/// Takes about a minute in release mode: `cargo test -p stagger-tests --release --test coverage -- --ignored --nocapture`. Its result is
+/// in `docs/statistics.md`.
 #[test]
-#[ignore = "1000 simulated panels; its result is in docs/statistics.md"]
+#[ignore = "simulates 2,000 panels"]
 fn bands_cover_the_truth() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     for options in ["--est-method dr --multiplier mammen", "--est-method reg --control-group notyettreated"] {

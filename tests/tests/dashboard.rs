@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::Value;
+use stagger_test_support::system::{Signal, send};
 use stagger_tests::cli::{command, finish, path_str, words};
 use stagger_tests::pty::Terminal;
 use tempfile::TempDir;
@@ -150,10 +151,8 @@ fn a_signal_gives_the_terminal_back() {
     let mut terminal = on_terminal(&run(folder.path(), "four", ""));
     terminal.until("> running");
     assert!(terminal.is_taken());
-    let pid = terminal.pid().to_string();
     for _ in 0..2 {
-        let killed = std::process::Command::new("kill").args(["-TERM", &pid]).status().expect("kill");
-        assert!(killed.success());
+        send(Signal::TERM, terminal.pid()).expect("it runs");
         std::thread::sleep(Duration::from_millis(50));
     }
     // The first one stops the run in good order, the second one leaves at once; either way the terminal is usable.

@@ -11,6 +11,7 @@ use stagger_tests::proxy::{Fault, Plan, Rule};
 const TEXT: &[u8] = b"the quick brown fox";
 
 #[test]
+#[ignore = "needs LocalStack"]
 fn objects_ranges_and_conditions() {
     let bucket = Bucket::behind(Plan::new(0));
     let etag = bucket.expect(200, "PUT", "k", &[], TEXT).header("etag").expect("an ETag").to_owned();
@@ -37,6 +38,7 @@ fn objects_ranges_and_conditions() {
 }
 
 #[test]
+#[ignore = "needs LocalStack"]
 fn a_large_object_passes_the_proxy() {
     let bucket = Bucket::behind(Plan::new(0));
     let body: Vec<u8> = (0..32 << 20).map(|i: u32| (i ^ (i >> 11)) as u8).collect();
@@ -45,6 +47,7 @@ fn a_large_object_passes_the_proxy() {
 }
 
 #[test]
+#[ignore = "needs LocalStack"]
 fn every_fault_happens_before_localstack() {
     for fault in Fault::ALL {
         let delay = Duration::from_millis(250);
@@ -91,6 +94,7 @@ fn assert_outcome(bucket: &Bucket, fault: Fault, outcome: io::Result<Reply>, lat
 
 /// A client that simply asks again, up to three times, gets through every fault that it can see.
 #[test]
+#[ignore = "needs LocalStack"]
 fn a_storm_ends() {
     let visible = [Fault::SlowDown, Fault::InternalError, Fault::ResetBefore, Fault::TruncatedBody];
     let rule = |fault| Rule::new(fault).every(4).at_most(4);
@@ -109,6 +113,7 @@ fn a_storm_ends() {
 }
 
 #[test]
+#[ignore = "needs LocalStack"]
 fn functions_run_as_processes() {
     let mut check = Command::new(python());
     check.arg(script("process-executor/check.py")).envs(environment(LocalStack::shared().url()));
@@ -117,6 +122,7 @@ fn functions_run_as_processes() {
 }
 
 #[test]
+#[ignore = "needs LocalStack"]
 fn nobody_reaches_the_server_from_another_machine() {
     let port: u16 =
         LocalStack::shared().url().rsplit(':').next().unwrap().trim_end_matches('/').parse().unwrap();

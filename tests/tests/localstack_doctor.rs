@@ -60,6 +60,7 @@ fn lines<'a>(output: &'a Output, check: &str) -> (&'a str, &'a str) {
 }
 
 #[test]
+#[ignore = "needs LocalStack"]
 fn all_well_and_each_thing_that_is_not() {
     let folder = tempfile::tempdir().expect("a folder");
     let stack = deployed(folder.path());
@@ -117,6 +118,7 @@ fn all_well_and_each_thing_that_is_not() {
 
 /// A machine that has none, and nothing to ask.
 #[test]
+#[ignore = "needs LocalStack"]
 fn without_credentials() {
     let mut doctor = command();
     let unset =

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use stagger_test_support::panels::Random;
+use stagger_test_support::system::{Signal, send};
 use stagger_tests::bench::assert_same;
 use stagger_tests::cli::{command, estimate, finish, note, path_str, words, workspace};
 use stagger_tests::localstack::LocalStack;
@@ -25,6 +26,7 @@ fn simulate(out: &Path, more: &str) {
 
 /// mpdta, a DDD panel, weights with clusters, and 200,000 units in 64 shards, from files and from a store that functions made.
 #[test]
+#[ignore = "needs LocalStack"]
 fn functions_bring_the_bits_of_threads() {
     let folder = tempfile::tempdir().expect("a folder");
     let stack = Stack::deploy("bits", &[]);
@@ -78,6 +80,7 @@ fn functions_bring_the_bits_of_threads() {
 
 /// The controller is killed at 20 random moments of preparations and runs, and resumed, twice in every other case.
 #[test]
+#[ignore = "needs LocalStack"]
 fn a_killed_controller_goes_on_to_the_same_bits() {
     const KILLS: usize = 20;
     let folder = tempfile::tempdir().expect("a folder");
@@ -145,6 +148,7 @@ fn workers(stack: &Stack) -> Vec<u32> {
 /// Function processes are killed at random, more are asked for than may run at a time (429), and storage and Lambda fail
 /// in every way that the proxy knows.
 #[test]
+#[ignore = "needs LocalStack"]
 fn faults_of_functions_and_of_the_network_change_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let stack = Stack::deploy("faults", &["--concurrency", "4"]);
@@ -183,8 +187,8 @@ fn faults_of_functions_and_of_the_network_change_nothing() {
                     continue;
                 }
                 let pid = running[random.below(running.len())];
-                let killed = Command::new("kill").args(["-9", &pid.to_string()]).status();
-                ended.fetch_add(usize::from(killed.is_ok_and(|status| status.success())), Ordering::Relaxed);
+                let killed = send(Signal::KILL, pid);
+                ended.fetch_add(usize::from(killed.is_ok()), Ordering::Relaxed);
             }
         });
         let found = finish(&mut stack.command(&proxy.url(), &line));
@@ -204,6 +208,7 @@ fn faults_of_functions_and_of_the_network_change_nothing() {
 
 /// What a person may do wrong, by name.
 #[test]
+#[ignore = "needs LocalStack"]
 fn mistakes_are_told_by_name() {
     let stack = Stack::deploy("mistakes", &[]);
     stack.upload(&workspace().join("examples/mpdta.parquet"), "examples/mpdta.parquet");

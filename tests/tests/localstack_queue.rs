@@ -41,6 +41,7 @@ fn upload(bucket: &Bucket, path: &Path, key: &str) -> String {
 
 /// Workers are killed in mid-task, one after the other, and others take their place: preparation, estimation, every bit.
 #[test]
+#[ignore = "needs LocalStack"]
 fn containers_that_are_killed_change_nothing() {
     const KILLS: usize = 6;
     let folder = tempfile::tempdir().expect("a folder");
@@ -91,6 +92,7 @@ fn containers_that_are_killed_change_nothing() {
 
 /// A worker that is told to end gives its task back, and ends well; one with nothing to do leaves.
 #[test]
+#[ignore = "needs LocalStack"]
 fn workers_leave_in_good_order() {
     let queue = WorkQueue::new();
     let mut idle = queue.worker(2);
@@ -111,6 +113,7 @@ fn workers_leave_in_good_order() {
 
 /// Heavy tasks go to containers and the others to Lambda; where no container appears, Lambda does all of it.
 #[test]
+#[ignore = "needs LocalStack"]
 fn heavy_tasks_go_to_containers_and_come_back_where_there_are_none() {
     let stack = Stack::deploy("both", &[]);
     let queue = WorkQueue::new();
@@ -143,6 +146,7 @@ fn heavy_tasks_go_to_containers_and_come_back_where_there_are_none() {
 }
 
 #[test]
+#[ignore = "needs LocalStack"]
 fn mistakes_are_told_by_name() {
     let bucket = Bucket::behind(Plan::new(2));
     let mpdta = workspace().join("examples/mpdta.parquet");
@@ -179,6 +183,7 @@ fn mistakes_are_told_by_name() {
 
 /// A run on containers that nobody serves stops, and is taken up where it was.
 #[test]
+#[ignore = "needs LocalStack"]
 fn a_run_that_nobody_serves_is_taken_up_later() {
     let bucket = Bucket::behind(Plan::new(3));
     let queue = WorkQueue::new();

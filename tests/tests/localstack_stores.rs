@@ -47,6 +47,7 @@ fn client(endpoint: &str) -> Client {
 }
 
 #[test]
+#[ignore = "needs LocalStack"]
 fn s3_keeps_the_promises_of_a_store() {
     let bucket = Bucket::behind(Plan::new(0));
     let client = client(&bucket.proxy.url());
@@ -57,6 +58,7 @@ fn s3_keeps_the_promises_of_a_store() {
 
 /// 200,000 units from S3 to S3, with every fault on the way.
 #[test]
+#[ignore = "needs LocalStack"]
 fn a_store_is_prepared_and_read_through_faults() {
     let folder = tempfile::tempdir().expect("a folder");
     let panel = folder.path().join("panel");
@@ -119,6 +121,7 @@ fn assert_fails(output: &Output, says: &[&str]) {
 }
 
 #[test]
+#[ignore = "needs LocalStack"]
 fn what_is_not_there_is_named() {
     let bucket = Bucket::behind(Plan::new(0));
     let run = |text: &str| with_faults(&bucket, text);

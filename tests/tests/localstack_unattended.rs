@@ -38,6 +38,7 @@ fn keys(bucket: &Bucket, prefix: &str) -> Vec<String> {
 }
 
 #[test]
+#[ignore = "needs LocalStack"]
 fn a_study_on_s3_leaves_result_report_and_events_and_a_message() {
     let bucket = Bucket::behind(Plan::new(4));
     let queue = WorkQueue::new();
@@ -76,6 +77,7 @@ fn a_study_on_s3_leaves_result_report_and_events_and_a_message() {
 
 /// Two schedules at the same moment: one run, one result.
 #[test]
+#[ignore = "needs LocalStack"]
 fn of_two_that_overlap_one_runs() {
     let bucket = Bucket::behind(Plan::new(5));
     let queue = WorkQueue::new();
@@ -99,6 +101,7 @@ fn of_two_that_overlap_one_runs() {
 
 /// A controller is killed; the janitor marks its run, tells of it, and whoever resumes it has the bits.
 #[test]
+#[ignore = "needs LocalStack"]
 fn what_a_dead_controller_left_is_ended_and_can_be_taken_up() {
     let bucket = Bucket::behind(Plan::new(6));
     let queue = WorkQueue::new();
@@ -136,6 +139,7 @@ fn what_a_dead_controller_left_is_ended_and_can_be_taken_up() {
 }
 
 #[test]
+#[ignore = "needs LocalStack"]
 fn mistakes_of_places_and_topics_are_told_before_anything_is_spent() {
     let bucket = Bucket::behind(Plan::new(7));
     let panel = mpdta();

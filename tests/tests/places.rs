@@ -186,7 +186,7 @@ fn folders_that_stay_themselves() {
     args.extend(words("--out mount"));
     mounted.args(["--mount", "sh", "-c", script, "sh"]).arg(cli::binary()).args(&args);
     mounted.current_dir(case.inside(""));
-    let output = mounted.output().expect("unshare");
+    let Ok(output) = mounted.output() else { return cli::note("not tested: there is no unshare") };
     let stderr = String::from_utf8_lossy(&output.stderr);
     if output.status.code() == Some(77) || stderr.contains("unshare") {
         return cli::note("not tested: nothing can be mounted here");

@@ -102,8 +102,7 @@ mod tests {
     fn what_is_no_file_is_not_opened() {
         let folder = tempfile::tempdir().unwrap();
         let fifo = folder.path().join("fifo");
-        let made = std::process::Command::new("mkfifo").arg(&fifo).status().unwrap();
-        assert!(made.success());
+        stagger_test_support::system::make_fifo(&fifo).unwrap();
         let zero = folder.path().join("link");
         std::os::unix::fs::symlink("/dev/zero", &zero).unwrap();
         for (path, kind) in [(fifo.as_path(), "FIFO"), (&zero, "device"), (folder.path(), "folder")] {

@@ -4,6 +4,7 @@
 //! - [`manifests`]: manifests of prepared stores that do not exist, of any size.
 //! - [`results`]: saved results with R's own numbers.
 //! - [`runs`]: specifications, and requests of runs.
+//! - [`system`]: signals and named pipes.
 //! - [`fuzz`]: mutated files, and the limits within which reading them must stay.
 //!
 //! Manifests, results and requests are made as the JSON of their file formats and returned as the type that the caller names. So
@@ -15,6 +16,7 @@ pub mod manifests;
 pub mod panels;
 pub mod results;
 pub mod runs;
+pub mod system;
 pub mod tables;
 
 use std::path::{Path, PathBuf};
