@@ -18,11 +18,7 @@ pub struct Group {
 
 /// All groups.
 pub const LEFT_OUT: [Group; 4] = [
-    Group {
-        tests: "S3, Lambda, SQS and SNS",
-        reason: "needs LocalStack",
-        command: "localstack/test",
-    },
+    Group { tests: "S3, Lambda, SQS and SNS", reason: "needs LocalStack", command: "localstack/test" },
     Group {
         tests: "the deployment script",
         reason: "needs bash",
