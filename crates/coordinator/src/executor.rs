@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use stagger_model::error::Result;
-use stagger_panel::prepare::{Executor, PrepareStage, PrepareTask, StepFailure};
+use stagger_panel::prepare::stage::PrepareStage;
+use stagger_panel::prepare::{Executor, PrepareTask, StepFailure};
 use stagger_protocol::keys;
 use stagger_protocol::messages::{TaskFailure, Work};
 use stagger_protocol::objects::{StageObject, encode};

@@ -12,7 +12,7 @@ use stagger_model::events::ObjectRef;
 use stagger_model::spec::RunSpec;
 use stagger_model::spec_check::CheckedSpec;
 use stagger_panel::panel_store::PanelStore;
-use stagger_panel::prepare::PrepareStage;
+use stagger_panel::prepare::stage::PrepareStage;
 use stagger_panel::recode::Recodes;
 use stagger_panel::stored::StoredShards;
 use xxhash_rust::xxh3::xxh3_128;

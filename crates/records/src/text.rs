@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::types::MUST_BE_NUMERIC;
 use arrow::array::{AnyDictionaryArray, Array, ArrayRef, AsArray, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type};
 use stagger_model::error::{EngineError, Result};
+
+use super::types::MUST_BE_NUMERIC;
 
 /// The values of a column as bytes, dictionaries decoded; `None` for missing values.
 pub type Texts<'a> = Vec<Option<&'a [u8]>>;

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use stagger_model::error::FailureClass;
-use stagger_panel::prepare::{GatherError, Opened, PrepareStage, PrepareTask, compute};
+use stagger_panel::prepare::stage::PrepareStage;
+use stagger_panel::prepare::{GatherError, Opened, PrepareTask, compute};
 use stagger_protocol::messages::{TaskFailure, Work};
 use stagger_records::Source;
 

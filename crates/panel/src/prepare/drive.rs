@@ -13,12 +13,13 @@ use super::executor::{Executor, PrepareTask, StepFailure, decode};
 use super::gather::ShardReport;
 use super::rows::Scanned;
 use super::shuffle::{Shape, Shuffle, units_together};
-use super::steps::{self, Common, Input, Objects, PrepareStage, ROW_TASK, Step, readers};
-use super::{Order, PrepareOptions, combine, space};
+use super::steps::{ROW_TASK, readers};
+use super::{Order, PrepareOptions, combine, space, steps};
 use crate::gaps::Remarks;
 use crate::load::shards_of;
 use crate::panel_store::fields::StoreField;
 use crate::panel_store::{FORMAT, Field, Manifest, StratumEntry, keys};
+use crate::prepare::stage::{Common, Input, Objects, PrepareStage, Step};
 use crate::strata::Stratum;
 
 pub(super) struct Driver<'a> {

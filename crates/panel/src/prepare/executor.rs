@@ -7,7 +7,7 @@ use bytes::Bytes;
 use stagger_model::error::{EngineError, Result};
 
 use super::conflict::Conflict;
-use super::steps::PrepareStage;
+use crate::prepare::stage::PrepareStage;
 
 /// One task of a step of a preparation, by its number within the step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

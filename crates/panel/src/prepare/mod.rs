@@ -22,6 +22,7 @@ mod rows;
 mod scatter;
 mod shuffle;
 mod space;
+pub mod stage;
 mod steps;
 mod threads;
 
@@ -50,7 +51,8 @@ pub use executor::{Executor, PrepareTask, StepFailure};
 pub use gather::GatherError;
 pub use shuffle::{BASE, Requests, Shape, Shuffle, units_together};
 pub use space::default_memory;
-pub use steps::{HEADER, Opened, PrepareStage, READS_AT_ONCE, ROW_TASK, compute};
+pub use stage::PrepareStage;
+pub use steps::{HEADER, Opened, READS_AT_ONCE, ROW_TASK, compute};
 
 /// Options of a preparation; none of them changes a byte of the store.
 #[derive(Clone, Debug, Default)]

@@ -307,6 +307,13 @@ struct Pivot<'a> {
     /// Unit and period of every row.
     rows: Vec<(u32, u16)>,
     values: Vec<Vec<u64>>,
+    scratch: Scratch,
+}
+
+/// Memory that is used again for every batch.
+#[derive(Default)]
+struct Scratch {
+    /// Rows of the batch that have their keys.
     kept: Vec<u32>,
     slots: Vec<u64>,
     buffer: Vec<u8>,
@@ -326,14 +333,12 @@ impl<'a> Pivot<'a> {
             last: None,
             rows: Vec::new(),
             values: vec![Vec::new(); of.fields.len()],
-            kept: Vec::new(),
-            slots: Vec::new(),
-            buffer: Vec::new(),
+            scratch: Scratch::default(),
         }
     }
 
     fn add(&mut self, batch: &Batch<'_>) -> Result<()> {
-        self.kept.clear();
+        self.scratch.kept.clear();
         for row in 0..batch.times.len() {
             if !batch.has_keys(row) {
                 self.met.keyless_rows += 1;
@@ -342,18 +347,18 @@ impl<'a> Pivot<'a> {
             let (stratum, period) = self.met.codes(batch, row)?;
             let unit = self.unit(batch, row, stratum)?;
             self.rows.push((unit, period));
-            self.kept.push(row as u32);
+            self.scratch.kept.push(row as u32);
         }
         for (index, (field, array)) in self.of.fields.iter().zip(batch.fields).enumerate() {
-            self.slots.clear();
-            self.encoder.encode(self.of.columns, field, array, &mut self.slots)?;
-            self.values[index].extend(self.kept.iter().map(|&row| self.slots[row as usize]));
+            self.scratch.slots.clear();
+            self.encoder.encode(self.of.columns, field, array, &mut self.scratch.slots)?;
+            self.values[index].extend(self.scratch.kept.iter().map(|&row| self.scratch.slots[row as usize]));
         }
         Ok(())
     }
 
     fn unit(&mut self, batch: &Batch<'_>, row: usize, stratum: u16) -> Result<u32> {
-        let hash = batch.ids.hash(row, &mut self.buffer);
+        let hash = batch.ids.hash(row, &mut self.scratch.buffer);
         let newest = self.hashes.len() as u32;
         // Rows of a unit mostly follow each other.
         let unit = match self.last {

@@ -1,30 +1,25 @@
 //! Tasks of a preparation, the same for every executor. Each task stores its result below
 //! the store, under a name that its content decides, and returns a short report.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use stagger_model::error::{EngineError, Result};
 use stagger_model::parallel;
-use stagger_records::{Chunk, Described, Source};
-use stagger_storage::{Condition, Storage, StoreErrorKind, StoreResult};
+use stagger_records::Source;
+use stagger_storage::{Condition, Storage, StoreErrorKind};
 
-use super::block::{Contents, Header, PREAMBLE, decode_header, header_length};
+use super::block::{Contents, PREAMBLE, decode_header, header_length};
+use super::combine;
 use super::executor::PrepareTask;
-use super::fields::check_texts;
-use super::gather::{Codes, Gather, GatherError, Scattered, ShardReport};
-use super::rows::{RowShards, Rows, Scanned};
+use super::gather::{Gather, GatherError, Scattered, ShardReport};
+use super::rows::{RowShards, Rows};
 use super::scatter::Scatter;
 use super::shuffle::Shuffle;
-use super::{Order, combine};
-use crate::columns::{Columns, needed_names};
-use crate::gaps::Gaps;
-use crate::load::{codes, distinct};
-use crate::panel_store::fields::StoreField;
-use crate::panel_store::{KeyColumns, keys};
-use crate::strata::{Stratum, distinct_strata, stratum_codes};
+use crate::panel_store::keys;
+use crate::prepare::PrepareStage;
+use crate::prepare::stage::{Common, Objects, Step};
 
 /// Number of bytes at the start of a scatter object that hold most headers.
 pub const HEADER: u64 = 64 << 10;
@@ -32,245 +27,6 @@ pub const HEADER: u64 = 64 << 10;
 pub const READS_AT_ONCE: usize = 16;
 /// Number of shards that one task of cross sections builds.
 pub const ROW_TASK: usize = 32;
-
-/// Input that the tasks of one step of a preparation share.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct PrepareStage {
-    /// Address of the store.
-    pub store: String,
-    /// The step.
-    pub step: Step,
-    /// Columns that form the panel.
-    #[serde(with = "stagger_model::as_json")]
-    pub keys: KeyColumns,
-    /// Variables of the store.
-    pub fields: Vec<StoreField>,
-}
-
-/// A step of a preparation.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum Step {
-    /// Mappers read the input and sort its rows into partitions.
-    Scatter {
-        /// The input.
-        input: Input,
-        /// Plan of the shuffle.
-        shuffle: Shuffle,
-        /// Digest of the plan.
-        digest: String,
-        /// True if identifiers of units are texts.
-        text_ids: bool,
-    },
-    /// Combiners put the blocks of several mappers into one object.
-    Combine {
-        /// Digest of the plan.
-        digest: String,
-        /// Number of mappers.
-        mappers: usize,
-        /// Number of partitions.
-        partitions: usize,
-        /// Numbers of mappers and of partitions that one combiner takes.
-        cut: (usize, usize),
-    },
-    /// Gather tasks build the shards of a panel.
-    Gather {
-        /// Digest of the plan.
-        digest: String,
-        /// Objects of the step before.
-        objects: Objects,
-        /// Facts that all shards share.
-        common: Common,
-        /// Number of partitions.
-        partitions: usize,
-        /// Headers of the objects, for tasks of the process that has read them.
-        #[serde(skip)]
-        headers: Option<Vec<(Contents, usize)>>,
-    },
-    /// Chunks of cross sections are read for strata, periods and texts.
-    Scan {
-        /// The input.
-        input: Input,
-    },
-    /// Shards of cross sections are built.
-    Rows {
-        /// The input.
-        input: Input,
-        /// Facts that all shards share.
-        common: Common,
-        /// Digest of inputs and columns.
-        fingerprint: String,
-    },
-}
-
-/// The input in a form that workers can open.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Input {
-    files: Vec<Described>,
-    chunks: Vec<Chunk>,
-    columns: Columns,
-}
-
-impl Input {
-    /// Describes the input of an order.
-    pub fn new(order: &Order) -> Self {
-        Self {
-            files: order.source.described(),
-            chunks: order.source.chunks().to_vec(),
-            columns: order.columns.clone(),
-        }
-    }
-
-    /// Opens the files of some chunks; `open` opens storage by its address.
-    ///
-    /// # Errors
-    /// Storage that can't be opened.
-    pub fn open(&self, chunks: Vec<usize>, open: &dyn Fn(&str) -> StoreResult<Storage>) -> Result<Source> {
-        Source::part(&self.files, &self.chunks, chunks, &needed_names(&self.columns), open)
-    }
-
-    /// The path of the file of a chunk.
-    pub fn path(&self, chunk: usize) -> &str {
-        self.files[self.chunks[chunk].file].path()
-    }
-}
-
-/// Objects that gather tasks read: those of the mappers, or those of the combiners.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum Objects {
-    /// Objects of this number of mappers.
-    Scattered(usize),
-    /// Objects of the combiners.
-    Combined {
-        /// Number of mappers.
-        mappers: usize,
-        /// Number of partitions.
-        partitions: usize,
-        /// Numbers of mappers and of partitions that one combiner takes.
-        cut: (usize, usize),
-    },
-}
-
-impl Objects {
-    /// Returns the keys of all objects; `digest` is that of the shuffle plan.
-    pub fn keys(&self, digest: &str) -> Vec<String> {
-        self.keys_of(digest, &(0..usize::MAX))
-    }
-
-    /// Returns the keys of the objects that hold some of the partitions `wanted`.
-    pub fn keys_of(&self, digest: &str, wanted: &Range<usize>) -> Vec<String> {
-        match *self {
-            Self::Scattered(count) => (0..count).map(|task| keys::scattered(digest, task)).collect(),
-            Self::Combined { mappers, partitions, cut } => combine::tasks(mappers, partitions, cut)
-                .iter()
-                .enumerate()
-                .filter(|(_, own)| own.partitions.start < wanted.end && wanted.start < own.partitions.end)
-                .map(|(task, _)| keys::combined(digest, task))
-                .collect(),
-        }
-    }
-}
-
-/// Facts that all shards share, known once all rows have been read.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Common {
-    /// Strata, by cohort and eligibility.
-    pub strata: Vec<Stratum>,
-    /// Periods, ascending.
-    pub periods: Vec<f64>,
-    /// Texts, ascending.
-    pub texts: Vec<String>,
-    /// Number of rows with unit, period and eligibility.
-    pub rows: u64,
-    /// Number of rows without one of them.
-    pub keyless_rows: u64,
-    /// Number of rows whose missing cohort was read as never treated.
-    pub cohortless_rows: u64,
-    /// Rows of panels without a value, by column; for cross sections the reports on shards hold them.
-    #[serde(default)]
-    pub gaps: Gaps,
-}
-
-impl Common {
-    /// Collects the facts from the headers of all objects.
-    ///
-    /// # Errors
-    /// No row with unit and period, and too many texts.
-    pub fn of_headers(headers: &[(Contents, usize)]) -> Result<Self> {
-        let members = || headers.iter().flat_map(|(contents, _)| &contents.members);
-        let strata = distinct_strata(members().flat_map(|h| h.strata.iter().map(stratum)));
-        let periods = distinct(members().flat_map(|h| h.periods.iter().copied()));
-        let texts: BTreeSet<&String> = members().flat_map(|h| &h.texts).collect();
-        let texts: Vec<String> = texts.into_iter().cloned().collect();
-        check_texts(texts.len())?;
-        if periods.is_empty() {
-            return Err(EngineError::input("no row has both a unit and a period")
-                .with_hint("name the columns of unit and period: --idname COLUMN --tname COLUMN"));
-        }
-        // The header of a combined mapper is in one object for every run of partitions; it counts once.
-        let sum = |of: fn(&Header) -> u64| -> u64 {
-            let first = headers.iter().filter(|(contents, _)| contents.first == 0);
-            first.flat_map(|(contents, _)| &contents.members).map(of).sum()
-        };
-        let mut gaps = Gaps::default();
-        let first = headers.iter().filter(|(contents, _)| contents.first == 0);
-        first.flat_map(|(contents, _)| &contents.members).for_each(|header| gaps.merge(&header.gaps));
-        Ok(Self {
-            rows: sum(|h| h.rows),
-            keyless_rows: sum(|h| h.keyless_rows),
-            cohortless_rows: sum(|h| h.cohortless_rows),
-            gaps,
-            strata,
-            periods,
-            texts,
-        })
-    }
-
-    /// Collects the facts from the scans of all chunks of cross sections; `rows` is the number of input rows.
-    ///
-    /// # Errors
-    /// No row with a period, and too many texts.
-    pub fn of_scans(scanned: &[Scanned], rows: u64) -> Result<Self> {
-        let periods = distinct(scanned.iter().flat_map(|s| s.periods.iter().copied()));
-        if periods.is_empty() {
-            return Err(
-                EngineError::input("no row has a period").with_hint("name the period column: --tname COLUMN")
-            );
-        }
-        let keyless_rows = scanned.iter().map(|s| s.keyless_rows).sum();
-        let texts: BTreeSet<&String> = scanned.iter().flat_map(|s| &s.texts).collect();
-        let texts: Vec<String> = texts.into_iter().cloned().collect();
-        check_texts(texts.len())?;
-        Ok(Self {
-            strata: distinct_strata(scanned.iter().flat_map(|s| s.strata.iter().copied())),
-            periods,
-            texts,
-            rows: rows - keyless_rows,
-            keyless_rows,
-            cohortless_rows: scanned.iter().map(|s| s.cohortless_rows).sum(),
-            gaps: Gaps::default(),
-        })
-    }
-
-    /// Returns an object with the translation of its mappers' codes.
-    pub fn scattered(&self, key: String, (contents, length): (Contents, usize)) -> Scattered {
-        let codes = contents.members.iter().map(|member| self.codes_of(member)).collect();
-        Scattered { key, contents, length, codes }
-    }
-
-    fn codes_of(&self, header: &Header) -> Codes {
-        let local: Vec<Stratum> = header.strata.iter().map(stratum).collect();
-        let text = |text: &String| self.texts.partition_point(|known| known < text) as u32;
-        Codes {
-            strata: stratum_codes(&local, &self.strata),
-            periods: codes(&header.periods, &self.periods),
-            texts: header.texts.iter().map(text).collect(),
-        }
-    }
-}
-
-fn stratum(&(cohort, eligible): &(Option<f64>, bool)) -> Stratum {
-    Stratum { cohort: cohort.unwrap_or(f64::INFINITY), eligible }
-}
 
 /// Returns the header of a scatter object and the length of its JSON.
 pub(super) fn header(storage: &Storage, key: &str) -> Result<(Contents, usize)> {
@@ -492,71 +248,6 @@ fn gather_task(
     json(&gather(&gathering, storage, digest, task)?)
 }
 
-impl PrepareStage {
-    fn reading<'a>(&'a self, input: &'a Input, source: &'a Source) -> Rows<'a> {
-        Rows { source, columns: &input.columns, keys: &self.keys, fields: &self.fields }
-    }
-
-    /// The input that a task reads, with the numbers of its chunks; `None` for tasks that read no input.
-    pub fn input_of(&self, task: PrepareTask) -> Option<(&Input, Vec<usize>)> {
-        match (&self.step, task) {
-            (Step::Scatter { input, shuffle, .. }, PrepareTask::Scatter(mapper)) => {
-                let pieces = &shuffle.mappers.get(mapper)?.pieces;
-                Some((input, pieces.iter().map(|piece| piece.chunk).collect()))
-            }
-            (Step::Scan { input }, PrepareTask::Scan(chunk)) => Some((input, vec![chunk])),
-            (Step::Rows { input, common, .. }, PrepareTask::Rows(task)) => {
-                let (total, shards) = input.row_shards();
-                let per_shard = row_shards(common, total, shards).per_shard;
-                let own = task * ROW_TASK..((task + 1) * ROW_TASK).min(shards);
-                Some((input, input.chunks_of(own.start as u64 * per_shard..own.end as u64 * per_shard)))
-            }
-            _ => None,
-        }
-    }
-
-    /// Files and row groups at which a task of scattered or counted rows has failed, for messages.
-    pub fn place(&self, task: PrepareTask) -> Option<String> {
-        match task {
-            PrepareTask::Scatter(_) | PrepareTask::Scan(_) => {
-                self.input_of(task).map(|(input, chunks)| input.place(chunks))
-            }
-            _ => None,
-        }
-    }
-}
-
-impl Input {
-    /// Rows of cross sections, and shards that they are cut into.
-    fn row_shards(&self) -> (u64, usize) {
-        let total = self.chunks.iter().map(|chunk| chunk.rows as u64).sum();
-        (total, super::row_shard_count(total))
-    }
-
-    /// Returns the chunks that hold some of the rows, which are counted over all chunks.
-    fn chunks_of(&self, rows: std::ops::Range<u64>) -> Vec<usize> {
-        let mut first = 0;
-        let mut out = Vec::new();
-        for (index, chunk) in self.chunks.iter().enumerate() {
-            let end = first + chunk.rows as u64;
-            if first < rows.end && rows.start < end {
-                out.push(index);
-            }
-            first = end;
-        }
-        out
-    }
-
-    /// Names files and row groups, for messages.
-    fn place(&self, chunks: impl IntoIterator<Item = usize>) -> String {
-        let named = chunks.into_iter().map(|index| {
-            let chunk = &self.chunks[index];
-            format!("`{}` row group {}", self.files[chunk.file].path(), chunk.row_group)
-        });
-        named.collect::<Vec<_>>().join(", ")
-    }
-}
-
 fn json<T: Serialize>(value: &T) -> std::result::Result<Bytes, GatherError> {
     let bytes = serde_json::to_vec(value).map_err(|e| EngineError::failed(e.to_string()))?;
     Ok(bytes.into())
@@ -568,6 +259,7 @@ mod tests {
     use stagger_records::KeyKind;
 
     use super::*;
+    use crate::prepare::KeyColumns;
 
     #[test]
     fn workers_get_all_that_keys_say() {

@@ -10,11 +10,12 @@ use stagger_model::parallel;
 use stagger_model::progress::Progress;
 use stagger_storage::Storage;
 
-use super::Order;
 use super::conflict::Conflict;
 use super::executor::{Executor, PrepareTask, StepFailure};
 use super::gather::{GatherError, Scattered};
-use super::steps::{self, Opened, PrepareStage, Step};
+use super::steps::Opened;
+use super::{Order, steps};
+use crate::prepare::stage::{PrepareStage, Step};
 
 /// Executor of a preparation on threads; all tasks share the input that is open already.
 pub(super) struct Threads<'a> {
