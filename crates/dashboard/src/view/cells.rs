@@ -11,9 +11,21 @@ pub enum CellState {
     /// Its sums are being added.
     Running,
     /// It is estimated; its standard error comes later.
-    Solved { att: f64 },
+    Solved {
+        /// ATT(g,t).
+        att: f64,
+    },
     /// It has its interval.
-    Done { att: f64, se: f64, lower: f64, upper: f64 },
+    Done {
+        /// ATT(g,t).
+        att: f64,
+        /// The standard error.
+        se: f64,
+        /// The lower end of the interval.
+        lower: f64,
+        /// The upper end of the interval.
+        upper: f64,
+    },
     /// It could not be estimated.
     Failed,
     /// The base period: zero by definition.

@@ -165,7 +165,7 @@ fn sample_and_overall(saved: &SavedResult, aggte: &Aggte) -> String {
 }
 
 /// The overall effect in words.
-pub fn overall(saved: &SavedResult, aggte: &Aggte) -> String {
+pub(super) fn overall(saved: &SavedResult, aggte: &Aggte) -> String {
     if aggte.overall_att.is_na() {
         return "no overall effect could be estimated".to_owned();
     }
