@@ -89,9 +89,9 @@ fn share(estimation: &Estimation, spec: usize) -> Option<Share> {
     Some(Share {
         spec,
         input: estimation.request()?.input.clone(),
-        standardization: plan.standardization.clone(),
-        outcome_center: plan.outcome_center,
-        fixed: 1 + plan.groups.len(),
+        standardization: plan.regression.standardization.clone(),
+        outcome_center: plan.regression.outcome_center,
+        fixed: 1 + plan.targets.groups.len(),
     })
 }
 

@@ -194,8 +194,9 @@ fn finish(
         outputs,
         summary: session.summary(RunState::Finished),
         left: session.left(),
-        files: panel.map(|panel| panel.files.clone()).unwrap_or_default(),
-        sizes: panel.map_or((0, 0, 0), |panel| (panel.input_rows, panel.units, panel.shard_count())),
+        files: panel.map(|panel| panel.source.files.clone()).unwrap_or_default(),
+        sizes: panel
+            .map_or((0, 0, 0), |panel| (panel.counts.input_rows, panel.counts.units, panel.shard_count())),
         prepared,
     })
 }

@@ -98,7 +98,8 @@ fn plan_specs(
         let (panel, (plan, clusters)) = surveys
             .plan(index, &|panel| {
                 let plan = Plan::new(panel, &wanted.spec, &wanted.formula, threads)?;
-                let bound = if plan.cluster_variables > 0 { cluster_bound(panel, threads)? } else { 0 };
+                let bound =
+                    if plan.inference.cluster_variables > 0 { cluster_bound(panel, threads)? } else { 0 };
                 Ok((plan, bound))
             })
             .map_err(|failure| match failure {

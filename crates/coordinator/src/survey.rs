@@ -45,7 +45,7 @@ impl Surveys<'_, '_> {
         loop {
             // A plan changes its panel, so each attempt has a new one.
             let mut panel = self.shards.panel(spec, false);
-            panel.census = census.clone();
+            panel.counts.census = census.clone();
             panel.surveyor = Surveyor::elsewhere(known.clone());
             match plan(&mut panel) {
                 Ok(planned) => return Ok((panel, planned)),

@@ -177,7 +177,7 @@ impl Stage for InfluenceStage<'_> {
     }
 
     fn program(&self) -> Program {
-        let bits = Bits::new(self.plan.seed, Domain::Unit, self.plan.multiplier);
+        let bits = Bits::new(self.plan.inference.seed, Domain::Unit, self.plan.inference.multiplier);
         let (base, probability) = bits.parameters();
         let bits = BitSource { base, probability, blocks: self.draws.div_ceil(WORD_DRAWS) };
         Program::new(self.plan.regressors(), ScoreKind::Odds).drawing(bits)

@@ -80,7 +80,7 @@ pub(super) struct GramStage<'a> {
 
 impl Stage for GramStage<'_> {
     fn shape(&self) -> Shape {
-        Shape { sums: self.plan.gram_keys.len() * self.plan.gram_shape().len(), maxima: 0 }
+        Shape { sums: self.plan.sums.gram_keys.len() * self.plan.gram_shape().len(), maxima: 0 }
     }
 
     fn needs(&self) -> Needs {

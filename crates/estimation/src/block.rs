@@ -51,7 +51,7 @@ impl BlockSpace {
         used[..self.units].fill(1.0);
         if shard.incomplete.is_some() {
             for (unit, flag) in used[..self.units].iter_mut().enumerate() {
-                *flag = f64::from(plan.mask.counts(shard, segment, start + unit));
+                *flag = f64::from(plan.sample.mask.counts(shard, segment, start + unit));
             }
         }
     }
@@ -80,15 +80,16 @@ impl BlockSpace {
             return;
         };
         let values = |period: usize| &weights.at(period)[self.start..self.start + self.padded];
-        if plan.share_weight == ShareWeight::FirstPeriod {
-            multiply(values(plan.periods[0]), units, &mut out[..units.len()]);
+        if plan.weights.share_weight == ShareWeight::FirstPeriod {
+            multiply(values(plan.sample.periods[0]), units, &mut out[..units.len()]);
             return plan.scale_weights(&mut out[..units.len()]);
         }
         out[self.units..units.len()].fill(0.0);
         for (unit, share) in out[..self.units].iter_mut().enumerate() {
-            let observed = plan.periods.iter().filter(|&&p| shard.observed(segment, self.start + unit, p));
-            let mut own = observed.map(|&p| values(p)[unit] * plan.weight_factor);
-            *share = match plan.share_weight {
+            let observed =
+                plan.sample.periods.iter().filter(|&&p| shard.observed(segment, self.start + unit, p));
+            let mut own = observed.map(|&p| values(p)[unit] * plan.weights.weight_factor);
+            *share = match plan.weights.share_weight {
                 ShareWeight::FirstRow => own.next().unwrap_or(0.0),
                 _ => {
                     let (rows, sum) = own.fold((0.0, 0.0), |(rows, sum), w| (rows + 1.0, sum + w));
@@ -102,9 +103,9 @@ impl BlockSpace {
     /// otherwise does nothing.
     pub fn load_differences(&mut self, plan: &Plan, shard: &Shard, segment: &Segment) {
         let (rows, start) = (self.padded, self.start);
-        let (RowModel::Differences, Some(&first)) = (plan.model, plan.periods.first()) else { return };
+        let (RowModel::Differences, Some(&first)) = (plan.model, plan.sample.periods.first()) else { return };
         let base = &shard.outcome(segment, first)[start..start + rows];
-        for (column, &period) in plan.periods.iter().enumerate().skip(1) {
+        for (column, &period) in plan.sample.periods.iter().enumerate().skip(1) {
             let source = &shard.outcome(segment, period)[start..start + rows];
             subtract(source, base, &mut self.outcomes.col_mut(column)[..rows]);
         }
@@ -116,15 +117,15 @@ impl BlockSpace {
         let units = self.rows.col(UNITS)[..rows].to_vec();
         let used = self.frame_rows(plan, shard, segment, frame, units);
         if let Some(weights) = &shard.weights {
-            let source = &weights.at(plan.periods[frame.w_period])[start..start + rows];
+            let source = &weights.at(plan.sample.periods[frame.w_period])[start..start + rows];
             let out = &mut self.rows.col_mut(WEIGHTS)[..rows];
             multiply(source, &used, out);
             plan.scale_weights(out);
         }
         if let Some(period) = frame.rows {
-            let source = &shard.outcome(segment, plan.periods[period])[start..start + rows];
+            let source = &shard.outcome(segment, plan.sample.periods[period])[start..start + rows];
             let out = &mut self.outcomes.col_mut(LEVEL)[..rows];
-            standardize(source, &used, plan.outcome_center, 1.0, out);
+            standardize(source, &used, plan.regression.outcome_center, 1.0, out);
         }
         self.load_design(plan, shard, frame, &used);
         self.rows.col_mut(USED)[..rows].copy_from_slice(&used);
@@ -142,8 +143,9 @@ impl BlockSpace {
         if let (Some(rows), true) = (frame.rows, masks_rows(shard, segment, frame)) {
             let needed = [rows, if frame.needs_weight_row { frame.w_period } else { rows }];
             for (unit, flag) in used[..self.units].iter_mut().enumerate() {
-                let there =
-                    needed.iter().all(|&q| shard.observed(segment, self.start + unit, plan.periods[q]));
+                let there = needed
+                    .iter()
+                    .all(|&q| shard.observed(segment, self.start + unit, plan.sample.periods[q]));
                 *flag *= f64::from(there);
             }
         }
@@ -152,9 +154,9 @@ impl BlockSpace {
 
     fn load_design(&mut self, plan: &Plan, shard: &Shard, frame: &Frame, used: &[f64]) {
         let (rows, start) = (self.padded, self.start);
-        let period = plan.periods[frame.x_period];
-        let scales = &plan.standardization;
-        for (index, column) in plan.design.columns.iter().enumerate() {
+        let period = plan.sample.periods[frame.x_period];
+        let scales = &plan.regression.standardization;
+        for (index, column) in plan.regression.design.columns.iter().enumerate() {
             let (center, inverse) = (scales.center[index], 1.0 / scales.scale[index]);
             match column.parts.as_slice() {
                 [] => self.design.col_mut(index)[..rows].copy_from_slice(used),
@@ -184,7 +186,7 @@ impl BlockSpace {
             design: self.design.view(rows, self.design.count()),
             regressors: plan.regressors(),
             ones: plan.ones(),
-            weights: &self.rows.col(if plan.weighted { WEIGHTS } else { USED })[..rows],
+            weights: &self.rows.col(if plan.weights.weighted { WEIGHTS } else { USED })[..rows],
             used: &self.rows.col(USED)[..rows],
             outcomes: self.outcomes.view(rows, self.outcomes.count()),
         }

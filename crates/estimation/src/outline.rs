@@ -8,19 +8,19 @@ use crate::plan::Plan;
 
 /// The outline of a plan; `shards` is the number of shards of its panel.
 pub fn outline(name: Option<&str>, plan: &Plan, shards: usize) -> Outline {
-    let told: &[Cell] = if plan.cells.len() > MOST_CELLS { &[] } else { &plan.cells };
+    let told: &[Cell] = if plan.targets.cells.len() > MOST_CELLS { &[] } else { &plan.targets.cells };
     Outline {
         name: name.map(str::to_owned),
-        method: plan.method,
-        triple: plan.triple,
-        units: plan.n,
+        method: plan.regression.method,
+        triple: plan.targets.triple,
+        units: plan.sample.n,
         shards,
-        cells: plan.cells.len(),
-        draws: plan.draws,
+        cells: plan.targets.cells.len(),
+        draws: plan.inference.draws,
         group: told.iter().map(|cell| Num(cell.group)).collect(),
         group_label: labels(told, plan, &|cell| cell.group),
-        time_label: labels(told, plan, &|cell| plan.period_labels[cell.time]),
-        time: told.iter().map(|cell| Num(plan.period_labels[cell.time])).collect(),
+        time_label: labels(told, plan, &|cell| plan.sample.period_labels[cell.time]),
+        time: told.iter().map(|cell| Num(plan.sample.period_labels[cell.time])).collect(),
         kind: told.iter().map(cell_kind).collect(),
     }
 }
@@ -35,7 +35,7 @@ fn cell_kind(cell: &Cell) -> CellKind {
 
 /// Labels of cells, where periods are dates.
 fn labels(cells: &[Cell], plan: &Plan, of: &dyn Fn(&Cell) -> f64) -> Vec<String> {
-    match &plan.calendar {
+    match &plan.sample.calendar {
         Some(calendar) => cells.iter().map(|cell| calendar.label(of(cell))).collect(),
         None => Vec::new(),
     }

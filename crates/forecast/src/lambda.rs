@@ -274,12 +274,12 @@ pub fn cells_that_fit(plan: &Plan, shards: &StoredShards, memory: u64) -> Option
             corrections: Vec::new(),
             betas: Vec::new(),
             columns: widest,
-            draws: if plan.cluster_variables > 0 { 0 } else { plan.draws },
+            draws: if plan.inference.cluster_variables > 0 { 0 } else { plan.inference.draws },
             clusters: None,
         };
         task_memory(shards, [(plan, &input)], 1) <= memory
     };
-    let all = plan.cells.len().max(1);
+    let all = plan.targets.cells.len().max(1);
     let cuts = std::iter::successors(Some(all), |&cells| (cells > 1).then_some(cells.div_ceil(2)));
     cuts.into_iter().find(|&cells| fits(cells)).filter(|&cells| cells < all)
 }

@@ -396,7 +396,7 @@ fn plan<'a>(
         let plan = Plan::counted(panel, &wanted.spec, &wanted.formula, &levels);
         plans.push(plan.map_err(|e| of_specifications(e, &[wanted.name()]))?);
     }
-    let clustered = plans.iter().filter(|plan| plan.cluster_variables > 0).count();
+    let clustered = plans.iter().filter(|plan| plan.inference.cluster_variables > 0).count();
     if clustered > 0 {
         let few = rates::FEW_CLUSTERS;
         notes.push(format!("clusters are not counted yet: 1 to one a unit, likely at most {few}"));
@@ -420,7 +420,7 @@ fn levels(
     let texts = known.manifest().texts.len();
     let mut out = HashMap::new();
     for (index, atom) in wanted.formula.atoms().iter().enumerate() {
-        let text = panel.text_atoms[index];
+        let text = panel.columns.text_atoms[index];
         let name = match atom {
             Atom::Factor(name) => name.clone(),
             Atom::Numeric(expression) if text => expression.is_plain_column().unwrap_or_default().to_owned(),
@@ -452,12 +452,12 @@ fn input_facts(known: &Known) -> InputFacts {
 fn spec_facts(plan: &Plan, wanted: &CheckedSpec) -> SpecFacts {
     SpecFacts {
         name: wanted.name().map(str::to_owned),
-        n: plan.n,
-        cells: plan.cells.len(),
+        n: plan.sample.n,
+        cells: plan.targets.cells.len(),
         comparisons: plan.comparisons.comparisons.len(),
         regressors: plan.regressors(),
         logits: plan.comparisons.logits.len(),
-        draws: plan.draws,
+        draws: plan.inference.draws,
         warnings: plan.warnings.clone(),
     }
 }

@@ -93,7 +93,7 @@ pub fn passes(plan: &Plan, shards: usize, max_cells: Option<usize>, scenario: &S
 /// Returns the `Influence` pass of a specification that takes most memory: that over the first two sets of at most
 /// `max_cells` cells.
 pub fn widest(plan: &Plan, shards: usize, max_cells: Option<usize>, scenario: &Scenario) -> Option<Pass> {
-    let fixed = 1 + plan.groups.len();
+    let fixed = 1 + plan.targets.groups.len();
     let most = max_cells.map_or(usize::MAX, |cells| fixed.saturating_add(2 * cells));
     let columns: Vec<usize> = (0..plan.extended_columns().min(most)).collect();
     let input = influence_passes(plan, None, scenario.clusters).into_iter().next()?;

@@ -17,11 +17,11 @@ const MOST_DRAWS: u64 = 1 << 40;
 /// estimate.
 pub fn aggregate(plan: &Plan) -> u64 {
     let width = plan.extended_columns() as u64;
-    let draws = (plan.draws as u64).min(MOST_DRAWS);
-    let pre = plan.cells.iter().filter(|cell| !cell.post).count() as u64;
-    let tested = if plan.triple { 0 } else { pre };
+    let draws = (plan.inference.draws as u64).min(MOST_DRAWS);
+    let pre = plan.targets.cells.iter().filter(|cell| !cell.post).count() as u64;
+    let tested = if plan.targets.triple { 0 } else { pre };
     // The eigenvalues of two-way clusters take full matrices.
-    let two_ways = if plan.cluster_variables > 1 { 8 * width * width } else { 0 };
+    let two_ways = if plan.inference.cluster_variables > 1 { 8 * width * width } else { 0 };
     sums(plan)
         .saturating_add(VALUE * (4 * tested * tested + two_ways))
         .saturating_add(3 * VALUE * draws.saturating_mul(width))
@@ -30,12 +30,12 @@ pub fn aggregate(plan: &Plan) -> u64 {
 /// Returns the bytes of the sums of all `Influence` passes, of which one triangle is kept.
 fn sums(plan: &Plan) -> u64 {
     let width = plan.extended_columns() as u64;
-    let ways = match plan.cluster_variables {
+    let ways = match plan.inference.cluster_variables {
         0 => 1,
         1 => 2,
         _ => 4,
     };
-    let draws = (plan.draws as u64).min(MOST_DRAWS);
+    let draws = (plan.inference.draws as u64).min(MOST_DRAWS);
     VALUE * (ways * width * (width + 1) / 2).saturating_add(draws.saturating_mul(width))
 }
 
@@ -71,12 +71,12 @@ pub fn of(plan: &Plan, input: &StageInput) -> Size {
     let slots = plan.comparisons.slots.len() as u64;
     let block = BLOCK as u64 * VALUE * (2 * c + t + 4 + 8);
     let values = match input {
-        StageInput::Gram => plan.gram_keys.len() as u64 * plan.gram_shape().len() as u64,
+        StageInput::Gram => plan.sums.gram_keys.len() as u64 * plan.gram_shape().len() as u64,
         StageInput::Propensity { .. } => logits * (k + k * k + 1 + 3),
         StageInput::Moments { .. } => slots * (k * k + c * c + c * t + 2),
         StageInput::Overlap { .. } => slots * 2 * (OVERLAP + 2),
         // Levels and clusters are not known before they are counted.
-        StageInput::Survey(_) => (plan.strata.len() * (2 * plan.periods.len() + 1)) as u64,
+        StageInput::Survey(_) => (plan.sample.strata.len() * (2 * plan.sample.periods.len() + 1)) as u64,
         StageInput::Omega { .. } => {
             plan.combined().iter().map(|cell| (cell.len() + cell.len() * cell.len()) as u64).sum()
         }
@@ -93,8 +93,8 @@ fn influence(plan: &Plan, columns: &[usize], draws: u64, clustered: bool, block:
     let entered = |stratum: &Vec<(usize, _)>| {
         stratum.iter().filter(|(column, _)| columns.binary_search(column).is_ok()).count() as u64
     };
-    let widest = plan.stratum_columns.iter().map(entered).max().unwrap_or(0);
-    let ways = match plan.cluster_variables {
+    let widest = plan.sums.stratum_columns.iter().map(entered).max().unwrap_or(0);
+    let ways = match plan.inference.cluster_variables {
         0 => 0,
         1 => 1,
         _ => 3,

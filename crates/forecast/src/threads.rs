@@ -93,7 +93,7 @@ impl Process<'_> {
     /// limit; `None` for all.
     fn fitting_cells(&self) -> Option<usize> {
         let plans = &self.planned.plans;
-        let cells = plans.iter().map(|plan| plan.cells.len()).max().unwrap_or(0);
+        let cells = plans.iter().map(|plan| plan.targets.cells.len()).max().unwrap_or(0);
         let held = self.held();
         let [.., worst] = self.planned.scenarios();
         let shards = self.planned.known.manifest().shards.len();

@@ -29,28 +29,28 @@ pub fn of(plan: &Plan, input: &StageInput) -> f64 {
 /// Returns the work of standard errors, pre-test and aggregations, nanoseconds.
 pub fn aggregate(plan: &Plan) -> f64 {
     let width = plan.extended_columns() as f64;
-    let pre = plan.cells.iter().filter(|cell| !cell.post).count() as f64;
-    let tested = if plan.triple { 0.0 } else { pre };
-    COVARIANCE * width * width + PRE_TEST * tested.powi(3) + QUANTILE * plan.draws as f64 * width
+    let pre = plan.targets.cells.iter().filter(|cell| !cell.post).count() as f64;
+    let tested = if plan.targets.triple { 0.0 } else { pre };
+    COVARIANCE * width * width + PRE_TEST * tested.powi(3) + QUANTILE * plan.inference.draws as f64 * width
 }
 
 /// Returns the share of a stratum's units whose rows enter a frame: in cross sections those of one period.
 fn share(plan: &Plan, frame: usize) -> f64 {
-    match (plan.rows, plan.comparisons.frames[frame].rows) {
-        (RowKind::Observation, Some(_)) => 1.0 / plan.periods.len().max(1) as f64,
+    match (plan.sample.rows, plan.comparisons.frames[frame].rows) {
+        (RowKind::Observation, Some(_)) => 1.0 / plan.sample.periods.len().max(1) as f64,
         _ => 1.0,
     }
 }
 
 fn units(plan: &Plan, stratum: usize) -> f64 {
-    plan.units[stratum] as f64
+    plan.sample.units[stratum] as f64
 }
 
 fn gram(plan: &Plan) -> f64 {
     let (c, t) = (plan.design_columns() as f64, plan.outcome_columns() as f64);
-    let weighted = if plan.weighted { 2.0 } else { 1.0 };
+    let weighted = if plan.weights.weighted { 2.0 } else { 1.0 };
     let each = ROW * c + PRODUCT * (weighted * c * c / 2.0 + c * t);
-    let keys = plan.gram_keys.iter();
+    let keys = plan.sums.gram_keys.iter();
     keys.map(|&(stratum, frame)| units(plan, stratum) * share(plan, frame)).sum::<f64>() * each
 }
 
@@ -98,7 +98,7 @@ fn parts(plan: &Plan, wanted: &dyn Fn(usize) -> bool) -> f64 {
         }
         work * units(plan, stratum)
     };
-    plan.stratum_parts.iter().enumerate().map(of).sum()
+    plan.sums.stratum_parts.iter().enumerate().map(of).sum()
 }
 
 fn influence(plan: &Plan, columns: &[usize], draws: f64, clustered: bool) -> f64 {
@@ -106,12 +106,13 @@ fn influence(plan: &Plan, columns: &[usize], draws: f64, clustered: bool) -> f64
     let of = |(stratum, own): (usize, &Vec<(usize, Role)>)| {
         let entered = own.iter().filter(|(column, _)| wanted(*column)).count() as f64;
         // A row of a cross section enters the cells of its own period: about two of them each.
-        let periods = plan.periods.len().max(2) as f64;
-        let width = if plan.rows == RowKind::Observation { 2.0 + entered * 2.0 / periods } else { entered };
+        let periods = plan.sample.periods.len().max(2) as f64;
+        let width =
+            if plan.sample.rows == RowKind::Observation { 2.0 + entered * 2.0 / periods } else { entered };
         let padded = libm::ceil(width / 8.0) * 8.0;
         let clusters = if clustered { CLUSTER * width } else { 0.0 };
         let draws = if own.is_empty() { 0.0 } else { DRAW * padded * draws };
         units(plan, stratum) * (PRODUCT * width * width / 2.0 + draws + clusters)
     };
-    parts(plan, &wanted) + plan.stratum_columns.iter().enumerate().map(of).sum::<f64>()
+    parts(plan, &wanted) + plan.sums.stratum_columns.iter().enumerate().map(of).sum::<f64>()
 }

@@ -261,15 +261,15 @@ fn summarize(panel: &Panel, weighted: bool) -> PanelDescription {
         .map(|(cohort, stratum)| CohortDescription {
             group: Num(stratum.cohort),
             label: calendar.filter(|_| stratum.cohort.is_finite()).map(|c| c.label(stratum.cohort)),
-            units: panel.census.units[cohort],
-            rows: panel.census.complete[cohort * periods..(cohort + 1) * periods].to_vec(),
+            units: panel.counts.census.units[cohort],
+            rows: panel.counts.census.complete[cohort * periods..(cohort + 1) * periods].to_vec(),
         })
         .collect();
-    let present: u64 = panel.census.present.iter().sum();
-    let complete: u64 = panel.census.complete.iter().sum();
-    let absent_rows = panel.units * periods as u64 - present;
+    let present: u64 = panel.counts.census.present.iter().sum();
+    let complete: u64 = panel.counts.census.complete.iter().sum();
+    let absent_rows = panel.counts.units * periods as u64 - present;
     PanelDescription {
-        units: panel.units,
+        units: panel.counts.units,
         periods: panel.periods.iter().copied().map(Num).collect(),
         time_unit: calendar.map(|calendar| calendar.unit),
         period_label: match calendar {
@@ -280,7 +280,7 @@ fn summarize(panel: &Panel, weighted: bool) -> PanelDescription {
         balanced: absent_rows == 0,
         absent_rows,
         incomplete_rows: present - complete,
-        keyless_rows: panel.keyless_rows,
-        weights_vary: weighted.then_some(panel.weights_vary),
+        keyless_rows: panel.counts.keyless_rows,
+        weights_vary: weighted.then_some(panel.columns.weights_vary),
     }
 }

@@ -31,7 +31,7 @@ pub fn encode(
     for (index, atom) in formula.atoms().iter().enumerate() {
         let name = match atom {
             Atom::Factor(name) => name.clone(),
-            Atom::Numeric(expression) if panel.text_atoms[index] => {
+            Atom::Numeric(expression) if panel.columns.text_atoms[index] => {
                 expression.is_plain_column().unwrap_or_default().to_owned()
             }
             Atom::Numeric(_) => continue,
@@ -44,11 +44,11 @@ pub fn encode(
             return Err(EngineError::input(format!("factor `{name}` has {} levels", values.len()))
                 .with_hint(format!("at most {MOST_LEVELS} are possible; is it meant to be numeric?")));
         }
-        let texts = panel.text_atoms[index].then(|| Arc::clone(&panel.interned));
+        let texts = panel.columns.text_atoms[index].then(|| Arc::clone(&panel.columns.interned));
         if texts.is_none() {
             check_exact(&name, &values)?;
         }
-        let levels = sorted_levels(values, texts, panel.code_atoms[index]);
+        let levels = sorted_levels(values, texts, panel.columns.code_atoms[index]);
         found.insert(name, levels.len());
         let codes: HashMap<u64, f64> = levels.iter().enumerate().map(|(code, v)| (*v, code as f64)).collect();
         recodes.push((index, codes));

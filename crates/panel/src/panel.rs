@@ -37,8 +37,23 @@ pub struct Panel {
     pub shards: Shards,
     /// Periods of the input, ascending.
     pub periods: Vec<f64>,
+    /// Calendar of periods and cohorts, where they are dates.
+    pub calendar: Option<Calendar>,
     /// Strata, by cohort and eligibility, ascending.
     pub strata: Vec<Stratum>,
+    /// Counts of units and rows.
+    pub counts: PanelCounts,
+    /// Facts about atoms and weights.
+    pub columns: ColumnFacts,
+    /// Input files, and findings about them.
+    pub source: PanelSource,
+    /// The one who computes counts over the shards: this process or workers.
+    pub surveyor: Surveyor,
+}
+
+/// The counts of a panel's units and rows.
+#[derive(Debug)]
+pub struct PanelCounts {
     /// Number of units in the input; of rows in cross sections.
     pub units: u64,
     /// Number of rows in the input.
@@ -49,6 +64,11 @@ pub struct Panel {
     pub cohortless_rows: u64,
     /// Counts of rows by stratum and period.
     pub census: Census,
+}
+
+/// The facts about the columns of a panel: atoms of the formula, and weights.
+#[derive(Debug)]
+pub struct ColumnFacts {
     /// True if some atom of the formula varies in time.
     pub atoms_vary: bool,
     /// True if weights vary in time.
@@ -59,14 +79,15 @@ pub struct Panel {
     pub code_atoms: Vec<bool>,
     /// Texts of factors, by code.
     pub interned: Arc<Vec<String>>,
+}
+
+/// The input of a panel, as it was found.
+#[derive(Debug)]
+pub struct PanelSource {
     /// Findings about the input that are reported to the user.
     pub remarks: Remarks,
-    /// Calendar of periods and cohorts, where they are dates.
-    pub calendar: Option<Calendar>,
     /// Path, bytes and rows of every input file.
     pub files: Vec<(String, u64, u64)>,
-    /// The one who computes counts over the shards: this process or workers.
-    pub surveyor: Surveyor,
 }
 
 impl Panel {
@@ -145,7 +166,7 @@ impl Panel {
 
     /// Adds a shard in memory and its counts.
     pub fn add(&mut self, census: Census, shard: Shard) {
-        self.census.merge(&census);
+        self.counts.census.merge(&census);
         if let Shards::Memory(shards) = &mut self.shards {
             shards.push(shard);
         }
@@ -155,8 +176,9 @@ impl Panel {
     pub fn note_variation(&mut self) {
         if let Shards::Memory(shards) = &self.shards {
             let first = shards.first();
-            self.atoms_vary = first.is_some_and(|s| s.atoms.iter().any(ShardColumn::varies));
-            self.weights_vary = first.is_some_and(|s| s.weights.as_ref().is_some_and(ShardColumn::varies));
+            self.columns.atoms_vary = first.is_some_and(|s| s.atoms.iter().any(ShardColumn::varies));
+            self.columns.weights_vary =
+                first.is_some_and(|s| s.weights.as_ref().is_some_and(ShardColumn::varies));
         }
     }
 

@@ -45,7 +45,7 @@ pub struct Share {
     pub input: StageInput,
     /// Centres and scales of the design's columns, which a run determines in its first passes.
     pub standardization: Standardization,
-    /// See [`Plan::outcome_center`].
+    /// See [`PlannedRegression::outcome_center`].
     pub outcome_center: f64,
     /// The number of leading extended columns that every task takes: ones and cohort shares.
     pub fixed: usize,

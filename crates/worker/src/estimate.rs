@@ -115,8 +115,8 @@ fn for_each_shard(
 fn planned(panel: &OpenPanel, share: &Share, part: Option<Part>) -> Outcome<(usize, Plan, StageInput)> {
     let unplanned = || EngineError::failed("a pass of a specification that has no plan");
     let mut plan = panel.plans[share.spec].clone().ok_or_else(unplanned)?;
-    plan.standardization = share.standardization.clone();
-    plan.outcome_center = share.outcome_center;
+    plan.regression.standardization = share.standardization.clone();
+    plan.regression.outcome_center = share.outcome_center;
     let input = match part {
         Some(part) => share.input.restricted(part, share.fixed),
         None => share.input.clone(),

@@ -57,7 +57,7 @@ impl<'a> Arms<'a> {
         Self {
             plan,
             comparison,
-            sample: total((0..plan.gram_keys.len()).map(|key| fits.gram.key(key))),
+            sample: total((0..plan.sums.gram_keys.len()).map(|key| fits.gram.key(key))),
             treated: of(&|frame| stratum_sums(plan, &fits.gram, comparison.treated, frame)),
             controls: of(&|frame| set_sums(plan, &fits.gram, comparison.controls, frame)),
         }
@@ -77,7 +77,7 @@ impl<'a> Arms<'a> {
         let columns = self.plan.regressors();
         let least = |arm: &[GramSums]| arm.iter().map(|sums| self.rows(sums)).min_by(f64::total_cmp);
         let (treated, controls) = (least(&self.treated)?, least(&self.controls)?);
-        let cohort = label(self.plan.strata[self.comparison.treated].cohort);
+        let cohort = label(self.plan.sample.strata[self.comparison.treated].cohort);
         let rows = if treated == 1.0 { "row" } else { "rows" };
         (treated < columns as f64).then(|| {
             format!(
@@ -147,15 +147,20 @@ impl<'a> Arms<'a> {
     /// of zeros does.
     fn spoils(&self, sums: &GramSums, j: usize) -> bool {
         let constant = self.constant(sums, j);
-        if self.plan.standardization.intercept.is_some() { constant.is_some() } else { constant == Some(0.0) }
+        if self.plan.regression.standardization.intercept.is_some() {
+            constant.is_some()
+        } else {
+            constant == Some(0.0)
+        }
     }
 
     /// Reports a column that is a combination of the columns before it, with their names.
     fn dependent(&self, sums: &GramSums) -> Option<String> {
         let k = self.plan.regressors();
-        let gram = raw(&leading(&sums.unweighted, sums.shape.columns, k), k, &self.plan.standardization);
-        let (column, parts) = combination(&gram, k, self.plan.standardization.intercept)?;
-        let intercept = self.plan.standardization.intercept;
+        let gram =
+            raw(&leading(&sums.unweighted, sums.shape.columns, k), k, &self.plan.regression.standardization);
+        let (column, parts) = combination(&gram, k, self.plan.regression.standardization.intercept)?;
+        let intercept = self.plan.regression.standardization.intercept;
         let named: Vec<String> =
             parts.iter().filter(|j| Some(**j) != intercept).map(|&j| self.name(j)).collect();
         let own = self.name(column);
@@ -176,7 +181,7 @@ impl<'a> Arms<'a> {
         let rows = self.rows(sums);
         let (mean, square) =
             (sums.unweighted[ones * columns + j] / rows, sums.unweighted[j * columns + j] / rows);
-        let Standardization { center, scale, .. } = &self.plan.standardization;
+        let Standardization { center, scale, .. } = &self.plan.regression.standardization;
         let constant = rows >= 1.0 && square - mean * mean <= CONSTANT * square;
         let value = center[j] + scale[j] * mean;
         // A difference of two numbers that cancel leaves rounding.
@@ -194,12 +199,12 @@ impl<'a> Arms<'a> {
     }
 
     fn columns(&self) -> impl Iterator<Item = usize> {
-        let intercept = self.plan.standardization.intercept;
+        let intercept = self.plan.regression.standardization.intercept;
         (0..self.plan.regressors()).filter(move |j| Some(*j) != intercept)
     }
 
     fn name(&self, j: usize) -> String {
-        format!("`{}`", self.plan.design.columns[j].name)
+        format!("`{}`", self.plan.regression.design.columns[j].name)
     }
 }
 

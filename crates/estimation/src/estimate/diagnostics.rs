@@ -45,7 +45,7 @@ impl Sources<'_> {
                 let logit = &plan.comparisons.logits[logit];
                 let (treated, untreated) = (partial.scores(slot, true), partial.scores(slot, false));
                 Overlap {
-                    group: Num(plan.strata[logit.treated].cohort),
+                    group: Num(plan.sample.strata[logit.treated].cohort),
                     controls: self.labels(logit.controls),
                     pooled: self.pooled(&logit.frames),
                     period: self.period(frame),
@@ -63,13 +63,13 @@ impl Sources<'_> {
     }
 
     fn period(&self, frame: usize) -> Option<Num> {
-        self.plan.comparisons.frames[frame].rows.map(|rows| Num(self.plan.period_labels[rows]))
+        self.plan.comparisons.frames[frame].rows.map(|rows| Num(self.plan.sample.period_labels[rows]))
     }
 
     /// Returns the cohorts of a set of strata, in words.
     fn labels(&self, set: usize) -> Vec<String> {
         let label = |&stratum: &usize| {
-            let own = &self.plan.strata[stratum];
+            let own = &self.plan.sample.strata[stratum];
             let cohort = if own.cohort.is_infinite() { "never".to_owned() } else { own.cohort.to_string() };
             if own.eligible { cohort } else { format!("{cohort} ineligible") }
         };
@@ -87,14 +87,14 @@ impl Sources<'_> {
             let scores = slot.zip(self.overlap).map(|(slot, overlap)| overlap.scores(slot, treated));
             scores.map_or(Num::NA, |scores| Num(scores.effective))
         };
-        let cell = &plan.cells[plan.comparisons.estimates[c.estimate]];
+        let cell = &plan.targets.cells[plan.comparisons.estimates[c.estimate]];
         let covariates = (0..plan.regressors())
-            .filter(|&j| Some(j) != plan.standardization.intercept)
+            .filter(|&j| Some(j) != plan.regression.standardization.intercept)
             .map(|j| self.covariate(j, &treated, &controls, odds.as_deref()))
             .collect();
         Some(Balance {
             group: Num(cell.group),
-            time: Num(plan.period_labels[cell.time]),
+            time: Num(plan.sample.period_labels[cell.time]),
             controls: self.labels(c.controls),
             period: self.period(side.frame),
             effective_treated: effective(true),
@@ -107,7 +107,7 @@ impl Sources<'_> {
     fn condition(&self, controls: &GramSums) -> f64 {
         let (n, k) = (controls.shape.columns, self.plan.regressors());
         let gram = linear::leading(&controls.unweighted, n, k);
-        1.0 / rcond_1norm(&self.plan.standardization.raw_gram(&gram, k))
+        1.0 / rcond_1norm(&self.plan.regression.standardization.raw_gram(&gram, k))
     }
 
     fn covariate(
@@ -127,7 +127,7 @@ impl Sources<'_> {
         let spread = ((variance + others) / 2.0).sqrt();
         let difference = |control: f64| if spread > 0.0 { Num((mean - control) / spread) } else { Num::NA };
         CovariateBalance {
-            name: self.plan.design.columns[j].name.clone(),
+            name: self.plan.regression.design.columns[j].name.clone(),
             before: difference(other),
             after: odds.map_or(Num::NA, |odds| difference(moments(odds).0)),
         }

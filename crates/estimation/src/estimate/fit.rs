@@ -25,15 +25,18 @@ pub(super) type Fitted<T> = std::result::Result<T, Cow<'static, str>>;
 /// Sets centres and scales of the design from a sample. Any constants are valid; near the means and deviations the
 /// normal equations keep their digits.
 pub(super) fn standardize(plan: &mut Plan, sample: &GramPartial) {
-    let Some(sums) = group_sums(sample, 0..plan.gram_keys.len()) else { return };
+    let Some(sums) = group_sums(sample, 0..plan.sums.gram_keys.len()) else { return };
     let (columns, ones) = (plan.design_columns(), plan.ones());
     let count = sums.unweighted[ones * columns + ones];
     let weight = sums.weighted[ones * columns + ones];
-    if plan.model != RowModel::Differences && plan.standardization.intercept.is_some() && weight > 0.0 {
+    if plan.model != RowModel::Differences
+        && plan.regression.standardization.intercept.is_some()
+        && weight > 0.0
+    {
         let mean = sums.outcome(ones, 1, 0) / weight;
-        plan.outcome_center = if mean.is_finite() { mean } else { 0.0 };
+        plan.regression.outcome_center = if mean.is_finite() { mean } else { 0.0 };
     }
-    let out = &mut plan.standardization;
+    let out = &mut plan.regression.standardization;
     for j in 0..out.center.len() {
         if Some(j) == out.intercept || count <= 0.0 {
             continue;
@@ -52,8 +55,8 @@ pub(super) fn standardize(plan: &mut Plan, sample: &GramPartial) {
 
 /// Tells if constants other than 0 and 1 can be of use.
 pub fn wants_standardization(plan: &Plan) -> bool {
-    let covariates = plan.regressors() > 1 || plan.standardization.intercept.is_none();
-    (covariates || plan.model != RowModel::Differences) && !plan.gram_keys.is_empty()
+    let covariates = plan.regressors() > 1 || plan.regression.standardization.intercept.is_none();
+    (covariates || plan.model != RowModel::Differences) && !plan.sums.gram_keys.is_empty()
 }
 
 /// The cross products and everything that follows from them alone.
@@ -75,12 +78,12 @@ impl GramFits {
             .iter()
             .map(|r| fit_regression(plan, &gram, r.set, r.frame, None))
             .collect();
-        let everywhere = if plan.two_period { None } else { kept_everywhere(plan, &gram) };
+        let everywhere = if plan.targets.two_period { None } else { kept_everywhere(plan, &gram) };
         let kept: Vec<Option<Vec<bool>>> = plan
             .comparisons
             .comparisons
             .iter()
-            .map(|c| if plan.two_period { kept_columns(plan, &gram, c) } else { everywhere.clone() })
+            .map(|c| if plan.targets.two_period { kept_columns(plan, &gram, c) } else { everywhere.clone() })
             .collect();
         Self { gram, outcomes, kept }
     }
@@ -88,8 +91,10 @@ impl GramFits {
     /// Returns the warning on covariates that are left out.
     pub(super) fn warning(&self, plan: &Plan) -> Option<String> {
         let dropped = |j: &usize| self.kept.iter().flatten().any(|kept| !kept[*j]);
-        let names: Vec<&str> =
-            (0..plan.regressors()).filter(dropped).map(|j| plan.design.columns[j].name.as_str()).collect();
+        let names: Vec<&str> = (0..plan.regressors())
+            .filter(dropped)
+            .map(|j| plan.regression.design.columns[j].name.as_str())
+            .collect();
         (!names.is_empty()).then(|| format!("left out as collinear: {}", names.join(", ")))
     }
 
@@ -107,7 +112,7 @@ impl GramFits {
                 state.kept = kept;
                 state.gated = gated(plan, &plan.comparisons.logits[logit]);
                 state.unit = self.unit(plan, &plan.comparisons.logits[logit]);
-                state.intercept = plan.standardization.intercept;
+                state.intercept = plan.regression.standardization.intercept;
                 state
             })
             .collect()
@@ -120,7 +125,7 @@ impl GramFits {
 
     /// Returns the power of two that brings the mean weight of a logit's rows nearest to 1.
     fn unit(&self, plan: &Plan, logit: &Logit) -> f64 {
-        if !(plan.weighted && logit.weighted) {
+        if !(plan.weights.weighted && logit.weighted) {
             return 1.0;
         }
         let mean = self.total(plan, logit, |sums, one| sums.weighted[one]) / self.rows(plan, logit);
@@ -155,7 +160,7 @@ impl GramFits {
 /// Tells if scores near 1 fail a logit. Only those of the unweighted logit do, which without weights serves as the
 /// other as well (FORMULAS §2.4); in triple differences none do (§7.1).
 fn gated(plan: &Plan, logit: &Logit) -> bool {
-    !(plan.triple || plan.weighted && logit.weighted)
+    !(plan.targets.triple || plan.weights.weighted && logit.weighted)
 }
 
 pub(super) fn set_sums(plan: &Plan, gram: &GramPartial, set: usize, frame: usize) -> Option<GramSums> {
@@ -180,15 +185,15 @@ fn fit_regression(
     kept: Option<&[bool]>,
 ) -> Fitted<OutcomeFit> {
     let sums = set_sums(plan, gram, set, frame).ok_or(Cow::Borrowed("no control units"))?;
-    Ok(fit_outcome(&sums, plan.regressors(), &plan.standardization, kept)?)
+    Ok(fit_outcome(&sums, plan.regressors(), &plan.regression.standardization, kept)?)
 }
 
 /// Columns that are not collinear in the sample, for triple differences of more than two periods (FORMULAS §7.3).
 fn kept_everywhere(plan: &Plan, gram: &GramPartial) -> Option<Vec<bool>> {
-    if !plan.triple {
+    if !plan.targets.triple {
         return None;
     }
-    let sums = group_sums(gram, 0..plan.gram_keys.len())?;
+    let sums = group_sums(gram, 0..plan.sums.gram_keys.len())?;
     kept_of(plan, &sums)
 }
 
@@ -211,7 +216,7 @@ fn kept_columns(plan: &Plan, gram: &GramPartial, comparison: &Comparison) -> Opt
 
 fn kept_of(plan: &Plan, sums: &GramSums) -> Option<Vec<bool>> {
     let unweighted = linear::leading(&sums.unweighted, plan.design_columns(), plan.regressors());
-    let kept = independent_columns(&unweighted, plan.regressors(), &plan.standardization);
+    let kept = independent_columns(&unweighted, plan.regressors(), &plan.regression.standardization);
     kept.contains(&false).then_some(kept)
 }
 
@@ -232,7 +237,7 @@ fn flat_start(plan: &Plan, gram: &GramPartial, logit: usize) -> Option<Vec<f64>>
         return None;
     }
     let mut beta = vec![0.0; plan.regressors()];
-    if let Some(intercept) = plan.standardization.intercept {
+    if let Some(intercept) = plan.regression.standardization.intercept {
         beta[intercept] = libm::log(treated / controls);
     }
     Some(beta)
@@ -264,7 +269,7 @@ impl Solver<'_> {
                 return Err(reason.clone());
             }
         }
-        if plan.guards_share && treated_rows / (treated_rows + control_rows) >= OVERLAP {
+        if plan.regression.guards_share && treated_rows / (treated_rows + control_rows) >= OVERLAP {
             return Err("overlap condition violated".into());
         }
         let fit = |regression| self.fits.outcome(plan, index, regression);
@@ -302,7 +307,7 @@ impl Solver<'_> {
             regressors: plan.regressors(),
             ones: plan.ones(),
         };
-        Ok(fit_comparison(plan.method, &nuisances, plan.n as f64)?)
+        Ok(fit_comparison(plan.regression.method, &nuisances, plan.sample.n as f64)?)
     }
 
     /// Returns the numbers of treated and control rows; an error if a group has none in a period.
@@ -371,7 +376,7 @@ impl Estimates {
                 }
             }
         }
-        for (index, cell) in plan.cells.iter().enumerate() {
+        for (index, cell) in plan.targets.cells.iter().enumerate() {
             if !cell.reference && cell.controls.is_empty() {
                 out.failures.insert(index, "no control units".into());
             }
@@ -387,7 +392,7 @@ impl Estimates {
             if self.failures.contains_key(&cell) {
                 continue;
             }
-            let Some(inverse) = linear::inverse(&omega.covariance(at, plan.n as f64), size) else {
+            let Some(inverse) = linear::inverse(&omega.covariance(at, plan.sample.n as f64), size) else {
                 self.failures.insert(cell, "singular covariance of the control cohorts".into());
                 continue;
             };
@@ -401,7 +406,8 @@ impl Estimates {
 
     /// Returns ATT by cell; NaN where it can't be estimated.
     pub(super) fn att(&self, plan: &Plan) -> Vec<f64> {
-        let mut att: Vec<f64> = plan.cells.iter().map(|c| if c.reference { 0.0 } else { f64::NAN }).collect();
+        let mut att: Vec<f64> =
+            plan.targets.cells.iter().map(|c| if c.reference { 0.0 } else { f64::NAN }).collect();
         for (estimate, &cell) in plan.comparisons.estimates.iter().enumerate() {
             if let (Some(value), false) = (self.values[estimate], self.failures.contains_key(&cell)) {
                 let known = if att[cell].is_nan() { 0.0 } else { att[cell] };

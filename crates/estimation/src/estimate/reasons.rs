@@ -34,14 +34,16 @@ pub(super) struct Facts<'a> {
 
 /// Returns groups and periods of all cells.
 pub(super) fn cell_labels(plan: &Plan) -> (Vec<f64>, Vec<f64>) {
-    plan.cells.iter().map(|c| (c.group, plan.period_labels[c.time])).unzip()
+    plan.targets.cells.iter().map(|c| (c.group, plan.sample.period_labels[c.time])).unzip()
 }
 
 impl Facts<'_> {
     /// Returns by cell the reason of a missing estimate; `None` where there is an estimate.
     pub(super) fn estimate_reasons(&self) -> Vec<Option<String>> {
         let failures = &self.estimates.failures;
-        (0..self.plan.cells.len()).map(|cell| failures.get(&cell).map(|reason| reason.to_string())).collect()
+        (0..self.plan.targets.cells.len())
+            .map(|cell| failures.get(&cell).map(|reason| reason.to_string()))
+            .collect()
     }
 
     /// Returns by cell the reason of a missing standard error; `None` where there is one.
@@ -53,7 +55,7 @@ impl Facts<'_> {
             }
             Some(match self.estimates.failures.get(&cell) {
                 Some(reason) => reason.to_string(),
-                None if plan.cells[cell].reference => REFERENCE.to_owned(),
+                None if plan.targets.cells[cell].reference => REFERENCE.to_owned(),
                 None if !inference.se_analytic[cell].is_nan() => {
                     "the bootstrap draws of the cell do not vary".to_owned()
                 }
@@ -66,7 +68,7 @@ impl Facts<'_> {
                 },
             })
         };
-        (0..plan.cells.len()).map(of).collect()
+        (0..plan.targets.cells.len()).map(of).collect()
     }
 
     /// Explains why all influence values of a cell are zero.
@@ -78,9 +80,9 @@ impl Facts<'_> {
         if plan.model != RowModel::Differences {
             return Some(format!("`{y}` does not vary within the groups and periods compared"));
         }
-        let periods = &plan.cells[cell];
+        let periods = &plan.targets.cells[cell];
         let (a, b) = (periods.time.min(periods.base), periods.time.max(periods.base));
-        let (a, b) = (label(plan.period_labels[a]), label(plan.period_labels[b]));
+        let (a, b) = (label(plan.sample.period_labels[a]), label(plan.sample.period_labels[b]));
         let changes: Vec<[Change; 2]> =
             comparisons.iter().map(|c| changes(plan, fits, c)).collect::<Option<_>>()?;
         if changes.iter().flatten().all(|change| change.none) {
@@ -104,8 +106,8 @@ impl Facts<'_> {
     /// Tells if a pre-test is missing because of the data, not by R's rules.
     pub(super) fn is_worth_a_warning(&self) -> bool {
         let plan = self.plan;
-        let by_rule = plan.triple || (plan.cluster_variables > 0 && self.spec.bstrap);
-        !by_rule && plan.cells.iter().any(|cell| !cell.post && !cell.reference)
+        let by_rule = plan.targets.triple || (plan.inference.cluster_variables > 0 && self.spec.bstrap);
+        !by_rule && plan.targets.cells.iter().any(|cell| !cell.post && !cell.reference)
     }
 
     /// Returns the reason why there is no pre-test, from the cells before treatment and their covariance.
@@ -117,24 +119,24 @@ impl Facts<'_> {
         vcov: impl Fn(usize, usize) -> f64,
     ) -> String {
         let plan = self.plan;
-        if plan.triple {
+        if plan.targets.triple {
             return "not given, as in R's triplediff".to_owned();
         }
-        if plan.cluster_variables > 0 && self.spec.bstrap {
+        if plan.inference.cluster_variables > 0 && self.spec.bstrap {
             return "not given, as in R, with clusters and bootstrap; --bstrap false gives it".to_owned();
         }
         let before: Vec<usize> =
-            (0..plan.cells.len()).filter(|&k| pre[k] && !plan.cells[k].reference).collect();
+            (0..plan.targets.cells.len()).filter(|&k| pre[k] && !plan.targets.cells[k].reference).collect();
         let tested: Vec<usize> =
             before.iter().copied().filter(|&k| att[k].is_finite() && se_analytic[k] > 0.0).collect();
         match (before.len(), tested.len()) {
             (0, _) => "there is no cell before treatment".to_owned(),
             (1, 0) => "the one cell before treatment has no standard error".to_owned(),
             (count, 0) => format!("none of the {count} cells before treatment has a standard error"),
-            (_, count) if count as u64 > plan.n => {
+            (_, count) if count as u64 > plan.sample.n => {
                 format!(
                     "its {count} cells are more than the {} units, so that their covariance is singular",
-                    plan.n
+                    plan.sample.n
                 )
             }
             (_, count) => {
@@ -201,7 +203,7 @@ pub(super) fn warnings(
         let named = name_cells(&group, &time, &cells);
         out.push(format!("{} not estimated: {reason}: (group, time) {named}", counted(cells.len(), "cell")));
     }
-    let told = |cell: usize| reasons[cell].is_some() || plan.cells[cell].reference;
+    let told = |cell: usize| reasons[cell].is_some() || plan.targets.cells[cell].reference;
     for (reason, cells) in grouped(se_reasons, &told) {
         let named = name_cells(&group, &time, &cells);
         out.push(format!(
@@ -256,15 +258,18 @@ fn dependent(vcov: &dyn Fn(usize, usize) -> f64, tested: &[usize]) -> Option<usi
 pub(super) fn single_units(plan: &Plan, se: &[f64], tested: bool) -> (Vec<String>, Option<String>) {
     let (group, time) = cell_labels(plan);
     let (mut out, mut under) = (Vec::new(), Vec::new());
-    for &cohort in &plan.groups {
-        let units: u64 =
-            (0..plan.strata.len()).filter(|&s| plan.strata[s].cohort == cohort).map(|s| plan.units[s]).sum();
-        let cells: Vec<usize> =
-            (0..plan.cells.len()).filter(|&k| plan.cells[k].group == cohort && se[k].is_finite()).collect();
+    for &cohort in &plan.targets.groups {
+        let units: u64 = (0..plan.sample.strata.len())
+            .filter(|&s| plan.sample.strata[s].cohort == cohort)
+            .map(|s| plan.sample.units[s])
+            .sum();
+        let cells: Vec<usize> = (0..plan.targets.cells.len())
+            .filter(|&k| plan.targets.cells[k].group == cohort && se[k].is_finite())
+            .collect();
         if units != 1 || cells.is_empty() {
             continue;
         }
-        let rests = tested && cells.iter().any(|&k| !plan.cells[k].post);
+        let rests = tested && cells.iter().any(|&k| !plan.targets.cells[k].post);
         let pretest = if rests { "; the pre-test rests on them too" } else { "" };
         under.extend(rests.then(|| label(cohort)));
         out.push(format!(

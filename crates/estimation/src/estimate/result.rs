@@ -46,7 +46,7 @@ pub fn estimate(
     let plan = &plan;
     let Covariance { matrix, over_units, draws, draw_units, clusters, shares, warnings } =
         covariance(plan, sums);
-    let extended = Extended { n: plan.n, covariance: matrix, draws, n_draw_units: draw_units };
+    let extended = Extended { n: plan.sample.n, covariance: matrix, draws, n_draw_units: draw_units };
     let options = inference_options(plan, spec);
     let facts = Facts { plan, estimates: &estimates, fits: fits.as_ref(), spec };
     let mut cells = CellResults::new(&facts, &extended, over_units.as_ref(), &options, warnings);
@@ -71,7 +71,7 @@ fn inference_options(plan: &Plan, spec: &RunSpec) -> InferenceOptions {
     InferenceOptions {
         alp: spec.alp,
         bstrap: spec.bstrap,
-        cband: spec.cband && (plan.allows_band || plan.triple),
+        cband: spec.cband && (plan.inference.allows_band || plan.targets.triple),
         scale: spec.scale,
     }
 }
@@ -103,14 +103,15 @@ impl CellResults {
         let plan = facts.plan;
         let att = facts.estimates.att(plan);
         // With clusters the standard error is that of the cluster sums (FORMULAS §7.3).
-        let centred: &[bool] = if plan.cluster_variables == 0 { &plan.centred } else { &[] };
-        let inference = infer_cells(extended, &att, plan.groups.len(), centred, options);
+        let centred: &[bool] =
+            if plan.inference.cluster_variables == 0 { &plan.targets.centred } else { &[] };
+        let inference = infer_cells(extended, &att, plan.targets.groups.len(), centred, options);
         let reasons = Reasons::new(facts, extended, &inference);
         let mut warnings = plan.warnings.clone();
         warnings.extend(reasons::warnings(plan, &reasons.reason, &reasons.se_reason));
         warnings.extend(covariance_warnings);
         warnings.extend(inference.warnings.iter().cloned());
-        let first = 1 + plan.groups.len();
+        let first = 1 + plan.targets.groups.len();
         let covariance = over_units.unwrap_or(&extended.covariance);
         let vcov = |i: usize, j: usize| covariance.get(first + i, first + j);
         let (wald, wald_reason) = pre_test(facts, &att, &inference, vcov, &mut warnings);
@@ -122,9 +123,9 @@ impl CellResults {
     fn into_result(self, plan: &Plan, spec: &RunSpec, diagnostics: Option<Diagnostics>) -> RunResult {
         let Self { att, inference, reasons, vcov, wald, wald_reason, warnings } = self;
         RunResult {
-            estimator: if plan.triple { "ddd" } else { "att_gt" }.to_owned(),
-            time_unit: plan.calendar.as_ref().map(|calendar| calendar.unit),
-            n: plan.n,
+            estimator: if plan.targets.triple { "ddd" } else { "att_gt" }.to_owned(),
+            time_unit: plan.sample.calendar.as_ref().map(|calendar| calendar.unit),
+            n: plan.sample.n,
             alp: spec.alp,
             crit: Num(inference.crit),
             cband: inference.uniform,
@@ -134,7 +135,7 @@ impl CellResults {
             wald_reason,
             aggte: BTreeMap::new(),
             not_aggregated: BTreeMap::new(),
-            dropped: plan.dropped.clone(),
+            dropped: plan.sample.dropped.clone(),
             warnings,
             diagnostics,
         }
@@ -151,10 +152,10 @@ fn pre_test(
 ) -> (Option<WaldTest>, Option<String>) {
     let (plan, spec) = (facts.plan, facts.spec);
     // The anticipation window is not a pre-treatment period (FORMULAS §4).
-    let before = |c: &Cell| plan.period_labels[c.time] + spec.anticipation < c.group;
-    let pre: Vec<bool> = plan.cells.iter().map(before).collect();
-    let wald = (!plan.triple && (plan.cluster_variables == 0 || !spec.bstrap))
-        .then(|| wald_pretest(att, &inference.se_analytic, &pre, &vcov, plan.n))
+    let before = |c: &Cell| plan.sample.period_labels[c.time] + spec.anticipation < c.group;
+    let pre: Vec<bool> = plan.targets.cells.iter().map(before).collect();
+    let wald = (!plan.targets.triple && (plan.inference.cluster_variables == 0 || !spec.bstrap))
+        .then(|| wald_pretest(att, &inference.se_analytic, &pre, &vcov, plan.sample.n))
         .flatten();
     let reason = wald.is_none().then(|| facts.pretest_reason(att, &inference.se_analytic, &pre, vcov));
     let told = reason.as_ref().filter(|_| facts.is_worth_a_warning());
@@ -175,12 +176,12 @@ fn extended_result(
 ) -> ExtendedResult {
     ExtendedResult {
         spec: spec.clone(),
-        periods: plan.period_labels.iter().copied().map(Num).collect(),
-        calendar: plan.calendar.clone(),
-        groups: plan.groups.iter().copied().map(Num).collect(),
+        periods: plan.sample.period_labels.iter().copied().map(Num).collect(),
+        calendar: plan.sample.calendar.clone(),
+        groups: plan.targets.groups.iter().copied().map(Num).collect(),
         shares,
         clusters,
-        reference: plan.cells.iter().map(|c| c.reference).collect(),
+        reference: plan.targets.cells.iter().map(|c| c.reference).collect(),
         covariance: Symmetric::default(),
         cohort_units: cohort_units(panel, plan),
     }
@@ -204,17 +205,17 @@ struct Reasons {
 
 impl Reasons {
     fn new(facts: &Facts<'_>, extended: &Extended, inference: &CellInference) -> Self {
-        let (plan, first) = (facts.plan, 1 + facts.plan.groups.len());
+        let (plan, first) = (facts.plan, 1 + facts.plan.targets.groups.len());
         let variance = |cell: usize| extended.covariance.get(first + cell, first + cell).max(0.0);
         let errors: Vec<f64> =
-            (0..plan.cells.len()).map(|cell| (variance(cell) / extended.n as f64).sqrt()).collect();
+            (0..plan.targets.cells.len()).map(|cell| (variance(cell) / extended.n as f64).sqrt()).collect();
         Self { reason: facts.estimate_reasons(), se_reason: facts.error_reasons(inference, &errors) }
     }
 }
 
 /// Computes covariance and draws of the extended columns from their sums.
 fn covariance(plan: &Plan, sums: Sums) -> Covariance {
-    let n = plan.n as f64;
+    let n = plan.sample.n as f64;
     let Sums { units, mut ways, clusters } = sums;
     // Products with the column of ones; those of the share columns are n p_g (FORMULAS §6).
     let totals: Vec<f64> = units.cross.row(0).collect();
@@ -222,9 +223,9 @@ fn covariance(plan: &Plan, sums: Sums) -> Covariance {
         matrix: Symmetric::default(),
         over_units: None,
         draws: None,
-        draw_units: plan.n,
+        draw_units: plan.sample.n,
         clusters: clusters.first().copied(),
-        shares: totals[1..=plan.groups.len()].iter().map(|sum| sum / n).collect(),
+        shares: totals[1..=plan.targets.groups.len()].iter().map(|sum| sum / n).collect(),
         warnings: Vec::new(),
     };
     match (ways.len(), ways.pop()) {
@@ -232,7 +233,7 @@ fn covariance(plan: &Plan, sums: Sums) -> Covariance {
             let factor = factor(plan, clusters[0]);
             let draws = draws(plan, &one, &totals).map(|draws| scaled(draws, factor.sqrt()));
             // R clusters V only without bootstrap (FORMULAS §4).
-            let over_units = (plan.draws > 0).then(|| units.cross.divided(n));
+            let over_units = (plan.inference.draws > 0).then(|| units.cross.divided(n));
             let matrix = one.cross.divided(n / factor);
             Covariance { matrix, over_units, draws, draw_units: clusters[0], ..plain }
         }
@@ -249,9 +250,9 @@ fn covariance(plan: &Plan, sums: Sums) -> Covariance {
 /// weights.
 fn two_ways(plan: &Plan, ways: [&ExtendedSums; 3], clusters: &[u64], plain: Covariance) -> Covariance {
     let unit = mean_weight(plan, &plain.shares);
-    let scale = |column: usize| if (1..=plan.groups.len()).contains(&column) { unit } else { 1.0 };
+    let scale = |column: usize| if (1..=plan.targets.groups.len()).contains(&column) { unit } else { 1.0 };
     let own = |way: usize| {
-        let divisor = plan.n as f64 / factor(plan, clusters[way]);
+        let divisor = plan.sample.n as f64 / factor(plan, clusters[way]);
         let sums = &ways[way].cross;
         Mat::from_fn(sums.size(), sums.size(), |i, j| sums.get(i, j) / divisor / (scale(i) * scale(j)))
     };
@@ -263,8 +264,9 @@ fn two_ways(plan: &Plan, ways: [&ExtendedSums; 3], clusters: &[u64], plain: Cova
             both.clipped, both.smallest
         )
     });
-    let draws = (plan.draws > 0).then(|| {
-        let draws = gaussian_draws(&both.covariance, plan.n, plan.draws, plan.seed);
+    let draws = (plan.inference.draws > 0).then(|| {
+        let draws =
+            gaussian_draws(&both.covariance, plan.sample.n, plan.inference.draws, plan.inference.seed);
         Mat::from_fn(draws.nrows(), draws.ncols(), |b, column| draws[(b, column)] * scale(column))
     });
     let found = &both.covariance;
@@ -274,19 +276,24 @@ fn two_ways(plan: &Plan, ways: [&ExtendedSums; 3], clusters: &[u64], plain: Cova
 
 /// Mean weight of the units in the estimated groups; 1 without weights.
 fn mean_weight(plan: &Plan, shares: &[f64]) -> f64 {
-    if !plan.weighted {
+    if !plan.weights.weighted {
         return 1.0;
     }
-    let estimated = plan.strata.iter().zip(&plan.units).filter(|(s, _)| plan.groups.contains(&s.cohort));
+    let estimated = plan
+        .sample
+        .strata
+        .iter()
+        .zip(&plan.sample.units)
+        .filter(|(s, _)| plan.targets.groups.contains(&s.cohort));
     let units: u64 = estimated.map(|(_, units)| *units).sum();
-    let mean = shares.iter().sum::<f64>() * plan.n as f64 / units as f64;
+    let mean = shares.iter().sum::<f64>() * plan.sample.n as f64 / units as f64;
     if mean.is_finite() && mean > 0.0 { mean } else { 1.0 }
 }
 
 /// G/(G − 1) where it is asked for, else 1 (FORMULAS §5, few clusters).
 fn factor(plan: &Plan, clusters: u64) -> f64 {
     let clusters = clusters as f64;
-    if plan.cluster_factor && clusters > 1.0 { clusters / (clusters - 1.0) } else { 1.0 }
+    if plan.inference.cluster_factor && clusters > 1.0 { clusters / (clusters - 1.0) } else { 1.0 }
 }
 
 /// Multiplies the draws by a factor.
@@ -299,7 +306,7 @@ fn scaled(mut matrix: Mat<f64>, factor: f64) -> Mat<f64> {
 
 /// Σ v Ψ of every draw, draws × columns, from the sums over the units whose multiplier bit is 1.
 fn draws(plan: &Plan, sums: &ExtendedSums, totals: &[f64]) -> Option<Mat<f64>> {
-    let (two, columns) = (plan.multiplier, sums.cross.size());
+    let (two, columns) = (plan.inference.multiplier, sums.cross.size());
     (sums.draws > 0).then(|| {
         Mat::from_fn(sums.draws, columns, |draw, column| {
             two.low * totals[column] + (two.high - two.low) * sums.bit_sums[draw * columns + column]
@@ -309,16 +316,16 @@ fn draws(plan: &Plan, sums: &ExtendedSums, totals: &[f64]) -> Option<Mat<f64>> {
 
 fn att_gt(plan: &Plan, att: &[f64], se: &[f64], crit: f64, reasons: Reasons) -> AttGt {
     let band = |sign: f64| att.iter().zip(se).map(|(a, s)| Num(a + sign * crit * s)).collect();
-    let labels = |of: &dyn Fn(&Cell) -> f64| match &plan.calendar {
-        Some(calendar) => plan.cells.iter().map(|cell| calendar.label(of(cell))).collect(),
+    let labels = |of: &dyn Fn(&Cell) -> f64| match &plan.sample.calendar {
+        Some(calendar) => plan.targets.cells.iter().map(|cell| calendar.label(of(cell))).collect(),
         None => Vec::new(),
     };
     AttGt {
         group_label: labels(&|cell| cell.group),
-        time_label: labels(&|cell| plan.period_labels[cell.time]),
-        group: plan.cells.iter().map(|c| Num(c.group)).collect(),
-        time: plan.cells.iter().map(|c| Num(plan.period_labels[c.time])).collect(),
-        post: plan.cells.iter().map(|c| c.post).collect(),
+        time_label: labels(&|cell| plan.sample.period_labels[cell.time]),
+        group: plan.targets.cells.iter().map(|c| Num(c.group)).collect(),
+        time: plan.targets.cells.iter().map(|c| Num(plan.sample.period_labels[c.time])).collect(),
+        post: plan.targets.cells.iter().map(|c| c.post).collect(),
         att: att.iter().copied().map(Num).collect(),
         se: se.iter().copied().map(Num).collect(),
         lci: band(-1.0),
@@ -338,7 +345,7 @@ fn rows(vcov: impl Fn(usize, usize) -> f64, att: &[f64]) -> Vec<Vec<Num>> {
 /// Used units by cohort in the data.
 fn cohort_units(panel: &Panel, plan: &Plan) -> Vec<(Num, u64)> {
     let mut out: Vec<(Num, u64)> = Vec::new();
-    for (stratum, &units) in panel.strata.iter().zip(&plan.units).filter(|(_, units)| **units > 0) {
+    for (stratum, &units) in panel.strata.iter().zip(&plan.sample.units).filter(|(_, units)| **units > 0) {
         match out.last_mut() {
             Some((cohort, total)) if cohort.0 == stratum.cohort => *total += units,
             _ => out.push((Num(stratum.cohort), units)),

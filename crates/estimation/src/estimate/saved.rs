@@ -31,6 +31,6 @@ pub fn saved_results(
 pub fn cluster_bound(panel: &Panel, threads: usize) -> Result<u64> {
     match panel.survey(threads, &Survey::Clusters)? {
         Counts::Clusters(Some(keys)) => Ok(keys.len() as u64),
-        _ => Ok(panel.units),
+        _ => Ok(panel.counts.units),
     }
 }

@@ -308,7 +308,7 @@ impl Estimation {
                 self.diagnostics = Some(sources.diagnostics());
             }
         }
-        if let (true, Some(fits), Some(moments)) = (self.plan.triple, &self.fits, moments) {
+        if let (true, Some(fits), Some(moments)) = (self.plan.targets.triple, &self.fits, moments) {
             let warning = low_scores(&self.plan, fits, moments);
             self.plan.warnings.extend(warning);
         }
@@ -386,7 +386,7 @@ struct InfluencePasses {
 impl InfluencePasses {
     fn new(plan: &Plan, scale: &Scale) -> Self {
         let width = plan.extended_columns();
-        let ways = match plan.cluster_variables {
+        let ways = match plan.inference.cluster_variables {
             0 => 0,
             1 => 1,
             _ => 3,
@@ -407,7 +407,7 @@ impl InfluencePasses {
             slices: cluster_slices(plan, scale.clusters),
             unit_draws,
             cluster_draws,
-            bits: Bits::new(plan.seed, Domain::Cluster, plan.multiplier),
+            bits: Bits::new(plan.inference.seed, Domain::Cluster, plan.inference.multiplier),
             slice_sums: Vec::new(),
             sums,
         }
@@ -458,7 +458,7 @@ impl InfluencePasses {
 /// or, with at most `max_cells` cells in a set, a pass for every pair of sets, since cells share controls and the
 /// blocks between sets are not zero. Draws belong to the passes over one set.
 pub fn column_passes(plan: &Plan, max_cells: Option<usize>) -> Vec<(Vec<usize>, bool)> {
-    let fixed = 1 + plan.groups.len();
+    let fixed = 1 + plan.targets.groups.len();
     let all: Vec<usize> = (fixed..plan.extended_columns()).collect();
     let sets: Vec<&[usize]> = all.chunks(max_cells.unwrap_or(all.len()).max(1)).collect();
     let mut passes = Vec::new();

@@ -79,7 +79,7 @@ impl Expansion {
     pub fn new(plan: &Plan, shard: &Shard) -> Self {
         let by_stratum = frames_of_strata(plan);
         let mut out = Self::default();
-        for segment in shard.segments.iter().filter(|s| plan.mask.uses(s)) {
+        for segment in shard.segments.iter().filter(|s| plan.sample.mask.uses(s)) {
             out.push(plan, shard, segment, &by_stratum[segment.stratum]);
         }
         out
@@ -98,7 +98,7 @@ impl Expansion {
             let masked = masks_rows(shard, segment, &plan.comparisons.frames[frame]);
             let design_at = self.design(rows * plan.design_columns());
             let used_at = if masked { self.design(rows) } else { units_at };
-            let weights_at = if plan.weighted { self.design(rows) } else { used_at };
+            let weights_at = if plan.weights.weighted { self.design(rows) } else { used_at };
             let outcomes_at = if plan.model == RowModel::Differences { shared } else { self.outcome_values };
             if plan.model != RowModel::Differences {
                 self.outcome_values += rows * (plan.outcome_columns() - 1);
@@ -216,13 +216,13 @@ impl ExpandedFrame {
 /// Tells if some unit of the segment counts in its cohort's share with a weight other than 1.
 fn has_shares(plan: &Plan, shard: &Shard, segment: &Segment) -> bool {
     let share = |(_, role): &(usize, Role)| *role == Role::Share;
-    shard.weights.is_some() && plan.stratum_columns[segment.stratum].iter().any(share)
+    shard.weights.is_some() && plan.sums.stratum_columns[segment.stratum].iter().any(share)
 }
 
 /// Frames in which each stratum enters some sum, ascending.
 fn frames_of_strata(plan: &Plan) -> Vec<Vec<usize>> {
-    let mut out: Vec<Vec<usize>> = plan.units.iter().map(|_| Vec::new()).collect();
-    for &(stratum, frame) in &plan.gram_keys {
+    let mut out: Vec<Vec<usize>> = plan.sample.units.iter().map(|_| Vec::new()).collect();
+    for &(stratum, frame) in &plan.sums.gram_keys {
         out[stratum].push(frame);
     }
     for logit in &plan.comparisons.logits {
@@ -231,7 +231,7 @@ fn frames_of_strata(plan: &Plan) -> Vec<Vec<usize>> {
             out[stratum].extend(&logit.frames);
         }
     }
-    for (frames, parts) in out.iter_mut().zip(&plan.stratum_parts) {
+    for (frames, parts) in out.iter_mut().zip(&plan.sums.stratum_parts) {
         let side =
             |comparison: usize, side: usize| plan.comparisons.comparisons[comparison].sides[side].frame;
         frames.extend(parts.iter().map(|part| side(part.comparison, part.side)));
@@ -248,8 +248,19 @@ fn frames_of_strata(plan: &Plan) -> Vec<Vec<usize>> {
 /// A plan that can't be serialized, which does not happen in practice.
 pub fn checksum(plan: &Plan) -> Result<u128> {
     let frames = (frames_of_strata(plan), &plan.comparisons.frames);
-    let sample = (&plan.mask, &plan.periods, plan.model, plan.weighted, plan.share_weight);
-    let design = (&plan.design, &plan.standardization, plan.outcome_center, &plan.stratum_columns);
+    let sample = (
+        &plan.sample.mask,
+        &plan.sample.periods,
+        plan.model,
+        plan.weights.weighted,
+        plan.weights.share_weight,
+    );
+    let design = (
+        &plan.regression.design,
+        &plan.regression.standardization,
+        plan.regression.outcome_center,
+        &plan.sums.stratum_columns,
+    );
     let bytes = postcard::to_stdvec(&(frames, sample, design))
         .map_err(|e| EngineError::failed(format!("the plan can't be summed up: {e}")))?;
     Ok(xxh3_128(&bytes))

@@ -138,7 +138,8 @@ pub fn run_group(
         .into_iter()
         .zip(&panels)
         .map(|(plan, panel)| {
-            let clusters = if plan.cluster_variables > 0 { cluster_bound(panel, threads)? } else { 0 };
+            let clusters =
+                if plan.inference.cluster_variables > 0 { cluster_bound(panel, threads)? } else { 0 };
             let scale = Scale { shards: panel.shard_count(), clusters, max_cells };
             Ok(Estimation::new(plan, scale))
         })
@@ -170,12 +171,13 @@ pub fn run_group(
 fn facts(panel: &Panel, threads: usize, stages: &[StageFacts], seconds: f64) -> RunFacts {
     RunFacts {
         inputs: panel
+            .source
             .files
             .iter()
             .map(|(path, bytes, rows)| InputFile { path: path.clone(), bytes: *bytes, rows: *rows })
             .collect(),
-        rows: panel.input_rows,
-        units: panel.units,
+        rows: panel.counts.input_rows,
+        units: panel.counts.units,
         shards: panel.shard_count(),
         threads,
         stages: stages.to_vec(),

@@ -27,9 +27,9 @@ struct Way {
 impl ClusterSums {
     pub(super) fn new(plan: &Plan, shard: &Shard, columns: usize, slice: &ClusterSlice) -> Self {
         let mut used = vec![false; shard.rows];
-        for segment in shard.segments.iter().filter(|s| plan.mask.uses(s)) {
+        for segment in shard.segments.iter().filter(|s| plan.sample.mask.uses(s)) {
             for (row, flag) in used.iter_mut().enumerate().skip(segment.start).take(segment.units) {
-                *flag = plan.mask.counts(shard, segment, row);
+                *flag = plan.sample.mask.counts(shard, segment, row);
             }
         }
         let ways = keys_by_way(shard)

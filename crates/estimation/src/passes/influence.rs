@@ -39,14 +39,14 @@ pub(super) fn influence(
     let mut out = InfluencePartial::new(inputs.columns.len(), inputs.draws);
     let mut clusters =
         inputs.clusters.map(|slice| ClusterSums::new(plan, shard, inputs.columns.len(), slice));
-    let bits = Bits::new(plan.seed, Domain::Unit, plan.multiplier);
+    let bits = Bits::new(plan.inference.seed, Domain::Unit, plan.inference.multiplier);
     let mut bit_space = BitSpace::new(inputs.draws).remembering(memory.take());
     let mut work = Work::new(plan, shard, inputs.corrections, inputs.betas);
-    for segment in shard.segments.iter().filter(|s| plan.mask.uses(s)) {
+    for segment in shard.segments.iter().filter(|s| plan.sample.mask.uses(s)) {
         let roles = segment_columns(plan, segment, inputs);
         let columns: Vec<usize> = roles.iter().map(|(column, _)| *column).collect();
         let parts = influence_parts(plan, segment, inputs, &columns);
-        let all = plan.stratum_columns[segment.stratum].len();
+        let all = plan.sums.stratum_columns[segment.stratum].len();
         let mut sums = StratumSums::new(columns, all, inputs.draws);
         let mut psi = Columns::zeros(BLOCK, roles.len());
         for start in (segment.start..segment.start + segment.units).step_by(BLOCK) {
@@ -73,14 +73,14 @@ pub fn influence_parts(
     inputs: &Inputs<'_>,
     columns: &[usize],
 ) -> Vec<SegmentPart> {
-    segment_parts(plan, inputs.corrections, segment, &plan.stratum_parts[segment.stratum], &|column| {
+    segment_parts(plan, inputs.corrections, segment, &plan.sums.stratum_parts[segment.stratum], &|column| {
         columns.binary_search(&inputs.columns.binary_search(&column).ok()?).ok()
     })
 }
 
 /// Returns the positions in the partial of the columns that a segment's units enter, ascending, each with its role.
 pub fn segment_columns(plan: &Plan, segment: &Segment, inputs: &Inputs<'_>) -> Vec<(usize, Role)> {
-    let parts = &plan.stratum_parts[segment.stratum];
+    let parts = &plan.sums.stratum_parts[segment.stratum];
     let enters = |column: usize| {
         parts.iter().any(|part| {
             let side = &plan.comparisons.comparisons[part.comparison].sides[part.side];
@@ -89,7 +89,7 @@ pub fn segment_columns(plan: &Plan, segment: &Segment, inputs: &Inputs<'_>) -> V
                 && inputs.corrections[part.comparison].is_some()
         })
     };
-    plan.stratum_columns[segment.stratum]
+    plan.sums.stratum_columns[segment.stratum]
         .iter()
         .filter(|(column, role)| *role != Role::Estimate || enters(*column))
         .filter_map(|(column, role)| Some((inputs.columns.binary_search(column).ok()?, *role)))
@@ -118,7 +118,7 @@ pub(super) fn omega(
     let parts_of = plan.parts(&|estimate| column_of[estimate]);
     let mut out = OmegaSums::new(&cells);
     let mut work = Work::new(plan, shard, corrections, betas);
-    for segment in shard.segments.iter().filter(|s| plan.mask.uses(s)) {
+    for segment in shard.segments.iter().filter(|s| plan.sample.mask.uses(s)) {
         let own = &parts_of[segment.stratum];
         let mut entered: Vec<usize> = own.iter().map(|p| p.column).collect();
         entered.sort_unstable();

@@ -27,7 +27,7 @@ pub fn shard_partial(
         StageInput::Propensity { betas } => Partial::Propensity(nuisances::propensity(plan, shard, betas)),
         StageInput::Moments { betas } => Partial::Moments(nuisances::moments(plan, shard, betas)),
         StageInput::Overlap { betas } => Partial::Overlap(nuisances::overlap(plan, shard, betas)),
-        StageInput::Survey(survey) => Partial::Survey(survey.of_shard(shard, plan.strata.len())),
+        StageInput::Survey(survey) => Partial::Survey(survey.of_shard(shard, plan.sample.strata.len())),
         StageInput::Omega { corrections, betas } => {
             Partial::Omega(influence::omega(plan, shard, corrections, betas))
         }

@@ -18,7 +18,7 @@ pub(super) fn blocks(
     wanted: impl Fn(&Segment) -> bool,
     mut each: impl FnMut(&mut BlockSpace, &Segment),
 ) {
-    for segment in shard.segments.iter().filter(|s| plan.mask.uses(s) && wanted(s)) {
+    for segment in shard.segments.iter().filter(|s| plan.sample.mask.uses(s) && wanted(s)) {
         for start in (segment.start..segment.start + segment.units).step_by(BLOCK) {
             space.begin(plan, shard, segment, start);
             each(space, segment);
@@ -31,7 +31,7 @@ pub struct ByStratum<T>(pub Vec<Vec<(usize, T)>>);
 
 impl<T> ByStratum<T> {
     fn new(plan: &Plan) -> Self {
-        Self(plan.units.iter().map(|_| Vec::new()).collect())
+        Self(plan.sample.units.iter().map(|_| Vec::new()).collect())
     }
 
     fn wants(&self, plan: &Plan, segment: &Segment) -> bool {
@@ -61,10 +61,10 @@ impl<T> ByStratum<T> {
 }
 
 pub(super) fn gram(plan: &Plan, shard: &Shard) -> GramPartial {
-    let mut out = GramPartial::new(plan.gram_keys.len(), plan.gram_shape());
+    let mut out = GramPartial::new(plan.sums.gram_keys.len(), plan.gram_shape());
     let mut space = GramSpace::new(plan.design_columns());
     let mut keys = ByStratum::new(plan);
-    for (key, &(stratum, frame)) in plan.gram_keys.iter().enumerate() {
+    for (key, &(stratum, frame)) in plan.sums.gram_keys.iter().enumerate() {
         keys.0[stratum].push((frame, key));
     }
     let mut block_space = BlockSpace::new(plan);

@@ -22,7 +22,7 @@ pub struct Balance {
 impl Balance {
     pub(super) fn of(panel: &Panel, mask: &SampleMask, periods: &[usize]) -> Self {
         let all = panel.periods.len();
-        let rows = |s: usize| periods.iter().map(|&p| panel.census.complete[s * all + p]).sum();
+        let rows = |s: usize| periods.iter().map(|&p| panel.counts.census.complete[s * all + p]).sum();
         Self { roles: mask.roles.clone(), complete: (0..panel.strata.len()).map(rows).collect(), rows: 0 }
     }
 
@@ -50,7 +50,7 @@ impl Sample {
         if self.balance.rows == 0 {
             return Ok(());
         }
-        let before: u64 = self.balance.used().map(|s| panel.census.units[s]).sum();
+        let before: u64 = self.balance.used().map(|s| panel.counts.census.units[s]).sum();
         self.warnings.push(format!(
             "dropped {} units ({} rows) that are not observed in every period",
             before.saturating_sub(self.n),
@@ -74,7 +74,7 @@ impl Sample {
         let lost = |&cohort: &f64| {
             let used = |s: &usize| self.balance.roles[*s] != CohortRole::Dropped;
             let own: Vec<usize> = strata_of(panel, cohort).into_iter().filter(used).collect();
-            let units = own.iter().map(|&s| panel.census.units[s]).sum();
+            let units = own.iter().map(|&s| panel.counts.census.units[s]).sum();
             (units > 0 && own.iter().all(|&s| self.units[s] == 0)).then_some((cohort, units))
         };
         cohorts(panel).iter().filter_map(lost).collect()
@@ -128,7 +128,13 @@ impl Sample {
         };
         let named: Vec<String> = cohorts(panel)
             .iter()
-            .map(|&cohort| (cohort, sum(&panel.census.present, cohort), sum(&panel.census.complete, cohort)))
+            .map(|&cohort| {
+                (
+                    cohort,
+                    sum(&panel.counts.census.present, cohort),
+                    sum(&panel.counts.census.complete, cohort),
+                )
+            })
             .filter(|&(_, present, complete)| present > 0 && complete == 0)
             .map(|(cohort, present, _)| format!("{} ({present} rows)", label(cohort)))
             .collect();
@@ -145,7 +151,7 @@ impl Sample {
         let own = strata_of(panel, cohort).into_iter().filter(|&s| panel.strata[s].eligible == eligible);
         let (mut had, mut left) = (0, 0);
         for stratum in own {
-            had += panel.census.units[stratum];
+            had += panel.counts.census.units[stratum];
             left += self.units[stratum];
         }
         if self.balance.rows > 0 && had > left {

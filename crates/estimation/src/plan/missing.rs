@@ -16,16 +16,16 @@ pub(super) fn located(panel: &Panel, spec: &RunSpec, formula: &Formula) -> Vec<M
     columns.extend([&spec.idname, &spec.tname].into_iter().filter(|name| !name.is_empty()).cloned());
     let mut out: Vec<MissingValues> = Vec::new();
     for column in columns {
-        if let Some(gap) = panel.remarks.gaps.of(&column)
+        if let Some(gap) = panel.source.remarks.gaps.of(&column)
             && !out.iter().any(|known| known.column == column)
         {
             out.push(located_in(panel, column, &gap));
         }
     }
-    for (atom, &[rows, infinite]) in formula.atoms().iter().zip(&panel.census.computed) {
+    for (atom, &[rows, infinite]) in formula.atoms().iter().zip(&panel.counts.census.computed) {
         if let (Atom::Numeric(expression), true) = (atom, rows > 0) {
             let column = expression.to_string();
-            let gap = panel.remarks.gaps.of(&column).unwrap_or(Gap { rows, infinite, first: None });
+            let gap = panel.source.remarks.gaps.of(&column).unwrap_or(Gap { rows, infinite, first: None });
             out.push(located_in(panel, column, &gap));
         }
     }
@@ -34,7 +34,7 @@ pub(super) fn located(panel: &Panel, spec: &RunSpec, formula: &Formula) -> Vec<M
 
 fn located_in(panel: &Panel, column: String, gap: &Gap) -> MissingValues {
     let place = |(file, row): (usize, u64)| {
-        let file = panel.files.get(file).map(|(name, _, _)| name.clone()).unwrap_or_default();
+        let file = panel.source.files.get(file).map(|(name, _, _)| name.clone()).unwrap_or_default();
         RowPlace { file, row }
     };
     MissingValues { column, rows: gap.rows, infinite: gap.infinite, first: gap.first.map(place) }
@@ -59,7 +59,7 @@ pub(super) fn sentence(missing: &[MissingValues]) -> String {
 /// Returns the note that covariates vary in time, and which value counts, where rows are differences between two
 /// periods.
 pub(super) fn variation(panel: &Panel, formula: &Formula, model: RowModel) -> Option<String> {
-    if !panel.atoms_vary || model == RowModel::Levels {
+    if !panel.columns.atoms_vary || model == RowModel::Levels {
         return None;
     }
     let varies = panel.varying_atoms();

@@ -72,20 +72,39 @@ impl SourceColumns {
 /// `standardization` and `outcome_center` are set later, by the first stage.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Plan {
-    /// Units that are used.
-    pub mask: SampleMask,
     /// Columns of outcome, covariates and weights.
     pub source: SourceColumns,
-    /// Meaning of a shard's row.
-    pub rows: RowKind,
+    /// Units, rows and periods that are used.
+    pub sample: PlannedSample,
     /// Form in which outcomes enter: differences or levels.
     pub model: RowModel,
+    /// Groups and cells to be estimated.
+    pub targets: PlannedTargets,
+    /// Comparisons of the cells, with their nuisance estimates.
+    pub comparisons: ComparisonPlan,
+    /// Positions of strata in the sums of a pass.
+    pub sums: PlannedSums,
+    /// Design matrix, its standardization, and the estimator.
+    pub regression: PlannedRegression,
+    /// Weights of units and of their shares.
+    pub weights: PlannedWeights,
+    /// Bootstrap, clusters and bands.
+    pub inference: PlannedInference,
+    /// True if diagnostics of overlap and balance are asked for.
+    pub diagnostics: bool,
+    /// Warnings about the sample.
+    pub warnings: Vec<String>,
+}
+
+/// The units, rows and periods that a plan uses.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PlannedSample {
+    /// Units that are used.
+    pub mask: SampleMask,
+    /// Meaning of a shard's row.
+    pub rows: RowKind,
     /// True if some used unit has no row in some kept period.
     pub unbalanced: bool,
-    /// True for triple differences.
-    pub triple: bool,
-    /// True for triple differences of two groups and two periods (FORMULAS §7.2).
-    pub two_period: bool,
     /// Kept periods, ascending, as indices into the panel's.
     pub periods: Vec<usize>,
     /// Kept periods as numbers.
@@ -98,17 +117,41 @@ pub struct Plan {
     pub units: Vec<u64>,
     /// Number n of used units; of rows in cross sections.
     pub n: u64,
+    /// Rows and units that the sample leaves out, with reasons.
+    #[serde(with = "stagger_model::as_json")]
+    pub dropped: Dropped,
+}
+
+/// The groups and cells that a plan estimates.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PlannedTargets {
+    /// True for triple differences.
+    pub triple: bool,
+    /// True for triple differences of two groups and two periods (FORMULAS §7.2).
+    pub two_period: bool,
     /// Estimated groups, ascending.
     pub groups: Vec<f64>,
     /// Cells (g, t), in R's order.
     pub cells: Vec<Cell>,
-    /// Comparisons of the cells, with their nuisance estimates.
-    pub comparisons: ComparisonPlan,
     /// By cell: true if its standard error is centred, with n − 1. This holds for two-period triple differences and for
     /// cells combined over control cohorts (FORMULAS §7.2, §7.3).
     pub centred: Vec<bool>,
+}
+
+/// The positions of strata in the sums of a pass.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PlannedSums {
     /// Pairs (stratum, frame) of the `Gram` stage, ascending.
     pub gram_keys: Vec<(usize, usize)>,
+    /// By stratum: the extended columns Ψ that it enters, as position and role.
+    pub stratum_columns: Vec<Vec<(usize, Role)>>,
+    /// By stratum: the sides of comparisons that it enters, by extended column.
+    pub stratum_parts: Vec<Vec<Part>>,
+}
+
+/// The design matrix of a plan, its standardization, and the estimator.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PlannedRegression {
     /// Columns of the design matrix.
     pub design: Design,
     /// Centres and scales of the design columns; set by the first stage.
@@ -121,6 +164,11 @@ pub struct Plan {
     /// True if the design is the intercept alone and the estimator asked for has a propensity score: then the overlap
     /// guard checks the share of treated units.
     pub guards_share: bool,
+}
+
+/// The weights of units, and of units in the shares of their cohorts.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PlannedWeights {
     /// True if there is a weight column.
     pub weighted: bool,
     /// Factor of every weight: a power of two that brings the largest near 1. No result depends on the scale of
@@ -128,12 +176,11 @@ pub struct Plan {
     pub weight_factor: f64,
     /// Weight of a unit in its cohort's share.
     pub share_weight: ShareWeight,
-    /// By stratum: the extended columns Ψ that it enters, as position and role.
-    pub stratum_columns: Vec<Vec<(usize, Role)>>,
-    /// By stratum: the sides of comparisons that it enters, by extended column.
-    pub stratum_parts: Vec<Vec<Part>>,
-    /// True if diagnostics of overlap and balance are asked for.
-    pub diagnostics: bool,
+}
+
+/// The bootstrap, clusters and bands of a plan.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PlannedInference {
     /// Number of bootstrap draws; 0 for none.
     pub draws: usize,
     /// Seed of the bootstrap multipliers.
@@ -144,11 +191,6 @@ pub struct Plan {
     pub cluster_variables: usize,
     /// True if clustered variances are multiplied by G/(G − 1).
     pub cluster_factor: bool,
-    /// Rows and units that the sample leaves out, with reasons.
-    #[serde(with = "stagger_model::as_json")]
-    pub dropped: Dropped,
-    /// Warnings about the sample.
-    pub warnings: Vec<String>,
     /// True if simultaneous bands are possible: more than two periods.
     pub allows_band: bool,
 }
@@ -194,7 +236,7 @@ impl Plan {
         let targets = Targets::new(panel, spec, &sample, &labels).map_err(|e| panel.rewrite(e))?;
         let mut plan = Self::assemble(panel, spec, sample, labels, design, targets);
         plan.warnings.iter_mut().for_each(|warning| *warning = panel.relabel(warning));
-        plan.calendar.clone_from(&panel.calendar);
+        plan.sample.calendar.clone_from(&panel.calendar);
         Ok(plan)
     }
 
@@ -212,42 +254,54 @@ impl Plan {
         let rules = nuisance_rules(panel, spec, &sample, intercept_only);
         let comparisons = ComparisonPlan::new(&targets, &rules);
         let plan = Self {
-            gram_keys: comparisons.gram_keys(),
-            stratum_columns: Vec::new(),
-            stratum_parts: Vec::new(),
-            standardization: no_standardization(&design),
-            outcome_center: 0.0,
-            method: if intercept_only { EstMethod::Reg } else { spec.est_method },
-            guards_share: intercept_only && spec.est_method != EstMethod::Reg && !triple,
-            weighted: spec.weightsname.is_some(),
-            weight_factor: sample.weight_factor,
-            share_weight: ShareWeight::of(sample.unbalanced, triple),
-            draws: if spec.bstrap { spec.biters } else { 0 },
+            sums: PlannedSums {
+                gram_keys: comparisons.gram_keys(),
+                stratum_columns: Vec::new(),
+                stratum_parts: Vec::new(),
+            },
+            regression: PlannedRegression {
+                standardization: no_standardization(&design),
+                outcome_center: 0.0,
+                method: if intercept_only { EstMethod::Reg } else { spec.est_method },
+                guards_share: intercept_only && spec.est_method != EstMethod::Reg && !triple,
+                design,
+            },
+            weights: PlannedWeights {
+                weighted: spec.weightsname.is_some(),
+                weight_factor: sample.weight_factor,
+                share_weight: ShareWeight::of(sample.unbalanced, triple),
+            },
+            inference: PlannedInference {
+                draws: if spec.bstrap { spec.biters } else { 0 },
+                seed: spec.seed,
+                multiplier: TwoPoint::of(spec.multiplier),
+                cluster_variables: spec.clustervars.iter().filter(|c| **c != spec.idname).count(),
+                cluster_factor: spec.cluster_factor,
+                allows_band: sample.periods.len() > 2,
+            },
+            targets: PlannedTargets {
+                centred: centred(&comparisons, cells.len(), sample.two_period),
+                triple,
+                two_period: sample.two_period,
+                groups: groups_of(&cells),
+                cells,
+            },
+            sample: PlannedSample {
+                rows: panel.rows,
+                strata: panel.strata.clone(),
+                mask: sample.mask,
+                unbalanced: sample.unbalanced,
+                periods: sample.periods,
+                period_labels,
+                calendar: None,
+                units: sample.units,
+                n: sample.n,
+                dropped: sample.dropped,
+            },
             diagnostics: spec.diagnostics,
-            seed: spec.seed,
-            multiplier: TwoPoint::of(spec.multiplier),
-            cluster_variables: spec.clustervars.iter().filter(|c| **c != spec.idname).count(),
-            cluster_factor: spec.cluster_factor,
-            allows_band: sample.periods.len() > 2,
-            centred: centred(&comparisons, cells.len(), sample.two_period),
             source: SourceColumns::of(spec),
-            rows: panel.rows,
-            strata: panel.strata.clone(),
-            mask: sample.mask,
             model: sample.model,
-            unbalanced: sample.unbalanced,
-            triple,
-            two_period: sample.two_period,
-            periods: sample.periods,
-            period_labels,
-            calendar: None,
-            units: sample.units,
-            n: sample.n,
-            groups: groups_of(&cells),
-            cells,
             comparisons,
-            design,
-            dropped: sample.dropped,
             warnings: sample.warnings,
         };
         plan.with_columns()
@@ -255,16 +309,16 @@ impl Plan {
 
     /// Sets the extended columns that each stratum enters, from the comparisons.
     fn with_columns(mut self) -> Self {
-        let fixed = 1 + self.groups.len();
-        self.stratum_parts = self.parts(&|estimate| Some(fixed + self.comparisons.estimates[estimate]));
-        self.stratum_columns = self.columns();
+        let fixed = 1 + self.targets.groups.len();
+        self.sums.stratum_parts = self.parts(&|estimate| Some(fixed + self.comparisons.estimates[estimate]));
+        self.sums.stratum_columns = self.columns();
         self
     }
 
     /// Returns, for each stratum, the sides of comparisons that it enters. `column` gives the extended column of an
     /// estimate; estimates without one are left out.
     pub fn parts(&self, column: &dyn Fn(usize) -> Option<usize>) -> Vec<Vec<Part>> {
-        let mut out: Vec<Vec<Part>> = self.units.iter().map(|_| Vec::new()).collect();
+        let mut out: Vec<Vec<Part>> = self.sample.units.iter().map(|_| Vec::new()).collect();
         for (comparison, c) in self.comparisons.comparisons.iter().enumerate() {
             let Some(column) = column(c.estimate) else { continue };
             for side in 0..c.sides.len() {
@@ -279,27 +333,28 @@ impl Plan {
 
     fn columns(&self) -> Vec<Vec<(usize, Role)>> {
         let of = |stratum: usize| {
-            if self.mask.roles[stratum] == CohortRole::Dropped {
+            if self.sample.mask.roles[stratum] == CohortRole::Dropped {
                 return Vec::new();
             }
             let mut columns = vec![(0, Role::Ones)];
-            let label = self.strata[stratum].cohort;
-            let group = self.groups.iter().position(|&g| g == label);
-            if let (CohortRole::Estimated, Some(group)) = (self.mask.roles[stratum], group) {
+            let label = self.sample.strata[stratum].cohort;
+            let group = self.targets.groups.iter().position(|&g| g == label);
+            if let (CohortRole::Estimated, Some(group)) = (self.sample.mask.roles[stratum], group) {
                 columns.push((1 + group, Role::Share));
             }
-            let mut estimates: Vec<usize> = self.stratum_parts[stratum].iter().map(|p| p.column).collect();
+            let mut estimates: Vec<usize> =
+                self.sums.stratum_parts[stratum].iter().map(|p| p.column).collect();
             estimates.sort_unstable();
             estimates.dedup();
             columns.extend(estimates.into_iter().map(|column| (column, Role::Estimate)));
             columns
         };
-        (0..self.units.len()).map(of).collect()
+        (0..self.sample.units.len()).map(of).collect()
     }
 
     /// Returns the estimates of each cell that has several, to be combined over control cohorts (FORMULAS §7.3).
     pub fn combined(&self) -> Vec<Vec<usize>> {
-        let mut by_cell: Vec<Vec<usize>> = vec![Vec::new(); self.cells.len()];
+        let mut by_cell: Vec<Vec<usize>> = vec![Vec::new(); self.targets.cells.len()];
         for (estimate, &cell) in self.comparisons.estimates.iter().enumerate() {
             by_cell[cell].push(estimate);
         }
@@ -315,16 +370,16 @@ impl Plan {
             && self.source.weights == other.source.weights
             && (matches!(input, StageInput::Propensity { .. })
                 || self.source.outcome == other.source.outcome);
-        let design = self.mask == other.mask
-            && self.periods == other.periods
+        let design = self.sample.mask == other.sample.mask
+            && self.sample.periods == other.sample.periods
             && self.model == other.model
-            && self.design == other.design
-            && self.standardization == other.standardization
-            && self.outcome_center == other.outcome_center
-            && self.weight_factor == other.weight_factor
+            && self.regression.design == other.regression.design
+            && self.regression.standardization == other.regression.standardization
+            && self.regression.outcome_center == other.regression.outcome_center
+            && self.weights.weight_factor == other.weights.weight_factor
             && own.frames == others.frames;
         let strata = match input {
-            StageInput::Gram => self.gram_keys == other.gram_keys,
+            StageInput::Gram => self.sums.gram_keys == other.sums.gram_keys,
             StageInput::Propensity { .. } | StageInput::Moments { .. } | StageInput::Overlap { .. } => {
                 own.sets == others.sets && own.logits == others.logits
             }
@@ -335,53 +390,57 @@ impl Plan {
 
     /// Multiplies weights by `weight_factor`.
     pub fn scale_weights(&self, weights: &mut [f64]) {
-        if self.weight_factor != 1.0 {
-            weights.iter_mut().for_each(|weight| *weight *= self.weight_factor);
+        if self.weights.weight_factor != 1.0 {
+            weights.iter_mut().for_each(|weight| *weight *= self.weights.weight_factor);
         }
     }
 
     /// Tells if rows of a segment enter a frame.
     pub fn enters(&self, segment: &Segment, frame: usize) -> bool {
         match (segment.period, self.comparisons.frames[frame].rows) {
-            (Some(own), Some(rows)) => self.periods[rows] == own,
+            (Some(own), Some(rows)) => self.sample.periods[rows] == own,
             _ => true,
         }
     }
 
     /// Returns the number of regressors.
     pub fn regressors(&self) -> usize {
-        self.design.columns.len()
+        self.regression.design.columns.len()
     }
 
     /// Returns the number of design columns in a block: the regressors and, without an intercept, a column of ones.
     pub fn design_columns(&self) -> usize {
-        self.regressors() + usize::from(self.standardization.intercept.is_none())
+        self.regressors() + usize::from(self.regression.standardization.intercept.is_none())
     }
 
     /// Returns the number of outcome columns in a block: one for each period in differences; two in levels, zeros and
     /// the outcome.
     pub fn outcome_columns(&self) -> usize {
-        if self.model == RowModel::Differences { self.periods.len() } else { 2 }
+        if self.model == RowModel::Differences { self.sample.periods.len() } else { 2 }
     }
 
     /// Returns the index of the column of ones in the design.
     pub fn ones(&self) -> usize {
-        self.standardization.intercept.unwrap_or(self.regressors())
+        self.regression.standardization.intercept.unwrap_or(self.regressors())
     }
 
     /// Returns the number of extended columns Ψ: ones, shares, cells.
     pub fn extended_columns(&self) -> usize {
-        1 + self.groups.len() + self.cells.len()
+        1 + self.targets.groups.len() + self.targets.cells.len()
     }
 
     /// Returns the shape of the `Gram` sums.
     pub fn gram_shape(&self) -> GramShape {
-        GramShape { columns: self.design_columns(), periods: self.outcome_columns(), weighted: self.weighted }
+        GramShape {
+            columns: self.design_columns(),
+            periods: self.outcome_columns(),
+            weighted: self.weights.weighted,
+        }
     }
 
     /// Returns the position of a pair (stratum, frame) among the keys of the `Gram` stage.
     pub fn gram_key(&self, stratum: usize, frame: usize) -> Option<usize> {
-        self.gram_keys.binary_search(&(stratum, frame)).ok()
+        self.sums.gram_keys.binary_search(&(stratum, frame)).ok()
     }
 }
 
@@ -401,8 +460,8 @@ fn nuisance_rules(panel: &Panel, spec: &RunSpec, sample: &Sample, intercept_only
     NuisanceRules {
         method: spec.est_method,
         model: sample.model,
-        covariates_vary: panel.atoms_vary,
-        weights_vary: panel.weights_vary,
+        covariates_vary: panel.columns.atoms_vary,
+        weights_vary: panel.columns.weights_vary,
         weighted: spec.weightsname.is_some(),
         unbalanced: sample.unbalanced,
         fix_weights: spec.fix_weights,

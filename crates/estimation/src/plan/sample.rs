@@ -55,11 +55,11 @@ impl Sample {
     /// Weights out of range, an empty sample, a sample without control or treated units, and groups that are too small.
     pub fn new(panel: &mut Panel, spec: &RunSpec, formula: &Formula, threads: usize) -> Result<Self> {
         let weight_factor = weights::factor(panel, spec)?;
-        let mut warnings = panel.remarks.notes.clone();
-        if panel.cohortless_rows > 0 {
+        let mut warnings = panel.source.remarks.notes.clone();
+        if panel.counts.cohortless_rows > 0 {
             warnings.push(format!(
                 "{} rows have no value in `{}` and count as never treated; --missing-cohort drop leaves them out, as R does",
-                panel.cohortless_rows, spec.gname
+                panel.counts.cohortless_rows, spec.gname
             ));
         }
         warnings.extend(read_treatment_dummy(panel, spec));
@@ -130,7 +130,7 @@ impl Sample {
         let all = panel.periods.len();
         (0..panel.strata.len())
             .filter(|&s| self.mask.roles[s] != CohortRole::Dropped)
-            .flat_map(|s| self.periods.iter().map(move |&p| panel.census.complete[s * all + p]))
+            .flat_map(|s| self.periods.iter().map(move |&p| panel.counts.census.complete[s * all + p]))
             .sum()
     }
 
@@ -150,7 +150,7 @@ impl Sample {
         formula: &Formula,
     ) -> Vec<MissingValues> {
         let located = missing::located(panel, spec, formula);
-        let rows = missing_rows(panel) + panel.keyless_rows;
+        let rows = missing_rows(panel) + panel.counts.keyless_rows;
         if rows > 0 {
             self.warnings.push(format!(
                 "dropped {rows} rows from the original data due to missing values{}",
@@ -170,8 +170,8 @@ impl Sample {
         let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
         let missing = missing_rows(panel);
         let keyless = keyless(spec, panel.rows);
-        if panel.keyless_rows > 0 {
-            reasons.insert(keyless, panel.keyless_rows);
+        if panel.counts.keyless_rows > 0 {
+            reasons.insert(keyless, panel.counts.keyless_rows);
         }
         if missing > 0 {
             reasons.insert("missing or infinite values".into(), missing);
@@ -183,8 +183,12 @@ impl Sample {
         if self.balance.rows > 0 {
             reasons.insert("units not observed in every period".into(), self.balance.rows);
         }
-        self.dropped =
-            Dropped { rows: panel.input_rows - used, units: panel.units - self.n, reasons, missing: located };
+        self.dropped = Dropped {
+            rows: panel.counts.input_rows - used,
+            units: panel.counts.units - self.n,
+            reasons,
+            missing: located,
+        };
     }
 
     /// Checks the sizes of groups (FORMULAS §1.8, §7.2) and of the sub-groups of triple differences.
@@ -199,8 +203,9 @@ impl Sample {
         };
         let all = panel.periods.len();
         let levels = self.model == RowModel::Levels;
-        let complete =
-            |s: usize| -> u64 { self.periods.iter().map(|&p| panel.census.complete[s * all + p]).sum() };
+        let complete = |s: usize| -> u64 {
+            self.periods.iter().map(|&p| panel.counts.census.complete[s * all + p]).sum()
+        };
         // Where units are not observed in every period, or there are no units, the size of a group is its rows divided
         // by the number of periods.
         let sizes: Vec<u64> = raw
@@ -270,7 +275,7 @@ impl Sample {
 /// Number of input rows with a missing value.
 fn missing_rows(panel: &Panel) -> u64 {
     let sum = |counts: &[u64]| counts.iter().sum::<u64>();
-    sum(&panel.census.present) - sum(&panel.census.complete)
+    sum(&panel.counts.census.present) - sum(&panel.counts.census.complete)
 }
 
 /// Names the key columns whose missing values cost a row its place in the panel.
@@ -330,11 +335,11 @@ type Cleaned = (SampleMask, Vec<usize>, Vec<(String, u64)>);
 
 fn clean(panel: &Panel, spec: &RunSpec, warnings: &mut Vec<String>) -> Result<Cleaned> {
     let all = panel.periods.len();
-    let complete = |stratum: usize, period: usize| panel.census.complete[stratum * all + period];
+    let complete = |stratum: usize, period: usize| panel.counts.census.complete[stratum * all + period];
     let observed: Vec<usize> =
         (0..all).filter(|&p| (0..panel.strata.len()).any(|s| complete(s, p) > 0)).collect();
     if observed.is_empty() {
-        return Err(EngineError::input(format!("no row of {} is complete", panel.input_rows))
+        return Err(EngineError::input(format!("no row of {} is complete", panel.counts.input_rows))
             .with_hint("every row has a missing value in some needed column"));
     }
     let raw = cohorts(panel);
@@ -345,7 +350,7 @@ fn clean(panel: &Panel, spec: &RunSpec, warnings: &mut Vec<String>) -> Result<Cl
             .iter()
             .map(|&cohort| observed.iter().map(|&p| sum(cohort, &|s| complete(s, p))).collect())
             .collect(),
-        units: raw.iter().map(|&cohort| sum(cohort, &|s| panel.census.units[s])).collect(),
+        units: raw.iter().map(|&cohort| sum(cohort, &|s| panel.counts.census.units[s])).collect(),
         cohorts: raw.clone(),
     };
     let planned = plan_sample(&table, &rules(panel, spec)).map_err(|e| {
@@ -387,9 +392,9 @@ fn whole_units(panel: &Panel, mask: &SampleMask) -> Vec<u64> {
     let kept = |period: &usize| mask.periods[period / 64] >> (period % 64) & 1 == 1;
     let count = |stratum: usize| match (mask.roles[stratum], panel.rows) {
         (CohortRole::Dropped, _) => 0,
-        (_, RowKind::Unit) => panel.census.units[stratum],
+        (_, RowKind::Unit) => panel.counts.census.units[stratum],
         (_, RowKind::Observation) => {
-            let rows = &panel.census.complete[stratum * periods..(stratum + 1) * periods];
+            let rows = &panel.counts.census.complete[stratum * periods..(stratum + 1) * periods];
             (0..periods).filter(kept).map(|period| rows[period]).sum()
         }
     };

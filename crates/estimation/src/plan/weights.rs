@@ -19,7 +19,7 @@ const LARGEST_FACTOR: i32 = 1000;
 /// Weights that are negative, all zero, or too far apart.
 pub(super) fn factor(panel: &Panel, spec: &RunSpec) -> Result<f64> {
     let Some(name) = &spec.weightsname else { return Ok(1.0) };
-    let census = &panel.census;
+    let census = &panel.counts.census;
     if census.least_weight < 0.0 {
         return Err(EngineError::input(format!(
             "the weights in `{name}` go down to {}",

@@ -12,7 +12,7 @@ use crate::panel::Panel;
 
 /// Adds the rows in which a computed covariate has no value to the panel's remarks, for each covariate with such rows.
 pub(super) fn locate(panel: &mut Panel, wanted: &CheckedSpec, source: &Source, threads: usize) -> Result<()> {
-    for (atom, &[rows, _]) in wanted.formula.atoms().iter().zip(&panel.census.computed) {
+    for (atom, &[rows, _]) in wanted.formula.atoms().iter().zip(&panel.counts.census.computed) {
         if let (Atom::Numeric(expression), true) = (atom, rows > 0) {
             let gap = look_up(&expression, source, threads)?;
             panel.remarks.gaps.merge_column(&expression.to_string(), &gap);

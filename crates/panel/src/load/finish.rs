@@ -72,30 +72,33 @@ pub(super) fn finish(
     }
     for panel in &mut panels {
         panel.note_variation();
-        panel.interned = Arc::clone(&interned);
+        panel.columns.interned = Arc::clone(&interned);
     }
     Ok(panels)
 }
 
 fn empty_panel(order: &Order, used: &FieldUse) -> Panel {
     Panel {
+        counts: PanelCounts {
+            units: order.units,
+            input_rows: 0,
+            keyless_rows: order.keyless_rows,
+            cohortless_rows: order.cohortless_rows,
+            census: Census::new(order.strata.len(), order.periods.len()),
+        },
+        columns: ColumnFacts {
+            atoms_vary: false,
+            weights_vary: false,
+            text_atoms: used.atoms.iter().map(|a| a.text).collect(),
+            code_atoms: used.atoms.iter().map(|a| a.code).collect(),
+            interned: Arc::default(),
+        },
+        source: PanelSource { files: Vec::new(), remarks: Remarks::default() },
         rows: order.rows,
         shards: Shards::Memory(Vec::with_capacity(order.shards.len())),
         periods: order.periods.clone(),
         strata: order.strata.clone(),
-        units: order.units,
-        input_rows: 0,
-        keyless_rows: order.keyless_rows,
-        cohortless_rows: order.cohortless_rows,
-        census: Census::new(order.strata.len(), order.periods.len()),
-        atoms_vary: false,
-        weights_vary: false,
-        text_atoms: used.atoms.iter().map(|a| a.text).collect(),
-        code_atoms: used.atoms.iter().map(|a| a.code).collect(),
-        interned: Arc::default(),
         calendar: None,
-        files: Vec::new(),
-        remarks: Remarks::default(),
         surveyor: Surveyor::Here,
     }
 }

@@ -84,9 +84,9 @@ pub fn load_source(
         .map_err(|e| of_specifications(treatment::explain(e, source, all), &names))?;
     for (panel, wanted) in panels.iter_mut().zip(all) {
         computed::locate(panel, wanted, source, threads)?;
-        panel.remarks.notes = source.notes();
-        panel.files = source.files();
-        panel.input_rows = source.rows();
+        panel.source.remarks.notes = source.notes();
+        panel.source.files = source.files();
+        panel.counts.input_rows = source.rows();
         panel.calendar = columns.scale.calendar().cloned();
     }
     Ok(panels)
@@ -115,6 +115,6 @@ fn read(
     gaps.complete(placed.gaps.clone());
     let mut panels =
         progress.stage("columns", 1, |_| finish::finish(columns, all, order, placed, threads))?;
-    panels.iter_mut().for_each(|panel| panel.remarks.gaps.clone_from(&gaps));
+    panels.iter_mut().for_each(|panel| panel.source.remarks.gaps.clone_from(&gaps));
     Ok(panels)
 }

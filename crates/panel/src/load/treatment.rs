@@ -84,7 +84,7 @@ pub fn constant(panel: &Panel, spec: &RunSpec, error: &str) -> Option<EngineErro
     }
     let periods = panel.periods.len();
     let treated = |period: usize| {
-        let rows = |stratum: usize| panel.census.present[stratum * periods + period];
+        let rows = |stratum: usize| panel.counts.census.present[stratum * periods + period];
         (0..panel.strata.len()).any(|s| panel.strata[s].cohort.is_finite() && rows(s) > 0)
     };
     let first = (0..periods).find(|&period| treated(period)).map(|period| panel.periods[period]);

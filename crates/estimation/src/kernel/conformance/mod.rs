@@ -217,7 +217,7 @@ impl<'a> Suite<'a> {
     fn odd(&self, plan: &Plan, input: &StageInput) -> Result<Report, String> {
         let mut report = Report::default();
         for size in ODD_SIZES {
-            let shard = self.case.shard(self.panel.text_atoms.len(), size, size as u64 + 1_000);
+            let shard = self.case.shard(self.panel.columns.text_atoms.len(), size, size as u64 + 1_000);
             let expected = sums(&CpuKernel, plan, input, &[&shard], &[], None)?;
             let found = sums(self.kernel, plan, input, &[&shard], &[], None)?;
             let at = |reason: String| format!("a shard of {size} units: {reason}");

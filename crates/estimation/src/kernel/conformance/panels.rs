@@ -156,23 +156,26 @@ impl Case {
         let rows = census.present.iter().sum();
         let cross = self.layout == Layout::CrossSections;
         Ok(Panel {
+            counts: PanelCounts {
+                units: if cross { rows } else { self.units as u64 },
+                input_rows: rows,
+                keyless_rows: 0,
+                cohortless_rows: 0,
+                census,
+            },
+            columns: ColumnFacts {
+                atoms_vary: self.vary && !cross,
+                weights_vary: self.vary && self.weighted && !cross,
+                text_atoms: vec![false; atoms],
+                code_atoms: vec![false; atoms],
+                interned: Arc::default(),
+            },
+            source: PanelSource { files: Vec::new(), remarks: Remarks::default() },
             rows: if cross { RowKind::Observation } else { RowKind::Unit },
             shards: Shards::Memory(shards),
             periods: (1..=self.periods).map(|p| p as f64).collect(),
             strata,
-            units: if cross { rows } else { self.units as u64 },
-            input_rows: rows,
-            keyless_rows: 0,
-            cohortless_rows: 0,
-            census,
-            atoms_vary: self.vary && !cross,
-            weights_vary: self.vary && self.weighted && !cross,
-            text_atoms: vec![false; atoms],
-            code_atoms: vec![false; atoms],
-            interned: Arc::default(),
             calendar: None,
-            files: Vec::new(),
-            remarks: Remarks::default(),
             surveyor: Surveyor::Here,
         })
     }

@@ -12,7 +12,7 @@ use crate::stage::StageInput;
 /// Returns all values of a partial. Triangles are completed, since a kernel may leave the lower ones undefined.
 pub(super) fn values(plan: &Plan, partial: &Partial) -> Vec<f64> {
     match partial {
-        Partial::Gram(gram) => (0..plan.gram_keys.len())
+        Partial::Gram(gram) => (0..plan.sums.gram_keys.len())
             .map(|key| gram.key(key))
             .flat_map(|sums| [sums.weighted, sums.unweighted, sums.outcomes].concat())
             .collect(),
