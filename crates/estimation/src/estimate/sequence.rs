@@ -173,9 +173,9 @@ pub fn expected_passes(
 
 /// Returns the inputs of the `Influence` passes: sets of columns, each in slices of the clusters.
 pub fn influence_passes(plan: &Plan, max_cells: Option<usize>, clusters: u64) -> Vec<StageInput> {
-    let clustered = plan.cluster_variables > 0;
+    let clustered = plan.inference.cluster_variables > 0;
     let slices = cluster_slices(plan, clusters);
-    let draws = if clustered { 0 } else { plan.draws };
+    let draws = if clustered { 0 } else { plan.inference.draws };
     let of = |(columns, own): (Vec<usize>, bool)| {
         (0..slices).map(move |index| StageInput::Influence {
             corrections: Vec::new(),
@@ -191,7 +191,7 @@ pub fn influence_passes(plan: &Plan, max_cells: Option<usize>, clusters: u64) ->
 /// Returns the number of slices that `clusters` clusters are summed in, so that a pass keeps its memory; 1 without
 /// clusters.
 pub(super) fn cluster_slices(plan: &Plan, clusters: u64) -> u64 {
-    if plan.cluster_variables == 0 {
+    if plan.inference.cluster_variables == 0 {
         return 1;
     }
     // Clusters are in memory three times: in the root, in the current sum and in each thread's shard.

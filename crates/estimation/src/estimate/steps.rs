@@ -392,8 +392,8 @@ impl InfluencePasses {
             _ => 3,
         };
         // Two-way draws are Gaussian, computed from the covariance.
-        let unit_draws = if ways == 0 { plan.draws } else { 0 };
-        let cluster_draws = if ways == 1 { plan.draws } else { 0 };
+        let unit_draws = if ways == 0 { plan.inference.draws } else { 0 };
+        let cluster_draws = if ways == 1 { plan.inference.draws } else { 0 };
         let passes = column_passes(plan, scale.max_cells);
         // The sums of a single pass over all columns replace these zeros.
         let zero = |draws| match passes.len() {
