@@ -7,7 +7,7 @@ use stagger_model::parallel;
 use stagger_model::progress::Progress;
 use stagger_model::spec_check::CheckedSpec;
 
-use crate::panel::{Panel, Shards};
+use crate::panel::{ColumnFacts, Panel, PanelCounts, PanelSource, Shards};
 use crate::panel_store::PanelStore;
 use crate::stored::{StoredShards, room};
 use crate::strata::{Census, Needs, RowKind, Stratum};
@@ -55,10 +55,10 @@ pub fn open_store(
             })
         })?;
         for counts in counts {
-            panels.iter_mut().zip(counts).for_each(|(panel, census)| panel.census.merge(&census));
+            panels.iter_mut().zip(counts).for_each(|(panel, census)| panel.counts.census.merge(&census));
         }
     } else {
-        panels.iter_mut().for_each(|panel| panel.census = shards.census());
+        panels.iter_mut().for_each(|panel| panel.counts.census = shards.census());
     }
     Ok(panels)
 }
@@ -82,6 +82,25 @@ impl StoredShards {
         let used = &self.uses[specification];
         let varies = |field: usize| self.varies[field];
         Panel {
+            counts: PanelCounts {
+                units: manifest.units,
+                input_rows: manifest.input_rows,
+                keyless_rows: manifest.keyless_rows,
+                cohortless_rows: manifest.cohortless_rows,
+                census: Census::new(manifest.strata.len(), manifest.periods.len()),
+            },
+            columns: ColumnFacts {
+                atoms_vary: manifest.rows() == RowKind::Unit
+                    && used.atoms.iter().any(|atom| atom.fields.iter().any(|&f| varies(f))),
+                weights_vary: used.weight.is_some_and(varies),
+                text_atoms: used.atoms.iter().map(|a| a.text).collect(),
+                code_atoms: used.atoms.iter().map(|a| a.code).collect(),
+                interned: Arc::new(manifest.texts.clone()),
+            },
+            source: PanelSource {
+                files: manifest.inputs.iter().map(|i| (i.url.clone(), i.bytes, i.rows)).collect(),
+                remarks: manifest.remarks.clone(),
+            },
             rows: manifest.rows(),
             shards: match in_memory {
                 true => Shards::Memory(Vec::new()),
@@ -89,20 +108,7 @@ impl StoredShards {
             },
             periods: manifest.periods.clone(),
             strata: manifest.strata.iter().map(|s| s.stratum()).collect::<Vec<Stratum>>(),
-            units: manifest.units,
-            input_rows: manifest.input_rows,
-            keyless_rows: manifest.keyless_rows,
-            cohortless_rows: manifest.cohortless_rows,
-            census: Census::new(manifest.strata.len(), manifest.periods.len()),
-            atoms_vary: manifest.rows() == RowKind::Unit
-                && used.atoms.iter().any(|atom| atom.fields.iter().any(|&f| varies(f))),
-            weights_vary: used.weight.is_some_and(varies),
-            text_atoms: used.atoms.iter().map(|a| a.text).collect(),
-            code_atoms: used.atoms.iter().map(|a| a.code).collect(),
-            interned: Arc::new(manifest.texts.clone()),
             calendar: manifest.columns.calendar.clone(),
-            files: manifest.inputs.iter().map(|i| (i.url.clone(), i.bytes, i.rows)).collect(),
-            remarks: manifest.remarks.clone(),
             surveyor: Surveyor::Here,
         }
     }
@@ -114,7 +120,11 @@ impl StoredShards {
 /// Those of [`StoredShards::new`].
 pub fn counted(store: PanelStore, all: &[CheckedSpec]) -> Result<(Arc<StoredShards>, Vec<Panel>)> {
     let shards = Arc::new(StoredShards::new(store, all)?);
-    let panel = |specification| Panel { census: shards.census(), ..shards.panel(specification, true) };
+    let panel = |specification| {
+        let mut panel = shards.panel(specification, true);
+        panel.counts.census = shards.census();
+        panel
+    };
     let panels = (0..all.len()).map(panel).collect();
     Ok((shards, panels))
 }

@@ -15,7 +15,7 @@ pub(super) fn locate(panel: &mut Panel, wanted: &CheckedSpec, source: &Source, t
     for (atom, &[rows, _]) in wanted.formula.atoms().iter().zip(&panel.counts.census.computed) {
         if let (Atom::Numeric(expression), true) = (atom, rows > 0) {
             let gap = look_up(&expression, source, threads)?;
-            panel.remarks.gaps.merge_column(&expression.to_string(), &gap);
+            panel.source.remarks.gaps.merge_column(&expression.to_string(), &gap);
         }
     }
     Ok(())

@@ -15,7 +15,7 @@ use crate::build::{Builder, RawShard};
 use crate::columns::Columns;
 use crate::fields::FieldUse;
 use crate::gaps::Remarks;
-use crate::panel::{Panel, Shards};
+use crate::panel::{ColumnFacts, Panel, PanelCounts, PanelSource, Shards};
 use crate::shard::{PeriodBits, Segment};
 use crate::slot::{MISSING, UNSET, decode};
 use crate::slots::{Buffer, Field, FieldKind, Slots};

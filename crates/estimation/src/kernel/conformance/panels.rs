@@ -8,7 +8,7 @@ use stagger_estimator::lanes::LANES;
 use stagger_estimator::options::{ControlGroup, EstMethod, FixWeights};
 use stagger_model::spec::RunSpec;
 use stagger_panel::gaps::Remarks;
-use stagger_panel::panel::{Panel, Shards};
+use stagger_panel::panel::{ColumnFacts, Panel, PanelCounts, PanelSource, Shards};
 use stagger_panel::shard::{PeriodBits, Segment, Shard, ShardColumn};
 use stagger_panel::strata::{Census, RowKind, Stratum};
 use stagger_panel::survey::Surveyor;
