@@ -8,13 +8,15 @@ use stagger_estimation::aggregate::{InferenceOverrides, aggregate_saved};
 use stagger_estimator::aggregate::AggregateOptions;
 use stagger_model::event_log::parse;
 use stagger_model::facts::{RunFacts, RunOutput};
-use stagger_model::result::{KINDS, SavedResult};
+use stagger_model::result::{AGGREGATION_TYPES, SavedResult};
 use stagger_report::checksums::CHECKSUMS;
 use stagger_report::document::{Sources, document, html, latex, markdown};
-use stagger_report::folder::{RESULT, Staging};
+use stagger_report::folder::{RESULT, StagedOutput};
 use stagger_report::load::load;
 use stagger_report::pictures::files::natural_svg;
-use stagger_report::pictures::{Named, balance, by_cohort, by_period, cells, event_study, overlap};
+use stagger_report::pictures::{
+    NamedAggregation, balance, by_cohort, by_period, cells_figure, event_study, overlap,
+};
 use stagger_report::save::{DRAWS, save};
 use stagger_report::tabular::{aggregation_csv, cells_csv};
 use stagger_test_support::fuzz::{Bounded, Target, fuzz, scratch};
@@ -41,7 +43,7 @@ fn saved(name: &str) -> PathBuf {
         workers: None,
     };
     let output = RunOutput { saved, draws, facts };
-    save(Staging::prepare(&folder, &[]).expect("a folder"), std::slice::from_ref(&output), b"")
+    save(StagedOutput::prepare(&folder, &[]).expect("a folder"), std::slice::from_ref(&output), b"")
         .expect("a result");
     // Without it what lies behind the checksums is reached.
     std::fs::remove_file(folder.join(CHECKSUMS)).expect("checksums");
@@ -52,18 +54,18 @@ fn saved(name: &str) -> PathBuf {
 fn show(folder: &Path) -> bool {
     let Ok(loaded) = load(folder) else { return false };
     let own = &loaded.saved;
-    for kind in KINDS {
+    for kind in AGGREGATION_TYPES {
         let (options, overrides) = (AggregateOptions::default(), InferenceOverrides::default());
         let found = aggregate_saved(own, loaded.draws.as_ref(), kind, &options, &overrides);
         let Ok(aggte) = found else { continue };
         let _ = aggregation_csv(&aggte, &mut Vec::new());
         if kind == "dynamic" {
-            natural_svg(&event_study(&[Named { name: "x".into(), saved: own, aggte: &aggte }]));
+            natural_svg(&event_study(&[NamedAggregation { name: "x".into(), saved: own, aggte: &aggte }]));
         }
     }
     own.result.aggte.values().for_each(|aggte| drop(aggregation_csv(aggte, &mut Vec::new())));
     let _ = cells_csv(&own.result.att_gt, &mut Vec::new());
-    natural_svg(&cells(own));
+    natural_svg(&cells_figure(own));
     pictures(own);
     let document = document(&Sources { saved: own, run: None, timeline: None, title: None });
     drop((html(&document), markdown(&document, "pictures"), latex(&document, "pictures")));
@@ -110,7 +112,7 @@ fn events() -> Target {
         let mut view = RunView::new("x");
         events.iter().for_each(|(at, event)| view.update(*at, event));
         let _ = view.forecast(view.progress.last);
-        stagger_dashboard::tui::picture("x", events, 1.0, (100, 30), 1).is_ok()
+        stagger_dashboard::tui::frame_svg("x", events, 1.0, (100, 30), 1).is_ok()
     })
 }
 

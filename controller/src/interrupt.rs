@@ -6,7 +6,7 @@ use stagger_dashboard::tui;
 use stagger_model::signal::Signal;
 use stagger_report::staging;
 use stagger_report::staging::Output;
-use stagger_report::stdout::tell;
+use stagger_report::stdout::print_line_to_stderr;
 
 use crate::listen::progress;
 
@@ -31,7 +31,7 @@ pub(crate) fn install() {
     // Without a handler Ctrl-C still ends the process; only the message and the cleaning would be missing.
     let _ = ctrlc::set_handler(|| {
         // Nobody sits at a dashboard any more, or somebody wants the process to end.
-        tui::close();
+        tui::request_close();
         raise();
     });
 }
@@ -44,36 +44,38 @@ pub(crate) fn raise() {
     if let Some((name, signal)) = command.run.as_ref().filter(|_| !output.is_complete())
         && signal.stop() == 1
     {
-        if !tui::is_open() {
-            progress::erase();
-            tell(&format!("stopping run {name}: the tasks under way end first; Ctrl-C again leaves at once"));
+        if !tui::is_taken() {
+            progress::erase_line();
+            print_line_to_stderr(&format!(
+                "stopping run {name}: the tasks under way end first; Ctrl-C again leaves at once"
+            ));
         }
         return;
     }
     output.remove_leftovers();
     tui::restore();
-    progress::erase();
-    tell(&message(&output, &command));
+    progress::erase_line();
+    print_line_to_stderr(&message(&output, &command));
     std::process::exit(STATUS);
 }
 
 /// Makes an interrupt tell what stays.
-pub(crate) fn tells(what: impl Into<String>) {
+pub(crate) fn add_note(what: impl Into<String>) {
     lock().stays.push(what.into());
 }
 
 /// Makes an interrupt say that the same command goes on where it was.
-pub(crate) fn resumes() {
+pub(crate) fn set_resumable() {
     lock().resumable = true;
 }
 
 /// Makes the first interrupt stop this run, and the second one leave.
-pub(crate) fn stops(name: &str, signal: Signal) {
+pub(crate) fn set_run(name: &str, signal: Signal) {
     lock().run = Some((name.to_owned(), signal));
 }
 
 /// Makes an interrupt tell that the result was on its way to `url`: it is complete, but is not kept here.
-pub(crate) fn sends(url: &str) {
+pub(crate) fn set_sent_to(url: &str) {
     staging::send_elsewhere();
     lock().stays = vec![format!("what was sent to {url} before stays there")];
 }

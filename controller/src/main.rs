@@ -34,20 +34,26 @@ fn small_pages() {
 
 fn main() -> ExitCode {
     small_pages();
-    stagger_dashboard::tui::restore_on_panic(stagger_records::parquet_file::is_caught);
+    stagger_dashboard::tui::restore_on_panic(stagger_records::parquet_file::is_catching_panics);
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     let cli = match cli::parse(words.iter().cloned()) {
         Ok(cli) => cli,
         Err(Refusal::Help(text)) => return help(&text),
-        Err(Refusal::Mistake(failure)) => {
-            return refuse(&unattended::refused(unattended::topic_among(&words).as_deref(), None, failure));
+        Err(Refusal::Invalid(failure)) => {
+            return refuse(&unattended::notify_of_refusal(
+                unattended::topic_in_words(&words).as_deref(),
+                None,
+                failure,
+            ));
         }
     };
     if let Err(failure) = simd::force() {
         return refuse(&failure);
     }
-    stagger_storage::tell_of_waiting(|url| {
-        stagger_report::stdout::tell(&format!("note: no answer from {url} yet; still trying"));
+    stagger_storage::notify_of_slow_store(|url| {
+        stagger_report::stdout::print_line_to_stderr(&format!(
+            "note: no answer from {url} yet; still trying"
+        ));
     });
     match commands::act(cli) {
         Ok(()) => ExitCode::SUCCESS,

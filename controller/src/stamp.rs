@@ -6,12 +6,12 @@ use stagger_model::failure::Failure;
 
 /// The values of placeholders: the time at which the command began, and the run's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Stamp {
+pub(crate) struct Placeholders {
     seconds: u64,
     run: Option<String>,
 }
 
-impl Stamp {
+impl Placeholders {
     /// Returns the values at this moment, for a run that has no name yet.
     pub(crate) fn now() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -24,7 +24,7 @@ impl Stamp {
     }
 
     fn value(&self, name: &str) -> Option<String> {
-        let (year, month, day) = date(self.seconds / 86_400);
+        let (year, month, day) = civil_date(self.seconds / 86_400);
         let (hour, minute, second) = (self.seconds / 3600 % 24, self.seconds / 60 % 60, self.seconds % 60);
         match name {
             "date" => Some(format!("{year:04}-{month:02}-{day:02}")),
@@ -39,7 +39,7 @@ impl Stamp {
 ///
 /// # Errors
 /// A placeholder that means nothing there.
-pub(crate) fn filled(argument: &str, text: &str, stamp: &Stamp) -> Result<String, Failure> {
+pub(crate) fn fill_placeholders(argument: &str, text: &str, stamp: &Placeholders) -> Result<String, Failure> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('{') {
@@ -58,7 +58,7 @@ pub(crate) fn filled(argument: &str, text: &str, stamp: &Stamp) -> Result<String
 }
 
 /// Year, month and day of a number of days since 1970 (Howard Hinnant's civil_from_days).
-pub(crate) fn date(days: u64) -> (u64, u64, u64) {
+pub(crate) fn civil_date(days: u64) -> (u64, u64, u64) {
     let shifted = days + 719_468;
     let (era, of_era) = (shifted / 146_097, shifted % 146_097);
     let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
@@ -73,31 +73,34 @@ pub(crate) fn date(days: u64) -> (u64, u64, u64) {
 mod tests {
     use super::*;
 
-    fn stamp() -> Stamp {
-        Stamp { seconds: 1_795_251_723, run: Some("nightly".to_owned()) }
+    fn stamp() -> Placeholders {
+        Placeholders { seconds: 1_795_251_723, run: Some("nightly".to_owned()) }
     }
 
     #[test]
     fn days_are_dates() {
-        assert_eq!(date(0), (1970, 1, 1));
-        assert_eq!(date(11_016), (2000, 2, 29));
-        assert_eq!(date(20_778), (2026, 11, 21));
+        assert_eq!(civil_date(0), (1970, 1, 1));
+        assert_eq!(civil_date(11_016), (2000, 2, 29));
+        assert_eq!(civil_date(20_778), (2026, 11, 21));
     }
 
     #[test]
     fn placeholders_are_date_time_and_run() {
-        let found = filled("out", "s3://b/{date}/{time}-{run}", &stamp()).unwrap();
+        let found = fill_placeholders("out", "s3://b/{date}/{time}-{run}", &stamp()).unwrap();
         assert_eq!(found, "s3://b/2026-11-21/090203-nightly");
-        assert_eq!(filled("out", "plain", &stamp()).unwrap(), "plain");
+        assert_eq!(fill_placeholders("out", "plain", &stamp()).unwrap(), "plain");
     }
 
     #[test]
     fn other_placeholders_are_refused() {
         for wrong in ["{day}", "{", "{date", "{}"] {
-            let refused = filled("out", wrong, &stamp()).unwrap_err().to_string();
+            let refused = fill_placeholders("out", wrong, &stamp()).unwrap_err().to_string();
             assert!(refused.contains(wrong) && refused.contains("hint: {date}"), "{refused}");
         }
-        let unnamed = Stamp { run: None, ..stamp() };
-        assert!(filled("run_name", "a-{run}", &unnamed).is_err(), "a run can't be named after itself");
+        let unnamed = Placeholders { run: None, ..stamp() };
+        assert!(
+            fill_placeholders("run_name", "a-{run}", &unnamed).is_err(),
+            "a run can't be named after itself"
+        );
     }
 }

@@ -9,7 +9,7 @@ use stagger_model::printable::printable_json;
 use stagger_protocol::messages::Answer;
 
 /// Writes one line for an invocation.
-pub(crate) fn invocation(request: &str, took: Duration, answer: &Answer) {
+pub(crate) fn log_invocation(request: &str, took: Duration, answer: &Answer) {
     let milliseconds = took.as_micros() as f64 / 1e3;
     let common = |level: &str| json!({ "level": level, "message": "task", "requestId": request, "milliseconds": milliseconds });
     let mut line;
@@ -29,7 +29,7 @@ pub(crate) fn invocation(request: &str, took: Duration, answer: &Answer) {
 }
 
 /// Logs panics in the same form: of the usual one CloudWatch would make a record per line.
-pub(crate) fn panics() {
+pub(crate) fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(|place| format!("{}:{}", place.file(), place.line()));
         let message = panic.payload_as_str().unwrap_or("panic");

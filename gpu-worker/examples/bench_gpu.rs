@@ -10,16 +10,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use stagger_cuda::CudaKernel;
-use stagger_cuda::device::{Device, Function, Work};
-use stagger_cuda::driver::{Gpu, Peaks, Timing};
-use stagger_estimation::kernel::conformance::{Case, Workload, workload};
-use stagger_estimation::kernel::{Kernel, Named, ShardName};
-use stagger_model::error::EngineError;
+use stagger_cuda::device::{Device, DeviceFunction, LaunchWork};
+use stagger_cuda::driver::{Gpu, LaunchTiming, Peaks};
+use stagger_estimation::kernel::conformance::{Case, Workload, record_workload};
+use stagger_estimation::kernel::{Kernel, NamedShard, ShardName};
+use stagger_model::error::StaggerError;
 
 /// Rounds of which the fastest counts.
 const ROUNDS: usize = 5;
 
-type Outcome<T> = Result<T, EngineError>;
+type Outcome<T> = Result<T, StaggerError>;
 
 fn main() -> ExitCode {
     let units: Vec<usize> = std::env::args().skip(1).filter_map(|text| text.parse().ok()).collect();
@@ -54,15 +54,15 @@ fn bench(units: usize) -> Outcome<()> {
     let gbs = peaks.bandwidth / 1e9;
     println!("peaks by its clocks: {gbs:.0} GB/s, {:.1} TFLOP/s double precision\n", peaks.operations / 1e12);
     let kernel = || CudaKernel::new(Arc::clone(&gpu) as Arc<dyn Device>, None);
-    let work = workload(&kernel(), &case(units)).map_err(EngineError::failed)?;
+    let work = record_workload(&kernel(), &case(units)).map_err(StaggerError::failed)?;
     let from_host = fastest(|| passes(&kernel(), &work))?;
     let kept = kernel();
     passes(&kept, &work)?;
     let from_device = fastest(|| passes(&kept, &work))?;
     print_passes(&work, &from_host, &from_device);
-    gpu.measure();
+    gpu.start_measuring();
     passes(&kept, &work)?;
-    print_kernels(&gpu.measured()?, peaks);
+    print_kernels(&gpu.finish_measuring()?, peaks);
     if let Some(memory) = kept.memory() {
         let (peak, limit) = (memory.peak as f64 / 1e9, memory.limit as f64 / 1e9);
         println!("device memory: {peak:.2} GB at most, of {limit:.1}\n");
@@ -83,7 +83,7 @@ fn passes(kernel: &CudaKernel, work: &Workload) -> Outcome<Vec<f64>> {
         let mut pass = kernel.pass(plan, input)?;
         for (place, shard) in work.shards.iter().step_by(*stride).enumerate() {
             let name = ShardName { panel: "bench".to_owned(), spec: 0, index: place * stride };
-            pass.add(place, Named { shard, name: Some(&name) }, &mut None)?;
+            pass.add(place, NamedShard { shard, name: Some(&name) }, &mut None)?;
         }
         pass.finish()?;
         Ok(begin.elapsed().as_secs_f64())
@@ -102,19 +102,19 @@ fn print_passes(work: &Workload, from_host: &[f64], from_device: &[f64]) {
     println!("{:<14}{:>8}{host:>22.3}{device:>24.3}\n", "all", work.shards.len());
 }
 
-fn print_kernels(timings: &[Timing], peaks: Peaks) {
+fn print_kernels(timings: &[LaunchTiming], peaks: Peaks) {
     println!(
         "{:<14}{:>9}{:>10}{:>9}{:>9}{:>10}{:>9}",
         "kernel", "launches", "ms", "GB/s", "of peak", "GFLOP/s", "of peak"
     );
-    for function in Function::ALL {
-        let own: Vec<&Timing> = timings.iter().filter(|timing| timing.function == function).collect();
+    for function in DeviceFunction::ALL {
+        let own: Vec<&LaunchTiming> = timings.iter().filter(|timing| timing.function == function).collect();
         let seconds: f64 = own.iter().map(|timing| timing.seconds).sum();
         if seconds == 0.0 {
             continue;
         }
         let total =
-            |part: fn(&Work) -> f64| own.iter().map(|timing| part(&timing.work)).sum::<f64>() / seconds;
+            |part: fn(&LaunchWork) -> f64| own.iter().map(|timing| part(&timing.work)).sum::<f64>() / seconds;
         let (bytes, operations) = (total(|work| work.bytes), total(|work| work.operations));
         println!(
             "{:<14}{:>9}{:>10.3}{:>9.0}{:>8.0}%{:>10.0}{:>8.0}%",

@@ -48,7 +48,7 @@ pub(crate) struct Args {
 ///
 /// # Errors
 /// Neither names a queue, or the name is no URL; the text is for a person.
-pub(crate) fn queue(args: &Args, environment: Option<String>) -> Result<String, String> {
+pub(crate) fn queue_url(args: &Args, environment: Option<String>) -> Result<String, String> {
     let given = args.queue.clone().or(environment).map(|url| url.trim().to_owned());
     let url = given.filter(|url| !url.is_empty()).ok_or_else(|| {
         "no queue is named\nhint: --queue URL, or STAGGER_QUEUE; the output TaskQueueUrl of infra/stagger-jobs.yaml".to_owned()
@@ -68,7 +68,7 @@ impl Args {
     }
 
     /// Returns the number of tasks at a time.
-    pub(crate) fn at_once(&self) -> usize {
+    pub(crate) fn tasks_at_once(&self) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         match (self.threads, self.device) {
             (Some(threads), _) => usize::from(threads),
@@ -89,16 +89,16 @@ mod tests {
     #[test]
     fn the_queue_is_the_arguments_or_the_environments_and_a_url() {
         let own = args(&["--queue", "http://localhost:4566/1/q"]);
-        assert_eq!(queue(&own, Some("https://other".to_owned())).unwrap(), "http://localhost:4566/1/q");
-        assert_eq!(queue(&args(&[]), Some(" https://other ".to_owned())).unwrap(), "https://other");
-        assert!(queue(&args(&[]), None).unwrap_err().contains("hint: --queue"));
-        assert!(queue(&args(&["--queue", "tasks"]), None).unwrap_err().contains("received `tasks`"));
+        assert_eq!(queue_url(&own, Some("https://other".to_owned())).unwrap(), "http://localhost:4566/1/q");
+        assert_eq!(queue_url(&args(&[]), Some(" https://other ".to_owned())).unwrap(), "https://other");
+        assert!(queue_url(&args(&[]), None).unwrap_err().contains("hint: --queue"));
+        assert!(queue_url(&args(&["--queue", "tasks"]), None).unwrap_err().contains("received `tasks`"));
     }
 
     #[test]
     fn a_gpu_has_two_tasks_at_a_time_and_sizes_have_units() {
-        assert_eq!(args(&["--device", "cuda"]).at_once(), 2);
-        assert_eq!(args(&["--threads", "7"]).at_once(), 7);
+        assert_eq!(args(&["--device", "cuda"]).tasks_at_once(), 2);
+        assert_eq!(args(&["--threads", "7"]).tasks_at_once(), 7);
         assert_eq!(args(&["--memory-limit", "1.5GiB"]).memory_limit, Some(1_610_612_736));
         for wrong in
             [["--memory-limit", "much"], ["--memory-limit", "-1GB"], ["--threads", "0"], ["--hidden", "1"]]

@@ -7,20 +7,20 @@ use serde_json::{Value, json};
 use stagger_estimation::kernel::DeviceMemory;
 use stagger_model::printable::printable_json;
 use stagger_protocol::messages::Answer;
-use stagger_queue::{Message, Moment, Reply};
+use stagger_queue::{TaskMessage, WorkerEvent, WorkerReply};
 
 /// Writes a line for an event of a worker.
-pub(crate) fn moment(worker: &str, moment: &Moment<'_>, device: Option<DeviceMemory>) {
+pub(crate) fn log_worker_event(worker: &str, moment: &WorkerEvent<'_>, device: Option<DeviceMemory>) {
     let mut line = match moment {
-        Moment::Took(message) => json!({ "level": "INFO", "message": "took", "task": task(message) }),
-        Moment::Answered(message, reply) => answered(message, reply),
-        Moment::Passed(why) => json!({ "level": "WARN", "message": "passed over", "reason": why }),
-        Moment::Again(failure) => {
+        WorkerEvent::Taken(message) => json!({ "level": "INFO", "message": "took", "task": task(message) }),
+        WorkerEvent::Answered(message, reply) => answered(message, reply),
+        WorkerEvent::Skipped(why) => json!({ "level": "WARN", "message": "passed over", "reason": why }),
+        WorkerEvent::Retrying(failure) => {
             json!({ "level": "WARN", "message": "again", "class": failure.class.name(), "error": failure.message })
         }
     };
     line["worker"] = worker.into();
-    if let (Some(memory), Moment::Answered(..)) = (device, moment) {
+    if let (Some(memory), WorkerEvent::Answered(..)) = (device, moment) {
         line["device"] = json!({
             "used": memory.used, "peak": memory.peak, "limit": memory.limit, "kept": memory.kept,
         });
@@ -28,11 +28,11 @@ pub(crate) fn moment(worker: &str, moment: &Moment<'_>, device: Option<DeviceMem
     write(line);
 }
 
-fn task(message: &Message) -> String {
+fn task(message: &TaskMessage) -> String {
     message.invocation.work.to_string()
 }
 
-fn answered(message: &Message, reply: &Reply) -> Value {
+fn answered(message: &TaskMessage, reply: &WorkerReply) -> Value {
     let mut line = json!({
         "level": "INFO", "message": "answered", "task": task(message), "seconds": reply.seconds, "peak_memory": reply.peak_memory,
     });
@@ -49,7 +49,7 @@ fn answered(message: &Message, reply: &Reply) -> Value {
 }
 
 /// Writes a line for an event of the process.
-pub(crate) fn note(message: &str, more: Value) {
+pub(crate) fn log_event(message: &str, more: Value) {
     let mut line = json!({ "level": "INFO", "message": message });
     if let (Some(line), Value::Object(more)) = (line.as_object_mut(), more) {
         line.extend(more);
@@ -58,7 +58,7 @@ pub(crate) fn note(message: &str, more: Value) {
 }
 
 /// Logs panics in the same form.
-pub(crate) fn panics() {
+pub(crate) fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(|place| format!("{}:{}", place.file(), place.line()));
         let message = panic.payload_as_str().unwrap_or("panic");

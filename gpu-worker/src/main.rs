@@ -16,9 +16,11 @@ use stagger_model::error::FailureClass;
 use stagger_model::printable::printable;
 use stagger_panel::prepare::default_memory;
 use stagger_protocol::messages::TaskFailure;
-use stagger_queue::{Attendant, AttendantSettings, Hands, Left, Queue, SqsQueue, Stop, Threaded};
+use stagger_queue::{
+    BlockingExecutor, Exit, Queue, QueueWorker, QueueWorkerSettings, SqsQueue, StopSignal, TaskExecutor,
+};
 use stagger_storage::{runtime, system_clock};
-use stagger_worker::{Places, Worker, WorkerOptions};
+use stagger_worker::{AllowedStorage, Worker, WorkerOptions};
 
 use crate::args::Args;
 
@@ -28,25 +30,25 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    log::panics();
-    let url = match args::queue(&args, std::env::var("STAGGER_QUEUE").ok()) {
+    log::log_panics();
+    let url = match args::queue_url(&args, std::env::var("STAGGER_QUEUE").ok()) {
         Ok(url) => url,
         Err(error) => {
             eprintln!("error: {}", printable(&error.to_string()));
             return ExitCode::from(2);
         }
     };
-    let kernel = match device::kernel(&args) {
+    let kernel = match device::open_kernel(&args) {
         Ok(kernel) => kernel,
-        Err(error) => return refused(&error.to_string(), error.hint().as_deref()),
+        Err(error) => return report_error(&error.to_string(), error.hint().as_deref()),
     };
     let code = match serve(&args, &url, kernel) {
         Ok(left) => {
-            log::note("left", json!({ "reason": reason(left) }));
+            log::log_event("left", json!({ "reason": reason(left) }));
             0
         }
         Err(failure) => {
-            refused(&failure.message, failure.hint.as_deref());
+            report_error(&failure.message, failure.hint.as_deref());
             1
         }
     };
@@ -54,7 +56,7 @@ fn main() -> ExitCode {
     std::process::exit(code)
 }
 
-fn refused(error: &str, hint: Option<&str>) -> ExitCode {
+fn report_error(error: &str, hint: Option<&str>) -> ExitCode {
     eprintln!("error: {}", printable(error));
     if let Some(hint) = hint {
         eprintln!("hint: {}", printable(hint));
@@ -62,49 +64,49 @@ fn refused(error: &str, hint: Option<&str>) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn reason(left: Left) -> &'static str {
+fn reason(left: Exit) -> &'static str {
     match left {
-        Left::Idle => "the queue stayed empty",
-        Left::Over => "the run is over",
-        Left::Told => "told to end",
+        Exit::Idle => "the queue stayed empty",
+        Exit::RunOver => "the run is over",
+        Exit::Stopped => "told to end",
     }
 }
 
 /// Works at the queue, several tasks at a time, until all threads have a reason to leave or one can't use the queue.
-fn serve(args: &Args, url: &str, kernel: Arc<dyn Kernel>) -> Result<Left, TaskFailure> {
-    let of_engine = |e: stagger_storage::StoreError| stagger_model::error::EngineError::from(e).into();
+fn serve(args: &Args, url: &str, kernel: Arc<dyn Kernel>) -> Result<Exit, TaskFailure> {
+    let of_engine = |e: stagger_storage::StoreError| stagger_model::error::StaggerError::from(e).into();
     let runtime = runtime().map_err(|e| -> TaskFailure { of_engine(e) })?;
     let memory = args.memory_limit.unwrap_or_else(default_memory);
     let name = worker_name();
-    log::note(
+    log::log_event(
         "started",
-        json!({ "worker": name, "device": kernel.device(), "queue": url, "memory": memory, "tasks_at_a_time": args.at_once() }),
+        json!({ "worker": name, "device": kernel.device(), "queue": url, "memory": memory, "tasks_at_a_time": args.tasks_at_once() }),
     );
-    let places = Places::of_environment();
-    let open = places.clone().opener();
+    let places = AllowedStorage::from_environment();
+    let open = places.clone().into_opener();
     let options =
         WorkerOptions { kernel: Arc::clone(&kernel), places, ..WorkerOptions::with_memory(Some(memory)) };
-    let hands: Arc<dyn Hands> = Arc::new(Threaded::new(Worker::new(options)));
-    let stop = Stop::default();
+    let hands: Arc<dyn TaskExecutor> = Arc::new(BlockingExecutor::new(Worker::new(options)));
+    let stop = StopSignal::default();
     let signalled = stop.clone();
     // Without a handler the process just ends, and its task comes back to the queue by itself.
     let _ = ctrlc::set_handler(move || signalled.raise());
     runtime.block_on(async {
         let queue: Arc<dyn Queue> = Arc::new(SqsQueue::connect(url).await);
-        let attendants = (0..args.at_once()).map(|number| {
+        let attendants = (0..args.tasks_at_once()).map(|number| {
             let name = format!("{name}/{number}");
-            let settings = AttendantSettings {
+            let settings = QueueWorkerSettings {
                 name: name.clone(),
-                at_once: u32::try_from(args.at_once()).unwrap_or(u32::MAX),
+                at_once: u32::try_from(args.tasks_at_once()).unwrap_or(u32::MAX),
                 hidden: Duration::from_secs(args.hidden),
                 idle: args.idle(),
                 leaves_with_run: !args.stay,
             };
             let (queue, hands, kernel) = (Arc::clone(&queue), Arc::clone(&hands), Arc::clone(&kernel));
             let (open, clock) = (Arc::clone(&open), system_clock(true));
-            let attendant = Attendant::new(queue, hands, open, clock, settings, stop.clone());
+            let attendant = QueueWorker::new(queue, hands, open, clock, settings, stop.clone());
             tokio::spawn(async move {
-                attendant.serve(&|moment| log::moment(&name, &moment, kernel.memory())).await
+                attendant.serve(&|moment| log::log_worker_event(&name, &moment, kernel.memory())).await
             })
         });
         let (mut last, mut panics) = (None, 0);

@@ -14,7 +14,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{BrotliLevel, Compression, Encoding, GzipLevel, ZstdLevel};
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder, WriterVersion};
 use stagger_coordinator::journal;
-use stagger_coordinator::journal::{Journal, Takeover, Writer};
+use stagger_coordinator::journal::{ControllerId, Journal, Takeover};
 use stagger_estimation::local::{RunOptions, run};
 use stagger_model::events::{RunEvent, Summary};
 use stagger_model::spec::RunSpec;
@@ -265,7 +265,7 @@ fn columns_of(file: &[u8]) -> Vec<std::ops::Range<usize>> {
 fn journal_entry() -> Target {
     let runtime = runtime().expect("a runtime");
     let storage = Storage::new(Arc::new(MemoryStore::new()));
-    let writer = || Writer { host: "here".into(), pid: 1, mark: "a".into() };
+    let writer = || ControllerId { host: "here".into(), pid: 1, mark: "a".into() };
     runtime.block_on(async {
         let opened = Journal::open(storage.clone(), writer(), 1.8e9, Takeover::Force).await;
         let (mut journal, _) = opened.expect("a journal");
@@ -274,15 +274,15 @@ fn journal_entry() -> Target {
             RunEvent::Done(stagger_model::events::TaskDone { rows: 100, took: 0.5, ..Default::default() }),
             RunEvent::StageDone { number: 1, stage: "gram".into(), seconds: 2.5 },
         ];
-        events.into_iter().for_each(|event| journal.add(1.8e9, event));
+        events.into_iter().for_each(|event| journal.record(1.8e9, event));
         journal.flush(1.8e9 + 1.0, Summary::default()).await.expect("an entry");
     });
     let (sound, _) = storage.get("journal/00000002.json", None).expect("an entry");
     let read = move |bytes: &[u8]| {
         let key = "journal/00000002.json";
         storage.put(key, Bytes::copy_from_slice(bytes), Condition::Always).expect("an entry");
-        let all = runtime.block_on(journal::read(&storage)).is_ok();
-        runtime.block_on(journal::last(&storage)).is_ok() && all
+        let all = runtime.block_on(journal::read_entries(&storage)).is_ok();
+        runtime.block_on(journal::read_last_entry(&storage)).is_ok() && all
     };
     Target::new("journal", sound.to_vec(), read)
 }

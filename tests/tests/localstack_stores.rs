@@ -8,7 +8,7 @@ use std::time::Duration;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Builder, Credentials, Region};
 use stagger_storage::S3Store;
-use stagger_storage::conformance::{Extent, conformance};
+use stagger_storage::conformance::{SuiteSize, check_conformance};
 use stagger_tests::bench::assert_same;
 use stagger_tests::cli::{Output, command, estimate, finish, note, path_str, words};
 use stagger_tests::localstack::{Bucket, LocalStack, environment};
@@ -52,7 +52,7 @@ fn s3_keeps_the_promises_of_a_store() {
     let bucket = Bucket::behind(Plan::new(0));
     let client = client(&bucket.proxy.url());
     let store = S3Store::with_client(&bucket.url("suite"), &client).expect("a store");
-    let checked = conformance(Arc::new(store), Extent { keys: 1010, increments: 3 });
+    let checked = check_conformance(Arc::new(store), SuiteSize { keys: 1010, increments: 3 });
     assert_eq!(checked, Ok(()));
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use stagger_model::error::FailureClass;
-use stagger_model::events::{CellKind, EVENTS, RunEvent, RunState};
+use stagger_model::events::{CellKind, EVENT_LOG_VERSION, RunEvent, RunState};
 use stagger_tests::scale::recording::{BEGIN, Line, decompress, lines, path, text};
 
 /// Bytes that the program may carry for it.
@@ -35,7 +35,7 @@ fn the_recording_is_what_the_recorder_makes() {
 #[test]
 fn a_line_is_an_event_and_times_ascend() {
     let lines = recorded();
-    assert!(lines.iter().all(|line| line.v == EVENTS && line.event != RunEvent::Unknown));
+    assert!(lines.iter().all(|line| line.v == EVENT_LOG_VERSION && line.event != RunEvent::Unknown));
     assert!(lines.windows(2).all(|two| two[0].at <= two[1].at));
     let (first, last) = (&lines[0], &lines[lines.len() - 1]);
     assert!(first.at >= BEGIN && (60.0..150.0).contains(&(last.at - BEGIN)), "{} s", last.at - BEGIN);

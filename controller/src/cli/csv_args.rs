@@ -4,7 +4,7 @@ use clap::Args;
 use stagger_model::csv_options::{CsvOptions, Encoding};
 use stagger_model::failure::Failure;
 
-use super::spec::given;
+use super::spec::non_empty;
 use super::values::{toml_text, toml_texts};
 
 /// How CSV files are written.
@@ -61,8 +61,8 @@ impl CsvArgs {
                 .filter(|text| !text.is_empty())
                 .map(delimiter)
                 .transpose()?,
-            decimal: given(&self.csv_decimal).map(|text| decimal(&text)).transpose()?,
-            encoding: given(&self.csv_encoding).map(|text| encoding(&text)).transpose()?,
+            decimal: non_empty(&self.csv_decimal).map(|text| decimal(&text)).transpose()?,
+            encoding: non_empty(&self.csv_encoding).map(|text| encoding(&text)).transpose()?,
             na: self.csv_na.clone().map(|texts| texts.into_iter().filter(|text| !text.is_empty()).collect()),
         };
         match (options.delimiter, options.decimal) {

@@ -357,7 +357,7 @@ mod tests {
             "run p --alp 0.1 --alpha 0.2",
         ]
         .map(|line| match parsed(line).expect_err(line) {
-            Refusal::Mistake(failure) => failure.to_string(),
+            Refusal::Invalid(failure) => failure.to_string(),
             Refusal::Help(help) => panic!("{help}"),
         })
         .join("");

@@ -1,6 +1,6 @@
 //! The arguments of one specification, as a table of a run file gives them.
 
-use stagger_model::error::closest;
+use stagger_model::error::closest_names;
 use stagger_model::failure::Failure;
 use toml::Table;
 
@@ -12,7 +12,7 @@ pub(super) const SPECS: &str = "spec";
 
 /// Arguments of one specification.
 #[derive(Debug)]
-pub(crate) struct Named {
+pub(crate) struct NamedArgs {
     /// The name, where the run file has several; the result carries it.
     pub(crate) name: Option<String>,
     /// The arguments.
@@ -39,7 +39,7 @@ pub(super) fn arguments(table: &Table, place: &str) -> Result<RunArgs, Failure> 
 
 fn unknown(key: &str, place: &str) -> Failure {
     let failure = Failure::input(format!("{place}: unknown key {key}"));
-    match closest(&canonical(key), RunArgs::keys().chain([SPECS])).first() {
+    match closest_names(&canonical(key), RunArgs::keys().chain([SPECS])).first() {
         Some(near) => failure.hint(format!("did you mean {near}?")),
         None => failure.hint("`stagger run --help` lists all keys"),
     }

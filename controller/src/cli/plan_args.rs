@@ -6,11 +6,11 @@ use clap::Args;
 use stagger_forecast::{Backend, ContainerOptions, ForecastOptions, LAMBDA_MB, Prices};
 use stagger_model::failure::Failure;
 
-use super::pool::{facts, no_pool, pool};
+use super::pool::{pool, pool_facts, refuse_pool_options};
 use super::request::{RunRequest, Specification};
 use super::run_args::{ContainerArgs, RunArgs};
-use super::run_file::resolve;
-use super::spec::given;
+use super::run_file::resolve_specs;
+use super::spec::non_empty;
 use super::values::{size, whole};
 
 /// Least and most memory of a function, in Lambda's megabytes.
@@ -49,13 +49,13 @@ impl PlanRequest {
             Some(file) => Prices::read(Path::new(file))?,
             None => Prices::built_in()?,
         };
-        let mut named = resolve(args.run)?;
-        let asked = named.first_mut().and_then(|named| given(&named.args.running.backend));
+        let mut named = resolve_specs(args.run)?;
+        let asked = named.first_mut().and_then(|named| non_empty(&named.args.running.backend));
         let containers = named.first().map(|named| containers(&named.args)).transpose()?.flatten();
         named.iter_mut().for_each(|named| alone(&mut named.args));
         let concurrency = named.first().and_then(|named| named.args.running.concurrency);
         let prefer = super::workers::prefer(
-            named.first().and_then(|named| given(&named.args.running.prefer)).as_deref(),
+            named.first().and_then(|named| non_empty(&named.args.running.prefer)).as_deref(),
         )?;
         let run = RunRequest::new(named)?;
         let mut options = ForecastOptions::new(prices);
@@ -93,12 +93,12 @@ fn backend_of(name: &str) -> Result<Backend, Failure> {
 /// The containers of `--backend both`. A plan sends nothing, so it needs no queue.
 fn containers(args: &RunArgs) -> Result<Option<ContainerOptions>, Failure> {
     let RunArgs { running, containers, .. } = args;
-    if given(&running.backend).as_deref() != Some("both") {
-        return no_pool(containers).map(|()| None);
+    if non_empty(&running.backend).as_deref() != Some("both") {
+        return refuse_pool_options(containers).map(|()| None);
     }
-    let queue = Some(given(&containers.queue).unwrap_or_else(|| "https://none".to_owned()));
+    let queue = Some(non_empty(&containers.queue).unwrap_or_else(|| "https://none".to_owned()));
     let pool = pool(&ContainerArgs { queue, ..containers.clone() }, true)?;
-    let facts = facts(pool.kind, pool.batch.as_ref());
+    let facts = pool_facts(pool.kind, pool.batch.as_ref());
     Ok(Some(ContainerOptions { heavy: pool.heavy, facts, hourly: pool.hourly }))
 }
 

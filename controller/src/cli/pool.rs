@@ -1,13 +1,13 @@
 //! Containers behind a queue: which, for what, and at what price.
 
 use stagger_coordinator::{BatchRequest, PoolRequest};
-use stagger_estimation::kernel::Kind;
+use stagger_estimation::kernel::KernelKind;
 use stagger_forecast::Prices;
-use stagger_forecast::heavy::{EC2_START, FARGATE_START, GPU_SPEED, Heavy, PoolFacts};
+use stagger_forecast::heavy::{EC2_START, FARGATE_START, GPU_SPEED, HeavyRule, PoolAssumptions};
 use stagger_model::failure::Failure;
 
 use super::run_args::ContainerArgs;
-use super::spec::given;
+use super::spec::non_empty;
 use super::values::size;
 
 /// The queue that `infra/` made.
@@ -22,7 +22,7 @@ const MEMORY_MB: u32 = 15_360;
 /// The containers that the arguments name; `beside` functions, or instead of them.
 pub(crate) fn pool(args: &ContainerArgs, beside: bool) -> Result<PoolRequest, Failure> {
     let kind = device(args, beside)?;
-    let batch = given(&args.batch).map(|text| batch(&text)).transpose()?;
+    let batch = non_empty(&args.batch).map(|text| batch(&text)).transpose()?;
     let heavy = match beside {
         true => heavy(args, kind, batch.as_ref())?,
         false => only_beside(args)?,
@@ -40,21 +40,21 @@ pub(crate) fn pool(args: &ContainerArgs, beside: bool) -> Result<PoolRequest, Fa
 }
 
 /// Refuses what only runs on containers have.
-pub(crate) fn no_pool(args: &ContainerArgs) -> Result<(), Failure> {
+pub(crate) fn refuse_pool_options(args: &ContainerArgs) -> Result<(), Failure> {
     let only = [
-        ("queue", given(&args.queue).is_some()),
-        ("gpu", given(&args.gpu).is_some()),
-        ("gpu_above", given(&args.gpu_above).is_some()),
+        ("queue", non_empty(&args.queue).is_some()),
+        ("gpu", non_empty(&args.gpu).is_some()),
+        ("gpu_above", non_empty(&args.gpu_above).is_some()),
         ("strict_bits", args.strict_bits == Some(true)),
         ("queue_patience", args.queue_patience.is_some()),
         ("queue_price", args.queue_price.is_some()),
-        ("batch", given(&args.batch).is_some()),
+        ("batch", non_empty(&args.batch).is_some()),
     ];
     if let Some((name, _)) = only.iter().find(|(_, given)| *given) {
         return Err(Failure::input(format!("{name} is for runs on containers, and this is none"))
             .hint("--backend queue, or both for containers beside Lambda"));
     }
-    match given(&args.device).as_deref() {
+    match non_empty(&args.device).as_deref() {
         None | Some("cpu") => Ok(()),
         Some("cuda") => Err(Failure::input("device \"cuda\" is for containers behind a queue")
             .hint("--backend queue --device cuda, with `gpu-worker --device cuda` at the queue")),
@@ -67,7 +67,7 @@ pub(crate) fn no_pool(args: &ContainerArgs) -> Result<(), Failure> {
 
 fn queue(args: &ContainerArgs) -> Result<String, Failure> {
     let environment = || std::env::var(QUEUE).ok().map(|url| url.trim().to_owned());
-    let url = given(&args.queue).or_else(environment).filter(|url| !url.is_empty()).ok_or_else(|| {
+    let url = non_empty(&args.queue).or_else(environment).filter(|url| !url.is_empty()).ok_or_else(|| {
         Failure::input("no queue is named to run on")
             .hint("--queue URL, or STAGGER_QUEUE; `infra/deploy --jobs` makes one and prints it")
     })?;
@@ -78,11 +78,11 @@ fn queue(args: &ContainerArgs) -> Result<String, Failure> {
     }
 }
 
-fn device(args: &ContainerArgs, beside: bool) -> Result<Kind, Failure> {
-    match given(&args.device).as_deref() {
-        None if beside => Ok(Kind::Cuda),
-        None | Some("cpu") => Ok(Kind::Cpu),
-        Some("cuda") => Ok(Kind::Cuda),
+fn device(args: &ContainerArgs, beside: bool) -> Result<KernelKind, Failure> {
+    match non_empty(&args.device).as_deref() {
+        None if beside => Ok(KernelKind::Cuda),
+        None | Some("cpu") => Ok(KernelKind::Cpu),
+        Some("cuda") => Ok(KernelKind::Cuda),
         Some(other) => {
             Err(Failure::input(format!("device must be \"cpu\" or \"cuda\"; received \"{other}\""))
                 .hint("cpu computes the bits of functions, cuda needs an NVIDIA GPU"))
@@ -90,27 +90,27 @@ fn device(args: &ContainerArgs, beside: bool) -> Result<Kind, Failure> {
     }
 }
 
-fn only_beside(args: &ContainerArgs) -> Result<Heavy, Failure> {
-    for (name, set) in [("gpu", given(&args.gpu)), ("gpu_above", given(&args.gpu_above))] {
+fn only_beside(args: &ContainerArgs) -> Result<HeavyRule, Failure> {
+    for (name, set) in [("gpu", non_empty(&args.gpu)), ("gpu_above", non_empty(&args.gpu_above))] {
         if set.is_some() {
             return Err(Failure::input(format!("{name} chooses between Lambda and containers"))
                 .hint("--backend both, or leave it out: with --backend queue all tasks are for containers"));
         }
     }
-    Ok(Heavy::Never)
+    Ok(HeavyRule::Never)
 }
 
-fn heavy(args: &ContainerArgs, kind: Kind, batch: Option<&BatchRequest>) -> Result<Heavy, Failure> {
-    match (given(&args.gpu).as_deref(), given(&args.gpu_above)) {
+fn heavy(args: &ContainerArgs, kind: KernelKind, batch: Option<&BatchRequest>) -> Result<HeavyRule, Failure> {
+    match (non_empty(&args.gpu).as_deref(), non_empty(&args.gpu_above)) {
         (Some("off"), None) if batch.is_some() => {
             Err(Failure::input("gpu is \"off\", but batch starts containers, which would get no task")
                 .hint("leave one out; --backend lambda runs without containers"))
         }
-        (Some("off"), None) => Ok(Heavy::Never),
+        (Some("off"), None) => Ok(HeavyRule::Never),
         (Some("off"), Some(_)) => {
             Err(Failure::input("gpu is \"off\", but gpu_above is given").hint("leave one out"))
         }
-        (Some("auto") | None, None) => Ok(Heavy::Auto(facts(kind, batch))),
+        (Some("auto") | None, None) => Ok(HeavyRule::Auto(pool_facts(kind, batch))),
         (Some("auto"), Some(_)) => Err(Failure::input("gpu is \"auto\", but gpu_above is given")
             .hint("leave one out: the forecast decides, or a size")),
         (None, Some(text)) => above(&text),
@@ -122,28 +122,28 @@ fn heavy(args: &ContainerArgs, kind: Kind, batch: Option<&BatchRequest>) -> Resu
 }
 
 /// Returns the assumptions about containers: those of AWS Batch have to be started, others run already.
-pub(crate) fn facts(kind: Kind, batch: Option<&BatchRequest>) -> PoolFacts {
-    let speed = if kind == Kind::Cuda { GPU_SPEED } else { 1.0 };
+pub(crate) fn pool_facts(kind: KernelKind, batch: Option<&BatchRequest>) -> PoolAssumptions {
+    let speed = if kind == KernelKind::Cuda { GPU_SPEED } else { 1.0 };
     let start = match (batch, kind) {
         (None, _) => 0.0,
-        (Some(_), Kind::Cuda) => EC2_START,
-        (Some(_), Kind::Cpu) => FARGATE_START,
+        (Some(_), KernelKind::Cuda) => EC2_START,
+        (Some(_), KernelKind::Cpu) => FARGATE_START,
     };
-    PoolFacts { workers: batch.map_or(1, |batch| batch.workers), start, speed }
+    PoolAssumptions { workers: batch.map_or(1, |batch| batch.workers), start, speed }
 }
 
 /// `2000000rows`, `2GB`, `30s`.
-fn above(text: &str) -> Result<Heavy, Failure> {
+fn above(text: &str) -> Result<HeavyRule, Failure> {
     let lower = text.trim().to_ascii_lowercase();
     let number = |digits: &str| {
         digits.trim().replace('_', "").parse::<f64>().ok().filter(|n| *n >= 0.0 && n.is_finite())
     };
     let rule = if let Some(rows) = lower.strip_suffix("rows") {
-        number(rows).map(|rows| Heavy::Rows(rows as u64))
+        number(rows).map(|rows| HeavyRule::Rows(rows as u64))
     } else if let Some(seconds) = lower.strip_suffix('s') {
-        number(seconds).map(Heavy::Seconds)
+        number(seconds).map(HeavyRule::Seconds)
     } else if lower.ends_with('b') {
-        size(&lower).ok().map(Heavy::Bytes)
+        size(&lower).ok().map(HeavyRule::Bytes)
     } else {
         None
     };
@@ -163,23 +163,23 @@ fn patience(seconds: Option<f64>) -> Result<f64, Failure> {
     }
 }
 
-fn hourly(price: Option<f64>, kind: Kind, batch: bool) -> Result<f64, Failure> {
+fn hourly(price: Option<f64>, kind: KernelKind, batch: bool) -> Result<f64, Failure> {
     match price {
         Some(price) if price >= 0.0 && price.is_finite() => Ok(price),
         Some(other) => Err(Failure::input(format!("queue_price must be dollars an hour; received {other}"))
             .hint("0 for machines that are there anyway")),
         None if batch => {
             let prices = Prices::built_in()?;
-            Ok(if kind == Kind::Cuda { prices.gpu_hour } else { prices.cpu_hour })
+            Ok(if kind == KernelKind::Cuda { prices.gpu_hour } else { prices.cpu_hour })
         }
         // Machines that are there anyway.
         None => Ok(0.0),
     }
 }
 
-fn strict(args: &ContainerArgs, kind: Kind, beside: bool) -> Result<bool, Failure> {
+fn strict(args: &ContainerArgs, kind: KernelKind, beside: bool) -> Result<bool, Failure> {
     let strict = args.strict_bits.unwrap_or(false);
-    if strict && beside && kind == Kind::Cuda && given(&args.device).is_some() {
+    if strict && beside && kind == KernelKind::Cuda && non_empty(&args.device).is_some() {
         return Err(Failure::input("strict_bits keeps a run on one kind of worker, and Lambda has no GPUs")
             .hint("--backend queue --device cuda, or --backend both --device cpu"));
     }
@@ -215,10 +215,10 @@ mod tests {
 
     #[test]
     fn rules_have_units() {
-        assert_eq!(above("2000000rows").unwrap(), Heavy::Rows(2_000_000));
-        assert_eq!(above("1_000 rows").unwrap(), Heavy::Rows(1000));
-        assert_eq!(above("2GB").unwrap(), Heavy::Bytes(2_000_000_000));
-        assert_eq!(above("1.5s").unwrap(), Heavy::Seconds(1.5));
+        assert_eq!(above("2000000rows").unwrap(), HeavyRule::Rows(2_000_000));
+        assert_eq!(above("1_000 rows").unwrap(), HeavyRule::Rows(1000));
+        assert_eq!(above("2GB").unwrap(), HeavyRule::Bytes(2_000_000_000));
+        assert_eq!(above("1.5s").unwrap(), HeavyRule::Seconds(1.5));
         for wrong in ["", "5", "rows", "-1s", "2 pounds", "xGB"] {
             assert!(above(wrong).is_err(), "{wrong}");
         }
@@ -239,16 +239,20 @@ mod tests {
         let beside = pool(&args("https://q"), true).unwrap();
         assert_eq!(
             (beside.kind, beside.hourly),
-            (Kind::Cuda, 0.0),
+            (KernelKind::Cuda, 0.0),
             "machines that are there cost nothing more"
         );
-        assert!(matches!(beside.heavy, Heavy::Auto(facts) if facts.start == 0.0 && facts.speed == GPU_SPEED));
+        assert!(
+            matches!(beside.heavy, HeavyRule::Auto(facts) if facts.start == 0.0 && facts.speed == GPU_SPEED)
+        );
         let alone = pool(&args("https://q"), false).unwrap();
-        assert_eq!((alone.kind, alone.heavy), (Kind::Cpu, Heavy::Never));
+        assert_eq!((alone.kind, alone.heavy), (KernelKind::Cpu, HeavyRule::Never));
         let jobs = ContainerArgs { batch: Some("a:b:2".to_owned()), ..args("https://q") };
         let jobs = pool(&jobs, true).unwrap();
         assert!(jobs.hourly > 0.1, "by the price list");
-        assert!(matches!(jobs.heavy, Heavy::Auto(facts) if facts.start == EC2_START && facts.workers == 2));
+        assert!(
+            matches!(jobs.heavy, HeavyRule::Auto(facts) if facts.start == EC2_START && facts.workers == 2)
+        );
     }
 
     #[test]
@@ -266,6 +270,6 @@ mod tests {
         assert!(text(pool(&with(|a| a.queue_price = Some(-1.0)), true)).contains("received -1"));
         let strict = with(|a| (a.strict_bits, a.device) = (Some(true), Some("cuda".into())));
         assert!(text(pool(&strict, true)).contains("Lambda has no GPUs"));
-        assert!(no_pool(&args("https://q")).unwrap_err().to_string().contains("--backend queue"));
+        assert!(refuse_pool_options(&args("https://q")).unwrap_err().to_string().contains("--backend queue"));
     }
 }

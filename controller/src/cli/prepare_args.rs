@@ -5,9 +5,9 @@ use stagger_model::failure::Failure;
 use stagger_model::spec::RunSpec;
 
 use super::csv_args::CsvArgs;
-use super::named::Named;
+use super::named::NamedArgs;
 use super::run_args::{ContainerArgs, DataArgs, RunArgs, RunningArgs};
-use super::run_file::resolve;
+use super::run_file::resolve_specs;
 use super::spec::specification;
 use super::values::{boolean, name, number, positive, size, threads};
 use super::workers::WorkersRequest;
@@ -105,7 +105,7 @@ impl PrepareRequest {
             ..RunArgs::default()
         };
         flags.inference.clustervars.clone_from(&args.clustervars);
-        let named = resolve(flags)?;
+        let named = resolve_specs(flags)?;
         let Some(inputs) = named.first().map(|n| n.args.data.clone()).filter(|data| !data.is_empty()) else {
             return Err(Failure::input("no input is given").hint(
                 "stagger prepare panel.parquet --yname Y --tname T --idname ID --gname G --out STORE",
@@ -147,7 +147,7 @@ impl PrepareRequest {
 }
 
 /// The outcomes that a specification names, separated by commas.
-fn outcomes(named: &Named) -> Vec<Option<String>> {
+fn outcomes(named: &NamedArgs) -> Vec<Option<String>> {
     match &named.args.columns.yname {
         None => vec![None],
         Some(names) => names.split(',').map(|name| Some(name.trim().to_owned())).collect(),

@@ -9,7 +9,7 @@ pub(crate) enum Refusal {
     /// Help or the version, for stdout with status 0.
     Help(Error),
     /// Everything else.
-    Mistake(Failure),
+    Invalid(Failure),
 }
 
 impl Refusal {
@@ -19,7 +19,7 @@ impl Refusal {
             ErrorKind::DisplayHelp
             | ErrorKind::DisplayVersion
             | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Self::Help(error),
-            _ => Self::Mistake(mistake(&error, subcommand)),
+            _ => Self::Invalid(mistake(&error, subcommand)),
         }
     }
 }

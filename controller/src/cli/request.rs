@@ -9,13 +9,13 @@ use stagger_model::failure::Failure;
 use stagger_model::spec::{MissingCohort, RunSpec};
 use stagger_panel::panel_store::PanelStore;
 
-use super::named::Named;
+use super::named::NamedArgs;
 use super::run_args::{DataArgs, RunArgs, RunningArgs};
-use super::spec::{Window, given, specification};
-use super::workers::{WorkersRequest, new_name};
-use crate::listen::How;
-use crate::stamp::{Stamp, filled};
-use crate::unattended::{check_place, is_remote};
+use super::spec::{Window, non_empty, specification};
+use super::workers::{WorkersRequest, new_run_name};
+use crate::listen::DisplayOptions;
+use crate::stamp::{Placeholders, fill_placeholders};
+use crate::unattended::{check_destination, is_remote};
 
 /// Fewer draws than this give standard errors and bands of little worth.
 const FEW_DRAWS: u64 = 100;
@@ -44,7 +44,7 @@ pub(crate) struct RunRequest {
     /// Nothing is said but errors.
     pub(crate) quiet: bool,
     /// The choice of what is shown while the run is under way.
-    pub(crate) how: How,
+    pub(crate) how: DisplayOptions,
 }
 
 /// One specification with its name and its notes.
@@ -60,10 +60,10 @@ pub(crate) struct Specification {
 
 impl RunRequest {
     /// Checks the arguments; `resolve` has laid them over the run file.
-    pub(crate) fn new(mut named: Vec<Named>) -> Result<Self, Failure> {
+    pub(crate) fn new(mut named: Vec<NamedArgs>) -> Result<Self, Failure> {
         // Input, output and running are the same for all.
         let shared = match named.first() {
-            Some(Named { args, .. }) if !args.data.is_empty() => args.clone(),
+            Some(NamedArgs { args, .. }) if !args.data.is_empty() => args.clone(),
             _ => {
                 return Err(Failure::input("no input is given").hint(
                     "stagger run panel.parquet --yname Y --tname T --idname ID --gname G, or stagger run study.toml",
@@ -71,7 +71,7 @@ impl RunRequest {
             }
         };
         let workers = WorkersRequest::of(&shared.running, &shared.containers)?;
-        if let Some(store) = PanelStore::of_input(&shared.data)? {
+        if let Some(store) = PanelStore::open_input(&shared.data)? {
             let elsewhere = workers.as_ref().is_some_and(|workers| workers.on.is_remote());
             if elsewhere && !store.url().starts_with("s3://") {
                 return Err(Failure::input(format!("workers can't read the store `{}`", store.url()))
@@ -80,11 +80,11 @@ impl RunRequest {
             named.iter_mut().for_each(|named| fill(&mut named.args.columns, &store));
         }
         let monitor = shared.progress.monitor_interval.map(interval).transpose()?;
-        let how = shared.output.how(shared.progress.progress_bar, monitor, &shared.data);
+        let how = shared.output.display_options(shared.progress.progress_bar, monitor, &shared.data);
         let quiet = shared.output.quiet.unwrap_or(false);
-        let name = workers.as_ref().map_or_else(new_name, |workers| workers.name.clone());
-        let (out, upload) = places(given(&shared.output.out), &name)?;
-        let notify = given(&shared.output.notify);
+        let name = workers.as_ref().map_or_else(new_run_name, |workers| workers.name.clone());
+        let (out, upload) = output_place(non_empty(&shared.output.out), &name)?;
+        let notify = non_empty(&shared.output.notify);
         notify.as_deref().map(check_topic).transpose()?;
         Ok(Self {
             specs: named.into_iter().map(Specification::new).collect::<Result<_, _>>()?,
@@ -102,19 +102,22 @@ impl RunRequest {
 }
 
 /// Returns the place of a saved result: a folder, or an address on S3.
-pub(crate) fn places(out: Option<String>, run: &str) -> Result<(Option<PathBuf>, Option<String>), Failure> {
+pub(crate) fn output_place(
+    out: Option<String>,
+    run: &str,
+) -> Result<(Option<PathBuf>, Option<String>), Failure> {
     let Some(out) = out else { return Ok((None, None)) };
-    let out = filled("out", &out, &Stamp::now().of(run))?;
+    let out = fill_placeholders("out", &out, &Placeholders::now().of(run))?;
     if !is_remote(&out) {
         return Ok((Some(PathBuf::from(out)), None));
     }
-    check_place(&out)?;
+    check_destination(&out)?;
     Ok((None, Some(out)))
 }
 
 impl Specification {
-    fn new(named: Named) -> Result<Self, Failure> {
-        let Named { name, args } = named;
+    fn new(named: NamedArgs) -> Result<Self, Failure> {
+        let NamedArgs { name, args } = named;
         let checked = specification(&args).and_then(|spec| Ok((spec, Window::new(&args.window)?)));
         match checked {
             Ok((spec, window)) => {
@@ -123,7 +126,7 @@ impl Specification {
                 Ok(Self { notes, name, spec })
             }
             Err(failure) => Err(match name {
-                Some(name) => failure.within(&format!("[[spec]] {name}")),
+                Some(name) => failure.in_context(&format!("[[spec]] {name}")),
                 None => failure,
             }),
         }
@@ -183,7 +186,7 @@ fn notes(args: &RunArgs, spec: &RunSpec) -> Vec<String> {
     if !spec.bstrap && args.inference.cband == Some(true) {
         notes.push("cband needs bstrap: without it the bands are pointwise".to_owned());
     }
-    if !spec.panel && given(&args.columns.idname).is_some() {
+    if !spec.panel && non_empty(&args.columns.idname).is_some() {
         notes.push("idname is ignored: in repeated cross sections every row is its own unit".to_owned());
     }
     notes
@@ -195,14 +198,14 @@ mod tests {
 
     use super::*;
     use crate::cli::run_file::parse;
-    use crate::cli::specs::lay;
+    use crate::cli::specs::merge_flags;
 
     const STUDY: &str =
         "data = '/panel.parquet'\nyname = 'lemp'\ntname = 'year'\nidname = 'county'\ngname = 'g'\n";
 
     fn request(more: &str) -> Result<RunRequest, Failure> {
         let file = parse(&format!("{STUDY}{more}"), Path::new("study.toml"))?;
-        RunRequest::new(lay(&RunArgs::default(), &file.common, file.specs)?)
+        RunRequest::new(merge_flags(&RunArgs::default(), &file.common, file.specs)?)
     }
 
     fn refused(more: &str) -> String {
@@ -249,7 +252,8 @@ mod tests {
         ]
         .map(refused)
         .join("");
-        let none = RunRequest::new(lay(&RunArgs::default(), &RunArgs::default(), Vec::new()).unwrap());
+        let none =
+            RunRequest::new(merge_flags(&RunArgs::default(), &RunArgs::default(), Vec::new()).unwrap());
         let all = all + &none.expect_err("no input").to_string();
         insta::assert_snapshot!(all, @r#"
         error: run_dir must be on S3 for workers to reach it; received "/here"

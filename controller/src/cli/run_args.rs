@@ -6,14 +6,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use stagger_report::overwrite::Overwrite;
+use stagger_report::overwrite::OverwriteRules;
 
 use super::csv_args::CsvArgs;
 use super::values::{
     boolean, name, number, positive, size, threads, toml_boolean, toml_number, toml_paths, toml_positive,
     toml_size, toml_text, toml_texts, toml_threads, toml_whole, whole,
 };
-use crate::listen::{How, Tui};
+use crate::listen::{DashboardChoice, DisplayOptions};
 
 /// Gives a group of arguments its keys, a reader for each from a run file, and the laying of one group over another.
 macro_rules! keys {
@@ -231,20 +231,20 @@ pub(crate) struct OutputArgs {
 
 impl OutputArgs {
     /// Returns the choice of what is shown of a run.
-    pub(crate) fn how(
+    pub(crate) fn display_options(
         &self,
         progress_bar: Option<bool>,
         monitor: Option<Duration>,
         inputs: &[String],
-    ) -> How {
+    ) -> DisplayOptions {
         let quiet = self.quiet.unwrap_or(false);
         let plain = self.plain.unwrap_or(false);
         let tui = match (self.tui, self.no_tui) {
-            (_, Some(true)) | (Some(false), _) => Tui::Never,
-            (Some(true), _) => Tui::Always,
-            _ => Tui::Auto,
+            (_, Some(true)) | (Some(false), _) => DashboardChoice::Never,
+            (Some(true), _) => DashboardChoice::Always,
+            _ => DashboardChoice::Auto,
         };
-        How {
+        DisplayOptions {
             quiet,
             plain,
             line: progress_bar.unwrap_or(true) && !plain && !quiet,
@@ -252,7 +252,7 @@ impl OutputArgs {
             ascii: self.ascii.unwrap_or(false),
             monitor,
             events: self.events.clone().map(PathBuf::from),
-            overwrite: Overwrite::new("--events", self.force.unwrap_or(false), inputs),
+            overwrite: OverwriteRules::new("--events", self.force.unwrap_or(false), inputs),
         }
     }
 }

@@ -17,12 +17,12 @@
 
 use std::path::{Path, PathBuf};
 
-use stagger_model::error::EngineError;
+use stagger_model::error::StaggerError;
 use stagger_model::failure::Failure;
 use stagger_storage::{Storage, disk};
 use toml::{Table, Value};
 
-use super::named::{Named, SPECS, arguments};
+use super::named::{NamedArgs, SPECS, arguments};
 use super::run_args::RunArgs;
 use super::specs;
 
@@ -32,7 +32,7 @@ pub(crate) struct RunFile {
     /// The keys above the tables.
     pub(crate) common: RunArgs,
     /// The tables.
-    pub(crate) specs: Vec<Named>,
+    pub(crate) specs: Vec<NamedArgs>,
 }
 
 /// Returns true if an input names a run file.
@@ -41,7 +41,7 @@ pub(crate) fn is_run_file(input: &str) -> bool {
 }
 
 /// Lays the flags over the run file among the inputs, if there is one: the arguments of every specification.
-pub(crate) fn resolve(mut flags: RunArgs) -> Result<Vec<Named>, Failure> {
+pub(crate) fn resolve_specs(mut flags: RunArgs) -> Result<Vec<NamedArgs>, Failure> {
     let (files, data): (Vec<_>, Vec<_>) = flags.data.drain(..).partition(|input| is_run_file(input));
     flags.data = data;
     let file = match files.as_slice() {
@@ -52,14 +52,14 @@ pub(crate) fn resolve(mut flags: RunArgs) -> Result<Vec<Named>, Failure> {
                 .hint("run them one after the other"));
         }
     };
-    specs::lay(&flags, &file.common, file.specs)
+    specs::merge_flags(&flags, &file.common, file.specs)
 }
 
 /// Reads a run file, from a folder or from S3.
 pub(crate) fn read(path: &Path) -> Result<RunFile, Failure> {
     let text = match path.to_str().filter(|text| text.starts_with("s3://")) {
         Some(url) => remote(url)?,
-        None => disk::read_text(path, disk::TEXT_BYTES).map_err(|source| {
+        None => disk::read_text(path, disk::MAX_TEXT_BYTES).map_err(|source| {
             Failure::read(path, &source)
                 .hint("a run file is a text of a few lines in TOML; `stagger run --help` lists its keys")
         })?,
@@ -87,15 +87,15 @@ pub(crate) fn topic_of(inputs: &[String]) -> Option<String> {
 /// The text of an object on S3.
 fn remote(url: &str) -> Result<String, Failure> {
     let (folder, name) = url.rsplit_once('/').unwrap_or((url, ""));
-    let storage = Storage::open(folder).map_err(EngineError::from)?;
-    let size = storage.head(name).map_err(EngineError::from)?.size;
-    if size > disk::TEXT_BYTES {
+    let storage = Storage::open(folder).map_err(StaggerError::from)?;
+    let size = storage.head(name).map_err(StaggerError::from)?.size;
+    if size > disk::MAX_TEXT_BYTES {
         return Err(Failure::input(format!(
             "{url} has {size} bytes, and a run file at most {}",
-            disk::TEXT_BYTES
+            disk::MAX_TEXT_BYTES
         )));
     }
-    let (bytes, _) = storage.get(name, None).map_err(EngineError::from)?;
+    let (bytes, _) = storage.get(name, None).map_err(StaggerError::from)?;
     String::from_utf8(bytes.to_vec())
         .map_err(|_| Failure::input(format!("{url} is no text in UTF-8")).hint("a run file is TOML in UTF-8"))
 }
@@ -164,7 +164,7 @@ mod tests {
 
     fn parsed(text: &str) -> Result<RunArgs, String> {
         parse(text, Path::new("studies/study.toml"))
-            .and_then(|file| specs::lay(&RunArgs::default(), &file.common, file.specs))
+            .and_then(|file| specs::merge_flags(&RunArgs::default(), &file.common, file.specs))
             .map(|mut specs| specs.remove(0).args)
             .map_err(|failure| failure.to_string())
     }
@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn two_run_files_are_refused() {
         let flags = RunArgs { data: vec!["a.toml".into(), "b.TOML".into()], ..RunArgs::default() };
-        insta::assert_snapshot!(resolve(flags).expect_err("refused").to_string(), @"
+        insta::assert_snapshot!(resolve_specs(flags).expect_err("refused").to_string(), @"
         error: two run files are given: a.toml and b.TOML
         hint: run them one after the other
         ");

@@ -109,8 +109,8 @@ pub(super) fn specification(args: &RunArgs) -> Result<RunSpec, Failure> {
         gname: required("gname", "first treated period", &columns.gname)?,
         idname: unit_column(columns, panel)?,
         tunit: tunit(columns)?,
-        xformla: given(&columns.xformla),
-        weightsname: given(&columns.weightsname),
+        xformla: non_empty(&columns.xformla),
+        weightsname: non_empty(&columns.weightsname),
         clustervars: clusters(inference, columns),
         est_method: est_method(estimator)?.unwrap_or(default.est_method),
         control_group: control_group(estimator)?.unwrap_or(default.control_group),
@@ -135,7 +135,7 @@ pub(super) fn specification(args: &RunArgs) -> Result<RunSpec, Failure> {
 
 /// R's defaults: those of `did`, or of `triplediff` with an eligibility column.
 fn defaults(columns: &DataArgs) -> RunSpec {
-    match given(&columns.pname) {
+    match non_empty(&columns.pname) {
         None => RunSpec::default(),
         pname => RunSpec {
             pname,
@@ -148,12 +148,12 @@ fn defaults(columns: &DataArgs) -> RunSpec {
 }
 
 /// An argument that is given; an empty text takes back what a run file gives.
-pub(super) fn given(argument: &Option<String>) -> Option<String> {
+pub(super) fn non_empty(argument: &Option<String>) -> Option<String> {
     argument.clone().filter(|text| !text.trim().is_empty())
 }
 
 fn required(name: &str, meaning: &str, argument: &Option<String>) -> Result<String, Failure> {
-    given(argument).ok_or_else(|| {
+    non_empty(argument).ok_or_else(|| {
         Failure::input(format!("argument \"{name}\" is missing"))
             .hint(format!("name the {meaning} column: --{name} COLUMN"))
     })
@@ -164,7 +164,7 @@ fn unit_column(columns: &DataArgs, panel: bool) -> Result<String, Failure> {
     if !panel {
         return Ok(String::new());
     }
-    given(&columns.idname).ok_or_else(|| {
+    non_empty(&columns.idname).ok_or_else(|| {
         Failure::input("argument \"idname\" is missing: it is required when panel is true")
             .hint("name the unit column: --idname COLUMN, or set --panel false for repeated cross sections")
     })
@@ -172,7 +172,7 @@ fn unit_column(columns: &DataArgs, panel: bool) -> Result<String, Failure> {
 
 fn clusters(inference: &InferenceArgs, columns: &DataArgs) -> Vec<String> {
     let sections = columns.panel == Some(false);
-    let id = given(&columns.idname).filter(|_| sections);
+    let id = non_empty(&columns.idname).filter(|_| sections);
     let mut columns: Vec<String> = Vec::new();
     for column in inference.clustervars.iter().flatten() {
         // In cross sections the unit's column is no cluster either: R leaves it out there too.
@@ -190,7 +190,7 @@ fn word<T: Copy>(
     what: &str,
     words: &[(&str, T)],
 ) -> Result<Option<T>, Failure> {
-    let Some(text) = given(argument) else {
+    let Some(text) = non_empty(argument) else {
         return Ok(None);
     };
     match words.iter().find(|(word, _)| *word == text) {
@@ -300,13 +300,13 @@ mod tests {
 
     use super::*;
     use crate::cli::run_file::parse;
-    use crate::cli::specs::lay;
+    use crate::cli::specs::merge_flags;
 
     const STUDY: &str = "yname = 'lemp'\ntname = 'year'\nidname = 'county'\ngname = 'g'\n";
 
     fn checked(text: &str) -> Result<RunSpec, Failure> {
         let file = parse(text, Path::new("study.toml"))?;
-        specification(&lay(&RunArgs::default(), &file.common, file.specs)?.remove(0).args)
+        specification(&merge_flags(&RunArgs::default(), &file.common, file.specs)?.remove(0).args)
     }
 
     fn spec(more: &str) -> RunSpec {

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use stagger_model::error::closest;
+use stagger_model::error::closest_names;
 use stagger_model::failure::Failure;
 use toml::{Table, Value};
 
-use super::named::{Named, arguments};
+use super::named::{NamedArgs, arguments};
 use super::names::canonical;
 use super::run_args::RunArgs;
 
@@ -14,7 +14,7 @@ use super::run_args::RunArgs;
 const NAME: &str = "name";
 
 /// Reads the `[[spec]]` tables of a run file. A single one may hold any key, of several only what they may differ in.
-pub(super) fn read(mut tables: Vec<Table>, path: &Path) -> Result<Vec<Named>, Failure> {
+pub(super) fn read(mut tables: Vec<Table>, path: &Path) -> Result<Vec<NamedArgs>, Failure> {
     let several = tables.len() > 1;
     let file = path.display().to_string();
     let names = names(&mut tables, &file)?;
@@ -27,7 +27,7 @@ pub(super) fn read(mut tables: Vec<Table>, path: &Path) -> Result<Vec<Named>, Fa
             usable(&name, &file)?;
             common_keys(&table, &place)?;
         }
-        Ok(Named { name: Some(name), args: arguments(&table, &place)? })
+        Ok(NamedArgs { name: Some(name), args: arguments(&table, &place)? })
     };
     names.into_iter().zip(tables).map(read).collect()
 }
@@ -84,14 +84,19 @@ fn common_keys(table: &Table, place: &str) -> Result<(), Failure> {
 }
 
 /// Lays the flags over every specification that is wanted, and these over the common keys.
-pub(super) fn lay(flags: &RunArgs, common: &RunArgs, specs: Vec<Named>) -> Result<Vec<Named>, Failure> {
+pub(super) fn merge_flags(
+    flags: &RunArgs,
+    common: &RunArgs,
+    specs: Vec<NamedArgs>,
+) -> Result<Vec<NamedArgs>, Failure> {
     let several = specs.len() > 1;
     wanted(&flags.chosen, &specs)?;
-    let specs = if specs.is_empty() { vec![Named { name: None, args: RunArgs::default() }] } else { specs };
+    let specs =
+        if specs.is_empty() { vec![NamedArgs { name: None, args: RunArgs::default() }] } else { specs };
     let chosen = |name: &Option<String>| {
         flags.chosen.is_empty() || name.as_ref().is_some_and(|name| flags.chosen.contains(name))
     };
-    let laid = specs.into_iter().filter(|spec| chosen(&spec.name)).map(|spec| Named {
+    let laid = specs.into_iter().filter(|spec| chosen(&spec.name)).map(|spec| NamedArgs {
         name: spec.name.filter(|_| several),
         args: flags.clone().over(spec.args).over(common.clone()),
     });
@@ -99,7 +104,7 @@ pub(super) fn lay(flags: &RunArgs, common: &RunArgs, specs: Vec<Named>) -> Resul
 }
 
 /// Refuses a `--spec` that the file does not have.
-fn wanted(chosen: &[String], specs: &[Named]) -> Result<(), Failure> {
+fn wanted(chosen: &[String], specs: &[NamedArgs]) -> Result<(), Failure> {
     let names: Vec<&str> = specs.iter().filter_map(|spec| spec.name.as_deref()).collect();
     let Some(missing) = chosen.iter().find(|name| !names.contains(&name.as_str())) else {
         return Ok(());
@@ -108,7 +113,8 @@ fn wanted(chosen: &[String], specs: &[Named]) -> Result<(), Failure> {
         return Err(Failure::input(format!("--spec {missing} is given, but no [[spec]] table"))
             .hint("--spec chooses among the [[spec]] tables of a run file"));
     }
-    let near = closest(missing, names.iter().copied()).first().map(|near| format!("did you mean {near}?"));
+    let near =
+        closest_names(missing, names.iter().copied()).first().map(|near| format!("did you mean {near}?"));
     Err(Failure::input(format!("there is no [[spec]] named {missing}"))
         .maybe_hint(near)
         .hint(format!("the specifications are {}", names.join(", "))))
@@ -121,13 +127,13 @@ mod tests {
 
     const STUDY: &str = "yname = 'a'\nalp = 0.05\nthreads = 2\n";
 
-    fn laid(text: &str, flags: RunArgs) -> Result<Vec<Named>, String> {
+    fn laid(text: &str, flags: RunArgs) -> Result<Vec<NamedArgs>, String> {
         parse(&format!("{STUDY}{text}"), Path::new("study.toml"))
-            .and_then(|file| lay(&flags, &file.common, file.specs))
+            .and_then(|file| merge_flags(&flags, &file.common, file.specs))
             .map_err(|failure| failure.to_string())
     }
 
-    fn names(specs: &[Named]) -> Vec<&str> {
+    fn names(specs: &[NamedArgs]) -> Vec<&str> {
         specs.iter().filter_map(|spec| spec.name.as_deref()).collect()
     }
 

@@ -8,14 +8,14 @@ use stagger_coordinator::{PoolRequest, RunRequest as Known};
 use stagger_forecast::Prefer;
 use stagger_model::failure::Failure;
 
-use super::pool::{no_pool, pool};
+use super::pool::{pool, refuse_pool_options};
 use super::run_args::{ContainerArgs, OutputArgs, RunningArgs, WindowArgs};
-use super::spec::given;
+use super::spec::non_empty;
 use super::values::{boolean, name, number, positive, threads};
-use crate::stamp::{Stamp, date, filled};
+use crate::stamp::{Placeholders, civil_date, fill_placeholders};
 
 /// Functions at a time by default: as many as AWS gives an account at first (PLATFORM §2.1).
-pub(crate) const CONCURRENCY: usize = 1000;
+pub(crate) const DEFAULT_CONCURRENCY: usize = 1000;
 /// The bucket that `infra/` made.
 const BUCKET: &str = "STAGGER_BUCKET";
 /// Its functions.
@@ -23,7 +23,7 @@ const FUNCTION: &str = "STAGGER_FUNCTION";
 
 /// The backend that tasks run on.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum On {
+pub(crate) enum Backend {
     /// Threads of this machine, with a journal.
     Threads,
     /// Functions of AWS Lambda, the smallest first.
@@ -34,7 +34,7 @@ pub(crate) enum On {
     Both(Vec<String>, PoolRequest),
 }
 
-impl On {
+impl Backend {
     /// Returns true if the workers are not on this machine, and so reach none of its files.
     pub(crate) fn is_remote(&self) -> bool {
         !matches!(self, Self::Threads)
@@ -57,7 +57,7 @@ impl On {
     }
 
     /// Returns the backend of a run from the functions and containers in its request.
-    pub(crate) fn again(functions: Vec<String>, pool: Option<PoolRequest>) -> Self {
+    pub(crate) fn of_request(functions: Vec<String>, pool: Option<PoolRequest>) -> Self {
         match (functions.is_empty(), pool) {
             (true, None) => Self::Threads,
             (true, Some(pool)) => Self::Queue(pool),
@@ -71,7 +71,7 @@ impl On {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct WorkersRequest {
     /// The backend.
-    pub(crate) on: On,
+    pub(crate) on: Backend,
     /// Address of all runs.
     pub(crate) runs: String,
     /// Name of this one.
@@ -89,13 +89,15 @@ pub(crate) struct WorkersRequest {
 impl WorkersRequest {
     /// The run on workers that the arguments ask for; none for a run of this process alone.
     pub(crate) fn of(args: &RunningArgs, containers: &ContainerArgs) -> Result<Option<Self>, Failure> {
-        let backend = given(&args.backend);
+        let backend = non_empty(&args.backend);
         let on = match backend.as_deref() {
-            Some("lambda") => On::Lambda(functions(args.function.clone())?),
-            Some("queue") => On::Queue(pool(containers, false)?),
-            Some("both") => On::Both(functions(args.function.clone())?, pool(containers, true)?),
-            None | Some("threads") if given(&args.run_dir).is_some() => On::Threads,
-            None | Some("threads") => return alone(args).and_then(|()| no_pool(containers)).map(|()| None),
+            Some("lambda") => Backend::Lambda(function_names(args.function.clone())?),
+            Some("queue") => Backend::Queue(pool(containers, false)?),
+            Some("both") => Backend::Both(function_names(args.function.clone())?, pool(containers, true)?),
+            None | Some("threads") if non_empty(&args.run_dir).is_some() => Backend::Threads,
+            None | Some("threads") => {
+                return alone(args).and_then(|()| refuse_pool_options(containers)).map(|()| None);
+            }
             Some(other) => {
                 return Err(Failure::input(format!(
                     "backend must be \"threads\", \"lambda\", \"queue\" or \"both\"; received \"{other}\""
@@ -103,16 +105,16 @@ impl WorkersRequest {
             }
         };
         if on.pool().is_none() {
-            no_pool(containers)?;
+            refuse_pool_options(containers)?;
         }
-        let runs = runs(given(&args.run_dir))?;
+        let runs = runs_address(non_empty(&args.run_dir))?;
         if on.is_remote() && !runs.starts_with("s3://") {
             return Err(Failure::input(format!(
                 "run_dir must be on S3 for workers to reach it; received \"{runs}\""
             ))
             .hint("--run-dir s3://BUCKET/runs, or STAGGER_BUCKET=BUCKET"));
         }
-        let stores = whole(stores(given(&args.store_dir), &runs));
+        let stores = whole(stores(non_empty(&args.store_dir), &runs));
         if on.is_remote() && !stores.starts_with("s3://") {
             return Err(Failure::input(format!(
                 "store_dir must be on S3 for workers to reach it; received \"{stores}\""
@@ -121,16 +123,16 @@ impl WorkersRequest {
         }
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let at_once = match on {
-            On::Threads => args.threads.unwrap_or_else(cores),
-            _ => CONCURRENCY,
+            Backend::Threads => args.threads.unwrap_or_else(cores),
+            _ => DEFAULT_CONCURRENCY,
         };
         Ok(Some(Self {
             stores,
             on,
             runs,
-            name: run_name(given(&args.run_name))?,
+            name: run_name(non_empty(&args.run_name))?,
             concurrency: args.concurrency.unwrap_or(at_once),
-            prefer: prefer(given(&args.prefer).as_deref())?,
+            prefer: prefer(non_empty(&args.prefer).as_deref())?,
             max_cost: args.max_cost.map(dollars).transpose()?,
         }))
     }
@@ -138,13 +140,13 @@ impl WorkersRequest {
 
 impl WorkersRequest {
     /// A run that is taken up, with what it was started with.
-    pub(crate) fn again(runs: &str, name: &str, on: On, known: &Known) -> Self {
+    pub(crate) fn resumed(runs: &str, name: &str, on: Backend, known: &Known) -> Self {
         Self {
             stores: known.stores.clone(),
             on,
             runs: runs.to_owned(),
             name: name.to_owned(),
-            concurrency: known.limits.concurrency.unwrap_or(CONCURRENCY),
+            concurrency: known.limits.concurrency.unwrap_or(DEFAULT_CONCURRENCY),
             prefer: known.limits.prefer,
             max_cost: known.limits.max_cost,
         }
@@ -170,7 +172,7 @@ fn environment(name: &str) -> Option<String> {
 }
 
 /// Names of the functions.
-pub(crate) fn functions(given: Option<Vec<String>>) -> Result<Vec<String>, Failure> {
+pub(crate) fn function_names(given: Option<Vec<String>>) -> Result<Vec<String>, Failure> {
     let named = given.or_else(|| {
         let names = environment(FUNCTION)?;
         Some(names.split(',').map(str::to_owned).collect::<Vec<_>>())
@@ -186,7 +188,7 @@ pub(crate) fn functions(given: Option<Vec<String>>) -> Result<Vec<String>, Failu
 }
 
 /// Address of all runs.
-pub(crate) fn runs(given: Option<String>) -> Result<String, Failure> {
+pub(crate) fn runs_address(given: Option<String>) -> Result<String, Failure> {
     let address = given.or_else(|| environment(BUCKET).map(|bucket| format!("s3://{bucket}/runs")));
     address.map(|address| whole(address.trim_end_matches('/').to_owned())).ok_or_else(|| {
         Failure::input("no place for runs is named")
@@ -230,8 +232,8 @@ fn dollars(amount: f64) -> Result<f64, Failure> {
 
 /// The name of a run: part of an address, so letters, digits and a few signs.
 fn run_name(given: Option<String>) -> Result<String, Failure> {
-    let Some(name) = given else { return Ok(new_name()) };
-    let name = filled("run_name", &name, &Stamp::now())?;
+    let Some(name) = given else { return Ok(new_run_name()) };
+    let name = fill_placeholders("run_name", &name, &Placeholders::now())?;
     let plain = |c: char| c.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&c);
     if name.chars().all(plain)
         && !name.starts_with(['.', '-'])
@@ -249,7 +251,7 @@ fn run_name(given: Option<String>) -> Result<String, Failure> {
 const RESERVED: [&str; 2] = ["names", "panels"];
 
 /// `20261121-103012-kqzt`: sorts by time, and two of a second differ.
-pub(crate) fn new_name() -> String {
+pub(crate) fn new_run_name() -> String {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let mut letters = RandomState::new().hash_one(seconds);
     let mut suffix = String::new();
@@ -257,7 +259,7 @@ pub(crate) fn new_name() -> String {
         suffix.push(char::from(b'a' + (letters % 26) as u8));
         letters /= 26;
     }
-    let (year, month, day) = date(seconds / 86_400);
+    let (year, month, day) = civil_date(seconds / 86_400);
     let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
     format!("{year:04}{month:02}{day:02}-{hour:02}{minute:02}{second:02}-{suffix}")
 }
@@ -353,7 +355,7 @@ mod tests {
 
     #[test]
     fn names_sort_by_time_and_can_be_part_of_an_address() {
-        let name = new_name();
+        let name = new_run_name();
         assert_eq!(name.len(), 20, "{name}");
         assert_eq!(run_name(Some(name.clone())).unwrap(), name);
         for wrong in ["a/b", "", "ä", ".hidden", "names"] {

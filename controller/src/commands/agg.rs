@@ -5,7 +5,7 @@ use std::path::Path;
 use stagger_estimation::aggregate::{InferenceOverrides, aggregate_saved};
 use stagger_estimator::aggregate::AggregateOptions;
 use stagger_model::failure::Failure;
-use stagger_model::result::KINDS;
+use stagger_model::result::AGGREGATION_TYPES;
 use stagger_report::aggregation::aggregation_report;
 use stagger_report::bands::Bands;
 use stagger_report::load::load;
@@ -47,7 +47,7 @@ fn kind(text: &str) -> Result<&'static str, Failure> {
         "eventstudy" | "event" => "dynamic",
         other => other,
     };
-    KINDS.into_iter().find(|kind| *kind == name).ok_or_else(|| {
+    AGGREGATION_TYPES.into_iter().find(|kind| *kind == name).ok_or_else(|| {
         Failure::input(format!(
             "type must be one of \"simple\", \"dynamic\", \"group\", or \"calendar\"; received \"{text}\""
         ))

@@ -13,7 +13,7 @@ use crate::cli::{Action, Cli};
 use crate::commands::run::run;
 use crate::commands::simulate::simulate;
 use crate::commands::watch::{overwrites, replay};
-use crate::unattended::Scratch;
+use crate::unattended::ScratchFolder;
 
 /// A run of a thousand workers with every kind of fault, recorded from the simulation of docs/scale.md
 /// (`cargo run -p stagger-tests --example record_demo`).
@@ -27,7 +27,7 @@ pub(crate) fn demo(args: &DemoArgs) -> Result<(), Failure> {
     overwrites(&args.view, &[] as &[&str])?;
     let events = recorded()?;
     if args.measure {
-        return print(&tui::measure(events)?);
+        return print(&tui::frame_times(events)?);
     }
     replay("demo", events, &args.view)
 }
@@ -46,7 +46,7 @@ pub(crate) fn recorded_text() -> Result<String, Failure> {
 
 /// A panel is simulated and estimated in many small tasks, with a journal, in a folder that is removed afterwards.
 fn live(args: &DemoArgs) -> Result<(), Failure> {
-    let folder = Scratch::new()?;
+    let folder = ScratchFolder::new()?;
     let within = |name: &str| folder.path().join(name).display().to_string();
     let panel = within("panel.parquet");
     let words = |line: &str| line.split_whitespace().map(Into::into).collect::<Vec<std::ffi::OsString>>();
@@ -73,7 +73,7 @@ fn act(words: Vec<std::ffi::OsString>) -> Result<(), Failure> {
     match crate::cli::parse(words) {
         Ok(Cli { action: Action::Simulate(args) }) => simulate(&args),
         Ok(Cli { action: Action::Run(args) }) => run(*args),
-        Err(Refusal::Mistake(failure)) => Err(failure),
+        Err(Refusal::Invalid(failure)) => Err(failure),
         Ok(_) | Err(Refusal::Help(_)) => Ok(()),
     }
 }

@@ -9,7 +9,7 @@ use std::io::{self, IsTerminal};
 
 use serde::Serialize;
 use stagger_aws::lambda::{Clients, raise_open_files};
-use stagger_model::error::EngineError;
+use stagger_model::error::StaggerError;
 use stagger_model::failure::Failure;
 use stagger_protocol::messages::VERSION;
 use stagger_report::stdout::{print, print_json};
@@ -30,8 +30,8 @@ struct Report<'a> {
 /// Prints the checks; one that failed is a failure of the command.
 pub(crate) fn doctor(args: DoctorArgs) -> Result<(), Failure> {
     let request = DoctorRequest::new(args, |name| std::env::var(name).ok());
-    check_environment().map_err(EngineError::from)?;
-    let runtime = runtime().map_err(EngineError::from)?;
+    check_environment().map_err(StaggerError::from)?;
+    let runtime = runtime().map_err(StaggerError::from)?;
     let checks = runtime.block_on(examine(&request));
     let failed = failures(&checks);
     if request.json {
@@ -62,8 +62,11 @@ async fn examine(request: &DoctorRequest) -> Vec<Check> {
     if known {
         let watch = Watch::default();
         let (_, client) = clients.get().await;
-        let config =
-            client.config().to_builder().interceptor(watch.clone()).timeout_config(account::patience());
+        let config = client
+            .config()
+            .to_builder()
+            .interceptor(watch.clone())
+            .timeout_config(account::request_timeouts());
         let client = aws_sdk_lambda::Client::from_conf(config.build());
         checks.push(bucket::bucket(request.bucket.as_deref()).await);
         checks.extend(functions::functions(&client, region, &request.functions, request.concurrency).await);

@@ -3,18 +3,18 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
-use stagger_aws::containers::end_jobs;
+use stagger_aws::containers::terminate_jobs;
 use stagger_aws::lambda::Clients;
-use stagger_aws::notify::{Notice, Sns};
-use stagger_coordinator::journal::Entry;
+use stagger_aws::notify::{RunMessage, SnsTopic};
+use stagger_coordinator::journal::JournalEntry;
 use stagger_coordinator::{journal, run_url};
-use stagger_model::error::{EngineError, Result as EngineResult};
+use stagger_model::error::{Result as EngineResult, StaggerError};
 use stagger_model::events::RunState;
 use stagger_model::failure::Failure;
 use stagger_report::stdout::{print, print_json};
 use stagger_storage::{Storage, runtime};
 
-use crate::cli::workers::{JanitorArgs, runs};
+use crate::cli::workers::{JanitorArgs, runs_address};
 use crate::commands::runs::unreadable;
 use crate::commands::workers::writer;
 
@@ -34,20 +34,20 @@ struct Ended {
 
 /// Ends runs whose controller is gone.
 pub(crate) fn janitor(args: &JanitorArgs) -> Result<(), Failure> {
-    let all = runs(args.run_dir.clone())?;
+    let all = runs_address(args.run_dir.clone())?;
     let silent = args.silent.unwrap_or(SILENT);
-    if !(silent >= journal::SILENCE && silent.is_finite()) {
+    if !(silent >= journal::SILENCE_SECONDS && silent.is_finite()) {
         return Err(Failure::input(format!(
             "silent must be at least {} seconds, within which a controller may just be slow; received {silent}",
-            journal::SILENCE
+            journal::SILENCE_SECONDS
         ))
         .hint("900, which is the default, or a few minutes"));
     }
-    let topic = args.notify.as_deref().map(Sns::open).transpose()?;
-    let storage = Storage::open(&all).map_err(EngineError::from)?;
-    let runtime = runtime().map_err(EngineError::from)?;
-    let open = |url: &str| -> EngineResult<Storage> { Storage::open(url).map_err(EngineError::from) };
-    let found = runtime.block_on(journal::list(&storage, &open))?;
+    let topic = args.notify.as_deref().map(SnsTopic::open).transpose()?;
+    let storage = Storage::open(&all).map_err(StaggerError::from)?;
+    let runtime = runtime().map_err(StaggerError::from)?;
+    let open = |url: &str| -> EngineResult<Storage> { Storage::open(url).map_err(StaggerError::from) };
+    let found = runtime.block_on(journal::list_runs(&storage, &open))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
     let (mut ended, mut failed, mut damaged) = (Vec::new(), None, Vec::new());
     for run in &found {
@@ -80,16 +80,16 @@ pub(crate) fn janitor(args: &JanitorArgs) -> Result<(), Failure> {
 fn end(
     args: &JanitorArgs,
     (all, name): (&str, &str),
-    last: &Entry,
+    last: &JournalEntry,
     now: f64,
-    topic: Option<&Sns>,
+    topic: Option<&SnsTopic>,
     failed: &mut Option<Failure>,
 ) -> Result<Option<Ended>, Failure> {
-    let own = Storage::open(&run_url(all, name)).map_err(EngineError::from)?;
+    let own = Storage::open(&run_url(all, name)).map_err(StaggerError::from)?;
     let reason = format!("its controller, process {} on {}, is gone", last.writer.pid, last.writer.host);
     let hint = format!("`stagger resume {name}` goes on where it was");
-    let runtime = runtime().map_err(EngineError::from)?;
-    if !runtime.block_on(journal::close(own, writer(), now, &reason, &hint))? {
+    let runtime = runtime().map_err(StaggerError::from)?;
+    if !runtime.block_on(journal::close_abandoned(own, writer(), now, &reason, &hint))? {
         return Ok(None);
     }
     let jobs = jobs(args, name).unwrap_or_else(|failure| {
@@ -103,30 +103,30 @@ fn end(
     Ok(Some(one))
 }
 
-fn is_left(last: &Entry, now: f64, silent: f64) -> bool {
+fn is_left(last: &JournalEntry, now: f64, silent: f64) -> bool {
     last.summary.state == RunState::Running && now - last.at > silent
 }
 
 fn jobs(args: &JanitorArgs, run: &str) -> Result<usize, Failure> {
-    let runtime = runtime().map_err(EngineError::from)?;
+    let runtime = runtime().map_err(StaggerError::from)?;
     let mut ended = 0;
     for queue in args.batch_queue.as_deref().unwrap_or_default() {
         ended += runtime.block_on(async {
             let shared = Clients::of_environment().await.shared_config().await;
-            end_jobs(&shared, queue, run).await
+            terminate_jobs(&shared, queue, run).await
         })?;
     }
     Ok(ended)
 }
 
-fn notice(ended: &Ended, reason: &str, hint: &str) -> Notice {
+fn notice(ended: &Ended, reason: &str, hint: &str) -> RunMessage {
     let lines = vec![
         reason.to_owned(),
         format!("silent for {:.0} s, ${:.4} so far", ended.silent, ended.dollars),
         format!("{} jobs of AWS Batch ended", ended.jobs),
         hint.to_owned(),
     ];
-    Notice { run: ended.run.clone(), state: "stopped", lines }
+    RunMessage { run: ended.run.clone(), state: "stopped", lines }
 }
 
 fn text(ended: &[Ended], runs: &str) -> String {

@@ -3,25 +3,25 @@
 use serde::Serialize;
 use stagger_estimation::aggregate::aggregate_all;
 use stagger_estimator::aggregate::AggregateOptions;
-use stagger_model::facts::{RunOutput, RunsOutput};
+use stagger_model::facts::{RunOutput, SharedRunsOutput};
 use stagger_model::failure::Failure;
 use stagger_model::numbers::counted;
-use stagger_model::result::{MOST_VCOV, RunResult};
+use stagger_model::result::{MAX_VCOV_CELLS, RunResult};
 use stagger_model::spec::RunSpec;
 use stagger_report::covariance::COVARIANCE;
 use stagger_report::estimates::{heading, run_report};
-use stagger_report::folder::Staging;
+use stagger_report::folder::StagedOutput;
 use stagger_report::save::save;
-use stagger_report::stdout::{json_line, print, tell as tell_line};
+use stagger_report::stdout::{json_line, print, print_line_to_stderr as tell_line};
 
 use crate::cli::request::{RunRequest, Specification};
 use crate::cli::spec::Window;
-use crate::unattended::{Scratch, try_place, upload};
+use crate::unattended::{ScratchFolder, try_destination, upload};
 
 /// Sends the saved result where it belongs, and says where it is.
-pub(crate) fn sent(request: &RunRequest, saved: Option<Saved>) -> Result<(), Failure> {
+pub(crate) fn send(request: &RunRequest, saved: Option<SavedOutput>) -> Result<(), Failure> {
     let place = match (&request.upload, saved) {
-        (Some(url), Some(Saved(Some(scratch)))) => {
+        (Some(url), Some(SavedOutput(Some(scratch)))) => {
             upload(&scratch.result(), url)?;
             url.clone()
         }
@@ -34,15 +34,15 @@ pub(crate) fn sent(request: &RunRequest, saved: Option<Saved>) -> Result<(), Fai
 
 /// The folder of the results: one result is the folder itself, named ones are folders in it. On the way to S3 it is a folder of this
 /// process alone.
-pub(crate) struct Folder {
-    staging: Staging,
-    scratch: Option<Scratch>,
+pub(crate) struct OutputFolder {
+    staging: StagedOutput,
+    scratch: Option<ScratchFolder>,
 }
 
 /// Results that are in place; with the folder of those that are to be sent.
-pub(crate) struct Saved(Option<Scratch>);
+pub(crate) struct SavedOutput(Option<ScratchFolder>);
 
-impl Folder {
+impl OutputFolder {
     /// Tries the place, before anything is computed.
     ///
     /// # Errors
@@ -51,14 +51,14 @@ impl Folder {
         let names: Vec<&str> = request.specs.iter().filter_map(|spec| spec.name.as_deref()).collect();
         let (out, scratch) = match (&request.out, &request.upload) {
             (_, Some(url)) => {
-                try_place(url, names.first().copied())?;
-                let scratch = Scratch::new()?;
+                try_destination(url, names.first().copied())?;
+                let scratch = ScratchFolder::new()?;
                 (scratch.result(), Some(scratch))
             }
             (Some(out), None) => (out.clone(), None),
             (None, None) => return Ok(None),
         };
-        let staging = Staging::prepare(&out, &names)?;
+        let staging = StagedOutput::prepare(&out, &names)?;
         staging.check_room(request.specs.iter().map(|spec| least_bytes(&spec.spec)).sum())?;
         Ok(Some(Self { staging, scratch }))
     }
@@ -67,9 +67,9 @@ impl Folder {
     ///
     /// # Errors
     /// Those of the file system.
-    pub(crate) fn save(self, outputs: &[RunOutput], events: &[u8]) -> Result<Saved, Failure> {
+    pub(crate) fn save(self, outputs: &[RunOutput], events: &[u8]) -> Result<SavedOutput, Failure> {
         save(self.staging, outputs, events)?;
-        Ok(Saved(self.scratch))
+        Ok(SavedOutput(self.scratch))
     }
 }
 
@@ -80,7 +80,7 @@ fn least_bytes(spec: &RunSpec) -> u64 {
 }
 
 /// Returns a line that says how many passes the specifications saved by sharing the data; none where they saved none.
-pub(crate) fn saving(runs: &RunsOutput) -> Option<String> {
+pub(crate) fn saved_passes_note(runs: &SharedRunsOutput) -> Option<String> {
     (runs.passes < runs.separate_passes).then(|| {
         let specs = counted(runs.outputs.len() as u64, "specification");
         let noun = if runs.passes == 1 { "pass" } else { "passes" };
@@ -89,7 +89,7 @@ pub(crate) fn saving(runs: &RunsOutput) -> Option<String> {
 }
 
 /// Aggregates again over the cells asked for, in place of what the run's own window gave.
-pub(crate) fn aggregate_in(window: Window, output: &mut RunOutput) -> Result<(), Failure> {
+pub(crate) fn aggregate_window(window: Window, output: &mut RunOutput) -> Result<(), Failure> {
     let spec = &mut output.saved.extended.spec;
     spec.min_e = Some(window.min_e).filter(|e| e.is_finite());
     spec.max_e = Some(window.max_e).filter(|e| e.is_finite());
@@ -107,7 +107,7 @@ struct NamedResult<'a> {
 }
 
 /// Prints the results.
-pub(crate) fn show(request: &RunRequest, outputs: &[RunOutput]) -> Result<(), Failure> {
+pub(crate) fn print_results(request: &RunRequest, outputs: &[RunOutput]) -> Result<(), Failure> {
     let mut text = String::new();
     for (spec, output) in request.specs.iter().zip(outputs) {
         if request.json {
@@ -133,10 +133,10 @@ fn without_vcov(result: &RunResult) -> Vec<String> {
     let cells = result.att_gt.att.len();
     let text = || {
         format!(
-            "the covariance of {cells} cells is not part of the JSON, which holds that of at most {MOST_VCOV}; --out saves it as {COVARIANCE}"
+            "the covariance of {cells} cells is not part of the JSON, which holds that of at most {MAX_VCOV_CELLS}; --out saves it as {COVARIANCE}"
         )
     };
-    (cells > MOST_VCOV).then(text).into_iter().collect()
+    (cells > MAX_VCOV_CELLS).then(text).into_iter().collect()
 }
 
 fn result_line(name: Option<&str>, result: &RunResult) -> Result<String, Failure> {
@@ -178,8 +178,11 @@ mod tests {
 
     #[test]
     fn the_saving_is_told_where_there_is_one() {
-        let runs = |passes| RunsOutput { outputs: Vec::new(), passes, separate_passes: 19 };
-        assert_eq!(saving(&runs(7)).unwrap(), "0 specifications shared the data: 7 passes instead of 19");
-        assert_eq!(saving(&runs(19)), None);
+        let runs = |passes| SharedRunsOutput { outputs: Vec::new(), passes, separate_passes: 19 };
+        assert_eq!(
+            saved_passes_note(&runs(7)).unwrap(),
+            "0 specifications shared the data: 7 passes instead of 19"
+        );
+        assert_eq!(saved_passes_note(&runs(19)), None);
     }
 }

@@ -11,10 +11,10 @@ use stagger_model::result::{Aggte, SavedResult};
 use stagger_pictures::terminal::{self, Colours};
 use stagger_pictures::{Figure, MARK, MOST_PIXELS, charts};
 use stagger_report::load::{load, load_result};
-use stagger_report::overwrite::{Kind as Replaced, Overwrite};
-use stagger_report::pictures::files::Form;
+use stagger_report::overwrite::{OverwriteRules, Replaceable as Replaced};
+use stagger_report::pictures::files::PictureFormat;
 use stagger_report::pictures::{
-    Kind, Named, balance, by_cohort, by_period, cells, event_study, events, files, overlap,
+    Kind, NamedAggregation, balance, by_cohort, by_period, cells_figure, event_study, events, files, overlap,
 };
 use stagger_report::stdout::print_coloured;
 
@@ -32,7 +32,7 @@ const COLUMNS: usize = 80;
 /// Draws pictures of saved results.
 pub(crate) fn plot(args: &PlotArgs) -> Result<(), Failure> {
     let kind = kind(&args.kind)?;
-    let form = args.out.as_deref().map(|out| Form::of(Path::new(out))).transpose()?;
+    let form = args.out.as_deref().map(|out| PictureFormat::of(Path::new(out))).transpose()?;
     check(args, kind)?;
     let overwrite = overwrite(args);
     if let Some(out) = &args.out {
@@ -57,9 +57,9 @@ pub(crate) fn plot(args: &PlotArgs) -> Result<(), Failure> {
 }
 
 /// Returns the rules for a file that is there already.
-fn overwrite(args: &PlotArgs) -> Overwrite {
+fn overwrite(args: &PlotArgs) -> OverwriteRules {
     let inputs: Vec<PathBuf> = args.results.iter().map(|text| Given::new(text).path).collect();
-    Overwrite::new("--out", args.force, &inputs)
+    OverwriteRules::new("--out", args.force, &inputs)
 }
 
 fn kind(text: &str) -> Result<Kind, Failure> {
@@ -154,8 +154,11 @@ fn study(results: &[String], window: Window) -> Result<Figure, Failure> {
     if sorted.len() < names.len() {
         names = given.iter().map(|given| given.label(true)).collect();
     }
-    let named: Vec<Named<'_>> =
-        loaded.iter().zip(names).map(|((saved, aggte), name)| Named { name, saved, aggte }).collect();
+    let named: Vec<NamedAggregation<'_>> = loaded
+        .iter()
+        .zip(names)
+        .map(|((saved, aggte), name)| NamedAggregation { name, saved, aggte })
+        .collect();
     Ok(event_study(&named))
 }
 
@@ -202,7 +205,7 @@ fn one(path: &Path, kind: Kind, window: Window) -> Result<Figure, Failure> {
             let figure = match kind {
                 Kind::Overlap => overlap(&saved),
                 Kind::Balance => balance(&saved),
-                _ => Some(cells(&saved)),
+                _ => Some(cells_figure(&saved)),
             };
             figure.ok_or_else(|| without_data(&file, &saved, kind))
         }
@@ -223,7 +226,7 @@ fn without_data(file: &Path, saved: &SavedResult, kind: Kind) -> Failure {
 fn timeline(path: &Path) -> Result<Figure, Failure> {
     let (file, _) = load_result(path)?;
     let folder = file.parent().unwrap_or(Path::new("."));
-    let timeline = events::read(folder)?.ok_or_else(|| {
+    let timeline = events::read_timeline(folder)?.ok_or_else(|| {
         Failure::input(format!("{} holds no {EVENTS_FILE}, the log of the run", folder.display()))
             .hint("runs on workers leave it beside their result: run it again with --out")
     })?;

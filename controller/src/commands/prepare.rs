@@ -11,15 +11,15 @@ use stagger_model::spec::RunSpec;
 use stagger_model::spec_check::CheckedSpec;
 use stagger_panel::panel_store::{Manifest, PanelStore, Verification};
 use stagger_panel::prepare::{PrepareOptions, Prepared, prepare as make};
-use stagger_report::stdout::{print, print_json, tell};
+use stagger_report::stdout::{print, print_json, print_line_to_stderr};
 use stagger_storage::Storage;
 
 use crate::cli::prepare_args::{PrepareArgs, PrepareRequest};
 use crate::cli::workers::WorkersRequest;
 use crate::commands::workers;
 use crate::interrupt;
-use crate::listen::How;
-use crate::listen::progress::{Progress, Show, erase};
+use crate::listen::DisplayOptions;
+use crate::listen::progress::{Progress, ProgressOptions, erase_line};
 
 /// Makes a store, or checks one.
 pub(crate) fn prepare(args: &PrepareArgs) -> Result<(), Failure> {
@@ -28,9 +28,9 @@ pub(crate) fn prepare(args: &PrepareArgs) -> Result<(), Failure> {
     }
     let request = PrepareRequest::new(args)?;
     interrupt::install();
-    interrupt::resumes();
+    interrupt::set_resumable();
     refuse_foreign(&request.out)?;
-    let storage = Storage::open(&request.out).map_err(stagger_model::error::EngineError::from)?;
+    let storage = Storage::open(&request.out).map_err(stagger_model::error::StaggerError::from)?;
     let specs: Vec<(Option<&str>, &RunSpec)> =
         request.specs.iter().map(|(name, spec)| (name.as_deref(), spec)).collect();
     let options = PrepareOptions {
@@ -49,8 +49,8 @@ pub(crate) fn prepare(args: &PrepareArgs) -> Result<(), Failure> {
     let made = make(&request.inputs, &checked, &storage, &options, &|event| {
         progress.observe(event);
         if let (RunEvent::Note { text }, false) = (event, args.quiet.unwrap_or(false)) {
-            erase();
-            tell(&format!("note: {text}"));
+            erase_line();
+            print_line_to_stderr(&format!("note: {text}"));
         }
     });
     progress.finish();
@@ -80,15 +80,16 @@ fn by_workers(
     request: &PrepareRequest,
     on: &WorkersRequest,
 ) -> Result<Prepared, Failure> {
-    let Show { line, monitor } = show(args);
-    let watch = How { quiet: args.quiet.unwrap_or(false), line, monitor, ..How::default() };
+    let ProgressOptions { line, monitor } = show(args);
+    let watch =
+        DisplayOptions { quiet: args.quiet.unwrap_or(false), line, monitor, ..DisplayOptions::default() };
     let how = (args.running.n_partitions, args.running.threads);
     workers::prepare(on, &request.inputs, request.specs.clone(), &request.out, how, &watch)
 }
 
-fn show(args: &PrepareArgs) -> Show {
+fn show(args: &PrepareArgs) -> ProgressOptions {
     let quiet = args.quiet.unwrap_or(false);
-    Show {
+    ProgressOptions {
         line: args.running.progress_bar.unwrap_or(true) && !quiet,
         monitor: args.running.monitor_interval.filter(|seconds| *seconds > 0.0).map(Duration::from_secs_f64),
     }
@@ -115,7 +116,7 @@ fn report(args: &PrepareArgs, made: &Prepared, url: &str, elapsed: Duration) -> 
             rows: manifest.input_rows,
             units: manifest.units,
             shards: manifest.shards.len(),
-            bytes: manifest.bytes(),
+            bytes: manifest.total_bytes(),
             fingerprint: &manifest.fingerprint,
         });
     }
@@ -133,7 +134,7 @@ fn report(args: &PrepareArgs, made: &Prepared, url: &str, elapsed: Duration) -> 
                 }
             }
         };
-        tell(&line);
+        print_line_to_stderr(&line);
     }
     Ok(())
 }
@@ -148,7 +149,7 @@ fn summary(manifest: &Manifest, url: &str) -> String {
         counted(manifest.periods.len() as u64, "period"),
         counted(manifest.shards.len() as u64, "shard"),
     );
-    out += &format!("size       {} MB\n", grouped(manifest.bytes().div_ceil(1_000_000)));
+    out += &format!("size       {} MB\n", grouped(manifest.total_bytes().div_ceil(1_000_000)));
     let names = |wanted: bool| -> String {
         let list: Vec<String> = manifest
             .fields
@@ -166,7 +167,7 @@ fn verify(args: &PrepareArgs) -> Result<(), Failure> {
     let [place] = args.data.as_slice() else {
         return Err(Failure::input("--verify checks one store").hint("stagger prepare STORE --verify"));
     };
-    let storage = Storage::open(place).map_err(stagger_model::error::EngineError::from)?;
+    let storage = Storage::open(place).map_err(stagger_model::error::StaggerError::from)?;
     let store = PanelStore::open(storage)?;
     let threads =
         args.running.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));

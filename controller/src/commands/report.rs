@@ -5,10 +5,10 @@ use std::path::Path;
 use stagger_model::failure::Failure;
 use stagger_pictures::MARK;
 use stagger_report::document::{html, latex, markdown};
-use stagger_report::html::{document_of, pictures, tables};
+use stagger_report::html::{pictures, read_document, tables};
 use stagger_report::load::load_result;
-use stagger_report::overwrite::{Kind, Overwrite};
-use stagger_report::pictures::files::{Form, write};
+use stagger_report::overwrite::{OverwriteRules, Replaceable};
+use stagger_report::pictures::files::{PictureFormat, write};
 
 use crate::cli::picture_args::ReportArgs;
 
@@ -43,23 +43,23 @@ impl Target {
 pub(crate) fn report(args: &ReportArgs) -> Result<(), Failure> {
     let out = Path::new(&args.out);
     let target = Target::of(out)?;
-    let overwrite = Overwrite::new("--out", args.force, &[&args.result]);
+    let overwrite = OverwriteRules::new("--out", args.force, &[&args.result]);
     if target != Target::Folder {
-        overwrite.check(out, Kind::Marked(MARK))?;
+        overwrite.check(out, Replaceable::Marked(MARK))?;
     }
     let (file, saved) = load_result(Path::new(&args.result))?;
     if target == Target::Folder {
         return tables(out, &saved, &overwrite);
     }
     let folder = file.parent().unwrap_or(Path::new("."));
-    let document = document_of(folder, &saved, args.title.as_deref())?;
+    let document = read_document(folder, &saved, args.title.as_deref())?;
     match target {
         Target::Markdown => {
-            let folder = pictures(out, &document, Form::Svg, &overwrite)?;
+            let folder = pictures(out, &document, PictureFormat::Svg, &overwrite)?;
             write(out, markdown(&document, &folder).as_bytes(), &overwrite)
         }
         Target::Latex => {
-            let folder = pictures(out, &document, Form::Png, &overwrite)?;
+            let folder = pictures(out, &document, PictureFormat::Png, &overwrite)?;
             write(out, latex(&document, &folder).as_bytes(), &overwrite)
         }
         _ => write(out, html(&document).as_bytes(), &overwrite),

@@ -1,30 +1,30 @@
 //! `stagger run`.
 
-use stagger_estimation::local::{PREPARED_FIRST, run as estimate, run_all};
+use stagger_estimation::local::{PREPARES_FIRST_NOTE, run as estimate, run_all};
 use stagger_model::events::{Observer, RunEvent};
-use stagger_model::facts::{RunOutput, RunsOutput};
+use stagger_model::facts::{RunOutput, SharedRunsOutput};
 use stagger_model::failure::Failure;
 
-use super::output::{Folder, saving, say, sent, show, tell};
+use super::output::{OutputFolder, print_results, saved_passes_note, say, send, tell};
 use crate::cli::request::RunRequest;
 use crate::cli::run_args::RunArgs;
 use crate::cli::run_file;
 use crate::commands::workers;
 use crate::interrupt;
-use crate::listen::{Ended, Listeners};
-use crate::unattended::{refused, told};
+use crate::listen::{EndedRun, Listeners};
+use crate::unattended::{notify_of_refusal, notify_when_done};
 
 /// Estimates, prints and saves.
 pub(crate) fn run(args: RunArgs) -> Result<(), Failure> {
     let topic = args.output.notify.clone().or_else(|| run_file::topic_of(&args.data));
-    let request = run_file::resolve(args).and_then(RunRequest::new);
-    let request = request.map_err(|failure| refused(topic.as_deref(), None, failure))?;
+    let request = run_file::resolve_specs(args).and_then(RunRequest::new);
+    let request = request.map_err(|failure| notify_of_refusal(topic.as_deref(), None, failure))?;
     interrupt::install();
-    told(&request, || estimated(&request))
+    notify_when_done(&request, || estimate_and_print(&request))
 }
 
-fn estimated(request: &RunRequest) -> Result<(), Failure> {
-    let folder = Folder::prepare(request)?;
+fn estimate_and_print(request: &RunRequest) -> Result<(), Failure> {
+    let folder = OutputFolder::prepare(request)?;
     for spec in &request.specs {
         tell(request, "note", spec, &spec.notes);
     }
@@ -32,14 +32,14 @@ fn estimated(request: &RunRequest) -> Result<(), Failure> {
     let (outputs, mut ended) = compute(request)?;
     // A full disk must not cost the result: it is printed in any case, and saving is what failed.
     let saved = folder.map(|folder| folder.save(&outputs, &ended.events)).transpose();
-    ended.wait();
-    let printed = show(request, &outputs);
-    sent(request, saved?)?;
+    ended.wait_until_left();
+    let printed = print_results(request, &outputs);
+    send(request, saved?)?;
     printed
 }
 
 /// Estimates. Returns one result for each specification, in their order, and the rest of the listeners.
-fn compute(request: &RunRequest) -> Result<(Vec<RunOutput>, Ended), Failure> {
+fn compute(request: &RunRequest) -> Result<(Vec<RunOutput>, EndedRun), Failure> {
     if let Some(workers) = &request.workers {
         return workers::compute(request, workers);
     }
@@ -47,28 +47,28 @@ fn compute(request: &RunRequest) -> Result<(Vec<RunOutput>, Ended), Failure> {
     let found = estimate_all(request, &|event| {
         // Said before the first byte of a store is written.
         if let RunEvent::Note { text } = event
-            && text.contains(PREPARED_FIRST)
+            && text.contains(PREPARES_FIRST_NOTE)
         {
-            interrupt::tells("what was prepared of the input stays for the next run");
+            interrupt::add_note("what was prepared of the input stays for the next run");
         }
         listeners.observe(event);
     });
     let mut ended = listeners.finish(found.is_err());
     if found.is_err() {
-        ended.wait();
+        ended.wait_until_left();
     }
     let runs = found?;
-    if let Some(saving) = saving(&runs) {
+    if let Some(saving) = saved_passes_note(&runs) {
         say(request.quiet, &format!("note: {saving}"));
     }
     Ok((runs.outputs, ended))
 }
 
-fn estimate_all(request: &RunRequest, observer: Observer<'_>) -> Result<RunsOutput, Failure> {
+fn estimate_all(request: &RunRequest, observer: Observer<'_>) -> Result<SharedRunsOutput, Failure> {
     let RunRequest { inputs, options, .. } = request;
     if let [one] = request.specs.as_slice() {
         let output = estimate(inputs, &one.spec, options, observer)?;
-        return Ok(RunsOutput { outputs: vec![output], passes: 0, separate_passes: 0 });
+        return Ok(SharedRunsOutput { outputs: vec![output], passes: 0, separate_passes: 0 });
     }
     let specs: Vec<_> = request.specs.iter().map(|one| (one.name.as_deref(), &one.spec)).collect();
     let runs = run_all(inputs, &specs, options, observer)?;

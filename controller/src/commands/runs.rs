@@ -3,15 +3,15 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
-use stagger_coordinator::journal::{Entry, Listed, SILENCE};
+use stagger_coordinator::journal::{JournalEntry, ListedRun, SILENCE_SECONDS};
 use stagger_coordinator::{journal, read_request, run_url};
-use stagger_model::error::{EngineError, Result as EngineResult};
+use stagger_model::error::{Result as EngineResult, StaggerError};
 use stagger_model::events::RunState;
 use stagger_model::failure::Failure;
 use stagger_report::stdout::{print, print_json};
 use stagger_storage::{Storage, runtime};
 
-use crate::cli::workers::{CancelArgs, ListArgs, runs};
+use crate::cli::workers::{CancelArgs, ListArgs, runs_address};
 
 /// The time between two looks at a run that is to stop.
 const LOOK: Duration = Duration::from_millis(500);
@@ -19,7 +19,7 @@ const LOOK: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(900);
 
 fn open(url: &str) -> EngineResult<Storage> {
-    Storage::open(url).map_err(EngineError::from)
+    Storage::open(url).map_err(StaggerError::from)
 }
 
 /// A run as `--json` prints it.
@@ -61,7 +61,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    fn new(run: &'a Listed, now: f64) -> Self {
+    fn new(run: &'a ListedRun, now: f64) -> Self {
         match &run.last {
             Ok(Some(last)) => Self::told(&run.name, last, now),
             Ok(None) => Self::bare(&run.name, "not begun", None),
@@ -69,7 +69,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    fn told(run: &'a str, last: &'a Entry, now: f64) -> Self {
+    fn told(run: &'a str, last: &'a JournalEntry, now: f64) -> Self {
         let silent = (now - last.at).max(0.0);
         let summary = &last.summary;
         Self {
@@ -114,9 +114,9 @@ fn nothing_to_cancel(state: &str, run: &str) -> String {
 }
 
 /// A run's state in a word; `silent` is how long its controller has not written.
-pub(crate) fn state_of(last: &Entry, silent: f64) -> &'static str {
+pub(crate) fn state_of(last: &JournalEntry, silent: f64) -> &'static str {
     match last.summary.state {
-        RunState::Running if silent > SILENCE => "left",
+        RunState::Running if silent > SILENCE_SECONDS => "left",
         RunState::Running if last.summary.paused => "paused",
         RunState::Running => "running",
         RunState::Stopped => "stopped",
@@ -142,9 +142,9 @@ fn unix() -> f64 {
 
 /// Lists the runs.
 pub(crate) fn list(args: &ListArgs) -> Result<(), Failure> {
-    let storage = open(&runs(args.run_dir.clone())?)?;
-    let runtime = runtime().map_err(EngineError::from)?;
-    let found = runtime.block_on(journal::list(&storage, &open))?;
+    let storage = open(&runs_address(args.run_dir.clone())?)?;
+    let runtime = runtime().map_err(StaggerError::from)?;
+    let found = runtime.block_on(journal::list_runs(&storage, &open))?;
     let now = unix();
     let lines: Vec<Line<'_>> = found.iter().map(|run| Line::new(run, now)).collect();
     if args.json.unwrap_or(false) {
@@ -169,15 +169,15 @@ pub(crate) fn unreadable(damaged: &[&str], of: usize, runs: &str) -> Failure {
 
 /// Cancels a run: asks its controller, and waits until that has stopped.
 pub(crate) fn cancel(args: &CancelArgs) -> Result<(), Failure> {
-    let all = runs(args.run_dir.clone())?;
+    let all = runs_address(args.run_dir.clone())?;
     let storage = open(&run_url(&all, &args.run))?;
     read_request(&storage, &all, &args.run)?;
-    let runtime = runtime().map_err(EngineError::from)?;
-    let last = || -> EngineResult<Listed> {
-        let last = runtime.block_on(journal::last(&storage))?;
-        Ok(Listed { name: args.run.clone(), last: Ok(last) })
+    let runtime = runtime().map_err(StaggerError::from)?;
+    let last = || -> EngineResult<ListedRun> {
+        let last = runtime.block_on(journal::read_last_entry(&storage))?;
+        Ok(ListedRun { name: args.run.clone(), last: Ok(last) })
     };
-    let is_over = |listed: &Listed| !["running", "paused"].contains(&Line::new(listed, unix()).state);
+    let is_over = |listed: &ListedRun| !["running", "paused"].contains(&Line::new(listed, unix()).state);
     let before = last()?;
     if is_over(&before) {
         let state = Line::new(&before, unix()).state;

@@ -5,16 +5,16 @@ use std::time::Instant;
 
 use stagger_aws::containers;
 use stagger_aws::lambda::LambdaInvoker;
-use stagger_coordinator::journal::{Takeover, Writer};
-use stagger_coordinator::routed::Routed;
+use stagger_coordinator::journal::{ControllerId, Takeover};
+use stagger_coordinator::routed::FunctionsAndPool;
 use stagger_coordinator::{
-    CloudOptions, CloudOutput, Invoker, Limits, RunRequest as Wanted, Settings, Threads, journal,
+    CloudOptions, CloudOutput, Invoker, RunLimits, RunRequest as Wanted, Settings, ThreadInvoker, journal,
 };
-use stagger_dashboard::tui::Left;
-use stagger_estimation::kernel::Kind;
+use stagger_dashboard::tui::Exit;
+use stagger_estimation::kernel::KernelKind;
 use stagger_forecast::Prices;
-use stagger_forecast::heavy::Heavy;
-use stagger_model::error::EngineError;
+use stagger_forecast::heavy::HeavyRule;
+use stagger_model::error::StaggerError;
 use stagger_model::event_log::Recording;
 use stagger_model::events::{Observer, RunEvent, RunState};
 use stagger_model::facts::{InputFile, RunFacts, RunOutput, StageFacts, WorkerFacts};
@@ -27,19 +27,21 @@ use stagger_report::stdout::print;
 use stagger_schedule::Policy;
 use stagger_storage::Storage;
 
-use crate::cli::request::{RunRequest, Specification, places};
+use crate::cli::request::{RunRequest, Specification, output_place};
 use crate::cli::spec::Window;
-use crate::cli::workers::{CONCURRENCY, On, ResumeArgs, WorkersRequest, functions, runs};
-use crate::commands::output::{Folder, aggregate_in, say, sent, show};
+use crate::cli::workers::{
+    Backend, DEFAULT_CONCURRENCY, ResumeArgs, WorkersRequest, function_names, runs_address,
+};
+use crate::commands::output::{OutputFolder, aggregate_window, print_results, say, send};
 use crate::interrupt;
-use crate::listen::{Ended, How, Listeners};
-use crate::unattended::{refused, told};
+use crate::listen::{DisplayOptions, EndedRun, Listeners};
+use crate::unattended::{notify_of_refusal, notify_when_done};
 
 /// Estimates on workers. Returns one result for each specification, in their order, and the rest of the listeners.
 pub(crate) fn compute(
     request: &RunRequest,
     workers: &WorkersRequest,
-) -> Result<(Vec<RunOutput>, Ended), Failure> {
+) -> Result<(Vec<RunOutput>, EndedRun), Failure> {
     let settings = settings(&workers.on, request.options.threads)?;
     let options = CloudOptions {
         n_partitions: request.options.n_partitions,
@@ -49,9 +51,9 @@ pub(crate) fn compute(
     let specs = request.specs.iter().map(|one| (one.name.clone(), one.spec.clone())).collect();
     let mut wanted = wanted(workers, &request.inputs, specs);
     wanted.limits.n_partitions = options.n_partitions;
-    interrupt::stops(&workers.name, settings.signal.clone());
+    interrupt::set_run(&workers.name, settings.signal.clone());
     say(request.quiet, &format!("run {} in {}", workers.name, workers.runs));
-    let watched = Watched { how: &request.how, runs: &workers.runs, name: &workers.name };
+    let watched = WatchedRun { how: &request.how, runs: &workers.runs, name: &workers.name };
     let (output, facts, ended) = watched.run(&settings, &options, |observer| {
         stagger_coordinator::start(&workers.runs, &workers.name, &wanted, &settings, &options, observer)
     })?;
@@ -65,18 +67,18 @@ pub(crate) fn prepare(
     specs: Vec<(Option<String>, RunSpec)>,
     out: &str,
     (n_partitions, threads): (Option<usize>, Option<usize>),
-    how: &How,
+    how: &DisplayOptions,
 ) -> Result<Prepared, Failure> {
     let settings = settings(&workers.on, threads)?;
     let options = CloudOptions { n_partitions, ..options(workers, threads) };
     let wanted = Wanted { prepare: Some(out.to_owned()), ..wanted(workers, inputs, specs) };
-    interrupt::stops(&workers.name, settings.signal.clone());
+    interrupt::set_run(&workers.name, settings.signal.clone());
     say(how.quiet, &format!("run {} in {}", workers.name, workers.runs));
-    let watched = Watched { how, runs: &workers.runs, name: &workers.name };
+    let watched = WatchedRun { how, runs: &workers.runs, name: &workers.name };
     let (output, _, mut ended) = watched.run(&settings, &options, |observer| {
         stagger_coordinator::start(&workers.runs, &workers.name, &wanted, &settings, &options, observer)
     })?;
-    ended.wait();
+    ended.wait_until_left();
     output.prepared.ok_or_else(|| Failure::failed("the preparation brought no store"))
 }
 
@@ -88,7 +90,7 @@ fn options(workers: &WorkersRequest, threads: Option<usize>) -> CloudOptions {
         prefer: workers.prefer,
         max_cost: workers.max_cost,
         threads,
-        heavy: workers.on.pool().map_or(Heavy::Never, |pool| pool.heavy),
+        heavy: workers.on.pool().map_or(HeavyRule::Never, |pool| pool.heavy),
         policy: Policy::default(),
         writer: writer(),
         takeover: Takeover::IfGone,
@@ -104,7 +106,7 @@ fn wanted(workers: &WorkersRequest, inputs: &[String], specs: Vec<(Option<String
         command: std::env::args().skip(1).collect(),
         functions: workers.on.functions().to_vec(),
         pool: workers.on.pool().cloned(),
-        limits: Limits {
+        limits: RunLimits {
             concurrency: Some(workers.concurrency),
             n_partitions: None,
             prefer: workers.prefer,
@@ -115,19 +117,19 @@ fn wanted(workers: &WorkersRequest, inputs: &[String], specs: Vec<(Option<String
 }
 
 /// A run that is watched, and where it is.
-struct Watched<'a> {
-    how: &'a How,
+struct WatchedRun<'a> {
+    how: &'a DisplayOptions,
     runs: &'a str,
     name: &'a str,
 }
 
-impl Watched<'_> {
+impl WatchedRun<'_> {
     /// Returns the events in the journal: none of a new run.
     fn past(&self) -> Recording {
-        let read = || -> Result<Recording, EngineError> {
+        let read = || -> Result<Recording, StaggerError> {
             let storage = Storage::open(&stagger_coordinator::run_url(self.runs, self.name))?;
             let runtime = stagger_storage::runtime()?;
-            Ok(journal::recording(&runtime.block_on(journal::read(&storage))?))
+            Ok(journal::recording(&runtime.block_on(journal::read_entries(&storage))?))
         };
         // Without its past a dashboard is still one.
         read().unwrap_or_default()
@@ -138,14 +140,14 @@ impl Watched<'_> {
         &self,
         settings: &Settings,
         options: &CloudOptions,
-        work: impl FnOnce(Observer<'_>) -> Result<CloudOutput, EngineError>,
-    ) -> Result<(CloudOutput, RunFacts, Ended), Failure> {
+        work: impl FnOnce(Observer<'_>) -> Result<CloudOutput, StaggerError>,
+    ) -> Result<(CloudOutput, RunFacts, EndedRun), Failure> {
         let begin = Instant::now();
         let stages = Stages::default();
         let listeners = Listeners::start(self.how, self.name, Some(settings.signal.clone()), || self.past())?;
         let mut found = work(&|event| stages.observe(event, &listeners));
         let mut ended = listeners.finish(found.is_err());
-        while found.is_err() && ended.wait() == Left::Again {
+        while found.is_err() && ended.wait_until_left() == Exit::Again {
             settings.signal.clear();
             let listeners =
                 Listeners::start(self.how, self.name, Some(settings.signal.clone()), || self.past())?;
@@ -163,7 +165,7 @@ impl Watched<'_> {
         })?;
         let seconds = begin.elapsed().as_secs_f64();
         if !self.how.quiet {
-            ended.tell(summary(self.name, settings.invoker.name(), &output, seconds));
+            ended.say_after(summary(self.name, settings.invoker.name(), &output, seconds));
         }
         let facts = facts(&output, settings.invoker.name(), stages.told(), seconds);
         Ok((output, facts, ended))
@@ -172,7 +174,7 @@ impl Watched<'_> {
 
 /// The totals of a run's events, for its record.
 #[derive(Default)]
-struct Told {
+struct RunTotals {
     stages: Vec<StageFacts>,
     /// Tasks of the stage under way.
     tasks: usize,
@@ -182,7 +184,7 @@ struct Told {
 
 /// The same, while threads tell of it.
 #[derive(Default)]
-struct Stages(Mutex<Told>);
+struct Stages(Mutex<RunTotals>);
 
 impl Stages {
     fn observe(&self, event: &RunEvent, listeners: &Listeners) {
@@ -202,7 +204,7 @@ impl Stages {
         }
     }
 
-    fn told(self) -> Told {
+    fn told(self) -> RunTotals {
         self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -234,7 +236,7 @@ fn summary(name: &str, backend: &str, output: &CloudOutput, seconds: f64) -> Str
     line
 }
 
-fn facts(output: &CloudOutput, backend: &str, told: Told, seconds: f64) -> RunFacts {
+fn facts(output: &CloudOutput, backend: &str, told: RunTotals, seconds: f64) -> RunFacts {
     let (rows, units, shards) = output.sizes;
     let file = |(path, bytes, rows): &(String, u64, u64)| InputFile {
         path: path.clone(),
@@ -263,15 +265,17 @@ fn facts(output: &CloudOutput, backend: &str, told: Told, seconds: f64) -> RunFa
 }
 
 /// Returns the invoker of a backend.
-fn invoker(on: &On, threads: Option<usize>) -> Result<Arc<dyn Invoker>, Failure> {
+fn invoker(on: &Backend, threads: Option<usize>) -> Result<Arc<dyn Invoker>, Failure> {
     match on {
-        On::Threads => {
+        Backend::Threads => {
             let cores = std::thread::available_parallelism().map_or(1, usize::from);
-            Ok(Arc::new(Threads::new(threads.unwrap_or(cores), default_memory())))
+            Ok(Arc::new(ThreadInvoker::new(threads.unwrap_or(cores), default_memory())))
         }
-        On::Lambda(names) => lambda(names),
-        On::Queue(pool) => containers::open(pool),
-        On::Both(names, pool) => Ok(Arc::new(Routed::new(lambda(names)?, containers::open(pool)?))),
+        Backend::Lambda(names) => lambda(names),
+        Backend::Queue(pool) => containers::open(pool),
+        Backend::Both(names, pool) => {
+            Ok(Arc::new(FunctionsAndPool::new(lambda(names)?, containers::open(pool)?)))
+        }
     }
 }
 
@@ -280,11 +284,11 @@ fn lambda(names: &[String]) -> Result<Arc<dyn Invoker>, Failure> {
 }
 
 /// Returns the settings of a run on a backend: its invoker, its writer, and the kind of worker whose bits it asks for.
-fn settings(on: &On, threads: Option<usize>) -> Result<Settings, Failure> {
+fn settings(on: &Backend, threads: Option<usize>) -> Result<Settings, Failure> {
     let kind = match on {
-        On::Queue(pool) if pool.strict => Some(pool.kind),
+        Backend::Queue(pool) if pool.strict => Some(pool.kind),
         // Functions have processors, so that kind it is.
-        On::Both(_, pool) if pool.strict => Some(Kind::Cpu),
+        Backend::Both(_, pool) if pool.strict => Some(KernelKind::Cpu),
         _ => None,
     };
     Ok(Settings { kind, ..Settings::new(invoker(on, threads)?) })
@@ -300,37 +304,37 @@ fn absolute(inputs: &[String]) -> Vec<String> {
 }
 
 /// Returns the identity of this controller.
-pub(crate) fn writer() -> Writer {
+pub(crate) fn writer() -> ControllerId {
     use std::hash::{BuildHasher, RandomState};
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
     let host = host.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_else(|| "unknown".to_owned());
     let mark = format!("{:016x}", RandomState::new().hash_one(std::process::id()));
-    Writer { host: host.trim().to_owned(), pid: std::process::id(), mark }
+    ControllerId { host: host.trim().to_owned(), pid: std::process::id(), mark }
 }
 
 /// Goes on with a run.
 pub(crate) fn resume(args: ResumeArgs) -> Result<(), Failure> {
-    let (storage, request, known) = taken_up(&args)
-        .map_err(|failure| refused(args.output.notify.as_deref(), Some(&args.run), failure))?;
+    let (storage, request, known) = restore(&args)
+        .map_err(|failure| notify_of_refusal(args.output.notify.as_deref(), Some(&args.run), failure))?;
     interrupt::install();
-    told(&request, || {
+    notify_when_done(&request, || {
         tell_state(&storage, &args.run, request.quiet)?;
-        resumed(&args, &request, &known)
+        resume_run(&args, &request, &known)
     })
 }
 
 /// The run that is taken up, as a request like any other.
-fn taken_up(args: &ResumeArgs) -> Result<(Storage, RunRequest, Wanted), Failure> {
-    let runs = runs(args.run_dir.clone())?;
+fn restore(args: &ResumeArgs) -> Result<(Storage, RunRequest, Wanted), Failure> {
+    let runs = runs_address(args.run_dir.clone())?;
     let storage =
-        Storage::open(&stagger_coordinator::run_url(&runs, &args.run)).map_err(EngineError::from)?;
+        Storage::open(&stagger_coordinator::run_url(&runs, &args.run)).map_err(StaggerError::from)?;
     let known = stagger_coordinator::read_request(&storage, &runs, &args.run)?;
     let names = match &args.function {
         None => known.functions.clone(),
-        Some(names) => functions(Some(names.clone()))?,
+        Some(names) => function_names(Some(names.clone()))?,
     };
-    let on = On::again(names, known.pool.clone());
-    let (out, upload) = places(args.output.out.clone(), &args.run)?;
+    let on = Backend::of_request(names, known.pool.clone());
+    let (out, upload) = output_place(args.output.out.clone(), &args.run)?;
     Window::new(&args.window)?;
     let specs = known.specs.iter().map(|(name, spec)| Specification {
         name: name.clone(),
@@ -342,21 +346,21 @@ fn taken_up(args: &ResumeArgs) -> Result<(Storage, RunRequest, Wanted), Failure>
         inputs: known.inputs.clone(),
         specs: specs.collect(),
         options: stagger_estimation::local::RunOptions { threads: args.threads, ..Default::default() },
-        workers: Some(WorkersRequest::again(&runs, &args.run, on, &known)),
+        workers: Some(WorkersRequest::resumed(&runs, &args.run, on, &known)),
         out,
         upload,
         notify: args.output.notify.clone(),
         json: args.output.json.unwrap_or(false),
         quiet,
-        how: args.output.how(args.progress_bar, None, &known.inputs),
+        how: args.output.display_options(args.progress_bar, None, &known.inputs),
     };
     Ok((storage, request, known))
 }
 
 /// Says what a resume finds where that is no run which was left under way.
 fn tell_state(storage: &Storage, run: &str, quiet: bool) -> Result<(), Failure> {
-    let runtime = stagger_storage::runtime().map_err(EngineError::from)?;
-    let last = runtime.block_on(journal::last(storage))?;
+    let runtime = stagger_storage::runtime().map_err(StaggerError::from)?;
+    let last = runtime.block_on(journal::read_last_entry(storage))?;
     match last.map(|last| last.summary.state) {
         Some(RunState::Finished) => {
             say(
@@ -375,39 +379,39 @@ fn tell_state(storage: &Storage, run: &str, quiet: bool) -> Result<(), Failure> 
     Ok(())
 }
 
-fn resumed(args: &ResumeArgs, request: &RunRequest, known: &Wanted) -> Result<(), Failure> {
+fn resume_run(args: &ResumeArgs, request: &RunRequest, known: &Wanted) -> Result<(), Failure> {
     let Some(workers) = &request.workers else { return Ok(()) };
     let (runs, on, window) = (&workers.runs, &workers.on, Window::new(&args.window)?);
-    let folder = Folder::prepare(request)?;
+    let folder = OutputFolder::prepare(request)?;
     let settings = settings(on, args.threads)?;
     let options = CloudOptions {
-        concurrency: args.concurrency.or(known.limits.concurrency).unwrap_or(CONCURRENCY),
+        concurrency: args.concurrency.or(known.limits.concurrency).unwrap_or(DEFAULT_CONCURRENCY),
         n_partitions: known.limits.n_partitions,
         max_cohorts: None,
         prefer: known.limits.prefer,
         max_cost: args.cap()?.or(known.limits.max_cost),
         threads: args.threads,
-        heavy: on.pool().map_or(Heavy::Never, |pool| pool.heavy),
+        heavy: on.pool().map_or(HeavyRule::Never, |pool| pool.heavy),
         policy: Policy::default(),
         writer: writer(),
         takeover: if args.take_over.unwrap_or(false) { Takeover::Force } else { Takeover::IfGone },
     };
-    interrupt::stops(&args.run, settings.signal.clone());
-    let watched = Watched { how: &request.how, runs, name: &args.run };
+    interrupt::set_run(&args.run, settings.signal.clone());
+    let watched = WatchedRun { how: &request.how, runs, name: &args.run };
     let (output, facts, mut ended) = watched.run(&settings, &options, |observer| {
         stagger_coordinator::resume(runs, &args.run, &settings, &options, observer).map(|(_, output)| output)
     })?;
     if output.prepared.is_some() {
-        ended.wait();
+        ended.wait_until_left();
         return print(&format!("the store {} is complete\n", known.prepare.clone().unwrap_or_default()));
     }
     let mut outputs = results(output, &facts);
     if !window.is_default() {
-        outputs.iter_mut().try_for_each(|output| aggregate_in(window, output))?;
+        outputs.iter_mut().try_for_each(|output| aggregate_window(window, output))?;
     }
     let saved = folder.map(|folder| folder.save(&outputs, &ended.events)).transpose();
-    ended.wait();
-    let printed = show(request, &outputs);
-    sent(request, saved?)?;
+    ended.wait_until_left();
+    let printed = print_results(request, &outputs);
+    send(request, saved?)?;
     printed
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use stagger_dashboard::view::{Level, RunView, told};
+use stagger_dashboard::view::{Level, RunView, message};
 use stagger_model::events::RunEvent;
 use stagger_model::numbers::counted;
 
@@ -11,7 +11,7 @@ const LONG: f64 = 2.0;
 
 /// The state of the lines: what has been told of the run.
 #[derive(Debug)]
-pub(crate) struct Lines {
+pub(crate) struct LineReporter {
     /// A run on workers tells every stage.
     workers: bool,
     view: RunView,
@@ -19,7 +19,7 @@ pub(crate) struct Lines {
     causes: HashSet<String>,
 }
 
-impl Lines {
+impl LineReporter {
     /// Returns the lines of a run that has not begun, on workers or not.
     pub(crate) fn new(workers: bool) -> Self {
         Self { workers, view: RunView::new(""), causes: HashSet::new() }
@@ -48,14 +48,14 @@ impl Lines {
                 Some(format!("stage {number} {stage}: {tasks} in {seconds:.1} s{failed}"))
             }
             RunEvent::Failed { remedy, .. } if new || remedy == "given up" => {
-                let (level, text) = told(event)?;
+                let (level, text) = message(event)?;
                 let sign = if level == Level::Error { "error" } else { "failed" };
                 self.causes.insert(text.clone()).then(|| format!("{sign}: {text}"))
             }
             RunEvent::Workers { .. } | RunEvent::Planned { .. } if self.workers => {
-                told(event).map(|(_, text)| text)
+                message(event).map(|(_, text)| text)
             }
-            RunEvent::Invoked { backup: true, .. } if self.workers => told(event).map(|(_, text)| text),
+            RunEvent::Invoked { backup: true, .. } if self.workers => message(event).map(|(_, text)| text),
             _ => None,
         }
     }
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_stage_and_a_cause_are_a_line_each() {
-        let mut lines = Lines::new(true);
+        let mut lines = LineReporter::new(true);
         let events = [
             RunEvent::StageStarted { number: 1, stage: "gram".into(), tasks: 2, object: None },
             failed("answer 1 is lost"),
@@ -99,7 +99,7 @@ mod tests {
                 "[4.0 s] stage 1 gram: 2 tasks in 0.5 s, 2 attempts failed"
             ]
         );
-        let mut short = Lines::new(false);
+        let mut short = LineReporter::new(false);
         assert!(
             events.iter().filter_map(|event| short.line(0.0, event)).all(|line| line.contains("failed:"))
         );

@@ -10,8 +10,8 @@ use rustix::io::Errno;
 use stagger_model::event_log::{is_event, record};
 use stagger_model::events::RunEvent;
 use stagger_model::failure::Failure;
-use stagger_report::overwrite::Overwrite;
-use stagger_report::stdout::tell;
+use stagger_report::overwrite::OverwriteRules;
+use stagger_report::stdout::print_line_to_stderr;
 use stagger_storage::disk;
 
 use crate::interrupt;
@@ -33,7 +33,7 @@ impl EventLog {
     ///
     /// # Errors
     /// A file that is not to be replaced, or that can't be written.
-    pub(crate) fn new(path: Option<&Path>, overwrite: &Overwrite) -> Result<Self, Failure> {
+    pub(crate) fn new(path: Option<&Path>, overwrite: &OverwriteRules) -> Result<Self, Failure> {
         let sink = match path {
             None => None,
             Some(path) if path == Path::new("-") => {
@@ -58,7 +58,7 @@ impl EventLog {
             && let Err(error) = sink.write_all(line.as_bytes())
         {
             // The run is worth more than its log.
-            tell(&format!("warning: no more events in {}: {error}", path.display()));
+            print_line_to_stderr(&format!("warning: no more events in {}: {error}", path.display()));
             self.sink = None;
         }
     }
@@ -71,7 +71,7 @@ impl EventLog {
 
 /// Opens a file for events, and empties one that holds events already. What is written to is what was looked at: nobody can
 /// put another file there in between.
-fn open(path: &Path, overwrite: &Overwrite) -> Result<File, Failure> {
+fn open(path: &Path, overwrite: &OverwriteRules) -> Result<File, Failure> {
     let shown = path.display();
     overwrite.refuse_input(path)?;
     if std::fs::symlink_metadata(path).is_ok() && !path.exists() {
@@ -100,10 +100,10 @@ fn open(path: &Path, overwrite: &Overwrite) -> Result<File, Failure> {
             .hint("give each run a file of its own"));
     }
     if found.len() > 0 && !overwrite.force && !holds_events(path) {
-        return Err(overwrite.foreign(path));
+        return Err(overwrite.refusal(path));
     }
     file.set_len(0).map_err(failed)?;
-    interrupt::tells(format!("its events are in {shown}"));
+    interrupt::add_note(format!("its events are in {shown}"));
     Ok(file)
 }
 
@@ -120,7 +120,7 @@ fn unopened(path: &Path, error: &io::Error) -> Failure {
 /// Returns true if the first line of a file is an event.
 fn holds_events(path: &Path) -> bool {
     let mut line = Vec::new();
-    let read = disk::open(path)
+    let read = disk::open_regular(path)
         .and_then(|(file, _)| BufReader::new(file.take(LONGEST)).read_until(b'\n', &mut line));
     read.is_ok() && is_event(&line)
 }
@@ -133,7 +133,7 @@ mod tests {
     fn events_go_to_a_file_at_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("events.jsonl");
-        let mut log = EventLog::new(Some(&path), &Overwrite::default()).unwrap();
+        let mut log = EventLog::new(Some(&path), &OverwriteRules::default()).unwrap();
         log.add(1.0, &RunEvent::Finished);
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(text.as_bytes(), log.finish());
@@ -150,9 +150,9 @@ mod tests {
         std::os::unix::fs::symlink(at("nowhere"), at("dangling")).unwrap();
         let pipe = at("pipe");
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
-        let overwrite = Overwrite::new("--events", false, &[at("data.csv")]);
-        let forced = Overwrite { force: true, ..overwrite.clone() };
-        let refused = |name: &str, overwrite: &Overwrite| {
+        let overwrite = OverwriteRules::new("--events", false, &[at("data.csv")]);
+        let forced = OverwriteRules { force: true, ..overwrite.clone() };
+        let refused = |name: &str, overwrite: &OverwriteRules| {
             let failure = EventLog::new(Some(&at(name)), overwrite).err().expect(name).to_string();
             failure.replace(&folder.path().display().to_string(), "DIR")
         };

@@ -11,22 +11,22 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use log::EventLog;
-use progress::{Progress, Show, erase};
-use stagger_dashboard::tui::{Dashboard, Left, Theme, unix};
+use progress::{Progress, ProgressOptions, erase_line};
+use stagger_dashboard::tui::{Dashboard, Exit, Theme, unix_now};
 use stagger_model::event_log::Recording;
 use stagger_model::events::RunEvent;
 use stagger_model::failure::Failure;
 use stagger_model::signal::Signal;
-use stagger_report::overwrite::Overwrite;
-use stagger_report::stdout::tell;
+use stagger_report::overwrite::OverwriteRules;
+use stagger_report::stdout::print_line_to_stderr;
 
 use crate::interrupt;
 
-pub(crate) use lines::Lines;
+pub(crate) use lines::LineReporter;
 
 /// The choice of a dashboard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Tui {
+pub(crate) enum DashboardChoice {
     /// For runs on workers.
     #[default]
     Auto,
@@ -38,7 +38,7 @@ pub(crate) enum Tui {
 
 /// The choice of what is shown of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct How {
+pub(crate) struct DisplayOptions {
     /// Nothing is said but errors.
     pub(crate) quiet: bool,
     /// Lines of text only.
@@ -46,7 +46,7 @@ pub(crate) struct How {
     /// A line may be drawn over itself.
     pub(crate) line: bool,
     /// The choice of a dashboard.
-    pub(crate) tui: Tui,
+    pub(crate) tui: DashboardChoice,
     /// Only ASCII is shown.
     pub(crate) ascii: bool,
     /// The interval of log lines, if any are asked for.
@@ -54,10 +54,10 @@ pub(crate) struct How {
     /// The file that events are written to as they come; `-` is stderr.
     pub(crate) events: Option<PathBuf>,
     /// The rules for a file that is there already.
-    pub(crate) overwrite: Overwrite,
+    pub(crate) overwrite: OverwriteRules,
 }
 
-impl How {
+impl DisplayOptions {
     /// Colours and signs of this terminal.
     pub(crate) fn theme(&self) -> Theme {
         let theme = Theme::detect(|name| std::env::var(name).ok());
@@ -67,9 +67,9 @@ impl How {
     /// Returns true if the dashboard opens: on a terminal that a person sits at.
     fn opens(&self, workers: bool) -> bool {
         let wanted = match self.tui {
-            Tui::Always => true,
-            Tui::Auto => workers,
-            Tui::Never => false,
+            DashboardChoice::Always => true,
+            DashboardChoice::Auto => workers,
+            DashboardChoice::Never => false,
         };
         wanted && !self.quiet && !self.plain && is_terminal()
     }
@@ -85,7 +85,7 @@ pub(crate) struct Listeners {
     quiet: bool,
     progress: Progress,
     dashboard: Option<Dashboard>,
-    lines: Mutex<Lines>,
+    lines: Mutex<LineReporter>,
     /// Lines of text are shown from the beginning.
     plain: bool,
     /// It was said that the run goes on without the dashboard.
@@ -96,7 +96,7 @@ pub(crate) struct Listeners {
 impl Listeners {
     /// Starts to listen to a run; `signal` stops and pauses one on workers, which may have a past.
     pub(crate) fn start(
-        how: &How,
+        how: &DisplayOptions,
         name: &str,
         signal: Option<Signal>,
         past: impl FnOnce() -> Recording,
@@ -107,18 +107,18 @@ impl Listeners {
             .opens(workers)
             .then(|| Dashboard::open(name, how.theme(), signal, &past(), interrupt::raise))
             .transpose()?;
-        if how.tui == Tui::Always && dashboard.is_none() && !how.quiet && !how.plain {
+        if how.tui == DashboardChoice::Always && dashboard.is_none() && !how.quiet && !how.plain {
             eprintln!("note: no dashboard, as this is no terminal");
         }
         let alone = dashboard.is_none();
         Ok(Self {
             quiet: how.quiet,
-            progress: Progress::start(Show {
+            progress: Progress::start(ProgressOptions {
                 line: how.line && alone,
                 monitor: how.monitor.filter(|_| alone),
             }),
             plain: alone && !how.quiet && (how.plain || !io::stderr().is_terminal()),
-            lines: Mutex::new(Lines::new(workers)),
+            lines: Mutex::new(LineReporter::new(workers)),
             told: AtomicBool::new(false),
             dashboard,
             log: Mutex::new(log),
@@ -127,12 +127,12 @@ impl Listeners {
 
     /// Takes an event.
     pub(crate) fn observe(&self, event: &RunEvent) {
-        let at = unix();
+        let at = unix_now();
         lock(&self.log).add(at, event);
         self.progress.observe(event);
         let line = lock(&self.lines).line(at, event);
         match &self.dashboard {
-            Some(dashboard) if !dashboard.is_left() => return dashboard.observe(event),
+            Some(dashboard) if !dashboard.is_closed() => return dashboard.observe(event),
             // Somebody left the dashboard: the run goes on in lines.
             Some(_) if !self.quiet => {
                 if !self.told.swap(true, Ordering::SeqCst) {
@@ -149,19 +149,19 @@ impl Listeners {
     }
 
     /// The run has ended.
-    pub(crate) fn finish(self, failed: bool) -> Ended {
+    pub(crate) fn finish(self, failed: bool) -> EndedRun {
         self.progress.finish();
         if let Some(dashboard) = &self.dashboard {
-            dashboard.ended(failed);
+            dashboard.run_ended(failed);
         }
         let log = self.log.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Ended { events: log.finish(), dashboard: self.dashboard, lines: Vec::new() }
+        EndedRun { events: log.finish(), dashboard: self.dashboard, lines: Vec::new() }
     }
 }
 
 /// A run that has ended, and a dashboard that may still be open: results are saved before anybody is waited for.
 #[derive(Default)]
-pub(crate) struct Ended {
+pub(crate) struct EndedRun {
     /// The lines of the event log.
     pub(crate) events: Vec<u8>,
     dashboard: Option<Dashboard>,
@@ -169,18 +169,18 @@ pub(crate) struct Ended {
     lines: Vec<String>,
 }
 
-impl Ended {
+impl EndedRun {
     /// Says a line, after the dashboard if one is open.
-    pub(crate) fn tell(&mut self, line: String) {
+    pub(crate) fn say_after(&mut self, line: String) {
         self.lines.push(line);
         if self.dashboard.is_none() {
-            self.wait();
+            self.wait_until_left();
         }
     }
 
     /// Waits until the dashboard is left.
-    pub(crate) fn wait(&mut self) -> Left {
-        let left = self.dashboard.take().map_or(Left::Closed, Dashboard::wait);
+    pub(crate) fn wait_until_left(&mut self) -> Exit {
+        let left = self.dashboard.take().map_or(Exit::Closed, Dashboard::wait);
         self.lines.drain(..).for_each(|line| say(Some(line)));
         left
     }
@@ -188,8 +188,8 @@ impl Ended {
 
 fn say(line: Option<String>) {
     if let Some(line) = line {
-        erase();
-        tell(&line);
+        erase_line();
+        print_line_to_stderr(&line);
     }
 }
 

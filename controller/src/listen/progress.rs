@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use stagger_model::events::RunEvent;
 use stagger_model::numbers::{counted, grouped};
 use stagger_model::printable::printable;
-use stagger_report::stdout::tell;
+use stagger_report::stdout::print_line_to_stderr;
 
 /// The time between two drawings of the line.
 const TICK: Duration = Duration::from_millis(100);
@@ -27,7 +27,7 @@ static DRAWN: AtomicUsize = AtomicUsize::new(0);
 
 /// The choice of lines.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Show {
+pub(crate) struct ProgressOptions {
     /// A line, where stderr is a terminal.
     pub(crate) line: bool,
     /// A log line every so often.
@@ -44,8 +44,8 @@ pub(crate) struct Progress {
 
 impl Progress {
     /// Starts to show the progress of a run.
-    pub(crate) fn start(show: Show) -> Self {
-        let show = Show { line: show.line && io::stderr().is_terminal(), ..show };
+    pub(crate) fn start(show: ProgressOptions) -> Self {
+        let show = ProgressOptions { line: show.line && io::stderr().is_terminal(), ..show };
         let started = Instant::now();
         let state = Arc::new(Mutex::new(State::default()));
         let wanted = show.line || show.monitor.is_some();
@@ -75,7 +75,7 @@ impl Progress {
             // A panic there has been told already.
             let _ = thread.join();
         }
-        erase();
+        erase_line();
     }
 }
 
@@ -84,7 +84,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 /// Takes the line off the terminal with blanks: no escape code is needed.
-pub(crate) fn erase() {
+pub(crate) fn erase_line() {
     let drawn = DRAWN.swap(0, Ordering::SeqCst);
     if drawn > 0 {
         let _ = write!(io::stderr(), "\r{:drawn$}\r", "");
@@ -94,13 +94,13 @@ pub(crate) fn erase() {
 /// The times at which the line is drawn and logged.
 #[derive(Debug)]
 struct Clock {
-    show: Show,
+    show: ProgressOptions,
     started: Instant,
     logged: Instant,
 }
 
 impl Clock {
-    fn new(show: Show, now: Instant) -> Self {
+    fn new(show: ProgressOptions, now: Instant) -> Self {
         Self { show, started: now, logged: now }
     }
 
@@ -113,8 +113,8 @@ impl Clock {
         let elapsed = now - self.started;
         if self.show.monitor.is_some_and(|interval| now - self.logged >= interval) {
             self.logged = now;
-            erase();
-            tell(&state.log_line(elapsed, memory()));
+            erase_line();
+            print_line_to_stderr(&state.log_line(elapsed, memory()));
         }
         if self.show.line && elapsed >= PATIENCE {
             draw(&state.line(elapsed));
@@ -240,9 +240,9 @@ mod tests {
     #[test]
     fn log_lines_come_at_their_interval() {
         let start = Instant::now();
-        let show = Show { line: false, monitor: Some(Duration::from_millis(30)) };
+        let show = ProgressOptions { line: false, monitor: Some(Duration::from_millis(30)) };
         assert_eq!(Clock::new(show, start).tick(), Duration::from_millis(30));
-        let slow = Show { line: false, monitor: Some(Duration::from_secs(5)) };
+        let slow = ProgressOptions { line: false, monitor: Some(Duration::from_secs(5)) };
         assert_eq!(Clock::new(slow, start).tick(), TICK);
     }
 

@@ -5,7 +5,7 @@ mod told;
 mod trial;
 mod upload;
 
-pub(crate) use scratch::Scratch;
-pub(crate) use told::{refused, told, topic_among};
-pub(crate) use trial::{check_place, is_remote, try_place};
+pub(crate) use scratch::ScratchFolder;
+pub(crate) use told::{notify_of_refusal, notify_when_done, topic_in_words};
+pub(crate) use trial::{check_destination, is_remote, try_destination};
 pub(crate) use upload::upload;

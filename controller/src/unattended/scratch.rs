@@ -11,9 +11,9 @@ use stagger_report::staging::Leftover;
 /// A folder in the system's one for such things: new, under a name that nobody can guess, for its owner alone. It goes when
 /// it is dropped, and when the command is interrupted.
 #[derive(Debug)]
-pub(crate) struct Scratch(PathBuf);
+pub(crate) struct ScratchFolder(PathBuf);
 
-impl Scratch {
+impl ScratchFolder {
     /// Makes it.
     ///
     /// # Errors
@@ -39,7 +39,7 @@ impl Scratch {
     }
 }
 
-impl Drop for Scratch {
+impl Drop for ScratchFolder {
     fn drop(&mut self) {
         // What can't be removed is in the folder that the system clears.
         let _ = fs::remove_dir_all(&self.0);
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn it_is_its_owners_alone_and_goes() {
-        let (one, other) = (Scratch::new().unwrap(), Scratch::new().unwrap());
+        let (one, other) = (ScratchFolder::new().unwrap(), ScratchFolder::new().unwrap());
         let path = one.path().to_owned();
         assert_ne!(path, other.path());
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use stagger_model::error::EngineError;
+use stagger_model::error::StaggerError;
 use stagger_model::event_log::EVENTS_FILE;
 use stagger_model::failure::Failure;
 use stagger_storage::{Condition, Policy, S3Store, Storage, StoreErrorKind, runtime, system_clock};
 
 /// The time that a place may take to answer, whatever delays it: credentials, names, a line.
-const PATIENCE: Duration = Duration::from_secs(15);
+const TIMEOUT: Duration = Duration::from_secs(15);
 /// Attempts at a place that fails for now.
 const ATTEMPTS: u32 = 3;
 
@@ -23,7 +23,7 @@ pub(crate) fn is_remote(out: &str) -> bool {
 ///
 /// # Errors
 /// Exit status 2: no bucket, or a name that no bucket can have.
-pub(crate) fn check_place(url: &str) -> Result<(), Failure> {
+pub(crate) fn check_destination(url: &str) -> Result<(), Failure> {
     let rest = url.strip_prefix("s3://").unwrap_or_default();
     let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
     let wrong = |what: String| {
@@ -64,26 +64,26 @@ fn unnameable(bucket: &str) -> Option<&'static str> {
 /// # Errors
 /// Exit status 2 for an address that is none, or names no bucket that there is; 1 for a place that does not answer, or does
 /// not permit it.
-pub(crate) fn try_place(url: &str, name: Option<&str>) -> Result<(), Failure> {
-    check_place(url)?;
-    let policy = Policy { attempts: ATTEMPTS, total: PATIENCE, duplicate: None, ..Policy::remote() };
-    let store = S3Store::open(url).map_err(EngineError::from)?;
+pub(crate) fn try_destination(url: &str, name: Option<&str>) -> Result<(), Failure> {
+    check_destination(url)?;
+    let policy = Policy { attempts: ATTEMPTS, total: TIMEOUT, duplicate: None, ..Policy::remote() };
+    let store = S3Store::open(url).map_err(StaggerError::from)?;
     let storage = Storage::with_policy(Arc::new(store), policy, system_clock(true));
     let key = name.map_or_else(|| EVENTS_FILE.to_owned(), |name| format!("{name}/{EVENTS_FILE}"));
     let put = storage.put_async(&key, Bytes::new(), Condition::IfAbsent);
     let answer =
-        runtime().map_err(EngineError::from)?.block_on(async { tokio::time::timeout(PATIENCE, put).await });
+        runtime().map_err(StaggerError::from)?.block_on(async { tokio::time::timeout(TIMEOUT, put).await });
     let error = match answer {
         Ok(Ok(_)) => return Ok(()),
         Ok(Err(error)) if error.kind == StoreErrorKind::Exists => return Ok(()),
         Ok(Err(error)) => error,
         Err(_) => {
-            let seconds = PATIENCE.as_secs();
+            let seconds = TIMEOUT.as_secs();
             return Err(Failure::failed(format!("--out {url} has not answered within {seconds} s"))
                 .hint("check the network, the proxy settings and AWS_ENDPOINT_URL if it is set"));
         }
     };
-    let wrong = error.kind == StoreErrorKind::Place;
+    let wrong = error.kind == StoreErrorKind::Bucket;
     let hint = error.hint().map(str::to_owned);
     let message = format!("--out {url} takes no result: {error}");
     let failure = if wrong { Failure::input(message) } else { Failure::failed(message) };
@@ -105,8 +105,8 @@ mod tests {
             "s3://a..b/x",
             "s3://bucket/a/../b",
         ];
-        let all =
-            urls.map(|url| check_place(url).expect_err(url).to_string().lines().next().unwrap().to_owned());
+        let all = urls
+            .map(|url| check_destination(url).expect_err(url).to_string().lines().next().unwrap().to_owned());
         insta::assert_snapshot!(all.join("\n"), @r#"
         error: --out s3://: it names no bucket
         error: --out s3:///x: it names no bucket
@@ -117,7 +117,7 @@ mod tests {
         error: --out s3://bucket/a/../b: a prefix has no parts `.` and `..`
         "#);
         for fine in ["s3://bucket", "s3://my.bucket-1/results/2026-11-30/run", "s3://bucket/"] {
-            assert_eq!(check_place(fine), Ok(()));
+            assert_eq!(check_destination(fine), Ok(()));
         }
     }
 }

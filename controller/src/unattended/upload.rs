@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use stagger_model::error::EngineError;
+use stagger_model::error::StaggerError;
 use stagger_model::failure::Failure;
 use stagger_report::checksums::CHECKSUMS;
 use stagger_report::folder::RESULT;
-use stagger_report::html::html_of;
+use stagger_report::html::result_html;
 use stagger_storage::{Condition, Storage};
 
 use crate::interrupt;
@@ -26,17 +26,17 @@ pub(crate) fn upload(folder: &Path, url: &str) -> Result<(), Failure> {
     for result in files.clone().iter().filter(|path| is_result(path)) {
         let own = result.parent().unwrap_or(folder);
         let report = own.join(REPORT);
-        fs::write(&report, html_of(own)?).map_err(|source| Failure::write(&report, &source))?;
+        fs::write(&report, result_html(own)?).map_err(|source| Failure::write(&report, &source))?;
         files.push(report);
     }
     files.sort_by_key(|path| (is_result(path), is_named(path, CHECKSUMS), path.clone()));
-    interrupt::sends(url);
-    let storage = Storage::open(url).map_err(EngineError::from)?;
+    interrupt::set_sent_to(url);
+    let storage = Storage::open(url).map_err(StaggerError::from)?;
     for path in &files {
         let bytes = fs::read(path).map_err(|source| Failure::read(path, &source))?;
         let put = storage.put(&key(folder, path), bytes.into(), Condition::Always);
         put.map_err(|error| {
-            let failure = Failure::from(EngineError::from(error));
+            let failure = Failure::from(StaggerError::from(error));
             failure
                 .hint("the result is not saved: give a folder with --out, or another place, and run it again")
         })?;

@@ -3,18 +3,18 @@
 use aws_config::SdkConfig;
 use aws_sdk_sns::Client;
 use aws_sdk_sns::error::{ProvideErrorMetadata, SdkError};
-use stagger_model::error::EngineError;
+use stagger_model::error::StaggerError;
 use stagger_model::failure::Failure;
 use stagger_storage::{check_environment, runtime};
 
-use crate::lambda::{Clients, reasons};
+use crate::lambda::{Clients, causes};
 
 /// The longest subject that SNS takes.
 const SUBJECT: usize = 100;
 
 /// A message about a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notice {
+pub struct RunMessage {
     /// The name of the run.
     pub run: String,
     /// The state of the run: `finished`, `failed` or `stopped`.
@@ -23,7 +23,7 @@ pub struct Notice {
     pub lines: Vec<String>,
 }
 
-impl Notice {
+impl RunMessage {
     /// ASCII in one line, as SNS wants it.
     fn subject(&self) -> String {
         let text = format!("stagger: {} {}", self.run, self.state);
@@ -39,20 +39,20 @@ impl Notice {
 
 /// A topic of Amazon SNS.
 #[derive(Debug)]
-pub struct Sns {
+pub struct SnsTopic {
     client: Client,
     topic: String,
 }
 
-impl Sns {
+impl SnsTopic {
     /// The topic of this ARN. Blocks.
     ///
     /// # Errors
     /// A text that is no ARN of a topic.
     pub fn open(topic: &str) -> Result<Self, Failure> {
         check_topic(topic)?;
-        check_environment().map_err(EngineError::from)?;
-        let runtime = runtime().map_err(EngineError::from)?;
+        check_environment().map_err(StaggerError::from)?;
+        let runtime = runtime().map_err(StaggerError::from)?;
         let shared = runtime.block_on(async { Clients::of_environment().await.shared_config().await });
         Ok(Self::new(&shared, topic))
     }
@@ -66,10 +66,10 @@ impl Sns {
     ///
     /// # Errors
     /// A topic that is not there, or may not be used.
-    pub fn send(&self, notice: &Notice) -> Result<(), Failure> {
+    pub fn send(&self, notice: &RunMessage) -> Result<(), Failure> {
         let call =
             self.client.publish().topic_arn(&self.topic).subject(notice.subject()).message(notice.text());
-        let sent = runtime().map_err(EngineError::from)?.block_on(call.send());
+        let sent = runtime().map_err(StaggerError::from)?.block_on(call.send());
         sent.map(|_| ()).map_err(|error| self.refused("sns:Publish", &error))
     }
 
@@ -77,9 +77,9 @@ impl Sns {
     ///
     /// # Errors
     /// A topic that is not there, or a service that can't be reached.
-    pub fn find(&self) -> Result<(), Failure> {
+    pub fn check_exists(&self) -> Result<(), Failure> {
         let call = self.client.get_topic_attributes().topic_arn(&self.topic);
-        match runtime().map_err(EngineError::from)?.block_on(call.send()) {
+        match runtime().map_err(StaggerError::from)?.block_on(call.send()) {
             Ok(_) => Ok(()),
             Err(error) if is_denied(error.code()) => Ok(()),
             Err(error) => Err(self.refused("sns:GetTopicAttributes", &error)),
@@ -93,7 +93,7 @@ impl Sns {
         let why = match (error.code(), error.message()) {
             (Some(code), Some(message)) => format!("{code}: {}", message.trim_end_matches('.')),
             (Some(code), None) => code.to_owned(),
-            _ => reasons(error),
+            _ => causes(error),
         };
         Failure::failed(format!("{action} on `{}`: {why}", self.topic))
             .hint("check --notify and that the role may publish there; docs/guide/permissions.md")
@@ -139,8 +139,8 @@ mod tests {
         let body = "<PublishResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\"><PublishResult><MessageId>1</MessageId></PublishResult></PublishResponse>";
         let (url, asked) = serve(Box::new(move |_| answer(200, "", body)));
         let notice =
-            Notice { run: "nightly-ä".to_owned(), state: "finished", lines: vec!["$0.0123".to_owned()] };
-        Sns::new(&shared_config(&url), "arn:aws:sns:us-east-1:1:t").send(&notice).unwrap();
+            RunMessage { run: "nightly-ä".to_owned(), state: "finished", lines: vec!["$0.0123".to_owned()] };
+        SnsTopic::new(&shared_config(&url), "arn:aws:sns:us-east-1:1:t").send(&notice).unwrap();
         let asked = asked.recv().unwrap();
         assert!(asked.contains("Action=Publish") && asked.contains("%240.0123"), "{asked}");
         assert_eq!(notice.subject(), "stagger: nightly-- finished");
@@ -151,8 +151,8 @@ mod tests {
     fn a_topic_that_refuses_is_named() {
         let body = "<ErrorResponse><Error><Type>Sender</Type><Code>AuthorizationError</Code><Message>not you.</Message></Error></ErrorResponse>";
         let (url, _) = serve(Box::new(move |_| answer(403, "", body)));
-        let sns = Sns::new(&shared_config(&url), "arn:aws:sns:us-east-1:1:t");
-        let notice = Notice { run: "r".to_owned(), state: "failed", lines: Vec::new() };
+        let sns = SnsTopic::new(&shared_config(&url), "arn:aws:sns:us-east-1:1:t");
+        let notice = RunMessage { run: "r".to_owned(), state: "failed", lines: Vec::new() };
         let refused = sns.send(&notice).unwrap_err().to_string();
         assert!(refused.contains("AuthorizationError: not you") && refused.contains("hint: "), "{refused}");
     }
@@ -178,7 +178,7 @@ mod tests {
         ];
         for (status, body, passes) in answers {
             let (url, _) = serve(Box::new(move |_| answer(status, "", body)));
-            let found = Sns::new(&shared_config(&url), "arn:aws:sns:us-east-1:1:t").find();
+            let found = SnsTopic::new(&shared_config(&url), "arn:aws:sns:us-east-1:1:t").check_exists();
             assert_eq!(found.is_ok(), passes, "{status}: {found:?}");
             if let Err(failure) = found {
                 assert!(failure.to_string().contains("NotFound: Topic does not exist"), "{failure}");

@@ -6,17 +6,17 @@ use serde::{Deserialize, Serialize};
 use stagger_estimation::estimate::sequence::{NextPass, PassRunner, run_passes};
 use stagger_estimation::estimate::steps::Estimation;
 use stagger_estimation::partial::Partial;
-use stagger_forecast::cut::Cut;
+use stagger_forecast::cut::TaskSizing;
 use stagger_forecast::{cut, heavy};
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 use stagger_model::events::{ObjectRef, RunEvent, RunState};
-use stagger_model::reduction::Node;
+use stagger_model::reduction::TreeNode;
 use stagger_panel::panel::Panel;
 use stagger_panel::stored::StoredShards;
-use stagger_protocol::bundle::Bundle;
+use stagger_protocol::bundle::PartialBundle;
 use stagger_protocol::keys;
 use stagger_protocol::messages::Work;
-use stagger_protocol::objects::{EstimateStage, Share, StageObject, encode};
+use stagger_protocol::objects::{EstimateStage, SpecPass, StageObject, encode_object};
 
 use super::session::{Session, StagePlan, Sums};
 use super::{CloudOptions, WorkerFailure};
@@ -24,7 +24,7 @@ use super::{CloudOptions, WorkerFailure};
 /// The estimations of specifications that share their passes, between two of them. A resumed run starts from here on
 /// whatever machine: solutions are in it, as other processors might solve to other last digits.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct State {
+pub(super) struct EstimationState {
     /// The panel as its specifications see it.
     pub(super) panel: ObjectRef,
     /// The estimation of each specification, in order.
@@ -35,15 +35,15 @@ pub(super) struct State {
 ///
 /// # Errors
 /// A task that can't be done; storage that fails.
-pub(super) fn estimate(
+pub(super) fn run_stages(
     session: &mut Session<'_>,
-    state: &mut State,
+    state: &mut EstimationState,
     panels: &[Panel],
     shards: &Arc<StoredShards>,
     options: &CloudOptions,
 ) -> std::result::Result<(), WorkerFailure> {
     let mut runner = SessionRunner { session, panel: state.panel.clone(), shards, options };
-    run_passes(&mut runner, &mut state.estimations, panels, shards.count()).map(drop)
+    run_passes(&mut runner, &mut state.estimations, panels, shards.shard_count()).map(drop)
 }
 
 /// Makes passes on the workers of a session; each pass is a stage.
@@ -69,7 +69,7 @@ impl PassRunner for SessionRunner<'_, '_> {
             outcome = self.run_stage(pass, estimations).await;
             Ok(())
         })?;
-        let sums: Bundle = outcome?.ok_or_else(|| EngineError::failed("a pass brought no sums"))?;
+        let sums: PartialBundle = outcome?.ok_or_else(|| StaggerError::failed("a pass brought no sums"))?;
         Ok(sums.partials)
     }
 
@@ -80,15 +80,15 @@ impl PassRunner for SessionRunner<'_, '_> {
     ) -> std::result::Result<(), WorkerFailure> {
         events.into_iter().for_each(|event| self.session.note(event));
         let runtime = Arc::clone(&self.session.settings.runtime);
-        Ok(runtime.block_on(save(self.session, StateRef { panel: &self.panel, estimations }))?)
+        Ok(runtime.block_on(save_state(self.session, StateRef { panel: &self.panel, estimations }))?)
     }
 }
 
-fn share(estimation: &Estimation, spec: usize) -> Option<Share> {
+fn spec_pass(estimation: &Estimation, spec: usize) -> Option<SpecPass> {
     let plan = estimation.plan();
-    Some(Share {
+    Some(SpecPass {
         spec,
-        input: estimation.request()?.input.clone(),
+        input: estimation.next_pass()?.input.clone(),
         standardization: plan.regression.standardization.clone(),
         outcome_center: plan.regression.outcome_center,
         fixed: 1 + plan.targets.groups.len(),
@@ -100,55 +100,67 @@ impl SessionRunner<'_, '_> {
         &mut self,
         pass: &NextPass,
         estimations: &[Estimation],
-    ) -> std::result::Result<Option<Bundle>, WorkerFailure> {
+    ) -> std::result::Result<Option<PartialBundle>, WorkerFailure> {
         let (shards, options) = (self.shards, self.options);
-        let shares: Vec<Share> = pass.distinct.iter().filter_map(|&i| share(&estimations[i], i)).collect();
+        let shares: Vec<SpecPass> =
+            pass.distinct.iter().filter_map(|&i| spec_pass(&estimations[i], i)).collect();
         let inputs = || shares.iter().map(|share| (estimations[share.spec].plan(), &share.input));
-        let one = stagger_forecast::pass_load(shards, inputs());
-        let cut =
-            Cut { concurrency: options.concurrency, prefer: options.prefer, wanted: options.n_partitions };
-        let tasks = cut::tasks(pass.shards, &one, cut);
-        let expected = cut::expected(&one, pass.shards, tasks);
+        let one = stagger_forecast::shard_load_of_pass(shards, inputs());
+        let cut = TaskSizing {
+            concurrency: options.concurrency,
+            prefer: options.prefer,
+            wanted: options.n_partitions,
+        };
+        let tasks = cut::choose_task_count(pass.shards, &one, cut);
+        let expected = cut::expected_duration(&one, pass.shards, tasks);
         let bound = stagger_forecast::task_memory(shards, inputs(), pass.shards.div_ceil(tasks));
-        let function = cut::function(&cut::homes(self.session.settings.invoker.functions()), bound);
-        let sets = shares.iter().map(|share| share.input.sets(share.fixed)).max().unwrap_or(1);
+        let function = cut::smallest_function(
+            &cut::functions_without_pool(self.session.settings.invoker.functions()),
+            bound,
+        );
+        let sets = shares.iter().map(|share| share.input.max_sets(share.fixed)).max().unwrap_or(1);
         let mut name = pass.stage(estimations);
         if pass.stride > 1 {
             name += " (sample)";
         }
         let elapsed = self.session.elapsed();
-        let facts =
-            heavy::Cut { one: &one, shards: pass.shards, tasks, concurrency: options.concurrency, elapsed };
+        let facts = heavy::StageTasks {
+            one: &one,
+            shards: pass.shards,
+            tasks,
+            concurrency: options.concurrency,
+            elapsed,
+        };
         let manifest = shards.manifest();
         let units = |index: usize| manifest.shards.get(index * pass.stride).map_or(0, |shard| shard.units);
-        let heavy = options.heavy.of(facts, &units);
+        let heavy = options.heavy.classify(facts, &units);
         let plan = StagePlan { expected: Some(expected), sets, function, heavy };
         let stage = EstimateStage { panel: self.panel.clone(), shares, stride: pass.stride };
-        let bytes = encode(&StageObject::Estimate(stage))?;
-        let object = self.session.objects.put(bytes, keys::common).await?;
+        let bytes = encode_object(&StageObject::Estimate(stage))?;
+        let object = self.session.objects.put(bytes, keys::shared_object).await?;
         let level = (pass.shards / tasks).trailing_zeros();
-        let work = |index| Work::Shards { node: Node { level, index }, part: None };
+        let work = |index| Work::Shards { node: TreeNode { level, index }, part: None };
         let sums = Sums { shards: pass.shards, stride: pass.stride };
         self.session.run_stage(&name, &object, (0..tasks).map(work).collect(), plan, Some(sums)).await
     }
 }
 
-/// [`State`], borrowed: it is written with the same bytes.
+/// [`EstimationState`], borrowed: it is written with the same bytes.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct StateRef<'a> {
     panel: &'a ObjectRef,
     estimations: &'a [Estimation],
 }
 
-impl<'a> From<&'a State> for StateRef<'a> {
-    fn from(state: &'a State) -> Self {
+impl<'a> From<&'a EstimationState> for StateRef<'a> {
+    fn from(state: &'a EstimationState) -> Self {
         Self { panel: &state.panel, estimations: &state.estimations }
     }
 }
 
 /// Saves the state of the estimations.
-pub(super) async fn save(session: &mut Session<'_>, state: impl Into<StateRef<'_>>) -> Result<()> {
-    let object = session.objects.put(encode(&state.into())?, keys::state).await?;
+pub(super) async fn save_state(session: &mut Session<'_>, state: impl Into<StateRef<'_>>) -> Result<()> {
+    let object = session.objects.put(encode_object(&state.into())?, keys::state).await?;
     session.note(RunEvent::State { object });
     session.flush(RunState::Running).await
 }

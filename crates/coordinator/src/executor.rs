@@ -9,7 +9,7 @@ use stagger_panel::prepare::stage::PrepareStage;
 use stagger_panel::prepare::{Executor, PrepareTask, StepFailure};
 use stagger_protocol::keys;
 use stagger_protocol::messages::{TaskFailure, Work};
-use stagger_protocol::objects::{StageObject, encode};
+use stagger_protocol::objects::{StageObject, encode_object};
 
 use super::WorkerFailure;
 use super::session::{Session, StagePlan};
@@ -33,10 +33,10 @@ impl Executor for SessionExecutor<'_, '_> {
     ) -> std::result::Result<(), StepFailure> {
         let mut session = self.0.borrow_mut();
         let runtime = Arc::clone(&session.settings.runtime);
-        let bytes = encode(&StageObject::Prepare(Box::new(stage)))?;
+        let bytes = encode_object(&StageObject::Prepare(Box::new(stage)))?;
         let mut outcome = Ok(None);
         runtime.block_on(async {
-            let object = session.objects.put(bytes, keys::common).await?;
+            let object = session.objects.put(bytes, keys::shared_object).await?;
             outcome = session.run_stage(name, &object, works(tasks), StagePlan::default(), None).await;
             Ok(())
         })?;

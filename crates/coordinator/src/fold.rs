@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use stagger_model::reduction::{Merge, Node, Reduction};
+use stagger_model::reduction::{Merge, Reduction, TreeNode};
 
 /// Reads under way at a time.
 const READS: usize = 128;
@@ -13,10 +13,10 @@ const HELD: u64 = 32 << 20;
 
 /// The sum over a stage's shards, under way.
 #[derive(Debug)]
-pub struct Fold<T> {
+pub struct TreeSum<T> {
     root: u32,
     /// Subtrees whose sum is in storage and not read yet, by first shard, with its bytes.
-    ready: BTreeMap<usize, (Node, u64)>,
+    ready: BTreeMap<usize, (TreeNode, u64)>,
     reduction: Reduction<T>,
     reading: usize,
     /// The shard before which all sums were taken.
@@ -25,7 +25,7 @@ pub struct Fold<T> {
     ahead: BTreeMap<usize, usize>,
 }
 
-impl<T: Merge> Fold<T> {
+impl<T: Merge> TreeSum<T> {
     /// Returns the empty sum over `shards` shards.
     pub fn new(shards: usize) -> Self {
         Self {
@@ -39,13 +39,13 @@ impl<T: Merge> Fold<T> {
     }
 
     /// Adds a subtree whose sum of `bytes` bytes is in storage.
-    pub fn ready(&mut self, node: Node, bytes: u64) {
+    pub fn add_ready(&mut self, node: TreeNode, bytes: u64) {
         self.ready.insert(node.shards().start, (node, bytes));
     }
 
     /// Returns the sum to read next, in the order of the shards, so that neighbours meet soon and few wait; `None`
     /// while enough are being read.
-    pub fn next_read(&mut self) -> Option<Node> {
+    pub fn next_read(&mut self) -> Option<TreeNode> {
         let (&first, &(node, bytes)) = self.ready.first_key_value()?;
         let held = (self.reduction.len() + self.reading + 1) as u64 * bytes.max(1);
         // Sums that come in no order would pile up: of a thousand under way most wait for one another.
@@ -63,13 +63,13 @@ impl<T: Merge> Fold<T> {
     }
 
     /// Adds a sum that was read.
-    pub fn add(&mut self, node: Node, bundle: T) {
+    pub fn add(&mut self, node: TreeNode, bundle: T) {
         self.reading -= 1;
         self.reduction.add(node, bundle, self.root);
     }
 
     /// Notes that a sum could not be read; the caller makes it ready again.
-    pub fn failed(&mut self) {
+    pub fn read_failed(&mut self) {
         self.reading -= 1;
     }
 
@@ -99,10 +99,10 @@ mod tests {
     #[test]
     fn sums_that_come_from_the_right_stay_in_storage_once_enough_wait() {
         let (shards, bytes) = (1024, 1 << 20);
-        let mut fold = Fold::new(shards);
+        let mut fold = TreeSum::new(shards);
         let mut most = 0;
         for index in (0..shards).rev() {
-            fold.ready(Node { level: 0, index }, bytes);
+            fold.add_ready(TreeNode { level: 0, index }, bytes);
             while let Some(node) = fold.next_read() {
                 fold.add(node, Count(1));
                 most = most.max(fold.reduction.len());
@@ -115,13 +115,13 @@ mod tests {
 
     #[test]
     fn a_sum_that_could_not_be_read_is_read_again() {
-        let mut fold = Fold::new(2);
-        let nodes = [0, 1].map(|index| Node { level: 0, index });
-        nodes.iter().for_each(|node| fold.ready(*node, 1 << 30));
+        let mut fold = TreeSum::new(2);
+        let nodes = [0, 1].map(|index| TreeNode { level: 0, index });
+        nodes.iter().for_each(|node| fold.add_ready(*node, 1 << 30));
         assert_eq!(fold.next_read(), Some(nodes[0]));
         assert_eq!(fold.next_read(), None, "it would be too much at a time");
-        fold.failed();
-        fold.ready(nodes[0], 1 << 30);
+        fold.read_failed();
+        fold.add_ready(nodes[0], 1 << 30);
         for node in nodes {
             assert_eq!(fold.next_read(), Some(node));
             fold.add(node, Count(1));

@@ -6,16 +6,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use stagger_model::cost::Rates;
+use stagger_model::cost::UnitPrices;
 use stagger_model::error::FailureClass;
 use stagger_protocol::messages::{Answer, Invocation, TaskFailure};
 use stagger_schedule::Function;
-use stagger_worker::{Places, Worker, WorkerOptions};
+use stagger_worker::{AllowedStorage, Worker, WorkerOptions};
 use tokio::sync::Semaphore;
 
 /// The bill of an invocation, as the platform reports it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Billed {
+pub struct Bill {
     /// Billed seconds.
     pub seconds: f64,
     /// The most memory that the environment had, bytes.
@@ -26,25 +26,25 @@ pub struct Billed {
 
 /// The outcome of an invocation.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Invoked {
+pub struct InvocationOutcome {
     /// The worker's answer, or a failure that stands for one that never came.
     pub answer: Answer,
     /// The bill, if it is known.
-    pub billed: Option<Billed>,
+    pub billed: Option<Bill>,
 }
 
 /// A signal that a worker has taken an attempt, raised by the invoker. Clones are the same signal.
 #[derive(Clone, Debug, Default)]
-pub struct Taken(Arc<AtomicBool>);
+pub struct TakenSignal(Arc<AtomicBool>);
 
-impl Taken {
+impl TakenSignal {
     /// Raises the signal.
-    pub fn tell(&self) {
+    pub fn raise(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
 
     /// Returns whether the signal was raised.
-    pub fn is_told(&self) -> bool {
+    pub fn is_raised(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
 }
@@ -59,19 +59,19 @@ pub trait Invoker: Debug + Send + Sync {
     fn functions(&self) -> Vec<Function>;
 
     /// Returns the prices of everything that is paid for.
-    fn rates(&self) -> Rates;
+    fn prices(&self) -> UnitPrices;
 
     /// Has function number `function` do a task. It always answers, some time after `limit` at the latest.
-    async fn invoke(&self, function: usize, invocation: Invocation, limit: Duration) -> Invoked;
+    async fn invoke(&self, function: usize, invocation: Invocation, limit: Duration) -> InvocationOutcome;
 
     /// Does the same for a task that may wait for a worker, and raises `taken` when one has taken it.
-    async fn invoke_told(
+    async fn invoke_with_signal(
         &self,
         function: usize,
         invocation: Invocation,
         limit: Duration,
-        taken: &Taken,
-    ) -> Invoked {
+        taken: &TakenSignal,
+    ) -> InvocationOutcome {
         let _ = taken;
         self.invoke(function, invocation, limit).await
     }
@@ -80,18 +80,18 @@ pub trait Invoker: Debug + Send + Sync {
     ///
     /// # Errors
     /// A service that can't be started.
-    async fn begin(&self, run: &str) -> Result<(), TaskFailure> {
+    async fn begin_run(&self, run: &str) -> Result<(), TaskFailure> {
         let _ = run;
         Ok(())
     }
 
     /// Ends the run: no task will follow, and anything that was started for it can stop.
-    async fn end(&self) {}
+    async fn end_run(&self) {}
 }
 
 /// The threads of this process as workers.
 #[derive(Debug)]
-pub struct Threads {
+pub struct ThreadInvoker {
     worker: Arc<Worker>,
     permits: Arc<Semaphore>,
     memory: u64,
@@ -100,11 +100,11 @@ pub struct Threads {
 /// The time limit of threads, which is never reached.
 const FOREVER: Duration = Duration::from_secs(7 * 24 * 3600);
 
-impl Threads {
+impl ThreadInvoker {
     /// Returns `threads` threads, which keep decoded shards up to a share of `memory` bytes.
     pub fn new(threads: usize, memory: u64) -> Self {
         // Their messages come from this process, which may keep a run in a folder.
-        let places = Places::anywhere();
+        let places = AllowedStorage::unrestricted();
         let options = WorkerOptions { memory: None, places, ..WorkerOptions::with_memory(Some(memory)) };
         Self {
             worker: Arc::new(Worker::new(options)),
@@ -115,7 +115,7 @@ impl Threads {
 }
 
 #[async_trait]
-impl Invoker for Threads {
+impl Invoker for ThreadInvoker {
     fn name(&self) -> &str {
         "threads"
     }
@@ -125,11 +125,11 @@ impl Invoker for Threads {
         vec![Function { timeout: FOREVER, ..Function::lambda("thread", memory_mb) }]
     }
 
-    fn rates(&self) -> Rates {
-        Rates::FREE
+    fn prices(&self) -> UnitPrices {
+        UnitPrices::FREE
     }
 
-    async fn invoke(&self, _function: usize, invocation: Invocation, _limit: Duration) -> Invoked {
+    async fn invoke(&self, _function: usize, invocation: Invocation, _limit: Duration) -> InvocationOutcome {
         let lost = |why: String| Answer::Failed(TaskFailure::new(FailureClass::Lost, why));
         let answer = match self.permits.acquire().await {
             Ok(_permit) => {
@@ -139,6 +139,6 @@ impl Invoker for Threads {
             }
             Err(e) => lost(e.to_string()),
         };
-        Invoked { answer, billed: None }
+        InvocationOutcome { answer, billed: None }
     }
 }

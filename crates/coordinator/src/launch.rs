@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use faer::Mat;
-use stagger_estimation::estimate::saved::saved_results;
+use stagger_estimation::estimate::saved::finish_estimations;
 use stagger_estimation::estimate::steps::Estimation;
 use stagger_estimation::outline::outline;
 use stagger_model::cost::Cost;
-use stagger_model::error::{EngineError, Result, of_specifications};
+use stagger_model::error::{Result, StaggerError, name_specifications};
 use stagger_model::events::{Estimated, FunctionFacts, Observer, RunEvent, RunState};
-use stagger_model::progress::Progress;
+use stagger_model::progress::StageProgress;
 use stagger_model::result::SavedResult;
 use stagger_model::spec::RunSpec;
-use stagger_model::spec_check::check;
+use stagger_model::spec_check::check_spec;
 use stagger_panel::panel::Panel;
 use stagger_panel::panel_store::KeyColumns;
 use stagger_panel::prepare::Prepared;
@@ -21,14 +21,14 @@ use stagger_schedule::Run;
 use stagger_storage::Storage;
 
 use super::WorkerFailure;
-use super::estimate::estimate;
+use super::estimate::run_stages;
 use super::planning::{PlannedRun, plan_run};
 use super::preparation::prepare_store;
 use super::request::{CloudOptions, CloudOutput, RunRequest, read_request, run_url, save_request};
 use super::restore::{last_attempt, last_stage, last_state, restore};
 use super::session::Session;
 use super::settings::Settings;
-use crate::journal::{Entry, Journal, forget_cancel, register};
+use crate::journal::{Journal, JournalEntry, delete_cancel_request, register_run};
 
 /// Starts a run below `runs`, the address of all runs.
 ///
@@ -43,15 +43,15 @@ pub fn start(
     observer: Observer<'_>,
 ) -> Result<CloudOutput> {
     for (name, spec) in &request.specs {
-        check(spec).map_err(|e| of_specifications(e, &[name.as_deref()]))?;
+        check_spec(spec).map_err(|e| name_specifications(e, &[name.as_deref()]))?;
     }
-    let open = |url: &str| (settings.open)(url).map_err(EngineError::from);
+    let open = |url: &str| (settings.open)(url).map_err(StaggerError::from);
     let (all, storage) = (open(runs)?, open(&run_url(runs, name))?);
     let journal = settings.runtime.block_on(async {
         // The request first: a run that is listed can be taken up, wherever its controller died.
         save_request(&storage, runs, name, request).await?;
-        register(&all, name).await?;
-        let now = settings.clock.unix();
+        register_run(&all, name).await?;
+        let now = settings.clock.unix_seconds();
         Journal::open(storage.clone(), options.writer.clone(), now, options.takeover).await
     })?;
     execute(storage, journal, request, settings, options, observer)
@@ -71,16 +71,16 @@ pub fn resume(
     let storage = (settings.open)(&run_url(runs, name))?;
     let request = read_request(&storage, runs, name)?;
     if request.version != VERSION {
-        return Err(EngineError::input(format!(
+        return Err(StaggerError::input(format!(
             "the run `{name}` was started by version {}, this is version {VERSION}",
             request.version
         ))
         .with_hint("use that version, or start a new run: another version may compute other last digits"));
     }
     let journal = settings.runtime.block_on(async {
-        let now = settings.clock.unix();
+        let now = settings.clock.unix_seconds();
         let journal = Journal::open(storage.clone(), options.writer.clone(), now, options.takeover).await?;
-        forget_cancel(&storage).await?;
+        delete_cancel_request(&storage).await?;
         Ok(journal)
     })?;
     let output = execute(storage, journal, &request, settings, options, observer)?;
@@ -90,7 +90,7 @@ pub fn resume(
 /// Runs a session from its opening to its end, which the journal tells however it comes.
 fn execute(
     storage: Storage,
-    (journal, history): (Journal, Vec<Entry>),
+    (journal, history): (Journal, Vec<JournalEntry>),
     request: &RunRequest,
     settings: &Settings,
     options: &CloudOptions,
@@ -98,18 +98,18 @@ fn execute(
 ) -> Result<CloudOutput> {
     let mut session = open_session(storage, (journal, &history), settings, options, observer);
     let (invoker, url) = (&settings.invoker, session.objects.url());
-    let started = settings.runtime.block_on(async { Ok(invoker.begin(&url).await) })?;
+    let started = settings.runtime.block_on(async { Ok(invoker.begin_run(&url).await) })?;
     let outcome = match started {
         Ok(()) => compute(&mut session, request, &history, options),
         Err(failure) => Err(WorkerFailure::Engine(failure.into_error("the workers can't be started"))),
     };
     // Whatever was started for the run ends with it, however it ended.
     let _ = settings.runtime.block_on(async {
-        invoker.end().await;
+        invoker.end_run().await;
         Ok(())
     });
     outcome.map_err(|failure| {
-        let error = EngineError::from(failure);
+        let error = StaggerError::from(failure);
         // A run that was finished stays so. An error of the journal can't be told by the journal.
         if history.last().is_none_or(|last| last.summary.state != RunState::Finished) {
             let _ = settings.runtime.block_on(session.end(&error));
@@ -121,7 +121,7 @@ fn execute(
 /// Opens the session of a run, which goes on counting where an earlier controller was.
 fn open_session<'a>(
     storage: Storage,
-    (journal, history): (Journal, &[Entry]),
+    (journal, history): (Journal, &[JournalEntry]),
     settings: &Settings,
     options: &CloudOptions,
     observer: Observer<'a>,
@@ -129,7 +129,7 @@ fn open_session<'a>(
     let invoker = &settings.invoker;
     let cost = Cost { cap: options.max_cost, ..Cost::default() };
     let mut run =
-        Run::new(invoker.functions(), invoker.rates(), options.concurrency, cost, options.policy.clone());
+        Run::new(invoker.functions(), invoker.prices(), options.concurrency, cost, options.policy.clone());
     if !history.is_empty() {
         run = run.resumed();
     }
@@ -151,11 +151,11 @@ fn open_session<'a>(
 fn compute(
     session: &mut Session<'_>,
     request: &RunRequest,
-    history: &[Entry],
+    history: &[JournalEntry],
     options: &CloudOptions,
 ) -> std::result::Result<CloudOutput, WorkerFailure> {
     if let Some(store) = &request.prepare {
-        let storage = (session.settings.open)(store).map_err(EngineError::from)?;
+        let storage = (session.settings.open)(store).map_err(StaggerError::from)?;
         let prepared = prepare_store(session, request, &storage, options)?;
         return finish(session, Vec::new(), None, Some(prepared));
     }
@@ -165,15 +165,15 @@ fn compute(
     };
     let outlined = request.specs.iter().zip(&state.estimations);
     let outline = |((name, _), own): (&(Option<String>, RunSpec), &Estimation)| {
-        outline(name.as_deref(), own.plan(), shards.count())
+        outline(name.as_deref(), own.plan(), shards.shard_count())
     };
     session.note(RunEvent::Planned { specs: outlined.map(outline).collect() });
-    estimate(session, &mut state, &panels, &shards, options)?;
+    run_stages(session, &mut state, &panels, &shards, options)?;
     let specs: Vec<&RunSpec> = request.specs.iter().map(|(_, spec)| spec).collect();
     let store = &shards.manifest().columns;
     let completed = specs.iter().map(|spec| completed(spec, store)).collect::<Vec<_>>();
-    let mut progress = Progress::after(session.observer(), session.stages());
-    let outputs = saved_results(&panels, &completed, state.estimations, &mut progress)?;
+    let mut progress = StageProgress::resuming_after(session.observer(), session.stages());
+    let outputs = finish_estimations(&panels, &completed, state.estimations, &mut progress)?;
     for (spec, (saved, _)) in outputs.iter().enumerate() {
         session.note(RunEvent::Estimated(Box::new(Estimated::new(spec, &saved.result))));
     }

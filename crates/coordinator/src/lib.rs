@@ -27,18 +27,20 @@ mod session;
 mod settings;
 mod survey;
 
-use stagger_model::error::EngineError;
+use stagger_model::error::StaggerError;
 use stagger_protocol::messages::TaskFailure;
 
-pub use fold::Fold;
-pub use invoker::{Billed, Invoked, Invoker, Taken, Threads};
+pub use fold::TreeSum;
+pub use invoker::{Bill, InvocationOutcome, Invoker, TakenSignal, ThreadInvoker};
 pub use launch::{resume, start};
 pub use request::{
-    BatchRequest, CloudOptions, CloudOutput, Limits, PoolRequest, RunRequest, read_request, run_url,
+    BatchRequest, CloudOptions, CloudOutput, PoolRequest, RunLimits, RunRequest, read_request, run_url,
 };
 pub use runtime::Runtime;
 pub use settings::Settings;
-pub use stagger_forecast::heavy::{Cut, EC2_START, FARGATE_START, GPU_SPEED, Heavy, PoolFacts};
+pub use stagger_forecast::heavy::{
+    EC2_START, FARGATE_START, GPU_SPEED, HeavyRule, PoolAssumptions, StageTasks,
+};
 
 /// The reason why workers did not do a stage.
 #[derive(Debug)]
@@ -51,10 +53,10 @@ pub enum WorkerFailure {
         failure: TaskFailure,
     },
     /// Any other error.
-    Engine(EngineError),
+    Engine(StaggerError),
 }
 
-impl From<WorkerFailure> for EngineError {
+impl From<WorkerFailure> for StaggerError {
     fn from(failure: WorkerFailure) -> Self {
         match failure {
             WorkerFailure::Task { task, failure } => failure.into_error(&task),
@@ -63,8 +65,8 @@ impl From<WorkerFailure> for EngineError {
     }
 }
 
-impl From<EngineError> for WorkerFailure {
-    fn from(error: EngineError) -> Self {
+impl From<StaggerError> for WorkerFailure {
+    fn from(error: StaggerError) -> Self {
         Self::Engine(error)
     }
 }

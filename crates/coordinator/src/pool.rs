@@ -8,17 +8,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use stagger_model::cost::Rates;
+use stagger_model::cost::UnitPrices;
 use stagger_model::error::FailureClass;
 use stagger_protocol::messages::{Answer, Invocation, TaskFailure};
 use stagger_queue::message;
-use stagger_queue::message::{Message, Reply};
+use stagger_queue::message::{TaskMessage, WorkerReply};
 use stagger_queue::queue::Queue;
 use stagger_schedule::Function;
 use stagger_storage::open::OpenStorage;
 use stagger_storage::{Clock, Condition, Storage, StoreErrorKind};
 
-use crate::{Billed, Invoked, Invoker, Taken};
+use crate::{Bill, InvocationOutcome, Invoker, TakenSignal};
 
 /// The settings of a pool as a controller uses it.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ pub struct PoolSettings {
     /// The pool's workers, described as a function.
     pub function: Function,
     /// Prices of everything that is paid for besides the workers.
-    pub rates: Rates,
+    pub rates: UnitPrices,
     /// The time that a task waits while no worker takes any.
     pub patience: Duration,
     /// The time without a sign of life after which a worker is taken for gone.
@@ -58,14 +58,14 @@ struct Inner {
     clock: Arc<dyn Clock>,
     settings: PoolSettings,
     next: AtomicU64,
-    seen: Mutex<Seen>,
+    seen: Mutex<SeenMessages>,
     /// The lock of the task that lists answers: it does so for all that wait.
     looking: futures::lock::Mutex<()>,
 }
 
 /// The result of the last list.
 #[derive(Debug, Default)]
-struct Seen {
+struct SeenMessages {
     at: Option<Duration>,
     /// By message: its last sign of life, the times at which that one and the first one were seen, and whether the
     /// answer is there.
@@ -124,28 +124,28 @@ impl Invoker for Pool {
         vec![self.inner.settings.function.clone()]
     }
 
-    fn rates(&self) -> Rates {
+    fn prices(&self) -> UnitPrices {
         self.inner.settings.rates
     }
 
-    async fn invoke(&self, function: usize, invocation: Invocation, limit: Duration) -> Invoked {
-        self.invoke_told(function, invocation, limit, &Taken::default()).await
+    async fn invoke(&self, function: usize, invocation: Invocation, limit: Duration) -> InvocationOutcome {
+        self.invoke_with_signal(function, invocation, limit, &TakenSignal::default()).await
     }
 
-    async fn invoke_told(
+    async fn invoke_with_signal(
         &self,
         _function: usize,
         invocation: Invocation,
         limit: Duration,
-        taken: &Taken,
-    ) -> Invoked {
+        taken: &TakenSignal,
+    ) -> InvocationOutcome {
         match self.inner.invoke(invocation, limit, taken).await {
             Ok(invoked) => invoked,
-            Err(failure) => Invoked { answer: Answer::Failed(failure), billed: None },
+            Err(failure) => InvocationOutcome { answer: Answer::Failed(failure), billed: None },
         }
     }
 
-    async fn end(&self) {
+    async fn end_run(&self) {
         self.inner.end().await;
     }
 }
@@ -155,17 +155,17 @@ impl Inner {
         &self,
         invocation: Invocation,
         limit: Duration,
-        taken: &Taken,
-    ) -> Result<Invoked, TaskFailure> {
+        taken: &TakenSignal,
+    ) -> Result<InvocationOutcome, TaskFailure> {
         let storage = (self.open)(&invocation.run).map_err(of_store)?;
         let number = self.next.fetch_add(1, Ordering::SeqCst);
         let sent = self.clock.now();
         self.seen().run = Some(invocation.run.clone());
-        let message = Message {
+        let message = TaskMessage {
             invocation,
             mark: self.settings.mark.clone(),
             number,
-            until: self.clock.unix() + LONGEST,
+            until: self.clock.unix_seconds() + LONGEST,
         };
         let body = serde_json::to_string(&message)
             .map_err(|e| TaskFailure::new(FailureClass::Permanent, e.to_string()))?;
@@ -173,7 +173,7 @@ impl Inner {
         loop {
             let pause = LOOK[usize::from(self.clock.now() > sent + SHORT)];
             self.clock.sleep(pause).await;
-            if let Err(failure) = self.look(&storage).await {
+            if let Err(failure) = self.list_answers(&storage).await {
                 // Workers go on meanwhile: a short failure of storage must not cause every task to be done again.
                 let since = self.seen().at.unwrap_or_default().max(sent);
                 let passing = !matches!(failure.class, FailureClass::Permanent | FailureClass::Data);
@@ -187,30 +187,30 @@ impl Inner {
                 (seen.messages.get(&number).cloned().unwrap_or_default(), seen.taken)
             };
             if signs.first.is_some() {
-                taken.tell();
+                taken.raise();
             }
             if signs.answered {
-                return self.answered(&storage, &message).await;
+                return self.take_answer(&storage, &message).await;
             }
-            let gone = self.gone(&signs, sent.max(last.unwrap_or_default()), limit);
+            let gone = self.check_alive(&signs, sent.max(last.unwrap_or_default()), limit);
             if let Err(failure) = gone {
-                return self.given_up(&storage, &message, failure).await;
+                return self.give_up(&storage, &message, failure).await;
             }
         }
     }
 
     /// Answers in the place of a worker, so that a worker that takes the message later does not do the task; returns
     /// the worker's answer if it has just come.
-    async fn given_up(
+    async fn give_up(
         &self,
         storage: &Storage,
-        message: &Message,
+        message: &TaskMessage,
         failure: TaskFailure,
-    ) -> Result<Invoked, TaskFailure> {
+    ) -> Result<InvocationOutcome, TaskFailure> {
         // The controller's own answer must not count as a sign of a worker.
         self.seen().messages.entry(message.number).or_default().first.get_or_insert(self.clock.now());
         let answer = Answer::Failed(failure.clone());
-        let reply = Reply {
+        let reply = WorkerReply {
             answer,
             worker: String::new(),
             seconds: 0.0,
@@ -218,26 +218,27 @@ impl Inner {
             peak_memory: 0,
             device_memory: None,
         };
-        match storage.put_async(&message.answer(), reply.encode(), Condition::IfAbsent).await {
-            Err(e) if e.kind == StoreErrorKind::Exists => self.answered(storage, message).await,
+        match storage.put_async(&message.answer_key(), reply.encode(), Condition::IfAbsent).await {
+            Err(e) if e.kind == StoreErrorKind::Exists => self.take_answer(storage, message).await,
             // If it can't be written, a worker may do a task that nobody waits for.
             _ => Err(failure),
         }
     }
 
     /// Lists the signs and answers for this controller, unless another task has just done so.
-    async fn look(&self, storage: &Storage) -> Result<(), TaskFailure> {
+    async fn list_answers(&self, storage: &Storage) -> Result<(), TaskFailure> {
         let _looking = self.looking.lock().await;
         let now = self.clock.now();
         if self.seen().at.is_some_and(|at| now < at + LOOK[0]) {
             return Ok(());
         }
-        let listed = storage.list_async(&message::prefix(&self.settings.mark)).await.map_err(of_store)?;
+        let listed =
+            storage.list_async(&message::message_prefix(&self.settings.mark)).await.map_err(of_store)?;
         let now = self.clock.now();
         let mut seen = self.seen();
         seen.at = Some(now);
         for info in listed {
-            let Some((number, is_answer)) = message::about(&info.key) else { continue };
+            let Some((number, is_answer)) = message::parse_key(&info.key) else { continue };
             let signs = seen.messages.entry(number).or_default();
             // A message that was seen before is no news, and neither is a sign that comes after its answer.
             let mut news = signs.first.is_none();
@@ -257,7 +258,7 @@ impl Inner {
 
     /// Fails if no worker will answer any more; `since` is the time at which a worker last took any task, or the
     /// message was sent.
-    fn gone(&self, signs: &Signs, since: Duration, limit: Duration) -> Result<(), TaskFailure> {
+    fn check_alive(&self, signs: &Signs, since: Duration, limit: Duration) -> Result<(), TaskFailure> {
         let (now, settings) = (self.clock.now(), &self.settings);
         let Some(first) = signs.first else {
             if now > since + settings.patience {
@@ -276,32 +277,36 @@ impl Inner {
         Ok(())
     }
 
-    async fn answered(&self, storage: &Storage, message: &Message) -> Result<Invoked, TaskFailure> {
-        let key = message.answer();
+    async fn take_answer(
+        &self,
+        storage: &Storage,
+        message: &TaskMessage,
+    ) -> Result<InvocationOutcome, TaskFailure> {
+        let key = message.answer_key();
         let (bytes, _) = storage.get_async(&key, None).await.map_err(of_store)?;
-        let reply: Reply = serde_json::from_slice(&bytes).map_err(|e| {
+        let reply: WorkerReply = serde_json::from_slice(&bytes).map_err(|e| {
             TaskFailure::new(FailureClass::Corrupt, format!("the answer can't be read: {e}")).at(key.clone())
         })?;
         // Objects that stay are swept with the run's other ones.
-        for key in [key, message.taken()] {
+        for key in [key, message.taken_key()] {
             let _ = storage.delete_async(&key).await;
         }
         // The price of a worker is shared among the tasks that it does at a time.
         let seconds = reply.seconds / f64::from(reply.at_once.max(1));
-        let billed = Billed { seconds, peak_memory: reply.peak_memory, init: None };
-        Ok(Invoked { answer: reply.answer, billed: Some(billed) })
+        let billed = Bill { seconds, peak_memory: reply.peak_memory, init: None };
+        Ok(InvocationOutcome { answer: reply.answer, billed: Some(billed) })
     }
 
     /// Tells workers that the controller waits for no message any more.
     async fn end(&self) {
         let Some(run) = self.seen().run.clone() else { return };
         let Ok(storage) = (self.open)(&run) else { return };
-        let key = message::over(&self.settings.mark);
+        let key = message::controller_over_key(&self.settings.mark);
         // Without this sign workers leave a little later.
         let _ = storage.put_async(&key, Bytes::from_static(b"{}"), Condition::Always).await;
     }
 
-    fn seen(&self) -> MutexGuard<'_, Seen> {
+    fn seen(&self) -> MutexGuard<'_, SeenMessages> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -316,7 +321,7 @@ fn absent(queue: &str, patience: Duration) -> TaskFailure {
 
 fn of_store(error: stagger_storage::StoreError) -> TaskFailure {
     let kind = error.kind;
-    let mut failure: TaskFailure = stagger_model::error::EngineError::from(error).into();
+    let mut failure: TaskFailure = stagger_model::error::StaggerError::from(error).into();
     // A worker may be writing the object at this moment.
     if kind == StoreErrorKind::NotFound {
         failure.class = FailureClass::Lost;

@@ -7,10 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use stagger_model::cost::Rates;
+use stagger_model::cost::UnitPrices;
 use stagger_model::error::FailureClass;
 use stagger_model::events::ObjectRef;
-use stagger_model::reduction::Node;
+use stagger_model::reduction::TreeNode;
 use stagger_protocol::messages::{Answer, Invocation, PROTOCOL, TaskFailure, TaskReport, VERSION, Work};
 use stagger_queue::*;
 use stagger_schedule::{Function, Place};
@@ -19,7 +19,7 @@ use stagger_storage::{Clock, MemoryStore, Storage};
 use tokio::time::Instant;
 
 use crate::pool::{Pool, PoolSettings};
-use crate::{Invoked, Invoker};
+use crate::{InvocationOutcome, Invoker};
 
 /// The runtime's time, which stands still while anybody works.
 #[derive(Debug)]
@@ -34,11 +34,11 @@ impl Clock for Virtual {
         tokio::time::sleep(time).boxed()
     }
 
-    fn fraction(&self) -> f64 {
+    fn random_fraction(&self) -> f64 {
         0.5
     }
 
-    fn unix(&self) -> f64 {
+    fn unix_seconds(&self) -> f64 {
         1.8e9 + self.now().as_secs_f64()
     }
 }
@@ -47,8 +47,8 @@ impl Clock for Virtual {
 struct Slow(Duration, Arc<AtomicUsize>);
 
 #[async_trait]
-impl Hands for Slow {
-    async fn work(&self, invocation: Invocation) -> Answer {
+impl TaskExecutor for Slow {
+    async fn execute(&self, invocation: Invocation) -> Answer {
         self.1.fetch_add(1, Ordering::SeqCst);
         tokio::time::sleep(self.0).await;
         Answer::Done(TaskReport { key: invocation.work.to_string(), ..TaskReport::default() })
@@ -91,16 +91,16 @@ impl Ground {
         let settings = PoolSettings {
             mark: "m".to_owned(),
             function,
-            rates: Rates::FREE,
+            rates: UnitPrices::FREE,
             patience: PATIENCE,
             silence: SILENCE,
         };
         Pool::new(Arc::new(self.queue.clone()), self.open(), Arc::clone(&self.clock), settings)
     }
 
-    fn worker(&self, name: &str, takes: Duration) -> (Attendant, Stop) {
-        let (stop, hands) = (Stop::default(), Arc::new(Slow(takes, Arc::clone(&self.done))));
-        let settings = AttendantSettings {
+    fn worker(&self, name: &str, takes: Duration) -> (QueueWorker, StopSignal) {
+        let (stop, hands) = (StopSignal::default(), Arc::new(Slow(takes, Arc::clone(&self.done))));
+        let settings = QueueWorkerSettings {
             name: name.to_owned(),
             at_once: 1,
             hidden: HIDDEN,
@@ -109,15 +109,15 @@ impl Ground {
         };
         let queue = Arc::new(self.queue.clone());
         let clock = Arc::clone(&self.clock);
-        (Attendant::new(queue, hands, self.open(), clock, settings, stop.clone()), stop)
+        (QueueWorker::new(queue, hands, self.open(), clock, settings, stop.clone()), stop)
     }
 
     /// Lets a worker serve beside the test.
-    fn serves(&self, worker: Attendant) -> tokio::task::JoinHandle<Result<Left, TaskFailure>> {
+    fn serves(&self, worker: QueueWorker) -> tokio::task::JoinHandle<Result<Exit, TaskFailure>> {
         let log = Arc::clone(&self.log);
         tokio::spawn(async move {
-            let told = |moment: Moment<'_>| {
-                if let Moment::Passed(why) = moment {
+            let told = |moment: WorkerEvent<'_>| {
+                if let WorkerEvent::Skipped(why) = moment {
                     log.lock().unwrap().push(why);
                 }
             };
@@ -132,18 +132,18 @@ fn invocation(index: usize) -> Invocation {
         version: VERSION.to_owned(),
         run: "memory:".to_owned(),
         stage: ObjectRef { key: "common/x".to_owned(), checksum: "x".to_owned() },
-        work: Work::Shards { node: Node { level: 0, index }, part: None },
+        work: Work::Shards { node: TreeNode { level: 0, index }, part: None },
         look: false,
         seconds: 600,
         kind: None,
     }
 }
 
-async fn ask(pool: &Pool, index: usize) -> Invoked {
+async fn ask(pool: &Pool, index: usize) -> InvocationOutcome {
     pool.invoke(0, invocation(index), Duration::from_secs(600)).await
 }
 
-fn class(invoked: &Invoked) -> FailureClass {
+fn class(invoked: &InvocationOutcome) -> FailureClass {
     match &invoked.answer {
         Answer::Failed(failure) => failure.class,
         Answer::Done(report) => panic!("done: {report:?}"),
@@ -161,8 +161,8 @@ async fn tasks_are_answered_once_and_leave_nothing_behind() {
         assert_eq!(report.key, format!("shard {index}"));
         assert!((invoked.billed.unwrap().seconds - 10.0).abs() < 0.01);
     }
-    pool.end().await;
-    assert_eq!(working.await.unwrap().unwrap(), Left::Over);
+    pool.end_run().await;
+    assert_eq!(working.await.unwrap().unwrap(), Exit::RunOver);
     assert_eq!(place.done.load(Ordering::SeqCst), 3);
     assert!(place.queue.is_empty());
     let left: Vec<String> = place.storage.list("").unwrap().into_iter().map(|info| info.key).collect();
@@ -225,7 +225,7 @@ async fn a_worker_that_is_told_to_leave_gives_its_task_back_at_once() {
     let asked = tokio::spawn(async move { ask(&pool, 0).await });
     tokio::time::sleep(5 * SECOND).await;
     stop.raise();
-    assert_eq!(working.await.unwrap().unwrap(), Left::Told);
+    assert_eq!(working.await.unwrap().unwrap(), Exit::Stopped);
     assert_eq!(class(&asked.await.unwrap()), FailureClass::Returned);
     assert!(place.clock.now() < 10 * SECOND && place.queue.is_empty());
 }
@@ -246,7 +246,7 @@ async fn idle_workers_leave_and_what_is_no_message_stays_for_the_dead_letters() 
     let place = Ground::new();
     place.queue.send("no message").await.unwrap();
     let left = place.serves(place.worker("a", SECOND).0).await.unwrap().unwrap();
-    assert_eq!(left, Left::Idle);
+    assert_eq!(left, Exit::Idle);
     assert_eq!(place.queue.len(), 1);
     let log = place.log.lock().unwrap().clone();
     assert!(log.len() > 1 && log.iter().all(|line| line.contains("can't be read")), "{log:?}");

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use stagger_forecast::cut;
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 use stagger_model::events::RunEvent;
 use stagger_model::spec_check::CheckedSpec;
 use stagger_panel::panel_store::PanelStore;
-use stagger_panel::prepare::{PrepareOptions, Prepared, fingerprint_of, prepare, prepare_by};
-use stagger_records::{InputPath, expand};
+use stagger_panel::prepare::{PrepareOptions, Prepared, fingerprint_of, prepare, prepare_on};
+use stagger_records::{InputPath, list_input_files};
 use stagger_storage::Storage;
 
 use super::WorkerFailure;
@@ -26,16 +26,16 @@ pub(super) fn open_store(
     options: &CloudOptions,
 ) -> std::result::Result<PanelStore, WorkerFailure> {
     let open = Arc::clone(&session.settings.open);
-    let open = |url: &str| open(url).map_err(EngineError::from);
+    let open = |url: &str| open(url).map_err(StaggerError::from);
     if let [input] = request.inputs.as_slice()
-        && let Some(store) = PanelStore::of_address(input, &open)?
+        && let Some(store) = PanelStore::open_address(input, &open)?
     {
         return Ok(store);
     }
     let fingerprint = fingerprint_of(&request.inputs, &CheckedSpec::check_all(&request.named_specs())?)?;
     let storage = open(&format!("{}/{fingerprint}", request.stores.trim_end_matches('/')))?;
     let url = storage.url();
-    let text = match PanelStore::find(&storage)? {
+    let text = match PanelStore::find_manifest(&storage)? {
         Some(_) => format!("reading the prepared store `{url}` of this input"),
         None => format!("the input is prepared first, in `{url}`, where later runs find it"),
     };
@@ -56,8 +56,9 @@ pub(super) fn prepare_store(
 ) -> Result<Prepared> {
     // Files of this machine are out of the workers' reach, and those on Lambda read Parquet only.
     let local = !request.inputs.iter().all(|input| input.starts_with("s3://"));
-    let here = storage.is_remote() && (local || expand(&request.inputs)?.iter().any(InputPath::is_text));
-    let functions = cut::homes(session.settings.invoker.functions());
+    let here =
+        storage.is_remote() && (local || list_input_files(&request.inputs)?.iter().any(InputPath::is_csv));
+    let functions = cut::functions_without_pool(session.settings.invoker.functions());
     let memory = functions.first().map_or(0, |function| u64::from(function.memory_mb) << 20);
     let prepare_options = match here {
         true => PrepareOptions { threads: options.threads, ..PrepareOptions::default() },
@@ -76,5 +77,5 @@ pub(super) fn prepare_store(
         return prepare(&request.inputs, &specs, storage, &prepare_options, observer);
     }
     let executor = SessionExecutor::new(session);
-    prepare_by(&executor, &request.inputs, &specs, storage, &prepare_options, observer)
+    prepare_on(&executor, &request.inputs, &specs, storage, &prepare_options, observer)
 }

@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use faer::Mat;
 use serde::{Deserialize, Serialize};
-use stagger_estimation::kernel::Kind;
+use stagger_estimation::kernel::KernelKind;
 use stagger_forecast::Prefer;
-use stagger_forecast::heavy::Heavy;
-use stagger_model::error::{EngineError, Result};
+use stagger_forecast::heavy::HeavyRule;
+use stagger_model::error::{Result, StaggerError};
 use stagger_model::events::Summary;
 use stagger_model::result::SavedResult;
 use stagger_model::spec::RunSpec;
@@ -15,11 +15,11 @@ use stagger_protocol::keys;
 use stagger_schedule::Policy;
 use stagger_storage::{Condition, Storage, StoreErrorKind};
 
-use crate::journal::{Takeover, Writer, is_there};
+use crate::journal::{ControllerId, Takeover, name_taken_error};
 
 /// The limits that a run was started with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Limits {
+pub struct RunLimits {
     /// Tasks at a time.
     pub concurrency: Option<usize>,
     /// Tasks of a stage.
@@ -47,7 +47,7 @@ pub struct RunRequest {
     pub functions: Vec<String>,
     /// Limits of its first start, which a resume keeps unless it is told otherwise.
     #[serde(default)]
-    pub limits: Limits,
+    pub limits: RunLimits,
     /// The address of the store, where the run only prepares one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prepare: Option<String>,
@@ -69,9 +69,9 @@ pub struct PoolRequest {
     /// The URL of the queue.
     pub queue: String,
     /// The kind of processor that its workers compute on.
-    pub kind: Kind,
+    pub kind: KernelKind,
     /// The rule for the tasks that they get, beside functions.
-    pub heavy: Heavy,
+    pub heavy: HeavyRule,
     /// Seconds that a task waits while no worker takes any.
     pub patience: f64,
     /// Dollars per hour of one worker.
@@ -112,11 +112,11 @@ pub struct CloudOptions {
     /// Threads of this process, for the work that it does itself.
     pub threads: Option<usize>,
     /// The rule for tasks that go to a pool beside functions.
-    pub heavy: Heavy,
+    pub heavy: HeavyRule,
     /// The policies for failures.
     pub policy: Policy,
     /// The identity of this controller.
-    pub writer: Writer,
+    pub writer: ControllerId,
     /// The rule for a run that another controller holds.
     pub takeover: Takeover,
 }
@@ -148,10 +148,10 @@ pub(super) async fn save_request(
     name: &str,
     request: &RunRequest,
 ) -> Result<()> {
-    let json = serde_json::to_vec_pretty(request).map_err(|e| EngineError::failed(e.to_string()))?;
+    let json = serde_json::to_vec_pretty(request).map_err(|e| StaggerError::failed(e.to_string()))?;
     match storage.put_async(keys::RUN, Bytes::from(json), Condition::IfAbsent).await {
         Ok(_) => Ok(()),
-        Err(e) if e.kind == StoreErrorKind::Exists => Err(is_there(runs, name)),
+        Err(e) if e.kind == StoreErrorKind::Exists => Err(name_taken_error(runs, name)),
         Err(e) => Err(e.into()),
     }
 }
@@ -162,12 +162,12 @@ pub(super) async fn save_request(
 /// A name that no run has.
 pub fn read_request(storage: &Storage, runs: &str, name: &str) -> Result<RunRequest> {
     let (bytes, _) = storage.get(keys::RUN, None).map_err(|e| match e.kind {
-        StoreErrorKind::NotFound => EngineError::input(format!("there is no run `{name}` in `{runs}`"))
+        StoreErrorKind::NotFound => StaggerError::input(format!("there is no run `{name}` in `{runs}`"))
             .with_hint("`stagger list` shows the runs there are"),
         _ => e.into(),
     })?;
     serde_json::from_slice(&bytes)
-        .map_err(|e| EngineError::failed(format!("`{}` of the run `{name}` can't be read: {e}", keys::RUN)))
+        .map_err(|e| StaggerError::failed(format!("`{}` of the run `{name}` can't be read: {e}", keys::RUN)))
 }
 
 /// Returns the address of a run below `runs`, the address of all runs.

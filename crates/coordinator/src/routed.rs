@@ -4,20 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use stagger_model::cost::Rates;
+use stagger_model::cost::UnitPrices;
 use stagger_protocol::messages::{Invocation, TaskFailure};
 use stagger_schedule::Function;
 
-use crate::{Invoked, Invoker, Taken};
+use crate::{InvocationOutcome, Invoker, TakenSignal};
 
 /// Functions and a pool as one invoker.
 #[derive(Debug)]
-pub struct Routed {
+pub struct FunctionsAndPool {
     functions: Arc<dyn Invoker>,
     pool: Arc<dyn Invoker>,
 }
 
-impl Routed {
+impl FunctionsAndPool {
     /// Returns an invoker of these functions, and of this pool for heavy tasks.
     pub fn new(functions: Arc<dyn Invoker>, pool: Arc<dyn Invoker>) -> Self {
         Self { functions, pool }
@@ -25,7 +25,7 @@ impl Routed {
 }
 
 #[async_trait]
-impl Invoker for Routed {
+impl Invoker for FunctionsAndPool {
     fn name(&self) -> &str {
         "both"
     }
@@ -36,11 +36,11 @@ impl Invoker for Routed {
         all
     }
 
-    fn rates(&self) -> Rates {
-        self.functions.rates()
+    fn prices(&self) -> UnitPrices {
+        self.functions.prices()
     }
 
-    async fn invoke(&self, function: usize, invocation: Invocation, limit: Duration) -> Invoked {
+    async fn invoke(&self, function: usize, invocation: Invocation, limit: Duration) -> InvocationOutcome {
         if function < self.functions.functions().len() {
             self.functions.invoke(function, invocation, limit).await
         } else {
@@ -48,27 +48,27 @@ impl Invoker for Routed {
         }
     }
 
-    async fn invoke_told(
+    async fn invoke_with_signal(
         &self,
         function: usize,
         invocation: Invocation,
         limit: Duration,
-        taken: &Taken,
-    ) -> Invoked {
+        taken: &TakenSignal,
+    ) -> InvocationOutcome {
         if function < self.functions.functions().len() {
-            self.functions.invoke_told(function, invocation, limit, taken).await
+            self.functions.invoke_with_signal(function, invocation, limit, taken).await
         } else {
-            self.pool.invoke_told(0, invocation, limit, taken).await
+            self.pool.invoke_with_signal(0, invocation, limit, taken).await
         }
     }
 
-    async fn begin(&self, run: &str) -> Result<(), TaskFailure> {
-        self.functions.begin(run).await?;
-        self.pool.begin(run).await
+    async fn begin_run(&self, run: &str) -> Result<(), TaskFailure> {
+        self.functions.begin_run(run).await?;
+        self.pool.begin_run(run).await
     }
 
-    async fn end(&self) {
-        self.functions.end().await;
-        self.pool.end().await;
+    async fn end_run(&self) {
+        self.functions.end_run().await;
+        self.pool.end_run().await;
     }
 }

@@ -19,9 +19,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::LocalBoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 use stagger_model::events::{ObjectRef, Observer, RunEvent, RunState, Summary};
-use stagger_protocol::bundle::Bundle;
+use stagger_protocol::bundle::PartialBundle;
 use stagger_protocol::messages::Work;
 use stagger_schedule::{Next, Run};
 use stagger_storage::Storage;
@@ -43,7 +43,7 @@ pub(super) use self::stage::{StagePlan, Sums};
 const TICK: Duration = Duration::from_millis(200);
 
 /// Sums of a stage as they come.
-type Fold = fold::Fold<Bundle>;
+type Fold = fold::TreeSum<PartialBundle>;
 
 /// A run under way.
 pub(super) struct Session<'a> {
@@ -74,7 +74,7 @@ impl<'a> Session<'a> {
             in_flight: InFlight::default(),
             stage: CurrentStage { stride: 1, ..CurrentStage::default() },
             accounts: Accounts::default(),
-            polled: Polled { looked_for_cancel: settings.clock.unix(), paused: false },
+            polled: Polled { looked_for_cancel: settings.clock.unix_seconds(), paused: false },
             started: settings.clock.now(),
             settings,
         }
@@ -131,7 +131,7 @@ impl<'a> Session<'a> {
     /// # Errors
     /// Storage that fails; a run that another controller has taken.
     pub(super) async fn flush(&mut self, state: RunState) -> Result<()> {
-        let (requests, rates) = (self.objects.storage().stats(), self.settings.invoker.rates());
+        let (requests, rates) = (self.objects.storage().stats(), self.settings.invoker.prices());
         self.run.spend(self.accounts.bill_requests(requests, &rates));
         let summary = self.summary(state);
         self.recorder.flush(summary).await
@@ -148,7 +148,7 @@ impl<'a> Session<'a> {
         works: Vec<Work>,
         plan: StagePlan,
         sums: Option<Sums>,
-    ) -> std::result::Result<Option<Bundle>, WorkerFailure> {
+    ) -> std::result::Result<Option<PartialBundle>, WorkerFailure> {
         let (number, stage) = (self.stage.number + 1, name.to_owned());
         self.stage = CurrentStage {
             number,
@@ -169,7 +169,7 @@ impl<'a> Session<'a> {
         match fold.map(Fold::into_root) {
             None => Ok(None),
             Some(Some(sum)) => Ok(Some(sum)),
-            Some(None) => Err(EngineError::failed(format!("stage {name} lost a partial")).into()),
+            Some(None) => Err(StaggerError::failed(format!("stage {name} lost a partial")).into()),
         }
     }
 

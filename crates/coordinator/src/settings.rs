@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use stagger_estimation::kernel::Kind;
+use stagger_estimation::kernel::KernelKind;
 use stagger_model::signal::Signal;
 use stagger_storage::open::OpenStorage;
 use stagger_storage::{Clock, Storage, SystemClock};
@@ -25,7 +25,7 @@ pub struct Settings {
     /// Wishes of the user.
     pub signal: Signal,
     /// Kind of processor whose bits are wanted, where it matters.
-    pub kind: Option<Kind>,
+    pub kind: Option<KernelKind>,
 }
 
 impl fmt::Debug for Settings {

@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use stagger_coordinator::journal::{Takeover, Writer};
+use stagger_coordinator::journal::{ControllerId, Takeover};
 use stagger_coordinator::{
-    CloudOptions, CloudOutput, Invoked, Invoker, RunRequest, Settings, Threads, resume, start,
+    CloudOptions, CloudOutput, InvocationOutcome, Invoker, RunRequest, Settings, ThreadInvoker, resume, start,
 };
 use stagger_estimation::local::{RunOptions, run};
 use stagger_forecast::Prefer;
-use stagger_model::cost::Rates;
+use stagger_model::cost::UnitPrices;
 use stagger_model::events::RunState;
 use stagger_model::signal::Signal;
 use stagger_model::spec::RunSpec;
@@ -42,9 +42,9 @@ fn options() -> CloudOptions {
         prefer: Prefer::Time,
         max_cost: None,
         threads: Some(2),
-        heavy: stagger_forecast::heavy::Heavy::Never,
+        heavy: stagger_forecast::heavy::HeavyRule::Never,
         policy: Policy::default(),
-        writer: Writer { host: "test".into(), pid: std::process::id(), mark: "a".into() },
+        writer: ControllerId { host: "test".into(), pid: std::process::id(), mark: "a".into() },
         takeover: Takeover::IfGone,
     }
 }
@@ -68,7 +68,7 @@ fn workers_bring_the_bits_of_one_process() {
         (Some("c".to_owned()), RunSpec { bstrap: false, cband: false, ..spec() }),
     ];
     let expected: Vec<String> = specs.iter().map(|(_, spec)| direct(spec)).collect();
-    let settings = Settings::new(Arc::new(Threads::new(2, 1 << 30)));
+    let settings = Settings::new(Arc::new(ThreadInvoker::new(2, 1 << 30)));
     let output = start(&runs, "one", &request(folder.path(), specs), &settings, &options(), &|_| {}).unwrap();
     assert_eq!(json(&output), expected);
     assert_eq!(output.summary.state, RunState::Finished);
@@ -83,7 +83,7 @@ fn workers_bring_the_bits_of_one_process() {
 /// Stops the run after so many invocations.
 #[derive(Debug)]
 struct Stopping {
-    inner: Threads,
+    inner: ThreadInvoker,
     left: AtomicUsize,
     signal: Signal,
 }
@@ -98,11 +98,11 @@ impl Invoker for Stopping {
         self.inner.functions()
     }
 
-    fn rates(&self) -> Rates {
-        Rates::FREE
+    fn prices(&self) -> UnitPrices {
+        UnitPrices::FREE
     }
 
-    async fn invoke(&self, function: usize, invocation: Invocation, limit: Duration) -> Invoked {
+    async fn invoke(&self, function: usize, invocation: Invocation, limit: Duration) -> InvocationOutcome {
         if self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.signal.stop();
         }
@@ -118,10 +118,13 @@ fn a_run_that_was_stopped_anywhere_goes_on_to_the_same_bits() {
     let mut stopped = 0;
     for moment in 1..=12 {
         let name = format!("run-{moment}");
-        let mut settings = Settings::new(Arc::new(Threads::new(2, 1 << 30)));
+        let mut settings = Settings::new(Arc::new(ThreadInvoker::new(2, 1 << 30)));
         let signal = settings.signal.clone();
-        settings.invoker =
-            Arc::new(Stopping { inner: Threads::new(2, 1 << 30), left: AtomicUsize::new(moment), signal });
+        settings.invoker = Arc::new(Stopping {
+            inner: ThreadInvoker::new(2, 1 << 30),
+            left: AtomicUsize::new(moment),
+            signal,
+        });
         let request = RunRequest {
             stores: folder.path().join(format!("panels-{moment}")).display().to_string(),
             ..request(folder.path(), vec![(None, spec())])
@@ -131,7 +134,7 @@ fn a_run_that_was_stopped_anywhere_goes_on_to_the_same_bits() {
             Err(error) => {
                 stopped += 1;
                 assert!(error.to_string().starts_with("cancelled"), "{error}");
-                let settings = Settings::new(Arc::new(Threads::new(2, 1 << 30)));
+                let settings = Settings::new(Arc::new(ThreadInvoker::new(2, 1 << 30)));
                 let (known, output) = resume(&runs, &name, &settings, &options(), &|_| {}).unwrap();
                 assert_eq!(known, request);
                 output

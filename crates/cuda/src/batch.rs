@@ -6,17 +6,17 @@
 
 use std::sync::Arc;
 
-use stagger_estimation::kernel::{Named, Pass};
+use stagger_estimation::kernel::{KernelPass, NamedShard};
 use stagger_estimation::partial::Partial;
 use stagger_estimation::plan::Plan;
 use stagger_estimator::subset_sums::BitMemory;
 use stagger_model::error::Result as EngineResult;
-use stagger_model::reduction::{Node, SubtreeStack};
-use stagger_panel::strata::Needs;
+use stagger_model::reduction::{SubtreeStack, TreeNode};
+use stagger_panel::strata::NeededColumns;
 
-use super::device::{Bounded, Buffer, Function, Queue, THREADS, WORD, Work};
+use super::device::{BoundedDevice, Buffer, DeviceFunction, LaunchWork, Stream, THREADS, WORD};
 use super::error::Result;
-use super::memory::{Resident, ShardMemory};
+use super::memory::{DeviceShards, ResidentShard};
 use super::program::Program;
 
 /// Rows of a batch whose shards are all on the device: a launch of them fills it several times over.
@@ -28,32 +28,32 @@ const VALUES_OF_BLOCK: usize = 4 * THREADS as usize;
 
 /// The sizes of a shard's sums, in values of 8 bytes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Shape {
+pub(super) struct SumShape {
     /// Values that are added.
     pub(super) sums: usize,
     /// Values after them, of which the greatest is kept.
     pub(super) maxima: usize,
 }
 
-impl Shape {
+impl SumShape {
     fn values(self) -> usize {
         self.sums + self.maxima
     }
 }
 
 /// A stage of an estimation, as a device sums it.
-pub(super) trait Stage {
+pub(super) trait DeviceStage {
     /// Returns the sizes of its sums.
-    fn shape(&self) -> Shape;
+    fn shape(&self) -> SumShape;
 
     /// Returns the columns of a shard that it reads.
-    fn needs(&self) -> Needs;
+    fn needs(&self) -> NeededColumns;
 
     /// Returns a program without shards.
     fn program(&self) -> Program;
 
     /// Adds a shard, whose sums start at word `sums` of the batch's.
-    fn add(&self, program: &mut Program, shard: &Resident, sums: usize);
+    fn add(&self, program: &mut Program, shard: &ResidentShard, sums: usize);
 
     /// Returns the partial of `values` that the device summed.
     fn partial(&self, values: Vec<f64>) -> Partial;
@@ -61,12 +61,12 @@ pub(super) trait Stage {
 
 /// Sums of a subtree on the device.
 #[derive(Debug)]
-struct Sums {
+struct SubtreeSums {
     batch: Arc<Buffer>,
     at: usize,
 }
 
-impl Sums {
+impl SubtreeSums {
     fn address(&self) -> u64 {
         self.batch.at(self.at)
     }
@@ -74,21 +74,21 @@ impl Sums {
 
 /// A pass under way.
 pub(super) struct DevicePass<'a, S> {
-    bounded: &'a Bounded,
-    memory: &'a ShardMemory,
+    bounded: &'a BoundedDevice,
+    memory: &'a DeviceShards,
     plan: &'a Plan,
     checksum: u128,
     stage: S,
-    batch: Vec<(usize, Resident)>,
+    batch: Vec<(usize, ResidentShard)>,
     /// True if all shards of the batch were on the device.
     kept: bool,
-    stack: SubtreeStack<Sums>,
+    stack: SubtreeStack<SubtreeSums>,
 }
 
-impl<'a, S: Stage> DevicePass<'a, S> {
+impl<'a, S: DeviceStage> DevicePass<'a, S> {
     /// Returns a pass without shards; `checksum` names the expanded values of shards under the plan.
     pub(super) fn new(
-        (bounded, memory): (&'a Bounded, &'a ShardMemory),
+        (bounded, memory): (&'a BoundedDevice, &'a DeviceShards),
         plan: &'a Plan,
         checksum: u128,
         stage: S,
@@ -97,7 +97,7 @@ impl<'a, S: Stage> DevicePass<'a, S> {
         Self { bounded, memory, plan, checksum, stage, batch, kept: true, stack }
     }
 
-    fn take(&mut self, index: usize, shard: Named<'_>) -> Result<()> {
+    fn take(&mut self, index: usize, shard: NamedShard<'_>) -> Result<()> {
         let (resident, kept) = self.memory.resident(self.plan, shard, (self.checksum, self.stage.needs()))?;
         self.batch.push((index, resident));
         self.kept &= kept;
@@ -119,7 +119,7 @@ impl<'a, S: Stage> DevicePass<'a, S> {
         if batch.is_empty() {
             return Ok(());
         }
-        self.bounded.device.fence()?;
+        self.bounded.device.wait_for_copies()?;
         let mut from = 0;
         while from < batch.len() {
             from += self.sum(&batch[from..])?;
@@ -128,7 +128,7 @@ impl<'a, S: Stage> DevicePass<'a, S> {
     }
 
     /// Sums the first shards of a batch, as many as scratch memory has room for, at least one; returns their number.
-    fn sum(&mut self, batch: &[(usize, Resident)]) -> Result<usize> {
+    fn sum(&mut self, batch: &[(usize, ResidentShard)]) -> Result<usize> {
         let values = self.stage.shape().values();
         let room = (self.bounded.limit / 8 / WORD) as usize;
         let mut program = self.stage.program();
@@ -141,12 +141,12 @@ impl<'a, S: Stage> DevicePass<'a, S> {
                 break;
             }
         }
-        let sums = Arc::new(self.bounded.buffer(Queue::Compute, count * values, "sums of shards")?);
+        let sums = Arc::new(self.bounded.buffer(Stream::Compute, count * values, "sums of shards")?);
         self.fill(&sums, count)?;
-        program.run(self.bounded, &sums)?;
+        program.launch(self.bounded, &sums)?;
         let leaves = batch[..count].iter().enumerate().map(|(place, (index, _))| {
-            let node = Node { level: 0, index: *index };
-            (node, Sums { batch: Arc::clone(&sums), at: place * values })
+            let node = TreeNode { level: 0, index: *index };
+            (node, SubtreeSums { batch: Arc::clone(&sums), at: place * values })
         });
         self.merge_leaves(leaves.collect())?;
         Ok(count)
@@ -165,14 +165,14 @@ impl<'a, S: Stage> DevicePass<'a, S> {
             all as u64,
         ];
         let grid = all.div_ceil(VALUES_OF_BLOCK).clamp(1, 4096) as u32;
-        let mut work = Work::default();
+        let mut work = LaunchWork::default();
         work.add(all, 0);
-        self.bounded.device.launch(Function::Fill, grid, &words, work)
+        self.bounded.device.launch(DeviceFunction::Fill, grid, &words, work)
     }
 
     /// Adds siblings level by level, as long as both are there, with one launch per level. Nodes that are left go
     /// onto the stack.
-    fn merge_leaves(&mut self, mut nodes: Vec<(Node, Sums)>) -> Result<()> {
+    fn merge_leaves(&mut self, mut nodes: Vec<(TreeNode, SubtreeSums)>) -> Result<()> {
         loop {
             let (mut next, mut pairs) = (Vec::with_capacity(nodes.len()), Vec::new());
             let mut rest = nodes.into_iter().peekable();
@@ -205,32 +205,39 @@ impl<'a, S: Stage> DevicePass<'a, S> {
     /// Adds right sums to left ones; `pairs` holds their addresses in turns.
     fn merge(&self, pairs: &[u64]) -> Result<()> {
         let shape = self.stage.shape();
-        let table = self.bounded.buffer(Queue::Compute, pairs.len(), "descriptors")?;
+        let table = self.bounded.buffer(Stream::Compute, pairs.len(), "descriptors")?;
         let device = &self.bounded.device;
-        device.upload(Queue::Compute, table.address(), pairs.len(), &mut |out| out.copy_from_slice(pairs))?;
+        device
+            .upload(Stream::Compute, table.address(), pairs.len(), &mut |out| out.copy_from_slice(pairs))?;
         let blocks = shape.values().div_ceil(VALUES_OF_BLOCK).max(1);
         let words = [table.address(), blocks as u64, shape.sums as u64, shape.values() as u64];
-        let mut work = Work::default();
+        let mut work = LaunchWork::default();
         work.add(pairs.len() / 2 * 3 * shape.values(), pairs.len() / 2 * shape.values());
-        device.launch(Function::Merge, (pairs.len() / 2 * blocks) as u32, &words, work)
+        device.launch(DeviceFunction::Merge, (pairs.len() / 2 * blocks) as u32, &words, work)
     }
 
-    fn download(&self, sums: &Sums) -> Result<Vec<f64>> {
+    fn download(&self, sums: &SubtreeSums) -> Result<Vec<f64>> {
         let mut values = vec![0.0; self.stage.shape().values()];
         self.bounded.device.download(sums.address(), &mut values)?;
         Ok(values)
     }
 }
 
-impl<S: Stage> Pass for DevicePass<'_, S> {
-    fn add(&mut self, index: usize, shard: Named<'_>, _memory: &mut Option<BitMemory>) -> EngineResult<()> {
+impl<S: DeviceStage> KernelPass for DevicePass<'_, S> {
+    fn add(
+        &mut self,
+        index: usize,
+        shard: NamedShard<'_>,
+        _memory: &mut Option<BitMemory>,
+    ) -> EngineResult<()> {
         Ok(self.take(index, shard)?)
     }
 
-    fn finish(mut self: Box<Self>) -> EngineResult<Vec<(Node, Partial)>> {
+    fn finish(mut self: Box<Self>) -> EngineResult<Vec<(TreeNode, Partial)>> {
         self.flush()?;
         let nodes = std::mem::take(&mut self.stack).into_nodes();
-        let partial = |(node, sums): (Node, Sums)| Ok((node, self.stage.partial(self.download(&sums)?)));
+        let partial =
+            |(node, sums): (TreeNode, SubtreeSums)| Ok((node, self.stage.partial(self.download(&sums)?)));
         nodes.into_iter().map(partial).collect()
     }
 }

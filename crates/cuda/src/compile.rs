@@ -16,7 +16,7 @@ const OPTIONS: [&str; 1] = ["--fmad=false"];
 ///
 /// # Errors
 /// No compiler on this machine and no earlier result of one, or kernels that do not compile.
-pub(super) fn ptx(major: u32, minor: u32) -> Result<String> {
+pub(super) fn compile_kernels(major: u32, minor: u32) -> Result<String> {
     let architecture = format!("compute_{major}{minor}");
     let text = source();
     let name = format!("{:032x}", xxh3_128(format!("{architecture} {OPTIONS:?}\n{text}").as_bytes()));

@@ -15,7 +15,7 @@ pub const WORD: u64 = 8;
 
 /// A kernel of `kernels/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Function {
+pub enum DeviceFunction {
     /// Residuals, variances and deviances of logits.
     LogitScores,
     /// Scores, odds and variances of logits at their final coefficients.
@@ -36,7 +36,7 @@ pub enum Function {
     Fill,
 }
 
-impl Function {
+impl DeviceFunction {
     /// All kernels.
     pub const ALL: [Self; 9] = [
         Self::LogitScores,
@@ -66,7 +66,7 @@ impl Function {
     }
 
     /// Returns the bytes of shared memory of a block, as the sources expect.
-    pub fn shared(self) -> u32 {
+    pub fn shared_memory(self) -> u32 {
         let doubles = match self {
             Self::LogitScores | Self::OddsScores => THREADS,
             Self::Cross => 4160,
@@ -80,14 +80,14 @@ impl Function {
 
 /// The least work of a launch, from which the share of a device's peaks that it reaches is computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Work {
+pub struct LaunchWork {
     /// Bytes that must be read or written, each once.
     pub bytes: f64,
     /// Double-precision operations; a fused product and sum are two.
     pub operations: f64,
 }
 
-impl Work {
+impl LaunchWork {
     /// Adds the work of another part: `values` values of 8 bytes, and operations.
     pub fn add(&mut self, values: usize, operations: usize) {
         self.bytes += values as f64 * WORD as f64;
@@ -95,9 +95,9 @@ impl Work {
     }
 }
 
-/// A queue of a device, which works in order. The two queues wait for each other only at [`Device::fence`].
+/// A queue of a device, which works in order. The two queues wait for each other only at [`Device::wait_for_copies`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Queue {
+pub enum Stream {
     /// Copies of shards.
     Copy,
     /// All other work.
@@ -116,10 +116,10 @@ pub trait Device: Debug + Send + Sync {
     ///
     /// # Errors
     /// No memory left.
-    fn allocate(&self, queue: Queue, words: usize) -> Result<u64>;
+    fn allocate(&self, queue: Stream, words: usize) -> Result<u64>;
 
     /// Frees memory once all work that is queued for computing is done.
-    fn release(&self, address: u64);
+    fn free(&self, address: u64);
 
     /// Copies `words` words to `address`; `fill` writes all of them to the memory that is copied from, before this
     /// returns.
@@ -128,7 +128,7 @@ pub trait Device: Debug + Send + Sync {
     /// The driver's.
     fn upload(
         &self,
-        queue: Queue,
+        queue: Stream,
         address: u64,
         words: usize,
         fill: &mut dyn FnMut(&mut [u64]),
@@ -144,23 +144,23 @@ pub trait Device: Debug + Send + Sync {
     ///
     /// # Errors
     /// The driver's.
-    fn launch(&self, function: Function, grid: u32, words: &[u64], work: Work) -> Result<()>;
+    fn launch(&self, function: DeviceFunction, grid: u32, words: &[u64], work: LaunchWork) -> Result<()>;
 
     /// Makes work that is queued for computing from now on wait for the copies queued so far.
     ///
     /// # Errors
     /// The driver's.
-    fn fence(&self) -> Result<()>;
+    fn wait_for_copies(&self) -> Result<()>;
 }
 
 /// Bytes of device memory in use by passes.
 #[derive(Debug, Default)]
-pub struct Usage {
+pub struct MemoryUsage {
     used: AtomicU64,
     peak: AtomicU64,
 }
 
-impl Usage {
+impl MemoryUsage {
     /// Returns the bytes in use.
     pub fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
@@ -179,11 +179,11 @@ impl Usage {
 
 /// A device with a limit on the memory that is used of it.
 #[derive(Clone, Debug)]
-pub struct Bounded {
+pub struct BoundedDevice {
     /// The device.
     pub device: Arc<dyn Device>,
     /// Bytes in use.
-    pub usage: Arc<Usage>,
+    pub usage: Arc<MemoryUsage>,
     /// The most bytes that may be in use.
     pub limit: u64,
 }
@@ -192,12 +192,12 @@ pub struct Bounded {
 #[derive(Debug)]
 pub struct Buffer {
     device: Arc<dyn Device>,
-    usage: Arc<Usage>,
+    usage: Arc<MemoryUsage>,
     address: u64,
     words: usize,
 }
 
-impl Bounded {
+impl BoundedDevice {
     /// Returns a device of which at most `limit` bytes are used; all that is free where absent.
     pub fn new(device: Arc<dyn Device>, limit: Option<u64>) -> Self {
         let limit = limit.unwrap_or(u64::MAX).min(device.available());
@@ -208,7 +208,7 @@ impl Bounded {
     ///
     /// # Errors
     /// More than the bound, or than the device has.
-    pub fn buffer(&self, queue: Queue, words: usize, what: &'static str) -> Result<Buffer> {
+    pub fn buffer(&self, queue: Stream, words: usize, what: &'static str) -> Result<Buffer> {
         let words = words.max(1);
         let wanted = words as u64 * WORD;
         let used = self.usage.used();
@@ -245,6 +245,6 @@ impl Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         self.usage.used.fetch_sub(self.words as u64 * WORD, Ordering::Relaxed);
-        self.device.release(self.address);
+        self.device.free(self.address);
     }
 }

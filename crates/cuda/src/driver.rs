@@ -16,7 +16,7 @@ use cudarc::driver::{
 use cudarc::nvrtc::Ptx;
 
 use super::compile;
-use super::device::{Device, Function, Queue, THREADS, WORD, Work};
+use super::device::{Device, DeviceFunction, LaunchWork, Stream, THREADS, WORD};
 use super::error::{CudaError, Result};
 
 /// The most page-locked pieces for shards: one is filled while the other is read.
@@ -33,7 +33,7 @@ pub struct Gpu {
     context: Arc<CudaContext>,
     copy: Arc<CudaStream>,
     compute: Arc<CudaStream>,
-    functions: HashMap<Function, CudaFunction>,
+    functions: HashMap<DeviceFunction, CudaFunction>,
     shards: Mutex<Ring>,
     descriptors: Mutex<Ring>,
     /// Launches since measuring began, each between two events.
@@ -43,18 +43,18 @@ pub struct Gpu {
 /// A launch between two events.
 #[derive(Debug)]
 struct Measured {
-    function: Function,
-    work: Work,
+    function: DeviceFunction,
+    work: LaunchWork,
     events: (CudaEvent, CudaEvent),
 }
 
 /// A launch that was measured.
 #[derive(Clone, Copy, Debug)]
-pub struct Timing {
+pub struct LaunchTiming {
     /// The kernel.
-    pub function: Function,
+    pub function: DeviceFunction,
     /// The least work of the launch.
-    pub work: Work,
+    pub work: LaunchWork,
     /// Seconds on the device.
     pub seconds: f64,
 }
@@ -127,10 +127,10 @@ impl Gpu {
         keep_freed_memory(&context).map_err(&open)?;
         let (major, minor) = context.compute_capability().map_err(&open)?;
         let module = context
-            .load_module(Ptx::from_src(compile::ptx(major as u32, minor as u32)?))
+            .load_module(Ptx::from_src(compile::compile_kernels(major as u32, minor as u32)?))
             .map_err(failed("loading the kernels"))?;
-        let load = |function: Function| Ok((function, module.load_function(function.name())?));
-        let functions = Function::ALL.into_iter().map(load).collect::<std::result::Result<_, _>>();
+        let load = |function: DeviceFunction| Ok((function, module.load_function(function.name())?));
+        let functions = DeviceFunction::ALL.into_iter().map(load).collect::<std::result::Result<_, _>>();
         Ok(Self {
             name: context.name().map_err(&open)?,
             copy: context.new_stream().map_err(&open)?,
@@ -144,7 +144,7 @@ impl Gpu {
     }
 
     /// Measures every launch from now on.
-    pub fn measure(&self) {
+    pub fn start_measuring(&self) {
         *self.measured.lock().unwrap_or_else(PoisonError::into_inner) = Some(Vec::new());
     }
 
@@ -152,12 +152,12 @@ impl Gpu {
     ///
     /// # Errors
     /// The driver's.
-    pub fn measured(&self) -> Result<Vec<Timing>> {
+    pub fn finish_measuring(&self) -> Result<Vec<LaunchTiming>> {
         let measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner).take();
         let all = measured.unwrap_or_default().into_iter().map(|launch| {
             let Measured { function, work, events: (begin, end) } = launch;
             let seconds = f64::from(begin.elapsed_ms(&end)?) / 1e3;
-            Ok(Timing { function, work, seconds })
+            Ok(LaunchTiming { function, work, seconds })
         });
         all.collect::<std::result::Result<_, _>>().map_err(failed("measuring"))
     }
@@ -190,10 +190,10 @@ impl Gpu {
         event.map_err(failed("measuring"))
     }
 
-    fn stream(&self, queue: Queue) -> &Arc<CudaStream> {
+    fn stream(&self, queue: Stream) -> &Arc<CudaStream> {
         match queue {
-            Queue::Copy => &self.copy,
-            Queue::Compute => &self.compute,
+            Stream::Copy => &self.copy,
+            Stream::Compute => &self.compute,
         }
     }
 }
@@ -240,7 +240,7 @@ impl Device for Gpu {
         self.context.mem_get_info().map_or(0, |(free, _)| (free as u64).saturating_sub(SPARED))
     }
 
-    fn allocate(&self, queue: Queue, words: usize) -> Result<u64> {
+    fn allocate(&self, queue: Stream, words: usize) -> Result<u64> {
         let bytes = words as u64 * WORD;
         self.context.bind_to_thread().map_err(failed("allocating memory"))?;
         // SAFETY: the stream is of the bound context; what is in the memory is written before it is read.
@@ -253,7 +253,7 @@ impl Device for Gpu {
         })
     }
 
-    fn release(&self, address: u64) {
+    fn free(&self, address: u64) {
         // A copy to it may be under way where a pass has failed. Nobody can be told of errors here: the next call shows them.
         self.context.record_err(self.compute.join(&self.copy));
         // SAFETY: the address is of `allocate`, given back once, after all work that is queued.
@@ -262,13 +262,13 @@ impl Device for Gpu {
 
     fn upload(
         &self,
-        queue: Queue,
+        queue: Stream,
         address: u64,
         words: usize,
         fill: &mut dyn FnMut(&mut [u64]),
     ) -> Result<()> {
         let copy = failed("copying to the device");
-        let ring = if queue == Queue::Copy { &self.shards } else { &self.descriptors };
+        let ring = if queue == Stream::Copy { &self.shards } else { &self.descriptors };
         let mut ring = ring.lock().unwrap_or_else(PoisonError::into_inner);
         let mut piece = ring.take(&self.context, words.max(1)).map_err(&copy)?;
         let memory = &mut piece.memory.as_mut_slice().map_err(&copy)?[..words];
@@ -289,13 +289,13 @@ impl Device for Gpu {
         self.compute.synchronize().map_err(&copy)
     }
 
-    fn launch(&self, function: Function, grid: u32, words: &[u64], work: Work) -> Result<()> {
+    fn launch(&self, function: DeviceFunction, grid: u32, words: &[u64], work: LaunchWork) -> Result<()> {
         let mut arguments = Arguments([0; ARGUMENTS]);
         arguments.0[..words.len()].copy_from_slice(words);
         let config = LaunchConfig {
             grid_dim: (grid, 1, 1),
             block_dim: (THREADS, 1, 1),
-            shared_mem_bytes: function.shared(),
+            shared_mem_bytes: function.shared_memory(),
         };
         let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
         let begin = measured.is_some().then(|| self.mark()).transpose()?;
@@ -308,7 +308,7 @@ impl Device for Gpu {
         Ok(())
     }
 
-    fn fence(&self) -> Result<()> {
+    fn wait_for_copies(&self) -> Result<()> {
         self.compute.join(&self.copy).map_err(failed("waiting for copies"))
     }
 }

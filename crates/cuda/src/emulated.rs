@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use libloading::Library;
 
-use super::device::{Device, Function, Queue, THREADS, Work};
+use super::device::{Device, DeviceFunction, LaunchWork, Stream, THREADS};
 use super::error::{CudaError, Result};
 use super::source::source;
 
@@ -35,7 +35,7 @@ const OPTIONS: [&str; 8] = [
 
 /// The order in which threads and blocks take turns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Turns {
+pub enum ThreadOrder {
     /// In the order of their numbers.
     #[default]
     Forwards,
@@ -45,9 +45,9 @@ pub enum Turns {
 
 /// A device emulated by the processor.
 #[derive(Debug)]
-pub struct Emulated {
+pub struct EmulatedDevice {
     compiled: Arc<Compiled>,
-    turns: Turns,
+    turns: ThreadOrder,
     memory: Mutex<Memory>,
 }
 
@@ -67,12 +67,12 @@ struct Memory {
     damage: Option<String>,
 }
 
-impl Emulated {
+impl EmulatedDevice {
     /// Returns a device with `available` bytes, and the kernels as they are.
     ///
     /// # Errors
     /// No C compiler, or kernels that it refuses.
-    pub fn new(available: u64, turns: Turns) -> Result<Self> {
+    pub fn new(available: u64, turns: ThreadOrder) -> Result<Self> {
         static COMPILED: OnceLock<Result<Arc<Compiled>>> = OnceLock::new();
         let compiled = COMPILED.get_or_init(|| compile(&source()).map(Arc::new)).clone()?;
         Ok(Self::with(compiled, available, turns))
@@ -82,17 +82,17 @@ impl Emulated {
     ///
     /// # Errors
     /// No C compiler, or kernels that it refuses.
-    pub fn of_source(text: &str, available: u64) -> Result<Self> {
-        Ok(Self::with(Arc::new(compile(text)?), available, Turns::Forwards))
+    pub fn with_source(text: &str, available: u64) -> Result<Self> {
+        Ok(Self::with(Arc::new(compile(text)?), available, ThreadOrder::Forwards))
     }
 
-    fn with(compiled: Arc<Compiled>, available: u64, turns: Turns) -> Self {
+    fn with(compiled: Arc<Compiled>, available: u64, turns: ThreadOrder) -> Self {
         let memory = Mutex::new(Memory { available, ..Memory::default() });
         Self { compiled, turns, memory }
     }
 
     /// Returns the number of buffers that were not freed.
-    pub fn buffers(&self) -> usize {
+    pub fn buffer_count(&self) -> usize {
         self.lock().buffers.len()
     }
 
@@ -152,7 +152,7 @@ type Body = unsafe extern "C" fn(*const c_void);
 type Launch = unsafe extern "C" fn(Body, *const c_void, u32, u32, u32, i32) -> i32;
 
 impl Compiled {
-    fn launch(&self, function: Function, grid: u32, words: &[u64], turns: Turns) -> Result<()> {
+    fn launch(&self, function: DeviceFunction, grid: u32, words: &[u64], turns: ThreadOrder) -> Result<()> {
         let _busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         let what = function.name();
         let name = format!("host_{what}");
@@ -162,8 +162,8 @@ impl Compiled {
         let status = unsafe {
             let launch = self.library.get::<Launch>(b"host_launch").map_err(|e| failed(what, e))?;
             let body = self.library.get::<Body>(name.as_bytes()).map_err(|e| failed(what, e))?;
-            let backwards = i32::from(turns == Turns::Backwards);
-            launch(*body, words.as_ptr().cast(), grid, THREADS, function.shared(), backwards)
+            let backwards = i32::from(turns == ThreadOrder::Backwards);
+            launch(*body, words.as_ptr().cast(), grid, THREADS, function.shared_memory(), backwards)
         };
         match status {
             0 => Ok(()),
@@ -201,7 +201,7 @@ impl Memory {
     }
 }
 
-impl Device for Emulated {
+impl Device for EmulatedDevice {
     fn name(&self) -> String {
         "kernels on the processor".to_owned()
     }
@@ -210,7 +210,7 @@ impl Device for Emulated {
         self.lock().available
     }
 
-    fn allocate(&self, _queue: Queue, words: usize) -> Result<u64> {
+    fn allocate(&self, _queue: Stream, words: usize) -> Result<u64> {
         let mut memory = self.lock();
         let mut buffer = vec![UNWRITTEN; words + 2 * FENCE].into_boxed_slice();
         let address = buffer[FENCE..].as_mut_ptr().expose_provenance() as u64;
@@ -218,13 +218,13 @@ impl Device for Emulated {
         Ok(address)
     }
 
-    fn release(&self, address: u64) {
+    fn free(&self, address: u64) {
         self.lock().buffers.remove(&address);
     }
 
     fn upload(
         &self,
-        _queue: Queue,
+        _queue: Stream,
         address: u64,
         words: usize,
         fill: &mut dyn FnMut(&mut [u64]),
@@ -244,14 +244,14 @@ impl Device for Emulated {
         Ok(())
     }
 
-    fn launch(&self, function: Function, grid: u32, words: &[u64], _work: Work) -> Result<()> {
+    fn launch(&self, function: DeviceFunction, grid: u32, words: &[u64], _work: LaunchWork) -> Result<()> {
         self.compiled.launch(function, grid, words, self.turns)?;
         let mut memory = self.lock();
         memory.inspect();
         memory.check()
     }
 
-    fn fence(&self) -> Result<()> {
+    fn wait_for_copies(&self) -> Result<()> {
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! Errors of a device, each with a hint.
 
-use stagger_model::error::{EngineError, FailureClass};
+use stagger_model::error::{FailureClass, StaggerError};
 use thiserror::Error;
 
 /// The result of a call to a device.
@@ -74,7 +74,7 @@ impl CudaError {
     }
 }
 
-impl From<CudaError> for EngineError {
+impl From<CudaError> for StaggerError {
     fn from(error: CudaError) -> Self {
         // Another machine may do better: a function has more memory than a shard needs, and another device may be whole.
         let class = match error {
@@ -82,7 +82,7 @@ impl From<CudaError> for EngineError {
             CudaError::Failed { .. } => FailureClass::Lost,
             _ => FailureClass::Permanent,
         };
-        EngineError::failed(error.to_string()).with_hint(error.hint()).with_class(class)
+        StaggerError::failed(error.to_string()).with_hint(error.hint()).with_failure_class(class)
     }
 }
 
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn what_a_device_can_not_do_another_machine_may() {
-        let class = |error: CudaError| EngineError::from(error).class();
+        let class = |error: CudaError| StaggerError::from(error).failure_class();
         assert_eq!(class(CudaError::NoDriver), Some(FailureClass::Permanent));
         let full = CudaError::OutOfMemory { what: "a shard", wanted: 2, used: 0, limit: 1 };
         assert_eq!(class(full), Some(FailureClass::OutOfMemory));

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use stagger_estimation::kernel::expanded;
-use stagger_estimation::kernel::expanded::{Columns, ExpandedSegment};
+use stagger_estimation::kernel::expanded::{ExpandedSegment, InfluenceColumns};
 use stagger_estimation::partial::{InfluenceSums, Partial};
 use stagger_estimation::passes::SegmentPart;
 use stagger_estimation::plan::Plan;
@@ -13,10 +13,10 @@ use stagger_estimator::cross_products::mirror;
 use stagger_estimator::influence::{InfluencePartial, Role};
 use stagger_estimator::multipliers::{Bits, Domain};
 use stagger_panel::shard::Segment;
-use stagger_panel::strata::Needs;
+use stagger_panel::strata::NeededColumns;
 
-use super::batch::{Shape, Stage};
-use super::memory::Resident;
+use super::batch::{DeviceStage, SumShape};
+use super::memory::ResidentShard;
 use super::program::{BitSource, Fold, Matrix, Program, ScoreKind, Scores};
 use super::stages::FrameColumns;
 use super::table::Word;
@@ -33,7 +33,7 @@ type StratumPeriod = (usize, Option<usize>);
 /// The stage of ΨᵀΨ and draws over units.
 pub(super) struct InfluenceStage<'a> {
     plan: &'a Plan,
-    columns: Columns<'a>,
+    columns: InfluenceColumns<'a>,
     draws: usize,
     /// Columns by stratum and period: the same for every shard, and costly where there are many cells.
     entered: RefCell<HashMap<StratumPeriod, Rc<Entered>>>,
@@ -48,14 +48,14 @@ struct Shared {
 
 impl<'a> InfluenceStage<'a> {
     /// Returns the stage for some extended columns and `draws` draws.
-    pub(super) fn new(plan: &'a Plan, columns: Columns<'a>, draws: usize) -> Self {
+    pub(super) fn new(plan: &'a Plan, columns: InfluenceColumns<'a>, draws: usize) -> Self {
         Self { plan, columns, draws, entered: RefCell::default() }
     }
 
     fn entered(&self, segment: &Segment) -> Rc<Entered> {
         let mut known = self.entered.borrow_mut();
         let found = known.entry((segment.stratum, segment.period)).or_insert_with(|| {
-            let (roles, mut parts) = expanded::influence(self.plan, segment, self.columns);
+            let (roles, mut parts) = expanded::segment_influence(self.plan, segment, self.columns);
             // A column's parts follow each other, in the order in which they are added.
             parts.sort_by_key(|part| part.place);
             Rc::new((roles, parts))
@@ -67,7 +67,7 @@ impl<'a> InfluenceStage<'a> {
         self.columns.columns.len()
     }
 
-    fn segment(&self, program: &mut Program, shard: &Resident, own: &ExpandedSegment, sums: usize) {
+    fn segment(&self, program: &mut Program, shard: &ResidentShard, own: &ExpandedSegment, sums: usize) {
         let entered = self.entered(&own.segment);
         let (roles, parts) = &*entered;
         if roles.is_empty() {
@@ -88,7 +88,7 @@ impl<'a> InfluenceStage<'a> {
         }
         let psi = program.psi(roles.len(), own.rows);
         let columns: Vec<usize> = roles.iter().map(|(column, _)| *column).collect();
-        let places = program.places(&columns);
+        let places = program.constant_places(&columns);
         let products = program.cross((psi, psi), Word::Null, own.rows, true);
         let (count, width) = (roles.len(), self.width());
         let fold = Fold::dense(products, count, count, Word::Sums(sums), width);
@@ -102,12 +102,12 @@ impl<'a> InfluenceStage<'a> {
     fn part(
         &self,
         program: &mut Program,
-        shard: &Resident,
+        shard: &ResidentShard,
         segment: &ExpandedSegment,
         own: &SegmentPart,
         shared: &mut Shared,
     ) -> bool {
-        let (plan, k) = (self.plan, self.plan.regressors());
+        let (plan, k) = (self.plan, self.plan.regressor_count());
         let side = &plan.comparisons.comparisons[own.part.comparison].sides[own.part.side];
         let frames = &shard.expansion.frames[segment.frames.clone()];
         let (Some(frame), Some(correction)) = (
@@ -123,12 +123,12 @@ impl<'a> InfluenceStage<'a> {
         let beta = own.logit.and_then(|l| Some((l, self.columns.betas[l].as_deref()?)));
         let scores = beta.map(|(logit, beta)| {
             *shared.scores.entry((own.frame, logit, treated)).or_insert_with(|| {
-                let beta = program.floats(beta);
+                let beta = program.constant_floats(beta);
                 let (frame, rows) = (columns.index, columns.rows);
                 program.scores(Scores { frame, rows, beta, treated, unweighted: false }).0
             })
         });
-        let arms = program.floats_of([own.part.comparison, own.part.side, usize::from(treated)], || {
+        let arms = program.named_floats([own.part.comparison, own.part.side, usize::from(treated)], || {
             let vectors = [&arm.beta, &arm.u, &arm.q, &arm.v].into_iter();
             // Empty vectors are zero.
             vectors.flat_map(|v| (0..k).map(|j| v.get(j).copied().unwrap_or(0.0))).collect()
@@ -167,23 +167,23 @@ impl<'a> InfluenceStage<'a> {
     }
 }
 
-impl Stage for InfluenceStage<'_> {
-    fn shape(&self) -> Shape {
-        Shape { sums: self.width() * (self.width() + self.draws), maxima: 0 }
+impl DeviceStage for InfluenceStage<'_> {
+    fn shape(&self) -> SumShape {
+        SumShape { sums: self.width() * (self.width() + self.draws), maxima: 0 }
     }
 
-    fn needs(&self) -> Needs {
-        Needs { outcomes: true, keys: self.draws > 0, clusters: false }
+    fn needs(&self) -> NeededColumns {
+        NeededColumns { outcomes: true, keys: self.draws > 0, clusters: false }
     }
 
     fn program(&self) -> Program {
         let bits = Bits::new(self.plan.inference.seed, Domain::Unit, self.plan.inference.multiplier);
         let (base, probability) = bits.parameters();
         let bits = BitSource { base, probability, blocks: self.draws.div_ceil(WORD_DRAWS) };
-        Program::new(self.plan.regressors(), ScoreKind::Odds).drawing(bits)
+        Program::new(self.plan.regressor_count(), ScoreKind::Odds).with_bits(bits)
     }
 
-    fn add(&self, program: &mut Program, shard: &Resident, sums: usize) {
+    fn add(&self, program: &mut Program, shard: &ResidentShard, sums: usize) {
         for own in &shard.expansion.segments {
             self.segment(program, shard, own, sums);
         }

@@ -2,26 +2,26 @@
 
 use std::sync::Arc;
 
-use stagger_estimation::kernel::expanded::Columns;
-use stagger_estimation::kernel::{CpuKernel, DeviceMemory, Kernel, Kind, Pass};
+use stagger_estimation::kernel::expanded::InfluenceColumns;
+use stagger_estimation::kernel::{CpuKernel, DeviceMemory, Kernel, KernelKind, KernelPass};
 use stagger_estimation::plan::Plan;
 use stagger_estimation::stage::StageInput;
 use stagger_model::error::Result as EngineResult;
 
-use super::batch::{DevicePass, Stage};
-use super::device::{Bounded, Device};
+use super::batch::{DevicePass, DeviceStage};
+use super::device::{BoundedDevice, Device};
 use super::driver::Gpu;
 use super::error::CudaError;
 use super::influence::InfluenceStage;
-use super::memory::{ShardMemory, checksum};
-use super::stages::{GramStage, Logits, MomentsStage, PropensityStage};
+use super::memory::{DeviceShards, checksum};
+use super::stages::{GramStage, MomentsStage, PassLogits, PropensityStage};
 
 /// Passes on a device. `Gram`, `Propensity`, `Moments`, and `Influence` over units are its own; `Omega`, `Overlap`,
 /// counts, and `Influence` with clusters, whose keys a device has no use for, are [`CpuKernel`]'s.
 #[derive(Debug)]
 pub struct CudaKernel {
-    bounded: Bounded,
-    shards: ShardMemory,
+    bounded: BoundedDevice,
+    shards: DeviceShards,
 }
 
 impl CudaKernel {
@@ -36,23 +36,23 @@ impl CudaKernel {
     /// Returns the kernel of a device, for passes in at most `limit` bytes of its memory; in all that is free where
     /// absent.
     pub fn new(device: Arc<dyn Device>, limit: Option<u64>) -> Self {
-        let bounded = Bounded::new(device, limit);
-        Self { shards: ShardMemory::new(&bounded), bounded }
+        let bounded = BoundedDevice::new(device, limit);
+        Self { shards: DeviceShards::new(&bounded), bounded }
     }
 
-    fn device_pass<'a, S: Stage + 'a>(
+    fn device_pass<'a, S: DeviceStage + 'a>(
         &'a self,
         plan: &'a Plan,
         stage: S,
-    ) -> EngineResult<Box<dyn Pass + 'a>> {
+    ) -> EngineResult<Box<dyn KernelPass + 'a>> {
         let memory = (&self.bounded, &self.shards);
         Ok(Box::new(DevicePass::new(memory, plan, checksum(plan)?, stage)))
     }
 }
 
 impl Kernel for CudaKernel {
-    fn kind(&self) -> Kind {
-        Kind::Cuda
+    fn kind(&self) -> KernelKind {
+        KernelKind::Cuda
     }
 
     fn device(&self) -> String {
@@ -60,22 +60,22 @@ impl Kernel for CudaKernel {
     }
 
     fn memory(&self) -> Option<DeviceMemory> {
-        let Bounded { usage, limit, .. } = &self.bounded;
+        let BoundedDevice { usage, limit, .. } = &self.bounded;
         let (used, peak, kept) = (usage.used(), usage.peak(), self.shards.hits());
         Some(DeviceMemory { used, peak, limit: *limit, kept })
     }
 
-    fn pass<'a>(&'a self, plan: &'a Plan, input: &'a StageInput) -> EngineResult<Box<dyn Pass + 'a>> {
+    fn pass<'a>(&'a self, plan: &'a Plan, input: &'a StageInput) -> EngineResult<Box<dyn KernelPass + 'a>> {
         match input {
             StageInput::Gram => self.device_pass(plan, GramStage { plan }),
             StageInput::Propensity { betas } => {
-                self.device_pass(plan, PropensityStage { logits: Logits::new(plan, betas) })
+                self.device_pass(plan, PropensityStage { logits: PassLogits::new(plan, betas) })
             }
             StageInput::Moments { betas } => {
-                self.device_pass(plan, MomentsStage { logits: Logits::new(plan, betas) })
+                self.device_pass(plan, MomentsStage { logits: PassLogits::new(plan, betas) })
             }
             StageInput::Influence { corrections, betas, columns, draws, clusters: None } => {
-                let columns = Columns { corrections, betas, columns };
+                let columns = InfluenceColumns { corrections, betas, columns };
                 self.device_pass(plan, InfluenceStage::new(plan, columns, *draws))
             }
             StageInput::Influence { .. }

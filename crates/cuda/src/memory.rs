@@ -6,12 +6,12 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use stagger_estimation::kernel::expanded::{ExpandedSegment, Expansion};
-use stagger_estimation::kernel::{Named, ShardName, expanded};
+use stagger_estimation::kernel::{NamedShard, ShardName, expanded};
 use stagger_estimation::plan::Plan;
 use stagger_panel::shard::Shard;
-use stagger_panel::strata::Needs;
+use stagger_panel::strata::NeededColumns;
 
-use super::device::{Bounded, Buffer, Queue, WORD};
+use super::device::{BoundedDevice, Buffer, Stream, WORD};
 use super::error::Result;
 
 /// A function that takes a run of values and the place of its first one.
@@ -47,7 +47,7 @@ type Key = (ShardName, u128);
 
 /// An expanded shard on the device.
 #[derive(Clone, Debug)]
-pub(super) struct Resident {
+pub(super) struct ResidentShard {
     /// The places of its segments and frames.
     pub(super) expansion: Arc<Expansion>,
     /// Designs, weights and shares of all segments.
@@ -58,8 +58,8 @@ pub(super) struct Resident {
     pub(super) keys: Option<Arc<Buffer>>,
 }
 
-impl Resident {
-    fn has(&self, needs: Needs) -> bool {
+impl ResidentShard {
+    fn has(&self, needs: NeededColumns) -> bool {
         (self.outcomes.is_some() || !needs.outcomes) && (self.keys.is_some() || !needs.keys)
     }
 
@@ -79,8 +79,8 @@ impl Resident {
 }
 
 #[derive(Debug, Default)]
-struct Kept {
-    shards: HashMap<Key, (u64, Resident)>,
+struct KeptShards {
+    shards: HashMap<Key, (u64, ResidentShard)>,
     bytes: u64,
     clock: u64,
     hits: u64,
@@ -88,16 +88,16 @@ struct Kept {
 
 /// The shards that a device keeps.
 #[derive(Debug)]
-pub(super) struct ShardMemory {
-    bounded: Bounded,
+pub(super) struct DeviceShards {
+    bounded: BoundedDevice,
     /// The most bytes of shards that are kept.
     bound: u64,
-    kept: Mutex<Kept>,
+    kept: Mutex<KeptShards>,
 }
 
-impl ShardMemory {
+impl DeviceShards {
     /// Returns an empty memory of half the limit: batches under way have the rest.
-    pub(super) fn new(bounded: &Bounded) -> Self {
+    pub(super) fn new(bounded: &BoundedDevice) -> Self {
         Self { bounded: bounded.clone(), bound: bounded.limit / 2, kept: Mutex::default() }
     }
 
@@ -106,7 +106,7 @@ impl ShardMemory {
         self.lock().hits
     }
 
-    fn lock(&self) -> MutexGuard<'_, Kept> {
+    fn lock(&self) -> MutexGuard<'_, KeptShards> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -118,9 +118,9 @@ impl ShardMemory {
     pub(super) fn resident(
         &self,
         plan: &Plan,
-        shard: Named<'_>,
-        (checksum, needs): (u128, Needs),
-    ) -> Result<(Resident, bool)> {
+        shard: NamedShard<'_>,
+        (checksum, needs): (u128, NeededColumns),
+    ) -> Result<(ResidentShard, bool)> {
         let key = shard.name.map(|name| (name.clone(), checksum));
         let known = key.as_ref().and_then(|key| self.lock().find(key));
         if let Some(known) = known.as_ref().filter(|known| known.has(needs)) {
@@ -138,9 +138,9 @@ impl ShardMemory {
         &self,
         plan: &Plan,
         shard: &Shard,
-        known: Option<Resident>,
-        needs: Needs,
-    ) -> Result<Resident> {
+        known: Option<ResidentShard>,
+        needs: NeededColumns,
+    ) -> Result<ResidentShard> {
         let mut resident = match known {
             Some(resident) => resident,
             None => {
@@ -151,7 +151,7 @@ impl ShardMemory {
                     |segment| segment.units_at,
                     &|segments, put| expansion.fill_design(plan, shard, segments, put),
                 )?;
-                Resident { expansion, design, outcomes: None, keys: None }
+                ResidentShard { expansion, design, outcomes: None, keys: None }
             }
         };
         if needs.outcomes && resident.outcomes.is_none() {
@@ -205,21 +205,21 @@ impl ShardMemory {
 
     fn words(&self, words: usize, fill: &mut dyn FnMut(&mut [u64])) -> Result<Arc<Buffer>> {
         self.lock().make_room(words as u64 * WORD, self.bound);
-        let buffer = self.bounded.buffer(Queue::Copy, words, "a shard")?;
-        self.bounded.device.upload(Queue::Copy, buffer.address(), words, fill)?;
+        let buffer = self.bounded.buffer(Stream::Copy, words, "a shard")?;
+        self.bounded.device.upload(Stream::Copy, buffer.address(), words, fill)?;
         Ok(Arc::new(buffer))
     }
 }
 
-impl Kept {
-    fn find(&mut self, key: &Key) -> Option<Resident> {
+impl KeptShards {
+    fn find(&mut self, key: &Key) -> Option<ResidentShard> {
         self.clock += 1;
         let (used, resident) = self.shards.get_mut(key)?;
         *used = self.clock;
         Some(resident.clone())
     }
 
-    fn keep(&mut self, key: Key, resident: &Resident, bound: u64) {
+    fn keep(&mut self, key: Key, resident: &ResidentShard, bound: u64) {
         self.forget(&key);
         self.make_room(resident.bytes(), bound);
         if self.bytes + resident.bytes() <= bound {
@@ -249,7 +249,7 @@ impl Kept {
 /// # Errors
 /// A plan that can't be written.
 pub(super) fn checksum(plan: &Plan) -> stagger_model::error::Result<u128> {
-    expanded::checksum(plan)
+    expanded::hash_layout(plan)
 }
 
 #[cfg(test)]

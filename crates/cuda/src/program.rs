@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::device::{Bounded, Buffer, Function, Queue, Work};
+use super::device::{BoundedDevice, Buffer, DeviceFunction, LaunchWork, Stream};
 use super::error::Result;
 use super::table::{Bases, Constants, Table, Word};
 
@@ -107,10 +107,10 @@ impl ScoreKind {
         }
     }
 
-    fn function(self) -> Function {
+    fn function(self) -> DeviceFunction {
         match self {
-            Self::Logit => Function::LogitScores,
-            Self::Odds => Function::OddsScores,
+            Self::Logit => DeviceFunction::LogitScores,
+            Self::Odds => DeviceFunction::OddsScores,
         }
     }
 }
@@ -136,7 +136,7 @@ pub(super) struct Program {
     /// Words of scratch memory so far.
     scratch: usize,
     /// The least work of each kernel.
-    work: HashMap<Function, Work>,
+    work: HashMap<DeviceFunction, LaunchWork>,
     frames: Table,
     scores: ScoreTables,
     psi: PsiTables,
@@ -185,22 +185,22 @@ impl Program {
     }
 
     /// Returns the same program with multiplier bits.
-    pub(super) fn drawing(self, bits: BitSource) -> Self {
+    pub(super) fn with_bits(self, bits: BitSource) -> Self {
         Self { bits, ..self }
     }
 
     /// Adds numbers that kernels read, and returns their place; equal ones are held once.
-    pub(super) fn floats(&mut self, values: &[f64]) -> Word {
+    pub(super) fn constant_floats(&mut self, values: &[f64]) -> Word {
         self.constants.floats(values)
     }
 
     /// Does the same by a name that stands for the same numbers each time; `make` is called at its first use.
-    pub(super) fn floats_of(&mut self, name: [usize; 3], make: impl FnOnce() -> Vec<f64>) -> Word {
+    pub(super) fn named_floats(&mut self, name: [usize; 3], make: impl FnOnce() -> Vec<f64>) -> Word {
         self.constants.floats_of(name, make)
     }
 
     /// Adds places that kernels read.
-    pub(super) fn places(&mut self, values: &[usize]) -> Word {
+    pub(super) fn constant_places(&mut self, values: &[usize]) -> Word {
         self.constants.places(values)
     }
 
@@ -210,7 +210,7 @@ impl Program {
         Word::Scratch(self.scratch - words)
     }
 
-    fn note(&mut self, function: Function, values: usize, operations: usize) {
+    fn note(&mut self, function: DeviceFunction, values: usize, operations: usize) {
         self.work.entry(function).or_default().add(values, operations);
     }
 
@@ -263,7 +263,7 @@ impl Program {
         let item = self.cross.items.push(&row);
         let products = if upper { left.count * (left.count + 1) / 2 } else { left.count * right.count };
         let columns = left.count + if upper { 0 } else { right.count };
-        self.note(Function::Cross, rows * columns, 2 * rows * products);
+        self.note(DeviceFunction::Cross, rows * columns, 2 * rows * products);
         let (tiles, stride) = (rows.div_ceil(CROSS_ROWS), left.count * right.count);
         let at = self.scratch(tiles * stride);
         for tile in 0..tiles {
@@ -297,7 +297,7 @@ impl Program {
         let first = self.psi.columns.rows - columns;
         // Outcomes are about as many as columns; each column has a part of four linear indices, or two.
         let values = rows * (2 * columns + self.regressors + 2);
-        self.note(Function::Psi, values, rows * columns * (8 * self.regressors + 12));
+        self.note(DeviceFunction::Psi, values, rows * columns * (8 * self.regressors + 12));
         let row = [Word::Count(first), Word::Count(columns), Word::Count(rows), at];
         let segment = self.psi.segments.push(&row);
         self.psi.tiles.tiles(segment, rows, SCORE_ROWS, |_| Word::Null);
@@ -309,8 +309,8 @@ impl Program {
     pub(super) fn draws(&mut self, psi: Matrix, keys: Word, units: usize) -> TileSums {
         let blocks = self.bits.blocks;
         let words = self.scratch(units * blocks);
-        self.note(Function::Bits, units * (blocks + 1), 0);
-        self.note(Function::Draws, units * (blocks + psi.count), 2 * units * 64 * blocks * psi.count);
+        self.note(DeviceFunction::Bits, units * (blocks + 1), 0);
+        self.note(DeviceFunction::Draws, units * (blocks + psi.count), 2 * units * 64 * blocks * psi.count);
         let segment = self.draws.bit_segments.push(&[keys, words]);
         self.draws.bit_tiles.tiles(segment, units, BIT_UNITS, |_| Word::Null);
         let item = self.draws.items.push(&[psi.at, Word::Count(psi.stride), Word::Count(psi.count), words]);
@@ -334,7 +334,7 @@ impl Program {
     pub(super) fn fold(&mut self, group: usize, fold: Fold) {
         if fold.rows * fold.columns > 0 && fold.from.tiles > 0 {
             let values = fold.rows * fold.columns;
-            self.note(Function::Fold, (fold.from.tiles + 2) * values, fold.from.tiles * values);
+            self.note(DeviceFunction::Fold, (fold.from.tiles + 2) * values, fold.from.tiles * values);
             self.folds.push((group, fold));
         }
     }
@@ -372,7 +372,7 @@ impl Program {
     ///
     /// # Errors
     /// The device's.
-    pub(super) fn run(mut self, bounded: &Bounded, sums: &Buffer) -> Result<()> {
+    pub(super) fn launch(mut self, bounded: &BoundedDevice, sums: &Buffer) -> Result<()> {
         let (fold_items, fold_groups) = self.fold_tables();
         let tables: [&Table; TABLES] = [
             &self.frames,
@@ -392,10 +392,10 @@ impl Program {
             &fold_groups,
         ];
         let words = self.constants.words().len() + tables.iter().map(|t| t.words.len()).sum::<usize>();
-        let memory = bounded.buffer(Queue::Compute, words, "descriptors")?;
-        let scratch = bounded.buffer(Queue::Compute, self.scratch, "a batch of shards")?;
+        let memory = bounded.buffer(Stream::Compute, words, "descriptors")?;
+        let scratch = bounded.buffer(Stream::Compute, self.scratch, "a batch of shards")?;
         let bases = Bases { constants: memory.address(), scratch: scratch.address(), sums: sums.address() };
-        bounded.device.upload(Queue::Compute, memory.address(), words, &mut |out| {
+        bounded.device.upload(Stream::Compute, memory.address(), words, &mut |out| {
             let (constants, mut rest) = out.split_at_mut(self.constants.words().len());
             constants.copy_from_slice(self.constants.words());
             for table in tables {
@@ -429,15 +429,15 @@ impl Program {
         let psi = [frames, segments, columns, psi_parts, psi_tiles, k];
         [
             launch(self.kind.function(), self.scores.tiles.rows, &[frames, parts, score_tiles, k]),
-            launch(Function::Psi, self.psi.tiles.rows, &psi),
+            launch(DeviceFunction::Psi, self.psi.tiles.rows, &psi),
             launch(
-                Function::Bits,
+                DeviceFunction::Bits,
                 self.draws.bit_tiles.rows,
                 &[bit_segments, bit_tiles, base, probability, blocks],
             ),
-            launch(Function::Cross, self.cross.tiles.rows, &[items, tiles]),
-            launch(Function::Draws, self.draws.tiles.rows, &[draw_items, draw_tiles, blocks]),
-            launch(Function::Fold, groups, &[folds, fold_groups]),
+            launch(DeviceFunction::Cross, self.cross.tiles.rows, &[items, tiles]),
+            launch(DeviceFunction::Draws, self.draws.tiles.rows, &[draw_items, draw_tiles, blocks]),
+            launch(DeviceFunction::Fold, groups, &[folds, fold_groups]),
         ]
     }
 }
@@ -447,7 +447,7 @@ const TABLES: usize = 15;
 
 /// A kernel, its blocks and its arguments.
 struct Launch {
-    function: Function,
+    function: DeviceFunction,
     blocks: usize,
     words: Vec<u64>,
 }

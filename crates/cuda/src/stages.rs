@@ -8,10 +8,10 @@ use stagger_estimation::plan::Plan;
 use stagger_estimator::moments::{MomentsPartial, MomentsShape};
 use stagger_estimator::outcome::GramPartial;
 use stagger_estimator::propensity::PropensityPartial;
-use stagger_panel::strata::Needs;
+use stagger_panel::strata::NeededColumns;
 
-use super::batch::{Shape, Stage};
-use super::memory::Resident;
+use super::batch::{DeviceStage, SumShape};
+use super::memory::ResidentShard;
 use super::program::{Fold, Matrix, Program, ScoreKind, Scores};
 use super::table::Word;
 
@@ -32,7 +32,12 @@ pub(super) struct FrameColumns {
 
 impl FrameColumns {
     /// Describes a frame of a shard.
-    pub(super) fn new(program: &mut Program, plan: &Plan, shard: &Resident, own: &ExpandedFrame) -> Self {
+    pub(super) fn new(
+        program: &mut Program,
+        plan: &Plan,
+        shard: &ResidentShard,
+        own: &ExpandedFrame,
+    ) -> Self {
         let place = |at: usize| Word::Address(shard.design.at(at));
         let outcomes = match &shard.outcomes {
             Some(outcomes) => Word::Address(outcomes.at(own.outcomes_at)),
@@ -43,14 +48,14 @@ impl FrameColumns {
         Self {
             index: program.frame(design, place(own.used_at), weights, outcomes, rows),
             rows,
-            design: matrix(design, plan.design_columns()),
+            design: matrix(design, plan.design_column_count()),
             weights,
-            outcomes: matrix(outcomes, plan.outcome_columns() - 1),
+            outcomes: matrix(outcomes, plan.outcome_column_count() - 1),
         }
     }
 
     fn regressors(&self, plan: &Plan) -> Matrix {
-        Matrix { count: plan.regressors(), ..self.design }
+        Matrix { count: plan.regressor_count(), ..self.design }
     }
 
     /// Adds products of the design with itself to `to`.
@@ -78,20 +83,20 @@ pub(super) struct GramStage<'a> {
     pub(super) plan: &'a Plan,
 }
 
-impl Stage for GramStage<'_> {
-    fn shape(&self) -> Shape {
-        Shape { sums: self.plan.sums.gram_keys.len() * self.plan.gram_shape().len(), maxima: 0 }
+impl DeviceStage for GramStage<'_> {
+    fn shape(&self) -> SumShape {
+        SumShape { sums: self.plan.sums.gram_keys.len() * self.plan.gram_shape().len(), maxima: 0 }
     }
 
-    fn needs(&self) -> Needs {
-        Needs { outcomes: true, ..Needs::default() }
+    fn needs(&self) -> NeededColumns {
+        NeededColumns { outcomes: true, ..NeededColumns::default() }
     }
 
     fn program(&self) -> Program {
         Program::default()
     }
 
-    fn add(&self, program: &mut Program, shard: &Resident, sums: usize) {
+    fn add(&self, program: &mut Program, shard: &ResidentShard, sums: usize) {
         let (plan, shape) = (self.plan, self.plan.gram_shape());
         for own in &shard.expansion.frames {
             let Some(key) = plan.gram_key(own.stratum, own.frame) else { continue };
@@ -114,23 +119,23 @@ impl Stage for GramStage<'_> {
 }
 
 /// The logits of a pass, by stratum.
-pub(super) struct Logits<'a> {
+pub(super) struct PassLogits<'a> {
     plan: &'a Plan,
     betas: &'a [Option<Vec<f64>>],
     parts: Vec<Vec<(usize, LogitPart)>>,
 }
 
-impl<'a> Logits<'a> {
+impl<'a> PassLogits<'a> {
     /// Returns the logits of a plan at coefficients `betas`; `None` for a logit that takes no part.
     pub(super) fn new(plan: &'a Plan, betas: &'a [Option<Vec<f64>>]) -> Self {
-        Self { plan, betas, parts: expanded::logits(plan, betas) }
+        Self { plan, betas, parts: expanded::logits_by_stratum(plan, betas) }
     }
 
     /// Calls `each` for every (segment, frame, logit) of a shard.
     fn visit(
         &self,
         program: &mut Program,
-        shard: &Resident,
+        shard: &ResidentShard,
         mut each: impl FnMut(&mut Program, &FrameColumns, &LogitPart, Word),
     ) {
         for own in &shard.expansion.frames {
@@ -139,7 +144,7 @@ impl<'a> Logits<'a> {
                 let Some(beta) = &self.betas[part.logit] else { continue };
                 let columns =
                     *columns.get_or_insert_with(|| FrameColumns::new(program, self.plan, shard, own));
-                let beta = program.floats(beta);
+                let beta = program.constant_floats(beta);
                 each(program, &columns, part, beta);
             }
         }
@@ -149,33 +154,33 @@ impl<'a> Logits<'a> {
 /// The stage of gradient, Hessian, deviance and extremes of the active logits.
 pub(super) struct PropensityStage<'a> {
     /// The logits.
-    pub(super) logits: Logits<'a>,
+    pub(super) logits: PassLogits<'a>,
 }
 
 impl PropensityStage<'_> {
     fn values(&self) -> usize {
-        let k = self.logits.plan.regressors();
+        let k = self.logits.plan.regressor_count();
         k + k * k + 1
     }
 }
 
-impl Stage for PropensityStage<'_> {
-    fn shape(&self) -> Shape {
+impl DeviceStage for PropensityStage<'_> {
+    fn shape(&self) -> SumShape {
         let logits = self.logits.betas.len();
-        Shape { sums: logits * self.values(), maxima: logits * 3 }
+        SumShape { sums: logits * self.values(), maxima: logits * 3 }
     }
 
-    fn needs(&self) -> Needs {
-        Needs::default()
+    fn needs(&self) -> NeededColumns {
+        NeededColumns::default()
     }
 
     fn program(&self) -> Program {
-        Program::new(self.logits.plan.regressors(), ScoreKind::Logit)
+        Program::new(self.logits.plan.regressor_count(), ScoreKind::Logit)
     }
 
-    fn add(&self, program: &mut Program, shard: &Resident, sums: usize) {
+    fn add(&self, program: &mut Program, shard: &ResidentShard, sums: usize) {
         let plan = self.logits.plan;
-        let (k, len, maxima) = (plan.regressors(), self.values(), sums + self.shape().sums);
+        let (k, len, maxima) = (plan.regressor_count(), self.values(), sums + self.shape().sums);
         self.logits.visit(program, shard, |program, columns, part, beta| {
             let at = sums + part.logit * len;
             let unweighted = !plan.comparisons.logits[part.logit].weighted;
@@ -199,23 +204,27 @@ impl Stage for PropensityStage<'_> {
 
     fn partial(&self, mut sums: Vec<f64>) -> Partial {
         let extremes = sums.split_off(self.shape().sums);
-        Partial::Propensity(PropensityPartial { regressors: self.logits.plan.regressors(), sums, extremes })
+        Partial::Propensity(PropensityPartial {
+            regressors: self.logits.plan.regressor_count(),
+            sums,
+            extremes,
+        })
     }
 }
 
 /// The stage of odds-weighted cross products of the controls, with Hessians at the end.
 pub(super) struct MomentsStage<'a> {
     /// The logits.
-    pub(super) logits: Logits<'a>,
+    pub(super) logits: PassLogits<'a>,
 }
 
 impl MomentsStage<'_> {
     fn sizes(&self) -> MomentsShape {
         let plan = self.logits.plan;
         MomentsShape {
-            columns: plan.design_columns(),
-            regressors: plan.regressors(),
-            periods: plan.outcome_columns(),
+            columns: plan.design_column_count(),
+            regressors: plan.regressor_count(),
+            periods: plan.outcome_column_count(),
         }
     }
 
@@ -225,22 +234,22 @@ impl MomentsStage<'_> {
     }
 }
 
-impl Stage for MomentsStage<'_> {
-    fn shape(&self) -> Shape {
-        Shape { sums: self.logits.plan.comparisons.slots.len() * self.values(), maxima: 0 }
+impl DeviceStage for MomentsStage<'_> {
+    fn shape(&self) -> SumShape {
+        SumShape { sums: self.logits.plan.comparisons.slots.len() * self.values(), maxima: 0 }
     }
 
-    fn needs(&self) -> Needs {
-        Needs { outcomes: true, ..Needs::default() }
+    fn needs(&self) -> NeededColumns {
+        NeededColumns { outcomes: true, ..NeededColumns::default() }
     }
 
     fn program(&self) -> Program {
-        Program::new(self.logits.plan.regressors(), ScoreKind::Odds)
+        Program::new(self.logits.plan.regressor_count(), ScoreKind::Odds)
     }
 
-    fn add(&self, program: &mut Program, shard: &Resident, sums: usize) {
+    fn add(&self, program: &mut Program, shard: &ResidentShard, sums: usize) {
         let plan = self.logits.plan;
-        let (k, n, len) = (plan.regressors(), plan.design_columns(), self.values());
+        let (k, n, len) = (plan.regressor_count(), plan.design_column_count(), self.values());
         self.logits.visit(program, shard, |program, columns, part, beta| {
             let slot = plan.comparisons.first_slot(part.logit) + part.side;
             let at = sums + slot * len;

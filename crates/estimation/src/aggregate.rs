@@ -6,9 +6,9 @@ use faer::Mat;
 
 use stagger_estimator::aggregate::{self, Aggregate, AggregateError, AggregateInput, AggregateKind};
 use stagger_estimator::inference::{Extended, InferenceOptions, infer_aggregate, pointwise_critical_value};
-use stagger_model::error::{EngineError, Result, input_error};
+use stagger_model::error::{Result, StaggerError, input_error};
 use stagger_model::few_units;
-use stagger_model::result::{Aggte, KINDS, LostCells, NotAggregated, Num, SavedResult};
+use stagger_model::result::{AGGREGATION_TYPES, Aggte, LeftOutCells, NotAggregated, Num, SavedResult};
 use stagger_model::spec::RunSpec;
 
 pub use stagger_estimator::aggregate::AggregateOptions;
@@ -26,7 +26,7 @@ pub struct InferenceOverrides {
 }
 
 /// Returns the window of event times and the rule about missing cells that a specification asks for.
-pub fn options_of(spec: &RunSpec) -> AggregateOptions {
+pub fn aggregate_options(spec: &RunSpec) -> AggregateOptions {
     AggregateOptions {
         min_e: spec.min_e.unwrap_or(f64::NEG_INFINITY),
         max_e: spec.max_e.unwrap_or(f64::INFINITY),
@@ -55,7 +55,7 @@ pub fn aggregate_extended(saved: &mut SavedResult, extended: &Extended, options:
     saved.result.not_aggregated.clear();
     saved.result.warnings.retain(|warning| !lost::is_warning(warning));
     saved.result.clear_aggregations();
-    for kind in KINDS {
+    for kind in AGGREGATION_TYPES {
         match aggregate_one(saved, extended, kind, options, &InferenceOverrides::default()) {
             Ok(aggte) => saved.result.set_aggregation(aggte),
             Err(failed) => {
@@ -86,7 +86,7 @@ pub fn aggregate_saved(
 }
 
 /// An aggregation, or the error that explains its absence with the cells that it lacks.
-type Aggregated = std::result::Result<Aggte, Box<(EngineError, Option<LostCells>)>>;
+type Aggregated = std::result::Result<Aggte, Box<(StaggerError, Option<LeftOutCells>)>>;
 
 fn aggregate_one(
     saved: &SavedResult,
@@ -96,29 +96,29 @@ fn aggregate_one(
     overrides: &InferenceOverrides,
 ) -> Aggregated {
     let kind: AggregateKind = kind.parse().map_err(|_| {
-        let text = format!("type must be one of {}, not `{kind}`", KINDS.join(", "));
-        Box::new((EngineError::input(text), None))
+        let text = format!("type must be one of {}, not `{kind}`", AGGREGATION_TYPES.join(", "));
+        Box::new((StaggerError::input(text), None))
     })?;
     let options = options.applied(kind);
     let cells = Cells::of(saved);
     let input = cells.input(saved);
     let found = aggregate::aggregate(&input, kind, &options).map_err(|error| {
-        let lost = lost::lost(saved, &input, kind, &options);
+        let lost = lost::find_lost_cells(saved, &input, kind, &options);
         let error = rewrite(saved, refusal(saved, &input, kind, &options, &error, lost.as_ref()));
         Box::new((error, lost))
     })?;
-    let left_out = lost::lost(saved, &input, kind, &options);
+    let left_out = lost::find_lost_cells(saved, &input, kind, &options);
     summary(saved, extended, &found, &options, overrides)
         .map(|aggte| Aggte { left_out, ..aggte })
         .map_err(|error| Box::new((error, None)))
 }
 
 /// Writes the periods and cohorts in an error as the data have them.
-fn rewrite(saved: &SavedResult, error: EngineError) -> EngineError {
+fn rewrite(saved: &SavedResult, error: StaggerError) -> StaggerError {
     let Some(calendar) = &saved.extended.calendar else { return error };
     let all = saved.extended.periods.iter().chain(&saved.extended.groups);
     let known: Vec<f64> = all.map(|period| period.0).collect();
-    error.rewritten(|text| calendar.relabel(text, &known))
+    error.map_text(|text| calendar.label_periods_in(text, &known))
 }
 
 /// The numbers of the cells, as plain slices.
@@ -163,10 +163,10 @@ fn refusal(
     kind: AggregateKind,
     options: &AggregateOptions,
     error: &AggregateError,
-    lost: Option<&LostCells>,
-) -> EngineError {
+    lost: Option<&LeftOutCells>,
+) -> StaggerError {
     let Some(lost) = lost else { return input_error(error, error.hint()) };
-    let text = format!("{error}: {}", lost::described(saved, lost));
+    let text = format!("{error}: {}", lost::describe_lost_cells(saved, lost));
     // A hint that leaves no cell at all would not help.
     let lenient = AggregateOptions { na_rm: true, ..*options };
     let helps = aggregate::aggregate(input, kind, &lenient).is_ok();
@@ -183,7 +183,7 @@ fn summary(
     let spec = &saved.extended.spec;
     let alp = overrides.alp.unwrap_or(spec.alp);
     if !(alp > 0.0 && alp < 1.0) {
-        return Err(EngineError::input(format!("alp must lie between 0 and 1, not {alp}")));
+        return Err(StaggerError::input(format!("alp must lie between 0 and 1, not {alp}")));
     }
     let inference_options = InferenceOptions {
         alp,
@@ -192,7 +192,7 @@ fn summary(
         scale: spec.scale,
     };
     let inference = infer_aggregate(extended, found, &inference_options);
-    let rescaled = few_units::aggregate(saved, found, &inference.rescaled);
+    let rescaled = few_units::warn_of_aggregate(saved, found, &inference.rescaled);
     let warnings = rescaled.into_iter().chain(inference.warnings).collect();
     let overall = (found.overall.att, inference.overall_se, pointwise_critical_value(alp));
     let by: Vec<f64> = found.by.iter().map(|e| e.att).collect();
@@ -201,10 +201,10 @@ fn summary(
     let limit = |value: f64| value.is_finite().then_some(Num(value));
     let overall_reason = match overall.0.is_nan() {
         true => Some(NO_POST.to_owned()),
-        false => lost::no_error(saved, &found.overall, overall.1),
+        false => lost::missing_error_reason(saved, &found.overall, overall.1),
     };
     let mut reason_egt: Vec<Option<String>> =
-        found.by.iter().zip(&inference.se).map(|(e, se)| lost::no_error(saved, e, *se)).collect();
+        found.by.iter().zip(&inference.se).map(|(e, se)| lost::missing_error_reason(saved, e, *se)).collect();
     if reason_egt.iter().all(Option::is_none) {
         reason_egt.clear();
     }
@@ -248,13 +248,13 @@ fn extended(saved: &SavedResult, draws: Option<&Mat<f64>>) -> Result<Extended> {
     let fits = saved.extended.covariance.size() == columns;
     let draws_fit = draws.is_none_or(|d| d.ncols() == columns);
     if !fits || !draws_fit || saved.extended.shares.len() != saved.extended.groups.len() {
-        return Err(EngineError::input(
+        return Err(StaggerError::input(
             "the saved result is damaged: its covariance, draws and cells differ in size",
         )
         .with_hint("run the estimation again with --out"));
     }
     if saved.extended.spec.bstrap && draws.is_none() {
-        return Err(EngineError::input("the saved result was bootstrapped, but its draws are missing")
+        return Err(StaggerError::input("the saved result was bootstrapped, but its draws are missing")
             .with_hint("draws.parquet must lie beside result.json"));
     }
     Ok(Extended {

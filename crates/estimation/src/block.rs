@@ -3,14 +3,14 @@
 use stagger_estimator::block::{Block, multiply, standardize, subtract};
 use stagger_estimator::columns::{Columns, padded};
 use stagger_estimator::comparison::{Frame, RowModel};
-use stagger_estimator::formula::Part;
+use stagger_estimator::formula::Factor;
 use stagger_estimator::subset_sums::BLOCK;
 use stagger_panel::shard::{Segment, Shard};
 
 use crate::plan::{Plan, ShareWeight};
 
 /// Work space for one block of at most `BLOCK` units.
-pub struct BlockSpace {
+pub struct BlockBuffer {
     design: Columns,
     outcomes: Columns,
     /// Four columns: mask of used units, mask of used rows in the frame, weights, product of the parts of a design
@@ -28,12 +28,12 @@ const PRODUCT: usize = 3;
 /// Column of the outcome in blocks of levels; the column before it holds zeros.
 const LEVEL: usize = 1;
 
-impl BlockSpace {
+impl BlockBuffer {
     /// Allocates the columns for the design and outcomes of a plan.
     pub fn new(plan: &Plan) -> Self {
         Self {
-            design: Columns::zeros(BLOCK, plan.design_columns()),
-            outcomes: Columns::zeros(BLOCK, plan.outcome_columns()),
+            design: Columns::zeros(BLOCK, plan.design_column_count()),
+            outcomes: Columns::zeros(BLOCK, plan.outcome_column_count()),
             rows: Columns::zeros(BLOCK, 4),
             padded: 0,
             units: 0,
@@ -42,7 +42,7 @@ impl BlockSpace {
     }
 
     /// Starts a block: the units of a segment from row `start` on, at most `BLOCK`. Sets the mask of used units.
-    pub fn begin(&mut self, plan: &Plan, shard: &Shard, segment: &Segment, start: usize) {
+    pub fn start_block(&mut self, plan: &Plan, shard: &Shard, segment: &Segment, start: usize) {
         self.units = (segment.start + segment.units - start).min(BLOCK);
         self.padded = padded(self.units);
         self.start = start;
@@ -51,7 +51,7 @@ impl BlockSpace {
         used[..self.units].fill(1.0);
         if shard.incomplete.is_some() {
             for (unit, flag) in used[..self.units].iter_mut().enumerate() {
-                *flag = f64::from(plan.sample.mask.counts(shard, segment, start + unit));
+                *flag = f64::from(plan.sample.mask.uses_unit(shard, segment, start + unit));
             }
         }
     }
@@ -67,14 +67,14 @@ impl BlockSpace {
     }
 
     /// Mask of used units: 1 for units that are used, else 0; one value for each row.
-    pub fn used(&self) -> &[f64] {
+    pub fn used_units(&self) -> &[f64] {
         &self.rows.col(UNITS)[..self.padded]
     }
 
     /// Writes the weight of every unit in its cohort's share (FORMULAS §6) to the first [`rows`](Self::rows) values of
     /// `out`.
-    pub fn share_weights(&self, plan: &Plan, shard: &Shard, segment: &Segment, out: &mut [f64]) {
-        let units = self.used();
+    pub fn write_share_weights(&self, plan: &Plan, shard: &Shard, segment: &Segment, out: &mut [f64]) {
+        let units = self.used_units();
         let Some(weights) = &shard.weights else {
             out[..units.len()].copy_from_slice(units);
             return;
@@ -87,7 +87,7 @@ impl BlockSpace {
         out[self.units..units.len()].fill(0.0);
         for (unit, share) in out[..self.units].iter_mut().enumerate() {
             let observed =
-                plan.sample.periods.iter().filter(|&&p| shard.observed(segment, self.start + unit, p));
+                plan.sample.periods.iter().filter(|&&p| shard.is_observed(segment, self.start + unit, p));
             let mut own = observed.map(|&p| values(p)[unit] * plan.weights.weight_factor);
             *share = match plan.weights.share_weight {
                 ShareWeight::FirstRow => own.next().unwrap_or(0.0),
@@ -104,9 +104,9 @@ impl BlockSpace {
     pub fn load_differences(&mut self, plan: &Plan, shard: &Shard, segment: &Segment) {
         let (rows, start) = (self.padded, self.start);
         let (RowModel::Differences, Some(&first)) = (plan.model, plan.sample.periods.first()) else { return };
-        let base = &shard.outcome(segment, first)[start..start + rows];
+        let base = &shard.outcomes_in(segment, first)[start..start + rows];
         for (column, &period) in plan.sample.periods.iter().enumerate().skip(1) {
-            let source = &shard.outcome(segment, period)[start..start + rows];
+            let source = &shard.outcomes_in(segment, period)[start..start + rows];
             subtract(source, base, &mut self.outcomes.col_mut(column)[..rows]);
         }
     }
@@ -123,7 +123,7 @@ impl BlockSpace {
             plan.scale_weights(out);
         }
         if let Some(period) = frame.rows {
-            let source = &shard.outcome(segment, plan.sample.periods[period])[start..start + rows];
+            let source = &shard.outcomes_in(segment, plan.sample.periods[period])[start..start + rows];
             let out = &mut self.outcomes.col_mut(LEVEL)[..rows];
             standardize(source, &used, plan.regression.outcome_center, 1.0, out);
         }
@@ -145,7 +145,7 @@ impl BlockSpace {
             for (unit, flag) in used[..self.units].iter_mut().enumerate() {
                 let there = needed
                     .iter()
-                    .all(|&q| shard.observed(segment, self.start + unit, plan.sample.periods[q]));
+                    .all(|&q| shard.is_observed(segment, self.start + unit, plan.sample.periods[q]));
                 *flag *= f64::from(there);
             }
         }
@@ -160,7 +160,7 @@ impl BlockSpace {
             let (center, inverse) = (scales.center[index], 1.0 / scales.scale[index]);
             match column.parts.as_slice() {
                 [] => self.design.col_mut(index)[..rows].copy_from_slice(used),
-                [Part::Numeric(atom)] => {
+                [Factor::Numeric(atom)] => {
                     let values = &shard.atoms[*atom].at(period)[start..start + rows];
                     standardize(values, used, center, inverse, &mut self.design.col_mut(index)[..rows]);
                 }
@@ -175,7 +175,7 @@ impl BlockSpace {
             }
         }
         if scales.intercept.is_none() {
-            self.design.col_mut(plan.regressors())[..rows].copy_from_slice(used);
+            self.design.col_mut(plan.regressor_count())[..rows].copy_from_slice(used);
         }
     }
 
@@ -184,8 +184,8 @@ impl BlockSpace {
         let rows = self.padded;
         Block {
             design: self.design.view(rows, self.design.count()),
-            regressors: plan.regressors(),
-            ones: plan.ones(),
+            regressors: plan.regressor_count(),
+            ones: plan.ones_column(),
             weights: &self.rows.col(if plan.weights.weighted { WEIGHTS } else { USED })[..rows],
             used: &self.rows.col(USED)[..rows],
             outcomes: self.outcomes.view(rows, self.outcomes.count()),
@@ -198,13 +198,13 @@ pub fn masks_rows(shard: &Shard, segment: &Segment, frame: &Frame) -> bool {
     frame.rows.is_some() && shard.incomplete.is_some() && segment.period.is_none()
 }
 
-fn multiply_part(part: &Part, shard: &Shard, period: usize, start: usize, product: &mut [f64]) {
+fn multiply_part(part: &Factor, shard: &Shard, period: usize, start: usize, product: &mut [f64]) {
     match part {
-        Part::Numeric(atom) => {
+        Factor::Numeric(atom) => {
             let values = &shard.atoms[*atom].at(period)[start..];
             product.iter_mut().zip(values).for_each(|(p, v)| *p *= v);
         }
-        Part::Level { atom, level } => {
+        Factor::Level { atom, level } => {
             let codes = &shard.atoms[*atom].at(period)[start..];
             let level = *level as f64;
             product.iter_mut().zip(codes).for_each(|(p, c)| *p *= f64::from(*c == level));

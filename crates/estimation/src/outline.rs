@@ -1,15 +1,15 @@
 //! Events that tell of a plan and of its point estimates.
 
 use stagger_estimator::cells::Cell;
-use stagger_model::events::{CellKind, MOST_CELLS, Outline, RunEvent};
+use stagger_model::events::{CellKind, MOST_CELLS, RunEvent, SpecOutline};
 use stagger_model::result::Num;
 
 use crate::plan::Plan;
 
 /// The outline of a plan; `shards` is the number of shards of its panel.
-pub fn outline(name: Option<&str>, plan: &Plan, shards: usize) -> Outline {
+pub fn outline(name: Option<&str>, plan: &Plan, shards: usize) -> SpecOutline {
     let told: &[Cell] = if plan.targets.cells.len() > MOST_CELLS { &[] } else { &plan.targets.cells };
-    Outline {
+    SpecOutline {
         name: name.map(str::to_owned),
         method: plan.regression.method,
         triple: plan.targets.triple,
@@ -42,7 +42,7 @@ fn labels(cells: &[Cell], plan: &Plan, of: &dyn Fn(&Cell) -> f64) -> Vec<String>
 }
 
 /// Point estimates, or nothing where the cells are too many to tell.
-pub fn solved(spec: usize, att: &[f64]) -> Option<RunEvent> {
+pub fn solved_event(spec: usize, att: &[f64]) -> Option<RunEvent> {
     let told = att.len() <= MOST_CELLS;
     told.then(|| RunEvent::Solved { spec, att: att.iter().map(|&att| Num(att)).collect() })
 }

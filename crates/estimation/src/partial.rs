@@ -5,7 +5,7 @@ use stagger_estimator::influence::{ClusterPartial, InfluencePartial};
 use stagger_estimator::moments::{MomentsPartial, MomentsShape};
 use stagger_estimator::outcome::{GramPartial, GramShape};
 use stagger_estimator::propensity::PropensityPartial;
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 use stagger_model::reduction::Merge;
 use stagger_panel::survey::Counts;
 use xxhash_rust::xxh3::xxh3_64;
@@ -181,7 +181,7 @@ impl Partial {
         let mut reader = Reader(body.strip_prefix(MAGIC).ok_or_else(|| damaged("no partial"))?);
         let version = reader.count()?;
         if version != VERSION {
-            return Err(EngineError::failed(format!(
+            return Err(StaggerError::failed(format!(
                 "partial has version {version}, this program reads {VERSION}"
             ))
             .with_hint("use one version of the program for the whole run"));
@@ -226,8 +226,8 @@ impl Partial {
 const MAGIC: &[u8] = b"stagger partial\n";
 const VERSION: usize = 2;
 
-fn damaged(why: &str) -> EngineError {
-    EngineError::failed(format!("damaged partial: {why}"))
+fn damaged(why: &str) -> StaggerError {
+    StaggerError::failed(format!("damaged partial: {why}"))
 }
 
 struct Writer(Vec<u8>);

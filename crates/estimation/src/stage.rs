@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use stagger_estimator::moments::Correction;
-use stagger_panel::strata::Needs;
+use stagger_panel::strata::NeededColumns;
 use stagger_panel::survey::Survey;
 
 /// Input of a stage besides the plan: the solutions of the stages before it.
@@ -52,14 +52,18 @@ pub enum StageInput {
 
 impl StageInput {
     /// Returns the columns of a shard that the stage reads.
-    pub fn needs(&self) -> Needs {
+    pub fn needs(&self) -> NeededColumns {
         match self {
-            StageInput::Gram | StageInput::Moments { .. } => Needs { outcomes: true, ..Needs::default() },
-            StageInput::Propensity { .. } | StageInput::Overlap { .. } => Needs::default(),
+            StageInput::Gram | StageInput::Moments { .. } => {
+                NeededColumns { outcomes: true, ..NeededColumns::default() }
+            }
+            StageInput::Propensity { .. } | StageInput::Overlap { .. } => NeededColumns::default(),
             StageInput::Survey(survey) => survey.needs(),
-            StageInput::Omega { .. } => Needs { outcomes: true, clusters: true, ..Needs::default() },
+            StageInput::Omega { .. } => {
+                NeededColumns { outcomes: true, clusters: true, ..NeededColumns::default() }
+            }
             StageInput::Influence { draws, clusters, .. } => {
-                Needs { outcomes: true, keys: *draws > 0, clusters: clusters.is_some() }
+                NeededColumns { outcomes: true, keys: *draws > 0, clusters: clusters.is_some() }
             }
         }
     }

@@ -108,7 +108,7 @@ pub struct Logit {
 
 /// The rows of one period of a comparison, or all of a comparison of differences.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Side {
+pub struct ComparisonSide {
     /// Index of the frame.
     pub frame: usize,
     /// Column of the outcome.
@@ -135,7 +135,7 @@ pub struct Comparison {
     /// Index of the set of control strata.
     pub controls: usize,
     /// One side of differences, or the post and the pre side of levels.
-    pub sides: Vec<Side>,
+    pub sides: Vec<ComparisonSide>,
     /// Propensity score, unless the method is `reg`.
     pub logit: Option<usize>,
     /// Unweighted logit of the overlap guard; the same as `logit` without weights.
@@ -190,7 +190,7 @@ impl ComparisonPlan {
         controls.sort_unstable();
         let controls = intern(&mut self.sets, controls);
         let method = if rules.intercept_only { EstMethod::Reg } else { rules.method };
-        let sides: Vec<Side> = self
+        let sides: Vec<ComparisonSide> = self
             .sides(target, rules)
             .into_iter()
             .map(|side| self.with_regressions(side, contrast.treated, controls, method, rules.model))
@@ -210,12 +210,19 @@ impl ComparisonPlan {
         self.comparisons.push(Comparison { estimate, sign, treated, controls, sides, logit, guard });
     }
 
-    fn sides(&mut self, target: &Target, rules: &NuisanceRules) -> Vec<Side> {
+    fn sides(&mut self, target: &Target, rules: &NuisanceRules) -> Vec<ComparisonSide> {
         let earlier = target.time.min(target.base);
         if rules.model == RowModel::Differences {
             let frame = intern(&mut self.frames, frame(None, earlier, earlier, target.last_clean, rules));
             let (time, base) = (target.time, target.base);
-            return vec![Side { frame, time, base, sign: 1.0, controls_fit: None, treated_fit: None }];
+            return vec![ComparisonSide {
+                frame,
+                time,
+                base,
+                sign: 1.0,
+                controls_fit: None,
+                treated_fit: None,
+            }];
         }
         [(target.time, 1.0), (target.base, -1.0)]
             .into_iter()
@@ -223,19 +230,19 @@ impl ComparisonPlan {
                 let x = if rules.model == RowModel::Levels { rows } else { earlier };
                 let frame = intern(&mut self.frames, frame(Some(rows), x, rows, target.last_clean, rules));
                 // Blocks of levels have a column of zeros before the outcome.
-                Side { frame, time: 1, base: 0, sign, controls_fit: None, treated_fit: None }
+                ComparisonSide { frame, time: 1, base: 0, sign, controls_fit: None, treated_fit: None }
             })
             .collect()
     }
 
     fn with_regressions(
         &mut self,
-        side: Side,
+        side: ComparisonSide,
         treated: usize,
         controls: usize,
         method: EstMethod,
         model: RowModel,
-    ) -> Side {
+    ) -> ComparisonSide {
         let frame = side.frame;
         let controls_fit = (method != EstMethod::Ipw)
             .then(|| intern(&mut self.regressions, Regression { set: controls, frame }));
@@ -243,7 +250,7 @@ impl ComparisonPlan {
             let set = intern(&mut self.sets, vec![treated]);
             intern(&mut self.regressions, Regression { set, frame })
         });
-        Side { controls_fit, treated_fit, ..side }
+        ComparisonSide { controls_fit, treated_fit, ..side }
     }
 
     /// Returns true if `stratum` is in a set of strata.

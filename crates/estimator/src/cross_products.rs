@@ -2,18 +2,18 @@
 
 use crate::columns::View;
 use crate::dispatch::multiversion;
-use crate::lanes::{F8, LANES};
+use crate::lanes::{F64x8, LANES};
 
 #[inline(always)]
 fn tile<const M: usize, const N: usize>(a: [&[f64]; M], b: [&[f64]; N]) -> [[f64; N]; M] {
     let rows = a[0].len();
     let (a, b) = (a.map(|column| &column[..rows]), b.map(|column| &column[..rows]));
-    let mut acc = [[F8::ZERO; N]; M];
+    let mut acc = [[F64x8::ZERO; N]; M];
     let mut row = 0;
     while row + LANES <= rows {
-        let right: [F8; N] = std::array::from_fn(|j| F8::load(b[j], row));
+        let right: [F64x8; N] = std::array::from_fn(|j| F64x8::load(b[j], row));
         for i in 0..M {
-            let left = F8::load(a[i], row);
+            let left = F64x8::load(a[i], row);
             for j in 0..N {
                 acc[i][j] = left.fma(right[j], acc[i][j]);
             }
@@ -112,7 +112,7 @@ mod tests {
 
     use super::*;
     use crate::columns::Columns;
-    use crate::dispatch::{self, Level};
+    use crate::dispatch::{self, InstructionSet};
 
     fn filled(rows: usize, count: usize, seed: u64) -> Columns {
         let mut columns = Columns::zeros(rows, count);
@@ -135,7 +135,7 @@ mod tests {
             let (a, b) = (filled(rows, m, seed), filled(rows, n, seed ^ 99));
             let before = dispatch::level();
             let mut results = Vec::new();
-            for level in [Level::Portable, Level::Avx2, Level::Avx512] {
+            for level in [InstructionSet::Portable, InstructionSet::Avx2, InstructionSet::Avx512] {
                 dispatch::force(level);
                 let mut out = vec![0.0; m * n];
                 add_cross(a.view(rows, m), b.view(rows, n), &mut out);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 /// Instruction set that kernels run with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Level {
+pub enum InstructionSet {
     /// The instructions that the target guarantees; a fused multiply-add may be a library call.
     Portable = 1,
     /// Two 256-bit registers for eight lanes.
@@ -20,7 +20,7 @@ pub enum Level {
 static LEVEL: AtomicU8 = AtomicU8::new(0);
 
 /// The best level of this processor.
-pub fn detect() -> Level {
+pub fn detect() -> InstructionSet {
     #[cfg(target_arch = "x86_64")]
     {
         let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
@@ -29,21 +29,21 @@ pub fn detect() -> Level {
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx512bw");
         if avx2 && avx512 {
-            return Level::Avx512;
+            return InstructionSet::Avx512;
         }
         if avx2 {
-            return Level::Avx2;
+            return InstructionSet::Avx2;
         }
     }
-    Level::Portable
+    InstructionSet::Portable
 }
 
 /// The level in use: the one forced, else the best.
-pub fn level() -> Level {
+pub fn level() -> InstructionSet {
     match LEVEL.load(Ordering::Relaxed) {
-        1 => Level::Portable,
-        2 => Level::Avx2,
-        3 => Level::Avx512,
+        1 => InstructionSet::Portable,
+        2 => InstructionSet::Avx2,
+        3 => InstructionSet::Avx512,
         _ => {
             let best = detect();
             LEVEL.store(best as u8, Ordering::Relaxed);
@@ -53,14 +53,14 @@ pub fn level() -> Level {
 }
 
 /// Forces a level for the whole process, at most the best one. Returns the level now in use.
-pub fn force(wanted: Level) -> Level {
+pub fn force(wanted: InstructionSet) -> InstructionSet {
     let best = detect();
     let chosen = if wanted as u8 > best as u8 { best } else { wanted };
     LEVEL.store(chosen as u8, Ordering::Relaxed);
     chosen
 }
 
-/// Defines a function whose body is compiled for every [`Level`] and dispatched at run time.
+/// Defines a function whose body is compiled for every [`InstructionSet`] and dispatched at run time.
 ///
 /// Everything the body calls must be `#[inline(always)]`, or it keeps the baseline instructions.
 macro_rules! multiversion {
@@ -78,10 +78,10 @@ macro_rules! multiversion {
                 fn avx2 $(<$(const $n: usize),+>)? ($($arg: $ty),*) $(-> $ret)? { body $(::<$($n),+>)? ($($arg),*) }
                 match $crate::dispatch::level() {
                     // SAFETY: `level` returns only what the processor was found to have.
-                    $crate::dispatch::Level::Avx512 => return unsafe { avx512 $(::<$($n),+>)? ($($arg),*) },
+                    $crate::dispatch::InstructionSet::Avx512 => return unsafe { avx512 $(::<$($n),+>)? ($($arg),*) },
                     // SAFETY: as above.
-                    $crate::dispatch::Level::Avx2 => return unsafe { avx2 $(::<$($n),+>)? ($($arg),*) },
-                    $crate::dispatch::Level::Portable => {}
+                    $crate::dispatch::InstructionSet::Avx2 => return unsafe { avx2 $(::<$($n),+>)? ($($arg),*) },
+                    $crate::dispatch::InstructionSet::Portable => {}
                 }
             }
             body $(::<$($n),+>)? ($($arg),*)
@@ -97,8 +97,8 @@ mod tests {
     #[test]
     fn a_level_above_the_processors_is_lowered() {
         let before = level();
-        assert!(force(Level::Avx512) as u8 <= detect() as u8);
-        assert_eq!(force(Level::Portable), Level::Portable);
+        assert!(force(InstructionSet::Avx512) as u8 <= detect() as u8);
+        assert_eq!(force(InstructionSet::Portable), InstructionSet::Portable);
         force(before);
     }
 }

@@ -28,7 +28,7 @@ pub fn labels(values: &[f64]) -> Vec<String> {
 }
 
 /// A label with all digits that tell it from others: 12 significant ones, for files.
-pub fn precise(value: f64) -> String {
+pub fn precise_label(value: f64) -> String {
     with_decimals(value, i32::MAX)
 }
 
@@ -84,7 +84,7 @@ mod tests {
         assert_eq!([f64::NAN, f64::INFINITY, -f64::INFINITY].map(label), ["NA", "Inf", "-Inf"]);
         assert_eq!(label(20_240_131_235_959.0), "20240131235959");
         assert_eq!(label(0.1 + 0.2), "0.3");
-        assert_eq!(precise(-0.166_666_666_666_742_46), "-0.166666666667");
+        assert_eq!(precise_label(-0.166_666_666_666_742_46), "-0.166666666667");
     }
 
     #[test]

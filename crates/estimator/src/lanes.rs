@@ -8,16 +8,16 @@ pub const LANES: usize = 8;
 /// Eight `f64`; one 512-bit or two 256-bit registers.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[repr(C, align(64))]
-pub struct F8(pub [f64; LANES]);
+pub struct F64x8(pub [f64; LANES]);
 
-impl F8 {
+impl F64x8 {
     /// All lanes zero.
-    pub const ZERO: F8 = F8([0.0; LANES]);
+    pub const ZERO: F64x8 = F64x8([0.0; LANES]);
 
     /// All lanes `value`.
     #[inline(always)]
     pub fn splat(value: f64) -> Self {
-        F8([value; LANES])
+        F64x8([value; LANES])
     }
 
     /// The eight values from `index` on; `slice` must reach `index + 8`.
@@ -25,7 +25,7 @@ impl F8 {
     pub fn load(slice: &[f64], index: usize) -> Self {
         let mut lanes = [0.0; LANES];
         lanes.copy_from_slice(&slice[index..index + LANES]);
-        F8(lanes)
+        F64x8(lanes)
     }
 
     /// Writes the lanes to `slice[index..index + 8]`.
@@ -36,34 +36,34 @@ impl F8 {
 
     /// `self · factor + addend`, rounded once.
     #[inline(always)]
-    pub fn fma(self, factor: F8, addend: F8) -> Self {
+    pub fn fma(self, factor: F64x8, addend: F64x8) -> Self {
         let mut out = [0.0; LANES];
         for (lane, value) in out.iter_mut().enumerate() {
             *value = self.0[lane].mul_add(factor.0[lane], addend.0[lane]);
         }
-        F8(out)
+        F64x8(out)
     }
 
     /// Lane-wise minimum.
     #[inline(always)]
-    pub fn min(self, other: F8) -> Self {
+    pub fn min(self, other: F64x8) -> Self {
         self.zip(other, |a, b| if a < b { a } else { b })
     }
 
     /// Lane-wise maximum.
     #[inline(always)]
-    pub fn max(self, other: F8) -> Self {
+    pub fn max(self, other: F64x8) -> Self {
         self.zip(other, |a, b| if a > b { a } else { b })
     }
 
     /// Lane-wise `if self < limit { yes } else { no }`.
     #[inline(always)]
-    pub fn select_less(self, limit: F8, yes: F8, no: F8) -> Self {
+    pub fn select_less(self, limit: F64x8, yes: F64x8, no: F64x8) -> Self {
         let mut out = [0.0; LANES];
         for (lane, value) in out.iter_mut().enumerate() {
             *value = if self.0[lane] < limit.0[lane] { yes.0[lane] } else { no.0[lane] };
         }
-        F8(out)
+        F64x8(out)
     }
 
     /// Sum of the lanes, in a fixed order.
@@ -74,43 +74,43 @@ impl F8 {
     }
 
     #[inline(always)]
-    fn zip(self, other: F8, op: impl Fn(f64, f64) -> f64) -> Self {
+    fn zip(self, other: F64x8, op: impl Fn(f64, f64) -> f64) -> Self {
         let mut out = [0.0; LANES];
         for (lane, value) in out.iter_mut().enumerate() {
             *value = op(self.0[lane], other.0[lane]);
         }
-        F8(out)
+        F64x8(out)
     }
 }
 
-impl Add for F8 {
-    type Output = F8;
+impl Add for F64x8 {
+    type Output = F64x8;
     #[inline(always)]
-    fn add(self, other: F8) -> F8 {
+    fn add(self, other: F64x8) -> F64x8 {
         self.zip(other, |a, b| a + b)
     }
 }
 
-impl Sub for F8 {
-    type Output = F8;
+impl Sub for F64x8 {
+    type Output = F64x8;
     #[inline(always)]
-    fn sub(self, other: F8) -> F8 {
+    fn sub(self, other: F64x8) -> F64x8 {
         self.zip(other, |a, b| a - b)
     }
 }
 
-impl Mul for F8 {
-    type Output = F8;
+impl Mul for F64x8 {
+    type Output = F64x8;
     #[inline(always)]
-    fn mul(self, other: F8) -> F8 {
+    fn mul(self, other: F64x8) -> F64x8 {
         self.zip(other, |a, b| a * b)
     }
 }
 
-impl Div for F8 {
-    type Output = F8;
+impl Div for F64x8 {
+    type Output = F64x8;
     #[inline(always)]
-    fn div(self, other: F8) -> F8 {
+    fn div(self, other: F64x8) -> F64x8 {
         self.zip(other, |a, b| a / b)
     }
 }
@@ -154,18 +154,18 @@ pub fn exp(x: f64) -> f64 {
 
 /// Natural logarithm of lanes in [1, 2]; absolute error below 2e-16.
 #[inline(always)]
-pub fn ln_one_to_two(y: F8) -> F8 {
+pub fn ln_one_to_two(y: F64x8) -> F64x8 {
     // Halving the upper part keeps the argument of atanh small: y ∈ [√½, √2].
-    let half = F8::splat(std::f64::consts::SQRT_2);
-    let m = y.select_less(half, y, y * F8::splat(0.5));
-    let offset = y.select_less(half, F8::ZERO, F8::splat(std::f64::consts::LN_2));
-    let s = (m - F8::splat(1.0)) / (m + F8::splat(1.0));
+    let half = F64x8::splat(std::f64::consts::SQRT_2);
+    let m = y.select_less(half, y, y * F64x8::splat(0.5));
+    let offset = y.select_less(half, F64x8::ZERO, F64x8::splat(std::f64::consts::LN_2));
+    let s = (m - F64x8::splat(1.0)) / (m + F64x8::splat(1.0));
     let s2 = s * s;
-    let mut p = F8::splat(1.0 / 21.0);
+    let mut p = F64x8::splat(1.0 / 21.0);
     for odd in [19.0, 17.0, 15.0, 13.0, 11.0, 9.0, 7.0, 5.0, 3.0] {
-        p = p.fma(s2, F8::splat(1.0 / odd));
+        p = p.fma(s2, F64x8::splat(1.0 / odd));
     }
-    (s2 * p).fma(s, s).fma(F8::splat(2.0), offset)
+    (s2 * p).fma(s, s).fma(F64x8::splat(2.0), offset)
 }
 
 #[cfg(test)]
@@ -184,7 +184,7 @@ mod tests {
 
         #[test]
         fn ln_is_libms(y in 1.0..2.0f64) {
-            prop_assert!((ln_one_to_two(F8::splat(y)).0[5] - libm::log(y)).abs() < 3e-16);
+            prop_assert!((ln_one_to_two(F64x8::splat(y)).0[5] - libm::log(y)).abs() < 3e-16);
         }
     }
 

@@ -24,7 +24,7 @@ pub fn inverse(matrix: &[f64], n: usize) -> Option<Mat<f64>> {
 }
 
 /// Inverse over the columns that are `kept` (`None`: all), zero elsewhere.
-pub fn inverse_kept(matrix: &[f64], n: usize, kept: Option<&[bool]>) -> Option<Mat<f64>> {
+pub fn inverse_of_kept_columns(matrix: &[f64], n: usize, kept: Option<&[bool]>) -> Option<Mat<f64>> {
     let Some(kept) = kept else { return inverse(matrix, n) };
     let columns: Vec<usize> = (0..n).filter(|&j| kept[j]).collect();
     let part = inverse(&select(matrix, n, &columns), columns.len())?;
@@ -145,7 +145,7 @@ mod tests {
         let plain = Standardization { center: vec![0.0; 4], scale: vec![1.0; 4], intercept: Some(0) };
         let kept = independent_columns(&gram, 4, &plain);
         assert_eq!(kept, [true, true, false, true]);
-        let inverse = inverse_kept(&gram, 4, Some(&kept)).unwrap();
+        let inverse = inverse_of_kept_columns(&gram, 4, Some(&kept)).unwrap();
         assert!((0..4).all(|j| inverse[(2, j)] == 0.0 && inverse[(j, 2)] == 0.0));
         let columns = [0, 1, 3];
         let part = select(&gram, 4, &columns);

@@ -160,7 +160,7 @@ multiversion! {
 fn fill_words(base: u64, probability: u64, keys: &[u64; LANES], out: &mut [[u64; LANES]]) {
     let mut done = 0;
     #[cfg(target_arch = "x86_64")]
-    if crate::dispatch::level() == crate::dispatch::Level::Avx512 {
+    if crate::dispatch::level() == crate::dispatch::InstructionSet::Avx512 {
         let (wide, _) = out.as_chunks_mut::<{ avx512::WIDE }>();
         for words in wide {
             // SAFETY: the level says that the processor has these instructions.
@@ -259,7 +259,7 @@ mod tests {
     use rand_pcg::Pcg32;
 
     use super::*;
-    use crate::dispatch::Level;
+    use crate::dispatch::InstructionSet;
 
     /// Seeds of a key: (state, stream) of the generator of its draws `64·block..64·(block + 1)`.
     fn seeds(base: u64, key: u64, block: u64) -> (u64, u64) {
@@ -312,9 +312,9 @@ mod tests {
                 bits.fill(&keys, &mut out);
                 out
             };
-            let portable = filled(Level::Portable);
-            assert_eq!(portable, filled(Level::Avx2));
-            assert_eq!(portable, filled(Level::Avx512));
+            let portable = filled(InstructionSet::Portable);
+            assert_eq!(portable, filled(InstructionSet::Avx2));
+            assert_eq!(portable, filled(InstructionSet::Avx512));
             let one_by_one: Vec<_> = (0..11).map(|block| bits.words(&keys, block)).collect();
             assert_eq!(portable, one_by_one);
         }

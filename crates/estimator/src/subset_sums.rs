@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use crate::columns::View;
 use crate::dispatch::multiversion;
-use crate::lanes::{F8, LANES};
+use crate::lanes::{F64x8, LANES};
 use crate::multipliers::Bits;
 
 /// Units of one block; a whole number of lanes and of either kind of superblock (30 and 24 units).
@@ -30,9 +30,9 @@ pub struct DrawSums {
 struct Slice {
     vectors: usize,
     /// Unit-major rows of the current block: `BLOCK × vectors`.
-    rows: Vec<F8>,
+    rows: Vec<F64x8>,
     /// `draws × vectors`.
-    sums: Vec<F8>,
+    sums: Vec<F64x8>,
 }
 
 /// Bits of the blocks that several specifications go through, drawn once.
@@ -63,7 +63,7 @@ pub struct BitSpace {
     /// One byte a draw and group: which units of the group have bit 1.
     index: Vec<u8>,
     /// Subset sums of the current superblock.
-    tables: Vec<F8>,
+    tables: Vec<F64x8>,
     memory: Option<BitMemory>,
 }
 
@@ -79,8 +79,8 @@ impl DrawSums {
                 let vectors = vectors * (part + 1) / parts - vectors * part / parts;
                 Slice {
                     vectors,
-                    rows: vec![F8::ZERO; BLOCK * vectors],
-                    sums: vec![F8::ZERO; blocks * 64 * vectors],
+                    rows: vec![F64x8::ZERO; BLOCK * vectors],
+                    sums: vec![F64x8::ZERO; blocks * 64 * vectors],
                 }
             })
             .collect();
@@ -153,7 +153,7 @@ impl BitSpace {
         Self {
             words: vec![[0; LANES]; BLOCK / LANES * blocks],
             index: vec![0; 6 * blocks * 64],
-            tables: vec![F8::ZERO; 5 * 64 * MAX_SLICE],
+            tables: vec![F64x8::ZERO; 5 * 64 * MAX_SLICE],
             memory: None,
         }
     }
@@ -202,9 +202,9 @@ impl BitSpace {
 }
 
 multiversion! {
-    fn transpose(psi: View<'_>, first: usize, width: usize, units: usize, vectors: usize, rows: &mut [F8]) {
+    fn transpose(psi: View<'_>, first: usize, width: usize, units: usize, vectors: usize, rows: &mut [F64x8]) {
         for row in rows.iter_mut().skip(units * vectors) {
-            *row = F8::ZERO;
+            *row = F64x8::ZERO;
         }
         for vector in 0..vectors {
             let columns: [&[f64]; LANES] =
@@ -262,15 +262,15 @@ fn transpose_bits(mut x: u64) -> u64 {
 multiversion! {
     /// Adds a superblock to the sums.
     fn look_up<const V: usize, const UNITS: usize, const GROUPS: usize, const SUBSETS: usize>(
-        rows: &[F8], first: usize, index: &[u8], draws: usize, tables: &mut [F8], sums: &mut [F8]
+        rows: &[F64x8], first: usize, index: &[u8], draws: usize, tables: &mut [F64x8], sums: &mut [F64x8]
     ) {
         let (tables, _) = tables.as_chunks_mut::<V>();
         let (tables, _) = tables.as_chunks_mut::<SUBSETS>();
         for (group, table) in tables.iter_mut().enumerate().take(GROUPS) {
-            table[0] = [F8::ZERO; V];
+            table[0] = [F64x8::ZERO; V];
             for u in 0..UNITS {
                 let unit = first + group * UNITS + u;
-                let mut row = [F8::ZERO; V];
+                let mut row = [F64x8::ZERO; V];
                 if unit < BLOCK {
                     row.copy_from_slice(&rows[unit * V..unit * V + V]);
                 }
@@ -287,7 +287,7 @@ multiversion! {
         let (sums, _) = sums.as_chunks_mut::<V>();
         let index: [&[u8]; GROUPS] = std::array::from_fn(|group| &index[group * draws..(group + 1) * draws]);
         #[cfg(target_arch = "x86_64")]
-        if crate::dispatch::level() == crate::dispatch::Level::Avx512 {
+        if crate::dispatch::level() == crate::dispatch::InstructionSet::Avx512 {
             // SAFETY: the level says that the processor has these instructions.
             #[allow(unsafe_code)]
             unsafe {
@@ -313,12 +313,12 @@ multiversion! {
 mod avx512 {
     use std::arch::x86_64::{__m512d, _mm512_add_pd, _mm512_load_pd, _mm512_store_pd};
 
-    use crate::lanes::F8;
+    use crate::lanes::F64x8;
 
     #[inline]
     #[target_feature(enable = "avx512f")]
-    fn load(vector: &F8) -> __m512d {
-        // SAFETY: `F8` is 64 bytes, aligned to 64.
+    fn load(vector: &F64x8) -> __m512d {
+        // SAFETY: `F64x8` is 64 bytes, aligned to 64.
         #[allow(unsafe_code)]
         unsafe {
             _mm512_load_pd(vector.0.as_ptr())
@@ -327,9 +327,9 @@ mod avx512 {
 
     #[target_feature(enable = "avx512f")]
     pub(super) fn add_rows<const V: usize, const GROUPS: usize, const SUBSETS: usize>(
-        tables: &[[[F8; V]; SUBSETS]; GROUPS],
+        tables: &[[[F64x8; V]; SUBSETS]; GROUPS],
         index: &[&[u8]; GROUPS],
-        sums: &mut [[F8; V]],
+        sums: &mut [[F64x8; V]],
     ) {
         for (draw, sum) in sums.iter_mut().enumerate() {
             let mut total = [load(&sum[0]); V];

@@ -81,11 +81,11 @@ impl CloudRates {
                 puts,
             },
             functions: FunctionRates {
-                invoke: rates::INVOKE[end],
-                cold: rates::COLD[end],
-                cold_billed: rates::COLD_BILLED,
-                at_once: rates::AT_ONCE,
-                ramp: rates::RAMP,
+                invoke: rates::INVOCATION_OVERHEAD[end],
+                cold: rates::COLD_START[end],
+                cold_billed: rates::COLD_START_BILLED,
+                at_once: rates::ENVIRONMENTS_AT_ONCE,
+                ramp: rates::ENVIRONMENT_RAMP,
                 nanosecond: 1e-9 * rates::CPU_SPREAD[end] * rates::VCPU_FACTOR,
             },
             controller: ControllerRates {
@@ -93,7 +93,10 @@ impl CloudRates {
                 bandwidth: rates::CONTROLLER[end],
                 solve: rates::SOLVE,
             },
-            attempts: AttemptRates { per_task: rates::AGAIN[end], stragglers: rates::STRAGGLERS[end] },
+            attempts: AttemptRates {
+                per_task: rates::ATTEMPTS_PER_TASK[end],
+                stragglers: rates::STRAGGLERS[end],
+            },
         }
     }
 }

@@ -1,14 +1,14 @@
 //! The rule for tasks that go to the pool beside the functions: those that their forecast calls heavy.
 
 use serde::{Deserialize, Serialize};
-use stagger_model::reduction::Node;
+use stagger_model::reduction::TreeNode;
 
-use crate::{CloudRates, Functions, TaskLoad, stage_load};
+use crate::{CloudRates, FunctionFleet, TaskLoad, stage_load};
 
 /// The rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Heavy {
+pub enum HeavyRule {
     /// No task is heavy.
     #[default]
     Never,
@@ -19,12 +19,12 @@ pub enum Heavy {
     /// Tasks that should take a function of one vCPU more seconds than this.
     Seconds(f64),
     /// Tasks of stages that the pool should finish sooner than functions, the start of its containers included.
-    Auto(PoolFacts),
+    Auto(PoolAssumptions),
 }
 
 /// Assumptions about a pool's containers.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PoolFacts {
+pub struct PoolAssumptions {
     /// The number of containers.
     pub workers: usize,
     /// Seconds from the beginning of the run until the first of them takes a task.
@@ -43,7 +43,7 @@ pub const FARGATE_START: f64 = 45.0;
 
 /// A pass that is cut into tasks.
 #[derive(Clone, Copy, Debug)]
-pub struct Cut<'a> {
+pub struct StageTasks<'a> {
     /// The load of one shard.
     pub one: &'a TaskLoad,
     /// Shards of the pass.
@@ -59,26 +59,26 @@ pub struct Cut<'a> {
 /// Megabytes of a function with one vCPU.
 const ONE_VCPU: f64 = 1769.0;
 
-impl Heavy {
+impl HeavyRule {
     /// Returns, for each of the pass's tasks, whether it is for the pool; `units` gives the units of a shard of the
     /// pass.
-    pub fn of(self, cut: Cut<'_>, units: &dyn Fn(usize) -> u64) -> Vec<bool> {
+    pub fn classify(self, cut: StageTasks<'_>, units: &dyn Fn(usize) -> u64) -> Vec<bool> {
         let level = (cut.shards / cut.tasks.max(1)).max(1).trailing_zeros();
-        let node = |index| Node { level, index };
+        let node = |index| TreeNode { level, index };
         let nodes = || (0..cut.tasks).map(node);
         match self {
             Self::Never => vec![false; cut.tasks],
             Self::Rows(most) => nodes().map(|n| n.shards().map(units).sum::<u64>() > most).collect(),
-            Self::Bytes(most) => vec![cut.task().bytes() > most as f64; cut.tasks],
+            Self::Bytes(most) => vec![cut.task().bytes_read() > most as f64; cut.tasks],
             Self::Seconds(most) => vec![cut.seconds() > most; cut.tasks],
-            Self::Auto(pool) => vec![cut.sooner(pool); cut.tasks],
+            Self::Auto(pool) => vec![cut.pool_is_faster(pool); cut.tasks],
         }
     }
 }
 
-impl Cut<'_> {
+impl StageTasks<'_> {
     fn task(&self) -> TaskLoad {
-        self.one.over(self.shards.div_ceil(self.tasks.max(1)))
+        self.one.with_parts(self.shards.div_ceil(self.tasks.max(1)))
     }
 
     fn seconds(&self) -> f64 {
@@ -86,15 +86,15 @@ impl Cut<'_> {
     }
 
     /// Returns whether the pool should be done before functions would be.
-    fn sooner(&self, pool: PoolFacts) -> bool {
+    fn pool_is_faster(&self, pool: PoolAssumptions) -> bool {
         let rates = CloudRates::of(1);
-        let functions = Functions { concurrency: self.concurrency.max(1), megabytes: ONE_VCPU };
+        let functions = FunctionFleet { concurrency: self.concurrency.max(1), megabytes: ONE_VCPU };
         let there = stage_load("", self.shards, self.tasks, *self.one).seconds(&rates, &functions);
         self.pool_seconds(pool, &rates) < there
     }
 
     /// Returns the seconds until the pool would be done.
-    pub fn pool_seconds(&self, pool: PoolFacts, rates: &CloudRates) -> f64 {
+    pub fn pool_seconds(&self, pool: PoolAssumptions, rates: &CloudRates) -> f64 {
         let rounds = self.tasks.div_ceil(pool.workers.max(1)) as f64;
         (pool.start - self.elapsed).max(0.0) + rounds * self.task().seconds(rates, pool.speed)
     }
@@ -103,40 +103,44 @@ impl Cut<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Reading;
+    use crate::ReadLoad;
 
     /// A shard that takes a vCPU `seconds`.
     fn shard(seconds: f64) -> TaskLoad {
-        let part = Reading { bytes: 1e6, gets: 0.1, waits: 0.0 };
+        let part = ReadLoad { bytes: 1e6, gets: 0.1, waits: 0.0 };
         TaskLoad { parts: 1, part, compute: seconds * 0.5e9, written: 1e3, puts: 1.0, ..TaskLoad::default() }
     }
 
-    fn cut(one: &TaskLoad, elapsed: f64) -> Cut<'_> {
-        Cut { one, shards: 8, tasks: 4, concurrency: 4, elapsed }
+    fn cut(one: &TaskLoad, elapsed: f64) -> StageTasks<'_> {
+        StageTasks { one, shards: 8, tasks: 4, concurrency: 4, elapsed }
     }
 
     #[test]
     fn rules_look_at_each_task() {
         let one = shard(10.0);
         let units = |index: usize| if index < 2 { 100 } else { 10 };
-        assert_eq!(Heavy::Never.of(cut(&one, 0.0), &units), [false; 4]);
-        assert_eq!(Heavy::Rows(50).of(cut(&one, 0.0), &units), [true, false, false, false]);
-        assert_eq!(Heavy::Bytes(1_000_000).of(cut(&one, 0.0), &units), [true; 4], "two shards a task");
-        assert_eq!(Heavy::Bytes(3_000_000).of(cut(&one, 0.0), &units), [false; 4]);
-        assert_eq!(Heavy::Seconds(5.0).of(cut(&one, 0.0), &units), [true; 4]);
-        assert_eq!(Heavy::Seconds(500.0).of(cut(&one, 0.0), &units), [false; 4]);
+        assert_eq!(HeavyRule::Never.classify(cut(&one, 0.0), &units), [false; 4]);
+        assert_eq!(HeavyRule::Rows(50).classify(cut(&one, 0.0), &units), [true, false, false, false]);
+        assert_eq!(
+            HeavyRule::Bytes(1_000_000).classify(cut(&one, 0.0), &units),
+            [true; 4],
+            "two shards a task"
+        );
+        assert_eq!(HeavyRule::Bytes(3_000_000).classify(cut(&one, 0.0), &units), [false; 4]);
+        assert_eq!(HeavyRule::Seconds(5.0).classify(cut(&one, 0.0), &units), [true; 4]);
+        assert_eq!(HeavyRule::Seconds(500.0).classify(cut(&one, 0.0), &units), [false; 4]);
     }
 
     #[test]
     fn a_pool_pays_once_its_start_is_made_up_for() {
-        let pool = Heavy::Auto(PoolFacts { workers: 1, start: 240.0, speed: 40.0 });
+        let pool = HeavyRule::Auto(PoolAssumptions { workers: 1, start: 240.0, speed: 40.0 });
         let units = |_: usize| 1;
         assert_eq!(
-            pool.of(cut(&shard(10.0), 0.0), &units),
+            pool.classify(cut(&shard(10.0), 0.0), &units),
             [false; 4],
             "functions are done before it is there"
         );
-        assert_eq!(pool.of(cut(&shard(10.0), 300.0), &units), [true; 4], "it is there by now");
-        assert_eq!(pool.of(cut(&shard(1000.0), 0.0), &units), [true; 4], "worth the wait");
+        assert_eq!(pool.classify(cut(&shard(10.0), 300.0), &units), [true; 4], "it is there by now");
+        assert_eq!(pool.classify(cut(&shard(1000.0), 0.0), &units), [true; 4], "worth the wait");
     }
 }

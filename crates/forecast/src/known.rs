@@ -12,18 +12,18 @@ use super::scan;
 
 /// The counts of a panel.
 #[derive(Clone, Debug)]
-pub struct Known {
+pub struct PanelFacts {
     /// The store; of files one without shards.
     pub store: PanelStore,
     /// The files, where there is no store yet.
-    pub files: Option<Files>,
+    pub files: Option<InputFiles>,
     /// The assumptions that the counts rest on, as sentences.
     pub notes: Vec<String>,
 }
 
 /// The files of a panel that is not prepared yet.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Files {
+pub struct InputFiles {
     /// The number of files.
     pub count: usize,
     /// The rows of each row group, in order.
@@ -43,29 +43,33 @@ pub struct Files {
     pub direct: Option<u64>,
 }
 
-impl Known {
+impl PanelFacts {
     /// Returns the counts of a run's inputs: those in the manifest of a store; of files those in the footers and in
     /// the period, cohort and eligibility columns, which are read once.
     ///
     /// # Errors
     /// As a run on them, as far as it can be told without the values.
-    pub fn of_inputs(inputs: &[String], specs: &[(Option<&str>, &RunSpec)], threads: usize) -> Result<Self> {
-        match PanelStore::of_input(inputs)? {
-            Some(store) => Ok(Self::of_store(store)),
-            None => scan::known(inputs, specs, threads),
+    pub fn from_inputs(
+        inputs: &[String],
+        specs: &[(Option<&str>, &RunSpec)],
+        threads: usize,
+    ) -> Result<Self> {
+        match PanelStore::open_input(inputs)? {
+            Some(store) => Ok(Self::from_store(store)),
+            None => scan::count_files(inputs, specs, threads),
         }
     }
 
     /// Returns the counts in the manifest of a store.
-    pub fn of_store(store: PanelStore) -> Self {
+    pub fn from_store(store: PanelStore) -> Self {
         Self { store, files: None, notes: Vec::new() }
     }
 
     /// Returns the counts of a made-up panel: a manifest without shards behind it and, where it has yet to be
     /// prepared, its files.
-    pub fn made_up(manifest: Manifest, files: Option<Files>) -> Self {
+    pub fn synthetic(manifest: Manifest, files: Option<InputFiles>) -> Self {
         let storage = Storage::new(Arc::new(MemoryStore::default()));
-        Self { store: PanelStore::of_manifest(storage, manifest), files, notes: Vec::new() }
+        Self { store: PanelStore::with_manifest(storage, manifest), files, notes: Vec::new() }
     }
 
     /// Returns the manifest of the store.
@@ -74,7 +78,7 @@ impl Known {
     }
 }
 
-impl Files {
+impl InputFiles {
     /// Returns the rows of all row groups.
     pub fn rows(&self) -> u64 {
         self.chunks.iter().map(|&rows| rows as u64).sum()

@@ -2,26 +2,26 @@
 //! store on S3. Nothing is kept between tasks, although warm environments keep decoded shards: that is luck, and not
 //! forecast.
 
-use stagger_estimation::estimate::steps::{CLUSTER_BYTES, column_passes};
+use stagger_estimation::estimate::steps::{MAX_CLUSTER_BYTES, cut_column_passes};
 use stagger_estimation::plan::Plan;
 use stagger_estimation::stage::StageInput;
 use stagger_panel::stored::StoredShards;
-use stagger_panel::strata::Needs;
+use stagger_panel::strata::NeededColumns;
 use stagger_storage::Policy;
 
 use super::cloud_rates::CloudRates;
-use super::known::Files;
-use super::memory::{Memory, largest};
-use super::passes::{Pass, Scenario};
-use super::preparation::{How, Step, preparation};
+use super::known::InputFiles;
+use super::memory::{MemoryModel, largest_shard};
+use super::passes::{PlannedPass, Scenario};
+use super::preparation::{PreparationBackend, PreparationStage, forecast_preparation};
 use super::rates::{CONTROLLER_WRITES, DECODE, FUNCTION};
-use super::reads::{Read, Reads};
-use super::rows::{Row, Scenarios, Traffic, over};
-use super::size::Size;
-use super::tasks::{Functions, Reading, StageLoad, TaskLoad};
-use super::threads::{megabytes, place};
-use super::{Backend, BackendForecast, Ends, LAMBDA_MB, Planned, ShuffleFacts, size, work};
-use crate::cut::{Cut, tasks};
+use super::reads::{ReadAmounts, StoreReads};
+use super::rows::{ScenarioStages, StageAmounts, Traffic, largest_over_limit};
+use super::size::PassMemory;
+use super::tasks::{FunctionFleet, ReadLoad, StageLoad, TaskLoad};
+use super::threads::{format_megabytes, task_name};
+use super::{Backend, BackendForecast, ForecastInput, LAMBDA_MB, ShuffleFacts, ThreePoint, size, work};
+use crate::cut::{TaskSizing, choose_task_count};
 
 /// Bytes of a plan and of a stage's input: an assumption, small beside a shard.
 const PLAN: f64 = 20e3;
@@ -29,23 +29,23 @@ const PLAN: f64 = 20e3;
 const ENTRY: f64 = 150.0;
 
 /// Forecasts the run on functions.
-pub(super) fn forecast(planned: &Planned<'_>) -> BackendForecast {
+pub(super) fn forecast_lambda(planned: &ForecastInput<'_>) -> BackendForecast {
     let options = planned.options;
     let manifest = planned.known.manifest();
     let mut shuffle = None;
-    let loads = loads(planned, &mut shuffle);
+    let loads = stage_loads(planned, &mut shuffle);
     let run = Run { functions: functions_of(planned) };
     let ends = [(0, &loads.low), (1, &loads.likely), (2, &loads.high)];
-    let scenarios = Scenarios(ends.map(|(end, loads)| run.rows(loads, end)));
+    let scenarios = ScenarioStages(ends.map(|(end, loads)| run.rows(loads, end)));
     let (stages, total) = scenarios.stages(&options.prices, true);
     let peak_memory = stages.iter().map(|stage| stage.memory).max().unwrap_or(0);
-    let refused = over(&stages, options.worker_memory).map(|stage| {
+    let refused = largest_over_limit(&stages, options.worker_memory).map(|stage| {
         format!(
             "stage {} may take {} of memory for the task of {}, but a function has {} ({} MB of Lambda)",
             stage.stage,
-            megabytes(stage.memory),
-            place(&stage.stage, stage.largest),
-            megabytes(options.worker_memory),
+            format_megabytes(stage.memory),
+            task_name(&stage.stage, stage.largest),
+            format_megabytes(options.worker_memory),
             options.worker_memory / LAMBDA_MB
         )
     });
@@ -56,37 +56,43 @@ pub(super) fn forecast(planned: &Planned<'_>) -> BackendForecast {
         stages,
         peak_memory,
         total,
-        storage_month: manifest.bytes() as f64 / 1e9 * options.prices.storage_gb_month,
+        storage_month: manifest.total_bytes() as f64 / 1e9 * options.prices.storage_gb_month,
         shuffle,
         max_cells: planned.options.max_cohorts,
         refused,
         containers: options.containers.map(|containers| {
             let loads = [&loads.low[..], &loads.likely[..], &loads.high[..]];
-            super::containers::containers(&containers, &functions_of(planned), loads, manifest.units)
+            super::containers::forecast_containers(&containers, &functions_of(planned), loads, manifest.units)
         }),
     }
 }
 
 /// Returns every stage's tasks in the three scenarios.
-pub(super) fn loads(planned: &Planned<'_>, shuffle: &mut Option<ShuffleFacts>) -> Ends<Vec<StageLoad>> {
+pub(super) fn stage_loads(
+    planned: &ForecastInput<'_>,
+    shuffle: &mut Option<ShuffleFacts>,
+) -> ThreePoint<Vec<StageLoad>> {
     let manifest = planned.known.manifest();
-    let stages = Stages { planned, memory: Memory::new(manifest, &planned.shards) };
+    let stages = Stages { planned, memory: MemoryModel::new(manifest, &planned.shards) };
     let [low, likely, high] = planned.scenarios().map(|scenario| stages.all(&scenario, shuffle));
-    Ends { low, likely, high }
+    ThreePoint { low, likely, high }
 }
 
-fn functions_of(planned: &Planned<'_>) -> Functions {
+fn functions_of(planned: &ForecastInput<'_>) -> FunctionFleet {
     let options = planned.options;
-    Functions { concurrency: options.concurrency, megabytes: options.worker_memory as f64 / LAMBDA_MB as f64 }
+    FunctionFleet {
+        concurrency: options.concurrency,
+        megabytes: options.worker_memory as f64 / LAMBDA_MB as f64,
+    }
 }
 
 /// The functions that the rows of a forecast are computed for.
 struct Run {
-    functions: Functions,
+    functions: FunctionFleet,
 }
 
 impl Run {
-    fn rows(&self, loads: &[StageLoad], end: usize) -> Vec<Row> {
+    fn rows(&self, loads: &[StageLoad], end: usize) -> Vec<StageAmounts> {
         let rates = CloudRates::of(end);
         let gigabytes = self.functions.megabytes / 1024.0;
         // Environments that an earlier stage has started.
@@ -96,9 +102,9 @@ impl Run {
             let at_once = load.tasks.min(self.functions.concurrency);
             let new = at_once.saturating_sub(warm);
             warm = warm.max(at_once);
-            let billed = load.billed(&rates, &self.functions) * rates.attempts.per_task
+            let billed = load.billed_seconds(&rates, &self.functions) * rates.attempts.per_task
                 + new as f64 * rates.functions.cold_billed;
-            out.push(Row {
+            out.push(StageAmounts {
                 stage: load.stage.clone(),
                 tasks: load.tasks,
                 passes: 1.0,
@@ -127,8 +133,8 @@ impl Run {
 }
 
 struct Stages<'a> {
-    planned: &'a Planned<'a>,
-    memory: Memory,
+    planned: &'a ForecastInput<'a>,
+    memory: MemoryModel,
 }
 
 impl Stages<'_> {
@@ -138,43 +144,50 @@ impl Stages<'_> {
             None => Vec::new(),
         };
         let manifest = self.planned.known.manifest();
-        let reads = Reads::new(manifest, &self.planned.shards, Policy::remote(), 0);
+        let reads = StoreReads::new(manifest, &self.planned.shards, Policy::remote(), 0);
         let mut passes = self.planned.counting.passes(manifest.shards.len());
         passes.extend(self.planned.passes(scenario, self.planned.options.max_cohorts));
         out.extend(passes.iter().map(|pass| self.pass(pass, reads.shard(pass.needs))));
         out
     }
 
-    fn pass(&self, pass: &Pass, read: Read) -> StageLoad {
+    fn pass(&self, pass: &PlannedPass, read: ReadAmounts) -> StageLoad {
         let options = self.planned.options;
         let manifest = self.planned.known.manifest();
         let compute = pass.work / pass.shards.max(1) as f64;
         let one = shard_load(manifest.shards.len(), read, compute, pass.size.partial);
-        let cut =
-            Cut { concurrency: options.concurrency, prefer: options.prefer, wanted: options.n_partitions };
-        let tasks = tasks(pass.shards, &one, cut);
+        let cut = TaskSizing {
+            concurrency: options.concurrency,
+            prefer: options.prefer,
+            wanted: options.n_partitions,
+        };
+        let tasks = choose_task_count(pass.shards, &one, cut);
         let each = pass.shards.div_ceil(tasks);
         StageLoad {
-            memory: self.memory.function(pass, each as u64),
-            largest: largest(manifest),
+            memory: self.memory.function_bytes(pass, each as u64),
+            largest: largest_shard(manifest),
             ..stage_load(&pass.stage, pass.shards, tasks, one)
         }
     }
 
-    fn prepared(&self, files: &Files, shuffle: &mut Option<ShuffleFacts>) -> Vec<StageLoad> {
+    fn prepared(&self, files: &InputFiles, shuffle: &mut Option<ShuffleFacts>) -> Vec<StageLoad> {
         let options = self.planned.options;
         // As `cloud/launch.rs` has it.
-        let how =
-            How { threads: 1, memory: options.worker_memory, remote: true, least_tasks: options.concurrency };
-        let preparation = preparation(self.planned.known, files, how, &options.prices);
+        let how = PreparationBackend {
+            threads: 1,
+            memory: options.worker_memory,
+            remote: true,
+            least_tasks: options.concurrency,
+        };
+        let preparation = forecast_preparation(self.planned.known, files, how, &options.prices);
         *shuffle = preparation.shuffle;
         preparation.steps.into_iter().map(step_load).collect()
     }
 }
 
-fn step_load(step: Step) -> StageLoad {
+fn step_load(step: PreparationStage) -> StageLoad {
     let tasks = step.tasks.max(1) as f64;
-    let Step { input, traffic, .. } = &step;
+    let PreparationStage { input, traffic, .. } = &step;
     let bytes = (input.bytes + traffic.bytes_read) / tasks;
     StageLoad {
         stage: step.stage.to_owned(),
@@ -182,8 +195,8 @@ fn step_load(step: Step) -> StageLoad {
         shards: None,
         each: TaskLoad {
             parts: 1,
-            opening: Reading { bytes: PLAN, gets: 1.0, waits: 1.0 },
-            part: Reading { bytes, gets: (input.gets + traffic.gets) / tasks, waits: step.waits },
+            opening: ReadLoad { bytes: PLAN, gets: 1.0, waits: 1.0 },
+            part: ReadLoad { bytes, gets: (input.gets + traffic.gets) / tasks, waits: step.waits },
             decode: 0.0,
             compute: step.work / tasks,
             written: traffic.bytes_written / tasks,
@@ -203,8 +216,8 @@ pub fn stage_load(stage: &str, shards: usize, tasks: usize, one: TaskLoad) -> St
         stage: stage.to_owned(),
         tasks,
         shards: Some(shards),
-        each: one.over(shards.div_ceil(tasks.max(1))),
-        controller: Reading::default(),
+        each: one.with_parts(shards.div_ceil(tasks.max(1))),
+        controller: ReadLoad::default(),
         controller_writes: CONTROLLER_WRITES,
         memory: 0,
         largest: 0,
@@ -212,12 +225,12 @@ pub fn stage_load(stage: &str, shards: usize, tasks: usize, one: TaskLoad) -> St
 }
 
 /// Returns the load of a task over one shard: `compute` nanoseconds and `sum` bytes written.
-fn shard_load(shards: usize, read: Read, compute: f64, sum: u64) -> TaskLoad {
+fn shard_load(shards: usize, read: ReadAmounts, compute: f64, sum: u64) -> TaskLoad {
     TaskLoad {
         parts: 1,
         // The stage's input, the plan, the manifest.
-        opening: Reading { bytes: 2.0 * PLAN + ENTRY * shards as f64, gets: 3.0, waits: 3.0 },
-        part: Reading { bytes: read.bytes, gets: read.gets, waits: read.waits },
+        opening: ReadLoad { bytes: 2.0 * PLAN + ENTRY * shards as f64, gets: 3.0, waits: 3.0 },
+        part: ReadLoad { bytes: read.bytes, gets: read.gets, waits: read.waits },
         decode: read.values * DECODE,
         compute,
         written: sum as f64,
@@ -226,17 +239,17 @@ fn shard_load(shards: usize, read: Read, compute: f64, sum: u64) -> TaskLoad {
 }
 
 /// Returns the load of one shard of a pass, on a function that keeps nothing.
-pub fn pass_load<'a>(
+pub fn shard_load_of_pass<'a>(
     shards: &StoredShards,
     shares: impl IntoIterator<Item = (&'a Plan, &'a StageInput)>,
 ) -> TaskLoad {
-    let reads = Reads::new(shards.manifest(), shards, Policy::remote(), 0);
+    let reads = StoreReads::new(shards.manifest(), shards, Policy::remote(), 0);
     let count = shards.manifest().shards.len();
-    let (mut needs, mut nanoseconds, mut sum) = (Needs::default(), 0.0, 0);
+    let (mut needs, mut nanoseconds, mut sum) = (NeededColumns::default(), 0.0, 0);
     for (plan, input) in shares {
         needs = needs.or(input.needs());
-        nanoseconds += work::of(plan, input) / count.max(1) as f64;
-        sum += size::of(plan, input).partial;
+        nanoseconds += work::pass_work(plan, input) / count.max(1) as f64;
+        sum += size::pass_memory(plan, input).partial;
     }
     shard_load(count, reads.shard(needs), nanoseconds, sum)
 }
@@ -248,27 +261,27 @@ pub fn task_memory<'a>(
     shares: impl IntoIterator<Item = (&'a Plan, &'a StageInput)>,
     own: usize,
 ) -> u64 {
-    let mut all = Size::default();
+    let mut all = PassMemory::default();
     for (plan, input) in shares {
-        all = all.and(size::of(plan, input));
+        all = all.join(size::pass_memory(plan, input));
     }
-    let clusters = if all.cluster > 0 { CLUSTER_BYTES } else { 0 };
-    let pass = Pass {
+    let clusters = if all.cluster > 0 { MAX_CLUSTER_BYTES } else { 0 };
+    let pass = PlannedPass {
         stage: "".into(),
         shards: own,
         sample: false,
-        needs: Needs::ALL,
+        needs: NeededColumns::ALL,
         work: 0.0,
-        size: Size { cluster: 0, ..all },
+        size: PassMemory { cluster: 0, ..all },
     };
-    Memory::new(shards.manifest(), shards).function(&pass, own as u64) + clusters
+    MemoryModel::new(shards.manifest(), shards).function_bytes(&pass, own as u64) + clusters
 }
 
 /// Returns the most cells of an `Influence` pass with which a task on one shard fits in `memory` bytes; `None` where
 /// all do, or where fewer would not help.
-pub fn cells_that_fit(plan: &Plan, shards: &StoredShards, memory: u64) -> Option<usize> {
+pub fn max_cells_in_memory(plan: &Plan, shards: &StoredShards, memory: u64) -> Option<usize> {
     let fits = |cells: usize| {
-        let passes = column_passes(plan, Some(cells));
+        let passes = cut_column_passes(plan, Some(cells));
         let widest = passes.into_iter().map(|(columns, _)| columns).max_by_key(Vec::len).unwrap_or_default();
         let input = StageInput::Influence {
             corrections: Vec::new(),

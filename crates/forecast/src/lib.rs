@@ -45,8 +45,8 @@ use std::sync::Arc;
 use serde::Serialize;
 use stagger_estimation::plan::Plan;
 use stagger_estimator::formula::Atom;
-use stagger_model::error::{EngineError, Result, of_specifications};
-use stagger_model::parallel::cores;
+use stagger_model::error::{Result, StaggerError, name_specifications};
+use stagger_model::parallel::available_cores;
 use stagger_model::spec::RunSpec;
 use stagger_model::spec_check::CheckedSpec;
 use stagger_panel::open::counted;
@@ -56,19 +56,19 @@ use stagger_panel::stored::StoredShards;
 
 pub use cloud_rates::{AttemptRates, CloudRates, ControllerRates, FunctionRates, StorageRates};
 pub use containers::{ContainerOptions, ContainerStage, ContainersForecast};
-pub use known::{Files, Known};
-pub use lambda::{cells_that_fit, pass_load, stage_load, task_memory};
+pub use known::{InputFiles, PanelFacts};
+pub use lambda::{max_cells_in_memory, shard_load_of_pass, stage_load, task_memory};
 pub use limit::check_memory;
 pub use prefer::Prefer;
 pub use prices::Prices;
-pub use tasks::{Functions, Reading, StageLoad, TaskLoad, vcpus};
+pub use tasks::{FunctionFleet, ReadLoad, StageLoad, TaskLoad, vcpus};
 
 /// Bytes of Lambda's megabyte.
 pub const LAMBDA_MB: u64 = 1 << 20;
 
 /// The low, the likely and the high value of a quantity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Ends<T> {
+pub struct ThreePoint<T> {
     /// The value if all goes well.
     pub low: T,
     /// The value to expect.
@@ -233,7 +233,7 @@ pub struct StageForecast {
     /// Tasks of a pass.
     pub tasks: usize,
     /// The number of passes.
-    pub passes: Ends<u64>,
+    pub passes: ThreePoint<u64>,
     /// An upper bound on the memory of the process, or of the function, that runs its largest task, bytes.
     pub memory: u64,
     /// The shard, mapper or partition of that task.
@@ -247,21 +247,21 @@ pub struct StageForecast {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Amounts {
     /// Bytes read from files or the store.
-    pub bytes_read: Ends<u64>,
+    pub bytes_read: ThreePoint<u64>,
     /// Bytes written to the store.
-    pub bytes_written: Ends<u64>,
+    pub bytes_written: ThreePoint<u64>,
     /// Requests that read an object or its head.
-    pub gets: Ends<u64>,
+    pub gets: ThreePoint<u64>,
     /// Requests that write an object.
-    pub puts: Ends<u64>,
+    pub puts: ThreePoint<u64>,
     /// Invocations of the function.
-    pub invocations: Ends<u64>,
+    pub invocations: ThreePoint<u64>,
     /// Billed gigabyte-seconds.
-    pub gb_seconds: Ends<f64>,
+    pub gb_seconds: ThreePoint<f64>,
     /// Wall-clock seconds.
-    pub seconds: Ends<f64>,
+    pub seconds: ThreePoint<f64>,
     /// The price, storage aside.
-    pub dollars: Ends<f64>,
+    pub dollars: ThreePoint<f64>,
 }
 
 /// The shuffle of a preparation, and the cost of the other number of stages.
@@ -282,9 +282,9 @@ pub struct ShuffleFacts {
 }
 
 /// The plans and counts that the backends' forecasts are made from.
-pub struct Planned<'a> {
+pub struct ForecastInput<'a> {
     /// The panel's counts.
-    pub known: &'a Known,
+    pub known: &'a PanelFacts,
     /// The options of the forecast.
     pub options: &'a ForecastOptions,
     /// The store's shards as the specifications see them; their values are never read.
@@ -292,7 +292,7 @@ pub struct Planned<'a> {
     /// The plan of each specification.
     pub plans: Vec<Plan>,
     /// The passes that count before the first stage.
-    pub counting: passes::Counting,
+    pub counting: passes::CountingPasses,
 }
 
 /// Forecasts a run on files or a prepared store.
@@ -304,30 +304,30 @@ pub fn forecast(
     specs: &[(Option<&str>, &RunSpec)],
     options: &ForecastOptions,
 ) -> Result<Forecast> {
-    let threads = options.threads.unwrap_or_else(cores);
-    let known = Known::of_inputs(inputs, specs, threads)?;
-    forecast_of(&known, specs, options)
+    let threads = options.threads.unwrap_or_else(available_cores);
+    let known = PanelFacts::from_inputs(inputs, specs, threads)?;
+    forecast_panel(&known, specs, options)
 }
 
 /// Forecasts a run on a panel of which the counts are known.
 ///
 /// # Errors
 /// As [`forecast`].
-pub fn forecast_of(
-    known: &Known,
+pub fn forecast_panel(
+    known: &PanelFacts,
     specs: &[(Option<&str>, &RunSpec)],
     options: &ForecastOptions,
 ) -> Result<Forecast> {
-    with_planned(known, specs, options, |planned, wanted, notes| {
+    with_forecast_input(known, specs, options, |planned, wanted, notes| {
         let mut backends = Vec::new();
         for backend in &options.backends {
             backends.push(match backend {
-                Backend::Threads => threads::forecast(planned),
-                Backend::Lambda => lambda::forecast(planned),
+                Backend::Threads => threads::forecast_threads(planned),
+                Backend::Lambda => lambda::forecast_lambda(planned),
             });
         }
         if let (Some(first), true) = (backends.first(), backends.iter().all(|b| b.refused.is_some())) {
-            return Err(refusal(first));
+            return Err(refusal_error(first));
         }
         Ok(Forecast {
             input: input_facts(known),
@@ -343,28 +343,28 @@ pub fn forecast_of(
 ///
 /// # Errors
 /// As [`forecast`].
-pub fn workload(
-    known: &Known,
+pub fn stage_loads(
+    known: &PanelFacts,
     specs: &[(Option<&str>, &RunSpec)],
     options: &ForecastOptions,
-) -> Result<Ends<Vec<StageLoad>>> {
-    with_planned(known, specs, options, |planned, _, _| Ok(lambda::loads(planned, &mut None)))
+) -> Result<ThreePoint<Vec<StageLoad>>> {
+    with_forecast_input(known, specs, options, |planned, _, _| Ok(lambda::stage_loads(planned, &mut None)))
 }
 
 /// Plans the run, and passes plan, specifications and notes to `then`.
-fn with_planned<T>(
-    known: &Known,
+fn with_forecast_input<T>(
+    known: &PanelFacts,
     specs: &[(Option<&str>, &RunSpec)],
     options: &ForecastOptions,
-    then: impl FnOnce(&Planned<'_>, &[CheckedSpec], Vec<String>) -> Result<T>,
+    then: impl FnOnce(&ForecastInput<'_>, &[CheckedSpec], Vec<String>) -> Result<T>,
 ) -> Result<T> {
-    let wanted = CheckedSpec::complete_all(specs, |spec| known.store.complete(spec))?;
+    let wanted = CheckedSpec::complete_all(specs, |spec| known.store.complete_spec(spec))?;
     let mut notes = known.notes.clone();
     let planned = plan(known, &wanted, options, &mut notes)?;
     then(&planned, &wanted, notes)
 }
 
-fn refusal(backend: &BackendForecast) -> EngineError {
+fn refusal_error(backend: &BackendForecast) -> StaggerError {
     let hint = match backend.backend {
         Backend::Threads => {
             "give it more with --memory-limit, or take fewer --threads, --max-cohorts or --biters"
@@ -373,18 +373,18 @@ fn refusal(backend: &BackendForecast) -> EngineError {
             "give functions more with --worker-memory, or take fewer --max-cohorts or --biters"
         }
     };
-    EngineError::input(backend.refused.clone().unwrap_or_default()).with_hint(hint)
+    StaggerError::input(backend.refused.clone().unwrap_or_default()).with_hint(hint)
 }
 
 /// Returns the plans of all specifications over the counts.
 fn plan<'a>(
-    known: &'a Known,
+    known: &'a PanelFacts,
     wanted: &[CheckedSpec],
     options: &'a ForecastOptions,
     notes: &mut Vec<String>,
-) -> Result<Planned<'a>> {
+) -> Result<ForecastInput<'a>> {
     let (shards, mut panels) = counted(known.store.clone(), wanted)?;
-    let whole = (0..wanted.len()).all(|index| shards.is_whole(index));
+    let whole = (0..wanted.len()).all(|index| shards.has_no_gaps(index));
     if !whole && known.files.is_none() {
         notes.push("some rows lack values: units and rows are upper bounds".to_owned());
     }
@@ -393,8 +393,8 @@ fn plan<'a>(
     for (panel, wanted) in panels.iter_mut().zip(wanted) {
         let levels = levels(known, panel, wanted, notes);
         factors += levels.len();
-        let plan = Plan::counted(panel, &wanted.spec, &wanted.formula, &levels);
-        plans.push(plan.map_err(|e| of_specifications(e, &[wanted.name()]))?);
+        let plan = Plan::from_counts(panel, &wanted.spec, &wanted.formula, &levels);
+        plans.push(plan.map_err(|e| name_specifications(e, &[wanted.name()]))?);
     }
     let clustered = plans.iter().filter(|plan| plan.inference.cluster_variables > 0).count();
     if clustered > 0 {
@@ -406,13 +406,13 @@ fn plan<'a>(
         notes.push(format!("propensity scores take {low} to {high} rounds over the data, likely {likely}"));
     }
     let weights = (0..wanted.len()).any(|index| shards.has_weights(index));
-    let counting = passes::Counting { census: !whole || weights, units: !whole, factors, clustered };
-    Ok(Planned { known, options, shards, plans, counting })
+    let counting = passes::CountingPasses { census: !whole || weights, units: !whole, factors, clustered };
+    Ok(ForecastInput { known, options, shards, plans, counting })
 }
 
 /// Returns the number of levels of each factor of a formula: that of a store's texts, or a guess.
 fn levels(
-    known: &Known,
+    known: &PanelFacts,
     panel: &Panel,
     wanted: &CheckedSpec,
     notes: &mut Vec<String>,
@@ -434,7 +434,7 @@ fn levels(
     out
 }
 
-fn input_facts(known: &Known) -> InputFacts {
+fn input_facts(known: &PanelFacts) -> InputFacts {
     let manifest = known.manifest();
     InputFacts {
         prepared: known.files.is_none(),
@@ -445,7 +445,7 @@ fn input_facts(known: &Known) -> InputFacts {
         periods: manifest.periods.len(),
         strata: manifest.strata.len(),
         shards: manifest.shards.len(),
-        bytes: manifest.bytes(),
+        bytes: manifest.total_bytes(),
     }
 }
 
@@ -455,24 +455,24 @@ fn spec_facts(plan: &Plan, wanted: &CheckedSpec) -> SpecFacts {
         n: plan.sample.n,
         cells: plan.targets.cells.len(),
         comparisons: plan.comparisons.comparisons.len(),
-        regressors: plan.regressors(),
+        regressors: plan.regressor_count(),
         logits: plan.comparisons.logits.len(),
         draws: plan.inference.draws,
         warnings: plan.warnings.clone(),
     }
 }
 
-impl Planned<'_> {
+impl ForecastInput<'_> {
     /// Returns the passes of all specifications together in a scenario, over at most `max_cells` cells at a time.
-    pub fn passes(&self, scenario: &passes::Scenario, max_cells: Option<usize>) -> Vec<passes::Pass> {
+    pub fn passes(&self, scenario: &passes::Scenario, max_cells: Option<usize>) -> Vec<passes::PlannedPass> {
         let shards = self.known.manifest().shards.len();
-        let of = |plan| passes::passes(plan, shards, max_cells, scenario);
-        passes::shared(self.plans.iter().map(of).collect())
+        let of = |plan| passes::plan_passes(plan, shards, max_cells, scenario);
+        passes::join_passes(self.plans.iter().map(of).collect())
     }
 
     /// Returns the low, the likely and the high scenario.
     pub fn scenarios(&self) -> [passes::Scenario; 3] {
-        passes::Scenario::all(self.known.manifest().units, self.options.rounds)
+        passes::Scenario::three(self.known.manifest().units, self.options.rounds)
     }
 
     /// Returns the bytes that the process may use.

@@ -1,14 +1,14 @@
 //! The check of a run against its memory limit, made once its plan is known and before anything is computed.
 
-use stagger_estimation::local::{Input, RunOptions};
+use stagger_estimation::local::{RunInput, RunOptions};
 use stagger_estimation::plan::Plan;
 use stagger_model::error::Result;
-use stagger_model::parallel::cores;
+use stagger_model::parallel::available_cores;
 use stagger_model::spec::RunSpec;
 use stagger_model::spec_check::CheckedSpec;
 use stagger_panel::prepare::default_memory;
 
-use super::{Backend, ForecastOptions, Known, Prices, forecast_of, size};
+use super::{Backend, ForecastOptions, PanelFacts, Prices, forecast_panel, size};
 
 /// The divisor of a limit below which the sums of cells and draws are too small to matter.
 const MATTERS: u64 = 16;
@@ -22,20 +22,22 @@ const SMALL: u64 = 16 << 20;
 /// # Errors
 /// The run does not fit: the stage, its bound and the limit.
 pub fn check_memory(
-    input: &Input<'_>,
+    input: &RunInput<'_>,
     wanted: &[CheckedSpec],
     plans: &[Plan],
     options: &RunOptions,
 ) -> Result<Option<usize>> {
     let limit = options.memory_limit.unwrap_or_else(default_memory);
-    let bytes: u64 = plans.iter().map(size::aggregate).fold(0, u64::saturating_add);
+    let bytes: u64 = plans.iter().map(size::aggregation_memory).fold(0, u64::saturating_add);
     if bytes < (limit / MATTERS).max(SMALL) {
         return Ok(options.max_cohorts);
     }
     let specs: Vec<(Option<&str>, &RunSpec)> = wanted.iter().map(|w| (w.name(), &w.spec)).collect();
     let known = match input {
-        Input::Files(inputs) => Known::of_inputs(inputs, &specs, options.threads.unwrap_or_else(cores))?,
-        Input::Store(store) => Known::of_store(store.as_ref().clone()),
+        RunInput::Files(inputs) => {
+            PanelFacts::from_inputs(inputs, &specs, options.threads.unwrap_or_else(available_cores))?
+        }
+        RunInput::Store(store) => PanelFacts::from_store(store.as_ref().clone()),
     };
     let forecast = ForecastOptions {
         backends: vec![Backend::Threads],
@@ -46,7 +48,7 @@ pub fn check_memory(
         remote_stores: options.stores.as_ref().is_some_and(|stores| stores.starts_with("s3:")),
         ..ForecastOptions::new(Prices::built_in()?)
     };
-    let found = forecast_of(&known, &specs, &forecast)?;
+    let found = forecast_panel(&known, &specs, &forecast)?;
     Ok(found.backends.first().and_then(|threads| threads.max_cells))
 }
 
@@ -99,11 +101,11 @@ mod tests {
         assert!(error.to_string().contains("but the limit is 70 MB"), "{error}");
         assert!(!stages.lock().unwrap().iter().any(|stage| stage == "gram"), "{stages:?}");
         // The same text from the plan.
-        let known = Known::of_inputs(&inputs, &[(None, &spec(0))], 1).unwrap();
+        let known = PanelFacts::from_inputs(&inputs, &[(None, &spec(0))], 1).unwrap();
         let mut planned = ForecastOptions::new(Prices::built_in().unwrap());
         (planned.backends, planned.threads) = (vec![Backend::Threads], Some(1));
         planned.memory_limit = Some(70_000_000);
-        let refused = forecast_of(&known, &[(None, &spec(0))], &planned).unwrap_err();
+        let refused = forecast_panel(&known, &[(None, &spec(0))], &planned).unwrap_err();
         assert_eq!(refused.to_string(), error.to_string());
     }
 

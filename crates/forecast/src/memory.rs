@@ -1,16 +1,18 @@
 //! Upper bounds on memory: of the bytes that a task holds, and of those that a process takes for it.
 
-use stagger_estimation::estimate::steps::CLUSTER_BYTES;
+use stagger_estimation::estimate::steps::MAX_CLUSTER_BYTES;
 use stagger_panel::panel_store::Manifest;
 use stagger_panel::stored::StoredShards;
 
-use super::known::Files;
-use super::passes::Pass;
-use super::rates::{ALLOCATOR, BASE, FUNCTION, HELD, LARGE, PREPARE, THREAD, UNIT, WAITING};
-use super::reads::columns_of;
+use super::known::InputFiles;
+use super::passes::PlannedPass;
+use super::rates::{
+    ALLOCATOR, BASE, FUNCTION, LARGE, PREPARATION_BASE, SHARD_OVERHEAD, THREAD, UNIT, WAITING,
+};
+use super::reads::column_count;
 
 /// The sizes of the largest shard and of the panel in memory.
-pub struct Memory {
+pub(crate) struct MemoryModel {
     /// Bytes of the largest shard's columns once decoded.
     shard: u64,
     /// Bytes of its file.
@@ -26,16 +28,16 @@ pub struct Memory {
 }
 
 /// Returns the index of the shard with most units, on which a stage's task holds most.
-pub fn largest(manifest: &Manifest) -> usize {
+pub(crate) fn largest_shard(manifest: &Manifest) -> usize {
     let sizes = manifest.shards.iter().map(|s| s.units).enumerate();
     sizes.max_by_key(|(index, units)| (*units, std::cmp::Reverse(*index))).map_or(0, |(index, _)| index)
 }
 
-impl Memory {
+impl MemoryModel {
     /// Returns the sizes of a store.
-    pub fn new(manifest: &Manifest, shards: &StoredShards) -> Self {
-        let panel = shards.memory();
-        let entry = manifest.shards.get(largest(manifest));
+    pub(crate) fn new(manifest: &Manifest, shards: &StoredShards) -> Self {
+        let panel = shards.shard_bytes();
+        let entry = manifest.shards.get(largest_shard(manifest));
         let share = entry.map_or(0.0, |s| s.units as f64 / manifest.units.max(1) as f64);
         Self {
             shard: (panel as f64 * share) as u64,
@@ -48,22 +50,22 @@ impl Memory {
     }
 
     /// Returns the bytes of all shards in memory.
-    pub fn panel(&self) -> u64 {
+    pub(crate) fn panel(&self) -> u64 {
         self.panel
     }
 
     /// Returns the bytes that a task on one shard holds: the file, the columns decoded and put in place, its work
     /// space, its sums and the result that they are merged into.
-    fn task(&self, pass: &Pass) -> u64 {
+    fn task(&self, pass: &PlannedPass) -> u64 {
         self.file + 2 * self.shard + pass.size.space + 2 * pass.size.partial
     }
 
     /// Returns the bytes of a process whose threads run tasks of a stage, beside `held` bytes of shards that stay.
-    pub fn process(&self, pass: &Pass, threads: u64, held: u64) -> u64 {
+    pub(crate) fn process_bytes(&self, pass: &PlannedPass, threads: u64, held: u64) -> u64 {
         let tasks = threads.min(pass.shards as u64).max(1);
         let tree = (self.levels + tasks) * pass.size.partial;
-        BASE + (held as f64 * HELD) as u64
-            + tasks * (allocated(self.task(pass)) + THREAD)
+        BASE + (held as f64 * SHARD_OVERHEAD) as u64
+            + tasks * (allocated_bytes(self.task(pass)) + THREAD)
             + tree
             + pass.size.held
             + self.clusters(pass.size.cluster, tasks, self.levels)
@@ -71,8 +73,8 @@ impl Memory {
 
     /// Returns the bytes of the process that makes the result of `bytes` of sums, beside `held` bytes of shards that
     /// stay.
-    pub fn result(&self, bytes: u64, held: u64) -> u64 {
-        BASE + THREAD + (held as f64 * HELD) as u64 + bytes
+    pub(crate) fn result_bytes(&self, bytes: u64, held: u64) -> u64 {
+        BASE + THREAD + (held as f64 * SHARD_OVERHEAD) as u64 + bytes
     }
 
     /// Returns the bytes of the cluster sums of tasks under way and of subtrees that wait, at the number of clusters
@@ -83,7 +85,7 @@ impl Memory {
         }
         let held = |clusters: u64| {
             // Slices as `run/steps.rs` cuts them.
-            let slices = (clusters * each * 3).div_ceil(CLUSTER_BYTES).max(1);
+            let slices = (clusters * each * 3).div_ceil(MAX_CLUSTER_BYTES).max(1);
             let (root, own) = (clusters / slices * each, clusters.min(self.units) / slices * each);
             let waiting: u64 = (0..=levels).map(|level| root.min(own << level.min(30))).sum();
             waiting + 2 * root + 2 * tasks * own
@@ -94,7 +96,7 @@ impl Memory {
 
     /// Returns the bytes of a function that runs a task over `shards` shards, one after the other: subtrees wait, and
     /// are encoded at the end.
-    pub fn function(&self, pass: &Pass, shards: u64) -> u64 {
+    pub(crate) fn function_bytes(&self, pass: &PlannedPass, shards: u64) -> u64 {
         let levels = u64::from(shards.max(1).ilog2()) + 1;
         let task = self.file + 2 * self.shard + pass.size.space + (levels + 2) * pass.size.partial;
         FUNCTION + (task as f64 * ALLOCATOR / 2.0) as u64 + self.clusters(pass.size.cluster, 1, levels)
@@ -103,14 +105,14 @@ impl Memory {
 
 /// Returns the bytes that the allocator takes from the system for `bytes` that a task holds: several times as many,
 /// but for those that are given back as soon as they are free.
-fn allocated(bytes: u64) -> u64 {
+fn allocated_bytes(bytes: u64) -> u64 {
     bytes.saturating_add((bytes.min(LARGE) as f64 * (ALLOCATOR - 1.0)) as u64)
 }
 
 /// Returns the bytes of a process that reads files without preparing them: wide rows and the rows that wait for their
 /// place, or all rows twice where they are put in order.
-pub fn direct(manifest: &Manifest, files: &Files, threads: u64) -> u64 {
-    let columns: u64 = manifest.fields.iter().map(|f| columns_of(manifest, f) as u64).sum();
+pub(crate) fn direct_read_bytes(manifest: &Manifest, files: &InputFiles, threads: u64) -> u64 {
+    let columns: u64 = manifest.fields.iter().map(|f| column_count(manifest, f) as u64).sum();
     let rows = files.rows();
     let held = if manifest.cross_sections {
         rows * (2 * 8 * columns + 16)
@@ -125,6 +127,6 @@ pub fn direct(manifest: &Manifest, files: &Files, threads: u64) -> u64 {
 
 /// Returns the bytes of a process, or of a function, with tasks that hold `task` bytes each by the formulas of
 /// `prepare/shuffle.rs`.
-pub fn preparation(task: u64, threads: u64) -> u64 {
-    PREPARE + threads * task
+pub(crate) fn preparation_bytes(task: u64, threads: u64) -> u64 {
+    PREPARATION_BASE + threads * task
 }

@@ -6,10 +6,10 @@ use std::borrow::Cow;
 use stagger_estimation::estimate::sequence::{ExpectedPass, Unknowns, expected_passes, influence_passes};
 use stagger_estimation::plan::Plan;
 use stagger_estimation::stage::StageInput;
-use stagger_panel::strata::Needs;
+use stagger_panel::strata::NeededColumns;
 
 use super::rates::{FEW_CLUSTERS, ROUNDS, SAMPLE_ROUNDS};
-use super::size::{self, Size};
+use super::size::{self, PassMemory};
 use super::work;
 
 /// A value of everything that is not known before a run, for one of the three ends of a forecast.
@@ -27,7 +27,7 @@ pub struct Scenario {
 
 impl Scenario {
     /// Returns the low, the likely and the high scenario; `rounds` where they are known.
-    pub fn all(units: u64, rounds: Option<usize>) -> [Self; 3] {
+    pub fn three(units: u64, rounds: Option<usize>) -> [Self; 3] {
         [0, 1, 2].map(|spread| Self {
             rounds: rounds.unwrap_or(ROUNDS[spread]),
             sample_rounds: SAMPLE_ROUNDS[spread],
@@ -39,7 +39,7 @@ impl Scenario {
 
 /// One pass of one specification, or of several that share it.
 #[derive(Clone, Debug)]
-pub struct Pass {
+pub struct PlannedPass {
     /// The name of the stage; of several stages, joined as the run joins them.
     pub stage: Cow<'static, str>,
     /// Shards that it goes through.
@@ -47,11 +47,11 @@ pub struct Pass {
     /// True if the shards are a sample, spread evenly.
     pub sample: bool,
     /// The columns that it reads of each shard.
-    pub needs: Needs,
+    pub needs: NeededColumns,
     /// Nanoseconds of one core over all shards, reading aside.
     pub work: f64,
     /// Bytes of its sums and work space.
-    pub size: Size,
+    pub size: PassMemory,
 }
 
 impl Scenario {
@@ -61,11 +61,11 @@ impl Scenario {
     }
 }
 
-impl Pass {
+impl PlannedPass {
     fn join(&mut self, other: Self) {
         self.needs = self.needs.or(other.needs);
         self.work += other.work;
-        self.size = self.size.and(other.size);
+        self.size = self.size.join(other.size);
         if self.stage != other.stage {
             self.stage = format!("{} + {}", self.stage, other.stage).into();
         }
@@ -73,18 +73,23 @@ impl Pass {
 }
 
 /// Returns the passes of a specification.
-pub fn passes(plan: &Plan, shards: usize, max_cells: Option<usize>, scenario: &Scenario) -> Vec<Pass> {
+pub(crate) fn plan_passes(
+    plan: &Plan,
+    shards: usize,
+    max_cells: Option<usize>,
+    scenario: &Scenario,
+) -> Vec<PlannedPass> {
     let of = |expected: ExpectedPass| {
         let ExpectedPass { stage, input, sample } = expected;
         let count = sample.map_or(shards, |count| count.next_power_of_two().min(shards));
-        let work = work::of(plan, &input);
-        Pass {
+        let work = work::pass_work(plan, &input);
+        PlannedPass {
             stage: stage.into(),
             shards: count,
             sample: sample.is_some(),
             needs: input.needs(),
             work: if sample.is_some() { work * count as f64 / shards.max(1) as f64 } else { work },
-            size: size::of(plan, &input),
+            size: size::pass_memory(plan, &input),
         }
     };
     expected_passes(plan, shards, max_cells, &scenario.unknowns()).into_iter().map(of).collect()
@@ -92,24 +97,29 @@ pub fn passes(plan: &Plan, shards: usize, max_cells: Option<usize>, scenario: &S
 
 /// Returns the `Influence` pass of a specification that takes most memory: that over the first two sets of at most
 /// `max_cells` cells.
-pub fn widest(plan: &Plan, shards: usize, max_cells: Option<usize>, scenario: &Scenario) -> Option<Pass> {
+pub(crate) fn widest_influence_pass(
+    plan: &Plan,
+    shards: usize,
+    max_cells: Option<usize>,
+    scenario: &Scenario,
+) -> Option<PlannedPass> {
     let fixed = 1 + plan.targets.groups.len();
     let most = max_cells.map_or(usize::MAX, |cells| fixed.saturating_add(2 * cells));
-    let columns: Vec<usize> = (0..plan.extended_columns().min(most)).collect();
+    let columns: Vec<usize> = (0..plan.extended_column_count().min(most)).collect();
     let input = influence_passes(plan, None, scenario.clusters).into_iter().next()?;
     let StageInput::Influence { corrections, betas, draws, clusters, .. } = input else { return None };
     let input = StageInput::Influence { corrections, betas, columns, draws, clusters };
-    let (needs, size) = (input.needs(), size::of(plan, &input));
-    Some(Pass { stage: input.stage().into(), shards, sample: false, needs, work: 0.0, size })
+    let (needs, size) = (input.needs(), size::pass_memory(plan, &input));
+    Some(PlannedPass { stage: input.stage().into(), shards, sample: false, needs, work: 0.0, size })
 }
 
 /// Joins the passes of several specifications, which make every pass together, as a run does; samples are
 /// each one's own.
-pub fn shared(all: Vec<Vec<Pass>>) -> Vec<Pass> {
-    let mut queues: Vec<std::collections::VecDeque<Pass>> = all.into_iter().map(Into::into).collect();
+pub(crate) fn join_passes(all: Vec<Vec<PlannedPass>>) -> Vec<PlannedPass> {
+    let mut queues: Vec<std::collections::VecDeque<PlannedPass>> = all.into_iter().map(Into::into).collect();
     let mut out = Vec::new();
     while queues.iter().any(|queue| !queue.is_empty()) {
-        let mut together: Option<Pass> = None;
+        let mut together: Option<PlannedPass> = None;
         for queue in &mut queues {
             while queue.front().is_some_and(|pass| pass.sample) {
                 out.extend(queue.pop_front());
@@ -127,7 +137,7 @@ pub fn shared(all: Vec<Vec<Pass>>) -> Vec<Pass> {
 }
 
 /// Passes before the first stage that count quantities which the manifest does not hold.
-pub struct Counting {
+pub struct CountingPasses {
     /// True if rows are counted: some row lacks a value, or there are weights.
     pub census: bool,
     /// True if units are counted: some row lacks a value.
@@ -138,19 +148,19 @@ pub struct Counting {
     pub clustered: usize,
 }
 
-impl Counting {
+impl CountingPasses {
     /// Returns the passes; the last ones use the shards that are kept in memory.
-    pub fn passes(&self, shards: usize) -> Vec<Pass> {
-        let pass = |stage: &'static str, needs| Pass {
+    pub fn passes(&self, shards: usize) -> Vec<PlannedPass> {
+        let pass = |stage: &'static str, needs| PlannedPass {
             stage: stage.into(),
             shards,
             sample: false,
             needs,
             work: 0.0,
-            size: Size::default(),
+            size: PassMemory::default(),
         };
-        let clusters = Needs { clusters: true, ..Needs::default() };
-        let plain = |stage| pass(stage, Needs::default());
+        let clusters = NeededColumns { clusters: true, ..NeededColumns::default() };
+        let plain = |stage| pass(stage, NeededColumns::default());
         std::iter::repeat_n(plain("census"), usize::from(self.census))
             .chain(std::iter::repeat_n(plain("plan"), usize::from(self.units) + self.factors))
             .chain(std::iter::repeat_n(pass("clusters", clusters), self.clustered))

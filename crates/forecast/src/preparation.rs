@@ -1,21 +1,23 @@
 //! The stages of a preparation (`prepare/`): scatter, combine, gather; or, for cross sections, scan and rows.
 
-use stagger_panel::prepare::{HEADER, READS_AT_ONCE, ROW_TASK, Requests, Shape, Shuffle};
+use stagger_panel::prepare::{
+    CONCURRENT_READS, HEADER_BYTES, RequestCounts, SHARDS_PER_ROW_TASK, ShuffleInputs, ShufflePlan,
+};
 use stagger_storage::Policy;
 
 use super::ShuffleFacts;
-use super::known::{Files, Known};
+use super::known::{InputFiles, PanelFacts};
 use super::prices::Prices;
 use super::rates::{COPY, KEY_ROW, SHUFFLE};
 use super::rows::Traffic;
-use super::tasks::Reading;
+use super::tasks::ReadLoad;
 
 /// Bytes, about, of a file's footer. Measured: 80 kB for 8 columns and 77 row groups.
 const FILE_FOOTER: f64 = 80e3;
 
 /// A stage before its backend gives it seconds.
 #[derive(Clone, Debug, Default)]
-pub struct Step {
+pub(crate) struct PreparationStage {
     /// The name of the stage.
     pub stage: &'static str,
     /// The number of tasks.
@@ -27,7 +29,7 @@ pub struct Step {
     /// Requests of a task on a worker that wait for each other; the others go side by side.
     pub waits: f64,
     /// Reads of the controller before and after, where workers do the tasks.
-    pub controller: Reading,
+    pub controller: ReadLoad,
     /// Objects that the controller writes or removes, one after the other.
     pub controller_writes: f64,
     /// Nanoseconds of one core.
@@ -38,7 +40,7 @@ pub struct Step {
 
 /// Reads of files.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct InputReads {
+pub(crate) struct InputReads {
     /// Bytes.
     pub bytes: f64,
     /// Requests.
@@ -46,16 +48,16 @@ pub struct InputReads {
 }
 
 /// The stages of a preparation, and the shuffle of its rows.
-pub struct Preparation {
+pub(crate) struct Preparation {
     /// Stages in order.
-    pub steps: Vec<Step>,
+    pub steps: Vec<PreparationStage>,
     /// The shuffle; `None` for cross sections, whose rows stay in order.
     pub shuffle: Option<ShuffleFacts>,
 }
 
 /// The backend that a preparation runs on.
 #[derive(Clone, Copy, Debug)]
-pub struct How {
+pub(crate) struct PreparationBackend {
     /// Threads of a process, or of a function.
     pub threads: usize,
     /// Bytes of its memory.
@@ -67,11 +69,16 @@ pub struct How {
 }
 
 /// Forecasts the preparation of `files`.
-pub fn preparation(known: &Known, files: &Files, how: How, prices: &Prices) -> Preparation {
+pub(crate) fn forecast_preparation(
+    known: &PanelFacts,
+    files: &InputFiles,
+    how: PreparationBackend,
+    prices: &Prices,
+) -> Preparation {
     if known.manifest().cross_sections {
         return Preparation { steps: cross_sections(known, files, how.threads), shuffle: None };
     }
-    let shape = Shape {
+    let shape = ShuffleInputs {
         chunks: &files.chunks,
         together: files.together,
         fields: known.manifest().fields.len(),
@@ -83,8 +90,9 @@ pub fn preparation(known: &Known, files: &Files, how: How, prices: &Prices) -> P
         combine: None,
         least_tasks: how.least_tasks,
     };
-    let shuffle = shape.plan("");
-    let price = |requests: Requests| requests.gets as f64 * prices.get + requests.puts as f64 * prices.put;
+    let shuffle = shape.plan_shuffle("");
+    let price =
+        |requests: RequestCounts| requests.gets as f64 * prices.get + requests.puts as f64 * prices.put;
     let facts = ShuffleFacts {
         mappers: shuffle.mappers.len(),
         partitions: shuffle.partitions,
@@ -99,9 +107,9 @@ pub fn preparation(known: &Known, files: &Files, how: How, prices: &Prices) -> P
 
 /// A preparation that shuffles the rows of `files`.
 struct Shuffled<'a> {
-    known: &'a Known,
-    files: &'a Files,
-    shuffle: &'a Shuffle,
+    known: &'a PanelFacts,
+    files: &'a InputFiles,
+    shuffle: &'a ShufflePlan,
 }
 
 /// The objects that are gathered from.
@@ -114,7 +122,7 @@ struct Sources {
 
 impl Shuffled<'_> {
     /// Returns scatter, combine where the shuffle has two stages, and gather; `workers` is true where functions do the tasks.
-    fn steps(&self, workers: bool) -> Vec<Step> {
+    fn steps(&self, workers: bool) -> Vec<PreparationStage> {
         let mappers = self.mappers();
         let mut steps = vec![self.scatter()];
         let mut sources = Sources { all: mappers, of_partition: mappers };
@@ -134,7 +142,7 @@ impl Shuffled<'_> {
 
     /// Returns the bytes of all rows once they are scattered.
     fn scattered(&self) -> f64 {
-        if self.shuffle.pivot { wide(self.known) } else { self.shuffle.scattered as f64 }
+        if self.shuffle.pivot { wide_record_bytes(self.known) } else { self.shuffle.scattered as f64 }
     }
 
     /// Returns the nanoseconds of one core that reading or placing all rows takes.
@@ -144,14 +152,14 @@ impl Shuffled<'_> {
     }
 
     /// Returns the stage that reads rows and writes one object per mapper.
-    fn scatter(&self) -> Step {
+    fn scatter(&self) -> PreparationStage {
         let Self { files, shuffle, .. } = self;
         let mappers = self.mappers();
         let pieces: usize = shuffle.mappers.iter().map(|mapper| mapper.pieces.len()).sum();
         // A row group that two mappers share is fetched by both.
         let fetched = files.bytes as f64 * pieces as f64 / files.chunks.len().max(1) as f64;
         let gets = pieces as f64 + fetched / Policy::remote().piece as f64 + mappers;
-        Step {
+        PreparationStage {
             stage: "scatter",
             tasks: shuffle.mappers.len(),
             input: InputReads { bytes: fetched, gets },
@@ -167,92 +175,92 @@ impl Shuffled<'_> {
             controller: side_by_side(2.0 * files.count as f64, FILE_FOOTER * files.count as f64),
             controller_writes: 2.0,
             work: self.work(),
-            memory: held(shuffle.mapper_memory, shuffle.scattered, shuffle.mappers.len()),
+            memory: mapper_memory(shuffle.mapper_memory, shuffle.scattered, shuffle.mappers.len()),
         }
     }
 
     /// Returns the stage that joins blocks of `by_mapper` mappers, over `ranges` ranges of partitions.
-    fn combine(&self, groups: usize, ranges: usize, by_mapper: usize) -> Step {
+    fn combine(&self, groups: usize, ranges: usize, by_mapper: usize) -> PreparationStage {
         let scattered = self.scattered();
         let tasks = groups * ranges;
         let reads = self.mappers() * ranges as f64;
-        Step {
+        PreparationStage {
             stage: "combine",
             tasks,
             traffic: Traffic {
-                bytes_read: scattered + reads * HEADER as f64,
+                bytes_read: scattered + reads * HEADER_BYTES as f64,
                 bytes_written: scattered,
                 // The size, the header and the blocks of each mapper.
                 gets: 3.0 * reads + tasks as f64,
                 puts: tasks as f64,
                 ..Traffic::default()
             },
-            waits: 1.0 + 3.0 * libm::ceil(by_mapper as f64 / READS_AT_ONCE as f64),
+            waits: 1.0 + 3.0 * libm::ceil(by_mapper as f64 / CONCURRENT_READS as f64),
             work: scattered * COPY,
             memory: (3.0 * scattered / tasks.max(1) as f64) as u64,
-            ..Step::default()
+            ..PreparationStage::default()
         }
     }
 
     /// Returns the stage that makes the shards from the rows of their partitions.
-    fn gather(&self, sources: &Sources, workers: bool) -> Step {
-        let (manifest, at_once) = (self.known.manifest(), READS_AT_ONCE as f64);
+    fn gather(&self, sources: &Sources, workers: bool) -> PreparationStage {
+        let (manifest, at_once) = (self.known.manifest(), CONCURRENT_READS as f64);
         let tasks = self.shuffle.partitions.min(manifest.shards.len());
         let Sources { all, of_partition } = *sources;
         let reads = of_partition * tasks as f64;
         // A process reads the headers once; every function reads them itself.
         let headers = if workers { reads } else { all };
         let left = all + self.mappers() + tasks as f64;
-        Step {
+        PreparationStage {
             stage: "gather",
             tasks,
             traffic: Traffic {
-                bytes_read: self.scattered() + headers * HEADER as f64,
-                bytes_written: manifest.bytes() as f64,
+                bytes_read: self.scattered() + headers * HEADER_BYTES as f64,
+                bytes_written: manifest.total_bytes() as f64,
                 gets: 2.0 * headers + reads + tasks as f64,
                 puts: (manifest.shards.len() + tasks + 1) as f64,
                 lists: 1.0 + libm::floor(left / 1000.0),
             },
             waits: 1.0 + 3.0 * libm::ceil(of_partition / at_once),
             // Headers before, the tasks' reports after; the manifest is written, intermediate objects are removed.
-            controller: side_by_side(2.0 * all + tasks as f64, all * HEADER as f64),
+            controller: side_by_side(2.0 * all + tasks as f64, all * HEADER_BYTES as f64),
             controller_writes: 1.0 + left / (4.0 * at_once),
             work: self.work(),
             memory: self.shuffle.gather_memory,
-            ..Step::default()
+            ..PreparationStage::default()
         }
     }
 }
 
 /// Returns the reading of a controller whose requests go side by side.
-fn side_by_side(gets: f64, bytes: f64) -> Reading {
-    Reading { bytes, gets, waits: libm::ceil(gets / READS_AT_ONCE as f64) }
+fn side_by_side(gets: f64, bytes: f64) -> ReadLoad {
+    ReadLoad { bytes, gets, waits: libm::ceil(gets / CONCURRENT_READS as f64) }
 }
 
 /// Returns the memory of a mapper, bytes; less than planned if there is one only and its object is small.
-fn held(memory: u64, scattered: u64, mappers: usize) -> u64 {
+fn mapper_memory(memory: u64, scattered: u64, mappers: usize) -> u64 {
     if mappers > 1 { memory } else { memory.min(4 * scattered + (8 << 20)) }
 }
 
 /// Returns the bytes of all wide records: identifier, stratum, and a slot per value.
-fn wide(known: &Known) -> f64 {
+fn wide_record_bytes(known: &PanelFacts) -> f64 {
     let manifest = known.manifest();
-    let slots: usize = manifest.fields.iter().map(|f| super::reads::columns_of(manifest, f)).sum();
+    let slots: usize = manifest.fields.iter().map(|f| super::reads::column_count(manifest, f)).sum();
     manifest.units as f64 * (8 * slots + 12) as f64
 }
 
-fn cross_sections(known: &Known, files: &Files, threads: usize) -> Vec<Step> {
+fn cross_sections(known: &PanelFacts, files: &InputFiles, threads: usize) -> Vec<PreparationStage> {
     let manifest = known.manifest();
     let rows = files.rows() as f64;
     let chunks = files.chunks.len();
     let shards = manifest.shards.len();
-    let tasks = shards.div_ceil(ROW_TASK);
+    let tasks = shards.div_ceil(SHARDS_PER_ROW_TASK);
     let pieces = files.bytes as f64 / Policy::remote().piece as f64;
     // A task holds one shard's rows as they were read, as slots, and as columns.
     let shard = manifest.units.div_ceil(shards.max(1) as u64) * 8 * (manifest.fields.len() as u64 + 2);
     let batch = files.largest_chunk.min(64 << 20) / threads.max(1) as u64;
     vec![
-        Step {
+        PreparationStage {
             stage: "scan",
             tasks: chunks,
             input: InputReads { bytes: files.key_bytes as f64, gets: 2.0 * chunks as f64 },
@@ -264,14 +272,14 @@ fn cross_sections(known: &Known, files: &Files, threads: usize) -> Vec<Step> {
             controller_writes: 2.0,
             work: rows * KEY_ROW,
             memory: batch + (8 << 20),
-            ..Step::default()
+            ..PreparationStage::default()
         },
-        Step {
+        PreparationStage {
             stage: "rows",
             tasks,
             input: InputReads { bytes: files.bytes as f64, gets: (chunks + tasks) as f64 + pieces },
             traffic: Traffic {
-                bytes_written: manifest.bytes() as f64,
+                bytes_written: manifest.total_bytes() as f64,
                 gets: tasks as f64,
                 puts: (shards + tasks + 1) as f64,
                 lists: 1.0,
@@ -279,7 +287,7 @@ fn cross_sections(known: &Known, files: &Files, threads: usize) -> Vec<Step> {
             },
             waits: 1.0 + chunks as f64 / tasks.max(1) as f64,
             controller: side_by_side(tasks as f64, 0.0),
-            controller_writes: 1.0 + tasks as f64 / READS_AT_ONCE as f64,
+            controller_writes: 1.0 + tasks as f64 / CONCURRENT_READS as f64,
             work: rows * (SHUFFLE[0] + SHUFFLE[1] * manifest.fields.len() as f64),
             memory: batch + 8 * shard + (16 << 20),
         },

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde::Serialize;
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 use stagger_storage::disk;
 use toml::{Table, Value};
 
@@ -64,14 +64,14 @@ impl Prices {
     /// A file that can't be read, or a key that is missing, unknown, or no price; the key is named.
     pub fn read(path: &Path) -> Result<Self> {
         let file = path.display().to_string();
-        let text = disk::read_text(path, disk::TEXT_BYTES)
-            .map_err(|e| EngineError::input(format!("prices: can't read {file}: {e}")))?;
+        let text = disk::read_text(path, disk::MAX_TEXT_BYTES)
+            .map_err(|e| StaggerError::input(format!("prices: can't read {file}: {e}")))?;
         Self::parse(&text, &file)
     }
 
     fn parse(text: &str, file: &str) -> Result<Self> {
         let table: Table = text.parse().map_err(|e: toml::de::Error| {
-            EngineError::input(format!("prices: {file} is no TOML: {}", e.message().trim()))
+            StaggerError::input(format!("prices: {file} is no TOML: {}", e.message().trim()))
         })?;
         let list = List { file, table: &table };
         list.known()?;
@@ -126,8 +126,8 @@ impl List<'_> {
         }
     }
 
-    fn wrong(&self, key: &str, what: &str) -> EngineError {
-        EngineError::input(format!("prices: {key} of {} {what}", self.file)).with_hint(
+    fn wrong(&self, key: &str, what: &str) -> StaggerError {
+        StaggerError::input(format!("prices: {key} of {} {what}", self.file)).with_hint(
             "crates/forecast/prices/us-east-1.toml of the repository shows every key with its unit",
         )
     }

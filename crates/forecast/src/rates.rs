@@ -68,14 +68,14 @@ pub(super) const ALLOCATOR: f64 = 4.0;
 /// free.
 pub(super) const LARGE: u64 = 32 * MIB;
 /// Bytes from the system for each byte of shards that stay: size classes. Measured: 0.8 to 1.27.
-pub(super) const HELD: f64 = 1.25;
+pub(super) const SHARD_OVERHEAD: f64 = 1.25;
 /// Bytes per row of the input that waits for its place: unit, period, and a batch. Measured: 198 MiB in all for 10⁷
 /// rows.
 pub(super) const WAITING: u64 = 6;
 /// Bytes per unit while files are read: identifier, hash table, position.
 pub(super) const UNIT: u64 = 48;
 /// Bytes that a preparation holds beside its tasks (`prepare/shuffle.rs`).
-pub(super) const PREPARE: u64 = stagger_panel::prepare::BASE;
+pub(super) const PREPARATION_BASE: u64 = stagger_panel::prepare::PROCESS_BYTES;
 /// Bytes of a shard's footer without its columns. Measured: 2,700 in all with 16 columns.
 pub(super) const FOOTER: u64 = 500;
 /// Bytes of a shard's footer per column. See [`FOOTER`].
@@ -99,21 +99,21 @@ pub(super) const LATENCY: [f64; 3] = [0.010, 0.015, 0.030];
 pub(super) const WRITE: [f64; 3] = [0.020, 0.030, 0.060];
 /// Seconds until a new function runs: 20 ms of start are billed (PLATFORM §2.1); the rest, for the place it runs in, is
 /// an assumption.
-pub(super) const COLD: [f64; 3] = [0.1, 0.2, 0.6];
+pub(super) const COLD_START: [f64; 3] = [0.1, 0.2, 0.6];
 /// Seconds of a cold start that are billed (PLATFORM §2.1).
-pub(super) const COLD_BILLED: f64 = 0.02;
+pub(super) const COLD_START_BILLED: f64 = 0.02;
 /// Seconds of an invocation around its handler: a signed request there, the answer back. An assumption, for a
 /// controller in Europe or America near the region to one across an ocean.
-pub(super) const INVOKE: [f64; 3] = [0.015, 0.030, 0.150];
+pub(super) const INVOCATION_OVERHEAD: [f64; 3] = [0.015, 0.030, 0.150];
 /// Invocations a second that one controller starts. Measured with `scale --invocations`: the AWS SDK signs and sends
 /// 4,400 to 6,300 requests a second on the two slow cores of the measured machine, which serve them too (plain HTTP,
 /// 500 and 1,000 under way). Likely is half of that, for TLS and the handshakes of new connections, which were not
 /// measured. The 230 to 290 a second of PLATFORM §1.1 are a Python program's, and the high end here.
 pub(super) const INVOCATIONS: [f64; 3] = [4000.0, 2000.0, 250.0];
 /// Environments that a function has at once (PLATFORM §2.1).
-pub(super) const AT_ONCE: f64 = 1000.0;
+pub(super) const ENVIRONMENTS_AT_ONCE: f64 = 1000.0;
 /// Environments that follow each second: 1,000 every ten seconds (PLATFORM §2.1).
-pub(super) const RAMP: f64 = 100.0;
+pub(super) const ENVIRONMENT_RAMP: f64 = 100.0;
 /// Reads and writes a second of one partition of a bucket (PLATFORM §2.3). S3 splits a partition only after it was busy
 /// for half an hour, so a run meets one; keys lie under 256 prefixes, so a bucket that S3 has split serves them all:
 /// the low end.
@@ -138,4 +138,4 @@ pub(super) const SOLVE: f64 = 0.005;
 /// Bytes of a function that does nothing yet: 16 MB (PLATFORM §2.1), a client of S3 and its buffers. An assumption.
 pub(super) const FUNCTION: u64 = 64 * MIB;
 /// Attempts per task: backup tasks and retries run some tasks twice. An assumption.
-pub(super) const AGAIN: [f64; 3] = [1.0, 1.02, 1.15];
+pub(super) const ATTEMPTS_PER_TASK: [f64; 3] = [1.0, 1.02, 1.15];

@@ -5,14 +5,14 @@ use std::ops::Range;
 
 use stagger_panel::panel_store::{Field, Manifest};
 use stagger_panel::stored::StoredShards;
-use stagger_panel::strata::Needs;
+use stagger_panel::strata::NeededColumns;
 use stagger_storage::{Policy, coalesced};
 
-use super::passes::Pass;
+use super::passes::PlannedPass;
 use super::rates::{KEY_COLUMN, PAGE_HEADER};
 
 /// The shards of a store as passes read them.
-pub struct Reads<'a> {
+pub(crate) struct StoreReads<'a> {
     manifest: &'a Manifest,
     shards: &'a StoredShards,
     policy: Policy,
@@ -24,7 +24,7 @@ pub struct Reads<'a> {
 
 /// The amounts of a read.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Read {
+pub(crate) struct ReadAmounts {
     /// Bytes.
     pub bytes: f64,
     /// Requests.
@@ -35,9 +35,9 @@ pub struct Read {
     pub values: f64,
 }
 
-impl Read {
+impl ReadAmounts {
     /// Adds another read's amounts; `waits` stays.
-    pub fn add(&mut self, other: Self) {
+    pub(crate) fn add(&mut self, other: Self) {
         self.bytes += other.bytes;
         self.gets += other.gets;
         self.values += other.values;
@@ -48,15 +48,15 @@ impl Read {
     }
 }
 
-impl<'a> Reads<'a> {
+impl<'a> StoreReads<'a> {
     /// Returns a store read by the policy of its storage; the first `kept` shards are read once.
-    pub fn new(manifest: &'a Manifest, shards: &'a StoredShards, policy: Policy, kept: usize) -> Self {
+    pub(crate) fn new(manifest: &'a Manifest, shards: &'a StoredShards, policy: Policy, kept: usize) -> Self {
         Self { manifest, shards, policy, kept, read: vec![false; kept.min(manifest.shards.len())] }
     }
 
     /// Returns the reads of one pass. `keeps` is true once the columns to keep are known to be final
     /// (`load/stored.rs`).
-    pub fn pass(&mut self, pass: &Pass, keeps: bool) -> Read {
+    pub(crate) fn pass(&mut self, pass: &PlannedPass, keeps: bool) -> ReadAmounts {
         let all = self.manifest.shards.len();
         let stride = (all / pass.shards.max(1)).max(1);
         let mut whole = 0;
@@ -68,38 +68,38 @@ impl<'a> Reads<'a> {
                 whole += 1;
             }
         }
-        let mut out = self.shard(Needs::ALL).times(f64::from(whole));
+        let mut out = self.shard(NeededColumns::ALL).times(f64::from(whole));
         out.add(self.shard(pass.needs).times(f64::from(some)));
         out
     }
 
     /// Returns the reads of all shards, once.
-    pub fn everything(&self) -> Read {
-        self.shard(Needs::ALL).times(self.manifest.shards.len() as f64)
+    pub(crate) fn all_shards(&self) -> ReadAmounts {
+        self.shard(NeededColumns::ALL).times(self.manifest.shards.len() as f64)
     }
 
     /// Returns the reads of a shard of mean size.
-    pub fn shard(&self, needs: Needs) -> Read {
+    pub(crate) fn shard(&self, needs: NeededColumns) -> ReadAmounts {
         let manifest = self.manifest;
         let count = manifest.shards.len().max(1) as u64;
         let footer = manifest.shards.iter().map(|s| s.footer).sum::<u64>() as f64 / count as f64;
         let (ranges, columns) = self.ranges(needs);
         let values = columns as f64 * manifest.units as f64 / count as f64;
         // A shard of which most is needed is read as a whole where requests have latency (`load/stored/shard.rs`).
-        if self.policy.width > 1 && self.shards.takes_most(needs) {
+        if self.policy.width > 1 && self.shards.reads_most_bytes(needs) {
             let bytes = manifest.shards.iter().map(|s| s.bytes).sum::<u64>() / count;
             let pieces =
                 coalesced(std::slice::from_ref(&(0..bytes)), self.policy.gap, self.policy.piece).len();
-            return Read { bytes: bytes as f64, gets: pieces as f64, waits: 1.0, values };
+            return ReadAmounts { bytes: bytes as f64, gets: pieces as f64, waits: 1.0, values };
         }
         let requests = coalesced(&ranges, self.policy.gap, self.policy.piece);
         let bytes: u64 = requests.iter().map(|r| r.end - r.start).sum();
-        Read { bytes: footer + bytes as f64, gets: 1.0 + requests.len() as f64, waits: 2.0, values }
+        ReadAmounts { bytes: footer + bytes as f64, gets: 1.0 + requests.len() as f64, waits: 2.0, values }
     }
 
     /// Returns the byte ranges of a mean shard's columns that are needed, in the order of the file
     /// (`panel_store/write.rs`), and the number of columns.
-    fn ranges(&self, needs: Needs) -> (Vec<Range<u64>>, usize) {
+    fn ranges(&self, needs: NeededColumns) -> (Vec<Range<u64>>, usize) {
         let manifest = self.manifest;
         let count = manifest.shards.len().max(1) as u64;
         let periods = manifest.periods.len() as u64;
@@ -111,12 +111,12 @@ impl<'a> Reads<'a> {
             let bits = (manifest.units / count).div_ceil(8) + PAGE_HEADER;
             layout.add(bits * periods, true, periods as usize);
         }
-        let takes = self.shards.takes(needs);
+        let takes = self.shards.reads_fields(needs);
         for outcomes in [false, true] {
             for (field, wanted) in
                 manifest.fields.iter().zip(&takes).filter(|(field, _)| field.outcome == outcomes)
             {
-                layout.add(field.bytes / count, *wanted, columns_of(manifest, field));
+                layout.add(field.bytes / count, *wanted, column_count(manifest, field));
             }
         }
         (layout.ranges, layout.columns)
@@ -124,7 +124,7 @@ impl<'a> Reads<'a> {
 }
 
 /// Returns the number of columns of a variable in a shard.
-pub fn columns_of(manifest: &Manifest, field: &Field) -> usize {
+pub(crate) fn column_count(manifest: &Manifest, field: &Field) -> usize {
     let by_period = (field.outcome || field.varies) && !manifest.cross_sections;
     if by_period { manifest.periods.len() } else { 1 }
 }

@@ -1,11 +1,11 @@
 //! Stages of three scenarios, combined into the stages of a forecast.
 
 use super::prices::Prices;
-use super::{Amounts, Ends, StageForecast};
+use super::{Amounts, StageForecast, ThreePoint};
 
 /// A pass, or several of one stage, in one scenario.
 #[derive(Clone, Debug, Default)]
-pub struct Row {
+pub(crate) struct StageAmounts {
     /// The name of the stage.
     pub stage: String,
     /// Tasks of a pass.
@@ -28,7 +28,7 @@ pub struct Row {
 
 /// Bytes and requests between workers and storage.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Traffic {
+pub(crate) struct Traffic {
     /// Bytes read.
     pub bytes_read: f64,
     /// Bytes written.
@@ -56,7 +56,7 @@ impl Traffic {
     }
 }
 
-impl Row {
+impl StageAmounts {
     /// Adds another pass of the stage: amounts add, memory is that of the larger task.
     fn add(&mut self, other: &Self) {
         if other.memory > self.memory {
@@ -79,11 +79,11 @@ impl Row {
 
 /// The rows of the low, the likely and the high scenario.
 #[derive(Clone, Debug, Default)]
-pub struct Scenarios(pub [Vec<Row>; 3]);
+pub(crate) struct ScenarioStages(pub [Vec<StageAmounts>; 3]);
 
-impl Scenarios {
+impl ScenarioStages {
     /// Returns the stages in the order in which they first appear, and the amounts of all of them together.
-    pub fn stages(&self, prices: &Prices, remote: bool) -> (Vec<StageForecast>, Amounts) {
+    pub(crate) fn stages(&self, prices: &Prices, remote: bool) -> (Vec<StageForecast>, Amounts) {
         let mut names: Vec<&str> = Vec::new();
         for row in self.0.iter().flatten() {
             if !names.contains(&row.stage.as_str()) {
@@ -92,7 +92,7 @@ impl Scenarios {
         }
         let total = |name: Option<&str>| {
             self.0.each_ref().map(|rows| {
-                let mut sum = Row::default();
+                let mut sum = StageAmounts::default();
                 rows.iter().filter(|row| name.is_none_or(|name| row.stage == name)).for_each(|r| sum.add(r));
                 sum
             })
@@ -114,7 +114,7 @@ impl Scenarios {
     }
 }
 
-fn amounts(ends: &[Row; 3], prices: &Prices, remote: bool) -> Amounts {
+fn amounts(ends: &[StageAmounts; 3], prices: &Prices, remote: bool) -> Amounts {
     Amounts {
         bytes_read: counts(ends, |row| row.traffic.bytes_read),
         bytes_written: counts(ends, |row| row.traffic.bytes_written),
@@ -127,16 +127,16 @@ fn amounts(ends: &[Row; 3], prices: &Prices, remote: bool) -> Amounts {
     }
 }
 
-fn values(ends: &[Row; 3], of: impl Fn(&Row) -> f64) -> Ends<f64> {
-    Ends { low: of(&ends[0]), likely: of(&ends[1]), high: of(&ends[2]) }
+fn values(ends: &[StageAmounts; 3], of: impl Fn(&StageAmounts) -> f64) -> ThreePoint<f64> {
+    ThreePoint { low: of(&ends[0]), likely: of(&ends[1]), high: of(&ends[2]) }
 }
 
-fn counts(ends: &[Row; 3], of: impl Fn(&Row) -> f64) -> Ends<u64> {
-    let whole = |row: &Row| libm::round(of(row)) as u64;
-    Ends { low: whole(&ends[0]), likely: whole(&ends[1]), high: whole(&ends[2]) }
+fn counts(ends: &[StageAmounts; 3], of: impl Fn(&StageAmounts) -> f64) -> ThreePoint<u64> {
+    let whole = |row: &StageAmounts| libm::round(of(row)) as u64;
+    ThreePoint { low: whole(&ends[0]), likely: whole(&ends[1]), high: whole(&ends[2]) }
 }
 
 /// Returns the stage whose bound exceeds a limit by most; `None` if no stage does.
-pub fn over(stages: &[StageForecast], limit: u64) -> Option<&StageForecast> {
+pub(crate) fn largest_over_limit(stages: &[StageForecast], limit: u64) -> Option<&StageForecast> {
     stages.iter().filter(|stage| stage.memory > limit).max_by_key(|stage| stage.memory)
 }

@@ -3,21 +3,23 @@
 
 use std::collections::HashMap;
 
-use stagger_estimation::local::direct_memory;
-use stagger_model::error::{EngineError, Result};
+use stagger_estimation::local::estimate_direct_memory;
+use stagger_model::error::{Result, StaggerError};
 use stagger_model::parallel;
 use stagger_model::spec::RunSpec;
 use stagger_model::spec_check::CheckedSpec;
-use stagger_panel::gaps::Remarks;
-use stagger_panel::load::met::{PeriodsMet, StrataMet, in_file, key_columns, with_keys};
-use stagger_panel::load::{codes, distinct};
+use stagger_panel::gaps::InputRemarks;
+use stagger_panel::load::met::{SeenPeriods, SeenStrata, key_columns, name_file, with_keys};
+use stagger_panel::load::{distinct_periods, period_codes};
 use stagger_panel::panel_store::fields::StoreField;
 use stagger_panel::panel_store::{FORMAT, Field, FieldKind, Manifest, ShardEntry, StratumEntry};
-use stagger_panel::prepare::{Order, row_shard_count, shard_count, units_together};
+use stagger_panel::prepare::{
+    PreparationInput, cross_section_shard_count, panel_shard_count, units_together,
+};
 use stagger_panel::strata::{Stratum, distinct_strata, stratum_codes};
-use stagger_records::with_ids;
+use stagger_records::with_key_column;
 
-use super::known::{Files, Known};
+use super::known::{InputFiles, PanelFacts};
 use super::rates::{FOOTER, FOOTER_COLUMN};
 
 /// Rows of a row group that are searched for variables that vary in time.
@@ -26,13 +28,17 @@ const LOOKED_AT: usize = 8192;
 const LOOKS: usize = 4;
 
 /// Counts the rows of files.
-pub(super) fn known(inputs: &[String], specs: &[(Option<&str>, &RunSpec)], threads: usize) -> Result<Known> {
+pub(super) fn count_files(
+    inputs: &[String],
+    specs: &[(Option<&str>, &RunSpec)],
+    threads: usize,
+) -> Result<PanelFacts> {
     let wanted = CheckedSpec::check_all(specs)?;
-    let order = Order::new(inputs, &wanted)?;
+    let order = PreparationInput::new(inputs, &wanted)?;
     let counts = Counts::read(&order, threads)?;
     let (varies, mut notes) = variation(&order)?;
     let local = !inputs.iter().any(|input| input.starts_with("s3://"));
-    let direct = local.then(|| direct_memory(&order.source, &wanted));
+    let direct = local.then(|| estimate_direct_memory(&order.source, &wanted));
     let files = files(&order, direct)?;
     let manifest = manifest(&order, &files, counts, &varies);
     notes.push(
@@ -40,7 +46,7 @@ pub(super) fn known(inputs: &[String], specs: &[(Option<&str>, &RunSpec)], threa
          missing values are not known"
             .to_owned(),
     );
-    Ok(Known { notes, ..Known::made_up(manifest, Some(files)) })
+    Ok(PanelFacts { notes, ..PanelFacts::synthetic(manifest, Some(files)) })
 }
 
 /// Rows by stratum and period.
@@ -60,15 +66,15 @@ type Codes = (u16, u16);
 
 /// The counts of one thread; rows by its own codes.
 #[derive(Default)]
-struct Worker {
-    strata: StrataMet,
-    periods: PeriodsMet,
+struct ThreadCounts {
+    strata: SeenStrata,
+    periods: SeenPeriods,
     rows: HashMap<Codes, u64>,
     keyless: u64,
     scratch: [Vec<f64>; 3],
 }
 
-impl Worker {
+impl ThreadCounts {
     fn add(&mut self, times: &[f64], groups: &[f64], eligible: &[f64]) -> Result<()> {
         // Rows of a unit follow each other, and mostly differ in their period alone.
         let mut last: Option<(Key, Codes)> = None;
@@ -91,39 +97,39 @@ impl Worker {
 }
 
 impl Counts {
-    fn read(order: &Order, threads: usize) -> Result<Self> {
+    fn read(order: &PreparationInput, threads: usize) -> Result<Self> {
         let (source, names) = (&order.source, key_columns(&order.columns));
-        let workers = parallel::for_each(threads, source.chunks().len(), Worker::default, |own, index| {
-            let chunk = &source.chunks()[index];
-            source.read(chunk, &names, |row, arrays| {
-                let mut scratch = std::mem::take(&mut own.scratch);
-                let read = with_keys(
-                    &order.columns,
-                    arrays,
-                    &names,
-                    chunk.first_row + row as u64,
-                    &mut scratch,
-                    |times, groups, eligible| own.add(times, groups, eligible),
-                );
-                own.scratch = scratch;
-                read.map_err(|e| in_file(e, &source.path(chunk)))
-            })
-        })?;
+        let workers =
+            parallel::for_each(threads, source.chunks().len(), ThreadCounts::default, |own, index| {
+                let chunk = &source.chunks()[index];
+                source.read(chunk, &names, |row, arrays| {
+                    let mut scratch = std::mem::take(&mut own.scratch);
+                    let read = with_keys(
+                        &order.columns,
+                        arrays,
+                        &names,
+                        chunk.first_row + row as u64,
+                        &mut scratch,
+                        |times, groups, eligible| own.add(times, groups, eligible),
+                    );
+                    own.scratch = scratch;
+                    read.map_err(|e| name_file(e, &source.path_of(chunk)))
+                })
+            })?;
         Self::merge(&workers)
     }
 
-    fn merge(workers: &[Worker]) -> Result<Self> {
+    fn merge(workers: &[ThreadCounts]) -> Result<Self> {
         let strata = distinct_strata(workers.iter().flat_map(|w| w.strata.list.iter().copied()));
-        let periods = distinct(workers.iter().flat_map(|w| w.periods.list.iter().copied()));
+        let periods = distinct_periods(workers.iter().flat_map(|w| w.periods.list.iter().copied()));
         if periods.is_empty() {
-            return Err(
-                EngineError::input("no row has a period").with_hint("name the period column: --tname COLUMN")
-            );
+            return Err(StaggerError::input("no row has a period")
+                .with_hint("name the period column: --tname COLUMN"));
         }
         let mut rows = vec![0; strata.len() * periods.len()];
         for worker in workers {
             let (of_stratum, of_period) =
-                (stratum_codes(&worker.strata.list, &strata), codes(&worker.periods.list, &periods));
+                (stratum_codes(&worker.strata.list, &strata), period_codes(&worker.periods.list, &periods));
             for (&(stratum, period), count) in &worker.rows {
                 let stratum = usize::from(of_stratum[usize::from(stratum)]);
                 rows[stratum * periods.len() + usize::from(of_period[usize::from(period)])] += count;
@@ -136,7 +142,7 @@ impl Counts {
 }
 
 /// Returns for each variable whether some unit that was found in two places has two values, and the notes on it.
-fn variation(order: &Order) -> Result<(Vec<bool>, Vec<String>)> {
+fn variation(order: &PreparationInput) -> Result<(Vec<bool>, Vec<String>)> {
     let mut varies = vec![false; order.fields.len()];
     let looked: Vec<usize> = (0..order.fields.len())
         .filter(|&f| !order.fields[f].outcome && order.fields[f].kind == FieldKind::Number)
@@ -160,7 +166,7 @@ fn variation(order: &Order) -> Result<(Vec<bool>, Vec<String>)> {
                     Ok(())
                 })?;
             }
-            with_ids(&arrays[0], &names[0], kind, &mut integers, |ids| {
+            with_key_column(&arrays[0], &names[0], kind, &mut integers, |ids| {
                 for row in 0..ids.len() {
                     let id = ids.hash(row, &mut buffer);
                     let own: Vec<u64> = values.iter().map(|column| column[row]).collect();
@@ -178,7 +184,7 @@ fn variation(order: &Order) -> Result<(Vec<bool>, Vec<String>)> {
     Ok((varies, vec![note.to_owned()]))
 }
 
-fn files(order: &Order, direct: Option<u64>) -> Result<Files> {
+fn files(order: &PreparationInput, direct: Option<u64>) -> Result<InputFiles> {
     let (source, columns) = (&order.source, &order.columns);
     let mut keys = key_columns(columns);
     if !order.cross_sections {
@@ -189,8 +195,8 @@ fn files(order: &Order, direct: Option<u64>) -> Result<Files> {
     all.sort_unstable();
     all.dedup();
     let bytes = |names: &[String]| source.chunks().iter().map(|c| source.column_bytes(c, names)).sum();
-    Ok(Files {
-        count: source.files().len(),
+    Ok(InputFiles {
+        count: source.file_sizes().len(),
         chunks: source.chunks().iter().map(|chunk| chunk.rows).collect(),
         bytes: bytes(&all),
         key_bytes: bytes(&keys),
@@ -202,13 +208,14 @@ fn files(order: &Order, direct: Option<u64>) -> Result<Files> {
 }
 
 /// Returns the manifest that the store of the files would have, as far as can be told.
-fn manifest(order: &Order, files: &Files, counts: Counts, varies: &[bool]) -> Manifest {
+fn manifest(order: &PreparationInput, files: &InputFiles, counts: Counts, varies: &[bool]) -> Manifest {
     let periods = counts.periods.len();
     let rows: u64 = counts.rows.iter().sum();
     let strata = strata(order, &counts);
     let units: u64 = strata.iter().map(|s| s.units).sum();
     let fields = fields(order, varies, rows, units);
-    let count = if order.cross_sections { row_shard_count(rows) } else { shard_count(rows, periods) };
+    let count =
+        if order.cross_sections { cross_section_shard_count(rows) } else { panel_shard_count(rows, periods) };
     let id_bytes = id_bytes(order, files, units);
     let shards = shards(&fields, (units, periods), id_bytes, count);
     Manifest {
@@ -225,7 +232,7 @@ fn manifest(order: &Order, files: &Files, counts: Counts, varies: &[bool]) -> Ma
         input_rows: files.rows(),
         keyless_rows: counts.keyless,
         cohortless_rows: counts.cohortless,
-        remarks: Remarks::default(),
+        remarks: InputRemarks::default(),
         id_bytes,
         inputs: order.inputs(),
         shards,
@@ -233,7 +240,7 @@ fn manifest(order: &Order, files: &Files, counts: Counts, varies: &[bool]) -> Ma
 }
 
 /// Returns the strata with their rows. A stratum of a panel has as many units as rows in its fullest period.
-fn strata(order: &Order, counts: &Counts) -> Vec<StratumEntry> {
+fn strata(order: &PreparationInput, counts: &Counts) -> Vec<StratumEntry> {
     let units = |rows: &[u64]| match order.cross_sections {
         true => rows.iter().sum(),
         false => rows.iter().copied().max().unwrap_or(0),
@@ -249,7 +256,7 @@ fn strata(order: &Order, counts: &Counts) -> Vec<StratumEntry> {
 }
 
 /// Returns the variables of the store.
-fn fields(order: &Order, varies: &[bool], rows: u64, units: u64) -> Vec<Field> {
+fn fields(order: &PreparationInput, varies: &[bool], rows: u64, units: u64) -> Vec<Field> {
     let entry = |(field, &varies): (&StoreField, &bool)| Field {
         name: field.name.clone(),
         kind: field.kind,
@@ -279,7 +286,7 @@ fn shards(fields: &[Field], (units, periods): (u64, usize), id_bytes: u64, count
 
 /// Returns the bytes of `values` values of a variable in the store: 8 each, or their bytes in the files where those
 /// are fewer.
-fn field_bytes(order: &Order, field: &StoreField, values: u64) -> u64 {
+fn field_bytes(order: &PreparationInput, field: &StoreField, values: u64) -> u64 {
     let names = std::slice::from_ref(&field.name);
     let own: u64 = order.source.chunks().iter().map(|c| order.source.column_bytes(c, names)).sum();
     // Values that repeat within a unit are stored once per unit, after which nothing repeats any more.
@@ -288,8 +295,8 @@ fn field_bytes(order: &Order, field: &StoreField, values: u64) -> u64 {
 }
 
 /// Returns the bytes of the identifiers: as many bits as their range has, and a few more; rows are numbered.
-fn id_bytes(order: &Order, files: &Files, units: u64) -> u64 {
-    let bounds = order.source.chunks().iter().map(|c| order.source.statistics(c, &order.columns.id));
+fn id_bytes(order: &PreparationInput, files: &InputFiles, units: u64) -> u64 {
+    let bounds = order.source.chunks().iter().map(|c| order.source.integer_bounds(c, &order.columns.id));
     let all: Option<Vec<(i128, i128)>> = bounds.collect();
     let range = all.and_then(|all| Some(all.iter().map(|b| b.1).max()? - all.iter().map(|b| b.0).min()?));
     let bits = match range {

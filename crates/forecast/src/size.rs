@@ -15,8 +15,8 @@ const MOST_DRAWS: u64 = 1 << 40;
 /// Returns an upper bound on the bytes in which a controller turns the sums of all stages into the result: covariance
 /// of the extended columns, the matrices that the pre-test solves with, and the draws as sums, as a matrix and by
 /// estimate.
-pub fn aggregate(plan: &Plan) -> u64 {
-    let width = plan.extended_columns() as u64;
+pub(crate) fn aggregation_memory(plan: &Plan) -> u64 {
+    let width = plan.extended_column_count() as u64;
     let draws = (plan.inference.draws as u64).min(MOST_DRAWS);
     let pre = plan.targets.cells.iter().filter(|cell| !cell.post).count() as u64;
     let tested = if plan.targets.triple { 0 } else { pre };
@@ -29,7 +29,7 @@ pub fn aggregate(plan: &Plan) -> u64 {
 
 /// Returns the bytes of the sums of all `Influence` passes, of which one triangle is kept.
 fn sums(plan: &Plan) -> u64 {
-    let width = plan.extended_columns() as u64;
+    let width = plan.extended_column_count() as u64;
     let ways = match plan.inference.cluster_variables {
         0 => 1,
         1 => 2,
@@ -41,7 +41,7 @@ fn sums(plan: &Plan) -> u64 {
 
 /// Memory of a stage beside the shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Size {
+pub struct PassMemory {
     /// Bytes of one partial.
     pub partial: u64,
     /// Bytes of a task's work space: the block, Ψ, running sums.
@@ -52,9 +52,9 @@ pub struct Size {
     pub cluster: u64,
 }
 
-impl Size {
+impl PassMemory {
     /// Returns the size of two specifications that share a pass: sums add, work space is used in turns.
-    pub fn and(self, other: Self) -> Self {
+    pub fn join(self, other: Self) -> Self {
         Self {
             partial: self.partial + other.partial,
             space: self.space.max(other.space),
@@ -65,9 +65,9 @@ impl Size {
 }
 
 /// Returns the size of a stage's partial and work space.
-pub fn of(plan: &Plan, input: &StageInput) -> Size {
-    let (k, c) = (plan.regressors() as u64, plan.design_columns() as u64);
-    let (t, logits) = (plan.outcome_columns() as u64, plan.comparisons.logits.len() as u64);
+pub(crate) fn pass_memory(plan: &Plan, input: &StageInput) -> PassMemory {
+    let (k, c) = (plan.regressor_count() as u64, plan.design_column_count() as u64);
+    let (t, logits) = (plan.outcome_column_count() as u64, plan.comparisons.logits.len() as u64);
     let slots = plan.comparisons.slots.len() as u64;
     let block = BLOCK as u64 * VALUE * (2 * c + t + 4 + 8);
     let values = match input {
@@ -78,17 +78,17 @@ pub fn of(plan: &Plan, input: &StageInput) -> Size {
         // Levels and clusters are not known before they are counted.
         StageInput::Survey(_) => (plan.sample.strata.len() * (2 * plan.sample.periods.len() + 1)) as u64,
         StageInput::Omega { .. } => {
-            plan.combined().iter().map(|cell| (cell.len() + cell.len() * cell.len()) as u64).sum()
+            plan.combined_estimates().iter().map(|cell| (cell.len() + cell.len() * cell.len()) as u64).sum()
         }
         StageInput::Influence { columns, draws, clusters: slice, .. } => {
             // For more draws than fit anywhere the bound only has to be beyond every limit.
             return influence(plan, columns, (*draws as u64).min(MOST_DRAWS), slice.is_some(), block);
         }
     };
-    Size { partial: values * VALUE, space: block, ..Size::default() }
+    PassMemory { partial: values * VALUE, space: block, ..PassMemory::default() }
 }
 
-fn influence(plan: &Plan, columns: &[usize], draws: u64, clustered: bool, block: u64) -> Size {
+fn influence(plan: &Plan, columns: &[usize], draws: u64, clustered: bool, block: u64) -> PassMemory {
     let width = columns.len() as u64;
     let entered = |stratum: &Vec<(usize, _)>| {
         stratum.iter().filter(|(column, _)| columns.binary_search(column).is_ok()).count() as u64
@@ -100,7 +100,7 @@ fn influence(plan: &Plan, columns: &[usize], draws: u64, clustered: bool, block:
         _ => 3,
     };
     let padded = widest.next_multiple_of(8);
-    Size {
+    PassMemory {
         partial: VALUE * (width * width).saturating_add(draws.saturating_mul(width)),
         held: sums(plan),
         // A key, and a value per column.

@@ -15,7 +15,7 @@ pub fn vcpus(megabytes: f64) -> f64 {
 
 /// Reading from storage.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Reading {
+pub struct ReadLoad {
     /// Bytes.
     pub bytes: f64,
     /// Requests.
@@ -24,7 +24,7 @@ pub struct Reading {
     pub waits: f64,
 }
 
-impl Reading {
+impl ReadLoad {
     fn seconds(self, rates: &CloudRates) -> f64 {
         self.bytes / rates.storage.bandwidth + self.waits * rates.storage.latency
     }
@@ -36,9 +36,9 @@ pub struct TaskLoad {
     /// The number of shards, or of sums, that it goes through: while one is computed the next is read.
     pub parts: usize,
     /// The first read: the stage's input, the panel's plan, the manifest.
-    pub opening: Reading,
+    pub opening: ReadLoad,
     /// The read of a part.
-    pub part: Reading,
+    pub part: ReadLoad,
     /// Nanoseconds of the measured machine that decode a part.
     pub decode: f64,
     /// Nanoseconds of the measured machine that compute with a part.
@@ -52,7 +52,7 @@ pub struct TaskLoad {
 impl TaskLoad {
     /// Returns the same load over `parts` parts.
     #[must_use]
-    pub fn over(self, parts: usize) -> Self {
+    pub fn with_parts(self, parts: usize) -> Self {
         Self { parts, ..self }
     }
 
@@ -62,7 +62,7 @@ impl TaskLoad {
     }
 
     /// Returns the bytes read.
-    pub fn bytes(&self) -> f64 {
+    pub fn bytes_read(&self) -> f64 {
         self.opening.bytes + self.parts as f64 * self.part.bytes
     }
 
@@ -110,7 +110,7 @@ pub struct StageLoad {
     /// The load of a task.
     pub each: TaskLoad,
     /// The reads of the controller besides sums.
-    pub controller: Reading,
+    pub controller: ReadLoad,
     /// Objects that the controller writes or removes before and after, one after the other.
     pub controller_writes: f64,
     /// An upper bound on a function's memory, bytes.
@@ -121,7 +121,7 @@ pub struct StageLoad {
 
 /// The functions that stages run on.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Functions {
+pub struct FunctionFleet {
     /// Functions that run at a time.
     pub concurrency: usize,
     /// The memory of each, in Lambda's megabytes.
@@ -130,7 +130,7 @@ pub struct Functions {
 
 impl StageLoad {
     /// Returns the bytes of a task's sums; zero in a preparation.
-    pub fn sum(&self) -> f64 {
+    pub fn sum_bytes(&self) -> f64 {
         if self.shards.is_some() { self.each.written } else { 0.0 }
     }
 
@@ -138,17 +138,17 @@ impl StageLoad {
     /// adds none.
     pub fn reduction(&self) -> Option<(usize, usize)> {
         self.shards?;
-        let level = reduce_level(self.tasks, self.sum() as u64, 0)?;
+        let level = reduce_level(self.tasks, self.sum_bytes() as u64, 0)?;
         Some((self.tasks.div_ceil(1 << level), 1 << level))
     }
 
     /// Returns the load of a reduce task, whose sums are read one after the other.
     pub fn reduce_load(&self, children: usize) -> TaskLoad {
-        let sum = self.sum();
+        let sum = self.sum_bytes();
         TaskLoad {
             parts: children,
-            opening: Reading { bytes: 0.0, gets: 1.0, waits: 1.0 },
-            part: Reading { bytes: sum, gets: 1.0, waits: 1.0 },
+            opening: ReadLoad { bytes: 0.0, gets: 1.0, waits: 1.0 },
+            part: ReadLoad { bytes: sum, gets: 1.0, waits: 1.0 },
             decode: sum * rates::COPY,
             compute: sum * rates::COPY,
             written: sum,
@@ -157,7 +157,7 @@ impl StageLoad {
     }
 
     /// Returns the number of sums that the controller reads.
-    pub fn objects(&self) -> f64 {
+    pub fn controller_objects(&self) -> f64 {
         match (self.shards, self.reduction()) {
             (None, _) => 0.0,
             (_, Some((tasks, _))) => tasks as f64,
@@ -167,7 +167,7 @@ impl StageLoad {
 
     /// Returns wall-clock seconds: of starting tasks, of doing them in rounds, never faster than storage answers; of
     /// reduce tasks; of the controller.
-    pub fn seconds(&self, rates: &CloudRates, functions: &Functions) -> f64 {
+    pub fn seconds(&self, rates: &CloudRates, functions: &FunctionFleet) -> f64 {
         let vcpus = vcpus(functions.megabytes);
         let round = |tasks: usize, load: &TaskLoad| {
             let at_once = tasks.min(functions.concurrency).max(1);
@@ -188,11 +188,11 @@ impl StageLoad {
 
     /// Returns the seconds of the controller between stages, its reads of sums included.
     pub fn controller_seconds(&self, rates: &CloudRates) -> f64 {
-        let objects = self.objects();
+        let objects = self.controller_objects();
         let sums = match objects > 0.0 {
             true => {
                 let waiting = objects / rates::CONTROLLER_READS * rates.storage.latency;
-                rates.storage.latency + waiting.max(objects * self.sum() / rates.controller.bandwidth)
+                rates.storage.latency + waiting.max(objects * self.sum_bytes() / rates.controller.bandwidth)
             }
             false => 0.0,
         };
@@ -203,7 +203,7 @@ impl StageLoad {
     }
 
     /// Returns the seconds that functions are billed for, repeated attempts aside.
-    pub fn billed(&self, rates: &CloudRates, functions: &Functions) -> f64 {
+    pub fn billed_seconds(&self, rates: &CloudRates, functions: &FunctionFleet) -> f64 {
         let vcpus = vcpus(functions.megabytes);
         let reduce = self
             .reduction()
@@ -225,7 +225,7 @@ impl StageLoad {
         let reduce = self
             .reduction()
             .map_or(0.0, |(tasks, children)| tasks as f64 * self.reduce_load(children).gets());
-        self.tasks as f64 * self.each.gets() + reduce + self.objects() + self.controller.gets
+        self.tasks as f64 * self.each.gets() + reduce + self.controller_objects() + self.controller.gets
     }
 
     /// Returns the writes by functions, and those of the controller between two stages.
@@ -238,13 +238,13 @@ impl StageLoad {
     pub fn bytes_read(&self) -> f64 {
         let reduce = self
             .reduction()
-            .map_or(0.0, |(tasks, children)| tasks as f64 * self.reduce_load(children).bytes());
-        self.tasks as f64 * self.each.bytes() + reduce
+            .map_or(0.0, |(tasks, children)| tasks as f64 * self.reduce_load(children).bytes_read());
+        self.tasks as f64 * self.each.bytes_read() + reduce
     }
 
     /// Returns the bytes written by functions.
     pub fn bytes_written(&self) -> f64 {
         let reduce = self.reduction().map_or(0, |(tasks, _)| tasks) as f64;
-        self.tasks as f64 * self.each.written + reduce * self.sum()
+        self.tasks as f64 * self.each.written + reduce * self.sum_bytes()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use stagger_estimation::local::{Input, RunOptions, run_group};
+use stagger_estimation::local::{RunInput, RunOptions, run_sharing};
 use stagger_panel::panel_store::{Manifest, PanelStore};
 use stagger_panel::prepare::{PrepareOptions, prepare};
 use stagger_storage::Storage;
@@ -32,9 +32,9 @@ fn options(memory: Option<u64>, rounds: Option<usize>) -> ForecastOptions {
 }
 
 /// The threads' forecast, whether or not it fits.
-fn threads(known: &Known, spec: &RunSpec, options: &ForecastOptions) -> BackendForecast {
+fn threads(known: &PanelFacts, spec: &RunSpec, options: &ForecastOptions) -> BackendForecast {
     let wanted = [CheckedSpec::new(None, spec.clone()).unwrap()];
-    threads::forecast(&plan(known, &wanted, options, &mut Vec::new()).unwrap())
+    threads::forecast_threads(&plan(known, &wanted, options, &mut Vec::new()).unwrap())
 }
 
 #[test]
@@ -55,10 +55,10 @@ fn bytes_and_requests_are_those_of_the_run() {
         let storage = Storage::open(&storage.url()).unwrap();
         let spec = RunSpec { bstrap, cband: bstrap, ..spec() };
         let store = PanelStore::open(storage.clone()).unwrap();
-        let known = Known { store: store.clone(), files: None, notes: Vec::new() };
+        let known = PanelFacts { store: store.clone(), files: None, notes: Vec::new() };
         let wanted = [CheckedSpec::new(None, spec.clone()).unwrap()];
         let run = RunOptions { threads: Some(1), memory_limit: Some(memory), ..RunOptions::default() };
-        let output = run_group(&Input::Store(Box::new(store)), &wanted, &run, &|_| {}).unwrap();
+        let output = run_sharing(&RunInput::Store(Box::new(store)), &wanted, &run, &|_| {}).unwrap();
         let rounds =
             output.outputs[0].facts.stages.iter().filter(|stage| stage.stage == "propensity").count();
         let total = threads(&known, &spec, &options(Some(memory), Some(rounds))).total;
@@ -87,34 +87,39 @@ fn files_are_counted_as_their_store_counts_them() {
     )
     .unwrap();
     let own = spec();
-    let known = Known::of_inputs(&inputs, &[(None, &own)], 1).unwrap();
+    let known = PanelFacts::from_inputs(&inputs, &[(None, &own)], 1).unwrap();
     let (guess, true_one) = (known.manifest(), &made.manifest);
     assert_eq!(guess.strata, true_one.strata);
     assert_eq!((guess.units, guess.input_rows, &guess.periods), (30_000, 150_000, &true_one.periods));
     assert_eq!(guess.shards.len(), true_one.shards.len());
     let varies = |m: &Manifest| m.fields.iter().map(|f| f.varies).collect::<Vec<_>>();
     assert_eq!(varies(guess), varies(true_one));
-    let ratio = guess.bytes() as f64 / true_one.bytes() as f64;
-    assert!((0.9..1.15).contains(&ratio), "{} bytes are forecast, {} are", guess.bytes(), true_one.bytes());
+    let ratio = guess.total_bytes() as f64 / true_one.total_bytes() as f64;
+    assert!(
+        (0.9..1.15).contains(&ratio),
+        "{} bytes are forecast, {} are",
+        guess.total_bytes(),
+        true_one.total_bytes()
+    );
 }
 
 fn billion() -> Manifest {
     PreparedPanel::billion().manifest()
 }
 
-fn lambda(known: &Known, change: impl Fn(&mut ForecastOptions)) -> Result<BackendForecast> {
+fn lambda(known: &PanelFacts, change: impl Fn(&mut ForecastOptions)) -> Result<BackendForecast> {
     let mut options = ForecastOptions { backends: vec![Backend::Lambda], ..options(None, None) };
     change(&mut options);
     let own = spec();
-    forecast_of(known, &[(None, &own)], &options).map(|f| f.backends.into_iter().next().unwrap())
+    forecast_panel(known, &[(None, &own)], &options).map(|f| f.backends.into_iter().next().unwrap())
 }
 
 #[test]
 fn a_billion_rows_cost_cents_on_lambda() {
     // As many shards as this many units have.
     let mut manifest = billion();
-    manifest.shards.truncate(stagger_panel::load::shards_of(manifest.units));
-    let planned = lambda(&Known::made_up(manifest, None), |_| {}).unwrap();
+    manifest.shards.truncate(stagger_panel::load::shard_count(manifest.units));
+    let planned = lambda(&PanelFacts::synthetic(manifest, None), |_| {}).unwrap();
     // PLATFORM §3: at most $0.10 and 10 s from a prepared store, for six scans with 1,000 draws.
     let (seconds, dollars) = (planned.total.seconds, planned.total.dollars);
     assert!(dollars.likely < 0.1 && dollars.likely > 0.005, "{dollars:?}");
@@ -125,7 +130,7 @@ fn a_billion_rows_cost_cents_on_lambda() {
 
 #[test]
 fn many_mappers_and_partitions_are_shuffled_in_two_stages() {
-    let files = Files {
+    let files = InputFiles {
         count: 1000,
         chunks: vec![1_000_000; 1000],
         bytes: 30_000_000_000,
@@ -135,7 +140,7 @@ fn many_mappers_and_partitions_are_shuffled_in_two_stages() {
         text_ids: false,
         direct: None,
     };
-    let planned = lambda(&Known::made_up(billion(), Some(files)), |_| {}).unwrap();
+    let planned = lambda(&PanelFacts::synthetic(billion(), Some(files)), |_| {}).unwrap();
     let shuffle = planned.shuffle.clone().unwrap();
     assert_eq!(shuffle.stages, 2, "{shuffle:?}");
     assert!(shuffle.two_stages < shuffle.one_stage);
@@ -150,7 +155,8 @@ fn many_mappers_and_partitions_are_shuffled_in_two_stages() {
 fn a_task_that_does_not_fit_is_refused_by_stage_and_shard() {
     let mut manifest = billion();
     manifest.shards[5000].units *= 40;
-    let error = lambda(&Known::made_up(manifest, None), |o| o.worker_memory = 128 * LAMBDA_MB).unwrap_err();
+    let error =
+        lambda(&PanelFacts::synthetic(manifest, None), |o| o.worker_memory = 128 * LAMBDA_MB).unwrap_err();
     assert!(error.is_input());
     let text = error.to_string();
     for part in ["stage ", "shard 5000", "135 MB", "128 MB of Lambda"] {
@@ -161,22 +167,22 @@ fn a_task_that_does_not_fit_is_refused_by_stage_and_shard() {
 
 #[test]
 fn both_backends_are_refused_only_together() {
-    let known = Known::made_up(billion(), None);
+    let known = PanelFacts::synthetic(billion(), None);
     let own = spec();
     let all = ForecastOptions {
         backends: vec![Backend::Threads, Backend::Lambda],
         memory_limit: Some(1 << 20),
         ..options(None, None)
     };
-    let planned = forecast_of(&known, &[(None, &own)], &all).unwrap();
+    let planned = forecast_panel(&known, &[(None, &own)], &all).unwrap();
     assert!(planned.backends[0].refused.is_some() && planned.backends[1].refused.is_none());
     let none = ForecastOptions { worker_memory: 1 << 20, ..all };
-    assert!(forecast_of(&known, &[(None, &own)], &none).is_err());
+    assert!(forecast_panel(&known, &[(None, &own)], &none).is_err());
 }
 
 #[test]
 fn more_rounds_and_slower_networks_cost_more_and_more_memory_nothing() {
-    let known = Known::made_up(billion(), None);
+    let known = PanelFacts::synthetic(billion(), None);
     let base = lambda(&known, |_| {}).unwrap().total;
     let rounds = lambda(&known, |o| o.rounds = Some(6)).unwrap().total;
     assert!(rounds.dollars.likely > base.dollars.likely && rounds.gets.likely > base.gets.likely);

@@ -9,14 +9,14 @@ use stagger_panel::strata::RowKind;
 use super::rates::{CLUSTER, COVARIANCE, DRAW, INFLUENCE, PRE_TEST, PRODUCT, QUANTILE, ROW, SCORE};
 
 /// Returns the work of a stage over all shards, nanoseconds.
-pub fn of(plan: &Plan, input: &StageInput) -> f64 {
+pub(crate) fn pass_work(plan: &Plan, input: &StageInput) -> f64 {
     match input {
         StageInput::Gram => gram(plan),
         StageInput::Propensity { .. } => score_rows(plan),
         StageInput::Moments { .. } => score_rows(plan) + odds(plan),
         StageInput::Overlap { .. } => {
             let (treated, controls) = logit_rows(plan);
-            (treated + controls) * (2.0 * SCORE + ROW * plan.design_columns() as f64)
+            (treated + controls) * (2.0 * SCORE + ROW * plan.design_column_count() as f64)
         }
         StageInput::Omega { .. } => parts(plan, &|_| true),
         StageInput::Survey(_) => 0.0,
@@ -27,8 +27,8 @@ pub fn of(plan: &Plan, input: &StageInput) -> f64 {
 }
 
 /// Returns the work of standard errors, pre-test and aggregations, nanoseconds.
-pub fn aggregate(plan: &Plan) -> f64 {
-    let width = plan.extended_columns() as f64;
+pub(crate) fn aggregation_work(plan: &Plan) -> f64 {
+    let width = plan.extended_column_count() as f64;
     let pre = plan.targets.cells.iter().filter(|cell| !cell.post).count() as f64;
     let tested = if plan.targets.triple { 0.0 } else { pre };
     COVARIANCE * width * width + PRE_TEST * tested.powi(3) + QUANTILE * plan.inference.draws as f64 * width
@@ -47,7 +47,7 @@ fn units(plan: &Plan, stratum: usize) -> f64 {
 }
 
 fn gram(plan: &Plan) -> f64 {
-    let (c, t) = (plan.design_columns() as f64, plan.outcome_columns() as f64);
+    let (c, t) = (plan.design_column_count() as f64, plan.outcome_column_count() as f64);
     let weighted = if plan.weights.weighted { 2.0 } else { 1.0 };
     let each = ROW * c + PRODUCT * (weighted * c * c / 2.0 + c * t);
     let keys = plan.sums.gram_keys.iter();
@@ -69,21 +69,21 @@ fn logit_rows(plan: &Plan) -> (f64, f64) {
 
 /// Returns the work of scores, gradient and Hessian of one round.
 fn score_rows(plan: &Plan) -> f64 {
-    let c = plan.design_columns() as f64;
+    let c = plan.design_column_count() as f64;
     let (treated, controls) = logit_rows(plan);
     (treated + controls) * (SCORE + ROW * c + PRODUCT * (c * c / 2.0 + c))
 }
 
 /// Returns the work of the odds-weighted products of the controls.
 fn odds(plan: &Plan) -> f64 {
-    let (c, t) = (plan.design_columns() as f64, plan.outcome_columns() as f64);
+    let (c, t) = (plan.design_column_count() as f64, plan.outcome_column_count() as f64);
     logit_rows(plan).1 * PRODUCT * (c * c / 2.0 + c * t)
 }
 
 /// Returns the work of the influence values of the sides that strata enter, for some of the extended columns.
 fn parts(plan: &Plan, wanted: &dyn Fn(usize) -> bool) -> f64 {
-    let c = plan.design_columns() as f64;
-    let of = |(stratum, parts): (usize, &Vec<stagger_estimator::influence::Part>)| {
+    let c = plan.design_column_count() as f64;
+    let of = |(stratum, parts): (usize, &Vec<stagger_estimator::influence::Membership>)| {
         let mut scored: Vec<(usize, Option<usize>)> = Vec::new();
         let mut work = 0.0;
         for part in parts.iter().filter(|part| wanted(part.column)) {

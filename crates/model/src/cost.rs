@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Prices in dollars.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rates {
+pub struct UnitPrices {
     /// The price of a gigabyte of memory for a second.
     pub gb_second: f64,
     /// The price of an invocation.
@@ -15,12 +15,12 @@ pub struct Rates {
     pub put: f64,
 }
 
-impl Rates {
+impl UnitPrices {
     /// No price at all: threads and folders of this machine.
     pub const FREE: Self = Self { gb_second: 0.0, invocation: 0.0, get: 0.0, put: 0.0 };
 
     /// Returns the dollars of an invocation of `seconds` seconds of a function with `memory_mb` megabytes.
-    pub fn invocation(&self, memory_mb: u32, seconds: f64) -> f64 {
+    pub fn price_invocation(&self, memory_mb: u32, seconds: f64) -> f64 {
         self.invocation + f64::from(memory_mb) / 1024.0 * seconds * self.gb_second
     }
 }
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_gigabyte_second_is_billed_by_memory() {
-        let rates = Rates { gb_second: 1e-5, invocation: 2e-7, get: 0.0, put: 0.0 };
-        assert!((rates.invocation(2048, 3.0) - (6e-5 + 2e-7)).abs() < 1e-18);
+        let rates = UnitPrices { gb_second: 1e-5, invocation: 2e-7, get: 0.0, put: 0.0 };
+        assert!((rates.price_invocation(2048, 3.0) - (6e-5 + 2e-7)).abs() < 1e-18);
     }
 }

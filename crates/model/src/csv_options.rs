@@ -50,7 +50,7 @@ impl CsvOptions {
 
 /// The use of a column. It decides the type of the column's cells in a CSV file, which has no types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
+pub enum ColumnRole {
     /// The column is computed with: every cell that can be read as a number is one.
     Number,
     /// The column holds levels of a factor: different spellings are different levels.
@@ -62,35 +62,35 @@ pub enum Role {
 
 /// The columns to read of an input with the use of each, and the options of its CSV files.
 #[derive(Clone, Debug, Default)]
-pub struct Selection {
+pub struct ColumnSelection {
     /// The use of each column, by name; empty for all columns.
-    pub columns: BTreeMap<String, Role>,
+    pub columns: BTreeMap<String, ColumnRole>,
     /// The options of CSV files.
     pub csv: CsvOptions,
     /// `true` if the other columns are read too, as numbers.
     pub all: bool,
 }
 
-impl Selection {
+impl ColumnSelection {
     /// Selects these columns as numbers, or all columns if there are none.
     pub fn of(columns: &[String]) -> Self {
-        let columns: BTreeMap<String, Role> =
-            columns.iter().map(|name| (name.clone(), Role::Number)).collect();
+        let columns: BTreeMap<String, ColumnRole> =
+            columns.iter().map(|name| (name.clone(), ColumnRole::Number)).collect();
         Self { all: columns.is_empty(), columns, csv: CsvOptions::default() }
     }
 
     /// Adds a column. A column with several uses is a number if one of them computes with it.
-    pub fn add(&mut self, name: &str, role: Role) {
+    pub fn add(&mut self, name: &str, role: ColumnRole) {
         let known = self.columns.entry(name.to_owned()).or_insert(role);
         *known = match (*known, role) {
-            (Role::Number, _) | (_, Role::Number) => Role::Number,
-            (Role::Key, _) | (_, Role::Key) => Role::Key,
-            _ => Role::Level,
+            (ColumnRole::Number, _) | (_, ColumnRole::Number) => ColumnRole::Number,
+            (ColumnRole::Key, _) | (_, ColumnRole::Key) => ColumnRole::Key,
+            _ => ColumnRole::Level,
         };
     }
 
     /// Returns the use of a column, or `None` if it is not read.
-    pub fn role(&self, name: &str) -> Option<Role> {
-        self.columns.get(name).copied().or(self.all.then_some(Role::Number))
+    pub fn role(&self, name: &str) -> Option<ColumnRole> {
+        self.columns.get(name).copied().or(self.all.then_some(ColumnRole::Number))
     }
 }

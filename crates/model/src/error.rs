@@ -7,7 +7,7 @@ use stagger_storage::{StoreError, StoreErrorKind};
 
 /// The cause of an error, which decides the exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ErrorKind {
+pub enum Blame {
     /// Bad arguments or bad input, with exit status 2.
     Input,
     /// A failed run, with exit status 1.
@@ -16,27 +16,27 @@ pub enum ErrorKind {
 
 /// An error: a message in lower case without a full stop, and usually a hint.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EngineError {
-    kind: ErrorKind,
+pub struct StaggerError {
+    kind: Blame,
     message: String,
     hint: Option<String>,
     storage: Option<StoreErrorKind>,
     class: Option<FailureClass>,
 }
 
-impl EngineError {
-    fn new(kind: ErrorKind, message: String) -> Self {
+impl StaggerError {
+    fn new(kind: Blame, message: String) -> Self {
         Self { kind, message, hint: None, storage: None, class: None }
     }
 
     /// Returns an error of bad arguments or bad input.
     pub fn input(message: impl Into<String>) -> Self {
-        Self::new(ErrorKind::Input, message.into())
+        Self::new(Blame::Input, message.into())
     }
 
     /// Returns an error of a run that could not be finished.
     pub fn failed(message: impl Into<String>) -> Self {
-        Self::new(ErrorKind::Failed, message.into())
+        Self::new(Blame::Failed, message.into())
     }
 
     /// Adds a hint.
@@ -55,7 +55,7 @@ impl EngineError {
 
     /// Applies `change` to the message and the hint.
     #[must_use]
-    pub fn rewritten(mut self, change: impl Fn(&str) -> String) -> Self {
+    pub fn map_text(mut self, change: impl Fn(&str) -> String) -> Self {
         self.message = change(&self.message);
         self.hint = self.hint.map(|hint| change(&hint));
         self
@@ -63,25 +63,25 @@ impl EngineError {
 
     /// Records the class of the storage failure behind the error.
     #[must_use]
-    pub fn with_storage(mut self, kind: StoreErrorKind) -> Self {
+    pub fn with_storage_kind(mut self, kind: StoreErrorKind) -> Self {
         self.storage = Some(kind);
         self
     }
 
     /// Returns the class of the storage failure behind the error, if there is one.
-    pub fn storage(&self) -> Option<StoreErrorKind> {
+    pub fn storage_kind(&self) -> Option<StoreErrorKind> {
         self.storage
     }
 
     /// Records the failure class of the task that met the error, if its kind does not imply the class.
     #[must_use]
-    pub fn with_class(mut self, class: FailureClass) -> Self {
+    pub fn with_failure_class(mut self, class: FailureClass) -> Self {
         self.class = Some(class);
         self
     }
 
     /// Returns the recorded failure class.
-    pub fn class(&self) -> Option<FailureClass> {
+    pub fn failure_class(&self) -> Option<FailureClass> {
         self.class
     }
 
@@ -92,25 +92,25 @@ impl EngineError {
 
     /// Returns `true` if arguments or input are the cause.
     pub fn is_input(&self) -> bool {
-        self.kind == ErrorKind::Input
+        self.kind == Blame::Input
     }
 }
 
-impl fmt::Display for EngineError {
+impl fmt::Display for StaggerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
 }
 
-impl std::error::Error for EngineError {}
+impl std::error::Error for StaggerError {}
 
-impl From<StoreError> for EngineError {
+impl From<StoreError> for StaggerError {
     fn from(error: StoreError) -> Self {
         let out = match error.kind {
-            StoreErrorKind::Environment => EngineError::input(error.message),
-            _ => EngineError::failed(error.message),
+            StoreErrorKind::Environment => StaggerError::input(error.message),
+            _ => StaggerError::failed(error.message),
         };
-        let out = out.with_storage(error.kind);
+        let out = out.with_storage_kind(error.kind);
         match error.hint {
             Some(hint) => out.with_hint(hint),
             None => out,
@@ -119,10 +119,10 @@ impl From<StoreError> for EngineError {
 }
 
 /// The result of a fallible operation.
-pub type Result<T> = std::result::Result<T, EngineError>;
+pub type Result<T> = std::result::Result<T, StaggerError>;
 
 /// Returns up to three `names` that are most similar to `wanted`, for a hint.
-pub fn closest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+pub fn closest_names<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let mut scored: Vec<(f64, &str)> = names
         .into_iter()
         .map(|name| (strsim::jaro_winkler(&wanted.to_lowercase(), &name.to_lowercase()), name))
@@ -179,7 +179,7 @@ impl FailureClass {
 impl From<StoreErrorKind> for FailureClass {
     fn from(kind: StoreErrorKind) -> Self {
         use StoreErrorKind::{
-            Changed, Corrupt, Credentials, Denied, Environment, Exists, Full, NotFound, Other, Place,
+            Bucket, Changed, Corrupt, Credentials, Denied, Environment, Exists, Full, NotFound, Other,
         };
         match kind {
             // The request was retried many times already: the reason may lie in the worker's environment, and another
@@ -189,7 +189,7 @@ impl From<StoreErrorKind> for FailureClass {
             Corrupt => Self::Corrupt,
             Credentials => Self::Credentials,
             Changed => Self::Data,
-            NotFound | Exists | Denied | Place | Environment | Full | Other => Self::Permanent,
+            NotFound | Exists | Denied | Bucket | Environment | Full | Other => Self::Permanent,
         }
     }
 }
@@ -198,7 +198,7 @@ impl From<StoreErrorKind> for FailureClass {
 const MOST_NAMES: usize = 8;
 
 /// Adds the names of the specifications that an error concerns.
-pub fn of_specifications(error: EngineError, names: &[Option<&str>]) -> EngineError {
+pub fn name_specifications(error: StaggerError, names: &[Option<&str>]) -> StaggerError {
     let known: Vec<String> = names.iter().flatten().map(|name| format!("`{name}`")).collect();
     match known.as_slice() {
         [] => error,
@@ -213,8 +213,8 @@ pub fn of_specifications(error: EngineError, names: &[Option<&str>]) -> EngineEr
 }
 
 /// Returns an input error from an error of the estimator, with its hint.
-pub fn input_error(error: &dyn std::fmt::Display, hint: Option<String>) -> EngineError {
-    let out = EngineError::input(error.to_string());
+pub fn input_error(error: &dyn std::fmt::Display, hint: Option<String>) -> StaggerError {
+    let out = StaggerError::input(error.to_string());
     match hint {
         Some(hint) => out.with_hint(hint),
         None => out,

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{EngineError, Result};
-use crate::events::{EVENTS, RunEvent};
+use crate::error::{Result, StaggerError};
+use crate::events::{EVENT_LOG_VERSION, RunEvent};
 use crate::printable::printable_json;
 use crate::sound;
 
@@ -33,7 +33,7 @@ struct ReadLine {
 
 /// Returns the line of an event, its line end included; `at` is its time in seconds since 1970, rounded to milliseconds.
 pub fn record(at: f64, event: &RunEvent) -> String {
-    let line = WrittenLine { v: EVENTS, at: (at * 1e3).round() / 1e3, event };
+    let line = WrittenLine { v: EVENT_LOG_VERSION, at: (at * 1e3).round() / 1e3, event };
     // An event is made of numbers and texts: nothing in it can't be JSON.
     printable_json(&serde_json::to_string(&line).unwrap_or_default()).into_owned() + "\n"
 }
@@ -45,7 +45,7 @@ pub fn record(at: f64, event: &RunEvent) -> String {
 /// An input error for a line that is no event, that comes from a newer version, or that tells of something impossible.
 pub fn parse(text: &str, name: &str) -> Result<Recording> {
     let whole = text.rfind('\n').map_or(0, |end| end + 1);
-    let cut = !is_event(text[whole..].as_bytes());
+    let cut = !is_event(&text.as_bytes()[whole..]);
     let text = if cut && whole > 0 { &text[..whole] } else { text };
     let read = |(index, line): (usize, &str)| parse_line(line, index + 1, name);
     text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).map(read).collect()
@@ -53,16 +53,16 @@ pub fn parse(text: &str, name: &str) -> Result<Recording> {
 
 fn parse_line(line: &str, number: usize, name: &str) -> Result<(f64, RunEvent)> {
     let read: ReadLine = serde_json::from_str(line).map_err(|error| {
-        EngineError::input(format!("line {number} of {name} is no event: {error}"))
+        StaggerError::input(format!("line {number} of {name} is no event: {error}"))
             .with_hint("an event log has one JSON object a line; docs/events.md describes it")
     })?;
-    if read.v > EVENTS {
-        let text = format!("{name} has events of version {}, this program knows {EVENTS}", read.v);
-        return Err(EngineError::input(text).with_hint("a newer stagger reads it"));
+    if read.v > EVENT_LOG_VERSION {
+        let text = format!("{name} has events of version {}, this program knows {EVENT_LOG_VERSION}", read.v);
+        return Err(StaggerError::input(text).with_hint("a newer stagger reads it"));
     }
-    let sound = sound::time(read.at).and_then(|()| sound::event(&read.event));
+    let sound = sound::check_time(read.at).and_then(|()| sound::check_event(&read.event));
     sound
-        .map_err(|why| EngineError::input(format!("line {number} of {name} is no event of a run: {why}")))?;
+        .map_err(|why| StaggerError::input(format!("line {number} of {name} is no event of a run: {why}")))?;
     Ok((read.at, read.event))
 }
 

@@ -11,7 +11,7 @@ use crate::error::FailureClass;
 use crate::result::{Aggte, AttGt, Num, RunResult};
 
 /// The version of the event log. Readers skip unknown events and fields, so only a change of existing ones counts.
-pub const EVENTS: u32 = 1;
+pub const EVENT_LOG_VERSION: u32 = 1;
 
 /// The number of cells up to which events carry plans and estimates; beyond it they carry only the number.
 pub const MOST_CELLS: usize = 5_000;
@@ -46,7 +46,7 @@ pub enum RunEvent {
     /// The estimations are planned.
     Planned {
         /// The outline of each specification.
-        specs: Vec<Outline>,
+        specs: Vec<SpecOutline>,
     },
     /// A stage began.
     StageStarted {
@@ -224,7 +224,7 @@ pub struct TaskDone {
     /// The attempt.
     pub attempt: u64,
     /// The seconds by phase.
-    pub seconds: Phases,
+    pub seconds: PhaseSeconds,
     /// The duration in seconds as the controller measured it.
     pub took: f64,
     /// The billed seconds, if known.
@@ -256,7 +256,7 @@ pub struct TaskDone {
 /// The outline of a specification's estimation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Outline {
+pub struct SpecOutline {
     /// The name of the specification, if it has one.
     pub name: Option<String>,
     /// The estimator, as computed.
@@ -338,7 +338,7 @@ pub struct ObjectRef {
 
 /// Seconds of a task by what they were spent on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Phases {
+pub struct PhaseSeconds {
     /// Opening the objects that the stage's tasks have in common.
     pub open: f64,
     /// Waiting for bytes and decoding them.
@@ -349,9 +349,9 @@ pub struct Phases {
     pub write: f64,
 }
 
-impl Phases {
+impl PhaseSeconds {
     /// Returns the sum of all phases.
-    pub fn all(&self) -> Duration {
+    pub fn total(&self) -> Duration {
         let seconds = self.open + self.read + self.compute + self.write;
         Duration::try_from_secs_f64(seconds).unwrap_or_default()
     }

@@ -83,7 +83,7 @@ pub struct RunOutput {
 
 /// Results of several specifications, and the passes that sharing saved.
 #[derive(Debug)]
-pub struct RunsOutput {
+pub struct SharedRunsOutput {
     /// Results, one for each specification, in their order.
     pub outputs: Vec<RunOutput>,
     /// Number of passes over the data that were made for all of them together.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
 
-use crate::error::EngineError;
+use crate::error::StaggerError;
 use crate::printable::printable;
 
 /// Exit status of a run that failed: storage, a bug, a full disk.
@@ -54,12 +54,12 @@ impl Failure {
     }
 
     /// A result that could not be printed.
-    pub fn print_to_stdout(source: &io::Error) -> Self {
+    pub fn printing(source: &io::Error) -> Self {
         Self::failed(format!("can't write to stdout: {}", reason(source)))
     }
 
     /// Says where it went wrong, before the message.
-    pub fn within(self, place: &str) -> Self {
+    pub fn in_context(self, place: &str) -> Self {
         Self { message: format!("{place}: {}", self.message), ..self }
     }
 
@@ -105,8 +105,8 @@ impl fmt::Display for Failure {
     }
 }
 
-impl From<EngineError> for Failure {
-    fn from(error: EngineError) -> Self {
+impl From<StaggerError> for Failure {
+    fn from(error: StaggerError) -> Self {
         let message = error.to_string();
         let failure = if error.is_input() { Self::input(message) } else { Self::failed(message) };
         failure.maybe_hint(error.hint())

@@ -13,7 +13,7 @@ const NAMED: usize = 12;
 const COHORTS: usize = 6;
 
 /// Returns the warning about cells, if any were rescaled.
-pub fn cells(saved: &SavedResult, rescaled: &[Rescaled]) -> Option<String> {
+pub fn warn_of_cells(saved: &SavedResult, rescaled: &[Rescaled]) -> Option<String> {
     let cells = &saved.result.att_gt;
     let name = |index: usize| format!("({}, {})", label(cells.group[index].0), label(cells.time[index].0));
     let groups = rescaled.iter().map(|own| cells.group[own.index].0).collect();
@@ -21,7 +21,7 @@ pub fn cells(saved: &SavedResult, rescaled: &[Rescaled]) -> Option<String> {
 }
 
 /// Returns the warning about an aggregation, if any of its estimates were rescaled; index 0 is the overall effect.
-pub fn aggregate(saved: &SavedResult, found: &Aggregate, rescaled: &[Rescaled]) -> Option<String> {
+pub fn warn_of_aggregate(saved: &SavedResult, found: &Aggregate, rescaled: &[Rescaled]) -> Option<String> {
     let name = |index: usize| match index.checked_sub(1) {
         None => "overall".to_owned(),
         Some(place) => label(found.egt[place]),

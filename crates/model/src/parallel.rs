@@ -77,6 +77,6 @@ pub fn map<T: Send>(
 }
 
 /// Returns the number of cores that the process may use.
-pub fn cores() -> usize {
+pub fn available_cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }

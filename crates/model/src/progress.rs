@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use crate::error::Result;
-use crate::events::{Observer, Phases, RunEvent, TaskDone};
+use crate::events::{Observer, PhaseSeconds, RunEvent, TaskDone};
 use crate::facts::StageFacts;
 
 /// The progress of a run: the stages so far, and the observer.
-pub struct Progress<'a> {
+pub struct StageProgress<'a> {
     /// The receiver of the events.
     pub observer: Observer<'a>,
     /// The stages so far, with their times.
@@ -19,14 +19,14 @@ pub struct Progress<'a> {
     attempts: u64,
 }
 
-impl<'a> Progress<'a> {
+impl<'a> StageProgress<'a> {
     /// Returns the progress of a run at its start.
     pub fn new(observer: Observer<'a>) -> Self {
-        Self::after(observer, 0)
+        Self::resuming_after(observer, 0)
     }
 
     /// Returns the progress of a run after `before` stages that were reported elsewhere.
-    pub fn after(observer: Observer<'a>, before: u64) -> Self {
+    pub fn resuming_after(observer: Observer<'a>, before: u64) -> Self {
         Self { observer, stages: Vec::new(), before, attempts: 0 }
     }
 
@@ -35,13 +35,17 @@ impl<'a> Progress<'a> {
         &mut self,
         name: &str,
         tasks: usize,
-        work: impl FnOnce(&Watch<'_>) -> Result<T>,
+        work: impl FnOnce(&StageObserver<'_>) -> Result<T>,
     ) -> Result<T> {
         let number = self.before + self.stages.len() as u64 + 1;
         (self.observer)(&RunEvent::StageStarted { number, stage: name.to_owned(), tasks, object: None });
         let begin = Instant::now();
-        let watch =
-            Watch { observer: self.observer, first: self.attempts + 1, tasks, done: AtomicUsize::new(0) };
+        let watch = StageObserver {
+            observer: self.observer,
+            first: self.attempts + 1,
+            tasks,
+            done: AtomicUsize::new(0),
+        };
         let out = work(&watch)?;
         self.attempts += tasks as u64;
         let seconds = begin.elapsed().as_secs_f64();
@@ -52,7 +56,7 @@ impl<'a> Progress<'a> {
 }
 
 /// A stage in progress, for the threads that do its tasks.
-pub struct Watch<'a> {
+pub struct StageObserver<'a> {
     observer: Observer<'a>,
     /// The number of the first task in the run.
     first: u64,
@@ -60,7 +64,7 @@ pub struct Watch<'a> {
     done: AtomicUsize,
 }
 
-impl Watch<'_> {
+impl StageObserver<'_> {
     /// Runs the task of this index; `work` returns its result and the number of rows that it read.
     pub fn task<T>(&self, index: usize, name: String, work: impl FnOnce() -> Result<(T, u64)>) -> Result<T> {
         let attempt = self.first + index as u64;
@@ -78,14 +82,14 @@ impl Watch<'_> {
     }
 
     /// Reports a completed task without any facts.
-    pub fn tick(&self) {
+    pub fn report_done(&self) {
         self.tell(0, 0.0, 0);
     }
 
     /// Reports a completed task.
     fn tell(&self, attempt: u64, took: f64, rows: u64) {
         let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
-        let seconds = Phases { compute: took, ..Phases::default() };
+        let seconds = PhaseSeconds { compute: took, ..PhaseSeconds::default() };
         let facts = TaskDone { attempt, seconds, took, rows, done, tasks: self.tasks, ..TaskDone::default() };
         (self.observer)(&RunEvent::Done(facts));
     }

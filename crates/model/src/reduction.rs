@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 
 /// A node of the tree, which covers the shards `index << level .. (index + 1) << level`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Node {
+pub struct TreeNode {
     /// The height; 0 for a single shard.
     pub level: u32,
     /// The position among the nodes of its level.
     pub index: usize,
 }
 
-impl Node {
+impl TreeNode {
     /// Returns the shards below the node.
     pub fn shards(self) -> std::ops::Range<usize> {
         self.index << self.level..(self.index + 1) << self.level
@@ -55,7 +55,7 @@ pub trait Merge {
 /// A stack that merges consecutive shards of one task to maximal aligned subtrees. The values are partials, or handles
 /// of partials on a device.
 #[derive(Debug)]
-pub struct SubtreeStack<T>(Vec<(Node, T)>);
+pub struct SubtreeStack<T>(Vec<(TreeNode, T)>);
 
 impl<T> Default for SubtreeStack<T> {
     fn default() -> Self {
@@ -71,7 +71,7 @@ impl<T> SubtreeStack<T> {
     /// The errors of `merge`; the values that it was given are lost.
     pub fn push_with<E>(
         &mut self,
-        node: Node,
+        node: TreeNode,
         sums: T,
         mut merge: impl FnMut(T, T) -> std::result::Result<T, E>,
     ) -> std::result::Result<(), E> {
@@ -87,7 +87,7 @@ impl<T> SubtreeStack<T> {
     }
 
     /// Returns the subtrees, in the order of their shards.
-    pub fn into_nodes(self) -> Vec<(Node, T)> {
+    pub fn into_nodes(self) -> Vec<(TreeNode, T)> {
         self.0
     }
 }
@@ -100,7 +100,7 @@ impl<T: Merge> SubtreeStack<T> {
             Ok::<T, std::convert::Infallible>(left)
         };
         // Addition can't fail.
-        let Ok(()) = self.push_with(Node { level: 0, index: shard }, sums, merge);
+        let Ok(()) = self.push_with(TreeNode { level: 0, index: shard }, sums, merge);
     }
 }
 
@@ -108,7 +108,7 @@ impl<T: Merge> SubtreeStack<T> {
 /// level and gap.
 #[derive(Debug)]
 pub struct Reduction<T> {
-    waiting: Mutex<HashMap<Node, T>>,
+    waiting: Mutex<HashMap<TreeNode, T>>,
 }
 
 impl<T> Default for Reduction<T> {
@@ -119,7 +119,7 @@ impl<T> Default for Reduction<T> {
 
 impl<T: Merge> Reduction<T> {
     /// Adds a subtree; a second arrival of the same one is ignored.
-    pub fn add(&self, node: Node, partial: T, root_level: u32) {
+    pub fn add(&self, node: TreeNode, partial: T, root_level: u32) {
         let (mut node, mut partial) = (node, partial);
         loop {
             let other = {
@@ -166,7 +166,7 @@ impl<T: Merge> Reduction<T> {
 
 /// A pair of sets of extended columns; a set with itself where both are the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Part {
+pub struct ColumnPair {
     /// The number of sets that the columns are cut into.
     pub sets: u16,
     /// One set, from 0.
@@ -175,7 +175,7 @@ pub struct Part {
     pub b: u16,
 }
 
-impl Part {
+impl ColumnPair {
     /// Returns all pairs of `sets` sets, ordered: `sets` (`sets` + 1) / 2 of them.
     pub fn all(sets: u16) -> Vec<Self> {
         (0..sets).flat_map(|a| (a..sets).map(move |b| Self { sets, a, b })).collect()

@@ -82,7 +82,7 @@ pub struct AttGt {
 
 impl AttGt {
     /// Returns the reason why a cell has no estimate, or else no standard error.
-    pub fn why(&self, cell: usize) -> Option<&str> {
+    pub fn missing_reason(&self, cell: usize) -> Option<&str> {
         let reason = self.reason.get(cell).and_then(Option::as_deref);
         reason.or_else(|| self.se_reason.get(cell).and_then(Option::as_deref))
     }
@@ -118,7 +118,7 @@ pub struct Aggte {
     pub na_rm: bool,
     /// The cells that were left out, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub left_out: Option<LostCells>,
+    pub left_out: Option<LeftOutCells>,
     /// The overall effect.
     pub overall_att: Num,
     /// The standard error of the overall effect.
@@ -164,7 +164,7 @@ pub struct Aggte {
 
 /// The cells of an aggregation that could not be estimated, and the units and weight that they take along.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct LostCells {
+pub struct LeftOutCells {
     /// The groups of the cells.
     pub group: Vec<Num>,
     /// The periods of the cells.
@@ -193,7 +193,7 @@ pub struct NotAggregated {
     pub hint: Option<String>,
     /// The cells that it lacks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lost: Option<LostCells>,
+    pub lost: Option<LeftOutCells>,
 }
 
 /// The rows and units that cleaning removed.
@@ -236,22 +236,23 @@ pub struct RowPlace {
 
 /// The number of cells up to which the result object holds their covariance; the text of a larger one would have
 /// hundreds of megabytes.
-pub const MOST_VCOV: usize = 500;
+pub const MAX_VCOV_CELLS: usize = 500;
 
 /// The types of aggregations, in the order in which they are shown.
-pub const KINDS: [&str; 4] = ["simple", "dynamic", "group", "calendar"];
+pub const AGGREGATION_TYPES: [&str; 4] = ["simple", "dynamic", "group", "calendar"];
 
 /// Serialization of aggregations by type, with `null` for those that are not given.
 mod given {
     use serde::{Deserialize, Deserializer, Serializer};
 
-    use super::{Aggte, BTreeMap, KINDS};
+    use super::{AGGREGATION_TYPES, Aggte, BTreeMap};
 
     pub(super) fn serialize<S: Serializer>(
         aggte: &BTreeMap<String, Aggte>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        let mut all: BTreeMap<&str, Option<&Aggte>> = KINDS.iter().map(|kind| (*kind, None)).collect();
+        let mut all: BTreeMap<&str, Option<&Aggte>> =
+            AGGREGATION_TYPES.iter().map(|kind| (*kind, None)).collect();
         all.extend(aggte.iter().map(|(kind, aggte)| (kind.as_str(), Some(aggte))));
         serializer.collect_map(all)
     }
@@ -283,7 +284,7 @@ pub struct RunResult {
     pub cband: bool,
     /// The estimates of the cells.
     pub att_gt: AttGt,
-    /// V of FORMULAS §4 over the cells: n times the analytic covariance; empty for more than [`MOST_VCOV`] cells.
+    /// V of FORMULAS §4 over the cells: n times the analytic covariance; empty for more than [`MAX_VCOV_CELLS`] cells.
     pub vcov: Vec<Vec<Num>>,
     /// The pre-test, in the cases in which R gives it.
     pub wald: Option<WaldTest>,
@@ -308,7 +309,9 @@ pub struct RunResult {
 impl RunResult {
     /// Removes the aggregations and their warnings.
     pub fn clear_aggregations(&mut self) {
-        let told = |warning: &String| KINDS.iter().any(|kind| warning.starts_with(&of_aggregation(kind)));
+        let told = |warning: &String| {
+            AGGREGATION_TYPES.iter().any(|kind| warning.starts_with(&of_aggregation(kind)))
+        };
         self.warnings.retain(|warning| !told(warning));
         self.aggte.clear();
     }
@@ -421,7 +424,7 @@ pub struct ExtendedResult {
     pub clusters: Option<u64>,
     /// `true` for a cell that is the universal base cell (ATT 0 by definition).
     pub reference: Vec<bool>,
-    /// ΨᵀΨ/n (clustered: of cluster sums), of size (1 + groups + cells)². With more than [`MOST_VCOV`] rows it is not
+    /// ΨᵀΨ/n (clustered: of cluster sums), of size (1 + groups + cells)². With more than [`MAX_VCOV_CELLS`] rows it is not
     /// part of the object's text, but saved beside it.
     #[serde(default, skip_serializing_if = "is_large")]
     pub covariance: Symmetric,
@@ -431,12 +434,12 @@ pub struct ExtendedResult {
 
 /// Returns `true` if a covariance is too large to be saved as text.
 fn is_large(covariance: &Symmetric) -> bool {
-    covariance.size() > MOST_VCOV
+    covariance.size() > MAX_VCOV_CELLS
 }
 
 impl ExtendedResult {
     /// Returns `true` if the covariance is saved beside the object.
-    pub fn covariance_is_apart(&self) -> bool {
+    pub fn has_separate_covariance(&self) -> bool {
         is_large(&self.covariance)
     }
 }

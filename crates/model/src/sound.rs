@@ -3,8 +3,8 @@
 
 use std::fmt::Display;
 
-use crate::events::{Estimated, Outline, RunEvent, Summary, TaskDone};
-use crate::result::{Aggte, AttGt, Diagnostics, LostCells, Num, SavedResult, ScoreSummary};
+use crate::events::{Estimated, RunEvent, SpecOutline, Summary, TaskDone};
+use crate::result::{Aggte, AttGt, Diagnostics, LeftOutCells, Num, SavedResult, ScoreSummary};
 
 /// The largest count or number of bytes; sums of such counts fit 64 bits.
 const MOST: u64 = 1 << 53;
@@ -16,10 +16,10 @@ const MANY: usize = 1 << 24;
 const SCORES: (usize, usize) = (9, 50);
 
 /// The result of a check; the error says what is wrong.
-pub type Checked = Result<(), String>;
+pub type CheckResult = Result<(), String>;
 
 /// Checks the length of a list.
-fn length(name: &str, found: usize, expected: usize) -> Checked {
+fn length(name: &str, found: usize, expected: usize) -> CheckResult {
     if found == expected {
         return Ok(());
     }
@@ -27,7 +27,7 @@ fn length(name: &str, found: usize, expected: usize) -> Checked {
 }
 
 /// Checks the length of a list that may be left out.
-fn optional(name: &str, found: usize, expected: usize) -> Checked {
+fn optional(name: &str, found: usize, expected: usize) -> CheckResult {
     if found == 0 { Ok(()) } else { length(name, found, expected) }
 }
 
@@ -35,7 +35,7 @@ fn optional(name: &str, found: usize, expected: usize) -> Checked {
 ///
 /// # Errors
 /// More than anything is counted to, with its name and value.
-pub fn count(name: &str, found: u64) -> Checked {
+pub fn count(name: &str, found: u64) -> CheckResult {
     if found <= MOST { Ok(()) } else { Err(impossible(name, found)) }
 }
 
@@ -44,21 +44,21 @@ fn impossible(name: &str, found: impl Display) -> String {
     format!("{name} is {found}, which can't be")
 }
 
-fn finite(name: &str, found: f64) -> Checked {
+fn finite(name: &str, found: f64) -> CheckResult {
     if found.is_finite() { Ok(()) } else { Err(format!("{name} is no number")) }
 }
 
 /// Checks a significance level.
-fn level(name: &str, found: f64) -> Checked {
+fn level(name: &str, found: f64) -> CheckResult {
     if found > 0.0 && found < 1.0 { Ok(()) } else { Err(format!("{name} is {found}, not between 0 and 1")) }
 }
 
 /// Checks a number of seconds or dollars.
-fn amount(name: &str, found: f64) -> Checked {
+fn amount(name: &str, found: f64) -> CheckResult {
     if (0.0..=LAST).contains(&found) { Ok(()) } else { Err(impossible(name, found)) }
 }
 
-fn ascending(name: &str, list: &[Num]) -> Checked {
+fn ascending(name: &str, list: &[Num]) -> CheckResult {
     list.iter().try_for_each(|x| finite(name, x.0))?;
     if list.windows(2).all(|pair| pair[0].0 < pair[1].0) {
         Ok(())
@@ -67,7 +67,7 @@ fn ascending(name: &str, list: &[Num]) -> Checked {
     }
 }
 
-fn no_negative(name: &str, list: &[Num]) -> Checked {
+fn no_negative(name: &str, list: &[Num]) -> CheckResult {
     match list.iter().find(|x| x.0 < 0.0) {
         Some(x) => Err(format!("{name} holds {}, which can't be", x.0)),
         None => Ok(()),
@@ -78,7 +78,7 @@ fn no_negative(name: &str, list: &[Num]) -> Checked {
 ///
 /// # Errors
 /// Names the first list of a wrong length, with both lengths.
-pub fn cells(cells: &AttGt) -> Checked {
+pub fn check_cells(cells: &AttGt) -> CheckResult {
     let expected = cells.att.len();
     length("att_gt.group", cells.group.len(), expected)?;
     length("att_gt.time", cells.time.len(), expected)?;
@@ -98,8 +98,8 @@ pub fn cells(cells: &AttGt) -> Checked {
 /// Checks the lists of an aggregation.
 ///
 /// # Errors
-/// Those of [`cells`].
-pub fn aggregation(own: &Aggte) -> Checked {
+/// Those of [`check_cells`].
+pub fn check_aggregation(own: &Aggte) -> CheckResult {
     let kind = &own.kind;
     if !["simple", "dynamic", "group", "calendar"].contains(&kind.as_str()) {
         return Err(format!("an aggregation has the unknown type {kind:?}"));
@@ -116,7 +116,7 @@ pub fn aggregation(own: &Aggte) -> Checked {
     own.egt.iter().try_for_each(|x| finite(&name("an entry of egt"), x.0))
 }
 
-fn lost(own: &LostCells) -> Checked {
+fn lost(own: &LeftOutCells) -> CheckResult {
     let expected = own.group.len();
     length("time of cells left out", own.time.len(), expected)?;
     length("reason of cells left out", own.reason.len(), expected)?;
@@ -127,20 +127,20 @@ fn lost(own: &LostCells) -> Checked {
 /// Checks a saved result.
 ///
 /// # Errors
-/// Those of [`cells`], and impossible numbers.
-pub fn result(saved: &SavedResult) -> Checked {
+/// Those of [`check_cells`], and impossible numbers.
+pub fn check_result(saved: &SavedResult) -> CheckResult {
     let columns = 1 + saved.extended.groups.len() + saved.result.att_gt.att.len();
     length("extended.covariance", saved.extended.covariance.size(), columns)?;
-    lists(saved)
+    check_result_lists(saved)
 }
 
 /// Checks a saved result except its covariance, which may be in a file of its own.
 ///
 /// # Errors
-/// Those of [`result`].
-pub fn lists(saved: &SavedResult) -> Checked {
+/// Those of [`check_result`].
+pub fn check_result_lists(saved: &SavedResult) -> CheckResult {
     let (result, extended) = (&saved.result, &saved.extended);
-    cells(&result.att_gt)?;
+    check_cells(&result.att_gt)?;
     let (count_of_cells, groups) = (result.att_gt.att.len(), extended.groups.len());
     length("extended.reference", extended.reference.len(), count_of_cells)?;
     length("extended.shares", extended.shares.len(), groups)?;
@@ -154,7 +154,7 @@ pub fn lists(saved: &SavedResult) -> Checked {
         amount("a share of extended.shares", *share)?;
     }
     for (key, own) in &result.aggte {
-        aggregation(own)?;
+        check_aggregation(own)?;
         if *key != own.kind {
             return Err(format!("the aggregation {key:?} has type {:?}", own.kind));
         }
@@ -164,7 +164,7 @@ pub fn lists(saved: &SavedResult) -> Checked {
     result.diagnostics.as_ref().map_or(Ok(()), diagnostics)
 }
 
-fn numbers(saved: &SavedResult) -> Checked {
+fn numbers(saved: &SavedResult) -> CheckResult {
     let (result, extended) = (&saved.result, &saved.extended);
     level("alp", result.alp)?;
     level("extended.spec.alp", extended.spec.alp)?;
@@ -189,7 +189,7 @@ fn numbers(saved: &SavedResult) -> Checked {
     result.wald.map_or(Ok(()), |wald| count("wald.df", wald.df))
 }
 
-fn diagnostics(own: &Diagnostics) -> Checked {
+fn diagnostics(own: &Diagnostics) -> CheckResult {
     for overlap in &own.overlap {
         finite("a group of diagnostics.overlap", overlap.group.0)?;
         finite("trimmed of diagnostics.overlap", overlap.trimmed)?;
@@ -202,7 +202,7 @@ fn diagnostics(own: &Diagnostics) -> Checked {
         .try_for_each(|x| finite("a group or time of diagnostics.balance", x.0))
 }
 
-fn scores(own: &ScoreSummary) -> Checked {
+fn scores(own: &ScoreSummary) -> CheckResult {
     length("quantiles of diagnostics.overlap", own.quantiles.len(), SCORES.0)?;
     length("histogram of diagnostics.overlap", own.histogram.len(), SCORES.1)?;
     count("n of diagnostics.overlap", own.n)?;
@@ -213,7 +213,7 @@ fn scores(own: &ScoreSummary) -> Checked {
 ///
 /// # Errors
 /// A time at which no run can have been.
-pub fn time(at: f64) -> Checked {
+pub fn check_time(at: f64) -> CheckResult {
     if (0.0..=LAST).contains(&at) { Ok(()) } else { Err(format!("{at:e} is no time of a run")) }
 }
 
@@ -221,7 +221,7 @@ pub fn time(at: f64) -> Checked {
 ///
 /// # Errors
 /// Lists of wrong lengths, and impossible numbers.
-pub fn event(own: &RunEvent) -> Checked {
+pub fn check_event(own: &RunEvent) -> CheckResult {
     match own {
         RunEvent::InputFound { files, rows, bytes } => {
             count("files", *files as u64)?;
@@ -247,11 +247,11 @@ pub fn event(own: &RunEvent) -> Checked {
 }
 
 /// Checks a number of tasks, specifications or cells.
-fn few(name: &str, found: usize) -> Checked {
+fn few(name: &str, found: usize) -> CheckResult {
     if found <= MANY { Ok(()) } else { Err(impossible(name, found)) }
 }
 
-fn outline(own: &Outline) -> Checked {
+fn outline(own: &SpecOutline) -> CheckResult {
     let told = own.kind.len();
     few("cells", own.cells)?;
     length("group of an outline", own.group.len(), told)?;
@@ -266,7 +266,7 @@ fn outline(own: &Outline) -> Checked {
     own.group.iter().chain(&own.time).try_for_each(|x| finite("a group or time of an outline", x.0))
 }
 
-fn task(own: &TaskDone) -> Checked {
+fn task(own: &TaskDone) -> CheckResult {
     let seconds = [own.seconds.open, own.seconds.read, own.seconds.compute, own.seconds.write, own.took];
     seconds.into_iter().chain(own.billed).try_for_each(|x| amount("seconds", x))?;
     let counts =
@@ -276,17 +276,17 @@ fn task(own: &TaskDone) -> Checked {
     few("tasks", own.tasks)
 }
 
-fn estimated(own: &Estimated) -> Checked {
+fn estimated(own: &Estimated) -> CheckResult {
     level("alp", own.alp)?;
-    cells(&own.att_gt)?;
-    own.simple.iter().chain(&own.dynamic).try_for_each(aggregation)
+    check_cells(&own.att_gt)?;
+    own.simple.iter().chain(&own.dynamic).try_for_each(check_aggregation)
 }
 
 /// Checks the summary of a run.
 ///
 /// # Errors
 /// Numbers that can't be.
-pub fn summary(own: &Summary) -> Checked {
+pub fn summary(own: &Summary) -> CheckResult {
     [own.bytes_read, own.attempts, own.failures, own.throttled]
         .into_iter()
         .try_for_each(|n| count("a count", n))?;
@@ -305,15 +305,18 @@ mod tests {
     #[test]
     fn times_and_counts_beyond_any_run_are_refused() {
         for at in [-1e300, 1e300, f64::NAN, f64::INFINITY, -1.0] {
-            time(at).expect_err("no time");
+            check_time(at).expect_err("no time");
         }
-        assert_eq!(time(1.8e9), Ok(()));
+        assert_eq!(check_time(1.8e9), Ok(()));
         let done = |rows| RunEvent::Done(TaskDone { rows, ..TaskDone::default() });
-        assert_eq!(event(&done(1 << 40)), Ok(()));
-        event(&done(u64::MAX)).expect_err("no count");
-        let outline =
-            Outline { cells: 2, kind: vec![crate::events::CellKind::Estimate; 2], ..Outline::default() };
-        let told = event(&RunEvent::Planned { specs: vec![outline] });
+        assert_eq!(check_event(&done(1 << 40)), Ok(()));
+        check_event(&done(u64::MAX)).expect_err("no count");
+        let outline = SpecOutline {
+            cells: 2,
+            kind: vec![crate::events::CellKind::Estimate; 2],
+            ..SpecOutline::default()
+        };
+        let told = check_event(&RunEvent::Planned { specs: vec![outline] });
         assert_eq!(told, Err("group of an outline has 0 entries, expected 2".to_owned()));
     }
 
@@ -326,8 +329,8 @@ mod tests {
         });
         let own: Aggte = serde_json::from_value(own).unwrap();
         let told = "se_egt of the aggregation \"dynamic\" has 2 entries, expected 3";
-        assert_eq!(aggregation(&own), Err(told.to_owned()));
+        assert_eq!(check_aggregation(&own), Err(told.to_owned()));
         let other = Aggte { kind: "odd".into(), ..own };
-        assert_eq!(aggregation(&other), Err("an aggregation has the unknown type \"odd\"".to_owned()));
+        assert_eq!(check_aggregation(&other), Err("an aggregation has the unknown type \"odd\"".to_owned()));
     }
 }

@@ -3,7 +3,7 @@
 use stagger_estimator::formula::{self, Formula};
 use stagger_estimator::options::FixWeights;
 
-use crate::error::{EngineError, Result, input_error, of_specifications};
+use crate::error::{Result, StaggerError, input_error, name_specifications};
 use crate::spec::RunSpec;
 
 /// The largest number of draws. More would not improve a standard error: its Monte Carlo error is 1.17/√B (FORMULAS
@@ -27,7 +27,7 @@ impl CheckedSpec {
     /// # Errors
     /// Arguments that are missing, out of range or contradictory, in the context of the name.
     pub fn new(name: Option<&str>, spec: RunSpec) -> Result<Self> {
-        let formula = check(&spec).map_err(|e| of_specifications(e, &[name]))?;
+        let formula = check_spec(&spec).map_err(|e| name_specifications(e, &[name]))?;
         Ok(Self { name: name.map(str::to_owned), spec, formula })
     }
 
@@ -41,7 +41,7 @@ impl CheckedSpec {
     ) -> Result<Vec<Self>> {
         let completed = specs
             .iter()
-            .map(|&(name, spec)| Ok((name, complete(spec).map_err(|e| of_specifications(e, &[name]))?)))
+            .map(|&(name, spec)| Ok((name, complete(spec).map_err(|e| name_specifications(e, &[name]))?)))
             .collect::<Result<Vec<_>>>()?;
         completed.into_iter().map(|(name, spec)| Self::new(name, spec)).collect()
     }
@@ -75,43 +75,43 @@ impl CheckedSpec {
 }
 
 /// Checks a specification, and returns its parsed formula.
-pub fn check(spec: &RunSpec) -> Result<Formula> {
+pub fn check_spec(spec: &RunSpec) -> Result<Formula> {
     for (argument, value) in [("yname", &spec.yname), ("tname", &spec.tname), ("gname", &spec.gname)] {
         if value.is_empty() {
-            return Err(EngineError::input(format!("argument \"{argument}\" is missing, with no default")));
+            return Err(StaggerError::input(format!("argument \"{argument}\" is missing, with no default")));
         }
     }
     if spec.panel && spec.idname.is_empty() {
-        return Err(EngineError::input("must provide idname when panel is true").with_hint(
+        return Err(StaggerError::input("must provide idname when panel is true").with_hint(
             "--idname names the column of the units; --panel false is for repeated cross sections",
         ));
     }
     check_kind(spec)?;
     if !(spec.anticipation >= 0.0 && spec.anticipation == spec.anticipation.trunc()) {
-        return Err(EngineError::input(format!(
+        return Err(StaggerError::input(format!(
             "anticipation must be a non-negative whole number, not {}",
             spec.anticipation
         )));
     }
     if !(spec.alp > 0.0 && spec.alp < 1.0) {
-        return Err(EngineError::input(format!("alp must lie between 0 and 1, not {}", spec.alp)));
+        return Err(StaggerError::input(format!("alp must lie between 0 and 1, not {}", spec.alp)));
     }
     if spec.bstrap && spec.biters > MOST_DRAWS {
-        return Err(EngineError::input(format!("biters must be at most {MOST_DRAWS}, not {}", spec.biters))
+        return Err(StaggerError::input(format!("biters must be at most {MOST_DRAWS}, not {}", spec.biters))
             .with_hint("1000 draws know a standard error to 4 %, 100000 to 0.4 %: --biters 1000"));
     }
     if spec.bstrap && spec.biters == 0 {
-        return Err(EngineError::input("biters must be at least 1, not 0")
+        return Err(StaggerError::input("biters must be at least 1, not 0")
             .with_hint("--bstrap false turns draws off"));
     }
     let others = spec.clustervars.iter().filter(|c| **c != spec.idname).count();
     if others > 2 {
-        return Err(EngineError::input(format!(
+        return Err(StaggerError::input(format!(
             "at most two cluster variables besides the unit, not {others}"
         )));
     }
     if spec.cluster_factor && others == 0 {
-        return Err(EngineError::input(
+        return Err(StaggerError::input(
             "cluster_factor is for clustered standard errors, and no cluster is given",
         )
         .with_hint("--clustervars names the columns of the clusters; --cluster-factor false leaves it out"));
@@ -128,7 +128,7 @@ fn check_kind(spec: &RunSpec) -> Result<()> {
         Some(FixWeights::Varying) | None => None,
     };
     if let (false, Some(name)) = (spec.panel, fixed) {
-        return Err(EngineError::input(format!(
+        return Err(StaggerError::input(format!(
             "fix_weights = {name} takes a unit's weight from another period, and with panel = false rows have no unit"
         ))
         .with_hint("every row of a cross section has its own weight: leave fix_weights out"));
@@ -137,13 +137,13 @@ fn check_kind(spec: &RunSpec) -> Result<()> {
         return Ok(());
     }
     if spec.anticipation > 0.0 {
-        return Err(EngineError::input(format!(
+        return Err(StaggerError::input(format!(
             "triple differences (pname) have no anticipation, and {} is given",
             spec.anticipation
         )));
     }
     if spec.fix_weights.is_some() {
-        return Err(EngineError::input("triple differences (pname) have no fix_weights")
+        return Err(StaggerError::input("triple differences (pname) have no fix_weights")
             .with_hint("leave it out: the weight is that of the cell's earlier period"));
     }
     Ok(())

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use stagger_estimator::columns::AlignedVec;
 
-use crate::fields::{AtomPlan, FieldUse};
+use crate::fields::{AtomSource, SpecFields};
 use crate::shard::{PeriodBits, Segment, Shard, ShardColumn};
-use crate::slots::{Field, FieldKind, Slots};
+use crate::slots::{FieldRole, SlotField, SlotLayout};
 use crate::strata::Census;
 /// Slots of one shard as columns; NaN where missing.
 pub struct RawShard {
@@ -20,8 +20,9 @@ pub struct RawShard {
     pub varies: Vec<bool>,
 }
 
+/// Builds the columns of one shard for every specification.
 pub struct Builder<'a> {
-    pub(super) slots: &'a Slots,
+    pub(super) slots: &'a SlotLayout,
     /// By field: true if it varies in some shard of the panel.
     pub(super) varies: &'a [bool],
     pub(super) periods: usize,
@@ -30,7 +31,8 @@ pub struct Builder<'a> {
 }
 
 /// A shard as one specification sees it.
-pub struct Built {
+pub struct BuiltShard {
+    /// The shard.
     pub shard: Shard,
     /// Units × periods without a row; `None` if all have one.
     absent: Option<Arc<PeriodBits>>,
@@ -43,7 +45,8 @@ pub struct Built {
 type Evaluated = (Vec<Option<ShardColumn>>, Option<PeriodBits>, Vec<[u64; 2]>);
 
 impl Builder<'_> {
-    pub fn build(&self, raw: RawShard, uses: &[FieldUse], keys: Arc<Vec<u64>>) -> Vec<Built> {
+    /// Builds the shard from its raw rows, once per specification; `keys` are its units' multiplier keys.
+    pub fn build(&self, raw: RawShard, uses: &[SpecFields], keys: Arc<Vec<u64>>) -> Vec<BuiltShard> {
         let gaps = self.gaps(&raw);
         let absent = raw.absent.map(Arc::new);
         let mut columns: Vec<Option<AlignedVec>> = raw.columns.into_iter().map(Some).collect();
@@ -64,7 +67,7 @@ impl Builder<'_> {
             .map(|(field, column)| cluster_keys(field, column))
             .collect();
         let fields: Vec<ShardColumn> = fields.into_iter().map(zero_missing).collect();
-        let shard = |(used, (atoms, incomplete, computed)): (&FieldUse, Evaluated)| Built {
+        let shard = |(used, (atoms, incomplete, computed)): (&SpecFields, Evaluated)| BuiltShard {
             computed,
             shard: Shard {
                 segments: self.segments.to_vec(),
@@ -93,7 +96,7 @@ impl Builder<'_> {
 
     /// By field: units × periods without a value.
     fn gaps(&self, raw: &RawShard) -> Vec<Option<PeriodBits>> {
-        let of = |field: &Field| {
+        let of = |field: &SlotField| {
             let slot = |period: usize| field.offset + if field.by_period { period } else { 0 };
             if !(0..self.periods).any(|period| raw.gaps[slot(period)]) {
                 return None;
@@ -111,7 +114,7 @@ impl Builder<'_> {
     fn collect(
         &self,
         index: usize,
-        field: &Field,
+        field: &SlotField,
         columns: &mut [Option<AlignedVec>],
         absent: Option<&PeriodBits>,
     ) -> ShardColumn {
@@ -125,7 +128,7 @@ impl Builder<'_> {
             };
         }
         let mut periods: Vec<AlignedVec> = (0..self.periods).map(|p| take(field.offset + p)).collect();
-        if self.varies[index] || field.kind == FieldKind::Outcome {
+        if self.varies[index] || field.kind == FieldRole::Outcome {
             return ShardColumn::ByPeriod(periods.into_iter().map(Arc::new).collect());
         }
         let mut merged = periods.remove(0);
@@ -156,15 +159,15 @@ impl Builder<'_> {
     /// Evaluates the atoms that are expressions (`None`: the atom is a field as it is), and marks the incomplete rows.
     fn evaluate(
         &self,
-        used: &FieldUse,
+        used: &SpecFields,
         fields: &[ShardColumn],
         gaps: &[Option<PeriodBits>],
         absent: Option<&PeriodBits>,
     ) -> Evaluated {
         let mut incomplete: Option<PeriodBits> = None;
-        for gap in used.fields().into_iter().filter_map(|f| gaps[f].as_ref()) {
+        for gap in used.required_fields().into_iter().filter_map(|f| gaps[f].as_ref()) {
             match &mut incomplete {
-                Some(bits) => bits.add(gap),
+                Some(bits) => bits.set_all(gap),
                 None => incomplete = Some(gap.clone()),
             }
         }
@@ -182,7 +185,7 @@ impl Builder<'_> {
     /// is infinite.
     fn lacks_alone(
         &self,
-        plan: &AtomPlan,
+        plan: &AtomSource,
         fields: &[ShardColumn],
         values: &ShardColumn,
         absent: Option<&PeriodBits>,
@@ -219,7 +222,7 @@ impl Builder<'_> {
 
     fn atom(
         &self,
-        plan: &AtomPlan,
+        plan: &AtomSource,
         fields: &[ShardColumn],
         incomplete: &mut Option<PeriodBits>,
     ) -> Option<ShardColumn> {
@@ -260,24 +263,24 @@ fn empty() -> ShardColumn {
     ShardColumn::Constant(Arc::default())
 }
 
-fn cluster_keys(field: &Field, column: &ShardColumn) -> Option<Arc<Vec<u64>>> {
+fn cluster_keys(field: &SlotField, column: &ShardColumn) -> Option<Arc<Vec<u64>>> {
     match (field.kind, column) {
-        (FieldKind::Cluster { .. }, ShardColumn::Constant(values)) => {
+        (FieldRole::Cluster { .. }, ShardColumn::Constant(values)) => {
             Some(Arc::new(values.iter().map(|v| cluster_key(*v)).collect()))
         }
         _ => None,
     }
 }
 
-impl Built {
+impl BuiltShard {
     /// Counts the rows of the shard.
     pub fn count(&self, periods: usize) -> Census {
         count(self, periods)
     }
 }
 
-fn count(built: &Built, periods: usize) -> Census {
-    let Built { shard, absent, computed } = built;
+fn count(built: &BuiltShard, periods: usize) -> Census {
+    let BuiltShard { shard, absent, computed } = built;
     let strata = shard.segments.iter().map(|s| s.stratum + 1).max().unwrap_or(0);
     let mut census = Census { computed: computed.clone(), ..Census::new(strata, periods) };
     let plain = absent.is_none() && shard.incomplete.is_none() && shard.weights.is_none();
@@ -299,14 +302,14 @@ fn count(built: &Built, periods: usize) -> Census {
             for period in own.clone() {
                 let cell = segment.stratum * periods + period;
                 census.present[cell] += u64::from(!absent.as_ref().is_some_and(|b| b.get(row, period)));
-                if !shard.observed(segment, row, period) {
+                if !shard.is_observed(segment, row, period) {
                     continue;
                 }
                 any = true;
                 census.complete[cell] += 1;
                 if let Some(weights) = &shard.weights {
                     let weight = weights.at(period)[row];
-                    census.weigh(weight);
+                    census.add_weight(weight);
                 }
             }
             census.units[segment.stratum] += u64::from(any);

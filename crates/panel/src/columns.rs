@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use arrow::array::ArrayRef;
 use serde::{Deserialize, Serialize};
 use stagger_estimator::formula::Atom;
-use stagger_model::csv_options::{Role, Selection};
-use stagger_model::error::{Result, of_specifications};
-use stagger_model::parallel::cores;
+use stagger_model::csv_options::{ColumnRole, ColumnSelection};
+use stagger_model::error::{Result, name_specifications};
+use stagger_model::parallel::available_cores;
 use stagger_model::spec::MissingCohort;
 use stagger_model::spec_check::CheckedSpec;
 use stagger_records::{ColumnKind, KeyKind, LevelKind, Source, with_f64};
@@ -44,6 +44,7 @@ pub struct Columns {
     pub scale: PeriodScale,
 }
 
+/// Adds an item to a list that does not have it.
 pub fn insert<T: PartialEq>(list: &mut Vec<T>, item: T) {
     if !list.contains(&item) {
         list.push(item);
@@ -70,11 +71,11 @@ impl Columns {
     pub fn resolve(all: &[CheckedSpec], source: &Source) -> Result<Self> {
         let mut columns = Self::default();
         for wanted in all {
-            columns.add(wanted, source).map_err(|e| of_specifications(e, &[wanted.name()]))?;
+            columns.add(wanted, source).map_err(|e| name_specifications(e, &[wanted.name()]))?;
         }
         if let Some(first) = all.first() {
             let names = (columns.time.as_str(), columns.group.as_str());
-            columns.scale = PeriodScale::find(source, names, first.spec.tunit, cores())?;
+            columns.scale = PeriodScale::detect(source, names, first.spec.tunit, available_cores())?;
         }
         Ok(columns)
     }
@@ -84,16 +85,16 @@ impl Columns {
         if spec.panel {
             self.keys("idname", &spec.idname, source)?;
         }
-        source.periods("tname", &spec.tname)?;
-        source.periods("gname", &spec.gname)?;
+        source.period_type("tname", &spec.tname)?;
+        source.period_type("gname", &spec.gname)?;
         if spec.yname != spec.tname {
-            source.number("yname", &spec.yname)?;
+            source.require_number("yname", &spec.yname)?;
         }
         if let Some(eligibility) = &spec.pname {
-            source.number("pname", eligibility)?;
+            source.require_number("pname", eligibility)?;
         }
         if let Some(weight) = &spec.weightsname {
-            source.number("weightsname", weight)?;
+            source.require_number("weightsname", weight)?;
             insert(&mut self.weights, weight.clone());
         }
         let clusters = wanted.clusters();
@@ -116,7 +117,7 @@ impl Columns {
     }
 
     fn keys(&mut self, argument: &str, column: &str, source: &Source) -> Result<()> {
-        let kind = source.keys(argument, column)?;
+        let kind = source.key_kind(argument, column)?;
         self.kinds.insert(column.to_owned(), kind);
         Ok(())
     }
@@ -135,7 +136,7 @@ impl Columns {
         each: impl FnOnce(&[f64]) -> Result<T>,
     ) -> Result<T> {
         if column == self.time {
-            self.scale.with(array, column, scratch, each)
+            self.scale.with_periods(array, column, scratch, each)
         } else {
             with_f64(array, column, scratch, each)
         }
@@ -145,7 +146,7 @@ impl Columns {
     fn covariates(&mut self, atom: &Atom, source: &Source) -> Result<()> {
         let names = match atom {
             Atom::Factor(name) => {
-                let levels = source.levels("xformla", name)?;
+                let levels = source.level_kind("xformla", name)?;
                 let (text, code) = (levels != LevelKind::Number, levels == LevelKind::Code);
                 insert(&mut self.covariates, Covariate { name: name.clone(), text, code });
                 return Ok(());
@@ -153,7 +154,7 @@ impl Columns {
             Atom::Numeric(expression) => expression.columns(),
         };
         for name in names {
-            let text = source.variable("xformla", name)? == ColumnKind::Text;
+            let text = source.variable_kind("xformla", name)? == ColumnKind::Text;
             insert(&mut self.covariates, Covariate { name: name.to_owned(), text, code: false });
         }
         Ok(())
@@ -161,20 +162,20 @@ impl Columns {
 }
 
 /// Returns the columns that the specifications read, each with its role, and the settings of CSV files.
-pub fn selection(all: &[CheckedSpec]) -> Selection {
-    let mut out = Selection::default();
+pub fn select_columns(all: &[CheckedSpec]) -> ColumnSelection {
+    let mut out = ColumnSelection::default();
     for CheckedSpec { spec, formula, .. } in all {
         out.csv.clone_from(&spec.csv);
         let keys = spec.clustervars.iter().chain([&spec.idname]).filter(|name| !name.is_empty());
-        keys.for_each(|name| out.add(name, Role::Key));
+        keys.for_each(|name| out.add(name, ColumnRole::Key));
         let numbers =
             [&spec.tname, &spec.gname, &spec.yname].into_iter().chain(&spec.weightsname).chain(&spec.pname);
-        numbers.for_each(|name| out.add(name, Role::Number));
+        numbers.for_each(|name| out.add(name, ColumnRole::Number));
         for atom in formula.atoms() {
             match atom {
-                Atom::Factor(name) => out.add(name, Role::Level),
+                Atom::Factor(name) => out.add(name, ColumnRole::Level),
                 Atom::Numeric(expression) => {
-                    expression.columns().into_iter().for_each(|name| out.add(name, Role::Number));
+                    expression.columns().into_iter().for_each(|name| out.add(name, ColumnRole::Number));
                 }
             }
         }
@@ -183,7 +184,7 @@ pub fn selection(all: &[CheckedSpec]) -> Selection {
 }
 
 /// Returns the names of the columns that the specifications read, sorted, each once.
-pub fn needed(all: &[CheckedSpec]) -> Vec<String> {
+pub fn needed_columns(all: &[CheckedSpec]) -> Vec<String> {
     let mut names = Vec::new();
     for CheckedSpec { spec, formula, .. } in all {
         let keys = [&spec.idname, &spec.tname, &spec.gname, &spec.yname];
@@ -196,8 +197,8 @@ pub fn needed(all: &[CheckedSpec]) -> Vec<String> {
     names
 }
 
-/// Returns the same names as [`needed`] for columns that are resolved.
-pub fn needed_names(columns: &Columns) -> Vec<String> {
+/// Returns the same names as [`needed_columns`] for columns that are resolved.
+pub fn resolved_names(columns: &Columns) -> Vec<String> {
     let Columns { id, time, group, eligibility, outcomes, covariates, weights, clusters, .. } = columns;
     let keys = [id, time, group].into_iter().filter(|name| !name.is_empty());
     let mut names: Vec<String> = keys.chain(eligibility).chain(outcomes).chain(weights).cloned().collect();

@@ -3,14 +3,14 @@
 use arrow::array::{Array, ArrayRef};
 use serde::Serialize;
 use stagger_model::calendar::TimeUnit;
-use stagger_model::csv_options::{CsvOptions, Role, Selection};
-use stagger_model::error::{EngineError, Result};
+use stagger_model::csv_options::{ColumnRole, ColumnSelection, CsvOptions};
+use stagger_model::error::{Result, StaggerError};
 use stagger_model::parallel;
-use stagger_model::progress::Progress;
+use stagger_model::progress::StageProgress;
 use stagger_model::result::Num;
 use stagger_model::spec::RunSpec;
 use stagger_model::spec_check::CheckedSpec;
-use stagger_records::{Source, expand, with_f64};
+use stagger_records::{Source, list_input_files, with_f64};
 
 use crate::load;
 use crate::panel::Panel;
@@ -108,12 +108,12 @@ pub struct Description {
 
 impl DescribeColumns {
     /// All columns; those with a role are read as their role demands.
-    fn selection(&self) -> Selection {
-        let mut out = Selection::of(&[]);
+    fn selection(&self) -> ColumnSelection {
+        let mut out = ColumnSelection::of(&[]);
         out.csv.clone_from(&self.csv);
-        self.idname.iter().for_each(|name| out.add(name, Role::Key));
+        self.idname.iter().for_each(|name| out.add(name, ColumnRole::Key));
         let numbers = [&self.tname, &self.gname, &self.yname, &self.weightsname];
-        numbers.into_iter().flatten().for_each(|name| out.add(name, Role::Number));
+        numbers.into_iter().flatten().for_each(|name| out.add(name, ColumnRole::Number));
         out
     }
 }
@@ -123,7 +123,7 @@ impl DescribeColumns {
 /// # Errors
 /// Files that can't be read, and columns that are missing or of a type that their role does not allow.
 pub fn describe(inputs: &[String], columns: &DescribeColumns) -> Result<Description> {
-    let source = Source::select(expand(inputs)?, &columns.selection())?;
+    let source = Source::select(list_input_files(inputs)?, &columns.selection())?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let asked = [
         ("tname", &columns.tname),
@@ -134,13 +134,13 @@ pub fn describe(inputs: &[String], columns: &DescribeColumns) -> Result<Descript
     ];
     for (argument, column) in asked {
         if let Some(column) = column {
-            source.all_have(argument, column)?;
+            source.require_column(argument, column)?;
         }
     }
     let names = source.column_names();
     // Text files are read line by line whichever columns are needed, so that one pass reads all of them; of other files
     // each column is read by itself.
-    let together = if source.has_text() { names.len().max(1) } else { 1 };
+    let together = if source.has_csv() { names.len().max(1) } else { 1 };
     let groups: Vec<&[String]> = names.chunks(together).collect();
     let described = parallel::map(threads, groups.len(), |group| describe_columns(&source, groups[group]))?;
     let described = described.into_iter().flatten().collect();
@@ -151,7 +151,7 @@ pub fn describe(inputs: &[String], columns: &DescribeColumns) -> Result<Descript
         _ => None,
     };
     Ok(Description {
-        files: source.files().len(),
+        files: source.file_sizes().len(),
         rows: source.rows(),
         bytes: source.bytes(),
         columns: described,
@@ -172,7 +172,7 @@ struct Tally<'a> {
 
 impl<'a> Tally<'a> {
     fn new(source: &Source, name: &'a str) -> Self {
-        let is_number = source.number("input", name).is_ok();
+        let is_number = source.require_number("input", name).is_ok();
         let (least, largest) = (f64::INFINITY, f64::NEG_INFINITY);
         Self { name, is_number, missing: 0, count: 0, sum: 0.0, least, largest }
     }
@@ -213,7 +213,7 @@ fn describe_columns(source: &Source, names: &[String]) -> Result<Vec<ColumnDescr
     let mut scratch = Vec::new();
     for chunk in source.chunks() {
         let (own, others): (Vec<_>, Vec<_>) =
-            tallies.iter_mut().partition(|tally| source.has(chunk, tally.name));
+            tallies.iter_mut().partition(|tally| source.chunk_has_column(chunk, tally.name));
         others.into_iter().for_each(|tally| tally.missing += chunk.rows as u64);
         let mut own = own;
         let wanted: Vec<String> = own.iter().map(|tally| tally.name.to_owned()).collect();
@@ -244,10 +244,10 @@ fn describe_panel(
         csv: columns.csv.clone(),
         ..RunSpec::default()
     };
-    let mut silent = Progress::new(&|_| {});
+    let mut silent = StageProgress::new(&|_| {});
     let panel = load::load(inputs, &CheckedSpec::new(None, spec)?, threads, &mut silent)?;
     if panel.shard_count() == 0 {
-        return Err(EngineError::failed("the panel has no shard"));
+        return Err(StaggerError::failed("the panel has no shard"));
     }
     Ok(summarize(&panel, columns.weightsname.is_some()))
 }

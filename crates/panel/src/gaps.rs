@@ -47,7 +47,7 @@ impl Gaps {
     }
 
     /// Returns the rows of a column; `None` if no value is missing.
-    pub fn of(&self, column: &str) -> Option<Gap> {
+    pub fn get(&self, column: &str) -> Option<Gap> {
         self.0.get(column).copied()
     }
 
@@ -55,7 +55,7 @@ impl Gaps {
     ///
     /// # Errors
     /// A column that can't be read.
-    pub fn note(&mut self, column: &str, array: &ArrayRef, file: usize, row: u64) -> Result<()> {
+    pub fn count_column(&mut self, column: &str, array: &ArrayRef, file: usize, row: u64) -> Result<()> {
         let data_type = array.data_type();
         let nulls = array.null_count();
         if nulls == 0 && (data_type.is_integer() || data_type.is_string() || data_type.is_binary()) {
@@ -96,7 +96,7 @@ impl Gaps {
     }
 
     /// Adds columns of the same rows; columns that are present stay as they are.
-    pub fn complete(&mut self, others: Self) {
+    pub fn fill_in(&mut self, others: Self) {
         for (column, gap) in others.0 {
             self.0.entry(column).or_insert(gap);
         }
@@ -105,8 +105,8 @@ impl Gaps {
     /// Counts the rows of all columns of a batch, each column once.
     ///
     /// # Errors
-    /// Those of [`Gaps::note`].
-    pub fn note_all<'a>(
+    /// Those of [`Gaps::count_column`].
+    pub fn count_batch<'a>(
         &mut self,
         columns: impl Iterator<Item = (&'a str, &'a ArrayRef)>,
         file: usize,
@@ -116,7 +116,7 @@ impl Gaps {
         for (column, array) in columns {
             if !seen.contains(&column) {
                 seen.push(column);
-                self.note(column, array, file, row)?;
+                self.count_column(column, array, file, row)?;
             }
         }
         Ok(())
@@ -127,7 +127,7 @@ impl Gaps {
 /// may expect.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Remarks {
+pub struct InputRemarks {
     /// Rows without a value, by column.
     #[serde(skip_serializing_if = "Gaps::is_empty")]
     pub gaps: Gaps,
@@ -136,7 +136,7 @@ pub struct Remarks {
     pub notes: Vec<String>,
 }
 
-impl Remarks {
+impl InputRemarks {
     /// Tells if there is nothing to report.
     pub fn is_empty(&self) -> bool {
         self.gaps.is_empty() && self.notes.is_empty()
@@ -158,15 +158,16 @@ mod tests {
         let whole: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
         let part = |file: usize, row: u64| {
             let mut gaps = Gaps::default();
-            gaps.note_all([("y", &numbers), ("y", &numbers), ("n", &whole)].into_iter(), file, row).unwrap();
-            gaps.note("g", &texts, file, row).unwrap();
+            gaps.count_batch([("y", &numbers), ("y", &numbers), ("n", &whole)].into_iter(), file, row)
+                .unwrap();
+            gaps.count_column("g", &texts, file, row).unwrap();
             gaps
         };
         let (mut a, mut b) = (part(1, 0), part(0, 10));
         a.merge(&part(0, 10));
         b.merge(&part(1, 0));
         assert_eq!(a, b);
-        assert_eq!(a.of("y"), Some(Gap { rows: 4, infinite: 2, first: Some((0, 12)) }));
-        assert_eq!((a.of("g").map(|gap| gap.rows), a.of("n")), (Some(2), None));
+        assert_eq!(a.get("y"), Some(Gap { rows: 4, infinite: 2, first: Some((0, 12)) }));
+        assert_eq!((a.get("g").map(|gap| gap.rows), a.get("n")), (Some(2), None));
     }
 }

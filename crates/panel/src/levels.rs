@@ -4,11 +4,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use stagger_estimator::formula::{Atom, Formula};
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 use stagger_records::compare_decimals;
 
 use crate::panel::{Panel, Shards};
-use crate::recode::{Recodes, recode};
+use crate::recode::{LevelCodes, encode_levels};
 use crate::sample_mask::SampleMask;
 use crate::survey::{Counts, Survey};
 
@@ -19,7 +19,7 @@ const MOST_LEVELS: usize = 2_000;
 ///
 /// # Errors
 /// More than `MOST_LEVELS` levels, numbers beyond 2^53 as levels, and shards that can't be read.
-pub fn encode(
+pub fn encode_factors(
     panel: &mut Panel,
     mask: &SampleMask,
     periods: &[usize],
@@ -27,7 +27,7 @@ pub fn encode(
     threads: usize,
 ) -> Result<HashMap<String, usize>> {
     let mut found = HashMap::new();
-    let mut recodes: Recodes = Vec::new();
+    let mut recodes: LevelCodes = Vec::new();
     for (index, atom) in formula.atoms().iter().enumerate() {
         let name = match atom {
             Atom::Factor(name) => name.clone(),
@@ -38,10 +38,10 @@ pub fn encode(
         };
         let survey = Survey::Levels { mask: mask.clone(), periods: periods.to_vec(), atom: index };
         let Counts::Levels(values) = panel.survey(threads, &survey)? else {
-            return Err(EngineError::failed("levels were not counted"));
+            return Err(StaggerError::failed("levels were not counted"));
         };
         if values.len() > MOST_LEVELS {
-            return Err(EngineError::input(format!("factor `{name}` has {} levels", values.len()))
+            return Err(StaggerError::input(format!("factor `{name}` has {} levels", values.len()))
                 .with_hint(format!("at most {MOST_LEVELS} are possible; is it meant to be numeric?")));
         }
         let texts = panel.columns.text_atoms[index].then(|| Arc::clone(&panel.columns.interned));
@@ -56,10 +56,10 @@ pub fn encode(
     match &mut panel.shards {
         Shards::Memory(shards) => {
             for shard in shards {
-                recode(shard, &recodes);
+                encode_levels(shard, &recodes);
             }
         }
-        Shards::Stored { shards, specification } => shards.recode(*specification, recodes),
+        Shards::Stored { shards, specification } => shards.set_level_codes(*specification, recodes),
     }
     Ok(found)
 }
@@ -70,7 +70,7 @@ fn check_exact(name: &str, values: &BTreeSet<u64>) -> Result<()> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     match values.iter().map(|bits| f64::from_bits(*bits)).find(|value| value.abs() > EXACT) {
         None => Ok(()),
-        Some(value) => Err(EngineError::input(format!(
+        Some(value) => Err(StaggerError::input(format!(
             "factor `{name}` holds {value}, beyond 2^53, where codes that differ can be one number"
         ))
         .with_hint(format!(

@@ -4,13 +4,13 @@ use std::sync::{Arc, OnceLock};
 
 use stagger_model::error::Result;
 use stagger_model::parallel;
-use stagger_model::progress::Progress;
+use stagger_model::progress::StageProgress;
 use stagger_model::spec_check::CheckedSpec;
 
 use crate::panel::{ColumnFacts, Panel, PanelCounts, PanelSource, Shards};
 use crate::panel_store::PanelStore;
-use crate::stored::{StoredShards, room};
-use crate::strata::{Census, Needs, RowKind, Stratum};
+use crate::stored::{StoredShards, shard_cache_bytes};
+use crate::strata::{Census, NeededColumns, RowKind, Stratum};
 use crate::survey::Surveyor;
 /// Opens the panels of specifications that read one store; their shards go to memory if `memory` bytes allow.
 ///
@@ -21,33 +21,33 @@ pub fn open_store(
     all: &[CheckedSpec],
     threads: usize,
     memory: u64,
-    progress: &mut Progress<'_>,
+    progress: &mut StageProgress<'_>,
 ) -> Result<Vec<Panel>> {
     let mut shards = StoredShards::new(store, all)?;
-    let room = room(memory);
-    let size = shards.memory();
+    let room = shard_cache_bytes(memory);
+    let size = shards.shard_bytes();
     if size > room {
-        let fits = shards.count() as u64 * room / size.max(1);
+        let fits = shards.shard_count() as u64 * room / size.max(1);
         shards.kept = (0..fits).map(|_| OnceLock::new()).collect();
     }
     let in_memory = size <= room;
     let shards = Arc::new(shards);
     let panel = |specification: usize| shards.panel(specification, in_memory);
     let mut panels: Vec<Panel> = (0..all.len()).map(panel).collect();
-    let count = shards.count();
+    let count = shards.shard_count();
     if in_memory {
         let built = progress.stage("shards", count, |_| {
-            parallel::map(threads, count, |index| shards.build(index, Needs::ALL))
+            parallel::map(threads, count, |index| shards.build(index, NeededColumns::ALL))
         })?;
         for built in built {
             for (panel, built) in panels.iter_mut().zip(built) {
-                panel.add(built.count(panel.periods.len()), built.shard);
+                panel.add_shard(built.count(panel.periods.len()), built.shard);
             }
         }
-    } else if panels.iter().enumerate().any(|(s, panel)| !shards.is_whole(s) || panel.has_weights()) {
+    } else if panels.iter().enumerate().any(|(s, panel)| !shards.has_no_gaps(s) || panel.has_weights()) {
         let counts = progress.stage("census", count, |_| {
             parallel::map(threads, count, |index| {
-                let built = shards.build(index, Needs::default())?;
+                let built = shards.build(index, NeededColumns::default())?;
                 Ok(built
                     .iter()
                     .map(|b| b.count(shards.store.manifest.periods.len()))
@@ -90,7 +90,7 @@ impl StoredShards {
                 census: Census::new(manifest.strata.len(), manifest.periods.len()),
             },
             columns: ColumnFacts {
-                atoms_vary: manifest.rows() == RowKind::Unit
+                atoms_vary: manifest.row_kind() == RowKind::Unit
                     && used.atoms.iter().any(|atom| atom.fields.iter().any(|&f| varies(f))),
                 weights_vary: used.weight.is_some_and(varies),
                 text_atoms: used.atoms.iter().map(|a| a.text).collect(),
@@ -101,7 +101,7 @@ impl StoredShards {
                 files: manifest.inputs.iter().map(|i| (i.url.clone(), i.bytes, i.rows)).collect(),
                 remarks: manifest.remarks.clone(),
             },
-            rows: manifest.rows(),
+            rows: manifest.row_kind(),
             shards: match in_memory {
                 true => Shards::Memory(Vec::new()),
                 false => Shards::Stored { shards: Arc::clone(self), specification },
@@ -109,7 +109,7 @@ impl StoredShards {
             periods: manifest.periods.clone(),
             strata: manifest.strata.iter().map(|s| s.stratum()).collect::<Vec<Stratum>>(),
             calendar: manifest.columns.calendar.clone(),
-            surveyor: Surveyor::Here,
+            surveyor: Surveyor::Local,
         }
     }
 }

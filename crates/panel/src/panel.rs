@@ -4,14 +4,14 @@ use std::borrow::Cow;
 use std::sync::{Arc, PoisonError};
 
 use stagger_model::calendar::Calendar;
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 use stagger_model::parallel;
 use stagger_model::reduction::Merge;
 
-use crate::gaps::Remarks;
+use crate::gaps::InputRemarks;
 use crate::shard::{Shard, ShardColumn};
 use crate::stored::StoredShards;
-use crate::strata::{Census, Needs, RowKind, Stratum};
+use crate::strata::{Census, NeededColumns, RowKind, Stratum};
 use crate::survey::{Counts, Survey, Surveyor};
 
 /// The shards of a panel, a power of two of them: ranges of hash prefixes, or of row numbers in cross sections.
@@ -85,7 +85,7 @@ pub struct ColumnFacts {
 #[derive(Debug)]
 pub struct PanelSource {
     /// Findings about the input that are reported to the user.
-    pub remarks: Remarks,
+    pub remarks: InputRemarks,
     /// Path, bytes and rows of every input file.
     pub files: Vec<(String, u64, u64)>,
 }
@@ -95,32 +95,32 @@ impl Panel {
     pub fn shard_count(&self) -> usize {
         match &self.shards {
             Shards::Memory(shards) => shards.len(),
-            Shards::Stored { shards, .. } => shards.count(),
+            Shards::Stored { shards, .. } => shards.shard_count(),
         }
     }
 
     /// Writes the periods and cohorts in a message as the data have them.
-    pub fn relabel(&self, text: &str) -> String {
+    pub fn label_periods(&self, text: &str) -> String {
         let Some(calendar) = &self.calendar else { return text.to_owned() };
         let cohorts = self.strata.iter().map(|stratum| stratum.cohort);
         let known: Vec<f64> = self.periods.iter().copied().chain(cohorts).collect();
-        calendar.relabel(text, &known)
+        calendar.label_periods_in(text, &known)
     }
 
-    /// Does the same as [`relabel`](Self::relabel) in an error.
-    pub fn rewrite(&self, error: EngineError) -> EngineError {
-        error.rewritten(|text| self.relabel(text))
+    /// Does the same as [`relabel`](Self::label_periods) in an error.
+    pub fn label_error(&self, error: StaggerError) -> StaggerError {
+        error.map_text(|text| self.label_periods(text))
     }
 
     /// Returns a shard that has at least the columns of `needs`.
     ///
     /// # Errors
     /// A stored shard that can't be read.
-    pub fn shard(&self, index: usize, needs: Needs) -> Result<Cow<'_, Shard>> {
+    pub fn shard(&self, index: usize, needs: NeededColumns) -> Result<Cow<'_, Shard>> {
         match &self.shards {
             Shards::Memory(shards) => Ok(Cow::Borrowed(&shards[index])),
             Shards::Stored { shards, specification } => {
-                shards.load(index, needs).map(|loaded| Cow::Owned(loaded[*specification].clone()))
+                shards.load_shard(index, needs).map(|loaded| Cow::Owned(loaded[*specification].clone()))
             }
         }
     }
@@ -132,7 +132,7 @@ impl Panel {
     pub fn map_shards<T: Send>(
         &self,
         threads: usize,
-        needs: Needs,
+        needs: NeededColumns,
         each: impl Fn(&Shard) -> T + Sync,
     ) -> Result<Vec<T>> {
         parallel::map(threads, self.shard_count(), |index| Ok(each(&*self.shard(index, needs)?)))
@@ -149,10 +149,10 @@ impl Panel {
     }
 
     /// Tells if every existing row has all its values.
-    pub fn is_whole(&self) -> bool {
+    pub fn has_no_gaps(&self) -> bool {
         match &self.shards {
             Shards::Memory(shards) => shards.iter().all(|s| s.incomplete.is_none()),
-            Shards::Stored { shards, specification } => shards.is_whole(*specification),
+            Shards::Stored { shards, specification } => shards.has_no_gaps(*specification),
         }
     }
 
@@ -165,7 +165,7 @@ impl Panel {
     }
 
     /// Adds a shard in memory and its counts.
-    pub fn add(&mut self, census: Census, shard: Shard) {
+    pub fn add_shard(&mut self, census: Census, shard: Shard) {
         self.counts.census.merge(&census);
         if let Shards::Memory(shards) = &mut self.shards {
             shards.push(shard);
@@ -173,7 +173,7 @@ impl Panel {
     }
 
     /// Sets `atoms_vary` and `weights_vary` from the shards in memory.
-    pub fn note_variation(&mut self) {
+    pub fn detect_variation(&mut self) {
         if let Shards::Memory(shards) = &self.shards {
             let first = shards.first();
             self.columns.atoms_vary = first.is_some_and(|s| s.atoms.iter().any(ShardColumn::varies));
@@ -183,13 +183,13 @@ impl Panel {
     }
 
     /// Tells if another specification's panel of the same data leaves out the same rows.
-    pub fn same_rows(&self, other: &Self) -> bool {
+    pub fn drops_same_rows(&self, other: &Self) -> bool {
         match (&self.shards, &other.shards) {
             (Shards::Memory(own), Shards::Memory(others)) => {
                 own.len() == others.len() && own.iter().zip(others).all(|(a, b)| a.incomplete == b.incomplete)
             }
             (Shards::Stored { shards, specification: a }, Shards::Stored { specification: b, .. }) => {
-                shards.same_rows(*a, *b)
+                shards.drops_same_rows(*a, *b)
             }
             _ => false,
         }
@@ -200,23 +200,24 @@ impl Panel {
     /// Returns a count over all shards.
     ///
     /// # Errors
-    /// Shards that can't be read; with workers also a count that is not known yet, which [`Surveyor::wanted`] then
+    /// Shards that can't be read; with workers also a count that is not known yet, which [`Surveyor::pending`] then
     /// returns.
     pub fn survey(&self, threads: usize, survey: &Survey) -> Result<Counts> {
-        let Surveyor::Elsewhere(answers) = &self.surveyor else {
+        let Surveyor::Remote(answers) = &self.surveyor else {
             let strata = self.strata.len();
-            let counts = self.map_shards(threads, survey.needs(), |shard| survey.of_shard(shard, strata))?;
+            let counts =
+                self.map_shards(threads, survey.needs(), |shard| survey.count_shard(shard, strata))?;
             let sum = counts.into_iter().reduce(|mut sum, next| {
                 sum.merge(&next);
                 sum
             });
-            return sum.ok_or_else(|| EngineError::failed("a panel without shards"));
+            return sum.ok_or_else(|| StaggerError::failed("a panel without shards"));
         };
         let mut answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, counts)) = answers.known.iter().find(|(known, _)| known == survey) {
             return Ok(counts.clone());
         }
         answers.wanted = Some(survey.clone());
-        Err(EngineError::failed("a count is not known yet"))
+        Err(StaggerError::failed("a count is not known yet"))
     }
 }

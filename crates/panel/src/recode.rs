@@ -7,10 +7,10 @@ use stagger_estimator::columns::AlignedVec;
 
 use crate::shard::{Shard, ShardColumn};
 /// Atoms that are factors, each with the index of every value's level, by the value's bits.
-pub type Recodes = Vec<(usize, HashMap<u64, f64>)>;
+pub type LevelCodes = Vec<(usize, HashMap<u64, f64>)>;
 
 /// Replaces the values of a shard's factors by the index of their level.
-pub fn recode(shard: &mut Shard, recodes: &Recodes) {
+pub fn encode_levels(shard: &mut Shard, recodes: &LevelCodes) {
     recodes.iter().for_each(|(atom, codes)| recode_column(&mut shard.atoms[*atom], codes));
 }
 

@@ -21,19 +21,19 @@ pub struct SampleMask {
 
 impl SampleMask {
     /// Tells if some unit of the segment can be used.
-    pub fn uses(&self, segment: &Segment) -> bool {
+    pub fn uses_segment(&self, segment: &Segment) -> bool {
         self.roles[segment.stratum] != CohortRole::Dropped
             && segment.period.is_none_or(|period| self.periods[period / 64] >> (period % 64) & 1 == 1)
     }
 
     /// Tells if a unit of a used segment is used: observed in every needed period if `whole`, else in some kept one.
     #[inline]
-    pub fn counts(&self, shard: &Shard, segment: &Segment, row: usize) -> bool {
+    pub fn uses_unit(&self, shard: &Shard, segment: &Segment, row: usize) -> bool {
         if let Some(period) = segment.period {
-            return shard.observed(segment, row, period);
+            return shard.is_observed(segment, row, period);
         }
         shard.incomplete.as_ref().is_none_or(|bits| {
-            let own = bits.row(row).iter();
+            let own = bits.row_words(row).iter();
             match self.whole {
                 true => own.zip(&self.needed).all(|(b, p)| b & p == 0),
                 false => own.zip(&self.periods).any(|(b, p)| !b & p != 0),

@@ -62,7 +62,7 @@ impl PeriodBits {
     }
 
     /// Sets the bits that are set in `other`, which has the same shape.
-    pub fn add(&mut self, other: &Self) {
+    pub fn set_all(&mut self, other: &Self) {
         self.words.iter_mut().zip(&other.words).for_each(|(a, b)| *a |= b);
     }
 
@@ -74,7 +74,7 @@ impl PeriodBits {
 
     /// Returns the words of a row: period p is bit p mod 64 of word p / 64.
     #[inline]
-    pub fn row(&self, row: usize) -> &[u64] {
+    pub fn row_words(&self, row: usize) -> &[u64] {
         &self.words[row * self.per_row..(row + 1) * self.per_row]
     }
 }
@@ -105,19 +105,19 @@ pub struct Shard {
 
 impl Shard {
     /// Returns the number of units; of rows in a cross section.
-    pub fn units(&self) -> usize {
+    pub fn unit_count(&self) -> usize {
         self.segments.iter().map(|segment| segment.units).sum()
     }
 
     /// Returns the outcomes of all rows in a period; in cross sections in the period of the segment.
     #[inline]
-    pub fn outcome(&self, segment: &Segment, period: usize) -> &[f64] {
+    pub fn outcomes_in(&self, segment: &Segment, period: usize) -> &[f64] {
         &self.outcomes[if segment.period.is_some() { 0 } else { period }]
     }
 
     /// Tells if the row of a unit and period exists and is complete.
     #[inline]
-    pub fn observed(&self, segment: &Segment, row: usize, period: usize) -> bool {
+    pub fn is_observed(&self, segment: &Segment, row: usize, period: usize) -> bool {
         match segment.period {
             Some(own) => own == period && self.incomplete.as_ref().is_none_or(|bits| !bits.get(row, 0)),
             None => self.incomplete.as_ref().is_none_or(|bits| !bits.get(row, period)),

@@ -7,7 +7,7 @@ use crate::slot::UNSET;
 
 /// Content of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FieldKind {
+pub enum FieldRole {
     /// An outcome.
     Outcome,
     /// A covariate; with `text` true the code of an interned text, else a number.
@@ -26,11 +26,11 @@ pub enum FieldKind {
 
 /// One variable in the row of a unit.
 #[derive(Debug)]
-pub struct Field {
+pub struct SlotField {
     /// Name of its column.
     pub name: String,
     /// Content.
-    pub kind: FieldKind,
+    pub kind: FieldRole,
     /// Position of its first slot in the row.
     pub offset: usize,
     /// True if the field has one slot for each period, else it has a single slot.
@@ -41,24 +41,24 @@ pub struct Field {
 
 /// The fields in the row of a unit.
 #[derive(Debug)]
-pub struct Slots {
+pub struct SlotLayout {
     /// The fields: outcomes, covariates, weights, clusters.
-    pub fields: Vec<Field>,
+    pub fields: Vec<SlotField>,
     /// Number of slots in a row.
     pub stride: usize,
 }
 
-impl Slots {
+impl SlotLayout {
     /// Lays out the fields; those for which `by_period(index)` is true, and outcomes, get one slot for each period.
     pub fn new(columns: &Columns, periods: usize, by_period: &dyn Fn(usize) -> bool) -> Self {
-        let outcomes = columns.outcomes.iter().map(|y| (y.clone(), FieldKind::Outcome));
+        let outcomes = columns.outcomes.iter().map(|y| (y.clone(), FieldRole::Outcome));
         let covariates =
-            columns.covariates.iter().map(|c| (c.name.clone(), FieldKind::Covariate { text: c.text }));
-        let weights = columns.weights.iter().map(|w| (w.clone(), FieldKind::Weight));
+            columns.covariates.iter().map(|c| (c.name.clone(), FieldRole::Covariate { text: c.text }));
+        let weights = columns.weights.iter().map(|w| (w.clone(), FieldRole::Weight));
         let clusters = columns
             .clusters
             .iter()
-            .map(|(name, dimension)| (name.clone(), FieldKind::Cluster { dimension: *dimension }));
+            .map(|(name, dimension)| (name.clone(), FieldRole::Cluster { dimension: *dimension }));
         let mut stride = 0;
         let fields = outcomes
             .chain(covariates)
@@ -66,26 +66,26 @@ impl Slots {
             .chain(clusters)
             .enumerate()
             .map(|(index, (name, kind))| {
-                let by_period = kind == FieldKind::Outcome || by_period(index);
+                let by_period = kind == FieldRole::Outcome || by_period(index);
                 let offset = stride;
                 stride += if by_period { periods } else { 1 };
-                Field { name, kind, offset, by_period, varies: AtomicBool::new(false) }
+                SlotField { name, kind, offset, by_period, varies: AtomicBool::new(false) }
             })
             .collect();
         Self { fields, stride }
     }
 
     /// Tells if a field with a single slot was found to vary.
-    pub fn any_varies(&self) -> bool {
+    pub fn any_field_varies(&self) -> bool {
         self.fields.iter().any(|f| f.varies.load(Ordering::Relaxed))
     }
 }
 
 /// Slots of one shard, row-major: rows × stride.
-pub type Buffer = Vec<AtomicU64>;
+pub type SlotBuffer = Vec<AtomicU64>;
 
 /// Allocates a buffer of slots that are not set.
-pub fn buffer(slots: usize) -> Buffer {
+pub fn new_slot_buffer(slots: usize) -> SlotBuffer {
     (0..slots).map(|_| AtomicU64::new(UNSET)).collect()
 }
 

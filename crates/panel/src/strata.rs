@@ -59,7 +59,7 @@ impl Census {
     }
 
     /// Counts the weight of a complete row.
-    pub fn weigh(&mut self, weight: f64) {
+    pub fn add_weight(&mut self, weight: f64) {
         self.weight += weight;
         self.least_weight = self.least_weight.min(weight);
         self.greatest_weight = self.greatest_weight.max(weight);
@@ -86,7 +86,7 @@ impl Census {
 
 /// Columns of a shard that a pass needs besides covariates, weights and the mask of missing values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Needs {
+pub struct NeededColumns {
     /// Outcomes.
     pub outcomes: bool,
     /// Multiplier keys of units.
@@ -95,7 +95,7 @@ pub struct Needs {
     pub clusters: bool,
 }
 
-impl Needs {
+impl NeededColumns {
     /// All columns.
     pub const ALL: Self = Self { outcomes: true, keys: true, clusters: true };
 

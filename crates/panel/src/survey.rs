@@ -8,10 +8,10 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 use stagger_model::reduction::Merge;
 
-use crate::cluster_keys::keys_by_way;
+use crate::cluster_keys::cluster_keys;
 use crate::sample_mask::SampleMask;
 use crate::shard::{Shard, ShardColumn};
-use crate::strata::{Census, Needs};
+use crate::strata::{Census, NeededColumns};
 
 /// Largest number of clusters that are counted; beyond it the number of units serves as the bound.
 const MOST_CLUSTERS: usize = 4_000_000;
@@ -74,29 +74,29 @@ impl Merge for Counts {
 
 impl Survey {
     /// Returns the columns of a shard that the survey reads.
-    pub fn needs(&self) -> Needs {
-        Needs { clusters: matches!(self, Self::Clusters), ..Needs::default() }
+    pub fn needs(&self) -> NeededColumns {
+        NeededColumns { clusters: matches!(self, Self::Clusters), ..NeededColumns::default() }
     }
 
     /// Counts one shard of a panel with this number of strata. A census is taken where shards are built
     /// (`load/finish.rs`), which knows the absent rows.
-    pub fn of_shard(&self, shard: &Shard, strata: usize) -> Counts {
+    pub fn count_shard(&self, shard: &Shard, strata: usize) -> Counts {
         match self {
             Self::Census => Counts::Census(Census::default()),
             Self::Units { mask } => Counts::Units(units(shard, mask, strata)),
             Self::Levels { mask, periods, atom } => Counts::Levels(levels(shard, mask, periods, *atom)),
-            Self::Clusters => Counts::Clusters(Some(keys_by_way(shard).into_iter().flatten().collect())),
+            Self::Clusters => Counts::Clusters(Some(cluster_keys(shard).into_iter().flatten().collect())),
         }
     }
 }
 
 fn units(shard: &Shard, mask: &SampleMask, strata: usize) -> Vec<u64> {
     let mut counts = vec![0u64; strata];
-    for segment in shard.segments.iter().filter(|s| mask.uses(s)) {
+    for segment in shard.segments.iter().filter(|s| mask.uses_segment(s)) {
         let rows = segment.start..segment.start + segment.units;
         counts[segment.stratum] += match shard.incomplete {
             None => segment.units as u64,
-            Some(_) => rows.filter(|&row| mask.counts(shard, segment, row)).count() as u64,
+            Some(_) => rows.filter(|&row| mask.uses_unit(shard, segment, row)).count() as u64,
         };
     }
     counts
@@ -105,10 +105,10 @@ fn units(shard: &Shard, mask: &SampleMask, strata: usize) -> Vec<u64> {
 fn levels(shard: &Shard, mask: &SampleMask, periods: &[usize], atom: usize) -> BTreeSet<u64> {
     let column = &shard.atoms[atom];
     let mut values = BTreeSet::new();
-    for segment in shard.segments.iter().filter(|s| mask.uses(s)) {
+    for segment in shard.segments.iter().filter(|s| mask.uses_segment(s)) {
         let periods = segment.period.as_ref().map_or(periods, std::slice::from_ref);
         for row in segment.start..segment.start + segment.units {
-            if !mask.counts(shard, segment, row) {
+            if !mask.uses_unit(shard, segment, row) {
                 continue;
             }
             match column {
@@ -116,7 +116,7 @@ fn levels(shard: &Shard, mask: &SampleMask, periods: &[usize], atom: usize) -> B
                     values.insert(column[row].to_bits());
                 }
                 ShardColumn::ByPeriod(_) => {
-                    let observed = periods.iter().filter(|&&p| shard.observed(segment, row, p));
+                    let observed = periods.iter().filter(|&&p| shard.is_observed(segment, row, p));
                     values.extend(observed.map(|&p| column.at(p)[row].to_bits()));
                 }
             }
@@ -130,29 +130,31 @@ fn levels(shard: &Shard, mask: &SampleMask, periods: &[usize], atom: usize) -> B
 pub enum Surveyor {
     /// The threads of this process.
     #[default]
-    Here,
+    Local,
     /// Workers: planning stops at the first unknown count, and starts again once it is known.
-    Elsewhere(Mutex<Answers>),
+    Remote(Mutex<KnownCounts>),
 }
 
 /// Counts that are known, and the one that planning stopped at.
 #[derive(Debug, Default)]
-pub struct Answers {
+pub struct KnownCounts {
+    /// Counts that workers have taken.
     pub known: Vec<(Survey, Counts)>,
+    /// The count that planning stopped at.
     pub wanted: Option<Survey>,
 }
 
 impl Surveyor {
     /// Returns the surveyor for workers, with the counts known so far.
-    pub fn elsewhere(known: Vec<(Survey, Counts)>) -> Self {
-        Self::Elsewhere(Mutex::new(Answers { known, wanted: None }))
+    pub fn remote(known: Vec<(Survey, Counts)>) -> Self {
+        Self::Remote(Mutex::new(KnownCounts { known, wanted: None }))
     }
 
     /// Returns the count that planning stopped at.
-    pub fn wanted(&self) -> Option<Survey> {
+    pub fn pending(&self) -> Option<Survey> {
         match self {
-            Self::Here => None,
-            Self::Elsewhere(answers) => answers.lock().unwrap_or_else(PoisonError::into_inner).wanted.clone(),
+            Self::Local => None,
+            Self::Remote(answers) => answers.lock().unwrap_or_else(PoisonError::into_inner).wanted.clone(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A chart before it has a size: panels of layers over shared axes. Pages and terminals draw the same figure.
 
-use crate::scene::{Dash, Ink};
+use crate::scene::{Color, Dash};
 
 /// Numbers beyond are not drawn; differences of what is left are finite.
 pub(crate) const LIMIT: f64 = 1e300;
@@ -17,7 +17,7 @@ pub struct Figure {
     /// Side by side, over the same axes.
     pub panels: Vec<Panel>,
     /// The legend: the meaning of marks.
-    pub legend: Vec<Key>,
+    pub legend: Vec<LegendEntry>,
     /// Notes below the panels.
     pub notes: Vec<String>,
 }
@@ -63,12 +63,12 @@ pub enum Ticks {
     /// These places.
     At(Vec<(f64, String)>),
     /// Things under each other, the first at 0, the next at 1.
-    Things(Vec<String>),
+    Categories(Vec<String>),
 }
 
 /// A sign at a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sign {
+pub enum MarkerShape {
     /// A disc.
     Circle,
     /// A square.
@@ -81,35 +81,36 @@ pub enum Sign {
     Cross,
 }
 
-impl Sign {
+impl MarkerShape {
     /// Signs of series, in the order in which they are given out.
-    pub(crate) const SERIES: [Sign; 4] = [Sign::Circle, Sign::Square, Sign::Triangle, Sign::Diamond];
+    pub(crate) const SERIES: [MarkerShape; 4] =
+        [MarkerShape::Circle, MarkerShape::Square, MarkerShape::Triangle, MarkerShape::Diamond];
 }
 
 /// The look of a sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Marker {
     /// The colour.
-    pub ink: Ink,
+    pub ink: Color,
     /// The form.
-    pub sign: Sign,
+    pub sign: MarkerShape,
     /// Only its edge is drawn.
     pub hollow: bool,
 }
 
 impl Marker {
-    pub(crate) fn full(ink: Ink, sign: Sign) -> Self {
+    pub(crate) fn full(ink: Color, sign: MarkerShape) -> Self {
         Self { ink, sign, hollow: false }
     }
 
-    pub(crate) fn hollow(ink: Ink, sign: Sign) -> Self {
+    pub(crate) fn hollow(ink: Color, sign: MarkerShape) -> Self {
         Self { ink, sign, hollow: true }
     }
 }
 
 /// The coverage of an interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cover {
+pub enum Coverage {
     /// All estimates at once.
     Uniform,
     /// Each by itself.
@@ -131,9 +132,9 @@ pub enum Hatch {
 
 /// The look of an area.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Tint {
+pub struct AreaStyle {
     /// The colour.
-    pub ink: Ink,
+    pub ink: Color,
     /// 1 hides what is below.
     pub opacity: f64,
     /// The lines across the area.
@@ -172,9 +173,9 @@ pub enum Layer {
     /// Intervals of y at places of x.
     Intervals {
         /// The colour.
-        ink: Ink,
+        ink: Color,
         /// The coverage of the intervals.
-        cover: Cover,
+        cover: Coverage,
         /// Place, lower and upper end.
         bounds: Vec<[f64; 3]>,
     },
@@ -190,7 +191,7 @@ pub enum Layer {
     /// Rectangles.
     Bars {
         /// Their look.
-        tint: Tint,
+        tint: AreaStyle,
         /// Their places.
         bars: Vec<Bar>,
     },
@@ -198,30 +199,30 @@ pub enum Layer {
 
 /// An entry of a legend.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Key {
+pub struct LegendEntry {
     /// The mark that is explained.
-    pub sample: Sample,
+    pub sample: LegendSymbol,
     /// The meaning of the mark.
     pub label: String,
 }
 
-impl Key {
-    pub(crate) fn new(sample: Sample, label: impl Into<String>) -> Self {
+impl LegendEntry {
+    pub(crate) fn new(sample: LegendSymbol, label: impl Into<String>) -> Self {
         Self { sample, label: label.into() }
     }
 }
 
 /// A mark as a legend shows it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Sample {
+pub enum LegendSymbol {
     /// A sign.
     Marker(Marker),
     /// A small sign in the background.
     Faint(Marker),
     /// An interval.
-    Interval(Ink, Cover),
+    Interval(Color, Coverage),
     /// An area.
-    Area(Tint),
+    Area(AreaStyle),
     /// A line.
     Rule(Dash),
 }
@@ -249,7 +250,7 @@ impl Figure {
     /// Width and height that suit it.
     pub fn natural_size(&self) -> (f64, f64) {
         let below = 90.0 + 14.0 * self.notes.len() as f64;
-        if let Ticks::Things(things) = &self.y.ticks {
+        if let Ticks::Categories(things) = &self.y.ticks {
             return (720.0, (things.len() as f64 * 24.0 + 60.0).clamp(130.0, 2400.0) + below);
         }
         match self.panels.len() {

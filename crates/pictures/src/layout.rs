@@ -1,6 +1,6 @@
 //! The places of the parts of a figure on a page.
 
-use crate::figure::{Figure, Key, Sample, Ticks};
+use crate::figure::{Figure, LegendEntry, LegendSymbol, Ticks};
 use crate::font::{self, LEADING};
 use crate::ticks::{Tick, ticks};
 
@@ -55,7 +55,7 @@ pub(crate) struct Place {
 /// A legend's entry and its place.
 #[derive(Clone, Debug)]
 pub(crate) struct KeyPlace {
-    pub(crate) key: Key,
+    pub(crate) key: LegendEntry,
     /// Middle of its sample.
     pub(crate) middle: f64,
     /// Begin of its label.
@@ -149,14 +149,14 @@ fn lines(text: &str, size: f64, room: f64, top: &mut f64) -> Vec<(String, f64)> 
 }
 
 /// Rows of entries in the middle of the page, above `bottom`, which moves above them.
-fn legend(keys: &[Key], width: f64, bottom: &mut f64) -> Vec<KeyPlace> {
+fn legend(keys: &[LegendEntry], width: f64, bottom: &mut f64) -> Vec<KeyPlace> {
     let room = width - 2.0 * MARGIN;
-    let before = |key: &Key| sample_width(key.sample) + SAMPLE_GAP;
-    let size = |key: &Key| before(key) + font::width(&key.label, LEGEND);
-    let mut rows: Vec<(f64, Vec<Key>)> = Vec::new();
+    let before = |key: &LegendEntry| sample_width(key.sample) + SAMPLE_GAP;
+    let size = |key: &LegendEntry| before(key) + font::width(&key.label, LEGEND);
+    let mut rows: Vec<(f64, Vec<LegendEntry>)> = Vec::new();
     for key in keys {
         let label = font::cut(&key.label, LEGEND, room - before(key));
-        let key = Key { label, ..key.clone() };
+        let key = LegendEntry { label, ..key.clone() };
         let own = size(&key);
         match rows.last_mut() {
             Some((used, row)) if *used + KEY_GAP + own <= room => {
@@ -185,10 +185,10 @@ fn legend(keys: &[Key], width: f64, bottom: &mut f64) -> Vec<KeyPlace> {
 }
 
 /// Room of a sample.
-fn sample_width(sample: Sample) -> f64 {
+fn sample_width(sample: LegendSymbol) -> f64 {
     match sample {
-        Sample::Marker(_) | Sample::Faint(_) | Sample::Interval(..) => 10.0,
-        Sample::Area(_) | Sample::Rule(_) => 22.0,
+        LegendSymbol::Marker(_) | LegendSymbol::Faint(_) | LegendSymbol::Interval(..) => 10.0,
+        LegendSymbol::Area(_) | LegendSymbol::Rule(_) => 22.0,
     }
 }
 
@@ -247,7 +247,7 @@ impl Grid {
 }
 
 fn upward(figure: &Figure, height: f64) -> Vec<Tick> {
-    let room = if matches!(figure.y.ticks, Ticks::Things(_)) { TICK } else { 3.0 * TICK };
+    let room = if matches!(figure.y.ticks, Ticks::Categories(_)) { TICK } else { 3.0 * TICK };
     ticks(&figure.y, height.max(1.0), |_| room)
 }
 

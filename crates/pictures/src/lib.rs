@@ -28,9 +28,12 @@ mod ticks;
 /// The text of a comment in every picture, which viewers do not show: a program that finds it there may replace the file.
 pub const MARK: &str = "made by stagger; the next one of this name replaces it";
 
-pub use figure::{Axis, Bar, Cover, Figure, Hatch, Key, Layer, Marker, Panel, Sample, Sign, Ticks, Tint};
+pub use figure::{
+    AreaStyle, Axis, Bar, Coverage, Figure, Hatch, Layer, LegendEntry, LegendSymbol, Marker, MarkerShape,
+    Panel, Ticks,
+};
 pub use font::width as text_width;
 pub use png::{MOST_PIXELS, png};
 pub use render::scene;
-pub use scene::{Anchor, Dash, Fill, Ink, Mark, Point, Scene, Shape, Stroke, Text};
+pub use scene::{Anchor, Color, Dash, Fill, Mark, Point, Scene, Shape, Stroke, Text};
 pub use svg::{escape, svg};

@@ -1,6 +1,6 @@
 //! Outlines of signs, and lines across areas.
 
-use crate::figure::{Hatch, Sign};
+use crate::figure::{Hatch, MarkerShape};
 use crate::scene::{Point, at};
 
 /// Between two lines of a hatching.
@@ -9,12 +9,12 @@ const SPACING: f64 = 4.5;
 const MOST_AREAS: usize = 4000;
 
 /// Corners of a sign that looks as large as a disc of that radius.
-pub(crate) fn outline(sign: Sign, centre: Point, radius: f64) -> Vec<Point> {
+pub(crate) fn outline(sign: MarkerShape, centre: Point, radius: f64) -> Vec<Point> {
     let corner = |(x, y): (f64, f64)| at(centre.x + x * radius, centre.y + y * radius);
     let corners: &[(f64, f64)] = match sign {
-        Sign::Triangle => &[(0.0, -1.3), (1.18, 0.8), (-1.18, 0.8)],
-        Sign::Diamond => &[(0.0, -1.3), (1.3, 0.0), (0.0, 1.3), (-1.3, 0.0)],
-        Sign::Square | Sign::Circle | Sign::Cross => {
+        MarkerShape::Triangle => &[(0.0, -1.3), (1.18, 0.8), (-1.18, 0.8)],
+        MarkerShape::Diamond => &[(0.0, -1.3), (1.3, 0.0), (0.0, 1.3), (-1.3, 0.0)],
+        MarkerShape::Square | MarkerShape::Circle | MarkerShape::Cross => {
             &[(-0.92, -0.92), (0.92, -0.92), (0.92, 0.92), (-0.92, 0.92)]
         }
     };

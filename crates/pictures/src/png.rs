@@ -1,10 +1,10 @@
 //! A picture as PNG.
 
 use tiny_skia::{
-    Color, FillRule, LineCap, Paint, Path, PathBuilder, Pixmap, Stroke as Pen, StrokeDash, Transform,
+    Color as Rgba, FillRule, LineCap, Paint, Path, PathBuilder, Pixmap, Stroke as Pen, StrokeDash, Transform,
 };
 
-use crate::scene::{Anchor, Fill, Ink, Point, Scene, Shape, Stroke, Text};
+use crate::scene::{Anchor, Color, Fill, Point, Scene, Shape, Stroke, Text};
 use crate::{MARK, font};
 
 /// Pixels along the longer edge beyond which a picture is not drawn: hundreds of megabytes.
@@ -15,7 +15,7 @@ pub fn png(scene: &Scene, pixels: f64) -> Option<Vec<u8>> {
     let shown_height = scene.shown * scene.height / scene.width;
     let (width, height) = (whole(scene.shown * pixels)?, whole(shown_height * pixels)?);
     let mut pixmap = Pixmap::new(width, height)?;
-    pixmap.fill(Color::WHITE);
+    pixmap.fill(Rgba::WHITE);
     let scale = (scene.shown * pixels / scene.width) as f32;
     let transform = Transform::from_scale(scale, scale);
     for mark in &scene.marks {
@@ -94,7 +94,7 @@ fn path<'a>(lines: impl Iterator<Item = &'a [Point]>, closed: bool) -> Option<Pa
     builder.finish()
 }
 
-fn paint(ink: Ink, opacity: f64) -> Paint<'static> {
+fn paint(ink: Color, opacity: f64) -> Paint<'static> {
     let [r, g, b] = ink.rgb();
     let mut paint = Paint { anti_alias: true, ..Paint::default() };
     paint.set_color_rgba8(r, g, b, (opacity * 255.0).round() as u8);

@@ -1,12 +1,14 @@
 //! A figure on a page.
 
-use crate::figure::{Axis, Bar, Cover, Figure, Hatch, Layer, Marker, Sample, Sign, Ticks, Tint};
+use crate::figure::{
+    AreaStyle, Axis, Bar, Coverage, Figure, Hatch, Layer, LegendSymbol, Marker, MarkerShape, Ticks,
+};
 use crate::font::{self, CAPITALS};
 use crate::layout::{
     Area, LABEL, LEGEND, Layout, MARGIN, NOTE, PANEL, Place, TICK, TICK_GAP, TICK_LENGTH, TITLE, layout,
 };
 use crate::marks::{hatching, outline};
-use crate::scene::{Anchor, Dash, Fill, Ink, Point, Scene, Stroke, Text, at};
+use crate::scene::{Anchor, Color, Dash, Fill, Point, Scene, Stroke, Text, at};
 
 /// Width of lines of axes.
 const AXIS: f64 = 0.8;
@@ -28,7 +30,7 @@ pub fn scene(figure: &Figure, width: f64, height: f64) -> Scene {
     };
     let ground =
         [at(0.0, 0.0), at(layout.width, 0.0), at(layout.width, layout.height), at(0.0, layout.height)];
-    scene.areas("ground", vec![ground.to_vec()], Fill::opaque(Ink::White), None);
+    scene.areas("ground", vec![ground.to_vec()], Fill::opaque(Color::White), None);
     for (line, base) in &layout.title {
         say(&mut scene, "title", line, (MARGIN, *base), Anchor::Start, TITLE);
     }
@@ -46,7 +48,7 @@ pub fn scene(figure: &Figure, width: f64, height: f64) -> Scene {
 }
 
 fn say(scene: &mut Scene, class: &'static str, text: &str, place: (f64, f64), anchor: Anchor, size: f64) {
-    let ink = if class == "note" { Ink::Grey } else { Ink::Black };
+    let ink = if class == "note" { Color::Grey } else { Color::Black };
     let text = Text { content: text.to_owned(), at: at(place.0, place.1), anchor, size, upright: false, ink };
     scene.text(class, text);
 }
@@ -66,7 +68,7 @@ fn around(scene: &mut Scene, figure: &Figure, layout: &Layout) {
             anchor: Anchor::Middle,
             size: LABEL,
             upright: true,
-            ink: Ink::Black,
+            ink: Color::Black,
         },
     );
     for place in &layout.keys {
@@ -79,27 +81,29 @@ fn around(scene: &mut Scene, figure: &Figure, layout: &Layout) {
     }
 }
 
-fn sample(scene: &mut Scene, sample: Sample, middle: Point) {
+fn sample(scene: &mut Scene, sample: LegendSymbol, middle: Point) {
     let across = |half: f64| vec![[at(middle.x - half, middle.y), at(middle.x + half, middle.y)]];
     let upright = vec![[at(middle.x, middle.y - 6.5), at(middle.x, middle.y + 6.5)]];
     match sample {
-        Sample::Marker(marker) => sign(scene, "key", marker, middle, RADIUS),
-        Sample::Faint(marker) => sign(scene, "key", marker, middle, FAINT),
-        Sample::Interval(ink, Cover::Pointwise) => scene.segments("key", upright, Stroke::solid(ink, 1.5)),
-        Sample::Interval(ink, Cover::Uniform) => {
+        LegendSymbol::Marker(marker) => sign(scene, "key", marker, middle, RADIUS),
+        LegendSymbol::Faint(marker) => sign(scene, "key", marker, middle, FAINT),
+        LegendSymbol::Interval(ink, Coverage::Pointwise) => {
+            scene.segments("key", upright, Stroke::solid(ink, 1.5))
+        }
+        LegendSymbol::Interval(ink, Coverage::Uniform) => {
             let area = box_of(middle.x - BAND, middle.y - 6.5, middle.x + BAND, middle.y + 6.5);
             scene.areas("key", vec![area], Fill { ink, opacity: 0.22 }, None);
         }
-        Sample::Area(tint) => {
+        LegendSymbol::Area(tint) => {
             let area = box_of(middle.x - 9.0, middle.y - 5.0, middle.x + 9.0, middle.y + 5.0);
             tinted(scene, "key", tint, vec![area]);
         }
-        Sample::Rule(dash) => scene.segments("key", across(11.0), rule(dash)),
+        LegendSymbol::Rule(dash) => scene.segments("key", across(11.0), rule(dash)),
     }
 }
 
 fn rule(dash: Dash) -> Stroke {
-    let ink = if dash == Dash::Solid { Ink::Black } else { Ink::Grey };
+    let ink = if dash == Dash::Solid { Color::Black } else { Color::Grey };
     Stroke { ink, width: if dash == Dash::Solid { 0.7 } else { 0.9 }, dash }
 }
 
@@ -110,7 +114,7 @@ fn box_of(left: f64, top: f64, right: f64, bottom: f64) -> Vec<Point> {
 /// Axes as thin lines below and left, with ticks outside; labels where the panel is the one that carries them.
 fn axes(scene: &mut Scene, pen: &Pen<'_>, place: &Place, layout: &Layout) {
     let area = place.area;
-    let line = Stroke::solid(Ink::Black, AXIS);
+    let line = Stroke::solid(Color::Black, AXIS);
     let mut ends = vec![
         [at(area.left, area.top), at(area.left, area.bottom())],
         [at(area.left, area.bottom()), at(area.right(), area.bottom())],
@@ -150,7 +154,7 @@ impl Pen<'_> {
     fn y(&self, value: f64) -> f64 {
         let share = share(self.y, value);
         // Things are read from the top.
-        let down = if matches!(self.y.ticks, Ticks::Things(_)) { share } else { 1.0 - share };
+        let down = if matches!(self.y.ticks, Ticks::Categories(_)) { share } else { 1.0 - share };
         self.area.top + down * self.area.height
     }
 
@@ -194,16 +198,16 @@ impl Pen<'_> {
         scene.segments("rule", vec![ends], rule(dash));
     }
 
-    fn intervals(&self, scene: &mut Scene, ink: Ink, cover: Cover, bounds: &[[f64; 3]]) {
+    fn intervals(&self, scene: &mut Scene, ink: Color, cover: Coverage, bounds: &[[f64; 3]]) {
         let half = self.size(BAND);
         for [x, low, high] in bounds {
             let (x, low, high) = (self.x(*x), self.y(*low), self.y(*high));
             match cover {
-                Cover::Uniform => {
+                Coverage::Uniform => {
                     let area = box_of(x - half, high, x + half, low);
                     scene.areas("uniform", vec![area], Fill { ink, opacity: 0.22 }, None);
                 }
-                Cover::Pointwise => {
+                Coverage::Pointwise => {
                     let line = Stroke::solid(ink, self.size(1.5).max(1.0));
                     scene.segments("pointwise", vec![[at(x, low), at(x, high)]], line);
                 }
@@ -222,21 +226,21 @@ pub(crate) fn share(axis: &Axis, value: f64) -> f64 {
     if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.5 }
 }
 
-fn tinted(scene: &mut Scene, class: &'static str, tint: Tint, areas: Vec<Vec<Point>>) {
+fn tinted(scene: &mut Scene, class: &'static str, tint: AreaStyle, areas: Vec<Vec<Point>>) {
     let lines = hatching(&areas, tint.hatch);
-    let edge = tint.edge.then(|| Stroke::solid(Ink::Black, 0.6));
+    let edge = tint.edge.then(|| Stroke::solid(Color::Black, 0.6));
     scene.areas(class, areas, Fill { ink: tint.ink, opacity: tint.opacity }, edge);
     if tint.hatch != Hatch::Plain {
-        scene.segments("hatch", lines, Stroke::solid(Ink::White, 0.9));
+        scene.segments("hatch", lines, Stroke::solid(Color::White, 0.9));
     }
 }
 
 fn sign(scene: &mut Scene, class: &'static str, marker: Marker, place: Point, radius: f64) {
     let edge = marker.hollow.then(|| Stroke::solid(marker.ink, 1.4));
-    let fill = Fill::opaque(if marker.hollow { Ink::White } else { marker.ink });
+    let fill = Fill::opaque(if marker.hollow { Color::White } else { marker.ink });
     match marker.sign {
-        Sign::Circle => scene.disc(class, place, radius, fill, edge),
-        Sign::Cross => {
+        MarkerShape::Circle => scene.disc(class, place, radius, fill, edge),
+        MarkerShape::Cross => {
             let r = radius * 0.9;
             let ends = vec![
                 [at(place.x - r, place.y - r), at(place.x + r, place.y + r)],

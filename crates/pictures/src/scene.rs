@@ -2,7 +2,7 @@
 
 /// Colours: black, greys, and those of Okabe and Ito, which people with any colour vision tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ink {
+pub enum Color {
     /// Text, axes.
     Black,
     /// Lines of reference.
@@ -27,42 +27,49 @@ pub enum Ink {
     Yellow,
 }
 
-impl Ink {
+impl Color {
     /// Colours of series and stages, in the order in which they are given out.
-    pub const SERIES: [Ink; 7] =
-        [Ink::Blue, Ink::Vermillion, Ink::Green, Ink::Purple, Ink::Orange, Ink::Sky, Ink::Yellow];
+    pub const SERIES: [Color; 7] = [
+        Color::Blue,
+        Color::Vermillion,
+        Color::Green,
+        Color::Purple,
+        Color::Orange,
+        Color::Sky,
+        Color::Yellow,
+    ];
 
     /// Red, green and blue.
     pub fn rgb(self) -> [u8; 3] {
         match self {
-            Ink::Black => [0x1a, 0x1a, 0x1a],
-            Ink::Grey => [0x6e, 0x6e, 0x6e],
-            Ink::Pale => [0xdc, 0xdc, 0xdc],
-            Ink::White => [0xff, 0xff, 0xff],
-            Ink::Blue => [0x00, 0x72, 0xb2],
-            Ink::Vermillion => [0xd5, 0x5e, 0x00],
-            Ink::Green => [0x00, 0x9e, 0x73],
-            Ink::Purple => [0xcc, 0x79, 0xa7],
-            Ink::Orange => [0xe6, 0x9f, 0x00],
-            Ink::Sky => [0x56, 0xb4, 0xe9],
-            Ink::Yellow => [0xf0, 0xe4, 0x42],
+            Color::Black => [0x1a, 0x1a, 0x1a],
+            Color::Grey => [0x6e, 0x6e, 0x6e],
+            Color::Pale => [0xdc, 0xdc, 0xdc],
+            Color::White => [0xff, 0xff, 0xff],
+            Color::Blue => [0x00, 0x72, 0xb2],
+            Color::Vermillion => [0xd5, 0x5e, 0x00],
+            Color::Green => [0x00, 0x9e, 0x73],
+            Color::Purple => [0xcc, 0x79, 0xa7],
+            Color::Orange => [0xe6, 0x9f, 0x00],
+            Color::Sky => [0x56, 0xb4, 0xe9],
+            Color::Yellow => [0xf0, 0xe4, 0x42],
         }
     }
 
     /// Returns its name in classes of SVG, by which a page may change it.
     pub fn name(self) -> &'static str {
         match self {
-            Ink::Black => "black",
-            Ink::Grey => "grey",
-            Ink::Pale => "pale",
-            Ink::White => "white",
-            Ink::Blue => "blue",
-            Ink::Vermillion => "vermillion",
-            Ink::Green => "green",
-            Ink::Purple => "purple",
-            Ink::Orange => "orange",
-            Ink::Sky => "sky",
-            Ink::Yellow => "yellow",
+            Color::Black => "black",
+            Color::Grey => "grey",
+            Color::Pale => "pale",
+            Color::White => "white",
+            Color::Blue => "blue",
+            Color::Vermillion => "vermillion",
+            Color::Green => "green",
+            Color::Purple => "purple",
+            Color::Orange => "orange",
+            Color::Sky => "sky",
+            Color::Yellow => "yellow",
         }
     }
 }
@@ -107,7 +114,7 @@ impl Dash {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Stroke {
     /// The colour.
-    pub ink: Ink,
+    pub ink: Color,
     /// The width.
     pub width: f64,
     /// The pattern of strokes and gaps.
@@ -116,7 +123,7 @@ pub struct Stroke {
 
 impl Stroke {
     /// A line without gaps.
-    pub(crate) fn solid(ink: Ink, width: f64) -> Self {
+    pub(crate) fn solid(ink: Color, width: f64) -> Self {
         Self { ink, width, dash: Dash::Solid }
     }
 }
@@ -125,14 +132,14 @@ impl Stroke {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fill {
     /// The colour.
-    pub ink: Ink,
+    pub ink: Color,
     /// 1 hides what is below.
     pub opacity: f64,
 }
 
 impl Fill {
     /// Returns the look of an opaque area.
-    pub(crate) fn opaque(ink: Ink) -> Self {
+    pub(crate) fn opaque(ink: Color) -> Self {
         Self { ink, opacity: 1.0 }
     }
 }
@@ -162,7 +169,7 @@ pub struct Text {
     /// Read from below to above.
     pub upright: bool,
     /// The colour.
-    pub ink: Ink,
+    pub ink: Color,
 }
 
 /// The geometry of a mark.

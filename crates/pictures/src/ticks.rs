@@ -19,7 +19,7 @@ pub(crate) fn ticks(axis: &Axis, length: f64, room: impl Fn(&str) -> f64) -> Vec
             let all = places.iter().map(|(at, label)| Tick { at: *at, label: label.clone() }).collect();
             thinned(all, axis, length, room)
         }
-        Ticks::Things(things) => things
+        Ticks::Categories(things) => things
             .iter()
             .enumerate()
             .map(|(place, thing)| Tick { at: place as f64, label: thing.clone() })

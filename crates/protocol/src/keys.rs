@@ -1,7 +1,7 @@
 //! The keys of all objects of a run, which are built here and nowhere else. Where there are many objects they lie
 //! under two hexadecimal digits of a hash, so that requests spread over S3's partitions of a bucket (PLATFORM §2.3).
 
-use stagger_model::reduction::{Node, Part};
+use stagger_model::reduction::{ColumnPair, TreeNode};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::messages::Work;
@@ -23,7 +23,7 @@ pub fn entry_number(key: &str) -> Option<u64> {
 }
 
 /// Returns the key of an object that tasks have in common, by the checksum of its bytes.
-pub fn common(checksum: &str) -> String {
+pub fn shared_object(checksum: &str) -> String {
     format!("common/{checksum}")
 }
 
@@ -39,7 +39,9 @@ pub const RESULTS: &str = "results/";
 /// has one key, whichever task makes it.
 pub fn result(stage: &str, work: &Work) -> String {
     let name = match work {
-        Work::Shards { node, part: Some(Part { sets, a, b }) } => format!("{}-{sets}.{a}.{b}", subtree(node)),
+        Work::Shards { node, part: Some(ColumnPair { sets, a, b }) } => {
+            format!("{}-{sets}.{a}.{b}", subtree(node))
+        }
         Work::Shards { node, part: None } | Work::Reduce { node, .. } => subtree(node),
         Work::Scatter(task) => format!("scatter-{task}"),
         Work::Combine(task) => format!("combine-{task}"),
@@ -51,6 +53,6 @@ pub fn result(stage: &str, work: &Work) -> String {
     format!("{RESULTS}{spread:02x}/{stage}-{name}")
 }
 
-fn subtree(node: &Node) -> String {
+fn subtree(node: &TreeNode) -> String {
     format!("{}.{}", node.level, node.index)
 }

@@ -3,11 +3,11 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use stagger_estimation::kernel::Kind;
-use stagger_model::error::{EngineError, FailureClass};
-use stagger_model::events::{ObjectRef, Phases};
-use stagger_model::reduction::{Node, Part};
-use stagger_panel::prepare::{Conflict, PrepareTask};
+use stagger_estimation::kernel::KernelKind;
+use stagger_model::error::{FailureClass, StaggerError};
+use stagger_model::events::{ObjectRef, PhaseSeconds};
+use stagger_model::reduction::{ColumnPair, TreeNode};
+use stagger_panel::prepare::{PrepareTask, RowConflict};
 
 /// The version of the messages and of the objects that workers share. A worker refuses every other one.
 pub const PROTOCOL: u32 = 1;
@@ -34,7 +34,7 @@ pub struct Invocation {
     pub seconds: u32,
     /// The kind of kernel whose bits the run wants (`--strict-bits`); any kind where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kind: Option<Kind>,
+    pub kind: Option<KernelKind>,
 }
 
 /// A task: its step and the part of the data that it covers.
@@ -44,16 +44,16 @@ pub enum Work {
     /// Computes the partials of the shards of a subtree.
     Shards {
         /// The subtree.
-        node: Node,
+        node: TreeNode,
         /// The pair of column sets that an `Influence` task is restricted to; all columns where absent.
-        part: Option<Part>,
+        part: Option<ColumnPair>,
     },
     /// Adds partials that are in storage already.
     Reduce {
         /// The subtree whose partial is to be made.
-        node: Node,
+        node: TreeNode,
         /// The subtrees that it consists of, in order, each whole or in parts.
-        children: Vec<(Node, Option<Part>)>,
+        children: Vec<(TreeNode, Option<ColumnPair>)>,
     },
     /// Reads rows and scatters them to partitions; the number is the mapper's.
     Scatter(usize),
@@ -69,7 +69,7 @@ pub enum Work {
 
 impl fmt::Display for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shards = |node: &Node| {
+        let shards = |node: &TreeNode| {
             let all = node.shards();
             match all.len() {
                 1 => format!("shard {}", all.start),
@@ -139,7 +139,7 @@ pub struct TaskReport {
     /// Answers of storage to slow down.
     pub throttles: u64,
     /// Seconds by phase.
-    pub seconds: Phases,
+    pub seconds: PhaseSeconds,
     /// The peak of the process's resident memory, bytes.
     pub peak_memory: u64,
     /// Shards that were in memory from an earlier task.
@@ -161,7 +161,7 @@ pub struct TaskFailure {
     pub place: Option<String>,
     /// Two rows of the input that contradict each other, to be looked up by the reader of all files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub conflict: Option<Box<Conflict>>,
+    pub conflict: Option<Box<RowConflict>>,
 }
 
 impl TaskFailure {
@@ -185,12 +185,12 @@ impl TaskFailure {
     }
 
     /// Converts it to the error that ends a run; `task` names the task.
-    pub fn into_error(self, task: &str) -> EngineError {
+    pub fn into_error(self, task: &str) -> StaggerError {
         let place = self.place.map(|place| format!(" ({place})")).unwrap_or_default();
         let message = format!("{task}{place}: {}", self.message);
         let error = match self.class {
-            FailureClass::Data => EngineError::input(message),
-            _ => EngineError::failed(message),
+            FailureClass::Data => StaggerError::input(message),
+            _ => StaggerError::failed(message),
         };
         match self.hint {
             Some(hint) => error.with_hint(hint),
@@ -199,9 +199,9 @@ impl TaskFailure {
     }
 }
 
-impl From<EngineError> for TaskFailure {
-    fn from(error: EngineError) -> Self {
-        let class = error.class().unwrap_or_else(|| match error.storage() {
+impl From<StaggerError> for TaskFailure {
+    fn from(error: StaggerError) -> Self {
+        let class = error.failure_class().unwrap_or_else(|| match error.storage_kind() {
             Some(kind) => kind.into(),
             None if error.is_input() => FailureClass::Data,
             None => FailureClass::Permanent,

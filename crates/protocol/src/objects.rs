@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 use stagger_estimation::plan::Plan;
 use stagger_estimation::stage::StageInput;
 use stagger_estimator::linear::Standardization;
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 use stagger_model::events::ObjectRef;
 use stagger_model::spec::RunSpec;
 use stagger_model::spec_check::CheckedSpec;
 use stagger_panel::panel_store::PanelStore;
 use stagger_panel::prepare::stage::PrepareStage;
-use stagger_panel::recode::Recodes;
+use stagger_panel::recode::LevelCodes;
 use stagger_panel::stored::StoredShards;
 use xxhash_rust::xxh3::xxh3_128;
 /// The common object of a stage's tasks.
@@ -31,21 +31,21 @@ pub struct EstimateStage {
     /// The panel ([`PanelObject`]).
     pub panel: ObjectRef,
     /// The input of each specification that takes part.
-    pub shares: Vec<Share>,
+    pub shares: Vec<SpecPass>,
     /// The distance between the shards that are read: 1 for all of them, more for a sample.
     pub stride: usize,
 }
 
 /// One specification's part in a pass.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Share {
+pub struct SpecPass {
     /// The index of the specification in the panel object.
     pub spec: usize,
     /// The stage's input: which sums to take, at which coefficients.
     pub input: StageInput,
     /// Centres and scales of the design's columns, which a run determines in its first passes.
     pub standardization: Standardization,
-    /// See [`PlannedRegression::outcome_center`].
+    /// See [`Plan`].
     pub outcome_center: f64,
     /// The number of leading extended columns that every task takes: ones and cohort shares.
     pub fixed: usize,
@@ -80,8 +80,8 @@ impl SpecObject {
     ///
     /// # Errors
     /// A specification that can't be written as JSON.
-    pub fn new(name: Option<&str>, spec: &RunSpec, plan: Option<Plan>, recodes: &Recodes) -> Result<Self> {
-        let json = serde_json::to_string(spec).map_err(|e| EngineError::failed(e.to_string()))?;
+    pub fn new(name: Option<&str>, spec: &RunSpec, plan: Option<Plan>, recodes: &LevelCodes) -> Result<Self> {
+        let json = serde_json::to_string(spec).map_err(|e| StaggerError::failed(e.to_string()))?;
         let sorted = |codes: &HashMap<u64, f64>| {
             let mut codes: Vec<(u64, f64)> = codes.iter().map(|(bits, code)| (*bits, *code)).collect();
             codes.sort_unstable_by_key(|(bits, _)| *bits);
@@ -95,9 +95,9 @@ impl SpecObject {
     ///
     /// # Errors
     /// JSON that is no specification.
-    pub fn spec(&self) -> Result<RunSpec> {
+    pub fn parse_spec(&self) -> Result<RunSpec> {
         serde_json::from_str(&self.spec)
-            .map_err(|e| EngineError::failed(format!("a damaged specification: {e}")))
+            .map_err(|e| StaggerError::failed(format!("a damaged specification: {e}")))
     }
 }
 
@@ -106,20 +106,20 @@ impl PanelObject {
     ///
     /// # Errors
     /// A store that was prepared again since, or a specification that does not fit it.
-    pub fn shards(&self, store: PanelStore) -> Result<Arc<StoredShards>> {
-        if store.checksum() != self.manifest {
-            return Err(EngineError::input(format!(
+    pub fn open_shards(&self, store: PanelStore) -> Result<Arc<StoredShards>> {
+        if store.fingerprint() != self.manifest {
+            return Err(StaggerError::input(format!(
                 "the store `{}` is another one than when the run began",
                 self.store
             ))
             .with_hint("it was prepared again since: start a new run"));
         }
-        let checked = |object: &SpecObject| CheckedSpec::new(object.name.as_deref(), object.spec()?);
+        let checked = |object: &SpecObject| CheckedSpec::new(object.name.as_deref(), object.parse_spec()?);
         let wanted = self.specs.iter().map(checked).collect::<Result<Vec<_>>>()?;
         let shards = StoredShards::new(store, &wanted)?;
         for (index, spec) in self.specs.iter().enumerate() {
             let codes = |(atom, codes): &(usize, Vec<(u64, f64)>)| (*atom, codes.iter().copied().collect());
-            shards.recode(index, spec.recodes.iter().map(codes).collect());
+            shards.set_level_codes(index, spec.recodes.iter().map(codes).collect());
         }
         Ok(Arc::new(shards))
     }
@@ -131,7 +131,7 @@ pub fn checksum(bytes: &[u8]) -> String {
 }
 
 /// Encodes an object of the run (postcard).
-pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
+pub fn encode_object<T: Serialize>(value: &T) -> Result<Vec<u8>> {
     postcard::to_stdvec(value)
-        .map_err(|e| EngineError::failed(format!("an object of the run can't be written: {e}")))
+        .map_err(|e| StaggerError::failed(format!("an object of the run can't be written: {e}")))
 }

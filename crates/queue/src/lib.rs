@@ -22,7 +22,9 @@ mod serve;
 mod sqs;
 
 pub use memory::MemoryQueue;
-pub use message::{Message, Reply};
-pub use queue::{Delivery, Queue, QueueResult};
-pub use serve::{Attendant, AttendantSettings, Hands, Left, Moment, Stop, Threaded};
+pub use message::{TaskMessage, WorkerReply};
+pub use queue::{Queue, QueueResult, ReceivedMessage};
+pub use serve::{
+    BlockingExecutor, Exit, QueueWorker, QueueWorkerSettings, StopSignal, TaskExecutor, WorkerEvent,
+};
 pub use sqs::SqsQueue;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use stagger_storage::Clock;
 
-use super::queue::{Delivery, Queue, QueueResult};
+use super::queue::{Queue, QueueResult, ReceivedMessage};
 
 /// The time between two checks of a receiver that waits.
 const LOOK: Duration = Duration::from_millis(100);
@@ -59,7 +59,7 @@ impl MemoryQueue {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self, hidden: Duration) -> Option<Delivery> {
+    fn take(&self, hidden: Duration) -> Option<ReceivedMessage> {
         let now = self.clock.now();
         let mut held = self.lock();
         held.receipts += 1;
@@ -68,7 +68,7 @@ impl MemoryQueue {
         entry.hidden_until = now + hidden;
         entry.receipt = receipt;
         entry.times += 1;
-        Some(Delivery { body: entry.body.clone(), receipt: receipt.to_string(), times: entry.times })
+        Some(ReceivedMessage { body: entry.body.clone(), receipt: receipt.to_string(), times: entry.times })
     }
 }
 
@@ -84,7 +84,7 @@ impl Queue for MemoryQueue {
         Ok(())
     }
 
-    async fn receive(&self, wait: Duration, hidden: Duration) -> QueueResult<Option<Delivery>> {
+    async fn receive(&self, wait: Duration, hidden: Duration) -> QueueResult<Option<ReceivedMessage>> {
         let until = self.clock.now() + wait;
         loop {
             if let Some(delivery) = self.take(hidden) {
@@ -98,7 +98,7 @@ impl Queue for MemoryQueue {
         }
     }
 
-    async fn hide(&self, receipt: &str, hidden: Duration) -> QueueResult<()> {
+    async fn change_visibility(&self, receipt: &str, hidden: Duration) -> QueueResult<()> {
         let now = self.clock.now();
         let mut held = self.lock();
         let own = held.messages.iter_mut().find(|entry| entry.receipt.to_string() == receipt);

@@ -6,7 +6,7 @@ use stagger_protocol::messages::{Answer, Invocation};
 
 /// One attempt at a task, for any worker at the queue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Message {
+pub struct TaskMessage {
     /// The task.
     pub invocation: Invocation,
     /// The mark of the controller that waits for the answer.
@@ -17,41 +17,41 @@ pub struct Message {
     pub until: f64,
 }
 
-impl Message {
+impl TaskMessage {
     /// Returns the key, below the run, of the sign that a worker has taken the message. The worker writes it again
     /// while it lives.
-    pub fn taken(&self) -> String {
-        format!("{}.taken", key(&self.mark, self.number))
+    pub fn taken_key(&self) -> String {
+        format!("{}.taken", message_key(&self.mark, self.number))
     }
 
     /// Returns the key, below the run, of the answer, which is created once.
-    pub fn answer(&self) -> String {
-        format!("{}.answer", key(&self.mark, self.number))
+    pub fn answer_key(&self) -> String {
+        format!("{}.answer", message_key(&self.mark, self.number))
     }
 
     /// Returns the key, below the run, of the sign that the controller waits for no message any more.
-    pub fn over(&self) -> String {
-        over(&self.mark)
+    pub fn over_key(&self) -> String {
+        controller_over_key(&self.mark)
     }
 }
 
 /// Returns the prefix of all signs and answers for a controller.
-pub fn prefix(mark: &str) -> String {
+pub fn message_prefix(mark: &str) -> String {
     format!("queue/{mark}/")
 }
 
 /// Returns the common start of the keys of a message's sign and answer.
-pub fn key(mark: &str, number: u64) -> String {
-    format!("{}{number:08}", prefix(mark))
+pub fn message_key(mark: &str, number: u64) -> String {
+    format!("{}{number:08}", message_prefix(mark))
 }
 
 /// Returns the key of the sign that a controller waits for no message any more.
-pub fn over(mark: &str) -> String {
-    format!("{}over", prefix(mark))
+pub fn controller_over_key(mark: &str) -> String {
+    format!("{}over", message_prefix(mark))
 }
 
 /// Returns the number of the message that a key belongs to, and whether it is the answer's key.
-pub fn about(key: &str) -> Option<(u64, bool)> {
+pub fn parse_key(key: &str) -> Option<(u64, bool)> {
     let name = key.rsplit('/').next()?;
     let (number, kind) = name.split_once('.')?;
     Some((number.parse().ok()?, kind == "answer"))
@@ -59,7 +59,7 @@ pub fn about(key: &str) -> Option<(u64, bool)> {
 
 /// A worker's sign of life.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Taken {
+pub(super) struct Heartbeat {
     /// The name of the worker.
     pub(super) worker: String,
     /// The number of times that it has written the sign.
@@ -68,7 +68,7 @@ pub(super) struct Taken {
 
 /// A worker's answer to a message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Reply {
+pub struct WorkerReply {
     /// The answer to the task.
     pub answer: Answer,
     /// The name of the worker.
@@ -84,7 +84,7 @@ pub struct Reply {
     pub device_memory: Option<u64>,
 }
 
-impl Reply {
+impl WorkerReply {
     /// Encodes the reply as JSON.
     pub fn encode(&self) -> Bytes {
         // Numbers, texts and lists of them: serde_json can't fail.
@@ -98,8 +98,8 @@ mod tests {
 
     #[test]
     fn keys_say_what_they_are_about() {
-        assert_eq!(about(&format!("{}.answer", key("m", 12))), Some((12, true)));
-        assert_eq!(about(&format!("{}.taken", key("m", 12))), Some((12, false)));
-        assert_eq!(about(&over("m")), None);
+        assert_eq!(parse_key(&format!("{}.answer", message_key("m", 12))), Some((12, true)));
+        assert_eq!(parse_key(&format!("{}.taken", message_key("m", 12))), Some((12, false)));
+        assert_eq!(parse_key(&controller_over_key("m")), None);
     }
 }

@@ -12,7 +12,7 @@ pub type QueueResult<T> = Result<T, TaskFailure>;
 /// A message that was received. It stays hidden from other receivers for a while, and is there again unless it is
 /// deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivery {
+pub struct ReceivedMessage {
     /// The text that was sent.
     pub body: String,
     /// The queue's name for this delivery.
@@ -37,13 +37,13 @@ pub trait Queue: Debug + Send + Sync {
     ///
     /// # Errors
     /// As [`Queue::send`].
-    async fn receive(&self, wait: Duration, hidden: Duration) -> QueueResult<Option<Delivery>>;
+    async fn receive(&self, wait: Duration, hidden: Duration) -> QueueResult<Option<ReceivedMessage>>;
 
     /// Hides a message for `hidden` from now on; zero makes it visible again.
     ///
     /// # Errors
     /// As [`Queue::send`]; a receipt that is too old.
-    async fn hide(&self, receipt: &str, hidden: Duration) -> QueueResult<()>;
+    async fn change_visibility(&self, receipt: &str, hidden: Duration) -> QueueResult<()>;
 
     /// Removes a message for good.
     ///

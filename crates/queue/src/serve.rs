@@ -10,18 +10,18 @@ use bytes::Bytes;
 use futures::future::{Either, select};
 use stagger_model::error::FailureClass;
 use stagger_protocol::messages::{Answer, Invocation, TaskFailure};
-use stagger_storage::open::{OpenStorage, is_missing};
+use stagger_storage::open::{OpenStorage, is_absent_or_denied};
 use stagger_storage::{Clock, Condition, Storage, StoreErrorKind, check_key};
 use stagger_worker::{Worker, peak_memory};
 
-use super::message::{Message, Reply, Taken};
-use super::queue::{Delivery, Queue};
+use super::message::{Heartbeat, TaskMessage, WorkerReply};
+use super::queue::{Queue, ReceivedMessage};
 
 /// An executor of tasks.
 #[async_trait]
-pub trait Hands: Send + Sync {
+pub trait TaskExecutor: Send + Sync {
     /// Does one task.
-    async fn work(&self, invocation: Invocation) -> Answer;
+    async fn execute(&self, invocation: Invocation) -> Answer;
 
     /// Returns the most bytes of device memory in use so far; `None` on a processor.
     fn device_memory(&self) -> Option<u64> {
@@ -31,11 +31,11 @@ pub trait Hands: Send + Sync {
 
 /// A [`Worker`] on a thread of the runtime that may block.
 #[derive(Debug)]
-pub struct Threaded {
+pub struct BlockingExecutor {
     worker: Arc<Worker>,
 }
 
-impl Threaded {
+impl BlockingExecutor {
     /// Returns an executor that has `worker` do the tasks.
     pub fn new(worker: Worker) -> Self {
         Self { worker: Arc::new(worker) }
@@ -43,8 +43,8 @@ impl Threaded {
 }
 
 #[async_trait]
-impl Hands for Threaded {
-    async fn work(&self, invocation: Invocation) -> Answer {
+impl TaskExecutor for BlockingExecutor {
+    async fn execute(&self, invocation: Invocation) -> Answer {
         let worker = Arc::clone(&self.worker);
         let done = tokio::task::spawn_blocking(move || worker.handle(&invocation)).await;
         let ended = |e: tokio::task::JoinError| {
@@ -60,9 +60,9 @@ impl Hands for Threaded {
 
 /// A signal that tells a worker to leave: it gives its task back and ends. Clones are the same signal.
 #[derive(Clone, Debug, Default)]
-pub struct Stop(Arc<AtomicBool>);
+pub struct StopSignal(Arc<AtomicBool>);
 
-impl Stop {
+impl StopSignal {
     /// Raises the signal.
     pub fn raise(&self) {
         self.0.store(true, Ordering::SeqCst);
@@ -76,7 +76,7 @@ impl Stop {
 
 /// The settings of a worker at a queue.
 #[derive(Clone, Debug)]
-pub struct AttendantSettings {
+pub struct QueueWorkerSettings {
     /// The worker's name, for signs and replies.
     pub name: String,
     /// Tasks that its process does at a time.
@@ -91,39 +91,39 @@ pub struct AttendantSettings {
 
 /// The reason why a worker left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Left {
+pub enum Exit {
     /// There was nothing to do for the time that the settings give.
     Idle,
     /// The run that it worked for is over.
-    Over,
+    RunOver,
     /// It was told to leave.
-    Told,
+    Stopped,
 }
 
 /// An event of a worker, for its log.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Moment<'a> {
+pub enum WorkerEvent<'a> {
     /// It took a message.
-    Took(&'a Message),
+    Taken(&'a TaskMessage),
     /// It answered a message.
-    Answered(&'a Message, &'a Reply),
+    Answered(&'a TaskMessage, &'a WorkerReply),
     /// It passed over a message, for a reason.
-    Passed(String),
+    Skipped(String),
     /// A request to the queue failed and will be tried again.
-    Again(&'a TaskFailure),
+    Retrying(&'a TaskFailure),
 }
 
 /// A worker at its queue.
-pub struct Attendant {
+pub struct QueueWorker {
     queue: Arc<dyn Queue>,
-    hands: Arc<dyn Hands>,
+    hands: Arc<dyn TaskExecutor>,
     open: OpenStorage,
     clock: Arc<dyn Clock>,
-    settings: AttendantSettings,
-    stop: Stop,
+    settings: QueueWorkerSettings,
+    stop: StopSignal,
 }
 
-impl fmt::Debug for Attendant {
+impl fmt::Debug for QueueWorker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Attendant")
             .field("queue", &self.queue)
@@ -147,15 +147,15 @@ const MARGIN: Duration = Duration::from_secs(60);
 /// The number of retries of a queue that fails, and the first pause between them, which doubles.
 const PATIENCE: (u32, Duration) = (8, Duration::from_millis(500));
 
-impl Attendant {
+impl QueueWorker {
     /// Returns a worker that has taken nothing yet.
     pub fn new(
         queue: Arc<dyn Queue>,
-        hands: Arc<dyn Hands>,
+        hands: Arc<dyn TaskExecutor>,
         open: OpenStorage,
         clock: Arc<dyn Clock>,
-        settings: AttendantSettings,
-        stop: Stop,
+        settings: QueueWorkerSettings,
+        stop: StopSignal,
     ) -> Self {
         Self { queue, hands, open, clock, settings, stop }
     }
@@ -164,22 +164,22 @@ impl Attendant {
     ///
     /// # Errors
     /// A queue that can't be used.
-    pub async fn serve(&self, told: &(dyn Fn(Moment<'_>) + Sync)) -> Result<Left, TaskFailure> {
+    pub async fn serve(&self, told: &(dyn Fn(WorkerEvent<'_>) + Sync)) -> Result<Exit, TaskFailure> {
         let mut since = self.clock.now();
-        let mut last: Option<Message> = None;
+        let mut last: Option<TaskMessage> = None;
         let mut failures = 0;
         loop {
             if self.stop.is_raised() {
-                return Ok(Left::Told);
+                return Ok(Exit::Stopped);
             }
             let left = (since + self.settings.idle).saturating_sub(self.clock.now());
             // Between two requests for messages it checks whether the run that it worked for is over.
             let wait = if last.is_some() { NEAR } else { WAIT };
-            match self.received(wait.min(left)).await {
+            match self.receive(wait.min(left)).await {
                 Ok(Some(delivery)) => {
                     failures = 0;
                     // A text that is no message of a run does not keep the worker here.
-                    if let Some(message) = self.attend(delivery, told).await {
+                    if let Some(message) = self.handle_delivery(delivery, told).await {
                         (last, since) = (Some(message), self.clock.now());
                     }
                 }
@@ -189,10 +189,10 @@ impl Attendant {
                         && let Some(message) = &last
                         && self.is_over(message).await
                     {
-                        return Ok(Left::Over);
+                        return Ok(Exit::RunOver);
                     }
                     if self.clock.now().saturating_sub(since) >= self.settings.idle {
-                        return Ok(Left::Idle);
+                        return Ok(Exit::Idle);
                     }
                 }
                 Err(failure) => {
@@ -201,7 +201,7 @@ impl Attendant {
                     if fatal || failures > PATIENCE.0 {
                         return Err(failure);
                     }
-                    told(Moment::Again(&failure));
+                    told(WorkerEvent::Retrying(&failure));
                     self.clock.sleep(PATIENCE.1 * (1 << failures.min(6))).await;
                 }
             }
@@ -209,77 +209,91 @@ impl Attendant {
     }
 
     /// Receives the next message, unless the worker is told to leave meanwhile.
-    async fn received(&self, wait: Duration) -> Result<Option<Delivery>, TaskFailure> {
+    async fn receive(&self, wait: Duration) -> Result<Option<ReceivedMessage>, TaskFailure> {
         let receive = Box::pin(self.queue.receive(wait, self.settings.hidden));
-        match select(receive, Box::pin(self.told_to_leave())).await {
+        match select(receive, Box::pin(self.wait_for_stop())).await {
             Either::Left((received, _)) => received,
             // A message that was on its way stays hidden for a while and is there again.
             Either::Right(((), _)) => Ok(None),
         }
     }
 
-    async fn told_to_leave(&self) {
+    async fn wait_for_stop(&self) {
         while !self.stop.is_raised() {
             self.clock.sleep(TICK).await;
         }
     }
 
     /// Handles one message, from its receipt to its answer; returns it if it was one of a run.
-    async fn attend(&self, delivery: Delivery, told: &(dyn Fn(Moment<'_>) + Sync)) -> Option<Message> {
-        let message: Message = match serde_json::from_str(&delivery.body) {
+    async fn handle_delivery(
+        &self,
+        delivery: ReceivedMessage,
+        told: &(dyn Fn(WorkerEvent<'_>) + Sync),
+    ) -> Option<TaskMessage> {
+        let message: TaskMessage = match serde_json::from_str(&delivery.body) {
             Ok(message) => message,
             Err(e) => {
                 // It is delivered again until the queue moves it to its dead-letter queue.
-                told(Moment::Passed(format!("a message can't be read: {e}")));
+                told(WorkerEvent::Skipped(format!("a message can't be read: {e}")));
                 return None;
             }
         };
-        match self.attended(&delivery, &message, told).await {
+        match self.answer_message(&delivery, &message, told).await {
             Ok(()) => {
                 // If it is not deleted, it comes back and is answered once more, which nobody reads.
                 if let Err(failure) = self.queue.delete(&delivery.receipt).await {
-                    told(Moment::Again(&failure));
+                    told(WorkerEvent::Retrying(&failure));
                 }
             }
-            Err(failure) => told(Moment::Passed(format!("`{}`: {}", message.answer(), failure.message))),
+            Err(failure) => {
+                told(WorkerEvent::Skipped(format!("`{}`: {}", message.answer_key(), failure.message)))
+            }
         }
         Some(message)
     }
 
-    async fn attended(
+    async fn answer_message(
         &self,
-        delivery: &Delivery,
-        message: &Message,
-        told: &(dyn Fn(Moment<'_>) + Sync),
+        delivery: &ReceivedMessage,
+        message: &TaskMessage,
+        told: &(dyn Fn(WorkerEvent<'_>) + Sync),
     ) -> Result<(), TaskFailure> {
         let storage = (self.open)(&message.invocation.run).map_err(of_store)?;
         // Signs and answers lie below the run, whatever a message says of itself.
-        check_key(&message.answer()).map_err(of_store)?;
-        if self.clock.unix() > message.until && delivery.times == 1 {
-            told(Moment::Passed(format!("`{}`: nobody waits for it any more", message.answer())));
+        check_key(&message.answer_key()).map_err(of_store)?;
+        if self.clock.unix_seconds() > message.until && delivery.times == 1 {
+            told(WorkerEvent::Skipped(format!("`{}`: nobody waits for it any more", message.answer_key())));
             return Ok(());
         }
-        if exists(&storage, &message.over()).await? || exists(&storage, &message.answer()).await? {
-            told(Moment::Passed(format!("`{}`: it is answered, or its run is over", message.answer())));
+        if exists(&storage, &message.over_key()).await? || exists(&storage, &message.answer_key()).await? {
+            told(WorkerEvent::Skipped(format!(
+                "`{}`: it is answered, or its run is over",
+                message.answer_key()
+            )));
             return Ok(());
         }
         if delivery.times > 1 {
             let gone = TaskFailure::new(FailureClass::Lost, "the worker that had the task is gone");
             let reply = self.reply(Answer::Failed(gone), 0.0);
-            return self.answer(&storage, message, &reply, told).await;
+            return self.write_reply(&storage, message, &reply, told).await;
         }
-        told(Moment::Took(message));
+        told(WorkerEvent::Taken(message));
         let begin = self.clock.now();
-        let answer = self.done(&storage, delivery, message).await;
+        let answer = self.execute_task(&storage, delivery, message).await;
         let seconds = self.clock.now().saturating_sub(begin).as_secs_f64();
-        self.answer(&storage, message, &self.reply(answer, seconds), told).await
+        self.write_reply(&storage, message, &self.reply(answer, seconds), told).await
     }
 
     /// Has the task done, and shows meanwhile that the worker lives.
-    async fn done(&self, storage: &Storage, delivery: &Delivery, message: &Message) -> Answer {
-        let work = self.hands.work(message.invocation.clone());
-        let beats = Box::pin(self.beats(storage, delivery, message));
-        let leave = Box::pin(self.told_to_leave());
+    async fn execute_task(
+        &self,
+        storage: &Storage,
+        delivery: &ReceivedMessage,
+        message: &TaskMessage,
+    ) -> Answer {
+        let work = self.hands.execute(message.invocation.clone());
+        let beats = Box::pin(self.keep_alive(storage, delivery, message));
+        let leave = Box::pin(self.wait_for_stop());
         let failed = |class, why: &str| Answer::Failed(TaskFailure::new(class, why));
         match select(work, select(beats, leave)).await {
             Either::Left((answer, _)) => answer,
@@ -293,24 +307,24 @@ impl Attendant {
     }
 
     /// Writes signs of life for as long as they are waited for: a task that hangs must not keep its place for ever.
-    async fn beats(&self, storage: &Storage, delivery: &Delivery, message: &Message) {
+    async fn keep_alive(&self, storage: &Storage, delivery: &ReceivedMessage, message: &TaskMessage) {
         let longest = Duration::from_secs(message.invocation.seconds.into()) + MARGIN;
         let until = self.clock.now() + longest;
         for beats in 1.. {
-            let sign = Taken { worker: self.settings.name.clone(), beats };
+            let sign = Heartbeat { worker: self.settings.name.clone(), beats };
             let bytes = Bytes::from(serde_json::to_vec(&sign).unwrap_or_default());
             // A lost sign is made up for by the next one.
-            let _ = storage.put_async(&message.taken(), bytes, Condition::Always).await;
+            let _ = storage.put_async(&message.taken_key(), bytes, Condition::Always).await;
             self.clock.sleep((self.settings.hidden / BEATS).min(RARELY)).await;
-            if self.clock.now() > until || exists(storage, &message.answer()).await.unwrap_or(false) {
+            if self.clock.now() > until || exists(storage, &message.answer_key()).await.unwrap_or(false) {
                 return;
             }
-            let _ = self.queue.hide(&delivery.receipt, self.settings.hidden).await;
+            let _ = self.queue.change_visibility(&delivery.receipt, self.settings.hidden).await;
         }
     }
 
-    fn reply(&self, answer: Answer, seconds: f64) -> Reply {
-        Reply {
+    fn reply(&self, answer: Answer, seconds: f64) -> WorkerReply {
+        WorkerReply {
             answer,
             worker: self.settings.name.clone(),
             seconds,
@@ -320,26 +334,26 @@ impl Attendant {
         }
     }
 
-    async fn answer(
+    async fn write_reply(
         &self,
         storage: &Storage,
-        message: &Message,
-        reply: &Reply,
-        told: &(dyn Fn(Moment<'_>) + Sync),
+        message: &TaskMessage,
+        reply: &WorkerReply,
+        told: &(dyn Fn(WorkerEvent<'_>) + Sync),
     ) -> Result<(), TaskFailure> {
-        match storage.put_async(&message.answer(), reply.encode(), Condition::IfAbsent).await {
+        match storage.put_async(&message.answer_key(), reply.encode(), Condition::IfAbsent).await {
             Ok(_) => {}
             // Another worker has answered: a message may be delivered twice.
             Err(e) if e.kind == StoreErrorKind::Exists => {}
             Err(e) => return Err(of_store(e)),
         }
-        told(Moment::Answered(message, reply));
+        told(WorkerEvent::Answered(message, reply));
         Ok(())
     }
 
-    async fn is_over(&self, message: &Message) -> bool {
+    async fn is_over(&self, message: &TaskMessage) -> bool {
         match (self.open)(&message.invocation.run) {
-            Ok(storage) => exists(&storage, &message.over()).await.unwrap_or(false),
+            Ok(storage) => exists(&storage, &message.over_key()).await.unwrap_or(false),
             Err(_) => false,
         }
     }
@@ -348,11 +362,11 @@ impl Attendant {
 async fn exists(storage: &Storage, key: &str) -> Result<bool, TaskFailure> {
     match storage.get_async(key, None).await {
         Ok(_) => Ok(true),
-        Err(e) if is_missing(e.kind) => Ok(false),
+        Err(e) if is_absent_or_denied(e.kind) => Ok(false),
         Err(e) => Err(of_store(e)),
     }
 }
 
 fn of_store(error: stagger_storage::StoreError) -> TaskFailure {
-    stagger_model::error::EngineError::from(error).into()
+    stagger_model::error::StaggerError::from(error).into()
 }

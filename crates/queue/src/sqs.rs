@@ -12,7 +12,7 @@ use aws_sdk_sqs::types::MessageSystemAttributeName;
 use stagger_model::error::FailureClass;
 use stagger_protocol::messages::TaskFailure;
 
-use super::queue::{Delivery, Queue, QueueResult};
+use super::queue::{Queue, QueueResult, ReceivedMessage};
 
 /// The most seconds that SQS waits for a message, and that it hides one.
 const LONGEST: (u64, u64) = (20, 12 * 3600);
@@ -48,7 +48,8 @@ impl SqsQueue {
 
     /// Returns the queue at a URL, with the credentials and endpoint of the environment.
     pub async fn connect(url: &str) -> Self {
-        let shared = stagger_storage::shared_config(stagger_storage::https()).await.into_builder();
+        let shared =
+            stagger_storage::shared_config(stagger_storage::shared_http_client()).await.into_builder();
         let still = StalledStreamProtectionConfig::disabled();
         Self::new(&shared.stalled_stream_protection(still).build(), url)
     }
@@ -117,7 +118,7 @@ impl Queue for SqsQueue {
         sent.map(|_| ()).map_err(|e| self.failure("sqs:SendMessage", &e))
     }
 
-    async fn receive(&self, wait: Duration, hidden: Duration) -> QueueResult<Option<Delivery>> {
+    async fn receive(&self, wait: Duration, hidden: Duration) -> QueueResult<Option<ReceivedMessage>> {
         let asked = self
             .client
             .receive_message()
@@ -134,14 +135,14 @@ impl Queue for SqsQueue {
             .attributes()
             .and_then(|all| all.get(&MessageSystemAttributeName::ApproximateReceiveCount))
             .and_then(|count| count.parse().ok());
-        Ok(Some(Delivery {
+        Ok(Some(ReceivedMessage {
             body: message.body().unwrap_or_default().to_owned(),
             receipt: message.receipt_handle().unwrap_or_default().to_owned(),
             times: times.unwrap_or(1),
         }))
     }
 
-    async fn hide(&self, receipt: &str, hidden: Duration) -> QueueResult<()> {
+    async fn change_visibility(&self, receipt: &str, hidden: Duration) -> QueueResult<()> {
         let call = self.client.change_message_visibility().queue_url(&self.url).receipt_handle(receipt);
         let hidden = call.visibility_timeout(seconds(hidden, LONGEST.1)).send().await;
         hidden.map(|_| ()).map_err(|e| self.failure("sqs:ChangeMessageVisibility", &e))

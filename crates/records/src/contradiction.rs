@@ -1,12 +1,12 @@
 //! Refusal of a column to which the names of a file's folders give two values.
 
-use stagger_model::error::EngineError;
+use stagger_model::error::StaggerError;
 
 use super::file::SourceFile;
 
 impl SourceFile {
     /// Returns the error for a column to which two of the file's folders give different values, if there are two.
-    pub(super) fn contradiction(&self, column: &str) -> Option<EngineError> {
+    pub(super) fn contradiction(&self, column: &str) -> Option<StaggerError> {
         let mut values = self.input.hive.iter().filter(|(name, _)| name == column).map(|(_, value)| value);
         let first = values.next()?;
         let other = values.find(|value| *value != first)?;
@@ -17,6 +17,6 @@ impl SourceFile {
             show(first),
             show(other)
         );
-        Some(EngineError::input(message).with_hint("rename one of the folders: NAME=VALUE names a column"))
+        Some(StaggerError::input(message).with_hint("rename one of the folders: NAME=VALUE names a column"))
     }
 }

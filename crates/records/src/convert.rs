@@ -5,11 +5,11 @@ use arrow::datatypes::{
     DataType, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, Float16Type, Float32Type,
     Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::source::{ColumnKind, kind_of};
-use super::text::{keys, parsed};
+use super::text::{append_parsed, keys};
 use super::types::MUST_BE_NUMERIC;
 
 /// Returns the canonical hash of an integer key: XXH3-128 of a tag byte and the little-endian value (DESIGN §3).
@@ -21,7 +21,7 @@ pub fn hash_integer(value: i64) -> u128 {
 }
 
 /// Returns the canonical hash of a text key: XXH3-128 of a tag byte and the text. `buffer` is scratch space.
-pub fn hash_bytes(text: &[u8], buffer: &mut Vec<u8>) -> u128 {
+pub fn hash_text(text: &[u8], buffer: &mut Vec<u8>) -> u128 {
     buffer.clear();
     buffer.push(b's');
     buffer.extend_from_slice(text);
@@ -93,7 +93,7 @@ fn append(array: &ArrayRef, column: &str, out: &mut Vec<f64>) -> Result<()> {
         }
         DataType::Boolean => copy_booleans(array.as_boolean(), out),
         DataType::Null => out.resize(array.len(), f64::NAN),
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => parsed(array, column, out)?,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => append_parsed(array, column, out)?,
         other if kind_of(other) != ColumnKind::Other => append_dictionary(array, column, out)?,
         other => return Err(wrong_type(column, other)),
     }
@@ -129,7 +129,7 @@ fn copy_booleans(values: &BooleanArray, scratch: &mut Vec<f64>) {
 }
 
 /// Returns the error for a column that is not numeric.
-fn wrong_type(column: &str, data_type: &DataType) -> EngineError {
+fn wrong_type(column: &str, data_type: &DataType) -> StaggerError {
     let hint = match data_type {
         DataType::Date32
         | DataType::Date64
@@ -140,7 +140,7 @@ fn wrong_type(column: &str, data_type: &DataType) -> EngineError {
         }
         _ => MUST_BE_NUMERIC,
     };
-    EngineError::input(format!("column `{column}` has type {data_type}, which is not a number"))
+    StaggerError::input(format!("column `{column}` has type {data_type}, which is not a number"))
         .with_hint(hint)
 }
 
@@ -192,7 +192,7 @@ mod tests {
     fn frozen_hashes() {
         assert_eq!(format!("{:032x}", hash_integer(0)), FROZEN[0]);
         assert_eq!(format!("{:032x}", hash_integer(-1)), FROZEN[1]);
-        assert_eq!(format!("{:032x}", hash_bytes(b"county 7", &mut Vec::new())), FROZEN[2]);
+        assert_eq!(format!("{:032x}", hash_text(b"county 7", &mut Vec::new())), FROZEN[2]);
     }
 
     const FROZEN: [&str; 3] = [

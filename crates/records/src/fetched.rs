@@ -9,13 +9,13 @@ use crate::parquet_file::out_of_range;
 
 /// The fetched parts of a file.
 #[derive(Clone, Debug)]
-pub struct Fetched {
+pub struct FetchedParts {
     size: u64,
     /// The parts: position and bytes, ascending.
     parts: Vec<(u64, Bytes)>,
 }
 
-impl Fetched {
+impl FetchedParts {
     /// Returns a file of `size` bytes of which `parts` were fetched, ascending by position.
     pub fn new(size: u64, parts: Vec<(u64, Bytes)>) -> Self {
         Self { size, parts }
@@ -32,13 +32,13 @@ impl Fetched {
     }
 }
 
-impl Length for Fetched {
+impl Length for FetchedParts {
     fn len(&self) -> u64 {
         self.size
     }
 }
 
-impl ChunkReader for Fetched {
+impl ChunkReader for FetchedParts {
     type T = Reader<Bytes>;
 
     fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {

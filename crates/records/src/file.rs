@@ -8,19 +8,19 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, DictionaryArray, Int32Array, StringArray, new_null_array};
 use arrow::datatypes::{DataType, Int32Type, Schema, SchemaRef};
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
-use stagger_model::csv_options::Selection;
-use stagger_model::error::{EngineError, Result};
+use stagger_model::csv_options::ColumnSelection;
+use stagger_model::error::{Result, StaggerError};
 use stagger_storage::{StoreErrorKind, disk, local_etag};
 
 use super::csv;
-use super::csv::{CsvFile, Layout};
-use super::fetched::Fetched;
+use super::csv::{CsvFile, CsvLayout};
+use super::fetched::FetchedParts;
 use super::files::{InputPath, file_name};
-use super::format::{Format, Packing, Recognised};
+use super::format::{DetectedFormat, FileCompression, Format};
 use super::names::format_of;
 use super::peek::peek_into;
-use super::remote::{Remote, failure};
-use super::unpack::unpacked;
+use super::remote::{InputObject, storage_error};
+use super::unpack::decompress_from;
 use crate::parquet_file::{self, LocalFile};
 
 /// The rows of a file, to be read on demand: described by a Parquet footer or by the layout of a CSV file.
@@ -40,15 +40,15 @@ pub(super) struct SourceFile {
 
 impl SourceFile {
     /// Opens a file: reads the footer of a Parquet file, or makes the first pass over a CSV file.
-    pub(super) fn open(input: InputPath, selection: &Selection) -> Result<Self> {
+    pub(super) fn open(input: InputPath, selection: &ColumnSelection) -> Result<Self> {
         Self::open_known(input, selection, None)
     }
 
     /// Opens a file; `known` is the layout of a CSV file that another process has found.
     pub(super) fn open_known(
         input: InputPath,
-        selection: &Selection,
-        known: Option<&Layout>,
+        selection: &ColumnSelection,
+        known: Option<&CsvLayout>,
     ) -> Result<Self> {
         match input.remote.clone() {
             Some(remote) => Self::open_remote(input, &remote, selection, known),
@@ -56,7 +56,11 @@ impl SourceFile {
         }
     }
 
-    fn open_local(mut input: InputPath, selection: &Selection, known: Option<&Layout>) -> Result<Self> {
+    fn open_local(
+        mut input: InputPath,
+        selection: &ColumnSelection,
+        known: Option<&CsvLayout>,
+    ) -> Result<Self> {
         let (handle, meta) = open_local(&input)?;
         let (bytes, fingerprint) = (meta.len(), local_etag(&meta));
         if bytes == 0 {
@@ -65,22 +69,22 @@ impl SourceFile {
         let peeked =
             peek_into(&file_name(&input.path), &handle, bytes).map_err(|e| unreadable(&input, &e))?;
         input.format = format(&input, peeked)?;
-        if input.is_text() {
+        if input.is_csv() {
             return Self::open_text(input, bytes, fingerprint, selection, known);
         }
-        let meta = parquet_file::open(&LocalFile::new(handle, bytes))
+        let meta = parquet_file::read_footer(&LocalFile::new(handle, bytes))
             .map_err(|damage| no_parquet(&input.name(), &damage.to_string()))?;
         Self::open_parquet(input, meta, bytes, fingerprint)
     }
 
     fn open_remote(
         mut input: InputPath,
-        remote: &Remote,
-        selection: &Selection,
-        known: Option<&Layout>,
+        remote: &InputObject,
+        selection: &ColumnSelection,
+        known: Option<&CsvLayout>,
     ) -> Result<Self> {
         let mut broken = None;
-        if !input.is_text() {
+        if !input.is_csv() {
             let name = input.name();
             match remote.footer(|reason| no_parquet(&name, reason)) {
                 Ok((meta, info)) => return Self::open_parquet(input, meta, info.size, info.etag),
@@ -94,7 +98,7 @@ impl SourceFile {
             return Err(empty(&input));
         }
         input.format = format(&input, remote.peek(info.size)?)?;
-        match (input.is_text(), broken) {
+        match (input.is_csv(), broken) {
             (true, _) => Self::open_text(input, info.size, info.etag, selection, known),
             (false, Some(error)) => Err(error),
             // The file is Parquet under an extension of text.
@@ -106,14 +110,14 @@ impl SourceFile {
         input: InputPath,
         bytes: u64,
         fingerprint: String,
-        selection: &Selection,
-        known: Option<&Layout>,
+        selection: &ColumnSelection,
+        known: Option<&CsvLayout>,
     ) -> Result<Self> {
         let content = Content::Csv(CsvFile::new(known.cloned().unwrap_or_default()));
         let file = Self { input, schema: Arc::new(Schema::empty()), content, bytes, fingerprint };
         let layout = match known {
             Some(layout) => layout.clone(),
-            None => csv::open(&file, selection)?,
+            None => csv::read_layout(&file, selection)?,
         };
         let schema = Arc::new(layout.schema());
         Ok(Self { schema, content: Content::Csv(CsvFile::new(layout)), ..file })
@@ -137,8 +141,8 @@ impl SourceFile {
     /// Returns the file's text from byte `position` on, if the file has not changed since it was opened.
     pub(super) fn stream(&self, position: u64) -> Result<Box<dyn Read + Send>> {
         match self.input.format {
-            Format::Text(packing) if packing != Packing::Plain => {
-                let text = unpacked(packing, self.raw(0)?, self.bytes, position);
+            Format::Text(packing) if packing != FileCompression::Plain => {
+                let text = decompress_from(packing, self.raw(0)?, self.bytes, position);
                 text.map_err(|error| unreadable(&self.input, &error))
             }
             _ => self.raw(position),
@@ -157,14 +161,14 @@ impl SourceFile {
 
     /// Returns `true` if [`SourceFile::stream`] can start anywhere at little cost.
     pub(super) fn is_seekable(&self) -> bool {
-        !matches!(self.input.format, Format::Text(packing) if packing != Packing::Plain)
+        !matches!(self.input.format, Format::Text(packing) if packing != FileCompression::Plain)
     }
 
     /// Fetches ranges of a remote file, if it has not changed since it was opened.
-    pub(super) fn fetch(&self, remote: &Remote, ranges: Vec<Range<u64>>) -> Result<Fetched> {
+    pub(super) fn fetch(&self, remote: &InputObject, ranges: Vec<Range<u64>>) -> Result<FetchedParts> {
         remote.fetch(self.bytes, &self.fingerprint, ranges).map_err(|error| match error.kind {
             StoreErrorKind::Changed => self.changed(None),
-            _ => failure(error),
+            _ => storage_error(error),
         })
     }
 
@@ -186,7 +190,7 @@ impl SourceFile {
     }
 
     /// Returns the error for a file that has changed; `bytes` is its present size, if known.
-    pub(super) fn changed(&self, bytes: Option<u64>) -> EngineError {
+    pub(super) fn changed(&self, bytes: Option<u64>) -> StaggerError {
         let now = match bytes {
             Some(bytes) if bytes != self.bytes => {
                 format!("had {} bytes when it was opened, now {bytes}", self.bytes)
@@ -194,7 +198,7 @@ impl SourceFile {
             Some(bytes) => format!("was written again since it was opened, with {bytes} bytes as before"),
             None => format!("had {} bytes when it was opened and was written again since", self.bytes),
         };
-        EngineError::input(format!("the input changed during the run: `{}` {now}", self.input.name())).with_hint(
+        StaggerError::input(format!("the input changed during the run: `{}` {now}", self.input.name())).with_hint(
             "start again once the files are complete; results of two states of the data would be mixed otherwise",
         )
     }
@@ -206,14 +210,14 @@ impl SourceFile {
 
     /// Returns that value as a column of `rows` rows.
     pub(super) fn hive_array(&self, column: &str, rows: usize) -> Result<ArrayRef> {
-        let value = self
-            .hive(column)
-            .ok_or_else(|| EngineError::input(format!("`{}` has no column `{column}`", self.input.name())))?;
+        let value = self.hive(column).ok_or_else(|| {
+            StaggerError::input(format!("`{}` has no column `{column}`", self.input.name()))
+        })?;
         let Some(text) = value else { return Ok(new_null_array(&DataType::Null, rows)) };
         let keys = Int32Array::from_value(0, rows);
         let values: ArrayRef = Arc::new(StringArray::from_iter_values([text]));
         let array = DictionaryArray::<Int32Type>::try_new(keys, values)
-            .map_err(|e| EngineError::failed(format!("a folder's value is no column: {e}")))?;
+            .map_err(|e| StaggerError::failed(format!("a folder's value is no column: {e}")))?;
         Ok(Arc::new(array))
     }
 }
@@ -221,34 +225,34 @@ impl SourceFile {
 /// Refuses shards of a prepared store: as input their rows would count twice, or be taken for another panel's.
 fn no_shard(meta: &ArrowReaderMetadata, name: &str) -> Result<()> {
     let pairs = meta.metadata().file_metadata().key_value_metadata();
-    if !pairs.is_some_and(|pairs| pairs.iter().any(|pair| pair.key == crate::prepared::NOTE)) {
+    if !pairs.is_some_and(|pairs| pairs.iter().any(|pair| pair.key == crate::prepared::DESCRIPTION_KEY)) {
         return Ok(());
     }
-    Err(EngineError::input(format!("`{name}` is a shard of a prepared store, which is no input by itself"))
+    Err(StaggerError::input(format!("`{name}` is a shard of a prepared store, which is no input by itself"))
         .with_hint("name the store's folder, and nothing beside it; move stores out of input folders"))
 }
 
 fn open_local(input: &InputPath) -> Result<(File, Metadata)> {
-    disk::open(&input.path).map_err(|error| unreadable(input, &error))
+    disk::open_regular(&input.path).map_err(|error| unreadable(input, &error))
 }
 
-fn unreadable(input: &InputPath, error: &std::io::Error) -> EngineError {
-    EngineError::input(format!("`{}`: {error}", input.name()))
+fn unreadable(input: &InputPath, error: &std::io::Error) -> StaggerError {
+    StaggerError::input(format!("`{}`: {error}", input.name()))
 }
 
 /// Returns the format of a file: its bytes decide, not its extension.
-fn format(input: &InputPath, recognised: Recognised) -> Result<Format> {
+fn format(input: &InputPath, recognised: DetectedFormat) -> Result<Format> {
     let promised = format_of(&file_name(&input.path));
     match recognised {
-        Recognised::Known(Format::Text(_)) if promised == Some(Format::Parquet) => {
-            Err(EngineError::input(format!("`{}`: the ending is Parquet's, but the file is text", input.name()))
+        DetectedFormat::Known(Format::Text(_)) if promised == Some(Format::Parquet) => {
+            Err(StaggerError::input(format!("`{}`: the ending is Parquet's, but the file is text", input.name()))
                 .with_hint("read it: if it is a message in place of the data, get the file again; if it is CSV, give it the ending .csv"))
         }
-        Recognised::Known(format) => Ok(format),
-        Recognised::Foreign(foreign) => Err(foreign.refuse(&input.name())),
+        DetectedFormat::Known(format) => Ok(format),
+        DetectedFormat::Foreign(foreign) => Err(foreign.unsupported_error(&input.name())),
         // This is text with stray bytes, which the CSV reader names.
-        Recognised::Bytes if input.is_text() => Ok(input.format),
-        Recognised::Bytes => Err(EngineError::input(format!(
+        DetectedFormat::Bytes if input.is_csv() => Ok(input.format),
+        DetectedFormat::Bytes => Err(StaggerError::input(format!(
             "`{}`: not a Parquet file: it neither begins nor ends as one (`PAR1`), and is of no format that is known",
             input.name()
         ))
@@ -256,11 +260,11 @@ fn format(input: &InputPath, recognised: Recognised) -> Result<Format> {
     }
 }
 
-fn empty(input: &InputPath) -> EngineError {
-    EngineError::input(format!("`{}`: the file is empty", input.name()))
+fn empty(input: &InputPath) -> StaggerError {
+    StaggerError::input(format!("`{}`: the file is empty", input.name()))
 }
 
-fn no_parquet(name: &str, reason: &str) -> EngineError {
-    EngineError::input(format!("`{name}`: not a readable Parquet file: {reason}"))
+fn no_parquet(name: &str, reason: &str) -> StaggerError {
+    StaggerError::input(format!("`{name}`: not a readable Parquet file: {reason}"))
         .with_hint("the file is truncated or damaged: copy or write it again")
 }

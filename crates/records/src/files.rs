@@ -4,13 +4,13 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 use stagger_storage::Storage;
 
 use super::folder::Listing;
 use super::format::Format;
 use super::names;
-use super::remote::{Buckets, OpenBucket, Remote};
+use super::remote::{Buckets, InputObject, OpenBucket};
 use crate::prepared::MANIFEST;
 
 /// A data file, and the columns that the names of its folders give (`year=2004/…`).
@@ -21,7 +21,7 @@ pub struct InputPath {
     /// The columns of the folders' names: name and value, `None` for Hive's null.
     pub hive: Vec<(String, Option<String>)>,
     /// The object, if the file is on S3.
-    pub(super) remote: Option<Remote>,
+    pub(super) remote: Option<InputObject>,
     /// The format, as far as the name or the first bytes tell.
     pub(super) format: Format,
     /// `true` if the log of a table gives the columns of `hive`, which the file may hold too.
@@ -40,7 +40,7 @@ impl InputPath {
     }
 
     /// Returns `true` if the file is text: CSV or TSV, possibly compressed.
-    pub fn is_text(&self) -> bool {
+    pub fn is_csv(&self) -> bool {
         matches!(self.format, Format::Text(_))
     }
 }
@@ -50,12 +50,12 @@ impl InputPath {
 ///
 /// # Errors
 /// Inputs that name nothing, files that can't be listed or read, and files that two names lead to.
-pub fn expand(inputs: &[String]) -> Result<Vec<InputPath>> {
-    expand_in(inputs, &|bucket| Storage::open(&format!("s3://{bucket}")))
+pub fn list_input_files(inputs: &[String]) -> Result<Vec<InputPath>> {
+    list_input_files_in(inputs, &|bucket| Storage::open(&format!("s3://{bucket}")))
 }
 
 /// Lists the files of all inputs as [`expand`] does, with buckets opened by `open`.
-pub(super) fn expand_in(inputs: &[String], open: OpenBucket<'_>) -> Result<Vec<InputPath>> {
+pub(super) fn list_input_files_in(inputs: &[String], open: OpenBucket<'_>) -> Result<Vec<InputPath>> {
     let mut buckets = Buckets::new(open);
     let mut listing = Listing::default();
     let mut found = Vec::new();
@@ -69,7 +69,7 @@ pub(super) fn expand_in(inputs: &[String], open: OpenBucket<'_>) -> Result<Vec<I
     }
     if found.is_empty() {
         return Err(
-            EngineError::input("no input given").with_hint("name a Parquet or CSV file, a folder or a glob")
+            StaggerError::input("no input given").with_hint("name a Parquet or CSV file, a folder or a glob")
         );
     }
     once(&found)?;
@@ -81,24 +81,24 @@ fn once(found: &[InputPath]) -> Result<()> {
     let mut seen = HashMap::new();
     for input in found.iter().filter(|input| input.remote.is_some()) {
         if let Some(()) = seen.insert(&input.path, ()) {
-            return Err(twice(&input.name(), &input.name()));
+            return Err(duplicate_file_error(&input.name(), &input.name()));
         }
     }
     Ok(())
 }
 
 /// Returns the error for a file that two names lead to.
-pub(super) fn twice(first: &str, second: &str) -> EngineError {
+pub(super) fn duplicate_file_error(first: &str, second: &str) -> StaggerError {
     let message = match first == second {
         true => format!("`{first}` is named twice: its rows would count twice"),
         false => format!("`{first}` and `{second}` are one file: its rows would count twice"),
     };
-    EngineError::input(message)
+    StaggerError::input(message)
         .with_hint("name each file once; for a folder with links, name its files by a glob")
 }
 
 /// Returns the error for files of an input that would be left out, with the first ten by name.
-pub(super) fn left_out(input: &str, mut left: Vec<(String, &'static str)>) -> EngineError {
+pub(super) fn left_out_error(input: &str, mut left: Vec<(String, &'static str)>) -> StaggerError {
     const SHOWN: usize = 10;
     left.sort();
     let shown: Vec<String> =
@@ -112,13 +112,13 @@ pub(super) fn left_out(input: &str, mut left: Vec<(String, &'static str)>) -> En
         Some(folder) => format!("`{folder}` seems to be a prepared store: give it as the input by itself"),
         None => "a folder is read whole: convert or move these files, or name the others by a glob such as 'folder/*.parquet'".to_owned(),
     };
-    EngineError::input(format!("`{input}` holds files that can't be read: {}{more}", shown.join(", ")))
+    StaggerError::input(format!("`{input}` holds files that can't be read: {}{more}", shown.join(", ")))
         .with_hint(hint)
 }
 
 /// Returns the error for a folder without data.
-pub(super) fn no_data(input: &str) -> EngineError {
-    EngineError::input(format!("`{input}`: no data file in this folder"))
+pub(super) fn no_data_error(input: &str) -> StaggerError {
+    StaggerError::input(format!("`{input}`: no data file in this folder"))
         .with_hint("looked for Parquet (.parquet, .parq, .pq, .pqt or without an ending) and text (.csv, .tsv, .txt, .tab, .psv, also .gz and .zst)")
 }
 

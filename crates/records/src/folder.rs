@@ -6,13 +6,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 use stagger_storage::disk;
 
-use super::files::{InputPath, file_name, hive_columns, left_out, no_data, twice};
-use super::format::{Format, Recognised};
-use super::names::{Named, by_bytes, by_name, format_of, is_passed_folder};
-use super::peek::peek;
+use super::files::{InputPath, duplicate_file_error, file_name, hive_columns, left_out_error, no_data_error};
+use super::format::{DetectedFormat, Format};
+use super::names::{NameClass, by_bytes, by_name, format_of, is_skipped_folder};
+use super::peek::detect_file_format;
 use super::tables::{LocalTable, LocalTables, not_in_table};
 
 /// The files that the inputs of a run have led to so far.
@@ -61,10 +61,12 @@ impl Listing {
         let name = file_name(path);
         let format = match format_of(&name) {
             Some(format) => format,
-            None => match peek(path).map_err(|error| unreadable(path, &error))? {
-                Recognised::Known(format) => format,
-                Recognised::Foreign(foreign) => return Err(foreign.refuse(&path.display().to_string())),
-                Recognised::Bytes => Format::Parquet,
+            None => match detect_file_format(path).map_err(|error| unreadable(path, &error))? {
+                DetectedFormat::Known(format) => format,
+                DetectedFormat::Foreign(foreign) => {
+                    return Err(foreign.unsupported_error(&path.display().to_string()));
+                }
+                DetectedFormat::Bytes => Format::Parquet,
             },
         };
         self.add(local(path, hive_columns(path), format), meta)
@@ -73,15 +75,15 @@ impl Listing {
     /// Adds the files that a glob matches.
     fn glob(&mut self, pattern: &str) -> Result<()> {
         let matches = glob::glob(pattern)
-            .map_err(|e| EngineError::input(format!("`{pattern}`: not a valid glob: {}", e.msg)))?;
+            .map_err(|e| StaggerError::input(format!("`{pattern}`: not a valid glob: {}", e.msg)))?;
         let mut paths = Vec::new();
         for entry in matches {
             paths.push(
-                entry.map_err(|e| EngineError::input(format!("`{}`: {}", e.path().display(), e.error())))?,
+                entry.map_err(|e| StaggerError::input(format!("`{}`: {}", e.path().display(), e.error())))?,
             );
         }
         if paths.is_empty() {
-            return Err(EngineError::input(format!("`{pattern}`: no file matches")));
+            return Err(StaggerError::input(format!("`{pattern}`: no file matches")));
         }
         // The walk below finds the contents of a folder that matches.
         paths.sort();
@@ -102,10 +104,10 @@ impl Listing {
             walk.entry(top, true)?;
         }
         if !walk.left.is_empty() {
-            return Err(left_out(input, walk.left));
+            return Err(left_out_error(input, walk.left));
         }
         match self.found.is_empty() {
-            true => Err(no_data(input)),
+            true => Err(no_data_error(input)),
             false => Ok(()),
         }
     }
@@ -128,7 +130,7 @@ impl Listing {
     fn add(&mut self, input: InputPath, meta: &Metadata) -> Result<()> {
         let identity = (meta.dev(), meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec());
         if let Some(first) = self.files.insert(identity, input.path.clone()) {
-            return Err(twice(&first.display().to_string(), &input.name()));
+            return Err(duplicate_file_error(&first.display().to_string(), &input.name()));
         }
         self.found.push(input);
         Ok(())
@@ -141,13 +143,13 @@ impl Walk<'_> {
         let meta = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
         let name = file_name(path);
         if meta.is_dir() {
-            return match top || !is_passed_folder(&name) {
+            return match top || !is_skipped_folder(&name) {
                 true => self.folder(path),
                 false => Ok(()),
             };
         }
         let named = by_name(&name, meta.len());
-        if named == Named::Beside {
+        if named == NameClass::NoData {
             return Ok(());
         }
         regular(path, &meta)?;
@@ -159,8 +161,8 @@ impl Walk<'_> {
                 .add(InputPath { logged: true, ..local(path, columns, Format::Parquet) }, &meta);
         }
         let format = match named {
-            Named::Data(format) => format,
-            _ => match by_bytes(&name, peek(path).map_err(|error| unreadable(path, &error))?) {
+            NameClass::Data(format) => format,
+            _ => match by_bytes(&name, detect_file_format(path).map_err(|error| unreadable(path, &error))?) {
                 Ok(format) => format,
                 Err(what) => {
                     self.left.push((path.display().to_string(), what));
@@ -222,14 +224,14 @@ fn system_name(path: &Path) -> Result<Option<PathBuf>> {
 /// Refuses everything but regular files.
 fn regular(path: &Path, meta: &Metadata) -> Result<()> {
     disk::check_regular(meta).map_err(|error| {
-        EngineError::input(format!("`{}`: {error}", path.display()))
+        StaggerError::input(format!("`{}`: {error}", path.display()))
             .with_hint("data is read twice, which pipes can't be: write it to a file, and name that")
     })
 }
 
 /// Returns the error for a link to a folder that was read already.
-fn led_back(folder: &Path, first: &Path) -> EngineError {
-    EngineError::input(format!(
+fn led_back(folder: &Path, first: &Path) -> StaggerError {
+    StaggerError::input(format!(
         "`{}` is a link to `{}`, which is read already: its rows would count twice",
         folder.display(),
         first.display()
@@ -241,7 +243,7 @@ fn local(path: &Path, hive: Vec<(String, Option<String>)>, format: Format) -> In
     InputPath { path: path.to_owned(), hive, remote: None, format, logged: false }
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> EngineError {
+fn unreadable(path: &Path, error: &std::io::Error) -> StaggerError {
     let why = match error.kind() {
         std::io::ErrorKind::NotFound if path.is_symlink() => "a link to a file that is not there".to_owned(),
         std::io::ErrorKind::NotFound => "no such file or folder".to_owned(),
@@ -251,7 +253,7 @@ fn unreadable(path: &Path, error: &std::io::Error) -> EngineError {
         }
         _ => error.to_string(),
     };
-    let error = EngineError::input(format!("`{}`: {why}", path.display()));
+    let error = StaggerError::input(format!("`{}`: {why}", path.display()));
     match path == Path::new("-") {
         true => error.with_hint(
             "standard input can't be read, as data is read twice: write it to a file, and name that",

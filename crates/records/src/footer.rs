@@ -7,12 +7,12 @@ use parquet::file::statistics::Statistics;
 
 use super::file::Content;
 use super::source::{Chunk, Source};
-use crate::parquet_file::range_of;
+use crate::parquet_file::chunk_range;
 
 impl Source {
     /// Returns bounds of an integer column in a chunk, missing values aside. They come from the footer or a folder's
     /// name, and are valid though not always tight. `None` for other types, and if the footer has none.
-    pub fn statistics(&self, chunk: &Chunk, column: &str) -> Option<(i128, i128)> {
+    pub fn integer_bounds(&self, chunk: &Chunk, column: &str) -> Option<(i128, i128)> {
         let file = &self.files[chunk.file];
         let Ok(field) = file.schema.field_with_name(column) else {
             let value = file.hive(column)?.as_ref()?.parse::<i64>().ok()?;
@@ -50,7 +50,7 @@ impl Source {
 
 /// Returns the bytes of a column chunk; `None` if the footer is invalid, which is an error once the chunk is read.
 fn length(column: &ColumnChunkMetaData, size: u64) -> Option<u64> {
-    range_of(column, size).ok().map(|range| range.end - range.start)
+    chunk_range(column, size).ok().map(|range| range.end - range.start)
 }
 
 /// Returns the Parquet columns of the schema's field `root`: one, or several for a nested field.

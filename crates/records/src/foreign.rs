@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use stagger_model::error::EngineError;
+use stagger_model::error::StaggerError;
 
 /// A format that is not read.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Foreign {
+pub(super) struct UnsupportedFormat {
     /// The format's name.
     pub(super) name: &'static str,
     /// The extensions that identify the format if the first bytes do not.
@@ -17,8 +17,8 @@ pub(super) struct Foreign {
 
 macro_rules! formats {
     ($($id:ident: $name:literal, [$($ending:literal),*], $command:literal;)*) => {
-        $(pub(super) static $id: Foreign = Foreign { name: $name, endings: &[$($ending),*], command: $command };)*
-        static ALL: &[&Foreign] = &[$(&$id),*];
+        $(pub(super) static $id: UnsupportedFormat = UnsupportedFormat { name: $name, endings: &[$($ending),*], command: $command };)*
+        static ALL: &[&UnsupportedFormat] = &[$(&$id),*];
     };
 }
 
@@ -70,7 +70,7 @@ formats! {
 }
 
 /// First bytes that identify a format by themselves.
-static MAGIC: &[(&[u8], &Foreign)] = &[
+static MAGIC: &[(&[u8], &UnsupportedFormat)] = &[
     (b"<stata_dta>", &STATA),
     (b"RDX2\n", &RDA),
     (b"RDX3\n", &RDA),
@@ -109,7 +109,7 @@ static MAGIC: &[(&[u8], &Foreign)] = &[
 ];
 
 /// Returns the format that a file's first bytes identify.
-pub(super) fn by_bytes(name: &str, head: &[u8]) -> Option<&'static Foreign> {
+pub(super) fn by_bytes(name: &str, head: &[u8]) -> Option<&'static UnsupportedFormat> {
     // A few letters may also begin the column names of a table.
     let text = head.iter().take(128).all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace());
     let begins = |magic: &[u8]| {
@@ -121,13 +121,13 @@ pub(super) fn by_bytes(name: &str, head: &[u8]) -> Option<&'static Foreign> {
 }
 
 /// Returns the format of a file's extension, for files whose bytes tell nothing.
-pub(super) fn by_ending(name: &str) -> Option<&'static Foreign> {
+pub(super) fn by_ending(name: &str) -> Option<&'static UnsupportedFormat> {
     let ending = Path::new(name).extension()?.to_str()?.to_lowercase();
     ALL.iter().find(|foreign| foreign.endings.contains(&ending.as_str())).copied()
 }
 
 /// Recognises archives and compressed files, which may hold other formats.
-fn archive(name: &str, head: &[u8]) -> Option<&'static Foreign> {
+fn archive(name: &str, head: &[u8]) -> Option<&'static UnsupportedFormat> {
     if head.starts_with(b"BZh") || head.starts_with(b"\xfd7zXZ") {
         // R writes its own files in this way.
         let r = by_ending(name).filter(|foreign| [&RDA, &RDS].contains(foreign));
@@ -152,7 +152,7 @@ fn archive(name: &str, head: &[u8]) -> Option<&'static Foreign> {
 }
 
 /// Recognises formats that need more than their first bytes.
-fn binary(head: &[u8]) -> Option<&'static Foreign> {
+fn binary(head: &[u8]) -> Option<&'static UnsupportedFormat> {
     match head {
         [105 | 108 | 110..=115, 1 | 2, 1, 0, ..] => Some(&STATA),
         [0x80, 2..=5, ..] => Some(&PICKLE),
@@ -163,7 +163,7 @@ fn binary(head: &[u8]) -> Option<&'static Foreign> {
 }
 
 /// Recognises JSON, HTML and the like: text that is not a table.
-fn markup(head: &[u8]) -> Option<&'static Foreign> {
+fn markup(head: &[u8]) -> Option<&'static UnsupportedFormat> {
     let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
     let text = head.trim_ascii_start();
     let lower: Vec<u8> = text.iter().take(16).map(u8::to_ascii_lowercase).collect();
@@ -183,10 +183,10 @@ fn markup(head: &[u8]) -> Option<&'static Foreign> {
     }
 }
 
-impl Foreign {
+impl UnsupportedFormat {
     /// Returns the error for a file in this format.
-    pub(super) fn refuse(&self, path: &str) -> EngineError {
-        EngineError::input(format!("`{path}`: its format is {}, which is not read", self.name))
+    pub(super) fn unsupported_error(&self, path: &str) -> StaggerError {
+        StaggerError::input(format!("`{path}`: its format is {}, which is not read", self.name))
             .with_hint(self.hint(path))
     }
 

@@ -3,7 +3,7 @@
 
 use std::io::Read;
 
-use super::foreign::{self, Foreign};
+use super::foreign::{self, UnsupportedFormat};
 
 /// The number of first bytes that are examined: they hold a tar header, and the start of a gzip file's content.
 pub(super) const HEAD: usize = 4096;
@@ -14,12 +14,12 @@ pub(super) const TAIL: usize = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     Parquet,
-    Text(Packing),
+    Text(FileCompression),
 }
 
 /// The compression of a whole file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Packing {
+pub(super) enum FileCompression {
     Plain,
     Gzip,
     Zstd,
@@ -27,65 +27,71 @@ pub(super) enum Packing {
 
 /// The format that a file's bytes show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Recognised {
+pub(super) enum DetectedFormat {
     /// A format that is read.
     Known(Format),
     /// A format that is not read, but known by name.
-    Foreign(&'static Foreign),
+    Foreign(&'static UnsupportedFormat),
     /// Neither text nor a known format.
     Bytes,
 }
 
 /// Recognises a file by its first and last bytes. A file that begins or ends as Parquet is Parquet, possibly damaged.
-pub(super) fn recognise(name: &str, head: &[u8], tail: &[u8]) -> Recognised {
+pub(super) fn detect_format(name: &str, head: &[u8], tail: &[u8]) -> DetectedFormat {
     if head.starts_with(b"PAR1") || tail.ends_with(b"PAR1") {
-        return Recognised::Known(Format::Parquet);
+        return DetectedFormat::Known(Format::Parquet);
     }
     match packing(head) {
-        Packing::Plain => plain(name, head).unwrap_or(Recognised::Bytes),
+        FileCompression::Plain => plain(name, head).unwrap_or(DetectedFormat::Bytes),
         packing => packed(name, packing, head),
     }
 }
 
-fn plain(name: &str, head: &[u8]) -> Option<Recognised> {
+fn plain(name: &str, head: &[u8]) -> Option<DetectedFormat> {
     if let Some(foreign) = foreign::by_bytes(name, head) {
-        return Some(Recognised::Foreign(foreign));
+        return Some(DetectedFormat::Foreign(foreign));
     }
     if is_text(head) {
-        return Some(Recognised::Known(Format::Text(Packing::Plain)));
+        return Some(DetectedFormat::Known(Format::Text(FileCompression::Plain)));
     }
-    foreign::by_ending(name).map(Recognised::Foreign)
+    foreign::by_ending(name).map(DetectedFormat::Foreign)
 }
 
 /// Recognises the content of a compressed file: text is read, other formats are named.
-fn packed(name: &str, packing: Packing, head: &[u8]) -> Recognised {
+fn packed(name: &str, packing: FileCompression, head: &[u8]) -> DetectedFormat {
     let inside = beginning(packing, head);
     if inside.starts_with(b"PAR1") {
-        let gzip = packing == Packing::Gzip;
-        return Recognised::Foreign(if gzip { &foreign::GZIP_PARQUET } else { &foreign::ZSTD_PARQUET });
+        let gzip = packing == FileCompression::Gzip;
+        return DetectedFormat::Foreign(if gzip { &foreign::GZIP_PARQUET } else { &foreign::ZSTD_PARQUET });
     }
     match plain(name, &inside) {
-        Some(Recognised::Known(Format::Text(Packing::Plain))) => Recognised::Known(Format::Text(packing)),
+        Some(DetectedFormat::Known(Format::Text(FileCompression::Plain))) => {
+            DetectedFormat::Known(Format::Text(packing))
+        }
         Some(other) => other,
-        None => Recognised::Foreign(if packing == Packing::Gzip { &foreign::GZIP } else { &foreign::ZSTD }),
+        None => DetectedFormat::Foreign(if packing == FileCompression::Gzip {
+            &foreign::GZIP
+        } else {
+            &foreign::ZSTD
+        }),
     }
 }
 
-fn packing(head: &[u8]) -> Packing {
+fn packing(head: &[u8]) -> FileCompression {
     if head.starts_with(&[0x1f, 0x8b]) {
-        Packing::Gzip
+        FileCompression::Gzip
     } else if head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-        Packing::Zstd
+        FileCompression::Zstd
     } else {
-        Packing::Plain
+        FileCompression::Plain
     }
 }
 
 /// Decompresses the first bytes of a file; returns none if it is damaged.
-fn beginning(packing: Packing, head: &[u8]) -> Vec<u8> {
+fn beginning(packing: FileCompression, head: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     // The input is cut off, which is an error after the bytes that it holds.
-    let _ = match super::unpack::unpack(packing, head) {
+    let _ = match super::unpack::decompress(packing, head) {
         Ok(reader) => reader.take(HEAD as u64).read_to_end(&mut out),
         Err(error) => Err(error),
     };
@@ -107,13 +113,13 @@ mod tests {
     use super::*;
 
     fn name_of(name: &str, head: &[u8]) -> &'static str {
-        match recognise(name, head, &head[head.len().saturating_sub(TAIL)..]) {
-            Recognised::Foreign(foreign) => foreign.name,
-            Recognised::Known(Format::Parquet) => "Parquet",
-            Recognised::Known(Format::Text(Packing::Plain)) => "text",
-            Recognised::Known(Format::Text(Packing::Gzip)) => "gzip text",
-            Recognised::Known(Format::Text(Packing::Zstd)) => "zstd text",
-            Recognised::Bytes => "bytes",
+        match detect_format(name, head, &head[head.len().saturating_sub(TAIL)..]) {
+            DetectedFormat::Foreign(foreign) => foreign.name,
+            DetectedFormat::Known(Format::Parquet) => "Parquet",
+            DetectedFormat::Known(Format::Text(FileCompression::Plain)) => "text",
+            DetectedFormat::Known(Format::Text(FileCompression::Gzip)) => "gzip text",
+            DetectedFormat::Known(Format::Text(FileCompression::Zstd)) => "zstd text",
+            DetectedFormat::Bytes => "bytes",
         }
     }
 

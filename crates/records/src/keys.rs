@@ -7,10 +7,10 @@ use arrow::datatypes::{
     UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use serde::{Deserialize, Serialize};
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 
-use super::convert::{hash_bytes, hash_integer, with_f64};
-use super::text::{Texts, as_texts, show_bytes};
+use super::convert::{hash_integer, hash_text, with_f64};
+use super::text::{ByteValues, show_bytes, with_bytes};
 
 /// The type of identifiers of a column, common to all files of a data set. It decides how they are compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +34,7 @@ impl KeyKind {
     }
 
     /// Returns `true` if the type of the stored column implies the kind.
-    pub fn is_plain(&self) -> bool {
+    pub fn is_implied_by_type(&self) -> bool {
         matches!(self, Self::Integer | Self::Text)
     }
 
@@ -51,16 +51,16 @@ impl KeyKind {
         match self {
             Self::Decimal => match std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok()) {
                 Some(integer) => hash_integer(integer),
-                None => hash_bytes(bytes, buffer),
+                None => hash_text(bytes, buffer),
             },
-            _ => hash_bytes(bytes, buffer),
+            _ => hash_text(bytes, buffer),
         }
     }
 }
 
 /// The keys of units or clusters in a batch of rows.
 #[derive(Debug)]
-pub enum IdColumn<'a> {
+pub enum KeyColumn<'a> {
     /// Keys of 64 bits.
     Integers {
         /// The keys; arbitrary in rows without one.
@@ -73,13 +73,13 @@ pub enum IdColumn<'a> {
     /// Keys of bytes.
     Texts {
         /// The key of each row; `None` if it is missing.
-        ids: Texts<'a>,
+        ids: ByteValues<'a>,
         /// The kind, which decides how keys are hashed.
         kind: KeyKind,
     },
 }
 
-impl IdColumn<'_> {
+impl KeyColumn<'_> {
     /// Returns the number of rows.
     pub fn len(&self) -> usize {
         match self {
@@ -140,22 +140,22 @@ fn end_of(length: usize, row: usize, same: impl Fn(usize) -> bool) -> usize {
 ///
 /// # Errors
 /// A value that is not a key of this kind, and the errors of `each`.
-pub fn with_ids<T>(
+pub fn with_key_column<T>(
     array: &ArrayRef,
     column: &str,
     kind: KeyKind,
     scratch: &mut Vec<i64>,
-    each: impl FnOnce(IdColumn<'_>) -> Result<T>,
+    each: impl FnOnce(KeyColumn<'_>) -> Result<T>,
 ) -> Result<T> {
     if kind.is_text() {
-        return as_texts(array, |texts| each(IdColumn::Texts { ids: texts, kind }));
+        return with_bytes(array, |texts| each(KeyColumn::Texts { ids: texts, kind }));
     }
     if let Some(values) = array.as_primitive_opt::<Int64Type>() {
-        return each(IdColumn::Integers { ids: values.values(), nulls: values.nulls().cloned(), kind });
+        return each(KeyColumn::Integers { ids: values.values(), nulls: values.nulls().cloned(), kind });
     }
     scratch.clear();
     let nulls = integers(array, column, kind, scratch)?;
-    each(IdColumn::Integers { ids: scratch, nulls, kind })
+    each(KeyColumn::Integers { ids: scratch, nulls, kind })
 }
 
 /// Appends the column's integers, and returns the mask of rows that have one.
@@ -214,20 +214,20 @@ fn of_dictionary(
     }
     let keys = dictionary.normalized_keys();
     let missing = |nulls: &Option<NullBuffer>, key: usize| nulls.as_ref().is_some_and(|n| n.is_null(key));
-    with_ids(dictionary.values(), column, kind, &mut Vec::new(), |values| match values {
-        IdColumn::Integers { ids, nulls, .. } => {
+    with_key_column(dictionary.values(), column, kind, &mut Vec::new(), |values| match values {
+        KeyColumn::Integers { ids, nulls, .. } => {
             out.extend(keys.iter().map(|&key| ids[key]));
             let there =
                 keys.iter().enumerate().map(|(row, &key)| !array.is_null(row) && !missing(&nulls, key));
             Ok(Some(NullBuffer::from_iter(there)))
         }
-        IdColumn::Texts { .. } => Err(EngineError::failed("keys of two kinds")),
+        KeyColumn::Texts { .. } => Err(StaggerError::failed("keys of two kinds")),
     })
 }
 
 /// Appends whole numbers that are written as text, as the values of folders are.
 fn written(array: &ArrayRef, column: &str, out: &mut Vec<i64>) -> Result<Option<NullBuffer>> {
-    as_texts(array, |texts| {
+    with_bytes(array, |texts| {
         let mut there = Vec::with_capacity(texts.len());
         for text in texts {
             there.push(text.is_some());
@@ -248,7 +248,7 @@ fn unsigned(array: &ArrayRef, column: &str, kind: KeyKind, out: &mut Vec<i64>) -
     for (row, &value) in values.values().iter().enumerate() {
         match i64::try_from(value) {
             Err(_) if kind != KeyKind::Unsigned && !values.is_null(row) => {
-                return Err(EngineError::input(format!(
+                return Err(StaggerError::input(format!(
                     "column `{column}` holds the identifier {value}, which does not fit the signed integers that other files have"
                 ))
                 .with_hint("write the column with one type in all files, or as text"));
@@ -275,8 +275,8 @@ fn integral(values: &[f64], column: &str, out: &mut Vec<i64>) -> Result<bool> {
     Ok(missing)
 }
 
-fn no_integer(column: &str, value: &str) -> EngineError {
-    EngineError::input(format!("column `{column}` holds {value}, which is no whole number")).with_hint(
+fn no_integer(column: &str, value: &str) -> StaggerError {
+    StaggerError::input(format!("column `{column}` holds {value}, which is no whole number")).with_hint(
         "identifiers must be integers below 2^53 in floating point, any 64-bit integers, decimals, text or bytes",
     )
 }

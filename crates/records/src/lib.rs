@@ -25,13 +25,13 @@ mod twins;
 mod types;
 mod unpack;
 
-pub use convert::{hash_bytes, hash_integer, with_f64};
-pub use fetched::Fetched;
-pub use files::{InputPath, expand};
-pub use keys::{IdColumn, KeyKind, with_ids};
-pub use part::Described;
+pub use convert::{hash_integer, hash_text, with_f64};
+pub use fetched::FetchedParts;
+pub use files::{InputPath, list_input_files};
+pub use keys::{KeyColumn, KeyKind, with_key_column};
+pub use part::FileDescription;
 pub use source::{Chunk, ColumnKind, InputFileInfo, Source};
-pub use text::{Texts, as_texts as with_bytes, compare_decimals, show_bytes, with_texts};
+pub use text::{ByteValues, compare_decimals, show_bytes, with_bytes, with_texts};
 pub use types::{LevelKind, PeriodType};
 
 pub mod parquet_file;

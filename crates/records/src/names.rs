@@ -1,6 +1,6 @@
 //! Classification of files by name: data, files beside data, and files whose bytes must tell.
 
-use super::format::{Format, Packing, Recognised};
+use super::format::{DetectedFormat, FileCompression, Format};
 
 /// Extensions of Parquet files.
 const PARQUET: [&str; 4] = ["parquet", "parq", "pq", "pqt"];
@@ -27,27 +27,27 @@ const MARKS: [&str; 5] = ["_success", "_metadata", "_common_metadata", "_committ
 
 /// The class of a file by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Named {
+pub(super) enum NameClass {
     /// Data in this format.
     Data(Format),
     /// No data: the file is skipped.
-    Beside,
+    NoData,
     /// Unknown: the file's bytes must tell.
     Unknown,
 }
 
 /// Classifies a file of `bytes` bytes in a folder by its name.
-pub(super) fn by_name(name: &str, bytes: u64) -> Named {
+pub(super) fn by_name(name: &str, bytes: u64) -> NameClass {
     let lower = name.to_lowercase();
     if is_beside(&lower) {
-        return Named::Beside;
+        return NameClass::NoData;
     }
     let format = format_of(&lower);
     match format {
         // Hive leaves empty parts; markers of folders on S3 are empty too.
-        None if bytes == 0 && (ending(&lower).is_none() || lower.ends_with("_$folder$")) => Named::Beside,
-        Some(format) if !lower.starts_with('_') => Named::Data(format),
-        _ => Named::Unknown,
+        None if bytes == 0 && (ending(&lower).is_none() || lower.ends_with("_$folder$")) => NameClass::NoData,
+        Some(format) if !lower.starts_with('_') => NameClass::Data(format),
+        _ => NameClass::Unknown,
     }
 }
 
@@ -60,9 +60,9 @@ pub(super) fn format_of(name: &str) -> Option<Format> {
         return Some(Format::Parquet);
     }
     let packing = match lower.rsplit('.').next() {
-        _ if inside == lower => Packing::Plain,
-        Some(last) if last.starts_with('z') => Packing::Zstd,
-        _ => Packing::Gzip,
+        _ if inside == lower => FileCompression::Plain,
+        Some(last) if last.starts_with('z') => FileCompression::Zstd,
+        _ => FileCompression::Gzip,
     };
     TEXT.contains(&ending).then_some(Format::Text(packing))
 }
@@ -75,23 +75,23 @@ pub(super) fn plain_ending(name: &str) -> String {
 
 /// Returns the format of a file in a folder whose name tells nothing, by its bytes, or the reason why it is not read. A
 /// copy of a part under another name (`part.parquet.bak`) is not read: its rows would count twice.
-pub(super) fn by_bytes(name: &str, recognised: Recognised) -> Result<Format, &'static str> {
+pub(super) fn by_bytes(name: &str, recognised: DetectedFormat) -> Result<Format, &'static str> {
     let lower = name.to_lowercase();
     let hidden = lower.starts_with('_');
     let bare = ending(unpacked(&lower)).is_none();
     match recognised {
-        Recognised::Foreign(foreign) => Err(foreign.name),
-        Recognised::Bytes => Err("of an unknown format"),
-        Recognised::Known(_) if hidden => Err("data under a name that begins with `_`"),
-        Recognised::Known(Format::Parquet) if bare || is_codec(&lower) => Ok(Format::Parquet),
-        Recognised::Known(Format::Text(packing)) if bare => Ok(Format::Text(packing)),
-        Recognised::Known(Format::Parquet) => Err("Parquet under an ending of something else"),
-        Recognised::Known(Format::Text(_)) => Err("text"),
+        DetectedFormat::Foreign(foreign) => Err(foreign.name),
+        DetectedFormat::Bytes => Err("of an unknown format"),
+        DetectedFormat::Known(_) if hidden => Err("data under a name that begins with `_`"),
+        DetectedFormat::Known(Format::Parquet) if bare || is_codec(&lower) => Ok(Format::Parquet),
+        DetectedFormat::Known(Format::Text(packing)) if bare => Ok(Format::Text(packing)),
+        DetectedFormat::Known(Format::Parquet) => Err("Parquet under an ending of something else"),
+        DetectedFormat::Known(Format::Text(_)) => Err("text"),
     }
 }
 
 /// Returns `true` if folders of this name hold no data: hidden ones, and those in which writers keep their own files.
-pub(super) fn is_passed_folder(name: &str) -> bool {
+pub(super) fn is_skipped_folder(name: &str) -> bool {
     name.starts_with('.') || (name.starts_with('_') && !name.contains('='))
 }
 
@@ -126,27 +126,27 @@ mod tests {
 
     #[test]
     fn names_tell_data_from_what_stands_beside_it() {
-        let text = |packing| Named::Data(Format::Text(packing));
+        let text = |packing| NameClass::Data(Format::Text(packing));
         for (name, bytes, named) in [
-            ("a.parquet", 9, Named::Data(Format::Parquet)),
-            ("part-0.gz.parquet", 9, Named::Data(Format::Parquet)),
-            ("A.CSV", 0, text(Packing::Plain)),
-            ("a.csv.gz", 9, text(Packing::Gzip)),
-            ("a.tsv.zst", 9, text(Packing::Zstd)),
-            ("a.parquet.gzip", 9, Named::Unknown),
-            ("000000_0", 9, Named::Unknown),
-            ("000001_0", 0, Named::Beside),
-            ("a.json", 9, Named::Unknown),
-            ("_part.csv", 9, Named::Unknown),
-            ("README.txt", 9, Named::Beside),
-            ("readme.csv", 9, text(Packing::Plain)),
-            ("a.csv.sha256", 9, Named::Beside),
-            ("SHA256SUMS", 9, Named::Beside),
-            (".part-0.parquet.crc", 9, Named::Beside),
-            ("_SUCCESS", 0, Named::Beside),
-            ("_metadata", 9, Named::Beside),
-            ("LICENSE", 9, Named::Beside),
-            ("year=2004_$folder$", 0, Named::Beside),
+            ("a.parquet", 9, NameClass::Data(Format::Parquet)),
+            ("part-0.gz.parquet", 9, NameClass::Data(Format::Parquet)),
+            ("A.CSV", 0, text(FileCompression::Plain)),
+            ("a.csv.gz", 9, text(FileCompression::Gzip)),
+            ("a.tsv.zst", 9, text(FileCompression::Zstd)),
+            ("a.parquet.gzip", 9, NameClass::Unknown),
+            ("000000_0", 9, NameClass::Unknown),
+            ("000001_0", 0, NameClass::NoData),
+            ("a.json", 9, NameClass::Unknown),
+            ("_part.csv", 9, NameClass::Unknown),
+            ("README.txt", 9, NameClass::NoData),
+            ("readme.csv", 9, text(FileCompression::Plain)),
+            ("a.csv.sha256", 9, NameClass::NoData),
+            ("SHA256SUMS", 9, NameClass::NoData),
+            (".part-0.parquet.crc", 9, NameClass::NoData),
+            ("_SUCCESS", 0, NameClass::NoData),
+            ("_metadata", 9, NameClass::NoData),
+            ("LICENSE", 9, NameClass::NoData),
+            ("year=2004_$folder$", 0, NameClass::NoData),
         ] {
             assert_eq!(by_name(name, bytes), named, "{name}");
         }
@@ -154,15 +154,15 @@ mod tests {
 
     #[test]
     fn bytes_tell_where_names_don_t() {
-        let parquet = Recognised::Known(Format::Parquet);
-        let text = Recognised::Known(Format::Text(Packing::Plain));
+        let parquet = DetectedFormat::Known(Format::Parquet);
+        let text = DetectedFormat::Known(Format::Text(FileCompression::Plain));
         for name in ["a.parquet.gzip", "a.parquet.snappy", "part-00000-c000", "000003_0", "part.c000"] {
             assert_eq!(by_bytes(name, parquet), Ok(Format::Parquet), "{name}");
         }
-        assert_eq!(by_bytes("part-00000", text), Ok(Format::Text(Packing::Plain)));
+        assert_eq!(by_bytes("part-00000", text), Ok(Format::Text(FileCompression::Plain)));
         for name in ["a.parquet.bak", "a.parquet.tmp", "a.parquet~", "_a.parquet"] {
             assert!(by_bytes(name, parquet).is_err(), "{name}");
         }
-        assert!(by_bytes("a.log", text).is_err() && by_bytes("x", Recognised::Bytes).is_err());
+        assert!(by_bytes("a.log", text).is_err() && by_bytes("x", DetectedFormat::Bytes).is_err());
     }
 }

@@ -1,14 +1,14 @@
 //! Surprises in CSV files: cells that are not numbers, and texts that look like missing values.
 
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 
-use super::csv::{Layout, place};
+use super::csv::{CsvLayout, format_place};
 use super::file::{Content, SourceFile};
 use super::source::Source;
 
 impl Source {
     /// Returns the CSV files with their layouts.
-    fn layouts(&self) -> impl Iterator<Item = (&SourceFile, &Layout)> {
+    fn layouts(&self) -> impl Iterator<Item = (&SourceFile, &CsvLayout)> {
         self.files.iter().filter_map(|file| match &file.content {
             Content::Csv(csv) => Some((file, &csv.layout)),
             Content::Parquet(_) => None,
@@ -16,7 +16,7 @@ impl Source {
     }
 
     /// Returns `true` if some file is CSV.
-    pub fn has_text(&self) -> bool {
+    pub fn has_csv(&self) -> bool {
         self.layouts().next().is_some()
     }
 
@@ -24,19 +24,19 @@ impl Source {
     ///
     /// # Errors
     /// Names the first such cell with its file, row and text.
-    pub fn numbers_alone(&self, argument: &str, column: &str) -> Result<()> {
+    pub fn require_only_numbers(&self, argument: &str, column: &str) -> Result<()> {
         for (file, layout) in self.layouts() {
-            let Some(cell) = layout.odd_text(column) else { continue };
+            let Some(cell) = layout.first_non_number(column) else { continue };
             let hint = match cell.text.contains(',') {
                 true => "decimals after a comma are read with --csv-decimal ','",
                 false => {
                     "every value must be a number; --csv-na names texts that stand for a missing value, separated by commas"
                 }
             };
-            return Err(EngineError::input(format!(
+            return Err(StaggerError::input(format!(
                 "{argument}: column `{column}` holds `{}` in {} of `{}`, which is no number",
                 cell.text,
-                place(cell.row, cell.line),
+                format_place(cell.row, cell.line),
                 file.input.name()
             ))
             .with_hint(hint));
@@ -47,17 +47,19 @@ impl Source {
     /// Refuses a column that holds both numbers and other text in a CSV file.
     ///
     /// # Errors
-    /// Those of [`Source::numbers_alone`].
-    pub fn mostly_numbers(&self, argument: &str, column: &str) -> Result<()> {
-        let is_mixed = self.layouts().any(|(_, layout)| layout.mixed().any(|(name, _)| name == column));
-        if is_mixed { self.numbers_alone(argument, column) } else { Ok(()) }
+    /// Those of [`Source::require_only_numbers`].
+    pub fn refuse_mixed(&self, argument: &str, column: &str) -> Result<()> {
+        let is_mixed =
+            self.layouts().any(|(_, layout)| layout.mixed_columns().any(|(name, _)| name == column));
+        if is_mixed { self.require_only_numbers(argument, column) } else { Ok(()) }
     }
 
     /// Returns notes for the user about CSV files that were read in a way that one may not expect, one line each.
     pub fn notes(&self) -> Vec<String> {
         let mut out = Vec::new();
         let mut taken: Vec<(&str, &str, u64)> = Vec::new();
-        for (column, text, rows) in self.layouts().flat_map(|(_, layout)| layout.taken()) {
+        for (column, text, rows) in self.layouts().flat_map(|(_, layout)| layout.missing_spellings_in_text())
+        {
             match taken.iter_mut().find(|(c, t, _)| (*c, *t) == (column, text)) {
                 Some((_, _, sum)) => *sum += rows,
                 None => taken.push((column, text, rows)),
@@ -70,12 +72,12 @@ impl Source {
         }
         let mut named: Vec<&str> = Vec::new();
         for (file, layout) in self.layouts() {
-            for (column, cell) in layout.mixed() {
+            for (column, cell) in layout.mixed_columns() {
                 if !named.contains(&column) {
                     named.push(column);
                     out.push(format!(
                         "column `{column}` is read as text, and its values as levels of a factor, because {} of `{}` holds `{}`",
-                        place(cell.row, cell.line),
+                        format_place(cell.row, cell.line),
                         file.input.name(),
                         cell.text
                     ));

@@ -4,33 +4,33 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use stagger_model::csv_options::Selection;
+use stagger_model::csv_options::ColumnSelection;
 use stagger_model::error::Result;
 use stagger_storage::{Storage, StoreResult};
 
-use super::csv::Layout;
+use super::csv::CsvLayout;
 use super::file::{Content, SourceFile};
 use super::files::InputPath;
-use super::format::{Format, Packing};
-use super::remote::Remote;
+use super::format::{FileCompression, Format};
+use super::remote::InputObject;
 use super::source::{Chunk, Source};
 
 /// An input file as it was when the input was opened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Described {
+pub struct FileDescription {
     path: String,
     hive: Vec<(String, Option<String>)>,
     #[serde(default)]
     logged: bool,
     fingerprint: String,
     /// The layout of a CSV file. It must always be serialized: workers read a format without field names.
-    csv: Option<Layout>,
+    csv: Option<CsvLayout>,
 }
 
 impl Source {
-    /// Describes all files, for [`Source::part`] in another process.
-    pub fn described(&self) -> Vec<Described> {
-        let describe = |file: &SourceFile| Described {
+    /// Describes all files, for [`Source::open_part`] in another process.
+    pub fn describe_files(&self) -> Vec<FileDescription> {
+        let describe = |file: &SourceFile| FileDescription {
             path: file.input.name(),
             hive: file.input.hive.clone(),
             logged: file.input.logged,
@@ -48,8 +48,8 @@ impl Source {
     ///
     /// # Errors
     /// A file that can't be read, or has changed.
-    pub fn part(
-        files: &[Described],
+    pub fn open_part(
+        files: &[FileDescription],
         chunks: &[Chunk],
         wanted: impl IntoIterator<Item = usize>,
         needed: &[String],
@@ -62,7 +62,7 @@ impl Source {
         for &number in &numbers {
             let known = &files[number];
             let file =
-                SourceFile::open_known(known.input(open)?, &Selection::of(needed), known.csv.as_ref())?;
+                SourceFile::open_known(known.input(open)?, &ColumnSelection::of(needed), known.csv.as_ref())?;
             if file.fingerprint != known.fingerprint {
                 return Err(file.changed(None));
             }
@@ -76,7 +76,7 @@ impl Source {
     }
 }
 
-impl Described {
+impl FileDescription {
     /// Returns the path or address.
     pub fn path(&self) -> &str {
         &self.path
@@ -84,11 +84,11 @@ impl Described {
 
     fn input(&self, open: &dyn Fn(&str) -> StoreResult<Storage>) -> Result<InputPath> {
         let remote = match self.path.strip_prefix("s3://").and_then(|rest| rest.split_once('/')) {
-            Some((bucket, key)) => Some(Remote::at(open(&format!("s3://{bucket}"))?, key)),
+            Some((bucket, key)) => Some(InputObject::at(open(&format!("s3://{bucket}"))?, key)),
             None => None,
         };
         // The extension was checked when the input was listed; the file's bytes decide again.
-        let format = if self.csv.is_some() { Format::Text(Packing::Plain) } else { Format::Parquet };
+        let format = if self.csv.is_some() { Format::Text(FileCompression::Plain) } else { Format::Parquet };
         let (path, hive) = (PathBuf::from(&self.path), self.hive.clone());
         Ok(InputPath { path, hive, remote, format, logged: self.logged })
     }
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn workers_read_what_is_described_of_any_file() {
-        let file = |path: &str, csv| Described {
+        let file = |path: &str, csv| FileDescription {
             path: path.to_owned(),
             hive: vec![("year".to_owned(), None)],
             logged: false,
@@ -108,8 +108,8 @@ mod tests {
             csv,
         };
         let files =
-            vec![file("a.parquet", None), file("b.csv", Some(Layout::default())), file("c.parquet", None)];
+            vec![file("a.parquet", None), file("b.csv", Some(CsvLayout::default())), file("c.parquet", None)];
         let bytes = postcard::to_stdvec(&files).unwrap();
-        assert_eq!(postcard::from_bytes::<Vec<Described>>(&bytes).unwrap(), files);
+        assert_eq!(postcard::from_bytes::<Vec<FileDescription>>(&bytes).unwrap(), files);
     }
 }

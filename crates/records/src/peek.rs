@@ -8,20 +8,20 @@ use std::path::Path;
 use stagger_storage::disk;
 
 use super::files::file_name;
-use super::format::{HEAD, Recognised, TAIL, recognise};
+use super::format::{DetectedFormat, HEAD, TAIL, detect_format};
 
 /// Recognises the format of a local file.
-pub(super) fn peek(path: &Path) -> io::Result<Recognised> {
-    let (file, meta) = disk::open(path)?;
+pub(super) fn detect_file_format(path: &Path) -> io::Result<DetectedFormat> {
+    let (file, meta) = disk::open_regular(path)?;
     peek_into(&file_name(path), &file, meta.len())
 }
 
 /// Recognises the format of an opened file of `bytes` bytes.
-pub(super) fn peek_into(name: &str, file: &File, bytes: u64) -> io::Result<Recognised> {
+pub(super) fn peek_into(name: &str, file: &File, bytes: u64) -> io::Result<DetectedFormat> {
     let mut head = vec![0; HEAD.min(usize::try_from(bytes).unwrap_or(HEAD))];
     file.read_exact_at(&mut head, 0)?;
     let mut tail = [0; TAIL];
     let tail = &mut tail[..TAIL.min(head.len())];
     file.read_exact_at(tail, bytes - tail.len() as u64)?;
-    Ok(recognise(name, &head, tail))
+    Ok(detect_format(name, &head, tail))
 }

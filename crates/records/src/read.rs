@@ -6,12 +6,12 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use parquet::file::reader::ChunkReader;
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 
 use super::file::{Content, SourceFile};
 use super::footer::leaves;
 use super::source::{Chunk, Source};
-use crate::parquet_file::{self, Damage, range_of};
+use crate::parquet_file::{self, Damage, chunk_range};
 
 /// The number of rows of a batch: a few hundred kilobytes of columns, so that a batch stays in the L2 cache.
 pub(super) const BATCH_ROWS: usize = 8192;
@@ -103,7 +103,7 @@ impl Request<'_> {
         deliver: &mut impl FnMut(&RecordBatch) -> Result<()>,
     ) -> Result<()> {
         let roots = self.file.roots(self.columns);
-        let request = parquet_file::Request {
+        let request = parquet_file::RowRequest {
             metadata: self.meta,
             size: self.file.bytes,
             row_group: self.chunk.row_group,
@@ -111,18 +111,18 @@ impl Request<'_> {
             rows: self.rows.clone(),
             batch_rows: BATCH_ROWS,
         };
-        parquet_file::read(bytes, &request, |damage| self.broken(damage), deliver)
+        parquet_file::decode_rows(bytes, &request, |damage| self.broken(damage), deliver)
     }
 
     /// Returns the byte ranges of the columns.
     fn ranges(&self) -> Result<Vec<Range<u64>>> {
         let group = self.meta.metadata().row_group(self.chunk.row_group);
         let columns = self.file.roots(self.columns).into_iter().flat_map(|root| leaves(group, root));
-        columns.map(|column| range_of(column, self.file.bytes).map_err(|e| self.broken(&e))).collect()
+        columns.map(|column| chunk_range(column, self.file.bytes).map_err(|e| self.broken(&e))).collect()
     }
 
-    fn broken(&self, damage: &Damage) -> EngineError {
-        EngineError::input(format!(
+    fn broken(&self, damage: &Damage) -> StaggerError {
+        StaggerError::input(format!(
             "`{}`: row group {} can't be read: {damage}",
             self.file.input.name(),
             self.chunk.row_group

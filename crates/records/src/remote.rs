@@ -8,16 +8,16 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use glob::{MatchOptions, Pattern};
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 use stagger_model::parallel::map;
 use stagger_storage::{ObjectInfo, Storage, StoreError, StoreErrorKind, StoreResult};
 
-use super::fetched::Fetched;
-use super::files::{InputPath, hive_columns, left_out, no_data};
-use super::format::{self, Format, HEAD, Recognised, recognise};
-use super::names::{Named, by_bytes, by_name, format_of, is_passed_folder};
+use super::fetched::FetchedParts;
+use super::files::{InputPath, hive_columns, left_out_error, no_data_error};
+use super::format::{self, DetectedFormat, Format, HEAD, detect_format};
+use super::names::{NameClass, by_bytes, by_name, format_of, is_skipped_folder};
 use super::tables::{RemoteTables, TableFile, not_in_table};
-use crate::parquet_file::{TAIL, footer_length, parse};
+use crate::parquet_file::{TAIL_BYTES, footer_length, parse_footer};
 
 /// The size of the first read of a footer: it holds a footer with some hundred column chunks, and costs no more than a
 /// smaller read.
@@ -35,7 +35,7 @@ const MATCHING: MatchOptions = MatchOptions {
 
 /// An object of the input, with its store.
 #[derive(Clone, Debug)]
-pub(super) struct Remote {
+pub(super) struct InputObject {
     storage: Storage,
     key: String,
 }
@@ -59,7 +59,7 @@ impl<'a> Buckets<'a> {
         let rest = input.strip_prefix("s3://").unwrap_or(input);
         let (name, key) = rest.split_once('/').unwrap_or((rest, ""));
         if !self.opened.contains_key(name) {
-            self.opened.insert(name.to_owned(), (self.open)(name).map_err(failure)?);
+            self.opened.insert(name.to_owned(), (self.open)(name).map_err(storage_error)?);
         }
         let bucket = Bucket { name, storage: &self.opened[name] };
         if key.contains(['*', '?', '[']) {
@@ -87,9 +87,9 @@ impl Bucket<'_> {
             // Spark writes folders with names such as `x.parquet`.
             Err(missing) if missing.kind == StoreErrorKind::NotFound => {
                 let below = self.below(input, &format!("{key}/"))?;
-                if below.is_empty() { Err(failure(missing)) } else { Ok(below) }
+                if below.is_empty() { Err(storage_error(missing)) } else { Ok(below) }
             }
-            Err(error) => Err(failure(error)),
+            Err(error) => Err(storage_error(error)),
         }
     }
 
@@ -104,11 +104,11 @@ impl Bucket<'_> {
         let format = match format_of(key.rsplit('/').next().unwrap_or(key)) {
             Some(format) => format,
             None => match self.peek(key, size)? {
-                Recognised::Known(format) => format,
-                Recognised::Foreign(foreign) => {
-                    return Err(foreign.refuse(&format!("s3://{}/{key}", self.name)));
+                DetectedFormat::Known(format) => format,
+                DetectedFormat::Foreign(foreign) => {
+                    return Err(foreign.unsupported_error(&format!("s3://{}/{key}", self.name)));
                 }
-                Recognised::Bytes => Format::Parquet,
+                DetectedFormat::Bytes => Format::Parquet,
             },
         };
         Ok(self.input(key, key, format))
@@ -117,12 +117,12 @@ impl Bucket<'_> {
     /// Returns the data files below a folder; refuses one without data.
     fn folder(&self, input: &str, folder: &str) -> Result<Vec<InputPath>> {
         let found = self.below(input, folder)?;
-        if found.is_empty() { Err(no_data(input)) } else { Ok(found) }
+        if found.is_empty() { Err(no_data_error(input)) } else { Ok(found) }
     }
 
     /// Returns the data files below a folder, with the columns that the names of the folders below it give.
     fn below(&self, input: &str, folder: &str) -> Result<Vec<InputPath>> {
-        let listed = self.storage.list(folder).map_err(failure)?;
+        let listed = self.storage.list(folder).map_err(storage_error)?;
         let below = |object: &ObjectInfo| object.key.starts_with(folder).then_some(folder.len());
         self.data(input, folder, &listed, below, folder.len())
     }
@@ -132,11 +132,11 @@ impl Bucket<'_> {
         let literal = pattern.find(['*', '?', '[']).unwrap_or(pattern.len());
         let pattern_of = |text: &str| {
             Pattern::new(text)
-                .map_err(|e| EngineError::input(format!("`{input}`: not a valid glob: {}", e.msg)))
+                .map_err(|e| StaggerError::input(format!("`{input}`: not a valid glob: {}", e.msg)))
         };
         let wanted = pattern_of(pattern.trim_end_matches('/'))?;
         let matches = |name: &str| wanted.matches_with(name, MATCHING);
-        let listed = self.storage.list(&pattern[..literal]).map_err(failure)?;
+        let listed = self.storage.list(&pattern[..literal]).map_err(storage_error)?;
         // The offset in the key at which the match ends, and the names below it start.
         let matched = |object: &ObjectInfo| {
             let key = object.key.as_str();
@@ -145,10 +145,10 @@ impl Bucket<'_> {
             folder.map(|at| at + 1).or_else(whole)
         };
         if !listed.iter().any(|object| matched(object).is_some()) {
-            return Err(EngineError::input(format!("`{input}`: no object matches")));
+            return Err(StaggerError::input(format!("`{input}`: no object matches")));
         }
         let found = self.data(input, &pattern[..literal], &listed, matched, 0)?;
-        if found.is_empty() { Err(no_data(input)) } else { Ok(found) }
+        if found.is_empty() { Err(no_data_error(input)) } else { Ok(found) }
     }
 
     /// Returns the data among the objects listed by `prefix`. `below` gives the offset in a key after which the names
@@ -177,9 +177,9 @@ impl Bucket<'_> {
                 continue;
             }
             match by_name(key.rsplit('/').next().unwrap_or(key), object.size) {
-                Named::Beside => {}
-                Named::Data(format) => found.push(self.input(key, &key[columns..], format)),
-                Named::Unknown => unknown.push(object),
+                NameClass::NoData => {}
+                NameClass::Data(format) => found.push(self.input(key, &key[columns..], format)),
+                NameClass::Unknown => unknown.push(object),
             }
         }
         tables.all_there(listed)?;
@@ -198,10 +198,10 @@ impl Bucket<'_> {
                 Err(what) => left.push((format!("s3://{}/{key}", self.name), what)),
             }
         }
-        if left.is_empty() { Ok(found) } else { Err(left_out(input, left)) }
+        if left.is_empty() { Ok(found) } else { Err(left_out_error(input, left)) }
     }
 
-    fn peek(&self, key: &str, size: u64) -> Result<Recognised> {
+    fn peek(&self, key: &str, size: u64) -> Result<DetectedFormat> {
         self.remote(key).peek(size)
     }
 
@@ -220,17 +220,17 @@ impl Bucket<'_> {
         InputPath { hive, logged: true, ..self.input(key, key, Format::Parquet) }
     }
 
-    fn remote(&self, key: &str) -> Remote {
-        Remote { storage: self.storage.clone(), key: key.to_owned() }
+    fn remote(&self, key: &str) -> InputObject {
+        InputObject { storage: self.storage.clone(), key: key.to_owned() }
     }
 }
 
 /// Returns `true` if the object `name` lies in a folder without data.
 fn is_hidden(name: &str) -> bool {
-    name.rsplit_once('/').is_some_and(|(folders, _)| folders.split('/').any(is_passed_folder))
+    name.rsplit_once('/').is_some_and(|(folders, _)| folders.split('/').any(is_skipped_folder))
 }
 
-impl Remote {
+impl InputObject {
     /// Returns the object `key` of a store.
     pub(super) fn at(storage: Storage, key: &str) -> Self {
         Self { storage, key: key.to_owned() }
@@ -238,7 +238,7 @@ impl Remote {
 
     /// Returns size and ETag.
     pub(super) fn head(&self) -> Result<ObjectInfo> {
-        self.storage.head(&self.key).map_err(failure)
+        self.storage.head(&self.key).map_err(storage_error)
     }
 
     /// Returns a stream of the object's bytes from `position` on, which fails once the object no longer has this ETag.
@@ -247,44 +247,50 @@ impl Remote {
     }
 
     /// Recognises the format of an object of `size` bytes by its first and last bytes.
-    pub(super) fn peek(&self, size: u64) -> Result<Recognised> {
+    pub(super) fn peek(&self, size: u64) -> Result<DetectedFormat> {
         let (head, tail) = (0..size.min(HEAD as u64), size.saturating_sub(format::TAIL as u64)..size);
         let name = self.key.rsplit('/').next().unwrap_or(&self.key);
         if size == 0 {
-            return Ok(recognise(name, &[], &[]));
+            return Ok(detect_format(name, &[], &[]));
         }
-        let parts = self.storage.get_ranges(&self.key, None, &[head, tail]).map_err(failure)?;
+        let parts = self.storage.get_ranges(&self.key, None, &[head, tail]).map_err(storage_error)?;
         let part = |at: usize| parts.get(at).map(Bytes::as_ref).unwrap_or_default();
-        Ok(recognise(name, part(0), part(1)))
+        Ok(detect_format(name, part(0), part(1)))
     }
 
     /// Reads the footer of a Parquet file; `broken` makes the error of an invalid one.
     pub(super) fn footer(
         &self,
-        broken: impl Fn(&str) -> EngineError,
+        broken: impl Fn(&str) -> StaggerError,
     ) -> Result<(ArrowReaderMetadata, ObjectInfo)> {
-        let (mut bytes, info) = self.storage.get_suffix(&self.key, FOOTER).map_err(failure)?;
+        let (mut bytes, info) = self.storage.get_suffix(&self.key, FOOTER).map_err(storage_error)?;
         if info.size == 0 {
             return Err(broken("the file is empty"));
         }
-        let tail = bytes.slice(bytes.len().saturating_sub(TAIL as usize)..);
+        let tail = bytes.slice(bytes.len().saturating_sub(TAIL_BYTES as usize)..);
         let length = footer_length(&tail, info.size).map_err(|damage| broken(&damage.to_string()))?;
-        if length + TAIL > bytes.len() as u64 {
-            let last = info.size - length - TAIL..info.size;
-            let read = self.storage.get_ranges(&self.key, Some(&info.etag), &[last]).map_err(failure)?;
+        if length + TAIL_BYTES > bytes.len() as u64 {
+            let last = info.size - length - TAIL_BYTES..info.size;
+            let read =
+                self.storage.get_ranges(&self.key, Some(&info.etag), &[last]).map_err(storage_error)?;
             bytes = read.into_iter().next().unwrap_or_default();
         }
-        let end = bytes.len().saturating_sub(TAIL as usize);
+        let end = bytes.len().saturating_sub(TAIL_BYTES as usize);
         let footer = bytes.slice(end.saturating_sub(length as usize)..end);
-        Ok((parse(&footer, info.size).map_err(|damage| broken(&damage.to_string()))?, info))
+        Ok((parse_footer(&footer, info.size).map_err(|damage| broken(&damage.to_string()))?, info))
     }
 
     /// Fetches ranges of the object, if it still has this ETag.
-    pub(super) fn fetch(&self, size: u64, etag: &str, mut ranges: Vec<Range<u64>>) -> StoreResult<Fetched> {
+    pub(super) fn fetch(
+        &self,
+        size: u64,
+        etag: &str,
+        mut ranges: Vec<Range<u64>>,
+    ) -> StoreResult<FetchedParts> {
         ranges.sort_by_key(|range| range.start);
         let bytes = self.storage.get_ranges(&self.key, Some(etag), &ranges)?;
         let parts = ranges.into_iter().map(|range| range.start).zip(bytes).collect();
-        Ok(Fetched::new(size, parts))
+        Ok(FetchedParts::new(size, parts))
     }
 }
 
@@ -293,7 +299,7 @@ const BLOCK: u64 = 8 << 20;
 
 /// A sequential read of an object, with one request for each block.
 pub(super) struct RemoteStream {
-    remote: Remote,
+    remote: InputObject,
     size: u64,
     etag: String,
     position: u64,
@@ -304,9 +310,9 @@ impl Read for RemoteStream {
     fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
         if self.block.is_empty() && self.position < self.size {
             let range = self.position..self.size.min(self.position + BLOCK);
-            let Remote { storage, key } = &self.remote;
+            let InputObject { storage, key } = &self.remote;
             let read = storage.get_ranges(key, Some(&self.etag), std::slice::from_ref(&range));
-            let bytes = read.map_err(|error| std::io::Error::other(failure(error)))?;
+            let bytes = read.map_err(|error| std::io::Error::other(storage_error(error)))?;
             self.block = bytes.into_iter().next().unwrap_or_default();
             self.position = range.end;
         }
@@ -317,11 +323,11 @@ impl Read for RemoteStream {
 }
 
 /// Converts an error of storage: it is the user's input that must change, unless the network or the service failed.
-pub(super) fn failure(error: StoreError) -> EngineError {
+pub(super) fn storage_error(error: StoreError) -> StaggerError {
     if error.is_transient() {
         return error.into();
     }
-    let out = EngineError::input(error.to_string());
+    let out = StaggerError::input(error.to_string());
     match error.hint() {
         Some(hint) => out.with_hint(hint),
         None => out,

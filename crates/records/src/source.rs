@@ -5,14 +5,14 @@ use std::sync::OnceLock;
 
 use arrow::datatypes::DataType;
 use serde::{Deserialize, Serialize};
-use stagger_model::csv_options::Selection;
-use stagger_model::error::{EngineError, Result, closest};
+use stagger_model::csv_options::ColumnSelection;
+use stagger_model::error::{Result, StaggerError, closest_names};
 use stagger_model::parallel::for_each;
 
 use super::csv;
 use super::file::{Content, SourceFile};
 use super::files::InputPath;
-use super::types::ColumnType;
+use super::types::FileColumnType;
 
 /// The number of footers that are read from S3 concurrently: ten thousand files take a minute.
 const OPENING: usize = 16;
@@ -83,22 +83,22 @@ impl Source {
     /// # Errors
     /// Those of [`Source::select`].
     pub fn open(inputs: Vec<InputPath>, needed: &[String]) -> Result<Self> {
-        Self::select(inputs, &Selection::of(needed))
+        Self::select(inputs, &ColumnSelection::of(needed))
     }
 
     /// Opens every file for a selection of columns. CSV files are read through once.
     ///
     /// # Errors
     /// A file that can't be read, or that has a column of the selection twice. Columns that a file lacks, or has with
-    /// another type, are refused by the checks of their use ([`Source::number`], [`Source::keys`]).
-    pub fn select(inputs: Vec<InputPath>, selection: &Selection) -> Result<Self> {
+    /// another type, are refused by the checks of their use ([`Source::require_number`], [`Source::key_kind`]).
+    pub fn select(inputs: Vec<InputPath>, selection: &ColumnSelection) -> Result<Self> {
         let mut files = open_files(inputs, selection)?;
-        csv::unify(&mut files, selection);
+        csv::unify_code_types(&mut files, selection);
         let mut source = Self { files, chunks: Vec::new() };
         source.chunks = source.cut();
         for column in selection.columns.keys() {
-            source.no_twins(column)?;
-            source.one_place(column)?;
+            source.refuse_ambiguous_name(column)?;
+            source.refuse_contradiction(column)?;
         }
         Ok(source)
     }
@@ -140,12 +140,12 @@ impl Source {
     }
 
     /// Returns name, size in bytes and number of rows of each file.
-    pub fn files(&self) -> Vec<(String, u64, u64)> {
-        self.inputs().into_iter().map(|file| (file.url, file.bytes, file.rows)).collect()
+    pub fn file_sizes(&self) -> Vec<(String, u64, u64)> {
+        self.file_infos().into_iter().map(|file| (file.url, file.bytes, file.rows)).collect()
     }
 
     /// Returns the facts of every file, in the order of the input.
-    pub fn inputs(&self) -> Vec<InputFileInfo> {
+    pub fn file_infos(&self) -> Vec<InputFileInfo> {
         let mut infos: Vec<InputFileInfo> = self.files.iter().map(SourceFile::info).collect();
         for chunk in &self.chunks {
             infos[chunk.file].rows += chunk.rows as u64;
@@ -154,7 +154,7 @@ impl Source {
     }
 
     /// Returns the path of a chunk's file, for messages.
-    pub fn path(&self, chunk: &Chunk) -> String {
+    pub fn path_of(&self, chunk: &Chunk) -> String {
         self.files[chunk.file].input.name()
     }
 
@@ -168,8 +168,8 @@ impl Source {
         let mut names: Vec<String> = Vec::new();
         for file in &self.files {
             let name = match file.column(column) {
-                Some(ColumnType::Own(data_type)) => data_type.to_string(),
-                Some(ColumnType::Folder(_)) => "folder name".to_owned(),
+                Some(FileColumnType::InFile(data_type)) => data_type.to_string(),
+                Some(FileColumnType::InFolderName(_)) => "folder name".to_owned(),
                 None => continue,
             };
             if !names.contains(&name) {
@@ -184,29 +184,29 @@ impl Source {
     /// # Errors
     /// Names the file and, as a hint, the most similar column names. A column that is both in a file and in its
     /// folders' names is an error too.
-    pub fn all_have(&self, argument: &str, column: &str) -> Result<()> {
+    pub fn require_column(&self, argument: &str, column: &str) -> Result<()> {
         match self.files.iter().find(|file| file.column(column).is_none()) {
             Some(file) => Err(missing(argument, column, file)),
             None => {
-                self.no_twins(column)?;
-                self.one_place(column)
+                self.refuse_ambiguous_name(column)?;
+                self.refuse_contradiction(column)
             }
         }
     }
 
     /// Returns `true` if the file of a chunk has a column.
-    pub fn has(&self, chunk: &Chunk, column: &str) -> bool {
+    pub fn chunk_has_column(&self, chunk: &Chunk, column: &str) -> bool {
         self.files[chunk.file].column(column).is_some()
     }
 
     /// Refuses a column to which a file and its folders' names, or two of those, give different values.
-    fn one_place(&self, column: &str) -> Result<()> {
+    fn refuse_contradiction(&self, column: &str) -> Result<()> {
         self.files.iter().find_map(|file| file.contradiction(column)).map_or(Ok(()), Err)
     }
 }
 
 /// Opens the files in order; those on S3 concurrently, as each waits for its footer.
-fn open_files(inputs: Vec<InputPath>, selection: &Selection) -> Result<Vec<SourceFile>> {
+fn open_files(inputs: Vec<InputPath>, selection: &ColumnSelection) -> Result<Vec<SourceFile>> {
     if inputs.iter().all(|input| input.remote.is_none()) {
         return inputs.into_iter().map(|input| SourceFile::open(input, selection)).collect();
     }
@@ -238,16 +238,16 @@ impl SourceFile {
 }
 
 /// Returns the error for a column that a file does not have.
-fn missing(argument: &str, column: &str, file: &SourceFile) -> EngineError {
+fn missing(argument: &str, column: &str, file: &SourceFile) -> StaggerError {
     let names: BTreeSet<String> = file.column_names().into_iter().collect();
-    let near = closest(column, names.iter().map(String::as_str));
+    let near = closest_names(column, names.iter().map(String::as_str));
     let hint = if near.is_empty() {
         let all: Vec<_> = names.into_iter().take(30).collect();
         format!("the columns are {}", all.join(", "))
     } else {
         format!("did you mean {}", near.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(" or "))
     };
-    EngineError::input(format!(
+    StaggerError::input(format!(
         "{argument}: the following variable is not in the data: `{column}` (file `{}`)",
         file.input.name()
     ))

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use arrow::array::{AnyDictionaryArray, Array, ArrayRef, AsArray, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type};
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 
 use super::types::MUST_BE_NUMERIC;
 
 /// The values of a column as bytes, dictionaries decoded; `None` for missing values.
-pub type Texts<'a> = Vec<Option<&'a [u8]>>;
+pub type ByteValues<'a> = Vec<Option<&'a [u8]>>;
 
 /// Returns a dictionary's keys, arbitrary in rows without a value; `None` if the dictionary is empty, so that every row
 /// is missing.
@@ -22,7 +22,7 @@ pub(super) fn keys(dictionary: &dyn AnyDictionaryArray) -> Option<Vec<usize>> {
 ///
 /// # Errors
 /// A type without a text form, and the errors of `each`.
-pub fn as_texts<T>(array: &ArrayRef, each: impl FnOnce(Texts<'_>) -> Result<T>) -> Result<T> {
+pub fn with_bytes<T>(array: &ArrayRef, each: impl FnOnce(ByteValues<'_>) -> Result<T>) -> Result<T> {
     let written = written(array)?;
     let texts = texts(written.as_ref().unwrap_or(array))?;
     each(texts)
@@ -33,7 +33,7 @@ pub fn as_texts<T>(array: &ArrayRef, each: impl FnOnce(Texts<'_>) -> Result<T>) 
 /// # Errors
 /// A type without a text form, and the errors of `each`.
 pub fn with_texts<T>(array: &ArrayRef, each: impl FnOnce(Vec<Option<&str>>) -> Result<T>) -> Result<T> {
-    as_texts(array, |texts| {
+    with_bytes(array, |texts| {
         if texts.iter().flatten().all(|text| std::str::from_utf8(text).is_ok()) {
             let text = |bytes| std::str::from_utf8(bytes).unwrap_or_default();
             return each(texts.into_iter().map(|bytes| bytes.map(text)).collect());
@@ -71,7 +71,7 @@ pub(super) fn show_number(value: f64) -> String {
 /// Converts values of other types to text; returns `None` for text and bytes.
 fn written(array: &ArrayRef) -> Result<Option<ArrayRef>> {
     let unlike =
-        |e: arrow::error::ArrowError| EngineError::input(format!("a column can't be read as text: {e}"));
+        |e: arrow::error::ArrowError| StaggerError::input(format!("a column can't be read as text: {e}"));
     Ok(Some(match array.data_type() {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => return Ok(None),
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
@@ -88,7 +88,7 @@ fn written(array: &ArrayRef) -> Result<Option<ArrayRef>> {
         }
         DataType::Dictionary(_, _) => {
             let Some(dictionary) = array.as_any_dictionary_opt() else {
-                return Err(EngineError::input(format!("a text column has type {}", array.data_type())));
+                return Err(StaggerError::input(format!("a text column has type {}", array.data_type())));
             };
             match written(dictionary.values())? {
                 None => return Ok(None),
@@ -149,7 +149,7 @@ pub fn compare_decimals(a: &str, b: &str) -> std::cmp::Ordering {
 }
 
 /// Returns the values of a text or byte column, or of a dictionary of these.
-fn texts(array: &ArrayRef) -> Result<Texts<'_>> {
+fn texts(array: &ArrayRef) -> Result<ByteValues<'_>> {
     fn bytes(text: Option<&str>) -> Option<&[u8]> {
         text.map(str::as_bytes)
     }
@@ -163,7 +163,7 @@ fn texts(array: &ArrayRef) -> Result<Texts<'_>> {
         DataType::FixedSizeBinary(_) => Ok(array.as_fixed_size_binary().iter().collect()),
         other => {
             let Some(dictionary) = array.as_any_dictionary_opt() else {
-                return Err(EngineError::input(format!("a text column has type {other}")));
+                return Err(StaggerError::input(format!("a text column has type {other}")));
             };
             let Some(keys) = keys(dictionary) else { return Ok(vec![None; array.len()]) };
             let values = texts(dictionary.values())?;
@@ -178,8 +178,8 @@ fn texts(array: &ArrayRef) -> Result<Texts<'_>> {
 ///
 /// # Errors
 /// Text that is not a number.
-pub(super) fn parsed(array: &ArrayRef, column: &str, out: &mut Vec<f64>) -> Result<()> {
-    as_texts(array, |texts| {
+pub(super) fn append_parsed(array: &ArrayRef, column: &str, out: &mut Vec<f64>) -> Result<()> {
+    with_bytes(array, |texts| {
         for text in texts {
             let Some(text) = text else {
                 out.push(f64::NAN);
@@ -187,7 +187,7 @@ pub(super) fn parsed(array: &ArrayRef, column: &str, out: &mut Vec<f64>) -> Resu
             };
             let number = std::str::from_utf8(text).ok().and_then(|text| text.trim().parse::<f64>().ok());
             out.push(number.ok_or_else(|| {
-                EngineError::input(format!(
+                StaggerError::input(format!(
                     "column `{column}` holds `{}`, which is no number",
                     show_bytes(text)
                 ))

@@ -1,6 +1,6 @@
 //! Refusal of ambiguous column names.
 
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 
 use super::file::SourceFile;
 use super::source::Source;
@@ -10,7 +10,7 @@ impl Source {
     ///
     /// # Errors
     /// Names the file and both positions.
-    pub(super) fn no_twins(&self, column: &str) -> Result<()> {
+    pub(super) fn refuse_ambiguous_name(&self, column: &str) -> Result<()> {
         self.files.iter().try_for_each(|file| file.no_twins(column))
     }
 }
@@ -20,7 +20,7 @@ impl SourceFile {
         let names: Vec<&String> = self.schema.fields().iter().map(|field| field.name()).collect();
         let Some(own) = names.iter().position(|name| *name == column) else { return Ok(()) };
         if self.hive(column).is_some() {
-            return Err(EngineError::input(format!(
+            return Err(StaggerError::input(format!(
                 "`{}`: column `{column}` is in the file and in the folder's name",
                 self.input.name()
             ))
@@ -37,7 +37,7 @@ impl SourceFile {
                 format!("the names of the columns `{column}` and `{other}` differ in case or blanks alone")
             }
         };
-        Err(EngineError::input(format!(
+        Err(StaggerError::input(format!(
             "`{}`: {what}, the {} and the {} of {}",
             self.input.name(),
             ordinal(own + 1),

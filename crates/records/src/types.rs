@@ -2,7 +2,7 @@
 //! refused with both files and types.
 
 use arrow::datatypes::DataType;
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 
 use super::file::SourceFile;
 use super::keys::KeyKind;
@@ -19,16 +19,16 @@ const WHOLE: i128 = 1 << 53;
 
 /// The type of a column in one file.
 #[derive(Clone, Copy, Debug)]
-pub enum ColumnType<'a> {
+pub(crate) enum FileColumnType<'a> {
     /// A column of the file, with its Arrow type.
-    Own(&'a DataType),
+    InFile(&'a DataType),
     /// A value that the name of the file's folder gives; `None` for Hive's null.
-    Folder(Option<&'a str>),
+    InFolderName(Option<&'a str>),
 }
 
 /// Classes of types that are read in the same way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Base {
+enum TypeClass {
     /// Every row is missing: compatible with all types.
     Nothing,
     /// Signed integers of up to 64 bits, logicals and floats.
@@ -82,32 +82,32 @@ pub(super) fn is_whole(data_type: &DataType) -> bool {
     }
 }
 
-impl ColumnType<'_> {
+impl FileColumnType<'_> {
     /// Returns the class of the type.
-    fn base(self) -> Base {
+    fn base(self) -> TypeClass {
         match self {
-            Self::Own(data_type) => base_of(data_type),
-            Self::Folder(None) => Base::Nothing,
-            Self::Folder(Some(text)) if is_plain_integer(text) => Base::Number,
-            Self::Folder(Some(_)) => Base::Text,
+            Self::InFile(data_type) => base_of(data_type),
+            Self::InFolderName(None) => TypeClass::Nothing,
+            Self::InFolderName(Some(text)) if is_plain_integer(text) => TypeClass::Number,
+            Self::InFolderName(Some(_)) => TypeClass::Text,
         }
     }
 
     /// Returns `true` if every value is a number.
     fn is_number(self) -> bool {
         match self {
-            Self::Own(data_type) => super::source::kind_of(data_type) == ColumnKind::Number,
-            Self::Folder(value) => value.is_none_or(|text| text.trim().parse::<f64>().is_ok()),
+            Self::InFile(data_type) => super::source::kind_of(data_type) == ColumnKind::Number,
+            Self::InFolderName(value) => value.is_none_or(|text| text.trim().parse::<f64>().is_ok()),
         }
     }
 
     /// Returns the way in which periods or cohorts of this type are read; `None` if the type can't hold them.
     fn period(self) -> Option<PeriodType> {
         match self {
-            Self::Folder(_) if self.is_number() => Some(PeriodType::Exact),
-            Self::Folder(_) => Some(PeriodType::Calendar),
-            Self::Own(DataType::Dictionary(_, values)) => ColumnType::Own(values).period(),
-            Self::Own(data_type) => match data_type {
+            Self::InFolderName(_) if self.is_number() => Some(PeriodType::Exact),
+            Self::InFolderName(_) => Some(PeriodType::Calendar),
+            Self::InFile(DataType::Dictionary(_, values)) => FileColumnType::InFile(values).period(),
+            Self::InFile(data_type) => match data_type {
                 DataType::Float16 | DataType::Float32 => Some(PeriodType::Inexact),
                 DataType::Decimal32(_, scale)
                 | DataType::Decimal64(_, scale)
@@ -118,8 +118,8 @@ impl ColumnType<'_> {
                     Some(PeriodType::Inexact)
                 }
                 _ => match self.base() {
-                    Base::Text | Base::Date => Some(PeriodType::Calendar),
-                    Base::Bytes | Base::Fixed | Base::Other => None,
+                    TypeClass::Text | TypeClass::Date => Some(PeriodType::Calendar),
+                    TypeClass::Bytes | TypeClass::Fixed | TypeClass::Other => None,
                     _ => Some(PeriodType::Exact),
                 },
             },
@@ -127,29 +127,29 @@ impl ColumnType<'_> {
     }
 
     /// Formats the type, or the folder's value, for a message.
-    pub fn show(self) -> String {
+    pub(crate) fn show(self) -> String {
         match self {
-            Self::Own(data_type) => format!("type {data_type}"),
-            Self::Folder(Some(value)) => format!("the folder value `{value}`"),
-            Self::Folder(None) => "Hive's null".to_owned(),
+            Self::InFile(data_type) => format!("type {data_type}"),
+            Self::InFolderName(Some(value)) => format!("the folder value `{value}`"),
+            Self::InFolderName(None) => "Hive's null".to_owned(),
         }
     }
 }
 
 /// Returns the class of an Arrow type.
-fn base_of(data_type: &DataType) -> Base {
+fn base_of(data_type: &DataType) -> TypeClass {
     match data_type {
         DataType::Dictionary(_, values) => base_of(values),
-        DataType::Null => Base::Nothing,
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Base::Text,
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => Base::Bytes,
-        DataType::FixedSizeBinary(_) => Base::Fixed,
-        DataType::UInt8 | DataType::UInt16 | DataType::UInt32 => Base::ShortUnsigned,
-        DataType::UInt64 => Base::Unsigned,
-        t if is_whole(t) || t.is_floating() || *t == DataType::Boolean => Base::Number,
-        t if t.is_numeric() => Base::Decimal,
-        DataType::Date32 | DataType::Date64 | DataType::Timestamp(_, _) => Base::Date,
-        _ => Base::Other,
+        DataType::Null => TypeClass::Nothing,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => TypeClass::Text,
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => TypeClass::Bytes,
+        DataType::FixedSizeBinary(_) => TypeClass::Fixed,
+        DataType::UInt8 | DataType::UInt16 | DataType::UInt32 => TypeClass::ShortUnsigned,
+        DataType::UInt64 => TypeClass::Unsigned,
+        t if is_whole(t) || t.is_floating() || *t == DataType::Boolean => TypeClass::Number,
+        t if t.is_numeric() => TypeClass::Decimal,
+        DataType::Date32 | DataType::Date64 | DataType::Timestamp(_, _) => TypeClass::Date,
+        _ => TypeClass::Other,
     }
 }
 
@@ -160,27 +160,27 @@ fn is_plain_integer(text: &str) -> bool {
 
 impl SourceFile {
     /// Returns the type of a column in this file.
-    pub fn column(&self, name: &str) -> Option<ColumnType<'_>> {
+    pub(crate) fn column(&self, name: &str) -> Option<FileColumnType<'_>> {
         match self.schema.field_with_name(name) {
-            Ok(field) => Some(ColumnType::Own(field.data_type())),
-            Err(_) => self.hive(name).map(|value| ColumnType::Folder(value.as_deref())),
+            Ok(field) => Some(FileColumnType::InFile(field.data_type())),
+            Err(_) => self.hive(name).map(|value| FileColumnType::InFolderName(value.as_deref())),
         }
     }
 }
 
 impl Source {
     /// Returns the files that have a column, with its type in each.
-    fn parts<'a>(&'a self, column: &'a str) -> impl Iterator<Item = (&'a SourceFile, ColumnType<'a>)> {
+    fn parts<'a>(&'a self, column: &'a str) -> impl Iterator<Item = (&'a SourceFile, FileColumnType<'a>)> {
         self.files.iter().filter_map(move |file| Some((file, file.column(column)?)))
     }
 
     /// Returns the classes of a column's types over all files, each once.
-    fn bases(&self, argument: &str, column: &str) -> Result<Vec<Base>> {
-        self.all_have(argument, column)?;
-        let mut bases: Vec<Base> = self.parts(column).map(|(_, part)| part.base()).collect();
+    fn bases(&self, argument: &str, column: &str) -> Result<Vec<TypeClass>> {
+        self.require_column(argument, column)?;
+        let mut bases: Vec<TypeClass> = self.parts(column).map(|(_, part)| part.base()).collect();
         bases.sort_unstable();
         bases.dedup();
-        bases.retain(|base| *base != Base::Nothing);
+        bases.retain(|base| *base != TypeClass::Nothing);
         Ok(bases)
     }
 
@@ -188,16 +188,16 @@ impl Source {
     ///
     /// # Errors
     /// A file that lacks the column, one in which it is not numeric, or two whose types are incompatible.
-    pub fn number(&self, argument: &str, column: &str) -> Result<()> {
-        self.all_have(argument, column)?;
-        self.numbers_alone(argument, column)?;
+    pub fn require_number(&self, argument: &str, column: &str) -> Result<()> {
+        self.require_column(argument, column)?;
+        self.require_only_numbers(argument, column)?;
         let Some((file, part)) = self.parts(column).find(|(_, part)| !part.is_number()) else {
             return Ok(());
         };
-        let is_sure = |part: &ColumnType<'_>| part.is_number() && part.base() != Base::Nothing;
+        let is_sure = |part: &FileColumnType<'_>| part.is_number() && part.base() != TypeClass::Nothing;
         match self.parts(column).find(|(_, other)| is_sure(other)) {
-            Some(other) => Err(differ(column, other, (file, part))),
-            None => Err(self.wrong_type(argument, column)),
+            Some(other) => Err(type_mismatch_error(column, other, (file, part))),
+            None => Err(self.wrong_type_error(argument, column)),
         }
     }
 
@@ -205,12 +205,12 @@ impl Source {
     ///
     /// # Errors
     /// A file that lacks the column, or in which it can't hold periods.
-    pub fn periods(&self, argument: &str, column: &str) -> Result<PeriodType> {
-        self.all_have(argument, column)?;
+    pub fn period_type(&self, argument: &str, column: &str) -> Result<PeriodType> {
+        self.require_column(argument, column)?;
         let types: Option<Vec<PeriodType>> = self.parts(column).map(|(_, part)| part.period()).collect();
         match types {
             Some(types) => Ok(types.into_iter().max().unwrap_or(PeriodType::Exact)),
-            None => Err(self.wrong_type(argument, column)),
+            None => Err(self.wrong_type_error(argument, column)),
         }
     }
 
@@ -218,8 +218,8 @@ impl Source {
     ///
     /// # Errors
     /// A column that some file lacks, or that has another type.
-    pub fn variable(&self, argument: &str, column: &str) -> Result<ColumnKind> {
-        self.all_have(argument, column)?;
+    pub fn variable_kind(&self, argument: &str, column: &str) -> Result<ColumnKind> {
+        self.require_column(argument, column)?;
         if self.parts(column).all(|(_, part)| part.is_number()) {
             return Ok(ColumnKind::Number);
         }
@@ -230,10 +230,10 @@ impl Source {
     /// Returns the type of a factor's levels.
     ///
     /// # Errors
-    /// Those of [`Source::variable`].
-    pub fn levels(&self, argument: &str, column: &str) -> Result<LevelKind> {
+    /// Those of [`Source::variable_kind`].
+    pub fn level_kind(&self, argument: &str, column: &str) -> Result<LevelKind> {
         let bases = self.bases(argument, column)?;
-        if bases.iter().any(|base| *base > Base::Decimal) {
+        if bases.iter().any(|base| *base > TypeClass::Decimal) {
             self.as_text(argument, column)?;
             return Ok(LevelKind::Text);
         }
@@ -243,35 +243,42 @@ impl Source {
     /// Returns the type of a column's identifiers.
     ///
     /// # Errors
-    /// Those of [`Source::variable`].
-    pub fn keys(&self, argument: &str, column: &str) -> Result<KeyKind> {
+    /// Those of [`Source::variable_kind`].
+    pub fn key_kind(&self, argument: &str, column: &str) -> Result<KeyKind> {
         let bases = self.bases(argument, column)?;
-        if bases.iter().any(|base| *base > Base::Decimal) {
+        if bases.iter().any(|base| *base > TypeClass::Decimal) {
             self.as_text(argument, column)?;
             return Ok(KeyKind::Text);
         }
         Ok(match bases.last() {
-            Some(Base::Decimal) => KeyKind::Decimal,
-            Some(Base::Unsigned) if !bases.contains(&Base::Number) => KeyKind::Unsigned,
+            Some(TypeClass::Decimal) => KeyKind::Decimal,
+            Some(TypeClass::Unsigned) if !bases.contains(&TypeClass::Number) => KeyKind::Unsigned,
             _ => KeyKind::Integer,
         })
     }
 
     /// Refuses a column that can't be read as text, or as bytes, in all files.
     fn as_text(&self, argument: &str, column: &str) -> Result<()> {
-        if self.parts(column).any(|(_, part)| part.base() == Base::Other) {
-            return Err(self.wrong_type(argument, column));
+        if self.parts(column).any(|(_, part)| part.base() == TypeClass::Other) {
+            return Err(self.wrong_type_error(argument, column));
         }
-        let clash = |a: Base, b: Base| match (a, b) {
-            (Base::Fixed, other) | (other, Base::Fixed) => !matches!(other, Base::Fixed | Base::Bytes),
-            (Base::Bytes, other) | (other, Base::Bytes) => !matches!(other, Base::Bytes | Base::Text),
-            (Base::Date, other) | (other, Base::Date) => !matches!(other, Base::Date | Base::Text),
+        let clash = |a: TypeClass, b: TypeClass| match (a, b) {
+            (TypeClass::Fixed, other) | (other, TypeClass::Fixed) => {
+                !matches!(other, TypeClass::Fixed | TypeClass::Bytes)
+            }
+            (TypeClass::Bytes, other) | (other, TypeClass::Bytes) => {
+                !matches!(other, TypeClass::Bytes | TypeClass::Text)
+            }
+            (TypeClass::Date, other) | (other, TypeClass::Date) => {
+                !matches!(other, TypeClass::Date | TypeClass::Text)
+            }
             _ => false,
         };
-        let known: Vec<_> = self.parts(column).filter(|(_, part)| part.base() != Base::Nothing).collect();
+        let known: Vec<_> =
+            self.parts(column).filter(|(_, part)| part.base() != TypeClass::Nothing).collect();
         let Some(&first) = known.first() else { return Ok(()) };
         match known.iter().find(|(_, part)| clash(first.1.base(), part.base())) {
-            Some(&second) => Err(differ(column, first, second)),
+            Some(&second) => Err(type_mismatch_error(column, first, second)),
             None => Ok(()),
         }
     }
@@ -287,43 +294,45 @@ impl Source {
             _ => true,
         };
         let fits = |file: usize| match self.files[file].column(column) {
-            Some(ColumnType::Own(DataType::Dictionary(_, values))) => short(values),
-            Some(ColumnType::Own(data_type)) => short(data_type),
-            Some(ColumnType::Folder(value)) => {
+            Some(FileColumnType::InFile(DataType::Dictionary(_, values))) => short(values),
+            Some(FileColumnType::InFile(data_type)) => short(data_type),
+            Some(FileColumnType::InFolderName(value)) => {
                 value.is_none_or(|text| text.parse::<i64>().is_ok_and(|v| i128::from(v).abs() <= WHOLE))
             }
             None => true,
         };
         let bounded = |chunk: &super::Chunk| {
-            let bounds = self.statistics(chunk, column);
+            let bounds = self.integer_bounds(chunk, column);
             bounds.is_some_and(|(least, most)| least.abs() <= WHOLE && most.abs() <= WHOLE)
         };
         self.chunks.iter().all(|chunk| fits(chunk.file) || bounded(chunk))
     }
 
     /// Returns the error for a column whose type does not fit an argument.
-    pub fn wrong_type(&self, argument: &str, column: &str) -> EngineError {
-        let found = self.parts(column).find(|(_, part)| part.base() != Base::Nothing);
+    pub fn wrong_type_error(&self, argument: &str, column: &str) -> StaggerError {
+        let found = self.parts(column).find(|(_, part)| part.base() != TypeClass::Nothing);
         let (shown, base) =
-            found.map_or((String::new(), Base::Other), |(_, part)| (part.show(), part.base()));
+            found.map_or((String::new(), TypeClass::Other), |(_, part)| (part.show(), part.base()));
         let hint = match (argument, base) {
             ("idname" | "clustervars", _) => "identifiers must be numbers, text or bytes",
-            ("xformla", Base::Date) => "convert dates to numbers first, or take them as levels by factor()",
-            (_, Base::Date) => "convert dates to numbers first, for instance to days since a start",
+            ("xformla", TypeClass::Date) => {
+                "convert dates to numbers first, or take them as levels by factor()"
+            }
+            (_, TypeClass::Date) => "convert dates to numbers first, for instance to days since a start",
             _ => MUST_BE_NUMERIC,
         };
-        EngineError::input(format!("{argument}: column `{column}` has {shown}, which can't be used here"))
+        StaggerError::input(format!("{argument}: column `{column}` has {shown}, which can't be used here"))
             .with_hint(hint)
     }
 }
 
 /// Returns the error for two files in which a column has incompatible types.
-pub fn differ(
+pub(crate) fn type_mismatch_error(
     column: &str,
-    (first, of_first): (&SourceFile, ColumnType<'_>),
-    (second, of_second): (&SourceFile, ColumnType<'_>),
-) -> EngineError {
-    EngineError::input(format!(
+    (first, of_first): (&SourceFile, FileColumnType<'_>),
+    (second, of_second): (&SourceFile, FileColumnType<'_>),
+) -> StaggerError {
+    StaggerError::input(format!(
         "column `{column}` has {} in `{}` but {} in `{}`",
         of_first.show(),
         first.input.name(),

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufReader, ErrorKind, Read};
 
-use super::format::Packing;
+use super::format::FileCompression;
 
 /// The number of bytes that a file may decompress to whatever its size.
 const FREE: u64 = 1 << 30;
@@ -14,15 +14,15 @@ const TIMES: u64 = 500;
 const BLOCK: usize = 256 << 10;
 
 /// Decompresses a stream from its start.
-pub(super) fn unpack<'a>(
-    packing: Packing,
+pub(super) fn decompress<'a>(
+    packing: FileCompression,
     packed: impl Read + Send + 'a,
 ) -> io::Result<Box<dyn Read + Send + 'a>> {
     Ok(match packing {
-        Packing::Plain => Box::new(packed),
+        FileCompression::Plain => Box::new(packed),
         // A gzip file may consist of several members.
-        Packing::Gzip => Box::new(flate2::read::MultiGzDecoder::new(packed)),
-        Packing::Zstd => Box::new(zstd::Decoder::new(packed)?),
+        FileCompression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(packed)),
+        FileCompression::Zstd => Box::new(zstd::Decoder::new(packed)?),
     })
 }
 
@@ -32,14 +32,14 @@ pub(super) fn unpack<'a>(
 /// # Errors
 /// Damage before `position`. Damage behind it, and more bytes than a table of this size can have, are errors of the
 /// returned reader.
-pub(super) fn unpacked(
-    packing: Packing,
+pub(super) fn decompress_from(
+    packing: FileCompression,
     packed: impl Read + Send + 'static,
     size: u64,
     position: u64,
 ) -> io::Result<Box<dyn Read + Send>> {
     // The CSV reader takes large blocks; decoders ask for less.
-    let reader = unpack(packing, BufReader::with_capacity(BLOCK, packed))?;
+    let reader = decompress(packing, BufReader::with_capacity(BLOCK, packed))?;
     let mut bounded = Bounded { reader, given: 0, most: size.saturating_mul(TIMES).max(FREE) };
     io::copy(&mut (&mut bounded).take(position), &mut io::sink())?;
     Ok(Box::new(bounded))
@@ -84,7 +84,10 @@ mod tests {
         for position in 0..10 {
             let mut text = String::new();
             let packed = Cursor::new(bytes.clone());
-            unpacked(Packing::Gzip, packed, 50, position).unwrap().read_to_string(&mut text).unwrap();
+            decompress_from(FileCompression::Gzip, packed, 50, position)
+                .unwrap()
+                .read_to_string(&mut text)
+                .unwrap();
             assert_eq!(text, &"id,t\n1,2\n"[(position as usize).min(9)..]);
         }
     }
@@ -101,7 +104,7 @@ mod tests {
     fn cut_files_are_errors() {
         let mut bytes = gzip(b"id,t\n1,2\n");
         bytes.truncate(bytes.len() - 3);
-        let mut reader = unpacked(Packing::Gzip, Cursor::new(bytes), 50, 0).unwrap();
+        let mut reader = decompress_from(FileCompression::Gzip, Cursor::new(bytes), 50, 0).unwrap();
         assert!(io::copy(&mut reader, &mut io::sink()).is_err());
     }
 }

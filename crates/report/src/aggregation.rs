@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use stagger_model::numbers::percent;
-use stagger_model::result::{Aggte, KINDS, NotAggregated, Num, SavedResult};
+use stagger_model::result::{AGGREGATION_TYPES, Aggte, NotAggregated, Num, SavedResult};
 
 use super::bands::{Bands, SIGNIFICANCE, band_heading, critical_value};
 use super::settings::{references, settings};
-use super::text::{Reasons, Row, Table, label, written};
+use super::text::{Reasons, Row, Table, label, written_labels};
 
 /// Returns the text that `stagger agg` prints.
 pub fn aggregation_report(saved: &SavedResult, aggte: &Aggte, alp: f64, bands: Bands) -> String {
@@ -56,7 +56,7 @@ pub(super) fn overall_rows(
             let numbers = [aggte.overall_att, aggte.overall_se, aggte.overall_lci, aggte.overall_uci];
             let row = Row::new(vec![overall_label(aggte)], numbers);
             return Some(match &aggte.overall_reason {
-                Some(reason) => row.noted(reasons.mark(reason)),
+                Some(reason) => row.with_note(reasons.mark(reason)),
                 None => row,
             });
         }
@@ -64,10 +64,10 @@ pub(super) fn overall_rows(
         let hint = why.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
         Some(
             Row::new(vec![(*kind).to_owned()], [Num::NA; 4])
-                .noted(reasons.mark(&format!("{}{hint}", why.reason))),
+                .with_note(reasons.mark(&format!("{}{hint}", why.reason))),
         )
     };
-    (KINDS.iter().filter_map(row).collect(), reasons)
+    (AGGREGATION_TYPES.iter().filter_map(row).collect(), reasons)
 }
 
 /// Returns the label of an overall effect, with the window that was applied.
@@ -103,11 +103,11 @@ pub(super) fn effect_rows(aggte: &Aggte) -> (Vec<Row>, Reasons) {
         let numbers = [aggte.att_egt[i], aggte.se_egt[i], aggte.lci_egt[i], aggte.uci_egt[i]];
         let row = Row::new(vec![key], numbers);
         match aggte.reason_egt.get(i).and_then(Option::as_ref) {
-            Some(reason) => row.noted(reasons.mark(reason)),
+            Some(reason) => row.with_note(reasons.mark(reason)),
             None => row,
         }
     };
-    (written(&aggte.egt_label, &aggte.egt).into_iter().enumerate().map(row).collect(), reasons)
+    (written_labels(&aggte.egt_label, &aggte.egt).into_iter().enumerate().map(row).collect(), reasons)
 }
 
 /// The arguments that were applied and are not R's defaults: `, balance_e 1`.

@@ -3,7 +3,7 @@
 use stagger_model::numbers::percent;
 use stagger_model::result::Num;
 
-use super::text::{field, short};
+use super::text::{field, significant_digits};
 
 /// The line that R prints below every table of estimates.
 pub const SIGNIFICANCE: &str = "---\nSignif. codes: '*' confidence band does not cover 0\n";
@@ -47,7 +47,10 @@ pub fn critical_value(crit: f64, bands: Bands, what: &str, alp: f64) -> String {
         Bands::Simultaneous => format!("simultaneous over all {what}"),
         Bands::Pointwise => "pointwise".to_owned(),
     };
-    field("Critical value:", &format!("{}, {kind}, at the {}% level", short(crit), percent(1.0 - alp)))
+    field(
+        "Critical value:",
+        &format!("{}, {kind}, at the {}% level", significant_digits(crit), percent(1.0 - alp)),
+    )
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ fn digits(sum: u128) -> String {
 pub fn read(folder: &Path) -> Result<Option<Checksums>, Failure> {
     use std::io::Read;
     let path = folder.join(CHECKSUMS);
-    let file = match disk::open(&path) {
+    let file = match disk::open_regular(&path) {
         Ok((file, _)) => file,
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             return Ok(None);
@@ -110,12 +110,12 @@ fn damaged(path: &Path, reason: &str) -> Failure {
 
 /// A folder whose files are compared with their checksums as they are read.
 #[derive(Clone, Debug)]
-pub struct Checked {
+pub struct VerifiedFolder {
     folder: PathBuf,
     sums: Option<Checksums>,
 }
 
-impl Checked {
+impl VerifiedFolder {
     /// Of the folder of a result; one of an older program has no checksums, and is read as it is.
     ///
     /// # Errors
@@ -125,7 +125,7 @@ impl Checked {
     }
 
     /// Files that belong to no result.
-    pub fn nothing(folder: &Path) -> Self {
+    pub fn unverified(folder: &Path) -> Self {
         Self { folder: folder.to_owned(), sums: None }
     }
 
@@ -140,7 +140,8 @@ impl Checked {
     /// Without its file, or with other bytes than were written.
     pub fn read(&self, name: &str) -> Result<Vec<u8>, Failure> {
         let path = self.folder.join(name);
-        let bytes = disk::read(&path, disk::RECORD_BYTES).map_err(|source| Failure::read(&path, &source))?;
+        let bytes =
+            disk::read(&path, disk::MAX_RECORD_BYTES).map_err(|source| Failure::read(&path, &source))?;
         self.compare(name, &bytes)?;
         Ok(bytes)
     }
@@ -188,7 +189,7 @@ mod tests {
         let whole: Vec<u8> = (0..200u8).collect();
         fs::write(&path, &whole).unwrap();
         write(folder.path()).unwrap();
-        let read = || Checked::open(folder.path()).and_then(|checked| checked.read("draws"));
+        let read = || VerifiedFolder::open(folder.path()).and_then(|checked| checked.read("draws"));
         assert_eq!(read().unwrap(), whole);
         for bit in 0..whole.len() * 8 {
             let mut bytes = whole.clone();
@@ -217,8 +218,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path()).unwrap();
         fs::write(folder.path().join("draws"), "").unwrap();
-        let refused = Checked::open(folder.path()).unwrap().read("draws").unwrap_err();
+        let refused = VerifiedFolder::open(folder.path()).unwrap().read("draws").unwrap_err();
         assert!(refused.to_string().contains("does not list it"), "{refused}");
-        assert!(!Checked::nothing(folder.path()).has_sums());
+        assert!(!VerifiedFolder::unverified(folder.path()).has_sums());
     }
 }

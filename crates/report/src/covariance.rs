@@ -17,12 +17,12 @@ use stagger_model::failure::Failure;
 use stagger_model::result::SavedResult;
 use stagger_storage::disk;
 
-use super::checksums::Checked;
-use super::doubles::Doubles;
+use super::checksums::VerifiedFolder;
+use super::doubles::F64Columns;
 use super::folder::RESULT;
 use super::tabular::{RUN_KEY, fingerprint};
 
-/// File of the covariance of more than [`stagger_model::result::MOST_VCOV`] columns.
+/// File of the covariance of more than [`stagger_model::result::MAX_VCOV_CELLS`] columns.
 pub const COVARIANCE: &str = "covariance.parquet";
 
 /// Entries in one batch.
@@ -50,14 +50,14 @@ pub fn read(
     path: &Path,
     saved: &SavedResult,
     columns: usize,
-    checked: &Checked,
+    checked: &VerifiedFolder,
 ) -> Result<Symmetric, Failure> {
-    let (mut open, _) = disk::open(path).map_err(|source| {
+    let (mut open, _) = disk::open_regular(path).map_err(|source| {
         Failure::read(path, &source)
             .hint(format!("a result of many cells keeps its covariance in {COVARIANCE}, beside {RESULT}"))
     })?;
     checked.compare_file(COVARIANCE, &mut open)?;
-    let found = Doubles::open(path, open, saved)?;
+    let found = F64Columns::open(path, open, saved)?;
     let expected = columns * (columns + 1) / 2;
     if found.names().len() != 1 || found.rows() != expected {
         let (columns, rows) = (found.names().len(), found.rows());
@@ -85,7 +85,7 @@ mod tests {
         write(&saved, File::create(&path).unwrap()).unwrap();
         let columns = saved.extended.covariance.size();
         assert_eq!(
-            read(&path, &saved, columns, &Checked::nothing(folder.path())).unwrap(),
+            read(&path, &saved, columns, &VerifiedFolder::unverified(folder.path())).unwrap(),
             saved.extended.covariance
         );
     }
@@ -97,15 +97,18 @@ mod tests {
         let path = folder.path().join(COVARIANCE);
         write(&saved, File::create(&path).unwrap()).unwrap();
         let columns = saved.extended.covariance.size();
-        let text =
-            read(&path, &saved, columns + 1, &Checked::nothing(folder.path())).unwrap_err().to_string();
+        let text = read(&path, &saved, columns + 1, &VerifiedFolder::unverified(folder.path()))
+            .unwrap_err()
+            .to_string();
         assert!(text.contains("has 136 entries in 1 columns, expected 153"), "{text}");
         let mut other = saved.clone();
         other.result.n += 1;
-        let text = read(&path, &other, columns, &Checked::nothing(folder.path())).unwrap_err().to_string();
+        let text =
+            read(&path, &other, columns, &VerifiedFolder::unverified(folder.path())).unwrap_err().to_string();
         assert!(text.contains("belongs to another run"), "{text}");
         std::fs::remove_file(&path).unwrap();
-        let text = read(&path, &saved, columns, &Checked::nothing(folder.path())).unwrap_err().to_string();
+        let text =
+            read(&path, &saved, columns, &VerifiedFolder::unverified(folder.path())).unwrap_err().to_string();
         assert!(text.contains(COVARIANCE), "{text}");
     }
 }

@@ -4,7 +4,7 @@ use stagger_model::numbers::counted;
 use stagger_model::result::Num;
 use stagger_panel::describe::{CohortDescription, ColumnDescription, Description, PanelDescription};
 
-use super::text::{columns, field, label, label_at, short, wrapped};
+use super::text::{field, label, label_at, significant_digits, text_table, wrapped};
 
 /// Periods side by side in one table, so that it is not wider than a terminal.
 const PERIODS_ABREAST: usize = 8;
@@ -43,7 +43,7 @@ fn columns_table(described: &[ColumnDescription]) -> String {
             cells
         })
         .collect();
-    format!("\nColumns:\n{}", columns(&["Name", "Type", "Missing", "Min", "Mean", "Max"], 2, &rows))
+    format!("\nColumns:\n{}", text_table(&["Name", "Type", "Missing", "Min", "Mean", "Max"], 2, &rows))
 }
 
 fn panel_report(panel: &PanelDescription) -> String {
@@ -95,7 +95,7 @@ fn cohorts_table(panel: &PanelDescription, places: &[usize]) -> String {
     headings.extend(places.iter().map(|&place| label_at(&panel.period_label, place, panel.periods[place])));
     let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
     let rows: Vec<Vec<String>> = panel.cohorts.iter().map(|cohort| cohort_cells(cohort, places)).collect();
-    format!("\nComplete rows by cohort and period:\n{}", columns(&headings, 1, &rows))
+    format!("\nComplete rows by cohort and period:\n{}", text_table(&headings, 1, &rows))
 }
 
 fn cohort_cells(cohort: &CohortDescription, places: &[usize]) -> Vec<String> {
@@ -110,7 +110,11 @@ fn cohort_cells(cohort: &CohortDescription, places: &[usize]) -> Vec<String> {
 
 /// A number of the data: whole where it is whole.
 fn number(value: Num) -> String {
-    if value.0 == value.0.trunc() && value.0.abs() < 1e15 { label(value) } else { short(value.0) }
+    if value.0 == value.0.trunc() && value.0.abs() < 1e15 {
+        label(value)
+    } else {
+        significant_digits(value.0)
+    }
 }
 
 fn size(bytes: u64) -> String {

@@ -3,7 +3,7 @@
 use stagger_model::numbers::counted;
 use stagger_model::result::{Balance, Diagnostics, Num, Overlap};
 
-use super::text::{columns, label};
+use super::text::{label, text_table};
 
 /// Propensity scores shown.
 const SHOWN: usize = 12;
@@ -40,7 +40,7 @@ fn overlap(all: &[Overlap]) -> String {
     } else {
         String::new()
     };
-    format!("Propensity scores of the treated and the controls{more}:\n{}", columns(&headings, 3, &rows))
+    format!("Propensity scores of the treated and the controls{more}:\n{}", text_table(&headings, 3, &rows))
 }
 
 /// The highest score of a control.
@@ -86,8 +86,8 @@ fn balance(all: &[Balance]) -> String {
         .iter()
         .enumerate()
         .map(|(at, name)| {
-            let before = worst(all, |b| b.covariates.get(at).map(|c| c.before));
-            let after = worst(all, |b| b.covariates.get(at).map(|c| c.after));
+            let before = largest_imbalance(all, |b| b.covariates.get(at).map(|c| c.before));
+            let after = largest_imbalance(all, |b| b.covariates.get(at).map(|c| c.after));
             let mark = if after.0.abs() > IMBALANCE { "*" } else { "" };
             vec![(*name).to_owned(), difference(before.0), before.1, difference(after.0) + mark, after.1]
         })
@@ -96,7 +96,7 @@ fn balance(all: &[Balance]) -> String {
     let mut text = format!(
         "Standardised mean differences, the largest over {} ('*' after weighting above {IMBALANCE}):\n{}",
         counted(all.len() as u64, "comparison"),
-        columns(&headings, 1, &rows)
+        text_table(&headings, 1, &rows)
     );
     let least = all.iter().filter(|b| !b.effective_controls.is_na());
     if let Some(b) = least.min_by(|a, b| a.effective_controls.0.total_cmp(&b.effective_controls.0)) {
@@ -118,7 +118,7 @@ fn balance(all: &[Balance]) -> String {
 }
 
 /// The number of largest size over the comparisons, and its cell.
-pub(super) fn worst(all: &[Balance], of: impl Fn(&Balance) -> Option<Num>) -> (f64, String) {
+pub(super) fn largest_imbalance(all: &[Balance], of: impl Fn(&Balance) -> Option<Num>) -> (f64, String) {
     let known = all.iter().filter_map(|b| Some((of(b).filter(|n| !n.is_na())?.0, b)));
     let largest = known.max_by(|a, b| a.0.abs().total_cmp(&b.0.abs()));
     largest.map_or((f64::NAN, String::new()), |(value, b)| (value, cell(b)))

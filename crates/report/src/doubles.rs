@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::Float64Type;
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
-use stagger_model::error::EngineError;
+use stagger_model::error::StaggerError;
 use stagger_model::failure::Failure;
 use stagger_model::result::SavedResult;
 use stagger_records::parquet_file;
-use stagger_records::parquet_file::{LocalFile, Request};
+use stagger_records::parquet_file::{LocalFile, RowRequest};
 
 use super::folder::RESULT;
 use super::tabular::{RUN_KEY, fingerprint};
@@ -19,13 +19,13 @@ use super::tabular::{RUN_KEY, fingerprint};
 const BATCH: usize = 1 << 16;
 
 /// An opened Parquet file of columns of doubles.
-pub struct Doubles {
+pub struct F64Columns {
     path: PathBuf,
     file: LocalFile,
     metadata: ArrowReaderMetadata,
 }
 
-impl Doubles {
+impl F64Columns {
     /// Opens the file of a result.
     ///
     /// # Errors
@@ -33,7 +33,8 @@ impl Doubles {
     pub fn open(path: &Path, file: File, saved: &SavedResult) -> Result<Self, Failure> {
         let size = file.metadata().map_err(|source| Failure::read(path, &source))?.len();
         let file = LocalFile::new(file, size);
-        let metadata = parquet_file::open(&file).map_err(|damage| damaged(path, &damage.to_string()))?;
+        let metadata =
+            parquet_file::read_footer(&file).map_err(|damage| damaged(path, &damage.to_string()))?;
         let run = metadata.metadata().file_metadata().key_value_metadata();
         let run = run.and_then(|pairs| pairs.iter().find(|pair| pair.key == RUN_KEY)?.value.clone());
         if run.as_deref() != Some(fingerprint(saved).as_str()) {
@@ -66,7 +67,7 @@ impl Doubles {
         let roots: Vec<usize> = (0..self.names().len()).collect();
         let mut first = 0;
         for (row_group, group) in self.metadata.metadata().row_groups().iter().enumerate() {
-            let request = Request {
+            let request = RowRequest {
                 metadata: &self.metadata,
                 size: self.file.size(),
                 row_group,
@@ -74,11 +75,11 @@ impl Doubles {
                 rows: 0..usize::try_from(group.num_rows()).unwrap_or(0),
                 batch_rows: BATCH,
             };
-            let broken = |damage: &parquet_file::Damage| EngineError::input(damage.to_string());
-            let read = parquet_file::read(self.file.clone(), &request, broken, |batch| {
+            let broken = |damage: &parquet_file::Damage| StaggerError::input(damage.to_string());
+            let read = parquet_file::decode_rows(self.file.clone(), &request, broken, |batch| {
                 for (column, array) in batch.columns().iter().enumerate() {
                     let values = array.as_primitive_opt::<Float64Type>().filter(|own| own.null_count() == 0);
-                    let values = values.ok_or_else(|| EngineError::input("its columns are not doubles"))?;
+                    let values = values.ok_or_else(|| StaggerError::input("its columns are not doubles"))?;
                     each(first, column, values.values());
                 }
                 first += batch.num_rows();

@@ -7,8 +7,8 @@ use stagger_model::spec::RunSpec;
 use super::aggregation::{effects_table, overall_table};
 use super::bands::{Bands, SIGNIFICANCE, band_heading, critical_value};
 use super::diagnostics::diagnostics_report;
-use super::settings::{estimand, kind, references, settings, title};
-use super::text::{Reasons, Row, Table, field, period_label, short, wrapped, written};
+use super::settings::{data_kind, estimand, references, settings, title};
+use super::text::{Reasons, Row, Table, field, period_label, significant_digits, wrapped, written_labels};
 
 /// Line over the report of a specification among several.
 pub fn heading(name: &str) -> String {
@@ -62,14 +62,14 @@ fn cells_table(saved: &SavedResult) -> String {
 pub(super) fn cell_rows(saved: &SavedResult) -> (Vec<Row>, Reasons) {
     let cells = &saved.result.att_gt;
     let (groups, times) =
-        (written(&cells.group_label, &cells.group), written(&cells.time_label, &cells.time));
+        (written_labels(&cells.group_label, &cells.group), written_labels(&cells.time_label, &cells.time));
     let mut reasons = Reasons::default();
     let row = |i: usize| {
         let keys = vec![groups[i].clone(), times[i].clone()];
         let row = Row::new(keys, [cells.att[i], cells.se[i], cells.lci[i], cells.uci[i]]);
-        match cells.why(i) {
-            _ if saved.extended.reference.get(i) == Some(&true) => row.noted("base period"),
-            Some(reason) => row.noted(reasons.mark(reason)),
+        match cells.missing_reason(i) {
+            _ if saved.extended.reference.get(i) == Some(&true) => row.with_note("base period"),
+            Some(reason) => row.with_note(reasons.mark(reason)),
             None => row,
         }
     };
@@ -87,7 +87,7 @@ pub(super) fn pretest_outcome(saved: &SavedResult) -> String {
         Some(test) => {
             let p = if test.p.0 < 0.000_005 { "< 0.00001".to_owned() } else { format!("{:.5}", test.p.0) };
             let note = saved.result.wald_reason.as_ref().map(|note| format!("; {note}")).unwrap_or_default();
-            format!("{p} (chi2({}) = {}){note}", test.df, short(test.stat.0))
+            format!("{p} (chi2({}) = {}){note}", test.df, significant_digits(test.stat.0))
         }
         None if spec.pname.is_some() => "not given, as in R's triplediff".to_owned(),
         None if spec.bstrap && saved.extended.clusters.is_some() => {
@@ -104,7 +104,7 @@ pub(super) fn pretest_outcome(saved: &SavedResult) -> String {
 fn sample(saved: &SavedResult) -> String {
     let extended = &saved.extended;
     let noun = if extended.spec.panel { "unit" } else { "row" };
-    let of = kind(&extended.spec).map(|kind| format!(" of {kind}")).unwrap_or_default();
+    let of = data_kind(&extended.spec).map(|kind| format!(" of {kind}")).unwrap_or_default();
     let mut text = counted(saved.result.n, noun) + &of;
     if let (Some(first), Some(last)) = (extended.periods.first(), extended.periods.last()) {
         let periods = counted(extended.periods.len() as u64, "period");

@@ -1,12 +1,12 @@
 //! The text that `stagger plan` prints.
 
 use stagger_forecast::{
-    Backend, BackendForecast, ContainerStage, ContainersForecast, Ends, Forecast, InputFacts, LAMBDA_MB,
-    ShuffleFacts, SpecFacts, StageForecast,
+    Backend, BackendForecast, ContainerStage, ContainersForecast, Forecast, InputFacts, LAMBDA_MB,
+    ShuffleFacts, SpecFacts, StageForecast, ThreePoint,
 };
 use stagger_model::numbers::{counted, grouped};
 
-use super::text::{columns, field, wrapped};
+use super::text::{field, text_table, wrapped};
 
 /// A forecast as a person reads it.
 pub fn forecast_report(forecast: &Forecast) -> String {
@@ -106,7 +106,7 @@ fn backend_report(backend: &BackendForecast) -> String {
         headings.push("Dollars");
     }
     let rows: Vec<Vec<String>> = backend.stages.iter().map(|stage| stage_cells(stage, lambda)).collect();
-    text += &columns(&headings, 1, &rows);
+    text += &text_table(&headings, 1, &rows);
     if let Some(shuffle) = &backend.shuffle {
         text += &shuffle_report(shuffle);
     }
@@ -147,7 +147,7 @@ fn containers_report(containers: &ContainersForecast) -> String {
         false => "; machines of your own, at no price (--queue-price)".to_owned(),
     };
     let headings = ["To containers", "Tasks", "Seconds there", "Seconds on Lambda"];
-    columns(&headings, 1, &rows) + &wrapped("Containers: ", 12, &format!("{who}, {start}{price}"))
+    text_table(&headings, 1, &rows) + &wrapped("Containers: ", 12, &format!("{who}, {start}{price}"))
 }
 
 fn stage_cells(stage: &StageForecast, lambda: bool) -> Vec<String> {
@@ -211,16 +211,16 @@ fn summary(forecast: &Forecast) -> String {
         line("Dollars", &|b| ends(&b.total.dollars, |&dollars| digits(dollars))),
         line("Dollars a month for the store", &|b| digits(b.storage_month)),
     ];
-    format!("\n{}", columns(&headings, 1, &rows))
+    format!("\n{}", text_table(&headings, 1, &rows))
 }
 
 /// Three ends; one where they are the same.
-fn ends<T>(range: &Ends<T>, shown: impl Fn(&T) -> String) -> String {
+fn ends<T>(range: &ThreePoint<T>, shown: impl Fn(&T) -> String) -> String {
     let (low, likely, high) = (shown(&range.low), shown(&range.likely), shown(&range.high));
     if low == likely && likely == high { low } else { format!("{low} – {likely} – {high}") }
 }
 
-fn whole(range: &Ends<u64>) -> String {
+fn whole(range: &ThreePoint<u64>) -> String {
     ends(range, |&count| grouped(count))
 }
 
@@ -252,19 +252,21 @@ fn size(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use stagger_forecast::heavy::{Heavy, PoolFacts};
-    use stagger_forecast::{ContainerOptions, Files, ForecastOptions, Known, Prices, forecast_of};
+    use stagger_forecast::heavy::{HeavyRule, PoolAssumptions};
+    use stagger_forecast::{
+        ContainerOptions, ForecastOptions, InputFiles, PanelFacts, Prices, forecast_panel,
+    };
     use stagger_model::spec::RunSpec;
     use stagger_test_support::manifests::PreparedPanel;
     use stagger_test_support::runs;
 
     use super::*;
 
-    fn report(files: Option<Files>) -> String {
+    fn report(files: Option<InputFiles>) -> String {
         report_with(files, None)
     }
 
-    fn report_with(files: Option<Files>, containers: Option<ContainerOptions>) -> String {
+    fn report_with(files: Option<InputFiles>, containers: Option<ContainerOptions>) -> String {
         let spec = RunSpec { xformla: Some("~ x1".into()), ..runs::spec("y", "time", "id", "group") };
         let options = ForecastOptions {
             threads: Some(16),
@@ -272,8 +274,8 @@ mod tests {
             containers,
             ..ForecastOptions::new(Prices::built_in().unwrap())
         };
-        let known = Known::made_up(PreparedPanel::billion().manifest(), files);
-        let found = forecast_of(&known, &[(None, &spec)], &options).unwrap();
+        let known = PanelFacts::synthetic(PreparedPanel::billion().manifest(), files);
+        let found = forecast_panel(&known, &[(None, &spec)], &options).unwrap();
         forecast_report(&found)
     }
 
@@ -284,7 +286,7 @@ mod tests {
 
     #[test]
     fn a_billion_rows_in_shuffled_files() {
-        let text = report(Some(Files {
+        let text = report(Some(InputFiles {
             count: 1000,
             chunks: vec![1_000_000; 1000],
             bytes: 30_000_000_000,
@@ -301,12 +303,12 @@ mod tests {
 
     #[test]
     fn a_billion_rows_with_gpus_for_what_is_heavy() {
-        let facts = PoolFacts { workers: 4, start: 240.0, speed: 40.0 };
+        let facts = PoolAssumptions { workers: 4, start: 240.0, speed: 40.0 };
         let with = |heavy| report_with(None, Some(ContainerOptions { heavy, facts, hourly: 0.8048 }));
-        let text = with(Heavy::Rows(150_000));
+        let text = with(HeavyRule::Rows(150_000));
         assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
         insta::assert_snapshot!(text);
-        assert!(with(Heavy::Rows(u64::MAX)).contains("4 containers would get no task by this rule"));
+        assert!(with(HeavyRule::Rows(u64::MAX)).contains("4 containers would get no task by this rule"));
     }
 
     #[test]

@@ -8,10 +8,10 @@ use stagger_model::failure::Failure;
 use stagger_model::result::SavedResult;
 
 use super::document::{Document, Sources, document, html};
-use super::load::{checked, load_result};
-use super::overwrite::Overwrite;
+use super::load::{load_result, verified_folder};
+use super::overwrite::OverwriteRules;
 use super::pictures::events;
-use super::pictures::files::{DENSITY, Form, in_column, write, write_table};
+use super::pictures::files::{DENSITY, PictureFormat, in_column, write, write_table};
 use super::save::{CELLS_CSV, RUN, aggregation_file};
 use super::tabular::{aggregation_csv, balance_csv, cells_csv, overlap_csv};
 
@@ -19,18 +19,18 @@ use super::tabular::{aggregation_csv, balance_csv, cells_csv, overlap_csv};
 ///
 /// # Errors
 /// A folder without a result, or with a damaged one.
-pub fn html_of(folder: &Path) -> Result<String, Failure> {
+pub fn result_html(folder: &Path) -> Result<String, Failure> {
     let (_, saved) = load_result(folder)?;
-    Ok(html(&document_of(folder, &saved, None)?))
+    Ok(html(&read_document(folder, &saved, None)?))
 }
 
 /// Reads what belongs to a result in its folder, and makes a report of it.
 ///
 /// # Errors
 /// An event log or a record of the run that is damaged.
-pub fn document_of(folder: &Path, saved: &SavedResult, title: Option<&str>) -> Result<Document, Failure> {
+pub fn read_document(folder: &Path, saved: &SavedResult, title: Option<&str>) -> Result<Document, Failure> {
     let run = run_record(folder)?;
-    let timeline = events::read(folder)?;
+    let timeline = events::read_timeline(folder)?;
     Ok(document(&Sources { saved, run: run.as_ref(), timeline: timeline.as_ref(), title }))
 }
 
@@ -39,7 +39,7 @@ fn run_record(folder: &Path) -> Result<Option<Value>, Failure> {
     if !folder.join(RUN).is_file() {
         return Ok(None);
     }
-    Ok(serde_json::from_slice(&checked(folder)?.read(RUN)?).ok())
+    Ok(serde_json::from_slice(&verified_folder(folder)?.read(RUN)?).ok())
 }
 
 /// Writes the pictures to a folder beside the report, and returns its name.
@@ -49,17 +49,17 @@ fn run_record(folder: &Path) -> Result<Option<Value>, Failure> {
 pub fn pictures(
     out: &Path,
     document: &Document,
-    form: Form,
-    overwrite: &Overwrite,
+    form: PictureFormat,
+    overwrite: &OverwriteRules,
 ) -> Result<String, Failure> {
     let name = format!("{}_pictures", out.file_stem().unwrap_or_default().to_string_lossy());
     let folder = out.with_file_name(&name);
     make(&folder)?;
-    let extension = if form == Form::Svg { "svg" } else { "png" };
+    let extension = if form == PictureFormat::Svg { "svg" } else { "png" };
     for picture in document.pictures() {
         let path = folder.join(format!("{}.{extension}", picture.name));
         let (width, height) = in_column(&picture.figure);
-        let pixels = if form == Form::Png { DENSITY } else { 1.0 };
+        let pixels = if form == PictureFormat::Png { DENSITY } else { 1.0 };
         let size = (Some(width * pixels), Some(height * pixels));
         write(&path, &form.bytes(&picture.figure, size)?, overwrite)?;
     }
@@ -74,7 +74,7 @@ fn make(folder: &Path) -> Result<(), Failure> {
 ///
 /// # Errors
 /// Those of the file system, and a file that is not to be replaced.
-pub fn tables(folder: &Path, saved: &SavedResult, overwrite: &Overwrite) -> Result<(), Failure> {
+pub fn tables(folder: &Path, saved: &SavedResult, overwrite: &OverwriteRules) -> Result<(), Failure> {
     make(folder)?;
     let put = |name: &str, text: &dyn Fn(&mut Vec<u8>) -> io::Result<()>| {
         let path: PathBuf = folder.join(name);

@@ -7,21 +7,21 @@ use std::sync::{Mutex, PoisonError};
 use faer::Mat;
 use serde_json::Value;
 use stagger_model::failure::Failure;
-use stagger_model::result::{MOST_VCOV, SavedResult};
+use stagger_model::result::{MAX_VCOV_CELLS, SavedResult};
 use stagger_model::sound;
 use stagger_storage::disk;
 
-use super::checksums::{CHECKSUMS, Checked};
+use super::checksums::{CHECKSUMS, VerifiedFolder};
 use super::covariance::{self, COVARIANCE};
-use super::doubles::Doubles;
-use super::folder::{RESULT, identity, settle};
+use super::doubles::F64Columns;
+use super::folder::{RESULT, finish_commit, identity};
 use super::save::DRAWS;
-use super::stdout::tell;
+use super::stdout::print_line_to_stderr;
 use super::tabular::extended_names;
 
 /// A saved result and its draws.
 #[derive(Debug)]
-pub struct Loaded {
+pub struct LoadedResult {
     /// The result.
     pub saved: SavedResult,
     /// The draws of the bootstrap, if the run had one.
@@ -29,12 +29,12 @@ pub struct Loaded {
 }
 
 /// Reads the folder that `--out` wrote, or the `result.json` in it.
-pub fn load(path: &Path) -> Result<Loaded, Failure> {
+pub fn load(path: &Path) -> Result<LoadedResult, Failure> {
     unmoved(path, || {
         let (file, saved, checked) = load_checked(path)?;
         let draws = || load_draws(&file.with_file_name(DRAWS), &saved, &checked);
         let draws = saved.extended.spec.bstrap.then(draws).transpose()?;
-        Ok(Loaded { saved, draws })
+        Ok(LoadedResult { saved, draws })
     })
 }
 
@@ -56,36 +56,36 @@ pub fn load_result(path: &Path) -> Result<(PathBuf, SavedResult), Failure> {
 }
 
 /// The folder that a path to a result is of, with what its files are compared with.
-pub fn checked(path: &Path) -> Result<Checked, Failure> {
+pub fn verified_folder(path: &Path) -> Result<VerifiedFolder, Failure> {
     let folder = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    settle(folder)?;
+    finish_commit(folder)?;
     let named = path.is_dir() || path.file_name().is_some_and(|name| name == RESULT);
-    if named { Checked::open(folder) } else { Ok(Checked::nothing(folder)) }
+    if named { VerifiedFolder::open(folder) } else { Ok(VerifiedFolder::unverified(folder)) }
 }
 
-fn load_checked(path: &Path) -> Result<(PathBuf, SavedResult, Checked), Failure> {
-    let checked = checked(path)?;
+fn load_checked(path: &Path) -> Result<(PathBuf, SavedResult, VerifiedFolder), Failure> {
+    let checked = verified_folder(path)?;
     let file = if path.is_dir() { path.join(RESULT) } else { path.to_owned() };
     if path.is_dir() && !file.exists() {
         return Err(Failure::input(format!("{} holds no {RESULT}", path.display())).hint(elsewhere(path)));
     }
-    let text = disk::read_text(&file, disk::RECORD_BYTES).map_err(|source| {
+    let text = disk::read_text(&file, disk::MAX_RECORD_BYTES).map_err(|source| {
         Failure::read(&file, &source).hint("give the folder that `stagger run --out` wrote")
     })?;
     if let Err(changed) = checked.compare(RESULT, text.as_bytes()) {
         // Which list it is says more than that something is not as it was written.
         let told = parse(&text, &file)
-            .and_then(|saved| sound::lists(&saved).map_err(|reason| damaged(&file, &reason)));
+            .and_then(|saved| sound::check_result_lists(&saved).map_err(|reason| damaged(&file, &reason)));
         return Err(told.err().unwrap_or(changed));
     }
     let mut saved = parse(&text, &file)?;
     let columns = 1 + saved.extended.groups.len() + saved.result.att_gt.att.len();
-    if saved.extended.covariance.is_empty() && columns > MOST_VCOV {
+    if saved.extended.covariance.is_empty() && columns > MAX_VCOV_CELLS {
         saved.extended.covariance =
             covariance::read(&file.with_file_name(COVARIANCE), &saved, columns, &checked)?;
     }
-    sound::result(&saved).map_err(|reason| damaged(&file, &reason))?;
+    sound::check_result(&saved).map_err(|reason| damaged(&file, &reason))?;
     if !checked.has_sums() {
         tell_unchecked(&file);
     }
@@ -97,7 +97,10 @@ fn tell_unchecked(file: &Path) {
     static TOLD: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
     let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
     if !told.iter().any(|known| known == file) {
-        tell(&format!("note: {} has no {CHECKSUMS} beside it: damage would not show", file.display()));
+        print_line_to_stderr(&format!(
+            "note: {} has no {CHECKSUMS} beside it: damage would not show",
+            file.display()
+        ));
         told.push(file.to_owned());
     }
 }
@@ -136,14 +139,14 @@ fn damaged(file: &Path, reason: &str) -> Failure {
 }
 
 /// Reads `draws.parquet` and checks that it belongs to the result.
-fn load_draws(file: &Path, saved: &SavedResult, checked: &Checked) -> Result<Mat<f64>, Failure> {
-    let (mut open, _) = disk::open(file).map_err(|source| {
+fn load_draws(file: &Path, saved: &SavedResult, checked: &VerifiedFolder) -> Result<Mat<f64>, Failure> {
+    let (mut open, _) = disk::open_regular(file).map_err(|source| {
         Failure::read(file, &source)
             .hint(format!("the run had bstrap: its {DRAWS} must stand beside {RESULT}"))
             .hint("run it again with --out, or with --bstrap false for analytic standard errors")
     })?;
     checked.compare_file(DRAWS, &mut open)?;
-    let found = Doubles::open(file, open, saved)?;
+    let found = F64Columns::open(file, open, saved)?;
     let names = extended_names(saved);
     if found.names().len() != names.len() || found.names().zip(&names).any(|(found, name)| found != name) {
         return Err(found.damaged("its columns are not those of the result"));
@@ -167,7 +170,7 @@ mod tests {
     use stagger_test_support::results;
 
     use super::*;
-    use crate::folder::Staging;
+    use crate::folder::StagedOutput;
     use crate::save::save;
 
     fn output(saved: SavedResult) -> RunOutput {
@@ -194,7 +197,7 @@ mod tests {
     }
 
     fn saved_in(folder: &Path, output: &RunOutput) {
-        save(Staging::prepare(folder, &[]).unwrap(), std::slice::from_ref(output), b"").unwrap();
+        save(StagedOutput::prepare(folder, &[]).unwrap(), std::slice::from_ref(output), b"").unwrap();
     }
 
     fn message(path: &Path, root: &Path) -> String {

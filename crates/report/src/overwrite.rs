@@ -13,7 +13,7 @@ const LOOKED_AT: u64 = 64 << 10;
 
 /// The kind that a file must be of to be replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind<'a> {
+pub enum Replaceable<'a> {
     /// A picture, a document or a panel with our mark.
     Marked(&'a str),
     /// A table with these columns: it holds no mark, and nobody else names its columns so.
@@ -22,7 +22,7 @@ pub enum Kind<'a> {
 
 /// The rules for files that are there.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Overwrite {
+pub struct OverwriteRules {
     /// The argument that names the file, for messages.
     pub option: &'static str,
     /// Replace what another program wrote, too.
@@ -31,7 +31,7 @@ pub struct Overwrite {
     pub inputs: Vec<PathBuf>,
 }
 
-impl Overwrite {
+impl OverwriteRules {
     /// Returns the rules for the file that an option names, with the command's inputs: files, or folders of results.
     pub fn new(option: &'static str, force: bool, inputs: &[impl AsRef<Path>]) -> Self {
         let inputs = inputs.iter().map(|path| path.as_ref().to_owned()).collect();
@@ -42,7 +42,7 @@ impl Overwrite {
     ///
     /// # Errors
     /// Exit status 2: a folder, a device, a link to nothing, an input, or a file that somebody else wrote.
-    pub fn check(&self, path: &Path, kind: Kind<'_>) -> Result<PathBuf, Failure> {
+    pub fn check(&self, path: &Path, kind: Replaceable<'_>) -> Result<PathBuf, Failure> {
         let (option, shown) = (self.option, path.display());
         let Ok(found) = fs::metadata(path) else {
             if fs::symlink_metadata(path).is_ok() {
@@ -63,7 +63,7 @@ impl Overwrite {
         let own = found.len() == 0 || is_own(&whole, kind).map_err(|source| Failure::read(path, &source))?;
         match own || self.force {
             true => Ok(whole),
-            false => Err(self.foreign(path)),
+            false => Err(self.refusal(path)),
         }
     }
 
@@ -81,7 +81,7 @@ impl Overwrite {
     }
 
     /// The refusal of a file that somebody else wrote.
-    pub fn foreign(&self, path: &Path) -> Failure {
+    pub fn refusal(&self, path: &Path) -> Failure {
         Failure::input(format!(
             "{} {}: stagger did not write the file that is there",
             self.option,
@@ -92,15 +92,15 @@ impl Overwrite {
 }
 
 /// Returns true if a file's content shows that it is ours.
-fn is_own(path: &Path, kind: Kind<'_>) -> io::Result<bool> {
+fn is_own(path: &Path, kind: Replaceable<'_>) -> io::Result<bool> {
     let mut file = File::open(path)?;
     let mut head = Vec::new();
     file.by_ref().take(LOOKED_AT).read_to_end(&mut head)?;
     let holds = |bytes: &[u8], mark: &str| bytes.windows(mark.len()).any(|window| window == mark.as_bytes());
     match kind {
-        Kind::Table(columns) => Ok(first_line(&head) == first_line(columns)),
-        Kind::Marked(mark) if holds(&head, mark) => Ok(true),
-        Kind::Marked(mark) => {
+        Replaceable::Table(columns) => Ok(first_line(&head) == first_line(columns)),
+        Replaceable::Marked(mark) if holds(&head, mark) => Ok(true),
+        Replaceable::Marked(mark) => {
             let size = file.metadata()?.len();
             file.seek(SeekFrom::Start(size.saturating_sub(LOOKED_AT)))?;
             let mut tail = Vec::new();
@@ -132,21 +132,21 @@ mod tests {
         fs::write(at("data.csv"), "id,time\n1,2\n").unwrap();
         std::os::unix::fs::symlink(at("own.svg"), at("link.svg")).unwrap();
         std::os::unix::fs::symlink(at("nowhere"), at("dangling.svg")).unwrap();
-        let marked = Kind::Marked(MARK);
-        let overwrite = Overwrite::new("--out", false, &[at("data.csv")]);
-        let forced = Overwrite { force: true, ..overwrite.clone() };
+        let marked = Replaceable::Marked(MARK);
+        let overwrite = OverwriteRules::new("--out", false, &[at("data.csv")]);
+        let forced = OverwriteRules { force: true, ..overwrite.clone() };
         for (name, kind) in [
             ("own.svg", marked),
             ("late.md", marked),
             ("empty", marked),
             ("new.svg", marked),
-            ("own.csv", Kind::Table(b"group,att\n1,2")),
+            ("own.csv", Replaceable::Table(b"group,att\n1,2")),
         ] {
             assert_eq!(overwrite.check(&at(name), kind), Ok(at(name)), "{name}");
         }
         assert_eq!(overwrite.check(&at("link.svg"), marked), Ok(at("own.svg")));
         assert_eq!(forced.check(&at("hand.svg"), marked), Ok(at("hand.svg")));
-        let refused = |overwrite: &Overwrite, name: &str| {
+        let refused = |overwrite: &OverwriteRules, name: &str| {
             let text = overwrite.check(&at(name), marked).expect_err(name).to_string();
             text.replace(&folder.path().display().to_string(), "DIR")
         };

@@ -19,14 +19,14 @@ use serde::Serialize;
 use stagger_model::event_log::EVENTS_FILE;
 use stagger_model::facts::{RunFacts, RunOutput};
 use stagger_model::failure::Failure;
-use stagger_model::result::{KINDS, SavedResult};
+use stagger_model::result::{AGGREGATION_TYPES, SavedResult};
 use stagger_model::spec::RunSpec;
 use stagger_pictures::Figure;
 
 use super::covariance::{self, COVARIANCE};
-use super::folder::{Part, RESULT, Staging};
+use super::folder::{RESULT, StagedOutput, StagedResult};
 use super::pictures::files::natural_svg;
-use super::pictures::{Named, cells, event_study};
+use super::pictures::{NamedAggregation, cells_figure, event_study};
 use super::tabular::{aggregation_csv, as_io, cells_csv, cells_parquet, draws_parquet};
 
 /// File of the bootstrap draws.
@@ -51,7 +51,7 @@ struct RunRecord<'a> {
 ///
 /// # Errors
 /// Those of the file system; nothing is in place then.
-pub fn save(folder: Staging, outputs: &[RunOutput], events: &[u8]) -> Result<(), Failure> {
+pub fn save(folder: StagedOutput, outputs: &[RunOutput], events: &[u8]) -> Result<(), Failure> {
     if folder.parts().len() != outputs.len() {
         return Err(Failure::failed(format!(
             "{} results for {} folders",
@@ -65,7 +65,7 @@ pub fn save(folder: Staging, outputs: &[RunOutput], events: &[u8]) -> Result<(),
     folder.commit()
 }
 
-fn write_all(folder: &Part, output: &RunOutput, events: &[u8]) -> Result<(), Failure> {
+fn write_all(folder: &StagedResult, output: &RunOutput, events: &[u8]) -> Result<(), Failure> {
     let result = &output.saved.result;
     let record = RunRecord {
         version: env!("CARGO_PKG_VERSION"),
@@ -83,7 +83,7 @@ fn write_all(folder: &Part, output: &RunOutput, events: &[u8]) -> Result<(), Fai
         cells_parquet(&result.att_gt, file).map_err(|error| as_io(Path::new(CELLS_PARQUET), error))
     })?;
     write_text(folder, EVENTS_FILE, |out| out.write_all(events))?;
-    if output.saved.extended.covariance_is_apart() {
+    if output.saved.extended.has_separate_covariance() {
         folder.write(COVARIANCE, |file| {
             covariance::write(&output.saved, file).map_err(|error| as_io(Path::new(COVARIANCE), error))
         })?;
@@ -96,14 +96,14 @@ fn write_all(folder: &Part, output: &RunOutput, events: &[u8]) -> Result<(), Fai
     Ok(())
 }
 
-fn write_pictures(folder: &Part, saved: &SavedResult) -> Result<(), Failure> {
+fn write_pictures(folder: &StagedResult, saved: &SavedResult) -> Result<(), Failure> {
     let write = |name: &str, figure: &Figure| {
         write_text(folder, name, |out| out.write_all(natural_svg(figure).as_bytes()))
     };
     if let Some(aggte) = saved.result.aggte.get("dynamic") {
-        write(EVENT_STUDY, &event_study(&[Named { name: String::new(), saved, aggte }]))?;
+        write(EVENT_STUDY, &event_study(&[NamedAggregation { name: String::new(), saved, aggte }]))?;
     }
-    write(CELLS_SVG, &cells(saved))
+    write(CELLS_SVG, &cells_figure(saved))
 }
 
 /// Returns the file name of an aggregation: `aggte_dynamic.csv`.
@@ -112,14 +112,14 @@ pub fn aggregation_file(kind: &str) -> String {
 }
 
 /// Returns true if a file is one of a result's, which the next result replaces or removes.
-pub fn is_ours(name: &str) -> bool {
+pub fn is_result_file(name: &str) -> bool {
     [RESULT, CELLS_CSV, CELLS_PARQUET, COVARIANCE, DRAWS, RUN, EVENTS_FILE, EVENT_STUDY, CELLS_SVG]
         .contains(&name)
-        || KINDS.iter().any(|kind| aggregation_file(kind) == name)
+        || AGGREGATION_TYPES.iter().any(|kind| aggregation_file(kind) == name)
 }
 
 fn write_text(
-    folder: &Part,
+    folder: &StagedResult,
     name: &str,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), Failure> {

@@ -55,14 +55,14 @@ pub(super) fn title(spec: &RunSpec) -> String {
     let effects = "Group-Time Average Treatment Effects";
     let effects =
         if spec.pname.is_some() { format!("Triple Differences, {effects}") } else { effects.into() };
-    match kind(spec) {
+    match data_kind(spec) {
         Some(kind) => format!("{effects}\nfrom {kind}"),
         None => effects,
     }
 }
 
 /// The kind of data, where it is no balanced panel.
-pub(super) fn kind(spec: &RunSpec) -> Option<&'static str> {
+pub(super) fn data_kind(spec: &RunSpec) -> Option<&'static str> {
     match (spec.panel, spec.allow_unbalanced_panel) {
         (false, _) => Some("repeated cross sections"),
         (true, true) => Some("an unbalanced panel"),
@@ -127,7 +127,7 @@ fn weights(spec: &RunSpec) -> String {
     };
     let period = match spec.fix_weights {
         None if spec.pname.is_some() => "",
-        None if kind(spec).is_some() => ", each row its own",
+        None if data_kind(spec).is_some() => ", each row its own",
         None => ", of each cell's earlier period",
         Some(FixWeights::BasePeriod) => ", fixed at the base period",
         Some(FixWeights::FirstPeriod) => ", fixed at the first period",

@@ -15,7 +15,7 @@ pub fn print(text: &str) -> Result<(), Failure> {
 pub fn print_coloured(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::print_to_stdout(&error)),
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::printing(&error)),
         _ => Ok(()),
     }
 }
@@ -33,6 +33,6 @@ pub fn json_line(value: &impl Serialize) -> Result<String, Failure> {
 }
 
 /// Writes a line to standard error, with its control characters shown instead of obeyed; there is nobody to tell if that fails.
-pub fn tell(line: &str) {
+pub fn print_line_to_stderr(line: &str) {
     let _ = writeln!(io::stderr(), "{}", printable(line));
 }

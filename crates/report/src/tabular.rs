@@ -16,7 +16,7 @@ use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
-use stagger_estimator::label::precise;
+use stagger_estimator::label::precise_label;
 use stagger_model::result::{Aggte, AttGt, Balance, Num, Overlap, SavedResult};
 
 /// Key under which a Parquet file of draws names the run that it belongs to.
@@ -39,7 +39,7 @@ pub fn cells_csv(cells: &AttGt, out: &mut dyn Write) -> io::Result<()> {
             csv_label(cells.group[i]),
             csv_label(cells.time[i]),
             cells.post[i],
-            csv_text(cells.why(i).unwrap_or_default())
+            csv_text(cells.missing_reason(i).unwrap_or_default())
         )?;
     }
     Ok(())
@@ -76,7 +76,7 @@ fn csv_number(number: Num) -> String {
 
 /// A period, cohort or event time without the noise of binary fractions; empty for NA and infinity.
 fn csv_label(number: Num) -> String {
-    if number.0.is_finite() { precise(number.0) } else { String::new() }
+    if number.0.is_finite() { precise_label(number.0) } else { String::new() }
 }
 
 /// Writes propensity scores as CSV: one line for each score and side, with its quantiles.
@@ -143,7 +143,7 @@ pub fn cells_parquet(cells: &AttGt, file: File) -> Result<File, ParquetError> {
         ("se", numbers(&cells.se)),
         ("lci", numbers(&cells.lci)),
         ("uci", numbers(&cells.uci)),
-        ("reason", Arc::new((0..cells.att.len()).map(|i| cells.why(i)).collect::<StringArray>())),
+        ("reason", Arc::new((0..cells.att.len()).map(|i| cells.missing_reason(i)).collect::<StringArray>())),
     ];
     for (name, labels) in [("group_label", &cells.group_label), ("time_label", &cells.time_label)] {
         if !labels.is_empty() {

@@ -32,7 +32,7 @@ impl Row {
     }
 
     /// Returns the same row with a note.
-    pub fn noted(self, note: impl Into<String>) -> Self {
+    pub fn with_note(self, note: impl Into<String>) -> Self {
         Self { note: note.into(), ..self }
     }
 
@@ -61,7 +61,7 @@ impl Table<'_> {
     pub fn render(&self) -> String {
         let decimals = decimals(&self.rows);
         let cells: Vec<[String; 4]> =
-            self.rows.iter().map(|row| row.numbers.map(|x| shown(x, decimals))).collect();
+            self.rows.iter().map(|row| row.numbers.map(|x| format_number(x, decimals))).collect();
         let widest = |column: usize| cells.iter().map(|row| row[column].len()).max().unwrap_or(0);
         let estimate = widest(0).max(self.estimate.len());
         let error = widest(1).max(STD_ERROR.len());
@@ -100,7 +100,7 @@ impl Table<'_> {
 }
 
 /// A table of texts: the first `left` columns are words, the others numbers.
-pub fn columns(headings: &[&str], left: usize, rows: &[Vec<String>]) -> String {
+pub fn text_table(headings: &[&str], left: usize, rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
         cells.chain([headings[column].chars().count()]).max().unwrap_or(0)
@@ -145,7 +145,7 @@ pub(super) fn decimals(rows: &[Row]) -> Option<usize> {
 }
 
 /// Returns a number with this number of decimals, `NA` where R has it, and never a negative zero.
-pub(super) fn shown(value: f64, decimals: Option<usize>) -> String {
+pub(super) fn format_number(value: f64, decimals: Option<usize>) -> String {
     if value.is_nan() {
         return "NA".to_owned();
     }
@@ -170,7 +170,7 @@ pub fn labels(values: &[Num]) -> Vec<String> {
 }
 
 /// The periods or groups of one table: as they are written, where they are dates.
-pub fn written(labels_of: &[String], values: &[Num]) -> Vec<String> {
+pub fn written_labels(labels_of: &[String], values: &[Num]) -> Vec<String> {
     if labels_of.len() == values.len() { labels_of.to_vec() } else { labels(values) }
 }
 
@@ -214,7 +214,7 @@ pub fn period_label(saved: &SavedResult, value: Num) -> String {
 }
 
 /// A number with a few significant digits, for sentences.
-pub fn short(value: f64) -> String {
+pub fn significant_digits(value: f64) -> String {
     if value.is_nan() {
         return "NA".to_owned();
     }
@@ -263,7 +263,7 @@ mod tests {
             Row::new(vec![key.to_owned()], [a, b, c, d].map(|x| Num(x * scale)))
         };
         let rows = vec![
-            row("-1", [0.0, f64::NAN, f64::NAN, f64::NAN]).noted("(base)"),
+            row("-1", [0.0, f64::NAN, f64::NAN, f64::NAN]).with_note("(base)"),
             row("0", [-0.0764, 0.0302, -0.157, -0.00421]),
             row("10", [-0.00000001, 0.0302, -0.157, 0.0042]),
         ];
@@ -313,8 +313,8 @@ mod tests {
         assert_eq!(label(Num(2004.0)), "2004");
         assert_eq!(label(Num(-0.0)), "0");
         assert_eq!(label(Num(0.25)), "0.25");
-        assert_eq!(short(6.84182), "6.842");
-        assert_eq!(short(0.0), "0.000");
+        assert_eq!(significant_digits(6.84182), "6.842");
+        assert_eq!(significant_digits(0.0), "0.000");
     }
 
     #[test]

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use stagger_model::error::FailureClass;
-use stagger_model::reduction::Node;
+use stagger_model::reduction::TreeNode;
 use stagger_protocol::messages::{TaskFailure, TaskReport, Work};
 
 use super::attempts::Attempt;
-use super::policy::{Failed, Remedy};
+use super::policy::{FailedAttempt, Remedy};
 use super::run::{Run, Stop};
-use super::stage::{Effect, Handled, Status};
+use super::stage::{Completion, FailureResponse, TaskStatus};
 
 impl Run {
     /// Notes that a worker has taken the task of an attempt from a queue.
@@ -18,26 +18,32 @@ impl Run {
     }
 
     /// Takes the report of a worker that has done its task, and the dollars that it is billed.
-    pub fn on_report(&mut self, attempt: u64, report: &TaskReport, dollars: f64, now: Duration) -> Effect {
-        let Some(ended) = self.settle(attempt, dollars) else { return Effect::Ignored };
+    pub fn on_report(
+        &mut self,
+        attempt: u64,
+        report: &TaskReport,
+        dollars: f64,
+        now: Duration,
+    ) -> Completion {
+        let Some(ended) = self.settle(attempt, dollars) else { return Completion::Ignored };
         self.holds.credentials = None;
-        self.concurrency.succeeded();
+        self.concurrency.record_success();
         let requests = self.pricing.requests(report.gets as f64, report.puts as f64);
         self.budget.add_requests(requests);
         let Some(stage) = self.stage.as_mut().filter(|_| ended.stage == self.number) else {
-            return Effect::Ignored;
+            return Completion::Ignored;
         };
         let task = &stage.tasks[ended.task];
-        if matches!(task.status, Status::Done | Status::Split) {
-            return Effect::Ignored;
+        if matches!(task.status, TaskStatus::Done | TaskStatus::Split) {
+            return Completion::Ignored;
         }
         // What was there already took no time: counted, it would make every task that computes late.
         // Neither did waiting in a queue.
-        let took = if ended.queued { report.seconds.all() } else { now.saturating_sub(ended.begun) };
+        let took = if ended.queued { report.seconds.total() } else { now.saturating_sub(ended.begun) };
         if !report.found {
             stage.durations[usize::from(ended.pool)].add(took);
         }
-        stage.done(ended.task, report.bytes)
+        stage.complete(ended.task, report.bytes)
     }
 
     /// Takes the failure of an attempt and the dollars that it is billed; `fraction`, uniform in [0, 1), is the jitter.
@@ -48,23 +54,23 @@ impl Run {
         dollars: f64,
         now: Duration,
         fraction: f64,
-    ) -> Handled {
+    ) -> FailureResponse {
         let under_way = self.attempts.len();
-        let Some(ended) = self.settle(attempt, dollars) else { return Handled::Ignored };
+        let Some(ended) = self.settle(attempt, dollars) else { return FailureResponse::Ignored };
         if failure.class == FailureClass::Throttled {
-            self.concurrency.throttled(now, under_way);
+            self.concurrency.record_throttle(now, under_way);
         }
         let Some(stage) = self.stage.as_mut().filter(|_| ended.stage == self.number) else {
-            return Handled::Ignored;
+            return FailureResponse::Ignored;
         };
-        if matches!(stage.tasks[ended.task].status, Status::Done | Status::Split) {
-            return Handled::Ignored;
+        if matches!(stage.tasks[ended.task].status, TaskStatus::Done | TaskStatus::Split) {
+            return FailureResponse::Ignored;
         }
         // While another attempt is under way, it decides: unless nothing can help.
         let others = self.attempts.of_stage(self.number).any(|a| a.task == ended.task);
         let hopeless = matches!(failure.class, FailureClass::Data | FailureClass::Permanent);
         if others && !hopeless {
-            return Handled::Ignored;
+            return FailureResponse::Ignored;
         }
         if failure.class == FailureClass::Credentials && self.hold(now) {
             self.stop.get_or_insert(Stop::Credentials(failure.clone()));
@@ -76,69 +82,69 @@ impl Run {
     }
 
     /// Takes the failure to read a sum that was reported: its task is done again.
-    pub fn on_damaged(&mut self, node: Node, failure: TaskFailure, now: Duration) -> Handled {
-        let Some(stage) = &mut self.stage else { return Handled::Ignored };
+    pub fn on_damaged(&mut self, node: TreeNode, failure: TaskFailure, now: Duration) -> FailureResponse {
+        let Some(stage) = &mut self.stage else { return FailureResponse::Ignored };
         let of = |work: &Work| match work {
             Work::Shards { node: own, part: None } | Work::Reduce { node: own, .. } => *own == node,
             _ => false,
         };
-        let Some(task) = stage.tasks.iter().position(|t| t.status == Status::Done && of(&t.work)) else {
-            return Handled::Ignored;
+        let Some(task) = stage.tasks.iter().position(|t| t.status == TaskStatus::Done && of(&t.work)) else {
+            return FailureResponse::Ignored;
         };
         stage.done -= 1;
-        stage.tasks[task].status = Status::Running;
+        stage.tasks[task].status = TaskStatus::Running;
         self.remedy(task, failure, now, 0.0)
     }
 
     /// Counts a failure against its task, and does what helps.
-    fn remedy(&mut self, task: usize, failure: TaskFailure, now: Duration, fraction: f64) -> Handled {
-        let Some(stage) = &mut self.stage else { return Handled::Ignored };
+    fn remedy(&mut self, task: usize, failure: TaskFailure, now: Duration, fraction: f64) -> FailureResponse {
+        let Some(stage) = &mut self.stage else { return FailureResponse::Ignored };
         stage.count_failure(task, failure.class);
         let own = &mut stage.tasks[task];
         if own.pool && self.pricing.policy.leaves_pool(failure.class, own.failures) {
             // What a pool could not do counts against the pool, not against the task.
             (own.pool, own.failures) = (false, 0);
             let function = own.function;
-            stage.again(task, now);
-            return Handled::Elsewhere(function);
+            stage.delay(task, now);
+            return FailureResponse::RetryOnFunction(function);
         }
         if self.pricing.pool.is_none() && failure.class == FailureClass::Absent {
             own.failures = 0;
-            stage.again(task, now);
+            stage.delay(task, now);
             self.stop.get_or_insert(Stop::Absent(failure));
-            return Handled::Again(now);
+            return FailureResponse::Retry(now);
         }
         let own = &stage.tasks[task];
-        let remedy = self.pricing.policy.remedy(Failed {
+        let remedy = self.pricing.policy.remedy(FailedAttempt {
             class: failure.class,
             failures: own.failures,
             throttles: own.throttles,
             larger: !own.pool && own.function + 1 < self.pricing.sizes(),
-            splits: stage.splits(task),
+            splits: stage.can_split(task),
         });
         match remedy {
-            Remedy::Again(pause) => {
+            Remedy::Retry(pause) => {
                 let at = now + pause.mul_f64(fraction);
-                stage.again(task, at);
-                Handled::Again(at)
+                stage.delay(task, at);
+                FailureResponse::Retry(at)
             }
-            Remedy::Larger => Handled::Larger(stage.climb(task, now)),
-            Remedy::Split => Handled::Split(stage.split(task)),
+            Remedy::LargerFunction => FailureResponse::RetryOnLarger(stage.climb(task, now)),
+            Remedy::Split => FailureResponse::Split(stage.split(task)),
             Remedy::Quarantine => {
                 let times = stage.tasks[task].failures;
                 let message = format!("{} (given up after {times} attempts)", failure.message);
                 self.fatal(task, TaskFailure { message, ..failure })
             }
-            Remedy::GiveUp => self.fatal(task, failure),
+            Remedy::Fail => self.fatal(task, failure),
         }
     }
 
-    fn fatal(&mut self, task: usize, failure: TaskFailure) -> Handled {
+    fn fatal(&mut self, task: usize, failure: TaskFailure) -> FailureResponse {
         if let Some(stage) = &self.stage {
             let work = stage.tasks[task].work.clone();
             self.stop.get_or_insert(Stop::Failed { work, failure: failure.clone() });
         }
-        Handled::Fatal(failure)
+        FailureResponse::Fatal(failure)
     }
 
     /// Starts nothing for a while; returns true if that has lasted too long.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::run::Run;
-use super::stage::Status;
+use super::stage::TaskStatus;
 
 impl Run {
     /// Returns a task under way that deserves a backup, or the time at which the next one will.
@@ -20,7 +20,8 @@ impl Run {
         let mut wakes: Option<Duration> = None;
         for attempt in self.attempts.of_stage(self.number).filter(|a| !a.backup && !a.pool) {
             let task = &stage.tasks[attempt.task];
-            let Some(taken) = attempt.taken.filter(|_| task.status == Status::Running && !task.backup) else {
+            let Some(taken) = attempt.taken.filter(|_| task.status == TaskStatus::Running && !task.backup)
+            else {
                 continue;
             };
             let age = now.saturating_sub(taken);

@@ -11,13 +11,13 @@ const RAISE: f64 = 1.0 / 16.0;
 
 /// The limit, between 1 and the most that the user allows.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Concurrency {
+pub struct ConcurrencyLimit {
     most: f64,
     limit: f64,
     halved: Option<Duration>,
 }
 
-impl Concurrency {
+impl ConcurrencyLimit {
     /// Returns a limit that starts at the most: functions of an account start a thousand at once (PLATFORM §2.1).
     pub fn new(most: usize) -> Self {
         let most = most.max(1) as f64;
@@ -30,12 +30,12 @@ impl Concurrency {
     }
 
     /// Raises the limit after an attempt that was answered.
-    pub fn succeeded(&mut self) {
+    pub fn record_success(&mut self) {
         self.limit = (self.limit + RAISE.max(1.0 / self.limit)).min(self.most);
     }
 
     /// Halves the limit after the cloud has throttled an attempt, with `under_way` attempts running.
-    pub fn throttled(&mut self, now: Duration, under_way: usize) {
+    pub fn record_throttle(&mut self, now: Duration, under_way: usize) {
         if self.halved.is_some_and(|at| now < at + BURST) {
             return;
         }
@@ -50,29 +50,29 @@ mod tests {
 
     #[test]
     fn a_burst_of_throttles_halves_once_and_successes_raise_again() {
-        let mut limit = Concurrency::new(800);
+        let mut limit = ConcurrencyLimit::new(800);
         let second = Duration::from_secs(1);
         for _ in 0..50 {
-            limit.throttled(second, 600);
+            limit.record_throttle(second, 600);
         }
         assert_eq!(limit.limit(), 300);
-        limit.throttled(second * 2, 300);
+        limit.record_throttle(second * 2, 300);
         assert_eq!(limit.limit(), 150);
         for _ in 0..150 {
-            limit.succeeded();
+            limit.record_success();
         }
         assert!((158..=161).contains(&limit.limit()), "{}", limit.limit());
         for _ in 0..100_000 {
-            limit.succeeded();
+            limit.record_success();
         }
         assert_eq!(limit.limit(), 800);
     }
 
     #[test]
     fn one_attempt_is_always_allowed() {
-        let mut limit = Concurrency::new(2);
+        let mut limit = ConcurrencyLimit::new(2);
         for second in 0..20 {
-            limit.throttled(Duration::from_secs(second), 1);
+            limit.record_throttle(Duration::from_secs(second), 1);
         }
         assert_eq!(limit.limit(), 1);
     }

@@ -61,12 +61,12 @@ impl Run {
         }
         let Some(stage) = &mut self.stage else { return Next::Done };
         if self.attempts.busy() >= self.concurrency.limit() {
-            return Next::Wait(stage.wakes().filter(|at| *at > now));
+            return Next::Wait(stage.next_wake().filter(|at| *at > now));
         }
         if let Some(task) = stage.ready(now, false) {
             return self.start(task, now, false);
         }
-        let wakes = stage.wakes();
+        let wakes = stage.next_wake();
         match self.late(now) {
             Ok(task) => self.start(task, now, true),
             Err(at) => Next::Wait([wakes, at].into_iter().flatten().min()),
@@ -77,7 +77,7 @@ impl Run {
     fn leave_absent_pool(&mut self, now: Duration) {
         let absent = self.holds.pool_absent.is_some_and(|until| now < until);
         if let Some(stage) = self.stage.as_mut().filter(|_| absent) {
-            stage.leave_pool(now);
+            stage.empty_pool(now);
         }
     }
 

@@ -9,18 +9,18 @@ const FIRST: f64 = 1e-3;
 
 /// Counts of durations by bucket.
 #[derive(Clone, Debug)]
-pub(super) struct Durations {
+pub(super) struct DurationHistogram {
     counts: Vec<u32>,
     all: u32,
 }
 
-impl Default for Durations {
+impl Default for DurationHistogram {
     fn default() -> Self {
         Self { counts: vec![0; BUCKETS], all: 0 }
     }
 }
 
-impl Durations {
+impl DurationHistogram {
     /// Adds a duration.
     pub(super) fn add(&mut self, took: Duration) {
         let seconds = took.as_secs_f64().max(FIRST);
@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn the_median_is_right_to_five_percent() {
-        let mut durations = Durations::default();
+        let mut durations = DurationHistogram::default();
         assert_eq!(durations.median(), None);
         (1..=1001).for_each(|ms| durations.add(Duration::from_millis(ms)));
         let median = durations.median().unwrap().as_secs_f64();

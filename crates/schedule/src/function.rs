@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stagger_model::cost::Rates;
+use stagger_model::cost::UnitPrices;
 use stagger_model::events::FunctionFacts;
 
 /// A function that tasks can run on.
@@ -21,7 +21,7 @@ pub struct Function {
 /// The place of a function's machines.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Place {
-    /// Paid by the gigabyte-second ([`Rates`]).
+    /// Paid by the gigabyte-second ([`UnitPrices`]).
     Lambda,
     /// Containers behind a queue, each paid by the hour.
     Pool {
@@ -45,9 +45,9 @@ impl Function {
     }
 
     /// Returns the dollars of an invocation of this many seconds.
-    pub fn dollars(&self, rates: &Rates, seconds: f64) -> f64 {
+    pub fn dollars(&self, rates: &UnitPrices, seconds: f64) -> f64 {
         match self.place {
-            Place::Lambda => rates.invocation(self.memory_mb, seconds),
+            Place::Lambda => rates.price_invocation(self.memory_mb, seconds),
             Place::Pool { hourly } => hourly * seconds / 3600.0,
         }
     }

@@ -94,4 +94,4 @@ pub use dispatch::{NewAttempt, Next};
 pub use function::{Function, Place};
 pub use policy::Policy;
 pub use run::{Run, Stop};
-pub use stage::{Effect, Handled, reduce_level};
+pub use stage::{Completion, FailureResponse, reduce_level};

@@ -59,20 +59,20 @@ impl Default for Policy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remedy {
     /// The same attempt again, after a pause of at most this; the caller adds jitter.
-    Again(Duration),
+    Retry(Duration),
     /// An attempt on the next larger function.
-    Larger,
+    LargerFunction,
     /// Smaller tasks.
     Split,
     /// Nothing helps: the shard is given up and named, and the run fails.
     Quarantine,
     /// No attempt can succeed: the run fails at once.
-    GiveUp,
+    Fail,
 }
 
 /// The state of a task when an attempt fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Failed {
+pub struct FailedAttempt {
     /// The class of the failure.
     pub class: FailureClass,
     /// Failures so far that count against the task, this one included.
@@ -87,26 +87,26 @@ pub struct Failed {
 
 impl Policy {
     /// Returns the remedy for a failed attempt (PLATFORM §5: classes 1 to 5, 9, 10).
-    pub fn remedy(&self, failed: Failed) -> Remedy {
+    pub fn remedy(&self, failed: FailedAttempt) -> Remedy {
         match failed.class {
-            FailureClass::Data | FailureClass::Permanent => Remedy::GiveUp,
-            FailureClass::Throttled => Remedy::Again(self.doubled(failed.throttles)),
-            FailureClass::Credentials => Remedy::Again(self.credentials.0),
+            FailureClass::Data | FailureClass::Permanent => Remedy::Fail,
+            FailureClass::Throttled => Remedy::Retry(self.backoff(failed.throttles)),
+            FailureClass::Credentials => Remedy::Retry(self.credentials.0),
             // The pool has waited long enough already.
-            FailureClass::Absent => Remedy::Again(Duration::ZERO),
+            FailureClass::Absent => Remedy::Retry(Duration::ZERO),
             // Machines come and go; that says nothing of the task.
-            FailureClass::Returned => Remedy::Again(self.pause),
-            FailureClass::OutOfMemory if failed.larger => Remedy::Larger,
+            FailureClass::Returned => Remedy::Retry(self.pause),
+            FailureClass::OutOfMemory if failed.larger => Remedy::LargerFunction,
             // The same work on the same function takes as much time and memory as before.
             FailureClass::OutOfMemory | FailureClass::TimedOut if failed.splits => Remedy::Split,
-            FailureClass::TimedOut if failed.larger => Remedy::Larger,
+            FailureClass::TimedOut if failed.larger => Remedy::LargerFunction,
             FailureClass::OutOfMemory
             | FailureClass::TimedOut
             | FailureClass::Lost
             | FailureClass::Corrupt
                 if failed.failures < self.attempts =>
             {
-                Remedy::Again(self.doubled(failed.failures))
+                Remedy::Retry(self.backoff(failed.failures))
             }
             // One shard of several may be the one that kills its worker: splitting finds it.
             _ if failed.splits => Remedy::Split,
@@ -127,7 +127,7 @@ impl Policy {
         }
     }
 
-    fn doubled(&self, count: u32) -> Duration {
+    fn backoff(&self, count: u32) -> Duration {
         self.pause.saturating_mul(1 << count.saturating_sub(1).min(16)).min(self.longest_pause)
     }
 
@@ -143,7 +143,7 @@ impl Policy {
     }
 
     /// Returns the time after which an attempt gives up by itself; at most the `function`'s own limit.
-    pub fn limit(&self, median: Option<Duration>, function: Duration) -> Duration {
+    pub fn timeout(&self, median: Option<Duration>, function: Duration) -> Duration {
         let own = median.map(|m| m.mul_f64(self.limit_multiple).max(self.limit_least));
         own.map_or(function, |own| own.min(function))
     }
@@ -153,26 +153,27 @@ impl Policy {
 mod tests {
     use super::*;
 
-    fn failed(class: FailureClass, failures: u32) -> Failed {
-        Failed { class, failures, throttles: 0, larger: false, splits: false }
+    fn failed(class: FailureClass, failures: u32) -> FailedAttempt {
+        FailedAttempt { class, failures, throttles: 0, larger: false, splits: false }
     }
 
     #[test]
     fn bad_data_are_never_tried_again() {
         for class in [FailureClass::Data, FailureClass::Permanent] {
-            let all = Failed { larger: true, splits: true, ..failed(class, 1) };
-            assert_eq!(Policy::default().remedy(all), Remedy::GiveUp);
+            let all = FailedAttempt { larger: true, splits: true, ..failed(class, 1) };
+            assert_eq!(Policy::default().remedy(all), Remedy::Fail);
         }
     }
 
     #[test]
     fn throttled_tasks_wait_ever_longer_and_are_never_given_up() {
         let policy = Policy::default();
-        let pause =
-            |throttles| match policy.remedy(Failed { throttles, ..failed(FailureClass::Throttled, 0) }) {
-                Remedy::Again(pause) => pause.as_millis(),
-                other => panic!("{other:?}"),
-            };
+        let pause = |throttles| match policy
+            .remedy(FailedAttempt { throttles, ..failed(FailureClass::Throttled, 0) })
+        {
+            Remedy::Retry(pause) => pause.as_millis(),
+            other => panic!("{other:?}"),
+        };
         assert_eq!([1, 2, 3, 7, 1000].map(pause), [200, 400, 800, 10_000, 10_000]);
     }
 
@@ -180,27 +181,30 @@ mod tests {
     fn memory_is_answered_by_a_larger_function_then_by_smaller_pieces() {
         let policy = Policy::default();
         let oom = failed(FailureClass::OutOfMemory, 1);
-        assert_eq!(policy.remedy(Failed { larger: true, splits: true, ..oom }), Remedy::Larger);
-        assert_eq!(policy.remedy(Failed { splits: true, ..oom }), Remedy::Split);
-        assert!(matches!(policy.remedy(oom), Remedy::Again(_)));
-        assert_eq!(policy.remedy(Failed { failures: 3, ..oom }), Remedy::Quarantine);
+        assert_eq!(
+            policy.remedy(FailedAttempt { larger: true, splits: true, ..oom }),
+            Remedy::LargerFunction
+        );
+        assert_eq!(policy.remedy(FailedAttempt { splits: true, ..oom }), Remedy::Split);
+        assert!(matches!(policy.remedy(oom), Remedy::Retry(_)));
+        assert_eq!(policy.remedy(FailedAttempt { failures: 3, ..oom }), Remedy::Quarantine);
     }
 
     #[test]
     fn what_takes_too_long_is_split_first() {
         let policy = Policy::default();
         let late = failed(FailureClass::TimedOut, 1);
-        assert_eq!(policy.remedy(Failed { larger: true, splits: true, ..late }), Remedy::Split);
-        assert_eq!(policy.remedy(Failed { larger: true, ..late }), Remedy::Larger);
-        assert_eq!(policy.remedy(Failed { failures: 3, ..late }), Remedy::Quarantine);
+        assert_eq!(policy.remedy(FailedAttempt { larger: true, splits: true, ..late }), Remedy::Split);
+        assert_eq!(policy.remedy(FailedAttempt { larger: true, ..late }), Remedy::LargerFunction);
+        assert_eq!(policy.remedy(FailedAttempt { failures: 3, ..late }), Remedy::Quarantine);
     }
 
     #[test]
     fn a_task_that_is_lost_three_times_is_searched_for_the_shard_that_kills_it() {
         let policy = Policy::default();
         let lost = |failures| failed(FailureClass::Lost, failures);
-        assert!(matches!(policy.remedy(Failed { splits: true, ..lost(2) }), Remedy::Again(_)));
-        assert_eq!(policy.remedy(Failed { splits: true, ..lost(3) }), Remedy::Split);
+        assert!(matches!(policy.remedy(FailedAttempt { splits: true, ..lost(2) }), Remedy::Retry(_)));
+        assert_eq!(policy.remedy(FailedAttempt { splits: true, ..lost(3) }), Remedy::Split);
         assert_eq!(policy.remedy(lost(3)), Remedy::Quarantine);
     }
 
@@ -218,9 +222,9 @@ mod tests {
     #[test]
     fn attempts_are_limited_by_what_others_took() {
         let (policy, function) = (Policy::default(), Duration::from_secs(300));
-        assert_eq!(policy.limit(None, function), function);
-        assert_eq!(policy.limit(Some(Duration::from_millis(100)), function), Duration::from_secs(30));
-        assert_eq!(policy.limit(Some(Duration::from_secs(5)), function), Duration::from_secs(100));
-        assert_eq!(policy.limit(Some(Duration::from_secs(50)), function), function);
+        assert_eq!(policy.timeout(None, function), function);
+        assert_eq!(policy.timeout(Some(Duration::from_millis(100)), function), Duration::from_secs(30));
+        assert_eq!(policy.timeout(Some(Duration::from_secs(5)), function), Duration::from_secs(100));
+        assert_eq!(policy.timeout(Some(Duration::from_secs(50)), function), function);
     }
 }

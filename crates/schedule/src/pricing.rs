@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use stagger_model::cost::{Cost, Rates};
+use stagger_model::cost::{Cost, UnitPrices};
 
 use super::function::Function;
 use super::policy::Policy;
-use super::stage::Stage;
+use super::stage::StageState;
 
 /// Requests that a task is thought to make before any has told.
 const TASK_GETS: f64 = 100.0;
@@ -18,7 +18,7 @@ pub(super) struct Pricing {
     pub(super) policy: Policy,
     /// By ascending memory.
     pub(super) functions: Vec<Function>,
-    rates: Rates,
+    rates: UnitPrices,
     /// The pool beside the functions, if there are both.
     pub(super) pool: Option<usize>,
 }
@@ -34,7 +34,7 @@ pub(super) struct Quote {
 }
 
 impl Pricing {
-    pub(super) fn new(functions: Vec<Function>, rates: Rates, policy: Policy) -> Self {
+    pub(super) fn new(functions: Vec<Function>, rates: UnitPrices, policy: Policy) -> Self {
         let pool = functions.iter().position(Function::is_pool).filter(|_| functions.len() > 1);
         Self { policy, functions, rates, pool }
     }
@@ -45,11 +45,11 @@ impl Pricing {
     }
 
     /// Returns the terms of the next attempt at a task.
-    pub(super) fn quote(&self, stage: &Stage, task: usize) -> Quote {
+    pub(super) fn quote(&self, stage: &StageState, task: usize) -> Quote {
         let own = &stage.tasks[task];
         let function = self.pool.filter(|_| own.pool).unwrap_or(own.function);
         let took = stage.durations[usize::from(own.pool)].median().or(stage.expected);
-        let limit = self.policy.limit(took, self.functions[function].timeout);
+        let limit = self.policy.timeout(took, self.functions[function].timeout);
         let dollars = self.functions[function].dollars(&self.rates, limit.as_secs_f64());
         Quote { function, limit, dollars }
     }

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use stagger_model::cost::{Cost, Rates};
+use stagger_model::cost::{Cost, UnitPrices};
 use stagger_protocol::messages::{TaskFailure, Work};
 
 use super::attempts::Attempts;
-use super::concurrency::Concurrency;
+use super::concurrency::ConcurrencyLimit;
 use super::function::Function;
 use super::policy::Policy;
 use super::pricing::{Budget, Pricing};
-use super::stage::Stage;
+use super::stage::StageState;
 
 /// Why a run ends before its time.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,11 +48,11 @@ pub(super) struct Holds {
 pub struct Run {
     pub(super) pricing: Pricing,
     pub(super) budget: Budget,
-    pub(super) concurrency: Concurrency,
+    pub(super) concurrency: ConcurrencyLimit,
     pub(super) attempts: Attempts,
     /// Number of the stage under way.
     pub(super) number: u64,
-    pub(super) stage: Option<Stage>,
+    pub(super) stage: Option<StageState>,
     /// Earlier attempts may have left results everywhere: the run was resumed.
     pub(super) resumed: bool,
     pub(super) stop: Option<Stop>,
@@ -63,7 +63,7 @@ impl Run {
     /// Makes a run on functions of ascending memory.
     pub fn new(
         functions: Vec<Function>,
-        rates: Rates,
+        rates: UnitPrices,
         concurrency: usize,
         cost: Cost,
         policy: Policy,
@@ -72,7 +72,7 @@ impl Run {
         Self {
             budget: pricing.budget(cost),
             pricing,
-            concurrency: Concurrency::new(concurrency),
+            concurrency: ConcurrencyLimit::new(concurrency),
             attempts: Attempts::default(),
             number: 0,
             stage: None,
@@ -150,7 +150,7 @@ impl Run {
     ) {
         self.number += 1;
         let largest = self.pricing.sizes().saturating_sub(1);
-        let mut stage = Stage::new(sets, expected);
+        let mut stage = StageState::new(sets, expected);
         for (index, work) in works.into_iter().enumerate() {
             let pool = self.pricing.pool.is_some() && heavy(index);
             stage.push(work, function.min(largest), pool);

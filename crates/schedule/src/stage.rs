@@ -5,10 +5,10 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::time::Duration;
 
 use stagger_model::error::FailureClass;
-use stagger_model::reduction::{Node, Part};
+use stagger_model::reduction::{ColumnPair, TreeNode};
 use stagger_protocol::messages::{TaskFailure, Work};
 
-use super::durations::Durations;
+use super::durations::DurationHistogram;
 
 /// The most sums of a stage that the controller reads itself: of more, workers add some first.
 ///
@@ -23,9 +23,9 @@ const MOST_CHILDREN: usize = 64;
 
 /// The consequence of an answer, for the driver of the run.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
+pub enum Completion {
     /// A subtree's sum is in storage, to be read by the controller.
-    Sum(Node),
+    SumReady(TreeNode),
     /// A task is done that brings no sum, or whose sum is added by a worker.
     Done,
     /// The task was done already.
@@ -34,13 +34,13 @@ pub enum Effect {
 
 /// The response to a failure.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Handled {
+pub enum FailureResponse {
     /// The task is tried again at this time.
-    Again(Duration),
+    Retry(Duration),
     /// The task is tried again on the larger function of this index.
-    Larger(usize),
+    RetryOnLarger(usize),
     /// The task is tried again on the function of this index instead of the pool.
-    Elsewhere(usize),
+    RetryOnFunction(usize),
     /// The task is split into this number of pieces.
     Split(usize),
     /// The run fails.
@@ -51,7 +51,7 @@ pub enum Handled {
 
 /// The state of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Status {
+pub(super) enum TaskStatus {
     /// No attempt is under way.
     Waiting,
     /// An attempt is under way.
@@ -64,11 +64,11 @@ pub(super) enum Status {
 
 /// A task of a stage.
 #[derive(Clone, Debug)]
-pub(super) struct Task {
+pub(super) struct TaskState {
     /// The work to do.
     pub(super) work: Work,
     /// Its state.
-    pub(super) status: Status,
+    pub(super) status: TaskStatus,
     /// Attempts so far.
     pub(super) attempts: u32,
     /// Failures that count against it.
@@ -85,9 +85,9 @@ pub(super) struct Task {
 
 /// A stage under way.
 #[derive(Clone, Debug)]
-pub(super) struct Stage {
+pub(super) struct StageState {
     /// All tasks, those that were split included; a task's number is its index here.
-    pub(super) tasks: Vec<Task>,
+    pub(super) tasks: Vec<TaskState>,
     /// Tasks to start: those for functions, those for the pool.
     ready: [VecDeque<u32>; 2],
     /// Tasks to start later, by time.
@@ -99,7 +99,7 @@ pub(super) struct Stage {
     /// Backup attempts so far.
     pub(super) backups: usize,
     /// Durations of tasks on functions and on the pool beside them, which may be many times as fast.
-    pub(super) durations: [Durations; 2],
+    pub(super) durations: [DurationHistogram; 2],
     /// The forecast of a task's duration, used before any task is done.
     pub(super) expected: Option<Duration>,
     /// The number of sets that the columns can be cut into.
@@ -108,12 +108,12 @@ pub(super) struct Stage {
     /// any.
     reduce_at: Option<Option<u32>>,
     /// Subtrees by the sum that a reduce task will add them to.
-    children: HashMap<Node, Vec<Node>>,
+    children: HashMap<TreeNode, Vec<TreeNode>>,
     /// Column parts that are done, by subtree.
-    parts: HashMap<Node, Vec<Part>>,
+    parts: HashMap<TreeNode, Vec<ColumnPair>>,
 }
 
-impl Stage {
+impl StageState {
     /// Returns a stage without tasks.
     pub(super) fn new(sets: usize, expected: Option<Duration>) -> Self {
         Self {
@@ -136,9 +136,9 @@ impl Stage {
     pub(super) fn push(&mut self, work: Work, function: usize, pool: bool) {
         self.ready[usize::from(pool)].push_back(self.tasks.len() as u32);
         self.total += 1;
-        self.tasks.push(Task {
+        self.tasks.push(TaskState {
             work,
-            status: Status::Waiting,
+            status: TaskStatus::Waiting,
             attempts: 0,
             failures: 0,
             throttles: 0,
@@ -160,13 +160,13 @@ impl Stage {
                 break;
             }
             self.delayed.pop();
-            self.ready[self.place(task)].push_front(task);
+            self.ready[self.queue_of(task)].push_front(task);
         }
         let ready = &mut self.ready[usize::from(pool)];
         while let Some(task) = ready.front().copied() {
             // A task that was done, split or moved meanwhile needs no attempt here.
             let own = &self.tasks[task as usize];
-            if own.status == Status::Waiting && own.pool == pool {
+            if own.status == TaskStatus::Waiting && own.pool == pool {
                 return Some(task as usize);
             }
             ready.pop_front();
@@ -174,19 +174,19 @@ impl Stage {
         None
     }
 
-    fn place(&self, task: u32) -> usize {
+    fn queue_of(&self, task: u32) -> usize {
         usize::from(self.tasks[task as usize].pool)
     }
 
-    /// Takes the task that [`Stage::ready`] returned.
+    /// Takes the task that [`StageState::ready`] returned.
     pub(super) fn take(&mut self, pool: bool) -> Option<usize> {
         let task = self.ready[usize::from(pool)].pop_front()? as usize;
-        self.tasks[task].status = Status::Running;
+        self.tasks[task].status = TaskStatus::Running;
         Some(task)
     }
 
     /// Moves all tasks that wait for the pool to functions.
-    pub(super) fn leave_pool(&mut self, now: Duration) {
+    pub(super) fn empty_pool(&mut self, now: Duration) {
         while let Some(task) = self.ready(now, true) {
             self.move_to_function(task);
         }
@@ -199,20 +199,20 @@ impl Stage {
     }
 
     /// Returns the time at which the next delayed task becomes ready.
-    pub(super) fn wakes(&self) -> Option<Duration> {
+    pub(super) fn next_wake(&self) -> Option<Duration> {
         self.delayed.peek().map(|Reverse((at, _))| *at)
     }
 
     /// Makes every delayed task ready now.
     pub(super) fn retry_now(&mut self) {
         while let Some(Reverse((_, task))) = self.delayed.pop() {
-            self.ready[self.place(task)].push_back(task);
+            self.ready[self.queue_of(task)].push_back(task);
         }
     }
 
     /// Delays a task until `at`.
-    pub(super) fn again(&mut self, task: usize, at: Duration) {
-        self.tasks[task].status = Status::Waiting;
+    pub(super) fn delay(&mut self, task: usize, at: Duration) {
+        self.tasks[task].status = TaskStatus::Waiting;
         self.delayed.push(Reverse((at, task as u32)));
     }
 
@@ -234,29 +234,29 @@ impl Stage {
         // What it lacked counts against the smaller function, not against the task.
         own.failures = 0;
         let function = own.function;
-        self.again(task, now);
+        self.delay(task, now);
         function
     }
 
     /// Marks a task as done with a result of `bytes` bytes; may add the reduce task that it was the last one missing
     /// for.
-    pub(super) fn done(&mut self, task: usize, bytes: u64) -> Effect {
-        self.tasks[task].status = Status::Done;
+    pub(super) fn complete(&mut self, task: usize, bytes: u64) -> Completion {
+        self.tasks[task].status = TaskStatus::Done;
         self.done += 1;
         match self.tasks[task].work {
             Work::Shards { node, part: Some(part) } => {
-                self.part(node, part, self.tasks[task].function);
-                Effect::Done
+                self.complete_part(node, part, self.tasks[task].function);
+                Completion::Done
             }
-            Work::Shards { node, part: None } | Work::Reduce { node, .. } => self.sum(node, bytes),
-            _ => Effect::Done,
+            Work::Shards { node, part: None } | Work::Reduce { node, .. } => self.complete_sum(node, bytes),
+            _ => Completion::Done,
         }
     }
 
-    fn part(&mut self, node: Node, part: Part, function: usize) {
+    fn complete_part(&mut self, node: TreeNode, part: ColumnPair, function: usize) {
         let parts = self.parts.entry(node).or_default();
         parts.push(part);
-        if parts.len() == Part::all(part.sets).len() {
+        if parts.len() == ColumnPair::all(part.sets).len() {
             let mut parts = self.parts.remove(&node).unwrap_or_default();
             parts.sort_unstable();
             let children = parts.into_iter().map(|part| (node, Some(part))).collect();
@@ -264,14 +264,14 @@ impl Stage {
         }
     }
 
-    fn sum(&mut self, node: Node, bytes: u64) -> Effect {
+    fn complete_sum(&mut self, node: TreeNode, bytes: u64) -> Completion {
         if self.reduce_at.is_none() {
             let tasks =
                 self.tasks.iter().filter(|t| matches!(t.work, Work::Shards { part: None, .. })).count();
             self.reduce_at = Some(reduce_level(tasks, bytes, node.level));
         }
         let Some(level) = self.reduce_at.flatten().filter(|&level| node.level < level) else {
-            return Effect::Sum(node);
+            return Completion::SumReady(node);
         };
         let parent = node.ancestor(level);
         let children = self.children.entry(parent).or_default();
@@ -282,11 +282,11 @@ impl Stage {
             let children = children.into_iter().map(|child| (child, None)).collect();
             self.push(Work::Reduce { node: parent, children }, 0, false);
         }
-        Effect::Done
+        Completion::Done
     }
 
     /// Returns whether a task can be split.
-    pub(super) fn splits(&self, task: usize) -> bool {
+    pub(super) fn can_split(&self, task: usize) -> bool {
         match &self.tasks[task].work {
             Work::Shards { node, part: None } => node.level > 0 || self.sets > 1,
             Work::Shards { part: Some(part), .. } => usize::from(part.sets) < self.sets && part.sets < 64,
@@ -297,7 +297,7 @@ impl Stage {
     /// Splits a task and returns the number of its pieces: two halves of its subtree; of one shard pairs of column
     /// sets, which are cut finer if that is not enough.
     pub(super) fn split(&mut self, task: usize) -> usize {
-        let Task { function, pool, .. } = self.tasks[task];
+        let TaskState { function, pool, .. } = self.tasks[task];
         let pieces: Vec<Work> = match self.tasks[task].work {
             Work::Shards { node, part: None } => match node.children() {
                 Some(halves) => halves.map(|node| Work::Shards { node, part: None }).into(),
@@ -309,8 +309,8 @@ impl Stage {
             }
             _ => Vec::new(),
         };
-        if self.tasks[task].status != Status::Split {
-            self.tasks[task].status = Status::Split;
+        if self.tasks[task].status != TaskStatus::Split {
+            self.tasks[task].status = TaskStatus::Split;
             self.total -= 1;
         }
         let count = pieces.len();
@@ -319,24 +319,24 @@ impl Stage {
     }
 
     /// Removes all coarser parts of a shard, whose place finer ones take.
-    fn drop_parts(&mut self, node: Node, sets: u16, except: usize) {
+    fn drop_parts(&mut self, node: TreeNode, sets: u16, except: usize) {
         let of = |work: &Work| matches!(work, Work::Shards { node: own, part: Some(p) } if *own == node && p.sets == sets);
         for (index, task) in self.tasks.iter_mut().enumerate() {
-            if index == except || !of(&task.work) || task.status == Status::Split {
+            if index == except || !of(&task.work) || task.status == TaskStatus::Split {
                 continue;
             }
-            if task.status == Status::Done {
+            if task.status == TaskStatus::Done {
                 self.done -= 1;
             }
-            task.status = Status::Split;
+            task.status = TaskStatus::Split;
             self.total -= 1;
         }
         self.parts.remove(&node);
     }
 }
 
-fn parts(node: Node, sets: u16) -> Vec<Work> {
-    Part::all(sets).into_iter().map(|part| Work::Shards { node, part: Some(part) }).collect()
+fn parts(node: TreeNode, sets: u16) -> Vec<Work> {
+    ColumnPair::all(sets).into_iter().map(|part| Work::Shards { node, part: Some(part) }).collect()
 }
 
 /// Returns the level of the tree to which workers add sums before the controller reads them; `None` while the tasks'

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use stagger_model::cost::{Cost, Rates};
+use stagger_model::cost::{Cost, UnitPrices};
 use stagger_model::error::FailureClass;
-use stagger_model::reduction::Node;
+use stagger_model::reduction::TreeNode;
 use stagger_protocol::messages::{TaskFailure, TaskReport, Work};
 
-use super::{Effect, Function, Handled, NewAttempt, Next, Policy, Run, Stop};
+use super::{Completion, FailureResponse, Function, NewAttempt, Next, Policy, Run, Stop};
 
-const RATES: Rates = Rates { gb_second: 1.0, invocation: 0.0, get: 0.0, put: 0.0 };
+const RATES: UnitPrices = UnitPrices { gb_second: 1.0, invocation: 0.0, get: 0.0, put: 0.0 };
 
 fn seconds(seconds: f64) -> Duration {
     Duration::from_secs_f64(seconds)
@@ -28,7 +28,7 @@ fn run(count: u32, cap: Option<f64>) -> Run {
 }
 
 fn shards(level: u32, tasks: usize) -> Vec<Work> {
-    (0..tasks).map(|index| Work::Shards { node: Node { level, index }, part: None }).collect()
+    (0..tasks).map(|index| Work::Shards { node: TreeNode { level, index }, part: None }).collect()
 }
 
 fn order(run: &mut Run, now: f64) -> NewAttempt {
@@ -46,11 +46,11 @@ fn orders(run: &mut Run, now: f64) -> Vec<NewAttempt> {
     out
 }
 
-fn fail(run: &mut Run, attempt: u64, class: FailureClass, now: f64) -> Handled {
+fn fail(run: &mut Run, attempt: u64, class: FailureClass, now: f64) -> FailureResponse {
     run.on_failure(attempt, TaskFailure::new(class, "x"), 0.0, seconds(now), 0.5)
 }
 
-fn done(run: &mut Run, attempt: u64, now: f64) -> Effect {
+fn done(run: &mut Run, attempt: u64, now: f64) -> Completion {
     run.on_report(attempt, &TaskReport { bytes: 100, ..TaskReport::default() }, 0.0, seconds(now))
 }
 
@@ -60,7 +60,10 @@ fn a_throttled_task_waits_and_the_limit_is_halved() {
     run.begin(shards(0, 8), None, 1);
     let first = orders(&mut run, 0.0);
     assert_eq!(first.len(), 8);
-    assert_eq!(fail(&mut run, first[0].attempt, FailureClass::Throttled, 1.0), Handled::Again(seconds(1.1)));
+    assert_eq!(
+        fail(&mut run, first[0].attempt, FailureClass::Throttled, 1.0),
+        FailureResponse::Retry(seconds(1.1))
+    );
     assert_eq!(run.limit(), 4, "half of the eight under way");
     first[1..].iter().for_each(|order| {
         done(&mut run, order.attempt, 1.05);
@@ -68,7 +71,7 @@ fn a_throttled_task_waits_and_the_limit_is_halved() {
     assert_eq!(run.next(seconds(1.06)), Next::Wait(Some(seconds(1.1))));
     let again = order(&mut run, 1.1);
     assert_eq!((again.work.clone(), again.number, again.look), (first[0].work.clone(), 2, true));
-    assert!(matches!(done(&mut run, again.attempt, 2.0), Effect::Sum(_)));
+    assert!(matches!(done(&mut run, again.attempt, 2.0), Completion::SumReady(_)));
     assert_eq!(run.next(seconds(2.0)), Next::Done);
 }
 
@@ -77,25 +80,34 @@ fn memory_escalates_to_the_largest_function_then_halves_then_column_parts() {
     let mut run = run(2, None);
     run.begin(shards(1, 1), None, 3);
     let small = order(&mut run, 0.0);
-    assert_eq!(fail(&mut run, small.attempt, FailureClass::OutOfMemory, 1.0), Handled::Larger(1));
+    assert_eq!(
+        fail(&mut run, small.attempt, FailureClass::OutOfMemory, 1.0),
+        FailureResponse::RetryOnLarger(1)
+    );
     let large = order(&mut run, 1.0);
     assert_eq!(large.function, 1);
-    assert_eq!(fail(&mut run, large.attempt, FailureClass::OutOfMemory, 2.0), Handled::Split(2));
+    assert_eq!(fail(&mut run, large.attempt, FailureClass::OutOfMemory, 2.0), FailureResponse::Split(2));
     let halves = orders(&mut run, 2.0);
     assert!(halves.iter().all(|half| half.function == 1), "what was learnt stays");
-    assert!(matches!(done(&mut run, halves[1].attempt, 3.0), Effect::Sum(Node { level: 0, index: 1 })));
-    assert_eq!(fail(&mut run, halves[0].attempt, FailureClass::OutOfMemory, 3.0), Handled::Split(3));
+    assert!(matches!(
+        done(&mut run, halves[1].attempt, 3.0),
+        Completion::SumReady(TreeNode { level: 0, index: 1 })
+    ));
+    assert_eq!(fail(&mut run, halves[0].attempt, FailureClass::OutOfMemory, 3.0), FailureResponse::Split(3));
     let parts = orders(&mut run, 3.0);
     assert_eq!(parts.len(), 3);
-    assert_eq!(done(&mut run, parts[0].attempt, 4.0), Effect::Done);
-    assert_eq!(fail(&mut run, parts[1].attempt, FailureClass::OutOfMemory, 4.0), Handled::Split(6));
-    assert_eq!(done(&mut run, parts[2].attempt, 4.0), Effect::Ignored, "finer parts took its place");
+    assert_eq!(done(&mut run, parts[0].attempt, 4.0), Completion::Done);
+    assert_eq!(fail(&mut run, parts[1].attempt, FailureClass::OutOfMemory, 4.0), FailureResponse::Split(6));
+    assert_eq!(done(&mut run, parts[2].attempt, 4.0), Completion::Ignored, "finer parts took its place");
     for part in orders(&mut run, 4.0) {
-        assert_eq!(done(&mut run, part.attempt, 5.0), Effect::Done);
+        assert_eq!(done(&mut run, part.attempt, 5.0), Completion::Done);
     }
     let sum = order(&mut run, 5.0);
     assert!(matches!(&sum.work, Work::Reduce { children, .. } if children.len() == 6), "{sum:?}");
-    assert!(matches!(done(&mut run, sum.attempt, 6.0), Effect::Sum(Node { level: 0, index: 0 })));
+    assert!(matches!(
+        done(&mut run, sum.attempt, 6.0),
+        Completion::SumReady(TreeNode { level: 0, index: 0 })
+    ));
     assert_eq!(run.next(seconds(6.0)), Next::Done);
 }
 
@@ -105,14 +117,17 @@ fn running_out_of_memory_does_not_use_up_the_attempts_of_a_task() {
     run.begin(shards(0, 1), None, 1);
     for function in 1..3 {
         let attempt = order(&mut run, 0.0).attempt;
-        assert_eq!(fail(&mut run, attempt, FailureClass::OutOfMemory, 0.0), Handled::Larger(function));
+        assert_eq!(
+            fail(&mut run, attempt, FailureClass::OutOfMemory, 0.0),
+            FailureResponse::RetryOnLarger(function)
+        );
     }
     let attempt = order(&mut run, 0.0).attempt;
-    assert!(matches!(fail(&mut run, attempt, FailureClass::Lost, 0.0), Handled::Again(_)));
+    assert!(matches!(fail(&mut run, attempt, FailureClass::Lost, 0.0), FailureResponse::Retry(_)));
     let attempt = order(&mut run, 1.0).attempt;
-    assert!(matches!(fail(&mut run, attempt, FailureClass::Corrupt, 1.0), Handled::Again(_)));
+    assert!(matches!(fail(&mut run, attempt, FailureClass::Corrupt, 1.0), FailureResponse::Retry(_)));
     let attempt = order(&mut run, 2.0).attempt;
-    assert!(matches!(fail(&mut run, attempt, FailureClass::Lost, 2.0), Handled::Fatal(_)));
+    assert!(matches!(fail(&mut run, attempt, FailureClass::Lost, 2.0), FailureResponse::Fatal(_)));
     let Some(Stop::Failed { work, failure }) = run.stopped() else { panic!("{:?}", run.stopped()) };
     assert_eq!(work.to_string(), "shard 0");
     assert_eq!(failure.message, "x (given up after 3 attempts)");
@@ -154,11 +169,11 @@ fn a_late_task_gets_one_backup_and_the_first_answer_counts() {
     assert!(!matches!(run.next(seconds(50.0)), Next::Invoke(_)), "one backup");
     assert_eq!(
         fail(&mut run, all[9].attempt, FailureClass::Lost, 50.0),
-        Handled::Ignored,
+        FailureResponse::Ignored,
         "the backup decides"
     );
-    assert!(matches!(done(&mut run, backup.attempt, 51.0), Effect::Sum(_)));
-    assert_eq!(done(&mut run, backup.attempt, 52.0), Effect::Ignored, "answered twice");
+    assert!(matches!(done(&mut run, backup.attempt, 51.0), Completion::SumReady(_)));
+    assert_eq!(done(&mut run, backup.attempt, 52.0), Completion::Ignored, "answered twice");
     assert_eq!(run.next(seconds(52.0)), Next::Done);
     assert_eq!(run.under_way(), 0);
 }
@@ -175,7 +190,10 @@ fn answers_of_an_earlier_stage_change_nothing_but_the_bill() {
     done(&mut run, backup.attempt, 9.5);
     assert_eq!(run.next(seconds(9.5)), Next::Done);
     run.begin(shards(0, 2), None, 1);
-    assert_eq!(run.on_report(all[9].attempt, &TaskReport::default(), 7.0, seconds(10.0)), Effect::Ignored);
+    assert_eq!(
+        run.on_report(all[9].attempt, &TaskReport::default(), 7.0, seconds(10.0)),
+        Completion::Ignored
+    );
     assert_eq!(run.progress(), (0, 2));
     assert!((run.cost().spent - 7.0).abs() < 1e-12);
 }
@@ -205,7 +223,7 @@ fn the_cap_is_never_passed_and_the_run_stops_once_nothing_is_under_way() {
 
 #[test]
 fn the_cap_covers_requests_too() {
-    let rates = Rates { gb_second: 0.0, invocation: 0.0, get: 1.0, put: 10.0 };
+    let rates = UnitPrices { gb_second: 0.0, invocation: 0.0, get: 1.0, put: 10.0 };
     let cost = Cost { cap: Some(2300.0), ..Cost::default() };
     let mut run = Run::new(functions(1), rates, 100, cost, Policy::default());
     run.begin(shards(0, 100), None, 1);
@@ -227,7 +245,10 @@ fn a_cancelled_run_starts_nothing_more() {
     let first = order(&mut run, 0.0);
     run.cancel();
     assert_eq!(run.next(seconds(0.0)), Next::Stopped);
-    assert!(matches!(done(&mut run, first.attempt, 1.0), Effect::Sum(_)), "what is under way counts");
+    assert!(
+        matches!(done(&mut run, first.attempt, 1.0), Completion::SumReady(_)),
+        "what is under way counts"
+    );
     assert_eq!(run.stopped(), Some(&Stop::Cancelled));
 }
 
@@ -240,7 +261,7 @@ fn bad_data_stop_the_run_even_beside_another_attempt() {
         done(&mut run, order.attempt, 1.0);
     });
     let backup = order(&mut run, 9.0);
-    assert!(matches!(fail(&mut run, backup.attempt, FailureClass::Data, 9.1), Handled::Fatal(_)));
+    assert!(matches!(fail(&mut run, backup.attempt, FailureClass::Data, 9.1), FailureResponse::Fatal(_)));
     assert_eq!(run.next(seconds(9.1)), Next::Stopped);
 }
 
@@ -268,10 +289,10 @@ fn a_damaged_sum_is_made_again_and_a_resumed_run_looks_first() {
     run.begin(shards(0, 1), None, 1);
     let first = order(&mut run, 0.0);
     assert!(first.look);
-    let Effect::Sum(node) = done(&mut run, first.attempt, 1.0) else { panic!("a sum") };
+    let Completion::SumReady(node) = done(&mut run, first.attempt, 1.0) else { panic!("a sum") };
     assert_eq!(run.next(seconds(1.0)), Next::Done);
     let failure = TaskFailure::new(FailureClass::Corrupt, "x");
-    assert!(matches!(run.on_damaged(node, failure, seconds(1.0)), Handled::Again(_)));
+    assert!(matches!(run.on_damaged(node, failure, seconds(1.0)), FailureResponse::Retry(_)));
     let again = order(&mut run, 2.0);
     assert_eq!(again.work, first.work);
     done(&mut run, again.attempt, 3.0);
@@ -284,7 +305,7 @@ fn a_paused_run_starts_nothing_and_retry_now_ends_every_wait() {
     run.begin(shards(0, 2), None, 1);
     let first = orders(&mut run, 0.0);
     run.pause(true);
-    let Handled::Again(at) = fail(&mut run, first[0].attempt, FailureClass::Lost, 1.0) else {
+    let FailureResponse::Retry(at) = fail(&mut run, first[0].attempt, FailureClass::Lost, 1.0) else {
         panic!("another attempt was due")
     };
     assert!(at > seconds(1.0));
@@ -340,10 +361,13 @@ fn what_nobody_takes_goes_back_to_functions_and_so_does_what_waits() {
     let started = orders(&mut run, 0.0);
     assert_eq!(started.len(), 2);
     let handled = run.on_failure(started[0].attempt, absent(), 0.0, seconds(300.0), 0.5);
-    assert_eq!(handled, Handled::Elsewhere(0));
+    assert_eq!(handled, FailureResponse::RetryOnFunction(0));
     let again = order(&mut run, 300.0);
     assert_eq!((again.function, again.look), (0, true));
-    assert_eq!(run.on_failure(started[1].attempt, absent(), 0.0, seconds(300.0), 0.5), Handled::Elsewhere(0));
+    assert_eq!(
+        run.on_failure(started[1].attempt, absent(), 0.0, seconds(300.0), 0.5),
+        FailureResponse::RetryOnFunction(0)
+    );
     for order in [again, order(&mut run, 300.0)] {
         run.on_report(order.attempt, &TaskReport::default(), 0.0, seconds(301.0));
     }
@@ -365,17 +389,26 @@ fn a_pool_that_loses_a_task_three_times_or_lacks_its_memory_gives_it_up() {
     for _ in 0..2 {
         let order = order(&mut run, now);
         assert_eq!(order.function, 1);
-        assert!(matches!(run.on_failure(order.attempt, lost(), 0.0, seconds(now), 0.0), Handled::Again(_)));
+        assert!(matches!(
+            run.on_failure(order.attempt, lost(), 0.0, seconds(now), 0.0),
+            FailureResponse::Retry(_)
+        ));
         now += 10.0;
     }
     let third = order(&mut run, now);
-    assert_eq!(run.on_failure(third.attempt, lost(), 0.0, seconds(now), 0.0), Handled::Elsewhere(0));
+    assert_eq!(
+        run.on_failure(third.attempt, lost(), 0.0, seconds(now), 0.0),
+        FailureResponse::RetryOnFunction(0)
+    );
     assert_eq!(order(&mut run, now).function, 0);
     let mut run = beside(1);
     run.begin_routed(0, shards(1, 1), None, 1, |_| true);
     let order = order(&mut run, 0.0);
     let oom = TaskFailure::new(FailureClass::OutOfMemory, "device memory");
-    assert_eq!(run.on_failure(order.attempt, oom, 0.0, seconds(1.0), 0.0), Handled::Elsewhere(0));
+    assert_eq!(
+        run.on_failure(order.attempt, oom, 0.0, seconds(1.0), 0.0),
+        FailureResponse::RetryOnFunction(0)
+    );
 }
 
 #[test]
@@ -396,7 +429,7 @@ fn backups_are_for_functions_and_splits_stay_where_they_were() {
     run.begin_routed(0, shards(1, 1), None, 1, |_| true);
     let order = order(&mut run, 0.0);
     let late = TaskFailure::new(FailureClass::TimedOut, "slow");
-    assert_eq!(run.on_failure(order.attempt, late, 0.0, seconds(1.0), 0.0), Handled::Split(2));
+    assert_eq!(run.on_failure(order.attempt, late, 0.0, seconds(1.0), 0.0), FailureResponse::Split(2));
     let pieces = orders(&mut run, 1.0);
     assert_eq!(pieces.iter().map(|order| order.function).collect::<Vec<_>>(), [1, 1]);
 }
@@ -408,7 +441,7 @@ fn what_waits_in_a_queue_is_not_late() {
     let mut run = Run::new(vec![queue], RATES, 100, Cost::default(), Policy::default());
     run.begin(shards(0, 12), None, 1);
     let all = orders(&mut run, 0.0);
-    let quick = stagger_model::events::Phases { compute: 1.0, ..Default::default() };
+    let quick = stagger_model::events::PhaseSeconds { compute: 1.0, ..Default::default() };
     for order in &all[..10] {
         run.on_taken(order.attempt, seconds(0.1));
         run.on_report(
@@ -440,7 +473,7 @@ fn what_is_given_back_counts_against_nobody() {
         let order = order(&mut run, now);
         assert_eq!(order.function, 1);
         let handled = run.on_failure(order.attempt, returned(), 0.0, seconds(now), 0.0);
-        assert!(matches!(handled, Handled::Again(_)), "{handled:?}");
+        assert!(matches!(handled, FailureResponse::Retry(_)), "{handled:?}");
     }
 }
 
@@ -449,7 +482,7 @@ fn a_fast_pool_sets_no_limits_to_functions() {
     let mut run = beside(1);
     run.begin_routed(0, shards(0, 13), None, 1, |task| task < 12);
     let started = orders(&mut run, 0.0);
-    let quick = stagger_model::events::Phases { compute: 0.1, ..Default::default() };
+    let quick = stagger_model::events::PhaseSeconds { compute: 0.1, ..Default::default() };
     for order in started.iter().filter(|order| order.function == 1) {
         let report = TaskReport { seconds: quick, ..TaskReport::default() };
         run.on_report(order.attempt, &report, 0.0, seconds(5.0));

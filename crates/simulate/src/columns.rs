@@ -12,7 +12,7 @@ use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 
 use super::args::{Compression, IdType, Layout, SimulateArgs};
-use super::layout::{Order, RowGroup};
+use super::layout::{RowGroup, RowOrder};
 use super::model::{Model, Unit, WEIGHT_UNIT};
 use super::truth::Tally;
 
@@ -65,7 +65,7 @@ fn marked() -> WriterPropertiesBuilder {
 }
 
 /// A row group ready to be appended to its file.
-pub(super) struct Encoded {
+pub(super) struct EncodedRowGroup {
     pub(super) columns: Vec<ArrowColumnChunk>,
     /// Rows, without those that are missing.
     pub(super) rows: u64,
@@ -74,17 +74,17 @@ pub(super) struct Encoded {
 }
 
 /// The maker of row groups that threads share.
-pub(super) struct Maker<'a> {
+pub(super) struct RowGroupEncoder<'a> {
     pub(super) args: &'a SimulateArgs,
     pub(super) model: &'a Model,
-    pub(super) order: &'a Order,
+    pub(super) order: &'a RowOrder,
     pub(super) schema: SchemaRef,
     pub(super) writers: &'a ArrowRowGroupWriterFactory,
 }
 
-impl Maker<'_> {
+impl RowGroupEncoder<'_> {
     /// Draws and encodes a row group.
-    pub(super) fn encode(&self, row_group: &RowGroup) -> Result<Encoded, ParquetError> {
+    pub(super) fn encode(&self, row_group: &RowGroup) -> Result<EncodedRowGroup, ParquetError> {
         let mut tally = Tally::default();
         let arrays = self.draw(row_group, &mut tally);
         let mut columns = Vec::with_capacity(arrays.len());
@@ -96,7 +96,7 @@ impl Maker<'_> {
             columns.push(writer.close()?);
         }
         let rows = arrays.first().map_or(0, |array| array.len()) as u64;
-        Ok(Encoded { columns, rows, tally })
+        Ok(EncodedRowGroup { columns, rows, tally })
     }
 
     /// Draws the rows of a row group; a unit is drawn once for a run of its rows.

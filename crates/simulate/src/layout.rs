@@ -9,7 +9,7 @@ use super::random::Permutation;
 const ROW_GROUPS_PER_FILE: u64 = i16::MAX as u64;
 
 /// The order of the rows over all files.
-pub(super) struct Order {
+pub(super) struct RowOrder {
     units: u64,
     periods: u64,
     layout: Layout,
@@ -23,7 +23,7 @@ pub(super) struct RowGroup {
     pub(super) rows: Range<u64>,
 }
 
-impl Order {
+impl RowOrder {
     /// The order of checked arguments.
     pub(super) fn new(args: &SimulateArgs) -> Self {
         let (units, periods) = (args.units, u64::from(args.periods));

@@ -1,7 +1,7 @@
 //! `stagger simulate`: synthetic staggered panels with known effects.
 //!
-//! [`model`] is the process that is drawn from, [`layout`] the order of the rows, [`mod@write`] the threads and the files,
-//! [`truth`] the true ATT(g,t) written beside them. A row is a function of the seed, its unit and its period, so all
+//! `model` is the process that is drawn from, `layout` the order of the rows, [`mod@write`] the threads and the files,
+//! `truth` the true ATT(g,t) written beside them. A row is a function of the seed, its unit and its period, so all
 //! layouts and numbers of files hold the same rows to the bit, and a panel of any size is made in constant memory.
 //!
 //! Three options make other data of the same process: eligibility for triple differences, cross sections, and panels
@@ -30,15 +30,15 @@ pub use args::{Compression, IdType, Layout, SimulateArgs};
 pub use columns::MARK;
 pub use error::SimulateError;
 pub use output::truth_path;
-pub use write::Written;
+pub use write::PanelSize;
 
 /// Writes the panel and its truth.
 ///
 /// # Errors
 /// Arguments that contradict each other, and files that can't be written.
-pub fn simulate(args: &SimulateArgs) -> Result<Written, SimulateError> {
+pub fn simulate(args: &SimulateArgs) -> Result<PanelSize, SimulateError> {
     args.check()?;
-    let order = layout::Order::new(args);
+    let order = layout::RowOrder::new(args);
     let row_groups =
         order.row_groups(args.files, args.row_group_rows()).map_err(|most| SimulateError::Argument {
             option: "--row-group-rows",

@@ -147,7 +147,7 @@ fn files_hold_whole_units_or_whole_periods() {
 #[test]
 fn sorted_row_groups_hold_whole_units() {
     let folder = TempDir::new().unwrap();
-    let order = layout::Order::new(&args(&folder));
+    let order = layout::RowOrder::new(&args(&folder));
     let row_groups = order.row_groups(3, 64).unwrap();
     assert!(row_groups.iter().all(|row_group| row_group.rows.start % 7 == 0 && row_group.rows.end % 7 == 0));
     assert_eq!(row_groups[0], layout::RowGroup { file: 0, rows: 0..63 });

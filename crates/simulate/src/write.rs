@@ -18,9 +18,9 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::TypePtr;
 
 use super::args::SimulateArgs;
-use super::columns::{self, Encoded, Maker};
+use super::columns::{self, EncodedRowGroup, RowGroupEncoder};
 use super::error::SimulateError;
-use super::layout::{Order, RowGroup};
+use super::layout::{RowGroup, RowOrder};
 use super::model::Model;
 use super::output::Output;
 use super::truth::Tally;
@@ -32,7 +32,7 @@ const BUFFER_BYTES: usize = 1 << 20;
 
 /// The size of a panel that was written.
 #[derive(Debug)]
-pub struct Written {
+pub struct PanelSize {
     /// Bytes of all its files.
     pub bytes: u64,
     /// Rows, without those that are missing.
@@ -45,10 +45,10 @@ pub struct Written {
 pub(super) fn write(
     args: &SimulateArgs,
     model: &Model,
-    order: &Order,
+    order: &RowOrder,
     row_groups: &[RowGroup],
     output: &Output,
-) -> Result<Written, SimulateError> {
+) -> Result<PanelSize, SimulateError> {
     let failed = SimulateError::encode(&args.out);
     let schema = columns::schema(args);
     let parquet_schema = ArrowSchemaConverter::new().convert(&schema).map_err(&failed)?.root_schema_ptr();
@@ -56,7 +56,7 @@ pub(super) fn write(
     let nowhere =
         SerializedFileWriter::new(io::sink(), parquet_schema.clone(), properties.clone()).map_err(&failed)?;
     let writers = ArrowRowGroupWriterFactory::new(&nowhere, schema.clone());
-    let maker = Maker { args, model, order, schema, writers: &writers };
+    let maker = RowGroupEncoder { args, model, order, schema, writers: &writers };
     let threads =
         thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS).min(row_groups.len());
     thread::scope(|scope| {
@@ -77,14 +77,14 @@ pub(super) fn write(
         let mut sink = Sink { output, schema: parquet_schema, properties, open: None, bytes: 0, rows: 0 };
         let tally = collect(row_groups, &results, &mut sink, &args.out)?;
         sink.close()?;
-        Ok(Written { bytes: sink.bytes, rows: sink.rows, tally })
+        Ok(PanelSize { bytes: sink.bytes, rows: sink.rows, tally })
     })
 }
 
 /// Takes the row groups from the threads in turn.
 fn collect(
     row_groups: &[RowGroup],
-    results: &[Receiver<Result<Encoded, ParquetError>>],
+    results: &[Receiver<Result<EncodedRowGroup, ParquetError>>],
     sink: &mut Sink<'_>,
     out: &std::path::Path,
 ) -> Result<Tally, SimulateError> {
@@ -115,7 +115,7 @@ struct Sink<'a> {
 
 impl Sink<'_> {
     /// Appends a row group, after opening its file where it is the first; one whose rows are all missing is left out.
-    fn append(&mut self, file: usize, encoded: Encoded) -> Result<(), SimulateError> {
+    fn append(&mut self, file: usize, encoded: EncodedRowGroup) -> Result<(), SimulateError> {
         let name = self.output.name(file);
         let failed = SimulateError::encode(&name);
         if self.open.as_ref().is_none_or(|(open, _)| *open != file) {

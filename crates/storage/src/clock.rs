@@ -16,10 +16,10 @@ pub trait Clock: Debug + Send + Sync {
     fn sleep(&self, time: Duration) -> BoxFuture<'static, ()>;
 
     /// Returns a uniform random number in [0, 1), another one at each call.
-    fn fraction(&self) -> f64;
+    fn random_fraction(&self) -> f64;
 
     /// Returns the wall-clock time in seconds since 1970, for messages and for comparison with other machines.
-    fn unix(&self) -> f64 {
+    fn unix_seconds(&self) -> f64 {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         since.map_or(0.0, |since| since.as_secs_f64())
     }
@@ -59,7 +59,7 @@ impl Clock for SystemClock {
         }
     }
 
-    fn fraction(&self) -> f64 {
+    fn random_fraction(&self) -> f64 {
         // The standard library seeds its hasher from the system, which is random enough for jitter and needs no
         // dependency.
         let bits = RandomState::new().hash_one(self.start.elapsed().as_nanos()) >> 11;
@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn fractions_differ_and_stay_below_one() {
         let clock = SystemClock::new(false);
-        let drawn: Vec<f64> = (0..1000).map(|_| clock.fraction()).collect();
+        let drawn: Vec<f64> = (0..1000).map(|_| clock.random_fraction()).collect();
         assert!(drawn.iter().all(|f| (0.0..1.0).contains(f)));
         let mean = drawn.iter().sum::<f64>() / 1000.0;
         assert!((0.4..0.6).contains(&mean), "{mean}");

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 /// Returns the requests that cover `ranges`, ascending and disjoint. Ranges less than `gap` bytes apart are read as
 /// one; those of `2 * piece` bytes or more are cut evenly into pieces of at least `piece` bytes.
-pub fn requests(ranges: &[Range<u64>], gap: u64, piece: u64) -> Vec<Range<u64>> {
+pub fn coalesce_ranges(ranges: &[Range<u64>], gap: u64, piece: u64) -> Vec<Range<u64>> {
     let mut sorted: Vec<&Range<u64>> = ranges.iter().filter(|range| range.start < range.end).collect();
     sorted.sort_by_key(|range| range.start);
     let mut merged: Vec<Range<u64>> = Vec::new();
@@ -62,15 +62,15 @@ mod tests {
 
     #[test]
     fn near_ranges_are_read_together_and_far_ones_apart() {
-        assert_eq!(requests(&[30..40, 0..10, 12..20], 5, 100), [0..20, 30..40]);
-        assert_eq!(requests(&[0..10, 0..4, 3..3], 0, 100), [0..10]);
-        assert!(requests(&[], 5, 100).is_empty());
+        assert_eq!(coalesce_ranges(&[30..40, 0..10, 12..20], 5, 100), [0..20, 30..40]);
+        assert_eq!(coalesce_ranges(&[0..10, 0..4, 3..3], 0, 100), [0..10]);
+        assert!(coalesce_ranges(&[], 5, 100).is_empty());
     }
 
     #[test]
     fn large_ranges_are_cut_evenly() {
-        assert_eq!(requests(&[0..19], 0, 10), [0..19]);
-        assert_eq!(requests(&[0..35], 0, 10), [0..11, 11..23, 23..35]);
+        assert_eq!(coalesce_ranges(&[0..19], 0, 10), [0..19]);
+        assert_eq!(coalesce_ranges(&[0..35], 0, 10), [0..11, 11..23, 23..35]);
     }
 
     proptest! {
@@ -82,7 +82,7 @@ mod tests {
         ) {
             let object: Vec<u8> = (0..2300u32).map(|i| (i * 7 % 251) as u8).collect();
             let ranges: Vec<Range<u64>> = asked.into_iter().map(|(start, length)| start..start + length).collect();
-            let requests = requests(&ranges, gap, piece);
+            let requests = coalesce_ranges(&ranges, gap, piece);
             prop_assert!(requests.windows(2).all(|pair| pair[0].end <= pair[1].start));
             prop_assert!(requests.iter().all(|r| r.start < r.end && r.end - r.start < 2 * piece));
             let answers: Vec<Bytes> = requests

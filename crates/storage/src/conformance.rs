@@ -1,4 +1,4 @@
-//! The promises of every [`Store`] as one suite of checks, run against folders, memory and S3.
+//! The promises of every [`ObjectStore`] as one suite of checks, run against folders, memory and S3.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,21 +6,21 @@ use std::thread;
 
 use bytes::Bytes;
 
-use super::{ByteRange, Condition, ObjectInfo, Storage, Store, StoreError, StoreErrorKind};
+use super::{ByteRange, Condition, ObjectInfo, ObjectStore, Storage, StoreError, StoreErrorKind};
 
 /// The number of concurrent writers in a check.
 const WRITERS: usize = 8;
 
 /// The size of the checks.
 #[derive(Clone, Copy, Debug)]
-pub struct Extent {
+pub struct SuiteSize {
     /// The number of objects in the long listing; above 1,000, S3 answers in pages.
     pub keys: usize,
     /// The number of increments that each of the eight writers makes.
     pub increments: usize,
 }
 
-impl Default for Extent {
+impl Default for SuiteSize {
     fn default() -> Self {
         Self { keys: 1100, increments: 5 }
     }
@@ -30,7 +30,7 @@ impl Default for Extent {
 ///
 /// # Errors
 /// Describes the first promise that is not kept.
-pub fn conformance(store: Arc<dyn Store>, extent: Extent) -> Result<(), String> {
+pub fn check_conformance(store: Arc<dyn ObjectStore>, extent: SuiteSize) -> Result<(), String> {
     let suite = Suite { storage: Storage::new(store) };
     let checks: [(&str, Check<'_>); 11] = [
         ("nothing there", &Suite::nothing_there),
@@ -93,7 +93,7 @@ impl Suite {
 
     /// Sends one request to the store itself, without `Storage`'s merging and checking of ranges.
     fn range(&self, key: &str, range: ByteRange) -> Result<(Vec<u8>, ObjectInfo), String> {
-        let object = self.storage.request(|store| store.get(key, range, None)).map_err(text)?;
+        let object = self.storage.send_once(|store| store.get(key, range, None)).map_err(text)?;
         Ok((object.bytes.to_vec(), object.info))
     }
 
@@ -290,14 +290,15 @@ mod tests {
 
     #[test]
     fn memory() {
-        conformance(Arc::new(MemoryStore::new()), Extent { increments: 50, ..Extent::default() }).unwrap();
+        check_conformance(Arc::new(MemoryStore::new()), SuiteSize { increments: 50, ..SuiteSize::default() })
+            .unwrap();
     }
 
     #[test]
     fn folder() {
         let folder = tempfile::tempdir().unwrap();
         let store = LocalStore::new(folder.path().join("a/b"));
-        conformance(Arc::new(store), Extent { keys: 1100, increments: 20 }).unwrap();
+        check_conformance(Arc::new(store), SuiteSize { keys: 1100, increments: 20 }).unwrap();
     }
 
     /// A folder in a process of several stores: the lock is between them too.

@@ -10,9 +10,9 @@ use std::path::Path;
 use rustix::fs::OFlags;
 
 /// The largest run file or price list, in bytes: texts that people write.
-pub const TEXT_BYTES: u64 = 16 << 20;
+pub const MAX_TEXT_BYTES: u64 = 16 << 20;
 /// The largest file that a run wrote, in bytes: a result with the covariance of thousands of cells, or an event log.
-pub const RECORD_BYTES: u64 = 2 << 30;
+pub const MAX_RECORD_BYTES: u64 = 2 << 30;
 
 /// Returns a file name that nobody can guess: `prefix`, the 16 hexadecimal digits of 64 random bits of the system, `suffix`.
 pub fn random_name(prefix: &str, suffix: &str) -> String {
@@ -24,7 +24,7 @@ pub fn random_name(prefix: &str, suffix: &str) -> String {
 /// # Errors
 /// The errors of [`File::open`], and [`ErrorKind::InvalidInput`] for folders, FIFOs, sockets and devices, with the kind
 /// in the message. None of them blocks.
-pub fn open(path: &Path) -> io::Result<(File, Metadata)> {
+pub fn open_regular(path: &Path) -> io::Result<(File, Metadata)> {
     // Opening some devices has effects, so the type is checked before.
     check_regular(&fs::metadata(path)?)?;
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
@@ -66,9 +66,9 @@ fn irregular(meta: &Metadata) -> Option<&'static str> {
 /// Reads a regular file of at most `most` bytes.
 ///
 /// # Errors
-/// The errors of [`open`], and a file that is larger or grows beyond `most` bytes.
+/// The errors of [`open_regular`], and a file that is larger or grows beyond `most` bytes.
 pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    let (file, meta) = open(path)?;
+    let (file, meta) = open_regular(path)?;
     if meta.len() > most {
         return Err(too_large(meta.len(), most));
     }
@@ -106,7 +106,7 @@ mod tests {
         let zero = folder.path().join("link");
         std::os::unix::fs::symlink("/dev/zero", &zero).unwrap();
         for (path, kind) in [(fifo.as_path(), "FIFO"), (&zero, "device"), (folder.path(), "folder")] {
-            let error = open(path).unwrap_err().to_string();
+            let error = open_regular(path).unwrap_err().to_string();
             assert_eq!(error, format!("not a regular file but a {kind}"));
         }
     }

@@ -24,7 +24,7 @@ pub enum StoreErrorKind {
     /// There are no credentials, or they have expired.
     Credentials,
     /// The bucket is in another region, or does not exist.
-    Place,
+    Bucket,
     /// An environment variable has an invalid value.
     Environment,
     /// The disk or the quota is full.
@@ -98,13 +98,13 @@ impl StoreError {
 
     /// Marks the error as one of a service that gave no answer at all.
     #[must_use]
-    pub(super) fn without_answer(self) -> Self {
+    pub(super) fn mark_silent(self) -> Self {
         Self { silent: true, ..self }
     }
 
     /// Marks the error as one of a service that has answered before.
     #[must_use]
-    pub(super) fn with_answer(self) -> Self {
+    pub(super) fn mark_answered(self) -> Self {
         Self { silent: false, ..self }
     }
 
@@ -115,7 +115,7 @@ impl StoreError {
 
     /// Adds the number of attempts and their duration to the message, if there was more than one attempt.
     #[must_use]
-    pub(super) fn after(mut self, attempts: u32, elapsed: Duration) -> Self {
+    pub(super) fn with_attempts(mut self, attempts: u32, elapsed: Duration) -> Self {
         if attempts > 1 {
             self.message =
                 format!("{} ({attempts} attempts in {:.1} s)", self.message, elapsed.as_secs_f64());

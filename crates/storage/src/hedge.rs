@@ -4,15 +4,15 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::policy::Duplicate;
+use super::policy::Hedging;
 
 /// The weight of a new observation in the moving average of latencies.
 const MEMORY: f64 = 0.125;
 
 /// The expected durations of reads, and the budget of duplicates.
 #[derive(Debug)]
-pub(super) struct Expectation {
-    model: Duplicate,
+pub(super) struct LatencyModel {
+    model: Hedging,
     seen: Mutex<Seen>,
 }
 
@@ -28,8 +28,8 @@ struct Seen {
     duplicates: u64,
 }
 
-impl Expectation {
-    pub(super) fn new(model: Duplicate) -> Self {
+impl LatencyModel {
+    pub(super) fn new(model: Hedging) -> Self {
         Self { model, seen: Mutex::new(Seen { slowness: 1.0, reads: 0, duplicates: 0 }) }
     }
 
@@ -42,7 +42,7 @@ impl Expectation {
 
     /// Records the duration of an answered read. A read counts at most as a late one, so that one outlier does not make
     /// the next reads look early.
-    pub(super) fn note(&self, bytes: u64, under_way: u64, took: Duration) {
+    pub(super) fn record(&self, bytes: u64, under_way: u64, took: Duration) {
         let ratio = took.as_secs_f64() / self.expected(bytes, under_way).as_secs_f64();
         let mut seen = self.seen();
         let counted = ratio.min(seen.slowness * self.model.multiple);
@@ -77,8 +77,8 @@ mod tests {
     use super::super::policy::Policy;
     use super::*;
 
-    fn expectation() -> Expectation {
-        Expectation::new(Policy::remote().duplicate.unwrap())
+    fn expectation() -> LatencyModel {
+        LatencyModel::new(Policy::remote().duplicate.unwrap())
     }
 
     #[test]
@@ -97,7 +97,7 @@ mod tests {
         let mut late = 0;
         for _ in 0..40 {
             late += u32::from(expectation.late_after(eight, 1) < slow);
-            expectation.note(eight, 1, slow);
+            expectation.record(eight, 1, slow);
         }
         assert!((1..15).contains(&late), "{late}");
         assert!(expectation.late_after(eight, 1) > slow * 3);
@@ -108,7 +108,7 @@ mod tests {
         let expectation = expectation();
         let first = (0..100).filter(|_| expectation.take_duplicate()).count();
         assert_eq!(first, 8);
-        (0..60).for_each(|_| expectation.note(1000, 1, Duration::from_millis(15)));
+        (0..60).for_each(|_| expectation.record(1000, 1, Duration::from_millis(15)));
         assert_eq!((0..100).filter(|_| expectation.take_duplicate()).count(), 3);
     }
 }

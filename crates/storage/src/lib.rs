@@ -28,18 +28,18 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use clock::{Clock, SystemClock, system_clock};
-pub use coalesce::requests as coalesced;
+pub use coalesce::coalesce_ranges as coalesced;
 pub use environment::check_environment;
 pub use error::{StoreError, StoreErrorKind};
 pub use key::check_key;
-pub use local::{LocalStore, etag_of as local_etag};
+pub use local::{LocalStore, file_etag as local_etag};
 pub use memory::MemoryStore;
-pub use policy::{Duplicate, Policy};
+pub use policy::{Hedging, Policy};
 pub use runtime::runtime;
-pub use s3::{S3Store, https, shared_config};
+pub use s3::{S3Store, shared_config, shared_http_client};
 pub use stats::StoreStats;
 pub use storage::Storage;
-pub use waiting::tell_of_waiting;
+pub use waiting::notify_of_slow_store;
 
 /// The result of a storage operation.
 pub type StoreResult<T> = std::result::Result<T, StoreError>;
@@ -68,7 +68,7 @@ pub enum ByteRange {
 
 impl ByteRange {
     /// Returns the range as offsets into an object of `size` bytes, cut at the object's end.
-    pub fn within(&self, size: u64) -> Range<u64> {
+    pub fn clip(&self, size: u64) -> Range<u64> {
         match self {
             Self::All => 0..size,
             Self::Bounded(range) => {
@@ -103,7 +103,7 @@ pub enum Condition {
 /// An object store. Every call makes one attempt: retries, hedged reads and the resolution of lost replies belong to
 /// [`Storage`].
 #[async_trait]
-pub trait Store: Debug + Send + Sync {
+pub trait ObjectStore: Debug + Send + Sync {
     /// Returns the address of the store's root for messages: `s3://bucket/prefix`, a folder, or `memory:`.
     fn url(&self) -> String;
 
@@ -124,7 +124,7 @@ pub trait Store: Debug + Send + Sync {
     /// ago (LocalStack does).
     ///
     /// # Errors
-    /// Those of [`Store::get`].
+    /// Those of [`ObjectStore::get`].
     async fn get_small(&self, key: &str, most: u64, pin: Option<&str>) -> StoreResult<Object> {
         let _ = most;
         self.get(key, ByteRange::All, pin).await

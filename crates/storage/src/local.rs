@@ -18,7 +18,7 @@ use bytes::Bytes;
 
 use super::error::ObjectState;
 use super::key::{RESERVED, check_key};
-use super::{ByteRange, Condition, Object, ObjectInfo, Store, StoreError, StoreErrorKind, StoreResult};
+use super::{ByteRange, Condition, Object, ObjectInfo, ObjectStore, StoreError, StoreErrorKind, StoreResult};
 use crate::disk;
 
 /// Permissions of the files. They hold copies of data whose owner may not want others to read them.
@@ -61,7 +61,7 @@ impl LocalStore {
     fn open(&self, key: &str) -> StoreResult<(PathBuf, File, Metadata)> {
         let path = self.path(key)?;
         // A pipe or a device holds no object, and must not be waited for.
-        let (file, meta) = match disk::open(&path) {
+        let (file, meta) = match disk::open_regular(&path) {
             Err(e) if e.kind() == ErrorKind::InvalidInput => return Err(not_found(&path)),
             opened => opened.map_err(|e| failure("reading", &path, &e))?,
         };
@@ -78,7 +78,7 @@ impl LocalStore {
         };
         match condition {
             Condition::IfAbsent if present.is_some() => return Err(exists(path)),
-            Condition::IfMatch(etag) if present.as_ref().map(etag_of).as_ref() != Some(etag) => {
+            Condition::IfMatch(etag) if present.as_ref().map(file_etag).as_ref() != Some(etag) => {
                 return Err(changed(path));
             }
             _ => {}
@@ -102,7 +102,7 @@ impl LocalStore {
         }
     }
 
-    /// Writes an object; see [`Store::put`].
+    /// Writes an object; see [`ObjectStore::put`].
     fn put_now(&self, key: &str, bytes: &[u8], condition: &Condition) -> StoreResult<String> {
         let path = self.path(key)?;
         // This check only saves a needless write; the link below decides.
@@ -135,7 +135,7 @@ impl LocalStore {
             if meta.is_dir() && could_hold(&key, prefix) {
                 self.walk(&path, prefix, found)?;
             } else if meta.is_file() && key.starts_with(prefix) {
-                found.push(ObjectInfo { key, size: meta.len(), etag: etag_of(&meta) });
+                found.push(ObjectInfo { key, size: meta.len(), etag: file_etag(&meta) });
             }
         }
         Ok(())
@@ -156,18 +156,18 @@ fn could_hold(key: &str, prefix: &str) -> bool {
 }
 
 #[async_trait]
-impl Store for LocalStore {
+impl ObjectStore for LocalStore {
     fn url(&self) -> String {
         self.root.display().to_string()
     }
 
     async fn get(&self, key: &str, range: ByteRange, pin: Option<&str>) -> StoreResult<Object> {
         let (path, mut file, meta) = self.open(key)?;
-        let info = ObjectInfo { key: key.to_owned(), size: meta.len(), etag: etag_of(&meta) };
+        let info = ObjectInfo { key: key.to_owned(), size: meta.len(), etag: file_etag(&meta) };
         if pin.is_some_and(|pin| pin != info.etag) {
             return Err(changed(&path));
         }
-        let within = range.within(info.size);
+        let within = range.clip(info.size);
         let failed = |e: std::io::Error| failure("reading", &path, &e);
         file.seek(SeekFrom::Start(within.start)).map_err(failed)?;
         let length = within.end - within.start;
@@ -182,7 +182,7 @@ impl Store for LocalStore {
 
     async fn head(&self, key: &str) -> StoreResult<ObjectInfo> {
         let (_, _, meta) = self.open(key)?;
-        Ok(ObjectInfo { key: key.to_owned(), size: meta.len(), etag: etag_of(&meta) })
+        Ok(ObjectInfo { key: key.to_owned(), size: meta.len(), etag: file_etag(&meta) })
     }
 
     async fn list(&self, prefix: &str) -> StoreResult<Vec<ObjectInfo>> {
@@ -239,9 +239,9 @@ impl Temporary {
         match replaced {
             // The file system keeps only whole or even seconds.
             Some(old) if modified(&meta) <= modified(old) => {
-                Ok(etag_of(&self.set_modified(modified(old) + Duration::from_secs(2))?))
+                Ok(file_etag(&self.set_modified(modified(old) + Duration::from_secs(2))?))
             }
-            _ => Ok(etag_of(&meta)),
+            _ => Ok(file_etag(&meta)),
         }
     }
 
@@ -269,7 +269,7 @@ fn modified(meta: &Metadata) -> Duration {
 
 /// Returns the ETag of a file: its size and modification time, in hexadecimal. They distinguish it from its predecessor
 /// at the cost of one `stat`.
-pub fn etag_of(meta: &Metadata) -> String {
+pub fn file_etag(meta: &Metadata) -> String {
     format!("{:x}-{:x}", meta.len(), modified(meta).as_nanos())
 }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::error::ObjectState;
 use super::key::check_key;
-use super::{ByteRange, Condition, Object, ObjectInfo, Store, StoreError, StoreResult};
+use super::{ByteRange, Condition, Object, ObjectInfo, ObjectStore, StoreError, StoreResult};
 
 /// A store in memory. ETags count the puts, so that equal contents written twice have different ETags.
 #[derive(Debug, Default)]
@@ -46,7 +46,7 @@ impl MemoryStore {
 }
 
 #[async_trait]
-impl Store for MemoryStore {
+impl ObjectStore for MemoryStore {
     fn url(&self) -> String {
         "memory:".to_owned()
     }
@@ -56,7 +56,7 @@ impl Store for MemoryStore {
         if pin.is_some_and(|pin| pin != object.info.etag) {
             return Err(refused(ObjectState::Changed, key));
         }
-        let within = range.within(object.info.size);
+        let within = range.clip(object.info.size);
         object.bytes = object.bytes.slice(within.start as usize..within.end as usize);
         Ok(object)
     }

@@ -8,6 +8,6 @@ pub type OpenStorage = Arc<dyn Fn(&str) -> StoreResult<Storage> + Send + Sync>;
 
 /// Returns whether an error means that an object is absent. Without the right to list a bucket, S3 answers 403 in
 /// place of 404.
-pub fn is_missing(kind: StoreErrorKind) -> bool {
+pub fn is_absent_or_denied(kind: StoreErrorKind) -> bool {
     matches!(kind, StoreErrorKind::NotFound | StoreErrorKind::Denied)
 }

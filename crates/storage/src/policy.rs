@@ -33,12 +33,12 @@ pub struct Policy {
     /// The number of concurrent requests of one call.
     pub width: usize,
     /// The hedging of slow reads, or `None` if reads are never sent twice.
-    pub duplicate: Option<Duplicate>,
+    pub duplicate: Option<Hedging>,
 }
 
 /// The model of the time after which a read is sent a second time (Starling's model, PLATFORM §1.2).
 #[derive(Clone, Debug, PartialEq)]
-pub struct Duplicate {
+pub struct Hedging {
     /// The time to the first byte.
     pub latency: Duration,
     /// The machine's throughput in bytes a second, shared by all reads in flight.
@@ -76,7 +76,7 @@ impl Policy {
             piece: 8 << 20,
             // This fills a 10 Gbit/s line at 80 MB/s for each connection.
             width: 16,
-            duplicate: Some(Duplicate {
+            duplicate: Some(Hedging {
                 latency: Duration::from_millis(15),
                 throughput: 150e6,
                 multiple: 4.0,
@@ -107,7 +107,7 @@ impl Policy {
     ///
     /// `failed` is the number of attempts made (1 after the first), `elapsed` the time since the first began, and
     /// `fraction` a uniform random number in [0, 1).
-    pub fn pause_after(
+    pub fn backoff(
         &self,
         error: &StoreError,
         failed: u32,
@@ -144,7 +144,7 @@ mod tests {
     fn pauses_double_up_to_the_longest() {
         let policy = Policy { attempts: 100, ..Policy::remote() };
         let error = error(StoreErrorKind::Unavailable);
-        let pause = |failed| policy.pause_after(&error, failed, Duration::ZERO, 0.5).unwrap().as_millis();
+        let pause = |failed| policy.backoff(&error, failed, Duration::ZERO, 0.5).unwrap().as_millis();
         assert_eq!(
             [pause(1), pause(2), pause(3), pause(8), pause(9), pause(60)],
             [50, 100, 200, 6400, 10_000, 10_000]
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn throttled_requests_wait_longer() {
-        let pause = Policy::remote().pause_after(&error(StoreErrorKind::Throttled), 1, Duration::ZERO, 1.0);
+        let pause = Policy::remote().backoff(&error(StoreErrorKind::Throttled), 1, Duration::ZERO, 1.0);
         assert_eq!(pause, Some(Duration::from_millis(500)));
     }
 
@@ -161,26 +161,26 @@ mod tests {
     fn attempts_and_total_time_are_bounded() {
         let policy = Policy::remote();
         let (lost, corrupt) = (error(StoreErrorKind::Unavailable), error(StoreErrorKind::Corrupt));
-        assert!(policy.pause_after(&lost, 9, Duration::ZERO, 0.1).is_some());
-        assert_eq!(policy.pause_after(&lost, 10, Duration::ZERO, 0.1), None);
-        assert_eq!(policy.pause_after(&corrupt, 6, Duration::ZERO, 0.1), None);
-        assert_eq!(policy.pause_after(&lost, 2, Duration::from_secs(180), 0.1), None);
+        assert!(policy.backoff(&lost, 9, Duration::ZERO, 0.1).is_some());
+        assert_eq!(policy.backoff(&lost, 10, Duration::ZERO, 0.1), None);
+        assert_eq!(policy.backoff(&corrupt, 6, Duration::ZERO, 0.1), None);
+        assert_eq!(policy.backoff(&lost, 2, Duration::from_secs(180), 0.1), None);
     }
 
     #[test]
     fn what_never_answers_is_given_up_soon() {
         let policy = Policy::remote();
-        let silent = error(StoreErrorKind::Unavailable).without_answer();
-        assert!(policy.pause_after(&silent, 4, Duration::ZERO, 0.1).is_some());
-        assert_eq!(policy.pause_after(&silent, 5, Duration::ZERO, 0.1), None);
-        assert_eq!(policy.pause_after(&silent, 1, Duration::from_secs(20), 0.1), None);
+        let silent = error(StoreErrorKind::Unavailable).mark_silent();
+        assert!(policy.backoff(&silent, 4, Duration::ZERO, 0.1).is_some());
+        assert_eq!(policy.backoff(&silent, 5, Duration::ZERO, 0.1), None);
+        assert_eq!(policy.backoff(&silent, 1, Duration::from_secs(20), 0.1), None);
     }
 
     #[test]
     fn what_another_attempt_cannot_mend_is_not_tried_again() {
-        use StoreErrorKind::{Changed, Credentials, Denied, Exists, Full, NotFound, Other, Place};
-        for kind in [NotFound, Exists, Changed, Denied, Credentials, Place, Full, Other] {
-            assert_eq!(Policy::remote().pause_after(&error(kind), 1, Duration::ZERO, 0.0), None, "{kind:?}");
+        use StoreErrorKind::{Bucket, Changed, Credentials, Denied, Exists, Full, NotFound, Other};
+        for kind in [NotFound, Exists, Changed, Denied, Credentials, Bucket, Full, Other] {
+            assert_eq!(Policy::remote().backoff(&error(kind), 1, Duration::ZERO, 0.0), None, "{kind:?}");
         }
     }
 }

@@ -6,47 +6,49 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use stagger_estimation::kernel::task::TaskSums;
-use stagger_estimation::kernel::{Kind, Named, ShardName};
+use stagger_estimation::kernel::{KernelKind, NamedShard, ShardName};
 use stagger_estimation::partial::Partial;
 use stagger_estimation::plan::Plan;
 use stagger_estimation::stage::StageInput;
-use stagger_model::error::EngineError;
-use stagger_model::reduction::{Node, Part, SubtreeStack};
+use stagger_model::error::StaggerError;
+use stagger_model::reduction::{ColumnPair, SubtreeStack, TreeNode};
 use stagger_panel::panel_store::keys;
 use stagger_panel::shard::Shard;
-use stagger_panel::strata::Needs;
+use stagger_panel::strata::NeededColumns;
 use stagger_panel::survey::Survey;
-use stagger_protocol::bundle::{Bundle, Kinds};
+use stagger_protocol::bundle::{KernelKinds, PartialBundle};
 use stagger_protocol::messages::TaskFailure;
-use stagger_protocol::objects::{EstimateStage, Share};
+use stagger_protocol::objects::{EstimateStage, SpecPass};
 
 use super::context::OpenPanel;
-use super::{Attempt, Outcome};
+use super::{TaskAttempt, TaskResult};
 
 /// The index of a shard, the shard as each specification of the panel sees it, whether it was kept from an earlier
 /// task, and the seconds that it took.
-type Loaded = Outcome<(usize, Arc<Vec<Shard>>, bool, f64)>;
+type LoadedShard = TaskResult<(usize, Arc<Vec<Shard>>, bool, f64)>;
 
-/// Computes the partials of a subtree, one per share of the stage, and returns them as an encoded [`Bundle`].
+/// Computes the partials of a subtree, one per share of the stage, and returns them as an encoded [`PartialBundle`].
 ///
 /// # Errors
 /// A shard that can't be read, or a limit of time or memory; the shard is the failure's place.
 pub(super) fn run(
-    attempt: &mut Attempt<'_>,
+    attempt: &mut TaskAttempt<'_>,
     panel: &OpenPanel,
     stage: &EstimateStage,
-    node: Node,
-    part: Option<Part>,
-) -> Outcome<Bytes> {
-    if let [Share { spec, input: StageInput::Survey(survey), .. }] = stage.shares.as_slice() {
-        return counted(attempt, panel, (*spec, survey, stage.stride), node);
+    node: TreeNode,
+    part: Option<ColumnPair>,
+) -> TaskResult<Bytes> {
+    if let [SpecPass { spec, input: StageInput::Survey(survey), .. }] = stage.shares.as_slice() {
+        return take_counts(attempt, panel, (*spec, survey, stage.stride), node);
     }
-    let shares = stage.shares.iter().map(|share| planned(panel, share, part)).collect::<Outcome<Vec<_>>>()?;
-    let needs = shares.iter().map(|(_, _, input)| input.needs()).fold(Needs::default(), Needs::or);
+    let shares =
+        stage.shares.iter().map(|share| resolve_share(panel, share, part)).collect::<TaskResult<Vec<_>>>()?;
+    let needs =
+        shares.iter().map(|(_, _, input)| input.needs()).fold(NeededColumns::default(), NeededColumns::or);
     let kernel = attempt.kernel()?;
     let mut sums = TaskSums::begin(kernel.as_ref(), shares.iter().map(|(_, plan, input)| (plan, input)))?;
-    let each = panel.shards.shard_memory();
-    let load = |index: usize| -> Loaded {
+    let each = panel.shards.mean_shard_bytes();
+    let load = |index: usize| -> LoadedShard {
         let begin = Instant::now();
         let place = || keys::shard(index * stage.stride);
         let (shards, kept) = panel
@@ -55,42 +57,42 @@ pub(super) fn run(
             .map_err(|e| TaskFailure::from(e).at(place()))?;
         Ok((index, shards, kept, begin.elapsed().as_secs_f64()))
     };
-    let mut sum = |loaded: Loaded| -> Outcome<()> {
+    let mut sum = |loaded: LoadedShard| -> TaskResult<()> {
         let (index, shards, kept, seconds) = loaded?;
         let at = |failure: TaskFailure| failure.at(keys::shard(index * stage.stride));
         attempt.phases.read += seconds;
         attempt.cached += u64::from(kept);
-        attempt.in_time().map_err(at)?;
+        attempt.check_deadline().map_err(at)?;
         // The next shard is under way; decoding holds it twice.
         attempt.guard.check(2 * each).map_err(at)?;
         let begin = Instant::now();
         for (place, (spec, _, _)) in shares.iter().enumerate() {
             let name =
                 ShardName { panel: stage.panel.checksum.clone(), spec: *spec, index: index * stage.stride };
-            sums.add(index, place, Named { shard: &shards[*spec], name: Some(&name) })?;
+            sums.add(index, place, NamedShard { shard: &shards[*spec], name: Some(&name) })?;
         }
-        attempt.rows += shards.first().map_or(0, |shard| shard.units() as u64);
+        attempt.rows += shards.first().map_or(0, |shard| shard.unit_count() as u64);
         attempt.phases.compute += begin.elapsed().as_secs_f64();
         attempt.guard.check(0).map_err(at)
     };
     let ahead = panel.shards.storage().is_remote() && node.shards().len() > 1;
     for_each_shard(node, ahead, load, &mut sum)?;
     let begin = Instant::now();
-    let lost = || EngineError::failed("a task over no shards");
+    let lost = || StaggerError::failed("a task over no shards");
     let roots = sums.finish()?.into_iter().map(|mut nodes| Ok(nodes.pop().ok_or_else(lost)?.1));
-    let partials = roots.collect::<Result<Vec<Partial>, EngineError>>()?;
+    let partials = roots.collect::<Result<Vec<Partial>, StaggerError>>()?;
     attempt.phases.compute += begin.elapsed().as_secs_f64();
-    Ok(Bundle { kinds: Kinds::of(kernel.kind()), partials }.encode())
+    Ok(PartialBundle { kinds: KernelKinds::of(kernel.kind()), partials }.encode())
 }
 
 /// Loads the shards of a subtree one after the other and passes each to `sum`; while one is computed the next one is
 /// fetched, if `ahead` says so.
 fn for_each_shard(
-    node: Node,
+    node: TreeNode,
     ahead: bool,
-    load: impl Fn(usize) -> Loaded + Send,
-    mut sum: impl FnMut(Loaded) -> Outcome<()>,
-) -> Outcome<()> {
+    load: impl Fn(usize) -> LoadedShard + Send,
+    mut sum: impl FnMut(LoadedShard) -> TaskResult<()>,
+) -> TaskResult<()> {
     if !ahead {
         return node.shards().try_for_each(|index| sum(load(index)));
     }
@@ -112,36 +114,40 @@ fn for_each_shard(
 
 /// Returns a share's specification, its plan with the constants that the run has determined by now, and its input
 /// restricted to the task's columns.
-fn planned(panel: &OpenPanel, share: &Share, part: Option<Part>) -> Outcome<(usize, Plan, StageInput)> {
-    let unplanned = || EngineError::failed("a pass of a specification that has no plan");
+fn resolve_share(
+    panel: &OpenPanel,
+    share: &SpecPass,
+    part: Option<ColumnPair>,
+) -> TaskResult<(usize, Plan, StageInput)> {
+    let unplanned = || StaggerError::failed("a pass of a specification that has no plan");
     let mut plan = panel.plans[share.spec].clone().ok_or_else(unplanned)?;
     plan.regression.standardization = share.standardization.clone();
     plan.regression.outcome_center = share.outcome_center;
     let input = match part {
-        Some(part) => share.input.restricted(part, share.fixed),
+        Some(part) => share.input.restrict_columns(part, share.fixed),
         None => share.input.clone(),
     };
     Ok((share.spec, plan, input))
 }
 
 /// Takes counts for a specification that has no plan yet.
-fn counted(
-    attempt: &mut Attempt<'_>,
+fn take_counts(
+    attempt: &mut TaskAttempt<'_>,
     panel: &OpenPanel,
     (spec, survey, stride): (usize, &Survey, usize),
-    node: Node,
-) -> Outcome<Bytes> {
+    node: TreeNode,
+) -> TaskResult<Bytes> {
     let mut stack = SubtreeStack::default();
     for index in node.shards() {
         let at = |failure: TaskFailure| failure.at(keys::shard(index * stride));
-        attempt.in_time().map_err(at)?;
-        attempt.guard.check(2 * panel.shards.shard_memory()).map_err(at)?;
+        attempt.check_deadline().map_err(at)?;
+        attempt.guard.check(2 * panel.shards.mean_shard_bytes()).map_err(at)?;
         let begin = Instant::now();
-        let counts = panel.shards.survey(index * stride, spec, survey).map_err(|e| at(e.into()))?;
+        let counts = panel.shards.count_shard(index * stride, spec, survey).map_err(|e| at(e.into()))?;
         attempt.phases.read += begin.elapsed().as_secs_f64();
         stack.push(index, Partial::Survey(counts));
     }
-    let lost = || EngineError::failed("a task over no shards");
+    let lost = || StaggerError::failed("a task over no shards");
     let (_, partial) = stack.into_nodes().pop().ok_or_else(lost)?;
-    Ok(Bundle { kinds: Kinds::of(Kind::Cpu), partials: vec![partial] }.encode())
+    Ok(PartialBundle { kinds: KernelKinds::of(KernelKind::Cpu), partials: vec![partial] }.encode())
 }

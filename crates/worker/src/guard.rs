@@ -12,18 +12,18 @@ const LAST: f64 = 0.97;
 
 /// A limit on the resident memory of this process.
 #[derive(Clone, Copy, Debug)]
-pub struct Guard {
+pub struct MemoryGuard {
     limit: Option<u64>,
 }
 
-impl Guard {
+impl MemoryGuard {
     /// Returns the guard of a process of `memory` bytes; one that never fails where the process has no limit.
     pub fn new(memory: Option<u64>) -> Self {
         Self { limit: memory.map(|bytes| (bytes as f64 * USABLE) as u64) }
     }
 
     /// Returns a guard with a higher limit, for a thread that watches a task which can't check its memory itself.
-    pub fn last(memory: Option<u64>) -> Self {
+    pub fn with_last_limit(memory: Option<u64>) -> Self {
         Self { limit: memory.map(|bytes| (bytes as f64 * LAST) as u64) }
     }
 
@@ -74,9 +74,9 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn memory_is_known_and_bounded() {
         assert!(resident_memory() > 1 << 20 && peak_memory() >= resident_memory() / 2);
-        assert!(Guard::new(Some(1 << 40)).check(1 << 30).is_ok());
-        let failure = Guard::new(Some(1 << 20)).check(0).unwrap_err();
+        assert!(MemoryGuard::new(Some(1 << 40)).check(1 << 30).is_ok());
+        let failure = MemoryGuard::new(Some(1 << 20)).check(0).unwrap_err();
         assert_eq!(failure.class, FailureClass::OutOfMemory);
-        assert!(Guard::new(None).check(u64::MAX / 2).is_ok());
+        assert!(MemoryGuard::new(None).check(u64::MAX / 2).is_ok());
     }
 }

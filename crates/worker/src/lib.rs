@@ -20,20 +20,20 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use stagger_estimation::kernel::{CpuKernel, Kernel, Kind};
+use stagger_estimation::kernel::{CpuKernel, Kernel, KernelKind};
 use stagger_model::error::FailureClass;
-use stagger_model::events::Phases;
+use stagger_model::events::PhaseSeconds;
 
 use stagger_protocol::messages::{Answer, Invocation, PROTOCOL, TaskFailure, TaskReport, VERSION, Work};
 use stagger_protocol::objects::checksum;
 
-use stagger_storage::open::{OpenStorage, is_missing};
+use stagger_storage::open::{OpenStorage, is_absent_or_denied};
 use stagger_storage::{Condition, Storage, StoreErrorKind, StoreStats};
 
-pub use guard::{Guard, peak_memory, resident_memory};
-pub use places::{BUCKETS, Places};
-pub use stagger_protocol::bundle::{Bundle, Kinds};
-pub use stagger_protocol::objects::{EstimateStage, PanelObject, Share, SpecObject, StageObject};
+pub use guard::{MemoryGuard, peak_memory, resident_memory};
+pub use places::{AllowedStorage, BUCKETS_VARIABLE};
+pub use stagger_protocol::bundle::{KernelKinds, PartialBundle};
+pub use stagger_protocol::objects::{EstimateStage, PanelObject, SpecObject, SpecPass, StageObject};
 
 /// The resources that a worker may use.
 #[derive(Clone)]
@@ -45,7 +45,7 @@ pub struct WorkerOptions {
     /// The function that opens storage.
     pub open: OpenStorage,
     /// The addresses that the worker may open.
-    pub places: Places,
+    pub places: AllowedStorage,
     /// The kernel that computes passes.
     pub kernel: Arc<dyn Kernel>,
 }
@@ -66,7 +66,7 @@ impl WorkerOptions {
     /// Returns the options of a process that has `memory` bytes to itself. It opens nothing but S3.
     pub fn with_memory(memory: Option<u64>) -> Self {
         let cache = memory.map_or(0, |bytes| (bytes as f64 * CACHED) as u64);
-        let places = Places::default();
+        let places = AllowedStorage::default();
         Self { memory, cache, open: Arc::new(Storage::open), places, kernel: Arc::new(CpuKernel) }
     }
 }
@@ -75,11 +75,11 @@ impl WorkerOptions {
 #[derive(Debug)]
 pub struct Worker {
     options: WorkerOptions,
-    kept: Mutex<context::Kept>,
+    kept: Mutex<context::WorkerCache>,
 }
 
 /// One invocation under way: its storage, its clock, its counts.
-pub struct Attempt<'a> {
+pub struct TaskAttempt<'a> {
     /// The resources of the worker.
     pub options: &'a WorkerOptions,
     /// The message that is answered.
@@ -87,7 +87,7 @@ pub struct Attempt<'a> {
     /// Storage at the run's address.
     pub run: Storage,
     /// The guard of the process's memory.
-    pub guard: Guard,
+    pub guard: MemoryGuard,
     /// The time at which the invocation began.
     begin: Instant,
     /// The counts of the run's storage at that time.
@@ -95,7 +95,7 @@ pub struct Attempt<'a> {
     /// Storages other than the run's, and their counts at the time they were opened.
     others: Mutex<Vec<(Storage, StoreStats)>>,
     /// Seconds so far, by what they were spent on.
-    pub phases: Phases,
+    pub phases: PhaseSeconds,
     /// Units, or rows of cross sections, that were computed so far.
     pub rows: u64,
     /// Shards that were in memory from an earlier task.
@@ -103,7 +103,7 @@ pub struct Attempt<'a> {
 }
 
 /// The result of a task, or of a part of it.
-pub type Outcome<T> = std::result::Result<T, TaskFailure>;
+pub type TaskResult<T> = std::result::Result<T, TaskFailure>;
 
 impl Worker {
     /// Returns a worker that has done nothing yet.
@@ -122,27 +122,27 @@ impl Worker {
         catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(panic.as_ref()))).into()
     }
 
-    fn attempt(&self, invocation: &Invocation) -> Outcome<TaskReport> {
+    fn attempt(&self, invocation: &Invocation) -> TaskResult<TaskReport> {
         same_version(invocation)?;
-        self.options.places.check_written(&invocation.run)?;
-        places::check_object(&invocation.stage)?;
+        self.options.places.check_writable(&invocation.run)?;
+        places::check_common_object(&invocation.stage)?;
         let run = (self.options.open)(&invocation.run)
-            .map_err(|e| TaskFailure::from(stagger_model::error::EngineError::from(e)))?;
-        let mut attempt = Attempt {
+            .map_err(|e| TaskFailure::from(stagger_model::error::StaggerError::from(e)))?;
+        let mut attempt = TaskAttempt {
             options: &self.options,
             invocation,
             before: run.stats(),
             run,
-            guard: Guard::new(self.options.memory),
+            guard: MemoryGuard::new(self.options.memory),
             begin: Instant::now(),
             others: Mutex::default(),
-            phases: Phases::default(),
+            phases: PhaseSeconds::default(),
             rows: 0,
             cached: 0,
         };
         let key = self.key(invocation);
         if invocation.look
-            && let Some(report) = attempt.found(&key)?
+            && let Some(report) = attempt.find_result(&key)?
         {
             return Ok(report);
         }
@@ -154,16 +154,16 @@ impl Worker {
         stagger_protocol::keys::result(&invocation.stage.checksum, &invocation.work)
     }
 
-    fn work(&self, attempt: &mut Attempt<'_>) -> Outcome<Bytes> {
-        let stage = self.stage(attempt)?;
+    fn work(&self, attempt: &mut TaskAttempt<'_>) -> TaskResult<Bytes> {
+        let stage = self.open_stage(attempt)?;
         match (&attempt.invocation.work, &*stage) {
             (Work::Shards { node, part }, StageObject::Estimate(stage)) => {
-                let panel = self.panel(attempt, &stage.panel)?;
+                let panel = self.open_panel(attempt, &stage.panel)?;
                 estimate::run(attempt, &panel, stage, *node, *part)
             }
             (Work::Reduce { node, children }, StageObject::Estimate(stage)) => {
-                let panel = |attempt: &mut Attempt<'_>| self.panel(attempt, &stage.panel);
-                reduce::run(attempt, (stage, &panel), *node, children)
+                let panel = |attempt: &mut TaskAttempt<'_>| self.open_panel(attempt, &stage.panel);
+                reduce::reduce(attempt, (stage, &panel), *node, children)
             }
             (work, StageObject::Prepare(stage)) => prepare::run(attempt, stage, work),
             (work, StageObject::Estimate(_)) => {
@@ -172,13 +172,13 @@ impl Worker {
         }
     }
 
-    fn kept(&self) -> std::sync::MutexGuard<'_, context::Kept> {
+    fn kept(&self) -> std::sync::MutexGuard<'_, context::WorkerCache> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Refuses a controller of another version: it may expect other bits.
-fn same_version(invocation: &Invocation) -> Outcome<()> {
+fn same_version(invocation: &Invocation) -> TaskResult<()> {
     if invocation.protocol == PROTOCOL && invocation.version == VERSION {
         return Ok(());
     }
@@ -199,9 +199,9 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> TaskFailure {
         .with_hint("this is a bug of stagger: please report it with the run's journal")
 }
 
-impl Attempt<'_> {
+impl TaskAttempt<'_> {
     /// Fails once the time that the invocation may take is over.
-    pub fn in_time(&self) -> Outcome<()> {
+    pub fn check_deadline(&self) -> TaskResult<()> {
         let limit = Duration::from_secs(self.invocation.seconds.into());
         if self.begin.elapsed() <= limit {
             return Ok(());
@@ -213,10 +213,10 @@ impl Attempt<'_> {
     }
 
     /// Returns the kernel that computes the task: this worker's own, or the processor's where the run wants its bits.
-    fn kernel(&self) -> Outcome<Arc<dyn Kernel>> {
+    fn kernel(&self) -> TaskResult<Arc<dyn Kernel>> {
         let own = &self.options.kernel;
         match self.invocation.kind {
-            Some(Kind::Cpu) if own.kind() != Kind::Cpu => Ok(Arc::new(CpuKernel)),
+            Some(KernelKind::Cpu) if own.kind() != KernelKind::Cpu => Ok(Arc::new(CpuKernel)),
             Some(wanted) if wanted != own.kind() => Err(TaskFailure::new(
                 FailureClass::Permanent,
                 format!(
@@ -234,35 +234,35 @@ impl Attempt<'_> {
     ///
     /// # Errors
     /// An address that the worker may not read, or storage that can't be opened.
-    pub fn open(&self, url: &str) -> Outcome<Storage> {
-        self.options.places.check_read(url)?;
-        let storage = (self.options.open)(url).map_err(stagger_model::error::EngineError::from)?;
-        self.count(&storage);
+    pub fn open(&self, url: &str) -> TaskResult<Storage> {
+        self.options.places.check_readable(url)?;
+        let storage = (self.options.open)(url).map_err(stagger_model::error::StaggerError::from)?;
+        self.count_requests(&storage);
         Ok(storage)
     }
 
     /// Counts the requests of a storage from now on.
-    pub fn count(&self, storage: &Storage) {
+    pub fn count_requests(&self, storage: &Storage) {
         let before = storage.stats();
         self.others.lock().unwrap_or_else(PoisonError::into_inner).push((storage.clone(), before));
     }
 
     /// Returns the report of an earlier attempt's result, if there is a whole one.
-    fn found(&self, key: &str) -> Outcome<Option<TaskReport>> {
+    fn find_result(&self, key: &str) -> TaskResult<Option<TaskReport>> {
         match self.run.get(key, None) {
-            Ok((bytes, _)) if stagger_protocol::bundle::is_whole(&bytes) => {
+            Ok((bytes, _)) if stagger_protocol::bundle::is_intact(&bytes) => {
                 Ok(Some(self.report(key, &bytes, true)))
             }
             Ok(_) => Ok(None),
-            Err(e) if is_missing(e.kind) => Ok(None),
-            Err(e) => Err(stagger_model::error::EngineError::from(e).into()),
+            Err(e) if is_absent_or_denied(e.kind) => Ok(None),
+            Err(e) => Err(stagger_model::error::StaggerError::from(e).into()),
         }
     }
 
     /// Writes the result and reports it.
-    fn write(&mut self, key: &str, bytes: Bytes) -> Outcome<TaskReport> {
+    fn write(&mut self, key: &str, bytes: Bytes) -> TaskResult<TaskReport> {
         let begin = Instant::now();
-        let found = self.put(key, &bytes);
+        let found = self.put_result(key, &bytes);
         self.phases.write += begin.elapsed().as_secs_f64();
         Ok(self.report(key, &bytes, found?))
     }
@@ -272,26 +272,26 @@ impl Attempt<'_> {
     ///
     /// # Errors
     /// Another whole result under the same key, or storage that fails.
-    pub fn put(&self, key: &str, bytes: &Bytes) -> Outcome<bool> {
+    pub fn put_result(&self, key: &str, bytes: &Bytes) -> TaskResult<bool> {
         let mut condition = Condition::IfAbsent;
-        for _ in 0..REPLACEMENTS {
+        for _ in 0..MAX_REPLACEMENTS {
             match self.run.put(key, bytes.clone(), condition) {
                 Ok(_) => return Ok(false),
                 Err(e) if is_taken(e.kind) => {}
-                Err(e) => return Err(stagger_model::error::EngineError::from(e).into()),
+                Err(e) => return Err(stagger_model::error::StaggerError::from(e).into()),
             }
             condition = match self.run.get(key, None) {
                 Ok((known, _)) if known == *bytes => return Ok(true),
-                Ok((known, _)) if stagger_protocol::bundle::is_whole(&known) => {
-                    return if stagger_protocol::bundle::contradict(&known, bytes) {
+                Ok((known, _)) if stagger_protocol::bundle::is_intact(&known) => {
+                    return if stagger_protocol::bundle::contradicts(&known, bytes) {
                         Err(differs(key, &known, bytes))
                     } else {
                         Ok(true)
                     };
                 }
                 Ok((_, info)) => Condition::IfMatch(info.etag),
-                Err(e) if is_missing(e.kind) => Condition::IfAbsent,
-                Err(e) => return Err(stagger_model::error::EngineError::from(e).into()),
+                Err(e) if is_absent_or_denied(e.kind) => Condition::IfAbsent,
+                Err(e) => return Err(stagger_model::error::StaggerError::from(e).into()),
             };
         }
         Err(TaskFailure::new(FailureClass::Lost, format!("`{key}` of the run is replaced over and over")))
@@ -323,7 +323,7 @@ impl Attempt<'_> {
 }
 
 /// The number of times that a damaged result is replaced while other workers do the same.
-const REPLACEMENTS: usize = 4;
+const MAX_REPLACEMENTS: usize = 4;
 
 /// Returns whether a conditional write failed on the state of the object: it exists, has changed, or is gone.
 fn is_taken(kind: StoreErrorKind) -> bool {

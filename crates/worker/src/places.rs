@@ -10,18 +10,18 @@ use stagger_protocol::messages::TaskFailure;
 use stagger_storage::open::OpenStorage;
 use stagger_storage::{Storage, StoreError, StoreErrorKind, check_key};
 
-use super::Outcome;
+use super::TaskResult;
 
 /// The environment variable with a worker's buckets, separated by commas: its own buckets, which it also writes to,
 /// by name; buckets of inputs, which it only reads, as ARNs of objects (`arn:aws:s3:::bucket/prefix/*`).
-pub const BUCKETS: &str = "STAGGER_BUCKETS";
+pub const BUCKETS_VARIABLE: &str = "STAGGER_BUCKETS";
 
 /// The number of hexadecimal digits of an object's checksum.
 const DIGITS: usize = 32;
 
 /// The addresses that a worker may use, whatever a message says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Places {
+pub struct AllowedStorage {
     /// Folders too, and every other address that storage can be opened at.
     anywhere: bool,
     /// Buckets that it may write to; all where neither these nor inputs are named.
@@ -30,15 +30,15 @@ pub struct Places {
     inputs: Vec<String>,
 }
 
-impl Places {
+impl AllowedStorage {
     /// Returns all places, folders included: for workers whose messages come from their own process.
-    pub fn anywhere() -> Self {
+    pub fn unrestricted() -> Self {
         Self { anywhere: true, ..Self::default() }
     }
 
-    /// Returns the objects on S3 in the buckets of a list ([`BUCKETS`]); in all buckets if the list is empty. An
+    /// Returns the objects on S3 in the buckets of a list ([`BUCKETS_VARIABLE`]); in all buckets if the list is empty. An
     /// entry that is neither a name nor an ARN of S3 permits nothing.
-    pub fn named(list: &str) -> Self {
+    pub fn from_list(list: &str) -> Self {
         let mut out = Self::default();
         for entry in list.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
             match entry.starts_with("arn:").then(|| entry.splitn(6, ':').nth(5)) {
@@ -52,16 +52,16 @@ impl Places {
         out
     }
 
-    /// Returns the places that the environment variable [`BUCKETS`] names.
-    pub fn of_environment() -> Self {
-        Self::named(&std::env::var(BUCKETS).unwrap_or_default())
+    /// Returns the places that the environment variable [`BUCKETS_VARIABLE`] names.
+    pub fn from_environment() -> Self {
+        Self::from_list(&std::env::var(BUCKETS_VARIABLE).unwrap_or_default())
     }
 
     /// Returns a function that opens storage by its address, if objects may be written there.
-    pub fn opener(self) -> OpenStorage {
+    pub fn into_opener(self) -> OpenStorage {
         Arc::new(move |url| {
-            self.check_written(url)
-                .map_err(|failure| StoreError::new(StoreErrorKind::Place, failure.message))?;
+            self.check_writable(url)
+                .map_err(|failure| StoreError::new(StoreErrorKind::Bucket, failure.message))?;
             Storage::open(url)
         })
     }
@@ -70,7 +70,7 @@ impl Places {
     ///
     /// # Errors
     /// Permanent: a folder, another kind of storage, a whole bucket, a part `..`, or a bucket that is not the worker's own.
-    pub fn check_written(&self, url: &str) -> Outcome<()> {
+    pub fn check_writable(&self, url: &str) -> TaskResult<()> {
         if self.anywhere {
             return Ok(());
         }
@@ -86,7 +86,7 @@ impl Places {
     ///
     /// # Errors
     /// Permanent: as for what is written, but inputs' buckets may be read.
-    pub fn check_read(&self, url: &str) -> Outcome<()> {
+    pub fn check_readable(&self, url: &str) -> TaskResult<()> {
         if self.anywhere {
             return Ok(());
         }
@@ -108,7 +108,7 @@ impl Places {
 }
 
 /// Splits an address on S3 into bucket and key.
-fn parts(url: &str) -> Outcome<(&str, &str)> {
+fn parts(url: &str) -> TaskResult<(&str, &str)> {
     let rest = url.strip_prefix("s3://").ok_or_else(|| refused(url, "workers use objects on S3 alone"))?;
     let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
     if bucket.is_empty() {
@@ -118,7 +118,7 @@ fn parts(url: &str) -> Outcome<(&str, &str)> {
 }
 
 fn elsewhere(url: &str, bucket: &str) -> TaskFailure {
-    refused(url, &format!("bucket `{bucket}` is not this worker's ({BUCKETS})"))
+    refused(url, &format!("bucket `{bucket}` is not this worker's ({BUCKETS_VARIABLE})"))
 }
 
 fn refused(url: &str, why: &str) -> TaskFailure {
@@ -131,10 +131,10 @@ fn refused(url: &str, why: &str) -> TaskFailure {
 ///
 /// # Errors
 /// Permanent: another key, or a checksum that is not 32 hexadecimal digits.
-pub(super) fn check_object(object: &ObjectRef) -> Outcome<()> {
+pub(super) fn check_common_object(object: &ObjectRef) -> TaskResult<()> {
     let checksum = &object.checksum;
     let is_sum = checksum.len() == DIGITS && checksum.bytes().all(|digit| digit.is_ascii_hexdigit());
-    if is_sum && object.key == keys::common(checksum) {
+    if is_sum && object.key == keys::shared_object(checksum) {
         return Ok(());
     }
     Err(TaskFailure::new(
@@ -167,32 +167,38 @@ mod tests {
 
     #[test]
     fn without_names_any_bucket_will_do_but_nothing_else() {
-        let places = Places::named("");
-        assert!(places.check_written("s3://b/runs/r").is_ok() && places.check_read("s3://c/panel/").is_ok());
+        let places = AllowedStorage::from_list("");
+        assert!(
+            places.check_writable("s3://b/runs/r").is_ok() && places.check_readable("s3://c/panel/").is_ok()
+        );
         let neither =
             ["/etc", "runs/r", "", "file:///etc", "S3://b/x", "s3://", "s3:///x", "s3:/b/x", "s3://b/../c"];
         for wrong in neither {
-            assert_eq!(places.check_read(wrong).unwrap_err().class, FailureClass::Permanent, "{wrong}");
+            assert_eq!(places.check_readable(wrong).unwrap_err().class, FailureClass::Permanent, "{wrong}");
         }
         for wrong in neither.into_iter().chain(["s3://b", "s3://b/", "s3://b/a//b"]) {
-            assert_eq!(places.check_written(wrong).unwrap_err().class, FailureClass::Permanent, "{wrong}");
-            assert_eq!(Places::default().opener()(wrong).unwrap_err().kind, StoreErrorKind::Place, "{wrong}");
+            assert_eq!(places.check_writable(wrong).unwrap_err().class, FailureClass::Permanent, "{wrong}");
+            assert_eq!(
+                AllowedStorage::default().into_opener()(wrong).unwrap_err().kind,
+                StoreErrorKind::Bucket,
+                "{wrong}"
+            );
         }
     }
 
     #[test]
     fn buckets_that_are_named_are_the_only_ones() {
-        let places = Places::named("own , arn:aws:s3:::data/panel/*,arn:aws-cn:s3:::team-*");
-        assert!(places.check_written("s3://own/runs/r").is_ok());
+        let places = AllowedStorage::from_list("own , arn:aws:s3:::data/panel/*,arn:aws-cn:s3:::team-*");
+        assert!(places.check_writable("s3://own/runs/r").is_ok());
         for input in ["s3://own/panels/x", "s3://data/panel/a.parquet", "s3://team-7/x"] {
-            assert!(places.check_read(input).is_ok(), "{input}");
+            assert!(places.check_readable(input).is_ok(), "{input}");
         }
         for (url, written) in [("s3://data/panel/x", true), ("s3://other/x", false), ("/etc/passwd", false)] {
-            let failure = if written { places.check_written(url) } else { places.check_read(url) };
+            let failure = if written { places.check_writable(url) } else { places.check_readable(url) };
             assert!(failure.unwrap_err().message.contains(url), "{url}");
         }
         // An entry that can't be understood permits nothing.
-        assert!(Places::named("arn:aws:s3").check_read("s3://any/x").is_err());
+        assert!(AllowedStorage::from_list("arn:aws:s3").check_readable("s3://any/x").is_err());
     }
 
     #[test]
@@ -200,12 +206,12 @@ mod tests {
         let sum = "0123456789abcdef0123456789abcdef";
         let object =
             |key: &str, checksum: &str| ObjectRef { key: key.to_owned(), checksum: checksum.to_owned() };
-        assert!(check_object(&object(&format!("common/{sum}"), sum)).is_ok());
+        assert!(check_common_object(&object(&format!("common/{sum}"), sum)).is_ok());
         for (key, checksum) in
             [("common/x", "x"), ("state/x", sum), ("common/../../x", "../../x"), ("../k", sum)]
         {
             assert_eq!(
-                check_object(&object(key, checksum)).unwrap_err().class,
+                check_common_object(&object(key, checksum)).unwrap_err().class,
                 FailureClass::Permanent,
                 "{key}"
             );
@@ -214,6 +220,6 @@ mod tests {
 
     #[test]
     fn workers_of_the_controller_itself_use_folders() {
-        assert!(Places::anywhere().check_written("/data/runs/r").is_ok());
+        assert!(AllowedStorage::unrestricted().check_writable("/data/runs/r").is_ok());
     }
 }

@@ -10,15 +10,15 @@ use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 use futures::StreamExt;
-use stagger_coordinator::Fold;
-use stagger_coordinator::journal::{Journal, Takeover, Writer};
+use stagger_coordinator::TreeSum;
+use stagger_coordinator::journal::{ControllerId, Journal, Takeover};
 use stagger_estimation::partial::{InfluenceSums, Partial};
 use stagger_estimator::influence::InfluencePartial;
-use stagger_model::cost::{Cost, Rates};
-use stagger_model::events::{Phases, RunEvent, RunState, Summary, TaskDone};
-use stagger_model::reduction::Node;
+use stagger_model::cost::{Cost, UnitPrices};
+use stagger_model::events::{PhaseSeconds, RunEvent, RunState, Summary, TaskDone};
+use stagger_model::reduction::TreeNode;
 use stagger_protocol::messages::{TaskReport, Work};
-use stagger_schedule::{Effect, Function, NewAttempt, Next, Policy, Run};
+use stagger_schedule::{Completion, Function, NewAttempt, Next, Policy, Run};
 use stagger_storage::{Condition, Storage};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -56,14 +56,14 @@ pub async fn stage(tasks: usize, draws: usize, folder: &Path) -> Outcome<Measure
     });
     let bytes = Bytes::from(sum.encode());
     storage.put_async("sum", bytes.clone(), Condition::Always).await?;
-    let writer = Writer { host: "here".into(), pid: std::process::id(), mark: "measured".into() };
+    let writer = ControllerId { host: "here".into(), pid: std::process::id(), mark: "measured".into() };
     let (mut journal, _) = Journal::open(storage.clone(), writer, 0.0, Takeover::Force).await?;
     let function = Function::lambda("worker", 1769);
     let cost = Cost::default();
-    let mut run = Run::new(vec![function], Rates::FREE, UNDER_WAY, cost, Policy::default());
-    let works = (0..tasks).map(|index| Work::Shards { node: Node { level: 0, index }, part: None });
+    let mut run = Run::new(vec![function], UnitPrices::FREE, UNDER_WAY, cost, Policy::default());
+    let works = (0..tasks).map(|index| Work::Shards { node: TreeNode { level: 0, index }, part: None });
     run.begin(works.collect(), None, 1);
-    let mut fold: Fold<Partial> = Fold::new(tasks);
+    let mut fold: TreeSum<Partial> = TreeSum::new(tasks);
     let mut chance = Chance::new(1);
     let mut under_way: Vec<NewAttempt> = Vec::new();
     let begin = Instant::now();
@@ -80,7 +80,7 @@ pub async fn stage(tasks: usize, draws: usize, folder: &Path) -> Outcome<Measure
         }
         match run.next(now) {
             Next::Invoke(order) => {
-                journal.add(unix, invoked(&order));
+                journal.record(unix, invoked(&order));
                 under_way.push(order);
                 continue;
             }
@@ -90,10 +90,10 @@ pub async fn stage(tasks: usize, draws: usize, folder: &Path) -> Outcome<Measure
         }
         let order = under_way.swap_remove((chance.fraction() * under_way.len() as f64) as usize);
         let report = report(&order, bytes.len() as u64);
-        journal.add(unix, done(&order, &report));
+        journal.record(unix, done(&order, &report));
         reports += 1;
-        if let Effect::Sum(node) = run.on_report(order.attempt, &report, 0.0, now) {
-            fold.ready(node, report.bytes);
+        if let Completion::SumReady(node) = run.on_report(order.attempt, &report, 0.0, now) {
+            fold.add_ready(node, report.bytes);
         }
     }
     journal.flush(begin.elapsed().as_secs_f64(), summary(&run)).await?;
@@ -118,7 +118,7 @@ fn invoked(order: &NewAttempt) -> RunEvent {
 }
 
 fn report(order: &NewAttempt, bytes: u64) -> TaskReport {
-    let seconds = Phases { open: 0.05, read: 0.4, compute: 0.1, write: 0.04 };
+    let seconds = PhaseSeconds { open: 0.05, read: 0.4, compute: 0.1, write: 0.04 };
     TaskReport { key: format!("results/00/{}", order.work), bytes, seconds, ..TaskReport::default() }
 }
 

@@ -1,5 +1,5 @@
 //! Runs on AWS Lambda at scale, simulated: the run's own state machine ([`stagger_schedule::Run`]) is driven through virtual
-//! time, against models of Lambda, S3 and the controller. What tasks ask for is the forecast's ([`workload`]), from measured rates.
+//! time, against models of Lambda, S3 and the controller. What tasks ask for is the forecast's ([`stage_loads`]), from measured rates.
 //! Nothing here is a measurement of AWS.
 //!
 //! - [`mod@scenarios`]: the panels. [`model`]: S3, environments, the controller's line. [`simulation`]: the events.
@@ -13,7 +13,7 @@ pub mod report;
 pub mod scenarios;
 pub mod simulation;
 
-use stagger_forecast::{Ends, ForecastOptions, Prices, StageLoad, forecast_of, workload};
+use stagger_forecast::{ForecastOptions, Prices, StageLoad, ThreePoint, forecast_panel, stage_loads};
 
 pub use scenarios::{Scenario, scenarios};
 pub use simulation::{Outcome, StageOutcome, simulate};
@@ -22,11 +22,11 @@ pub use simulation::{Outcome, StageOutcome, simulate};
 #[derive(Clone, Debug)]
 pub struct Planned {
     /// Tasks by stage, in the three ends.
-    pub loads: Ends<Vec<StageLoad>>,
+    pub loads: ThreePoint<Vec<StageLoad>>,
     /// Seconds that `stagger plan` prints.
-    pub seconds: Ends<f64>,
+    pub seconds: ThreePoint<f64>,
     /// Dollars that it prints.
-    pub dollars: Ends<f64>,
+    pub dollars: ThreePoint<f64>,
 }
 
 /// What `stagger plan` would say of a scenario.
@@ -37,8 +37,8 @@ pub fn planned(scenario: &Scenario) -> Planned {
     let options = options(scenario);
     let spec = scenarios::spec();
     let specs = [(None, &spec)];
-    let loads = workload(&scenario.known, &specs, &options).expect("a workload");
-    let forecast = forecast_of(&scenario.known, &specs, &options).expect("a forecast");
+    let loads = stage_loads(&scenario.known, &specs, &options).expect("a workload");
+    let forecast = forecast_panel(&scenario.known, &specs, &options).expect("a forecast");
     let total = forecast.backends[0].total;
     Planned { loads, seconds: total.seconds, dollars: total.dollars }
 }

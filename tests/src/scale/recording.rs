@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stagger_model::events::{EVENTS, RunEvent};
+use stagger_model::events::{EVENT_LOG_VERSION, RunEvent};
 
 use crate::cli::workspace;
 
@@ -51,7 +51,7 @@ pub fn path() -> PathBuf {
 pub fn text() -> String {
     let mut out = String::new();
     for (at, event) in session::play() {
-        let line = Line { v: EVENTS, at: milliseconds(BEGIN + at), event: rounded(&event) };
+        let line = Line { v: EVENT_LOG_VERSION, at: milliseconds(BEGIN + at), event: rounded(&event) };
         let json = serde_json::to_string(&line).expect("an event is JSON");
         writeln!(out, "{json}").expect("a string takes all");
     }
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn lines_name_version_time_and_event_first() {
         let event = RunEvent::Note { text: "x".to_owned() };
-        let line = Line { v: EVENTS, at: BEGIN, event };
+        let line = Line { v: EVENT_LOG_VERSION, at: BEGIN, event };
         let json = serde_json::to_string(&line).unwrap();
         assert_eq!(json, r#"{"v":1,"at":1790000000.0,"event":"note","text":"x"}"#);
         assert_eq!(lines(&json).unwrap(), [line]);

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use stagger_forecast::{CloudRates, Functions, LAMBDA_MB, Prices, StageLoad};
+use stagger_forecast::{CloudRates, FunctionFleet, LAMBDA_MB, Prices, StageLoad};
 
 use super::{Outcome, Planned, Scenario, StageOutcome, options, planned, scenarios, simulate};
 use crate::scale::simulation::Assumptions;
@@ -31,7 +31,7 @@ impl Run {
 fn outcome(scenario: &Scenario, loads: &[StageLoad], assumed: Assumptions) -> Outcome {
     let options = options(scenario);
     let megabytes = options.worker_memory as f64 / LAMBDA_MB as f64;
-    let functions = Functions { concurrency: scenario.concurrency, megabytes };
+    let functions = FunctionFleet { concurrency: scenario.concurrency, megabytes };
     simulate(loads, functions, &options.prices, assumed)
 }
 

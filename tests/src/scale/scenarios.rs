@@ -1,8 +1,8 @@
 //! The panels of docs/scale.md: counts and bytes as `stagger simulate` and `stagger prepare` make them, scaled.
 
-use stagger_forecast::{Files, Known};
+use stagger_forecast::{InputFiles, PanelFacts};
 use stagger_model::spec::RunSpec;
-use stagger_panel::load::shards_of;
+use stagger_panel::load::shard_count;
 use stagger_panel::panel_store::Manifest;
 use stagger_test_support::manifests::{PreparedPanel, ShardSize};
 use stagger_test_support::runs;
@@ -46,7 +46,7 @@ pub struct Scenario {
     /// In words.
     pub title: &'static str,
     /// The panel.
-    pub known: Known,
+    pub known: PanelFacts,
     /// Rows of it.
     pub rows: u64,
     /// Workers at a time.
@@ -63,7 +63,7 @@ impl Scenario {
         target: (f64, f64),
     ) -> Self {
         let manifest = manifest(rows / PERIODS);
-        let known = Known::made_up(manifest, raw.map(|raw| files(rows, raw)));
+        let known = PanelFacts::synthetic(manifest, raw.map(|raw| files(rows, raw)));
         Self { name, title, known, rows, concurrency: 1000, target }
     }
 }
@@ -93,7 +93,7 @@ pub fn spec() -> RunSpec {
 
 /// Eight cohorts and a tenth that is never treated.
 fn manifest(units: u64) -> Manifest {
-    let shards = shards_of(units);
+    let shards = shard_count(units);
     let units_of = |cohort: Option<u64>| if cohort.is_some() { units * 9 / 80 } else { units / 10 };
     let mut panel = PreparedPanel {
         keys: ["id", "time", "group"],
@@ -109,10 +109,10 @@ fn manifest(units: u64) -> Manifest {
     panel.manifest()
 }
 
-fn files(rows: u64, raw: Raw) -> Files {
+fn files(rows: u64, raw: Raw) -> InputFiles {
     let groups = rows.div_ceil(GROUP as u64) as usize;
     let of = |bytes: f64| (bytes * rows as f64) as u64;
-    Files {
+    InputFiles {
         count: 100,
         chunks: vec![GROUP; groups],
         bytes: of(raw.row()),

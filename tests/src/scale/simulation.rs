@@ -4,12 +4,12 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::time::Duration;
 
-use stagger_forecast::{CloudRates, Functions, Prices, StageLoad, TaskLoad, vcpus};
-use stagger_model::cost::{Cost, Rates};
+use stagger_forecast::{CloudRates, FunctionFleet, Prices, StageLoad, TaskLoad, vcpus};
+use stagger_model::cost::{Cost, UnitPrices};
 use stagger_model::error::FailureClass;
-use stagger_model::reduction::Node;
+use stagger_model::reduction::TreeNode;
 use stagger_protocol::messages::{TaskFailure, TaskReport, Work};
-use stagger_schedule::{Effect, Function, NewAttempt, Next, Policy, Run};
+use stagger_schedule::{Completion, Function, NewAttempt, Next, Policy, Run};
 use stagger_storage::{Policy as StorePolicy, StoreError, StoreErrorKind};
 
 use super::model::{Bucket, Chance, Environment, Environments, Server};
@@ -115,7 +115,7 @@ struct Attempt {
 
 struct Simulation<'a> {
     assumed: Assumptions,
-    functions: Functions,
+    functions: FunctionFleet,
     prices: &'a Prices,
     run: Run,
     now: f64,
@@ -139,8 +139,13 @@ struct Simulation<'a> {
 }
 
 /// Goes through the stages of a run.
-pub fn simulate(loads: &[StageLoad], functions: Functions, prices: &Prices, assumed: Assumptions) -> Outcome {
-    let rates = Rates {
+pub fn simulate(
+    loads: &[StageLoad],
+    functions: FunctionFleet,
+    prices: &Prices,
+    assumed: Assumptions,
+) -> Outcome {
+    let rates = UnitPrices {
         gb_second: prices.gb_second,
         invocation: prices.invocation,
         get: prices.get,
@@ -177,7 +182,7 @@ pub fn simulate(loads: &[StageLoad], functions: Functions, prices: &Prices, assu
 fn works(load: &StageLoad) -> Vec<Work> {
     let level = load.shards.map_or(0, |shards| (shards / load.tasks.max(1)).trailing_zeros());
     let work = |index| match load.shards {
-        Some(_) => Work::Shards { node: Node { level, index }, part: None },
+        Some(_) => Work::Shards { node: TreeNode { level, index }, part: None },
         None => Work::Gather(index),
     };
     (0..load.tasks).map(work).collect()
@@ -332,7 +337,7 @@ impl Simulation<'_> {
             let error = StoreError::new(StoreErrorKind::Throttled, "slow down");
             let fraction = self.chance.fraction();
             let pause =
-                StorePolicy::remote().pause_after(&error, attempt.refusals.min(9), Duration::ZERO, fraction);
+                StorePolicy::remote().backoff(&error, attempt.refusals.min(9), Duration::ZERO, fraction);
             let pause = pause.map_or(1.0, |pause| pause.as_secs_f64());
             self.at(now + rates.storage.latency + pause, Event::Asks(number));
             return;
@@ -359,7 +364,7 @@ impl Simulation<'_> {
         let Some(attempt) = self.attempts.get(&number) else { return };
         let cold = if attempt.cold { self.assumed.rates.functions.cold_billed } else { 0.0 };
         self.out.billed += ceil_ms(self.now - attempt.begun + cold);
-        self.out.bytes += attempt.load.bytes();
+        self.out.bytes += attempt.load.bytes_read();
         let (gets, puts) = (attempt.load.gets(), attempt.load.puts);
         self.out.requests += gets + puts;
         self.out.dollars += gets * self.prices.get + puts * self.prices.put;
@@ -379,9 +384,9 @@ impl Simulation<'_> {
         if self.run.progress().0 < load.tasks {
             self.passed = self.now;
         }
-        let report = TaskReport { bytes: load.sum() as u64, ..TaskReport::default() };
-        if let Effect::Sum(_) = self.run.on_report(number, &report, 0.0, now) {
-            self.sums.push_back(load.sum());
+        let report = TaskReport { bytes: load.sum_bytes() as u64, ..TaskReport::default() };
+        if let Completion::SumReady(_) = self.run.on_report(number, &report, 0.0, now) {
+            self.sums.push_back(load.sum_bytes());
             self.read();
         }
     }

@@ -70,11 +70,11 @@ impl Clock for Shared {
         async move { clock.pass(time).await }.boxed()
     }
 
-    fn fraction(&self) -> f64 {
+    fn random_fraction(&self) -> f64 {
         self.0.draw(Random::uniform)
     }
 
-    fn unix(&self) -> f64 {
+    fn unix_seconds(&self) -> f64 {
         EPOCH + self.0.skew + self.0.time().as_secs_f64()
     }
 }
@@ -94,11 +94,11 @@ impl Clock for TaskClock {
         async move { environment.spend(time) }.boxed()
     }
 
-    fn fraction(&self) -> f64 {
+    fn random_fraction(&self) -> f64 {
         self.0.process.clock.draw(Random::uniform)
     }
 
-    fn unix(&self) -> f64 {
+    fn unix_seconds(&self) -> f64 {
         EPOCH + self.now().as_secs_f64()
     }
 }

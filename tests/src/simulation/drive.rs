@@ -6,17 +6,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use stagger_coordinator::journal::{Takeover, Writer};
-use stagger_coordinator::routed::Routed;
+use stagger_coordinator::journal::{ControllerId, Takeover};
+use stagger_coordinator::routed::FunctionsAndPool;
 use stagger_coordinator::{CloudOptions, CloudOutput, Invoker, RunRequest, Runtime, Settings, resume, start};
 use stagger_forecast::Prefer;
-use stagger_forecast::heavy::Heavy;
-use stagger_model::error::{EngineError, FailureClass};
+use stagger_forecast::heavy::HeavyRule;
+use stagger_model::error::{FailureClass, StaggerError};
 use stagger_model::events::{RunEvent, Summary};
 use stagger_model::signal::Signal;
 use stagger_protocol::messages::VERSION;
 use stagger_schedule::Policy;
-use stagger_storage::Store as _;
+use stagger_storage::ObjectStore as _;
 use stagger_test_support::runs;
 
 use super::clock::{Shared, SimClock};
@@ -122,7 +122,7 @@ pub fn simulate_plan(plan: Plan, changes: Changes) -> Outcome {
 
 /// How a controller ended.
 struct End {
-    result: Result<Vec<String>, EngineError>,
+    result: Result<Vec<String>, StaggerError>,
     at: Duration,
     summary: Option<Summary>,
 }
@@ -229,7 +229,7 @@ impl Driver<'_> {
     }
 
     /// Whether an error is the end that the seed must have; an error that nothing explains is none.
-    fn is_end(&mut self, error: &EngineError, started: &mut bool) -> Result<bool, String> {
+    fn is_end(&mut self, error: &StaggerError, started: &mut bool) -> Result<bool, String> {
         let text = error.to_string();
         let has = |part: &str| text.contains(part);
         let unexplained = || Err(format!("an error that nothing explains: {text}"));
@@ -364,7 +364,7 @@ fn within_cap(summary: &Summary) -> Result<(), String> {
 fn first_cap(plan: &Plan) -> Option<f64> {
     let Ending::Cap(share) = plan.ending else { return None };
     // An attempt reserves half a minute or five, and the controller's own requests need some of it.
-    Some(OWN_REQUESTS + RATES.invocation(SIZES[0], 30.0) * (1.0 + 40.0 * share * share))
+    Some(OWN_REQUESTS + RATES.price_invocation(SIZES[0], 30.0) * (1.0 + 40.0 * share * share))
 }
 
 /// A controller's machine: its runtime, its clock, its functions.
@@ -407,7 +407,7 @@ impl Machine {
             (Some(plan), Runtime::Own(runtime)) => {
                 let _context = runtime.enter();
                 let pool = SimPool::new(&process, &self.lambda, plan);
-                Arc::new(Routed::new(functions, Arc::new(pool))) as Arc<dyn Invoker>
+                Arc::new(FunctionsAndPool::new(functions, Arc::new(pool))) as Arc<dyn Invoker>
             }
             _ => functions,
         };
@@ -456,7 +456,7 @@ fn control(world: &Arc<World>, changes: &Changes, command: Command) -> End {
         }),
     };
     // Nobody hears what a dead process says last.
-    let result = if process.is_dead() { Err(EngineError::failed(DEAD)) } else { result };
+    let result = if process.is_dead() { Err(StaggerError::failed(DEAD)) } else { result };
     let at = process.clock.time();
     process.tell(|| match &result {
         Ok(_) => "has the result".to_owned(),
@@ -486,9 +486,9 @@ fn options(world: &World, changes: &Changes, command: &Command) -> CloudOptions 
         max_cost: command.cap,
         // Several would do their requests in an order of their own.
         threads: Some(1),
-        heavy: world.plan.pool.as_ref().map_or(Heavy::Never, |pool| Heavy::Rows(pool.above)),
+        heavy: world.plan.pool.as_ref().map_or(HeavyRule::Never, |pool| HeavyRule::Rows(pool.above)),
         policy: changes.policy.clone().unwrap_or_default(),
-        writer: Writer { host: format!("host-{id}"), pid: 1, mark: format!("mark-{id}") },
+        writer: ControllerId { host: format!("host-{id}"), pid: 1, mark: format!("mark-{id}") },
         takeover: command.takeover,
     }
 }

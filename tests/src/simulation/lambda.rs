@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use stagger_coordinator::{Billed, Invoked, Invoker};
-use stagger_model::cost::Rates;
+use stagger_coordinator::{Bill, InvocationOutcome, Invoker};
+use stagger_model::cost::UnitPrices;
 use stagger_model::error::FailureClass;
 use stagger_protocol::keys;
 use stagger_protocol::messages::{Answer, Invocation, TaskFailure, Work};
 use stagger_schedule::Function;
 use stagger_storage::{StoreError, StoreErrorKind, StoreResult};
-use stagger_worker::{Places, Worker, WorkerOptions};
+use stagger_worker::{AllowedStorage, Worker, WorkerOptions};
 use tokio::time::sleep;
 
 use super::bundle;
@@ -27,7 +27,8 @@ pub(super) const SIZES: [u32; 3] = [512, 1024, 2048];
 /// Time that an invocation of any of them may take.
 const TIMEOUT: Duration = Duration::from_secs(300);
 /// Prices of AWS on ARM, requests a hundred times as dear, so that an error in them shows.
-pub(super) const RATES: Rates = Rates { gb_second: 1.333_34e-5, invocation: 2e-7, get: 4e-7, put: 5e-6 };
+pub(super) const RATES: UnitPrices =
+    UnitPrices { gb_second: 1.333_34e-5, invocation: 2e-7, get: 4e-7, put: 5e-6 };
 /// Bytes of decoded shards that an environment keeps: some of a panel's.
 const CACHE: u64 = 1 << 20;
 
@@ -210,11 +211,11 @@ impl Invoker for SimLambda {
         SIZES.map(function).into()
     }
 
-    fn rates(&self) -> Rates {
+    fn prices(&self) -> UnitPrices {
         RATES
     }
 
-    async fn invoke(&self, function: usize, invocation: Invocation, limit: Duration) -> Invoked {
+    async fn invoke(&self, function: usize, invocation: Invocation, limit: Duration) -> InvocationOutcome {
         let inner = &self.inner;
         let world = &inner.process.world;
         let work = invocation.work.clone();
@@ -224,7 +225,7 @@ impl Invoker for SimLambda {
             sleep(seconds(inner.process.between(0.02, 0.06))).await;
             if !world.removed.contains(&Guard::SlowDown) {
                 inner.process.tell(|| format!("{work}: turned away ({fault:?})"));
-                return Invoked { answer: failed(FailureClass::Throttled, "429"), billed: None };
+                return InvocationOutcome { answer: failed(FailureClass::Throttled, "429"), billed: None };
             }
         }
         world.count(|counts| counts.invocations += 1);
@@ -244,10 +245,10 @@ impl Invoker for SimLambda {
             }
         }
         let billed = billed.map(|seconds| {
-            world.count(|counts| counts.dollars += RATES.invocation(SIZES[function], seconds));
-            Billed { seconds, peak_memory: 0, init: None }
+            world.count(|counts| counts.dollars += RATES.price_invocation(SIZES[function], seconds));
+            Bill { seconds, peak_memory: 0, init: None }
         });
-        Invoked { answer, billed }
+        InvocationOutcome { answer, billed }
     }
 }
 
@@ -408,7 +409,7 @@ impl Inner {
         let of = Arc::clone(&environment);
         let open = Arc::new(move |url: &str| of_worker(&of, url));
         // Addresses of the simulation are no S3's.
-        let places = Places::anywhere();
+        let places = AllowedStorage::unrestricted();
         let options = WorkerOptions { cache: CACHE, open, places, ..WorkerOptions::with_memory(None) };
         Instance { environment, worker: Worker::new(options) }
     }

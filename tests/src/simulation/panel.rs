@@ -12,7 +12,7 @@ use stagger_model::spec_check::CheckedSpec;
 use stagger_panel::panel_store::{Manifest, PanelStore, keys};
 use stagger_panel::prepare::{PrepareOptions, prepare};
 use stagger_records::prepared::MANIFEST;
-use stagger_storage::{Condition, MemoryStore, Storage, Store};
+use stagger_storage::{Condition, MemoryStore, ObjectStore, Storage};
 use stagger_test_support::panels::Panel;
 use stagger_test_support::runs;
 use stagger_test_support::tables::write_parquet;

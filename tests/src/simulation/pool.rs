@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use stagger_coordinator::pool::{Pool, PoolSettings};
-use stagger_coordinator::{Invoked, Invoker, Taken};
-use stagger_model::cost::Rates;
+use stagger_coordinator::{InvocationOutcome, Invoker, TakenSignal};
+use stagger_model::cost::UnitPrices;
 use stagger_protocol::messages::{Answer, Invocation};
-use stagger_queue::{Attendant, AttendantSettings, Hands, MemoryQueue, Moment, Queue, Stop};
+use stagger_queue::{
+    MemoryQueue, Queue, QueueWorker, QueueWorkerSettings, StopSignal, TaskExecutor, WorkerEvent,
+};
 use stagger_schedule::{Function, Place};
 use stagger_storage::Clock;
 use tokio::time::{sleep, timeout};
@@ -62,7 +64,7 @@ impl SimPool {
         let settings = PoolSettings {
             mark: format!("mark-{}", process.id),
             function: Function { place: Place::Pool { hourly: 0.0 }, ..Function::lambda("containers", 4096) },
-            rates: Rates::FREE,
+            rates: UnitPrices::FREE,
             patience: PATIENCE,
             silence: SILENCE,
         };
@@ -83,25 +85,25 @@ impl Invoker for SimPool {
         self.pool.functions()
     }
 
-    fn rates(&self) -> Rates {
-        self.pool.rates()
+    fn prices(&self) -> UnitPrices {
+        self.pool.prices()
     }
 
-    async fn invoke(&self, function: usize, invocation: Invocation, limit: Duration) -> Invoked {
-        self.invoke_told(function, invocation, limit, &Taken::default()).await
+    async fn invoke(&self, function: usize, invocation: Invocation, limit: Duration) -> InvocationOutcome {
+        self.invoke_with_signal(function, invocation, limit, &TakenSignal::default()).await
     }
 
-    async fn invoke_told(
+    async fn invoke_with_signal(
         &self,
         function: usize,
         invocation: Invocation,
         limit: Duration,
-        taken: &Taken,
-    ) -> Invoked {
+        taken: &TakenSignal,
+    ) -> InvocationOutcome {
         let work = invocation.work.clone();
         self.process.world.count(|counts| counts.invocations += 1);
         self.process.tell(|| format!("{work} to the queue"));
-        let invoked = self.pool.invoke_told(function, invocation, limit, taken).await;
+        let invoked = self.pool.invoke_with_signal(function, invocation, limit, taken).await;
         self.process.tell(|| match &invoked.answer {
             Answer::Done(_) => format!("{work}: done by a container"),
             Answer::Failed(failure) => format!("{work}: {}: {}", failure.class.name(), failure.message),
@@ -112,8 +114,8 @@ impl Invoker for SimPool {
         invoked
     }
 
-    async fn end(&self) {
-        self.pool.end().await;
+    async fn end_run(&self) {
+        self.pool.end_run().await;
     }
 }
 
@@ -132,7 +134,7 @@ impl Container {
         loop {
             let busy = Arc::new(Mutex::new(false));
             let attendant = self.attendant(&busy);
-            let told = |_: Moment<'_>| {};
+            let told = |_: WorkerEvent<'_>| {};
             let Some(longest) = plan.spot else {
                 let _ = attendant.serve(&told).await;
                 return;
@@ -149,11 +151,11 @@ impl Container {
         }
     }
 
-    fn attendant(&self, busy: &Arc<Mutex<bool>>) -> Attendant {
+    fn attendant(&self, busy: &Arc<Mutex<bool>>) -> QueueWorker {
         let environment = self.lambda.environment();
         let open = Arc::new(move |url: &str| of_worker(&environment, url));
         let hands = SimHands { lambda: self.lambda.clone(), busy: Arc::clone(busy) };
-        let settings = AttendantSettings {
+        let settings = QueueWorkerSettings {
             name: format!("container-{}", self.number),
             at_once: 1,
             hidden: HIDDEN,
@@ -161,7 +163,7 @@ impl Container {
             leaves_with_run: false,
         };
         let (queue, clock) = (Arc::new(self.queue.clone()), Arc::clone(&self.clock));
-        Attendant::new(queue, Arc::new(hands), open, clock, settings, Stop::default())
+        QueueWorker::new(queue, Arc::new(hands), open, clock, settings, StopSignal::default())
     }
 }
 
@@ -172,8 +174,8 @@ struct SimHands {
 }
 
 #[async_trait]
-impl Hands for SimHands {
-    async fn work(&self, invocation: Invocation) -> Answer {
+impl TaskExecutor for SimHands {
+    async fn execute(&self, invocation: Invocation) -> Answer {
         *lock(&self.busy) = true;
         let answer = self.lambda.contained(&invocation).await;
         *lock(&self.busy) = false;

@@ -7,7 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use stagger_storage::{
-    ByteRange, Condition, Object, ObjectInfo, Policy, Storage, Store, StoreError, StoreErrorKind, StoreResult,
+    ByteRange, Condition, Object, ObjectInfo, ObjectStore, Policy, Storage, StoreError, StoreErrorKind,
+    StoreResult,
 };
 
 use super::bundle;
@@ -56,7 +57,7 @@ fn policy(world: &World) -> Policy {
     Policy { attempts, ..Policy::remote() }
 }
 
-fn store(url: &str, asker: Asker) -> StoreResult<Arc<dyn Store>> {
+fn store(url: &str, asker: Asker) -> StoreResult<Arc<dyn ObjectStore>> {
     let prefix = url.strip_prefix(ROOT).ok_or_else(|| {
         StoreError::new(StoreErrorKind::Other, format!("`{url}` is not an address of the simulation"))
     })?;
@@ -234,7 +235,7 @@ fn flipped(bytes: &Bytes, at: usize) -> Bytes {
 }
 
 #[async_trait]
-impl Store for SimStore {
+impl ObjectStore for SimStore {
     fn url(&self) -> String {
         format!("{ROOT}{}", self.prefix)
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use stagger_protocol::messages::Invocation;
 use stagger_queue::MemoryQueue;
-use stagger_storage::{Condition, MemoryStore, Store, StoreError, StoreErrorKind, StoreResult};
+use stagger_storage::{Condition, MemoryStore, ObjectStore, StoreError, StoreErrorKind, StoreResult};
 
 use super::clock::SimClock;
 use super::faults::{Ending, Fault, Plan, Seen};

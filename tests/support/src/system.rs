@@ -3,8 +3,9 @@
 use std::io;
 use std::path::Path;
 
-pub use rustix::process::Signal;
 use rustix::process::{Pid, kill_process};
+
+pub use rustix::process::Signal;
 
 /// Sends a signal to a process.
 ///

@@ -23,7 +23,7 @@ use super::check::{Check, Status};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Returns the limits of a request.
-pub(super) fn patience() -> TimeoutConfig {
+pub(super) fn request_timeouts() -> TimeoutConfig {
     TimeoutConfig::builder().operation_timeout(PATIENCE).build()
 }
 
@@ -49,7 +49,7 @@ async fn identity(shared: &SdkConfig, found: &Credentials) -> Check {
     let mut detail = format!("key ending in {last}, from {}", source());
     let sts = aws_sdk_sts::config::Builder::from(shared)
         .retry_config(aws_sdk_sts::config::retry::RetryConfig::disabled())
-        .timeout_config(patience());
+        .timeout_config(request_timeouts());
     let sts = aws_sdk_sts::Client::from_conf(sts.build());
     let region = shared.region().map(ToString::to_string).unwrap_or_default();
     let call = Call { action: "sts:GetCallerIdentity", resource: "*", region: &region };

@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use stagger_storage::{ByteRange, Condition, S3Store, Store, StoreResult};
+use stagger_storage::{ByteRange, Condition, ObjectStore, S3Store, StoreResult};
 
 use super::check::{Check, Status};
 

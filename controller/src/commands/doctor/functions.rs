@@ -3,7 +3,7 @@
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{InvocationType, LogType};
-use stagger_aws::lambda::{Call, FunctionSettings, answer_of, settings_of};
+use stagger_aws::lambda::{Call, FunctionSettings, read_answer, read_settings};
 use stagger_model::events::ObjectRef;
 use stagger_protocol::messages::{Answer, Invocation, PROTOCOL, TaskFailure, VERSION, Work};
 
@@ -28,7 +28,7 @@ pub(super) async fn functions(
     let mut checks = Vec::new();
     let mut all = Vec::new();
     for name in names {
-        match settings_of(client, region, name).await {
+        match read_settings(client, region, name).await {
             Err(failure) => checks.push(Check::refused(&format!("function {name}"), failure)),
             Ok(found) => {
                 let reserved = reserved(client, name).await;
@@ -115,7 +115,7 @@ async fn version(client: &Client, region: &str, function: &FunctionSettings) -> 
     let invoke = client.invoke().function_name(&function.name).log_type(LogType::Tail);
     match invoke.payload(Blob::new(payload)).send().await {
         Err(error) => Check::refused(&check, call.explain(&error)),
-        Ok(out) => judged(&check, answer_of(&function.name, &out).answer),
+        Ok(out) => judged(&check, read_answer(&function.name, &out).answer),
     }
 }
 

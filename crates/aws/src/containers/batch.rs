@@ -38,7 +38,7 @@ impl Batch {
     ///
     /// # Errors
     /// A queue or definition that is not there, or may not be used.
-    pub async fn begin(&self, run: &str) -> Result<(), TaskFailure> {
+    pub async fn submit(&self, run: &str) -> Result<(), TaskFailure> {
         let name = run.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
         let variable = KeyValuePair::builder().name("STAGGER_QUEUE").value(&self.queue_url).build();
         let mut call = self
@@ -59,7 +59,7 @@ impl Batch {
     }
 
     /// Ends what is left of them: workers have been told already, and those that still start would find nothing to do.
-    pub async fn end(&self) {
+    pub async fn terminate(&self) {
         let Some(job) = self.job().take() else { return };
         // They end by themselves when their queue stays empty; so a refusal costs minutes, not the result.
         let _ = self.client.terminate_job().job_id(job).reason(OVER).send().await;
@@ -74,7 +74,7 @@ impl Batch {
 ///
 /// # Errors
 /// A queue that is not there, or may not be looked at.
-pub async fn end_jobs(shared: &SdkConfig, queue: &str, run: &str) -> Result<usize, Failure> {
+pub async fn terminate_jobs(shared: &SdkConfig, queue: &str, run: &str) -> Result<usize, Failure> {
     let (client, name, mut ended_jobs) = (Client::new(shared), job_name(run), 0);
     for status in ALIVE {
         let mut pages = client.list_jobs().job_queue(queue).job_status(status).into_paginator().send();

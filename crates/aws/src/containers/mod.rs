@@ -10,10 +10,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use stagger_coordinator::pool::{Pool, PoolSettings};
-use stagger_coordinator::{Invoked, Invoker, PoolRequest, Taken};
+use stagger_coordinator::{InvocationOutcome, Invoker, PoolRequest, TakenSignal};
 use stagger_forecast::Prices;
-use stagger_model::cost::Rates;
-use stagger_model::error::EngineError;
+use stagger_model::cost::UnitPrices;
+use stagger_model::error::StaggerError;
 use stagger_model::failure::Failure;
 use stagger_protocol::messages::{Invocation, TaskFailure};
 use stagger_queue::{Queue, SqsQueue};
@@ -22,7 +22,7 @@ use stagger_storage::{Storage, runtime, system_clock};
 
 use crate::lambda::Clients;
 
-pub use batch::{Batch, end_jobs};
+pub use batch::{Batch, terminate_jobs};
 
 /// The longest that a container may take for a task: no platform sets a limit, so this one keeps a task that hangs from being waited
 /// for all night.
@@ -42,7 +42,7 @@ pub struct Containers {
 /// # Errors
 /// No runtime for requests.
 pub fn open(request: &PoolRequest) -> Result<Arc<dyn Invoker>, Failure> {
-    let runtime = runtime().map_err(EngineError::from)?;
+    let runtime = runtime().map_err(StaggerError::from)?;
     let prices = Prices::built_in()?;
     let (queue, batch) = runtime.block_on(async {
         let queue: Arc<dyn Queue> = Arc::new(SqsQueue::connect(&request.queue).await);
@@ -67,7 +67,7 @@ fn settings(request: &PoolRequest, prices: &Prices) -> PoolSettings {
             place: Place::Pool { hourly: request.hourly },
             ..Function::lambda(&format!("containers ({})", request.kind.name()), request.memory_mb)
         },
-        rates: Rates { gb_second: 0.0, invocation: 0.0, get: prices.get, put: prices.put },
+        rates: UnitPrices { gb_second: 0.0, invocation: 0.0, get: prices.get, put: prices.put },
         patience: Duration::from_secs_f64(request.patience),
         silence: SILENCE,
     }
@@ -89,35 +89,35 @@ impl Invoker for Containers {
         self.pool.functions()
     }
 
-    fn rates(&self) -> Rates {
-        self.pool.rates()
+    fn prices(&self) -> UnitPrices {
+        self.pool.prices()
     }
 
-    async fn invoke(&self, function: usize, invocation: Invocation, limit: Duration) -> Invoked {
+    async fn invoke(&self, function: usize, invocation: Invocation, limit: Duration) -> InvocationOutcome {
         self.pool.invoke(function, invocation, limit).await
     }
 
-    async fn invoke_told(
+    async fn invoke_with_signal(
         &self,
         function: usize,
         invocation: Invocation,
         limit: Duration,
-        taken: &Taken,
-    ) -> Invoked {
-        self.pool.invoke_told(function, invocation, limit, taken).await
+        taken: &TakenSignal,
+    ) -> InvocationOutcome {
+        self.pool.invoke_with_signal(function, invocation, limit, taken).await
     }
 
-    async fn begin(&self, run: &str) -> Result<(), TaskFailure> {
+    async fn begin_run(&self, run: &str) -> Result<(), TaskFailure> {
         match &self.batch {
-            Some(batch) => batch.begin(run).await,
+            Some(batch) => batch.submit(run).await,
             None => Ok(()),
         }
     }
 
-    async fn end(&self) {
-        self.pool.end().await;
+    async fn end_run(&self) {
+        self.pool.end_run().await;
         if let Some(batch) = &self.batch {
-            batch.end().await;
+            batch.terminate().await;
         }
     }
 }

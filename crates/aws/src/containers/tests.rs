@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use stagger_coordinator::BatchRequest;
 use stagger_storage::runtime;
 
-use super::{Batch, end_jobs};
+use super::{Batch, terminate_jobs};
 use crate::lambda::scripted::{answer, serve, shared_config};
 
 const RUN: &str = "s3://bucket/runs/nightly-2026-11-21";
@@ -36,9 +36,9 @@ fn jobs_begin_with_the_run_and_end_with_it() {
     let (url, asked) = script(|_| answer(200, "", r#"{"jobName":"n","jobId":"j-1"}"#));
     let batch = Batch::new(&shared_config(&url), jobs(3), "https://sqs/tasks");
     runtime().unwrap().block_on(async {
-        batch.begin(RUN).await.unwrap();
-        batch.end().await;
-        batch.end().await;
+        batch.submit(RUN).await.unwrap();
+        batch.terminate().await;
+        batch.terminate().await;
     });
     let asked = asked.lock().unwrap();
     let [(submit, job), (terminate, ended)] = asked.as_slice() else { panic!("{asked:?}") };
@@ -56,7 +56,7 @@ fn one_job_is_no_array_and_a_refusal_says_what_to_check() {
     let (url, asked) =
         script(|_| answer(400, "x-amzn-ErrorType: ClientException\r\n", r#"{"message":"no such queue."}"#));
     let batch = Batch::new(&shared_config(&url), jobs(1), "https://sqs/tasks");
-    let refused = runtime().unwrap().block_on(batch.begin(RUN)).unwrap_err();
+    let refused = runtime().unwrap().block_on(batch.submit(RUN)).unwrap_err();
     assert_eq!(refused.message, "batch:SubmitJob on `gpus`: ClientException: no such queue");
     assert!(refused.hint.unwrap().contains("--batch"));
     assert!(asked.lock().unwrap()[0].1.get("arrayProperties").is_none());
@@ -68,7 +68,7 @@ fn only_jobs_of_the_run_are_ended() {
         r#"{"jobSummaryList":[{"jobId":"a","jobName":"stagger-r1"},{"jobId":"b","jobName":"stagger-r2"}]}"#;
     let (url, asked) =
         script(move |path| answer(200, "", if path.ends_with("listjobs") { list } else { "{}" }));
-    let ended = runtime().unwrap().block_on(end_jobs(&shared_config(&url), "gpus", "r1")).unwrap();
+    let ended = runtime().unwrap().block_on(terminate_jobs(&shared_config(&url), "gpus", "r1")).unwrap();
     let asked = asked.lock().unwrap();
     let terminated: Vec<&Value> = asked
         .iter()

@@ -15,7 +15,7 @@ use aws_smithy_http_client::{Builder as HttpBuilder, ConnectorBuilder};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::Mutex;
 
-use super::resolve::Remembering;
+use super::resolve::CachingResolver;
 
 /// Hundreds of connections are opened at once, on a home line too.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -45,7 +45,7 @@ impl Clients {
 
     /// Returns clients of a configuration that the caller gives.
     #[cfg(test)]
-    pub fn fixed(config: Builder) -> Self {
+    pub fn of_config(config: Builder) -> Self {
         let http = https();
         let client = Client::from_conf(patience(config).http_client(http.clone()).build());
         let region = client.config().region().map(ToString::to_string).unwrap_or_default();
@@ -96,8 +96,8 @@ fn patience(config: Builder) -> Builder {
 }
 
 /// One pool, unbounded, of as many connections as there are invocations at a time; ring as for S3.
-pub fn https() -> SharedHttpClient {
-    let resolver = Remembering::default();
+pub(super) fn https() -> SharedHttpClient {
+    let resolver = CachingResolver::default();
     HttpBuilder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = ConnectorBuilder::default()
             .tls_provider(Provider::Rustls(CryptoMode::Ring))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationOutput;
 use stagger_forecast::Prices;
-use stagger_model::cost::Rates;
+use stagger_model::cost::UnitPrices;
 use stagger_model::failure::Failure;
 use stagger_protocol::messages::TaskFailure;
 use stagger_schedule::Function;
@@ -32,7 +32,11 @@ pub struct FunctionSettings {
 }
 
 /// Asks for a function's settings.
-pub async fn settings_of(client: &Client, region: &str, name: &str) -> Result<FunctionSettings, TaskFailure> {
+pub async fn read_settings(
+    client: &Client,
+    region: &str,
+    name: &str,
+) -> Result<FunctionSettings, TaskFailure> {
     let call = Call { action: "lambda:GetFunctionConfiguration", resource: name, region };
     let found = client.get_function_configuration().function_name(name).send().await;
     found.map(|found| FunctionSettings::new(name, &found)).map_err(|error| call.explain(&error))
@@ -80,7 +84,7 @@ impl FunctionSettings {
 }
 
 /// In the order in which tasks that need more climb them. The same function twice is once.
-pub(super) fn ordered(mut all: Vec<FunctionSettings>) -> Result<Vec<FunctionSettings>, Failure> {
+pub(super) fn sort_by_memory(mut all: Vec<FunctionSettings>) -> Result<Vec<FunctionSettings>, Failure> {
     let mut seen: Vec<String> = Vec::new();
     all.retain(|one| {
         let new = !seen.contains(&one.arn);
@@ -106,7 +110,7 @@ pub(super) fn ordered(mut all: Vec<FunctionSettings>) -> Result<Vec<FunctionSett
 ///
 /// # Errors
 /// An architecture that the list of prices does not have.
-pub(super) fn rates(architecture: &str, prices: &Prices) -> Result<Rates, Failure> {
+pub(super) fn rates(architecture: &str, prices: &Prices) -> Result<UnitPrices, Failure> {
     let gb_second = match architecture {
         "arm64" => Some(prices.gb_second),
         _ => prices.x86_gb_second,
@@ -117,5 +121,5 @@ pub(super) fn rates(architecture: &str, prices: &Prices) -> Result<Rates, Failur
         ))
         .hint("crates/forecast/prices/us-east-1.toml of the repository shows every key with its unit")
     })?;
-    Ok(Rates { gb_second, invocation: prices.invocation, get: prices.get, put: prices.put })
+    Ok(UnitPrices { gb_second, invocation: prices.invocation, get: prices.get, put: prices.put })
 }

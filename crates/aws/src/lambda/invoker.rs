@@ -9,10 +9,10 @@ use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::LogType;
 use aws_smithy_types::base64;
 use futures::future::try_join_all;
-use stagger_coordinator::{Invoked, Invoker};
+use stagger_coordinator::{InvocationOutcome, Invoker};
 use stagger_forecast::Prices;
-use stagger_model::cost::Rates;
-use stagger_model::error::{EngineError, FailureClass};
+use stagger_model::cost::UnitPrices;
+use stagger_model::error::{FailureClass, StaggerError};
 use stagger_model::failure::Failure;
 use stagger_protocol::messages::{Answer, Invocation, TaskFailure};
 use stagger_schedule::Function;
@@ -20,7 +20,7 @@ use stagger_storage::runtime;
 use tokio::task::JoinSet;
 
 use super::client::{Clients, raise_open_files};
-use super::functions::{FunctionSettings, ordered, rates, settings_of};
+use super::functions::{FunctionSettings, rates, read_settings, sort_by_memory};
 use super::refused::Call;
 use super::reply::Reply;
 
@@ -36,7 +36,7 @@ const MOST: u64 = 10_000;
 #[derive(Debug)]
 pub struct LambdaInvoker {
     shared: Arc<Shared>,
-    rates: Rates,
+    rates: UnitPrices,
 }
 
 /// The state that invocations under way share.
@@ -55,17 +55,17 @@ impl LambdaInvoker {
     /// without one for their architecture; no credentials.
     pub fn open(names: &[String], prices: &Prices) -> Result<Self, Failure> {
         raise_open_files(MOST);
-        let runtime = runtime().map_err(EngineError::from)?;
+        let runtime = runtime().map_err(StaggerError::from)?;
         runtime.block_on(async { Self::connect(Clients::of_environment().await, names, prices).await })
     }
 
     /// Connects to the functions through these clients.
     pub async fn connect(clients: Clients, names: &[String], prices: &Prices) -> Result<Self, Failure> {
         let (_, client) = clients.get().await;
-        let asked = names.iter().map(|name| settings_of(&client, clients.region(), name));
+        let asked = names.iter().map(|name| read_settings(&client, clients.region(), name));
         let found = try_join_all(asked).await.map_err(refused)?;
         found.iter().try_for_each(FunctionSettings::check)?;
-        let functions = ordered(found)?;
+        let functions = sort_by_memory(found)?;
         let rates = rates(&functions[0].architecture, prices)?;
         Ok(Self { shared: Arc::new(Shared { clients, functions, margin: MARGIN }), rates })
     }
@@ -99,11 +99,11 @@ impl Invoker for LambdaInvoker {
         self.shared.functions.iter().map(FunctionSettings::function).collect()
     }
 
-    fn rates(&self) -> Rates {
+    fn prices(&self) -> UnitPrices {
         self.rates
     }
 
-    async fn invoke(&self, function: usize, invocation: Invocation, limit: Duration) -> Invoked {
+    async fn invoke(&self, function: usize, invocation: Invocation, limit: Duration) -> InvocationOutcome {
         // On the runtime's own threads: the handshakes of a thousand connections would hold up the caller's loop. Dropped with the
         // set when the caller no longer waits.
         let mut task = JoinSet::new();
@@ -121,12 +121,12 @@ fn lost(message: String) -> TaskFailure {
     TaskFailure::new(FailureClass::Lost, message)
 }
 
-fn failed(failure: TaskFailure) -> Invoked {
-    Invoked { answer: Answer::Failed(failure), billed: None }
+fn failed(failure: TaskFailure) -> InvocationOutcome {
+    InvocationOutcome { answer: Answer::Failed(failure), billed: None }
 }
 
 impl Shared {
-    async fn invoke(&self, function: usize, invocation: &Invocation, limit: Duration) -> Invoked {
+    async fn invoke(&self, function: usize, invocation: &Invocation, limit: Duration) -> InvocationOutcome {
         let Some(function) = self.functions.get(function) else {
             return failed(TaskFailure::new(
                 FailureClass::Permanent,
@@ -160,12 +160,12 @@ impl Shared {
                 return failed(failure);
             }
         };
-        answer_of(&function.name, &out)
+        read_answer(&function.name, &out)
     }
 }
 
 /// Returns the answer of a function that was reached, with its cost.
-pub fn answer_of(function: &str, out: &InvokeOutput) -> Invoked {
+pub fn read_answer(function: &str, out: &InvokeOutput) -> InvocationOutcome {
     let log = out.log_result().and_then(|tail| base64::decode(tail).ok()).unwrap_or_default();
     let log = String::from_utf8_lossy(&log);
     let payload = out.payload().map(Blob::as_ref).unwrap_or_default();

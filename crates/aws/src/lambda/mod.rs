@@ -20,6 +20,6 @@ mod tests;
 #[cfg(test)]
 pub use client::https;
 pub use client::{Clients, raise_open_files};
-pub use functions::{FunctionSettings, settings_of};
-pub use invoker::{LambdaInvoker, answer_of};
-pub use refused::{Call, NO_CREDENTIALS, no_credentials, reasons};
+pub use functions::{FunctionSettings, read_settings};
+pub use invoker::{LambdaInvoker, read_answer};
+pub use refused::{Call, NO_CREDENTIALS, causes, no_credentials};

@@ -22,7 +22,7 @@ pub struct Call<'a> {
 
 /// The response of Lambda in place of an answer.
 #[derive(Debug, Default)]
-pub(super) struct Refused {
+pub(super) struct ServiceError {
     pub(super) status: u16,
     pub(super) code: String,
     pub(super) message: String,
@@ -50,7 +50,7 @@ impl Call<'_> {
         if let SdkError::ServiceError(service) = error {
             let raw = service.raw();
             let body: Option<Body> = raw.body().bytes().and_then(|bytes| serde_json::from_slice(bytes).ok());
-            return self.refused(&Refused {
+            return self.refused(&ServiceError {
                 status: raw.status().as_u16(),
                 code: service.err().code().unwrap_or_default().to_owned(),
                 message: service.err().message().unwrap_or_default().to_owned(),
@@ -63,21 +63,21 @@ impl Call<'_> {
         match error {
             SdkError::TimeoutError(_) => self.failure(FailureClass::Lost, "no answer in time"),
             SdkError::ResponseError(response) => {
-                let what = format!("an answer that can't be read: {}", reasons(error));
+                let what = format!("an answer that can't be read: {}", causes(error));
                 match response.raw().status().as_u16() {
                     429 => self.failure(FailureClass::Throttled, &what),
                     _ => self.failure(FailureClass::Lost, &what),
                 }
             }
             SdkError::DispatchFailure(dispatch) if !dispatch.is_user() => self
-                .failure(FailureClass::Lost, &reasons(error))
+                .failure(FailureClass::Lost, &causes(error))
                 .with_hint("check the network, the proxy settings and AWS_ENDPOINT_URL if it is set"),
-            _ => self.failure(FailureClass::Permanent, &reasons(error)),
+            _ => self.failure(FailureClass::Permanent, &causes(error)),
         }
     }
 
     /// The failure for an answer of the service.
-    pub(super) fn refused(&self, refused: &Refused) -> TaskFailure {
+    pub(super) fn refused(&self, refused: &ServiceError) -> TaskFailure {
         use FailureClass as Class;
         let failure = |class| self.failure(class, &refused.words());
         match (refused.code.as_str(), refused.status) {
@@ -119,7 +119,7 @@ impl Call<'_> {
         }
     }
 
-    fn throttled(&self, refused: &Refused) -> TaskFailure {
+    fn throttled(&self, refused: &ServiceError) -> TaskFailure {
         let failure = self.failure(FailureClass::Throttled, &refused.words());
         match refused.reason.as_str() {
             reason if reason.starts_with("ReservedFunctionConcurrent") => failure.with_hint(
@@ -132,14 +132,14 @@ impl Call<'_> {
         }
     }
 
-    fn missing(&self, refused: &Refused) -> TaskFailure {
+    fn missing(&self, refused: &ServiceError) -> TaskFailure {
         let what = format!("there is no such function in region {} ({})", self.region, refused.words());
         self.failure(FailureClass::Permanent, &what).with_hint(
             "check its name, AWS_REGION, and the account that the credentials are for; `infra/deploy` makes functions",
         )
     }
 
-    fn denied(&self, refused: &Refused) -> TaskFailure {
+    fn denied(&self, refused: &ServiceError) -> TaskFailure {
         let what = format!("{} on {} is not allowed ({})", self.action, self.resource, refused.words());
         TaskFailure::new(FailureClass::Permanent, what).with_hint(
             "allow it in the policy of the user or role: `infra/deploy` names one that does (ControllerPolicy)",
@@ -158,7 +158,7 @@ fn is_configuration(code: &str) -> bool {
         )
 }
 
-impl Refused {
+impl ServiceError {
     /// Code and words, or the status where the service sent neither.
     fn words(&self) -> String {
         let message = self.message.trim().trim_end_matches('.');
@@ -189,7 +189,7 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
 /// Returns the reason why there are no credentials. Where the metadata service of the machine was the last that was asked, none were
 /// found anywhere.
 pub fn no_credentials(error: &(dyn Error + 'static)) -> String {
-    let said = reasons(error);
+    let said = causes(error);
     match said.contains("IMDS") || said.contains("no providers in chain") {
         true => {
             "no credentials: none in the environment, in the profile's files, or of this machine".to_owned()
@@ -199,7 +199,7 @@ pub fn no_credentials(error: &(dyn Error + 'static)) -> String {
 }
 
 /// Returns the messages of the causes of an error, each once, without the SDK's own outermost one.
-pub fn reasons(error: &(dyn Error + 'static)) -> String {
+pub fn causes(error: &(dyn Error + 'static)) -> String {
     let mut said: Vec<String> = Vec::new();
     for cause in chain(error).skip(1) {
         // The credential chain tells of each provider on a line of its own.
@@ -218,7 +218,12 @@ mod tests {
 
     fn refused(status: u16, code: &str, message: &str, reason: &str) -> TaskFailure {
         let call = Call { action: "lambda:InvokeFunction", resource: "f", region: "us-east-1" };
-        call.refused(&Refused { status, code: code.into(), message: message.into(), reason: reason.into() })
+        call.refused(&ServiceError {
+            status,
+            code: code.into(),
+            message: message.into(),
+            reason: reason.into(),
+        })
     }
 
     #[test]

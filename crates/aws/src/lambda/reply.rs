@@ -1,18 +1,18 @@
 //! The meaning of an invocation that Lambda answers with success: the worker's own answer, or the end of its process.
 
 use serde::Deserialize;
-use stagger_coordinator::Invoked;
+use stagger_coordinator::InvocationOutcome;
 use stagger_model::error::FailureClass;
 use stagger_protocol::messages::{Answer, TaskFailure};
 
-use super::report::{Report, last_words};
+use super::report::{ReportLine, last_lines};
 
 /// An answer of status 200.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reply<'a> {
     /// The function, as the user names it.
     pub(super) function: &'a str,
-    /// `Handled` or `Unhandled`, where it failed.
+    /// `FailureResponse` or `Unhandled`, where it failed.
     pub(super) error: Option<&'a str>,
     /// The answer of the function, or the error object that Lambda puts in its place.
     pub(super) payload: &'a [u8],
@@ -33,13 +33,13 @@ const EXCERPT: usize = 200;
 
 impl Reply<'_> {
     /// The worker's answer, or what stands for it, and the bill.
-    pub(super) fn read(&self) -> Invoked {
-        let report = Report::find(self.log);
+    pub(super) fn read(&self) -> InvocationOutcome {
+        let report = ReportLine::find(self.log);
         let answer = match self.error {
             None => self.answer(),
             Some(_) => Answer::Failed(self.failed(report.as_ref())),
         };
-        Invoked { answer, billed: report.map(|report| report.billed()) }
+        InvocationOutcome { answer, billed: report.map(|report| report.billed()) }
     }
 
     fn answer(&self) -> Answer {
@@ -63,7 +63,7 @@ impl Reply<'_> {
     }
 
     /// Returns the failure of a function. Tests come most specific first: a function that is killed is always an `ExitError` too.
-    fn failed(&self, report: Option<&Report>) -> TaskFailure {
+    fn failed(&self, report: Option<&ReportLine>) -> TaskFailure {
         let body: Failed = serde_json::from_slice(self.payload).unwrap_or_default();
         let kind = match report.and_then(|report| report.error_type.as_deref()) {
             Some(reported) if body.error_type.is_empty() => reported,
@@ -82,7 +82,7 @@ impl Reply<'_> {
         }
         // A function's own error says what it is; only the end of its process needs guessing.
         let ended = kind.is_empty() || kind.starts_with("Runtime.");
-        let full = ended && report.is_some_and(Report::is_full);
+        let full = ended && report.is_some_and(ReportLine::is_full);
         if kind == "Runtime.OutOfMemory" || words.contains("signal: killed") || full {
             return self.failure(FailureClass::OutOfMemory, &out_of_memory(report));
         }
@@ -100,7 +100,7 @@ impl Reply<'_> {
             true => format!("it failed: {words}"),
             false => format!("{kind}: {words}"),
         };
-        let last = last_words(self.log);
+        let last = last_lines(self.log);
         if !last.is_empty() {
             text += &format!("; it printed last: {last}");
         }
@@ -108,7 +108,7 @@ impl Reply<'_> {
     }
 }
 
-fn out_of_memory(report: Option<&Report>) -> String {
+fn out_of_memory(report: Option<&ReportLine>) -> String {
     match report {
         Some(report) => format!("killed for memory: {} MB of {} MB in use", report.peak_mb, report.memory_mb),
         None => "killed for memory".to_owned(),
@@ -121,7 +121,7 @@ mod tests {
 
     const END: &str = "REPORT RequestId: x\tDuration: 5.00 ms\tBilled Duration: 5 ms\tMemory Size: 128 MB\tMax Memory Used: ";
 
-    fn read(error: Option<&str>, payload: &str, log: &str) -> Invoked {
+    fn read(error: Option<&str>, payload: &str, log: &str) -> InvocationOutcome {
         Reply { function: "f", error, payload: payload.as_bytes(), log }.read()
     }
 

@@ -1,11 +1,11 @@
 //! Lambda's REPORT of an invocation, as it stands at the end of the log's tail.
 
-use stagger_coordinator::Billed;
+use stagger_coordinator::Bill;
 use stagger_forecast::LAMBDA_MB;
 
 /// The `REPORT` line of an invocation, whichever way it ended.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Report {
+pub(super) struct ReportLine {
     /// Seconds that are billed; those of a cold start are in them.
     pub(super) billed_seconds: f64,
     /// Lambda's megabytes.
@@ -20,7 +20,7 @@ pub(super) struct Report {
     pub(super) error_type: Option<String>,
 }
 
-impl Report {
+impl ReportLine {
     /// The last report in a log, in Lambda's plain format or its JSON one.
     pub(super) fn find(log: &str) -> Option<Self> {
         log.lines().rev().find_map(|line| Self::plain(line).or_else(|| Self::json(line)))
@@ -59,12 +59,8 @@ impl Report {
     }
 
     /// The bill.
-    pub(super) fn billed(&self) -> Billed {
-        Billed {
-            seconds: self.billed_seconds,
-            peak_memory: self.peak_mb * LAMBDA_MB,
-            init: self.init_seconds,
-        }
+    pub(super) fn billed(&self) -> Bill {
+        Bill { seconds: self.billed_seconds, peak_memory: self.peak_mb * LAMBDA_MB, init: self.init_seconds }
     }
 
     /// Returns true if all memory of the function was in use.
@@ -82,7 +78,7 @@ const PLATFORM: [&str; 7] =
     ["START RequestId:", "END RequestId:", "REPORT", "INIT_", "XRAY ", "{\"time\":", "RequestId:"];
 
 /// Returns the last lines that a function printed, on one line; an empty text if it printed nothing.
-pub(super) fn last_words(log: &str) -> String {
+pub(super) fn last_lines(log: &str) -> String {
     let own = |line: &&str| {
         let platform = PLATFORM.iter().any(|start| line.starts_with(start));
         !line.is_empty() && (!platform || (line.starts_with("{\"time\":") && !line.contains("\"platform.")))
@@ -99,8 +95,8 @@ mod tests {
 
     const ID: &str = "8f507cfc-example-4697-b07a-ac58fc914c95";
 
-    fn report(fields: &str) -> Option<Report> {
-        Report::find(&format!(
+    fn report(fields: &str) -> Option<ReportLine> {
+        ReportLine::find(&format!(
             "START RequestId: {ID}\nhello\nEND RequestId: {ID}\nREPORT RequestId: {ID}\t{fields}\n"
         ))
     }
@@ -127,7 +123,7 @@ mod tests {
             "REPORT RequestId: {ID}\tDuration: 3000.00 ms\tBilled Duration: 3000 ms\tMemory Size: 128 MB\tMax Memory Used: 128 MB\t\
              Status: error\tError Type: Runtime.ExitError\t\nXRAY TraceId: 1-5\tSegmentId: 0\tSampled: true\n"
         );
-        let found = Report::find(&log).unwrap();
+        let found = ReportLine::find(&log).unwrap();
         assert!(found.is_full());
         assert_eq!(
             (found.status.as_deref(), found.error_type.as_deref()),
@@ -138,7 +134,7 @@ mod tests {
     #[test]
     fn as_json() {
         let line = r#"{"time":"2026-11-21T10:00:00Z","type":"platform.report","record":{"requestId":"r","metrics":{"durationMs":5001.2,"billedDurationMs":5002,"memorySizeMB":256,"maxMemoryUsedMB":90,"initDurationMs":20.5},"status":"timeout"}}"#;
-        let found = Report::find(&format!("{line}\n")).unwrap();
+        let found = ReportLine::find(&format!("{line}\n")).unwrap();
         assert_eq!((found.memory_mb, found.peak_mb, found.status.as_deref()), (256, 90, Some("timeout")));
         assert!((found.billed_seconds - 5.002).abs() < 1e-12 && found.init_seconds.is_some());
     }
@@ -153,7 +149,7 @@ mod tests {
             "{\"type\":1}",
             "{",
         ] {
-            assert_eq!(Report::find(log), None, "{log}");
+            assert_eq!(ReportLine::find(log), None, "{log}");
         }
     }
 
@@ -162,10 +158,10 @@ mod tests {
         let log = format!(
             "START RequestId: {ID} Version: $LATEST\none\ntwo\nthree\nfour\nRequestId: {ID} Error: exit\nEND RequestId: {ID}\nREPORT \n"
         );
-        assert_eq!(last_words(&log), "two | three | four");
-        assert_eq!(last_words(&"é".repeat(1000)).chars().count(), LAST_CHARS);
+        assert_eq!(last_lines(&log), "two | three | four");
+        assert_eq!(last_lines(&"é".repeat(1000)).chars().count(), LAST_CHARS);
         let json = "{\"time\":\"t\",\"type\":\"platform.start\"}\n{\"time\":\"t\",\"message\":\"own\"}\n";
-        assert_eq!(last_words(json), "{\"time\":\"t\",\"message\":\"own\"}");
-        assert_eq!(last_words(""), "");
+        assert_eq!(last_lines(json), "{\"time\":\"t\",\"message\":\"own\"}");
+        assert_eq!(last_lines(""), "");
     }
 }

@@ -22,9 +22,9 @@ struct Found {
 
 /// The system's resolver, with a memory.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Remembering(Arc<Mutex<Vec<Found>>>);
+pub(super) struct CachingResolver(Arc<Mutex<Vec<Found>>>);
 
-impl Remembering {
+impl CachingResolver {
     async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, ResolveDnsError> {
         // Held while looking up, so that all others wait for this one.
         let mut known = self.0.lock().await;
@@ -44,7 +44,7 @@ impl Remembering {
     }
 }
 
-impl ResolveDns for Remembering {
+impl ResolveDns for CachingResolver {
     fn resolve_dns<'a>(&'a self, name: &'a str) -> DnsFuture<'a> {
         DnsFuture::new(self.resolve(name))
     }
@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn a_name_is_looked_up_once() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let resolver = Remembering::default();
+        let resolver = CachingResolver::default();
         runtime.block_on(async {
             assert!(!resolver.resolve("localhost").await.unwrap().is_empty());
             assert!(!resolver.resolve("localhost").await.unwrap().is_empty());

@@ -7,7 +7,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, future};
 use aws_sdk_lambda::config::{BehaviorVersion, Builder, Credentials, Region};
 use aws_smithy_types::base64;
-use stagger_coordinator::{Invoked, Invoker};
+use stagger_coordinator::{InvocationOutcome, Invoker};
 use stagger_forecast::Prices;
 use stagger_model::error::FailureClass;
 use stagger_model::events::ObjectRef;
@@ -44,7 +44,7 @@ fn config(url: &str) -> Builder {
 fn connect(url: &str, names: &[&str]) -> Result<LambdaInvoker, Failure> {
     let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
     let prices = Prices::built_in().unwrap();
-    runtime().unwrap().block_on(LambdaInvoker::connect(Clients::fixed(config(url)), &names, &prices))
+    runtime().unwrap().block_on(LambdaInvoker::connect(Clients::of_config(config(url)), &names, &prices))
 }
 
 /// A server that has a function and answers its invocations so.
@@ -70,7 +70,7 @@ fn invocation() -> Invocation {
     }
 }
 
-fn invoke(invoker: &LambdaInvoker, limit: Duration) -> Invoked {
+fn invoke(invoker: &LambdaInvoker, limit: Duration) -> InvocationOutcome {
     runtime().unwrap().block_on(invoker.invoke(0, invocation(), limit))
 }
 
@@ -79,7 +79,7 @@ fn failure(reply: String) -> TaskFailure {
     failure_of(invoke(&invoker, Duration::from_secs(10)))
 }
 
-fn failure_of(invoked: Invoked) -> TaskFailure {
+fn failure_of(invoked: InvocationOutcome) -> TaskFailure {
     match invoked.answer {
         Answer::Failed(failure) => failure,
         Answer::Done(report) => panic!("{report:?}"),
@@ -217,7 +217,7 @@ fn functions_come_by_memory_and_are_refused_by_name() {
     let sizes: Vec<u32> = invoker.functions().iter().map(|function| function.memory_mb).collect();
     assert_eq!(sizes, [1769, 3538, 10240]);
     assert_eq!(invoker.settings()[0].timeout, Duration::from_secs(60));
-    assert!((invoker.rates().gb_second - 0.0000133334).abs() < 1e-15);
+    assert!((invoker.prices().gb_second - 0.0000133334).abs() < 1e-15);
 
     let refused = |script: fn(&str) -> String, names: &[&str]| {
         connect(&serve(Box::new(script)).0, names).unwrap_err().to_string()
@@ -246,10 +246,10 @@ fn functions_come_by_memory_and_are_refused_by_name() {
 fn x86_has_its_own_price() {
     let (url, _) = serve(Box::new(|head| configuration(head, "x86_64", "Active")));
     let invoker = connect(&url, &["a-1"]).unwrap();
-    assert!((invoker.rates().gb_second - 0.0000166667).abs() < 1e-15);
+    assert!((invoker.prices().gb_second - 0.0000166667).abs() < 1e-15);
     let prices = Prices { x86_gb_second: None, ..Prices::built_in().unwrap() };
     let names = ["a-1".to_owned()];
-    let connected = LambdaInvoker::connect(Clients::fixed(config(&url)), &names, &prices);
+    let connected = LambdaInvoker::connect(Clients::of_config(config(&url)), &names, &prices);
     let error = runtime().unwrap().block_on(connected).unwrap_err().to_string();
     assert!(error.contains("lambda.x86_gb_second is missing"), "{error}");
 }
@@ -269,7 +269,7 @@ impl ProvideCredentials for Nobody {
 
 #[test]
 fn missing_credentials_are_told_from_a_broken_network() {
-    let clients = Clients::fixed(config("http://127.0.0.1:1").credentials_provider(Nobody));
+    let clients = Clients::of_config(config("http://127.0.0.1:1").credentials_provider(Nobody));
     let (names, prices) = (["f".to_owned()], Prices::built_in().unwrap());
     let connected = LambdaInvoker::connect(clients, &names, &prices);
     let error = runtime().unwrap().block_on(connected).unwrap_err().to_string();

@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 use stagger_model::event_log::Recording;
 use stagger_model::events::{RunEvent, Summary};
 use stagger_model::sound;
-use stagger_model::sound::Checked;
+use stagger_model::sound::CheckResult;
 
 /// The controller that writes a journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Writer {
+pub struct ControllerId {
     /// The name of its machine.
     pub host: String,
     /// The number of its process.
@@ -20,8 +20,8 @@ pub struct Writer {
 
 /// A batch of events: one object of a journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Entry {
-    /// The version of the events ([`EVENTS`](stagger_model::events::EVENTS)).
+pub struct JournalEntry {
+    /// The version of the events ([`EVENT_LOG_VERSION`](stagger_model::events::EVENT_LOG_VERSION)).
     #[serde(default)]
     pub version: u32,
     /// The position in the journal, from 1.
@@ -29,7 +29,7 @@ pub struct Entry {
     /// The number of controllers that have taken the run, this one included.
     pub epoch: u64,
     /// The controller that wrote the entry.
-    pub writer: Writer,
+    pub writer: ControllerId,
     /// The time of writing, in seconds since 1970 by the writer's clock.
     pub at: f64,
     /// The run after these events.
@@ -38,17 +38,19 @@ pub struct Entry {
     pub events: Vec<(f64, RunEvent)>,
 }
 
-impl Entry {
+impl JournalEntry {
     /// Checks the entry's own numbers, its summary and each of its events.
     ///
     /// # Errors
-    /// A time, count or list that can't be, as [`sound::event`] words it.
-    pub fn check(&self) -> Checked {
-        sound::time(self.at)?;
+    /// A time, count or list that can't be, as [`sound::check_event`] words it.
+    pub fn check(&self) -> CheckResult {
+        sound::check_time(self.at)?;
         sound::count("number", self.number)?;
         sound::count("epoch", self.epoch)?;
         sound::summary(&self.summary)?;
-        self.events.iter().try_for_each(|(at, told)| sound::time(*at).and_then(|()| sound::event(told)))
+        self.events
+            .iter()
+            .try_for_each(|(at, told)| sound::check_time(*at).and_then(|()| sound::check_event(told)))
     }
 
     /// Returns the events of the entry, and after them its summary as an event.
@@ -59,6 +61,6 @@ impl Entry {
 }
 
 /// Returns the events of a journal.
-pub fn recording(entries: &[Entry]) -> Recording {
-    entries.iter().flat_map(Entry::recording).collect()
+pub fn recording(entries: &[JournalEntry]) -> Recording {
+    entries.iter().flat_map(JournalEntry::recording).collect()
 }

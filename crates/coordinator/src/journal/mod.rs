@@ -9,22 +9,25 @@ mod tests;
 
 use bytes::Bytes;
 
-use stagger_model::error::{EngineError, Result};
-use stagger_model::events::{EVENTS, RunEvent, RunState, Summary};
+use stagger_model::error::{Result, StaggerError};
+use stagger_model::events::{EVENT_LOG_VERSION, RunEvent, RunState, Summary};
 use stagger_protocol::messages::VERSION;
 use stagger_storage::{Condition, Storage, StoreErrorKind};
 
-pub use event::{Entry, Writer, recording};
-pub use registry::{Listed, cancel_requested, forget_cancel, is_there, list, register, request_cancel};
+pub use event::{ControllerId, JournalEntry, recording};
+pub use registry::{
+    ListedRun, delete_cancel_request, list_runs, name_taken_error, read_cancel_request, register_run,
+    request_cancel,
+};
 
-/// Seconds without an entry after which a controller is taken for gone; it writes one every [`HEARTBEAT`].
-pub const SILENCE: f64 = 30.0;
+/// Seconds without an entry after which a controller is taken for gone; it writes one every [`HEARTBEAT_SECONDS`].
+pub const SILENCE_SECONDS: f64 = 30.0;
 /// Seconds after which a controller writes an entry even if nothing happened.
-pub const HEARTBEAT: f64 = 5.0;
+pub const HEARTBEAT_SECONDS: f64 = 5.0;
 /// Seconds between entries while events occur.
 pub const BATCH_SECONDS: f64 = 1.0;
 /// The number of times that a controller tries to take a run whose controller is writing.
-const TRIES: usize = 20;
+const MAX_TRIES: usize = 20;
 /// The most bytes of an entry that is read: some hundred times those of its events.
 const ENTRY_BYTES: u64 = 256 << 20;
 /// The number of events, about, at which an entry is written before it is due.
@@ -34,7 +37,7 @@ const BATCH_EVENTS: usize = 2_000;
 #[derive(Debug)]
 pub struct Journal {
     storage: Storage,
-    writer: Writer,
+    writer: ControllerId,
     epoch: u64,
     next: u64,
     pending: Vec<(f64, RunEvent)>,
@@ -58,12 +61,12 @@ impl Journal {
     /// Another controller holds it, or storage that fails.
     pub async fn open(
         storage: Storage,
-        writer: Writer,
+        writer: ControllerId,
         now: f64,
         takeover: Takeover,
-    ) -> Result<(Self, Vec<Entry>)> {
-        for _ in 0..TRIES {
-            let history = read(&storage).await?;
+    ) -> Result<(Self, Vec<JournalEntry>)> {
+        for _ in 0..MAX_TRIES {
+            let history = read_entries(&storage).await?;
             let (mut next, mut epoch) = (1, 1);
             if let Some(last) = history.last() {
                 if takeover == Takeover::IfGone && holds(last, &writer, now) {
@@ -73,15 +76,15 @@ impl Journal {
             }
             let (storage, writer) = (storage.clone(), writer.clone());
             let mut journal = Self { storage, writer, epoch, next, pending: Vec::new(), written: now };
-            journal.add(now, RunEvent::Opened { version: VERSION.to_owned() });
+            journal.record(now, RunEvent::Opened { version: VERSION.to_owned() });
             let summary = history.last().map_or_else(Summary::default, |last| last.summary.clone());
             let summary = Summary { state: RunState::Running, under_way: 0, paused: false, ..summary };
             // The holder of the run may write in this moment: then its entry is read, and the next number is tried.
-            if journal.wrote(now, summary).await? {
+            if journal.try_write(now, summary).await? {
                 return Ok((journal, history));
             }
         }
-        Err(EngineError::failed("the run's journal is written by others too quickly to be taken")
+        Err(StaggerError::failed("the run's journal is written by others too quickly to be taken")
             .with_hint("try again, or cancel the run first"))
     }
 
@@ -91,14 +94,14 @@ impl Journal {
     }
 
     /// Adds an event at a time in seconds since 1970; it is written with the next batch.
-    pub fn add(&mut self, now: f64, event: RunEvent) {
+    pub fn record(&mut self, now: f64, event: RunEvent) {
         self.pending.push((now, event));
     }
 
     /// Returns whether a batch is due.
     pub fn is_due(&self, now: f64) -> bool {
         let age = now - self.written;
-        age >= HEARTBEAT
+        age >= HEARTBEAT_SECONDS
             || self.pending.len() >= BATCH_EVENTS
             || (!self.pending.is_empty() && age >= BATCH_SECONDS)
     }
@@ -108,7 +111,7 @@ impl Journal {
     /// # Errors
     /// Another controller has taken the run, or storage that fails.
     pub async fn flush(&mut self, now: f64, summary: Summary) -> Result<()> {
-        if self.wrote(now, summary).await? {
+        if self.try_write(now, summary).await? {
             return Ok(());
         }
         let other = entry_at(&self.storage, &stagger_protocol::keys::entry(self.next)).await?;
@@ -116,9 +119,9 @@ impl Journal {
     }
 
     /// Writes the events that wait; returns false if another controller has written this entry.
-    async fn wrote(&mut self, now: f64, summary: Summary) -> Result<bool> {
-        let entry = Entry {
-            version: EVENTS,
+    async fn try_write(&mut self, now: f64, summary: Summary) -> Result<bool> {
+        let entry = JournalEntry {
+            version: EVENT_LOG_VERSION,
             number: self.next,
             epoch: self.epoch,
             writer: self.writer.clone(),
@@ -126,7 +129,7 @@ impl Journal {
             summary,
             events: std::mem::take(&mut self.pending),
         };
-        let json = serde_json::to_vec(&entry).map_err(|e| EngineError::failed(e.to_string()))?;
+        let json = serde_json::to_vec(&entry).map_err(|e| StaggerError::failed(e.to_string()))?;
         let key = stagger_protocol::keys::entry(self.next);
         match self.storage.put_async(&key, Bytes::from(json), Condition::IfAbsent).await {
             Ok(_) => {
@@ -144,36 +147,42 @@ impl Journal {
 ///
 /// # Errors
 /// Storage that fails, or an entry that can't be read.
-pub async fn close(storage: Storage, writer: Writer, now: f64, reason: &str, hint: &str) -> Result<bool> {
+pub async fn close_abandoned(
+    storage: Storage,
+    writer: ControllerId,
+    now: f64,
+    reason: &str,
+    hint: &str,
+) -> Result<bool> {
     let opened = Journal::open(storage, writer, now, Takeover::IfGone).await;
     let Ok((mut journal, history)) = opened else { return opened.map(|_| false).or_else(only_held) };
     let summary = history.last().map_or_else(Summary::default, |last| last.summary.clone());
     let (reason, hint) = (reason.to_owned(), Some(hint.to_owned()));
-    journal.add(now, RunEvent::Stopped { reason, hint, resumable: true });
+    journal.record(now, RunEvent::Stopped { reason, hint, resumable: true });
     journal.flush(now, Summary { state: RunState::Stopped, under_way: 0, paused: false, ..summary }).await?;
     Ok(true)
 }
 
 /// Turns the error of a run that is held into `false`, and passes errors of storage on.
-fn only_held(error: EngineError) -> Result<bool> {
-    if error.storage().is_none() { Ok(false) } else { Err(error) }
+fn only_held(error: StaggerError) -> Result<bool> {
+    if error.storage_kind().is_none() { Ok(false) } else { Err(error) }
 }
 
 /// Reads all entries of a journal, in order.
 ///
 /// # Errors
 /// Storage that fails, or an entry that can't be read.
-pub async fn read(storage: &Storage) -> Result<Vec<Entry>> {
-    read_from(storage, 1).await
+pub async fn read_entries(storage: &Storage) -> Result<Vec<JournalEntry>> {
+    read_entries_from(storage, 1).await
 }
 
 /// Reads the entries of a journal from number `first` on, in order.
 ///
 /// # Errors
 /// Storage that fails, or an entry that can't be read.
-pub async fn read_from(storage: &Storage, first: u64) -> Result<Vec<Entry>> {
+pub async fn read_entries_from(storage: &Storage, first: u64) -> Result<Vec<JournalEntry>> {
     let listed = storage.list_async(stagger_protocol::keys::JOURNAL).await?;
-    let mut out: Vec<Entry> = Vec::with_capacity(listed.len());
+    let mut out: Vec<JournalEntry> = Vec::with_capacity(listed.len());
     for object in
         listed.iter().filter(|object| stagger_protocol::keys::entry_number(&object.key) >= Some(first))
     {
@@ -184,12 +193,12 @@ pub async fn read_from(storage: &Storage, first: u64) -> Result<Vec<Entry>> {
                 storage.url(),
                 object.size
             );
-            return Err(EngineError::failed(text).with_hint("it is none that a run wrote; remove it"));
+            return Err(StaggerError::failed(text).with_hint("it is none that a run wrote; remove it"));
         }
         let entry = entry_at(storage, &object.key).await?;
         let expected = out.len() as u64 + first;
         if entry.number != expected {
-            return Err(EngineError::failed(format!(
+            return Err(StaggerError::failed(format!(
                 "the journal of `{}` has entry {} in place of {expected}",
                 storage.url(),
                 entry.number
@@ -205,7 +214,7 @@ pub async fn read_from(storage: &Storage, first: u64) -> Result<Vec<Entry>> {
 ///
 /// # Errors
 /// Storage that fails, or an entry that can't be read.
-pub async fn last(storage: &Storage) -> Result<Option<Entry>> {
+pub async fn read_last_entry(storage: &Storage) -> Result<Option<JournalEntry>> {
     let listed = storage.list_async(stagger_protocol::keys::JOURNAL).await?;
     match listed.iter().rev().find(|object| stagger_protocol::keys::entry_number(&object.key).is_some()) {
         Some(object) => entry_at(storage, &object.key).await.map(Some),
@@ -213,23 +222,23 @@ pub async fn last(storage: &Storage) -> Result<Option<Entry>> {
     }
 }
 
-async fn entry_at(storage: &Storage, key: &str) -> Result<Entry> {
+async fn entry_at(storage: &Storage, key: &str) -> Result<JournalEntry> {
     let (bytes, _) = storage.get_async(key, None).await?;
     let damaged =
-        |why: String| EngineError::failed(format!("`{key}` of `{}` can't be read: {why}", storage.url()));
-    let entry: Entry = serde_json::from_slice(&bytes).map_err(|e| damaged(e.to_string()))?;
+        |why: String| StaggerError::failed(format!("`{key}` of `{}` can't be read: {why}", storage.url()));
+    let entry: JournalEntry = serde_json::from_slice(&bytes).map_err(|e| damaged(e.to_string()))?;
     entry.check().map_err(damaged)?;
     Ok(entry)
 }
 
 /// Returns whether the controller that wrote the last entry seems to hold the run still.
-fn holds(last: &Entry, own: &Writer, now: f64) -> bool {
+fn holds(last: &JournalEntry, own: &ControllerId, now: f64) -> bool {
     if last.summary.state != RunState::Running {
         return false;
     }
     // A process of this machine can be checked for.
     let gone = last.writer.host == own.host && !is_alive(last.writer.pid);
-    !gone && now - last.at < SILENCE
+    !gone && now - last.at < SILENCE_SECONDS
 }
 
 #[cfg(target_os = "linux")]
@@ -242,20 +251,20 @@ fn is_alive(_pid: u32) -> bool {
     true
 }
 
-fn held(last: &Entry, now: f64) -> EngineError {
-    let Writer { host, pid, .. } = &last.writer;
-    EngineError::failed(format!(
+fn held(last: &JournalEntry, now: f64) -> StaggerError {
+    let ControllerId { host, pid, .. } = &last.writer;
+    StaggerError::failed(format!(
         "the run is held by another controller: process {pid} on {host}, which wrote {:.0} s ago",
         (now - last.at).max(0.0)
     ))
     .with_hint(format!(
-        "wait for it, or watch it there; if it is gone, try again in {SILENCE:.0} s or give --take-over"
+        "wait for it, or watch it there; if it is gone, try again in {SILENCE_SECONDS:.0} s or give --take-over"
     ))
 }
 
-fn lost(other: &Entry) -> EngineError {
-    let Writer { host, pid, .. } = &other.writer;
-    EngineError::failed(format!(
+fn lost(other: &JournalEntry) -> StaggerError {
+    let ControllerId { host, pid, .. } = &other.writer;
+    StaggerError::failed(format!(
         "another controller has taken the run: process {pid} on {host} (epoch {})",
         other.epoch
     ))

@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use futures::stream::{StreamExt, iter};
 use serde::{Deserialize, Serialize};
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 use stagger_storage::{Condition, Storage, StoreErrorKind};
 
-use super::{Entry, last};
+use super::{JournalEntry, read_last_entry};
 
 /// The prefix of the runs' names, one empty object each: a list of everything below the runs would be long.
 const NAMES: &str = "names/";
@@ -19,29 +19,29 @@ const AT_ONCE: usize = 32;
 
 /// A run and its last entry.
 #[derive(Debug)]
-pub struct Listed {
+pub struct ListedRun {
     /// The name of the run.
     pub name: String,
     /// Its last entry; `None` if it ended before the first, and an error where it can't be read.
-    pub last: Result<Option<Entry>>,
+    pub last: Result<Option<JournalEntry>>,
 }
 
 /// Registers the name of a new run.
 ///
 /// # Errors
 /// Another run of that name, or storage that fails.
-pub async fn register(runs: &Storage, name: &str) -> Result<()> {
+pub async fn register_run(runs: &Storage, name: &str) -> Result<()> {
     let key = format!("{NAMES}{name}");
     match runs.put_async(&key, Bytes::from_static(b"\n"), Condition::IfAbsent).await {
         Ok(_) => Ok(()),
-        Err(e) if e.kind == StoreErrorKind::Exists => Err(is_there(&runs.url(), name)),
+        Err(e) if e.kind == StoreErrorKind::Exists => Err(name_taken_error(&runs.url(), name)),
         Err(e) => Err(e.into()),
     }
 }
 
 /// Returns the error that refuses a name which a run has already.
-pub fn is_there(runs: &str, name: &str) -> EngineError {
-    EngineError::input(format!("there is a run `{name}` in `{runs}` already"))
+pub fn name_taken_error(runs: &str, name: &str) -> StaggerError {
+    StaggerError::input(format!("there is a run `{name}` in `{runs}` already"))
         .with_hint("`stagger resume` takes it up; give another --run-name for a new one")
 }
 
@@ -49,7 +49,7 @@ pub fn is_there(runs: &str, name: &str) -> EngineError {
 ///
 /// # Errors
 /// Storage whose list of names can't be read.
-pub async fn list(runs: &Storage, open: &dyn Fn(&str) -> Result<Storage>) -> Result<Vec<Listed>> {
+pub async fn list_runs(runs: &Storage, open: &dyn Fn(&str) -> Result<Storage>) -> Result<Vec<ListedRun>> {
     let names = runs.list_async(NAMES).await?;
     let all = runs.url();
     let looked = names.iter().map(|object| {
@@ -57,10 +57,10 @@ pub async fn list(runs: &Storage, open: &dyn Fn(&str) -> Result<Storage>) -> Res
         let url = format!("{}/{name}", all.trim_end_matches('/'));
         async move {
             let last = match name.contains('/') || name.starts_with('.') {
-                true => Err(EngineError::failed(format!("`{name}` is no name of a run"))),
-                false => async { last(&open(&url)?).await }.await,
+                true => Err(StaggerError::failed(format!("`{name}` is no name of a run"))),
+                false => async { read_last_entry(&open(&url)?).await }.await,
             };
-            Listed { name, last }
+            ListedRun { name, last }
         }
     });
     Ok(iter(looked).buffered(AT_ONCE).collect().await)
@@ -68,7 +68,7 @@ pub async fn list(runs: &Storage, open: &dyn Fn(&str) -> Result<Storage>) -> Res
 
 /// A request to cancel a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Wish {
+struct CancelRequest {
     abandon: bool,
 }
 
@@ -77,7 +77,8 @@ struct Wish {
 /// # Errors
 /// Storage that fails.
 pub async fn request_cancel(run: &Storage, abandon: bool) -> Result<()> {
-    let json = serde_json::to_vec(&Wish { abandon }).map_err(|e| EngineError::failed(e.to_string()))?;
+    let json =
+        serde_json::to_vec(&CancelRequest { abandon }).map_err(|e| StaggerError::failed(e.to_string()))?;
     run.put_async(CANCEL, Bytes::from(json), Condition::Always).await?;
     Ok(())
 }
@@ -86,9 +87,11 @@ pub async fn request_cancel(run: &Storage, abandon: bool) -> Result<()> {
 ///
 /// # Errors
 /// Storage that fails.
-pub async fn cancel_requested(run: &Storage) -> Result<Option<bool>> {
+pub async fn read_cancel_request(run: &Storage) -> Result<Option<bool>> {
     match run.get_async(CANCEL, None).await {
-        Ok((bytes, _)) => Ok(Some(serde_json::from_slice::<Wish>(&bytes).is_ok_and(|wish| wish.abandon))),
+        Ok((bytes, _)) => {
+            Ok(Some(serde_json::from_slice::<CancelRequest>(&bytes).is_ok_and(|wish| wish.abandon)))
+        }
         Err(e) if e.kind == StoreErrorKind::NotFound => Ok(None),
         Err(e) => Err(e.into()),
     }
@@ -98,7 +101,7 @@ pub async fn cancel_requested(run: &Storage) -> Result<Option<bool>> {
 ///
 /// # Errors
 /// Storage that fails.
-pub async fn forget_cancel(run: &Storage) -> Result<()> {
+pub async fn delete_cancel_request(run: &Storage) -> Result<()> {
     run.delete_async(CANCEL).await?;
     Ok(())
 }

@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::executor::block_on;
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 use stagger_model::events::{RunEvent, RunState, Summary};
 use stagger_protocol::keys;
 use stagger_storage::{
-    ByteRange, Condition, MemoryStore, Object, ObjectInfo, Storage, Store, StoreError, StoreErrorKind,
+    ByteRange, Condition, MemoryStore, Object, ObjectInfo, ObjectStore, Storage, StoreError, StoreErrorKind,
     StoreResult,
 };
 
-use super::{Journal, SILENCE, Takeover, Writer, read};
+use super::{ControllerId, Journal, SILENCE_SECONDS, Takeover, read_entries};
 
 /// Objects in memory; the reply to every put whose number this counts down to is lost.
 #[derive(Debug, Default)]
@@ -24,7 +24,7 @@ struct Lossy {
 }
 
 #[async_trait]
-impl Store for Lossy {
+impl ObjectStore for Lossy {
     fn url(&self) -> String {
         self.inner.url()
     }
@@ -58,8 +58,8 @@ fn storage(puts_until_loss: usize) -> Storage {
     Storage::new(Arc::new(Lossy { puts_until_loss: puts_until_loss.into(), ..Lossy::default() }))
 }
 
-fn writer(mark: &str) -> Writer {
-    Writer { host: "elsewhere".into(), pid: 7, mark: mark.into() }
+fn writer(mark: &str) -> ControllerId {
+    ControllerId { host: "elsewhere".into(), pid: 7, mark: mark.into() }
 }
 
 fn open(storage: &Storage, mark: &str, now: f64, takeover: Takeover) -> Result<Journal> {
@@ -71,7 +71,7 @@ fn flush(journal: &mut Journal, now: f64, state: RunState) -> Result<()> {
 }
 
 fn text(result: Result<impl Sized>) -> String {
-    result.err().as_ref().map_or_else(String::new, EngineError::to_string)
+    result.err().as_ref().map_or_else(String::new, StaggerError::to_string)
 }
 
 #[test]
@@ -81,8 +81,8 @@ fn whoever_comes_second_waits_for_silence() {
     let held = text(open(&storage, "b", 10.0, Takeover::IfGone));
     assert!(held.contains("process 7 on elsewhere, which wrote 10 s ago"), "{held}");
     flush(&mut first, 20.0, RunState::Running).unwrap();
-    assert!(text(open(&storage, "b", SILENCE + 10.0, Takeover::IfGone)).contains("held"));
-    let second = open(&storage, "b", SILENCE + 21.0, Takeover::IfGone).unwrap();
+    assert!(text(open(&storage, "b", SILENCE_SECONDS + 10.0, Takeover::IfGone)).contains("held"));
+    let second = open(&storage, "b", SILENCE_SECONDS + 21.0, Takeover::IfGone).unwrap();
     assert_eq!((first.epoch(), second.epoch()), (1, 2));
 }
 
@@ -99,7 +99,7 @@ fn the_first_loses_the_run_at_its_next_entry() {
     let storage = storage(0);
     let mut first = open(&storage, "a", 0.0, Takeover::IfGone).unwrap();
     let mut second = open(&storage, "b", 1.0, Takeover::Force).unwrap();
-    first.add(2.0, RunEvent::Finished);
+    first.record(2.0, RunEvent::Finished);
     let lost = text(flush(&mut first, 2.0, RunState::Finished));
     assert!(
         lost.contains("another controller has taken the run: process 7 on elsewhere (epoch 2)"),
@@ -107,7 +107,7 @@ fn the_first_loses_the_run_at_its_next_entry() {
     );
     assert!(!text(flush(&mut first, 3.0, RunState::Finished)).is_empty(), "and never gets it back");
     flush(&mut second, 4.0, RunState::Running).unwrap();
-    let entries = block_on(read(&storage)).unwrap();
+    let entries = block_on(read_entries(&storage)).unwrap();
     let told: Vec<(u64, u64, &str)> =
         entries.iter().map(|entry| (entry.number, entry.epoch, entry.writer.mark.as_str())).collect();
     assert_eq!(told, [(1, 1, "a"), (2, 2, "b"), (3, 2, "b")]);
@@ -118,10 +118,10 @@ fn an_entry_whose_reply_was_lost_is_known_by_its_mark() {
     // The journal's first put is its opening, the second the flush.
     let storage = storage(2);
     let mut journal = open(&storage, "a", 0.0, Takeover::IfGone).unwrap();
-    journal.add(1.0, RunEvent::Note { text: "x".into() });
+    journal.record(1.0, RunEvent::Note { text: "x".into() });
     flush(&mut journal, 1.0, RunState::Running).unwrap();
     flush(&mut journal, 2.0, RunState::Running).unwrap();
-    assert_eq!(block_on(read(&storage)).unwrap().len(), 3);
+    assert_eq!(block_on(read_entries(&storage)).unwrap().len(), 3);
 }
 
 #[test]
@@ -130,22 +130,22 @@ fn a_journal_with_a_gap_is_refused() {
     let mut journal = open(&storage, "a", 0.0, Takeover::IfGone).unwrap();
     flush(&mut journal, 1.0, RunState::Running).unwrap();
     block_on(storage.delete_async(&keys::entry(1))).unwrap();
-    assert!(text(block_on(read(&storage))).contains("has entry 2 in place of 1"));
+    assert!(text(block_on(read_entries(&storage))).contains("has entry 2 in place of 1"));
 }
 
 #[test]
 fn one_damaged_run_costs_no_other_its_place_in_the_list() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().display().to_string();
-    let open_at = |url: &str| Storage::open(url).map_err(EngineError::from);
+    let open_at = |url: &str| Storage::open(url).map_err(StaggerError::from);
     let runs = open_at(&root).unwrap();
     for name in ["bad", "good", "none"] {
-        block_on(super::register(&runs, name)).unwrap();
+        block_on(super::register_run(&runs, name)).unwrap();
     }
     let good = open_at(&format!("{root}/good")).unwrap();
     open(&good, "a", 1.0, Takeover::IfGone).unwrap();
     runs.put("bad/journal/00000001.json", Bytes::from_static(b"{"), Condition::Always).unwrap();
-    let listed = block_on(super::list(&runs, &open_at)).unwrap();
+    let listed = block_on(super::list_runs(&runs, &open_at)).unwrap();
     let names: Vec<&str> = listed.iter().map(|run| run.name.as_str()).collect();
     assert_eq!(names, ["bad", "good", "none"]);
     let why = listed[0].last.as_ref().unwrap_err().to_string();

@@ -1,6 +1,6 @@
 //! The counts of a run over all its controllers, and the bill of this process's own requests.
 
-use stagger_model::cost::Rates;
+use stagger_model::cost::UnitPrices;
 use stagger_model::error::FailureClass;
 use stagger_model::events::Summary;
 use stagger_storage::StoreStats;
@@ -36,7 +36,7 @@ impl Accounts {
     }
 
     /// Returns the dollars of this process's requests since the last call; `now` counts all of them.
-    pub(super) fn bill_requests(&mut self, now: StoreStats, rates: &Rates) -> f64 {
+    pub(super) fn bill_requests(&mut self, now: StoreStats, rates: &UnitPrices) -> f64 {
         let gets = now.gets - self.billed.gets;
         let puts = now.puts + now.lists - self.billed.puts - self.billed.lists;
         self.billed = now;

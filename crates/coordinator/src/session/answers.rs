@@ -2,15 +2,15 @@
 
 use stagger_model::error::{FailureClass, Result};
 use stagger_model::events::{RunEvent, TaskDone};
-use stagger_model::reduction::Node;
-use stagger_protocol::bundle::Bundle;
+use stagger_model::reduction::TreeNode;
+use stagger_protocol::bundle::PartialBundle;
 use stagger_protocol::messages::{Answer, TaskFailure, TaskReport};
-use stagger_schedule::{Effect, Handled};
+use stagger_schedule::{Completion, FailureResponse};
 use stagger_storage::StoreErrorKind;
 
 use super::in_flight::Answered;
 use super::{Fold, Session};
-use crate::invoker::{Billed, Invoked};
+use crate::invoker::{Bill, InvocationOutcome};
 
 impl Session<'_> {
     /// Takes the answer to an attempt.
@@ -18,22 +18,22 @@ impl Session<'_> {
         let now = self.settings.clock.now();
         let took = now.saturating_sub(answered.started).as_secs_f64();
         let dollars = self.dollars(&answered, took);
-        let Answered { attempt, invoked: Invoked { answer, billed }, .. } = answered;
+        let Answered { attempt, invoked: InvocationOutcome { answer, billed }, .. } = answered;
         match answer {
             Answer::Done(report) => {
                 let effect = self.run.on_report(attempt, &report, dollars, now);
                 self.accounts.bytes_read += report.bytes_read;
-                let ignored = effect == Effect::Ignored;
+                let ignored = effect == Completion::Ignored;
                 let (done, tasks) = self.run.progress();
                 let facts = task_done(&report, billed);
                 self.note(RunEvent::Done(TaskDone { attempt, took, ignored, done, tasks, ..facts }));
-                if let (Effect::Sum(node), Some(fold)) = (&effect, fold.as_mut()) {
-                    fold.ready(*node, report.bytes);
+                if let (Completion::SumReady(node), Some(fold)) = (&effect, fold.as_mut()) {
+                    fold.add_ready(*node, report.bytes);
                 }
             }
             Answer::Failed(failure) => {
                 self.accounts.count_failure(failure.class);
-                let fraction = self.settings.clock.fraction();
+                let fraction = self.settings.clock.random_fraction();
                 let handled = self.run.on_failure(attempt, failure.clone(), dollars, now, fraction);
                 self.note(failed(attempt, failure, &handled, took));
             }
@@ -42,7 +42,7 @@ impl Session<'_> {
 
     /// Returns the dollars of an attempt that took this many seconds.
     fn dollars(&self, answered: &Answered, took: f64) -> f64 {
-        let rates = self.settings.invoker.rates();
+        let rates = self.settings.invoker.prices();
         let function = &self.run.functions()[answered.function];
         if let Some(billed) = &answered.invoked.billed {
             return function.dollars(&rates, billed.seconds);
@@ -64,8 +64,8 @@ impl Session<'_> {
     /// Storage that fails.
     pub(super) async fn accept_sum(
         &mut self,
-        node: Node,
-        read: Result<Bundle>,
+        node: TreeNode,
+        read: Result<PartialBundle>,
         fold: &mut Fold,
     ) -> Result<bool> {
         let error = match read {
@@ -75,8 +75,8 @@ impl Session<'_> {
             }
             Err(error) => error,
         };
-        fold.failed();
-        if !matches!(error.storage(), Some(StoreErrorKind::Corrupt | StoreErrorKind::NotFound)) {
+        fold.read_failed();
+        if !matches!(error.storage_kind(), Some(StoreErrorKind::Corrupt | StoreErrorKind::NotFound)) {
             return Err(error);
         }
         self.accounts.failures += 1;
@@ -89,7 +89,7 @@ impl Session<'_> {
 }
 
 /// The facts of a report and its bill, for the event of a task that is done.
-fn task_done(report: &TaskReport, billed: Option<Billed>) -> TaskDone {
+fn task_done(report: &TaskReport, billed: Option<Bill>) -> TaskDone {
     TaskDone {
         seconds: report.seconds,
         billed: billed.map(|b| b.seconds),
@@ -106,19 +106,19 @@ fn task_done(report: &TaskReport, billed: Option<Billed>) -> TaskDone {
 }
 
 /// The event of a failed attempt.
-fn failed(attempt: u64, failure: TaskFailure, handled: &Handled, took: f64) -> RunEvent {
+fn failed(attempt: u64, failure: TaskFailure, handled: &FailureResponse, took: f64) -> RunEvent {
     let TaskFailure { class, message, place, hint, .. } = failure;
     RunEvent::Failed { attempt, class, message, place, hint, remedy: remedy(handled), took }
 }
 
 /// The words for what is done about a failure.
-fn remedy(handled: &Handled) -> String {
+fn remedy(handled: &FailureResponse) -> String {
     match handled {
-        Handled::Again(_) => "again".to_owned(),
-        Handled::Larger(function) => format!("again on function {}", function + 1),
-        Handled::Elsewhere(function) => format!("on function {} instead", function + 1),
-        Handled::Split(pieces) => format!("split in {pieces}"),
-        Handled::Fatal(_) => "given up".to_owned(),
-        Handled::Ignored => "nothing: it is done, or another attempt is under way".to_owned(),
+        FailureResponse::Retry(_) => "again".to_owned(),
+        FailureResponse::RetryOnLarger(function) => format!("again on function {}", function + 1),
+        FailureResponse::RetryOnFunction(function) => format!("on function {} instead", function + 1),
+        FailureResponse::Split(pieces) => format!("split in {pieces}"),
+        FailureResponse::Fatal(_) => "given up".to_owned(),
+        FailureResponse::Ignored => "nothing: it is done, or another attempt is under way".to_owned(),
     }
 }

@@ -1,7 +1,7 @@
 //! The end of a run before its time: the reason, in words, and whether the run can go on.
 
 use stagger_model::cost::Cost;
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 use stagger_model::events::{RunEvent, RunState};
 use stagger_schedule::Stop;
 
@@ -17,7 +17,7 @@ struct Ending {
 
 impl Ending {
     /// A run that can be resumed.
-    fn resumable(error: EngineError) -> Self {
+    fn resumable(error: StaggerError) -> Self {
         Self { state: RunState::Stopped, reason: error.to_string(), failure: error.into() }
     }
 }
@@ -56,22 +56,22 @@ impl Session<'_> {
             }
             Stop::Cost => {
                 let hint = format!("{resume} with a higher --max-cost goes on where it was");
-                Ending::resumable(EngineError::failed(cap_reached(&self.run.cost())).with_hint(hint))
+                Ending::resumable(StaggerError::failed(cap_reached(&self.run.cost())).with_hint(hint))
             }
             Stop::Credentials(failure) => {
                 let text = format!("credentials were not renewed in time: {}", failure.message);
-                Ending::resumable(EngineError::failed(text).with_hint(format!("log in again; {on}")))
+                Ending::resumable(StaggerError::failed(text).with_hint(format!("log in again; {on}")))
             }
             Stop::Absent(failure) => {
                 let hint = format!("start workers; {on}");
-                Ending::resumable(EngineError::failed(failure.message).with_hint(hint))
+                Ending::resumable(StaggerError::failed(failure.message).with_hint(hint))
             }
             Stop::Cancelled => {
                 let left = match self.in_flight.len() {
                     0 => String::new(),
                     left => format!("; {left} tasks under way end by themselves"),
                 };
-                Ending::resumable(EngineError::failed(format!("cancelled{left}")).with_hint(on))
+                Ending::resumable(StaggerError::failed(format!("cancelled{left}")).with_hint(on))
             }
         }
     }
@@ -80,7 +80,7 @@ impl Session<'_> {
     ///
     /// # Errors
     /// A journal that can't be written.
-    pub(crate) async fn end(&mut self, error: &EngineError) -> Result<()> {
+    pub(crate) async fn end(&mut self, error: &StaggerError) -> Result<()> {
         if self.recorder.ended {
             return Ok(());
         }

@@ -11,7 +11,7 @@ use stagger_protocol::messages::{Invocation, PROTOCOL, VERSION};
 use stagger_schedule::NewAttempt;
 
 use super::Session;
-use crate::invoker::{Invoked, Taken};
+use crate::invoker::{InvocationOutcome, TakenSignal};
 
 /// An answer, and the attempt that it is to.
 pub(super) struct Answered {
@@ -20,7 +20,7 @@ pub(super) struct Answered {
     pub(super) limit: Duration,
     /// Time when the attempt was started.
     pub(super) started: Duration,
-    pub(super) invoked: Invoked,
+    pub(super) invoked: InvocationOutcome,
 }
 
 /// The attempts whose answers are waited for.
@@ -28,7 +28,7 @@ pub(super) struct Answered {
 pub(super) struct InFlight {
     attempts: FuturesUnordered<BoxFuture<'static, Answered>>,
     /// Attempts in a queue that no worker has taken as far as is known.
-    queued: Vec<(u64, Taken)>,
+    queued: Vec<(u64, TakenSignal)>,
 }
 
 impl InFlight {
@@ -50,7 +50,7 @@ impl InFlight {
     /// Forgets the attempts that have left their queue, and names each of them.
     pub(super) fn drain_taken(&mut self, mut taken: impl FnMut(u64)) {
         self.queued.retain(|(attempt, sign)| {
-            let is_taken = sign.is_told();
+            let is_taken = sign.is_raised();
             if is_taken {
                 taken(*attempt);
             }
@@ -82,12 +82,12 @@ impl Session<'_> {
             kind: self.settings.kind,
         };
         let invoker = Arc::clone(&self.settings.invoker);
-        let (started, taken) = (self.settings.clock.now(), Taken::default());
+        let (started, taken) = (self.settings.clock.now(), TakenSignal::default());
         if queued {
             self.in_flight.queued.push((attempt, taken.clone()));
         }
         let answer = async move {
-            let invoked = invoker.invoke_told(function, invocation, limit, &taken).await;
+            let invoked = invoker.invoke_with_signal(function, invocation, limit, &taken).await;
             Answered { attempt, function, limit, started, invoked }
         };
         self.in_flight.attempts.push(answer.boxed());

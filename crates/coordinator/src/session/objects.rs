@@ -6,8 +6,8 @@ use futures::future::LocalBoxFuture;
 use futures::stream::{self, StreamExt};
 use stagger_model::error::Result;
 use stagger_model::events::ObjectRef;
-use stagger_model::reduction::Node;
-use stagger_protocol::bundle::Bundle;
+use stagger_model::reduction::TreeNode;
+use stagger_protocol::bundle::PartialBundle;
 use stagger_protocol::keys;
 use stagger_protocol::messages::Work;
 use stagger_protocol::objects::checksum;
@@ -17,7 +17,7 @@ use stagger_storage::{Condition, Storage, StoreErrorKind};
 const READS: usize = 32;
 
 /// A sum that was read.
-pub(super) type ReadSum = (Node, Result<Bundle>);
+pub(super) type ReadSum = (TreeNode, Result<PartialBundle>);
 
 /// The objects of a run. The stage of a result or sum is named by the checksum of the stage's object.
 pub(crate) struct RunObjects {
@@ -75,12 +75,12 @@ impl RunObjects {
     }
 
     /// Reads the sum of a subtree.
-    pub(super) fn read_sum(&self, stage: &str, node: Node) -> LocalBoxFuture<'static, ReadSum> {
+    pub(super) fn read_sum(&self, stage: &str, node: TreeNode) -> LocalBoxFuture<'static, ReadSum> {
         let storage = self.storage.clone();
         let key = sum_key(stage, node);
         async move {
             let read = match storage.get_async(&key, None).await {
-                Ok((bytes, _)) => Bundle::decode(&bytes),
+                Ok((bytes, _)) => PartialBundle::decode(&bytes),
                 Err(e) => Err(e.into()),
             };
             (node, read)
@@ -89,13 +89,13 @@ impl RunObjects {
     }
 
     /// Removes the sum of a subtree, so that it is made again, and returns its key.
-    pub(super) async fn delete_sum(&self, stage: &str, node: Node) -> Result<String> {
+    pub(super) async fn delete_sum(&self, stage: &str, node: TreeNode) -> Result<String> {
         let key = sum_key(stage, node);
         self.storage.delete_async(&key).await?;
         Ok(key)
     }
 }
 
-fn sum_key(stage: &str, node: Node) -> String {
+fn sum_key(stage: &str, node: TreeNode) -> String {
     keys::result(stage, &Work::Shards { node, part: None })
 }

@@ -25,7 +25,7 @@ impl<'a> Recorder<'a> {
     /// Tells an event, and notes it for the journal's next entry.
     pub(super) fn note(&mut self, event: RunEvent) {
         (self.observer)(&event);
-        self.journal.add(self.clock.unix(), event);
+        self.journal.record(self.clock.unix_seconds(), event);
     }
 
     /// Returns true if an entry of the journal is due at `now`, seconds since 1970.
@@ -39,6 +39,6 @@ impl<'a> Recorder<'a> {
     /// Storage that fails; a run that another controller has taken.
     pub(super) async fn flush(&mut self, summary: Summary) -> Result<()> {
         (self.observer)(&RunEvent::Summary(summary.clone()));
-        self.journal.flush(self.clock.unix(), summary).await
+        self.journal.flush(self.clock.unix_seconds(), summary).await
     }
 }

@@ -4,7 +4,7 @@ use stagger_model::error::Result;
 use stagger_model::events::{RunEvent, RunState};
 
 use super::Session;
-use crate::journal::{HEARTBEAT, cancel_requested};
+use crate::journal::{HEARTBEAT_SECONDS, read_cancel_request};
 
 /// The state of the wishes as the run has followed them.
 pub(super) struct Polled {
@@ -20,10 +20,10 @@ impl Session<'_> {
     /// # Errors
     /// Storage that fails; a run that another controller has taken.
     pub(super) async fn poll_signals(&mut self) -> Result<()> {
-        let now = self.settings.clock.unix();
-        if now - self.polled.looked_for_cancel >= HEARTBEAT / 2.0 {
+        let now = self.settings.clock.unix_seconds();
+        if now - self.polled.looked_for_cancel >= HEARTBEAT_SECONDS / 2.0 {
             self.polled.looked_for_cancel = now;
-            if let Some(abandon) = cancel_requested(self.objects.storage()).await? {
+            if let Some(abandon) = read_cancel_request(self.objects.storage()).await? {
                 self.settings.signal.raise(if abandon { 2 } else { 1 });
             }
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use stagger_model::events::ObjectRef;
-use stagger_model::reduction::Node;
+use stagger_model::reduction::TreeNode;
 use stagger_protocol::messages::Work;
 
 /// The sums of a stage: over this many shards, and the distance between two of them in the panel.
@@ -47,8 +47,8 @@ impl CurrentStage {
     /// Returns a task in words, with the panel's number of a single shard: in a sample tasks count the shards that take part.
     pub(super) fn task_name(&self, work: &Work) -> String {
         match work {
-            Work::Shards { node: Node { level: 0, index }, part } if self.stride > 1 => {
-                let node = Node { level: 0, index: index * self.stride };
+            Work::Shards { node: TreeNode { level: 0, index }, part } if self.stride > 1 => {
+                let node = TreeNode { level: 0, index: index * self.stride };
                 Work::Shards { node, part: *part }.to_string()
             }
             Work::Shards { .. } | Work::Reduce { .. } if self.stride > 1 => {

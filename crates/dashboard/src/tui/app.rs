@@ -58,7 +58,7 @@ impl Tab {
     }
 
     /// Returns the orders that its rows can have, by name.
-    pub(crate) fn orders(self) -> &'static [&'static str] {
+    pub(crate) fn sort_orders(self) -> &'static [&'static str] {
         match self {
             Self::Tasks => &["start", "seconds", "task", "outcome"],
             Self::Stages => &["order", "seconds", "failures"],
@@ -198,18 +198,18 @@ impl App {
     }
 
     /// Takes an event of the run.
-    pub(crate) fn event(&mut self, at: f64, event: &RunEvent) {
+    pub(crate) fn apply(&mut self, at: f64, event: &RunEvent) {
         self.watched.live.update(at, event);
         self.watched.now = self.watched.now.max(at);
     }
 
     /// Shows another state of the run: a replay that went back.
-    pub(crate) fn replace(&mut self, view: RunView, now: f64) {
+    pub(crate) fn reset(&mut self, view: RunView, now: f64) {
         (self.watched.live, self.watched.now) = (view, now);
     }
 
     /// Returns the run as it is shown, and the time of that in seconds since 1970.
-    pub(crate) fn shown(&self) -> (&RunView, f64) {
+    pub(crate) fn shown_run(&self) -> (&RunView, f64) {
         match &self.watched.frozen {
             Some(frozen) => (&frozen.0, frozen.1),
             None => (&self.watched.live, self.watched.now),
@@ -222,23 +222,23 @@ impl App {
     }
 
     /// The row that is chosen in the tab shown.
-    pub(crate) fn row(&self) -> usize {
+    pub(crate) fn selected_row(&self) -> usize {
         self.places[self.tab as usize].row
     }
 
     /// Returns the index of the first column shown in the tab.
-    pub(crate) fn column(&self) -> usize {
+    pub(crate) fn first_column(&self) -> usize {
         self.places[self.tab as usize].column
     }
 
     /// Returns the index of the order of a tab's rows in [`Tab::orders`].
-    pub(crate) fn order(&self, tab: Tab) -> usize {
+    pub(crate) fn sort_order(&self, tab: Tab) -> usize {
         self.places[tab as usize].order
     }
 
     /// The specification shown, by its place.
-    pub(crate) fn spec(&self) -> usize {
-        self.spec.min(self.shown().0.specs.len().saturating_sub(1))
+    pub(crate) fn selected_spec(&self) -> usize {
+        self.spec.min(self.shown_run().0.specs.len().saturating_sub(1))
     }
 
     /// Returns true if a text passes the filter.

@@ -10,7 +10,7 @@ use super::panes::{first_row, rows};
 
 /// A request to the owner of the terminal after an input.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Effect {
+pub(crate) enum InputRequest {
     /// Nothing is asked for.
     None,
     /// Leaves; the screen stays as it is if asked.
@@ -50,9 +50,9 @@ impl App {
     }
 
     /// A key was pressed, on a screen of this size.
-    pub(crate) fn key(&mut self, event: KeyEvent, area: Rect) -> Effect {
+    pub(crate) fn key(&mut self, event: KeyEvent, area: Rect) -> InputRequest {
         if event.kind == KeyEventKind::Release {
-            return Effect::None;
+            return InputRequest::None;
         }
         if self.filter.typing {
             return self.typed(event);
@@ -61,11 +61,11 @@ impl App {
             return self.answered(popup, event);
         }
         self.control.said = None;
-        let Some(action) = action(event) else { return Effect::None };
-        self.act(action, layout::page(area))
+        let Some(action) = action(event) else { return InputRequest::None };
+        self.act(action, layout::page_rows(area))
     }
 
-    fn typed(&mut self, event: KeyEvent) -> Effect {
+    fn typed(&mut self, event: KeyEvent) -> InputRequest {
         match event.code {
             KeyCode::Enter => self.filter.typing = false,
             KeyCode::Esc => (self.filter.typing, self.filter.text) = (false, String::new()),
@@ -76,26 +76,26 @@ impl App {
             _ => {}
         }
         self.places.iter_mut().for_each(|place| place.row = 0);
-        Effect::None
+        InputRequest::None
     }
 
-    fn answered(&mut self, popup: Popup, event: KeyEvent) -> Effect {
+    fn answered(&mut self, popup: Popup, event: KeyEvent) -> InputRequest {
         self.popup = None;
         match (popup, event.code) {
-            (Popup::Leave, KeyCode::Char('d')) => Effect::Detach,
+            (Popup::Leave, KeyCode::Char('d')) => InputRequest::Detach,
             (Popup::Leave, KeyCode::Char('c')) | (Popup::Cancel, KeyCode::Char('y')) => {
                 self.control.cancelling = true;
-                Effect::Cancel { abandon: false }
+                InputRequest::Cancel { abandon: false }
             }
             (Popup::Cancel, KeyCode::Char('a')) => {
                 self.control.cancelling = true;
-                Effect::Cancel { abandon: true }
+                InputRequest::Cancel { abandon: true }
             }
-            _ => Effect::None,
+            _ => InputRequest::None,
         }
     }
 
-    fn act(&mut self, action: Action, page: usize) -> Effect {
+    fn act(&mut self, action: Action, page: usize) -> InputRequest {
         let page = page as isize;
         match action {
             Action::Quit => return self.quit(false),
@@ -134,7 +134,7 @@ impl App {
             Action::Cancel => self.cancel(),
             Action::Faster | Action::Slower => {
                 if let Mode::Replay { .. } = self.mode {
-                    return Effect::Speed(if action == Action::Faster { 2.0 } else { 0.5 });
+                    return InputRequest::Speed(if action == Action::Faster { 2.0 } else { 0.5 });
                 }
             }
             Action::Back => {
@@ -142,30 +142,30 @@ impl App {
                 self.filter.errors_only = false;
             }
         }
-        Effect::None
+        InputRequest::None
     }
 
-    fn quit(&mut self, keep: bool) -> Effect {
+    fn quit(&mut self, keep: bool) -> InputRequest {
         let here = matches!(self.mode, Mode::Run | Mode::Alone);
         if here && !self.watched.live.progress.phase.is_over() {
             self.popup = Some(Popup::Leave);
-            return Effect::None;
+            return InputRequest::None;
         }
-        Effect::Quit { keep }
+        InputRequest::Quit { keep }
     }
 
-    fn sideways(&mut self, right: bool) -> Effect {
+    fn sideways(&mut self, right: bool) -> InputRequest {
         if let Mode::Replay { speed, .. } = self.mode {
             let step = 5.0 * speed.max(1.0);
-            return Effect::Seek(if right { step } else { -step });
+            return InputRequest::Seek(if right { step } else { -step });
         }
         let column = &mut self.place().column;
         *column = if right { *column + 1 } else { column.saturating_sub(1) };
-        Effect::None
+        InputRequest::None
     }
 
     fn sort(&mut self) {
-        let orders = self.tab.orders();
+        let orders = self.tab.sort_orders();
         if orders.is_empty() {
             self.control.said = Some("nothing here is sorted".to_owned());
             return;
@@ -177,20 +177,20 @@ impl App {
     }
 
     fn zoom(&mut self, closer: bool) {
-        let (view, now) = self.shown();
+        let (view, now) = self.shown_run();
         let all = view.elapsed(now).max(1.0);
         let span = self.zoom.unwrap_or(all) * if closer { 0.5 } else { 2.0 };
         self.zoom = (span < all).then_some(span.max(0.5));
     }
 
-    fn pause(&mut self) -> Effect {
+    fn pause(&mut self) -> InputRequest {
         match self.mode {
-            Mode::Replay { .. } => Effect::ReplayPause,
+            Mode::Replay { .. } => InputRequest::ReplayPause,
             Mode::Run if !self.watched.live.progress.phase.is_over() => {
                 self.control.paused = !self.control.paused;
                 let said = if self.control.paused { "paused: tasks under way end" } else { "going on" };
                 self.control.said = Some(said.to_owned());
-                Effect::Pause
+                InputRequest::Pause
             }
             Mode::Run => self.refuse("the run is over"),
             Mode::Alone => self.refuse("a run of one process does not pause; f freezes what is shown"),
@@ -198,11 +198,11 @@ impl App {
         }
     }
 
-    fn retry(&mut self) -> Effect {
+    fn retry(&mut self) -> InputRequest {
         match self.mode {
             Mode::Run => {
                 self.control.said = Some("what waits is tried now".to_owned());
-                Effect::Retry
+                InputRequest::Retry
             }
             _ => self.refuse("nothing to retry from here; `stagger resume` goes on with a run"),
         }
@@ -220,13 +220,13 @@ impl App {
         }
     }
 
-    fn refuse(&mut self, why: &str) -> Effect {
+    fn refuse(&mut self, why: &str) -> InputRequest {
         self.control.said = Some(why.to_owned());
-        Effect::None
+        InputRequest::None
     }
 
     /// The mouse did something, on a screen of this size.
-    pub(crate) fn mouse(&mut self, event: MouseEvent, area: Rect) -> Effect {
+    pub(crate) fn mouse(&mut self, event: MouseEvent, area: Rect) -> InputRequest {
         let at = Position { x: event.column, y: event.row };
         match event.kind {
             MouseEventKind::ScrollUp => self.move_row(-3),
@@ -247,6 +247,6 @@ impl App {
             }
             _ => {}
         }
-        Effect::None
+        InputRequest::None
     }
 }

@@ -27,7 +27,7 @@ pub(crate) fn screen(area: Rect) -> Screen {
 }
 
 /// Rows that a page has.
-pub(crate) fn page(area: Rect) -> usize {
+pub(crate) fn page_rows(area: Rect) -> usize {
     usize::from(screen(area).body.height.saturating_sub(4)).max(1)
 }
 

@@ -13,9 +13,9 @@ use stagger_model::failure::Failure;
 use stagger_model::signal::Signal;
 
 use super::app::{App, Mode};
-use super::input::Effect;
+use super::input::InputRequest;
 use super::panes::draw;
-use super::terminal::{Screen, closes, restore};
+use super::terminal::{Screen, is_closing, restore};
 use super::theme::Theme;
 use crate::view::RunView;
 
@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The way in which the dashboard was left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Left {
+pub enum Exit {
     /// The run was over, or was cancelled.
     Closed,
     /// The run goes on without it.
@@ -48,11 +48,11 @@ enum Message {
 /// A dashboard that is open.
 pub struct Dashboard {
     sender: Mutex<Sender<Message>>,
-    thread: JoinHandle<Left>,
+    thread: JoinHandle<Exit>,
 }
 
 /// Returns the present in seconds since 1970.
-pub fn unix() -> f64 {
+pub fn unix_now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
@@ -73,9 +73,9 @@ impl Dashboard {
         let (sender, receiver) = channel();
         let mode = if signal.is_some() { Mode::Run } else { Mode::Alone };
         let mut app = App::new(RunView::new(name), theme, mode);
-        past.iter().for_each(|(at, event)| app.event(*at, event));
-        app.set_now(unix());
-        let own = Loop { screen, app, receiver, signal, interrupt, ended: None };
+        past.iter().for_each(|(at, event)| app.apply(*at, event));
+        app.set_now(unix_now());
+        let own = EventLoop { screen, app, receiver, signal, interrupt, ended: None };
         let thread = std::thread::Builder::new().name("stagger-tui".to_owned());
         let thread = thread
             .spawn(move || own.run())
@@ -85,7 +85,7 @@ impl Dashboard {
 
     /// Takes an event of this moment. Never waits for the screen.
     pub fn observe(&self, event: &RunEvent) {
-        self.send(Message::Event(unix(), Box::new(event.clone())));
+        self.send(Message::Event(unix_now(), Box::new(event.clone())));
     }
 
     fn send(&self, message: Message) {
@@ -94,35 +94,35 @@ impl Dashboard {
     }
 
     /// Returns true if the dashboard was left while the run goes on.
-    pub fn is_left(&self) -> bool {
-        self.thread.is_finished() || closes()
+    pub fn is_closed(&self) -> bool {
+        self.thread.is_finished() || is_closing()
     }
 
     /// The run has ended.
-    pub fn ended(&self, failed: bool) {
+    pub fn run_ended(&self, failed: bool) {
         self.send(Message::Ended { failed });
     }
 
     /// Stays open until somebody leaves.
-    pub fn wait(self) -> Left {
+    pub fn wait(self) -> Exit {
         // Reading from a terminal that is gone may never return: such a thread is not waited for.
         let mut patience = PATIENCE;
         while !self.thread.is_finished() {
-            if closes() {
+            if is_closing() {
                 patience = patience.saturating_sub(LOOK);
             }
             if patience.is_zero() {
                 restore();
-                return Left::Detached;
+                return Exit::Detached;
             }
             std::thread::sleep(LOOK);
         }
         // A panic there has been told, and the terminal given back.
-        self.thread.join().unwrap_or(Left::Closed)
+        self.thread.join().unwrap_or(Exit::Closed)
     }
 }
 
-struct Loop {
+struct EventLoop {
     screen: Screen,
     app: App,
     receiver: Receiver<Message>,
@@ -132,20 +132,20 @@ struct Loop {
     ended: Option<bool>,
 }
 
-impl Loop {
-    fn run(mut self) -> Left {
+impl EventLoop {
+    fn run(mut self) -> Exit {
         let mut drawn = Instant::now();
         let mut dirty = true;
         loop {
             dirty |= self.drain();
-            if closes() {
+            if is_closing() {
                 self.screen.leave(false, |_| {});
-                return Left::Detached;
+                return Exit::Detached;
             }
             if dirty {
                 if self.screen.terminal.draw(|frame| draw(frame, &self.app)).is_err() {
                     // A terminal that is gone: the run goes on.
-                    return Left::Detached;
+                    return Exit::Detached;
                 }
                 drawn = Instant::now();
             }
@@ -161,9 +161,9 @@ impl Loop {
                     dirty = true;
                 }
                 Ok(false) => dirty = self.ended.is_none() && !self.app.is_frozen(),
-                Err(_) => return Left::Detached,
+                Err(_) => return Exit::Detached,
             }
-            self.app.set_now(unix());
+            self.app.set_now(unix_now());
         }
     }
 
@@ -172,7 +172,7 @@ impl Loop {
         let mut any = false;
         loop {
             match self.receiver.try_recv() {
-                Ok(Message::Event(at, event)) => self.app.event(at, &event),
+                Ok(Message::Event(at, event)) => self.app.apply(at, &event),
                 Ok(Message::Ended { failed }) => {
                     self.ended = Some(failed);
                     let said = match (failed, self.signal.is_some()) {
@@ -189,9 +189,9 @@ impl Loop {
     }
 
     /// Takes every input that waits; how the dashboard was left, and whether the screen stays, if it was.
-    fn inputs(&mut self) -> Option<(Left, bool)> {
+    fn inputs(&mut self) -> Option<(Exit, bool)> {
         while event::poll(Duration::ZERO).unwrap_or(false) {
-            let Ok(input) = event::read() else { return Some((Left::Detached, false)) };
+            let Ok(input) = event::read() else { return Some((Exit::Detached, false)) };
             let area = self
                 .screen
                 .terminal
@@ -200,7 +200,7 @@ impl Loop {
             let effect = match input {
                 Event::Key(key) => self.app.key(key, area),
                 Event::Mouse(mouse) => self.app.mouse(mouse, area),
-                _ => Effect::None,
+                _ => InputRequest::None,
             };
             if let Some(left) = self.carry_out(effect) {
                 return Some(left);
@@ -209,12 +209,12 @@ impl Loop {
         None
     }
 
-    fn carry_out(&mut self, effect: Effect) -> Option<(Left, bool)> {
+    fn carry_out(&mut self, effect: InputRequest) -> Option<(Exit, bool)> {
         match effect {
             // What was asked before the run's end was known to be that.
-            Effect::Quit { keep } => Some((Left::Closed, keep)),
-            Effect::Detach => Some((Left::Detached, false)),
-            Effect::Cancel { abandon } => {
+            InputRequest::Quit { keep } => Some((Exit::Closed, keep)),
+            InputRequest::Detach => Some((Exit::Detached, false)),
+            InputRequest::Cancel { abandon } => {
                 match &self.signal {
                     Some(signal) => (0..1 + u8::from(abandon)).for_each(|_| {
                         signal.stop();
@@ -223,20 +223,23 @@ impl Loop {
                 }
                 None
             }
-            Effect::Pause => {
+            InputRequest::Pause => {
                 if let Some(signal) = &self.signal {
                     self.app.control.paused = signal.toggle_pause();
                 }
                 None
             }
-            Effect::Retry if self.ended == Some(true) => Some((Left::Again, false)),
-            Effect::Retry => {
+            InputRequest::Retry if self.ended == Some(true) => Some((Exit::Again, false)),
+            InputRequest::Retry => {
                 if let Some(signal) = &self.signal {
                     signal.retry_now();
                 }
                 None
             }
-            Effect::None | Effect::Seek(_) | Effect::ReplayPause | Effect::Speed(_) => None,
+            InputRequest::None
+            | InputRequest::Seek(_)
+            | InputRequest::ReplayPause
+            | InputRequest::Speed(_) => None,
         }
     }
 }

@@ -60,7 +60,7 @@ fn enlarged(events: Recording) -> Recording {
 }
 
 /// A table of times from a key to its frame, and of what ten frames a second take.
-pub fn measure(events: Recording) -> Result<String, Failure> {
+pub fn frame_times(events: Recording) -> Result<String, Failure> {
     let events = enlarged(events);
     let tasks = events.iter().filter(|(_, event)| matches!(event, RunEvent::Done(_))).count();
     let mut out = format!(
@@ -82,7 +82,7 @@ fn line(events: Recording, columns: u16, rows: u16) -> Result<String, Failure> {
     terminal.draw(|frame| draw(frame, &app)).map_err(failed)?;
     let first = begin.elapsed();
     let mut player = Player::new("measured", events);
-    player.pass(&mut app, f64::MAX);
+    player.advance(&mut app, f64::MAX);
     let area = Rect::new(0, 0, columns, rows);
     let mut times = Vec::with_capacity(PRESSES);
     for press in 0..PRESSES {

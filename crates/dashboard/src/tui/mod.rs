@@ -19,9 +19,9 @@ mod terminal;
 mod tests;
 mod theme;
 
-pub use live::{Dashboard, Left, unix};
-pub use measure::measure;
-pub use picture::picture;
+pub use live::{Dashboard, Exit, unix_now};
+pub use measure::frame_times;
+pub use picture::frame_svg;
 pub use replay::{follow, play};
-pub use terminal::{close, is_open, restore, restore_on_panic};
+pub use terminal::{is_taken, request_close, restore, restore_on_panic};
 pub use theme::Theme;

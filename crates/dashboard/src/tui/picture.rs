@@ -24,7 +24,7 @@ const GROUND: &str = "#15181e";
 const INK: &str = "#d8dce3";
 
 /// Returns the dashboard as a recording shows it at a share of its time, `columns` × `rows` characters, on the pane of this number.
-pub fn picture(
+pub fn frame_svg(
     name: &str,
     events: Recording,
     share: f64,
@@ -34,7 +34,7 @@ pub fn picture(
     let theme = Theme { colors: Colors::True, ascii: false };
     let mut app = App::new(RunView::new(name), theme, Mode::Watch);
     let mut player = Player::new(name, events);
-    player.pass(&mut app, share * player.seconds());
+    player.advance(&mut app, share * player.seconds());
     app.tab = Tab::ALL.get(pane.wrapping_sub(1)).copied().unwrap_or(Tab::Overview);
     let failed = |_| Failure::failed("a frame can't be drawn");
     let mut terminal = Terminal::new(TestBackend::new(columns, rows)).map_err(failed)?;

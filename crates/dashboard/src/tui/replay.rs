@@ -10,10 +10,10 @@ use stagger_model::events::RunEvent;
 use stagger_model::failure::Failure;
 
 use super::app::{App, Mode};
-use super::input::Effect;
-use super::live::{FRAME, unix};
+use super::input::InputRequest;
+use super::live::{FRAME, unix_now};
 use super::panes::draw;
-use super::terminal::{Screen, closes};
+use super::terminal::{Screen, is_closing};
 use super::theme::Theme;
 use crate::view::RunView;
 
@@ -47,15 +47,15 @@ impl Player {
     }
 
     /// Moves by a number of seconds of the run, back if it is negative.
-    pub(super) fn pass(&mut self, app: &mut App, seconds: f64) {
+    pub(super) fn advance(&mut self, app: &mut App, seconds: f64) {
         let (first, last) = (self.begin(), self.end());
         self.at = (self.at + seconds).clamp(first, last);
         if seconds < 0.0 {
             self.next = 0;
-            app.replace(RunView::new(&self.name), first);
+            app.reset(RunView::new(&self.name), first);
         }
         while let Some((at, event)) = self.events.get(self.next).filter(|(at, _)| *at <= self.at) {
-            app.event(*at, event);
+            app.apply(*at, event);
             self.next += 1;
         }
         app.set_now(self.at);
@@ -86,23 +86,23 @@ pub fn play(
     let mut player = Player::new(name, events);
     let speed = speed.unwrap_or_else(|| speed_for(player.seconds()));
     let mut app = App::new(RunView::new(name), theme, Mode::Replay { speed, paused: false });
-    player.pass(&mut app, if at_end { f64::MAX } else { 0.0 });
+    player.advance(&mut app, if at_end { f64::MAX } else { 0.0 });
     let mut last = Instant::now();
     show(&mut app, |app, effect| {
         let passed = last.elapsed().as_secs_f64();
         last = Instant::now();
         let Mode::Replay { speed, paused } = &mut app.mode else { return };
         match effect {
-            Effect::ReplayPause => *paused = !*paused,
-            Effect::Speed(times) => *speed = (*speed * times).clamp(1.0 / 16.0, 65_536.0),
+            InputRequest::ReplayPause => *paused = !*paused,
+            InputRequest::Speed(times) => *speed = (*speed * times).clamp(1.0 / 16.0, 65_536.0),
             _ => {}
         }
         let moved = match effect {
-            Effect::Seek(seconds) => seconds,
+            InputRequest::Seek(seconds) => seconds,
             _ if *paused => 0.0,
             _ => passed * *speed,
         };
-        player.pass(app, moved);
+        player.advance(app, moved);
     })
 }
 
@@ -115,26 +115,26 @@ pub fn follow(
 ) -> Result<(), Failure> {
     let mut app = App::new(RunView::new(name), theme, Mode::Watch);
     show(&mut app, |app, effect| {
-        if let Effect::Cancel { abandon } = effect
+        if let InputRequest::Cancel { abandon } = effect
             && let Err(failure) = cancel(abandon)
         {
             app.control.cancelling = false;
             app.control.said = Some(failure.to_string().lines().next().unwrap_or_default().to_owned());
         }
         while let Ok((at, event)) = news.try_recv() {
-            app.event(at, &event);
+            app.apply(at, &event);
         }
-        app.set_now(unix());
+        app.set_now(unix_now());
     })
 }
 
 /// Shows an app until somebody leaves; `step` is called before every frame, and with what keys ask for.
-fn show(app: &mut App, mut step: impl FnMut(&mut App, Effect)) -> Result<(), Failure> {
+fn show(app: &mut App, mut step: impl FnMut(&mut App, InputRequest)) -> Result<(), Failure> {
     let lost = |error: std::io::Error| Failure::failed(format!("the terminal is lost: {error}"));
     let mut screen = Screen::take().map_err(lost)?;
     loop {
-        step(app, Effect::None);
-        if closes() {
+        step(app, InputRequest::None);
+        if is_closing() {
             return Ok(());
         }
         screen.terminal.draw(|frame| draw(frame, app)).map_err(lost)?;
@@ -146,14 +146,14 @@ fn show(app: &mut App, mut step: impl FnMut(&mut App, Effect)) -> Result<(), Fai
             let effect = match event::read().map_err(lost)? {
                 Event::Key(key) => app.key(key, area),
                 Event::Mouse(mouse) => app.mouse(mouse, area),
-                _ => Effect::None,
+                _ => InputRequest::None,
             };
             match effect {
-                Effect::Quit { keep } => {
+                InputRequest::Quit { keep } => {
                     screen.leave(keep, |frame| draw(frame, app));
                     return Ok(());
                 }
-                Effect::None => {}
+                InputRequest::None => {}
                 effect => step(app, effect),
             }
         }

@@ -41,7 +41,8 @@ impl Screen {
 
     /// Gives it back, and leaves behind what is shown last, if asked.
     pub(crate) fn leave(mut self, keep: bool, draw: impl FnOnce(&mut Frame<'_>)) {
-        let last = if keep { self.terminal.draw(draw).ok().map(|frame| text(frame.buffer)) } else { None };
+        let last =
+            if keep { self.terminal.draw(draw).ok().map(|frame| buffer_text(frame.buffer)) } else { None };
         drop(self);
         if let Some(text) = last {
             let _ = io::stderr().write_all(printable(&text).as_bytes());
@@ -59,17 +60,17 @@ impl Drop for Screen {
 static CLOSE: AtomicBool = AtomicBool::new(false);
 
 /// Has the dashboard close.
-pub fn close() {
+pub fn request_close() {
     CLOSE.store(true, Ordering::SeqCst);
 }
 
 /// Returns true if the dashboard is to close.
-pub(super) fn closes() -> bool {
+pub(super) fn is_closing() -> bool {
     CLOSE.load(Ordering::SeqCst)
 }
 
 /// Returns true while the terminal is ours.
-pub fn is_open() -> bool {
+pub fn is_taken() -> bool {
     TAKEN.load(Ordering::SeqCst)
 }
 
@@ -96,7 +97,7 @@ pub fn restore_on_panic(is_caught: fn() -> bool) {
 }
 
 /// Returns the text on a screen, line by line, without the blanks at their ends.
-pub(crate) fn text(buffer: &Buffer) -> String {
+pub(crate) fn buffer_text(buffer: &Buffer) -> String {
     let area = buffer.area;
     let line = |y: u16| {
         let cells = (area.x..area.right()).map(|x| buffer[(x, y)].symbol());

@@ -10,17 +10,17 @@ use ratatui::style::{Color, Modifier};
 use stagger_model::cost::Cost;
 use stagger_model::error::FailureClass;
 use stagger_model::events::{
-    CellKind, Estimated, FunctionFacts, Outline, Phases, RunEvent, RunState, Summary, TaskDone,
+    CellKind, Estimated, FunctionFacts, PhaseSeconds, RunEvent, RunState, SpecOutline, Summary, TaskDone,
 };
 use stagger_model::result::{Aggte, AttGt, Num};
 
 use super::app::{App, Mode, Popup, Tab};
-use super::input::Effect;
+use super::input::InputRequest;
 use super::panes::draw;
 use super::replay::Player;
-use super::terminal::text;
+use super::terminal::buffer_text;
 use super::theme::{Colors, Theme};
-use crate::view::{Phase, RunView};
+use crate::view::{RunPhase, RunView};
 
 const BEGIN: f64 = 1_790_000_000.0;
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 60)];
@@ -29,7 +29,7 @@ fn nums(values: impl IntoIterator<Item = f64>) -> Vec<Num> {
     values.into_iter().map(Num).collect()
 }
 
-fn outline() -> Outline {
+fn outline() -> SpecOutline {
     let groups = [3.0, 4.0, 6.0];
     let cells: Vec<(f64, f64)> =
         groups.iter().flat_map(|&g| (2..=6).map(move |t| (g, f64::from(t)))).collect();
@@ -38,7 +38,7 @@ fn outline() -> Outline {
         (6.0, 6.0) => CellKind::NoControls,
         _ => CellKind::Estimate,
     };
-    Outline {
+    SpecOutline {
         units: 1_000_000,
         shards: 64,
         cells: cells.len(),
@@ -46,12 +46,12 @@ fn outline() -> Outline {
         group: nums(cells.iter().map(|cell| cell.0)),
         time: nums(cells.iter().map(|cell| cell.1)),
         kind: cells.iter().map(kind).collect(),
-        ..Outline::default()
+        ..SpecOutline::default()
     }
 }
 
 fn done(attempt: u64, took: f64, done: usize, tasks: usize) -> RunEvent {
-    let seconds = Phases { open: 0.05, read: 0.4 * took, compute: 0.3 * took, write: 0.05 };
+    let seconds = PhaseSeconds { open: 0.05, read: 0.4 * took, compute: 0.3 * took, write: 0.05 };
     RunEvent::Done(TaskDone {
         attempt,
         seconds,
@@ -233,11 +233,11 @@ fn screen(app: &App, (width, height): (u16, u16)) -> Buffer {
     terminal.backend().buffer().clone()
 }
 
-fn press(app: &mut App, code: KeyCode) -> Effect {
+fn press(app: &mut App, code: KeyCode) -> InputRequest {
     app.key(KeyEvent::new(code, KeyModifiers::NONE), Rect::new(0, 0, 120, 40))
 }
 
-fn letters(app: &mut App, keys: &str) -> Vec<Effect> {
+fn letters(app: &mut App, keys: &str) -> Vec<InputRequest> {
     keys.chars().map(|key| press(app, KeyCode::Char(key))).collect()
 }
 
@@ -249,7 +249,7 @@ fn every_pane_in_every_state_and_size() {
             for (state, view, now) in states() {
                 let mut app = app(&view, now, Colors::True, false);
                 app.tab = tab;
-                all += &format!("== {state}\n{}", text(&screen(&app, size)));
+                all += &format!("== {state}\n{}", buffer_text(&screen(&app, size)));
             }
             let name = format!("{}_{}x{}", tab.name().to_lowercase(), size.0, size.1);
             insta::assert_snapshot!(name, all);
@@ -261,7 +261,8 @@ fn every_pane_in_every_state_and_size() {
 fn questions_help_and_modes() {
     let (_, view, now) = states().swap_remove(1);
     let mut all = String::new();
-    let mut show = |title: &str, app: &App, size| all += &format!("== {title}\n{}", text(&screen(app, size)));
+    let mut show =
+        |title: &str, app: &App, size| all += &format!("== {title}\n{}", buffer_text(&screen(app, size)));
     let mut own = app(&view, now, Colors::True, false);
     for popup in [Popup::Help, Popup::Leave, Popup::Cancel] {
         own.popup = Some(popup);
@@ -288,7 +289,7 @@ fn ascii_screens_have_no_other_characters() {
             let mut app = app(&view, now, Colors::None, true);
             app.tab = tab;
             for size in SIZES {
-                let text = text(&screen(&app, size));
+                let text = buffer_text(&screen(&app, size));
                 let other: Vec<char> = text.chars().filter(|c| !c.is_ascii()).collect();
                 assert!(other.is_empty(), "{state} {tab:?} {size:?}: {other:?}");
             }
@@ -299,7 +300,7 @@ fn ascii_screens_have_no_other_characters() {
     for tab in [Tab::Overview, Tab::Cells, Tab::Tasks, Tab::Estimates] {
         let mut app = app(&view, now, Colors::None, true);
         app.tab = tab;
-        all += &text(&screen(&app, (100, 30)));
+        all += &buffer_text(&screen(&app, (100, 30)));
     }
     insta::assert_snapshot!(all);
 }
@@ -331,20 +332,24 @@ fn palettes_use_their_colours_alone() {
 fn a_run_under_way_is_left_only_after_a_question() {
     let (_, view, now) = states().swap_remove(1);
     let mut own = app(&view, now, Colors::True, false);
-    assert_eq!(letters(&mut own, "qd"), [Effect::None, Effect::Detach]);
-    assert_eq!(letters(&mut own, "qx"), [Effect::None, Effect::None]);
-    assert_eq!(letters(&mut own, "cy"), [Effect::None, Effect::Cancel { abandon: false }]);
+    assert_eq!(letters(&mut own, "qd"), [InputRequest::None, InputRequest::Detach]);
+    assert_eq!(letters(&mut own, "qx"), [InputRequest::None, InputRequest::None]);
+    assert_eq!(letters(&mut own, "cy"), [InputRequest::None, InputRequest::Cancel { abandon: false }]);
     assert!(own.control.cancelling);
-    assert_eq!(letters(&mut own, "ca"), [Effect::None, Effect::Cancel { abandon: true }]);
-    assert_eq!(letters(&mut own, "r"), [Effect::Retry]);
+    assert_eq!(letters(&mut own, "ca"), [InputRequest::None, InputRequest::Cancel { abandon: true }]);
+    assert_eq!(letters(&mut own, "r"), [InputRequest::Retry]);
     let mut watch = App::new(view.clone(), own.theme, Mode::Watch);
-    assert_eq!(letters(&mut watch, "q"), [Effect::Quit { keep: false }], "another process goes on by itself");
-    assert_eq!(letters(&mut watch, "p"), [Effect::None]);
+    assert_eq!(
+        letters(&mut watch, "q"),
+        [InputRequest::Quit { keep: false }],
+        "another process goes on by itself"
+    );
+    assert_eq!(letters(&mut watch, "p"), [InputRequest::None]);
     assert!(watch.control.said.as_ref().is_some_and(|said| said.contains("only its own controller")));
     let (_, over, now) = states().swap_remove(3);
-    assert_eq!(over.progress.phase, Phase::Finished);
+    assert_eq!(over.progress.phase, RunPhase::Finished);
     let mut own = app(&over, now, Colors::True, false);
-    assert_eq!(letters(&mut own, "Q"), [Effect::Quit { keep: true }]);
+    assert_eq!(letters(&mut own, "Q"), [InputRequest::Quit { keep: true }]);
     letters(&mut own, "c");
     assert_eq!((own.popup, own.control.said.as_deref()), (None, Some("the run is over")));
 }
@@ -371,9 +376,9 @@ fn filters_sorting_and_failures_only() {
     assert_eq!(super::panes::rows(&app), 5, "two lost, two out of memory, one turned away");
     letters(&mut app, "es");
     assert_eq!(app.control.said.as_deref(), Some("sorted by seconds"));
-    let longest = text(&screen(&app, (120, 40)));
+    let longest = buffer_text(&screen(&app, (120, 40)));
     letters(&mut app, "S");
-    assert_ne!(longest, text(&screen(&app, (120, 40))), "the other way round");
+    assert_ne!(longest, buffer_text(&screen(&app, (120, 40))), "the other way round");
 }
 
 #[test]
@@ -381,12 +386,12 @@ fn a_frozen_screen_stays_while_the_run_goes_on() {
     let (_, view, now) = states().swap_remove(1);
     let mut app = app(&view, now, Colors::True, false);
     letters(&mut app, "f");
-    let before = text(&screen(&app, (120, 40)));
-    app.event(now + 1.0, &RunEvent::Finished);
+    let before = buffer_text(&screen(&app, (120, 40)));
+    app.apply(now + 1.0, &RunEvent::Finished);
     app.set_now(now + 5.0);
-    assert_eq!(before, text(&screen(&app, (120, 40))));
+    assert_eq!(before, buffer_text(&screen(&app, (120, 40))));
     letters(&mut app, "f");
-    assert!(text(&screen(&app, (120, 40))).contains("finished"));
+    assert!(buffer_text(&screen(&app, (120, 40))).contains("finished"));
 }
 
 #[test]
@@ -401,14 +406,14 @@ fn the_mouse_finds_tabs_panes_and_rows() {
     click(&mut app, 5, 10);
     assert_eq!(app.tab, Tab::Stages, "a pane of the overview opens");
     click(&mut app, 5, 8);
-    assert_eq!(app.row(), 2, "the third row below frame and head");
+    assert_eq!(app.selected_row(), 2, "the third row below frame and head");
     let (_, _, from, _) = super::layout::tab_words(120).remove(7);
     click(&mut app, from + 1, 3);
     assert_eq!(app.tab, Tab::Log);
     let wheel =
         MouseEvent { kind: MouseEventKind::ScrollDown, column: 1, row: 9, modifiers: KeyModifiers::NONE };
     app.mouse(wheel, area);
-    assert_eq!(app.row(), 3);
+    assert_eq!(app.selected_row(), 3);
 }
 
 #[test]
@@ -417,15 +422,15 @@ fn a_replay_goes_back_to_what_it_showed() {
     let mut player = Player::new(name, events().into_iter().map(|(at, event)| (BEGIN + at, event)).collect());
     let theme = Theme { colors: Colors::True, ascii: false };
     let mut app = App::new(RunView::new(name), theme, Mode::Replay { speed: 1.0, paused: false });
-    player.pass(&mut app, 0.0);
-    player.pass(&mut app, 3.0);
-    let before = text(&screen(&app, (120, 40)));
-    player.pass(&mut app, 100.0);
-    assert_ne!(before, text(&screen(&app, (120, 40))));
-    player.pass(&mut app, -(player.seconds() - 3.0));
-    assert_eq!(before, text(&screen(&app, (120, 40))));
-    assert_eq!(press(&mut app, KeyCode::Left), Effect::Seek(-5.0));
-    assert_eq!(letters(&mut app, "+ "), [Effect::Speed(2.0), Effect::ReplayPause]);
+    player.advance(&mut app, 0.0);
+    player.advance(&mut app, 3.0);
+    let before = buffer_text(&screen(&app, (120, 40)));
+    player.advance(&mut app, 100.0);
+    assert_ne!(before, buffer_text(&screen(&app, (120, 40))));
+    player.advance(&mut app, -(player.seconds() - 3.0));
+    assert_eq!(before, buffer_text(&screen(&app, (120, 40))));
+    assert_eq!(press(&mut app, KeyCode::Left), InputRequest::Seek(-5.0));
+    assert_eq!(letters(&mut app, "+ "), [InputRequest::Speed(2.0), InputRequest::ReplayPause]);
 }
 
 #[test]
@@ -477,7 +482,7 @@ proptest! {
         let theme = Theme { colors: Colors::True, ascii: false };
         let mut app = App::new(RunView::new("any"), theme, Mode::Run);
         for (at, event) in &events {
-            app.event(*at, event);
+            app.apply(*at, event);
         }
         for key in keys {
             if let Some(super::keys::Key::Char(c)) = super::keys::BINDINGS[key].keys.first() {

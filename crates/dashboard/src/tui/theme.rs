@@ -1,10 +1,10 @@
 //! Colours and signs. A colour never says anything alone: every state has a sign of its own, in ASCII too.
 
-use ratatui::style::{Color, Modifier, Style};
+use ratatui::style::{Color as TerminalColor, Modifier, Style};
 use stagger_model::error::FailureClass;
-use stagger_pictures::Ink;
+use stagger_pictures::Color;
 
-use crate::view::{CellState, Level, Outcome, Span};
+use crate::view::{AttemptSpan, CellState, Level, Outcome};
 
 /// The number of colours that the terminal has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,16 +21,16 @@ pub enum Colors {
 
 /// A colour of Okabe and Ito (2008), told apart with every kind of colour vision, with its nearest in smaller palettes.
 #[derive(Clone, Copy, Debug)]
-struct Hue(u8, u8, u8, u8, Color);
+struct Hue(u8, u8, u8, u8, TerminalColor);
 
-const ORANGE: Hue = Hue(230, 159, 0, 214, Color::Yellow);
-const SKY: Hue = Hue(86, 180, 233, 74, Color::Cyan);
-const GREEN: Hue = Hue(0, 158, 115, 36, Color::Green);
-const YELLOW: Hue = Hue(240, 228, 66, 227, Color::LightYellow);
-const BLUE: Hue = Hue(0, 114, 178, 32, Color::Blue);
-const VERMILION: Hue = Hue(213, 94, 0, 166, Color::Red);
-const PURPLE: Hue = Hue(204, 121, 167, 175, Color::Magenta);
-const GREY: Hue = Hue(140, 140, 140, 245, Color::DarkGray);
+const ORANGE: Hue = Hue(230, 159, 0, 214, TerminalColor::Yellow);
+const SKY: Hue = Hue(86, 180, 233, 74, TerminalColor::Cyan);
+const GREEN: Hue = Hue(0, 158, 115, 36, TerminalColor::Green);
+const YELLOW: Hue = Hue(240, 228, 66, 227, TerminalColor::LightYellow);
+const BLUE: Hue = Hue(0, 114, 178, 32, TerminalColor::Blue);
+const VERMILION: Hue = Hue(213, 94, 0, 166, TerminalColor::Red);
+const PURPLE: Hue = Hue(204, 121, 167, 175, TerminalColor::Magenta);
+const GREY: Hue = Hue(140, 140, 140, 245, TerminalColor::DarkGray);
 
 /// The colours that stages take in turn.
 const STAGES: [Hue; 7] = [SKY, ORANGE, GREEN, PURPLE, BLUE, YELLOW, VERMILION];
@@ -68,8 +68,8 @@ impl Theme {
         match self.colors {
             Colors::None => Style::new(),
             Colors::Sixteen => Style::new().fg(ansi),
-            Colors::Indexed => Style::new().fg(Color::Indexed(index)),
-            Colors::True => Style::new().fg(Color::Rgb(r, g, b)),
+            Colors::Indexed => Style::new().fg(TerminalColor::Indexed(index)),
+            Colors::True => Style::new().fg(TerminalColor::Rgb(r, g, b)),
         }
     }
 
@@ -112,17 +112,17 @@ impl Theme {
     }
 
     /// A colour of a chart.
-    pub fn ink(self, ink: Ink) -> Style {
+    pub fn ink(self, ink: Color) -> Style {
         match ink {
-            Ink::Black | Ink::White => Style::new(),
-            Ink::Grey | Ink::Pale => self.faint(),
-            Ink::Blue => self.hue(BLUE),
-            Ink::Vermillion => self.hue(VERMILION),
-            Ink::Green => self.hue(GREEN),
-            Ink::Purple => self.hue(PURPLE),
-            Ink::Orange => self.hue(ORANGE),
-            Ink::Sky => self.hue(SKY),
-            Ink::Yellow => self.hue(YELLOW),
+            Color::Black | Color::White => Style::new(),
+            Color::Grey | Color::Pale => self.faint(),
+            Color::Blue => self.hue(BLUE),
+            Color::Vermillion => self.hue(VERMILION),
+            Color::Green => self.hue(GREEN),
+            Color::Purple => self.hue(PURPLE),
+            Color::Orange => self.hue(ORANGE),
+            Color::Sky => self.hue(SKY),
+            Color::Yellow => self.hue(YELLOW),
         }
     }
 
@@ -137,13 +137,13 @@ impl Theme {
     }
 
     /// Returns the sign and the style of an attempt in its lane.
-    pub fn span(self, span: &Span, name: &str) -> (char, Style) {
+    pub fn span(self, span: &AttemptSpan, name: &str) -> (char, Style) {
         let stage = self.stage(span.stage);
         let pick = |plain: char, fine: char| if self.ascii { plain } else { fine };
         match span.outcome {
             Outcome::Failed(FailureClass::Throttled) => (pick('t', '◌'), self.faint()),
             Outcome::Failed(_) => (pick('x', '✗'), self.bad()),
-            Outcome::Left => (pick('!', '‡'), self.faint()),
+            Outcome::Abandoned => (pick('!', '‡'), self.faint()),
             Outcome::Running if span.backup => (pick('B', '»'), stage.add_modifier(Modifier::BOLD)),
             Outcome::Done if span.backup => (pick('b', '»'), stage),
             _ if span.again => (pick('r', '↻'), stage),
@@ -160,7 +160,7 @@ impl Theme {
         match cell {
             CellState::Pending => (pick(".", "·"), self.faint()),
             CellState::Running => (pick("~", "◐"), self.accent()),
-            CellState::Solved { .. } => (pick("o", "○"), self.accent()),
+            CellState::PointEstimate { .. } => (pick("o", "○"), self.accent()),
             CellState::Failed => (pick("x", "✗"), self.bad()),
             CellState::Reference => (pick("=", "═"), self.faint()),
             CellState::NoControls => (pick("/", "∅"), self.faint()),
@@ -235,7 +235,7 @@ mod tests {
         let states = [
             CellState::Pending,
             CellState::Running,
-            CellState::Solved { att: 1.0 },
+            CellState::PointEstimate { att: 1.0 },
             CellState::Failed,
             CellState::Reference,
             CellState::NoControls,

@@ -1,6 +1,6 @@
 //! The cells of a specification: what each is, then its estimate.
 
-use stagger_model::events::{CellKind, Estimated, Outline};
+use stagger_model::events::{CellKind, Estimated, SpecOutline};
 use stagger_model::result::Num;
 
 /// The state of a cell.
@@ -11,7 +11,7 @@ pub enum CellState {
     /// Its sums are being added.
     Running,
     /// It is estimated; its standard error comes later.
-    Solved {
+    PointEstimate {
         /// ATT(g,t).
         att: f64,
     },
@@ -48,7 +48,7 @@ impl CellState {
     /// The estimate, if there is one.
     pub fn att(self) -> Option<f64> {
         match self {
-            Self::Solved { att } | Self::Done { att, .. } => Some(att),
+            Self::PointEstimate { att } | Self::Done { att, .. } => Some(att),
             _ => None,
         }
     }
@@ -58,7 +58,7 @@ impl CellState {
 #[derive(Clone, Debug, Default)]
 pub struct SpecView {
     /// The cells of the specification.
-    pub outline: Outline,
+    pub outline: SpecOutline,
     /// The state of each cell of the outline.
     pub cells: Vec<CellState>,
     /// For each round of the propensity scores its number, and the logits that are still active, have converged and have failed.
@@ -68,7 +68,7 @@ pub struct SpecView {
 }
 
 impl SpecView {
-    pub(super) fn new(outline: &Outline) -> Self {
+    pub(super) fn new(outline: &SpecOutline) -> Self {
         let state = |kind: &CellKind| match kind {
             CellKind::Estimate => CellState::Pending,
             CellKind::Reference => CellState::Reference,
@@ -78,23 +78,23 @@ impl SpecView {
     }
 
     /// A stage begins: every cell takes part in it.
-    pub(super) fn begins(&mut self) {
+    pub(super) fn begin(&mut self) {
         self.cells.iter_mut().filter(|cell| **cell == CellState::Pending).for_each(|cell| {
             *cell = CellState::Running;
         });
     }
 
-    pub(super) fn solved(&mut self, att: &[Num]) {
+    pub(super) fn set_point_estimates(&mut self, att: &[Num]) {
         for (cell, att) in self.cells.iter_mut().zip(att) {
             *cell = match *cell {
                 CellState::Reference | CellState::NoControls => *cell,
                 _ if att.is_na() => CellState::Failed,
-                _ => CellState::Solved { att: att.0 },
+                _ => CellState::PointEstimate { att: att.0 },
             };
         }
     }
 
-    pub(super) fn estimated(&mut self, found: &Estimated) {
+    pub(super) fn set_estimates(&mut self, found: &Estimated) {
         let cells = &found.att_gt;
         for (index, cell) in self.cells.iter_mut().enumerate() {
             let value = |of: &[Num]| of.get(index).map_or(f64::NAN, |x| x.0);

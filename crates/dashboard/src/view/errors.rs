@@ -107,7 +107,7 @@ impl Errors {
     }
 
     /// The run ended by something that no attempt has told of.
-    pub(super) fn stopped(&mut self, at: f64, reason: &str, hint: Option<&str>) {
+    pub(super) fn add_stop(&mut self, at: f64, reason: &str, hint: Option<&str>) {
         if self.groups.iter().any(|(_, group)| group.fatal) {
             return;
         }

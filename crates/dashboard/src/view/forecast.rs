@@ -5,14 +5,14 @@
 
 use stagger_estimator::options::EstMethod;
 
-use super::{Phase, RunView, StageView};
+use super::{RunPhase, RunView, StageView};
 
 /// Rounds over all shards that logits usually take after their start on a sample.
 const ROUNDS: usize = 3;
 
 /// The forecast of the rest of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Forecast {
+pub struct Remaining {
     /// Seconds; none before anything is known.
     pub seconds: Option<f64>,
     /// Dollars in all at the end.
@@ -26,17 +26,17 @@ fn is_pass(stage: &StageView) -> bool {
         .any(|name| stage.name.split(" + ").any(|part| part == *name))
 }
 
-impl Forecast {
+impl Remaining {
     pub(super) fn of(view: &RunView, now: f64) -> Self {
         match view.progress.phase {
-            Phase::Waiting => return Self::default(),
-            Phase::Finished | Phase::Stopped { .. } => {
+            RunPhase::Waiting => return Self::default(),
+            RunPhase::Finished | RunPhase::Stopped { .. } => {
                 return Self { seconds: Some(0.0), dollars: Some(view.summary.cost.spent) };
             }
-            Phase::Running => {}
+            RunPhase::Running => {}
         }
         let Some(stage) = view.stage() else { return Self::default() };
-        let share = stage.share();
+        let share = stage.progress();
         if share <= 0.0 && view.stages.len() < 2 {
             return Self::default();
         }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use stagger_model::error::FailureClass;
-use stagger_model::events::{FunctionFacts, Outline, RunEvent};
+use stagger_model::events::{FunctionFacts, RunEvent, SpecOutline};
 use stagger_model::numbers::counted;
 
 /// Lines that are remembered.
@@ -38,8 +38,8 @@ pub struct Log {
 }
 
 impl Log {
-    pub(super) fn event(&mut self, at: f64, event: &RunEvent) {
-        let Some((level, text)) = told(event) else { return };
+    pub(super) fn add(&mut self, at: f64, event: &RunEvent) {
+        let Some((level, text)) = message(event) else { return };
         // Failures of one kind in a row would push everything else out.
         if level == Level::Warning
             && let Some(last) = self.lines.back_mut().filter(|last| same(&last.text, &text))
@@ -61,7 +61,7 @@ impl Log {
 }
 
 /// The line of an event that is worth one.
-pub fn told(event: &RunEvent) -> Option<(Level, String)> {
+pub fn message(event: &RunEvent) -> Option<(Level, String)> {
     let info = |text: String| Some((Level::Info, text));
     match event {
         RunEvent::Opened { version } => info(format!("controller of version {version} took the run")),
@@ -117,7 +117,7 @@ fn workers(backend: &str, functions: &[FunctionFacts], concurrency: usize) -> St
     format!("on {backend}: {}; up to {} at a time", names.join(", "), counted(concurrency as u64, "task"))
 }
 
-fn planned(specs: &[Outline]) -> String {
+fn planned(specs: &[SpecOutline]) -> String {
     let cells: usize = specs.iter().map(|spec| spec.cells).sum();
     let units = specs.iter().map(|spec| spec.units).max().unwrap_or(0);
     let of = if specs.len() > 1 { format!(" of {} specifications", specs.len()) } else { String::new() };

@@ -17,13 +17,13 @@ use stagger_model::events::{FunctionFacts, RunEvent, RunState, Summary};
 
 pub use cells::{CellState, SpecView};
 pub use errors::{ErrorGroup, Errors};
-pub use forecast::Forecast;
-pub use log::{Level, Line, Log, told};
+pub use forecast::Remaining;
+pub use log::{Level, Line, Log, message};
 pub use memory::{BINS, Memory, Peak};
-pub use phase::{Phase, Progress};
+pub use phase::{Progress, RunPhase};
 pub use rates::{Rates, Second};
 pub use stages::{Attempts, StageView, Work};
-pub use tasks::{Outcome, Span, Tasks};
+pub use tasks::{AttemptLanes, AttemptSpan, Outcome};
 
 /// Bytes of Lambda's megabyte.
 const LAMBDA_MB: u64 = 1 << 20;
@@ -44,7 +44,7 @@ pub struct RunView {
     /// The stages so far, the one under way last.
     pub stages: Vec<StageView>,
     /// The attempts.
-    pub tasks: Tasks,
+    pub tasks: AttemptLanes,
     /// The memory that attempts took.
     pub memory: Memory,
     /// The work of each second.
@@ -104,14 +104,14 @@ impl RunView {
     }
 
     /// Returns the forecast of the rest of the run.
-    pub fn forecast(&self, now: f64) -> Forecast {
-        Forecast::of(self, now)
+    pub fn forecast(&self, now: f64) -> Remaining {
+        Remaining::of(self, now)
     }
 
     /// Takes an event of the time `at`, in seconds since 1970.
     pub fn update(&mut self, at: f64, event: &RunEvent) {
-        self.progress.event(at);
-        self.log.event(at, event);
+        self.progress.touch(at);
+        self.log.add(at, event);
         match event {
             RunEvent::Opened { .. } => self.opened(at),
             RunEvent::Workers { backend, functions, concurrency } => {
@@ -122,11 +122,11 @@ impl RunView {
             RunEvent::InputFound { files, rows, .. } => self.input = Input { files: *files, rows: *rows },
             RunEvent::StageStarted { number, stage, tasks, .. } => {
                 self.stages.push(StageView::new(*number, stage, *tasks, at));
-                self.specs.iter_mut().for_each(SpecView::begins);
+                self.specs.iter_mut().for_each(SpecView::begin);
             }
             RunEvent::StageDone { seconds, .. } => {
                 if let Some(stage) = self.stages.last_mut() {
-                    stage.ends(at, *seconds);
+                    stage.end(at, *seconds);
                 }
             }
             RunEvent::Invoked { .. } | RunEvent::Done(_) | RunEvent::Failed { .. } => self.attempt(at, event),
@@ -135,11 +135,11 @@ impl RunView {
             RunEvent::Summary(summary) => self.summarised(summary),
             RunEvent::Stopped { reason, hint, resumable } => {
                 if !resumable {
-                    self.errors.stopped(at, reason, hint.as_deref());
+                    self.errors.add_stop(at, reason, hint.as_deref());
                 }
-                self.ended(at, Phase::Stopped { reason: reason.clone(), resumable: *resumable });
+                self.ended(at, RunPhase::Stopped { reason: reason.clone(), resumable: *resumable });
             }
-            RunEvent::Finished => self.ended(at, Phase::Finished),
+            RunEvent::Finished => self.ended(at, RunPhase::Finished),
             RunEvent::State { .. } | RunEvent::Note { .. } | RunEvent::Warning { .. } | RunEvent::Unknown => {
             }
         }
@@ -150,29 +150,29 @@ impl RunView {
         match event {
             RunEvent::Invoked { attempt, task, number, function, backup } => {
                 let stage = self.stages.len().saturating_sub(1);
-                self.tasks.begins(at, *attempt, (stage, task, function), *number > 1, *backup);
-                self.rates.under_way(at, self.tasks.under_way());
+                self.tasks.begin(at, *attempt, (stage, task, function), *number > 1, *backup);
+                self.rates.set_running(at, self.tasks.under_way());
                 if let Some(stage) = self.stages.last_mut() {
-                    stage.invoked(*number > 1, *backup);
+                    stage.add_attempt(*number > 1, *backup);
                 }
             }
             RunEvent::Done(done) => {
-                let task = self.tasks.ends(at, done.attempt, Outcome::Done);
+                let task = self.tasks.end(at, done.attempt, Outcome::Done);
                 if let Some(stage) = self.stages.last_mut() {
-                    stage.done(done, task.as_ref().map(|task| task.task.as_str()));
+                    stage.add_done(done, task.as_ref().map(|task| task.task.as_str()));
                 }
-                self.rates.done(at, done, self.tasks.under_way());
+                self.rates.add_done(at, done, self.tasks.under_way());
                 if let Some(span) = task {
                     let limit = self.workers.memory(&span.function);
                     self.memory.add(&span.task, &span.function, done.peak_memory, limit);
                 }
             }
             RunEvent::Failed { attempt, class, .. } => {
-                let task = self.tasks.ends(at, *attempt, Outcome::Failed(*class));
+                let task = self.tasks.end(at, *attempt, Outcome::Failed(*class));
                 if let Some(stage) = self.stages.last_mut() {
-                    stage.failed(*class);
+                    stage.add_failure(*class);
                 }
-                self.rates.failed(at, *class, self.tasks.under_way());
+                self.rates.add_failure(at, *class, self.tasks.under_way());
                 let stage = self.stages.last().map_or("", |stage| stage.name.as_str());
                 self.errors.add(at, event, stage, task.as_ref().map_or("", |task| &task.task));
             }
@@ -183,11 +183,9 @@ impl RunView {
     /// Takes what is known of the specifications: their cells, and the estimates of these.
     fn estimates(&mut self, event: &RunEvent) {
         match event {
-            RunEvent::Planned { specs } => {
-                // A run that is taken up tells again what it had told.
-                if !self.specs.iter().map(|own| &own.outline).eq(specs) {
-                    self.specs = specs.iter().map(SpecView::new).collect();
-                }
+            // A run that is taken up tells again what it had told.
+            RunEvent::Planned { specs } if !self.specs.iter().map(|own| &own.outline).eq(specs) => {
+                self.specs = specs.iter().map(SpecView::new).collect();
             }
             RunEvent::Logits { spec, round, active, converged, failed } => {
                 if let Some(own) = self.specs.get_mut(*spec) {
@@ -196,12 +194,12 @@ impl RunView {
             }
             RunEvent::Solved { spec, att } => {
                 if let Some(own) = self.specs.get_mut(*spec) {
-                    own.solved(att);
+                    own.set_point_estimates(att);
                 }
             }
             RunEvent::Estimated(found) => {
                 if let Some(own) = self.specs.get_mut(found.spec) {
-                    own.estimated(found);
+                    own.set_estimates(found);
                 }
             }
             _ => {}
@@ -209,30 +207,30 @@ impl RunView {
     }
 
     /// Takes the end of the run: no attempt will be heard of again.
-    fn ended(&mut self, at: f64, phase: Phase) {
+    fn ended(&mut self, at: f64, phase: RunPhase) {
         self.progress.phase = phase;
-        self.tasks.abandon(at);
-        self.rates.under_way(at, 0);
+        self.tasks.abandon_running(at);
+        self.rates.set_running(at, 0);
     }
 
     /// A controller has taken the run: what an earlier one had under way is lost to it.
     fn opened(&mut self, at: f64) {
         self.workers.controllers += 1;
-        self.progress.phase = Phase::Running;
-        self.tasks.abandon(at);
+        self.progress.phase = RunPhase::Running;
+        self.tasks.abandon_running(at);
         if let Some(stage) = self.stages.last_mut().filter(|stage| stage.seconds.is_none()) {
             stage.left = true;
         }
     }
 
     fn summarised(&mut self, summary: &Summary) {
-        self.rates.dollars(self.progress.last, summary.cost.spent);
+        self.rates.set_dollars(self.progress.last, summary.cost.spent);
         self.summary = summary.clone();
         let ended = match summary.state {
             RunState::Running => return,
-            RunState::Finished => Phase::Finished,
+            RunState::Finished => RunPhase::Finished,
             RunState::Stopped | RunState::Failed => {
-                Phase::Stopped { reason: String::new(), resumable: summary.state == RunState::Stopped }
+                RunPhase::Stopped { reason: String::new(), resumable: summary.state == RunState::Stopped }
             }
         };
         if !self.progress.phase.is_over() {

@@ -2,7 +2,7 @@
 
 /// The state of a run, for a person.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub enum Phase {
+pub enum RunPhase {
     /// No event has come yet.
     #[default]
     Waiting,
@@ -19,7 +19,7 @@ pub enum Phase {
     },
 }
 
-impl Phase {
+impl RunPhase {
     /// Returns true if nothing more will happen by itself.
     pub fn is_over(&self) -> bool {
         matches!(self, Self::Finished | Self::Stopped { .. })
@@ -30,7 +30,7 @@ impl Phase {
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
     /// The state of the run.
-    pub phase: Phase,
+    pub phase: RunPhase,
     /// The time of the first event.
     pub begun: Option<f64>,
     /// The time of the last event.
@@ -39,11 +39,11 @@ pub struct Progress {
 
 impl Progress {
     /// Takes note that there was an event.
-    pub(super) fn event(&mut self, at: f64) {
+    pub(super) fn touch(&mut self, at: f64) {
         self.begun.get_or_insert(at);
         self.last = self.last.max(at);
-        if self.phase == Phase::Waiting {
-            self.phase = Phase::Running;
+        if self.phase == RunPhase::Waiting {
+            self.phase = RunPhase::Running;
         }
     }
 

@@ -71,14 +71,14 @@ impl Rates {
         Second { under_way: self.current, dollars: self.total.dollars, ..Second::default() }
     }
 
-    pub(super) fn under_way(&mut self, at: f64, under_way: usize) {
+    pub(super) fn set_running(&mut self, at: f64, under_way: usize) {
         self.current = under_way;
         let second = self.at(at);
         second.under_way = second.under_way.max(under_way);
         self.total.under_way = self.total.under_way.max(under_way);
     }
 
-    pub(super) fn done(&mut self, at: f64, done: &TaskDone, under_way: usize) {
+    pub(super) fn add_done(&mut self, at: f64, done: &TaskDone, under_way: usize) {
         let add = |second: &mut Second| {
             second.tasks += 1;
             second.rows += done.rows;
@@ -88,18 +88,18 @@ impl Rates {
         };
         add(self.at(at));
         add(&mut self.total);
-        self.under_way(at, under_way);
+        self.set_running(at, under_way);
     }
 
-    pub(super) fn failed(&mut self, at: f64, class: FailureClass, under_way: usize) {
+    pub(super) fn add_failure(&mut self, at: f64, class: FailureClass, under_way: usize) {
         if class == FailureClass::Throttled {
             self.at(at).throttled += 1;
             self.total.throttled += 1;
         }
-        self.under_way(at, under_way);
+        self.set_running(at, under_way);
     }
 
-    pub(super) fn dollars(&mut self, at: f64, dollars: f64) {
+    pub(super) fn set_dollars(&mut self, at: f64, dollars: f64) {
         self.at(at).dollars = dollars;
         self.total.dollars = dollars;
     }

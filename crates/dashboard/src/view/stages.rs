@@ -1,7 +1,7 @@
 //! A stage: how far it is, what its workers' time went into.
 
 use stagger_model::error::FailureClass;
-use stagger_model::events::{Phases, TaskDone};
+use stagger_model::events::{PhaseSeconds, TaskDone};
 
 /// The view of one stage.
 #[derive(Clone, Debug, Default)]
@@ -49,7 +49,7 @@ pub struct Work {
     /// The bytes that were read.
     pub bytes_read: u64,
     /// Seconds of all workers by what they went into.
-    pub phases: Phases,
+    pub phases: PhaseSeconds,
     /// Seconds that attempts took beyond what their workers tell: on the way, starting, waiting.
     pub wait: f64,
     /// The slowest task and its seconds.
@@ -61,13 +61,13 @@ impl StageView {
         Self { number, name: name.to_owned(), tasks, begun: at, ..Self::default() }
     }
 
-    pub(super) fn invoked(&mut self, again: bool, backup: bool) {
+    pub(super) fn add_attempt(&mut self, again: bool, backup: bool) {
         self.attempts.all += 1;
         self.attempts.again += u64::from(again && !backup);
         self.attempts.backups += u64::from(backup);
     }
 
-    pub(super) fn done(&mut self, facts: &TaskDone, task: Option<&str>) {
+    pub(super) fn add_done(&mut self, facts: &TaskDone, task: Option<&str>) {
         if facts.tasks > 0 {
             (self.done, self.tasks) = (facts.done, facts.tasks);
         } else {
@@ -75,7 +75,7 @@ impl StageView {
         }
         self.work.rows += facts.rows;
         self.work.bytes_read += facts.bytes_read;
-        let Phases { open, read, compute, write } = facts.seconds;
+        let PhaseSeconds { open, read, compute, write } = facts.seconds;
         self.work.phases.open += open;
         self.work.phases.read += read;
         self.work.phases.compute += compute;
@@ -88,21 +88,21 @@ impl StageView {
         }
     }
 
-    pub(super) fn failed(&mut self, class: FailureClass) {
+    pub(super) fn add_failure(&mut self, class: FailureClass) {
         match class {
             FailureClass::Throttled => self.attempts.throttled += 1,
             _ => self.attempts.failures += 1,
         }
     }
 
-    pub(super) fn ends(&mut self, at: f64, seconds: f64) {
+    pub(super) fn end(&mut self, at: f64, seconds: f64) {
         self.done = self.tasks;
         self.seconds = Some(seconds);
         self.begun = self.begun.min(at);
     }
 
     /// Returns the share of its tasks that are done, from 0 to 1.
-    pub fn share(&self) -> f64 {
+    pub fn progress(&self) -> f64 {
         if self.seconds.is_some() {
             return 1.0;
         }
@@ -116,7 +116,7 @@ impl StageView {
 
     /// Returns worker seconds by what they went into: opening, reading, computing, writing, waiting.
     pub fn profile(&self) -> [f64; 5] {
-        let Phases { open, read, compute, write } = self.work.phases;
+        let PhaseSeconds { open, read, compute, write } = self.work.phases;
         [open, read, compute, write, self.work.wait]
     }
 }

@@ -18,12 +18,12 @@ pub enum Outcome {
     /// The attempt failed.
     Failed(FailureClass),
     /// The run ended, or its controller did.
-    Left,
+    Abandoned,
 }
 
 /// One attempt.
 #[derive(Clone, Debug)]
-pub struct Span {
+pub struct AttemptSpan {
     /// The number of the attempt in the run.
     pub attempt: u64,
     /// The index of the worker slot.
@@ -46,7 +46,7 @@ pub struct Span {
     pub outcome: Outcome,
 }
 
-impl Span {
+impl AttemptSpan {
     /// Seconds it took, or has taken so far.
     pub fn seconds(&self, now: f64) -> f64 {
         (self.end.unwrap_or(now) - self.begin).max(0.0)
@@ -55,16 +55,16 @@ impl Span {
 
 /// All attempts that are remembered.
 #[derive(Clone, Debug, Default)]
-pub struct Tasks {
-    spans: Vec<Span>,
+pub struct AttemptLanes {
+    spans: Vec<AttemptSpan>,
     /// By lane: its spans in order.
     lanes: Vec<Vec<usize>>,
     running: HashMap<u64, usize>,
     free: BinaryHeap<Reverse<usize>>,
 }
 
-impl Tasks {
-    pub(super) fn begins(
+impl AttemptLanes {
+    pub(super) fn begin(
         &mut self,
         at: f64,
         attempt: u64,
@@ -81,7 +81,7 @@ impl Tasks {
         }
         let index = self.spans.len();
         self.lanes[lane].push(index);
-        self.spans.push(Span {
+        self.spans.push(AttemptSpan {
             attempt,
             lane,
             stage,
@@ -94,27 +94,27 @@ impl Tasks {
             outcome: Outcome::Running,
         });
         if let Some(old) = self.running.insert(attempt, index) {
-            self.end(old, at, Outcome::Left);
+            self.close(old, at, Outcome::Abandoned);
         }
     }
 
     /// The attempt that has ended; none if it never began, as far as is known.
-    pub(super) fn ends(&mut self, at: f64, attempt: u64, outcome: Outcome) -> Option<Span> {
+    pub(super) fn end(&mut self, at: f64, attempt: u64, outcome: Outcome) -> Option<AttemptSpan> {
         let index = self.running.remove(&attempt)?;
-        self.end(index, at, outcome);
+        self.close(index, at, outcome);
         Some(self.spans[index].clone())
     }
 
-    fn end(&mut self, index: usize, at: f64, outcome: Outcome) {
+    fn close(&mut self, index: usize, at: f64, outcome: Outcome) {
         let span = &mut self.spans[index];
         (span.end, span.outcome) = (Some(at), outcome);
         self.free.push(Reverse(span.lane));
     }
 
     /// Whatever is under way will not be heard of again.
-    pub(super) fn abandon(&mut self, at: f64) {
+    pub(super) fn abandon_running(&mut self, at: f64) {
         let all: Vec<usize> = self.running.drain().map(|(_, index)| index).collect();
-        all.into_iter().for_each(|index| self.end(index, at, Outcome::Left));
+        all.into_iter().for_each(|index| self.close(index, at, Outcome::Abandoned));
     }
 
     /// Forgets the older half of what has ended.
@@ -148,16 +148,16 @@ impl Tasks {
     }
 
     /// All attempts, by their start.
-    pub fn all(&self) -> &[Span] {
+    pub fn all(&self) -> &[AttemptSpan] {
         &self.spans
     }
 
     /// The attempt of a lane that takes most of the seconds from `from` to `to`.
-    pub fn within(&self, lane: usize, from: f64, to: f64) -> Option<&Span> {
+    pub fn longest_between(&self, lane: usize, from: f64, to: f64) -> Option<&AttemptSpan> {
         let lane = self.lanes.get(lane)?;
         // Spans of a lane don't overlap, so their ends ascend as their beginnings do.
         let first = lane.partition_point(|&index| self.spans[index].end.is_some_and(|end| end <= from));
-        let overlap = |span: &Span| span.end.unwrap_or(f64::INFINITY).min(to) - span.begin.max(from);
+        let overlap = |span: &AttemptSpan| span.end.unwrap_or(f64::INFINITY).min(to) - span.begin.max(from);
         let candidates = lane[first..].iter().map(|&index| &self.spans[index]);
         let touching = candidates.take_while(|span| span.begin < to);
         touching.max_by(|a, b| overlap(a).total_cmp(&overlap(b)))

@@ -1,10 +1,12 @@
 //! The sums of a run's events.
 
 use stagger_model::error::FailureClass;
-use stagger_model::events::{CellKind, Estimated, FunctionFacts, Outline, Phases, RunEvent, TaskDone};
+use stagger_model::events::{
+    CellKind, Estimated, FunctionFacts, PhaseSeconds, RunEvent, SpecOutline, TaskDone,
+};
 use stagger_model::result::{AttGt, Num};
 
-use super::{BINS, CellState, Level, Outcome, Phase, RunView};
+use super::{BINS, CellState, Level, Outcome, RunPhase, RunView};
 
 fn nums(values: &[f64]) -> Vec<Num> {
     values.iter().map(|&value| Num(value)).collect()
@@ -19,7 +21,7 @@ fn invoked(attempt: u64, number: u32, backup: bool) -> RunEvent {
 }
 
 fn done(attempt: u64, done: usize, tasks: usize) -> RunEvent {
-    let seconds = Phases { open: 0.1, read: 0.5, compute: 0.2, write: 0.1 };
+    let seconds = PhaseSeconds { open: 0.1, read: 0.5, compute: 0.2, write: 0.1 };
     RunEvent::Done(TaskDone {
         attempt,
         seconds,
@@ -72,7 +74,7 @@ fn attempts_take_the_first_free_lane_and_end_with_what_came_of_them() {
     assert_eq!(view.tasks.all()[1].outcome, Outcome::Failed(FailureClass::Lost));
     assert!(view.tasks.all()[3].again && !view.tasks.all()[3].backup);
     assert!(view.tasks.all()[4].backup && !view.tasks.all()[4].again);
-    let within = |from: f64, to: f64| view.tasks.within(0, from, to).map(|span| span.attempt);
+    let within = |from: f64, to: f64| view.tasks.longest_between(0, from, to).map(|span| span.attempt);
     assert_eq!([within(0.0, 1.5), within(2.0, 2.4), within(2.4, 9.0)], [Some(1), None, Some(3)]);
     let stage = &view.stages[0];
     assert_eq!(
@@ -120,12 +122,12 @@ fn the_same_warning_again_is_counted() {
 
 #[test]
 fn cells_go_from_pending_to_their_interval() {
-    let outline = Outline {
+    let outline = SpecOutline {
         cells: 3,
         group: nums(&[3.0, 3.0, 3.0]),
         time: nums(&[1.0, 2.0, 3.0]),
         kind: vec![CellKind::Estimate, CellKind::Reference, CellKind::Estimate],
-        ..Outline::default()
+        ..SpecOutline::default()
     };
     let mut view = view(&[(0.0, RunEvent::Planned { specs: vec![outline] })]);
     assert_eq!(view.specs[0].cells[0], CellState::Pending);
@@ -134,7 +136,7 @@ fn cells_go_from_pending_to_their_interval() {
     view.update(2.0, &RunEvent::Solved { spec: 0, att: nums(&[f64::NAN, 0.0, 0.5]) });
     assert_eq!(
         view.specs[0].cells[..],
-        [CellState::Failed, CellState::Reference, CellState::Solved { att: 0.5 }]
+        [CellState::Failed, CellState::Reference, CellState::PointEstimate { att: 0.5 }]
     );
     let att_gt = AttGt {
         att: nums(&[f64::NAN, 0.0, 0.5]),
@@ -154,16 +156,16 @@ fn another_controller_leaves_what_the_first_had_under_way() {
     let mut view = view(&[(0.0, started(1, "gram", 2)), (0.0, invoked(1, 1, false))]);
     view.update(9.0, &RunEvent::Opened { version: "1".into() });
     assert_eq!(view.tasks.under_way(), 0);
-    assert_eq!(view.tasks.all()[0].outcome, Outcome::Left);
+    assert_eq!(view.tasks.all()[0].outcome, Outcome::Abandoned);
     assert!(view.stages[0].left);
     view.update(10.0, &RunEvent::Stopped { reason: "cap".into(), hint: None, resumable: true });
-    assert_eq!(view.progress.phase, Phase::Stopped { reason: "cap".into(), resumable: true });
+    assert_eq!(view.progress.phase, RunPhase::Stopped { reason: "cap".into(), resumable: true });
     assert_eq!(view.elapsed(99.0), 10.0, "time stands still when it is over");
 }
 
 #[test]
 fn what_is_left_is_guessed_from_what_was_done() {
-    let mut view = view(&[(0.0, RunEvent::Planned { specs: vec![Outline::default()] })]);
+    let mut view = view(&[(0.0, RunEvent::Planned { specs: vec![SpecOutline::default()] })]);
     assert_eq!(view.forecast(0.0).seconds, None);
     view.update(0.0, &started(1, "gram", 2));
     view.update(0.0, &invoked(1, 1, false));

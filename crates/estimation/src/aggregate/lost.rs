@@ -7,7 +7,7 @@ use stagger_estimator::aggregate::{
     AggregateInput, AggregateKind, AggregateOptions, Estimand, cells_in_window,
 };
 use stagger_model::cell_names::name_cells;
-use stagger_model::result::{KINDS, LostCells, Num, SavedResult};
+use stagger_model::result::{AGGREGATION_TYPES, LeftOutCells, Num, SavedResult};
 
 /// Start of the warning on an aggregation that is not given.
 const NOT_GIVEN: &str = "not aggregated: ";
@@ -20,12 +20,12 @@ pub(super) fn is_warning(text: &str) -> bool {
 }
 
 /// Returns the cells without an estimate among those that an aggregation is taken over; `None` if all have one.
-pub(super) fn lost(
+pub(super) fn find_lost_cells(
     saved: &SavedResult,
     input: &AggregateInput<'_>,
     kind: AggregateKind,
     options: &AggregateOptions,
-) -> Option<LostCells> {
+) -> Option<LeftOutCells> {
     let mut cells = cells_in_window(input, kind, options).ok()?;
     cells.sort_unstable();
     let missing: Vec<usize> = cells.iter().copied().filter(|&k| input.att[k].is_nan()).collect();
@@ -36,10 +36,10 @@ pub(super) fn lost(
     let weight =
         |cells: &[usize]| -> f64 { cells.iter().filter(post).map(|&k| share(input, input.group[k])).sum() };
     let (units, of_units) = units(saved, input, &cells);
-    Some(LostCells {
+    Some(LeftOutCells {
         group: missing.iter().map(|&k| Num(input.group[k])).collect(),
         time: missing.iter().map(|&k| Num(input.time[k])).collect(),
-        reason: missing.iter().map(|&k| saved.result.att_gt.why(k).map(str::to_owned)).collect(),
+        reason: missing.iter().map(|&k| saved.result.att_gt.missing_reason(k).map(str::to_owned)).collect(),
         post_cells: missing.iter().filter(post).count() as u64,
         of_post_cells: cells.iter().filter(post).count() as u64,
         units,
@@ -70,12 +70,12 @@ fn units(saved: &SavedResult, input: &AggregateInput<'_>, cells: &[usize]) -> (u
 }
 
 /// Words the shares that go with the lost cells, then the cells by reason.
-pub(super) fn described(saved: &SavedResult, lost: &LostCells) -> String {
+pub(super) fn describe_lost_cells(saved: &SavedResult, lost: &LeftOutCells) -> String {
     format!("{}: {}", shares(saved, lost), named(saved, lost))
 }
 
 /// Words the shares, as in `22 of 44 treated units, 4 of 6 post-treatment cells, 66.7% of the post-treatment weight`.
-fn shares(saved: &SavedResult, lost: &LostCells) -> String {
+fn shares(saved: &SavedResult, lost: &LeftOutCells) -> String {
     if lost.post_cells == 0 {
         return format!("{} before treatment", counted(lost.group.len(), "cell"));
     }
@@ -93,7 +93,7 @@ fn shares(saved: &SavedResult, lost: &LostCells) -> String {
 }
 
 /// Names the cells, grouped by reason.
-fn named(saved: &SavedResult, lost: &LostCells) -> String {
+fn named(saved: &SavedResult, lost: &LeftOutCells) -> String {
     let cells = &saved.result.att_gt;
     let place = |i: usize| {
         (0..cells.att.len()).find(|&k| cells.group[k] == lost.group[i] && cells.time[k] == lost.time[i])
@@ -118,7 +118,7 @@ pub(super) fn warnings(saved: &SavedResult) -> Vec<String> {
         Some((_, kinds)) => kinds.push(kind),
         None => told.push((text, vec![kind])),
     };
-    for kind in KINDS {
+    for kind in AGGREGATION_TYPES {
         let left_out = saved.result.aggte.get(kind).and_then(|aggte| aggte.left_out.as_ref());
         if let Some(lost) = left_out {
             tell(format!("{LEFT_OUT}KINDS: {}", shares(saved, lost)), kind);
@@ -135,14 +135,14 @@ pub(super) fn warnings(saved: &SavedResult) -> Vec<String> {
 }
 
 /// Returns the reason why an existing estimate has no standard error; `None` if it has one.
-pub(super) fn no_error(saved: &SavedResult, estimand: &Estimand, se: f64) -> Option<String> {
+pub(super) fn missing_error_reason(saved: &SavedResult, estimand: &Estimand, se: f64) -> Option<String> {
     if !se.is_nan() {
         return None;
     }
     let cells = &saved.result.att_gt;
     let used: Vec<usize> =
         (0..cells.att.len()).filter(|&k| estimand.map.cells.get(k).is_some_and(|c| *c != 0.0)).collect();
-    let reasons: Vec<Option<&str>> = used.iter().map(|&k| cells.why(k)).collect();
+    let reasons: Vec<Option<&str>> = used.iter().map(|&k| cells.missing_reason(k)).collect();
     match reasons.first() {
         Some(Some(first)) if reasons.iter().all(|reason| *reason == Some(first)) => Some((*first).to_owned()),
         Some(_) if reasons.iter().all(Option::is_some) => {

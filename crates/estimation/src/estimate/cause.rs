@@ -29,7 +29,7 @@ pub(super) fn cause(
 ) -> Cow<'static, str> {
     let overlap = reason.starts_with("overlap") || reason.contains("separate");
     let singular = reason.contains("singular") || reason.contains("collinear");
-    if !(overlap || singular) || plan.regressors() < 2 {
+    if !(overlap || singular) || plan.regressor_count() < 2 {
         return reason;
     }
     let arms = Arms::new(plan, fits, &plan.comparisons.comparisons[comparison]);
@@ -65,7 +65,7 @@ impl<'a> Arms<'a> {
 
     /// Reports fewer controls than columns; where each row has one period, of the controls in a period.
     fn few_controls(&self) -> Option<String> {
-        let columns = self.plan.regressors();
+        let columns = self.plan.regressor_count();
         let least = self.controls.iter().map(|sums| self.rows(sums)).min_by(f64::total_cmp)?;
         let what = if self.levels() { "rows of controls in a period" } else { "controls" };
         (least < columns as f64).then(|| format!("{least} {what} for {columns} columns"))
@@ -74,7 +74,7 @@ impl<'a> Arms<'a> {
     /// Reports fewer treated than columns, where the treated have a regression of their own.
     fn few_treated(&self) -> Option<String> {
         self.comparison.sides.iter().find(|side| side.treated_fit.is_some())?;
-        let columns = self.plan.regressors();
+        let columns = self.plan.regressor_count();
         let least = |arm: &[GramSums]| arm.iter().map(|sums| self.rows(sums)).min_by(f64::total_cmp);
         let (treated, controls) = (least(&self.treated)?, least(&self.controls)?);
         let cohort = label(self.plan.sample.strata[self.comparison.treated].cohort);
@@ -137,7 +137,7 @@ impl<'a> Arms<'a> {
             let noun = if constant.len() == 1 { "column" } else { "columns" };
             return Some(format!("{noun} {} for {whom}", constant.join(", ")));
         }
-        if self.rows(sums) < self.plan.regressors() as f64 {
+        if self.rows(sums) < self.plan.regressor_count() as f64 {
             return None;
         }
         self.dependent(sums).map(|phrase| format!("{phrase} for {whom}"))
@@ -156,7 +156,7 @@ impl<'a> Arms<'a> {
 
     /// Reports a column that is a combination of the columns before it, with their names.
     fn dependent(&self, sums: &GramSums) -> Option<String> {
-        let k = self.plan.regressors();
+        let k = self.plan.regressor_count();
         let gram =
             raw(&leading(&sums.unweighted, sums.shape.columns, k), k, &self.plan.regression.standardization);
         let (column, parts) = combination(&gram, k, self.plan.regression.standardization.intercept)?;
@@ -177,7 +177,7 @@ impl<'a> Arms<'a> {
 
     /// Returns the value of a column that is the same in all rows.
     fn constant(&self, sums: &GramSums, j: usize) -> Option<f64> {
-        let (columns, ones) = (sums.shape.columns, self.plan.ones());
+        let (columns, ones) = (sums.shape.columns, self.plan.ones_column());
         let rows = self.rows(sums);
         let (mean, square) =
             (sums.unweighted[ones * columns + j] / rows, sums.unweighted[j * columns + j] / rows);
@@ -190,7 +190,7 @@ impl<'a> Arms<'a> {
     }
 
     fn rows(&self, sums: &GramSums) -> f64 {
-        let ones = self.plan.ones();
+        let ones = self.plan.ones_column();
         sums.unweighted[ones * sums.shape.columns + ones]
     }
 
@@ -200,7 +200,7 @@ impl<'a> Arms<'a> {
 
     fn columns(&self) -> impl Iterator<Item = usize> {
         let intercept = self.plan.regression.standardization.intercept;
-        (0..self.plan.regressors()).filter(move |j| Some(*j) != intercept)
+        (0..self.plan.regressor_count()).filter(move |j| Some(*j) != intercept)
     }
 
     fn name(&self, j: usize) -> String {

@@ -1,6 +1,6 @@
 //! Diagnostics for people, from the sums of the passes: overlap by logit, balance by comparison.
 
-use stagger_estimator::comparison::{Comparison, Side};
+use stagger_estimator::comparison::{Comparison, ComparisonSide};
 use stagger_estimator::diagnostics::{OverlapPartial, Scores};
 use stagger_estimator::inference::rcond_1norm;
 use stagger_estimator::linear;
@@ -76,7 +76,7 @@ impl Sources<'_> {
         self.plan.comparisons.sets[set].iter().map(label).collect()
     }
 
-    fn balance(&self, c: &Comparison, index: usize, side: &Side) -> Option<Balance> {
+    fn balance(&self, c: &Comparison, index: usize, side: &ComparisonSide) -> Option<Balance> {
         let plan = self.plan;
         let treated = stratum_sums(plan, &self.fits.gram, c.treated, side.frame)?;
         let controls = set_sums(plan, &self.fits.gram, c.controls, side.frame)?;
@@ -88,7 +88,7 @@ impl Sources<'_> {
             scores.map_or(Num::NA, |scores| Num(scores.effective))
         };
         let cell = &plan.targets.cells[plan.comparisons.estimates[c.estimate]];
-        let covariates = (0..plan.regressors())
+        let covariates = (0..plan.regressor_count())
             .filter(|&j| Some(j) != plan.regression.standardization.intercept)
             .map(|j| self.covariate(j, &treated, &controls, odds.as_deref()))
             .collect();
@@ -105,7 +105,7 @@ impl Sources<'_> {
     }
 
     fn condition(&self, controls: &GramSums) -> f64 {
-        let (n, k) = (controls.shape.columns, self.plan.regressors());
+        let (n, k) = (controls.shape.columns, self.plan.regressor_count());
         let gram = linear::leading(&controls.unweighted, n, k);
         1.0 / rcond_1norm(&self.plan.regression.standardization.raw_gram(&gram, k))
     }
@@ -117,7 +117,7 @@ impl Sources<'_> {
         controls: &GramSums,
         odds: Option<&[f64]>,
     ) -> CovariateBalance {
-        let (columns, ones) = (treated.shape.columns, self.plan.ones());
+        let (columns, ones) = (treated.shape.columns, self.plan.ones_column());
         let moments = |matrix: &[f64]| {
             let weight = matrix[ones * columns + ones];
             let mean = matrix[ones * columns + j] / weight;

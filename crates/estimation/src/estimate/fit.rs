@@ -26,7 +26,7 @@ pub(super) type Fitted<T> = std::result::Result<T, Cow<'static, str>>;
 /// normal equations keep their digits.
 pub(super) fn standardize(plan: &mut Plan, sample: &GramPartial) {
     let Some(sums) = group_sums(sample, 0..plan.sums.gram_keys.len()) else { return };
-    let (columns, ones) = (plan.design_columns(), plan.ones());
+    let (columns, ones) = (plan.design_column_count(), plan.ones_column());
     let count = sums.unweighted[ones * columns + ones];
     let weight = sums.weighted[ones * columns + ones];
     if plan.model != RowModel::Differences
@@ -54,8 +54,8 @@ pub(super) fn standardize(plan: &mut Plan, sample: &GramPartial) {
 }
 
 /// Tells if constants other than 0 and 1 can be of use.
-pub fn wants_standardization(plan: &Plan) -> bool {
-    let covariates = plan.regressors() > 1 || plan.regression.standardization.intercept.is_none();
+pub fn needs_standardization(plan: &Plan) -> bool {
+    let covariates = plan.regressor_count() > 1 || plan.regression.standardization.intercept.is_none();
     (covariates || plan.model != RowModel::Differences) && !plan.sums.gram_keys.is_empty()
 }
 
@@ -91,7 +91,7 @@ impl GramFits {
     /// Returns the warning on covariates that are left out.
     pub(super) fn warning(&self, plan: &Plan) -> Option<String> {
         let dropped = |j: &usize| self.kept.iter().flatten().any(|kept| !kept[*j]);
-        let names: Vec<&str> = (0..plan.regressors())
+        let names: Vec<&str> = (0..plan.regressor_count())
             .filter(dropped)
             .map(|j| plan.regression.design.columns[j].name.as_str())
             .collect();
@@ -99,7 +99,7 @@ impl GramFits {
     }
 
     /// Returns the starting states of the logits: the mean score and no slopes.
-    pub(super) fn start(&self, plan: &Plan) -> Vec<LogitState> {
+    pub(super) fn start_logits(&self, plan: &Plan) -> Vec<LogitState> {
         (0..plan.comparisons.logits.len())
             .map(|logit| {
                 let Some(beta) = flat_start(plan, &self.gram, logit) else {
@@ -134,7 +134,7 @@ impl GramFits {
     }
 
     fn total(&self, plan: &Plan, logit: &Logit, of: impl Fn(&GramSums, usize) -> f64) -> f64 {
-        let one = plan.ones() * plan.design_columns() + plan.ones();
+        let one = plan.ones_column() * plan.design_column_count() + plan.ones_column();
         let sums = logit.frames.iter().flat_map(|&frame| {
             let treated = stratum_sums(plan, &self.gram, logit.treated, frame);
             [treated, set_sums(plan, &self.gram, logit.controls, frame)]
@@ -185,7 +185,7 @@ fn fit_regression(
     kept: Option<&[bool]>,
 ) -> Fitted<OutcomeFit> {
     let sums = set_sums(plan, gram, set, frame).ok_or(Cow::Borrowed("no control units"))?;
-    Ok(fit_outcome(&sums, plan.regressors(), &plan.regression.standardization, kept)?)
+    Ok(fit_outcome(&sums, plan.regressor_count(), &plan.regression.standardization, kept)?)
 }
 
 /// Columns that are not collinear in the sample, for triple differences of more than two periods (FORMULAS §7.3).
@@ -215,14 +215,14 @@ fn kept_columns(plan: &Plan, gram: &GramPartial, comparison: &Comparison) -> Opt
 }
 
 fn kept_of(plan: &Plan, sums: &GramSums) -> Option<Vec<bool>> {
-    let unweighted = linear::leading(&sums.unweighted, plan.design_columns(), plan.regressors());
-    let kept = independent_columns(&unweighted, plan.regressors(), &plan.regression.standardization);
+    let unweighted = linear::leading(&sums.unweighted, plan.design_column_count(), plan.regressor_count());
+    let kept = independent_columns(&unweighted, plan.regressor_count(), &plan.regression.standardization);
     kept.contains(&false).then_some(kept)
 }
 
 fn flat_start(plan: &Plan, gram: &GramPartial, logit: usize) -> Option<Vec<f64>> {
     let logit = &plan.comparisons.logits[logit];
-    let (columns, ones) = (plan.design_columns(), plan.ones());
+    let (columns, ones) = (plan.design_column_count(), plan.ones_column());
     let total = |sums: Option<GramSums>| {
         let sums = sums?;
         let matrix = if logit.weighted { &sums.weighted } else { &sums.unweighted };
@@ -236,7 +236,7 @@ fn flat_start(plan: &Plan, gram: &GramPartial, logit: usize) -> Option<Vec<f64>>
     if !(treated > 0.0 && controls > 0.0) {
         return None;
     }
-    let mut beta = vec![0.0; plan.regressors()];
+    let mut beta = vec![0.0; plan.regressor_count()];
     if let Some(intercept) = plan.regression.standardization.intercept {
         beta[intercept] = libm::log(treated / controls);
     }
@@ -304,8 +304,8 @@ impl Solver<'_> {
         let nuisances = Nuisances {
             sides: &sides,
             hessian: hessian.as_ref(),
-            regressors: plan.regressors(),
-            ones: plan.ones(),
+            regressors: plan.regressor_count(),
+            ones: plan.ones_column(),
         };
         Ok(fit_comparison(plan.regression.method, &nuisances, plan.sample.n as f64)?)
     }
@@ -313,7 +313,7 @@ impl Solver<'_> {
     /// Returns the numbers of treated and control rows; an error if a group has none in a period.
     fn check_rows(&self, c: &Comparison) -> Fitted<(f64, f64)> {
         let plan = self.plan;
-        let (columns, ones) = (plan.design_columns(), plan.ones());
+        let (columns, ones) = (plan.design_column_count(), plan.ones_column());
         let rows = |sums: Option<GramSums>| sums.map_or(0.0, |s| s.unweighted[ones * columns + ones]);
         let (mut treated, mut controls) = (0.0, 0.0);
         for side in &c.sides {
@@ -344,7 +344,11 @@ impl Solver<'_> {
         for slot in &slots[1..] {
             total.iter_mut().zip(&slot.hessian).for_each(|(a, b)| *a += b);
         }
-        let inverse = linear::inverse_kept(&total, self.plan.regressors(), self.fits.kept[index].as_deref());
+        let inverse = linear::inverse_of_kept_columns(
+            &total,
+            self.plan.regressor_count(),
+            self.fits.kept[index].as_deref(),
+        );
         inverse.map(Some).ok_or(Cow::Borrowed("singular Hessian of the propensity score"))
     }
 }
@@ -386,7 +390,7 @@ impl Estimates {
 
     /// Sets the weights of the control cohorts in each combined cell: Ω⁻¹1 / 1'Ω⁻¹1 (FORMULAS §7.3).
     pub(super) fn combine(&mut self, plan: &Plan, omega: &OmegaSums) {
-        for (at, estimates) in plan.combined().into_iter().enumerate() {
+        for (at, estimates) in plan.combined_estimates().into_iter().enumerate() {
             let size = estimates.len();
             let cell = plan.comparisons.estimates[estimates[0]];
             if self.failures.contains_key(&cell) {
@@ -419,7 +423,7 @@ impl Estimates {
 
     /// Returns the corrections multiplied by their factors in the cells (`combined`), or in the estimates before these
     /// are combined.
-    pub(super) fn factored(
+    pub(super) fn scaled_corrections(
         &self,
         plan: &Plan,
         corrections: &[Fitted<Correction>],

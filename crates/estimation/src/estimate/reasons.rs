@@ -25,7 +25,7 @@ const REPEATS: f64 = 1e-10;
 
 /// Results that the reasons are derived from.
 #[derive(Clone, Copy)]
-pub(super) struct Facts<'a> {
+pub(super) struct ReasonInputs<'a> {
     pub(super) plan: &'a Plan,
     pub(super) estimates: &'a Estimates,
     pub(super) fits: Option<&'a GramFits>,
@@ -37,7 +37,7 @@ pub(super) fn cell_labels(plan: &Plan) -> (Vec<f64>, Vec<f64>) {
     plan.targets.cells.iter().map(|c| (c.group, plan.sample.period_labels[c.time])).unzip()
 }
 
-impl Facts<'_> {
+impl ReasonInputs<'_> {
     /// Returns by cell the reason of a missing estimate; `None` where there is an estimate.
     pub(super) fn estimate_reasons(&self) -> Vec<Option<String>> {
         let failures = &self.estimates.failures;
@@ -93,7 +93,7 @@ impl Facts<'_> {
                 "all differences of `{y}` between periods {a} and {b} are equal within each group"
             ));
         };
-        Some(match plan.regressors() {
+        Some(match plan.regressor_count() {
             1 => format!(
                 "all differences of `{y}` are equal among the treated and among the controls{PLACE}{a} and {b}: {} and {})",
                 label(treated.mean),
@@ -170,7 +170,7 @@ fn changes(plan: &Plan, fits: &GramFits, comparison: &Comparison) -> Option<[Cha
         set_sums(plan, &fits.gram, comparison.controls, side.frame)?,
     ];
     Some(arms.map(|sums| {
-        let (columns, ones) = (sums.shape.columns, plan.ones());
+        let (columns, ones) = (sums.shape.columns, plan.ones_column());
         let largest = sums.outcomes.iter().fold(0.0, |most: f64, sum| most.max(sum.abs()));
         let zero = |j: usize| sums.outcome(j, side.time, side.base).abs() <= SAME * largest;
         Change {

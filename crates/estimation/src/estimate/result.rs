@@ -10,17 +10,17 @@ use stagger_estimator::inference::{
 use stagger_estimator::symmetric::Symmetric;
 use stagger_model::error::Result;
 use stagger_model::few_units;
-use stagger_model::progress::Progress;
+use stagger_model::progress::StageProgress;
 use stagger_model::result::{
-    AttGt, Diagnostics, ExtendedResult, MOST_VCOV, Num, RunResult, SavedResult, WaldTest,
+    AttGt, Diagnostics, ExtendedResult, MAX_VCOV_CELLS, Num, RunResult, SavedResult, WaldTest,
 };
 use stagger_model::spec::RunSpec;
 use stagger_panel::panel::Panel;
 
-use super::reasons::{self, Facts};
-use super::steps::{Finished, Sums};
+use super::reasons::{self, ReasonInputs};
+use super::steps::{EstimationOutput, InfluenceTotals};
 use super::sums::ExtendedSums;
-use crate::aggregate::{aggregate_extended, options_of};
+use crate::aggregate::{aggregate_extended, aggregate_options};
 use crate::plan::Plan;
 
 /// Covariance and draws of the extended columns Ψ, with what they are based on.
@@ -39,16 +39,16 @@ struct Covariance {
 pub fn estimate(
     panel: &Panel,
     spec: &RunSpec,
-    finished: Finished,
-    progress: &mut Progress<'_>,
+    finished: EstimationOutput,
+    progress: &mut StageProgress<'_>,
 ) -> Result<(SavedResult, Option<Mat<f64>>)> {
-    let Finished { plan, estimates, diagnostics, sums, fits } = finished;
+    let EstimationOutput { plan, estimates, diagnostics, sums, fits } = finished;
     let plan = &plan;
     let Covariance { matrix, over_units, draws, draw_units, clusters, shares, warnings } =
         covariance(plan, sums);
     let extended = Extended { n: plan.sample.n, covariance: matrix, draws, n_draw_units: draw_units };
     let options = inference_options(plan, spec);
-    let facts = Facts { plan, estimates: &estimates, fits: fits.as_ref(), spec };
+    let facts = ReasonInputs { plan, estimates: &estimates, fits: fits.as_ref(), spec };
     let mut cells = CellResults::new(&facts, &extended, over_units.as_ref(), &options, warnings);
     let rescaled = std::mem::take(&mut cells.inference.rescaled);
     let mut saved = SavedResult {
@@ -56,9 +56,9 @@ pub fn estimate(
         extended: extended_result(panel, plan, spec, shares, clusters),
     };
     saved.extended.spec.cband = options.cband;
-    saved.result.warnings.extend(few_units::cells(&saved, &rescaled));
+    saved.result.warnings.extend(few_units::warn_of_cells(&saved, &rescaled));
     progress.stage("aggregate", 1, |_| {
-        aggregate_extended(&mut saved, &extended, &options_of(spec));
+        aggregate_extended(&mut saved, &extended, &aggregate_options(spec));
         Ok(())
     })?;
     relabel(panel, &mut saved.result);
@@ -94,7 +94,7 @@ impl CellResults {
     /// the covariance of the cells and the pre-test, where it is given; `covariance_warnings` are
     /// those that came with it.
     fn new(
-        facts: &Facts<'_>,
+        facts: &ReasonInputs<'_>,
         extended: &Extended,
         over_units: Option<&Symmetric>,
         options: &InferenceOptions,
@@ -115,7 +115,7 @@ impl CellResults {
         let covariance = over_units.unwrap_or(&extended.covariance);
         let vcov = |i: usize, j: usize| covariance.get(first + i, first + j);
         let (wald, wald_reason) = pre_test(facts, &att, &inference, vcov, &mut warnings);
-        let vcov = if att.len() <= MOST_VCOV { rows(vcov, &att) } else { Vec::new() };
+        let vcov = if att.len() <= MAX_VCOV_CELLS { rows(vcov, &att) } else { Vec::new() };
         Self { att, inference, reasons, vcov, wald, wald_reason, warnings }
     }
 
@@ -144,7 +144,7 @@ impl CellResults {
 
 /// Returns the pre-test, and the reason why there is none or why it rests on little.
 fn pre_test(
-    facts: &Facts<'_>,
+    facts: &ReasonInputs<'_>,
     att: &[f64],
     inference: &CellInference,
     vcov: impl Fn(usize, usize) -> f64,
@@ -192,9 +192,9 @@ fn relabel(panel: &Panel, result: &mut RunResult) {
     if panel.calendar.is_none() {
         return;
     }
-    result.warnings.iter_mut().for_each(|text| *text = panel.relabel(text));
+    result.warnings.iter_mut().for_each(|text| *text = panel.label_periods(text));
     let reasons = result.att_gt.reason.iter_mut().chain(&mut result.att_gt.se_reason);
-    reasons.flatten().for_each(|text| *text = panel.relabel(text));
+    reasons.flatten().for_each(|text| *text = panel.label_periods(text));
 }
 
 /// Reasons by cell for a missing estimate and for a missing standard error.
@@ -204,7 +204,7 @@ struct Reasons {
 }
 
 impl Reasons {
-    fn new(facts: &Facts<'_>, extended: &Extended, inference: &CellInference) -> Self {
+    fn new(facts: &ReasonInputs<'_>, extended: &Extended, inference: &CellInference) -> Self {
         let (plan, first) = (facts.plan, 1 + facts.plan.targets.groups.len());
         let variance = |cell: usize| extended.covariance.get(first + cell, first + cell).max(0.0);
         let errors: Vec<f64> =
@@ -214,9 +214,9 @@ impl Reasons {
 }
 
 /// Computes covariance and draws of the extended columns from their sums.
-fn covariance(plan: &Plan, sums: Sums) -> Covariance {
+fn covariance(plan: &Plan, sums: InfluenceTotals) -> Covariance {
     let n = plan.sample.n as f64;
-    let Sums { units, mut ways, clusters } = sums;
+    let InfluenceTotals { units, mut ways, clusters } = sums;
     // Products with the column of ones; those of the share columns are n p_g (FORMULAS §6).
     let totals: Vec<f64> = units.cross.row(0).collect();
     let plain = Covariance {

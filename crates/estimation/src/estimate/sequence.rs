@@ -1,13 +1,15 @@
 //! The sequence of passes: which pass comes next for estimations that share them, and the passes that a plan will make as
 //! far as that is known before a run. Threads, workers and forecasts all follow it.
 
-use stagger_model::error::EngineError;
+use stagger_model::error::StaggerError;
 use stagger_model::events::RunEvent;
 use stagger_panel::panel::Panel;
 
-use super::fit::wants_standardization;
-use super::shared_sums::twins;
-use super::steps::{CLUSTER_BYTES, Estimation, SAMPLE, SCALE_SHARDS, column_passes};
+use super::fit::needs_standardization;
+use super::shared_sums::shared_sums;
+use super::steps::{
+    Estimation, MAX_CLUSTER_BYTES, SAMPLE_DIVISOR, STANDARDIZATION_SHARDS, cut_column_passes,
+};
 use crate::partial::Partial;
 use crate::plan::Plan;
 use crate::stage::{ClusterSlice, StageInput};
@@ -33,19 +35,19 @@ impl NextPass {
     /// Returns the pass to make next: samples first, all of the same size together; then the passes over all shards,
     /// together. `None` once no estimation wants one. `shards` is the number of shards of the panel.
     fn find(estimations: &[Estimation], panels: &[Panel], shards: usize) -> Option<Self> {
-        let sample = |e: &Estimation| e.request().map(|request| request.sample);
+        let sample = |e: &Estimation| e.next_pass().map(|request| request.sample);
         let first = estimations.iter().filter_map(sample).min_by_key(|sample| (sample.is_none(), *sample))?;
         let wanted: Vec<usize> =
             (0..estimations.len()).filter(|&i| sample(&estimations[i]) == Some(first)).collect();
         let count = first.map_or(shards, |n| n.next_power_of_two().min(shards));
-        let (distinct, sums_of) = twins(estimations, panels, &wanted);
+        let (distinct, sums_of) = shared_sums(estimations, panels, &wanted);
         let (stride, sample) = (shards / count, first.is_some());
         Some(Self { wanted, distinct, sums_of, shards: count, stride, sample })
     }
 
     /// Returns the name of the stage: that of each specification's own, where they differ.
     pub fn stage(&self, estimations: &[Estimation]) -> String {
-        let inputs = self.distinct.iter().filter_map(|&i| Some(estimations[i].request()?.input.stage()));
+        let inputs = self.distinct.iter().filter_map(|&i| Some(estimations[i].next_pass()?.input.stage()));
         let mut names: Vec<&str> = inputs.collect();
         names.dedup();
         names.join(" + ")
@@ -55,7 +57,7 @@ impl NextPass {
 /// Makes passes over shards: on the threads of this process, or on workers.
 pub trait PassRunner {
     /// The reason why a pass was not made.
-    type Error: From<EngineError>;
+    type Error: From<StaggerError>;
 
     /// Makes a pass; returns the sums of each of its distinct estimations, in their order.
     ///
@@ -94,8 +96,8 @@ pub fn run_passes<R: PassRunner>(
         let sums = runner.run(&pass, estimations)?;
         let mut events = Vec::new();
         for (&index, partial) in pass.wanted.iter().zip(hand_out(sums, &pass.sums_of)?) {
-            estimations[index].accept(partial)?;
-            events.extend(estimations[index].news(index));
+            estimations[index].accept_sums(partial)?;
+            events.extend(estimations[index].events_since_pass(index));
         }
         runner.passed(estimations, events)?;
     }
@@ -103,13 +105,13 @@ pub fn run_passes<R: PassRunner>(
 }
 
 /// Returns the sums of every estimation of a pass; copies them only where several share them.
-fn hand_out(sums: Vec<Partial>, sums_of: &[usize]) -> Result<Vec<Partial>, EngineError> {
+fn hand_out(sums: Vec<Partial>, sums_of: &[usize]) -> Result<Vec<Partial>, StaggerError> {
     let mut left: Vec<Option<Partial>> = sums.into_iter().map(Some).collect();
     let mut out = Vec::with_capacity(sums_of.len());
     for (at, &place) in sums_of.iter().enumerate() {
         let again = sums_of[at + 1..].contains(&place);
         let own = left.get_mut(place).and_then(|sums| if again { sums.clone() } else { sums.take() });
-        out.push(own.ok_or_else(|| EngineError::failed("a pass brought no sums"))?);
+        out.push(own.ok_or_else(|| StaggerError::failed("a pass brought no sums"))?);
     }
     Ok(out)
 }
@@ -146,16 +148,16 @@ pub fn expected_passes(
 ) -> Vec<ExpectedPass> {
     let mut out = Vec::new();
     let full = |input: StageInput| ExpectedPass { stage: input.stage(), input, sample: None };
-    if wants_standardization(plan) {
-        let sample = Some(SCALE_SHARDS.min(shards));
+    if needs_standardization(plan) {
+        let sample = Some(STANDARDIZATION_SHARDS.min(shards));
         out.push(ExpectedPass { stage: "scale", input: StageInput::Gram, sample });
     }
     out.push(full(StageInput::Gram));
     let betas = || vec![None; plan.comparisons.logits.len()];
     if !plan.comparisons.logits.is_empty() {
         let propensity = || StageInput::Propensity { betas: betas() };
-        for _ in 0..if shards / SAMPLE > 0 { unknowns.sample_rounds } else { 0 } {
-            let sample = Some(shards / SAMPLE);
+        for _ in 0..if shards / SAMPLE_DIVISOR > 0 { unknowns.sample_rounds } else { 0 } {
+            let sample = Some(shards / SAMPLE_DIVISOR);
             out.push(ExpectedPass { stage: "sample", input: propensity(), sample });
         }
         out.extend((0..unknowns.rounds).map(|_| full(propensity())));
@@ -164,7 +166,7 @@ pub fn expected_passes(
             out.push(full(StageInput::Overlap { betas: betas() }));
         }
     }
-    if !plan.combined().is_empty() {
+    if !plan.combined_estimates().is_empty() {
         out.push(full(StageInput::Omega { corrections: Vec::new(), betas: betas() }));
     }
     out.extend(influence_passes(plan, max_cells, unknowns.clusters).into_iter().map(full));
@@ -185,7 +187,7 @@ pub fn influence_passes(plan: &Plan, max_cells: Option<usize>, clusters: u64) ->
             clusters: clustered.then_some(ClusterSlice { index, count: slices }),
         })
     };
-    column_passes(plan, max_cells).into_iter().flat_map(of).collect()
+    cut_column_passes(plan, max_cells).into_iter().flat_map(of).collect()
 }
 
 /// Returns the number of slices that `clusters` clusters are summed in, so that a pass keeps its memory; 1 without
@@ -195,6 +197,6 @@ pub(super) fn cluster_slices(plan: &Plan, clusters: u64) -> u64 {
         return 1;
     }
     // Clusters are in memory three times: in the root, in the current sum and in each thread's shard.
-    let held = clusters.saturating_mul(plan.extended_columns() as u64 * 8 * 3);
-    held.div_ceil(CLUSTER_BYTES).max(1)
+    let held = clusters.saturating_mul(plan.extended_column_count() as u64 * 8 * 3);
+    held.div_ceil(MAX_CLUSTER_BYTES).max(1)
 }

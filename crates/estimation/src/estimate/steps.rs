@@ -7,31 +7,31 @@ use stagger_estimator::influence::{InfluencePartial, clusters_to_sums};
 use stagger_estimator::moments::{Correction, MomentsPartial};
 use stagger_estimator::multipliers::{Bits, Domain};
 use stagger_estimator::propensity::{LogitFit, LogitState, PropensityPartial, fit_step};
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 use stagger_model::events::RunEvent;
 use stagger_model::result::Diagnostics;
 
 use super::diagnostics::Sources;
-use super::fit::{Estimates, Fitted, GramFits, Solver, standardize, wants_standardization};
+use super::fit::{Estimates, Fitted, GramFits, Solver, needs_standardization, standardize};
 use super::sequence::cluster_slices;
 use super::sums::ExtendedSums;
-use crate::outline::solved;
+use crate::outline::solved_event;
 use crate::partial::{InfluenceSums, Partial};
 use crate::plan::Plan;
 use crate::stage::{ClusterSlice, StageInput};
 
 /// Number of shards that the constants of the design are computed from.
-pub const SCALE_SHARDS: usize = 8;
+pub const STANDARDIZATION_SHARDS: usize = 8;
 /// Divisor of the number of shards: the part on which logits are started.
-pub const SAMPLE: usize = 16;
+pub const SAMPLE_DIVISOR: usize = 16;
 /// Number of rounds on the sample; more rounds do not help, since the sampling error remains.
 const SAMPLE_ROUNDS: usize = 4;
 /// Largest number of bytes that cluster sums may take in one pass.
-pub const CLUSTER_BYTES: u64 = 256 << 20;
+pub const MAX_CLUSTER_BYTES: u64 = 256 << 20;
 
 /// A pass that an estimation needs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Request {
+pub struct PassRequest {
     /// Stage and its input.
     pub input: StageInput,
     /// Number of shards, spread evenly, that form a sample; `None` for all shards.
@@ -40,7 +40,7 @@ pub struct Request {
 
 /// Sizes that decide the cut into passes.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct Scale {
+pub struct PassLimits {
     /// Number of shards.
     pub shards: usize,
     /// Upper bound of the number of clusters.
@@ -51,7 +51,7 @@ pub struct Scale {
 
 /// Sums over all extended columns: over units and, with clusters, by every way of clustering.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Sums {
+pub(super) struct InfluenceTotals {
     pub(super) units: ExtendedSums,
     pub(super) ways: Vec<ExtendedSums>,
     /// Number of clusters in each way of clustering.
@@ -59,17 +59,17 @@ pub(super) struct Sums {
 }
 
 /// Results of an estimation whose passes are complete.
-pub struct Finished {
+pub struct EstimationOutput {
     pub(super) plan: Plan,
     pub(super) estimates: Estimates,
     pub(super) diagnostics: Option<Diagnostics>,
-    pub(super) sums: Sums,
+    pub(super) sums: InfluenceTotals,
     /// Cross products, from which reasons are derived.
     pub(super) fits: Option<GramFits>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-enum Step {
+enum EstimationStep {
     Scale,
     Gram,
     Sample { round: usize, tried: Vec<LogitState> },
@@ -85,9 +85,9 @@ enum Step {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Estimation {
     plan: Plan,
-    scale: Scale,
-    step: Step,
-    request: Option<Request>,
+    scale: PassLimits,
+    step: EstimationStep,
+    request: Option<PassRequest>,
     fits: Option<GramFits>,
     states: Vec<LogitState>,
     betas: Vec<Option<Vec<f64>>>,
@@ -103,12 +103,12 @@ pub struct Estimation {
 
 impl Estimation {
     /// Starts an estimation; it asks for its first pass.
-    pub fn new(plan: Plan, scale: Scale) -> Self {
+    pub fn new(plan: Plan, scale: PassLimits) -> Self {
         let influence = InfluencePasses::new(&plan, &scale);
         let mut out = Self {
             plan,
             scale,
-            step: Step::Scale,
+            step: EstimationStep::Scale,
             request: None,
             fits: None,
             states: Vec::new(),
@@ -121,8 +121,8 @@ impl Estimation {
             influence,
             passes: 0,
         };
-        if wants_standardization(&out.plan) {
-            out.ask(StageInput::Gram, Some(SCALE_SHARDS.min(out.scale.shards)));
+        if needs_standardization(&out.plan) {
+            out.ask(StageInput::Gram, Some(STANDARDIZATION_SHARDS.min(out.scale.shards)));
         } else {
             out.enter_gram();
         }
@@ -135,7 +135,7 @@ impl Estimation {
     }
 
     /// Returns the next pass that is needed; `None` when all are complete.
-    pub fn request(&self) -> Option<&Request> {
+    pub fn next_pass(&self) -> Option<&PassRequest> {
         self.request.as_ref()
     }
 
@@ -143,102 +143,102 @@ impl Estimation {
     ///
     /// # Errors
     /// A partial of another stage.
-    pub fn accept(&mut self, partial: Partial) -> Result<()> {
+    pub fn accept_sums(&mut self, partial: Partial) -> Result<()> {
         let sample = self.request.take().is_some_and(|request| request.sample.is_some());
         self.passes += usize::from(!sample);
-        match (std::mem::replace(&mut self.step, Step::Done), partial) {
-            (Step::Scale, Partial::Gram(sample)) => {
+        match (std::mem::replace(&mut self.step, EstimationStep::Done), partial) {
+            (EstimationStep::Scale, Partial::Gram(sample)) => {
                 standardize(&mut self.plan, &sample);
                 self.enter_gram();
             }
-            (Step::Gram, Partial::Gram(gram)) => {
+            (EstimationStep::Gram, Partial::Gram(gram)) => {
                 let fits = GramFits::new(&self.plan, gram);
                 let warning = fits.warning(&self.plan);
                 self.plan.warnings.extend(warning);
-                self.states = fits.start(&self.plan);
+                self.states = fits.start_logits(&self.plan);
                 self.fits = Some(fits);
                 let tried = self.states.clone();
                 self.enter_sample(0, tried);
             }
-            (Step::Sample { round, mut tried }, Partial::Propensity(sums)) => {
+            (EstimationStep::Sample { round, mut tried }, Partial::Propensity(sums)) => {
                 advance(&mut tried, &sums);
                 self.enter_sample(round + 1, tried);
             }
-            (Step::Propensity, Partial::Propensity(sums)) => {
+            (EstimationStep::Propensity, Partial::Propensity(sums)) => {
                 advance(&mut self.states, &sums);
                 self.enter_propensity();
             }
-            (Step::Moments, Partial::Moments(sums)) => {
+            (EstimationStep::Moments, Partial::Moments(sums)) => {
                 self.moments = Some(sums);
                 self.enter_overlap();
             }
-            (Step::Overlap, Partial::Overlap(sums)) => {
+            (EstimationStep::Overlap, Partial::Overlap(sums)) => {
                 self.overlap = Some(sums);
                 self.solve();
             }
-            (Step::Omega, Partial::Omega(sums)) => {
+            (EstimationStep::Omega, Partial::Omega(sums)) => {
                 self.estimates.combine(&self.plan, &sums);
                 self.enter_influence(0, 0);
             }
-            (Step::Influence { pass, slice }, Partial::Influence(sums)) => {
+            (EstimationStep::Influence { pass, slice }, Partial::Influence(sums)) => {
                 self.influence.add(&self.plan, (pass, slice), sums);
                 self.enter_influence(pass, slice + 1);
             }
-            _ => return Err(EngineError::failed("a stage returned another stage's partial")),
+            _ => return Err(StaggerError::failed("a stage returned another stage's partial")),
         }
         Ok(())
     }
 
     /// Returns the events about the pass that was just taken; `spec` is the index of the specification.
-    pub fn news(&self, spec: usize) -> Vec<RunEvent> {
+    pub fn events_since_pass(&self, spec: usize) -> Vec<RunEvent> {
         let count = |is: fn(&LogitState) -> bool| self.states.iter().filter(|state| is(state)).count();
         let logits = || RunEvent::Logits {
             spec,
             round: self.states.iter().map(|state| state.round).max().unwrap_or(0),
-            active: count(LogitState::active),
+            active: count(LogitState::is_active),
             converged: count(|state| matches!(state.fit, Some(LogitFit::Fitted(_)))),
             failed: count(|state| matches!(state.fit, Some(LogitFit::Failed(_)))),
         };
-        let solved = || solved(spec, &self.estimates.att(&self.plan));
+        let solved = || solved_event(spec, &self.estimates.att(&self.plan));
         match self.step {
-            Step::Propensity | Step::Moments => vec![logits()],
-            Step::Influence { pass: 0, slice: 0 } => solved().into_iter().collect(),
+            EstimationStep::Propensity | EstimationStep::Moments => vec![logits()],
+            EstimationStep::Influence { pass: 0, slice: 0 } => solved().into_iter().collect(),
             _ => Vec::new(),
         }
     }
 
     /// Returns the number of passes over all shards so far.
-    pub fn passes(&self) -> usize {
+    pub fn pass_count(&self) -> usize {
         self.passes
     }
 
     /// Returns the results; all passes must be complete.
-    pub fn finish(self) -> Finished {
+    pub fn finish(self) -> EstimationOutput {
         let Self { plan, estimates, diagnostics, influence, fits, .. } = self;
-        Finished { plan, estimates, diagnostics, sums: influence.sums, fits }
+        EstimationOutput { plan, estimates, diagnostics, sums: influence.sums, fits }
     }
 
     fn ask(&mut self, input: StageInput, sample: Option<usize>) {
-        self.request = Some(Request { input, sample });
+        self.request = Some(PassRequest { input, sample });
     }
 
     fn enter_gram(&mut self) {
-        self.step = Step::Gram;
+        self.step = EstimationStep::Gram;
         self.ask(StageInput::Gram, None);
     }
 
     /// Starts a round of logits on a sample; such rounds bring the coefficients near their final values.
     fn enter_sample(&mut self, round: usize, tried: Vec<LogitState>) {
-        let shards = self.scale.shards / SAMPLE;
+        let shards = self.scale.shards / SAMPLE_DIVISOR;
         match active_input(&tried).filter(|_| shards > 0 && round < SAMPLE_ROUNDS) {
             Some(input) => {
-                self.step = Step::Sample { round, tried };
+                self.step = EstimationStep::Sample { round, tried };
                 self.ask(input, Some(shards));
             }
             None => {
                 if round > 0 {
-                    for (state, tried) in self.states.iter_mut().zip(&tried).filter(|(s, _)| s.active()) {
-                        *state = tried.restarted(&state.beta);
+                    for (state, tried) in self.states.iter_mut().zip(&tried).filter(|(s, _)| s.is_active()) {
+                        *state = tried.restart(&state.beta);
                     }
                 }
                 self.enter_propensity();
@@ -248,7 +248,7 @@ impl Estimation {
 
     fn enter_propensity(&mut self) {
         if let Some(input) = active_input(&self.states) {
-            self.step = Step::Propensity;
+            self.step = EstimationStep::Propensity;
             return self.ask(input, None);
         }
         self.betas = self
@@ -263,7 +263,7 @@ impl Estimation {
         if betas.iter().all(Option::is_none) {
             return self.enter_overlap();
         }
-        self.step = Step::Moments;
+        self.step = EstimationStep::Moments;
         self.ask(StageInput::Moments { betas }, None);
     }
 
@@ -273,7 +273,7 @@ impl Estimation {
         if !self.plan.diagnostics || betas.iter().all(Option::is_none) {
             return self.solve();
         }
-        self.step = Step::Overlap;
+        self.step = EstimationStep::Overlap;
         self.ask(StageInput::Overlap { betas }, None);
     }
 
@@ -286,7 +286,9 @@ impl Estimation {
     /// Coefficients of the same logits at which their scores are shown.
     fn shown_betas(&self) -> Vec<Option<Vec<f64>>> {
         let logits = self.states.iter().zip(&self.plan.comparisons.logits);
-        logits.map(|(state, logit)| state.shown().filter(|_| logit.weighted).cloned()).collect()
+        logits
+            .map(|(state, logit)| state.reported_coefficients().filter(|_| logit.weighted).cloned())
+            .collect()
     }
 
     fn solve(&mut self) {
@@ -313,28 +315,28 @@ impl Estimation {
             self.plan.warnings.extend(warning);
         }
         self.estimates = Estimates::new(&self.plan, &self.corrections);
-        if self.plan.combined().is_empty() {
+        if self.plan.combined_estimates().is_empty() {
             return self.enter_influence(0, 0);
         }
-        self.step = Step::Omega;
-        let corrections = self.estimates.factored(&self.plan, &self.corrections, false);
+        self.step = EstimationStep::Omega;
+        let corrections = self.estimates.scaled_corrections(&self.plan, &self.corrections, false);
         self.ask(StageInput::Omega { corrections, betas: self.betas.clone() }, None);
     }
 
     fn enter_influence(&mut self, pass: usize, slice: u64) {
         let (pass, slice) = if slice == self.influence.slices { (pass + 1, 0) } else { (pass, slice) };
         let Some((columns, draws)) = self.influence.pass(pass) else {
-            self.step = Step::Done;
+            self.step = EstimationStep::Done;
             return;
         };
         let input = StageInput::Influence {
-            corrections: self.estimates.factored(&self.plan, &self.corrections, true),
+            corrections: self.estimates.scaled_corrections(&self.plan, &self.corrections, true),
             betas: self.betas.clone(),
             columns,
             draws,
             clusters: self.influence.slice(slice),
         };
-        self.step = Step::Influence { pass, slice };
+        self.step = EstimationStep::Influence { pass, slice };
         self.ask(input, None);
     }
 }
@@ -359,12 +361,12 @@ fn low_scores(plan: &Plan, fits: &GramFits, moments: &MomentsPartial) -> Option<
 }
 
 fn active_input(states: &[LogitState]) -> Option<StageInput> {
-    let betas: Vec<Option<Vec<f64>>> = states.iter().map(|s| s.active().then(|| s.beta.clone())).collect();
+    let betas: Vec<Option<Vec<f64>>> = states.iter().map(|s| s.is_active().then(|| s.beta.clone())).collect();
     betas.iter().any(Option::is_some).then_some(StageInput::Propensity { betas })
 }
 
 fn advance(states: &mut [LogitState], sums: &PropensityPartial) {
-    for (index, state) in states.iter_mut().enumerate().filter(|(_, s)| s.active()) {
+    for (index, state) in states.iter_mut().enumerate().filter(|(_, s)| s.is_active()) {
         fit_step(state, &sums.logit(index));
     }
 }
@@ -380,12 +382,12 @@ struct InfluencePasses {
     bits: Bits,
     /// By way of clustering: sums over the slices of clusters so far, in the current pass.
     slice_sums: Vec<InfluencePartial>,
-    sums: Sums,
+    sums: InfluenceTotals,
 }
 
 impl InfluencePasses {
-    fn new(plan: &Plan, scale: &Scale) -> Self {
-        let width = plan.extended_columns();
+    fn new(plan: &Plan, scale: &PassLimits) -> Self {
+        let width = plan.extended_column_count();
         let ways = match plan.inference.cluster_variables {
             0 => 0,
             1 => 1,
@@ -394,14 +396,17 @@ impl InfluencePasses {
         // Two-way draws are Gaussian, computed from the covariance.
         let unit_draws = if ways == 0 { plan.inference.draws } else { 0 };
         let cluster_draws = if ways == 1 { plan.inference.draws } else { 0 };
-        let passes = column_passes(plan, scale.max_cells);
+        let passes = cut_column_passes(plan, scale.max_cells);
         // The sums of a single pass over all columns replace these zeros.
         let zero = |draws| match passes.len() {
             1 => ExtendedSums::new(0, 0),
             _ => ExtendedSums::new(width, draws),
         };
-        let sums =
-            Sums { units: zero(unit_draws), ways: vec![zero(cluster_draws); ways], clusters: vec![0; ways] };
+        let sums = InfluenceTotals {
+            units: zero(unit_draws),
+            ways: vec![zero(cluster_draws); ways],
+            clusters: vec![0; ways],
+        };
         Self {
             passes,
             slices: cluster_slices(plan, scale.clusters),
@@ -427,21 +432,21 @@ impl InfluencePasses {
         let (columns, own) = &self.passes[pass];
         let single = self.passes.len() == 1;
         match single {
-            true => self.sums.units = ExtendedSums::whole(sums.units),
-            false => self.sums.units.place(&sums.units, columns),
+            true => self.sums.units = ExtendedSums::from_pass(sums.units),
+            false => self.sums.units.place_columns(&sums.units, columns),
         }
         let draws = if *own { self.cluster_draws } else { 0 };
         if slice == 0 {
             self.slice_sums = vec![InfluencePartial::new(columns.len(), draws); self.sums.ways.len()];
         }
         for (part, clusters) in self.slice_sums.iter_mut().zip(&sums.clusters) {
-            part.merge(&clusters_to_sums(clusters, plan.extended_columns(), draws, &self.bits));
+            part.merge(&clusters_to_sums(clusters, plan.extended_column_count(), draws, &self.bits));
         }
         if slice + 1 == self.slices {
             for (way, part) in self.sums.ways.iter_mut().zip(std::mem::take(&mut self.slice_sums)) {
                 match single {
-                    true => *way = ExtendedSums::whole(part),
-                    false => way.place(&part, columns),
+                    true => *way = ExtendedSums::from_pass(part),
+                    false => way.place_columns(&part, columns),
                 }
             }
         }
@@ -457,9 +462,9 @@ impl InfluencePasses {
 /// Returns the extended columns of the passes, each with true if draws belong to it: a single pass over all columns,
 /// or, with at most `max_cells` cells in a set, a pass for every pair of sets, since cells share controls and the
 /// blocks between sets are not zero. Draws belong to the passes over one set.
-pub fn column_passes(plan: &Plan, max_cells: Option<usize>) -> Vec<(Vec<usize>, bool)> {
+pub fn cut_column_passes(plan: &Plan, max_cells: Option<usize>) -> Vec<(Vec<usize>, bool)> {
     let fixed = 1 + plan.targets.groups.len();
-    let all: Vec<usize> = (fixed..plan.extended_columns()).collect();
+    let all: Vec<usize> = (fixed..plan.extended_column_count()).collect();
     let sets: Vec<&[usize]> = all.chunks(max_cells.unwrap_or(all.len()).max(1)).collect();
     let mut passes = Vec::new();
     for (i, a) in sets.iter().enumerate() {

@@ -23,14 +23,14 @@ impl ExtendedSums {
     }
 
     /// Returns the sums of a pass over all columns.
-    pub(super) fn whole(part: InfluencePartial) -> Self {
+    pub(super) fn from_pass(part: InfluencePartial) -> Self {
         let columns = part.columns;
         let cross = Symmetric::from_fn(columns, |i, j| part.cross[i * columns + j]);
         Self { cross, draws: part.draws, bit_sums: part.bit_sums }
     }
 
     /// Writes the sums of a pass over `columns` (ascending) to their places.
-    pub(super) fn place(&mut self, part: &InfluencePartial, columns: &[usize]) {
+    pub(super) fn place_columns(&mut self, part: &InfluencePartial, columns: &[usize]) {
         for (i, &row) in columns.iter().enumerate() {
             for (j, &column) in columns[..=i].iter().enumerate() {
                 self.cross.set(row, column, part.cross[i * part.columns + j]);
@@ -63,11 +63,11 @@ mod tests {
 
     #[test]
     fn passes_over_pairs_of_sets_make_the_whole() {
-        let whole = ExtendedSums::whole(part(&[0, 1, 2, 3, 4], 2));
+        let whole = ExtendedSums::from_pass(part(&[0, 1, 2, 3, 4], 2));
         let mut placed = ExtendedSums::new(5, 2);
-        placed.place(&part(&[0, 1, 2], 2), &[0, 1, 2]);
-        placed.place(&part(&[0, 1, 2, 3, 4], 0), &[0, 1, 2, 3, 4]);
-        placed.place(&part(&[0, 3, 4], 2), &[0, 3, 4]);
+        placed.place_columns(&part(&[0, 1, 2], 2), &[0, 1, 2]);
+        placed.place_columns(&part(&[0, 1, 2, 3, 4], 0), &[0, 1, 2, 3, 4]);
+        placed.place_columns(&part(&[0, 3, 4], 2), &[0, 3, 4]);
         assert_eq!(placed.cross, whole.cross);
         assert_eq!(placed.bit_sums, whole.bit_sums);
     }

@@ -13,12 +13,12 @@ use stagger_estimator::comparison::RowModel;
 use stagger_estimator::influence::Role;
 use stagger_estimator::moments::Correction;
 use stagger_estimator::subset_sums::BLOCK;
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 use stagger_panel::shard::{Segment, Shard};
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::block::{BlockSpace, masks_rows};
-use crate::passes::{InfluenceInputs, LogitPart, SegmentPart, influence_parts, logit_parts, segment_columns};
+use crate::block::{BlockBuffer, masks_rows};
+use crate::passes::{InfluenceInputs, LogitPart, SegmentPart, influence_parts, logit_parts, segment_roles};
 use crate::plan::Plan;
 
 /// A used segment: the offsets of its columns in the two arrays.
@@ -79,7 +79,7 @@ impl Expansion {
     pub fn new(plan: &Plan, shard: &Shard) -> Self {
         let by_stratum = frames_of_strata(plan);
         let mut out = Self::default();
-        for segment in shard.segments.iter().filter(|s| plan.sample.mask.uses(s)) {
+        for segment in shard.segments.iter().filter(|s| plan.sample.mask.uses_segment(s)) {
             out.push(plan, shard, segment, &by_stratum[segment.stratum]);
         }
         out
@@ -92,16 +92,16 @@ impl Expansion {
         let first = self.frames.len();
         let shared = self.outcome_values;
         if plan.model == RowModel::Differences {
-            self.outcome_values += rows * (plan.outcome_columns() - 1);
+            self.outcome_values += rows * (plan.outcome_column_count() - 1);
         }
-        for &frame in frames.iter().filter(|&&frame| plan.enters(segment, frame)) {
+        for &frame in frames.iter().filter(|&&frame| plan.segment_enters(segment, frame)) {
             let masked = masks_rows(shard, segment, &plan.comparisons.frames[frame]);
-            let design_at = self.design(rows * plan.design_columns());
+            let design_at = self.design(rows * plan.design_column_count());
             let used_at = if masked { self.design(rows) } else { units_at };
             let weights_at = if plan.weights.weighted { self.design(rows) } else { used_at };
             let outcomes_at = if plan.model == RowModel::Differences { shared } else { self.outcome_values };
             if plan.model != RowModel::Differences {
-                self.outcome_values += rows * (plan.outcome_columns() - 1);
+                self.outcome_values += rows * (plan.outcome_column_count() - 1);
             }
             let (stratum, segment) = (segment.stratum, self.segments.len());
             self.frames.push(ExpandedFrame {
@@ -137,9 +137,9 @@ impl Expansion {
         let mut shares = vec![0.0; BLOCK];
         self.visit(plan, shard, segments, &mut |space, segment, at| {
             let rows = space.rows();
-            put(segment.units_at + at, space.used());
+            put(segment.units_at + at, space.used_units());
             if segment.shares_at != segment.units_at {
-                space.share_weights(plan, shard, &segment.segment, &mut shares);
+                space.write_share_weights(plan, shard, &segment.segment, &mut shares);
                 put(segment.shares_at + at, &shares[..rows]);
             }
             for own in &self.frames[segment.frames.clone()] {
@@ -181,12 +181,12 @@ impl Expansion {
         plan: &Plan,
         shard: &Shard,
         segments: Range<usize>,
-        each: &mut dyn FnMut(&mut BlockSpace, &ExpandedSegment, usize),
+        each: &mut dyn FnMut(&mut BlockBuffer, &ExpandedSegment, usize),
     ) {
-        let mut space = BlockSpace::new(plan);
+        let mut space = BlockBuffer::new(plan);
         for own in &self.segments[segments] {
             for at in (0..own.segment.units).step_by(BLOCK) {
-                space.begin(plan, shard, &own.segment, own.segment.start + at);
+                space.start_block(plan, shard, &own.segment, own.segment.start + at);
                 each(&mut space, own, at);
             }
         }
@@ -246,7 +246,7 @@ fn frames_of_strata(plan: &Plan) -> Vec<Vec<usize>> {
 ///
 /// # Errors
 /// A plan that can't be serialized, which does not happen in practice.
-pub fn checksum(plan: &Plan) -> Result<u128> {
+pub fn hash_layout(plan: &Plan) -> Result<u128> {
     let frames = (frames_of_strata(plan), &plan.comparisons.frames);
     let sample = (
         &plan.sample.mask,
@@ -262,19 +262,19 @@ pub fn checksum(plan: &Plan) -> Result<u128> {
         &plan.sums.stratum_columns,
     );
     let bytes = postcard::to_stdvec(&(frames, sample, design))
-        .map_err(|e| EngineError::failed(format!("the plan can't be summed up: {e}")))?;
+        .map_err(|e| StaggerError::failed(format!("the plan can't be summed up: {e}")))?;
     Ok(xxh3_128(&bytes))
 }
 
 /// Returns, for each stratum, the active logits that it enters with its frame in each, ordered by frame. `betas` holds
 /// the coefficients by logit, `None` for an inactive one.
-pub fn logits(plan: &Plan, betas: &[Option<Vec<f64>>]) -> Vec<Vec<(usize, LogitPart)>> {
+pub fn logits_by_stratum(plan: &Plan, betas: &[Option<Vec<f64>>]) -> Vec<Vec<(usize, LogitPart)>> {
     logit_parts(plan, betas).0
 }
 
 /// The parts of an `Influence` stage's input that decide which columns of Ψ a segment enters.
 #[derive(Clone, Copy, Debug)]
-pub struct Columns<'a> {
+pub struct InfluenceColumns<'a> {
     /// Corrections of the influence function for the nuisance estimates, by comparison.
     pub corrections: &'a [Option<Correction>],
     /// Coefficients by logit; `None` for an inactive one.
@@ -285,14 +285,14 @@ pub struct Columns<'a> {
 
 /// Returns the columns of Ψ that a segment's units enter: their positions in the partial, ascending, with the role of
 /// the stratum in each; and the parts that add up to them, each with its column's position in the first list.
-pub fn influence(
+pub fn segment_influence(
     plan: &Plan,
     segment: &Segment,
-    stage: Columns<'_>,
+    stage: InfluenceColumns<'_>,
 ) -> (Vec<(usize, Role)>, Vec<SegmentPart>) {
-    let Columns { corrections, betas, columns } = stage;
+    let InfluenceColumns { corrections, betas, columns } = stage;
     let inputs = InfluenceInputs { corrections, betas, columns, draws: 0, clusters: None };
-    let roles = segment_columns(plan, segment, &inputs);
+    let roles = segment_roles(plan, segment, &inputs);
     let own: Vec<usize> = roles.iter().map(|(column, _)| *column).collect();
     let parts = influence_parts(plan, segment, &inputs, &own);
     (roles, parts)

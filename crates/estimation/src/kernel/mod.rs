@@ -13,18 +13,18 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use stagger_estimator::subset_sums::BitMemory;
 use stagger_model::error::Result;
-use stagger_model::reduction::{Node, SubtreeStack};
+use stagger_model::reduction::{SubtreeStack, TreeNode};
 use stagger_panel::shard::Shard;
 
 use crate::partial::Partial;
-use crate::passes::shard_partial;
+use crate::passes::compute_partial;
 use crate::plan::Plan;
 use crate::stage::StageInput;
 
 /// Kind of the machine that computed a partial: it decides the bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum KernelKind {
     /// Any processor.
     #[default]
     Cpu,
@@ -32,7 +32,7 @@ pub enum Kind {
     Cuda,
 }
 
-impl Kind {
+impl KernelKind {
     /// Returns the name, as in `--device`.
     pub fn name(self) -> &'static str {
         match self {
@@ -55,7 +55,7 @@ pub struct ShardName {
 
 /// A shard and, where it has one, its name.
 #[derive(Clone, Copy, Debug)]
-pub struct Named<'a> {
+pub struct NamedShard<'a> {
     /// The shard; it has at least the columns that the stage reads.
     pub shard: &'a Shard,
     /// Name under which a device may keep the shard; `None`: it may not.
@@ -78,7 +78,7 @@ pub struct DeviceMemory {
 /// A way to compute passes.
 pub trait Kernel: fmt::Debug + Send + Sync {
     /// Returns the kind, which decides the bits.
-    fn kind(&self) -> Kind;
+    fn kind(&self) -> KernelKind;
 
     /// Returns the name of the machine it runs on, for logs.
     fn device(&self) -> String;
@@ -92,23 +92,23 @@ pub trait Kernel: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// A failure of the device.
-    fn pass<'a>(&'a self, plan: &'a Plan, input: &'a StageInput) -> Result<Box<dyn Pass + 'a>>;
+    fn pass<'a>(&'a self, plan: &'a Plan, input: &'a StageInput) -> Result<Box<dyn KernelPass + 'a>>;
 }
 
 /// A pass under way: takes shards, returns sums.
-pub trait Pass {
+pub trait KernelPass {
     /// Adds shard number `index` of the pass; the indices ascend without gaps. `memory` may keep multiplier bits for
     /// the next specification that reads the same shard.
     ///
     /// # Errors
     /// A failure of the device, or a shard that does not fit its memory.
-    fn add(&mut self, index: usize, shard: Named<'_>, memory: &mut Option<BitMemory>) -> Result<()>;
+    fn add(&mut self, index: usize, shard: NamedShard<'_>, memory: &mut Option<BitMemory>) -> Result<()>;
 
     /// Returns the sums, merged to maximal aligned subtrees of the reduction tree.
     ///
     /// # Errors
     /// A failure of the device.
-    fn finish(self: Box<Self>) -> Result<Vec<(Node, Partial)>>;
+    fn finish(self: Box<Self>) -> Result<Vec<(TreeNode, Partial)>>;
 }
 
 /// The kernels of the crate `estimator`, on the calling thread.
@@ -122,26 +122,26 @@ struct CpuPass<'a> {
 }
 
 impl Kernel for CpuKernel {
-    fn kind(&self) -> Kind {
-        Kind::Cpu
+    fn kind(&self) -> KernelKind {
+        KernelKind::Cpu
     }
 
     fn device(&self) -> String {
         "cpu".to_owned()
     }
 
-    fn pass<'a>(&'a self, plan: &'a Plan, input: &'a StageInput) -> Result<Box<dyn Pass + 'a>> {
+    fn pass<'a>(&'a self, plan: &'a Plan, input: &'a StageInput) -> Result<Box<dyn KernelPass + 'a>> {
         Ok(Box::new(CpuPass { plan, input, stack: SubtreeStack::default() }))
     }
 }
 
-impl Pass for CpuPass<'_> {
-    fn add(&mut self, index: usize, shard: Named<'_>, memory: &mut Option<BitMemory>) -> Result<()> {
-        self.stack.push(index, shard_partial(self.plan, self.input, shard.shard, memory));
+impl KernelPass for CpuPass<'_> {
+    fn add(&mut self, index: usize, shard: NamedShard<'_>, memory: &mut Option<BitMemory>) -> Result<()> {
+        self.stack.push(index, compute_partial(self.plan, self.input, shard.shard, memory));
         Ok(())
     }
 
-    fn finish(self: Box<Self>) -> Result<Vec<(Node, Partial)>> {
+    fn finish(self: Box<Self>) -> Result<Vec<(TreeNode, Partial)>> {
         Ok(self.stack.into_nodes())
     }
 }

@@ -3,9 +3,9 @@
 
 use stagger_estimator::subset_sums::BitMemory;
 use stagger_model::error::Result;
-use stagger_model::reduction::Node;
+use stagger_model::reduction::TreeNode;
 
-use crate::kernel::{Kernel, Named, Pass};
+use crate::kernel::{Kernel, KernelPass, NamedShard};
 use crate::partial::Partial;
 use crate::plan::Plan;
 use crate::stage::StageInput;
@@ -13,7 +13,7 @@ use crate::stage::StageInput;
 /// The sums of a task so far, one set per specification that shares the pass. They are a pure function of plan, input and
 /// shards: the same bytes whatever ran before, and however shards are grouped into tasks.
 pub struct TaskSums<'a> {
-    passes: Vec<Box<dyn Pass + 'a>>,
+    passes: Vec<Box<dyn KernelPass + 'a>>,
     /// Multiplier bits of the shard at hand, for the next specification that reads it.
     memory: Option<BitMemory>,
 }
@@ -37,7 +37,7 @@ impl<'a> TaskSums<'a> {
     ///
     /// # Errors
     /// A device that fails, or whose memory one shard does not fit.
-    pub fn add(&mut self, index: usize, share: usize, shard: Named<'_>) -> Result<()> {
+    pub fn add(&mut self, index: usize, share: usize, shard: NamedShard<'_>) -> Result<()> {
         if share == 0 {
             self.memory = (self.passes.len() > 1).then(BitMemory::default);
         }
@@ -48,7 +48,7 @@ impl<'a> TaskSums<'a> {
     ///
     /// # Errors
     /// A device that fails.
-    pub fn finish(self) -> Result<Vec<Vec<(Node, Partial)>>> {
-        self.passes.into_iter().map(Pass::finish).collect()
+    pub fn finish(self) -> Result<Vec<Vec<(TreeNode, Partial)>>> {
+        self.passes.into_iter().map(KernelPass::finish).collect()
     }
 }

@@ -5,26 +5,28 @@ pub mod threads;
 
 use std::time::Instant;
 
-use stagger_model::error::{EngineError, Result, of_specifications};
+use stagger_model::error::{Result, StaggerError, name_specifications};
 use stagger_model::events::{Estimated, Observer, RunEvent};
-use stagger_model::facts::{InputFile, RunFacts, RunOutput, RunsOutput, StageFacts};
-use stagger_model::parallel::cores;
-use stagger_model::progress::Progress;
+use stagger_model::facts::{InputFile, RunFacts, RunOutput, SharedRunsOutput, StageFacts};
+use stagger_model::parallel::available_cores;
+use stagger_model::progress::StageProgress;
 use stagger_model::spec::RunSpec;
 use stagger_model::spec_check::CheckedSpec;
 use stagger_panel::panel::Panel;
 
-use crate::estimate::saved::cluster_bound;
+use crate::estimate::saved::bound_clusters;
 use crate::estimate::sequence::run_passes;
 
-use crate::local::threads::Threads;
+use crate::local::threads::ThreadRunner;
 use crate::outline::outline;
 use crate::plan::Plan;
 
-pub use crate::estimate::fit::wants_standardization;
-pub use crate::estimate::shared_sums::twins;
-pub use crate::estimate::steps::{CLUSTER_BYTES, Estimation, SAMPLE, SCALE_SHARDS, Scale, column_passes};
-pub use data::{Input, PREPARED_FIRST, direct_memory};
+pub use crate::estimate::fit::needs_standardization;
+pub use crate::estimate::shared_sums::shared_sums;
+pub use crate::estimate::steps::{
+    Estimation, MAX_CLUSTER_BYTES, PassLimits, SAMPLE_DIVISOR, STANDARDIZATION_SHARDS, cut_column_passes,
+};
+pub use data::{PREPARES_FIRST_NOTE, RunInput, estimate_direct_memory};
 
 /// Options of a run; none of them changes a bit of the result.
 #[derive(Clone, Debug, Default)]
@@ -45,7 +47,7 @@ pub struct RunOptions {
 }
 
 /// Refuses a run that takes more memory than its limit, or returns the number of cells that its `Influence` passes may take at a time.
-pub type MemoryCheck = fn(&Input<'_>, &[CheckedSpec], &[Plan], &RunOptions) -> Result<Option<usize>>;
+pub type MemoryCheck = fn(&RunInput<'_>, &[CheckedSpec], &[Plan], &RunOptions) -> Result<Option<usize>>;
 
 /// Estimates several specifications on the same files. Those with the same units, periods, cohorts and eligibility read
 /// the data together and share every pass. Every result has the bits of a run of its own.
@@ -57,7 +59,7 @@ pub fn run_all(
     specs: &[(Option<&str>, &RunSpec)],
     options: &RunOptions,
     observer: Observer<'_>,
-) -> Result<RunsOutput> {
+) -> Result<SharedRunsOutput> {
     let found = run_groups(inputs, specs, options, observer);
     observer(&match &found {
         Ok(_) => RunEvent::Finished,
@@ -71,21 +73,21 @@ fn run_groups(
     specs: &[(Option<&str>, &RunSpec)],
     options: &RunOptions,
     observer: Observer<'_>,
-) -> Result<RunsOutput> {
-    let source = Input::open(inputs)?;
-    let wanted = CheckedSpec::complete_all(specs, |spec| source.complete(spec))?;
+) -> Result<SharedRunsOutput> {
+    let source = RunInput::open(inputs)?;
+    let wanted = CheckedSpec::complete_all(specs, |spec| source.complete_spec(spec))?;
     let mut outputs: Vec<Option<RunOutput>> = specs.iter().map(|_| None).collect();
     let (mut passes, mut separate_passes) = (0, 0);
     for group in sharing(&wanted) {
         let members: Vec<CheckedSpec> = group.iter().map(|&index| wanted[index].clone()).collect();
-        let shared = run_group(&source, &members, options, observer)?;
+        let shared = run_sharing(&source, &members, options, observer)?;
         passes += shared.passes;
         separate_passes += shared.separate_passes;
         for (index, output) in group.into_iter().zip(shared.outputs) {
             outputs[index] = Some(output);
         }
     }
-    Ok(RunsOutput { outputs: outputs.into_iter().flatten().collect(), passes, separate_passes })
+    Ok(SharedRunsOutput { outputs: outputs.into_iter().flatten().collect(), passes, separate_passes })
 }
 
 /// Groups the specifications, by index, that can read the data together.
@@ -107,20 +109,20 @@ const LOADING_PASSES: usize = 2;
 ///
 /// # Errors
 /// Those of [`run_all`].
-pub fn run_group(
-    input: &Input<'_>,
+pub fn run_sharing(
+    input: &RunInput<'_>,
     wanted: &[CheckedSpec],
     options: &RunOptions,
     observer: Observer<'_>,
-) -> Result<RunsOutput> {
+) -> Result<SharedRunsOutput> {
     let begin = Instant::now();
-    let threads = options.threads.unwrap_or_else(cores).max(1);
-    let mut progress = Progress::new(observer);
-    let mut panels = input.load(wanted, threads, options, &mut progress)?;
+    let threads = options.threads.unwrap_or_else(available_cores).max(1);
+    let mut progress = StageProgress::new(observer);
+    let mut panels = input.load_panels(wanted, threads, options, &mut progress)?;
     let plans = progress.stage("plan", 1, |_| {
         let plan = |(panel, wanted): (&mut Panel, &CheckedSpec)| {
             Plan::new(panel, &wanted.spec, &wanted.formula, threads)
-                .map_err(|e| of_specifications(e, &[wanted.name()]))
+                .map_err(|e| name_specifications(e, &[wanted.name()]))
         };
         panels.iter_mut().zip(wanted).map(plan).collect::<Result<Vec<Plan>>>()
     })?;
@@ -139,16 +141,16 @@ pub fn run_group(
         .zip(&panels)
         .map(|(plan, panel)| {
             let clusters =
-                if plan.inference.cluster_variables > 0 { cluster_bound(panel, threads)? } else { 0 };
-            let scale = Scale { shards: panel.shard_count(), clusters, max_cells };
+                if plan.inference.cluster_variables > 0 { bound_clusters(panel, threads)? } else { 0 };
+            let scale = PassLimits { shards: panel.shard_count(), clusters, max_cells };
             Ok(Estimation::new(plan, scale))
         })
         .collect::<Result<_>>()?;
     let shards = panels.first().map_or(0, Panel::shard_count);
     let mut runner =
-        Threads { threads, tasks: options.n_partitions, panels: &panels, progress: &mut progress };
+        ThreadRunner { threads, tasks: options.n_partitions, panels: &panels, progress: &mut progress };
     let driven = run_passes(&mut runner, &mut estimations, &panels, shards)?;
-    let separate_passes = estimations.iter().map(|e| LOADING_PASSES + e.passes()).sum();
+    let separate_passes = estimations.iter().map(|e| LOADING_PASSES + e.pass_count()).sum();
     let mut saved = Vec::new();
     for ((estimation, panel), wanted) in estimations.into_iter().zip(&panels).zip(wanted) {
         let found =
@@ -165,7 +167,7 @@ pub fn run_group(
             RunOutput { saved, draws, facts }
         })
         .collect();
-    Ok(RunsOutput { outputs, passes: LOADING_PASSES + driven, separate_passes })
+    Ok(SharedRunsOutput { outputs, passes: LOADING_PASSES + driven, separate_passes })
 }
 
 fn facts(panel: &Panel, threads: usize, stages: &[StageFacts], seconds: f64) -> RunFacts {
@@ -189,7 +191,7 @@ fn facts(panel: &Panel, threads: usize, stages: &[StageFacts], seconds: f64) -> 
 /// Estimates a specification on files or on a prepared store.
 ///
 /// # Errors
-/// Invalid arguments or input ([`EngineError::is_input`]), named with file, column and values.
+/// Invalid arguments or input ([`StaggerError::is_input`]), named with file, column and values.
 pub fn run(
     inputs: &[String],
     spec: &RunSpec,
@@ -197,5 +199,5 @@ pub fn run(
     observer: Observer<'_>,
 ) -> Result<RunOutput> {
     let mut all = run_all(inputs, &[(None, spec)], options, observer)?;
-    all.outputs.pop().ok_or_else(|| EngineError::failed("the run gave no result"))
+    all.outputs.pop().ok_or_else(|| StaggerError::failed("the run gave no result"))
 }

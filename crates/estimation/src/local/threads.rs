@@ -5,25 +5,25 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 use stagger_model::events::RunEvent;
 use stagger_model::parallel;
-use stagger_model::progress::{Progress, Watch};
-use stagger_model::reduction::{Node, Reduction};
+use stagger_model::progress::{StageObserver, StageProgress};
+use stagger_model::reduction::{Reduction, TreeNode};
 use stagger_panel::panel::{Panel, Shards};
 use stagger_panel::shard::Shard;
-use stagger_panel::strata::Needs;
+use stagger_panel::strata::NeededColumns;
 
 use crate::estimate::sequence::{NextPass, PassRunner};
 use crate::estimate::steps::Estimation;
 use crate::kernel::task::TaskSums;
-use crate::kernel::{CpuKernel, Named};
+use crate::kernel::{CpuKernel, NamedShard};
 use crate::partial::Partial;
 use crate::plan::Plan;
 use crate::stage::StageInput;
 
 /// Runner of passes on the threads of this process.
-pub struct Threads<'a, 'b> {
+pub struct ThreadRunner<'a, 'b> {
     /// Number of threads.
     pub threads: usize,
     /// Number of tasks in a stage, if the user sets it.
@@ -31,7 +31,7 @@ pub struct Threads<'a, 'b> {
     /// The panel of each estimation.
     pub panels: &'a [Panel],
     /// The progress that stages are told to.
-    pub progress: &'a mut Progress<'b>,
+    pub progress: &'a mut StageProgress<'b>,
 }
 
 /// Part of one estimation in a pass.
@@ -41,12 +41,12 @@ struct Share<'a> {
     panel: &'a Panel,
 }
 
-impl PassRunner for Threads<'_, '_> {
-    type Error = EngineError;
+impl PassRunner for ThreadRunner<'_, '_> {
+    type Error = StaggerError;
 
     fn run(&mut self, pass: &NextPass, estimations: &[Estimation]) -> Result<Vec<Partial>> {
         let share = |&i: &usize| {
-            let input = &estimations[i].request()?.input;
+            let input = &estimations[i].next_pass()?.input;
             Some(Share { plan: estimations[i].plan(), input, panel: &self.panels[i] })
         };
         let shares: Vec<Share<'_>> = pass.distinct.iter().filter_map(share).collect();
@@ -77,7 +77,7 @@ fn reduce(
     shares: &[Share<'_>],
     tasks: &[Range<usize>],
     (threads, stride): (usize, usize),
-    watch: Option<&Watch<'_>>,
+    watch: Option<&StageObserver<'_>>,
 ) -> Result<Vec<Partial>> {
     let shards = tasks.last().map_or(0, |range| range.end);
     let root = shards.next_power_of_two().trailing_zeros();
@@ -99,25 +99,26 @@ fn reduce(
         },
     )?;
     let roots = reductions.into_iter().zip(shares).map(|(reduction, share)| {
-        let lost = || EngineError::failed(format!("stage {} lost a partial", share.input.stage()));
+        let lost = || StaggerError::failed(format!("stage {} lost a partial", share.input.stage()));
         reduction.into_root().ok_or_else(lost)
     });
     roots.collect()
 }
 
 /// The subtrees of each share, and the number of rows that were read.
-type Computed = (Vec<Vec<(Node, Partial)>>, u64);
+type Computed = (Vec<Vec<(TreeNode, Partial)>>, u64);
 
 /// Computes one task. Several specifications read a shard one after the other while it is in the cache.
 fn compute(shares: &[Share<'_>], range: Range<usize>, stride: usize) -> Result<Computed> {
-    let needs = shares.iter().map(|share| share.input.needs()).fold(Needs::default(), Needs::or);
+    let needs =
+        shares.iter().map(|share| share.input.needs()).fold(NeededColumns::default(), NeededColumns::or);
     let mut sums = TaskSums::begin(&CpuKernel, shares.iter().map(|share| (share.plan, share.input)))?;
     let (mut rows, mut loaded) = (0, Loaded::default());
     for index in range {
         for (place, share) in shares.iter().enumerate() {
             let shard = loaded.shard(share.panel, index * stride, needs)?;
-            rows += shard.units() as u64;
-            sums.add(index, place, Named { shard: &shard, name: None })?;
+            rows += shard.unit_count() as u64;
+            sums.add(index, place, NamedShard { shard: &shard, name: None })?;
         }
     }
     Ok((sums.finish()?, rows))
@@ -138,7 +139,7 @@ struct Loaded {
 }
 
 impl Loaded {
-    fn shard<'a>(&mut self, panel: &'a Panel, index: usize, needs: Needs) -> Result<Cow<'a, Shard>> {
+    fn shard<'a>(&mut self, panel: &'a Panel, index: usize, needs: NeededColumns) -> Result<Cow<'a, Shard>> {
         let (shards, specification) = match &panel.shards {
             Shards::Memory(shards) => return Ok(Cow::Borrowed(&shards[index])),
             Shards::Stored { shards, specification } => (shards, *specification),
@@ -148,7 +149,7 @@ impl Loaded {
             _ => {
                 // The shard read before is freed before the next one is read.
                 self.last = None;
-                shards.load(index, needs)?
+                shards.load_shard(index, needs)?
             }
         };
         let own = all[specification].clone();

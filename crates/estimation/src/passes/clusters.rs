@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use stagger_estimator::columns::View;
 use stagger_estimator::influence::ClusterPartial;
-use stagger_panel::cluster_keys::keys_by_way;
+use stagger_panel::cluster_keys::cluster_keys;
 use stagger_panel::shard::Shard;
 
 use crate::plan::Plan;
@@ -27,12 +27,12 @@ struct Way {
 impl ClusterSums {
     pub(super) fn new(plan: &Plan, shard: &Shard, columns: usize, slice: &ClusterSlice) -> Self {
         let mut used = vec![false; shard.rows];
-        for segment in shard.segments.iter().filter(|s| plan.sample.mask.uses(s)) {
+        for segment in shard.segments.iter().filter(|s| plan.sample.mask.uses_segment(s)) {
             for (row, flag) in used.iter_mut().enumerate().skip(segment.start).take(segment.units) {
-                *flag = plan.sample.mask.counts(shard, segment, row);
+                *flag = plan.sample.mask.uses_unit(shard, segment, row);
             }
         }
-        let ways = keys_by_way(shard)
+        let ways = cluster_keys(shard)
             .into_iter()
             .map(|keys| {
                 let here = |row: usize| used[row] && keys[row] % slice.count == slice.index;

@@ -3,7 +3,7 @@
 use stagger_estimator::columns::{Columns, padded};
 use stagger_estimator::cross_products::{add_cross_symmetric, mirror};
 use stagger_estimator::influence::{
-    BlockRole, InfluencePartial, InfluenceSpace, Part, Role, StratumSums, add_influence,
+    BlockRole, InfluencePartial, InfluenceSpace, Membership, Role, StratumSums, add_influence,
 };
 use stagger_estimator::moments::Correction;
 use stagger_estimator::multipliers::{Bits, Domain};
@@ -11,13 +11,13 @@ use stagger_estimator::subset_sums::{BLOCK, BitMemory, BitSpace};
 use stagger_panel::shard::{Segment, Shard};
 
 use super::clusters::ClusterSums;
-use crate::block::BlockSpace;
+use crate::block::BlockBuffer;
 use crate::partial::{InfluenceSums, OmegaSums};
 use crate::plan::Plan;
 use crate::stage::ClusterSlice;
 
 /// Input of an `Influence` pass over one shard.
-pub struct Inputs<'a> {
+pub struct InfluenceInputs<'a> {
     /// Corrections of the influence function, by comparison.
     pub corrections: &'a [Option<Correction>],
     /// Coefficients, by logit.
@@ -33,7 +33,7 @@ pub struct Inputs<'a> {
 pub(super) fn influence(
     plan: &Plan,
     shard: &Shard,
-    inputs: &Inputs<'_>,
+    inputs: &InfluenceInputs<'_>,
     memory: &mut Option<BitMemory>,
 ) -> InfluenceSums {
     let mut out = InfluencePartial::new(inputs.columns.len(), inputs.draws);
@@ -42,8 +42,8 @@ pub(super) fn influence(
     let bits = Bits::new(plan.inference.seed, Domain::Unit, plan.inference.multiplier);
     let mut bit_space = BitSpace::new(inputs.draws).remembering(memory.take());
     let mut work = Work::new(plan, shard, inputs.corrections, inputs.betas);
-    for segment in shard.segments.iter().filter(|s| plan.sample.mask.uses(s)) {
-        let roles = segment_columns(plan, segment, inputs);
+    for segment in shard.segments.iter().filter(|s| plan.sample.mask.uses_segment(s)) {
+        let roles = segment_roles(plan, segment, inputs);
         let columns: Vec<usize> = roles.iter().map(|(column, _)| *column).collect();
         let parts = influence_parts(plan, segment, inputs, &columns);
         let all = plan.sums.stratum_columns[segment.stratum].len();
@@ -70,7 +70,7 @@ pub(super) fn influence(
 pub fn influence_parts(
     plan: &Plan,
     segment: &Segment,
-    inputs: &Inputs<'_>,
+    inputs: &InfluenceInputs<'_>,
     columns: &[usize],
 ) -> Vec<SegmentPart> {
     segment_parts(plan, inputs.corrections, segment, &plan.sums.stratum_parts[segment.stratum], &|column| {
@@ -79,13 +79,13 @@ pub fn influence_parts(
 }
 
 /// Returns the positions in the partial of the columns that a segment's units enter, ascending, each with its role.
-pub fn segment_columns(plan: &Plan, segment: &Segment, inputs: &Inputs<'_>) -> Vec<(usize, Role)> {
+pub fn segment_roles(plan: &Plan, segment: &Segment, inputs: &InfluenceInputs<'_>) -> Vec<(usize, Role)> {
     let parts = &plan.sums.stratum_parts[segment.stratum];
     let enters = |column: usize| {
         parts.iter().any(|part| {
             let side = &plan.comparisons.comparisons[part.comparison].sides[part.side];
             part.column == column
-                && plan.enters(segment, side.frame)
+                && plan.segment_enters(segment, side.frame)
                 && inputs.corrections[part.comparison].is_some()
         })
     };
@@ -104,7 +104,7 @@ pub(super) fn omega(
     corrections: &[Option<Correction>],
     betas: &[Option<Vec<f64>>],
 ) -> OmegaSums {
-    let cells = plan.combined();
+    let cells = plan.combined_estimates();
     let mut first = Vec::new();
     let mut column_of = vec![None; plan.comparisons.estimates.len()];
     let mut columns = 0;
@@ -115,10 +115,10 @@ pub(super) fn omega(
             columns += 1;
         }
     }
-    let parts_of = plan.parts(&|estimate| column_of[estimate]);
+    let parts_of = plan.sides_by_stratum(&|estimate| column_of[estimate]);
     let mut out = OmegaSums::new(&cells);
     let mut work = Work::new(plan, shard, corrections, betas);
-    for segment in shard.segments.iter().filter(|s| plan.sample.mask.uses(s)) {
+    for segment in shard.segments.iter().filter(|s| plan.sample.mask.uses_segment(s)) {
         let own = &parts_of[segment.stratum];
         let mut entered: Vec<usize> = own.iter().map(|p| p.column).collect();
         entered.sort_unstable();
@@ -183,7 +183,7 @@ pub struct SegmentPart {
     /// Index of the comparison's logit.
     pub logit: Option<usize>,
     /// The side, with its comparison and arm.
-    pub part: Part,
+    pub part: Membership,
 }
 
 /// Parts of a segment, sorted by frame, then logit, so that both are loaded as seldom as possible.
@@ -191,7 +191,7 @@ fn segment_parts(
     plan: &Plan,
     corrections: &[Option<Correction>],
     segment: &Segment,
-    parts: &[Part],
+    parts: &[Membership],
     place: &dyn Fn(usize) -> Option<usize>,
 ) -> Vec<SegmentPart> {
     let mut out: Vec<SegmentPart> = parts
@@ -202,7 +202,7 @@ fn segment_parts(
             let frame = comparison.sides[part.side].frame;
             let place = place(part.column)?;
             let own = SegmentPart { place, frame, logit: comparison.logit, part: *part };
-            plan.enters(segment, frame).then_some(own)
+            plan.segment_enters(segment, frame).then_some(own)
         })
         .collect();
     out.sort_by_key(|p| (p.frame, p.logit, p.part.comparison));
@@ -214,7 +214,7 @@ struct Work<'a> {
     shard: &'a Shard,
     corrections: &'a [Option<Correction>],
     betas: &'a [Option<Vec<f64>>],
-    block: BlockSpace,
+    block: BlockBuffer,
     space: InfluenceSpace,
 }
 
@@ -225,7 +225,7 @@ impl<'a> Work<'a> {
         corrections: &'a [Option<Correction>],
         betas: &'a [Option<Vec<f64>>],
     ) -> Self {
-        let (block, space) = (BlockSpace::new(plan), InfluenceSpace::default());
+        let (block, space) = (BlockBuffer::new(plan), InfluenceSpace::default());
         Self { plan, shard, corrections, betas, block, space }
     }
 
@@ -239,13 +239,13 @@ impl<'a> Work<'a> {
         psi: &mut Columns,
     ) {
         let (plan, shard) = (self.plan, self.shard);
-        self.block.begin(plan, shard, segment, start);
+        self.block.start_block(plan, shard, segment, start);
         let rows = self.block.rows();
         for (place, (_, role)) in roles.iter().enumerate() {
             let column = &mut psi.col_mut(place)[..rows];
             match role {
-                Role::Ones => column.copy_from_slice(self.block.used()),
-                Role::Share => self.block.share_weights(plan, shard, segment, column),
+                Role::Ones => column.copy_from_slice(self.block.used_units()),
+                Role::Share => self.block.write_share_weights(plan, shard, segment, column),
                 Role::Estimate => column.fill(0.0),
             }
         }

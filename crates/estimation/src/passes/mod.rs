@@ -12,11 +12,11 @@ use crate::partial::Partial;
 use crate::plan::Plan;
 use crate::stage::StageInput;
 
-pub use influence::{Inputs as InfluenceInputs, SegmentPart, influence_parts, segment_columns};
+pub use influence::{InfluenceInputs, SegmentPart, influence_parts, segment_roles};
 pub use nuisances::{LogitPart, logit_parts};
 
 /// Computes the partial of one shard with the processor's kernels.
-pub fn shard_partial(
+pub fn compute_partial(
     plan: &Plan,
     input: &StageInput,
     shard: &Shard,
@@ -27,13 +27,18 @@ pub fn shard_partial(
         StageInput::Propensity { betas } => Partial::Propensity(nuisances::propensity(plan, shard, betas)),
         StageInput::Moments { betas } => Partial::Moments(nuisances::moments(plan, shard, betas)),
         StageInput::Overlap { betas } => Partial::Overlap(nuisances::overlap(plan, shard, betas)),
-        StageInput::Survey(survey) => Partial::Survey(survey.of_shard(shard, plan.sample.strata.len())),
+        StageInput::Survey(survey) => Partial::Survey(survey.count_shard(shard, plan.sample.strata.len())),
         StageInput::Omega { corrections, betas } => {
             Partial::Omega(influence::omega(plan, shard, corrections, betas))
         }
         StageInput::Influence { corrections, betas, columns, draws, clusters } => {
-            let inputs =
-                influence::Inputs { corrections, betas, columns, draws: *draws, clusters: clusters.as_ref() };
+            let inputs = influence::InfluenceInputs {
+                corrections,
+                betas,
+                columns,
+                draws: *draws,
+                clusters: clusters.as_ref(),
+            };
             Partial::Influence(influence::influence(plan, shard, &inputs, memory))
         }
     }

@@ -2,25 +2,25 @@
 
 use stagger_estimator::diagnostics::{OverlapPartial, OverlapSpace};
 use stagger_estimator::moments::{MomentsPartial, MomentsShape, MomentsSpace, add_moments};
-use stagger_estimator::outcome::{GramPartial, GramSpace};
+use stagger_estimator::outcome::{GramPartial, GramWorkspace};
 use stagger_estimator::propensity::{PropensityPartial, PropensitySpace, add_logit};
 use stagger_estimator::subset_sums::BLOCK;
 use stagger_panel::shard::{Segment, Shard};
 
-use crate::block::BlockSpace;
+use crate::block::BlockBuffer;
 use crate::plan::Plan;
 
 /// Calls `each(space, segment)` for every block of the used segments.
 pub(super) fn blocks(
     plan: &Plan,
     shard: &Shard,
-    space: &mut BlockSpace,
+    space: &mut BlockBuffer,
     wanted: impl Fn(&Segment) -> bool,
-    mut each: impl FnMut(&mut BlockSpace, &Segment),
+    mut each: impl FnMut(&mut BlockBuffer, &Segment),
 ) {
-    for segment in shard.segments.iter().filter(|s| plan.sample.mask.uses(s) && wanted(s)) {
+    for segment in shard.segments.iter().filter(|s| plan.sample.mask.uses_segment(s) && wanted(s)) {
         for start in (segment.start..segment.start + segment.units).step_by(BLOCK) {
-            space.begin(plan, shard, segment, start);
+            space.start_block(plan, shard, segment, start);
             each(space, segment);
         }
     }
@@ -35,7 +35,7 @@ impl<T> ByStratum<T> {
     }
 
     fn wants(&self, plan: &Plan, segment: &Segment) -> bool {
-        self.0[segment.stratum].iter().any(|(frame, _)| plan.enters(segment, *frame))
+        self.0[segment.stratum].iter().any(|(frame, _)| plan.segment_enters(segment, *frame))
     }
 
     /// Loads one frame after the other and calls `each` for the items that the block's stratum enters in it.
@@ -44,12 +44,12 @@ impl<T> ByStratum<T> {
         plan: &Plan,
         shard: &Shard,
         segment: &Segment,
-        space: &mut BlockSpace,
-        mut each: impl FnMut(&BlockSpace, &T),
+        space: &mut BlockBuffer,
+        mut each: impl FnMut(&BlockBuffer, &T),
     ) {
         let mut loaded = None;
         for (frame, item) in &self.0[segment.stratum] {
-            if !plan.enters(segment, *frame) {
+            if !plan.segment_enters(segment, *frame) {
                 continue;
             }
             if loaded.replace(*frame) != Some(*frame) {
@@ -62,12 +62,12 @@ impl<T> ByStratum<T> {
 
 pub(super) fn gram(plan: &Plan, shard: &Shard) -> GramPartial {
     let mut out = GramPartial::new(plan.sums.gram_keys.len(), plan.gram_shape());
-    let mut space = GramSpace::new(plan.design_columns());
+    let mut space = GramWorkspace::new(plan.design_column_count());
     let mut keys = ByStratum::new(plan);
     for (key, &(stratum, frame)) in plan.sums.gram_keys.iter().enumerate() {
         keys.0[stratum].push((frame, key));
     }
-    let mut block_space = BlockSpace::new(plan);
+    let mut block_space = BlockBuffer::new(plan);
     blocks(
         plan,
         shard,
@@ -116,13 +116,13 @@ pub fn logit_parts(plan: &Plan, betas: &[Option<Vec<f64>>]) -> ByStratum<LogitPa
 }
 
 pub(super) fn propensity(plan: &Plan, shard: &Shard, betas: &[Option<Vec<f64>>]) -> PropensityPartial {
-    let mut out = PropensityPartial::new(betas.len(), plan.regressors());
-    let mut space = PropensitySpace::new(plan.regressors());
+    let mut out = PropensityPartial::new(betas.len(), plan.regressor_count());
+    let mut space = PropensitySpace::new(plan.regressor_count());
     let parts = logit_parts(plan, betas);
     blocks(
         plan,
         shard,
-        &mut BlockSpace::new(plan),
+        &mut BlockBuffer::new(plan),
         |s| parts.wants(plan, s),
         |block, segment| {
             parts.visit(plan, shard, segment, block, |block, part| {
@@ -139,17 +139,17 @@ pub(super) fn propensity(plan: &Plan, shard: &Shard, betas: &[Option<Vec<f64>>])
 
 pub(super) fn moments(plan: &Plan, shard: &Shard, betas: &[Option<Vec<f64>>]) -> MomentsPartial {
     let shape = MomentsShape {
-        columns: plan.design_columns(),
-        regressors: plan.regressors(),
-        periods: plan.outcome_columns(),
+        columns: plan.design_column_count(),
+        regressors: plan.regressor_count(),
+        periods: plan.outcome_column_count(),
     };
     let mut out = MomentsPartial::new(plan.comparisons.slots.len(), shape);
-    let mut space = MomentsSpace::new(plan.design_columns());
+    let mut space = MomentsSpace::new(plan.design_column_count());
     let parts = logit_parts(plan, betas);
     blocks(
         plan,
         shard,
-        &mut BlockSpace::new(plan),
+        &mut BlockBuffer::new(plan),
         |s| parts.wants(plan, s),
         |block, segment| {
             if parts.0[segment.stratum].iter().any(|(_, part)| !part.treated) {
@@ -172,7 +172,7 @@ pub(super) fn overlap(plan: &Plan, shard: &Shard, betas: &[Option<Vec<f64>>]) ->
     blocks(
         plan,
         shard,
-        &mut BlockSpace::new(plan),
+        &mut BlockBuffer::new(plan),
         |s| parts.wants(plan, s),
         |block, segment| {
             parts.visit(plan, shard, segment, block, |block, part| {

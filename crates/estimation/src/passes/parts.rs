@@ -3,8 +3,8 @@
 //! even one shard's partial is too large for a worker.
 
 use stagger_estimator::influence::{ClusterPartial, InfluencePartial};
-use stagger_model::error::{EngineError, Result};
-use stagger_model::reduction::Part;
+use stagger_model::error::{Result, StaggerError};
+use stagger_model::reduction::ColumnPair;
 
 use crate::partial::{InfluenceSums, Partial};
 use crate::stage::StageInput;
@@ -12,7 +12,7 @@ use crate::stage::StageInput;
 impl StageInput {
     /// Returns the largest number of sets that the columns can be cut into; `fixed` is the number of columns that every
     /// pair includes.
-    pub fn sets(&self, fixed: usize) -> usize {
+    pub fn max_sets(&self, fixed: usize) -> usize {
         match self {
             Self::Influence { columns, .. } => columns.iter().filter(|&&c| c >= fixed).count(),
             _ => 1,
@@ -21,7 +21,7 @@ impl StageInput {
 
     /// Returns the same input restricted to the columns of a pair of sets. The first `fixed` extended columns belong to
     /// every pair. Stages without columns stay whole.
-    pub fn restricted(&self, part: Part, fixed: usize) -> Self {
+    pub fn restrict_columns(&self, part: ColumnPair, fixed: usize) -> Self {
         let mut out = self.clone();
         if let Self::Influence { columns, draws, .. } = &mut out {
             let taken = positions(columns, part, fixed);
@@ -36,33 +36,33 @@ impl StageInput {
     ///
     /// # Errors
     /// Partials of another stage, and no partial.
-    pub fn assembled<'a>(
+    pub fn assemble_partial<'a>(
         &self,
-        mut parts: impl Iterator<Item = (Part, &'a Partial)>,
+        mut parts: impl Iterator<Item = (ColumnPair, &'a Partial)>,
         fixed: usize,
     ) -> Result<Partial> {
         let Self::Influence { columns, draws, .. } = self else {
             let first = parts.next().map(|(_, partial)| partial.clone());
-            return first.ok_or_else(|| EngineError::failed("a partial without parts"));
+            return first.ok_or_else(|| StaggerError::failed("a partial without parts"));
         };
         let mut whole: Option<InfluenceSums> = None;
         for (part, partial) in parts {
             let Partial::Influence(sums) = partial else {
-                return Err(EngineError::failed("a part of another stage's partial"));
+                return Err(StaggerError::failed("a part of another stage's partial"));
             };
             let taken = positions(columns, part, fixed);
             let whole = whole.get_or_insert_with(|| empty(columns.len(), *draws, sums));
-            place(&mut whole.units, &sums.units, &taken);
+            place_sums(&mut whole.units, &sums.units, &taken);
             for (all, own) in whole.clusters.iter_mut().zip(&sums.clusters) {
                 place_clusters(all, own, &taken);
             }
         }
-        whole.map(Partial::Influence).ok_or_else(|| EngineError::failed("a partial without parts"))
+        whole.map(Partial::Influence).ok_or_else(|| StaggerError::failed("a partial without parts"))
     }
 }
 
 /// Positions of the columns that a pair of sets includes, ascending.
-fn positions(columns: &[usize], part: Part, fixed: usize) -> Vec<usize> {
+fn positions(columns: &[usize], part: ColumnPair, fixed: usize) -> Vec<usize> {
     let first = columns.iter().position(|&c| c >= fixed).unwrap_or(columns.len());
     let own = columns.len() - first;
     let each = own.div_ceil(usize::from(part.sets)).max(1);
@@ -87,7 +87,7 @@ fn empty(columns: usize, draws: usize, like: &InfluenceSums) -> InfluenceSums {
 }
 
 /// Writes the sums of some columns to their places in the sums of all columns.
-pub fn place(all: &mut InfluencePartial, part: &InfluencePartial, columns: &[usize]) {
+pub(super) fn place_sums(all: &mut InfluencePartial, part: &InfluencePartial, columns: &[usize]) {
     for (i, &row) in columns.iter().enumerate() {
         for (j, &column) in columns.iter().enumerate() {
             all.cross[row * all.columns + column] = part.cross[i * part.columns + j];

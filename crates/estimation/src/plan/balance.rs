@@ -6,11 +6,11 @@ use stagger_model::spec::RunSpec;
 use stagger_panel::panel::Panel;
 use stagger_panel::sample_mask::SampleMask;
 
-use super::sample::{Sample, bits_of, cohorts, rules, strata_of};
+use super::sample::{Sample, bits_of, distinct_cohorts, rules, strata_of};
 
 /// The cohorts before units were dropped to balance the panel, and the rows that were dropped.
 #[derive(Clone, Debug, Default)]
-pub struct Balance {
+pub(super) struct Balance {
     /// Role of each stratum before.
     roles: Vec<CohortRole>,
     /// Number of complete rows in the kept periods, by stratum.
@@ -77,13 +77,13 @@ impl Sample {
             let units = own.iter().map(|&s| panel.counts.census.units[s]).sum();
             (units > 0 && own.iter().all(|&s| self.units[s] == 0)).then_some((cohort, units))
         };
-        cohorts(panel).iter().filter_map(lost).collect()
+        distinct_cohorts(panel).iter().filter_map(lost).collect()
     }
 
     /// Steps 4 and 5 of FORMULAS §1 on the units that are left. These stay the units that are observed in every period
     /// kept so far, though some of the periods may go.
     fn look_again(&mut self, panel: &Panel, spec: &RunSpec, reasons: &mut Vec<(String, u64)>) -> Result<()> {
-        let raw = cohorts(panel);
+        let raw = distinct_cohorts(panel);
         let units: Vec<u64> =
             raw.iter().map(|&c| strata_of(panel, c).into_iter().map(|s| self.units[s]).sum()).collect();
         let table = CohortTable {
@@ -126,7 +126,7 @@ impl Sample {
                 .map(|s| counts[s * all..(s + 1) * all].iter().sum::<u64>())
                 .sum()
         };
-        let named: Vec<String> = cohorts(panel)
+        let named: Vec<String> = distinct_cohorts(panel)
             .iter()
             .map(|&cohort| {
                 (

@@ -16,7 +16,7 @@ pub(super) fn located(panel: &Panel, spec: &RunSpec, formula: &Formula) -> Vec<M
     columns.extend([&spec.idname, &spec.tname].into_iter().filter(|name| !name.is_empty()).cloned());
     let mut out: Vec<MissingValues> = Vec::new();
     for column in columns {
-        if let Some(gap) = panel.source.remarks.gaps.of(&column)
+        if let Some(gap) = panel.source.remarks.gaps.get(&column)
             && !out.iter().any(|known| known.column == column)
         {
             out.push(located_in(panel, column, &gap));
@@ -25,7 +25,7 @@ pub(super) fn located(panel: &Panel, spec: &RunSpec, formula: &Formula) -> Vec<M
     for (atom, &[rows, infinite]) in formula.atoms().iter().zip(&panel.counts.census.computed) {
         if let (Atom::Numeric(expression), true) = (atom, rows > 0) {
             let column = expression.to_string();
-            let gap = panel.source.remarks.gaps.of(&column).unwrap_or(Gap { rows, infinite, first: None });
+            let gap = panel.source.remarks.gaps.get(&column).unwrap_or(Gap { rows, infinite, first: None });
             out.push(located_in(panel, column, &gap));
         }
     }

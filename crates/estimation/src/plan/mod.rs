@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use stagger_estimator::cells::Cell;
 use stagger_estimator::comparison::{ComparisonPlan, NuisanceRules, RowModel};
 use stagger_estimator::formula::{Design, Formula};
-use stagger_estimator::influence::{Part, Role};
+use stagger_estimator::influence::{Membership, Role};
 use stagger_estimator::linear::Standardization;
 use stagger_estimator::multipliers::TwoPoint;
 use stagger_estimator::options::EstMethod;
@@ -146,7 +146,7 @@ pub struct PlannedSums {
     /// By stratum: the extended columns Ψ that it enters, as position and role.
     pub stratum_columns: Vec<Vec<(usize, Role)>>,
     /// By stratum: the sides of comparisons that it enters, by extended column.
-    pub stratum_parts: Vec<Vec<Part>>,
+    pub stratum_parts: Vec<Vec<Membership>>,
 }
 
 /// The design matrix of a plan, its standardization, and the estimator.
@@ -203,8 +203,8 @@ impl Plan {
     /// A sample that is empty or too small, specifications without a valid cell, factors with too many levels, and
     /// shards that can't be read.
     pub fn new(panel: &mut Panel, spec: &RunSpec, formula: &Formula, threads: usize) -> Result<Self> {
-        let sample = Sample::new(panel, spec, formula, threads).map_err(|e| panel.rewrite(e))?;
-        let levels = levels::encode(panel, &sample.mask, &sample.periods, formula, threads)?;
+        let sample = Sample::new(panel, spec, formula, threads).map_err(|e| panel.label_error(e))?;
+        let levels = levels::encode_factors(panel, &sample.mask, &sample.periods, formula, threads)?;
         Self::with_levels(panel, spec, formula, sample, &levels)
     }
 
@@ -212,13 +212,13 @@ impl Plan {
     ///
     /// # Errors
     /// Those of [`Plan::new`], without reading shards.
-    pub fn counted(
+    pub fn from_counts(
         panel: &mut Panel,
         spec: &RunSpec,
         formula: &Formula,
         levels: &HashMap<String, usize>,
     ) -> Result<Self> {
-        let sample = Sample::new(panel, spec, formula, 1).map_err(|e| panel.rewrite(e))?;
+        let sample = Sample::new(panel, spec, formula, 1).map_err(|e| panel.label_error(e))?;
         Self::with_levels(panel, spec, formula, sample, levels)
     }
 
@@ -233,9 +233,9 @@ impl Plan {
             .design(&|name| levels.get(name).copied())
             .map_err(|e| input_error(&format!("xformla: {e}"), e.hint()))?;
         let labels: Vec<f64> = sample.periods.iter().map(|&p| panel.periods[p]).collect();
-        let targets = Targets::new(panel, spec, &sample, &labels).map_err(|e| panel.rewrite(e))?;
+        let targets = Targets::new(panel, spec, &sample, &labels).map_err(|e| panel.label_error(e))?;
         let mut plan = Self::assemble(panel, spec, sample, labels, design, targets);
-        plan.warnings.iter_mut().for_each(|warning| *warning = panel.relabel(warning));
+        plan.warnings.iter_mut().for_each(|warning| *warning = panel.label_periods(warning));
         plan.sample.calendar.clone_from(&panel.calendar);
         Ok(plan)
     }
@@ -310,21 +310,22 @@ impl Plan {
     /// Sets the extended columns that each stratum enters, from the comparisons.
     fn with_columns(mut self) -> Self {
         let fixed = 1 + self.targets.groups.len();
-        self.sums.stratum_parts = self.parts(&|estimate| Some(fixed + self.comparisons.estimates[estimate]));
+        self.sums.stratum_parts =
+            self.sides_by_stratum(&|estimate| Some(fixed + self.comparisons.estimates[estimate]));
         self.sums.stratum_columns = self.columns();
         self
     }
 
     /// Returns, for each stratum, the sides of comparisons that it enters. `column` gives the extended column of an
     /// estimate; estimates without one are left out.
-    pub fn parts(&self, column: &dyn Fn(usize) -> Option<usize>) -> Vec<Vec<Part>> {
-        let mut out: Vec<Vec<Part>> = self.sample.units.iter().map(|_| Vec::new()).collect();
+    pub fn sides_by_stratum(&self, column: &dyn Fn(usize) -> Option<usize>) -> Vec<Vec<Membership>> {
+        let mut out: Vec<Vec<Membership>> = self.sample.units.iter().map(|_| Vec::new()).collect();
         for (comparison, c) in self.comparisons.comparisons.iter().enumerate() {
             let Some(column) = column(c.estimate) else { continue };
             for side in 0..c.sides.len() {
-                out[c.treated].push(Part { column, comparison, side, treated: true });
+                out[c.treated].push(Membership { column, comparison, side, treated: true });
                 for &stratum in &self.comparisons.sets[c.controls] {
-                    out[stratum].push(Part { column, comparison, side, treated: false });
+                    out[stratum].push(Membership { column, comparison, side, treated: false });
                 }
             }
         }
@@ -353,7 +354,7 @@ impl Plan {
     }
 
     /// Returns the estimates of each cell that has several, to be combined over control cohorts (FORMULAS §7.3).
-    pub fn combined(&self) -> Vec<Vec<usize>> {
+    pub fn combined_estimates(&self) -> Vec<Vec<usize>> {
         let mut by_cell: Vec<Vec<usize>> = vec![Vec::new(); self.targets.cells.len()];
         for (estimate, &cell) in self.comparisons.estimates.iter().enumerate() {
             by_cell[cell].push(estimate);
@@ -364,7 +365,7 @@ impl Plan {
 
     /// Tells if the sums of a stage over the same rows are equal to those of another plan, so that one pass serves
     /// both.
-    pub fn sums_as(&self, other: &Self, input: &StageInput) -> bool {
+    pub fn has_same_sums(&self, other: &Self, input: &StageInput) -> bool {
         let (own, others) = (&self.comparisons, &other.comparisons);
         let data = self.source.formula == other.source.formula
             && self.source.weights == other.source.weights
@@ -396,7 +397,7 @@ impl Plan {
     }
 
     /// Tells if rows of a segment enter a frame.
-    pub fn enters(&self, segment: &Segment, frame: usize) -> bool {
+    pub fn segment_enters(&self, segment: &Segment, frame: usize) -> bool {
         match (segment.period, self.comparisons.frames[frame].rows) {
             (Some(own), Some(rows)) => self.sample.periods[rows] == own,
             _ => true,
@@ -404,36 +405,36 @@ impl Plan {
     }
 
     /// Returns the number of regressors.
-    pub fn regressors(&self) -> usize {
+    pub fn regressor_count(&self) -> usize {
         self.regression.design.columns.len()
     }
 
     /// Returns the number of design columns in a block: the regressors and, without an intercept, a column of ones.
-    pub fn design_columns(&self) -> usize {
-        self.regressors() + usize::from(self.regression.standardization.intercept.is_none())
+    pub fn design_column_count(&self) -> usize {
+        self.regressor_count() + usize::from(self.regression.standardization.intercept.is_none())
     }
 
     /// Returns the number of outcome columns in a block: one for each period in differences; two in levels, zeros and
     /// the outcome.
-    pub fn outcome_columns(&self) -> usize {
+    pub fn outcome_column_count(&self) -> usize {
         if self.model == RowModel::Differences { self.sample.periods.len() } else { 2 }
     }
 
     /// Returns the index of the column of ones in the design.
-    pub fn ones(&self) -> usize {
-        self.regression.standardization.intercept.unwrap_or(self.regressors())
+    pub fn ones_column(&self) -> usize {
+        self.regression.standardization.intercept.unwrap_or(self.regressor_count())
     }
 
     /// Returns the number of extended columns Ψ: ones, shares, cells.
-    pub fn extended_columns(&self) -> usize {
+    pub fn extended_column_count(&self) -> usize {
         1 + self.targets.groups.len() + self.targets.cells.len()
     }
 
     /// Returns the shape of the `Gram` sums.
     pub fn gram_shape(&self) -> GramShape {
         GramShape {
-            columns: self.design_columns(),
-            periods: self.outcome_columns(),
+            columns: self.design_column_count(),
+            periods: self.outcome_column_count(),
             weighted: self.weights.weighted,
         }
     }

@@ -6,7 +6,7 @@ use stagger_estimator::comparison::RowModel;
 use stagger_estimator::formula::Formula;
 use stagger_estimator::options::FixWeights;
 use stagger_estimator::sample::{CohortRole, CohortTable, SampleRules, check_group_sizes, plan_sample};
-use stagger_model::error::{EngineError, Result, input_error};
+use stagger_model::error::{Result, StaggerError, input_error};
 use stagger_model::result::{Dropped, MissingValues};
 use stagger_model::spec::{MissingCohort, RunSpec};
 use stagger_panel::load::treatment;
@@ -23,7 +23,7 @@ const SUBGROUP_UNITS: u64 = 5;
 
 /// The sample of a specification.
 #[derive(Clone, Debug)]
-pub struct Sample {
+pub(super) struct Sample {
     /// Units that are used.
     pub mask: SampleMask,
     /// Kept periods, as indices into the panel's.
@@ -53,7 +53,7 @@ impl Sample {
     ///
     /// # Errors
     /// Weights out of range, an empty sample, a sample without control or treated units, and groups that are too small.
-    pub fn new(panel: &mut Panel, spec: &RunSpec, formula: &Formula, threads: usize) -> Result<Self> {
+    pub(super) fn new(panel: &mut Panel, spec: &RunSpec, formula: &Formula, threads: usize) -> Result<Self> {
         let weight_factor = weights::factor(panel, spec)?;
         let mut warnings = panel.source.remarks.notes.clone();
         if panel.counts.cohortless_rows > 0 {
@@ -63,7 +63,7 @@ impl Sample {
             ));
         }
         warnings.extend(read_treatment_dummy(panel, spec));
-        let raw = cohorts(panel);
+        let raw = distinct_cohorts(panel);
         let two_period = spec.pname.is_some() && panel.periods.len() == 2 && raw.len() == 2;
         let (mask, periods, mut reasons) = clean(panel, spec, &mut warnings)?;
         let mut sample = Sample {
@@ -193,7 +193,7 @@ impl Sample {
 
     /// Checks the sizes of groups (FORMULAS §1.8, §7.2) and of the sub-groups of triple differences.
     fn check_sizes(&mut self, panel: &Panel, spec: &RunSpec, named: usize) -> Result<()> {
-        let raw = cohorts(panel);
+        let raw = distinct_cohorts(panel);
         let rows_of = |cohort: f64, counts: &dyn Fn(usize) -> u64| -> u64 {
             strata_of(panel, cohort)
                 .into_iter()
@@ -261,7 +261,7 @@ impl Sample {
                     } else {
                         "--allow-unbalanced-panel true keeps units that miss some periods"
                     };
-                    return Err(EngineError::input(format!(
+                    return Err(StaggerError::input(format!(
                         "the sub-group of cohort {group} and {kind} units has {units} units{lost}, at least {least} are needed"
                     ))
                     .with_hint(hint));
@@ -294,14 +294,14 @@ fn keyless(spec: &RunSpec, rows: RowKind) -> String {
 }
 
 /// Returns the distinct cohorts in the data, ascending.
-pub fn cohorts(panel: &Panel) -> Vec<f64> {
+pub(super) fn distinct_cohorts(panel: &Panel) -> Vec<f64> {
     let mut all: Vec<f64> = panel.strata.iter().map(|s| s.cohort).collect();
     all.dedup();
     all
 }
 
 /// Returns the strata of a cohort.
-pub fn strata_of(panel: &Panel, cohort: f64) -> Vec<usize> {
+pub(super) fn strata_of(panel: &Panel, cohort: f64) -> Vec<usize> {
     (0..panel.strata.len()).filter(|&s| panel.strata[s].cohort == cohort).collect()
 }
 
@@ -310,7 +310,7 @@ pub fn strata_of(panel: &Panel, cohort: f64) -> Vec<usize> {
 /// differences, whose reference reads indicators on periods 1 and 2.
 fn read_treatment_dummy(panel: &mut Panel, spec: &RunSpec) -> Option<String> {
     let ([first, later], [treated, never]) =
-        (panel.periods[..].try_into().ok()?, <[f64; 2]>::try_from(cohorts(panel)).ok()?);
+        (panel.periods[..].try_into().ok()?, <[f64; 2]>::try_from(distinct_cohorts(panel)).ok()?);
     let (first, later): (f64, f64) = (first, later);
     let indicator = treated == 1.0 && (spec.pname.is_some() || treated != first);
     if !(never.is_infinite() && treated <= first && indicator) {
@@ -339,10 +339,10 @@ fn clean(panel: &Panel, spec: &RunSpec, warnings: &mut Vec<String>) -> Result<Cl
     let observed: Vec<usize> =
         (0..all).filter(|&p| (0..panel.strata.len()).any(|s| complete(s, p) > 0)).collect();
     if observed.is_empty() {
-        return Err(EngineError::input(format!("no row of {} is complete", panel.counts.input_rows))
+        return Err(StaggerError::input(format!("no row of {} is complete", panel.counts.input_rows))
             .with_hint("every row has a missing value in some needed column"));
     }
-    let raw = cohorts(panel);
+    let raw = distinct_cohorts(panel);
     let sum = |cohort: f64, of: &dyn Fn(usize) -> u64| strata_of(panel, cohort).into_iter().map(of).sum();
     let table = CohortTable {
         periods: observed.iter().map(|&p| panel.periods[p]).collect(),
@@ -354,7 +354,8 @@ fn clean(panel: &Panel, spec: &RunSpec, warnings: &mut Vec<String>) -> Result<Cl
         cohorts: raw.clone(),
     };
     let planned = plan_sample(&table, &rules(panel, spec)).map_err(|e| {
-        treatment::constant(panel, spec, &e.to_string()).unwrap_or_else(|| input_error(&e, e.hint()))
+        treatment::explain_constant_indicator(panel, spec, &e.to_string())
+            .unwrap_or_else(|| input_error(&e, e.hint()))
     })?;
     warnings.extend(planned.warnings);
     let periods: Vec<usize> = planned.periods.iter().map(|&p| observed[p]).collect();
@@ -402,11 +403,11 @@ fn whole_units(panel: &Panel, mask: &SampleMask) -> Vec<u64> {
 }
 
 fn count_units(panel: &Panel, mask: &SampleMask, threads: usize) -> Result<Vec<u64>> {
-    if panel.is_whole() {
+    if panel.has_no_gaps() {
         return Ok(whole_units(panel, mask));
     }
     match panel.survey(threads, &Survey::Units { mask: mask.clone() })? {
         Counts::Units(counts) => Ok(counts),
-        _ => Err(EngineError::failed("units were not counted")),
+        _ => Err(StaggerError::failed("units were not counted")),
     }
 }

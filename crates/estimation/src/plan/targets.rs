@@ -5,11 +5,11 @@ use stagger_estimator::cells::{Cell, CellRules, cells};
 use stagger_estimator::comparison::{Contrast, Target};
 use stagger_estimator::options::BasePeriod;
 use stagger_estimator::sample::CohortRole;
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 use stagger_model::spec::RunSpec;
 use stagger_panel::panel::Panel;
 
-use super::sample::{Sample, cohorts, strata_of};
+use super::sample::{Sample, distinct_cohorts, strata_of};
 
 /// The cells of a specification and the estimates that they need.
 pub(super) struct Targets {
@@ -19,7 +19,7 @@ pub(super) struct Targets {
 
 impl Targets {
     pub(super) fn new(panel: &Panel, spec: &RunSpec, sample: &Sample, periods: &[f64]) -> Result<Self> {
-        let raw = cohorts(panel);
+        let raw = distinct_cohorts(panel);
         let role = |cohort: f64| {
             let mut roles = strata_of(panel, cohort).into_iter().map(|s| sample.mask.roles[s]);
             roles.find(|role| *role != CohortRole::Dropped).unwrap_or(CohortRole::Dropped)
@@ -33,7 +33,7 @@ impl Targets {
         };
         let cells = cells(periods, &known, &rules);
         if cells.is_empty() {
-            return Err(EngineError::input(
+            return Err(StaggerError::input(
                 "no valid groups: no cohort is treated within the periods that are left",
             )
             .with_hint(

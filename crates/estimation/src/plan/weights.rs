@@ -1,6 +1,6 @@
 //! Scale of sampling weights: no result depends on it, and products of weights must neither overflow nor vanish.
 
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 use stagger_model::spec::RunSpec;
 use stagger_panel::panel::Panel;
 
@@ -21,14 +21,14 @@ pub(super) fn factor(panel: &Panel, spec: &RunSpec) -> Result<f64> {
     let Some(name) = &spec.weightsname else { return Ok(1.0) };
     let census = &panel.counts.census;
     if census.least_weight < 0.0 {
-        return Err(EngineError::input(format!(
+        return Err(StaggerError::input(format!(
             "the weights in `{name}` go down to {}",
             census.least_weight
         ))
         .with_hint("sampling weights can't be negative"));
     }
     if census.least_weight.is_finite() && census.weight <= 0.0 {
-        return Err(EngineError::input(format!("the mean of the weights in `{name}` is {}", census.weight))
+        return Err(StaggerError::input(format!("the mean of the weights in `{name}` is {}", census.weight))
             .with_hint("at least some weights must be positive"));
     }
     let (least, greatest) = (census.least_positive_weight, census.greatest_weight);
@@ -37,7 +37,7 @@ pub(super) fn factor(panel: &Panel, spec: &RunSpec) -> Result<f64> {
     }
     let (low, high) = (libm::ilogb(least), libm::ilogb(greatest));
     if high - low > WIDEST {
-        return Err(EngineError::input(format!(
+        return Err(StaggerError::input(format!(
             "the weights in `{name}` run from {least:e} to {greatest:e}, too far apart to be added up"
         ))
         .with_hint("set the smallest ones to 0: beside the largest they count for nothing"));

@@ -37,12 +37,12 @@ pub struct DesignColumn {
     /// The name that R gives, as `x1:factor(region)2`.
     pub name: String,
     /// The factors of the product; none for the intercept.
-    pub parts: Vec<Part>,
+    pub parts: Vec<Factor>,
 }
 
 /// One factor of a design column. Atoms are numbered as in [`Formula::atoms`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Part {
+pub enum Factor {
     /// The value of the atom.
     Numeric(usize),
     /// 1 where the atom's column has this level, else 0.
@@ -61,7 +61,7 @@ enum Coding {
 }
 
 /// One column that a variable contributes to a term.
-type Piece = (String, Part);
+type Piece = (String, Factor);
 
 /// Builds the design of `formula`.
 pub(super) fn build(formula: &Formula, source: &dyn LevelSource) -> Result<Design, FormulaError> {
@@ -167,12 +167,12 @@ impl Builder<'_> {
                     _ => format!("{label}{power}"),
                 };
                 let numbered = atoms.iter().zip(1..);
-                numbered.map(|(&atom, power)| (number(power), Part::Numeric(atom))).collect()
+                numbered.map(|(&atom, power)| (number(power), Factor::Numeric(atom))).collect()
             }
             Some(Some(Coding::Levels { column, atom, count })) => (usize::from(contrast)..*count)
                 .map(|level| {
                     let name = format!("{label}{}", self.source.name(column, level));
-                    (name, Part::Level { atom: *atom, level })
+                    (name, Factor::Level { atom: *atom, level })
                 })
                 .collect(),
             _ => Vec::new(),

@@ -30,7 +30,7 @@ fn exercise(text: &str) -> Result<(), TestCaseError> {
         let atoms = formula.atoms().len();
         prop_assert!(design.columns.len() <= MAX_COLUMNS);
         for part in design.columns.iter().flat_map(|column| &column.parts) {
-            let (Part::Numeric(atom) | Part::Level { atom, .. }) = *part;
+            let (Factor::Numeric(atom) | Factor::Level { atom, .. }) = *part;
             prop_assert!(atom < atoms);
         }
     }

@@ -49,7 +49,7 @@ use terms::{Expansion, Term};
 
 use variable::Variable;
 
-pub use design::{Design, DesignColumn, LevelSource, MAX_COLUMNS, Part};
+pub use design::{Design, DesignColumn, Factor, LevelSource, MAX_COLUMNS};
 pub use error::FormulaError;
 pub use expr::{Expr, Function};
 pub use variable::Atom;

@@ -66,8 +66,8 @@ fn poly_is_one_term_of_raw_powers() {
     let texts: Vec<String> = formula.atoms().iter().map(|atom| format!("{atom:?}")).collect();
     assert_eq!(texts.len(), 3, "the first power is the column itself: {texts:?}");
     let design = formula.design(&|_| None).unwrap();
-    assert_eq!(design.columns[2].parts, [Part::Numeric(0)]);
-    assert_eq!(design.columns[4].parts, [Part::Numeric(2)]);
+    assert_eq!(design.columns[2].parts, [Factor::Numeric(0)]);
+    assert_eq!(design.columns[4].parts, [Factor::Numeric(2)]);
 }
 
 #[test]
@@ -135,8 +135,8 @@ fn parts_number_atoms_and_levels() {
     assert_eq!(design.columns.len(), 5);
     assert_eq!(design.columns[0].parts, []);
     assert_eq!(design.columns[1].name, "s#1");
-    assert_eq!(design.columns[1].parts, [Part::Level { atom: 2, level: 1 }]);
-    assert_eq!(design.columns[4].parts, [Part::Numeric(0), Part::Level { atom: 1, level: 2 }]);
+    assert_eq!(design.columns[1].parts, [Factor::Level { atom: 2, level: 1 }]);
+    assert_eq!(design.columns[4].parts, [Factor::Numeric(0), Factor::Level { atom: 1, level: 2 }]);
 }
 
 #[test]

@@ -190,7 +190,7 @@ impl Errors {
         };
         let se: Vec<f64> = scales.iter().zip(&analytic).map(reported).collect();
         let replaced =
-            scales.iter().enumerate().filter(|(index, scale)| scale.replaced() && !se[*index].is_nan());
+            scales.iter().enumerate().filter(|(index, scale)| scale.is_replaced() && !se[*index].is_nan());
         let rescaled = replaced
             .map(|(index, scale)| Rescaled { index, se: se[index], by_quartiles: of(scale.iqr) })
             .collect();

@@ -84,7 +84,7 @@ impl Scale {
     }
 
     /// Returns true if the standard deviation has taken the place of the interquartile range.
-    pub fn replaced(&self) -> bool {
+    pub fn is_replaced(&self) -> bool {
         self.value != self.iqr && !self.value.is_nan()
     }
 }
@@ -160,13 +160,13 @@ mod tests {
         // two units, one twice the other: the sum of their multipliers takes four values, whose quartiles are no scale
         let draws: Vec<f64> = (0..1000).map(|b| [-3.0, -1.0, 1.0, 3.0][b % 4]).collect();
         let scale = Scale::of(&draws, 4, DrawScale::Auto);
-        assert!(scale.replaced() && scale.value == scale.deviation);
+        assert!(scale.is_replaced() && scale.value == scale.deviation);
         assert!((scale.deviation - (5.0f64 * 1000.0 / 999.0 / 4.0).sqrt()).abs() < 1e-12);
         let to_the_letter = Scale::of(&draws, 4, DrawScale::Iqr);
-        assert!(!to_the_letter.replaced() && to_the_letter.value == to_the_letter.iqr);
+        assert!(!to_the_letter.is_replaced() && to_the_letter.value == to_the_letter.iqr);
         let normal: Vec<f64> = (0..1000).map(|b| normal_quantile((f64::from(b) + 0.5) / 1000.0)).collect();
-        assert!(!Scale::of(&normal, 4, DrawScale::Auto).replaced());
-        assert!(!Scale::of(&[1.0], 4, DrawScale::Auto).replaced());
+        assert!(!Scale::of(&normal, 4, DrawScale::Auto).is_replaced());
+        assert!(!Scale::of(&[1.0], 4, DrawScale::Auto).is_replaced());
     }
 
     #[test]

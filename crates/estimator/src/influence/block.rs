@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::block::Block;
 use crate::columns::{Columns, View};
 use crate::dispatch::multiversion;
-use crate::lanes::{F8, LANES};
+use crate::lanes::{F64x8, LANES};
 use crate::moments::{Arm, score_rows};
 use crate::propensity::linear_index;
 use crate::subset_sums::BLOCK;
@@ -17,13 +17,13 @@ pub enum Role {
     Ones,
     /// The unit's weight: its cohort's share.
     Share,
-    /// Influence on an estimate, the sum of the [`Part`]s.
+    /// Influence on an estimate, the sum of the [`Membership`]s.
     Estimate,
 }
 
 /// A side of a comparison that a stratum enters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Part {
+pub struct Membership {
     /// Column of Ψ.
     pub column: usize,
     /// Index of the comparison.
@@ -92,29 +92,29 @@ pub fn add_influence(block: &Block<'_>, role: &BlockRole<'_>, space: &mut Influe
 }
 
 #[inline(always)]
-fn residual(design: &View<'_>, time: &[f64], base: &[f64], beta: &[f64], row: usize) -> F8 {
-    F8::load(time, row) - F8::load(base, row) - linear_index(design, beta, row)
+fn residual(design: &View<'_>, time: &[f64], base: &[f64], beta: &[f64], row: usize) -> F64x8 {
+    F64x8::load(time, row) - F64x8::load(base, row) - linear_index(design, beta, row)
 }
 
 /// e (gain + x'u) + x'v + shift.
 #[inline(always)]
-fn treated_value(design: &View<'_>, time: &[f64], base: &[f64], arm: &Arm, row: usize) -> F8 {
+fn treated_value(design: &View<'_>, time: &[f64], base: &[f64], arm: &Arm, row: usize) -> F64x8 {
     let e = residual(design, time, base, &arm.beta, row);
-    let slope = F8::splat(arm.gain) + linear_index(design, &arm.u, row);
-    e * slope + (linear_index(design, &arm.v, row) + F8::splat(arm.shift))
+    let slope = F64x8::splat(arm.gain) + linear_index(design, &arm.u, row);
+    e * slope + (linear_index(design, &arm.v, row) + F64x8::splat(arm.shift))
 }
 
 #[inline(always)]
-fn add(value: F8, out: &mut [f64], row: usize) {
-    (F8::load(out, row) + value).store(out, row);
+fn add(value: F64x8, out: &mut [f64], row: usize) {
+    (F64x8::load(out, row) + value).store(out, row);
 }
 
 multiversion! {
     fn treated_rows(design: View<'_>, weights: &[f64], time: &[f64], base: &[f64], arm: &Arm, score: &[f64], out: &mut [f64]) {
         for row in (0..out.len()).step_by(LANES) {
-            let missing = (F8::splat(1.0) - F8::load(score, row)) * linear_index(&design, &arm.q, row);
+            let missing = (F64x8::splat(1.0) - F64x8::load(score, row)) * linear_index(&design, &arm.q, row);
             let value = treated_value(&design, time, base, arm, row) - missing;
-            add(F8::load(weights, row) * value, out, row);
+            add(F64x8::load(weights, row) * value, out, row);
         }
     }
 }
@@ -122,7 +122,7 @@ multiversion! {
 multiversion! {
     fn treated_regression_rows(design: View<'_>, weights: &[f64], time: &[f64], base: &[f64], arm: &Arm, out: &mut [f64]) {
         for row in (0..out.len()).step_by(LANES) {
-            add(F8::load(weights, row) * treated_value(&design, time, base, arm, row), out, row);
+            add(F64x8::load(weights, row) * treated_value(&design, time, base, arm, row), out, row);
         }
     }
 }
@@ -131,11 +131,11 @@ multiversion! {
     fn control_rows(design: View<'_>, weights: &[f64], time: &[f64], base: &[f64], arm: &Arm, scores: &Columns, out: &mut [f64]) {
         for row in (0..out.len()).step_by(LANES) {
             let e = residual(&design, time, base, &arm.beta, row);
-            let w = F8::load(weights, row);
-            let odds = F8::load(scores.col(1), row) * F8::splat(arm.gain);
-            let score = F8::load(scores.col(0), row) * linear_index(&design, &arm.q, row);
+            let w = F64x8::load(weights, row);
+            let odds = F64x8::load(scores.col(1), row) * F64x8::splat(arm.gain);
+            let score = F64x8::load(scores.col(0), row) * linear_index(&design, &arm.q, row);
             let value = score - e * linear_index(&design, &arm.u, row);
-            add(w * value - odds * (e - F8::splat(arm.shift)), out, row);
+            add(w * value - odds * (e - F64x8::splat(arm.shift)), out, row);
         }
     }
 }
@@ -144,7 +144,7 @@ multiversion! {
     fn control_regression_rows(design: View<'_>, weights: &[f64], time: &[f64], base: &[f64], arm: &Arm, out: &mut [f64]) {
         for row in (0..out.len()).step_by(LANES) {
             let e = residual(&design, time, base, &arm.beta, row);
-            add(F8::ZERO - F8::load(weights, row) * e * linear_index(&design, &arm.u, row), out, row);
+            add(F64x8::ZERO - F64x8::load(weights, row) * e * linear_index(&design, &arm.u, row), out, row);
         }
     }
 }

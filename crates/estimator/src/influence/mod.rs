@@ -4,6 +4,6 @@ mod block;
 mod clusters;
 mod partial;
 
-pub use block::{BlockRole, InfluenceSpace, Part, Role, add_influence};
+pub use block::{BlockRole, InfluenceSpace, Membership, Role, add_influence};
 pub use clusters::{ClusterPartial, clusters_to_sums};
 pub use partial::{InfluencePartial, StratumSums};

@@ -6,7 +6,7 @@ use crate::block::Block;
 use crate::columns::{Columns, View};
 use crate::cross_products::{add_cross, add_cross_symmetric, mirror, scale_columns};
 use crate::dispatch::multiversion;
-use crate::lanes::{F8, LANES};
+use crate::lanes::{F64x8, LANES};
 use crate::propensity::{linear_indices, logistic};
 use crate::subset_sums::BLOCK;
 
@@ -158,11 +158,11 @@ multiversion! {
             odds[row] = weights[row] * kept * (p / q);
             variances[row] = weights[row] * p * q;
         }
-        let (mut trimmed, mut low) = (F8::ZERO, F8::ZERO);
+        let (mut trimmed, mut low) = (F64x8::ZERO, F64x8::ZERO);
         for row in (0..rows).step_by(LANES) {
-            let (p, u) = (F8::load(scores, row), F8::load(used, row));
-            trimmed = trimmed + p.select_less(F8::splat(TRIM), F8::ZERO, u);
-            low = low + p.select_less(F8::splat(LOW_SCORE), u, F8::ZERO);
+            let (p, u) = (F64x8::load(scores, row), F64x8::load(used, row));
+            trimmed = trimmed + p.select_less(F64x8::splat(TRIM), F64x8::ZERO, u);
+            low = low + p.select_less(F64x8::splat(LOW_SCORE), u, F64x8::ZERO);
         }
         [if treated { 0.0 } else { trimmed.sum() }, low.sum()]
     }

@@ -51,9 +51,9 @@ pub fn fit_outcome(
             return Err("singular covariates among the controls");
         }
     }
-    linear::inverse_kept(&unweighted, k, kept).ok_or("collinear covariates among the controls")?;
-    let inverse =
-        linear::inverse_kept(&weighted, k, kept).ok_or("collinear covariates among the controls")?;
+    linear::inverse_of_kept_columns(&unweighted, k, kept).ok_or("collinear covariates among the controls")?;
+    let inverse = linear::inverse_of_kept_columns(&weighted, k, kept)
+        .ok_or("collinear covariates among the controls")?;
     let periods = strata.shape.periods;
     let outcomes = Mat::from_fn(k, periods, |j, t| strata.outcomes[j * periods + t]);
     let beta = &inverse * outcomes;

@@ -4,4 +4,4 @@ mod fit;
 mod partial;
 
 pub use fit::{OutcomeFit, fit_outcome, group_sums};
-pub use partial::{GramPartial, GramShape, GramSpace, GramSums};
+pub use partial::{GramPartial, GramShape, GramSums, GramWorkspace};

@@ -45,9 +45,9 @@ pub struct GramPartial {
 
 /// Work space of the kernel.
 #[derive(Clone, Debug)]
-pub struct GramSpace(Columns);
+pub struct GramWorkspace(Columns);
 
-impl GramSpace {
+impl GramWorkspace {
     /// Space for blocks of `columns` design columns.
     pub fn new(columns: usize) -> Self {
         Self(Columns::zeros(BLOCK, columns))
@@ -61,7 +61,7 @@ impl GramPartial {
     }
 
     /// Adds a block to the sums of `key`.
-    pub fn add_block(&mut self, key: usize, block: &Block<'_>, space: &mut GramSpace) {
+    pub fn add_block(&mut self, key: usize, block: &Block<'_>, space: &mut GramWorkspace) {
         let shape = self.shape;
         let sums = &mut self.sums[key * shape.len()..(key + 1) * shape.len()];
         let (squares, rest) = sums.split_at_mut(shape.squares());

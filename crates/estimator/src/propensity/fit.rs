@@ -89,12 +89,12 @@ impl LogitState {
     }
 
     /// Returns true if another round is needed.
-    pub fn active(&self) -> bool {
+    pub fn is_active(&self) -> bool {
         self.fit.is_none()
     }
 
     /// The same coefficients at the start of a fit on other data.
-    pub fn restarted(&self, fallback: &[f64]) -> Self {
+    pub fn restart(&self, fallback: &[f64]) -> Self {
         let usable =
             matches!(&self.fit, None | Some(LogitFit::Fitted(_))) && self.beta.iter().all(|b| b.abs() < 30.0);
         let beta = if usable { self.beta.clone() } else { fallback.to_vec() };
@@ -103,7 +103,7 @@ impl LogitState {
     }
 
     /// Coefficients at which scores can be shown, of a fit or of one that was refused for its scores.
-    pub fn shown(&self) -> Option<&Vec<f64>> {
+    pub fn reported_coefficients(&self) -> Option<&Vec<f64>> {
         match &self.fit {
             Some(LogitFit::Fitted(beta)) => Some(beta),
             _ => self.refused.as_ref(),
@@ -142,7 +142,7 @@ fn step(state: &mut LogitState, sums: &LogitSums) {
         }
     }
     let k = sums.gradient.len();
-    let Some(inverse) = linear::inverse_kept(&sums.hessian, k, state.kept.as_deref()) else {
+    let Some(inverse) = linear::inverse_of_kept_columns(&sums.hessian, k, state.kept.as_deref()) else {
         let shown = violates_overlap(sums).then(|| state.beta.clone());
         return state.refuse(reason_of_singularity(sums, state.gated), shown);
     };

@@ -4,7 +4,7 @@ use crate::block::Block;
 use crate::columns::{Columns, View};
 use crate::cross_products::{add_cross, add_cross_symmetric, mirror, scale_columns};
 use crate::dispatch::multiversion;
-use crate::lanes::{self, F8, LANES};
+use crate::lanes::{self, F64x8, LANES};
 use crate::subset_sums::BLOCK;
 
 /// Sums of the active logits; each has gradient (k), Hessian (k²) and deviance, and three extremes of the index η.
@@ -136,10 +136,10 @@ pub fn add_logit(
 
 /// Σ_j design_j β_j of eight rows.
 #[inline(always)]
-pub(crate) fn linear_index(design: &View<'_>, beta: &[f64], row: usize) -> F8 {
-    let mut eta = F8::ZERO;
+pub(crate) fn linear_index(design: &View<'_>, beta: &[f64], row: usize) -> F64x8 {
+    let mut eta = F64x8::ZERO;
     for (j, &b) in beta.iter().enumerate() {
-        eta = F8::load(design.col(j), row).fma(F8::splat(b), eta);
+        eta = F64x8::load(design.col(j), row).fma(F64x8::splat(b), eta);
     }
     eta
 }
@@ -180,22 +180,22 @@ multiversion! {
             residuals[row] = weights[row] * if treated { q } else { 0.0 - p };
             variances[row] = weights[row] * p * q;
         }
-        let mut product = F8::splat(1.0);
-        let mut linear = F8::ZERO;
-        let mut least = F8::splat(f64::INFINITY);
-        let mut greatest = F8::splat(f64::NEG_INFINITY);
+        let mut product = F64x8::splat(1.0);
+        let mut linear = F64x8::ZERO;
+        let mut least = F64x8::splat(f64::INFINITY);
+        let mut greatest = F64x8::splat(f64::NEG_INFINITY);
         for row in (0..rows).step_by(LANES) {
-            let (eta, e) = (F8::load(etas, row), F8::load(tails, row));
-            let (w, u) = (F8::load(weights, row), F8::load(used, row));
-            let signed = if treated { F8::ZERO - eta } else { eta };
-            linear = w.fma(signed.max(F8::ZERO), linear);
+            let (eta, e) = (F64x8::load(etas, row), F64x8::load(tails, row));
+            let (w, u) = (F64x8::load(weights, row), F64x8::load(used, row));
+            let signed = if treated { F64x8::ZERO - eta } else { eta };
+            linear = w.fma(signed.max(F64x8::ZERO), linear);
             if weighted {
-                linear = w.fma(lanes::ln_one_to_two(F8::splat(1.0) + e), linear);
+                linear = w.fma(lanes::ln_one_to_two(F64x8::splat(1.0) + e), linear);
             } else {
-                product = product * u.fma(e, F8::splat(1.0));
+                product = product * u.fma(e, F64x8::splat(1.0));
             }
-            least = least.min(u.select_less(F8::splat(0.5), least, eta));
-            greatest = greatest.max(u.select_less(F8::splat(0.5), greatest, eta));
+            least = least.min(u.select_less(F64x8::splat(0.5), least, eta));
+            greatest = greatest.max(u.select_less(F64x8::splat(0.5), greatest, eta));
         }
         let logs: f64 = product.0.iter().map(|p| libm::log(*p)).sum();
         [

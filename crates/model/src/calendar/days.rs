@@ -1,7 +1,7 @@
 //! Days of the Gregorian calendar, numbered from 1 January of the year 1, which is day 1.
 
 /// The number of 1 January 1970.
-pub const EPOCH: i64 = 719_163;
+pub const UNIX_EPOCH_DAY: i64 = 719_163;
 
 fn is_leap(year: i64) -> bool {
     (year.rem_euclid(4) == 0 && year.rem_euclid(100) != 0) || year.rem_euclid(400) == 0
@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn days_and_dates() {
         assert_eq!(day_of(1, 1, 1), 1);
-        assert_eq!(day_of(1970, 1, 1), EPOCH);
+        assert_eq!(day_of(1970, 1, 1), UNIX_EPOCH_DAY);
         assert_eq!(day_of(2000, 2, 29) + 1, day_of(2000, 3, 1));
         for day in (1..800_000).step_by(17).chain([-1000, 0, 1, 146_097, 3_652_059]) {
             let (year, month, of_month) = date_of(day);

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::text::{Part, Style, Written};
-use super::{Anchor, Calendar, Labels, TimeUnit, iso};
+use super::text::{NotatedPeriod, PeriodNotation, PeriodValue};
+use super::{Anchor, Calendar, LabelFormat, TimeUnit, format_iso_date};
 
 /// The numbers that are read as years.
 const YEARS: std::ops::RangeInclusive<f64> = 1000.0..=9998.0;
@@ -15,7 +15,7 @@ const DAILY: i64 = 4;
 
 /// The kind of values that the period and cohort columns hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum Detected {
     /// Only numbers.
     Numbers,
     /// Periods of this calendar.
@@ -24,7 +24,7 @@ pub enum Found {
 
 /// The reason why there is no unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unclear {
+pub struct CalendarError {
     /// The message: the values that were found.
     pub found: String,
     /// The hint: the remedy.
@@ -35,21 +35,21 @@ pub struct Unclear {
 struct Side<'a> {
     column: &'a str,
     instants: Vec<(i64, i64)>,
-    parts: Vec<&'a Part>,
+    parts: Vec<&'a NotatedPeriod>,
     numbers: Vec<f64>,
 }
 
 impl<'a> Side<'a> {
-    fn new(column: &'a str, values: &'a BTreeSet<Written>) -> Result<Self, Unclear> {
+    fn new(column: &'a str, values: &'a BTreeSet<PeriodValue>) -> Result<Self, CalendarError> {
         let mut out = Self { column, instants: Vec::new(), parts: Vec::new(), numbers: Vec::new() };
         for value in values {
             match value {
-                Written::Missing => {}
-                Written::Number(bits) => out.numbers.push(f64::from_bits(*bits)),
-                Written::Instant(day, nanoseconds) => out.instants.push((*day, *nanoseconds)),
-                Written::Part(part) => out.parts.push(part),
-                Written::Unknown(text) => {
-                    return Err(Unclear {
+                PeriodValue::Missing => {}
+                PeriodValue::Number(bits) => out.numbers.push(f64::from_bits(*bits)),
+                PeriodValue::Instant(day, nanoseconds) => out.instants.push((*day, *nanoseconds)),
+                PeriodValue::Part(part) => out.parts.push(part),
+                PeriodValue::Unknown(text) => {
+                    return Err(CalendarError {
                         found: format!("column `{column}` holds `{text}`, which is no number and no period"),
                         hint: "periods are numbers, dates, or text such as 2020, 2020-01, 2020-01-31, 2020Q1, 2020m1 or 2020w05"
                             .to_owned(),
@@ -74,15 +74,15 @@ impl<'a> Side<'a> {
     }
 
     /// Returns two times of one day, if there are any.
-    fn same_day(&self) -> Option<(Written, Written)> {
+    fn same_day(&self) -> Option<(PeriodValue, PeriodValue)> {
         let two = self.instants.windows(2).find(|two| two[0].0 == two[1].0)?;
-        Some((Written::Instant(two[0].0, two[0].1), Written::Instant(two[1].0, two[1].1)))
+        Some((PeriodValue::Instant(two[0].0, two[0].1), PeriodValue::Instant(two[1].0, two[1].1)))
     }
 
     /// Returns the first values for a message.
     fn shown(&self) -> String {
-        let instants = self.instants.iter().map(|&(day, time)| Written::Instant(day, time).to_string());
-        let parts = self.parts.iter().map(|part| Written::Part((*part).clone()).to_string());
+        let instants = self.instants.iter().map(|&(day, time)| PeriodValue::Instant(day, time).to_string());
+        let parts = self.parts.iter().map(|part| PeriodValue::Part((*part).clone()).to_string());
         let numbers = self.numbers.iter().map(f64::to_string);
         let all: Vec<String> = instants.chain(parts).chain(numbers).collect();
         let rest = if all.len() > 4 { ", …" } else { "" };
@@ -92,16 +92,16 @@ impl<'a> Side<'a> {
 
 /// Finds the calendar of the distinct `periods` and `cohorts`, each given with its column's name. `asked` is the unit
 /// that the user has set, if any.
-pub fn find(
-    (tname, periods): (&str, &BTreeSet<Written>),
-    (gname, cohorts): (&str, &BTreeSet<Written>),
+pub fn detect_calendar(
+    (tname, periods): (&str, &BTreeSet<PeriodValue>),
+    (gname, cohorts): (&str, &BTreeSet<PeriodValue>),
     asked: Option<TimeUnit>,
-) -> Result<Found, Unclear> {
+) -> Result<Detected, CalendarError> {
     let times = Side::new(tname, periods)?;
     let groups = Side::new(gname, cohorts)?;
     if !times.is_calendar() && !groups.is_calendar() {
         return match asked {
-            None | Some(TimeUnit::Year) => Ok(Found::Numbers),
+            None | Some(TimeUnit::Year) => Ok(Detected::Numbers),
             Some(unit) => Err(no_dates(&times, unit)),
         };
     }
@@ -113,22 +113,22 @@ pub fn find(
         None => found_unit(&times, &groups)?,
     };
     check_numbers(&times, &groups, unit)?;
-    Ok(Found::Calendar(Calendar { unit, labels: labels(&times, &groups, unit) }))
+    Ok(Detected::Calendar(Calendar { unit, labels: labels(&times, &groups, unit) }))
 }
 
 /// Returns the error for a unit that was asked for while all periods are numbers.
-fn no_dates(times: &Side<'_>, unit: TimeUnit) -> Unclear {
-    Unclear {
+fn no_dates(times: &Side<'_>, unit: TimeUnit) -> CalendarError {
+    CalendarError {
         found: format!("tunit is {unit}, but column `{}` holds numbers ({})", times.column, times.shown()),
         hint: "leave --tunit out: event times of numbers are their differences".to_owned(),
     }
 }
 
 /// Refuses a unit that is finer than that of the text.
-fn finer_than_text(times: &Side<'_>, groups: &Side<'_>, unit: TimeUnit) -> Result<(), Unclear> {
+fn finer_than_text(times: &Side<'_>, groups: &Side<'_>, unit: TimeUnit) -> Result<(), CalendarError> {
     for side in [times, groups] {
         if let Some(part) = side.parts.iter().find(|part| part.unit < unit) {
-            return Err(Unclear {
+            return Err(CalendarError {
                 found: format!(
                     "tunit is {unit}, but column `{}` holds {}s ({})",
                     side.column,
@@ -143,7 +143,7 @@ fn finer_than_text(times: &Side<'_>, groups: &Side<'_>, unit: TimeUnit) -> Resul
 }
 
 /// Returns the unit of the text if all values have one notation, and the coarsest unit that fits every date otherwise.
-fn found_unit(times: &Side<'_>, groups: &Side<'_>) -> Result<TimeUnit, Unclear> {
+fn found_unit(times: &Side<'_>, groups: &Side<'_>) -> Result<TimeUnit, CalendarError> {
     let all = || times.parts.iter().chain(&groups.parts);
     if let Some(first) = all().next()
         && times.instants.is_empty()
@@ -154,7 +154,7 @@ fn found_unit(times: &Side<'_>, groups: &Side<'_>) -> Result<TimeUnit, Unclear> 
     }
     for side in [times, groups] {
         if let Some((first, second)) = side.same_day() {
-            return Err(Unclear {
+            return Err(CalendarError {
                 found: format!(
                     "column `{}` holds {first} and {second}: periods within a day have no unit",
                     side.column
@@ -227,11 +227,11 @@ fn is_daily(days: &[i64]) -> bool {
 }
 
 /// Returns the error for dates that fit no unit.
-fn unclear(times: &Side<'_>, groups: &Side<'_>, days: &[i64]) -> Unclear {
+fn unclear(times: &Side<'_>, groups: &Side<'_>, days: &[i64]) -> CalendarError {
     let gaps: BTreeSet<i64> = days.windows(2).map(|two| two[1] - two[0]).collect();
     let of = |gap: Option<&i64>| gap.copied().unwrap_or(0);
     let steps = format!("{} to {} days apart", of(gaps.first()), of(gaps.last()));
-    Unclear {
+    CalendarError {
         found: format!(
             "the periods have no clear unit: column `{}` holds {}, {steps}; column `{}` holds {}",
             times.column,
@@ -245,7 +245,7 @@ fn unclear(times: &Side<'_>, groups: &Side<'_>, days: &[i64]) -> Unclear {
 }
 
 /// Refuses numbers beside dates, unless they are years of a yearly calendar or mark never-treated cohorts.
-fn check_numbers(times: &Side<'_>, groups: &Side<'_>, unit: TimeUnit) -> Result<(), Unclear> {
+fn check_numbers(times: &Side<'_>, groups: &Side<'_>, unit: TimeUnit) -> Result<(), CalendarError> {
     let never = |value: f64| value == 0.0 || value == f64::INFINITY || value > *YEARS.end();
     let is_year = |value: f64| value == value.trunc() && YEARS.contains(&value);
     for (side, other, may_be_never) in [(times, groups, false), (groups, times, true)] {
@@ -254,9 +254,9 @@ fn check_numbers(times: &Side<'_>, groups: &Side<'_>, unit: TimeUnit) -> Result<
             let example = if value == value.trunc() && YEARS.contains(&value) {
                 format!("{value:04}-01-01")
             } else {
-                iso(other.days().first().copied().unwrap_or(super::EPOCH))
+                format_iso_date(other.days().first().copied().unwrap_or(super::UNIX_EPOCH_DAY))
             };
-            return Err(Unclear {
+            return Err(CalendarError {
                 found: format!(
                     "column `{}` holds the number {value}, but column `{}` holds {}, in {unit}s",
                     side.column,
@@ -271,25 +271,27 @@ fn check_numbers(times: &Side<'_>, groups: &Side<'_>, unit: TimeUnit) -> Result<
 }
 
 /// Returns the label format: that of the data if all periods share one, and the unit's own otherwise.
-fn labels(times: &Side<'_>, groups: &Side<'_>, unit: TimeUnit) -> Labels {
+fn labels(times: &Side<'_>, groups: &Side<'_>, unit: TimeUnit) -> LabelFormat {
     let numbers = times.numbers.iter().any(|v| v.is_finite());
     if numbers || (!times.instants.is_empty() && !times.parts.is_empty()) {
-        return Labels::Unit;
+        return LabelFormat::Unit;
     }
     if !times.is_calendar() {
-        return Labels::Unit;
+        return LabelFormat::Unit;
     }
     if !times.parts.is_empty() {
-        return style(times, groups, unit).map_or(Labels::Unit, Labels::Text);
+        return style(times, groups, unit).map_or(LabelFormat::Unit, LabelFormat::Text);
     }
     match anchor(&times.days(), unit) {
-        Some(anchor) if groups.numbers.iter().all(|&v| v == 0.0 || !v.is_finite()) => Labels::Dates(anchor),
-        _ => Labels::Unit,
+        Some(anchor) if groups.numbers.iter().all(|&v| v == 0.0 || !v.is_finite()) => {
+            LabelFormat::Dates(anchor)
+        }
+        _ => LabelFormat::Unit,
     }
 }
 
 /// Returns the notation that all text of this unit shares, if it does.
-fn style(times: &Side<'_>, groups: &Side<'_>, unit: TimeUnit) -> Option<Style> {
+fn style(times: &Side<'_>, groups: &Side<'_>, unit: TimeUnit) -> Option<PeriodNotation> {
     let mut all = times.parts.iter().chain(&groups.parts);
     let first = all.next().filter(|part| part.unit == unit)?;
     all.try_fold(
@@ -302,18 +304,18 @@ fn style(times: &Side<'_>, groups: &Side<'_>, unit: TimeUnit) -> Option<Style> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::text::read;
+    use super::super::text::parse_period;
     use super::*;
 
-    fn found(periods: &[&str], cohorts: &[&str], asked: Option<TimeUnit>) -> Result<Found, Unclear> {
-        let set = |texts: &[&str]| texts.iter().map(|text| read(text)).collect::<BTreeSet<_>>();
-        find(("t", &set(periods)), ("g", &set(cohorts)), asked)
+    fn found(periods: &[&str], cohorts: &[&str], asked: Option<TimeUnit>) -> Result<Detected, CalendarError> {
+        let set = |texts: &[&str]| texts.iter().map(|text| parse_period(text)).collect::<BTreeSet<_>>();
+        detect_calendar(("t", &set(periods)), ("g", &set(cohorts)), asked)
     }
 
     #[track_caller]
     fn unit(periods: &[&str], cohorts: &[&str]) -> TimeUnit {
         match found(periods, cohorts, None) {
-            Ok(Found::Calendar(calendar)) => calendar.unit,
+            Ok(Detected::Calendar(calendar)) => calendar.unit,
             other => panic!("{other:?}"),
         }
     }
@@ -339,7 +341,7 @@ mod tests {
         assert_eq!(unit(&["2020Q1", "2020Q3"], &["2020Q3", "Inf"]), TimeUnit::Quarter);
         assert_eq!(unit(&["2020w05", "2020w06"], &["2020w06"]), TimeUnit::Week);
         assert_eq!(unit(&["2020-01-01", "2020-02-01"], &["2020-02"]), TimeUnit::Month);
-        assert_eq!(found(&["2003", "2004"], &["2004", "0"], None), Ok(Found::Numbers));
+        assert_eq!(found(&["2003", "2004"], &["2004", "0"], None), Ok(Detected::Numbers));
     }
 
     #[test]
@@ -365,7 +367,8 @@ mod tests {
 
     #[test]
     fn years_may_stand_beside_dates_of_years() {
-        let Ok(Found::Calendar(calendar)) = found(&["2003-01-01", "2004-01-01"], &["2004", "0"], None) else {
+        let Ok(Detected::Calendar(calendar)) = found(&["2003-01-01", "2004-01-01"], &["2004", "0"], None)
+        else {
             panic!("no calendar")
         };
         assert_eq!((calendar.unit, calendar.label(2004.0).as_str()), (TimeUnit::Year, "2004"));
@@ -375,7 +378,7 @@ mod tests {
     #[test]
     fn a_unit_that_is_asked_for_takes_any_date() {
         let asked = found(&["2020-01-05", "2020-03-17"], &["2020-03-20"], Some(TimeUnit::Month));
-        let Ok(Found::Calendar(calendar)) = asked else { panic!("{asked:?}") };
+        let Ok(Detected::Calendar(calendar)) = asked else { panic!("{asked:?}") };
         assert_eq!(calendar.label(12.0 * 2020.0 + 2.0), "2020-03");
     }
 }

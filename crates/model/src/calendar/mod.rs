@@ -9,9 +9,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-pub use days::{EPOCH, date_of, day_of};
-pub use find::{Found, find};
-pub use text::{Style, Written, read};
+pub use days::{UNIX_EPOCH_DAY, date_of, day_of};
+pub use find::{Detected, detect_calendar};
+pub use text::{PeriodNotation, PeriodValue, parse_period};
 
 /// A calendar unit; the order is from coarse to fine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -77,13 +77,13 @@ impl TimeUnit {
                 let (year, week) = days::iso_week(self.first_day(number));
                 format!("{year:04}-W{week:02}")
             }
-            Self::Day => iso(number),
+            Self::Day => format_iso_date(number),
         }
     }
 }
 
 /// Returns a day in ISO 8601, as in 2020-01-31.
-pub fn iso(day: i64) -> String {
+pub fn format_iso_date(day: i64) -> String {
     let (year, month, day) = date_of(day);
     format!("{year:04}-{month:02}-{day:02}")
 }
@@ -115,13 +115,13 @@ pub enum Anchor {
 /// The notation of periods.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Labels {
+pub enum LabelFormat {
     /// The default notation of the unit: 2020, 2020Q1, 2020-01, 2020-W05, 2020-01-31.
     Unit,
     /// Dates at this place of the unit.
     Dates(Anchor),
     /// The notation of the text in the data.
-    Text(Style),
+    Text(PeriodNotation),
 }
 
 /// The calendar that the whole numbers of periods count in.
@@ -130,7 +130,7 @@ pub struct Calendar {
     /// The unit of the calendar, which is one step of event time.
     pub unit: TimeUnit,
     /// The notation of a period.
-    pub labels: Labels,
+    pub labels: LabelFormat,
 }
 
 impl Calendar {
@@ -142,10 +142,12 @@ impl Calendar {
         }
         let number = period as i64;
         match &self.labels {
-            Labels::Unit => self.unit.write(number),
-            Labels::Dates(Anchor::Start(days)) => iso(self.unit.first_day(number) + days),
-            Labels::Dates(Anchor::End(days)) => iso(self.unit.first_day(number + 1) - 1 - days),
-            Labels::Text(style) => style.write(self.unit, number),
+            LabelFormat::Unit => self.unit.write(number),
+            LabelFormat::Dates(Anchor::Start(days)) => format_iso_date(self.unit.first_day(number) + days),
+            LabelFormat::Dates(Anchor::End(days)) => {
+                format_iso_date(self.unit.first_day(number + 1) - 1 - days)
+            }
+            LabelFormat::Text(style) => style.write(self.unit, number),
         }
     }
 }
@@ -153,7 +155,7 @@ impl Calendar {
 impl Calendar {
     /// Replaces the numbers of periods and cohorts in a message by their labels: those numbers that are in `known`,
     /// except counts of units, rows, times or cells. Years stay as they are.
-    pub fn relabel(&self, text: &str, known: &[f64]) -> String {
+    pub fn label_periods_in(&self, text: &str, known: &[f64]) -> String {
         if self.unit == TimeUnit::Year {
             return text.to_owned();
         }
@@ -178,7 +180,7 @@ impl Calendar {
 }
 
 /// Returns a period or cohort for a message: its label if there is a calendar, the number otherwise.
-pub fn show(calendar: Option<&Calendar>, period: f64) -> String {
+pub fn format_period(calendar: Option<&Calendar>, period: f64) -> String {
     calendar.map_or_else(|| period.to_string(), |calendar| calendar.label(period))
 }
 
@@ -201,14 +203,14 @@ mod tests {
     fn periods_are_labelled_as_written() {
         let of = |unit, labels, number: f64| Calendar { unit, labels }.label(number);
         let month = 12.0 * 2020.0 + 1.0;
-        assert_eq!(of(TimeUnit::Month, Labels::Unit, month), "2020-02");
-        assert_eq!(of(TimeUnit::Month, Labels::Dates(Anchor::Start(0)), month), "2020-02-01");
-        assert_eq!(of(TimeUnit::Month, Labels::Dates(Anchor::End(0)), month), "2020-02-29");
-        assert_eq!(of(TimeUnit::Quarter, Labels::Unit, 4.0 * 2020.0 + 3.0), "2020Q4");
-        assert_eq!(of(TimeUnit::Year, Labels::Dates(Anchor::End(184)), 2020.0), "2020-06-30");
+        assert_eq!(of(TimeUnit::Month, LabelFormat::Unit, month), "2020-02");
+        assert_eq!(of(TimeUnit::Month, LabelFormat::Dates(Anchor::Start(0)), month), "2020-02-01");
+        assert_eq!(of(TimeUnit::Month, LabelFormat::Dates(Anchor::End(0)), month), "2020-02-29");
+        assert_eq!(of(TimeUnit::Quarter, LabelFormat::Unit, 4.0 * 2020.0 + 3.0), "2020Q4");
+        assert_eq!(of(TimeUnit::Year, LabelFormat::Dates(Anchor::End(184)), 2020.0), "2020-06-30");
         let week = TimeUnit::Week.number(day_of(2021, 1, 3)) as f64;
-        assert_eq!(of(TimeUnit::Week, Labels::Unit, week), "2020-W53");
-        assert_eq!(of(TimeUnit::Week, Labels::Dates(Anchor::Start(6)), week), "2021-01-03");
-        assert_eq!(of(TimeUnit::Year, Labels::Unit, f64::INFINITY), "inf");
+        assert_eq!(of(TimeUnit::Week, LabelFormat::Unit, week), "2020-W53");
+        assert_eq!(of(TimeUnit::Week, LabelFormat::Dates(Anchor::Start(6)), week), "2021-01-03");
+        assert_eq!(of(TimeUnit::Year, LabelFormat::Unit, f64::INFINITY), "inf");
     }
 }

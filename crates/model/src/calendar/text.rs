@@ -3,23 +3,23 @@
 use serde::{Deserialize, Serialize};
 
 use super::days::{date_of, day_of, days_of, iso_week, monday_of};
-use super::{TimeUnit, iso};
+use super::{TimeUnit, format_iso_date};
 
 /// The notation of quarters, months or weeks in text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Style {
+pub struct PeriodNotation {
     /// The text between the year and the number of the unit.
     pub between: String,
     /// `true` if numbers below ten have a leading zero; `None` if no such number was met.
     pub padded: Option<bool>,
 }
 
-impl Style {
+impl PeriodNotation {
     /// Formats a period in this notation.
     pub(super) fn write(&self, unit: TimeUnit, number: i64) -> String {
         let (year, part) = match unit {
             TimeUnit::Year => return number.to_string(),
-            TimeUnit::Day => return iso(number),
+            TimeUnit::Day => return format_iso_date(number),
             TimeUnit::Quarter => (number.div_euclid(4), number.rem_euclid(4) + 1),
             TimeUnit::Month => (number.div_euclid(12), number.rem_euclid(12) + 1),
             TimeUnit::Week => iso_week(unit.first_day(number)),
@@ -43,18 +43,18 @@ impl Style {
 
 /// A quarter, month or week in text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Part {
+pub struct NotatedPeriod {
     /// The unit.
     pub unit: TimeUnit,
     /// The number of the period in its unit; see [`TimeUnit`].
     pub number: i64,
     /// The notation.
-    pub style: Style,
+    pub style: PeriodNotation,
 }
 
 /// A value of a period or cohort column, as the data have it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Written {
+pub enum PeriodValue {
     /// No value.
     Missing,
     /// A number, as the bits of its `f64` so that values can be compared and hashed.
@@ -62,12 +62,12 @@ pub enum Written {
     /// A day, and the nanoseconds since its midnight.
     Instant(i64, i64),
     /// A quarter, month or week.
-    Part(Part),
+    Part(NotatedPeriod),
     /// Text that is none of these.
     Unknown(String),
 }
 
-impl Written {
+impl PeriodValue {
     /// Returns the value of a number; NaN is a missing value.
     pub fn number(value: f64) -> Self {
         if value.is_nan() { Self::Missing } else { Self::Number((value + 0.0).to_bits()) }
@@ -75,17 +75,17 @@ impl Written {
 }
 
 /// Parses text as a number, a date with or without a time, a quarter, a month, a week, or a missing value.
-pub fn read(text: &str) -> Written {
+pub fn parse_period(text: &str) -> PeriodValue {
     let text = text.trim();
     match text.to_ascii_lowercase().as_str() {
-        "" | "." | "na" | "nan" | "nat" | "null" | "none" | "<na>" => return Written::Missing,
-        "never" => return Written::number(f64::INFINITY),
+        "" | "." | "na" | "nan" | "nat" | "null" | "none" | "<na>" => return PeriodValue::Missing,
+        "never" => return PeriodValue::number(f64::INFINITY),
         _ => {}
     }
     if let Ok(number) = text.parse::<f64>() {
-        return Written::number(number);
+        return PeriodValue::number(number);
     }
-    date(text).or_else(|| part(text)).unwrap_or_else(|| Written::Unknown(text.to_owned()))
+    date(text).or_else(|| part(text)).unwrap_or_else(|| PeriodValue::Unknown(text.to_owned()))
 }
 
 /// Splits off the leading four digits, a year above 0.
@@ -102,14 +102,14 @@ fn number(text: &str, most: i64) -> Option<i64> {
 }
 
 /// Parses `2020-01-31` or `2020/01/31`, with a time after a blank or `T` if there is one.
-fn date(text: &str) -> Option<Written> {
+fn date(text: &str) -> Option<PeriodValue> {
     let (year, rest) = year(text)?;
     let separator = rest.chars().next().filter(|c| matches!(c, '-' | '/' | '.'))?;
     let (month, rest) = rest[1..].split_once(separator)?;
     let (day, time) = rest.split_once(['T', ' ', 't']).unwrap_or((rest, ""));
     let month = number(month, 12)?;
     let day = number(day, days_of(year, month))?;
-    Some(Written::Instant(day_of(year, month, day), nanoseconds(time)?))
+    Some(PeriodValue::Instant(day_of(year, month, day), nanoseconds(time)?))
 }
 
 /// Returns the nanoseconds since midnight of `08:30` or `08:30:00.25`. An offset is ignored, since it does not change
@@ -132,7 +132,7 @@ fn nanoseconds(time: &str) -> Option<i64> {
 }
 
 /// Parses `2020-01`, `2020m1`, `2020Q1`, `2020-Q1`, `2020w05`, `2020-W05`, and the like.
-fn part(text: &str) -> Option<Written> {
+fn part(text: &str) -> Option<PeriodValue> {
     let (year, rest) = year(text)?;
     let digits = rest.find(|c: char| c.is_ascii_digit())?;
     let (between, digits) = rest.split_at(digits);
@@ -162,16 +162,20 @@ fn part(text: &str) -> Option<Written> {
         (1, _) => Some(false),
         _ => None,
     };
-    Some(Written::Part(Part { unit, number, style: Style { between: between.to_owned(), padded } }))
+    Some(PeriodValue::Part(NotatedPeriod {
+        unit,
+        number,
+        style: PeriodNotation { between: between.to_owned(), padded },
+    }))
 }
 
 /// Formats the value for a message.
-impl std::fmt::Display for Written {
+impl std::fmt::Display for PeriodValue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Missing => f.write_str("nothing"),
             Self::Number(bits) => write!(f, "{}", f64::from_bits(*bits)),
-            Self::Instant(day, 0) => f.write_str(&iso(*day)),
+            Self::Instant(day, 0) => f.write_str(&format_iso_date(*day)),
             Self::Instant(day, nanoseconds) => {
                 let (year, month, day) = date_of(*day);
                 let seconds = nanoseconds / 1_000_000_000;
@@ -201,16 +205,21 @@ mod tests {
             ("2020w05", TimeUnit::Week, TimeUnit::Week.number(day_of(2020, 1, 27))),
             ("2020-W53", TimeUnit::Week, TimeUnit::Week.number(day_of(2020, 12, 28))),
         ] {
-            let Written::Part(part) = read(text) else { panic!("{text}: {:?}", read(text)) };
+            let PeriodValue::Part(part) = parse_period(text) else {
+                panic!("{text}: {:?}", parse_period(text))
+            };
             assert_eq!((part.unit, part.number), (unit, number), "{text}");
-            assert_eq!(Written::Part(part).to_string(), text);
+            assert_eq!(PeriodValue::Part(part).to_string(), text);
         }
-        assert_eq!(read("2020-02-29"), Written::Instant(day_of(2020, 2, 29), 0));
-        assert_eq!(read("2020-01-31T08:30:00Z"), Written::Instant(day_of(2020, 1, 31), 30_600_000_000_000));
-        assert_eq!(read("2004"), Written::number(2004.0));
-        assert_eq!(read("NaT"), Written::Missing);
+        assert_eq!(parse_period("2020-02-29"), PeriodValue::Instant(day_of(2020, 2, 29), 0));
+        assert_eq!(
+            parse_period("2020-01-31T08:30:00Z"),
+            PeriodValue::Instant(day_of(2020, 1, 31), 30_600_000_000_000)
+        );
+        assert_eq!(parse_period("2004"), PeriodValue::number(2004.0));
+        assert_eq!(parse_period("NaT"), PeriodValue::Missing);
         for unknown in ["2021-W53", "2020-13", "2021-02-29", "2020Q5", "spring", "2020-1-x", "20-01-2020"] {
-            assert_eq!(read(unknown), Written::Unknown(unknown.to_owned()));
+            assert_eq!(parse_period(unknown), PeriodValue::Unknown(unknown.to_owned()));
         }
     }
 }

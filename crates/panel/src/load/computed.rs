@@ -14,7 +14,7 @@ use crate::panel::Panel;
 pub(super) fn locate(panel: &mut Panel, wanted: &CheckedSpec, source: &Source, threads: usize) -> Result<()> {
     for (atom, &[rows, _]) in wanted.formula.atoms().iter().zip(&panel.counts.census.computed) {
         if let (Atom::Numeric(expression), true) = (atom, rows > 0) {
-            let gap = look_up(&expression, source, threads)?;
+            let gap = look_up(expression, source, threads)?;
             panel.source.remarks.gaps.merge_column(&expression.to_string(), &gap);
         }
     }

@@ -5,20 +5,20 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use stagger_estimator::columns::AlignedVec;
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 use stagger_model::parallel;
 use stagger_model::spec_check::CheckedSpec;
 
-use super::order::Order;
-use super::place::Placed;
+use super::order::UnitOrder;
+use super::place::PlacedRows;
 use crate::build::{Builder, RawShard};
 use crate::columns::Columns;
-use crate::fields::FieldUse;
-use crate::gaps::Remarks;
+use crate::fields::SpecFields;
+use crate::gaps::InputRemarks;
 use crate::panel::{ColumnFacts, Panel, PanelCounts, PanelSource, Shards};
 use crate::shard::{PeriodBits, Segment};
 use crate::slot::{MISSING, UNSET, decode};
-use crate::slots::{Buffer, Field, FieldKind, Slots};
+use crate::slots::{FieldRole, SlotBuffer, SlotField, SlotLayout};
 use crate::strata::Census;
 use crate::survey::Surveyor;
 
@@ -29,13 +29,13 @@ const TILE: usize = 64;
 pub(super) fn finish(
     columns: &Columns,
     all: &[CheckedSpec],
-    order: Order,
-    placed: Placed,
+    order: UnitOrder,
+    placed: PlacedRows,
     threads: usize,
 ) -> Result<Vec<Panel>> {
-    let Placed { slots, buffers, interned, .. } = placed;
+    let PlacedRows { slots, buffers, interned, .. } = placed;
     let periods = order.row_periods;
-    let buffers: Vec<Mutex<Buffer>> = buffers.into_iter().map(Mutex::new).collect();
+    let buffers: Vec<Mutex<SlotBuffer>> = buffers.into_iter().map(Mutex::new).collect();
     let raw = parallel::map(threads, buffers.len(), |shard| {
         let buffer = std::mem::take(&mut *buffers[shard].lock().unwrap_or_else(|e| e.into_inner()));
         Ok(Mutex::new(Some(transpose(
@@ -53,11 +53,11 @@ pub(super) fn finish(
                 .any(|r| r.lock().unwrap_or_else(|e| e.into_inner()).as_ref().is_some_and(|r| r.varies[f]))
         })
         .collect();
-    let uses: Vec<FieldUse> =
-        all.iter().map(|wanted| FieldUse::of(columns, wanted, &slots)).collect::<Result<_>>()?;
+    let uses: Vec<SpecFields> =
+        all.iter().map(|wanted| SpecFields::of(columns, wanted, &slots)).collect::<Result<_>>()?;
     let shards = parallel::map(threads, raw.len(), |shard| {
         let taken = raw[shard].lock().unwrap_or_else(|e| e.into_inner()).take();
-        let Some(raw) = taken else { return Err(EngineError::failed("a shard was taken twice")) };
+        let Some(raw) = taken else { return Err(StaggerError::failed("a shard was taken twice")) };
         let order = &order.shards[shard];
         let builder =
             Builder { slots: &slots, varies: &varies, periods, segments: &order.segments, rows: order.rows };
@@ -67,17 +67,17 @@ pub(super) fn finish(
     let interned = Arc::new(interned);
     for built in shards {
         for (panel, shard) in panels.iter_mut().zip(built) {
-            panel.add(shard.count(order.periods.len()), shard.shard);
+            panel.add_shard(shard.count(order.periods.len()), shard.shard);
         }
     }
     for panel in &mut panels {
-        panel.note_variation();
+        panel.detect_variation();
         panel.columns.interned = Arc::clone(&interned);
     }
     Ok(panels)
 }
 
-fn empty_panel(order: &Order, used: &FieldUse) -> Panel {
+fn empty_panel(order: &UnitOrder, used: &SpecFields) -> Panel {
     Panel {
         counts: PanelCounts {
             units: order.units,
@@ -93,17 +93,23 @@ fn empty_panel(order: &Order, used: &FieldUse) -> Panel {
             code_atoms: used.atoms.iter().map(|a| a.code).collect(),
             interned: Arc::default(),
         },
-        source: PanelSource { files: Vec::new(), remarks: Remarks::default() },
+        source: PanelSource { files: Vec::new(), remarks: InputRemarks::default() },
         rows: order.rows,
         shards: Shards::Memory(Vec::with_capacity(order.shards.len())),
         periods: order.periods.clone(),
         strata: order.strata.clone(),
         calendar: None,
-        surveyor: Surveyor::Here,
+        surveyor: Surveyor::Local,
     }
 }
 
-fn transpose(buffer: &Buffer, slots: &Slots, segments: &[Segment], rows: usize, periods: usize) -> RawShard {
+fn transpose(
+    buffer: &SlotBuffer,
+    slots: &SlotLayout,
+    segments: &[Segment],
+    rows: usize,
+    periods: usize,
+) -> RawShard {
     let padding = rows - segments.iter().map(|s| s.units).sum::<usize>();
     let mut columns: Vec<AlignedVec> = (0..slots.stride).map(|_| AlignedVec::zeros(rows)).collect();
     let mut empty = vec![0usize; slots.stride];
@@ -140,8 +146,8 @@ fn transpose(buffer: &Buffer, slots: &Slots, segments: &[Segment], rows: usize, 
 }
 
 /// Tells if some unit has two different values (missing ones aside).
-fn field_varies(field: &Field, columns: &[AlignedVec], rows: usize, periods: usize) -> bool {
-    if field.kind == FieldKind::Outcome {
+fn field_varies(field: &SlotField, columns: &[AlignedVec], rows: usize, periods: usize) -> bool {
+    if field.kind == FieldRole::Outcome {
         return true;
     }
     let columns = &columns[field.offset..field.offset + periods];

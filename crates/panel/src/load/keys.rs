@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
 
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 use stagger_model::parallel;
-use stagger_records::{IdColumn, Source, hash_integer, with_ids};
+use stagger_records::{KeyColumn, Source, hash_integer, with_key_column};
 
-use super::met::{PeriodsMet, StrataMet, in_file, key_columns, stratum_varies, with_keys};
+use super::met::{SeenPeriods, SeenStrata, key_columns, name_file, varying_stratum_error, with_keys};
 use crate::columns::Columns;
 use crate::gaps::Gaps;
 
@@ -52,8 +52,8 @@ pub(super) struct UnitTable {
     pub(super) hashes: Vec<u128>,
     /// Stratum of each unit, an index into `strata`.
     pub(super) stratum: Vec<u16>,
-    pub(super) strata: StrataMet,
-    pub(super) periods: PeriodsMet,
+    pub(super) strata: SeenStrata,
+    pub(super) periods: SeenPeriods,
     /// Number of rows without unit, period or eligibility.
     pub(super) keyless_rows: u64,
     /// True as long as integer ids ascend: an id larger than the last is a new unit, and no map is needed.
@@ -85,7 +85,7 @@ pub(super) enum PeriodCodes {
 }
 
 /// Result of the pass.
-pub(super) struct Keys {
+pub(super) struct ScannedKeys {
     pub(super) tables: Vec<UnitTable>,
     pub(super) chunks: Vec<ChunkKeys>,
     /// Number of rows with unit, period and eligibility.
@@ -102,12 +102,12 @@ struct Worker {
 }
 
 /// Reads ids, periods, cohorts and eligibility of all chunks.
-pub(super) fn scan(source: &Source, columns: &Columns, threads: usize) -> Result<Keys> {
+pub(super) fn scan(source: &Source, columns: &Columns, threads: usize) -> Result<ScannedKeys> {
     let key_names = key_columns(columns);
     let names: Vec<String> = key_names.iter().chain([&columns.id]).cloned().collect();
     let kind = columns.kind(&columns.id);
     let fresh = || Worker {
-        table: UnitTable { ascending: true, strata: columns.strata_met(), ..UnitTable::default() },
+        table: UnitTable { ascending: true, strata: columns.seen_strata(), ..UnitTable::default() },
         chunks: Vec::new(),
         gaps: Gaps::default(),
         scratch: Default::default(),
@@ -118,16 +118,16 @@ pub(super) fn scan(source: &Source, columns: &Columns, threads: usize) -> Result
         source.read(chunk, &names, |row, arrays| {
             let first_row = chunk.first_row + row as u64;
             let columns_read = names.iter().map(String::as_str).zip(arrays);
-            worker.gaps.note_all(columns_read, chunk.file, first_row)?;
+            worker.gaps.count_batch(columns_read, chunk.file, first_row)?;
             let (integers, scratch) = &mut worker.scratch;
             let table = &mut worker.table;
             let (keys, id) = arrays.split_at(key_names.len());
             with_keys(columns, keys, &key_names, first_row, scratch, |times, groups, eligible| {
-                with_ids(&id[0], &columns.id, kind, integers, |ids| {
+                with_key_column(&id[0], &columns.id, kind, integers, |ids| {
                     builder.add(table, &ids, &Batch { times, groups, eligible })
                 })
             })
-            .map_err(|e| in_file(e, &source.path(chunk)))
+            .map_err(|e| name_file(e, &source.path_of(chunk)))
         })?;
         worker.chunks.push((index, builder.finish()));
         Ok(())
@@ -142,7 +142,7 @@ pub(super) fn scan(source: &Source, columns: &Columns, threads: usize) -> Result
     }
     chunks.sort_by_key(|(index, _)| *index);
     let keyless: u64 = tables.iter().map(|t| t.keyless_rows).sum();
-    Ok(Keys {
+    Ok(ScannedKeys {
         tables,
         chunks: chunks.into_iter().map(|(_, keys)| keys).collect(),
         rows: source.rows() - keyless,
@@ -159,7 +159,7 @@ struct Batch<'a> {
 
 /// Rows of one unit in a batch.
 struct Run<'a> {
-    ids: &'a IdColumn<'a>,
+    ids: &'a KeyColumn<'a>,
     keys: &'a Batch<'a>,
     /// Rows in the batch.
     rows: Range<usize>,
@@ -205,7 +205,7 @@ impl RunBuilder {
         }
     }
 
-    fn add(&mut self, table: &mut UnitTable, ids: &IdColumn<'_>, keys: &Batch<'_>) -> Result<()> {
+    fn add(&mut self, table: &mut UnitTable, ids: &KeyColumn<'_>, keys: &Batch<'_>) -> Result<()> {
         let mut row = 0;
         while row < keys.times.len() {
             let end = ids.run_end(row);
@@ -230,11 +230,11 @@ impl RunBuilder {
             return Ok(());
         }
         let (continues, key) = match run.ids {
-            IdColumn::Integers { ids, .. } => {
+            KeyColumn::Integers { ids, .. } => {
                 let id = ids[run.rows.start];
                 (self.last_integer.replace(id) == Some(id), None)
             }
-            IdColumn::Texts { .. } => {
+            KeyColumn::Texts { .. } => {
                 let hash = run.ids.hash(run.rows.start, &mut table.buffer);
                 (self.last_text.replace(hash) == Some(hash), Some(hash))
             }
@@ -247,8 +247,8 @@ impl RunBuilder {
         if !continues {
             let unit = match (run.ids, key) {
                 (_, Some(hash)) => table.text_unit(hash, stratum)?,
-                (IdColumn::Integers { ids, .. }, None) => table.integer_unit(ids[first], stratum)?,
-                (IdColumn::Texts { .. }, None) => NO_UNIT,
+                (KeyColumn::Integers { ids, .. }, None) => table.integer_unit(ids[first], stratum)?,
+                (KeyColumn::Texts { .. }, None) => NO_UNIT,
             };
             self.starts.push(self.periods.len() as u32);
             self.units.push(unit);
@@ -258,14 +258,14 @@ impl RunBuilder {
             let name = run.ids.show(first);
             let known = table.stratum[unit as usize];
             let label = |code: u16| table.strata.list[code as usize];
-            return Err(stratum_varies(
+            return Err(varying_stratum_error(
                 &format!("unit {name}"),
                 label(known),
                 label(stratum),
                 table.strata.calendar.as_ref(),
             ));
         }
-        table.periods.codes(run.times(), &mut self.periods)
+        table.periods.push_codes(run.times(), &mut self.periods)
     }
 
     /// Skips rows without unit or period.
@@ -333,7 +333,7 @@ impl UnitTable {
     fn push(&mut self, hash: u128, stratum: u16) -> Result<u32> {
         let unit = self.hashes.len();
         if unit >= NO_UNIT as usize {
-            return Err(EngineError::input("more than four billion units in one process"));
+            return Err(StaggerError::input("more than four billion units in one process"));
         }
         self.hashes.push(hash);
         self.stratum.push(stratum);

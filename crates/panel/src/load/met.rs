@@ -1,8 +1,8 @@
 //! Strata and periods as one thread finds them in the key columns, for rows of panels and of cross sections.
 
 use arrow::array::ArrayRef;
-use stagger_model::calendar::{Calendar, show as show_period};
-use stagger_model::error::{EngineError, Result};
+use stagger_model::calendar::{Calendar, format_period as show_period};
+use stagger_model::error::{Result, StaggerError};
 use stagger_model::spec::MissingCohort;
 use stagger_records::with_f64;
 
@@ -11,7 +11,7 @@ use crate::strata::Stratum;
 
 /// Strata that one thread has found, in order of appearance; a stratum's code is its position.
 #[derive(Default)]
-pub struct StrataMet {
+pub struct SeenStrata {
     /// The strata.
     pub list: Vec<Stratum>,
     /// Number of rows whose cohort is missing, counted as never treated.
@@ -20,10 +20,10 @@ pub struct StrataMet {
     pub calendar: Option<Calendar>,
 }
 
-impl StrataMet {
+impl SeenStrata {
     /// Returns the stratum of a row from its cohort and eligibility. A missing, zero or infinite cohort means never
     /// treated (FORMULAS §1).
-    pub fn read(group: f64, eligibility: f64) -> Stratum {
+    pub fn stratum_of(group: f64, eligibility: f64) -> Stratum {
         let cohort =
             if group.is_nan() || group == 0.0 || group == f64::INFINITY { f64::INFINITY } else { group };
         Stratum { cohort, eligible: eligibility != 0.0 }
@@ -34,12 +34,12 @@ impl StrataMet {
     /// # Errors
     /// A negative cohort, and more than 10,000 strata.
     pub fn code(&mut self, group: f64, eligibility: f64) -> Result<u16> {
-        let stratum = Self::read(group, eligibility);
+        let stratum = Self::stratum_of(group, eligibility);
         if let Some(code) = self.list.iter().position(|known| *known == stratum) {
             return Ok(code as u16);
         }
         if stratum.cohort < 0.0 {
-            return Err(EngineError::input(format!(
+            return Err(StaggerError::input(format!(
                 "the cohort column holds {}, but cohorts can't be negative",
                 stratum.cohort
             ))
@@ -51,30 +51,30 @@ impl StrataMet {
 
 impl Columns {
     /// Returns an empty table of strata, with the calendar of these columns.
-    pub fn strata_met(&self) -> StrataMet {
-        StrataMet { calendar: self.scale.calendar().cloned(), ..StrataMet::default() }
+    pub fn seen_strata(&self) -> SeenStrata {
+        SeenStrata { calendar: self.scale.calendar().cloned(), ..SeenStrata::default() }
     }
 
     /// Words a period or cohort for a message.
-    pub fn show_period(&self, period: f64) -> String {
+    pub fn format_period(&self, period: f64) -> String {
         show_period(self.scale.calendar(), period)
     }
 }
 
 /// Periods that one thread has found, in order of appearance; a period's code is its position.
 #[derive(Default)]
-pub struct PeriodsMet {
+pub struct SeenPeriods {
     /// The periods.
     pub list: Vec<f64>,
     last: usize,
 }
 
-impl PeriodsMet {
+impl SeenPeriods {
     /// Appends the codes of a run's periods, which are mostly consecutive.
     ///
     /// # Errors
     /// More than 10,000 periods.
-    pub fn codes(&mut self, times: &[f64], out: &mut Vec<u16>) -> Result<()> {
+    pub fn push_codes(&mut self, times: &[f64], out: &mut Vec<u16>) -> Result<()> {
         let first = self.code(times[0])? as usize;
         if self.list.get(first..first + times.len()) == Some(times) {
             out.extend((first..first + times.len()).map(|code| code as u16));
@@ -109,15 +109,15 @@ impl PeriodsMet {
 }
 
 /// Returns the error for a unit whose rows lie in two strata; `unit` names it in the message.
-pub fn stratum_varies(
+pub fn varying_stratum_error(
     unit: &str,
     first: Stratum,
     second: Stratum,
     calendar: Option<&Calendar>,
-) -> EngineError {
+) -> StaggerError {
     if first.cohort == second.cohort {
         let show = |stratum: Stratum| u8::from(stratum.eligible);
-        return EngineError::input(format!(
+        return StaggerError::input(format!(
             "the eligibility varies within {unit}: {} and {}",
             show(first),
             show(second)
@@ -128,7 +128,7 @@ pub fn stratum_varies(
         true => "never treated".to_owned(),
         false => show_period(calendar, stratum.cohort),
     };
-    EngineError::input(format!("the cohort varies within {unit}: {} and {}", show(first), show(second)))
+    StaggerError::input(format!("the cohort varies within {unit}: {} and {}", show(first), show(second)))
         .with_hint(
             "the column of --gname must be constant in time: the first period in which the unit is treated",
         )
@@ -136,7 +136,7 @@ pub fn stratum_varies(
 
 fn code<T>(list: &mut Vec<T>, value: T, what: &str, hint: &str) -> Result<u16> {
     if list.len() >= 10_000 {
-        return Err(EngineError::input(format!("more than 10000 different {what}")).with_hint(hint));
+        return Err(StaggerError::input(format!("more than 10000 different {what}")).with_hint(hint));
     }
     list.push(value);
     Ok((list.len() - 1) as u16)
@@ -167,8 +167,8 @@ pub fn with_keys<T>(
         let known = groups.iter().zip(eligible).map(|(g, e)| if g.is_nan() { f64::NAN } else { *e });
         each(times, groups, &known.collect::<Vec<f64>>())
     };
-    columns.scale.with(&arrays[0], &names[0], times, |times| {
-        columns.scale.with(&arrays[1], &names[1], groups, |groups| match arrays.get(2) {
+    columns.scale.with_periods(&arrays[0], &names[0], times, |times| {
+        columns.scale.with_periods(&arrays[1], &names[1], groups, |groups| match arrays.get(2) {
             Some(array) => with_f64(array, &names[2], eligible, |eligible| {
                 check_eligibility(eligible, &names[2], first_row)?;
                 each(times, groups, eligible)
@@ -186,7 +186,7 @@ pub fn with_keys<T>(
 fn check_eligibility(values: &[f64], name: &str, first_row: u64) -> Result<()> {
     match values.iter().position(|&v| !(v.is_nan() || v == 0.0 || v == 1.0)) {
         None => Ok(()),
-        Some(row) => Err(EngineError::input(format!(
+        Some(row) => Err(StaggerError::input(format!(
             "pname: `{name}` holds {} in row {}, where only 0 and 1 are possible",
             values[row],
             first_row + row as u64 + 1
@@ -196,11 +196,11 @@ fn check_eligibility(values: &[f64], name: &str, first_row: u64) -> Result<()> {
 }
 
 /// Appends the file's path to the message of an error; kind and hint stay.
-pub fn in_file(error: EngineError, path: &str) -> EngineError {
+pub fn name_file(error: StaggerError, path: &str) -> StaggerError {
     let out = if error.is_input() {
-        EngineError::input(format!("{error} (file `{path}`)"))
+        StaggerError::input(format!("{error} (file `{path}`)"))
     } else {
-        EngineError::failed(format!("{error} (file `{path}`)"))
+        StaggerError::failed(format!("{error} (file `{path}`)"))
     };
     match error.hint() {
         Some(hint) => out.with_hint(hint),

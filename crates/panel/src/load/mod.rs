@@ -17,16 +17,16 @@ mod rows;
 mod scale;
 pub mod treatment;
 
-use stagger_model::error::{EngineError, Result, of_specifications};
+use stagger_model::error::{Result, StaggerError, name_specifications};
 use stagger_model::events::RunEvent;
-use stagger_model::progress::Progress;
+use stagger_model::progress::StageProgress;
 use stagger_model::spec_check::CheckedSpec;
-use stagger_records::{Source, expand};
+use stagger_records::{Source, list_input_files};
 
-use crate::columns::{Columns, selection};
+use crate::columns::{Columns, select_columns};
 use crate::panel::Panel;
 
-pub use order::{codes, distinct, shards_of};
+pub use order::{distinct_periods, period_codes, shard_count};
 pub use scale::PeriodScale;
 
 /// Loads the panel of one specification.
@@ -37,10 +37,10 @@ pub fn load(
     inputs: &[String],
     wanted: &CheckedSpec,
     threads: usize,
-    progress: &mut Progress<'_>,
+    progress: &mut StageProgress<'_>,
 ) -> Result<Panel> {
     let mut panels = load_all(inputs, std::slice::from_ref(wanted), threads, progress)?;
-    panels.pop().ok_or_else(|| EngineError::failed("no panel was loaded"))
+    panels.pop().ok_or_else(|| StaggerError::failed("no panel was loaded"))
 }
 
 /// Reads the rows once for specifications that share their keys ([`CheckedSpec::shares_keys`]). Returns one panel for each;
@@ -52,40 +52,40 @@ pub fn load_all(
     inputs: &[String],
     all: &[CheckedSpec],
     threads: usize,
-    progress: &mut Progress<'_>,
+    progress: &mut StageProgress<'_>,
 ) -> Result<Vec<Panel>> {
-    let source = Source::select(expand(inputs)?, &selection(all))?;
-    load_source(&source, all, threads, progress)
+    let source = Source::select(list_input_files(inputs)?, &select_columns(all))?;
+    load_open_files(&source, all, threads, progress)
 }
 
 /// Does the same as [`load_all`] with files that are open already.
 ///
 /// # Errors
 /// Those of [`load`].
-pub fn load_source(
+pub fn load_open_files(
     source: &Source,
     all: &[CheckedSpec],
     threads: usize,
-    progress: &mut Progress<'_>,
+    progress: &mut StageProgress<'_>,
 ) -> Result<Vec<Panel>> {
     (progress.observer)(&RunEvent::InputFound {
-        files: source.files().len(),
+        files: source.file_sizes().len(),
         rows: source.rows(),
         bytes: source.bytes(),
     });
-    let columns = Columns::resolve(all, source).map_err(|e| treatment::explain(e, source, all))?;
+    let columns = Columns::resolve(all, source).map_err(|e| treatment::explain_indicator(e, source, all))?;
     if source.rows() == 0 {
         return Err(
-            EngineError::input("the input has no rows").with_hint("check that the files hold the panel")
+            StaggerError::input("the input has no rows").with_hint("check that the files hold the panel")
         );
     }
     let names: Vec<Option<&str>> = all.iter().map(|wanted| wanted.name()).collect();
     let mut panels = read(source, &columns, all, threads, progress)
-        .map_err(|e| of_specifications(treatment::explain(e, source, all), &names))?;
+        .map_err(|e| name_specifications(treatment::explain_indicator(e, source, all), &names))?;
     for (panel, wanted) in panels.iter_mut().zip(all) {
         computed::locate(panel, wanted, source, threads)?;
         panel.source.remarks.notes = source.notes();
-        panel.source.files = source.files();
+        panel.source.files = source.file_sizes();
         panel.counts.input_rows = source.rows();
         panel.calendar = columns.scale.calendar().cloned();
     }
@@ -98,21 +98,21 @@ fn read(
     columns: &Columns,
     all: &[CheckedSpec],
     threads: usize,
-    progress: &mut Progress<'_>,
+    progress: &mut StageProgress<'_>,
 ) -> Result<Vec<Panel>> {
     let chunks = source.chunks().len();
     let (mut keys, order) = if all.iter().all(|wanted| wanted.spec.panel) {
         let keys = progress.stage("units", chunks, |_| keys::scan(source, columns, threads))?;
-        let order = progress.stage("order", 1, |_| order::order(&keys, threads))?;
+        let order = progress.stage("order", 1, |_| order::order_units(&keys, threads))?;
         (keys, order)
     } else {
         progress.stage("rows", chunks, |_| rows::scan(source, columns, threads))?
     };
     let placed =
-        progress.stage("values", chunks, |_| place::place(source, columns, &keys, &order, threads))?;
+        progress.stage("values", chunks, |_| place::place_values(source, columns, &keys, &order, threads))?;
     let mut gaps = std::mem::take(&mut keys.gaps);
     drop(keys);
-    gaps.complete(placed.gaps.clone());
+    gaps.fill_in(placed.gaps.clone());
     let mut panels =
         progress.stage("columns", 1, |_| finish::finish(columns, all, order, placed, threads))?;
     panels.iter_mut().for_each(|panel| panel.source.remarks.gaps.clone_from(&gaps));

@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use stagger_estimator::lanes::LANES;
 use stagger_model::calendar::Calendar;
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 use stagger_model::parallel;
 
-use super::keys::Keys;
-use super::met::stratum_varies;
+use super::keys::ScannedKeys;
+use super::met::varying_stratum_error;
 use crate::shard::Segment;
 use crate::strata::{RowKind, Stratum, distinct_strata, stratum_codes};
 
@@ -30,7 +30,7 @@ const MOST_UNITS: u64 = 1 << 19;
 
 /// Returns the number of shards for this number of units, or of rows of cross sections: a power of two that depends on
 /// the size of the data alone.
-pub fn shards_of(units: u64) -> usize {
+pub fn shard_count(units: u64) -> usize {
     let shards = |each: u64| units.div_ceil(each).max(1).next_power_of_two();
     let few = shards(LEAST_UNITS).min(FEW);
     shards(UNITS).min(MANY).max(few).max(shards(MOST_UNITS)) as usize
@@ -46,7 +46,7 @@ pub(super) struct ShardOrder {
 }
 
 /// The canonical order of all units.
-pub(super) struct Order {
+pub(super) struct UnitOrder {
     /// Unit or observation: the meaning of a shard's row.
     pub(super) rows: RowKind,
     /// Strata, by cohort and eligibility, ascending.
@@ -68,7 +68,7 @@ pub(super) struct Order {
 }
 
 /// Returns the distinct periods of all threads, ascending.
-pub fn distinct(lists: impl Iterator<Item = f64>) -> Vec<f64> {
+pub fn distinct_periods(lists: impl Iterator<Item = f64>) -> Vec<f64> {
     let mut all: Vec<f64> = lists.collect();
     all.sort_by(f64::total_cmp);
     all.dedup();
@@ -76,7 +76,7 @@ pub fn distinct(lists: impl Iterator<Item = f64>) -> Vec<f64> {
 }
 
 /// Returns the index in `global` of each period of a thread. `global` ascends and holds them all.
-pub fn codes(local: &[f64], global: &[f64]) -> Vec<u16> {
+pub fn period_codes(local: &[f64], global: &[f64]) -> Vec<u16> {
     local.iter().map(|value| global.partition_point(|known| known < value) as u16).collect()
 }
 
@@ -89,24 +89,24 @@ struct Entry {
 }
 
 /// Orders the units of all tables.
-pub(super) fn order(keys: &Keys, threads: usize) -> Result<Order> {
+pub(super) fn order_units(keys: &ScannedKeys, threads: usize) -> Result<UnitOrder> {
     let strata = distinct_strata(keys.tables.iter().flat_map(|t| t.strata.list.iter().copied()));
-    let periods = distinct(keys.tables.iter().flat_map(|t| t.periods.list.iter().copied()));
+    let periods = distinct_periods(keys.tables.iter().flat_map(|t| t.periods.list.iter().copied()));
     if periods.is_empty() {
-        return Err(EngineError::input("no row has both a unit and a period")
+        return Err(StaggerError::input("no row has both a unit and a period")
             .with_hint("name the columns of unit and period: --idname COLUMN --tname COLUMN"));
     }
     let stratum_of: Vec<Vec<u16>> =
         keys.tables.iter().map(|t| stratum_codes(&t.strata.list, &strata)).collect();
     let calendar = keys.tables.first().and_then(|table| table.strata.calendar.as_ref());
-    let shards = shards_of(keys.rows.div_ceil(periods.len() as u64));
+    let shards = shard_count(keys.rows.div_ceil(periods.len() as u64));
     let buckets =
         parallel::map(threads, keys.tables.len(), |table| Ok(bucket(&keys.tables[table].hashes, shards)))?;
     let positions: Vec<Vec<AtomicU32>> =
         keys.tables.iter().map(|t| t.hashes.iter().map(|_| AtomicU32::new(u32::MAX)).collect()).collect();
     let row_bits = row_bits(&buckets, shards, strata.len());
     if shards as u64 > 1 << (32 - row_bits) {
-        return Err(EngineError::input(format!("{} rows are too many for one process", keys.rows)));
+        return Err(StaggerError::input(format!("{} rows are too many for one process", keys.rows)));
     }
     let ordered = parallel::map(threads, shards, |shard| {
         let mut entries = Vec::new();
@@ -124,9 +124,9 @@ pub(super) fn order(keys: &Keys, threads: usize) -> Result<Order> {
         arrange(&mut entries, shard, row_bits, (&strata, calendar), &positions)
     })?;
     let units = ordered.iter().flat_map(|s| &s.segments).map(|s| s.units as u64).sum();
-    Ok(Order {
+    Ok(UnitOrder {
         rows: RowKind::Unit,
-        period_of: keys.tables.iter().map(|t| codes(&t.periods.list, &periods)).collect(),
+        period_of: keys.tables.iter().map(|t| period_codes(&t.periods.list, &periods)).collect(),
         strata,
         row_periods: periods.len(),
         periods,
@@ -190,7 +190,7 @@ fn arrange(
                 // Two threads may have found the same unit in different strata.
                 if known.stratum != entry.stratum {
                     let label = |e: &Entry| strata[e.stratum as usize];
-                    return Err(stratum_varies("a unit", label(known), label(entry), calendar));
+                    return Err(varying_stratum_error("a unit", label(known), label(entry), calendar));
                 }
             }
             _ => counts[entry.stratum as usize] += 1,
@@ -237,6 +237,6 @@ mod tests {
     #[test]
     fn shards_are_few_of_little_and_large_of_much() {
         let sizes = [500, 200_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000, 10_000_000_000];
-        assert_eq!(sizes.map(shards_of), [1, 64, 64, 1024, 4096, 4096, 32_768]);
+        assert_eq!(sizes.map(shard_count), [1, 64, 64, 1024, 4096, 4096, 32_768]);
     }
 }

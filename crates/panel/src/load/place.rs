@@ -5,21 +5,21 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::ArrayRef;
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 use stagger_model::parallel;
-use stagger_records::{Chunk, IdColumn, KeyKind, Source, hash_integer, with_ids, with_texts};
+use stagger_records::{Chunk, KeyColumn, KeyKind, Source, hash_integer, with_key_column, with_texts};
 
-use super::keys::{ChunkKeys, Keys, NO_UNIT, PeriodCodes};
-use super::order::Order;
+use super::keys::{ChunkKeys, NO_UNIT, PeriodCodes, ScannedKeys};
+use super::order::UnitOrder;
 use crate::columns::Columns;
 use crate::gaps::Gaps;
 use crate::slot::{MISSING, UNSET, cluster_key, encode};
-use crate::slots::{Buffer, Field, FieldKind, Slots, buffer};
+use crate::slots::{FieldRole, SlotBuffer, SlotField, SlotLayout, new_slot_buffer};
 
 /// Rows of all units, shard by shard, and the texts that coded covariates stand for.
-pub(super) struct Placed {
-    pub(super) slots: Slots,
-    pub(super) buffers: Vec<Buffer>,
+pub(super) struct PlacedRows {
+    pub(super) slots: SlotLayout,
+    pub(super) buffers: Vec<SlotBuffer>,
     pub(super) interned: Vec<String>,
     /// Rows without a value, by column.
     pub(super) gaps: Gaps,
@@ -32,24 +32,24 @@ struct Interner {
 
 /// Reads all values. If a field turns out to vary in time, the pass starts again with one slot for each period of that
 /// field.
-pub(super) fn place(
+pub(super) fn place_values(
     source: &Source,
     columns: &Columns,
-    keys: &Keys,
-    order: &Order,
+    keys: &ScannedKeys,
+    order: &UnitOrder,
     threads: usize,
-) -> Result<Placed> {
+) -> Result<PlacedRows> {
     let interner = Mutex::new(Interner::default());
     let mut by_period: Vec<bool> = Vec::new();
     loop {
-        let slots = Slots::new(columns, order.row_periods, &|field| by_period.get(field) == Some(&true));
+        let slots = SlotLayout::new(columns, order.row_periods, &|field| by_period.get(field) == Some(&true));
         let buffers = parallel::map(threads, order.shards.len(), |shard| {
-            Ok(buffer(order.shards[shard].rows * slots.stride))
+            Ok(new_slot_buffer(order.shards[shard].rows * slots.stride))
         })?;
         let pass =
             Pass { source, columns, keys, order, slots: &slots, buffers: &buffers, interner: &interner };
         let gaps = pass.run(threads)?;
-        if !slots.any_varies() {
+        if !slots.any_field_varies() {
             let interner = std::mem::take(&mut *interner.lock().unwrap_or_else(|e| e.into_inner()));
             let mut texts: Vec<(u32, String)> = interner.codes.into_iter().map(|(t, c)| (c, t)).collect();
             texts.sort_unstable();
@@ -57,7 +57,7 @@ pub(super) fn place(
             if set_outcomes(&slots, &buffers, order.row_periods) != keys.rows {
                 return Err(pass.duplicate(columns));
             }
-            return Ok(Placed { slots, buffers, interned, gaps });
+            return Ok(PlacedRows { slots, buffers, interned, gaps });
         }
         for field in slots.fields.iter().filter(|f| f.varies.load(Ordering::Relaxed)) {
             pass.two_clusters(columns, field)?;
@@ -67,7 +67,7 @@ pub(super) fn place(
 }
 
 /// Counts the outcome slots that were written: fewer than the rows means that two rows share a unit and a period.
-fn set_outcomes(slots: &Slots, buffers: &[Buffer], periods: usize) -> u64 {
+fn set_outcomes(slots: &SlotLayout, buffers: &[SlotBuffer], periods: usize) -> u64 {
     let set = |row: &[AtomicU64]| {
         row[..periods].iter().filter(|s| s.load(Ordering::Relaxed) != UNSET).count() as u64
     };
@@ -77,10 +77,10 @@ fn set_outcomes(slots: &Slots, buffers: &[Buffer], periods: usize) -> u64 {
 struct Pass<'a> {
     source: &'a Source,
     columns: &'a Columns,
-    keys: &'a Keys,
-    order: &'a Order,
-    slots: &'a Slots,
-    buffers: &'a [Buffer],
+    keys: &'a ScannedKeys,
+    order: &'a UnitOrder,
+    slots: &'a SlotLayout,
+    buffers: &'a [SlotBuffer],
     interner: &'a Mutex<Interner>,
 }
 
@@ -101,7 +101,7 @@ impl Pass<'_> {
         let names: Vec<String> = self.slots.fields.iter().map(|f| f.name.clone()).collect();
         let threads_read =
             parallel::for_each(threads, self.source.chunks().len(), Scratch::default, |scratch, index| {
-                if self.slots.any_varies() {
+                if self.slots.any_field_varies() {
                     return Ok(());
                 }
                 let chunk = &self.source.chunks()[index];
@@ -111,7 +111,7 @@ impl Pass<'_> {
                 self.source.read(chunk, &names, |row, arrays| {
                     let batch = Batch { keys, first_row: row, first_period };
                     let read = names.iter().map(String::as_str).zip(arrays);
-                    scratch.gaps.note_all(read, chunk.file, chunk.first_row + row as u64)?;
+                    scratch.gaps.count_batch(read, chunk.file, chunk.first_row + row as u64)?;
                     for (field, array) in self.slots.fields.iter().zip(arrays) {
                         self.place_field(field, array, &batch, &mut runs.clone(), scratch)?;
                     }
@@ -126,7 +126,7 @@ impl Pass<'_> {
 
     fn place_field(
         &self,
-        field: &Field,
+        field: &SlotField,
         array: &ArrayRef,
         batch: &Batch<'_>,
         runs: &mut Runs<'_>,
@@ -135,8 +135,8 @@ impl Pass<'_> {
         let mut encoded = std::mem::take(&mut scratch.encoded);
         encoded.clear();
         match field.kind {
-            FieldKind::Covariate { text: true } => self.encode_texts(array, scratch, &mut encoded)?,
-            FieldKind::Cluster { dimension } => {
+            FieldRole::Covariate { text: true } => self.encode_texts(array, scratch, &mut encoded)?,
+            FieldRole::Cluster { dimension } => {
                 let kind = self.columns.kind(&field.name);
                 encode_clusters(field, (dimension, kind), array, scratch, &mut encoded)?
             }
@@ -179,7 +179,7 @@ impl Pass<'_> {
         }
     }
 
-    fn scatter_by_period(&self, field: &Field, batch: &Batch<'_>, values: &[u64], runs: &mut Runs<'_>) {
+    fn scatter_by_period(&self, field: &SlotField, batch: &Batch<'_>, values: &[u64], runs: &mut Runs<'_>) {
         let codes = &self.order.period_of[batch.keys.table];
         self.for_runs(batch, values.len(), runs, |slots, rows, run_start| {
             let slots = &slots[field.offset..];
@@ -203,7 +203,7 @@ impl Pass<'_> {
         });
     }
 
-    fn scatter_constant(&self, field: &Field, batch: &Batch<'_>, values: &[u64], runs: &mut Runs<'_>) {
+    fn scatter_constant(&self, field: &SlotField, batch: &Batch<'_>, values: &[u64], runs: &mut Runs<'_>) {
         let all_periods = self.order.row_periods;
         let mut constant = true;
         self.for_runs(batch, values.len(), runs, |slots, rows, _| {
@@ -239,7 +239,7 @@ impl Pass<'_> {
                         let fresh = interner.codes.len() as u32;
                         let code = *interner.codes.entry(text.to_owned()).or_insert(fresh);
                         if interner.codes.len() > 100_000 {
-                            return Err(EngineError::input(
+                            return Err(StaggerError::input(
                                 "a text covariate has more than 100000 different values",
                             )
                             .with_hint("a factor() in --xformla must have few levels"));
@@ -255,7 +255,7 @@ impl Pass<'_> {
     }
 
     /// Finds the first row, by file and row, whose unit and period an earlier row has.
-    fn duplicate(&self, columns: &Columns) -> EngineError {
+    fn duplicate(&self, columns: &Columns) -> StaggerError {
         let mut seen = std::collections::HashSet::new();
         for (index, chunk) in self.source.chunks().iter().enumerate() {
             let keys = &self.keys.chunks[index];
@@ -273,18 +273,18 @@ impl Pass<'_> {
                 runs.advance(1);
             }
         }
-        EngineError::failed("rows were counted twice")
+        StaggerError::failed("rows were counted twice")
     }
 
-    fn describe_duplicate(&self, columns: &Columns, chunk: &Chunk, row: usize, period: u16) -> EngineError {
-        EngineError::input(format!(
+    fn describe_duplicate(&self, columns: &Columns, chunk: &Chunk, row: usize, period: u16) -> StaggerError {
+        StaggerError::input(format!(
             "duplicate rows: `{}` {} has two rows in `{}` {} (the second is row {} of `{}`)",
             columns.id,
             self.text_at(&columns.id, chunk, row),
             columns.time,
-            columns.show_period(self.order.periods[period as usize]),
+            columns.format_period(self.order.periods[period as usize]),
             chunk.first_row + row as u64 + 1,
-            self.source.path(chunk)
+            self.source.path_of(chunk)
         ))
         .with_hint("a panel has one row a unit and period; for repeated cross sections set --panel false")
     }
@@ -303,8 +303,8 @@ impl Pass<'_> {
     }
 
     /// Finds the first unit, by file and row, that lies in two clusters of a variable.
-    fn two_clusters(&self, columns: &Columns, field: &Field) -> Result<()> {
-        let FieldKind::Cluster { dimension } = field.kind else { return Ok(()) };
+    fn two_clusters(&self, columns: &Columns, field: &SlotField) -> Result<()> {
+        let FieldRole::Cluster { dimension } = field.kind else { return Ok(()) };
         let mut seen: HashMap<u32, (u64, usize, usize)> = HashMap::new();
         let mut scratch = Scratch::default();
         let kind = columns.kind(&field.name);
@@ -341,18 +341,18 @@ impl Pass<'_> {
     fn describe_clusters(
         &self,
         columns: &Columns,
-        field: &Field,
+        field: &SlotField,
         first: (usize, usize),
         second: (usize, usize),
-    ) -> EngineError {
+    ) -> StaggerError {
         let chunk = |at: (usize, usize)| &self.source.chunks()[at.0];
-        EngineError::input(format!(
+        StaggerError::input(format!(
             "the cluster variable `{}` varies within unit {}: {} and {} (file `{}`)",
             field.name,
             self.text_at(&columns.id, chunk(second), second.1),
             self.text_at(&field.name, chunk(first), first.1),
             self.text_at(&field.name, chunk(second), second.1),
-            self.source.path(chunk(second))
+            self.source.path_of(chunk(second))
         ))
         .with_hint("every unit must stay in one cluster in all its rows")
     }
@@ -377,7 +377,7 @@ fn settle(slot: &AtomicU64, value: u64, alone: bool) -> bool {
 }
 
 fn encode_clusters(
-    field: &Field,
+    field: &SlotField,
     (dimension, kind): (usize, KeyKind),
     array: &ArrayRef,
     scratch: &mut Scratch,
@@ -385,9 +385,9 @@ fn encode_clusters(
 ) -> Result<()> {
     let key = |hash: u128| cluster_key(hash as u64, dimension);
     let buffer = &mut scratch.buffer;
-    with_ids(array, &field.name, kind, &mut scratch.integers, |ids| {
+    with_key_column(array, &field.name, kind, &mut scratch.integers, |ids| {
         match &ids {
-            IdColumn::Integers { ids, nulls: None, .. } => {
+            KeyColumn::Integers { ids, nulls: None, .. } => {
                 let mut last: Option<(i64, u64)> = None;
                 out.extend(ids.iter().map(|&id| match last {
                     Some((known, slot)) if known == id => slot,

@@ -7,13 +7,13 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use stagger_estimator::lanes::LANES;
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 use stagger_model::parallel;
 use stagger_records::{Source, hash_integer};
 
-use super::keys::{ChunkKeys, EXPECTED, Keys, NO_UNIT, PeriodCodes};
-use super::met::{PeriodsMet, StrataMet, in_file, key_columns, with_keys};
-use super::order::{Order, ShardOrder, codes, distinct, shards_of};
+use super::keys::{ChunkKeys, EXPECTED, NO_UNIT, PeriodCodes, ScannedKeys};
+use super::met::{SeenPeriods, SeenStrata, key_columns, name_file, with_keys};
+use super::order::{ShardOrder, UnitOrder, distinct_periods, period_codes, shard_count};
 use crate::columns::Columns;
 use crate::gaps::Gaps;
 use crate::shard::Segment;
@@ -30,15 +30,15 @@ struct ChunkCodes {
 
 #[derive(Default)]
 struct Worker {
-    strata: StrataMet,
-    periods: PeriodsMet,
+    strata: SeenStrata,
+    periods: SeenPeriods,
     chunks: Vec<(usize, ChunkCodes)>,
     gaps: Gaps,
     scratch: [Vec<f64>; 3],
 }
 
 /// Reads period, cohort and eligibility of every row and orders the rows.
-pub(super) fn scan(source: &Source, columns: &Columns, threads: usize) -> Result<(Keys, Order)> {
+pub(super) fn scan(source: &Source, columns: &Columns, threads: usize) -> Result<(ScannedKeys, UnitOrder)> {
     let names = key_columns(columns);
     let workers =
         parallel::for_each(threads, source.chunks().len(), Worker::default, |worker: &mut Worker, index| {
@@ -50,7 +50,7 @@ pub(super) fn scan(source: &Source, columns: &Columns, threads: usize) -> Result
             source.read(chunk, &names, |row, arrays| {
                 let first_row = chunk.first_row + row as u64;
                 let read = names.iter().map(String::as_str).zip(arrays);
-                worker.gaps.note_all(read, chunk.file, first_row)?;
+                worker.gaps.count_batch(read, chunk.file, first_row)?;
                 let Worker { strata, periods, scratch, .. } = &mut *worker;
                 with_keys(columns, arrays, &names, first_row, scratch, |times, groups, eligible| {
                     for ((&time, &group), &eligible) in times.iter().zip(groups).zip(eligible) {
@@ -58,7 +58,7 @@ pub(super) fn scan(source: &Source, columns: &Columns, threads: usize) -> Result
                     }
                     Ok(())
                 })
-                .map_err(|e| in_file(e, &source.path(chunk)))
+                .map_err(|e| name_file(e, &source.path_of(chunk)))
             })?;
             worker.chunks.push((index, found));
             Ok(())
@@ -69,8 +69,8 @@ pub(super) fn scan(source: &Source, columns: &Columns, threads: usize) -> Result
 impl ChunkCodes {
     fn push(
         &mut self,
-        strata: &mut StrataMet,
-        periods: &mut PeriodsMet,
+        strata: &mut SeenStrata,
+        periods: &mut SeenPeriods,
         time: f64,
         group: f64,
         eligible: f64,
@@ -99,17 +99,17 @@ struct Layout {
     periods: Vec<f64>,
 }
 
-fn arrange(source: &Source, workers: Vec<Worker>, threads: usize) -> Result<(Keys, Order)> {
+fn arrange(source: &Source, workers: Vec<Worker>, threads: usize) -> Result<(ScannedKeys, UnitOrder)> {
     let strata = distinct_strata(workers.iter().flat_map(|w| w.strata.list.iter().copied()));
-    let periods = distinct(workers.iter().flat_map(|w| w.periods.list.iter().copied()));
+    let periods = distinct_periods(workers.iter().flat_map(|w| w.periods.list.iter().copied()));
     if periods.is_empty() {
         return Err(
-            EngineError::input("no row has a period").with_hint("name the period column: --tname COLUMN")
+            StaggerError::input("no row has a period").with_hint("name the period column: --tname COLUMN")
         );
     }
     let cohortless_rows = workers.iter().map(|w| w.strata.cohortless_rows).sum();
     let rows = source.rows();
-    let shards = shards_of(rows);
+    let shards = shard_count(rows);
     let mut layout = Layout {
         first_rows: Vec::new(),
         codes: vec![Vec::new(); source.chunks().len()],
@@ -127,7 +127,7 @@ fn arrange(source: &Source, workers: Vec<Worker>, threads: usize) -> Result<(Key
     for worker in workers {
         gaps.merge(&worker.gaps);
         let strata = stratum_codes(&worker.strata.list, &layout.strata);
-        let periods = codes(&worker.periods.list, &layout.periods);
+        let periods = period_codes(&worker.periods.list, &layout.periods);
         for (index, found) in worker.chunks {
             layout.codes[index] = found.global(&strata, &periods, layout.periods.len());
         }
@@ -136,7 +136,7 @@ fn arrange(source: &Source, workers: Vec<Worker>, threads: usize) -> Result<(Key
         layout.codes.iter().map(|codes| codes.iter().filter(|c| **c == u32::MAX).count() as u64).sum();
     let order = layout.order(rows - keyless_rows, keyless_rows, cohortless_rows, threads)?;
     let chunks = layout.codes.iter().enumerate().map(|(index, codes)| chunk_keys(index, codes)).collect();
-    Ok((Keys { tables: Vec::new(), chunks, rows: rows - keyless_rows, gaps }, order))
+    Ok((ScannedKeys { tables: Vec::new(), chunks, rows: rows - keyless_rows, gaps }, order))
 }
 
 /// Keys of a chunk in which every row is a unit of its own with one period.
@@ -156,19 +156,25 @@ impl ChunkCodes {
 }
 
 impl Layout {
-    fn order(&self, units: u64, keyless_rows: u64, cohortless_rows: u64, threads: usize) -> Result<Order> {
+    fn order(
+        &self,
+        units: u64,
+        keyless_rows: u64,
+        cohortless_rows: u64,
+        threads: usize,
+    ) -> Result<UnitOrder> {
         let kinds = self.strata.len() * self.periods.len();
         // Every segment is padded to whole lanes.
         let most = self.per_shard as usize + (kinds * LANES).min(self.per_shard as usize * LANES) + 1;
         let row_bits = most.next_power_of_two().trailing_zeros();
         if self.shards as u64 > 1 << (32 - row_bits) {
-            return Err(EngineError::input(format!("{units} rows are too many for one process")));
+            return Err(StaggerError::input(format!("{units} rows are too many for one process")));
         }
         let positions: Vec<Vec<AtomicU32>> =
             self.codes.iter().map(|codes| codes.iter().map(|_| AtomicU32::new(u32::MAX)).collect()).collect();
         let shards =
             parallel::map(threads, self.shards, |shard| Ok(self.shard(shard, row_bits, &positions)))?;
-        Ok(Order {
+        Ok(UnitOrder {
             rows: RowKind::Observation,
             period_of: vec![vec![0]; self.codes.len()],
             strata: self.strata.clone(),

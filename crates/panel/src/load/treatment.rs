@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::ArrayRef;
 use arrow::util::display::array_value_to_string;
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 use stagger_model::spec::RunSpec;
 use stagger_model::spec_check::CheckedSpec;
 use stagger_records::{Source, with_f64};
@@ -63,7 +63,7 @@ type Time = (u64, String);
 const NAMED: usize = 8;
 
 /// Replaces an error by one that explains a cohort column with an indicator; other errors stay as they are.
-pub fn explain(error: EngineError, source: &Source, all: &[CheckedSpec]) -> EngineError {
+pub fn explain_indicator(error: StaggerError, source: &Source, all: &[CheckedSpec]) -> StaggerError {
     let Some(wanted) = all.first().filter(|_| error.is_input()) else { return error };
     // If the columns can't be read now, the error is about that.
     match Indicator::find(source, &wanted.spec) {
@@ -75,7 +75,7 @@ pub fn explain(error: EngineError, source: &Source, all: &[CheckedSpec]) -> Engi
 
 /// Returns the same explanation for a panel in which every unit keeps its value, in the context of `error`; `None` if
 /// its cohorts can't be an indicator.
-pub fn constant(panel: &Panel, spec: &RunSpec, error: &str) -> Option<EngineError> {
+pub fn explain_constant_indicator(panel: &Panel, spec: &RunSpec, error: &str) -> Option<StaggerError> {
     let treated = panel.strata.iter().filter(|s| s.cohort.is_finite());
     let (mut any, mut only) = (false, true);
     treated.for_each(|stratum| (any, only) = (true, only && stratum.cohort == 1.0));
@@ -182,7 +182,7 @@ impl Indicator {
         }
     }
 
-    fn describe(&self, spec: &RunSpec) -> EngineError {
+    fn describe(&self, spec: &RunSpec) -> StaggerError {
         let Self { off, on, .. } = self;
         let (gname, panel) = (&spec.gname, spec.panel);
         let mark = if self.quoted { "`" } else { "" };
@@ -204,7 +204,7 @@ impl Indicator {
                 "{values}; gname wants the first treated period: rows with {mark}{on}{mark} appear from {periods} on"
             ),
         };
-        EngineError::input(text).with_hint(self.hint(spec))
+        StaggerError::input(text).with_hint(self.hint(spec))
     }
 
     /// Words the periods in which units are first treated.

@@ -4,7 +4,7 @@
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 
 use super::manifest::{FieldKind, Manifest, StratumEntry};
-use super::write::{SegmentNote, ShardNote};
+use super::write::{SegmentDescription, ShardDescription};
 
 /// Largest number of bytes or units in a store; sums of such numbers still fit 64 bits.
 const MOST: u64 = 1 << 50;
@@ -84,7 +84,7 @@ fn stratum(own: &Manifest, entry: &StratumEntry) -> Checked<()> {
 fn fields(own: &Manifest) -> Checked<()> {
     for (index, field) in own.fields.iter().enumerate() {
         bounded("bytes of a column", field.bytes)?;
-        if own.field(&field.name, field.kind) != Some(index) {
+        if own.field_index(&field.name, field.kind) != Some(index) {
             return Err(format!("it has column `{}` twice", field.name));
         }
         if field.outcome && field.kind != FieldKind::Number {
@@ -112,7 +112,7 @@ pub(super) fn rows(
     own: &Manifest,
     index: usize,
     metadata: &ArrowReaderMetadata,
-    note: &ShardNote,
+    note: &ShardDescription,
 ) -> Checked<usize> {
     let (fields, columns) = (metadata.schema().fields().len(), metadata.parquet_schema().num_columns());
     if fields != columns || note.columns.len() != columns {
@@ -131,7 +131,7 @@ pub(super) fn rows(
     usize::try_from(rows).map_err(|_| format!("it has {rows} rows"))
 }
 
-fn segment_of(own: &Manifest, segment: &SegmentNote) -> Checked<()> {
+fn segment_of(own: &Manifest, segment: &SegmentDescription) -> Checked<()> {
     let (stratum, strata) = (segment.stratum, own.strata.len());
     if stratum >= strata {
         return Err(format!("it has units of stratum {stratum}, the manifest has {strata} strata from 0"));

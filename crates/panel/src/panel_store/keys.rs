@@ -7,10 +7,10 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// Mark of a preparation under way, with the fingerprint of its inputs and columns. The first of two preparations
 /// writes it; it is removed when the store is complete.
-pub const UNDER_WAY: &str = "_prepare/under-way.json";
+pub const IN_PROGRESS: &str = "_prepare/under-way.json";
 
 /// Prefix of all objects that only the preparation needs.
-pub const WORK: &str = "_prepare/";
+pub const TEMPORARY: &str = "_prepare/";
 
 /// Prefix of the shards.
 pub const SHARDS: &str = "shards/";
@@ -26,24 +26,24 @@ pub fn shard(index: usize) -> String {
 }
 
 /// Returns the key of the shuffle plan of a preparation with this fingerprint of inputs and columns.
-pub fn plan(fingerprint: &str) -> String {
-    format!("{WORK}{fingerprint}/plan.json")
+pub fn shuffle_plan(fingerprint: &str) -> String {
+    format!("{TEMPORARY}{fingerprint}/plan.json")
 }
 
 /// Returns the key of a mapper's scatter object; `plan` is the digest of the shuffle plan.
-pub fn scattered(plan: &str, mapper: usize) -> String {
+pub fn scatter_object(plan: &str, mapper: usize) -> String {
     let name = format!("{mapper:06}");
-    format!("{WORK}{plan}/scatter/{}/{name}", spread(&name))
+    format!("{TEMPORARY}{plan}/scatter/{}/{name}", spread(&name))
 }
 
 /// Returns the key of a combiner's object: blocks of some mappers for some partitions.
-pub fn combined(plan: &str, combiner: usize) -> String {
+pub fn combined_object(plan: &str, combiner: usize) -> String {
     let name = format!("{combiner:06}");
-    format!("{WORK}{plan}/combine/{}/{name}", spread(&name))
+    format!("{TEMPORARY}{plan}/combine/{}/{name}", spread(&name))
 }
 
 /// Returns the key of a gather task's report: the entries of its shards.
-pub fn gathered(plan: &str, task: usize) -> String {
+pub fn gather_report(plan: &str, task: usize) -> String {
     let name = format!("{task:06}");
-    format!("{WORK}{plan}/gather/{}/{name}.json", spread(&name))
+    format!("{TEMPORARY}{plan}/gather/{}/{name}.json", spread(&name))
 }

@@ -2,14 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 use stagger_model::calendar::Calendar;
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 use stagger_model::spec::MissingCohort;
 use stagger_records::KeyKind;
 use stagger_records::prepared::MANIFEST;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::check;
-use crate::gaps::Remarks;
+use crate::gaps::InputRemarks;
 use crate::strata::{RowKind, Stratum};
 
 /// Version of the store's format; others are refused.
@@ -65,7 +65,7 @@ pub struct KeyColumns {
     /// Eligibility of triple differences.
     pub eligibility: Option<String>,
     /// Comparison of the identifiers, where the type of their column leaves it open.
-    #[serde(default, skip_serializing_if = "KeyKind::is_plain")]
+    #[serde(default, skip_serializing_if = "KeyKind::is_implied_by_type")]
     pub ids: KeyKind,
     /// Calendar of periods and cohorts, where they are dates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -151,8 +151,8 @@ pub struct Manifest {
     /// Number of rows whose missing cohort was read as never treated.
     pub cohortless_rows: u64,
     /// Findings about the input that are reported to the user.
-    #[serde(default, skip_serializing_if = "Remarks::is_empty")]
-    pub remarks: Remarks,
+    #[serde(default, skip_serializing_if = "InputRemarks::is_empty")]
+    pub remarks: InputRemarks,
     /// Number of bytes of the identifiers in all shards.
     pub id_bytes: u64,
     /// True if some unit has no row in some period.
@@ -177,17 +177,17 @@ struct Sealed {
 
 impl Manifest {
     /// Returns the meaning of a shard's row.
-    pub fn rows(&self) -> RowKind {
+    pub fn row_kind(&self) -> RowKind {
         if self.cross_sections { RowKind::Observation } else { RowKind::Unit }
     }
 
     /// Returns the number of bytes of all shards.
-    pub fn bytes(&self) -> u64 {
+    pub fn total_bytes(&self) -> u64 {
         self.shards.iter().map(|s| s.bytes).sum()
     }
 
     /// Returns the index of a variable by name and form.
-    pub fn field(&self, name: &str, kind: FieldKind) -> Option<usize> {
+    pub fn field_index(&self, name: &str, kind: FieldKind) -> Option<usize> {
         self.fields.iter().position(|f| f.name == name && f.kind == kind)
     }
 
@@ -197,7 +197,7 @@ impl Manifest {
     /// Numbers that JSON can't hold.
     pub fn encode(&self) -> Result<Vec<u8>> {
         let failed =
-            |e: serde_json::Error| EngineError::failed(format!("the manifest can't be written: {e}"));
+            |e: serde_json::Error| StaggerError::failed(format!("the manifest can't be written: {e}"));
         let json = serde_json::to_vec(self).map_err(failed)?;
         let sealed = Sealed { checksum: format!("{:032x}", xxh3_128(&json)), manifest: self.clone() };
         let mut out = serde_json::to_vec(&sealed).map_err(failed)?;
@@ -211,7 +211,7 @@ impl Manifest {
     /// Another format, a checksum that does not fit, and contents that contradict each other.
     pub fn decode(bytes: &[u8], url: &str) -> Result<Self> {
         let damaged = |why: String| {
-            EngineError::input(format!("`{}` of the store `{url}` can't be used: {why}", MANIFEST))
+            StaggerError::input(format!("`{}` of the store `{url}` can't be used: {why}", MANIFEST))
                 .with_hint("remove the store and prepare it again")
         };
         let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|e| damaged(e.to_string()))?;
@@ -219,7 +219,7 @@ impl Manifest {
             value.get("manifest").and_then(|m| serde_json::from_value(m.clone()).ok());
         match version {
             Some(Version { format }) if format != FORMAT => {
-                return Err(EngineError::input(format!(
+                return Err(StaggerError::input(format!(
                     "the store `{url}` has format {format}, this version reads format {FORMAT}"
                 ))
                 .with_hint("remove it and prepare it again, or use the version that wrote it"));

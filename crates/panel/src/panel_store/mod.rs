@@ -8,7 +8,7 @@ pub mod read;
 mod verify;
 pub mod write;
 
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 use stagger_model::spec::{MissingCohort, RunSpec, TimeUnit};
 use stagger_storage::{Storage, StoreErrorKind};
 
@@ -28,7 +28,7 @@ impl PanelStore {
     ///
     /// # Errors
     /// A manifest that can't be used, and storage that fails.
-    pub fn find(storage: &Storage) -> Result<Option<Manifest>> {
+    pub fn find_manifest(storage: &Storage) -> Result<Option<Manifest>> {
         match storage.get(stagger_records::prepared::MANIFEST, None) {
             Ok((bytes, _)) => Manifest::decode(&bytes, &storage.url()).map(Some),
             Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
@@ -41,9 +41,9 @@ impl PanelStore {
     /// # Errors
     /// A storage without a manifest, and a manifest that can't be used.
     pub fn open(storage: Storage) -> Result<Self> {
-        match Self::find(&storage)? {
+        match Self::find_manifest(&storage)? {
             Some(manifest) => Ok(Self { storage, manifest }),
-            None => Err(EngineError::input(format!("`{}` is no panel store: it has no manifest", storage.url()))
+            None => Err(StaggerError::input(format!("`{}` is no panel store: it has no manifest", storage.url()))
                 .with_hint("`stagger prepare INPUT … --out STORE` makes one; a preparation that was stopped goes on where it was")),
         }
     }
@@ -53,7 +53,7 @@ impl PanelStore {
     ///
     /// # Errors
     /// A manifest that can't be used, an unfinished store, and storage that fails.
-    pub fn of_input(inputs: &[String]) -> Result<Option<Self>> {
+    pub fn open_input(inputs: &[String]) -> Result<Option<Self>> {
         let [input] = inputs else { return Ok(None) };
         let names_files = input.contains(['*', '?', '[']) || input.ends_with(".parquet");
         let is_folder = input.starts_with("s3://") || std::path::Path::new(input).is_dir();
@@ -64,7 +64,7 @@ impl PanelStore {
     }
 
     /// Does the same with `open` as the way to open a storage, which allows other kinds of storage.
-    pub fn of_address(input: &str, open: &dyn Fn(&str) -> Result<Storage>) -> Result<Option<Self>> {
+    pub fn open_address(input: &str, open: &dyn Fn(&str) -> Result<Storage>) -> Result<Option<Self>> {
         let is_folder = input.contains("://") || std::path::Path::new(input).is_dir();
         if input.contains(['*', '?', '[']) || input.ends_with(".parquet") || !is_folder {
             return Ok(None);
@@ -73,12 +73,12 @@ impl PanelStore {
     }
 
     fn in_place(storage: Storage) -> Result<Option<Self>> {
-        if let Some(manifest) = Self::find(&storage)? {
+        if let Some(manifest) = Self::find_manifest(&storage)? {
             return Ok(Some(Self { storage, manifest }));
         }
         // The shards are Parquet files: read as a folder of input files they would give wrong results.
-        match storage.head(keys::UNDER_WAY) {
-            Ok(_) => Err(EngineError::input(format!("the store `{}` is not finished", storage.url()))
+        match storage.head(keys::IN_PROGRESS) {
+            Ok(_) => Err(StaggerError::input(format!("the store `{}` is not finished", storage.url()))
                 .with_hint("give the `stagger prepare` command again; it goes on where it was stopped")),
             Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),
@@ -86,12 +86,12 @@ impl PanelStore {
     }
 
     /// Returns a store whose manifest is known already, or made up.
-    pub fn of_manifest(storage: Storage, manifest: Manifest) -> Self {
+    pub fn with_manifest(storage: Storage, manifest: Manifest) -> Self {
         Self { storage, manifest }
     }
 
     /// Returns the digest that names the content: two stores of the same inputs and columns are equal byte for byte.
-    pub fn checksum(&self) -> &str {
+    pub fn fingerprint(&self) -> &str {
         &self.manifest.fingerprint
     }
 
@@ -109,7 +109,7 @@ impl PanelStore {
     ///
     /// # Errors
     /// Columns and settings that differ from those of the preparation, by name.
-    pub fn complete(&self, spec: &RunSpec) -> Result<RunSpec> {
+    pub fn complete_spec(&self, spec: &RunSpec) -> Result<RunSpec> {
         let mut out = spec.clone();
         let columns = &self.manifest.columns;
         for (argument, own, known) in [
@@ -149,8 +149,8 @@ impl PanelStore {
         Ok(out)
     }
 
-    fn prepared_with(&self, argument: &str, own: &str, known: &str) -> EngineError {
-        EngineError::input(format!(
+    fn prepared_with(&self, argument: &str, own: &str, known: &str) -> StaggerError {
+        StaggerError::input(format!(
             "{argument} is {own}, but the store `{}` was prepared with {argument} {known}",
             self.url()
         ))
@@ -161,12 +161,12 @@ impl PanelStore {
     ///
     /// # Errors
     /// A variable that the store does not have.
-    pub fn field(&self, argument: &str, name: &str, kind: FieldKind) -> Result<usize> {
-        self.manifest.field(name, kind).ok_or_else(|| {
+    pub fn field_index(&self, argument: &str, name: &str, kind: FieldKind) -> Result<usize> {
+        self.manifest.field_index(name, kind).ok_or_else(|| {
             let fits = |f: &&Field| (f.kind == FieldKind::Cluster) == (kind == FieldKind::Cluster);
             let all: Vec<&str> = self.manifest.fields.iter().filter(fits).map(|f| f.name.as_str()).collect();
             let list = if all.is_empty() { "none".to_owned() } else { all.join(", ") };
-            EngineError::input(format!(
+            StaggerError::input(format!(
                 "{argument}: the store `{}` was prepared without `{name}`",
                 self.url()
             ))

@@ -15,8 +15,8 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::schema::types::ColumnPath;
 use serde::{Deserialize, Serialize};
-use stagger_model::error::{EngineError, Result};
-use stagger_records::prepared::NOTE;
+use stagger_model::error::{Result, StaggerError};
+use stagger_records::prepared::DESCRIPTION_KEY;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::manifest::{FieldKind, KeyColumns, ShardEntry};
@@ -25,7 +25,7 @@ use crate::slot::{MISSING, UNSET, decode};
 use crate::strata::Stratum;
 
 /// Name of the column of row numbers in cross sections.
-pub const ROW: &str = "@row";
+pub const ROW_COLUMN: &str = "@row";
 /// Number of first values of a column that decide its encoding.
 const TRIED: usize = 4096;
 /// Share of a column that compression must save to be worth the time of decoding.
@@ -33,7 +33,7 @@ const WORTHWHILE: f64 = 0.15;
 
 /// A run of units of one stratum, in the shard's order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SegmentNote {
+pub struct SegmentDescription {
     /// Index of the stratum.
     pub stratum: usize,
     /// Index of the period, in cross sections.
@@ -45,9 +45,9 @@ pub struct SegmentNote {
 
 /// Description of a shard in the metadata of its own file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ShardNote {
+pub struct ShardDescription {
     /// Segments, in the order of the rows.
-    pub segments: Vec<SegmentNote>,
+    pub segments: Vec<SegmentDescription>,
     /// XXH3-64 of every column's bytes, in the order of the columns, as hexadecimal digits.
     pub columns: Vec<String>,
 }
@@ -81,7 +81,7 @@ pub struct ShardData<'a> {
     /// Strata, by cohort and eligibility.
     pub strata: &'a [Stratum],
     /// Segments, in the order of the rows.
-    pub segments: Vec<SegmentNote>,
+    pub segments: Vec<SegmentDescription>,
     /// Identifiers of the rows.
     pub ids: ShardIds,
     /// Slots of every variable.
@@ -125,12 +125,12 @@ pub fn column_name(keys: &KeyColumns, name: &str, kind: FieldKind, period: Optio
 }
 
 /// Returns the name of the column of units, or of row numbers.
-pub fn id_name(keys: &KeyColumns, cross_sections: bool) -> String {
-    if cross_sections { ROW.to_owned() } else { plain_name(&keys.id) }
+pub fn id_column_name(keys: &KeyColumns, cross_sections: bool) -> String {
+    if cross_sections { ROW_COLUMN.to_owned() } else { plain_name(&keys.id) }
 }
 
 /// Returns the name of the column that tells if units have a row in a period.
-pub fn present_name(period: f64) -> String {
+pub fn presence_column_name(period: f64) -> String {
     format!("@present@{period}")
 }
 
@@ -161,17 +161,17 @@ impl Columns {
 ///
 /// # Errors
 /// Columns that the Parquet writer refuses, and texts without a code.
-pub fn write(data: &ShardData<'_>) -> Result<ShardFile> {
+pub fn write_shard(data: &ShardData<'_>) -> Result<ShardFile> {
     let columns = arrange(data)?;
     let failed =
-        |e: parquet::errors::ParquetError| EngineError::failed(format!("a shard can't be written: {e}"));
+        |e: parquet::errors::ParquetError| StaggerError::failed(format!("a shard can't be written: {e}"));
     let schema = Arc::new(Schema::new(columns.fields.clone()));
     let batch = RecordBatch::try_new(Arc::clone(&schema), columns.arrays.clone())
-        .map_err(|e| EngineError::failed(format!("a shard can't be written: {e}")))?;
+        .map_err(|e| StaggerError::failed(format!("a shard can't be written: {e}")))?;
     let mut writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties(&columns)?)).map_err(failed)?;
     writer.write(&batch).map_err(failed)?;
     writer.flush().map_err(failed)?;
-    writer.sync().map_err(|e| EngineError::failed(format!("a shard can't be written: {e}")))?;
+    writer.sync().map_err(|e| StaggerError::failed(format!("a shard can't be written: {e}")))?;
     let mut field_bytes = vec![0; data.fields.len()];
     let (mut id_bytes, mut checksums) = (0, Vec::new());
     for group in writer.flushed_row_groups() {
@@ -186,9 +186,9 @@ pub fn write(data: &ShardData<'_>) -> Result<ShardFile> {
             checksums.push(format!("{:016x}", xxh3_64(bytes.unwrap_or_default())));
         }
     }
-    let note = ShardNote { segments: data.segments.clone(), columns: checksums };
-    let json = serde_json::to_string(&note).map_err(|e| EngineError::failed(e.to_string()))?;
-    writer.append_key_value_metadata(KeyValue::new(NOTE.to_owned(), json));
+    let note = ShardDescription { segments: data.segments.clone(), columns: checksums };
+    let json = serde_json::to_string(&note).map_err(|e| StaggerError::failed(e.to_string()))?;
+    writer.append_key_value_metadata(KeyValue::new(DESCRIPTION_KEY.to_owned(), json));
     let body = writer.bytes_written();
     let bytes = writer.into_inner().map_err(failed)?;
     let footer = footer_length(&bytes).unwrap_or(bytes.len() - body);
@@ -215,11 +215,11 @@ fn arrange(data: &ShardData<'_>) -> Result<Columns> {
         ShardIds::Integers(ids) | ShardIds::Rows(ids) => Arc::new(Int64Array::from(ids.clone())),
         ShardIds::Texts(ids) => texts(ids),
     };
-    out.push(id_name(data.columns, matches!(data.ids, ShardIds::Rows(_))), ids, Owner::Id);
+    out.push(id_column_name(data.columns, matches!(data.ids, ShardIds::Rows(_))), ids, Owner::Id);
     strata(data, &mut out);
     if let Some(present) = &data.present {
         for (own, &period) in present.iter().zip(data.periods) {
-            out.push(present_name(period), Arc::new(BooleanArray::from(own.clone())), Owner::Key);
+            out.push(presence_column_name(period), Arc::new(BooleanArray::from(own.clone())), Owner::Key);
         }
     }
     for outcomes in [false, true] {
@@ -252,17 +252,17 @@ fn texts(ids: &[Vec<u8>]) -> ArrayRef {
 
 /// Adds cohort, eligibility and, in cross sections, the period: for people who read the file, as the note has them too.
 fn strata(data: &ShardData<'_>, out: &mut Columns) {
-    let spread = |value: &dyn Fn(&SegmentNote) -> f64| -> ArrayRef {
+    let spread = |value: &dyn Fn(&SegmentDescription) -> f64| -> ArrayRef {
         let values = data.segments.iter().flat_map(|s| std::iter::repeat_n(value(s), s.units));
         Arc::new(Float64Array::from_iter_values(values))
     };
     if matches!(data.ids, ShardIds::Rows(_)) {
-        let period = |s: &SegmentNote| s.period.map_or(f64::NAN, |p| data.periods[p]);
+        let period = |s: &SegmentDescription| s.period.map_or(f64::NAN, |p| data.periods[p]);
         out.push(plain_name(&data.columns.time), spread(&period), Owner::Key);
     }
     out.push(plain_name(&data.columns.group), spread(&|s| data.strata[s.stratum].cohort), Owner::Key);
     if let Some(name) = &data.columns.eligibility {
-        let eligible = |s: &SegmentNote| f64::from(u8::from(data.strata[s.stratum].eligible));
+        let eligible = |s: &SegmentDescription| f64::from(u8::from(data.strata[s.stratum].eligible));
         out.push(plain_name(name), spread(&eligible), Owner::Key);
     }
 }
@@ -282,7 +282,7 @@ fn array(kind: FieldKind, slots: &[u64], texts: &[String]) -> Result<ArrayRef> {
                 true => Ok(None),
                 false => match texts.get(decode(*slot) as usize) {
                     Some(text) => Ok(Some(text.as_str())),
-                    None => Err(EngineError::failed("a text has no code")),
+                    None => Err(StaggerError::failed("a text has no code")),
                 },
             };
             Arc::new(slots.iter().map(text).collect::<Result<StringArray>>()?)
@@ -331,6 +331,6 @@ fn tried(array: &ArrayRef) -> Result<(bool, bool)> {
         return Ok((true, false));
     }
     let packed = zstd::bulk::compress(bytes, 1)
-        .map_err(|e| EngineError::failed(format!("a column can't be compressed: {e}")))?;
+        .map_err(|e| StaggerError::failed(format!("a column can't be compressed: {e}")))?;
     Ok((false, (packed.len() as f64) < (1.0 - WORTHWHILE) * bytes.len() as f64))
 }

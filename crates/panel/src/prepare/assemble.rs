@@ -4,7 +4,7 @@ use crate::slot::{MISSING, UNSET};
 
 /// Positions of a unit's values in its row of slots.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shape {
+pub struct RowLayout {
     /// Number of periods.
     pub periods: usize,
     /// By field: true for one slot in each period, false for a single slot.
@@ -15,7 +15,7 @@ pub struct Shape {
     pub stride: usize,
 }
 
-impl Shape {
+impl RowLayout {
     /// Lays out the fields, one after the other.
     pub fn new(periods: usize, by_period: &[bool]) -> Self {
         let mut stride = 0;
@@ -38,9 +38,9 @@ impl Shape {
 }
 
 /// Rows of slots, one for each unit. Field 0 is an outcome: its slot tells if the unit has a row in a period.
-pub struct Assembly {
+pub struct AssembledRows {
     /// Positions of the values in a row.
-    pub shape: Shape,
+    pub shape: RowLayout,
     /// Slots of all units: units × stride, row-major.
     pub slots: Vec<u64>,
     /// By field with a single slot: true if a second value or a missing one was found.
@@ -49,16 +49,16 @@ pub struct Assembly {
 
 /// Two rows of one unit in one period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Twice {
+pub struct DuplicateRow {
     /// Index of the unit.
     pub unit: usize,
     /// Index of the period.
     pub period: usize,
 }
 
-impl Assembly {
+impl AssembledRows {
     /// Allocates rows for this number of units; no slot is set.
-    pub fn new(shape: Shape, units: usize) -> Self {
+    pub fn new(shape: RowLayout, units: usize) -> Self {
         Self { slots: vec![UNSET; units * shape.stride], differs: vec![false; shape.by_period.len()], shape }
     }
 
@@ -73,17 +73,17 @@ impl Assembly {
     /// # Errors
     /// A second row of a unit in a period, found for field 0.
     #[inline]
-    pub fn place(
+    pub fn place_field(
         &mut self,
         field: usize,
         records: impl Iterator<Item = (usize, usize, u64)>,
-    ) -> Result<(), Twice> {
+    ) -> Result<(), DuplicateRow> {
         let (stride, offset) = (self.shape.stride, self.shape.offsets[field]);
         if self.shape.by_period[field] {
             for (unit, period, value) in records {
                 let slot = &mut self.slots[unit * stride + offset + period];
                 if field == 0 && *slot != UNSET {
-                    return Err(Twice { unit, period });
+                    return Err(DuplicateRow { unit, period });
                 }
                 *slot = value;
             }
@@ -101,7 +101,7 @@ impl Assembly {
 
     /// Tells if a unit has a row in a period.
     #[inline]
-    pub fn present(&self, unit: usize, period: usize) -> bool {
+    pub fn has_row(&self, unit: usize, period: usize) -> bool {
         self.slots[unit * self.shape.stride + self.shape.offsets[0] + period] != UNSET
     }
 
@@ -113,7 +113,7 @@ impl Assembly {
         (0..units).all(|unit| {
             let row = self.row(unit);
             let mut values = (0..self.shape.periods)
-                .filter(|&period| self.present(unit, period))
+                .filter(|&period| self.has_row(unit, period))
                 .map(|period| row[self.shape.offsets[field] + period]);
             values.next().is_none_or(|first| first != MISSING && values.all(|value| value == first))
         })

@@ -14,34 +14,34 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::gaps::Gaps;
 
 const MAGIC: &[u8; 8] = b"STGSCAT1";
 /// Number of bytes before the header's JSON.
-pub const PREAMBLE: usize = 24;
+pub(super) const PREAMBLE: usize = 24;
 
 /// Header of an object: its partitions and mappers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Contents {
+pub struct ObjectHeader {
     /// Number of the first partition in the object.
     pub first: usize,
     /// Headers of its mappers; a scatter object has one.
-    pub members: Vec<Header>,
+    pub members: Vec<MapperHeader>,
 }
 
-impl Contents {
+impl ObjectHeader {
     /// Returns the partitions whose blocks the object holds.
-    pub fn partitions(&self) -> Range<usize> {
+    pub fn partition_range(&self) -> Range<usize> {
         let count = self.members.first().map_or(0, |m| m.records.len());
         self.first..self.first + count
     }
 
     /// Returns the byte range of the blocks of some consecutive partitions, in an object whose header has `length`
     /// bytes.
-    pub fn range(&self, length: usize, partitions: Range<usize>) -> Range<u64> {
+    pub fn byte_range(&self, length: usize, partitions: Range<usize>) -> Range<u64> {
         let at = |partition: usize| {
             let before: u64 = self.members.iter().map(|m| m.offsets[partition - self.first]).sum();
             (PREAMBLE + length) as u64 + before
@@ -52,7 +52,7 @@ impl Contents {
 
 /// Header of one mapper: the meaning of the codes in its records, and the lengths of its blocks.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Header {
+pub struct MapperHeader {
     /// Cohort (`None`: never treated) and eligibility, by stratum code.
     pub strata: Vec<(Option<f64>, bool)>,
     /// Periods, by code.
@@ -83,7 +83,7 @@ pub struct Header {
 
 /// Identifiers of records.
 #[derive(Clone, Debug)]
-pub enum Ids {
+pub(super) enum RecordIds {
     /// Integers.
     Integers(Vec<i64>),
     /// Texts: their lengths in bytes, and the bytes one after the other.
@@ -97,9 +97,9 @@ pub enum Ids {
 
 /// Records of one partition, collected by a mapper.
 #[derive(Clone, Debug)]
-pub struct BlockWriter {
+pub(super) struct BlockWriter {
     /// Identifiers.
-    pub ids: Ids,
+    pub ids: RecordIds,
     /// Stratum codes.
     pub strata: Vec<u16>,
     /// Period codes; empty for wide records.
@@ -110,10 +110,10 @@ pub struct BlockWriter {
 
 impl BlockWriter {
     /// Returns an empty block whose records have `columns` values, with room for `records` of them.
-    pub fn new(text_ids: bool, columns: usize, records: usize) -> Self {
+    pub(super) fn new(text_ids: bool, columns: usize, records: usize) -> Self {
         let ids = match text_ids {
-            true => Ids::Texts { lengths: Vec::with_capacity(records), bytes: Vec::new() },
-            false => Ids::Integers(Vec::with_capacity(records)),
+            true => RecordIds::Texts { lengths: Vec::with_capacity(records), bytes: Vec::new() },
+            false => RecordIds::Integers(Vec::with_capacity(records)),
         };
         Self {
             ids,
@@ -124,14 +124,14 @@ impl BlockWriter {
     }
 
     /// Returns the number of records so far.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.strata.len()
     }
 
     fn bytes(&self) -> usize {
         let ids = match &self.ids {
-            Ids::Integers(ids) => 8 * ids.len(),
-            Ids::Texts { lengths, bytes } => {
+            RecordIds::Integers(ids) => 8 * ids.len(),
+            RecordIds::Texts { lengths, bytes } => {
                 (4 * lengths.len()).next_multiple_of(8) + bytes.len().next_multiple_of(8)
             }
         };
@@ -142,8 +142,8 @@ impl BlockWriter {
 
     fn append_to(self, out: &mut Vec<u8>) {
         match self.ids {
-            Ids::Integers(ids) => extend(out, ids.iter().map(|v| v.to_le_bytes())),
-            Ids::Texts { lengths, bytes } => {
+            RecordIds::Integers(ids) => extend(out, ids.iter().map(|v| v.to_le_bytes())),
+            RecordIds::Texts { lengths, bytes } => {
                 extend(out, lengths.iter().map(|v| v.to_le_bytes()));
                 out.extend_from_slice(&bytes);
                 pad(out);
@@ -171,7 +171,7 @@ fn pad(out: &mut Vec<u8>) {
 ///
 /// # Errors
 /// A header that can't be serialized.
-pub fn encode(mut header: Header, blocks: Vec<BlockWriter>) -> Result<Bytes> {
+pub(super) fn encode_mapper_object(mut header: MapperHeader, blocks: Vec<BlockWriter>) -> Result<Bytes> {
     header.records = blocks.iter().map(|block| block.len() as u32).collect();
     header.offsets = vec![0];
     for block in &blocks {
@@ -179,7 +179,7 @@ pub fn encode(mut header: Header, blocks: Vec<BlockWriter>) -> Result<Bytes> {
     }
     // The checksums are known last; room is left for the longest ones.
     header.checksums = vec![u64::MAX; blocks.len()];
-    let mut contents = Contents { first: 0, members: vec![header] };
+    let mut contents = ObjectHeader { first: 0, members: vec![header] };
     let room = json(&contents)?.len().next_multiple_of(8);
     let data = contents.members.iter().flat_map(|m| m.offsets.last()).sum::<u64>() as usize;
     let mut out = Vec::with_capacity(PREAMBLE + room + data);
@@ -198,7 +198,11 @@ pub fn encode(mut header: Header, blocks: Vec<BlockWriter>) -> Result<Bytes> {
 ///
 /// # Errors
 /// A header that can't be serialized.
-pub fn join<'a>(contents: &Contents, data: impl Iterator<Item = &'a [u8]>, bytes: usize) -> Result<Bytes> {
+pub(super) fn encode_combined_object<'a>(
+    contents: &ObjectHeader,
+    data: impl Iterator<Item = &'a [u8]>,
+    bytes: usize,
+) -> Result<Bytes> {
     let room = json(contents)?.len().next_multiple_of(8);
     let mut out = Vec::with_capacity(PREAMBLE + room + bytes);
     out.resize(PREAMBLE + room, b' ');
@@ -207,13 +211,13 @@ pub fn join<'a>(contents: &Contents, data: impl Iterator<Item = &'a [u8]>, bytes
     Ok(Bytes::from(out))
 }
 
-fn json(contents: &Contents) -> Result<Vec<u8>> {
+fn json(contents: &ObjectHeader) -> Result<Vec<u8>> {
     serde_json::to_vec(contents)
-        .map_err(|e| EngineError::failed(format!("a scatter header can't be written: {e}")))
+        .map_err(|e| StaggerError::failed(format!("a scatter header can't be written: {e}")))
 }
 
 /// Writes the header over the blanks that were left for it; remaining blanks keep the blocks at multiples of 8.
-fn write_header(contents: &Contents, room: usize, out: &mut [u8]) -> Result<()> {
+fn write_header(contents: &ObjectHeader, room: usize, out: &mut [u8]) -> Result<()> {
     let json = json(contents)?;
     out[PREAMBLE..PREAMBLE + json.len()].copy_from_slice(&json);
     let checksum = xxh3_64(&out[PREAMBLE..PREAMBLE + room]);
@@ -227,10 +231,10 @@ fn write_header(contents: &Contents, room: usize, out: &mut [u8]) -> Result<()> 
 ///
 /// # Errors
 /// Bytes that are not a scatter object's.
-pub fn header_length(bytes: &[u8], key: &str) -> Result<usize> {
+pub(super) fn header_length(bytes: &[u8], key: &str) -> Result<usize> {
     match (bytes.get(..8), bytes.get(8..16)) {
         (Some(magic), Some(length)) if magic == MAGIC => Ok(u64_at(length, 0) as usize),
-        _ => Err(damaged(key, "it is no scatter object")),
+        _ => Err(damage_error(key, "it is no scatter object")),
     }
 }
 
@@ -238,19 +242,19 @@ pub fn header_length(bytes: &[u8], key: &str) -> Result<usize> {
 ///
 /// # Errors
 /// A header that is cut short or whose checksum does not fit.
-pub fn decode_header(bytes: &[u8], key: &str) -> Result<Contents> {
+pub(super) fn decode_header(bytes: &[u8], key: &str) -> Result<ObjectHeader> {
     let length = header_length(bytes, key)?;
     let json =
-        bytes.get(PREAMBLE..PREAMBLE + length).ok_or_else(|| damaged(key, "its header is cut short"))?;
+        bytes.get(PREAMBLE..PREAMBLE + length).ok_or_else(|| damage_error(key, "its header is cut short"))?;
     if xxh3_64(json) != u64_at(bytes, 16) {
-        return Err(damaged(key, "the checksum of its header does not fit"));
+        return Err(damage_error(key, "the checksum of its header does not fit"));
     }
-    serde_json::from_slice(json).map_err(|e| damaged(key, &e.to_string()))
+    serde_json::from_slice(json).map_err(|e| damage_error(key, &e.to_string()))
 }
 
 /// Returns the error for an object that can't be used.
-pub fn damaged(key: &str, why: &str) -> EngineError {
-    EngineError::failed(format!("`{key}` can't be used: {why}"))
+pub(super) fn damage_error(key: &str, why: &str) -> StaggerError {
+    StaggerError::failed(format!("`{key}` can't be used: {why}"))
         .with_hint("remove the store's `_prepare` folder and prepare again")
 }
 
@@ -262,7 +266,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 
 /// Records of one partition from one mapper.
 #[derive(Clone, Debug)]
-pub struct Block {
+pub(super) struct Block {
     bytes: Bytes,
     records: usize,
     ids: IdPlace,
@@ -280,7 +284,7 @@ enum IdPlace {
 
 /// Identifier of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Id<'a> {
+pub(super) enum RecordId<'a> {
     /// An integer.
     Integer(i64),
     /// A text, as bytes.
@@ -292,9 +296,9 @@ impl Block {
     ///
     /// # Errors
     /// A checksum that does not fit.
-    pub fn decode(header: &Header, partition: usize, bytes: Bytes, key: &str) -> Result<Self> {
+    pub(super) fn decode(header: &MapperHeader, partition: usize, bytes: Bytes, key: &str) -> Result<Self> {
         if xxh3_64(&bytes) != header.checksums[partition] {
-            return Err(damaged(key, &format!("the checksum of its block {partition} does not fit")));
+            return Err(damage_error(key, &format!("the checksum of its block {partition} does not fit")));
         }
         let records = header.records[partition] as usize;
         let (ids, strata) = if header.text_ids {
@@ -318,16 +322,16 @@ impl Block {
     }
 
     /// Returns the number of records.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.records
     }
 
     /// Returns the identifier of a record.
     #[inline]
-    pub fn id(&self, record: usize) -> Id<'_> {
+    pub(super) fn id(&self, record: usize) -> RecordId<'_> {
         match &self.ids {
-            IdPlace::Integers => Id::Integer(u64_at(&self.bytes, 8 * record) as i64),
-            IdPlace::Texts(starts) => Id::Text(&self.bytes[starts[record]..starts[record + 1]]),
+            IdPlace::Integers => RecordId::Integer(u64_at(&self.bytes, 8 * record) as i64),
+            IdPlace::Texts(starts) => RecordId::Text(&self.bytes[starts[record]..starts[record + 1]]),
         }
     }
 
@@ -338,19 +342,19 @@ impl Block {
 
     /// Returns the stratum code of a record.
     #[inline]
-    pub fn stratum(&self, record: usize) -> u16 {
+    pub(super) fn stratum(&self, record: usize) -> u16 {
         self.code(self.strata, record)
     }
 
     /// Returns the period code of a record; long records only.
     #[inline]
-    pub fn period(&self, record: usize) -> u16 {
+    pub(super) fn period(&self, record: usize) -> u16 {
         self.code(self.periods, record)
     }
 
     /// Returns a value column.
     #[inline]
-    pub fn values(&self, column: usize) -> Slots<'_> {
+    pub(super) fn values(&self, column: usize) -> Slots<'_> {
         let start = self.values + 8 * self.records * column;
         Slots(&self.bytes[start..start + 8 * self.records])
     }
@@ -358,12 +362,12 @@ impl Block {
 
 /// A value column: one slot for each record, as [`crate::slots`] encodes values.
 #[derive(Clone, Copy)]
-pub struct Slots<'a>(&'a [u8]);
+pub(super) struct Slots<'a>(&'a [u8]);
 
 impl Slots<'_> {
     /// Returns the slot of a record.
     #[inline]
-    pub fn at(&self, record: usize) -> u64 {
+    pub(super) fn at(&self, record: usize) -> u64 {
         u64_at(self.0, 8 * record)
     }
 }
@@ -375,8 +379,8 @@ mod tests {
     fn block(text: bool) -> BlockWriter {
         let mut out = BlockWriter::new(text, 2, 3);
         out.ids = match text {
-            false => Ids::Integers(vec![-1, i64::MAX, 7]),
-            true => Ids::Texts { lengths: vec![1, 0, 3], bytes: "aüx".as_bytes().to_vec() },
+            false => RecordIds::Integers(vec![-1, i64::MAX, 7]),
+            true => RecordIds::Texts { lengths: vec![1, 0, 3], bytes: "aüx".as_bytes().to_vec() },
         };
         out.strata = vec![0, 1, 2];
         out.periods = vec![3, 4, 5];
@@ -387,20 +391,21 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         for text in [false, true] {
-            let header = Header { text_ids: text, ..Header::default() };
-            let object = encode(header, vec![BlockWriter::new(text, 2, 0), block(text)]).expect("an object");
+            let header = MapperHeader { text_ids: text, ..MapperHeader::default() };
+            let object = encode_mapper_object(header, vec![BlockWriter::new(text, 2, 0), block(text)])
+                .expect("an object");
             let contents = decode_header(&object, "k").expect("a header");
             let length = header_length(&object, "k").expect("a length");
-            let range = contents.range(length, 1..2);
+            let range = contents.byte_range(length, 1..2);
             let bytes = object.slice(range.start as usize..range.end as usize);
             let read = Block::decode(&contents.members[0], 1, bytes, "k").expect("a block");
             assert_eq!((read.len(), read.stratum(2), read.period(0)), (3, 2, 3));
             assert_eq!((read.values(0).at(1), read.values(1).at(2)), (11, 22));
             match text {
-                false => assert_eq!(read.id(1), Id::Integer(i64::MAX)),
+                false => assert_eq!(read.id(1), RecordId::Integer(i64::MAX)),
                 true => assert_eq!(
                     (read.id(0), read.id(1), read.id(2)),
-                    (Id::Text(b"a"), Id::Text(b""), Id::Text("üx".as_bytes()))
+                    (RecordId::Text(b"a"), RecordId::Text(b""), RecordId::Text("üx".as_bytes()))
                 ),
             }
         }
@@ -408,12 +413,12 @@ mod tests {
 
     #[test]
     fn damage_is_seen() {
-        let object = encode(Header::default(), vec![block(false)]).expect("an object");
+        let object = encode_mapper_object(MapperHeader::default(), vec![block(false)]).expect("an object");
         let contents = decode_header(&object, "k").expect("a header");
         let mut bytes = object.to_vec();
         *bytes.last_mut().expect("bytes") ^= 1;
         let length = header_length(&object, "k").expect("a length");
-        let range = contents.range(length, 0..1);
+        let range = contents.byte_range(length, 0..1);
         let block = Bytes::from(bytes).slice(range.start as usize..range.end as usize);
         let error = Block::decode(&contents.members[0], 0, block, "k").expect_err("damage");
         assert_eq!(error.to_string(), "`k` can't be used: the checksum of its block 0 does not fit");

@@ -8,12 +8,12 @@ use stagger_model::error::Result;
 use stagger_model::parallel;
 use stagger_storage::Storage;
 
-use super::block::{Contents, Header, join};
-use super::steps::{header, readers};
+use super::block::{MapperHeader, ObjectHeader, encode_combined_object};
+use super::steps::{read_header, readers};
 
 /// Mappers and partitions of one combiner.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CombineTask {
+pub(super) struct CombineTask {
     /// Indices of the mappers whose objects it reads.
     pub mappers: Range<usize>,
     /// Partitions whose blocks it copies.
@@ -21,7 +21,7 @@ pub struct CombineTask {
 }
 
 /// Returns the combiners: each takes `cut.0` mappers and `cut.1` partitions.
-pub fn tasks(mappers: usize, partitions: usize, cut: (usize, usize)) -> Vec<CombineTask> {
+pub(super) fn plan_combiners(mappers: usize, partitions: usize, cut: (usize, usize)) -> Vec<CombineTask> {
     let runs = |count: usize, each: usize| {
         (0..count.div_ceil(each)).map(move |run| run * each..((run + 1) * each).min(count))
     };
@@ -38,13 +38,13 @@ pub fn tasks(mappers: usize, partitions: usize, cut: (usize, usize)) -> Vec<Comb
 ///
 /// # Errors
 /// Objects that can't be read.
-pub fn run(storage: &Storage, keys: &[String], task: &CombineTask) -> Result<Bytes> {
+pub(super) fn combine_blocks(storage: &Storage, keys: &[String], task: &CombineTask) -> Result<Bytes> {
     let mut members = Vec::with_capacity(task.mappers.len());
     let mut parts: Vec<(Bytes, Vec<u64>)> = Vec::with_capacity(task.mappers.len());
     let keys = &keys[task.mappers.clone()];
     let read = parallel::map(readers(storage), keys.len(), |index| {
-        let (contents, length) = header(storage, &keys[index])?;
-        let range = contents.range(length, task.partitions.clone());
+        let (contents, length) = read_header(storage, &keys[index])?;
+        let range = contents.byte_range(length, task.partitions.clone());
         Ok((contents, storage.get_ranges(&keys[index], None, std::slice::from_ref(&range))?))
     })?;
     for (contents, mut bytes) in read {
@@ -60,11 +60,11 @@ pub fn run(storage: &Storage, keys: &[String], task: &CombineTask) -> Result<Byt
             .iter()
             .map(move |(bytes, offsets)| &bytes[offsets[partition] as usize..offsets[partition + 1] as usize])
     });
-    join(&Contents { first: task.partitions.start, members }, data, size)
+    encode_combined_object(&ObjectHeader { first: task.partitions.start, members }, data, size)
 }
 
 /// Restricts a mapper's header to some of its partitions.
-fn restrict(mut header: Header, partitions: Range<usize>) -> Header {
+fn restrict(mut header: MapperHeader, partitions: Range<usize>) -> MapperHeader {
     let base = header.offsets[partitions.start];
     header.offsets =
         header.offsets[partitions.start..=partitions.end].iter().map(|offset| offset - base).collect();
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn every_block_is_combined_once() {
-        let tasks = tasks(5, 8, (2, 3));
+        let tasks = plan_combiners(5, 8, (2, 3));
         assert_eq!(tasks.len(), 3 * 3);
         let blocks: usize = tasks.iter().map(|t| t.mappers.len() * t.partitions.len()).sum();
         assert_eq!(blocks, 5 * 8);

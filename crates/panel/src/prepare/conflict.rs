@@ -3,23 +3,23 @@
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
-use stagger_model::error::{EngineError, Result};
-use stagger_records::{IdColumn, Source, with_ids, with_texts};
+use stagger_model::error::{Result, StaggerError};
+use stagger_records::{KeyColumn, Source, with_key_column, with_texts};
 
 use crate::columns::Columns;
 
 /// A contradiction between rows of one unit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Conflict {
+pub enum RowConflict {
     /// Two rows in one period.
-    Duplicate {
+    DuplicateRow {
         /// Identifier of the unit.
         id: String,
         /// The period.
         period: f64,
     },
     /// Two clusters in one cluster variable.
-    Clusters {
+    TwoClusters {
         /// Identifier of the unit.
         id: String,
         /// Column of the cluster variable.
@@ -28,25 +28,25 @@ pub enum Conflict {
 }
 
 /// Returns the error for two rows of a unit in a period; `place` is that of the second row.
-fn duplicate_at(columns: &Columns, id: &str, period: f64, place: &str) -> EngineError {
-    EngineError::input(format!(
+fn duplicate_at(columns: &Columns, id: &str, period: f64, place: &str) -> StaggerError {
+    StaggerError::input(format!(
         "duplicate rows: `{}` {id} has two rows in `{}` {}{place}",
         columns.id,
         columns.time,
-        columns.show_period(period)
+        columns.format_period(period)
     ))
     .with_hint("a panel has one row a unit and period; for repeated cross sections set --panel false")
 }
 
-impl Conflict {
+impl RowConflict {
     /// Returns the error, with file and row of the second row where the input can be read again.
-    pub fn describe(&self, source: &Source, columns: &Columns) -> EngineError {
+    pub fn to_error(&self, source: &Source, columns: &Columns) -> StaggerError {
         match self {
-            Conflict::Duplicate { id, period } => {
+            RowConflict::DuplicateRow { id, period } => {
                 let place = second_row(source, columns, id, *period);
                 duplicate_at(columns, id, *period, &place.unwrap_or_default())
             }
-            Conflict::Clusters { id, column } => clusters(source, columns, id, column),
+            RowConflict::TwoClusters { id, column } => clusters(source, columns, id, column),
         }
     }
 }
@@ -65,9 +65,9 @@ fn rows_of(
     for chunk in source.chunks() {
         source.read(chunk, &names, |first, arrays| {
             let rows: Vec<usize> =
-                with_ids(&arrays[0], &columns.id, kind, &mut integers, |ids| Ok(matching(&ids, id)))?;
+                with_key_column(&arrays[0], &columns.id, kind, &mut integers, |ids| Ok(matching(&ids, id)))?;
             for row in rows {
-                each(source.path(chunk), chunk.first_row + (first + row) as u64 + 1, row, &arrays[1..])?;
+                each(source.path_of(chunk), chunk.first_row + (first + row) as u64 + 1, row, &arrays[1..])?;
             }
             Ok(())
         })?;
@@ -76,7 +76,7 @@ fn rows_of(
 }
 
 /// Rows of the unit that messages call `wanted`.
-fn matching(ids: &IdColumn<'_>, wanted: &str) -> Vec<usize> {
+fn matching(ids: &KeyColumn<'_>, wanted: &str) -> Vec<usize> {
     (0..ids.len()).filter(|&row| !ids.is_missing(row) && ids.show(row) == wanted).collect()
 }
 
@@ -84,7 +84,8 @@ fn second_row(source: &Source, columns: &Columns, id: &str, period: f64) -> Opti
     let (mut seen, mut place, mut times) = (0, None, Vec::new());
     // If the file can't be read again, the message lacks the place.
     let _ = rows_of(source, columns, id, &[&columns.time], |file, number, row, arrays| {
-        let own = columns.scale.with(&arrays[0], &columns.time, &mut times, |times| Ok(times[row]))?;
+        let own =
+            columns.scale.with_periods(&arrays[0], &columns.time, &mut times, |times| Ok(times[row]))?;
         if own == period {
             seen += 1;
             if seen == 2 {
@@ -96,7 +97,7 @@ fn second_row(source: &Source, columns: &Columns, id: &str, period: f64) -> Opti
     place
 }
 
-fn clusters(source: &Source, columns: &Columns, id: &str, column: &str) -> EngineError {
+fn clusters(source: &Source, columns: &Columns, id: &str, column: &str) -> StaggerError {
     let mut found: HashMap<String, ()> = HashMap::new();
     let (mut values, mut place) = (Vec::new(), String::new());
     let _ = rows_of(source, columns, id, &[column], |file, _, row, arrays| {
@@ -108,7 +109,7 @@ fn clusters(source: &Source, columns: &Columns, id: &str, column: &str) -> Engin
         Ok(())
     });
     values.truncate(2);
-    EngineError::input(format!(
+    StaggerError::input(format!(
         "the cluster variable `{column}` varies within unit {id}: {}{place}",
         values.join(" and ")
     ))

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 use stagger_model::events::{Observer, RunEvent};
 use stagger_model::parallel;
 use stagger_records::prepared::MANIFEST;
@@ -11,19 +11,19 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::executor::{Executor, PrepareTask, StepFailure, decode};
 use super::gather::ShardReport;
-use super::rows::Scanned;
-use super::shuffle::{Shape, Shuffle, units_together};
-use super::steps::{ROW_TASK, readers};
-use super::{Order, PrepareOptions, combine, space, steps};
-use crate::gaps::Remarks;
-use crate::load::shards_of;
+use super::rows::ScanResult;
+use super::shuffle::{ShuffleInputs, ShufflePlan, units_together};
+use super::steps::{SHARDS_PER_ROW_TASK, readers};
+use super::{PreparationInput, PrepareOptions, combine, space, steps};
+use crate::gaps::InputRemarks;
+use crate::load::shard_count;
 use crate::panel_store::fields::StoreField;
 use crate::panel_store::{FORMAT, Field, Manifest, StratumEntry, keys};
-use crate::prepare::stage::{Common, Input, Objects, PrepareStage, Step};
+use crate::prepare::stage::{Input, Objects, PrepareStage, Step, StoreFacts};
 use crate::strata::Stratum;
 
 pub(super) struct Driver<'a> {
-    pub(super) order: &'a Order,
+    pub(super) order: &'a PreparationInput,
     pub(super) storage: &'a Storage,
     pub(super) options: &'a PrepareOptions,
     pub(super) threads: usize,
@@ -34,7 +34,7 @@ impl Driver<'_> {
     pub(super) fn run(&self, observer: Observer<'_>) -> Result<Manifest> {
         let source = &self.order.source;
         observer(&RunEvent::InputFound {
-            files: source.inputs().len(),
+            files: source.file_infos().len(),
             rows: source.rows(),
             bytes: source.bytes(),
         });
@@ -49,17 +49,17 @@ impl Driver<'_> {
         Ok(manifest)
     }
 
-    fn panel(&self, observer: Observer<'_>) -> Result<(Common, Vec<ShardReport>)> {
+    fn panel(&self, observer: Observer<'_>) -> Result<(StoreFacts, Vec<ShardReport>)> {
         let shuffle = self.shuffle()?;
-        space::check(self.storage, &shuffle, self.order.source.bytes())?;
+        space::check_disk_space(self.storage, &shuffle, self.order.source.bytes())?;
         if let Some(limit) =
-            self.options.memory_limit.filter(|&limit| limit < shuffle.least_memory(self.threads))
+            self.options.memory_limit.filter(|&limit| limit < shuffle.process_bytes(self.threads))
         {
             let text = format!(
                 "a memory limit of {} MB is less than {} threads take, about {} MB",
                 limit / 1_000_000,
                 self.threads,
-                shuffle.least_memory(self.threads) / 1_000_000
+                shuffle.process_bytes(self.threads) / 1_000_000
             );
             observer(&RunEvent::Note { text });
         }
@@ -75,11 +75,11 @@ impl Driver<'_> {
 
     /// Returns the plan of the shuffle: that of a preparation under way if it has the same inputs and columns and fits the
     /// memory, otherwise a new one.
-    fn shuffle(&self) -> Result<Shuffle> {
+    fn shuffle(&self) -> Result<ShufflePlan> {
         let source = &self.order.source;
         let id = &self.order.columns.id;
         let chunks: Vec<usize> = source.chunks().iter().map(|chunk| chunk.rows).collect();
-        let shape = Shape {
+        let shape = ShuffleInputs {
             chunks: &chunks,
             together: units_together(source, id),
             fields: self.order.fields.len(),
@@ -91,11 +91,11 @@ impl Driver<'_> {
             combine: self.options.combine,
             least_tasks: self.options.least_tasks,
         };
-        let own = shape.plan(&self.order.fingerprint);
-        let key = keys::plan(&self.order.fingerprint);
+        let own = shape.plan_shuffle(&self.order.fingerprint);
+        let key = keys::shuffle_plan(&self.order.fingerprint);
         match self.storage.get(&key, None) {
             Ok((bytes, _)) => {
-                if let Ok(known) = serde_json::from_slice::<Shuffle>(&bytes)
+                if let Ok(known) = serde_json::from_slice::<ShufflePlan>(&bytes)
                     && known.mapper_memory <= own.mapper_memory
                     && known.gather_memory <= own.gather_memory
                 {
@@ -105,7 +105,7 @@ impl Driver<'_> {
             Err(error) if error.kind == StoreErrorKind::NotFound => {}
             Err(error) => return Err(error.into()),
         }
-        let json = serde_json::to_vec(&own).map_err(|e| EngineError::failed(e.to_string()))?;
+        let json = serde_json::to_vec(&own).map_err(|e| StaggerError::failed(e.to_string()))?;
         self.storage.put(&key, Bytes::from(json), Condition::Always)?;
         Ok(own)
     }
@@ -113,17 +113,17 @@ impl Driver<'_> {
     /// Marks the place as taken. Of two preparations of different inputs or columns the first one gets it.
     fn claim(&self) -> Result<()> {
         let mark = Bytes::from(format!("{{\"fingerprint\":\"{}\"}}\n", self.order.fingerprint));
-        match self.storage.put(keys::UNDER_WAY, mark.clone(), Condition::IfAbsent) {
+        match self.storage.put(keys::IN_PROGRESS, mark.clone(), Condition::IfAbsent) {
             Ok(_) => return Ok(()),
             Err(error) if error.kind == StoreErrorKind::Exists => {}
             Err(error) => return Err(error.into()),
         }
-        match self.storage.get(keys::UNDER_WAY, None) {
+        match self.storage.get(keys::IN_PROGRESS, None) {
             Ok((known, _)) if known == mark => Ok(()),
             // It has completed since: there is a store now.
             Err(error) if error.kind == StoreErrorKind::NotFound => self.claim(),
             Err(error) => Err(error.into()),
-            Ok(_) => Err(EngineError::input(format!(
+            Ok(_) => Err(StaggerError::input(format!(
                 "in `{}` a store of other inputs or other columns is under way, or was not finished",
                 self.storage.url()
             ))
@@ -133,10 +133,10 @@ impl Driver<'_> {
 
     /// Refuses a place that holds objects which are not part of a store.
     fn only_ours(&self) -> Result<()> {
-        let ours = |key: &str| key.starts_with(keys::WORK) || key.starts_with(keys::SHARDS);
+        let ours = |key: &str| key.starts_with(keys::TEMPORARY) || key.starts_with(keys::SHARDS);
         match self.storage.list("")?.into_iter().find(|object| !ours(&object.key)) {
             None => Ok(()),
-            Some(other) => Err(EngineError::input(format!(
+            Some(other) => Err(StaggerError::input(format!(
                 "`{}` holds `{}`, which is no part of a store",
                 self.storage.url(),
                 other.key
@@ -145,7 +145,7 @@ impl Driver<'_> {
         }
     }
 
-    fn scatter(&self, shuffle: &Shuffle, digest: &str) -> Result<()> {
+    fn scatter(&self, shuffle: &ShufflePlan, digest: &str) -> Result<()> {
         let text_ids = self.order.columns.kind(&self.order.columns.id).is_text();
         let tasks = shuffle.mappers.len();
         let (input, shuffle, digest) = (Input::new(self.order), shuffle.clone(), digest.to_owned());
@@ -160,7 +160,7 @@ impl Driver<'_> {
         cut: (usize, usize),
         digest: &str,
     ) -> Result<Objects> {
-        let tasks = combine::tasks(mappers, partitions, cut).len();
+        let tasks = combine::plan_combiners(mappers, partitions, cut).len();
         let step = Step::Combine { digest: digest.to_owned(), mappers, partitions, cut };
         self.execute("combine", step, &tasks_of(tasks, PrepareTask::Combine))?;
         Ok(Objects::Combined { mappers, partitions, cut })
@@ -168,13 +168,13 @@ impl Driver<'_> {
 
     fn gather(
         &self,
-        (shuffle, digest): (&Shuffle, &str),
+        (shuffle, digest): (&ShufflePlan, &str),
         objects: Objects,
-    ) -> Result<(Common, Vec<ShardReport>)> {
-        let headers = steps::headers(self.storage, &objects.keys(digest), self.threads)?;
-        let common = Common::of_headers(&headers)?;
+    ) -> Result<(StoreFacts, Vec<ShardReport>)> {
+        let headers = steps::read_headers(self.storage, &objects.keys(digest), self.threads)?;
+        let common = StoreFacts::from_headers(&headers)?;
         let partitions = shuffle.partitions;
-        let tasks = partitions.min(shard_count(common.rows, common.periods.len()));
+        let tasks = partitions.min(panel_shard_count(common.rows, common.periods.len()));
         let step = Step::Gather {
             digest: digest.to_owned(),
             objects,
@@ -187,13 +187,13 @@ impl Driver<'_> {
         Ok((common, reports.into_iter().flatten().collect()))
     }
 
-    fn cross_sections(&self) -> Result<(Common, Vec<ShardReport>)> {
+    fn cross_sections(&self) -> Result<(StoreFacts, Vec<ShardReport>)> {
         let source = &self.order.source;
         let input = Input::new(self.order);
         let chunks = tasks_of(source.chunks().len(), PrepareTask::Scan);
-        let scanned: Vec<Scanned> = self.results("scan", Step::Scan { input: input.clone() }, &chunks)?;
-        let common = Common::of_scans(&scanned, source.rows())?;
-        let tasks = row_shard_count(source.rows()).div_ceil(ROW_TASK);
+        let scanned: Vec<ScanResult> = self.results("scan", Step::Scan { input: input.clone() }, &chunks)?;
+        let common = StoreFacts::from_scans(&scanned, source.rows())?;
+        let tasks = cross_section_shard_count(source.rows()).div_ceil(SHARDS_PER_ROW_TASK);
         let fingerprint = self.order.fingerprint.clone();
         let step = Step::Rows { input, common: common.clone(), fingerprint };
         let reports: Vec<Vec<ShardReport>> =
@@ -210,7 +210,7 @@ impl Driver<'_> {
             fields: self.order.fields.clone(),
         };
         self.executor.execute(name, stage, tasks).map_err(|failure| match failure {
-            StepFailure::Conflict(conflict) => conflict.describe(&self.order.source, &self.order.columns),
+            StepFailure::Conflict(conflict) => conflict.to_error(&self.order.source, &self.order.columns),
             StepFailure::Engine(error) => error,
         })
     }
@@ -221,13 +221,13 @@ impl Driver<'_> {
         self.executor.results(tasks)?.iter().map(|bytes| decode(name, bytes)).collect()
     }
 
-    fn manifest(&self, common: Common, reports: Vec<ShardReport>) -> Manifest {
+    fn manifest(&self, common: StoreFacts, reports: Vec<ShardReport>) -> Manifest {
         let periods = common.periods.len();
         let mut strata = empty_strata(&common);
         let mut fields = empty_fields(&self.order.fields);
         let (mut units, mut id_bytes, mut unbalanced) = (0, 0, false);
         let mut shards = Vec::with_capacity(reports.len());
-        let mut remarks = Remarks { gaps: common.gaps, notes: self.order.source.notes() };
+        let mut remarks = InputRemarks { gaps: common.gaps, notes: self.order.source.notes() };
         for report in reports {
             remarks.gaps.merge(&report.gaps);
             for (index, stratum) in strata.iter_mut().enumerate() {
@@ -268,13 +268,13 @@ impl Driver<'_> {
 }
 
 /// Returns the number of shards of a panel, which depends on its rows and periods alone.
-pub fn shard_count(rows: u64, periods: usize) -> usize {
-    shards_of(rows.div_ceil(periods as u64))
+pub fn panel_shard_count(rows: u64, periods: usize) -> usize {
+    shard_count(rows.div_ceil(periods as u64))
 }
 
 /// Returns the number of shards of cross sections, which depends on their rows alone.
-pub fn row_shard_count(rows: u64) -> usize {
-    shards_of(rows)
+pub fn cross_section_shard_count(rows: u64) -> usize {
+    shard_count(rows)
 }
 
 fn tasks_of(count: usize, task: fn(usize) -> PrepareTask) -> Vec<PrepareTask> {
@@ -282,7 +282,7 @@ fn tasks_of(count: usize, task: fn(usize) -> PrepareTask) -> Vec<PrepareTask> {
 }
 
 /// Strata with counts of 0.
-fn empty_strata(common: &Common) -> Vec<StratumEntry> {
+fn empty_strata(common: &StoreFacts) -> Vec<StratumEntry> {
     let entry = |s: &Stratum| StratumEntry {
         cohort: s.cohort.is_finite().then_some(s.cohort),
         eligible: s.eligible,
@@ -305,17 +305,17 @@ fn empty_fields(fields: &[StoreField]) -> Vec<Field> {
     fields.iter().map(field).collect()
 }
 
-fn digest(shuffle: &Shuffle) -> Result<String> {
-    let json = serde_json::to_vec(shuffle).map_err(|e| EngineError::failed(e.to_string()))?;
+fn digest(shuffle: &ShufflePlan) -> Result<String> {
+    let json = serde_json::to_vec(shuffle).map_err(|e| StaggerError::failed(e.to_string()))?;
     Ok(format!("{:016x}", xxh3_64(&json)))
 }
 
 /// Removes the objects that only the preparation needed.
 pub(super) fn clean(storage: &Storage) -> Result<()> {
-    let mut objects = storage.list(keys::WORK)?;
+    let mut objects = storage.list(keys::TEMPORARY)?;
     // The mark is removed last: as long as it exists, so do the objects that belong to it.
-    objects.sort_by_key(|object| object.key == keys::UNDER_WAY);
-    let marks = objects.split_off(objects.partition_point(|object| object.key != keys::UNDER_WAY));
+    objects.sort_by_key(|object| object.key == keys::IN_PROGRESS);
+    let marks = objects.split_off(objects.partition_point(|object| object.key != keys::IN_PROGRESS));
     let threads = if storage.is_remote() { 4 * readers(storage) } else { 1 };
     parallel::map(threads, objects.len(), |index| Ok(storage.delete(&objects[index].key)?))?;
     for mark in marks {
@@ -327,9 +327,9 @@ pub(super) fn clean(storage: &Storage) -> Result<()> {
 
 /// Removes the objects of a preparation that failed because of its input: corrected input will have another fingerprint.
 /// Objects of other preparations stay.
-pub(super) fn forget(storage: &Storage, order: &Order, error: &EngineError) {
+pub(super) fn forget(storage: &Storage, order: &PreparationInput, error: &StaggerError) {
     let own = storage
-        .get(keys::UNDER_WAY, None)
+        .get(keys::IN_PROGRESS, None)
         .is_ok_and(|(mark, _)| String::from_utf8_lossy(&mark).contains(&order.fingerprint));
     if error.is_input() && own {
         // The first error is reported, not one of the removal.

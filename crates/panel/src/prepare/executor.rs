@@ -4,9 +4,9 @@
 use std::fmt;
 
 use bytes::Bytes;
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 
-use super::conflict::Conflict;
+use super::conflict::RowConflict;
 use crate::prepare::stage::PrepareStage;
 
 /// One task of a step of a preparation, by its number within the step.
@@ -40,13 +40,13 @@ impl fmt::Display for PrepareTask {
 #[derive(Debug)]
 pub enum StepFailure {
     /// Rows contradict each other. The preparation has the whole input and looks up their place.
-    Conflict(Box<Conflict>),
+    Conflict(Box<RowConflict>),
     /// Any other error.
-    Engine(EngineError),
+    Engine(StaggerError),
 }
 
-impl From<EngineError> for StepFailure {
-    fn from(error: EngineError) -> Self {
+impl From<StaggerError> for StepFailure {
+    fn from(error: StaggerError) -> Self {
         Self::Engine(error)
     }
 }
@@ -74,5 +74,5 @@ pub trait Executor {
 /// Parses the report of a task.
 pub(super) fn decode<T: serde::de::DeserializeOwned>(name: &str, bytes: &Bytes) -> Result<T> {
     serde_json::from_slice(bytes)
-        .map_err(|e| EngineError::failed(format!("a result of stage {name} can't be read: {e}")))
+        .map_err(|e| StaggerError::failed(format!("a result of stage {name} can't be read: {e}")))
 }

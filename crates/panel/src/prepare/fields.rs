@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use arrow::array::ArrayRef;
-use stagger_model::error::{EngineError, Result};
-use stagger_records::{KeyKind, with_ids, with_texts};
+use stagger_model::error::{Result, StaggerError};
+use stagger_records::{KeyKind, with_key_column, with_texts};
 
 use crate::columns::Columns;
 use crate::panel_store::FieldKind;
@@ -38,14 +38,14 @@ pub fn store_fields(columns: &Columns) -> Vec<StoreField> {
 
 /// Encoder of columns to slots; texts get codes in the order of appearance.
 #[derive(Default)]
-pub struct Encoder {
+pub struct SlotEncoder {
     codes: HashMap<String, u32>,
     numbers: Vec<f64>,
     integers: Vec<i64>,
     buffer: Vec<u8>,
 }
 
-impl Encoder {
+impl SlotEncoder {
     /// Appends the slots of a column.
     ///
     /// # Errors
@@ -83,7 +83,7 @@ impl Encoder {
                     },
                 });
             }
-            check_texts(codes.len())
+            check_text_count(codes.len())
         })
     }
 
@@ -95,7 +95,7 @@ impl Encoder {
         out: &mut Vec<u64>,
     ) -> Result<()> {
         let buffer = &mut self.buffer;
-        with_ids(array, &field.name, kind, &mut self.integers, |ids| {
+        with_key_column(array, &field.name, kind, &mut self.integers, |ids| {
             out.extend((0..ids.len()).map(|row| match ids.is_missing(row) {
                 true => MISSING,
                 false => cluster_slot(ids.hash(row, buffer) as u64),
@@ -105,7 +105,7 @@ impl Encoder {
     }
 
     /// Adds to `known`, for texts that are new since the last call, their index in `all`, which ascends.
-    pub fn extend_translation(&self, all: &[String], known: &mut Vec<f64>) {
+    pub fn translate_texts(&self, all: &[String], known: &mut Vec<f64>) {
         if known.len() == self.codes.len() {
             return;
         }
@@ -124,11 +124,11 @@ impl Encoder {
 }
 
 /// Refuses more texts than a factor can have.
-pub fn check_texts(count: usize) -> Result<()> {
+pub fn check_text_count(count: usize) -> Result<()> {
     if count <= MOST_TEXTS {
         return Ok(());
     }
-    Err(EngineError::input(format!("a text covariate has more than {MOST_TEXTS} different values"))
+    Err(StaggerError::input(format!("a text covariate has more than {MOST_TEXTS} different values"))
         .with_hint("a factor() in --xformla must have few levels"))
 }
 

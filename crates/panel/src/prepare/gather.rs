@@ -7,26 +7,28 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 use stagger_model::parallel;
 use stagger_records::{KeyKind, hash_integer, show_bytes};
 use stagger_storage::Storage;
 
-use super::assemble::{Assembly, Shape, Twice};
-use super::block::{Block, Contents, Header, Id};
-use super::conflict::Conflict;
+use super::assemble::{AssembledRows, DuplicateRow, RowLayout};
+use super::block::{Block, MapperHeader, ObjectHeader, RecordId};
+use super::conflict::RowConflict;
 use super::steps::{partitions_of, readers};
 use crate::gaps::Gaps;
 use crate::load::keys::KeyHasher;
-use crate::load::met::stratum_varies;
+use crate::load::met::varying_stratum_error;
 use crate::panel_store::fields::StoreField;
-use crate::panel_store::write::{FieldValues, SegmentNote, ShardData, ShardFile, ShardIds, write};
+use crate::panel_store::write::{
+    FieldValues, SegmentDescription, ShardData, ShardFile, ShardIds, write_shard,
+};
 use crate::panel_store::{FieldKind, KeyColumns, ShardEntry};
 use crate::slot::{MISSING, UNSET, decode, encode};
 use crate::strata::Stratum;
 
 /// Translation of a mapper's codes to those of the whole panel.
-pub struct Codes {
+pub struct CodeTranslation {
     /// By stratum code of the mapper: index of the stratum.
     pub strata: Vec<u16>,
     /// By period code of the mapper: index of the period.
@@ -36,26 +38,26 @@ pub struct Codes {
 }
 
 /// An object of a mapper or a combiner.
-pub struct Scattered {
+pub struct ScatterObject {
     /// Key of the object.
     pub key: String,
     /// Its header.
-    pub contents: Contents,
+    pub contents: ObjectHeader,
     /// Number of bytes of the header's JSON.
     pub length: usize,
     /// Translation of codes, by mapper in the object.
-    pub codes: Vec<Codes>,
+    pub codes: Vec<CodeTranslation>,
 }
 
 /// Records of a partition from one mapper, and the meaning of their codes.
 struct Part<'a> {
-    header: &'a Header,
-    codes: &'a Codes,
+    header: &'a MapperHeader,
+    codes: &'a CodeTranslation,
     block: Block,
 }
 
 /// Input that all gather tasks share.
-pub struct Gather<'a> {
+pub(super) struct GatherContext<'a> {
     /// Columns that form the panel.
     pub keys: &'a KeyColumns,
     /// Variables of the store.
@@ -71,7 +73,7 @@ pub struct Gather<'a> {
     /// Number of shards, a power of two.
     pub shards: usize,
     /// Objects of the last stage before.
-    pub scattered: &'a [Scattered],
+    pub scattered: &'a [ScatterObject],
 }
 
 /// Facts about one variable in one shard.
@@ -107,15 +109,15 @@ pub struct ShardReport {
 
 /// Reason why a task has no result.
 #[derive(Debug)]
-pub enum GatherError {
+pub enum PrepareTaskError {
     /// Rows that contradict each other.
-    Conflict(Conflict),
+    Conflict(RowConflict),
     /// Any other error.
-    Engine(EngineError),
+    Engine(StaggerError),
 }
 
-impl From<EngineError> for GatherError {
-    fn from(error: EngineError) -> Self {
+impl From<StaggerError> for PrepareTaskError {
+    fn from(error: StaggerError) -> Self {
         Self::Engine(error)
     }
 }
@@ -130,20 +132,20 @@ struct Place {
 
 /// A unit of a shard.
 struct Unit<'a> {
-    id: Id<'a>,
+    id: RecordId<'a>,
     hash: u128,
     stratum: u16,
 }
 
-impl Gather<'_> {
+impl GatherContext<'_> {
     /// Returns the number of tasks: one for each partition, or for each shard where there are fewer shards.
-    pub fn tasks(&self) -> usize {
+    pub(super) fn task_count(&self) -> usize {
         self.partitions.min(self.shards)
     }
 
     /// Returns the shards of a task.
-    pub fn shards_of(&self, task: usize) -> std::ops::Range<usize> {
-        let each = self.shards / self.tasks();
+    pub(super) fn shards_of(&self, task: usize) -> std::ops::Range<usize> {
+        let each = self.shards / self.task_count();
         task * each..(task + 1) * each
     }
 
@@ -151,12 +153,12 @@ impl Gather<'_> {
     ///
     /// # Errors
     /// Rows that contradict each other, and objects that can't be read.
-    pub fn run(
+    pub(super) fn build_shards(
         &self,
         storage: &Storage,
         task: usize,
         mut each: impl FnMut(usize, Bytes) -> Result<()>,
-    ) -> std::result::Result<Vec<ShardReport>, GatherError> {
+    ) -> std::result::Result<Vec<ShardReport>, PrepareTaskError> {
         let parts = self.parts(storage, task)?;
         let shards = self.shards_of(task);
         let sorted: Vec<Sorted> =
@@ -174,11 +176,11 @@ impl Gather<'_> {
 
     fn parts(&self, storage: &Storage, task: usize) -> Result<Vec<Part<'_>>> {
         let wanted = partitions_of(self.partitions, self.shards, task);
-        let overlap = |scattered: &Scattered| {
-            let own = scattered.contents.partitions();
+        let overlap = |scattered: &ScatterObject| {
+            let own = scattered.contents.partition_range();
             wanted.start.max(own.start)..wanted.end.min(own.end)
         };
-        let with: Vec<(&Scattered, Range<usize>)> = self
+        let with: Vec<(&ScatterObject, Range<usize>)> = self
             .scattered
             .iter()
             .map(|scattered| (scattered, overlap(scattered)))
@@ -186,13 +188,13 @@ impl Gather<'_> {
             .collect();
         let read = parallel::map(readers(storage), with.len(), |index| {
             let (scattered, partitions) = &with[index];
-            let range = scattered.contents.range(scattered.length, partitions.clone());
+            let range = scattered.contents.byte_range(scattered.length, partitions.clone());
             let mut bytes = storage.get_ranges(&scattered.key, None, std::slice::from_ref(&range))?;
             Ok(bytes.pop().unwrap_or_default())
         })?;
         let mut out = Vec::new();
         for ((scattered, partitions), bytes) in with.into_iter().zip(read) {
-            let own = scattered.contents.partitions();
+            let own = scattered.contents.partition_range();
             let mut at = 0;
             for partition in partitions {
                 let local = partition - own.start;
@@ -236,7 +238,7 @@ impl Gather<'_> {
         sorted: &[Sorted],
         local: usize,
         by_period: &mut [bool],
-    ) -> std::result::Result<(ShardFile, ShardReport), GatherError> {
+    ) -> std::result::Result<(ShardFile, ShardReport), PrepareTaskError> {
         let (units, mut places) = self.units(parts, sorted, local)?;
         let mut order: Vec<u32> = (0..units.len() as u32).collect();
         order.sort_unstable_by_key(|&unit| (units[unit as usize].stratum, units[unit as usize].hash));
@@ -245,8 +247,8 @@ impl Gather<'_> {
         places.iter_mut().flatten().for_each(|place| place.unit = rank[place.unit as usize]);
         let ordered: Vec<&Unit<'_>> = order.iter().map(|&unit| &units[unit as usize]).collect();
         let assembly = loop {
-            let shape = Shape::new(self.periods.len(), by_period);
-            let mut assembly = Assembly::new(shape, units.len());
+            let shape = RowLayout::new(self.periods.len(), by_period);
+            let mut assembly = AssembledRows::new(shape, units.len());
             for field in 0..self.fields.len() {
                 self.place(&mut assembly, field, parts, &places)
                     .map_err(|twice| self.duplicate(&ordered, twice))?;
@@ -276,8 +278,8 @@ impl Gather<'_> {
             for &record in records {
                 let id = block.id(record as usize);
                 let key = match id {
-                    Id::Integer(id) => id as u128,
-                    Id::Text(_) => hash_of(self.keys.ids, id, &mut buffer),
+                    RecordId::Integer(id) => id as u128,
+                    RecordId::Text(_) => hash_of(self.keys.ids, id, &mut buffer),
                 };
                 let stratum = codes.strata[usize::from(block.stratum(record as usize))];
                 let unit = *known.entry(key).or_insert_with(|| {
@@ -289,7 +291,7 @@ impl Gather<'_> {
                     let label = |code: u16| self.strata[usize::from(code)];
                     let name = format!("unit {}", text(self.keys.ids, id));
                     let calendar = self.keys.calendar.as_ref();
-                    return Err(stratum_varies(&name, label(first), label(stratum), calendar));
+                    return Err(varying_stratum_error(&name, label(first), label(stratum), calendar));
                 }
                 let period = match header.wide {
                     Some(_) => 0,
@@ -305,11 +307,11 @@ impl Gather<'_> {
     /// Writes one variable of all records.
     fn place(
         &self,
-        assembly: &mut Assembly,
+        assembly: &mut AssembledRows,
         field: usize,
         parts: &[Part<'_>],
         places: &[Vec<Place>],
-    ) -> std::result::Result<(), Twice> {
+    ) -> std::result::Result<(), DuplicateRow> {
         let text = self.fields[field].kind.is_text();
         for (Part { header, codes, block }, places) in parts.iter().zip(places) {
             let value = |slot: u64| match text && slot != MISSING && slot != UNSET {
@@ -320,32 +322,32 @@ impl Gather<'_> {
                 let column = block.values(field);
                 let record =
                     |p: &Place| (p.unit as usize, usize::from(p.period), value(column.at(p.record as usize)));
-                assembly.place(field, places.iter().map(record))?;
+                assembly.place_field(field, places.iter().map(record))?;
                 continue;
             };
-            let shape = Shape::new(codes.periods.len(), wide);
+            let shape = RowLayout::new(codes.periods.len(), wide);
             for (local, &period) in codes.periods.iter().enumerate() {
                 let (column, rows) =
                     (block.values(shape.slot(field, local)), block.values(shape.slot(0, local)));
                 let there = places.iter().filter(|p| rows.at(p.record as usize) != UNSET);
                 let record =
                     |p: &Place| (p.unit as usize, usize::from(period), value(column.at(p.record as usize)));
-                assembly.place(field, there.map(record))?;
+                assembly.place_field(field, there.map(record))?;
             }
         }
         Ok(())
     }
 
-    fn duplicate(&self, units: &[&Unit<'_>], twice: Twice) -> GatherError {
+    fn duplicate(&self, units: &[&Unit<'_>], twice: DuplicateRow) -> PrepareTaskError {
         let (id, period) = (text(self.keys.ids, units[twice.unit].id), self.periods[twice.period]);
-        GatherError::Conflict(Conflict::Duplicate { id, period })
+        PrepareTaskError::Conflict(RowConflict::DuplicateRow { id, period })
     }
 
     fn write(
         &self,
         units: &[&Unit<'_>],
-        assembly: &Assembly,
-    ) -> std::result::Result<(ShardFile, ShardReport), GatherError> {
+        assembly: &AssembledRows,
+    ) -> std::result::Result<(ShardFile, ShardReport), PrepareTaskError> {
         let segments = segments_of(units);
         let count = units.len();
         let shape = &assembly.shape;
@@ -380,7 +382,7 @@ impl Gather<'_> {
             texts: self.texts,
             segments,
         };
-        let file = write(&data)?;
+        let file = write_shard(&data)?;
         fields.iter_mut().zip(&file.field_bytes).for_each(|(field, &bytes)| field.bytes = bytes);
         let mut by_stratum = vec![0; self.strata.len()];
         data.segments.iter().for_each(|s| by_stratum[s.stratum] = s.units as u64);
@@ -399,35 +401,39 @@ impl Gather<'_> {
     fn ids(&self, units: &[&Unit<'_>]) -> ShardIds {
         if self.scattered.iter().flat_map(|s| &s.contents.members).any(|m| m.text_ids) {
             let bytes = |unit: &&Unit<'_>| match unit.id {
-                Id::Integer(_) => None,
-                Id::Text(bytes) => Some(bytes.to_vec()),
+                RecordId::Integer(_) => None,
+                RecordId::Text(bytes) => Some(bytes.to_vec()),
             };
             return ShardIds::Texts(units.iter().filter_map(bytes).collect());
         }
         let integer = |unit: &&Unit<'_>| match unit.id {
-            Id::Integer(id) => Some(id),
-            Id::Text(_) => None,
+            RecordId::Integer(id) => Some(id),
+            RecordId::Text(_) => None,
         };
         ShardIds::Integers(units.iter().filter_map(integer).collect())
     }
 
     /// The single value of each unit.
-    fn constant(&self, assembly: &Assembly, field: usize, units: usize) -> Vec<u64> {
+    fn constant(&self, assembly: &AssembledRows, field: usize, units: usize) -> Vec<u64> {
         let shape = &assembly.shape;
         let period = |unit| match shape.by_period[field] {
             false => 0,
-            true => (0..shape.periods).find(|&p| assembly.present(unit, p)).unwrap_or_default(),
+            true => (0..shape.periods).find(|&p| assembly.has_row(unit, p)).unwrap_or_default(),
         };
         (0..units).map(|unit| assembly.row(unit)[shape.slot(field, period(unit))]).collect()
     }
 
     /// Counts the rows by stratum and period; where some unit lacks a row, returns also which units have one in each
     /// period.
-    fn rows(&self, segments: &[SegmentNote], assembly: &Assembly) -> (Vec<u64>, Option<Vec<Vec<bool>>>) {
+    fn rows(
+        &self,
+        segments: &[SegmentDescription],
+        assembly: &AssembledRows,
+    ) -> (Vec<u64>, Option<Vec<Vec<bool>>>) {
         let periods = self.periods.len();
         let units: usize = segments.iter().map(|s| s.units).sum();
         let present: Vec<Vec<bool>> =
-            (0..periods).map(|p| (0..units).map(|unit| assembly.present(unit, p)).collect()).collect();
+            (0..periods).map(|p| (0..units).map(|unit| assembly.has_row(unit, p)).collect()).collect();
         let mut rows = vec![0; self.strata.len() * periods];
         let mut start = 0;
         for segment in segments {
@@ -441,7 +447,7 @@ impl Gather<'_> {
         (rows, (!all).then_some(present))
     }
 
-    fn two_clusters(&self, units: &[&Unit<'_>], assembly: &Assembly, field: usize) -> GatherError {
+    fn two_clusters(&self, units: &[&Unit<'_>], assembly: &AssembledRows, field: usize) -> PrepareTaskError {
         let start = assembly.shape.offsets[field];
         let differs = |unit: &usize| {
             let row = &assembly.row(*unit)[start..start + assembly.shape.periods];
@@ -450,7 +456,10 @@ impl Gather<'_> {
         };
         let unit = (0..units.len()).find(differs).unwrap_or_default();
         let column = self.fields[field].name.clone();
-        GatherError::Conflict(Conflict::Clusters { id: text(self.keys.ids, units[unit].id), column })
+        PrepareTaskError::Conflict(RowConflict::TwoClusters {
+            id: text(self.keys.ids, units[unit].id),
+            column,
+        })
     }
 }
 
@@ -466,28 +475,28 @@ impl Sorted {
     }
 }
 
-fn hash_of(kind: KeyKind, id: Id<'_>, buffer: &mut Vec<u8>) -> u128 {
+fn hash_of(kind: KeyKind, id: RecordId<'_>, buffer: &mut Vec<u8>) -> u128 {
     match id {
-        Id::Integer(id) => hash_integer(id),
-        Id::Text(id) => kind.hash(id, buffer),
+        RecordId::Integer(id) => hash_integer(id),
+        RecordId::Text(id) => kind.hash(id, buffer),
     }
 }
 
-fn text(kind: KeyKind, id: Id<'_>) -> String {
+fn text(kind: KeyKind, id: RecordId<'_>) -> String {
     match id {
-        Id::Integer(id) => kind.show_integer(id),
-        Id::Text(id) => show_bytes(id),
+        RecordId::Integer(id) => kind.show_integer(id),
+        RecordId::Text(id) => show_bytes(id),
     }
 }
 
 /// Runs of units of one stratum.
-fn segments_of(units: &[&Unit<'_>]) -> Vec<SegmentNote> {
-    let mut segments: Vec<SegmentNote> = Vec::new();
+fn segments_of(units: &[&Unit<'_>]) -> Vec<SegmentDescription> {
+    let mut segments: Vec<SegmentDescription> = Vec::new();
     for unit in units {
         let stratum = usize::from(unit.stratum);
         match segments.last_mut() {
             Some(last) if last.stratum == stratum => last.units += 1,
-            _ => segments.push(SegmentNote { stratum, period: None, units: 1 }),
+            _ => segments.push(SegmentDescription { stratum, period: None, units: 1 }),
         }
     }
     segments

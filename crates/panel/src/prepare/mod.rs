@@ -29,30 +29,30 @@ mod threads;
 use fields::store_fields;
 
 use stagger_model::csv_options::CsvOptions;
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 use stagger_model::events::Observer;
 use stagger_model::facts::StageFacts;
-use stagger_model::parallel::cores;
-use stagger_model::progress::Progress;
+use stagger_model::parallel::available_cores;
+use stagger_model::progress::StageProgress;
 use stagger_model::spec_check::CheckedSpec;
-use stagger_records::{Source, expand};
+use stagger_records::{Source, list_input_files};
 use stagger_storage::{Storage, StoreErrorKind};
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::columns::{Columns, selection};
+use crate::columns::{Columns, select_columns};
 use crate::load::treatment;
 use crate::panel_store::fields::StoreField;
 use crate::panel_store::{FORMAT, InputEntry, KeyColumns, Manifest, PanelStore};
 
-pub use conflict::Conflict;
-pub use drive::{row_shard_count, shard_count};
+pub use conflict::RowConflict;
+pub use drive::{cross_section_shard_count, panel_shard_count};
 pub use executor::{Executor, PrepareTask, StepFailure};
-pub use gather::GatherError;
-pub use shuffle::{BASE, Requests, Shape, Shuffle, units_together};
+pub use gather::PrepareTaskError;
+pub use shuffle::{PROCESS_BYTES, RequestCounts, ShuffleInputs, ShufflePlan, units_together};
 pub use space::default_memory;
 pub use stage::PrepareStage;
-pub use steps::{HEADER, Opened, READS_AT_ONCE, ROW_TASK, compute};
+pub use steps::{CONCURRENT_READS, HEADER_BYTES, OpenedInputs, SHARDS_PER_ROW_TASK, compute_task};
 
 /// Options of a preparation; none of them changes a byte of the store.
 #[derive(Clone, Debug, Default)]
@@ -82,7 +82,7 @@ pub struct Prepared {
 }
 
 /// The opened input, and the columns of it that the store will hold.
-pub struct Order {
+pub struct PreparationInput {
     /// The input files.
     pub source: Source,
     /// Columns that the specifications read.
@@ -97,7 +97,7 @@ pub struct Order {
     pub fingerprint: String,
 }
 
-impl Order {
+impl PreparationInput {
     /// Opens the inputs of specifications that share their keys.
     ///
     /// # Errors
@@ -105,21 +105,21 @@ impl Order {
     /// fit their role.
     pub fn new(inputs: &[String], wanted: &[CheckedSpec]) -> Result<Self> {
         let Some(first) = wanted.first() else {
-            return Err(EngineError::input("nothing says which columns to keep"));
+            return Err(StaggerError::input("nothing says which columns to keep"));
         };
         if let Some(other) = wanted.iter().find(|w| !w.shares_keys(first)) {
-            return Err(EngineError::input(format!(
+            return Err(StaggerError::input(format!(
                 "a store has one --idname, --tname, --gname, --pname, --panel, --missing-cohort and way of reading CSV files, but specification `{}` names others than the first",
                 other.name().unwrap_or_default()
             ))
             .with_hint("prepare a store for each"));
         }
-        let source = Source::select(expand(inputs)?, &selection(wanted))?;
-        let columns =
-            Columns::resolve(wanted, &source).map_err(|e| treatment::explain(e, &source, wanted))?;
+        let source = Source::select(list_input_files(inputs)?, &select_columns(wanted))?;
+        let columns = Columns::resolve(wanted, &source)
+            .map_err(|e| treatment::explain_indicator(e, &source, wanted))?;
         if source.rows() == 0 {
             return Err(
-                EngineError::input("the input has no rows").with_hint("check that the files hold the panel")
+                StaggerError::input("the input has no rows").with_hint("check that the files hold the panel")
             );
         }
         let fields = store_fields(&columns);
@@ -145,7 +145,7 @@ impl Order {
             etag: input.fingerprint,
             rows: input.rows,
         };
-        self.source.inputs().into_iter().map(entry).collect()
+        self.source.file_infos().into_iter().map(entry).collect()
     }
 }
 
@@ -166,8 +166,8 @@ fn fingerprint(
     csv: &CsvOptions,
 ) -> Result<String> {
     let inputs: Vec<(String, u64, String)> =
-        source.inputs().into_iter().map(|i| (whole_path(&i.url), i.bytes, i.fingerprint)).collect();
-    let failed = |e: serde_json::Error| EngineError::failed(e.to_string());
+        source.file_infos().into_iter().map(|i| (whole_path(&i.url), i.bytes, i.fingerprint)).collect();
+    let failed = |e: serde_json::Error| StaggerError::failed(e.to_string());
     let mut json = serde_json::to_vec(&(FORMAT, inputs, keys, fields, cross_sections)).map_err(failed)?;
     if !csv.is_default() {
         json.extend(serde_json::to_vec(csv).map_err(failed)?);
@@ -180,7 +180,7 @@ fn fingerprint(
 /// # Errors
 /// Those of [`prepare`] for arguments and input.
 pub fn fingerprint_of(inputs: &[String], specs: &[CheckedSpec]) -> Result<String> {
-    Order::new(inputs, specs).map(|order| order.fingerprint)
+    PreparationInput::new(inputs, specs).map(|order| order.fingerprint)
 }
 
 /// Refuses a store inside an input folder or prefix: its shards would be input the next time.
@@ -195,10 +195,12 @@ fn apart(inputs: &[String], store: &str) -> Result<()> {
     };
     match inputs.iter().find(around) {
         None => Ok(()),
-        Some(input) => Err(EngineError::input(format!(
-            "the store `{store}` lies within the input `{input}`"
-        ))
-        .with_hint("choose a place beside the input: the shards would be read as input the next time")),
+        Some(input) => {
+            Err(StaggerError::input(format!("the store `{store}` lies within the input `{input}`"))
+                .with_hint(
+                    "choose a place beside the input: the shards would be read as input the next time",
+                ))
+        }
     }
 }
 
@@ -215,12 +217,12 @@ pub fn prepare(
     observer: Observer<'_>,
 ) -> Result<Prepared> {
     apart(inputs, &storage.url())?;
-    let order = Order::new(inputs, specs)?;
+    let order = PreparationInput::new(inputs, specs)?;
     if let Some(found) = find(&order, storage)? {
         return Ok(found);
     }
-    let threads = options.threads.unwrap_or_else(cores).max(1);
-    let executor = threads::Threads::new(&order, storage, threads, Progress::new(observer));
+    let threads = options.threads.unwrap_or_else(available_cores).max(1);
+    let executor = threads::ThreadExecutor::new(&order, storage, threads, StageProgress::new(observer));
     let driver = drive::Driver { order: &order, storage, options, threads, executor: &executor };
     let made = driver.run(observer);
     finish(made, executor.into_stages(), &order, specs, storage)
@@ -230,7 +232,7 @@ pub fn prepare(
 ///
 /// # Errors
 /// Those of [`prepare`].
-pub fn prepare_by(
+pub fn prepare_on(
     executor: &dyn Executor,
     inputs: &[String],
     specs: &[CheckedSpec],
@@ -239,20 +241,20 @@ pub fn prepare_by(
     observer: Observer<'_>,
 ) -> Result<Prepared> {
     apart(inputs, &storage.url())?;
-    let order = Order::new(inputs, specs)?;
+    let order = PreparationInput::new(inputs, specs)?;
     if let Some(found) = find(&order, storage)? {
         return Ok(found);
     }
-    let threads = options.threads.unwrap_or_else(cores).max(1);
+    let threads = options.threads.unwrap_or_else(available_cores).max(1);
     let made = drive::Driver { order: &order, storage, options, threads, executor }.run(observer);
     finish(made, Vec::new(), &order, specs, storage)
 }
 
 /// The store, if it is there already.
-fn find(order: &Order, storage: &Storage) -> Result<Option<Prepared>> {
-    let Some(manifest) = PanelStore::find(storage)? else { return Ok(None) };
+fn find(order: &PreparationInput, storage: &Storage) -> Result<Option<Prepared>> {
+    let Some(manifest) = PanelStore::find_manifest(storage)? else { return Ok(None) };
     if manifest.fingerprint != order.fingerprint {
-        return Err(EngineError::input(format!(
+        return Err(StaggerError::input(format!(
             "the store `{}` holds a panel of other inputs or other columns",
             storage.url()
         ))
@@ -266,7 +268,7 @@ fn find(order: &Order, storage: &Storage) -> Result<Option<Prepared>> {
 fn finish(
     made: Result<Manifest>,
     stages: Vec<StageFacts>,
-    order: &Order,
+    order: &PreparationInput,
     specs: &[CheckedSpec],
     storage: &Storage,
 ) -> Result<Prepared> {
@@ -275,12 +277,12 @@ fn finish(
         Err(error) => error,
     };
     // Another process that prepares the same store has completed it, and has removed the objects of the steps.
-    if error.storage() == Some(StoreErrorKind::NotFound)
-        && let Some(manifest) = PanelStore::find(storage)?
+    if error.storage_kind() == Some(StoreErrorKind::NotFound)
+        && let Some(manifest) = PanelStore::find_manifest(storage)?
         && manifest.fingerprint == order.fingerprint
     {
         return Ok(Prepared { manifest, reused: true, stages: Vec::new() });
     }
     drive::forget(storage, order, &error);
-    Err(treatment::explain(error, &order.source, specs))
+    Err(treatment::explain_indicator(error, &order.source, specs))
 }

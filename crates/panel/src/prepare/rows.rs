@@ -9,20 +9,20 @@ use serde::{Deserialize, Serialize};
 use stagger_model::error::Result;
 use stagger_records::Source;
 
-use super::fields::Encoder;
+use super::fields::SlotEncoder;
 use super::gather::{FieldReport, ShardReport};
 use crate::columns::Columns;
 use crate::gaps::Gaps;
-use crate::load::met::{PeriodsMet, StrataMet, in_file, key_columns, with_keys};
+use crate::load::met::{SeenPeriods, SeenStrata, key_columns, name_file, with_keys};
 use crate::panel_store::KeyColumns;
 use crate::panel_store::fields::StoreField;
-use crate::panel_store::write::{FieldValues, SegmentNote, ShardData, ShardIds, write};
+use crate::panel_store::write::{FieldValues, SegmentDescription, ShardData, ShardIds, write_shard};
 use crate::slot::{MISSING, decode, encode};
 use crate::strata::Stratum;
 
 /// Strata, periods, texts and counts of some rows.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Scanned {
+pub struct ScanResult {
     /// Strata, in the order of appearance.
     pub strata: Vec<Stratum>,
     /// Periods, in the order of appearance.
@@ -36,7 +36,7 @@ pub struct Scanned {
 }
 
 /// Input that all tasks share.
-pub struct Rows<'a> {
+pub struct CrossSectionContext<'a> {
     /// The input files.
     pub source: &'a Source,
     /// Columns that the specifications read.
@@ -48,7 +48,7 @@ pub struct Rows<'a> {
 }
 
 /// Strata, periods and texts of all rows, and the cut into shards.
-pub struct RowShards<'a> {
+pub struct CrossSectionShards<'a> {
     /// Strata, by cohort and eligibility.
     pub strata: &'a [Stratum],
     /// Periods, ascending.
@@ -69,16 +69,16 @@ struct Batch<'a> {
     fields: &'a [arrow::array::ArrayRef],
 }
 
-impl Rows<'_> {
+impl CrossSectionContext<'_> {
     /// Finds the strata, periods and texts of a chunk.
     ///
     /// # Errors
     /// A chunk that can't be read, and values that do not fit the role of their column.
-    pub fn scan(&self, chunk: usize) -> Result<Scanned> {
-        let (mut strata, mut periods) = (StrataMet::default(), PeriodsMet::default());
-        let mut out = Scanned::default();
+    pub fn scan_chunk(&self, chunk: usize) -> Result<ScanResult> {
+        let (mut strata, mut periods) = (SeenStrata::default(), SeenPeriods::default());
+        let mut out = ScanResult::default();
         let text: Vec<&StoreField> = self.fields.iter().filter(|f| f.kind.is_text()).collect();
-        let (mut encoder, mut slots) = (Encoder::default(), Vec::new());
+        let (mut encoder, mut slots) = (SlotEncoder::default(), Vec::new());
         let first = self.first_row(chunk);
         self.read(first..first + self.source.chunks()[chunk].rows as u64, &text, &mut |batch| {
             for row in 0..batch.times.len() {
@@ -131,11 +131,11 @@ impl Rows<'_> {
             self.source.read_rows(chunk, local, &names, |row, arrays| {
                 let (keys_of, rest) = arrays.split_at(keys.len());
                 let first_row = chunk.first_row + row as u64;
-                gaps.note_all(names.iter().map(String::as_str).zip(arrays), chunk.file, first_row)?;
+                gaps.count_batch(names.iter().map(String::as_str).zip(arrays), chunk.file, first_row)?;
                 with_keys(self.columns, keys_of, &keys, first_row, &mut scratch, |times, groups, eligible| {
                     each(&Batch { first: own.start + row as u64, times, groups, eligible, fields: rest })
                 })
-                .map_err(|e| in_file(e, &self.source.path(chunk)))
+                .map_err(|e| name_file(e, &self.source.path_of(chunk)))
             })?;
         }
         Ok(gaps)
@@ -145,15 +145,15 @@ impl Rows<'_> {
     ///
     /// # Errors
     /// Chunks that can't be read, and values that do not fit the role of their column.
-    pub fn shards(
+    pub fn build_shards(
         &self,
-        all: &RowShards<'_>,
+        all: &CrossSectionShards<'_>,
         shards: Range<usize>,
         mut each: impl FnMut(usize, Bytes) -> Result<()>,
     ) -> Result<Vec<ShardReport>> {
         let end = (shards.end as u64 * all.per_shard).min(self.source.rows());
         let mut builder = Builder::new(self, all, shards.start);
-        let mut encoder = Encoder::default();
+        let mut encoder = SlotEncoder::default();
         let mut texts: Vec<f64> = Vec::new();
         let mut slots: Vec<Vec<u64>> = vec![Vec::new(); self.fields.len()];
         let mut reports = Vec::with_capacity(shards.len());
@@ -187,8 +187,8 @@ impl Rows<'_> {
 }
 
 /// Translates a task's codes of texts to those of all texts.
-fn translate(encoder: &Encoder, all: &[String], known: &mut Vec<f64>, slots: &mut [u64]) {
-    encoder.extend_translation(all, known);
+fn translate(encoder: &SlotEncoder, all: &[String], known: &mut Vec<f64>, slots: &mut [u64]) {
+    encoder.translate_texts(all, known);
     for slot in slots.iter_mut().filter(|slot| **slot != MISSING) {
         *slot = encode(known[decode(*slot) as usize]);
     }
@@ -202,8 +202,8 @@ impl Batch<'_> {
 
 /// Rows of one shard, by stratum and period.
 struct Builder<'a> {
-    rows: &'a Rows<'a>,
-    all: &'a RowShards<'a>,
+    rows: &'a CrossSectionContext<'a>,
+    all: &'a CrossSectionShards<'a>,
     shard: usize,
     /// Rows by indices of stratum and period.
     kinds: BTreeMap<(usize, usize), Kind>,
@@ -216,7 +216,7 @@ struct Kind {
 }
 
 impl<'a> Builder<'a> {
-    fn new(rows: &'a Rows<'a>, all: &'a RowShards<'a>, shard: usize) -> Self {
+    fn new(rows: &'a CrossSectionContext<'a>, all: &'a CrossSectionShards<'a>, shard: usize) -> Self {
         Self { rows, all, shard, kinds: BTreeMap::new() }
     }
 
@@ -224,7 +224,7 @@ impl<'a> Builder<'a> {
         if !batch.has_keys(row) {
             return;
         }
-        let stratum = StrataMet::read(batch.groups[row], batch.eligible[row]);
+        let stratum = SeenStrata::stratum_of(batch.groups[row], batch.eligible[row]);
         let stratum = self.all.strata.iter().position(|s| *s == stratum).unwrap_or_default();
         let period = self.all.periods.partition_point(|&known| known < batch.times[row]);
         let kind = self
@@ -245,7 +245,7 @@ impl<'a> Builder<'a> {
         let (mut rows, mut units) = (vec![0; strata * periods], vec![0; strata]);
         for ((stratum, period), kind) in kinds {
             let count = kind.numbers.len();
-            segments.push(SegmentNote { stratum, period: Some(period), units: count });
+            segments.push(SegmentDescription { stratum, period: Some(period), units: count });
             rows[stratum * periods + period] = count as u64;
             units[stratum] += count as u64;
             numbers.extend(kind.numbers);
@@ -263,7 +263,7 @@ impl<'a> Builder<'a> {
             present: None,
             texts: self.all.texts,
         };
-        let file = write(&data)?;
+        let file = write_shard(&data)?;
         each(self.shard, file.bytes)?;
         self.shard += 1;
         let field = |(&missing, &bytes): (&bool, &u64)| FieldReport { varies: false, missing, bytes };

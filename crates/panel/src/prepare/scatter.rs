@@ -10,23 +10,23 @@ use std::ops::Range;
 use arrow::array::ArrayRef;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use stagger_model::error::{EngineError, Result};
-use stagger_records::{Chunk, IdColumn, Source, show_bytes, with_ids};
+use stagger_model::error::{Result, StaggerError};
+use stagger_records::{Chunk, KeyColumn, Source, show_bytes, with_key_column};
 
-use super::assemble::{Assembly, Shape};
-use super::block::{self, BlockWriter, Header, Ids};
-use super::conflict::Conflict;
-use super::fields::Encoder;
-use super::gather::GatherError;
+use super::assemble::{AssembledRows, RowLayout};
+use super::block::{self, BlockWriter, MapperHeader, RecordIds};
+use super::conflict::RowConflict;
+use super::fields::SlotEncoder;
+use super::gather::PrepareTaskError;
 use crate::columns::Columns;
 use crate::gaps::Gaps;
 use crate::load::keys::KeyHasher;
-use crate::load::met::{PeriodsMet, StrataMet, in_file, key_columns, stratum_varies, with_keys};
+use crate::load::met::{SeenPeriods, SeenStrata, key_columns, name_file, varying_stratum_error, with_keys};
 use crate::panel_store::fields::StoreField;
 
 /// Consecutive rows of one chunk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Piece {
+pub struct ChunkRows {
     /// Index of the chunk.
     pub chunk: usize,
     /// Range of its rows.
@@ -37,11 +37,11 @@ pub struct Piece {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScatterTask {
     /// The rows, as pieces of chunks.
-    pub pieces: Vec<Piece>,
+    pub pieces: Vec<ChunkRows>,
 }
 
 /// Input that all mappers share.
-pub struct Scatter<'a> {
+pub(super) struct ScatterContext<'a> {
     /// The input files.
     pub source: &'a Source,
     /// Columns that the specifications read.
@@ -61,16 +61,16 @@ const NOWHERE: u16 = u16::MAX;
 
 /// Returns the partition of a hash: its leading bits.
 #[inline]
-pub fn partition_of(hash: u128, partitions: usize) -> usize {
+pub(super) fn partition_of(hash: u128, partitions: usize) -> usize {
     if partitions == 1 { 0 } else { (hash >> (128 - partitions.trailing_zeros())) as usize }
 }
 
-impl Scatter<'_> {
+impl ScatterContext<'_> {
     /// Runs one mapper; returns its object.
     ///
     /// # Errors
     /// Rows that contradict each other, chunks that can't be read, and values that do not fit the role of their column.
-    pub fn run(&self, task: &ScatterTask) -> std::result::Result<Bytes, GatherError> {
+    pub(super) fn run_mapper(&self, task: &ScatterTask) -> std::result::Result<Bytes, PrepareTaskError> {
         let rows = task.pieces.iter().map(|p| p.rows.len()).sum();
         if self.pivot {
             let mut out = Pivot::new(self);
@@ -95,14 +95,14 @@ impl Scatter<'_> {
             let chunk: &Chunk = &self.source.chunks()[piece.chunk];
             self.source.read_rows(chunk, piece.rows.clone(), &names, |row, arrays| {
                 let first_row = chunk.first_row + row as u64;
-                gaps.note_all(names.iter().map(String::as_str).zip(arrays), chunk.file, first_row)?;
+                gaps.count_batch(names.iter().map(String::as_str).zip(arrays), chunk.file, first_row)?;
                 let (own, rest) = arrays.split_at(keys.len());
                 with_keys(self.columns, own, &keys, first_row, &mut scratch, |times, groups, eligible| {
-                    with_ids(&rest[0], &self.columns.id, kind, &mut integers, |ids| {
+                    with_key_column(&rest[0], &self.columns.id, kind, &mut integers, |ids| {
                         each(&Batch { times, groups, eligible, ids, fields: &rest[1..] })
                     })
                 })
-                .map_err(|e| in_file(e, &self.source.path(chunk)))
+                .map_err(|e| name_file(e, &self.source.path_of(chunk)))
             })?;
         }
         Ok(gaps)
@@ -114,7 +114,7 @@ struct Batch<'a> {
     times: &'a [f64],
     groups: &'a [f64],
     eligible: &'a [f64],
-    ids: IdColumn<'a>,
+    ids: KeyColumn<'a>,
     fields: &'a [ArrayRef],
 }
 
@@ -126,16 +126,16 @@ impl Batch<'_> {
 
 /// Strata, periods and counts of a mapper's rows.
 #[derive(Default)]
-struct Met {
-    strata: StrataMet,
-    periods: PeriodsMet,
+struct SeenKeys {
+    strata: SeenStrata,
+    periods: SeenPeriods,
     last: Option<(u64, u64, u16)>,
     rows: u64,
     keyless_rows: u64,
     gaps: Gaps,
 }
 
-impl Met {
+impl SeenKeys {
     /// Returns the codes of a row's stratum and period.
     fn codes(&mut self, batch: &Batch<'_>, row: usize) -> Result<(u16, u16)> {
         let (group, eligible) = (batch.groups[row], batch.eligible[row]);
@@ -150,9 +150,9 @@ impl Met {
         Ok((stratum, self.periods.code(batch.times[row])?))
     }
 
-    fn header(self, texts: Vec<String>, text_ids: bool, wide: Option<Vec<bool>>) -> Header {
+    fn header(self, texts: Vec<String>, text_ids: bool, wide: Option<Vec<bool>>) -> MapperHeader {
         let cohort = |cohort: f64| cohort.is_finite().then_some(cohort);
-        Header {
+        MapperHeader {
             strata: self.strata.list.iter().map(|s| (cohort(s.cohort), s.eligible)).collect(),
             periods: self.periods.list,
             texts,
@@ -162,16 +162,16 @@ impl Met {
             keyless_rows: self.keyless_rows,
             cohortless_rows: self.strata.cohortless_rows,
             gaps: self.gaps,
-            ..Header::default()
+            ..MapperHeader::default()
         }
     }
 }
 
 /// Long records: every row goes to its partition unchanged.
 struct Long<'a> {
-    of: &'a Scatter<'a>,
-    met: Met,
-    encoder: Encoder,
+    of: &'a ScatterContext<'a>,
+    met: SeenKeys,
+    encoder: SlotEncoder,
     blocks: Vec<BlockWriter>,
     partitions: Vec<u16>,
     /// Rows of the batch by partition, and the position of each partition's first row.
@@ -183,13 +183,13 @@ struct Long<'a> {
 }
 
 impl<'a> Long<'a> {
-    fn new(of: &'a Scatter<'a>, rows: usize) -> Self {
+    fn new(of: &'a ScatterContext<'a>, rows: usize) -> Self {
         // Hashes spread evenly; some extra room spares most blocks from growing.
         let room = rows / of.partitions + rows / of.partitions / 16 + 64;
         Self {
             of,
-            met: Met::default(),
-            encoder: Encoder::default(),
+            met: SeenKeys::default(),
+            encoder: SlotEncoder::default(),
             blocks: (0..of.partitions)
                 .map(|_| BlockWriter::new(of.text_ids, of.fields.len(), room))
                 .collect(),
@@ -261,14 +261,14 @@ impl<'a> Long<'a> {
         }
     }
 
-    fn copy_ids(&mut self, ids: &IdColumn<'_>) {
+    fn copy_ids(&mut self, ids: &KeyColumn<'_>) {
         for (partition, block) in self.blocks.iter_mut().enumerate() {
             let rows = &self.order[self.starts[partition] as usize..self.starts[partition + 1] as usize];
             match ids {
-                IdColumn::Integers { ids, .. } => {
+                KeyColumn::Integers { ids, .. } => {
                     push_integers(&mut block.ids, rows.iter().map(|&r| ids[r as usize]))
                 }
-                IdColumn::Texts { ids, .. } => {
+                KeyColumn::Texts { ids, .. } => {
                     rows.iter().for_each(|&r| push_text(&mut block.ids, ids[r as usize].unwrap_or_default()));
                 }
             }
@@ -277,18 +277,18 @@ impl<'a> Long<'a> {
 
     fn finish(self) -> Result<Bytes> {
         let header = self.met.header(self.encoder.into_texts(), self.of.text_ids, None);
-        block::encode(header, self.blocks)
+        block::encode_mapper_object(header, self.blocks)
     }
 }
 
-fn push_integers(out: &mut Ids, ids: impl Iterator<Item = i64>) {
-    if let Ids::Integers(own) = out {
+fn push_integers(out: &mut RecordIds, ids: impl Iterator<Item = i64>) {
+    if let RecordIds::Integers(own) = out {
         own.extend(ids);
     }
 }
 
-fn push_text(out: &mut Ids, id: &[u8]) {
-    if let Ids::Texts { lengths, bytes } = out {
+fn push_text(out: &mut RecordIds, id: &[u8]) {
+    if let RecordIds::Texts { lengths, bytes } = out {
         lengths.push(id.len() as u32);
         bytes.extend_from_slice(id);
     }
@@ -296,11 +296,11 @@ fn push_text(out: &mut Ids, id: &[u8]) {
 
 /// Wide records: rows are collected until all are read, then put side by side by unit.
 struct Pivot<'a> {
-    of: &'a Scatter<'a>,
-    met: Met,
-    encoder: Encoder,
+    of: &'a ScatterContext<'a>,
+    met: SeenKeys,
+    encoder: SlotEncoder,
     units: HashMap<u128, u32, BuildHasherDefault<KeyHasher>>,
-    ids: Ids,
+    ids: RecordIds,
     hashes: Vec<u128>,
     strata: Vec<u16>,
     last: Option<u128>,
@@ -320,12 +320,12 @@ struct Scratch {
 }
 
 impl<'a> Pivot<'a> {
-    fn new(of: &'a Scatter<'a>) -> Self {
+    fn new(of: &'a ScatterContext<'a>) -> Self {
         let ids = BlockWriter::new(of.text_ids, 0, 0).ids;
         Self {
             of,
-            met: Met::default(),
-            encoder: Encoder::default(),
+            met: SeenKeys::default(),
+            encoder: SlotEncoder::default(),
             units: HashMap::default(),
             ids,
             hashes: Vec::new(),
@@ -370,8 +370,8 @@ impl<'a> Pivot<'a> {
             self.hashes.push(hash);
             self.strata.push(stratum);
             match &batch.ids {
-                IdColumn::Integers { ids, .. } => push_integers(&mut self.ids, std::iter::once(ids[row])),
-                IdColumn::Texts { ids, .. } => push_text(&mut self.ids, ids[row].unwrap_or_default()),
+                KeyColumn::Integers { ids, .. } => push_integers(&mut self.ids, std::iter::once(ids[row])),
+                KeyColumn::Texts { ids, .. } => push_text(&mut self.ids, ids[row].unwrap_or_default()),
             }
             return Ok(unit);
         }
@@ -381,7 +381,7 @@ impl<'a> Pivot<'a> {
         }
         let name = batch.ids.show(row);
         let label = |code: u16| self.met.strata.list[usize::from(code)];
-        Err(stratum_varies(
+        Err(varying_stratum_error(
             &format!("unit {name}"),
             label(known),
             label(stratum),
@@ -389,15 +389,18 @@ impl<'a> Pivot<'a> {
         ))
     }
 
-    fn finish(mut self) -> std::result::Result<Bytes, GatherError> {
+    fn finish(mut self) -> std::result::Result<Bytes, PrepareTaskError> {
         let units = self.hashes.len();
         let mut by_period: Vec<bool> = self.of.fields.iter().map(|f| f.outcome).collect();
         let assembly = loop {
-            let mut assembly = Assembly::new(Shape::new(self.met.periods.list.len(), &by_period), units);
+            let mut assembly =
+                AssembledRows::new(RowLayout::new(self.met.periods.list.len(), &by_period), units);
             for (field, values) in self.values.iter().enumerate() {
                 let records =
                     self.rows.iter().zip(values).map(|(&(u, p), &v)| (u as usize, usize::from(p), v));
-                assembly.place(field, records).map_err(|twice| self.duplicate(twice.unit, twice.period))?;
+                assembly
+                    .place_field(field, records)
+                    .map_err(|twice| self.duplicate(twice.unit, twice.period))?;
             }
             if !assembly.differs.contains(&true) {
                 break assembly;
@@ -408,7 +411,7 @@ impl<'a> Pivot<'a> {
         Ok(self.emit(assembly)?)
     }
 
-    fn emit(self, assembly: Assembly) -> Result<Bytes> {
+    fn emit(self, assembly: AssembledRows) -> Result<Bytes> {
         let mut blocks: Vec<BlockWriter> = (0..self.of.partitions)
             .map(|_| BlockWriter::new(self.of.text_ids, assembly.shape.stride, 0))
             .collect();
@@ -416,30 +419,33 @@ impl<'a> Pivot<'a> {
         for (unit, &hash) in self.hashes.iter().enumerate() {
             let block = &mut blocks[partition_of(hash, self.of.partitions)];
             match (&self.ids, &mut block.ids) {
-                (Ids::Integers(ids), Ids::Integers(own)) => own.push(ids[unit]),
-                (Ids::Texts { lengths, bytes }, Ids::Texts { lengths: own, bytes: all }) => {
+                (RecordIds::Integers(ids), RecordIds::Integers(own)) => own.push(ids[unit]),
+                (RecordIds::Texts { lengths, bytes }, RecordIds::Texts { lengths: own, bytes: all }) => {
                     let end = start + lengths[unit] as usize;
                     own.push(lengths[unit]);
                     all.extend_from_slice(&bytes[start..end]);
                     start = end;
                 }
-                _ => return Err(EngineError::failed("identifiers of two types in one block")),
+                _ => return Err(StaggerError::failed("identifiers of two types in one block")),
             }
             block.strata.push(self.strata[unit]);
             block.values.iter_mut().zip(assembly.row(unit)).for_each(|(column, &slot)| column.push(slot));
         }
         let wide = Some(assembly.shape.by_period.clone());
-        block::encode(self.met.header(self.encoder.into_texts(), self.of.text_ids, wide), blocks)
+        block::encode_mapper_object(
+            self.met.header(self.encoder.into_texts(), self.of.text_ids, wide),
+            blocks,
+        )
     }
 
-    fn duplicate(&self, unit: usize, period: usize) -> GatherError {
+    fn duplicate(&self, unit: usize, period: usize) -> PrepareTaskError {
         let id = match &self.ids {
-            Ids::Integers(ids) => self.of.columns.kind(&self.of.columns.id).show_integer(ids[unit]),
-            Ids::Texts { lengths, bytes } => {
+            RecordIds::Integers(ids) => self.of.columns.kind(&self.of.columns.id).show_integer(ids[unit]),
+            RecordIds::Texts { lengths, bytes } => {
                 let start: usize = lengths[..unit].iter().map(|&l| l as usize).sum();
                 show_bytes(&bytes[start..start + lengths[unit] as usize])
             }
         };
-        GatherError::Conflict(Conflict::Duplicate { id, period: self.met.periods.list[period] })
+        PrepareTaskError::Conflict(RowConflict::DuplicateRow { id, period: self.met.periods.list[period] })
     }
 }

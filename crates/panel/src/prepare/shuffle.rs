@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use stagger_records::Source;
 
-use super::scatter::{Piece, ScatterTask};
+use super::scatter::{ChunkRows, ScatterTask};
 
 /// Bytes of a mapper's object where memory allows: large enough that requests cost little.
 const OBJECT: u64 = 64 << 20;
@@ -25,11 +25,11 @@ const GATHER_COPIES: f64 = 2.4;
 /// Memory of a combiner, in sizes of its object: the blocks as read, the blocks in order, the object.
 const COMBINE_COPIES: f64 = 3.0;
 /// Bytes that a process needs besides its tasks: code, footers, buffers of the allocator.
-pub const BASE: u64 = 88 << 20;
+pub const PROCESS_BYTES: u64 = 88 << 20;
 
 /// Numbers of requests that a shuffle makes.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Requests {
+pub struct RequestCounts {
     /// Number of reads (GET).
     pub gets: u64,
     /// Number of writes (PUT).
@@ -38,7 +38,7 @@ pub struct Requests {
 
 /// Plan of the shuffle of a preparation. It decides memory and requests, and no byte of the store.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Shuffle {
+pub struct ShufflePlan {
     /// Digest of the inputs and columns.
     pub fingerprint: String,
     /// Rows that each mapper reads.
@@ -56,18 +56,18 @@ pub struct Shuffle {
     /// Upper bound of the memory of a gather task, in bytes.
     pub gather_memory: u64,
     /// Requests of a shuffle in one stage and in two, the latter at its best cut.
-    pub requests: (Requests, Requests),
+    pub requests: (RequestCounts, RequestCounts),
 }
 
-impl Shuffle {
+impl ShufflePlan {
     /// Returns the bytes of memory that a process with this number of threads takes.
-    pub fn least_memory(&self, threads: usize) -> u64 {
-        BASE + threads as u64 * self.mapper_memory.max(self.gather_memory)
+    pub fn process_bytes(&self, threads: usize) -> u64 {
+        PROCESS_BYTES + threads as u64 * self.mapper_memory.max(self.gather_memory)
     }
 }
 
 /// Sizes and limits that decide the plan of a shuffle.
-pub struct Shape<'a> {
+pub struct ShuffleInputs<'a> {
     /// Number of rows in each row group.
     pub chunks: &'a [usize],
     /// True if footers show that the rows of a unit are together ([`units_together`]).
@@ -90,7 +90,7 @@ pub struct Shape<'a> {
     pub least_tasks: usize,
 }
 
-impl Shape<'_> {
+impl ShuffleInputs<'_> {
     fn record(&self) -> u64 {
         // The lengths of text identifiers are not known before they are read.
         let id = if self.text_ids { 28 } else { 8 };
@@ -98,11 +98,11 @@ impl Shape<'_> {
     }
 
     fn task_memory(&self) -> u64 {
-        (self.memory_limit.saturating_sub(BASE) / self.threads as u64).max(4 * LEAST)
+        (self.memory_limit.saturating_sub(PROCESS_BYTES) / self.threads as u64).max(4 * LEAST)
     }
 
     /// Returns the plan; `fingerprint` is the digest of inputs and columns.
-    pub fn plan(&self, fingerprint: &str) -> Shuffle {
+    pub fn plan_shuffle(&self, fingerprint: &str) -> ShufflePlan {
         let pivot = self.together;
         let rows: u64 = self.chunks.iter().map(|&rows| rows as u64).sum();
         let scattered = rows * self.record();
@@ -127,7 +127,7 @@ impl Shape<'_> {
         let combiners = fit.max(worth / 2);
         let requests = requests(mappers.len() as u64, partitions as u64, combiners);
         let cheaper = (self.remote && requests.1.0.cost() < requests.0.cost()).then_some(requests.1.1);
-        Shuffle {
+        ShufflePlan {
             fingerprint: fingerprint.to_owned(),
             partitions,
             pivot,
@@ -154,7 +154,7 @@ impl Shape<'_> {
                     room = rows;
                 }
                 let taken = left.min(room);
-                pieces.push(Piece { chunk, rows: start..start + taken });
+                pieces.push(ChunkRows { chunk, rows: start..start + taken });
                 (start, room) = (start + taken, room - taken);
                 if room == 0 {
                     out.push(ScatterTask { pieces: std::mem::take(&mut pieces) });
@@ -175,13 +175,13 @@ pub fn units_together(source: &Source, id: &str) -> bool {
     if chunks.len() == 1 {
         return true;
     }
-    let bounds: Option<Vec<(i128, i128)>> = chunks.iter().map(|c| source.statistics(c, id)).collect();
+    let bounds: Option<Vec<(i128, i128)>> = chunks.iter().map(|c| source.integer_bounds(c, id)).collect();
     let Some(mut bounds) = bounds else { return false };
     bounds.sort_unstable();
     bounds.windows(2).all(|pair| pair[0].1 <= pair[1].0)
 }
 
-impl Requests {
+impl RequestCounts {
     /// Cost in dollars at S3's list prices, used only to choose between one stage and two; forecasts read the price
     /// file.
     fn cost(self) -> f64 {
@@ -192,14 +192,14 @@ impl Requests {
 /// Returns the requests of one stage (2·s·r reads for s mappers and r partitions) and of two stages at their best cut.
 /// With mappers in `1/p` groups and partitions in `1/f` groups these are 2·(s/p + r/f) reads and 1/(p·f) combiners
 /// (Starling §4.2), of which there are at least `least`, so that each fits in memory.
-fn requests(mappers: u64, partitions: u64, least: u64) -> (Requests, (Requests, (usize, usize))) {
-    let one = Requests { gets: 2 * mappers * partitions, puts: mappers };
+fn requests(mappers: u64, partitions: u64, least: u64) -> (RequestCounts, (RequestCounts, (usize, usize))) {
+    let one = RequestCounts { gets: 2 * mappers * partitions, puts: mappers };
     let mut best = (one, (mappers as usize, partitions as usize));
     let mut groups = 2;
     while groups <= mappers {
         let mut ranges = 2;
         while ranges <= partitions {
-            let two = Requests {
+            let two = RequestCounts {
                 gets: 2 * (mappers * ranges + partitions * groups),
                 puts: mappers + groups * ranges,
             };

@@ -1,9 +1,9 @@
 //! Resources of the machine: memory, and free space on the disk.
 
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 use stagger_storage::Storage;
 
-use super::shuffle::Shuffle;
+use super::shuffle::ShufflePlan;
 
 /// Share of the available memory that a run may use by default.
 const SHARE: f64 = 0.75;
@@ -30,7 +30,7 @@ pub fn default_memory() -> u64 {
 ///
 /// # Errors
 /// Too little free space; both numbers are named.
-pub fn check(storage: &Storage, shuffle: &Shuffle, input: u64) -> Result<()> {
+pub(super) fn check_disk_space(storage: &Storage, shuffle: &ShufflePlan, input: u64) -> Result<()> {
     let url = storage.url();
     if url.starts_with("s3:") {
         return Ok(());
@@ -46,7 +46,7 @@ pub fn check(storage: &Storage, shuffle: &Shuffle, input: u64) -> Result<()> {
         return Ok(());
     }
     let gigabytes = |bytes: u64| format!("{:.1} GB", bytes as f64 / 1e9);
-    Err(EngineError::failed(format!(
+    Err(StaggerError::failed(format!(
         "`{url}` needs up to {} on its disk, which has {} free",
         gigabytes(needed),
         gigabytes(free)

@@ -4,21 +4,23 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
-use stagger_model::error::{EngineError, Result};
-use stagger_records::{Chunk, Described, Source};
+use stagger_model::error::{Result, StaggerError};
+use stagger_records::{Chunk, FileDescription, Source};
 use stagger_storage::{Storage, StoreResult};
 
-use super::rows::Rows;
-use crate::columns::needed_names;
+use super::rows::CrossSectionContext;
+use crate::columns::resolved_names;
 use crate::gaps::Gaps;
-use crate::load::{codes, distinct};
+use crate::load::{distinct_periods, period_codes};
 use crate::panel_store::keys;
-use crate::prepare::block::{Contents, Header};
-use crate::prepare::fields::check_texts;
-use crate::prepare::gather::{Codes, Scattered};
-use crate::prepare::rows::Scanned;
+use crate::prepare::block::{MapperHeader, ObjectHeader};
+use crate::prepare::fields::check_text_count;
+use crate::prepare::gather::{CodeTranslation, ScatterObject};
+use crate::prepare::rows::ScanResult;
 use crate::prepare::steps::row_shards;
-use crate::prepare::{Columns, KeyColumns, Order, PrepareTask, ROW_TASK, Shuffle, StoreField, combine};
+use crate::prepare::{
+    Columns, KeyColumns, PreparationInput, PrepareTask, SHARDS_PER_ROW_TASK, ShufflePlan, StoreField, combine,
+};
 use crate::strata::{Stratum, distinct_strata, stratum_codes};
 
 /// Input that the tasks of one step of a preparation share.
@@ -43,7 +45,7 @@ pub enum Step {
         /// The input.
         input: Input,
         /// Plan of the shuffle.
-        shuffle: Shuffle,
+        shuffle: ShufflePlan,
         /// Digest of the plan.
         digest: String,
         /// True if identifiers of units are texts.
@@ -67,12 +69,12 @@ pub enum Step {
         /// Objects of the step before.
         objects: Objects,
         /// Facts that all shards share.
-        common: Common,
+        common: StoreFacts,
         /// Number of partitions.
         partitions: usize,
         /// Headers of the objects, for tasks of the process that has read them.
         #[serde(skip)]
-        headers: Option<Vec<(Contents, usize)>>,
+        headers: Option<Vec<(ObjectHeader, usize)>>,
     },
     /// Chunks of cross sections are read for strata, periods and texts.
     Scan {
@@ -84,7 +86,7 @@ pub enum Step {
         /// The input.
         input: Input,
         /// Facts that all shards share.
-        common: Common,
+        common: StoreFacts,
         /// Digest of inputs and columns.
         fingerprint: String,
     },
@@ -93,16 +95,17 @@ pub enum Step {
 /// The input in a form that workers can open.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Input {
-    files: Vec<Described>,
+    files: Vec<FileDescription>,
     chunks: Vec<Chunk>,
+    /// Columns that are read, by role.
     pub columns: Columns,
 }
 
 impl Input {
     /// Describes the input of an order.
-    pub fn new(order: &Order) -> Self {
+    pub fn new(order: &PreparationInput) -> Self {
         Self {
-            files: order.source.described(),
+            files: order.source.describe_files(),
             chunks: order.source.chunks().to_vec(),
             columns: order.columns.clone(),
         }
@@ -113,7 +116,7 @@ impl Input {
     /// # Errors
     /// Storage that can't be opened.
     pub fn open(&self, chunks: Vec<usize>, open: &dyn Fn(&str) -> StoreResult<Storage>) -> Result<Source> {
-        Source::part(&self.files, &self.chunks, chunks, &needed_names(&self.columns), open)
+        Source::open_part(&self.files, &self.chunks, chunks, &resolved_names(&self.columns), open)
     }
 
     /// The path of the file of a chunk.
@@ -147,12 +150,12 @@ impl Objects {
     /// Returns the keys of the objects that hold some of the partitions `wanted`.
     pub fn keys_of(&self, digest: &str, wanted: &Range<usize>) -> Vec<String> {
         match *self {
-            Self::Scattered(count) => (0..count).map(|task| keys::scattered(digest, task)).collect(),
-            Self::Combined { mappers, partitions, cut } => combine::tasks(mappers, partitions, cut)
+            Self::Scattered(count) => (0..count).map(|task| keys::scatter_object(digest, task)).collect(),
+            Self::Combined { mappers, partitions, cut } => combine::plan_combiners(mappers, partitions, cut)
                 .iter()
                 .enumerate()
                 .filter(|(_, own)| own.partitions.start < wanted.end && wanted.start < own.partitions.end)
-                .map(|(task, _)| keys::combined(digest, task))
+                .map(|(task, _)| keys::combined_object(digest, task))
                 .collect(),
         }
     }
@@ -160,7 +163,7 @@ impl Objects {
 
 /// Facts that all shards share, known once all rows have been read.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Common {
+pub struct StoreFacts {
     /// Strata, by cohort and eligibility.
     pub strata: Vec<Stratum>,
     /// Periods, ascending.
@@ -178,24 +181,24 @@ pub struct Common {
     pub gaps: Gaps,
 }
 
-impl Common {
+impl StoreFacts {
     /// Collects the facts from the headers of all objects.
     ///
     /// # Errors
     /// No row with unit and period, and too many texts.
-    pub fn of_headers(headers: &[(Contents, usize)]) -> Result<Self> {
+    pub fn from_headers(headers: &[(ObjectHeader, usize)]) -> Result<Self> {
         let members = || headers.iter().flat_map(|(contents, _)| &contents.members);
         let strata = distinct_strata(members().flat_map(|h| h.strata.iter().map(stratum)));
-        let periods = distinct(members().flat_map(|h| h.periods.iter().copied()));
+        let periods = distinct_periods(members().flat_map(|h| h.periods.iter().copied()));
         let texts: BTreeSet<&String> = members().flat_map(|h| &h.texts).collect();
         let texts: Vec<String> = texts.into_iter().cloned().collect();
-        check_texts(texts.len())?;
+        check_text_count(texts.len())?;
         if periods.is_empty() {
-            return Err(EngineError::input("no row has both a unit and a period")
+            return Err(StaggerError::input("no row has both a unit and a period")
                 .with_hint("name the columns of unit and period: --idname COLUMN --tname COLUMN"));
         }
         // The header of a combined mapper is in one object for every run of partitions; it counts once.
-        let sum = |of: fn(&Header) -> u64| -> u64 {
+        let sum = |of: fn(&MapperHeader) -> u64| -> u64 {
             let first = headers.iter().filter(|(contents, _)| contents.first == 0);
             first.flat_map(|(contents, _)| &contents.members).map(of).sum()
         };
@@ -217,17 +220,16 @@ impl Common {
     ///
     /// # Errors
     /// No row with a period, and too many texts.
-    pub fn of_scans(scanned: &[Scanned], rows: u64) -> Result<Self> {
-        let periods = distinct(scanned.iter().flat_map(|s| s.periods.iter().copied()));
+    pub fn from_scans(scanned: &[ScanResult], rows: u64) -> Result<Self> {
+        let periods = distinct_periods(scanned.iter().flat_map(|s| s.periods.iter().copied()));
         if periods.is_empty() {
-            return Err(
-                EngineError::input("no row has a period").with_hint("name the period column: --tname COLUMN")
-            );
+            return Err(StaggerError::input("no row has a period")
+                .with_hint("name the period column: --tname COLUMN"));
         }
         let keyless_rows = scanned.iter().map(|s| s.keyless_rows).sum();
         let texts: BTreeSet<&String> = scanned.iter().flat_map(|s| &s.texts).collect();
         let texts: Vec<String> = texts.into_iter().cloned().collect();
-        check_texts(texts.len())?;
+        check_text_count(texts.len())?;
         Ok(Self {
             strata: distinct_strata(scanned.iter().flat_map(|s| s.strata.iter().copied())),
             periods,
@@ -240,17 +242,17 @@ impl Common {
     }
 
     /// Returns an object with the translation of its mappers' codes.
-    pub fn scattered(&self, key: String, (contents, length): (Contents, usize)) -> Scattered {
+    pub fn scattered(&self, key: String, (contents, length): (ObjectHeader, usize)) -> ScatterObject {
         let codes = contents.members.iter().map(|member| self.codes_of(member)).collect();
-        Scattered { key, contents, length, codes }
+        ScatterObject { key, contents, length, codes }
     }
 
-    fn codes_of(&self, header: &Header) -> Codes {
+    fn codes_of(&self, header: &MapperHeader) -> CodeTranslation {
         let local: Vec<Stratum> = header.strata.iter().map(stratum).collect();
         let text = |text: &String| self.texts.partition_point(|known| known < text) as u32;
-        Codes {
+        CodeTranslation {
             strata: stratum_codes(&local, &self.strata),
-            periods: codes(&header.periods, &self.periods),
+            periods: period_codes(&header.periods, &self.periods),
             texts: header.texts.iter().map(text).collect(),
         }
     }
@@ -261,8 +263,9 @@ fn stratum(&(cohort, eligible): &(Option<f64>, bool)) -> Stratum {
 }
 
 impl PrepareStage {
-    pub fn reading<'a>(&'a self, input: &'a Input, source: &'a Source) -> Rows<'a> {
-        Rows { source, columns: &input.columns, keys: &self.keys, fields: &self.fields }
+    /// Returns the reader of cross sections for an input that is open.
+    pub fn reading<'a>(&'a self, input: &'a Input, source: &'a Source) -> CrossSectionContext<'a> {
+        CrossSectionContext { source, columns: &input.columns, keys: &self.keys, fields: &self.fields }
     }
 
     /// The input that a task reads, with the numbers of its chunks; `None` for tasks that read no input.
@@ -270,14 +273,14 @@ impl PrepareStage {
         match (&self.step, task) {
             (Step::Scatter { input, shuffle, .. }, PrepareTask::Scatter(mapper)) => {
                 let pieces = &shuffle.mappers.get(mapper)?.pieces;
-                Some((&input, pieces.iter().map(|piece| piece.chunk).collect()))
+                Some((input, pieces.iter().map(|piece| piece.chunk).collect()))
             }
-            (Step::Scan { input }, PrepareTask::Scan(chunk)) => Some((&input, vec![chunk])),
+            (Step::Scan { input }, PrepareTask::Scan(chunk)) => Some((input, vec![chunk])),
             (Step::Rows { input, common, .. }, PrepareTask::Rows(task)) => {
                 let (total, shards) = input.row_shards();
                 let per_shard = row_shards(common, total, shards).per_shard;
-                let own = task * ROW_TASK..((task + 1) * ROW_TASK).min(shards);
-                Some((&input, input.chunks_of(own.start as u64 * per_shard..own.end as u64 * per_shard)))
+                let own = task * SHARDS_PER_ROW_TASK..((task + 1) * SHARDS_PER_ROW_TASK).min(shards);
+                Some((input, input.chunks_of(own.start as u64 * per_shard..own.end as u64 * per_shard)))
             }
             _ => None,
         }
@@ -298,7 +301,7 @@ impl Input {
     /// Rows of cross sections, and shards that they are cut into.
     pub fn row_shards(&self) -> (u64, usize) {
         let total = self.chunks.iter().map(|chunk| chunk.rows as u64).sum();
-        (total, super::row_shard_count(total))
+        (total, super::cross_section_shard_count(total))
     }
 
     /// Returns the chunks that hold some of the rows, which are counted over all chunks.

@@ -5,38 +5,38 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use serde::Serialize;
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 use stagger_model::parallel;
 use stagger_records::Source;
 use stagger_storage::{Condition, Storage, StoreErrorKind};
 
-use super::block::{Contents, PREAMBLE, decode_header, header_length};
+use super::block::{ObjectHeader, PREAMBLE, decode_header, header_length};
 use super::combine;
 use super::executor::PrepareTask;
-use super::gather::{Gather, GatherError, Scattered, ShardReport};
-use super::rows::{RowShards, Rows};
-use super::scatter::Scatter;
-use super::shuffle::Shuffle;
+use super::gather::{GatherContext, PrepareTaskError, ScatterObject, ShardReport};
+use super::rows::{CrossSectionContext, CrossSectionShards};
+use super::scatter::ScatterContext;
+use super::shuffle::ShufflePlan;
 use crate::panel_store::keys;
 use crate::prepare::PrepareStage;
-use crate::prepare::stage::{Common, Objects, Step};
+use crate::prepare::stage::{Objects, Step, StoreFacts};
 
 /// Number of bytes at the start of a scatter object that hold most headers.
-pub const HEADER: u64 = 64 << 10;
+pub const HEADER_BYTES: u64 = 64 << 10;
 /// Number of headers read at the same time: each is a request that waits.
-pub const READS_AT_ONCE: usize = 16;
+pub const CONCURRENT_READS: usize = 16;
 /// Number of shards that one task of cross sections builds.
-pub const ROW_TASK: usize = 32;
+pub const SHARDS_PER_ROW_TASK: usize = 32;
 
 /// Returns the header of a scatter object and the length of its JSON.
-pub(super) fn header(storage: &Storage, key: &str) -> Result<(Contents, usize)> {
+pub(super) fn read_header(storage: &Storage, key: &str) -> Result<(ObjectHeader, usize)> {
     let size = storage.head(key)?.size;
     let read = |end: u64| -> Result<Bytes> {
         let range = 0..end.min(size);
         let mut bytes = storage.get_ranges(key, None, std::slice::from_ref(&range))?;
         Ok(bytes.pop().unwrap_or_default())
     };
-    let mut start = read(HEADER)?;
+    let mut start = read(HEADER_BYTES)?;
     let length = header_length(&start, key)?;
     if PREAMBLE + length > start.len() {
         start = read((PREAMBLE + length) as u64)?;
@@ -45,9 +45,13 @@ pub(super) fn header(storage: &Storage, key: &str) -> Result<(Contents, usize)> 
 }
 
 /// Returns the headers of objects, in the order of `keys`.
-pub(super) fn headers(storage: &Storage, keys: &[String], threads: usize) -> Result<Vec<(Contents, usize)>> {
-    let threads = if storage.is_remote() { threads.max(READS_AT_ONCE) } else { threads };
-    parallel::map(threads, keys.len(), |index| header(storage, &keys[index]))
+pub(super) fn read_headers(
+    storage: &Storage,
+    keys: &[String],
+    threads: usize,
+) -> Result<Vec<(ObjectHeader, usize)>> {
+    let threads = if storage.is_remote() { threads.max(CONCURRENT_READS) } else { threads };
+    parallel::map(threads, keys.len(), |index| read_header(storage, &keys[index]))
 }
 
 /// Returns the partitions of a gather task.
@@ -58,7 +62,7 @@ pub(super) fn partitions_of(partitions: usize, shards: usize, task: usize) -> Ra
 
 /// Returns the number of threads that read objects of a storage at the same time: requests wait, not the processor.
 pub(super) fn readers(storage: &Storage) -> usize {
-    if storage.is_remote() { READS_AT_ONCE } else { 1 }
+    if storage.is_remote() { CONCURRENT_READS } else { 1 }
 }
 
 /// Tells if an object exists. Without the right to list, S3 answers 403 for one that does not.
@@ -72,15 +76,15 @@ pub(super) fn exists(storage: &Storage, key: &str) -> Result<bool> {
 
 /// Runs one mapper, unless its object exists; returns the object's key.
 pub(super) fn scatter(
-    scatter: &Scatter<'_>,
+    scatter: &ScatterContext<'_>,
     storage: &Storage,
-    (shuffle, digest): (&Shuffle, &str),
+    (shuffle, digest): (&ShufflePlan, &str),
     mapper: usize,
-) -> std::result::Result<String, GatherError> {
-    let key = keys::scattered(digest, mapper);
+) -> std::result::Result<String, PrepareTaskError> {
+    let key = keys::scatter_object(digest, mapper);
     if !exists(storage, &key)? {
-        let object = scatter.run(&shuffle.mappers[mapper])?;
-        storage.put(&key, object, Condition::Always).map_err(EngineError::from)?;
+        let object = scatter.run_mapper(&shuffle.mappers[mapper])?;
+        storage.put(&key, object, Condition::Always).map_err(StaggerError::from)?;
     }
     Ok(key)
 }
@@ -92,11 +96,11 @@ pub(super) fn combine(
     (mappers, partitions, cut): (usize, usize, (usize, usize)),
     task: usize,
 ) -> Result<String> {
-    let key = keys::combined(digest, task);
+    let key = keys::combined_object(digest, task);
     if !exists(storage, &key)? {
-        let tasks = combine::tasks(mappers, partitions, cut);
+        let tasks = combine::plan_combiners(mappers, partitions, cut);
         let keys = Objects::Scattered(mappers).keys(digest);
-        let object = combine::run(storage, &keys, &tasks[task])?;
+        let object = combine::combine_blocks(storage, &keys, &tasks[task])?;
         storage.put(&key, object, Condition::Always)?;
     }
     Ok(key)
@@ -104,34 +108,34 @@ pub(super) fn combine(
 
 /// Runs one gather task, unless its report exists; returns the reports on its shards.
 pub(super) fn gather(
-    gather: &Gather<'_>,
+    gather: &GatherContext<'_>,
     storage: &Storage,
     digest: &str,
     task: usize,
-) -> std::result::Result<Vec<ShardReport>, GatherError> {
-    let key = keys::gathered(digest, task);
+) -> std::result::Result<Vec<ShardReport>, PrepareTaskError> {
+    let key = keys::gather_report(digest, task);
     if let Some(known) = report(storage, &key)? {
         return Ok(known);
     }
-    let reports = gather.run(storage, task, |shard, bytes| put_shard(storage, shard, bytes))?;
+    let reports = gather.build_shards(storage, task, |shard, bytes| put_shard(storage, shard, bytes))?;
     put_report(storage, &key, &reports)?;
     Ok(reports)
 }
 
 /// Runs one task of cross sections, unless its report exists; returns the reports on its shards.
 pub(super) fn rows(
-    rows: &Rows<'_>,
-    all: &RowShards<'_>,
+    rows: &CrossSectionContext<'_>,
+    all: &CrossSectionShards<'_>,
     storage: &Storage,
     (fingerprint, shards): (&str, usize),
     task: usize,
 ) -> Result<Vec<ShardReport>> {
-    let key = keys::gathered(fingerprint, task);
+    let key = keys::gather_report(fingerprint, task);
     if let Some(known) = report(storage, &key)? {
         return Ok(known);
     }
-    let range = task * ROW_TASK..((task + 1) * ROW_TASK).min(shards);
-    let reports = rows.shards(all, range, |shard, bytes| put_shard(storage, shard, bytes))?;
+    let range = task * SHARDS_PER_ROW_TASK..((task + 1) * SHARDS_PER_ROW_TASK).min(shards);
+    let reports = rows.build_shards(all, range, |shard, bytes| put_shard(storage, shard, bytes))?;
     put_report(storage, &key, &reports)?;
     Ok(reports)
 }
@@ -142,7 +146,7 @@ fn put_shard(storage: &Storage, shard: usize, bytes: Bytes) -> Result<()> {
 }
 
 fn put_report(storage: &Storage, key: &str, reports: &[ShardReport]) -> Result<()> {
-    let json = serde_json::to_vec(reports).map_err(|e| EngineError::failed(e.to_string()))?;
+    let json = serde_json::to_vec(reports).map_err(|e| StaggerError::failed(e.to_string()))?;
     storage.put(key, Bytes::from(json), Condition::Always)?;
     Ok(())
 }
@@ -157,8 +161,8 @@ fn report(storage: &Storage, key: &str) -> Result<Option<Vec<ShardReport>>> {
 }
 
 /// Returns the cut of cross sections into shards.
-pub(super) fn row_shards(common: &Common, rows: u64, shards: usize) -> RowShards<'_> {
-    RowShards {
+pub(super) fn row_shards(common: &StoreFacts, rows: u64, shards: usize) -> CrossSectionShards<'_> {
+    CrossSectionShards {
         strata: &common.strata,
         periods: &common.periods,
         texts: &common.texts,
@@ -168,27 +172,27 @@ pub(super) fn row_shards(common: &Common, rows: u64, shards: usize) -> RowShards
 
 /// Parts of a step that are open already: its input, and the objects of a gather step.
 #[derive(Clone, Copy)]
-pub struct Opened<'a> {
+pub struct OpenedInputs<'a> {
     /// The input, or the chunks that the task reads.
     pub source: Option<&'a Source>,
     /// The objects that gather tasks read; `None`: each task reads the headers itself.
-    pub scattered: Option<&'a [Scattered]>,
+    pub scattered: Option<&'a [ScatterObject]>,
 }
 
 /// Computes one task of a step; returns its report as JSON.
 ///
 /// # Errors
 /// Rows that contradict each other, invalid input, storage that fails, and a task of another step.
-pub fn compute(
+pub fn compute_task(
     stage: &PrepareStage,
     task: PrepareTask,
-    opened: Opened<'_>,
+    opened: OpenedInputs<'_>,
     storage: &Storage,
-) -> std::result::Result<Bytes, GatherError> {
-    let source = || opened.source.ok_or_else(|| EngineError::failed(format!("{task} has no input")));
+) -> std::result::Result<Bytes, PrepareTaskError> {
+    let source = || opened.source.ok_or_else(|| StaggerError::failed(format!("{task} has no input")));
     match (&stage.step, task) {
         (Step::Scatter { input, shuffle, digest, text_ids }, PrepareTask::Scatter(mapper)) => {
-            let mapping = Scatter {
+            let mapping = ScatterContext {
                 source: source()?,
                 columns: &input.columns,
                 fields: &stage.fields,
@@ -203,39 +207,39 @@ pub fn compute(
         }
         (Step::Gather { .. }, PrepareTask::Gather(task)) => gather_task(stage, task, opened, storage),
         (Step::Scan { input }, PrepareTask::Scan(chunk)) => {
-            json(&stage.reading(input, source()?).scan(chunk)?)
+            json(&stage.reading(input, source()?).scan_chunk(chunk)?)
         }
         (Step::Rows { input, common, fingerprint }, PrepareTask::Rows(task)) => {
             let (total, shards) = input.row_shards();
             let reading = stage.reading(input, source()?);
             json(&rows(&reading, &row_shards(common, total, shards), storage, (fingerprint, shards), task)?)
         }
-        (_, task) => Err(EngineError::failed(format!("{task} is no task of this step")).into()),
+        (_, task) => Err(StaggerError::failed(format!("{task} is no task of this step")).into()),
     }
 }
 
 fn gather_task(
     stage: &PrepareStage,
     task: usize,
-    opened: Opened<'_>,
+    opened: OpenedInputs<'_>,
     storage: &Storage,
-) -> std::result::Result<Bytes, GatherError> {
+) -> std::result::Result<Bytes, PrepareTaskError> {
     let Step::Gather { digest, objects, common, partitions, .. } = &stage.step else {
-        return Err(EngineError::failed(format!("partition {task} is no task of this step")).into());
+        return Err(StaggerError::failed(format!("partition {task} is no task of this step")).into());
     };
-    let shards = super::shard_count(common.rows, common.periods.len());
-    let own: Vec<Scattered>;
+    let shards = super::panel_shard_count(common.rows, common.periods.len());
+    let own: Vec<ScatterObject>;
     let scattered = match opened.scattered {
         Some(all) => all,
         None => {
             // Most combined objects hold other partitions: reading their headers would waste requests.
             let keys = objects.keys_of(digest, &partitions_of(*partitions, shards, task));
-            let headers = headers(storage, &keys, 1)?;
+            let headers = read_headers(storage, &keys, 1)?;
             own = keys.into_iter().zip(headers).map(|(key, header)| common.scattered(key, header)).collect();
             &own
         }
     };
-    let gathering = Gather {
+    let gathering = GatherContext {
         keys: &stage.keys,
         fields: &stage.fields,
         strata: &common.strata,
@@ -248,14 +252,14 @@ fn gather_task(
     json(&gather(&gathering, storage, digest, task)?)
 }
 
-fn json<T: Serialize>(value: &T) -> std::result::Result<Bytes, GatherError> {
-    let bytes = serde_json::to_vec(value).map_err(|e| EngineError::failed(e.to_string()))?;
+fn json<T: Serialize>(value: &T) -> std::result::Result<Bytes, PrepareTaskError> {
+    let bytes = serde_json::to_vec(value).map_err(|e| StaggerError::failed(e.to_string()))?;
     Ok(bytes.into())
 }
 
 #[cfg(test)]
 mod tests {
-    use stagger_model::calendar::{Calendar, Labels, TimeUnit};
+    use stagger_model::calendar::{Calendar, LabelFormat, TimeUnit};
     use stagger_records::KeyKind;
 
     use super::*;
@@ -263,7 +267,7 @@ mod tests {
 
     #[test]
     fn workers_get_all_that_keys_say() {
-        let calendar = Some(Calendar { unit: TimeUnit::Month, labels: Labels::Unit });
+        let calendar = Some(Calendar { unit: TimeUnit::Month, labels: LabelFormat::Unit });
         for (ids, calendar) in [(KeyKind::Decimal, calendar), (KeyKind::Text, None)] {
             let keys =
                 KeyColumns { id: "id".into(), ids, calendar: calendar.clone(), ..KeyColumns::default() };
@@ -275,7 +279,7 @@ mod tests {
                 (read.store.as_str(), read.keys.id.as_str(), read.keys.calendar),
                 ("s", "id", calendar)
             );
-            assert_eq!(read.keys.ids.is_plain(), ids.is_plain());
+            assert_eq!(read.keys.ids.is_implied_by_type(), ids.is_implied_by_type());
         }
     }
 }

@@ -4,35 +4,35 @@ use std::cell::RefCell;
 use std::sync::Mutex;
 
 use bytes::Bytes;
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 use stagger_model::facts::StageFacts;
 use stagger_model::parallel;
-use stagger_model::progress::Progress;
+use stagger_model::progress::StageProgress;
 use stagger_storage::Storage;
 
-use super::conflict::Conflict;
+use super::conflict::RowConflict;
 use super::executor::{Executor, PrepareTask, StepFailure};
-use super::gather::{GatherError, Scattered};
-use super::steps::Opened;
-use super::{Order, steps};
+use super::gather::{PrepareTaskError, ScatterObject};
+use super::steps::OpenedInputs;
+use super::{PreparationInput, steps};
 use crate::prepare::stage::{PrepareStage, Step};
 
 /// Executor of a preparation on threads; all tasks share the input that is open already.
-pub(super) struct Threads<'a> {
-    order: &'a Order,
+pub(super) struct ThreadExecutor<'a> {
+    order: &'a PreparationInput,
     storage: &'a Storage,
     threads: usize,
-    progress: RefCell<Progress<'a>>,
+    progress: RefCell<StageProgress<'a>>,
     /// Reports of the tasks of the last step, as JSON.
     told: RefCell<Vec<Bytes>>,
 }
 
-impl<'a> Threads<'a> {
+impl<'a> ThreadExecutor<'a> {
     pub(super) fn new(
-        order: &'a Order,
+        order: &'a PreparationInput,
         storage: &'a Storage,
         threads: usize,
-        progress: Progress<'a>,
+        progress: StageProgress<'a>,
     ) -> Self {
         Self { order, storage, threads, progress: RefCell::new(progress), told: RefCell::default() }
     }
@@ -43,7 +43,7 @@ impl<'a> Threads<'a> {
     }
 }
 
-impl Executor for Threads<'_> {
+impl Executor for ThreadExecutor<'_> {
     fn execute(
         &self,
         name: &str,
@@ -51,13 +51,13 @@ impl Executor for Threads<'_> {
         tasks: &[PrepareTask],
     ) -> std::result::Result<(), StepFailure> {
         let scattered = scattered(&mut stage);
-        let opened = Opened { source: Some(&self.order.source), scattered: scattered.as_deref() };
+        let opened = OpenedInputs { source: Some(&self.order.source), scattered: scattered.as_deref() };
         let conflicts = FirstConflict::default();
         let made = self.progress.borrow_mut().stage(name, tasks.len(), |watch| {
             parallel::map(self.threads, tasks.len(), |index| {
-                let made = steps::compute(&stage, tasks[index], opened, self.storage);
+                let made = steps::compute_task(&stage, tasks[index], opened, self.storage);
                 let made = made.map_err(|error| conflicts.keep(index, error))?;
-                watch.tick();
+                watch.report_done();
                 Ok(made)
             })
         });
@@ -71,7 +71,7 @@ impl Executor for Threads<'_> {
 }
 
 /// Returns the objects of a gather step whose headers have been read already.
-fn scattered(stage: &mut PrepareStage) -> Option<Vec<Scattered>> {
+fn scattered(stage: &mut PrepareStage) -> Option<Vec<ScatterObject>> {
     let Step::Gather { digest, objects, common, headers, .. } = &mut stage.step else { return None };
     let headers = headers.take()?;
     Some(objects.keys(digest).into_iter().zip(headers).map(|(key, h)| common.scattered(key, h)).collect())
@@ -79,19 +79,19 @@ fn scattered(stage: &mut PrepareStage) -> Option<Vec<Scattered>> {
 
 /// The contradiction between rows that the first of several such tasks found.
 #[derive(Default)]
-struct FirstConflict(Mutex<Option<(usize, Conflict)>>);
+struct FirstConflict(Mutex<Option<(usize, RowConflict)>>);
 
 impl FirstConflict {
     /// Returns the error that ends the step, and keeps a contradiction if it is that of the first task.
-    fn keep(&self, task: usize, error: GatherError) -> EngineError {
+    fn keep(&self, task: usize, error: PrepareTaskError) -> StaggerError {
         match error {
-            GatherError::Engine(error) => error,
-            GatherError::Conflict(conflict) => {
+            PrepareTaskError::Engine(error) => error,
+            PrepareTaskError::Conflict(conflict) => {
                 let mut first = self.0.lock().unwrap_or_else(|e| e.into_inner());
                 if first.as_ref().is_none_or(|(known, _)| task < *known) {
                     *first = Some((task, conflict));
                 }
-                EngineError::input("rows contradict each other")
+                StaggerError::input("rows contradict each other")
             }
         }
     }

@@ -6,17 +6,17 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use stagger_estimator::formula::Atom;
-use stagger_model::error::{EngineError, Result, of_specifications};
+use stagger_model::error::{Result, StaggerError, name_specifications};
 use stagger_model::spec_check::CheckedSpec;
 use stagger_storage::Storage;
 
 use crate::columns::{Columns, Covariate, insert};
-use crate::fields::FieldUse;
+use crate::fields::SpecFields;
 use crate::panel_store::{self, Manifest, PanelStore};
-use crate::recode::{Recodes, recode};
+use crate::recode::{LevelCodes, encode_levels};
 use crate::shard::Shard;
-use crate::slots::{FieldKind, Slots};
-use crate::strata::{Census, Needs};
+use crate::slots::{FieldRole, SlotLayout};
+use crate::strata::{Census, NeededColumns};
 use crate::survey::{Counts, Survey};
 
 /// Bytes of memory for tasks, partials and draws, reserved before shards are kept in memory.
@@ -25,20 +25,22 @@ const BESIDE: u64 = 128 << 20;
 const KEPT: f64 = 0.65;
 
 /// Returns the number of bytes that kept shards may take under a memory limit of `memory` bytes.
-pub fn room(memory: u64) -> u64 {
+pub fn shard_cache_bytes(memory: u64) -> u64 {
     (memory.saturating_sub(BESIDE) as f64 * KEPT) as u64
 }
 
 /// The shards of a store as several specifications see them.
 #[derive(Debug)]
 pub struct StoredShards {
+    /// The store.
     pub store: PanelStore,
     columns: Columns,
-    pub uses: Vec<FieldUse>,
+    /// The fields that each specification uses.
+    pub uses: Vec<SpecFields>,
     /// By field of the slots: its index among the store's fields.
     fields: Vec<usize>,
     /// By field of the slots: its content.
-    roles: Vec<FieldKind>,
+    roles: Vec<FieldRole>,
     /// By field: true if it varies in time in some shard.
     pub varies: Vec<bool>,
     /// By field: true if some existing row lacks it.
@@ -46,7 +48,7 @@ pub struct StoredShards {
     /// Code of each text in the store.
     texts: HashMap<String, u32>,
     /// By specification: the levels of its factors, once they are known.
-    recodes: Vec<OnceLock<Recodes>>,
+    recodes: Vec<OnceLock<LevelCodes>>,
     /// Shards that stay in memory after they were read: the first ones.
     pub kept: Vec<OnceLock<Arc<Vec<Shard>>>>,
 }
@@ -58,7 +60,7 @@ impl StoredShards {
     /// Columns that the store does not have, or not in the form that a specification needs.
     pub fn new(store: PanelStore, all: &[CheckedSpec]) -> Result<Self> {
         let columns = columns_of(&store, all)?;
-        let slots = Slots::new(&columns, 1, &|_| false);
+        let slots = SlotLayout::new(&columns, 1, &|_| false);
         let manifest = &store.manifest;
         let fields = slots
             .fields
@@ -66,14 +68,14 @@ impl StoredShards {
             .map(|field| {
                 kinds_of(field.kind)
                     .iter()
-                    .find_map(|&kind| manifest.field(&field.name, kind))
-                    .ok_or_else(|| EngineError::failed(format!("no column `{}` in the store", field.name)))
+                    .find_map(|&kind| manifest.field_index(&field.name, kind))
+                    .ok_or_else(|| StaggerError::failed(format!("no column `{}` in the store", field.name)))
             })
             .collect::<Result<Vec<usize>>>()?;
         let uses = all
             .iter()
             .map(|wanted| {
-                FieldUse::of(&columns, wanted, &slots).map_err(|e| of_specifications(e, &[wanted.name()]))
+                SpecFields::of(&columns, wanted, &slots).map_err(|e| name_specifications(e, &[wanted.name()]))
             })
             .collect::<Result<_>>()?;
         let texts = manifest.texts.iter().zip(0..).map(|(text, code)| (text.clone(), code)).collect();
@@ -92,13 +94,13 @@ impl StoredShards {
     }
 
     /// Returns the number of shards.
-    pub fn count(&self) -> usize {
+    pub fn shard_count(&self) -> usize {
         self.store.manifest.shards.len()
     }
 
     /// Returns the mean number of bytes that one shard takes in memory, for all specifications.
-    pub fn shard_memory(&self) -> u64 {
-        self.memory() / self.count().max(1) as u64
+    pub fn mean_shard_bytes(&self) -> u64 {
+        self.shard_bytes() / self.shard_count().max(1) as u64
     }
 
     /// Returns the store's manifest.
@@ -112,16 +114,16 @@ impl StoredShards {
     }
 
     /// Returns the levels of a specification's factors; empty if they are not known yet.
-    pub fn recodes(&self, specification: usize) -> Recodes {
+    pub fn level_codes(&self, specification: usize) -> LevelCodes {
         self.recodes[specification].get().cloned().unwrap_or_default()
     }
 
     /// Tells if every row that a specification reads has all its values.
-    pub fn is_whole(&self, specification: usize) -> bool {
+    pub fn has_no_gaps(&self, specification: usize) -> bool {
         let used = &self.uses[specification];
         !self.store.manifest.unbalanced
             && used.atoms.iter().all(|atom| atom.expression.is_none())
-            && used.fields().iter().all(|&field| !self.missing[field])
+            && used.required_fields().iter().all(|&field| !self.missing[field])
     }
 
     /// Tells for each atom of a specification if it varies in time.
@@ -137,10 +139,11 @@ impl StoredShards {
 
     /// Tells if two specifications leave out the same rows. Where only the rows themselves could tell, the answer is
     /// false.
-    pub fn same_rows(&self, a: usize, b: usize) -> bool {
+    pub fn drops_same_rows(&self, a: usize, b: usize) -> bool {
         let gaps = |specification: usize| {
             let used = &self.uses[specification];
-            let fields: Vec<usize> = used.fields().into_iter().filter(|&f| self.missing[f]).collect();
+            let fields: Vec<usize> =
+                used.required_fields().into_iter().filter(|&f| self.missing[f]).collect();
             let computed: Vec<String> = used
                 .atoms
                 .iter()
@@ -156,7 +159,7 @@ impl StoredShards {
     ///
     /// # Errors
     /// A shard that can't be read, or that contradicts the manifest.
-    pub fn survey(&self, index: usize, specification: usize, survey: &Survey) -> Result<Counts> {
+    pub fn count_shard(&self, index: usize, specification: usize, survey: &Survey) -> Result<Counts> {
         let manifest = &self.store.manifest;
         let built = self.build(index, survey.needs())?;
         let own = &built[specification];
@@ -166,18 +169,18 @@ impl StoredShards {
                 census.merge(&own.count(manifest.periods.len()));
                 Counts::Census(census)
             }
-            other => other.of_shard(&own.shard, manifest.strata.len()),
+            other => other.count_shard(&own.shard, manifest.strata.len()),
         })
     }
 
     /// Sets the levels of a specification's factors; only the first call has an effect.
-    pub fn recode(&self, specification: usize, recodes: Recodes) {
+    pub fn set_level_codes(&self, specification: usize, recodes: LevelCodes) {
         // A specification is planned once.
         let _ = self.recodes[specification].set(recodes);
     }
 
     /// Returns the number of bytes that all shards take in memory, for all specifications.
-    pub fn memory(&self) -> u64 {
+    pub fn shard_bytes(&self) -> u64 {
         let manifest = &self.store.manifest;
         let periods = if manifest.cross_sections { 1 } else { manifest.periods.len() as u64 };
         let columns = |field: &panel_store::Field| {
@@ -196,7 +199,7 @@ impl StoredShards {
     ///
     /// # Errors
     /// A shard that can't be read, or that contradicts the manifest.
-    pub fn load(&self, index: usize, needs: Needs) -> Result<Arc<Vec<Shard>>> {
+    pub fn load_shard(&self, index: usize, needs: NeededColumns) -> Result<Arc<Vec<Shard>>> {
         let Some(kept) = self.kept.get(index).filter(|_| self.recodes.iter().all(|r| r.get().is_some()))
         else {
             return self.read(index, needs).map(Arc::new);
@@ -204,16 +207,16 @@ impl StoredShards {
         if let Some(shards) = kept.get() {
             return Ok(Arc::clone(shards));
         }
-        let shards = Arc::new(self.read(index, Needs::ALL)?);
+        let shards = Arc::new(self.read(index, NeededColumns::ALL)?);
         Ok(Arc::clone(kept.get_or_init(|| shards)))
     }
 
-    fn read(&self, index: usize, needs: Needs) -> Result<Vec<Shard>> {
+    fn read(&self, index: usize, needs: NeededColumns) -> Result<Vec<Shard>> {
         let built = self.build(index, needs)?;
         let shards = built.into_iter().zip(&self.recodes).map(|(built, recodes)| {
             let mut shard = built.shard;
             if let Some(recodes) = recodes.get() {
-                recode(&mut shard, recodes);
+                encode_levels(&mut shard, recodes);
             }
             shard
         });
@@ -222,12 +225,12 @@ impl StoredShards {
 }
 
 /// Kinds of a store's fields that a field of the slots can be read from.
-fn kinds_of(kind: FieldKind) -> &'static [panel_store::FieldKind] {
+fn kinds_of(kind: FieldRole) -> &'static [panel_store::FieldKind] {
     use panel_store::FieldKind::{Cluster, Code, Number, Text};
     match kind {
-        FieldKind::Covariate { text: true } => &[Text, Code],
-        FieldKind::Cluster { .. } => &[Cluster],
-        FieldKind::Outcome | FieldKind::Covariate { text: false } | FieldKind::Weight => &[Number],
+        FieldRole::Covariate { text: true } => &[Text, Code],
+        FieldRole::Cluster { .. } => &[Cluster],
+        FieldRole::Outcome | FieldRole::Covariate { text: false } | FieldRole::Weight => &[Number],
     }
 }
 
@@ -244,12 +247,12 @@ fn columns_of(store: &PanelStore, all: &[CheckedSpec]) -> Result<Columns> {
         ..Columns::default()
     };
     for wanted in all {
-        let named = |e: EngineError| of_specifications(e, &[wanted.name()]);
+        let named = |e: StaggerError| name_specifications(e, &[wanted.name()]);
         let yname = &wanted.spec.yname;
-        let outcome = store.field("yname", yname, Number).map_err(named)?;
+        let outcome = store.field_index("yname", yname, Number).map_err(named)?;
         if !store.manifest.fields[outcome].outcome {
             return Err(named(
-                EngineError::input(format!(
+                StaggerError::input(format!(
                     "yname: the store `{}` was prepared with `{yname}`, but not as an outcome",
                     store.url()
                 ))
@@ -258,7 +261,7 @@ fn columns_of(store: &PanelStore, all: &[CheckedSpec]) -> Result<Columns> {
         }
         insert(&mut out.outcomes, yname.clone());
         if let Some(weight) = &wanted.spec.weightsname {
-            store.field("weightsname", weight, Number).map_err(named)?;
+            store.field_index("weightsname", weight, Number).map_err(named)?;
             insert(&mut out.weights, weight.clone());
         }
         for atom in wanted.formula.atoms() {
@@ -267,7 +270,7 @@ fn columns_of(store: &PanelStore, all: &[CheckedSpec]) -> Result<Columns> {
             }
         }
         for (dimension, cluster) in wanted.clusters().into_iter().enumerate() {
-            store.field("clustervars", &cluster, Cluster).map_err(named)?;
+            store.field_index("clustervars", &cluster, Cluster).map_err(named)?;
             insert(&mut out.clusters, (cluster, dimension));
         }
     }
@@ -277,11 +280,11 @@ fn columns_of(store: &PanelStore, all: &[CheckedSpec]) -> Result<Columns> {
 /// Returns the variables of an atom as the store has them.
 fn covariates(store: &PanelStore, atom: &Atom) -> Result<Vec<Covariate>> {
     use panel_store::FieldKind::{Code, Number, Text};
-    let has = |name: &str, kind| store.manifest.field(name, kind).is_some();
+    let has = |name: &str, kind| store.manifest.field_index(name, kind).is_some();
     let of = |name: &str| {
         let text = has(name, Text);
         if !text {
-            store.field("xformla", name, Number)?;
+            store.field_index("xformla", name, Number)?;
         }
         Ok(Covariate { name: name.to_owned(), text, code: false })
     };
@@ -296,7 +299,7 @@ fn covariates(store: &PanelStore, atom: &Atom) -> Result<Vec<Covariate>> {
 
 impl StoredShards {
     /// Tells for each field of the manifest if a read with these needs includes its columns.
-    pub fn takes(&self, needs: Needs) -> Vec<bool> {
+    pub fn reads_fields(&self, needs: NeededColumns) -> Vec<bool> {
         let mut out = vec![false; self.store.manifest.fields.len()];
         for (slot, &field) in self.fields.iter().enumerate() {
             out[field] |= self.wants(slot, needs);
@@ -306,19 +309,19 @@ impl StoredShards {
 
     /// Tells if a read with these needs includes most bytes of a shard. Then all of it is read at once: half the
     /// requests, and no wait for the footer.
-    pub fn takes_most(&self, needs: Needs) -> bool {
+    pub fn reads_most_bytes(&self, needs: NeededColumns) -> bool {
         let manifest = &self.store.manifest;
         let all: u64 = manifest.fields.iter().map(|field| field.bytes).sum();
-        let wanted = manifest.fields.iter().zip(self.takes(needs)).filter(|(_, taken)| *taken);
+        let wanted = manifest.fields.iter().zip(self.reads_fields(needs)).filter(|(_, taken)| *taken);
         let taken: u64 = wanted.map(|(field, _)| field.bytes).sum();
         4 * taken >= 3 * (all + manifest.id_bytes)
     }
 
-    fn wants(&self, slot: usize, needs: Needs) -> bool {
+    fn wants(&self, slot: usize, needs: NeededColumns) -> bool {
         self.missing[slot]
             || match self.roles[slot] {
-                FieldKind::Outcome => needs.outcomes,
-                FieldKind::Cluster { .. } => needs.clusters,
+                FieldRole::Outcome => needs.outcomes,
+                FieldRole::Cluster { .. } => needs.clusters,
                 _ => true,
             }
     }

@@ -11,30 +11,31 @@ use stagger_model::error::Result;
 use stagger_records::{KeyKind, hash_integer};
 
 use super::StoredShards;
-use crate::build::{Builder, Built, RawShard};
+use crate::build::{Builder, BuiltShard, RawShard};
 use crate::panel_store::keys;
 use crate::panel_store::read::OpenShard;
-use crate::panel_store::write::{column_name, id_name, present_name};
+use crate::panel_store::write::{column_name, id_column_name, presence_column_name};
 use crate::shard::{PeriodBits, Segment};
 use crate::slot::{UNSET, cluster_key, decode};
-use crate::slots::{FieldKind, Slots};
-use crate::strata::Needs;
+use crate::slots::{FieldRole, SlotLayout};
+use crate::strata::NeededColumns;
 
 /// A value, or the contradiction that was found in a shard.
 type Checked<T> = std::result::Result<T, String>;
 
 impl StoredShards {
     /// Reads a shard; outcomes that are not needed become zeros.
-    pub fn build(&self, index: usize, needs: Needs) -> Result<Vec<Built>> {
+    pub fn build(&self, index: usize, needs: NeededColumns) -> Result<Vec<BuiltShard>> {
         let manifest = &self.store.manifest;
         let periods = if manifest.cross_sections { 1 } else { manifest.periods.len() };
-        let opened = self.store.open_shard(index, self.storage().is_remote() && self.takes_most(needs))?;
+        let opened =
+            self.store.open_shard(index, self.storage().is_remote() && self.reads_most_bytes(needs))?;
         let (segments, rows) = segments(&opened);
         let names = self.names(needs);
         let arrays = self.store.read_columns(&opened, &names.all)?;
-        let slots = Slots::new(&self.columns, periods, &|field| names.has_periods(field, &arrays));
+        let slots = SlotLayout::new(&self.columns, periods, &|field| names.has_periods(field, &arrays));
         let absent = names.absent.clone().map(|at| absent_rows(&arrays[at], &segments, rows, periods));
-        let wrong = |why: String| self.store.contradicts(&keys::shard(index), &why);
+        let wrong = |why: String| self.store.contradiction_error(&keys::shard(index), &why);
         let absent = absent.transpose().map_err(wrong)?.flatten();
         let mut raw = RawShard {
             columns: Vec::with_capacity(slots.stride),
@@ -50,7 +51,7 @@ impl StoredShards {
             };
             for at in own.clone() {
                 let name = &names.all[at];
-                let wrong = |why: String| self.store.contradicts(&keys::shard(index), &why);
+                let wrong = |why: String| self.store.contradiction_error(&keys::shard(index), &why);
                 let array = arrays[at].as_ref().ok_or_else(|| wrong(format!("it has no column `{name}`")))?;
                 let column = self.column(field.kind, array, &segments, rows);
                 let (values, gap) = column.map_err(|why| wrong(format!("column `{name}`: {why}")))?;
@@ -71,11 +72,11 @@ impl StoredShards {
     }
 
     /// Names of the columns to read.
-    fn names(&self, needs: Needs) -> Names {
+    fn names(&self, needs: NeededColumns) -> Names {
         let manifest = &self.store.manifest;
         let mut names = Names { all: Vec::new(), fields: Vec::new(), absent: None };
         if needs.keys {
-            names.all.push(id_name(&manifest.columns, manifest.cross_sections));
+            names.all.push(id_column_name(&manifest.columns, manifest.cross_sections));
         }
         for (slot, &field) in self.fields.iter().enumerate() {
             let field = &manifest.fields[field];
@@ -99,7 +100,7 @@ impl StoredShards {
         }
         if manifest.unbalanced {
             let start = names.all.len();
-            names.all.extend(manifest.periods.iter().map(|&period| present_name(period)));
+            names.all.extend(manifest.periods.iter().map(|&period| presence_column_name(period)));
             names.absent = Some(start..names.all.len());
         }
         names
@@ -108,7 +109,7 @@ impl StoredShards {
     /// Reads a column with its padding, and tells if some unit has no value.
     fn column(
         &self,
-        kind: FieldKind,
+        kind: FieldRole,
         array: &ArrayRef,
         segments: &[Segment],
         rows: usize,
@@ -123,7 +124,7 @@ impl StoredShards {
         let wrong = || format!("it has type {}", array.data_type());
         let mut unknown = false;
         match kind {
-            FieldKind::Covariate { text: true } => {
+            FieldRole::Covariate { text: true } => {
                 let texts = array.as_string_opt::<i32>().ok_or_else(wrong)?;
                 spread(segments, &mut out, |row| match texts.is_valid(row) {
                     true => self.texts.get(texts.value(row)).map_or_else(
@@ -139,7 +140,7 @@ impl StoredShards {
                     return Err("it has a text that the manifest does not name".to_owned());
                 }
             }
-            FieldKind::Cluster { dimension } => {
+            FieldRole::Cluster { dimension } => {
                 let hashes = array.as_primitive_opt::<UInt64Type>().ok_or_else(wrong)?;
                 spread(segments, &mut out, |row| match hashes.is_valid(row) {
                     true => decode(cluster_key(hashes.value(row), dimension)),

@@ -1,7 +1,9 @@
 //! Balance of covariates: a Love plot.
 
-use crate::figure::{Axis, Figure, Key, Layer, Marker, Panel, Sample, Sign, Ticks, drawable, range};
-use crate::scene::{Dash, Ink};
+use crate::figure::{
+    Axis, Figure, Layer, LegendEntry, LegendSymbol, Marker, MarkerShape, Panel, Ticks, drawable, range,
+};
+use crate::scene::{Color, Dash};
 
 /// A chart of the balance of covariates.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -38,8 +40,10 @@ pub fn balance(chart: &Balance) -> Figure {
     let all = || shown.iter().flat_map(|covariate| covariate.before.iter().chain(&covariate.after).copied());
     let (low, high) = range(all().chain([IMBALANCE, -IMBALANCE]), 0.0);
     let weighted = shown.iter().any(|covariate| covariate.after.iter().any(|d| drawable(*d)));
-    let (before, after) =
-        (Marker::hollow(Ink::Vermillion, Sign::Triangle), Marker::full(Ink::Blue, Sign::Circle));
+    let (before, after) = (
+        Marker::hollow(Color::Vermillion, MarkerShape::Triangle),
+        Marker::full(Color::Blue, MarkerShape::Circle),
+    );
     let upright = |at: f64, dash| Layer::Rule { level: false, at, dash };
     let mut layers =
         vec![upright(0.0, Dash::Solid), upright(-IMBALANCE, Dash::Dashed), upright(IMBALANCE, Dash::Dashed)];
@@ -58,7 +62,7 @@ pub fn balance(chart: &Balance) -> Figure {
             label: String::new(),
             low: -0.6,
             high: shown.len().max(1) as f64 - 0.4,
-            ticks: Ticks::Things(shown.iter().map(|covariate| covariate.name.clone()).collect()),
+            ticks: Ticks::Categories(shown.iter().map(|covariate| covariate.name.clone()).collect()),
         },
         panels: vec![Panel { title: String::new(), layers }],
         legend: keys(before, after, weighted, several),
@@ -66,16 +70,16 @@ pub fn balance(chart: &Balance) -> Figure {
     }
 }
 
-fn keys(before: Marker, after: Marker, weighted: bool, several: bool) -> Vec<Key> {
-    let mut keys = vec![Key::new(Sample::Marker(before), "Before weighting")];
+fn keys(before: Marker, after: Marker, weighted: bool, several: bool) -> Vec<LegendEntry> {
+    let mut keys = vec![LegendEntry::new(LegendSymbol::Marker(before), "Before weighting")];
     if weighted {
-        keys.push(Key::new(Sample::Marker(after), "After weighting"));
+        keys.push(LegendEntry::new(LegendSymbol::Marker(after), "After weighting"));
     }
     if several {
-        let small = Marker::full(Ink::Black, Sign::Circle);
-        keys.push(Key::new(Sample::Faint(small), "Other comparisons"));
+        let small = Marker::full(Color::Black, MarkerShape::Circle);
+        keys.push(LegendEntry::new(LegendSymbol::Faint(small), "Other comparisons"));
     }
-    keys.push(Key::new(Sample::Rule(Dash::Dashed), "±0.1"));
+    keys.push(LegendEntry::new(LegendSymbol::Rule(Dash::Dashed), "±0.1"));
     keys
 }
 

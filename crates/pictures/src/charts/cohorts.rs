@@ -1,7 +1,7 @@
 //! ATT(g,t): a panel for every cohort.
 
 use super::estimates::{Estimate, PRE_AND_POST, gaps, layers, legend, missing, written, zero};
-use crate::figure::{Axis, Figure, Key, Layer, Panel, Sample, Ticks, drawable, range};
+use crate::figure::{Axis, Figure, Layer, LegendEntry, LegendSymbol, Panel, Ticks, drawable, range};
 use crate::scene::Dash;
 
 /// ATT(g,t) of all cohorts.
@@ -90,12 +90,12 @@ fn ticks(chart: &Cohorts, periods: &[f64]) -> Ticks {
     }
 }
 
-fn keys(shown: &[Cohort], chart: &Cohorts) -> Vec<Key> {
+fn keys(shown: &[Cohort], chart: &Cohorts) -> Vec<LegendEntry> {
     let estimates: Vec<&[Estimate]> = shown.iter().map(|cohort| &cohort.estimates[..]).collect();
     let mut keys = legend(&estimates, PRE_AND_POST, &chart.level);
-    keys.push(Key::new(Sample::Rule(Dash::Dashed), "Treatment begins"));
+    keys.push(LegendEntry::new(LegendSymbol::Rule(Dash::Dashed), "Treatment begins"));
     if chart.anticipation > 0.0 {
-        keys.push(Key::new(Sample::Rule(Dash::Dotted), "Anticipation begins"));
+        keys.push(LegendEntry::new(LegendSymbol::Rule(Dash::Dotted), "Anticipation begins"));
     }
     keys
 }

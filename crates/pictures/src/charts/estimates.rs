@@ -1,7 +1,7 @@
 //! Estimates with their intervals, before and after treatment.
 
-use crate::figure::{Cover, Key, Layer, Marker, Sample, Sign, drawable};
-use crate::scene::{Dash, Ink};
+use crate::figure::{Coverage, Layer, LegendEntry, LegendSymbol, Marker, MarkerShape, drawable};
+use crate::scene::{Color, Dash};
 
 /// One estimate.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,12 +48,12 @@ pub(crate) struct Look {
 
 /// Before and after treatment in another colour and with another sign.
 pub(crate) const PRE_AND_POST: Look = Look {
-    pre: Marker { ink: Ink::Vermillion, sign: Sign::Triangle, hollow: false },
-    post: Marker { ink: Ink::Blue, sign: Sign::Circle, hollow: false },
+    pre: Marker { ink: Color::Vermillion, sign: MarkerShape::Triangle, hollow: false },
+    post: Marker { ink: Color::Blue, sign: MarkerShape::Circle, hollow: false },
 };
 
 /// The sign of reference periods.
-fn reference(ink: Ink, sign: Sign) -> Marker {
+fn reference(ink: Color, sign: MarkerShape) -> Marker {
     Marker::hollow(ink, sign)
 }
 
@@ -68,11 +68,11 @@ pub(crate) fn layers(estimates: &[Estimate], look: Look, shift: f64) -> Vec<Laye
     };
     let mut markers = vec![look.pre, look.post];
     markers.dedup();
-    for cover in [Cover::Uniform, Cover::Pointwise] {
+    for cover in [Coverage::Uniform, Coverage::Pointwise] {
         for marker in &markers {
             let bounds: Vec<[f64; 3]> = of(marker)
                 .filter_map(|e| {
-                    let interval = if cover == Cover::Uniform { e.uniform } else { e.pointwise };
+                    let interval = if cover == Coverage::Uniform { e.uniform } else { e.pointwise };
                     let [low, high] = interval?;
                     (drawable(low) && drawable(high)).then_some([e.at + shift, low, high])
                 })
@@ -91,36 +91,36 @@ pub(crate) fn layers(estimates: &[Estimate], look: Look, shift: f64) -> Vec<Laye
         signs(*marker, of(marker).map(|e| [e.at + shift, e.value]).collect());
     }
     let references = estimates.iter().filter(|e| e.shown() && e.reference);
-    let ink = if look.pre == look.post { look.pre.ink } else { Ink::Black };
+    let ink = if look.pre == look.post { look.pre.ink } else { Color::Black };
     signs(reference(ink, look.post.sign), references.map(|e| [e.at + shift, e.value]).collect());
     all
 }
 
 /// Returns the keys of a legend for the kinds of estimates that occur.
-pub(crate) fn legend(estimates: &[&[Estimate]], look: Look, level: &str) -> Vec<Key> {
+pub(crate) fn legend(estimates: &[&[Estimate]], look: Look, level: &str) -> Vec<LegendEntry> {
     let any = |test: &dyn Fn(&Estimate) -> bool| {
         estimates.iter().any(|all| all.iter().any(|e| e.shown() && test(e)))
     };
     let mut keys = Vec::new();
     if look.pre != look.post {
         if any(&|e| !e.post && !e.reference) {
-            keys.push(Key::new(Sample::Marker(look.pre), "Before treatment"));
+            keys.push(LegendEntry::new(LegendSymbol::Marker(look.pre), "Before treatment"));
         }
         if any(&|e| e.post) {
-            keys.push(Key::new(Sample::Marker(look.post), "After treatment"));
+            keys.push(LegendEntry::new(LegendSymbol::Marker(look.post), "After treatment"));
         }
     }
     if any(&|e| e.reference) {
-        let sign = if look.pre == look.post { Sign::Circle } else { look.post.sign };
-        keys.push(Key::new(Sample::Marker(reference(Ink::Black, sign)), "Reference period"));
+        let sign = if look.pre == look.post { MarkerShape::Circle } else { look.post.sign };
+        keys.push(LegendEntry::new(LegendSymbol::Marker(reference(Color::Black, sign)), "Reference period"));
     }
     if any(&|e| e.pointwise.is_some()) {
         let label = format!("{level}% pointwise interval");
-        keys.push(Key::new(Sample::Interval(Ink::Black, Cover::Pointwise), label));
+        keys.push(LegendEntry::new(LegendSymbol::Interval(Color::Black, Coverage::Pointwise), label));
     }
     if any(&|e| e.uniform.is_some()) {
         let label = format!("{level}% uniform band");
-        keys.push(Key::new(Sample::Interval(Ink::Black, Cover::Uniform), label));
+        keys.push(LegendEntry::new(LegendSymbol::Interval(Color::Black, Coverage::Uniform), label));
     }
     keys
 }

@@ -1,8 +1,10 @@
 //! Effects by event time, of one result or several.
 
 use super::estimates::{Estimate, Look, PRE_AND_POST, gaps, layers, legend, missing, plain, zero};
-use crate::figure::{Axis, Figure, Key, Layer, Marker, Panel, Sample, Sign, Ticks, drawable, range};
-use crate::scene::{Dash, Ink};
+use crate::figure::{
+    Axis, Figure, Layer, LegendEntry, LegendSymbol, Marker, MarkerShape, Panel, Ticks, drawable, range,
+};
+use crate::scene::{Color, Dash};
 
 /// Effects by event time.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -90,25 +92,24 @@ fn look(number: usize, count: usize) -> Look {
 
 fn series_marker(number: usize) -> Marker {
     let ink = match number % 6 {
-        0 => Ink::Blue,
-        1 => Ink::Vermillion,
-        2 => Ink::Green,
-        3 => Ink::Purple,
-        4 => Ink::Orange,
-        _ => Ink::Black,
+        0 => Color::Blue,
+        1 => Color::Vermillion,
+        2 => Color::Green,
+        3 => Color::Purple,
+        4 => Color::Orange,
+        _ => Color::Black,
     };
-    Marker::full(ink, Sign::SERIES[number % Sign::SERIES.len()])
+    Marker::full(ink, MarkerShape::SERIES[number % MarkerShape::SERIES.len()])
 }
 
-fn keys(study: &EventStudy, anticipation: &[f64]) -> Vec<Key> {
+fn keys(study: &EventStudy, anticipation: &[f64]) -> Vec<LegendEntry> {
     let count = study.series.len();
     let mut keys = Vec::new();
     if count > 1 {
         let named = study.series.iter().enumerate();
-        keys.extend(
-            named
-                .map(|(number, series)| Key::new(Sample::Marker(series_marker(number)), series.name.clone())),
-        );
+        keys.extend(named.map(|(number, series)| {
+            LegendEntry::new(LegendSymbol::Marker(series_marker(number)), series.name.clone())
+        }));
     }
     let estimates: Vec<&[Estimate]> = study.series.iter().map(|series| &series.estimates[..]).collect();
     keys.extend(legend(&estimates, look(0, count), &study.level));
@@ -118,7 +119,7 @@ fn keys(study: &EventStudy, anticipation: &[f64]) -> Vec<Key> {
             [_] => format!("Anticipation ({} {noun})", plain(*periods)),
             _ => "Anticipation".to_owned(),
         };
-        keys.push(Key::new(Sample::Rule(Dash::Dotted), label));
+        keys.push(LegendEntry::new(LegendSymbol::Rule(Dash::Dotted), label));
     }
     keys
 }

@@ -1,7 +1,7 @@
 //! Propensity scores of treated and controls.
 
-use crate::figure::{Axis, Bar, Figure, Hatch, Key, Layer, Panel, Sample, Ticks, Tint};
-use crate::scene::{Dash, Ink};
+use crate::figure::{AreaStyle, Axis, Bar, Figure, Hatch, Layer, LegendEntry, LegendSymbol, Panel, Ticks};
+use crate::scene::{Color, Dash};
 
 /// A chart of the overlap of propensity scores.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -28,9 +28,10 @@ pub struct Score {
 /// Panels beyond are left out, which the chart says.
 pub const MOST_SCORES: usize = 12;
 
-const TREATED: Tint = Tint { ink: Ink::Blue, opacity: 0.85, hatch: Hatch::Plain, edge: false, letter: None };
-const CONTROLS: Tint =
-    Tint { ink: Ink::Vermillion, opacity: 0.85, hatch: Hatch::Rising, edge: false, letter: None };
+const TREATED: AreaStyle =
+    AreaStyle { ink: Color::Blue, opacity: 0.85, hatch: Hatch::Plain, edge: false, letter: None };
+const CONTROLS: AreaStyle =
+    AreaStyle { ink: Color::Vermillion, opacity: 0.85, hatch: Hatch::Rising, edge: false, letter: None };
 
 /// The chart: treated upwards, controls downwards, both in shares.
 pub fn overlap(chart: &Overlap) -> Figure {
@@ -68,8 +69,8 @@ pub fn overlap(chart: &Overlap) -> Figure {
         y: Axis { label: "Share of units".to_owned(), low: -height, high: height, ticks: Ticks::Percent },
         panels: shown.iter().map(panel).collect(),
         legend: vec![
-            Key::new(Sample::Area(TREATED), "Treated (upwards)"),
-            Key::new(Sample::Area(CONTROLS), "Controls (downwards)"),
+            LegendEntry::new(LegendSymbol::Area(TREATED), "Treated (upwards)"),
+            LegendEntry::new(LegendSymbol::Area(CONTROLS), "Controls (downwards)"),
         ],
         notes,
     }

@@ -1,9 +1,10 @@
 //! Tasks of a run: a lane for every worker slot, time to the right.
 
 use crate::figure::{
-    Axis, Bar, Figure, Hatch, Key, Layer, Marker, Panel, Sample, Sign, Ticks, Tint, drawable,
+    AreaStyle, Axis, Bar, Figure, Hatch, Layer, LegendEntry, LegendSymbol, Marker, MarkerShape, Panel, Ticks,
+    drawable,
 };
-use crate::scene::Ink;
+use crate::scene::Color;
 
 /// Tasks of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -61,17 +62,17 @@ pub fn timeline(chart: &Timeline) -> Figure {
             Layer::Bars { tint: tint(stage), bars: own.map(|span| bar(span)).collect() }
         })
         .collect();
-    let mut legend: Vec<Key> = chart
+    let mut legend: Vec<LegendEntry> = chart
         .stages
         .iter()
         .enumerate()
-        .map(|(stage, name)| Key::new(Sample::Area(tint(stage)), name.clone()))
+        .map(|(stage, name)| LegendEntry::new(LegendSymbol::Area(tint(stage)), name.clone()))
         .collect();
     for (outcome, marker, label) in OUTCOMES {
         let places: Vec<[f64; 2]> =
             known.iter().filter(|span| span.outcome == outcome).map(|span| place(span)).collect();
         if !places.is_empty() {
-            legend.push(Key::new(Sample::Marker(marker), label));
+            legend.push(LegendEntry::new(LegendSymbol::Marker(marker), label));
             layers.push(Layer::Points { marker, faint: false, places });
         }
     }
@@ -91,9 +92,13 @@ pub fn timeline(chart: &Timeline) -> Figure {
 }
 
 const OUTCOMES: [(Outcome, Marker, &str); 3] = [
-    (Outcome::Failed, Marker { ink: Ink::Black, sign: Sign::Cross, hollow: false }, "failed"),
-    (Outcome::Retry, Marker { ink: Ink::Black, sign: Sign::Triangle, hollow: true }, "done again"),
-    (Outcome::Backup, Marker { ink: Ink::Black, sign: Sign::Diamond, hollow: true }, "backup of a slow one"),
+    (Outcome::Failed, Marker { ink: Color::Black, sign: MarkerShape::Cross, hollow: false }, "failed"),
+    (Outcome::Retry, Marker { ink: Color::Black, sign: MarkerShape::Triangle, hollow: true }, "done again"),
+    (
+        Outcome::Backup,
+        Marker { ink: Color::Black, sign: MarkerShape::Diamond, hollow: true },
+        "backup of a slow one",
+    ),
 ];
 
 /// Attempts that failed are marked where they ended, others where they began.
@@ -108,10 +113,10 @@ fn bar(span: &Span) -> Bar {
 }
 
 /// Seven colours, and lines across them that change more slowly: stages differ without colour too.
-fn tint(stage: usize) -> Tint {
+fn tint(stage: usize) -> AreaStyle {
     let hatches = [Hatch::Plain, Hatch::Rising, Hatch::Falling, Hatch::Upright];
-    Tint {
-        ink: Ink::SERIES[stage % Ink::SERIES.len()],
+    AreaStyle {
+        ink: Color::SERIES[stage % Color::SERIES.len()],
         opacity: 1.0,
         hatch: hatches[stage % hatches.len()],
         edge: false,

@@ -1,6 +1,6 @@
 //! Characters for marks, and rectangles in braille.
 
-use crate::figure::{Cover, Hatch, Marker, Sign, Tint};
+use crate::figure::{AreaStyle, Coverage, Hatch, Marker, MarkerShape};
 use crate::scene::Dash;
 
 /// The set of characters.
@@ -16,15 +16,15 @@ impl Letters {
 
     pub(crate) fn sign(self, marker: Marker) -> char {
         match (marker.sign, marker.hollow) {
-            (Sign::Circle, false) => self.of('●', 'o'),
-            (Sign::Circle, true) => self.of('○', 'O'),
-            (Sign::Square, false) => self.of('■', '#'),
-            (Sign::Square, true) => self.of('□', 'H'),
-            (Sign::Triangle, false) => self.of('▲', 'A'),
-            (Sign::Triangle, true) => self.of('△', '^'),
-            (Sign::Diamond, false) => self.of('◆', '*'),
-            (Sign::Diamond, true) => self.of('◇', 'v'),
-            (Sign::Cross, _) => self.of('×', 'x'),
+            (MarkerShape::Circle, false) => self.of('●', 'o'),
+            (MarkerShape::Circle, true) => self.of('○', 'O'),
+            (MarkerShape::Square, false) => self.of('■', '#'),
+            (MarkerShape::Square, true) => self.of('□', 'H'),
+            (MarkerShape::Triangle, false) => self.of('▲', 'A'),
+            (MarkerShape::Triangle, true) => self.of('△', '^'),
+            (MarkerShape::Diamond, false) => self.of('◆', '*'),
+            (MarkerShape::Diamond, true) => self.of('◇', 'v'),
+            (MarkerShape::Cross, _) => self.of('×', 'x'),
         }
     }
 
@@ -32,18 +32,18 @@ impl Letters {
         self.of('·', '.')
     }
 
-    pub(crate) fn interval(self, cover: Cover) -> char {
+    pub(crate) fn interval(self, cover: Coverage) -> char {
         match cover {
-            Cover::Pointwise => self.of('┃', '|'),
-            Cover::Uniform => self.of('│', ':'),
+            Coverage::Pointwise => self.of('┃', '|'),
+            Coverage::Uniform => self.of('│', ':'),
         }
     }
 
     /// The ends of an interval that reach half a line: upper end, lower end.
-    pub(crate) fn halves(self, cover: Cover) -> [char; 2] {
+    pub(crate) fn halves(self, cover: Coverage) -> [char; 2] {
         match cover {
-            Cover::Pointwise => [self.of('╻', '|'), self.of('╹', '|')],
-            Cover::Uniform => [self.of('╷', ':'), self.of('╵', ':')],
+            Coverage::Pointwise => [self.of('╻', '|'), self.of('╹', '|')],
+            Coverage::Uniform => [self.of('╷', ':'), self.of('╵', ':')],
         }
     }
 
@@ -57,7 +57,7 @@ impl Letters {
         }
     }
 
-    pub(crate) fn area(self, tint: Tint) -> char {
+    pub(crate) fn area(self, tint: AreaStyle) -> char {
         match (tint.letter, tint.hatch) {
             (Some(letter), _) => letter,
             (None, Hatch::Plain) => self.of('⣿', '#'),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::scene::Ink;
+use crate::scene::Color;
 
 /// A character and its colour; none is that of the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,7 +10,7 @@ pub struct Cell {
     /// The character that is shown.
     pub symbol: char,
     /// The colour.
-    pub ink: Option<Ink>,
+    pub ink: Option<Color>,
 }
 
 impl Cell {
@@ -59,13 +59,13 @@ impl Grid {
         self.rows.get(row)?.get(column).copied()
     }
 
-    pub(crate) fn put(&mut self, column: usize, row: usize, symbol: char, ink: Option<Ink>) {
+    pub(crate) fn put(&mut self, column: usize, row: usize, symbol: char, ink: Option<Color>) {
         if let Some(cell) = self.rows.get_mut(row).and_then(|row| row.get_mut(column)) {
             *cell = Cell { symbol, ink };
         }
     }
 
-    pub(crate) fn put_text(&mut self, column: usize, row: usize, text: &str, ink: Option<Ink>) {
+    pub(crate) fn put_text(&mut self, column: usize, row: usize, text: &str, ink: Option<Color>) {
         for (offset, symbol) in text.chars().enumerate() {
             self.put(column + offset, row, symbol, ink);
         }
@@ -75,19 +75,19 @@ impl Grid {
         self.rows.push(Vec::new());
     }
 
-    pub(crate) fn push_centred(&mut self, text: &str, ink: Option<Ink>) {
+    pub(crate) fn push_centred(&mut self, text: &str, ink: Option<Color>) {
         if !text.is_empty() {
             let blanks = self.width.saturating_sub(text.chars().count()) / 2;
             self.push_line(&format!("{}{text}", " ".repeat(blanks)), ink);
         }
     }
 
-    fn push_line(&mut self, text: &str, ink: Option<Ink>) {
+    fn push_line(&mut self, text: &str, ink: Option<Color>) {
         self.rows.push(text.chars().take(self.width).map(|symbol| Cell { symbol, ink }).collect());
     }
 
     /// A text, broken at blanks.
-    pub(crate) fn push_wrapped(&mut self, text: &str, ink: Option<Ink>) {
+    pub(crate) fn push_wrapped(&mut self, text: &str, ink: Option<Color>) {
         let mut line = String::new();
         for word in text.split_whitespace() {
             if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > self.width {
@@ -104,7 +104,7 @@ impl Grid {
     }
 
     /// Adds entries of a symbol and a label, as many on each line as fit.
-    pub(crate) fn push_legend(&mut self, entries: &[(char, Ink, String)]) {
+    pub(crate) fn push_legend(&mut self, entries: &[(char, Color, String)]) {
         let mut line: Vec<Cell> = Vec::new();
         for (symbol, ink, label) in entries {
             let size = 2 + label.chars().count();
@@ -168,8 +168,8 @@ impl Grid {
 }
 
 /// The escape code of a colour. Black is the terminal's own, whatever its ground.
-fn code(ink: Ink, colours: Colours) -> Option<String> {
-    if matches!(ink, Ink::Black | Ink::White) {
+fn code(ink: Color, colours: Colours) -> Option<String> {
+    if matches!(ink, Color::Black | Color::White) {
         return None;
     }
     let mut code = String::new();
@@ -187,17 +187,17 @@ fn code(ink: Ink, colours: Colours) -> Option<String> {
 }
 
 /// The nearest of the 256 colours.
-fn index(ink: Ink) -> u8 {
+fn index(ink: Color) -> u8 {
     match ink {
-        Ink::Black | Ink::White => 15,
-        Ink::Grey => 244,
-        Ink::Pale => 240,
-        Ink::Blue => 32,
-        Ink::Vermillion => 166,
-        Ink::Green => 36,
-        Ink::Purple => 175,
-        Ink::Orange => 178,
-        Ink::Sky => 74,
-        Ink::Yellow => 227,
+        Color::Black | Color::White => 15,
+        Color::Grey => 244,
+        Color::Pale => 240,
+        Color::Blue => 32,
+        Color::Vermillion => 166,
+        Color::Green => 36,
+        Color::Purple => 175,
+        Color::Orange => 178,
+        Color::Sky => 74,
+        Color::Yellow => 227,
     }
 }

@@ -8,8 +8,8 @@ use canvas::Letters;
 
 use panel::{Frame, panel};
 
-use crate::figure::{Figure, Key, Sample, Ticks};
-use crate::scene::Ink;
+use crate::figure::{Figure, LegendEntry, LegendSymbol, Ticks};
+use crate::scene::Color;
 
 pub use grid::{Cell, Colours, Grid};
 
@@ -44,12 +44,12 @@ pub fn draw(figure: &Figure, options: &Options) -> Grid {
     below.push_blank();
     legend(&mut below, &figure.legend, letters);
     for note in &figure.notes {
-        below.push_wrapped(&letters.text(note), Some(Ink::Grey));
+        below.push_wrapped(&letters.text(note), Some(Color::Grey));
     }
     let mut grid = Grid::new(width);
     grid.push_wrapped(&letters.text(&figure.title), None);
     if !figure.y.label.is_empty() {
-        grid.push_wrapped(&letters.text(&figure.y.label), Some(Ink::Grey));
+        grid.push_wrapped(&letters.text(&figure.y.label), Some(Color::Grey));
     }
     grid.push_blank();
 
@@ -71,23 +71,23 @@ pub fn draw(figure: &Figure, options: &Options) -> Grid {
 /// Lines of a panel where there is no limit.
 fn natural(figure: &Figure) -> usize {
     match &figure.y.ticks {
-        Ticks::Things(things) => (2 * things.len() + 1).max(LEAST),
+        Ticks::Categories(things) => (2 * things.len() + 1).max(LEAST),
         _ if figure.panels.len() > 1 => ABREAST,
         Ticks::Whole => ((figure.y.high - figure.y.low) as usize).clamp(LEAST, 40),
         _ => ALONE,
     }
 }
 
-fn legend(grid: &mut Grid, keys: &[Key], letters: Letters) {
-    let entries: Vec<(char, Ink, String)> = keys
+fn legend(grid: &mut Grid, keys: &[LegendEntry], letters: Letters) {
+    let entries: Vec<(char, Color, String)> = keys
         .iter()
         .map(|key| {
             let (symbol, ink) = match key.sample {
-                Sample::Marker(marker) => (letters.sign(marker), marker.ink),
-                Sample::Faint(marker) => (letters.faint(), marker.ink),
-                Sample::Interval(ink, cover) => (letters.interval(cover), ink),
-                Sample::Area(tint) => (letters.area(tint), tint.ink),
-                Sample::Rule(dash) => (letters.rule(false, dash), Ink::Grey),
+                LegendSymbol::Marker(marker) => (letters.sign(marker), marker.ink),
+                LegendSymbol::Faint(marker) => (letters.faint(), marker.ink),
+                LegendSymbol::Interval(ink, cover) => (letters.interval(cover), ink),
+                LegendSymbol::Area(tint) => (letters.area(tint), tint.ink),
+                LegendSymbol::Rule(dash) => (letters.rule(false, dash), Color::Grey),
             };
             (symbol, ink, letters.text(&key.label))
         })

@@ -2,9 +2,9 @@
 
 use super::canvas::{Dots, Letters};
 use super::grid::Grid;
-use crate::figure::{Axis, Bar, Cover, Figure, Hatch, Layer, Panel, Ticks, Tint};
+use crate::figure::{AreaStyle, Axis, Bar, Coverage, Figure, Hatch, Layer, Panel, Ticks};
 use crate::render::share;
-use crate::scene::{Dash, Ink};
+use crate::scene::{Color, Dash};
 use crate::ticks::{Tick, ticks};
 
 /// The properties that all panels of a figure share.
@@ -24,7 +24,7 @@ pub(crate) struct Frame<'a> {
 
 impl<'a> Frame<'a> {
     pub(crate) fn new(figure: &'a Figure, width: usize, rows: usize, letters: Letters) -> Self {
-        let room = if matches!(figure.y.ticks, Ticks::Things(_)) { 0.0 } else { 2.0 };
+        let room = if matches!(figure.y.ticks, Ticks::Categories(_)) { 0.0 } else { 2.0 };
         let y_ticks = ticks(&figure.y, rows as f64, |_| room);
         let widest = y_ticks.iter().map(|tick| letters.text(&tick.label).chars().count()).max();
         let left = widest.unwrap_or(0).min(width / 2) + 1;
@@ -46,7 +46,7 @@ impl<'a> Frame<'a> {
     /// Row of a value, of `fine` parts each.
     fn row(&self, value: f64, fine: usize) -> usize {
         let share = share(self.y, value);
-        let down = if matches!(self.y.ticks, Ticks::Things(_)) { share } else { 1.0 - share };
+        let down = if matches!(self.y.ticks, Ticks::Categories(_)) { share } else { 1.0 - share };
         place(down, self.rows * fine)
     }
 }
@@ -109,14 +109,14 @@ fn draw(plane: &mut Grid, layer: &Layer, frame: &Frame<'_>) {
         Layer::Rule { level: true, at, dash } => {
             let row = frame.row(*at, 1);
             for column in 0..frame.columns {
-                plane.put(column, row, frame.letters.rule(true, *dash), Some(Ink::Grey));
+                plane.put(column, row, frame.letters.rule(true, *dash), Some(Color::Grey));
             }
         }
         Layer::Rule { level: false, at, dash } => {
             let column = frame.column(*at, 1);
             for row in 0..frame.rows {
                 let symbol = if *dash == Dash::Solid { Dash::Dashed } else { *dash };
-                plane.put(column, row, frame.letters.rule(false, symbol), Some(Ink::Grey));
+                plane.put(column, row, frame.letters.rule(false, symbol), Some(Color::Grey));
             }
         }
         Layer::Intervals { ink, cover, bounds } => {
@@ -135,7 +135,7 @@ fn draw(plane: &mut Grid, layer: &Layer, frame: &Frame<'_>) {
 }
 
 /// An upright interval whose ends are exact to half a line.
-fn interval(plane: &mut Grid, frame: &Frame<'_>, look: (Ink, Cover), column: usize, bounds: [f64; 2]) {
+fn interval(plane: &mut Grid, frame: &Frame<'_>, look: (Color, Coverage), column: usize, bounds: [f64; 2]) {
     let (ink, cover) = look;
     let [low, high] = bounds;
     let (first, last) = (frame.row(high, 2), frame.row(low, 2));
@@ -153,7 +153,7 @@ fn interval(plane: &mut Grid, frame: &Frame<'_>, look: (Ink, Cover), column: usi
 }
 
 /// Rectangles: in braille, or with one letter each line.
-fn blocks(plane: &mut Grid, frame: &Frame<'_>, tint: Tint, bars: &[Bar]) {
+fn blocks(plane: &mut Grid, frame: &Frame<'_>, tint: AreaStyle, bars: &[Bar]) {
     let plain = frame.letters.ascii || tint.letter.is_some();
     let (fine_x, fine_y) = if plain { (1, 1) } else { (2, 4) };
     let mut dots = Dots::new(frame.columns, frame.rows);

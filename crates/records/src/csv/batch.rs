@@ -8,10 +8,10 @@ use arrow::array::{
     StringBuilder, UInt64Builder,
 };
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 
 use super::cell::{boolean, decimal, integer};
-use super::column::{Column, Kind, Missing};
+use super::column::{CsvColumn, CsvType, MissingSpellings};
 use super::records::Records;
 use super::{CsvFile, Cursor, Stream, stopped};
 use crate::file::SourceFile;
@@ -32,7 +32,7 @@ impl CsvFile {
         wanted: &[String],
         deliver: &mut impl FnMut(&RecordBatch) -> Result<()>,
     ) -> Result<()> {
-        let columns: Vec<&Column> =
+        let columns: Vec<&CsvColumn> =
             self.layout.columns.iter().filter(|column| wanted.contains(&column.name)).collect();
         let mut batch = Batch::new(&columns, &self.layout.missing, self.layout.comma);
         let mut cursor = self.cursor(file, chunk, chunk.first_row + rows.start as u64)?;
@@ -115,19 +115,19 @@ enum Values {
 }
 
 impl Values {
-    fn new(kind: Kind) -> Self {
+    fn new(kind: CsvType) -> Self {
         match kind {
-            Kind::Nothing => Self::Nothing(0),
-            Kind::Boolean => Self::Boolean(BooleanBuilder::new()),
-            Kind::Integer => Self::Integer(Int64Builder::new()),
-            Kind::Unsigned => Self::Unsigned(UInt64Builder::new()),
-            Kind::Float => Self::Float(Float64Builder::new()),
-            Kind::Text => Self::Text(StringBuilder::new()),
+            CsvType::Nothing => Self::Nothing(0),
+            CsvType::Boolean => Self::Boolean(BooleanBuilder::new()),
+            CsvType::Integer => Self::Integer(Int64Builder::new()),
+            CsvType::Unsigned => Self::Unsigned(UInt64Builder::new()),
+            CsvType::Float => Self::Float(Float64Builder::new()),
+            CsvType::Text => Self::Text(StringBuilder::new()),
         }
     }
 
     /// Appends a cell; returns `None` if the cell does not fit the type found at the first pass.
-    fn add(&mut self, raw: &[u8], missing: &Missing, comma: bool) -> Option<()> {
+    fn add(&mut self, raw: &[u8], missing: &MissingSpellings, comma: bool) -> Option<()> {
         if let Self::Text(out) = self {
             let text = if missing.text(raw) { None } else { Some(std::str::from_utf8(raw).ok()?) };
             out.append_option(text);
@@ -172,7 +172,7 @@ impl Values {
 /// A batch that is being filled.
 struct Batch<'a> {
     schema: SchemaRef,
-    missing: &'a Missing,
+    missing: &'a MissingSpellings,
     comma: bool,
     /// The position of each column in a record.
     places: Vec<usize>,
@@ -181,8 +181,8 @@ struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    fn new(columns: &[&Column], missing: &'a Missing, comma: bool) -> Self {
-        let field = |column: &&Column| Field::new(&column.name, column.kind.data_type(), true);
+    fn new(columns: &[&CsvColumn], missing: &'a MissingSpellings, comma: bool) -> Self {
+        let field = |column: &&CsvColumn| Field::new(&column.name, column.kind.data_type(), true);
         Self {
             schema: Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>())),
             missing,
@@ -206,6 +206,6 @@ impl<'a> Batch<'a> {
         let arrays = self.values.iter_mut().map(Values::take).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(std::mem::take(&mut self.rows)));
         RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)
-            .map_err(|e| EngineError::failed(format!("rows of a CSV file are no batch: {e}")))
+            .map_err(|e| StaggerError::failed(format!("rows of a CSV file are no batch: {e}")))
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use stagger_model::csv_options::Role;
+use stagger_model::csv_options::ColumnRole;
 
 use super::cell::{Number, boolean, canonical, decimal, integer};
 
@@ -15,7 +15,7 @@ const EXACT: u64 = 1 << 53;
 
 /// The type of a column's cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Kind {
+pub(crate) enum CsvType {
     /// Every cell is missing.
     Nothing,
     /// Logical values.
@@ -32,7 +32,7 @@ pub enum Kind {
 
 /// A cell with its position.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cell {
+pub(crate) struct CsvCell {
     /// The row of the data, from 1.
     pub row: u64,
     /// The line of the file, from 1.
@@ -43,7 +43,7 @@ pub struct Cell {
 
 /// A column that is read, with the facts that the first pass found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Column {
+pub(crate) struct CsvColumn {
     /// The column's name.
     pub name: String,
     /// The position among the fields of a record.
@@ -51,11 +51,11 @@ pub struct Column {
     /// `true` if the column is needed as a number.
     pub computed: bool,
     /// The type of its values.
-    pub kind: Kind,
+    pub kind: CsvType,
     /// `true` if every number is spelled with a decimal point: whole ones as `1.0`, others in their shortest form.
     pub pointed: bool,
     /// The first cell that is not a number.
-    pub odd: Option<Cell>,
+    pub odd: Option<CsvCell>,
     /// The number of cells that are numbers.
     pub numbers: u64,
     /// The number of rows of a text column that hold an unquoted spelling of a missing value, by spelling.
@@ -66,12 +66,12 @@ pub struct Column {
 
 /// The spellings of missing values.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Missing {
+pub(super) struct MissingSpellings {
     /// The spellings that an option gives; `None` for the usual ones.
     pub given: Option<Vec<String>>,
 }
 
-impl Missing {
+impl MissingSpellings {
     /// Returns `true` if a cell of a numeric column is missing.
     pub(super) fn number(&self, cell: &[u8]) -> bool {
         cell.is_empty() || self.spelled(cell)
@@ -99,9 +99,9 @@ struct Decimals {
     /// The number of cells that are numbers.
     numbers: u64,
     /// The first cell that is not a number.
-    odd: Option<Cell>,
+    odd: Option<CsvCell>,
     /// The first cell that is a number with this mark, but not with the other one.
-    distinct: Option<Cell>,
+    distinct: Option<CsvCell>,
 }
 
 impl Decimals {
@@ -110,7 +110,7 @@ impl Decimals {
     }
 
     /// Takes a cell that is not a whole number: `own` says that it is a number with this mark, `other` with the other one.
-    fn add(&mut self, own: bool, other: bool, at: &dyn Fn() -> Cell) {
+    fn add(&mut self, own: bool, other: bool, at: &dyn Fn() -> CsvCell) {
         self.numbers += u64::from(own);
         if !own {
             self.all = false;
@@ -136,8 +136,8 @@ struct Spelling {
 
 /// The inference of a column's type, cell by cell.
 #[derive(Debug)]
-pub(super) struct Guess {
-    role: Role,
+pub(super) struct TypeInference {
+    role: ColumnRole,
     name: String,
     field: usize,
     any: bool,
@@ -155,8 +155,8 @@ pub(super) struct Guess {
     bounds: Vec<Option<(i64, i64)>>,
 }
 
-impl Guess {
-    pub(super) fn new(name: &str, field: usize, role: Role) -> Self {
+impl TypeInference {
+    pub(super) fn new(name: &str, field: usize, role: ColumnRole) -> Self {
         Self {
             role,
             name: name.to_owned(),
@@ -173,7 +173,7 @@ impl Guess {
         }
     }
 
-    pub(super) fn role(&self) -> Role {
+    pub(super) fn role(&self) -> ColumnRole {
         self.role
     }
 
@@ -186,7 +186,7 @@ impl Guess {
     }
 
     /// Returns the first number with this decimal mark alone, if all cells are numbers with the mark; `comma` selects it.
-    pub(super) fn distinct(&self, comma: bool) -> Option<&Cell> {
+    pub(super) fn distinct(&self, comma: bool) -> Option<&CsvCell> {
         let decimals = self.decimals(comma);
         decimals.distinct.as_ref().filter(|_| decimals.all)
     }
@@ -201,7 +201,13 @@ impl Guess {
     }
 
     /// Takes the cell of the next row; `at` makes the position for a message.
-    pub(super) fn add(&mut self, raw: &[u8], quoted: bool, missing: &Missing, at: &dyn Fn() -> Cell) {
+    pub(super) fn add(
+        &mut self,
+        raw: &[u8],
+        quoted: bool,
+        missing: &MissingSpellings,
+        at: &dyn Fn() -> CsvCell,
+    ) {
         let cell = raw.trim_ascii();
         if missing.number(cell) {
             if !cell.is_empty() && !quoted && missing.given.is_none() {
@@ -243,7 +249,7 @@ impl Guess {
     }
 
     /// Takes a cell that is not a whole number.
-    fn other(&mut self, cell: &[u8], at: &dyn Fn() -> Cell) {
+    fn other(&mut self, cell: &[u8], at: &dyn Fn() -> CsvCell) {
         (self.integers, self.unsigned) = (false, false);
         if let (Some(seen), true) = (&mut self.booleans, boolean(cell).is_some()) {
             // A column with both `true` and `TRUE` has more spellings than values, and is text.
@@ -261,7 +267,7 @@ impl Guess {
 
     /// Tracks the spelling of codes that are not plain whole numbers.
     fn add_spelling(&mut self, cell: &[u8], point: Option<f64>) {
-        if self.role == Role::Number {
+        if self.role == ColumnRole::Number {
             return;
         }
         let (shortest, pointed) = point.map_or((false, false), |value| canonical(cell, value));
@@ -272,39 +278,39 @@ impl Guess {
     }
 
     /// Returns the column with its type; `comma` says that decimals follow a comma.
-    pub(super) fn finish(self, comma: bool) -> Column {
+    pub(super) fn finish(self, comma: bool) -> CsvColumn {
         let kind = self.kind(comma);
         let decimals = if comma { self.comma } else { self.point };
-        Column {
+        CsvColumn {
             kind,
-            computed: self.role == Role::Number,
-            pointed: self.spelling.pointed && !self.spelling.shortest && kind == Kind::Float,
+            computed: self.role == ColumnRole::Number,
+            pointed: self.spelling.pointed && !self.spelling.shortest && kind == CsvType::Float,
             odd: decimals.odd,
             numbers: decimals.numbers,
-            taken: if kind == Kind::Text { self.taken } else { BTreeMap::new() },
-            bounds: if kind == Kind::Integer { self.bounds } else { Vec::new() },
+            taken: if kind == CsvType::Text { self.taken } else { BTreeMap::new() },
+            bounds: if kind == CsvType::Integer { self.bounds } else { Vec::new() },
             name: self.name,
             field: self.field,
         }
     }
 
     /// Returns the type that all cells fit.
-    fn kind(&self, comma: bool) -> Kind {
+    fn kind(&self, comma: bool) -> CsvType {
         let booleans = self.booleans.is_some_and(|seen| seen != [true; 2]);
         let (number, point) = (self.decimals(comma).all, self.point.all);
         let Spelling { shortest, pointed, whole, beyond } = self.spelling;
         match self.role {
-            _ if !self.any => Kind::Nothing,
-            Role::Number if self.booleans.is_some() => Kind::Boolean,
-            _ if booleans => Kind::Boolean,
-            Role::Number if self.integers => Kind::Integer,
-            Role::Number if number => Kind::Float,
-            Role::Number => Kind::Text,
-            _ if self.integers && shortest => Kind::Integer,
-            _ if self.unsigned => Kind::Unsigned,
-            Role::Key if point && pointed && whole => Kind::Float,
-            Role::Level if point && !beyond && (shortest || pointed) => Kind::Float,
-            Role::Key | Role::Level => Kind::Text,
+            _ if !self.any => CsvType::Nothing,
+            ColumnRole::Number if self.booleans.is_some() => CsvType::Boolean,
+            _ if booleans => CsvType::Boolean,
+            ColumnRole::Number if self.integers => CsvType::Integer,
+            ColumnRole::Number if number => CsvType::Float,
+            ColumnRole::Number => CsvType::Text,
+            _ if self.integers && shortest => CsvType::Integer,
+            _ if self.unsigned => CsvType::Unsigned,
+            ColumnRole::Key if point && pointed && whole => CsvType::Float,
+            ColumnRole::Level if point && !beyond && (shortest || pointed) => CsvType::Float,
+            ColumnRole::Key | ColumnRole::Level => CsvType::Text,
         }
     }
 }

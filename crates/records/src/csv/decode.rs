@@ -14,7 +14,7 @@ const WINDOWS: [char; 32] = [
 ];
 
 /// Returns the encoding that a byte order mark at the start names, and the mark's length.
-pub(super) fn marked(start: &[u8]) -> Option<(Encoding, usize)> {
+pub(super) fn encoding_of_mark(start: &[u8]) -> Option<(Encoding, usize)> {
     match start {
         [0xef, 0xbb, 0xbf, ..] => Some((Encoding::Utf8, 3)),
         [0xff, 0xfe, ..] => Some((Encoding::Utf16Le, 2)),
@@ -24,7 +24,7 @@ pub(super) fn marked(start: &[u8]) -> Option<(Encoding, usize)> {
 }
 
 /// Recognises UTF-16 without a byte order mark: every second byte of plain text is zero.
-pub(super) fn unmarked(start: &[u8]) -> Option<Encoding> {
+pub(super) fn guess_utf16(start: &[u8]) -> Option<Encoding> {
     let zeros = |from: usize| start.iter().skip(from).step_by(2).take(32).filter(|byte| **byte == 0).count();
     match (zeros(0), zeros(1)) {
         (even, odd) if odd > 8 && even == 0 => Some(Encoding::Utf16Le),
@@ -144,8 +144,8 @@ mod tests {
         assert_eq!(decoded(&big, Encoding::Utf16Be), text);
         assert_eq!(decoded(b"gr\xf6\xdfe;\x80", Encoding::Latin1), "größe;€");
         assert_eq!(decoded(&little[..little.len() - 1], Encoding::Utf16Le), "größe;€;𝄞\u{fffd}");
-        assert_eq!(marked(&[0xff, 0xfe, 0x41]), Some((Encoding::Utf16Le, 2)));
+        assert_eq!(encoding_of_mark(&[0xff, 0xfe, 0x41]), Some((Encoding::Utf16Le, 2)));
         let plain: Vec<u8> = "id;t;g;y;x and more".encode_utf16().flat_map(u16::to_be_bytes).collect();
-        assert_eq!((unmarked(&plain), unmarked(text.as_bytes())), (Some(Encoding::Utf16Be), None));
+        assert_eq!((guess_utf16(&plain), guess_utf16(text.as_bytes())), (Some(Encoding::Utf16Be), None));
     }
 }

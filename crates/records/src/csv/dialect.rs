@@ -2,7 +2,7 @@
 
 use stagger_model::csv_options::CsvOptions;
 
-use super::records::{Marks, Records};
+use super::records::{Dialect, Records};
 
 /// The separators that are tried, the likeliest first.
 const DELIMITERS: [u8; 5] = [b',', b';', b'\t', b'|', b' '];
@@ -11,16 +11,16 @@ const LOOKED_AT: usize = 50;
 
 /// Returns separator and quotes of a file that starts with `head`, whose last line may be incomplete. `tabs` is `true`
 /// if the file's name promises tabs.
-pub(super) fn detect(head: &[u8], options: &CsvOptions, tabs: bool) -> Marks {
+pub(super) fn detect(head: &[u8], options: &CsvOptions, tabs: bool) -> Dialect {
     let quote = quote(head);
     if let Some(delimiter) = options.delimiter.and_then(|c| u8::try_from(c).ok()) {
-        return Marks { delimiter, quote };
+        return Dialect { delimiter, quote };
     }
     let first = if tabs { b'\t' } else { b',' };
     let others = DELIMITERS.iter().copied().filter(|&d| d != first);
-    let mut best = (0, Marks { delimiter: first, quote });
+    let mut best = (0, Dialect { delimiter: first, quote });
     for delimiter in std::iter::once(first).chain(others) {
-        let marks = Marks { delimiter, quote };
+        let marks = Dialect { delimiter, quote };
         let (names, fits) = look(head, marks);
         // A separator that occurs equally often in every line counts most, then one that yields more names.
         let score = match (names, fits) {
@@ -38,7 +38,7 @@ pub(super) fn detect(head: &[u8], options: &CsvOptions, tabs: bool) -> Marks {
 }
 
 /// Returns the number of fields of the first record, and `true` if the next records have the same number.
-fn look(head: &[u8], marks: Marks) -> (usize, bool) {
+fn look(head: &[u8], marks: Dialect) -> (usize, bool) {
     let mut records = Records::new(head, marks, 0);
     let mut counts = Vec::new();
     while counts.len() < LOOKED_AT && matches!(records.next(), Ok(true)) {
@@ -60,7 +60,7 @@ fn quote(head: &[u8]) -> u8 {
 }
 
 /// Returns the character that seems to separate the names of a header with one field.
-pub(super) fn seeming(line: &str) -> Option<char> {
+pub(super) fn likely_separator(line: &str) -> Option<char> {
     let marks = line.chars().filter(|c| c.is_ascii_punctuation() && !"_.\"'()[]".contains(*c));
     let mut counts: Vec<(usize, char)> = Vec::new();
     for mark in marks {
@@ -92,8 +92,8 @@ mod tests {
         assert_eq!(found("only\n1\n2\n"), ',');
         assert_eq!(found("first name,y\nx y,1\nz w,2\n"), ',');
         let single = detect(b"'id','y'\n1,2\n", &CsvOptions::default(), false);
-        assert_eq!(single, Marks { delimiter: b',', quote: b'\'' });
+        assert_eq!(single, Dialect { delimiter: b',', quote: b'\'' });
         assert_eq!(detect(b"a\tb\n1\t2\n", &CsvOptions::default(), true).delimiter, b'\t');
-        assert_eq!(seeming("id:t:g:y"), Some(':'));
+        assert_eq!(likely_separator("id:t:g:y"), Some(':'));
     }
 }

@@ -2,15 +2,15 @@
 
 use std::io::Read;
 
-use stagger_model::csv_options::{CsvOptions, Encoding, Role, Selection};
-use stagger_model::error::{EngineError, Result};
+use stagger_model::csv_options::{ColumnRole, ColumnSelection, CsvOptions, Encoding};
+use stagger_model::error::{Result, StaggerError};
 
 use super::cell::{decimal, integer};
-use super::column::{Cell, Guess, Missing};
-use super::decode::{Decoded, marked, unmarked};
-use super::dialect::{detect, seeming};
-use super::records::{Marks, Records};
-use super::{CHUNK_ROWS, Layout, Start, Stream, stopped};
+use super::column::{CsvCell, MissingSpellings, TypeInference};
+use super::decode::{Decoded, encoding_of_mark, guess_utf16};
+use super::dialect::{detect, likely_separator};
+use super::records::{Dialect, Records};
+use super::{CHUNK_ROWS, ChunkStart, CsvLayout, Stream, stopped};
 use crate::file::SourceFile;
 
 /// The number of bytes at the start that the dialect is detected from.
@@ -23,21 +23,21 @@ const SHOWN: usize = 80;
 /// # Errors
 /// A file that is not a table: without a header, with records of other lengths than the header's, or with characters of
 /// another encoding. The message names the line.
-pub(crate) fn open(file: &SourceFile, selection: &Selection) -> Result<Layout> {
+pub(crate) fn read_layout(file: &SourceFile, selection: &ColumnSelection) -> Result<CsvLayout> {
     let name = file.input.name();
     let options = &selection.csv;
     let mut head = Vec::new();
-    let failed = |e: std::io::Error| stopped(&name, super::Stop::Io(e));
+    let failed = |e: std::io::Error| stopped(&name, super::RecordError::Io(e));
     file.stream(0)?.take(HEAD).read_to_end(&mut head).map_err(failed)?;
     let (encoding, mark) = encoding(&head, options);
     let text = decoded(&head[mark..], encoding).map_err(failed)?;
     let marks = detect(&text, options, ["tsv", "tab"].contains(&file.input.extension().as_str()));
-    let layout = Layout {
+    let layout = CsvLayout {
         encoding,
         mark: mark as u64,
         marks,
         comma: false,
-        missing: Missing { given: options.na.clone() },
+        missing: MissingSpellings { given: options.na.clone() },
         names: Vec::new(),
         columns: Vec::new(),
         chunks: Vec::new(),
@@ -51,12 +51,12 @@ pub(crate) fn open(file: &SourceFile, selection: &Selection) -> Result<Layout> {
 
 /// Returns the encoding, and the length of a byte order mark.
 fn encoding(head: &[u8], options: &CsvOptions) -> (Encoding, usize) {
-    let marked = marked(head);
+    let marked = encoding_of_mark(head);
     match (options.encoding, marked) {
         (Some(given), Some((found, length))) if given == found => (given, length),
         (Some(given), _) => (given, 0),
         (None, Some(found)) => found,
-        (None, None) => (unmarked(head).unwrap_or(Encoding::Utf8), 0),
+        (None, None) => (guess_utf16(head).unwrap_or(Encoding::Utf8), 0),
     }
 }
 
@@ -74,17 +74,17 @@ fn decoded(bytes: &[u8], encoding: Encoding) -> std::io::Result<Vec<u8>> {
 /// The first pass over a file.
 struct Look<'a> {
     name: &'a str,
-    selection: &'a Selection,
+    selection: &'a ColumnSelection,
     records: Records<Stream>,
-    layout: Layout,
+    layout: CsvLayout,
 }
 
 impl Look<'_> {
     /// Reads the header, and returns the inference of each wanted column.
-    fn header(&mut self) -> Result<Vec<Guess>> {
+    fn header(&mut self) -> Result<Vec<TypeInference>> {
         let read = self.records.next().map_err(|stop| stopped(self.name, stop))?;
         if !read {
-            return Err(EngineError::input(format!("`{}`: the file holds no line of text", self.name)));
+            return Err(StaggerError::input(format!("`{}`: the file holds no line of text", self.name)));
         }
         let count = self.records.fields.len();
         for field in 0..count {
@@ -97,7 +97,7 @@ impl Look<'_> {
         self.check_names()?;
         let names = self.layout.names.iter().enumerate();
         let wanted = names.filter_map(|(field, name)| Some((field, name, self.selection.role(name)?)));
-        Ok(wanted.map(|(field, name, role)| Guess::new(name, field, role)).collect())
+        Ok(wanted.map(|(field, name, role)| TypeInference::new(name, field, role)).collect())
     }
 
     /// Refuses a first line that does not hold column names.
@@ -108,7 +108,7 @@ impl Look<'_> {
         let is_number = |name: &String| decimal(name.as_bytes(), b'.').is_some() || name.is_empty();
         let numbers = names.iter().filter(|name| is_number(name)).count();
         let line = shorten(&self.records.text());
-        let at = |what: &str| EngineError::input(format!("`{}`: {what}: {line}", self.name));
+        let at = |what: &str| StaggerError::input(format!("`{}`: {what}: {line}", self.name));
         if !found
             && names
                 .iter()
@@ -131,7 +131,7 @@ impl Look<'_> {
                 .with_hint("remove the lines before the names, for instance by: grep -v '^#' FILE > CLEAN"));
         }
         if let ([only], false, false) = (names.as_slice(), found, asked.is_empty())
-            && let Some(mark) = seeming(only)
+            && let Some(mark) = likely_separator(only)
         {
             return Err(at("the first line seems to hold one column alone")
                 .with_hint(format!("say what stands between two fields: --csv-delimiter '{mark}'")));
@@ -140,13 +140,13 @@ impl Look<'_> {
     }
 
     /// Examines all rows.
-    fn rows(&mut self, mut guesses: Vec<Guess>) -> Result<Vec<Guess>> {
+    fn rows(&mut self, mut guesses: Vec<TypeInference>) -> Result<Vec<TypeInference>> {
         let (mut row, count) = (0u64, self.layout.names.len());
         let utf8 = self.layout.encoding == Encoding::Utf8;
         while self.records.next().map_err(|stop| stopped(self.name, stop))? {
             if row.is_multiple_of(CHUNK_ROWS as u64) {
-                self.layout.chunks.push(Start { rows: 0, position: self.records.position });
-                guesses.iter_mut().for_each(Guess::begin_chunk);
+                self.layout.chunks.push(ChunkStart { rows: 0, position: self.records.position });
+                guesses.iter_mut().for_each(TypeInference::begin_chunk);
             }
             row += 1;
             if let Some(chunk) = self.layout.chunks.last_mut() {
@@ -158,11 +158,12 @@ impl Look<'_> {
             for guess in &mut guesses {
                 let bytes = self.records.bytes(guess.field());
                 if utf8 && !bytes.is_ascii() && std::str::from_utf8(&bytes).is_err() {
-                    let place = format!("column `{}` in {}", guess.name(), place(row, self.records.line));
+                    let place =
+                        format!("column `{}` in {}", guess.name(), format_place(row, self.records.line));
                     return Err(self.no_utf8(&place, &bytes));
                 }
                 let line = self.records.line;
-                let cell = || Cell { row, line, text: shorten(&String::from_utf8_lossy(&bytes)) };
+                let cell = || CsvCell { row, line, text: shorten(&String::from_utf8_lossy(&bytes)) };
                 guess.add(&bytes, self.records.fields[guess.field()].quoted, &self.layout.missing, &cell);
             }
         }
@@ -170,7 +171,7 @@ impl Look<'_> {
     }
 
     /// Returns the layout once all rows were examined.
-    fn finish(mut self, guesses: Vec<Guess>) -> Result<Layout> {
+    fn finish(mut self, guesses: Vec<TypeInference>) -> Result<CsvLayout> {
         self.layout.comma = match (self.selection.csv.decimal, self.layout.marks.delimiter) {
             (Some(mark), _) => mark == ',',
             (None, b',') => false,
@@ -182,28 +183,28 @@ impl Look<'_> {
     }
 
     /// Returns `true` if decimals follow a comma.
-    fn has_commas(&self, guesses: &[Guess]) -> Result<bool> {
-        let numbers = || guesses.iter().filter(|guess| guess.role() == Role::Number);
+    fn has_commas(&self, guesses: &[TypeInference]) -> Result<bool> {
+        let numbers = || guesses.iter().filter(|guess| guess.role() == ColumnRole::Number);
         let comma = numbers().find_map(|g| Some((g, g.distinct(true)?)));
         let point = numbers().find_map(|g| Some((g, g.distinct(false)?)));
         let (Some((of_comma, comma)), Some((of_point, point))) = (comma, point) else {
             return Ok(comma.is_some());
         };
-        Err(EngineError::input(format!(
+        Err(StaggerError::input(format!(
             "`{}`: column `{}` has `{}` in {}, column `{}` has `{}` in {}: decimals follow a comma in one and a point in the other",
             self.name,
             of_comma.name(),
             comma.text,
-            place(comma.row, comma.line),
+            format_place(comma.row, comma.line),
             of_point.name(),
             point.text,
-            place(point.row, point.line)
+            format_place(point.row, point.line)
         ))
         .with_hint("say which is right: --csv-decimal ',' or --csv-decimal '.'"))
     }
 
     /// Returns the error for a record with another number of fields than the header.
-    fn ragged(&self, row: u64) -> EngineError {
+    fn ragged(&self, row: u64) -> StaggerError {
         let (own, all) = (self.records.fields.len(), self.layout.names.len());
         let text = self.records.text();
         let hint = if text.starts_with('#') {
@@ -213,10 +214,10 @@ impl Look<'_> {
         } else {
             "a field that holds the separator stands in quotes; --csv-delimiter names another separator"
         };
-        EngineError::input(format!(
+        StaggerError::input(format!(
             "`{}`: {} has {own} fields, the line of column names {all}, separated by {}: {}",
             self.name,
-            place(row, self.records.line),
+            format_place(row, self.records.line),
             separator(self.layout.marks),
             shorten(&text)
         ))
@@ -224,8 +225,8 @@ impl Look<'_> {
     }
 
     /// Returns the error for bytes that are not UTF-8.
-    fn no_utf8(&self, place: &str, bytes: &[u8]) -> EngineError {
-        EngineError::input(format!(
+    fn no_utf8(&self, place: &str, bytes: &[u8]) -> StaggerError {
+        StaggerError::input(format!(
             "`{}`: {place} is no text in UTF-8: `{}`",
             self.name,
             shorten(&String::from_utf8_lossy(bytes))
@@ -235,11 +236,11 @@ impl Look<'_> {
 }
 
 /// Formats row and line for a message.
-pub(crate) fn place(row: u64, line: u64) -> String {
+pub(crate) fn format_place(row: u64, line: u64) -> String {
     format!("row {row} (line {line})")
 }
 
-fn separator(marks: Marks) -> String {
+fn separator(marks: Dialect) -> String {
     match marks.delimiter {
         b'\t' => "tabs".to_owned(),
         b' ' => "blanks".to_owned(),

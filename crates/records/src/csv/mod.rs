@@ -15,19 +15,19 @@ use std::sync::Mutex;
 
 use arrow::datatypes::{DataType, Field, Schema};
 
-use column::{Column, Missing};
+use column::{CsvColumn, MissingSpellings};
 use decode::Decoded;
 
-use records::{Marks, Records, Stop};
+use records::{Dialect, RecordError, Records};
 use serde::{Deserialize, Serialize};
 use stagger_model::csv_options::Encoding;
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 
 use super::file::SourceFile;
 
-pub(super) use column::{Cell, Kind};
-pub(super) use look::{open, place};
-pub(super) use unify::unify;
+pub(super) use column::{CsvCell, CsvType};
+pub(super) use look::{format_place, read_layout};
+pub(super) use unify::unify_code_types;
 
 /// The number of rows of a chunk.
 const CHUNK_ROWS: usize = 65_536;
@@ -37,31 +37,31 @@ type Stream = Box<dyn Read + Send>;
 
 /// A chunk: the number of its rows, and the position of its first byte in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Start {
+pub(super) struct ChunkStart {
     pub(super) rows: usize,
     position: u64,
 }
 
 /// The layout of a CSV file, as the first pass found it. Another process needs no more to read the same rows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Layout {
+pub(crate) struct CsvLayout {
     encoding: Encoding,
     /// The length of the byte order mark.
     mark: u64,
-    marks: Marks,
+    marks: Dialect,
     /// `true` if decimals follow a comma.
     comma: bool,
-    missing: Missing,
+    missing: MissingSpellings,
     /// The names of all columns.
     names: Vec<String>,
     /// The columns that are read.
-    columns: Vec<Column>,
-    pub(super) chunks: Vec<Start>,
+    columns: Vec<CsvColumn>,
+    pub(super) chunks: Vec<ChunkStart>,
 }
 
 /// An opened CSV file.
 pub(super) struct CsvFile {
-    pub(super) layout: Layout,
+    pub(super) layout: CsvLayout,
     /// The idle cursors of a file that cannot be entered in the middle, to be continued by later reads.
     idle: Mutex<Vec<Cursor>>,
 }
@@ -73,33 +73,33 @@ struct Cursor {
 }
 
 impl CsvFile {
-    pub(super) fn new(layout: Layout) -> Self {
+    pub(super) fn new(layout: CsvLayout) -> Self {
         Self { layout, idle: Mutex::new(Vec::new()) }
     }
 }
 
-impl Layout {
+impl CsvLayout {
     /// Returns names and types of the columns; those that are not read count as text.
     pub(super) fn schema(&self) -> Schema {
         let field = |(place, name): (usize, &String)| {
             let kind = self.columns.iter().find(|column| column.field == place).map(|column| column.kind);
-            Field::new(name, kind.map_or(DataType::Utf8, Kind::data_type), true)
+            Field::new(name, kind.map_or(DataType::Utf8, CsvType::data_type), true)
         };
         Schema::new(self.names.iter().enumerate().map(field).collect::<Vec<_>>())
     }
 
     /// Returns a column that is read.
-    pub(super) fn column(&self, name: &str) -> Option<&Column> {
+    pub(super) fn column(&self, name: &str) -> Option<&CsvColumn> {
         self.columns.iter().find(|column| column.name == name)
     }
 
     /// Returns the first cell of a text column that is not a number.
-    pub(super) fn odd_text(&self, name: &str) -> Option<&Cell> {
-        self.column(name).filter(|column| column.kind == Kind::Text)?.odd.as_ref()
+    pub(super) fn first_non_number(&self, name: &str) -> Option<&CsvCell> {
+        self.column(name).filter(|column| column.kind == CsvType::Text)?.odd.as_ref()
     }
 
     /// Returns the possible spellings of missing values in text columns: column, spelling and number of rows, in order.
-    pub(super) fn taken(&self) -> impl Iterator<Item = (&str, &str, u64)> {
+    pub(super) fn missing_spellings_in_text(&self) -> impl Iterator<Item = (&str, &str, u64)> {
         self.columns.iter().flat_map(|column| {
             column.taken.iter().map(|(text, rows)| (column.name.as_str(), text.as_str(), *rows))
         })
@@ -107,8 +107,8 @@ impl Layout {
 
     /// Returns the columns that are needed as numbers and hold both numbers and text, each with its first cell that is
     /// not a number.
-    pub(super) fn mixed(&self) -> impl Iterator<Item = (&str, &Cell)> {
-        let mixed = self.columns.iter().filter(|c| c.computed && c.kind == Kind::Text && c.numbers > 0);
+    pub(super) fn mixed_columns(&self) -> impl Iterator<Item = (&str, &CsvCell)> {
+        let mixed = self.columns.iter().filter(|c| c.computed && c.kind == CsvType::Text && c.numbers > 0);
         mixed.filter_map(|column| Some((column.name.as_str(), column.odd.as_ref()?)))
     }
 
@@ -133,7 +133,7 @@ impl Layout {
     }
 }
 
-impl Kind {
+impl CsvType {
     /// Returns the Arrow type of the column's values.
     pub(super) fn data_type(self) -> DataType {
         match self {
@@ -148,16 +148,16 @@ impl Kind {
 }
 
 /// Returns the error for a file that can't be split into records.
-fn stopped(name: &str, stop: Stop) -> EngineError {
+fn stopped(name: &str, stop: RecordError) -> StaggerError {
     match stop {
-        Stop::Io(error) => match error.downcast::<EngineError>() {
+        RecordError::Io(error) => match error.downcast::<StaggerError>() {
             Ok(error) => error,
-            Err(error) => EngineError::input(format!("`{name}`: {error}")),
+            Err(error) => StaggerError::input(format!("`{name}`: {error}")),
         },
-        Stop::Endless => EngineError::input(format!("`{name}`: a record of more than 64 MB"))
+        RecordError::Endless => StaggerError::input(format!("`{name}`: a record of more than 64 MB"))
             .with_hint("a quote may be missing, or the file is no text"),
-        Stop::Open(line) => {
-            EngineError::input(format!("`{name}`: the quote that opens in line {line} is never closed"))
+        RecordError::Open(line) => {
+            StaggerError::input(format!("`{name}`: the quote that opens in line {line} is never closed"))
                 .with_hint("quotes within a field are doubled: \"6\"\" nails\"")
         }
     }

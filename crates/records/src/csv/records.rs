@@ -12,12 +12,12 @@ const BLOCK: usize = 1 << 20;
 
 /// The characters with a meaning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Marks {
+pub(super) struct Dialect {
     pub(super) delimiter: u8,
     pub(super) quote: u8,
 }
 
-impl Marks {
+impl Dialect {
     /// Returns `true` if consecutive separators count as one.
     fn joins(self) -> bool {
         self.delimiter == b' '
@@ -37,7 +37,7 @@ pub(super) struct Field {
 
 /// The reason why a record can't be read.
 #[derive(Debug)]
-pub(super) enum Stop {
+pub(super) enum RecordError {
     /// Reading failed.
     Io(std::io::Error),
     /// A record exceeds the largest size.
@@ -49,7 +49,7 @@ pub(super) enum Stop {
 /// The records of a stream of UTF-8 text.
 pub(super) struct Records<R> {
     input: R,
-    marks: Marks,
+    marks: Dialect,
     buffer: Vec<u8>,
     start: usize,
     end: usize,
@@ -79,7 +79,7 @@ enum Cut {
 
 impl<R: Read> Records<R> {
     /// Returns the records of `input`, which starts at byte `position` of the file.
-    pub(super) fn new(input: R, marks: Marks, position: u64) -> Self {
+    pub(super) fn new(input: R, marks: Dialect, position: u64) -> Self {
         Self {
             input,
             marks,
@@ -97,7 +97,7 @@ impl<R: Read> Records<R> {
     }
 
     /// Reads the next record into `fields`, skipping empty lines; returns `false` at the end.
-    pub(super) fn next(&mut self) -> Result<bool, Stop> {
+    pub(super) fn next(&mut self) -> Result<bool, RecordError> {
         loop {
             if self.skip_empty_lines() {
                 match self.cut() {
@@ -108,14 +108,14 @@ impl<R: Read> Records<R> {
                         self.start = end;
                         return Ok(true);
                     }
-                    Cut::Open => return Err(Stop::Open(self.lines + 1)),
-                    Cut::Incomplete if self.end - self.start > LONGEST => return Err(Stop::Endless),
+                    Cut::Open => return Err(RecordError::Open(self.lines + 1)),
+                    Cut::Incomplete if self.end - self.start > LONGEST => return Err(RecordError::Endless),
                     Cut::Incomplete => {}
                 }
             } else if self.finished {
                 return Ok(false);
             }
-            self.fill().map_err(Stop::Io)?;
+            self.fill().map_err(RecordError::Io)?;
         }
     }
 
@@ -169,7 +169,7 @@ impl<R: Read> Records<R> {
 
     /// Splits the record at the start of the buffer into fields.
     fn cut(&mut self) -> Cut {
-        let Marks { delimiter, quote } = self.marks;
+        let Dialect { delimiter, quote } = self.marks;
         let bytes = &self.buffer[..self.end];
         let mut at = self.start;
         self.fields.clear();
@@ -258,7 +258,7 @@ mod tests {
     use super::*;
 
     fn all(text: &str, delimiter: u8) -> Vec<(u64, Vec<String>)> {
-        let marks = Marks { delimiter, quote: b'"' };
+        let marks = Dialect { delimiter, quote: b'"' };
         let mut records = Records::new(text.as_bytes(), marks, 0);
         let mut out = Vec::new();
         while records.next().unwrap() {
@@ -287,14 +287,15 @@ mod tests {
         assert_eq!(all("  a   b \n 1 2\n3  4 ", b' '), rows);
         assert_eq!(all("a\n\"end\"", b','), [(1, words(&["a"])), (2, words(&["end"]))]);
         assert_eq!(all("", b','), []);
-        let mut records = Records::new("a\n\"b\nc,d\n".as_bytes(), Marks { delimiter: b',', quote: b'"' }, 0);
-        assert!(records.next().unwrap() && matches!(records.next(), Err(Stop::Open(2))));
+        let mut records =
+            Records::new("a\n\"b\nc,d\n".as_bytes(), Dialect { delimiter: b',', quote: b'"' }, 0);
+        assert!(records.next().unwrap() && matches!(records.next(), Err(RecordError::Open(2))));
     }
 
     #[test]
     fn a_position_is_where_a_record_starts() {
         let text = "a,b\r\n\"ü\",2\r\n3,4\n";
-        let mut records = Records::new(text.as_bytes(), Marks { delimiter: b',', quote: b'"' }, 3);
+        let mut records = Records::new(text.as_bytes(), Dialect { delimiter: b',', quote: b'"' }, 3);
         let mut starts = Vec::new();
         while records.next().unwrap() {
             starts.push(records.position);

@@ -13,12 +13,12 @@ thread_local! {
 
 /// Returns `true` while this thread decodes a file, so that a panic would be caught. Panic hooks that print, or restore
 /// a terminal, must then do nothing.
-pub fn is_caught() -> bool {
+pub fn is_catching_panics() -> bool {
     CAUGHT.get()
 }
 
 /// Runs `decode`. A panic in it becomes damage, and nothing is printed.
-pub(super) fn caught<T>(decode: impl FnOnce() -> T) -> Result<T, Damage> {
+pub(super) fn catch_panic<T>(decode: impl FnOnce() -> T) -> Result<T, Damage> {
     stay_quiet();
     CAUGHT.set(true);
     // The closure's data is not used again after a panic.
@@ -38,7 +38,7 @@ fn stay_quiet() {
     ONCE.call_once(|| {
         let told = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            if !is_caught() {
+            if !is_catching_panics() {
                 told(panic);
             }
         }));
@@ -53,9 +53,9 @@ mod tests {
     fn a_panic_is_damage_and_the_next_one_is_not_hidden() {
         let empty: Vec<u8> = Vec::new();
         let index = empty.len();
-        let damage = caught(|| empty[index]).expect_err("a panic");
+        let damage = catch_panic(|| empty[index]).expect_err("a panic");
         assert!(damage.to_string().contains("index out of bounds"), "{damage}");
-        assert!(!is_caught());
-        assert_eq!(caught(|| 3), Ok(3));
+        assert!(!is_catching_panics());
+        assert_eq!(catch_panic(|| 3), Ok(3));
     }
 }

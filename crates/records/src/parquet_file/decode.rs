@@ -9,16 +9,16 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
 use parquet::file::reader::ChunkReader;
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 
 use super::Damage;
-use super::caught::caught;
-use super::pages::Guarded;
+use super::caught::catch_panic;
+use super::pages::CheckedChunks;
 
 /// A request to decode rows of a file.
 #[derive(Clone, Debug)]
-pub struct Request<'a> {
-    /// The file's footer, as [`open`](super::open) returned it.
+pub struct RowRequest<'a> {
+    /// The file's footer, as `parquet_file::read_footer` returned it.
     pub metadata: &'a ArrowReaderMetadata,
     /// The size of the file in bytes.
     pub size: u64,
@@ -36,10 +36,10 @@ pub struct Request<'a> {
 ///
 /// # Errors
 /// Bytes that are not rows of these columns, whatever the damage, and the errors of `deliver`.
-pub fn read<R: ChunkReader + 'static>(
+pub fn decode_rows<R: ChunkReader + 'static>(
     bytes: R,
-    request: &Request<'_>,
-    broken: impl Fn(&Damage) -> EngineError,
+    request: &RowRequest<'_>,
+    broken: impl Fn(&Damage) -> StaggerError,
     mut deliver: impl FnMut(&RecordBatch) -> Result<()>,
 ) -> Result<()> {
     let bytes = Arc::new(bytes);
@@ -58,7 +58,7 @@ pub fn read<R: ChunkReader + 'static>(
     }
 }
 
-impl Request<'_> {
+impl RowRequest<'_> {
     /// Decodes until all rows are delivered or `deliver` returns `false`.
     fn decode<R: ChunkReader + 'static>(
         &self,
@@ -73,12 +73,12 @@ impl Request<'_> {
     /// Decodes from checked pages, and checks the number of rows.
     fn decode_guarded<R: ChunkReader + 'static>(
         &self,
-        bytes: &Guarded<R>,
+        bytes: &CheckedChunks<R>,
         deliver: &mut dyn FnMut(&RecordBatch) -> bool,
     ) -> std::result::Result<(), Damage> {
         let mut reader = self.reader(bytes.clone())?;
         let mut left = self.rows.len();
-        while let Some(batch) = caught(|| reader.next())? {
+        while let Some(batch) = catch_panic(|| reader.next())? {
             let batch = batch.map_err(|e| Damage::of(&e))?;
             let rows = batch.num_rows();
             if rows > left {
@@ -96,18 +96,21 @@ impl Request<'_> {
     }
 
     /// Returns the column chunks of the request, whose pages are checked as they are read.
-    fn guarded<R: ChunkReader + 'static>(&self, bytes: &Arc<R>) -> std::result::Result<Guarded<R>, Damage> {
+    fn guarded<R: ChunkReader + 'static>(
+        &self,
+        bytes: &Arc<R>,
+    ) -> std::result::Result<CheckedChunks<R>, Damage> {
         let schema = self.metadata.parquet_schema();
         let group = self.metadata.metadata().row_group(self.row_group);
         let wanted = |leaf: &usize| self.roots.contains(&schema.get_column_root_idx(*leaf));
         let leaves: Vec<usize> = (0..group.num_columns()).filter(wanted).collect();
-        Guarded::new(Arc::clone(bytes), group, &leaves, self.size)
+        CheckedChunks::new(Arc::clone(bytes), group, &leaves, self.size)
     }
 
     /// Returns the parquet crate's reader of the request.
     fn reader<R: ChunkReader + 'static>(
         &self,
-        guarded: Guarded<R>,
+        guarded: CheckedChunks<R>,
     ) -> std::result::Result<ParquetRecordBatchReader, Damage> {
         let schema = self.metadata.parquet_schema();
         let rows = self.metadata.metadata().row_group(self.row_group).num_rows();
@@ -122,7 +125,7 @@ impl Request<'_> {
             }
             builder.build()
         };
-        caught(build)?.map_err(|e| Damage::of(&e))
+        catch_panic(build)?.map_err(|e| Damage::of(&e))
     }
 
     /// Adds to the damage the first column that can't be read by itself. Damaged files are rare, so this may take time.
@@ -132,7 +135,7 @@ impl Request<'_> {
         }
         let alone = |root: &usize| {
             let roots = std::slice::from_ref(root);
-            let own = Request { roots, ..self.clone() }.decode(bytes, &mut |_| true).err()?;
+            let own = RowRequest { roots, ..self.clone() }.decode(bytes, &mut |_| true).err()?;
             let name = || self.metadata.schema().fields().get(*root).map(|field| field.name().clone());
             Some(Damage { column: own.column.or_else(name), reason: own.reason })
         };

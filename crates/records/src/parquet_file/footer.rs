@@ -9,12 +9,12 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMe
 use parquet::file::reader::ChunkReader;
 
 use super::Damage;
-use super::caught::caught;
-use super::thrift::{I32, LIST, Read, Reader, STRUCT, Unsound};
+use super::caught::catch_panic;
+use super::thrift::{I32, LIST, STRUCT, ThriftError, ThriftParser, ThriftResult};
 
 /// The number of bytes of the footer's length and the magic number at the end of a file. The magic number alone is also
 /// at its start.
-pub const TAIL: u64 = 8;
+pub const TAIL_BYTES: u64 = 8;
 const MAGIC: &[u8; 4] = b"PAR1";
 const ENCRYPTED: &[u8; 4] = b"PARE";
 
@@ -47,7 +47,7 @@ pub fn footer_length(tail: &[u8], size: u64) -> Result<u64, Damage> {
         return Err(Damage::new("it does not end with a footer, so it is truncated or no Parquet file"));
     }
     let length = u64::from(u32::from_le_bytes([*a, *b, *c, *d]));
-    let room = size.saturating_sub(TAIL + MAGIC.len() as u64);
+    let room = size.saturating_sub(TAIL_BYTES + MAGIC.len() as u64);
     if length > room {
         return Err(Damage::new(format!(
             "its footer claims {length} bytes, the file has {room} before its end"
@@ -63,24 +63,24 @@ pub fn footer_length(tail: &[u8], size: u64) -> Result<u64, Damage> {
 ///
 /// # Errors
 /// A file that is not Parquet, is truncated or is damaged.
-pub fn open(file: &impl ChunkReader) -> Result<ArrowReaderMetadata, Damage> {
+pub fn read_footer(file: &impl ChunkReader) -> Result<ArrowReaderMetadata, Damage> {
     let size = file.len();
-    if size < TAIL + MAGIC.len() as u64 {
+    if size < TAIL_BYTES + MAGIC.len() as u64 {
         return Err(Damage::new(format!("it has {size} bytes, which is too short")));
     }
     let read = |start: u64, length: u64| {
         let length = usize::try_from(length).map_err(|_| Damage::new("its footer is too long"))?;
         file.get_bytes(start, length).map_err(|e| Damage::of(&e))
     };
-    let length = footer_length(&read(size - TAIL, TAIL)?, size)?;
-    parse(&read(size - TAIL - length, length)?, size)
+    let length = footer_length(&read(size - TAIL_BYTES, TAIL_BYTES)?, size)?;
+    parse_footer(&read(size - TAIL_BYTES - length, length)?, size)
 }
 
 /// Decodes and checks the bytes of a footer, without the last eight of the file.
 ///
 /// # Errors
 /// A footer that is damaged or contradicts the file.
-pub fn parse(footer: &Bytes, size: u64) -> Result<ArrowReaderMetadata, Damage> {
+pub fn parse_footer(footer: &Bytes, size: u64) -> Result<ArrowReaderMetadata, Damage> {
     look(footer).map_err(|trouble| match trouble {
         Trouble::Deep => Damage::new(format!("its columns are nested more than {DEEPEST} deep")),
         Trouble::Wide => Damage::new(format!("it claims more than {WIDEST} columns")),
@@ -92,7 +92,7 @@ pub fn parse(footer: &Bytes, size: u64) -> Result<ArrowReaderMetadata, Damage> {
             .map_err(|damage| parquet::errors::ParquetError::General(damage.to_string()))?;
         ArrowReaderMetadata::try_new(Arc::new(metadata), ArrowReaderOptions::new())
     };
-    caught(decode)?.map_err(|e| Damage::of(&e))
+    catch_panic(decode)?.map_err(|e| Damage::of(&e))
 }
 
 /// The reasons why a footer must not be decoded.
@@ -100,18 +100,18 @@ pub fn parse(footer: &Bytes, size: u64) -> Result<ArrowReaderMetadata, Damage> {
 enum Trouble {
     Deep,
     Wide,
-    Unsound(Unsound),
+    Unsound(ThriftError),
 }
 
-impl From<Unsound> for Trouble {
-    fn from(unsound: Unsound) -> Self {
+impl From<ThriftError> for Trouble {
+    fn from(unsound: ThriftError) -> Self {
         Self::Unsound(unsound)
     }
 }
 
 /// Walks over a footer without reserving memory or recursing as it says.
 fn look(footer: &[u8]) -> Result<(), Trouble> {
-    let (mut reader, mut last) = (Reader::new(footer), 0);
+    let (mut reader, mut last) = (ThriftParser::new(footer), 0);
     while let Some((number, kind)) = reader.field(&mut last)? {
         match (number, kind) {
             (2, LIST) => look_at_schema(&mut reader)?,
@@ -120,7 +120,7 @@ fn look(footer: &[u8]) -> Result<(), Trouble> {
                 let (_, count) = reader.clone().list()?;
                 reader.skip(LIST)?;
                 if count.saturating_mul(LEAST_ROW_GROUP) > reader.position() - start {
-                    return Err(Unsound::Wrong.into());
+                    return Err(ThriftError::Wrong.into());
                 }
             }
             (_, kind) => reader.skip(kind)?,
@@ -130,10 +130,10 @@ fn look(footer: &[u8]) -> Result<(), Trouble> {
 }
 
 /// Follows the tree of the schema, which is a list of nodes that each give the number of their children.
-fn look_at_schema(reader: &mut Reader<'_>) -> Result<(), Trouble> {
+fn look_at_schema(reader: &mut ThriftParser<'_>) -> Result<(), Trouble> {
     let (kind, count) = reader.list()?;
     if kind != STRUCT {
-        return Err(Unsound::Wrong.into());
+        return Err(ThriftError::Wrong.into());
     }
     if count > WIDEST {
         return Err(Trouble::Wide);
@@ -143,11 +143,11 @@ fn look_at_schema(reader: &mut Reader<'_>) -> Result<(), Trouble> {
     for left in (0..count).rev() {
         match open.last_mut() {
             Some(expected) => *expected -= 1,
-            None => return Err(Unsound::Wrong.into()),
+            None => return Err(ThriftError::Wrong.into()),
         }
         let children = children(reader)?;
         if children > left {
-            return Err(Unsound::Wrong.into());
+            return Err(ThriftError::Wrong.into());
         }
         if children > 0 {
             open.push(children);
@@ -160,15 +160,15 @@ fn look_at_schema(reader: &mut Reader<'_>) -> Result<(), Trouble> {
             return Err(Trouble::Deep);
         }
     }
-    if open.is_empty() { Ok(()) } else { Err(Unsound::Wrong.into()) }
+    if open.is_empty() { Ok(()) } else { Err(ThriftError::Wrong.into()) }
 }
 
 /// Returns the number of children of a schema node.
-fn children(reader: &mut Reader<'_>) -> Read<usize> {
+fn children(reader: &mut ThriftParser<'_>) -> ThriftResult<usize> {
     let (mut last, mut children) = (0, 0);
     while let Some((number, kind)) = reader.field(&mut last)? {
         match (number, kind) {
-            (5, I32) => children = usize::try_from(reader.int32()?).map_err(|_| Unsound::Wrong)?,
+            (5, I32) => children = usize::try_from(reader.int32()?).map_err(|_| ThriftError::Wrong)?,
             (_, kind) => reader.skip(kind)?,
         }
     }
@@ -232,9 +232,9 @@ mod tests {
         assert_eq!(look(&schema(&nested(DEEPEST))), Ok(()));
         assert_eq!(look(&schema(&nested(DEEPEST + 1))), Err(Trouble::Deep));
         assert_eq!(look(&schema(&nested(200_000))), Err(Trouble::Deep));
-        assert_eq!(look(&schema(&[2, 0])), Err(Unsound::Wrong.into()), "a node too few");
-        assert_eq!(look(&schema(&[1, 0, 0])), Err(Unsound::Wrong.into()), "a node too many");
-        assert_eq!(look(&schema(&[1, 0])[..6]), Err(Unsound::Short.into()));
+        assert_eq!(look(&schema(&[2, 0])), Err(ThriftError::Wrong.into()), "a node too few");
+        assert_eq!(look(&schema(&[1, 0, 0])), Err(ThriftError::Wrong.into()), "a node too many");
+        assert_eq!(look(&schema(&[1, 0])[..6]), Err(ThriftError::Short.into()));
     }
 
     #[test]

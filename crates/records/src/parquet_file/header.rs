@@ -1,6 +1,6 @@
 //! Headers of pages.
 
-use super::thrift::{I32, Read, Reader, STRUCT, Unsound};
+use super::thrift::{I32, STRUCT, ThriftError, ThriftParser, ThriftResult};
 
 /// The type of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,9 +46,9 @@ impl PageHeader {
     /// Parses a header from the start of `bytes`.
     ///
     /// # Errors
-    /// [`Unsound::Short`] if the bytes end within it.
-    pub(super) fn read(bytes: &[u8]) -> Read<Self> {
-        let (mut reader, mut last) = (Reader::new(bytes), 0);
+    /// [`ThriftError::Short`] if the bytes end within it.
+    pub(super) fn read(bytes: &[u8]) -> ThriftResult<Self> {
+        let (mut reader, mut last) = (ThriftParser::new(bytes), 0);
         let (mut kind, mut sizes) = (-1, [-1, -1]);
         let (mut data, mut dictionary, mut data_v2) = (None, None, None);
         while let Some((number, type_)) = reader.field(&mut last)? {
@@ -67,12 +67,12 @@ impl PageHeader {
             3 => (Kind::DataV2, data_v2),
             _ => (Kind::Other, Some(Inner::default())),
         };
-        let inner = inner.ok_or(Unsound::Wrong)?;
+        let inner = inner.ok_or(ThriftError::Wrong)?;
         let [size, stored] = sizes.map(u64::try_from);
         let levels: i64 = inner.levels.iter().map(|&length| i64::from(length)).sum();
-        let (Ok(size), Ok(stored)) = (size, stored) else { return Err(Unsound::Wrong) };
+        let (Ok(size), Ok(stored)) = (size, stored) else { return Err(ThriftError::Wrong) };
         if inner.levels.iter().any(|length| *length < 0) || levels.unsigned_abs() > size.min(stored) {
-            return Err(Unsound::Wrong);
+            return Err(ThriftError::Wrong);
         }
         Ok(Self {
             kind,
@@ -80,7 +80,7 @@ impl PageHeader {
             size,
             stored,
             values: inner.values,
-            levels: usize::try_from(levels).map_err(|_| Unsound::Wrong)?,
+            levels: usize::try_from(levels).map_err(|_| ThriftError::Wrong)?,
             compressed: !inner.plain,
         })
     }
@@ -88,13 +88,13 @@ impl PageHeader {
 
 /// Parses the struct of a page's type. Field 1 is the number of values; in pages of the second version fields 5 and 6
 /// are the lengths of levels, and field 7 says whether the rest is compressed.
-fn inner(reader: &mut Reader<'_>, second: bool) -> Read<Inner> {
+fn inner(reader: &mut ThriftParser<'_>, second: bool) -> ThriftResult<Inner> {
     /// The type of a logical field that is false.
     const FALSE: u8 = 2;
     let (mut out, mut last) = (Inner::default(), 0);
     while let Some((number, type_)) = reader.field(&mut last)? {
         match (number, type_) {
-            (1, I32) => out.values = u64::try_from(reader.int32()?).map_err(|_| Unsound::Wrong)?,
+            (1, I32) => out.values = u64::try_from(reader.int32()?).map_err(|_| ThriftError::Wrong)?,
             (5 | 6, I32) if second => out.levels[number as usize - 5] = reader.int32()?,
             (7, FALSE) if second => out.plain = true,
             (_, type_) => reader.skip(type_)?,

@@ -26,10 +26,10 @@ use bytes::{Buf, Bytes};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 
-pub use caught::is_caught;
-pub use decode::{Request, read};
-pub use footer::{TAIL, footer_length, open, parse};
-pub use pages::range_of;
+pub use caught::is_catching_panics;
+pub use decode::{RowRequest, decode_rows};
+pub use footer::{TAIL_BYTES, footer_length, parse_footer, read_footer};
+pub use pages::chunk_range;
 
 /// Damage of a file: the reason, and the column if it is known.
 #[derive(Clone, Debug, PartialEq, Eq)]

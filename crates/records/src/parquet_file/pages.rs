@@ -13,9 +13,9 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use parquet::file::reader::{ChunkReader, Length};
 
-use super::footer::TAIL;
+use super::footer::TAIL_BYTES;
 use super::header::{Kind, PageHeader};
-use super::thrift::Unsound;
+use super::thrift::ThriftError;
 use super::{Damage, out_of_range};
 
 /// The size of the first read of a header; headers with statistics of long texts are longer.
@@ -61,7 +61,7 @@ struct Claim {
 }
 
 /// The column chunks of a row group, whose pages are checked as they are read.
-pub(super) struct Guarded<R> {
+pub(super) struct CheckedChunks<R> {
     bytes: Arc<R>,
     columns: Arc<[Column]>,
     claims: Arc<Mutex<HashMap<u64, Claim>>>,
@@ -69,7 +69,7 @@ pub(super) struct Guarded<R> {
     found: Arc<Mutex<Option<Damage>>>,
 }
 
-impl<R> Clone for Guarded<R> {
+impl<R> Clone for CheckedChunks<R> {
     fn clone(&self) -> Self {
         Self {
             bytes: Arc::clone(&self.bytes),
@@ -81,12 +81,12 @@ impl<R> Clone for Guarded<R> {
 }
 
 /// Returns the byte range of a column chunk in a file of `size` bytes.
-pub fn range_of(column: &ColumnChunkMetaData, size: u64) -> Result<Range<u64>, Damage> {
+pub fn chunk_range(column: &ColumnChunkMetaData, size: u64) -> Result<Range<u64>, Damage> {
     let start = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
     let length = column.compressed_size();
     let range = u64::try_from(start).ok().zip(u64::try_from(length).ok());
     let range = range.and_then(|(start, length)| Some(start..start.checked_add(length)?));
-    match range.filter(|range| range.end <= size.saturating_sub(TAIL) && range.start >= 4) {
+    match range.filter(|range| range.end <= size.saturating_sub(TAIL_BYTES) && range.start >= 4) {
         Some(range) => Ok(range),
         None => Err(Damage::of_column(
             &column.column_path().string(),
@@ -95,7 +95,7 @@ pub fn range_of(column: &ColumnChunkMetaData, size: u64) -> Result<Range<u64>, D
     }
 }
 
-impl<R: ChunkReader> Guarded<R> {
+impl<R: ChunkReader> CheckedChunks<R> {
     /// Returns the columns `leaves` of a row group in a file of `size` bytes.
     ///
     /// # Errors
@@ -160,7 +160,7 @@ impl<R: ChunkReader> Guarded<R> {
             let bytes = self.bytes.get_bytes(start, length)?;
             match PageHeader::read(&bytes) {
                 Ok(header) => return Ok((bytes, header)),
-                Err(Unsound::Short) if length < room.min(LONGEST_HEADER) => {
+                Err(ThriftError::Short) if length < room.min(LONGEST_HEADER) => {
                     length = (length * 8).min(room).min(LONGEST_HEADER);
                 }
                 Err(_) => return Err(self.broken(column, "the header of a page is damaged")),
@@ -193,7 +193,7 @@ impl Column {
                 length => return Err(broken(format!("it claims values of {length} bytes"))),
             },
         };
-        let range = range_of(column, size)?;
+        let range = chunk_range(column, size)?;
         Ok(Self { range, values: values.unsigned_abs(), width, codec: column.compression(), name })
     }
 
@@ -252,13 +252,13 @@ impl Column {
     }
 }
 
-impl<R: ChunkReader> Length for Guarded<R> {
+impl<R: ChunkReader> Length for CheckedChunks<R> {
     fn len(&self) -> u64 {
         self.bytes.len()
     }
 }
 
-impl<R: ChunkReader> ChunkReader for Guarded<R> {
+impl<R: ChunkReader> ChunkReader for CheckedChunks<R> {
     type T = Header<R>;
 
     /// Returns a reader of a page's header. Nothing is checked before it is read, as the crate may ask for other places
@@ -291,7 +291,7 @@ impl<R: ChunkReader> ChunkReader for Guarded<R> {
 
 /// The header of a page, which is fetched and checked when its first byte is read.
 pub(super) struct Header<R> {
-    file: Guarded<R>,
+    file: CheckedChunks<R>,
     start: u64,
     bytes: Option<Bytes>,
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{BrotliLevel, Compression, GzipLevel, ZstdLevel};
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
-use stagger_model::error::EngineError;
+use stagger_model::error::StaggerError;
 
 use super::*;
 
@@ -33,20 +33,20 @@ fn plain() -> WriterPropertiesBuilder {
 /// Returns the number of rows that are read of a file, or its damage.
 fn rows(file: &[u8]) -> std::result::Result<usize, String> {
     let file = Bytes::copy_from_slice(file);
-    let metadata = open(&file).map_err(|damage| damage.to_string())?;
+    let metadata = read_footer(&file).map_err(|damage| damage.to_string())?;
     let roots: Vec<usize> = (0..metadata.schema().fields().len()).collect();
     let mut found = 0;
     for row_group in 0..metadata.metadata().num_row_groups() {
         let rows = metadata.metadata().row_group(row_group).num_rows() as usize;
         let size = file.len() as u64;
         let request =
-            Request { metadata: &metadata, size, row_group, roots: &roots, rows: 0..rows, batch_rows: 64 };
-        let broken = |damage: &Damage| EngineError::input(damage.to_string());
+            RowRequest { metadata: &metadata, size, row_group, roots: &roots, rows: 0..rows, batch_rows: 64 };
+        let broken = |damage: &Damage| StaggerError::input(damage.to_string());
         let count = |batch: &arrow::array::RecordBatch| {
             found += batch.num_rows();
             Ok(())
         };
-        read(file.clone(), &request, broken, count).map_err(|error| error.to_string())?;
+        decode_rows(file.clone(), &request, broken, count).map_err(|error| error.to_string())?;
     }
     Ok(found)
 }
@@ -129,7 +129,7 @@ fn counts_of_rows_that_do_not_fit_are_refused() {
 #[test]
 fn places_outside_of_the_file_are_refused() {
     let sound = panel(plain());
-    let metadata = open(&Bytes::from(sound.clone())).unwrap();
+    let metadata = read_footer(&Bytes::from(sound.clone())).unwrap();
     let y = metadata.metadata().row_group(0).column(1);
     let start = varint(y.data_page_offset());
     for wrong in [-3000, 8000, 2] {

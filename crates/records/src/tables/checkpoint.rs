@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StructArray};
 use arrow::datatypes::{Int32Type, Int64Type};
 use bytes::Bytes;
-use stagger_model::error::EngineError;
+use stagger_model::error::StaggerError;
 
 use super::delta::{Action, DeletionVector, FileAction, Metadata, Protocol};
 use crate::parquet_file;
@@ -18,13 +18,13 @@ const COLUMNS: [&str; 3] = ["add", "metaData", "protocol"];
 
 /// Reads the actions of a checkpoint; the error is the reason why it can't be read.
 pub(super) fn read(bytes: Bytes) -> Result<Vec<Action>, String> {
-    let metadata = parquet_file::open(&bytes).map_err(|damage| damage.to_string())?;
+    let metadata = parquet_file::read_footer(&bytes).map_err(|damage| damage.to_string())?;
     let fields = metadata.schema().fields().iter().enumerate();
     let roots: Vec<usize> =
         fields.filter(|(_, field)| COLUMNS.contains(&field.name().as_str())).map(|(root, _)| root).collect();
     let mut actions = Vec::new();
     for (row_group, group) in metadata.metadata().row_groups().iter().enumerate() {
-        let request = parquet_file::Request {
+        let request = parquet_file::RowRequest {
             metadata: &metadata,
             size: bytes.len() as u64,
             row_group,
@@ -32,9 +32,10 @@ pub(super) fn read(bytes: Bytes) -> Result<Vec<Action>, String> {
             rows: 0..usize::try_from(group.num_rows()).unwrap_or(0),
             batch_rows: BATCH_ROWS,
         };
-        let broken = |damage: &parquet_file::Damage| EngineError::input(damage.to_string());
-        let take = |batch: &RecordBatch| take(batch, &mut actions).map_err(EngineError::input);
-        parquet_file::read(bytes.clone(), &request, broken, take).map_err(|error| error.to_string())?;
+        let broken = |damage: &parquet_file::Damage| StaggerError::input(damage.to_string());
+        let take = |batch: &RecordBatch| take(batch, &mut actions).map_err(StaggerError::input);
+        parquet_file::decode_rows(bytes.clone(), &request, broken, take)
+            .map_err(|error| error.to_string())?;
     }
     Ok(actions)
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 
 use super::{DELTA_LOG, Folder, checkpoint, unread};
 use crate::files::percent_decode;
@@ -272,8 +272,8 @@ fn columns(
 }
 
 /// Returns the error for a file that the newest version has and the folder lacks.
-pub(super) fn gone(table: &str, path: &str) -> EngineError {
-    EngineError::input(format!("the Delta table `{table}` has the file `{path}`, which is not there"))
+pub(super) fn gone(table: &str, path: &str) -> StaggerError {
+    StaggerError::input(format!("the Delta table `{table}` has the file `{path}`, which is not there"))
         .with_hint("copy the whole folder of the table again, or repair it with FSCK REPAIR TABLE")
 }
 

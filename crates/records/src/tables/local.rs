@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use bytes::Bytes;
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 use stagger_storage::disk;
 
 use super::{Folder, Snapshot, delta, is_log, table_at};
@@ -56,7 +56,7 @@ impl LocalTables {
 
 impl LocalTable {
     /// Returns the error for a file that is gone.
-    pub(crate) fn gone(&self, path: &str) -> EngineError {
+    pub(crate) fn gone(&self, path: &str) -> StaggerError {
         delta::gone(&self.root.display().to_string(), path)
     }
 }
@@ -90,10 +90,10 @@ impl Folder for OnDisk<'_> {
 
     fn read(&self, path: &str) -> Result<Bytes> {
         let path = self.0.join(path);
-        disk::read(&path, disk::RECORD_BYTES).map(Bytes::from).map_err(|error| failed(&path, &error))
+        disk::read(&path, disk::MAX_RECORD_BYTES).map(Bytes::from).map_err(|error| failed(&path, &error))
     }
 }
 
-fn failed(path: &Path, error: &std::io::Error) -> EngineError {
-    EngineError::input(format!("`{}`: {error}", path.display()))
+fn failed(path: &Path, error: &std::io::Error) -> StaggerError {
+    StaggerError::input(format!("`{}`: {error}", path.display()))
 }

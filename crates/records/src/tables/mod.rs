@@ -6,7 +6,7 @@ mod delta;
 mod local;
 mod remote;
 
-use stagger_model::error::{EngineError, Result};
+use stagger_model::error::{Result, StaggerError};
 
 pub(super) use delta::{Snapshot, TableFile};
 pub(super) use local::{LocalTable, LocalTables};
@@ -68,14 +68,14 @@ fn export_hint(command: &str) -> String {
     format!("write its rows to a file and give that: {command}")
 }
 
-fn refused(table: &str, format: &str, command: &str) -> EngineError {
-    EngineError::input(format!(
+fn refused(table: &str, format: &str, command: &str) -> StaggerError {
+    StaggerError::input(format!(
         "`{table}` is {format}: its folder holds files that the table no longer has, and which ones is not read"
     ))
     .with_hint(export_hint(command))
 }
 
-fn iceberg(table: &str, state: &str) -> EngineError {
+fn iceberg(table: &str, state: &str) -> StaggerError {
     let command = format!(
         "python3 -c \"import pyiceberg.table as t, pyarrow.parquet as p; p.write_table(t.StaticTable.from_metadata('{}/metadata/{state}').scan().to_arrow(), 'panel.parquet')\"",
         table.trim_end_matches('/')
@@ -83,29 +83,29 @@ fn iceberg(table: &str, state: &str) -> EngineError {
     refused(table, "an Iceberg table", &command)
 }
 
-fn hudi(table: &str) -> EngineError {
+fn hudi(table: &str) -> StaggerError {
     let command =
         format!("spark.read.format(\"hudi\").load(\"{table}\").write.parquet(\"panel\") in a Spark shell");
     refused(table, "a Hudi table", &command)
 }
 
-fn stream(table: &str) -> EngineError {
+fn stream(table: &str) -> StaggerError {
     let command = format!("spark.read.parquet(\"{table}\").write.parquet(\"panel\") in a Spark shell");
     refused(table, "the output of a Spark stream (`_spark_metadata`)", &command)
 }
 
 /// Returns the error for a Delta table with features that are not read.
-fn unread(table: &str, what: &str) -> EngineError {
+fn unread(table: &str, what: &str) -> StaggerError {
     let command = format!(
         "duckdb -c \"INSTALL delta; LOAD delta; COPY (FROM delta_scan('{}')) TO 'panel.parquet'\"",
         table.trim_end_matches('/')
     );
-    EngineError::input(format!("`{table}` is a Delta table {what}")).with_hint(export_hint(&command))
+    StaggerError::input(format!("`{table}` is a Delta table {what}")).with_hint(export_hint(&command))
 }
 
 /// Returns the error for a file that its table no longer has.
-pub(super) fn not_in_table(file: &str, table: &str) -> EngineError {
-    EngineError::input(format!(
+pub(super) fn not_in_table(file: &str, table: &str) -> StaggerError {
+    StaggerError::input(format!(
         "`{file}` is no part of the Delta table `{table}` any more: its rows were deleted or replaced"
     ))
     .with_hint(format!("name the table itself, `{table}`: then the files of its newest version are read"))

@@ -8,7 +8,7 @@ use stagger_model::error::Result;
 use stagger_storage::{ObjectInfo, Storage, StoreErrorKind};
 
 use super::{Folder, Snapshot, delta, table_at};
-use crate::remote::failure;
+use crate::remote::storage_error;
 
 /// The tables of a bucket by prefix (empty, or ending in a slash), each looked for once.
 pub(crate) struct RemoteTables<'a> {
@@ -97,12 +97,12 @@ impl Folder for InBucket<'_> {
             Ok(listed) => Ok(listed.iter().filter_map(name).collect()),
             // The credentials may not reach above the prefix that was named: then no table above it is visible.
             Err(error) if error.kind == StoreErrorKind::Denied => Ok(Vec::new()),
-            Err(error) => Err(failure(error)),
+            Err(error) => Err(storage_error(error)),
         }
     }
 
     fn read(&self, path: &str) -> Result<Bytes> {
         let key = format!("{}{path}", self.folder);
-        Ok(self.tables.storage.get(&key, None).map_err(failure)?.0)
+        Ok(self.tables.storage.get(&key, None).map_err(storage_error)?.0)
     }
 }

@@ -2,19 +2,21 @@
 
 use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::DataType;
-use stagger_model::csv_options::{Role, Selection};
+use stagger_model::csv_options::{ColumnRole, ColumnSelection};
 
 use super::{fs, names};
-use crate::{Source, expand};
+use crate::{Source, list_input_files};
 
-fn read(texts: &[&str], role: Role) -> (Vec<DataType>, Vec<String>) {
+fn read(texts: &[&str], role: ColumnRole) -> (Vec<DataType>, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
     for (index, text) in texts.iter().enumerate() {
         fs::write(folder.path().join(format!("{index}.csv")), text).unwrap();
     }
-    let mut selection = Selection::default();
+    let mut selection = ColumnSelection::default();
     selection.add("c", role);
-    let source = Source::select(expand(&[folder.path().display().to_string()]).unwrap(), &selection).unwrap();
+    let source =
+        Source::select(list_input_files(&[folder.path().display().to_string()]).unwrap(), &selection)
+            .unwrap();
     let (mut types, mut values) = (Vec::new(), Vec::new());
     for chunk in source.chunks() {
         let each = |_: usize, arrays: &[ArrayRef]| {
@@ -47,20 +49,20 @@ fn codes_are_numbers_where_one_spelling_is_one_number() {
         ("c\n NA \nNA\n", DataType::Null, DataType::Null, DataType::Null),
         ("c\na\n1\n", DataType::Utf8, DataType::Utf8, DataType::Utf8),
     ] {
-        assert_eq!(of(text, Role::Number), number, "{text:?}");
-        assert_eq!(of(text, Role::Level), level, "{text:?}");
-        assert_eq!(of(text, Role::Key), key, "{text:?}");
+        assert_eq!(of(text, ColumnRole::Number), number, "{text:?}");
+        assert_eq!(of(text, ColumnRole::Level), level, "{text:?}");
+        assert_eq!(of(text, ColumnRole::Key), key, "{text:?}");
     }
 }
 
 #[test]
 fn parts_agree_on_a_spelling() {
-    let (types, values) = read(&["c\n1\n2\n", "c\n01\n", "c\nNA\n"], Role::Key);
+    let (types, values) = read(&["c\n1\n2\n", "c\n01\n", "c\nNA\n"], ColumnRole::Key);
     assert!(types.iter().all(|t| *t == DataType::Utf8), "{types:?}");
     assert_eq!(values, ["1", "2", "01", "NA"]);
-    let (types, _) = read(&["c\n1\n2\n", "c\n1.5\n"], Role::Level);
+    let (types, _) = read(&["c\n1\n2\n", "c\n1.5\n"], ColumnRole::Level);
     assert_eq!(types, [DataType::Int64, DataType::Float64]);
-    let (types, _) = read(&["c\n1\n2\n", "c\n1.0\n"], Role::Level);
+    let (types, _) = read(&["c\n1\n2\n", "c\n1.0\n"], ColumnRole::Level);
     assert_eq!(types, [DataType::Utf8, DataType::Utf8]);
 }
 
@@ -71,7 +73,8 @@ fn encoded_files_are_gone_on_with() {
     let text: String = (0..140_000).map(|i| format!("{i};gr\u{f6}\u{df}e\n")).collect();
     let bytes: Vec<u8> = format!("\u{feff}c;d\n{text}").encode_utf16().flat_map(u16::to_be_bytes).collect();
     fs::write(&path, bytes).unwrap();
-    let source = Source::open(expand(&[path.display().to_string()]).unwrap(), &names(&["c", "d"])).unwrap();
+    let source =
+        Source::open(list_input_files(&[path.display().to_string()]).unwrap(), &names(&["c", "d"])).unwrap();
     assert_eq!(source.rows(), 140_000);
     for chunk in [2, 0, 1, 1, 0] {
         let rows = super::values(&source, chunk, 10..20, "c");

@@ -8,11 +8,11 @@ use std::path::Path;
 use stagger_model::error::Result;
 
 use super::{names, numbers, open, write};
-use crate::{Source, expand};
+use crate::{Source, list_input_files};
 
 fn found(inputs: &[&Path]) -> Result<Vec<String>> {
     let inputs: Vec<String> = inputs.iter().map(|path| path.display().to_string()).collect();
-    Ok(expand(&inputs)?
+    Ok(list_input_files(&inputs)?
         .iter()
         .map(|input| input.path.file_name().unwrap().to_string_lossy().into_owned())
         .collect())
@@ -68,7 +68,7 @@ fn every_part_is_read_whatever_its_name() {
     fs::write(root.path().join("_temporary/x.csv"), "x\n1\n").unwrap();
     fs::write(root.path().join("000009_0"), "").unwrap();
     let source = open(root.path(), &["x"]).unwrap();
-    assert_eq!((source.files().len(), source.rows()), (10, 30));
+    assert_eq!((source.file_sizes().len(), source.rows()), (10, 30));
     let mut read = Vec::new();
     for chunk in source.chunks() {
         source
@@ -179,7 +179,7 @@ fn a_column_in_two_places_is_refused_where_it_is_used() {
     let error = open(&root.path().join("y=1"), &["y"]);
     assert!(error.is_ok(), "what is above the input is no column");
     let inputs = [format!("{}/y=*", root.path().display())];
-    let error = Source::open(expand(&inputs).unwrap(), &names(&["y"])).err().unwrap();
+    let error = Source::open(list_input_files(&inputs).unwrap(), &names(&["y"])).err().unwrap();
     assert!(error.to_string().contains("`y=1` and `y=2`"), "{error}");
 }
 
@@ -210,8 +210,8 @@ fn a_delta_table_is_read_as_of_its_newest_version() {
     delta(&table, true);
     fs::write(table.join("deletion_vector_1.bin"), "x").unwrap();
     let source = open(&table, &["x", "g"]).unwrap();
-    assert_eq!((source.files().len(), source.rows()), (2, 6));
-    let inputs = expand(&[table.display().to_string()]).unwrap();
+    assert_eq!((source.file_sizes().len(), source.rows()), (2, 6));
+    let inputs = list_input_files(&[table.display().to_string()]).unwrap();
     assert_eq!(inputs[1].hive, [("g".to_owned(), Some("2".to_owned()))]);
     let at = |name: &str| table.join(name);
     assert_eq!(found(&[&at("g=1")]).unwrap(), ["a.parquet"]);
@@ -237,7 +237,7 @@ fn checkpoints_stand_for_the_versions_before() {
         &["g=1/a.parquet", "g=2/c.parquet"],
     );
     fs::remove_file(root.path().join("_delta_log/00000000000000000000.json")).unwrap();
-    let inputs = expand(&[root.path().display().to_string()]).unwrap();
+    let inputs = list_input_files(&[root.path().display().to_string()]).unwrap();
     let hive: Vec<_> = inputs.iter().map(|input| input.hive[0].1.clone().unwrap()).collect();
     assert_eq!(hive, ["1", "2"]);
     // Without the checkpoint the log has a gap.

@@ -15,7 +15,7 @@ use arrow::datatypes::Int64Type;
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 
-use crate::{Source, expand};
+use crate::{Source, list_input_files};
 
 fn write(path: &Path, columns: Vec<(&str, ArrayRef)>, group: usize) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -36,7 +36,7 @@ fn names(names: &[&str]) -> Vec<String> {
 }
 
 fn open(input: &Path, needed: &[&str]) -> stagger_model::error::Result<Source> {
-    Source::open(expand(&[input.display().to_string()])?, &names(needed))
+    Source::open(list_input_files(&[input.display().to_string()])?, &names(needed))
 }
 
 /// Returns the values read, each with the position that it was delivered at.
@@ -81,7 +81,7 @@ fn rows_of_a_table_are_read_from_any_place() {
             (8_000..18_000).map(|row| (row, 2 * (first + row as i64))).collect();
         assert_eq!(read, expected);
     }
-    assert_eq!(source.statistics(&source.chunks()[1], "x"), Some((65_536, 99_999)));
+    assert_eq!(source.integer_bounds(&source.chunks()[1], "x"), Some((65_536, 99_999)));
     assert_eq!(source.column_bytes(&source.chunks()[1], &names(&["x"])), 8 * 34_464);
 }
 
@@ -96,11 +96,11 @@ fn footers_tell_ranges_of_integers() {
     write(&path, vec![("u", large), ("m", missing), ("t", text), ("f", float)], 100);
     let source = open(folder.path(), &[]).unwrap();
     let chunk = source.chunks()[0];
-    assert_eq!(source.statistics(&chunk, "u"), Some((1, 4_000_000_000)));
-    assert_eq!(source.statistics(&chunk, "m"), Some((-3, 9)));
-    assert_eq!(source.statistics(&chunk, "year"), Some((2004, 2004)));
+    assert_eq!(source.integer_bounds(&chunk, "u"), Some((1, 4_000_000_000)));
+    assert_eq!(source.integer_bounds(&chunk, "m"), Some((-3, 9)));
+    assert_eq!(source.integer_bounds(&chunk, "year"), Some((2004, 2004)));
     for column in ["t", "f", "no such"] {
-        assert_eq!(source.statistics(&chunk, column), None);
+        assert_eq!(source.integer_bounds(&chunk, column), None);
     }
     let (one, two) = (
         source.column_bytes(&chunk, &names(&["u"])),
@@ -115,14 +115,14 @@ fn a_file_written_again_is_refused() {
     let path = folder.path().join("a.parquet");
     write(&path, vec![("x", numbers(0..10))], 100);
     let source = open(&path, &["x"]).unwrap();
-    let info = source.inputs().remove(0);
+    let info = source.file_infos().remove(0);
     assert_eq!((info.rows, info.bytes), (10, fs::metadata(&path).unwrap().len()));
     write(&path, vec![("x", numbers(0..1000))], 100);
     let error = source.read(&source.chunks()[0], &names(&["x"]), |_, _| Ok(())).unwrap_err();
     let start = format!("the input changed during the run: `{}` had {} bytes", path.display(), info.bytes);
     assert!(error.to_string().starts_with(&start), "{error}");
     assert!(error.is_input() && error.hint().is_some());
-    assert_ne!(open(&path, &["x"]).unwrap().inputs()[0].fingerprint, info.fingerprint);
+    assert_ne!(open(&path, &["x"]).unwrap().file_infos()[0].fingerprint, info.fingerprint);
 }
 
 #[test]
@@ -133,8 +133,8 @@ fn files_of_two_schemas_are_refused_where_they_are_used() {
     let text: ArrayRef = Arc::new(StringArray::from(vec!["n/a"]));
     write(&folder.path().join("b.parquet"), vec![("x", single), ("z", text)], 9);
     let source = open(folder.path(), &["x", "z"]).unwrap();
-    assert_eq!(source.number("yname", "x"), Ok(()));
-    let error = source.number("yname", "z").unwrap_err().to_string();
+    assert_eq!(source.require_number("yname", "x"), Ok(()));
+    let error = source.require_number("yname", "z").unwrap_err().to_string();
     for part in ["column `z`", "Int64", "a.parquet", "Utf8", "b.parquet"] {
         assert!(error.contains(part), "{error}");
     }

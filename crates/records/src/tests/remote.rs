@@ -9,7 +9,7 @@ use stagger_storage::{Condition, MemoryStore, Storage};
 
 use super::{names, numbers, values, write};
 use crate::Source;
-use crate::files::{InputPath, expand_in};
+use crate::files::{InputPath, list_input_files_in};
 
 /// Returns a bucket in which these keys hold something.
 fn bucket(keys: &[&str]) -> Storage {
@@ -31,7 +31,7 @@ fn put_file(storage: &Storage, key: &str, fill: impl Fn(&Path)) {
 }
 
 fn find(storage: &Storage, input: &str) -> Result<Vec<InputPath>> {
-    expand_in(&[format!("s3://b/{input}")], &|_| Ok(storage.clone()))
+    list_input_files_in(&[format!("s3://b/{input}")], &|_| Ok(storage.clone()))
 }
 
 fn found(storage: &Storage, input: &str) -> Vec<String> {
@@ -101,7 +101,7 @@ fn every_object_is_data_or_named() {
     }
     assert!(find(&storage, "f/c.json").unwrap_err().to_string().contains("its format is JSON"));
     let twice = ["s3://b/f/a.parquet".to_owned(), "s3://b/f/a*".to_owned()];
-    let error = expand_in(&twice, &|_| Ok(storage.clone())).unwrap_err().to_string();
+    let error = list_input_files_in(&twice, &|_| Ok(storage.clone())).unwrap_err().to_string();
     assert!(error.contains("named twice"), "{error}");
 }
 
@@ -173,8 +173,8 @@ fn columns_are_fetched_alone_and_read_as_from_a_file() {
     let chunk = source.chunks()[1];
     let column = source.column_bytes(&chunk, &names(&["y"]));
     assert_eq!(storage.stats().bytes_read, footer + 2 * column);
-    assert_eq!(source.statistics(&chunk, "y"), Some((30_007, 50_006)));
-    let info = source.inputs().remove(0);
+    assert_eq!(source.integer_bounds(&chunk, "y"), Some((30_007, 50_006)));
+    let info = source.file_infos().remove(0);
     assert_eq!((info.url.as_str(), info.rows), ("s3://b/year=2004/a.parquet", 50_000));
     assert_eq!(info.fingerprint, storage.head("year=2004/a.parquet").unwrap().etag);
 }

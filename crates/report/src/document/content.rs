@@ -9,9 +9,9 @@ use stagger_pictures::charts::{self, Timeline};
 use super::model::{Block, Document, Picture};
 use super::{facts, method, numbers};
 use crate::estimates::{cohort_label, pretest_outcome};
-use crate::pictures::{Named, balance, by_cohort, by_period, cells, event_study, overlap};
+use crate::pictures::{NamedAggregation, balance, by_cohort, by_period, cells_figure, event_study, overlap};
 use crate::settings::estimand;
-use crate::text::{period_label, short};
+use crate::text::{period_label, significant_digits};
 
 /// The sources of a report.
 pub struct Sources<'a> {
@@ -71,7 +71,7 @@ fn sample_in_words(saved: &SavedResult) -> String {
 
 /// A number in a sentence.
 fn number(value: Num) -> String {
-    short(value.0).replace('-', "\u{2212}")
+    significant_digits(value.0).replace('-', "\u{2212}")
 }
 
 /// The overall effect: over cohorts, as Callaway and Sant'Anna advise; else over cells.
@@ -115,7 +115,7 @@ fn effects(blocks: &mut Vec<Block>, saved: &SavedResult) {
     let (result, spec) = (&saved.result, &saved.extended.spec);
     blocks.push(Block::Heading("Effects by time since treatment".to_owned()));
     if let Some(aggte) = result.aggte.get("dynamic") {
-        let figure = event_study(&[Named { name: String::new(), saved, aggte }]);
+        let figure = event_study(&[NamedAggregation { name: String::new(), saved, aggte }]);
         let caption = format!("Average effect on {} by periods since treatment.", spec.yname);
         blocks.push(picture("event_study", caption, figure));
     } else {
@@ -129,7 +129,7 @@ fn effects(blocks: &mut Vec<Block>, saved: &SavedResult) {
     blocks.extend(numbers::effects(saved, "dynamic").map(Block::Table));
     blocks.push(Block::Heading("Effects by cohort and period".to_owned()));
     let caption = format!("{} on {}, a panel for every cohort.", estimand(spec), spec.yname);
-    blocks.push(picture("att_gt", caption, cells(saved)));
+    blocks.push(picture("att_gt", caption, cells_figure(saved)));
     let proof = if result.wald.is_some() {
         " A high one is no proof of parallel trends after treatment."
     } else {

@@ -7,8 +7,8 @@ use stagger_model::spec::RunSpec;
 
 use super::model::{Block, Formula};
 use crate::bands::Bands;
-use crate::settings::{covariates, design_paper, estimand, kind, method_paper};
-use crate::text::short;
+use crate::settings::{covariates, data_kind, design_paper, estimand, method_paper};
+use crate::text::significant_digits;
 
 const ATT: Formula = Formula {
     plain: "ATT(g,t) = E[ Y_t(g) − Y_t(0) | G = g ]",
@@ -56,7 +56,7 @@ fn estimand_in_words(spec: &RunSpec) -> String {
             format!(", among the units that are eligible by {}", spec.pname.as_deref().unwrap_or_default()),
         ),
     };
-    let data = kind(spec).unwrap_or("a balanced panel");
+    let data = data_kind(spec).unwrap_or("a balanced panel");
     format!(
         "The data are {data}. The estimands are those of {paper}: for every cohort g, the units first treated in the same \
          period, and every period t, the average effect of treatment on {}{whom}:",
@@ -135,7 +135,7 @@ fn symbols(spec: &RunSpec) -> String {
 
 /// The formulas are those of panels.
 fn levels(spec: &RunSpec) -> String {
-    let data = match (kind(spec), spec.fix_weights) {
+    let data = match (data_kind(spec), spec.fix_weights) {
         (Some(kind), _) => kind,
         (None, Some(FixWeights::Varying)) => "panels whose weights vary",
         (None, _) => return String::new(),
@@ -161,7 +161,7 @@ fn weights(spec: &RunSpec) -> String {
     };
     let period = match spec.fix_weights {
         None if spec.pname.is_some() => "",
-        None if kind(spec).is_some() => ", each row with its own",
+        None if data_kind(spec).is_some() => ", each row with its own",
         None => ", with the weight of the cell's earlier period",
         Some(FixWeights::BasePeriod) => ", with the weight of the base period",
         Some(FixWeights::FirstPeriod) => ", with the weight of the first period",
@@ -212,12 +212,12 @@ fn inference(saved: &SavedResult) -> String {
              is {}. Intervals of overall effects are pointwise.",
             percent(alp),
             estimand(spec),
-            short(saved.result.crit.0)
+            significant_digits(saved.result.crit.0)
         ),
         Bands::Pointwise => format!(
             "Intervals are pointwise: each covers its own estimate with a probability of {}%. The critical value is {}.",
             percent(alp),
-            short(saved.result.crit.0)
+            significant_digits(saved.result.crit.0)
         ),
     }
 }

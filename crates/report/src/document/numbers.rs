@@ -8,11 +8,11 @@ use super::model::Table;
 use crate::aggregation::{effect_rows, overall_rows, window};
 use crate::bands::Bands;
 use crate::diagnostics::{
-    IMBALANCE, MAXIMUM, QUANTILES, against, difference, greatest_control, rows_of, worst,
+    IMBALANCE, MAXIMUM, QUANTILES, against, difference, greatest_control, largest_imbalance, rows_of,
 };
 use crate::estimates::cell_rows;
 use crate::settings::estimand;
-use crate::text::{Reasons, Row, decimals, label, shown};
+use crate::text::{Reasons, Row, decimals, format_number, label};
 
 /// Scores in a table; the rest is in the result.
 const MOST_SCORES: usize = 20;
@@ -24,7 +24,7 @@ fn headings(keys: &[&str], estimate: &str) -> Vec<String> {
 fn table(caption: String, headings: Vec<String>, rows: &[Row], note: String) -> Table {
     let places = decimals(rows);
     let cells = |row: &Row| {
-        let numbers = row.numbers.map(|number| shown(number, places).replace('-', "\u{2212}"));
+        let numbers = row.numbers.map(|number| format_number(number, places).replace('-', "\u{2212}"));
         let remark = if row.note.is_empty() { row.star() } else { row.note.as_str() };
         row.keys.iter().cloned().chain(numbers).chain([remark.to_owned()]).collect()
     };
@@ -136,8 +136,8 @@ pub(super) fn balance(all: &[result::Balance]) -> Table {
         all.first().map(|b| b.covariates.iter().map(|c| c.name.as_str()).collect()).unwrap_or_default();
     let minus = |value: f64| difference(value).replace('-', "\u{2212}");
     let rows = names.iter().enumerate().map(|(at, name)| {
-        let before = worst(all, |b| b.covariates.get(at).map(|c| c.before));
-        let after = worst(all, |b| b.covariates.get(at).map(|c| c.after));
+        let before = largest_imbalance(all, |b| b.covariates.get(at).map(|c| c.before));
+        let after = largest_imbalance(all, |b| b.covariates.get(at).map(|c| c.after));
         let mark = if after.0.abs() > IMBALANCE { "*" } else { "" };
         vec![(*name).to_owned(), before.1, minus(before.0), after.1, minus(after.0) + mark]
     });

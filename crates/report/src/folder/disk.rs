@@ -18,7 +18,7 @@ pub(super) struct Disk {
 impl Disk {
     /// A disk of a process that dies after a number of changes.
     #[cfg(test)]
-    pub(super) fn dying_after(changes: usize) -> Self {
+    pub(super) fn failing_after(changes: usize) -> Self {
         Self { left: Some(std::cell::Cell::new(changes)) }
     }
 

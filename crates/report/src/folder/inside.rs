@@ -19,7 +19,7 @@ use super::disk::{Disk, file_names, sync};
 use super::lock::Lock;
 use crate::checksums;
 use crate::checksums::CHECKSUMS;
-use crate::save::is_ours;
+use crate::save::is_result_file;
 
 /// A complete result that is to be put in place.
 pub(super) const RECORD: &str = ".stagger-commit";
@@ -69,7 +69,7 @@ fn finish_part(disk: &Disk, from: &Path, to: &Path) -> io::Result<()> {
         absent(disk.remove_file(&to.join(RESULT)))?;
     }
     for stale in file_names(to)? {
-        if is_ours(&stale) && !known.contains(stale.as_str()) {
+        if is_result_file(&stale) && !known.contains(stale.as_str()) {
             disk.remove_file(&to.join(&stale))?;
         }
     }
@@ -95,7 +95,7 @@ fn absent(done: io::Result<()>) -> io::Result<()> {
 ///
 /// # Errors
 /// One that can't be finished: the files are not those of one result.
-pub fn settle(folder: &Path) -> Result<(), Failure> {
+pub fn finish_commit(folder: &Path) -> Result<(), Failure> {
     let begin = Instant::now();
     while let Some(target) = unfinished(folder) {
         let failed = |why: &str| {

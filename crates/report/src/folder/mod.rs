@@ -25,15 +25,15 @@ use stagger_storage::disk::random_name;
 
 use self::disk::{Disk, file_names, is_taken, sync};
 use self::lock::Lock;
-use self::replace::{alike, keep, retire, unkeep};
-use self::target::{Made, Target};
+use self::replace::{copy_permissions, link_foreign_files, remove_own_files, unlink_foreign_files};
+use self::target::{CreatedFolders, Target};
 use crate::checksums::CHECKSUMS;
-use crate::save::is_ours;
+use crate::save::is_result_file;
 use crate::staging::Leftover;
 use crate::{checksums, staging};
 
 pub use disk::{identity, private_folder};
-pub use inside::settle;
+pub use inside::finish_commit;
 
 /// File by which an earlier result is known.
 pub const RESULT: &str = "result.json";
@@ -46,7 +46,7 @@ const TRIAL: usize = 64 << 10;
 
 /// A result's folder, or several in one, being written.
 #[derive(Debug)]
-pub struct Staging {
+pub struct StagedOutput {
     target: Target,
     staged: PathBuf,
     /// The mode that the folder gets in the end, where there is none to replace.
@@ -54,21 +54,21 @@ pub struct Staging {
     /// It lies within the target, not beside it.
     inside: bool,
     names: Vec<String>,
-    parts: Vec<Part>,
+    parts: Vec<StagedResult>,
     disk: Disk,
     // Dropped in this order: locks first, then the folders that were made for them.
     locks: Vec<Lock>,
-    _made: Made,
+    _made: CreatedFolders,
 }
 
 /// The folder of one result as it is being written.
 #[derive(Debug)]
-pub struct Part {
+pub struct StagedResult {
     staged: PathBuf,
     target: PathBuf,
 }
 
-impl Part {
+impl StagedResult {
     /// Writes a file whole, down to the disk; errors name its final path.
     pub fn write(&self, name: &str, write: impl FnOnce(File) -> io::Result<File>) -> Result<(), Failure> {
         File::create(self.staged.join(name))
@@ -78,7 +78,7 @@ impl Part {
     }
 }
 
-impl Staging {
+impl StagedOutput {
     /// Makes sure that the results `names` can be written to folders in `out`, or one to `out` itself, before anything is
     /// computed; holds the place for them from then on.
     ///
@@ -115,17 +115,17 @@ impl Staging {
     }
 
     /// The folders, in the order of their names.
-    pub fn parts(&self) -> &[Part] {
+    pub fn parts(&self) -> &[StagedResult] {
         &self.parts
     }
 
-    fn make_parts(&self) -> Result<Vec<Part>, Failure> {
+    fn make_parts(&self) -> Result<Vec<StagedResult>, Failure> {
         let given = &self.target.given;
         if self.names.is_empty() {
-            return Ok(vec![Part { staged: self.staged.clone(), target: given.clone() }]);
+            return Ok(vec![StagedResult { staged: self.staged.clone(), target: given.clone() }]);
         }
         let part = |name: &String| {
-            let part = Part { staged: self.staged.join(name), target: given.join(name) };
+            let part = StagedResult { staged: self.staged.join(name), target: given.join(name) };
             fs::create_dir(&part.staged).map_err(|source| Failure::write(&part.target, &source))?;
             Ok(part)
         };
@@ -219,19 +219,19 @@ impl Staging {
     /// Lets the new folder and the old one change places, and removes the old one.
     fn exchange(&self) -> io::Result<()> {
         let (old, own) = (&self.target.path, |path: &Path| self.is_own(path));
-        let kept = keep(&self.disk, old, &self.staged, &own)
-            .and_then(|()| alike(&fs::metadata(old)?, &self.staged))
+        let kept = link_foreign_files(&self.disk, old, &self.staged, &own)
+            .and_then(|()| copy_permissions(&fs::metadata(old)?, &self.staged))
             .and_then(|()| self.disk.exchange(&self.staged, old));
         if kept.is_err() {
             // What the file system can't do at once is done within the folder.
-            unkeep(&self.staged, &own);
+            unlink_foreign_files(&self.staged, &own);
             let within = old.join(random_name(OWN, PARTIAL));
             self.disk.rename(&self.staged, &within)?;
             return inside::put(&self.disk, &within, old);
         }
         self.settled();
         // The result is in place: what stays of the old one is cleared by the next run.
-        let _ = retire(&self.disk, &self.staged, old, &own);
+        let _ = remove_own_files(&self.disk, &self.staged, old, &own);
         Ok(())
     }
 
@@ -252,16 +252,16 @@ impl Staging {
     }
 }
 
-impl Drop for Staging {
+impl Drop for StagedOutput {
     fn drop(&mut self) {
         // Gone already after a commit, or what a person still has in it stays.
         staging::keep_on_interrupt(&self.staged);
-        let _ = retire(&Disk::default(), &self.staged, &self.target.path, &any_own);
+        let _ = remove_own_files(&Disk::default(), &self.staged, &self.target.path, &any_own);
     }
 }
 
 fn is_own_name(name: &OsStr) -> bool {
-    name.to_str().is_some_and(|name| is_ours(name) || name == CHECKSUMS || name.starts_with(OWN))
+    name.to_str().is_some_and(|name| is_result_file(name) || name == CHECKSUMS || name.starts_with(OWN))
 }
 
 /// Returns true if a path may be a file of any result, one of several included.
@@ -342,7 +342,7 @@ fn clear(folder: &Path, is_left: impl Fn(&str) -> bool, target: &Path) {
     for name in file_names(folder).unwrap_or_default().into_iter().filter(|name| is_left(name)) {
         let path = folder.join(&name);
         match fs::symlink_metadata(&path).map(|meta| meta.file_type()) {
-            Ok(kind) if kind.is_dir() => drop(retire(&Disk::default(), &path, target, &any_own)),
+            Ok(kind) if kind.is_dir() => drop(remove_own_files(&Disk::default(), &path, target, &any_own)),
             Ok(kind) if kind.is_file() && name.starts_with(OWN) => drop(fs::remove_file(&path)),
             _ => {}
         }

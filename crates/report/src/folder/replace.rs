@@ -12,13 +12,13 @@ use super::disk::{Disk, is_taken};
 const MOST: usize = 10_000;
 
 /// A test that tells the result's own paths below the target from others.
-pub(super) type Own<'a> = &'a dyn Fn(&Path) -> bool;
+pub(super) type IsOwn<'a> = &'a dyn Fn(&Path) -> bool;
 
 /// Enters everything of `old` that is not the result's own in `new` too: files as links, folders as new ones.
 ///
 /// # Errors
 /// What can't be entered twice: another mount, another owner's folder, a file system without links.
-pub(super) fn keep(disk: &Disk, old: &Path, new: &Path, own: Own<'_>) -> io::Result<()> {
+pub(super) fn link_foreign_files(disk: &Disk, old: &Path, new: &Path, own: IsOwn<'_>) -> io::Result<()> {
     let mut left = MOST;
     keep_in(disk, old, new, (Path::new(""), own), &mut left)
 }
@@ -27,7 +27,7 @@ fn keep_in(
     disk: &Disk,
     old: &Path,
     new: &Path,
-    (below, own): (&Path, Own<'_>),
+    (below, own): (&Path, IsOwn<'_>),
     left: &mut usize,
 ) -> io::Result<()> {
     for entry in fs::read_dir(old.join(below))? {
@@ -47,7 +47,7 @@ fn keep_in(
             disk.make(&to)?;
         }
         keep_in(disk, old, new, (&path, own), left)?;
-        alike(&found, &to)?;
+        copy_permissions(&found, &to)?;
     }
     Ok(())
 }
@@ -56,7 +56,7 @@ fn keep_in(
 ///
 /// # Errors
 /// A folder of another owner, whose place nobody else's takes.
-pub(super) fn alike(old: &Metadata, new: &Path) -> io::Result<()> {
+pub(super) fn copy_permissions(old: &Metadata, new: &Path) -> io::Result<()> {
     let found = fs::metadata(new)?;
     if (found.uid(), found.gid()) != (old.uid(), old.gid()) {
         return Err(ErrorKind::PermissionDenied.into());
@@ -70,9 +70,9 @@ pub(super) fn alike(old: &Metadata, new: &Path) -> io::Result<()> {
 }
 
 /// Takes out of `new` again what [`keep`] has entered; the other names of the files stay.
-pub(super) fn unkeep(new: &Path, own: Own<'_>) {
+pub(super) fn unlink_foreign_files(new: &Path, own: IsOwn<'_>) {
     let entries = |below: &Path| fs::read_dir(new.join(below)).into_iter().flatten().flatten();
-    fn clear(new: &Path, below: &Path, own: Own<'_>) {
+    fn clear(new: &Path, below: &Path, own: IsOwn<'_>) {
         for entry in fs::read_dir(new.join(below)).into_iter().flatten().flatten() {
             let path = below.join(entry.file_name());
             let full = new.join(&path);
@@ -98,12 +98,12 @@ pub(super) fn unkeep(new: &Path, own: Own<'_>) {
 ///
 /// # Errors
 /// What can't be moved or removed; it stays.
-pub(super) fn retire(disk: &Disk, old: &Path, new: &Path, own: Own<'_>) -> io::Result<()> {
+pub(super) fn remove_own_files(disk: &Disk, old: &Path, new: &Path, own: IsOwn<'_>) -> io::Result<()> {
     retire_in(disk, old, new, (Path::new(""), own))?;
     disk.remove_folder(old)
 }
 
-fn retire_in(disk: &Disk, old: &Path, new: &Path, (below, own): (&Path, Own<'_>)) -> io::Result<()> {
+fn retire_in(disk: &Disk, old: &Path, new: &Path, (below, own): (&Path, IsOwn<'_>)) -> io::Result<()> {
     for entry in fs::read_dir(old.join(below))? {
         let name = entry?.file_name();
         let path = below.join(&name);

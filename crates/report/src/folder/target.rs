@@ -10,7 +10,7 @@ use stagger_model::failure::Failure;
 use super::disk::{file_names, is_taken};
 use super::{OWN, RESULT};
 use crate::checksums::CHECKSUMS;
-use crate::save::is_ours;
+use crate::save::is_result_file;
 use crate::staging::Leftover;
 use crate::{checksums, staging};
 
@@ -89,8 +89,8 @@ impl Target {
     }
 
     /// Makes the folders above, and names the target by the one around it as it really is.
-    pub(super) fn make_parents(&mut self) -> Result<Made, Failure> {
-        let mut made = Made(Vec::new());
+    pub(super) fn make_parents(&mut self) -> Result<CreatedFolders, Failure> {
+        let mut made = CreatedFolders(Vec::new());
         let Some((parent, name)) = self.place.clone().filter(|_| !self.exists) else { return Ok(made) };
         let absent: Vec<PathBuf> =
             parent.ancestors().take_while(|above| !is_taken(above)).map(Path::to_owned).collect();
@@ -163,7 +163,7 @@ fn refuse_foreign(given: &Path, folder: &Path) -> Result<(), Failure> {
     if !written(RESULT) || (own.is_none() && !is_result(&folder.join(RESULT))) {
         return Err(foreign(given, RESULT, "was not written by stagger"));
     }
-    for name in names.iter().filter(|name| is_ours(name)) {
+    for name in names.iter().filter(|name| is_result_file(name)) {
         if folder.join(name).is_dir() {
             return Err(foreign(given, name, "is a folder, where a file of the result goes"));
         }
@@ -189,16 +189,16 @@ fn is_result(path: &Path) -> bool {
 
 /// Folders that were made on the way; those that stay empty go again.
 #[derive(Debug)]
-pub(super) struct Made(Vec<PathBuf>);
+pub(super) struct CreatedFolders(Vec<PathBuf>);
 
-impl Made {
+impl CreatedFolders {
     fn add(&mut self, folder: PathBuf) {
         staging::remove_on_interrupt(Leftover::Folder(folder.clone()));
         self.0.push(folder);
     }
 }
 
-impl Drop for Made {
+impl Drop for CreatedFolders {
     fn drop(&mut self) {
         for folder in self.0.iter().rev() {
             staging::keep_on_interrupt(folder);

@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 
 use super::*;
 
-fn put(part: &Part, name: &str, text: &str) {
+fn put(part: &StagedResult, name: &str, text: &str) {
     part.write(name, |mut file| {
         file.write_all(text.as_bytes())?;
         Ok(file)
@@ -27,14 +27,14 @@ fn save(target: &Path, files: &[&str], mark: &str) {
     staged(target, files, mark).commit().unwrap();
 }
 
-fn staged(target: &Path, files: &[&str], mark: &str) -> Staging {
-    let staging = Staging::prepare(target, &[]).unwrap();
+fn staged(target: &Path, files: &[&str], mark: &str) -> StagedOutput {
+    let staging = StagedOutput::prepare(target, &[]).unwrap();
     files.iter().for_each(|name| put(&staging.parts()[0], name, mark));
     staging
 }
 
 fn refused(target: &Path, names: &[&str], root: &Path) -> String {
-    let failure = Staging::prepare(target, names).expect_err("refused");
+    let failure = StagedOutput::prepare(target, names).expect_err("refused");
     failure.to_string().replace(&root.display().to_string(), "DIR")
 }
 
@@ -43,10 +43,10 @@ const NEW: [&str; 4] = ["aggte_dynamic.csv", "att_gt.csv", RESULT, "run.json"];
 
 /// The mark of all files of the result in a folder: there must be but one, and no file of another result.
 fn whole(folder: &Path) -> String {
-    settle(folder).unwrap();
+    finish_commit(folder).unwrap();
     let mark = text(folder.join(RESULT));
     let files = if mark == "old" { OLD } else { NEW };
-    for name in names(folder).into_iter().filter(|name| is_ours(name)) {
+    for name in names(folder).into_iter().filter(|name| is_result_file(name)) {
         assert!(files.contains(&name.as_str()), "{name} beside the {mark} result");
         assert_eq!(text(folder.join(&name)), mark, "{name}");
     }
@@ -97,7 +97,7 @@ fn an_earlier_result_is_replaced_and_the_rest_stays() {
 }
 
 /// Dies after every number of changes until the replacement is through: the folder is the old result or the new one.
-fn cut_everywhere(prepare: impl Fn(&Path) -> Staging) {
+fn cut_everywhere(prepare: impl Fn(&Path) -> StagedOutput) {
     let mut seen = Vec::new();
     for changes in 0.. {
         let root = tempfile::tempdir().unwrap();
@@ -107,7 +107,7 @@ fn cut_everywhere(prepare: impl Fn(&Path) -> Staging) {
         fs::write(target.join("figures/a.pdf"), "mine").unwrap();
         fs::write(target.join("notes.txt"), "mine").unwrap();
         let mut staging = prepare(&target);
-        staging.disk = Disk::dying_after(changes);
+        staging.disk = Disk::failing_after(changes);
         checksums::write(&staging.parts[0].staged).unwrap();
         let done = staging.put().is_ok();
         let through = staging.disk.left.as_ref().is_some_and(|left| left.get() > 0);
@@ -141,7 +141,7 @@ fn a_kill_leaves_the_old_result_or_the_new_one() {
 #[test]
 fn a_kill_within_a_folder_that_stays_leaves_the_old_result_or_the_new_one() {
     cut_everywhere(|target| {
-        let mut staging = Staging::prepare(target, &[]).unwrap();
+        let mut staging = StagedOutput::prepare(target, &[]).unwrap();
         staging.move_inside().unwrap();
         staging.parts = staging.make_parts().unwrap();
         NEW.iter().for_each(|name| put(&staging.parts()[0], name, "new"));
@@ -153,7 +153,7 @@ fn a_kill_within_a_folder_that_stays_leaves_the_old_result_or_the_new_one() {
 fn several_folders_appear_together() {
     let root = tempfile::tempdir().unwrap();
     let target = root.path().join("out");
-    let staging = Staging::prepare(&target, &["a", "b"]).unwrap();
+    let staging = StagedOutput::prepare(&target, &["a", "b"]).unwrap();
     for part in staging.parts() {
         put(part, RESULT, "first");
         put(part, "draws.parquet", "");
@@ -165,7 +165,7 @@ fn several_folders_appear_together() {
     // One of them again, and a new one: the other stays, and so does a note.
     fs::write(target.join("b/notes.txt"), "mine").unwrap();
     for inside in [false, true] {
-        let mut staging = Staging::prepare(&target, &["b", "c"]).unwrap();
+        let mut staging = StagedOutput::prepare(&target, &["b", "c"]).unwrap();
         if inside {
             staging.move_inside().unwrap();
             staging.parts = staging.make_parts().unwrap();
@@ -184,7 +184,7 @@ fn several_folders_appear_together() {
             (vec!["out".to_owned()], ["a", "b", "c"].map(str::to_owned).to_vec())
         );
     }
-    drop(Staging::prepare(&root.path().join("other"), &["a"]).unwrap());
+    drop(StagedOutput::prepare(&root.path().join("other"), &["a"]).unwrap());
     assert_eq!(names(root.path()), ["out"]);
 }
 
@@ -358,7 +358,7 @@ fn a_folder_that_is_another_one_at_the_end_is_left_alone() {
 #[test]
 fn a_disk_without_room_is_found_at_once() {
     let root = tempfile::tempdir().unwrap();
-    let staging = Staging::prepare(&root.path().join("out"), &[]).unwrap();
+    let staging = StagedOutput::prepare(&root.path().join("out"), &[]).unwrap();
     staging.check_room(1).unwrap();
     let text = staging.check_room(u64::MAX).unwrap_err().to_string();
     assert!(text.contains("the result takes 18446744073709.6 MB at least"), "{text}");

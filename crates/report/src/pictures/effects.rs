@@ -9,11 +9,11 @@ use stagger_pictures::charts::{self, Cohort, Cohorts, Effects, Estimate, EventSt
 
 use crate::bands::Bands;
 use crate::settings::{controls, estimand, method};
-use crate::text::{period_label, short};
+use crate::text::{period_label, significant_digits};
 
 /// A result among several.
 #[derive(Clone, Debug)]
-pub struct Named<'a> {
+pub struct NamedAggregation<'a> {
     /// The name of the result in the legend.
     pub name: String,
     /// The result.
@@ -23,7 +23,7 @@ pub struct Named<'a> {
 }
 
 /// Effects by event time of one result, or of several side by side.
-pub fn event_study(results: &[Named<'_>]) -> Figure {
+pub fn event_study(results: &[NamedAggregation<'_>]) -> Figure {
     let series = results.iter().map(series).collect();
     let mut study = EventStudy { series, level: "95".to_owned(), ..EventStudy::default() };
     if let Some(first) = results.first() {
@@ -44,7 +44,7 @@ pub fn event_study(results: &[Named<'_>]) -> Figure {
     charts::event_study(&study)
 }
 
-fn series(result: &Named<'_>) -> Series {
+fn series(result: &NamedAggregation<'_>) -> Series {
     let spec = &result.saved.extended.spec;
     let universal = spec.base_period == BasePeriod::Universal;
     let mut estimates = of_aggregation(result.saved, result.aggte);
@@ -83,7 +83,7 @@ fn estimate(at: Num, [att, se, low, high]: [Num; 4], bands: Bands, alp: f64) -> 
 }
 
 /// ATT(g,t), a panel for every cohort.
-pub fn cells(saved: &SavedResult) -> Figure {
+pub fn cells_figure(saved: &SavedResult) -> Figure {
     let (cells, spec) = (&saved.result.att_gt, &saved.extended.spec);
     let alp = saved.result.alp;
     let bands = Bands::of(spec.bstrap && spec.cband, Some(saved.result.crit), alp);
@@ -169,7 +169,7 @@ pub(super) fn overall(saved: &SavedResult, aggte: &Aggte) -> String {
     if aggte.overall_att.is_na() {
         return "no overall effect could be estimated".to_owned();
     }
-    let number = |value: Num| short(value.0).replace('-', "\u{2212}");
+    let number = |value: Num| significant_digits(value.0).replace('-', "\u{2212}");
     format!(
         "overall effect {} ({}% interval {} to {})",
         number(aggte.overall_att),

@@ -8,15 +8,15 @@ use stagger_model::event_log::{EVENTS_FILE, parse};
 use stagger_model::failure::Failure;
 use stagger_pictures::charts::{Outcome, Span, Timeline};
 
-use crate::load::checked;
+use crate::load::verified_folder;
 
 /// Reads the log beside a result; `None` where there is none, or where it tells of no task.
-pub fn read(folder: &Path) -> Result<Option<Timeline>, Failure> {
+pub fn read_timeline(folder: &Path) -> Result<Option<Timeline>, Failure> {
     let path = folder.join(EVENTS_FILE);
     if !path.exists() {
         return Ok(None);
     }
-    let text = String::from_utf8(checked(folder)?.read(EVENTS_FILE)?)
+    let text = String::from_utf8(verified_folder(folder)?.read(EVENTS_FILE)?)
         .map_err(|_| Failure::input(format!("{} is damaged: it is not text", path.display())))?;
     let mut run = RunView::new("");
     for (at, event) in parse(&text, &path.display().to_string())? {
@@ -39,7 +39,7 @@ fn timeline(run: &RunView) -> Timeline {
         })
         .collect();
     let begun = run.progress.begun.unwrap_or(0.0);
-    let span = |span: &view::Span| Span {
+    let span = |span: &view::AttemptSpan| Span {
         lane: span.lane,
         begin: span.begin - begun,
         end: span.end.unwrap_or(run.progress.last) - begun,
@@ -53,9 +53,9 @@ fn timeline(run: &RunView) -> Timeline {
     Timeline { title: "Tasks of the run".to_owned(), stages, spans, notes: Vec::new() }
 }
 
-fn outcome(span: &view::Span) -> Outcome {
+fn outcome(span: &view::AttemptSpan) -> Outcome {
     match span.outcome {
-        view::Outcome::Failed(_) | view::Outcome::Left => Outcome::Failed,
+        view::Outcome::Failed(_) | view::Outcome::Abandoned => Outcome::Failed,
         _ if span.backup => Outcome::Backup,
         _ if span.again => Outcome::Retry,
         _ => Outcome::Done,
@@ -82,7 +82,7 @@ mod tests {
             r#"{"v":1,"at":103.0,"event":"no"#,
         ];
         fs::write(folder.path().join(EVENTS_FILE), lines.join("\n")).unwrap();
-        let timeline = read(folder.path()).unwrap().unwrap();
+        let timeline = read_timeline(folder.path()).unwrap().unwrap();
         assert_eq!(timeline.stages, ["gram"]);
         let told: Vec<(usize, f64, f64, Outcome)> =
             timeline.spans.iter().map(|span| (span.lane, span.begin, span.end, span.outcome)).collect();
@@ -90,6 +90,6 @@ mod tests {
             told,
             [(0, 0.5, 1.0, Outcome::Failed), (0, 1.5, 2.0, Outcome::Retry), (1, 0.5, 2.0, Outcome::Done)]
         );
-        assert!(read(&folder.path().join("none")).unwrap().is_none());
+        assert!(read_timeline(&folder.path().join("none")).unwrap().is_none());
     }
 }

@@ -8,21 +8,21 @@ use stagger_model::failure::Failure;
 use stagger_pictures::{Figure, MARK, Scene, png, scene, svg};
 use stagger_storage::disk::random_name;
 
-use crate::overwrite::{Kind, Overwrite};
+use crate::overwrite::{OverwriteRules, Replaceable};
 
 /// Pixels of a PNG for every unit of the plane: sharp on paper.
 pub const DENSITY: f64 = 2.0;
 
 /// The forms of pictures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum PictureFormat {
     /// A vector picture.
     Svg,
     /// A picture of pixels.
     Png,
 }
 
-impl Form {
+impl PictureFormat {
     /// The form that a file's name asks for.
     pub fn of(path: &Path) -> Result<Self, Failure> {
         let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
@@ -87,16 +87,16 @@ pub fn natural_svg(figure: &Figure) -> String {
 ///
 /// # Errors
 /// A file that is not to be replaced, or that can't be written.
-pub fn write(path: &Path, bytes: &[u8], overwrite: &Overwrite) -> Result<(), Failure> {
-    put(&overwrite.check(path, Kind::Marked(MARK))?, bytes)
+pub fn write(path: &Path, bytes: &[u8], overwrite: &OverwriteRules) -> Result<(), Failure> {
+    put(&overwrite.check(path, Replaceable::Marked(MARK))?, bytes)
 }
 
 /// Writes a table, likewise.
 ///
 /// # Errors
 /// A file that is not a table of these columns, or that can't be written.
-pub fn write_table(path: &Path, bytes: &[u8], overwrite: &Overwrite) -> Result<(), Failure> {
-    put(&overwrite.check(path, Kind::Table(bytes))?, bytes)
+pub fn write_table(path: &Path, bytes: &[u8], overwrite: &OverwriteRules) -> Result<(), Failure> {
+    put(&overwrite.check(path, Replaceable::Table(bytes))?, bytes)
 }
 
 fn put(path: &Path, bytes: &[u8]) -> Result<(), Failure> {

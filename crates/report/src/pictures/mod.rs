@@ -6,7 +6,7 @@ pub mod events;
 pub mod files;
 
 pub use diagnostics::{balance, overlap};
-pub use effects::{Named, by_cohort, by_period, cells, event_study};
+pub use effects::{NamedAggregation, by_cohort, by_period, cells_figure, event_study};
 
 /// The kinds of charts, by the names of `--kind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -44,10 +44,13 @@ impl Clients {
     }
 
     /// Returns a caller's client, which connects as the process-wide one does unless the caller has set an HTTP client.
-    pub(super) fn fixed(client: &Client) -> Self {
+    pub(super) fn of_caller(client: &Client) -> Self {
         let config = patience(client.config().to_builder());
-        let config =
-            if client.config().http_client().is_some() { config } else { config.http_client(https()) };
+        let config = if client.config().http_client().is_some() {
+            config
+        } else {
+            config.http_client(shared_http_client())
+        };
         Self { current: Mutex::new(Some((0, Client::from_conf(config.build())))), fixed: true }
     }
 
@@ -76,7 +79,7 @@ impl Clients {
 
 /// Returns a client with credentials, region and endpoint read anew.
 async fn load() -> Client {
-    let shared = shared_config(https()).await;
+    let shared = shared_config(shared_http_client()).await;
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let endpoint = shared.endpoint_url().is_some() || set("AWS_ENDPOINT_URL_S3").is_some();
     let style = path_style(set("STAGGER_S3_PATH_STYLE").as_deref(), endpoint);
@@ -85,7 +88,7 @@ async fn load() -> Client {
 
 /// Returns the HTTP client of all requests: the SDK's default, but with another cryptography library. The SDK's choice
 /// is a C library that takes a minute to build and adds megabytes to a worker.
-pub fn https() -> SharedHttpClient {
+pub fn shared_http_client() -> SharedHttpClient {
     HttpBuilder::new().build_with_connector_fn(|settings, components| {
         let mut connector = ConnectorBuilder::default()
             .tls_provider(Provider::Rustls(CryptoMode::Ring))

@@ -23,7 +23,7 @@ pub(super) struct Request<'a> {
 
 /// The service's answer to a request that failed.
 #[derive(Debug, Default)]
-pub(super) struct Failure {
+pub(super) struct ServiceAnswer {
     /// The HTTP status, if one came.
     pub(super) status: Option<u16>,
     /// S3's error code; answers to HEAD have none.
@@ -64,7 +64,7 @@ impl Request<'_> {
     {
         if let SdkError::ServiceError(service) = error {
             let raw = service.raw();
-            let failure = Failure {
+            let failure = ServiceAnswer {
                 status: Some(raw.status().as_u16()),
                 code: service.err().code().unwrap_or_default().to_owned(),
                 message: service.err().message().unwrap_or_default().to_owned(),
@@ -80,7 +80,7 @@ impl Request<'_> {
             SdkError::TimeoutError(_) => self
                 .error(StoreErrorKind::Unavailable, "no answer in time")
                 .with_hint(unreachable_hint(&endpoint))
-                .without_answer(),
+                .mark_silent(),
             SdkError::ResponseError(response) => {
                 let reason = format!("an answer that can't be read: {}", reasons(error));
                 match response.raw().status().as_u16() {
@@ -91,18 +91,18 @@ impl Request<'_> {
             SdkError::DispatchFailure(dispatch) if !dispatch.is_user() => self
                 .error(StoreErrorKind::Unavailable, &reasons(error))
                 .with_hint(unreachable_hint(&endpoint))
-                .without_answer(),
+                .mark_silent(),
             _ => self.error(StoreErrorKind::Other, &reasons(error)),
         }
     }
 
     /// Returns the error that explains an answer of the service.
-    pub(super) fn refusal(&self, failure: &Failure) -> StoreError {
+    pub(super) fn refusal(&self, failure: &ServiceAnswer) -> StoreError {
         use StoreErrorKind as Kind;
         let error = |kind| self.error(kind, &failure.words());
         match (failure.code.as_str(), failure.status.unwrap_or_default()) {
             ("NoSuchBucket", _) => self
-                .error(Kind::Place, &format!("there is no bucket `{}`", self.bucket))
+                .error(Kind::Bucket, &format!("there is no bucket `{}`", self.bucket))
                 .with_hint("check the bucket's name, and the account and endpoint that the credentials are for"),
             ("PermanentRedirect" | "TemporaryRedirect" | "IllegalLocationConstraintException", _)
             | ("AuthorizationHeaderMalformed", _)
@@ -142,7 +142,7 @@ impl Request<'_> {
     }
 
     /// Returns the error for missing permissions, with the action and the resource that a policy must allow.
-    fn denied(&self, failure: &Failure) -> StoreError {
+    fn denied(&self, failure: &ServiceAnswer) -> StoreError {
         let words = format!("s3:{} on {} is not allowed ({})", self.action, self.arn(), failure.words());
         let hint = match self.action {
             // Without the right to list, S3 answers 403 in place of 404.
@@ -155,15 +155,15 @@ impl Request<'_> {
     }
 
     /// Returns the error for a bucket in another region, which it names if the answer does.
-    fn elsewhere(&self, failure: &Failure) -> StoreError {
+    fn elsewhere(&self, failure: &ServiceAnswer) -> StoreError {
         let told = || failure.message.split("expecting '").nth(1)?.split('\'').next().map(str::to_owned);
         match failure.region.clone().or_else(told) {
             Some(region) => self
-                .error(StoreErrorKind::Place, &format!("the bucket is in region {region}"))
+                .error(StoreErrorKind::Bucket, &format!("the bucket is in region {region}"))
                 .with_hint(format!("set AWS_REGION={region}")),
             None => self
                 .error(
-                    StoreErrorKind::Place,
+                    StoreErrorKind::Bucket,
                     &format!("the bucket is in another region ({})", failure.words()),
                 )
                 .with_hint("set AWS_REGION to the bucket's region"),
@@ -171,7 +171,7 @@ impl Request<'_> {
     }
 }
 
-impl Failure {
+impl ServiceAnswer {
     /// Returns code and message, or the status if the service sent neither.
     fn words(&self) -> String {
         let message = self.message.trim().trim_end_matches('.');
@@ -250,8 +250,8 @@ mod tests {
     const WRITE: Request<'_> =
         Request { action: "PutObject", bucket: "b", key: "k", refused: ObjectState::Present };
 
-    fn failure(status: u16, code: &str, message: &str) -> Failure {
-        Failure { status: Some(status), code: code.into(), message: message.into(), region: None }
+    fn failure(status: u16, code: &str, message: &str) -> ServiceAnswer {
+        ServiceAnswer { status: Some(status), code: code.into(), message: message.into(), region: None }
     }
 
     fn kind(request: Request<'_>, status: u16, code: &str) -> StoreErrorKind {
@@ -264,7 +264,7 @@ mod tests {
         let cases = [
             (404, "NoSuchKey", Kind::NotFound),
             (404, "", Kind::NotFound),
-            (404, "NoSuchBucket", Kind::Place),
+            (404, "NoSuchBucket", Kind::Bucket),
             (403, "AccessDenied", Kind::Denied),
             (403, "InvalidAccessKeyId", Kind::Credentials),
             (400, "ExpiredToken", Kind::Credentials),
@@ -308,12 +308,13 @@ mod tests {
 
     #[test]
     fn the_region_is_told_where_it_is_known() {
-        let redirect = Failure { region: Some("eu-west-1".into()), ..failure(301, "PermanentRedirect", "") };
+        let redirect =
+            ServiceAnswer { region: Some("eu-west-1".into()), ..failure(301, "PermanentRedirect", "") };
         assert_eq!(READ.refusal(&redirect).hint(), Some("set AWS_REGION=eu-west-1"));
         let words =
             "The authorization header is malformed; the region 'us-east-1' is wrong; expecting 'eu-north-1'";
         let error = READ.refusal(&failure(400, "AuthorizationHeaderMalformed", words));
         assert_eq!(error.to_string(), "s3:GetObject on `s3://b/k`: the bucket is in region eu-north-1");
-        assert_eq!(READ.refusal(&failure(301, "", "")).kind, StoreErrorKind::Place);
+        assert_eq!(READ.refusal(&failure(301, "", "")).kind, StoreErrorKind::Bucket);
     }
 }

@@ -21,9 +21,9 @@ use self::explain::{Request, reasons};
 use super::environment::check_environment;
 use super::error::ObjectState;
 use super::key::check_key;
-use super::{ByteRange, Condition, Object, ObjectInfo, Store, StoreError, StoreErrorKind, StoreResult};
+use super::{ByteRange, Condition, Object, ObjectInfo, ObjectStore, StoreError, StoreErrorKind, StoreResult};
 
-pub use self::client::https;
+pub use self::client::shared_http_client;
 pub use self::shared::shared_config;
 
 /// A bucket, or the part of one below a prefix. Region, credentials and endpoint come from the environment, the
@@ -53,14 +53,14 @@ impl S3Store {
     /// # Errors
     /// Those of [`S3Store::open`].
     pub fn with_client(url: &str, client: &Client) -> StoreResult<Self> {
-        Self::at(url, Arc::new(Clients::fixed(client)))
+        Self::at(url, Arc::new(Clients::of_caller(client)))
     }
 
     fn at(url: &str, clients: Arc<Clients>) -> StoreResult<Self> {
         let rest = url.strip_prefix("s3://").unwrap_or_default();
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         if bucket.is_empty() {
-            return Err(StoreError::new(StoreErrorKind::Place, format!("`{url}` names no bucket"))
+            return Err(StoreError::new(StoreErrorKind::Bucket, format!("`{url}` names no bucket"))
                 .with_hint("the form is s3://bucket/prefix"));
         }
         check_environment()?;
@@ -109,7 +109,7 @@ impl S3Store {
         if pin.is_some_and(|pin| pin != info.etag) {
             return Err(request.in_state(ObjectState::Changed));
         }
-        if range.within(info.size).is_empty() {
+        if range.clip(info.size).is_empty() {
             return Ok(Object { bytes: Bytes::new(), info });
         }
         Err(request
@@ -118,7 +118,7 @@ impl S3Store {
 }
 
 #[async_trait]
-impl Store for S3Store {
+impl ObjectStore for S3Store {
     fn url(&self) -> String {
         format!("s3://{}/{}", self.bucket, self.root.trim_end_matches('/')).trim_end_matches('/').to_owned()
     }

@@ -96,7 +96,7 @@ fn every_refusal_is_one_request_with_its_kind() {
     use StoreErrorKind as Kind;
     let cases = [
         (refusal(404, "NoSuchKey", "x"), Kind::NotFound, "s3://bucket/root/k"),
-        (refusal(404, "NoSuchBucket", "x"), Kind::Place, "no bucket `bucket`"),
+        (refusal(404, "NoSuchBucket", "x"), Kind::Bucket, "no bucket `bucket`"),
         (
             refusal(403, "AccessDenied", "Access Denied"),
             Kind::Denied,
@@ -107,7 +107,7 @@ fn every_refusal_is_one_request_with_its_kind() {
         (refusal(500, "InternalError", "x"), Kind::Unavailable, "InternalError"),
         (refusal(400, "ExpiredToken", "x"), Kind::Credentials, "ExpiredToken"),
         (answer(502, "", "<html>bad gateway</html>"), Kind::Unavailable, "502"),
-        (answer(301, "x-amz-bucket-region: eu-west-1\r\n", ""), Kind::Place, "region eu-west-1"),
+        (answer(301, "x-amz-bucket-region: eu-west-1\r\n", ""), Kind::Bucket, "region eu-west-1"),
     ];
     for (answer, kind, words) in cases {
         let error = get_error(answer);
@@ -191,7 +191,7 @@ fn urls_name_a_bucket() {
     assert_eq!(S3Store::open("s3://b").unwrap().url(), "s3://b");
     assert_eq!(S3Store::open("s3://b/x/y/").unwrap().url(), "s3://b/x/y");
     for url in ["s3://", "s3:///x", "b/x"] {
-        assert_eq!(S3Store::open(url).unwrap_err().kind, StoreErrorKind::Place);
+        assert_eq!(S3Store::open(url).unwrap_err().kind, StoreErrorKind::Bucket);
     }
 }
 

@@ -8,27 +8,27 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::clock::Clock;
-use crate::hedge::Expectation;
+use crate::hedge::LatencyModel;
 use crate::policy::Policy;
 use crate::stats::{Counters, add};
-use crate::{Condition, ObjectInfo, Store, StoreError, StoreErrorKind, StoreResult, waiting};
+use crate::{Condition, ObjectInfo, ObjectStore, StoreError, StoreErrorKind, StoreResult, waiting};
 
 /// A store with its policies, its clock and its counters.
 #[derive(Debug)]
-pub(super) struct Attempts {
-    pub(super) store: Arc<dyn Store>,
+pub(super) struct RetryingStore {
+    pub(super) store: Arc<dyn ObjectStore>,
     pub(super) policy: Policy,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) counters: Counters,
-    pub(super) expectation: Option<Expectation>,
+    pub(super) expectation: Option<LatencyModel>,
     pub(super) under_way: AtomicU64,
     /// An answer has come, whatever it said: a later failure to reach the service is then a passing one.
     answered: AtomicBool,
 }
 
-impl Attempts {
-    pub(super) fn new(store: Arc<dyn Store>, policy: Policy, clock: Arc<dyn Clock>) -> Self {
-        let expectation = policy.duplicate.clone().map(Expectation::new);
+impl RetryingStore {
+    pub(super) fn new(store: Arc<dyn ObjectStore>, policy: Policy, clock: Arc<dyn Clock>) -> Self {
+        let expectation = policy.duplicate.clone().map(LatencyModel::new);
         let (counters, under_way) = (Counters::default(), AtomicU64::new(0));
         Self { store, policy, clock, counters, expectation, under_way, answered: AtomicBool::new(false) }
     }
@@ -59,8 +59,9 @@ impl Attempts {
 
     /// Waits for an answer, and reports the wait if the service has never answered.
     async fn waited_for<T>(&self, answer: impl Future<Output = StoreResult<T>>) -> StoreResult<T> {
-        match waiting::teller().filter(|_| self.store.is_remote() && !self.answered.load(Ordering::Relaxed)) {
-            Some(teller) => waiting::told(answer, teller, &self.store.url()).await,
+        match waiting::notifier().filter(|_| self.store.is_remote() && !self.answered.load(Ordering::Relaxed))
+        {
+            Some(teller) => waiting::notify_if_slow(answer, teller, &self.store.url()).await,
             None => answer.await,
         }
     }
@@ -72,19 +73,19 @@ impl Attempts {
         }
         let elapsed = self.clock.now().saturating_sub(start);
         let error = match error.is_silent() && self.answered.load(Ordering::Relaxed) {
-            true => error.with_answer(),
+            true => error.mark_answered(),
             false => error,
         };
         if !error.is_silent() {
             self.answered.store(true, Ordering::Relaxed);
         }
-        match self.policy.pause_after(&error, failed, elapsed, self.clock.fraction()) {
+        match self.policy.backoff(&error, failed, elapsed, self.clock.random_fraction()) {
             Some(pause) => {
                 add(&self.counters.retries, 1);
                 self.clock.sleep(pause).await;
                 Ok(())
             }
-            None => Err(error.after(failed, elapsed)),
+            None => Err(error.with_attempts(failed, elapsed)),
         }
     }
 

@@ -11,12 +11,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use self::attempts::Attempts;
+use self::attempts::RetryingStore;
 use super::clock::{Clock, SystemClock};
 use super::policy::Policy;
 use super::runtime::runtime;
 use super::stats::StoreStats;
-use super::{Condition, LocalStore, ObjectInfo, S3Store, Store, StoreError, StoreErrorKind, StoreResult};
+use super::{
+    Condition, LocalStore, ObjectInfo, ObjectStore, S3Store, StoreError, StoreErrorKind, StoreResult,
+};
 
 /// The hint for an invalid address.
 const FORMS: &str = "name a folder or s3://bucket/prefix";
@@ -28,7 +30,7 @@ const FORMS: &str = "name a folder or s3://bucket/prefix";
 /// called within an async function.
 #[derive(Clone, Debug)]
 pub struct Storage {
-    inner: Arc<Attempts>,
+    inner: Arc<RetryingStore>,
 }
 
 impl Storage {
@@ -55,18 +57,18 @@ impl Storage {
     }
 
     /// Returns a store of any kind with the policies of its kind.
-    pub fn new(store: Arc<dyn Store>) -> Self {
+    pub fn new(store: Arc<dyn ObjectStore>) -> Self {
         let remote = store.is_remote();
         let policy = if remote { Policy::remote() } else { Policy::local() };
         Self::with_policy(store, policy, Arc::new(SystemClock::new(remote)))
     }
 
     /// Returns a store with other policies or another clock.
-    pub fn with_policy(store: Arc<dyn Store>, policy: Policy, clock: Arc<dyn Clock>) -> Self {
-        Self { inner: Arc::new(Attempts::new(store, policy, clock)) }
+    pub fn with_policy(store: Arc<dyn ObjectStore>, policy: Policy, clock: Arc<dyn Clock>) -> Self {
+        Self { inner: Arc::new(RetryingStore::new(store, policy, clock)) }
     }
 
-    /// Returns the address of the root; see [`Store::url`].
+    /// Returns the address of the root; see [`ObjectStore::url`].
     pub fn url(&self) -> String {
         self.inner.store.url()
     }
@@ -84,7 +86,7 @@ impl Storage {
     /// Reads a whole object. A large one is read from a remote store in concurrent pieces, all of one version of it.
     ///
     /// # Errors
-    /// Those of [`Store::get`], after retries.
+    /// Those of [`ObjectStore::get`], after retries.
     pub fn get(&self, key: &str, pin: Option<&str>) -> StoreResult<(Bytes, ObjectInfo)> {
         self.wait(self.inner.whole(key, pin))
     }
@@ -92,7 +94,7 @@ impl Storage {
     /// Reads the last `bytes` bytes of an object.
     ///
     /// # Errors
-    /// Those of [`Store::get`], after retries.
+    /// Those of [`ObjectStore::get`], after retries.
     pub fn get_suffix(&self, key: &str, bytes: u64) -> StoreResult<(Bytes, ObjectInfo)> {
         self.wait(self.inner.suffix(key, bytes))
     }
@@ -101,7 +103,7 @@ impl Storage {
     /// concurrently, all of one version of the object.
     ///
     /// # Errors
-    /// Those of [`Store::get`], after retries; a range beyond the object's end is an error too.
+    /// Those of [`ObjectStore::get`], after retries; a range beyond the object's end is an error too.
     pub fn get_ranges(&self, key: &str, pin: Option<&str>, ranges: &[Range<u64>]) -> StoreResult<Vec<Bytes>> {
         self.wait(self.inner.ranges(key, pin, ranges))
     }
@@ -111,7 +113,7 @@ impl Storage {
     /// mark of the writer.
     ///
     /// # Errors
-    /// Those of [`Store::put`], after retries.
+    /// Those of [`ObjectStore::put`], after retries.
     pub fn put(&self, key: &str, bytes: Bytes, condition: Condition) -> StoreResult<String> {
         self.wait(self.inner.put(key, &bytes, &condition))
     }
@@ -119,7 +121,7 @@ impl Storage {
     /// Returns the size and ETag of an object.
     ///
     /// # Errors
-    /// Those of [`Store::head`], after retries.
+    /// Those of [`ObjectStore::head`], after retries.
     pub fn head(&self, key: &str) -> StoreResult<ObjectInfo> {
         self.wait(self.inner.head(key))
     }
@@ -127,7 +129,7 @@ impl Storage {
     /// Returns all objects whose key starts with `prefix`, by key.
     ///
     /// # Errors
-    /// Those of [`Store::list`], after retries.
+    /// Those of [`ObjectStore::list`], after retries.
     pub fn list(&self, prefix: &str) -> StoreResult<Vec<ObjectInfo>> {
         self.wait(self.inner.list(prefix))
     }
@@ -135,7 +137,7 @@ impl Storage {
     /// Removes an object; it is not an error if there is none.
     ///
     /// # Errors
-    /// Those of [`Store::delete`], after retries.
+    /// Those of [`ObjectStore::delete`], after retries.
     pub fn delete(&self, key: &str) -> StoreResult<()> {
         self.wait(self.inner.delete(key))
     }
@@ -180,7 +182,7 @@ impl Storage {
     }
 
     /// Sends one request to the store itself, without any policy.
-    pub(super) fn request<'a, T, F>(&'a self, ask: impl FnOnce(&'a dyn Store) -> F) -> StoreResult<T>
+    pub(super) fn send_once<'a, T, F>(&'a self, ask: impl FnOnce(&'a dyn ObjectStore) -> F) -> StoreResult<T>
     where
         F: Future<Output = StoreResult<T>>,
     {

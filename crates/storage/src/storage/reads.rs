@@ -9,8 +9,8 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, Either, select};
 use futures::stream::{self, StreamExt, TryStreamExt};
 
-use super::attempts::Attempts;
-use crate::coalesce::{assemble, requests};
+use super::attempts::RetryingStore;
+use crate::coalesce::{assemble, coalesce_ranges};
 use crate::error::ObjectState;
 use crate::stats::add;
 use crate::{ByteRange, Object, ObjectInfo, StoreError, StoreErrorKind, StoreResult};
@@ -18,7 +18,7 @@ use crate::{ByteRange, Object, ObjectInfo, StoreError, StoreErrorKind, StoreResu
 /// The number of times a read in pieces starts again because the object was replaced meanwhile.
 const RESTARTS: u32 = 3;
 
-impl Attempts {
+impl RetryingStore {
     /// Reads a whole object, and starts again if it is replaced meanwhile and not pinned.
     pub(super) async fn whole(&self, key: &str, pin: Option<&str>) -> StoreResult<(Bytes, ObjectInfo)> {
         let mut restarts = 0;
@@ -56,7 +56,7 @@ impl Attempts {
         pin: Option<&str>,
         ranges: &[Range<u64>],
     ) -> StoreResult<Vec<Bytes>> {
-        let requests = requests(ranges, self.policy.gap, self.policy.piece);
+        let requests = coalesce_ranges(ranges, self.policy.gap, self.policy.piece);
         let mut answers = Vec::with_capacity(requests.len());
         let mut pin = pin.map(str::to_owned);
         if pin.is_none() && requests.len() > 1 {
@@ -123,7 +123,7 @@ impl Attempts {
             Either::Right(((), first)) => first.await,
         }?;
         let took = self.clock.now().saturating_sub(start);
-        expectation.note(object.bytes.len() as u64, under_way.count, took);
+        expectation.record(object.bytes.len() as u64, under_way.count, took);
         Ok(object)
     }
 
@@ -136,7 +136,7 @@ impl Attempts {
             range => self.store.get(key, range.clone(), pin).await?,
         };
         add(&self.counters.bytes_read, object.bytes.len() as u64);
-        let within = range.within(object.info.size);
+        let within = range.clip(object.info.size);
         let (asked, came) = (within.end - within.start, object.bytes.len() as u64);
         let left_out = *range == ByteRange::All && came == 0 && asked > most;
         if came != asked && !left_out {

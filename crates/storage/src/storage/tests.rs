@@ -11,8 +11,8 @@ use futures::future::BoxFuture;
 
 use super::Storage;
 use crate::{
-    ByteRange, Clock, Condition, MemoryStore, Object, ObjectInfo, Policy, Store, StoreError, StoreErrorKind,
-    StoreResult,
+    ByteRange, Clock, Condition, MemoryStore, Object, ObjectInfo, ObjectStore, Policy, StoreError,
+    StoreErrorKind, StoreResult,
 };
 
 /// The fate of the next request of a kind.
@@ -55,7 +55,7 @@ fn lost() -> StoreError {
 }
 
 #[async_trait]
-impl Store for FaultyStore {
+impl ObjectStore for FaultyStore {
     fn url(&self) -> String {
         "faulty:".to_owned()
     }
@@ -134,7 +134,7 @@ impl Clock for TestClock {
         async move { slept.lock().unwrap().push(time) }.boxed()
     }
 
-    fn fraction(&self) -> f64 {
+    fn random_fraction(&self) -> f64 {
         0.5
     }
 }
@@ -157,7 +157,7 @@ fn fixture_of(reads: Vec<Fault>, writes: Vec<Fault>, policy: Policy, remote: boo
     let store = Arc::new(FaultyStore { inner, reads, writes, remote });
     let clock = TestClock::default();
     let slept = Arc::clone(&clock.slept);
-    let storage = Storage::with_policy(Arc::clone(&store) as Arc<dyn Store>, policy, Arc::new(clock));
+    let storage = Storage::with_policy(Arc::clone(&store) as Arc<dyn ObjectStore>, policy, Arc::new(clock));
     Fixture { store, storage, slept }
 }
 

@@ -2,7 +2,7 @@
 
 use stagger_forecast::{CloudRates, FunctionRates};
 use stagger_model::error::FailureClass;
-use stagger_model::events::{ObjectRef, Phases};
+use stagger_model::events::{ObjectRef, PhaseSeconds};
 use stagger_protocol::keys;
 use stagger_protocol::messages::{Answer, TaskFailure, TaskReport, Work};
 use stagger_schedule::Function;
@@ -166,7 +166,7 @@ impl Cloud {
         let slowed = self.random.uniform() < SLOWED.0;
         let throttles = if slowed { 1 + self.random.below(5) as u64 } else { 0 };
         let read = read * all * self.spread(0.1) + throttles as f64 * SLOWED.1;
-        let seconds = Phases {
+        let seconds = PhaseSeconds {
             open: 0.02 * self.spread(0.3),
             read,
             compute: compute * all * share * quick,
@@ -187,7 +187,7 @@ impl Cloud {
 
     /// A worker adds sums.
     fn sum(&mut self, step: &Step, children: usize) -> TaskReport {
-        let seconds = Phases {
+        let seconds = PhaseSeconds {
             open: 0.02,
             read: 0.012 * children as f64 * self.spread(0.2),
             compute: 0.006 * children as f64 * self.spread(0.2),
@@ -210,7 +210,7 @@ fn found(asked: &Asked<'_>) -> TaskReport {
         bytes: asked.step.bytes.1,
         bytes_read: asked.step.bytes.1,
         gets: 2,
-        seconds: Phases { open: 0.02, read: 0.04, ..Phases::default() },
+        seconds: PhaseSeconds { open: 0.02, read: 0.04, ..PhaseSeconds::default() },
         found: true,
         ..TaskReport::default()
     }

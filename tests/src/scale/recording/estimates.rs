@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use stagger_estimation::local::{RunOptions, run};
-use stagger_model::events::{Estimated, Outline, RunEvent};
+use stagger_model::events::{Estimated, RunEvent, SpecOutline};
 use stagger_model::result::Num;
 use stagger_model::spec::RunSpec;
 use stagger_test_support::panels::Panel;
@@ -17,7 +17,7 @@ const SMALL: usize = 9_000;
 /// What the run tells of its estimates.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Estimates {
-    pub(super) outline: Outline,
+    pub(super) outline: SpecOutline,
     /// Logits to be fitted.
     pub(super) logits: usize,
     /// Point estimates.

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use stagger_coordinator::journal::BATCH_SECONDS;
 use stagger_forecast::Prices;
-use stagger_model::cost::{Cost, Rates};
+use stagger_model::cost::{Cost, UnitPrices};
 use stagger_model::events::{FunctionFacts, ObjectRef, RunEvent, RunState, Summary};
-use stagger_model::reduction::Node;
+use stagger_model::reduction::TreeNode;
 use stagger_protocol::keys;
 use stagger_protocol::messages::{Answer, VERSION, Work};
 use stagger_schedule::{Function, NewAttempt, Next, Policy, Run};
@@ -54,7 +54,7 @@ enum Coming {
     /// Its answer is at the controller.
     Answers(u64),
     /// A sum is read and turns out to be damaged.
-    Damaged(Node),
+    Damaged(TreeNode),
 }
 
 /// An attempt under way.
@@ -74,7 +74,7 @@ struct Session {
     events: Vec<(f64, RunEvent)>,
     estimates: Estimates,
     run: Run,
-    rates: Rates,
+    rates: UnitPrices,
     now: f64,
     /// By nanosecond, then in the order in which it was put there.
     coming: BinaryHeap<Reverse<(u64, u64, Coming)>>,
@@ -87,7 +87,7 @@ struct Session {
     faults: BTreeMap<usize, Fault>,
     /// Tasks of the stage that have left a result.
     results: BTreeSet<String>,
-    damaged: Option<Node>,
+    damaged: Option<TreeNode>,
     number: u64,
     told: Summary,
     /// Sums that were read since the last entry of the journal.
@@ -125,7 +125,7 @@ fn functions() -> Vec<Function> {
     [512, 1_769, 3_008].map(function).into()
 }
 
-fn new_run(rates: Rates) -> Run {
+fn new_run(rates: UnitPrices) -> Run {
     let policy = Policy { limit_least: LIMIT_LEAST, ..Policy::default() };
     let cost = Cost { cap: Some(CAP), ..Cost::default() };
     Run::new(functions(), rates, CONCURRENCY, cost, policy)
@@ -143,7 +143,7 @@ fn duration(seconds: f64) -> Duration {
 impl Session {
     fn new() -> Self {
         let Prices { gb_second, invocation, get, put, .. } = Prices::built_in().expect("the built-in prices");
-        let rates = Rates { gb_second, invocation, get, put };
+        let rates = UnitPrices { gb_second, invocation, get, put };
         Self {
             events: Vec::new(),
             estimates: estimates(),
@@ -375,7 +375,7 @@ impl Session {
     fn name(&self, work: &Work) -> String {
         match work {
             Work::Shards { node, part } => {
-                let node = Node { index: node.index * STEPS[self.step].stride(), ..*node };
+                let node = TreeNode { index: node.index * STEPS[self.step].stride(), ..*node };
                 Work::Shards { node, part: *part }.to_string()
             }
             _ => work.to_string(),

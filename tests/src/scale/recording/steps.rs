@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use stagger_model::reduction::Node;
+use stagger_model::reduction::TreeNode;
 use stagger_protocol::messages::Work;
 use stagger_test_support::panels::Random;
 
@@ -121,7 +121,7 @@ impl Step {
 
     /// The tasks.
     pub(super) fn works(&self) -> Vec<Work> {
-        let work = |index| Work::Shards { node: Node { level: 0, index }, part: None };
+        let work = |index| Work::Shards { node: TreeNode { level: 0, index }, part: None };
         (0..self.tasks).map(work).collect()
     }
 

@@ -5,27 +5,27 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use super::super::app::{App, Tab};
-use super::table::{framed, lines, part, plain};
+use super::table::{draw_frame, lines, plain, styled};
 use super::words::{cut, label};
 use crate::view::{CellState, SpecView};
 
 /// Rows of the grid.
 pub(super) fn cohorts(app: &App) -> usize {
-    app.shown().0.specs.get(app.spec()).map_or(0, |spec| spec.axes().0.len())
+    app.shown_run().0.specs.get(app.selected_spec()).map_or(0, |spec| spec.axes().0.len())
 }
 
 /// The grid; with its legend and the chosen cohort's estimates where it has the whole screen.
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, whole: bool) {
-    let (view, _) = app.shown();
-    let Some(spec) = view.specs.get(app.spec()) else {
-        let inside = framed(frame, area, app, "Cells");
-        lines(frame, inside, vec![Line::from(part("the plan is not known yet", app.theme.faint()))]);
+    let (view, _) = app.shown_run();
+    let Some(spec) = view.specs.get(app.selected_spec()) else {
+        let inside = draw_frame(frame, area, app, "Cells");
+        lines(frame, inside, vec![Line::from(styled("the plan is not known yet", app.theme.faint()))]);
         return;
     };
-    let inside = framed(frame, area, app, &title(spec));
+    let inside = draw_frame(frame, area, app, &title(spec));
     if spec.cells.is_empty() {
         let text = format!("{} cells are too many for a grid", spec.outline.cells);
-        lines(frame, inside, vec![Line::from(part(text, app.theme.faint()))]);
+        lines(frame, inside, vec![Line::from(styled(text, app.theme.faint()))]);
         return;
     }
     let legend = legend(app, inside.width);
@@ -59,9 +59,9 @@ fn rows<'a>(app: &App, spec: &SpecView, area: Rect, whole: bool) -> Vec<Line<'a>
         .iter()
         .map(|t| format!("{:>width$}", cut(&short_date(&date(*t), width - 1), width - 1)))
         .collect::<String>();
-    let mut out = vec![Line::from(part(format!("{:<margin$} {head}", "cohort"), app.theme.faint()))];
+    let mut out = vec![Line::from(styled(format!("{:<margin$} {head}", "cohort"), app.theme.faint()))];
     let height = usize::from(area.height).saturating_sub(1);
-    let chosen = app.row().min(groups.len().saturating_sub(1));
+    let chosen = app.selected_row().min(groups.len().saturating_sub(1));
     let skipped = if whole { chosen.saturating_sub(height.saturating_sub(1)) } else { 0 };
     for (index, group) in groups.iter().enumerate().skip(skipped).take(height) {
         let mut parts = vec![plain(format!("{:<margin$} ", name(*group)))];
@@ -96,14 +96,14 @@ fn short_date(date: &str, width: usize) -> String {
 }
 
 fn app_column(app: &App, whole: bool) -> usize {
-    if whole && app.tab == Tab::Cells { app.column() } else { 0 }
+    if whole && app.tab == Tab::Cells { app.first_column() } else { 0 }
 }
 
 fn sign<'a>(app: &App, cell: CellState, width: usize, wide: bool) -> Span<'a> {
     let (sign, style) = app.theme.cell(cell);
     match cell.att().filter(|_| wide) {
-        Some(att) => part(format!("{:>w$}{sign}", estimate(att), w = width - 1), style),
-        None => part(format!("{sign:>width$}"), style),
+        Some(att) => styled(format!("{:>w$}{sign}", estimate(att), w = width - 1), style),
+        None => styled(format!("{sign:>width$}"), style),
     }
 }
 
@@ -121,7 +121,7 @@ fn legend<'a>(app: &App, width: u16) -> Vec<Line<'a>> {
     let all = [
         (CellState::Pending, "pending"),
         (CellState::Running, "running"),
-        (CellState::Solved { att: 0.0 }, "estimated"),
+        (CellState::PointEstimate { att: 0.0 }, "estimated"),
         (done(1.0, 2.0), "above 0"),
         (done(-2.0, -1.0), "below 0"),
         (done(-1.0, 1.0), "not told from 0"),
@@ -140,8 +140,8 @@ fn legend<'a>(app: &App, width: u16) -> Vec<Line<'a>> {
         }
         used += room;
         if let Some(line) = out.last_mut() {
-            line.push_span(part(sign, style));
-            line.push_span(part(format!(" {text}  "), app.theme.faint()));
+            line.push_span(styled(sign, style));
+            line.push_span(styled(format!(" {text}  "), app.theme.faint()));
         }
     }
     out

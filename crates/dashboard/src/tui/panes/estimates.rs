@@ -4,42 +4,42 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::Line;
 use stagger_estimator::inference::pointwise_critical_value;
-use stagger_model::events::Outline;
+use stagger_model::events::SpecOutline;
 use stagger_model::numbers::percent;
 use stagger_model::result::Aggte;
 use stagger_pictures::charts::{self, Estimate, EventStudy, Series};
 use stagger_pictures::terminal;
 
 use super::super::app::{App, Tab};
-use super::table::{framed, lines, part, plain, table};
+use super::table::{draw_frame, lines, plain, styled, table};
 use super::words::label;
 use crate::view::CellState;
 
 /// The cohort of a cell as it is written.
-fn group_of(outline: &Outline, place: usize) -> String {
+fn group_of(outline: &SpecOutline, place: usize) -> String {
     outline.group_label.get(place).cloned().unwrap_or_else(|| label(outline.group[place].0))
 }
 
 /// The period of a cell as it is written.
-fn time_of(outline: &Outline, place: usize) -> String {
+fn time_of(outline: &SpecOutline, place: usize) -> String {
     outline.time_label.get(place).cloned().unwrap_or_else(|| label(outline.time[place].0))
 }
 
 /// Cells that pass the filter, by their places, as they are sorted.
 pub(super) fn rows(app: &App) -> Vec<usize> {
-    let (view, _) = app.shown();
-    let Some(spec) = view.specs.get(app.spec()) else { return Vec::new() };
+    let (view, _) = app.shown_run();
+    let Some(spec) = view.specs.get(app.selected_spec()) else { return Vec::new() };
     let outline = &spec.outline;
     let passes = |index: &usize| {
         let text = format!("{} {}", group_of(outline, *index), time_of(outline, *index));
         app.passes(&text) && (!app.filter.errors_only || spec.cells[*index] == CellState::Failed)
     };
     let mut out: Vec<usize> = (0..spec.cells.len()).filter(passes).collect();
-    let size = |index: usize| match (app.order(Tab::Estimates), spec.cells[index]) {
+    let size = |index: usize| match (app.sort_order(Tab::Estimates), spec.cells[index]) {
         (2, CellState::Done { att, se, .. }) => (att / se).abs(),
         (_, cell) => cell.att().unwrap_or(f64::NEG_INFINITY),
     };
-    if app.order(Tab::Estimates) > 0 {
+    if app.sort_order(Tab::Estimates) > 0 {
         out.sort_by(|&a, &b| size(b).total_cmp(&size(a)));
     }
     if app.reverse {
@@ -60,16 +60,16 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
 }
 
 fn cells(frame: &mut Frame<'_>, area: Rect, app: &App) {
-    let (view, _) = app.shown();
+    let (view, _) = app.shown_run();
     let rows = rows(app);
     let head = format!(
         "{:>8} {:>8} {:>10} {:>10} {:>10} {:>9}",
         "group", "time", "ATT(g,t)", "std.error", "lower", "upper"
     );
-    let order = Tab::Estimates.orders()[app.order(Tab::Estimates)];
+    let order = Tab::Estimates.sort_orders()[app.sort_order(Tab::Estimates)];
     let title = format!("ATT(g,t), by {order}");
     table(frame, area, app, (&title, &head), rows.len(), |index| {
-        let Some(spec) = view.specs.get(app.spec()) else { return Line::default() };
+        let Some(spec) = view.specs.get(app.selected_spec()) else { return Line::default() };
         let place = rows[index];
         let outline = &spec.outline;
         let cell = spec.cells[place];
@@ -79,34 +79,34 @@ fn cells(frame: &mut Frame<'_>, area: Rect, app: &App) {
             CellState::Done { att, se, lower, upper } => {
                 format!("{:>10} {:>10} {:>10} {:>9}", number(att), number(se), number(lower), number(upper))
             }
-            CellState::Solved { att } => format!("{:>10}", number(att)),
+            CellState::PointEstimate { att } => format!("{:>10}", number(att)),
             _ => String::new(),
         };
         Line::from(vec![
             plain(format!("{:>8} {:>8} {values:<42} ", group_of(outline, place), time_of(outline, place))),
-            part(sign, style),
+            styled(sign, style),
         ])
     });
 }
 
 fn study(frame: &mut Frame<'_>, area: Rect, app: &App) {
-    let (view, _) = app.shown();
-    let estimated = view.specs.get(app.spec()).and_then(|spec| spec.estimated.as_ref());
+    let (view, _) = app.shown_run();
+    let estimated = view.specs.get(app.selected_spec()).and_then(|spec| spec.estimated.as_ref());
     let Some(found) = estimated else {
-        let inside = framed(frame, area, app, "Event study");
-        lines(frame, inside, vec![Line::from(part("comes with the standard errors", app.theme.faint()))]);
+        let inside = draw_frame(frame, area, app, "Event study");
+        lines(frame, inside, vec![Line::from(styled("comes with the standard errors", app.theme.faint()))]);
         return;
     };
     let overall = found
         .simple
         .as_ref()
         .map(|simple| format!(": overall ATT {:.4} ({:.4})", simple.overall_att.0, simple.overall_se.0));
-    let inside = framed(frame, area, app, &format!("Event study{}", overall.unwrap_or_default()));
+    let inside = draw_frame(frame, area, app, &format!("Event study{}", overall.unwrap_or_default()));
     match &found.dynamic {
         Some(dynamic) if !dynamic.egt.is_empty() && inside.height > 4 && inside.width > 16 => {
             chart(frame, inside, app, dynamic, found.alp);
         }
-        _ => lines(frame, inside, vec![Line::from(part("there is none", app.theme.faint()))]),
+        _ => lines(frame, inside, vec![Line::from(styled("there is none", app.theme.faint()))]),
     }
 }
 

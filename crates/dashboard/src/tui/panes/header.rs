@@ -7,67 +7,67 @@ use ratatui::text::{Line, Span};
 
 use super::super::app::{App, Mode, Popup};
 use super::super::layout::tab_words;
-use super::table::{lines, part, plain};
+use super::table::{lines, plain, styled};
 use super::words::{count, cut, dollars, seconds};
-use crate::view::{Input, Phase, RunView};
+use crate::view::{Input, RunPhase, RunView};
 
 pub(super) fn header(frame: &mut Frame<'_>, area: Rect, app: &App) {
-    let (view, now) = app.shown();
+    let (view, now) = app.shown_run();
     lines(frame, area, vec![run(app, view), specification(app, view), progress(app, view, now, area.width)]);
 }
 
 fn run<'a>(app: &App, view: &RunView) -> Line<'a> {
     let theme = app.theme;
     let (sign, word, style) = match &view.progress.phase {
-        Phase::Waiting => (".", "waiting".to_owned(), theme.faint()),
-        Phase::Running if app.control.cancelling => {
+        RunPhase::Waiting => (".", "waiting".to_owned(), theme.faint()),
+        RunPhase::Running if app.control.cancelling => {
             ("!", "stopping: tasks under way end".to_owned(), theme.warning())
         }
-        Phase::Running if app.control.paused || view.summary.paused => {
+        RunPhase::Running if app.control.paused || view.summary.paused => {
             ("=", "paused".to_owned(), theme.warning())
         }
-        Phase::Running => (">", "running".to_owned(), theme.accent()),
-        Phase::Finished => ("*", "finished".to_owned(), theme.good()),
-        Phase::Stopped { resumable: true, .. } => ("!", "stopped, resumable".to_owned(), theme.warning()),
-        Phase::Stopped { resumable: false, .. } => ("x", "failed".to_owned(), theme.bad()),
+        RunPhase::Running => (">", "running".to_owned(), theme.accent()),
+        RunPhase::Finished => ("*", "finished".to_owned(), theme.good()),
+        RunPhase::Stopped { resumable: true, .. } => ("!", "stopped, resumable".to_owned(), theme.warning()),
+        RunPhase::Stopped { resumable: false, .. } => ("x", "failed".to_owned(), theme.bad()),
     };
     let on = match (view.workers.backend.as_str(), view.workers.concurrency) {
         ("", _) => "this process".to_owned(),
         (backend, most) => format!("{backend}, up to {} at a time", count(most as u64)),
     };
     let mut parts = vec![
-        part("stagger ", theme.title()),
+        styled("stagger ", theme.title()),
         plain(format!("{}  ", view.name)),
-        part(format!("{sign} {word}"), style),
+        styled(format!("{sign} {word}"), style),
     ];
     if app.is_frozen() {
-        parts.push(part("  frozen", theme.warning()));
+        parts.push(styled("  frozen", theme.warning()));
     }
     if let Mode::Replay { speed, paused } = app.mode {
         let how = if paused { "replay, paused".to_owned() } else { format!("replay at {speed}x") };
-        parts.push(part(format!("  {how}"), theme.warning()));
+        parts.push(styled(format!("  {how}"), theme.warning()));
     }
-    parts.push(part(format!("  {on}"), theme.faint()));
+    parts.push(styled(format!("  {on}"), theme.faint()));
     if view.workers.controllers > 1 {
-        parts.push(part(format!("  {} controllers", view.workers.controllers), theme.faint()));
+        parts.push(styled(format!("  {} controllers", view.workers.controllers), theme.faint()));
     }
     Line::from(parts)
 }
 
 fn specification<'a>(app: &App, view: &RunView) -> Line<'a> {
-    if let Phase::Stopped { reason, .. } = &view.progress.phase
+    if let RunPhase::Stopped { reason, .. } = &view.progress.phase
         && !reason.is_empty()
     {
-        return Line::from(part(reason.clone(), app.theme.bad()));
+        return Line::from(styled(reason.clone(), app.theme.bad()));
     }
-    let Some(spec) = view.specs.get(app.spec()) else {
+    let Some(spec) = view.specs.get(app.selected_spec()) else {
         let Input { files, rows } = view.input;
         let text = if files > 0 { format!("{files} files, {} rows", count(rows)) } else { String::new() };
-        return Line::from(part(text, app.theme.faint()));
+        return Line::from(styled(text, app.theme.faint()));
     };
     let outline = &spec.outline;
     let mut text = match (&outline.name, view.specs.len()) {
-        (Some(name), all) if all > 1 => format!("{name} ({} of {all}): ", app.spec() + 1),
+        (Some(name), all) if all > 1 => format!("{name} ({} of {all}): ", app.selected_spec() + 1),
         (Some(name), _) => format!("{name}: "),
         (None, _) => String::new(),
     };
@@ -106,9 +106,9 @@ fn progress<'a>(app: &App, view: &RunView, now: f64, width: u16) -> Line<'a> {
     let room = usize::from(width).saturating_sub(left.len() + tasks.len() + right.len());
     Line::from(vec![
         plain(left),
-        part(theme.bar(stage.share(), room.min(60)), theme.accent()),
+        styled(theme.bar(stage.progress(), room.min(60)), theme.accent()),
         plain(tasks),
-        part(right, theme.faint()),
+        styled(right, theme.faint()),
     ])
 }
 
@@ -125,9 +125,9 @@ pub(super) fn footer(frame: &mut Frame<'_>, area: Rect, app: &App) {
     let theme = app.theme;
     let line = if app.filter.typing {
         let cursor = if theme.ascii { "_" } else { "▏" };
-        Line::from(vec![part("filter: ", theme.title()), plain(format!("{}{cursor}", app.filter.text))])
+        Line::from(vec![styled("filter: ", theme.title()), plain(format!("{}{cursor}", app.filter.text))])
     } else if let Some(said) = &app.control.said {
-        Line::from(part(said.clone(), theme.warning()))
+        Line::from(styled(said.clone(), theme.warning()))
     } else {
         keys(app)
     };
@@ -138,10 +138,10 @@ fn keys<'a>(app: &App) -> Line<'a> {
     let theme = app.theme;
     let mut parts = Vec::new();
     if !app.filter.text.is_empty() {
-        parts.push(part(format!("filter {}  ", app.filter.text), theme.warning()));
+        parts.push(styled(format!("filter {}  ", app.filter.text), theme.warning()));
     }
     if app.filter.errors_only {
-        parts.push(part("failures only  ", theme.warning()));
+        parts.push(styled("failures only  ", theme.warning()));
     }
     let hints: &[(&str, &str)] = match app.mode {
         Mode::Run => &[
@@ -180,10 +180,10 @@ fn keys<'a>(app: &App) -> Line<'a> {
     };
     for (key, does) in hints {
         parts.push(Span::styled((*key).to_owned(), Style::new().patch(theme.title())));
-        parts.push(part(format!(" {does}  "), theme.faint()));
+        parts.push(styled(format!(" {does}  "), theme.faint()));
     }
     if app.popup == Some(Popup::Help) {
-        parts.push(part("any key closes the help", theme.faint()));
+        parts.push(styled("any key closes the help", theme.faint()));
     }
     Line::from(parts)
 }

@@ -61,7 +61,7 @@ fn body(frame: &mut Frame<'_>, area: Rect, app: &App) {
 /// A pane of the overview.
 fn small(frame: &mut Frame<'_>, area: Rect, app: &App, tab: Tab) {
     match tab {
-        Tab::Stages => stages::small(frame, area, app),
+        Tab::Stages => stages::draw_small(frame, area, app),
         Tab::Cells => cells::draw(frame, area, app, false),
         Tab::Tasks => stream::small(frame, area, app),
         Tab::Workers => workers::small(frame, area, app),
@@ -87,5 +87,5 @@ pub(crate) fn rows(app: &App) -> usize {
 
 /// The first row of the tab's table that is on the screen.
 pub(crate) fn first_row(app: &App, area: Rect) -> usize {
-    table::first(app.row(), rows(app), layout::screen(area).body)
+    table::first(app.selected_row(), rows(app), layout::screen(area).body)
 }

@@ -7,7 +7,7 @@ use ratatui::widgets::{Clear, Widget};
 
 use super::super::app::{App, Popup};
 use super::super::keys::BINDINGS;
-use super::table::{framed, lines, part, plain};
+use super::table::{draw_frame, lines, plain, styled};
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, popup: Popup, app: &App) {
     match popup {
@@ -43,13 +43,13 @@ fn front(frame: &mut Frame<'_>, area: Rect, (width, height): (u16, u16), app: &A
     let place =
         Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height };
     Clear.render(place, frame.buffer_mut());
-    framed(frame, place, app, title)
+    draw_frame(frame, place, app, title)
 }
 
 fn ask(frame: &mut Frame<'_>, area: Rect, app: &App, title: &str, answers: &[(&str, &str)]) {
     let inside = front(frame, area, (60, answers.len() as u16 + 2), app, title);
     let line = |(key, does): &(&str, &str)| {
-        Line::from(vec![part(format!(" {key:<14}"), app.theme.title()), plain((*does).to_owned())])
+        Line::from(vec![styled(format!(" {key:<14}"), app.theme.title()), plain((*does).to_owned())])
     };
     lines(frame, inside, answers.iter().map(line).collect());
 }
@@ -69,7 +69,7 @@ fn help(frame: &mut Frame<'_>, area: Rect, app: &App) {
     for (index, half) in texts.chunks(height).enumerate() {
         let place = Rect { x: inside.x + column * index as u16, width: column, ..inside };
         let line = |(keys, does): &(String, String)| {
-            Line::from(vec![part(format!(" {keys:<10}"), app.theme.title()), plain(does.clone())])
+            Line::from(vec![styled(format!(" {keys:<10}"), app.theme.title()), plain(does.clone())])
         };
         lines(frame, place, half.iter().map(line).collect());
     }

@@ -5,16 +5,16 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::Line;
 
 use super::super::app::{App, Tab};
-use super::table::{framed, lines, part, plain, table};
+use super::table::{draw_frame, lines, plain, styled, table};
 use super::words::{cut, seconds};
-use crate::view::{Outcome, RunView, Span};
+use crate::view::{AttemptSpan, Outcome, RunView};
 
 /// Characters of a lane's number.
 const MARGIN: u16 = 5;
 
 /// The seconds that the stream shows.
 fn window(app: &App) -> (f64, f64) {
-    let (view, now) = app.shown();
+    let (view, now) = app.shown_run();
     let begun = view.progress.begun.unwrap_or(now);
     let end = begun + view.elapsed(now);
     let span = app.zoom.unwrap_or(end - begun).max(0.1);
@@ -23,12 +23,12 @@ fn window(app: &App) -> (f64, f64) {
 
 /// The pane of the overview.
 pub(super) fn small(frame: &mut Frame<'_>, area: Rect, app: &App) {
-    let inside = framed(frame, area, app, &title(app));
+    let inside = draw_frame(frame, area, app, &title(app));
     lanes(frame, inside, app, 0);
 }
 
 fn title(app: &App) -> String {
-    let (view, now) = app.shown();
+    let (view, now) = app.shown_run();
     let lanes = view.tasks.lanes();
     let busy: f64 = view.tasks.all().iter().map(|span| span.seconds(now)).sum();
     let share = 100.0 * busy.max(0.0) / (view.elapsed(now) * lanes as f64).max(1e-9);
@@ -40,17 +40,17 @@ fn title(app: &App) -> String {
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
     let cuts = [Constraint::Percentage(55), Constraint::Fill(1)];
     let [upper, lower] = Layout::vertical(cuts).areas(area);
-    let inside = framed(frame, upper, app, &title(app));
+    let inside = draw_frame(frame, upper, app, &title(app));
     let legend = Rect { y: inside.bottom().saturating_sub(1), height: inside.height.min(1), ..inside };
     let stream = Rect { height: inside.height.saturating_sub(1), ..inside };
-    lanes(frame, stream, app, app.column());
+    lanes(frame, stream, app, app.first_column());
     lines(frame, legend, vec![signs(app)]);
     list(frame, lower, app);
 }
 
 /// Lanes from the `skipped`th block on, below a row that tells how many were busy.
 fn lanes(frame: &mut Frame<'_>, area: Rect, app: &App, skipped: usize) {
-    let (view, now) = app.shown();
+    let (view, now) = app.shown_run();
     if area.height == 0 || area.width <= MARGIN {
         return;
     }
@@ -59,8 +59,8 @@ fn lanes(frame: &mut Frame<'_>, area: Rect, app: &App, skipped: usize) {
     let step = (to - from) / f64::from(width);
     let busy = busy(view, now, (from, step), usize::from(width));
     let line = Line::from(vec![
-        part("busy ", app.theme.faint()),
-        part(app.theme.sparkline(&busy, view.tasks.lanes() as f64), app.theme.accent()),
+        styled("busy ", app.theme.faint()),
+        styled(app.theme.sparkline(&busy, view.tasks.lanes() as f64), app.theme.accent()),
     ]);
     lines(frame, area, vec![line]);
     let rows = usize::from(area.height) - 1;
@@ -72,7 +72,7 @@ fn lanes(frame: &mut Frame<'_>, area: Rect, app: &App, skipped: usize) {
         buffer.set_stringn(area.x, y, number, usize::from(MARGIN), app.theme.faint());
         for x in 0..width {
             let begin = from + f64::from(x) * step;
-            let (sign, style) = match view.tasks.within(lane, begin, begin + step) {
+            let (sign, style) = match view.tasks.longest_between(lane, begin, begin + step) {
                 Some(span) => app.theme.span(span, stage_name(view, span)),
                 None => (gap, app.theme.faint()),
             };
@@ -83,7 +83,7 @@ fn lanes(frame: &mut Frame<'_>, area: Rect, app: &App, skipped: usize) {
     }
 }
 
-fn stage_name<'a>(view: &'a RunView, span: &Span) -> &'a str {
+fn stage_name<'a>(view: &'a RunView, span: &AttemptSpan) -> &'a str {
     view.stages.get(span.stage).map_or("", |stage| stage.name.as_str())
 }
 
@@ -109,7 +109,7 @@ fn busy(view: &RunView, now: f64, (from, step): (f64, f64), width: usize) -> Vec
 
 /// Returns the meaning of the signs.
 fn signs<'a>(app: &App) -> Line<'a> {
-    let (view, _) = app.shown();
+    let (view, _) = app.shown_run();
     let theme = app.theme;
     let mut parts = Vec::new();
     let mut named: Vec<&str> = Vec::new();
@@ -117,29 +117,29 @@ fn signs<'a>(app: &App) -> Line<'a> {
         if !named.contains(&stage.name.as_str()) && named.len() < 5 {
             named.push(&stage.name);
             let sign = theme.stage_sign(&stage.name).to_ascii_lowercase();
-            parts.push(part(format!("{sign} {}  ", cut(&stage.name, 14)), theme.stage(index)));
+            parts.push(styled(format!("{sign} {}  ", cut(&stage.name, 14)), theme.stage(index)));
         }
     }
     let others = match theme.ascii {
         true => "CAPITAL under way  r again  b backup  x failed  t turned away",
         false => "CAPITAL under way  ↻ again  » backup  ✗ failed  ◌ turned away",
     };
-    parts.push(part(others, theme.faint()));
+    parts.push(styled(others, theme.faint()));
     Line::from(parts)
 }
 
 /// Attempts that pass the filter, by their places, as they are sorted: the latest first.
 fn chosen(app: &App) -> Vec<usize> {
-    let (view, now) = app.shown();
+    let (view, now) = app.shown_run();
     let spans = view.tasks.all();
     let passes = |index: &usize| {
         let span = &spans[*index];
-        (!app.filter.errors_only || matches!(span.outcome, Outcome::Failed(_) | Outcome::Left))
+        (!app.filter.errors_only || matches!(span.outcome, Outcome::Failed(_) | Outcome::Abandoned))
             && (app.filter.text.is_empty()
                 || app.passes(&format!("{} {} {}", stage_name(view, span), span.task, outcome(span))))
     };
     let mut out: Vec<usize> = (0..spans.len()).rev().filter(passes).collect();
-    match app.order(Tab::Tasks) {
+    match app.sort_order(Tab::Tasks) {
         1 => out.sort_by(|&a, &b| spans[b].seconds(now).total_cmp(&spans[a].seconds(now))),
         2 => out.sort_by(|&a, &b| spans[a].task.cmp(&spans[b].task)),
         3 => out.sort_by_key(|&index| outcome(&spans[index])),
@@ -154,16 +154,16 @@ fn chosen(app: &App) -> Vec<usize> {
 /// Number of attempts in the list.
 pub(super) fn rows(app: &App) -> usize {
     if app.filter.text.is_empty() && !app.filter.errors_only {
-        return app.shown().0.tasks.all().len();
+        return app.shown_run().0.tasks.all().len();
     }
     chosen(app).len()
 }
 
-fn outcome(span: &Span) -> String {
+fn outcome(span: &AttemptSpan) -> String {
     let word = match span.outcome {
         Outcome::Running => "running",
         Outcome::Done => "done",
-        Outcome::Left => "left",
+        Outcome::Abandoned => "left",
         Outcome::Failed(class) => class.name(),
     };
     match (span.backup, span.again) {
@@ -174,22 +174,22 @@ fn outcome(span: &Span) -> String {
 }
 
 fn list(frame: &mut Frame<'_>, area: Rect, app: &App) {
-    let (view, now) = app.shown();
+    let (view, now) = app.shown_run();
     let rows = chosen(app);
     let head = format!(
         "{:>7} {:>5} {:<18} {:<32} {:>9} {}",
         "attempt", "lane", "stage", "task", "seconds", "outcome"
     );
-    let order = Tab::Tasks.orders()[app.order(Tab::Tasks)];
+    let order = Tab::Tasks.sort_orders()[app.sort_order(Tab::Tasks)];
     let title = format!("Attempts: {}, by {order}", rows.len());
     table(frame, area, app, (&title, &head), rows.len(), |index| {
         let span = &view.tasks.all()[rows[index]];
         let (_, style) = app.theme.span(span, stage_name(view, span));
         Line::from(vec![
             plain(format!("{:>7} {:>5} ", span.attempt, span.lane + 1)),
-            part(format!("{:<18} ", cut(stage_name(view, span), 18)), app.theme.stage(span.stage)),
+            styled(format!("{:<18} ", cut(stage_name(view, span), 18)), app.theme.stage(span.stage)),
             plain(format!("{:<32} {:>9} ", cut(&span.task, 32), seconds(span.seconds(now)))),
-            part(outcome(span), style),
+            styled(outcome(span), style),
         ])
     });
 }

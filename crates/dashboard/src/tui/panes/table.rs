@@ -21,7 +21,7 @@ const ASCII: border::Set<'static> = border::Set {
 };
 
 /// Draws a frame and returns what is inside.
-pub(super) fn framed(frame: &mut Frame<'_>, area: Rect, app: &App, title: &str) -> Rect {
+pub(super) fn draw_frame(frame: &mut Frame<'_>, area: Rect, app: &App, title: &str) -> Rect {
     let lines = if app.theme.ascii { ASCII } else { border::ROUNDED };
     let title = Line::from(Span::styled(format!(" {title} "), app.theme.title()));
     let block = Block::bordered().border_set(lines).border_style(app.theme.faint()).title(title);
@@ -59,14 +59,14 @@ pub(super) fn table<'a>(
     count: usize,
     row: impl Fn(usize) -> Line<'a>,
 ) {
-    let inside = framed(frame, area, app, title);
+    let inside = draw_frame(frame, area, app, title);
     if inside.height == 0 {
         return;
     }
     let buffer = frame.buffer_mut();
     buffer.set_stringn(inside.x, inside.y, head, usize::from(inside.width), app.theme.faint());
-    let chosen = app.row().min(count.saturating_sub(1));
-    let first = first(app.row(), count, area);
+    let chosen = app.selected_row().min(count.saturating_sub(1));
+    let first = first(app.selected_row(), count, area);
     for (y, index) in (inside.y + 1..inside.bottom()).zip(first..count) {
         let line = row(index);
         buffer.set_line(inside.x, y, &line, inside.width);
@@ -86,7 +86,7 @@ pub(super) fn table<'a>(
 }
 
 /// A part of a line.
-pub(super) fn part<'a>(text: impl Into<String>, style: Style) -> Span<'a> {
+pub(super) fn styled<'a>(text: impl Into<String>, style: Style) -> Span<'a> {
     Span::styled(text.into(), style)
 }
 

@@ -5,7 +5,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::Line;
 
 use super::super::app::App;
-use super::table::{framed, lines, part, plain};
+use super::table::{draw_frame, lines, plain, styled};
 use super::words::{bytes, count, cut, lambda_mb};
 use crate::view::{BINS, Second};
 
@@ -23,19 +23,19 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
     let [left, right] = Layout::horizontal([Constraint::Percentage(45), Constraint::Fill(1)]).areas(upper);
     memory(frame, left, app);
     worst(frame, right, app);
-    let inside = framed(frame, lower, app, "Rates");
+    let inside = draw_frame(frame, lower, app, "Rates");
     rates(frame, inside, app);
 }
 
 /// Tasks by their peak, as a share of what they may use.
 fn memory(frame: &mut Frame<'_>, area: Rect, app: &App) {
-    let (view, _) = app.shown();
+    let (view, _) = app.shown_run();
     let memory = &view.memory;
     let title = match memory.worst.first() {
         Some(worst) => format!("Memory: worst {:.0} % of {}", 100.0 * worst.share(), lambda_mb(worst.limit)),
         None => "Memory".to_owned(),
     };
-    let inside = framed(frame, area, app, &title);
+    let inside = draw_frame(frame, area, app, &title);
     if memory.count() == 0 {
         let text = match memory.highest {
             0 if view.workers.backend.is_empty() => {
@@ -44,7 +44,7 @@ fn memory(frame: &mut Frame<'_>, area: Rect, app: &App) {
             0 => "no worker has told yet".to_owned(),
             peak => format!("highest peak {}", lambda_mb(peak)),
         };
-        lines(frame, inside, vec![Line::from(part(text, app.theme.faint()))]);
+        lines(frame, inside, vec![Line::from(styled(text, app.theme.faint()))]);
         return;
     }
     // Two bins a line where there is little room; what would be empty at the bottom is left out.
@@ -73,8 +73,8 @@ fn memory(frame: &mut Frame<'_>, area: Rect, app: &App) {
             (false, false) => "█",
         };
         Line::from(vec![
-            part(format!("{label:>5} "), app.theme.faint()),
-            part(sign.repeat(filled.min(width)), style),
+            styled(format!("{label:>5} "), app.theme.faint()),
+            styled(sign.repeat(filled.min(width)), style),
             plain(if sum > 0 { format!(" {}", count(sum)) } else { String::new() }),
         ])
     };
@@ -83,13 +83,13 @@ fn memory(frame: &mut Frame<'_>, area: Rect, app: &App) {
 
 /// Tasks nearest to their limit.
 fn worst(frame: &mut Frame<'_>, area: Rect, app: &App) {
-    let (view, _) = app.shown();
-    let inside = framed(frame, area, app, "Nearest to their limit");
+    let (view, _) = app.shown_run();
+    let inside = draw_frame(frame, area, app, "Nearest to their limit");
     let width = usize::from(inside.width).saturating_sub(34).max(8);
     let line = |peak: &crate::view::Peak| {
         let style = if peak.share() * 20.0 >= RED as f64 { app.theme.bad() } else { app.theme.good() };
         Line::from(vec![
-            part(format!("{:>4.0} % ", 100.0 * peak.share()), style),
+            styled(format!("{:>4.0} % ", 100.0 * peak.share()), style),
             plain(format!("{:>8} of {:>8}  ", lambda_mb(peak.peak), lambda_mb(peak.limit))),
             plain(cut(&peak.task, width)),
         ])
@@ -121,7 +121,7 @@ const ROWS: [Row; 7] = [
 
 /// One line a rate: name, now, most, and the last minutes.
 pub(super) fn rates(frame: &mut Frame<'_>, area: Rect, app: &App) {
-    let (view, now) = app.shown();
+    let (view, now) = app.shown_run();
     let narrow = area.width < 50;
     let room = usize::from(area.width).saturating_sub(if narrow { 21 } else { 33 });
     let seconds = view.rates.last(room.max(1), now);
@@ -133,10 +133,13 @@ pub(super) fn rates(frame: &mut Frame<'_>, area: Rect, app: &App) {
         let bad = name.ends_with("9/s") || name.ends_with("3/s");
         let style = if bad && most > 0.0 { app.theme.bad() } else { app.theme.accent() };
         Line::from(vec![
-            part(format!("{name:<11}"), app.theme.faint()),
+            styled(format!("{name:<11}"), app.theme.faint()),
             plain(format!("{:>8} ", write(last))),
-            part(if narrow { String::new() } else { format!("max {:>7} ", write(most)) }, app.theme.faint()),
-            part(app.theme.sparkline(&values, most), style),
+            styled(
+                if narrow { String::new() } else { format!("max {:>7} ", write(most)) },
+                app.theme.faint(),
+            ),
+            styled(app.theme.sparkline(&values, most), style),
         ])
     };
     lines(frame, area, ROWS.iter().map(line).collect());

@@ -9,15 +9,15 @@ mod scale;
 
 use stagger_estimator::options::{ControlGroup, EstMethod};
 use stagger_estimator::subset_sums::BitMemory;
-use stagger_model::error::EngineError;
+use stagger_model::error::StaggerError;
 use stagger_model::reduction::Reduction;
 use stagger_panel::panel::{Panel, Shards};
 use stagger_panel::shard::Shard;
 use xxhash_rust::xxh3::xxh3_128;
 
 use self::scale::{scales, values};
-use super::{CpuKernel, Kernel, Named, ShardName};
-use crate::estimate::steps::{Estimation, Scale};
+use super::{CpuKernel, Kernel, NamedShard, ShardName};
+use crate::estimate::steps::{Estimation, PassLimits};
 use crate::partial::Partial;
 use crate::plan::Plan;
 use crate::stage::StageInput;
@@ -29,14 +29,14 @@ pub const TOLERANCE: f64 = 1e-12;
 
 /// Summary of a check that found no fault.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Report {
+pub struct Agreement {
     /// Number of passes that were compared.
     pub passes: usize,
     /// Largest difference found from the processor's sums, relative to the sum of the absolute terms.
     pub worst: f64,
 }
 
-impl Report {
+impl Agreement {
     fn merge(&mut self, other: Self) {
         self.passes += other.passes;
         self.worst = self.worst.max(other.worst);
@@ -54,14 +54,16 @@ pub fn cases(units: usize, covariates: usize) -> Vec<Case> {
         .collect();
     out.extend([0, 1, 7].map(|covariates| Case { covariates, ..base() }));
     out.push(Case { covariates, units: units.max(40 * covariates), draws: 0, ..base() });
-    for layout in [Layout::Varying, Layout::Unbalanced, Layout::CrossSections, Layout::Triple] {
+    for layout in
+        [Layout::VaryingWeights, Layout::Unbalanced, Layout::CrossSections, Layout::TripleDifference]
+    {
         out.push(Case { layout, ..base() });
         out.push(Case { layout, weighted: true, vary: true, draws: 130, ..base() });
     }
     out.push(Case { vary: true, weighted: true, ..base() });
     let controls = ControlGroup::NotYetTreated;
     out.push(Case { controls, cohorts: vec![2, 3, 4, 5], periods: 6, ..base() });
-    out.push(Case { controls, layout: Layout::Triple, units: 2 * units, ..base() });
+    out.push(Case { controls, layout: Layout::TripleDifference, units: 2 * units, ..base() });
     // More columns than one block of products, more draws than one block of draws.
     out.push(Case { cohorts: vec![2, 4, 5, 6, 8], periods: 9, draws: 321, shards: 32, ..base() });
     out
@@ -71,7 +73,7 @@ pub fn cases(units: usize, covariates: usize) -> Vec<Case> {
 ///
 /// # Errors
 /// The first property that does not hold, in words.
-pub fn check(kernel: &dyn Kernel, case: &Case) -> Result<Report, String> {
+pub fn check_kernel(kernel: &dyn Kernel, case: &Case) -> Result<Agreement, String> {
     let suite = Suite::new(kernel, case)?;
     suite.run().map_err(|reason| format!("{case:?}: {reason}"))
 }
@@ -80,10 +82,10 @@ pub fn check(kernel: &dyn Kernel, case: &Case) -> Result<Report, String> {
 ///
 /// # Errors
 /// The first property that does not hold, in words.
-pub fn conformance(kernel: &dyn Kernel, cases: &[Case]) -> Result<Report, String> {
-    let mut out = Report::default();
+pub fn check_conformance(kernel: &dyn Kernel, cases: &[Case]) -> Result<Agreement, String> {
+    let mut out = Agreement::default();
     for case in cases {
-        out.merge(check(kernel, case)?);
+        out.merge(check_kernel(kernel, case)?);
     }
     Ok(out)
 }
@@ -92,7 +94,7 @@ pub fn conformance(kernel: &dyn Kernel, cases: &[Case]) -> Result<Report, String
 ///
 /// # Errors
 /// A device that fails.
-pub fn fingerprint(kernel: &dyn Kernel, case: &Case) -> Result<u128, String> {
+pub fn hash_sums(kernel: &dyn Kernel, case: &Case) -> Result<u128, String> {
     let suite = Suite::new(kernel, case)?;
     let mut bytes = Vec::new();
     suite.estimate(&mut |plan, input, shards, _| {
@@ -115,7 +117,7 @@ pub struct Workload {
 ///
 /// # Errors
 /// A device that fails.
-pub fn workload(kernel: &dyn Kernel, case: &Case) -> Result<Workload, String> {
+pub fn record_workload(kernel: &dyn Kernel, case: &Case) -> Result<Workload, String> {
     let suite = Suite::new(kernel, case)?;
     let mut passes = Vec::new();
     suite.estimate(&mut |plan, input, shards, stride| {
@@ -141,7 +143,7 @@ struct Suite<'a> {
     name: String,
 }
 
-fn text(error: EngineError) -> String {
+fn text(error: StaggerError) -> String {
     error.to_string()
 }
 
@@ -159,8 +161,8 @@ impl<'a> Suite<'a> {
         }
     }
 
-    fn run(&self) -> Result<Report, String> {
-        let mut report = Report::default();
+    fn run(&self) -> Result<Agreement, String> {
+        let mut report = Agreement::default();
         self.estimate(&mut |plan, input, shards, stride| {
             let (expected, found) = self.pass(plan, input, shards, stride)?;
             report.merge(found);
@@ -173,15 +175,15 @@ impl<'a> Suite<'a> {
     /// Runs an estimation, with `pass` computing each of its passes.
     fn estimate(&self, pass: &mut MakePass<'_>) -> Result<(), String> {
         let shards = self.shards();
-        let scale = Scale { shards: shards.len(), clusters: 0, max_cells: None };
+        let scale = PassLimits { shards: shards.len(), clusters: 0, max_cells: None };
         let mut estimation = Estimation::new(self.plan.clone(), scale);
-        while let Some(request) = estimation.request() {
+        while let Some(request) = estimation.next_pass() {
             let (plan, input) = (estimation.plan().clone(), request.input.clone());
             let all = shards.len();
             let count = request.sample.map_or(all, |count| count.next_power_of_two().min(all));
             let own: Vec<&Shard> = shards.iter().copied().step_by(all / count).collect();
             let sums = pass(&plan, &input, &own, all / count);
-            estimation.accept(sums.map_err(|e| format!("{}: {e}", input.stage()))?).map_err(text)?;
+            estimation.accept_sums(sums.map_err(|e| format!("{}: {e}", input.stage()))?).map_err(text)?;
         }
         Ok(())
     }
@@ -193,7 +195,7 @@ impl<'a> Suite<'a> {
         input: &StageInput,
         shards: &[&Shard],
         stride: usize,
-    ) -> Result<(Partial, Report), String> {
+    ) -> Result<(Partial, Agreement), String> {
         let expected = sums(&CpuKernel, plan, input, shards, &[], None)?;
         let nobody = sums(self.kernel, plan, input, shards, &[], None)?;
         let report = compare(plan, input, shards, &expected, &nobody)?;
@@ -214,8 +216,8 @@ impl<'a> Suite<'a> {
     }
 
     /// Compares the kernels on shards of a few units, down to none.
-    fn odd(&self, plan: &Plan, input: &StageInput) -> Result<Report, String> {
-        let mut report = Report::default();
+    fn odd(&self, plan: &Plan, input: &StageInput) -> Result<Agreement, String> {
+        let mut report = Agreement::default();
         for size in ODD_SIZES {
             let shard = self.case.shard(self.panel.columns.text_atoms.len(), size, size as u64 + 1_000);
             let expected = sums(&CpuKernel, plan, input, &[&shard], &[], None)?;
@@ -249,7 +251,7 @@ fn sums(
                 spec: 0,
                 index: index * stride,
             });
-            let shard = Named { shard, name: name.as_ref() };
+            let shard = NamedShard { shard, name: name.as_ref() };
             pass.add(index, shard, &mut Option::<BitMemory>::None).map_err(text)?;
         }
         for (node, partial) in pass.finish().map_err(text)? {
@@ -265,7 +267,7 @@ fn compare(
     shards: &[&Shard],
     expected: &Partial,
     found: &Partial,
-) -> Result<Report, String> {
+) -> Result<Agreement, String> {
     let scales = scales(plan, input, shards, expected);
     let (expected, found) = (values(plan, expected), values(plan, found));
     if expected.len() != found.len() {
@@ -280,7 +282,7 @@ fn compare(
         }
         worst = worst.max(error);
     }
-    Ok(Report { passes: 1, worst })
+    Ok(Agreement { passes: 1, worst })
 }
 
 #[cfg(test)]
@@ -289,7 +291,7 @@ mod tests {
 
     #[test]
     fn the_processor_conforms_to_itself() {
-        let report = conformance(&CpuKernel, &cases(300, 12)).unwrap();
+        let report = check_conformance(&CpuKernel, &cases(300, 12)).unwrap();
         assert_eq!(report.worst, 0.0);
         assert!(report.passes > 500, "{report:?}");
     }

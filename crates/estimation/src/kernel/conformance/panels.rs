@@ -7,7 +7,7 @@ use stagger_estimator::formula::{self, Formula};
 use stagger_estimator::lanes::LANES;
 use stagger_estimator::options::{ControlGroup, EstMethod, FixWeights};
 use stagger_model::spec::RunSpec;
-use stagger_panel::gaps::Remarks;
+use stagger_panel::gaps::InputRemarks;
 use stagger_panel::panel::{ColumnFacts, Panel, PanelCounts, PanelSource, Shards};
 use stagger_panel::shard::{PeriodBits, Segment, Shard, ShardColumn};
 use stagger_panel::strata::{Census, RowKind, Stratum};
@@ -19,13 +19,13 @@ pub enum Layout {
     /// Units that have a row in all periods.
     Balanced,
     /// The same with weights that change from period to period (row model: levels).
-    Varying,
+    VaryingWeights,
     /// Units without a row in some periods.
     Unbalanced,
     /// Repeated cross sections: rows without units, some of them missing.
     CrossSections,
     /// Triple differences: units, half of every cohort eligible.
-    Triple,
+    TripleDifference,
 }
 
 /// A panel and its specification.
@@ -107,13 +107,13 @@ impl Case {
             tname: "t".into(),
             idname: if self.layout == Layout::CrossSections { String::new() } else { "id".into() },
             gname: "g".into(),
-            pname: name(self.layout == Layout::Triple, "p"),
+            pname: name(self.layout == Layout::TripleDifference, "p"),
             weightsname: name(self.weighted, "w"),
             est_method: self.method,
             control_group: self.controls,
             panel: self.layout != Layout::CrossSections,
             allow_unbalanced_panel: self.layout == Layout::Unbalanced,
-            fix_weights: (self.layout == Layout::Varying).then_some(FixWeights::Varying),
+            fix_weights: (self.layout == Layout::VaryingWeights).then_some(FixWeights::Varying),
             biters: self.draws,
             bstrap: self.draws > 0,
             cband: self.draws > 0,
@@ -136,7 +136,7 @@ impl Case {
 
     fn strata(&self) -> Vec<Stratum> {
         let cohorts = self.cohorts.iter().map(|&c| c as f64).chain([f64::INFINITY]);
-        let sides: &[bool] = if self.layout == Layout::Triple { &[false, true] } else { &[true] };
+        let sides: &[bool] = if self.layout == Layout::TripleDifference { &[false, true] } else { &[true] };
         cohorts.flat_map(|cohort| sides.iter().map(move |&eligible| Stratum { cohort, eligible })).collect()
     }
 
@@ -170,13 +170,13 @@ impl Case {
                 code_atoms: vec![false; atoms],
                 interned: Arc::default(),
             },
-            source: PanelSource { files: Vec::new(), remarks: Remarks::default() },
+            source: PanelSource { files: Vec::new(), remarks: InputRemarks::default() },
             rows: if cross { RowKind::Observation } else { RowKind::Unit },
             shards: Shards::Memory(shards),
             periods: (1..=self.periods).map(|p| p as f64).collect(),
             strata,
             calendar: None,
-            surveyor: Surveyor::Here,
+            surveyor: Surveyor::Local,
         })
     }
 
@@ -303,12 +303,12 @@ fn count(shard: &Shard, periods: usize, census: &mut Census) {
         let own = segment.period.map_or(0..periods, |period| period..period + 1);
         for row in segment.start..segment.start + segment.units {
             let mut any = false;
-            for period in own.clone().filter(|&period| shard.observed(segment, row, period)) {
+            for period in own.clone().filter(|&period| shard.is_observed(segment, row, period)) {
                 any = true;
                 census.complete[segment.stratum * periods + period] += 1;
                 census.present[segment.stratum * periods + period] += 1;
                 let weight = shard.weights.as_ref().map_or(1.0, |w| w.at(period)[row]);
-                census.weigh(weight);
+                census.add_weight(weight);
             }
             census.units[segment.stratum] += u64::from(any);
         }

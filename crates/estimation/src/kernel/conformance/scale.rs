@@ -86,9 +86,9 @@ impl<'a> Absolute<'a> {
         let columns = |values: &[f64], at: usize, count: usize| -> Vec<f64> {
             (0..count).map(|column| values[at + column * frame.rows + row]).collect()
         };
-        let outcomes = columns(&self.outcomes, frame.outcomes_at, self.plan.outcome_columns() - 1);
+        let outcomes = columns(&self.outcomes, frame.outcomes_at, self.plan.outcome_column_count() - 1);
         Row {
-            x: columns(&self.design, frame.design_at, self.plan.design_columns()),
+            x: columns(&self.design, frame.design_at, self.plan.design_column_count()),
             y: [vec![0.0], outcomes].concat(),
             weight: self.design[frame.weights_at + row],
             used: self.design[frame.used_at + row],
@@ -100,7 +100,8 @@ impl<'a> Absolute<'a> {
             StageInput::Propensity { betas } | StageInput::Moments { betas } => betas.as_slice(),
             _ => &[],
         };
-        let logits = if betas.is_empty() { Vec::new() } else { expanded::logits(self.plan, betas) };
+        let logits =
+            if betas.is_empty() { Vec::new() } else { expanded::logits_by_stratum(self.plan, betas) };
         for frame in &self.expansion.frames {
             for row in (0..frame.rows).map(|row| self.row(frame, row)).filter(|row| row.used > 0.0) {
                 if *input == StageInput::Gram {

@@ -12,8 +12,8 @@ use arrow::datatypes::{
     TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
 };
 use serde::{Deserialize, Serialize};
-use stagger_model::calendar::{Calendar, EPOCH, Found, TimeUnit, Written};
-use stagger_model::error::{EngineError, Result};
+use stagger_model::calendar::{Calendar, Detected, PeriodValue, TimeUnit, UNIX_EPOCH_DAY};
+use stagger_model::error::{Result, StaggerError};
 use stagger_model::{calendar, parallel};
 use stagger_records::{PeriodType, Source, with_bytes, with_f64};
 
@@ -43,7 +43,7 @@ pub enum PeriodScale {
 /// The distinct values of one column.
 #[derive(Default)]
 struct Column {
-    written: BTreeSet<Written>,
+    written: BTreeSet<PeriodValue>,
     /// Bits of the finite numbers, each with the bits of the difference that its type can't tell.
     numbers: BTreeSet<(u64, u64)>,
 }
@@ -53,13 +53,13 @@ impl PeriodScale {
     ///
     /// # Errors
     /// Columns that can't be periods, and periods without a clear unit.
-    pub fn find(
+    pub fn detect(
         source: &Source,
         (tname, gname): (&str, &str),
         asked: Option<TimeUnit>,
         threads: usize,
     ) -> Result<Self> {
-        let types = [source.periods("tname", tname)?, source.periods("gname", gname)?];
+        let types = [source.period_type("tname", tname)?, source.period_type("gname", gname)?];
         match types.iter().max() {
             None | Some(PeriodType::Exact) if asked.is_none_or(|unit| unit == TimeUnit::Year) => {
                 Ok(Self::Plain)
@@ -71,13 +71,13 @@ impl PeriodScale {
             }
             _ => {
                 let [times, groups] = scan(source, [tname, gname], threads, &written_of)?;
-                match calendar::find((tname, &times.written), (gname, &groups.written), asked) {
-                    Ok(Found::Numbers) => Ok(Self::Written),
-                    Ok(Found::Calendar(calendar)) => Ok(Self::Calendar(calendar)),
+                match calendar::detect_calendar((tname, &times.written), (gname, &groups.written), asked) {
+                    Ok(Detected::Numbers) => Ok(Self::Written),
+                    Ok(Detected::Calendar(calendar)) => Ok(Self::Calendar(calendar)),
                     Err(unclear) => {
-                        source.mostly_numbers("tname", tname)?;
-                        source.mostly_numbers("gname", gname)?;
-                        Err(EngineError::input(unclear.found).with_hint(unclear.hint))
+                        source.refuse_mixed("tname", tname)?;
+                        source.refuse_mixed("gname", gname)?;
+                        Err(StaggerError::input(unclear.found).with_hint(unclear.hint))
                     }
                 }
             }
@@ -93,7 +93,7 @@ impl PeriodScale {
     }
 
     /// Calls `each` with a column's values as numbers; missing ones are NaN.
-    pub fn with<T>(
+    pub fn with_periods<T>(
         &self,
         array: &ArrayRef,
         column: &str,
@@ -113,28 +113,28 @@ impl PeriodScale {
 }
 
 /// Returns the number that a text or number stands for; other texts were refused before.
-fn plain(value: &Written) -> f64 {
+fn plain(value: &PeriodValue) -> f64 {
     match value {
-        Written::Number(bits) => f64::from_bits(*bits),
+        PeriodValue::Number(bits) => f64::from_bits(*bits),
         _ => f64::NAN,
     }
 }
 
 /// Returns the number of a value in the calendar. Numbers were checked before: they are years or mean never treated.
-fn number(calendar: &Calendar, value: Written) -> Result<f64> {
+fn number(calendar: &Calendar, value: PeriodValue) -> Result<f64> {
     let unit = calendar.unit;
     Ok(match value {
-        Written::Missing => f64::NAN,
-        Written::Instant(day, _) => unit.number(day) as f64,
-        Written::Part(part) if part.unit == unit => part.number as f64,
-        Written::Part(part) => unit.number(part.unit.first_day(part.number)) as f64,
-        Written::Number(bits) => match f64::from_bits(bits) {
+        PeriodValue::Missing => f64::NAN,
+        PeriodValue::Instant(day, _) => unit.number(day) as f64,
+        PeriodValue::Part(part) if part.unit == unit => part.number as f64,
+        PeriodValue::Part(part) => unit.number(part.unit.first_day(part.number)) as f64,
+        PeriodValue::Number(bits) => match f64::from_bits(bits) {
             never if never == 0.0 || never == f64::INFINITY => never,
             year if unit == TimeUnit::Year => year,
             _ => f64::INFINITY,
         },
-        Written::Unknown(text) => {
-            return Err(EngineError::input(format!("`{text}` is no period")));
+        PeriodValue::Unknown(text) => {
+            return Err(StaggerError::input(format!("`{text}` is no period")));
         }
     })
 }
@@ -153,7 +153,7 @@ fn scan(
             for ((array, name), column) in arrays.iter().zip(&columns).zip(own.iter_mut()) {
                 of(array, name, column)?;
                 if column.written.len().max(column.numbers.len()) > MOST {
-                    return Err(EngineError::input(format!(
+                    return Err(StaggerError::input(format!(
                         "column `{name}` holds more than {MOST} different periods or cohorts"
                     ))
                     .with_hint(
@@ -262,11 +262,15 @@ fn all_near(own: &[f64], values: &[f64]) -> Vec<f64> {
 
 /// Calls `of` with the values of a column in the form that the data have, once for equal neighbours; returns its
 /// answers row by row.
-fn map<T: Copy>(array: &ArrayRef, column: &str, of: &mut dyn FnMut(Written) -> Result<T>) -> Result<Vec<T>> {
+fn map<T: Copy>(
+    array: &ArrayRef,
+    column: &str,
+    of: &mut dyn FnMut(PeriodValue) -> Result<T>,
+) -> Result<Vec<T>> {
     match array.data_type() {
         DataType::Dictionary(_, _) => of_dictionary(array, column, of),
         DataType::Null => {
-            let missing = of(Written::Missing)?;
+            let missing = of(PeriodValue::Missing)?;
             Ok(vec![missing; array.len()])
         }
         DataType::Date32 => dates(array.as_primitive::<Date32Type>(), i128::from, 1, Shift::None, of),
@@ -282,7 +286,7 @@ fn map<T: Copy>(array: &ArrayRef, column: &str, of: &mut dyn FnMut(Written) -> R
                 .map(|&value| match last {
                     Some((bits, known)) if bits == value.to_bits() => Ok(known),
                     _ => {
-                        let own = of(Written::number(value))?;
+                        let own = of(PeriodValue::number(value))?;
                         last = Some((value.to_bits(), own));
                         Ok(own)
                     }
@@ -295,10 +299,10 @@ fn map<T: Copy>(array: &ArrayRef, column: &str, of: &mut dyn FnMut(Written) -> R
 fn of_dictionary<T: Copy>(
     array: &ArrayRef,
     column: &str,
-    of: &mut dyn FnMut(Written) -> Result<T>,
+    of: &mut dyn FnMut(PeriodValue) -> Result<T>,
 ) -> Result<Vec<T>> {
     let dictionary = array.as_any_dictionary();
-    let missing = of(Written::Missing)?;
+    let missing = of(PeriodValue::Missing)?;
     if dictionary.values().is_empty() {
         return Ok(vec![missing; array.len()]);
     }
@@ -309,12 +313,12 @@ fn of_dictionary<T: Copy>(
         &arrow::array::UInt64Array::from_iter_values(keys.iter().map(|&key| key as u64)),
         None,
     )
-    .map_err(|e| EngineError::input(format!("column `{column}`: {e}")))?;
+    .map_err(|e| StaggerError::input(format!("column `{column}`: {e}")))?;
     let own = map(&used, column, of)?;
     Ok(own.into_iter().enumerate().map(|(row, own)| if array.is_null(row) { missing } else { own }).collect())
 }
 
-fn texts<T: Copy>(array: &ArrayRef, of: &mut dyn FnMut(Written) -> Result<T>) -> Result<Vec<T>> {
+fn texts<T: Copy>(array: &ArrayRef, of: &mut dyn FnMut(PeriodValue) -> Result<T>) -> Result<Vec<T>> {
     with_bytes(array, |texts| {
         let mut known: HashMap<Option<&[u8]>, T> = HashMap::new();
         let mut out = Vec::with_capacity(texts.len());
@@ -323,8 +327,8 @@ fn texts<T: Copy>(array: &ArrayRef, of: &mut dyn FnMut(Written) -> Result<T>) ->
                 out.push(own);
                 continue;
             }
-            let read = |text: &[u8]| calendar::read(&String::from_utf8_lossy(text));
-            let own = of(text.map_or(Written::Missing, read))?;
+            let read = |text: &[u8]| calendar::parse_period(&String::from_utf8_lossy(text));
+            let own = of(text.map_or(PeriodValue::Missing, read))?;
             known.insert(text, own);
             out.push(own);
         }
@@ -400,7 +404,7 @@ fn timestamps<T: Copy>(
     array: &ArrayRef,
     ticks: Ticks,
     shift: Shift,
-    of: &mut dyn FnMut(Written) -> Result<T>,
+    of: &mut dyn FnMut(PeriodValue) -> Result<T>,
 ) -> Result<Vec<T>> {
     const DAY: i128 = 86_400;
     let wide = i128::from;
@@ -424,7 +428,7 @@ fn dates<P: ArrowPrimitiveType, T: Copy>(
     wide: impl Fn(P::Native) -> i128,
     per_day: i128,
     shift: Shift,
-    of: &mut dyn FnMut(Written) -> Result<T>,
+    of: &mut dyn FnMut(PeriodValue) -> Result<T>,
 ) -> Result<Vec<T>> {
     let instant = |value: P::Native| {
         let seconds = match shift {
@@ -437,14 +441,14 @@ fn dates<P: ArrowPrimitiveType, T: Copy>(
             Shift::Midnight(_) => 0,
             _ => rest * 86_400_000_000_000 / per_day,
         };
-        Written::Instant(day as i64 + EPOCH, time as i64)
+        PeriodValue::Instant(day as i64 + UNIX_EPOCH_DAY, time as i64)
     };
     let mut last: Option<(Option<P::Native>, T)> = None;
     let mut out = Vec::with_capacity(array.len());
     for value in array {
         let own = match last {
             Some((known, own)) if known == value => own,
-            _ => of(value.map_or(Written::Missing, instant))?,
+            _ => of(value.map_or(PeriodValue::Missing, instant))?,
         };
         last = Some((value, own));
         out.push(own);

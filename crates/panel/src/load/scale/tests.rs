@@ -63,9 +63,9 @@ fn dates_and_text_are_read_alike() {
     let dates: ArrayRef = Arc::new(Date32Array::from(vec![Some(0), None, Some(31)]));
     let texts: ArrayRef =
         Arc::new(StringArray::from(vec![Some("1970-01-01"), Some("NaT"), Some("1970-02-01")]));
-    let calendar = Calendar { unit: TimeUnit::Month, labels: calendar::Labels::Unit };
+    let calendar = Calendar { unit: TimeUnit::Month, labels: calendar::LabelFormat::Unit };
     let scale = PeriodScale::Calendar(calendar);
-    let numbers = |array| scale.with(array, "t", &mut Vec::new(), |own| Ok(own.to_vec())).unwrap();
+    let numbers = |array| scale.with_periods(array, "t", &mut Vec::new(), |own| Ok(own.to_vec())).unwrap();
     let (a, b) = (numbers(&dates), numbers(&texts));
     assert_eq!((a[0], a[2], a[1].is_nan()), (12.0 * 1970.0, 12.0 * 1970.0 + 1.0, true));
     assert_eq!((a[0], a[2], b[1].is_nan()), (b[0], b[2], true));

@@ -2,10 +2,10 @@
 
 use stagger_model::error::FailureClass;
 use stagger_model::events::{RunEvent, TaskDone};
-use stagger_model::reduction::Node;
+use stagger_model::reduction::TreeNode;
 use stagger_protocol::keys;
 use stagger_protocol::messages::{Answer, TaskFailure, TaskReport, Work};
-use stagger_schedule::{Effect, Handled};
+use stagger_schedule::{Completion, FailureResponse};
 
 use super::{Coming, READ, Session, duration};
 use crate::scale::recording::cloud::Played;
@@ -30,7 +30,7 @@ impl Session {
         };
         let memory = self.run.functions()[attempt.function].memory_mb;
         let seconds = billed.map_or(took.min(attempt.limit), |(seconds, _)| seconds);
-        let dollars = self.rates.invocation(memory, seconds);
+        let dollars = self.rates.price_invocation(memory, seconds);
         match answer {
             Answer::Failed(failure) => {
                 self.told.failures += 1;
@@ -39,14 +39,21 @@ impl Session {
             Answer::Done(report) => {
                 let effect = self.run.on_report(number, &report, dollars, now);
                 self.done(number, &report, took, billed.map(|(seconds, _)| seconds), &effect);
-                if effect != Effect::Ignored {
+                if effect != Completion::Ignored {
                     self.results.insert(attempt.work.to_string());
                 }
             }
         }
     }
 
-    fn done(&mut self, attempt: u64, report: &TaskReport, took: f64, billed: Option<f64>, effect: &Effect) {
+    fn done(
+        &mut self,
+        attempt: u64,
+        report: &TaskReport,
+        took: f64,
+        billed: Option<f64>,
+        effect: &Completion,
+    ) {
         self.told.bytes_read += report.bytes_read;
         let (done, tasks) = self.run.progress();
         self.note(RunEvent::Done(TaskDone {
@@ -62,11 +69,11 @@ impl Session {
             peak_memory: report.peak_memory,
             cached: report.cached,
             found: report.found,
-            ignored: *effect == Effect::Ignored,
+            ignored: *effect == Completion::Ignored,
             done,
             tasks,
         }));
-        if let Effect::Sum(node) = effect {
+        if let Completion::SumReady(node) = effect {
             self.reads += 1;
             if self.damaged.take_if(|damaged| damaged == node).is_some() {
                 self.at(self.now + READ, Coming::Damaged(*node));
@@ -81,7 +88,7 @@ impl Session {
     }
 
     /// A sum that was read is not what was written: its task is done again.
-    pub(super) fn damaged(&mut self, node: Node) {
+    pub(super) fn damaged(&mut self, node: TreeNode) {
         self.told.failures += 1;
         let work = Work::Shards { node, part: None };
         self.results.remove(&work.to_string());
@@ -91,20 +98,20 @@ impl Session {
         self.tell(0, failure, &handled, 0.0);
     }
 
-    fn tell(&mut self, attempt: u64, failure: TaskFailure, handled: &Handled, took: f64) {
+    fn tell(&mut self, attempt: u64, failure: TaskFailure, handled: &FailureResponse, took: f64) {
         let TaskFailure { class, message, place, hint, .. } = failure;
         self.note(RunEvent::Failed { attempt, class, message, place, hint, remedy: remedy(handled), took });
     }
 }
 
 /// The words of `cloud/session.rs`.
-fn remedy(handled: &Handled) -> String {
+fn remedy(handled: &FailureResponse) -> String {
     match handled {
-        Handled::Again(_) => "again".to_owned(),
-        Handled::Larger(function) => format!("again on function {}", function + 1),
-        Handled::Elsewhere(function) => format!("on function {} instead", function + 1),
-        Handled::Split(pieces) => format!("split in {pieces}"),
-        Handled::Fatal(_) => "given up".to_owned(),
-        Handled::Ignored => "nothing: it is done, or another attempt is under way".to_owned(),
+        FailureResponse::Retry(_) => "again".to_owned(),
+        FailureResponse::RetryOnLarger(function) => format!("again on function {}", function + 1),
+        FailureResponse::RetryOnFunction(function) => format!("on function {} instead", function + 1),
+        FailureResponse::Split(pieces) => format!("split in {pieces}"),
+        FailureResponse::Fatal(_) => "given up".to_owned(),
+        FailureResponse::Ignored => "nothing: it is done, or another attempt is under way".to_owned(),
     }
 }
