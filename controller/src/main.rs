@@ -50,6 +50,9 @@ fn main() -> ExitCode {
     if let Err(failure) = simd::force() {
         return refuse(&failure);
     }
+    if let Err(error) = stagger_model::logs::start_logs() {
+        return refuse(&error.into());
+    }
     stagger_storage::notify_of_slow_store(|url| {
         stagger_report::stdout::print_line_to_stderr(&format!(
             "note: no answer from {url} yet; still trying"

@@ -31,6 +31,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let args = Args::parse();
     log::log_panics();
+    if let Err(error) = stagger_model::logs::start_logs() {
+        report_error(&error.to_string(), error.hint().as_deref());
+        return ExitCode::from(2);
+    }
     let url = match args::queue_url(&args, std::env::var("STAGGER_QUEUE").ok()) {
         Ok(url) => url,
         Err(error) => {

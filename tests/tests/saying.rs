@@ -6,7 +6,7 @@ use arrow::array::RecordBatch;
 use serde_json::Value;
 use stagger_test_support::panels::{COLUMNS, Panel};
 use stagger_test_support::tables::{floats as numbers_column, numbers, rows_where, with_column, with_values};
-use stagger_tests::cli::{Output, path_str, run, words};
+use stagger_tests::cli::{Output, command, finish, path_str, run, words, workspace};
 use stagger_tests::compare::{assert_close, entries};
 use stagger_tests::lab::Lab;
 use stagger_tests::spoiled::Spoiled;
@@ -408,4 +408,21 @@ fn hints_name_nothing_that_can_not_help() {
     let refused = case.run(&few, "--bstrap false");
     assert_eq!(refused.code, Some(2));
     assert!(!refused.stderr.contains("hint:"), "{}", refused.stderr);
+}
+
+#[test]
+fn logs_are_written_where_they_are_asked_for() {
+    let data = workspace().join("examples/mpdta.parquet");
+    let line = format!(
+        "run {} --yname lemp --tname year --idname countyreal --gname first.treat --bstrap false --json",
+        path_str(&data)
+    );
+    let with = |value: &str| finish(command().args(words(&line)).env("STAGGER_LOG", value));
+    let (silent, asked) = (with("").success(), with("debug").success());
+    assert_eq!(asked.stdout, silent.stdout, "results are the same");
+    assert!(!silent.stderr.contains("stage{"), "{}", silent.stderr);
+    assert_says(&asked.stderr, &["run{", "stage{", "task{", "name=\"influence\"", "close"]);
+    let refused = with("loud");
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+    assert_says(&refused.stderr, &["STAGGER_LOG", "\"loud\"", "hint: STAGGER_LOG=debug"]);
 }

@@ -98,6 +98,7 @@ fn execute(
 ) -> Result<CloudOutput> {
     let mut session = open_session(storage, (journal, &history), settings, options, observer);
     let (invoker, url) = (&settings.invoker, session.objects.url());
+    let _run = tracing::debug_span!("run", url).entered();
     let started = settings.runtime.block_on(async { Ok(invoker.begin_run(&url).await) })?;
     let outcome = match started {
         Ok(()) => compute(&mut session, request, &history, options),

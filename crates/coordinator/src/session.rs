@@ -25,6 +25,7 @@ use stagger_protocol::bundle::PartialBundle;
 use stagger_protocol::messages::Work;
 use stagger_schedule::{Next, Run};
 use stagger_storage::Storage;
+use tracing::Instrument;
 
 use self::accounts::Accounts;
 use self::in_flight::InFlight;
@@ -163,7 +164,8 @@ impl<'a> Session<'a> {
         let is_heavy = |task: usize| heavy.get(task).copied().unwrap_or(false);
         self.run.begin_routed(function, works, expected, sets, is_heavy);
         let mut fold = sums.map(|sums| Fold::new(sums.shards));
-        self.drive(&mut fold).await?;
+        let span = tracing::debug_span!("stage", number, name, tasks);
+        self.drive(&mut fold).instrument(span).await?;
         let seconds = self.settings.clock.now().saturating_sub(started).as_secs_f64();
         self.note(RunEvent::StageDone { number, stage, seconds });
         match fold.map(Fold::into_root) {

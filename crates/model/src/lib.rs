@@ -12,6 +12,7 @@ pub mod events;
 pub mod facts;
 pub mod failure;
 pub mod few_units;
+pub mod logs;
 pub mod numbers;
 pub mod parallel;
 pub mod printable;

@@ -40,13 +40,16 @@ impl<'a> StageProgress<'a> {
         let number = self.before + self.stages.len() as u64 + 1;
         (self.observer)(&RunEvent::StageStarted { number, stage: name.to_owned(), tasks, object: None });
         let begin = Instant::now();
+        let span = tracing::debug_span!("stage", number, name, tasks).entered();
         let watch = StageObserver {
             observer: self.observer,
+            span: tracing::Span::current(),
             first: self.attempts + 1,
             tasks,
             done: AtomicUsize::new(0),
         };
         let out = work(&watch)?;
+        drop(span);
         self.attempts += tasks as u64;
         let seconds = begin.elapsed().as_secs_f64();
         self.stages.push(StageFacts { stage: name.to_owned(), tasks, seconds });
@@ -58,6 +61,8 @@ impl<'a> StageProgress<'a> {
 /// A stage in progress, for the threads that do its tasks.
 pub struct StageObserver<'a> {
     observer: Observer<'a>,
+    /// The stage in logs; threads that do its tasks do not inherit it.
+    span: tracing::Span,
     /// The number of the first task in the run.
     first: u64,
     tasks: usize,
@@ -68,6 +73,7 @@ impl StageObserver<'_> {
     /// Runs the task of this index; `work` returns its result and the number of rows that it read.
     pub fn task<T>(&self, index: usize, name: String, work: impl FnOnce() -> Result<(T, u64)>) -> Result<T> {
         let attempt = self.first + index as u64;
+        let _task = tracing::debug_span!(parent: &self.span, "task", attempt, name).entered();
         (self.observer)(&RunEvent::Invoked {
             attempt,
             task: name,

@@ -123,6 +123,7 @@ impl Worker {
     }
 
     fn attempt(&self, invocation: &Invocation) -> TaskResult<TaskReport> {
+        let _task = tracing::debug_span!("task", run = invocation.run, work = %invocation.work).entered();
         same_version(invocation)?;
         self.options.places.check_writable(&invocation.run)?;
         places::check_common_object(&invocation.stage)?;

@@ -96,7 +96,7 @@ fn patience(config: Builder) -> Builder {
 }
 
 /// One pool, unbounded, of as many connections as there are invocations at a time; ring as for S3.
-pub(super) fn https() -> SharedHttpClient {
+pub(crate) fn https() -> SharedHttpClient {
     let resolver = CachingResolver::default();
     HttpBuilder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = ConnectorBuilder::default()

@@ -18,7 +18,7 @@ pub mod scripted;
 mod tests;
 
 #[cfg(test)]
-pub use client::https;
+pub(crate) use client::https;
 pub use client::{Clients, raise_open_files};
 pub use functions::{FunctionSettings, read_settings};
 pub use invoker::{LambdaInvoker, read_answer};

@@ -9,6 +9,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use stagger_model::events::RunEvent;
 use stagger_protocol::messages::{Invocation, PROTOCOL, VERSION};
 use stagger_schedule::NewAttempt;
+use tracing::Instrument;
 
 use super::Session;
 use crate::invoker::{InvocationOutcome, TakenSignal};
@@ -86,10 +87,11 @@ impl Session<'_> {
         if queued {
             self.in_flight.queued.push((attempt, taken.clone()));
         }
+        let span = tracing::debug_span!("attempt", attempt, function);
         let answer = async move {
             let invoked = invoker.invoke_with_signal(function, invocation, limit, &taken).await;
             Answered { attempt, function, limit, started, invoked }
         };
-        self.in_flight.attempts.push(answer.boxed());
+        self.in_flight.attempts.push(answer.instrument(span).boxed());
     }
 }

@@ -60,7 +60,9 @@ pub fn run_all(
     options: &RunOptions,
     observer: Observer<'_>,
 ) -> Result<SharedRunsOutput> {
+    let span = tracing::debug_span!("run", specifications = specs.len()).entered();
     let found = run_groups(inputs, specs, options, observer);
+    drop(span);
     observer(&match &found {
         Ok(_) => RunEvent::Finished,
         Err(error) => RunEvent::Stopped { reason: error.to_string(), hint: error.hint(), resumable: false },
