@@ -5,6 +5,7 @@ use std::path::Path;
 use clap::Args;
 use stagger_forecast::{Backend, ContainerOptions, ForecastOptions, LAMBDA_MB, Prices};
 use stagger_model::failure::Failure;
+use stagger_storage::open::is_on_s3;
 
 use super::pool::{pool, pool_facts, refuse_pool_options};
 use super::request::{RunRequest, Specification};
@@ -66,7 +67,7 @@ impl PlanRequest {
         options.memory_limit = run.options.memory_limit;
         options.n_partitions = run.options.n_partitions;
         options.max_cohorts = run.options.max_cohorts;
-        options.remote_stores = run.options.stores.as_ref().is_some_and(|folder| folder.starts_with("s3://"));
+        options.remote_stores = run.options.stores.as_ref().is_some_and(|folder| is_on_s3(folder));
         options.worker_memory = args.worker_memory.unwrap_or(options.worker_memory);
         options.concurrency = concurrency.unwrap_or(options.concurrency);
         options.prefer = prefer;

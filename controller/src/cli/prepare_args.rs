@@ -3,6 +3,7 @@
 use clap::Args;
 use stagger_model::failure::Failure;
 use stagger_model::spec::RunSpec;
+use stagger_storage::open::is_on_s3;
 
 use super::csv_args::CsvArgs;
 use super::named::NamedArgs;
@@ -138,7 +139,7 @@ impl PrepareRequest {
             ..RunningArgs::default()
         };
         let workers = WorkersRequest::of(&running, &ContainerArgs::default())?;
-        if workers.as_ref().is_some_and(|workers| workers.on.is_remote() && !out.starts_with("s3://")) {
+        if workers.as_ref().is_some_and(|workers| workers.on.is_remote() && !is_on_s3(&out)) {
             return Err(Failure::input(format!("workers can't write to \"{out}\""))
                 .hint("--out s3://BUCKET/PREFIX, below `panels/` of the bucket that `infra/` made"));
         }

@@ -8,6 +8,7 @@ use stagger_estimation::local::RunOptions;
 use stagger_model::failure::Failure;
 use stagger_model::spec::{MissingCohort, RunSpec};
 use stagger_panel::panel_store::PanelStore;
+use stagger_storage::open::is_on_s3;
 
 use super::named::NamedArgs;
 use super::run_args::{DataArgs, RunArgs, RunningArgs};
@@ -73,7 +74,7 @@ impl RunRequest {
         let workers = WorkersRequest::of(&shared.running, &shared.containers)?;
         if let Some(store) = PanelStore::open_input(&shared.data)? {
             let elsewhere = workers.as_ref().is_some_and(|workers| workers.on.is_remote());
-            if elsewhere && !store.url().starts_with("s3://") {
+            if elsewhere && !is_on_s3(&store.url()) {
                 return Err(Failure::input(format!("workers can't read the store `{}`", store.url()))
                     .hint("prepare it on S3: --out s3://BUCKET/panels/NAME"));
             }

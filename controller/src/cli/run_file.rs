@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 use stagger_model::error::StaggerError;
 use stagger_model::failure::Failure;
+use stagger_storage::open::is_on_s3;
 use stagger_storage::{Storage, disk};
 use toml::{Table, Value};
 
@@ -57,7 +58,7 @@ pub(crate) fn resolve_specs(mut flags: RunArgs) -> Result<Vec<NamedArgs>, Failur
 
 /// Reads a run file, from a folder or from S3.
 pub(crate) fn read(path: &Path) -> Result<RunFile, Failure> {
-    let text = match path.to_str().filter(|text| text.starts_with("s3://")) {
+    let text = match path.to_str().filter(|text| is_on_s3(text)) {
         Some(url) => remote(url)?,
         None => disk::read_text(path, disk::MAX_TEXT_BYTES).map_err(|source| {
             Failure::read(path, &source)
@@ -70,7 +71,7 @@ pub(crate) fn read(path: &Path) -> Result<RunFile, Failure> {
 /// The topic that a run file among the inputs names, as far as its text can be read: a file that is refused is told of there too.
 pub(crate) fn topic_of(inputs: &[String]) -> Option<String> {
     let file = inputs.iter().find(|input| is_run_file(input))?;
-    let text = match file.starts_with("s3://") {
+    let text = match is_on_s3(file) {
         true => remote(file).ok()?,
         false => std::fs::metadata(file)
             .ok()

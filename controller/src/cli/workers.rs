@@ -7,6 +7,7 @@ use clap::Args;
 use stagger_coordinator::{PoolRequest, RunRequest as Known};
 use stagger_forecast::Prefer;
 use stagger_model::failure::Failure;
+use stagger_storage::open::is_on_s3;
 
 use super::pool::{pool, refuse_pool_options};
 use super::run_args::{ContainerArgs, OutputArgs, RunningArgs, WindowArgs};
@@ -108,14 +109,14 @@ impl WorkersRequest {
             refuse_pool_options(containers)?;
         }
         let runs = runs_address(non_empty(&args.run_dir))?;
-        if on.is_remote() && !runs.starts_with("s3://") {
+        if on.is_remote() && !is_on_s3(&runs) {
             return Err(Failure::input(format!(
                 "run_dir must be on S3 for workers to reach it; received \"{runs}\""
             ))
             .hint("--run-dir s3://BUCKET/runs, or STAGGER_BUCKET=BUCKET"));
         }
         let stores = whole(stores(non_empty(&args.store_dir), &runs));
-        if on.is_remote() && !stores.starts_with("s3://") {
+        if on.is_remote() && !is_on_s3(&stores) {
             return Err(Failure::input(format!(
                 "store_dir must be on S3 for workers to reach it; received \"{stores}\""
             ))

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use stagger_model::error::StaggerError;
 use stagger_model::event_log::EVENTS_FILE;
 use stagger_model::failure::Failure;
+use stagger_storage::open::is_on_s3;
 use stagger_storage::{Condition, Policy, S3Store, Storage, StoreErrorKind, runtime, system_clock};
 
 /// The time that a place may take to answer, whatever delays it: credentials, names, a line.
@@ -16,7 +17,7 @@ const ATTEMPTS: u32 = 3;
 
 /// Returns true if results go to S3.
 pub(crate) fn is_remote(out: &str) -> bool {
-    out.starts_with("s3://")
+    is_on_s3(out)
 }
 
 /// Checks the form of `s3://BUCKET/PREFIX`, without asking anybody.

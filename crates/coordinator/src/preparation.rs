@@ -10,6 +10,7 @@ use stagger_panel::panel_store::PanelStore;
 use stagger_panel::prepare::{PrepareOptions, Prepared, fingerprint_of, prepare, prepare_on};
 use stagger_records::{InputPath, list_input_files};
 use stagger_storage::Storage;
+use stagger_storage::open::is_on_s3;
 
 use super::WorkerFailure;
 use super::executor::SessionExecutor;
@@ -55,7 +56,7 @@ pub(super) fn prepare_store(
     options: &CloudOptions,
 ) -> Result<Prepared> {
     // Files of this machine are out of the workers' reach, and those on Lambda read Parquet only.
-    let local = !request.inputs.iter().all(|input| input.starts_with("s3://"));
+    let local = !request.inputs.iter().all(|input| is_on_s3(input));
     let here =
         storage.is_remote() && (local || list_input_files(&request.inputs)?.iter().any(InputPath::is_csv));
     let functions = cut::functions_without_pool(session.settings.invoker.functions());

@@ -7,6 +7,7 @@ use stagger_model::parallel::available_cores;
 use stagger_model::spec::RunSpec;
 use stagger_model::spec_check::CheckedSpec;
 use stagger_panel::prepare::default_memory;
+use stagger_storage::open::is_on_s3;
 
 use super::{Backend, ForecastOptions, PanelFacts, Prices, forecast_panel, size};
 
@@ -45,7 +46,7 @@ pub fn check_memory(
         memory_limit: Some(limit),
         n_partitions: options.n_partitions,
         max_cohorts: options.max_cohorts,
-        remote_stores: options.stores.as_ref().is_some_and(|stores| stores.starts_with("s3:")),
+        remote_stores: options.stores.as_ref().is_some_and(|stores| is_on_s3(stores)),
         ..ForecastOptions::new(Prices::built_in()?)
     };
     let found = forecast_panel(&known, &specs, &forecast)?;

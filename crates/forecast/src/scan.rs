@@ -18,6 +18,7 @@ use stagger_panel::prepare::{
 };
 use stagger_panel::strata::{Stratum, distinct_strata, stratum_codes};
 use stagger_records::with_key_column;
+use stagger_storage::open::is_on_s3;
 
 use super::known::{InputFiles, PanelFacts};
 use super::rates::{FOOTER, FOOTER_COLUMN};
@@ -37,7 +38,7 @@ pub(super) fn count_files(
     let order = PreparationInput::new(inputs, &wanted)?;
     let counts = Counts::read(&order, threads)?;
     let (varies, mut notes) = variation(&order)?;
-    let local = !inputs.iter().any(|input| input.starts_with("s3://"));
+    let local = !inputs.iter().any(|input| is_on_s3(input));
     let direct = local.then(|| estimate_direct_memory(&order.source, &wanted));
     let files = files(&order, direct)?;
     let manifest = manifest(&order, &files, counts, &varies);

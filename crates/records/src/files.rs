@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use stagger_model::error::{Result, StaggerError};
 use stagger_storage::Storage;
+use stagger_storage::open::is_on_s3;
 
 use super::folder::Listing;
 use super::format::Format;
@@ -60,7 +61,7 @@ pub(super) fn list_input_files_in(inputs: &[String], open: OpenBucket<'_>) -> Re
     let mut listing = Listing::default();
     let mut found = Vec::new();
     for input in inputs {
-        let mut files = match input.starts_with("s3://") {
+        let mut files = match is_on_s3(input) {
             true => buckets.expand(input)?,
             false => listing.expand(input)?,
         };

@@ -2,10 +2,9 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
-
-use stagger_storage::disk::random_name;
 
 use super::args::SimulateArgs;
 use super::error::SimulateError;
@@ -102,7 +101,7 @@ impl Output {
 fn hidden(name: &OsStr) -> OsString {
     let mut hidden = OsString::from(".");
     hidden.push(name);
-    hidden.push(random_name(".", ".tmp"));
+    hidden.push(format!(".{:016x}.tmp", RandomState::new().hash_one(std::process::id())));
     hidden
 }
 

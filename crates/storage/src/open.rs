@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::{Storage, StoreErrorKind, StoreResult};
+
 /// A function that opens storage by its URL. Tests pass one that opens storage in memory.
 pub type OpenStorage = Arc<dyn Fn(&str) -> StoreResult<Storage> + Send + Sync>;
 
@@ -10,4 +11,9 @@ pub type OpenStorage = Arc<dyn Fn(&str) -> StoreResult<Storage> + Send + Sync>;
 /// place of 404.
 pub fn is_absent_or_denied(kind: StoreErrorKind) -> bool {
     matches!(kind, StoreErrorKind::NotFound | StoreErrorKind::Denied)
+}
+
+/// Tells if an address names a bucket on S3 and not a file or folder of this machine.
+pub fn is_on_s3(address: &str) -> bool {
+    address.starts_with("s3://")
 }

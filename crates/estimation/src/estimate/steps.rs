@@ -81,6 +81,22 @@ enum EstimationStep {
     Done,
 }
 
+/// The logits of the propensity scores.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Logits {
+    /// Rounds and coefficients so far, by logit.
+    states: Vec<LogitState>,
+    /// Final coefficients; `None` for a logit that can't be fitted.
+    betas: Vec<Option<Vec<f64>>>,
+}
+
+/// Sums that are weighted or counted by propensity scores.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct ScoreSums {
+    moments: Option<MomentsPartial>,
+    overlap: Option<OverlapPartial>,
+}
+
 /// Estimation of one specification.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Estimation {
@@ -89,10 +105,8 @@ pub struct Estimation {
     step: EstimationStep,
     request: Option<PassRequest>,
     fits: Option<GramFits>,
-    states: Vec<LogitState>,
-    betas: Vec<Option<Vec<f64>>>,
-    moments: Option<MomentsPartial>,
-    overlap: Option<OverlapPartial>,
+    logits: Logits,
+    scores: ScoreSums,
     corrections: Vec<Fitted<Correction>>,
     estimates: Estimates,
     #[serde(with = "stagger_model::as_json")]
@@ -111,10 +125,8 @@ impl Estimation {
             step: EstimationStep::Scale,
             request: None,
             fits: None,
-            states: Vec::new(),
-            betas: Vec::new(),
-            moments: None,
-            overlap: None,
+            logits: Logits::default(),
+            scores: ScoreSums::default(),
             diagnostics: None,
             corrections: Vec::new(),
             estimates: Estimates::default(),
@@ -155,9 +167,9 @@ impl Estimation {
                 let fits = GramFits::new(&self.plan, gram);
                 let warning = fits.warning(&self.plan);
                 self.plan.warnings.extend(warning);
-                self.states = fits.start_logits(&self.plan);
+                self.logits.states = fits.start_logits(&self.plan);
                 self.fits = Some(fits);
-                let tried = self.states.clone();
+                let tried = self.logits.states.clone();
                 self.enter_sample(0, tried);
             }
             (EstimationStep::Sample { round, mut tried }, Partial::Propensity(sums)) => {
@@ -165,15 +177,15 @@ impl Estimation {
                 self.enter_sample(round + 1, tried);
             }
             (EstimationStep::Propensity, Partial::Propensity(sums)) => {
-                advance(&mut self.states, &sums);
+                advance(&mut self.logits.states, &sums);
                 self.enter_propensity();
             }
             (EstimationStep::Moments, Partial::Moments(sums)) => {
-                self.moments = Some(sums);
+                self.scores.moments = Some(sums);
                 self.enter_overlap();
             }
             (EstimationStep::Overlap, Partial::Overlap(sums)) => {
-                self.overlap = Some(sums);
+                self.scores.overlap = Some(sums);
                 self.solve();
             }
             (EstimationStep::Omega, Partial::Omega(sums)) => {
@@ -191,10 +203,10 @@ impl Estimation {
 
     /// Returns the events about the pass that was just taken; `spec` is the index of the specification.
     pub fn events_since_pass(&self, spec: usize) -> Vec<RunEvent> {
-        let count = |is: fn(&LogitState) -> bool| self.states.iter().filter(|state| is(state)).count();
+        let count = |is: fn(&LogitState) -> bool| self.logits.states.iter().filter(|state| is(state)).count();
         let logits = || RunEvent::Logits {
             spec,
-            round: self.states.iter().map(|state| state.round).max().unwrap_or(0),
+            round: self.logits.states.iter().map(|state| state.round).max().unwrap_or(0),
             active: count(LogitState::is_active),
             converged: count(|state| matches!(state.fit, Some(LogitFit::Fitted(_)))),
             failed: count(|state| matches!(state.fit, Some(LogitFit::Failed(_)))),
@@ -237,7 +249,9 @@ impl Estimation {
             }
             None => {
                 if round > 0 {
-                    for (state, tried) in self.states.iter_mut().zip(&tried).filter(|(s, _)| s.is_active()) {
+                    for (state, tried) in
+                        self.logits.states.iter_mut().zip(&tried).filter(|(s, _)| s.is_active())
+                    {
                         *state = tried.restart(&state.beta);
                     }
                 }
@@ -247,11 +261,12 @@ impl Estimation {
     }
 
     fn enter_propensity(&mut self) {
-        if let Some(input) = active_input(&self.states) {
+        if let Some(input) = active_input(&self.logits.states) {
             self.step = EstimationStep::Propensity;
             return self.ask(input, None);
         }
-        self.betas = self
+        self.logits.betas = self
+            .logits
             .states
             .iter()
             .map(|state| match &state.fit {
@@ -279,22 +294,23 @@ impl Estimation {
 
     /// Coefficients of the logits that weight something; guard logits do not.
     fn weighing_betas(&self) -> Vec<Option<Vec<f64>>> {
-        let logits = self.betas.iter().zip(&self.plan.comparisons.logits);
+        let logits = self.logits.betas.iter().zip(&self.plan.comparisons.logits);
         logits.map(|(beta, logit)| beta.clone().filter(|_| logit.weighted)).collect()
     }
 
     /// Coefficients of the same logits at which their scores are shown.
     fn shown_betas(&self) -> Vec<Option<Vec<f64>>> {
-        let logits = self.states.iter().zip(&self.plan.comparisons.logits);
+        let logits = self.logits.states.iter().zip(&self.plan.comparisons.logits);
         logits
             .map(|(state, logit)| state.reported_coefficients().filter(|_| logit.weighted).cloned())
             .collect()
     }
 
     fn solve(&mut self) {
-        let moments = self.moments.as_ref();
+        let moments = self.scores.moments.as_ref();
         if let Some(fits) = &self.fits {
             let logits: Vec<LogitFit> = self
+                .logits
                 .states
                 .iter()
                 .map(|s| s.fit.clone().unwrap_or(LogitFit::Failed("propensity score not fitted".into())))
@@ -302,8 +318,8 @@ impl Estimation {
             let solver = Solver { plan: &self.plan, fits, logits: &logits, moments };
             self.corrections = solver.corrections();
             if self.plan.diagnostics {
-                let fitted: Vec<bool> = self.betas.iter().map(Option::is_some).collect();
-                let overlap = self.overlap.as_ref();
+                let fitted: Vec<bool> = self.logits.betas.iter().map(Option::is_some).collect();
+                let overlap = self.scores.overlap.as_ref();
                 let shown: Vec<bool> = self.shown_betas().iter().map(Option::is_some).collect();
                 let sources =
                     Sources { plan: &self.plan, fits, moments, overlap, fitted: &fitted, shown: &shown };
@@ -320,7 +336,7 @@ impl Estimation {
         }
         self.step = EstimationStep::Omega;
         let corrections = self.estimates.scaled_corrections(&self.plan, &self.corrections, false);
-        self.ask(StageInput::Omega { corrections, betas: self.betas.clone() }, None);
+        self.ask(StageInput::Omega { corrections, betas: self.logits.betas.clone() }, None);
     }
 
     fn enter_influence(&mut self, pass: usize, slice: u64) {
@@ -331,7 +347,7 @@ impl Estimation {
         };
         let input = StageInput::Influence {
             corrections: self.estimates.scaled_corrections(&self.plan, &self.corrections, true),
-            betas: self.betas.clone(),
+            betas: self.logits.betas.clone(),
             columns,
             draws,
             clusters: self.influence.slice(slice),

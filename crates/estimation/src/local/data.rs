@@ -15,6 +15,7 @@ use stagger_panel::panel_store::PanelStore;
 use stagger_panel::prepare::{PrepareOptions, default_memory, fingerprint_of, prepare};
 use stagger_records::{Source, list_input_files};
 use stagger_storage::Storage;
+use stagger_storage::open::is_on_s3;
 
 use super::RunOptions;
 
@@ -67,7 +68,7 @@ impl<'a> RunInput<'a> {
         let store = match self {
             Self::Store(store) => Cow::Borrowed(store.as_ref()),
             Self::Files(inputs) => {
-                if !inputs.iter().any(|input| input.starts_with("s3://")) {
+                if !inputs.iter().any(|input| is_on_s3(input)) {
                     let source = Source::select(list_input_files(inputs)?, &select_columns(wanted))?;
                     if estimate_direct_memory(&source, wanted) <= memory {
                         return load::load_open_files(&source, wanted, threads, progress);

@@ -10,6 +10,7 @@ pub mod write;
 
 use stagger_model::error::{Result, StaggerError};
 use stagger_model::spec::{MissingCohort, RunSpec, TimeUnit};
+use stagger_storage::open::is_on_s3;
 use stagger_storage::{Storage, StoreErrorKind};
 
 pub use manifest::{FORMAT, Field, FieldKind, InputEntry, KeyColumns, Manifest, ShardEntry, StratumEntry};
@@ -56,7 +57,7 @@ impl PanelStore {
     pub fn open_input(inputs: &[String]) -> Result<Option<Self>> {
         let [input] = inputs else { return Ok(None) };
         let names_files = input.contains(['*', '?', '[']) || input.ends_with(".parquet");
-        let is_folder = input.starts_with("s3://") || std::path::Path::new(input).is_dir();
+        let is_folder = is_on_s3(input) || std::path::Path::new(input).is_dir();
         if names_files || !is_folder {
             return Ok(None);
         }

@@ -6,6 +6,7 @@ use stagger_model::error::{Result, StaggerError};
 use stagger_model::events::{Observer, RunEvent};
 use stagger_model::parallel;
 use stagger_records::prepared::MANIFEST;
+use stagger_storage::open::is_on_s3;
 use stagger_storage::{Condition, Storage, StoreErrorKind};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -86,7 +87,7 @@ impl Driver<'_> {
             text_ids: self.order.columns.kind(id).is_text(),
             threads: self.threads,
             memory_limit: self.options.memory_limit.unwrap_or_else(space::default_memory),
-            remote: self.storage.url().starts_with("s3:"),
+            remote: is_on_s3(&self.storage.url()),
             partitions: self.options.partitions,
             combine: self.options.combine,
             least_tasks: self.options.least_tasks,

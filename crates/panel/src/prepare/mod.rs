@@ -36,6 +36,7 @@ use stagger_model::parallel::available_cores;
 use stagger_model::progress::StageProgress;
 use stagger_model::spec_check::CheckedSpec;
 use stagger_records::{Source, list_input_files};
+use stagger_storage::open::is_on_s3;
 use stagger_storage::{Storage, StoreErrorKind};
 
 use xxhash_rust::xxh3::xxh3_128;
@@ -151,7 +152,7 @@ impl PreparationInput {
 
 /// Absolute form of a local path: `panel.parquet` in two folders are two inputs.
 fn whole_path(url: &str) -> String {
-    if url.starts_with("s3://") {
+    if is_on_s3(url) {
         return url.to_owned();
     }
     std::fs::canonicalize(url).map_or_else(|_| url.to_owned(), |path| path.display().to_string())
@@ -185,7 +186,7 @@ pub fn fingerprint_of(inputs: &[String], specs: &[CheckedSpec]) -> Result<String
 
 /// Refuses a store inside an input folder or prefix: its shards would be input the next time.
 fn apart(inputs: &[String], store: &str) -> Result<()> {
-    let place = |path: &str| match path.starts_with("s3://") {
+    let place = |path: &str| match is_on_s3(path) {
         true => std::path::PathBuf::from(path),
         false => std::path::absolute(path).unwrap_or_else(|_| path.into()),
     };

@@ -2,6 +2,7 @@
 
 use stagger_model::error::{Result, StaggerError};
 use stagger_storage::Storage;
+use stagger_storage::open::is_on_s3;
 
 use super::shuffle::ShufflePlan;
 
@@ -32,7 +33,7 @@ pub fn default_memory() -> u64 {
 /// Too little free space; both numbers are named.
 pub(super) fn check_disk_space(storage: &Storage, shuffle: &ShufflePlan, input: u64) -> Result<()> {
     let url = storage.url();
-    if url.starts_with("s3:") {
+    if is_on_s3(&url) {
         return Ok(());
     }
     let mut folder = std::path::PathBuf::from(&url);

@@ -8,7 +8,8 @@ use serde::Serialize;
 use stagger_model::error::{Result, StaggerError};
 use stagger_model::parallel;
 use stagger_records::Source;
-use stagger_storage::{Condition, Storage, StoreErrorKind};
+use stagger_storage::open::is_absent_or_denied;
+use stagger_storage::{Condition, Storage};
 
 use super::block::{ObjectHeader, PREAMBLE, decode_header, header_length};
 use super::combine;
@@ -69,7 +70,7 @@ pub(super) fn readers(storage: &Storage) -> usize {
 pub(super) fn exists(storage: &Storage, key: &str) -> Result<bool> {
     match storage.head(key) {
         Ok(_) => Ok(true),
-        Err(error) if matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::Denied) => Ok(false),
+        Err(error) if is_absent_or_denied(error.kind) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }
@@ -155,7 +156,7 @@ fn put_report(storage: &Storage, key: &str, reports: &[ShardReport]) -> Result<(
 fn report(storage: &Storage, key: &str) -> Result<Option<Vec<ShardReport>>> {
     match storage.get(key, None) {
         Ok((bytes, _)) => Ok(serde_json::from_slice(&bytes).ok()),
-        Err(error) if matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::Denied) => Ok(None),
+        Err(error) if is_absent_or_denied(error.kind) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

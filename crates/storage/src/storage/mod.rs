@@ -19,6 +19,7 @@ use super::stats::StoreStats;
 use super::{
     Condition, LocalStore, ObjectInfo, ObjectStore, S3Store, StoreError, StoreErrorKind, StoreResult,
 };
+use crate::open::is_on_s3;
 
 /// The hint for an invalid address.
 const FORMS: &str = "name a folder or s3://bucket/prefix";
@@ -39,7 +40,7 @@ impl Storage {
     /// # Errors
     /// An invalid address.
     pub fn open(url: &str) -> StoreResult<Self> {
-        if url.starts_with("s3://") {
+        if is_on_s3(url) {
             return Ok(Self::new(Arc::new(S3Store::open(url)?)));
         }
         match url.split_once("://") {
