@@ -1,6 +1,7 @@
 //! Logs for those who look for the cause of something: spans along a run, its stages, tasks and attempts. They are off
 //! unless the environment variable `STAGGER_LOG` asks for them.
 
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::FmtSpan;
 use tracing_subscriber::layer::SubscriberExt;
@@ -32,14 +33,18 @@ fn parse_targets(wanted: &str) -> Result<Option<Targets>> {
     if wanted.trim().is_empty() {
         return Ok(None);
     }
-    let refused = |_| {
+    let refused = || {
         StaggerError::input(format!("the environment variable {LOG_VARIABLE} names no level: \"{wanted}\""))
             .with_hint(format!("{LOG_VARIABLE}=debug shows stages, tasks and attempts"))
     };
-    if let Ok(level) = wanted.trim().parse::<tracing::level_filters::LevelFilter>() {
+    if let Ok(level) = wanted.trim().parse::<LevelFilter>() {
         return Ok(Some(Targets::new().with_target("stagger", level)));
     }
-    wanted.parse().map(Some).map_err(|e: tracing_subscriber::filter::ParseError| refused(e))
+    // A word alone would name a module, at every level.
+    if wanted.split(',').any(|part| !part.contains('=')) {
+        return Err(refused());
+    }
+    wanted.parse().map(Some).map_err(|_| refused())
 }
 
 #[cfg(test)]
@@ -67,7 +72,9 @@ mod tests {
     #[test]
     fn nothing_is_off_and_nonsense_is_refused() {
         assert!(parse_targets(" ").unwrap().is_none());
-        let error = parse_targets("stagger=loud").unwrap_err();
-        assert!(error.is_input() && error.to_string().contains("\"stagger=loud\""), "{error}");
+        for nonsense in ["loud", "stagger=loud", "debug,stagger"] {
+            let error = parse_targets(nonsense).unwrap_err();
+            assert!(error.is_input() && error.to_string().contains(&format!("\"{nonsense}\"")), "{error}");
+        }
     }
 }

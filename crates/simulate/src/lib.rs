@@ -1,6 +1,6 @@
 //! `stagger simulate`: synthetic staggered panels with known effects.
 //!
-//! `model` is the process that is drawn from, `layout` the order of the rows, [`mod@write`] the threads and the files,
+//! `model` is the process that is drawn from, `layout` the order of the rows, `write` the threads and the files,
 //! `truth` the true ATT(g,t) written beside them. A row is a function of the seed, its unit and its period, so all
 //! layouts and numbers of files hold the same rows to the bit, and a panel of any size is made in constant memory.
 //!

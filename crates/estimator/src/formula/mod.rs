@@ -12,13 +12,13 @@
 //! powers would span different models.
 //!
 //! ```
-//! use stagger_estimator::formula::{Part, parse};
+//! use stagger_estimator::formula::{Factor, parse};
 //!
 //! let formula = parse("~ log(x) * factor(region)")?;
 //! let design = formula.design(&|column| (column == "region").then_some(3))?;
 //! let names: Vec<&str> = design.columns.iter().map(|c| c.name.as_str()).collect();
 //! assert_eq!(names[..3], ["(Intercept)", "log(x)", "factor(region)#1"]);
-//! assert_eq!(design.columns[4].parts, [Part::Numeric(0), Part::Level { atom: 1, level: 1 }]);
+//! assert_eq!(design.columns[4].parts, [Factor::Numeric(0), Factor::Level { atom: 1, level: 1 }]);
 //! # Ok::<(), stagger_estimator::formula::FormulaError>(())
 //! ```
 
