@@ -22,7 +22,6 @@ const LEAVE: Duration = Duration::from_millis(100);
 
 fn main() -> Result<(), Error> {
     log::log_panics();
-    stagger_model::logs::start_logs()?;
     let megabytes =
         std::env::var("AWS_LAMBDA_FUNCTION_MEMORY_SIZE").ok().and_then(|mb| mb.parse::<u64>().ok());
     let memory = megabytes.map(|mb| mb << 20);

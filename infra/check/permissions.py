@@ -337,7 +337,7 @@ CALLS = {
     "kms:Decrypt": r"\.publish\(\)",
     "kms:GenerateDataKey": r"\.publish\(\)",
 }
-CRATES = ("engine", "controller", "function", "gpu-worker")
+SOURCES = ("crates/*/src", "controller/src", "function/src", "gpu-worker/src")
 OF_SERVICES = {"functions": "logs:", "execution": "", "GPU machines": "", "scheduler": ""}
 
 
@@ -353,7 +353,7 @@ def has_client(action: str) -> bool:
 
 def uncalled(roles: list[Role]) -> list[str]:
     """Permissions that no line of the program uses."""
-    source = "\n".join(path.read_text() for crate in CRATES for path in (INFRA.parent / crate / "src").glob("**/*.rs"))
+    source = "\n".join(path.read_text() for folder in SOURCES for path in INFRA.parent.glob(f"{folder}/**/*.rs"))
     wrong = []
     for role in roles:
         for action in sorted({each for statement in role.statements for each in several(statement["Action"])}):
@@ -370,7 +370,7 @@ DOCTORS = {"lambda:GetAccountSettings"}
 
 def unpermitted() -> list[str]:
     """Calls of the program that no list here knows: the first run in an account would be refused."""
-    source = "\n".join(path.read_text() for crate in CRATES for path in (INFRA.parent / crate / "src").glob("**/*.rs"))
+    source = "\n".join(path.read_text() for folder in SOURCES for path in INFRA.parent.glob(f"{folder}/**/*.rs"))
     wrong = []
     for service in ("s3", "lambda", "sqs", "sns", "batch"):
         for name in botocore.session.get_session().get_service_model(service).operation_names:

@@ -195,6 +195,19 @@ pub struct PlannedInference {
     pub allows_band: bool,
 }
 
+impl PlannedInference {
+    fn of(spec: &RunSpec, periods: usize) -> Self {
+        Self {
+            draws: if spec.bstrap { spec.biters } else { 0 },
+            seed: spec.seed,
+            multiplier: TwoPoint::of(spec.multiplier),
+            cluster_variables: spec.clustervars.iter().filter(|c| **c != spec.idname).count(),
+            cluster_factor: spec.cluster_factor,
+            allows_band: periods > 2,
+        }
+    }
+}
+
 impl Plan {
     /// Plans a specification over a panel. Factor levels are counted over the sample, and their indices replace the
     /// values in the shards.
@@ -271,14 +284,7 @@ impl Plan {
                 weight_factor: sample.weight_factor,
                 share_weight: ShareWeight::of(sample.unbalanced, triple),
             },
-            inference: PlannedInference {
-                draws: if spec.bstrap { spec.biters } else { 0 },
-                seed: spec.seed,
-                multiplier: TwoPoint::of(spec.multiplier),
-                cluster_variables: spec.clustervars.iter().filter(|c| **c != spec.idname).count(),
-                cluster_factor: spec.cluster_factor,
-                allows_band: sample.periods.len() > 2,
-            },
+            inference: PlannedInference::of(spec, sample.periods.len()),
             targets: PlannedTargets {
                 centred: centred(&comparisons, cells.len(), sample.two_period),
                 triple,
