@@ -9,7 +9,7 @@ use stagger_model::parallel;
 use stagger_model::spec::RunSpec;
 use stagger_model::spec_check::CheckedSpec;
 use stagger_panel::gaps::InputRemarks;
-use stagger_panel::load::met::{SeenPeriods, SeenStrata, key_columns, name_file, with_keys};
+use stagger_panel::load::seen::{SeenPeriods, SeenStrata, key_columns, name_file, with_keys};
 use stagger_panel::load::{distinct_periods, period_codes};
 use stagger_panel::panel_store::fields::StoreField;
 use stagger_panel::panel_store::{FORMAT, Field, FieldKind, Manifest, ShardEntry, StratumEntry};

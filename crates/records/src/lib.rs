@@ -21,7 +21,6 @@ mod remote;
 mod source;
 mod tables;
 mod text;
-mod twins;
 mod types;
 mod unpack;
 
@@ -34,6 +33,7 @@ pub use source::{Chunk, ColumnKind, InputFileInfo, Source};
 pub use text::{ByteValues, compare_decimals, show_bytes, with_bytes, with_texts};
 pub use types::{LevelKind, PeriodType};
 
+mod ambiguous_names;
 pub mod parquet_file;
 #[cfg(test)]
 mod tests;

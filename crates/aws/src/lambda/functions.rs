@@ -10,7 +10,7 @@ use stagger_model::failure::Failure;
 use stagger_protocol::messages::TaskFailure;
 use stagger_schedule::Function;
 
-use super::refused::Call;
+use crate::lambda::service_error::Call;
 
 /// The settings of a function, as Lambda gives them.
 #[derive(Clone, Debug, PartialEq, Eq)]

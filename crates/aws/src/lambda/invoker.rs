@@ -21,8 +21,8 @@ use tokio::task::JoinSet;
 
 use super::client::{Clients, raise_open_files};
 use super::functions::{FunctionSettings, rates, read_settings, sort_by_memory};
-use super::refused::Call;
 use super::reply::Reply;
+use crate::lambda::service_error::Call;
 
 /// The time that an answer is waited for beyond the attempt's limit. A function that Lambda ends at its timeout has had up to ten
 /// seconds for its start before, and its answer has a way to go; were the controller to give up first, the bill would be lost with

@@ -8,9 +8,9 @@ use stagger_model::error::{Result, StaggerError};
 use stagger_model::parallel;
 use stagger_records::{KeyColumn, Source, hash_integer, with_key_column};
 
-use super::met::{SeenPeriods, SeenStrata, key_columns, name_file, varying_stratum_error, with_keys};
 use crate::columns::Columns;
 use crate::gaps::Gaps;
+use crate::load::seen::{SeenPeriods, SeenStrata, key_columns, name_file, varying_stratum_error, with_keys};
 
 /// Code of rows without unit, period or eligibility.
 pub(super) const NO_UNIT: u32 = u32::MAX;

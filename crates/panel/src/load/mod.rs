@@ -10,11 +10,11 @@
 mod computed;
 pub mod finish;
 pub mod keys;
-pub mod met;
 mod order;
 pub mod place;
 mod rows;
 mod scale;
+pub mod seen;
 pub mod treatment;
 
 use stagger_model::error::{Result, StaggerError, name_specifications};

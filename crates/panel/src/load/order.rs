@@ -12,7 +12,7 @@ use stagger_model::error::{Result, StaggerError};
 use stagger_model::parallel;
 
 use super::keys::ScannedKeys;
-use super::met::varying_stratum_error;
+use crate::load::seen::varying_stratum_error;
 use crate::shard::Segment;
 use crate::strata::{RowKind, Stratum, distinct_strata, stratum_codes};
 

@@ -12,10 +12,10 @@ use stagger_model::parallel;
 use stagger_records::{Source, hash_integer};
 
 use super::keys::{ChunkKeys, EXPECTED, NO_UNIT, PeriodCodes, ScannedKeys};
-use super::met::{SeenPeriods, SeenStrata, key_columns, name_file, with_keys};
 use super::order::{ShardOrder, UnitOrder, distinct_periods, period_codes, shard_count};
 use crate::columns::Columns;
 use crate::gaps::Gaps;
+use crate::load::seen::{SeenPeriods, SeenStrata, key_columns, name_file, with_keys};
 use crate::shard::Segment;
 use crate::strata::{RowKind, Stratum, distinct_strata, stratum_codes};
 

@@ -18,7 +18,7 @@ use super::conflict::RowConflict;
 use super::steps::{partitions_of, readers};
 use crate::gaps::Gaps;
 use crate::load::keys::KeyHasher;
-use crate::load::met::varying_stratum_error;
+use crate::load::seen::varying_stratum_error;
 use crate::panel_store::fields::StoreField;
 use crate::panel_store::write::{
     FieldValues, SegmentDescription, ShardData, ShardFile, ShardIds, write_shard,

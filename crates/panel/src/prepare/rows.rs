@@ -13,7 +13,7 @@ use super::fields::SlotEncoder;
 use super::gather::{FieldReport, ShardReport};
 use crate::columns::Columns;
 use crate::gaps::Gaps;
-use crate::load::met::{SeenPeriods, SeenStrata, key_columns, name_file, with_keys};
+use crate::load::seen::{SeenPeriods, SeenStrata, key_columns, name_file, with_keys};
 use crate::panel_store::KeyColumns;
 use crate::panel_store::fields::StoreField;
 use crate::panel_store::write::{FieldValues, SegmentDescription, ShardData, ShardIds, write_shard};

@@ -21,7 +21,7 @@ use super::gather::PrepareTaskError;
 use crate::columns::Columns;
 use crate::gaps::Gaps;
 use crate::load::keys::KeyHasher;
-use crate::load::met::{SeenPeriods, SeenStrata, key_columns, name_file, varying_stratum_error, with_keys};
+use crate::load::seen::{SeenPeriods, SeenStrata, key_columns, name_file, varying_stratum_error, with_keys};
 use crate::panel_store::fields::StoreField;
 
 /// Consecutive rows of one chunk.
