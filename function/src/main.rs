@@ -1,4 +1,4 @@
-//! The worker on AWS Lambda: it takes a task from the Runtime API, has the engine do it, and answers.
+//! The worker on AWS Lambda: it takes a task from the Runtime API, does it, and answers.
 
 mod log;
 
@@ -28,7 +28,7 @@ fn main() -> Result<(), Error> {
     let options =
         WorkerOptions { places: AllowedStorage::from_environment(), ..WorkerOptions::with_memory(memory) };
     let worker = Arc::new(Worker::new(options));
-    // One thread is enough to wait for events; the engine brings its own, and those of S3 start with the first request.
+    // One thread is enough to wait for events; the computation brings its own, and those of S3 start with the first request.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         Runtime::new(service_fn(|event| {
@@ -39,7 +39,7 @@ fn main() -> Result<(), Error> {
     })
 }
 
-/// Handles one invocation. The engine blocks, so it has a thread of its own.
+/// Handles one invocation. A task blocks, so it has a thread of its own.
 async fn invoke(worker: Arc<Worker>, guard: MemoryGuard, event: LambdaEvent<Value>) -> Result<Answer, Error> {
     let begin = Instant::now();
     let answer = match serde_json::from_value::<Invocation>(event.payload) {

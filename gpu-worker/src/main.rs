@@ -1,4 +1,4 @@
-//! The worker in a container: it takes tasks from a queue, has the engine do them, answers, and leaves when there is
+//! The worker in a container: it takes tasks from a queue, does them, answers, and leaves when there is
 //! nothing to do.
 
 mod args;

@@ -51,7 +51,7 @@ impl CsvArgs {
         }
     }
 
-    /// The options that the engine takes.
+    /// The options as a specification has them.
     pub(crate) fn options(&self) -> Result<CsvOptions, Failure> {
         let options = CsvOptions {
             // A blank or a tab is a separator, not an argument that is taken back.

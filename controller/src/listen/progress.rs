@@ -1,6 +1,6 @@
 //! Progress on stderr: a line drawn over itself on a terminal, log lines at an interval where asked for.
 //!
-//! The engine tells events; a thread of its own shows them, so that a long task does not freeze the clock.
+//! The run tells events; a thread of its own shows them, so that a long task does not freeze the clock.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -232,8 +232,7 @@ mod tests {
     #[test]
     fn the_line_fits_on_a_row() {
         let mut state = state();
-        state.stage =
-            "a stage with a name that is longer than any that the engine has, by far and wide".into();
+        state.stage = "a stage with a name that is longer than any that a run has, by far and wide".into();
         assert_eq!(state.line(Duration::from_secs(3)).len(), WIDTH);
     }
 

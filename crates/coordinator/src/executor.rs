@@ -45,7 +45,7 @@ impl Executor for SessionExecutor<'_, '_> {
             Err(WorkerFailure::Task { failure: TaskFailure { conflict: Some(conflict), .. }, .. }) => {
                 Err(StepFailure::Conflict(conflict))
             }
-            Err(other) => Err(StepFailure::Engine(other.into())),
+            Err(other) => Err(StepFailure::Other(other.into())),
         }
     }
 

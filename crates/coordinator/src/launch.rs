@@ -102,7 +102,7 @@ fn execute(
     let started = settings.runtime.block_on(async { Ok(invoker.begin_run(&url).await) })?;
     let outcome = match started {
         Ok(()) => compute(&mut session, request, &history, options),
-        Err(failure) => Err(WorkerFailure::Engine(failure.into_error("the workers can't be started"))),
+        Err(failure) => Err(WorkerFailure::Other(failure.into_error("the workers can't be started"))),
     };
     // Whatever was started for the run ends with it, however it ended.
     let _ = settings.runtime.block_on(async {

@@ -6,7 +6,7 @@
 //!   earlier controller saved.
 //! - `session`: the loop around the state machine. `invoker`: the trait that carries tasks to workers. `fold`: sums as they come. `estimate`: the passes
 //!   of estimations.
-//! - `heavy`: the tasks that are for a pool of containers. `runtime`: the runtime that requests wait with.
+//! - `runtime`: the runtime that requests wait with.
 
 mod estimate;
 mod executor;
@@ -38,9 +38,6 @@ pub use request::{
 };
 pub use runtime::Runtime;
 pub use settings::Settings;
-pub use stagger_forecast::heavy::{
-    EC2_START, FARGATE_START, GPU_SPEED, HeavyRule, PoolAssumptions, StageTasks,
-};
 
 /// The reason why workers did not do a stage.
 #[derive(Debug)]
@@ -53,20 +50,20 @@ pub enum WorkerFailure {
         failure: TaskFailure,
     },
     /// Any other error.
-    Engine(StaggerError),
+    Other(StaggerError),
 }
 
 impl From<WorkerFailure> for StaggerError {
     fn from(failure: WorkerFailure) -> Self {
         match failure {
             WorkerFailure::Task { task, failure } => failure.into_error(&task),
-            WorkerFailure::Engine(error) => error,
+            WorkerFailure::Other(error) => error,
         }
     }
 }
 
 impl From<StaggerError> for WorkerFailure {
     fn from(error: StaggerError) -> Self {
-        Self::Engine(error)
+        Self::Other(error)
     }
 }

@@ -103,7 +103,7 @@ fn plan_specs(
                 Ok((plan, bound))
             })
             .map_err(|failure| match failure {
-                WorkerFailure::Engine(e) => name_specifications(e, &[wanted.name()]).into(),
+                WorkerFailure::Other(e) => name_specifications(e, &[wanted.name()]).into(),
                 task => task,
             })?;
         planned.push(SpecPlan { panel, plan, clusters });

@@ -1,4 +1,4 @@
-//! The forecast of a run on AWS Lambda: the tasks that `cloud/size.rs` cuts a stage into, one function each, from a
+//! The forecast of a run on AWS Lambda: the tasks that `forecast::cut` cuts a stage into, one function each, from a
 //! store on S3. Nothing is kept between tasks, although warm environments keep decoded shards: that is luck, and not
 //! forecast.
 
@@ -172,7 +172,7 @@ impl Stages<'_> {
 
     fn prepared(&self, files: &InputFiles, shuffle: &mut Option<ShuffleFacts>) -> Vec<StageLoad> {
         let options = self.planned.options;
-        // As `cloud/launch.rs` has it.
+        // As `coordinator::planning` has it.
         let how = PreparationBackend {
             threads: 1,
             memory: options.worker_memory,

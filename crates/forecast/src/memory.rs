@@ -84,7 +84,7 @@ impl MemoryModel {
             return 0;
         }
         let held = |clusters: u64| {
-            // Slices as `run/steps.rs` cuts them.
+            // Slices as `estimation::estimate::steps` cuts them.
             let slices = (clusters * each * 3).div_ceil(MAX_CLUSTER_BYTES).max(1);
             let (root, own) = (clusters / slices * each, clusters.min(self.units) / slices * each);
             let waiting: u64 = (0..=levels).map(|level| root.min(own << level.min(30))).sum();

@@ -49,7 +49,7 @@ pub(super) const CPU_SPREAD: [f64; 3] = [0.6, 1.0, 2.2];
 /// Rounds of the logits over all shards: after the sample rounds the first often is enough (DESIGN §3); 3 on the
 /// measured panel.
 pub(super) const ROUNDS: [usize; 3] = [1, 2, 6];
-/// Rounds on a sixteenth of the shards; at most 4 (`run/steps.rs`).
+/// Rounds on a sixteenth of the shards; at most 4 (`estimation::estimate::steps`).
 pub(super) const SAMPLE_ROUNDS: [usize; 3] = [2, 4, 4];
 /// The assumed number of clusters before they are counted: states, counties, firms.
 pub(super) const FEW_CLUSTERS: u64 = 50_000;
@@ -122,12 +122,12 @@ pub(super) const PARTITION: [f64; 2] = [5500.0, 3500.0];
 pub(super) const PARTITIONS: [f64; 3] = [256.0, 1.0, 1.0];
 /// Bytes a second at which the controller receives partials. An assumption: 100 Mbit/s to 1 Gbit/s.
 pub(super) const CONTROLLER: [f64; 3] = [120e6, 60e6, 12e6];
-/// Reads of sums that the controller has under way (`cloud/fold.rs`).
+/// Reads of sums that the controller has under way (`coordinator::fold`).
 pub(super) const CONTROLLER_READS: f64 = 128.0;
 /// The share of attempts that take several times as long as the others without a reason of their own. An assumption.
 pub(super) const STRAGGLERS: [f64; 3] = [0.0, 0.005, 0.02];
 /// The mean delay of a stage by a straggler, in multiples of a task's seconds: a backup starts past three
-/// (`schedule/policy.rs`), but many end before, and beside another task's second round. An assumption; docs/scale.md
+/// (`schedule::policy`), but many end before, and beside another task's second round. An assumption; docs/scale.md
 /// simulates it.
 pub(super) const STRAGGLER_DELAY: f64 = 1.5;
 /// Objects that the controller writes between two stages, one after the other: the stage's input, the state, a

@@ -55,7 +55,7 @@ impl<'a> StoreReads<'a> {
     }
 
     /// Returns the reads of one pass. `keeps` is true once the columns to keep are known to be final
-    /// (`load/stored.rs`).
+    /// (`panel::stored`).
     pub(crate) fn pass(&mut self, pass: &PlannedPass, keeps: bool) -> ReadAmounts {
         let all = self.manifest.shards.len();
         let stride = (all / pass.shards.max(1)).max(1);

@@ -1,5 +1,5 @@
 //! The load that one task of a stage puts on its function, and the duration of stages of such tasks: one model for
-//! the forecast, for the cut of a stage into tasks (`cloud/size.rs`) and, task by task in virtual time, for the
+//! the forecast, for the cut of a stage into tasks (`forecast::cut`) and, task by task in virtual time, for the
 //! simulation of docs/scale.md.
 
 use stagger_schedule::reduce_level;

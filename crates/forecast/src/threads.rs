@@ -125,7 +125,7 @@ impl Process<'_> {
         }
     }
 
-    /// Returns whether the files are read without preparing them (`run/data.rs`).
+    /// Returns whether the files are read without preparing them (`estimation::local::data`).
     fn is_direct(&self) -> bool {
         let needs = self.planned.known.files.as_ref().and_then(|files| files.direct);
         needs.is_some_and(|bytes| bytes <= self.limit)

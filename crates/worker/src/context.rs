@@ -16,7 +16,7 @@ use stagger_protocol::objects::checksum;
 use super::places::check_common_object;
 use super::shards::ShardCache;
 use super::{TaskAttempt, TaskResult, Worker};
-use crate::{PanelObject, StageObject};
+use stagger_protocol::objects::{PanelObject, StageObject};
 
 /// A panel that is open, with its specifications' plans.
 #[derive(Debug)]

@@ -32,8 +32,7 @@ use stagger_storage::{Condition, Storage, StoreErrorKind, StoreStats};
 
 pub use guard::{MemoryGuard, peak_memory, resident_memory};
 pub use places::{AllowedStorage, BUCKETS_VARIABLE};
-pub use stagger_protocol::bundle::{KernelKinds, PartialBundle};
-pub use stagger_protocol::objects::{EstimateStage, PanelObject, SpecObject, SpecPass, StageObject};
+use stagger_protocol::objects::StageObject;
 
 /// The resources that a worker may use.
 #[derive(Clone)]

@@ -19,7 +19,7 @@ pub(super) fn run(attempt: &mut TaskAttempt<'_>, stage: &PrepareStage, work: &Wo
     compute_task(stage, task, OpenedInputs { source: source.as_ref(), scattered: None }, &storage).map_err(
         |error| {
             let failure = match error {
-                PrepareTaskError::Engine(error) => TaskFailure::from(error),
+                PrepareTaskError::Other(error) => TaskFailure::from(error),
                 PrepareTaskError::Conflict(conflict) => {
                     let mut failure = TaskFailure::new(FailureClass::Data, "rows contradict each other");
                     failure.conflict = Some(Box::new(conflict));

@@ -14,7 +14,7 @@ use stagger_storage::{Policy as StorePolicy, StoreError, StoreErrorKind};
 
 use super::model::{Bucket, Chance, Environment, Environments, Server};
 
-/// Reads that the controller has under way (`cloud/fold.rs`).
+/// Reads that the controller has under way (`coordinator::fold`).
 const READS: usize = 128;
 /// Events of a journal entry, and seconds between two (`journal/mod.rs`).
 const ENTRY: (usize, f64) = (2_000, 1.0);

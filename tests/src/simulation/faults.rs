@@ -231,7 +231,7 @@ pub struct Plan {
     pub case: usize,
     /// How often each fault happens, where it can.
     pub rates: BTreeMap<Fault, f64>,
-    /// Tasks of a stage; the engine's own choice without.
+    /// Tasks of a stage; the run's own choice without.
     pub tasks: Option<usize>,
     /// Invocations at a time, as the controller thinks.
     pub concurrency: usize,

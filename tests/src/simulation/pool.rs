@@ -1,4 +1,4 @@
-//! Containers at a queue, in virtual time: the engine's own queue, pool and worker's loop, with containers that start late, are taken
+//! Containers at a queue, in virtual time: the program's own queue, pool and worker's loop, with containers that start late, are taken
 //! away (spot), or never appear.
 
 use std::fmt;

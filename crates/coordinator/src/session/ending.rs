@@ -36,7 +36,7 @@ impl Session<'_> {
         let Ending { state, reason, failure } = self.ending(stop);
         let hint = match &failure {
             WorkerFailure::Task { failure, .. } => failure.hint.clone(),
-            WorkerFailure::Engine(error) => error.hint(),
+            WorkerFailure::Other(error) => error.hint(),
         };
         self.recorder.ended = true;
         self.note(RunEvent::Stopped { reason, hint, resumable: state == RunState::Stopped });

@@ -8,7 +8,7 @@ use stagger_model::spec::RunSpec;
 use stagger_panel::panel::Panel;
 use stagger_panel::survey::{Counts, Survey};
 
-use crate::local::Estimation;
+use crate::estimate::steps::Estimation;
 /// Computes standard errors, bands and aggregations of estimations whose passes are complete. Returns each result with
 /// its draws.
 pub fn finish_estimations(

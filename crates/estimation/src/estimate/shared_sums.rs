@@ -2,7 +2,7 @@
 
 use stagger_panel::panel::Panel;
 
-use crate::local::Estimation;
+use crate::estimate::steps::Estimation;
 /// Among the estimations that need a pass, returns those whose sums differ, and for each estimation the position of the
 /// one whose sums it shares. The same stage over the same strata, design and rows has the same sums whatever the
 /// method.

@@ -21,11 +21,7 @@ use crate::local::threads::ThreadRunner;
 use crate::outline::outline;
 use crate::plan::Plan;
 
-pub use crate::estimate::fit::needs_standardization;
-pub use crate::estimate::shared_sums::shared_sums;
-pub use crate::estimate::steps::{
-    Estimation, MAX_CLUSTER_BYTES, PassLimits, SAMPLE_DIVISOR, STANDARDIZATION_SHARDS, cut_column_passes,
-};
+use crate::estimate::steps::{Estimation, PassLimits};
 pub use data::{PREPARES_FIRST_NOTE, RunInput, estimate_direct_memory};
 
 /// Options of a run; none of them changes a bit of the result.

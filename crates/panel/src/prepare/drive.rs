@@ -212,7 +212,7 @@ impl Driver<'_> {
         };
         self.executor.execute(name, stage, tasks).map_err(|failure| match failure {
             StepFailure::Conflict(conflict) => conflict.to_error(&self.order.source, &self.order.columns),
-            StepFailure::Engine(error) => error,
+            StepFailure::Other(error) => error,
         })
     }
 

@@ -42,12 +42,12 @@ pub enum StepFailure {
     /// Rows contradict each other. The preparation has the whole input and looks up their place.
     Conflict(Box<RowConflict>),
     /// Any other error.
-    Engine(StaggerError),
+    Other(StaggerError),
 }
 
 impl From<StaggerError> for StepFailure {
     fn from(error: StaggerError) -> Self {
-        Self::Engine(error)
+        Self::Other(error)
     }
 }
 

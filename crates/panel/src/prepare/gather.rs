@@ -113,12 +113,12 @@ pub enum PrepareTaskError {
     /// Rows that contradict each other.
     Conflict(RowConflict),
     /// Any other error.
-    Engine(StaggerError),
+    Other(StaggerError),
 }
 
 impl From<StaggerError> for PrepareTaskError {
     fn from(error: StaggerError) -> Self {
-        Self::Engine(error)
+        Self::Other(error)
     }
 }
 

@@ -217,16 +217,7 @@ pub fn prepare(
     options: &PrepareOptions,
     observer: Observer<'_>,
 ) -> Result<Prepared> {
-    apart(inputs, &storage.url())?;
-    let order = PreparationInput::new(inputs, specs)?;
-    if let Some(found) = find(&order, storage)? {
-        return Ok(found);
-    }
-    let threads = options.threads.unwrap_or_else(available_cores).max(1);
-    let executor = threads::ThreadExecutor::new(&order, storage, threads, StageProgress::new(observer));
-    let driver = drive::Driver { order: &order, storage, options, threads, executor: &executor };
-    let made = driver.run(observer);
-    finish(made, executor.into_stages(), &order, specs, storage)
+    prepare_with(None, inputs, specs, storage, options, observer)
 }
 
 /// Does the same as [`prepare`] by another executor than the threads of this process.
@@ -241,14 +232,28 @@ pub fn prepare_on(
     options: &PrepareOptions,
     observer: Observer<'_>,
 ) -> Result<Prepared> {
+    prepare_with(Some(executor), inputs, specs, storage, options, observer)
+}
+
+/// Prepares by an executor; by the threads of this process where none is given.
+fn prepare_with(
+    executor: Option<&dyn Executor>,
+    inputs: &[String],
+    specs: &[CheckedSpec],
+    storage: &Storage,
+    options: &PrepareOptions,
+    observer: Observer<'_>,
+) -> Result<Prepared> {
     apart(inputs, &storage.url())?;
     let order = PreparationInput::new(inputs, specs)?;
     if let Some(found) = find(&order, storage)? {
         return Ok(found);
     }
     let threads = options.threads.unwrap_or_else(available_cores).max(1);
+    let own = threads::ThreadExecutor::new(&order, storage, threads, StageProgress::new(observer));
+    let executor = executor.unwrap_or(&own);
     let made = drive::Driver { order: &order, storage, options, threads, executor }.run(observer);
-    finish(made, Vec::new(), &order, specs, storage)
+    finish(made, own.into_stages(), &order, specs, storage)
 }
 
 /// The store, if it is there already.

@@ -85,7 +85,7 @@ impl FirstConflict {
     /// Returns the error that ends the step, and keeps a contradiction if it is that of the first task.
     fn keep(&self, task: usize, error: PrepareTaskError) -> StaggerError {
         match error {
-            PrepareTaskError::Engine(error) => error,
+            PrepareTaskError::Other(error) => error,
             PrepareTaskError::Conflict(conflict) => {
                 let mut first = self.0.lock().unwrap_or_else(|e| e.into_inner());
                 if first.as_ref().is_none_or(|(known, _)| task < *known) {
@@ -99,7 +99,7 @@ impl FirstConflict {
     fn or<T>(self, made: Result<T>) -> std::result::Result<T, StepFailure> {
         match (made, self.0.into_inner().unwrap_or_else(|e| e.into_inner())) {
             (Err(_), Some((_, conflict))) => Err(StepFailure::Conflict(Box::new(conflict))),
-            (made, _) => made.map_err(StepFailure::Engine),
+            (made, _) => made.map_err(StepFailure::Other),
         }
     }
 }

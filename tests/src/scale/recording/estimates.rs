@@ -1,4 +1,4 @@
-//! The numbers of the recorded run: a small panel of its design goes through the engine, and its events are taken.
+//! The numbers of the recorded run: a small panel of its design is estimated, and its events are taken.
 
 use std::sync::Mutex;
 

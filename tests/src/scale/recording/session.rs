@@ -1,4 +1,4 @@
-//! The recorded run: the state machine in virtual time, its events as `cloud/session.rs` of the engine tells them.
+//! The recorded run: the state machine in virtual time, its events as `coordinator::session` tells them.
 
 mod answers;
 

@@ -104,7 +104,7 @@ impl Session {
     }
 }
 
-/// The words of `cloud/session.rs`.
+/// The words of `coordinator::session`.
 fn remedy(handled: &FailureResponse) -> String {
     match handled {
         FailureResponse::Retry(_) => "again".to_owned(),
