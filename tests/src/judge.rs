@@ -1,7 +1,8 @@
 //! A result against its reference case: which of R's numbers has which counterpart, and by what it is judged.
 
+use faer::Mat;
 use serde_json::{Value, json};
-use stagger_estimator::inference::wald_pretest;
+use stagger_estimator::inference::{tested_cells, wald_pretest};
 
 use crate::compare::{Allowed, Differences, entries, floats, rows};
 use crate::golden::Case;
@@ -189,7 +190,11 @@ fn without_window(case: &Case, ours: &Value) -> Value {
     let v = if rows(&r["V_analytical"]).is_empty() { &ours["vcov"] } else { &r["V_analytical"] };
     let v = rows(v);
     let n = r["n"].as_u64().unwrap_or(0);
-    let wald = wald_pretest(&floats(&r["att"]), &floats(&r["se_analytic"]), &pre, |i, j| v[i][j], n);
+    let att = floats(&r["att"]);
+    let tested = tested_cells(&att, &floats(&r["se_analytic"]), &pre);
+    let theta: Vec<f64> = tested.iter().map(|&cell| att[cell]).collect();
+    let v = Mat::from_fn(tested.len(), tested.len(), |i, j| v[tested[i]][tested[j]]);
+    let wald = wald_pretest(&theta, &v, n);
     wald.map_or(Value::Null, |w| json!({"wald": w.stat, "wald_q": w.df, "wald_p": w.p}))
 }
 

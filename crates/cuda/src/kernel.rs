@@ -78,7 +78,8 @@ impl Kernel for CudaKernel {
                 let columns = InfluenceColumns { corrections, betas, columns };
                 self.device_pass(plan, InfluenceStage::new(plan, columns, *draws))
             }
-            StageInput::Influence { .. }
+            StageInput::Features { .. }
+            | StageInput::Influence { .. }
             | StageInput::Overlap { .. }
             | StageInput::Omega { .. }
             | StageInput::Survey(_) => CpuKernel.pass(plan, input),

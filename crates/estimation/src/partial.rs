@@ -1,10 +1,12 @@
 //! Partials: mergeable results of tasks, with a versioned encoding and a checksum.
 
 use stagger_estimator::diagnostics::OverlapPartial;
+use stagger_estimator::factor::{FeatureSums, GroupSums};
 use stagger_estimator::influence::{ClusterPartial, InfluencePartial};
 use stagger_estimator::moments::{MomentsPartial, MomentsShape};
 use stagger_estimator::outcome::{GramPartial, GramShape};
 use stagger_estimator::propensity::PropensityPartial;
+use stagger_estimator::symmetric::Symmetric;
 use stagger_model::error::{Result, StaggerError};
 use stagger_model::reduction::Merge;
 use stagger_panel::survey::Counts;
@@ -17,6 +19,28 @@ pub struct InfluenceSums {
     pub units: InfluencePartial,
     /// Sums by cluster, one partial for each cluster variable.
     pub clusters: Vec<ClusterPartial>,
+}
+
+/// Sums of the `Features` stage.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FeaturePartial {
+    /// Cross products of design and outcomes; `None` in the slices of clusters after the first.
+    pub gram: Option<GramPartial>,
+    /// Moments, totals and draws of the features, over units.
+    pub sums: FeatureSums,
+    /// By group of units: sums of the features by cluster; empty without clusters.
+    pub clusters: Vec<ClusterPartial>,
+}
+
+impl FeaturePartial {
+    fn merge(&mut self, other: &Self) {
+        match (&mut self.gram, &other.gram) {
+            (Some(own), Some(other)) => own.merge(other),
+            (own, other) => debug_assert_eq!(own.is_some(), other.is_some(), "partials of two slices"),
+        }
+        self.sums.merge(&other.sums);
+        self.clusters.iter_mut().zip(&other.clusters).for_each(|(a, b)| a.merge(b));
+    }
 }
 
 /// Sums of the `Omega` stage: products of [1, estimates] of every cell that combines several estimates (FORMULAS §7.3).
@@ -74,6 +98,8 @@ impl OmegaSums {
 pub enum Partial {
     /// Cross products of design and outcomes, by stratum and frame.
     Gram(GramPartial),
+    /// The same with the moments and draws of the features.
+    Features(FeaturePartial),
     /// Gradient, Hessian and deviance of one round of all active logits (FORMULAS §3.1).
     Propensity(PropensityPartial),
     /// Odds-weighted cross products, by side of a comparison.
@@ -93,6 +119,7 @@ impl Merge for Partial {
     fn merge(&mut self, other: &Self) {
         match (self, other) {
             (Partial::Gram(a), Partial::Gram(b)) => a.merge(b),
+            (Partial::Features(a), Partial::Features(b)) => a.merge(b),
             (Partial::Propensity(a), Partial::Propensity(b)) => a.merge(b),
             (Partial::Moments(a), Partial::Moments(b)) => a.merge(b),
             (Partial::Omega(a), Partial::Omega(b)) => a.merge(b),
@@ -116,10 +143,16 @@ impl Partial {
         match self {
             Partial::Gram(p) => {
                 out.count(0);
-                out.count(p.shape.columns);
-                out.count(p.shape.periods);
-                out.count(usize::from(p.shape.weighted));
-                out.floats(&p.sums);
+                out.gram(p);
+            }
+            Partial::Features(p) => {
+                out.count(7);
+                out.count(p.gram.iter().len());
+                p.gram.iter().for_each(|gram| out.gram(gram));
+                out.count(p.sums.groups.len());
+                p.sums.groups.iter().for_each(|group| out.group(group));
+                out.count(p.clusters.len());
+                p.clusters.iter().for_each(|clusters| out.clusters(clusters));
             }
             Partial::Propensity(p) => {
                 out.count(1);
@@ -141,11 +174,7 @@ impl Partial {
                 out.floats(&p.units.cross);
                 out.floats(&p.units.bit_sums);
                 out.count(p.clusters.len());
-                for clusters in &p.clusters {
-                    out.count(clusters.columns);
-                    out.words(&clusters.keys);
-                    out.floats(&clusters.sums);
-                }
+                p.clusters.iter().for_each(|clusters| out.clusters(clusters));
             }
             Partial::Omega(p) => {
                 out.count(4);
@@ -187,14 +216,8 @@ impl Partial {
             .with_hint("use one version of the program for the whole run"));
         }
         let partial = match reader.count()? {
-            0 => {
-                let shape = GramShape {
-                    columns: reader.count()?,
-                    periods: reader.count()?,
-                    weighted: reader.count()? == 1,
-                };
-                Partial::Gram(GramPartial { shape, sums: reader.floats()? })
-            }
+            0 => Partial::Gram(reader.gram()?),
+            7 => Partial::Features(reader.features()?),
             1 => Partial::Propensity(PropensityPartial {
                 regressors: reader.count()?,
                 sums: reader.floats()?,
@@ -235,6 +258,28 @@ struct Writer(Vec<u8>);
 impl Writer {
     fn count(&mut self, value: usize) {
         self.0.extend_from_slice(&(value as u64).to_le_bytes());
+    }
+
+    fn gram(&mut self, gram: &GramPartial) {
+        self.count(gram.shape.columns);
+        self.count(gram.shape.periods);
+        self.count(usize::from(gram.shape.weighted));
+        self.floats(&gram.sums);
+    }
+
+    fn group(&mut self, group: &GroupSums) {
+        self.0.extend_from_slice(&group.units.to_le_bytes());
+        self.floats(&group.pivots);
+        self.words(&group.bases);
+        self.floats(group.moments.triangle());
+        self.floats(&group.totals);
+        self.floats(&group.bit_sums);
+    }
+
+    fn clusters(&mut self, clusters: &ClusterPartial) {
+        self.count(clusters.columns);
+        self.words(&clusters.keys);
+        self.floats(&clusters.sums);
     }
 
     fn floats(&mut self, values: &[f64]) {
@@ -286,6 +331,40 @@ impl Reader<'_> {
         Ok(OmegaSums { sizes, sums })
     }
 
+    fn gram(&mut self) -> Result<GramPartial> {
+        let (columns, periods) = (self.count()?, self.count()?);
+        let shape = GramShape { columns, periods, weighted: self.count()? == 1 };
+        Ok(GramPartial { shape, sums: self.floats()? })
+    }
+
+    fn features(&mut self) -> Result<FeaturePartial> {
+        let gram = if self.count()? == 1 { Some(self.gram()?) } else { None };
+        let groups = self.count()?;
+        let groups = (0..groups).map(|_| self.group()).collect::<Result<Vec<GroupSums>>>()?;
+        let count = self.count()?;
+        let clusters = (0..count).map(|_| self.clusters()).collect::<Result<_>>()?;
+        Ok(FeaturePartial { gram, sums: FeatureSums { groups }, clusters })
+    }
+
+    fn group(&mut self) -> Result<GroupSums> {
+        let units = u64::from_le_bytes(self.word()?);
+        let (pivots, bases, moments) = (self.floats()?, self.words()?, self.floats()?);
+        let (totals, bit_sums) = (self.floats()?, self.floats()?);
+        let wrong = || damaged("moments of the wrong size");
+        let moments = Symmetric::from_triangle(pivots.len(), moments).ok_or_else(wrong)?;
+        let draws = bit_sums.len().checked_div(pivots.len()).unwrap_or(0);
+        let group = GroupSums { units, pivots, bases, moments, totals, bit_sums };
+        if group.fits(group.pivots.len(), draws) { Ok(group) } else { Err(wrong()) }
+    }
+
+    fn clusters(&mut self) -> Result<ClusterPartial> {
+        let partial = ClusterPartial { columns: self.count()?, keys: self.words()?, sums: self.floats()? };
+        match partial.keys.len().checked_mul(partial.columns) == Some(partial.sums.len()) {
+            true => Ok(partial),
+            false => Err(damaged("cluster sums of the wrong size")),
+        }
+    }
+
     fn influence(&mut self) -> Result<InfluenceSums> {
         let (columns, draws) = (self.count()?, self.count()?);
         let (cross, bit_sums) = (self.floats()?, self.floats()?);
@@ -295,15 +374,7 @@ impl Reader<'_> {
         }
         let units = InfluencePartial { columns, draws, cross, bit_sums };
         let ways = self.count()?;
-        let mut clusters = Vec::new();
-        for _ in 0..ways {
-            let partial =
-                ClusterPartial { columns: self.count()?, keys: self.words()?, sums: self.floats()? };
-            if partial.keys.len().checked_mul(partial.columns) != Some(partial.sums.len()) {
-                return Err(damaged("cluster sums of the wrong size"));
-            }
-            clusters.push(partial);
-        }
+        let clusters = (0..ways).map(|_| self.clusters()).collect::<Result<_>>()?;
         Ok(InfluenceSums { units, clusters })
     }
 }
@@ -313,6 +384,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn group(values: &[f64]) -> GroupSums {
+        let n = values.len();
+        GroupSums {
+            units: u64::from(n > 0),
+            pivots: values.to_vec(),
+            bases: vec![0; n],
+            moments: Symmetric::from_fn(n, |i, j| (i + j) as f64),
+            totals: values.to_vec(),
+            bit_sums: values.repeat(3),
+        }
+    }
 
     fn sample(values: &[f64], keys: &[u64]) -> Vec<Partial> {
         let n = values.len();
@@ -339,6 +422,14 @@ mod tests {
                 }],
             }),
             Partial::Omega(OmegaSums { sizes: vec![n, 0], sums: vec![0.25; n * n + n] }),
+            Partial::Features(FeaturePartial {
+                gram: Some(GramPartial {
+                    shape: GramShape { columns: 1, periods: 2, weighted: false },
+                    sums: values.to_vec(),
+                }),
+                sums: FeatureSums { groups: vec![GroupSums::default(), group(values)] },
+                clusters: vec![ClusterPartial::new(2, keys.to_vec())],
+            }),
             Partial::Overlap(OverlapPartial { sums: values.to_vec(), extremes: vec![0.5; n] }),
             Partial::Survey(Counts::Levels(keys.iter().copied().collect())),
             Partial::Survey(Counts::Clusters(None)),
@@ -355,7 +446,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0usize..8) {
+        fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0usize..9) {
             let _ = Partial::decode(&bytes);
             // The same with a right checksum, so that the fields are reached.
             let mut body = MAGIC.to_vec();

@@ -10,6 +10,13 @@ use stagger_panel::survey::Survey;
 pub enum StageInput {
     /// Cross products of all pairs of stratum and frame.
     Gram,
+    /// The cross products with the moments and draws of the features, where a plan has them: all sums of the estimation.
+    Features {
+        /// Number of draws over units; 0 with clusters, whose draws come from the cluster sums.
+        draws: usize,
+        /// Slice of clusters to sum by; `None` without clusters. Slices after the first hold cluster sums alone.
+        clusters: Option<ClusterSlice>,
+    },
     /// One round of the logits that are still active.
     Propensity {
         /// Coefficients by logit; `None` where the logit is not active.
@@ -62,7 +69,7 @@ impl StageInput {
             StageInput::Omega { .. } => {
                 NeededColumns { outcomes: true, clusters: true, ..NeededColumns::default() }
             }
-            StageInput::Influence { draws, clusters, .. } => {
+            StageInput::Features { draws, clusters } | StageInput::Influence { draws, clusters, .. } => {
                 NeededColumns { outcomes: true, keys: *draws > 0, clusters: clusters.is_some() }
             }
         }
@@ -72,6 +79,7 @@ impl StageInput {
     pub fn stage(&self) -> &'static str {
         match self {
             StageInput::Gram => "gram",
+            StageInput::Features { .. } => "features",
             StageInput::Propensity { .. } => "propensity",
             StageInput::Moments { .. } => "moments",
             StageInput::Overlap { .. } => "overlap",

@@ -9,6 +9,7 @@ pub mod comparison;
 pub mod cross_products;
 pub mod diagnostics;
 pub mod dispatch;
+pub mod factor;
 pub mod formula;
 pub mod inference;
 pub mod influence;

@@ -70,6 +70,11 @@ impl Symmetric {
         self
     }
 
+    /// Adds another matrix of the same size.
+    pub fn add(&mut self, other: &Self) {
+        self.values.iter_mut().zip(&other.values).for_each(|(a, b)| *a += b);
+    }
+
     /// The lower triangle, row by row.
     pub fn triangle(&self) -> &[f64] {
         &self.values

@@ -2,7 +2,8 @@
 //! store on S3. Nothing is kept between tasks, although warm environments keep decoded shards: that is luck, and not
 //! forecast.
 
-use stagger_estimation::estimate::steps::{MAX_CLUSTER_BYTES, cut_column_passes};
+use stagger_estimation::estimate::influence_passes::cut_column_passes;
+use stagger_estimation::estimate::steps::MAX_CLUSTER_BYTES;
 use stagger_estimation::plan::Plan;
 use stagger_estimation::stage::StageInput;
 use stagger_panel::stored::StoredShards;
@@ -278,8 +279,11 @@ pub fn task_memory<'a>(
 }
 
 /// Returns the most cells of an `Influence` pass with which a task on one shard fits in `memory` bytes; `None` where
-/// all do, or where fewer would not help.
+/// all do, where fewer would not help, or where features are summed.
 pub fn max_cells_in_memory(plan: &Plan, shards: &StoredShards, memory: u64) -> Option<usize> {
+    if plan.features.is_some() {
+        return None;
+    }
     let fits = |cells: usize| {
         let passes = cut_column_passes(plan, Some(cells));
         let widest = passes.into_iter().map(|(columns, _)| columns).max_by_key(Vec::len).unwrap_or_default();

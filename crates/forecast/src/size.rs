@@ -36,6 +36,10 @@ fn sums(plan: &Plan) -> u64 {
         _ => 4,
     };
     let draws = (plan.inference.draws as u64).min(MOST_DRAWS);
+    if plan.features.is_some() {
+        // The moments, and their draws by feature once more.
+        return (ways + 1) * VALUE * feature_values(plan, draws);
+    }
     VALUE * (ways * width * (width + 1) / 2).saturating_add(draws.saturating_mul(width))
 }
 
@@ -80,12 +84,42 @@ pub(crate) fn pass_memory(plan: &Plan, input: &StageInput) -> PassMemory {
         StageInput::Omega { .. } => {
             plan.combined_estimates().iter().map(|cell| (cell.len() + cell.len() * cell.len()) as u64).sum()
         }
+        StageInput::Features { draws, clusters: slice } => {
+            return features(plan, (*draws as u64).min(MOST_DRAWS), slice.is_some(), block);
+        }
         StageInput::Influence { columns, draws, clusters: slice, .. } => {
             // For more draws than fit anywhere the bound only has to be beyond every limit.
             return influence(plan, columns, (*draws as u64).min(MOST_DRAWS), slice.is_some(), block);
         }
     };
     PassMemory { partial: values * VALUE, space: block, ..PassMemory::default() }
+}
+
+fn features(plan: &Plan, draws: u64, clustered: bool, block: u64) -> PassMemory {
+    let gram = plan.sums.gram_keys.len() as u64 * plan.gram_shape().len() as u64;
+    let widest = feature_widths(plan).max().unwrap_or(0);
+    let padded = widest.next_multiple_of(8);
+    let own = feature_values(plan, draws);
+    PassMemory {
+        partial: VALUE * (gram + own),
+        held: VALUE * own,
+        // A key, and a value per feature.
+        cluster: if clustered { VALUE * (widest + 1) } else { 0 },
+        space: block + VALUE * (BLOCK as u64 * 4 * padded + draws.next_multiple_of(64) * padded)
+            + VALUE * widest * widest
+            + draws.div_ceil(64) * BLOCK as u64 * VALUE + 8 * draws,
+    }
+}
+
+/// Returns the number of features of each group.
+fn feature_widths(plan: &Plan) -> impl Iterator<Item = u64> {
+    plan.features.iter().flat_map(|planned| planned.group_layouts().map(|layout| layout.len() as u64))
+}
+
+/// Returns the number of values of the sums of all features: moments, pivots, totals, draws.
+fn feature_values(plan: &Plan, draws: u64) -> u64 {
+    let of = |width: u64| width * (width + 1) / 2 + (3 + draws).saturating_mul(width) + 8;
+    feature_widths(plan).map(of).fold(0, u64::saturating_add)
 }
 
 fn influence(plan: &Plan, columns: &[usize], draws: u64, clustered: bool, block: u64) -> PassMemory {

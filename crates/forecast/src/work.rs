@@ -12,6 +12,7 @@ use super::rates::{CLUSTER, COVARIANCE, DRAW, INFLUENCE, PRE_TEST, PRODUCT, QUAN
 pub(crate) fn pass_work(plan: &Plan, input: &StageInput) -> f64 {
     match input {
         StageInput::Gram => gram(plan),
+        StageInput::Features { draws, clusters } => features(plan, *draws as f64, clusters.is_some()),
         StageInput::Propensity { .. } => score_rows(plan),
         StageInput::Moments { .. } => score_rows(plan) + odds(plan),
         StageInput::Overlap { .. } => {
@@ -31,7 +32,9 @@ pub(crate) fn aggregation_work(plan: &Plan) -> f64 {
     let width = plan.extended_column_count() as f64;
     let pre = plan.targets.cells.iter().filter(|cell| !cell.post).count() as f64;
     let tested = if plan.targets.triple { 0.0 } else { pre };
-    COVARIANCE * width * width + PRE_TEST * tested.powi(3) + QUANTILE * plan.inference.draws as f64 * width
+    // Of features the covariance is never multiplied out: a column has a few of them in every group.
+    let products = plan.features.as_ref().map_or(width, |planned| planned.groups.len() as f64);
+    COVARIANCE * width * products + PRE_TEST * tested.powi(3) + QUANTILE * plan.inference.draws as f64 * width
 }
 
 /// Returns the share of a stratum's units whose rows enter a frame: in cross sections those of one period.
@@ -52,6 +55,19 @@ fn gram(plan: &Plan) -> f64 {
     let each = ROW * c + PRODUCT * (weighted * c * c / 2.0 + c * t);
     let keys = plan.sums.gram_keys.iter();
     keys.map(|&(stratum, frame)| units(plan, stratum) * share(plan, frame)).sum::<f64>() * each
+}
+
+/// Returns the work of the cross products with the moments and draws of the features.
+fn features(plan: &Plan, draws: f64, clustered: bool) -> f64 {
+    let Some(planned) = &plan.features else { return gram(plan) };
+    let blocks = (planned.groups.len() / plan.sample.units.len().max(1)).max(1) as f64;
+    let of = |(group, layout): (usize, &stagger_estimator::factor::FeatureLayout)| {
+        let width = layout.len() as f64;
+        let clusters = if clustered { CLUSTER * width } else { 0.0 };
+        let each = ROW * width + PRODUCT * width * width / 2.0 + DRAW * libm::ceil(width / 8.0) * 8.0 * draws + clusters;
+        units(plan, planned.stratum(group)) / blocks * each
+    };
+    gram(plan) + planned.group_layouts().enumerate().map(of).sum::<f64>()
 }
 
 /// Returns treated rows and control rows that enter the logits, over all of them.

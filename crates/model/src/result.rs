@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize, Serializer};
-use stagger_estimator::symmetric::Symmetric;
+use stagger_estimator::inference::Covariance;
 
 use crate::calendar::{Calendar, TimeUnit};
 use crate::spec::RunSpec;
@@ -425,15 +425,15 @@ pub struct ExtendedResult {
     /// `true` for a cell that is the universal base cell (ATT 0 by definition).
     pub reference: Vec<bool>,
     /// ΨᵀΨ/n (clustered: of cluster sums), of size (1 + groups + cells)². With more than [`MAX_VCOV_CELLS`] rows it is not
-    /// part of the object's text, but saved beside it.
+    /// part of the object's text, but saved beside it, where it can be as a factor.
     #[serde(default, skip_serializing_if = "is_large")]
-    pub covariance: Symmetric,
+    pub covariance: Covariance,
     /// The number of used units by raw cohort, for tables; infinity (`null`) for never treated.
     pub cohort_units: Vec<(Num, u64)>,
 }
 
 /// Returns `true` if a covariance is too large to be saved as text.
-fn is_large(covariance: &Symmetric) -> bool {
+fn is_large(covariance: &Covariance) -> bool {
     covariance.size() > MAX_VCOV_CELLS
 }
 

@@ -12,13 +12,16 @@ use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
+use parquet::schema::types::ColumnPath;
+use stagger_estimator::inference::Covariance;
 use stagger_estimator::symmetric::Symmetric;
 use stagger_model::failure::Failure;
 use stagger_model::result::SavedResult;
 use stagger_storage::disk;
 
 use super::checksums::VerifiedFolder;
-use super::doubles::F64Columns;
+use super::doubles::ResultColumns;
+use super::factor;
 use super::folder::RESULT;
 use super::tabular::{RUN_KEY, fingerprint};
 
@@ -28,36 +31,53 @@ pub const COVARIANCE: &str = "covariance.parquet";
 /// Entries in one batch.
 const BATCH: usize = 1 << 16;
 
-/// Writes the lower triangle, row by row, as one column of doubles.
+/// Writes the covariance: its factor, or the lower triangle, row by row, as one column of doubles.
+///
+/// # Errors
+/// Those of the file system.
 pub fn write(saved: &SavedResult, file: File) -> Result<File, ParquetError> {
-    let schema = Arc::new(Schema::new(vec![Field::new("covariance", DataType::Float64, false)]));
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
-        .set_dictionary_enabled(false)
-        .set_encoding(Encoding::BYTE_STREAM_SPLIT)
-        .set_key_value_metadata(Some(vec![KeyValue::new(RUN_KEY.to_owned(), fingerprint(saved))]))
-        .build();
+        .set_key_value_metadata(Some(vec![KeyValue::new(RUN_KEY.to_owned(), fingerprint(saved))]));
+    let matrix = match &saved.extended.covariance {
+        Covariance::Factored(factor) => {
+            let doubles = ColumnPath::from("value");
+            let properties = properties
+                .set_column_dictionary_enabled(doubles.clone(), false)
+                .set_column_encoding(doubles, Encoding::BYTE_STREAM_SPLIT);
+            return factor::write(factor, file, properties.build());
+        }
+        Covariance::Dense(matrix) => matrix,
+    };
+    let properties = properties.set_dictionary_enabled(false).set_encoding(Encoding::BYTE_STREAM_SPLIT).build();
+    let schema = Arc::new(Schema::new(vec![Field::new("covariance", DataType::Float64, false)]));
     let mut writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties))?;
-    for batch in saved.extended.covariance.triangle().chunks(BATCH) {
+    for batch in matrix.triangle().chunks(BATCH) {
         let column: ArrayRef = Arc::new(Float64Array::from_iter_values(batch.iter().copied()));
         writer.write(&RecordBatch::try_new(Arc::clone(&schema), vec![column])?)?;
     }
     writer.into_inner()
 }
 
-/// Reads the covariance of `columns` extended columns, both triangles.
+/// Reads the covariance of `columns` extended columns.
+///
+/// # Errors
+/// A file that is not there, damaged, or of another run.
 pub fn read(
     path: &Path,
     saved: &SavedResult,
     columns: usize,
     checked: &VerifiedFolder,
-) -> Result<Symmetric, Failure> {
+) -> Result<Covariance, Failure> {
     let (mut open, _) = disk::open_regular(path).map_err(|source| {
         Failure::read(path, &source)
             .hint(format!("a result of many cells keeps its covariance in {COVARIANCE}, beside {RESULT}"))
     })?;
     checked.compare_file(COVARIANCE, &mut open)?;
-    let found = F64Columns::open(path, open, saved)?;
+    let found = ResultColumns::open(path, open, saved)?;
+    if found.names().eq(factor::COLUMNS) {
+        return Ok(Covariance::Factored(Box::new(factor::read(&found, columns)?)));
+    }
     let expected = columns * (columns + 1) / 2;
     if found.names().len() != 1 || found.rows() != expected {
         let (columns, rows) = (found.names().len(), found.rows());
@@ -68,6 +88,7 @@ pub fn read(
     let mut values = Vec::with_capacity(expected);
     found.read(|_, _, own| values.extend_from_slice(own))?;
     Symmetric::from_triangle(columns, values)
+        .map(Covariance::Dense)
         .ok_or_else(|| found.damaged(&format!("it has not {expected} entries")))
 }
 

@@ -1,10 +1,11 @@
-//! Parquet files of doubles that belong to a result: its draws, its covariance.
+//! Parquet files that belong to a result: its draws, its covariance.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::Float64Type;
+use arrow::record_batch::RecordBatch;
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use stagger_model::error::StaggerError;
 use stagger_model::failure::Failure;
@@ -18,14 +19,14 @@ use super::tabular::{RUN_KEY, fingerprint};
 /// Rows decoded at a time.
 const BATCH: usize = 1 << 16;
 
-/// An opened Parquet file of columns of doubles.
-pub struct F64Columns {
+/// An opened Parquet file of a result.
+pub struct ResultColumns {
     path: PathBuf,
     file: LocalFile,
     metadata: ArrowReaderMetadata,
 }
 
-impl F64Columns {
+impl ResultColumns {
     /// Opens the file of a result.
     ///
     /// # Errors
@@ -59,13 +60,31 @@ impl F64Columns {
         usize::try_from(self.metadata.metadata().file_metadata().num_rows()).unwrap_or(0)
     }
 
-    /// Reads all columns, some rows at a time: `each(first row, column, its values)`.
+    /// Reads all columns, which are doubles, some rows at a time: `each(first row, column, its values)`.
     ///
     /// # Errors
     /// A file that is damaged.
     pub fn read(&self, mut each: impl FnMut(usize, usize, &[f64])) -> Result<(), Failure> {
-        let roots: Vec<usize> = (0..self.names().len()).collect();
         let mut first = 0;
+        self.read_batches(|batch| {
+            for (column, array) in batch.columns().iter().enumerate() {
+                let values = array.as_primitive_opt::<Float64Type>().filter(|own| own.null_count() == 0);
+                each(first, column, values.ok_or("its columns are not doubles")?.values());
+            }
+            first += batch.num_rows();
+            Ok(())
+        })
+    }
+
+    /// Reads all columns, some rows at a time; `each` says what is wrong with them.
+    ///
+    /// # Errors
+    /// A file that is damaged.
+    pub fn read_batches(
+        &self,
+        mut each: impl FnMut(&RecordBatch) -> Result<(), String>,
+    ) -> Result<(), Failure> {
+        let roots: Vec<usize> = (0..self.names().len()).collect();
         for (row_group, group) in self.metadata.metadata().row_groups().iter().enumerate() {
             let request = RowRequest {
                 metadata: &self.metadata,
@@ -77,13 +96,7 @@ impl F64Columns {
             };
             let broken = |damage: &parquet_file::Damage| StaggerError::input(damage.to_string());
             let read = parquet_file::decode_rows(self.file.clone(), &request, broken, |batch| {
-                for (column, array) in batch.columns().iter().enumerate() {
-                    let values = array.as_primitive_opt::<Float64Type>().filter(|own| own.null_count() == 0);
-                    let values = values.ok_or_else(|| StaggerError::input("its columns are not doubles"))?;
-                    each(first, column, values.values());
-                }
-                first += batch.num_rows();
-                Ok(())
+                each(&batch).map_err(StaggerError::input)
             });
             read.map_err(|error| self.damaged(&error.to_string()))?;
         }

@@ -8,6 +8,7 @@ pub mod description;
 pub mod diagnostics;
 pub mod document;
 pub mod doubles;
+mod factor;
 pub mod estimates;
 pub mod folder;
 pub mod forecast;

@@ -13,7 +13,7 @@ use stagger_storage::disk;
 
 use super::checksums::{CHECKSUMS, VerifiedFolder};
 use super::covariance::{self, COVARIANCE};
-use super::doubles::F64Columns;
+use super::doubles::ResultColumns;
 use super::folder::{RESULT, finish_commit, identity};
 use super::save::DRAWS;
 use super::stdout::print_line_to_stderr;
@@ -146,7 +146,7 @@ fn load_draws(file: &Path, saved: &SavedResult, checked: &VerifiedFolder) -> Res
             .hint("run it again with --out, or with --bstrap false for analytic standard errors")
     })?;
     checked.compare_file(DRAWS, &mut open)?;
-    let found = F64Columns::open(file, open, saved)?;
+    let found = ResultColumns::open(file, open, saved)?;
     let names = extended_names(saved);
     if found.names().len() != names.len() || found.names().zip(&names).any(|(found, name)| found != name) {
         return Err(found.damaged("its columns are not those of the result"));
@@ -166,6 +166,7 @@ fn load_draws(file: &Path, saved: &SavedResult, checked: &VerifiedFolder) -> Res
 
 #[cfg(test)]
 mod tests {
+    use stagger_estimator::inference::Covariance;
     use stagger_model::facts::{RunFacts, RunOutput};
     use stagger_test_support::results;
 
@@ -294,7 +295,8 @@ mod tests {
     fn cells_without_an_estimate_read_back() {
         let root = tempfile::tempdir().unwrap();
         let mut saved: SavedResult = results::universal();
-        saved.extended.covariance.set(5, 5, f64::NAN);
+        let Covariance::Dense(matrix) = &mut saved.extended.covariance else { panic!("a factor") };
+        matrix.set(5, 5, f64::NAN);
         saved_in(&root.path().join("out"), &output(saved));
         let loaded = load(&root.path().join("out")).unwrap();
         assert!(loaded.saved.extended.covariance.get(5, 5).is_nan());

@@ -2,7 +2,10 @@
 
 pub mod cause;
 pub mod diagnostics;
+mod feature_passes;
+mod feature_terms;
 pub mod fit;
+pub mod influence_passes;
 pub mod reasons;
 pub mod result;
 pub mod saved;

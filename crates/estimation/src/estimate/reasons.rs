@@ -32,6 +32,17 @@ pub(super) struct ReasonInputs<'a> {
     pub(super) spec: &'a RunSpec,
 }
 
+/// The cells of the pre-test.
+#[derive(Clone, Copy)]
+pub(super) struct Tested<'a> {
+    /// Their indices.
+    pub(super) cells: &'a [usize],
+    /// An upper bound on the rank of their covariance.
+    pub(super) rank: u64,
+    /// Their covariance; `None` where it was not computed.
+    pub(super) matrix: Option<&'a Mat<f64>>,
+}
+
 /// Returns groups and periods of all cells.
 pub(super) fn cell_labels(plan: &Plan) -> (Vec<f64>, Vec<f64>) {
     plan.targets.cells.iter().map(|c| (c.group, plan.sample.period_labels[c.time])).unzip()
@@ -113,10 +124,8 @@ impl ReasonInputs<'_> {
     /// Returns the reason why there is no pre-test, from the cells before treatment and their covariance.
     pub(super) fn pretest_reason(
         &self,
-        att: &[f64],
-        se_analytic: &[f64],
         pre: &[bool],
-        vcov: impl Fn(usize, usize) -> f64,
+        found: &Tested<'_>,
     ) -> String {
         let plan = self.plan;
         if plan.targets.triple {
@@ -127,8 +136,7 @@ impl ReasonInputs<'_> {
         }
         let before: Vec<usize> =
             (0..plan.targets.cells.len()).filter(|&k| pre[k] && !plan.targets.cells[k].reference).collect();
-        let tested: Vec<usize> =
-            before.iter().copied().filter(|&k| att[k].is_finite() && se_analytic[k] > 0.0).collect();
+        let tested = found.cells;
         match (before.len(), tested.len()) {
             (0, _) => "there is no cell before treatment".to_owned(),
             (1, 0) => "the one cell before treatment has no standard error".to_owned(),
@@ -139,11 +147,16 @@ impl ReasonInputs<'_> {
                     plan.sample.n
                 )
             }
+            (_, count) if found.rank < count as u64 => format!(
+                "its {count} cells are more than the rank of their covariance, which is at most {}: cohorts have fewer units \
+                 than cells before treatment",
+                found.rank
+            ),
             (_, count) => {
                 let (group, time) = cell_labels(plan);
                 let cells = if count == 1 { "one cell" } else { "cells" };
                 let named = |k: usize| name_cells(&group, &time, &[k]);
-                let repeats = repeats(&vcov, &tested, &named);
+                let repeats = found.matrix.map(|v| repeats(v, tested, &named)).unwrap_or_default();
                 let why = if repeats.is_empty() {
                     String::new()
                 } else {
@@ -214,34 +227,34 @@ pub(super) fn warnings(
     out
 }
 
-/// Names the cells whose influence function is a multiple of another's, or a combination of those before.
-fn repeats(
-    vcov: &dyn Fn(usize, usize) -> f64,
-    tested: &[usize],
-    named: &dyn Fn(usize) -> String,
-) -> Vec<String> {
-    let correlation = |i: usize, j: usize| vcov(i, j) / (vcov(i, i) * vcov(j, j)).sqrt();
+/// Names the cells whose influence function is a multiple of another's, or a combination of those before. `v` is the
+/// covariance of the tested cells; of very many none is named.
+fn repeats(v: &Mat<f64>, tested: &[usize], named: &dyn Fn(usize) -> String) -> Vec<String> {
+    let correlation = |i: usize, j: usize| v[(i, j)] / (v[(i, i)] * v[(j, j)]).sqrt();
     let mut out = Vec::new();
-    for (place, &k) in tested.iter().enumerate() {
-        let same = tested[..place].iter().find(|&&i| 1.0 - correlation(i, k).abs() <= REPEATS);
-        out.extend(same.map(|&i| format!("{} repeats {}", named(k), named(i))));
+    if tested.len() > MOST_SOLVED {
+        return out;
     }
-    if out.is_empty() && tested.len() <= MOST_SOLVED {
-        let dependent = dependent(vcov, tested);
+    for k in 0..tested.len() {
+        let same = (0..k).find(|&i| 1.0 - correlation(i, k).abs() <= REPEATS);
+        out.extend(same.map(|i| format!("{} repeats {}", named(tested[k]), named(tested[i]))));
+    }
+    if out.is_empty() {
+        let dependent = dependent(v).map(|k| tested[k]);
         out.extend(dependent.map(|k| format!("{} is a combination of the cells before it", named(k))));
     }
     out
 }
 
 /// Returns the first cell without variance beyond that of the cells before it.
-fn dependent(vcov: &dyn Fn(usize, usize) -> f64, tested: &[usize]) -> Option<usize> {
-    let n = tested.len();
-    let scale = |i: usize| vcov(tested[i], tested[i]).sqrt();
-    let mut rest = Mat::from_fn(n, n, |i, j| vcov(tested[i], tested[j]) / (scale(i) * scale(j)));
+fn dependent(v: &Mat<f64>) -> Option<usize> {
+    let n = v.nrows();
+    let scale = |i: usize| v[(i, i)].sqrt();
+    let mut rest = Mat::from_fn(n, n, |i, j| v[(i, j)] / (scale(i) * scale(j)));
     for j in 0..n {
         let left = rest[(j, j)];
         if left.is_nan() || left <= REPEATS {
-            return Some(tested[j]);
+            return Some(j);
         }
         for a in j + 1..n {
             let factor = rest[(a, j)] / left;

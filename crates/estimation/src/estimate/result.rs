@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use faer::Mat;
 use stagger_estimator::cells::Cell;
+use stagger_estimator::factor::Factor;
 use stagger_estimator::inference::{
-    CellInference, Extended, InferenceOptions, gaussian_draws, infer_cells, two_way, wald_pretest,
+    CellInference, Covariance, Extended, InferenceOptions, gaussian_draws, infer_cells, tested_cells, two_way,
+    wald_pretest,
 };
 use stagger_estimator::symmetric::Symmetric;
 use stagger_model::error::Result;
@@ -17,17 +19,19 @@ use stagger_model::result::{
 use stagger_model::spec::RunSpec;
 use stagger_panel::panel::Panel;
 
-use super::reasons::{self, ReasonInputs};
-use super::steps::{EstimationOutput, InfluenceTotals};
+use super::reasons::{self, ReasonInputs, Tested};
+use super::feature_passes::FeatureTotals;
+use super::influence_passes::InfluenceTotals;
+use super::steps::{EstimationOutput, FinalSums};
 use super::sums::ExtendedSums;
 use crate::aggregate::{aggregate_extended, aggregate_options};
 use crate::plan::Plan;
 
 /// Covariance and draws of the extended columns Ψ, with what they are based on.
-struct Covariance {
-    matrix: Symmetric,
+struct Moments {
+    covariance: Covariance,
     /// ΨᵀΨ/n over units, where this is R's V although the draws are by cluster (FORMULAS §4).
-    over_units: Option<Symmetric>,
+    over_units: Option<Covariance>,
     draws: Option<Mat<f64>>,
     draw_units: u64,
     clusters: Option<u64>,
@@ -44,9 +48,11 @@ pub fn estimate(
 ) -> Result<(SavedResult, Option<Mat<f64>>)> {
     let EstimationOutput { plan, estimates, diagnostics, sums, fits } = finished;
     let plan = &plan;
-    let Covariance { matrix, over_units, draws, draw_units, clusters, shares, warnings } =
-        covariance(plan, sums);
-    let extended = Extended { n: plan.sample.n, covariance: matrix, draws, n_draw_units: draw_units };
+    let Moments { covariance, over_units, draws, draw_units, clusters, shares, warnings } = match sums {
+        FinalSums::Columns(sums) => column_moments(plan, sums),
+        FinalSums::Features(sums) => feature_moments(plan, &sums),
+    };
+    let extended = Extended { n: plan.sample.n, covariance, draws, n_draw_units: draw_units };
     let options = inference_options(plan, spec);
     let facts = ReasonInputs { plan, estimates: &estimates, fits: fits.as_ref(), spec };
     let mut cells = CellResults::new(&facts, &extended, over_units.as_ref(), &options, warnings);
@@ -96,7 +102,7 @@ impl CellResults {
     fn new(
         facts: &ReasonInputs<'_>,
         extended: &Extended,
-        over_units: Option<&Symmetric>,
+        over_units: Option<&Covariance>,
         options: &InferenceOptions,
         covariance_warnings: Vec<String>,
     ) -> Self {
@@ -113,9 +119,8 @@ impl CellResults {
         warnings.extend(inference.warnings.iter().cloned());
         let first = 1 + plan.targets.groups.len();
         let covariance = over_units.unwrap_or(&extended.covariance);
-        let vcov = |i: usize, j: usize| covariance.get(first + i, first + j);
-        let (wald, wald_reason) = pre_test(facts, &att, &inference, vcov, &mut warnings);
-        let vcov = if att.len() <= MAX_VCOV_CELLS { rows(vcov, &att) } else { Vec::new() };
+        let (wald, wald_reason) = pre_test(facts, &att, &inference, covariance, &mut warnings);
+        let vcov = if att.len() <= MAX_VCOV_CELLS { rows(covariance, first, &att) } else { Vec::new() };
         Self { att, inference, reasons, vcov, wald, wald_reason, warnings }
     }
 
@@ -147,17 +152,24 @@ fn pre_test(
     facts: &ReasonInputs<'_>,
     att: &[f64],
     inference: &CellInference,
-    vcov: impl Fn(usize, usize) -> f64,
+    covariance: &Covariance,
     warnings: &mut Vec<String>,
 ) -> (Option<WaldTest>, Option<String>) {
     let (plan, spec) = (facts.plan, facts.spec);
     // The anticipation window is not a pre-treatment period (FORMULAS §4).
     let before = |c: &Cell| plan.sample.period_labels[c.time] + spec.anticipation < c.group;
     let pre: Vec<bool> = plan.targets.cells.iter().map(before).collect();
-    let wald = (!plan.targets.triple && (plan.inference.cluster_variables == 0 || !spec.bstrap))
-        .then(|| wald_pretest(att, &inference.se_analytic, &pre, &vcov, plan.sample.n))
-        .flatten();
-    let reason = wald.is_none().then(|| facts.pretest_reason(att, &inference.se_analytic, &pre, vcov));
+    let tested = tested_cells(att, &inference.se_analytic, &pre);
+    let wanted = !plan.targets.triple && (plan.inference.cluster_variables == 0 || !spec.bstrap);
+    let first = 1 + plan.targets.groups.len();
+    let columns: Vec<usize> = tested.iter().map(|&cell| first + cell).collect();
+    let rank = covariance.rank_bound(&columns);
+    // Without full rank there is nothing to solve, and the matrix of thousands of cells need not be made.
+    let matrix = (wanted && rank == tested.len() as u64).then(|| covariance.matrix(&columns));
+    let theta: Vec<f64> = tested.iter().map(|&cell| att[cell]).collect();
+    let wald = matrix.as_ref().and_then(|v| wald_pretest(&theta, v, plan.sample.n));
+    let found = Tested { cells: &tested, rank, matrix: matrix.as_ref() };
+    let reason = wald.is_none().then(|| facts.pretest_reason(&pre, &found));
     let told = reason.as_ref().filter(|_| facts.is_worth_a_warning());
     warnings.extend(told.map(|reason| format!("no pre-test: {reason}")));
     let (single, rests) = reasons::single_units(plan, &inference.se, wald.is_some());
@@ -182,7 +194,7 @@ fn extended_result(
         shares,
         clusters,
         reference: plan.targets.cells.iter().map(|c| c.reference).collect(),
-        covariance: Symmetric::default(),
+        covariance: Covariance::default(),
         cohort_units: cohort_units(panel, plan),
     }
 }
@@ -206,21 +218,47 @@ struct Reasons {
 impl Reasons {
     fn new(facts: &ReasonInputs<'_>, extended: &Extended, inference: &CellInference) -> Self {
         let (plan, first) = (facts.plan, 1 + facts.plan.targets.groups.len());
-        let variance = |cell: usize| extended.covariance.get(first + cell, first + cell).max(0.0);
+        let mut space = extended.covariance.space();
+        let mut variance =
+            |cell: usize| extended.covariance.quadratic(&[(first + cell, 1.0)], &mut space).max(0.0);
         let errors: Vec<f64> =
             (0..plan.targets.cells.len()).map(|cell| (variance(cell) / extended.n as f64).sqrt()).collect();
         Self { reason: facts.estimate_reasons(), se_reason: facts.error_reasons(inference, &errors) }
     }
 }
 
+/// Computes covariance and draws of the extended columns from sums of features. Those of few columns become a matrix, which
+/// is saved as it is, so that what a run and its saved result aggregate are the same bits.
+fn feature_moments(plan: &Plan, sums: &FeatureTotals) -> Moments {
+    let n = plan.sample.n as f64;
+    let clusters = sums.clusters();
+    let factor = clusters.map_or(1.0, |clusters| factor(plan, clusters));
+    let covariance = sums.over_clusters(plan, n / factor);
+    let draws = sums.draws(plan, &covariance, factor.sqrt());
+    let over_units = (clusters.is_some() && plan.inference.draws > 0).then(|| sums.over_units(plan, n));
+    let compact = |factor: Factor| match factor.size() > MAX_VCOV_CELLS {
+        true => Covariance::Factored(Box::new(factor)),
+        false => Covariance::Dense(Covariance::Factored(Box::new(factor)).to_symmetric()),
+    };
+    Moments {
+        covariance: compact(covariance),
+        over_units: over_units.map(compact),
+        draws,
+        draw_units: clusters.unwrap_or(plan.sample.n),
+        clusters,
+        shares: sums.shares(plan),
+        warnings: Vec::new(),
+    }
+}
+
 /// Computes covariance and draws of the extended columns from their sums.
-fn covariance(plan: &Plan, sums: InfluenceTotals) -> Covariance {
+fn column_moments(plan: &Plan, sums: InfluenceTotals) -> Moments {
     let n = plan.sample.n as f64;
     let InfluenceTotals { units, mut ways, clusters } = sums;
     // Products with the column of ones; those of the share columns are n p_g (FORMULAS §6).
     let totals: Vec<f64> = units.cross.row(0).collect();
-    let plain = Covariance {
-        matrix: Symmetric::default(),
+    let plain = Moments {
+        covariance: Covariance::default(),
         over_units: None,
         draws: None,
         draw_units: plan.sample.n,
@@ -233,14 +271,14 @@ fn covariance(plan: &Plan, sums: InfluenceTotals) -> Covariance {
             let factor = factor(plan, clusters[0]);
             let draws = draws(plan, &one, &totals).map(|draws| scaled(draws, factor.sqrt()));
             // R clusters V only without bootstrap (FORMULAS §4).
-            let over_units = (plan.inference.draws > 0).then(|| units.cross.divided(n));
-            let matrix = one.cross.divided(n / factor);
-            Covariance { matrix, over_units, draws, draw_units: clusters[0], ..plain }
+            let over_units = (plan.inference.draws > 0).then(|| Covariance::Dense(units.cross.divided(n)));
+            let covariance = Covariance::Dense(one.cross.divided(n / factor));
+            Moments { covariance, over_units, draws, draw_units: clusters[0], ..plain }
         }
         (3, Some(both)) => two_ways(plan, [&ways[0], &ways[1], &both], &clusters, plain),
         _ => {
             let draws = draws(plan, &units, &totals);
-            Covariance { matrix: units.cross.divided(n), draws, ..plain }
+            Moments { covariance: Covariance::Dense(units.cross.divided(n)), draws, ..plain }
         }
     }
 }
@@ -248,7 +286,7 @@ fn covariance(plan: &Plan, sums: InfluenceTotals) -> Covariance {
 /// Covariance with two-way clusters, from the sums by one variable, by the other and by both. Eigenvalues mix all
 /// columns, so that shares enter relative to the mean weight: otherwise the repair would depend on the scale of the
 /// weights.
-fn two_ways(plan: &Plan, ways: [&ExtendedSums; 3], clusters: &[u64], plain: Covariance) -> Covariance {
+fn two_ways(plan: &Plan, ways: [&ExtendedSums; 3], clusters: &[u64], plain: Moments) -> Moments {
     let unit = mean_weight(plan, &plain.shares);
     let scale = |column: usize| if (1..=plan.targets.groups.len()).contains(&column) { unit } else { 1.0 };
     let own = |way: usize| {
@@ -271,7 +309,8 @@ fn two_ways(plan: &Plan, ways: [&ExtendedSums; 3], clusters: &[u64], plain: Cova
     });
     let found = &both.covariance;
     let matrix = Symmetric::from_fn(found.nrows(), |i, j| found[(i, j)] * (scale(i) * scale(j)));
-    Covariance { matrix, draws, warnings: warning.into_iter().collect(), ..plain }
+    let covariance = Covariance::Dense(matrix);
+    Moments { covariance, draws, warnings: warning.into_iter().collect(), ..plain }
 }
 
 /// Mean weight of the units in the estimated groups; 1 without weights.
@@ -335,9 +374,11 @@ fn att_gt(plan: &Plan, att: &[f64], se: &[f64], crit: f64, reasons: Reasons) -> 
     }
 }
 
-fn rows(vcov: impl Fn(usize, usize) -> f64, att: &[f64]) -> Vec<Vec<Num>> {
+fn rows(covariance: &Covariance, first: usize, att: &[f64]) -> Vec<Vec<Num>> {
+    let columns: Vec<usize> = (first..first + att.len()).collect();
+    let v = covariance.matrix(&columns);
     let entry = |i: usize, j: usize| {
-        if att[i].is_nan() || att[j].is_nan() { Num::NA } else { Num(vcov(i, j)) }
+        if att[i].is_nan() || att[j].is_nan() { Num::NA } else { Num(v[(i, j)]) }
     };
     (0..att.len()).map(|i| (0..att.len()).map(|j| entry(i, j)).collect()).collect()
 }

@@ -7,9 +7,8 @@ use stagger_panel::panel::Panel;
 
 use super::fit::needs_standardization;
 use super::shared_sums::shared_sums;
-use super::steps::{
-    Estimation, MAX_CLUSTER_BYTES, SAMPLE_DIVISOR, STANDARDIZATION_SHARDS, cut_column_passes,
-};
+use super::influence_passes::cut_column_passes;
+use super::steps::{Estimation, MAX_CLUSTER_BYTES, SAMPLE_DIVISOR, STANDARDIZATION_SHARDS};
 use crate::partial::Partial;
 use crate::plan::Plan;
 use crate::stage::{ClusterSlice, StageInput};
@@ -152,7 +151,8 @@ pub fn expected_passes(
         let sample = Some(STANDARDIZATION_SHARDS.min(shards));
         out.push(ExpectedPass { stage: "scale", input: StageInput::Gram, sample });
     }
-    out.push(full(StageInput::Gram));
+    let features = feature_passes(plan, unknowns.clusters);
+    out.push(full(features.first().cloned().unwrap_or(StageInput::Gram)));
     let betas = || vec![None; plan.comparisons.logits.len()];
     if !plan.comparisons.logits.is_empty() {
         let propensity = || StageInput::Propensity { betas: betas() };
@@ -170,11 +170,47 @@ pub fn expected_passes(
         out.push(full(StageInput::Omega { corrections: Vec::new(), betas: betas() }));
     }
     out.extend(influence_passes(plan, max_cells, unknowns.clusters).into_iter().map(full));
+    out.extend(features.into_iter().skip(1).map(full));
     out
 }
 
-/// Returns the inputs of the `Influence` passes: sets of columns, each in slices of the clusters.
+/// Returns the inputs of the `Features` passes, one for each slice of the clusters; none for a plan without features.
+pub fn feature_passes(plan: &Plan, clusters: u64) -> Vec<StageInput> {
+    if plan.features.is_none() {
+        return Vec::new();
+    }
+    let clustered = plan.inference.cluster_variables > 0;
+    let count = feature_slices(plan, clusters);
+    let draws = if clustered { 0 } else { plan.inference.draws };
+    let input = |index: u64| StageInput::Features {
+        draws,
+        clusters: clustered.then_some(ClusterSlice { index, count }),
+    };
+    (0..count).map(input).collect()
+}
+
+/// Returns the number of slices in which the features of `clusters` clusters are summed; 1 without clusters.
+pub(super) fn feature_slices(plan: &Plan, clusters: u64) -> u64 {
+    let Some(planned) = plan.features.as_ref().filter(|_| plan.inference.cluster_variables > 0) else {
+        return 1;
+    };
+    let widest = planned.group_layouts().map(|layout| layout.len() as u64).max().unwrap_or(0);
+    // A cluster has a row in every group that it has units of.
+    let rows = clusters.saturating_mul(planned.groups.len() as u64).min(plan.sample.n);
+    slices(rows.saturating_mul(widest))
+}
+
+/// Returns the number of slices of cluster sums of so many values.
+fn slices(values: u64) -> u64 {
+    // Clusters are in memory three times: in the root, in the current sum and in each thread's shard.
+    values.saturating_mul(8 * 3).div_ceil(MAX_CLUSTER_BYTES).max(1)
+}
+
+/// Returns the inputs of the `Influence` passes: sets of columns, each in slices of the clusters; none for a plan with features.
 pub fn influence_passes(plan: &Plan, max_cells: Option<usize>, clusters: u64) -> Vec<StageInput> {
+    if plan.features.is_some() {
+        return Vec::new();
+    }
     let clustered = plan.inference.cluster_variables > 0;
     let slices = cluster_slices(plan, clusters);
     let draws = if clustered { 0 } else { plan.inference.draws };
@@ -196,7 +232,5 @@ pub(super) fn cluster_slices(plan: &Plan, clusters: u64) -> u64 {
     if plan.inference.cluster_variables == 0 {
         return 1;
     }
-    // Clusters are in memory three times: in the root, in the current sum and in each thread's shard.
-    let held = clusters.saturating_mul(plan.extended_column_count() as u64 * 8 * 3);
-    held.div_ceil(MAX_CLUSTER_BYTES).max(1)
+    slices(clusters.saturating_mul(plan.extended_column_count() as u64))
 }

@@ -3,9 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 use stagger_estimator::diagnostics::OverlapPartial;
-use stagger_estimator::influence::{InfluencePartial, clusters_to_sums};
 use stagger_estimator::moments::{Correction, MomentsPartial};
-use stagger_estimator::multipliers::{Bits, Domain};
+use stagger_estimator::outcome::GramPartial;
 use stagger_estimator::propensity::{LogitFit, LogitState, PropensityPartial, fit_step};
 use stagger_model::error::{Result, StaggerError};
 use stagger_model::events::RunEvent;
@@ -13,12 +12,12 @@ use stagger_model::result::Diagnostics;
 
 use super::diagnostics::Sources;
 use super::fit::{Estimates, Fitted, GramFits, Solver, needs_standardization, standardize};
-use super::sequence::cluster_slices;
-use super::sums::ExtendedSums;
+use super::feature_passes::{FeaturePasses, FeatureTotals};
+use super::influence_passes::{InfluencePasses, InfluenceTotals};
 use crate::outline::solved_event;
-use crate::partial::{InfluenceSums, Partial};
+use crate::partial::Partial;
 use crate::plan::Plan;
-use crate::stage::{ClusterSlice, StageInput};
+use crate::stage::StageInput;
 
 /// Number of shards that the constants of the design are computed from.
 pub const STANDARDIZATION_SHARDS: usize = 8;
@@ -49,13 +48,12 @@ pub struct PassLimits {
     pub max_cells: Option<usize>,
 }
 
-/// Sums over all extended columns: over units and, with clusters, by every way of clustering.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct InfluenceTotals {
-    pub(super) units: ExtendedSums,
-    pub(super) ways: Vec<ExtendedSums>,
-    /// Number of clusters in each way of clustering.
-    pub(super) clusters: Vec<u64>,
+/// Sums that the covariance follows from.
+pub(super) enum FinalSums {
+    /// Over the extended columns.
+    Columns(InfluenceTotals),
+    /// Over the features.
+    Features(FeatureTotals),
 }
 
 /// Results of an estimation whose passes are complete.
@@ -63,7 +61,7 @@ pub struct EstimationOutput {
     pub(super) plan: Plan,
     pub(super) estimates: Estimates,
     pub(super) diagnostics: Option<Diagnostics>,
-    pub(super) sums: InfluenceTotals,
+    pub(super) sums: FinalSums,
     /// Cross products, from which reasons are derived.
     pub(super) fits: Option<GramFits>,
 }
@@ -78,6 +76,8 @@ enum EstimationStep {
     Overlap,
     Omega,
     Influence { pass: usize, slice: u64 },
+    /// A slice of clusters after the first.
+    Clusters { slice: u64 },
     Done,
 }
 
@@ -112,13 +112,18 @@ pub struct Estimation {
     #[serde(with = "stagger_model::as_json")]
     diagnostics: Option<Diagnostics>,
     influence: InfluencePasses,
+    /// Sums of the features, where the plan has them; the others then stay empty.
+    features: Option<FeaturePasses>,
     passes: usize,
+    /// True if the pass that was just taken brought the estimates.
+    solved: bool,
 }
 
 impl Estimation {
     /// Starts an estimation; it asks for its first pass.
     pub fn new(plan: Plan, scale: PassLimits) -> Self {
         let influence = InfluencePasses::new(&plan, &scale);
+        let features = FeaturePasses::new(&plan, &scale);
         let mut out = Self {
             plan,
             scale,
@@ -131,7 +136,9 @@ impl Estimation {
             corrections: Vec::new(),
             estimates: Estimates::default(),
             influence,
+            features,
             passes: 0,
+            solved: false,
         };
         if needs_standardization(&out.plan) {
             out.ask(StageInput::Gram, Some(STANDARDIZATION_SHARDS.min(out.scale.shards)));
@@ -158,20 +165,24 @@ impl Estimation {
     pub fn accept_sums(&mut self, partial: Partial) -> Result<()> {
         let sample = self.request.take().is_some_and(|request| request.sample.is_some());
         self.passes += usize::from(!sample);
+        self.solved = false;
         match (std::mem::replace(&mut self.step, EstimationStep::Done), partial) {
             (EstimationStep::Scale, Partial::Gram(sample)) => {
                 standardize(&mut self.plan, &sample);
                 self.enter_gram();
             }
-            (EstimationStep::Gram, Partial::Gram(gram)) => {
-                let fits = GramFits::new(&self.plan, gram);
-                let warning = fits.warning(&self.plan);
-                self.plan.warnings.extend(warning);
-                self.logits.states = fits.start_logits(&self.plan);
-                self.fits = Some(fits);
-                let tried = self.logits.states.clone();
-                self.enter_sample(0, tried);
+            (EstimationStep::Gram, Partial::Features(sums)) => {
+                let gram = self.features.as_mut().and_then(|features| features.add(&self.plan, sums));
+                let gram = gram.ok_or_else(|| StaggerError::failed("features without cross products"))?;
+                self.take_gram(gram);
             }
+            (EstimationStep::Clusters { slice }, Partial::Features(sums)) => {
+                if let Some(features) = &mut self.features {
+                    features.add(&self.plan, sums);
+                }
+                self.enter_clusters(slice + 1);
+            }
+            (EstimationStep::Gram, Partial::Gram(gram)) => self.take_gram(gram),
             (EstimationStep::Sample { round, mut tried }, Partial::Propensity(sums)) => {
                 advance(&mut tried, &sums);
                 self.enter_sample(round + 1, tried);
@@ -213,8 +224,8 @@ impl Estimation {
         };
         let solved = || solved_event(spec, &self.estimates.att(&self.plan));
         match self.step {
+            _ if self.solved => solved().into_iter().collect(),
             EstimationStep::Propensity | EstimationStep::Moments => vec![logits()],
-            EstimationStep::Influence { pass: 0, slice: 0 } => solved().into_iter().collect(),
             _ => Vec::new(),
         }
     }
@@ -226,8 +237,15 @@ impl Estimation {
 
     /// Returns the results; all passes must be complete.
     pub fn finish(self) -> EstimationOutput {
-        let Self { plan, estimates, diagnostics, influence, fits, .. } = self;
-        EstimationOutput { plan, estimates, diagnostics, sums: influence.sums, fits }
+        let Self { plan, estimates, diagnostics, influence, features, fits, corrections, .. } = self;
+        let sums = match features {
+            Some(features) => {
+                let corrections = estimates.scaled_corrections(&plan, &corrections, true);
+                FinalSums::Features(features.finish(&plan, &corrections))
+            }
+            None => FinalSums::Columns(influence.sums),
+        };
+        EstimationOutput { plan, estimates, diagnostics, sums, fits }
     }
 
     fn ask(&mut self, input: StageInput, sample: Option<usize>) {
@@ -236,7 +254,18 @@ impl Estimation {
 
     fn enter_gram(&mut self) {
         self.step = EstimationStep::Gram;
-        self.ask(StageInput::Gram, None);
+        let input = self.features.as_ref().map_or(StageInput::Gram, |features| features.input(0));
+        self.ask(input, None);
+    }
+
+    fn take_gram(&mut self, gram: GramPartial) {
+        let fits = GramFits::new(&self.plan, gram);
+        let warning = fits.warning(&self.plan);
+        self.plan.warnings.extend(warning);
+        self.logits.states = fits.start_logits(&self.plan);
+        self.fits = Some(fits);
+        let tried = self.logits.states.clone();
+        self.enter_sample(0, tried);
     }
 
     /// Starts a round of logits on a sample; such rounds bring the coefficients near their final values.
@@ -339,7 +368,20 @@ impl Estimation {
         self.ask(StageInput::Omega { corrections, betas: self.logits.betas.clone() }, None);
     }
 
+    /// Asks for the next slice of clusters of the features.
+    fn enter_clusters(&mut self, slice: u64) {
+        self.step = EstimationStep::Done;
+        if let Some(features) = self.features.as_ref().filter(|features| slice < features.slices) {
+            self.step = EstimationStep::Clusters { slice };
+            self.ask(features.input(slice), None);
+        }
+    }
+
     fn enter_influence(&mut self, pass: usize, slice: u64) {
+        self.solved = (pass, slice) == (0, 0);
+        if self.features.is_some() {
+            return self.enter_clusters(1);
+        }
         let (pass, slice) = if slice == self.influence.slices { (pass + 1, 0) } else { (pass, slice) };
         let Some((columns, draws)) = self.influence.pass(pass) else {
             self.step = EstimationStep::Done;
@@ -387,107 +429,3 @@ fn advance(states: &mut [LogitState], sums: &PropensityPartial) {
     }
 }
 
-/// The passes of the `Influence` stage, and their sums so far.
-#[derive(Debug, Serialize, Deserialize)]
-struct InfluencePasses {
-    /// Columns of each pass, and true if the draws of these columns belong to it.
-    passes: Vec<(Vec<usize>, bool)>,
-    slices: u64,
-    unit_draws: usize,
-    cluster_draws: usize,
-    bits: Bits,
-    /// By way of clustering: sums over the slices of clusters so far, in the current pass.
-    slice_sums: Vec<InfluencePartial>,
-    sums: InfluenceTotals,
-}
-
-impl InfluencePasses {
-    fn new(plan: &Plan, scale: &PassLimits) -> Self {
-        let width = plan.extended_column_count();
-        let ways = match plan.inference.cluster_variables {
-            0 => 0,
-            1 => 1,
-            _ => 3,
-        };
-        // Two-way draws are Gaussian, computed from the covariance.
-        let unit_draws = if ways == 0 { plan.inference.draws } else { 0 };
-        let cluster_draws = if ways == 1 { plan.inference.draws } else { 0 };
-        let passes = cut_column_passes(plan, scale.max_cells);
-        // The sums of a single pass over all columns replace these zeros.
-        let zero = |draws| match passes.len() {
-            1 => ExtendedSums::new(0, 0),
-            _ => ExtendedSums::new(width, draws),
-        };
-        let sums = InfluenceTotals {
-            units: zero(unit_draws),
-            ways: vec![zero(cluster_draws); ways],
-            clusters: vec![0; ways],
-        };
-        Self {
-            passes,
-            slices: cluster_slices(plan, scale.clusters),
-            unit_draws,
-            cluster_draws,
-            bits: Bits::new(plan.inference.seed, Domain::Cluster, plan.inference.multiplier),
-            slice_sums: Vec::new(),
-            sums,
-        }
-    }
-
-    /// Returns the columns of a pass, and the number of its draws over units.
-    fn pass(&self, pass: usize) -> Option<(Vec<usize>, usize)> {
-        let (columns, own) = self.passes.get(pass)?;
-        Some((columns.clone(), if *own { self.unit_draws } else { 0 }))
-    }
-
-    fn slice(&self, index: u64) -> Option<ClusterSlice> {
-        (!self.sums.ways.is_empty()).then_some(ClusterSlice { index, count: self.slices })
-    }
-
-    fn add(&mut self, plan: &Plan, (pass, slice): (usize, u64), sums: InfluenceSums) {
-        let (columns, own) = &self.passes[pass];
-        let single = self.passes.len() == 1;
-        match single {
-            true => self.sums.units = ExtendedSums::from_pass(sums.units),
-            false => self.sums.units.place_columns(&sums.units, columns),
-        }
-        let draws = if *own { self.cluster_draws } else { 0 };
-        if slice == 0 {
-            self.slice_sums = vec![InfluencePartial::new(columns.len(), draws); self.sums.ways.len()];
-        }
-        for (part, clusters) in self.slice_sums.iter_mut().zip(&sums.clusters) {
-            part.merge(&clusters_to_sums(clusters, plan.extended_column_count(), draws, &self.bits));
-        }
-        if slice + 1 == self.slices {
-            for (way, part) in self.sums.ways.iter_mut().zip(std::mem::take(&mut self.slice_sums)) {
-                match single {
-                    true => *way = ExtendedSums::from_pass(part),
-                    false => way.place_columns(&part, columns),
-                }
-            }
-        }
-        // Every pass of columns covers all clusters, slice by slice.
-        if pass == 0 {
-            for (count, own) in self.sums.clusters.iter_mut().zip(&sums.clusters) {
-                *count += own.keys.len() as u64;
-            }
-        }
-    }
-}
-
-/// Returns the extended columns of the passes, each with true if draws belong to it: a single pass over all columns,
-/// or, with at most `max_cells` cells in a set, a pass for every pair of sets, since cells share controls and the
-/// blocks between sets are not zero. Draws belong to the passes over one set.
-pub fn cut_column_passes(plan: &Plan, max_cells: Option<usize>) -> Vec<(Vec<usize>, bool)> {
-    let fixed = 1 + plan.targets.groups.len();
-    let all: Vec<usize> = (fixed..plan.extended_column_count()).collect();
-    let sets: Vec<&[usize]> = all.chunks(max_cells.unwrap_or(all.len()).max(1)).collect();
-    let mut passes = Vec::new();
-    for (i, a) in sets.iter().enumerate() {
-        passes.push(((0..fixed).chain(a.iter().copied()).collect(), true));
-        for b in &sets[i + 1..] {
-            passes.push(((0..fixed).chain(a.iter().copied()).chain(b.iter().copied()).collect(), false));
-        }
-    }
-    passes
-}

@@ -1,6 +1,7 @@
 //! Passes over shards: the input of a stage, and the partial of a shard. `task` computes a task, on every kind of worker.
 
 mod clusters;
+mod features;
 mod influence;
 mod nuisances;
 mod parts;
@@ -24,6 +25,12 @@ pub fn compute_partial(
 ) -> Partial {
     match input {
         StageInput::Gram => Partial::Gram(nuisances::gram(plan, shard)),
+        StageInput::Features { draws, clusters } => match &plan.features {
+            Some(planned) => {
+                Partial::Features(features::features(plan, planned, shard, *draws, clusters.as_ref(), memory))
+            }
+            None => Partial::Gram(nuisances::gram(plan, shard)),
+        },
         StageInput::Propensity { betas } => Partial::Propensity(nuisances::propensity(plan, shard, betas)),
         StageInput::Moments { betas } => Partial::Moments(nuisances::moments(plan, shard, betas)),
         StageInput::Overlap { betas } => Partial::Overlap(nuisances::overlap(plan, shard, betas)),

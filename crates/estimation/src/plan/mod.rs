@@ -1,6 +1,7 @@
 //! Plan of a run, from the counts of a panel: sample, design, cells, comparisons, extended columns (FORMULAS §1–§2).
 
 mod balance;
+pub mod features;
 mod missing;
 mod sample;
 mod targets;
@@ -8,6 +9,7 @@ mod weights;
 
 use std::collections::HashMap;
 
+use features::PlannedFeatures;
 use sample::Sample;
 use serde::{Deserialize, Serialize};
 use stagger_estimator::cells::Cell;
@@ -84,6 +86,8 @@ pub struct Plan {
     pub comparisons: ComparisonPlan,
     /// Positions of strata in the sums of a pass.
     pub sums: PlannedSums,
+    /// Features that the influence functions are linear in, where these are what is summed.
+    pub features: Option<PlannedFeatures>,
     /// Design matrix, its standardization, and the estimator.
     pub regression: PlannedRegression,
     /// Weights of units and of their shares.
@@ -143,9 +147,9 @@ pub struct PlannedTargets {
 pub struct PlannedSums {
     /// Pairs (stratum, frame) of the `Gram` stage, ascending.
     pub gram_keys: Vec<(usize, usize)>,
-    /// By stratum: the extended columns Ψ that it enters, as position and role.
+    /// By stratum: the extended columns Ψ that it enters, as position and role; empty where features are summed.
     pub stratum_columns: Vec<Vec<(usize, Role)>>,
-    /// By stratum: the sides of comparisons that it enters, by extended column.
+    /// By stratum: the sides of comparisons that it enters, by extended column; empty where features are summed.
     pub stratum_parts: Vec<Vec<Membership>>,
 }
 
@@ -304,13 +308,25 @@ impl Plan {
                 n: sample.n,
                 dropped: sample.dropped,
             },
+            features: None,
             diagnostics: spec.diagnostics,
             source: SourceColumns::of(spec),
             model: sample.model,
             comparisons,
             warnings: sample.warnings,
         };
-        plan.with_columns()
+        plan.with_features()
+    }
+
+    /// Decides what is summed: the features, or else the extended columns.
+    fn with_features(mut self) -> Self {
+        self.features = features::plan_features(&self);
+        if self.features.is_none() {
+            return self.with_columns();
+        }
+        self.sums.stratum_parts = vec![Vec::new(); self.sample.units.len()];
+        self.sums.stratum_columns = vec![Vec::new(); self.sample.units.len()];
+        self
     }
 
     /// Sets the extended columns that each stratum enters, from the comparisons.
@@ -387,6 +403,13 @@ impl Plan {
             && own.frames == others.frames;
         let strata = match input {
             StageInput::Gram => self.sums.gram_keys == other.sums.gram_keys,
+            StageInput::Features { .. } => {
+                self.sums.gram_keys == other.sums.gram_keys
+                    && self.features == other.features
+                    && self.weights.share_weight == other.weights.share_weight
+                    && (self.inference.seed, self.inference.multiplier)
+                        == (other.inference.seed, other.inference.multiplier)
+            }
             StageInput::Propensity { .. } | StageInput::Moments { .. } | StageInput::Overlap { .. } => {
                 own.sets == others.sets && own.logits == others.logits
             }

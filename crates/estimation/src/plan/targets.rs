@@ -40,7 +40,7 @@ impl Targets {
                 "the column of --gname must hold the first treated period of each unit, 0 for never treated",
             ));
         }
-        let builder = Builder { panel, sample, raw: &raw, known: &known, triple: spec.pname.is_some() };
+        let builder = Builder::new(panel, sample, &raw, &known, spec.pname.is_some());
         let mut targets = Vec::new();
         for (index, cell) in cells.iter().enumerate().filter(|(_, c)| !c.reference && !c.controls.is_empty())
         {
@@ -54,21 +54,38 @@ impl Targets {
 }
 
 struct Builder<'a> {
-    panel: &'a Panel,
-    sample: &'a Sample,
-    raw: &'a [f64],
     known: &'a [(f64, CohortRole)],
     triple: bool,
+    /// By cohort: its used strata that are not eligible, and those that are.
+    strata: Vec<[Vec<usize>; 2]>,
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
+    fn new(
+        panel: &Panel,
+        sample: &Sample,
+        raw: &[f64],
+        known: &'a [(f64, CohortRole)],
+        triple: bool,
+    ) -> Self {
+        let of = |&cohort: &f64| {
+            let used = |eligible: bool| {
+                strata_of(panel, cohort)
+                    .into_iter()
+                    .filter(|&s| {
+                        panel.strata[s].eligible == eligible
+                            && sample.mask.roles[s] != CohortRole::Dropped
+                    })
+                    .collect()
+            };
+            [used(false), used(true)]
+        };
+        Self { known, triple, strata: raw.iter().map(of).collect() }
+    }
+
     /// Used strata of some cohorts, with one eligibility.
     fn strata(&self, cohorts: &[usize], eligible: bool) -> Vec<usize> {
-        let of = |&cohort: &usize| strata_of(self.panel, self.raw[cohort]);
-        let used = |s: &usize| {
-            self.panel.strata[*s].eligible == eligible && self.sample.mask.roles[*s] != CohortRole::Dropped
-        };
-        cohorts.iter().flat_map(of).filter(used).collect()
+        cohorts.iter().flat_map(|&cohort| &self.strata[cohort][usize::from(eligible)]).copied().collect()
     }
 
     /// Contrasts of every estimate of a cell.

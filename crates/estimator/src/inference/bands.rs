@@ -17,20 +17,40 @@ pub fn pointwise_critical_value(alp: f64) -> f64 {
     normal_quantile(1.0 - alp / 2.0)
 }
 
-/// Sup-t critical value: the type-1 quantile at 1 − `alp` of max over estimands of |b/s| (FORMULAS §5).
-///
-/// `columns` holds the draws of each estimand (raw sums, all of the same length), `scales` their scales. Columns that are dropped
-/// or whose scale is negligible do not count; neither do draws without a finite maximum. None if nothing is left.
-pub fn critical_value(columns: &[Vec<f64>], scales: &[f64], alp: f64, n_draw_units: u64) -> Option<f64> {
-    let root = (n_draw_units as f64).sqrt();
-    let scales = scales.iter().copied();
-    let kept: Vec<(&[f64], f64)> =
-        columns.iter().map(Vec::as_slice).zip(scales).filter(|(_, scale)| *scale > NEGLIGIBLE).collect();
-    let draws = kept.iter().map(|(column, _)| column.len()).min()?;
-    let sup =
-        |b: usize| kept.iter().map(|(column, scale)| (column[b] / root / scale).abs()).fold(0.0, f64::max);
-    let mut sups: Vec<f64> = (0..draws).map(sup).filter(|tau| tau.is_finite()).collect();
-    Some(order_statistic(&mut sups, 1.0 - alp)).filter(|crit| crit.is_finite())
+/// Sup-t critical value: the type-1 quantile at 1 − `alp` of max over estimands of |b/s| (FORMULAS §5). Estimands come one
+/// after the other, so that the draws of thousands of them need not be held.
+#[derive(Clone, Debug)]
+pub struct SupT {
+    root: f64,
+    /// By draw: the largest |b/s| so far; empty before the first estimand.
+    largest: Vec<f64>,
+}
+
+impl SupT {
+    /// Of no estimand yet; multipliers are drawn for `n_draw_units`.
+    pub fn new(n_draw_units: u64) -> Self {
+        Self { root: (n_draw_units as f64).sqrt(), largest: Vec::new() }
+    }
+
+    /// Takes the draws of an estimand (raw sums) and their scale. Those that are dropped or whose scale is negligible do not
+    /// count.
+    pub fn add(&mut self, draws: &[f64], scale: f64) {
+        if scale.is_nan() || scale <= NEGLIGIBLE {
+            return;
+        }
+        if self.largest.is_empty() {
+            self.largest.resize(draws.len(), 0.0);
+        }
+        for (largest, draw) in self.largest.iter_mut().zip(draws) {
+            *largest = f64::max(*largest, (draw / self.root / scale).abs());
+        }
+    }
+
+    /// Returns the critical value; none without an estimand. Draws without a finite maximum do not count.
+    pub fn critical_value(self, alp: f64) -> Option<f64> {
+        let mut finite: Vec<f64> = self.largest.into_iter().filter(|tau| tau.is_finite()).collect();
+        Some(order_statistic(&mut finite, 1.0 - alp)).filter(|crit| crit.is_finite())
+    }
 }
 
 /// Type-1 quantile: order statistic number ⌈Bp⌉; NaN of nothing. Reorders `values`.
@@ -52,7 +72,9 @@ mod tests {
 
     fn critical_value(columns: &[Vec<f64>], alp: f64, n: u64) -> Option<f64> {
         let scales: Vec<f64> = columns.iter().map(|c| Scale::of(c, n, DrawScale::Iqr).value).collect();
-        super::critical_value(columns, &scales, alp, n)
+        let mut sup = SupT::new(n);
+        columns.iter().zip(scales).for_each(|(column, scale)| sup.add(column, scale));
+        sup.critical_value(alp)
     }
 
     #[test]

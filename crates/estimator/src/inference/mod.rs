@@ -4,6 +4,7 @@
 //! negligible variances and fallbacks are applied to those.
 
 mod bands;
+mod covariance;
 mod gaussian;
 mod standard_errors;
 mod two_way;
@@ -12,11 +13,12 @@ mod wald;
 use crate::aggregate::{Aggregate, Estimand};
 use crate::options::DrawScale;
 
-pub use bands::{critical_value, normal_quantile, pointwise_critical_value};
+pub use bands::{SupT, normal_quantile, pointwise_critical_value};
+pub use covariance::Covariance;
 pub use gaussian::gaussian_draws;
 pub use standard_errors::{Extended, NEGLIGIBLE, Scale, analytic_se, bootstrap_se, draws_of, nonzero};
 pub use two_way::{TwoWay, two_way};
-pub use wald::{Wald, chi_squared_tail, rcond_1norm, wald_pretest};
+pub use wald::{Wald, chi_squared_tail, rcond_1norm, tested_cells, wald_pretest};
 
 /// R warns about simultaneous critical values from here on.
 const SUSPICIOUS_CRITICAL_VALUE: f64 = 7.0;
@@ -91,17 +93,15 @@ pub fn infer_cells(
     let picked: Vec<[(usize, f64); 1]> = (0..att.len()).map(|cell| [(1 + n_groups + cell, 1.0)]).collect();
     let estimates: Vec<(f64, &[(usize, f64)])> =
         att.iter().copied().zip(picked.iter().map(<[_; 1]>::as_slice)).collect();
-    let Errors { analytic: mut se_analytic, mut se, columns, scales, rescaled } =
-        Errors::of(ext, &estimates, options);
+    let Errors { analytic: mut se_analytic, mut se, sup, rescaled } = Errors::of(ext, &estimates, options, 0);
     for cell in (0..att.len()).filter(|&cell| centred.get(cell) == Some(&true)) {
         let own = if se_analytic[cell].is_nan() { f64::NAN } else { ext.centred_se(1 + n_groups + cell) };
-        if columns.is_empty() {
+        if sup.is_none() {
             se[cell] = own;
         }
         se_analytic[cell] = own;
     }
-    let band = band(ext, (&columns, &scales), options, f64::NEG_INFINITY);
-    let Band { crit, uniform, warnings } = band;
+    let Band { crit, uniform, warnings } = band(ext, (sup, att.len()), options, f64::NEG_INFINITY);
     CellInference { se, se_analytic, crit, uniform, rescaled, warnings }
 }
 
@@ -116,12 +116,12 @@ pub fn infer_aggregate(
         std::iter::once(&aggregate.overall).chain(&aggregate.by).map(terms).collect();
     let estimates: Vec<(f64, &[(usize, f64)])> =
         maps.iter().map(|(att, map)| (*att, map.as_slice())).collect();
-    let Errors { mut se, columns, scales, rescaled, .. } = Errors::of(ext, &estimates, options);
+    // The band covers the estimates by event time, group or period, which follow the overall one.
+    let Errors { mut se, sup, rescaled, .. } = Errors::of(ext, &estimates, options, 1);
     let overall_se = se.remove(0);
-    let (columns, scales) = (columns.get(1..).unwrap_or_default(), scales.get(1..).unwrap_or_default());
     let options = InferenceOptions { cband: options.cband && !aggregate.by.is_empty(), ..*options };
     let lowest = pointwise_critical_value(options.alp);
-    let Band { crit, uniform, warnings } = band(ext, (columns, scales), &options, lowest);
+    let Band { crit, uniform, warnings } = band(ext, (sup, aggregate.by.len()), &options, lowest);
     AggregateInference { overall_se, se, crit, uniform, rescaled, warnings }
 }
 
@@ -135,7 +135,7 @@ struct Band {
 /// The simultaneous critical value if it is asked for, exists and is at least `lowest`; else the pointwise one.
 fn band(
     ext: &Extended,
-    (columns, scales): (&[Vec<f64>], &[f64]),
+    (sup, estimates): (Option<SupT>, usize),
     options: &InferenceOptions,
     lowest: f64,
 ) -> Band {
@@ -144,13 +144,11 @@ fn band(
         uniform: false,
         warnings: no_draws_warning(ext, options),
     };
-    if !(options.bstrap && options.cband && ext.draws.is_some()) {
-        return band;
-    }
-    match critical_value(columns, scales, options.alp, ext.n_draw_units) {
+    let Some(sup) = sup.filter(|_| options.bstrap && options.cband) else { return band };
+    match sup.critical_value(options.alp) {
         Some(sup) if sup >= lowest => (band.crit, band.uniform) = (sup, true),
         Some(sup) => band.warnings.push(narrow_band(sup, band.crit)),
-        None => band.warnings.push(no_band(columns.len(), band.crit)),
+        None => band.warnings.push(no_band(estimates, band.crit)),
     }
     band.warnings.extend(suspicious(band.crit));
     band
@@ -161,41 +159,51 @@ struct Errors {
     analytic: Vec<f64>,
     /// Those reported.
     se: Vec<f64>,
-    /// Draws and their scales, where they are used.
-    columns: Vec<Vec<f64>>,
-    scales: Vec<f64>,
+    /// The largest draws, where draws are used.
+    sup: Option<SupT>,
     rescaled: Vec<Rescaled>,
 }
 
 impl Errors {
-    /// The bootstrap standard error, unless the ATT or the analytic one is NA (FORMULAS §5).
-    fn of(ext: &Extended, estimates: &[(f64, &[(usize, f64)])], options: &InferenceOptions) -> Self {
+    /// The bootstrap standard error, unless the ATT or the analytic one is NA (FORMULAS §5). The estimates from index
+    /// `banded` on enter the band.
+    fn of(
+        ext: &Extended,
+        estimates: &[(f64, &[(usize, f64)])],
+        options: &InferenceOptions,
+        banded: usize,
+    ) -> Self {
+        let mut space = ext.covariance.space();
         let analytic = |&(att, map): &(f64, &[(usize, f64)])| {
-            if att.is_nan() { f64::NAN } else { analytic_se(ext, map) }
+            if att.is_nan() { f64::NAN } else { analytic_se(ext, map, &mut space) }
         };
         let analytic: Vec<f64> = estimates.iter().map(analytic).collect();
-        let columns: Option<Vec<Vec<f64>>> = match options.bstrap {
-            true => estimates.iter().map(|(_, map)| draws_of(ext, map)).collect(),
-            false => None,
-        };
-        let Some(columns) = columns else {
-            let se = analytic.clone();
-            return Self { analytic, se, columns: Vec::new(), scales: Vec::new(), rescaled: Vec::new() };
-        };
-        let scales: Vec<Scale> =
-            columns.iter().map(|draws| Scale::of(draws, ext.n_draw_units, options.scale)).collect();
-        let of = |scale: f64| bootstrap_se(scale, ext.n, ext.n_draw_units);
-        let reported = |(scale, analytic): (&Scale, &f64)| {
-            if analytic.is_nan() { f64::NAN } else { of(scale.value) }
-        };
-        let se: Vec<f64> = scales.iter().zip(&analytic).map(reported).collect();
-        let replaced =
-            scales.iter().enumerate().filter(|(index, scale)| scale.is_replaced() && !se[*index].is_nan());
-        let rescaled = replaced
-            .map(|(index, scale)| Rescaled { index, se: se[index], by_quartiles: of(scale.iqr) })
-            .collect();
-        let scales = scales.iter().map(|scale| scale.value).collect();
-        Self { analytic, se, columns, scales, rescaled }
+        let mut out = Self { se: analytic.clone(), analytic, sup: None, rescaled: Vec::new() };
+        if !(options.bstrap && ext.draws.is_some()) {
+            return out;
+        }
+        let mut sup = SupT::new(ext.n_draw_units);
+        for (index, (_, map)) in estimates.iter().enumerate() {
+            let Some(draws) = draws_of(ext, map) else { continue };
+            let scale = Scale::of(&draws, ext.n_draw_units, options.scale);
+            out.report(index, &scale, |scale| bootstrap_se(scale, ext.n, ext.n_draw_units));
+            if index >= banded {
+                sup.add(&draws, scale.value);
+            }
+        }
+        out.sup = Some(sup);
+        out
+    }
+
+    /// Reports the bootstrap standard error of an estimate that has an analytic one.
+    fn report(&mut self, index: usize, scale: &Scale, se: impl Fn(f64) -> f64) {
+        if self.analytic[index].is_nan() {
+            return;
+        }
+        self.se[index] = se(scale.value);
+        if scale.is_replaced() && !self.se[index].is_nan() {
+            self.rescaled.push(Rescaled { index, se: self.se[index], by_quartiles: se(scale.iqr) });
+        }
     }
 }
 
@@ -255,12 +263,13 @@ mod tests {
             (g, k) if g >= 4 => mpdta::V[g - 4][k - 4],
             _ => 0.0,
         });
+        let covariance = Covariance::Dense(covariance);
         Extended { n: mpdta::N, covariance, draws: None, n_draw_units: mpdta::N }
     }
 
     fn drawn(biters: usize) -> Extended {
         let ext = extended();
-        let draws = Some(gaussian_draws(&ext.covariance.to_mat(), ext.n, biters, 3));
+        let draws = Some(gaussian_draws(&ext.covariance.to_symmetric().to_mat(), ext.n, biters, 3));
         Extended { draws, ..ext }
     }
 
@@ -310,9 +319,8 @@ mod tests {
     #[test]
     fn missing_cells_and_constant_cells_have_no_error() {
         let mut ext = drawn(400);
-        for k in 0..16 {
-            ext.covariance.set(4, k, 0.0);
-        }
+        let Covariance::Dense(matrix) = &mut ext.covariance else { panic!("a factor") };
+        (0..16).for_each(|k| matrix.set(4, k, 0.0));
         let mut att = mpdta::ATT;
         att[1] = f64::NAN;
         let found = infer_cells(&ext, &att, 3, &[], &BAND);

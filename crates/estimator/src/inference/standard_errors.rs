@@ -3,8 +3,9 @@
 use faer::Mat;
 
 use super::bands::{normal_quantile, order_statistic};
+use super::covariance::Covariance;
+use crate::factor::FactorSpace;
 use crate::options::DrawScale;
-use crate::symmetric::Symmetric;
 
 /// R's bound 10 √ε: a standard error, scale or sum of squares at or below it counts as zero, hence NA.
 pub const NEGLIGIBLE: f64 = 10.0 * 1.490_116_119_384_765_6e-8;
@@ -17,7 +18,7 @@ pub struct Extended {
     /// Units (rows, in repeated cross sections).
     pub n: u64,
     /// ΨᵀΨ/n, or SᵀS/n of cluster sums S; not centred; columns × columns.
-    pub covariance: Symmetric,
+    pub covariance: Covariance,
     /// B × columns: Σ_i v_i Ψ_i, or Σ_c v_c S_c, as raw sums.
     pub draws: Option<Mat<f64>>,
     /// Units a multiplier was drawn for: n, or the number of clusters.
@@ -28,7 +29,8 @@ impl Extended {
     /// √(s²/n) of a column, s² its variance about the mean with n − 1.
     pub fn centred_se(&self, column: usize) -> f64 {
         let (n, mean) = (self.n as f64, self.covariance.get(0, column));
-        let variance = (self.covariance.get(column, column) - mean * mean) * n / (n - 1.0);
+        let square = self.covariance.quadratic(&[(column, 1.0)], &mut self.covariance.space());
+        let variance = (square - mean * mean) * n / (n - 1.0);
         (variance.max(0.0) / n).sqrt()
     }
 }
@@ -40,11 +42,8 @@ pub fn nonzero(map: &[f64]) -> Vec<(usize, f64)> {
 
 /// √(l'Vl/n), or NaN if that is negligible (FORMULAS §4). The map is sparse: columns and coefficients. Coefficients beyond
 /// the columns are ignored.
-pub fn analytic_se(ext: &Extended, map: &[(usize, f64)]) -> f64 {
-    let columns = ext.covariance.size();
-    let used = &map[..map.partition_point(|&(column, _)| column < columns)];
-    let row = |i: usize| used.iter().map(|&(j, l)| l * ext.covariance.get(i, j)).sum::<f64>();
-    let variance = used.iter().map(|&(i, l)| l * row(i)).sum::<f64>();
+pub fn analytic_se(ext: &Extended, map: &[(usize, f64)], space: &mut FactorSpace) -> f64 {
+    let variance = ext.covariance.quadratic(map, space);
     unless_negligible((variance.max(0.0) / ext.n as f64).sqrt())
 }
 
@@ -126,10 +125,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::symmetric::Symmetric;
+
+    fn analytic_se(ext: &Extended, map: &[(usize, f64)]) -> f64 {
+        super::analytic_se(ext, map, &mut ext.covariance.space())
+    }
 
     fn ext(psi: &[[f64; 2]]) -> Extended {
         let n = psi.len() as f64;
         let covariance = Symmetric::from_fn(2, |i, j| psi.iter().map(|r| r[i] * r[j]).sum::<f64>() / n);
+        let covariance = Covariance::Dense(covariance);
         Extended { n: psi.len() as u64, covariance, draws: None, n_draw_units: psi.len() as u64 }
     }
 

@@ -30,7 +30,7 @@ pub(super) fn values(plan: &Plan, partial: &Partial) -> Vec<f64> {
         Partial::Influence(sums) => [sums.units.cross.clone(), sums.units.bit_sums.clone()].concat(),
         Partial::Omega(sums) => sums.sums.clone(),
         Partial::Overlap(sums) => [sums.sums.clone(), sums.extremes.clone()].concat(),
-        Partial::Survey(_) => Vec::new(),
+        Partial::Features(_) | Partial::Survey(_) => Vec::new(),
     }
 }
 
