@@ -7,6 +7,9 @@
 //! with its own outcome, and a comparison has a post side and a pre side (§3.4) — cross sections, unbalanced panels,
 //! `fix_weights = varying`. Triple differences are three comparisons with signs (§7.1).
 
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::hash::Hash;
+
 use serde::{Deserialize, Serialize};
 
 use crate::options::{EstMethod, FixWeights};
@@ -85,7 +88,7 @@ pub struct Target {
 }
 
 /// A regression of outcomes on covariates in a set of strata.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Regression {
     /// Index of the set of strata.
     pub set: usize,
@@ -94,7 +97,7 @@ pub struct Regression {
 }
 
 /// A logit of treatment on covariates over one treated stratum and a set of controls.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Logit {
     /// Treated stratum.
     pub treated: usize,
@@ -161,10 +164,21 @@ pub struct ComparisonPlan {
     pub comparisons: Vec<Comparison>,
 }
 
-fn intern<T: PartialEq>(list: &mut Vec<T>, item: T) -> usize {
-    if let Some(index) = list.iter().position(|known| *known == item) {
+/// Indices of what has been listed, so that thousands of cells find theirs at once.
+#[derive(Default)]
+struct Known {
+    frames: HashMap<Frame, usize>,
+    sets: HashMap<Vec<usize>, usize>,
+    regressions: HashMap<Regression, usize>,
+    logits: HashMap<Logit, usize>,
+}
+
+/// Returns the index of an item in a list, to which it is added if it is new.
+fn intern<T: Clone + Eq + Hash>(list: &mut Vec<T>, known: &mut HashMap<T, usize>, item: T) -> usize {
+    if let Some(&index) = known.get(&item) {
         return index;
     }
+    known.insert(item.clone(), list.len());
     list.push(item);
     list.len() - 1
 }
@@ -172,11 +186,11 @@ fn intern<T: PartialEq>(list: &mut Vec<T>, item: T) -> usize {
 impl ComparisonPlan {
     /// Lists comparisons and nuisances.
     pub fn new(targets: &[Target], rules: &NuisanceRules) -> Self {
-        let mut plan = Self::default();
+        let (mut plan, mut known) = (Self::default(), Known::default());
         for (estimate, target) in targets.iter().enumerate() {
             plan.estimates.push(target.cell);
             for contrast in &target.contrasts {
-                plan.add(estimate, target, contrast, rules);
+                plan.add(&mut known, (estimate, target), contrast, rules);
             }
         }
         for (index, logit) in plan.logits.iter().enumerate() {
@@ -185,15 +199,21 @@ impl ComparisonPlan {
         plan
     }
 
-    fn add(&mut self, estimate: usize, target: &Target, contrast: &Contrast, rules: &NuisanceRules) {
+    fn add(
+        &mut self,
+        known: &mut Known,
+        (estimate, target): (usize, &Target),
+        contrast: &Contrast,
+        rules: &NuisanceRules,
+    ) {
         let mut controls = contrast.controls.clone();
         controls.sort_unstable();
-        let controls = intern(&mut self.sets, controls);
+        let controls = intern(&mut self.sets, &mut known.sets, controls);
         let method = if rules.intercept_only { EstMethod::Reg } else { rules.method };
         let sides: Vec<ComparisonSide> = self
-            .sides(target, rules)
+            .sides(known, target, rules)
             .into_iter()
-            .map(|side| self.with_regressions(side, contrast.treated, controls, method, rules.model))
+            .map(|side| self.with_regressions(known, side, (contrast.treated, controls), (method, rules.model)))
             .collect();
         let (logit, guard) = if method == EstMethod::Reg {
             (None, None)
@@ -201,19 +221,19 @@ impl ComparisonPlan {
             let frames: Vec<usize> = sides.iter().map(|s| s.frame).collect();
             let logit = Logit { treated: contrast.treated, controls, frames, weighted: true };
             let unweighted = Logit { weighted: false, ..logit.clone() };
-            let fitted = intern(&mut self.logits, logit);
+            let fitted = intern(&mut self.logits, &mut known.logits, logit);
             let guard =
-                if rules.weighted && rules.guarded { intern(&mut self.logits, unweighted) } else { fitted };
+                if rules.weighted && rules.guarded { intern(&mut self.logits, &mut known.logits, unweighted) } else { fitted };
             (Some(fitted), Some(guard))
         };
         let (sign, treated) = (contrast.sign, contrast.treated);
         self.comparisons.push(Comparison { estimate, sign, treated, controls, sides, logit, guard });
     }
 
-    fn sides(&mut self, target: &Target, rules: &NuisanceRules) -> Vec<ComparisonSide> {
+    fn sides(&mut self, known: &mut Known, target: &Target, rules: &NuisanceRules) -> Vec<ComparisonSide> {
         let earlier = target.time.min(target.base);
         if rules.model == RowModel::Differences {
-            let frame = intern(&mut self.frames, frame(None, earlier, earlier, target.last_clean, rules));
+            let frame = intern(&mut self.frames, &mut known.frames, frame(None, earlier, earlier, target.last_clean, rules));
             let (time, base) = (target.time, target.base);
             return vec![ComparisonSide {
                 frame,
@@ -228,7 +248,7 @@ impl ComparisonPlan {
             .into_iter()
             .map(|(rows, sign)| {
                 let x = if rules.model == RowModel::Levels { rows } else { earlier };
-                let frame = intern(&mut self.frames, frame(Some(rows), x, rows, target.last_clean, rules));
+                let frame = intern(&mut self.frames, &mut known.frames, frame(Some(rows), x, rows, target.last_clean, rules));
                 // Blocks of levels have a column of zeros before the outcome.
                 ComparisonSide { frame, time: 1, base: 0, sign, controls_fit: None, treated_fit: None }
             })
@@ -237,18 +257,17 @@ impl ComparisonPlan {
 
     fn with_regressions(
         &mut self,
+        known: &mut Known,
         side: ComparisonSide,
-        treated: usize,
-        controls: usize,
-        method: EstMethod,
-        model: RowModel,
+        (treated, controls): (usize, usize),
+        (method, model): (EstMethod, RowModel),
     ) -> ComparisonSide {
         let frame = side.frame;
         let controls_fit = (method != EstMethod::Ipw)
-            .then(|| intern(&mut self.regressions, Regression { set: controls, frame }));
+            .then(|| intern(&mut self.regressions, &mut known.regressions, Regression { set: controls, frame }));
         let treated_fit = (method == EstMethod::Dr && model != RowModel::Differences).then(|| {
-            let set = intern(&mut self.sets, vec![treated]);
-            intern(&mut self.regressions, Regression { set, frame })
+            let set = intern(&mut self.sets, &mut known.sets, vec![treated]);
+            intern(&mut self.regressions, &mut known.regressions, Regression { set, frame })
         });
         ComparisonSide { controls_fit, treated_fit, ..side }
     }
@@ -265,16 +284,16 @@ impl ComparisonPlan {
 
     /// The (stratum, frame) pairs whose cross products are needed, ascending.
     pub fn gram_keys(&self) -> Vec<(usize, usize)> {
-        let mut keys: Vec<(usize, usize)> = Vec::new();
+        let (mut keys, mut seen) = (BTreeSet::new(), HashSet::new());
         for comparison in &self.comparisons {
             for side in &comparison.sides {
-                keys.extend(self.sets[comparison.controls].iter().map(|&s| (s, side.frame)));
-                keys.push((comparison.treated, side.frame));
+                if seen.insert((comparison.controls, side.frame)) {
+                    keys.extend(self.sets[comparison.controls].iter().map(|&s| (s, side.frame)));
+                }
+                keys.insert((comparison.treated, side.frame));
             }
         }
-        keys.sort_unstable();
-        keys.dedup();
-        keys
+        keys.into_iter().collect()
     }
 }
 

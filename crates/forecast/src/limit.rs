@@ -114,8 +114,10 @@ mod tests {
     fn passes_are_cut_to_keep_the_limit_and_change_no_bit() {
         let folder = tempfile::tempdir().unwrap();
         let inputs = [many_cells(folder.path())];
-        let whole = run(&inputs, &spec(40), &options(4000), &|_| {}).unwrap();
-        let cut = run(&inputs, &spec(40), &options(110), &|_| {}).unwrap();
+        // With a propensity score it is the columns that are summed.
+        let spec = RunSpec { xformla: Some("~ x1".to_owned()), ..spec(40) };
+        let whole = run(&inputs, &spec, &options(4000), &|_| {}).unwrap();
+        let cut = run(&inputs, &spec, &options(110), &|_| {}).unwrap();
         let passes = |output: &stagger_model::facts::RunOutput| {
             output.facts.stages.iter().filter(|stage| stage.stage == "influence").count()
         };

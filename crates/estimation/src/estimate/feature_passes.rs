@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use faer::Mat;
 use serde::{Deserialize, Serialize};
 use stagger_estimator::factor::{
-    ClusterMoments, Factor, Feature, FeatureDraws, FeatureLayout, FeatureSums, GroupMoments, Link, draw_matrix,
+    ClusterMoments, Factor, FactorSpace, Feature, FeatureDraws, FeatureLayout, FeatureSums, GroupMoments, Link, draw_matrix,
 };
 use stagger_estimator::influence::{ClusterPartial, clusters_to_sums};
 use stagger_estimator::moments::Correction;
@@ -194,8 +194,20 @@ impl FeatureTotals {
     }
 }
 
-/// Extended columns whose draws a thread computes at a time.
+/// Extended columns whose variances or draws a thread computes at a time.
 const COLUMNS_AT_A_TIME: usize = 64;
+
+/// Computes the variances of all extended columns.
+fn variances(factor: &Factor) -> Vec<f64> {
+    let parts = factor.size().div_ceil(COLUMNS_AT_A_TIME);
+    let of = |part: usize| {
+        let mut space = FactorSpace::new(factor);
+        let first = part * COLUMNS_AT_A_TIME;
+        let own = first..(first + COLUMNS_AT_A_TIME).min(factor.size());
+        Ok(own.map(|column| factor.quadratic(&[(column, 1.0)], &mut space)).collect::<Vec<f64>>())
+    };
+    map(available_cores(), parts, of).unwrap_or_default().concat()
+}
 
 /// Σ v Φ of every draw from the sums over the units, or clusters, whose multiplier bit is 1: features × draws.
 fn feature_draws(plan: &Plan, totals: &[f64], bit_sums: &[f64], draws: usize, scale: f64) -> FeatureDraws {
@@ -225,13 +237,16 @@ impl Terms {
             Some((units, pivots, moments)) => GroupMoments { layout: layout(group), units, pivots, moments },
             None => GroupMoments::empty(layout(group), features(group)),
         });
-        Factor {
+        let mut factor = Factor {
             layouts: planned.map(|planned| planned.layouts.clone()).unwrap_or_default(),
             groups: groups.collect(),
             links,
             sets: self.sets.clone(),
             columns: self.columns.clone(),
             divisor,
-        }
+            variances: Vec::new(),
+        };
+        factor.variances = variances(&factor);
+        factor
     }
 }

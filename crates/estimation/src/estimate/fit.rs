@@ -1,7 +1,7 @@
 //! Fits and corrections from the sums of a stage: the systems that are solved between the stages.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 use stagger_estimator::comparison::{Comparison, Logit, RowModel};
@@ -251,19 +251,25 @@ pub(super) struct Solver<'a> {
     pub(super) moments: Option<&'a MomentsPartial>,
 }
 
+/// Numbers of rows of sets of controls in a frame, each counted once: thousands of cells share them.
+type ControlRows = HashMap<(usize, usize), f64>;
+
 impl Solver<'_> {
     /// Computes the corrections of all comparisons.
     pub(super) fn corrections(&self) -> Vec<Fitted<Correction>> {
-        let found =
-            |index| self.correction(index).map_err(|reason| cause(self.plan, self.fits, index, reason));
+        let mut rows = ControlRows::new();
+        let found = |index| {
+            let found = self.correction(index, &mut rows);
+            found.map_err(|reason| cause(self.plan, self.fits, index, reason))
+        };
         (0..self.plan.comparisons.comparisons.len()).map(found).collect()
     }
 
     /// Checks the guards of FORMULAS §2.4 in R's order, then computes the estimate.
-    fn correction(&self, index: usize) -> Fitted<Correction> {
+    fn correction(&self, index: usize, rows: &mut ControlRows) -> Fitted<Correction> {
         let plan = self.plan;
         let c = &plan.comparisons.comparisons[index];
-        let (treated_rows, control_rows) = self.check_rows(c)?;
+        let (treated_rows, control_rows) = self.check_rows(c, rows)?;
         for logit in [c.guard, c.logit].into_iter().flatten() {
             if let LogitFit::Failed(reason) = &self.logits[logit] {
                 return Err(reason.clone());
@@ -311,14 +317,15 @@ impl Solver<'_> {
     }
 
     /// Returns the numbers of treated and control rows; an error if a group has none in a period.
-    fn check_rows(&self, c: &Comparison) -> Fitted<(f64, f64)> {
+    fn check_rows(&self, c: &Comparison, known: &mut ControlRows) -> Fitted<(f64, f64)> {
         let plan = self.plan;
         let (columns, ones) = (plan.design_column_count(), plan.ones_column());
         let rows = |sums: Option<GramSums>| sums.map_or(0.0, |s| s.unweighted[ones * columns + ones]);
         let (mut treated, mut controls) = (0.0, 0.0);
         for side in &c.sides {
             let own = rows(stratum_sums(plan, &self.fits.gram, c.treated, side.frame));
-            let others = rows(set_sums(plan, &self.fits.gram, c.controls, side.frame));
+            let count = || rows(set_sums(plan, &self.fits.gram, c.controls, side.frame));
+            let others = *known.entry((c.controls, side.frame)).or_insert_with(count);
             if others <= 0.0 {
                 return Err("no control units".into());
             }

@@ -4,6 +4,8 @@ pub mod cause;
 pub mod diagnostics;
 mod feature_passes;
 mod feature_terms;
+#[cfg(test)]
+mod feature_tests;
 pub mod fit;
 pub mod influence_passes;
 pub mod reasons;

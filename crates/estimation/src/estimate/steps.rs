@@ -148,6 +148,14 @@ impl Estimation {
         out
     }
 
+    /// Sums clusters in so many slices.
+    #[cfg(test)]
+    pub(super) fn in_slices(mut self, slices: u64) -> Self {
+        self.features.iter_mut().for_each(|features| features.slices = slices);
+        self.enter_gram();
+        self
+    }
+
     /// Returns the plan, with the constants of the design once they are known.
     pub fn plan(&self) -> &Plan {
         &self.plan

@@ -329,6 +329,12 @@ impl Plan {
         self
     }
 
+    /// Returns the plan that sums the extended columns even where features are fewer; its results agree to rounding.
+    #[must_use]
+    pub fn summing_columns(self) -> Self {
+        Self { features: None, ..self }.with_columns()
+    }
+
     /// Sets the extended columns that each stratum enters, from the comparisons.
     fn with_columns(mut self) -> Self {
         let fixed = 1 + self.targets.groups.len();
@@ -508,6 +514,7 @@ fn groups_of(cells: &[Cell]) -> Vec<f64> {
 }
 
 fn centred(comparisons: &ComparisonPlan, cells: usize, two_period: bool) -> Vec<bool> {
-    let estimates = |cell: usize| comparisons.estimates.iter().filter(|&&c| c == cell).count();
-    (0..cells).map(|cell| two_period || estimates(cell) > 1).collect()
+    let mut estimates = vec![0; cells];
+    comparisons.estimates.iter().for_each(|&cell| estimates[cell] += 1);
+    estimates.into_iter().map(|count| two_period || count > 1).collect()
 }

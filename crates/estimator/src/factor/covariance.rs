@@ -64,6 +64,9 @@ pub struct Factor {
     pub columns: Vec<Vec<Term>>,
     /// The moments are divided by it.
     pub divisor: f64,
+    /// By extended column: its variance, where they have been computed; else empty.
+    #[serde(skip)]
+    pub variances: Vec<f64>,
 }
 
 /// Work space: coefficients of all features of all groups.
@@ -155,6 +158,10 @@ impl Factor {
 
     /// l'Vl of a combination l of extended columns: columns with coefficients. Columns beyond the last are ignored.
     pub fn quadratic(&self, map: &[(usize, f64)], space: &mut FactorSpace) -> f64 {
+        if let ([(column, weight)], Some(variance)) = (map, map.first().and_then(|m| self.variances.get(m.0))) {
+            debug_assert!(*column < self.size());
+            return weight * weight * variance;
+        }
         self.gather(map, space);
         let own: f64 =
             space.groups.iter().map(|&g| quadratic(&self.groups[g].moments, space.of(g))).sum();
@@ -194,6 +201,7 @@ impl Factor {
         let mut entered: Vec<(Vec<usize>, Vec<f64>)> = vec![Default::default(); self.groups.len()];
         for (at, &column) in columns.iter().enumerate() {
             diagonal.push(self.quadratic(&[(column, 1.0)], &mut space));
+            self.gather(&[(column, 1.0)], &mut space);
             for &group in &space.groups {
                 entered[group].0.push(at);
                 entered[group].1.extend_from_slice(space.of(group));

@@ -21,12 +21,9 @@ pub struct OutcomeFit {
     pub beta: Mat<f64>,
 }
 
-/// Sum of the keys of several strata in one frame. `key_of` gives a stratum's position in the partial.
+/// Sum of the keys of several strata in one frame; `keys` are their positions in the partial.
 pub fn group_sums(gram: &GramPartial, keys: impl IntoIterator<Item = usize>) -> Option<GramSums> {
-    keys.into_iter().map(|key| gram.key(key)).reduce(|mut total, next| {
-        total.add(&next);
-        total
-    })
+    gram.sum_of(keys)
 }
 
 /// Fits a regression on the columns that are `kept` (`None`: all); others have coefficient 0.

@@ -85,8 +85,23 @@ impl GramPartial {
 
     /// The sums of one key, triangles completed.
     pub fn key(&self, key: usize) -> GramSums {
+        self.complete(self.own(key))
+    }
+
+    /// The sums of several keys, added in their order; none without a key.
+    pub fn sum_of(&self, keys: impl IntoIterator<Item = usize>) -> Option<GramSums> {
+        let mut keys = keys.into_iter();
+        let mut total = self.own(keys.next()?).to_vec();
+        keys.for_each(|key| add(&mut total, self.own(key)));
+        Some(self.complete(&total))
+    }
+
+    fn own(&self, key: usize) -> &[f64] {
+        &self.sums[key * self.shape.len()..(key + 1) * self.shape.len()]
+    }
+
+    fn complete(&self, sums: &[f64]) -> GramSums {
         let shape = self.shape;
-        let sums = &self.sums[key * shape.len()..(key + 1) * shape.len()];
         let mut weighted = sums[..shape.squares()].to_vec();
         mirror(&mut weighted, shape.columns);
         let mut unweighted = if shape.weighted {

@@ -150,7 +150,8 @@ fn text(error: StaggerError) -> String {
 impl<'a> Suite<'a> {
     fn new(kernel: &'a dyn Kernel, case: &'a Case) -> Result<Self, String> {
         let (mut panel, spec, formula) = (case.panel()?, case.spec(), case.formula()?);
-        let plan = Plan::new(&mut panel, &spec, &formula, 1).map_err(text)?;
+        // Devices sum columns; features are always the processor's.
+        let plan = Plan::new(&mut panel, &spec, &formula, 1).map_err(text)?.summing_columns();
         Ok(Self { kernel, case, panel, plan, name: format!("{case:?}") })
     }
 
