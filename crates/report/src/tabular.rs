@@ -15,7 +15,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use stagger_estimator::label::precise_label;
 use stagger_model::result::{Aggte, AttGt, Balance, Num, Overlap, SavedResult};
 
@@ -172,6 +172,8 @@ pub fn draws_parquet(saved: &SavedResult, draws: &Mat<f64>, file: File) -> Resul
     let properties = properties()
         .set_dictionary_enabled(false)
         .set_encoding(Encoding::BYTE_STREAM_SPLIT)
+        // Thousands of columns would have more bounds than anybody asks for.
+        .set_statistics_enabled(EnabledStatistics::None)
         .set_key_value_metadata(Some(vec![run]))
         .build();
     write_parquet(&RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?, properties, file)

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use faer::Mat;
 use serde::{Deserialize, Serialize};
 use stagger_estimator::factor::{
-    ClusterMoments, Factor, FactorSpace, Feature, FeatureDraws, FeatureLayout, FeatureSums, GroupMoments, Link, draw_matrix,
+    ClusterMoments, Factor, FactorSpace, Feature, FeatureDraws, FeatureLayout, FeatureSums, GroupMoments, GroupSums, Link, draw_matrix,
 };
 use stagger_estimator::influence::{ClusterPartial, clusters_to_sums};
 use stagger_estimator::moments::Correction;
@@ -162,27 +162,25 @@ impl FeatureTotals {
         self.terms.factor(plan, groups, moments.links.clone(), divisor)
     }
 
-    /// Returns the draws of the extended columns, draws × columns, multiplied by `scale`; `None` without a bootstrap.
-    pub(super) fn draws(&self, plan: &Plan, factor: &Factor, scale: f64) -> Option<Mat<f64>> {
+    /// Returns the draws of the extended columns, draws × columns, multiplied by `scale`; `None` without a bootstrap. The sums
+    /// that they are made of are given up.
+    pub(super) fn draws(&mut self, plan: &Plan, factor: &Factor, scale: f64) -> Option<Mat<f64>> {
         if self.draws == 0 {
             return None;
         }
         let draws = self.draws;
-        let features: Vec<FeatureDraws> = self
-            .sums
-            .groups
-            .iter()
-            .enumerate()
-            .map(|(group, sums)| {
-                let bit_sums = self.clusters.as_ref().map_or(&sums.bit_sums, |own| &own.bit_sums[group]);
-                feature_draws(plan, &sums.totals, bit_sums, draws, scale)
-            })
-            .collect();
+        let Self { sums, clusters, .. } = self;
+        let mut of_group = |(group, sums): (usize, &mut GroupSums)| {
+            let own = clusters.as_mut().map_or(&mut sums.bit_sums, |own| &mut own.bit_sums[group]);
+            feature_draws(plan, &sums.totals, &std::mem::take(own), draws, scale)
+        };
+        let groups = sums.groups.iter_mut().enumerate().map(&mut of_group).collect();
+        let features = FeatureDraws::new(factor, groups, draws);
         let columns = factor.size();
         let parts = columns.div_ceil(COLUMNS_AT_A_TIME);
         let of = |part: usize| {
             let first = part * COLUMNS_AT_A_TIME;
-            Ok(draw_matrix(factor, &features, draws, first..(first + COLUMNS_AT_A_TIME).min(columns)))
+            Ok(draw_matrix(factor, &features, first..(first + COLUMNS_AT_A_TIME).min(columns)))
         };
         let parts = map(available_cores(), parts, of).unwrap_or_default();
         let mut out = Mat::zeros(draws, columns);
@@ -210,7 +208,7 @@ fn variances(factor: &Factor) -> Vec<f64> {
 }
 
 /// Σ v Φ of every draw from the sums over the units, or clusters, whose multiplier bit is 1: features × draws.
-fn feature_draws(plan: &Plan, totals: &[f64], bit_sums: &[f64], draws: usize, scale: f64) -> FeatureDraws {
+fn feature_draws(plan: &Plan, totals: &[f64], bit_sums: &[f64], draws: usize, scale: f64) -> Vec<f64> {
     let (two, count) = (plan.inference.multiplier, totals.len());
     let mut sums = vec![0.0; count * draws];
     for (draw, row) in bit_sums.chunks_exact(count.max(1)).enumerate() {
@@ -218,7 +216,7 @@ fn feature_draws(plan: &Plan, totals: &[f64], bit_sums: &[f64], draws: usize, sc
             sums[place * draws + draw] = scale * (two.low * total + (two.high - two.low) * sum);
         }
     }
-    FeatureDraws { sums }
+    sums
 }
 
 impl Terms {

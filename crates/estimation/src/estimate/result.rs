@@ -50,7 +50,7 @@ pub fn estimate(
     let plan = &plan;
     let Moments { covariance, over_units, draws, draw_units, clusters, shares, warnings } = match sums {
         FinalSums::Columns(sums) => column_moments(plan, sums),
-        FinalSums::Features(sums) => feature_moments(plan, &sums),
+        FinalSums::Features(mut sums) => feature_moments(plan, &mut sums),
     };
     let extended = Extended { n: plan.sample.n, covariance, draws, n_draw_units: draw_units };
     let options = inference_options(plan, spec);
@@ -229,7 +229,7 @@ impl Reasons {
 
 /// Computes covariance and draws of the extended columns from sums of features. Those of few columns become a matrix, which
 /// is saved as it is, so that what a run and its saved result aggregate are the same bits.
-fn feature_moments(plan: &Plan, sums: &FeatureTotals) -> Moments {
+fn feature_moments(plan: &Plan, sums: &mut FeatureTotals) -> Moments {
     let n = plan.sample.n as f64;
     let clusters = sums.clusters();
     let factor = clusters.map_or(1.0, |clusters| factor(plan, clusters));
