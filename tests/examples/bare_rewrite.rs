@@ -49,7 +49,7 @@ fn rewrite(file: &Path, out: &Path, compression: Compression) -> Outcome<usize> 
     let properties = WriterProperties::builder().set_compression(compression).build();
     let target = File::create(out.join(file.file_name().ok_or("a file has a name")?))?;
     let mut writer =
-        ArrowWriter::try_new(target, arrow::array::RecordBatchReader::schema(&reader), Some(properties))?;
+        ArrowWriter::try_new(target, arrow_array::RecordBatchReader::schema(&reader), Some(properties))?;
     let mut rows = 0;
     for batch in reader {
         let batch = batch?;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use arrow::array::RecordBatch;
+use arrow_array::RecordBatch;
 use stagger_test_support::tables::write_parquet;
 use tempfile::TempDir;
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use arrow::array::RecordBatch;
+use arrow_array::RecordBatch;
 use serde_json::Value;
 use stagger_test_support::panels::COLUMNS;
 use stagger_test_support::tables::write_parquet;

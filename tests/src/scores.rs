@@ -1,6 +1,6 @@
 //! Propensity scores, odds weights and balance by plain loops over rows: what `--diagnostics` is compared with.
 
-use arrow::array::RecordBatch;
+use arrow_array::RecordBatch;
 use stagger_test_support::tables::numbers;
 
 /// Controls with a score from here on weigh nothing.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use arrow::array::RecordBatch;
+use arrow_array::RecordBatch;
 use stagger_test_support::panels::{COLUMNS, Panel};
 use stagger_test_support::tables::write_parquet;
 use tempfile::TempDir;

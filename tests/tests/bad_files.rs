@@ -77,7 +77,7 @@ fn files_that_disagree() {
     write_parquet(&folder.join("b.parquet"), &with_column(&second, "y", words));
     case.refused_path(&folder, &["`y`", "a.parquet", "b.parquet", "Float64", "Utf8"]);
     // Another width of the same kind is no contradiction.
-    let narrow = with_type(&second, "id", &arrow::datatypes::DataType::Int16);
+    let narrow = with_type(&second, "id", &arrow_schema::DataType::Int16);
     write_parquet(&folder.join("b.parquet"), &narrow);
     case.run_on(&folder, "--bstrap false").success();
 }

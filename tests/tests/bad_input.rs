@@ -3,8 +3,8 @@
 use std::fs;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Date32Array, Int64Array, RecordBatch};
-use arrow::compute::concat_batches;
+use arrow_array::{ArrayRef, Date32Array, Int64Array, RecordBatch};
+use arrow_select::concat::concat_batches;
 use serde_json::Value;
 use stagger_test_support::panels::Panel;
 use stagger_test_support::tables::{
@@ -208,7 +208,7 @@ fn missing_values_equal_values_that_are_no_numbers() {
     let nan = case.run(&spoiled, "--bstrap false").success().stdout;
     let values = numbers(&spoiled, "y");
     let missing: ArrayRef =
-        Arc::new(arrow::array::Float64Array::from_iter(values.iter().map(|v| (!v.is_nan()).then_some(*v))));
+        Arc::new(arrow_array::Float64Array::from_iter(values.iter().map(|v| (!v.is_nan()).then_some(*v))));
     let null = case.run(&with_column(&case.panel, "y", missing), "--bstrap false").success().stdout;
     assert_eq!(nan, null);
 }

@@ -3,8 +3,8 @@
 use std::fs;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch};
-use arrow::compute::concat_batches;
+use arrow_array::{ArrayRef, Int64Array, RecordBatch};
+use arrow_select::concat::concat_batches;
 use serde_json::Value;
 use stagger_test_support::panels::{Panel, ragged};
 use stagger_test_support::tables::{

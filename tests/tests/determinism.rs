@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use arrow::array::ArrayRef;
-use arrow::datatypes::DataType;
+use arrow_array::ArrayRef;
+use arrow_schema::DataType;
 use stagger_test_support::panels::{COLUMNS, Panel};
 use stagger_test_support::tables::{
     column, numbers, read_parquet, texts, with_column, with_values, write_parquet,
@@ -154,7 +154,7 @@ fn types_of_strings() {
 fn never_treated_in_every_spelling() {
     let bench = small();
     let groups = numbers(&bench.table, "group");
-    let optional: ArrayRef = std::sync::Arc::new(arrow::array::Int64Array::from_iter(
+    let optional: ArrayRef = std::sync::Arc::new(arrow_array::Int64Array::from_iter(
         groups.iter().map(|&g| (g != 0.0).then_some(g as i64)),
     ));
     let missing = bench.path().join("missing.parquet");

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use arrow::array::RecordBatch;
+use arrow_array::RecordBatch;
 use stagger_test_support::panels::{Panel, ragged};
 use stagger_test_support::tables::read_parquet;
 use stagger_tests::bench::{Bench, assert_same};

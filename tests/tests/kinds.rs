@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use arrow::array::RecordBatch;
+use arrow_array::RecordBatch;
 use serde_json::Value;
 use stagger_test_support::panels::{Panel, ragged};
 use stagger_test_support::tables::{ints, numbers, read_parquet, rows, with_column, with_values};

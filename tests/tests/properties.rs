@@ -1,7 +1,7 @@
 //! What must hold of the estimates whatever the data: different ways to the same number, and the guards of cells
 //! that can't be estimated (FORMULAS §2.4), at their edges.
 
-use arrow::array::RecordBatch;
+use arrow_array::RecordBatch;
 use serde_json::Value;
 use stagger_test_support::panels::{COLUMNS, Panel};
 use stagger_test_support::tables::{

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use arrow::array::RecordBatch;
+use arrow_array::RecordBatch;
 use serde_json::Value;
 use stagger_test_support::panels::{COLUMNS, Panel};
 use stagger_test_support::tables::{floats as numbers_column, numbers, rows_where, with_column, with_values};

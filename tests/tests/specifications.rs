@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use arrow::array::RecordBatch;
+use arrow_array::RecordBatch;
 use serde_json::Value;
 use stagger_test_support::panels::{Panel, Random, ragged};
 use stagger_test_support::tables::{floats, ints, numbers, texts, with_column, with_values, write_parquet};

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use arrow::array::RecordBatch;
+use arrow_array::RecordBatch;
 use stagger_test_support::panels::{Panel, ragged};
 use stagger_test_support::tables::{floats, numbers, read_parquet, with_column};
 use stagger_tests::bench::{Bench, assert_same};
@@ -236,8 +236,8 @@ fn places_are_not_shared() {
 #[test]
 fn duplicates_are_placed() {
     let table = read_parquet(&data("panel_w"));
-    let twice =
-        arrow::compute::concat_batches(&table.schema(), [&table, &table.slice(33, 1)]).expect("a table");
+    let twice = arrow_select::concat::concat_batches(&table.schema(), [&table, &table.slice(33, 1)])
+        .expect("a table");
     let bench = Bench::new(twice, Vec::new());
     let direct = estimate(&bench.plain(), SIMPLE);
     assert_fails(&direct, 2, &["duplicate rows", "(the second is row", "plain.parquet"]);

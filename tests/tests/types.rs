@@ -4,12 +4,13 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{
+use arrow_array::{
     ArrayRef, BinaryArray, Decimal128Array, Decimal256Array, FixedSizeBinaryArray, Int64Array, NullArray,
     RecordBatch, StringArray, UInt64Array,
 };
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, TimeUnit, i256};
+use arrow_buffer::i256;
+use arrow_cast::cast;
+use arrow_schema::{DataType, TimeUnit};
 use serde_json::Value;
 use stagger_test_support::panels::{COLUMNS, Panel};
 use stagger_test_support::tables::{

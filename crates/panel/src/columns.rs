@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::ArrayRef;
+use arrow_array::ArrayRef;
 use serde::{Deserialize, Serialize};
 use stagger_estimator::formula::Atom;
 use stagger_model::csv_options::{ColumnRole, ColumnSelection};

@@ -1,6 +1,6 @@
 //! Description of an input before any fit: columns, periods, cohorts × periods, balance, missing values, weights.
 
-use arrow::array::{Array, ArrayRef};
+use arrow_array::{Array, ArrayRef};
 use serde::Serialize;
 use stagger_model::calendar::TimeUnit;
 use stagger_model::csv_options::{ColumnRole, ColumnSelection, CsvOptions};

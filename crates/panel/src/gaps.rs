@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::{Array, ArrayRef};
+use arrow_array::{Array, ArrayRef};
 use serde::{Deserialize, Serialize};
 use stagger_model::error::Result;
 use stagger_records::with_f64;
@@ -147,7 +147,7 @@ impl InputRemarks {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{Float64Array, Int64Array, StringArray};
+    use arrow_array::{Float64Array, Int64Array, StringArray};
 
     use super::*;
 

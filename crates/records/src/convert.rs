@@ -1,10 +1,12 @@
 //! Conversion of Arrow columns to the kinds of values that the estimators use, and hashes of keys.
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
-use arrow::datatypes::{
-    DataType, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, Float16Type, Float32Type,
-    Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+use arrow_array::cast::AsArray;
+use arrow_array::types::{
+    Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, Float16Type, Float32Type, Float64Type,
+    Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
+use arrow_array::{Array, ArrayRef, BooleanArray};
+use arrow_schema::DataType;
 use stagger_model::error::{Result, StaggerError};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -148,8 +150,8 @@ fn wrong_type(column: &str, data_type: &DataType) -> StaggerError {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{Decimal128Array, DictionaryArray, Float64Array, Int8Array, NullArray, StringArray};
-    use arrow::datatypes::Int8Type as Key;
+    use arrow_array::types::Int8Type as Key;
+    use arrow_array::{Decimal128Array, DictionaryArray, Float64Array, Int8Array, NullArray, StringArray};
 
     use super::*;
     use crate::with_texts;

@@ -5,8 +5,9 @@ use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, DictionaryArray, Int32Array, StringArray, new_null_array};
-use arrow::datatypes::{DataType, Int32Type, Schema, SchemaRef};
+use arrow_array::types::Int32Type;
+use arrow_array::{ArrayRef, DictionaryArray, Int32Array, StringArray, new_null_array};
+use arrow_schema::{DataType, Schema, SchemaRef};
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use stagger_model::csv_options::ColumnSelection;
 use stagger_model::error::{Result, StaggerError};

@@ -1,6 +1,6 @@
 //! Facts that footers give before any row is read: ranges of values, and bytes to read.
 
-use arrow::datatypes::DataType;
+use arrow_schema::DataType;
 use parquet::basic::{ConvertedType, LogicalType};
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use parquet::file::statistics::Statistics;

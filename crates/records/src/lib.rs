@@ -3,6 +3,7 @@
 mod contradiction;
 mod convert;
 mod csv;
+mod display;
 mod fetched;
 mod file;
 mod files;

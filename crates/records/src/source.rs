@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
-use arrow::datatypes::DataType;
+use arrow_schema::DataType;
 use serde::{Deserialize, Serialize};
 use stagger_model::csv_options::ColumnSelection;
 use stagger_model::error::{Result, StaggerError, closest_names};

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{AnyDictionaryArray, Array, ArrayRef, AsArray, StringArray};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float16Type, Float32Type, Float64Type};
+use arrow_array::{AnyDictionaryArray, Array, ArrayRef, StringArray};
+use arrow_schema::DataType;
 use stagger_model::error::{Result, StaggerError};
 
+use super::display::display;
 use super::types::MUST_BE_NUMERIC;
 
 /// The values of a column as bytes, dictionaries decoded; `None` for missing values.
@@ -70,22 +72,12 @@ pub(super) fn show_number(value: f64) -> String {
 
 /// Converts values of other types to text; returns `None` for text and bytes.
 fn written(array: &ArrayRef) -> Result<Option<ArrayRef>> {
-    let unlike =
-        |e: arrow::error::ArrowError| StaggerError::input(format!("a column can't be read as text: {e}"));
     Ok(Some(match array.data_type() {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => return Ok(None),
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
             return Ok(None);
         }
         DataType::Float16 | DataType::Float32 | DataType::Float64 => Arc::new(floats(array)?),
-        DataType::Decimal32(_, _)
-        | DataType::Decimal64(_, _)
-        | DataType::Decimal128(_, _)
-        | DataType::Decimal256(_, _) => {
-            let digits = cast(array, &DataType::Utf8).map_err(unlike)?;
-            let digits = digits.as_string::<i32>();
-            Arc::new(digits.iter().map(|text| text.map(plain_decimal)).collect::<StringArray>())
-        }
         DataType::Dictionary(_, _) => {
             let Some(dictionary) = array.as_any_dictionary_opt() else {
                 return Err(StaggerError::input(format!("a text column has type {}", array.data_type())));
@@ -95,7 +87,7 @@ fn written(array: &ArrayRef) -> Result<Option<ArrayRef>> {
                 Some(values) => dictionary.with_values(values),
             }
         }
-        _ => cast(array, &DataType::Utf8).map_err(unlike)?,
+        _ => Arc::new(display(array)?),
     }))
 }
 
@@ -117,14 +109,8 @@ fn floats(array: &ArrayRef) -> Result<StringArray> {
     })
 }
 
-fn half_to_single(value: <Float16Type as arrow::datatypes::ArrowPrimitiveType>::Native) -> f32 {
+fn half_to_single(value: <Float16Type as arrow_array::ArrowPrimitiveType>::Native) -> f32 {
     value.to_f32()
-}
-
-/// Removes trailing zeros of a decimal number.
-fn plain_decimal(text: &str) -> String {
-    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text };
-    if text == "-0" { "0".to_owned() } else { text.to_owned() }
 }
 
 /// Compares two decimal numbers by their digits, which may exceed every number type.

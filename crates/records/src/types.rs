@@ -1,7 +1,7 @@
 //! One type for a column over all files of a data set. Compatible types are read in one way; incompatible ones are
 //! refused with both files and types.
 
-use arrow::datatypes::DataType;
+use arrow_schema::DataType;
 use stagger_model::error::{Result, StaggerError};
 
 use super::file::SourceFile;

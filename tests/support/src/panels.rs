@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use arrow::array::RecordBatch;
+use arrow_array::RecordBatch;
 
 use crate::tables::{floats, ints, numbers, rows, table, with_column, with_values};
 

@@ -1,13 +1,16 @@
 //! Reads, changes and writes small tables.
 
 use std::collections::BTreeSet;
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, UInt64Array};
-use arrow::compute::{cast, concat_batches, take_record_batch};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, UInt64Array};
+use arrow_cast::cast;
+use arrow_cast::display::{ArrayFormatter, FormatOptions};
+use arrow_schema::{DataType, Field, Schema};
+use arrow_select::concat::concat_batches;
+use arrow_select::take::take_record_batch;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::properties::WriterProperties;
@@ -39,8 +42,27 @@ pub fn write_parquet_with(path: &Path, table: &RecordBatch, properties: WriterPr
 
 /// Writes a table as CSV, missing values as empty fields.
 pub fn write_csv(path: &Path, table: &RecordBatch) {
-    let file = File::create(path).unwrap_or_else(|e| panic!("can't write {}: {e}", path.display()));
-    arrow::csv::Writer::new(file).write(table).expect("a batch of plain columns");
+    let options = FormatOptions::default();
+    let columns: Vec<ArrayFormatter<'_>> = table
+        .columns()
+        .iter()
+        .map(|array| ArrayFormatter::try_new(array, &options).expect("a batch of plain columns"))
+        .collect();
+    let mut lines: Vec<String> =
+        vec![table.schema().fields().iter().map(|field| quoted(field.name())).collect::<Vec<_>>().join(",")];
+    lines.extend((0..table.num_rows()).map(|row| {
+        columns.iter().map(|column| quoted(&column.value(row).to_string())).collect::<Vec<_>>().join(",")
+    }));
+    lines.push(String::new());
+    fs::write(path, lines.join("\n")).unwrap_or_else(|e| panic!("can't write {}: {e}", path.display()));
+}
+
+/// A field of a CSV file, in quotes where it needs them.
+fn quoted(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) {
+        return format!("\"{}\"", text.replace('"', "\"\""));
+    }
+    text.to_owned()
 }
 
 /// A table of named columns.

@@ -236,7 +236,9 @@ fn functions_come_by_memory_and_are_refused_by_name() {
     let denied =
         refused(|_| refusal(403, "AccessDeniedException", "{\"Message\":\"no policy allows it\"}"), &["a-1"]);
     let mixed = refused(
-        |head| configuration(head, if head.contains("/functions/a-1/") { "arm64" } else { "x86_64" }, "Active"),
+        |head| {
+            configuration(head, if head.contains("/functions/a-1/") { "arm64" } else { "x86_64" }, "Active")
+        },
         &["a-1", "b-2"],
     );
     insta::assert_snapshot!([none, pending, denied, mixed].join(""));

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow::array::ArrayRef;
+use arrow_array::ArrayRef;
 use stagger_model::error::{Result, StaggerError};
 use stagger_model::parallel;
 use stagger_records::{Chunk, KeyColumn, KeyKind, Source, hash_integer, with_key_column, with_texts};

@@ -1,6 +1,6 @@
 //! Strata and periods as one thread finds them in the key columns, for rows of panels and of cross sections.
 
-use arrow::array::ArrayRef;
+use arrow_array::ArrayRef;
 use stagger_model::calendar::{Calendar, format_period as show_period};
 use stagger_model::error::{Result, StaggerError};
 use stagger_model::spec::MissingCohort;

@@ -3,12 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use arrow::array::ArrayRef;
-use arrow::util::display::array_value_to_string;
+use arrow_array::ArrayRef;
 use stagger_model::error::{Result, StaggerError};
 use stagger_model::spec::RunSpec;
 use stagger_model::spec_check::CheckedSpec;
-use stagger_records::{Source, with_f64};
+use stagger_records::{Source, with_f64, with_texts};
 
 use crate::panel::Panel;
 use crate::strata::RowKind;
@@ -147,13 +146,14 @@ impl Indicator {
         let mut units: BTreeMap<String, Seen> = BTreeMap::new();
         for chunk in source.chunks() {
             source.read(chunk, &names, |_, arrays| {
+                let (marks, ids) = (shown(&arrays[1]), arrays.get(2).map(shown));
                 for (row, time) in times(&arrays[0], &names[0]).into_iter().enumerate() {
                     let Some(time) = time else { continue };
                     if self.first_of_all.as_ref().is_none_or(|known| time < *known) {
                         self.first_of_all = Some(time.clone());
                     }
-                    let unit = arrays.get(2).map(|ids| shown(ids, row)).unwrap_or_default();
-                    units.entry(unit).or_default().add(time, self.is_on(&shown(&arrays[1], row)));
+                    let unit = ids.as_ref().map(|ids| ids[row].clone()).unwrap_or_default();
+                    units.entry(unit).or_default().add(time, self.is_on(&marks[row]));
                 }
                 Ok(())
             })?;
@@ -282,8 +282,7 @@ fn times(array: &ArrayRef, column: &str) -> Vec<Option<Time>> {
         Ok(values.iter().map(|&value| value.is_finite().then(|| time(value))).collect())
     });
     numbers.unwrap_or_else(|_| {
-        let text = |row| Some((0, shown(array, row))).filter(|(_, text)| !text.is_empty());
-        (0..array.len()).map(text).collect()
+        shown(array).into_iter().map(|text| (!text.is_empty()).then_some((0, text))).collect()
     })
 }
 
@@ -298,9 +297,8 @@ fn two_values(source: &Source, column: &str) -> Result<Option<(String, String, b
         source.read(chunk, &[column.to_owned()], |_, arrays| {
             let array = &arrays[0];
             text |= !array.data_type().is_numeric()
-                && !matches!(array.data_type(), arrow::datatypes::DataType::Boolean);
-            for row in 0..if more { 0 } else { array.len() } {
-                let value = shown(array, row);
+                && !matches!(array.data_type(), arrow_schema::DataType::Boolean);
+            for value in if more { Vec::new() } else { shown(array) } {
                 if !value.is_empty() && !met.contains(&value) {
                     met.insert(value);
                     more |= met.len() > 2;
@@ -335,9 +333,11 @@ fn meaning(text: &str) -> Option<bool> {
     WORDS.iter().find(|(words, _)| words.contains(&word.as_str())).map(|(_, on)| *on)
 }
 
-/// Returns a value as text; empty if missing.
-fn shown(array: &ArrayRef, row: usize) -> String {
-    array_value_to_string(array, row).unwrap_or_default()
+/// Returns a column's values as text; empty where one is missing or has no text form.
+fn shown(array: &ArrayRef) -> Vec<String> {
+    let owned = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    with_texts(array, |texts| Ok(texts.into_iter().map(owned).collect()))
+        .unwrap_or_else(|_| vec![String::new(); array.len()])
 }
 
 /// Returns the bits of a number, changed so that they sort like numbers.

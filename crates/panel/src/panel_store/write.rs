@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
+use arrow_array::{
     ArrayRef, BinaryArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, UInt64Array,
 };
-use arrow::buffer::NullBuffer;
-use arrow::datatypes::{DataType, Field as ArrowField, Schema};
+use arrow_buffer::NullBuffer;
+use arrow_schema::{DataType, Field as ArrowField, Schema};
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};

@@ -57,7 +57,7 @@ fn rows_of(
     columns: &Columns,
     id: &str,
     others: &[&str],
-    mut each: impl FnMut(String, u64, usize, &[arrow::array::ArrayRef]) -> Result<()>,
+    mut each: impl FnMut(String, u64, usize, &[arrow_array::ArrayRef]) -> Result<()>,
 ) -> Result<()> {
     let mut names = vec![columns.id.clone()];
     names.extend(others.iter().map(|&name| name.to_owned()));

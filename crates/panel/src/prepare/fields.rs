@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use arrow::array::ArrayRef;
+use arrow_array::ArrayRef;
 use stagger_model::error::{Result, StaggerError};
 use stagger_records::{KeyKind, with_key_column, with_texts};
 

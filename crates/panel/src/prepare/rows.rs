@@ -66,7 +66,7 @@ struct Batch<'a> {
     times: &'a [f64],
     groups: &'a [f64],
     eligible: &'a [f64],
-    fields: &'a [arrow::array::ArrayRef],
+    fields: &'a [arrow_array::ArrayRef],
 }
 
 impl CrossSectionContext<'_> {

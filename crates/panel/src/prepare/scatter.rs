@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 use std::ops::Range;
 
-use arrow::array::ArrayRef;
+use arrow_array::ArrayRef;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use stagger_model::error::{Result, StaggerError};

@@ -3,11 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, NullArray, RecordBatch, RecordBatchOptions,
-    StringBuilder, UInt64Builder,
-};
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow_array::builder::{BooleanBuilder, Float64Builder, Int64Builder, StringBuilder, UInt64Builder};
+use arrow_array::{ArrayRef, NullArray, RecordBatch, RecordBatchOptions};
+use arrow_schema::{Field, Schema, SchemaRef};
 use stagger_model::error::{Result, StaggerError};
 
 use super::cell::{boolean, decimal, integer};

@@ -13,7 +13,7 @@ mod unify;
 use std::io::Read;
 use std::sync::Mutex;
 
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow_schema::{DataType, Field, Schema};
 
 use column::{CsvColumn, MissingSpellings};
 use decode::Decoded;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{BrotliLevel, Compression, GzipLevel, ZstdLevel};
@@ -42,7 +42,7 @@ fn rows(file: &[u8]) -> std::result::Result<usize, String> {
         let request =
             RowRequest { metadata: &metadata, size, row_group, roots: &roots, rows: 0..rows, batch_rows: 64 };
         let broken = |damage: &Damage| StaggerError::input(damage.to_string());
-        let count = |batch: &arrow::array::RecordBatch| {
+        let count = |batch: &arrow_array::RecordBatch| {
             found += batch.num_rows();
             Ok(())
         };

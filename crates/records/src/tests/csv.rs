@@ -1,11 +1,11 @@
 //! Types of CSV columns by the use of the columns, and reads that continue where another stopped.
 
-use arrow::array::{Array, ArrayRef};
-use arrow::datatypes::DataType;
+use arrow_array::{Array, ArrayRef};
+use arrow_schema::DataType;
 use stagger_model::csv_options::{ColumnRole, ColumnSelection};
 
 use super::{fs, names};
-use crate::{Source, list_input_files};
+use crate::{Source, list_input_files, with_texts};
 
 fn read(texts: &[&str], role: ColumnRole) -> (Vec<DataType>, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
@@ -21,9 +21,10 @@ fn read(texts: &[&str], role: ColumnRole) -> (Vec<DataType>, Vec<String>) {
     for chunk in source.chunks() {
         let each = |_: usize, arrays: &[ArrayRef]| {
             types.push(arrays[0].data_type().clone());
-            let shown = |row| arrow::util::display::array_value_to_string(&arrays[0], row).unwrap();
-            values.extend((0..arrays[0].len()).map(shown));
-            Ok(())
+            with_texts(&arrays[0], |texts| {
+                values.extend(texts.into_iter().map(|text| text.unwrap_or_default().to_owned()));
+                Ok(())
+            })
         };
         source.read(chunk, &names(&["c"]), each).unwrap();
     }

@@ -249,9 +249,10 @@ fn checkpoints_stand_for_the_versions_before() {
 fn checkpoint(path: &Path, files: &[&str]) {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, Int32Builder, ListBuilder, MapBuilder, StringBuilder, StructArray};
-    use arrow::buffer::NullBuffer;
-    use arrow::datatypes::{DataType, Field};
+    use arrow_array::builder::{Int32Builder, ListBuilder, MapBuilder, StringBuilder};
+    use arrow_array::{ArrayRef, StructArray};
+    use arrow_buffer::NullBuffer;
+    use arrow_schema::{DataType, Field};
     let rows = files.len() + 2;
     let structure = |columns: Vec<(&str, ArrayRef)>, valid: Vec<bool>| -> ArrayRef {
         let (fields, arrays): (Vec<_>, Vec<_>) = columns

@@ -6,11 +6,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
-use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Date32Type, Date64Type, TimeUnit as Ticks, TimestampMicrosecondType,
-    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
+use arrow_array::cast::AsArray;
+use arrow_array::types::{
+    Date32Type, Date64Type, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+    TimestampSecondType,
 };
+use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, PrimitiveArray};
+use arrow_schema::{DataType, TimeUnit as Ticks};
 use serde::{Deserialize, Serialize};
 use stagger_model::calendar::{Calendar, Detected, PeriodValue, TimeUnit, UNIX_EPOCH_DAY};
 use stagger_model::error::{Result, StaggerError};
@@ -308,9 +310,9 @@ fn of_dictionary<T: Copy>(
     }
     // Values of the dictionary that no row has don't count.
     let keys = dictionary.normalized_keys();
-    let used = arrow::compute::take(
+    let used = arrow_select::take::take(
         dictionary.values(),
-        &arrow::array::UInt64Array::from_iter_values(keys.iter().map(|&key| key as u64)),
+        &arrow_array::UInt64Array::from_iter_values(keys.iter().map(|&key| key as u64)),
         None,
     )
     .map_err(|e| StaggerError::input(format!("column `{column}`: {e}")))?;

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use arrow::array::{Date32Array, StringArray, TimestampMicrosecondArray};
+use arrow_array::{Date32Array, StringArray, TimestampMicrosecondArray};
 
 use super::*;
 
