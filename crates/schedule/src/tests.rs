@@ -1,4 +1,4 @@
-//! The state machine's transitions, one by one; what they come to together is the simulation's (tests/tests/simulation.rs).
+//! The state machine's transitions, one by one; what they come to together is the simulation's (tests/tests/simulation/seeds.rs).
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! `stagger plan`: approved texts of plans, refusals, and its bounds against what runs take.
 //!
-//! The approved texts are in `snapshots/`; `INSTA_UPDATE=always cargo test -p stagger-tests --test plan` writes them anew, to be read
+//! The approved texts are in `snapshots/`; `INSTA_UPDATE=always cargo test -p stagger-tests --test end_to_end plan::` writes them anew, to be read
 //! before they are committed.
 
 use std::path::{Path, PathBuf};

@@ -1,7 +1,5 @@
 //! The cloud's edges without a cloud: surroundings that mean nothing, damaged journals, who is told, and what a deployment touches.
 
-#![cfg(unix)]
-
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;

@@ -21,8 +21,9 @@ struct Covered {
     overall: bool,
 }
 
-/// Takes about a minute in release mode: `cargo test -p stagger-tests --release --test coverage -- --ignored --nocapture`. Its result is
-/// in `docs/statistics.md`.
+/// Takes about a minute in release mode:
+/// `cargo test -p stagger-tests --release --test end_to_end -- --ignored --nocapture coverage`.
+/// Its result is in `docs/statistics.md`.
 #[test]
 #[ignore = "simulates 2,000 panels"]
 fn bands_cover_the_truth() {
