@@ -213,7 +213,9 @@ impl ComparisonPlan {
         let sides: Vec<ComparisonSide> = self
             .sides(known, target, rules)
             .into_iter()
-            .map(|side| self.with_regressions(known, side, (contrast.treated, controls), (method, rules.model)))
+            .map(|side| {
+                self.with_regressions(known, side, (contrast.treated, controls), (method, rules.model))
+            })
             .collect();
         let (logit, guard) = if method == EstMethod::Reg {
             (None, None)
@@ -222,8 +224,11 @@ impl ComparisonPlan {
             let logit = Logit { treated: contrast.treated, controls, frames, weighted: true };
             let unweighted = Logit { weighted: false, ..logit.clone() };
             let fitted = intern(&mut self.logits, &mut known.logits, logit);
-            let guard =
-                if rules.weighted && rules.guarded { intern(&mut self.logits, &mut known.logits, unweighted) } else { fitted };
+            let guard = if rules.weighted && rules.guarded {
+                intern(&mut self.logits, &mut known.logits, unweighted)
+            } else {
+                fitted
+            };
             (Some(fitted), Some(guard))
         };
         let (sign, treated) = (contrast.sign, contrast.treated);
@@ -233,7 +238,11 @@ impl ComparisonPlan {
     fn sides(&mut self, known: &mut Known, target: &Target, rules: &NuisanceRules) -> Vec<ComparisonSide> {
         let earlier = target.time.min(target.base);
         if rules.model == RowModel::Differences {
-            let frame = intern(&mut self.frames, &mut known.frames, frame(None, earlier, earlier, target.last_clean, rules));
+            let frame = intern(
+                &mut self.frames,
+                &mut known.frames,
+                frame(None, earlier, earlier, target.last_clean, rules),
+            );
             let (time, base) = (target.time, target.base);
             return vec![ComparisonSide {
                 frame,
@@ -248,7 +257,11 @@ impl ComparisonPlan {
             .into_iter()
             .map(|(rows, sign)| {
                 let x = if rules.model == RowModel::Levels { rows } else { earlier };
-                let frame = intern(&mut self.frames, &mut known.frames, frame(Some(rows), x, rows, target.last_clean, rules));
+                let frame = intern(
+                    &mut self.frames,
+                    &mut known.frames,
+                    frame(Some(rows), x, rows, target.last_clean, rules),
+                );
                 // Blocks of levels have a column of zeros before the outcome.
                 ComparisonSide { frame, time: 1, base: 0, sign, controls_fit: None, treated_fit: None }
             })
@@ -263,8 +276,9 @@ impl ComparisonPlan {
         (method, model): (EstMethod, RowModel),
     ) -> ComparisonSide {
         let frame = side.frame;
-        let controls_fit = (method != EstMethod::Ipw)
-            .then(|| intern(&mut self.regressions, &mut known.regressions, Regression { set: controls, frame }));
+        let controls_fit = (method != EstMethod::Ipw).then(|| {
+            intern(&mut self.regressions, &mut known.regressions, Regression { set: controls, frame })
+        });
         let treated_fit = (method == EstMethod::Dr && model != RowModel::Differences).then(|| {
             let set = intern(&mut self.sets, &mut known.sets, vec![treated]);
             intern(&mut self.regressions, &mut known.regressions, Regression { set, frame })

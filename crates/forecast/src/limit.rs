@@ -127,7 +127,15 @@ mod tests {
             |output: &stagger_model::facts::RunOutput| serde_json::to_string(&output.saved.result).unwrap();
         assert_eq!(text(&cut), text(&whole));
         let bits = |output: &stagger_model::facts::RunOutput| {
-            output.saved.extended.covariance.to_symmetric().triangle().iter().map(|v| v.to_bits()).collect::<Vec<u64>>()
+            output
+                .saved
+                .extended
+                .covariance
+                .to_symmetric()
+                .triangle()
+                .iter()
+                .map(|v| v.to_bits())
+                .collect::<Vec<u64>>()
         };
         assert_eq!(bits(&cut), bits(&whole));
         assert_eq!(cut.draws, whole.draws);

@@ -105,9 +105,11 @@ fn features(plan: &Plan, draws: u64, clustered: bool, block: u64) -> PassMemory 
         held: VALUE * own,
         // A key, and a value per feature.
         cluster: if clustered { VALUE * (widest + 1) } else { 0 },
-        space: block + VALUE * (BLOCK as u64 * 4 * padded + draws.next_multiple_of(64) * padded)
+        space: block
+            + VALUE * (BLOCK as u64 * 4 * padded + draws.next_multiple_of(64) * padded)
             + VALUE * widest * widest
-            + draws.div_ceil(64) * BLOCK as u64 * VALUE + 8 * draws,
+            + draws.div_ceil(64) * BLOCK as u64 * VALUE
+            + 8 * draws,
     }
 }
 

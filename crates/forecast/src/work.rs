@@ -64,7 +64,10 @@ fn features(plan: &Plan, draws: f64, clustered: bool) -> f64 {
     let of = |(group, layout): (usize, &stagger_estimator::factor::FeatureLayout)| {
         let width = layout.len() as f64;
         let clusters = if clustered { CLUSTER * width } else { 0.0 };
-        let each = ROW * width + PRODUCT * width * width / 2.0 + DRAW * libm::ceil(width / 8.0) * 8.0 * draws + clusters;
+        let each = ROW * width
+            + PRODUCT * width * width / 2.0
+            + DRAW * libm::ceil(width / 8.0) * 8.0 * draws
+            + clusters;
         units(plan, planned.stratum(group)) / blocks * each
     };
     gram(plan) + planned.group_layouts().enumerate().map(of).sum::<f64>()

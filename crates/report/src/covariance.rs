@@ -48,7 +48,8 @@ pub fn write(saved: &SavedResult, file: File) -> Result<File, ParquetError> {
         }
         Covariance::Dense(matrix) => matrix,
     };
-    let properties = properties.set_dictionary_enabled(false).set_encoding(Encoding::BYTE_STREAM_SPLIT).build();
+    let properties =
+        properties.set_dictionary_enabled(false).set_encoding(Encoding::BYTE_STREAM_SPLIT).build();
     let schema = Arc::new(Schema::new(vec![Field::new("covariance", DataType::Float64, false)]));
     let mut writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties))?;
     for batch in matrix.triangle().chunks(BATCH) {

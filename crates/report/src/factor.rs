@@ -182,7 +182,9 @@ impl Builder {
             "group" => {
                 let features = factor.layouts.get(b as usize)?.len();
                 (factor.groups.len() == a as usize && value >= 0.0).then_some(())?;
-                factor.groups.push(GroupMoments { units: value as u64, ..GroupMoments::empty(b as usize, features) });
+                factor
+                    .groups
+                    .push(GroupMoments { units: value as u64, ..GroupMoments::empty(b as usize, features) });
                 self.triangle.clear();
             }
             "pivot" => *factor.groups.last_mut()?.pivots.get_mut(b as usize)? = value,

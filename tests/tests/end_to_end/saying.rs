@@ -421,7 +421,7 @@ fn logs_are_written_where_they_are_asked_for() {
     let (silent, asked) = (with("").success(), with("debug").success());
     assert_eq!(asked.stdout, silent.stdout, "results are the same");
     assert!(!silent.stderr.contains("stage{"), "{}", silent.stderr);
-    assert_says(&asked.stderr, &["run{", "stage{", "task{", "name=\"influence\"", "close"]);
+    assert_says(&asked.stderr, &["run{", "stage{", "task{", "name=\"features\"", "close"]);
     let refused = with("loud");
     assert_eq!(refused.code, Some(2), "{}", refused.stderr);
     assert_says(&refused.stderr, &["STAGGER_LOG", "\"loud\"", "hint: STAGGER_LOG=debug"]);

@@ -6,9 +6,9 @@ use std::time::Duration;
 use stagger_schedule::Policy;
 use stagger_tests::simulation::{Changes, Ending, Fault, Guard, Outcome, Plan, Second, Seen, simulate_plan};
 
-/// The case without covariates, in as many tasks as shards.
+/// The case with a propensity score, which makes several passes, in as many tasks as shards.
 fn plan(seed: u64) -> Plan {
-    Plan { seed, tasks: Some(16), shard_seconds: 1.0, ..Plan::calm(0) }
+    Plan { seed, tasks: Some(16), shard_seconds: 1.0, ..Plan::calm(1) }
 }
 
 fn with(fault: Fault, rate: f64, plan: Plan) -> Plan {
@@ -79,7 +79,8 @@ fn without_a_fence_two_controllers_go_on() {
 fn without_a_fingerprint_two_panels_are_mixed() {
     let (mut refused, mut mixed) = (0, 0);
     for moment in (10..=120).step_by(10) {
-        let plan = Plan { ending: Ending::Replaced(moment), ..plan(moment) };
+        // In the case without covariates these moments lie all over the run.
+        let plan = Plan { case: 0, ending: Ending::Replaced(moment), ..plan(moment) };
         let outcome = guarded(&plan);
         assert_eq!(outcome.verdict, Ok(()), "replaced at read {moment}");
         refused += u32::from(saw(&outcome, Seen::Refused));

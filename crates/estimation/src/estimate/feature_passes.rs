@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use faer::Mat;
 use serde::{Deserialize, Serialize};
 use stagger_estimator::factor::{
-    ClusterMoments, Factor, FactorSpace, Feature, FeatureDraws, FeatureLayout, FeatureSums, GroupMoments, GroupSums, Link, draw_matrix,
+    ClusterMoments, Factor, FactorSpace, Feature, FeatureDraws, FeatureLayout, FeatureSums, GroupMoments,
+    GroupSums, Link, draw_matrix, round_draw,
 };
 use stagger_estimator::influence::{ClusterPartial, clusters_to_sums};
 use stagger_estimator::moments::Correction;
@@ -13,6 +14,7 @@ use stagger_estimator::multipliers::{Bits, Domain};
 use stagger_estimator::outcome::GramPartial;
 use stagger_estimator::symmetric::Symmetric;
 use stagger_model::parallel::{available_cores, map};
+use stagger_model::result::MAX_VCOV_CELLS;
 
 use super::feature_terms::Terms;
 use super::sequence::feature_slices;
@@ -177,10 +179,11 @@ impl FeatureTotals {
         let groups = sums.groups.iter_mut().enumerate().map(&mut of_group).collect();
         let features = FeatureDraws::new(factor, groups, draws);
         let columns = factor.size();
+        let round = if columns > MAX_VCOV_CELLS { round_draw } else { std::convert::identity };
         let parts = columns.div_ceil(COLUMNS_AT_A_TIME);
         let of = |part: usize| {
             let first = part * COLUMNS_AT_A_TIME;
-            Ok(draw_matrix(factor, &features, first..(first + COLUMNS_AT_A_TIME).min(columns)))
+            Ok(draw_matrix(factor, &features, first..(first + COLUMNS_AT_A_TIME).min(columns), round))
         };
         let parts = map(available_cores(), parts, of).unwrap_or_default();
         let mut out = Mat::zeros(draws, columns);

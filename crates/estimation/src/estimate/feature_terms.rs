@@ -66,12 +66,7 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     /// Adds a combination of features of some strata to a column; equal sets of strata become one term.
-    fn add(
-        &mut self,
-        column: usize,
-        place: (Strata, Option<usize>),
-        features: &[(Feature, f64)],
-    ) {
+    fn add(&mut self, column: usize, place: (Strata, Option<usize>), features: &[(Feature, f64)]) {
         let set = self.set(place);
         let mut own: BTreeMap<u32, f64> = BTreeMap::new();
         let terms = &mut self.out.columns[column];

@@ -110,7 +110,12 @@ fn check(case: &Case, clusters: Option<u64>) {
         let found = &own.aggte[kind];
         close("att_egt", case, &found.att_egt, &expected.att_egt);
         close("se_egt", case, &found.se_egt, &expected.se_egt);
-        close("overall", case, &[found.overall_att, found.overall_se], &[expected.overall_att, expected.overall_se]);
+        close(
+            "overall",
+            case,
+            &[found.overall_att, found.overall_se],
+            &[expected.overall_att, expected.overall_se],
+        );
     }
     assert_eq!(a.draws.is_some(), b.draws.is_some());
     if let (Some(a), Some(b)) = (&a.draws, &b.draws) {
@@ -125,21 +130,20 @@ fn check(case: &Case, clusters: Option<u64>) {
 /// Cases without a propensity score.
 fn cases() -> Vec<Case> {
     let plain = || Case { covariates: 0, ..Case::default() };
-    let later = || Case {
-        controls: ControlGroup::NotYetTreated,
-        cohorts: vec![2, 3, 4, 5],
-        periods: 6,
-        ..plain()
-    };
-    let mut out = vec![plain(), later(), Case { weighted: true, ..plain() }, Case { weighted: true, ..later() }];
-    for layout in [Layout::VaryingWeights, Layout::Unbalanced, Layout::CrossSections, Layout::TripleDifference]
+    let later =
+        || Case { controls: ControlGroup::NotYetTreated, cohorts: vec![2, 3, 4, 5], periods: 6, ..plain() };
+    let mut out =
+        vec![plain(), later(), Case { weighted: true, ..plain() }, Case { weighted: true, ..later() }];
+    for layout in
+        [Layout::VaryingWeights, Layout::Unbalanced, Layout::CrossSections, Layout::TripleDifference]
     {
         out.push(Case { layout, ..later() });
         out.push(Case { layout, weighted: true, units: 900, ..later() });
     }
     out.push(Case { layout: Layout::Unbalanced, weighted: true, vary: true, units: 900, ..later() });
     // As many cells as make the products with a covariate worth their while.
-    let many = Case { covariates: 1, method: EstMethod::Reg, cohorts: (2..20).collect(), periods: 20, ..plain() };
+    let many =
+        Case { covariates: 1, method: EstMethod::Reg, cohorts: (2..20).collect(), periods: 20, ..plain() };
     out.push(Case { units: 3000, controls: ControlGroup::NotYetTreated, draws: 0, ..many.clone() });
     out.push(Case { units: 3000, weighted: true, ..many });
     out

@@ -122,11 +122,7 @@ impl ReasonInputs<'_> {
     }
 
     /// Returns the reason why there is no pre-test, from the cells before treatment and their covariance.
-    pub(super) fn pretest_reason(
-        &self,
-        pre: &[bool],
-        found: &Tested<'_>,
-    ) -> String {
+    pub(super) fn pretest_reason(&self, pre: &[bool], found: &Tested<'_>) -> String {
         let plan = self.plan;
         if plan.targets.triple {
             return "not given, as in R's triplediff".to_owned();

@@ -6,8 +6,8 @@ use faer::Mat;
 use stagger_estimator::cells::Cell;
 use stagger_estimator::factor::Factor;
 use stagger_estimator::inference::{
-    CellInference, Covariance, Extended, InferenceOptions, gaussian_draws, infer_cells, tested_cells, two_way,
-    wald_pretest,
+    CellInference, Covariance, Extended, InferenceOptions, gaussian_draws, infer_cells, tested_cells,
+    two_way, wald_pretest,
 };
 use stagger_estimator::symmetric::Symmetric;
 use stagger_model::error::Result;
@@ -19,9 +19,9 @@ use stagger_model::result::{
 use stagger_model::spec::RunSpec;
 use stagger_panel::panel::Panel;
 
-use super::reasons::{self, ReasonInputs, Tested};
 use super::feature_passes::FeatureTotals;
 use super::influence_passes::InfluenceTotals;
+use super::reasons::{self, ReasonInputs, Tested};
 use super::steps::{EstimationOutput, FinalSums};
 use super::sums::ExtendedSums;
 use crate::aggregate::{aggregate_extended, aggregate_options};

@@ -6,8 +6,8 @@ use stagger_model::events::RunEvent;
 use stagger_panel::panel::Panel;
 
 use super::fit::needs_standardization;
-use super::shared_sums::shared_sums;
 use super::influence_passes::cut_column_passes;
+use super::shared_sums::shared_sums;
 use super::steps::{Estimation, MAX_CLUSTER_BYTES, SAMPLE_DIVISOR, STANDARDIZATION_SHARDS};
 use crate::partial::Partial;
 use crate::plan::Plan;

@@ -11,8 +11,8 @@ use stagger_model::events::RunEvent;
 use stagger_model::result::Diagnostics;
 
 use super::diagnostics::Sources;
-use super::fit::{Estimates, Fitted, GramFits, Solver, needs_standardization, standardize};
 use super::feature_passes::{FeaturePasses, FeatureTotals};
+use super::fit::{Estimates, Fitted, GramFits, Solver, needs_standardization, standardize};
 use super::influence_passes::{InfluencePasses, InfluenceTotals};
 use crate::outline::solved_event;
 use crate::partial::Partial;
@@ -70,14 +70,22 @@ pub struct EstimationOutput {
 enum EstimationStep {
     Scale,
     Gram,
-    Sample { round: usize, tried: Vec<LogitState> },
+    Sample {
+        round: usize,
+        tried: Vec<LogitState>,
+    },
     Propensity,
     Moments,
     Overlap,
     Omega,
-    Influence { pass: usize, slice: u64 },
+    Influence {
+        pass: usize,
+        slice: u64,
+    },
     /// A slice of clusters after the first.
-    Clusters { slice: u64 },
+    Clusters {
+        slice: u64,
+    },
     Done,
 }
 
@@ -111,19 +119,44 @@ pub struct Estimation {
     estimates: Estimates,
     #[serde(with = "stagger_model::as_json")]
     diagnostics: Option<Diagnostics>,
-    influence: InfluencePasses,
-    /// Sums of the features, where the plan has them; the others then stay empty.
-    features: Option<FeaturePasses>,
-    passes: usize,
-    /// True if the pass that was just taken brought the estimates.
+    last: FinalPasses,
+    taken: Taken,
+}
+
+/// The passes that the covariance follows from, and their sums so far.
+#[derive(Debug, Serialize, Deserialize)]
+enum FinalPasses {
+    /// Over the extended columns, after all others.
+    Columns(InfluencePasses),
+    /// Over the features: the first has the cross products, too.
+    Features(FeaturePasses),
+}
+
+impl FinalPasses {
+    fn features(&mut self) -> Option<&mut FeaturePasses> {
+        match self {
+            Self::Features(features) => Some(features),
+            Self::Columns(_) => None,
+        }
+    }
+}
+
+/// The passes so far.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Taken {
+    /// Number of those over all shards.
+    whole: usize,
+    /// True if the last one brought the estimates.
     solved: bool,
 }
 
 impl Estimation {
     /// Starts an estimation; it asks for its first pass.
     pub fn new(plan: Plan, scale: PassLimits) -> Self {
-        let influence = InfluencePasses::new(&plan, &scale);
-        let features = FeaturePasses::new(&plan, &scale);
+        let last = match FeaturePasses::new(&plan, &scale) {
+            Some(features) => FinalPasses::Features(features),
+            None => FinalPasses::Columns(InfluencePasses::new(&plan, &scale)),
+        };
         let mut out = Self {
             plan,
             scale,
@@ -135,10 +168,8 @@ impl Estimation {
             diagnostics: None,
             corrections: Vec::new(),
             estimates: Estimates::default(),
-            influence,
-            features,
-            passes: 0,
-            solved: false,
+            last,
+            taken: Taken::default(),
         };
         if needs_standardization(&out.plan) {
             out.ask(StageInput::Gram, Some(STANDARDIZATION_SHARDS.min(out.scale.shards)));
@@ -151,7 +182,7 @@ impl Estimation {
     /// Sums clusters in so many slices.
     #[cfg(test)]
     pub(super) fn in_slices(mut self, slices: u64) -> Self {
-        self.features.iter_mut().for_each(|features| features.slices = slices);
+        self.last.features().into_iter().for_each(|features| features.slices = slices);
         self.enter_gram();
         self
     }
@@ -172,20 +203,20 @@ impl Estimation {
     /// A partial of another stage.
     pub fn accept_sums(&mut self, partial: Partial) -> Result<()> {
         let sample = self.request.take().is_some_and(|request| request.sample.is_some());
-        self.passes += usize::from(!sample);
-        self.solved = false;
+        self.taken.whole += usize::from(!sample);
+        self.taken.solved = false;
         match (std::mem::replace(&mut self.step, EstimationStep::Done), partial) {
             (EstimationStep::Scale, Partial::Gram(sample)) => {
                 standardize(&mut self.plan, &sample);
                 self.enter_gram();
             }
             (EstimationStep::Gram, Partial::Features(sums)) => {
-                let gram = self.features.as_mut().and_then(|features| features.add(&self.plan, sums));
+                let gram = self.last.features().and_then(|features| features.add(&self.plan, sums));
                 let gram = gram.ok_or_else(|| StaggerError::failed("features without cross products"))?;
                 self.take_gram(gram);
             }
             (EstimationStep::Clusters { slice }, Partial::Features(sums)) => {
-                if let Some(features) = &mut self.features {
+                if let Some(features) = self.last.features() {
                     features.add(&self.plan, sums);
                 }
                 self.enter_clusters(slice + 1);
@@ -212,7 +243,9 @@ impl Estimation {
                 self.enter_influence(0, 0);
             }
             (EstimationStep::Influence { pass, slice }, Partial::Influence(sums)) => {
-                self.influence.add(&self.plan, (pass, slice), sums);
+                if let FinalPasses::Columns(influence) = &mut self.last {
+                    influence.add(&self.plan, (pass, slice), sums);
+                }
                 self.enter_influence(pass, slice + 1);
             }
             _ => return Err(StaggerError::failed("a stage returned another stage's partial")),
@@ -232,7 +265,7 @@ impl Estimation {
         };
         let solved = || solved_event(spec, &self.estimates.att(&self.plan));
         match self.step {
-            _ if self.solved => solved().into_iter().collect(),
+            _ if self.taken.solved => solved().into_iter().collect(),
             EstimationStep::Propensity | EstimationStep::Moments => vec![logits()],
             _ => Vec::new(),
         }
@@ -240,18 +273,18 @@ impl Estimation {
 
     /// Returns the number of passes over all shards so far.
     pub fn pass_count(&self) -> usize {
-        self.passes
+        self.taken.whole
     }
 
     /// Returns the results; all passes must be complete.
     pub fn finish(self) -> EstimationOutput {
-        let Self { plan, estimates, diagnostics, influence, features, fits, corrections, .. } = self;
-        let sums = match features {
-            Some(features) => {
+        let Self { plan, estimates, diagnostics, last, fits, corrections, .. } = self;
+        let sums = match last {
+            FinalPasses::Features(features) => {
                 let corrections = estimates.scaled_corrections(&plan, &corrections, true);
                 FinalSums::Features(features.finish(&plan, &corrections))
             }
-            None => FinalSums::Columns(influence.sums),
+            FinalPasses::Columns(influence) => FinalSums::Columns(influence.sums),
         };
         EstimationOutput { plan, estimates, diagnostics, sums, fits }
     }
@@ -262,7 +295,7 @@ impl Estimation {
 
     fn enter_gram(&mut self) {
         self.step = EstimationStep::Gram;
-        let input = self.features.as_ref().map_or(StageInput::Gram, |features| features.input(0));
+        let input = self.last.features().map_or(StageInput::Gram, |features| features.input(0));
         self.ask(input, None);
     }
 
@@ -379,19 +412,18 @@ impl Estimation {
     /// Asks for the next slice of clusters of the features.
     fn enter_clusters(&mut self, slice: u64) {
         self.step = EstimationStep::Done;
-        if let Some(features) = self.features.as_ref().filter(|features| slice < features.slices) {
+        let left = self.last.features().filter(|features| slice < features.slices);
+        if let Some(input) = left.map(|features| features.input(slice)) {
             self.step = EstimationStep::Clusters { slice };
-            self.ask(features.input(slice), None);
+            self.ask(input, None);
         }
     }
 
     fn enter_influence(&mut self, pass: usize, slice: u64) {
-        self.solved = (pass, slice) == (0, 0);
-        if self.features.is_some() {
-            return self.enter_clusters(1);
-        }
-        let (pass, slice) = if slice == self.influence.slices { (pass + 1, 0) } else { (pass, slice) };
-        let Some((columns, draws)) = self.influence.pass(pass) else {
+        self.taken.solved = (pass, slice) == (0, 0);
+        let FinalPasses::Columns(influence) = &self.last else { return self.enter_clusters(1) };
+        let (pass, slice) = if slice == influence.slices { (pass + 1, 0) } else { (pass, slice) };
+        let Some((columns, draws)) = influence.pass(pass) else {
             self.step = EstimationStep::Done;
             return;
         };
@@ -400,7 +432,7 @@ impl Estimation {
             betas: self.logits.betas.clone(),
             columns,
             draws,
-            clusters: self.influence.slice(slice),
+            clusters: influence.slice(slice),
         };
         self.step = EstimationStep::Influence { pass, slice };
         self.ask(input, None);
@@ -436,4 +468,3 @@ fn advance(states: &mut [LogitState], sums: &PropensityPartial) {
         fit_step(state, &sums.logit(index));
     }
 }
-

@@ -42,9 +42,10 @@ pub(super) fn features(
         let layout = planned.layout(group);
         let mut space = FeatureSpace::new(layout, draws);
         let mut values = FeatureValues::new(plan, planned, layout);
-        let mut own = keys.as_ref().zip(clusters).map(|(keys, slice)| {
-            SegmentClusters::new(plan, shard, segment, keys, slice, layout.len())
-        });
+        let mut own = keys
+            .as_ref()
+            .zip(clusters)
+            .map(|(keys, slice)| SegmentClusters::new(plan, shard, segment, keys, slice, layout.len()));
         for start in (segment.start..segment.start + segment.units).step_by(BLOCK) {
             let (view, units) = values.fill(&mut block, shard, segment, start);
             if whole {

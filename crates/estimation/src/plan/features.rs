@@ -143,7 +143,8 @@ impl<'a> Collector<'a> {
         let mut columns = vec![BTreeSet::new(); frames];
         let mut uses = vec![vec![Uses::default(); frames]; plan.sample.units.len()];
         let mut seen = HashSet::new();
-        let sides = plan.comparisons.comparisons.iter().flat_map(|c| c.sides.iter().map(move |side| (c, side)));
+        let sides =
+            plan.comparisons.comparisons.iter().flat_map(|c| c.sides.iter().map(move |side| (c, side)));
         for (comparison, &ComparisonSide { frame, time, base, .. }) in sides {
             // Column 0 holds zeros.
             columns[frame].extend([time, base].into_iter().filter(|column| *column > 0));

@@ -73,8 +73,7 @@ impl<'a> Builder<'a> {
                 strata_of(panel, cohort)
                     .into_iter()
                     .filter(|&s| {
-                        panel.strata[s].eligible == eligible
-                            && sample.mask.roles[s] != CohortRole::Dropped
+                        panel.strata[s].eligible == eligible && sample.mask.roles[s] != CohortRole::Dropped
                     })
                     .collect()
             };

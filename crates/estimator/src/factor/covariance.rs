@@ -158,13 +158,13 @@ impl Factor {
 
     /// l'Vl of a combination l of extended columns: columns with coefficients. Columns beyond the last are ignored.
     pub fn quadratic(&self, map: &[(usize, f64)], space: &mut FactorSpace) -> f64 {
-        if let ([(column, weight)], Some(variance)) = (map, map.first().and_then(|m| self.variances.get(m.0))) {
+        if let ([(column, weight)], Some(variance)) = (map, map.first().and_then(|m| self.variances.get(m.0)))
+        {
             debug_assert!(*column < self.size());
             return weight * weight * variance;
         }
         self.gather(map, space);
-        let own: f64 =
-            space.groups.iter().map(|&g| quadratic(&self.groups[g].moments, space.of(g))).sum();
+        let own: f64 = space.groups.iter().map(|&g| quadratic(&self.groups[g].moments, space.of(g))).sum();
         let between = self.links.iter().filter(|link| space.touched[link.a] && space.touched[link.b]);
         let between: f64 = between.map(|link| bilinear(link, space.of(link.a), space.of(link.b))).sum();
         (own + 2.0 * between) / self.divisor
@@ -179,8 +179,7 @@ impl Factor {
         self.gather(a, left);
         self.gather(b, right);
         let own = left.groups.iter().filter(|&&group| right.touched[group]);
-        let own: f64 =
-            own.map(|&g| product(&self.groups[g].moments, left.of(g), right.of(g))).sum();
+        let own: f64 = own.map(|&g| product(&self.groups[g].moments, left.of(g), right.of(g))).sum();
         let across = |link: &Link| {
             let one = |x: &FactorSpace, y: &FactorSpace| match x.touched[link.a] && y.touched[link.b] {
                 true => bilinear(link, x.of(link.a), y.of(link.b)),
@@ -214,7 +213,8 @@ impl Factor {
             add_products(&mut out, (places, places), &(u.transpose() * (moments * u)));
         }
         for link in &self.links {
-            let ([a, b], [m, n]) = ([&entered[link.a], &entered[link.b]], [link.a, link.b].map(|g| self.layout(g).len()));
+            let ([a, b], [m, n]) =
+                ([&entered[link.a], &entered[link.b]], [link.a, link.b].map(|g| self.layout(g).len()));
             if a.0.is_empty() || b.0.is_empty() {
                 continue;
             }
@@ -316,5 +316,9 @@ fn product(moments: &Symmetric, a: &[f64], b: &[f64]) -> f64 {
 
 fn bilinear(link: &Link, a: &[f64], b: &[f64]) -> f64 {
     let rows = link.moments.chunks_exact(b.len().max(1));
-    a.iter().zip(rows).filter(|(x, _)| **x != 0.0).map(|(x, row)| x * row.iter().zip(b).map(|(m, y)| m * y).sum::<f64>()).sum()
+    a.iter()
+        .zip(rows)
+        .filter(|(x, _)| **x != 0.0)
+        .map(|(x, row)| x * row.iter().zip(b).map(|(m, y)| m * y).sum::<f64>())
+        .sum()
 }

@@ -79,15 +79,20 @@ pub fn round_draw(value: f64) -> f64 {
     if value.is_finite() && rounded.is_finite() { rounded } else { value }
 }
 
-/// Returns the draws of some extended columns, `draws × columns`, rounded to 36 bits.
-pub fn draw_matrix(factor: &Factor, features: &FeatureDraws, columns: std::ops::Range<usize>) -> Mat<f64> {
+/// Returns the draws of some extended columns, `draws × columns`. `round` is applied to each.
+pub fn draw_matrix(
+    factor: &Factor,
+    features: &FeatureDraws,
+    columns: std::ops::Range<usize>,
+    round: fn(f64) -> f64,
+) -> Mat<f64> {
     let mut out = Mat::zeros(features.draws, columns.len());
     let mut sums = vec![0.0; features.draws];
     for (place, column) in columns.enumerate() {
         sums.fill(0.0);
         features.add_column(factor, column, &mut sums);
         for (draw, sum) in sums.iter().enumerate() {
-            out[(draw, place)] = round_draw(*sum);
+            out[(draw, place)] = round(*sum);
         }
     }
     out

@@ -236,9 +236,9 @@ impl ClusterMoments {
             let of_group = changes_of(own, layout, &group.pivots);
             let rows = || of_group.chunks_exact(layout.len().max(1));
             group.units += own.keys.len() as u64;
-            group.moments.add(&Symmetric::from_fn(layout.len(), |i, j| {
-                rows().map(|row| row[i] * row[j]).sum()
-            }));
+            group
+                .moments
+                .add(&Symmetric::from_fn(layout.len(), |i, j| rows().map(|row| row[i] * row[j]).sum()));
             changes.push(of_group);
         }
         for a in 0..clusters.len() {
