@@ -44,6 +44,8 @@ pub(crate) struct RunRequest {
     pub(crate) json: bool,
     /// Nothing is said but errors.
     pub(crate) quiet: bool,
+    /// The time by phase is told at the end.
+    pub(crate) timings: bool,
     /// The choice of what is shown while the run is under way.
     pub(crate) how: DisplayOptions,
 }
@@ -97,6 +99,7 @@ impl RunRequest {
             notify,
             json: shared.output.json.unwrap_or(false),
             quiet,
+            timings: shared.progress.timings.unwrap_or(false),
             how,
         })
     }

@@ -352,6 +352,9 @@ pub(crate) struct ProgressArgs {
     /// Log memory, tasks and rates every so many seconds
     #[arg(long, value_name = "SECONDS", value_parser = number, allow_negative_numbers = true)]
     pub(crate) monitor_interval: Option<f64>,
+    /// Show at the end what the time went to, by phase: reading, decoding, pivoting, each pass, aggregation, output
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
+    pub(crate) timings: Option<bool>,
 }
 
 keys!(RunningArgs {
@@ -380,7 +383,7 @@ keys!(ContainerArgs {
     batch: toml_text,
 });
 
-keys!(ProgressArgs { progress_bar: toml_boolean, monitor_interval: toml_number });
+keys!(ProgressArgs { progress_bar: toml_boolean, monitor_interval: toml_number, timings: toml_boolean });
 
 /// Arguments of `stagger run`.
 #[derive(Args, Clone, Debug, Default, PartialEq)]

@@ -1,9 +1,14 @@
 //! `stagger run`.
 
+use std::time::Instant;
+
 use stagger_estimation::local::{PREPARES_FIRST_NOTE, run as estimate, run_all};
 use stagger_model::events::{Observer, RunEvent};
 use stagger_model::facts::{RunOutput, SharedRunsOutput};
 use stagger_model::failure::Failure;
+
+use stagger_report::stdout::print_line_to_stderr;
+use stagger_report::timings::timings_table;
 
 use super::output::{OutputFolder, print_results, saved_passes_note, say, send, tell};
 use crate::cli::request::RunRequest;
@@ -24,18 +29,25 @@ pub(crate) fn run(args: RunArgs) -> Result<(), Failure> {
 }
 
 fn estimate_and_print(request: &RunRequest) -> Result<(), Failure> {
+    let begin = Instant::now();
     let folder = OutputFolder::prepare(request)?;
     for spec in &request.specs {
         tell(request, "note", spec, &spec.notes);
     }
 
     let (outputs, mut ended) = compute(request)?;
+    let computed = Instant::now();
     // A full disk must not cost the result: it is printed in any case, and saving is what failed.
     let saved = folder.map(|folder| folder.save(&outputs, &ended.events)).transpose();
     ended.wait_until_left();
     let printed = print_results(request, &outputs);
     send(request, saved?)?;
-    printed
+    printed?;
+    if let (true, Some(output)) = (request.timings, outputs.first()) {
+        let table = timings_table(&output.facts, computed.elapsed(), begin.elapsed());
+        table.lines().for_each(print_line_to_stderr);
+    }
+    Ok(())
 }
 
 /// Estimates. Returns one result for each specification, in their order, and the rest of the listeners.

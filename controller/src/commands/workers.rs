@@ -198,7 +198,13 @@ impl Stages {
             }
             RunEvent::StageDone { stage, seconds, .. } => {
                 let tasks = std::mem::take(&mut own.tasks);
-                own.stages.push(StageFacts { stage: stage.clone(), tasks, seconds: *seconds });
+                own.stages.push(StageFacts {
+                    stage: stage.clone(),
+                    tasks,
+                    seconds: *seconds,
+                    cpu: None,
+                    parts: Vec::new(),
+                });
             }
             _ => {}
         }
@@ -352,6 +358,7 @@ fn restore(args: &ResumeArgs) -> Result<(Storage, RunRequest, Wanted), Failure> 
         notify: args.output.notify.clone(),
         json: args.output.json.unwrap_or(false),
         quiet,
+        timings: false,
         how: args.output.display_options(args.progress_bar, None, &known.inputs),
     };
     Ok((storage, request, known))

@@ -25,6 +25,21 @@ pub struct StageFacts {
     pub tasks: usize,
     /// Wall time in seconds.
     pub seconds: f64,
+    /// Processor time of this process in seconds, over all threads; `None` for stages on workers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<f64>,
+    /// Seconds of the stage's threads by what they were spent on, where a stage does several things at once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<StagePart>,
+}
+
+/// The time that the threads of a stage spent on one part of its work.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StagePart {
+    /// Name of the part.
+    pub part: String,
+    /// Seconds, summed over the threads.
+    pub seconds: f64,
 }
 
 /// Facts about a run; none of them is part of the result.

@@ -1,11 +1,12 @@
 //! Progress of a run in this process, reported to an observer.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::error::Result;
 use crate::events::{Observer, PhaseSeconds, RunEvent, TaskDone};
-use crate::facts::StageFacts;
+use crate::facts::{StageFacts, StagePart};
 
 /// The progress of a run: the stages so far, and the observer.
 pub struct StageProgress<'a> {
@@ -39,7 +40,7 @@ impl<'a> StageProgress<'a> {
     ) -> Result<T> {
         let number = self.before + self.stages.len() as u64 + 1;
         (self.observer)(&RunEvent::StageStarted { number, stage: name.to_owned(), tasks, object: None });
-        let begin = Instant::now();
+        let (begin, cpu) = (Instant::now(), processor_seconds());
         let span = tracing::debug_span!("stage", number, name, tasks).entered();
         let watch = StageObserver {
             observer: self.observer,
@@ -47,15 +48,28 @@ impl<'a> StageProgress<'a> {
             first: self.attempts + 1,
             tasks,
             done: AtomicUsize::new(0),
+            parts: Mutex::default(),
         };
         let out = work(&watch)?;
         drop(span);
         self.attempts += tasks as u64;
         let seconds = begin.elapsed().as_secs_f64();
-        self.stages.push(StageFacts { stage: name.to_owned(), tasks, seconds });
+        self.stages.push(StageFacts {
+            stage: name.to_owned(),
+            tasks,
+            seconds,
+            cpu: Some(processor_seconds() - cpu),
+            parts: watch.parts.into_inner().unwrap_or_else(|e| e.into_inner()),
+        });
         (self.observer)(&RunEvent::StageDone { number, stage: name.to_owned(), seconds });
         Ok(out)
     }
+}
+
+/// Returns the processor time that this process has taken so far, over all threads, in seconds.
+pub fn processor_seconds() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
 }
 
 /// A stage in progress, for the threads that do its tasks.
@@ -67,6 +81,7 @@ pub struct StageObserver<'a> {
     first: u64,
     tasks: usize,
     done: AtomicUsize,
+    parts: Mutex<Vec<StagePart>>,
 }
 
 impl StageObserver<'_> {
@@ -85,6 +100,20 @@ impl StageObserver<'_> {
         let (out, rows) = work()?;
         self.tell(attempt, begin.elapsed().as_secs_f64(), rows);
         Ok(out)
+    }
+
+    /// Records the time that the stage's threads spent on one part of its work, summed over the threads.
+    pub fn record_part(&self, part: &str, time: Duration) {
+        let own = StagePart { part: part.to_owned(), seconds: time.as_secs_f64() };
+        self.parts.lock().unwrap_or_else(|e| e.into_inner()).push(own);
+    }
+
+    /// Runs a part of the stage's work, and records its time.
+    pub fn time_part<T>(&self, part: &str, work: impl FnOnce() -> T) -> T {
+        let begin = Instant::now();
+        let out = work();
+        self.record_part(part, begin.elapsed());
+        out
     }
 
     /// Reports a completed task without any facts.

@@ -1,5 +1,6 @@
 //! Input files as chunks of rows: Parquet row groups, or lines of CSV files.
 
+mod clock;
 mod contradiction;
 mod convert;
 mod csv;
@@ -25,6 +26,7 @@ mod text;
 mod types;
 mod unpack;
 
+pub use clock::ReadTimes;
 pub use convert::{hash_integer, hash_text, with_f64};
 pub use fetched::FetchedParts;
 pub use files::{InputPath, list_input_files};

@@ -8,6 +8,7 @@ use stagger_model::csv_options::ColumnSelection;
 use stagger_model::error::Result;
 use stagger_storage::{Storage, StoreResult};
 
+use super::clock::ReadClocks;
 use super::csv::CsvLayout;
 use super::file::{Content, SourceFile};
 use super::files::InputPath;
@@ -72,7 +73,8 @@ impl Source {
             file: numbers.binary_search(&chunk.file).unwrap_or(usize::MAX),
             ..*chunk
         };
-        Ok(Self { files: opened, chunks: chunks.iter().map(local).collect() })
+        let chunks = chunks.iter().map(local).collect();
+        Ok(Self { files: opened, chunks, clocks: ReadClocks::default() })
     }
 }
 

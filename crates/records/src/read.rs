@@ -8,6 +8,7 @@ use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use parquet::file::reader::ChunkReader;
 use stagger_model::error::{Result, StaggerError};
 
+use super::clock::ReadClocks;
 use super::file::{Content, SourceFile};
 use super::footer::leaves;
 use super::source::{Chunk, Source};
@@ -50,21 +51,26 @@ impl Source {
             return Ok(());
         }
         let mut row = rows.start;
+        let ReadClocks { read, calls, use_rows } = &self.clocks;
         let mut deliver = |batch: &RecordBatch| {
-            each(row, &file.columns(batch, columns)?)?;
+            let columns = file.columns(batch, columns)?;
+            use_rows.time(|| each(row, &columns))?;
             row += batch.num_rows();
             Ok(())
         };
-        match &file.content {
+        calls.time(|| match &file.content {
             Content::Csv(csv) => csv.read(file, chunk, rows, columns, &mut deliver),
             Content::Parquet(meta) => {
                 let request = Request { file, meta, chunk, columns, rows };
                 match &file.input.remote {
-                    Some(remote) => request.decode(file.fetch(remote, request.ranges()?)?, &mut deliver),
-                    None => request.decode(file.reopen()?, &mut deliver),
+                    Some(remote) => {
+                        let fetched = read.time(|| file.fetch(remote, request.ranges()?))?;
+                        request.decode(fetched, &mut deliver)
+                    }
+                    None => request.decode(file.reopen()?.timed(read), &mut deliver),
                 }
             }
-        }
+        })
     }
 }
 

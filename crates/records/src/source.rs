@@ -9,6 +9,7 @@ use stagger_model::csv_options::ColumnSelection;
 use stagger_model::error::{Result, StaggerError, closest_names};
 use stagger_model::parallel::for_each;
 
+use super::clock::{ReadClocks, ReadTimes};
 use super::csv;
 use super::file::{Content, SourceFile};
 use super::files::InputPath;
@@ -61,6 +62,7 @@ pub struct InputFileInfo {
 pub struct Source {
     pub(super) files: Vec<SourceFile>,
     pub(super) chunks: Vec<Chunk>,
+    pub(super) clocks: ReadClocks,
 }
 
 /// Returns the kind of an Arrow type.
@@ -94,7 +96,7 @@ impl Source {
     pub fn select(inputs: Vec<InputPath>, selection: &ColumnSelection) -> Result<Self> {
         let mut files = open_files(inputs, selection)?;
         csv::unify_code_types(&mut files, selection);
-        let mut source = Self { files, chunks: Vec::new() };
+        let mut source = Self { files, chunks: Vec::new(), clocks: ReadClocks::default() };
         source.chunks = source.cut();
         for column in selection.columns.keys() {
             source.refuse_ambiguous_name(column)?;
@@ -122,6 +124,11 @@ impl Source {
             }
         }
         chunks
+    }
+
+    /// Returns the time that reading has taken so far, summed over the threads that read.
+    pub fn read_times(&self) -> ReadTimes {
+        self.clocks.times()
     }
 
     /// Returns the chunks, in the order of files and rows.

@@ -22,3 +22,4 @@ pub mod staging;
 pub mod stdout;
 pub mod tabular;
 pub mod text;
+pub mod timings;

@@ -14,6 +14,7 @@
 
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
+use std::time::Instant;
 
 use serde::Serialize;
 use stagger_model::event_log::EVENTS_FILE;
@@ -45,6 +46,8 @@ struct RunRecord<'a> {
     version: &'static str,
     spec: &'a RunSpec,
     facts: &'a RunFacts,
+    /// Seconds that the other files of the result took.
+    output_seconds: f64,
 }
 
 /// Writes the files of the results, a folder each, and puts them in place when all are complete.
@@ -66,18 +69,13 @@ pub fn save(folder: StagedOutput, outputs: &[RunOutput], events: &[u8]) -> Resul
 }
 
 fn write_all(folder: &StagedResult, output: &RunOutput, events: &[u8]) -> Result<(), Failure> {
+    let begin = Instant::now();
     let result = &output.saved.result;
-    let record = RunRecord {
-        version: env!("CARGO_PKG_VERSION"),
-        spec: &output.saved.extended.spec,
-        facts: &output.facts,
-    };
     write_text(folder, CELLS_CSV, |out| cells_csv(&result.att_gt, out))?;
     for (kind, aggte) in &result.aggte {
         write_text(folder, &aggregation_file(kind), |out| aggregation_csv(aggte, out))?;
     }
     write_pictures(folder, &output.saved)?;
-    write_text(folder, RUN, |out| json(out, &record, true))?;
     write_text(folder, RESULT, |out| json(out, &output.saved, false))?;
     folder.write(CELLS_PARQUET, |file| {
         cells_parquet(&result.att_gt, file).map_err(|error| as_io(Path::new(CELLS_PARQUET), error))
@@ -93,7 +91,13 @@ fn write_all(folder: &StagedResult, output: &RunOutput, events: &[u8]) -> Result
             draws_parquet(&output.saved, draws, file).map_err(|error| as_io(Path::new(DRAWS), error))
         })?;
     }
-    Ok(())
+    let record = RunRecord {
+        version: env!("CARGO_PKG_VERSION"),
+        spec: &output.saved.extended.spec,
+        facts: &output.facts,
+        output_seconds: begin.elapsed().as_secs_f64(),
+    };
+    write_text(folder, RUN, |out| json(out, &record, true))
 }
 
 fn write_pictures(folder: &StagedResult, saved: &SavedResult) -> Result<(), Failure> {

@@ -19,7 +19,7 @@ pub mod treatment;
 
 use stagger_model::error::{Result, StaggerError, name_specifications};
 use stagger_model::events::RunEvent;
-use stagger_model::progress::StageProgress;
+use stagger_model::progress::{StageObserver, StageProgress};
 use stagger_model::spec_check::CheckedSpec;
 use stagger_records::{Source, list_input_files};
 
@@ -102,19 +102,38 @@ fn read(
 ) -> Result<Vec<Panel>> {
     let chunks = source.chunks().len();
     let (mut keys, order) = if all.iter().all(|wanted| wanted.spec.panel) {
-        let keys = progress.stage("units", chunks, |_| keys::scan(source, columns, threads))?;
-        let order = progress.stage("order", 1, |_| order::order_units(&keys, threads))?;
+        let keys = progress
+            .stage("units", chunks, |watch| timed(source, watch, || keys::scan(source, columns, threads)))?;
+        let order = progress
+            .stage("order", 1, |watch| watch.time_part(PIVOT, || order::order_units(&keys, threads)))?;
         (keys, order)
     } else {
-        progress.stage("rows", chunks, |_| rows::scan(source, columns, threads))?
+        progress
+            .stage("rows", chunks, |watch| timed(source, watch, || rows::scan(source, columns, threads)))?
     };
-    let placed =
-        progress.stage("values", chunks, |_| place::place_values(source, columns, &keys, &order, threads))?;
+    let placed = progress.stage("values", chunks, |watch| {
+        timed(source, watch, || place::place_values(source, columns, &keys, &order, threads))
+    })?;
     let mut gaps = std::mem::take(&mut keys.gaps);
     drop(keys);
     gaps.fill_in(placed.gaps.clone());
-    let mut panels =
-        progress.stage("columns", 1, |_| finish::finish(columns, all, order, placed, threads))?;
+    let mut panels = progress.stage("columns", 1, |watch| {
+        watch.time_part(PIVOT, || finish::finish(columns, all, order, placed, threads))
+    })?;
     panels.iter_mut().for_each(|panel| panel.source.remarks.gaps.clone_from(&gaps));
     Ok(panels)
+}
+
+/// Part of a stage that puts rows in their places.
+const PIVOT: &str = "pivot";
+
+/// Runs the work of a stage that reads rows, and records what its threads spent their time on.
+fn timed<T>(source: &Source, watch: &StageObserver<'_>, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let before = source.read_times();
+    let out = work()?;
+    let spent = source.read_times().since(before);
+    watch.record_part("read", spent.read);
+    watch.record_part("decode", spent.decode);
+    watch.record_part(PIVOT, spent.use_rows);
+    Ok(out)
 }

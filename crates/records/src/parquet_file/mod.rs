@@ -26,6 +26,8 @@ use bytes::{Buf, Bytes};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 
+use crate::clock::Clock;
+
 pub use caught::is_catching_panics;
 pub use decode::{RowRequest, decode_rows};
 pub use footer::{TAIL_BYTES, footer_length, parse_footer, read_footer};
@@ -89,12 +91,18 @@ pub(crate) fn out_of_range(start: u64) -> ParquetError {
 pub struct LocalFile {
     file: Arc<File>,
     size: u64,
+    clock: Clock,
 }
 
 impl LocalFile {
     /// Returns a file of `size` bytes.
     pub fn new(file: File, size: u64) -> Self {
-        Self { file: Arc::new(file), size }
+        Self { file: Arc::new(file), size, clock: Clock::default() }
+    }
+
+    /// Returns the same file, whose reads are timed by `clock`.
+    pub(crate) fn timed(self, clock: &Clock) -> Self {
+        Self { clock: clock.clone(), ..self }
     }
 
     /// Returns the size in bytes.
@@ -124,8 +132,10 @@ impl ChunkReader for LocalFile {
             let size = self.size;
             return Err(ParquetError::EOF(format!("{length} bytes at {start} of a file with {size}")));
         }
-        let mut bytes = vec![0; length];
-        self.file.read_exact_at(&mut bytes, start)?;
-        Ok(bytes.into())
+        self.clock.time(|| {
+            let mut bytes = vec![0; length];
+            self.file.read_exact_at(&mut bytes, start)?;
+            Ok(bytes.into())
+        })
     }
 }
