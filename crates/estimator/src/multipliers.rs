@@ -11,6 +11,9 @@ use crate::dispatch::multiversion;
 use crate::lanes::LANES;
 use crate::options::Multiplier;
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+
 /// The kind of thing that the key names; it keeps units and clusters of equal keys apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Domain {
@@ -112,14 +115,19 @@ fn step(state: &mut [u64; LANES], increment: &[u64; LANES]) -> [u64; LANES] {
     out
 }
 
+/// What the generators of all blocks of a key are made from.
+#[inline(always)]
+fn mixed_keys(base: u64, keys: &[u64; LANES]) -> [u64; LANES] {
+    keys.map(|key| avalanche(key ^ base))
+}
+
 /// State and increment of the generators of one block, as `Pcg32::new` sets them.
 #[inline(always)]
-fn generators(base: u64, keys: &[u64; LANES], block: u64) -> ([u64; LANES], [u64; LANES]) {
+fn generators(mixed: &[u64; LANES], block: u64) -> ([u64; LANES], [u64; LANES]) {
     let (mut state, mut increment) = ([0; LANES], [0; LANES]);
     for lane in 0..LANES {
-        let mixed = avalanche(keys[lane] ^ base);
-        let seed = avalanche(mixed.wrapping_add((block + 1).wrapping_mul(BLOCK_STEP)));
-        increment[lane] = (avalanche(seed ^ mixed.rotate_left(32) ^ STREAM_SALT) << 1) | 1;
+        let seed = avalanche(mixed[lane].wrapping_add((block + 1).wrapping_mul(BLOCK_STEP)));
+        increment[lane] = (avalanche(seed ^ mixed[lane].rotate_left(32) ^ STREAM_SALT) << 1) | 1;
         state[lane] =
             seed.wrapping_add(increment[lane]).wrapping_mul(PCG_MULTIPLIER).wrapping_add(increment[lane]);
     }
@@ -127,8 +135,8 @@ fn generators(base: u64, keys: &[u64; LANES], block: u64) -> ([u64; LANES], [u64
 }
 
 #[inline(always)]
-fn bernoulli_words(base: u64, probability: u64, keys: &[u64; LANES], block: u64) -> [u64; LANES] {
-    let (mut state, increment) = generators(base, keys, block);
+fn bernoulli_words(probability: u64, mixed: &[u64; LANES], block: u64) -> [u64; LANES] {
+    let (mut state, increment) = generators(mixed, block);
     let mut undecided = [u64::MAX; LANES];
     let mut ones = [0u64; LANES];
     let mut digits = probability;
@@ -153,27 +161,52 @@ fn bernoulli_words(base: u64, probability: u64, keys: &[u64; LANES], block: u64)
 
 multiversion! {
     fn eight_words(base: u64, probability: u64, keys: &[u64; LANES], block: u64) -> [u64; LANES] {
-        bernoulli_words(base, probability, keys, block)
+        bernoulli_words(probability, &mixed_keys(base, keys), block)
     }
 }
 
 fn fill_words(base: u64, probability: u64, keys: &[u64; LANES], out: &mut [[u64; LANES]]) {
-    let mut done = 0;
-    #[cfg(target_arch = "x86_64")]
-    if crate::dispatch::level() == crate::dispatch::InstructionSet::Avx512 {
-        let (wide, _) = out.as_chunks_mut::<{ avx512::WIDE }>();
-        for words in wide {
-            // SAFETY: the level says that the processor has these instructions.
-            #[allow(unsafe_code)]
-            unsafe {
-                avx512::words(base, probability, keys, done as u64, words);
-            }
-            done += avx512::WIDE;
-        }
-    }
+    let done = fill_by_vectors(base, probability, keys, out);
     for (block, words) in out.iter_mut().enumerate().skip(done) {
         *words = eight_words(base, probability, keys, block as u64);
     }
+}
+
+/// Fills the first blocks with the processor's vector instructions; returns their number.
+#[cfg(target_arch = "x86_64")]
+fn fill_by_vectors(base: u64, probability: u64, keys: &[u64; LANES], out: &mut [[u64; LANES]]) -> usize {
+    use crate::dispatch::InstructionSet;
+    let mixed = mixed_keys(base, keys);
+    let mut done = 0;
+    match crate::dispatch::level() {
+        InstructionSet::Portable => {}
+        InstructionSet::Avx2 => {
+            for words in out.as_chunks_mut::<{ avx2::WIDE }>().0 {
+                // SAFETY: the level says that the processor has these instructions.
+                #[allow(unsafe_code)]
+                unsafe {
+                    avx2::words(&mixed, probability, done as u64, words);
+                }
+                done += avx2::WIDE;
+            }
+        }
+        InstructionSet::Avx512 => {
+            for words in out.as_chunks_mut::<{ avx512::WIDE }>().0 {
+                // SAFETY: as above.
+                #[allow(unsafe_code)]
+                unsafe {
+                    avx512::words(&mixed, probability, done as u64, words);
+                }
+                done += avx512::WIDE;
+            }
+        }
+    }
+    done
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn fill_by_vectors(_: u64, _: u64, _: &[u64; LANES], _: &mut [[u64; LANES]]) -> usize {
+    0
 }
 
 /// The same words by 512-bit intrinsics, several blocks at once: one generator alone would wait for its own
@@ -206,19 +239,13 @@ mod avx512 {
     }
 
     #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw")]
-    pub(super) fn words(
-        base: u64,
-        probability: u64,
-        keys: &[u64; LANES],
-        first: u64,
-        out: &mut [[u64; LANES]; WIDE],
-    ) {
+    pub(super) fn words(mixed: &[u64; LANES], probability: u64, first: u64, out: &mut [[u64; LANES]; WIDE]) {
         let multiplier = _mm512_set1_epi64(PCG_MULTIPLIER as i64);
         let lower = _mm512_set1_epi64(0xffff_ffff);
         let mut state = [_mm512_setzero_si512(); WIDE];
         let mut increment = state;
         for n in 0..WIDE {
-            let (s, i) = generators(base, keys, first + n as u64);
+            let (s, i) = generators(mixed, first + n as u64);
             (state[n], increment[n]) = (load(&s), load(&i));
         }
         let mut undecided = [_mm512_set1_epi64(-1); WIDE];
