@@ -1,6 +1,7 @@
 //! Column storage: 64-byte aligned, every column a whole number of lanes, padding zero.
 
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, Range};
+use std::sync::Arc;
 
 use crate::lanes::LANES;
 
@@ -9,12 +10,25 @@ pub fn padded(rows: usize) -> usize {
     rows.div_ceil(LANES) * LANES
 }
 
-/// `f64` values that start on a cache line.
-#[derive(Clone, Debug, Default)]
+/// `f64` values that start on a cache line: memory of their own, or a part of memory that others share and that is
+/// copied before a write.
+#[derive(Debug, Default)]
 pub struct AlignedVec {
-    values: Vec<f64>,
+    memory: Memory,
     start: usize,
     len: usize,
+}
+
+#[derive(Debug)]
+enum Memory {
+    Own(Vec<f64>),
+    Shared(Arc<AlignedVec>),
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::Own(Vec::new())
+    }
 }
 
 impl AlignedVec {
@@ -22,7 +36,18 @@ impl AlignedVec {
     pub fn zeros(len: usize) -> Self {
         let values = vec![0.0; len + LANES - 1];
         let start = values.as_ptr().align_offset(64).min(LANES - 1);
-        Self { values, start, len }
+        Self { memory: Memory::Own(values), start, len }
+    }
+
+    /// The values `range` of memory that others share; its start is a whole number of lanes.
+    pub fn part(memory: &Arc<AlignedVec>, range: Range<usize>) -> Self {
+        Self { memory: Memory::Shared(Arc::clone(memory)), start: range.start, len: range.len() }
+    }
+
+    /// Makes the memory its own. Kernels write to their own memory only, so this stays out of their code.
+    #[cold]
+    fn take_copy(&mut self) {
+        *self = Self::from_slice(self);
     }
 
     /// Copy of a slice.
@@ -37,14 +62,30 @@ impl Deref for AlignedVec {
     type Target = [f64];
     #[inline(always)]
     fn deref(&self) -> &[f64] {
-        &self.values[self.start..self.start + self.len]
+        let memory = match &self.memory {
+            Memory::Own(values) => values.as_slice(),
+            Memory::Shared(values) => values,
+        };
+        &memory[self.start..self.start + self.len]
+    }
+}
+
+impl Clone for AlignedVec {
+    fn clone(&self) -> Self {
+        Self::from_slice(self)
     }
 }
 
 impl DerefMut for AlignedVec {
     #[inline(always)]
     fn deref_mut(&mut self) -> &mut [f64] {
-        &mut self.values[self.start..self.start + self.len]
+        if let Memory::Shared(_) = self.memory {
+            self.take_copy();
+        }
+        match &mut self.memory {
+            Memory::Own(values) => &mut values[self.start..self.start + self.len],
+            Memory::Shared(_) => &mut [],
+        }
     }
 }
 
@@ -162,5 +203,14 @@ mod tests {
             assert_eq!(values.as_ptr() as usize % 64, 0);
             assert_eq!(values.len(), len);
         }
+    }
+
+    #[test]
+    fn a_part_is_copied_before_it_is_written() {
+        let all = Arc::new(AlignedVec::from_slice(&(0..24).map(f64::from).collect::<Vec<_>>()));
+        let mut part = AlignedVec::part(&all, 8..12);
+        assert_eq!(&*part, &[8.0, 9.0, 10.0, 11.0]);
+        part[1] = -1.0;
+        assert_eq!((&*part, all[9]), (&[8.0, -1.0, 10.0, 11.0][..], 9.0));
     }
 }

@@ -10,7 +10,7 @@ use crate::slots::{FieldRole, SlotField, SlotLayout};
 use crate::strata::Census;
 /// Slots of one shard as columns; NaN where missing.
 pub struct RawShard {
-    /// One column for each slot.
+    /// One column for each slot; padding is 0.
     pub columns: Vec<AlignedVec>,
     /// By slot: true if some unit has no value.
     pub gaps: Vec<bool>,
@@ -66,7 +66,12 @@ impl Builder<'_> {
             .zip(&fields)
             .map(|(field, column)| cluster_keys(field, column))
             .collect();
-        let fields: Vec<ShardColumn> = fields.into_iter().map(zero_missing).collect();
+        let zero = |(column, gap): (ShardColumn, &Option<PeriodBits>)| match gap.is_none() && absent.is_none()
+        {
+            true => column,
+            false => zero_missing(column),
+        };
+        let fields: Vec<ShardColumn> = fields.into_iter().zip(&gaps).map(zero).collect();
         let shard = |(used, (atoms, incomplete, computed)): (&SpecFields, Evaluated)| BuiltShard {
             computed,
             shard: Shard {
@@ -238,12 +243,12 @@ impl Builder<'_> {
         };
         let evaluate = |period: usize| {
             let mut out = AlignedVec::zeros(self.rows);
-            for (row, value) in out.iter_mut().enumerate() {
+            for row in self.segments.iter().flat_map(|s| s.start..s.start + s.units) {
                 let of = |name: &str| {
                     names.iter().position(|n| n == name).map_or(f64::NAN, |i| sources[i].at(period)[row])
                 };
                 let result = expression.eval(&of);
-                *value = if result.is_finite() { result } else { f64::NAN };
+                out[row] = if result.is_finite() { result } else { f64::NAN };
             }
             out
         };
@@ -325,18 +330,14 @@ fn cluster_key(value: f64) -> u64 {
 
 /// Replaces missing values by 0; a column that others share is copied.
 fn zero_missing(column: ShardColumn) -> ShardColumn {
-    let zero = |mut values: Arc<AlignedVec>| {
+    column.map(|mut values: Arc<AlignedVec>| {
         if values.iter().any(|v| v.is_nan()) {
             for value in Arc::make_mut(&mut values).iter_mut().filter(|v| v.is_nan()) {
                 *value = 0.0;
             }
         }
         values
-    };
-    match column {
-        ShardColumn::Constant(values) => ShardColumn::Constant(zero(values)),
-        ShardColumn::ByPeriod(periods) => ShardColumn::ByPeriod(periods.into_iter().map(zero).collect()),
-    }
+    })
 }
 
 fn has_gap(values: &[f64], segments: &[Segment]) -> bool {

@@ -36,6 +36,14 @@ impl ShardColumn {
         }
     }
 
+    /// Returns the variable with each of its columns replaced.
+    pub fn map(self, mut each: impl FnMut(Arc<AlignedVec>) -> Arc<AlignedVec>) -> Self {
+        match self {
+            Self::Constant(values) => Self::Constant(each(values)),
+            Self::ByPeriod(periods) => Self::ByPeriod(periods.into_iter().map(each).collect()),
+        }
+    }
+
     /// Tells if the variable varies in time.
     pub fn varies(&self) -> bool {
         matches!(self, ShardColumn::ByPeriod(_))

@@ -1,6 +1,9 @@
 //! Row-major buffers of slots, which hold values before they become columns.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use stagger_estimator::columns::AlignedVec;
 
 use crate::columns::Columns;
 use crate::slot::UNSET;
@@ -81,12 +84,56 @@ impl SlotLayout {
     }
 }
 
-/// Slots of one shard, row-major: rows × stride.
-pub type SlotBuffer = Vec<AtomicU64>;
+/// The slots of all shards, in one piece of memory in which columns later take the place of slots. A shard's slots are
+/// row-major: rows × stride.
+#[derive(Debug)]
+pub struct SlotMemory {
+    values: AlignedVec,
+    /// Index of the first slot of each shard, and the number of all slots.
+    starts: Vec<usize>,
+}
 
-/// Allocates a buffer of slots that are not set.
-pub fn new_slot_buffer(slots: usize) -> SlotBuffer {
-    (0..slots).map(|_| AtomicU64::new(UNSET)).collect()
+impl SlotMemory {
+    /// Allocates slots that are not set for shards of these numbers of rows, each a whole number of lanes.
+    pub fn new(rows: impl Iterator<Item = usize>, stride: usize) -> Self {
+        let mut starts = vec![0];
+        let mut slots = 0;
+        for rows in rows {
+            slots += rows * stride;
+            starts.push(slots);
+        }
+        // Fresh memory from the system is all zero, as slots are that are not set.
+        const { assert!(UNSET == 0) };
+        Self { values: AlignedVec::zeros(slots), starts }
+    }
+
+    /// Returns the slots of each shard, for threads to write to.
+    pub fn shards(&mut self) -> Vec<&[AtomicU64]> {
+        let values: &mut [f64] = &mut self.values;
+        // SAFETY: both types have 8 bytes, aligned to 8 on the targets with 64-bit atomics, and every pattern of bits is
+        // a value of both. The exclusive borrow outlives the slots, so nothing else reaches the memory.
+        #[allow(unsafe_code)]
+        let slots: &[AtomicU64] =
+            unsafe { std::slice::from_raw_parts(values.as_mut_ptr().cast::<AtomicU64>(), values.len()) };
+        self.starts.windows(2).map(|ends| &slots[ends[0]..ends[1]]).collect()
+    }
+
+    /// Returns the memory of each shard, as numbers with the bits of the slots.
+    pub fn shards_mut(&mut self) -> Vec<&mut [f64]> {
+        let mut rest: &mut [f64] = &mut self.values;
+        let mut out = Vec::with_capacity(self.starts.len());
+        for ends in self.starts.windows(2) {
+            let (own, later) = rest.split_at_mut(ends[1] - ends[0]);
+            out.push(own);
+            rest = later;
+        }
+        out
+    }
+
+    /// Returns the memory, and the index of the first value of each shard.
+    pub fn into_memory(self) -> (Arc<AlignedVec>, Vec<usize>) {
+        (Arc::new(self.values), self.starts)
+    }
 }
 
 #[cfg(test)]

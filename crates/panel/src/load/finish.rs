@@ -1,7 +1,6 @@
 //! Third step of loading: rows become columns. Atoms of the formula are evaluated, missing values marked, constants
 //! stored once, rows counted.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use stagger_estimator::columns::AlignedVec;
@@ -18,7 +17,7 @@ use crate::gaps::InputRemarks;
 use crate::panel::{ColumnFacts, Panel, PanelCounts, PanelSource, Shards};
 use crate::shard::{PeriodBits, Segment};
 use crate::slot::{MISSING, UNSET, decode};
-use crate::slots::{FieldRole, SlotBuffer, SlotField, SlotLayout};
+use crate::slots::{FieldRole, SlotField, SlotLayout};
 use crate::strata::Census;
 use crate::survey::Surveyor;
 
@@ -33,19 +32,37 @@ pub(super) fn finish(
     placed: PlacedRows,
     threads: usize,
 ) -> Result<Vec<Panel>> {
-    let PlacedRows { slots, buffers, interned, .. } = placed;
+    let PlacedRows { slots, mut memory, interned, .. } = placed;
     let periods = order.row_periods;
-    let buffers: Vec<Mutex<SlotBuffer>> = buffers.into_iter().map(Mutex::new).collect();
-    let raw = parallel::map(threads, buffers.len(), |shard| {
-        let buffer = std::mem::take(&mut *buffers[shard].lock().unwrap_or_else(|e| e.into_inner()));
-        Ok(Mutex::new(Some(transpose(
-            &buffer,
-            &slots,
-            &order.shards[shard].segments,
-            order.shards[shard].rows,
-            periods,
-        ))))
+    let own: Vec<Mutex<&mut [f64]>> = memory.shards_mut().into_iter().map(Mutex::new).collect();
+    let found = parallel::for_each(threads, own.len(), Transposer::default, |transposer, shard| {
+        let mut memory = own[shard].lock().unwrap_or_else(|e| e.into_inner());
+        let order = &order.shards[shard];
+        let notes = transposer.transpose(&mut memory, &slots, &order.segments, order.rows, periods);
+        transposer.done.push((shard, notes));
+        Ok(())
     })?;
+    drop(own);
+    let mut notes: Vec<(usize, ShardNotes)> = found.into_iter().flat_map(|own| own.done).collect();
+    notes.sort_unstable_by_key(|(shard, _)| *shard);
+    let (memory, starts) = memory.into_memory();
+    let raw: Vec<Mutex<Option<RawShard>>> = notes
+        .into_iter()
+        .map(|(shard, notes)| {
+            let rows = order.shards[shard].rows;
+            let column = |slot: usize| {
+                let start = starts[shard] + slot * rows;
+                AlignedVec::part(&memory, start..start + rows)
+            };
+            let ShardNotes { gaps, absent, varies } = notes;
+            Mutex::new(Some(RawShard {
+                columns: (0..slots.stride).map(column).collect(),
+                gaps,
+                absent,
+                varies,
+            }))
+        })
+        .collect();
     // Clusters that vary were refused before.
     let varies: Vec<bool> = (0..slots.fields.len())
         .map(|f| {
@@ -103,56 +120,90 @@ fn empty_panel(order: &UnitOrder, used: &SpecFields) -> Panel {
     }
 }
 
-fn transpose(
-    buffer: &SlotBuffer,
-    slots: &SlotLayout,
-    segments: &[Segment],
-    rows: usize,
-    periods: usize,
-) -> RawShard {
-    let padding = rows - segments.iter().map(|s| s.units).sum::<usize>();
-    let mut columns: Vec<AlignedVec> = (0..slots.stride).map(|_| AlignedVec::zeros(rows)).collect();
-    let mut empty = vec![0usize; slots.stride];
-    for tile in (0..rows).step_by(TILE) {
-        let end = (tile + TILE).min(rows);
-        for (slot, column) in columns.iter_mut().enumerate() {
-            let mut none = 0;
-            for (row, value) in (tile..end).zip(&mut column[tile..end]) {
-                let held = buffer[row * slots.stride + slot].load(Ordering::Relaxed);
-                none += usize::from(held == UNSET || held == MISSING);
-                *value = decode(held);
+/// What is found out about a shard while its rows become columns; the fields are those of [`RawShard`].
+struct ShardNotes {
+    gaps: Vec<bool>,
+    absent: Option<PeriodBits>,
+    varies: Vec<bool>,
+}
+
+/// Turns the rows of shards into columns, in the memory that the rows are in.
+#[derive(Default)]
+struct Transposer {
+    rows: Vec<f64>,
+    done: Vec<(usize, ShardNotes)>,
+}
+
+impl Transposer {
+    fn transpose(
+        &mut self,
+        memory: &mut [f64],
+        slots: &SlotLayout,
+        segments: &[Segment],
+        rows: usize,
+        periods: usize,
+    ) -> ShardNotes {
+        self.rows.clear();
+        self.rows.extend_from_slice(memory);
+        let stride = slots.stride;
+        let padding = rows - segments.iter().map(|s| s.units).sum::<usize>();
+        let mut empty = vec![0usize; stride];
+        for tile in (0..rows).step_by(TILE) {
+            let end = (tile + TILE).min(rows);
+            for (slot, empty) in empty.iter_mut().enumerate() {
+                let column = &mut memory[slot * rows + tile..slot * rows + end];
+                for (row, value) in self.rows[tile * stride..].chunks(stride).zip(column) {
+                    let held = row[slot].to_bits();
+                    *empty += usize::from(held == UNSET || held == MISSING);
+                    *value = decode(held);
+                }
             }
-            empty[slot] += none;
         }
+        for column in memory.chunks_mut(rows.max(1)) {
+            zero_padding(column, segments);
+        }
+        let gaps: Vec<bool> = empty.iter().map(|&none| none > padding).collect();
+        let absent = gaps[..periods].contains(&true).then(|| self.absent(stride, rows, periods));
+        let varies = slots
+            .fields
+            .iter()
+            .map(|field| field.by_period && field_varies(field, memory, rows, periods))
+            .collect();
+        ShardNotes { gaps, absent, varies }
     }
-    let gaps: Vec<bool> = empty.iter().map(|&none| none > padding).collect();
-    let absent = gaps[..periods].contains(&true).then(|| {
+
+    /// Returns the units × periods without a row.
+    fn absent(&self, stride: usize, rows: usize, periods: usize) -> PeriodBits {
         let mut bits = PeriodBits::new(rows, periods);
-        for row in 0..rows {
-            for period in 0..periods {
-                if buffer[row * slots.stride + period].load(Ordering::Relaxed) == UNSET {
+        for (row, slots) in self.rows.chunks(stride).enumerate() {
+            for (period, slot) in slots[..periods].iter().enumerate() {
+                if slot.to_bits() == UNSET {
                     bits.set(row, period);
                 }
             }
         }
         bits
-    });
-    let varies = slots
-        .fields
-        .iter()
-        .map(|field| field.by_period && field_varies(field, &columns, rows, periods))
-        .collect();
-    RawShard { columns, gaps, absent, varies }
+    }
+}
+
+/// Sets the rows of a column that belong to no unit to 0.
+fn zero_padding(column: &mut [f64], segments: &[Segment]) {
+    let mut last = 0;
+    for segment in segments {
+        column[last..segment.start].fill(0.0);
+        last = segment.start + segment.units;
+    }
+    column[last..].fill(0.0);
 }
 
 /// Tells if some unit has two different values (missing ones aside).
-fn field_varies(field: &SlotField, columns: &[AlignedVec], rows: usize, periods: usize) -> bool {
+fn field_varies(field: &SlotField, memory: &[f64], rows: usize, periods: usize) -> bool {
     if field.kind == FieldRole::Outcome {
         return true;
     }
-    let columns = &columns[field.offset..field.offset + periods];
+    let columns = &memory[field.offset * rows..(field.offset + periods) * rows];
     (0..rows).any(|row| {
-        let mut values = columns.iter().map(|c| c[row]).filter(|v| !v.is_nan());
+        let mut values = columns.chunks(rows).map(|c| c[row]).filter(|v| !v.is_nan());
         values.next().is_some_and(|first| values.any(|v| v.to_bits() != first.to_bits()))
     })
 }

@@ -48,8 +48,8 @@ type KeyMap<K> = HashMap<K, u32, BuildHasherDefault<KeyHasher>>;
 /// Units that one thread has found, in order of appearance.
 #[derive(Default)]
 pub(super) struct UnitTable {
-    /// Canonical hash of each unit.
-    pub(super) hashes: Vec<u128>,
+    /// Canonical hash of each unit; empty as long as integer ids ascend, whose hashes are found when they are needed.
+    hashes: Vec<u128>,
     /// Stratum of each unit, an index into `strata`.
     pub(super) stratum: Vec<u16>,
     pub(super) strata: SeenStrata,
@@ -303,20 +303,35 @@ impl RunBuilder {
 }
 
 impl UnitTable {
+    /// Returns the number of units.
+    pub(super) fn len(&self) -> usize {
+        self.stratum.len()
+    }
+
+    /// Returns the canonical hash of a unit.
+    #[inline]
+    pub(super) fn hash(&self, unit: usize) -> u128 {
+        match self.hashes.get(unit) {
+            Some(&hash) => hash,
+            None => hash_integer(self.ids[unit]),
+        }
+    }
+
     fn integer_unit(&mut self, id: i64, stratum: u16) -> Result<u32> {
         if self.ascending {
             if self.ids.last().is_none_or(|&last| id > last) {
                 self.ids.push(id);
-                return self.push(hash_integer(id), stratum);
+                return self.push(stratum);
             }
-            self.integers = self.ids.drain(..).zip(0..).collect();
-            self.ids = Vec::new();
+            self.hashes = self.ids.iter().map(|&id| hash_integer(id)).collect();
+            self.integers = std::mem::take(&mut self.ids).into_iter().zip(0..).collect();
             self.ascending = false;
         }
         if let Some(&unit) = self.integers.get(&id) {
             return Ok(unit);
         }
-        let unit = self.push(hash_integer(id), stratum)?;
+        self.hashes.push(hash_integer(id));
+        let unit = self.push(stratum)?;
         self.integers.insert(id, unit);
         Ok(unit)
     }
@@ -325,17 +340,18 @@ impl UnitTable {
         if let Some(&unit) = self.texts.get(&hash) {
             return Ok(unit);
         }
-        let unit = self.push(hash, stratum)?;
+        self.hashes.push(hash);
+        let unit = self.push(stratum)?;
         self.texts.insert(hash, unit);
         Ok(unit)
     }
 
-    fn push(&mut self, hash: u128, stratum: u16) -> Result<u32> {
-        let unit = self.hashes.len();
+    /// Adds a unit whose identifier or hash is known already.
+    fn push(&mut self, stratum: u16) -> Result<u32> {
+        let unit = self.stratum.len();
         if unit >= NO_UNIT as usize {
             return Err(StaggerError::input("more than four billion units in one process"));
         }
-        self.hashes.push(hash);
         self.stratum.push(stratum);
         Ok(unit as u32)
     }

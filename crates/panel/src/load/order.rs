@@ -11,7 +11,7 @@ use stagger_model::calendar::Calendar;
 use stagger_model::error::{Result, StaggerError};
 use stagger_model::parallel;
 
-use super::keys::ScannedKeys;
+use super::keys::{ScannedKeys, UnitTable};
 use crate::load::seen::varying_stratum_error;
 use crate::shard::Segment;
 use crate::strata::{RowKind, Stratum, distinct_strata, stratum_codes};
@@ -80,13 +80,18 @@ pub fn period_codes(local: &[f64], global: &[f64]) -> Vec<u16> {
     local.iter().map(|value| global.partition_point(|known| known < value) as u16).collect()
 }
 
-#[derive(Clone, Copy)]
+/// A unit that a table has found; the fields are ordered so that it takes 24 bytes.
+#[derive(Clone, Copy, Default)]
 struct Entry {
-    hash: u128,
+    /// Upper and lower half of the hash.
+    hash: (u64, u64),
+    unit: u32,
     stratum: u16,
     table: u16,
-    unit: u32,
 }
+
+/// The units of one table, by shard.
+struct Buckets(Vec<Vec<Entry>>);
 
 /// Orders the units of all tables.
 pub(super) fn order_units(keys: &ScannedKeys, threads: usize) -> Result<UnitOrder> {
@@ -100,28 +105,18 @@ pub(super) fn order_units(keys: &ScannedKeys, threads: usize) -> Result<UnitOrde
         keys.tables.iter().map(|t| stratum_codes(&t.strata.list, &strata)).collect();
     let calendar = keys.tables.first().and_then(|table| table.strata.calendar.as_ref());
     let shards = shard_count(keys.rows.div_ceil(periods.len() as u64));
-    let buckets =
-        parallel::map(threads, keys.tables.len(), |table| Ok(bucket(&keys.tables[table].hashes, shards)))?;
+    let buckets = parallel::map(threads, keys.tables.len(), |table| {
+        Ok(Buckets::new(&keys.tables[table], table, &stratum_of[table], shards))
+    })?;
     let positions: Vec<Vec<AtomicU32>> =
-        keys.tables.iter().map(|t| t.hashes.iter().map(|_| AtomicU32::new(u32::MAX)).collect()).collect();
+        keys.tables.iter().map(|t| (0..t.len()).map(|_| AtomicU32::new(u32::MAX)).collect()).collect();
     let row_bits = row_bits(&buckets, shards, strata.len());
     if shards as u64 > 1 << (32 - row_bits) {
         return Err(StaggerError::input(format!("{} rows are too many for one process", keys.rows)));
     }
     let ordered = parallel::map(threads, shards, |shard| {
-        let mut entries = Vec::new();
-        for (table, (starts, units)) in buckets.iter().enumerate() {
-            for &unit in &units[starts[shard] as usize..starts[shard + 1] as usize] {
-                let known = &keys.tables[table];
-                entries.push(Entry {
-                    hash: known.hashes[unit as usize],
-                    stratum: stratum_of[table][known.stratum[unit as usize] as usize],
-                    table: table as u16,
-                    unit,
-                });
-            }
-        }
-        arrange(&mut entries, shard, row_bits, (&strata, calendar), &positions)
+        let entries = sorted_by_hash(buckets.iter().map(|own| own.0[shard].as_slice()), shards);
+        arrange(&entries, shard, row_bits, (&strata, calendar), &positions)
     })?;
     let units = ordered.iter().flat_map(|s| &s.segments).map(|s| s.units as u64).sum();
     Ok(UnitOrder {
@@ -139,49 +134,71 @@ pub(super) fn order_units(keys: &ScannedKeys, threads: usize) -> Result<UnitOrde
     })
 }
 
-/// Shard of a hash: its leading bits.
-fn shard_of(hash: u128, shards: usize) -> usize {
-    if shards == 1 { 0 } else { (hash >> (128 - shards.trailing_zeros())) as usize }
+impl Buckets {
+    /// Sorts the units of a table by shard. `strata` gives the stratum of each of the table's codes.
+    fn new(units: &UnitTable, table: usize, strata: &[u16], shards: usize) -> Self {
+        let prefix = shards.trailing_zeros();
+        // Hashes spread evenly; few shards exceed the mean by more than this.
+        let room = units.len() / shards + units.len() / shards / 16 + 64;
+        let mut out: Vec<Vec<Entry>> = (0..shards).map(|_| Vec::with_capacity(room)).collect();
+        for (unit, &stratum) in units.stratum.iter().enumerate() {
+            let hash = units.hash(unit);
+            let hash = ((hash >> 64) as u64, hash as u64);
+            // A shift by all bits is none.
+            let shard = hash.0.checked_shr(64 - prefix).unwrap_or(0);
+            out[shard as usize].push(Entry {
+                hash,
+                unit: unit as u32,
+                stratum: strata[stratum as usize],
+                table: table as u16,
+            });
+        }
+        Self(out)
+    }
 }
 
-/// Units by shard: the position of each shard's first unit, and the units.
-fn bucket(hashes: &[u128], shards: usize) -> (Vec<u32>, Vec<u32>) {
-    let mut starts = vec![0u32; shards + 1];
-    for &hash in hashes {
-        starts[shard_of(hash, shards) + 1] += 1;
+/// Sorts the units of one of `shards` shards by their hashes: by the bits after the shard's prefix into small groups,
+/// which hashes fill evenly, then within each.
+fn sorted_by_hash<'a>(parts: impl Iterator<Item = &'a [Entry]> + Clone, shards: usize) -> Vec<Entry> {
+    let count: usize = parts.clone().map(<[Entry]>::len).sum();
+    let bits = (count / 4).max(1).ilog2();
+    let prefix = shards.trailing_zeros();
+    let group = |entry: &Entry| (entry.hash.0 << prefix).checked_shr(64 - bits).unwrap_or(0) as usize;
+    let mut ends = vec![0u32; (1 << bits) + 1];
+    parts.clone().flatten().for_each(|entry| ends[group(entry) + 1] += 1);
+    for at in 1..ends.len() {
+        ends[at] += ends[at - 1];
     }
-    for shard in 0..shards {
-        starts[shard + 1] += starts[shard];
+    let mut out = vec![Entry::default(); count];
+    for entry in parts.flatten() {
+        let place = &mut ends[group(entry)];
+        out[*place as usize] = *entry;
+        *place += 1;
     }
-    let mut next = starts.clone();
-    let mut units = vec![0u32; hashes.len()];
-    for (unit, &hash) in hashes.iter().enumerate() {
-        let slot = &mut next[shard_of(hash, shards)];
-        units[*slot as usize] = unit as u32;
-        *slot += 1;
+    // Each group now ends where the next one began.
+    let mut start = 0;
+    for &end in &ends[..1 << bits] {
+        out[start..end as usize].sort_unstable_by_key(|entry| entry.hash);
+        start = end as usize;
     }
-    (starts, units)
+    out
 }
 
-fn row_bits(buckets: &[(Vec<u32>, Vec<u32>)], shards: usize, strata: usize) -> u32 {
-    let largest = (0..shards)
-        .map(|shard| {
-            buckets.iter().map(|(starts, _)| (starts[shard + 1] - starts[shard]) as usize).sum::<usize>()
-        })
-        .max()
-        .unwrap_or(0);
+/// Returns the number of bits for the row within a shard.
+fn row_bits(buckets: &[Buckets], shards: usize, strata: usize) -> u32 {
+    let units = |shard: usize| buckets.iter().map(|own| own.0[shard].len()).sum::<usize>();
+    let largest = (0..shards).map(units).max().unwrap_or(0);
     // Every stratum is padded to whole lanes.
     (largest + strata * LANES + 1).next_power_of_two().trailing_zeros()
 }
 
 fn arrange(
-    entries: &mut [Entry],
+    entries: &[Entry],
     shard: usize,
     row_bits: u32,
     (strata, calendar): (&[Stratum], Option<&Calendar>),
     positions: &[Vec<AtomicU32>],
 ) -> Result<ShardOrder> {
-    entries.sort_unstable_by_key(|e| e.hash);
     let mut counts = vec![0usize; strata.len()];
     let mut previous: Option<&Entry> = None;
     for entry in entries.iter() {
@@ -203,11 +220,11 @@ fn arrange(
         next[segment.stratum] = segment.start;
     }
     let mut keys = vec![0u64; rows];
-    let mut previous: Option<u128> = None;
+    let mut previous: Option<(u64, u64)> = None;
     for entry in entries.iter() {
         let row = &mut next[entry.stratum as usize];
         if previous != Some(entry.hash) {
-            keys[*row] = entry.hash as u64;
+            keys[*row] = entry.hash.1;
             *row += 1;
             previous = Some(entry.hash);
         }
@@ -233,6 +250,22 @@ fn segments(counts: &[usize]) -> (Vec<Segment>, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn entries_are_sorted_by_their_whole_hash() {
+        let entry = |n: u64| {
+            let hash = (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 3, n % 3);
+            Entry { hash, unit: n as u32, ..Entry::default() }
+        };
+        for (count, shards) in [(0, 1), (1, 1), (7, 8), (1000, 8), (1000, 1)] {
+            let all: Vec<Entry> = (0..count).map(|n| entry(n / 2)).collect();
+            let (a, b) = all.split_at(all.len() / 3);
+            let sorted = sorted_by_hash([a, b].into_iter(), shards);
+            let mut wanted: Vec<(u64, u64)> = all.iter().map(|entry| entry.hash).collect();
+            wanted.sort_unstable();
+            assert_eq!(sorted.iter().map(|entry| entry.hash).collect::<Vec<_>>(), wanted);
+        }
+    }
 
     #[test]
     fn shards_are_few_of_little_and_large_of_much() {

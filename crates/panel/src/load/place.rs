@@ -1,6 +1,7 @@
 //! Second pass over the rows: writes every value to its final place, in whichever order the rows come.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,12 +15,12 @@ use super::order::UnitOrder;
 use crate::columns::Columns;
 use crate::gaps::Gaps;
 use crate::slot::{MISSING, UNSET, cluster_key, encode};
-use crate::slots::{FieldRole, SlotBuffer, SlotField, SlotLayout, new_slot_buffer};
+use crate::slots::{FieldRole, SlotField, SlotLayout, SlotMemory};
 
 /// Rows of all units, shard by shard, and the texts that coded covariates stand for.
 pub(super) struct PlacedRows {
     pub(super) slots: SlotLayout,
-    pub(super) buffers: Vec<SlotBuffer>,
+    pub(super) memory: SlotMemory,
     pub(super) interned: Vec<String>,
     /// Rows without a value, by column.
     pub(super) gaps: Gaps,
@@ -43,21 +44,19 @@ pub(super) fn place_values(
     let mut by_period: Vec<bool> = Vec::new();
     loop {
         let slots = SlotLayout::new(columns, order.row_periods, &|field| by_period.get(field) == Some(&true));
-        let buffers = parallel::map(threads, order.shards.len(), |shard| {
-            Ok(new_slot_buffer(order.shards[shard].rows * slots.stride))
-        })?;
-        let pass =
-            Pass { source, columns, keys, order, slots: &slots, buffers: &buffers, interner: &interner };
+        let mut memory = SlotMemory::new(order.shards.iter().map(|shard| shard.rows), slots.stride);
+        let shards = memory.shards();
+        let pass = Pass { source, columns, keys, order, slots: &slots, shards: &shards, interner: &interner };
         let gaps = pass.run(threads)?;
         if !slots.any_field_varies() {
             let interner = std::mem::take(&mut *interner.lock().unwrap_or_else(|e| e.into_inner()));
             let mut texts: Vec<(u32, String)> = interner.codes.into_iter().map(|(t, c)| (c, t)).collect();
             texts.sort_unstable();
             let interned = texts.into_iter().map(|(_, text)| text).collect();
-            if set_outcomes(&slots, &buffers, order.row_periods) != keys.rows {
+            if set_outcomes(&slots, &shards, order.row_periods, threads)? != keys.rows {
                 return Err(pass.duplicate(columns));
             }
-            return Ok(PlacedRows { slots, buffers, interned, gaps });
+            return Ok(PlacedRows { slots, memory, interned, gaps });
         }
         for field in slots.fields.iter().filter(|f| f.varies.load(Ordering::Relaxed)) {
             pass.two_clusters(columns, field)?;
@@ -67,11 +66,14 @@ pub(super) fn place_values(
 }
 
 /// Counts the outcome slots that were written: fewer than the rows means that two rows share a unit and a period.
-fn set_outcomes(slots: &SlotLayout, buffers: &[SlotBuffer], periods: usize) -> u64 {
+fn set_outcomes(slots: &SlotLayout, shards: &[&[AtomicU64]], periods: usize, threads: usize) -> Result<u64> {
     let set = |row: &[AtomicU64]| {
         row[..periods].iter().filter(|s| s.load(Ordering::Relaxed) != UNSET).count() as u64
     };
-    buffers.iter().map(|b| b.chunks(slots.stride).map(set).sum::<u64>()).sum()
+    let counts = parallel::map(threads, shards.len(), |shard| {
+        Ok(shards[shard].chunks(slots.stride).map(set).sum::<u64>())
+    })?;
+    Ok(counts.iter().sum())
 }
 
 struct Pass<'a> {
@@ -80,7 +82,7 @@ struct Pass<'a> {
     keys: &'a ScannedKeys,
     order: &'a UnitOrder,
     slots: &'a SlotLayout,
-    buffers: &'a [SlotBuffer],
+    shards: &'a [&'a [AtomicU64]],
     interner: &'a Mutex<Interner>,
 }
 
@@ -89,7 +91,9 @@ struct Pass<'a> {
 struct Scratch {
     numbers: Vec<f64>,
     integers: Vec<i64>,
+    /// Values of a field as slots hold them.
     encoded: Vec<u64>,
+    located: Vec<LocatedRun>,
     known_texts: HashMap<String, u32>,
     buffer: Vec<u8>,
     gaps: Gaps,
@@ -112,11 +116,7 @@ impl Pass<'_> {
                     let batch = Batch { keys, first_row: row, first_period };
                     let read = names.iter().map(String::as_str).zip(arrays);
                     scratch.gaps.count_batch(read, chunk.file, chunk.first_row + row as u64)?;
-                    for (field, array) in self.slots.fields.iter().zip(arrays) {
-                        self.place_field(field, array, &batch, &mut runs.clone(), scratch)?;
-                    }
-                    runs.advance(arrays.first().map_or(0, |a| a.len()));
-                    Ok(())
+                    self.place_batch(arrays, &batch, &mut runs, scratch)
                 })
             })?;
         let mut gaps = Gaps::default();
@@ -124,105 +124,129 @@ impl Pass<'_> {
         Ok(gaps)
     }
 
-    fn place_field(
+    /// Writes the values of a batch to their slots, one field after the other.
+    fn place_batch(
         &self,
-        field: &SlotField,
-        array: &ArrayRef,
+        arrays: &[ArrayRef],
         batch: &Batch<'_>,
         runs: &mut Runs<'_>,
         scratch: &mut Scratch,
     ) -> Result<()> {
         let mut encoded = std::mem::take(&mut scratch.encoded);
-        encoded.clear();
-        match field.kind {
-            FieldRole::Covariate { text: true } => self.encode_texts(array, scratch, &mut encoded)?,
-            FieldRole::Cluster { dimension } => {
-                let kind = self.columns.kind(&field.name);
-                encode_clusters(field, (dimension, kind), array, scratch, &mut encoded)?
+        let mut located = std::mem::take(&mut scratch.located);
+        self.locate(batch, arrays.first().map_or(0, |a| a.len()), runs, &mut located);
+        for (field, array) in self.slots.fields.iter().zip(arrays) {
+            encoded.clear();
+            self.encode_field(field, array, scratch, &mut encoded)?;
+            if field.by_period {
+                self.scatter_by_period(field, batch, &located, &encoded);
+            } else {
+                self.scatter_constant(field, &located, &encoded);
             }
-            _ => self.columns.numbers(array, &field.name, &mut scratch.numbers, |values| {
-                encoded.extend(values.iter().map(|&value| encode(value)));
-                Ok(())
-            })?,
         }
-        if field.by_period {
-            self.scatter_by_period(field, batch, &encoded, runs);
-        } else {
-            self.scatter_constant(field, batch, &encoded, runs);
-        }
-        scratch.encoded = encoded;
+        (scratch.encoded, scratch.located) = (encoded, located);
         Ok(())
     }
 
-    /// Calls `each(slots of the unit, rows of the batch, first row of the run in the chunk)` for every run of a batch.
-    #[inline(always)]
-    fn for_runs(
+    fn encode_field(
         &self,
-        batch: &Batch<'_>,
-        rows: usize,
-        runs: &mut Runs<'_>,
-        mut each: impl FnMut(&[AtomicU64], std::ops::Range<usize>, usize),
-    ) {
+        field: &SlotField,
+        array: &ArrayRef,
+        scratch: &mut Scratch,
+        out: &mut Vec<u64>,
+    ) -> Result<()> {
+        match field.kind {
+            FieldRole::Covariate { text: true } => self.encode_texts(array, scratch, out),
+            FieldRole::Cluster { dimension } => {
+                let kind = self.columns.kind(&field.name);
+                encode_clusters(field, (dimension, kind), array, scratch, out)
+            }
+            _ => self.columns.numbers(array, &field.name, &mut scratch.numbers, |values| {
+                out.extend(values.iter().map(|&value| encode(value)));
+                Ok(())
+            }),
+        }
+    }
+
+    /// Finds the slots of each run of a batch of `rows` rows, and moves the cursor behind the batch.
+    fn locate(&self, batch: &Batch<'_>, rows: usize, runs: &mut Runs<'_>, out: &mut Vec<LocatedRun>) {
+        out.clear();
         let positions = &self.order.positions[batch.keys.table];
         let mut row = 0;
         while row < rows {
             let run = runs.current();
             let end = (run.end - batch.first_row).min(rows);
             if run.unit != NO_UNIT {
-                let position = positions[run.unit as usize].load(Ordering::Relaxed);
-                each(self.slots_of(position), row..end, run.start);
+                let position = u64::from(positions[run.unit as usize].load(Ordering::Relaxed));
+                let shard = (position >> self.order.row_bits) as u32;
+                let slot = (position & ((1 << self.order.row_bits) - 1)) as usize * self.slots.stride;
+                out.push(LocatedRun { shard, slot, rows: row as u32..end as u32, start: run.start });
             }
             row = end;
             if row < rows {
                 runs.next();
             }
         }
+        runs.advance(rows);
     }
 
-    fn scatter_by_period(&self, field: &SlotField, batch: &Batch<'_>, values: &[u64], runs: &mut Runs<'_>) {
-        let codes = &self.order.period_of[batch.keys.table];
-        self.for_runs(batch, values.len(), runs, |slots, rows, run_start| {
-            let slots = &slots[field.offset..];
-            let consecutive = match batch.first_period {
-                Some(first) => slots.get(first as usize + batch.first_row + rows.start - run_start..),
-                None => None,
-            };
-            match consecutive {
-                Some(slots) => {
-                    for (slot, &value) in slots.iter().zip(&values[rows]) {
-                        slot.store(value, Ordering::Relaxed);
-                    }
+    fn scatter_by_period(&self, field: &SlotField, batch: &Batch<'_>, runs: &[LocatedRun], values: &[u64]) {
+        for (at, run) in runs.iter().enumerate() {
+            if let Some(later) = runs.get(at + AHEAD) {
+                let slots = self.slots_of(field, later);
+                prefetch(&slots[self.period(batch, later, later.rows.start)]);
+                prefetch(&slots[self.period(batch, later, later.rows.end - 1)]);
+            }
+            let slots = self.slots_of(field, run);
+            let own = &values[run.rows.start as usize..run.rows.end as usize];
+            if batch.first_period.is_some() {
+                let first = self.period(batch, run, run.rows.start);
+                for (slot, &value) in slots[first..].iter().zip(own) {
+                    slot.store(value, Ordering::Relaxed);
                 }
-                None => {
-                    for row in rows {
-                        let period = codes[batch.keys.periods.at(batch.first_row + row, run_start) as usize];
-                        slots[period as usize].store(values[row], Ordering::Relaxed);
-                    }
+            } else {
+                for (row, &value) in run.rows.clone().zip(own) {
+                    slots[self.period(batch, run, row)].store(value, Ordering::Relaxed);
                 }
             }
-        });
+        }
     }
 
-    fn scatter_constant(&self, field: &SlotField, batch: &Batch<'_>, values: &[u64], runs: &mut Runs<'_>) {
-        let all_periods = self.order.row_periods;
+    fn scatter_constant(&self, field: &SlotField, runs: &[LocatedRun], values: &[u64]) {
         let mut constant = true;
-        self.for_runs(batch, values.len(), runs, |slots, rows, _| {
-            let own = &values[rows];
+        for (at, run) in runs.iter().enumerate() {
+            if let Some(later) = runs.get(at + AHEAD) {
+                prefetch(&self.slots_of(field, later)[0]);
+            }
+            let own = &values[run.rows.start as usize..run.rows.end as usize];
             let first = own[0];
             let differs = own.iter().fold(0, |differs, value| differs | (value ^ first));
             constant &= differs == 0
                 && first != MISSING
-                && settle(&slots[field.offset], first, own.len() == all_periods);
-        });
+                && settle(&self.slots_of(field, run)[0], first, own.len() == self.order.row_periods);
+        }
         if !constant {
             field.varies.store(true, Ordering::Relaxed);
         }
     }
 
-    fn slots_of(&self, position: u32) -> &[AtomicU64] {
-        let shard = (u64::from(position) >> self.order.row_bits) as usize;
-        let row = (u64::from(position) & ((1 << self.order.row_bits) - 1)) as usize;
-        &self.buffers[shard][row * self.slots.stride..(row + 1) * self.slots.stride]
+    /// Index of the period of a row of a batch.
+    #[inline]
+    fn period(&self, batch: &Batch<'_>, run: &LocatedRun, row: u32) -> usize {
+        let row = batch.first_row + row as usize;
+        match batch.first_period {
+            Some(first) => first as usize + row - run.start,
+            None => {
+                let code = batch.keys.periods.at(row, run.start);
+                self.order.period_of[batch.keys.table][code as usize] as usize
+            }
+        }
+    }
+
+    /// Slots of a run's unit from the first of a field on.
+    #[inline]
+    fn slots_of(&self, field: &SlotField, run: &LocatedRun) -> &[AtomicU64] {
+        &self.shards[run.shard as usize][run.slot + field.offset..run.slot + self.slots.stride]
     }
 
     fn encode_texts(&self, array: &ArrayRef, scratch: &mut Scratch, out: &mut Vec<u64>) -> Result<()> {
@@ -401,6 +425,34 @@ fn encode_clusters(
         }
         Ok(())
     })
+}
+
+/// Asks for the cache line of a slot that will be written soon: units lie in no order that the processor could guess.
+#[inline(always)]
+fn prefetch(slot: &AtomicU64) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint about the address of a slot; nothing is read.
+    #[allow(unsafe_code)]
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(slot).cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = slot;
+}
+
+/// Number of runs between the one whose slots are asked for and the one whose slots are written.
+const AHEAD: usize = 16;
+
+/// A run of rows of one unit in a batch, with the place of its slots.
+struct LocatedRun {
+    shard: u32,
+    /// Index of the unit's first slot in the shard.
+    slot: usize,
+    /// Rows in the batch.
+    rows: Range<u32>,
+    /// First row of the run in the chunk.
+    start: usize,
 }
 
 /// Position of a batch of rows.

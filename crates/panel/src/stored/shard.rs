@@ -17,7 +17,7 @@ use crate::panel_store::keys;
 use crate::panel_store::read::OpenShard;
 use crate::panel_store::write::{column_name, id_column_name, presence_column_name};
 use crate::shard::{PeriodBits, Segment};
-use crate::slot::{UNSET, cluster_key, decode};
+use crate::slot::{cluster_key, decode};
 use crate::slots::{FieldRole, SlotLayout};
 use crate::strata::NeededColumns;
 
@@ -107,7 +107,7 @@ impl StoredShards {
         names
     }
 
-    /// Reads a column with its padding, and tells if some unit has no value.
+    /// Reads a column with its padding, which is 0, and tells if some unit has no value.
     fn column(
         &self,
         kind: FieldRole,
@@ -116,12 +116,6 @@ impl StoredShards {
         rows: usize,
     ) -> Checked<(AlignedVec, bool)> {
         let mut out = AlignedVec::zeros(rows);
-        let mut last = 0;
-        for segment in segments {
-            out[last..segment.start].fill(decode(UNSET));
-            last = segment.start + segment.units;
-        }
-        out[last..].fill(decode(UNSET));
         let wrong = || format!("it has type {}", array.data_type());
         let mut unknown = false;
         match kind {
