@@ -8,7 +8,7 @@ use stagger_model::error::{Result, StaggerError};
 use stagger_model::parallel;
 use stagger_model::spec_check::CheckedSpec;
 
-use super::order::UnitOrder;
+use super::order::{ShardOrder, UnitOrder};
 use super::place::PlacedRows;
 use crate::build::{Builder, RawShard};
 use crate::columns::Columns;
@@ -17,7 +17,7 @@ use crate::gaps::InputRemarks;
 use crate::panel::{ColumnFacts, Panel, PanelCounts, PanelSource, Shards};
 use crate::shard::{PeriodBits, Segment};
 use crate::slot::{MISSING, UNSET, decode};
-use crate::slots::{FieldRole, SlotField, SlotLayout};
+use crate::slots::{FieldRole, SlotField, SlotLayout, SlotMemory};
 use crate::strata::Census;
 use crate::survey::Surveyor;
 
@@ -32,37 +32,9 @@ pub(super) fn finish(
     placed: PlacedRows,
     threads: usize,
 ) -> Result<Vec<Panel>> {
-    let PlacedRows { slots, mut memory, interned, .. } = placed;
+    let PlacedRows { slots, memory, interned, .. } = placed;
     let periods = order.row_periods;
-    let own: Vec<Mutex<&mut [f64]>> = memory.shards_mut().into_iter().map(Mutex::new).collect();
-    let found = parallel::for_each(threads, own.len(), Transposer::default, |transposer, shard| {
-        let mut memory = own[shard].lock().unwrap_or_else(|e| e.into_inner());
-        let order = &order.shards[shard];
-        let notes = transposer.transpose(&mut memory, &slots, &order.segments, order.rows, periods);
-        transposer.done.push((shard, notes));
-        Ok(())
-    })?;
-    drop(own);
-    let mut notes: Vec<(usize, ShardNotes)> = found.into_iter().flat_map(|own| own.done).collect();
-    notes.sort_unstable_by_key(|(shard, _)| *shard);
-    let (memory, starts) = memory.into_memory();
-    let raw: Vec<Mutex<Option<RawShard>>> = notes
-        .into_iter()
-        .map(|(shard, notes)| {
-            let rows = order.shards[shard].rows;
-            let column = |slot: usize| {
-                let start = starts[shard] + slot * rows;
-                AlignedVec::part(&memory, start..start + rows)
-            };
-            let ShardNotes { gaps, absent, varies } = notes;
-            Mutex::new(Some(RawShard {
-                columns: (0..slots.stride).map(column).collect(),
-                gaps,
-                absent,
-                varies,
-            }))
-        })
-        .collect();
+    let raw = columns_of_shards(memory, &slots, &order, threads)?;
     // Clusters that vary were refused before.
     let varies: Vec<bool> = (0..slots.fields.len())
         .map(|f| {
@@ -92,6 +64,37 @@ pub(super) fn finish(
         panel.columns.interned = Arc::clone(&interned);
     }
     Ok(panels)
+}
+
+/// Turns the rows of all shards into columns, in the memory that the rows are in.
+fn columns_of_shards(
+    mut memory: SlotMemory,
+    slots: &SlotLayout,
+    order: &UnitOrder,
+    threads: usize,
+) -> Result<Vec<Mutex<Option<RawShard>>>> {
+    let own: Vec<Mutex<&mut [f64]>> = memory.shards_mut().into_iter().map(Mutex::new).collect();
+    let found = parallel::for_each(threads, own.len(), Transposer::default, |transposer, shard| {
+        let mut memory = own[shard].lock().unwrap_or_else(|e| e.into_inner());
+        let ShardOrder { segments, rows, .. } = &order.shards[shard];
+        let notes = transposer.transpose(&mut memory, slots, segments, *rows, order.row_periods);
+        transposer.done.push((shard, notes));
+        Ok(())
+    })?;
+    drop(own);
+    let mut notes: Vec<(usize, ShardNotes)> = found.into_iter().flat_map(|own| own.done).collect();
+    notes.sort_unstable_by_key(|(shard, _)| *shard);
+    let (memory, starts) = memory.into_memory();
+    let raw = |(shard, ShardNotes { gaps, absent, varies }): (usize, ShardNotes)| {
+        let rows = order.shards[shard].rows;
+        let column = |slot: usize| {
+            let start = starts[shard] + slot * rows;
+            AlignedVec::part(&memory, start..start + rows)
+        };
+        let columns = (0..slots.stride).map(column).collect();
+        Mutex::new(Some(RawShard { columns, gaps, absent, varies }))
+    };
+    Ok(notes.into_iter().map(raw).collect())
 }
 
 fn empty_panel(order: &UnitOrder, used: &SpecFields) -> Panel {

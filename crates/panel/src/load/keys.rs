@@ -8,12 +8,15 @@ use stagger_model::error::{Result, StaggerError};
 use stagger_model::parallel;
 use stagger_records::{KeyColumn, Source, hash_integer, with_key_column};
 
+use super::unit_map::{KnownUnit, UnitMap};
 use crate::columns::Columns;
 use crate::gaps::Gaps;
 use crate::load::seen::{SeenPeriods, SeenStrata, key_columns, name_file, varying_stratum_error, with_keys};
 
 /// Code of rows without unit, period or eligibility.
 pub(super) const NO_UNIT: u32 = u32::MAX;
+/// Number of rows between the one whose unit is asked for and the one that is added.
+const AHEAD: usize = 16;
 /// Largest number of a chunk's rows that memory is reserved for at once; a damaged footer may claim more rows than
 /// there are.
 pub(super) const EXPECTED: usize = 4 << 20;
@@ -43,7 +46,7 @@ impl Hasher for KeyHasher {
     }
 }
 
-type KeyMap<K> = HashMap<K, u32, BuildHasherDefault<KeyHasher>>;
+type TextMap = HashMap<u128, u32, BuildHasherDefault<KeyHasher>>;
 
 /// Units that one thread has found, in order of appearance.
 #[derive(Default)]
@@ -58,8 +61,8 @@ pub(super) struct UnitTable {
     pub(super) keyless_rows: u64,
     /// True as long as integer ids ascend: an id larger than the last is a new unit, and no map is needed.
     ascending: bool,
-    integers: KeyMap<i64>,
-    texts: KeyMap<u128>,
+    integers: UnitMap,
+    texts: TextMap,
     ids: Vec<i64>,
     buffer: Vec<u8>,
 }
@@ -135,7 +138,8 @@ pub(super) fn scan(source: &Source, columns: &Columns, threads: usize) -> Result
     let mut tables = Vec::with_capacity(workers.len());
     let mut chunks = Vec::with_capacity(source.chunks().len());
     let mut gaps = Gaps::default();
-    for (table, worker) in workers.into_iter().enumerate() {
+    for (table, mut worker) in workers.into_iter().enumerate() {
+        worker.table.forget_lookups();
         chunks.extend(worker.chunks.into_iter().map(|(index, keys)| (index, ChunkKeys { table, ..keys })));
         gaps.merge(&worker.gaps);
         tables.push(worker.table);
@@ -209,6 +213,7 @@ impl RunBuilder {
         let mut row = 0;
         while row < keys.times.len() {
             let end = ids.run_end(row);
+            table.prefetch(ids, end + AHEAD);
             let run = Run { ids, keys, rows: row..end };
             if run.is_plain() {
                 self.add_run(table, &run)?;
@@ -244,19 +249,19 @@ impl RunBuilder {
         if run.keys.groups[first].is_nan() {
             table.strata.cohortless_rows += run.rows.len() as u64;
         }
+        let known = match (continues, run.ids, key) {
+            (true, ..) => table.known(*self.units.last().unwrap_or(&NO_UNIT)),
+            (_, _, Some(hash)) => table.text_unit(hash, stratum)?,
+            (_, KeyColumn::Integers { ids, .. }, None) => table.integer_unit(ids[first], stratum)?,
+            (_, KeyColumn::Texts { .. }, None) => return Err(StaggerError::failed("a text without a hash")),
+        };
         if !continues {
-            let unit = match (run.ids, key) {
-                (_, Some(hash)) => table.text_unit(hash, stratum)?,
-                (KeyColumn::Integers { ids, .. }, None) => table.integer_unit(ids[first], stratum)?,
-                (KeyColumn::Texts { .. }, None) => NO_UNIT,
-            };
             self.starts.push(self.periods.len() as u32);
-            self.units.push(unit);
+            self.units.push(known.unit);
         }
-        let unit = *self.units.last().unwrap_or(&NO_UNIT);
-        if table.stratum[unit as usize] != stratum {
+        if known.stratum != stratum {
             let name = run.ids.show(first);
-            let known = table.stratum[unit as usize];
+            let known = known.stratum;
             let label = |code: u16| table.strata.list[code as usize];
             return Err(varying_stratum_error(
                 &format!("unit {name}"),
@@ -308,6 +313,25 @@ impl UnitTable {
         self.stratum.len()
     }
 
+    /// Frees what only finds units again, once all rows have theirs.
+    fn forget_lookups(&mut self) {
+        (self.integers, self.texts) = Default::default();
+    }
+
+    fn known(&self, unit: u32) -> KnownUnit {
+        KnownUnit { unit, stratum: self.stratum[unit as usize] }
+    }
+
+    /// Asks for what is known of the unit in a row that is to be added soon.
+    #[inline]
+    fn prefetch(&self, ids: &KeyColumn<'_>, row: usize) {
+        if let (false, KeyColumn::Integers { ids, .. }) = (self.ascending, ids)
+            && let Some(&id) = ids.get(row)
+        {
+            self.integers.prefetch(id);
+        }
+    }
+
     /// Returns the canonical hash of a unit.
     #[inline]
     pub(super) fn hash(&self, unit: usize) -> u128 {
@@ -317,42 +341,45 @@ impl UnitTable {
         }
     }
 
-    fn integer_unit(&mut self, id: i64, stratum: u16) -> Result<u32> {
+    fn integer_unit(&mut self, id: i64, stratum: u16) -> Result<KnownUnit> {
         if self.ascending {
             if self.ids.last().is_none_or(|&last| id > last) {
                 self.ids.push(id);
                 return self.push(stratum);
             }
             self.hashes = self.ids.iter().map(|&id| hash_integer(id)).collect();
-            self.integers = std::mem::take(&mut self.ids).into_iter().zip(0..).collect();
+            for (&id, unit) in self.ids.iter().zip(0..) {
+                self.integers.insert(id, KnownUnit { unit, stratum: self.stratum[unit as usize] });
+            }
+            self.ids = Vec::new();
             self.ascending = false;
         }
-        if let Some(&unit) = self.integers.get(&id) {
-            return Ok(unit);
+        if let Some(known) = self.integers.get(id) {
+            return Ok(known);
         }
         self.hashes.push(hash_integer(id));
-        let unit = self.push(stratum)?;
-        self.integers.insert(id, unit);
-        Ok(unit)
+        let known = self.push(stratum)?;
+        self.integers.insert(id, known);
+        Ok(known)
     }
 
-    fn text_unit(&mut self, hash: u128, stratum: u16) -> Result<u32> {
+    fn text_unit(&mut self, hash: u128, stratum: u16) -> Result<KnownUnit> {
         if let Some(&unit) = self.texts.get(&hash) {
-            return Ok(unit);
+            return Ok(self.known(unit));
         }
         self.hashes.push(hash);
-        let unit = self.push(stratum)?;
-        self.texts.insert(hash, unit);
-        Ok(unit)
+        let known = self.push(stratum)?;
+        self.texts.insert(hash, known.unit);
+        Ok(known)
     }
 
     /// Adds a unit whose identifier or hash is known already.
-    fn push(&mut self, stratum: u16) -> Result<u32> {
+    fn push(&mut self, stratum: u16) -> Result<KnownUnit> {
         let unit = self.stratum.len();
         if unit >= NO_UNIT as usize {
             return Err(StaggerError::input("more than four billion units in one process"));
         }
         self.stratum.push(stratum);
-        Ok(unit as u32)
+        Ok(KnownUnit { unit: unit as u32, stratum })
     }
 }

@@ -12,10 +12,13 @@ pub mod finish;
 pub mod keys;
 mod order;
 pub mod place;
+mod prefetch;
 mod rows;
+mod runs;
 mod scale;
 pub mod seen;
 pub mod treatment;
+mod unit_map;
 
 use stagger_model::error::{Result, StaggerError, name_specifications};
 use stagger_model::events::RunEvent;

@@ -10,8 +10,10 @@ use stagger_model::error::{Result, StaggerError};
 use stagger_model::parallel;
 use stagger_records::{Chunk, KeyColumn, KeyKind, Source, hash_integer, with_key_column, with_texts};
 
-use super::keys::{ChunkKeys, NO_UNIT, PeriodCodes, ScannedKeys};
+use super::keys::{ChunkKeys, NO_UNIT, ScannedKeys};
 use super::order::UnitOrder;
+use super::prefetch::prefetch;
+use super::runs::Runs;
 use crate::columns::Columns;
 use crate::gaps::Gaps;
 use crate::slot::{MISSING, UNSET, cluster_key, encode};
@@ -427,20 +429,6 @@ fn encode_clusters(
     })
 }
 
-/// Asks for the cache line of a slot that will be written soon: units lie in no order that the processor could guess.
-#[inline(always)]
-fn prefetch(slot: &AtomicU64) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a hint about the address of a slot; nothing is read.
-    #[allow(unsafe_code)]
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(slot).cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = slot;
-}
-
 /// Number of runs between the one whose slots are asked for and the one whose slots are written.
 const AHEAD: usize = 16;
 
@@ -462,69 +450,4 @@ struct Batch<'a> {
     first_row: usize,
     /// First period, if all runs of the chunk have the same consecutive periods.
     first_period: Option<u16>,
-}
-
-/// One run of rows of a unit within a chunk.
-#[derive(Clone, Copy)]
-struct Run {
-    unit: u32,
-    start: usize,
-    end: usize,
-}
-
-/// Cursor over the runs of a chunk.
-#[derive(Clone)]
-struct Runs<'a> {
-    keys: &'a ChunkKeys,
-    run: usize,
-    row: usize,
-}
-
-impl<'a> Runs<'a> {
-    fn new(keys: &'a ChunkKeys) -> Self {
-        Self { keys, run: 0, row: 0 }
-    }
-
-    #[inline]
-    fn current(&self) -> Run {
-        let unit = self.keys.units.get(self.run).copied().unwrap_or(NO_UNIT);
-        if self.keys.starts.is_empty() {
-            return Run { unit, start: self.run, end: self.run + 1 };
-        }
-        let start = self.keys.starts.get(self.run).map_or(usize::MAX, |&s| s as usize);
-        let end = self.keys.starts.get(self.run + 1).map_or(usize::MAX, |&s| s as usize);
-        Run { unit, start, end }
-    }
-
-    #[inline]
-    fn next(&mut self) {
-        self.run += 1;
-    }
-
-    /// Moves on by `rows` rows.
-    fn advance(&mut self, rows: usize) {
-        self.row += rows;
-        while self.current().end <= self.row && self.run < self.keys.units.len() {
-            self.run += 1;
-        }
-    }
-}
-
-impl PeriodCodes {
-    /// Returns the first period of all runs if they have the same consecutive periods.
-    fn consecutive(&self, periods: &[u16]) -> Option<u16> {
-        let PeriodCodes::Pattern(pattern) = self else { return None };
-        let first = *periods.get(*pattern.first()? as usize)?;
-        let steps = |(step, &code): (usize, &u16)| periods.get(code as usize) == Some(&(first + step as u16));
-        pattern.iter().enumerate().all(steps).then_some(first)
-    }
-
-    /// Returns the code of a row, for a run that starts at `run_start`.
-    #[inline]
-    fn at(&self, row: usize, run_start: usize) -> u16 {
-        match self {
-            PeriodCodes::Pattern(pattern) => pattern[row - run_start],
-            PeriodCodes::Rows(rows) => rows[row],
-        }
-    }
 }
