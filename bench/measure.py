@@ -1,15 +1,23 @@
-"""Times whole processes: wall clock, CPU seconds and peak memory. Standard library only."""
+"""Times whole processes: wall clock, CPU seconds and peak memory, within limits. Standard library only."""
 
 import os
 import signal
-import statistics
 import subprocess
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 SAMPLE_SECONDS = 0.02
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass
+class Limits:
+    """What a process and its descendants may take before they are stopped."""
+
+    seconds: float | None = None
+    megabytes: float | None = None
 
 
 @dataclass
@@ -21,98 +29,106 @@ class Run:
     peak_mb: float
     status: int
     stdout: str
-    error: str
-
-
-@dataclass
-class Series:
-    """Several runs of one command; figures are medians."""
-
-    label: str
-    runs: list = field(default_factory=list)
+    stderr: str
+    # The limit at which it was stopped, in words, or none.
+    stopped: str | None = None
 
     @property
     def failed(self):
-        return next((run for run in self.runs if run.status != 0), None)
+        return self.stopped is not None or self.status != 0
 
-    def median(self, name):
-        return statistics.median(getattr(run, name) for run in self.runs)
-
-    @property
-    def wall(self):
-        return self.median("wall")
-
-    @property
-    def cpu(self):
-        return self.median("cpu")
-
-    @property
-    def peak_mb(self):
-        return max(run.peak_mb for run in self.runs)
-
-    @property
-    def spread(self):
-        walls = [run.wall for run in self.runs]
-        return min(walls), max(walls)
+    def message(self):
+        """The line of stderr that names the error, else its last line, else the signal or the exit status."""
+        lines = [line.strip() for line in self.stderr.splitlines() if line.strip()]
+        named = [line for line in lines if line.split(":")[0].endswith(("Error", "Exception", "error"))]
+        if named or lines:
+            return (named or lines)[-1][:400]
+        return f"signal {-self.status}" if self.status < 0 else f"exit {self.status}"
 
 
-def run(argv, timeout=None):
-    """Runs a command to its end. Its peak memory is the kernel's figure, or that of the whole tree where it has children."""
+def run(argv, limits=None, env=None):
+    """Runs a command to its end, or stops it and all that it started at a limit."""
+    argv = [str(word) for word in argv]
     start = time.perf_counter()
-    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, start_new_session=True
+    )
     output = {}
     readers = [
-        threading.Thread(target=lambda name=name: output.update({name: getattr(process, name).read()}))
+        threading.Thread(target=lambda name=name: output.update({name: getattr(process, name).read()}), daemon=True)
         for name in ("stdout", "stderr")
     ]
-    done = threading.Event()
-    tree = Tree(process.pid, done)
-    killer = threading.Timer(timeout, lambda: os.kill(process.pid, signal.SIGKILL)) if timeout else None
-    for thread in (*readers, tree, *([killer] if killer else [])):
+    family = Family(process.pid, start, limits or Limits())
+    for thread in (*readers, family):
         thread.start()
-    _, status, usage = os.wait4(process.pid, 0)
+    try:
+        _, status, usage = os.wait4(process.pid, 0)
+    except BaseException:
+        # An interrupt reaches this process alone, as the other has a session of its own.
+        family.kill()
+        raise
     wall = time.perf_counter() - start
-    done.set()
-    if killer:
-        killer.cancel()
-    for thread in (*readers, tree):
-        thread.join()
+    family.end()
+    for thread in readers:
+        # Whatever still holds its end of a pipe is not waited for.
+        thread.join(timeout=5)
     process.returncode = os.waitstatus_to_exitcode(status)
     return Run(
         wall=wall,
-        cpu=usage.ru_utime + usage.ru_stime,
-        peak_mb=max(usage.ru_maxrss / 1024, tree.peak_kb / 1024),
+        cpu=max(usage.ru_utime + usage.ru_stime, family.cpu),
+        peak_mb=max(usage.ru_maxrss, family.peak_kb) / 1024,
         status=process.returncode,
-        stdout=output["stdout"].decode(errors="replace"),
-        error=output["stderr"].decode(errors="replace").strip()[-400:],
+        stdout=output.get("stdout", b"").decode(errors="replace"),
+        stderr=output.get("stderr", b"").decode(errors="replace"),
+        stopped=family.stopped,
     )
 
 
-def repeat(label, argv, runs, timeout=None, announce=print):
-    """Runs a command several times; stops at the first failure."""
-    series = Series(label)
-    for _ in range(runs):
-        series.runs.append(run(argv, timeout))
-        last = series.runs[-1]
-        announce(f"  {label}: {last.wall:.3f} s, {last.cpu:.2f} CPU s, {last.peak_mb:.0f} MB")
-        if last.status != 0:
-            announce(f"    exit {last.status}: {last.error}")
-            break
-    return series
+class Family(threading.Thread):
+    """Samples the memory and CPU time of a process and its descendants, and stops them at a limit. On Linux."""
 
-
-class Tree(threading.Thread):
-    """Samples the resident memory of a process and its descendants, on Linux."""
-
-    def __init__(self, pid, done):
+    def __init__(self, pid, start, limits):
         super().__init__(daemon=True)
-        self.pid, self.done, self.peak_kb = pid, done, 0
+        self.pid, self.start_time, self.limits = pid, start, limits
+        # Every member with its time of start, as another process may get its number later.
+        self.done, self.known = threading.Event(), {pid: started(pid)}
+        self.peak_kb, self.cpu, self.stopped = 0, 0.0, None
 
     def run(self):
         while not self.done.wait(SAMPLE_SECONDS):
-            family = descendants(self.pid)
-            if len(family) > 1:
-                self.peak_kb = max(self.peak_kb, sum(map(resident_kb, family)))
+            members = descendants(self.pid)
+            self.known |= {pid: started(pid) for pid in members if pid not in self.known}
+            resident = sum(map(resident_kb, members))
+            self.peak_kb = max(self.peak_kb, resident)
+            if len(members) > 1:
+                self.cpu = max(self.cpu, sum(map(cpu_seconds, members)))
+            self.stopped = self.passed(resident)
+            if self.stopped:
+                self.kill()
+                return
+
+    def passed(self, resident_kb):
+        """The limit that was passed, in words."""
+        seconds, megabytes = self.limits.seconds, self.limits.megabytes
+        if seconds and time.perf_counter() - self.start_time > seconds:
+            return f"stopped unfinished after {seconds:.0f} s"
+        if megabytes and resident_kb / 1024 > megabytes:
+            return f"stopped at the memory limit of {megabytes / 1000:g} GB"
+        return None
+
+    def end(self):
+        """Stops whatever the process has left behind."""
+        self.done.set()
+        self.join()
+        self.kill(but=self.pid)
+
+    def kill(self, but=None):
+        for pid, start in self.known.items():
+            if pid != but and start is not None and started(pid) == start:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
 
 
 def descendants(pid):
@@ -120,9 +136,16 @@ def descendants(pid):
     found, queue = [], [pid]
     while queue:
         found.append(queue.pop())
-        for path in Path(f"/proc/{found[-1]}/task").glob("*/children"):
-            queue += [int(child) for child in read(path).split()]
+        for thread in threads(found[-1]):
+            queue += [int(child) for child in read(thread / "children").split()]
     return found
+
+
+def threads(pid):
+    try:
+        return list(Path(f"/proc/{pid}/task").iterdir())
+    except OSError:
+        return []
 
 
 def resident_kb(pid):
@@ -130,6 +153,22 @@ def resident_kb(pid):
         if line.startswith("VmRSS:"):
             return int(line.split()[1])
     return 0
+
+
+def cpu_seconds(pid):
+    fields = stat(pid)
+    return (int(fields[11]) + int(fields[12])) / TICKS if fields else 0.0
+
+
+def started(pid):
+    """The time at which a process started, in ticks; none if it is gone."""
+    fields = stat(pid)
+    return fields[19] if fields else None
+
+
+def stat(pid):
+    """The fields of /proc/PID/stat from the third on."""
+    return read(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
 
 
 def read(path):

@@ -1,325 +1,148 @@
 #!/usr/bin/env python3
-"""Makes the tables of docs/benchmarks.md, from a clean clone: builds, simulates, times ours and the peers.
+"""Measures Stagger and its peers, and writes docs/benchmarks.md and the README's rows.
 
-    python3 bench/table.py                      # everything: some hours, 20 GB of memory for the peers
-    python3 bench/table.py --no-large           # without the 10-million-unit panel
-    python3 bench/table.py --peers              # ours alone
-    python3 bench/table.py --sections ddd rc    # the reference, triple differences and cross sections
-    python3 bench/table.py --sections           # the reference alone
-    python3 bench/table.py --units 20000        # a small trial of the script itself
+    python3 bench/table.py                       # everything, in about 40 minutes: 10 GB of memory, 12 GB of disk
+    python3 bench/table.py --quick               # Stagger's rows and the bare scan alone, in under 8 minutes
+    python3 bench/table.py --sections police     # one section, with its peers
+    python3 bench/table.py --quick --units 20000 # a trial of the script itself, written to bench/out/trial.md
+    python3 bench/table.py --check               # measures nothing: are the page and the README those of the figures?
 
-Whole processes are timed, one at a time, on two cores, from file to printed result, with the file in the page cache.
-Writes bench/out/table.md. Needs Linux, cargo, and Python 3.11 or newer; the peers go to bench/.venv.
+Builds the release binary, makes the panels in bench/out/ and the peers' environments in bench/.venv and bench/.venv-spark,
+and stores every figure in bench/results.json as soon as it is there. Rows that are not measured keep theirs. The peers whose
+figures are oldest come first, until --minutes are over. Needs Linux, cargo, and Python 3.12 or newer for the peers.
 """
 
 import argparse
-import datetime
+import json
 import os
-import platform
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
-import measure
-import sections
+import conditions
+import goals
+import page
+import record
+from sections import sections
+from timing import Timing
+from work import BENCH, OUT, REFERENCE_UNITS, ROOT, Setting
 
-BENCH = Path(__file__).resolve().parent
-ROOT = BENCH.parent
-OUT = BENCH / "out"
-VENV = BENCH / ".venv"
-
-COVARIATES = ["x1", "x2", "x3", "x4"]
-COLUMNS = {"yname": "y", "tname": "time", "idname": "id", "gname": "group"}
-SHAPE = "--periods 10 --cohorts 8 --covariates 4 --never-share 0.1 --seed 1".split()
-DRAWS = 1000
-PEER_TIMEOUT = 1800
+PAGE, README, RESULTS = ROOT / "docs" / "benchmarks.md", ROOT / "README.md", BENCH / "results.json"
 
 
 def main():
     a = arguments()
+    if a.check:
+        sys.exit(check())
+    # A request to end raises, so that what was started ends too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    setting = build(a)
+    made = sections(setting)
+    chosen = [made[name] for name in a.sections or made if a.sections or not (a.quick and made[name].long)]
     OUT.mkdir(exist_ok=True)
-    target = build()
-    bench = Bench(a, target / "stagger", target / "examples" / "bare_scan")
-    python = install_peers(a) if a.peers else None
-    panels = bench.simulate()
-    conditions = Conditions(a, python, panels)
+    store = record.Record(OUT / "trial.json" if setting.trial else RESULTS)
+    for section in chosen:
+        make_panels(a, setting, [peer.panel for peer in section.peers] if a.peers_only else section.panels)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: a.cores])
-    ours = bench.time_ours(panels)
-    peers = bench.time_peers(python, panels["reference"]) if a.peers else []
-    timed = {name: bench.time_section(name, python, panels) for name in a.sections}
-    text = report(a, conditions, ours, peers, timed)
-    (OUT / "table.md").write_text(text)
-    print(f"\n{text}\nwritten to {OUT / 'table.md'}")
-    extra = [series for section in timed.values() for series in (*section[0].values(), *section[1])]
-    failed = [series for series in (*ours.values(), *peers, *extra) if series.failed]
-    sys.exit(1 if failed else 0)
+    timing = Timing(setting, a, store)
+    print(f"{timing.here['machine']}; load {conditions.load()}")
+    for section in chosen if not a.peers_only else ():
+        timing.time_ours(section)
+    if not a.quick:
+        time_peers(a, timing, chosen)
+    write(made, store, setting.trial)
+    print("\n" + "\n".join(goals.lines(store)))
 
 
 def arguments():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--units", type=int, default=1_000_000, help="units of the reference panel [1000000]")
-    p.add_argument("--runs", type=int, default=5, help="runs of each of our commands [5]")
-    p.add_argument("--peer-runs", type=int, default=1, help="runs of each peer [1]")
-    p.add_argument("--peers", nargs="*", default=["diff-diff", "csdid", "moderndid"], help="none: --peers alone")
-    names = list(sections.sections(DRAWS))
-    p.add_argument(
-        "--sections", nargs="*", choices=names, default=names, metavar="NAME",
-        help=f"of {', '.join(names)} [all]; none: --sections alone",
-    )
-    p.add_argument("--peer-timeout", type=int, default=PEER_TIMEOUT, help=f"seconds given to a peer [{PEER_TIMEOUT}]")
+    p.add_argument("--quick", action="store_true", help="Stagger's rows and the bare scan alone, without the long sections")
+    p.add_argument("--peers-only", action="store_true", help="the peers alone")
+    p.add_argument("--check", action="store_true", help="compare the page and the README with the stored figures")
+    names = list(sections(Setting()))
+    p.add_argument("--sections", nargs="+", choices=names, metavar="NAME", help=f"of {', '.join(names)} [all]")
+    p.add_argument("--peers", nargs="+", metavar="PEER", help="only these peers")
+    p.add_argument("--minutes", type=float, default=25, help="minutes after which no peer is started [25]")
+    p.add_argument("--peer-timeout", type=int, default=300, help="seconds given to a peer [300]")
+    p.add_argument("--peer-memory", type=float, default=10, help="gigabytes given to a peer [10]")
+    p.add_argument("--runs", type=int, default=5, help="runs of each of our commands, at most [5]")
+    p.add_argument("--row-seconds", type=float, default=10, help="seconds given to the runs of a row, after its first [10]")
+    p.add_argument("--units", type=int, default=REFERENCE_UNITS, help="units of the reference panel; fewer are a trial")
     p.add_argument("--cores", type=int, default=2, help="cores given to every process [2]")
-    p.add_argument("--no-large", action="store_true", help="leave out the panel of ten times as many units")
-    p.add_argument("--python", default=sys.executable, help="interpreter for the peers' environment")
+    p.add_argument("--python", default=default_python(), help="interpreter for the peers' environments [%(default)s]")
     return p.parse_args()
 
 
-def sh(*argv):
-    print("+", *map(str, argv), flush=True)
-    subprocess.run(list(map(str, argv)), cwd=ROOT, check=True)
+def default_python():
+    """This interpreter, or a newer one if it is too old for the peers."""
+    if sys.version_info >= (3, 12):
+        return sys.executable
+    return next((name for name in ("python3.13", "python3.12", "python3.14") if shutil.which(name)), sys.executable)
 
 
-def build():
+def build(a):
+    """The release binary and the yardsticks, where cargo puts them."""
     # One command: apart, the two would want their dependencies with different features, and build them twice.
-    sh("cargo", "build", "--release", "-p", "stagger", "-p", "stagger-tests", "--bins", "--examples")
-    return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
+    command = ["cargo", "build", "--release", "-p", "stagger", "-p", "stagger-tests", "--bins"]
+    subprocess.run([*command, "--example", "bare_scan", "--example", "bare_rewrite"], cwd=ROOT, check=True)
+    metadata = conditions.output("cargo", "metadata", "--format-version=1", "--no-deps")
+    release = Path(json.loads(metadata)["target_directory"]) / "release"
+    return Setting(stagger=release / "stagger", yardsticks=release / "examples", cores=a.cores, units=a.units)
 
 
-def install_peers(a):
-    python = VENV / "bin" / "python"
-    if not python.exists():
-        sh(a.python, "-m", "venv", VENV)
-    sh(python, "-m", "pip", "install", "--quiet", "-r", BENCH / "requirements.txt")
-    return python
+def make_panels(a, setting, panels):
+    """Writes the panels that are not there yet, and the reference panel, which everything is compared with."""
+    for panel in [setting.reference(), *panels]:
+        python = conditions.install(a.python, "shared") if panel.script and not panel.path.exists() else None
+        panel.make(setting.stagger, python)
 
 
-class Bench:
-    """Our commands and the peers', over the panels."""
-
-    def __init__(self, a, stagger, bare_scan):
-        self.a, self.stagger, self.bare_scan = a, stagger, bare_scan
-        self.sections = sections.sections(DRAWS)
-
-    def simulate(self):
-        """Writes the panels that are not there yet."""
-        kinds = {
-            "reference": [],
-            "unsorted": ["--layout", "shuffled"],
-            "time-varying": ["--time-varying-covariates"],
-        }
-        panels = {name: self.panel(name, self.a.units, options) for name, options in kinds.items()}
-        if not self.a.no_large:
-            panels["large"] = self.panel("large", 10 * self.a.units, [])
-        for name in self.a.sections:
-            if self.sections[name].simulate:
-                panels[name] = self.panel(name, self.a.units, self.sections[name].simulate)
-        return panels
-
-    def panel(self, name, units, options):
-        path = OUT / f"{name}-{units}.parquet"
-        if not path.exists():
-            sh(self.stagger, "simulate", "--units", units, *SHAPE, *options, "--out", path)
-        return path
-
-    def estimate(self, panel, *options, formula="~ " + " + ".join(COVARIATES), unit=True):
-        columns = [f"--{name}={column}" for name, column in COLUMNS.items() if unit or name != "idname"]
-        threads = ["--threads", str(self.a.cores)]
-        return [self.stagger, "run", panel, *columns, "--xformla", formula, *threads, *options]
-
-    def time_ours(self, panels):
-        analytic, draws = ["--bstrap", "false"], ["--biters", str(DRAWS)]
-        reference = panels["reference"]
-        columns = ["id", "time", "group", "y", *COVARIATES]
-        work = {
-            "scan": [self.bare_scan, reference, *columns],
-            "analytic": self.estimate(reference, *analytic),
-            "draws": self.estimate(reference, *draws),
-            "not-yet-treated": self.estimate(reference, "--control-group", "notyettreated", *analytic),
-            "not-yet-treated, draws": self.estimate(reference, "--control-group", "notyettreated", *draws),
-            "time-varying": self.estimate(panels["time-varying"], *analytic),
-            "time-varying, draws": self.estimate(panels["time-varying"], *draws),
-            "unsorted": self.estimate(panels["unsorted"], *analytic),
-            "unsorted, draws": self.estimate(panels["unsorted"], *draws),
-        }
-        if "large" in panels:
-            work["large"] = self.estimate(panels["large"], *analytic)
-            work["large, draws"] = self.estimate(panels["large"], *draws)
-        print("ours")
-        # One run that does not count brings the program and the panel into the page cache.
-        return {name: self.warm_and_time(name, argv) for name, argv in work.items()}
-
-    def warm_and_time(self, name, argv):
-        measure.run(list(map(str, argv)))
-        return measure.repeat(name, list(map(str, argv)), self.a.runs)
-
-    def time_peers(self, python, panel):
-        print("peers")
-        series = []
-        for draws in (0, DRAWS):
-            for peer in self.a.peers:
-                label = f"{peer}, {draws} draws" if draws else f"{peer}, analytic"
-                series.append(self.time_peer(label, python, panel, peer, "--draws", draws))
-        return series
-
-    def time_peer(self, label, python, panel, peer, *options):
-        argv = [python, BENCH / "peers.py", panel, "--peer", peer, *options, "--x", *COVARIATES]
-        return measure.repeat(label, list(map(str, argv)), self.a.peer_runs, self.a.peer_timeout)
-
-    def time_section(self, name, python, panels):
-        """Our series by label, and the peers'."""
-        section = self.sections[name]
-        print(section.title)
-        if name == "specs":
-            return self.time_specifications(panels["reference"]), []
-        panel = panels[name]
-        ours = {
-            label: self.warm_and_time(f"stagger, {label}", self.estimate(panel, *options, unit=section.panel))
-            for label, options in section.ours.items()
-        }
-        peers = []
-        for peer, control in section.peers:
-            if peer in self.a.peers:
-                label = f"{peer}, {control.replace('notyet', 'not-yet')}-treated, analytic"
-                peers.append(self.time_peer(label, python, panel, peer, "--kind", section.kind, "--control", control))
-        return ours, peers
-
-    def time_specifications(self, panel):
-        """All specifications of a run file in one run, and each in a run of its own."""
-        specs = sections.specifications(COVARIATES)
-        path = OUT / "specs.toml"
-        path.write_text(sections.run_file(panel, COLUMNS, specs))
-        together = [self.stagger, "run", path, "--threads", self.a.cores]
-        apart = [
-            self.estimate(
-                panel, *sections.ANALYTIC, "--est-method", spec["est_method"],
-                "--control-group", spec["control_group"], formula=spec["xformla"],
-            )
-            for spec in specs
-        ]
-        work = {"in one run": together, "in runs of their own": sections.one_after_the_other(apart)}
-        return {label: self.warm_and_time(f"stagger, {len(specs)} specifications {label}", argv) for label, argv in work.items()}
+def time_peers(a, timing, chosen):
+    """The peers of the sections, those with the oldest figures first, until the minutes are over."""
+    end = time.monotonic() + 60 * a.minutes
+    for name, line in conditions.absent(a.python):
+        timing.store.put("absent", name, {"date": conditions.today(), "failure": line})
+    there = [(section, peer) for section in chosen for peer in section.peers if conditions.can_run(peer.peer)]
+    queue = [(section, peer) for section, peer in there if not a.peers or peer.peer in a.peers]
+    stored = [timing.store.get(section.name, peer.name) for section, peer in queue]
+    ages = [(row["date"] if row else "", number) for number, row in enumerate(stored)]
+    for _, number in sorted(ages):
+        if time.monotonic() > end:
+            print(f"{a.minutes:.0f} minutes are over: the other peers keep their figures")
+            break
+        timing.time_peer(*queue[number])
 
 
-class Conditions:
-    """Where and with what the figures were taken; looked at before the measurements load the machine."""
-
-    def __init__(self, a, python, panels):
-        self.a = a
-        self.load = os.getloadavg()[0]
-        self.panels = {name: path.stat().st_size / 2**20 for name, path in panels.items()}
-        self.peers = self.versions(python) if python else []
-
-    @staticmethod
-    def versions(python):
-        named = [line.split("==")[0].split("[")[0] for line in (BENCH / "requirements.txt").read_text().split()]
-        code = "import sys, importlib.metadata as m; print(*(f'{n} {m.version(n)}' for n in sys.argv[1:]), sep='\\n')"
-        versions = subprocess.run([python, "-c", code, *named], capture_output=True, text=True, check=True)
-        return versions.stdout.splitlines()
-
-    def lines(self):
-        memory = next((line.split()[1] for line in read("/proc/meminfo").splitlines() if line.startswith("MemTotal")), "0")
-        model = next((line.split(":")[1].strip() for line in read("/proc/cpuinfo").splitlines() if "model name" in line), "?")
-        sizes = ", ".join(f"{name} {size:.0f} MB" for name, size in self.panels.items())
-        yield f"{datetime.date.today()}, {model}, {self.a.cores} of {os.cpu_count()} cores, {int(memory) / 2**20:.0f} GB, Linux {platform.release()}"
-        yield f"stagger {git('describe', '--always', '--dirty')}, {output('rustc', '--version')}, release build; load before: {self.load:.2f}"
-        yield f"panels: {self.a.units:,} units × 10 periods, 8 cohorts + 10 % never treated, 4 covariates, zstd Parquet ({sizes})"
-        yield f"whole processes, file in the page cache; median of {self.a.runs} runs (peers {self.a.peer_runs}), largest peak memory"
-        if self.peers:
-            yield "peers: " + ", ".join(self.peers)
+def write(made, store, trial):
+    text = page.page(made, store)
+    if trial:
+        (OUT / "trial.md").write_text(text)
+        print(f"\nwritten to {OUT / 'trial.md'}")
+        return
+    PAGE.write_text(text)
+    README.write_text(page.with_rows(README.read_text(), page.readme_lines(made, store)))
+    print(f"\nwritten to {PAGE} and {README}")
 
 
-def read(path):
-    try:
-        return Path(path).read_text()
-    except OSError:
-        return ""
-
-
-def output(*argv):
-    return subprocess.run(argv, capture_output=True, text=True, cwd=ROOT).stdout.strip()
-
-
-def git(*argv):
-    return output("git", *argv) or "?"
-
-
-LABELS = {
-    "scan": "bare two-thread scan of the same columns",
-    "analytic": "**stagger**, analytic, all aggregations",
-    "draws": f"**stagger**, {DRAWS} multiplier draws, bands, all aggregations",
-    "not-yet-treated": "… not-yet-treated controls, analytic",
-    "not-yet-treated, draws": f"… not-yet-treated controls, {DRAWS} draws",
-    "time-varying": "… time-varying covariates, analytic",
-    "time-varying, draws": f"… time-varying covariates, {DRAWS} draws",
-    "unsorted": "… rows in random order, analytic",
-    "unsorted, draws": f"… rows in random order, {DRAWS} draws",
-    "large": "… ten times as many units, analytic",
-    "large, draws": f"… ten times as many units, {DRAWS} draws",
-}
-
-
-def report(a, conditions, ours, peers, timed):
-    lines = ["| work | wall s | min–max | CPU s | peak MB |", "|---|---|---|---|---|"]
-    named = [(LABELS[name], series) for name, series in ours.items()] + [(series.label, series) for series in peers]
-    lines += [row(label, series) for label, series in named]
-    lines += ["", *(f"- {line}" for line in conditions.lines()), "", *goals(ours, peers), ""]
-    for name, (own, rivals) in timed.items():
-        lines += [*section_lines(sections.sections(DRAWS)[name], own, rivals), ""]
-    return "\n".join(lines)
-
-
-def section_lines(section, ours, peers):
-    """The table of a section, each row against our first."""
-    first = next(iter(ours.values()))
-    yield f"{section.title}:"
-    yield ""
-    yield "| work | wall s | min–max | CPU s | peak MB | against the first row |"
-    yield "|---|---|---|---|---|---|"
-    named = [(f"**stagger**, {label}", series) for label, series in ours.items()]
-    for label, series in named + [(series.label, series) for series in peers]:
-        known = not series.failed and not first.failed
-        yield row(label, series) + (f" {series.wall / first.wall:.2g}× |" if known else " |")
-
-
-def row(label, series):
-    if series.failed:
-        return f"| {label} | failed: exit {series.failed.status} | | | |"
-    low, high = series.spread
-    return f"| {label} | {series.wall:.3g} | {low:.3g}–{high:.3g} | {series.cpu:.3g} | {series.peak_mb:.0f} |"
-
-
-def goals(ours, peers):
-    """Each goal of the project with the figure reached."""
-    yield "| goal | reached |"
-    yield "|---|---|"
-    for work, label, factor in (("analytic", "analytic", 25), ("draws", f"{DRAWS} draws", 60)):
-        rivals = [series for series in peers if label in series.label and not series.failed]
-        if not rivals or ours[work].failed:
-            continue
-        fastest = min(rivals, key=lambda series: series.wall)
-        ratio = fastest.wall / ours[work].wall
-        yield f"| {label}: {factor}× faster than the fastest peer | {ratio:.0f}× ({fastest.label}) |"
-        if work == "analytic":
-            yield f"| analytic: 1/12 of its memory | 1/{fastest.peak_mb / ours[work].peak_mb:.0f} |"
-        for series in rivals:
-            if work == "draws" and series.label.startswith("moderndid,"):
-                yield f"| {label}: 300× faster than moderndid | {series.wall / ours[work].wall:.0f}× |"
-    if not ours["draws"].failed:
-        yield f"| {DRAWS} draws: at most 280 MB | {ours['draws'].peak_mb:.0f} MB |"
-    limits = [
-        ("analytic", "scan", "analytic: at most 2.5× a bare scan"),
-        ("not-yet-treated", "analytic", "not-yet-treated: at most 6× the reference"),
-        ("time-varying", "analytic", "time-varying covariates: at most 3× the reference"),
-        ("unsorted", "analytic", "unsorted: at most 3× the reference"),
-        ("large", "analytic", "ten times the units: at most 11× the seconds"),
-        ("large, draws", "draws", "ten times the units, draws: at most 11× the seconds"),
+def check():
+    """Compares the page and the README with the stored figures; returns the exit status."""
+    made, store = sections(Setting()), record.Record(RESULTS)
+    readme = README.read_text()
+    wrong = [
+        path.relative_to(ROOT)
+        for path, found, wanted in (
+            (PAGE, PAGE.read_text(), page.page(made, store)),
+            (README, readme, page.with_rows(readme, page.readme_lines(made, store))),
+        )
+        if found != wanted
     ]
-    for work, base, label in limits:
-        if work in ours and not ours[work].failed and not ours[base].failed:
-            yield f"| {label} | {ours[work].wall / ours[base].wall:.1f}× |"
-    for work, base in (("large", "analytic"), ("large, draws", "draws")):
-        if work in ours and not ours[work].failed and not ours[base].failed:
-            yield f"| {work}: at most 10× the memory | {ours[work].peak_mb / ours[base].peak_mb:.1f}× |"
+    for path in wrong:
+        print(f"error: {path} does not hold the figures of bench/results.json\nhint: python3 bench/table.py writes it", file=sys.stderr)
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":
