@@ -27,8 +27,10 @@ def lines(store):
     yield "limit: reached"
     for section, name, base, limit in TIMES:
         row, other = store.get(section, name), None if base == "S" else store.get(section, base)
-        if measured(row) and (base == "S" or measured(other)):
-            reached = in_scans(row) if base == "S" else seconds(row) / seconds(other)
+        if not measured(row) or not (base == "S" or measured(other)):
+            continue
+        reached = in_scans(row) if base == "S" else seconds(row) / seconds(other)
+        if reached is not None:
             yield verdict(f"{section}, {name}: ≤ {limit} × {base}", reached, limit)
     for section, name, limit in MEMORY:
         if measured(row := store.get(section, name)):

@@ -1,7 +1,7 @@
 """Writes docs/benchmarks.md and the README's rows from the stored figures."""
 
 import agreement
-from record import in_scans, measured, seconds
+from record import in_scans, measured, seconds, times
 
 INTRO = """\
 # Benchmarks
@@ -88,13 +88,14 @@ def section_lines(section, store):
 
 def our_line(row, figures):
     if not measured(figures):
-        return f"| {row.label} | {figures['failure']} | | | | {figures['cpu']:,.1f} | {megabytes(figures)} | {figures['date']} |"
-    low, high = min(figures["wall"]), max(figures["wall"])
+        return f"| {row.label} | {figures['failure']} | | | | {number(figures.get('cpu'))} | {megabytes(figures)} | {figures['date']} |"
+    walls = figures["wall"]
+    spread = f"{number(min(walls))}–{number(max(walls))}" if len(walls) > 1 else "one run"
     reference = number(seconds(figures) / figures["reference"]) if "reference" in figures else ""
     folder = f", writes {figures['folder_mb']:,.0f} MB" if figures.get("folder_mb", 0) >= 1 else ""
     return (
-        f"| {row.label} | {number(seconds(figures))} | {number(low)}–{number(high)} | {number(in_scans(figures))} | {reference} "
-        f"| {figures['cpu']:,.1f} | {megabytes(figures)}{folder} | {figures['date']} |"
+        f"| {row.label} | {number(seconds(figures))} | {spread} | {number(in_scans(figures))} | {reference} "
+        f"| {number(figures.get('cpu'))} | {megabytes(figures)}{folder} | {figures['date']} |"
     )
 
 
@@ -122,10 +123,12 @@ def ratio(figures, ours):
     """The peer's time as a multiple of Stagger's; "more than" where it was stopped, nothing where it failed."""
     if not measured(ours):
         return ""
-    times = in_scans(figures) / in_scans(ours)
+    factor = times(figures, ours)
+    if factor is None:
+        return ""
     if measured(figures):
-        return f"{number(times)}×"
-    return f"> {number(times)}×" if "unfinished" in figures["failure"] else ""
+        return f"{number(factor)}×"
+    return f"> {number(factor)}×" if "unfinished" in figures["failure"] else ""
 
 
 def failures(sections, store):
@@ -151,15 +154,24 @@ def failure(figures):
     return f"`{message.replace('`', chr(39))}` after {at}."
 
 
+def amounts(figures):
+    """Seconds and memory in words."""
+    return ", ".join(filter(None, (f"{number(seconds(figures))} s", megabytes(figures))))
+
+
 def number(value):
-    """Three significant digits, without an exponent."""
+    """Three significant digits, without an exponent; nothing for nothing."""
+    if value is None:
+        return ""
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def megabytes(figures):
-    size = figures["peak_mb"]
+    size = figures.get("peak_mb")
+    if size is None:
+        return ""
     return f"{size / 1000:.1f} GB" if size >= 1000 else f"{size} MB"
 
 
@@ -179,12 +191,13 @@ def readme_line(section, row, words, store):
         return f"| {words} | not measured | | |"
     rivals = [(peer, store.get(section.name, peer.name)) for peer in section.peers if peer.beside == row]
     rivals = [(peer, figures) for peer, figures in rivals if measured(figures)]
-    start = f"| {words} | {number(seconds(ours))} s, {megabytes(ours)} |"
+    start = f"| {words} | {amounts(ours)} |"
     if not rivals:
         return f"{start} [none finished](docs/benchmarks.md#failures-of-the-peers) | |"
-    peer, best = min(rivals, key=lambda rival: in_scans(rival[1]))
-    faster = in_scans(best) / in_scans(ours)
-    return f"{start} {peer.peer} {number(seconds(best))} s, {megabytes(best)} | {faster:.0f}× faster |"
+    peer, best = min(rivals, key=lambda rival: ("scan" not in rival[1], in_scans(rival[1]) or seconds(rival[1])))
+    factor = times(best, ours)
+    faster = f"{factor:.0f}× faster" if factor else ""
+    return f"{start} {peer.peer} {amounts(best)} | {faster} |"
 
 
 def with_rows(readme, lines):

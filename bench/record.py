@@ -45,8 +45,15 @@ def seconds(row):
 
 
 def in_scans(row):
-    """The median as a multiple of S, the bare scan in the same minute."""
-    return seconds(row) / row["scan"]
+    """The median as a multiple of S, the bare scan in the same minute; none for old figures without it."""
+    return seconds(row) / row["scan"] if "scan" in row else None
+
+
+def times(row, other):
+    """How many times as long one row takes as another: by S where both have it, by seconds where they are of one day."""
+    if "scan" in row and "scan" in other:
+        return in_scans(row) / in_scans(other)
+    return seconds(row) / seconds(other) if row["date"] == other["date"] else None
 
 
 def measured(row):

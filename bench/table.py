@@ -78,10 +78,20 @@ def arguments():
 
 
 def default_python():
-    """This interpreter, or a newer one if it is too old for the peers."""
+    """This interpreter, or a newer one if it is too old for the peers: on the path, of pyenv, or in /usr/local."""
     if sys.version_info >= (3, 12):
         return sys.executable
-    return next((name for name in ("python3.13", "python3.12", "python3.14") if shutil.which(name)), sys.executable)
+    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    found = ["python3.13", "python3.12", *root.glob("versions/3.1[23].*/bin/python"), *Path("/usr/local/bin").glob("python3.1[23]")]
+    # A shim of pyenv is on the path for versions that it does not run.
+    return next((str(python) for python in found if runs(python)), sys.executable)
+
+
+def runs(python):
+    try:
+        return subprocess.run([python, "-c", "pass"], capture_output=True).returncode == 0
+    except OSError:
+        return False
 
 
 def build(a):

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+from pathlib import Path
 
 import agreement
 import conditions
@@ -10,10 +11,11 @@ import measure
 import record
 from work import ANALYTIC, BENCH, OUT
 
-PEERS_ENVIRONMENT = {
-    # Settings of this machine that hold OpenBLAS back.
-    key: value for key, value in os.environ.items() if not key.startswith("OPENBLAS_")
-}
+# joblib shares arrays between processes there, and a process that is stopped leaves them.
+SHARED_MEMORY = Path("/dev/shm/stagger-bench")
+# Without settings that hold OpenBLAS back.
+PEERS_ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith("OPENBLAS_")}
+PEERS_ENVIRONMENT["JOBLIB_TEMP_FOLDER"] = str(SHARED_MEMORY)
 
 
 class Timing:
@@ -80,6 +82,7 @@ class Timing:
         limits = measure.Limits(seconds=self.a.peer_timeout, megabytes=1000 * self.a.peer_memory)
         scans = [self.once("S", self.setting.scan()).wall]
         run = self.once(label, argv, limits=limits, env=PEERS_ENVIRONMENT)
+        shutil.rmtree(SHARED_MEMORY, ignore_errors=True)
         scans.append(self.once("S", self.setting.scan()).wall)
         version = conditions.r_version() if peer.peer == "did (R)" else conditions.peer_version(argv[0], peer.peer)
         figures = record.row(

@@ -15,6 +15,10 @@ COLUMNS = {"yname": "y", "tname": "time", "idname": "id", "gname": "group"}
 ANALYTIC = ("--bstrap", "false")
 WITH_DRAWS = ("--bstrap", "true", "--cband", "true", "--biters", str(DRAWS))
 NOT_YET = ("--control-group", "notyettreated")
+# Why standard errors of repeated cross sections differ, and those of unbalanced panels, which use the same estimator.
+SIGN = """\
+Standard errors of `dr` differ by up to a few per cent between programs, since R and Stagger keep a sign of R's formula
+that other programs change ([R's sign](statistics.md))."""
 REFERENCE_UNITS = 1_000_000
 REFERENCE_SHAPE = "--periods 10 --cohorts 8 --covariates 4 --never-share 0.1 --seed 1"
 

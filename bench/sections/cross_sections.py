@@ -1,8 +1,8 @@
 """Repeated cross sections."""
 
-from work import ANALYTIC, DRAWS, WITH_DRAWS, Ours, PeerRun, Section
+from work import ANALYTIC, DRAWS, SIGN, WITH_DRAWS, Ours, PeerRun, Section
 
-NOTE = "The reference panel's shape; every row is another unit: 10,000,000 of them."
+NOTE = f"The reference panel's shape; every row is another unit: 10,000,000 of them. {SIGN}"
 PEERS = ("diff-diff", "csdid", "moderndid", "StatsPAI", "differences")
 
 

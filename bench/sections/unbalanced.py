@@ -1,8 +1,9 @@
 """Unbalanced panels."""
 
-from work import ANALYTIC, DRAWS, WITH_DRAWS, Ours, PeerRun, Section
+from work import ANALYTIC, DRAWS, SIGN, WITH_DRAWS, Ours, PeerRun, Section
 
-NOTE = "The reference panel without a tenth of its rows, which are missing at random: 9.0 million rows, all of them used."
+NOTE = f"""\
+The reference panel without a tenth of its rows, which are missing at random: 9.0 million rows, all of them used. {SIGN}"""
 PEERS = ("diff-diff", "csdid", "moderndid", "StatsPAI", "differences")
 
 
