@@ -29,12 +29,13 @@ ATT, SE = 1e-4, 5e-4
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("peers", nargs="+", choices=peers.KINDS, metavar="PEER")
+    p.add_argument("--kinds", nargs="+", choices=peers.KINDS["diff-diff"], default=peers.KINDS["diff-diff"], help="of data [all]")
     p.add_argument("--list", action="store_true", help="also print the cases that differ")
     a = p.parse_args()
     warnings.simplefilter("ignore")
     # Small panels: starting worker processes takes longer than the work.
     peers.CORES = 1
-    cases = list(usable_cases())
+    cases = [(key, case) for key, case in usable_cases() if key[0] in a.kinds]
     print("| peer | kind | control | method | cases | as R | ATT differs by | SE × | stops |\n|---|---|---|---|---|---|---|---|---|")
     for peer in a.peers:
         for key in sorted({key for key, _ in cases if key[0] in peers.KINDS[peer]}):
