@@ -69,11 +69,12 @@ impl Table<'_> {
         let end = widest(2).max(widest(3)).max((self.band.len() - 1) / 2);
         let band = 2 * end + 2;
 
-        let headings = self.key_cells(self.keys.iter().copied());
+        let shapes = self.key_shapes();
+        let headings = key_cells(&shapes, self.keys.iter().copied());
         let mut text =
             format!("{headings}  {:>estimate$}  {STD_ERROR:>error$}  {:>band$}\n", self.estimate, self.band);
         for (row, [att, se, low, high]) in self.rows.iter().zip(&cells) {
-            let keys = self.key_cells(row.keys.iter().map(String::as_str));
+            let keys = key_cells(&shapes, row.keys.iter().map(String::as_str));
             let line = format!(
                 "{keys}  {att:>estimate$}  {se:>error$}  {low:>end$}  {high:>end$}  {:1}  {}",
                 row.star(),
@@ -85,18 +86,24 @@ impl Table<'_> {
         text
     }
 
-    /// The keys of one line, under their headings: numbers to the right, words to the left.
-    fn key_cells<'k>(&self, keys: impl Iterator<Item = &'k str>) -> String {
-        keys.enumerate()
-            .map(|(column, key)| {
-                let cells = self.rows.iter().map(|row| row.keys[column].as_str());
-                let width = cells.clone().map(str::len).max().unwrap_or(0).max(self.keys[column].len());
-                let words = cells.clone().any(|cell| cell.starts_with(|first: char| first.is_alphabetic()));
-                if words { format!(" {key:<width$}") } else { format!(" {key:>width$}") }
-            })
-            .collect::<Vec<_>>()
-            .join(" ")
+    /// Width of each key, and true where it is a word.
+    fn key_shapes(&self) -> Vec<(usize, bool)> {
+        let shape = |(column, heading): (usize, &&str)| {
+            let cells = self.rows.iter().map(|row| row.keys[column].as_str());
+            let width = cells.clone().map(str::len).max().unwrap_or(0).max(heading.len());
+            let word = |cell: &str| cell.starts_with(|first: char| first.is_alphabetic());
+            (width, cells.into_iter().any(word))
+        };
+        self.keys.iter().enumerate().map(shape).collect()
     }
+}
+
+/// The keys of one line, under their headings: numbers to the right, words to the left.
+fn key_cells<'k>(shapes: &[(usize, bool)], keys: impl Iterator<Item = &'k str>) -> String {
+    let cell = |(key, &(width, word)): (&str, &(usize, bool))| {
+        if word { format!(" {key:<width$}") } else { format!(" {key:>width$}") }
+    };
+    keys.zip(shapes).map(cell).collect::<Vec<_>>().join(" ")
 }
 
 /// A table of texts: the first `left` columns are words, the others numbers.

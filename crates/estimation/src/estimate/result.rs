@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use faer::Mat;
 use stagger_estimator::cells::Cell;
-use stagger_estimator::factor::Factor;
+use stagger_estimator::factor::{Entered, Factor, symmetric_of};
 use stagger_estimator::inference::{
     CellInference, Covariance, Extended, InferenceOptions, gaussian_draws, infer_cells, tested_cells,
     two_way, wald_pretest,
@@ -12,6 +12,7 @@ use stagger_estimator::inference::{
 use stagger_estimator::symmetric::Symmetric;
 use stagger_model::error::Result;
 use stagger_model::few_units;
+use stagger_model::parallel::{available_cores, map};
 use stagger_model::progress::StageProgress;
 use stagger_model::result::{
     AttGt, Diagnostics, ExtendedResult, MAX_VCOV_CELLS, Num, RunResult, SavedResult, WaldTest,
@@ -165,7 +166,7 @@ fn pre_test(
     let columns: Vec<usize> = tested.iter().map(|&cell| first + cell).collect();
     let rank = covariance.rank_bound(&columns);
     // Without full rank there is nothing to solve, and the matrix of thousands of cells need not be made.
-    let matrix = (wanted && rank == tested.len() as u64).then(|| covariance.matrix(&columns));
+    let matrix = (wanted && rank == tested.len() as u64).then(|| covariance_of(covariance, &columns));
     let theta: Vec<f64> = tested.iter().map(|&cell| att[cell]).collect();
     let wald = matrix.as_ref().and_then(|v| wald_pretest(&theta, v, plan.sample.n));
     let found = Tested { cells: &tested, rank, matrix: matrix.as_ref() };
@@ -176,6 +177,21 @@ fn pre_test(
     warnings.extend(single);
     let wald = wald.map(|w| WaldTest { stat: Num(w.stat), df: w.df as u64, p: Num(w.p) });
     (wald, reason.or(rests))
+}
+
+/// Cells whose covariance with all before them a thread computes at a time.
+const COLUMNS_AT_A_TIME: usize = 16;
+
+/// Returns V between some extended columns, computed on all cores.
+fn covariance_of(covariance: &Covariance, columns: &[usize]) -> Mat<f64> {
+    let Covariance::Factored(factor) = covariance else { return covariance.matrix(columns) };
+    let entered = Entered::new(factor, columns);
+    let of = |part: usize| {
+        let first = part * COLUMNS_AT_A_TIME;
+        Ok(entered.columns(factor, first..(first + COLUMNS_AT_A_TIME).min(columns.len())))
+    };
+    let parts = map(available_cores(), columns.len().div_ceil(COLUMNS_AT_A_TIME), of).unwrap_or_default();
+    symmetric_of(columns.len(), &parts)
 }
 
 /// Returns what later aggregations need, without the covariance, which the aggregations of this run still use.

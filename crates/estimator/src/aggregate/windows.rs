@@ -1,5 +1,7 @@
 //! The cells that each aggregate is taken over (FORMULAS §6).
 
+use std::collections::HashMap;
+
 use super::{AggregateError, AggregateInput, AggregateKind, AggregateOptions};
 
 /// Event times closer than this are one: labels such as 2000.1 make t − g inexact.
@@ -25,8 +27,11 @@ impl Window<'_> {
     /// Positions of the groups with a post-treatment cell, and those cells.
     pub(super) fn groups(&self, max_e: f64) -> (Vec<usize>, Vec<Vec<usize>>) {
         let post = self.post(max_e);
-        let of =
-            |label: f64| post.iter().copied().filter(|&k| self.input.group[k] == label).collect::<Vec<_>>();
+        let mut by_label: HashMap<u64, Vec<usize>> = HashMap::new();
+        for k in post {
+            by_label.entry((self.input.group[k] + 0.0).to_bits()).or_default().push(k);
+        }
+        let mut of = |label: f64| by_label.remove(&(label + 0.0).to_bits()).unwrap_or_default();
         let sets = self.input.groups.iter().map(|&label| of(label)).enumerate();
         sets.filter(|(_, cells)| !cells.is_empty()).unzip()
     }
@@ -42,8 +47,13 @@ impl Window<'_> {
         });
         egt.sort_by(f64::total_cmp);
         egt.dedup_by(|next, kept| *next - *kept <= SAME_EVENT_TIME);
-        let at = |e: f64| move |&k: &usize| (self.event_time(k) - e).abs() <= SAME_EVENT_TIME;
-        let sets = egt.iter().map(|&e| balanced.iter().copied().filter(at(e)).collect()).collect();
+        let mut sets = vec![Vec::new(); egt.len()];
+        for k in balanced {
+            let own = self.event_time(k);
+            let first = egt.partition_point(|e| own - e > SAME_EVENT_TIME);
+            let near = egt[first..].iter().take_while(|e| (own - **e).abs() <= SAME_EVENT_TIME).count();
+            sets[first..first + near].iter_mut().for_each(|set| set.push(k));
+        }
         (egt, sets)
     }
 

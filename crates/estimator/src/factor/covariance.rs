@@ -6,6 +6,7 @@ use faer::Mat;
 use serde::{Deserialize, Serialize};
 
 use super::layout::FeatureLayout;
+use super::matrix::{Entered, symmetric_of};
 use crate::symmetric::Symmetric;
 
 /// Moments of one group of units.
@@ -99,7 +100,20 @@ impl FactorSpace {
         }
     }
 
-    fn of(&self, group: usize) -> &[f64] {
+    /// The groups that are touched, ascending.
+    pub(super) fn groups(&self) -> &[usize] {
+        &self.groups
+    }
+
+    fn touch(&mut self, group: usize) -> &mut [f64] {
+        if !self.touched[group] {
+            self.touched[group] = true;
+            self.groups.push(group);
+        }
+        &mut self.values[self.first[group]..self.first[group + 1]]
+    }
+
+    pub(super) fn of(&self, group: usize) -> &[f64] {
         &self.values[self.first[group]..self.first[group + 1]]
     }
 }
@@ -170,6 +184,30 @@ impl Factor {
         (own + 2.0 * between) / self.divisor
     }
 
+    /// Computes the moments of an extended column with every feature of the groups that it has to do with: `out` has what the
+    /// coefficients of another column multiply.
+    pub(super) fn moments_with(&self, column: usize, space: &mut FactorSpace, out: &mut FactorSpace) {
+        self.gather(&[(column, 1.0)], space);
+        out.clear();
+        for &group in space.groups() {
+            times(&self.groups[group].moments, space.of(group), out.touch(group));
+        }
+        for link in &self.links {
+            if space.touched[link.b] {
+                add_times(link, space.of(link.b), out.touch(link.a));
+            }
+            if space.touched[link.a] {
+                add_times_transposed(link, space.of(link.a), out.touch(link.b));
+            }
+        }
+        out.groups.sort_unstable();
+        for at in 0..out.groups.len() {
+            let group = out.groups[at];
+            let own = &mut out.values[out.first[group]..out.first[group + 1]];
+            self.layout(group).of_features(&self.groups[group].pivots, own);
+        }
+    }
+
     /// a'Vb of two combinations of extended columns.
     pub fn product(
         &self,
@@ -192,46 +230,9 @@ impl Factor {
 
     /// V between some extended columns. The diagonal has the bits of [`Factor::quadratic`].
     pub fn matrix(&self, columns: &[usize]) -> Mat<f64> {
-        let count = columns.len();
-        let mut out = Mat::zeros(count, count);
-        let mut space = FactorSpace::new(self);
-        let mut diagonal = Vec::with_capacity(count);
-        // By group: the columns that it enters, and their coefficients, one column after the other.
-        let mut entered: Vec<(Vec<usize>, Vec<f64>)> = vec![Default::default(); self.groups.len()];
-        for (at, &column) in columns.iter().enumerate() {
-            diagonal.push(self.quadratic(&[(column, 1.0)], &mut space));
-            self.gather(&[(column, 1.0)], &mut space);
-            for &group in &space.groups {
-                entered[group].0.push(at);
-                entered[group].1.extend_from_slice(space.of(group));
-            }
-        }
-        for (group, (places, values)) in entered.iter().enumerate().filter(|(_, own)| !own.0.is_empty()) {
-            let features = self.layout(group).len();
-            let u = faer::MatRef::from_column_major_slice(values, features, places.len());
-            let moments = self.groups[group].moments.to_mat();
-            add_products(&mut out, (places, places), &(u.transpose() * (moments * u)));
-        }
-        for link in &self.links {
-            let ([a, b], [m, n]) =
-                ([&entered[link.a], &entered[link.b]], [link.a, link.b].map(|g| self.layout(g).len()));
-            if a.0.is_empty() || b.0.is_empty() {
-                continue;
-            }
-            let left = faer::MatRef::from_column_major_slice(&a.1, m, a.0.len());
-            let right = faer::MatRef::from_column_major_slice(&b.1, n, b.0.len());
-            let moments = faer::MatRef::from_row_major_slice(&link.moments, m, n);
-            let products = left.transpose() * (moments * right);
-            add_products(&mut out, (&a.0, &b.0), &products);
-            add_products(&mut out, (&b.0, &a.0), &products.transpose().to_owned());
-        }
-        for j in 0..count {
-            for i in 0..count {
-                out[(i, j)] /= self.divisor;
-            }
-            out[(j, j)] = diagonal[j];
-        }
-        out
+        let entered = Entered::new(self, columns);
+        let parts = vec![entered.columns(self, 0..columns.len())];
+        symmetric_of(columns.len(), &parts)
     }
 
     /// An upper bound on the rank of V between some extended columns: a group adds no more than its units, its features and
@@ -285,14 +286,6 @@ impl Factor {
     }
 }
 
-fn add_products(out: &mut Mat<f64>, (rows, columns): (&[usize], &[usize]), products: &Mat<f64>) {
-    for (j, &column) in columns.iter().enumerate() {
-        for (i, &row) in rows.iter().enumerate() {
-            out[(row, column)] += products[(i, j)];
-        }
-    }
-}
-
 /// v'Mv; most entries of v are zero.
 fn quadratic(moments: &Symmetric, v: &[f64]) -> f64 {
     let triangle = moments.triangle();
@@ -303,6 +296,29 @@ fn quadratic(moments: &Symmetric, v: &[f64]) -> f64 {
         sum += x * (2.0 * before + row[i] * x);
     }
     sum
+}
+
+/// out = Mv; most entries of v are zero.
+fn times(moments: &Symmetric, v: &[f64], out: &mut [f64]) {
+    for (i, x) in v.iter().enumerate().filter(|(_, x)| **x != 0.0) {
+        out.iter_mut().enumerate().for_each(|(j, sum)| *sum += moments.get(i, j) * x);
+    }
+}
+
+/// Adds the moments of group `a` with a combination v in group `b`.
+fn add_times(link: &Link, v: &[f64], out: &mut [f64]) {
+    let rows = link.moments.chunks_exact(v.len().max(1));
+    for (sum, row) in out.iter_mut().zip(rows) {
+        *sum += row.iter().zip(v).map(|(m, x)| m * x).sum::<f64>();
+    }
+}
+
+/// Adds the moments of group `b` with a combination v in group `a`.
+fn add_times_transposed(link: &Link, v: &[f64], out: &mut [f64]) {
+    let rows = link.moments.chunks_exact(out.len().max(1));
+    for (x, row) in v.iter().zip(rows).filter(|(x, _)| **x != 0.0) {
+        out.iter_mut().zip(row).for_each(|(sum, m)| *sum += m * x);
+    }
 }
 
 /// a'Mb.

@@ -92,6 +92,18 @@ impl FeatureLayout {
         }
     }
 
+    /// Turns moments with the changes less the pivots into moments with the features.
+    pub(super) fn of_features(&self, pivots: &[f64], moments: &mut [f64]) {
+        for at in 0..self.len() {
+            if let Some(base) = self.base[at] {
+                moments[at] += pivots[at] * moments[base as usize];
+            }
+            if let Some(previous) = self.previous[at] {
+                moments[at] += moments[previous as usize];
+            }
+        }
+    }
+
     /// Returns true if positions refer to earlier features, as the sums need it; false for data that somebody has changed.
     pub fn is_sound(&self) -> bool {
         let count = self.len();

@@ -13,9 +13,11 @@
 mod covariance;
 mod draws;
 mod layout;
+mod matrix;
 mod sums;
 
 pub use covariance::{Factor, FactorSpace, GroupMoments, Link, Term};
 pub use draws::{FeatureDraws, draw_matrix, round_draw};
 pub use layout::{Feature, FeatureLayout};
+pub use matrix::{Entered, symmetric_of};
 pub use sums::{ClusterMoments, FeatureSpace, FeatureSums, GroupSums};
