@@ -10,63 +10,80 @@ pub fn padded(rows: usize) -> usize {
     rows.div_ceil(LANES) * LANES
 }
 
-/// `f64` values that start on a cache line: memory of their own, or a part of memory that others share and that is
-/// copied before a write.
+/// Memory of its own that starts on a cache line.
 #[derive(Debug, Default)]
-pub struct AlignedVec {
-    memory: Memory,
+struct OwnMemory {
+    values: Vec<f64>,
     start: usize,
     len: usize,
 }
 
-#[derive(Debug)]
-enum Memory {
-    Own(Vec<f64>),
-    Shared(Arc<AlignedVec>),
-}
-
-impl Default for Memory {
-    fn default() -> Self {
-        Self::Own(Vec::new())
-    }
-}
-
-impl AlignedVec {
-    /// `len` zeros.
-    pub fn zeros(len: usize) -> Self {
+impl OwnMemory {
+    fn zeros(len: usize) -> Self {
         let values = vec![0.0; len + LANES - 1];
         let start = values.as_ptr().align_offset(64).min(LANES - 1);
-        Self { memory: Memory::Own(values), start, len }
+        Self { values, start, len }
     }
 
-    /// The values `range` of memory that others share; its start is a whole number of lanes.
-    pub fn part(memory: &Arc<AlignedVec>, range: Range<usize>) -> Self {
-        Self { memory: Memory::Shared(Arc::clone(memory)), start: range.start, len: range.len() }
-    }
-
-    /// Makes the memory its own. Kernels write to their own memory only, so this stays out of their code.
-    #[cold]
-    fn take_copy(&mut self) {
-        *self = Self::from_slice(self);
-    }
-
-    /// Copy of a slice.
-    pub fn from_slice(slice: &[f64]) -> Self {
+    fn copy_of(slice: &[f64]) -> Self {
         let mut out = Self::zeros(slice.len());
         out.copy_from_slice(slice);
         out
     }
 }
 
-impl Deref for AlignedVec {
+impl Clone for OwnMemory {
+    fn clone(&self) -> Self {
+        Self::copy_of(self)
+    }
+}
+
+impl Deref for OwnMemory {
     type Target = [f64];
     #[inline(always)]
     fn deref(&self) -> &[f64] {
-        let memory = match &self.memory {
-            Memory::Own(values) => values.as_slice(),
-            Memory::Shared(values) => values,
-        };
-        &memory[self.start..self.start + self.len]
+        &self.values[self.start..self.start + self.len]
+    }
+}
+
+impl DerefMut for OwnMemory {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut [f64] {
+        &mut self.values[self.start..self.start + self.len]
+    }
+}
+
+/// `f64` values that start on a cache line: memory of their own, or a part of memory that others share and that is
+/// copied before a write.
+#[derive(Debug)]
+pub struct AlignedVec(Values);
+
+#[derive(Debug)]
+enum Values {
+    Own(OwnMemory),
+    Part(Arc<AlignedVec>, Range<usize>),
+}
+
+impl AlignedVec {
+    /// `len` zeros.
+    pub fn zeros(len: usize) -> Self {
+        Self(Values::Own(OwnMemory::zeros(len)))
+    }
+
+    /// The values `range` of memory that others share; its start is a whole number of lanes.
+    pub fn part(memory: &Arc<AlignedVec>, range: Range<usize>) -> Self {
+        Self(Values::Part(Arc::clone(memory), range))
+    }
+
+    /// Copy of a slice.
+    pub fn from_slice(slice: &[f64]) -> Self {
+        Self(Values::Own(OwnMemory::copy_of(slice)))
+    }
+}
+
+impl Default for AlignedVec {
+    fn default() -> Self {
+        Self(Values::Own(OwnMemory::default()))
     }
 }
 
@@ -76,15 +93,25 @@ impl Clone for AlignedVec {
     }
 }
 
-impl DerefMut for AlignedVec {
-    #[inline(always)]
-    fn deref_mut(&mut self) -> &mut [f64] {
-        if let Memory::Shared(_) = self.memory {
-            self.take_copy();
+impl Deref for AlignedVec {
+    type Target = [f64];
+    #[inline]
+    fn deref(&self) -> &[f64] {
+        match &self.0 {
+            Values::Own(memory) => memory,
+            Values::Part(memory, range) => &memory[range.clone()],
         }
-        match &mut self.memory {
-            Memory::Own(values) => &mut values[self.start..self.start + self.len],
-            Memory::Shared(_) => &mut [],
+    }
+}
+
+impl DerefMut for AlignedVec {
+    fn deref_mut(&mut self) -> &mut [f64] {
+        if let Values::Part(..) = self.0 {
+            *self = Self::from_slice(self);
+        }
+        match &mut self.0 {
+            Values::Own(memory) => memory,
+            Values::Part(..) => &mut [],
         }
     }
 }
@@ -92,7 +119,7 @@ impl DerefMut for AlignedVec {
 /// A few columns of equal length, column after column; the work space of one block of units.
 #[derive(Clone, Debug, Default)]
 pub struct Columns {
-    values: AlignedVec,
+    values: OwnMemory,
     stride: usize,
     count: usize,
 }
@@ -100,7 +127,7 @@ pub struct Columns {
 impl Columns {
     /// `count` zero columns of `rows` rows (a whole number of lanes).
     pub fn zeros(rows: usize, count: usize) -> Self {
-        Self { values: AlignedVec::zeros(rows * count), stride: rows, count }
+        Self { values: OwnMemory::zeros(rows * count), stride: rows, count }
     }
 
     /// Column `index`.
