@@ -70,6 +70,29 @@ pub fn save(folder: StagedOutput, outputs: &[RunOutput], events: &[u8]) -> Resul
 
 fn write_all(folder: &StagedResult, output: &RunOutput, events: &[u8]) -> Result<(), Failure> {
     let begin = Instant::now();
+    // The draws of thousands of cells take as long as everything else.
+    std::thread::scope(|scope| {
+        let draws = scope.spawn(|| write_draws(folder, output));
+        write_estimates(folder, output, events)?;
+        draws.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })?;
+    let record = RunRecord {
+        version: env!("CARGO_PKG_VERSION"),
+        spec: &output.saved.extended.spec,
+        facts: &output.facts,
+        output_seconds: begin.elapsed().as_secs_f64(),
+    };
+    write_text(folder, RUN, |out| json(out, &record, true))
+}
+
+fn write_draws(folder: &StagedResult, output: &RunOutput) -> Result<(), Failure> {
+    let Some(draws) = &output.draws else { return Ok(()) };
+    folder.write(DRAWS, |file| {
+        draws_parquet(&output.saved, draws, file).map_err(|error| as_io(Path::new(DRAWS), error))
+    })
+}
+
+fn write_estimates(folder: &StagedResult, output: &RunOutput, events: &[u8]) -> Result<(), Failure> {
     let result = &output.saved.result;
     write_text(folder, CELLS_CSV, |out| cells_csv(&result.att_gt, out))?;
     for (kind, aggte) in &result.aggte {
@@ -86,18 +109,7 @@ fn write_all(folder: &StagedResult, output: &RunOutput, events: &[u8]) -> Result
             covariance::write(&output.saved, file).map_err(|error| as_io(Path::new(COVARIANCE), error))
         })?;
     }
-    if let Some(draws) = &output.draws {
-        folder.write(DRAWS, |file| {
-            draws_parquet(&output.saved, draws, file).map_err(|error| as_io(Path::new(DRAWS), error))
-        })?;
-    }
-    let record = RunRecord {
-        version: env!("CARGO_PKG_VERSION"),
-        spec: &output.saved.extended.spec,
-        facts: &output.facts,
-        output_seconds: begin.elapsed().as_secs_f64(),
-    };
-    write_text(folder, RUN, |out| json(out, &record, true))
+    Ok(())
 }
 
 fn write_pictures(folder: &StagedResult, saved: &SavedResult) -> Result<(), Failure> {

@@ -11,6 +11,7 @@ use arrow_array::{ArrayRef, BooleanArray, Float64Array, RecordBatch, StringArray
 use arrow_schema::{DataType, Field, Schema};
 use faer::Mat;
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
@@ -187,7 +188,9 @@ fn write_parquet(
     properties: WriterProperties,
     file: File,
 ) -> Result<File, ParquetError> {
-    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties))?;
+    // Doubles, integers and texts need no schema of Arrow's beside Parquet's; of thousands of columns it would be large.
+    let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+    let mut writer = ArrowWriter::try_new_with_options(file, batch.schema(), options)?;
     writer.write(batch)?;
     writer.into_inner()
 }
