@@ -3,7 +3,9 @@
 //! The sums of all subsets of a few units are tabulated; a draw then adds one table row per group instead of one row per unit.
 //! Columns come in slices of at most `MAX_SLICE` vectors, so that tables and accumulators stay in the nearest caches.
 
+use std::cell::Cell;
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use crate::columns::View;
 use crate::dispatch::multiversion;
@@ -15,6 +17,15 @@ pub const BLOCK: usize = 240;
 
 /// Widest slice, in vectors of eight columns.
 const MAX_SLICE: usize = 4;
+
+thread_local! {
+    static DRAW_TIME: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+/// Returns the time that this thread has spent on draws since it was last asked.
+pub fn take_draw_time() -> Duration {
+    DRAW_TIME.take()
+}
 
 /// Running sums of the draws for one set of columns.
 #[derive(Clone, Debug)]
@@ -89,6 +100,7 @@ impl DrawSums {
 
     /// Adds one block: `psi` has one row per unit (at most [`BLOCK`]), `keys` their multiplier keys.
     pub fn add_block(&mut self, psi: View<'_>, keys: &[u64], bits: &Bits, space: &mut BitSpace) {
+        let begin = Instant::now();
         let units = keys.len().min(BLOCK);
         space.load(keys, bits, self.blocks);
         let mut column = 0;
@@ -102,6 +114,7 @@ impl DrawSums {
         } else {
             self.add_superblocks::<4, 6, 16>(units, space);
         }
+        DRAW_TIME.set(DRAW_TIME.get() + begin.elapsed());
     }
 
     fn add_superblocks<const UNITS: usize, const GROUPS: usize, const SUBSETS: usize>(

@@ -96,7 +96,7 @@ impl ResultColumns {
             };
             let broken = |damage: &parquet_file::Damage| StaggerError::input(damage.to_string());
             let read = parquet_file::decode_rows(self.file.clone(), &request, broken, |batch| {
-                each(&batch).map_err(StaggerError::input)
+                each(batch).map_err(StaggerError::input)
             });
             read.map_err(|error| self.damaged(&error.to_string()))?;
         }

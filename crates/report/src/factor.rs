@@ -227,3 +227,88 @@ fn last<T: Default>(list: &mut Vec<T>, at: u32) -> Option<&mut T> {
     }
     (at as usize + 1 == list.len()).then(|| list.last_mut())?
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use stagger_estimator::factor::FeatureLayout;
+    use stagger_test_support::results;
+
+    use super::super::covariance;
+    use super::*;
+
+    /// Two groups with a layout each and a cluster in common; two columns.
+    fn factor() -> Factor {
+        let layout = |ids: Vec<u32>, previous, base| FeatureLayout { ids, previous, base };
+        let group = |layout: usize, features: usize| GroupMoments {
+            layout,
+            units: 7 + features as u64,
+            pivots: (0..features).map(|at| at as f64 / 3.0).collect(),
+            moments: Symmetric::from_fn(features, |i, j| (10 * i + j) as f64 + 0.1),
+        };
+        let term = |set, coefficients: &[(u32, f64)]| Term { set, coefficients: coefficients.to_vec() };
+        Factor {
+            layouts: vec![
+                layout(vec![0, 2, 3], vec![None, None, Some(1)], vec![None, Some(0), Some(0)]),
+                layout(vec![0, 1], vec![None; 2], vec![None; 2]),
+            ],
+            groups: vec![group(0, 3), group(1, 2)],
+            links: vec![Link { a: 0, b: 1, moments: (0..6).map(f64::from).collect() }],
+            sets: vec![vec![0..2], vec![1..2]],
+            columns: vec![
+                vec![term(0, &[(0, 1.0)])],
+                vec![term(1, &[(0, 0.5), (1, -2.0)]), term(0, &[(3, 4.0)])],
+            ],
+            divisor: 41.0,
+            variances: Vec::new(),
+        }
+    }
+
+    fn written(factor: &Factor, path: &Path) -> ResultColumns {
+        let saved = results::bootstrap();
+        let run = parquet::file::metadata::KeyValue::new(
+            super::super::tabular::RUN_KEY.to_owned(),
+            super::super::tabular::fingerprint(&saved),
+        );
+        let properties = WriterProperties::builder().set_key_value_metadata(Some(vec![run])).build();
+        write(factor, File::create(path).unwrap(), properties).unwrap();
+        ResultColumns::open(path, File::open(path).unwrap(), &saved).unwrap()
+    }
+
+    #[test]
+    fn a_factor_is_the_same_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(covariance::COVARIANCE);
+        assert_eq!(read(&written(&factor(), &path), 2).unwrap(), factor());
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(covariance::COVARIANCE);
+        let refused = |change: &dyn Fn(&mut Factor), columns: usize| {
+            let mut factor = factor();
+            change(&mut factor);
+            read(&written(&factor, &path), columns).unwrap_err().to_string()
+        };
+        for (change, reason) in [
+            (
+                Box::new(|f: &mut Factor| f.divisor = 0.0) as Box<dyn Fn(&mut Factor)>,
+                "a divisor that is not positive",
+            ),
+            (Box::new(|f| f.sets[0][0].end = 9), "groups that are not there"),
+            (Box::new(|f| f.columns[0][0].set = 5), "a set that is not there"),
+            (Box::new(|f| f.links[0].moments.truncate(5)), "moments between groups of another size"),
+            (Box::new(|f| f.layouts[0].previous[1] = Some(2)), "features that refer to later ones"),
+            (Box::new(|f| f.groups[0].layout = 7), "is out of place"),
+        ] {
+            let told = refused(&change, 2);
+            assert!(
+                told.contains("covariance.parquet is damaged") && told.contains(reason),
+                "{reason}: {told}"
+            );
+        }
+        assert!(refused(&|_| (), 1).contains("is out of place"), "a column too many");
+    }
+}

@@ -47,6 +47,10 @@ pub fn estimate(
     finished: EstimationOutput,
     progress: &mut StageProgress<'_>,
 ) -> Result<(SavedResult, Option<Mat<f64>>)> {
+    progress.stage("aggregate", 1, |_| Ok(infer(panel, spec, finished)))
+}
+
+fn infer(panel: &Panel, spec: &RunSpec, finished: EstimationOutput) -> (SavedResult, Option<Mat<f64>>) {
     let EstimationOutput { plan, estimates, diagnostics, sums, fits } = finished;
     let plan = &plan;
     let Moments { covariance, over_units, draws, draw_units, clusters, shares, warnings } = match sums {
@@ -64,13 +68,10 @@ pub fn estimate(
     };
     saved.extended.spec.cband = options.cband;
     saved.result.warnings.extend(few_units::warn_of_cells(&saved, &rescaled));
-    progress.stage("aggregate", 1, |_| {
-        aggregate_extended(&mut saved, &extended, &aggregate_options(spec));
-        Ok(())
-    })?;
+    aggregate_extended(&mut saved, &extended, &aggregate_options(spec));
     relabel(panel, &mut saved.result);
     saved.extended.covariance = extended.covariance;
-    Ok((saved, extended.draws))
+    (saved, extended.draws)
 }
 
 /// Returns the settings of inference; bands are simultaneous only where the sample allows them.

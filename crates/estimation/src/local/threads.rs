@@ -4,7 +4,9 @@
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
+use stagger_estimator::subset_sums::take_draw_time;
 use stagger_model::error::{Result, StaggerError};
 use stagger_model::events::RunEvent;
 use stagger_model::parallel;
@@ -56,8 +58,9 @@ impl PassRunner for ThreadRunner<'_, '_> {
             return reduce(&shares, &tasks, (self.threads, pass.stride), None);
         }
         let stage = pass.stage(estimations);
-        self.progress
-            .stage(&stage, tasks.len(), |watch| reduce(&shares, &tasks, (self.threads, 1), Some(watch)))
+        self.progress.stage(&stage, tasks.len(), |watch| {
+            reduce(&shares, &tasks, (self.threads, 1), Some((watch, &stage)))
+        })
     }
 
     fn passed(&mut self, _: &[Estimation], events: Vec<RunEvent>) -> Result<()> {
@@ -77,13 +80,20 @@ fn reduce(
     shares: &[Share<'_>],
     tasks: &[Range<usize>],
     (threads, stride): (usize, usize),
-    watch: Option<&StageObserver<'_>>,
+    watch: Option<(&StageObserver<'_>, &str)>,
 ) -> Result<Vec<Partial>> {
     let shards = tasks.last().map_or(0, |range| range.end);
     let root = shards.next_power_of_two().trailing_zeros();
     let reductions: Vec<Reduction<Partial>> = shares.iter().map(|_| Reduction::default()).collect();
     let run = |range: &Range<usize>| -> Result<((), u64)> {
+        let begin = Instant::now();
+        take_draw_time();
         let (sums, rows) = compute(shares, range.clone(), stride)?;
+        let draws = take_draw_time();
+        if let Some((watch, stage)) = watch.filter(|_| !draws.is_zero()) {
+            watch.record_part(stage, begin.elapsed().saturating_sub(draws));
+            watch.record_part("draws", draws);
+        }
         for (reduction, nodes) in reductions.iter().zip(sums) {
             nodes.into_iter().for_each(|(node, partial)| reduction.add(node, partial, root));
         }
@@ -94,7 +104,7 @@ fn reduce(
         tasks.len(),
         || (),
         |(), index| match watch {
-            Some(watch) => watch.task(index, named(&tasks[index]), || run(&tasks[index])),
+            Some((watch, _)) => watch.task(index, named(&tasks[index]), || run(&tasks[index])),
             None => run(&tasks[index]).map(|_| ()),
         },
     )?;

@@ -70,6 +70,9 @@ pub struct Factor {
     pub variances: Vec<f64>,
 }
 
+/// A combination of extended columns: columns with coefficients.
+type Combination<'a> = &'a [(usize, f64)];
+
 /// Work space: coefficients of all features of all groups.
 #[derive(Clone, Debug, Default)]
 pub struct FactorSpace {
@@ -211,7 +214,7 @@ impl Factor {
     /// a'Vb of two combinations of extended columns.
     pub fn product(
         &self,
-        (a, b): (&[(usize, f64)], &[(usize, f64)]),
+        (a, b): (Combination<'_>, Combination<'_>),
         [left, right]: &mut [FactorSpace; 2],
     ) -> f64 {
         self.gather(a, left);
