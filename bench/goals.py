@@ -38,7 +38,7 @@ def lines(store):
     section, name, megabytes, base, scans = FOLDER
     row, other = store.get(section, name), store.get(section, base)
     if measured(row) and measured(other):
-        yield verdict(f"{section}, {name}: ≤ {megabytes} MB on disk", row.get("folder_mb", 0), megabytes)
+        yield verdict(f"{section}, {name}: ≤ {megabytes} MB on disk", row.get("folder_mb", float("inf")), megabytes)
         yield verdict(f"{section}, {name}: written in ≤ {scans} S", in_scans(row) - in_scans(other), scans)
 
 

@@ -13,7 +13,7 @@ def section(setting):
     units, periods, cohorts = (600, 12, 8) if setting.trial else (7_785, 72, 47)
     shape = f"--periods {periods} --cohorts {cohorts} --covariates 0 --never-share 0.3 --seed 1".split()
     panel = Panel("police", units, simulate=tuple(shape))
-    folder = OUT / "police-result"
+    folder, drawn = OUT / "police-result", OUT / "police-result-draws"
     return Section(
         name="police",
         title="Thousands of cells: 72 months, 47 cohorts",
@@ -25,7 +25,7 @@ def section(setting):
             Ours("saved", "analytic, saved with `--out`", setting.estimate(panel, *ANALYTIC, "--out", folder), writes=folder),
             Ours(
                 "draws saved", f"{DRAWS:,} draws, saved with `--out`",
-                setting.estimate(panel, *WITH_DRAWS, "--out", folder), writes=folder,
+                setting.estimate(panel, *WITH_DRAWS, "--out", drawn), writes=drawn,
             ),
         ],
         peers=list(peer_runs(panel)),
