@@ -147,12 +147,7 @@ impl Partial {
             }
             Partial::Features(p) => {
                 out.count(7);
-                out.count(p.gram.iter().len());
-                p.gram.iter().for_each(|gram| out.gram(gram));
-                out.count(p.sums.groups.len());
-                p.sums.groups.iter().for_each(|group| out.group(group));
-                out.count(p.clusters.len());
-                p.clusters.iter().for_each(|clusters| out.clusters(clusters));
+                out.features(p);
             }
             Partial::Propensity(p) => {
                 out.count(1);
@@ -265,6 +260,15 @@ impl Writer {
         self.count(gram.shape.periods);
         self.count(usize::from(gram.shape.weighted));
         self.floats(&gram.sums);
+    }
+
+    fn features(&mut self, features: &FeaturePartial) {
+        self.count(features.gram.iter().len());
+        features.gram.iter().for_each(|gram| self.gram(gram));
+        self.count(features.sums.groups.len());
+        features.sums.groups.iter().for_each(|group| self.group(group));
+        self.count(features.clusters.len());
+        features.clusters.iter().for_each(|clusters| self.clusters(clusters));
     }
 
     fn group(&mut self, group: &GroupSums) {
