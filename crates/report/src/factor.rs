@@ -32,8 +32,6 @@ use super::doubles::ResultColumns;
 
 /// Rows in one batch.
 const BATCH: usize = 1 << 16;
-/// Most groups, layouts, sets and columns that a file may speak of: more than any panel has periods and cohorts.
-const MOST: u32 = 1 << 24;
 
 /// Names of the columns.
 pub(super) const COLUMNS: [&str; 5] = ["part", "a", "b", "c", "value"];
@@ -131,7 +129,7 @@ impl Rows {
 /// # Errors
 /// A file that is damaged.
 pub(super) fn read(found: &ResultColumns, columns: usize) -> Result<Factor, Failure> {
-    let mut builder = Builder::default();
+    let mut builder = Builder { most: found.rows() + 1, ..Builder::default() };
     builder.factor.columns = vec![Vec::new(); columns];
     found.read_batches(|batch| builder.add(batch))?;
     let factor = builder.factor;
@@ -145,6 +143,8 @@ struct Builder {
     factor: Factor,
     /// Entries of the triangle of the last group so far.
     triangle: Vec<f64>,
+    /// Most layouts and sets that a file of so many rows can have: no list is longer than what was read.
+    most: usize,
 }
 
 impl Builder {
@@ -172,33 +172,39 @@ impl Builder {
         match part {
             "divisor" => factor.divisor = value,
             "feature" => {
-                let layout = last(&mut factor.layouts, a)?;
+                let layout = last(&mut factor.layouts, a, self.most)?;
                 layout.ids.push(c);
                 layout.previous.push(None);
                 layout.base.push(None);
             }
-            "previous" => *last(&mut factor.layouts, a)?.previous.get_mut(b as usize)? = Some(c),
-            "base" => *last(&mut factor.layouts, a)?.base.get_mut(b as usize)? = Some(c),
+            "previous" => *last(&mut factor.layouts, a, self.most)?.previous.get_mut(b as usize)? = Some(c),
+            "base" => *last(&mut factor.layouts, a, self.most)?.base.get_mut(b as usize)? = Some(c),
             "group" => {
-                let features = factor.layouts.get(b as usize)?.len();
+                factor.layouts.get(b as usize)?;
                 (factor.groups.len() == a as usize && value >= 0.0).then_some(())?;
-                factor
-                    .groups
-                    .push(GroupMoments { units: value as u64, ..GroupMoments::empty(b as usize, features) });
+                factor.groups.push(GroupMoments {
+                    layout: b as usize,
+                    units: value as u64,
+                    pivots: Vec::new(),
+                    moments: Symmetric::default(),
+                });
                 self.triangle.clear();
             }
-            "pivot" => *factor.groups.last_mut()?.pivots.get_mut(b as usize)? = value,
+            "pivot" => {
+                let pivots = &mut factor.groups.last_mut()?.pivots;
+                (pivots.len() == b as usize).then(|| pivots.push(value))?;
+            }
             "moment" => {
                 self.triangle.push(value);
                 let group = factor.groups.last_mut()?;
-                let size = group.moments.size();
+                let size = group.pivots.len();
                 ((b as usize) < size && c <= b).then_some(())?;
                 if self.triangle.len() == size * (size + 1) / 2 {
                     group.moments = Symmetric::from_triangle(size, std::mem::take(&mut self.triangle))?;
                 }
             }
             "link" => take_link(&mut factor.links, (a as usize, b as usize), value),
-            "set" => last(&mut factor.sets, a)?.push(Range { start: b, end: c }),
+            "set" => last(&mut factor.sets, a, self.most)?.push(Range { start: b, end: c }),
             "term" => {
                 let terms = factor.columns.get_mut(a as usize)?;
                 if terms.last().is_none_or(|term| term.set != b) {
@@ -219,13 +225,13 @@ fn take_link(links: &mut Vec<Link>, (a, b): (usize, usize), value: f64) {
     links.iter_mut().next_back().into_iter().for_each(|link| link.moments.push(value));
 }
 
-/// The entry `at` of a list, which is its last one or the one after it.
-fn last<T: Default>(list: &mut Vec<T>, at: u32) -> Option<&mut T> {
-    if at as usize >= list.len() && at < MOST {
-        // Layouts and sets without an entry have no row.
-        list.resize_with(at as usize + 1, T::default);
+/// The last entry of a list, which must be number `at`. Entries before it that have no row are empty.
+fn last<T: Default>(list: &mut Vec<T>, at: u32, most: usize) -> Option<&mut T> {
+    let at = at as usize;
+    if at >= list.len() && at < most {
+        list.resize_with(at + 1, T::default);
     }
-    (at as usize + 1 == list.len()).then(|| list.last_mut())?
+    (at + 1 == list.len()).then(|| list.last_mut())?
 }
 
 #[cfg(test)]
@@ -302,6 +308,7 @@ mod tests {
             (Box::new(|f| f.links[0].moments.truncate(5)), "moments between groups of another size"),
             (Box::new(|f| f.layouts[0].previous[1] = Some(2)), "features that refer to later ones"),
             (Box::new(|f| f.groups[0].layout = 7), "is out of place"),
+            (Box::new(|f| f.groups[0].layout = 1), "a group's moments of another size"),
         ] {
             let told = refused(&change, 2);
             assert!(

@@ -50,11 +50,6 @@ impl PlannedFeatures {
         self.groups.iter().map(|&layout| &self.layouts[layout])
     }
 
-    /// Returns the number of features of all groups.
-    pub fn total(&self) -> usize {
-        self.group_layouts().map(FeatureLayout::len).sum()
-    }
-
     /// Returns the groups of some strata (ascending), as ascending ranges. In cross sections `period` is the position of the one
     /// that is meant; `None` for all.
     pub fn ranges(&self, strata: &[usize], period: Option<usize>) -> Vec<Range<u32>> {

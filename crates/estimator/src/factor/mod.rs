@@ -3,7 +3,7 @@
 //! Without a propensity score the influence of a unit on every cell is linear in a few *features* of the unit: its weight, and
 //! the weighted products of covariates with covariates and with outcomes. With Ψ = ΦB, features Φ and coefficients B, the
 //! covariance is ΨᵀΨ = Σ Bᵀ(ΦᵀΦ)B over the groups of units that have features in common (strata; in cross sections a stratum's
-//! rows of a period). A panel of T periods without covariates has T + 1 features a group, whatever the number of cells: neither
+//! rows of a period). A panel of T periods without covariates has T features a group, whatever the number of cells: neither
 //! the n × cells matrix nor the cells × cells matrix ever exists, and the features are known before any estimate, so that their
 //! sums are taken in the first pass over the data.
 //!

@@ -216,7 +216,7 @@ impl<'a> FeatureSpace<'a> {
 pub struct ClusterMoments {
     /// One entry for each group.
     pub groups: Vec<GroupMoments>,
-    /// Moments between groups.
+    /// Moments between groups, ascending.
     pub links: Vec<Link>,
 }
 
@@ -250,9 +250,9 @@ impl ClusterMoments {
     }
 
     fn add_link(&mut self, found: Link) {
-        match self.links.iter_mut().find(|link| (link.a, link.b) == (found.a, found.b)) {
-            Some(link) => add(&mut link.moments, &found.moments),
-            None => self.links.push(found),
+        match self.links.binary_search_by_key(&(found.a, found.b), |link| (link.a, link.b)) {
+            Ok(at) => add(&mut self.links[at].moments, &found.moments),
+            Err(at) => self.links.insert(at, found),
         }
     }
 }
