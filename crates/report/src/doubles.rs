@@ -93,6 +93,7 @@ impl ResultColumns {
                 roots: &roots,
                 rows: 0..usize::try_from(group.num_rows()).unwrap_or(0),
                 batch_rows: BATCH,
+                repeating: &[],
             };
             let broken = |damage: &parquet_file::Damage| StaggerError::input(damage.to_string());
             let read = parquet_file::decode_rows(self.file.clone(), &request, broken, |batch| {

@@ -8,6 +8,7 @@ pub mod description;
 pub mod diagnostics;
 pub mod document;
 pub mod doubles;
+pub mod draws;
 pub mod estimates;
 mod factor;
 pub mod folder;

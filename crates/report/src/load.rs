@@ -13,11 +13,9 @@ use stagger_storage::disk;
 
 use super::checksums::{CHECKSUMS, VerifiedFolder};
 use super::covariance::{self, COVARIANCE};
-use super::doubles::ResultColumns;
+use super::draws;
 use super::folder::{RESULT, finish_commit, identity};
-use super::save::DRAWS;
 use super::stdout::print_line_to_stderr;
-use super::tabular::extended_names;
 
 /// A saved result and its draws.
 #[derive(Debug)]
@@ -32,8 +30,8 @@ pub struct LoadedResult {
 pub fn load(path: &Path) -> Result<LoadedResult, Failure> {
     unmoved(path, || {
         let (file, saved, checked) = load_checked(path)?;
-        let draws = || load_draws(&file.with_file_name(DRAWS), &saved, &checked);
-        let draws = saved.extended.spec.bstrap.then(draws).transpose()?;
+        let read = || draws::read(&file.with_file_name(draws::DRAWS), &saved, &checked);
+        let draws = saved.extended.spec.bstrap.then(read).transpose()?;
         Ok(LoadedResult { saved, draws })
     })
 }
@@ -138,32 +136,6 @@ fn damaged(file: &Path, reason: &str) -> Failure {
     Failure::input(format!("{} is damaged: {reason}", file.display()))
 }
 
-/// Reads `draws.parquet` and checks that it belongs to the result.
-fn load_draws(file: &Path, saved: &SavedResult, checked: &VerifiedFolder) -> Result<Mat<f64>, Failure> {
-    let (mut open, _) = disk::open_regular(file).map_err(|source| {
-        Failure::read(file, &source)
-            .hint(format!("the run had bstrap: its {DRAWS} must stand beside {RESULT}"))
-            .hint("run it again with --out, or with --bstrap false for analytic standard errors")
-    })?;
-    checked.compare_file(DRAWS, &mut open)?;
-    let found = ResultColumns::open(file, open, saved)?;
-    let names = extended_names(saved);
-    if found.names().len() != names.len() || found.names().zip(&names).any(|(found, name)| found != name) {
-        return Err(found.damaged("its columns are not those of the result"));
-    }
-    let (rows, biters) = (found.rows(), saved.extended.spec.biters);
-    if rows != biters {
-        return Err(found.damaged(&format!("it has {rows} draws, the run had {biters}")));
-    }
-    let mut draws = Mat::zeros(rows, names.len());
-    found.read(|first, column, values| {
-        for (row, value) in (first..).zip(values) {
-            draws[(row, column)] = *value;
-        }
-    })?;
-    Ok(draws)
-}
-
 #[cfg(test)]
 mod tests {
     use stagger_estimator::inference::Covariance;
@@ -171,6 +143,7 @@ mod tests {
     use stagger_test_support::results;
 
     use super::*;
+    use crate::draws::DRAWS;
     use crate::folder::StagedOutput;
     use crate::save::save;
 

@@ -6,7 +6,7 @@
 //! | `att_gt.csv`, `att_gt.parquet` | ATT(g,t) |
 //! | `aggte_TYPE.csv` | one for each kind of aggregation |
 //! | `covariance.parquet` | that covariance, where there are more than 500 columns |
-//! | `draws.parquet` | bootstrap draws, one column an extended column |
+//! | `draws.parquet` | bootstrap draws, one column an extended column, or one row a number (`draws`) |
 //! | `event_study.svg`, `att_gt.svg` | pictures: effects by event time, ATT(g,t) by cohort |
 //! | `events.jsonl` | what happened when (docs/events.md) |
 //! | `run.json` | version, specification, inputs and their fingerprint, counts, timings |
@@ -25,13 +25,12 @@ use stagger_model::spec::RunSpec;
 use stagger_pictures::Figure;
 
 use super::covariance::{self, COVARIANCE};
+use super::draws::{self, DRAWS};
 use super::folder::{RESULT, StagedOutput, StagedResult};
 use super::pictures::files::natural_svg;
 use super::pictures::{NamedAggregation, cells_figure, event_study};
-use super::tabular::{aggregation_csv, as_io, cells_csv, cells_parquet, draws_parquet};
+use super::tabular::{aggregation_csv, as_io, cells_csv, cells_parquet};
 
-/// File of the bootstrap draws.
-pub const DRAWS: &str = "draws.parquet";
 /// File of ATT(g,t).
 pub const CELLS_CSV: &str = "att_gt.csv";
 const CELLS_PARQUET: &str = "att_gt.parquet";
@@ -86,9 +85,9 @@ fn write_all(folder: &StagedResult, output: &RunOutput, events: &[u8]) -> Result
 }
 
 fn write_draws(folder: &StagedResult, output: &RunOutput) -> Result<(), Failure> {
-    let Some(draws) = &output.draws else { return Ok(()) };
+    let Some(own) = &output.draws else { return Ok(()) };
     folder.write(DRAWS, |file| {
-        draws_parquet(&output.saved, draws, file).map_err(|error| as_io(Path::new(DRAWS), error))
+        draws::write(&output.saved, own, file).map_err(|error| as_io(Path::new(DRAWS), error))
     })
 }
 

@@ -1,4 +1,4 @@
-//! Estimates as columns: CSV for every program, Parquet for the data stack, and the bootstrap draws.
+//! Estimates as columns: CSV for every program, Parquet for the data stack.
 //!
 //! In CSV a missing number is an empty field, which R, Stata, pandas and Polars all read as missing.
 
@@ -8,14 +8,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, BooleanArray, Float64Array, RecordBatch, StringArray};
-use arrow_schema::{DataType, Field, Schema};
-use faer::Mat;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::KeyValue;
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::properties::WriterProperties;
 use stagger_estimator::label::precise_label;
 use stagger_model::result::{Aggte, AttGt, Balance, Num, Overlap, SavedResult};
 
@@ -150,48 +147,13 @@ pub fn cells_parquet(cells: &AttGt, file: File) -> Result<File, ParquetError> {
             columns.push((name, Arc::new(StringArray::from(labels.clone()))));
         }
     }
-    write_parquet(&RecordBatch::try_from_iter(columns)?, properties().build(), file)
-}
-
-/// The draws as Parquet, one row a draw and one column an extended column.
-pub fn draws_parquet(saved: &SavedResult, draws: &Mat<f64>, file: File) -> Result<File, ParquetError> {
-    let names = extended_names(saved);
-    if names.len() != draws.ncols() {
-        return Err(ParquetError::General(format!(
-            "the draws have {} columns and the result {}",
-            draws.ncols(),
-            names.len()
-        )));
-    }
-    let fields: Vec<Field> =
-        names.into_iter().map(|name| Field::new(name, DataType::Float64, false)).collect();
-    let columns: Vec<ArrayRef> = (0..draws.ncols())
-        .map(|j| Arc::new((0..draws.nrows()).map(|i| draws[(i, j)]).collect::<Float64Array>()) as ArrayRef)
-        .collect();
-    let run = KeyValue::new(RUN_KEY.to_owned(), fingerprint(saved));
-    let properties = properties()
-        .set_dictionary_enabled(false)
-        .set_encoding(Encoding::BYTE_STREAM_SPLIT)
-        // Thousands of columns would have more bounds than anybody asks for.
-        .set_statistics_enabled(EnabledStatistics::None)
-        .set_key_value_metadata(Some(vec![run]))
-        .build();
-    write_parquet(&RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?, properties, file)
-}
-
-fn properties() -> parquet::file::properties::WriterPropertiesBuilder {
-    WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default()))
-}
-
-fn write_parquet(
-    batch: &RecordBatch,
-    properties: WriterProperties,
-    file: File,
-) -> Result<File, ParquetError> {
-    // Doubles, integers and texts need no schema of Arrow's beside Parquet's; of thousands of columns it would be large.
+    let batch = RecordBatch::try_from_iter(columns)?;
+    let properties =
+        WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
+    // Doubles and texts need no schema of Arrow's beside Parquet's.
     let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
     let mut writer = ArrowWriter::try_new_with_options(file, batch.schema(), options)?;
-    writer.write(batch)?;
+    writer.write(&batch)?;
     writer.into_inner()
 }
 
