@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use arrow_array::{Array, ArrayRef};
 use serde::{Deserialize, Serialize};
 use stagger_model::error::Result;
-use stagger_records::with_f64;
+use stagger_records::{split_runs, with_f64};
 
 /// The rows without a value in a column.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +31,12 @@ impl Gap {
 
     /// Counts one row; `place` is the index of its file and its number in it, from 1.
     pub fn add(&mut self, infinite: bool, place: (usize, u64)) {
-        self.merge(&Self { rows: 1, infinite: u64::from(infinite), first: Some(place) });
+        self.add_run(infinite, place, 1);
+    }
+
+    /// Counts `rows` rows that follow each other; `place` is that of the first.
+    fn add_run(&mut self, infinite: bool, place: (usize, u64), rows: u64) {
+        self.merge(&Self { rows, infinite: u64::from(infinite) * rows, first: Some(place) });
     }
 }
 
@@ -56,6 +61,24 @@ impl Gaps {
     /// # Errors
     /// A column that can't be read.
     pub fn count_column(&mut self, column: &str, array: &ArrayRef, file: usize, row: u64) -> Result<()> {
+        let Some((values, ends)) = split_runs(array) else {
+            return self.count_values(column, array, file, |at| (row + at as u64 + 1, 1));
+        };
+        self.count_values(column, values, file, |at| {
+            let start = at.checked_sub(1).map_or(0, |before| ends[before]);
+            (row + start as u64 + 1, (ends[at] - start) as u64)
+        })
+    }
+
+    /// Counts the missing values of a column; `rows_of` returns the first row of a value, from 1, and the number of its
+    /// rows.
+    fn count_values(
+        &mut self,
+        column: &str,
+        array: &ArrayRef,
+        file: usize,
+        rows_of: impl Fn(usize) -> (u64, u64),
+    ) -> Result<()> {
         let data_type = array.data_type();
         let nulls = array.null_count();
         if nulls == 0 && (data_type.is_integer() || data_type.is_string() || data_type.is_binary()) {
@@ -67,16 +90,18 @@ impl Gaps {
                 if values.iter().fold(true, |all, value| all & value.is_finite()) {
                     return Ok(());
                 }
-                for (at, value) in (row + 1..).zip(values).filter(|(_, value)| !value.is_finite()) {
-                    found.add(value.is_infinite(), (file, at));
+                for (at, value) in values.iter().enumerate().filter(|(_, value)| !value.is_finite()) {
+                    let (first, rows) = rows_of(at);
+                    found.add_run(value.is_infinite(), (file, first), rows);
                 }
                 Ok(())
             })?;
         } else if array.is_nullable()
             && let Some(nulls) = array.logical_nulls()
         {
-            for (at, _) in (row + 1..).zip(nulls.iter()).filter(|(_, valid)| !valid) {
-                found.add(false, (file, at));
+            for (at, _) in nulls.iter().enumerate().filter(|(_, valid)| !valid) {
+                let (first, rows) = rows_of(at);
+                found.add_run(false, (file, first), rows);
             }
         }
         self.merge_column(column, &found);

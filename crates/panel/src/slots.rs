@@ -78,6 +78,11 @@ impl SlotLayout {
         Self { fields, stride }
     }
 
+    /// Tells if a column has one slot for each period in one of its roles.
+    pub fn by_period(&self, name: &str) -> bool {
+        self.fields.iter().any(|f| f.by_period && f.name == name)
+    }
+
     /// Tells if a field with a single slot was found to vary.
     pub fn any_field_varies(&self) -> bool {
         self.fields.iter().any(|f| f.varies.load(Ordering::Relaxed))

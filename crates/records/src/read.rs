@@ -32,6 +32,21 @@ impl Source {
         self.read_rows(chunk, 0..chunk.rows, columns, each)
     }
 
+    /// Reads columns as [`Source::read`] does. Those of the columns `repeating` that are numbers may come as runs: their
+    /// values and ends are those of [`split_runs`](crate::split_runs).
+    ///
+    /// # Errors
+    /// Those of [`Source::read`].
+    pub fn read_runs(
+        &self,
+        chunk: &Chunk,
+        columns: &[String],
+        repeating: &[String],
+        each: impl FnMut(usize, &[ArrayRef]) -> Result<()>,
+    ) -> Result<()> {
+        self.read_some(chunk, 0..chunk.rows, (columns, repeating), each)
+    }
+
     /// Reads columns of the rows `rows` of a chunk, counted from its first; otherwise as [`Source::read`]. Pages before
     /// the first row are skipped without decoding. From S3 the chunk's columns are fetched whole, so all rows should be
     /// read in one call.
@@ -43,6 +58,16 @@ impl Source {
         chunk: &Chunk,
         rows: Range<usize>,
         columns: &[String],
+        each: impl FnMut(usize, &[ArrayRef]) -> Result<()>,
+    ) -> Result<()> {
+        self.read_some(chunk, rows, (columns, &[]), each)
+    }
+
+    fn read_some(
+        &self,
+        chunk: &Chunk,
+        rows: Range<usize>,
+        (columns, repeating): (&[String], &[String]),
         mut each: impl FnMut(usize, &[ArrayRef]) -> Result<()>,
     ) -> Result<()> {
         let file = &self.files[chunk.file];
@@ -61,7 +86,7 @@ impl Source {
         calls.time(|| match &file.content {
             Content::Csv(csv) => csv.read(file, chunk, rows, columns, &mut deliver),
             Content::Parquet(meta) => {
-                let request = Request { file, meta, chunk, columns, rows };
+                let request = Request { file, meta, chunk, columns, repeating, rows };
                 match &file.input.remote {
                     Some(remote) => {
                         let fetched = read.time(|| file.fetch(remote, request.ranges()?))?;
@@ -99,6 +124,7 @@ struct Request<'a> {
     meta: &'a ArrowReaderMetadata,
     chunk: &'a Chunk,
     columns: &'a [String],
+    repeating: &'a [String],
     rows: Range<usize>,
 }
 
@@ -109,6 +135,7 @@ impl Request<'_> {
         deliver: &mut impl FnMut(&RecordBatch) -> Result<()>,
     ) -> Result<()> {
         let roots = self.file.roots(self.columns);
+        let repeating = self.file.roots(self.repeating);
         let request = parquet_file::RowRequest {
             metadata: self.meta,
             size: self.file.bytes,
@@ -116,6 +143,7 @@ impl Request<'_> {
             roots: &roots,
             rows: self.rows.clone(),
             batch_rows: BATCH_ROWS,
+            repeating: &repeating,
         };
         parquet_file::decode_rows(bytes, &request, |damage| self.broken(damage), deliver)
     }

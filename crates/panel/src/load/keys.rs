@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use stagger_model::error::{Result, StaggerError};
 use stagger_model::parallel;
-use stagger_records::{KeyColumn, Source, hash_integer, with_key_column};
+use stagger_records::{KeyColumn, Source, hash_integer, split_runs, with_key_column};
 
 use super::unit_map::{KnownUnit, UnitMap};
 use crate::columns::Columns;
@@ -118,7 +118,7 @@ pub(super) fn scan(source: &Source, columns: &Columns, threads: usize) -> Result
     let workers = parallel::for_each(threads, source.chunks().len(), fresh, |worker, index| {
         let chunk = &source.chunks()[index];
         let mut builder = RunBuilder::new(chunk.rows);
-        source.read(chunk, &names, |row, arrays| {
+        source.read_runs(chunk, &names, &names[1..], |row, arrays| {
             let first_row = chunk.first_row + row as u64;
             let columns_read = names.iter().map(String::as_str).zip(arrays);
             worker.gaps.count_batch(columns_read, chunk.file, first_row)?;
@@ -126,8 +126,9 @@ pub(super) fn scan(source: &Source, columns: &Columns, threads: usize) -> Result
             let table = &mut worker.table;
             let (keys, id) = arrays.split_at(key_names.len());
             with_keys(columns, keys, &key_names, first_row, scratch, |times, groups, eligible| {
-                with_key_column(&id[0], &columns.id, kind, integers, |ids| {
-                    builder.add(table, &ids, &Batch { times, groups, eligible })
+                let (ids, ends) = split_runs(&id[0]).map_or((&id[0], None), |(ids, ends)| (ids, Some(ends)));
+                with_key_column(ids, &columns.id, kind, integers, |ids| {
+                    builder.add(table, &Identifiers { ids, ends }, &Batch { times, groups, eligible })
                 })
             })
             .map_err(|e| name_file(e, &source.path_of(chunk)))
@@ -161,9 +162,34 @@ struct Batch<'a> {
     eligible: &'a [f64],
 }
 
+/// Identifiers of a batch of rows.
+struct Identifiers<'a> {
+    /// One for each row, or for each run of rows.
+    ids: KeyColumn<'a>,
+    /// The row after the last of each run; `None` with an identifier for each row.
+    ends: Option<&'a [i32]>,
+}
+
+impl Identifiers<'_> {
+    /// Returns the row after the last that shares the identifier at `at`, which is that of row `row`, and the place of
+    /// the next identifier.
+    #[inline]
+    fn run_end(&self, at: usize, row: usize) -> (usize, usize) {
+        match self.ends {
+            Some(ends) => (ends[at] as usize, at + 1),
+            None => {
+                let end = self.ids.run_end(row);
+                (end, end)
+            }
+        }
+    }
+}
+
 /// Rows of one unit in a batch.
 struct Run<'a> {
     ids: &'a KeyColumn<'a>,
+    /// Place of the identifier.
+    at: usize,
     keys: &'a Batch<'a>,
     /// Rows in the batch.
     rows: Range<usize>,
@@ -209,38 +235,39 @@ impl RunBuilder {
         }
     }
 
-    fn add(&mut self, table: &mut UnitTable, ids: &KeyColumn<'_>, keys: &Batch<'_>) -> Result<()> {
-        let mut row = 0;
+    fn add(&mut self, table: &mut UnitTable, identifiers: &Identifiers<'_>, keys: &Batch<'_>) -> Result<()> {
+        let ids = &identifiers.ids;
+        let (mut row, mut at) = (0, 0);
         while row < keys.times.len() {
-            let end = ids.run_end(row);
-            table.prefetch(ids, end + AHEAD);
-            let run = Run { ids, keys, rows: row..end };
+            let (end, next) = identifiers.run_end(at, row);
+            table.prefetch(ids, next + AHEAD);
+            let run = Run { ids, at, keys, rows: row..end };
             if run.is_plain() {
                 self.add_run(table, &run)?;
             } else {
-                for at in row..end {
-                    let run = Run { ids, keys, rows: at..at + 1 };
+                for row in row..end {
+                    let run = Run { ids, at, keys, rows: row..row + 1 };
                     if run.is_plain() { self.add_run(table, &run)? } else { self.skip(table, 1) }
                 }
             }
-            row = end;
+            (row, at) = (end, next);
         }
         Ok(())
     }
 
     /// Adds rows that share one unit and one stratum, all with a period.
     fn add_run(&mut self, table: &mut UnitTable, run: &Run<'_>) -> Result<()> {
-        if run.ids.is_missing(run.rows.start) {
+        if run.ids.is_missing(run.at) {
             self.skip(table, run.rows.len());
             return Ok(());
         }
         let (continues, key) = match run.ids {
             KeyColumn::Integers { ids, .. } => {
-                let id = ids[run.rows.start];
+                let id = ids[run.at];
                 (self.last_integer.replace(id) == Some(id), None)
             }
             KeyColumn::Texts { .. } => {
-                let hash = run.ids.hash(run.rows.start, &mut table.buffer);
+                let hash = run.ids.hash(run.at, &mut table.buffer);
                 (self.last_text.replace(hash) == Some(hash), Some(hash))
             }
         };
@@ -252,7 +279,7 @@ impl RunBuilder {
         let known = match (continues, run.ids, key) {
             (true, ..) => table.known(*self.units.last().unwrap_or(&NO_UNIT)),
             (_, _, Some(hash)) => table.text_unit(hash, stratum)?,
-            (_, KeyColumn::Integers { ids, .. }, None) => table.integer_unit(ids[first], stratum)?,
+            (_, KeyColumn::Integers { ids, .. }, None) => table.integer_unit(ids[run.at], stratum)?,
             (_, KeyColumn::Texts { .. }, None) => return Err(StaggerError::failed("a text without a hash")),
         };
         if !continues {
@@ -260,7 +287,7 @@ impl RunBuilder {
             self.units.push(known.unit);
         }
         if known.stratum != stratum {
-            let name = run.ids.show(first);
+            let name = run.ids.show(run.at);
             let known = known.stratum;
             let label = |code: u16| table.strata.list[code as usize];
             return Err(varying_stratum_error(

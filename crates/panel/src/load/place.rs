@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arrow_array::ArrayRef;
 use stagger_model::error::{Result, StaggerError};
 use stagger_model::parallel;
-use stagger_records::{Chunk, KeyColumn, KeyKind, Source, hash_integer, with_key_column, with_texts};
+use stagger_records::{
+    Chunk, KeyColumn, KeyKind, Source, hash_integer, split_runs, with_key_column, with_texts,
+};
 
 use super::keys::{ChunkKeys, NO_UNIT, ScannedKeys};
 use super::order::UnitOrder;
@@ -105,6 +107,8 @@ impl Pass<'_> {
     /// Reads all rows; returns those without a value, by column.
     fn run(&self, threads: usize) -> Result<Gaps> {
         let names: Vec<String> = self.slots.fields.iter().map(|f| f.name.clone()).collect();
+        let once = self.slots.fields.iter().filter(|f| !f.by_period && !self.slots.by_period(&f.name));
+        let once: Vec<String> = once.map(|f| f.name.clone()).collect();
         let threads_read =
             parallel::for_each(threads, self.source.chunks().len(), Scratch::default, |scratch, index| {
                 if self.slots.any_field_varies() {
@@ -114,7 +118,7 @@ impl Pass<'_> {
                 let keys = &self.keys.chunks[index];
                 let first_period = keys.periods.consecutive(&self.order.period_of[keys.table]);
                 let mut runs = Runs::new(keys);
-                self.source.read(chunk, &names, |row, arrays| {
+                self.source.read_runs(chunk, &names, &once, |row, arrays| {
                     let batch = Batch { keys, first_row: row, first_period };
                     let read = names.iter().map(String::as_str).zip(arrays);
                     scratch.gaps.count_batch(read, chunk.file, chunk.first_row + row as u64)?;
@@ -139,6 +143,11 @@ impl Pass<'_> {
         self.locate(batch, arrays.first().map_or(0, |a| a.len()), runs, &mut located);
         for (field, array) in self.slots.fields.iter().zip(arrays) {
             encoded.clear();
+            if let Some((values, ends)) = split_runs(array) {
+                self.encode_field(field, values, scratch, &mut encoded)?;
+                self.scatter_runs(field, &located, &encoded, ends);
+                continue;
+            }
             self.encode_field(field, array, scratch, &mut encoded)?;
             if field.by_period {
                 self.scatter_by_period(field, batch, &located, &encoded);
@@ -226,6 +235,31 @@ impl Pass<'_> {
             constant &= differs == 0
                 && first != MISSING
                 && settle(&self.slots_of(field, run)[0], first, own.len() == self.order.row_periods);
+        }
+        if !constant {
+            field.varies.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Does the same as [`Pass::scatter_constant`] with values that are each those of all rows up to their end.
+    fn scatter_runs(&self, field: &SlotField, runs: &[LocatedRun], values: &[u64], ends: &[i32]) {
+        let mut constant = true;
+        let mut at = 0;
+        for (number, run) in runs.iter().enumerate() {
+            if let Some(later) = runs.get(number + AHEAD) {
+                prefetch(&self.slots_of(field, later)[0]);
+            }
+            let behind = |at: usize, row: u32| ends.get(at).is_some_and(|end| *end as u32 <= row);
+            while behind(at, run.rows.start) {
+                at += 1;
+            }
+            let first = values[at];
+            while behind(at, run.rows.end - 1) {
+                at += 1;
+                constant &= values[at] == first;
+            }
+            constant &= first != MISSING
+                && settle(&self.slots_of(field, run)[0], first, run.rows.len() == self.order.row_periods);
         }
         if !constant {
             field.varies.store(true, Ordering::Relaxed);

@@ -4,7 +4,7 @@ use arrow_array::ArrayRef;
 use stagger_model::calendar::{Calendar, format_period as show_period};
 use stagger_model::error::{Result, StaggerError};
 use stagger_model::spec::MissingCohort;
-use stagger_records::with_f64;
+use stagger_records::{split_runs, with_f64};
 
 use crate::columns::Columns;
 use crate::strata::Stratum;
@@ -168,8 +168,8 @@ pub fn with_keys<T>(
         each(times, groups, &known.collect::<Vec<f64>>())
     };
     columns.scale.with_periods(&arrays[0], &names[0], times, |times| {
-        columns.scale.with_periods(&arrays[1], &names[1], groups, |groups| match arrays.get(2) {
-            Some(array) => with_f64(array, &names[2], eligible, |eligible| {
+        with_cohorts(columns, &arrays[1], &names[1], groups, |groups| match arrays.get(2) {
+            Some(array) => with_numbers(array, &names[2], eligible, |eligible| {
                 check_eligibility(eligible, &names[2], first_row)?;
                 each(times, groups, eligible)
             }),
@@ -180,6 +180,40 @@ pub fn with_keys<T>(
             }
         })
     })
+}
+
+/// Calls `each` with the cohort of every row.
+fn with_cohorts<T>(
+    columns: &Columns,
+    array: &ArrayRef,
+    name: &str,
+    scratch: &mut Vec<f64>,
+    each: impl FnOnce(&[f64]) -> Result<T>,
+) -> Result<T> {
+    let Some((values, ends)) = split_runs(array) else {
+        return columns.scale.with_periods(array, name, scratch, each);
+    };
+    columns.scale.with_periods(values, name, &mut Vec::new(), |values| each(repeat(values, ends, scratch)))
+}
+
+/// Calls `each` with the number in every row.
+fn with_numbers<T>(
+    array: &ArrayRef,
+    name: &str,
+    scratch: &mut Vec<f64>,
+    each: impl FnOnce(&[f64]) -> Result<T>,
+) -> Result<T> {
+    let Some((values, ends)) = split_runs(array) else { return with_f64(array, name, scratch, each) };
+    with_f64(values, name, &mut Vec::new(), |values| each(repeat(values, ends, scratch)))
+}
+
+/// Repeats each value up to the end of its run.
+fn repeat<'a>(values: &[f64], ends: &[i32], out: &'a mut Vec<f64>) -> &'a [f64] {
+    out.clear();
+    for (value, &end) in values.iter().zip(ends) {
+        out.resize(end as usize, *value);
+    }
+    out
 }
 
 /// Refuses an eligibility other than 0 and 1; rows without one are dropped later.

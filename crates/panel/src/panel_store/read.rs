@@ -129,6 +129,7 @@ impl PanelStore {
             roots: &wanted,
             rows: 0..rows,
             batch_rows: rows.max(1),
+            repeating: &[],
         };
         let mut batches = Vec::new();
         parquet_file::decode_rows(file, &request, broken, |batch| {

@@ -9,7 +9,9 @@ mod caught;
 mod decode;
 mod footer;
 mod header;
+mod hybrid;
 mod pages;
+mod runs;
 mod thrift;
 
 #[cfg(test)]

@@ -39,8 +39,15 @@ fn rows(file: &[u8]) -> std::result::Result<usize, String> {
     for row_group in 0..metadata.metadata().num_row_groups() {
         let rows = metadata.metadata().row_group(row_group).num_rows() as usize;
         let size = file.len() as u64;
-        let request =
-            RowRequest { metadata: &metadata, size, row_group, roots: &roots, rows: 0..rows, batch_rows: 64 };
+        let request = RowRequest {
+            metadata: &metadata,
+            size,
+            row_group,
+            roots: &roots,
+            rows: 0..rows,
+            batch_rows: 64,
+            repeating: &roots,
+        };
         let broken = |damage: &Damage| StaggerError::input(damage.to_string());
         let count = |batch: &arrow_array::RecordBatch| {
             found += batch.num_rows();

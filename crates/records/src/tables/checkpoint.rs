@@ -32,6 +32,7 @@ pub(super) fn read(bytes: Bytes) -> Result<Vec<Action>, String> {
             roots: &roots,
             rows: 0..usize::try_from(group.num_rows()).unwrap_or(0),
             batch_rows: BATCH_ROWS,
+            repeating: &[],
         };
         let broken = |damage: &parquet_file::Damage| StaggerError::input(damage.to_string());
         let take = |batch: &RecordBatch| take(batch, &mut actions).map_err(StaggerError::input);
