@@ -24,6 +24,8 @@ const PIVOT_COPIES: f64 = 4.2;
 const GATHER_COPIES: f64 = 2.4;
 /// Memory of a combiner, in sizes of its object: the blocks as read, the blocks in order, the object.
 const COMBINE_COPIES: f64 = 3.0;
+/// Bytes of a page of a column that a mapper reads: the default of most writers.
+const PAGE: u64 = 1 << 20;
 /// Bytes that a process needs besides its tasks: code, footers, buffers of the allocator.
 pub const PROCESS_BYTES: u64 = 88 << 20;
 
@@ -101,6 +103,12 @@ impl ShuffleInputs<'_> {
         (self.memory_limit.saturating_sub(PROCESS_BYTES) / self.threads as u64).max(4 * LEAST)
     }
 
+    /// Returns the bytes of the pages that a mapper holds while it reads: one for each variable, those of unit, period and
+    /// cohort, and one that is being decompressed, before and after.
+    fn page_memory(&self) -> u64 {
+        ((self.fields as u64 + 5) * PAGE).min(self.task_memory() / 2)
+    }
+
     /// Returns the plan; `fingerprint` is the digest of inputs and columns.
     pub fn plan_shuffle(&self, fingerprint: &str) -> ShufflePlan {
         let pivot = self.together;
@@ -110,7 +118,8 @@ impl ShuffleInputs<'_> {
         // Workers get half as many mappers and partitions as there are workers, and larger ones: their blocks are
         // requests, of which a partition of S3 answers a few thousand a second.
         let largest = if self.least_tasks > 0 { WORKER_OBJECT } else { OBJECT };
-        let object = ((self.task_memory() as f64 / copies) as u64).clamp(LEAST, largest);
+        let object =
+            (((self.task_memory() - self.page_memory()) as f64 / copies) as u64).clamp(LEAST, largest);
         let share = ((self.task_memory() as f64 / GATHER_COPIES) as u64).clamp(LEAST, PARTITION);
         // Hashes spread evenly, but not exactly.
         let needed = (scattered + scattered / 16).div_ceil(share).max(1);
@@ -133,7 +142,7 @@ impl ShuffleInputs<'_> {
             pivot,
             combine: self.combine.or(cheaper),
             scattered,
-            mapper_memory: (object as f64 * copies) as u64,
+            mapper_memory: (object as f64 * copies) as u64 + self.page_memory(),
             gather_memory: ((scattered + scattered / 16).div_ceil(partitions as u64) as f64 * GATHER_COPIES)
                 as u64,
             requests: (requests.0, requests.1.0),
