@@ -8,6 +8,7 @@
 //!    Several specifications share the columns; each has its own mask of missing values.
 
 mod computed;
+mod contradictions;
 pub mod finish;
 pub mod keys;
 mod order;

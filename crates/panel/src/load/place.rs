@@ -8,9 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arrow_array::ArrayRef;
 use stagger_model::error::{Result, StaggerError};
 use stagger_model::parallel;
-use stagger_records::{
-    Chunk, KeyColumn, KeyKind, Source, hash_integer, split_runs, with_key_column, with_texts,
-};
+use stagger_records::{KeyColumn, KeyKind, Source, hash_integer, split_runs, with_key_column, with_texts};
 
 use super::keys::{ChunkKeys, NO_UNIT, ScannedKeys};
 use super::order::UnitOrder;
@@ -80,11 +78,12 @@ fn set_outcomes(slots: &SlotLayout, shards: &[&[AtomicU64]], periods: usize, thr
     Ok(counts.iter().sum())
 }
 
-struct Pass<'a> {
-    source: &'a Source,
+/// The second pass.
+pub(super) struct Pass<'a> {
+    pub(super) source: &'a Source,
     columns: &'a Columns,
-    keys: &'a ScannedKeys,
-    order: &'a UnitOrder,
+    pub(super) keys: &'a ScannedKeys,
+    pub(super) order: &'a UnitOrder,
     slots: &'a SlotLayout,
     shards: &'a [&'a [AtomicU64]],
     interner: &'a Mutex<Interner>,
@@ -92,18 +91,28 @@ struct Pass<'a> {
 
 /// Memory that a thread reuses between batches.
 #[derive(Default)]
-struct Scratch {
+pub(super) struct Scratch<'a> {
     numbers: Vec<f64>,
     integers: Vec<i64>,
-    /// Values of a field as slots hold them.
-    encoded: Vec<u64>,
-    located: Vec<LocatedRun>,
+    fields: Vec<FieldValues>,
+    located: Vec<LocatedRun<'a>>,
     known_texts: HashMap<String, u32>,
     buffer: Vec<u8>,
     gaps: Gaps,
 }
 
-impl Pass<'_> {
+/// Values of a field in a batch, as slots hold them.
+#[derive(Default)]
+struct FieldValues {
+    /// One for each row, or for each run of rows with the same value.
+    encoded: Vec<u64>,
+    /// The row after the last of each run; empty with a value for each row.
+    ends: Vec<i32>,
+    /// The run that is being written.
+    at: usize,
+}
+
+impl<'a> Pass<'a> {
     /// Reads all rows; returns those without a value, by column.
     fn run(&self, threads: usize) -> Result<Gaps> {
         let names: Vec<String> = self.slots.fields.iter().map(|f| f.name.clone()).collect();
@@ -130,40 +139,63 @@ impl Pass<'_> {
         Ok(gaps)
     }
 
-    /// Writes the values of a batch to their slots, one field after the other.
+    /// Writes the values of a batch to their slots. Some units at a time get the values of all fields, while their slots are
+    /// in the cache.
     fn place_batch(
         &self,
         arrays: &[ArrayRef],
         batch: &Batch<'_>,
         runs: &mut Runs<'_>,
-        scratch: &mut Scratch,
+        scratch: &mut Scratch<'a>,
     ) -> Result<()> {
-        let mut encoded = std::mem::take(&mut scratch.encoded);
+        let mut fields = std::mem::take(&mut scratch.fields);
         let mut located = std::mem::take(&mut scratch.located);
         self.locate(batch, arrays.first().map_or(0, |a| a.len()), runs, &mut located);
-        for (field, array) in self.slots.fields.iter().zip(arrays) {
-            encoded.clear();
-            if let Some((values, ends)) = split_runs(array) {
-                self.encode_field(field, values, scratch, &mut encoded)?;
-                self.scatter_runs(field, &located, &encoded, ends);
-                continue;
-            }
-            self.encode_field(field, array, scratch, &mut encoded)?;
-            if field.by_period {
-                self.scatter_by_period(field, batch, &located, &encoded);
-            } else {
-                self.scatter_constant(field, &located, &encoded);
+        fields.resize_with(arrays.len(), FieldValues::default);
+        for ((field, array), values) in self.slots.fields.iter().zip(arrays).zip(&mut fields) {
+            let (array, ends) = split_runs(array).unwrap_or((array, &[]));
+            values.encoded.clear();
+            values.ends.clear();
+            values.ends.extend_from_slice(ends);
+            values.at = 0;
+            self.encode_field(field, array, scratch, &mut values.encoded)?;
+        }
+        let mut blocks = located.chunks(TOGETHER).peekable();
+        while let Some(block) = blocks.next() {
+            blocks.peek().into_iter().copied().flatten().for_each(|run| self.prefetch_slots(batch, run));
+            for (field, values) in self.slots.fields.iter().zip(&mut fields) {
+                match (field.by_period, values.ends.is_empty()) {
+                    (true, _) => self.scatter_by_period(field, batch, block, &values.encoded),
+                    (false, true) => self.scatter_constant(field, block, &values.encoded),
+                    (false, false) => self.scatter_runs(field, block, values),
+                }
             }
         }
-        (scratch.encoded, scratch.located) = (encoded, located);
+        (scratch.fields, scratch.located) = (fields, located);
         Ok(())
+    }
+
+    /// Asks for the slots of a run that will be written soon.
+    fn prefetch_slots(&self, batch: &Batch<'_>, run: &LocatedRun<'_>) {
+        let (first, last) =
+            (self.period(batch, run, run.rows.start), self.period(batch, run, run.rows.end - 1));
+        for field in self.slots.fields.iter() {
+            // Outcomes come first; what has a single slot mostly stands side by side, at the end.
+            let offset = field.offset;
+            if field.by_period {
+                prefetch(&run.slots[offset + first]);
+                prefetch(&run.slots[offset + last]);
+            } else if offset.is_multiple_of(LINE) || offset + 1 == self.slots.stride {
+                prefetch(&run.slots[offset]);
+            }
+        }
     }
 
     fn encode_field(
         &self,
         field: &SlotField,
         array: &ArrayRef,
-        scratch: &mut Scratch,
+        scratch: &mut Scratch<'_>,
         out: &mut Vec<u64>,
     ) -> Result<()> {
         match field.kind {
@@ -180,18 +212,23 @@ impl Pass<'_> {
     }
 
     /// Finds the slots of each run of a batch of `rows` rows, and moves the cursor behind the batch.
-    fn locate(&self, batch: &Batch<'_>, rows: usize, runs: &mut Runs<'_>, out: &mut Vec<LocatedRun>) {
+    fn locate(&self, batch: &Batch<'_>, rows: usize, runs: &mut Runs<'_>, out: &mut Vec<LocatedRun<'a>>) {
         out.clear();
         let positions = &self.order.positions[batch.keys.table];
+        let stride = self.slots.stride;
         let mut row = 0;
         while row < rows {
             let run = runs.current();
+            if let Some(later) = runs.unit_ahead(AHEAD).and_then(|unit| positions.get(unit as usize)) {
+                prefetch(later);
+            }
             let end = (run.end - batch.first_row).min(rows);
             if run.unit != NO_UNIT {
                 let position = u64::from(positions[run.unit as usize].load(Ordering::Relaxed));
-                let shard = (position >> self.order.row_bits) as u32;
-                let slot = (position & ((1 << self.order.row_bits) - 1)) as usize * self.slots.stride;
-                out.push(LocatedRun { shard, slot, rows: row as u32..end as u32, start: run.start });
+                let shard = self.shards[(position >> self.order.row_bits) as usize];
+                let slot = (position & ((1 << self.order.row_bits) - 1)) as usize * stride;
+                let slots = &shard[slot..slot + stride];
+                out.push(LocatedRun { slots, rows: row as u32..end as u32, start: run.start });
             }
             row = end;
             if row < rows {
@@ -201,14 +238,15 @@ impl Pass<'_> {
         runs.advance(rows);
     }
 
-    fn scatter_by_period(&self, field: &SlotField, batch: &Batch<'_>, runs: &[LocatedRun], values: &[u64]) {
-        for (at, run) in runs.iter().enumerate() {
-            if let Some(later) = runs.get(at + AHEAD) {
-                let slots = self.slots_of(field, later);
-                prefetch(&slots[self.period(batch, later, later.rows.start)]);
-                prefetch(&slots[self.period(batch, later, later.rows.end - 1)]);
-            }
-            let slots = self.slots_of(field, run);
+    fn scatter_by_period(
+        &self,
+        field: &SlotField,
+        batch: &Batch<'_>,
+        runs: &[LocatedRun<'_>],
+        values: &[u64],
+    ) {
+        for run in runs {
+            let slots = &run.slots[field.offset..];
             let own = &values[run.rows.start as usize..run.rows.end as usize];
             if batch.first_period.is_some() {
                 let first = self.period(batch, run, run.rows.start);
@@ -223,18 +261,15 @@ impl Pass<'_> {
         }
     }
 
-    fn scatter_constant(&self, field: &SlotField, runs: &[LocatedRun], values: &[u64]) {
+    fn scatter_constant(&self, field: &SlotField, runs: &[LocatedRun<'_>], values: &[u64]) {
         let mut constant = true;
-        for (at, run) in runs.iter().enumerate() {
-            if let Some(later) = runs.get(at + AHEAD) {
-                prefetch(&self.slots_of(field, later)[0]);
-            }
+        for run in runs {
             let own = &values[run.rows.start as usize..run.rows.end as usize];
             let first = own[0];
             let differs = own.iter().fold(0, |differs, value| differs | (value ^ first));
             constant &= differs == 0
                 && first != MISSING
-                && settle(&self.slots_of(field, run)[0], first, own.len() == self.order.row_periods);
+                && settle(&run.slots[field.offset], first, own.len() == self.order.row_periods);
         }
         if !constant {
             field.varies.store(true, Ordering::Relaxed);
@@ -242,24 +277,21 @@ impl Pass<'_> {
     }
 
     /// Does the same as [`Pass::scatter_constant`] with values that are each those of all rows up to their end.
-    fn scatter_runs(&self, field: &SlotField, runs: &[LocatedRun], values: &[u64], ends: &[i32]) {
+    fn scatter_runs(&self, field: &SlotField, runs: &[LocatedRun<'_>], values: &mut FieldValues) {
+        let FieldValues { encoded, ends, at } = values;
+        let behind = |at: usize, row: u32| ends.get(at).is_some_and(|end| *end as u32 <= row);
         let mut constant = true;
-        let mut at = 0;
-        for (number, run) in runs.iter().enumerate() {
-            if let Some(later) = runs.get(number + AHEAD) {
-                prefetch(&self.slots_of(field, later)[0]);
+        for run in runs {
+            while behind(*at, run.rows.start) {
+                *at += 1;
             }
-            let behind = |at: usize, row: u32| ends.get(at).is_some_and(|end| *end as u32 <= row);
-            while behind(at, run.rows.start) {
-                at += 1;
-            }
-            let first = values[at];
-            while behind(at, run.rows.end - 1) {
-                at += 1;
-                constant &= values[at] == first;
+            let first = encoded[*at];
+            while behind(*at, run.rows.end - 1) {
+                *at += 1;
+                constant &= encoded[*at] == first;
             }
             constant &= first != MISSING
-                && settle(&self.slots_of(field, run)[0], first, run.rows.len() == self.order.row_periods);
+                && settle(&run.slots[field.offset], first, run.rows.len() == self.order.row_periods);
         }
         if !constant {
             field.varies.store(true, Ordering::Relaxed);
@@ -268,7 +300,7 @@ impl Pass<'_> {
 
     /// Index of the period of a row of a batch.
     #[inline]
-    fn period(&self, batch: &Batch<'_>, run: &LocatedRun, row: u32) -> usize {
+    fn period(&self, batch: &Batch<'_>, run: &LocatedRun<'_>, row: u32) -> usize {
         let row = batch.first_row + row as usize;
         match batch.first_period {
             Some(first) => first as usize + row - run.start,
@@ -279,13 +311,7 @@ impl Pass<'_> {
         }
     }
 
-    /// Slots of a run's unit from the first of a field on.
-    #[inline]
-    fn slots_of(&self, field: &SlotField, run: &LocatedRun) -> &[AtomicU64] {
-        &self.shards[run.shard as usize][run.slot + field.offset..run.slot + self.slots.stride]
-    }
-
-    fn encode_texts(&self, array: &ArrayRef, scratch: &mut Scratch, out: &mut Vec<u64>) -> Result<()> {
+    fn encode_texts(&self, array: &ArrayRef, scratch: &mut Scratch<'_>, out: &mut Vec<u64>) -> Result<()> {
         with_texts(array, |texts| {
             for text in texts {
                 let Some(text) = text else {
@@ -313,109 +339,6 @@ impl Pass<'_> {
             Ok(())
         })
     }
-
-    /// Finds the first row, by file and row, whose unit and period an earlier row has.
-    fn duplicate(&self, columns: &Columns) -> StaggerError {
-        let mut seen = std::collections::HashSet::new();
-        for (index, chunk) in self.source.chunks().iter().enumerate() {
-            let keys = &self.keys.chunks[index];
-            let mut runs = Runs::new(keys);
-            for row in 0..chunk.rows {
-                let run = runs.current();
-                if run.unit != NO_UNIT {
-                    let position =
-                        self.order.positions[keys.table][run.unit as usize].load(Ordering::Relaxed);
-                    let period = self.order.period_of[keys.table][keys.periods.at(row, run.start) as usize];
-                    if !seen.insert((position, period)) {
-                        return self.describe_duplicate(columns, chunk, row, period);
-                    }
-                }
-                runs.advance(1);
-            }
-        }
-        StaggerError::failed("rows were counted twice")
-    }
-
-    fn describe_duplicate(&self, columns: &Columns, chunk: &Chunk, row: usize, period: u16) -> StaggerError {
-        StaggerError::input(format!(
-            "duplicate rows: `{}` {} has two rows in `{}` {} (the second is row {} of `{}`)",
-            columns.id,
-            self.text_at(&columns.id, chunk, row),
-            columns.time,
-            columns.format_period(self.order.periods[period as usize]),
-            chunk.first_row + row as u64 + 1,
-            self.source.path_of(chunk)
-        ))
-        .with_hint("a panel has one row a unit and period; for repeated cross sections set --panel false")
-    }
-
-    /// Returns the entry of a row as text, for a message.
-    fn text_at(&self, column: &str, chunk: &Chunk, row: usize) -> String {
-        let mut text = String::new();
-        // If the file can't be read again, the message lacks the entry.
-        let _ = self.source.read(chunk, &[column.to_owned()], |first, arrays| {
-            if (first..first + arrays[0].len()).contains(&row) {
-                text = with_texts(&arrays[0], |texts| Ok(texts[row - first].unwrap_or_default().to_owned()))?;
-            }
-            Ok(())
-        });
-        text
-    }
-
-    /// Finds the first unit, by file and row, that lies in two clusters of a variable.
-    fn two_clusters(&self, columns: &Columns, field: &SlotField) -> Result<()> {
-        let FieldRole::Cluster { dimension } = field.kind else { return Ok(()) };
-        let mut seen: HashMap<u32, (u64, usize, usize)> = HashMap::new();
-        let mut scratch = Scratch::default();
-        let kind = columns.kind(&field.name);
-        for (index, chunk) in self.source.chunks().iter().enumerate() {
-            let keys = &self.keys.chunks[index];
-            let positions = &self.order.positions[keys.table];
-            let mut runs = Runs::new(keys);
-            self.source.read(chunk, std::slice::from_ref(&field.name), |first, arrays| {
-                let mut encoded = Vec::new();
-                encode_clusters(field, (dimension, kind), &arrays[0], &mut scratch, &mut encoded)?;
-                for (row, &key) in encoded.iter().enumerate() {
-                    let unit = runs.current().unit;
-                    runs.advance(1);
-                    if unit == NO_UNIT || key == MISSING {
-                        continue;
-                    }
-                    let position = positions[unit as usize].load(Ordering::Relaxed);
-                    let known = *seen.entry(position).or_insert((key, index, first + row));
-                    if known.0 != key {
-                        return Err(self.describe_clusters(
-                            columns,
-                            field,
-                            (known.1, known.2),
-                            (index, first + row),
-                        ));
-                    }
-                }
-                Ok(())
-            })?;
-        }
-        Ok(())
-    }
-
-    fn describe_clusters(
-        &self,
-        columns: &Columns,
-        field: &SlotField,
-        first: (usize, usize),
-        second: (usize, usize),
-    ) -> StaggerError {
-        let chunk = |at: (usize, usize)| &self.source.chunks()[at.0];
-        StaggerError::input(format!(
-            "the cluster variable `{}` varies within unit {}: {} and {} (file `{}`)",
-            field.name,
-            self.text_at(&columns.id, chunk(second), second.1),
-            self.text_at(&field.name, chunk(first), first.1),
-            self.text_at(&field.name, chunk(second), second.1),
-            self.source.path_of(chunk(second))
-        ))
-        .with_hint("every unit must stay in one cluster in all its rows")
-    }
 }
 
 /// Writes a value to a slot that all rows of a unit share; returns `false` if it holds another value. `alone` says that
@@ -436,11 +359,12 @@ fn settle(slot: &AtomicU64, value: u64, alone: bool) -> bool {
     }
 }
 
-fn encode_clusters(
+/// Appends the keys of a cluster variable as slots hold them.
+pub(super) fn encode_clusters(
     field: &SlotField,
     (dimension, kind): (usize, KeyKind),
     array: &ArrayRef,
-    scratch: &mut Scratch,
+    scratch: &mut Scratch<'_>,
     out: &mut Vec<u64>,
 ) -> Result<()> {
     let key = |hash: u128| cluster_key(hash as u64, dimension);
@@ -463,14 +387,16 @@ fn encode_clusters(
     })
 }
 
-/// Number of runs between the one whose slots are asked for and the one whose slots are written.
+/// Number of runs between the one whose unit is asked for and the one that is located.
 const AHEAD: usize = 16;
+/// Number of runs whose slots are written together; those of twice as many fit the first cache of a core.
+const TOGETHER: usize = 64;
+/// Slots in a cache line.
+const LINE: usize = 8;
 
-/// A run of rows of one unit in a batch, with the place of its slots.
-struct LocatedRun {
-    shard: u32,
-    /// Index of the unit's first slot in the shard.
-    slot: usize,
+/// A run of rows of one unit in a batch, with the unit's slots.
+struct LocatedRun<'a> {
+    slots: &'a [AtomicU64],
     /// Rows in the batch.
     rows: Range<u32>,
     /// First row of the run in the chunk.

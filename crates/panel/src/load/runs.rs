@@ -34,6 +34,12 @@ impl<'a> Runs<'a> {
         Run { unit, start, end }
     }
 
+    /// Returns the unit of the run that is `runs` runs ahead.
+    #[inline]
+    pub(super) fn unit_ahead(&self, runs: usize) -> Option<u32> {
+        self.keys.units.get(self.run + runs).copied()
+    }
+
     #[inline]
     pub(super) fn next(&mut self) {
         self.run += 1;

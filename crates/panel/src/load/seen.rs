@@ -18,6 +18,32 @@ pub struct SeenStrata {
     pub cohortless_rows: u64,
     /// Calendar of the cohorts, where they are dates: for messages.
     pub calendar: Option<Calendar>,
+    guesses: Guesses,
+}
+
+/// Positions in a list by the bits of their values, so that rows in any order need no search; a position may be that of
+/// another value, which is then searched.
+#[derive(Default)]
+struct Guesses(Vec<u16>);
+
+impl Guesses {
+    const BITS: u32 = 8;
+
+    /// Returns the position that was last found for these bits, or bits like them.
+    #[inline]
+    fn get(&self, bits: u64) -> Option<usize> {
+        self.0.get(Self::place(bits)).map(|&position| usize::from(position))
+    }
+
+    fn set(&mut self, bits: u64, position: usize) {
+        self.0.resize(1 << Self::BITS, 0);
+        self.0[Self::place(bits)] = position as u16;
+    }
+
+    #[inline]
+    fn place(bits: u64) -> usize {
+        (bits.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - Self::BITS)) as usize
+    }
 }
 
 impl SeenStrata {
@@ -35,7 +61,14 @@ impl SeenStrata {
     /// A negative cohort, and more than 10,000 strata.
     pub fn code(&mut self, group: f64, eligibility: f64) -> Result<u16> {
         let stratum = Self::stratum_of(group, eligibility);
+        let bits = stratum.cohort.to_bits() ^ u64::from(stratum.eligible);
+        if let Some(guess) = self.guesses.get(bits)
+            && self.list.get(guess) == Some(&stratum)
+        {
+            return Ok(guess as u16);
+        }
         if let Some(code) = self.list.iter().position(|known| *known == stratum) {
+            self.guesses.set(bits, code);
             return Ok(code as u16);
         }
         if stratum.cohort < 0.0 {
@@ -67,6 +100,7 @@ pub struct SeenPeriods {
     /// The periods.
     pub list: Vec<f64>,
     last: usize,
+    guesses: Guesses,
 }
 
 impl SeenPeriods {
@@ -99,7 +133,14 @@ impl SeenPeriods {
             self.last = next;
             return Ok(next as u16);
         }
+        if let Some(guess) = self.guesses.get(time.to_bits())
+            && self.list.get(guess) == Some(&time)
+        {
+            self.last = guess;
+            return Ok(guess as u16);
+        }
         if let Some(found) = self.list.iter().position(|&known| known == time) {
+            self.guesses.set(time.to_bits(), found);
             self.last = found;
             return Ok(found as u16);
         }
