@@ -203,6 +203,7 @@ mod tests {
     /// A result with `cells` cells and its draws.
     fn result(cells: usize) -> (SavedResult, Mat<f64>) {
         let mut saved: SavedResult = results::bootstrap();
+        saved.extended.spec.biters = 900;
         let own = &mut saved.result.att_gt;
         own.group = (0..cells).map(|cell| Num(2000.0 + cell as f64)).collect();
         own.time = own.group.clone();
@@ -250,7 +251,7 @@ mod tests {
         assert_eq!(
             message(&draws.get(.., ..columns - 1).to_owned()),
             format!(
-                "FILE is damaged: it has {} numbers, the run had {}",
+                "error: FILE is damaged: it has {} numbers, the run had {}",
                 rows * (columns - 1),
                 rows * columns
             )
@@ -258,7 +259,7 @@ mod tests {
         // As many numbers, but otherwise arranged.
         assert_eq!(
             message(&draws.transpose().to_owned()),
-            format!("error: FILE is damaged: row {rows} is draw {rows} of column 0, expected 0 of 1")
+            format!("error: FILE is damaged: row {columns} is draw 0 of column 1, expected {columns} of 0")
         );
     }
 }

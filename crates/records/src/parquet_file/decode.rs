@@ -84,7 +84,9 @@ impl RowRequest<'_> {
         let mut runs = self.run_columns(bytes)?;
         let others: Vec<usize> =
             self.roots.iter().copied().filter(|root| runs.iter().all(|(own, _)| own != root)).collect();
-        let mut reader = if others.is_empty() { None } else { Some(self.reader(bytes.clone(), &others)?) };
+        // Rows without any column are those of the crate's reader.
+        let all = others.is_empty() && !runs.is_empty();
+        let mut reader = if all { None } else { Some(self.reader(bytes.clone(), &others)?) };
         let mut left = self.rows.len();
         loop {
             let batch = match &mut reader {
