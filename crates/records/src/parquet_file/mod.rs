@@ -19,7 +19,6 @@ mod tests;
 
 use std::fmt;
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use bytes::buf::Reader;
@@ -27,6 +26,8 @@ use bytes::{Buf, Bytes};
 
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
 
 use crate::clock::Clock;
 
@@ -135,8 +136,17 @@ impl ChunkReader for LocalFile {
             return Err(ParquetError::EOF(format!("{length} bytes at {start} of a file with {size}")));
         }
         self.clock.time(|| {
-            let mut bytes = vec![0; length];
-            self.file.read_exact_at(&mut bytes, start)?;
+            // Memory that is read over need not be cleared before.
+            let mut bytes = Vec::with_capacity(length);
+            while bytes.len() < length {
+                let at = start + bytes.len() as u64;
+                match rustix::io::pread(&self.file, spare_capacity(&mut bytes), at) {
+                    Ok(0) => return Err(ParquetError::EOF(format!("the file ends at byte {at}"))),
+                    Ok(_) | Err(Errno::INTR) => {}
+                    Err(error) => return Err(std::io::Error::from(error).into()),
+                }
+            }
+            bytes.truncate(length);
             Ok(bytes.into())
         })
     }
