@@ -49,6 +49,10 @@ impl Executor for SessionExecutor<'_, '_> {
         }
     }
 
+    fn is_remote(&self) -> bool {
+        true
+    }
+
     fn results(&self, tasks: &[PrepareTask]) -> Result<Vec<Bytes>> {
         let session = self.0.borrow();
         let runtime = Arc::clone(&session.settings.runtime);

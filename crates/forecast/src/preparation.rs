@@ -1,7 +1,7 @@
 //! The stages of a preparation (`prepare/`): scatter, combine, gather; or, for cross sections, scan and rows.
 
 use stagger_panel::prepare::{
-    CONCURRENT_READS, HEADER_BYTES, RequestCounts, SHARDS_PER_ROW_TASK, ShuffleInputs, ShufflePlan,
+    BLOCK_BYTES, CONCURRENT_READS, RequestCounts, SHARDS_PER_ROW_TASK, ShuffleInputs, ShufflePlan,
 };
 use stagger_storage::Policy;
 
@@ -14,6 +14,11 @@ use super::tasks::ReadLoad;
 
 /// Bytes, about, of a file's footer. Measured: 80 kB for 8 columns and 77 row groups.
 const FILE_FOOTER: f64 = 80e3;
+
+/// Bytes, about, of what a mapper tells of its strata, periods and texts.
+const MAPPER_KEYS: f64 = 400.0;
+/// Bytes, about, that the report of a mapper or combiner has for each of its blocks, as JSON.
+const REPORTED_BLOCK: f64 = 36.0;
 
 /// A stage before its backend gives it seconds.
 #[derive(Clone, Debug, Default)]
@@ -184,22 +189,34 @@ impl Shuffled<'_> {
         let scattered = self.scattered();
         let tasks = groups * ranges;
         let reads = self.mappers() * ranges as f64;
+        let mapped = self.mappers() * self.shuffle.partitions as f64;
+        // Every combiner reads the rows of its partitions, with the blocks of all mappers.
+        let tables =
+            tasks as f64 * self.mappers() * MAPPER_KEYS + groups as f64 * mapped * BLOCK_BYTES as f64;
         PreparationStage {
             stage: "combine",
             tasks,
             traffic: Traffic {
-                bytes_read: scattered + reads * HEADER_BYTES as f64,
+                bytes_read: scattered + tables,
                 bytes_written: scattered,
-                // The size, the header and the blocks of each mapper.
-                gets: 3.0 * reads + tasks as f64,
+                // An earlier attempt's object, two parts of the table of blocks, and the blocks of each mapper.
+                gets: reads + 3.0 * tasks as f64,
                 puts: tasks as f64,
                 ..Traffic::default()
             },
-            waits: 1.0 + 3.0 * libm::ceil(by_mapper as f64 / CONCURRENT_READS as f64),
+            waits: 2.0 + libm::ceil(by_mapper as f64 / CONCURRENT_READS as f64),
+            controller: self.reports(self.mappers(), mapped),
+            controller_writes: 1.0,
             work: scattered * COPY,
             memory: (3.0 * scattered / tasks.max(1) as f64) as u64,
             ..PreparationStage::default()
         }
+    }
+
+    /// Returns the reading of the reports on objects with blocks.
+    fn reports(&self, objects: f64, blocks: f64) -> ReadLoad {
+        let blocks = if objects > 0.0 { blocks } else { 0.0 };
+        side_by_side(objects, objects * MAPPER_KEYS + blocks * REPORTED_BLOCK)
     }
 
     /// Returns the stage that makes the shards from the rows of their partitions.
@@ -208,23 +225,28 @@ impl Shuffled<'_> {
         let tasks = self.shuffle.partitions.min(manifest.shards.len());
         let Sources { all, of_partition } = *sources;
         let reads = of_partition * tasks as f64;
-        // A process reads the headers once; every function reads them itself.
-        let headers = if workers { reads } else { all };
+        let blocks = self.mappers() * self.shuffle.partitions as f64;
+        // A process has the reports; every function reads two parts of the table of blocks.
+        let (parts, table) = match workers {
+            true => (2.0, tasks as f64 * self.mappers() * MAPPER_KEYS + blocks * BLOCK_BYTES as f64),
+            false => (0.0, 0.0),
+        };
         let left = all + self.mappers() + tasks as f64;
+        let told = self.reports(if workers { all } else { 0.0 }, blocks);
         PreparationStage {
             stage: "gather",
             tasks,
             traffic: Traffic {
-                bytes_read: self.scattered() + headers * HEADER_BYTES as f64,
+                bytes_read: self.scattered() + table,
                 bytes_written: manifest.total_bytes() as f64,
-                gets: 2.0 * headers + reads + tasks as f64,
+                gets: reads + (parts + 1.0) * tasks as f64,
                 puts: (manifest.shards.len() + tasks + 1) as f64,
                 lists: 1.0 + libm::floor(left / 1000.0),
             },
-            waits: 1.0 + 3.0 * libm::ceil(of_partition / at_once),
-            // Headers before, the tasks' reports after; the manifest is written, intermediate objects are removed.
-            controller: side_by_side(2.0 * all + tasks as f64, all * HEADER_BYTES as f64),
-            controller_writes: 1.0 + left / (4.0 * at_once),
+            waits: 1.0 + parts.min(1.0) + libm::ceil(of_partition / at_once),
+            // Reports of the objects before, of the tasks after; the manifest is written, intermediate objects are removed.
+            controller: side_by_side(told.gets + tasks as f64, told.bytes),
+            controller_writes: 1.0 + parts.min(1.0) + left / (4.0 * at_once),
             work: self.work(),
             memory: self.shuffle.gather_memory,
             ..PreparationStage::default()

@@ -16,22 +16,26 @@ pub(super) fn run(attempt: &mut TaskAttempt<'_>, stage: &PrepareStage, work: &Wo
     let task = PrepareTask::try_from(work)
         .map_err(|()| TaskFailure::new(FailureClass::Permanent, format!("{work} is no task of this step")))?;
     let source = open(attempt, stage, task)?;
-    compute_task(stage, task, OpenedInputs { source: source.as_ref(), scattered: None }, &storage).map_err(
-        |error| {
-            let failure = match error {
-                PrepareTaskError::Other(error) => TaskFailure::from(error),
-                PrepareTaskError::Conflict(conflict) => {
-                    let mut failure = TaskFailure::new(FailureClass::Data, "rows contradict each other");
-                    failure.conflict = Some(Box::new(conflict));
-                    failure
-                }
-            };
-            match stage.place(task) {
-                Some(place) => failure.at(place),
-                None => failure,
-            }
-        },
+    compute_task(
+        stage,
+        task,
+        OpenedInputs { source: source.as_ref(), objects: None, scattered: None },
+        &storage,
     )
+    .map_err(|error| {
+        let failure = match error {
+            PrepareTaskError::Other(error) => TaskFailure::from(error),
+            PrepareTaskError::Conflict(conflict) => {
+                let mut failure = TaskFailure::new(FailureClass::Data, "rows contradict each other");
+                failure.conflict = Some(Box::new(conflict));
+                failure
+            }
+        };
+        match stage.place(task) {
+            Some(place) => failure.at(place),
+            None => failure,
+        }
+    })
 }
 
 /// The part of the input that the task reads.

@@ -42,6 +42,11 @@ pub fn combined_object(plan: &str, combiner: usize) -> String {
     format!("{TEMPORARY}{plan}/combine/{}/{name}", spread(&name))
 }
 
+/// Returns the key of the table of the blocks that a stage has written.
+pub fn block_table(plan: &str, stage: &str) -> String {
+    format!("{TEMPORARY}{plan}/blocks/{stage}")
+}
+
 /// Returns the key of a gather task's report: the entries of its shards.
 pub fn gather_report(plan: &str, task: usize) -> String {
     let name = format!("{task:06}");

@@ -38,16 +38,6 @@ impl ObjectHeader {
         let count = self.members.first().map_or(0, |m| m.records.len());
         self.first..self.first + count
     }
-
-    /// Returns the byte range of the blocks of some consecutive partitions, in an object whose header has `length`
-    /// bytes.
-    pub fn byte_range(&self, length: usize, partitions: Range<usize>) -> Range<u64> {
-        let at = |partition: usize| {
-            let before: u64 = self.members.iter().map(|m| m.offsets[partition - self.first]).sum();
-            (PREAMBLE + length) as u64 + before
-        };
-        at(partitions.start)..at(partitions.end)
-    }
 }
 
 /// Header of one mapper: the meaning of the codes in its records, and the lengths of its blocks.
@@ -396,8 +386,8 @@ mod tests {
                 .expect("an object");
             let contents = decode_header(&object, "k").expect("a header");
             let length = header_length(&object, "k").expect("a length");
-            let range = contents.byte_range(length, 1..2);
-            let bytes = object.slice(range.start as usize..range.end as usize);
+            let offset = |at: usize| PREAMBLE + length + contents.members[0].offsets[at] as usize;
+            let bytes = object.slice(offset(1)..offset(2));
             let read = Block::decode(&contents.members[0], 1, bytes, "k").expect("a block");
             assert_eq!((read.len(), read.stratum(2), read.period(0)), (3, 2, 3));
             assert_eq!((read.values(0).at(1), read.values(1).at(2)), (11, 22));
@@ -418,8 +408,7 @@ mod tests {
         let mut bytes = object.to_vec();
         *bytes.last_mut().expect("bytes") ^= 1;
         let length = header_length(&object, "k").expect("a length");
-        let range = contents.byte_range(length, 0..1);
-        let block = Bytes::from(bytes).slice(range.start as usize..range.end as usize);
+        let block = Bytes::from(bytes).slice(PREAMBLE + length..);
         let error = Block::decode(&contents.members[0], 0, block, "k").expect_err("damage");
         assert_eq!(error.to_string(), "`k` can't be used: the checksum of its block 0 does not fit");
         let mut bytes = object.to_vec();

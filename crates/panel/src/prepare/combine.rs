@@ -4,12 +4,13 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use stagger_model::error::Result;
+use stagger_model::error::{Result, StaggerError};
 use stagger_model::parallel;
 use stagger_storage::Storage;
 
 use super::block::{MapperHeader, ObjectHeader, encode_combined_object};
-use super::steps::{read_header, readers};
+use super::handout::ObjectReport;
+use super::steps::readers;
 
 /// Mappers and partitions of one combiner.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,22 +35,25 @@ pub(super) fn plan_combiners(mappers: usize, partitions: usize, cut: (usize, usi
         .collect()
 }
 
-/// Builds a combiner's object from the mappers' objects `keys`.
+/// Builds a combiner's object from the objects of all mappers.
 ///
 /// # Errors
 /// Objects that can't be read.
-pub(super) fn combine_blocks(storage: &Storage, keys: &[String], task: &CombineTask) -> Result<Bytes> {
+pub(super) fn combine_blocks(storage: &Storage, all: &[ObjectReport], task: &CombineTask) -> Result<Bytes> {
     let mut members = Vec::with_capacity(task.mappers.len());
     let mut parts: Vec<(Bytes, Vec<u64>)> = Vec::with_capacity(task.mappers.len());
-    let keys = &keys[task.mappers.clone()];
-    let read = parallel::map(readers(storage), keys.len(), |index| {
-        let (contents, length) = read_header(storage, &keys[index])?;
-        let range = contents.byte_range(length, task.partitions.clone());
-        Ok((contents, storage.get_ranges(&keys[index], None, std::slice::from_ref(&range))?))
+    let own = all.get(task.mappers.clone()).ok_or_else(|| {
+        let (wanted, found) = (task.mappers.end, all.len());
+        StaggerError::failed(format!("there are objects of {found} mappers, and {wanted} are combined"))
     })?;
-    for (contents, mut bytes) in read {
-        for member in contents.members {
-            let member = restrict(member, task.partitions.clone());
+    let read = parallel::map(readers(storage), own.len(), |index| {
+        let range = own[index].byte_range(task.partitions.clone());
+        Ok(storage.get_ranges(&own[index].key, None, std::slice::from_ref(&range))?)
+    })?;
+    for (object, mut bytes) in own.iter().zip(read) {
+        let first = object.contents.first;
+        for member in &object.contents.members {
+            let member = restrict(member, task.partitions.start - first..task.partitions.end - first);
             parts.push((bytes.pop().unwrap_or_default(), member.offsets.clone()));
             members.push(member);
         }
@@ -64,13 +68,17 @@ pub(super) fn combine_blocks(storage: &Storage, keys: &[String], task: &CombineT
 }
 
 /// Restricts a mapper's header to some of its partitions.
-fn restrict(mut header: MapperHeader, partitions: Range<usize>) -> MapperHeader {
+fn restrict(header: &MapperHeader, partitions: Range<usize>) -> MapperHeader {
     let base = header.offsets[partitions.start];
-    header.offsets =
-        header.offsets[partitions.start..=partitions.end].iter().map(|offset| offset - base).collect();
-    header.records = header.records[partitions.clone()].to_vec();
-    header.checksums = header.checksums[partitions].to_vec();
-    header
+    MapperHeader {
+        offsets: header.offsets[partitions.start..=partitions.end]
+            .iter()
+            .map(|offset| offset - base)
+            .collect(),
+        records: header.records[partitions.clone()].to_vec(),
+        checksums: header.checksums[partitions].to_vec(),
+        ..header.clone()
+    }
 }
 
 #[cfg(test)]

@@ -12,15 +12,16 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::executor::{Executor, PrepareTask, StepFailure, decode};
 use super::gather::ShardReport;
+use super::handout::{BlockTable, ObjectReport};
 use super::rows::ScanResult;
 use super::shuffle::{ShuffleInputs, ShufflePlan, units_together};
 use super::steps::{SHARDS_PER_ROW_TASK, readers};
-use super::{PreparationInput, PrepareOptions, combine, space, steps};
+use super::{PreparationInput, PrepareOptions, combine, space};
 use crate::gaps::InputRemarks;
 use crate::load::shard_count;
 use crate::panel_store::fields::StoreField;
 use crate::panel_store::{FORMAT, Field, Manifest, StratumEntry, keys};
-use crate::prepare::stage::{Input, Objects, PrepareStage, Step, StoreFacts};
+use crate::prepare::stage::{HandedBlocks, Input, PrepareStage, Step, StoreFacts};
 use crate::strata::Stratum;
 
 pub(super) struct Driver<'a> {
@@ -66,11 +67,10 @@ impl Driver<'_> {
         }
         let digest = digest(&shuffle)?;
         let mappers = shuffle.mappers.len();
-        self.scatter(&shuffle, &digest)?;
-        let objects = match shuffle.combine {
-            None => Objects::Scattered(mappers),
-            Some(cut) => self.combine(mappers, shuffle.partitions, cut, &digest)?,
-        };
+        let mut objects = self.scatter(&shuffle, &digest)?;
+        if let Some(cut) = shuffle.combine {
+            objects = self.combine(objects, (mappers, shuffle.partitions, cut), &digest)?;
+        }
         self.gather((&shuffle, &digest), objects)
     }
 
@@ -146,43 +146,46 @@ impl Driver<'_> {
         }
     }
 
-    fn scatter(&self, shuffle: &ShufflePlan, digest: &str) -> Result<()> {
+    fn scatter(&self, shuffle: &ShufflePlan, digest: &str) -> Result<Vec<ObjectReport>> {
         let text_ids = self.order.columns.kind(&self.order.columns.id).is_text();
         let tasks = shuffle.mappers.len();
         let (input, shuffle, digest) = (Input::new(self.order), shuffle.clone(), digest.to_owned());
         let step = Step::Scatter { input, shuffle, digest, text_ids };
-        self.execute("scatter", step, &tasks_of(tasks, PrepareTask::Scatter))
+        self.results("scatter", step, &tasks_of(tasks, PrepareTask::Scatter))
     }
 
     fn combine(
         &self,
-        mappers: usize,
-        partitions: usize,
-        cut: (usize, usize),
+        objects: Vec<ObjectReport>,
+        (mappers, partitions, cut): (usize, usize, (usize, usize)),
         digest: &str,
-    ) -> Result<Objects> {
+    ) -> Result<Vec<ObjectReport>> {
         let tasks = combine::plan_combiners(mappers, partitions, cut).len();
-        let step = Step::Combine { digest: digest.to_owned(), mappers, partitions, cut };
-        self.execute("combine", step, &tasks_of(tasks, PrepareTask::Combine))?;
-        Ok(Objects::Combined { mappers, partitions, cut })
+        let blocks = self.hand_out(objects, keys::block_table(digest, "scatter"), partitions)?;
+        let step = Step::Combine { digest: digest.to_owned(), mappers, partitions, cut, blocks };
+        self.results("combine", step, &tasks_of(tasks, PrepareTask::Combine))
+    }
+
+    /// Tells the tasks of the next step of the blocks in some objects: workers by a table, threads by the reports.
+    fn hand_out(&self, reports: Vec<ObjectReport>, key: String, partitions: usize) -> Result<HandedBlocks> {
+        if !self.executor.is_remote() {
+            return Ok(HandedBlocks { table: None, reports });
+        }
+        let table = BlockTable::write(self.storage, key, &reports, partitions)?;
+        Ok(HandedBlocks { table: Some(table), reports: Vec::new() })
     }
 
     fn gather(
         &self,
         (shuffle, digest): (&ShufflePlan, &str),
-        objects: Objects,
+        objects: Vec<ObjectReport>,
     ) -> Result<(StoreFacts, Vec<ShardReport>)> {
-        let headers = steps::read_headers(self.storage, &objects.keys(digest), self.threads)?;
-        let common = StoreFacts::from_headers(&headers)?;
+        let common = StoreFacts::from_reports(&objects)?;
         let partitions = shuffle.partitions;
         let tasks = partitions.min(panel_shard_count(common.rows, common.periods.len()));
-        let step = Step::Gather {
-            digest: digest.to_owned(),
-            objects,
-            common: common.clone(),
-            partitions,
-            headers: Some(headers),
-        };
+        let before = if shuffle.combine.is_some() { "combine" } else { "scatter" };
+        let blocks = self.hand_out(objects, keys::block_table(digest, before), partitions)?;
+        let step = Step::Gather { digest: digest.to_owned(), blocks, common: common.clone(), partitions };
         let reports: Vec<Vec<ShardReport>> =
             self.results("gather", step, &tasks_of(tasks, PrepareTask::Gather))?;
         Ok((common, reports.into_iter().flatten().collect()))

@@ -64,6 +64,9 @@ pub trait Executor {
         tasks: &[PrepareTask],
     ) -> std::result::Result<(), StepFailure>;
 
+    /// Tells if tasks are computed by other processes, which see of a stage only what is written of it.
+    fn is_remote(&self) -> bool;
+
     /// Returns the reports of the tasks of the last step, each as JSON, in the order of `tasks`.
     ///
     /// # Errors

@@ -13,8 +13,9 @@ use stagger_records::{KeyKind, hash_integer, show_bytes};
 use stagger_storage::Storage;
 
 use super::assemble::{AssembledRows, DuplicateRow, RowLayout};
-use super::block::{Block, MapperHeader, ObjectHeader, RecordId};
+use super::block::{Block, MapperHeader, RecordId, damage_error};
 use super::conflict::RowConflict;
+use super::handout::ObjectReport;
 use super::steps::{partitions_of, readers};
 use crate::gaps::Gaps;
 use crate::load::keys::KeyHasher;
@@ -37,14 +38,10 @@ pub struct CodeTranslation {
     pub texts: Vec<u32>,
 }
 
-/// An object of a mapper or a combiner.
+/// An object of a mapper or a combiner, or its part with some partitions.
 pub struct ScatterObject {
-    /// Key of the object.
-    pub key: String,
-    /// Its header.
-    pub contents: ObjectHeader,
-    /// Number of bytes of the header's JSON.
-    pub length: usize,
+    /// The object and its blocks.
+    pub object: ObjectReport,
     /// Translation of codes, by mapper in the object.
     pub codes: Vec<CodeTranslation>,
 }
@@ -177,7 +174,7 @@ impl GatherContext<'_> {
     fn parts(&self, storage: &Storage, task: usize) -> Result<Vec<Part<'_>>> {
         let wanted = partitions_of(self.partitions, self.shards, task);
         let overlap = |scattered: &ScatterObject| {
-            let own = scattered.contents.partition_range();
+            let own = scattered.object.contents.partition_range();
             wanted.start.max(own.start)..wanted.end.min(own.end)
         };
         let with: Vec<(&ScatterObject, Range<usize>)> = self
@@ -188,19 +185,22 @@ impl GatherContext<'_> {
             .collect();
         let read = parallel::map(readers(storage), with.len(), |index| {
             let (scattered, partitions) = &with[index];
-            let range = scattered.contents.byte_range(scattered.length, partitions.clone());
-            let mut bytes = storage.get_ranges(&scattered.key, None, std::slice::from_ref(&range))?;
+            let range = scattered.object.byte_range(partitions.clone());
+            let mut bytes = storage.get_ranges(&scattered.object.key, None, std::slice::from_ref(&range))?;
             Ok(bytes.pop().unwrap_or_default())
         })?;
         let mut out = Vec::new();
         for ((scattered, partitions), bytes) in with.into_iter().zip(read) {
-            let own = scattered.contents.partition_range();
+            let ObjectReport { key, contents, .. } = &scattered.object;
+            let own = contents.partition_range();
             let mut at = 0;
             for partition in partitions {
                 let local = partition - own.start;
-                for (header, codes) in scattered.contents.members.iter().zip(&scattered.codes) {
+                for (header, codes) in contents.members.iter().zip(&scattered.codes) {
                     let length = (header.offsets[local + 1] - header.offsets[local]) as usize;
-                    let block = Block::decode(header, local, bytes.slice(at..at + length), &scattered.key)?;
+                    let own = bytes.get(at..at + length).map(|own| bytes.slice_ref(own));
+                    let own = own.ok_or_else(|| damage_error(key, "it is shorter than its blocks"))?;
+                    let block = Block::decode(header, local, own, key)?;
                     at += length;
                     if block.len() > 0 {
                         out.push(Part { header, codes, block });
@@ -399,7 +399,7 @@ impl GatherContext<'_> {
     }
 
     fn ids(&self, units: &[&Unit<'_>]) -> ShardIds {
-        if self.scattered.iter().flat_map(|s| &s.contents.members).any(|m| m.text_ids) {
+        if self.scattered.iter().flat_map(|s| &s.object.contents.members).any(|m| m.text_ids) {
             let bytes = |unit: &&Unit<'_>| match unit.id {
                 RecordId::Integer(_) => None,
                 RecordId::Text(bytes) => Some(bytes.to_vec()),

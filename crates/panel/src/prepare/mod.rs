@@ -18,6 +18,7 @@ mod drive;
 mod executor;
 pub mod fields;
 mod gather;
+mod handout;
 mod rows;
 mod scatter;
 mod shuffle;
@@ -50,10 +51,11 @@ pub use conflict::RowConflict;
 pub use drive::{cross_section_shard_count, panel_shard_count};
 pub use executor::{Executor, PrepareTask, StepFailure};
 pub use gather::PrepareTaskError;
+pub use handout::{BLOCK_BYTES, BlockTable, ObjectReport};
 pub use shuffle::{PROCESS_BYTES, RequestCounts, ShuffleInputs, ShufflePlan, units_together};
 pub use space::default_memory;
 pub use stage::PrepareStage;
-pub use steps::{CONCURRENT_READS, HEADER_BYTES, OpenedInputs, SHARDS_PER_ROW_TASK, compute_task};
+pub use steps::{CONCURRENT_READS, OpenedInputs, SHARDS_PER_ROW_TASK, compute_task};
 
 /// Options of a preparation; none of them changes a byte of the store.
 #[derive(Clone, Debug, Default)]

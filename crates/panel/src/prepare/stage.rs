@@ -1,7 +1,6 @@
 //! The steps of a preparation and what the tasks of a step share: the input, the objects of the step before, the facts of the store.
 
 use std::collections::BTreeSet;
-use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use stagger_model::error::{Result, StaggerError};
@@ -12,14 +11,14 @@ use super::rows::CrossSectionContext;
 use crate::columns::resolved_names;
 use crate::gaps::Gaps;
 use crate::load::{distinct_periods, period_codes};
-use crate::panel_store::keys;
-use crate::prepare::block::{MapperHeader, ObjectHeader};
+use crate::prepare::block::MapperHeader;
 use crate::prepare::fields::check_text_count;
 use crate::prepare::gather::{CodeTranslation, ScatterObject};
+use crate::prepare::handout::{BlockTable, ObjectReport};
 use crate::prepare::rows::ScanResult;
 use crate::prepare::steps::row_shards;
 use crate::prepare::{
-    Columns, KeyColumns, PreparationInput, PrepareTask, SHARDS_PER_ROW_TASK, ShufflePlan, StoreField, combine,
+    Columns, KeyColumns, PreparationInput, PrepareTask, SHARDS_PER_ROW_TASK, ShufflePlan, StoreField,
 };
 use crate::strata::{Stratum, distinct_strata, stratum_codes};
 
@@ -61,20 +60,19 @@ pub enum Step {
         partitions: usize,
         /// Numbers of mappers and of partitions that one combiner takes.
         cut: (usize, usize),
+        /// Blocks of the mappers.
+        blocks: HandedBlocks,
     },
     /// Gather tasks build the shards of a panel.
     Gather {
         /// Digest of the plan.
         digest: String,
-        /// Objects of the step before.
-        objects: Objects,
+        /// Blocks of the step before.
+        blocks: HandedBlocks,
         /// Facts that all shards share.
         common: StoreFacts,
         /// Number of partitions.
         partitions: usize,
-        /// Headers of the objects, for tasks of the process that has read them.
-        #[serde(skip)]
-        headers: Option<Vec<(ObjectHeader, usize)>>,
     },
     /// Chunks of cross sections are read for strata, periods and texts.
     Scan {
@@ -125,39 +123,24 @@ impl Input {
     }
 }
 
-/// Objects that gather tasks read: those of the mappers, or those of the combiners.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum Objects {
-    /// Objects of this number of mappers.
-    Scattered(usize),
-    /// Objects of the combiners.
-    Combined {
-        /// Number of mappers.
-        mappers: usize,
-        /// Number of partitions.
-        partitions: usize,
-        /// Numbers of mappers and of partitions that one combiner takes.
-        cut: (usize, usize),
-    },
+/// The blocks of the step before, as they are handed to the tasks of a step.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct HandedBlocks {
+    /// The table of the blocks, for tasks on workers.
+    pub table: Option<BlockTable>,
+    /// The reports themselves, for tasks in the process that has them.
+    #[serde(skip)]
+    pub reports: Vec<ObjectReport>,
 }
 
-impl Objects {
-    /// Returns the keys of all objects; `digest` is that of the shuffle plan.
-    pub fn keys(&self, digest: &str) -> Vec<String> {
-        self.keys_of(digest, &(0..usize::MAX))
-    }
-
-    /// Returns the keys of the objects that hold some of the partitions `wanted`.
-    pub fn keys_of(&self, digest: &str, wanted: &Range<usize>) -> Vec<String> {
-        match *self {
-            Self::Scattered(count) => (0..count).map(|task| keys::scatter_object(digest, task)).collect(),
-            Self::Combined { mappers, partitions, cut } => combine::plan_combiners(mappers, partitions, cut)
-                .iter()
-                .enumerate()
-                .filter(|(_, own)| own.partitions.start < wanted.end && wanted.start < own.partitions.end)
-                .map(|(task, _)| keys::combined_object(digest, task))
-                .collect(),
-        }
+impl HandedBlocks {
+    /// Returns the table that a task reads.
+    ///
+    /// # Errors
+    /// Blocks that were not handed to workers.
+    pub(super) fn table(&self, task: usize) -> Result<&BlockTable> {
+        let none = || StaggerError::failed(format!("task {task} was handed no table of blocks"));
+        self.table.as_ref().ok_or_else(none)
     }
 }
 
@@ -182,12 +165,12 @@ pub struct StoreFacts {
 }
 
 impl StoreFacts {
-    /// Collects the facts from the headers of all objects.
+    /// Collects the facts from the reports of all objects.
     ///
     /// # Errors
     /// No row with unit and period, and too many texts.
-    pub fn from_headers(headers: &[(ObjectHeader, usize)]) -> Result<Self> {
-        let members = || headers.iter().flat_map(|(contents, _)| &contents.members);
+    pub fn from_reports(objects: &[ObjectReport]) -> Result<Self> {
+        let members = || objects.iter().flat_map(|object| &object.contents.members);
         let strata = distinct_strata(members().flat_map(|h| h.strata.iter().map(stratum)));
         let periods = distinct_periods(members().flat_map(|h| h.periods.iter().copied()));
         let texts: BTreeSet<&String> = members().flat_map(|h| &h.texts).collect();
@@ -199,12 +182,12 @@ impl StoreFacts {
         }
         // The header of a combined mapper is in one object for every run of partitions; it counts once.
         let sum = |of: fn(&MapperHeader) -> u64| -> u64 {
-            let first = headers.iter().filter(|(contents, _)| contents.first == 0);
-            first.flat_map(|(contents, _)| &contents.members).map(of).sum()
+            let first = objects.iter().filter(|object| object.contents.first == 0);
+            first.flat_map(|object| &object.contents.members).map(of).sum()
         };
         let mut gaps = Gaps::default();
-        let first = headers.iter().filter(|(contents, _)| contents.first == 0);
-        first.flat_map(|(contents, _)| &contents.members).for_each(|header| gaps.merge(&header.gaps));
+        let first = objects.iter().filter(|object| object.contents.first == 0);
+        first.flat_map(|object| &object.contents.members).for_each(|header| gaps.merge(&header.gaps));
         Ok(Self {
             rows: sum(|h| h.rows),
             keyless_rows: sum(|h| h.keyless_rows),
@@ -242,9 +225,9 @@ impl StoreFacts {
     }
 
     /// Returns an object with the translation of its mappers' codes.
-    pub fn scattered(&self, key: String, (contents, length): (ObjectHeader, usize)) -> ScatterObject {
-        let codes = contents.members.iter().map(|member| self.codes_of(member)).collect();
-        ScatterObject { key, contents, length, codes }
+    pub fn scattered(&self, object: ObjectReport) -> ScatterObject {
+        let codes = object.contents.members.iter().map(|member| self.codes_of(member)).collect();
+        ScatterObject { object, codes }
     }
 
     fn codes_of(&self, header: &MapperHeader) -> CodeTranslation {

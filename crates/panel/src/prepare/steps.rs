@@ -6,32 +6,38 @@ use std::ops::Range;
 use bytes::Bytes;
 use serde::Serialize;
 use stagger_model::error::{Result, StaggerError};
-use stagger_model::parallel;
 use stagger_records::Source;
 use stagger_storage::open::is_absent_or_denied;
 use stagger_storage::{Condition, Storage};
 
-use super::block::{ObjectHeader, PREAMBLE, decode_header, header_length};
+use super::block::{PREAMBLE, decode_header, header_length};
 use super::combine;
 use super::executor::PrepareTask;
 use super::gather::{GatherContext, PrepareTaskError, ScatterObject, ShardReport};
+use super::handout::ObjectReport;
 use super::rows::{CrossSectionContext, CrossSectionShards};
 use super::scatter::ScatterContext;
 use super::shuffle::ShufflePlan;
 use crate::panel_store::keys;
 use crate::prepare::PrepareStage;
-use crate::prepare::stage::{Objects, Step, StoreFacts};
+use crate::prepare::stage::{Step, StoreFacts};
 
-/// Number of bytes at the start of a scatter object that hold most headers.
-pub const HEADER_BYTES: u64 = 64 << 10;
-/// Number of headers read at the same time: each is a request that waits.
+/// Number of objects read at the same time: each is a request that waits.
 pub const CONCURRENT_READS: usize = 16;
 /// Number of shards that one task of cross sections builds.
 pub const SHARDS_PER_ROW_TASK: usize = 32;
 
-/// Returns the header of a scatter object and the length of its JSON.
-pub(super) fn read_header(storage: &Storage, key: &str) -> Result<(ObjectHeader, usize)> {
-    let size = storage.head(key)?.size;
+/// Number of bytes at the start of an object of an earlier attempt that hold most headers.
+const HEADER_BYTES: u64 = 64 << 10;
+
+/// Returns the report of an object that an earlier attempt has written; `None` if there is none.
+fn earlier_report(storage: &Storage, key: &str) -> Result<Option<ObjectReport>> {
+    // Without the right to list, S3 answers 403 for an object that is not there.
+    let size = match storage.head(key) {
+        Ok(object) => object.size,
+        Err(error) if is_absent_or_denied(error.kind) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
     let read = |end: u64| -> Result<Bytes> {
         let range = 0..end.min(size);
         let mut bytes = storage.get_ranges(key, None, std::slice::from_ref(&range))?;
@@ -42,17 +48,13 @@ pub(super) fn read_header(storage: &Storage, key: &str) -> Result<(ObjectHeader,
     if PREAMBLE + length > start.len() {
         start = read((PREAMBLE + length) as u64)?;
     }
-    Ok((decode_header(&start, key)?, length))
+    report_of(key, &start).map(Some)
 }
 
-/// Returns the headers of objects, in the order of `keys`.
-pub(super) fn read_headers(
-    storage: &Storage,
-    keys: &[String],
-    threads: usize,
-) -> Result<Vec<(ObjectHeader, usize)>> {
-    let threads = if storage.is_remote() { threads.max(CONCURRENT_READS) } else { threads };
-    parallel::map(threads, keys.len(), |index| read_header(storage, &keys[index]))
+/// Returns the report of an object from its bytes, or the first of them.
+fn report_of(key: &str, object: &Bytes) -> Result<ObjectReport> {
+    let start = (PREAMBLE + header_length(object, key)?) as u64;
+    Ok(ObjectReport { key: key.to_owned(), start, contents: decode_header(object, key)? })
 }
 
 /// Returns the partitions of a gather task.
@@ -66,45 +68,41 @@ pub(super) fn readers(storage: &Storage) -> usize {
     if storage.is_remote() { CONCURRENT_READS } else { 1 }
 }
 
-/// Tells if an object exists. Without the right to list, S3 answers 403 for one that does not.
-pub(super) fn exists(storage: &Storage, key: &str) -> Result<bool> {
-    match storage.head(key) {
-        Ok(_) => Ok(true),
-        Err(error) if is_absent_or_denied(error.kind) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Runs one mapper, unless its object exists; returns the object's key.
+/// Runs one mapper, unless its object exists; returns the report of the object.
 pub(super) fn scatter(
     scatter: &ScatterContext<'_>,
     storage: &Storage,
     (shuffle, digest): (&ShufflePlan, &str),
     mapper: usize,
-) -> std::result::Result<String, PrepareTaskError> {
+) -> std::result::Result<ObjectReport, PrepareTaskError> {
     let key = keys::scatter_object(digest, mapper);
-    if !exists(storage, &key)? {
-        let object = scatter.run_mapper(&shuffle.mappers[mapper])?;
-        storage.put(&key, object, Condition::Always).map_err(StaggerError::from)?;
+    if let Some(known) = earlier_report(storage, &key)? {
+        return Ok(known);
     }
-    Ok(key)
+    let object = scatter.run_mapper(&shuffle.mappers[mapper])?;
+    let report = report_of(&key, &object)?;
+    storage.put(&key, object, Condition::Always).map_err(StaggerError::from)?;
+    Ok(report)
 }
 
-/// Runs one combiner, unless its object exists; returns the object's key.
-pub(super) fn combine(
+/// Runs one combiner of the objects `all`, unless its object exists; returns the report of the object. `read` returns the
+/// reports of the objects with some partitions.
+fn combine(
     storage: &Storage,
     digest: &str,
     (mappers, partitions, cut): (usize, usize, (usize, usize)),
     task: usize,
-) -> Result<String> {
+    read: impl FnOnce(Range<usize>) -> Result<Vec<ObjectReport>>,
+) -> Result<ObjectReport> {
     let key = keys::combined_object(digest, task);
-    if !exists(storage, &key)? {
-        let tasks = combine::plan_combiners(mappers, partitions, cut);
-        let keys = Objects::Scattered(mappers).keys(digest);
-        let object = combine::combine_blocks(storage, &keys, &tasks[task])?;
-        storage.put(&key, object, Condition::Always)?;
+    if let Some(known) = earlier_report(storage, &key)? {
+        return Ok(known);
     }
-    Ok(key)
+    let own = &combine::plan_combiners(mappers, partitions, cut)[task];
+    let object = combine::combine_blocks(storage, &read(own.partitions.clone())?, own)?;
+    let report = report_of(&key, &object)?;
+    storage.put(&key, object, Condition::Always)?;
+    Ok(report)
 }
 
 /// Runs one gather task, unless its report exists; returns the reports on its shards.
@@ -176,7 +174,9 @@ pub(super) fn row_shards(common: &StoreFacts, rows: u64, shards: usize) -> Cross
 pub struct OpenedInputs<'a> {
     /// The input, or the chunks that the task reads.
     pub source: Option<&'a Source>,
-    /// The objects that gather tasks read; `None`: each task reads the headers itself.
+    /// The objects that combiners read; `None`: each reads its part of the table.
+    pub objects: Option<&'a [ObjectReport]>,
+    /// The objects that gather tasks read; `None`: each task reads its part of the table.
     pub scattered: Option<&'a [ScatterObject]>,
 }
 
@@ -203,8 +203,12 @@ pub fn compute_task(
             };
             json(&scatter(&mapping, storage, (shuffle, digest), mapper)?)
         }
-        (Step::Combine { digest, mappers, partitions, cut }, PrepareTask::Combine(task)) => {
-            json(&combine(storage, digest, (*mappers, *partitions, *cut), task)?)
+        (Step::Combine { digest, mappers, partitions, cut, blocks }, PrepareTask::Combine(task)) => {
+            let read = |own: Range<usize>| match opened.objects {
+                Some(all) => Ok(all.to_vec()),
+                None => blocks.table(task)?.read(storage, own),
+            };
+            json(&combine(storage, digest, (*mappers, *partitions, *cut), task, read)?)
         }
         (Step::Gather { .. }, PrepareTask::Gather(task)) => gather_task(stage, task, opened, storage),
         (Step::Scan { input }, PrepareTask::Scan(chunk)) => {
@@ -225,7 +229,7 @@ fn gather_task(
     opened: OpenedInputs<'_>,
     storage: &Storage,
 ) -> std::result::Result<Bytes, PrepareTaskError> {
-    let Step::Gather { digest, objects, common, partitions, .. } = &stage.step else {
+    let Step::Gather { digest, blocks, common, partitions } = &stage.step else {
         return Err(StaggerError::failed(format!("partition {task} is no task of this step")).into());
     };
     let shards = super::panel_shard_count(common.rows, common.periods.len());
@@ -233,10 +237,9 @@ fn gather_task(
     let scattered = match opened.scattered {
         Some(all) => all,
         None => {
-            // Most combined objects hold other partitions: reading their headers would waste requests.
-            let keys = objects.keys_of(digest, &partitions_of(*partitions, shards, task));
-            let headers = read_headers(storage, &keys, 1)?;
-            own = keys.into_iter().zip(headers).map(|(key, header)| common.scattered(key, header)).collect();
+            let partitions = partitions_of(*partitions, shards, task);
+            let reports = blocks.table(task)?.read(storage, partitions)?;
+            own = reports.into_iter().map(|object| common.scattered(object)).collect();
             &own
         }
     };
@@ -265,6 +268,7 @@ mod tests {
 
     use super::*;
     use crate::prepare::KeyColumns;
+    use crate::prepare::stage::HandedBlocks;
 
     #[test]
     fn workers_get_all_that_keys_say() {
@@ -272,7 +276,9 @@ mod tests {
         for (ids, calendar) in [(KeyKind::Decimal, calendar), (KeyKind::Text, None)] {
             let keys =
                 KeyColumns { id: "id".into(), ids, calendar: calendar.clone(), ..KeyColumns::default() };
-            let step = Step::Combine { digest: String::new(), mappers: 1, partitions: 1, cut: (1, 1) };
+            let blocks = HandedBlocks::default();
+            let step =
+                Step::Combine { digest: String::new(), mappers: 1, partitions: 1, cut: (1, 1), blocks };
             let stage = PrepareStage { store: "s".into(), step, keys, fields: Vec::new() };
             let bytes = postcard::to_stdvec(&stage).expect("bytes");
             let read: PrepareStage = postcard::from_bytes(&bytes).expect("a stage");

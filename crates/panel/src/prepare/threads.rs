@@ -13,6 +13,7 @@ use stagger_storage::Storage;
 use super::conflict::RowConflict;
 use super::executor::{Executor, PrepareTask, StepFailure};
 use super::gather::{PrepareTaskError, ScatterObject};
+use super::handout::ObjectReport;
 use super::steps::OpenedInputs;
 use super::{PreparationInput, steps};
 use crate::prepare::stage::{PrepareStage, Step};
@@ -50,8 +51,12 @@ impl Executor for ThreadExecutor<'_> {
         mut stage: PrepareStage,
         tasks: &[PrepareTask],
     ) -> std::result::Result<(), StepFailure> {
-        let scattered = scattered(&mut stage);
-        let opened = OpenedInputs { source: Some(&self.order.source), scattered: scattered.as_deref() };
+        let (objects, scattered) = handed(&mut stage);
+        let opened = OpenedInputs {
+            source: Some(&self.order.source),
+            objects: objects.as_deref(),
+            scattered: scattered.as_deref(),
+        };
         let conflicts = FirstConflict::default();
         let made = self.progress.borrow_mut().stage(name, tasks.len(), |watch| {
             parallel::map(self.threads, tasks.len(), |index| {
@@ -65,16 +70,25 @@ impl Executor for ThreadExecutor<'_> {
         Ok(())
     }
 
+    fn is_remote(&self) -> bool {
+        false
+    }
+
     fn results(&self, _tasks: &[PrepareTask]) -> Result<Vec<Bytes>> {
         Ok(self.told.take())
     }
 }
 
-/// Returns the objects of a gather step whose headers have been read already.
-fn scattered(stage: &mut PrepareStage) -> Option<Vec<ScatterObject>> {
-    let Step::Gather { digest, objects, common, headers, .. } = &mut stage.step else { return None };
-    let headers = headers.take()?;
-    Some(objects.keys(digest).into_iter().zip(headers).map(|(key, h)| common.scattered(key, h)).collect())
+/// Takes the objects that a combine step or a gather step is handed.
+fn handed(stage: &mut PrepareStage) -> (Option<Vec<ObjectReport>>, Option<Vec<ScatterObject>>) {
+    match &mut stage.step {
+        Step::Combine { blocks, .. } => (Some(std::mem::take(&mut blocks.reports)), None),
+        Step::Gather { blocks, common, .. } => {
+            let reports = std::mem::take(&mut blocks.reports);
+            (None, Some(reports.into_iter().map(|object| common.scattered(object)).collect()))
+        }
+        _ => (None, None),
+    }
 }
 
 /// The contradiction between rows that the first of several such tasks found.
