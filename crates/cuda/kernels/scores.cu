@@ -17,6 +17,8 @@ struct logit_scores_args {
   const struct score_part *parts;
   const struct tile *tiles;
   i64 regressors;
+  /* Derivatives of the weights, one column a regressor, follow the scores. */
+  i64 slopes;
 };
 
 struct odds_scores_args {
@@ -24,6 +26,8 @@ struct odds_scores_args {
   const struct score_part *parts;
   const struct tile *tiles;
   i64 regressors;
+  /* Derivatives of the variances and of the odds, one column a regressor each, follow the scores. */
+  i64 slopes;
 };
 
 DEVICE double linear_index(const struct frame *f, const double *beta, i64 regressors, i64 row) {
@@ -53,6 +57,11 @@ KERNEL(logit_scores, 128) {
     double w = weights[row], wrong = part.treated ? 0.0 - eta : eta;
     part.out[row] = w * (part.treated ? q : 0.0 - p);
     part.out[f.rows + row] = w * p * q;
+    if (a.slopes) {
+      double bend = w * p * q * (q - p);
+      i64 j;
+      for (j = 0; j < a.regressors; j++) part.out[(2 + j) * f.rows + row] = bend * f.design[j * f.rows + row];
+    }
     deviance = fma(w, wrong > 0.0 ? wrong : 0.0, deviance);
     deviance = fma(w, log_one_to_two(1.0 + e), deviance);
     if (f.used[row] > 0.5) {
@@ -72,13 +81,18 @@ KERNEL(logit_scores, 128) {
 }
 
 /* Writes the capped score p, the odds weight w p/(1 - p) of untrimmed rows and w p(1 - p); a tile's sums are the trimmed controls and the
- * rows of low score. */
+ * rows of low score,
+ * and, with derivatives, the largest x'x and minus the smallest distances of an index from a jump of the row's weight and from the bound
+ * of low scores. */
 KERNEL(odds_scores, 128) {
   SHARED(work);
   const struct tile t = a.tiles[blockIdx.x];
   const struct score_part part = a.parts[t.of];
   const struct frame f = a.frames[part.frame];
   const double cap = 1.0 - 1e-6, trim = 0.995;
+  const double jump = part.treated ? 13.815509557963773 : 5.293304824724492, count = -6.906754778648554;
+  const double none = -from_bits(0x7ff0000000000000ULL);
+  double square = none, jumps = none, lows = none;
   double trimmed = 0.0, low = 0.0;
   i64 at;
   for (at = threadIdx.x; at < t.rows; at += blockDim.x) {
@@ -96,11 +110,32 @@ KERNEL(odds_scores, 128) {
     part.out[2 * f.rows + row] = w * p * q;
     trimmed += p < trim ? 0.0 : f.used[row];
     low += p < 1e-3 ? f.used[row] : 0.0;
+    if (a.slopes) {
+      double bend = p < cap ? w * p * q * (1.0 - 2.0 * p) : 0.0, odds = w * kept * (p / q), own = 0.0;
+      i64 j;
+      for (j = 0; j < a.regressors; j++) {
+        double x = f.design[j * f.rows + row];
+        part.out[(3 + j) * f.rows + row] = bend * x;
+        part.out[(3 + a.regressors + j) * f.rows + row] = odds * x;
+        own = fma(x, x, own);
+      }
+      square = fmax(square, own);
+      if (f.used[row] > 0.5) {
+        jumps = fmax(jumps, -fabs(eta - jump));
+        lows = fmax(lows, -fabs(eta - count));
+      }
+    }
   }
   trimmed = block_sum(work, trimmed);
   low = block_sum(work, low);
+  square = block_max(work, square);
+  jumps = block_max(work, jumps);
+  lows = block_max(work, lows);
   if (threadIdx.x == 0) {
     t.out[0] = part.treated ? 0.0 : trimmed;
     t.out[1] = low;
+    t.out[2] = square;
+    t.out[3] = jumps;
+    t.out[4] = lows;
   }
 }

@@ -14,6 +14,7 @@ use super::driver::Gpu;
 use super::error::CudaError;
 use super::influence::InfluenceStage;
 use super::memory::{DeviceShards, checksum};
+use super::paired::{PairedPass, StartRowsPass, join_closing, join_starts};
 use super::stages::{GramStage, MomentsStage, PassLogits, PropensityStage};
 
 /// Passes on a device. `Gram`, `Propensity`, `Moments`, and `Influence` over units are its own; `Omega`, `Overlap`,
@@ -68,11 +69,28 @@ impl Kernel for CudaKernel {
     fn pass<'a>(&'a self, plan: &'a Plan, input: &'a StageInput) -> EngineResult<Box<dyn KernelPass + 'a>> {
         match input {
             StageInput::Gram => self.device_pass(plan, GramStage { plan }),
-            StageInput::Propensity { betas } => {
-                self.device_pass(plan, PropensityStage { logits: PassLogits::new(plan, betas) })
+            StageInput::Starts { rows } => {
+                let gram = self.device_pass(plan, GramStage { plan })?;
+                Ok(Box::new(PairedPass {
+                    device: gram,
+                    other: StartRowsPass::begin(plan, *rows),
+                    join: join_starts,
+                }))
+            }
+            StageInput::Propensity { betas, curved } => {
+                let logits = PassLogits::new(plan, betas);
+                self.device_pass(plan, PropensityStage { logits, curved: *curved, with_outcomes: false })
+            }
+            StageInput::Closing { betas, weighing } => {
+                let (own, others) = (PassLogits::new(plan, betas), PassLogits::new(plan, weighing));
+                let round = PropensityStage { logits: own, curved: true, with_outcomes: true };
+                let device = self.device_pass(plan, round)?;
+                let other = self.device_pass(plan, MomentsStage { logits: others, sloped: true })?;
+                Ok(Box::new(PairedPass { device, other, join: join_closing }))
             }
             StageInput::Moments { betas } => {
-                self.device_pass(plan, MomentsStage { logits: PassLogits::new(plan, betas) })
+                let logits = PassLogits::new(plan, betas);
+                self.device_pass(plan, MomentsStage { logits, sloped: false })
             }
             StageInput::Influence { corrections, betas, columns, draws, clusters: None } => {
                 let columns = InfluenceColumns { corrections, betas, columns };

@@ -21,6 +21,7 @@ mod error;
 mod influence;
 mod kernel;
 mod memory;
+mod paired;
 mod program;
 pub mod source;
 mod stages;

@@ -96,21 +96,31 @@ pub(super) enum ScoreKind {
     Logit,
     /// Scores, odds and variances.
     Odds,
+    /// Residuals and variances, then the derivatives of the variances along each coefficient.
+    LogitSlopes,
+    /// Scores, odds and variances, then the derivatives of variances, and of odds, along each coefficient.
+    OddsSlopes,
 }
 
 impl ScoreKind {
     /// Returns the number of columns that it writes, and of sums per tile.
-    fn sizes(self) -> (usize, usize) {
+    fn sizes(self, regressors: usize) -> (usize, usize) {
         match self {
             Self::Logit => (2, 4),
-            Self::Odds => (3, 2),
+            Self::Odds => (3, 5),
+            Self::LogitSlopes => (2 + regressors, 4),
+            Self::OddsSlopes => (3 + 2 * regressors, 5),
         }
+    }
+
+    fn slopes(self) -> bool {
+        matches!(self, Self::LogitSlopes | Self::OddsSlopes)
     }
 
     fn function(self) -> DeviceFunction {
         match self {
-            Self::Logit => DeviceFunction::LogitScores,
-            Self::Odds => DeviceFunction::OddsScores,
+            Self::Logit | Self::LogitSlopes => DeviceFunction::LogitScores,
+            Self::Odds | Self::OddsSlopes => DeviceFunction::OddsScores,
         }
     }
 }
@@ -229,7 +239,7 @@ impl Program {
     /// Describes the scores of a logit's rows; returns their columns and the sums of their tiles.
     pub(super) fn scores(&mut self, scores: Scores) -> (Matrix, TileSums) {
         let Scores { frame, rows, beta, treated, unweighted } = scores;
-        let (columns, sums) = self.kind.sizes();
+        let (columns, sums) = self.kind.sizes(self.regressors);
         let at = self.scratch(columns * rows);
         // Some 60 operations make a score of an index.
         let values = rows * (self.regressors + 2 + columns);
@@ -428,7 +438,11 @@ impl Program {
         let launch = |function, blocks, words: &[u64]| Launch { function, blocks, words: words.to_vec() };
         let psi = [frames, segments, columns, psi_parts, psi_tiles, k];
         [
-            launch(self.kind.function(), self.scores.tiles.rows, &[frames, parts, score_tiles, k]),
+            launch(
+                self.kind.function(),
+                self.scores.tiles.rows,
+                &[frames, parts, score_tiles, k, u64::from(self.kind.slopes())],
+            ),
             launch(DeviceFunction::Psi, self.psi.tiles.rows, &psi),
             launch(
                 DeviceFunction::Bits,

@@ -7,12 +7,13 @@ use stagger_estimation::passes::LogitPart;
 use stagger_estimation::plan::Plan;
 use stagger_estimator::moments::{MomentsPartial, MomentsShape};
 use stagger_estimator::outcome::GramPartial;
-use stagger_estimator::propensity::PropensityPartial;
+use stagger_estimator::propensity::{PropensityPartial, slope_shape};
+use stagger_estimator::slopes::SlopeShape;
 use stagger_panel::strata::NeededColumns;
 
 use super::batch::{DeviceStage, SumShape};
 use super::memory::ResidentShard;
-use super::program::{Fold, Matrix, Program, ScoreKind, Scores};
+use super::program::{Fold, Matrix, Program, ScoreKind, Scores, TileSums};
 use super::table::Word;
 
 /// The columns of a segment in a frame, on the device.
@@ -63,6 +64,22 @@ impl FrameColumns {
         let columns = self.design.count;
         let sums = program.cross((self.design, self.design), weights, self.rows, true);
         program.fold(group, Fold { upper: true, ..Fold::dense(sums, columns, columns, to, columns) });
+    }
+
+    /// Adds derivatives of products: those of each leading column are weighted by their own column of `weights`, which follow each
+    /// other.
+    fn slopes(&self, program: &mut Program, shape: SlopeShape, (group, weights, to): (usize, Word, usize)) {
+        for lead in 0..shape.coefficients {
+            let width = shape.width(lead);
+            let (at, weights) = (to + shape.start(lead), weights.after(lead * self.rows));
+            let design =
+                Matrix { at: self.design.at.after(lead * self.design.stride), count: width, ..self.design };
+            let rest = Self { design, ..*self };
+            rest.products(program, group, weights, Word::Sums(at));
+            if shape.outcomes > 0 {
+                rest.outcome_products(program, group, weights, Word::Sums(at + width * width));
+            }
+        }
     }
 
     /// Adds products of the design with the outcomes to `to`.
@@ -155,12 +172,15 @@ impl<'a> PassLogits<'a> {
 pub(super) struct PropensityStage<'a> {
     /// The logits.
     pub(super) logits: PassLogits<'a>,
+    /// True for third derivatives.
+    pub(super) curved: bool,
+    /// True if another pass over the same shards reads outcomes, so that shards go to the device with them.
+    pub(super) with_outcomes: bool,
 }
 
 impl PropensityStage<'_> {
     fn values(&self) -> usize {
-        let k = self.logits.plan.regressor_count();
-        k + k * k + 1
+        PropensityPartial::len_of(self.logits.plan.regressor_count(), self.curved)
     }
 }
 
@@ -171,11 +191,12 @@ impl DeviceStage for PropensityStage<'_> {
     }
 
     fn needs(&self) -> NeededColumns {
-        NeededColumns::default()
+        NeededColumns { outcomes: self.with_outcomes, ..NeededColumns::default() }
     }
 
     fn program(&self) -> Program {
-        Program::new(self.logits.plan.regressor_count(), ScoreKind::Logit)
+        let kind = if self.curved { ScoreKind::LogitSlopes } else { ScoreKind::Logit };
+        Program::new(self.logits.plan.regressor_count(), kind)
     }
 
     fn add(&self, program: &mut Program, shard: &ResidentShard, sums: usize) {
@@ -199,6 +220,11 @@ impl DeviceStage for PropensityStage<'_> {
             extremes.at = totals.at.after(1);
             let fold = Fold::dense(extremes, 1, 3, Word::Sums(maxima + part.logit * 3), 3);
             program.fold(at, Fold { greatest: true, ..fold });
+            if self.curved {
+                let (shape, weights) = (slope_shape(k), scores.at.after(2 * rows));
+                let own = FrameColumns { design, ..*columns };
+                own.slopes(program, shape, (at, weights, at + k + k * k + 1));
+            }
         });
     }
 
@@ -206,6 +232,7 @@ impl DeviceStage for PropensityStage<'_> {
         let extremes = sums.split_off(self.shape().sums);
         Partial::Propensity(PropensityPartial {
             regressors: self.logits.plan.regressor_count(),
+            curved: self.curved,
             sums,
             extremes,
         })
@@ -216,27 +243,41 @@ impl DeviceStage for PropensityStage<'_> {
 pub(super) struct MomentsStage<'a> {
     /// The logits.
     pub(super) logits: PassLogits<'a>,
+    /// True for derivatives along the coefficients.
+    pub(super) sloped: bool,
 }
 
 impl MomentsStage<'_> {
     fn sizes(&self) -> MomentsShape {
-        let plan = self.logits.plan;
-        MomentsShape {
-            columns: plan.design_column_count(),
-            regressors: plan.regressor_count(),
-            periods: plan.outcome_column_count(),
-        }
+        self.logits.plan.moments_shape(self.sloped)
     }
 
-    fn values(&self) -> usize {
-        let MomentsShape { columns, regressors, periods } = self.sizes();
-        regressors * regressors + columns * columns + columns * periods + 2
+    /// Adds the derivatives of a slot, whose sums start at word `at`; the weights of the odds' follow those of the Hessian's.
+    fn add_slopes(
+        &self,
+        program: &mut Program,
+        (columns, part): (&FrameColumns, &LogitPart),
+        (at, weights): (usize, Word),
+    ) {
+        let (shape, rows) = (self.sizes(), columns.rows);
+        let hessian = shape.hessian_slopes();
+        let own = FrameColumns { design: columns.regressors(self.logits.plan), ..*columns };
+        own.slopes(program, hessian, (at, weights, at + shape.plain_len()));
+        if !part.treated {
+            let weights = weights.after(shape.regressors * rows);
+            columns.slopes(
+                program,
+                shape.odds_slopes(),
+                (at, weights, at + shape.plain_len() + hessian.len()),
+            );
+        }
     }
 }
 
 impl DeviceStage for MomentsStage<'_> {
     fn shape(&self) -> SumShape {
-        SumShape { sums: self.logits.plan.comparisons.slots.len() * self.values(), maxima: 0 }
+        let slots = self.logits.plan.comparisons.slots.len();
+        SumShape { sums: slots * self.sizes().len(), maxima: if self.sloped { slots * 3 } else { 0 } }
     }
 
     fn needs(&self) -> NeededColumns {
@@ -244,15 +285,17 @@ impl DeviceStage for MomentsStage<'_> {
     }
 
     fn program(&self) -> Program {
-        Program::new(self.logits.plan.regressor_count(), ScoreKind::Odds)
+        let kind = if self.sloped { ScoreKind::OddsSlopes } else { ScoreKind::Odds };
+        Program::new(self.logits.plan.regressor_count(), kind)
     }
 
     fn add(&self, program: &mut Program, shard: &ResidentShard, sums: usize) {
         let plan = self.logits.plan;
-        let (k, n, len) = (plan.regressor_count(), plan.design_column_count(), self.values());
+        let (k, n, shape) = (plan.regressor_count(), plan.design_column_count(), self.sizes());
+        let maxima = sums + self.shape().sums;
         self.logits.visit(program, shard, |program, columns, part, beta| {
             let slot = plan.comparisons.first_slot(part.logit) + part.side;
-            let at = sums + slot * len;
+            let at = sums + slot * shape.len();
             let (frame, rows) = (columns.index, columns.rows);
             let scores = Scores { frame, rows, beta, treated: part.treated, unweighted: false };
             let (scores, totals) = program.scores(scores);
@@ -264,11 +307,18 @@ impl DeviceStage for MomentsStage<'_> {
                 columns.products(program, at, odds, Word::Sums(at + k * k));
                 columns.outcome_products(program, at, odds, Word::Sums(at + k * k + n * n));
             }
-            program.fold(at, Fold::dense(totals, 1, 2, Word::Sums(at + len - 2), 2));
+            program.fold(at, Fold::dense(totals, 1, 2, Word::Sums(at + shape.plain_len() - 2), 2));
+            if self.sloped {
+                let extremes = TileSums { at: totals.at.after(2), ..totals };
+                let fold = Fold::dense(extremes, 1, 3, Word::Sums(maxima + slot * 3), 3);
+                program.fold(at, Fold { greatest: true, ..fold });
+                self.add_slopes(program, (columns, part), (at, scores.at.after(3 * rows)));
+            }
         });
     }
 
-    fn partial(&self, sums: Vec<f64>) -> Partial {
-        Partial::Moments(MomentsPartial { shape: self.sizes(), sums })
+    fn partial(&self, mut sums: Vec<f64>) -> Partial {
+        let extremes = sums.split_off(self.shape().sums);
+        Partial::Moments(MomentsPartial { shape: self.sizes(), sums, extremes })
     }
 }

@@ -1,16 +1,19 @@
 //! Partials: mergeable results of tasks, with a versioned encoding and a checksum.
 
+mod encoding;
+
 use stagger_estimator::diagnostics::OverlapPartial;
-use stagger_estimator::factor::{FeatureSums, GroupSums};
+use stagger_estimator::factor::FeatureSums;
 use stagger_estimator::influence::{ClusterPartial, InfluencePartial};
-use stagger_estimator::moments::{MomentsPartial, MomentsShape};
-use stagger_estimator::outcome::{GramPartial, GramShape};
-use stagger_estimator::propensity::PropensityPartial;
-use stagger_estimator::symmetric::Symmetric;
+use stagger_estimator::moments::MomentsPartial;
+use stagger_estimator::outcome::GramPartial;
+use stagger_estimator::propensity::{PropensityPartial, StartRows};
 use stagger_model::error::{Result, StaggerError};
 use stagger_model::reduction::Merge;
 use stagger_panel::survey::Counts;
 use xxhash_rust::xxh3::xxh3_64;
+
+use self::encoding::{Reader, Writer, damaged};
 
 /// Sums of the `Influence` stage: over units, and by cluster for each cluster variable.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +44,24 @@ impl FeaturePartial {
         self.sums.merge(&other.sums);
         self.clusters.iter_mut().zip(&other.clusters).for_each(|(a, b)| a.merge(b));
     }
+}
+
+/// Sums of the `Starts` stage.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StartPartial {
+    /// Cross products of design and outcomes.
+    pub gram: GramPartial,
+    /// Rows of a sample, in the order of shards.
+    pub rows: StartRows,
+}
+
+/// Sums of the `Closing` stage.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClosingPartial {
+    /// Those of a round, with third derivatives.
+    pub logits: PropensityPartial,
+    /// Odds-weighted cross products, with their derivatives.
+    pub moments: MomentsPartial,
 }
 
 /// Sums of the `Omega` stage: products of [1, estimates] of every cell that combines several estimates (FORMULAS §7.3).
@@ -98,10 +119,14 @@ impl OmegaSums {
 pub enum Partial {
     /// Cross products of design and outcomes, by stratum and frame.
     Gram(GramPartial),
+    /// The same with rows of a sample.
+    Starts(StartPartial),
     /// The same with the moments and draws of the features.
     Features(FeaturePartial),
     /// Gradient, Hessian and deviance of one round of all active logits (FORMULAS §3.1).
     Propensity(PropensityPartial),
+    /// A round of the logits and the moments at its coefficients.
+    Closing(ClosingPartial),
     /// Odds-weighted cross products, by side of a comparison.
     Moments(MomentsPartial),
     /// Sums over influence values.
@@ -122,6 +147,14 @@ impl Merge for Partial {
             (Partial::Features(a), Partial::Features(b)) => a.merge(b),
             (Partial::Propensity(a), Partial::Propensity(b)) => a.merge(b),
             (Partial::Moments(a), Partial::Moments(b)) => a.merge(b),
+            (Partial::Starts(a), Partial::Starts(b)) => {
+                a.gram.merge(&b.gram);
+                a.rows.merge(&b.rows);
+            }
+            (Partial::Closing(a), Partial::Closing(b)) => {
+                a.logits.merge(&b.logits);
+                a.moments.merge(&b.moments);
+            }
             (Partial::Omega(a), Partial::Omega(b)) => a.merge(b),
             (Partial::Overlap(a), Partial::Overlap(b)) => a.merge(b),
             (Partial::Survey(a), Partial::Survey(b)) => Merge::merge(a, b),
@@ -135,7 +168,8 @@ impl Merge for Partial {
 }
 
 impl Partial {
-    /// Encodes the partial: magic, version, kind, fields as little-endian 64-bit words, XXH3-64 of all bytes before.
+    /// Encodes the partial: magic, version, kind, fields as little-endian 64-bit words (rows of a sample 32), XXH3-64 of all bytes
+    /// before.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Writer(Vec::new());
         out.0.extend_from_slice(MAGIC);
@@ -151,16 +185,21 @@ impl Partial {
             }
             Partial::Propensity(p) => {
                 out.count(1);
-                out.count(p.regressors);
-                out.floats(&p.sums);
-                out.floats(&p.extremes);
+                out.propensity(p);
             }
             Partial::Moments(p) => {
                 out.count(2);
-                out.count(p.shape.columns);
-                out.count(p.shape.regressors);
-                out.count(p.shape.periods);
-                out.floats(&p.sums);
+                out.moments(p);
+            }
+            Partial::Starts(p) => {
+                out.count(8);
+                out.gram(&p.gram);
+                out.start_rows(&p.rows);
+            }
+            Partial::Closing(p) => {
+                out.count(9);
+                out.propensity(&p.logits);
+                out.moments(&p.moments);
             }
             Partial::Influence(p) => {
                 out.count(3);
@@ -213,18 +252,11 @@ impl Partial {
         let partial = match reader.count()? {
             0 => Partial::Gram(reader.gram()?),
             7 => Partial::Features(reader.features()?),
-            1 => Partial::Propensity(PropensityPartial {
-                regressors: reader.count()?,
-                sums: reader.floats()?,
-                extremes: reader.floats()?,
-            }),
-            2 => {
-                let shape = MomentsShape {
-                    columns: reader.count()?,
-                    regressors: reader.count()?,
-                    periods: reader.count()?,
-                };
-                Partial::Moments(MomentsPartial { shape, sums: reader.floats()? })
+            1 => Partial::Propensity(reader.propensity()?),
+            2 => Partial::Moments(reader.moments()?),
+            8 => Partial::Starts(StartPartial { gram: reader.gram()?, rows: reader.start_rows()? }),
+            9 => {
+                Partial::Closing(ClosingPartial { logits: reader.propensity()?, moments: reader.moments()? })
             }
             3 => Partial::Influence(reader.influence()?),
             4 => Partial::Omega(reader.omega()?),
@@ -242,150 +274,15 @@ impl Partial {
 }
 
 const MAGIC: &[u8] = b"stagger partial\n";
-const VERSION: usize = 2;
-
-fn damaged(why: &str) -> StaggerError {
-    StaggerError::failed(format!("damaged partial: {why}"))
-}
-
-struct Writer(Vec<u8>);
-
-impl Writer {
-    fn count(&mut self, value: usize) {
-        self.0.extend_from_slice(&(value as u64).to_le_bytes());
-    }
-
-    fn gram(&mut self, gram: &GramPartial) {
-        self.count(gram.shape.columns);
-        self.count(gram.shape.periods);
-        self.count(usize::from(gram.shape.weighted));
-        self.floats(&gram.sums);
-    }
-
-    fn features(&mut self, features: &FeaturePartial) {
-        self.count(features.gram.iter().len());
-        features.gram.iter().for_each(|gram| self.gram(gram));
-        self.count(features.sums.groups.len());
-        features.sums.groups.iter().for_each(|group| self.group(group));
-        self.count(features.clusters.len());
-        features.clusters.iter().for_each(|clusters| self.clusters(clusters));
-    }
-
-    fn group(&mut self, group: &GroupSums) {
-        self.0.extend_from_slice(&group.units.to_le_bytes());
-        self.floats(&group.pivots);
-        self.words(&group.bases);
-        self.floats(group.moments.triangle());
-        self.floats(&group.totals);
-        self.floats(&group.bit_sums);
-    }
-
-    fn clusters(&mut self, clusters: &ClusterPartial) {
-        self.count(clusters.columns);
-        self.words(&clusters.keys);
-        self.floats(&clusters.sums);
-    }
-
-    fn floats(&mut self, values: &[f64]) {
-        self.count(values.len());
-        values.iter().for_each(|v| self.0.extend_from_slice(&v.to_le_bytes()));
-    }
-
-    fn words(&mut self, values: &[u64]) {
-        self.count(values.len());
-        values.iter().for_each(|v| self.0.extend_from_slice(&v.to_le_bytes()));
-    }
-}
-
-struct Reader<'a>(&'a [u8]);
-
-impl Reader<'_> {
-    fn word(&mut self) -> Result<[u8; 8]> {
-        let (word, rest) = self.0.split_first_chunk::<8>().ok_or_else(|| damaged("it ends too soon"))?;
-        self.0 = rest;
-        Ok(*word)
-    }
-
-    fn count(&mut self) -> Result<usize> {
-        Ok(u64::from_le_bytes(self.word()?) as usize)
-    }
-
-    fn words(&mut self) -> Result<Vec<u64>> {
-        let count = self.count()?;
-        let bytes =
-            count.checked_mul(8).filter(|&b| b <= self.0.len()).ok_or_else(|| damaged("it ends too soon"))?;
-        let (body, rest) = self.0.split_at(bytes);
-        self.0 = rest;
-        let (words, _) = body.as_chunks::<8>();
-        Ok(words.iter().map(|w| u64::from_le_bytes(*w)).collect())
-    }
-
-    fn floats(&mut self) -> Result<Vec<f64>> {
-        Ok(self.words()?.into_iter().map(f64::from_bits).collect())
-    }
-
-    fn omega(&mut self) -> Result<OmegaSums> {
-        let sizes: Vec<usize> = self.words()?.into_iter().map(|size| size as usize).collect();
-        let sums = self.floats()?;
-        let length = |size: &usize| size.checked_mul(*size)?.checked_add(*size);
-        let expected = sizes.iter().try_fold(0usize, |total, size| total.checked_add(length(size)?));
-        if expected != Some(sums.len()) {
-            return Err(damaged("covariances of the wrong size"));
-        }
-        Ok(OmegaSums { sizes, sums })
-    }
-
-    fn gram(&mut self) -> Result<GramPartial> {
-        let (columns, periods) = (self.count()?, self.count()?);
-        let shape = GramShape { columns, periods, weighted: self.count()? == 1 };
-        Ok(GramPartial { shape, sums: self.floats()? })
-    }
-
-    fn features(&mut self) -> Result<FeaturePartial> {
-        let gram = if self.count()? == 1 { Some(self.gram()?) } else { None };
-        let groups = self.count()?;
-        let groups = (0..groups).map(|_| self.group()).collect::<Result<Vec<GroupSums>>>()?;
-        let count = self.count()?;
-        let clusters = (0..count).map(|_| self.clusters()).collect::<Result<_>>()?;
-        Ok(FeaturePartial { gram, sums: FeatureSums { groups }, clusters })
-    }
-
-    fn group(&mut self) -> Result<GroupSums> {
-        let units = u64::from_le_bytes(self.word()?);
-        let (pivots, bases, moments) = (self.floats()?, self.words()?, self.floats()?);
-        let (totals, bit_sums) = (self.floats()?, self.floats()?);
-        let wrong = || damaged("moments of the wrong size");
-        let moments = Symmetric::from_triangle(pivots.len(), moments).ok_or_else(wrong)?;
-        let draws = bit_sums.len().checked_div(pivots.len()).unwrap_or(0);
-        let group = GroupSums { units, pivots, bases, moments, totals, bit_sums };
-        if group.fits(group.pivots.len(), draws) { Ok(group) } else { Err(wrong()) }
-    }
-
-    fn clusters(&mut self) -> Result<ClusterPartial> {
-        let partial = ClusterPartial { columns: self.count()?, keys: self.words()?, sums: self.floats()? };
-        match partial.keys.len().checked_mul(partial.columns) == Some(partial.sums.len()) {
-            true => Ok(partial),
-            false => Err(damaged("cluster sums of the wrong size")),
-        }
-    }
-
-    fn influence(&mut self) -> Result<InfluenceSums> {
-        let (columns, draws) = (self.count()?, self.count()?);
-        let (cross, bit_sums) = (self.floats()?, self.floats()?);
-        let fits = |rows: usize, values: &[f64]| rows.checked_mul(columns) == Some(values.len());
-        if !fits(columns, &cross) || !fits(draws, &bit_sums) {
-            return Err(damaged("sums of the wrong size"));
-        }
-        let units = InfluencePartial { columns, draws, cross, bit_sums };
-        let ways = self.count()?;
-        let clusters = (0..ways).map(|_| self.clusters()).collect::<Result<_>>()?;
-        Ok(InfluenceSums { units, clusters })
-    }
-}
+const VERSION: usize = 3;
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use stagger_estimator::factor::GroupSums;
+    use stagger_estimator::moments::MomentsShape;
+    use stagger_estimator::outcome::GramShape;
+    use stagger_estimator::symmetric::Symmetric;
 
     use super::*;
 
@@ -401,21 +298,29 @@ mod tests {
         }
     }
 
+    fn gram(values: &[f64]) -> GramPartial {
+        GramPartial { shape: GramShape { columns: 2, periods: 3, weighted: true }, sums: values.to_vec() }
+    }
+
+    fn logits(values: &[f64]) -> PropensityPartial {
+        PropensityPartial { regressors: 2, curved: true, sums: values.to_vec(), extremes: values.to_vec() }
+    }
+
+    fn moments(values: &[f64]) -> MomentsPartial {
+        let shape = MomentsShape { columns: 2, regressors: 2, periods: 1, sloped: true };
+        MomentsPartial { shape, sums: values.to_vec(), extremes: values.to_vec() }
+    }
+
     fn sample(values: &[f64], keys: &[u64]) -> Vec<Partial> {
         let n = values.len();
         vec![
-            Partial::Gram(GramPartial {
-                shape: GramShape { columns: 2, periods: 3, weighted: true },
-                sums: values.to_vec(),
-            }),
-            Partial::Propensity(PropensityPartial {
-                regressors: 2,
-                sums: values.to_vec(),
-                extremes: values.to_vec(),
-            }),
-            Partial::Moments(MomentsPartial {
-                shape: MomentsShape { columns: 2, regressors: 2, periods: 1 },
-                sums: values.to_vec(),
+            Partial::Gram(gram(values)),
+            Partial::Propensity(logits(values)),
+            Partial::Moments(moments(values)),
+            Partial::Closing(ClosingPartial { logits: logits(values), moments: moments(values) }),
+            Partial::Starts(StartPartial {
+                gram: gram(values),
+                rows: StartRows { regressors: 1, keys: vec![vec![0.5; 2 * n], Vec::new()] },
             }),
             Partial::Influence(InfluenceSums {
                 units: InfluencePartial { columns: 1, draws: n, cross: vec![1.0], bit_sums: values.to_vec() },
@@ -450,7 +355,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0usize..9) {
+        fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0usize..11) {
             let _ = Partial::decode(&bytes);
             // The same with a right checksum, so that the fields are reached.
             let mut body = MAGIC.to_vec();

@@ -10,6 +10,11 @@ use stagger_panel::survey::Survey;
 pub enum StageInput {
     /// Cross products of all pairs of stratum and frame.
     Gram,
+    /// The same, with rows of a sample on which the logits are started.
+    Starts {
+        /// Rows that each pair of stratum and frame gives of a shard, at most.
+        rows: usize,
+    },
     /// The cross products with the moments and draws of the features, where a plan has them: all sums of the estimation.
     Features {
         /// Number of draws over units; 0 with clusters, whose draws come from the cluster sums.
@@ -21,6 +26,16 @@ pub enum StageInput {
     Propensity {
         /// Coefficients by logit; `None` where the logit is not active.
         betas: Vec<Option<Vec<f64>>>,
+        /// True for third derivatives, which make a better step.
+        curved: bool,
+    },
+    /// The round of the logits that is expected to be the last one, together with the moments and with their derivatives along the
+    /// coefficients: the moments at the end of the round's step follow from them.
+    Closing {
+        /// Coefficients by logit; `None` where the logit is not active.
+        betas: Vec<Option<Vec<f64>>>,
+        /// Coefficients by logit at which moments are summed; `None` for guard logits and those that failed.
+        weighing: Vec<Option<Vec<f64>>>,
     },
     /// Odds-weighted cross products at the final coefficients.
     Moments {
@@ -61,9 +76,10 @@ impl StageInput {
     /// Returns the columns of a shard that the stage reads.
     pub fn needs(&self) -> NeededColumns {
         match self {
-            StageInput::Gram | StageInput::Moments { .. } => {
-                NeededColumns { outcomes: true, ..NeededColumns::default() }
-            }
+            StageInput::Gram
+            | StageInput::Starts { .. }
+            | StageInput::Closing { .. }
+            | StageInput::Moments { .. } => NeededColumns { outcomes: true, ..NeededColumns::default() },
             StageInput::Propensity { .. } | StageInput::Overlap { .. } => NeededColumns::default(),
             StageInput::Survey(survey) => survey.needs(),
             StageInput::Omega { .. } => {
@@ -78,9 +94,10 @@ impl StageInput {
     /// Returns the name of the stage.
     pub fn stage(&self) -> &'static str {
         match self {
-            StageInput::Gram => "gram",
+            StageInput::Gram | StageInput::Starts { .. } => "gram",
             StageInput::Features { .. } => "features",
             StageInput::Propensity { .. } => "propensity",
+            StageInput::Closing { .. } => "propensity + moments",
             StageInput::Moments { .. } => "moments",
             StageInput::Overlap { .. } => "overlap",
             StageInput::Omega { .. } => "omega",

@@ -77,7 +77,7 @@ fn logit(c: &mut Criterion) {
         used: &ones,
         outcomes: outcomes.view(BLOCK, 10),
     };
-    let mut partial = PropensityPartial::new(1, 5);
+    let mut partial = PropensityPartial::new(1, 5, false);
     let mut space = PropensitySpace::new(5);
     group.bench_function("5 regressors", |b| {
         b.iter(|| add_logit(&mut partial, 0, &block, &ones, false, &[0.1, 0.2, -0.3, 0.1, 0.5], &mut space));

@@ -194,6 +194,13 @@ impl<'a> View<'a> {
         &self.values[index * self.stride..index * self.stride + self.rows]
     }
 
+    /// The columns from `first` on.
+    #[inline(always)]
+    pub fn from_column(&self, first: usize) -> View<'a> {
+        let values = self.values.get(first * self.stride..).unwrap_or(&[]);
+        View { values, count: self.count.saturating_sub(first), ..*self }
+    }
+
     /// The values that the first `count` columns span.
     #[inline(always)]
     pub fn col_span(&self, count: usize) -> &'a [f64] {

@@ -23,5 +23,6 @@ pub mod options;
 pub mod outcome;
 pub mod propensity;
 pub mod sample;
+pub mod slopes;
 pub mod subset_sums;
 pub mod symmetric;

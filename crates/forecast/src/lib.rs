@@ -43,6 +43,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::Serialize;
+use stagger_estimation::estimate::sequence::closes_early;
 use stagger_estimation::plan::Plan;
 use stagger_estimator::formula::Atom;
 use stagger_model::error::{Result, StaggerError, name_specifications};
@@ -402,7 +403,8 @@ fn plan<'a>(
         notes.push(format!("clusters are not counted yet: 1 to one a unit, likely at most {few}"));
     }
     if plans.iter().any(|plan| !plan.comparisons.logits.is_empty()) && options.rounds.is_none() {
-        let [low, likely, high] = rates::ROUNDS;
+        let started = plans.iter().any(|plan| closes_early(plan, known.manifest().shards.len()));
+        let [low, likely, high] = if started { rates::STARTED_ROUNDS.map(|n| n + 1) } else { rates::ROUNDS };
         notes.push(format!("propensity scores take {low} to {high} rounds over the data, likely {likely}"));
     }
     let weights = (0..wanted.len()).any(|index| shards.has_weights(index));

@@ -3,22 +3,25 @@
 
 use std::borrow::Cow;
 
-use stagger_estimation::estimate::sequence::{ExpectedPass, Unknowns, expected_passes, influence_passes};
+use stagger_estimation::estimate::sequence::{
+    ExpectedPass, Unknowns, closes_early, expected_passes, influence_passes,
+};
 use stagger_estimation::plan::Plan;
 use stagger_estimation::stage::StageInput;
 use stagger_panel::strata::NeededColumns;
 
-use super::rates::{FEW_CLUSTERS, ROUNDS, SAMPLE_ROUNDS};
+use super::rates::{FEW_CLUSTERS, REPEATS, ROUNDS, STARTED_ROUNDS};
 use super::size::{self, PassMemory};
 use super::work;
 
 /// A value of everything that is not known before a run, for one of the three ends of a forecast.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scenario {
-    /// Rounds of the logits over all shards.
-    pub rounds: usize,
-    /// Rounds on the sample.
-    pub sample_rounds: usize,
+    /// Rounds of the logits over all shards: where they start from the mean score, and where on a sample; without the round that
+    /// brings the moments.
+    pub rounds: [usize; 2],
+    /// True if the moments that come with a round are summed again.
+    pub repeats: bool,
     /// The most distinct clusters.
     pub clusters: u64,
     /// The end whose rates are used: 0 low, 1 likely, 2 high.
@@ -29,8 +32,8 @@ impl Scenario {
     /// Returns the low, the likely and the high scenario; `rounds` where they are known.
     pub fn three(units: u64, rounds: Option<usize>) -> [Self; 3] {
         [0, 1, 2].map(|spread| Self {
-            rounds: rounds.unwrap_or(ROUNDS[spread]),
-            sample_rounds: SAMPLE_ROUNDS[spread],
+            rounds: rounds.map_or([ROUNDS[spread], STARTED_ROUNDS[spread]], |rounds| [rounds; 2]),
+            repeats: rounds.is_none() && REPEATS[spread],
             clusters: [1, FEW_CLUSTERS, u64::MAX][spread].min(units),
             spread,
         })
@@ -55,9 +58,9 @@ pub struct PlannedPass {
 }
 
 impl Scenario {
-    fn unknowns(&self) -> Unknowns {
-        let Self { rounds, sample_rounds, clusters, .. } = *self;
-        Unknowns { rounds, sample_rounds, clusters }
+    fn unknowns(&self, started: bool) -> Unknowns {
+        let Self { rounds, repeats, clusters, .. } = *self;
+        Unknowns { rounds: rounds[usize::from(started)], repeats, clusters }
     }
 }
 
@@ -92,7 +95,8 @@ pub(crate) fn plan_passes(
             size: size::pass_memory(plan, &input),
         }
     };
-    expected_passes(plan, shards, max_cells, &scenario.unknowns()).into_iter().map(of).collect()
+    let unknowns = scenario.unknowns(closes_early(plan, shards));
+    expected_passes(plan, shards, max_cells, &unknowns).into_iter().map(of).collect()
 }
 
 /// Returns the `Influence` pass of a specification that takes most memory: that over the first two sets of at most

@@ -46,11 +46,12 @@ pub(super) const COPY: f64 = 1.0;
 /// The range of CPU seconds as multiples of those measured: other processors, other data, a machine that others use.
 pub(super) const CPU_SPREAD: [f64; 3] = [0.6, 1.0, 2.2];
 
-/// Rounds of the logits over all shards: after the sample rounds the first often is enough (DESIGN §3); 3 on the
-/// measured panel.
+/// Rounds of the logits over all shards of a small panel, from the mean score.
 pub(super) const ROUNDS: [usize; 3] = [1, 2, 6];
-/// Rounds on a sixteenth of the shards; at most 4 (`estimation::estimate::steps`).
-pub(super) const SAMPLE_ROUNDS: [usize; 3] = [2, 4, 4];
+/// Rounds after a start on a sample, before the one that brings the moments (`estimation::estimate::starts`). Measured: 1.
+pub(super) const STARTED_ROUNDS: [usize; 3] = [1, 1, 2];
+/// Whether the moments of that round are summed once more, since the round's step was too long or a score lay at a bound.
+pub(super) const REPEATS: [bool; 3] = [false, false, true];
 /// The assumed number of clusters before they are counted: states, counties, firms.
 pub(super) const FEW_CLUSTERS: u64 = 50_000;
 /// The assumed number of levels of a factor before they are counted.

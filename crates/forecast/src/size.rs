@@ -1,7 +1,9 @@
 //! Bytes of the sums of a stage, and of the work space in which a task computes them.
 
+use stagger_estimation::estimate::sequence::sampled_rows;
 use stagger_estimation::plan::Plan;
 use stagger_estimation::stage::StageInput;
+use stagger_estimator::propensity::PropensityPartial;
 use stagger_estimator::subset_sums::BLOCK;
 
 /// Bytes of a value.
@@ -70,14 +72,18 @@ impl PassMemory {
 
 /// Returns the size of a stage's partial and work space.
 pub(crate) fn pass_memory(plan: &Plan, input: &StageInput) -> PassMemory {
-    let (k, c) = (plan.regressor_count() as u64, plan.design_column_count() as u64);
+    let c = plan.design_column_count() as u64;
     let (t, logits) = (plan.outcome_column_count() as u64, plan.comparisons.logits.len() as u64);
     let slots = plan.comparisons.slots.len() as u64;
     let block = BLOCK as u64 * VALUE * (2 * c + t + 4 + 8);
     let values = match input {
         StageInput::Gram => plan.sums.gram_keys.len() as u64 * plan.gram_shape().len() as u64,
-        StageInput::Propensity { .. } => logits * (k + k * k + 1 + 3),
-        StageInput::Moments { .. } => slots * (k * k + c * c + c * t + 2),
+        StageInput::Starts { rows } => return starts(plan, *rows, block),
+        StageInput::Propensity { curved, .. } => logits * logit_values(plan, *curved),
+        StageInput::Closing { .. } => {
+            logits * logit_values(plan, true) + slots * (plan.moments_shape(true).len() as u64 + 3)
+        }
+        StageInput::Moments { .. } => slots * plan.moments_shape(false).len() as u64,
         StageInput::Overlap { .. } => slots * 2 * (OVERLAP + 2),
         // Levels and clusters are not known before they are counted.
         StageInput::Survey(_) => (plan.sample.strata.len() * (2 * plan.sample.periods.len() + 1)) as u64,
@@ -93,6 +99,21 @@ pub(crate) fn pass_memory(plan: &Plan, input: &StageInput) -> PassMemory {
         }
     };
     PassMemory { partial: values * VALUE, space: block, ..PassMemory::default() }
+}
+
+/// The sums of a shard; its rows of the sample are few, and those of all shards are kept.
+fn starts(plan: &Plan, rows: usize, space: u64) -> PassMemory {
+    let gram = plan.sums.gram_keys.len() as u64 * plan.gram_shape().len() as u64;
+    let keys = plan.start_keys().into_iter().filter(|wanted| *wanted).count();
+    // A weight and the regressors in single precision.
+    let row = 4 * (plan.regressor_count() as u64 + 1);
+    let partial = VALUE * gram + (keys * rows) as u64 * row;
+    PassMemory { partial, space, held: 2 * (keys * sampled_rows(keys)) as u64 * row, cluster: 0 }
+}
+
+/// Returns the number of values of a round for one logit, extremes included.
+fn logit_values(plan: &Plan, curved: bool) -> u64 {
+    PropensityPartial::len_of(plan.regressor_count(), curved) as u64 + 3
 }
 
 fn features(plan: &Plan, draws: u64, clustered: bool, block: u64) -> PassMemory {

@@ -11,9 +11,12 @@ use super::rates::{CLUSTER, COVARIANCE, DRAW, INFLUENCE, PRE_TEST, PRODUCT, QUAN
 /// Returns the work of a stage over all shards, nanoseconds.
 pub(crate) fn pass_work(plan: &Plan, input: &StageInput) -> f64 {
     match input {
-        StageInput::Gram => gram(plan),
+        StageInput::Gram | StageInput::Starts { .. } => gram(plan),
         StageInput::Features { draws, clusters } => features(plan, *draws as f64, clusters.is_some()),
-        StageInput::Propensity { .. } => score_rows(plan),
+        StageInput::Propensity { curved, .. } => score_rows(plan) + if *curved { curves(plan) } else { 0.0 },
+        StageInput::Closing { .. } => {
+            2.0 * (score_rows(plan) + curves(plan)) + odds(plan) + odds_slopes(plan)
+        }
         StageInput::Moments { .. } => score_rows(plan) + odds(plan),
         StageInput::Overlap { .. } => {
             let (treated, controls) = logit_rows(plan);
@@ -97,6 +100,28 @@ fn score_rows(plan: &Plan) -> f64 {
 fn odds(plan: &Plan) -> f64 {
     let (c, t) = (plan.design_column_count() as f64, plan.outcome_column_count() as f64);
     logit_rows(plan).1 * PRODUCT * (c * c / 2.0 + c * t)
+}
+
+/// Returns the work of the derivatives of the Hessians.
+fn curves(plan: &Plan) -> f64 {
+    let (treated, controls) = logit_rows(plan);
+    (treated + controls) * slopes(plan.regressor_count(), plan.regressor_count(), 0)
+}
+
+/// Returns the work of the derivatives of the odds-weighted products of the controls.
+fn odds_slopes(plan: &Plan) -> f64 {
+    let outcomes = plan.outcome_column_count();
+    logit_rows(plan).1 * slopes(plan.regressor_count(), plan.design_column_count(), outcomes)
+}
+
+/// Returns the work of the derivatives of products of columns with each other and with outcomes, of one row: each leading column
+/// multiplies those from it on.
+fn slopes(coefficients: usize, columns: usize, outcomes: usize) -> f64 {
+    let of = |lead: usize| {
+        let width = (columns - lead) as f64;
+        0.2 * ROW * width + PRODUCT * width * (width / 2.0 + outcomes as f64)
+    };
+    (0..coefficients).map(of).sum()
 }
 
 /// Returns the work of the influence values of the sides that strata enter, for some of the extended columns.

@@ -118,6 +118,13 @@ impl GramFits {
             .collect()
     }
 
+    /// Returns the sum of the weights, or the number, of the rows of a pair of stratum and frame.
+    pub(super) fn weight(&self, plan: &Plan, key: usize, weighted: bool) -> f64 {
+        let one = plan.ones_column() * plan.design_column_count() + plan.ones_column();
+        let sums = self.gram.key(key);
+        if weighted { sums.weighted[one] } else { sums.unweighted[one] }
+    }
+
     /// Returns the number of rows that a logit is fitted on.
     pub(super) fn rows(&self, plan: &Plan, logit: &Logit) -> f64 {
         self.total(plan, logit, |sums, one| sums.unweighted[one])

@@ -8,10 +8,14 @@ mod feature_terms;
 mod feature_tests;
 pub mod fit;
 pub mod influence_passes;
+mod logits;
 pub mod reasons;
 pub mod result;
 pub mod saved;
 pub mod sequence;
 pub mod shared_sums;
+#[cfg(test)]
+mod start_tests;
+mod starts;
 pub mod steps;
 pub mod sums;

@@ -8,10 +8,13 @@ use stagger_panel::panel::Panel;
 use super::fit::needs_standardization;
 use super::influence_passes::cut_column_passes;
 use super::shared_sums::shared_sums;
-use super::steps::{Estimation, MAX_CLUSTER_BYTES, SAMPLE_DIVISOR, STANDARDIZATION_SHARDS};
+use super::starts::start_rows;
+use super::steps::{Estimation, MAX_CLUSTER_BYTES, STANDARDIZATION_SHARDS};
 use crate::partial::Partial;
 use crate::plan::Plan;
 use crate::stage::{ClusterSlice, StageInput};
+
+pub use super::starts::{closes_early, sampled_rows};
 
 /// A pass that is to be made now.
 #[derive(Clone, Debug)]
@@ -118,10 +121,10 @@ fn hand_out(sums: Vec<Partial>, sums_of: &[usize]) -> Result<Vec<Partial>, Stagg
 /// Amounts that decide the sequence and are not known before a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unknowns {
-    /// Rounds of the logits over all shards.
+    /// Rounds of the logits over all shards, without the one that brings the moments.
     pub rounds: usize,
-    /// Rounds of the logits on the sample.
-    pub sample_rounds: usize,
+    /// True if that one brings moments that do not reach the final coefficients, so that they are summed again.
+    pub repeats: bool,
     /// The number of distinct clusters.
     pub clusters: u64,
 }
@@ -129,7 +132,7 @@ pub struct Unknowns {
 /// A pass of one specification that is expected.
 #[derive(Clone, Debug)]
 pub struct ExpectedPass {
-    /// The name of the stage; of samples, their purpose.
+    /// The name of the stage; of the sample, its purpose.
     pub stage: &'static str,
     /// The stage with its input; solutions that only the run finds are empty.
     pub input: StageInput,
@@ -152,16 +155,11 @@ pub fn expected_passes(
         out.push(ExpectedPass { stage: "scale", input: StageInput::Gram, sample });
     }
     let features = feature_passes(plan, unknowns.clusters);
-    out.push(full(features.first().cloned().unwrap_or(StageInput::Gram)));
+    let gram = start_rows(plan, shards).map_or(StageInput::Gram, |rows| StageInput::Starts { rows });
+    out.push(full(features.first().cloned().unwrap_or(gram)));
     let betas = || vec![None; plan.comparisons.logits.len()];
     if !plan.comparisons.logits.is_empty() {
-        let propensity = || StageInput::Propensity { betas: betas() };
-        for _ in 0..if shards / SAMPLE_DIVISOR > 0 { unknowns.sample_rounds } else { 0 } {
-            let sample = Some(shards / SAMPLE_DIVISOR);
-            out.push(ExpectedPass { stage: "sample", input: propensity(), sample });
-        }
-        out.extend((0..unknowns.rounds).map(|_| full(propensity())));
-        out.push(full(StageInput::Moments { betas: betas() }));
+        out.extend(logit_passes(plan, shards, unknowns).into_iter().map(full));
         if plan.diagnostics {
             out.push(full(StageInput::Overlap { betas: betas() }));
         }
@@ -171,6 +169,21 @@ pub fn expected_passes(
     }
     out.extend(influence_passes(plan, max_cells, unknowns.clusters).into_iter().map(full));
     out.extend(features.into_iter().skip(1).map(full));
+    out
+}
+
+/// Returns the inputs of the passes that fit the logits and sum what they weigh.
+fn logit_passes(plan: &Plan, shards: usize, unknowns: &Unknowns) -> Vec<StageInput> {
+    let betas = || vec![None; plan.comparisons.logits.len()];
+    let early = closes_early(plan, shards);
+    let round = |curved: bool| StageInput::Propensity { betas: betas(), curved };
+    let mut out: Vec<StageInput> = (0..unknowns.rounds).map(|at| round(early && at == 0)).collect();
+    if early {
+        out.push(StageInput::Closing { betas: betas(), weighing: betas() });
+    }
+    if !early || unknowns.repeats {
+        out.push(StageInput::Moments { betas: betas() });
+    }
     out
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use stagger_estimator::diagnostics::OverlapPartial;
 use stagger_estimator::moments::{Correction, MomentsPartial};
 use stagger_estimator::outcome::GramPartial;
-use stagger_estimator::propensity::{LogitFit, LogitState, PropensityPartial, fit_step};
+use stagger_estimator::propensity::{LogitFit, PropensityPartial, StartRows};
 use stagger_model::error::{Result, StaggerError};
 use stagger_model::events::RunEvent;
 use stagger_model::result::Diagnostics;
@@ -14,6 +14,8 @@ use super::diagnostics::Sources;
 use super::feature_passes::{FeaturePasses, FeatureTotals};
 use super::fit::{Estimates, Fitted, GramFits, Solver, needs_standardization, standardize};
 use super::influence_passes::{InfluencePasses, InfluenceTotals};
+use super::logits::Logits;
+use super::starts::start_rows;
 use crate::outline::solved_event;
 use crate::partial::Partial;
 use crate::plan::Plan;
@@ -21,10 +23,6 @@ use crate::stage::StageInput;
 
 /// Number of shards that the constants of the design are computed from.
 pub const STANDARDIZATION_SHARDS: usize = 8;
-/// Divisor of the number of shards: the part on which logits are started.
-pub const SAMPLE_DIVISOR: usize = 16;
-/// Number of rounds on the sample; more rounds do not help, since the sampling error remains.
-const SAMPLE_ROUNDS: usize = 4;
 /// Largest number of bytes that cluster sums may take in one pass.
 pub const MAX_CLUSTER_BYTES: u64 = 256 << 20;
 
@@ -70,11 +68,8 @@ pub struct EstimationOutput {
 enum EstimationStep {
     Scale,
     Gram,
-    Sample {
-        round: usize,
-        tried: Vec<LogitState>,
-    },
     Propensity,
+    Closing,
     Moments,
     Overlap,
     Omega,
@@ -87,15 +82,6 @@ enum EstimationStep {
         slice: u64,
     },
     Done,
-}
-
-/// The logits of the propensity scores.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Logits {
-    /// Rounds and coefficients so far, by logit.
-    states: Vec<LogitState>,
-    /// Final coefficients; `None` for a logit that can't be fitted.
-    betas: Vec<Option<Vec<f64>>>,
 }
 
 /// Sums that are weighted or counted by propensity scores.
@@ -146,6 +132,8 @@ impl FinalPasses {
 struct Taken {
     /// Number of those over all shards.
     whole: usize,
+    /// True if the last one was a round of the logits.
+    round: bool,
     /// True if the last one brought the estimates.
     solved: bool,
 }
@@ -202,8 +190,9 @@ impl Estimation {
     /// # Errors
     /// A partial of another stage.
     pub fn accept_sums(&mut self, partial: Partial) -> Result<()> {
-        let sample = self.request.take().is_some_and(|request| request.sample.is_some());
-        self.taken.whole += usize::from(!sample);
+        let request = self.request.take();
+        self.taken.whole += usize::from(request.as_ref().is_some_and(|request| request.sample.is_none()));
+        self.taken.round = matches!(self.step, EstimationStep::Propensity | EstimationStep::Closing);
         self.taken.solved = false;
         match (std::mem::replace(&mut self.step, EstimationStep::Done), partial) {
             (EstimationStep::Scale, Partial::Gram(sample)) => {
@@ -213,7 +202,7 @@ impl Estimation {
             (EstimationStep::Gram, Partial::Features(sums)) => {
                 let gram = self.last.features().and_then(|features| features.add(&self.plan, sums));
                 let gram = gram.ok_or_else(|| StaggerError::failed("features without cross products"))?;
-                self.take_gram(gram);
+                self.take_gram(gram, None);
             }
             (EstimationStep::Clusters { slice }, Partial::Features(sums)) => {
                 if let Some(features) = self.last.features() {
@@ -221,14 +210,15 @@ impl Estimation {
                 }
                 self.enter_clusters(slice + 1);
             }
-            (EstimationStep::Gram, Partial::Gram(gram)) => self.take_gram(gram),
-            (EstimationStep::Sample { round, mut tried }, Partial::Propensity(sums)) => {
-                advance(&mut tried, &sums);
-                self.enter_sample(round + 1, tried);
-            }
+            (EstimationStep::Gram, Partial::Gram(gram)) => self.take_gram(gram, None),
+            (EstimationStep::Gram, Partial::Starts(sums)) => self.take_gram(sums.gram, Some(sums.rows)),
             (EstimationStep::Propensity, Partial::Propensity(sums)) => {
-                advance(&mut self.logits.states, &sums);
-                self.enter_propensity();
+                self.logits.advance(&sums);
+                self.aim(&sums);
+            }
+            (EstimationStep::Closing, Partial::Closing(sums)) => {
+                self.logits.advance(&sums.logits);
+                self.close(&sums.moments, request);
             }
             (EstimationStep::Moments, Partial::Moments(sums)) => {
                 self.scores.moments = Some(sums);
@@ -255,20 +245,19 @@ impl Estimation {
 
     /// Returns the events about the pass that was just taken; `spec` is the index of the specification.
     pub fn events_since_pass(&self, spec: usize) -> Vec<RunEvent> {
-        let count = |is: fn(&LogitState) -> bool| self.logits.states.iter().filter(|state| is(state)).count();
-        let logits = || RunEvent::Logits {
-            spec,
-            round: self.logits.states.iter().map(|state| state.round).max().unwrap_or(0),
-            active: count(LogitState::is_active),
-            converged: count(|state| matches!(state.fit, Some(LogitFit::Fitted(_)))),
-            failed: count(|state| matches!(state.fit, Some(LogitFit::Failed(_)))),
-        };
         let solved = || solved_event(spec, &self.estimates.att(&self.plan));
-        match self.step {
-            _ if self.taken.solved => solved().into_iter().collect(),
-            EstimationStep::Propensity | EstimationStep::Moments => vec![logits()],
-            _ => Vec::new(),
+        let fitting = matches!(
+            self.step,
+            EstimationStep::Propensity | EstimationStep::Closing | EstimationStep::Moments
+        );
+        let mut events = Vec::new();
+        if fitting || self.taken.round {
+            events.push(self.logits.event(spec));
         }
+        if self.taken.solved {
+            events.extend(solved());
+        }
+        events
     }
 
     /// Returns the number of passes over all shards so far.
@@ -295,56 +284,55 @@ impl Estimation {
 
     fn enter_gram(&mut self) {
         self.step = EstimationStep::Gram;
-        let input = self.last.features().map_or(StageInput::Gram, |features| features.input(0));
+        let plain = match start_rows(&self.plan, self.scale.shards) {
+            Some(rows) => StageInput::Starts { rows },
+            None => StageInput::Gram,
+        };
+        let input = self.last.features().map_or(plain, |features| features.input(0));
         self.ask(input, None);
     }
 
-    fn take_gram(&mut self, gram: GramPartial) {
+    fn take_gram(&mut self, gram: GramPartial, rows: Option<StartRows>) {
         let fits = GramFits::new(&self.plan, gram);
         let warning = fits.warning(&self.plan);
         self.plan.warnings.extend(warning);
-        self.logits.states = fits.start_logits(&self.plan);
+        self.logits = Logits::start(&self.plan, &fits, rows);
         self.fits = Some(fits);
-        let tried = self.logits.states.clone();
-        self.enter_sample(0, tried);
+        self.enter_propensity();
     }
 
-    /// Starts a round of logits on a sample; such rounds bring the coefficients near their final values.
-    fn enter_sample(&mut self, round: usize, tried: Vec<LogitState>) {
-        let shards = self.scale.shards / SAMPLE_DIVISOR;
-        match active_input(&tried).filter(|_| shards > 0 && round < SAMPLE_ROUNDS) {
+    /// After a round: where logits were started on a sample, the next round is expected to be the last one.
+    fn aim(&mut self, sums: &PropensityPartial) {
+        match self.fits.as_ref().and_then(|fits| self.logits.closing_input(&self.plan, fits, sums)) {
             Some(input) => {
-                self.step = EstimationStep::Sample { round, tried };
-                self.ask(input, Some(shards));
+                self.step = EstimationStep::Closing;
+                self.ask(input, None);
             }
-            None => {
-                if round > 0 {
-                    for (state, tried) in
-                        self.logits.states.iter_mut().zip(&tried).filter(|(s, _)| s.is_active())
-                    {
-                        *state = tried.restart(&state.beta);
-                    }
-                }
-                self.enter_propensity();
-            }
+            None => self.enter_propensity(),
         }
+    }
+
+    /// After a closing round: moves the moments to the final coefficients, where they reach as far; else goes on as without them.
+    fn close(&mut self, moments: &MomentsPartial, request: Option<PassRequest>) {
+        let steps = match request.map(|request| request.input) {
+            Some(StageInput::Closing { weighing, .. }) => {
+                self.logits.closing_steps(&self.plan, moments, &weighing)
+            }
+            _ => None,
+        };
+        let Some(steps) = steps else { return self.enter_propensity() };
+        self.logits.settle();
+        self.scores.moments = Some(moments.moved(&steps));
+        self.enter_overlap();
     }
 
     fn enter_propensity(&mut self) {
-        if let Some(input) = active_input(&self.logits.states) {
+        if let Some(input) = self.logits.round_input() {
             self.step = EstimationStep::Propensity;
             return self.ask(input, None);
         }
-        self.logits.betas = self
-            .logits
-            .states
-            .iter()
-            .map(|state| match &state.fit {
-                Some(LogitFit::Fitted(beta)) => Some(beta.clone()),
-                _ => None,
-            })
-            .collect();
-        let betas = self.weighing_betas();
+        self.logits.settle();
+        let betas = self.logits.weighing_betas(&self.plan);
         if betas.iter().all(Option::is_none) {
             return self.enter_overlap();
         }
@@ -354,26 +342,12 @@ impl Estimation {
 
     /// Scores are counted where diagnostics ask for them, including those of logits that failed because of them.
     fn enter_overlap(&mut self) {
-        let betas = self.shown_betas();
+        let betas = self.logits.shown_betas(&self.plan);
         if !self.plan.diagnostics || betas.iter().all(Option::is_none) {
             return self.solve();
         }
         self.step = EstimationStep::Overlap;
         self.ask(StageInput::Overlap { betas }, None);
-    }
-
-    /// Coefficients of the logits that weight something; guard logits do not.
-    fn weighing_betas(&self) -> Vec<Option<Vec<f64>>> {
-        let logits = self.logits.betas.iter().zip(&self.plan.comparisons.logits);
-        logits.map(|(beta, logit)| beta.clone().filter(|_| logit.weighted)).collect()
-    }
-
-    /// Coefficients of the same logits at which their scores are shown.
-    fn shown_betas(&self) -> Vec<Option<Vec<f64>>> {
-        let logits = self.logits.states.iter().zip(&self.plan.comparisons.logits);
-        logits
-            .map(|(state, logit)| state.reported_coefficients().filter(|_| logit.weighted).cloned())
-            .collect()
     }
 
     fn solve(&mut self) {
@@ -390,7 +364,8 @@ impl Estimation {
             if self.plan.diagnostics {
                 let fitted: Vec<bool> = self.logits.betas.iter().map(Option::is_some).collect();
                 let overlap = self.scores.overlap.as_ref();
-                let shown: Vec<bool> = self.shown_betas().iter().map(Option::is_some).collect();
+                let shown: Vec<bool> =
+                    self.logits.shown_betas(&self.plan).iter().map(Option::is_some).collect();
                 let sources =
                     Sources { plan: &self.plan, fits, moments, overlap, fitted: &fitted, shown: &shown };
                 self.diagnostics = Some(sources.diagnostics());
@@ -456,15 +431,4 @@ fn low_scores(plan: &Plan, fits: &GramFits, moments: &MomentsPartial) -> Option<
             "{count} propensity scores lie below 0.001 for more than 5 % of their units: overlap may be poor"
         )
     })
-}
-
-fn active_input(states: &[LogitState]) -> Option<StageInput> {
-    let betas: Vec<Option<Vec<f64>>> = states.iter().map(|s| s.is_active().then(|| s.beta.clone())).collect();
-    betas.iter().any(Option::is_some).then_some(StageInput::Propensity { betas })
-}
-
-fn advance(states: &mut [LogitState], sums: &PropensityPartial) {
-    for (index, state) in states.iter_mut().enumerate().filter(|(_, s)| s.is_active()) {
-        fit_step(state, &sums.logit(index));
-    }
 }

@@ -1,9 +1,9 @@
 //! The stages that fit the nuisance functions: `Gram`, `Propensity`, `Moments`, `Overlap`.
 
 use stagger_estimator::diagnostics::{OverlapPartial, OverlapSpace};
-use stagger_estimator::moments::{MomentsPartial, MomentsShape, MomentsSpace, add_moments};
+use stagger_estimator::moments::{MomentsPartial, MomentsSpace, add_moments};
 use stagger_estimator::outcome::{GramPartial, GramWorkspace};
-use stagger_estimator::propensity::{PropensityPartial, PropensitySpace, add_logit};
+use stagger_estimator::propensity::{PropensityPartial, PropensitySpace, StartRows, add_logit};
 use stagger_estimator::subset_sums::BLOCK;
 use stagger_panel::shard::{Segment, Shard};
 
@@ -83,6 +83,28 @@ pub(super) fn gram(plan: &Plan, shard: &Shard) -> GramPartial {
     out
 }
 
+/// Returns the rows of a shard's sample: of each pair of stratum and frame that a logit needs, those that are used of the first `rows`
+/// units. Units of a stratum are in the order of their hash, so that the first ones are a sample.
+pub fn start_rows(plan: &Plan, shard: &Shard, rows: usize) -> StartRows {
+    let mut out = StartRows::new(plan.sums.gram_keys.len(), plan.regressor_count());
+    let wanted = plan.start_keys();
+    let mut keys = ByStratum::new(plan);
+    for (key, &(stratum, frame)) in plan.sums.gram_keys.iter().enumerate().filter(|(key, _)| wanted[*key]) {
+        keys.0[stratum].push((frame, key));
+    }
+    let mut block = BlockBuffer::new(plan);
+    for segment in shard.segments.iter().filter(|s| plan.sample.mask.uses_segment(s) && keys.wants(plan, s)) {
+        for start in (segment.start..segment.start + segment.units.min(rows)).step_by(BLOCK) {
+            block.start_block(plan, shard, segment, start);
+            let own = rows - (start - segment.start);
+            keys.visit(plan, shard, segment, &mut block, |block, &key| {
+                out.add_block(key, &block.block(plan), own);
+            });
+        }
+    }
+    out
+}
+
 /// The part of one stratum in a logit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogitPart {
@@ -115,8 +137,13 @@ pub fn logit_parts(plan: &Plan, betas: &[Option<Vec<f64>>]) -> ByStratum<LogitPa
     out
 }
 
-pub(super) fn propensity(plan: &Plan, shard: &Shard, betas: &[Option<Vec<f64>>]) -> PropensityPartial {
-    let mut out = PropensityPartial::new(betas.len(), plan.regressor_count());
+pub(super) fn propensity(
+    plan: &Plan,
+    shard: &Shard,
+    betas: &[Option<Vec<f64>>],
+    curved: bool,
+) -> PropensityPartial {
+    let mut out = PropensityPartial::new(betas.len(), plan.regressor_count(), curved);
     let mut space = PropensitySpace::new(plan.regressor_count());
     let parts = logit_parts(plan, betas);
     blocks(
@@ -137,12 +164,13 @@ pub(super) fn propensity(plan: &Plan, shard: &Shard, betas: &[Option<Vec<f64>>])
     out
 }
 
-pub(super) fn moments(plan: &Plan, shard: &Shard, betas: &[Option<Vec<f64>>]) -> MomentsPartial {
-    let shape = MomentsShape {
-        columns: plan.design_column_count(),
-        regressors: plan.regressor_count(),
-        periods: plan.outcome_column_count(),
-    };
+pub(super) fn moments(
+    plan: &Plan,
+    shard: &Shard,
+    betas: &[Option<Vec<f64>>],
+    sloped: bool,
+) -> MomentsPartial {
+    let shape = plan.moments_shape(sloped);
     let mut out = MomentsPartial::new(plan.comparisons.slots.len(), shape);
     let mut space = MomentsSpace::new(plan.design_column_count());
     let parts = logit_parts(plan, betas);

@@ -18,6 +18,7 @@ use stagger_estimator::comparison::{ComparisonPlan, NuisanceRules, RowModel};
 use stagger_estimator::formula::{Design, Formula};
 use stagger_estimator::influence::{Membership, Role};
 use stagger_estimator::linear::Standardization;
+use stagger_estimator::moments::MomentsShape;
 use stagger_estimator::multipliers::TwoPoint;
 use stagger_estimator::options::EstMethod;
 use stagger_estimator::outcome::GramShape;
@@ -346,6 +347,9 @@ impl Plan {
             && own.frames == others.frames;
         let strata = match input {
             StageInput::Gram => self.sums.gram_keys == other.sums.gram_keys,
+            StageInput::Starts { .. } => {
+                self.sums.gram_keys == other.sums.gram_keys && self.start_keys() == other.start_keys()
+            }
             // Plans know the number of cluster variables and not which they are.
             StageInput::Features { clusters, .. } => {
                 clusters.is_none()
@@ -355,12 +359,36 @@ impl Plan {
                     && (self.inference.seed, self.inference.multiplier)
                         == (other.inference.seed, other.inference.multiplier)
             }
-            StageInput::Propensity { .. } | StageInput::Moments { .. } | StageInput::Overlap { .. } => {
-                own.sets == others.sets && own.logits == others.logits
-            }
+            StageInput::Propensity { .. }
+            | StageInput::Closing { .. }
+            | StageInput::Moments { .. }
+            | StageInput::Overlap { .. } => own.sets == others.sets && own.logits == others.logits,
             StageInput::Omega { .. } | StageInput::Survey(_) | StageInput::Influence { .. } => false,
         };
         data && design && strata
+    }
+
+    /// Tells by pair of stratum and frame whether a logit has rows of it.
+    pub fn start_keys(&self) -> Vec<bool> {
+        let mut out = vec![false; self.sums.gram_keys.len()];
+        for logit in &self.comparisons.logits {
+            let strata = self.comparisons.sets[logit.controls].iter().chain([&logit.treated]);
+            for &stratum in strata {
+                let keys = logit.frames.iter().filter_map(|&frame| self.gram_key(stratum, frame));
+                keys.for_each(|key| out[key] = true);
+            }
+        }
+        out
+    }
+
+    /// Returns the sizes of the moments of a logit in a frame; `sloped`: with their derivatives.
+    pub fn moments_shape(&self, sloped: bool) -> MomentsShape {
+        MomentsShape {
+            columns: self.design_column_count(),
+            regressors: self.regressor_count(),
+            periods: self.outcome_column_count(),
+            sloped,
+        }
     }
 
     /// Multiplies weights by `weight_factor`.

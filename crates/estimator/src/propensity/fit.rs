@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use faer::Mat;
 use serde::{Deserialize, Serialize};
 
 use super::LogitSums;
@@ -16,6 +17,8 @@ const LAST_STEP: f64 = 1e-6;
 /// Error left, in standard errors, at which the fit ends; predicted from the last two decrements, as the error squares
 /// with every step.
 const ERROR_LEFT: f64 = 1e-9;
+/// Second order of a step, relative to the first, up to which it is added.
+const LARGEST_BEND: f64 = 0.1;
 /// R's IRLS stop on the relative change of the deviance; it ends fits whose maximum lies at infinity.
 const R_DEVIANCE_STOP: f64 = 1e-8;
 /// Rounds after which R's looser stop applies.
@@ -110,6 +113,23 @@ impl LogitState {
         }
     }
 
+    /// Returns true if the logit has no fit, for its scores or for another reason.
+    pub(super) fn is_refused(&self) -> bool {
+        matches!(self.fit, Some(LogitFit::Failed(_)))
+    }
+
+    /// Moves the coefficients of the next round to where a better step leads than the last round's; nothing for a fit that has ended.
+    pub fn step_to(&mut self, step: &[f64]) {
+        let Some(accepted) = self.accepted.as_mut().filter(|_| self.fit.is_none()) else { return };
+        accepted.step = step.to_vec();
+        self.beta = accepted.beta.iter().zip(step).map(|(b, d)| b + d).collect();
+    }
+
+    /// Coefficients at which the last round that counts was evaluated.
+    pub fn evaluated(&self) -> Option<&[f64]> {
+        self.accepted.as_ref().map(|accepted| accepted.beta.as_slice())
+    }
+
     fn refuse(&mut self, reason: &'static str, shown: Option<Vec<f64>>) {
         self.refused = shown.filter(|beta| beta.iter().all(|b| b.is_finite()));
         self.fit = Some(LogitFit::Failed(reason.into()));
@@ -146,11 +166,13 @@ fn step(state: &mut LogitState, sums: &LogitSums) {
         let shown = violates_overlap(sums).then(|| state.beta.clone());
         return state.refuse(reason_of_singularity(sums, state.gated), shown);
     };
-    let step = linear::times(&inverse, &sums.gradient);
+    let mut step = linear::times(&inverse, &sums.gradient);
     let decrement = linear::dot(&step, &sums.gradient).max(0.0).sqrt();
     let at_infinity = state.round >= PATIENT_ROUNDS
         && decrement * decrement < R_DEVIANCE_STOP * (0.1 + sums.deviance.abs());
+    let left = bend(&inverse, sums, &mut step, decrement);
     let converged = decrement <= LAST_STEP
+        || left.is_some_and(|left| left <= ERROR_LEFT)
         || state.accepted.as_ref().is_some_and(|a| squares_away(a.decrement, decrement));
     state.accepted =
         Some(Accepted { beta: state.beta.clone(), deviance: sums.deviance, decrement, step: step.clone() });
@@ -165,6 +187,24 @@ fn step(state: &mut LogitState, sums: &LogitSums) {
             state.fit = Some(LogitFit::Fitted(state.beta.clone()));
         }
     }
+}
+
+/// Adds the second order to a Newton step, where third derivatives tell it and it is small beside the first. Returns an estimate of
+/// the error left, in standard errors: what follows in the series of the step.
+fn bend(inverse: &Mat<f64>, sums: &LogitSums, step: &mut [f64], decrement: f64) -> Option<f64> {
+    let k = step.len();
+    let change = sums.hessian_change(step)?;
+    let gradient: Vec<f64> = (0..k).map(|i| -0.5 * linear::dot(&change[i * k..(i + 1) * k], step)).collect();
+    let second = linear::times(inverse, &gradient);
+    let size = linear::dot(&second, &gradient).max(0.0).sqrt();
+    if size.is_nan() || size > LARGEST_BEND * decrement {
+        return None;
+    }
+    step.iter_mut().zip(&second).for_each(|(s, c)| *s += c);
+    // The mean square of the change of the index, for columns of unit variance; it bounds the third order where the second vanishes.
+    let widest = (0..k).map(|j| sums.hessian[j * k + j]).fold(0.0, f64::max);
+    let index = decrement * decrement / widest;
+    Some(if decrement > 0.0 { size * size / decrement + 2.0 * index * decrement } else { 0.0 })
 }
 
 /// The coefficients so far along the separating direction that the nearest rows have the index ±[`FAR`].

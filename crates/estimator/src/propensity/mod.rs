@@ -2,7 +2,9 @@
 
 mod fit;
 mod partial;
+mod start;
 
 pub use fit::{LogitFit, LogitState, ODDS_LIMIT_SCORE, fit_step};
-pub use partial::{LogitSums, PropensityPartial, PropensitySpace, add_logit};
+pub use partial::{LogitSums, MOST_CURVED, PropensityPartial, PropensitySpace, add_logit, slope_shape};
 pub(crate) use partial::{linear_index, linear_indices, logistic};
+pub use start::{StartPart, StartRows, StartSample};

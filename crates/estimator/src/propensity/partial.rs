@@ -1,10 +1,11 @@
-//! `Propensity{round}`: gradient, Hessian and deviance of every active logit.
+//! `Propensity{round}`: gradient, Hessian and deviance of every active logit; where the round asks for them, third derivatives, too.
 
 use crate::block::Block;
 use crate::columns::{Columns, View};
 use crate::cross_products::{add_cross, add_cross_symmetric, mirror, scale_columns};
 use crate::dispatch::multiversion;
 use crate::lanes::{self, F64x8, LANES};
+use crate::slopes::{SlopeShape, SlopeSpace, add_slopes};
 use crate::subset_sums::BLOCK;
 
 /// Sums of the active logits; each has gradient (k), Hessian (k²) and deviance, and three extremes of the index η.
@@ -12,7 +13,9 @@ use crate::subset_sums::BLOCK;
 pub struct PropensityPartial {
     /// Regressors of every logit.
     pub regressors: usize,
-    /// `logits × (k + k² + 1)`.
+    /// True if third derivatives are summed.
+    pub curved: bool,
+    /// `logits × (k + k² + 1)`; third derivatives after each.
     pub sums: Vec<f64>,
     /// `logits × 3`: minus the smallest η of the treated, the largest η of the treated, the largest η of the controls.
     pub extremes: Vec<f64>,
@@ -25,6 +28,8 @@ pub struct LogitSums {
     pub gradient: Vec<f64>,
     /// Σ w p (1 − p) x xᵀ, row by row.
     pub hessian: Vec<f64>,
+    /// Its derivatives Σ w p (1 − p)(1 − 2p) x_a x xᵀ; empty where they are not summed.
+    pub slopes: Vec<f64>,
     /// −2 log-likelihood.
     pub deviance: f64,
     /// Smallest index among the treated.
@@ -42,10 +47,25 @@ impl LogitSums {
         Self {
             gradient: all(&self.gradient),
             hessian: all(&self.hessian),
+            slopes: all(&self.slopes),
             deviance: self.deviance * factor,
             ..*self
         }
     }
+
+    /// The change of the Hessian to first order when the coefficients move by `step`; `None` without third derivatives.
+    pub fn hessian_change(&self, step: &[f64]) -> Option<Vec<f64>> {
+        let k = self.gradient.len();
+        (!self.slopes.is_empty()).then(|| slope_shape(k).squares_along(&self.slopes, step))
+    }
+}
+
+/// Largest number of regressors of which third derivatives are summed: there are k³/6 of them.
+pub const MOST_CURVED: usize = 12;
+
+/// Sizes of the third derivatives of a logit.
+pub fn slope_shape(regressors: usize) -> SlopeShape {
+    SlopeShape { coefficients: regressors, columns: regressors, outcomes: 0 }
 }
 
 /// Work space of the kernel.
@@ -53,28 +73,38 @@ impl LogitSums {
 pub struct PropensitySpace {
     score: Columns,
     scaled: Columns,
+    slopes: SlopeSpace,
 }
 
 impl PropensitySpace {
     /// Space for blocks of `regressors` columns.
     pub fn new(regressors: usize) -> Self {
-        Self { score: Columns::zeros(BLOCK, 4), scaled: Columns::zeros(BLOCK, regressors) }
+        Self {
+            score: Columns::zeros(BLOCK, 5),
+            scaled: Columns::zeros(BLOCK, regressors),
+            slopes: SlopeSpace::new(regressors),
+        }
     }
 }
 
 impl PropensityPartial {
     /// Zero sums.
-    pub fn new(logits: usize, regressors: usize) -> Self {
-        let k = regressors;
+    pub fn new(logits: usize, regressors: usize, curved: bool) -> Self {
         Self {
             regressors,
-            sums: vec![0.0; logits * (k + k * k + 1)],
+            curved,
+            sums: vec![0.0; logits * Self::len_of(regressors, curved)],
             extremes: vec![f64::NEG_INFINITY; logits * 3],
         }
     }
 
+    /// Number of values of one logit.
+    pub fn len_of(regressors: usize, curved: bool) -> usize {
+        regressors * (regressors + 1) + 1 + if curved { slope_shape(regressors).len() } else { 0 }
+    }
+
     fn len(&self) -> usize {
-        self.regressors * (self.regressors + 1) + 1
+        Self::len_of(self.regressors, self.curved)
     }
 
     /// Adds the sums of another part of the data.
@@ -96,6 +126,7 @@ impl PropensityPartial {
         LogitSums {
             gradient: sums[..k].to_vec(),
             hessian,
+            slopes: sums[k + k * k + 1..].to_vec(),
             deviance: sums[k + k * k],
             least_treated: -self.extremes[index * 3],
             greatest_treated: self.extremes[index * 3 + 1],
@@ -119,7 +150,8 @@ pub fn add_logit(
     let len = partial.len();
     let sums = &mut partial.sums[index * len..(index + 1) * len];
     let (gradient, rest) = sums.split_at_mut(k);
-    let (hessian, deviance) = rest.split_at_mut(k * k);
+    let (hessian, rest) = rest.split_at_mut(k * k);
+    let (deviance, slopes) = rest.split_at_mut(1);
     let fitted = logit_rows(design, beta, weights, block.used, treated, &mut space.score);
     deviance[0] += fitted[0];
     let extremes = &mut partial.extremes[index * 3..index * 3 + 3];
@@ -132,6 +164,9 @@ pub fn add_logit(
     add_cross(design, space.score.view(rows, 1), gradient);
     scale_columns(design, &space.score.col(1)[..rows], &mut space.scaled);
     add_cross_symmetric(space.scaled.view(rows, k), design, hessian);
+    if !slopes.is_empty() {
+        add_slopes(slope_shape(k), design, None, space.score.col(4), &mut space.slopes, slopes);
+    }
 }
 
 /// Σ_j design_j β_j of eight rows.
@@ -165,20 +200,21 @@ pub(crate) fn linear_indices(design: &View<'_>, beta: &[f64], out: &mut [f64]) {
 }
 
 multiversion! {
-    /// Writes w(D − p) and w p(1 − p) to the first two columns of `score`, which has two more as work space; returns
-    /// [deviance, smallest η, largest η].
+    /// Writes w(D − p) and w p(1 − p) to the first two columns of `score`, and w p(1 − p)(1 − 2p) to the fifth; the two between are
+    /// work space. Returns [deviance, smallest η, largest η].
     fn logit_rows(design: View<'_>, beta: &[f64], weights: &[f64], used: &[f64], treated: bool, score: &mut Columns) -> [f64; 3] {
         let rows = design.rows();
         let (weights, used) = (&weights[..rows], &used[..rows]);
         // Without weights the logarithms are those of a product, taken once a block and lane: 1 + e^−|η| ≤ 2.
         let weighted = !std::ptr::eq(weights, used);
-        let [residuals, variances, etas, tails] = score.first_mut::<4>(rows);
+        let [residuals, variances, etas, tails, bends] = score.first_mut::<5>(rows);
         linear_indices(&design, beta, etas);
         for row in 0..rows {
             let (p, q, e) = logistic(etas[row]);
             tails[row] = e;
             residuals[row] = weights[row] * if treated { q } else { 0.0 - p };
             variances[row] = weights[row] * p * q;
+            bends[row] = variances[row] * (q - p);
         }
         let mut product = F64x8::splat(1.0);
         let mut linear = F64x8::ZERO;

@@ -2,36 +2,75 @@
 
 use stagger_estimator::lanes::exp;
 use stagger_estimator::linear::dot;
+use stagger_estimator::moments::MomentsPartial;
+use stagger_estimator::outcome::GramPartial;
+use stagger_estimator::propensity::PropensityPartial;
 use stagger_panel::shard::Shard;
 
 use super::super::expanded::{self, ExpandedFrame, Expansion};
 use crate::partial::Partial;
+use crate::passes::LogitPart;
 use crate::plan::Plan;
 use crate::stage::StageInput;
 
 /// Returns all values of a partial. Triangles are completed, since a kernel may leave the lower ones undefined.
 pub(super) fn values(plan: &Plan, partial: &Partial) -> Vec<f64> {
     match partial {
-        Partial::Gram(gram) => (0..plan.sums.gram_keys.len())
-            .map(|key| gram.key(key))
-            .flat_map(|sums| [sums.weighted, sums.unweighted, sums.outcomes].concat())
-            .collect(),
-        Partial::Propensity(logits) => (0..plan.comparisons.logits.len())
-            .map(|logit| logits.logit(logit))
-            .flat_map(|sums| {
-                let rest = [sums.deviance, sums.least_treated, sums.greatest_treated, sums.greatest_control];
-                [sums.gradient, sums.hessian, rest.to_vec()].concat()
-            })
-            .collect(),
-        Partial::Moments(moments) => (0..plan.comparisons.slots.len())
-            .map(|slot| moments.slot(slot))
-            .flat_map(|sums| [sums.hessian, sums.odds, sums.outcomes, vec![sums.trimmed, sums.low]].concat())
-            .collect(),
+        Partial::Gram(gram) => gram_values(plan, gram),
+        Partial::Starts(starts) => {
+            let rows = starts.rows.keys.iter().flatten().map(|value| f64::from(*value));
+            gram_values(plan, &starts.gram).into_iter().chain(rows).collect()
+        }
+        Partial::Propensity(logits) => logit_values(plan, logits),
+        Partial::Moments(moments) => moment_values(plan, moments),
+        Partial::Closing(sums) => {
+            [logit_values(plan, &sums.logits), moment_values(plan, &sums.moments)].concat()
+        }
         Partial::Influence(sums) => [sums.units.cross.clone(), sums.units.bit_sums.clone()].concat(),
         Partial::Omega(sums) => sums.sums.clone(),
         Partial::Overlap(sums) => [sums.sums.clone(), sums.extremes.clone()].concat(),
         Partial::Features(_) | Partial::Survey(_) => Vec::new(),
     }
+}
+
+fn gram_values(plan: &Plan, gram: &GramPartial) -> Vec<f64> {
+    (0..plan.sums.gram_keys.len())
+        .map(|key| gram.key(key))
+        .flat_map(|sums| [sums.weighted, sums.unweighted, sums.outcomes].concat())
+        .collect()
+}
+
+/// The directions of the coefficients.
+fn directions(count: usize) -> impl Iterator<Item = Vec<f64>> {
+    (0..count).map(move |own| (0..count).map(|at| f64::from(at == own)).collect())
+}
+
+/// Values of one logit after the other: first those of every round, then derivatives of the Hessian.
+fn logit_values(plan: &Plan, logits: &PropensityPartial) -> Vec<f64> {
+    let of = |logit: usize| {
+        let sums = logits.logit(logit);
+        let slopes = directions(sums.gradient.len()).filter_map(|along| sums.hessian_change(&along));
+        let slopes: Vec<f64> = slopes.flatten().collect();
+        let rest = [sums.deviance, sums.least_treated, sums.greatest_treated, sums.greatest_control];
+        [sums.gradient, sums.hessian, rest.to_vec(), slopes].concat()
+    };
+    (0..plan.comparisons.logits.len()).flat_map(of).collect()
+}
+
+/// Values of one slot after the other: first those at the coefficients, then derivatives along each of them.
+fn moment_values(plan: &Plan, moments: &MomentsPartial) -> Vec<f64> {
+    let of = |slot: usize| {
+        let sums = moments.slot(slot);
+        let counts = vec![sums.trimmed, sums.low];
+        let mut out = [sums.hessian, sums.odds, sums.outcomes, counts].concat();
+        if moments.shape.sloped {
+            let changes = directions(moments.shape.regressors).map(|along| moments.changes(slot, &along));
+            out.extend(changes.flatten().flatten());
+            out.extend(&moments.extremes[slot * 3..slot * 3 + 3]);
+        }
+        out
+    };
+    (0..plan.comparisons.slots.len()).flat_map(of).collect()
 }
 
 /// Returns the scale of every value of `whole`, a partial with the sums over `shards`.
@@ -44,8 +83,11 @@ pub(super) fn scales(plan: &Plan, input: &StageInput, shards: &[&Shard], whole: 
     for shard in shards {
         Absolute::new(plan, shard).add(input, &mut out);
     }
-    // Values that are not sums of terms, like extremes and counts, are their own scale.
-    out.iter_mut().zip(&own).filter(|(scale, _)| **scale == 0.0).for_each(|(scale, own)| *scale = own.abs());
+    // Values that are not sums of terms, like extremes and counts, are their own scale; distances of an index, which are small, that
+    // of the index.
+    let least = if matches!(whole, Partial::Closing(_)) { 10.0 } else { 0.0 };
+    let unscaled = out.iter_mut().zip(&own).filter(|(scale, _)| **scale == 0.0);
+    unscaled.for_each(|(scale, own)| *scale = own.abs().max(least));
     out
 }
 
@@ -96,31 +138,60 @@ impl<'a> Absolute<'a> {
     }
 
     fn add(&self, input: &StageInput, out: &mut [f64]) {
-        let betas = match input {
-            StageInput::Propensity { betas } | StageInput::Moments { betas } => betas.as_slice(),
-            _ => &[],
-        };
-        let logits =
-            if betas.is_empty() { Vec::new() } else { expanded::logits_by_stratum(self.plan, betas) };
-        for frame in &self.expansion.frames {
-            for row in (0..frame.rows).map(|row| self.row(frame, row)).filter(|row| row.used > 0.0) {
-                if *input == StageInput::Gram {
-                    self.gram(frame, &row, out);
+        match input {
+            StageInput::Gram | StageInput::Starts { .. } => {
+                for frame in &self.expansion.frames {
+                    self.used_rows(frame).for_each(|row| self.gram(frame, &row, out));
                 }
-                for (_, part) in
-                    logits.get(frame.stratum).into_iter().flatten().filter(|p| p.0 == frame.frame)
-                {
-                    let Some(beta) = &betas[part.logit] else { continue };
-                    if matches!(input, StageInput::Propensity { .. }) {
-                        let weighted = self.plan.comparisons.logits[part.logit].weighted;
-                        row.logit(beta, part.logit, if weighted { row.weight } else { row.used }, out);
-                    } else {
-                        let slot = self.plan.comparisons.first_slot(part.logit) + part.side;
-                        row.moments(beta, slot, part.treated, out);
+            }
+            StageInput::Propensity { betas, curved } => self.logits(betas, *curved, out),
+            StageInput::Moments { betas } => self.moments(betas, false, out),
+            StageInput::Closing { betas, weighing } => {
+                let (k, logits) = (self.plan.regressor_count(), self.plan.comparisons.logits.len());
+                let (first, rest) = out.split_at_mut(logits * logit_len(k, true));
+                self.logits(betas, true, first);
+                self.moments(weighing, true, rest);
+            }
+            _ => {}
+        }
+    }
+
+    fn used_rows(&self, frame: &ExpandedFrame) -> impl Iterator<Item = Row> {
+        (0..frame.rows).map(|row| self.row(frame, row)).filter(|row| row.used > 0.0)
+    }
+
+    /// Calls `each` for every used row of a logit.
+    fn visit(&self, betas: &[Option<Vec<f64>>], mut each: impl FnMut(&LogitPart, &[f64], &Row)) {
+        let logits = expanded::logits_by_stratum(self.plan, betas);
+        for frame in &self.expansion.frames {
+            let parts: Vec<&LogitPart> = logits[frame.stratum]
+                .iter()
+                .filter_map(|(own, part)| (*own == frame.frame).then_some(part))
+                .collect();
+            for row in self.used_rows(frame) {
+                for part in &parts {
+                    if let Some(beta) = &betas[part.logit] {
+                        each(part, beta, &row);
                     }
                 }
             }
         }
+    }
+
+    fn logits(&self, betas: &[Option<Vec<f64>>], curved: bool, out: &mut [f64]) {
+        self.visit(betas, |part, beta, row| {
+            let weighted = self.plan.comparisons.logits[part.logit].weighted;
+            let weight = if weighted { row.weight } else { row.used };
+            row.logit(beta, weight, curved, &mut out[part.logit * logit_len(beta.len(), curved)..]);
+        });
+    }
+
+    fn moments(&self, betas: &[Option<Vec<f64>>], sloped: bool, out: &mut [f64]) {
+        self.visit(betas, |part, beta, row| {
+            let slot = self.plan.comparisons.first_slot(part.logit) + part.side;
+            let len = row.moments_len(beta.len(), sloped);
+            row.moments(beta, part.treated, sloped, &mut out[slot * len..]);
+        });
     }
 
     fn gram(&self, frame: &ExpandedFrame, row: &Row, out: &mut [f64]) {
@@ -141,28 +212,50 @@ struct Row {
 }
 
 impl Row {
-    fn logit(&self, beta: &[f64], logit: usize, weight: f64, out: &mut [f64]) {
+    fn logit(&self, beta: &[f64], weight: f64, curved: bool, out: &mut [f64]) {
         let k = beta.len();
         let x = &self.x[..k];
-        let at = logit * (k + k * k + 4);
         let eta = dot(x, beta);
         let p = 1.0 / (1.0 + exp(-eta));
-        add_products(x, &[1.0], weight, &mut out[at..]);
-        add_products(x, x, weight * p * (1.0 - p), &mut out[at + k..]);
-        out[at + k + k * k] += weight * (1.0 + eta.abs());
-    }
-
-    fn moments(&self, beta: &[f64], slot: usize, treated: bool, out: &mut [f64]) {
-        let (k, n, periods) = (beta.len(), self.x.len(), self.y.len());
-        let at = slot * (k * k + n * n + n * periods + 2);
-        let p = 1.0 / (1.0 + exp(-dot(&self.x[..k], beta)));
-        add_products(&self.x[..k], &self.x[..k], self.weight * p * (1.0 - p), &mut out[at..]);
-        if !treated {
-            let odds = self.weight * p / (1.0 - p);
-            add_products(&self.x, &self.x, odds, &mut out[at + k * k..]);
-            add_products(&self.x, &self.y, odds, &mut out[at + k * k + n * n..]);
+        let variance = weight * p * (1.0 - p);
+        add_products(x, &[1.0], weight, out);
+        add_products(x, x, variance, &mut out[k..]);
+        out[k + k * k] += weight * (1.0 + eta.abs());
+        for (a, own) in x.iter().enumerate().filter(|_| curved) {
+            add_products(x, x, variance * own, &mut out[logit_len(k, false) + a * k * k..]);
         }
     }
+
+    /// Number of values of a slot.
+    fn moments_len(&self, k: usize, sloped: bool) -> usize {
+        let (n, periods) = (self.x.len(), self.y.len());
+        let own = k * k + n * n + n * periods;
+        own + 2 + if sloped { k * own + 3 } else { 0 }
+    }
+
+    fn moments(&self, beta: &[f64], treated: bool, sloped: bool, out: &mut [f64]) {
+        let k = beta.len();
+        let p = 1.0 / (1.0 + exp(-dot(&self.x[..k], beta)));
+        let odds = if treated { 0.0 } else { self.weight * p / (1.0 - p) };
+        let variance = self.weight * p * (1.0 - p);
+        self.products(k, variance, odds, out);
+        let (first, each) = (self.moments_len(k, false), self.moments_len(k, false) - 2);
+        for (a, own) in self.x[..k].iter().enumerate().filter(|_| sloped) {
+            self.products(k, variance * own, odds * own, &mut out[first + a * each..]);
+        }
+    }
+
+    fn products(&self, k: usize, variance: f64, odds: f64, out: &mut [f64]) {
+        let n = self.x.len();
+        add_products(&self.x[..k], &self.x[..k], variance, out);
+        add_products(&self.x, &self.x, odds, &mut out[k * k..]);
+        add_products(&self.x, &self.y, odds, &mut out[k * k + n * n..]);
+    }
+}
+
+/// Number of values of a logit with `k` regressors.
+fn logit_len(k: usize, curved: bool) -> usize {
+    k + k * k + 4 + if curved { k * k * k } else { 0 }
 }
 
 fn add_products(a: &[f64], b: &[f64], weight: f64, out: &mut [f64]) {
