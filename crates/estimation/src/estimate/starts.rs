@@ -10,8 +10,6 @@ use stagger_model::parallel::{available_cores, map};
 use super::fit::GramFits;
 use crate::plan::Plan;
 
-/// Shards of a panel from which on logits are started on a sample; on fewer a round is quick.
-const LEAST_SHARDS: usize = 16;
 /// Rows of the sample over all pairs of stratum and frame.
 const SAMPLE: usize = 1 << 17;
 /// Rows of each pair, if that is more.
@@ -20,7 +18,7 @@ const LEAST_ROWS: usize = 1 << 12;
 /// Returns the rows that each pair of stratum and frame gives of a shard for the start of the logits; `None` where the plan has no
 /// logits with slopes, or the panel is small.
 pub(super) fn start_rows(plan: &Plan, shards: usize) -> Option<usize> {
-    if shards < LEAST_SHARDS || plan.features.is_some() || plan.regressor_count() < 2 {
+    if shards < plan.regression.started_from || plan.features.is_some() || plan.regressor_count() < 2 {
         return None;
     }
     let keys = plan.start_keys().into_iter().filter(|wanted| *wanted).count();

@@ -23,6 +23,13 @@ impl Plan {
         Self { features: None, ..self }.with_columns()
     }
 
+    /// Returns the plan that starts logits on a sample from this number of shards on.
+    #[must_use]
+    pub fn starting_from(mut self, shards: usize) -> Self {
+        self.regression.started_from = shards;
+        self
+    }
+
     /// Sets the extended columns that each stratum enters, from the comparisons.
     fn with_columns(mut self) -> Self {
         let fixed = 1 + self.targets.groups.len();

@@ -143,6 +143,9 @@ struct Suite<'a> {
     name: String,
 }
 
+/// Shards of a case from which on logits are started on a sample.
+const STARTED_FROM: usize = 16;
+
 fn text(error: StaggerError) -> String {
     error.to_string()
 }
@@ -151,7 +154,8 @@ impl<'a> Suite<'a> {
     fn new(kernel: &'a dyn Kernel, case: &'a Case) -> Result<Self, String> {
         let (mut panel, spec, formula) = (case.panel()?, case.spec(), case.formula()?);
         // Devices sum columns; features are always the processor's.
-        let plan = Plan::new(&mut panel, &spec, &formula, 1).map_err(text)?.summing_columns();
+        let plan = Plan::new(&mut panel, &spec, &formula, 1).map_err(text)?;
+        let plan = plan.summing_columns().starting_from(STARTED_FROM);
         Ok(Self { kernel, case, panel, plan, name: format!("{case:?}") })
     }
 
