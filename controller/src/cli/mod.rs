@@ -76,6 +76,7 @@ Several specifications share the passes over the data: each [[spec]] table lies 
 const AGG_EXAMPLES: &str = "\
 Examples:
   stagger agg result --type dynamic --balance-e 1
+  stagger agg result --type dynamic --vcov-out vcov.csv  # the covariance of the event study
   stagger agg result/result.json --type calendar --json";
 
 const PLOT_EXAMPLES: &str = "\
@@ -218,6 +219,15 @@ pub(crate) struct AggArgs {
     /// Print one line of JSON
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean, help_heading = "Output")]
     pub(crate) json: Option<bool>,
+    /// Show the covariance of the estimates, clustered as their standard errors are
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean, help_heading = "Output")]
+    pub(crate) vcov: Option<bool>,
+    /// Write the covariance as CSV: a row and a column for each event time, group or period
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) vcov_out: Option<String>,
+    /// Replace a file that another program wrote
+    #[arg(long, help_heading = "Output")]
+    pub(crate) force: bool,
 }
 
 /// Arguments of `stagger describe`.

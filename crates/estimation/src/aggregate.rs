@@ -1,5 +1,6 @@
 //! Aggregations of a saved result, without the data: each is a linear map of the extended columns Ψ (FORMULAS §6).
 
+mod covariance;
 mod lost;
 
 use faer::Mat;
@@ -16,6 +17,10 @@ pub use stagger_estimator::aggregate::AggregateOptions;
 /// Reason of a missing overall effect: no event time of the window lies at or after treatment.
 const NO_POST: &str = "the window has no event time at or after 0";
 
+/// Periods up to which a result is saved with the covariance of its event study; `agg --vcov` gives a larger one. 100 periods have at most
+/// 199 event times, a megabyte of text.
+const MOST_SAVED_EVENT_TIMES: usize = 100;
+
 /// Settings of inference for an aggregation, each in place of the run's.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct InferenceOverrides {
@@ -23,6 +28,8 @@ pub struct InferenceOverrides {
     pub alp: Option<f64>,
     /// Simultaneous (uniform) bands instead of pointwise ones; `None`: the run's.
     pub cband: Option<bool>,
+    /// With the covariance of the estimates.
+    pub vcov: bool,
 }
 
 /// Returns the window of event times and the rule about missing cells that a specification asks for.
@@ -56,7 +63,9 @@ pub fn aggregate_extended(saved: &mut SavedResult, extended: &Extended, options:
     saved.result.warnings.retain(|warning| !lost::is_warning(warning));
     saved.result.clear_aggregations();
     for kind in AGGREGATION_TYPES {
-        match aggregate_one(saved, extended, kind, options, &InferenceOverrides::default()) {
+        let vcov = kind == "dynamic" && saved.extended.periods.len() <= MOST_SAVED_EVENT_TIMES;
+        let overrides = InferenceOverrides { vcov, ..InferenceOverrides::default() };
+        match aggregate_one(saved, extended, kind, options, &overrides) {
             Ok(aggte) => saved.result.set_aggregation(aggte),
             Err(failed) => {
                 let (error, lost) = *failed;
@@ -227,6 +236,7 @@ fn summary(
         att_egt: by.into_iter().map(Num).collect(),
         se_egt: inference.se.iter().copied().map(Num).collect(),
         reason_egt,
+        vcov_egt: if overrides.vcov { covariance::of_estimates(extended, found) } else { Vec::new() },
         crit: (!found.egt.is_empty()).then_some(Num(inference.crit)),
         cband: inference.uniform,
         warnings,

@@ -151,6 +151,10 @@ pub struct Aggte {
     /// The reason why an estimate, or its standard error, is missing; `null` if neither is, and empty if none is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reason_egt: Vec<Option<String>>,
+    /// The covariance of the estimates over `egt`, IF'IF/n² of FORMULAS §6, clustered as the standard errors are and never from draws;
+    /// empty where it is not asked for. An estimate that is 0 by definition has a row of zeros.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vcov_egt: Vec<Vec<Num>>,
     /// The critical value of the band over `egt`; the normal quantile if the band is pointwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crit: Option<Num>,

@@ -111,6 +111,11 @@ pub fn check_aggregation(own: &Aggte) -> CheckResult {
     length(&name("uci_egt"), own.uci_egt.len(), expected)?;
     optional(&name("reason_egt"), own.reason_egt.len(), expected)?;
     optional(&name("egt_label"), own.egt_label.len(), expected)?;
+    if !own.vcov_egt.is_empty() {
+        length(&name("vcov_egt"), own.vcov_egt.len(), expected)?;
+        let row = name("a row of vcov_egt");
+        own.vcov_egt.iter().try_for_each(|entries| length(&row, entries.len(), expected))?;
+    }
     own.left_out.as_ref().map_or(Ok(()), lost)?;
     no_negative(&name("se_egt"), &own.se_egt)?;
     own.egt.iter().try_for_each(|x| finite(&name("an entry of egt"), x.0))

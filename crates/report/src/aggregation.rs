@@ -7,7 +7,7 @@ use stagger_model::result::{AGGREGATION_TYPES, Aggte, NotAggregated, Num, SavedR
 
 use super::bands::{Bands, SIGNIFICANCE, band_heading, critical_value};
 use super::settings::{references, settings};
-use super::text::{Reasons, Row, Table, label, written_labels};
+use super::text::{Reasons, Row, Table, label, text_table, written_labels};
 
 /// Returns the text that `stagger agg` prints.
 pub fn aggregation_report(saved: &SavedResult, aggte: &Aggte, alp: f64, bands: Bands) -> String {
@@ -31,6 +31,31 @@ pub fn aggregation_report(saved: &SavedResult, aggte: &Aggte, alp: f64, bands: B
         text += &critical_value(crit.0, bands, what, alp);
     }
     text
+}
+
+/// Columns of a covariance side by side: they fill 80 characters.
+const COVARIANCE_COLUMNS: usize = 6;
+
+/// Returns the covariance of the estimates, in blocks of columns; empty without one.
+pub fn covariance_table(aggte: &Aggte) -> String {
+    if aggte.vcov_egt.is_empty() {
+        return String::new();
+    }
+    let names = written_labels(&aggte.egt_label, &aggte.egt);
+    let columns: Vec<usize> = (0..names.len()).collect();
+    let number = |x: Num| if x.is_na() { "NA".to_owned() } else { format!("{:.3e}", x.0) };
+    let block = |columns: &[usize]| {
+        let headings: Vec<&str> =
+            std::iter::once("").chain(columns.iter().map(|&j| names[j].as_str())).collect();
+        let row = |i: usize| {
+            let numbers = columns.iter().map(|&j| number(aggte.vcov_egt[i][j]));
+            std::iter::once(names[i].clone()).chain(numbers).collect()
+        };
+        let rows: Vec<Vec<String>> = (0..names.len()).map(row).collect();
+        text_table(&headings, 0, &rows)
+    };
+    let blocks: Vec<String> = columns.chunks(COVARIANCE_COLUMNS).map(block).collect();
+    format!("\nCovariance of the estimates:\n{}", blocks.join("\n"))
 }
 
 /// One line an aggregation: its overall effect, or that there is none.

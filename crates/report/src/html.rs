@@ -12,8 +12,8 @@ use super::load::{load_result, verified_folder};
 use super::overwrite::OverwriteRules;
 use super::pictures::events;
 use super::pictures::files::{DENSITY, PictureFormat, in_column, write, write_table};
-use super::save::{CELLS_CSV, RUN, aggregation_file};
-use super::tabular::{aggregation_csv, balance_csv, cells_csv, overlap_csv};
+use super::save::{CELLS_CSV, RUN, aggregation_file, covariance_file};
+use super::tabular::{aggregation_csv, balance_csv, cells_csv, covariance_csv, overlap_csv};
 
 /// Returns the result in a folder as one HTML document.
 ///
@@ -85,6 +85,9 @@ pub fn tables(folder: &Path, saved: &SavedResult, overwrite: &OverwriteRules) ->
     put(CELLS_CSV, &|out| cells_csv(&saved.result.att_gt, out))?;
     for (kind, aggte) in &saved.result.aggte {
         put(&aggregation_file(kind), &|out| aggregation_csv(aggte, out))?;
+        if !aggte.vcov_egt.is_empty() {
+            put(&covariance_file(kind), &|out| covariance_csv(aggte, out))?;
+        }
     }
     if let Some(diagnostics) = &saved.result.diagnostics {
         put("overlap.csv", &|out| overlap_csv(&diagnostics.overlap, out))?;

@@ -5,6 +5,7 @@
 //! | `result.json` | the object of `--json` with the covariance of the extended columns, shares, periods, specification |
 //! | `att_gt.csv`, `att_gt.parquet` | ATT(g,t) |
 //! | `aggte_TYPE.csv` | one for each kind of aggregation |
+//! | `aggte_dynamic_vcov.csv` | the covariance of the event study |
 //! | `covariance.parquet` | that covariance, where there are more than 500 columns |
 //! | `draws.parquet` | bootstrap draws, one column an extended column, or one row a number (`draws`) |
 //! | `event_study.svg`, `att_gt.svg` | pictures: effects by event time, ATT(g,t) by cohort |
@@ -29,7 +30,7 @@ use super::draws::{self, DRAWS};
 use super::folder::{RESULT, StagedOutput, StagedResult};
 use super::pictures::files::natural_svg;
 use super::pictures::{NamedAggregation, cells_figure, event_study};
-use super::tabular::{aggregation_csv, as_io, cells_csv, cells_parquet};
+use super::tabular::{aggregation_csv, as_io, cells_csv, cells_parquet, covariance_csv};
 
 /// File of ATT(g,t).
 pub const CELLS_CSV: &str = "att_gt.csv";
@@ -96,6 +97,9 @@ fn write_estimates(folder: &StagedResult, output: &RunOutput, events: &[u8]) -> 
     write_text(folder, CELLS_CSV, |out| cells_csv(&result.att_gt, out))?;
     for (kind, aggte) in &result.aggte {
         write_text(folder, &aggregation_file(kind), |out| aggregation_csv(aggte, out))?;
+        if !aggte.vcov_egt.is_empty() {
+            write_text(folder, &covariance_file(kind), |out| covariance_csv(aggte, out))?;
+        }
     }
     write_pictures(folder, &output.saved)?;
     write_text(folder, RESULT, |out| json(out, &output.saved, false))?;
@@ -126,11 +130,18 @@ pub fn aggregation_file(kind: &str) -> String {
     format!("aggte_{kind}.csv")
 }
 
+/// Returns the file name of an aggregation's covariance: `aggte_dynamic_vcov.csv`.
+pub fn covariance_file(kind: &str) -> String {
+    format!("aggte_{kind}_vcov.csv")
+}
+
 /// Returns true if a file is one of a result's, which the next result replaces or removes.
 pub fn is_result_file(name: &str) -> bool {
     [RESULT, CELLS_CSV, CELLS_PARQUET, COVARIANCE, DRAWS, RUN, EVENTS_FILE, EVENT_STUDY, CELLS_SVG]
         .contains(&name)
-        || AGGREGATION_TYPES.iter().any(|kind| aggregation_file(kind) == name)
+        || AGGREGATION_TYPES
+            .iter()
+            .any(|kind| aggregation_file(kind) == name || covariance_file(kind) == name)
 }
 
 fn write_text(

@@ -61,6 +61,17 @@ pub fn aggregation_csv(aggte: &Aggte, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
+/// The covariance of an aggregation as CSV: a row and a column for each event time, group or period.
+pub fn covariance_csv(aggte: &Aggte, out: &mut dyn Write) -> io::Result<()> {
+    let labels: Vec<String> = aggte.egt.iter().copied().map(csv_label).collect();
+    writeln!(out, "egt,{}", labels.join(","))?;
+    for (label, row) in labels.iter().zip(&aggte.vcov_egt) {
+        let numbers: Vec<String> = row.iter().copied().map(csv_number).collect();
+        writeln!(out, "{label},{}", numbers.join(","))?;
+    }
+    Ok(())
+}
+
 /// The shortest digits that read back as the same number; empty for NA.
 fn csv_number(number: Num) -> String {
     let value = number.0 + 0.0;

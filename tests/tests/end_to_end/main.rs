@@ -15,6 +15,7 @@ mod dashboard;
 mod determinism;
 mod determinism_kinds;
 mod diagnostics;
+mod event_study;
 mod inference;
 mod kinds;
 mod numbers;

@@ -174,6 +174,7 @@ fn reports_in_every_form() {
     let tables = [
         "aggte_calendar.csv",
         "aggte_dynamic.csv",
+        "aggte_dynamic_vcov.csv",
         "aggte_group.csv",
         "aggte_simple.csv",
         "att_gt.csv",

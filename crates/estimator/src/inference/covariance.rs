@@ -77,6 +77,32 @@ impl Covariance {
         (0..self.size()).map(|column| self.quadratic(&[(column, 1.0)], &mut space)).collect()
     }
 
+    /// l'Vm between combinations of columns: each ascending, with coefficients. The diagonal has the bits of
+    /// [`Covariance::quadratic`]. Columns beyond the last are ignored.
+    pub fn between(&self, maps: &[Vec<(usize, f64)>]) -> Mat<f64> {
+        let mut spaces = [self.space(), self.space()];
+        let mut lower = Mat::zeros(maps.len(), maps.len());
+        for (i, map) in maps.iter().enumerate() {
+            lower[(i, i)] = self.quadratic(map, &mut spaces[0]);
+            for (j, other) in maps[..i].iter().enumerate() {
+                lower[(i, j)] = self.bilinear(map, other, &mut spaces);
+                lower[(j, i)] = lower[(i, j)];
+            }
+        }
+        lower
+    }
+
+    fn bilinear(&self, l: &[(usize, f64)], m: &[(usize, f64)], spaces: &mut [FactorSpace; 2]) -> f64 {
+        let matrix = match self {
+            Self::Dense(matrix) => matrix,
+            Self::Factored(factor) => return factor.product((l, m), spaces),
+        };
+        let used = |map: &'_ [(usize, f64)]| map.partition_point(|&(column, _)| column < matrix.size());
+        let (l, m) = (&l[..used(l)], &m[..used(m)]);
+        let row = |i: usize| m.iter().map(|&(j, c)| c * matrix.get(i, j)).sum::<f64>();
+        l.iter().map(|&(i, c)| c * row(i)).sum()
+    }
+
     /// The entries between some columns.
     pub fn matrix(&self, columns: &[usize]) -> Mat<f64> {
         match self {
