@@ -24,5 +24,6 @@ pub mod outcome;
 pub mod propensity;
 pub mod sample;
 pub mod slopes;
+pub mod sensitivity;
 pub mod subset_sums;
 pub mod symmetric;

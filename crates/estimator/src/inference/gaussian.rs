@@ -25,20 +25,20 @@ pub fn gaussian_draws(covariance: &Mat<f64>, n: u64, biters: usize, seed: u64) -
 }
 
 /// Standard normals by Box & Muller (1958) from PCG, both of each pair used.
-struct Normals {
+pub(crate) struct Normals {
     generator: Pcg64,
     spare: Option<f64>,
 }
 
 impl Normals {
     /// State and stream come from a hash of the seed, so that neighbouring seeds have unrelated streams.
-    fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let state = xxh3_128_with_seed(b"stagger gaussian state", seed);
         let stream = xxh3_128_with_seed(b"stagger gaussian stream", seed);
         Self { generator: Pcg64::new(state, stream), spare: None }
     }
 
-    fn draw(&mut self) -> f64 {
+    pub(crate) fn draw(&mut self) -> f64 {
         if let Some(spare) = self.spare.take() {
             return spare;
         }

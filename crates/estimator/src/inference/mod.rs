@@ -15,6 +15,7 @@ use crate::options::DrawScale;
 
 pub use bands::{SupT, normal_quantile, pointwise_critical_value};
 pub use covariance::Covariance;
+pub(crate) use gaussian::Normals;
 pub use gaussian::gaussian_draws;
 pub use standard_errors::{Extended, NEGLIGIBLE, Scale, analytic_se, bootstrap_se, draws_of, nonzero};
 pub use two_way::{TwoWay, two_way};
