@@ -11,13 +11,14 @@ use stagger_model::facts::{RunFacts, RunOutput};
 use stagger_model::result::{AGGREGATION_TYPES, SavedResult};
 use stagger_report::checksums::CHECKSUMS;
 use stagger_report::document::{Sources, document, html, latex, markdown};
+use stagger_report::draws::DRAWS;
 use stagger_report::folder::{RESULT, StagedOutput};
 use stagger_report::load::load;
 use stagger_report::pictures::files::natural_svg;
 use stagger_report::pictures::{
     NamedAggregation, balance, by_cohort, by_period, cells_figure, event_study, overlap,
 };
-use stagger_report::save::{DRAWS, save};
+use stagger_report::save::save;
 use stagger_report::tabular::{aggregation_csv, cells_csv};
 use stagger_test_support::fuzz::{Bounded, Target, fuzz, scratch};
 use stagger_test_support::results;
@@ -67,7 +68,8 @@ fn show(folder: &Path) -> bool {
     let _ = cells_csv(&own.result.att_gt, &mut Vec::new());
     natural_svg(&cells_figure(own));
     pictures(own);
-    let document = document(&Sources { saved: own, run: None, timeline: None, title: None });
+    let document =
+        document(&Sources { saved: own, run: None, timeline: None, sensitivity: None, title: None });
     drop((html(&document), markdown(&document, "pictures"), latex(&document, "pictures")));
     true
 }

@@ -11,10 +11,12 @@ pub(crate) mod pool;
 pub(crate) mod prepare_args;
 pub(crate) mod refusal;
 pub(crate) mod request;
+pub(crate) mod robustness_args;
 pub(crate) mod run_args;
 pub(crate) mod run_file;
 pub(crate) mod spec;
 pub(crate) mod specs;
+pub(crate) mod table_args;
 pub(crate) mod values;
 pub(crate) mod view_args;
 pub(crate) mod workers;
@@ -30,7 +32,9 @@ use self::picture_args::{PlotArgs, ReportArgs};
 use self::plan_args::PlanArgs;
 use self::prepare_args::PrepareArgs;
 use self::refusal::Refusal;
+use self::robustness_args::{PretrendsArgs, SensitivityArgs};
 use self::run_args::{RunArgs, WindowArgs};
+use self::table_args::TableArgs;
 use self::values::{boolean, number};
 use self::view_args::{DemoArgs, WatchArgs};
 use self::workers::{CancelArgs, JanitorArgs, ListArgs, ResumeArgs};
@@ -76,8 +80,34 @@ Several specifications share the passes over the data: each [[spec]] table lies 
 const AGG_EXAMPLES: &str = "\
 Examples:
   stagger agg result --type dynamic --balance-e 1
+  stagger agg result --type dynamic --average 0..2 --pre-test -4..-2
+  stagger agg result --type group --difference 2007,2006 # between two cohorts
   stagger agg result --type dynamic --vcov-out vcov.csv  # the covariance of the event study
   stagger agg result/result.json --type calendar --json";
+
+const SENSITIVITY_EXAMPLES: &str = "\
+The result is one of a run with --base-period universal. Smoothness with M = 0 allows for linear trends.
+
+Examples:
+  stagger sensitivity result                                 # each effect, Mbar 0.5 to 2
+  stagger sensitivity result --average 0..3 --mbar 0.25,0.5,0.75,1 --out sensitivity.svg
+  stagger sensitivity result --type smoothness --m 0,0.01,0.02 --event-time 0
+  stagger sensitivity --estimates estimates.csv --vcov vcov.csv --json";
+
+const PRETRENDS_EXAMPLES: &str = "\
+The result is one of a run with --base-period universal. The pre-test looks at each estimate before treatment by itself.
+
+Examples:
+  stagger pretrends result                                   # trends found with 50% and 80%
+  stagger pretrends result --slope 0.01,0.02 --out pretrends.svg
+  stagger pretrends --estimates study.json --power 0.9 --json";
+
+const TABLE_EXAMPLES: &str = "\
+Examples:
+  stagger table results                                  # all results of a run file with [[spec]] tables
+  stagger table DR=result Regression=other --rows simple,-2,0..3 --stars
+  stagger table results --below interval --out table.tex # booktabs
+  stagger table results --format csv > table.csv         # with z and p";
 
 const PLOT_EXAMPLES: &str = "\
 Examples:
@@ -181,6 +211,15 @@ pub(crate) enum Action {
     /// Aggregate a saved result, without the data
     #[command(after_help = AGG_EXAMPLES)]
     Agg(AggArgs),
+    /// Show how large violations of parallel trends have to be to overturn an event study
+    #[command(after_help = SENSITIVITY_EXAMPLES)]
+    Sensitivity(SensitivityArgs),
+    /// Show which trends the pre-test of an event study finds, and how far off estimates are that pass it
+    #[command(after_help = PRETRENDS_EXAMPLES)]
+    Pretrends(PretrendsArgs),
+    /// Put several results side by side in one table: text, Markdown, LaTeX, HTML or CSV
+    #[command(after_help = TABLE_EXAMPLES)]
+    Table(TableArgs),
     /// Draw a saved result: event study, ATT(g,t), overlap, balance; in the terminal, or as SVG or PNG
     #[command(after_help = PLOT_EXAMPLES)]
     Plot(PlotArgs),
@@ -210,6 +249,21 @@ pub(crate) struct AggArgs {
     pub(crate) kind: String,
     #[command(flatten)]
     pub(crate) window: WindowArgs,
+    /// Event times of the overall effect, of dynamic [default: all from 0 on]
+    #[arg(long, value_name = "FIRST..LAST", allow_hyphen_values = true, help_heading = "Aggregation")]
+    pub(crate) average: Option<String>,
+    /// The difference of two estimates, with its standard error: two event times, groups or periods
+    #[arg(
+        long,
+        value_name = "A,B",
+        value_delimiter = ',',
+        allow_hyphen_values = true,
+        help_heading = "Tests"
+    )]
+    pub(crate) difference: Option<Vec<String>>,
+    /// Wald test that all ATT(g,t) of these event times are zero
+    #[arg(long, value_name = "FIRST..LAST", allow_hyphen_values = true, help_heading = "Tests")]
+    pub(crate) pre_test: Option<String>,
     /// Simultaneous confidence bands [default: as in the run]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean, help_heading = "Inference")]
     pub(crate) cband: Option<bool>,

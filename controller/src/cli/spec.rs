@@ -87,7 +87,13 @@ impl Window {
 
 impl From<Window> for AggregateOptions {
     fn from(window: Window) -> Self {
-        Self { min_e: window.min_e, max_e: window.max_e, balance_e: window.balance_e, na_rm: window.na_rm }
+        Self {
+            min_e: window.min_e,
+            max_e: window.max_e,
+            balance_e: window.balance_e,
+            na_rm: window.na_rm,
+            average: None,
+        }
     }
 }
 

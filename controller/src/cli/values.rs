@@ -26,6 +26,14 @@ pub(crate) fn number(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Two event times and all between: `0..3`, `-4..-1`.
+pub(crate) fn span(text: &str) -> Result<(f64, f64), String> {
+    let wrong = || "expected FIRST..LAST, as in 0..3 or -4..-1".to_owned();
+    let (first, last) = text.split_once("..").or_else(|| text.split_once(':')).ok_or_else(wrong)?;
+    let (first, last) = (number(first).map_err(|_| wrong())?, number(last).map_err(|_| wrong())?);
+    if first <= last { Ok((first, last)) } else { Err(format!("{first} is after {last}")) }
+}
+
 /// A whole number, also written `1e6`.
 pub(crate) fn whole(text: &str) -> Result<u64, String> {
     let text = text.trim();

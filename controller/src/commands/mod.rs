@@ -10,9 +10,11 @@ mod plan;
 mod plot;
 mod prepare;
 mod report;
+mod robustness;
 mod run;
 mod runs;
 mod simulate;
+mod table;
 mod watch;
 mod workers;
 
@@ -35,6 +37,9 @@ pub(crate) fn act(cli: Cli) -> Result<(), Failure> {
         Action::Cancel(args) => runs::cancel(&args),
         Action::List(args) => runs::list(&args),
         Action::Agg(args) => agg::agg(&args),
+        Action::Sensitivity(args) => robustness::sensitivity_command(&args),
+        Action::Pretrends(args) => robustness::pretrends_command(&args),
+        Action::Table(args) => table::table(&args),
         Action::Plot(args) => plot::plot(&args),
         Action::Report(args) => report::report(&args),
         Action::Describe(args) => describe::describe(&args),

@@ -8,6 +8,9 @@ use stagger_model::failure::Failure;
 use stagger_model::numbers::counted;
 use stagger_model::result::{MAX_VCOV_CELLS, RunResult};
 use stagger_model::spec::RunSpec;
+use stagger_report::comparison::{
+    Below, Comparison, ComparisonOptions, NamedResult as NamedColumn, RowChoice,
+};
 use stagger_report::covariance::COVARIANCE;
 use stagger_report::estimates::{heading, run_report};
 use stagger_report::folder::StagedOutput;
@@ -108,6 +111,9 @@ struct NamedResult<'a> {
 
 /// Prints the results.
 pub(crate) fn print_results(request: &RunRequest, outputs: &[RunOutput]) -> Result<(), Failure> {
+    if let Some(table) = comparison(request, outputs) {
+        return print(&table);
+    }
     let mut text = String::new();
     for (spec, output) in request.specs.iter().zip(outputs) {
         if request.json {
@@ -126,6 +132,35 @@ pub(crate) fn print_results(request: &RunRequest, outputs: &[RunOutput]) -> Resu
         text += &run_report(&output.saved);
     }
     print(&text)
+}
+
+/// Several specifications as one table, with their warnings on standard error: whole results would be hundreds of lines. None for one
+/// specification, with JSON, or where they have no effect in common to show.
+fn comparison(request: &RunRequest, outputs: &[RunOutput]) -> Option<String> {
+    if request.json || outputs.len() < 2 {
+        return None;
+    }
+    let named = request.specs.iter().zip(outputs).map(|(spec, output)| NamedColumn {
+        name: spec.name.as_deref().unwrap_or_default(),
+        saved: &output.saved,
+    });
+    let overall = ["simple", "group"].map(RowChoice::Overall).into_iter();
+    let options = ComparisonOptions {
+        rows: overall.chain([RowChoice::EventTimes]).collect(),
+        below: Below::StandardError,
+        stars: false,
+        decimals: None,
+    };
+    let table = Comparison::new(&named.collect::<Vec<NamedColumn<'_>>>(), options).ok()?;
+    for (spec, output) in request.specs.iter().zip(outputs) {
+        tell(request, "warning", spec, &output.saved.result.warnings);
+    }
+    let first = request.specs.first().and_then(|spec| spec.name.as_deref()).unwrap_or_default();
+    say(
+        request.quiet,
+        &format!("note: --out DIR saves each whole result, and --spec {first} alone prints one"),
+    );
+    Some(table.text())
 }
 
 /// Returns a note about the missing covariance of the cells, if the object has none.

@@ -52,7 +52,7 @@ pub(crate) fn plot(args: &PlotArgs) -> Result<(), Failure> {
             let size = (args.width.map(|width| width as f64), args.height.map(|height| height as f64));
             files::write(Path::new(out), &form.bytes(&figure, size)?, &overwrite)
         }
-        _ => print_coloured(&in_terminal(&figure, args)),
+        _ => print_coloured(&in_terminal(&figure, (args.width, args.height), args.ascii)),
     }
 }
 
@@ -98,13 +98,13 @@ fn check_size(args: &PlotArgs) -> Result<(), Failure> {
 }
 
 /// A result as it is given: `NAME=RESULT`, or a path alone.
-struct Given {
-    name: Option<String>,
-    path: PathBuf,
+pub(super) struct Given {
+    pub(super) name: Option<String>,
+    pub(super) path: PathBuf,
 }
 
 impl Given {
-    fn new(text: &str) -> Self {
+    pub(super) fn new(text: &str) -> Self {
         match text.split_once('=') {
             // A path may hold the sign.
             Some((name, path)) if !name.is_empty() && !Path::new(text).exists() => {
@@ -112,6 +112,15 @@ impl Given {
             }
             _ => Self { name: None, path: text.into() },
         }
+    }
+
+    /// A label for each, by the last parts of their paths if those differ.
+    pub(super) fn labels(all: &[Self]) -> Vec<String> {
+        let names: Vec<String> = all.iter().map(|given| given.label(false)).collect();
+        let mut sorted = names.clone();
+        sorted.sort();
+        sorted.dedup();
+        if sorted.len() == names.len() { names } else { all.iter().map(|given| given.label(true)).collect() }
     }
 
     /// The folder's name, or the whole path.
@@ -147,13 +156,7 @@ fn study(results: &[String], window: Window) -> Result<Figure, Failure> {
         .iter()
         .map(|given| aggregated(&given.path, "dynamic", window))
         .collect::<Result<Vec<(SavedResult, Aggte)>, Failure>>()?;
-    let mut names: Vec<String> = given.iter().map(|given| given.label(false)).collect();
-    let mut sorted = names.clone();
-    sorted.sort();
-    sorted.dedup();
-    if sorted.len() < names.len() {
-        names = given.iter().map(|given| given.label(true)).collect();
-    }
+    let names = Given::labels(&given);
     let named: Vec<NamedAggregation<'_>> = loaded
         .iter()
         .zip(names)
@@ -237,17 +240,19 @@ fn timeline(path: &Path) -> Result<Figure, Failure> {
 }
 
 /// The figure in characters, with colours where standard output is a terminal that wants them.
-fn in_terminal(figure: &Figure, args: &PlotArgs) -> String {
+pub(super) fn in_terminal(
+    figure: &Figure,
+    (width, height): (Option<usize>, Option<usize>),
+    ascii: Option<bool>,
+) -> String {
     let watched = io::stdout().is_terminal();
     let size = terminal_size().filter(|_| watched);
-    let width = args.width.or(size.map(|(width, _)| width)).unwrap_or(COLUMNS);
+    let width = width.or(size.map(|(width, _)| width)).unwrap_or(COLUMNS);
     let options = terminal::Options {
         width,
         // Small multiples are as high as they need to be.
-        height: args
-            .height
-            .or(size.map(|(_, height)| height.max(12) - 1).filter(|_| figure.panels.len() == 1)),
-        ascii: args.ascii.unwrap_or_else(|| watched && !speaks_unicode()),
+        height: height.or(size.map(|(_, height)| height.max(12) - 1).filter(|_| figure.panels.len() == 1)),
+        ascii: ascii.unwrap_or_else(|| watched && !speaks_unicode()),
     };
     let colours = if watched { colours() } else { Colours::None };
     terminal::draw(figure, &options).to_text(colours)

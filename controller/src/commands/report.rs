@@ -2,7 +2,14 @@
 
 use std::path::Path;
 
+use stagger_estimation::aggregate::aggregate_options;
+use stagger_estimation::robustness::{EffectChoice, event_study, sensitivity};
+use stagger_estimator::sensitivity::{Method, Restriction, RestrictionKind, SensitivityOptions};
 use stagger_model::failure::Failure;
+use stagger_model::parallel::available_cores;
+use stagger_model::result::SavedResult;
+use stagger_model::sensitivity::SensitivityResult;
+use stagger_model::spec::DEFAULT_SEED;
 use stagger_pictures::MARK;
 use stagger_report::document::{html, latex, markdown};
 use stagger_report::html::{pictures, read_document, tables};
@@ -11,6 +18,9 @@ use stagger_report::overwrite::{OverwriteRules, Replaceable};
 use stagger_report::pictures::files::{PictureFormat, write};
 
 use crate::cli::picture_args::ReportArgs;
+
+/// Effects whose robust intervals a report has room for.
+const MOST_EFFECTS: usize = 12;
 
 /// The forms of reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +62,8 @@ pub(crate) fn report(args: &ReportArgs) -> Result<(), Failure> {
         return tables(out, &saved, &overwrite);
     }
     let folder = file.parent().unwrap_or(Path::new("."));
-    let document = read_document(folder, &saved, args.title.as_deref())?;
+    let sensitivity = robust_intervals(&saved);
+    let document = read_document(folder, &saved, sensitivity.as_ref(), args.title.as_deref())?;
     match target {
         Target::Markdown => {
             let folder = pictures(out, &document, PictureFormat::Svg, &overwrite)?;
@@ -64,4 +75,15 @@ pub(crate) fn report(args: &ReportArgs) -> Result<(), Failure> {
         }
         _ => write(out, html(&document).as_bytes(), &overwrite),
     }
+}
+
+/// Robust intervals of every effect by relative magnitudes, where the event study has them: with a universal base period, and periods on
+/// both sides. A report says nothing of those that it can't have; `stagger sensitivity` says why.
+fn robust_intervals(saved: &SavedResult) -> Option<SensitivityResult> {
+    let study = event_study(saved, &aggregate_options(&saved.extended.spec)).ok()?;
+    let restriction = Restriction::of(RestrictionKind::RelativeMagnitude);
+    let method = Method::of(restriction);
+    let options = SensitivityOptions { restriction, method, alp: saved.result.alp, seed: DEFAULT_SEED };
+    let effects = study.post_times().iter().copied().take(MOST_EFFECTS).collect();
+    sensitivity(&study, &options, None, &EffectChoice::EventTimes(effects), available_cores()).ok()
 }

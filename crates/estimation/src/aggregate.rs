@@ -1,5 +1,6 @@
 //! Aggregations of a saved result, without the data: each is a linear map of the extended columns Ψ (FORMULAS §6).
 
+mod contrasts;
 mod covariance;
 mod lost;
 
@@ -12,6 +13,7 @@ use stagger_model::few_units;
 use stagger_model::result::{AGGREGATION_TYPES, Aggte, LeftOutCells, NotAggregated, Num, SavedResult};
 use stagger_model::spec::RunSpec;
 
+pub use self::contrasts::{difference, pretest};
 pub use stagger_estimator::aggregate::AggregateOptions;
 
 /// Reason of a missing overall effect: no event time of the window lies at or after treatment.
@@ -39,6 +41,7 @@ pub fn aggregate_options(spec: &RunSpec) -> AggregateOptions {
         max_e: spec.max_e.unwrap_or(f64::INFINITY),
         balance_e: spec.balance_e,
         na_rm: spec.na_rm,
+        average: None,
     }
 }
 
@@ -57,14 +60,19 @@ pub fn aggregate_all(
     Ok(())
 }
 
+/// Returns true if a result holds the covariance of its aggregation of this kind: that of the event study, unless it is large.
+pub fn has_covariance(saved: &SavedResult, kind: &str) -> bool {
+    kind == "dynamic" && saved.extended.periods.len() <= MOST_SAVED_EVENT_TIMES
+}
+
 /// Does the same as [`aggregate_all`] with extended columns that the caller has already.
 pub fn aggregate_extended(saved: &mut SavedResult, extended: &Extended, options: &AggregateOptions) {
     saved.result.not_aggregated.clear();
     saved.result.warnings.retain(|warning| !lost::is_warning(warning));
     saved.result.clear_aggregations();
     for kind in AGGREGATION_TYPES {
-        let vcov = kind == "dynamic" && saved.extended.periods.len() <= MOST_SAVED_EVENT_TIMES;
-        let overrides = InferenceOverrides { vcov, ..InferenceOverrides::default() };
+        let overrides =
+            InferenceOverrides { vcov: has_covariance(saved, kind), ..InferenceOverrides::default() };
         match aggregate_one(saved, extended, kind, options, &overrides) {
             Ok(aggte) => saved.result.set_aggregation(aggte),
             Err(failed) => {
@@ -212,16 +220,13 @@ fn summary(
         true => Some(NO_POST.to_owned()),
         false => lost::missing_error_reason(saved, &found.overall, overall.1),
     };
-    let mut reason_egt: Vec<Option<String>> =
-        found.by.iter().zip(&inference.se).map(|(e, se)| lost::missing_error_reason(saved, e, *se)).collect();
-    if reason_egt.iter().all(Option::is_none) {
-        reason_egt.clear();
-    }
+    let reason_egt = reasons(saved, found, &inference.se);
     Ok(Aggte {
         kind: found.kind.to_string(),
         min_e: limit(options.min_e),
         max_e: limit(options.max_e),
         balance_e: options.balance_e.map(Num),
+        average: options.average.map(|(first, last)| [Num(first), Num(last)]),
         na_rm: options.na_rm,
         left_out: None,
         overall_att: Num(overall.0),
@@ -241,6 +246,13 @@ fn summary(
         cband: inference.uniform,
         warnings,
     })
+}
+
+/// Why estimates or their standard errors are missing; empty if none is.
+fn reasons(saved: &SavedResult, found: &Aggregate, se: &[f64]) -> Vec<Option<String>> {
+    let all: Vec<Option<String>> =
+        found.by.iter().zip(se).map(|(e, se)| lost::missing_error_reason(saved, e, *se)).collect();
+    if all.iter().all(Option::is_none) { Vec::new() } else { all }
 }
 
 /// Groups and periods as the data have them, where periods are dates; empty otherwise.

@@ -9,4 +9,5 @@ pub mod outline;
 pub mod partial;
 pub mod passes;
 pub mod plan;
+pub mod robustness;
 pub mod stage;

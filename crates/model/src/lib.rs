@@ -4,6 +4,7 @@
 pub mod as_json;
 pub mod calendar;
 pub mod cell_names;
+pub mod contrast;
 pub mod cost;
 pub mod csv_options;
 pub mod error;
@@ -19,6 +20,7 @@ pub mod printable;
 pub mod progress;
 pub mod reduction;
 pub mod result;
+pub mod sensitivity;
 pub mod signal;
 pub mod sizes;
 pub mod sound;

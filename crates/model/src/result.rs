@@ -114,6 +114,9 @@ pub struct Aggte {
     /// The event time up to which the set of groups is held fixed (dynamic).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub balance_e: Option<Num>,
+    /// The first and the last event time of the overall effect (dynamic); `None` for all from 0 on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub average: Option<[Num; 2]>,
     /// `true` if cells that could not be estimated may be left out.
     pub na_rm: bool,
     /// The cells that were left out, if any.

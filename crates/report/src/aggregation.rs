@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use stagger_model::contrast::{ChosenPretest, Contrast};
 use stagger_model::numbers::percent;
 use stagger_model::result::{AGGREGATION_TYPES, Aggte, NotAggregated, Num, SavedResult};
 
 use super::bands::{Bands, SIGNIFICANCE, band_heading, critical_value};
 use super::settings::{references, settings};
-use super::text::{Reasons, Row, Table, label, text_table, written_labels};
+use super::text::{Reasons, Row, Table, label, significant_digits, text_table, written_labels};
 
 /// Returns the text that `stagger agg` prints.
 pub fn aggregation_report(saved: &SavedResult, aggte: &Aggte, alp: f64, bands: Bands) -> String {
@@ -31,6 +32,28 @@ pub fn aggregation_report(saved: &SavedResult, aggte: &Aggte, alp: f64, bands: B
         text += &critical_value(crit.0, bands, what, alp);
     }
     text
+}
+
+/// Returns the lines of a difference between two estimates.
+pub fn contrast_lines(aggte: &Aggte, own: &Contrast, alp: f64) -> String {
+    let name = |value: Num| {
+        let labelled = aggte.egt.iter().position(|e| *e == value).and_then(|at| aggte.egt_label.get(at));
+        labelled.cloned().unwrap_or_else(|| label(value))
+    };
+    let row = Row::new(
+        vec![format!("{} less {}", name(own.of), name(own.from))],
+        [own.att, own.se, own.lci, own.uci],
+    );
+    let band = format!("[{}% Conf. Int.]", percent(alp));
+    let table = Table { keys: &["Estimates"], estimate: "Difference", band, rows: vec![row] };
+    format!("\nDifference (z = {:.3}, p = {:.4}):\n{}", own.z.0, own.p.0, table.render())
+}
+
+/// Returns the line of a pre-test over chosen event times.
+pub fn pretest_line(own: &ChosenPretest) -> String {
+    let what = format!("Pre-test over event times {} to {}:", label(own.first), label(own.last));
+    let ChosenPretest { wald, .. } = own;
+    format!("\n{what} p-value {:.5} (chi2({}) = {})\n", wald.p.0, wald.df, significant_digits(wald.stat.0))
 }
 
 /// Columns of a covariance side by side: they fill 80 characters.
@@ -98,6 +121,9 @@ pub(super) fn overall_rows(
 /// Returns the label of an overall effect, with the window that was applied.
 pub(super) fn overall_label(aggte: &Aggte) -> String {
     let window = window(aggte);
+    if let Some([first, last]) = aggte.average {
+        return format!("dynamic (event times {} to {}){window}", label(first), label(last));
+    }
     match aggte.kind.as_str() {
         kind if !window.is_empty() => format!("{kind}{window}"),
         "simple" => "simple (all post-treatment cells)".to_owned(),

@@ -6,6 +6,7 @@ use std::{fs, io};
 use serde_json::Value;
 use stagger_model::failure::Failure;
 use stagger_model::result::SavedResult;
+use stagger_model::sensitivity::SensitivityResult;
 
 use super::document::{Document, Sources, document, html};
 use super::load::{load_result, verified_folder};
@@ -21,17 +22,22 @@ use super::tabular::{aggregation_csv, balance_csv, cells_csv, covariance_csv, ov
 /// A folder without a result, or with a damaged one.
 pub fn result_html(folder: &Path) -> Result<String, Failure> {
     let (_, saved) = load_result(folder)?;
-    Ok(html(&read_document(folder, &saved, None)?))
+    Ok(html(&read_document(folder, &saved, None, None)?))
 }
 
-/// Reads what belongs to a result in its folder, and makes a report of it.
+/// Reads what belongs to a result in its folder, and makes a report of it, with robust intervals where they are given.
 ///
 /// # Errors
 /// An event log or a record of the run that is damaged.
-pub fn read_document(folder: &Path, saved: &SavedResult, title: Option<&str>) -> Result<Document, Failure> {
+pub fn read_document(
+    folder: &Path,
+    saved: &SavedResult,
+    sensitivity: Option<&SensitivityResult>,
+    title: Option<&str>,
+) -> Result<Document, Failure> {
     let run = run_record(folder)?;
     let timeline = events::read_timeline(folder)?;
-    Ok(document(&Sources { saved, run: run.as_ref(), timeline: timeline.as_ref(), title }))
+    Ok(document(&Sources { saved, run: run.as_ref(), timeline: timeline.as_ref(), sensitivity, title }))
 }
 
 /// `run.json`; a report does without one that is missing, or that no checksum shows to be damaged.

@@ -73,7 +73,7 @@ pub fn covariance_csv(aggte: &Aggte, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// The shortest digits that read back as the same number; empty for NA.
-fn csv_number(number: Num) -> String {
+pub(super) fn csv_number(number: Num) -> String {
     let value = number.0 + 0.0;
     match value.abs() {
         size if !size.is_finite() => String::new(),
@@ -130,7 +130,7 @@ pub fn balance_csv(all: &[Balance], out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// A text in quotes where it needs them.
-fn csv_text(text: &str) -> String {
+pub(super) fn csv_text(text: &str) -> String {
     if text.contains(['"', ',', '\n', '\r']) {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {

@@ -87,7 +87,8 @@ fn a_result_has_it_as_json_and_csv() {
     let text = std::fs::read_to_string(result.join("result.json")).expect("the result");
     let whole: Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!(rows(&whole["aggte"]["dynamic"]["vcov_egt"]), vcov);
-    assert!(agg(&result, "--type dynamic")["vcov_egt"].is_null(), "only on request");
+    assert_eq!(rows(&agg(&result, "--type dynamic")["vcov_egt"]), vcov, "as the run itself");
+    assert!(agg(&result, "--type group")["vcov_egt"].is_null(), "only on request");
 
     let own = folder.path().join("vcov.csv");
     let out = ["agg", path_str(&result), "--type", "dynamic", "--vcov-out", path_str(&own)];

@@ -24,6 +24,7 @@ mod places;
 mod plan;
 mod plot;
 mod properties;
+mod robustness;
 mod saying;
 mod specifications;
 mod stores;

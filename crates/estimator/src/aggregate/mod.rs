@@ -102,11 +102,13 @@ pub struct AggregateOptions {
     pub balance_e: Option<f64>,
     /// Leave out NA cells, where they are an error otherwise.
     pub na_rm: bool,
+    /// First and last event time of the overall effect (dynamic only); from 0 on if there is none.
+    pub average: Option<(f64, f64)>,
 }
 
 impl Default for AggregateOptions {
     fn default() -> Self {
-        Self { min_e: f64::NEG_INFINITY, max_e: f64::INFINITY, balance_e: None, na_rm: false }
+        Self { min_e: f64::NEG_INFINITY, max_e: f64::INFINITY, balance_e: None, na_rm: false, average: None }
     }
 }
 
@@ -120,6 +122,7 @@ impl AggregateOptions {
             max_e: if uses("max_e") { self.max_e } else { default.max_e },
             balance_e: self.balance_e.filter(|_| uses("balance_e")),
             na_rm: self.na_rm,
+            average: self.average.filter(|_| kind == AggregateKind::Dynamic),
         }
     }
 }
@@ -221,7 +224,7 @@ fn by_group(
     Ok((overall, positions.iter().map(|&g| window.input.groups[g]).collect(), by))
 }
 
-/// Share-weighted means by event time; the overall one is the plain mean over e ≥ 0 (FORMULAS §6 "dynamic").
+/// Share-weighted means by event time; the overall one is the plain mean over e ≥ 0, or over chosen event times (FORMULAS §6 "dynamic").
 fn dynamic(
     weights: &Weights<'_>,
     window: &Window<'_>,
@@ -232,8 +235,10 @@ fn dynamic(
         return Err(window.empty(AggregateKind::Dynamic, options));
     }
     let by: Vec<Estimand> = sets.iter().map(|cells| weights.by_share(cells)).collect();
-    let post = egt.iter().zip(&by).filter(|(e, _)| **e >= 0.0).map(|(_, estimand)| estimand);
-    Ok((weights.mean_of(post), egt, by))
+    let (first, last) = options.average.unwrap_or((0.0, f64::INFINITY));
+    let chosen =
+        egt.iter().zip(&by).filter(|(e, _)| (first..=last).contains(*e)).map(|(_, estimand)| estimand);
+    Ok((weights.mean_of(chosen), egt, by))
 }
 
 /// Share-weighted means by period; the overall one is their plain mean (FORMULAS §6 "calendar").
@@ -344,7 +349,13 @@ mod tests {
 
     #[test]
     fn limits_without_a_use_are_not_applied() {
-        let all = AggregateOptions { min_e: 0.0, max_e: 2.0, balance_e: Some(1.0), na_rm: true };
+        let all = AggregateOptions {
+            min_e: 0.0,
+            max_e: 2.0,
+            balance_e: Some(1.0),
+            na_rm: true,
+            average: Some((0.0, 1.0)),
+        };
         let plain = AggregateOptions { na_rm: true, ..Default::default() };
         assert_eq!(all.applied(AggregateKind::Dynamic), all);
         assert_eq!(all.applied(AggregateKind::Calendar), plain);

@@ -224,7 +224,7 @@ pub(crate) struct Golden {
 }
 
 const fn window(min_e: f64, max_e: f64, balance_e: Option<f64>) -> AggregateOptions {
-    AggregateOptions { min_e, max_e, balance_e, na_rm: false }
+    AggregateOptions { min_e, max_e, balance_e, na_rm: false, average: None }
 }
 
 pub(crate) fn input() -> AggregateInput<'static> {

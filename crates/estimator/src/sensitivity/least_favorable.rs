@@ -8,13 +8,13 @@ use faer::Side;
 use super::conditional::Vertices;
 use super::study::EventStudy;
 use crate::inference::{Normals, normal_quantile};
+use crate::root::root;
 
 /// Draws for each vertex.
 const DRAWS: usize = 512;
 /// Share of κ that a vertex has to have to be counted.
 const NEGLIGIBLE_SHARE: f64 = 1e-6;
-/// Steps to the root, and its precision in standard deviations.
-const STEPS: usize = 60;
+/// Precision of the critical value, in standard deviations.
 const PRECISION: f64 = 1e-7;
 
 /// Draws of β̂ − E β̂, and of how far a normal is beyond a threshold.
@@ -122,37 +122,6 @@ pub(super) fn critical_value(vertices: &Vertices, noise: &Noise, kappa: f64) -> 
     root(&distance, (lowest, highest), PRECISION * largest)
 }
 
-/// The zero of a decreasing function between two points by the false position rule of Illinois; the nearer end if there is none.
-pub(super) fn root(f: &dyn Fn(f64) -> f64, (mut low, mut high): (f64, f64), precision: f64) -> f64 {
-    let (mut at_low, mut at_high) = (f(low), f(high));
-    if at_low <= 0.0 {
-        return low;
-    }
-    if at_high >= 0.0 {
-        return high;
-    }
-    let mut last = 0.0;
-    for _ in 0..STEPS {
-        let secant = high - at_high * (high - low) / (at_high - at_low);
-        let next = if secant > low && secant < high { secant } else { 0.5 * (low + high) };
-        let value = f(next);
-        // An end that stays for a second time counts half.
-        let stays = if value * last > 0.0 { 0.5 } else { 1.0 };
-        if value > 0.0 {
-            (low, at_low) = (next, value);
-            at_high *= stays;
-        } else {
-            (high, at_high) = (next, value);
-            at_low *= stays;
-        }
-        last = value;
-        if high - low <= precision || value == 0.0 {
-            break;
-        }
-    }
-    if at_high.abs() < at_low.abs() { high } else { low }
-}
-
 #[cfg(test)]
 mod tests {
     use faer::Mat;
@@ -202,11 +171,5 @@ mod tests {
         assert!((of(&[unit(0, 3, 1.0), unit(0, 3, 1.0)]) - single).abs() < 2e-3);
         assert!((of(&[unit(0, 3, 1.0), unit(0, 3, -1.0)]) - normal_quantile(0.9975)).abs() < 2e-3);
         assert!((of(&[unit(0, 3, 1.0), unit(1, 3, 0.2), vec![0.0; 3]]) - single).abs() < 1e-6);
-    }
-
-    #[test]
-    fn roots() {
-        assert!((root(&|x| 2.0 - x * x, (0.0, 5.0), 1e-12) - 2.0f64.sqrt()).abs() < 1e-9);
-        assert_eq!([root(&|_| -1.0, (0.0, 5.0), 1e-9), root(&|_| 1.0, (0.0, 5.0), 1e-9)], [0.0, 5.0]);
     }
 }

@@ -29,10 +29,11 @@ use thiserror::Error;
 
 use self::conditional::{FirstStage, Test, Vertices};
 use self::fixed_length::Frontier;
-use self::least_favorable::{Noise, critical_value, root};
+use self::least_favorable::{Noise, critical_value};
 use self::restrictions::{Periods, Polyhedron, polyhedra};
 use self::vertices::DualCone;
 use crate::inference::pointwise_critical_value;
+use crate::root::root;
 
 pub use self::restrictions::{Direction, Restriction, RestrictionKind};
 pub use self::study::{EventStudy, StudyError};
@@ -255,10 +256,10 @@ impl Target<'_> {
         for (at, own) in self.polyhedra(m).iter().enumerate() {
             let vertices = Vertices::new(self.analysis.study, own, self.cone(at));
             let Some((lower, upper)) = interval::invert(&self.test(&vertices, m)) else { continue };
-            if !(union.lower <= lower) {
+            if union.lower.is_nan() || lower < union.lower {
                 (union.lower, ends[0]) = (lower, Some((at, lower)));
             }
-            if !(union.upper >= upper) {
+            if union.upper.is_nan() || upper > union.upper {
                 (union.upper, ends[1]) = (upper, Some((at, upper)));
             }
         }

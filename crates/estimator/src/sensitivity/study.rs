@@ -1,5 +1,7 @@
 //! An event study as sensitivity analysis and power take it: estimates beside a reference period, and their covariance (FORMULAS §8).
 
+use std::cmp::Ordering;
+
 use faer::Mat;
 use thiserror::Error;
 
@@ -88,7 +90,8 @@ impl EventStudy {
         }
         let mut order: Vec<usize> = (0..times).collect();
         order.sort_by(|&a, &b| event_time[a].total_cmp(&event_time[b]));
-        let odd = |pair: &[usize]| !(event_time[pair[0]] < event_time[pair[1]]);
+        let odd =
+            |pair: &[usize]| event_time[pair[0]].partial_cmp(&event_time[pair[1]]) != Some(Ordering::Less);
         if let Some(pair) = order.windows(2).find(|pair| odd(pair)) {
             return Err(StudyError::EventTime(label(event_time[pair[1]])));
         }

@@ -3,13 +3,15 @@
 use serde_json::Value;
 use stagger_model::numbers::{counted, grouped, percent};
 use stagger_model::result::{Num, SavedResult};
+use stagger_model::sensitivity::SensitivityResult;
 use stagger_pictures::Figure;
 use stagger_pictures::charts::{self, Timeline};
 
 use super::model::{Block, Document, Picture};
-use super::{facts, method, numbers};
+use super::{facts, method, numbers, robustness};
 use crate::estimates::{cohort_label, pretest_outcome};
 use crate::pictures::{NamedAggregation, balance, by_cohort, by_period, cells_figure, event_study, overlap};
+use crate::sensitivity::ROBUST_PAPER;
 use crate::settings::estimand;
 use crate::text::{period_label, significant_digits};
 
@@ -21,6 +23,8 @@ pub struct Sources<'a> {
     pub run: Option<&'a Value>,
     /// Tasks, if the run left a log.
     pub timeline: Option<&'a Timeline>,
+    /// Robust intervals, if they can be given.
+    pub sensitivity: Option<&'a SensitivityResult>,
     /// The title, in place of one made from the estimand.
     pub title: Option<&'a str>,
 }
@@ -30,6 +34,9 @@ pub fn document(sources: &Sources<'_>) -> Document {
     let saved = sources.saved;
     let mut blocks = vec![];
     effects(&mut blocks, saved);
+    if let Some(result) = sources.sensitivity {
+        robustness::section(&mut blocks, result);
+    }
     method::section(&mut blocks, saved);
     sample(&mut blocks, saved);
     diagnostics(&mut blocks, saved);
@@ -39,7 +46,10 @@ pub fn document(sources: &Sources<'_>) -> Document {
         blocks.push(picture("timeline", caption, charts::timeline(timeline)));
     }
     blocks.push(Block::Heading("References".to_owned()));
-    blocks.push(Block::List(method::references(&saved.extended.spec)));
+    let mut papers = method::references(&saved.extended.spec);
+    papers.extend(sources.sensitivity.map(|_| ROBUST_PAPER.to_owned()));
+    papers.sort();
+    blocks.push(Block::List(papers));
     let spec = &saved.extended.spec;
     let title = format!("The effect on {} by cohort and time since treatment", spec.yname);
     Document {

@@ -55,6 +55,11 @@ fn picture(picture: &Picture, number: usize) -> String {
     format!("<figure>\n{svg}<figcaption><b>Figure {number}.</b> {caption}</figcaption>\n</figure>\n")
 }
 
+/// A table alone, to be put into a page.
+pub fn html_table(own: &Table) -> String {
+    table(own, 1).replace("<b>Table 1.</b> ", "")
+}
+
 fn table(table: &Table, number: usize) -> String {
     let class = |column: usize| if column < table.left { " class=\"words\"" } else { "" };
     let headings: String = table

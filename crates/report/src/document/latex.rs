@@ -57,10 +57,24 @@ pub fn latex(document: &Document, folder: &str) -> String {
     out
 }
 
-fn table(table: &Table) -> String {
+/// A table whose columns beyond the first are all numbers, for a document that loads `booktabs` and `float`.
+pub fn latex_table(own: &Table) -> String {
+    tabular(own, 'r')
+}
+
+/// A table whose last column has remarks.
+fn table(own: &Table) -> String {
+    tabular(own, 'l')
+}
+
+fn tabular(table: &Table, last: char) -> String {
     let count = table.headings.len();
-    let columns: String =
-        (0..count).map(|column| if column < table.left || column + 1 == count { 'l' } else { 'r' }).collect();
+    let column = |at: usize| match at {
+        at if at < table.left => 'l',
+        at if at + 1 == count => last,
+        _ => 'r',
+    };
+    let columns: String = (0..count).map(column).collect();
     let line = |cells: &[String]| {
         let cells: Vec<String> = cells.iter().map(|cell| escape(cell)).collect();
         format!("{} \\\\\n", cells.join(" & "))

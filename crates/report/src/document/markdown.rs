@@ -33,7 +33,8 @@ pub fn markdown(document: &Document, folder: &str) -> String {
     out + &format!("\n<!-- {MARK} -->\n")
 }
 
-fn table(table: &Table) -> String {
+/// A table with its caption and note.
+pub fn table(table: &Table) -> String {
     let line =
         |cells: &mut dyn Iterator<Item = String>| format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "));
     let mut out = format!("{}\n\n", escape(&table.caption));

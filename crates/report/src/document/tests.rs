@@ -9,7 +9,7 @@ use stagger_test_support::results;
 use super::*;
 
 fn of(saved: &SavedResult) -> Document {
-    document(&Sources { saved, run: None, timeline: None, title: None })
+    document(&Sources { saved, run: None, timeline: None, sensitivity: None, title: None })
 }
 
 fn all() -> [SavedResult; 5] {
@@ -61,7 +61,8 @@ fn markdown_of_a_run() {
         },
     });
     let saved = results::bootstrap();
-    let document = document(&Sources { saved: &saved, run: Some(&run), timeline: None, title: None });
+    let document =
+        document(&Sources { saved: &saved, run: Some(&run), timeline: None, sensitivity: None, title: None });
     insta::assert_snapshot!("bootstrap_md", markdown(&document, "pictures"));
 }
 

@@ -4,9 +4,11 @@ mod diagnostics;
 mod effects;
 pub mod events;
 pub mod files;
+mod robustness;
 
 pub use diagnostics::{balance, overlap};
 pub use effects::{NamedAggregation, by_cohort, by_period, cells_figure, event_study};
+pub use robustness::{pretrends, sensitivity};
 
 /// The kinds of charts, by the names of `--kind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
