@@ -80,7 +80,7 @@ pub enum Kind {
     /// `DRDID`'s other estimators, which neither `did` nor Stagger has.
     OtherTwoByTwo,
     /// Sensitivity analysis.
-    LaterSensitivity,
+    Sensitivity,
 }
 
 impl fmt::Display for Kind {
@@ -108,7 +108,7 @@ impl fmt::Display for Kind {
             Kind::TripleExtension => "ddd (extension)",
             Kind::TwoByTwo => "two-by-two",
             Kind::OtherTwoByTwo => "two-by-two, other estimators",
-            Kind::LaterSensitivity => "sensitivity analysis",
+            Kind::Sensitivity => "sensitivity analysis",
         })
     }
 }
@@ -268,7 +268,7 @@ impl Case {
         match self.estimator.as_str() {
             "att_gt" => self.kind_of_att_gt(balance),
             "ddd" => self.kind_of_triple(),
-            "honest" => Kind::LaterSensitivity,
+            "honest" => Kind::Sensitivity,
             _ => self.kind_of_two_by_two(),
         }
     }

@@ -38,7 +38,7 @@ const EXPECTED: [(Kind, usize); 23] = [
     (Kind::TripleExtension, 13),
     (Kind::TwoByTwo, 8),
     (Kind::OtherTwoByTwo, 6),
-    (Kind::LaterSensitivity, 7),
+    (Kind::Sensitivity, 7),
 ];
 
 #[test]
@@ -54,7 +54,7 @@ fn every_case_has_its_kind() {
             Kind::TwoWayClusters => "compared by property (inference.rs)",
             Kind::TripleExtension => "runs; compared by property (kinds.rs)",
             Kind::OtherTwoByTwo => "another estimator: not compared",
-            Kind::LaterSensitivity => "later issue: not compared",
+            Kind::Sensitivity => "compared in estimator::sensitivity",
             _ => "compared",
         };
         text += &format!("\n  {kind:<30} {count:>4}  {treatment}");
