@@ -3,12 +3,14 @@
 pub(crate) mod argv;
 pub(crate) mod csv_args;
 pub(crate) mod doctor_args;
+pub(crate) mod inputs;
 pub(crate) mod named;
 pub(crate) mod names;
 pub(crate) mod picture_args;
 pub(crate) mod plan_args;
 pub(crate) mod pool;
 pub(crate) mod prepare_args;
+pub(crate) mod record_args;
 pub(crate) mod refusal;
 pub(crate) mod request;
 pub(crate) mod robustness_args;
@@ -17,6 +19,7 @@ pub(crate) mod run_file;
 pub(crate) mod spec;
 pub(crate) mod specs;
 pub(crate) mod table_args;
+pub(crate) mod step_args;
 pub(crate) mod values;
 pub(crate) mod view_args;
 pub(crate) mod workers;
@@ -31,6 +34,7 @@ use self::doctor_args::DoctorArgs;
 use self::picture_args::{PlotArgs, ReportArgs};
 use self::plan_args::PlanArgs;
 use self::prepare_args::PrepareArgs;
+use self::record_args::RecordArgs;
 use self::refusal::Refusal;
 use self::robustness_args::{PretrendsArgs, SensitivityArgs};
 use self::run_args::{RunArgs, WindowArgs};
@@ -176,6 +180,14 @@ Examples:
   stagger describe panel.parquet
   stagger describe panel.parquet --tname year --idname countyreal --gname first.treat --yname lemp";
 
+const PANEL_EXAMPLES: &str = "\
+Steps are taken in the order of the flags; run, prepare, plan and describe take the same ones.
+
+Examples:
+  stagger panel sales.tsv --let 'year = year(as.Date(day, \"%m%d%Y\"))' \\
+      --lookup 'laws.csv by state' --collapse 'y = sum(dose * mme), law = first(law)' --by 'county, year' --out panel.parquet
+  stagger panel wide.dta --reshape-long 'lemp lpop' --reshape-j year --treatname treated --idname county --tname year";
+
 /// Staggered difference-in-differences on Parquet panels: ATT(g,t) with R's numbers
 #[derive(Debug, Parser)]
 #[command(name = "stagger", version, after_help = EXAMPLES, arg_required_else_help = true)]
@@ -229,6 +241,9 @@ pub(crate) enum Action {
     /// Show what an input looks like: columns, cohorts, periods, balance, missing values
     #[command(after_help = DESCRIBE_EXAMPLES)]
     Describe(DescribeArgs),
+    /// Make a panel of records: filter, derive, look up, collapse, reshape; show it, and write it
+    #[command(after_help = PANEL_EXAMPLES)]
+    Panel(PanelArgs),
     /// Check that runs on AWS Lambda would work: credentials, bucket, functions, quota
     Doctor(DoctorArgs),
     /// Show the dashboard: a recorded run of 1,000 workers, without an account
@@ -284,10 +299,23 @@ pub(crate) struct AggArgs {
     pub(crate) force: bool,
 }
 
+/// Arguments of `stagger panel`: those of `describe`, and where the panel goes.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PanelArgs {
+    #[command(flatten)]
+    pub(crate) describe: DescribeArgs,
+    /// Write the panel to this Parquet file
+    #[arg(long, short = 'o', value_name = "FILE", help_heading = "Output")]
+    pub(crate) out: Option<String>,
+    /// Let --out replace a file that another program wrote
+    #[arg(long, help_heading = "Output")]
+    pub(crate) force: bool,
+}
+
 /// Arguments of `stagger describe`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DescribeArgs {
-    /// Parquet, CSV or TSV (also .gz, .zst), Delta tables: files, folders or globs
+    /// Parquet, CSV, JSON, Arrow, Avro, Stata, R, Excel (also .gz, .zst), Delta tables: files, folders, globs, @LIST or - for standard input
     #[arg(value_name = "INPUT", required = true)]
     pub(crate) inputs: Vec<String>,
     /// Period
@@ -307,6 +335,8 @@ pub(crate) struct DescribeArgs {
     pub(crate) weightsname: Option<String>,
     #[command(flatten)]
     pub(crate) csv: CsvArgs,
+    #[command(flatten)]
+    pub(crate) records: RecordArgs,
     /// Print one line of JSON
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean, help_heading = "Output")]
     pub(crate) json: Option<bool>,

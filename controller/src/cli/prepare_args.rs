@@ -7,6 +7,7 @@ use stagger_storage::open::is_on_s3;
 
 use super::csv_args::CsvArgs;
 use super::named::NamedArgs;
+use super::record_args::RecordArgs;
 use super::run_args::{ContainerArgs, DataArgs, RunArgs, RunningArgs};
 use super::run_file::resolve_specs;
 use super::spec::specification;
@@ -16,13 +17,15 @@ use super::workers::WorkersRequest;
 /// Arguments of `stagger prepare`.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct PrepareArgs {
-    /// Parquet, CSV or TSV (also .gz, .zst), Delta tables: files, folders or globs, local or s3://; or one run file (.toml). With --verify a store
+    /// Parquet, CSV, JSON, Arrow, Avro, Stata, R, Excel (also .gz, .zst), Delta tables: files, folders or globs, local or s3://; @LIST of them, or - for standard input; or one run file (.toml). With --verify a store
     #[arg(value_name = "INPUT")]
     pub(crate) data: Vec<String>,
     #[command(flatten)]
     pub(crate) columns: DataArgs,
     #[command(flatten)]
     pub(crate) csv: CsvArgs,
+    #[command(flatten)]
+    pub(crate) records: RecordArgs,
     /// Columns to cluster on, separated by commas
     #[arg(long, alias = "cluster", value_name = "COLUMNS", value_delimiter = ',', value_parser = name, help_heading = "Data")]
     pub(crate) clustervars: Option<Vec<String>>,
@@ -103,6 +106,7 @@ impl PrepareRequest {
             data: args.data.clone(),
             columns: args.columns.clone(),
             csv: args.csv.clone(),
+            records: args.records.clone(),
             ..RunArgs::default()
         };
         flags.inference.clustervars.clone_from(&args.clustervars);

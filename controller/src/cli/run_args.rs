@@ -9,6 +9,7 @@ use clap::Args;
 use stagger_report::overwrite::OverwriteRules;
 
 use super::csv_args::CsvArgs;
+use super::record_args::RecordArgs;
 use super::values::{
     boolean, name, number, positive, size, threads, toml_boolean, toml_number, toml_paths, toml_positive,
     toml_size, toml_text, toml_texts, toml_threads, toml_whole, whole,
@@ -388,13 +389,15 @@ keys!(ProgressArgs { progress_bar: toml_boolean, monitor_interval: toml_number, 
 /// Arguments of `stagger run`.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub(crate) struct RunArgs {
-    /// Parquet, CSV or TSV (also .gz, .zst), Delta tables: files, folders or globs, local or s3://; a prepared store; or one run file (.toml)
+    /// Parquet, CSV, JSON, Arrow, Avro, Stata, R, Excel (also .gz, .zst), Delta tables: files, folders or globs, local or s3://; @LIST of them, or - for standard input; a prepared store; or one run file (.toml)
     #[arg(value_name = "INPUT")]
     pub(crate) data: Vec<String>,
     #[command(flatten)]
     pub(crate) columns: DataArgs,
     #[command(flatten)]
     pub(crate) csv: CsvArgs,
+    #[command(flatten)]
+    pub(crate) records: RecordArgs,
     #[command(flatten)]
     pub(crate) estimator: EstimatorArgs,
     #[command(flatten)]
@@ -430,10 +433,17 @@ impl RunArgs {
 
     /// The keys in which specifications of one run may differ.
     pub(crate) fn specification_keys() -> impl Iterator<Item = &'static str> {
-        [DataArgs::KEYS, CsvArgs::KEYS, EstimatorArgs::KEYS, InferenceArgs::KEYS, WindowArgs::KEYS]
-            .into_iter()
-            .flatten()
-            .copied()
+        [
+            DataArgs::KEYS,
+            CsvArgs::KEYS,
+            RecordArgs::KEYS,
+            EstimatorArgs::KEYS,
+            InferenceArgs::KEYS,
+            WindowArgs::KEYS,
+        ]
+        .into_iter()
+        .flatten()
+        .copied()
     }
 
     /// Sets the argument `key` (R's name) from a run file's value; `None` where there is no such argument.
@@ -444,6 +454,7 @@ impl RunArgs {
         self.columns
             .set(key, value)
             .or_else(|| self.csv.set(key, value))
+            .or_else(|| self.records.set(key, value))
             .or_else(|| self.estimator.set(key, value))
             .or_else(|| self.inference.set(key, value))
             .or_else(|| self.window.set(key, value))
@@ -459,6 +470,7 @@ impl RunArgs {
             data: if self.data.is_empty() { under.data } else { self.data },
             columns: self.columns.over(under.columns),
             csv: self.csv.over(under.csv),
+            records: self.records.over(under.records),
             estimator: self.estimator.over(under.estimator),
             inference: self.inference.over(under.inference),
             window: self.window.over(under.window),

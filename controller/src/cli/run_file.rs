@@ -23,6 +23,7 @@ use stagger_storage::open::is_on_s3;
 use stagger_storage::{Storage, disk};
 use toml::{Table, Value};
 
+use super::inputs::{expand_lists, from_folder};
 use super::named::{NamedArgs, SPECS, arguments};
 use super::run_args::RunArgs;
 use super::specs;
@@ -53,7 +54,12 @@ pub(crate) fn resolve_specs(mut flags: RunArgs) -> Result<Vec<NamedArgs>, Failur
                 .hint("run them one after the other"));
         }
     };
-    specs::merge_flags(&flags, &file.common, file.specs)
+    let mut named = specs::merge_flags(&flags, &file.common, file.specs)?;
+    // Input is the same for all.
+    for one in &mut named {
+        one.args.data = expand_lists(std::mem::take(&mut one.args.data))?;
+    }
+    Ok(named)
 }
 
 /// Reads a run file, from a folder or from S3.
@@ -143,8 +149,9 @@ fn syntax(text: &str, path: &Path, error: &toml::de::Error) -> Failure {
 /// Makes paths that stand in a run file relative to the working directory.
 fn relate(args: &mut RunArgs, folder: &Path) {
     for input in &mut args.data {
-        *input = relative_to(folder, input);
+        *input = from_folder(folder, input);
     }
+    args.records.steps.relate(folder);
     if let Some(out) = &mut args.output.out {
         *out = relative_to(folder, out);
     }

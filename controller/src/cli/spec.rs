@@ -6,6 +6,7 @@ use stagger_model::failure::Failure;
 use stagger_model::spec::{MissingCohort, RunSpec, TimeUnit};
 
 use super::run_args::{DataArgs, EstimatorArgs, InferenceArgs, RunArgs, WindowArgs};
+use super::step_args::{COHORT, StepColumns};
 
 /// The cells that the aggregations use.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -112,7 +113,7 @@ pub(super) fn specification(args: &RunArgs) -> Result<RunSpec, Failure> {
         missing_cohort: missing_cohort(columns)?.unwrap_or(default.missing_cohort),
         yname: required("yname", "outcome", &columns.yname)?,
         tname: required("tname", "period", &columns.tname)?,
-        gname: required("gname", "first treated period", &columns.gname)?,
+        gname: required("gname", "first treated period", &cohort_column(args))?,
         idname: unit_column(columns, panel)?,
         tunit: tunit(columns)?,
         xformla: non_empty(&columns.xformla),
@@ -136,7 +137,23 @@ pub(super) fn specification(args: &RunArgs) -> Result<RunSpec, Failure> {
         diagnostics: estimator.diagnostics.unwrap_or(default.diagnostics),
         pname: default.pname,
         csv: args.csv.options()?,
+        records: args.records.options(&step_columns(args))?,
     })
+}
+
+/// The column of the cohort; the name of the one that steps make, if none is given.
+pub(crate) fn cohort_column(args: &RunArgs) -> Option<String> {
+    let made = args.records.steps.makes_cohort().then(|| COHORT.to_owned());
+    non_empty(&args.columns.gname).or(made)
+}
+
+fn step_columns(args: &RunArgs) -> StepColumns {
+    let columns = &args.columns;
+    StepColumns {
+        idname: non_empty(&columns.idname),
+        tname: non_empty(&columns.tname),
+        gname: cohort_column(args),
+    }
 }
 
 /// R's defaults: those of `did`, or of `triplediff` with an eligibility column.

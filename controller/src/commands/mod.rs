@@ -6,6 +6,7 @@ mod describe;
 mod doctor;
 mod janitor;
 mod output;
+mod panel;
 mod plan;
 mod plot;
 mod prepare;
@@ -43,6 +44,7 @@ pub(crate) fn act(cli: Cli) -> Result<(), Failure> {
         Action::Plot(args) => plot::plot(&args),
         Action::Report(args) => report::report(&args),
         Action::Describe(args) => describe::describe(&args),
+        Action::Panel(args) => panel::panel(&args),
         Action::Doctor(args) => doctor::doctor(args),
         Action::Demo(args) => demo::demo(&args),
         Action::Simulate(args) => simulate::simulate(&args),

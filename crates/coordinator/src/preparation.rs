@@ -57,8 +57,16 @@ pub(super) fn prepare_store(
 ) -> Result<Prepared> {
     // Files of this machine are out of the workers' reach, and those on Lambda read Parquet only.
     let local = !request.inputs.iter().all(|input| is_on_s3(input));
-    let here =
-        storage.is_remote() && (local || list_input_files(&request.inputs)?.iter().any(InputPath::is_csv));
+    let files = list_input_files(&request.inputs)?;
+    // Other formats are decoded as a whole, where they are opened, and steps are taken there.
+    let steps = request.named_specs().iter().any(|(_, spec)| !spec.records.steps.is_empty());
+    if steps {
+        let text = "the steps from records to a panel are taken on this machine; `stagger panel … --out` writes their panel once for several runs";
+        session.note(RunEvent::Note { text: text.to_owned() });
+    }
+    let here = steps
+        || files.iter().any(InputPath::is_read_whole)
+        || (storage.is_remote() && (local || files.iter().any(InputPath::is_csv)));
     let functions = cut::functions_without_pool(session.settings.invoker.functions());
     let memory = functions.first().map_or(0, |function| u64::from(function.memory_mb) << 20);
     let prepare_options = match here {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::record_options::RecordOptions;
+
 /// The character encoding of a CSV file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Encoding {
@@ -67,6 +69,8 @@ pub struct ColumnSelection {
     pub columns: BTreeMap<String, ColumnRole>,
     /// The options of CSV files.
     pub csv: CsvOptions,
+    /// The options of records of every format.
+    pub records: RecordOptions,
     /// `true` if the other columns are read too, as numbers.
     pub all: bool,
 }
@@ -76,7 +80,7 @@ impl ColumnSelection {
     pub fn of(columns: &[String]) -> Self {
         let columns: BTreeMap<String, ColumnRole> =
             columns.iter().map(|name| (name.clone(), ColumnRole::Number)).collect();
-        Self { all: columns.is_empty(), columns, csv: CsvOptions::default() }
+        Self { all: columns.is_empty(), columns, ..Self::default() }
     }
 
     /// Adds a column. A column with several uses is a number if one of them computes with it.

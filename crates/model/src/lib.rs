@@ -18,6 +18,7 @@ pub mod numbers;
 pub mod parallel;
 pub mod printable;
 pub mod progress;
+pub mod record_options;
 pub mod reduction;
 pub mod result;
 pub mod sensitivity;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::csv_options::CsvOptions;
+use crate::record_options::RecordOptions;
 
 pub use crate::calendar::TimeUnit;
 pub use stagger_estimator::options::{
@@ -86,6 +87,9 @@ pub struct RunSpec {
     /// The options of CSV files.
     #[serde(skip_serializing_if = "CsvOptions::is_default")]
     pub csv: CsvOptions,
+    /// The options of records of every format.
+    #[serde(skip_serializing_if = "RecordOptions::is_default")]
+    pub records: RecordOptions,
 }
 
 /// The treatment of rows whose cohort is missing.
@@ -143,6 +147,7 @@ impl Default for RunSpec {
             cluster_factor: false,
             diagnostics: false,
             csv: CsvOptions::default(),
+            records: RecordOptions::default(),
         }
     }
 }

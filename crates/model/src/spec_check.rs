@@ -70,7 +70,9 @@ impl CheckedSpec {
             let rules = (s.panel, s.tunit, s.missing_cohort);
             (rules, s.idname.clone(), s.tname.clone(), s.gname.clone(), s.pname.clone())
         };
-        keys(&self.spec) == keys(&other.spec) && self.spec.csv == other.spec.csv
+        keys(&self.spec) == keys(&other.spec)
+            && self.spec.csv == other.spec.csv
+            && self.spec.records == other.spec.records
     }
 }
 

@@ -166,6 +166,7 @@ pub fn select_columns(all: &[CheckedSpec]) -> ColumnSelection {
     let mut out = ColumnSelection::default();
     for CheckedSpec { spec, formula, .. } in all {
         out.csv.clone_from(&spec.csv);
+        out.records.clone_from(&spec.records);
         let keys = spec.clustervars.iter().chain([&spec.idname]).filter(|name| !name.is_empty());
         keys.for_each(|name| out.add(name, ColumnRole::Key));
         let numbers =

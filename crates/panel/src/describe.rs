@@ -1,5 +1,7 @@
 //! Description of an input before any fit: columns, periods, cohorts × periods, balance, missing values, weights.
 
+use std::path::Path;
+
 use arrow_array::{Array, ArrayRef};
 use serde::Serialize;
 use stagger_model::calendar::TimeUnit;
@@ -7,10 +9,11 @@ use stagger_model::csv_options::{ColumnRole, ColumnSelection, CsvOptions};
 use stagger_model::error::{Result, StaggerError};
 use stagger_model::parallel;
 use stagger_model::progress::StageProgress;
+use stagger_model::record_options::RecordOptions;
 use stagger_model::result::Num;
 use stagger_model::spec::RunSpec;
 use stagger_model::spec_check::CheckedSpec;
-use stagger_records::{Source, list_input_files, with_f64};
+use stagger_records::{Source, StepReport, list_input_files, with_f64, with_texts, write_panel};
 
 use crate::load;
 use crate::panel::Panel;
@@ -30,6 +33,8 @@ pub struct DescribeColumns {
     pub weightsname: Option<String>,
     /// Settings of CSV files: separator, quotes, missing values.
     pub csv: CsvOptions,
+    /// The options of records of every format.
+    pub records: RecordOptions,
 }
 
 /// One column of the input.
@@ -100,6 +105,9 @@ pub struct Description {
     pub rows: u64,
     /// Bytes of all files.
     pub bytes: u64,
+    /// The steps that made the rows of the records.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepReport>,
     /// Columns, in the order of the first file.
     pub columns: Vec<ColumnDescription>,
     /// The panel, where unit, period and cohort columns are named.
@@ -111,6 +119,7 @@ impl DescribeColumns {
     fn selection(&self) -> ColumnSelection {
         let mut out = ColumnSelection::of(&[]);
         out.csv.clone_from(&self.csv);
+        out.records.clone_from(&self.records);
         self.idname.iter().for_each(|name| out.add(name, ColumnRole::Key));
         let numbers = [&self.tname, &self.gname, &self.yname, &self.weightsname];
         numbers.into_iter().flatten().for_each(|name| out.add(name, ColumnRole::Number));
@@ -154,9 +163,52 @@ pub fn describe(inputs: &[String], columns: &DescribeColumns) -> Result<Descript
         files: source.file_sizes().len(),
         rows: source.rows(),
         bytes: source.bytes(),
+        steps: source.steps().to_vec(),
         columns: described,
         panel,
     })
+}
+
+/// The first rows of an input, as text.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct FirstRows {
+    /// The names of the columns.
+    pub columns: Vec<String>,
+    /// The rows; `None` for missing values.
+    pub rows: Vec<Vec<Option<String>>>,
+}
+
+/// Returns the first `most` rows of an input, behind its steps.
+///
+/// # Errors
+/// Those of [`describe`].
+pub fn first_rows(inputs: &[String], columns: &DescribeColumns, most: usize) -> Result<FirstRows> {
+    let source = Source::select(list_input_files(inputs)?, &columns.selection())?;
+    let mut out = FirstRows { columns: source.column_names(), rows: Vec::new() };
+    let Some(chunk) = source.chunks().first() else { return Ok(out) };
+    source.read_rows(chunk, 0..most, &out.columns, |_, arrays| {
+        let start = out.rows.len();
+        let rows = arrays.first().map_or(0, Array::len);
+        out.rows.resize_with(start + rows, Vec::new);
+        for array in arrays {
+            let shown = with_texts(array, |texts| {
+                Ok(texts.into_iter().map(|text| text.map(str::to_owned)).collect())
+            });
+            // A list has no form in a line.
+            let shown: Vec<Option<String>> = shown.unwrap_or_else(|_| vec![Some("…".to_owned()); rows]);
+            out.rows[start..].iter_mut().zip(shown).for_each(|(row, text)| row.push(text));
+        }
+        Ok(())
+    })?;
+    Ok(out)
+}
+
+/// Writes an input, behind its steps, to a Parquet file, and returns its size in bytes.
+///
+/// # Errors
+/// Those of [`describe`], and a file that can't be written.
+pub fn write(inputs: &[String], columns: &DescribeColumns, path: &Path) -> Result<u64> {
+    write_panel(list_input_files(inputs)?, &columns.selection(), path)
 }
 
 /// Running counts and sums of one column.
@@ -242,6 +294,7 @@ fn describe_panel(
         yname: columns.yname.clone().unwrap_or_else(|| time.clone()),
         weightsname: columns.weightsname.clone(),
         csv: columns.csv.clone(),
+        records: columns.records.clone(),
         ..RunSpec::default()
     };
     let mut silent = StageProgress::new(&|_| {});

@@ -13,14 +13,17 @@ use stagger_model::csv_options::ColumnSelection;
 use stagger_model::error::{Result, StaggerError};
 use stagger_storage::{StoreErrorKind, disk, local_etag};
 
+use super::bad_lines::BadLines;
 use super::csv;
 use super::csv::{CsvFile, CsvLayout};
 use super::fetched::FetchedParts;
 use super::files::{InputPath, file_name};
 use super::format::{DetectedFormat, FileCompression, Format};
+use super::formats::{DecodeTable, TableFormat};
 use super::names::format_of;
 use super::peek::peek_into;
 use super::remote::{InputObject, storage_error};
+use super::spool::{Spool, spool_error};
 use super::unpack::decompress_from;
 use crate::parquet_file::{self, LocalFile};
 
@@ -37,31 +40,58 @@ pub(super) struct SourceFile {
     pub(super) content: Content,
     pub(super) bytes: u64,
     pub(super) fingerprint: String,
+    /// The temporary Parquet file that holds the decoded rows, if the file has another format.
+    pub(super) decoded: Option<Spool>,
+    /// The broken lines that were left out.
+    pub(super) bad: BadLines,
+}
+
+/// The way of opening a file.
+#[derive(Clone, Copy)]
+pub(super) struct Opening<'a> {
+    /// The columns to read.
+    pub(super) selection: &'a ColumnSelection,
+    /// The layout of a CSV file that another process has found.
+    pub(super) known: Option<&'a CsvLayout>,
+    /// The decoder of formats other than Parquet and text; `None` in workers, which are never sent such files.
+    pub(super) decode: Option<DecodeTable>,
 }
 
 impl SourceFile {
-    /// Opens a file: reads the footer of a Parquet file, or makes the first pass over a CSV file.
-    pub(super) fn open(input: InputPath, selection: &ColumnSelection) -> Result<Self> {
-        Self::open_known(input, selection, None)
-    }
-
-    /// Opens a file; `known` is the layout of a CSV file that another process has found.
-    pub(super) fn open_known(
-        input: InputPath,
-        selection: &ColumnSelection,
-        known: Option<&CsvLayout>,
-    ) -> Result<Self> {
-        match input.remote.clone() {
-            Some(remote) => Self::open_remote(input, &remote, selection, known),
-            None => Self::open_local(input, selection, known),
+    /// Opens a file: reads the footer of a Parquet file, makes the first pass over a CSV file, or decodes another one.
+    pub(super) fn open(input: InputPath, opening: Opening<'_>) -> Result<Self> {
+        match (input.remote.clone(), input.copy.clone()) {
+            (Some(remote), _) => Self::open_remote(input, &remote, opening),
+            (None, Some((copy, digest))) => Self::open_copy(input, &copy, digest, opening),
+            (None, None) => Self::open_local(input, opening),
         }
     }
 
-    fn open_local(
-        mut input: InputPath,
-        selection: &ColumnSelection,
-        known: Option<&CsvLayout>,
+    fn open_copy(input: InputPath, copy: &Spool, digest: String, opening: Opening<'_>) -> Result<Self> {
+        let file = copy.local_file().map_err(|error| spool_error(&error))?;
+        Self::open_as(input, copy.bytes(), digest, opening, &file)
+    }
+
+    /// Opens a file whose format is known by its bytes.
+    fn open_as(
+        input: InputPath,
+        bytes: u64,
+        fingerprint: String,
+        opening: Opening<'_>,
+        file: &LocalFile,
     ) -> Result<Self> {
+        match input.format {
+            Format::Text(_) => Self::open_text(input, bytes, fingerprint, opening),
+            Format::Table(table, _) => Self::open_table(input, table, bytes, fingerprint, opening),
+            Format::Parquet => {
+                let meta = parquet_file::read_footer(file)
+                    .map_err(|damage| no_parquet(&input.name(), &damage.to_string()))?;
+                Self::open_parquet(input, meta, bytes, fingerprint)
+            }
+        }
+    }
+
+    fn open_local(mut input: InputPath, opening: Opening<'_>) -> Result<Self> {
         let (handle, meta) = open_local(&input)?;
         let (bytes, fingerprint) = (meta.len(), local_etag(&meta));
         if bytes == 0 {
@@ -70,22 +100,12 @@ impl SourceFile {
         let peeked =
             peek_into(&file_name(&input.path), &handle, bytes).map_err(|e| unreadable(&input, &e))?;
         input.format = format(&input, peeked)?;
-        if input.is_csv() {
-            return Self::open_text(input, bytes, fingerprint, selection, known);
-        }
-        let meta = parquet_file::read_footer(&LocalFile::new(handle, bytes))
-            .map_err(|damage| no_parquet(&input.name(), &damage.to_string()))?;
-        Self::open_parquet(input, meta, bytes, fingerprint)
+        Self::open_as(input, bytes, fingerprint, opening, &LocalFile::new(handle, bytes))
     }
 
-    fn open_remote(
-        mut input: InputPath,
-        remote: &InputObject,
-        selection: &ColumnSelection,
-        known: Option<&CsvLayout>,
-    ) -> Result<Self> {
+    fn open_remote(mut input: InputPath, remote: &InputObject, opening: Opening<'_>) -> Result<Self> {
         let mut broken = None;
-        if !input.is_csv() {
+        if input.format == Format::Parquet {
             let name = input.name();
             match remote.footer(|reason| no_parquet(&name, reason)) {
                 Ok((meta, info)) => return Self::open_parquet(input, meta, info.size, info.etag),
@@ -99,29 +119,57 @@ impl SourceFile {
             return Err(empty(&input));
         }
         input.format = format(&input, remote.peek(info.size)?)?;
-        match (input.is_csv(), broken) {
-            (true, _) => Self::open_text(input, info.size, info.etag, selection, known),
-            (false, Some(error)) => Err(error),
-            // The file is Parquet under an extension of text.
-            (false, None) => Self::open_remote(input, remote, selection, known),
+        match (input.format, broken) {
+            (Format::Text(_), _) => Self::open_text(input, info.size, info.etag, opening),
+            (Format::Table(table, _), _) => Self::open_table(input, table, info.size, info.etag, opening),
+            (Format::Parquet, Some(error)) => Err(error),
+            // The file is Parquet under another extension.
+            (Format::Parquet, None) => Self::open_remote(input, remote, opening),
         }
     }
 
-    fn open_text(
+    fn open_text(input: InputPath, bytes: u64, fingerprint: String, opening: Opening<'_>) -> Result<Self> {
+        let file = Self::unread(input, bytes, fingerprint);
+        let layout = match opening.known {
+            Some(layout) => layout.clone(),
+            None => csv::read_layout(&file, opening.selection)?,
+        };
+        let (schema, bad) = (Arc::new(layout.schema()), layout.bad.clone());
+        Ok(Self { schema, bad, content: Content::Csv(CsvFile::new(layout)), ..file })
+    }
+
+    /// Decodes a file of another format into a temporary Parquet file.
+    fn open_table(
         input: InputPath,
+        table: TableFormat,
         bytes: u64,
         fingerprint: String,
-        selection: &ColumnSelection,
-        known: Option<&CsvLayout>,
+        opening: Opening<'_>,
     ) -> Result<Self> {
-        let content = Content::Csv(CsvFile::new(known.cloned().unwrap_or_default()));
-        let file = Self { input, schema: Arc::new(Schema::empty()), content, bytes, fingerprint };
-        let layout = match known {
-            Some(layout) => layout.clone(),
-            None => csv::read_layout(&file, selection)?,
+        let Some(decode) = opening.decode else {
+            return Err(StaggerError::input(format!(
+                "`{}`: workers read Parquet and CSV, not {}",
+                input.name(),
+                table.name()
+            ))
+            .with_hint("prepare a store of it first: stagger prepare"));
         };
-        let schema = Arc::new(layout.schema());
-        Ok(Self { schema, content: Content::Csv(CsvFile::new(layout)), ..file })
+        let file = Self::unread(input, bytes, fingerprint);
+        let decoded = decode(&file.input.name(), table, opening.selection, &|| file.stream(0))?;
+        Ok(Self {
+            schema: decoded.schema,
+            content: Content::Parquet(decoded.meta),
+            decoded: Some(decoded.spool),
+            bad: decoded.bad,
+            ..file
+        })
+    }
+
+    /// Returns a file of which no row is known yet.
+    fn unread(input: InputPath, bytes: u64, fingerprint: String) -> Self {
+        let content = Content::Csv(CsvFile::new(CsvLayout::default()));
+        let (decoded, bad) = (None, BadLines::default());
+        Self { input, schema: Arc::new(Schema::empty()), content, bytes, fingerprint, decoded, bad }
     }
 
     fn open_parquet(
@@ -136,17 +184,18 @@ impl SourceFile {
             // Some writers of tables keep the partition columns in the files too, where the log repeats them.
             input.hive.retain(|(name, _)| schema.field_with_name(name).is_err());
         }
-        Ok(Self { input, schema, content: Content::Parquet(meta), bytes, fingerprint })
+        let (decoded, bad) = (None, BadLines::default());
+        Ok(Self { input, schema, content: Content::Parquet(meta), bytes, fingerprint, decoded, bad })
     }
 
     /// Returns the file's text from byte `position` on, if the file has not changed since it was opened.
     pub(super) fn stream(&self, position: u64) -> Result<Box<dyn Read + Send>> {
-        match self.input.format {
-            Format::Text(packing) if packing != FileCompression::Plain => {
+        match self.input.format.packing() {
+            FileCompression::Plain => self.raw(position),
+            packing => {
                 let text = decompress_from(packing, self.raw(0)?, self.bytes, position);
                 text.map_err(|error| unreadable(&self.input, &error))
             }
-            _ => self.raw(position),
         }
     }
 
@@ -155,6 +204,11 @@ impl SourceFile {
         if let Some(remote) = &self.input.remote {
             return Ok(Box::new(remote.stream(self.bytes, &self.fingerprint, position)));
         }
+        if let Some((copy, _)) = &self.input.copy {
+            let mut reader = copy.reader();
+            reader.seek(SeekFrom::Start(position)).map_err(|error| unreadable(&self.input, &error))?;
+            return Ok(Box::new(reader));
+        }
         let mut handle = self.handle()?;
         handle.seek(SeekFrom::Start(position)).map_err(|error| unreadable(&self.input, &error))?;
         Ok(Box::new(handle))
@@ -162,7 +216,7 @@ impl SourceFile {
 
     /// Returns `true` if [`SourceFile::stream`] can start anywhere at little cost.
     pub(super) fn is_seekable(&self) -> bool {
-        !matches!(self.input.format, Format::Text(packing) if packing != FileCompression::Plain)
+        self.input.format.packing() == FileCompression::Plain
     }
 
     /// Fetches ranges of a remote file, if it has not changed since it was opened.
@@ -178,7 +232,20 @@ impl SourceFile {
     /// # Errors
     /// The file is gone, or was written again: its footer, and rows read already, may belong to another table.
     pub(super) fn reopen(&self) -> Result<LocalFile> {
+        if let Some(own) = self.decoded.as_ref().or(self.input.copy.as_ref().map(|(copy, _)| copy)) {
+            return own.local_file().map_err(|error| spool_error(&error));
+        }
         Ok(LocalFile::new(self.handle()?, self.bytes))
+    }
+
+    /// Returns the object that rows are read from, if they are on S3.
+    pub(super) fn remote_rows(&self) -> Option<&InputObject> {
+        self.input.remote.as_ref().filter(|_| self.decoded.is_none())
+    }
+
+    /// Returns the size of the file that rows are read from.
+    pub(super) fn row_bytes(&self) -> u64 {
+        self.decoded.as_ref().map_or(self.bytes, Spool::bytes)
     }
 
     /// Opens a local file again, if it has not changed.
@@ -245,7 +312,9 @@ fn unreadable(input: &InputPath, error: &std::io::Error) -> StaggerError {
 fn format(input: &InputPath, recognised: DetectedFormat) -> Result<Format> {
     let promised = format_of(&file_name(&input.path));
     match recognised {
-        DetectedFormat::Known(Format::Text(_)) if promised == Some(Format::Parquet) => {
+        DetectedFormat::Known(Format::Text(_) | Format::Table(TableFormat::Json, _))
+            if promised == Some(Format::Parquet) =>
+        {
             Err(StaggerError::input(format!("`{}`: the ending is Parquet's, but the file is text", input.name()))
                 .with_hint("read it: if it is a message in place of the data, get the file again; if it is CSV, give it the ending .csv"))
         }

@@ -12,6 +12,8 @@ use super::folder::Listing;
 use super::format::Format;
 use super::names;
 use super::remote::{Buckets, InputObject, OpenBucket};
+use super::spool::Spool;
+use super::stdin::{STDIN, standard_input};
 use crate::prepared::MANIFEST;
 
 /// A data file, and the columns that the names of its folders give (`year=2004/…`).
@@ -25,6 +27,8 @@ pub struct InputPath {
     pub(super) remote: Option<InputObject>,
     /// The format, as far as the name or the first bytes tell.
     pub(super) format: Format,
+    /// The copy of standard input, with the digest of its bytes.
+    pub(super) copy: Option<(Spool, String)>,
     /// `true` if the log of a table gives the columns of `hive`, which the file may hold too.
     pub(super) logged: bool,
 }
@@ -44,6 +48,12 @@ impl InputPath {
     pub fn is_csv(&self) -> bool {
         matches!(self.format, Format::Text(_))
     }
+
+    /// Returns `true` if the file can't be read in parts by several processes: its format is decoded as a whole, or it
+    /// is standard input.
+    pub fn is_read_whole(&self) -> bool {
+        matches!(self.format, Format::Table(..)) || self.copy.is_some()
+    }
 }
 
 /// Lists the files of all inputs: files as given, the data files below folders, and the matches of globs, by name.
@@ -61,9 +71,10 @@ pub(super) fn list_input_files_in(inputs: &[String], open: OpenBucket<'_>) -> Re
     let mut listing = Listing::default();
     let mut found = Vec::new();
     for input in inputs {
-        let mut files = match is_on_s3(input) {
-            true => buckets.expand(input)?,
-            false => listing.expand(input)?,
+        let mut files = match input.as_str() {
+            STDIN => vec![standard_input()?],
+            input if is_on_s3(input) => buckets.expand(input)?,
+            input => listing.expand(input)?,
         };
         files.sort_by(|a, b| a.path.cmp(&b.path));
         found.append(&mut files);
@@ -80,7 +91,7 @@ pub(super) fn list_input_files_in(inputs: &[String], open: OpenBucket<'_>) -> Re
 /// Refuses objects that are named twice. Local files were compared when they were found.
 fn once(found: &[InputPath]) -> Result<()> {
     let mut seen = HashMap::new();
-    for input in found.iter().filter(|input| input.remote.is_some()) {
+    for input in found.iter().filter(|input| input.remote.is_some() || input.copy.is_some()) {
         if let Some(()) = seen.insert(&input.path, ()) {
             return Err(duplicate_file_error(&input.name(), &input.name()));
         }
@@ -120,7 +131,7 @@ pub(super) fn left_out_error(input: &str, mut left: Vec<(String, &'static str)>)
 /// Returns the error for a folder without data.
 pub(super) fn no_data_error(input: &str) -> StaggerError {
     StaggerError::input(format!("`{input}`: no data file in this folder"))
-        .with_hint("looked for Parquet (.parquet, .parq, .pq, .pqt or without an ending) and text (.csv, .tsv, .txt, .tab, .psv, also .gz and .zst)")
+        .with_hint("looked for Parquet (.parquet, .parq, .pq, .pqt or without an ending) text (.csv, .tsv, .txt, .tab, .psv, .json, .jsonl, also .gz and .zst), Arrow and Feather, Avro, Stata, R and Excel")
 }
 
 /// Returns the last part of a path.

@@ -225,7 +225,7 @@ fn system_name(path: &Path) -> Result<Option<PathBuf>> {
 fn regular(path: &Path, meta: &Metadata) -> Result<()> {
     disk::check_regular(meta).map_err(|error| {
         StaggerError::input(format!("`{}`: {error}", path.display()))
-            .with_hint("data is read twice, which pipes can't be: write it to a file, and name that")
+            .with_hint("data is read twice, which pipes can't be: send it to standard input and name -, or write it to a file")
     })
 }
 
@@ -240,7 +240,7 @@ fn led_back(folder: &Path, first: &Path) -> StaggerError {
 }
 
 fn local(path: &Path, hive: Vec<(String, Option<String>)>, format: Format) -> InputPath {
-    InputPath { path: path.to_owned(), hive, remote: None, format, logged: false }
+    InputPath { path: path.to_owned(), hive, remote: None, format, logged: false, copy: None }
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> StaggerError {
@@ -253,11 +253,5 @@ fn unreadable(path: &Path, error: &std::io::Error) -> StaggerError {
         }
         _ => error.to_string(),
     };
-    let error = StaggerError::input(format!("`{}`: {why}", path.display()));
-    match path == Path::new("-") {
-        true => error.with_hint(
-            "standard input can't be read, as data is read twice: write it to a file, and name that",
-        ),
-        false => error,
-    }
+    StaggerError::input(format!("`{}`: {why}", path.display()))
 }

@@ -37,7 +37,7 @@ impl Source {
             Content::Parquet(meta) => {
                 let group = meta.metadata().row_group(chunk.row_group);
                 let roots = file.roots(columns).into_iter();
-                roots.flat_map(|root| leaves(group, root)).filter_map(|c| length(c, file.bytes)).sum()
+                roots.flat_map(|root| leaves(group, root)).filter_map(|c| length(c, file.row_bytes())).sum()
             }
             // Lines are read whole, whichever columns are wanted.
             Content::Csv(_) => {

@@ -4,9 +4,12 @@
 use std::io::Read;
 
 use super::foreign::{self, UnsupportedFormat};
+use super::formats::{TableFormat, detect_table};
 
 /// The number of first bytes that are examined: they hold a tar header, and the start of a gzip file's content.
 pub(super) const HEAD: usize = 4096;
+/// The number of first bytes that are examined of a file that is compressed in blocks, of which one must be whole.
+pub(super) const PACKED_HEAD: usize = 160 << 10;
 /// The number of last bytes that are examined.
 pub(super) const TAIL: usize = 4;
 
@@ -14,7 +17,20 @@ pub(super) const TAIL: usize = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     Parquet,
+    /// Text tables.
     Text(FileCompression),
+    /// A format that is decoded when the file is opened.
+    Table(TableFormat, FileCompression),
+}
+
+impl Format {
+    /// Returns the compression of the whole file.
+    pub(super) fn packing(self) -> FileCompression {
+        match self {
+            Self::Parquet => FileCompression::Plain,
+            Self::Text(packing) | Self::Table(_, packing) => packing,
+        }
+    }
 }
 
 /// The compression of a whole file.
@@ -48,6 +64,9 @@ pub(super) fn detect_format(name: &str, head: &[u8], tail: &[u8]) -> DetectedFor
 }
 
 fn plain(name: &str, head: &[u8]) -> Option<DetectedFormat> {
+    if let Some(table) = detect_table(name, head) {
+        return Some(DetectedFormat::Known(Format::Table(table, FileCompression::Plain)));
+    }
     if let Some(foreign) = foreign::by_bytes(name, head) {
         return Some(DetectedFormat::Foreign(foreign));
     }
@@ -61,12 +80,14 @@ fn plain(name: &str, head: &[u8]) -> Option<DetectedFormat> {
 fn packed(name: &str, packing: FileCompression, head: &[u8]) -> DetectedFormat {
     let inside = beginning(packing, head);
     if inside.starts_with(b"PAR1") {
-        let gzip = packing == FileCompression::Gzip;
-        return DetectedFormat::Foreign(if gzip { &foreign::GZIP_PARQUET } else { &foreign::ZSTD_PARQUET });
+        return DetectedFormat::Known(Format::Table(TableFormat::PackedParquet, packing));
     }
     match plain(name, &inside) {
         Some(DetectedFormat::Known(Format::Text(FileCompression::Plain))) => {
             DetectedFormat::Known(Format::Text(packing))
+        }
+        Some(DetectedFormat::Known(Format::Table(table, _))) => {
+            DetectedFormat::Known(Format::Table(table, packing))
         }
         Some(other) => other,
         None => DetectedFormat::Foreign(if packing == FileCompression::Gzip {
@@ -75,6 +96,11 @@ fn packed(name: &str, packing: FileCompression, head: &[u8]) -> DetectedFormat {
             &foreign::ZSTD
         }),
     }
+}
+
+/// Returns `true` if more of the first bytes, [`PACKED_HEAD`], are needed to recognise what is compressed.
+pub(super) fn needs_more(head: &[u8]) -> bool {
+    packing(head) == FileCompression::Zstd
 }
 
 fn packing(head: &[u8]) -> FileCompression {
@@ -119,6 +145,7 @@ mod tests {
             DetectedFormat::Known(Format::Text(FileCompression::Plain)) => "text",
             DetectedFormat::Known(Format::Text(FileCompression::Gzip)) => "gzip text",
             DetectedFormat::Known(Format::Text(FileCompression::Zstd)) => "zstd text",
+            DetectedFormat::Known(Format::Table(table, _)) => table.name(),
             DetectedFormat::Bytes => "bytes",
         }
     }
@@ -132,7 +159,7 @@ mod tests {
     #[test]
     fn bytes_tell_formats_whatever_the_ending() {
         let sas = b"\0\0\0\0\0\0\0\0\0\0\0\0\xc2\xea\x81\x60\xb3\x14\x11\xcf\xbd\x92\x08\0\x09\xc7\x31\x8c\x18\x1f\x10\x11";
-        let cases: [(&[u8], &str); 24] = [
+        let cases: [(&[u8], &str); 25] = [
             (b"PAR1\x15\x04 and more", "Parquet"),
             (b"id,t\n1,2\n", "text"),
             (b"\xff\xfei\0d\0", "text"),
@@ -141,14 +168,15 @@ mod tests {
             (b"\x73\x02\x01\0\x05\0", "Stata"),
             (b"RDX3\nX\n\0\0\0\x03", "R data (.rda)"),
             (b"X\n\0\0\0\x03\0\x04", "R object (.rds)"),
-            (b"ARROW1\0\0\xff\xff\xff\xff", "Feather (Arrow IPC)"),
+            (b"ARROW1\0\0\xff\xff\xff\xff", "Arrow IPC (Feather)"),
+            (b"\xff\xff\xff\xff\x58\x05\0\0\x10\0", "Arrow stream"),
             (b"FEA1\0\0\0\0", "Feather (version 1)"),
             (b"ORC\x08\x03\x10", "ORC"),
             (b"Obj\x01\x04\x14", "Avro"),
             (b"$FL2@(#) SPSS DATA FILE\x02\0\0\0", "SPSS"),
             (sas, "SAS"),
             (b"HEADER RECORD*******LIBRARY HEADER RECORD!!!!!!!", "SAS transport"),
-            (b"PK\x03\x04\x14\0\0\0\x08\0[Content_Types].xml xl/workbook.xml", "Excel"),
+            (b"PK\x03\x04\x14\0\0\0\x08\0[Content_Types].xml xl/workbook.xml", "workbook"),
             (b"PK\x03\x04\x14\0\0\0\x08\0panel.csv", "zip archive"),
             (b"{\"id\": 1, \"t\": 2}\n", "JSON"),
             (b" [\n {\"id\":1}]", "JSON"),
@@ -166,10 +194,10 @@ mod tests {
             }
         }
         assert_eq!(name_of("x", b"....PAR1"), "Parquet");
-        assert_eq!(name_of("x.parquet.gz", &gzip(b"PAR1\x15")), "Parquet file that is compressed as a whole");
+        assert_eq!(name_of("x.parquet.gz", &gzip(b"PAR1\x15")), "Parquet");
         assert_eq!(name_of("a", &zstd::encode_all(&b"id,t\n1,2\n"[..], 1).unwrap()), "zstd text");
         assert_eq!(name_of("x.gz", &gzip(&[0; 90])), "gzip file");
-        assert_eq!(name_of("x.rds", b"BZh91AY&SY\x01\x02"), "R object (.rds)");
+        assert_eq!(name_of("x.rds", b"BZh91AY&SY\x01\x02"), "R object (.rds) compressed by bzip2 or xz");
         assert_eq!(name_of("x.csv.bz2", b"BZh91AY&SY\x01\x02"), "bzip2 file");
         assert_eq!(name_of("x.fst", &[2; 40]), "fst");
     }

@@ -1,6 +1,8 @@
 //! Classification of files by name: data, files beside data, and files whose bytes must tell.
 
 use super::format::{DetectedFormat, FileCompression, Format};
+use super::formats::{TableFormat, is_table_ending};
+use crate::prepared::MANIFEST;
 
 /// Extensions of Parquet files.
 const PARQUET: [&str; 4] = ["parquet", "parq", "pq", "pqt"];
@@ -85,6 +87,20 @@ pub(super) fn by_bytes(name: &str, recognised: DetectedFormat) -> Result<Format,
         DetectedFormat::Known(_) if hidden => Err("data under a name that begins with `_`"),
         DetectedFormat::Known(Format::Parquet) if bare || is_codec(&lower) => Ok(Format::Parquet),
         DetectedFormat::Known(Format::Text(packing)) if bare => Ok(Format::Text(packing)),
+        DetectedFormat::Known(Format::Table(TableFormat::PackedParquet, packing)) => {
+            let plain = plain_ending(&lower);
+            match PARQUET.contains(&plain.as_str()) || bare {
+                true => Ok(Format::Table(TableFormat::PackedParquet, packing)),
+                false => Err("Parquet under an ending of something else"),
+            }
+        }
+        // The manifest of a store is JSON, and no data.
+        DetectedFormat::Known(Format::Table(table, packing))
+            if bare || (is_table_ending(&plain_ending(&lower)) && lower != MANIFEST) =>
+        {
+            Ok(Format::Table(table, packing))
+        }
+        DetectedFormat::Known(Format::Table(table, _)) => Err(table.name()),
         DetectedFormat::Known(Format::Parquet) => Err("Parquet under an ending of something else"),
         DetectedFormat::Known(Format::Text(_)) => Err("text"),
     }

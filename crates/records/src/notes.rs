@@ -54,9 +54,17 @@ impl Source {
         if is_mixed { self.require_only_numbers(argument, column) } else { Ok(()) }
     }
 
-    /// Returns notes for the user about CSV files that were read in a way that one may not expect, one line each.
+    /// Returns notes for the user about broken lines, and about CSV files that were read in a way that one may not expect, one line each.
     pub fn notes(&self) -> Vec<String> {
-        let mut out = Vec::new();
+        let bad = self.files.iter().filter_map(|file| file.bad.note(&file.input.name()));
+        let mut out: Vec<String> = bad.collect();
+        if let Some(made) = &self.made {
+            out.extend(made.notes.iter().cloned());
+            let steps = made.steps.iter();
+            out.extend(
+                steps.flat_map(|step| step.notes.iter().map(move |note| format!("{}: {note}", step.step))),
+            );
+        }
         let mut taken: Vec<(&str, &str, u64)> = Vec::new();
         for (column, text, rows) in self.layouts().flat_map(|(_, layout)| layout.missing_spellings_in_text())
         {

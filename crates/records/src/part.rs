@@ -10,7 +10,7 @@ use stagger_storage::{Storage, StoreResult};
 
 use super::clock::ReadClocks;
 use super::csv::CsvLayout;
-use super::file::{Content, SourceFile};
+use super::file::{Content, Opening, SourceFile};
 use super::files::InputPath;
 use super::format::{FileCompression, Format};
 use super::remote::InputObject;
@@ -62,8 +62,9 @@ impl Source {
         let mut opened = Vec::with_capacity(numbers.len());
         for &number in &numbers {
             let known = &files[number];
-            let file =
-                SourceFile::open_known(known.input(open)?, &ColumnSelection::of(needed), known.csv.as_ref())?;
+            let selection = ColumnSelection::of(needed);
+            let opening = Opening { selection: &selection, known: known.csv.as_ref(), decode: None };
+            let file = SourceFile::open(known.input(open)?, opening)?;
             if file.fingerprint != known.fingerprint {
                 return Err(file.changed(None));
             }
@@ -74,7 +75,7 @@ impl Source {
             ..*chunk
         };
         let chunks = chunks.iter().map(local).collect();
-        Ok(Self { files: opened, chunks, clocks: ReadClocks::default() })
+        Ok(Self { files: opened, chunks, clocks: ReadClocks::default(), made: None })
     }
 }
 
@@ -92,7 +93,7 @@ impl FileDescription {
         // The extension was checked when the input was listed; the file's bytes decide again.
         let format = if self.csv.is_some() { Format::Text(FileCompression::Plain) } else { Format::Parquet };
         let (path, hive) = (PathBuf::from(&self.path), self.hive.clone());
-        Ok(InputPath { path, hive, remote, format, logged: self.logged })
+        Ok(InputPath { path, hive, remote, format, logged: self.logged, copy: None })
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use stagger_storage::disk;
 
 use super::files::file_name;
-use super::format::{DetectedFormat, HEAD, TAIL, detect_format};
+use super::format::{DetectedFormat, HEAD, PACKED_HEAD, TAIL, detect_format, needs_more};
 
 /// Recognises the format of a local file.
 pub(super) fn detect_file_format(path: &Path) -> io::Result<DetectedFormat> {
@@ -20,6 +20,10 @@ pub(super) fn detect_file_format(path: &Path) -> io::Result<DetectedFormat> {
 pub(super) fn peek_into(name: &str, file: &File, bytes: u64) -> io::Result<DetectedFormat> {
     let mut head = vec![0; HEAD.min(usize::try_from(bytes).unwrap_or(HEAD))];
     file.read_exact_at(&mut head, 0)?;
+    if needs_more(&head) {
+        head.resize(PACKED_HEAD.min(usize::try_from(bytes).unwrap_or(PACKED_HEAD)), 0);
+        file.read_exact_at(&mut head, 0)?;
+    }
     let mut tail = [0; TAIL];
     let tail = &mut tail[..TAIL.min(head.len())];
     file.read_exact_at(tail, bytes - tail.len() as u64)?;

@@ -87,7 +87,7 @@ impl Source {
             Content::Csv(csv) => csv.read(file, chunk, rows, columns, &mut deliver),
             Content::Parquet(meta) => {
                 let request = Request { file, meta, chunk, columns, repeating, rows };
-                match &file.input.remote {
+                match file.remote_rows() {
                     Some(remote) => {
                         let fetched = read.time(|| file.fetch(remote, request.ranges()?))?;
                         request.decode(fetched, &mut deliver)
@@ -138,7 +138,7 @@ impl Request<'_> {
         let repeating = self.file.roots(self.repeating);
         let request = parquet_file::RowRequest {
             metadata: self.meta,
-            size: self.file.bytes,
+            size: self.file.row_bytes(),
             row_group: self.chunk.row_group,
             roots: &roots,
             rows: self.rows.clone(),
@@ -152,7 +152,9 @@ impl Request<'_> {
     fn ranges(&self) -> Result<Vec<Range<u64>>> {
         let group = self.meta.metadata().row_group(self.chunk.row_group);
         let columns = self.file.roots(self.columns).into_iter().flat_map(|root| leaves(group, root));
-        columns.map(|column| chunk_range(column, self.file.bytes).map_err(|e| self.broken(&e))).collect()
+        columns
+            .map(|column| chunk_range(column, self.file.row_bytes()).map_err(|e| self.broken(&e)))
+            .collect()
     }
 
     fn broken(&self, damage: &Damage) -> StaggerError {

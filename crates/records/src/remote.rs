@@ -14,7 +14,7 @@ use stagger_storage::{ObjectInfo, Storage, StoreError, StoreErrorKind, StoreResu
 
 use super::fetched::FetchedParts;
 use super::files::{InputPath, hive_columns, left_out_error, no_data_error};
-use super::format::{self, DetectedFormat, Format, HEAD, detect_format};
+use super::format::{self, DetectedFormat, Format, HEAD, PACKED_HEAD, detect_format, needs_more};
 use super::names::{NameClass, by_bytes, by_name, format_of, is_skipped_folder};
 use super::tables::{RemoteTables, TableFile, not_in_table};
 use crate::parquet_file::{TAIL_BYTES, footer_length, parse_footer};
@@ -212,6 +212,7 @@ impl Bucket<'_> {
             remote: Some(self.remote(key)),
             format,
             logged: false,
+            copy: None,
         }
     }
 
@@ -255,7 +256,12 @@ impl InputObject {
         }
         let parts = self.storage.get_ranges(&self.key, None, &[head, tail]).map_err(storage_error)?;
         let part = |at: usize| parts.get(at).map(Bytes::as_ref).unwrap_or_default();
-        Ok(detect_format(name, part(0), part(1)))
+        if !needs_more(part(0)) {
+            return Ok(detect_format(name, part(0), part(1)));
+        }
+        let head = 0..size.min(PACKED_HEAD as u64);
+        let more = self.storage.get_ranges(&self.key, None, &[head]).map_err(storage_error)?;
+        Ok(detect_format(name, more.first().map(Bytes::as_ref).unwrap_or_default(), part(1)))
     }
 
     /// Reads the footer of a Parquet file; `broken` makes the error of an invalid one.

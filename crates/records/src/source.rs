@@ -9,10 +9,13 @@ use stagger_model::csv_options::ColumnSelection;
 use stagger_model::error::{Result, StaggerError, closest_names};
 use stagger_model::parallel::for_each;
 
+use super::bad_lines;
 use super::clock::{ReadClocks, ReadTimes};
 use super::csv;
-use super::file::{Content, SourceFile};
+use super::file::{Content, Opening, SourceFile};
 use super::files::InputPath;
+use super::formats::decode_table;
+use super::steps::{StepReport, make_panel};
 use super::types::FileColumnType;
 
 /// The number of footers that are read from S3 concurrently: ten thousand files take a minute.
@@ -63,6 +66,21 @@ pub struct Source {
     pub(super) files: Vec<SourceFile>,
     pub(super) chunks: Vec<Chunk>,
     pub(super) clocks: ReadClocks,
+    /// The origin of a panel that steps have made.
+    pub(super) made: Option<Made>,
+}
+
+/// The origin of a panel that steps have made.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Made {
+    /// The panel's name in messages.
+    pub(super) name: String,
+    /// The files that it was made of.
+    pub(super) inputs: Vec<InputFileInfo>,
+    /// Notes about these files.
+    pub(super) notes: Vec<String>,
+    /// The steps.
+    pub(super) steps: Vec<StepReport>,
 }
 
 /// Returns the kind of an Arrow type.
@@ -94,15 +112,32 @@ impl Source {
     /// A file that can't be read, or that has a column of the selection twice. Columns that a file lacks, or has with
     /// another type, are refused by the checks of their use ([`Source::require_number`], [`Source::key_kind`]).
     pub fn select(inputs: Vec<InputPath>, selection: &ColumnSelection) -> Result<Self> {
+        if !selection.records.steps.is_empty() {
+            let panel = make_panel(inputs, selection)?;
+            selection.columns.keys().try_for_each(|column| panel.refuse_ambiguous_name(column))?;
+            return Ok(panel);
+        }
         let mut files = open_files(inputs, selection)?;
+        bad_lines::check_total(files.iter().map(|file| file.bad.count), selection.records.skip_bad)?;
         csv::unify_code_types(&mut files, selection);
-        let mut source = Self { files, chunks: Vec::new(), clocks: ReadClocks::default() };
-        source.chunks = source.cut();
+        let source = Self::of_files(files, None);
         for column in selection.columns.keys() {
             source.refuse_ambiguous_name(column)?;
             source.refuse_contradiction(column)?;
         }
         Ok(source)
+    }
+
+    /// Returns the source of opened files.
+    pub(super) fn of_files(files: Vec<SourceFile>, made: Option<Made>) -> Self {
+        let mut source = Self { files, chunks: Vec::new(), clocks: ReadClocks::default(), made };
+        source.chunks = source.cut();
+        source
+    }
+
+    /// Returns what each step did, if steps have made the rows.
+    pub fn steps(&self) -> &[StepReport] {
+        self.made.as_ref().map_or(&[], |made| &made.steps)
     }
 
     /// Cuts the rows of all files into chunks.
@@ -151,8 +186,11 @@ impl Source {
         self.file_infos().into_iter().map(|file| (file.url, file.bytes, file.rows)).collect()
     }
 
-    /// Returns the facts of every file, in the order of the input.
+    /// Returns the facts of every file, in the order of the input; of a panel that steps have made those of its records.
     pub fn file_infos(&self) -> Vec<InputFileInfo> {
+        if let Some(made) = &self.made {
+            return made.inputs.clone();
+        }
         let mut infos: Vec<InputFileInfo> = self.files.iter().map(SourceFile::info).collect();
         for chunk in &self.chunks {
             infos[chunk.file].rows += chunk.rows as u64;
@@ -214,12 +252,13 @@ impl Source {
 
 /// Opens the files in order; those on S3 concurrently, as each waits for its footer.
 fn open_files(inputs: Vec<InputPath>, selection: &ColumnSelection) -> Result<Vec<SourceFile>> {
+    let opening = Opening { selection, known: None, decode: Some(decode_table) };
     if inputs.iter().all(|input| input.remote.is_none()) {
-        return inputs.into_iter().map(|input| SourceFile::open(input, selection)).collect();
+        return inputs.into_iter().map(|input| SourceFile::open(input, opening)).collect();
     }
     let slots: Vec<OnceLock<SourceFile>> = inputs.iter().map(|_| OnceLock::new()).collect();
     let open = |(): &mut (), at: usize| {
-        let file = SourceFile::open(inputs[at].clone(), selection)?;
+        let file = SourceFile::open(inputs[at].clone(), opening)?;
         // Each slot is set once, by the thread that took its number.
         let _ = slots[at].set(file);
         Ok(())

@@ -2,7 +2,10 @@
 
 use stagger_model::numbers::counted;
 use stagger_model::result::Num;
-use stagger_panel::describe::{CohortDescription, ColumnDescription, Description, PanelDescription};
+use stagger_panel::describe::{
+    CohortDescription, ColumnDescription, Description, FirstRows, PanelDescription,
+};
+use stagger_records::StepReport;
 
 use super::text::{field, label, label_at, significant_digits, text_table, wrapped};
 
@@ -17,6 +20,7 @@ pub fn description_report(description: &Description) -> String {
         size(description.bytes),
     ];
     let mut text = field("Input:", &input.join(", "));
+    text += &steps_table(&description.steps);
     text += &columns_table(&description.columns);
     match &description.panel {
         Some(panel) => text += &panel_report(panel),
@@ -30,6 +34,35 @@ pub fn description_report(description: &Description) -> String {
         }
     }
     text
+}
+
+/// The steps, with the rows that each has dropped or added.
+fn steps_table(steps: &[StepReport]) -> String {
+    if steps.is_empty() {
+        return String::new();
+    }
+    let rows: Vec<Vec<String>> = steps
+        .iter()
+        .map(|step| vec![step.step.clone(), step.rows_in.to_string(), step.rows_out.to_string()])
+        .collect();
+    let mut text = format!("\nSteps:\n{}", text_table(&["Step", "Rows in", "Rows out"], 1, &rows));
+    for step in steps {
+        for note in &step.notes {
+            text += &wrapped("", 0, &format!("{}: {note}", step.step));
+        }
+    }
+    text
+}
+
+/// The first rows of a panel as a person reads them.
+pub fn first_rows_table(first: &FirstRows) -> String {
+    let headings: Vec<&str> = first.columns.iter().map(String::as_str).collect();
+    let rows: Vec<Vec<String>> = first
+        .rows
+        .iter()
+        .map(|row| row.iter().map(|cell| cell.clone().unwrap_or_else(|| "NA".to_owned())).collect())
+        .collect();
+    format!("\nFirst rows:\n{}", text_table(&headings, headings.len(), &rows))
 }
 
 fn columns_table(described: &[ColumnDescription]) -> String {

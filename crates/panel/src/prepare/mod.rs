@@ -29,12 +29,12 @@ mod threads;
 
 use fields::store_fields;
 
-use stagger_model::csv_options::CsvOptions;
 use stagger_model::error::{Result, StaggerError};
 use stagger_model::events::Observer;
 use stagger_model::facts::StageFacts;
 use stagger_model::parallel::available_cores;
 use stagger_model::progress::StageProgress;
+use stagger_model::spec::RunSpec;
 use stagger_model::spec_check::CheckedSpec;
 use stagger_records::{Source, list_input_files};
 use stagger_storage::open::is_on_s3;
@@ -136,7 +136,7 @@ impl PreparationInput {
             missing_cohort: columns.missing_cohort,
         };
         let cross_sections = !first.spec.panel;
-        let fingerprint = fingerprint(&source, &keys, &fields, cross_sections, &first.spec.csv)?;
+        let fingerprint = fingerprint(&source, &keys, &fields, cross_sections, &first.spec)?;
         Ok(Self { source, columns, keys, fields, cross_sections, fingerprint })
     }
 
@@ -166,14 +166,17 @@ fn fingerprint(
     keys: &KeyColumns,
     fields: &[StoreField],
     cross_sections: bool,
-    csv: &CsvOptions,
+    spec: &RunSpec,
 ) -> Result<String> {
     let inputs: Vec<(String, u64, String)> =
         source.file_infos().into_iter().map(|i| (whole_path(&i.url), i.bytes, i.fingerprint)).collect();
     let failed = |e: serde_json::Error| StaggerError::failed(e.to_string());
     let mut json = serde_json::to_vec(&(FORMAT, inputs, keys, fields, cross_sections)).map_err(failed)?;
-    if !csv.is_default() {
-        json.extend(serde_json::to_vec(csv).map_err(failed)?);
+    if !spec.csv.is_default() {
+        json.extend(serde_json::to_vec(&spec.csv).map_err(failed)?);
+    }
+    if !spec.records.is_default() {
+        json.extend(serde_json::to_vec(&spec.records).map_err(failed)?);
     }
     Ok(format!("{:032x}", xxh3_128(&json)))
 }

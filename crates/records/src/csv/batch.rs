@@ -56,10 +56,13 @@ impl CsvFile {
     /// Advances by one row.
     fn advance(&self, file: &SourceFile, cursor: &mut Cursor) -> Result<()> {
         cursor.row += 1;
-        match cursor.records.next() {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(file.changed(None)),
-            Err(stop) => Err(stopped(&file.input.name(), stop)),
+        loop {
+            match cursor.records.next() {
+                Ok(true) if self.layout.leaves_out(&cursor.records) => {}
+                Ok(true) => return Ok(()),
+                Ok(false) => return Err(file.changed(None)),
+                Err(stop) => return Err(stopped(&file.input.name(), stop)),
+            }
         }
     }
 

@@ -11,12 +11,11 @@ use super::decode::{Decoded, encoding_of_mark, guess_utf16};
 use super::dialect::{detect, likely_separator};
 use super::records::{Dialect, Records};
 use super::{CHUNK_ROWS, ChunkStart, CsvLayout, Stream, stopped};
+use crate::bad_lines::{BadLines, shorten};
 use crate::file::SourceFile;
 
 /// The number of bytes at the start that the dialect is detected from.
 const HEAD: u64 = 64 << 10;
-/// The number of characters of a line that a message shows.
-const SHOWN: usize = 80;
 
 /// Makes the first pass over a file.
 ///
@@ -41,6 +40,7 @@ pub(crate) fn read_layout(file: &SourceFile, selection: &ColumnSelection) -> Res
         names: Vec::new(),
         columns: Vec::new(),
         chunks: Vec::new(),
+        bad: BadLines::new(selection.records.skip_bad),
     };
     let stream = layout.stream(file, layout.mark)?;
     let mut look = Look { name: &name, selection, records: Records::new(stream, marks, layout.mark), layout };
@@ -144,6 +144,13 @@ impl Look<'_> {
         let (mut row, count) = (0u64, self.layout.names.len());
         let utf8 = self.layout.encoding == Encoding::Utf8;
         while self.records.next().map_err(|stop| stopped(self.name, stop))? {
+            let own = self.records.fields.len();
+            if own != count && self.layout.bad.skips() {
+                let fault = format!("has {own} fields in place of {count}");
+                let (line, text) = (self.records.line, self.records.text());
+                self.layout.bad.add(self.name, line, &fault, &text)?;
+                continue;
+            }
             if row.is_multiple_of(CHUNK_ROWS as u64) {
                 self.layout.chunks.push(ChunkStart { rows: 0, position: self.records.position });
                 guesses.iter_mut().for_each(TypeInference::begin_chunk);
@@ -152,7 +159,7 @@ impl Look<'_> {
             if let Some(chunk) = self.layout.chunks.last_mut() {
                 chunk.rows += 1;
             }
-            if self.records.fields.len() != count {
+            if own != count {
                 return Err(self.ragged(row));
             }
             for guess in &mut guesses {
@@ -212,7 +219,7 @@ impl Look<'_> {
         } else if row == 1 && own == all + 1 {
             "the rows seem to have names without a column name, as R's write.table writes them: use write.csv(data, file, row.names = FALSE)"
         } else {
-            "a field that holds the separator stands in quotes; --csv-delimiter names another separator"
+            "a field that holds the separator stands in quotes; --csv-delimiter names another separator, and --skip-bad 1000 leaves out up to 1000 such lines"
         };
         StaggerError::input(format!(
             "`{}`: {} has {own} fields, the line of column names {all}, separated by {}: {}",
@@ -245,13 +252,5 @@ fn separator(marks: Dialect) -> String {
         b'\t' => "tabs".to_owned(),
         b' ' => "blanks".to_owned(),
         other => format!("`{}`", char::from(other)),
-    }
-}
-
-/// Shortens a text for a message.
-fn shorten(text: &str) -> String {
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{} …", &text[..end]),
-        None => text.to_owned(),
     }
 }

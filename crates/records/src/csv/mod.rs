@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use stagger_model::csv_options::Encoding;
 use stagger_model::error::{Result, StaggerError};
 
+use super::bad_lines::BadLines;
 use super::file::SourceFile;
 
 pub(super) use column::{CsvCell, CsvType};
@@ -57,6 +58,8 @@ pub(crate) struct CsvLayout {
     /// The columns that are read.
     columns: Vec<CsvColumn>,
     pub(super) chunks: Vec<ChunkStart>,
+    /// The lines with another number of fields than the header, which are left out.
+    pub(super) bad: BadLines,
 }
 
 /// An opened CSV file.
@@ -125,6 +128,11 @@ impl CsvLayout {
             Encoding::Utf8 => stream,
             other => Box::new(Decoded::new(stream, other)),
         })
+    }
+
+    /// Returns `true` if the current record is a broken line that the first pass left out.
+    fn leaves_out(&self, records: &Records<Stream>) -> bool {
+        self.bad.count > 0 && records.fields.len() != self.names.len()
     }
 
     /// Returns `true` if a read can start at any byte.

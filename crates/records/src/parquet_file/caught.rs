@@ -18,7 +18,7 @@ pub fn is_catching_panics() -> bool {
 }
 
 /// Runs `decode`. A panic in it becomes damage, and nothing is printed.
-pub(super) fn catch_panic<T>(decode: impl FnOnce() -> T) -> Result<T, Damage> {
+pub(crate) fn catch_panic<T>(decode: impl FnOnce() -> T) -> Result<T, Damage> {
     stay_quiet();
     CAUGHT.set(true);
     // The closure's data is not used again after a panic.

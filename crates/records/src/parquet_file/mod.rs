@@ -31,6 +31,7 @@ use rustix::io::Errno;
 
 use crate::clock::Clock;
 
+pub(crate) use caught::catch_panic;
 pub use caught::is_catching_panics;
 pub use decode::{RowRequest, decode_rows};
 pub use footer::{TAIL_BYTES, footer_length, parse_footer, read_footer};

@@ -90,9 +90,9 @@ fn what_would_be_left_out_is_named() {
     let root = tempfile::tempdir().unwrap();
     parts(root.path(), &["a.parquet", "a.parquet.bak", "_b.parquet"]);
     let files: [(&str, &[u8], &str); 6] = [
-        ("c.json", b"{\"x\":1}", "JSON"),
-        ("d.feather", b"ARROW1\0\0\xff\xff", "Feather"),
-        ("e.dta", b"<stata_dta>", "Stata"),
+        ("c.orc", b"ORC\x08\x03\x10", "ORC"),
+        ("d.sav", b"$FL2@(#) SPSS\x02\0", "SPSS"),
+        ("e.qs", b"\x0b\x0e\x0a\x0c\0", "R object (.qs)"),
         ("f.log", b"a text", "text"),
         ("g.bin", &[0; 20], "unknown format"),
         ("h.csv.bz2", b"BZh91AY&SY\x01", "bzip2"),
@@ -109,10 +109,10 @@ fn what_would_be_left_out_is_named() {
     assert_eq!(refusal(&[&root.path().join("*")]).matches("` (").count(), 8);
     assert_eq!(found(&[&root.path().join("*.parquet")]).unwrap_err().to_string().matches("` (").count(), 1);
     assert_eq!(found(&[&root.path().join("a*.parquet")]).unwrap(), ["a.parquet"]);
-    (0..20).for_each(|i| fs::write(root.path().join(format!("z{i}.json")), "{\"x\":1}").unwrap());
+    (0..20).for_each(|i| fs::write(root.path().join(format!("z{i}.orc")), "ORC\x08\x03\x10").unwrap());
     assert!(refusal(&[root.path()]).ends_with("and 18 more"), "{}", refusal(&[root.path()]));
-    let named = refusal(&[&root.path().join("e.dta")]);
-    assert!(named.contains("its format is Stata"), "{named}");
+    let named = refusal(&[&root.path().join("e.qs")]);
+    assert!(named.contains("its format is R object (.qs)"), "{named}");
 }
 
 #[test]
@@ -324,7 +324,7 @@ fn other_formats_are_named_and_damage_is_said_of_parquet_alone() {
         ("cut.parquet", &whole[..whole.len() - 9], "not a readable Parquet file"),
         ("page.parquet", b"<!DOCTYPE html><html>", "HTML page"),
         ("error.csv", b"<?xml version=\"1.0\"?><Error>", "XML document"),
-        ("panel.csv", b"PK\x03\x04\x14\0xl/workbook.xml", "Excel"),
+        ("panel.csv", b"$FL2@(#) SPSS DATA\x02\0", "SPSS"),
         ("text.parquet", b"Access denied", "the file is text"),
         ("zeros.parquet", &[0; 4096], "neither begins nor ends"),
     ];

@@ -94,12 +94,14 @@ fn every_object_is_data_or_named() {
     assert_eq!(found(&storage, "f/"), ["f/000002_0", "f/a.parquet", "f/b.parquet.gzip"]);
     assert_eq!(found(&storage, "f/*"), found(&storage, "f/"));
     assert_eq!(Source::open(find(&storage, "f").unwrap(), &names(&["x"])).unwrap().rows(), 3);
-    put(&storage, "f/c.json", b"{\"x\":1}");
+    put(&storage, "f/c.orc", b"ORC\x08\x03\x10");
     for input in ["f/", "f/*", "f*"] {
         let error = find(&storage, input).unwrap_err().to_string();
-        assert!(error.contains("`s3://b/f/c.json` (JSON)"), "{error}");
+        assert!(error.contains("`s3://b/f/c.orc` (ORC)"), "{error}");
     }
-    assert!(find(&storage, "f/c.json").unwrap_err().to_string().contains("its format is JSON"));
+    assert!(find(&storage, "f/c.orc").unwrap_err().to_string().contains("its format is ORC"));
+    put(&storage, "j/a.jsonl", b"{\"x\":1}\n{\"x\":2}\n");
+    assert_eq!(Source::open(find(&storage, "j/").unwrap(), &names(&["x"])).unwrap().rows(), 2);
     let twice = ["s3://b/f/a.parquet".to_owned(), "s3://b/f/a*".to_owned()];
     let error = list_input_files_in(&twice, &|_| Ok(storage.clone())).unwrap_err().to_string();
     assert!(error.contains("named twice"), "{error}");
