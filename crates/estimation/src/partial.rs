@@ -174,6 +174,13 @@ impl Partial {
         let mut out = Writer(Vec::new());
         out.0.extend_from_slice(MAGIC);
         out.count(VERSION);
+        self.encode_sums(&mut out);
+        let sum = xxh3_64(&out.0);
+        out.0.extend_from_slice(&sum.to_le_bytes());
+        out.0
+    }
+
+    fn encode_sums(&self, out: &mut Writer) {
         match self {
             Partial::Gram(p) => {
                 out.count(0);
@@ -227,9 +234,6 @@ impl Partial {
                 out.0.extend_from_slice(&postcard::to_stdvec(counts).unwrap_or_default());
             }
         }
-        let sum = xxh3_64(&out.0);
-        out.0.extend_from_slice(&sum.to_le_bytes());
-        out.0
     }
 
     /// Decodes a partial.

@@ -187,6 +187,7 @@ mod tests {
                 column("lemp", "Float64", Some([1.0986, 5.7732, 10.067])),
                 column("state", "Utf8", None),
             ],
+            steps: Vec::new(),
             panel: Some(PanelDescription {
                 units: 500,
                 periods: (1998..2008).map(|year| Num(f64::from(year))).collect(),

@@ -56,8 +56,12 @@ fn months_of_stata_are_periods() {
     let yearly = of_file("panel.csv", "").success().json();
     let monthly = of_file("panel.dta", "--tname month --gname first").success().json();
     assert_eq!(monthly["aggte"]["simple"], yearly["aggte"]["simple"]);
-    let text =
-        run(&words(&format!("describe {} --tname month --idname id --gname first", fixture("panel.dta").display()))).success().stdout;
+    let text = run(&words(&format!(
+        "describe {} --tname month --idname id --gname first",
+        fixture("panel.dta").display()
+    )))
+    .success()
+    .stdout;
     assert!(text.contains("2001m1"), "{text}");
 }
 

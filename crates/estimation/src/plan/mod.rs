@@ -173,6 +173,20 @@ pub struct PlannedRegression {
     pub started_from: usize,
 }
 
+impl PlannedRegression {
+    fn of(spec: &RunSpec, design: Design, intercept_only: bool) -> Self {
+        let scored = spec.est_method != EstMethod::Reg;
+        Self {
+            standardization: no_standardization(&design),
+            outcome_center: 0.0,
+            method: if intercept_only { EstMethod::Reg } else { spec.est_method },
+            guards_share: intercept_only && scored && spec.pname.is_none(),
+            started_from: LEAST_STARTED,
+            design,
+        }
+    }
+}
+
 /// The weights of units, and of units in the shares of their cohorts.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PlannedWeights {
@@ -283,14 +297,7 @@ impl Plan {
                 stratum_columns: Vec::new(),
                 stratum_parts: Vec::new(),
             },
-            regression: PlannedRegression {
-                standardization: no_standardization(&design),
-                outcome_center: 0.0,
-                method: if intercept_only { EstMethod::Reg } else { spec.est_method },
-                guards_share: intercept_only && spec.est_method != EstMethod::Reg && !triple,
-                started_from: LEAST_STARTED,
-                design,
-            },
+            regression: PlannedRegression::of(spec, design, intercept_only),
             weights: PlannedWeights {
                 weighted: spec.weightsname.is_some(),
                 weight_factor: sample.weight_factor,
