@@ -28,7 +28,7 @@ impl Run {
             if policy.is_late(age, median, stage.done, stage.total) {
                 return Ok(attempt.task);
             }
-            let late = policy.backup_earliest.max(median.mul_f64(policy.backup_multiple));
+            let late = policy.late_after(median, stage.done, stage.total);
             let at = taken + late + Duration::from_millis(1);
             if at > now {
                 wakes = Some(wakes.map_or(at, |known| known.min(at)));

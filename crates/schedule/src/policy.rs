@@ -24,6 +24,10 @@ pub struct Policy {
     pub backup_share: f64,
     /// The multiple of the median beyond which a task is late (Cubed and Spark 4: 3).
     pub backup_multiple: f64,
+    /// The share of a stage from which on a smaller multiple holds: few tasks are left to be repeated in vain, and all wait for them.
+    pub nearly_share: f64,
+    /// That multiple.
+    pub nearly_multiple: f64,
     /// The duration below which no task is late: starting a function would cost more than waiting.
     pub backup_earliest: Duration,
     /// The most backups of a stage, as a share of its tasks: a stage that is slow as a whole must not be done twice.
@@ -46,6 +50,8 @@ impl Default for Policy {
             backup_tasks: 10,
             backup_share: 0.75,
             backup_multiple: 3.0,
+            nearly_share: 0.95,
+            nearly_multiple: 1.6,
             backup_earliest: Duration::from_millis(500),
             backup_most: 0.1,
             limit_multiple: 20.0,
@@ -139,7 +145,14 @@ impl Policy {
     /// Returns whether an attempt under way for `age` deserves a backup, in a stage of which `done` of `tasks` are
     /// done in `median` each.
     pub fn is_late(&self, age: Duration, median: Duration, done: usize, tasks: usize) -> bool {
-        self.may_be_late(done, tasks) && age > self.backup_earliest.max(median.mul_f64(self.backup_multiple))
+        self.may_be_late(done, tasks) && age > self.late_after(median, done, tasks)
+    }
+
+    /// Returns the time under way after which an attempt is late.
+    pub fn late_after(&self, median: Duration, done: usize, tasks: usize) -> Duration {
+        let nearly = done as f64 >= self.nearly_share * tasks as f64;
+        let multiple = if nearly { self.nearly_multiple } else { self.backup_multiple };
+        self.backup_earliest.max(median.mul_f64(multiple))
     }
 
     /// Returns the time after which an attempt gives up by itself; at most the `function`'s own limit.
@@ -217,6 +230,9 @@ mod tests {
         assert!(!policy.is_late(second * 4, second, 9, 9), "a small stage");
         let short = Duration::from_millis(10);
         assert!(!policy.is_late(short * 5, short, 9, 10), "starting another costs more than waiting");
+        let near = second.mul_f64(1.7);
+        assert!(policy.is_late(near, second, 96, 100), "all wait for the last ones");
+        assert!(!policy.is_late(near, second, 94, 100), "more than a twentieth is left");
     }
 
     #[test]
