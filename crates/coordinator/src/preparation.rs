@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use stagger_forecast::cut;
+use stagger_forecast::{cut, shuffle_workers};
 use stagger_model::error::{Result, StaggerError};
 use stagger_model::events::RunEvent;
 use stagger_model::spec_check::CheckedSpec;
@@ -76,7 +76,7 @@ pub(super) fn prepare_store(
             threads: Some(1),
             memory_limit: Some(memory),
             partitions: options.n_partitions,
-            least_tasks: options.concurrency,
+            workers: Some(shuffle_workers(options.concurrency, memory, options.prefer)),
             ..PrepareOptions::default()
         },
     };

@@ -97,7 +97,7 @@ impl StageInput {
             StageInput::Gram | StageInput::Starts { .. } => "gram",
             StageInput::Features { .. } => "features",
             StageInput::Propensity { .. } => "propensity",
-            StageInput::Closing { .. } => "propensity + moments",
+            StageInput::Closing { .. } => "closing",
             StageInput::Moments { .. } => "moments",
             StageInput::Overlap { .. } => "overlap",
             StageInput::Omega { .. } => "omega",

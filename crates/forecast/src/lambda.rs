@@ -6,6 +6,7 @@ use stagger_estimation::estimate::influence_passes::cut_column_passes;
 use stagger_estimation::estimate::steps::MAX_CLUSTER_BYTES;
 use stagger_estimation::plan::Plan;
 use stagger_estimation::stage::StageInput;
+use stagger_panel::prepare::ShuffleWorkers;
 use stagger_panel::stored::StoredShards;
 use stagger_panel::strata::NeededColumns;
 use stagger_storage::Policy;
@@ -15,13 +16,15 @@ use super::known::InputFiles;
 use super::memory::{MemoryModel, largest_shard};
 use super::passes::{PlannedPass, Scenario};
 use super::preparation::{PreparationBackend, PreparationStage, forecast_preparation};
-use super::rates::{CONTROLLER_WRITES, DECODE, FUNCTION};
+use super::rates::{CONTROLLER_WRITES, DECODE, FUNCTION, GB_SECOND, SHUFFLE};
 use super::reads::{ReadAmounts, StoreReads};
 use super::rows::{ScenarioStages, StageAmounts, Traffic, largest_over_limit};
 use super::size::PassMemory;
-use super::tasks::{FunctionFleet, ReadLoad, StageLoad, TaskLoad};
+use super::tasks::{FunctionFleet, ReadLoad, StageLoad, TaskLoad, vcpus};
 use super::threads::{format_megabytes, task_name};
-use super::{Backend, BackendForecast, ForecastInput, LAMBDA_MB, ShuffleFacts, ThreePoint, size, work};
+use super::{
+    Backend, BackendForecast, ForecastInput, LAMBDA_MB, Prefer, ShuffleFacts, ThreePoint, size, work,
+};
 use crate::cut::{TaskSizing, choose_task_count};
 
 /// Bytes of a plan and of a stage's input: an assumption, small beside a shard.
@@ -178,11 +181,28 @@ impl Stages<'_> {
             threads: 1,
             memory: options.worker_memory,
             remote: true,
-            least_tasks: options.concurrency,
+            workers: Some(shuffle_workers(options.concurrency, options.worker_memory, options.prefer)),
         };
         let preparation = forecast_preparation(self.planned.known, files, how, &options.prices);
         *shuffle = preparation.shuffle;
         preparation.steps.into_iter().map(step_load).collect()
+    }
+}
+
+/// Returns the functions that shuffle rows, with their likely rates; `memory` is the bytes of each.
+pub fn shuffle_workers(concurrency: usize, memory: u64, prefer: Prefer) -> ShuffleWorkers {
+    let rates = CloudRates::of(1);
+    let megabytes = memory as f64 / LAMBDA_MB as f64;
+    let core = rates.functions.nanosecond / vcpus(megabytes).max(1e-3);
+    ShuffleWorkers {
+        at_once: concurrency.max(1),
+        bandwidth: rates.storage.bandwidth,
+        reads: rates.storage.gets,
+        latency: rates.storage.latency,
+        row: SHUFFLE.map(|nanoseconds| nanoseconds * core),
+        barrier: rates.functions.invoke + CONTROLLER_WRITES * rates.storage.write,
+        second_price: megabytes / 1024.0 * GB_SECOND,
+        cheap: prefer == Prefer::Cost,
     }
 }
 

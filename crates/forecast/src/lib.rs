@@ -58,7 +58,7 @@ use stagger_panel::stored::StoredShards;
 pub use cloud_rates::{AttemptRates, CloudRates, ControllerRates, FunctionRates, StorageRates};
 pub use containers::{ContainerOptions, ContainerStage, ContainersForecast};
 pub use known::{InputFiles, PanelFacts};
-pub use lambda::{max_cells_in_memory, shard_load_of_pass, stage_load, task_memory};
+pub use lambda::{max_cells_in_memory, shard_load_of_pass, shuffle_workers, stage_load, task_memory};
 pub use limit::check_memory;
 pub use prefer::Prefer;
 pub use prices::Prices;

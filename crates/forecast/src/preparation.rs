@@ -2,6 +2,7 @@
 
 use stagger_panel::prepare::{
     BLOCK_BYTES, CONCURRENT_READS, RequestCounts, SHARDS_PER_ROW_TASK, ShuffleInputs, ShufflePlan,
+    ShuffleWorkers,
 };
 use stagger_storage::Policy;
 
@@ -69,8 +70,8 @@ pub(crate) struct PreparationBackend {
     pub memory: u64,
     /// True if the store is on S3, where requests cost money.
     pub remote: bool,
-    /// The least number of tasks of a stage, where each has enough to do.
-    pub least_tasks: usize,
+    /// Workers that do the tasks; `None` for threads.
+    pub workers: Option<ShuffleWorkers>,
 }
 
 /// Forecasts the preparation of `files`.
@@ -93,7 +94,8 @@ pub(crate) fn forecast_preparation(
         remote: how.remote,
         partitions: None,
         combine: None,
-        least_tasks: how.least_tasks,
+        input_bytes: files.bytes,
+        workers: how.workers,
     };
     let shuffle = shape.plan_shuffle("");
     let price =
@@ -107,7 +109,7 @@ pub(crate) fn forecast_preparation(
         two_stages: price(shuffle.requests.1),
     };
     let shuffled = Shuffled { known, files, shuffle: &shuffle };
-    Preparation { steps: shuffled.steps(how.least_tasks > 0), shuffle: Some(facts) }
+    Preparation { steps: shuffled.steps(how.workers.is_some()), shuffle: Some(facts) }
 }
 
 /// A preparation that shuffles the rows of `files`.

@@ -48,10 +48,9 @@ pub(super) const CPU_SPREAD: [f64; 3] = [0.6, 1.0, 2.2];
 
 /// Rounds of the logits over all shards of a small panel, from the mean score.
 pub(super) const ROUNDS: [usize; 3] = [1, 2, 6];
-/// Rounds after a start on a sample, before the one that brings the moments (`estimation::estimate::starts`). Measured: 1.
-pub(super) const STARTED_ROUNDS: [usize; 3] = [1, 1, 2];
-/// Whether the moments of that round are summed once more, since the round's step was too long or a score lay at a bound.
-pub(super) const REPEATS: [bool; 3] = [false, false, true];
+/// Rounds after a start on a sample, before the one that brings the moments (`estimation::estimate::starts`). Measured: 1. High: the
+/// moments are summed once more, or a fit goes on, since a step was too long or a score lay at a bound.
+pub(super) const STARTED_ROUNDS: [usize; 3] = [1, 1, 3];
 /// The assumed number of clusters before they are counted: states, counties, firms.
 pub(super) const FEW_CLUSTERS: u64 = 50_000;
 /// The assumed number of levels of a factor before they are counted.
@@ -136,6 +135,8 @@ pub(super) const STRAGGLER_DELAY: f64 = 1.5;
 pub(super) const CONTROLLER_WRITES: f64 = 3.0;
 /// Seconds that the controller solves between two stages. An assumption: a few small systems per cell.
 pub(super) const SOLVE: f64 = 0.005;
+/// Dollars of a function's gigabyte-second, to choose the width of a shuffle by; bills take the price file's.
+pub(super) const GB_SECOND: f64 = 1.67e-5;
 /// Bytes of a function that does nothing yet: 16 MB (PLATFORM §2.1), a client of S3 and its buffers. An assumption.
 pub(super) const FUNCTION: u64 = 64 * MIB;
 /// Attempts per task: backup tasks and retries run some tasks twice. An assumption.

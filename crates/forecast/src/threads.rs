@@ -228,7 +228,7 @@ impl Process<'_> {
             threads: self.threads,
             memory: self.limit,
             remote: self.remote,
-            least_tasks: 0,
+            workers: None,
         };
         let preparation = forecast_preparation(self.planned.known, files, how, &options.prices);
         *shuffle = preparation.shuffle;

@@ -118,14 +118,14 @@ fn mark(value: f64, most: f64) -> &'static str {
 
 fn summary(runs: &[Run]) -> String {
     let mut text = "\n## Results\n\n| | seconds: low – **likely** – high | target | dollars: low – **likely** – high | target | \
-                    `stagger plan`, likely |\n|---|---|---|---|---|---|\n"
+                    `stagger plan`, likely | version 0.1.0, likely |\n|---|---|---|---|---|---|---|\n"
         .to_owned();
     for run in runs {
         let (seconds, dollars) = run.scenario.target;
         let [low, likely, high] = &run.ends;
         let _ = writeln!(
             text,
-            "| ({}) {} | {:.0} – **{:.1}** – {:.0} | {seconds:.0} {} | {:.2} – **{:.3}** – {:.2} | {dollars:.2} {} | {:.1} s, ${:.3} |",
+            "| ({}) {} | {:.0} – **{:.1}** – {:.0} | {seconds:.0} {} | {:.2} – **{:.3}** – {:.2} | {dollars:.2} {} | {:.1} s, ${:.3} | {:.1} s, ${:.3} |",
             run.scenario.name,
             run.scenario.title,
             low.seconds,
@@ -138,6 +138,8 @@ fn summary(runs: &[Run]) -> String {
             mark(likely.dollars, dollars),
             run.plan.seconds.likely,
             run.plan.dollars.likely,
+            run.scenario.before.0,
+            run.scenario.before.1,
         );
     }
     text

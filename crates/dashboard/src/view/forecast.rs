@@ -7,7 +7,7 @@ use stagger_estimator::options::EstMethod;
 
 use super::{RunPhase, RunView, StageView};
 
-/// Rounds over all shards that logits usually take after their start on a sample.
+/// Rounds over all shards that logits usually take.
 const ROUNDS: usize = 3;
 
 /// The forecast of the rest of a run.
@@ -21,7 +21,7 @@ pub struct Remaining {
 
 /// Returns true if a stage goes over all shards for the estimates.
 fn is_pass(stage: &StageView) -> bool {
-    ["gram", "propensity", "moments", "overlap", "omega", "influence"]
+    ["gram", "propensity", "closing", "moments", "overlap", "omega", "influence"]
         .iter()
         .any(|name| stage.name.split(" + ").any(|part| part == *name))
 }
@@ -66,7 +66,7 @@ fn passes_left(view: &RunView, stage: &StageView) -> usize {
     let after = |name: &str| stage.name.contains(name);
     match () {
         () if after("influence") => 0,
-        () if after("moments") || after("omega") || after("overlap") => 1,
+        () if after("closing") || after("moments") || after("omega") || after("overlap") => 1,
         () if after("propensity") => 1 + still + usize::from(scored),
         () if after("gram") && scored => ROUNDS + 2,
         () if after("gram") => 1,

@@ -123,8 +123,6 @@ fn hand_out(sums: Vec<Partial>, sums_of: &[usize]) -> Result<Vec<Partial>, Stagg
 pub struct Unknowns {
     /// Rounds of the logits over all shards, without the one that brings the moments.
     pub rounds: usize,
-    /// True if that one brings moments that do not reach the final coefficients, so that they are summed again.
-    pub repeats: bool,
     /// The number of distinct clusters.
     pub clusters: u64,
 }
@@ -178,12 +176,10 @@ fn logit_passes(plan: &Plan, shards: usize, unknowns: &Unknowns) -> Vec<StageInp
     let early = closes_early(plan, shards);
     let round = |curved: bool| StageInput::Propensity { betas: betas(), curved };
     let mut out: Vec<StageInput> = (0..unknowns.rounds).map(|at| round(early && at == 0)).collect();
-    if early {
-        out.push(StageInput::Closing { betas: betas(), weighing: betas() });
-    }
-    if !early || unknowns.repeats {
-        out.push(StageInput::Moments { betas: betas() });
-    }
+    out.push(match early {
+        true => StageInput::Closing { betas: betas(), weighing: betas() },
+        false => StageInput::Moments { betas: betas() },
+    });
     out
 }
 

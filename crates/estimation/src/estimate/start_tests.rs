@@ -70,7 +70,7 @@ fn large() -> Case {
 
 #[test]
 fn a_started_fit_takes_one_round_and_one_with_the_moments() {
-    let expected = ["gram", "propensity", "propensity + moments", "influence"];
+    let expected = ["gram", "propensity", "closing", "influence"];
     assert_eq!(check(&Case { weighted: true, ..large() }), expected);
     assert_eq!(check(&Case { method: EstMethod::Ipw, ..large() }), expected);
     let controls = ControlGroup::NotYetTreated;
@@ -85,14 +85,14 @@ fn levels_cross_sections_and_triple_differences_gain_as_well() {
     for layout in layouts {
         let case = Case { layout, weighted: true, vary: true, ..large() };
         let stages = check(&case);
-        assert_eq!(stages[1..3], ["propensity", "propensity + moments"], "{layout:?}: {stages:?}");
+        assert_eq!(stages[1..3], ["propensity", "closing"], "{layout:?}: {stages:?}");
     }
 }
 
 #[test]
 fn many_covariates_start_on_a_sample_and_sum_their_moments_at_the_end() {
     let stages = check(&Case { covariates: 13, units: 30_000, ..large() });
-    assert!(!stages.contains(&"propensity + moments") && stages.contains(&"moments"), "{stages:?}");
+    assert!(!stages.contains(&"closing") && stages.contains(&"moments"), "{stages:?}");
 }
 
 #[test]

@@ -90,7 +90,8 @@ impl Driver<'_> {
             remote: is_on_s3(&self.storage.url()),
             partitions: self.options.partitions,
             combine: self.options.combine,
-            least_tasks: self.options.least_tasks,
+            input_bytes: source.bytes(),
+            workers: self.options.workers,
         };
         let own = shape.plan_shuffle(&self.order.fingerprint);
         let key = keys::shuffle_plan(&self.order.fingerprint);

@@ -26,6 +26,7 @@ mod space;
 pub mod stage;
 mod steps;
 mod threads;
+mod width;
 
 use fields::store_fields;
 
@@ -56,6 +57,7 @@ pub use shuffle::{PROCESS_BYTES, RequestCounts, ShuffleInputs, ShufflePlan, unit
 pub use space::default_memory;
 pub use stage::PrepareStage;
 pub use steps::{CONCURRENT_READS, OpenedInputs, SHARDS_PER_ROW_TASK, compute_task};
+pub use width::ShuffleWorkers;
 
 /// Options of a preparation; none of them changes a byte of the store.
 #[derive(Clone, Debug, Default)]
@@ -68,9 +70,8 @@ pub struct PrepareOptions {
     pub partitions: Option<usize>,
     /// Numbers of mappers and of partitions that one combiner of a two-stage shuffle takes; `None`: chosen by cost.
     pub combine: Option<(usize, usize)>,
-    /// Smallest number of tasks in a stage, as far as each has a few megabytes to process: with fewer, workers would be
-    /// idle.
-    pub least_tasks: usize,
+    /// Workers that do the tasks, whose rates decide how many tasks a stage has; `None` for the threads of this process.
+    pub workers: Option<ShuffleWorkers>,
 }
 
 /// Result of [`prepare`]: a store that was made or found.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use stagger_records::Source;
 
 use super::scatter::{ChunkRows, ScatterTask};
+use super::width::{MOST_PARTITIONS, ShuffleWorkers, Width, WidthChoice, counts};
 
 /// Bytes of a mapper's object where memory allows: large enough that requests cost little.
 const OBJECT: u64 = 64 << 20;
@@ -57,7 +58,7 @@ pub struct ShufflePlan {
     pub mapper_memory: u64,
     /// Upper bound of the memory of a gather task, in bytes.
     pub gather_memory: u64,
-    /// Requests of a shuffle in one stage and in two, the latter at its best cut.
+    /// Requests of a shuffle in one stage and in two, the latter at the cut that is chosen, or at the one with the fewest.
     pub requests: (RequestCounts, RequestCounts),
 }
 
@@ -88,8 +89,10 @@ pub struct ShuffleInputs<'a> {
     pub partitions: Option<usize>,
     /// Cut of a second stage, if a test sets it.
     pub combine: Option<(usize, usize)>,
-    /// Smallest number of tasks in a stage, where each has enough to do.
-    pub least_tasks: usize,
+    /// Bytes of the input.
+    pub input_bytes: u64,
+    /// Workers that do the tasks; `None` for the threads of this process.
+    pub workers: Option<ShuffleWorkers>,
 }
 
 impl ShuffleInputs<'_> {
@@ -115,39 +118,81 @@ impl ShuffleInputs<'_> {
         let rows: u64 = self.chunks.iter().map(|&rows| rows as u64).sum();
         let scattered = rows * self.record();
         let copies = if pivot { PIVOT_COPIES } else { MAPPER_COPIES };
-        // Workers get half as many mappers and partitions as there are workers, and larger ones: their blocks are
-        // requests, of which a partition of S3 answers a few thousand a second.
-        let largest = if self.least_tasks > 0 { WORKER_OBJECT } else { OBJECT };
+        let largest = if self.workers.is_some() { WORKER_OBJECT } else { OBJECT };
         let object =
             (((self.task_memory() - self.page_memory()) as f64 / copies) as u64).clamp(LEAST, largest);
-        let share = ((self.task_memory() as f64 / GATHER_COPIES) as u64).clamp(LEAST, PARTITION);
-        // Hashes spread evenly, but not exactly.
-        let needed = (scattered + scattered / 16).div_ceil(share).max(1);
-        let worth = (scattered / WORTH).min(self.least_tasks.div_ceil(2) as u64);
-        let spread = if scattered > 16 * LEAST { 2 * self.threads as u64 } else { 1 }.max(worth);
-        let partitions =
-            self.partitions.unwrap_or_else(|| needed.max(spread) as usize).next_power_of_two().min(1 << 14);
         let most = (object / self.record()).max(1) as usize;
+        let width = self.width(scattered, rows.div_ceil(most as u64).max(1) as usize);
+        let partitions = width.map_or_else(|| self.spread(scattered), |width| width.partitions);
         // A number of partitions that is asked for applies to the tasks of the other stage as well.
-        let mapping = self.partitions.or((worth > 0).then_some(worth as usize));
+        let mapping = self.partitions.or(width.map(|width| width.mappers));
         let wanted = mapping.map_or(usize::MAX, |n| (rows as usize).div_ceil(n));
         let mappers = self.mappers(most.min(wanted.max(1)));
-        let fit = (scattered as f64 * COMBINE_COPIES / self.task_memory() as f64) as u64 + 1;
-        let combiners = fit.max(worth / 2);
-        let requests = requests(mappers.len() as u64, partitions as u64, combiners);
+        let requests = requests(mappers.len() as u64, partitions as u64, self.least_combiners(scattered));
+        let chosen = width.and_then(|width| width.combine);
+        let two = chosen.map_or(requests.1.0, |cut| two_stages(mappers.len(), partitions, cut));
         let cheaper = (self.remote && requests.1.0.cost() < requests.0.cost()).then_some(requests.1.1);
         ShufflePlan {
             fingerprint: fingerprint.to_owned(),
             partitions,
             pivot,
-            combine: self.combine.or(cheaper),
+            combine: self.combine.or(width.map_or(cheaper, |width| width.combine)),
             scattered,
             mapper_memory: (object as f64 * copies) as u64 + self.page_memory(),
             gather_memory: ((scattered + scattered / 16).div_ceil(partitions as u64) as f64 * GATHER_COPIES)
                 as u64,
-            requests: (requests.0, requests.1.0),
+            requests: (requests.0, two),
             mappers,
         }
+    }
+
+    /// Returns the number of partitions that memory and threads ask for.
+    fn spread(&self, scattered: u64) -> usize {
+        // Hashes spread evenly, but not exactly.
+        let needed = (scattered + scattered / 16).div_ceil(self.share()).max(1);
+        let spread = if scattered > 16 * LEAST { 2 * self.threads as u64 } else { 1 };
+        self.partitions
+            .unwrap_or_else(|| needed.max(spread) as usize)
+            .next_power_of_two()
+            .min(MOST_PARTITIONS)
+    }
+
+    /// Returns the bytes of a partition's records that memory allows.
+    fn share(&self) -> u64 {
+        let largest = if self.workers.is_some() { u64::MAX } else { PARTITION };
+        ((self.task_memory() as f64 / GATHER_COPIES) as u64).clamp(LEAST, largest)
+    }
+
+    fn least_combiners(&self, scattered: u64) -> u64 {
+        (scattered as f64 * COMBINE_COPIES / self.task_memory() as f64) as u64 + 1
+    }
+
+    /// Returns the width that takes workers the fewest seconds, or dollars, of those that fit their memory; `None` where there are no
+    /// workers, where a person has chosen, or where there is little to do. One stage reads mappers × partitions blocks, which storage
+    /// answers at its own rate; two stages read fewer and move all bytes once more.
+    fn width(&self, scattered: u64, least_mappers: usize) -> Option<Width> {
+        let workers = self.workers.filter(|_| self.partitions.is_none())?;
+        let worth = (scattered / WORTH) as usize;
+        if worth == 0 {
+            return None;
+        }
+        let choice = WidthChoice {
+            workers,
+            rows: self.chunks.iter().map(|&rows| rows as f64).sum(),
+            input: self.input_bytes as f64,
+            // Rows that are put side by side first share identifier, cohort and constants: about a third is left.
+            bytes: if self.together { scattered as f64 / 3.0 } else { scattered as f64 },
+            fields: self.fields as f64,
+            least_combiners: self.least_combiners(scattered) as usize,
+        };
+        let least_partitions = (scattered + scattered / 16).div_ceil(self.share()).max(1) as usize;
+        let mappers = counts().flat_map(|n| [n, n + n / 2]);
+        let mappers = mappers.map(|n| n.max(least_mappers)).filter(|n| *n <= worth.max(least_mappers));
+        let partitions =
+            || counts().filter(|&n| n >= least_partitions && n / 2 < worth.max(least_partitions));
+        let widths = mappers.flat_map(|mappers| partitions().map(move |partitions| (mappers, partitions)));
+        let best = widths.flat_map(|(mappers, partitions)| choice.widths(mappers, partitions));
+        best.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, width)| width)
     }
 
     /// Cuts the row groups into runs of about `rows` rows; larger row groups are divided.
@@ -193,9 +238,16 @@ pub fn units_together(source: &Source, id: &str) -> bool {
 impl RequestCounts {
     /// Cost in dollars at S3's list prices, used only to choose between one stage and two; forecasts read the price
     /// file.
-    fn cost(self) -> f64 {
+    pub(super) fn cost(self) -> f64 {
         self.gets as f64 * 0.4e-6 + self.puts as f64 * 5e-6
     }
+}
+
+/// Returns the requests of a shuffle whose combiners take so many mappers and partitions.
+fn two_stages(mappers: usize, partitions: usize, cut: (usize, usize)) -> RequestCounts {
+    let (groups, ranges) = (mappers.div_ceil(cut.0.max(1)), partitions.div_ceil(cut.1.max(1)));
+    let gets = (mappers * ranges + partitions * groups + 2 * (groups * ranges + partitions)) as u64;
+    RequestCounts { gets, puts: (mappers + groups * ranges) as u64 }
 }
 
 /// Returns the requests of one stage (s·r reads for s mappers and r partitions) and of two stages at their best cut. With
@@ -241,5 +293,68 @@ mod tests {
         let (_, (more, (by_mapper, by_partition))) = requests(5120, 1280, 4096);
         assert!(more.cost() > two.cost() && more.cost() < one.cost());
         assert!(5120usize.div_ceil(by_mapper) * 1280usize.div_ceil(by_partition) >= 4096);
+    }
+
+    /// A thousand functions, and one partition of S3.
+    fn functions() -> ShuffleWorkers {
+        ShuffleWorkers {
+            at_once: 1000,
+            bandwidth: 60e6,
+            reads: 5500.0,
+            latency: 0.015,
+            row: [80e-9, 40e-9],
+            barrier: 0.2,
+            second_price: 2.9e-5,
+            cheap: false,
+        }
+    }
+
+    fn plan(rows: usize, bytes: u64, change: impl Fn(&mut ShuffleInputs<'_>)) -> ShufflePlan {
+        let chunks = vec![1 << 17; rows >> 17];
+        let mut inputs = ShuffleInputs {
+            chunks: &chunks,
+            together: false,
+            fields: 5,
+            text_ids: false,
+            threads: 1,
+            memory_limit: 1769 << 20,
+            remote: true,
+            partitions: None,
+            combine: None,
+            input_bytes: bytes,
+            workers: Some(functions()),
+        };
+        change(&mut inputs);
+        inputs.plan_shuffle("")
+    }
+
+    #[test]
+    fn a_billion_rows_are_shuffled_as_storage_can_follow() {
+        let plan = plan(1 << 30, 45_000_000_000, |_| {});
+        assert!(plan.mappers.len() >= 256 && plan.partitions >= 256, "workers are busy: {plan:?}");
+        let asked = plan.combine.map_or(plan.requests.0, |_| plan.requests.1).gets;
+        assert!((asked as f64) < 5500.0 * 15.0, "{asked} reads");
+        assert!(plan.gather_memory < 1769 << 20 && plan.mapper_memory < 1769 << 20, "{plan:?}");
+    }
+
+    #[test]
+    fn storage_that_answers_more_is_asked_more_and_a_bill_wants_few_requests() {
+        let of =
+            |workers: ShuffleWorkers| plan(1 << 30, 45_000_000_000, |inputs| inputs.workers = Some(workers));
+        let gets = |plan: ShufflePlan| plan.combine.map_or(plan.requests.0, |_| plan.requests.1).gets;
+        let [cheap, usual, split] = [
+            ShuffleWorkers { cheap: true, ..functions() },
+            functions(),
+            ShuffleWorkers { reads: 1e6, ..functions() },
+        ]
+        .map(|workers| gets(of(workers)));
+        assert!(cheap < usual && usual <= split, "{cheap} < {usual} <= {split}");
+    }
+
+    #[test]
+    fn more_rows_than_one_stage_has_memory_for_take_two() {
+        let plan = plan(1 << 35, 1_400_000_000_000, |_| {});
+        assert!(plan.combine.is_some(), "{} x {}", plan.mappers.len(), plan.partitions);
+        assert!(plan.gather_memory < 1769 << 20, "{}", plan.gather_memory);
     }
 }
