@@ -1,5 +1,7 @@
 //! Formats that are decoded as a whole: each gives the rows that were written, whatever its compression.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics fails")]
+
 use std::fs;
 use std::io::Write;
 use std::path::Path;

@@ -1,5 +1,7 @@
 //! Columns that come as runs hold what the parquet crate reads.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics fails")]
+
 use std::sync::Arc;
 
 use arrow_array::builder::PrimitiveBuilder;

@@ -1,5 +1,7 @@
 //! Steps on small files, against the rows that they must make.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics fails")]
+
 use std::fs;
 use std::path::Path;
 

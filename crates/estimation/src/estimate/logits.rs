@@ -83,11 +83,12 @@ impl Logits {
             let (LogitFit::Fitted(beta), Some(from)) = (state.fit.as_ref()?, from) else { continue };
             let step: Vec<f64> = beta.iter().zip(from).map(|(b, f)| b - f).collect();
             let first = plan.comparisons.first_slot(index);
-            for slot in first..first + plan.comparisons.logits[index].frames.len() {
+            let slots = first..first + plan.comparisons.logits[index].frames.len();
+            for (slot, own) in slots.clone().zip(&mut steps[slots]) {
                 if !moments.reaches(slot, &step, plan.targets.triple) {
                     return None;
                 }
-                steps[slot].clone_from(&step);
+                own.clone_from(&step);
             }
         }
         Some(steps)

@@ -186,8 +186,8 @@ impl LogitSums {
         let mut slopes = self.slopes.iter_mut();
         for (a, own) in x.iter().enumerate() {
             self.gradient[a] += residual * own;
-            for b in a..k {
-                self.hessian[a * k + b] += variance * own * x[b];
+            for (sum, other) in self.hessian[a * k + a..(a + 1) * k].iter_mut().zip(&x[a..]) {
+                *sum += variance * own * other;
             }
             let bend = variance * (q - p) * own;
             // Block a of the slopes has the products of the columns from a on, row by row.

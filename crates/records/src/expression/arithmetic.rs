@@ -95,9 +95,7 @@ fn whole(node: &Node, operator: &str, x: &[Option<i64>], y: &[Option<i64>]) -> F
                 Some(a.wrapping_rem(b)).map(|r| if r != 0 && (r < 0) != (b < 0) { r + b } else { r })
             }
             "%/%" if b != 0 => {
-                let floor =
-                    a.checked_div(b).map(|q| if a % b != 0 && (a < 0) != (b < 0) { q - 1 } else { q });
-                floor
+                a.checked_div(b).map(|q| if a % b != 0 && (a < 0) != (b < 0) { q - 1 } else { q })
             }
             _ => {
                 out.push(None);

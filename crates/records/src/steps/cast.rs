@@ -21,7 +21,7 @@ pub(super) fn cast(array: &ArrayRef, wanted: &DataType) -> Option<ArrayRef> {
     }
     let values = Values::of(array)?;
     match wanted {
-        DataType::Float64 => number::<Float64Type>(&values, |v| Some(v)),
+        DataType::Float64 => number::<Float64Type>(&values, Some),
         DataType::Float32 => number::<Float32Type>(&values, |v| Some(v as f32)),
         DataType::Int64 => whole::<Int64Type>(&values),
         DataType::Int32 => whole::<Int32Type>(&values),

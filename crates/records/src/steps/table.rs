@@ -120,7 +120,7 @@ impl Table {
     /// Reads a chunk, and applies the steps to its batches.
     fn read(&self, chunk: &Chunk, each: &mut dyn FnMut(&RecordBatch) -> Result<()>) -> Result<()> {
         self.source.read(chunk, &self.columns, |_, arrays| {
-            let rows = arrays.first().map_or(0, |array| arrow_array::Array::len(array));
+            let rows = arrays.first().map_or(0, arrow_array::Array::len);
             let mut batch = new_batch(self.forms.schema.clone(), self.forms.convert(arrays)?, rows)?;
             for (step, count) in &self.steps {
                 let before = batch.num_rows();
