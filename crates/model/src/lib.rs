@@ -1,5 +1,5 @@
 //! The vocabulary of a run, known to every other room: specification and its check, result, facts, events and the event log, errors
-//! and failure classes, cost, calendar, signals, and the reduction tree.
+//! and failure classes, cost, calendar, signals, exact sums, and the reduction tree.
 
 pub mod as_json;
 pub mod calendar;
@@ -10,6 +10,7 @@ pub mod csv_options;
 pub mod error;
 pub mod event_log;
 pub mod events;
+pub mod exact_sum;
 pub mod facts;
 pub mod failure;
 pub mod few_units;

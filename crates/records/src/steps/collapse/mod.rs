@@ -5,7 +5,6 @@
 //! the groups with larger keys are dropped, and made by further passes over the rows.
 
 mod aggregate;
-mod exact;
 mod state;
 
 use std::collections::BTreeMap;

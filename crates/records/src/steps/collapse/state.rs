@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::exact::ExactSum;
+use stagger_model::exact_sum::ExactSum;
+
 use crate::expression::Values;
 use crate::steps::keys::Keys;
 

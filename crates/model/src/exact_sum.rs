@@ -11,7 +11,7 @@ const SCALE: f64 = f64::from_bits((1023 - 64) << 52);
 
 /// An exact sum.
 #[derive(Clone, Debug, Default)]
-pub(in crate::steps) struct ExactSum {
+pub struct ExactSum {
     /// Parts that do not overlap, the smallest first.
     parts: Vec<f64>,
     /// The parts of large numbers, times [`SCALE`].
@@ -22,7 +22,7 @@ pub(in crate::steps) struct ExactSum {
 
 impl ExactSum {
     /// Adds a number.
-    pub(in crate::steps) fn add(&mut self, value: f64) {
+    pub fn add(&mut self, value: f64) {
         if !value.is_finite() {
             self.infinite += value;
         } else if value.abs() < LARGE {
@@ -33,7 +33,7 @@ impl ExactSum {
     }
 
     /// Adds the product of two numbers, without rounding it.
-    pub(in crate::steps) fn add_product(&mut self, a: f64, b: f64) {
+    pub fn add_product(&mut self, a: f64, b: f64) {
         let product = a * b;
         self.add(product);
         if product.is_finite() {
@@ -42,14 +42,14 @@ impl ExactSum {
     }
 
     /// Adds another sum.
-    pub(in crate::steps) fn merge(&mut self, other: &Self) {
+    pub fn merge(&mut self, other: &Self) {
         other.parts.iter().for_each(|part| add(&mut self.parts, *part));
         other.large.iter().for_each(|part| add(&mut self.large, *part));
         self.infinite += other.infinite;
     }
 
     /// Returns the nearest float.
-    pub(in crate::steps) fn value(&self) -> f64 {
+    pub fn value(&self) -> f64 {
         if self.infinite != 0.0 {
             return self.infinite;
         }
@@ -63,7 +63,7 @@ impl ExactSum {
 
     /// Returns the sum of squared deviations from the mean of `count` numbers, whose sum this is; `squares` is the sum of
     /// their squares.
-    pub(in crate::steps) fn squared_deviations(&self, squares: &Self, count: u64) -> f64 {
+    pub fn squared_deviations(&self, squares: &Self, count: u64) -> f64 {
         // Σ(x − m)² = Σx² − 2m Σx + n m² for every m; with the rounded mean the last two terms are exact products.
         let mean = self.value() / count as f64;
         let mut out = squares.clone();
