@@ -17,19 +17,16 @@ const PRETEST_PAPER: &str = "Roth, J. (2022). \"Pretest with Caution: Event-Stud
 /// Returns the text that `stagger sensitivity` prints.
 pub fn sensitivity_report(result: &SensitivityResult) -> String {
     let mut text = wrapped("Reference: ", 2, ROBUST_PAPER);
-    text += &format!("\nRobust confidence intervals by the {}:\n", size_phrase(result.restriction));
+    let (size, meaning) = match result.restriction {
+        RestrictionKind::RelativeMagnitude => ("Mbar", "violations relative to the largest before treatment"),
+        RestrictionKind::Smoothness => ("M", "the largest change of the slope of violations"),
+    };
+    text += &format!("\nRobust intervals by {size}, {meaning}:\n");
     text += &table(result).render();
     text += "---\nSignif. codes: '*' confidence interval does not cover 0\n";
-    text += &format!(
-        "\nBreakdown values, the {} from which on the interval covers 0:\n",
-        size_phrase(result.restriction)
-    );
+    text += &format!("\nBreakdown values, the {size} from which on an interval covers 0:\n");
     let rows: Vec<Vec<String>> = result.effects.iter().map(breakdown_row).collect();
-    text += &super::text::text_table(
-        &["Event time", "Estimate", "Std. Error", size_name(result.restriction)],
-        0,
-        &rows,
-    );
+    text += &super::text::text_table(&["Event time", "Estimate", "Std. Error", size], 0, &rows);
     text.push('\n');
     text += &field("Restriction:", &restriction_phrase(result));
     text +=
@@ -98,13 +95,6 @@ pub(super) fn size_label(size: Num) -> String {
     }
     let text = format!("{value:.*}", decimals as usize);
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
-}
-
-fn size_name(kind: RestrictionKind) -> &'static str {
-    match kind {
-        RestrictionKind::RelativeMagnitude => "Mbar",
-        RestrictionKind::Smoothness => "M",
-    }
 }
 
 /// What a size is.
@@ -258,6 +248,6 @@ mod tests {
     fn sizes_are_short() {
         let all = [0.0, 0.5, 2.0, 0.513_46, 0.017_001_9, 1234.5, 123_456.0, 1e-12];
         let found = all.map(|size| size_label(Num(size)));
-        assert_eq!(found, ["0", "0.5", "2", "0.5135", "0.017", "1235", "1.235e5", "1.000e-12"]);
+        assert_eq!(found, ["0", "0.5", "2", "0.5135", "0.017", "1234", "1.235e5", "1.000e-12"]);
     }
 }
