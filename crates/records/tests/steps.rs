@@ -256,7 +256,7 @@ fn faults_of_collapsing_are_named() {
     for (values, by, expected) in [
         ("y = sum(dose)", "fip", "there is no column `fip`"),
         ("y = sum(dsoe)", "fips", "there is no column `dsoe`"),
-        ("y = smu(dose)", "fips", "did you mean sum()?"),
+        ("y = summ(dose)", "fips", "did you mean sum()?"),
         ("sum(dose)", "fips", "this has no name"),
         ("y = dose", "fips", "a function over the rows of a group is expected here"),
         ("y = sum(dose, 1)", "fips", "sum() takes 1 arguments beside na.rm, not 2"),
