@@ -251,8 +251,8 @@ fn two_stages(mappers: usize, partitions: usize, cut: (usize, usize)) -> Request
 }
 
 /// Returns the requests of one stage (s·r reads for s mappers and r partitions) and of two stages at their best cut. With
-/// mappers in `1/f` groups and partitions in `1/p` ranges these are s/p + r/f reads and 1/(p·f) combiners (Starling
-/// §4.2, which has a request more for each header), of which there are at least `least`, so that each fits in memory.
+/// mappers in `1/f` groups and partitions in `1/p` ranges these are s/p + r/f reads and 1/(p·f) combiners, of which there
+/// are at least `least`, so that each fits in memory. In Starling §4.2 every block costs a request more, for its header.
 /// Every reader has two requests more, for its parts of the table of blocks.
 fn requests(mappers: u64, partitions: u64, least: u64) -> (RequestCounts, (RequestCounts, (usize, usize))) {
     let one = RequestCounts { gets: mappers * partitions + 2 * partitions, puts: mappers };
