@@ -216,7 +216,9 @@ fn read_list(value: &toml::Value) -> Result<Vec<Given>, String> {
 
 fn read_step(table: &toml::Table) -> Result<Given, String> {
     let mut step = Given::default();
-    for (key, value) in table {
+    let mut entries: Vec<(&String, &toml::Value)> = table.iter().collect();
+    entries.sort_unstable_by_key(|(key, _)| *key);
+    for (key, value) in entries {
         let key = key.replace('_', "-");
         let flag = FLAGS.iter().find(|(name, ..)| *name == key);
         match (flag, key.as_str()) {
@@ -416,7 +418,7 @@ mod tests {
 
         must be a list of steps: steps = [{ where = "y > 0" }, { let = "z = log(y)" }]
         has an unknown step wher: did you mean where?
-        has a step with both where and let: write a table for each
+        has a step with both let and where: write a table for each
         has a table without a step
         "#);
     }
