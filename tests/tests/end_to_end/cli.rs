@@ -324,7 +324,7 @@ fn saved_folder_is_complete() {
     let output = estimate(&data("mpdta"), &options).success();
     let mut names = names_in(&saved);
     names.sort();
-    let expected = "aggte_calendar.csv aggte_dynamic.csv aggte_group.csv aggte_simple.csv att_gt.csv att_gt.parquet \
+    let expected = "aggte_calendar.csv aggte_dynamic.csv aggte_dynamic_vcov.csv aggte_group.csv aggte_simple.csv att_gt.csv att_gt.parquet \
                     att_gt.svg checksums.json draws.parquet event_study.svg events.jsonl result.json run.json";
     assert_eq!(names.join(" "), expected);
     let text = fs::read_to_string(saved.join("result.json")).expect("the saved result");

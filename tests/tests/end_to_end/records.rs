@@ -159,7 +159,7 @@ fn faults_are_named_before_anything_is_written() {
     for (line, words) in [
         (
             "stagger run stores.csv --treatname treated --yname sales --tname month --idname store",
-            "switches off: store 20",
+            "switches off: store 60",
         ),
         (
             "stagger run stores.csv --where 'sale > 1' --yname sales --tname month --idname store --gname treated",
