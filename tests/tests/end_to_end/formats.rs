@@ -139,7 +139,7 @@ fn a_list_names_files() {
     let list = folder.path().join("parts.txt");
     fs::write(&list, "# two halves\na.csv\nb.csv\n").expect("a list");
     assert_eq!(estimates(&estimate(&format!("@{}", list.display()), KEYS).success()), plain());
-    fs::write(&list, KEYS).expect("a list");
+    fs::write(&list, "").expect("a list");
     let refused = estimate(&format!("@{}", list.display()), KEYS);
     assert_eq!(refused.code, Some(2));
     assert!(refused.stderr.contains("the list names no input"), "{}", refused.stderr);
