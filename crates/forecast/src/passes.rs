@@ -10,7 +10,7 @@ use stagger_estimation::plan::Plan;
 use stagger_estimation::stage::StageInput;
 use stagger_panel::strata::NeededColumns;
 
-use super::rates::{FEW_CLUSTERS, ROUNDS, STARTED_ROUNDS};
+use super::rates::{FEW_CLUSTERS, ROUNDS, SAMPLE_ROUNDS, STARTED_ROUNDS};
 use super::size::{self, PassMemory};
 use super::work;
 
@@ -20,6 +20,8 @@ pub struct Scenario {
     /// Rounds of the logits over all shards: where they start from the mean score, and where on a sample; without the round that
     /// brings the moments.
     pub rounds: [usize; 2],
+    /// Rounds on some of the shards, where they start from the mean score.
+    pub sample_rounds: usize,
     /// The most distinct clusters.
     pub clusters: u64,
     /// The end whose rates are used: 0 low, 1 likely, 2 high.
@@ -31,6 +33,7 @@ impl Scenario {
     pub fn three(units: u64, rounds: Option<usize>) -> [Self; 3] {
         [0, 1, 2].map(|spread| Self {
             rounds: rounds.map_or([ROUNDS[spread], STARTED_ROUNDS[spread]], |rounds| [rounds; 2]),
+            sample_rounds: SAMPLE_ROUNDS[spread],
             clusters: [1, FEW_CLUSTERS, u64::MAX][spread].min(units),
             spread,
         })
@@ -56,8 +59,8 @@ pub struct PlannedPass {
 
 impl Scenario {
     fn unknowns(&self, started: bool) -> Unknowns {
-        let Self { rounds, clusters, .. } = *self;
-        Unknowns { rounds: rounds[usize::from(started)], clusters }
+        let Self { rounds, sample_rounds, clusters, .. } = *self;
+        Unknowns { rounds: rounds[usize::from(started)], sample_rounds, clusters }
     }
 }
 

@@ -48,6 +48,8 @@ pub(super) const CPU_SPREAD: [f64; 3] = [0.6, 1.0, 2.2];
 
 /// Rounds of the logits over all shards of a small panel, from the mean score.
 pub(super) const ROUNDS: [usize; 3] = [1, 2, 6];
+/// Rounds on a sixteenth of the shards; at most 4 (`estimation::estimate::steps`).
+pub(super) const SAMPLE_ROUNDS: [usize; 3] = [2, 4, 4];
 /// Rounds after a start on a sample, before the one that brings the moments (`estimation::estimate::starts`). Measured: 1. High: the
 /// moments are summed once more, or a fit goes on, since a step was too long or a score lay at a bound.
 pub(super) const STARTED_ROUNDS: [usize; 3] = [1, 1, 3];

@@ -14,6 +14,19 @@ use crate::stage::StageInput;
 /// Coefficients by logit; `None` for those that take no part.
 type Betas = Vec<Option<Vec<f64>>>;
 
+/// Takes the sums of a round of logits.
+pub(super) fn advance(states: &mut [LogitState], sums: &PropensityPartial) {
+    for (index, state) in states.iter_mut().enumerate().filter(|(_, state)| state.is_active()) {
+        fit_step(state, &sums.logit(index));
+    }
+}
+
+/// Returns the input of a plain round of logits; `None` once none is active.
+pub(super) fn plain_round(states: &[LogitState]) -> Option<StageInput> {
+    let betas: Betas = states.iter().map(|state| state.is_active().then(|| state.beta.clone())).collect();
+    betas.iter().any(Option::is_some).then_some(StageInput::Propensity { betas, curved: false })
+}
+
 /// The logits of the propensity scores.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Logits {
@@ -35,8 +48,13 @@ impl Logits {
 
     /// Takes the sums of a round.
     pub(super) fn advance(&mut self, sums: &PropensityPartial) {
-        for (index, state) in self.states.iter_mut().enumerate().filter(|(_, s)| s.is_active()) {
-            fit_step(state, &sums.logit(index));
+        advance(&mut self.states, sums);
+    }
+
+    /// Goes on from where rounds on some of the shards have led.
+    pub(super) fn restart(&mut self, tried: &[LogitState]) {
+        for (state, tried) in self.states.iter_mut().zip(tried).filter(|(state, _)| state.is_active()) {
+            *state = tried.restart(&state.beta);
         }
     }
 

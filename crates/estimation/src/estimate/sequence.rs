@@ -9,7 +9,7 @@ use super::fit::needs_standardization;
 use super::influence_passes::cut_column_passes;
 use super::shared_sums::shared_sums;
 use super::starts::start_rows;
-use super::steps::{Estimation, MAX_CLUSTER_BYTES, STANDARDIZATION_SHARDS};
+use super::steps::{Estimation, MAX_CLUSTER_BYTES, SAMPLE_DIVISOR, STANDARDIZATION_SHARDS};
 use crate::partial::Partial;
 use crate::plan::Plan;
 use crate::stage::{ClusterSlice, StageInput};
@@ -123,6 +123,8 @@ fn hand_out(sums: Vec<Partial>, sums_of: &[usize]) -> Result<Vec<Partial>, Stagg
 pub struct Unknowns {
     /// Rounds of the logits over all shards, without the one that brings the moments.
     pub rounds: usize,
+    /// Rounds of the logits on some of the shards, where they have no sample of rows.
+    pub sample_rounds: usize,
     /// The number of distinct clusters.
     pub clusters: u64,
 }
@@ -130,7 +132,7 @@ pub struct Unknowns {
 /// A pass of one specification that is expected.
 #[derive(Clone, Debug)]
 pub struct ExpectedPass {
-    /// The name of the stage; of the sample, its purpose.
+    /// The name of the stage; of samples, their purpose.
     pub stage: &'static str,
     /// The stage with its input; solutions that only the run finds are empty.
     pub input: StageInput,
@@ -157,6 +159,12 @@ pub fn expected_passes(
     out.push(full(features.first().cloned().unwrap_or(gram)));
     let betas = || vec![None; plan.comparisons.logits.len()];
     if !plan.comparisons.logits.is_empty() {
+        if start_rows(plan, shards).is_none() && shards / SAMPLE_DIVISOR > 0 {
+            let input = StageInput::Propensity { betas: betas(), curved: false };
+            let sample = Some(shards / SAMPLE_DIVISOR);
+            let round = ExpectedPass { stage: "sample", input, sample };
+            out.extend(std::iter::repeat_n(round, unknowns.sample_rounds));
+        }
         out.extend(logit_passes(plan, shards, unknowns).into_iter().map(full));
         if plan.diagnostics {
             out.push(full(StageInput::Overlap { betas: betas() }));

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use stagger_estimator::diagnostics::OverlapPartial;
 use stagger_estimator::moments::{Correction, MomentsPartial};
 use stagger_estimator::outcome::GramPartial;
-use stagger_estimator::propensity::{LogitFit, PropensityPartial, StartRows};
+use stagger_estimator::propensity::{LogitFit, LogitState, PropensityPartial, StartRows};
 use stagger_model::error::{Result, StaggerError};
 use stagger_model::events::RunEvent;
 use stagger_model::result::Diagnostics;
@@ -14,7 +14,7 @@ use super::diagnostics::Sources;
 use super::feature_passes::{FeaturePasses, FeatureTotals};
 use super::fit::{Estimates, Fitted, GramFits, Solver, needs_standardization, standardize};
 use super::influence_passes::{InfluencePasses, InfluenceTotals};
-use super::logits::Logits;
+use super::logits::{self, Logits};
 use super::starts::start_rows;
 use crate::outline::solved_event;
 use crate::partial::Partial;
@@ -34,6 +34,11 @@ pub struct PassRequest {
     /// Number of shards, spread evenly, that form a sample; `None` for all shards.
     pub sample: Option<usize>,
 }
+
+/// Divisor of the number of shards: the part on which logits take their first rounds, where they have no sample of rows.
+pub const SAMPLE_DIVISOR: usize = 16;
+/// Number of rounds on that part; more rounds do not help, since the sampling error remains.
+const SAMPLE_ROUNDS: usize = 4;
 
 /// Sizes that decide the cut into passes.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -68,6 +73,11 @@ pub struct EstimationOutput {
 enum EstimationStep {
     Scale,
     Gram,
+    /// Rounds of the logits on some of the shards, before those over all.
+    Sample {
+        round: usize,
+        tried: Vec<LogitState>,
+    },
     Propensity,
     Closing,
     Moments,
@@ -212,6 +222,10 @@ impl Estimation {
             }
             (EstimationStep::Gram, Partial::Gram(gram)) => self.take_gram(gram, None),
             (EstimationStep::Gram, Partial::Starts(sums)) => self.take_gram(sums.gram, Some(sums.rows)),
+            (EstimationStep::Sample { round, mut tried }, Partial::Propensity(sums)) => {
+                logits::advance(&mut tried, &sums);
+                self.enter_sample(round + 1, tried);
+            }
             (EstimationStep::Propensity, Partial::Propensity(sums)) => {
                 self.logits.advance(&sums);
                 self.aim(&sums);
@@ -296,9 +310,31 @@ impl Estimation {
         let fits = GramFits::new(&self.plan, gram);
         let warning = fits.warning(&self.plan);
         self.plan.warnings.extend(warning);
+        let started = rows.is_some();
         self.logits = Logits::start(&self.plan, &fits, rows);
         self.fits = Some(fits);
-        self.enter_propensity();
+        if started {
+            return self.enter_propensity();
+        }
+        let tried = self.logits.states.clone();
+        self.enter_sample(0, tried);
+    }
+
+    /// Starts a round of logits on some of the shards; such rounds bring the coefficients near their final values.
+    fn enter_sample(&mut self, round: usize, tried: Vec<LogitState>) {
+        let shards = self.scale.shards / SAMPLE_DIVISOR;
+        match logits::plain_round(&tried).filter(|_| shards > 0 && round < SAMPLE_ROUNDS) {
+            Some(input) => {
+                self.step = EstimationStep::Sample { round, tried };
+                self.ask(input, Some(shards));
+            }
+            None => {
+                if round > 0 {
+                    self.logits.restart(&tried);
+                }
+                self.enter_propensity();
+            }
+        }
     }
 
     /// After a round: where logits were started on a sample, the next round is expected to be the last one.
