@@ -27,7 +27,11 @@ fn study(times: &Value, value: &Value) -> EventStudy {
 }
 
 fn cases() -> Vec<Case> {
-    include_str!("../../../../tests/fixtures/golden/honest.jsonl").lines().map(case).collect()
+    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/golden/honest.jsonl"))
+        .unwrap()
+        .lines()
+        .map(case)
+        .collect()
 }
 
 fn case(line: &str) -> Case {
@@ -132,7 +136,11 @@ fn honest_did_has_these_numbers() {
 /// from as few draws. Its fixed-length intervals have an exact quantile and agree to seven digits.
 #[test]
 fn another_program_has_these_numbers_of_a_published_study() {
-    let text = include_str!("../../../../tests/fixtures/power/published.jsonl");
+    let text = std::fs::read_to_string(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../tests/fixtures/power/published.jsonl"
+    ))
+    .unwrap();
     let mut compared = 0;
     for line in text.lines() {
         let value: Value = serde_json::from_str(line).unwrap();
